@@ -1,0 +1,1 @@
+"""The values that flow through stitchkit: spaces, embeddings, anchors, moments, maps, alignments, scores."""

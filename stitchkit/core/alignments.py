@@ -1,0 +1,88 @@
+"""An alignment: two maps into a common space, a directed map where one exists, and how it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stitchkit.core.arrays import Array, like, namespace
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import NoDirectedMapError
+from stitchkit.core.maps import AffineMap, Map
+from stitchkit.core.space import Space
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alignment:
+    """Two maps into one common space, and a directed map into the target's own units where one exists.
+
+    Parameters
+    ----------
+    source_map, target_map
+        Maps of both spaces into the common space of width k. Matching happens there, centred.
+    weights : (k,) float64 or None
+        How much each common direction counts in :meth:`similarity`.
+    directed
+        Map from the source space into the target space itself, for driving a head; never made by inverting.
+    record
+        How the alignment was found: plain numbers and names that can be written as JSON.
+    """
+
+    source_map: Map
+    target_map: Map
+    weights: Array | None = None
+    directed: AffineMap | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Space:
+        """The space whose vectors are mapped."""
+        return self.source_map.source
+
+    @property
+    def target(self) -> Space:
+        """The space they are compared with."""
+        return self.target_map.source
+
+    @property
+    def to_target(self) -> AffineMap:
+        """The directed map into the target space.
+
+        Raises
+        ------
+        NoDirectedMapError
+            If the solver only meets in a common space.
+        """
+        if self.directed is None:
+            raise NoDirectedMapError(
+                f"the alignment {self.source.name!r} -> {self.target.name!r} meets in a common space and has no map "
+                f"into {self.target.name!r} itself. Fit it with purpose='head', or with a solver that has one."
+            )
+        return self.directed
+
+    def similarity(self, a: Any, b: Any) -> Array:
+        """Similarity of source vectors ``a`` (n_a, d_s) and target vectors ``b`` (n_b, d_t).
+
+        Returns
+        -------
+        (n_a, n_b) array
+            ``sum_j w_j a_j b_j / (|a| |b|)`` in the common space with unweighted norms; the cosine where there
+            are no weights.
+        """
+        left, right = (x.vectors if isinstance(x, Embeddings) else x for x in (self.source_map(a), self.target_map(b)))
+        return matched(left, right, self.weights)
+
+
+def unit(vectors: Array) -> Array:
+    """Rows of ``vectors`` (n, k) at length one; a zero row stays zero."""
+    xp = namespace(vectors)
+    lengths = xp.linalg.vector_norm(vectors, axis=1, keepdims=True)
+    return vectors / xp.where(lengths > 0, lengths, xp.ones_like(lengths))
+
+
+def matched(left: Array, right: Array, weights: Array | None = None) -> Array:
+    """``sum_j w_j l_j r_j / (|l| |r|)`` for all pairs of rows: (n_a, k) and (n_b, k) to (n_a, n_b)."""
+    a = unit(left)
+    b = like(unit(right), a, dtype=a.dtype)
+    return (a if weights is None else a * like(weights, a, dtype=a.dtype)) @ namespace(b).matrix_transpose(b)

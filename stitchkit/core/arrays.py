@@ -1,0 +1,135 @@
+"""The one place where arrays of different libraries meet.
+
+Solvers and maps speak the array API of whatever library the caller's arrays belong to (numpy, torch, CuPy,
+array-api-strict). Only this module converts between libraries, and only it may import torch, cupyx or scipy,
+inside functions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+
+from stitchkit.core.errors import InputError
+
+Array = Any  # an array of any library that array-api-compat knows
+
+
+def as_array(values: Any, what: str = "array") -> Array:
+    """``values`` unchanged if it is an array of a known library (detached if torch), else a numpy array."""
+    if compat.is_torch_array(values):
+        return values.detach()
+    if compat.is_array_api_obj(values):
+        return values
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{what} is not a rectangular array: {error}. Pass an (n, d) array.") from error
+    if array.dtype == object:
+        raise InputError(f"{what} holds Python objects, not numbers. Pass an (n, d) array of floats.")
+    return array
+
+
+def namespace(*arrays: Array) -> Any:
+    """The array-API namespace shared by ``arrays``; mixing libraries is an error."""
+    try:
+        return compat.array_namespace(*arrays)
+    except TypeError as error:
+        kinds = ", ".join(type(a).__module__.split(".")[0] for a in arrays)
+        raise InputError(f"arrays of different libraries were mixed ({kinds}). Convert one side first.") from error
+
+
+def float64(array: Array) -> Array:
+    """``array`` in double precision, on its own device."""
+    xp = namespace(array)
+    try:
+        return xp.astype(array, xp.float64, copy=False)
+    except (TypeError, RuntimeError) as error:
+        place = compat.device(array)
+        raise InputError(f"device {place} has no float64, which fitting needs. Move the vectors to the CPU.") from error
+
+
+def working_float(array: Array) -> Array:
+    """``array`` in the precision maps are applied in: float64 stays, anything narrower becomes float32."""
+    xp = namespace(array)
+    if array.dtype in (xp.float64, xp.float32):
+        return array
+    narrow = not xp.isdtype(array.dtype, "integral") and not xp.isdtype(array.dtype, "bool")
+    return xp.astype(array, xp.float32 if narrow else xp.float64)
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """A numpy copy or view of ``array``, whatever library and device it lives on."""
+    if isinstance(array, np.ndarray):
+        return array
+    if compat.is_torch_array(array):
+        host = array.detach().cpu()
+        return np.asarray(host.float().numpy() if str(host.dtype) == "torch.bfloat16" else host.numpy())
+    if compat.is_cupy_array(array):
+        return np.asarray(array.get())
+    return np.asarray(array)
+
+
+def like(array: Array, reference: Array, *, dtype: Any = None) -> Array:
+    """``array`` in the library and on the device of ``reference`` (dtype kept unless given)."""
+    xp = namespace(reference)
+    same = type(array) is type(reference) and compat.device(array) == compat.device(reference)
+    moved = array if same else xp.asarray(to_numpy(array), device=compat.device(reference))
+    return moved if dtype is None else xp.astype(moved, dtype, copy=False)
+
+
+def take(array: Array, index: np.ndarray) -> Array:
+    """Rows ``index`` of ``array``; ``index`` is a numpy integer array."""
+    if isinstance(array, np.ndarray):
+        return array[index]
+    xp = namespace(array)
+    return xp.take(array, xp.asarray(np.ascontiguousarray(index), device=compat.device(array)), axis=0)
+
+
+def device_of(array: Array) -> Any:
+    """The device ``array`` lives on, in its library's own words."""
+    return compat.device(array)
+
+
+def solve_triangular(factor: Array, right: Array, *, lower: bool) -> Array:
+    """``z`` with ``factor @ z = right`` for a triangular ``factor`` (d, d); the array API lacks this one."""
+    if isinstance(factor, np.ndarray):
+        from scipy.linalg import solve_triangular as scipy_solve
+
+        return scipy_solve(factor, right, lower=lower, check_finite=False)
+    if compat.is_torch_array(factor):
+        import torch
+
+        return torch.linalg.solve_triangular(factor, right, upper=not lower)
+    if compat.is_cupy_array(factor):
+        from cupyx.scipy.linalg import solve_triangular as cupy_solve
+
+        return cupy_solve(factor, right, lower=lower)
+    return namespace(factor, right).linalg.solve(factor, right)
+
+
+def cholesky_or_none(matrix: Array) -> Array | None:
+    """The lower Cholesky factor of ``matrix`` (d, d), or None where it is not positive definite."""
+    if compat.is_torch_array(matrix):
+        import torch
+
+        factor, info = torch.linalg.cholesky_ex(matrix)
+        return factor if int(info) == 0 else None
+    xp = namespace(matrix)
+    try:
+        factor = xp.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return None
+    return factor if bool(xp.all(xp.isfinite(factor))) else None  # CuPy returns NaN instead of raising
+
+
+def eye_like(array: Array, width: int) -> Array:
+    """The identity (width, width) in the library, dtype and place of ``array``."""
+    return namespace(array).eye(width, dtype=array.dtype, device=compat.device(array))
+
+
+def zeros_like_width(array: Array, width: int) -> Array:
+    """Zeros (width,) in the library, dtype and place of ``array``."""
+    return namespace(array).zeros(width, dtype=array.dtype, device=compat.device(array))

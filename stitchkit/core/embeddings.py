@@ -1,0 +1,98 @@
+"""Embeddings: vectors that know their ids and the space they live in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.arrays import Array, as_array, namespace, take, to_numpy
+from stitchkit.core.errors import InputError
+from stitchkit.core.items import checked_ids, rows_of
+from stitchkit.core.space import Space
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """Vectors of one space, one row an item.
+
+    Parameters
+    ----------
+    vectors : (n, d) float
+        Finite, no row all zero.
+    ids : (n,) str
+        Unique.
+    space
+        Where the vectors live; ``space.dim == d``.
+
+    Raises
+    ------
+    InputError
+        For NaN, infinity, zero rows or a wrong shape, naming the item.
+    DataError
+        For repeated or empty ids.
+    """
+
+    vectors: Array
+    ids: np.ndarray
+    space: Space
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vectors", as_array(self.vectors, f"the vectors of {self.space.name!r}"))
+        object.__setattr__(self, "ids", checked_ids(self.ids))
+        check_vectors(self.vectors, self.space.name, self.ids)
+        n, d = self.vectors.shape
+        if n != len(self.ids):
+            raise InputError(f"{n} vectors of {self.space.name!r} came with {len(self.ids)} ids. Give one id a row.")
+        if d != self.space.dim:
+            raise InputError(f"space {self.space.name!r} is {self.space.dim} wide; got (n, {d}) vectors.")
+
+    def __len__(self) -> int:
+        return int(self.vectors.shape[0])
+
+    def take(self, rows: np.ndarray) -> Embeddings:
+        """The rows at positions ``rows`` (k,)."""
+        return Embeddings(take(self.vectors, rows), self.ids[rows], self.space)
+
+    def of_ids(self, ids: Any) -> Embeddings:
+        """The rows with these ids, in their order; a missing id is an error that names it."""
+        return self.take(rows_of(np.asarray(ids, dtype=np.str_), self.ids, f"the embeddings of {self.space.name!r}"))
+
+
+def as_embeddings(values: Any, what: str = "array") -> Embeddings:
+    """``values`` if they are embeddings, else a plain (n, d) array with row numbers for ids and a nameless space."""
+    if isinstance(values, Embeddings):
+        return values
+    array = as_array(values, what)
+    if array.ndim != 2:
+        raise InputError(f"{what} must be (n, d); got shape {tuple(array.shape)}.")
+    return Embeddings(array, np.arange(array.shape[0]).astype(np.str_), Space.of_array(int(array.shape[1])))
+
+
+def check_vectors(vectors: Array, what: str, ids: np.ndarray | None = None) -> None:
+    """Raise unless ``vectors`` is (n, d), finite and without zero rows; the error names the first bad row."""
+    if vectors.ndim != 2:
+        raise InputError(f"the vectors of {what!r} must be (n, d); got shape {tuple(vectors.shape)}.")
+    xp = namespace(vectors)
+    if not (xp.isdtype(vectors.dtype, "real floating") or xp.isdtype(vectors.dtype, "integral")):
+        raise InputError(f"the vectors of {what!r} are {vectors.dtype}, not real numbers.")
+    good = xp.all(xp.isfinite(vectors), axis=1)
+    if not bool(xp.all(good)):
+        _refuse(
+            ~to_numpy(good),
+            what,
+            ids,
+            "holds NaN or infinity",
+            "Find out why the encoder made it, or leave it out.",
+        )
+    good = xp.any(vectors != 0, axis=1)
+    if not bool(xp.all(good)):
+        _refuse(~to_numpy(good), what, ids, "is all zeros, which has no direction",
+                "Is the item empty? Leave it out.")  # fmt: skip
+
+
+def _refuse(bad: np.ndarray, what: str, ids: np.ndarray | None, fault: str, step: str) -> None:
+    first = int(np.flatnonzero(bad)[0])
+    name = f"item {str(ids[first])!r} (row {first})" if ids is not None and first < len(ids) else f"row {first}"
+    raise InputError(f"in the vectors of {what!r} {name} {fault}; {int(bad.sum())} of {len(bad)} rows do. {step}")

@@ -1,0 +1,106 @@
+"""Heads: what turns vectors of one space into scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stitchkit.core.alignments import matched
+from stitchkit.core.arrays import Array, like, to_numpy, working_float
+from stitchkit.core.embeddings import as_embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.maps import Map
+from stitchkit.core.scores import Scores
+from stitchkit.core.space import Space
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearHead:
+    """``x @ weight + bias``: a checkpoint's own classifier, or a probe.
+
+    Parameters
+    ----------
+    space
+        The space whose vectors it reads.
+    classes
+        c class names.
+    weight : (d, c), bias : (c,)
+    kind
+        What the scores are; ``"logit"`` unless said otherwise.
+    """
+
+    space: Space
+    classes: tuple[str, ...]
+    weight: Array
+    bias: Array
+    kind: str = "logit"
+
+    def __post_init__(self) -> None:
+        shape = (self.space.dim, len(self.classes))
+        if tuple(self.weight.shape) != shape or tuple(self.bias.shape) != shape[1:]:
+            raise InputError(
+                f"a head over {self.space.name!r} with {len(self.classes)} classes needs weight {shape} and bias "
+                f"{shape[1:]}; got {tuple(self.weight.shape)} and {tuple(self.bias.shape)}."
+            )
+
+    def scores(self, embeddings: Any) -> Scores:
+        """Scores (n, c) of vectors (n, d) of the head's space; refuses those of another encoder."""
+        given = as_embeddings(embeddings, "the head's input")
+        self.space.require(given.space, "the head")
+        x = working_float(given.vectors)
+        values = x @ like(self.weight, x, dtype=x.dtype) + like(self.bias, x, dtype=x.dtype)
+        return Scores(to_numpy(values), self.kind, given.ids, self.classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZeroShotHead:
+    """Classes named by text, read from another encoder's vectors.
+
+    The score of a class is ``cos(m(x), c+) - cos(m(x), c-)`` with m the map into the common space and c+, c- the
+    class's embeddings there (kind ``"margin"``), or ``cos(m(x), c+)`` where there are no negatives (``"cosine"``).
+
+    Parameters
+    ----------
+    to_common
+        Map from the head's space into the common space of width k.
+    classes
+        c class names.
+    positive : (c, k)
+        Unit class embeddings.
+    negative : (c, k) or None
+    weights : (k,) or None
+        The alignment's weights.
+    multiclass
+        True if exactly one class applies.
+    """
+
+    to_common: Map
+    classes: tuple[str, ...]
+    positive: Array
+    negative: Array | None = None
+    weights: Array | None = None
+    multiclass: bool = False
+
+    @property
+    def space(self) -> Space:
+        """The space whose vectors it reads."""
+        return self.to_common.source
+
+    def scores(self, embeddings: Any) -> Scores:
+        """Scores (n, c) of vectors (n, d) of the head's space; refuses those of another encoder."""
+        given = as_embeddings(embeddings, "the zero-shot head's input")
+        common = self.to_common(given).vectors
+        values = to_numpy(matched(common, like(self.positive, common), self.weights))
+        if self.negative is None:
+            return Scores(values, "cosine", given.ids, self.classes)
+        against = to_numpy(matched(common, like(self.negative, common), self.weights))
+        return Scores(values - against, "margin", given.ids, self.classes)
+
+    def predict(self, embeddings: Any) -> tuple[str, ...]:
+        """The best class of each item; only for a multi-class set, where one class applies."""
+        if not self.multiclass:
+            raise InputError(
+                "these prompts allow several classes at once, so there is no single best one. Use scores()."
+            )
+        best = self.scores(embeddings).values.argmax(axis=1)
+        return tuple(self.classes[int(i)] for i in best)

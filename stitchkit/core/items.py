@@ -1,0 +1,87 @@
+"""Items: what an encoder is asked to look at, by id, not yet decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.errors import DataError
+
+MODALITIES = ("image", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Images or texts with their ids.
+
+    Parameters
+    ----------
+    ids : (n,) str
+        Unique names of the items.
+    values
+        For texts the strings; for images paths, PIL images or (h, w[, 3]) arrays.
+    modality
+        ``"image"`` or ``"text"``.
+    """
+
+    ids: np.ndarray
+    values: Sequence[Any]
+    modality: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", checked_ids(self.ids))
+        if len(self.ids) != len(self.values):
+            raise DataError(f"{len(self.ids)} ids came with {len(self.values)} {self.modality}s. Give one id for each.")
+        if self.modality not in MODALITIES:
+            raise DataError(f"items are of modality 'image' or 'text'; got {self.modality!r}.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values)
+
+    def take(self, rows: np.ndarray) -> Items:
+        """The items at positions ``rows`` (k,)."""
+        return Items(self.ids[rows], [self.values[i] for i in rows], self.modality)
+
+
+def checked_ids(ids: Any) -> np.ndarray:
+    """``ids`` as a (n,) array of unique, non-empty strings.
+
+    Raises
+    ------
+    DataError
+        Naming the first empty or repeated id.
+    """
+    array = np.asarray([str(one) for one in ids], dtype=np.str_)
+    if len(array) and (empty := np.flatnonzero(np.char.str_len(array) == 0)).size:
+        raise DataError(f"row {empty[0]} has no id. Give every item a unique, non-empty id.")
+    unique, counts = np.unique(array, return_counts=True)
+    if (counts > 1).any():
+        twice = unique[counts > 1]
+        raise DataError(
+            f"id {str(twice[0])!r} stands {counts.max()} times ({len(twice)} ids are repeated). Make the ids unique."
+        )
+    return array
+
+
+def rows_of(wanted: np.ndarray, among: np.ndarray, what: str) -> np.ndarray:
+    """Positions of the ids ``wanted`` (k,) in ``among`` (n,).
+
+    Raises
+    ------
+    DataError
+        If an id is missing, naming it, ``what`` and how many are missing.
+    """
+    place = {name: row for row, name in enumerate(among.tolist())}
+    missing = [name for name in wanted.tolist() if name not in place]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(wanted)} ids are not in {what}, the first is {missing[0]!r}. "
+            f"Check that both sides use the same ids."
+        )
+    return np.asarray([place[name] for name in wanted.tolist()], dtype=np.int64)

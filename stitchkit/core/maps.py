@@ -1,0 +1,106 @@
+"""Maps between spaces. Everything affine is one :class:`AffineMap`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from stitchkit.core.arrays import Array, float64, like, namespace, working_float
+from stitchkit.core.embeddings import Embeddings, as_embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.space import Space
+
+Vectors = TypeVar("Vectors")
+
+
+class Map(Protocol):
+    """A fitted function from one space to another."""
+
+    @property
+    def source(self) -> Space: ...
+
+    @property
+    def target(self) -> Space: ...
+
+    def __call__(self, x: Any) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AffineMap:
+    """``y = (x - center) @ weight + bias`` from one space to another.
+
+    Parameters
+    ----------
+    source, target
+        Spaces the map leaves and enters.
+    center : (d_s,) float64
+        Subtracted first, in the input's own precision.
+    weight : (d_s, d_t) float64
+    bias : (d_t,) float64
+    rank
+        Number of directions the anchors identified.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shift = AffineMap(Space("a", 2), Space("b", 2), np.zeros(2), np.eye(2), np.ones(2), rank=2)
+    >>> shift(np.array([[1.0, 2.0]]))
+    array([[2., 3.]])
+    """
+
+    source: Space
+    target: Space
+    center: Array
+    weight: Array
+    bias: Array
+    rank: int
+
+    def __post_init__(self) -> None:
+        shape = (self.source.dim, self.target.dim)
+        found = (tuple(self.center.shape), tuple(self.weight.shape), tuple(self.bias.shape))
+        if found != (shape[:1], shape, shape[1:]):
+            raise InputError(f"a map {self.source.name!r} -> {self.target.name!r} of shape {shape} got arrays {found}.")
+
+    def __call__(self, x: Any) -> Any:
+        """Map ``x`` (n, d_s) to (n, d_t).
+
+        Embeddings give embeddings of the target space; a plain array gives an array of its own library.
+        float64 stays float64, anything narrower gives float32.
+
+        Raises
+        ------
+        SpaceMismatchError
+            If ``x`` belongs to another encoder, even one of equal width.
+        """
+        given = as_embeddings(x, f"the input of the map {self.source.name!r} -> {self.target.name!r}")
+        self.source.require(given.space, f"the map {self.source.name!r} -> {self.target.name!r}")
+        mapped = self.apply(given.vectors)
+        return Embeddings(mapped, given.ids, self.target) if isinstance(x, Embeddings) else mapped
+
+    def apply(self, vectors: Array) -> Array:
+        """``vectors`` (n, d_s) mapped, without checks of space or content."""
+        x = working_float(vectors)
+        center, weight, bias = (like(part, x) for part in (self.center, self.weight, self.bias))
+        rounded = namespace(x).astype(center, x.dtype)
+        # the centre is rounded to the input's precision; what that loses goes into the bias, exactly
+        lost = (float64(rounded) - center)[None, :] @ weight
+        return (x - rounded) @ like(weight, x, dtype=x.dtype) + like(bias + lost[0, :], x, dtype=x.dtype)
+
+    def then(self, other: AffineMap) -> AffineMap:
+        """The map that applies this one first and ``other`` second."""
+        other.source.require(self.target, f"the map {other.source.name!r} -> {other.target.name!r}")
+        center, weight, bias = (like(part, self.weight) for part in (other.center, other.weight, other.bias))
+        shifted = ((self.bias - center)[None, :] @ weight)[0, :] + bias
+        rank = min(self.rank, other.rank)
+        return AffineMap(self.source, other.target, self.center, self.weight @ weight, shifted, rank)
+
+    def inverse(self) -> AffineMap:
+        """The map back; only for a square map of full rank."""
+        if not self.rank == self.source.dim == self.target.dim:
+            raise InputError(
+                f"the map {self.source.name!r} -> {self.target.name!r} has rank {self.rank} and shape "
+                f"({self.source.dim}, {self.target.dim}); only a square map of full rank has an inverse. "
+                f"Fit the other direction instead."
+            )
+        inverse = namespace(self.weight).linalg.inv(self.weight)
+        return AffineMap(self.target, self.source, self.bias, inverse, self.center, self.rank)

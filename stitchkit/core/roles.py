@@ -1,0 +1,70 @@
+"""The roles that rooms play for each other: encoders, heads and solvers, as protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import Array
+from stitchkit.core.heads import LinearHead
+from stitchkit.core.moments import Evidence
+from stitchkit.core.scores import Scores
+from stitchkit.core.space import Space
+
+Batch = Any  # what an encoder's own prepare() returns and its encode() takes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """One batch of an encoder's output: ``pooled`` (b, d); ``tokens`` (b, t, d) and ``mask`` (b, t) or None."""
+
+    pooled: Array
+    tokens: Array | None = None
+    mask: Array | None = None
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A frozen function from items to vectors.
+
+    ``name`` is what a user types to load it again; ``modality`` is ``"image"`` (items are PIL images or
+    (h, w[, 3]) arrays, already decoded) or ``"text"`` (items are strings).
+    """
+
+    name: str
+    modality: str
+
+    @property
+    def space(self) -> Space: ...
+
+    def prepare(self, items: Sequence[Any]) -> Batch: ...
+
+    def encode(self, batch: Batch) -> Encoded: ...
+
+
+@runtime_checkable
+class HasClassifier(Protocol):
+    """An encoder whose checkpoint also carries a classifier over its vectors."""
+
+    def classifier(self) -> LinearHead: ...
+
+
+class Head(Protocol):
+    """What turns vectors of one space into scores."""
+
+    classes: tuple[str, ...]
+
+    @property
+    def space(self) -> Space: ...
+
+    def scores(self, embeddings: Any) -> Scores: ...
+
+
+class Solver(Protocol):
+    """Settings that turn evidence into an alignment. ``needs`` names the parts of the evidence it reads."""
+
+    needs: frozenset[str]
+
+    def fit(self, evidence: Evidence) -> Alignment: ...

@@ -1,0 +1,121 @@
+"""Scores that say what they are, and the labels they are judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.items import checked_ids, rows_of
+
+KINDS = ("cosine", "margin", "logit", "llr", "probability")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """One float per item and class.
+
+    Parameters
+    ----------
+    values : (n, c) float64
+    kind
+        ``"cosine"`` in [-1, 1]; ``"margin"`` a difference of two cosines, in [-2, 2]; ``"logit"`` or ``"llr"``
+        any real; ``"probability"`` in [0, 1].
+    ids : (n,) str
+    classes
+        c class names.
+    """
+
+    values: np.ndarray
+    kind: str
+    ids: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", np.asarray(self.values, dtype=np.float64))
+        object.__setattr__(self, "ids", checked_ids(self.ids))
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if self.kind not in KINDS:
+            raise UnknownNameError.of("kind of score", self.kind, KINDS)
+        if self.values.shape != (len(self.ids), len(self.classes)):
+            raise InputError(
+                f"scores of shape {self.values.shape} came with {len(self.ids)} ids and {len(self.classes)} classes."
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def column(self, label: str) -> np.ndarray:
+        """The (n,) scores of one class."""
+        if label not in self.classes:
+            raise UnknownNameError.of("scored class", label, self.classes)
+        return self.values[:, self.classes.index(label)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """What is true of each item: 1 present, 0 absent, NaN not known.
+
+    Parameters
+    ----------
+    values : (n, c) float64
+        Each entry 0, 1 or NaN.
+    ids : (n,) str
+    classes
+        c class names.
+    groups : (n,) str or None
+        The patient of each item.
+    columns
+        Further columns by name, each (n,): age, view, file size, ... for the metadata-only baseline.
+    """
+
+    values: np.ndarray
+    ids: np.ndarray
+    classes: tuple[str, ...]
+    groups: np.ndarray | None = None
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", np.asarray(self.values, dtype=np.float64))
+        object.__setattr__(self, "ids", checked_ids(self.ids))
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if self.values.shape != (len(self.ids), len(self.classes)):
+            raise InputError(
+                f"labels of shape {self.values.shape} came with {len(self.ids)} ids and {len(self.classes)} classes."
+            )
+        odd = ~(np.isnan(self.values) | (self.values == 0) | (self.values == 1))
+        if odd.any():
+            row, column = (int(first) for first in np.argwhere(odd)[0])
+            raise DataError(
+                f"item {str(self.ids[row])!r} has label {self.values[row, column]:g} for {self.classes[column]!r}; "
+                f"labels are 0, 1 or missing. State a policy for uncertain labels when reading the table."
+            )
+        for what, values in {"groups": self.groups, **self.columns}.items():
+            if values is not None and len(values) != len(self.ids):
+                raise InputError(f"{len(values)} values of {what!r} came with {len(self.ids)} labelled items.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of_ids(self, ids: Any) -> Labels:
+        """The rows with these ids, in their order; a missing id is an error that names it."""
+        return self.take(rows_of(np.asarray(ids, dtype=np.str_), self.ids, "the labels"))
+
+    def take(self, rows: np.ndarray) -> Labels:
+        """The rows at positions ``rows`` (k,)."""
+        groups = None if self.groups is None else self.groups[rows]
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return Labels(self.values[rows], self.ids[rows], self.classes, groups, columns)
+
+    def of_classes(self, classes: tuple[str, ...]) -> Labels:
+        """Only these classes, in this order; an unknown one is an error that lists the nearest."""
+        for label in classes:
+            if label not in self.classes:
+                raise UnknownNameError.of(
+                    "labelled class", label, self.classes, "Prompts and labels must use the same class names."
+                )
+        picked = [self.classes.index(label) for label in classes]
+        return Labels(self.values[:, picked], self.ids, classes, self.groups, self.columns)

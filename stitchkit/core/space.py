@@ -1,0 +1,67 @@
+"""A space: what one encoder, with its weights, preprocessing and pooling, puts its vectors into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stitchkit.core.errors import InputError, SpaceMismatchError
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The output space of ONE encoder.
+
+    Parameters
+    ----------
+    name
+        What the user called the encoder.
+    dim
+        Width of its vectors.
+    fingerprint
+        Hash of weights, preprocessing, pooling, layer and prompt prefix. ``None`` for plain arrays, for which
+        only the width can be checked.
+
+    Examples
+    --------
+    >>> Space("rad-dino", 768, "a1").accepts(Space("dinov2", 768, "b2"))
+    False
+    """
+
+    name: str
+    dim: int
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise InputError(f"space {self.name!r} has width {self.dim}; a space needs at least one dimension.")
+
+    @classmethod
+    def of_array(cls, dim: int) -> Space:
+        """The space of a plain array: its width is all that is known."""
+        return cls("array", dim, None)
+
+    def accepts(self, other: Space) -> bool:
+        """Whether vectors of ``other`` may be read as vectors of this space."""
+        known = self.fingerprint is not None and other.fingerprint is not None
+        return self.dim == other.dim and (not known or self.fingerprint == other.fingerprint)
+
+    def require(self, other: Space, what: str) -> None:
+        """Raise unless vectors of ``other`` may be given to ``what``, which takes this space's.
+
+        Raises
+        ------
+        SpaceMismatchError
+            Naming both spaces, their widths and the next step.
+        """
+        if self.accepts(other):
+            return
+        if self.dim != other.dim:
+            raise SpaceMismatchError(
+                f"{what} takes (n, {self.dim}) vectors of {self.name!r}; got (n, {other.dim}) of {other.name!r}. "
+                f"Embed with {self.name!r}, or fit another map."
+            )
+        raise SpaceMismatchError(
+            f"{what} takes vectors of {self.name!r} (fingerprint {self.fingerprint}); got vectors of {other.name!r} "
+            f"(fingerprint {other.fingerprint}), which has the same width but other weights or preprocessing. "
+            f"Embed with {self.name!r}, or fit another map."
+        )

@@ -1,0 +1,152 @@
+"""Canonical similarity analysis: regularised CCA whose directions are weighed by held-out correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import Array, namespace, zeros_like_width
+from stitchkit.core.errors import InputError
+from stitchkit.core.moments import Evidence, Moments, total
+from stitchkit.solvers.frames import Frame, explained, require
+from stitchkit.solvers.paths import Track, separations
+
+KAPPAS = (1e-2, 1e-1, 1.0, 10.0)
+
+
+@dataclass(frozen=True)
+class CSA:
+    """SVD of ``(Sx + k_x I)^-1/2 Sxy (Sy + k_y I)^-1/2 = U diag(rho) V'``; similarity weighs direction j by rho_j.
+
+    ``k_x = kappa tr(Sx) / d_s`` and likewise for y. In-sample rho is 1 for n < d_s + d_t, so the weights are the
+    correlations on held-out folds. At full dimension the directed map is ridge with ``alpha = kappa``.
+
+    Parameters
+    ----------
+    kappa
+        Ridge of both whitenings, relative to the mean eigenvalue of each scatter.
+    dims
+        Directions kept; None keeps all.
+    scale
+        Sides divided by their per-feature standard deviation first: ``"none"``, ``"source"`` or ``"both"``.
+
+    References
+    ----------
+    Li et al., "CSA: data-efficient mapping of unimodal features to multimodal features", ICLR 2025.
+    """
+
+    kappa: float = 0.1
+    dims: int | None = None
+    scale: str = "none"
+    needs = frozenset({"moments", "folds"})
+
+    def __post_init__(self) -> None:
+        if not self.kappa > 0:
+            raise InputError(f"CSA needs kappa > 0; got {self.kappa}.")
+        if self.dims is not None and self.dims < 1:
+            raise InputError(f"CSA needs dims >= 1; got {self.dims}.")
+
+    def fit(self, evidence: Evidence) -> Alignment:
+        """The alignment whose common space holds the whitened canonical directions."""
+        require(self, evidence)
+        path = CSAPath(Frame.of(evidence, self.scale), self.kappa, (self.dims,))
+        folds = list(evidence.folds or ())
+        held_out = []
+        for i, held in enumerate(folds):
+            others = Frame.of(Evidence(total(folds[:i] + folds[i + 1 :])), self.scale)
+            held_out.append(CSAPath(others, self.kappa, path.dims).reliability(0, held))
+        return path.alignment(0, mean_reliability(held_out))
+
+
+class CSAPath:
+    """Canonical directions at every number of ``dims`` (None: all) from one SVD, at one kappa."""
+
+    def __init__(self, frame: Frame, kappa: float, dims: Sequence[int | None]) -> None:
+        self.frame, self.kappa = frame, kappa
+        xp = namespace(self.frame.st)
+        widths = self.frame.moments.shape
+        left, _ = _whitening(*frame.source_eigh, kappa, widths[0])
+        right, self.unwhiten = _whitening(*frame.target_eigh, kappa, widths[1])
+        u, self.rho, vh = xp.linalg.svd(xp.matrix_transpose(left) @ self.frame.st @ right, full_matrices=False)
+        self.inner_v = vh
+        self.a, self.b = left @ u, right @ xp.matrix_transpose(vh)
+        most = int(self.rho.shape[0])
+        self.dims = [most if one is None else min(one, most) for one in dims]
+
+    def separation(self, held: Moments) -> list[float]:
+        xx, xy, yy = self.frame.view(held)
+        xp = namespace(xx)
+        signal = xp.cumulative_sum(xp.sum(self.a * (xy @ self.b), axis=0))
+        woven = (xp.matrix_transpose(self.a) @ xx @ self.a) * (xp.matrix_transpose(self.b) @ yy @ self.b)
+        square = xp.linalg.diagonal(xp.cumulative_sum(xp.cumulative_sum(woven, axis=0), axis=1))
+        return separations(*([part[k - 1] for k in self.dims] for part in (signal, square)))
+
+    def explained(self, held: Moments) -> list[float]:
+        return [explained(self.alignment(at).to_target, held) for at in range(len(self.dims))]
+
+    def freedom(self, at: int) -> float:
+        return float(self.dims[at] * (self.frame.source.width + self.frame.target.width))
+
+    def reliability(self, at: int, held: Moments) -> Array | None:
+        """Correlation of the held-out pairs along each kept direction (k,), never below 0."""
+        xx, xy, yy = self.frame.view(held)
+        k = self.dims[at]
+        a, b = self.a[:, :k], self.b[:, :k]
+        xp = namespace(a)
+        spread = xp.sqrt(xp.sum(a * (xx @ a), axis=0) * xp.sum(b * (yy @ b), axis=0))
+        one = xp.ones_like(spread)
+        rho = xp.sum(a * (xy @ b), axis=0) / xp.where(spread > 0, spread, one)
+        return xp.where((spread > 0) & (rho > 0), rho, xp.zeros_like(rho))
+
+    def alignment(self, at: int, weights: Array | None = None) -> Alignment:
+        k = self.dims[at]
+        a, b = self.a[:, :k], self.b[:, :k]
+        directed = a @ (self.rho[:k][:, None] * self.inner_v[:k, :]) @ self.unwhiten
+        settings = {"kappa": self.kappa, "dims": k, "scale": self.frame.scale}
+        record = {"solver": "csa", "settings": settings}
+        return self.frame.alignment(a, b, directed, rank=k, weights=_of_width(weights, k), record=record)
+
+
+def mean_reliability(parts: Sequence[Array | None]) -> Array | None:
+    """Mean over folds of held-out correlations, on the directions all of them have; None where none weighs."""
+    some = [part for part in parts if part is not None]
+    if not some:
+        return None
+    width = min(int(part.shape[0]) for part in some)
+    return sum(part[:width] for part in some) / len(some)
+
+
+def _of_width(weights: Array | None, k: int) -> Array | None:
+    """``weights`` cut or continued with zeros to (k,): a direction no fold could hold out counts for nothing."""
+    if weights is None or int(weights.shape[0]) == k:
+        return weights
+    have = int(weights.shape[0])
+    rest = zeros_like_width(weights, max(k - have, 0))
+    return namespace(weights).concat([weights[: min(k, have)], rest])
+
+
+def _whitening(values: Array, vectors: Array, kappa: float, width: int) -> tuple[Array, Array]:
+    """(S + k I)^-1/2 up to a rotation, (r, r), and its inverse; k relative to the raw width's mean eigenvalue."""
+    xp = namespace(values)
+    floor = kappa * float(xp.sum(values)) / width or 1.0
+    root = xp.sqrt(values + floor)
+    return vectors / root, root[:, None] * xp.matrix_transpose(vectors)
+
+
+def tracks(evidence: Evidence, purpose: str) -> list[Track]:
+    """The rows of the search that CSA offers: one for each kappa, along dims from all to few.
+
+    For a head there is none: at full dimension its directed map is ridge.
+    """
+    if purpose == "head":
+        return []
+    widest = min(*evidence.moments.shape, evidence.moments.count - 1)
+    dims = [k for k in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) if k < widest]
+    path: tuple[int | None, ...] = (None, *reversed(dims))
+    shown = ["all", *reversed(dims)]
+    return [
+        Track("csa", "none", {"kappa": kappa}, "dims", shown, partial(CSAPath, kappa=kappa, dims=path))
+        for kappa in KAPPAS
+    ]
