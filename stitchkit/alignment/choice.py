@@ -124,8 +124,8 @@ class Search:
                     continue
                 path = self._path(track, r, without)
                 for held in without:  # an outer fold and an inner one leave out the same two, so both are scored now
-                    moments = self.repeats[r].parts[held].moments
-                    score = path.explained(moments) if self.purpose == "head" else path.separation(moments)
+                    part = self.repeats[r].parts[held].evidence
+                    score = path.explained(part) if self.purpose == "head" else path.separation(part)
                     self.desk.curves[id(track), r, without, held] = score
         return [np.asarray([self.desk.curves[id(track), *split] for split in splits]) for track in self.tracks]
 
@@ -149,7 +149,7 @@ class Search:
     def _finalist(self, track: Track, at: int, separation: float, splits: Sequence[Split]) -> Finalist:
         paths = [self._path(track, r, without) for r, without, _ in splits]
         folds = [self.repeats[r].parts[held] for r, _, held in splits]
-        weights = [path.reliability(at, fold.moments) for path, fold in zip(paths, folds, strict=True)]
+        weights = [path.reliability(at, fold.evidence) for path, fold in zip(paths, folds, strict=True)]
         judged = []
         for i, (path, fold) in enumerate(zip(paths, folds, strict=True)):
             others = mean_reliability(weights[:i] + weights[i + 1 :])  # never the judged fold's own
@@ -160,7 +160,7 @@ class Search:
 
     def _judge(self, fitted: Alignment, path: Path, at: int, fold: Fold) -> np.ndarray:
         if self.purpose == "head":
-            return np.asarray([path.explained(fold.moments)[at]])
+            return np.asarray([path.explained(fold.evidence)[at]])
         return 1 / held_out_ranks(fitted, fold)
 
 

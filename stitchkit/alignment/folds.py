@@ -21,7 +21,7 @@ class Fold:
     """One fold's moments, and the rows it is judged by: each query's true column among distinct targets."""
 
     rows: np.ndarray  # (m,) positions among the anchors
-    moments: Moments
+    evidence: Evidence
     queries: Array  # (q, d_s)
     gallery: Array  # (g, d_t), distinct
     truth: np.ndarray  # (q,) column of each query's target
@@ -40,6 +40,7 @@ class Folds:
         """Folds whose rows are ``members``; small ones are ranked against every distinct target."""
         n, some = len(source), max(JUDGED // len(members), 1)
         distinct = distinct_rows(to_numpy(target.vectors)) if n <= 4 * JUDGED else np.arange(n)
+        few = n < 4 * max(source.space.dim, target.space.dim)  # then solvers may work in the span of the rows
         parts = []
         for rows in members:
             judged = rows[:some]
@@ -47,10 +48,11 @@ class Folds:
             _, first = np.unique(distinct[pool], return_index=True)
             gallery = pool[np.sort(first)]
             column = {label: i for i, label in enumerate(distinct[gallery])}
+            x, y = source.take(rows), target.take(rows)
             parts.append(
                 Fold(
                     rows,
-                    Moments.of(source.take(rows), target.take(rows)),
+                    Evidence(Moments.of(x, y), None, (x.vectors, y.vectors) if few else None),
                     take(source.vectors, judged),
                     take(target.vectors, gallery),
                     np.asarray([column[label] for label in distinct[judged]]),
@@ -61,12 +63,12 @@ class Folds:
     def evidence(self, without: frozenset[int] = frozenset()) -> Evidence:
         """Everything but some folds, by adding the others; rows only where they are fewer than dimensions."""
         kept = [part for i, part in enumerate(self.parts) if i not in without]
-        moments = total(part.moments for part in kept)
+        moments = total(part.evidence.moments for part in kept)
         rows = None
         if moments.count - 1 < max(moments.shape):
             picked = np.concatenate([part.rows for part in kept])
             rows = (take(self.x, picked), take(self.y, picked))
-        return Evidence(moments, [part.moments for part in kept], rows)
+        return Evidence(moments, [part.evidence.moments for part in kept], rows)
 
 
 def assign(n: int, groups: np.ndarray | None, *, seed: int, k: int = FOLDS) -> list[np.ndarray]:

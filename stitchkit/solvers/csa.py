@@ -9,7 +9,7 @@ from functools import partial
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace, zeros_like_width
 from stitchkit.core.errors import InputError
-from stitchkit.core.moments import Evidence, Moments, total
+from stitchkit.core.moments import Evidence, total
 from stitchkit.solvers.frames import Frame, explained, require
 from stitchkit.solvers.paths import Track, separations
 
@@ -56,7 +56,7 @@ class CSA:
         held_out = []
         for i, held in enumerate(folds):
             others = Frame.of(Evidence(total(folds[:i] + folds[i + 1 :])), self.scale)
-            held_out.append(CSAPath(others, self.kappa, path.dims).reliability(0, held))
+            held_out.append(CSAPath(others, self.kappa, path.dims).reliability(0, Evidence(held)))
         return path.alignment(0, mean_reliability(held_out))
 
 
@@ -75,7 +75,7 @@ class CSAPath:
         most = int(self.rho.shape[0])
         self.dims = [most if one is None else min(one, most) for one in dims]
 
-    def separation(self, held: Moments) -> list[float]:
+    def separation(self, held: Evidence) -> list[float]:
         xx, xy, yy = self.frame.view(held)
         xp = namespace(xx)
         signal = xp.cumulative_sum(xp.sum(self.a * (xy @ self.b), axis=0))
@@ -83,19 +83,20 @@ class CSAPath:
         square = xp.linalg.diagonal(xp.cumulative_sum(xp.cumulative_sum(woven, axis=0), axis=1))
         return separations(*([part[k - 1] for k in self.dims] for part in (signal, square)))
 
-    def explained(self, held: Moments) -> list[float]:
-        return [explained(self.alignment(at).to_target, held) for at in range(len(self.dims))]
+    def explained(self, held: Evidence) -> list[float]:
+        return [explained(self.alignment(at).to_target, held.moments) for at in range(len(self.dims))]
 
     def freedom(self, at: int) -> float:
         return float(self.dims[at] * (self.frame.source.width + self.frame.target.width))
 
-    def reliability(self, at: int, held: Moments) -> Array | None:
+    def reliability(self, at: int, held: Evidence) -> Array | None:
         """Correlation of the held-out pairs along each kept direction (k,), never below 0."""
         xx, xy, yy = self.frame.view(held)
         k = self.dims[at]
         a, b = self.a[:, :k], self.b[:, :k]
         xp = namespace(a)
-        spread = xp.sqrt(xp.sum(a * (xx @ a), axis=0) * xp.sum(b * (yy @ b), axis=0))
+        square = xp.sum(a * (xx @ a), axis=0) * xp.sum(b * (yy @ b), axis=0)
+        spread = xp.sqrt(xp.where(square > 0, square, xp.zeros_like(square)))
         one = xp.ones_like(spread)
         rho = xp.sum(a * (xy @ b), axis=0) / xp.where(spread > 0, spread, one)
         return xp.where((spread > 0) & (rho > 0), rho, xp.zeros_like(rho))

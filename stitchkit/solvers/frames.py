@@ -78,7 +78,7 @@ class Frame:
         rows = evidence.anchors or (None, None)
         source = _side(m.mean_s, m.scatter_ss, m.count, rows[0], scale != "none")
         target = _side(m.mean_t, m.scatter_tt, m.count, rows[1], scale == "both")
-        return cls(scale, m, source, target, *_inside(source, target, m.scatter_ss, m.scatter_st, m.scatter_tt))
+        return cls(scale, m, source, target, *_inside(source, target, evidence))
 
     @cached_property
     def source_eigh(self) -> tuple[Array, Array]:
@@ -90,17 +90,9 @@ class Frame:
         """Eigenvalues (r_t,), never below 0, and eigenvectors (r_t, r_t) of ``tt``."""
         return _eigh(self.tt)
 
-    def view(self, held: Moments) -> tuple[Array, Array, Array]:
+    def view(self, held: Evidence) -> tuple[Array, Array, Array]:
         """Scatters of other pairs about THIS frame's means, in its coordinates: (r_s, r_s), (r_s, r_t), (r_t, r_t)."""
-        xp = namespace(held.scatter_st)
-        step_s, step_t = held.mean_s - self.source.mean, held.mean_t - self.target.mean
-        return _inside(
-            self.source,
-            self.target,
-            held.scatter_ss + held.count * xp.linalg.outer(step_s, step_s),
-            held.scatter_st + held.count * xp.linalg.outer(step_s, step_t),
-            held.scatter_tt + held.count * xp.linalg.outer(step_t, step_t),
-        )
+        return _inside(self.source, self.target, held)
 
     def alignment(
         self,
@@ -196,14 +188,24 @@ def _inverse_deviation(mean: Array, scatter: Array, count: int) -> Array:
     return xp.where(alive, 1 / xp.where(alive, sd, one), one)
 
 
-def _inside(source: Side, target: Side, ss: Array, st: Array, tt: Array) -> tuple[Array, Array, Array]:
-    """Raw scatters in coordinates."""
+def _inside(source: Side, target: Side, evidence: Evidence) -> tuple[Array, Array, Array]:
+    """Scatters of the evidence about the sides' means, in their coordinates; from the rows where that is smaller."""
+    xp = namespace(evidence.moments.scatter_st)
+    if evidence.anchors is not None and not (source.basis is None and target.basis is None):
+        a, b = source.coordinates(evidence.anchors[0]), target.coordinates(evidence.anchors[1])
+        left = xp.matrix_transpose(a)
+        return left @ a, left @ b, xp.matrix_transpose(b) @ b
 
     def both(left: Side, middle: Array, right: Side) -> Array:
         scaled = middle if left.scale is None else left.scale[:, None] * middle
         scaled = scaled if right.scale is None else scaled * right.scale[None, :]
-        if left.basis is not None:
-            scaled = namespace(scaled).matrix_transpose(left.basis) @ scaled
+        scaled = scaled if left.basis is None else xp.matrix_transpose(left.basis) @ scaled
         return scaled if right.basis is None else scaled @ right.basis
 
-    return both(source, ss, source), both(source, st, target), both(target, tt, target)
+    m = evidence.moments
+    step_s, step_t = m.mean_s - source.mean, m.mean_t - target.mean
+    return (
+        both(source, m.scatter_ss + m.count * xp.linalg.outer(step_s, step_s), source),
+        both(source, m.scatter_st + m.count * xp.linalg.outer(step_s, step_t), target),
+        both(target, m.scatter_tt + m.count * xp.linalg.outer(step_t, step_t), target),
+    )

@@ -8,18 +8,18 @@ from typing import Any, Protocol
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments import Evidence
 from stitchkit.solvers.frames import Frame
 
 
 class Path(Protocol):
     """Every strength of one track, from one decomposition of the training anchors; weak to strong."""
 
-    def separation(self, held: Moments) -> list[float]:
+    def separation(self, held: Evidence) -> list[float]:
         """d' of held-out pairs at each strength: mean true score over the spread of random pairs."""
         ...
 
-    def explained(self, held: Moments) -> list[float]:
+    def explained(self, held: Evidence) -> list[float]:
         """Held-out R2 of the directed map at each strength."""
         ...
 
@@ -27,7 +27,7 @@ class Path(Protocol):
         """Degrees of freedom at strength ``at``."""
         ...
 
-    def reliability(self, at: int, held: Moments) -> Array | None:
+    def reliability(self, at: int, held: Evidence) -> Array | None:
         """Held-out correlation of each common direction, for families that weigh them."""
         ...
 

@@ -9,7 +9,7 @@ from functools import partial
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.errors import InputError
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.moments import Evidence
 from stitchkit.solvers.frames import Frame, explained, require
 from stitchkit.solvers.paths import Track, separations
 
@@ -62,7 +62,7 @@ class ProcrustesPath:
         self.ranks = [found if rank is None else min(rank, found) for rank in ranks]
         self.u, self.s, self.v = u[:, :found], s[:found], xp.matrix_transpose(vh)[:, :found]
 
-    def separation(self, held: Moments) -> list[float]:
+    def separation(self, held: Evidence) -> list[float]:
         xx, xy, yy = self.frame.view(held)
         xp = namespace(xx)
         signal = xp.cumulative_sum(xp.sum(self.u * (xy @ self.v), axis=0))
@@ -72,14 +72,14 @@ class ProcrustesPath:
         square = xp.linalg.diagonal(xp.cumulative_sum(xp.cumulative_sum(woven, axis=0), axis=1))
         return separations(*([part[r - 1] for r in self.ranks] for part in (signal, square)))
 
-    def explained(self, held: Moments) -> list[float]:
-        return [explained(self.alignment(at).to_target, held) for at in range(len(self.ranks))]
+    def explained(self, held: Evidence) -> list[float]:
+        return [explained(self.alignment(at).to_target, held.moments) for at in range(len(self.ranks))]
 
     def freedom(self, at: int) -> float:
         r = self.ranks[at]
         return r * (self.frame.source.width + self.frame.target.width - r) - r * (r + 1) / 2
 
-    def reliability(self, at: int, held: Moments) -> Array | None:
+    def reliability(self, at: int, held: Evidence) -> Array | None:
         return None
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:

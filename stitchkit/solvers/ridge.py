@@ -9,7 +9,7 @@ from functools import partial
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, eye_like, namespace
 from stitchkit.core.errors import InputError
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.moments import Evidence
 from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.paths import Track, separations
 
@@ -58,21 +58,22 @@ class RidgePath:
         shrunk = [1 / (self.values + alpha * mean) for alpha in alphas]
         self.filters = xp.stack(shrunk)  # (a, r_s)
 
-    def _in_eigenbasis(self, held: Moments) -> tuple[Array, Array, Array]:
+    def _in_eigenbasis(self, held: Evidence) -> tuple[Array, Array, Array]:
         xx, xy, yy = self.frame.view(held)
         back = namespace(xx).matrix_transpose(self.vectors)
         return back @ xx @ self.vectors, back @ xy, yy
 
-    def separation(self, held: Moments) -> list[float]:
+    def separation(self, held: Evidence) -> list[float]:
         xx, xy, yy = self._in_eigenbasis(held)
         return separations(*self._traces(xx, xy, self.inner @ yy))
 
-    def explained(self, held: Moments) -> list[float]:
+    def explained(self, held: Evidence) -> list[float]:
         xp = namespace(self.inner)
         xx, xy, _ = self._in_eigenbasis(held)
         signal, square = self._traces(xx, xy, self.inner)
-        step, scale = held.mean_t - self.frame.target.mean, self.frame.target.scale
-        spread = xp.linalg.diagonal(held.scatter_tt) + held.count * step * step
+        m, scale = held.moments, self.frame.target.scale
+        step = m.mean_t - self.frame.target.mean
+        spread = xp.linalg.diagonal(m.scatter_tt) + m.count * step * step
         whole = xp.sum(spread if scale is None else spread * scale * scale)
         return [float((2 * a - b) / whole) for a, b in zip(signal, square, strict=True)]
 
@@ -87,19 +88,23 @@ class RidgePath:
         xp = namespace(self.values)
         return float(xp.sum(self.values * self.filters[at, :])) * self.frame.target.width
 
-    def reliability(self, at: int, held: Moments) -> Array | None:
+    def reliability(self, at: int, held: Evidence) -> Array | None:
         return None
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
-        xp = namespace(self.inner)
         weight = self.vectors @ (self.filters[at, :][:, None] * self.inner)
         same = eye_like(weight, self.frame.target.width)
         settings = {"alpha": self.alphas[at], "scale": self.frame.scale}
-        seen = int(xp.sum(xp.astype(self.values > 1e-12 * xp.max(self.values), xp.int64)))
-        rank = min(seen, int(weight.shape[1]))
+        rank = min(_count(self.values), _count(self.frame.target_eigh[0]))
         return self.frame.alignment(
             weight, same, weight, rank=rank, weights=weights, record={"solver": "ridge", "settings": settings}
         )
+
+
+def _count(values: Array) -> int:
+    """How many eigenvalues are above rounding."""
+    xp = namespace(values)
+    return int(xp.sum(xp.astype(values > 1e-12 * xp.max(values), xp.int64)))
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:
