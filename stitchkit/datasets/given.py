@@ -1,0 +1,83 @@
+"""Items as callers give them: a value, a path, or a plain list of texts, paths, PIL images or arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from stitchkit.core.anchors import AnchorSet
+from stitchkit.core.errors import InputError
+from stitchkit.core.items import Items
+from stitchkit.datasets.images import looks_like_image
+from stitchkit.datasets.tables import read_items
+
+
+def as_items(items: Any, modality: str) -> Items:
+    """``items`` for an encoder of ``modality``, every one of a type it takes.
+
+    Parameters
+    ----------
+    items
+        :class:`Items`; the path of a folder, table or line file; a list of texts, or of paths, PIL images and
+        (h, w[, 3]) arrays. In a list paths are their own ids, everything else gets its row number.
+    modality
+        ``"image"`` or ``"text"``.
+
+    Raises
+    ------
+    InputError
+        For no items, another modality, a type that cannot be encoded, or an empty text.
+    DataError
+        For a file that cannot be read, or repeated ids.
+    """
+    if isinstance(items, AnchorSet):
+        raise InputError("an anchor set has two sides. Pass anchors.source_items or anchors.target_items.")
+    if isinstance(items, str | Path):
+        found = read_items(items, modality=modality)
+    else:
+        found = items if isinstance(items, Items) else _of_list(items, modality)
+    if found.modality != modality:
+        raise InputError(
+            f"the encoder reads {modality}s; the {len(found)} items are {found.modality}s. "
+            f"Use an encoder for {found.modality}s, or the other side of the pairs."
+        )
+    if not len(found):
+        raise InputError("there are no items to embed. Pass at least one.")
+    for row, value in enumerate(found.values):
+        if fault := _fault(value, modality):
+            raise InputError(f"item {str(found.ids[row])!r} (row {row}) is {fault}.")
+    return found
+
+
+def _of_list(given: Any, modality: str) -> Items:
+    if isinstance(given, Mapping | Image.Image) or not isinstance(given, Sequence | np.ndarray):
+        raise InputError(f"items must be Items, a path or a list; got {type(given).__name__}. Put them into a list.")
+    if isinstance(given, np.ndarray) and given.dtype.kind not in "UO" and given.ndim != 4:
+        raise InputError(
+            f"one array of shape {given.shape} is not clearly a list of images. Pass a list of (h, w[, 3])."
+        )
+    values = [str(value) if isinstance(value, np.str_) else value for value in given]
+    paths = modality == "image" and all(isinstance(value, str | Path) for value in values)
+    if modality == "text" and values and all(isinstance(value, str) and looks_like_image(value) for value in values):
+        raise InputError("the encoder reads texts; all items are names of image files. Use an encoder for images.")
+    ids = [Path(value).as_posix() if paths else str(row) for row, value in enumerate(values)]
+    return Items(np.asarray(ids, dtype=np.str_), values, modality)
+
+
+def _fault(value: Any, modality: str) -> str:
+    """What is wrong with one item; empty if nothing is."""
+    if modality == "text":
+        if not isinstance(value, str):
+            return f"a {type(value).__name__}, not a text. Pass strings"
+        return "" if value.strip() else "an empty text. Leave it out"
+    if isinstance(value, str | Path | Image.Image):
+        return ""
+    if not isinstance(value, np.ndarray):
+        return f"a {type(value).__name__}, not an image. Pass paths, PIL images or (h, w[, 3]) arrays"
+    if value.size and (value.ndim == 2 or (value.ndim == 3 and value.shape[2] in (1, 3, 4))):
+        return ""
+    return f"an array of shape {value.shape}, not an image. Pass (h, w) or (h, w, 3)"

@@ -1,0 +1,156 @@
+"""Labels from CSV tables: 0, 1, blank and the uncertain -1 of radiology labellers, or one column of class names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.core.scores import Labels
+from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows
+
+UNCERTAIN = {"ignore": np.nan, "positive": 1.0, "negative": 0.0, "error": -1.0}
+_BLANK = ("", "nan")
+_WORDS = {"true": 1.0, "false": 0.0}
+
+
+def read_labels(
+    path: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    label: str | None = None,
+    id: str | None = None,
+    groups: str | None = None,
+    columns: Sequence[str] = (),
+    uncertain: str = "error",
+) -> Labels:
+    """Labels of n items and c classes from a CSV table with one item a row.
+
+    Parameters
+    ----------
+    path
+        The table: UTF-8, one header row.
+    classes
+        Columns to read as classes, each cell 1 (present), 0 (absent), -1 (uncertain) or blank (not known).
+        Default: every column that holds nothing else and is not all blank. With ``label``: the class names and
+        their order; default all that occur, sorted.
+    label
+        Instead of one column per class: the one column that names each item's only class.
+    id
+        Column of unique ids. Default: ``id`` if there is one, else ``path``.
+    groups
+        Column of the patient of each item. Default: ``patient`` or ``patient_id`` if there is one.
+    columns
+        Further columns to carry along (age, view, ...): float64 where every cell is a number or blank (NaN), else str.
+    uncertain
+        What -1 means: ``"ignore"`` (not known), ``"positive"``, ``"negative"``, or ``"error"`` to refuse it until
+        a policy is stated.
+
+    Returns
+    -------
+    Labels
+        Values (n, c) of 0, 1 and NaN.
+
+    Raises
+    ------
+    DataError
+        For a table that cannot be read, a missing column (the nearest are listed), a repeated id, or a cell that
+        is no label, with row and column.
+    UnknownNameError
+        For a policy that does not exist.
+    """
+    if uncertain not in UNCERTAIN:
+        raise UnknownNameError.of("policy for uncertain labels", uncertain, UNCERTAIN)
+    table = read_rows(path)
+    ids = ids_of(table, id, table.first_of("path"))
+    patients = groups_of(table, groups)
+    further = {name: _plain(table.column(name)) for name in columns}
+    if label is not None:
+        found, values = _one_hot(table, label, classes)
+    else:
+        taken = {id, groups, "id", "path", "patient", "patient_id", *columns}
+        found = _label_columns(table, taken) if classes is None else tuple(classes)
+        if not found:
+            raise DataError(f"no class was asked of {table.path}. Name at least one, or leave classes out.")
+        values = np.stack([_binary(table, name, uncertain) for name in found], axis=1)
+    return Labels(values, ids, found, patients, further)
+
+
+def _value(cell: str) -> float | None:
+    """1, 0, -1 or NaN for a cell that is a label, None for anything else."""
+    if cell.lower() in _BLANK:
+        return np.nan
+    if cell.lower() in _WORDS:
+        return _WORDS[cell.lower()]
+    number = _number(cell)
+    return number if number in (-1.0, 0.0, 1.0) else None
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _binary(table: Table, name: str, uncertain: str) -> np.ndarray:
+    """One class's labels (n,)."""
+    values = np.empty(len(table))
+    for position, cell in enumerate(table.column(name)):
+        value = _value(cell)
+        if value is None:
+            raise table.fault(position, name, "the cell is no label. Labels are 1, 0, -1 (uncertain) or blank")
+        if value == -1.0 and uncertain == "error":
+            raise table.fault(
+                position, name, "the label is -1 (uncertain). State what that means: uncertain='ignore', "
+                "'positive' or 'negative'",
+            )  # fmt: skip
+        values[position] = UNCERTAIN[uncertain] if value == -1.0 else value
+    return values
+
+
+def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
+    """The columns that hold labels and nothing else."""
+    found = []
+    for name in table.columns:
+        if name in taken or not name:
+            continue
+        cells = [cell for cell in table.column(name) if cell.lower() not in _BLANK]
+        odd = [cell for cell in cells if _value(cell) is None]
+        if cells and not odd:
+            found.append(name)
+        elif 2 * len(odd) < len(cells) and all(_number(cell) is None for cell in odd):
+            # a column of 0 and 1 with a slip in it must not be left out in silence
+            raise table.fault(
+                table.column(name).index(odd[0]), name, "the cell is no label but stands among labels. Correct it, "
+                "or name the columns to read with classes=",
+            )  # fmt: skip
+    if not found:
+        hint = " Column 'label' may name classes: pass label='label'." if "label" in table.columns else ""
+        raise DataError(
+            f"no column of {table.path} holds only 0, 1, -1 and blanks. Name the columns with classes=.{hint}"
+        )
+    return tuple(found)
+
+
+def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
+    """Class names and labels (n, c) from one column of class names; a blank cell is a row of NaN."""
+    cells = table.column(label)
+    found = tuple(sorted(set(cells) - {""})) if classes is None else tuple(classes)
+    if not found:
+        raise DataError(f"column {label!r} of {table.path} names no class. Fill it in, or name another column.")
+    for position, cell in enumerate(cells):
+        if cell and cell not in found:
+            raise table.fault(position, label, f"the cell is none of the classes {', '.join(found[:8])}")
+    values = np.asarray([[float(cell == name) if cell else np.nan for name in found] for cell in cells])
+    return found, values
+
+
+def _plain(cells: tuple[str, ...]) -> np.ndarray:
+    """A column as float64 where every cell is a number or blank, else as str."""
+    numbers = [np.nan if cell.lower() in _BLANK else _number(cell) for cell in cells]
+    if any(number is None for number in numbers):
+        return np.asarray(cells, dtype=np.str_)
+    return np.asarray(numbers, dtype=np.float64)

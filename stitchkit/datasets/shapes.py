@@ -1,0 +1,172 @@
+"""Shapes and textures drawn by rule: what the demo's general encoder learns to see. Nothing here looks like a chest."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["KINDS", "make_shapes"]
+
+Floats = NDArray[np.float32]
+QUADRANTS = 4
+_FILLED = 0.55  # chance that a quadrant holds a shape
+
+
+def make_shapes(n: int, *, seed: int, size: int = 96) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    """``n`` pictures with at most one shape or texture patch in each quadrant, and what they show.
+
+    Parameters
+    ----------
+    n
+        Number of pictures.
+    seed
+        Decides everything.
+    size
+        Pixels a side.
+
+    Returns
+    -------
+    images : (n, size, size) uint8
+    labels : (n, 4 * kinds) int8
+        1 where a kind is in a quadrant: column ``quadrant * kinds + kind``, kinds in the order of ``KINDS``,
+        quadrants row by row.
+
+    Examples
+    --------
+    >>> images, labels = make_shapes(2, seed=0, size=32)
+    >>> images.shape, labels.shape == (2, 4 * len(KINDS))
+    ((2, 32, 32), True)
+    """
+    rng = np.random.default_rng([seed, 30])
+    centres = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
+    kinds = rng.integers(len(KINDS), size=(n, QUADRANTS))
+    filled = rng.random((n, QUADRANTS)) < _FILLED
+    images = np.empty((n, size, size), np.uint8)
+    for row in range(n):
+        images[row] = _picture(rng, centres, kinds[row], filled[row])
+    labels = (kinds[:, :, None] == np.arange(len(KINDS))) & filled[:, :, None]
+    return images, labels.reshape(n, -1).astype(np.int8)
+
+
+def _picture(
+    rng: np.random.Generator, centres: Floats, kinds: NDArray[np.int64], filled: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """The shapes on a background of waves, specks and noise."""
+    grey = _background(rng, centres)
+    for quadrant in np.flatnonzero(filled):
+        grey += np.float32(rng.choice([-1, 1]) * rng.uniform(0.06, 0.45)) * _placed(
+            rng, centres, int(kinds[quadrant]), int(quadrant)
+        )
+    grey += np.float32(rng.uniform(0.0, 0.06)) * rng.standard_normal(grey.shape, np.float32)
+    return np.clip(grey * 255, 0, 255).astype(np.uint8)
+
+
+def _placed(rng: np.random.Generator, centres: Floats, kind: int, quadrant: int) -> Floats:
+    """One shape, turned, stretched and moved about in its quadrant."""
+    at_x = (quadrant % 2 - 0.5) * 0.95 + rng.uniform(-0.25, 0.25)
+    at_y = (quadrant // 2 - 0.5) * 0.95 + rng.uniform(-0.25, 0.25)
+    turn, scale, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.11, 0.42), rng.uniform(0.75, 1.33)
+    x, y = centres[None, :] - np.float32(at_x), centres[:, None] - np.float32(at_y)
+    cos, sin = np.float32(np.cos(turn) / scale), np.float32(np.sin(turn) / scale)
+    u, v = (x * cos + y * sin) * np.float32(stretch), y * cos - x * sin
+    return _DRAW[kind](u, v, np.float32(0.025 / scale), rng)
+
+
+def _background(rng: np.random.Generator, centres: Floats) -> Floats:
+    """Two slow waves and a few soft or sharp specks that mean nothing."""
+    x, y = centres[None, :], centres[:, None]
+    grey = np.full((len(centres), len(centres)), rng.uniform(0.3, 0.7), np.float32)
+    for strength in rng.uniform(0, 0.14, 2):
+        kx, ky, phase = rng.normal(0, 2.2, 3)
+        grey += np.float32(strength) * np.sin(np.float32(kx) * x + np.float32(ky) * y + np.float32(phase))
+    for _ in range(int(rng.integers(0, 4))):
+        px, py, width = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(0.02, 0.3)
+        column = np.exp(-(((x - np.float32(px)) / np.float32(width)) ** 2))
+        spot = np.exp(-(((y - np.float32(py)) / np.float32(width)) ** 2)) * column
+        grey += np.float32(rng.uniform(-0.2, 0.2)) * spot
+    return grey
+
+
+def _filled(distance: Floats, soft: np.float32) -> Floats:
+    """1 where the distance is positive, with an edge ``soft`` wide."""
+    return np.asarray(np.clip(distance / soft + np.float32(0.5), 0, 1), np.float32)
+
+
+def _disc(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    return _filled(1 - np.hypot(u, v), soft * np.float32(rng.uniform(1, 8)))
+
+
+def _ring(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    return _filled(np.float32(rng.uniform(0.06, 0.22)) - np.abs(np.hypot(u, v) - np.float32(0.8)), soft)
+
+
+def _square(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    return _filled(np.float32(0.85) - np.maximum(np.abs(u), np.abs(v)), soft)
+
+
+def _triangle(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    sides = [u * np.float32(np.cos(a)) + v * np.float32(np.sin(a)) for a in (0.0, 2.094, 4.189)]
+    return _filled(np.float32(0.55) - np.maximum(np.maximum(sides[0], sides[1]), sides[2]), soft)
+
+
+def _cross(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    thin = np.float32(rng.uniform(0.12, 0.28))
+    arms = np.maximum(thin - np.abs(u), thin - np.abs(v))
+    return _filled(np.minimum(arms, 1 - np.maximum(np.abs(u), np.abs(v))), soft)
+
+
+def _bar(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    thin = np.float32(rng.uniform(0.05, 0.2))
+    return _filled(np.minimum(thin - np.abs(v), np.float32(1.2) - np.abs(u)), soft)
+
+
+def _bow(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    bend = np.float32(rng.uniform(0.4, 1.2))
+    line = v - bend * (u * u - np.float32(0.4))
+    return _filled(np.minimum(np.float32(rng.uniform(0.06, 0.16)) - np.abs(line), 1 - np.abs(u)), soft)
+
+
+def _crescent(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    hole = np.hypot(u - np.float32(rng.uniform(0.3, 0.6)), v)
+    return _filled(np.minimum(1 - np.hypot(u, v), hole - np.float32(0.85)), soft)
+
+
+def _window(u: Floats, v: Floats) -> Floats:
+    return np.asarray(np.exp(-((u * u + v * v) ** 2)), np.float32)
+
+
+def _stripes(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    return np.asarray(_window(u, v) * np.sin(np.float32(rng.uniform(5, 12)) * u), np.float32)
+
+
+def _checks(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    often = np.float32(rng.uniform(4, 8))
+    return np.asarray(_window(u, v) * np.clip(4 * np.sin(often * u) * np.sin(often * v), -1, 1), np.float32)
+
+
+def _dots(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    often = np.float32(rng.uniform(5, 9))
+    grid = np.cos(often * u) + np.cos(often * v)
+    return np.asarray(_window(u, v) * np.clip(grid - np.float32(0.8), 0, 1), np.float32)
+
+
+def _cloud(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
+    waves = sum(np.sin(np.float32(a) * u + np.float32(b) * v + np.float32(c)) for a, b, c in rng.normal(0, 6, (5, 3)))
+    return np.asarray(_window(u, v) * np.clip(waves / np.float32(2.5), -1, 1), np.float32)
+
+
+KINDS: dict[str, Callable[[Floats, Floats, np.float32, np.random.Generator], Floats]] = {
+    "disc": _disc,
+    "ring": _ring,
+    "square": _square,
+    "triangle": _triangle,
+    "cross": _cross,
+    "bar": _bar,
+    "bow": _bow,
+    "crescent": _crescent,
+    "stripes": _stripes,
+    "checks": _checks,
+    "dots": _dots,
+    "cloud": _cloud,
+}
+_DRAW = tuple(KINDS.values())

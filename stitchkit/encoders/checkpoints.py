@@ -1,0 +1,126 @@
+"""Checkpoints on disk: what they must look like before they are opened, and their fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stitchkit.core.errors import ModelUnavailableError
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.pt")  # in the order they are preferred
+
+
+def fingerprint(state: Mapping[str, Any], settings: Mapping[str, Any], files: Iterable[bytes] = ()) -> str:
+    """16 hex digits that change with the weights or with any setting.
+
+    Parameters
+    ----------
+    state
+        Name -> tensor, as loaded. Floats are hashed as float32, so device and precision do not matter.
+    settings
+        Preprocessing, pooling, layer, prompt prefix: values that can be written as JSON. None counts as absent.
+    files
+        Contents that decide the vectors too, such as source code.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu()
+        if tensor.is_floating_point():
+            tensor = tensor.float()
+        array = tensor.contiguous().numpy()
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    digest.update(json.dumps(_plain(settings), sort_keys=True).encode())
+    for content in files:
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]
+
+
+def check_folder(folder: Path, name: str) -> dict[str, Any]:
+    """The config of the checkpoint in ``folder``, once its files look like a checkpoint.
+
+    Raises
+    ------
+    ModelUnavailableError
+        Naming the file that is missing or is something else, and the next step.
+    """
+    if folder.is_file():
+        raise ModelUnavailableError(f"encoder {name!r} names the file {folder}. Give the folder that holds it.")
+    if not folder.is_dir():
+        raise ModelUnavailableError(f"encoder {name!r}: there is no folder {folder}. Check the path.")
+    config = folder / "config.json"
+    if not config.is_file():
+        raise ModelUnavailableError(
+            f"encoder {name!r}: {folder} holds no config.json, so it is not a checkpoint of this family. "
+            f"Copy the whole folder from its source, not the weights alone."
+        )
+    _check_content(config)
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelUnavailableError(f"{config} is not JSON: {error}. Copy it again from its source.") from error
+    if not isinstance(settings, dict):
+        raise ModelUnavailableError(f"{config} is not a JSON object. Copy it again from its source.")
+    files = weight_files(folder)
+    if not files:
+        raise ModelUnavailableError(
+            f"encoder {name!r}: {folder} holds no weights ({', '.join(WEIGHTS)}); they would be random. "
+            f"Copy the weights next to config.json."
+        )
+    for file in files:
+        check_weights(file)
+    return settings
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of the preferred kind in ``folder``; the main file alone where there is one."""
+    for pattern in WEIGHTS:
+        if found := sorted(folder.glob(pattern)):
+            main = [file for file in found if file.stem in ("model", "pytorch_model")]
+            return main or found
+    return []
+
+
+def check_weights(file: Path) -> None:
+    """Raise if a weights file is empty, a web page, a git-LFS pointer, or a safetensors file cut short."""
+    _check_content(file)
+    if file.suffix != ".safetensors":
+        return
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = stream.read(length) if length + 8 <= size else b""
+    try:
+        tensors = json.loads(header)
+        end = max((entry["data_offsets"][1] for key, entry in tensors.items() if key != "__metadata__"), default=0)
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
+        raise _bad(file, f"is not a whole safetensors file ({size} bytes, its header cannot be read)") from error
+    if 8 + length + end != size:
+        raise _bad(file, f"has {size} bytes where its header announces {8 + length + end}; the copy was cut short")
+
+
+def _check_content(file: Path) -> None:
+    with file.open("rb") as stream:
+        start = stream.read(512).lstrip().lower()
+    if not start:
+        raise _bad(file, "is empty")
+    if start.startswith((b"<!doctype", b"<html")):
+        raise _bad(file, "is a web page, not the file itself (a download link that asked for a login does this)")
+    if start.startswith(b"version https://git-lfs"):
+        raise _bad(file, "is a git-LFS pointer, not the file itself; 'git lfs pull' in its repository fetches it")
+
+
+def _bad(file: Path, fault: str) -> ModelUnavailableError:
+    return ModelUnavailableError(f"{file} {fault}. Download it again and compare its size with the source.")
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON writes it, without entries that are None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)

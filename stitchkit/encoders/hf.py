@@ -1,0 +1,167 @@
+"""Vision and text encoders of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import InputError
+from stitchkit.core.heads import LinearHead
+from stitchkit.core.roles import Encoded
+from stitchkit.core.space import Space
+from stitchkit.encoders.checkpoints import fingerprint
+from stitchkit.encoders.devices import frozen, moved
+from stitchkit.encoders.hf_checkpoints import (
+    Source,
+    check_config,
+    check_tokenizer,
+    check_whole,
+    longest_input,
+    modality_of,
+    preprocessing_of,
+)
+from stitchkit.encoders.hub import importing
+from stitchkit.encoders.images import rgb
+from stitchkit.encoders.names import EncoderName
+from stitchkit.encoders.pooling import POOLS, Pooling
+from stitchkit.encoders.probing import class_names, linear_head, neutral, random_images, width
+
+if TYPE_CHECKING:
+    import torch
+
+OPTIONS = ("pool", "layer", "prompt")
+
+
+@dataclass(slots=True, eq=False)
+class HFEncoder:
+    """A transformers model as an encoder."""
+
+    name: str
+    space: Space
+    modality: str
+    model: torch.nn.Module = field(repr=False)
+    processor: Any = field(repr=False)  # an image processor or a tokenizer
+    pooling: Pooling
+    prompt: str
+    length: int | None  # most tokens of a text
+    device: str
+    dtype: str
+    source: Source
+
+    def prepare(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Decoded images, or texts, as the model's inputs on the CPU.
+
+        Texts get the prompt prefix, are cut at the longest input of the tokenizer and the model, and padded on
+        the right to the longest of the batch.
+        """
+        if self.modality == "image":
+            return dict(self.processor(images=[rgb(item) for item in items], return_tensors="pt"))
+        for row, item in enumerate(items):
+            if not isinstance(item, str):
+                kind = type(item).__name__
+                raise InputError(f"encoder {self.name!r} takes texts; item {row} of the batch is a {kind}.")
+        texts = [self.prompt + item for item in items]
+        cut = {"truncation": True, "max_length": self.length} if self.length else {}
+        batch = dict(self.processor(texts, padding=True, return_tensors="pt", **cut))
+        filled = batch["attention_mask"].any(dim=1)
+        if not bool(filled.all()):
+            row = int((~filled).nonzero()[0])
+            raise InputError(f"encoder {self.name!r}: text {row} of the batch has no tokens. Leave empty texts out.")
+        return batch
+
+    def encode(self, batch: dict[str, torch.Tensor]) -> Encoded:
+        """Pooled vectors (b, d) in float32 on the device, tokens (b, t, d) and, for texts, their mask (b, t)."""
+        import torch
+
+        inputs = moved(batch, self.device, self.dtype)
+        mask = inputs.get("attention_mask")
+        with torch.inference_mode():
+            output = self.model(**inputs, output_hidden_states=self.pooling.layer != -1, return_dict=True)
+            tokens = self.pooling.tokens(output)
+            pooled = self.pooling.pooled(output, tokens, mask)
+        return Encoded(pooled, tokens if tokens.ndim == 3 else None, mask)
+
+    def classifier(self) -> LinearHead:
+        """The linear classifier of an image classification checkpoint, checked against the model's own logits.
+
+        Raises
+        ------
+        InputError
+            If it has none, or if it reads vectors that this pooling does not make; then the error names the
+            pooling that does.
+        """
+        import torch
+        from transformers import AutoModelForImageClassification
+
+        made_for = (getattr(self.model.config, "architectures", None) or [""])[0]
+        if not made_for.endswith("ForImageClassification"):
+            raise InputError(f"the checkpoint of {self.name!r} has no image classifier. Fit a probe on its vectors.")
+        model, report = self.source.read(
+            AutoModelForImageClassification, dtype=torch.float32, output_loading_info=True
+        )  # fmt: skip
+        check_whole(self.source.name, report, pooler=True)
+        model.eval()
+        pixels = random_images(self.prepare([neutral("image")])["pixel_values"].shape[1:])
+        with torch.inference_mode():
+            logits = model(pixel_values=pixels, return_dict=True).logits
+            output = model.base_model(pixel_values=pixels, output_hidden_states=True, return_dict=True)
+        return self._head(model, output, logits)
+
+    def _head(self, model: Any, output: Any, logits: torch.Tensor) -> LinearHead:
+        """The model's last linear layer over this encoder's pooling, or an error that names the right pooling."""
+        import torch
+
+        layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == logits.shape[1]]
+        classes = class_names(model.config.id2label, logits.shape[1])
+        fits: list[str] = []
+        for pooling in (self.pooling, *(replace(self.pooling, pool=pool, layer=-1) for pool in POOLS)):
+            if not layers or (pooling.pool == "pooler" and getattr(output, "pooler_output", None) is None):
+                continue
+            pooled = pooling.pooled(output, pooling.tokens(output), None)
+            space = Space(self.name, pooled.shape[1], self.space.fingerprint)
+            head = linear_head(space, layers[-1], classes, pooled, logits)
+            if head is not None and pooling is self.pooling:
+                return head
+            fits += [pooling.pool] if head is not None else []
+        advice = f"It reads pool={fits[0]} of the final output: load the encoder with #pool={fits[0]}." if fits else (
+            "No single pooling explains its logits; fit a probe instead."
+        )  # fmt: skip
+        raise InputError(
+            f"the classifier of {self.name!r} does not read the pool={self.pooling.pool} vectors. {advice}"
+        )
+
+
+def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool = False) -> HFEncoder:
+    """The encoder ``name`` means: ``org/name[@revision]``, ``hf-hub:org/name``, ``local-dir:/path`` or a path.
+
+    Options: ``pool=cls|mean|pooler`` (default: the mean over the mask for texts; for images the class token, or
+    the mean where there is none), ``layer`` (index into the hidden states; -1, the default, is the model's final
+    output), and ``prompt`` (put before every text). A pooler that is not used stays out of the fingerprint.
+    """
+    name.check_options(OPTIONS)
+    source = Source.of(name, trust_remote_code)
+    with importing("transformers"):
+        import torch
+        from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+    check_config(source.read(AutoConfig), name)
+    model, report = source.read(AutoModel, dtype=torch.float32, output_loading_info=True)
+    modality = modality_of(model, name)
+    pooling = Pooling.of(name, model, modality)
+    check_whole(name, report, pooler=pooling.pool == "pooler")
+    processor = source.read(AutoImageProcessor if modality == "image" else AutoTokenizer)
+    prompt, length = name.options.get("prompt", ""), None
+    if modality == "text":
+        check_tokenizer(processor, name)
+        length = longest_input(model, processor)
+    elif prompt:
+        raise InputError(f"encoder {str(name)!r} takes images, which have no prompt. Leave out prompt=.")
+    settings = {**pooling.settings, "prompt": prompt, "length": length, "preprocessing": preprocessing_of(processor)}
+    used = {k: v for k, v in model.state_dict().items() if pooling.pool == "pooler" or "pooler." not in k}
+    mark = fingerprint(used, settings)  # before the weights change precision
+    encoder = HFEncoder(
+        str(name), Space(str(name), 1), modality, frozen(model, device, dtype), processor, pooling, prompt, length,
+        device, dtype, source,
+    )  # fmt: skip
+    encoder.space = Space(str(name), width(encoder), mark)
+    return encoder

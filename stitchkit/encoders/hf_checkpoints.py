@@ -1,0 +1,165 @@
+"""Reading transformers checkpoints: where from, whether whole, and with which preprocessing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.encoders.checkpoints import check_folder
+from stitchkit.encoders.hub import check_trust, loading
+from stitchkit.encoders.names import HUB, EncoderName
+
+if TYPE_CHECKING:
+    import torch
+
+MODALITIES = {"pixel_values": "image", "input_ids": "text"}
+NAMES_ONLY = ("image_processor_type", "feature_extractor_type", "processor_class")  # do not change the pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a checkpoint comes from, and how each part of it is asked for."""
+
+    name: EncoderName
+    where: str  # a folder or a hub id
+    hub_id: str | None
+    keywords: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: EncoderName, trust_remote_code: bool) -> Source:
+        """The source that ``name`` means; a folder is looked at before anything is opened."""
+        check_trust(name, trust_remote_code)
+        keywords: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+        if name.folder is not None:
+            if name.revision:
+                raise InputError(
+                    f"encoder {str(name)!r} is a folder, which has no revisions. Leave out @{name.revision}."
+                )
+            settings = check_folder(name.folder, str(name))
+            _check_code(settings, name, trust_remote_code)
+            return cls(name, str(name.folder.resolve()), None, {**keywords, "local_files_only": True})
+        hub_id = name.id.removeprefix(HUB)
+        if hub_id.startswith(("/", ".", "~")) or hub_id.count("/") > 1 or "\\" in hub_id:
+            raise ModelUnavailableError(f"encoder {str(name)!r}: there is no folder {hub_id}. Check the path.")
+        return cls(name, hub_id, hub_id, {**keywords, "revision": name.revision})
+
+    def read(self, auto: Any, **settings: Any) -> Any:
+        """``auto.from_pretrained`` of this checkpoint, with this library's errors."""
+        with loading(self.name, self.hub_id), _quiet():
+            return auto.from_pretrained(self.where, **self.keywords, **settings)
+
+
+def check_whole(name: EncoderName, report: Mapping[str, Any], *, pooler: bool) -> None:
+    """Raise if weights were missing from the checkpoint, other than a pooler that is not used."""
+    missing = sorted(key for key in report["missing_keys"] if pooler or "pooler." not in key)
+    if not missing:
+        return
+    if all("pooler." in key for key in missing):
+        raise ModelUnavailableError(
+            f"the checkpoint of {str(name)!r} holds no pooler; it would be random. Use pool=cls or pool=mean."
+        )
+    others = sorted(report["unexpected_keys"])
+    stray = f" It holds {len(others)} the model does not know, such as {others[0]!r}." if others else ""
+    raise ModelUnavailableError(
+        f"the checkpoint of {str(name)!r} lacks {len(missing)} weights of the model, such as {missing[0]!r}; they "
+        f"would be random.{stray} Check that config.json and the weights belong together."
+    )
+
+
+def check_config(config: Any, name: EncoderName) -> None:
+    """Raise for checkpoints that hold more than one encoder."""
+    if getattr(config, "text_config", None) is not None and getattr(config, "vision_config", None) is not None:
+        raise InputError(
+            f"the checkpoint of {str(name)!r} ({config.model_type}) holds a vision and a text tower; this family loads "
+            f"one encoder. Save the tower you need as a model of its own (for CLIP: CLIPVisionModel or CLIPTextModel)."
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise InputError(
+            f"the checkpoint of {str(name)!r} ({config.model_type}) is an encoder with a decoder; this family loads "
+            f"one encoder. Save its encoder as a model of its own (for T5: T5EncoderModel)."
+        )
+
+
+def modality_of(model: torch.nn.Module, name: EncoderName) -> str:
+    """``"image"`` or ``"text"``, by what the model takes."""
+    takes = str(getattr(model, "main_input_name", "nothing known"))
+    if takes not in MODALITIES:
+        raise InputError(f"the model of {str(name)!r} takes {takes}; encoders take images or texts.")
+    return MODALITIES[takes]
+
+
+def check_tokenizer(tokenizer: Any, name: EncoderName) -> None:
+    """Set a tokenizer up for padding on the right; raise if it is empty or cannot pad."""
+    # without a vocabulary file transformers makes a tokenizer of special tokens alone, and no error
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise ModelUnavailableError(
+            f"the tokenizer of {str(name)!r} knows special tokens only: its vocabulary file is missing. "
+            f"Copy tokenizer.json (or vocab.txt, or the .model file) next to config.json."
+        )
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise InputError(
+                f"the tokenizer of {str(name)!r} has neither a pad nor an end token. Set pad_token in its config."
+            )
+        tokenizer.pad_token = tokenizer.eos_token  # masked, so any token serves
+    tokenizer.padding_side = "right"
+
+
+def longest_input(model: torch.nn.Module, tokenizer: Any) -> int | None:
+    """The most tokens that both the tokenizer and the model's positions allow, or None without a limit."""
+    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
+            # RoBERTa and its kin count positions from after the padding index
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1
+            limits.append(module.num_embeddings - offset)
+    known = [int(limit) for limit in limits if limit and 0 < limit < 10**9]
+    return min(known, default=None)
+
+
+def preprocessing_of(processor: Any) -> Any:
+    """What decides the inputs a processor makes, as JSON."""
+    if hasattr(processor, "image_mean") or not hasattr(processor, "all_special_tokens"):
+        settings = processor.to_dict()
+        return {k: v for k, v in settings.items() if k not in NAMES_ONLY and not k.startswith("_")}
+    backend = getattr(processor, "backend_tokenizer", None)
+    if backend is None:
+        return {"vocabulary": processor.get_vocab(), "special": processor.special_tokens_map}
+    state = json.loads(backend.to_str())
+    return {key: value for key, value in state.items() if key not in ("truncation", "padding", "version")}
+
+
+def _check_code(settings: Mapping[str, Any], name: EncoderName, trust_remote_code: bool) -> None:
+    """Raise if a trusted folder's code lives in another repository, which no revision pins."""
+    elsewhere = [str(code) for code in (settings.get("auto_map") or {}).values() if "--" in str(code)]
+    if trust_remote_code and elsewhere:
+        raise InputError(
+            f"the folder of {str(name)!r} takes its code from another repository ({elsewhere[0]}), which is not "
+            f"pinned. Copy that code into the folder, or load the hub repository at a full commit."
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the load report and its progress bar: what it warns of is checked here, and raises or does not matter."""
+    own: Any = import_module("transformers.utils.logging")
+
+    def unless_report(record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in record.getMessage()
+
+    logger = logging.getLogger("transformers.modeling_utils")
+    bars = own.is_progress_bar_enabled()
+    logger.addFilter(unless_report)
+    own.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.removeFilter(unless_report)
+        if bars:
+            own.enable_progress_bar()

@@ -1,0 +1,156 @@
+"""The network and the libraries around a checkpoint: forbidding calls, and saying what went wrong."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stitchkit.core.errors import InputError, MissingExtraError, ModelUnavailableError, StitchError
+from stitchkit.encoders.names import EncoderName
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@contextmanager
+def network(offline: bool | None) -> Iterator[None]:
+    """Forbid every hub call inside the block if ``offline``; ``HF_HUB_OFFLINE=1`` always wins.
+
+    timm has no switch of its own, so the hub client's is set for the whole process while the block runs.
+    """
+    if not offline:
+        yield
+        return
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def is_offline() -> bool:
+    """Whether hub calls are forbidden now."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+@contextmanager
+def importing(library: str) -> Iterator[None]:
+    """Turn a missing or broken ``library`` imported inside the block into a MissingExtraError.
+
+    A torch and a torchvision of different builds fail on import with a RuntimeError about
+    ``torchvision::nms``, and on a second try with an AttributeError about a half-imported torchvision.
+    """
+    try:
+        yield
+    except (ImportError, RuntimeError, AttributeError) as error:
+        if (broken := _broken_torchvision(library, error)) is not None:
+            raise broken from error
+        if not isinstance(error, ImportError):
+            raise
+        raise MissingExtraError(f"{library} cannot be imported: {error}. Install it: pip install {library}.") from error
+
+
+def _broken_torchvision(what: str, error: BaseException) -> MissingExtraError | None:
+    """The error for a torchvision of another build than torch, if that is what ``error`` says."""
+    signs = ("torchvision::", "partially initialized module 'torchvision'")
+    if not any(sign in str(one) for one in _chain(error) for sign in signs):
+        return None
+    return MissingExtraError(
+        f"{what} cannot be used because torchvision does not fit the installed torch: {_first_line(error)}. Install "
+        f"both from the same build: pip install --force-reinstall torch torchvision (for a CPU-only torch add "
+        f"--index-url https://download.pytorch.org/whl/cpu)."
+    )
+
+
+@contextmanager
+def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
+    """Turn what the libraries raise on checkpoints they cannot find or read into a ModelUnavailableError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except StitchError:
+        raise
+    except ImportError as error:
+        broken = _broken_torchvision(str(name), error)
+        needs = MissingExtraError(f"encoder {str(name)!r} needs a library that is missing: {_first_line(error)}.")
+        raise (broken or needs) from error
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError, pickle.UnpicklingError) as error:
+        if (broken := _broken_torchvision(str(name), error)) is not None:
+            raise broken from error
+        if any(isinstance(one, pickle.UnpicklingError) for one in _chain(error)):
+            raise _refused(name) from error
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"encoder {str(name)!r} needs Python code from its repository, which is not run unasked. Read that "
+                f"code, then give its full commit ({name.family}:{name.id}@<40 hex digits>) and trust_remote_code=True."
+            ) from error
+        raise unavailable(name, hub_id, error) from error
+
+
+def unavailable(name: EncoderName, hub_id: str | None, error: BaseException) -> ModelUnavailableError:
+    """The error for a checkpoint that ``error`` kept from loading, with the next step."""
+    if hub_id is None:
+        kind = "" if isinstance(error, OSError | RuntimeError | ValueError) else f"{type(error).__name__}: "
+        return ModelUnavailableError(
+            f"encoder {str(name)!r} cannot be loaded: {kind}{_first_line(error)}. "
+            f"Check the files of {str(name.folder or name.id)!r} against their source and copy them again."
+        )
+    repository = hub_id.partition("@")[0]
+    return ModelUnavailableError(
+        f"encoder {str(name)!r} cannot be loaded from the hub: {_reason(error)}. If it is gated, accept its licence at "
+        f"https://huggingface.co/{repository} and set HF_TOKEN. Without a network, copy the repository to a folder and "
+        f"load {name.family}:local-dir:/path/to/folder."
+    )
+
+
+def check_trust(name: EncoderName, trust_remote_code: bool) -> None:
+    """Raise unless running the repository's code, if asked for, is pinned to one commit."""
+    if trust_remote_code and name.folder is None and not COMMIT.fullmatch(name.revision or ""):
+        raise InputError(
+            f"trust_remote_code for {str(name)!r} would run whatever the repository holds today. Pin the commit you "
+            f"have read: {name.family}:{name.id}@<40 hex digits>."
+        )
+
+
+def _refused(name: EncoderName) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"the weights of {str(name)!r} are a pickle that would run code when opened, so they are refused. "
+        f"Convert them to safetensors on a machine where that is safe: load the tensors there and write "
+        f"safetensors.torch.save_file(state_dict, 'model.safetensors')."
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """Why the hub gave nothing, in a line."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    causes = list(_chain(error))
+    if any(isinstance(one, GatedRepoError) for one in causes):
+        return "the repository is gated and this machine has no token that was granted access"
+    if any(isinstance(one, RevisionNotFoundError) for one in causes):
+        return "the repository has no such revision"
+    if any(isinstance(one, RepositoryNotFoundError) for one in causes):
+        return "there is no such public repository"
+    if is_offline():
+        return "hub calls are forbidden (HF_HUB_OFFLINE or offline=True) and it is not in the local cache"
+    return _first_line(error)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """``error`` and what caused it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

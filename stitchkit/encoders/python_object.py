@@ -1,0 +1,205 @@
+"""Encoders of your own: a callable, a torch module or an encoder, named by import path.
+
+``python:package.module:attribute`` or ``python:path/to/file.py:attribute``, with ``#key=value`` options.
+
+The attribute is called with the options if it is a class, if it is a function whose name starts with ``load``, or
+if options are given; what comes back is used. Otherwise it is used as it is. What is used must be one of
+
+1. an encoder: ``space``, ``modality``, ``prepare(items)`` and ``encode(batch)``;
+2. a ``torch.nn.Module`` with a method ``prepare(items)``; ``module(prepare(items))`` must be (b, d). It is moved to
+   the device and precision asked for, frozen, and put into evaluation mode;
+3. a callable that takes a list of decoded items and gives a (b, d) array.
+
+2 and 3 may have the attributes ``modality`` (``"image"`` unless set; or ``"text"``) and ``dim``. Without ``dim`` the
+width is found by encoding one neutral item: a mid-grey 64 x 64 RGB image, or the text ``"a"``. Their fingerprint
+covers the source file, the options, the contents of files and folders that options name, and a module's weights,
+but not other files that the source imports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.core.heads import LinearHead
+from stitchkit.core.items import MODALITIES
+from stitchkit.core.roles import Batch, Encoded, Encoder, HasClassifier
+from stitchkit.core.space import Space
+from stitchkit.encoders.checkpoints import fingerprint
+from stitchkit.encoders.devices import frozen, moved
+from stitchkit.encoders.names import EncoderName
+from stitchkit.encoders.probing import width
+
+ROLE = ("space", "modality", "prepare", "encode")
+
+
+@dataclass(slots=True, eq=False)
+class PythonEncoder:
+    """A user's callable, torch module or encoder in the encoder's role."""
+
+    name: str
+    space: Space
+    modality: str
+    thing: Any = field(repr=False)
+    kind: str  # "encoder", "module" or "callable"
+    device: str
+    dtype: str
+
+    def prepare(self, items: Sequence[Any]) -> Batch:
+        """What the thing's own ``prepare`` gives, or the items as a list for a plain callable."""
+        return list(items) if self.kind == "callable" else self.thing.prepare(items)
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Pooled vectors (b, d): float32 on the device, except for what is already an encoder."""
+        import torch
+
+        if self.kind == "encoder":
+            encoded: Encoded = self.thing.encode(batch)
+            return encoded
+        with torch.inference_mode():
+            inputs = moved(batch, self.device, self.dtype) if self.kind == "module" else batch
+            pooled = torch.as_tensor(self.thing(inputs)).to(self.device, torch.float32)
+        return Encoded(pooled)
+
+    def classifier(self) -> LinearHead:
+        """The classifier of what is already an encoder and has one."""
+        if not isinstance(self.thing, HasClassifier):
+            raise InputError(f"encoder {self.name!r} has no classifier. Fit a probe on its vectors.")
+        return self.thing.classifier()
+
+
+def load(name: EncoderName, *, device: str, dtype: str) -> PythonEncoder:
+    """The encoder that an import path means; see the module's own text for what it may be."""
+    path, colon, attribute = name.id.rpartition(":")
+    if not colon or not path or not attribute.isidentifier():
+        raise InputError(
+            f"encoder {str(name)!r} needs python:package.module:attribute or python:path/to/file.py:attribute."
+        )
+    if name.revision:
+        raise InputError(f"encoder {str(name)!r}: Python objects have no revisions. Leave out @{name.revision}.")
+    module = _module(path, name)
+    if not hasattr(module, attribute):
+        known = [one for one in vars(module) if not one.startswith("_")]
+        raise UnknownNameError.of(f"attribute of {path}", attribute, known)
+    thing = _made(getattr(module, attribute), name)
+    kind = _kind(thing, name)
+    if kind == "encoder":
+        return PythonEncoder(str(name), thing.space, _modality(thing, name), thing, kind, device, dtype)
+    mark = fingerprint(_state(thing), {"attribute": attribute, "options": _contents(name)}, _source(module))
+    used = frozen(thing, device, dtype) if kind == "module" else thing
+    encoder = PythonEncoder(str(name), Space(str(name), 1), _modality(thing, name), used, kind, device, dtype)
+    encoder.space = Space(str(name), _dim(encoder), mark)
+    return encoder
+
+
+def _module(path: str, name: EncoderName) -> ModuleType:
+    """The module at an import path or in a ``.py`` file; running it is what the user asked for."""
+    if not path.endswith(".py"):
+        try:
+            found = importlib.util.find_spec(path) is not None
+        except ModuleNotFoundError:  # a parent package is missing
+            found = False
+        if not found:
+            raise ModelUnavailableError(
+                f"encoder {str(name)!r}: no module {path!r} can be imported. Install it, run from its folder, or name "
+                f"the file: python:path/to/file.py:attribute."
+            )
+        return importlib.import_module(path)
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise ModelUnavailableError(f"encoder {str(name)!r}: there is no file {file}. Check the path.")
+    key = f"stitchkit_file_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(key, file)
+    if spec is None or spec.loader is None:
+        raise ModelUnavailableError(f"encoder {str(name)!r}: Python cannot import {file}.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[key] = module  # dataclasses and pickle look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _made(thing: Any, name: EncoderName) -> Any:
+    """``thing``, or what calling it with the options gives."""
+    loads = inspect.isroutine(thing) and thing.__name__.startswith("load")
+    if not (inspect.isclass(thing) or loads or name.options):
+        return thing
+    if not callable(thing):
+        raise InputError(f"encoder {str(name)!r} has options, but a {type(thing).__name__} cannot be called with them.")
+    try:
+        inspect.signature(thing).bind(**name.options)
+    except TypeError as error:
+        raise InputError(
+            f"encoder {str(name)!r}: the options do not fit {inspect.signature(thing)}: {error}. "
+            f"Give them as #key=value&key=value."
+        ) from error
+    return thing(**name.options)
+
+
+def _kind(thing: Any, name: EncoderName) -> str:
+    """Which part of the contract ``thing`` fulfills."""
+    import torch
+
+    if isinstance(thing, Encoder) or all(hasattr(thing, part) for part in ROLE):
+        return "encoder"
+    if isinstance(thing, torch.nn.Module):
+        if not callable(getattr(thing, "prepare", None)):
+            raise InputError(
+                f"encoder {str(name)!r} is a torch module without prepare(items), so its preprocessing is not known. "
+                f"Give it a method prepare(items) that makes its input from decoded items."
+            )
+        return "module"
+    if not callable(thing):
+        raise InputError(
+            f"encoder {str(name)!r} is a {type(thing).__name__}, which is no encoder, torch module or callable. "
+            f"Name a function that takes a list of items and gives a (b, d) array."
+        )
+    return "callable"
+
+
+def _modality(thing: Any, name: EncoderName) -> str:
+    modality = getattr(thing, "modality", "image")
+    if modality not in MODALITIES:
+        raise InputError(f"encoder {str(name)!r} has modality {modality!r}; it must be 'image' or 'text'.")
+    return str(modality)
+
+
+def _dim(encoder: PythonEncoder) -> int:
+    """The thing's own ``dim``, or the width of one neutral item's vector."""
+    dim = getattr(encoder.thing, "dim", None)
+    return int(dim) if isinstance(dim, int) else width(encoder)
+
+
+def _state(thing: Any) -> dict[str, Any]:
+    """The weights of a torch module; nothing for a plain callable."""
+    import torch
+
+    return dict(thing.state_dict()) if isinstance(thing, torch.nn.Module) else {}
+
+
+def _source(module: ModuleType) -> list[bytes]:
+    """The content of the module's file, if it has one."""
+    file = getattr(module, "__file__", None)
+    return [Path(file).read_bytes()] if file else [module.__name__.encode()]
+
+
+def _contents(name: EncoderName) -> dict[str, str]:
+    """The options, with the hash of what is in it for each that names a file or folder."""
+    return {key: _hashed(Path(value)) if Path(value).exists() else value for key, value in name.options.items()}
+
+
+def _hashed(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""A stitched folder as an encoder: its source encoder, then its map into the target space."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stitchkit.artefacts import unpack_alignment
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.errors import SpaceMismatchError
+from stitchkit.core.maps import AffineMap
+from stitchkit.core.roles import Batch, Encoded, Encoder
+from stitchkit.core.space import Space
+from stitchkit.encoders.names import EncoderName
+from stitchkit.store import read_folder
+
+
+@dataclass(frozen=True, slots=True)
+class StitchedEncoder:
+    """``encoder`` followed by ``to_target``; a space of its own, since the target's encoder did not make it."""
+
+    name: str
+    encoder: Encoder
+    to_target: AffineMap
+
+    @property
+    def modality(self) -> str:
+        """The source encoder's."""
+        return self.encoder.modality
+
+    @property
+    def space(self) -> Space:
+        """A space as wide as the target's, with a fingerprint of encoder and map."""
+        m, known = self.to_target, self.encoder.space.fingerprint
+        if known is None:
+            return Space(self.name, m.target.dim, None)
+        mark = hashlib.sha256(known.encode())
+        for part in (m.center, m.weight, m.bias):
+            mark.update(to_numpy(part).tobytes())
+        return Space(self.name, m.target.dim, mark.hexdigest()[:16])
+
+    def prepare(self, items: Sequence[Any]) -> Batch:
+        """The source encoder's preprocessing."""
+        return self.encoder.prepare(items)
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Vectors (b, d_t) in the target space's units."""
+        return Encoded(self.to_target.apply(self.encoder.encode(batch).pooled))
+
+
+def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool = False) -> StitchedEncoder:
+    """``stitchkit:FOLDER``: the folder's source encoder with its map."""
+    config, arrays = read_folder(name.id)
+    alignment = unpack_alignment(config, arrays)
+    encoder = source_encoder(config, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    return StitchedEncoder(str(name), encoder, alignment.to_target)
+
+
+def source_encoder(config: dict[str, Any], *, device: str, dtype: str, trust_remote_code: bool = False) -> Encoder:
+    """The encoder a stitched folder was made with; refused if it is no longer the same.
+
+    Raises
+    ------
+    SpaceMismatchError
+        If its fingerprint is not the one on record.
+    """
+    from stitchkit.encoders import load_encoder
+
+    wanted = Space(**config["source"])
+    encoder = load_encoder(config["encoder"], device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    if not wanted.accepts(encoder.space):
+        raise SpaceMismatchError(
+            f"the folder was stitched on {wanted.name!r} (fingerprint {wanted.fingerprint}, width {wanted.dim}); "
+            f"{config['encoder']!r} now has fingerprint {encoder.space.fingerprint} and width {encoder.space.dim}. "
+            f"Restore that checkpoint and its preprocessing, or stitch again."
+        )
+    return encoder

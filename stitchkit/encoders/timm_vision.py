@@ -1,0 +1,199 @@
+"""Vision encoders of timm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.core.heads import LinearHead
+from stitchkit.core.roles import Encoded
+from stitchkit.core.space import Space
+from stitchkit.encoders.checkpoints import check_folder, fingerprint
+from stitchkit.encoders.devices import frozen, moved
+from stitchkit.encoders.hub import importing, is_offline, loading
+from stitchkit.encoders.images import rgb
+from stitchkit.encoders.names import HUB, LOCAL, EncoderName
+from stitchkit.encoders.probing import class_names, linear_head, random_images, width
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(slots=True, eq=False)
+class TimmEncoder:
+    """A timm model as an encoder: pooled vectors are what its own classifier reads."""
+
+    name: str
+    space: Space
+    model: Any = field(repr=False)  # a timm module; its methods are not typed
+    transform: Any = field(repr=False)
+    input_size: tuple[int, int, int]
+    device: str
+    dtype: str
+    modality: str = "image"
+
+    def prepare(self, items: Sequence[Any]) -> torch.Tensor:
+        """Decoded images as a (b, channels, h, w) float32 tensor on the CPU, by the checkpoint's own transform."""
+        import torch
+
+        mode = "L" if self.input_size[0] == 1 else "RGB"
+        return torch.stack([self.transform(rgb(item, mode)) for item in items])
+
+    def encode(self, batch: torch.Tensor) -> Encoded:
+        """Pooled vectors (b, d) in float32 on the device, and tokens (b, t, d) where the features are tokens."""
+        import torch
+
+        with torch.inference_mode():
+            features = self.model.forward_features(moved(batch, self.device, self.dtype))
+            pooled = self.model.forward_head(features, pre_logits=True).float()
+        return Encoded(pooled, features if features.ndim == 3 else None)
+
+    def classifier(self) -> LinearHead:
+        """The checkpoint's own linear classifier, checked against the model's logits.
+
+        Raises
+        ------
+        InputError
+            If it has none, or one that is not linear in the pooled vectors.
+        """
+        import torch
+
+        linear = self.model.get_classifier()
+        if not isinstance(linear, torch.nn.Linear) or linear.out_features == 0:
+            raise InputError(f"the checkpoint of {self.name!r} has no linear classifier. Fit a probe on its vectors.")
+        batch = random_images(self.input_size)
+        with torch.inference_mode():
+            logits = self.model(moved(batch, self.device, self.dtype))
+        config = self.model.pretrained_cfg
+        classes = class_names(config.get("label_names"), linear.out_features)
+        head = linear_head(self.space, linear, classes, self.encode(batch).pooled, logits)
+        if head is None:
+            raise InputError(
+                f"the classifier of {self.name!r} does more than a linear map of its pooled vectors, so it cannot be "
+                f"a head over them. Fit a probe instead."
+            )
+        return head
+
+
+def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
+    """The encoder ``name`` means: a timm model name, ``hf-hub:org/name[@revision]``, ``local-dir:/path`` or a path.
+
+    Pooling is the checkpoint's own (``forward_head(..., pre_logits=True)``), so there are no options. The
+    fingerprint leaves the classifier out: it does not change the vectors.
+    """
+    name.check_options(())
+    with importing("timm"):
+        timm: Any = import_module("timm")
+    model = _model(timm, name)
+    config = timm.data.resolve_model_data_config(model)
+    if config["input_size"][0] not in (1, 3):
+        raise InputError(f"encoder {str(name)!r} takes {config['input_size'][0]} channels; images have 1 or 3.")
+    mark = fingerprint(_trunk_state(model), {"preprocessing": config, "pool": "pre_logits"})
+    transform = timm.data.create_transform(**config, is_training=False)
+    size = tuple(config["input_size"])
+    encoder = TimmEncoder(
+        str(name), Space(str(name), 1), frozen(model, device, dtype), transform, size, device, dtype
+    )  # fmt: skip
+    encoder.space = Space(str(name), width(encoder), mark)
+    return encoder
+
+
+def _model(timm: Any, name: EncoderName) -> Any:
+    """The model with its weights, on the CPU in float32."""
+    if name.folder is not None:
+        if name.revision:
+            raise InputError(f"encoder {str(name)!r} is a folder, which has no revisions. Leave out @{name.revision}.")
+        settings = check_folder(name.folder, str(name))
+        if "architecture" not in settings:
+            raise ModelUnavailableError(
+                f"encoder {str(name)!r}: {name.folder / 'config.json'} names no timm architecture. "
+                f"If it is a transformers checkpoint, load hf:{name.folder}."
+            )
+        where, hub_id = f"{LOCAL}{name.folder.resolve()}", None
+    elif name.id.startswith(HUB):
+        hub_id = name.id.removeprefix(HUB) + (f"@{name.revision}" if name.revision else "")
+        where = f"{HUB}{hub_id}"
+    else:
+        where, hub_id = name.id, _registered(timm, name)
+    with loading(name, hub_id), _missing_weights_raise(name):
+        return timm.create_model(where, pretrained=True)
+
+
+def _registered(timm: Any, name: EncoderName) -> str | None:
+    """The hub repository of a model that timm knows by name."""
+    if "/" in name.id or "\\" in name.id:
+        raise ModelUnavailableError(
+            f"encoder {str(name)!r}: there is no folder {name.id}. For a hub repository write timm:{HUB}{name.id}."
+        )
+    architecture, _, tag = name.id.partition(".")
+    if not timm.is_model(architecture):
+        raise UnknownNameError.of("timm model", name.id, timm.list_models(pretrained=True) + timm.list_models())
+    if name.revision:
+        raise InputError(
+            f"encoder {str(name)!r}: timm's own names have no revisions. "
+            f"Write timm:{HUB}timm/{name.id}@{name.revision}."
+        )
+    tags = timm.list_pretrained(architecture + ".*")
+    if not tags or (tag and name.id not in tags):
+        nearest = f"it has {', '.join(tags)}" if tags else "it has none; choose another model"
+        raise UnknownNameError(f"timm has no weights called {name.id!r} for {architecture!r}; {nearest}.")
+    config = timm.get_pretrained_cfg(name.id)
+    if not config.hf_hub_id:
+        _check_download(name, config.url)
+    return str(config.hf_hub_id) if config.hf_hub_id else None
+
+
+def _check_download(name: EncoderName, url: str) -> None:
+    """Raise for weights that come from a plain address and are not there while calls are forbidden."""
+    import torch
+
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if is_offline() and not file.exists():
+        raise ModelUnavailableError(
+            f"encoder {str(name)!r} needs {url}, which is not at {file}, and network calls are forbidden. "
+            f"Download it there, or load timm:{LOCAL}/path/to/folder."
+        )
+
+
+@contextmanager
+def _missing_weights_raise(name: EncoderName) -> Iterator[None]:
+    """Raise if timm leaves weights random inside the block; it says so only in its log."""
+    logger = logging.getLogger("timm.models._builder")
+    heard: list[str] = []
+
+    def listen(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message.startswith("Missing keys"):
+            heard.append(message)
+        return record.levelno >= before
+
+    before = logger.getEffectiveLevel()
+    level = logger.level
+    logger.addFilter(listen)
+    logger.setLevel(min(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeFilter(listen)
+    if heard:
+        raise ModelUnavailableError(
+            f"encoder {str(name)!r}: its weights do not fill the model, the rest would be random. {heard[0]} "
+            f"Check that config.json and the weights belong together, num_classes included."
+        )
+
+
+def _trunk_state(model: Any) -> dict[str, Any]:
+    """The state dict without the final classifier."""
+    import torch
+
+    last = model.get_classifier() if hasattr(model, "get_classifier") else None
+    heads = [n for n, module in model.named_modules() if module is last and isinstance(last, torch.nn.Linear)]
+    state = model.state_dict()
+    return {key: value for key, value in state.items() if not any(key.startswith(f"{head}.") for head in heads)}

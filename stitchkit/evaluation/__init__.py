@@ -1,0 +1,1 @@
+"""Judging: AUROC with patient-clustered intervals, baselines beside every number, leakage refused."""

@@ -1,0 +1,240 @@
+"""The verb ``evaluate``: scores against labels, with everything a reader needs to believe or doubt them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.anchors import AnchorSet
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import DataError
+from stitchkit.core.items import Items, checked_ids, rows_of
+from stitchkit.core.scores import Labels, Scores
+from stitchkit.datasets.given import as_items
+from stitchkit.evaluation.leakage import audit
+from stitchkit.evaluation.metadata import file_columns, metadata_scores
+from stitchkit.evaluation.probes import fit_probe
+from stitchkit.evaluation.results import Evaluation, Method
+from stitchkit.metrics.auroc import resampled_auroc
+from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+
+CLOSE = 0.05  # a metadata-only baseline whose lower bound is this near the score explains it
+CHANCE, PROBE, METADATA = "chance", "probe on the anchors", "metadata only"
+
+
+def evaluate(
+    scores: Scores,
+    labels: Labels,
+    *,
+    groups: Any = None,
+    anchors: AnchorSet | Sequence[str] | None = None,
+    items: Items | str | Path | None = None,
+    metadata: Sequence[str] = (),
+    embeddings: Embeddings | None = None,
+    others: Mapping[str, Scores] | None = None,
+    name: str = "scores",
+    min_positives: int = 10,
+    replicates: int = 2000,
+    seed: int = 0,
+    allow_leakage: bool = False,
+) -> Evaluation:
+    """AUROC of each class with patient-clustered intervals, chance, a probe and a metadata-only baseline.
+
+    Parameters
+    ----------
+    scores : (n, c)
+        Of the test items; higher means the class is present.
+    labels
+        Of the test items, and of the anchors if the baselines are wanted; joined by id.
+    groups : (len(labels),), optional
+        Patient of each labelled row; ``labels.groups`` if not given.
+    anchors
+        The anchor set (or its ids): the baselines are fitted on its labels, and its patients must not be tested.
+    items
+        The test images, for file size, width, height and bit depth in the metadata-only baseline.
+    metadata
+        Columns of ``labels`` that the metadata-only baseline may use as well.
+    embeddings
+        Source vectors of anchors and test items, for the probe at the same label budget.
+    others
+        Further scores of the same items, by name: each a row of the table, compared by paired resamples.
+    name
+        What the main row is called.
+    min_positives
+        Classes with fewer positives (or negatives) in the test are listed, not judged.
+    replicates
+        Resamples of patients, the same for every row.
+    allow_leakage
+        Go on when a patient stands on both sides, with a note.
+
+    Returns
+    -------
+    Evaluation
+        Print it for a table in words and numbers.
+
+    Raises
+    ------
+    UnknownNameError
+        If a scored class is not among the labels.
+    LeakageError
+        If an item or a patient is both anchor and test.
+    DataError
+        If no class can be judged or a scored item has no label.
+    """
+    if groups is not None:
+        labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
+    known = labels.of_classes(scores.classes)
+    test = known.of_ids(scores.ids)
+    notes: list[str] = []
+    rows = {name: scores, **(others or {})}
+    fitted_on = _anchor_labels(anchors, known)
+    if anchors is not None:
+        own = anchors.groups if isinstance(anchors, AnchorSet) else None
+        patients = fitted_on.groups if own is None else own
+        notes += audit(_ids(anchors), scores.ids, patients, test.groups, allow=allow_leakage)
+    rows |= _baselines(fitted_on, test, anchors, items, metadata, embeddings, notes)
+    judged, left_out, positives = _judged(test, min_positives)
+    if not judged:
+        raise DataError(
+            f"no class has {min_positives} positives and negatives among {len(test)} items. Lower min_positives."
+        )
+    methods, dropped = _table(rows, test, judged, replicates, seed)
+    if dropped:
+        notes.append(
+            f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped"
+        )
+    notes += _shortcut(methods)
+    return Evaluation(
+        methods,
+        positives,
+        left_out,
+        len(test),
+        len(test) if test.groups is None else len(np.unique(test.groups)),
+        None if anchors is None else len(_ids(anchors)),
+        scores.kind,
+        tuple(notes),
+        {"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives},
+    )
+
+
+def _ids(anchors: AnchorSet | Sequence[str]) -> np.ndarray:
+    return anchors.ids if isinstance(anchors, AnchorSet) else checked_ids(anchors)
+
+
+def _anchor_labels(anchors: AnchorSet | Sequence[str] | None, labels: Labels) -> Labels:
+    """The labelled rows that are anchors; perhaps none."""
+    ids = np.asarray([], dtype=np.str_) if anchors is None else _ids(anchors)
+    return labels.take(np.flatnonzero(np.isin(labels.ids, ids)))
+
+
+def _baselines(
+    fitted_on: Labels,
+    test: Labels,
+    anchors: AnchorSet | Sequence[str] | None,
+    items: Items | str | Path | None,
+    metadata: Sequence[str],
+    embeddings: Embeddings | None,
+    notes: list[str],
+) -> dict[str, Scores]:
+    rows = {CHANCE: Scores(np.zeros((len(test), len(test.classes))), "logit", test.ids, test.classes)}
+    if not len(fitted_on):
+        why = "no anchors were given" if anchors is None else "no anchor is among the labels"
+        notes.append(f"no probe and no metadata-only baseline: {why}")
+        return rows
+    if embeddings is None:
+        notes.append("no probe: give embeddings= of anchors and test items")
+    else:
+        rows[PROBE] = fit_probe(embeddings, fitted_on).scores(embeddings.of_ids(test.ids))
+    files: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})
+    if items is not None and isinstance(anchors, AnchorSet):
+        given = as_items(items, "image")
+        train = anchors.source_items.take(rows_of(fitted_on.ids, anchors.ids, "the anchors"))
+        files = file_columns(train), file_columns(given.take(rows_of(test.ids, given.ids, "items")))
+    found = metadata_scores(fitted_on, test, metadata, files)
+    if found is None:
+        notes.append("no metadata-only baseline: give items= (image files) or metadata= (columns of the labels)")
+        return rows
+    rows[METADATA], used = found
+    notes.append(f"the metadata-only baseline used {', '.join(used)}")
+    return rows
+
+
+def _judged(test: Labels, least: int) -> tuple[list[str], dict[str, str], dict[str, int]]:
+    """Classes that can be judged, the others with the reason, and the positives of all."""
+    judged, left_out, positives = [], {}, {}
+    for c, label in enumerate(test.classes):
+        present, absent = int((test.values[:, c] == 1).sum()), int((test.values[:, c] == 0).sum())
+        positives[label] = present
+        if min(present, absent) >= max(least, 1):
+            judged.append(label)
+        else:
+            left_out[label] = f"{present} positives and {absent} negatives, fewer than {max(least, 1)}"
+    return judged, left_out, positives
+
+
+def _table(
+    rows: Mapping[str, Scores], test: Labels, judged: list[str], replicates: int, seed: int
+) -> tuple[tuple[Method, ...], int]:
+    """Every method's AUROC on the same resamples, and how many resamples were dropped."""
+    columns = {label: test.values[:, test.classes.index(label)] for label in judged}
+    known = {label: ~np.isnan(values) for label, values in columns.items()}
+    matched = {name: _in_order(scores, test, judged, name) for name, scores in rows.items()}
+    groups = np.arange(len(test)) if test.groups is None else test.groups
+
+    def aurocs(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        per_class = [
+            resampled_auroc(values[known[label], c], columns[label][known[label]], counts[:, known[label]])
+            for c, label in enumerate(judged)
+        ]
+        return np.stack(per_class, axis=1)  # (b, classes)
+
+    point = {name: aurocs(values, np.ones((1, len(test))))[0] for name, values in matched.items()}
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in rows}
+    for counts in patient_counts(groups, replicates, seed):
+        for name, values in matched.items():
+            drawn[name].append(aurocs(values, counts))
+    resampled = {name: np.concatenate(parts) for name, parts in drawn.items()}
+    complete = ~np.isnan(next(iter(resampled.values()))).any(axis=1)
+    main = next(iter(rows))
+    methods = []
+    for name in rows:
+        draws = resampled[name]
+        difference = None
+        if name != main:
+            apart = (resampled[main] - draws)[complete].mean(axis=1)
+            difference = percentile_interval(float((point[main] - point[name]).mean()), apart)
+        classes = {label: percentile_interval(float(point[name][c]), draws[:, c]) for c, label in enumerate(judged)}
+        macro = percentile_interval(float(point[name].mean()), draws[complete].mean(axis=1))
+        methods.append(Method(name, classes, macro, difference))
+    return tuple(methods), int((~complete).sum())
+
+
+def _in_order(scores: Scores, test: Labels, judged: list[str], name: str) -> np.ndarray:
+    """The method's scores (n, classes) in the test's order."""
+    rows = rows_of(test.ids, scores.ids, f"the scores called {name!r}")
+    return np.stack([scores.column(label)[rows] for label in judged], axis=1)
+
+
+def _shortcut(methods: tuple[Method, ...]) -> list[str]:
+    """In words, where metadata alone does about as well as the scores."""
+    found = next((one for one in methods if one.name == METADATA), None)
+    if found is None:
+        return []
+    main, said = methods[0], []
+    if found.macro.low > main.macro.value - CLOSE and found.macro.low > 0.5:
+        said.append(_warning("macro AUROC", main.macro, found.macro))
+    elif hit := [
+        label for label, one in found.classes.items() if one.low > main.classes[label].value - CLOSE and one.low > 0.5
+    ]:
+        said += [_warning(f"AUROC of {label}", main.classes[label], found.classes[label]) for label in hit]
+    return said
+
+
+def _warning(what: str, score: Interval, metadata: Interval) -> str:
+    return (
+        f"SHORTCUT: metadata alone, without the picture, reaches {metadata} where {what} is {score.value:.3f}. "
+        f"This score is explained by metadata and must not be read as a diagnosis."
+    )

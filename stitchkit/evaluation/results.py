@@ -1,0 +1,109 @@
+"""The result of an evaluation: a table of methods by classes that says what each number is worth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stitchkit.metrics.bootstrap import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name
+        What was scored.
+    classes
+        AUROC of each judged class with its interval.
+    macro
+        Mean over the judged classes.
+    difference
+        ``main - this`` macro AUROC from the same resamples; None for the main row itself.
+    """
+
+    name: str
+    classes: dict[str, Interval]
+    macro: Interval
+    difference: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """AUROC of the main scores, with chance, probe and metadata-only baseline beside it.
+
+    Parameters
+    ----------
+    methods
+        The main scores first.
+    positives
+        Positives among the judged items of each class, judged or not.
+    left_out
+        Classes that were not judged, with the reason.
+    n, patients
+        Judged items and patients.
+    anchors
+        Number of anchors, None if not given.
+    kind
+        Kind of the main scores.
+    notes
+        Findings in words: missing baselines, shortcuts, leakage, dropped resamples.
+    settings
+        Replicates, level, seed, least number of positives.
+    """
+
+    methods: tuple[Method, ...]
+    positives: dict[str, int]
+    left_out: dict[str, str]
+    n: int
+    patients: int
+    anchors: int | None
+    kind: str
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def main(self) -> Method:
+        """The row of the scores that were given."""
+        return self.methods[0]
+
+    def method(self, name: str) -> Method:
+        """The row called ``name``."""
+        return next(one for one in self.methods if one.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = asdict(self)
+        plain["methods"] = [
+            {
+                "name": one.name,
+                "classes": {label: interval._asdict() for label, interval in one.classes.items()},
+                "macro": one.macro._asdict(),
+                "difference": None if one.difference is None else one.difference._asdict(),
+            }
+            for one in self.methods
+        ]
+        return plain
+
+    def __str__(self) -> str:
+        """A table for a terminal: methods by macro AUROC, then classes, then the notes."""
+        wide = max(len(one.name) for one in self.methods)
+        judged = list(self.main.classes)
+        people = f"{self.patients} patients" if self.patients != self.n else "each its own patient"
+        anchors = "" if self.anchors is None else f", {self.anchors} anchors"
+        lines = [f"AUROC over {len(judged)} classes on {self.n} items ({people}){anchors}; scores are {self.kind}s"]
+        lines.append(f"{'method':<{wide}}  macro [95 %]          main minus it")
+        for one in self.methods:
+            less = "" if one.difference is None else f"{one.difference.value:+.3f} [{one.difference.low:+.3f}, " \
+                f"{one.difference.high:+.3f}]"  # fmt: skip
+            lines.append(f"{one.name:<{wide}}  {one.macro}  {less}".rstrip())
+        lines.append("")
+        broad = max([len(label) for label in judged], default=5)
+        lines += [
+            f"  {label:<{broad}}  {self.main.classes[label]}  ({self.positives[label]} positive)" for label in judged
+        ]
+        lines += [f"  {label:<{broad}}  not judged: {why}" for label, why in self.left_out.items()]
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join(lines)

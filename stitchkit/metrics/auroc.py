@@ -1,0 +1,48 @@
+"""Area under the ROC curve, alone and under many resamples at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Chance that a positive scores above a negative, ties half; NaN if one kind is missing.
+
+    Parameters
+    ----------
+    scores : (n,)
+    labels : (n,) of 0 and 1
+
+    Examples
+    --------
+    >>> auroc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([0, 0, 1, 1]))
+    0.875
+    """
+    return float(resampled_auroc(scores, labels, np.ones((1, len(scores))))[0])
+
+
+def resampled_auroc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """AUROC of each resample, from one sort.
+
+    Parameters
+    ----------
+    scores : (n,)
+    labels : (n,) of 0 and 1
+    counts : (b, n)
+        How often each row stands in each resample.
+
+    Returns
+    -------
+    (b,) float64
+        NaN where a resample has no positive or no negative.
+    """
+    order = np.argsort(scores, kind="stable")
+    ordered, positive = scores[order], labels[order] > 0
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    weights = counts[:, order]
+    above = np.add.reduceat(weights * positive, starts, axis=1)  # positives at each distinct score
+    level = np.add.reduceat(weights * ~positive, starts, axis=1)
+    below = np.cumsum(level, axis=1) - level
+    pairs = above.sum(axis=1) * level.sum(axis=1)
+    won = (above * (below + level / 2)).sum(axis=1)
+    return np.where(pairs > 0, won / np.where(pairs > 0, pairs, 1), np.nan)

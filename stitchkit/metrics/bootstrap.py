@@ -1,0 +1,47 @@
+"""Bootstrap over patients: the same resample for every method, so that differences are paired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+ROWS_AT_ONCE = 2_000_000  # of counts held in memory
+
+
+class Interval(NamedTuple):
+    """A number with its percentile interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def patient_counts(groups: np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each row stands in each resample of whole patients, in blocks (b, n) that add up to ``replicates``.
+
+    Parameters
+    ----------
+    groups : (n,)
+        Patient of each row; repeating every row of a patient changes nothing.
+    """
+    _, of_row = np.unique(groups, return_inverse=True)
+    patients = int(of_row.max()) + 1
+    rng = np.random.default_rng(seed)
+    block = max(ROWS_AT_ONCE // len(groups), 1)
+    for start in range(0, replicates, block):
+        size = min(block, replicates - start)
+        yield rng.multinomial(patients, np.full(patients, 1 / patients), size=size)[:, of_row].astype(np.float64)
+
+
+def percentile_interval(value: float, replicates: np.ndarray, level: float = 0.95) -> Interval:
+    """``value`` with the percentile interval of its replicates; NaN replicates are left out."""
+    good = replicates[~np.isnan(replicates)]
+    if good.size == 0:
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(good, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))

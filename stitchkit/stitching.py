@@ -1,0 +1,186 @@
+"""Encoder, then map, then any head: a stitched model, in memory and as a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stitchkit.artefacts import pack_alignment, pack_head, unpack_alignment, unpack_head
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.heads import LinearHead, ZeroShotHead
+from stitchkit.core.roles import Encoder
+from stitchkit.core.scores import Scores
+from stitchkit.embedding import embed
+from stitchkit.encoders.stitched import source_encoder
+from stitchkit.store import read_folder, write_folder
+
+StitchedHead = LinearHead | ZeroShotHead
+
+
+@dataclass(frozen=True, slots=True)
+class Stitched:
+    """A frozen encoder whose vectors are read as another's.
+
+    Parameters
+    ----------
+    encoder
+        The source encoder.
+    alignment
+        From its space to the target space.
+    head
+        A head of the target space (the target checkpoint's own classifier, or a probe), a zero-shot head over the
+        source space, or None.
+    target_name
+        What a user types to load the target encoder.
+    """
+
+    encoder: Encoder
+    alignment: Alignment
+    head: StitchedHead | None = None
+    target_name: str = ""
+
+    def embed(self, items: Any, **settings: Any) -> Embeddings:
+        """Vectors of ``items`` in the target space's own units; ``settings`` as in ``stitchkit.embed``."""
+        mapped: Embeddings = self.alignment.to_target(embed(self.encoder, items, **settings))
+        return mapped
+
+    def scores(self, items: Any, **settings: Any) -> Scores:
+        """Scores of ``items``: images, texts, or embeddings of the source encoder."""
+        if self.head is None:
+            raise InputError("this stitched model has no head. Use embed(), or stitch it with one.")
+        vectors = items if isinstance(items, Embeddings) else embed(self.encoder, items, **settings)
+        reads_target = isinstance(self.head, LinearHead)
+        return self.head.scores(self.alignment.to_target(vectors) if reads_target else vectors)
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        extra: Mapping[str, Any] | None = None,
+        command: str = "",
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the artefact folder: ``config.json``, ``model.safetensors`` and the card ``README.md``.
+
+        Parameters
+        ----------
+        extra
+            Facts for the config and the card: the anchors' table, hash and licence, measured numbers.
+        command
+            How it was made, for the card.
+
+        Raises
+        ------
+        InputError
+            If ``folder`` already holds something and ``overwrite`` is not set.
+        """
+        config, arrays = pack_alignment(self.alignment)
+        config |= {"encoder": self.encoder.name, "target_encoder": self.target_name, **(extra or {})}
+        if self.head is not None:
+            head, more = pack_head(self.head)
+            config["head"] = head
+            arrays |= more
+        return write_folder(folder, config, arrays, card(config, command), overwrite=overwrite)
+
+
+def stitch(
+    encoder: Encoder, alignment: Alignment, head: StitchedHead | None = None, *, target_name: str = ""
+) -> Stitched:
+    """Join an encoder, an alignment that starts in its space, and a head that ends in the target's.
+
+    Parameters
+    ----------
+    head
+        A :class:`~stitchkit.LinearHead` over the target space, a zero-shot head over the source space, or None.
+    target_name
+        What a user types to load the target encoder; for the record.
+
+    Raises
+    ------
+    SpaceMismatchError
+        If encoder, alignment and head do not belong together.
+    NoDirectedMapError
+        If the head reads the target space and the alignment has no map into it.
+    """
+    alignment.source.require(encoder.space, "the alignment")
+    if isinstance(head, LinearHead):
+        head.space.require(alignment.to_target.target, "the head")
+    elif head is not None:
+        head.space.require(encoder.space, "the zero-shot head")
+    return Stitched(encoder, alignment, head, target_name)
+
+
+def load(
+    folder: str | Path, *, device: str = "auto", dtype: str = "float32", trust_remote_code: bool = False
+) -> Stitched:
+    """A stitched model from its folder, with its source encoder loaded by the name on record.
+
+    Raises
+    ------
+    SpaceMismatchError
+        If that encoder's weights or preprocessing are no longer those the map was fitted on.
+    ModelUnavailableError
+        If the folder or the encoder cannot be read.
+    """
+    config, arrays = read_folder(folder)
+    alignment = unpack_alignment(config, arrays)
+    head = unpack_head(config["head"], arrays, alignment) if "head" in config else None
+    encoder = source_encoder(config, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    return Stitched(encoder, alignment, head, config.get("target_encoder", ""))
+
+
+def save_head(folder: str | Path, head: LinearHead, *, overwrite: bool = False) -> Path:
+    """Write a linear head (a probe, say) to a folder of its own."""
+    config, arrays = pack_head(head)
+    text = f"# A linear head over {head.space.name}\n\nClasses: {', '.join(head.classes)}. Not a medical device.\n"
+    return write_folder(folder, {"head": config}, arrays, text, overwrite=overwrite)
+
+
+def load_head(folder: str | Path) -> LinearHead:
+    """A linear head written by :func:`save_head`."""
+    config, arrays = read_folder(folder)
+    head = unpack_head(config.get("head", {}), arrays)
+    if not isinstance(head, LinearHead):
+        raise InputError(f"{folder} holds a zero-shot head, which needs its own alignment. Name a saved probe.")
+    return head
+
+
+def card(config: Mapping[str, Any], command: str = "") -> str:
+    """The model card (Markdown with Hugging Face front matter) of a stitched folder."""
+    record, head = config["record"], config.get("head")
+    bases = [name for name in (config["encoder"], config.get("target_encoder")) if name]
+    task = "zero-shot-image-classification" if head and head["kind"] == "zero-shot" else "feature-extraction"
+    front = ["---", "library_name: stitchkit", "base_model:", *[f"- {name!r}" for name in bases]]
+    front += [f"pipeline_tag: {task}", "---"]
+    facts = {
+        "Source encoder": f"`{config['encoder']}` ({config['source']['dim']} wide)",
+        "Target space": f"`{config['target']['name']}` ({config['target']['dim']} wide)",
+        "Map": f"{record.get('solver')}, {_listed(record.get('settings', {}))}, rank {record.get('rank')}",
+        "Anchors": f"{record.get('anchors')} pairs, {record.get('groups', '?')} groups",
+        "Held out": _listed(record.get("held_out", {})) or "not measured",
+        "Head": "none" if not head else f"{head['kind']}: {', '.join(head['classes'])}",
+    }
+    facts |= {str(key): _told(value) for key, value in config.items() if key in ("anchor_set", "measured")}
+    lines = [*front, "", f"# {config['source']['name']} stitched to {config['target']['name']}", ""]
+    lines += [f"- **{name}**: {value}" for name, value in facts.items()]
+    lines += [f"- {note}" for note in record.get("notes", [])]
+    if command:
+        lines += ["", "## How it was made", "", "```", command, "```"]
+    lines += ["", "## How to use it", "", "```python", "import stitchkit as sk", 'model = sk.load("this folder")']
+    lines += ["print(model.scores(['scan.png']))" if head else "print(model.embed(['scan.png']))", "```"]
+    lines += ["", "## Intended use", "", "Research. Not a medical device; not validated for any clinical decision.", ""]
+    return "\n".join(lines)
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_told(value)}" for key, value in values.items())
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return _listed(value) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,78 @@
+"""Prompts to class embeddings to a head: classes named by text, read from another encoder's vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from stitchkit.core.alignments import Alignment, unit
+from stitchkit.core.arrays import Array, like, namespace, take
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.heads import ZeroShotHead
+from stitchkit.core.items import Items
+from stitchkit.core.prompts import PromptSet
+from stitchkit.core.roles import Encoder
+from stitchkit.embedding import embed
+
+
+def zeroshot(
+    alignment: Alignment, text: Encoder | Embeddings, prompts: PromptSet, *, store: str | Path | None = "auto"
+) -> ZeroShotHead:
+    """A head over the alignment's SOURCE space whose classes are named by ``prompts``.
+
+    A class embedding is the unit mean of its prompts' unit vectors in the common space, where both sides are
+    centred on the anchors.
+
+    Parameters
+    ----------
+    alignment
+        From the encoder to be classified to the text encoder.
+    text
+        The text encoder, or embeddings of the prompts with the prompt texts as ids.
+    prompts
+        Classes with their positive and, optionally, negative texts.
+    store
+        Where the text encoder's vectors are kept, as in ``stitchkit.embed``.
+
+    Returns
+    -------
+    ZeroShotHead
+        Its scores are margins in [-2, 2] where there are negatives, cosines in [-1, 1] where there are none.
+
+    Raises
+    ------
+    SpaceMismatchError
+        If ``text`` is not the encoder that the alignment was fitted to.
+    InputError
+        If ``text`` is neither an encoder nor embeddings of every prompt.
+    """
+    vectors = _prompt_vectors(text, prompts, store)
+    alignment.target.require(vectors.space, "the alignment's target side")
+    common = alignment.target_map(vectors)
+    row = {text_: i for i, text_ in enumerate(vectors.ids.tolist())}
+    positive = _class_embeddings(common.vectors, prompts.positive, row)
+    negative = _class_embeddings(common.vectors, prompts.negative, row) if prompts.negative else None
+    return ZeroShotHead(
+        alignment.source_map, prompts.classes, positive, negative, alignment.weights, prompts.multiclass
+    )
+
+
+def _prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str | Path | None) -> Embeddings:
+    texts = prompts.texts
+    if isinstance(text, Embeddings):
+        return text.of_ids(texts)
+    if not hasattr(text, "encode"):
+        raise InputError(f"text must be a text encoder or embeddings; got {type(text).__name__}.")
+    if text.modality != "text":
+        raise InputError(f"{text.space.name!r} is an {text.modality} encoder; prompts need the text encoder.")
+    return embed(text, Items(np.asarray(texts), list(texts), "text"), store=store, progress=False)
+
+
+def _class_embeddings(common: Array, sides: Mapping[str, tuple[str, ...]], row: Mapping[str, int]) -> Array:
+    """Unit class embeddings (c, k) from unit prompt vectors."""
+    xp, units = namespace(common), unit(common)
+    means = [xp.mean(take(units, np.asarray([row[text] for text in texts])), axis=0) for texts in sides.values()]
+    return like(unit(xp.stack(means)), common)

@@ -1,0 +1,142 @@
+"""Laws that every encoder of the table keeps, over tiny checkpoints in each library's own format."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tiny_encoders import TABLE
+
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.roles import Encoder
+from stitchkit.encoders import ENCODERS, EncoderName, load_encoder
+
+ROWS = sorted(TABLE)
+
+
+@pytest.fixture(scope="module")
+def loaded(checkpoint):
+    """Encoders of the table by row, loaded once."""
+    made = {}
+
+    def encoder(row):
+        if row not in made:
+            pattern, builder, _ = TABLE[row]
+            made[row] = load_encoder(pattern.format(folder=checkpoint(builder)), device="cpu")
+        return made[row]
+
+    return encoder
+
+
+def vectors(encoder, items):
+    return to_numpy(encoder.encode(encoder.prepare(items)).pooled)
+
+
+def cosines(a, b):
+    return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_vectors_have_the_shape_and_type_the_space_announces(row, loaded, items):
+    encoder = loaded(row)
+    given = items(encoder.modality)
+    encoded = encoder.encode(encoder.prepare(given))
+    assert isinstance(encoder, Encoder)
+    assert encoder.space.dim == TABLE[row][2]
+    assert tuple(encoded.pooled.shape) == (len(given), encoder.space.dim)
+    assert encoded.pooled.dtype == torch.float32
+    assert encoded.pooled.device.type == "cpu"
+    assert np.isfinite(to_numpy(encoded.pooled)).all()
+    if encoded.tokens is not None:
+        assert encoded.tokens.shape[0] == len(given)
+        assert encoded.tokens.ndim == 3
+    if encoded.mask is not None:
+        assert encoded.mask.shape == encoded.tokens.shape[:2]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_encoder_is_frozen(row, loaded, items):
+    encoder = loaded(row)
+    pooled = encoder.encode(encoder.prepare(items(encoder.modality))).pooled
+    assert not pooled.requires_grad
+    for part in (getattr(encoder, "model", None), getattr(encoder, "thing", None)):
+        if isinstance(part, torch.nn.Module):
+            assert not any(module.training for module in part.modules())
+            assert not any(weight.requires_grad for weight in part.parameters())
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_batch_size_does_not_change_vectors(row, loaded, items):
+    encoder = loaded(row)
+    given = items(encoder.modality)
+    together = vectors(encoder, given)
+    alone = np.concatenate([vectors(encoder, [item]) for item in given])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_array_equal(together, vectors(encoder, given))
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_different_items_have_different_vectors(row, loaded, items):
+    encoder = loaded(row)
+    found = vectors(encoder, items(encoder.modality))
+    assert np.abs(found[0] - found[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_name_and_fingerprint_survive_a_second_load(row, loaded, items):
+    encoder = loaded(row)
+    again = load_encoder(encoder.name, device="cpu")
+    assert again.name == encoder.name
+    assert again.space == encoder.space
+    assert str(EncoderName.parse(encoder.name)) == encoder.name
+    given = items(encoder.modality)
+    np.testing.assert_array_equal(vectors(encoder, given), vectors(again, given))
+
+
+@pytest.mark.parametrize("row", ["timm-path", "hf-vit-cls", "hf-bert-mean", "python-module"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_gives_the_same_space_and_nearly_the_same_vectors(row, dtype, loaded, items):
+    encoder = loaded(row)
+    half = load_encoder(encoder.name, device="cpu", dtype=dtype)
+    given = items(encoder.modality)
+    assert half.space == encoder.space
+    found, wanted = vectors(half, given), vectors(encoder, given)
+    assert found.dtype == np.float32
+    assert cosines(found, wanted).min() > 0.995
+    assert np.abs(found - wanted).max() > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_cuda_device_gives_the_same_space_and_vectors(dtype, loaded, items):
+    for row in ROWS:
+        encoder = loaded(row)
+        there = load_encoder(encoder.name, device="cuda", dtype=dtype)
+        given = items(encoder.modality)
+        pooled = there.encode(there.prepare(given)).pooled
+        assert pooled.device.type == ("cpu" if row == "python-encoder" else "cuda")  # that one places itself
+        assert there.space == encoder.space
+        cosine = cosines(to_numpy(pooled), vectors(encoder, given))
+        assert cosine.min() > (0.9999 if dtype == "float32" else 0.995)
+
+
+def test_the_spaces_of_the_table_are_all_different(loaded):
+    same = {"timm-path": "timm-local-dir"}  # one checkpoint by two names
+    marks = {row: loaded(row).space.fingerprint for row in ROWS if row not in same}
+    assert len(set(marks.values())) == len(marks)
+    assert loaded("timm-path").space.fingerprint == marks["timm-local-dir"]
+
+
+def test_importing_the_room_imports_no_library():
+    code = "import sys, stitchkit.encoders; print([m for m in ('torch', 'timm', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_table_is_sorted_and_names_module_and_attribute():
+    assert list(ENCODERS) == sorted(ENCODERS)
+    assert all(row.startswith("stitchkit.encoders.") and row.endswith(":load") for row in ENCODERS.values())

@@ -1,0 +1,127 @@
+"""Names of encoders: taking them apart, putting them together, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.encoders import EncoderName, load_encoder
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("timm:resnet18.a1_in1k", ("timm", "resnet18.a1_in1k", None, {})),
+        ("timm:hf-hub:org/name@v1", ("timm", "hf-hub:org/name", "v1", {})),
+        ("hf:org/name@main#pool=cls", ("hf", "org/name", "main", {"pool": "cls"})),
+        ("hf:org/name#pool=cls&layer=-1", ("hf", "org/name", None, {"pool": "cls", "layer": "-1"})),
+        ("hf:org/name#prompt=a=b: ", ("hf", "org/name", None, {"prompt": "a=b: "})),
+        ("hf:org/name#prompt=a%26b%23c%25d", ("hf", "org/name", None, {"prompt": "a&b#c%d"})),
+        ("hf:local-dir:/nowhere/x", ("hf", "local-dir:/nowhere/x", None, {})),
+        ("python:package.module:thing#k=v", ("python", "package.module:thing", None, {"k": "v"})),
+        ("demo:general-vision", ("demo", "general-vision", None, {})),
+    ],
+)
+def test_a_name_comes_apart_and_together_again(text, parts):
+    name = EncoderName.parse(text)
+    assert (name.family, name.id, name.revision, dict(name.options)) == parts
+    assert str(name) == text
+    assert EncoderName.parse(str(name)) == name
+
+
+def test_a_prompt_with_a_percent_sign_can_be_typed_as_it_is():
+    name = EncoderName.parse("hf:a/b#prompt=100% sure")
+    assert name.options["prompt"] == "100% sure"
+    assert EncoderName.parse(str(name)) == name
+
+
+@pytest.mark.parametrize("form", ["timm:{}", "timm:local-dir:{}"])
+@pytest.mark.parametrize("folder", ["plain", "a@b", "a#b", "a@b#c=d"])
+def test_an_existing_path_wins_over_signs_in_it(tmp_path, form, folder):
+    (tmp_path / folder).mkdir()
+    text = form.format(tmp_path / folder)
+    name = EncoderName.parse(text)
+    assert (name.folder, name.revision, dict(name.options)) == (tmp_path / folder, None, {})
+    with_options = EncoderName.parse(text + "#pool=mean")
+    assert (with_options.folder, dict(with_options.options)) == (tmp_path / folder, {"pool": "mean"})
+    assert str(with_options) == text + "#pool=mean"
+
+
+def test_a_long_prompt_is_not_taken_for_a_path():
+    assert len(EncoderName.parse("hf:org/name#prompt=" + "a/b " * 2000).options["prompt"]) == 8000
+
+
+def test_an_existing_python_file_wins_too(tmp_path):
+    (tmp_path / "a@b").mkdir()
+    (tmp_path / "a@b" / "mine.py").write_text("x = 1\n")
+    name = EncoderName.parse(f"python:{tmp_path}/a@b/mine.py:x#k=v")
+    assert (name.id, name.revision, dict(name.options)) == (f"{tmp_path}/a@b/mine.py:x", None, {"k": "v"})
+
+
+@pytest.mark.parametrize(
+    ("text", "candidates"),
+    [
+        ("resnet18", ["timm:resnet18", "hf:resnet18"]),
+        ("org/name", ["hf:org/name", "timm:hf-hub:org/name"]),
+        ("hf-hub:org/name", ["hf:org/name", "timm:hf-hub:org/name"]),
+        ("local-dir:/x/y", ["timm:local-dir:/x/y", "hf:/x/y", "stitchkit:/x/y"]),
+        ("x/mine.py", ["python:x/mine.py:ATTRIBUTE"]),
+        ("C:\\models\\vit", ["timm:C:", "hf:C:"]),
+    ],
+)
+def test_a_bare_name_is_refused_with_the_candidates(text, candidates):
+    with pytest.raises(UnknownNameError, match="names no family") as caught:
+        load_encoder(text)
+    assert all(candidate in str(caught.value) for candidate in candidates)
+
+
+def test_a_bare_path_is_refused_with_the_candidates(tmp_path):
+    with pytest.raises(UnknownNameError, match=f"hf:{tmp_path} or stitchkit:{tmp_path}"):
+        load_encoder(str(tmp_path))
+
+
+def test_an_unknown_family_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="no encoder family is called 'tim'; nearest: timm"):
+        load_encoder("tim:resnet18")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hf:", "no model"),
+        ("hf:local-dir:", "no model"),
+        ("hf:org/name@", "without a revision"),
+        ("hf:org/name#pool", "write key=value"),
+        ("hf:org/name#pool=cls&pool=mean", "'pool' twice"),
+        ("hf:org/name#=cls", "write key=value"),
+    ],
+)
+def test_a_broken_name_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        load_encoder(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hf:org/name#pol=cls", "'pol', which hf encoders do not have; known options: pool, layer, prompt"),
+        ("timm:resnet18#pool=cls", "'pool', which timm encoders do not have; known options: none"),
+    ],
+)
+def test_an_unknown_option_is_refused_with_the_known_ones(text, message):
+    with pytest.raises(UnknownNameError, match=message):
+        load_encoder(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": "gpu"}, "no device 'gpu'"),
+        ({"device": "cuda:99"}, "no device 'cuda:99'"),
+        ({"dtype": "float64"}, "float32, float16, bfloat16; got dtype='float64'"),
+        ({"trust_remote_code": True}, "only hf encoders run"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        load_encoder("timm:resnet18", **settings)

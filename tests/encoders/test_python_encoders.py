@@ -1,0 +1,91 @@
+"""Encoders of the user's own: the contract, and what is outside it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.encoders import load_encoder
+
+
+@pytest.fixture
+def mine(checkpoint):
+    return f"python:{checkpoint('python_file')}/mine.py"
+
+
+def test_a_module_on_the_path_is_found_by_its_import_name(tmp_path, monkeypatch, images):
+    (tmp_path / "my_encoders.py").write_text("def means(items):\n    return [[i.mean(), i.std()] for i in items]\n"
+                                             "means.dim = 2\n")  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+    encoder = load_encoder("python:my_encoders:means", device="cpu")
+    assert encoder.space.dim == 2
+    assert encoder.encode(encoder.prepare(images)).pooled.shape == (5, 2)
+    sys.modules.pop("my_encoders")
+
+
+def test_an_encoder_keeps_its_own_space_under_the_name_that_loads_it(mine):
+    encoder = load_encoder(f"{mine}:Whole", device="cpu")
+    assert (encoder.name, encoder.space.fingerprint) == (f"{mine}:Whole", "0123456789abcdef")
+    with pytest.raises(InputError, match="no classifier"):
+        encoder.classifier()
+
+
+def test_the_classifier_of_a_wrapped_encoder_is_passed_on(checkpoint, tmp_path):
+    (tmp_path / "wrap.py").write_text(
+        "from stitchkit.encoders import load_encoder\n"
+        "def load(path):\n    return load_encoder('timm:' + path, device='cpu')\n"
+    )
+    encoder = load_encoder(f"python:{tmp_path}/wrap.py:load#path={checkpoint('timm_vit')}", device="cpu")
+    assert encoder.classifier().classes == ("finding 0", "finding 1", "finding 2")
+
+
+def test_the_fingerprint_follows_source_options_and_named_files(checkpoint, tmp_path):
+    source = (checkpoint("python_file") / "mine.py").read_text()
+    weights = tmp_path / "weights.bin"
+
+    def mark(options="", text=source, content=b"1"):
+        (tmp_path / "mine.py").write_text(text)
+        weights.write_bytes(content)
+        return load_encoder(f"python:{tmp_path}/mine.py:Thumbnails{options}", device="cpu").space.fingerprint
+
+    named = f"#weights={weights}"
+    marks = [mark(), mark("#dim=6"), mark(named), mark(named, content=b"2"), mark(text=source + "\n# changed\n")]
+    assert len(set(marks)) == 5
+    assert mark(named) == marks[2]
+    assert mark(f"#weights={tmp_path}") != mark(named)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "error", "message"),
+    [
+        ("thumbnail", UnknownNameError, "is called 'thumbnail'; nearest: thumbnails"),
+        ("bare", InputError, r"torch module without prepare\(items\)"),
+        ("number", InputError, "is a int, which is no encoder"),
+        ("number#k=v", InputError, "a int cannot be called"),
+        ("Thumbnails#size=3", InputError, "the options do not fit .*size"),
+        ("load_thumbnails", InputError, "the options do not fit .*dim"),
+        ("Speech", InputError, "modality 'speech'"),
+        ("flat", InputError, r"shape \(1,\) for one image; it must be \(1, d\)"),
+        ("nan", InputError, "NaN or infinity for a neutral image"),
+    ],
+)
+def test_things_outside_the_contract_are_refused(mine, attribute, error, message):
+    with pytest.raises(error, match=message):
+        load_encoder(f"{mine}:{attribute}", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("python:/nowhere/mine.py:thing", ModelUnavailableError, "there is no file /nowhere/mine.py"),
+        ("python:no_such_package.module:thing", ModelUnavailableError, "no module 'no_such_package.module'"),
+        ("python:json.nothing:thing", ModelUnavailableError, "no module 'json.nothing'"),
+        ("python:json", InputError, "needs python:package.module:attribute"),
+        ("python:json:loads@v1", InputError, "no revisions"),
+    ],
+)
+def test_modules_that_are_not_there_are_refused(name, error, message):
+    with pytest.raises(error, match=message):
+        load_encoder(name, device="cpu")

@@ -1,0 +1,385 @@
+"""The house: which room stands on which floor, what it may import, and what it may touch."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "stitchkit"
+
+FLOORS = (
+    {"core"},
+    {"solvers", "metrics", "datasets", "store", "progress", "embedding_store"},
+    {"encoders"},
+    {"embedding", "alignment"},
+    {"zero_shot", "stitching", "evaluation"},
+    {"training", "scale", "estimators", "reports", "exports"},
+    {"studies"},
+    {"cli", "app"},
+)  # a room imports from lower floors only; rooms of one floor do not see each other
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+DATA = {"anchors"}  # folders of data, not rooms
+
+AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; what is not named: numpy alone
+    "core": {"numpy", "array_api_compat"},
+    "datasets": {"numpy", "PIL"},
+    "encoders": {"numpy", "PIL", "torch", "safetensors"},
+    "progress": set(),
+    "training": {"numpy", "PIL", "torch", "safetensors"},
+    "scale": {"numpy", "torch"},
+    "estimators": {"numpy", "sklearn"},
+    "reports": {"numpy", "PIL", "matplotlib", "jinja2"},
+    "exports": {"numpy", "torch"},
+    "cli": {"numpy", "typer", "click", "rich"},
+}
+INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors; higher rooms are free
+    "core": set(),
+    "core/arrays.py": {"torch", "cupyx", "scipy"},
+    "solvers": {"scipy", "sklearn"},
+    "metrics": {"scipy", "sklearn"},
+    "datasets": {"PIL", "pydicom", "pyarrow", "pandas"},
+    "store": {"safetensors"},
+    "progress": {"rich"},
+    "embedding_store": set(),
+}
+VERBS = {"alignment", "zero_shot", "stitching", "evaluation"}
+CLOSED = {"core", "solvers", "metrics"} | VERBS  # rooms that open no file
+VAGUE = {"utils", "helpers", "common"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of the package, parsed."""
+
+    root: Path
+    path: Path
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.path.read_text(encoding="utf-8"))
+
+    @property
+    def place(self) -> str:
+        return self.path.relative_to(self.root).as_posix()
+
+    @property
+    def room(self) -> str:
+        """The first part of the path; '' for the roof, ``stitchkit/__init__.py``."""
+        first = self.path.relative_to(self.root).parts[0]
+        return "" if first == "__init__.py" else first.removesuffix(".py")
+
+    @property
+    def package(self) -> list[str]:
+        return [self.root.name, *self.path.relative_to(self.root).parts[:-1]]
+
+
+def sources(root: Path) -> list[Source]:
+    return [
+        Source(root, path) for path in sorted(root.rglob("*.py")) if path.relative_to(root).parts[0] not in DATA
+    ]
+
+
+def dotted(node: ast.AST) -> str:
+    """``a.b.c`` of nested attributes; what is not a name becomes ``?``."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and dotted(node.test).split(".")[-1] == "TYPE_CHECKING"
+
+
+@dataclass(frozen=True)
+class Import:
+    line: int
+    module: str  # absolute, dotted; with ``from a import b`` it is ``a.b``
+    when: str  # "module", "function" or "types"
+
+
+def imports(source: Source) -> Iterator[Import]:
+    """Every import, wherever it stands, and every string that names a module of the package."""
+
+    def walk(node: ast.AST, when: str) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            inside = when
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                inside = "function" if when == "module" else when
+            elif is_type_checking(child):
+                inside = "types"
+            if isinstance(child, ast.Import):
+                for name in child.names:
+                    yield Import(child.lineno, name.name, when)
+            elif isinstance(child, ast.ImportFrom):
+                up = source.package[: len(source.package) - child.level + 1] if child.level else []
+                base = ".".join([*up, *([child.module] if child.module else [])])
+                for name in child.names:
+                    yield Import(child.lineno, f"{base}.{name.name}", when)
+            elif isinstance(child, ast.Constant) and isinstance(child.value, str) and source.room:
+                found = re.fullmatch(rf"({source.root.name}(?:\.\w+)+)(:\w+)?", child.value)
+                if found and (found[2] or is_module(source.root, found[1])):
+                    yield Import(child.lineno, found[1], "function")
+            yield from walk(child, inside)
+
+    yield from walk(source.tree, "module")
+    yield from through_the_roof(source)
+
+
+def through_the_roof(source: Source) -> Iterator[Import]:
+    """``import stitchkit as sk`` is judged by what ``sk.NAME`` reaches."""
+    package = source.root.name
+    aliases = {
+        name.asname or name.name
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Import)
+        for name in node.names
+        if name.name == package
+    }
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+            yield Import(node.lineno, f"{package}.{node.attr}", "function")
+
+
+def is_module(root: Path, name: str) -> bool:
+    path = root.joinpath(*name.split(".")[1:])
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def public_table(root: Path) -> dict[str, str]:
+    """The literal ``_PUBLIC`` of the package's roof."""
+    roof = root / "__init__.py"
+    for node in ast.parse(roof.read_text(encoding="utf-8")).body if roof.is_file() else []:
+        if isinstance(node, ast.Assign) and dotted(node.targets[0]) == "_PUBLIC":
+            return ast.literal_eval(node.value)
+    return {}
+
+
+def room_of(root: Path, module: str, public: dict[str, str]) -> str:
+    """The room that a dotted name of the package belongs to; '' for the roof itself."""
+    parts = module.split(".")
+    if len(parts) == 1 or parts[1].startswith("__"):
+        return ""
+    return room_of(root, public[parts[1]].split(":")[0], public) if parts[1] in public else parts[1]
+
+
+def wrong_imports(root: Path) -> list[str]:
+    public, found = public_table(root), []
+    for source in sources(root):
+        here = source.room
+        if here and here not in FLOOR_OF:
+            found.append(f"{source.place}: room {here!r} stands on no floor")
+            continue
+        for one in imports(source):
+            where, top = f"{source.place}:{one.line}", one.module.split(".")[0]
+            if top == root.name:
+                there = room_of(root, one.module, public)
+                if not here:
+                    if one.when == "module":
+                        found.append(f"{where} the roof imports {one.module} before it is asked for")
+                elif there not in ("", here) and FLOOR_OF.get(there, 99) >= FLOOR_OF[here]:
+                    found.append(f"{where} {here} imports {one.module}, which is not on a lower floor")
+            elif top not in sys.stdlib_module_names and not may_import(source, top, one.when):
+                found.append(f"{where} {here or 'the roof'} imports {top} ({one.when} level)")
+    return found
+
+
+def may_import(source: Source, library: str, when: str) -> bool:
+    if when == "types":
+        return True
+    allowed = AT_MODULE_LEVEL.get(source.room, {"numpy"} if source.room else set())
+    if library in allowed:
+        return True
+    if when == "module" or not source.room:
+        return False
+    if source.room not in INSIDE_FUNCTIONS:
+        return True
+    return library in INSIDE_FUNCTIONS[source.room] | INSIDE_FUNCTIONS.get(source.place, set())
+
+
+def wrong_touches(root: Path) -> list[str]:
+    found = []
+    for source in sources(root):
+        for node in ast.walk(source.tree):
+            if fault := fault_of(node, source.room):
+                found.append(f"{source.place}:{node.lineno} {fault}")
+    return found
+
+
+def fault_of(node: ast.AST, room: str) -> str:
+    """What is wrong with one piece of syntax in this room; '' if nothing is."""
+    if isinstance(node, ast.Assert):
+        return "assert: raise an error of core/errors.py"
+    if isinstance(node, ast.ExceptHandler) and node.type is None:
+        return "bare except"
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        names = {f"{node.module}.{name.name}" for name in node.names}
+        if bad := names & {"pickle.load", "pickle.loads", "pickle.Unpickler", "torch.load", "torch.linalg.lstsq"}:
+            return f"imports {min(bad)}"
+    if isinstance(node, ast.Attribute) and re.fullmatch(r"(torch|xp)(\.linalg)?\.lstsq", dotted(node)):
+        return "torch.linalg.lstsq: its rank cut grows with n on the CPU and is missing on CUDA"
+    if isinstance(node, ast.Attribute) and dotted(node) == "sys.stdout" and room not in ("cli", "app"):
+        return "stdout belongs to cli"
+    return fault_of_call(node, room) if isinstance(node, ast.Call) else ""
+
+
+def fault_of_call(node: ast.Call, room: str) -> str:
+    name = dotted(node.func)
+    if name == "print" and room != "cli":
+        return "print() belongs to cli"
+    if room in CLOSED and opens_a_file(node, name):
+        return f"{name}() opens a file, which {room} does not"
+    if re.fullmatch(r"(c?[pP]ickle|dill|cloudpickle|joblib)\.(load|loads|Unpickler)", name):
+        return f"{name}() runs code from a file"
+    settings = {keyword.arg: getattr(keyword.value, "value", None) for keyword in node.keywords}
+    if settings.get("allow_pickle"):
+        return "allow_pickle=True runs code from a file"
+    if name == "torch.load":
+        if room not in ("encoders", "training"):
+            return "torch.load belongs to encoders and training"
+        if settings.get("weights_only") is not True:
+            return "torch.load without weights_only=True"
+    return ""
+
+
+def opens_a_file(node: ast.Call, name: str) -> bool:
+    last = name.split(".")[-1]
+    if last in {"read_text", "read_bytes", "write_text", "write_bytes", "savez", "save_file", "load_file", "safe_open"}:
+        return True
+    if name in {"np.load", "np.save", "np.loadtxt", "np.memmap", "numpy.load", "numpy.save", "torch.save", "open"}:
+        return True
+    # path.open(), path.open("rb"), io.open(x): not a method that happens to be called open
+    modes = [a for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return last == "open" and (not node.args or bool(modes) or name in {"io.open", "os.open", "gzip.open"})
+
+
+def test_no_import_goes_up_or_sideways():
+    assert wrong_imports(ROOT) == []
+
+
+def test_no_room_touches_what_is_not_its_own():
+    assert wrong_touches(ROOT) == []
+
+
+def test_every_room_is_named_for_what_it_holds():
+    vague = [source.place for source in sources(ROOT) if source.path.stem in VAGUE]
+    assert vague == []
+
+
+def test_the_table_names_each_room_once():
+    assert sum(map(len, FLOORS)) == len(FLOOR_OF)
+    assert {*AT_MODULE_LEVEL, *CLOSED, *(place.split("/")[0] for place in INSIDE_FUNCTIONS)} <= set(FLOOR_OF)
+
+
+@pytest.fixture
+def house(tmp_path):
+    """Writes a small package: place -> text."""
+
+    def build(files: dict[str, str]) -> Path:
+        root = tmp_path / "stitchkit"
+        table = '_PUBLIC = {"align": "stitchkit.alignment.fitting:align", "Ridge": "stitchkit.solvers.ridge:Ridge"}\n'
+        for place, text in {"__init__.py": table, **files}.items():
+            path = root / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return root
+
+    return build
+
+
+UPWARD = {
+    "plain import": ("core/a.py", "import stitchkit.solvers.ridge"),
+    "from a module": ("core/a.py", "from stitchkit.solvers.ridge import Ridge"),
+    "from the package": ("solvers/a.py", "from stitchkit import alignment"),
+    "a public name": ("solvers/a.py", "from stitchkit import align"),
+    "through an alias": ("solvers/a.py", "import stitchkit as sk\ndef f():\n    return sk.align"),
+    "inside a function": ("core/a.py", "def f():\n    from stitchkit.metrics import ranks"),
+    "inside a method": ("core/a.py", "class A:\n    def f(self):\n        import stitchkit.store"),
+    "for types": ("core/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import stitchkit.store"),
+    "relative": ("core/a.py", "from ..solvers import ridge"),
+    "relative package": ("core/a.py", "from .. import solvers"),
+    "sideways": ("solvers/a.py", "from stitchkit.metrics.ranks import recall_at"),
+    "sideways module": ("store.py", "import stitchkit.progress"),
+    "by a table": ("solvers/__init__.py", 'T = {"a": "stitchkit.evaluation.judging:evaluate"}'),
+    "by a string": ("core/a.py", 'from importlib import import_module\nimport_module("stitchkit.solvers")'),
+    "no floor": ("attic.py", "x = 1"),
+    "eager roof": ("__init__.py", "from stitchkit.core import arrays"),
+    "third party": ("core/a.py", "import scipy.linalg"),
+    "third party for solvers": ("solvers/a.py", "from scipy import linalg"),
+    "torch in a function of core": ("core/maps.py", "def f():\n    import torch"),
+    "torch in a function of solvers": ("solvers/a.py", "def f():\n    import torch"),
+    "torch in a verb": ("stitching.py", "import torch"),
+    "heavy roof": ("__init__.py", "import numpy"),
+}
+
+
+@pytest.mark.parametrize("case", UPWARD)
+def test_an_upward_or_sideways_import_is_caught(house, case):
+    place, text = UPWARD[case]
+    found = wrong_imports(house({"solvers/ridge.py": "", place: text}))
+    assert len(found) == 1, found
+    assert place in found[0]
+
+
+def test_downward_imports_pass(house):
+    root = house(
+        {
+            "core/arrays.py": "import numpy\nimport array_api_compat\nimport math\ndef f():\n    import torch, scipy",
+            "solvers/a.py": "from stitchkit.core.arrays import f\nfrom . import b\ndef g():\n    import scipy",
+            "solvers/b.py": 'NAME = "stitchkit.solvers.a:g"\nfrom stitchkit import __version__',
+            "alignment/fitting.py": "from stitchkit import Ridge\nfrom stitchkit.solvers.a import g",
+            "stitching.py": "def f():\n    import torch",
+            "cli/main.py": "import stitchkit as sk\nimport typer\nsk.align(1, 2)",
+            "anchors/loose.py": "import torch",
+        }
+    )
+    assert wrong_imports(root) == []
+
+
+TOUCHING = {
+    "open": ("core/a.py", "open('x')"),
+    "path open": ("alignment/a.py", "path.open('rb')"),
+    "bare path open": ("stitching.py", "path.open()"),
+    "read_text": ("evaluation/a.py", "Path('x').read_text()"),
+    "numpy file": ("metrics/a.py", "np.load('x')"),
+    "print": ("training/a.py", "def f():\n    print(1)"),
+    "stdout": ("reports/a.py", "sys.stdout.write('x')"),
+    "torch.load outside": ("store.py", "torch.load(p, weights_only=True)"),
+    "torch.load with code": ("encoders/a.py", "torch.load(p)"),
+    "torch.load with False": ("encoders/a.py", "torch.load(p, weights_only=False)"),
+    "lstsq": ("solvers/a.py", "torch.linalg.lstsq(a, b)"),
+    "lstsq of the namespace": ("solvers/a.py", "xp.linalg.lstsq(a, b)"),
+    "lstsq imported": ("solvers/a.py", "from torch.linalg import lstsq"),
+    "pickle": ("encoders/a.py", "pickle.load(f)"),
+    "pickle imported": ("encoders/a.py", "from pickle import loads"),
+    "numpy pickle": ("store.py", "np.load(f, allow_pickle=True)"),
+    "bare except": ("cli/a.py", "try:\n    f()\nexcept:\n    pass"),
+    "assert": ("core/a.py", "assert x"),
+}
+
+
+@pytest.mark.parametrize("case", TOUCHING)
+def test_a_touch_through_the_wall_is_caught(house, case):
+    place, text = TOUCHING[case]
+    found = wrong_touches(house({place: text}))
+    assert len(found) == 1, found
+    assert place in found[0]
+
+
+def test_touching_ones_own_passes(house):
+    root = house(
+        {
+            "alignment/a.py": '"""print(open(1))"""\ntrack.open(frame)',
+            "store.py": "open('x')\npath.open('rb')\nnp.load('x', allow_pickle=False)",
+            "encoders/a.py": "torch.load(p, weights_only=True)\ntry:\n    f()\nexcept OSError:\n    pass",
+            "cli/main.py": "print(1)\nsys.stdout.write('x')",
+            "training/a.py": "print_nothing()\nsys.stderr.write('x')",
+        }
+    )
+    assert wrong_touches(root) == []
