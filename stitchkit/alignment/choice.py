@@ -89,8 +89,7 @@ class Search:
                 without = frozenset({o})
                 winner, _ = self._choose([(r, without)])
                 path = self._path(winner.track, r, without)
-                fitted = path.alignment(winner.at, winner.weights)
-                out.append(self._judge(fitted, path, winner.at, folds.parts[o]))
+                out.append(self._judge(path, winner.at, winner.weights, folds.parts[o]))
         return np.concatenate(out)
 
     def _choose(self, within: Iterable[tuple[int, frozenset[int]]]) -> tuple[Finalist, list[Finalist]]:
@@ -153,15 +152,15 @@ class Search:
         judged = []
         for i, (path, fold) in enumerate(zip(paths, folds, strict=True)):
             others = mean_reliability(weights[:i] + weights[i + 1 :])  # never the judged fold's own
-            judged.append(self._judge(path.alignment(at, others), path, at, fold))
+            judged.append(self._judge(path, at, others, fold))
         freedom = float(np.mean([path.freedom(at) for path in paths]))
         value = track.strengths[at]
         return Finalist(track, at, value, separation, np.concatenate(judged), freedom, mean_reliability(weights))
 
-    def _judge(self, fitted: Alignment, path: Path, at: int, fold: Fold) -> np.ndarray:
+    def _judge(self, path: Path, at: int, weights: Any, fold: Fold) -> np.ndarray:
         if self.purpose == "head":
             return np.asarray([path.explained(fold.evidence)[at]])
-        return 1 / held_out_ranks(fitted, fold)
+        return 1 / held_out_ranks(path.alignment(at, weights), fold)
 
 
 def held_out_ranks(fitted: Alignment, fold: Fold) -> np.ndarray:

@@ -30,7 +30,7 @@ from stitchkit.encoders.probing import class_names, linear_head, neutral, random
 if TYPE_CHECKING:
     import torch
 
-OPTIONS = ("pool", "layer", "prompt")
+OPTIONS = ("pool", "layer", "norm", "prompt")
 
 
 @dataclass(slots=True, eq=False)
@@ -137,7 +137,8 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
 
     Options: ``pool=cls|mean|pooler`` (default: the mean over the mask for texts; for images the class token, or
     the mean where there is none), ``layer`` (index into the hidden states; -1, the default, is the model's final
-    output), and ``prompt`` (put before every text). A pooler that is not used stays out of the fingerprint.
+    output), ``norm=unit`` (vectors of length one, as sentence-transformers models usually end), and ``prompt`` (put
+    before every text). A pooler that is not used stays out of the fingerprint.
     """
     name.check_options(OPTIONS)
     source = Source.of(name, trust_remote_code)

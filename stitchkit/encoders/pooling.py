@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 POOLS = ("cls", "mean", "pooler")
+NORMS = ("none", "unit")
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding", "cls_embedding")
 
 
@@ -30,12 +31,15 @@ class Pooling:
         Index into the hidden states. -1 is the model's final output, after its last normalisation.
     prefix
         Number of tokens before the first patch of an image.
+    norm
+        ``"unit"`` divides the pooled vector by its length, as most sentence encoders end; ``"none"`` leaves it.
     """
 
     name: str
     pool: str
     layer: int = -1
     prefix: int = 0
+    norm: str = "none"
 
     @classmethod
     def of(cls, name: EncoderName, model: torch.nn.Module, modality: str) -> Pooling:
@@ -58,12 +62,15 @@ class Pooling:
             ) from error
         if pool == "pooler" and index != -1:
             raise InputError(f"encoder {str(name)!r}: the pooler reads the final output only. Leave out layer={index}.")
-        return cls(str(name), pool, index, (int(has_class) + extra) if image else 0)
+        norm = name.options.get("norm", "none")
+        if norm not in NORMS:
+            raise UnknownNameError.of("norm", norm, NORMS)
+        return cls(str(name), pool, index, (int(has_class) + extra) if image else 0, norm)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the fingerprint holds of it."""
-        return {"pool": self.pool, "layer": self.layer}
+        return {"pool": self.pool, "layer": self.layer, "norm": self.norm}
 
     def tokens(self, output: Any) -> torch.Tensor:
         """The hidden states that are pooled: (b, t, d), or a feature map (b, d, h, w)."""
@@ -81,6 +88,12 @@ class Pooling:
 
     def pooled(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """One float32 vector an item, (b, d)."""
+        import torch
+
+        vectors = self._pooled(output, tokens, mask)
+        return torch.nn.functional.normalize(vectors) if self.norm == "unit" else vectors
+
+    def _pooled(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         if self.pool == "pooler":
             vector: torch.Tensor | None = getattr(output, "pooler_output", None)
             if vector is None:

@@ -30,7 +30,7 @@ def evaluate(
     labels: Labels,
     *,
     groups: Any = None,
-    anchors: AnchorSet | Sequence[str] | None = None,
+    anchors: AnchorSet | Sequence[str] | np.ndarray | None = None,
     items: Items | str | Path | None = None,
     metadata: Sequence[str] = (),
     embeddings: Embeddings | None = None,
@@ -112,7 +112,7 @@ def evaluate(
         positives,
         left_out,
         len(test),
-        len(test) if test.groups is None else len(np.unique(test.groups)),
+        None if test.groups is None else len(np.unique(test.groups)),
         None if anchors is None else len(_ids(anchors)),
         scores.kind,
         tuple(notes),
@@ -120,11 +120,11 @@ def evaluate(
     )
 
 
-def _ids(anchors: AnchorSet | Sequence[str]) -> np.ndarray:
+def _ids(anchors: AnchorSet | Sequence[str] | np.ndarray) -> np.ndarray:
     return anchors.ids if isinstance(anchors, AnchorSet) else checked_ids(anchors)
 
 
-def _anchor_labels(anchors: AnchorSet | Sequence[str] | None, labels: Labels) -> Labels:
+def _anchor_labels(anchors: AnchorSet | Sequence[str] | np.ndarray | None, labels: Labels) -> Labels:
     """The labelled rows that are anchors; perhaps none."""
     ids = np.asarray([], dtype=np.str_) if anchors is None else _ids(anchors)
     return labels.take(np.flatnonzero(np.isin(labels.ids, ids)))
@@ -133,7 +133,7 @@ def _anchor_labels(anchors: AnchorSet | Sequence[str] | None, labels: Labels) ->
 def _baselines(
     fitted_on: Labels,
     test: Labels,
-    anchors: AnchorSet | Sequence[str] | None,
+    anchors: AnchorSet | Sequence[str] | np.ndarray | None,
     items: Items | str | Path | None,
     metadata: Sequence[str],
     embeddings: Embeddings | None,
@@ -220,21 +220,22 @@ def _in_order(scores: Scores, test: Labels, judged: list[str], name: str) -> np.
 
 def _shortcut(methods: tuple[Method, ...]) -> list[str]:
     """In words, where metadata alone does about as well as the scores."""
-    found = next((one for one in methods if one.name == METADATA), None)
+    main, found = methods[0], next((one for one in methods if one.name == METADATA), None)
     if found is None:
         return []
-    main, said = methods[0], []
-    if found.macro.low > main.macro.value - CLOSE and found.macro.low > 0.5:
-        said.append(_warning("macro AUROC", main.macro, found.macro))
-    elif hit := [
-        label for label, one in found.classes.items() if one.low > main.classes[label].value - CLOSE and one.low > 0.5
-    ]:
-        said += [_warning(f"AUROC of {label}", main.classes[label], found.classes[label]) for label in hit]
-    return said
+    if _explains(found.macro, main.macro):
+        return [_warning(f"{found.macro} where the macro AUROC is {main.macro.value:.3f}")]
+    hit = [label for label, one in found.classes.items() if _explains(one, main.classes[label])]
+    told = [f"{found.classes[label].value:.2f} for {label} ({main.classes[label].value:.2f})" for label in hit]
+    return [_warning(f"{', '.join(told)}, the scores in brackets")] if hit else []
 
 
-def _warning(what: str, score: Interval, metadata: Interval) -> str:
+def _explains(metadata: Interval, score: Interval) -> bool:
+    return metadata.low > max(score.value - CLOSE, 0.5)
+
+
+def _warning(found: str) -> str:
     return (
-        f"SHORTCUT: metadata alone, without the picture, reaches {metadata} where {what} is {score.value:.3f}. "
-        f"This score is explained by metadata and must not be read as a diagnosis."
+        f"SHORTCUT: metadata alone, without the picture, reaches an AUROC of {found}. "
+        f"Such a score is explained by metadata and must not be read as a diagnosis."
     )

@@ -43,7 +43,7 @@ class Evaluation:
     left_out
         Classes that were not judged, with the reason.
     n, patients
-        Judged items and patients.
+        Judged items, and their patients; None where these are not known.
     anchors
         Number of anchors, None if not given.
     kind
@@ -58,7 +58,7 @@ class Evaluation:
     positives: dict[str, int]
     left_out: dict[str, str]
     n: int
-    patients: int
+    patients: int | None
     anchors: int | None
     kind: str
     notes: tuple[str, ...]
@@ -91,13 +91,13 @@ class Evaluation:
         """A table for a terminal: methods by macro AUROC, then classes, then the notes."""
         wide = max(len(one.name) for one in self.methods)
         judged = list(self.main.classes)
-        people = f"{self.patients} patients" if self.patients != self.n else "each its own patient"
+        people = "patients not known" if self.patients is None else f"{self.patients} patients"
         anchors = "" if self.anchors is None else f", {self.anchors} anchors"
         lines = [f"AUROC over {len(judged)} classes on {self.n} items ({people}){anchors}; scores are {self.kind}s"]
         lines.append(f"{'method':<{wide}}  macro [95 %]          main minus it")
         for one in self.methods:
-            less = "" if one.difference is None else f"{one.difference.value:+.3f} [{one.difference.low:+.3f}, " \
-                f"{one.difference.high:+.3f}]"  # fmt: skip
+            gap = one.difference
+            less = "" if gap is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
             lines.append(f"{one.name:<{wide}}  {one.macro}  {less}".rstrip())
         lines.append("")
         broad = max([len(label) for label in judged], default=5)

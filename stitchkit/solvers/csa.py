@@ -10,7 +10,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace, zeros_like_width
 from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence, total
-from stitchkit.solvers.frames import Frame, explained, require
+from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.paths import Track, separations
 
 KAPPAS = (1e-2, 1e-1, 1.0, 10.0)
@@ -84,7 +84,14 @@ class CSAPath:
         return separations(*([part[k - 1] for k in self.dims] for part in (signal, square)))
 
     def explained(self, held: Evidence) -> list[float]:
-        return [explained(self.alignment(at).to_target, held.moments) for at in range(len(self.dims))]
+        xx, xy, yy = self.frame.view(held)
+        xp = namespace(xx)
+        back = xp.matrix_transpose(self.inner_v @ self.unwhiten) * self.rho  # (r_t, r): directed = a @ back'
+        signal = xp.cumulative_sum(xp.sum(self.a * (xy @ back), axis=0))
+        woven = (xp.matrix_transpose(self.a) @ xx @ self.a) * (xp.matrix_transpose(back) @ back)
+        square = xp.linalg.diagonal(xp.cumulative_sum(xp.cumulative_sum(woven, axis=0), axis=1))
+        whole = self.frame.target_spread(held, yy)
+        return [float((2 * signal[k - 1] - square[k - 1]) / whole) for k in self.dims]
 
     def freedom(self, at: int) -> float:
         return float(self.dims[at] * (self.frame.source.width + self.frame.target.width))
@@ -137,12 +144,7 @@ def _whitening(values: Array, vectors: Array, kappa: float, width: int) -> tuple
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:
-    """The rows of the search that CSA offers: one for each kappa, along dims from all to few.
-
-    For a head there is none: at full dimension its directed map is ridge.
-    """
-    if purpose == "head":
-        return []
+    """The rows of the search that CSA offers: one for each kappa, along dims from all to few."""
     widest = min(*evidence.moments.shape, evidence.moments.count - 1)
     dims = [k for k in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) if k < widest]
     path: tuple[int | None, ...] = (None, *reversed(dims))

@@ -94,6 +94,18 @@ class Frame:
         """Scatters of other pairs about THIS frame's means, in its coordinates: (r_s, r_s), (r_s, r_t), (r_t, r_t)."""
         return _inside(self.source, self.target, held)
 
+    def target_spread(self, held: Evidence, inside: Array) -> float:
+        """Scatter of held-out target rows about this frame's mean, in its scale, the part outside the span included.
+
+        ``inside`` is their scatter in coordinates, (r_t, r_t).
+        """
+        if self.target.basis is None:
+            return float(namespace(inside).linalg.trace(inside))
+        m, xp = held.moments, namespace(inside)
+        step = m.mean_t - self.target.mean
+        spread = xp.linalg.diagonal(m.scatter_tt) + m.count * step * step
+        return float(xp.sum(spread if self.target.scale is None else spread * self.target.scale**2))
+
     def alignment(
         self,
         source_weight: Array,
@@ -132,17 +144,6 @@ class Frame:
         xp = namespace(directed)
         got = 2 * xp.sum(directed * self.st) - xp.sum(directed * (self.ss @ directed))
         return float(got / xp.linalg.trace(self.tt)) if float(xp.linalg.trace(self.tt)) > 0 else 0.0
-
-
-def explained(directed: AffineMap, held: Moments) -> float:
-    """Held-out R2 of a directed map: 1 - residual / scatter about the map's own target mean, in raw units."""
-    xp = namespace(directed.weight)
-    step_s, step_t = held.mean_s - directed.center, held.mean_t - directed.bias
-    ss = held.scatter_ss + held.count * xp.linalg.outer(step_s, step_s)
-    st = held.scatter_st + held.count * xp.linalg.outer(step_s, step_t)
-    whole = xp.linalg.trace(held.scatter_tt) + held.count * xp.sum(step_t * step_t)
-    got = 2 * xp.sum(directed.weight * st) - xp.sum(directed.weight * (ss @ directed.weight))
-    return float(got / whole)
 
 
 def require(solver: Any, evidence: Evidence) -> None:

@@ -10,7 +10,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence
-from stitchkit.solvers.frames import Frame, explained, require
+from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.paths import Track, separations
 
 
@@ -73,7 +73,20 @@ class ProcrustesPath:
         return separations(*([part[r - 1] for r in self.ranks] for part in (signal, square)))
 
     def explained(self, held: Evidence) -> list[float]:
-        return [explained(self.alignment(at).to_target, held.moments) for at in range(len(self.ranks))]
+        xx, xy, yy = self.frame.view(held)
+        xp = namespace(xx)
+        signal = xp.cumulative_sum(xp.sum(self.u * (xy @ self.v), axis=0))
+        square = xp.cumulative_sum(xp.sum(self.u * (xx @ self.u), axis=0))
+        whole = self.frame.target_spread(held, yy)
+        return [
+            float((2 * stretch * signal[r - 1] - stretch**2 * square[r - 1]) / whole)
+            for r, stretch in ((r, self._stretch(r)) for r in self.ranks)
+        ]
+
+    def _stretch(self, rank: int) -> float:
+        """The scale s of the directed map: tr(S) / tr(R' Sx R) over the kept directions."""
+        xp, u = namespace(self.u), self.u[:, :rank]
+        return float(xp.sum(self.s[:rank]) / xp.sum(u * (self.frame.ss @ u)))
 
     def freedom(self, at: int) -> float:
         r = self.ranks[at]
@@ -83,21 +96,23 @@ class ProcrustesPath:
         return None
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
-        xp, r = namespace(self.u), self.ranks[at]
+        r = self.ranks[at]
         u, v = self.u[:, :r], self.v[:, :r]
-        stretch = xp.sum(self.s[:r]) / xp.sum(u * (self.frame.ss @ u))
         record = {"solver": "procrustes", "settings": {"rank": r, "scale": self.frame.scale}}
-        directed = stretch * (u @ xp.matrix_transpose(v))
+        directed = self._stretch(r) * (u @ namespace(v).matrix_transpose(v))
         return self.frame.alignment(u, v, directed, rank=r, weights=weights, record=record)
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:
-    """The rows of the search that Procrustes offers: one for each scaling, along ranks from all to few."""
+    """The rows of the search that Procrustes offers: one for each scaling, along ranks from all to few.
+
+    A head wants the target's own units, so the target side is not scaled for one.
+    """
     widest = min(*evidence.moments.shape, evidence.moments.count - 1)
     ranks = [r for r in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768) if r < widest]
     path: tuple[int | None, ...] = (None, *reversed(ranks))
     shown = ["all", *reversed(ranks)]
     return [
         Track("procrustes", scale, {}, "rank", shown, partial(ProcrustesPath, ranks=path))
-        for scale in ("none", "source", "both")
+        for scale in (("none", "source") if purpose == "head" else ("none", "source", "both"))
     ]

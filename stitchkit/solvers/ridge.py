@@ -68,13 +68,9 @@ class RidgePath:
         return separations(*self._traces(xx, xy, self.inner @ yy))
 
     def explained(self, held: Evidence) -> list[float]:
-        xp = namespace(self.inner)
-        xx, xy, _ = self._in_eigenbasis(held)
+        xx, xy, yy = self._in_eigenbasis(held)
         signal, square = self._traces(xx, xy, self.inner)
-        m, scale = held.moments, self.frame.target.scale
-        step = m.mean_t - self.frame.target.mean
-        spread = xp.linalg.diagonal(m.scatter_tt) + m.count * step * step
-        whole = xp.sum(spread if scale is None else spread * scale * scale)
+        whole = self.frame.target_spread(held, yy)
         return [float((2 * a - b) / whole) for a, b in zip(signal, square, strict=True)]
 
     def _traces(self, xx: Array, xy: Array, right: Array) -> tuple[Array, Array]:

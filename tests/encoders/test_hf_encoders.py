@@ -63,6 +63,16 @@ def test_image_poolings_equal_the_literal_ones(checkpoint, images):
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 
 
+def test_unit_norm_gives_vectors_of_length_one_and_another_fingerprint(checkpoint):
+    plain, unit = (load_encoder(f"hf:{checkpoint('hf_bert')}{o}", device="cpu") for o in ("", "#norm=unit"))
+    batch = plain.prepare(["a report", "another one"])
+    vectors, units = (to_numpy(encoder.encode(batch).pooled) for encoder in (plain, unit))
+    np.testing.assert_allclose(units, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), atol=1e-6)
+    assert plain.space.fingerprint != unit.space.fingerprint
+    with pytest.raises(UnknownNameError, match="no norm is called 'l2'"):
+        load_encoder(f"hf:{checkpoint('hf_bert')}#norm=l2", device="cpu")
+
+
 @pytest.mark.parametrize("pool", ["mean", "cls", "pooler"])
 def test_padding_does_not_change_text_vectors(checkpoint, pool):
     encoder = load_encoder(f"hf:{checkpoint('hf_bert')}#pool={pool}", device="cpu")

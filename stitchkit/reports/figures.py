@@ -1,0 +1,99 @@
+"""Figures as inline SVG, legible at the width of a phone."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stitchkit.metrics.bootstrap import Interval
+
+INK, FAINT, GRID = "#1c2733", "#6b7885", "#dfe5ea"
+COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b", "#7a4fa3", "#6b7885")
+WIDTH = 5.0  # inches; 360 px on a phone is 5 in at 72 dpi, so 10 pt stays 10 px
+
+
+def forest(rows: Sequence[tuple[str, Interval]], *, label: str, chance: float = 0.5, first: int = 1) -> str:
+    """One dot with its interval a row, the ``first`` rows in colour; a dashed line at chance."""
+    figure, axes = _figure(0.55 + 0.34 * len(rows))
+    for i, (_, interval) in enumerate(rows):
+        colour = COLOURS[0] if i < first else FAINT
+        axes.plot([interval.low, interval.high], [i, i], color=colour, lw=2, solid_capstyle="round")
+        axes.plot(interval.value, i, "o", color=colour, ms=6)
+        axes.annotate(f"{interval.value:.2f}", (interval.value, i), (0, 6), textcoords="offset points", ha="center",
+                      fontsize=8, color=colour)  # fmt: skip
+    axes.axvline(chance, color=FAINT, lw=1, ls=(0, (3, 3)))
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.7)
+    axes.set_xlim(min(0.4, *(one.low for _, one in rows)) - 0.02, 1.01)
+    axes.set_xlabel(label)
+    axes.grid(axis="x", color=GRID, lw=0.8)
+    return _svg(figure)
+
+
+def curves(rows: Sequence[Mapping[str, Any]], x: str, lines: Mapping[str, str], levels: Mapping[str, float]) -> str:
+    """Mean over draws of each line against ``x`` on a log axis, every draw as a faint dot, levels dashed.
+
+    Parameters
+    ----------
+    rows
+        One mapping a draw, with ``x`` and the keys of ``lines``.
+    lines
+        Key -> name in the legend.
+    levels
+        Name -> height of a horizontal line.
+    """
+    figure, axes = _figure(3.3)
+    at = sorted({row[x] for row in rows})
+    for colour, (key, name) in zip(COLOURS, lines.items(), strict=False):
+        axes.plot([row[x] for row in rows], [row[key] for row in rows], "o", color=colour, ms=3, alpha=0.35)
+        means = [float(np.mean([row[key] for row in rows if row[x] == one])) for one in at]
+        axes.plot(at, means, "-o", color=colour, ms=5, lw=2, label=name)
+    for name, level in levels.items():
+        axes.axhline(level, color=FAINT, lw=1, ls=(0, (3, 3)))
+        axes.annotate(name, (at[0], level), (0, 3), textcoords="offset points", fontsize=8, color=FAINT)
+    axes.set_xscale("log")
+    axes.set_xticks(at, [str(one) for one in at])
+    axes.minorticks_off()
+    axes.set_xlabel("anchors")
+    axes.set_ylabel("macro AUROC")
+    axes.grid(color=GRID, lw=0.8)
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    return _svg(figure)
+
+
+def picture(pixels: np.ndarray) -> str:
+    """A grey image (h, w) uint8 as a data address for ``<img src>``."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _figure(height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.tick_params(length=0, labelsize=10, colors=INK)
+    axes.xaxis.label.set(color=INK, size=10)
+    axes.yaxis.label.set(color=INK, size=10)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    """The figure as an SVG element; text stays text, and the same numbers give the same bytes."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "stitchkit"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    drawn = buffer.getvalue()
+    return drawn[drawn.index("<svg") :]

@@ -1,0 +1,1 @@
+"""Studies: the demo, and grids of experiments to come."""
