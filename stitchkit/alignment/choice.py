@@ -1,8 +1,9 @@
 """The search for a solver: shortlist by fold moments, decide by rank on held-out pairs, report on outer folds.
 
 Within a track (a family with one scaling) the strength is chosen by d', the separation of true from random pairs
-that fold moments alone give; a stronger regularisation wins within one standard error. Between tracks the mean
-reciprocal rank of held-out pairs decides, and within one paired standard error the fewer degrees of freedom.
+that fold moments alone give; a stronger regularisation wins within one standard error. Between tracks of a family the
+mean reciprocal rank of held-out pairs decides; between families too, but within one paired standard error of the best
+the family with the fewer degrees of freedom wins.
 A head is chosen by held-out R2 instead: matching and driving a head are different purposes.
 """
 
@@ -21,7 +22,7 @@ from stitchkit.solvers.csa import mean_reliability
 from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.paths import Path, Track
 
-FINALISTS = 2  # tracks of a family that are judged by rank
+FINALISTS = 2  # tracks that are judged by rank, of those of a family with a path and of those without one
 
 Split = tuple[int, frozenset[int], int]  # which assignment of folds, what is left out of training, what is judged
 
@@ -61,7 +62,7 @@ class Finalist:
 class Desk:
     """What the search has already worked out, within a memory budget in bytes."""
 
-    room: int = 1 << 30
+    room: int = 3 << 29
     frames: dict[tuple[str, int, frozenset[int]], Frame] = field(default_factory=dict)
     paths: dict[tuple[int, int, frozenset[int]], Path] = field(default_factory=dict)
     curves: dict[tuple[int, int, frozenset[int], int], list[float]] = field(default_factory=dict)
@@ -111,9 +112,9 @@ class Search:
         rows = sorted(
             zip(self.tracks, strengths, curves, strict=True), key=lambda row: -float(row[2][:, row[1]].mean())
         )
-        families = {track.family for track in self.tracks}
-        picked = [[row for row in rows if row[0].family == family][:FINALISTS] for family in sorted(families)]
-        return [row for some in picked for row in some]
+        kinds = sorted({(row[0].family, len(row[0].strengths) > 1) for row in rows})
+        best = [[r for r in rows if (r[0].family, len(r[0].strengths) > 1) == kind][:FINALISTS] for kind in kinds]
+        return [row for some in best for row in some]
 
     def _curves(self, splits: Sequence[Split]) -> list[np.ndarray]:
         """The shortlist's criterion for each track, (splits, strengths): one path scored on one held-out fold."""
@@ -183,14 +184,16 @@ def along_path(curve: np.ndarray) -> int:
 
 
 def between(finalists: Sequence[Finalist]) -> Finalist:
-    """The best mean; of those within one paired standard error of it the one with the fewest degrees of freedom."""
-    best = max(finalists, key=lambda one: one.mean)
+    """The best of each family by its mean; of these the best, or a simpler one within one paired standard error."""
+    families = {one.track.family for one in finalists}
+    heads = [max((f for f in finalists if f.track.family == name), key=lambda f: f.mean) for name in families]
+    best = max(heads, key=lambda one: one.mean)
 
     def close(one: Finalist) -> bool:
         loss = best.judged - one.judged
         return bool(loss.mean() <= standard_error(loss))
 
-    return min((one for one in finalists if close(one)), key=lambda one: one.freedom)
+    return min((one for one in heads if close(one)), key=lambda one: one.freedom)
 
 
 def standard_error(values: np.ndarray) -> float:

@@ -115,7 +115,7 @@ class HFEncoder:
         layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == logits.shape[1]]
         classes = class_names(model.config.id2label, logits.shape[1])
         fits: list[str] = []
-        for pooling in (self.pooling, *(replace(self.pooling, pool=pool, layer=-1) for pool in POOLS)):
+        for pooling in (self.pooling, *(replace(self.pooling, pool=pool, layer=-1, norm="none") for pool in POOLS)):
             if not layers or (pooling.pool == "pooler" and getattr(output, "pooler_output", None) is None):
                 continue
             pooled = pooling.pooled(output, pooling.tokens(output), None)

@@ -144,12 +144,17 @@ def _whitening(values: Array, vectors: Array, kappa: float, width: int) -> tuple
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:
-    """The rows of the search that CSA offers: one for each kappa, along dims from all to few."""
+    """The rows of the search that CSA offers: for each kappa all directions, weighed, and a path to few of them.
+
+    The path is shortlisted without weights, which hold for all directions only once held-out folds are in.
+    """
     widest = min(*evidence.moments.shape, evidence.moments.count - 1)
     dims = [k for k in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) if k < widest]
-    path: tuple[int | None, ...] = (None, *reversed(dims))
-    shown = ["all", *reversed(dims)]
-    return [
-        Track("csa", "none", {"kappa": kappa}, "dims", shown, partial(CSAPath, kappa=kappa, dims=path))
-        for kappa in KAPPAS
-    ]
+    found = []
+    for kappa in KAPPAS:
+        for some in ([None], list(reversed(dims))):
+            if some:
+                shown = ["all" if k is None else k for k in some]
+                opened = partial(CSAPath, kappa=kappa, dims=tuple(some))
+                found.append(Track("csa", "none", {"kappa": kappa}, "dims", shown, opened))
+    return found
