@@ -1,8 +1,9 @@
-"""A general-purpose vision network as a ``python:`` encoder: ResNet-44 trained on CIFAR-10, read at 96 pixels.
+r"""A general-purpose vision network as a ``python:`` encoder: ResNet-44 trained on CIFAR-10, read at 96 pixels.
 
 Use it by file name, with the weights named as an option::
 
-    stitchkit embed "python:examples/resnet44.py:ResNet44#weights=cifar_resnet44.safetensors" scans/ --out vectors.safetensors
+    stitchkit embed "python:examples/resnet44.py:ResNet44#weights=cifar_resnet44.safetensors" scans/ \
+        --out vectors.safetensors
 
 The network is fully convolutional, so it is fed 96 x 96 pixels instead of 32 x 32. Its 800 features are the mean and
 standard deviation of each stage's channels, 2 x (16 + 32 + 64), and the last stage pooled to 3 x 3, 9 x 64.

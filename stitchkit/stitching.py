@@ -15,6 +15,7 @@ from stitchkit.core.heads import LinearHead, ZeroShotHead
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Scores
 from stitchkit.embedding import embed
+from stitchkit.encoders import ENCODERS, EncoderName
 from stitchkit.encoders.stitched import source_encoder
 from stitchkit.store import read_folder, write_folder
 
@@ -79,7 +80,11 @@ class Stitched:
             If ``folder`` already holds something and ``overwrite`` is not set.
         """
         config, arrays = pack_alignment(self.alignment)
-        config |= {"encoder": self.encoder.name, "target_encoder": self.target_name, **(extra or {})}
+        config |= {
+            "encoder": findable(self.encoder.name),
+            "target_encoder": findable(self.target_name),
+            **(extra or {}),
+        }
         if self.head is not None:
             head, more = pack_head(self.head)
             config["head"] = head
@@ -115,9 +120,20 @@ def stitch(
 
 
 def load(
-    folder: str | Path, *, device: str = "auto", dtype: str = "float32", trust_remote_code: bool = False
+    folder: str | Path,
+    *,
+    encoder: Encoder | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
 ) -> Stitched:
-    """A stitched model from its folder, with its source encoder loaded by the name on record.
+    """A stitched model from its folder.
+
+    Parameters
+    ----------
+    encoder
+        Its source encoder, already loaded, for a checkpoint that has moved; by default it is loaded by the name on
+        record, on ``device`` and in ``dtype``.
 
     Raises
     ------
@@ -129,8 +145,15 @@ def load(
     config, arrays = read_folder(folder)
     alignment = unpack_alignment(config, arrays)
     head = unpack_head(config["head"], arrays, alignment) if "head" in config else None
-    encoder = source_encoder(config, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    if encoder is None:
+        encoder = source_encoder(config, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    alignment.source.require(encoder.space, f"the stitched folder {Path(folder).name!r}")
     return Stitched(encoder, alignment, head, config.get("target_encoder", ""))
+
+
+def findable(name: str) -> str:
+    """An encoder's name with its paths made absolute; a name of another kind unchanged."""
+    return str(EncoderName.parse(name).resolved()) if name.partition(":")[0] in ENCODERS else name
 
 
 def save_head(folder: str | Path, head: LinearHead, *, overwrite: bool = False) -> Path:

@@ -22,7 +22,7 @@ from stitchkit.solvers.csa import mean_reliability
 from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.paths import Path, Track
 
-FINALISTS = 2  # tracks that are judged by rank, of those of a family with a path and of those without one
+FINALISTS = 2  # tracks of one kind that are judged by rank
 
 Split = tuple[int, frozenset[int], int]  # which assignment of folds, what is left out of training, what is judged
 
@@ -36,6 +36,7 @@ class Finalist:
     value: Any  # the strength
     separation: float  # mean d' (or R2 for a head) over folds
     judged: np.ndarray  # reciprocal ranks of held-out pairs, or R2 of each fold
+    clusters: np.ndarray  # which entries of ``judged`` are not independent: one patient, or one fold
     freedom: float
     weights: Any  # (k,) or None
 
@@ -53,7 +54,7 @@ class Finalist:
             self.track.strength: self.value,
             names[0]: self.separation,
             names[1]: self.mean,
-            "se": standard_error(self.judged),
+            "se": standard_error(self.judged, self.clusters),
             "freedom": round(self.freedom),
         }
 
@@ -82,16 +83,17 @@ class Search:
         pairs = [(r, frozenset[int]()) for r in range(len(self.repeats))]
         return self._choose(pairs)
 
-    def outer(self) -> np.ndarray:
-        """Held-out ranks (or R2 of each fold) of the whole procedure, choice included: one entry a judged pair."""
-        out = []
+    def outer(self) -> tuple[np.ndarray, np.ndarray]:
+        """Reciprocal ranks (or R2 of each fold) of the whole procedure, choice included, and their clusters."""
+        out, clusters = [], []
         for r, folds in enumerate(self.repeats):
             for o in range(len(folds.parts)):
                 without = frozenset({o})
                 winner, _ = self._choose([(r, without)])
                 path = self._path(winner.track, r, without)
                 out.append(self._judge(path, winner.at, winner.weights, folds.parts[o]))
-        return np.concatenate(out)
+                clusters.append(self._clusters(r, o))
+        return np.concatenate(out), np.concatenate(clusters)
 
     def _choose(self, within: Iterable[tuple[int, frozenset[int]]]) -> tuple[Finalist, list[Finalist]]:
         splits = [
@@ -101,7 +103,8 @@ class Search:
             if i not in without
         ]
         curves = self._curves(splits)
-        strengths = [along_path(curve) for curve in curves]
+        of_fold = np.asarray([held for _, _, held in splits])
+        strengths = [along_path(curve, of_fold) for curve in curves]
         finalists = [
             self._finalist(track, at, float(curve[:, at].mean()), splits)
             for track, at, curve in self._shortlist(strengths, curves)
@@ -112,9 +115,10 @@ class Search:
         rows = sorted(
             zip(self.tracks, strengths, curves, strict=True), key=lambda row: -float(row[2][:, row[1]].mean())
         )
-        kinds = sorted({(row[0].family, len(row[0].strengths) > 1) for row in rows})
-        best = [[r for r in rows if (r[0].family, len(r[0].strengths) > 1) == kind][:FINALISTS] for kind in kinds]
-        return [row for some in best for row in some]
+        # d' compares neither scalings nor cut with whole maps: each of these kinds sends its own
+        kinds = [(track.family, track.scale, len(track.strengths) > 1) for track, _, _ in rows]
+        ranks = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+        return [row for row, rank in zip(rows, ranks, strict=True) if rank < FINALISTS]
 
     def _curves(self, splits: Sequence[Split]) -> list[np.ndarray]:
         """The shortlist's criterion for each track, (splits, strengths): one path scored on one held-out fold."""
@@ -156,7 +160,13 @@ class Search:
             judged.append(self._judge(path, at, others, fold))
         freedom = float(np.mean([path.freedom(at) for path in paths]))
         value = track.strengths[at]
-        return Finalist(track, at, value, separation, np.concatenate(judged), freedom, mean_reliability(weights))
+        clusters = np.concatenate([self._clusters(r, held) for r, _, held in splits])
+        whole = mean_reliability(weights)
+        return Finalist(track, at, value, separation, np.concatenate(judged), clusters, freedom, whole)
+
+    def _clusters(self, r: int, held: int) -> np.ndarray:
+        """What the judged entries of a fold belong to: the queries' groups, or for a head the fold."""
+        return np.asarray([held]) if self.purpose == "head" else self.repeats[r].parts[held].groups
 
     def _judge(self, path: Path, at: int, weights: Any, fold: Fold) -> np.ndarray:
         if self.purpose == "head":
@@ -169,33 +179,37 @@ def held_out_ranks(fitted: Alignment, fold: Fold) -> np.ndarray:
     return tiled_ranks(lambda a, b: fitted.similarity(fold.queries[a:b, :], fold.gallery), fold.truth)
 
 
-def along_path(curve: np.ndarray) -> int:
-    """The strength (column) chosen from a criterion (folds, strengths): one standard error toward more regularised.
+def along_path(curve: np.ndarray, of_fold: np.ndarray) -> int:
+    """The strength chosen from a criterion (splits, strengths): one standard error toward more regularised.
 
-    The standard error is that of the fold-wise difference to the best strength.
+    The standard error is that of the split-wise difference to the best strength; splits of one fold number in
+    several assignments of folds are not independent.
     """
     best = int(curve.mean(axis=0).argmax())
     chosen = best
     for at in range(best + 1, curve.shape[1]):
-        loss = curve[:, best] - curve[:, at]
-        if loss.mean() <= standard_error(loss):
+        if within_one_error(curve[:, best] - curve[:, at], of_fold):
             chosen = at
     return chosen
 
 
 def between(finalists: Sequence[Finalist]) -> Finalist:
     """The best of each family by its mean; of these the best, or a simpler one within one paired standard error."""
-    families = {one.track.family for one in finalists}
+    families = dict.fromkeys(one.track.family for one in finalists)
     heads = [max((f for f in finalists if f.track.family == name), key=lambda f: f.mean) for name in families]
     best = max(heads, key=lambda one: one.mean)
-
-    def close(one: Finalist) -> bool:
-        loss = best.judged - one.judged
-        return bool(loss.mean() <= standard_error(loss))
-
-    return min((one for one in heads if close(one)), key=lambda one: one.freedom)
+    close = [one for one in heads if within_one_error(best.judged - one.judged, best.clusters)]
+    return min(close, key=lambda one: one.freedom)
 
 
-def standard_error(values: np.ndarray) -> float:
-    """Standard error of the mean; 0 for a single value."""
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
+def within_one_error(loss: np.ndarray, clusters: np.ndarray) -> bool:
+    """Whether the mean of ``loss`` (m,) is clearly within one standard error of zero, rounding apart."""
+    return bool(loss.mean() <= standard_error(loss, clusters) * (1 - 1e-9))
+
+
+def standard_error(values: np.ndarray, clusters: np.ndarray) -> float:
+    """Standard error of the mean of ``values`` (m,) whose entries are independent between clusters only."""
+    _, of_entry = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(of_entry.reshape(-1), weights=values - values.mean())
+    g = len(sums)
+    return float(np.sqrt(np.sum(sums**2) * g / (g - 1)) / len(values)) if g > 1 else 0.0

@@ -79,6 +79,9 @@ def align(
         raise UnknownNameError.of("purpose", purpose, PURPOSES)
     x, y = _paired(source, target)
     cluster = _groups(groups, x)
+    if isinstance(solver, type) or not (isinstance(solver, str) or hasattr(solver, "fit")):
+        name = solver.__name__ if isinstance(solver, type) else repr(solver)
+        raise InputError(f"solver must be a name or a solver value; got {name}. Write {name}() for its defaults.")
     if not isinstance(solver, str):
         return _fixed(solver, x, y, cluster, seed)
     if solver != "auto" and solver not in TRACKS:
@@ -144,7 +147,7 @@ def _searched(
     seed: int,
 ) -> Alignment:
     seeds = range(seed, seed + (REPEATS if len(x) < FEW else 1))
-    repeats = [Folds.of(x, y, assign(len(x), groups, seed=one)) for one in seeds]
+    repeats = [Folds.of(x, y, assign(len(x), groups, seed=one), groups) for one in seeds]
     search = Search(_tracks(families, repeats[0], purpose), repeats, purpose)
     winner, finalists = search.choose()
     whole = Frame.of(repeats[0].evidence(), winner.track.scale)
@@ -161,6 +164,7 @@ def _searched(
     }
     if nested and len(repeats[0].parts) > 2:
         account["held_out"] = _held_out(search, repeats, purpose)
+        account["notes"] += _doubts(account["held_out"])
     return _with(fitted, account)
 
 
@@ -176,14 +180,14 @@ def _tracks(families: list[str], folds: Folds, purpose: str) -> list[Any]:
 
 
 def _held_out(search: Search, repeats: list[Folds], purpose: str) -> dict[str, Any]:
-    judged = search.outer()
+    judged, clusters = search.outer()
     kind = "outer folds; the choice was made again without each"
     if purpose == "head":
-        return {"r2": float(judged.mean()), "se": standard_error(judged), "estimate": kind}
+        return {"r2": float(judged.mean()), "se": standard_error(judged, clusters), "estimate": kind}
     gallery = float(np.mean([part.gallery.shape[0] for folds in repeats for part in folds.parts]))
     return {
         "mrr": float(judged.mean()),
-        "se": standard_error(judged),
+        "se": standard_error(judged, clusters),
         "recall@1": float(np.mean(judged == 1)),
         "gallery": round(gallery),
         "chance_mrr": float(np.mean(1 / np.arange(1, max(round(gallery), 1) + 1))),
@@ -202,6 +206,18 @@ def _notes(winner: Finalist, fitted: Alignment, n: int) -> list[str]:
             f"the map has rank {rank}; directions that no anchor shows are dropped"
         )
     return notes
+
+
+def _doubts(held_out: Mapping[str, Any]) -> list[str]:
+    """A note where held-out pairs do no better than chance."""
+    name = "r2" if "r2" in held_out else "mrr"
+    chance = held_out.get("chance_mrr", 0.0)
+    if held_out[name] > chance + 2 * held_out["se"]:
+        return []
+    return [
+        f"held out, {name} {held_out[name]:.3f} is not clearly above chance ({chance:.3f}): "
+        f"these anchors hardly link the two spaces"
+    ]
 
 
 def _with(fitted: Alignment, account: Mapping[str, Any]) -> Alignment:

@@ -25,6 +25,7 @@ class Fold:
     queries: Array  # (q, d_s)
     gallery: Array  # (g, d_t), distinct
     truth: np.ndarray  # (q,) column of each query's target
+    groups: np.ndarray  # (q,) group of each query
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,9 @@ class Folds:
     y: Array
 
     @classmethod
-    def of(cls, source: Embeddings, target: Embeddings, members: Sequence[np.ndarray]) -> Folds:
+    def of(
+        cls, source: Embeddings, target: Embeddings, members: Sequence[np.ndarray], groups: np.ndarray | None = None
+    ) -> Folds:
         """Folds whose rows are ``members``; small ones are ranked against every distinct target."""
         n, some = len(source), max(JUDGED // len(members), 1)
         distinct = distinct_rows(to_numpy(target.vectors)) if n <= 4 * JUDGED else np.arange(n)
@@ -56,6 +59,7 @@ class Folds:
                     take(source.vectors, judged),
                     take(target.vectors, gallery),
                     np.asarray([column[label] for label in distinct[judged]]),
+                    judged if groups is None else groups[judged],
                 )
             )
         return cls(tuple(parts), source.vectors, target.vectors)

@@ -8,7 +8,7 @@ from typing import Any
 
 from stitchkit.core.arrays import Array, like, namespace
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import NoDirectedMapError
+from stitchkit.core.errors import InputError, NoDirectedMapError
 from stitchkit.core.maps import AffineMap, Map
 from stitchkit.core.space import Space
 
@@ -34,6 +34,15 @@ class Alignment:
     weights: Array | None = None
     directed: AffineMap | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        k, other = self.source_map.target.dim, self.target_map.target.dim
+        if k != other or (self.weights is not None and tuple(self.weights.shape) != (k,)):
+            found = "none" if self.weights is None else tuple(self.weights.shape)
+            raise InputError(
+                f"an alignment's two maps must end in one space and its weights fit it; got widths {k} and {other}, "
+                f"weights {found}."
+            )
 
     @property
     def source(self) -> Space:

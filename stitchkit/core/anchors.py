@@ -35,6 +35,8 @@ class AnchorSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", checked_ids(self.ids))
+        if self.groups is not None:
+            object.__setattr__(self, "groups", np.asarray(self.groups))
         n = len(self.ids)
         sizes = {"source items": len(self.source_items), "target items": len(self.target_items)}
         if self.groups is not None:

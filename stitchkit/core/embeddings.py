@@ -48,6 +48,14 @@ class Embeddings:
         if d != self.space.dim:
             raise InputError(f"space {self.space.name!r} is {self.space.dim} wide; got (n, {d}) vectors.")
 
+    @classmethod
+    def mapped(cls, vectors: Array, ids: np.ndarray, space: Space) -> Embeddings:
+        """What a map made of sound embeddings: a row may be all zeros, for it may sit exactly on the centre."""
+        made = object.__new__(cls)
+        for name, value in (("vectors", vectors), ("ids", ids), ("space", space)):
+            object.__setattr__(made, name, value)
+        return made
+
     def __len__(self) -> int:
         return int(self.vectors.shape[0])
 

@@ -8,9 +8,9 @@ from typing import Any
 from stitchkit.core.alignments import matched
 from stitchkit.core.arrays import Array, like, to_numpy, working_float
 from stitchkit.core.embeddings import as_embeddings
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import Map
-from stitchkit.core.scores import Scores
+from stitchkit.core.scores import KINDS, Scores
 from stitchkit.core.space import Space
 
 
@@ -36,6 +36,8 @@ class LinearHead:
     kind: str = "logit"
 
     def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UnknownNameError.of("kind of score", self.kind, KINDS)
         shape = (self.space.dim, len(self.classes))
         if tuple(self.weight.shape) != shape or tuple(self.bias.shape) != shape[1:]:
             raise InputError(
@@ -80,6 +82,14 @@ class ZeroShotHead:
     negative: Array | None = None
     weights: Array | None = None
     multiclass: bool = False
+
+    def __post_init__(self) -> None:
+        shape = (len(self.classes), self.to_common.target.dim)
+        for side, array in (("positive", self.positive), ("negative", self.negative)):
+            if array is not None and tuple(array.shape) != shape:
+                raise InputError(
+                    f"{shape[0]} classes need {side} embeddings of shape {shape}; got {tuple(array.shape)}."
+                )
 
     @property
     def space(self) -> Space:

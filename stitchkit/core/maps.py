@@ -75,7 +75,7 @@ class AffineMap:
         given = as_embeddings(x, f"the input of the map {self.source.name!r} -> {self.target.name!r}")
         self.source.require(given.space, f"the map {self.source.name!r} -> {self.target.name!r}")
         mapped = self.apply(given.vectors)
-        return Embeddings(mapped, given.ids, self.target) if isinstance(x, Embeddings) else mapped
+        return Embeddings.mapped(mapped, given.ids, self.target) if isinstance(x, Embeddings) else mapped
 
     def apply(self, vectors: Array) -> Array:
         """``vectors`` (n, d_s) mapped, without checks of space or content."""

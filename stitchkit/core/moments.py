@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
-from stitchkit.core.arrays import Array, float64, namespace
+from stitchkit.core.arrays import Array, float64, namespace, working_float
 from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.space import Space
 
+EPS = 2.220446049250313e-16
 CHUNK = 8192  # rows; 4096 to 16384 are equally fast
 LOSS_WARN, LOSS_REFUSE = 1e4, 1e8  # of total / remaining scatter in a subtraction
 
@@ -76,8 +77,16 @@ class Moments:
         x, y = as_embeddings(x, "x"), as_embeddings(y, "y")
         n = len(x)
         check_paired(n, len(y), least=1)
+        if chunk < 1:
+            raise InputError(f"chunk must be at least 1 row; got {chunk}.")
+        # chunks are merged about the first one's mean: far from the origin their own means would lose digits
+        first = min(chunk, n)
+        shift = tuple(namespace(v).mean(float64(v[:first, :]), axis=0) for v in (x.vectors, y.vectors))
         bounds = ((a, min(a + chunk, n)) for a in range(0, n, chunk))
-        return total(_of_chunk(x.vectors[a:b, :], y.vectors[a:b, :], x.space, y.space, precision) for a, b in bounds)
+        near = total(
+            _of_chunk(x.vectors[a:b, :], y.vectors[a:b, :], x.space, y.space, precision, shift) for a, b in bounds
+        )
+        return replace(near, mean_s=near.mean_s + shift[0], mean_t=near.mean_t + shift[1])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -127,7 +136,13 @@ class Moments:
             self.target,
         )
         _check_loss(self, rest)
-        return rest
+        s, t = _alive(self.scatter_ss, rest.scatter_ss), _alive(self.scatter_tt, rest.scatter_tt)
+        return replace(
+            rest,
+            scatter_ss=rest.scatter_ss * s[:, None] * s[None, :],
+            scatter_st=rest.scatter_st * s[:, None] * t[None, :],
+            scatter_tt=rest.scatter_tt * t[:, None] * t[None, :],
+        )
 
     def _require_same_spaces(self, other: Moments) -> None:
         self.source.require(other.source, "these moments (source side)")
@@ -173,17 +188,24 @@ def check_paired(n_source: int, n_target: int, least: int = 2) -> None:
         )
 
 
-def _of_chunk(x: Array, y: Array, source: Space, target: Space, precision: str) -> Moments:
+def _of_chunk(x: Array, y: Array, source: Space, target: Space, precision: str, shift: tuple[Array, ...]) -> Moments:
     xp = namespace(x, y)
-    mean_s, mean_t = xp.mean(float64(x), axis=0), xp.mean(float64(y), axis=0)
-    exact = precision == "exact"
-    a = float64(x) - mean_s if exact else xp.astype(float64(x) - mean_s, x.dtype)
-    b = float64(y) - mean_t if exact else xp.astype(float64(y) - mean_t, y.dtype)
+    a, b = float64(x) - shift[0], float64(y) - shift[1]
+    mean_s, mean_t = xp.mean(a, axis=0), xp.mean(b, axis=0)
+    a, b = a - mean_s, b - mean_t
+    if precision == "fast":
+        a, b = xp.astype(a, working_float(x[:1, :]).dtype), xp.astype(b, working_float(y[:1, :]).dtype)
     if a.dtype != b.dtype:
         a, b = float64(a), float64(b)
     left, right = xp.matrix_transpose(a), xp.matrix_transpose(b)
     ss, st, tt = (float64(product) for product in (left @ a, left @ b, right @ b))
     return Moments(int(x.shape[0]), mean_s, mean_t, ss, st, tt, source, target)
+
+
+def _alive(before: Array, after: Array) -> Array:
+    """1 for a column with scatter left, 0 for one whose scatter is rounding, (d,)."""
+    xp = namespace(before)
+    return float64(xp.astype(xp.linalg.diagonal(after) > 32 * EPS * xp.linalg.diagonal(before), xp.int32))
 
 
 def _check_loss(whole: Moments, rest: Moments) -> None:
@@ -192,7 +214,7 @@ def _check_loss(whole: Moments, rest: Moments) -> None:
     for before, after in ((whole.scatter_ss, rest.scatter_ss), (whole.scatter_tt, rest.scatter_tt)):
         xp = namespace(before)
         had, left = xp.linalg.diagonal(before), xp.linalg.diagonal(after)
-        alive = left > 32 * 2.2e-16 * had  # below that the column is zero, not lost
+        alive = left > 32 * EPS * had  # below that the column is zero, not lost
         ratio = xp.where(alive, had / xp.where(alive, left, xp.ones_like(left)), xp.ones_like(left))
         worst = max(worst, float(xp.max(ratio)))
     if worst > LOSS_REFUSE:

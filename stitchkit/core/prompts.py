@@ -48,6 +48,8 @@ class PromptSet:
             )
         for side, texts in (("positive", self.positive), ("negative", self.negative)):
             for label, some in texts.items():
+                if isinstance(some, str):
+                    raise DataError(f"class {label!r} of prompt set {self.name!r} has a bare {side} text; give a list.")
                 if not some or any(not text.strip() for text in some):
                     raise DataError(
                         f"class {label!r} of prompt set {self.name!r} has an empty {side} prompt list or text."

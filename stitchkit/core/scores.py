@@ -12,6 +12,14 @@ from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import checked_ids, rows_of
 
 KINDS = ("cosine", "margin", "logit", "llr", "probability")
+RANGES = {"cosine": (-1, 1), "margin": (-2, 2), "probability": (0, 1)}
+SLACK = 1e-4  # float16 arithmetic may step over the end of a range by this much
+
+
+def _check_classes(classes: tuple[str, ...]) -> None:
+    twice = [label for label in classes if classes.count(label) > 1]
+    if twice:
+        raise InputError(f"class {twice[0]!r} stands twice among the classes. Give each class once.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +51,16 @@ class Scores:
         if self.values.shape != (len(self.ids), len(self.classes)):
             raise InputError(
                 f"scores of shape {self.values.shape} came with {len(self.ids)} ids and {len(self.classes)} classes."
+            )
+        _check_classes(self.classes)
+        if np.isnan(self.values).any():
+            row, column = (int(first) for first in np.argwhere(np.isnan(self.values))[0])
+            raise InputError(f"item {str(self.ids[row])!r} has no score (NaN) for {self.classes[column]!r}.")
+        low, high = RANGES.get(self.kind, (-np.inf, np.inf))
+        if self.values.size and not (self.values.min() >= low - SLACK and self.values.max() <= high + SLACK):
+            raise InputError(
+                f"scores of kind {self.kind!r} lie in [{low}, {high}]; got {self.values.min():g} to "
+                f"{self.values.max():g}. Say what they are with another kind."
             )
 
     def __len__(self) -> int:
@@ -82,6 +100,9 @@ class Labels:
         object.__setattr__(self, "values", np.asarray(self.values, dtype=np.float64))
         object.__setattr__(self, "ids", checked_ids(self.ids))
         object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "groups", None if self.groups is None else np.asarray(self.groups))
+        object.__setattr__(self, "columns", {name: np.asarray(values) for name, values in self.columns.items()})
+        _check_classes(self.classes)
         if self.values.shape != (len(self.ids), len(self.classes)):
             raise InputError(
                 f"labels of shape {self.values.shape} came with {len(self.ids)} ids and {len(self.classes)} classes."

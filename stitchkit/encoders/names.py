@@ -82,6 +82,14 @@ class EncoderName:
             return Path(self.id.removeprefix(LOCAL)).expanduser()
         return Path(self.id).expanduser() if _on_disk(self.id) else None
 
+    def resolved(self) -> EncoderName:
+        """The same name with every path that exists made absolute, to be found from any folder."""
+        start = LOCAL if self.id.startswith(LOCAL) else ""
+        place = _absolute(self.id.removeprefix(LOCAL))
+        return EncoderName(
+            self.family, start + place, self.revision, {k: _absolute(v) for k, v in self.options.items()}
+        )
+
     def check_options(self, known: Iterable[str]) -> None:
         """Raise for an option that the family does not have, listing those it has."""
         names = list(known)
@@ -92,6 +100,11 @@ class EncoderName:
                     f"encoder {str(self)!r} sets the option {key!r}, which {self.family} encoders do not have; "
                     f"known options: {listed}."
                 )
+
+
+def _absolute(text: str) -> str:
+    """``text`` as an absolute path if it means something on disk, else unchanged."""
+    return os.path.abspath(os.path.expanduser(text)) if text and _on_disk(text) else text
 
 
 def _on_disk(text: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stitchkit.artefacts import unpack_alignment
 from stitchkit.core.arrays import to_numpy
-from stitchkit.core.errors import SpaceMismatchError
+from stitchkit.core.errors import ModelUnavailableError, SpaceMismatchError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.roles import Batch, Encoded, Encoder
 from stitchkit.core.space import Space
@@ -68,6 +68,10 @@ def source_encoder(config: dict[str, Any], *, device: str, dtype: str, trust_rem
     """
     from stitchkit.encoders import load_encoder
 
+    if "encoder" not in config:
+        raise ModelUnavailableError(
+            "the folder holds an alignment of vectors, without an encoder. Name encoders when aligning, or use the map."
+        )
     wanted = Space(**config["source"])
     encoder = load_encoder(config["encoder"], device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     if not wanted.accepts(encoder.space):

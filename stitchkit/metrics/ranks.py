@@ -56,9 +56,24 @@ def recall_at(ranks: np.ndarray, k: int) -> float:
 
 
 def distinct_rows(rows: np.ndarray, *, digits: int = 5) -> np.ndarray:
-    """A label (n,) for each row of ``rows`` (n, d): rows equal to ``digits`` of the largest entry share one."""
-    scale = np.abs(rows).max() or 1.0
-    rounded = np.ascontiguousarray(np.round(rows / scale, digits) + 0.0)  # + 0.0: no negative zeros
-    _, inverse = np.unique(rounded.view(np.dtype((np.void, rounded.dtype.itemsize * rounded.shape[1]))),
-                           return_inverse=True)  # fmt: skip
-    return inverse.reshape(-1)
+    """A label (n,) for each row of ``rows`` (n, d): rows within 10^-digits of the rows' own spread share one."""
+    wide = rows.astype(np.float64)
+    centred = wide - wide.mean(axis=0)
+    spread = float(np.sqrt(np.mean(np.sum(centred**2, axis=1))))
+    eps = float(np.finfo(rows.dtype).eps) if np.issubdtype(rows.dtype, np.floating) else 0.0
+    rounding = eps * float(np.sqrt(np.sum(np.max(np.abs(wide), axis=0) ** 2)))
+    reach = max(10.0**-digits * spread, rounding)
+    axis = np.random.default_rng(0).normal(size=rows.shape[1])
+    along = centred @ (axis / np.sqrt(np.sum(axis**2)))  # close rows are close along any direction
+    label = np.empty(len(rows), dtype=np.int64)
+    window: list[int] = []  # one row of each label that may still be met
+    found = 0
+    for row in np.argsort(along, kind="stable").tolist():
+        window = [one for one in window if along[row] - along[one] <= reach]
+        same = [one for one in window if np.sum((centred[row] - centred[one]) ** 2) <= reach**2]
+        if same:
+            label[row] = label[same[0]]
+        else:
+            label[row], found = found, found + 1
+            window.append(row)
+    return label

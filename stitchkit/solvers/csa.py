@@ -10,10 +10,10 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace, zeros_like_width
 from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence, total
-from stitchkit.solvers.frames import Frame, require
+from stitchkit.solvers.frames import Frame, check_scale, identified, require
 from stitchkit.solvers.paths import Track, separations
 
-KAPPAS = (1e-2, 1e-1, 1.0, 10.0)
+KAPPAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ class CSA:
     needs = frozenset({"moments", "folds"})
 
     def __post_init__(self) -> None:
-        if not self.kappa > 0:
-            raise InputError(f"CSA needs kappa > 0; got {self.kappa}.")
+        if not 0 < self.kappa < float("inf"):
+            raise InputError(f"CSA needs a finite kappa > 0; got {self.kappa}.")
+        check_scale(self.scale)
         if self.dims is not None and self.dims < 1:
             raise InputError(f"CSA needs dims >= 1; got {self.dims}.")
 
@@ -72,7 +73,8 @@ class CSAPath:
         u, self.rho, vh = xp.linalg.svd(xp.matrix_transpose(left) @ self.frame.st @ right, full_matrices=False)
         self.inner_v = vh
         self.a, self.b = left @ u, right @ xp.matrix_transpose(vh)
-        most = int(self.rho.shape[0])
+        known = (identified(values) for values in (self.rho, frame.source_eigh[0], frame.target_eigh[0]))
+        most = max(min(known), 1)  # what the anchors do not show is no direction
         self.dims = [most if one is None else min(one, most) for one in dims]
 
     def separation(self, held: Evidence) -> list[float]:
@@ -90,7 +92,7 @@ class CSAPath:
         signal = xp.cumulative_sum(xp.sum(self.a * (xy @ back), axis=0))
         woven = (xp.matrix_transpose(self.a) @ xx @ self.a) * (xp.matrix_transpose(back) @ back)
         square = xp.linalg.diagonal(xp.cumulative_sum(xp.cumulative_sum(woven, axis=0), axis=1))
-        whole = self.frame.target_spread(held, yy)
+        whole = self.frame.target_spread(held, yy) or 1.0
         return [float((2 * signal[k - 1] - square[k - 1]) / whole) for k in self.dims]
 
     def freedom(self, at: int) -> float:

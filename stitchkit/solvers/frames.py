@@ -72,8 +72,7 @@ class Frame:
         Where there are fewer anchors than dimensions and the rows are at hand, each side is rotated into the
         span of its anchors: the same answer (the dual form) at the cost of the smaller size.
         """
-        if scale not in SCALES:
-            raise UnknownNameError.of("scale", scale, SCALES)
+        check_scale(scale)
         m = evidence.moments
         rows = evidence.anchors or (None, None)
         source = _side(m.mean_s, m.scatter_ss, m.count, rows[0], scale != "none")
@@ -146,6 +145,12 @@ class Frame:
         return float(got / xp.linalg.trace(self.tt)) if float(xp.linalg.trace(self.tt)) > 0 else 0.0
 
 
+def check_scale(scale: str) -> None:
+    """Raise for a scaling that does not exist."""
+    if scale not in SCALES:
+        raise UnknownNameError.of("scale", scale, SCALES)
+
+
 def require(solver: Any, evidence: Evidence) -> None:
     """Raise unless ``evidence`` holds every part that ``solver`` needs."""
     for part in sorted(solver.needs):
@@ -154,6 +159,12 @@ def require(solver: Any, evidence: Evidence) -> None:
                 f"{type(solver).__name__} needs {part}, which moments alone do not hold. "
                 f"Give the anchor vectors themselves to sk.align."
             )
+
+
+def identified(values: Array) -> int:
+    """How many of the (r,) eigenvalues or singular values are above rounding."""
+    xp = namespace(values)
+    return int(xp.sum(xp.astype(values > 1e-12 * xp.max(values), xp.int64)))
 
 
 def _eigh(scatter: Array) -> tuple[Array, Array]:
@@ -177,8 +188,7 @@ def _side(mean: Array, scatter: Array, count: int, rows: Array | None, scaled: b
         return side
     xp = namespace(scatter)
     _, s, vh = xp.linalg.svd(side.coordinates(rows), full_matrices=False)
-    kept = int(xp.sum(xp.astype(s > 1e-12 * xp.max(s), xp.int64)))
-    return Side(mean, side.scale, xp.matrix_transpose(vh[: max(kept, 1), :]))
+    return Side(mean, side.scale, xp.matrix_transpose(vh[: max(identified(s), 1), :]))
 
 
 def _inverse_deviation(mean: Array, scatter: Array, count: int) -> Array:

@@ -32,7 +32,7 @@ class LeastSquares:
         """The alignment whose common space is the target space, centred."""
         require(self, evidence)
         frame = Frame.of(evidence)
-        unit = _unit_diagonal(frame.ss)
+        unit = _unit_diagonal(frame.ss, frame)
         weight, rank, how = self._by_cholesky(frame, unit)
         if weight is None and evidence.anchors is not None:
             weight, rank, how = _by_qr(frame, unit, evidence.anchors)
@@ -41,6 +41,7 @@ class LeastSquares:
         same = eye_like(weight, frame.target.width)
         n, d = evidence.moments.count, evidence.moments.shape[0]
         notes = [] if n > 3 * d else [f"{n} anchors for {d} source dimensions: least squares overfits; try ridge"]
+        rank = min(rank, frame.target.width)
         record = {"solver": "least_squares", "settings": {"rcond": self.rcond}, "method": how, "notes": notes}
         return frame.alignment(weight, same, weight, rank=rank, record=record)
 
@@ -88,12 +89,14 @@ def _by_qr(frame: Frame, unit: Array, anchors: tuple[Array, Array]) -> tuple[Arr
     return weight, int(xp.sum(xp.astype(keep, xp.int64))), "qr over the rows"
 
 
-def _unit_diagonal(scatter: Array) -> Array:
-    """Factors that bring the diagonal of ``scatter`` to one; a zero column keeps one."""
+def _unit_diagonal(scatter: Array, frame: Frame) -> Array:
+    """Factors that bring the diagonal of ``scatter`` to one; a column constant up to rounding keeps one."""
     xp = namespace(scatter)
     diagonal = xp.linalg.diagonal(scatter)
     one = xp.ones_like(diagonal)
-    return xp.where(diagonal > 0, 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, one)), one)
+    floor = frame.moments.count * (1e-13 * frame.source.mean) ** 2 if frame.source.basis is None else 0 * diagonal
+    alive = diagonal > floor
+    return xp.where(alive, 1 / xp.sqrt(xp.where(alive, diagonal, one)), one)
 
 
 def _norm1(matrix: Array) -> Array:

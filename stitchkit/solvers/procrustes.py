@@ -10,7 +10,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence
-from stitchkit.solvers.frames import Frame, require
+from stitchkit.solvers.frames import Frame, check_scale, require
 from stitchkit.solvers.paths import Track, separations
 
 
@@ -44,6 +44,7 @@ class Procrustes:
     def __post_init__(self) -> None:
         if self.rank is not None and self.rank < 1:
             raise InputError(f"Procrustes needs rank >= 1; got {self.rank}.")
+        check_scale(self.scale)
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The alignment whose common space holds the r kept directions."""
@@ -77,7 +78,7 @@ class ProcrustesPath:
         xp = namespace(xx)
         signal = xp.cumulative_sum(xp.sum(self.u * (xy @ self.v), axis=0))
         square = xp.cumulative_sum(xp.sum(self.u * (xx @ self.u), axis=0))
-        whole = self.frame.target_spread(held, yy)
+        whole = self.frame.target_spread(held, yy) or 1.0
         return [
             float((2 * stretch * signal[r - 1] - stretch**2 * square[r - 1]) / whole)
             for r, stretch in ((r, self._stretch(r)) for r in self.ranks)
@@ -86,7 +87,8 @@ class ProcrustesPath:
     def _stretch(self, rank: int) -> float:
         """The scale s of the directed map: tr(S) / tr(R' Sx R) over the kept directions."""
         xp, u = namespace(self.u), self.u[:, :rank]
-        return float(xp.sum(self.s[:rank]) / xp.sum(u * (self.frame.ss @ u)))
+        spread = float(xp.sum(u * (self.frame.ss @ u)))
+        return float(xp.sum(self.s[:rank])) / spread if spread > 0 else 0.0
 
     def freedom(self, at: int) -> float:
         r = self.ranks[at]

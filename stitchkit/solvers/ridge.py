@@ -10,7 +10,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, eye_like, namespace
 from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence
-from stitchkit.solvers.frames import Frame, require
+from stitchkit.solvers.frames import Frame, check_scale, identified, require
 from stitchkit.solvers.paths import Track, separations
 
 ALPHAS = tuple(10.0 ** (half / 2) for half in range(-12, 11))  # 1e-6 .. 1e5
@@ -37,8 +37,9 @@ class Ridge:
     needs = frozenset({"moments"})
 
     def __post_init__(self) -> None:
-        if not self.alpha > 0:
-            raise InputError(f"ridge needs alpha > 0; got {self.alpha}. For no penalty use LeastSquares.")
+        if not 0 < self.alpha < float("inf"):
+            raise InputError(f"ridge needs a finite alpha > 0; got {self.alpha}. For no penalty use LeastSquares.")
+        check_scale(self.scale)
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The alignment whose common space is the (scaled) target space, centred."""
@@ -70,7 +71,7 @@ class RidgePath:
     def explained(self, held: Evidence) -> list[float]:
         xx, xy, yy = self._in_eigenbasis(held)
         signal, square = self._traces(xx, xy, self.inner)
-        whole = self.frame.target_spread(held, yy)
+        whole = self.frame.target_spread(held, yy) or 1.0
         return [float((2 * a - b) / whole) for a, b in zip(signal, square, strict=True)]
 
     def _traces(self, xx: Array, xy: Array, right: Array) -> tuple[Array, Array]:
@@ -91,16 +92,10 @@ class RidgePath:
         weight = self.vectors @ (self.filters[at, :][:, None] * self.inner)
         same = eye_like(weight, self.frame.target.width)
         settings = {"alpha": self.alphas[at], "scale": self.frame.scale}
-        rank = min(_count(self.values), _count(self.frame.target_eigh[0]))
+        rank = min(identified(self.values), identified(self.frame.target_eigh[0]))
         return self.frame.alignment(
             weight, same, weight, rank=rank, weights=weights, record={"solver": "ridge", "settings": settings}
         )
-
-
-def _count(values: Array) -> int:
-    """How many eigenvalues are above rounding."""
-    xp = namespace(values)
-    return int(xp.sum(xp.astype(values > 1e-12 * xp.max(values), xp.int64)))
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:

@@ -1,0 +1,3 @@
+from stitchkit.cli.main import main
+
+main()

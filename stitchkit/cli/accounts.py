@@ -1,0 +1,54 @@
+"""The account of an alignment for a terminal: what was chosen, among what, with which held-out numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_NUMBERS = ("separation", "r2", "mrr", "se", "freedom")
+
+
+def account(record: Mapping[str, Any]) -> list[str]:
+    """Lines that tell how an alignment was found."""
+    chosen = f"{record.get('solver')} ({_told(record.get('settings', {}))}), rank {record.get('rank')}"
+    lines = [f"solver    {chosen}, chosen by {record.get('chosen_by')}"]
+    folds = f"; {record['folds']} folds, drawn {record['repeats']} times" if "folds" in record else ""
+    groups = f" of {record['groups']} groups" if "groups" in record else ""
+    lines.append(f"anchors   {record.get('anchors')} pairs{groups}{folds}")
+    lines.append(f"held out  {_held_out(record)}")
+    lines += [f"note      {note}" for note in record.get("notes", [])]
+    if candidates := record.get("candidates"):
+        lines += ["candidates", *_candidates(candidates)]
+    return lines
+
+
+def _held_out(record: Mapping[str, Any]) -> str:
+    held = record.get("held_out")
+    if not held:
+        return "not measured"
+    if "r2" in held:
+        return f"R2 {held['r2']:.3f} (se {held['se']:.3f}; 0 is the mean of the target), {held['estimate']}"
+    return (
+        f"mean reciprocal rank {held['mrr']:.3f} (se {held['se']:.3f}; chance {held['chance_mrr']:.3f}), "
+        f"recall@1 {held['recall@1']:.3f} in galleries of {held['gallery']}, {held['estimate']}"
+    )
+
+
+def _candidates(found: list[Mapping[str, Any]]) -> list[str]:
+    """One line a candidate, best first."""
+    best = "mrr" if "mrr" in found[0] else "r2"
+    rows = sorted(found, key=lambda one: -one[best])
+    names = [
+        f"{one['solver']} ({_told({k: v for k, v in one.items() if k not in (*_NUMBERS, 'solver')})})" for one in rows
+    ]
+    wide = max(map(len, names))
+    return [
+        f"  {name:<{wide}}  {best} {one[best]:.3f} (se {one['se']:.3f}), {one['freedom']} degrees of freedom"
+        for name, one in zip(names, rows, strict=True)
+    ]
+
+
+def _told(settings: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()
+    )

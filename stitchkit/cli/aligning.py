@@ -1,0 +1,108 @@
+"""``stitchkit align``: a map between two spaces, from files of embeddings or from two encoders and anchors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stitchkit.cli import options as o
+
+if TYPE_CHECKING:
+    from stitchkit.core.alignments import Alignment
+    from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.roles import Solver
+
+
+def align(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    anchors: o.MaybeAnchors = None,
+    purpose: Annotated[
+        str, typer.Option("--purpose", help="match (zero-shot, retrieval) or head (driving a target head).")
+    ] = "match",
+    solver: o.Solver = "auto",
+    source_column: o.SourceColumn = None,
+    target_column: o.TargetColumn = None,
+    id_column: o.IdColumn = None,
+    groups: o.Groups = None,
+    root: o.Root = None,
+    batch_size: o.BatchSize = 32,
+    store: o.Store = "auto",
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    dtype: o.Dtype = "float32",
+    offline: o.Offline = False,
+    dry_run: o.DryRun = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    trust_remote_code: o.Trust = False,
+) -> None:
+    """Fit the map between two spaces and tell how it was chosen and how well it does on held-out pairs."""
+    from stitchkit.cli.accounts import account
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.pairing import EncoderPairs, FilePairs, are_files
+    from stitchkit.cli.places import new_folder
+    from stitchkit.cli.talk import Talk
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    new_folder(out, overwrite)
+    check_purpose(purpose)
+    fitting = Fitting(solver_of(solver), seed, talk.command)
+    table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
+    pairs = (FilePairs if are_files(source, target) else EncoderPairs).of(source, target, table)
+    if dry_run:
+        talk.plan({**pairs.plan(), "writes": out})
+        return
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    done = pairs.write(out, loading, fitting, purpose, overwrite)
+    talk.result("\n".join([*account(done.record), f"wrote {out}"]), {"out": str(out), "record": done.record})
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How the map is fitted, and the command line for the record."""
+
+    solver: str | Solver
+    seed: int
+    command: str
+
+    def fit(self, x: Embeddings, y: Embeddings, groups: Any, purpose: str) -> Alignment:
+        """The alignment of paired embeddings."""
+        import stitchkit as sk
+
+        return sk.align(x, y, groups=groups, purpose=purpose, solver=self.solver, seed=self.seed)
+
+
+def solver_of(name: str) -> str | Solver:
+    """What ``stitchkit.align`` takes as ``solver``: a family to search, or a solver with its default settings."""
+    from importlib import import_module
+
+    from stitchkit.core.errors import UnknownNameError
+    from stitchkit.solvers import SOLVERS, TRACKS
+
+    if name == "auto" or name in TRACKS:
+        return name
+    if name not in SOLVERS:
+        raise UnknownNameError.of("solver", name, ["auto", *SOLVERS])
+    module, _, attribute = SOLVERS[name].partition(":")
+    made: Solver = getattr(import_module(module), attribute)()
+    return made
+
+
+def check_purpose(purpose: str) -> None:
+    """Raise for a purpose that ``stitchkit.align`` does not know."""
+    from stitchkit.alignment.fitting import PURPOSES
+    from stitchkit.core.errors import UnknownNameError
+
+    if purpose not in PURPOSES:
+        raise UnknownNameError.of("purpose", purpose, PURPOSES)

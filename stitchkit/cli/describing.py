@@ -1,0 +1,184 @@
+"""``stitchkit info``: what a name, a folder or a file is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stitchkit.cli import options as o
+
+if TYPE_CHECKING:
+    from stitchkit.cli.loading import Loading
+
+
+def info(
+    ctx: typer.Context,
+    what: Annotated[
+        str, typer.Argument(metavar="NAME|FOLDER|FILE", help="An encoder, a prompt set, a stitched folder, or a file.")
+    ],
+    device: o.Device = "auto",
+    dtype: o.Dtype = "float32",
+    offline: o.Offline = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    trust_remote_code: o.Trust = False,
+) -> None:
+    """Tell what an encoder, a stitched folder, a file of embeddings or scores, a prompt set or a table holds."""
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.talk import Talk
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    facts = described(what, Loading(device, dtype, offline, trust_remote_code, talk=talk))
+    talk.result("\n".join(_lines(facts)), facts)
+
+
+def described(what: str, loading: Loading) -> dict[str, Any]:
+    """The facts of ``what``: a path that exists, a shipped prompt set, or an encoder."""
+    from stitchkit.datasets.prompt_sets import prompt_set_names
+
+    path = Path(what)
+    if path.is_dir() and _is_artefact(path):
+        return _folder(path)
+    if path.is_file():
+        return _file(path)
+    return _prompts(what) if what in prompt_set_names() else _encoder(what, loading)
+
+
+def _is_artefact(path: Path) -> bool:
+    """Whether a folder was written by stitchkit; a checkpoint of another library has a config.json as well."""
+    import json
+
+    try:
+        config = json.loads((path / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "stitchkit_format" in config
+
+
+def _folder(path: Path) -> dict[str, Any]:
+    from stitchkit.store import read_folder
+
+    config, _ = read_folder(path)
+    head = config.get("head", {})
+    classes = {"head": head["kind"], "classes": head["classes"]} if head else {"head": "none"}
+    if "source" not in config:
+        return {"is": "a head", "space": head.get("space", {}).get("name"), **classes}
+    record = config["record"]
+    return {
+        "is": "a stitched folder" if config.get("encoder") else "an alignment without encoders",
+        "encoder": config.get("encoder"),
+        "source": config["source"],
+        "target": config["target"],
+        "target_encoder": config.get("target_encoder"),
+        "solver": record.get("solver"),
+        "settings": record.get("settings"),
+        "rank": record.get("rank"),
+        "held_out": record.get("held_out"),
+        "anchor_set": config.get("anchor_set"),
+        **classes,
+        "notes": record.get("notes", []),
+    }
+
+
+def _file(path: Path) -> dict[str, Any]:
+    from stitchkit.core.errors import InputError
+    from stitchkit.score_tables import looks_like_scores, read_scores
+
+    kind = path.suffix.lower()
+    if kind == ".safetensors":
+        return _embeddings(path)
+    if kind in (".toml", ".json"):
+        return _prompts(str(path))
+    if kind not in (".csv", ".tsv", ".tab"):
+        raise InputError(f"{path} is none of .safetensors, .csv, .tsv, .toml and .json. Name one of these.")
+    if looks_like_scores(path):
+        scores = read_scores(path)
+        return {"is": "a table of scores", "n": len(scores), "kind": scores.kind, "classes": list(scores.classes)}
+    return _table(path)
+
+
+def _embeddings(path: Path) -> dict[str, Any]:
+    from stitchkit.store import read_embeddings
+
+    found = read_embeddings(path)
+    space = found.space
+    return {
+        "is": "a file of embeddings",
+        "n": len(found),
+        "dim": space.dim,
+        "dtype": str(found.vectors.dtype),
+        "space": space.name,
+        "fingerprint": space.fingerprint,
+    }
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """Counts only: no cell of the table."""
+    from stitchkit.datasets.rows import groups_of, read_rows
+
+    table = read_rows(path)
+    groups = groups_of(table, None)
+    blank = {name: sum(not cell for cell in table.column(name)) for name in table.columns}
+    return {
+        "is": "a table",
+        "rows": len(table),
+        "columns": list(table.columns),
+        "patients": None if groups is None else len(set(groups.tolist())),
+        "blank": {name: count for name, count in blank.items() if count},
+    }
+
+
+def _prompts(name: str) -> dict[str, Any]:
+    from stitchkit.datasets.prompt_sets import read_prompts
+
+    found = read_prompts(name)
+    return {
+        "is": "a prompt set",
+        "name": found.name,
+        "classes": list(found.classes),
+        "texts": len(found.texts),
+        "negatives": bool(found.negative),
+        "multiclass": found.multiclass,
+        **{key: value for key, value in found.card.items() if key in ("modality", "source", "licence", "sha256")},
+    }
+
+
+def _encoder(name: str, loading: Loading) -> dict[str, Any]:
+    from stitchkit.cli.loading import check_name
+    from stitchkit.core.errors import InputError
+    from stitchkit.core.roles import HasClassifier
+
+    loaded = loading.encoder(check_name(name))
+    space = loaded.space
+    classes, why = None, "none"
+    if isinstance(loaded, HasClassifier):
+        try:
+            classes = list(loaded.classifier().classes)
+        except InputError as error:
+            why = f"none: {error}"
+    return {
+        "is": "an encoder",
+        "name": name,
+        "reads": f"{loaded.modality}s",
+        "dim": space.dim,
+        "fingerprint": space.fingerprint,
+        "classifier": classes or why,
+    }
+
+
+def _lines(facts: Mapping[str, Any]) -> list[str]:
+    shown = {key.replace("_", " "): _told(value) for key, value in facts.items() if value not in (None, "", [], {})}
+    wide = max(map(len, shown))
+    return [f"{key:<{wide}}  {value}" for key, value in shown.items()]
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_told(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_told, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

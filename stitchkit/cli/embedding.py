@@ -1,0 +1,59 @@
+"""``stitchkit embed``: an encoder over items, into a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stitchkit.cli import options as o
+
+
+def embed(
+    ctx: typer.Context,
+    encoder: Annotated[str, typer.Argument(metavar="ENCODER", help="FAMILY:ID, as in timm:resnet18.a1_in1k.")],
+    items: Annotated[
+        Path,
+        typer.Argument(metavar="ITEMS", help="A folder of images, a CSV, a .txt with an item a line, or an image."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+    column: o.Column = None,
+    id_column: o.IdColumn = None,
+    root: o.Root = None,
+    batch_size: o.BatchSize = 32,
+    store: o.Store = "auto",
+    device: o.Device = "auto",
+    dtype: o.Dtype = "float32",
+    offline: o.Offline = False,
+    dry_run: o.DryRun = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    trust_remote_code: o.Trust = False,
+) -> None:
+    """Write the vectors of images or texts to one file; a run that was killed goes on where it stopped."""
+    from stitchkit.cli.loading import Loading, check_name, count_items
+    from stitchkit.cli.places import new_file
+    from stitchkit.cli.talk import Talk
+    from stitchkit.store import check_embeddings_path
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    new_file(out, overwrite, check_embeddings_path)
+    check_name(encoder)
+    count = count_items(items, column)
+    if dry_run:
+        talk.plan({"encoder": encoder, "items": count, "writes": out})
+        return
+    from stitchkit.datasets.tables import read_items
+
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    loaded = loading.encoder(encoder)
+    given = read_items(items, column=column, modality=loaded.modality, id=id_column, root=root)
+    done = loading.embed(loaded, given, out)
+    facts = {"out": str(out), "n": len(done), "dim": done.space.dim, "encoder": encoder, "items": given.modality}
+    talk.result(
+        f"wrote {out}: {len(done)} {given.modality}s, {done.space.dim} wide, by {encoder}",
+        {**facts, "fingerprint": done.space.fingerprint},
+    )

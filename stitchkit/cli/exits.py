@@ -1,0 +1,105 @@
+"""How a command ends: one line on stderr and an exit code; a traceback only with ``-v``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from stitchkit.cli.wording import as_flags
+from stitchkit.core.errors import (
+    DataError,
+    InputError,
+    MissingExtraError,
+    ModelUnavailableError,
+    StitchError,
+    UnknownNameError,
+)
+
+OK, MISTAKE, MISSING, BAD_DATA, UNAVAILABLE, INTERNAL, INTERRUPTED = 0, 2, 3, 4, 5, 70, 130
+BROKEN_PIPE = 141  # what a shell says of a program that wrote to a closed pipe
+CODES: dict[type[StitchError], int] = {
+    InputError: MISTAKE,
+    UnknownNameError: MISTAKE,
+    MissingExtraError: MISSING,
+    DataError: BAD_DATA,
+    ModelUnavailableError: UNAVAILABLE,
+}
+
+
+def run(command: Callable[[], Any], args: Sequence[str]) -> int:
+    """The exit code of ``command``, every error told on stderr."""
+    verbose = asks_for_more(args)
+    try:
+        with _warnings_as_notes(verbose):
+            code = command()
+            sys.stdout.flush()
+        return code if isinstance(code, int) else OK
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        code, message = told(error)
+        _tell(message)
+        return code
+
+
+def told(error: Exception) -> tuple[int, str]:
+    """Exit code and message of an error."""
+    if isinstance(error, StitchError):
+        code = next((code for kind, code in CODES.items() if isinstance(error, kind)), MISTAKE)
+        return code, f"error: {as_flags(str(error))}"
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
+        where = getattr(getattr(error, "ctx", None), "command_path", "stitchkit")
+        return MISTAKE, f"error: {error.format_message()} (see '{where} --help')"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return MISTAKE, f"error: {error.filename}: {error.strerror}."
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return INTERNAL, (
+        f"error: internal error, {type(error).__name__}: {first}. The fault is in stitchkit or in a library it "
+        f"uses; run the same command with -v and report the traceback with the output of 'stitchkit --version'."
+    )
+
+
+def asks_for_more(args: Sequence[str]) -> bool:
+    """Whether the arguments ask for tracebacks."""
+    return any(one in ("-v", "--verbose") for one in args)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Exit codes for Ctrl-C and for a reader that went away, before typer gives them its own."""
+    import typer
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        _tell("error: interrupted. Vectors embedded so far are in the store; the same command goes on from there.")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it closes stdout
+        raise typer.Exit(BROKEN_PIPE) from None
+
+
+@contextlib.contextmanager
+def _warnings_as_notes(verbose: bool) -> Iterator[None]:
+    """Show the package's warnings as a line each, and those of other libraries with ``-v`` only."""
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
+        if category is UserWarning and f"{os.sep}stitchkit{os.sep}" in filename:
+            _tell(f"note: {as_flags(str(message))}")
+        elif verbose:
+            _tell(f"note: {category.__name__}: {message} ({filename})")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def _tell(message: str) -> None:
+    if message:
+        with contextlib.suppress(OSError):
+            print(message, file=sys.stderr, flush=True)

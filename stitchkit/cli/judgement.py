@@ -1,0 +1,135 @@
+"""What scores are judged by, as a command line names it: labels, anchors and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.cli.wording import as_flags
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.loading import Loading
+    from stitchkit.core.anchors import AnchorSet
+    from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.items import Items
+    from stitchkit.core.roles import Encoder
+    from stitchkit.core.scores import Labels, Scores
+    from stitchkit.evaluation.results import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What scores are judged by, read and checked before they are made."""
+
+    labels: Labels
+    table: AnchorTable | None
+    classes: tuple[str, ...]
+    metadata: tuple[str, ...]
+    min_positives: int
+    replicates: int
+    seed: int
+    allow_leakage: bool
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        scored: Sequence[str],
+        table: AnchorTable | None,
+        *,
+        label_column: str | None,
+        only: list[str] | None,
+        groups: str | None,
+        id_column: str | None,
+        metadata: str,
+        uncertain: str,
+        min_positives: int,
+        replicates: int,
+        seed: int,
+        allow_leakage: bool,
+    ) -> Judging:
+        """The labels of the classes to judge, and all settings."""
+        from stitchkit.core.errors import UnknownNameError
+        from stitchkit.datasets.tables import read_labels
+
+        for label in only or ():
+            if label not in scored:
+                raise UnknownNameError.of("scored class", label, scored)
+        columns = tuple(one.strip() for one in metadata.split(",") if one.strip())
+        classes = tuple(only or scored)
+        labels = read_labels(
+            path, classes=None if label_column else classes, label=label_column, id=id_column, groups=groups,
+            columns=columns, uncertain=uncertain,
+        ).of_classes(classes)  # fmt: skip
+        return cls(labels, table, classes, columns, min_positives, replicates, seed, allow_leakage)
+
+    def check(self, ids: np.ndarray) -> None:
+        """Raise for test items without a label, or for leakage, before the items are embedded."""
+        from stitchkit.evaluation.leakage import audit
+
+        test = self.labels.of_ids(ids)
+        if self.table is not None:
+            pairs = self.table.ids_only()
+            audit(pairs.ids, ids, pairs.groups, test.groups, allow=self.allow_leakage)
+
+    def evaluation(
+        self, scores: Scores, items: Items | None, encoder: Encoder | None, vectors: Embeddings | None, loading: Loading
+    ) -> Evaluation:
+        """The evaluation; with an encoder and anchors also of a probe on their labels."""
+        import stitchkit as sk
+
+        pairs = self._pairs(encoder, items)
+        probed = None
+        if encoder is not None and pairs is not None and vectors is not None:
+            probed = _with_anchors(vectors, pairs, self.labels.ids, encoder, loading)
+        found = sk.evaluate(
+            _of_classes(scores, self.classes),
+            self.labels,
+            anchors=pairs,
+            items=items if items is not None and items.modality == "image" else None,
+            metadata=self.metadata,
+            embeddings=probed,
+            min_positives=self.min_positives,
+            replicates=self.replicates,
+            seed=self.seed,
+            allow_leakage=self.allow_leakage,
+        )
+        return replace(found, notes=tuple(map(as_flags, found.notes)))
+
+    def _pairs(self, encoder: Encoder | None, items: Items | None) -> AnchorSet | None:
+        """The anchors; without items their ids and patients are enough, and their files need not be here."""
+        if self.table is None:
+            return None
+        if encoder is None and items is None:
+            return self.table.ids_only()
+        kind = encoder.modality if encoder is not None else items.modality if items is not None else "image"
+        return self.table.read(kind, kind)
+
+
+def _of_classes(scores: Scores, classes: tuple[str, ...]) -> Scores:
+    import numpy as np
+
+    from stitchkit.core.scores import Scores
+
+    return Scores(np.stack([scores.column(label) for label in classes], axis=1), scores.kind, scores.ids, classes)
+
+
+def _with_anchors(
+    vectors: Embeddings, pairs: AnchorSet, labelled: Any, encoder: Encoder, loading: Loading
+) -> Embeddings | None:
+    """Vectors of the test items and of the labelled anchors; None if no anchor is labelled."""
+    import numpy as np
+
+    from stitchkit.core.embeddings import Embeddings
+
+    wanted = np.flatnonzero(np.isin(pairs.ids, labelled) & ~np.isin(pairs.ids, vectors.ids))
+    if not wanted.size:
+        return None
+    more = loading.embed(encoder, pairs.source_items.take(wanted))
+    both = np.concatenate([np.asarray(vectors.vectors), np.asarray(more.vectors)])
+    return Embeddings(both, np.concatenate([vectors.ids, more.ids]), vectors.space)

@@ -1,0 +1,81 @@
+"""``stitchkit evaluate``: scores against labels, beside chance, a probe and a metadata-only baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stitchkit.cli import options as o
+
+
+def evaluate(
+    ctx: typer.Context,
+    scores: Annotated[
+        Path, typer.Argument(metavar="SCORES", help="A .csv of scores, or a stitched folder (with --items).")
+    ],
+    labels: o.Labels,
+    items: Annotated[
+        Path | None,
+        typer.Option("--items", help="The test images or texts: for a folder, the probe and file metadata."),
+    ] = None,
+    anchors: o.MaybeAnchors = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Source encoder, for the probe on the anchors' labels.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON document to this file.")] = None,
+    column: o.Column = None,
+    source_column: o.SourceColumn = None,
+    id_column: o.IdColumn = None,
+    groups: o.Groups = None,
+    root: o.Root = None,
+    label_column: o.LabelColumn = None,
+    classes: o.Classes = None,
+    metadata: o.Metadata = "",
+    min_positives: o.MinPositives = 10,
+    replicates: o.Replicates = 2000,
+    uncertain: o.Uncertain = "error",
+    batch_size: o.BatchSize = 32,
+    store: o.Store = "auto",
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    dtype: o.Dtype = "float32",
+    offline: o.Offline = False,
+    dry_run: o.DryRun = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    trust_remote_code: o.Trust = False,
+    allow_leakage: o.AllowLeakage = False,
+) -> None:
+    """Judge scores by labels: AUROC with intervals over patients, and what chance, a probe and metadata reach."""
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.judgement import Judging
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.places import new_file, write_text
+    from stitchkit.cli.scoring import Given
+    from stitchkit.cli.talk import Talk, as_json
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    if out is not None:
+        new_file(out, overwrite)
+    given = Given.of(scores, items, column, encoder, id_column, root)
+    table = AnchorTable.of(anchors, source_column, None, id_column, groups, root)
+    judging = Judging.of(
+        labels, given.classes, table, label_column=label_column, only=classes, groups=groups, id_column=id_column,
+        metadata=metadata, uncertain=uncertain, min_positives=min_positives, replicates=replicates, seed=seed,
+        allow_leakage=allow_leakage,
+    )  # fmt: skip
+    if given.scores is not None:
+        judging.check(given.scores.ids)
+    if dry_run:
+        talk.plan({"scores": scores, "labels": labels, "classes": list(given.classes), "writes": out or "stdout"})
+        return
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    found = judging.evaluation(*given.ready(loading, judging), loading)
+    document = found.to_dict()
+    if out is not None:
+        write_text(out, as_json(document) + "\n")
+    talk.result(str(found), document)

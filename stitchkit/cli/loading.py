@@ -1,0 +1,119 @@
+"""Encoders and items as a command line names them: checked cheaply first, loaded later."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+
+if TYPE_CHECKING:
+    from stitchkit.cli.talk import Talk
+    from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.items import Items
+    from stitchkit.core.roles import Encoder
+    from stitchkit.stitching import Stitched
+
+_TABLES = (".csv", ".tsv", ".tab")
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Where and how encoders run."""
+
+    device: str = "auto"
+    dtype: str = "float32"
+    offline: bool = False
+    trust_remote_code: bool = False
+    batch_size: int = 32
+    store: str = "auto"
+    talk: Talk | None = None
+
+    def encoder(self, name: str) -> Encoder:
+        """The encoder called ``name``."""
+        from stitchkit.encoders import RUNS_HUB_CODE, EncoderName, load_encoder
+
+        self._say(f"loading {name}")
+        # the permission is for the encoder that needs it; the other one of a pair may be of a family without code
+        trusted = self.trust_remote_code and EncoderName.parse(name).family in RUNS_HUB_CODE
+        return load_encoder(
+            name,
+            device=self.device,
+            dtype=self.dtype,
+            offline=self.offline or None,
+            trust_remote_code=trusted,
+        )
+
+    def stitched(self, folder: Path) -> Stitched:
+        """The stitched model in ``folder``."""
+        from stitchkit.stitching import load
+
+        self._say(f"loading {folder}")
+        with self._network():
+            return load(folder, device=self.device, dtype=self.dtype, trust_remote_code=self.trust_remote_code)
+
+    def embed(self, encoder: Encoder, items: Items, out: Path | None = None) -> Embeddings:
+        """Embeddings of ``items``."""
+        from stitchkit.embedding import embed
+
+        progress = None if self.talk is None else self.talk.progress
+        return embed(encoder, items, batch_size=self.batch_size, store=self.kept, progress=progress, out=out)
+
+    @property
+    def kept(self) -> str | None:
+        """What ``stitchkit.embed`` takes as ``store``."""
+        return None if self.store == "none" else self.store
+
+    def _say(self, line: str) -> None:
+        if self.talk is not None:
+            self.talk.say(line)
+
+    @contextlib.contextmanager
+    def _network(self) -> Iterator[None]:
+        from stitchkit.encoders.hub import network
+
+        with network(self.offline or None):
+            yield
+
+
+def check_name(name: str) -> str:
+    """``name`` if it is well formed, of a known family and, if it names a folder, there."""
+    from stitchkit.encoders import ENCODERS, EncoderName
+    from stitchkit.encoders.names import LOCAL
+
+    parsed = EncoderName.parse(name)
+    if parsed.family not in ENCODERS:
+        raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, "Write FAMILY:NAME.")
+    if parsed.id.startswith(LOCAL) and parsed.folder is not None and not parsed.folder.exists():
+        raise ModelUnavailableError(f"encoder {name!r}: there is no folder {parsed.folder}. Check the path.")
+    return name
+
+
+def count_items(path: Path, column: str | None = None) -> int:
+    """How many items ``path`` names; raises for what can be seen to be wrong without an encoder."""
+    from stitchkit.datasets.tables import read_items, read_rows
+
+    if path.suffix.lower() not in _TABLES or path.is_dir():
+        return len(read_items(path, column=column))
+    table = read_rows(path)
+    if column is not None:
+        table.require(column)
+    return len(table)
+
+
+def check_stitched(folder: Path) -> dict[str, Any]:
+    """The config of a stitched folder that names its source encoder."""
+    from stitchkit.store import read_folder
+
+    config, _ = read_folder(folder)
+    if "source" not in config:
+        raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
+    if not config.get("encoder"):
+        raise InputError(
+            f"{folder} was fitted on files of embeddings and names no encoder, so it cannot read items. "
+            f"Make one with 'stitchkit stitch SOURCE TARGET --anchors CSV'."
+        )
+    return config

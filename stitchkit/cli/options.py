@@ -1,0 +1,109 @@
+"""The options that commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+COMPUTE, TABLES, JUDGE, TALK = "Where and how it runs", "Columns of the table", "Evaluation", "Output"
+DANGEROUS = "Dangerous options"
+
+Device = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=COMPUTE)]
+Dtype = Annotated[
+    str, Option("--dtype", help="Encoders compute in float32, float16 or bfloat16.", rich_help_panel=COMPUTE)
+]
+Offline = Annotated[bool, Option("--offline", help="Forbid every call to a model hub.", rich_help_panel=COMPUTE)]
+BatchSize = Annotated[
+    int, Option("--batch-size", min=1, help="Items a batch; halved when memory runs out.", rich_help_panel=COMPUTE)
+]
+Store = Annotated[
+    str,
+    Option("--store", metavar="DIR|none", rich_help_panel=COMPUTE,
+           help="Folder that keeps embeddings; auto: the cache; none: keep nothing."),
+]  # fmt: skip
+Seed = Annotated[int, Option("--seed", help="Of every random draw.", rich_help_panel=COMPUTE)]
+
+Json = Annotated[bool, Option("--json", help="One JSON document on stdout.", rich_help_panel=TALK)]
+Quiet = Annotated[
+    bool,
+    Option("--quiet", "-q", help="No progress and no talk on stderr; notes and errors stay.", rich_help_panel=TALK),
+]
+Verbose = Annotated[
+    bool, Option("--verbose", "-v", help="Show tracebacks and what libraries say.", rich_help_panel=TALK)
+]
+DryRun = Annotated[bool, Option("--dry-run", help="Say what would be done, and do nothing.", rich_help_panel=TALK)]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace an earlier output.", rich_help_panel=TALK)]
+
+Trust = Annotated[
+    bool,
+    Option("--trust-remote-code", rich_help_panel=DANGEROUS,
+           help="Run a hub repository's Python code; only with @ and a full commit."),
+]  # fmt: skip
+AllowLeakage = Annotated[
+    bool,
+    Option("--allow-leakage", rich_help_panel=DANGEROUS,
+           help="Go on though a patient or an item is both anchor and test; the result says so."),
+]  # fmt: skip
+
+Anchors = Annotated[Path, Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV")]
+MaybeAnchors = Annotated[Path | None, Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV")]
+Column = Annotated[
+    str | None,
+    Option("--column", help="What is read of a CSV of items; default: path, or text.", rich_help_panel=TABLES),
+]
+SourceColumn = Annotated[
+    str | None,
+    Option("--source-column", help="What the source encoder reads; default: path, or text.", rich_help_panel=TABLES),
+]
+TargetColumn = Annotated[
+    str | None,
+    Option("--target-column", rich_help_panel=TABLES,
+           help="What the target encoder reads; default: the source column if it reads the same, else path or text."),
+]  # fmt: skip
+IdColumn = Annotated[
+    str | None, Option("--id-column", help="Unique ids; default: id, or the image paths.", rich_help_panel=TABLES)
+]
+Groups = Annotated[
+    str | None,
+    Option("--groups", "--patient-column", rich_help_panel=TABLES,
+           help="Patient (lesion, site) of each row; default: patient or patient_id if there is one."),
+]  # fmt: skip
+Root = Annotated[
+    Path | None,
+    Option("--root", help="Folder the image paths are relative to; default: the table's.", rich_help_panel=TABLES),
+]
+Solver = Annotated[
+    str, Option("--solver", help="auto, or one of ridge, procrustes, csa, least_squares.", metavar="NAME")
+]
+
+Labels = Annotated[Path, Option("--labels", help="Table of labels, one item a row.", metavar="CSV")]
+MaybeLabels = Annotated[
+    Path | None,
+    Option("--labels", help="Table of labels: also evaluate the scores.", metavar="CSV", rich_help_panel=JUDGE),
+]
+LabelColumn = Annotated[
+    str | None,
+    Option("--label-column", rich_help_panel=JUDGE,
+           help="The one column that names each item's only class, instead of a column a class."),
+]  # fmt: skip
+Classes = Annotated[
+    list[str] | None, Option("--class", help="Judge only this class; may be repeated.", rich_help_panel=JUDGE)
+]
+Metadata = Annotated[
+    str,
+    Option("--metadata", metavar="COLUMN,COLUMN", rich_help_panel=JUDGE,
+           help="Columns of the labels that the metadata-only baseline may use."),
+]  # fmt: skip
+MinPositives = Annotated[
+    int, Option("--min-positives", min=1, help="Classes with fewer are not judged.", rich_help_panel=JUDGE)
+]
+Replicates = Annotated[
+    int, Option("--replicates", min=1, help="Bootstrap resamples of patients.", rich_help_panel=JUDGE)
+]
+Uncertain = Annotated[
+    str,
+    Option("--uncertain", metavar="POLICY", rich_help_panel=JUDGE,
+           help="What the label -1 means: ignore, positive, negative or error."),
+]  # fmt: skip

@@ -1,0 +1,110 @@
+"""What ``align`` aligns: two files of embeddings paired by id, or two encoders over a table of anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import InputError
+
+if TYPE_CHECKING:
+    from stitchkit.cli.aligning import Fitting
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.loading import Loading
+    from stitchkit.core.alignments import Alignment
+    from stitchkit.core.embeddings import Embeddings
+
+FILE = ".safetensors"
+
+
+def are_files(source: str, target: str) -> bool:
+    """Whether both are files of embeddings; one alone is an error."""
+    files = [one.endswith(FILE) for one in (source, target)]
+    if any(files) and not all(files):
+        raise InputError(f"SOURCE and TARGET must both be {FILE} files or both be encoders; got {source} and {target}.")
+    return all(files)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePairs:
+    """Two files of embeddings; a table of anchors says which ids to use, and their patients."""
+
+    source: Embeddings
+    target: Embeddings
+    groups: Any
+    anchor_set: dict[str, Any]
+
+    @classmethod
+    def of(cls, source: str, target: str, table: AnchorTable | None) -> FilePairs:
+        """The files, read."""
+        from stitchkit.cli.anchor_tables import about
+        from stitchkit.store import read_embeddings
+
+        x, y = read_embeddings(source), read_embeddings(target)
+        if table is None:
+            return cls(x, y, None, {"files": [Path(source).name, Path(target).name], "n": len(x)})
+        pairs = table.ids_only()
+        return cls(x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups, about(pairs))
+
+    def plan(self) -> dict[str, Any]:
+        """What would be aligned."""
+        return {"source": self.source.space.name, "target": self.target.space.name, "pairs": len(self.source)}
+
+    def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:
+        """The alignment, written to a folder that names no encoder."""
+        from stitchkit.artefacts import pack_alignment
+        from stitchkit.store import write_folder
+
+        done = fitting.fit(self.source, self.target, self.groups, purpose)
+        config, arrays = pack_alignment(done)
+        config["anchor_set"] = self.anchor_set
+        write_folder(out, config, arrays, _card(config, fitting.command), overwrite=overwrite)
+        return done
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderPairs:
+    """Two encoders and a table of anchors."""
+
+    source: str
+    target: str
+    table: AnchorTable
+
+    @classmethod
+    def of(cls, source: str, target: str, table: AnchorTable | None) -> EncoderPairs:
+        """The names and the table, checked."""
+        from stitchkit.cli.loading import check_name
+
+        if table is None:
+            raise InputError("two encoders are aligned on anchors: pass --anchors CSV.")
+        table.check()
+        return cls(check_name(source), check_name(target), table)
+
+    def plan(self) -> dict[str, Any]:
+        """What would be embedded and aligned."""
+        return {"source": self.source, "target": self.target, "pairs": len(self.table.check())}
+
+    def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:
+        """The alignment, written to a stitched folder without a head."""
+        import stitchkit as sk
+        from stitchkit.cli.anchor_tables import about
+
+        left, right = loading.encoder(self.source), loading.encoder(self.target)
+        pairs = self.table.read(left.modality, right.modality)
+        x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
+        done = fitting.fit(x, y, pairs.groups, purpose)
+        model = sk.stitch(left, done, target_name=self.target)
+        model.save(out, extra={"anchor_set": about(pairs)}, command=fitting.command, overwrite=overwrite)
+        return done
+
+
+def _card(config: Mapping[str, Any], command: str) -> str:
+    from stitchkit.cli.accounts import account
+
+    source, target = config["source"], config["target"]
+    lines = [f"# {source['name']} aligned to {target['name']}", ""]
+    lines += [f"Fitted on files of embeddings, {source['dim']} and {target['dim']} wide. Names no encoder.", "", "```"]
+    lines += [*account(config["record"]), "```", "", "## How it was made", "", "```", command, "```", ""]
+    return "\n".join([*lines, "Research. Not a medical device; not validated for any clinical decision.", ""])

@@ -1,0 +1,179 @@
+"""What scores items: two encoders with anchors and prompts, or a stitched folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import InputError
+
+if TYPE_CHECKING:
+    from stitchkit.cli.aligning import Fitting
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.judgement import Judging
+    from stitchkit.cli.loading import Loading
+    from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.items import Items
+    from stitchkit.core.prompts import PromptSet
+    from stitchkit.core.roles import Encoder
+    from stitchkit.core.scores import Scores
+    from stitchkit.stitching import Stitched
+
+
+@dataclass(frozen=True, slots=True)
+class FolderScorer:
+    """A stitched folder with its own head, or with prompts read by its target encoder."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    prompts: PromptSet | None
+    target: str
+
+    @classmethod
+    def of(cls, folder: Path, prompts: str | None) -> FolderScorer:
+        """The folder's scorer, as far as it can be checked without a model."""
+        from stitchkit.cli.loading import check_stitched
+
+        config = check_stitched(folder)
+        target = str(config.get("target_encoder") or "")
+        if prompts is not None:
+            if not target:
+                raise InputError(f"{folder} does not name its target encoder, so prompts cannot be read.")
+            named = _prompts(prompts)
+            return cls(folder, named.classes, named, target)
+        if "head" not in config:
+            raise InputError(
+                f"{folder} has no head, so it scores nothing. Pass --prompts NAME if its target reads text, or stitch "
+                f"it again with --head."
+            )
+        return cls(folder, tuple(config["head"]["classes"]), None, target)
+
+    def plan(self) -> dict[str, Any]:
+        """What would be loaded."""
+        return {"stitched": self.folder}
+
+    def model(self, loading: Loading) -> Stitched:
+        """The stitched model with its head."""
+        import stitchkit as sk
+        from stitchkit.cli.heads import check_text
+
+        model = loading.stitched(self.folder)
+        if self.prompts is None:
+            return model
+        text = loading.encoder(self.target)
+        check_text(text)
+        head = sk.zeroshot(model.alignment, text, self.prompts, store=loading.kept)
+        return sk.stitch(model.encoder, model.alignment, head, target_name=self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class PairScorer:
+    """An encoder whose vectors are named by a text encoder's prompts, through anchors."""
+
+    source: str
+    text: str
+    table: AnchorTable
+    prompts: PromptSet
+    fitting: Fitting
+
+    @classmethod
+    def of(cls, source: str, text: str, table: AnchorTable | None, prompts: str | None, fitting: Fitting) -> PairScorer:
+        """The pair's scorer, as far as it can be checked without a model."""
+        from stitchkit.cli.loading import check_name
+
+        if table is None or prompts is None:
+            missing = "--anchors CSV" if table is None else "--prompts NAME"
+            raise InputError(f"two encoders need anchors and prompts: pass {missing}.")
+        check_name(source), check_name(text)
+        table.check()
+        return cls(source, text, table, _prompts(prompts), fitting)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The prompts' classes."""
+        return self.prompts.classes
+
+    def plan(self) -> dict[str, Any]:
+        """What would be loaded and fitted."""
+        return {"source": self.source, "text": self.text, "anchors": len(self.table.check())}
+
+    def model(self, loading: Loading) -> Stitched:
+        """The stitched model with its zero-shot head."""
+        from stitchkit.cli.heads import HeadChoice
+        from stitchkit.cli.stitching import stitched
+
+        choice = HeadChoice("prompts:", prompts=self.prompts)
+        return stitched(self.source, self.text, self.table, choice, loading, self.fitting)[0]
+
+
+def _prompts(name: str) -> PromptSet:
+    from stitchkit.datasets.prompt_sets import read_prompts
+
+    return read_prompts(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What ``evaluate`` judges: a table of scores, or a stitched folder to score items with."""
+
+    classes: tuple[str, ...]
+    scores: Scores | None
+    scorer: FolderScorer | None
+    items: Path | None
+    encoder: str | None
+    reading: dict[str, Any]  # how the items are read
+
+    @classmethod
+    def of(
+        cls, path: Path, items: Path | None, column: str | None, encoder: str | None, id: str | None, root: Path | None
+    ) -> Given:
+        """What is at ``path``, as far as it can be checked without a model."""
+        from stitchkit.cli.loading import check_name, count_items
+        from stitchkit.score_tables import read_scores
+
+        if items is not None:
+            count_items(items, column)
+        reading = {"column": column, "id": id, "root": root}
+        if path.is_dir():
+            if items is None:
+                raise InputError(f"{path} is a stitched folder: pass the test items with --items.")
+            if encoder is not None:
+                raise InputError(f"{path} names its own encoder. Leave out --encoder.")
+            scorer = FolderScorer.of(path, None)
+            return cls(scorer.classes, None, scorer, items, None, reading)
+        if encoder is not None:
+            check_name(encoder)
+            if items is None:
+                raise InputError("the probe needs the vectors of the test items: pass them with --items.")
+        scores = read_scores(path)
+        return cls(scores.classes, scores, None, items, encoder, reading)
+
+    def ready(
+        self, loading: Loading, judging: Judging
+    ) -> tuple[Scores, Items | None, Encoder | None, Embeddings | None]:
+        """Scores, items, source encoder and the items' vectors, as far as they were asked for."""
+        if self.scorer is not None:
+            model = self.scorer.model(loading)
+            items = self._read(model.encoder.modality)
+            judging.check(items.ids)
+            vectors = loading.embed(model.encoder, items)
+            return model.scores(vectors), items, model.encoder, vectors
+        scores = self.scores
+        if scores is None:
+            raise InputError("there are neither scores nor a stitched folder to judge.")
+        if self.encoder is None:
+            return scores, self._read(None) if self.items else None, None, None
+        from stitchkit.core.items import rows_of
+
+        encoder = loading.encoder(self.encoder)
+        items = self._read(encoder.modality)
+        items = items.take(rows_of(scores.ids, items.ids, "the items"))
+        return scores, items, encoder, loading.embed(encoder, items)
+
+    def _read(self, modality: str | None) -> Items:
+        from stitchkit.datasets.tables import read_items
+
+        if self.items is None:
+            raise InputError("there are no items to read: pass --items.")
+        return read_items(self.items, modality=modality, **self.reading)

@@ -1,0 +1,464 @@
+"""The verb: pairs in any order and library; a choice that is right, honest, and told in the record."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.alignment import align
+from stitchkit.alignment.choice import Finalist, along_path, between
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import DataError, InputError, NoDirectedMapError, UnknownNameError
+from stitchkit.core.space import Space
+from stitchkit.solvers import TRACKS
+from stitchkit.solvers.paths import Track
+
+SOURCE, TARGET = Space("vision", 6, "fv"), Space("text", 5, "ft")
+
+
+def rotation(d, seed=0):
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))[0]
+
+
+def paired(n, d_s=6, d_t=5, *, noise=0.3, seed=0):
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(size=(n, 4))
+    mix = np.random.default_rng(99)
+    x = latent @ mix.normal(size=(4, d_s)) + noise * rng.normal(size=(n, d_s)) + 1
+    y = latent @ mix.normal(size=(4, d_t)) + noise * rng.normal(size=(n, d_t)) - 1
+    return x, y
+
+
+def anisotropic(n, d=48, noise=0.6, seed=0):
+    """A space with a falling spectrum and its rotated, noisy copy."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d)) * np.geomspace(3, 0.3, d)
+    return x, x @ rotation(d) + noise * rng.normal(size=(n, d))
+
+
+def private(n, seed=0, shared=20, d_s=64, d_t=48):
+    """A shared latent in both spaces, under private variance far larger than itself."""
+    rng, mix = np.random.default_rng(seed), np.random.default_rng(99)
+    latent = rng.normal(size=(n, shared))
+    into_s, into_t = mix.normal(size=(shared, d_s)), mix.normal(size=(shared, d_t))
+    own_s, own_t = 8 * mix.normal(size=(24, d_s)), 8 * mix.normal(size=(20, d_t))
+    x = latent @ into_s + rng.normal(size=(n, 24)) @ own_s + 0.2 * rng.normal(size=(n, d_s))
+    y = latent @ into_t + rng.normal(size=(n, 20)) @ own_t + 0.2 * rng.normal(size=(n, d_t))
+    return x, y
+
+
+def recall(alignment, x, y):
+    scores = to_numpy(alignment.similarity(x, y))
+    return float((scores.argmax(axis=1) == np.arange(len(scores))).mean())
+
+
+def mean_recall(alignment, x, y, gallery):
+    """Recall@1 of fresh pairs in galleries of this size."""
+    parts = [slice(a, a + gallery) for a in range(0, len(x) - gallery + 1, gallery)]
+    return float(np.mean([recall(alignment, x[part], y[part]) for part in parts]))
+
+
+def ids_of(n):
+    return [f"a{i}" for i in range(n)]
+
+
+# --- what goes in -----------------------------------------------------------------------------------------------
+
+
+def test_two_arrays_are_enough(library):
+    x, y = paired(60)
+    alignment = align(*library(x, y))
+    assert type(alignment.source_map.weight) is type(library(x))
+    assert alignment.similarity(*library(x, y)).shape == (60, 60)
+    assert (alignment.source.name, alignment.source.fingerprint) == ("array", None)
+
+
+@pytest.mark.parametrize("purpose", ["match", "head"])
+def test_libraries_choose_and_find_the_same(library, purpose):
+    x, y = paired(60)
+    ours, reference = align(*library(x, y), purpose=purpose), align(x, y, purpose=purpose)
+    assert ours.record["solver"] == reference.record["solver"]
+    assert ours.record["settings"] == reference.record["settings"]
+    np.testing.assert_allclose(to_numpy(ours.similarity(*library(x, y))), reference.similarity(x, y), atol=1e-9)
+
+
+def test_embeddings_are_paired_by_id():
+    x, y = paired(60)
+    order = np.random.default_rng(3).permutation(60)
+    source = Embeddings(x, ids_of(60), SOURCE)
+    shuffled = Embeddings(y[order], np.array(ids_of(60))[order], TARGET)
+    alignment = align(source, shuffled)
+    np.testing.assert_allclose(alignment.similarity(x, y), align(x, y).similarity(x, y), atol=1e-12)
+    assert (alignment.source, alignment.target) == (SOURCE, TARGET)
+    assert alignment.to_target.target == TARGET
+
+
+def test_a_target_with_more_rows_than_the_source_is_refused():
+    x, y = paired(60)
+    with pytest.raises(InputError, match="59 rows and target has 60"):
+        align(Embeddings(x[:59], ids_of(59), SOURCE), Embeddings(y, ids_of(60), TARGET))
+
+
+def test_groups_are_an_array_a_list_or_a_mapping():
+    x, y = paired(60)
+    groups = [f"p{i // 4}" for i in range(60)]
+    by_id = dict(zip(ids_of(60), groups, strict=True))
+    records = [
+        align(x, y, groups=np.array(groups)).record,
+        align(x, y, groups=groups).record,
+        align(Embeddings(x, ids_of(60), SOURCE), Embeddings(y, ids_of(60), TARGET), groups=by_id).record,
+    ]
+    assert records[0]["groups"] == 15
+    assert records[0] == records[1] == records[2]
+
+
+def test_groups_of_a_shuffled_target_follow_the_source():
+    x, y = paired(60)
+    order = np.random.default_rng(3).permutation(60)
+    by_id = {name: f"p{i // 4}" for i, name in enumerate(ids_of(60))}
+    source = Embeddings(x, ids_of(60), SOURCE)
+    straight = align(source, Embeddings(y, ids_of(60), TARGET), groups=by_id).record
+    shuffled = align(source, Embeddings(y[order], np.array(ids_of(60))[order], TARGET), groups=by_id).record
+    assert straight == shuffled
+
+
+def test_half_precision_embeddings_are_anchors_too():
+    x, y = (rows.astype(np.float16) for rows in paired(60))
+    ours, exact = align(x, y), align(x.astype(np.float64), y.astype(np.float64))
+    np.testing.assert_allclose(ours.similarity(x, y), exact.similarity(x, y), atol=1e-3)
+    assert ours.record["held_out"]["gallery"] == exact.record["held_out"]["gallery"]
+
+
+@pytest.mark.parametrize("family", TRACKS)
+def test_one_family_may_be_searched(family):
+    record = align(*paired(60), solver=family).record
+    assert record["solver"] == family
+    assert {one["solver"] for one in record["candidates"]} == {family}
+
+
+@pytest.mark.parametrize("solver", [sk.LeastSquares(), sk.Ridge(alpha=0.5), sk.Procrustes(rank=3), sk.CSA(kappa=0.2)])
+@pytest.mark.parametrize("n", [2, 3, 4, 60])
+def test_a_solver_value_is_fitted_as_it_is(solver, n):
+    x, y = paired(n)
+    alignment = align(x, y, solver=solver)
+    assert alignment.record["chosen_by"] == "the caller"
+    assert np.isfinite(alignment.similarity(x, y)).all()
+    assert np.isfinite(alignment.to_target(x)).all()
+    assert alignment.record["rank"] <= n - 1
+
+
+# --- what is chosen ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [20, 30])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_rotated_anisotropic_space_is_matched_by_procrustes(n, seed):
+    x, y = anisotropic(n + 300, seed=seed)
+    alignment = align(x[:n], y[:n], nested=False)
+    assert alignment.record["solver"] == "procrustes"
+    assert alignment.record["settings"]["scale"] == "none"
+    assert recall(alignment, x[n:], y[n:]) > 0.95
+
+
+@pytest.mark.parametrize(("n", "d", "noise", "seed"), [(30, 24, 0.4, 1), (30, 48, 0.6, 0), (60, 48, 0.6, 0)])
+def test_the_search_of_procrustes_finds_the_scaling_that_matches(n, d, noise, seed):
+    x, y = anisotropic(n + 300, d, noise, seed)
+    fresh = x[n:], y[n:]
+    scales = ("none", "source", "both")
+    best = max(recall(align(x[:n], y[:n], solver=sk.Procrustes(scale=scale)), *fresh) for scale in scales)
+    assert recall(align(x[:n], y[:n], solver="procrustes", nested=False), *fresh) >= best - 0.03
+
+
+def test_the_search_of_csa_reaches_the_kappa_that_private_variance_needs():
+    n = 150
+    x, y = private(n + 300)
+    fresh = x[n:], y[n:]
+    kappas = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+    best = max(recall(align(x[:n], y[:n], solver=sk.CSA(kappa=kappa, dims=24)), *fresh) for kappa in kappas)
+    assert recall(align(x[:n], y[:n], nested=False), *fresh) >= best - 0.05
+
+
+def test_strong_private_variance_is_matched_by_csa():
+    n = 500
+    x, y = private(n + 400)
+    alignment = align(x[:n], y[:n], nested=False)
+    fresh = x[n:], y[n:]
+    best = {family: recall(align(x[:n], y[:n], solver=family, nested=False), *fresh) for family in TRACKS}
+    assert alignment.record["solver"] == "csa"
+    assert best["csa"] > best["procrustes"] + 0.1
+    assert best["csa"] > best["ridge"] + 0.1
+    assert recall(alignment, *fresh) >= max(best.values()) - 0.05
+
+
+@pytest.mark.parametrize("make", [anisotropic, private, paired])
+@pytest.mark.parametrize("n", [40, 150])
+def test_auto_is_close_to_the_best_family(make, n):
+    reached = {name: [] for name in ("auto", *TRACKS)}
+    for seed in range(5):
+        x, y = make(n + 200, seed=seed)
+        for name, draws in reached.items():
+            draws.append(recall(align(x[:n], y[:n], solver=name, nested=False), x[n:], y[n:]))
+    means = {name: np.mean(draws) for name, draws in reached.items()}
+    assert means["auto"] >= max(means.values()) - 0.05
+
+
+def test_an_affine_head_map_is_chosen_by_r2_and_is_directed():
+    x, y = paired(150, noise=0.05)
+    alignment = align(x, y, purpose="head")
+    record = alignment.record
+    assert record["chosen_by"] == "held-out R2"
+    assert set(record["held_out"]) >= {"r2", "se"}
+    fresh_x, fresh_y = paired(400, noise=0.05, seed=5)
+    residual = fresh_y - alignment.to_target(fresh_x)
+    fresh = 1 - (residual**2).sum() / ((fresh_y - y.mean(0)) ** 2).sum()
+    assert record["held_out"]["r2"] == pytest.approx(fresh, abs=0.02)
+    assert record["candidates"][0]["r2"] <= 1
+
+
+def test_a_head_never_gets_a_map_worse_than_the_best_family():
+    x, y = private(400)
+    n = 200
+    best = {}
+    for family in ("ridge", "procrustes"):
+        alignment = align(x[:n], y[:n], solver=family, purpose="head", nested=False)
+        best[family] = ((y[n:] - alignment.to_target(x[n:])) ** 2).sum()
+    chosen = align(x[:n], y[:n], purpose="head", nested=False)
+    assert ((y[n:] - chosen.to_target(x[n:])) ** 2).sum() <= 1.05 * min(best.values())
+
+
+@pytest.mark.parametrize("family", TRACKS)
+@pytest.mark.parametrize("n", [4, 60])
+def test_one_family_may_be_searched_for_a_head(family, n):
+    x, y = paired(n)
+    alignment = align(x, y, solver=family, purpose="head")
+    assert alignment.record["solver"] == family
+    assert alignment.to_target(x).shape == y.shape
+
+
+def test_the_strength_is_the_most_regularised_within_one_standard_error():
+    curve = np.array([[1.0, 0.99, 0.5], [1.0, 1.02, 0.6], [1.0, 0.98, 0.4]])
+    folds = np.arange(3)
+    assert along_path(curve, folds) == 1
+    assert along_path(curve[:, [1, 0, 2]], folds) == 1
+    assert along_path(curve[:1], folds[:1]) == 0
+
+
+def finalist(family, judged, freedom):
+    track = Track(family, "none", {}, "x", [0], lambda frame: None)
+    return Finalist(track, 0, 0, 1.0, np.asarray(judged), np.arange(len(judged)), freedom, None)
+
+
+def test_between_families_the_simplest_within_one_paired_standard_error_wins():
+    best, close = finalist("csa", [1, 0.5, 1, 1], 100), finalist("ridge", [1, 1, 0.4, 1], 10)
+    far = finalist("procrustes", [0.1, 0.2, 0.1, 0.1], 1)
+    assert between([best, close, far]) is close
+    assert between([best, far]) is best
+
+
+def test_the_rule_of_one_standard_error_is_not_decided_by_rounding():
+    chosen = set()
+    for n in range(5, 120):  # one row that differs loses exactly one standard error, whatever n is
+        best, other = finalist("csa", np.ones(n), 100), finalist("ridge", 1 - 0.3 * (np.arange(n) == n // 2), 1)
+        chosen.add(between([best, other]) is best)
+    assert len(chosen) == 1
+
+
+# --- the number that is reported --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [40, 120])
+def test_shuffled_pairs_are_at_chance(n):
+    shares = []
+    for seed in range(3):
+        x, y = paired(n, seed=seed)
+        held_out = align(x, np.random.default_rng(seed).permutation(y)).record["held_out"]
+        shares.append(held_out["mrr"] / held_out["chance_mrr"])
+        assert held_out["recall@1"] < 0.15
+    assert 0.6 < np.mean(shares) < 1.4
+
+
+@pytest.mark.parametrize("make", [anisotropic, private, paired])
+def test_the_nested_number_is_that_of_fresh_pairs_for_the_anchors_an_outer_fold_leaves(make):
+    n, claimed, fresh = 150, [], []
+    for seed in range(3):
+        x, y = make(n + 600, seed=seed)
+        held_out = align(x[:n], y[:n]).record["held_out"]
+        alignment = align(x[: n * 4 // 5], y[: n * 4 // 5], nested=False)
+        claimed.append(held_out["recall@1"])
+        fresh.append(mean_recall(alignment, x[n:], y[n:], held_out["gallery"]))
+    assert np.mean(claimed) == pytest.approx(np.mean(fresh), abs=0.08)
+
+
+def test_the_nested_number_does_not_depend_on_where_the_target_lies():
+    x, y = paired(60)
+    near, far = align(x, y).record["held_out"], align(x, y + 1e7).record["held_out"]
+    assert far["gallery"] == near["gallery"]
+    assert far["mrr"] == pytest.approx(near["mrr"], abs=1e-3)
+
+
+def test_nested_may_be_left_out():
+    assert "held_out" not in align(*paired(60), nested=False).record
+
+
+def test_equal_targets_are_one_answer():
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(8, 5))
+    which = rng.integers(8, size=80)
+    x = texts[which] @ rng.normal(size=(5, 6)) + 0.05 * rng.normal(size=(80, 6))
+    held_out = align(x, texts[which]).record["held_out"]
+    assert held_out["gallery"] <= 8
+    assert held_out["recall@1"] > 0.9
+
+
+def test_the_standard_error_counts_groups_and_not_their_rows():
+    x, y = paired(160, noise=0.8)
+    groups = np.arange(160) // 2
+    once = align(x, y, groups=groups).record["held_out"]
+    often = align(np.repeat(x, 4, axis=0), np.repeat(y, 4, axis=0), groups=np.repeat(groups, 4)).record["held_out"]
+    assert often["mrr"] == pytest.approx(once["mrr"], abs=0.05)
+    assert often["se"] == pytest.approx(once["se"], rel=0.25)
+
+
+def test_the_standard_error_of_few_anchors_is_not_made_small_by_repeating_folds():
+    claimed, found = [], []
+    for seed in range(8):
+        held_out = align(*paired(24, noise=0.8, seed=seed), solver="ridge").record["held_out"]
+        claimed.append(held_out["se"])
+        found.append(held_out["mrr"])
+    assert np.mean(claimed) > 0.6 * np.std(found, ddof=1)
+
+
+# --- the record -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("purpose", ["match", "head"])
+@pytest.mark.parametrize("n", [4, 20, 60])
+def test_the_record_is_plain_and_names_the_candidates(purpose, n):
+    record = align(*paired(n), purpose=purpose).record
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    if n > 4:
+        families = {one["solver"] for one in record["candidates"]}
+        assert families == set(TRACKS)
+        assert (record["seed"], record["groups"], record["folds"]) == (0, n, 5)
+        assert record["repeats"] == (5 if n < 50 else 1)
+        assert record["purpose"] == purpose
+    else:
+        assert record["chosen_by"] == "default"
+        assert "too few" in record["notes"][0]
+
+
+def test_fewer_anchors_than_dimensions_are_noted():
+    assert "directions that no anchor shows" in " ".join(align(*paired(5)).record["notes"])
+    assert "directions that no anchor shows" not in " ".join(align(*paired(60)).record["notes"])
+
+
+def test_the_seed_decides_and_is_kept():
+    x, y = paired(60, noise=0.8)
+    one, again, other = (align(x, y, seed=seed) for seed in (1, 1, 2))
+    assert one.record == again.record
+    np.testing.assert_array_equal(one.similarity(x, y), again.similarity(x, y))
+    assert one.record["seed"] == 1
+    assert one.record["held_out"] != other.record["held_out"]
+
+
+def test_no_global_chance_is_read():
+    x, y = paired(60)
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    align(x, y)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+# --- hardly anything --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("solver", ["auto", *TRACKS])
+def test_a_handful_of_anchors_gives_a_map_of_their_rank(n, solver):
+    x, y = paired(n)
+    alignment = align(x, y, solver=solver)
+    assert 1 <= alignment.record["rank"] <= n - 1
+    assert np.isfinite(alignment.similarity(x, y)).all()
+    assert ("held_out" in alignment.record) == (n >= 5)
+
+
+def test_one_or_two_groups_are_not_searched():
+    x, y = paired(60)
+    for k in (1, 2):
+        record = align(x, y, groups=np.arange(60) % k).record
+        assert (record["chosen_by"], "held_out" in record) == ("default", False)
+        assert f"{k} groups are too few" in record["notes"][0]
+
+
+def test_three_groups_are():
+    x, y = paired(60)
+    record = align(x, y, groups=np.arange(60) % 3).record
+    assert (record["folds"], record["groups"]) == (3, 3)
+
+
+@pytest.mark.parametrize("purpose", ["match", "head"])
+def test_anchors_that_are_all_alike_do_not_break_the_search(purpose):
+    x, y = paired(60)
+    for given in ((np.ones_like(x), y), (x, np.ones_like(y)), (np.repeat(x[:1], 60, 0), np.repeat(y[:1], 60, 0))):
+        record = align(*given, purpose=purpose).record
+        json.dumps(record, allow_nan=False)
+
+
+def test_a_group_without_variance_does_not_break_the_search():
+    x, y = paired(60)
+    x[:12] = x[0]
+    y[:12] = y[0]
+    for purpose in ("match", "head"):
+        assert np.isfinite(align(x, y, groups=np.arange(60) // 12, purpose=purpose).similarity(x, y)).all()
+
+
+# --- errors -----------------------------------------------------------------------------------------------------
+
+
+X, Y = paired(20)
+NAN = np.where(np.arange(120).reshape(20, 6) == 13, np.nan, X)
+FAULTS = {
+    "rows that do not match": (lambda: align(X, Y[:19]), InputError, "20 rows and target has 19"),
+    "one anchor": (lambda: align(X[:1], Y[:1]), InputError, "1 anchors.*at least 2"),
+    "no anchor": (lambda: align(X[:0], Y[:0]), InputError, "0 anchors"),
+    "NaN": (lambda: align(NAN, Y), InputError, r"'2' \(row 2\) holds NaN"),
+    "zero vector": (lambda: align(X * (np.arange(20) != 4)[:, None], Y), InputError, r"row 4\) is all zeros"),
+    "one dimension": (lambda: align(X[:, 0], Y), InputError, r"source must be \(n, d\)"),
+    "unknown solver": (lambda: align(X, Y, solver="rigde"), UnknownNameError, "nearest: ridge"),
+    "unsearchable solver": (lambda: align(X, Y, solver="least_squares"), UnknownNameError, "solver value"),
+    "not a solver": (lambda: align(X, Y, solver=3), InputError, "solver"),
+    "a solver's class": (lambda: align(X, Y, solver=sk.Ridge), InputError, r"Ridge\(\)"),
+    "unknown purpose": (lambda: align(X, Y, purpose="matching"), UnknownNameError, "nearest: match"),
+    "groups of another length": (lambda: align(X, Y, groups=np.arange(19)), InputError, r"\(19,\) for 20 anchors"),
+    "a group missing": (lambda: align(X, Y, groups={"0": "p"}), InputError, "no entry for 19 anchors.*'1'"),
+    "ids that differ": (
+        lambda: align(Embeddings(X, ids_of(20), SOURCE), Embeddings(Y, [*ids_of(19), "z"], TARGET)),
+        DataError,
+        "1 of 20 ids are not in the target embeddings of 'text', the first is 'a19'",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named(fault):
+    do, error, says = FAULTS[fault]
+    with pytest.raises(error, match=says):
+        do()
+
+
+def test_mixed_libraries_are_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(InputError, match="different libraries"):
+        align(X, torch.asarray(Y))
+
+
+def test_every_alignment_that_is_searched_has_a_directed_map():
+    for family in TRACKS:
+        try:
+            assert align(X, Y, solver=family, nested=False).to_target(X).shape == Y.shape
+        except NoDirectedMapError:  # pragma: no cover
+            pytest.fail(f"{family} lost its directed map")

@@ -1,0 +1,100 @@
+"""Resampling whole patients: what a resample is, and the intervals that come of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stitchkit.metrics import bootstrap
+from stitchkit.metrics.auroc import auroc, resampled_auroc
+from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+
+PATIENTS = np.repeat(["p3", "p1", "p2", "p7"], [1, 4, 2, 3])
+
+
+def counts_of(groups, replicates=500, seed=0):
+    return np.concatenate(list(patient_counts(groups, replicates, seed)))
+
+
+def interval_of(scores, labels, groups):
+    return percentile_interval(auroc(scores, labels), resampled_auroc(scores, labels, counts_of(groups)))
+
+
+def test_every_resample_draws_as_many_patients_as_there_are():
+    _, first = np.unique(PATIENTS, return_index=True)
+    assert (counts_of(PATIENTS)[:, first].sum(axis=1) == 4).all()
+
+
+def test_each_row_stands_once_on_average_and_a_resample_is_as_long_as_the_data_on_average():
+    counts = counts_of(PATIENTS, 20_000)
+    assert np.allclose(counts.mean(axis=0), 1, atol=0.03)
+    assert counts.sum(axis=1).mean() == pytest.approx(len(PATIENTS), abs=0.1)
+
+
+def test_the_rows_of_a_patient_stay_together():
+    counts = counts_of(PATIENTS)
+    for patient in set(PATIENTS):
+        own = counts[:, patient == PATIENTS]
+        assert (own == own[:, :1]).all()
+    assert len({tuple(row) for row in counts.T.tolist()}) == 4  # and those of different patients do not
+
+
+def test_the_seed_decides_the_resamples():
+    assert (counts_of(PATIENTS, seed=1) == counts_of(PATIENTS, seed=1)).all()
+    assert (counts_of(PATIENTS, seed=1) != counts_of(PATIENTS, seed=2)).any()
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 25, 70, 10**9])
+def test_blocks_add_up_to_the_replicates_and_their_size_changes_nothing(monkeypatch, rows_at_once):
+    whole = counts_of(PATIENTS, 23)
+    monkeypatch.setattr(bootstrap, "ROWS_AT_ONCE", rows_at_once)
+    blocks = list(patient_counts(PATIENTS, 23, 0))
+    assert all(block.size <= max(rows_at_once, len(PATIENTS)) for block in blocks)
+    assert sum(len(block) for block in blocks) == 23
+    assert (np.concatenate(blocks) == whole).all()
+
+
+def test_names_of_patients_may_be_numbers():
+    _, number = np.unique(PATIENTS, return_inverse=True)
+    assert (counts_of(number) == counts_of(PATIENTS)).all()
+
+
+def test_repeating_every_row_leaves_the_interval_as_it_was():
+    rng = np.random.default_rng(0)
+    groups, labels = np.repeat(np.arange(40), 2), np.repeat(rng.random(40) < 0.4, 2)
+    scores = labels + rng.normal(size=80)
+    once = interval_of(scores, labels, groups)
+    thrice = interval_of(*(np.repeat(part, 3) for part in (scores, labels, groups)))
+    assert np.allclose(once, thrice, atol=1e-12)
+    naive = interval_of(*(np.repeat(part, 3) for part in (scores, labels)), np.arange(240))
+    assert naive.high - naive.low < 0.7 * (once.high - once.low)  # rows as if they were patients: too narrow
+
+
+def test_the_interval_is_that_of_the_quantiles():
+    replicates = np.random.default_rng(0).permutation(np.arange(1001) / 1000)
+    assert percentile_interval(0.4, replicates) == pytest.approx((0.4, 0.025, 0.975))
+    assert percentile_interval(0.4, replicates, level=0.5) == pytest.approx((0.4, 0.25, 0.75))
+
+
+def test_undefined_replicates_are_left_out():
+    replicates = np.array([0.2, np.nan, 0.6, np.nan])
+    assert percentile_interval(0.5, replicates) == percentile_interval(0.5, np.array([0.2, 0.6]))
+    nothing = percentile_interval(0.5, np.full(3, np.nan))
+    assert nothing.value == 0.5
+    assert np.isnan([nothing.low, nothing.high]).all()
+
+
+def test_an_interval_prints_its_three_numbers():
+    assert str(Interval(0.8123, 0.7, 0.9)) == "0.812 [0.700, 0.900]"
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    covered = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat([0.0, 1.0], 50)
+        scores = rng.normal(size=100) + labels  # true AUROC: Phi(1 / sqrt 2) = 0.7602
+        counts = counts_of(np.arange(100), 200, seed)
+        _, low, high = percentile_interval(auroc(scores, labels), resampled_auroc(scores, labels, counts))
+        covered.append(low < 0.7602 < high)
+    assert 0.88 <= np.mean(covered) <= 0.99

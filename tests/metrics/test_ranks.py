@@ -1,0 +1,98 @@
+"""Ranks against literal loops; ties in the middle; equal targets are one, different ones are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stitchkit.metrics.ranks import distinct_rows, middle_ranks, recall_at, tiled_ranks
+
+RNG = np.random.default_rng(13)
+
+
+def literal(similarity, truth):
+    out = []
+    for row, at in zip(similarity, truth, strict=True):
+        above = sum(one > row[at] for one in row)
+        equal = sum(one == row[at] for one in row) - 1
+        out.append(1 + above + equal / 2)
+    return out
+
+
+@pytest.mark.parametrize("digits", [1, 12], ids=["many ties", "no ties"])
+def test_ranks_are_those_of_the_loop(library, digits):
+    similarity = np.round(RNG.normal(size=(30, 12)), digits)
+    truth = RNG.integers(12, size=30)
+    np.testing.assert_array_equal(middle_ranks(library(similarity), truth), literal(similarity, truth))
+
+
+def test_a_score_that_says_nothing_ranks_in_the_middle():
+    ranks = middle_ranks(np.zeros((4, 9)), np.arange(4))
+    assert ranks.tolist() == [5.0] * 4
+    assert recall_at(ranks, 1) == 0.0
+    assert recall_at(ranks, 5) == 1.0
+
+
+def test_single_precision_scores_are_ranked(library):
+    similarity = RNG.normal(size=(5, 7)).astype(np.float32)
+    assert middle_ranks(library(similarity), np.zeros(5, dtype=int)).dtype == np.float64
+
+
+@pytest.mark.parametrize("tile", [1, 7, 30, 100])
+def test_tiles_are_irrelevant(tile):
+    similarity, truth = RNG.normal(size=(30, 12)), RNG.integers(12, size=30)
+    found = tiled_ranks(lambda a, b: similarity[a:b], truth, tile=tile)
+    np.testing.assert_array_equal(found, middle_ranks(similarity, truth))
+
+
+def test_recall_counts_those_among_the_best():
+    ranks = np.array([1, 1.5, 2, 5])
+    assert [recall_at(ranks, k) for k in (1, 2, 5)] == [0.25, 0.75, 1.0]
+
+
+def test_equal_rows_share_a_label_and_others_do_not():
+    rows = RNG.normal(size=(6, 3))[[0, 1, 0, 2, 1, 3]]
+    label = distinct_rows(rows)
+    assert [label[0] == label[i] for i in range(6)] == [True, False, True, False, False, False]
+    assert len(set(label.tolist())) == 4
+
+
+def test_rows_equal_up_to_rounding_share_a_label():
+    rows = np.array([[0.1, 0.2], [0.1, 0.2], [0.3, 0.2]])
+    rows[1] += 1e-9
+    assert distinct_rows(rows).tolist()[0] == distinct_rows(rows).tolist()[1]
+    assert len(set(distinct_rows(rows).tolist())) == 2
+    wide = RNG.normal(size=(6, 256)).astype(np.float32)
+    again = (wide * (1 + 1e-7 * RNG.normal(size=wide.shape))).astype(np.float32)  # the same texts in another batch
+    labels = distinct_rows(np.concatenate([wide, again])).tolist()
+    assert labels[:6] == labels[6:]
+    assert len(set(labels)) == 6
+    signs = np.array([[0.0, 1.0], [-0.0, 1.0]])
+    assert len(set(distinct_rows(signs).tolist())) == 1
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+def test_labels_do_not_depend_on_the_unit(scale):
+    rows = RNG.normal(size=(20, 3))
+    assert len(set(distinct_rows(rows * scale).tolist())) == 20
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_different_rows_stay_different_in_every_precision(dtype):
+    rows = RNG.normal(size=(50, 4)).astype(dtype)
+    assert len(set(distinct_rows(rows).tolist())) == 50
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6, 1e8])
+def test_different_rows_far_from_the_origin_stay_different(offset):
+    assert len(set(distinct_rows(RNG.normal(size=(50, 4)) + offset).tolist())) == 50
+
+
+def test_one_huge_direction_does_not_make_all_rows_equal():
+    rows = RNG.normal(size=(50, 4)) * 1e-3
+    rows[:, 0] = 100 + 1e-6 * RNG.normal(size=50)  # a massive, nearly constant activation
+    assert len(set(distinct_rows(rows).tolist())) == 50
+
+
+def test_constant_rows_are_one():
+    assert set(distinct_rows(np.ones((4, 2))).tolist()) == {0}
