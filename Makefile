@@ -20,7 +20,7 @@ help:
 	@echo "make notebooks    run the notebooks again from their scripts"
 
 demo: .venv/core
-	.venv/bin/stitchkit demo --out $(OUT)
+	.venv/bin/stitchkit demo --out $(OUT) --overwrite
 
 test: .venv/dev
 	$(TEST)

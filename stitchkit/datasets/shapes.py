@@ -9,11 +9,10 @@ __all__ = ["KINDS", "make_shapes"]
 
 Floats = NDArray[np.float32]
 QUADRANTS = 4
-_FILLED = 0.55  # chance that a quadrant holds a shape
 
 
-def make_shapes(n: int, *, seed: int, size: int = 96) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-    """``n`` pictures with at most one shape or texture patch in each quadrant, and what they show.
+def make_shapes(n: int, *, seed: int, size: int = 96) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """``n`` pictures of one shape or texture patch in one quadrant, and what they show.
 
     Parameters
     ----------
@@ -27,45 +26,38 @@ def make_shapes(n: int, *, seed: int, size: int = 96) -> tuple[NDArray[np.uint8]
     Returns
     -------
     images : (n, size, size) uint8
-    labels : (n, 4 * kinds) int8
-        1 where a kind is in a quadrant: column ``quadrant * kinds + kind``, kinds in the order of ``KINDS``,
-        quadrants row by row.
+    labels : (n,) int64
+        ``kind * 4 + quadrant``, kinds in the order of ``KINDS``, quadrants row by row.
 
     Examples
     --------
     >>> images, labels = make_shapes(2, seed=0, size=32)
-    >>> images.shape, labels.shape == (2, 4 * len(KINDS))
+    >>> images.shape, int(labels.max()) < len(KINDS) * 4
     ((2, 32, 32), True)
     """
     rng = np.random.default_rng([seed, 30])
     centres = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
-    kinds = rng.integers(len(KINDS), size=(n, QUADRANTS))
-    filled = rng.random((n, QUADRANTS)) < _FILLED
+    labels = rng.integers(len(KINDS) * QUADRANTS, size=n)
     images = np.empty((n, size, size), np.uint8)
-    for row in range(n):
-        images[row] = _picture(rng, centres, kinds[row], filled[row])
-    labels = (kinds[:, :, None] == np.arange(len(KINDS))) & filled[:, :, None]
-    return images, labels.reshape(n, -1).astype(np.int8)
+    for row, label in enumerate(labels.tolist()):
+        images[row] = _picture(rng, centres, label // QUADRANTS, label % QUADRANTS)
+    return images, labels
 
 
-def _picture(
-    rng: np.random.Generator, centres: Floats, kinds: NDArray[np.int64], filled: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    """The shapes on a background of waves, specks and noise."""
+def _picture(rng: np.random.Generator, centres: Floats, kind: int, quadrant: int) -> NDArray[np.uint8]:
+    """One shape on a background of waves, specks and noise."""
     grey = _background(rng, centres)
-    for quadrant in np.flatnonzero(filled):
-        grey += np.float32(rng.choice([-1, 1]) * rng.uniform(0.06, 0.45)) * _placed(
-            rng, centres, int(kinds[quadrant]), int(quadrant)
-        )
+    strength = rng.choice([-1, 1]) * rng.uniform(0.08, 0.5)
+    grey += np.float32(strength) * _placed(rng, centres, kind, quadrant)
     grey += np.float32(rng.uniform(0.0, 0.06)) * rng.standard_normal(grey.shape, np.float32)
     return np.clip(grey * 255, 0, 255).astype(np.uint8)
 
 
 def _placed(rng: np.random.Generator, centres: Floats, kind: int, quadrant: int) -> Floats:
     """One shape, turned, stretched and moved about in its quadrant."""
-    at_x = (quadrant % 2 - 0.5) * 0.95 + rng.uniform(-0.25, 0.25)
-    at_y = (quadrant // 2 - 0.5) * 0.95 + rng.uniform(-0.25, 0.25)
-    turn, scale, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.11, 0.42), rng.uniform(0.75, 1.33)
+    at_x = (quadrant % 2 - 0.5) * 0.95 + rng.uniform(-0.22, 0.22)
+    at_y = (quadrant // 2 - 0.5) * 0.95 + rng.uniform(-0.22, 0.22)
+    turn, scale, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.14, 0.46), rng.uniform(0.75, 1.33)
     x, y = centres[None, :] - np.float32(at_x), centres[:, None] - np.float32(at_y)
     cos, sin = np.float32(np.cos(turn) / scale), np.float32(np.sin(turn) / scale)
     u, v = (x * cos + y * sin) * np.float32(stretch), y * cos - x * sin

@@ -23,8 +23,9 @@ def forest(rows: Sequence[tuple[str, Interval]], *, label: str, chance: float = 
         colour = COLOURS[0] if i < first else FAINT
         axes.plot([interval.low, interval.high], [i, i], color=colour, lw=2, solid_capstyle="round")
         axes.plot(interval.value, i, "o", color=colour, ms=6)
-        axes.annotate(f"{interval.value:.2f}", (interval.value, i), (0, 6), textcoords="offset points", ha="center",
-                      fontsize=8, color=colour)  # fmt: skip
+        place = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 8, "zorder": 3}
+        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        axes.annotate(f"{interval.value:.2f}", (interval.value, i), color=colour, bbox=clear, **place)
     axes.axvline(chance, color=FAINT, lw=1, ls=(0, (3, 3)))
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.7)

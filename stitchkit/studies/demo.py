@@ -73,10 +73,16 @@ def run_demo(out: str | Path, *, settings: DemoSettings | None = None, say: Say 
     InputError
         If ``out`` is a file.
     """
-    settings = settings or DemoSettings()
+    from threadpoolctl import threadpool_limits
+
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; the demo needs a folder to write its page into.")
+    with threadpool_limits(limits=1, user_api="blas"):  # matrices this small are slower on several threads
+        return _run(folder, settings or DemoSettings(), say)
+
+
+def _run(folder: Path, settings: DemoSettings, say: Say) -> DemoResult:
     say(f"drawing {settings.anchors + settings.tested} phantoms and embedding them")
     bench = make_bench(settings)
     say("stitching the general encoder to the medical head")
@@ -183,7 +189,7 @@ def learning_curve(bench: Bench, settings: DemoSettings) -> list[dict[str, Any]]
             groups = bench.anchors.patients[rows_]
             to_head = align(x, bench.medical[0].take(rows_), groups=groups, purpose="head", nested=False)
             to_text = align(x, bench.text.take(rows_), groups=groups, nested=False)
-            probe = fit_probe(x, bench.labels.take(rows_))
+            probe = fit_probe(x, bench.labels.take(rows_))  # the labels' first rows are the anchors
             rows.append(
                 {
                     "anchors": n,

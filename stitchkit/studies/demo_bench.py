@@ -39,8 +39,8 @@ class DemoSettings:
     seed: int = 0
     anchors: int = 500
     tested: int = 800
-    curve: tuple[int, ...] = (25, 50, 100, 200, 500)
-    draws: int = 3
+    curve: tuple[int, ...] = (50, 100, 200, 500)
+    draws: int = 2
     replicates: int = 2000
 
 
