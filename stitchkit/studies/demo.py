@@ -111,7 +111,7 @@ def _run(folder: Path, settings: DemoSettings, say: Say) -> DemoResult:
 def stitch_numbers(bench: Bench, settings: DemoSettings) -> tuple[Evaluation, Alignment]:
     """The general encoder through a map into the medical head, against everything it must be compared with."""
     x, y = bench.general[0], bench.medical[0]
-    chosen = align(x, y, groups=bench.anchors.patients, purpose="head")
+    chosen = align(x, y, groups=bench.anchors.patients, purpose="head", nested=settings.nested)
     orthogonal = align(x, y, groups=bench.anchors.patients, purpose="head", solver="procrustes", nested=False)
     head, test = bench.own_head, bench.general[1]
     naive = _padded(test.vectors, head.space.dim)
@@ -137,7 +137,7 @@ def naming_numbers(bench: Bench, settings: DemoSettings) -> tuple[Evaluation, Al
     """Findings named by text: the general encoder, the medical one, and prompts worded as no report is."""
     usual, unseen = read_prompts("phantom"), read_prompts("phantom-unseen")
     groups = bench.anchors.patients
-    to_text = align(bench.general[0], bench.text, groups=groups)
+    to_text = align(bench.general[0], bench.text, groups=groups, nested=settings.nested)
     medical_to_text = align(bench.medical[0], bench.text, groups=groups, nested=False)
     others = {
         "medical encoder, by text": _head(medical_to_text, bench, usual).scores(bench.medical[1]),
@@ -267,9 +267,10 @@ def _padded(vectors: np.ndarray, width: int) -> np.ndarray:
 
 def gate_numbers(settings: DemoSettings) -> dict[str, float]:
     """Macro AUROCs by name for one draw of phantoms: what the demo promises and its tests hold it to."""
-    bench = make_bench(replace(settings, replicates=1))
-    stitching, _ = stitch_numbers(bench, replace(settings, replicates=1))
-    naming, _ = naming_numbers(bench, replace(settings, replicates=1))
+    quick = replace(settings, replicates=1, nested=False)
+    bench = make_bench(quick)
+    stitching, _ = stitch_numbers(bench, quick)
+    naming, _ = naming_numbers(bench, quick)
     numbers = {one.name: one.macro.value for one in (*stitching.methods, *naming.methods)}
     hardest = min(one.value for one in stitching.method("own head (medical encoder)").classes.values())
     return {**numbers, "hardest": hardest, **{k: v for k, v in control_numbers(bench).items() if k != "silenced"}}

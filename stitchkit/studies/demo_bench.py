@@ -34,6 +34,8 @@ class DemoSettings:
         Random subsets at each count below the full one.
     replicates
         Bootstrap resamples.
+    nested
+        Estimate on outer folds how well the choice of maps does; the page tells it.
     """
 
     seed: int = 0
@@ -42,6 +44,7 @@ class DemoSettings:
     curve: tuple[int, ...] = (50, 100, 200, 500)
     draws: int = 2
     replicates: int = 2000
+    nested: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

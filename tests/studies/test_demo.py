@@ -1,0 +1,105 @@
+"""The demo's promises: gates on fresh phantoms, and a page that stands alone."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from stitchkit.core.errors import InputError
+from stitchkit.studies.demo import gate_numbers, run_demo
+from stitchkit.studies.demo_bench import DemoSettings
+
+SEEDS = (11, 12, 13)
+SMALL = DemoSettings(anchors=60, tested=120, curve=(30,), draws=1, replicates=50)
+
+
+@pytest.fixture(scope="module")
+def gates():
+    """Macro AUROCs at 500 anchors on three draws of phantoms that nothing was tuned on."""
+    return [gate_numbers(DemoSettings(seed=seed, tested=500)) for seed in SEEDS]
+
+
+def each(gates, name):
+    return np.asarray([one[name] for one in gates])
+
+
+def test_without_a_map_the_head_is_at_chance(gates):
+    naive = each(gates, "naive (cut to width)")
+    assert ((naive >= 0.40) & (naive <= 0.60)).all()
+
+
+def test_the_stitch_drives_the_medical_head(gates):
+    stitch = each(gates, "automatic stitch")
+    assert (stitch >= 0.75).all()
+    assert (stitch >= each(gates, "naive (cut to width)") + 0.20).all()
+    assert (stitch >= each(gates, "orthogonal map") - 0.02).all()
+
+
+def test_the_own_head_stays_above_the_stitch(gates):
+    own = each(gates, "own head (medical encoder)")
+    assert (own >= each(gates, "automatic stitch") + 0.03).all()
+    assert ((own >= 0.85) & (own <= 0.97)).all()
+
+
+def test_findings_are_named_by_text(gates):
+    assert (each(gates, "general encoder, by text") >= 0.70).all()
+    assert (each(gates, "medical encoder, by text") >= 0.80).all()
+
+
+def test_metadata_tells_nothing_of_a_phantom(gates):
+    assert np.abs(each(gates, "metadata only") - 0.5).max() < 0.06
+
+
+def test_shuffled_anchor_pairs_are_at_chance(gates):
+    assert abs(each(gates, "shuffled_stitch").mean() - 0.5) < 0.05
+    assert abs(each(gates, "shuffled_text").mean() - 0.5) < 0.05
+
+
+def test_a_finding_that_no_anchor_mentions_falls(gates):
+    assert (each(gates, "silenced_covered") - each(gates, "silenced_uncovered") >= 0.10).all()
+
+
+def test_some_finding_is_hard(gates):
+    assert (each(gates, "hardest") < 0.85).all()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return run_demo(tmp_path_factory.mktemp("demo") / "page", settings=SMALL)
+
+
+def test_the_page_stands_alone_and_says_what_it_is(small):
+    page = small.report.read_text(encoding="utf-8")
+    assert "phantoms, not patients" in page
+    assert "Not a medical device" in page
+    assert "Prompts use the reports' own wordings" in page
+    addresses = re.findall(r"""(?:src|href)=["']([^"']*)""", re.sub(r"(?s)<metadata>.*?</metadata>", "", page))
+    assert all(one.startswith(("data:", "#")) for one in addresses)
+    assert "<script" not in page
+
+
+def test_the_page_shows_every_row_of_the_tables(small):
+    page = small.report.read_text(encoding="utf-8")
+    for evaluation in (small.stitching, small.naming):
+        for method in evaluation.methods:
+            assert method.name in page
+            assert f"{method.macro.value:.3f}" in page
+
+
+def test_the_numbers_lie_beside_the_page(small):
+    numbers = json.loads((small.report.parent / "results.json").read_text(encoding="utf-8"))
+    assert numbers["stitching"]["methods"][0]["macro"]["value"] == small.stitching.main.macro.value
+    assert {row["anchors"] for row in numbers["curve"]} == {30}
+    assert sorted(path.name for path in small.report.parent.iterdir()) == ["report.html", "results.json"]
+
+
+def test_the_summary_names_what_was_measured(small):
+    assert "not patients" in small.summary()
+    assert "automatic stitch" in small.summary()
+
+
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("x")
+    with pytest.raises(InputError, match="is a file; the demo needs a folder"):
+        run_demo(tmp_path / "taken", settings=SMALL)
