@@ -118,15 +118,6 @@ def looks_like_scores(path: str | Path) -> bool:
 def _check(scores: Scores) -> None:
     if not len(scores) or not scores.classes:
         raise InputError(f"there are {len(scores)} scored items and {len(scores.classes)} classes: nothing to write.")
-    if twice := _repeated(scores.classes):
-        raise InputError(f"two classes are called {twice!r}, so their columns could not be told apart. Rename one.")
-    odd = np.argwhere(~np.isfinite(scores.values))
-    if len(odd):
-        row, column = odd[0]
-        raise InputError(
-            f"the score of item {str(scores.ids[row])!r} for {scores.classes[column]!r} is "
-            f"{scores.values[row, column]}; {len(odd)} scores are NaN or infinite. Find out why the head made them."
-        )
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

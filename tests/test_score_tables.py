@@ -15,14 +15,14 @@ from stitchkit.score_tables import check_scores_path, looks_like_scores, read_sc
 @pytest.fixture
 def scores():
     values = np.random.default_rng(0).normal(size=(4, 2)) * [1e-300, 1e300]
-    return Scores(values, "margin", ["a", 'b,"x"', "scan 3.png", "ü"], ("edema", "effusion, large"))
+    return Scores(values, "logit", ["a", 'b,"x"', "scan 3.png", "ü"], ("edema", "effusion, large"))
 
 
 def test_every_bit_of_a_score_comes_back(scores, tmp_path):
     back = read_scores(write_scores(tmp_path / "deep" / "scores.csv", scores))
     assert np.array_equal(back.values, scores.values)
     assert back.ids.tolist() == scores.ids.tolist()
-    assert (back.kind, back.classes) == ("margin", scores.classes)
+    assert (back.kind, back.classes) == ("logit", scores.classes)
 
 
 def test_classes_may_be_called_id_and_kind(tmp_path):
@@ -74,7 +74,7 @@ def test_a_path_that_cannot_be_is_refused_before_the_work(tmp_path, name, word):
     [
         ([[float("nan"), 1.0]], ("x", "y"), "item 'a' for 'x' is nan"),
         ([[1.0, float("inf")]], ("x", "y"), "item 'a' for 'y' is inf"),
-        ([[1.0, 2.0]], ("x", "x"), "two classes are called 'x'"),
+        ([[1.0, 2.0]], ("x", "x"), "class 'x' stands twice"),
         (np.empty((1, 0)), (), "nothing to write"),
     ],
 )

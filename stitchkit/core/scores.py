@@ -53,9 +53,13 @@ class Scores:
                 f"scores of shape {self.values.shape} came with {len(self.ids)} ids and {len(self.classes)} classes."
             )
         _check_classes(self.classes)
-        if np.isnan(self.values).any():
-            row, column = (int(first) for first in np.argwhere(np.isnan(self.values))[0])
-            raise InputError(f"item {str(self.ids[row])!r} has no score (NaN) for {self.classes[column]!r}.")
+        odd = np.argwhere(~np.isfinite(self.values))
+        if len(odd):
+            row, column = odd[0]
+            raise InputError(
+                f"the score of item {str(self.ids[row])!r} for {self.classes[column]!r} is {self.values[row, column]}; "
+                f"{len(odd)} scores are NaN or infinite. Find out why the head made them."
+            )
         low, high = RANGES.get(self.kind, (-np.inf, np.inf))
         if self.values.size and not (self.values.min() >= low - SLACK and self.values.max() <= high + SLACK):
             raise InputError(

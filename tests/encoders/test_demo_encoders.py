@@ -110,7 +110,7 @@ def test_the_weights_are_small() -> None:
 
 def test_neither_timm_nor_transformers_is_imported() -> None:
     code = (
-        "import sys; from stitchkit.encoders import demo; demo.load('text');"
+        "import sys; from stitchkit.encoders import load_encoder; load_encoder('demo:text', device='cpu');"
         "print({'timm', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

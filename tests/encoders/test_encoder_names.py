@@ -104,7 +104,7 @@ def test_a_broken_name_is_refused(text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hf:org/name#pol=cls", "'pol', which hf encoders do not have; known options: pool, layer, prompt"),
+        ("hf:org/name#pol=cls", "'pol', which hf encoders do not have; known options: pool, layer, norm, prompt"),
         ("timm:resnet18#pool=cls", "'pool', which timm encoders do not have; known options: none"),
     ],
 )
