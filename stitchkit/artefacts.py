@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import to_numpy
-from stitchkit.core.errors import ModelUnavailableError, UnknownNameError
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.space import Space
@@ -56,6 +56,8 @@ def unpack_alignment(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
             directed,
             config["record"],
         )
+    except InputError as error:
+        raise ModelUnavailableError(f"the folder holds no alignment: {error}") from error
     except (KeyError, TypeError) as error:
         raise ModelUnavailableError(f"the folder holds no alignment: {error} is missing or wrong.") from error
 
@@ -74,21 +76,35 @@ def pack_head(head: LinearHead | ZeroShotHead) -> tuple[Config, Arrays]:
 
 
 def unpack_head(
-    config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], alignment: Alignment | None = None
+    config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], alignment: Alignment
 ) -> LinearHead | ZeroShotHead:
-    """The head that :func:`pack_head` took apart; a zero-shot head needs the alignment it reads through."""
+    """The head of a stitched folder; a zero-shot head reads through the folder's alignment."""
+    if config.get("kind") != "zero-shot":
+        return unpack_linear_head(config, arrays)
     try:
-        classes = tuple(config["classes"])
-        if config["kind"] == "linear":
-            space = Space(**config["space"])
-            return LinearHead(space, classes, arrays["head.weight"], arrays["head.bias"], config["scores"])
-        if config["kind"] != "zero-shot":
-            raise UnknownNameError.of("kind of head", str(config["kind"]), ["linear", "zero-shot"])
-        if alignment is None:
-            raise ModelUnavailableError("a zero-shot head is stored inside a stitched folder; name that folder.")
         negative = arrays.get("head.negative")
-        positive, weights = arrays["head.positive"], alignment.weights
+        positive, weights, classes = arrays["head.positive"], alignment.weights, tuple(config["classes"])
         return ZeroShotHead(alignment.source_map, classes, positive, negative, weights, config["multiclass"])
+    except InputError as error:
+        raise ModelUnavailableError(f"the folder holds no head: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise ModelUnavailableError(f"the folder holds no head: {error} is missing or wrong.") from error
+
+
+def unpack_linear_head(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> LinearHead:
+    """A linear head that :func:`pack_head` took apart."""
+    try:
+        if config["kind"] == "zero-shot":
+            raise ModelUnavailableError(
+                "a zero-shot head is stored inside a stitched folder, with the alignment it reads through. "
+                "Load that folder as a model, or name a saved probe."
+            )
+        if config["kind"] != "linear":
+            raise UnknownNameError.of("kind of head", str(config["kind"]), ["linear", "zero-shot"])
+        space, classes = Space(**config["space"]), tuple(config["classes"])
+        return LinearHead(space, classes, arrays["head.weight"], arrays["head.bias"], config["scores"])
+    except InputError as error:
+        raise ModelUnavailableError(f"the folder holds no head: {error}") from error
     except (KeyError, TypeError) as error:
         raise ModelUnavailableError(f"the folder holds no head: {error} is missing or wrong.") from error
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stitchkit.artefacts import pack_alignment, pack_head, unpack_alignment, unpack_head
+import numpy as np
+
+from stitchkit.artefacts import pack_alignment, pack_head, unpack_alignment, unpack_head, unpack_linear_head
 from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
@@ -116,6 +119,10 @@ def stitch(
         head.space.require(alignment.to_target.target, "the head")
     elif head is not None:
         head.space.require(encoder.space, "the zero-shot head")
+        if not _same_map(head.to_common, alignment.source_map):  # the folder keeps one map for both
+            raise InputError(
+                "the zero-shot head was made from another alignment. Stitch it with the alignment it was made from."
+            )
     return Stitched(encoder, alignment, head, target_name)
 
 
@@ -148,7 +155,7 @@ def load(
     if encoder is None:
         encoder = source_encoder(config, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     alignment.source.require(encoder.space, f"the stitched folder {Path(folder).name!r}")
-    return Stitched(encoder, alignment, head, config.get("target_encoder", ""))
+    return stitch(encoder, alignment, head, target_name=config.get("target_encoder", ""))
 
 
 def findable(name: str) -> str:
@@ -166,10 +173,7 @@ def save_head(folder: str | Path, head: LinearHead, *, overwrite: bool = False) 
 def load_head(folder: str | Path) -> LinearHead:
     """A linear head written by :func:`save_head`."""
     config, arrays = read_folder(folder)
-    head = unpack_head(config.get("head", {}), arrays)
-    if not isinstance(head, LinearHead):
-        raise InputError(f"{folder} holds a zero-shot head, which needs its own alignment. Name a saved probe.")
-    return head
+    return unpack_linear_head(config.get("head", {}), arrays)
 
 
 def card(config: Mapping[str, Any], command: str = "") -> str:
@@ -207,3 +211,11 @@ def _told(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return _listed(value) if isinstance(value, Mapping) else str(value)
+
+
+def _same_map(one: Any, other: Any) -> bool:
+    """Whether two affine maps are the same function."""
+    if one is other:
+        return True
+    pairs = [(getattr(one, part), getattr(other, part)) for part in ("center", "weight", "bias")]
+    return all(np.array_equal(to_numpy(a), to_numpy(b)) for a, b in pairs)

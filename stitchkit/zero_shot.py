@@ -53,8 +53,8 @@ def zeroshot(
     alignment.target.require(vectors.space, "the alignment's target side")
     common = alignment.target_map(vectors)
     row = {text_: i for i, text_ in enumerate(vectors.ids.tolist())}
-    positive = _class_embeddings(common.vectors, prompts.positive, row)
-    negative = _class_embeddings(common.vectors, prompts.negative, row) if prompts.negative else None
+    positive = _class_embeddings(common.vectors, prompts.positive, prompts.classes, row)
+    negative = _class_embeddings(common.vectors, prompts.negative, prompts.classes, row) if prompts.negative else None
     return ZeroShotHead(
         alignment.source_map, prompts.classes, positive, negative, alignment.weights, prompts.multiclass
     )
@@ -64,15 +64,17 @@ def _prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str |
     texts = prompts.texts
     if isinstance(text, Embeddings):
         return text.of_ids(texts)
-    if not hasattr(text, "encode"):
+    if not (hasattr(text, "encode") and hasattr(text, "modality")):  # a str has a method encode as well
         raise InputError(f"text must be a text encoder or embeddings; got {type(text).__name__}.")
     if text.modality != "text":
         raise InputError(f"{text.space.name!r} is an {text.modality} encoder; prompts need the text encoder.")
     return embed(text, Items(np.asarray(texts), list(texts), "text"), store=store, progress=False)
 
 
-def _class_embeddings(common: Array, sides: Mapping[str, tuple[str, ...]], row: Mapping[str, int]) -> Array:
+def _class_embeddings(
+    common: Array, sides: Mapping[str, tuple[str, ...]], classes: tuple[str, ...], row: Mapping[str, int]
+) -> Array:
     """Unit class embeddings (c, k) from unit prompt vectors."""
     xp, units = namespace(common), unit(common)
-    means = [xp.mean(take(units, np.asarray([row[text] for text in texts])), axis=0) for texts in sides.values()]
+    means = [xp.mean(take(units, np.asarray([row[text] for text in sides[c]])), axis=0) for c in classes]
     return like(unit(xp.stack(means)), common)

@@ -24,7 +24,7 @@ def prompt_set_names() -> tuple[str, ...]:
     Examples
     --------
     >>> prompt_set_names()
-    ('chexpert5', 'nih14', 'view')
+    ('chexpert5', 'nih14', 'phantom', 'phantom-unseen', 'view')
     """
     return tuple(sorted(path.stem for path in _shipped().glob("*.toml")))
 

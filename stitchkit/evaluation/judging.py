@@ -10,7 +10,7 @@ import numpy as np
 
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import DataError
+from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.datasets.given import as_items
@@ -89,11 +89,15 @@ def evaluate(
     known = labels.of_classes(scores.classes)
     test = known.of_ids(scores.ids)
     notes: list[str] = []
+    for other in others or {}:
+        if other in (name, CHANCE, PROBE, METADATA):
+            raise InputError(f"two rows of the table are called {other!r}. Give one of them another name.")
     rows = {name: scores, **(others or {})}
     fitted_on = _anchor_labels(anchors, known)
     if anchors is not None:
         own = anchors.groups if isinstance(anchors, AnchorSet) else None
-        patients = fitted_on.groups if own is None else own
+        # an anchor without labels has no known patient, and one unknown patient leaves the audit open
+        patients = own if own is not None else fitted_on.groups if len(fitted_on) == len(_ids(anchors)) else None
         notes += audit(_ids(anchors), scores.ids, patients, test.groups, allow=allow_leakage)
     rows |= _baselines(fitted_on, test, anchors, items, metadata, embeddings, notes)
     judged, left_out, positives = _judged(test, min_positives)
@@ -144,6 +148,9 @@ def _baselines(
         why = "no anchors were given" if anchors is None else "no anchor is among the labels"
         notes.append(f"no probe and no metadata-only baseline: {why}")
         return rows
+    if len(fitted_on) < 4:
+        notes.append(f"no probe and no metadata-only baseline: {len(fitted_on)} labelled anchors are too few")
+        return rows
     if embeddings is None:
         notes.append("no probe: give embeddings= of anchors and test items")
     else:
@@ -155,7 +162,10 @@ def _baselines(
         files = file_columns(train), file_columns(given.take(rows_of(test.ids, given.ids, "items")))
     found = metadata_scores(fitted_on, test, metadata, files)
     if found is None:
-        notes.append("no metadata-only baseline: give items= (image files) or metadata= (columns of the labels)")
+        asked = "give items= (image files) or metadata= (columns of the labels)"
+        if items is not None:
+            asked = "items= needs anchors= as an AnchorSet of image files; or give metadata= (columns of the labels)"
+        notes.append(f"no metadata-only baseline: {asked}")
         return rows
     rows[METADATA], used = found
     notes.append(f"the metadata-only baseline used {', '.join(used)}")

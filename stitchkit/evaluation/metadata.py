@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,13 @@ def metadata_scores(
 
 
 def _varies(values: np.ndarray) -> bool:
-    return len(set(np.asarray(values).tolist())) > 1
+    return len({str(value) for value in np.asarray(values).tolist()}) > 1  # as text: one NaN is like another
 
 
 def _encoded(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """One column as numbers (n, k): itself with a missing flag if numeric, else one column a level."""
     left, right = _numbers(train), _numbers(test)
-    if left is not None and right is not None:
+    if 2 * np.isfinite(left).sum() > _filled(train):  # a word among numbers is a missing number
         fill = float(np.nanmedian(left)) if not np.isnan(left).all() else 0.0
         a, b = (np.stack([np.where(np.isnan(v), fill, v), np.isnan(v)], axis=1) for v in (left, right))
         return a.astype(np.float64), b.astype(np.float64)
@@ -72,12 +73,18 @@ def _encoded(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return a.astype(np.float64), b.astype(np.float64)
 
 
-def _numbers(values: np.ndarray) -> np.ndarray | None:
-    def number(value: Any) -> float:
-        text = str(value).strip()
-        return float(text) if text else float("nan")
+def _numbers(values: np.ndarray) -> np.ndarray:
+    """Cells as numbers (n,), NaN where they are blank or words."""
 
-    try:
-        return np.asarray([number(value) for value in values.tolist()])
-    except ValueError:
-        return None
+    def number(value: Any) -> float:
+        try:
+            found = float(str(value).strip())
+        except ValueError:
+            return float("nan")
+        return found if math.isfinite(found) else float("nan")
+
+    return np.asarray([number(value) for value in values.tolist()])
+
+
+def _filled(values: np.ndarray) -> int:
+    return sum(str(value).strip().lower() not in ("", "nan", "none") for value in values.tolist())

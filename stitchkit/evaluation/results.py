@@ -93,7 +93,8 @@ class Evaluation:
         judged = list(self.main.classes)
         people = "patients not known" if self.patients is None else f"{self.patients} patients"
         anchors = "" if self.anchors is None else f", {self.anchors} anchors"
-        lines = [f"AUROC over {len(judged)} classes on {self.n} items ({people}){anchors}; scores are {self.kind}s"]
+        kinds = "probabilities" if self.kind == "probability" else f"{self.kind}s"
+        lines = [f"AUROC over {len(judged)} classes on {self.n} items ({people}){anchors}; scores are {kinds}"]
         lines.append(f"{'method':<{wide}}  macro [95 %]          main minus it")
         for one in self.methods:
             gap = one.difference

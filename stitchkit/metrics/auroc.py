@@ -36,6 +36,8 @@ def resampled_auroc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) 
     (b,) float64
         NaN where a resample has no positive or no negative.
     """
+    if not len(scores):
+        return np.full(len(counts), np.nan)
     order = np.argsort(scores, kind="stable")
     ordered, positive = scores[order], labels[order] > 0
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))

@@ -1,0 +1,527 @@
+"""The verb ``evaluate``: paired intervals, baselines beside every number, and everything a reader must be told."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from stitchkit import AnchorSet, Embeddings, Items, Labels, Scores, Space, evaluate
+from stitchkit.core.errors import DataError, InputError, LeakageError, UnknownNameError
+from stitchkit.evaluation.results import Evaluation
+from stitchkit.metrics.bootstrap import Interval, patient_counts
+
+CLASSES = ("edema", "effusion")
+FEW = 200  # replicates, where the number does not matter
+
+
+def labels_of(n=240, *, seed=0, classes=CLASSES, share=0.3, a_patient=2, columns=None):
+    rng = np.random.default_rng(seed)
+    values = (rng.random((n, len(classes))) < share).astype(float)
+    groups = None if a_patient is None else np.array([f"p{i // a_patient}" for i in range(n)])
+    return Labels(values, [f"i{i}" for i in range(n)], classes, groups, columns or {})
+
+
+def scores_of(labels, *, seed=1, signal=1.5, rows=None):
+    """Noisy logits of the labelled items (or of some rows of them)."""
+    rng = np.random.default_rng(seed)
+    values = signal * np.nan_to_num(labels.values) + rng.normal(size=labels.values.shape)
+    rows = slice(None) if rows is None else rows
+    return Scores(values[rows], "logit", labels.ids[rows], labels.classes)
+
+
+def literal(scores, labels, counts):
+    """Macro AUROC of each resample by repeating rows and asking scikit-learn; NaN where a class is undefined."""
+    found = []
+    for row in counts.astype(int):
+        s, y = np.repeat(scores.values, row, axis=0), np.repeat(labels.values, row, axis=0)
+        known = [~np.isnan(column) for column in y.T]
+        kinds = [len(np.unique(y[rows, c])) for c, rows in enumerate(known)]
+        aurocs = [roc_auc_score(y[rows, c], s[rows, c]) for c, rows in enumerate(known) if kinds[c] == 2]
+        found.append(np.mean(aurocs) if len(aurocs) == len(kinds) else np.nan)
+    return np.array(found)
+
+
+def resamples(labels, replicates, seed=0):
+    return np.concatenate(list(patient_counts(labels.groups, replicates, seed)))
+
+
+def notes_of(result):
+    return "\n".join(result.notes)
+
+
+# numbers
+
+
+def test_every_number_equals_a_literal_bootstrap_over_patients():
+    labels = labels_of(120)
+    labels.values[:10, 1] = np.nan
+    scores, other = scores_of(labels), scores_of(labels, seed=2, signal=0.8)
+    result = evaluate(scores, labels, others={"other": other}, replicates=60, min_positives=1, seed=3)
+    once = np.ones((1, 120))
+    ours, theirs = (literal(one, labels, resamples(labels, 60, 3)) for one in (scores, other))
+    points = [literal(one, labels, once)[0] for one in (scores, other)]
+
+    def interval(value, draws):
+        return value, *np.quantile(draws, [0.025, 0.975])
+
+    assert result.main.macro == pytest.approx(interval(points[0], ours), abs=1e-12)
+    assert result.method("other").macro == pytest.approx(interval(points[1], theirs), abs=1e-12)
+    assert result.method("other").difference == pytest.approx(interval(points[0] - points[1], ours - theirs), abs=1e-12)
+
+
+def test_a_class_has_its_own_auroc_and_interval():
+    labels = labels_of()
+    scores = scores_of(labels)
+    both = evaluate(scores, labels, replicates=FEW).main
+    for c, label in enumerate(CLASSES):
+        assert both.classes[label].value == pytest.approx(roc_auc_score(labels.values[:, c], scores.values[:, c]))
+        alone = evaluate(Scores(scores.values[:, [c]], "logit", scores.ids, (label,)), labels, replicates=FEW).main
+        assert both.classes[label] == pytest.approx(alone.classes[label], abs=1e-12)
+    assert both.macro.value == pytest.approx(np.mean([one.value for one in both.classes.values()]))
+
+
+def test_the_difference_of_a_method_with_itself_is_exactly_zero():
+    labels = labels_of()
+    scores = scores_of(labels)
+    twin = evaluate(scores, labels, others={"twin": scores}, replicates=FEW).method("twin")
+    assert twin.difference == (0.0, 0.0, 0.0)
+
+
+def test_paired_differences_are_narrower_than_the_rows_they_compare():
+    labels = labels_of()
+    scores = scores_of(labels)
+    near = Scores(scores.values + 0.2 * np.random.default_rng(5).normal(size=(240, 2)), "logit", scores.ids, CLASSES)
+    result = evaluate(scores, labels, others={"near": near}, replicates=FEW)
+    gap, own = result.method("near").difference, result.main.macro
+    assert gap.high - gap.low < 0.6 * (own.high - own.low)
+
+
+def test_the_main_row_has_no_difference_and_is_called_as_asked():
+    labels = labels_of()
+    result = evaluate(scores_of(labels), labels, name="stitched", replicates=FEW)
+    assert (result.main.name, result.main.difference) == ("stitched", None)
+
+
+def test_chance_is_one_half_without_width():
+    labels = labels_of()
+    chance = evaluate(scores_of(labels), labels, replicates=FEW).method("chance")
+    assert chance.macro == (0.5, 0.5, 0.5)
+    assert set(chance.classes.values()) == {Interval(0.5, 0.5, 0.5)}
+
+
+def test_shuffled_labels_give_an_interval_around_one_half():
+    labels = labels_of(600, a_patient=1)
+    scores = scores_of(labels)
+    shuffled = Labels(np.random.default_rng(9).permutation(labels.values), labels.ids, CLASSES, labels.groups)
+    macro = evaluate(scores, shuffled, replicates=FEW).main.macro
+    assert macro.low < 0.5 < macro.high
+    assert evaluate(scores, labels, replicates=FEW).main.macro.low > 0.7
+
+
+def test_repeating_every_row_of_all_patients_changes_no_interval():
+    labels = labels_of(120)
+    scores = scores_of(labels)
+    rows = np.repeat(np.arange(120), 3)
+    ids = [f"r{i}" for i in range(360)]
+    more = Labels(labels.values[rows], ids, CLASSES, labels.groups[rows])
+    again = evaluate(Scores(scores.values[rows], "logit", ids, CLASSES), more, replicates=FEW).main
+    assert again.macro == pytest.approx(evaluate(scores, labels, replicates=FEW).main.macro, abs=1e-12)
+
+
+def test_patients_with_many_rows_widen_the_interval():
+    labels = labels_of(60, a_patient=1)
+    rows = np.repeat(np.arange(60), 4)  # four films a patient, alike
+    values, ids = scores_of(labels).values[rows], [f"r{i}" for i in range(240)]
+    scores = Scores(values, "logit", ids, CLASSES)
+    known = evaluate(scores, Labels(labels.values[rows], ids, CLASSES, labels.groups[rows]), replicates=FEW).main.macro
+    naive = evaluate(scores, Labels(labels.values[rows], ids, CLASSES), replicates=FEW).main.macro
+    assert naive.high - naive.low < 0.7 * (known.high - known.low)
+
+
+def test_the_seed_decides_and_nothing_else_does():
+    labels = labels_of()
+    scores = scores_of(labels)
+    first, again, other = (evaluate(scores, labels, replicates=FEW, seed=seed).to_dict() for seed in (1, 1, 2))
+    assert first == again
+    assert first["methods"] != other["methods"]
+
+
+def test_scores_labels_and_others_are_joined_by_id():
+    labels = labels_of()
+    scores, other = scores_of(labels), scores_of(labels, seed=2)
+    plain = evaluate(scores, labels, others={"other": other}, replicates=FEW)
+    order = np.random.default_rng(0).permutation(240)
+    turned = Scores(other.values[order], "logit", other.ids[order], CLASSES)
+    assert evaluate(scores, labels.take(order), others={"other": turned}, replicates=FEW) == plain
+    swapped = Scores(other.values[:, ::-1], "logit", other.ids, CLASSES[::-1])
+    assert evaluate(scores, labels, others={"other": swapped}, replicates=FEW) == plain
+
+
+def test_patients_may_be_given_beside_the_labels():
+    labels = labels_of()
+    bare = Labels(labels.values, labels.ids, CLASSES)
+    given = evaluate(scores_of(labels), bare, groups=labels.groups, replicates=FEW)
+    assert given == evaluate(scores_of(labels), labels, replicates=FEW)
+    with pytest.raises(InputError, match="3 values of 'groups' came with 240"):
+        evaluate(scores_of(labels), bare, groups=["a", "b", "c"])
+
+
+# which classes and rows count
+
+
+def test_unknown_labels_are_left_out_class_by_class():
+    labels = labels_of()
+    scores = scores_of(labels)
+    labels.values[:80, 0] = np.nan
+    result = evaluate(scores, labels, replicates=FEW)
+    assert result.n == 240
+    assert result.positives["edema"] == int(labels.values[80:, 0].sum())
+    expected = roc_auc_score(labels.values[80:, 0], scores.values[80:, 0])
+    assert result.main.classes["edema"].value == pytest.approx(expected)
+    wild = Scores(np.where(np.isnan(labels.values), 1e6, scores.values), "logit", scores.ids, CLASSES)
+    assert evaluate(wild, labels, replicates=FEW) == result  # what an unlabelled item scores is of no interest
+
+
+@pytest.mark.parametrize("rare", ["positives", "negatives"])
+def test_classes_with_too_few_of_a_kind_are_listed_not_judged(rare):
+    labels = labels_of(classes=("edema", "hernia"))
+    labels.values[:, 1] = (np.arange(240) < 9) == (rare == "positives")
+    result = evaluate(scores_of(labels), labels, replicates=FEW)
+    assert list(result.main.classes) == ["edema"]
+    assert result.main.macro == result.main.classes["edema"]
+    assert list(result.left_out) == ["hernia"]
+    assert "9 " + rare in result.left_out["hernia"]
+    assert "fewer than 10" in result.left_out["hernia"]
+    assert result.positives["hernia"] == (9 if rare == "positives" else 231)
+    assert list(evaluate(scores_of(labels), labels, min_positives=9, replicates=FEW).left_out) == []
+
+
+def test_a_class_without_any_positive_is_never_judged():
+    labels = labels_of()
+    labels.values[:, 1] = 0
+    result = evaluate(scores_of(labels), labels, min_positives=0, replicates=FEW)
+    assert list(result.left_out) == ["effusion"]
+
+
+def test_no_class_that_can_be_judged_is_a_data_error():
+    labels = labels_of(20)
+    with pytest.raises(DataError, match=r"no class has 50 positives and negatives among 20 items\. Lower"):
+        evaluate(scores_of(labels), labels, min_positives=50)
+
+
+def test_an_unknown_class_lists_the_nearest_labels():
+    labels = labels_of()
+    scores = Scores(scores_of(labels).values, "logit", labels.ids, ("edema", "efusion"))
+    with pytest.raises(UnknownNameError, match="no labelled class is called 'efusion'; nearest: effusion"):
+        evaluate(scores, labels)
+
+
+def test_labelled_classes_that_are_not_scored_are_left_alone():
+    labels = labels_of()
+    scores = scores_of(labels)
+    result = evaluate(Scores(scores.values[:, 1:], "logit", scores.ids, ("effusion",)), labels, replicates=FEW)
+    assert list(result.positives) == ["effusion"]
+
+
+def test_a_scored_item_without_a_label_is_named():
+    labels = labels_of()
+    with pytest.raises(DataError, match="1 of 240 ids are not in the labels, the first is 'i239'"):
+        evaluate(scores_of(labels), labels.take(np.arange(239)))
+
+
+def test_another_row_must_cover_the_same_items():
+    labels = labels_of()
+    some = scores_of(labels, rows=np.arange(200))
+    with pytest.raises(DataError, match="the scores called 'short'"):
+        evaluate(scores_of(labels), labels, others={"short": some})
+
+
+@pytest.mark.parametrize("taken", ["ours", "chance"])
+def test_two_rows_of_one_name_are_refused(taken):
+    labels = labels_of()
+    with pytest.raises(InputError, match=taken):
+        evaluate(scores_of(labels), labels, name="ours", others={taken: scores_of(labels, seed=2)}, replicates=FEW)
+
+
+def test_scores_that_are_no_numbers_are_refused_with_the_item():
+    labels = labels_of()
+    values = scores_of(labels).values
+    values[7, 1] = np.nan
+    with pytest.raises((InputError, DataError), match="'i7'"):
+        evaluate(Scores(values, "logit", labels.ids, CLASSES), labels, replicates=FEW)
+
+
+def test_resamples_without_a_kind_are_dropped_and_counted():
+    labels = labels_of(40, a_patient=1)
+    labels.values[:, 1] = np.arange(40) < 2
+    result = evaluate(scores_of(labels), labels, min_positives=1, replicates=400)
+    lacking = int(np.isnan(literal(scores_of(labels), labels, resamples(labels, 400))).sum())
+    assert 20 < lacking < 120
+    assert f"{lacking} of 400 resamples lacked a positive or a negative" in notes_of(result)
+    assert np.isfinite(result.main.macro).all()
+
+
+# leakage
+
+
+def test_items_and_patients_on_both_sides_are_refused():
+    labels = labels_of()
+    scores = scores_of(labels, rows=np.arange(100, 240))
+    with pytest.raises(LeakageError, match="1 items"):
+        evaluate(scores, labels, anchors=["i3", "i100"])
+    labels.groups[99] = labels.groups[100]
+    with pytest.raises(LeakageError, match="1 patients"):
+        evaluate(scores, labels, anchors=labels.ids[:100])
+    allowed = evaluate(scores, labels, anchors=labels.ids[:100], allow_leakage=True, replicates=FEW)
+    assert "LEAKAGE: 1 patients have both" in str(allowed)
+
+
+def test_the_anchor_sets_own_patients_count_when_its_items_have_no_labels():
+    labels = labels_of(a_patient=1)
+    anchors = AnchorSet(["x", "y"], texts(2), texts(2), np.array(["p5", "nobody"]))
+    with pytest.raises(LeakageError, match="1 patients"):
+        evaluate(scores_of(labels), labels, anchors=anchors)
+
+
+def texts(n):
+    return Items([f"t{i}" for i in range(n)], ["A report."] * n, "text")
+
+
+def test_unknown_patients_are_said():
+    labels = labels_of(a_patient=None)
+    result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=labels.ids[:100], replicates=FEW)
+    assert result.patients is None
+    assert "patients not known" in str(result)
+    assert "overlap of patients between anchors and test was not checked" in notes_of(result)
+
+
+@pytest.mark.parametrize("labelled", [0, 50])
+def test_anchors_whose_patients_nobody_knows_are_not_called_free_of_overlap(labelled):
+    labels = labels_of(a_patient=1)
+    anchors = [*labels.ids[:labelled], *(f"elsewhere{i}" for i in range(50))]  # no label, so no patient either
+    result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=anchors, replicates=FEW)
+    assert "no patient stands on both sides" not in notes_of(result)
+    assert "not known" in notes_of(result)
+
+
+def test_patients_apart_are_said_too():
+    labels = labels_of()
+    result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=labels.ids[:100], replicates=FEW)
+    assert "no patient stands on both sides" in result.notes
+    assert (result.n, result.patients, result.anchors) == (140, 70, 100)
+
+
+# baselines
+
+
+@pytest.fixture
+def vectors():
+    """Labels, and source vectors that follow them: 100 anchors, 140 test items."""
+    labels = labels_of(columns={"view": np.random.default_rng(4).choice(["AP", "PA"], 240)})
+    rng = np.random.default_rng(5)
+    x = labels.values @ rng.normal(size=(2, 8)) + rng.normal(size=(240, 8))
+    return labels, Embeddings(x, labels.ids, Space("general", 8, "f1"))
+
+
+def test_the_probe_and_the_metadata_baseline_are_fitted_on_the_anchors(vectors):
+    labels, embeddings = vectors
+    scores = scores_of(labels, rows=np.arange(100, 240))
+    every = {"anchors": labels.ids[:100], "embeddings": embeddings, "metadata": ("view",), "replicates": FEW}
+    result = evaluate(scores, labels, **every)
+    assert [one.name for one in result.methods] == ["scores", "chance", "probe on the anchors", "metadata only"]
+    assert result.method("probe on the anchors").macro.low > 0.6
+    assert result.method("metadata only").macro.value == pytest.approx(0.5, abs=0.1)
+    assert "the metadata-only baseline used view" in result.notes
+    labels.values[:100] = np.random.default_rng(8).permutation(labels.values[:100])
+    fooled = evaluate(scores, labels, **every)
+    assert fooled.method("probe on the anchors").macro.value < 0.65
+    assert fooled.main == result.main
+
+
+def test_the_probe_is_the_public_one(vectors):
+    from stitchkit import fit_probe
+
+    labels, embeddings = vectors
+    rows = np.arange(100, 240)
+    result = evaluate(scores_of(labels, rows=rows), labels, anchors=labels.ids[:100], embeddings=embeddings,
+                      replicates=FEW)  # fmt: skip
+    head = fit_probe(embeddings.take(np.arange(100)), labels)
+    expected = evaluate(head.scores(embeddings.take(rows)), labels, replicates=FEW).main
+    assert result.method("probe on the anchors").macro == expected.macro
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "no probe and no metadata-only baseline: no anchors were given"),
+        ({"anchors": ["elsewhere"]}, "no probe and no metadata-only baseline: no anchor is among the labels"),
+        ({"anchors": [f"i{i}" for i in range(100)]}, "no probe: give embeddings="),
+        ({"anchors": [f"i{i}" for i in range(100)]}, "no metadata-only baseline: give items="),
+    ],
+)
+def test_baselines_that_are_missing_are_named(given, said):
+    labels = labels_of()
+    result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, replicates=FEW, **given)
+    assert said in notes_of(result)
+    assert said in str(result)
+
+
+def test_too_few_labelled_anchors_cost_the_baselines_not_the_evaluation(vectors):
+    labels, embeddings = vectors
+    scores = scores_of(labels, rows=np.arange(100, 240))
+    result = evaluate(scores, labels, anchors=labels.ids[:3], embeddings=embeddings, metadata=("view",),
+                      replicates=FEW)  # fmt: skip
+    assert "probe on the anchors" not in [one.name for one in result.methods]
+    assert "no probe" in notes_of(result)
+
+
+def test_a_class_that_no_anchor_is_labelled_for_does_not_stop_the_others(vectors):
+    labels, embeddings = vectors
+    labels.values[:100, 1] = np.nan
+    result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=labels.ids[:100],
+                      embeddings=embeddings, replicates=FEW)  # fmt: skip
+    probe = result.method("probe on the anchors")
+    assert probe.classes["effusion"].value == 0.5
+    assert probe.classes["edema"].value > 0.6
+
+
+def test_an_unknown_metadata_column_lists_the_nearest(vectors):
+    labels, _ = vectors
+    with pytest.raises(UnknownNameError, match="'veiw'; nearest: view"):
+        evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=labels.ids[:100], metadata=("veiw",))
+
+
+# shortcuts
+
+
+@pytest.fixture
+def films(tmp_path):
+    """120 anchors and 120 test files; ``films(labels, planted)`` draws those with edema larger if planted."""
+
+    def draw(labels, planted):
+        rng = np.random.default_rng(6)
+        paths = []
+        for i, row in enumerate(labels.values):
+            pixels = rng.integers(0, 256, (12, 12), dtype=np.uint8)
+            # rows of nothing take fewer bytes
+            pixels[6 if planted and not row[0] else 12 if planted else rng.integers(4, 12) :] = 0
+            paths.append(tmp_path / f"{planted}{i}.png")
+            Image.fromarray(pixels).save(paths[-1])
+        images = Items(labels.ids, paths, "image")
+        rows = np.arange(120)
+        side = images.take(rows)
+        return AnchorSet(labels.ids[:120], side, side, labels.groups[:120]), images.take(rows + 120)
+
+    return draw
+
+
+def test_a_planted_shortcut_through_file_size_is_exposed(films):
+    labels = labels_of(classes=("edema",))
+    anchors, test = films(labels, True)
+    result = evaluate(scores_of(labels, rows=np.arange(120, 240)), labels, anchors=anchors, items=test, replicates=FEW)
+    assert result.method("metadata only").macro.value > 0.95
+    assert "SHORTCUT" in notes_of(result)
+    assert "must not be read as a diagnosis" in str(result)
+    assert "file_bytes" in notes_of(result)
+
+
+def test_items_that_were_given_are_not_asked_for(films):
+    labels = labels_of(classes=("edema",))
+    anchors, test = films(labels, True)
+    scores = scores_of(labels, rows=np.arange(120, 240))
+    result = evaluate(scores, labels, anchors=anchors.ids, items=test, replicates=FEW)  # ids have no files
+    assert "give items=" not in notes_of(result)
+    assert "no metadata-only baseline" in notes_of(result)
+
+
+def test_honest_files_give_no_such_note(films):
+    labels = labels_of(classes=("edema",))
+    anchors, test = films(labels, False)
+    result = evaluate(scores_of(labels, rows=np.arange(120, 240)), labels, anchors=anchors, items=test, replicates=FEW)
+    assert result.method("metadata only").macro.value == pytest.approx(0.5, abs=0.15)
+    assert "SHORTCUT" not in str(result)
+
+
+def test_a_shortcut_through_a_named_column_is_exposed():
+    labels = labels_of(classes=("edema",))
+    labels = Labels(labels.values, labels.ids, ("edema",), labels.groups,
+                    {"view": np.where(labels.values[:, 0] > 0, "AP", "PA")})  # fmt: skip
+    scores = scores_of(labels, rows=np.arange(100, 240))
+    assert "SHORTCUT" in notes_of(
+        evaluate(scores, labels, anchors=labels.ids[:100], metadata=("view",), replicates=FEW)
+    )
+    assert "SHORTCUT" not in notes_of(evaluate(scores, labels, anchors=labels.ids[:100], replicates=FEW))
+
+
+def test_a_shortcut_for_one_class_is_named_even_if_the_mean_hides_it():
+    labels = labels_of(400)
+    labels = Labels(labels.values, labels.ids, CLASSES, labels.groups,
+                    {"view": np.where(labels.values[:, 1] > 0, "AP", "PA")})  # fmt: skip
+    scores = scores_of(labels, rows=np.arange(200, 400), signal=3.0)
+    result = evaluate(scores, labels, anchors=labels.ids[:200], metadata=("view",), replicates=FEW)
+    (warning,) = [note for note in result.notes if "SHORTCUT" in note]
+    assert "effusion" in warning
+    assert "edema" not in warning
+
+
+def test_scores_at_chance_are_not_called_a_shortcut():
+    labels = labels_of(columns={"view": np.random.default_rng(4).choice(["AP", "PA"], 240)})
+    scores = scores_of(labels, rows=np.arange(100, 240), signal=0.0)
+    result = evaluate(scores, labels, anchors=labels.ids[:100], metadata=("view",), replicates=FEW)
+    assert "SHORTCUT" not in notes_of(result)
+
+
+# the result
+
+
+@pytest.fixture
+def result(vectors) -> Evaluation:
+    labels, embeddings = vectors
+    labels.values[:, 1] = np.arange(240) % 60 == 0
+    return evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=labels.ids[:100], metadata=("view",),
+                    embeddings=embeddings, replicates=FEW, name="stitched")  # fmt: skip
+
+
+def test_the_result_can_be_written_as_strict_json_and_read_back(result):
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert [one["name"] for one in plain["methods"]] == [one.name for one in result.methods]
+    assert plain["methods"][0]["macro"] == result.main.macro._asdict()
+    assert plain["methods"][0]["difference"] is None
+    assert plain["methods"][1]["difference"]["value"] == pytest.approx(result.main.macro.value - 0.5)
+    assert plain["settings"] == {"replicates": FEW, "level": 0.95, "seed": 0, "min_positives": 10}
+    assert plain["notes"] == list(result.notes)
+    assert plain["left_out"] == result.left_out
+
+
+def test_what_is_printed_says_what_a_reader_needs(result):
+    text = str(result)
+    lines = text.splitlines()
+    assert "1 classes on 140 items (70 patients), 100 anchors; scores are logits" in lines[0]
+    for one in result.methods:
+        (line,) = [line for line in lines if line.startswith(one.name)]
+        assert str(one.macro) in line
+        assert (one.difference is None) or f"{one.difference.value:+.3f}" in line
+    assert f"{result.main.classes['edema']}  ({result.positives['edema']} positive)" in text
+    assert f"not judged: {result.left_out['effusion']}" in text
+    assert all(f"note: {note}" in lines for note in result.notes)
+    assert "95 %" in text
+
+
+def test_a_row_is_found_by_its_name(result):
+    assert result.method("stitched") is result.main
+    assert result.method("chance").macro.value == 0.5
+
+
+@pytest.mark.parametrize(("kind", "said"), [("margin", "margins"), ("probability", "probabilities")])
+def test_the_kind_of_the_scores_is_told(kind, said):
+    labels = labels_of()
+    scores = scores_of(labels)
+    squeezed = Scores(1 / (1 + np.exp(-scores.values)), kind, scores.ids, CLASSES)
+    told = evaluate(squeezed, labels, replicates=FEW)
+    assert told.kind == kind
+    assert f"scores are {said}" in str(told)
+    assert told.main.macro == pytest.approx(evaluate(scores, labels, replicates=FEW).main.macro)
