@@ -17,10 +17,9 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
 from stitchkit.core.moments import Evidence, check_paired
 from stitchkit.core.roles import Solver
-from stitchkit.solvers import TRACKS
+from stitchkit.solvers import SEARCHED, TRACKS
 from stitchkit.solvers.frames import Frame
 
-PURPOSES = ("match", "head")
 FEW = 50  # below this the folds are drawn REPEATS times
 REPEATS = 5
 
@@ -75,8 +74,8 @@ def align(
     >>> alignment.record["solver"], round(alignment.record["held_out"]["recall@1"], 2)
     ('procrustes', 1.0)
     """
-    if purpose not in PURPOSES:
-        raise UnknownNameError.of("purpose", purpose, PURPOSES)
+    if purpose not in SEARCHED:
+        raise UnknownNameError.of("purpose", purpose, SEARCHED)
     x, y = _paired(source, target)
     cluster = _groups(groups, x)
     if isinstance(solver, type) or not (isinstance(solver, str) or hasattr(solver, "fit")):
@@ -86,7 +85,7 @@ def align(
         return _fixed(solver, x, y, cluster, seed)
     if solver != "auto" and solver not in TRACKS:
         raise UnknownNameError.of("solver to search", solver, ["auto", *TRACKS], "Or pass a solver value.")
-    families = list(TRACKS) if solver == "auto" else [solver]
+    families = list(SEARCHED[purpose]) if solver == "auto" else [solver]
     few = _too_few(len(x), cluster)
     if few:
         return _without_search(families, x, y, few)

@@ -101,8 +101,8 @@ def solver_of(name: str) -> str | Solver:
 
 def check_purpose(purpose: str) -> None:
     """Raise for a purpose that ``stitchkit.align`` does not know."""
-    from stitchkit.alignment.fitting import PURPOSES
     from stitchkit.core.errors import UnknownNameError
+    from stitchkit.solvers import SEARCHED
 
-    if purpose not in PURPOSES:
-        raise UnknownNameError.of("purpose", purpose, PURPOSES)
+    if purpose not in SEARCHED:
+        raise UnknownNameError.of("purpose", purpose, SEARCHED)

@@ -9,6 +9,11 @@ SOLVERS = {  # name -> "module:attr"
     "csa": "stitchkit.solvers.csa:CSA",
 }
 
+SEARCHED = {  # purpose -> families that "auto" searches; for a head CSA is ridge, or ridge with a cut
+    "match": ("procrustes", "ridge", "csa"),
+    "head": ("procrustes", "ridge"),
+}
+
 TRACKS = {  # families that can be searched along a path of strengths: name -> function giving its tracks
     "procrustes": "stitchkit.solvers.procrustes:tracks",
     "ridge": "stitchkit.solvers.ridge:tracks",

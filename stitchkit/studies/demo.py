@@ -21,7 +21,7 @@ from stitchkit.core.heads import ZeroShotHead
 from stitchkit.core.prompts import PromptSet
 from stitchkit.datasets.phantoms import FINDINGS
 from stitchkit.datasets.prompt_sets import read_prompts
-from stitchkit.evaluation.judging import evaluate
+from stitchkit.evaluation.judging import PROBE, evaluate
 from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Evaluation
 from stitchkit.metrics.auroc import auroc
@@ -90,9 +90,9 @@ def _run(folder: Path, settings: DemoSettings, say: Say) -> DemoResult:
     say("naming the findings by text")
     naming, zero_shot = naming_numbers(bench, settings)
     say("checking what must fail: shuffled anchors, a finding that no anchor mentions")
-    controls = control_numbers(bench)
+    controls = control_numbers(bench, zero_shot)
     say("learning curve over anchors")
-    curve = learning_curve(bench, settings)
+    curve = learning_curve(bench, settings, stitching, naming)
     numbers = {
         "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
         "stitching": stitching.to_dict(),
@@ -156,7 +156,7 @@ def naming_numbers(bench: Bench, settings: DemoSettings) -> tuple[Evaluation, Al
     return result, to_text
 
 
-def control_numbers(bench: Bench, *, seed: int = 0) -> dict[str, Any]:
+def control_numbers(bench: Bench, to_text: Alignment, *, seed: int = 0) -> dict[str, Any]:
     """What must fail does: shuffled pairs are at chance, a finding that no anchor mentions falls."""
     prompts, truth = read_prompts("phantom"), bench.tested.labels
     order = np.random.default_rng(seed).permutation(len(bench.anchors))
@@ -165,7 +165,7 @@ def control_numbers(bench: Bench, *, seed: int = 0) -> dict[str, Any]:
     stitched = align(bench.general[0], shuffled_medical, purpose="head", nested=False).to_target(bench.general[1])
     named = _head(align(bench.general[0], shuffled_text, nested=False), bench, prompts).scores(bench.general[1])
     silent = silent_reports(bench, SILENCED)
-    covered = _head(align(bench.general[0], bench.text, nested=False), bench, prompts).scores(bench.general[1])
+    covered = _head(to_text, bench, prompts).scores(bench.general[1])
     uncovered = _head(align(bench.general[0], silent, nested=False), bench, prompts).scores(bench.general[1])
     at = FINDINGS.index(SILENCED)
     return {
@@ -177,29 +177,34 @@ def control_numbers(bench: Bench, *, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def learning_curve(bench: Bench, settings: DemoSettings) -> list[dict[str, Any]]:
-    """Macro AUROC on the test films at each number of anchors: the stitched head, named by text, and the probe."""
-    prompts, truth, rng = read_prompts("phantom"), bench.tested.labels, np.random.default_rng(settings.seed)
-    rows = []
-    for n in settings.curve:
-        draws = 1 if n >= len(bench.anchors) else settings.draws
-        for draw in range(draws):
-            rows_ = np.sort(rng.permutation(len(bench.anchors))[:n])
-            x, test = bench.general[0].take(rows_), bench.general[1]
-            groups = bench.anchors.patients[rows_]
-            to_head = align(x, bench.medical[0].take(rows_), groups=groups, purpose="head", nested=False)
-            to_text = align(x, bench.text.take(rows_), groups=groups, nested=False)
-            probe = fit_probe(x, bench.labels.take(rows_))  # the labels' first rows are the anchors
-            rows.append(
-                {
-                    "anchors": n,
-                    "draw": draw,
-                    "stitch": macro(bench.own_head.scores(to_head.to_target(test)).values, truth),
-                    "text": macro(_head(to_text, bench, prompts).scores(test).values, truth),
-                    "probe": macro(probe.scores(test).values, truth),
-                }
-            )
-    return rows
+def learning_curve(
+    bench: Bench, settings: DemoSettings, stitching: Evaluation, naming: Evaluation
+) -> list[dict[str, Any]]:
+    """Macro AUROC on the test films at each number of anchors: the stitched head, named by text, and the probe.
+
+    With all anchors these are the tables' own numbers.
+    """
+    rng, rows = np.random.default_rng(settings.seed), []
+    for n in (n for n in settings.curve if n < len(bench.anchors)):
+        for draw in range(settings.draws):
+            some = np.sort(rng.permutation(len(bench.anchors))[:n])
+            rows.append({"anchors": n, "draw": draw, **_from_anchors(bench, some)})
+    whole = {"stitch": stitching.main, "text": naming.main, "probe": stitching.method(PROBE)}
+    return [*rows, {"anchors": len(bench.anchors), "draw": 0, **{k: one.macro.value for k, one in whole.items()}}]
+
+
+def _from_anchors(bench: Bench, some: np.ndarray) -> dict[str, float]:
+    """Macro AUROCs from the anchors at positions ``some`` (n,) alone."""
+    x, test, truth = bench.general[0].take(some), bench.general[1], bench.tested.labels
+    groups = bench.anchors.patients[some]
+    to_head = align(x, bench.medical[0].take(some), groups=groups, purpose="head", nested=False)
+    to_text = align(x, bench.text.take(some), groups=groups, nested=False)
+    probe = fit_probe(x, bench.labels.take(some))  # the labels' first rows are the anchors
+    return {
+        "stitch": macro(bench.own_head.scores(to_head.to_target(test)).values, truth),
+        "text": macro(_head(to_text, bench, read_prompts("phantom")).scores(test).values, truth),
+        "probe": macro(probe.scores(test).values, truth),
+    }
 
 
 def severity_split(bench: Bench, to_head: Alignment, to_text: Alignment) -> list[dict[str, Any]]:
@@ -270,7 +275,11 @@ def gate_numbers(settings: DemoSettings) -> dict[str, float]:
     quick = replace(settings, replicates=1, nested=False)
     bench = make_bench(quick)
     stitching, _ = stitch_numbers(bench, quick)
-    naming, _ = naming_numbers(bench, quick)
+    naming, to_text = naming_numbers(bench, quick)
     numbers = {one.name: one.macro.value for one in (*stitching.methods, *naming.methods)}
     hardest = min(one.value for one in stitching.method("own head (medical encoder)").classes.values())
-    return {**numbers, "hardest": hardest, **{k: v for k, v in control_numbers(bench).items() if k != "silenced"}}
+    return {
+        **numbers,
+        "hardest": hardest,
+        **{k: v for k, v in control_numbers(bench, to_text).items() if k != "silenced"},
+    }

@@ -29,7 +29,7 @@ class DemoSettings:
     anchors, tested
         Numbers of films.
     curve
-        Anchor counts of the learning curve.
+        Anchor counts of the learning curve, below the full one.
     draws
         Random subsets at each count below the full one.
     replicates
@@ -40,8 +40,8 @@ class DemoSettings:
 
     seed: int = 0
     anchors: int = 500
-    tested: int = 800
-    curve: tuple[int, ...] = (50, 100, 200, 500)
+    tested: int = 700
+    curve: tuple[int, ...] = (50, 100, 200)
     draws: int = 2
     replicates: int = 2000
     nested: bool = True

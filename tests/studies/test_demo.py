@@ -90,7 +90,7 @@ def test_the_page_shows_every_row_of_the_tables(small):
 def test_the_numbers_lie_beside_the_page(small):
     numbers = json.loads((small.report.parent / "results.json").read_text(encoding="utf-8"))
     assert numbers["stitching"]["methods"][0]["macro"]["value"] == small.stitching.main.macro.value
-    assert {row["anchors"] for row in numbers["curve"]} == {30}
+    assert {row["anchors"] for row in numbers["curve"]} == {30, 60}
     assert sorted(path.name for path in small.report.parent.iterdir()) == ["report.html", "results.json"]
 
 
