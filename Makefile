@@ -8,7 +8,7 @@ DATA ?=
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 TEST = .venv/bin/python -m pytest
 
-.PHONY: help demo test test-real test-slow lint demo-weights notebooks clean
+.PHONY: help demo test test-real named-data test-slow lint demo-weights notebooks clean
 
 help:
 	@echo "make demo         the main job on phantoms, offline after installing; ends by naming the page to open"
@@ -28,9 +28,11 @@ test: .venv/dev
 test-slow: .venv/dev
 	$(TEST) -m slow
 
-test-real: .venv/real
-	@test -n "$(DATA)" || { echo "name the folder of real data: make test-real DATA=DIR"; exit 2; }
+test-real: named-data .venv/real
 	$(TEST) -m real -s --real-data "$(DATA)"
+
+named-data:
+	@test -n "$(DATA)" || { echo "Name the folder of real data: make test-real DATA=DIR"; exit 2; }
 
 lint: .venv/dev
 	.venv/bin/ruff check .
