@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from stitchkit.cli import options as o
-
-if TYPE_CHECKING:
-    from stitchkit.core.alignments import Alignment
-    from stitchkit.core.embeddings import Embeddings
-    from stitchkit.core.roles import Solver
 
 
 def align(
@@ -49,6 +43,7 @@ def align(
     """Fit the map between two spaces and tell how it was chosen and how well it does on held-out pairs."""
     from stitchkit.cli.accounts import account
     from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.fitting import Fitting, check_purpose, solver_of
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pairing import EncoderPairs, FilePairs, are_files
     from stitchkit.cli.places import new_folder
@@ -66,43 +61,3 @@ def align(
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
     done = pairs.write(out, loading, fitting, purpose, overwrite)
     talk.result("\n".join([*account(done.record), f"wrote {out}"]), {"out": str(out), "record": done.record})
-
-
-@dataclass(frozen=True, slots=True)
-class Fitting:
-    """How the map is fitted, and the command line for the record."""
-
-    solver: str | Solver
-    seed: int
-    command: str
-
-    def fit(self, x: Embeddings, y: Embeddings, groups: Any, purpose: str) -> Alignment:
-        """The alignment of paired embeddings."""
-        import stitchkit as sk
-
-        return sk.align(x, y, groups=groups, purpose=purpose, solver=self.solver, seed=self.seed)
-
-
-def solver_of(name: str) -> str | Solver:
-    """What ``stitchkit.align`` takes as ``solver``: a family to search, or a solver with its default settings."""
-    from importlib import import_module
-
-    from stitchkit.core.errors import UnknownNameError
-    from stitchkit.solvers import SOLVERS, TRACKS
-
-    if name == "auto" or name in TRACKS:
-        return name
-    if name not in SOLVERS:
-        raise UnknownNameError.of("solver", name, ["auto", *SOLVERS])
-    module, _, attribute = SOLVERS[name].partition(":")
-    made: Solver = getattr(import_module(module), attribute)()
-    return made
-
-
-def check_purpose(purpose: str) -> None:
-    """Raise for a purpose that ``stitchkit.align`` does not know."""
-    from stitchkit.core.errors import UnknownNameError
-    from stitchkit.solvers import SEARCHED
-
-    if purpose not in SEARCHED:
-        raise UnknownNameError.of("purpose", purpose, SEARCHED)

@@ -53,8 +53,8 @@ def zeroshot(
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Score items for classes named by text (SOURCE TEXT --anchors --prompts), or with a stitched folder's head."""
-    from stitchkit.cli.aligning import Fitting, solver_of
     from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.fitting import Fitting, solver_of
     from stitchkit.cli.judgement import Judging
     from stitchkit.cli.loading import Loading, count_items
     from stitchkit.cli.places import new_file

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:
-    from stitchkit.cli.aligning import Fitting
     from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings

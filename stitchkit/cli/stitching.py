@@ -10,8 +10,8 @@ import typer
 from stitchkit.cli import options as o
 
 if TYPE_CHECKING:
-    from stitchkit.cli.aligning import Fitting
     from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.loading import Loading
     from stitchkit.stitching import Stitched
@@ -57,8 +57,8 @@ def stitch(
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Write one folder that reads SOURCE's items as TARGET would: encoder, map, and head if there is one."""
-    from stitchkit.cli.aligning import Fitting, solver_of
     from stitchkit.cli.anchor_tables import AnchorTable, check_test
+    from stitchkit.cli.fitting import Fitting, solver_of
     from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.loading import Loading, check_name
     from stitchkit.cli.places import new_folder
