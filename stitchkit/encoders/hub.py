@@ -63,8 +63,8 @@ def _broken_torchvision(what: str, error: BaseException) -> MissingExtraError | 
         return None
     return MissingExtraError(
         f"{what} cannot be used because torchvision does not fit the installed torch: {_first_line(error)}. Install "
-        f"both from the same build: pip install --force-reinstall torch torchvision (for a CPU-only torch add "
-        f"--index-url https://download.pytorch.org/whl/cpu)."
+        f"both from the same build: pip install --force-reinstall torch torchvision, or, to keep a CPU-only torch, the "
+        f"torchvision of the same CPU index."
     )
 
 
