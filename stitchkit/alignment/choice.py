@@ -9,6 +9,7 @@ A head is chosen by held-out R2 instead: matching and driving a head are differe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,7 @@ class Finalist:
 class Desk:
     """What the search has already worked out, within a memory budget in bytes."""
 
-    room: int = 3 << 29
+    room: int = field(default_factory=lambda: memory_size() // 4)
     frames: dict[tuple[str, int, frozenset[int]], Frame] = field(default_factory=dict)
     paths: dict[tuple[int, int, frozenset[int]], Path] = field(default_factory=dict)
     curves: dict[tuple[int, int, frozenset[int], int], list[float]] = field(default_factory=dict)
@@ -112,11 +113,11 @@ class Search:
         return between(finalists), finalists
 
     def _shortlist(self, strengths: list[int], curves: list[np.ndarray]) -> list[tuple[Track, int, np.ndarray]]:
-        rows = sorted(
-            zip(self.tracks, strengths, curves, strict=True), key=lambda row: -float(row[2][:, row[1]].mean())
-        )
-        # d' compares neither scalings nor cut with whole maps: each of these kinds sends its own
-        kinds = [(track.family, track.scale, len(track.strengths) > 1) for track, _, _ in rows]
+        """What is judged by rank: of each kind of map the best by d', which does not compare one kind with another."""
+        found = list(zip(self.tracks, strengths, curves, strict=True))
+        uncut = [(track, 0, curve) for track, at, curve in found if track.uncut and at != 0]
+        rows = sorted(found + uncut, key=lambda row: -float(row[2][:, row[1]].mean()))
+        kinds = [(track.family, track.scale, track.uncut and at == 0) for track, at, _ in rows]
         ranks = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
         return [row for row, rank in zip(rows, ranks, strict=True) if rank < FINALISTS]
 
@@ -172,6 +173,14 @@ class Search:
         if self.purpose == "head":
             return np.asarray([path.explained(fold.evidence)[at]])
         return 1 / held_out_ranks(path.alignment(at, weights), fold)
+
+
+def memory_size() -> int:
+    """Bytes of memory of this machine; 8 GB where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 << 30
 
 
 def held_out_ranks(fitted: Alignment, fold: Fold) -> np.ndarray:

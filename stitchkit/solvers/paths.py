@@ -54,6 +54,8 @@ class Track:
         Name of the strength setting.
     open
         Decomposes a frame of training anchors into a :class:`Path`.
+    uncut
+        Judge the first strength by rank as well as the one shortlisted.
     """
 
     family: str
@@ -62,6 +64,7 @@ class Track:
     strength: str
     strengths: Sequence[Any]
     open: Callable[[Frame], Path]
+    uncut: bool = False
 
 
 def separations(signal: Array, spread: Array) -> list[float]:
