@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -195,6 +196,8 @@ def shell() -> Callable[..., Done]:
     def run(*args: Any, **settings: Any) -> Done:
         env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "stitchkit", *map(str, args)]
+        if os.name == "posix":  # a suite run in the background ignores Ctrl-C, and its children would inherit that
+            settings["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, **settings)
         return Done(done.returncode, done.stdout, done.stderr)
 
