@@ -29,7 +29,7 @@ test-slow: .venv/dev
 	$(TEST) -m slow
 
 test-real: named-data .venv/real
-	$(TEST) -m real -s --real-data "$(DATA)"
+	$(TEST) tests -m real -s --real-data="$(DATA)"
 
 named-data:
 	@test -n "$(DATA)" || { echo "Name the folder of real data: make test-real DATA=DIR"; exit 2; }
