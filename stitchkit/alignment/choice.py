@@ -10,7 +10,7 @@ A head is chosen by held-out R2 instead: matching and driving a head are differe
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from stitchkit.solvers.paths import Path, Track
 
 FINALISTS = 2  # tracks of one kind that are judged by rank
 
+Error = Callable[[np.ndarray, np.ndarray], float]
 Split = tuple[int, frozenset[int], int]  # which assignment of folds, what is left out of training, what is judged
 
 
@@ -37,7 +38,7 @@ class Finalist:
     value: Any  # the strength
     separation: float  # mean d' (or R2 for a head) over folds
     judged: np.ndarray  # reciprocal ranks of held-out pairs, or R2 of each fold
-    clusters: np.ndarray  # which entries of ``judged`` are not independent: one patient, or one fold
+    clusters: np.ndarray  # of each entry of ``judged``: its patient, or for R2 its assignment of folds
     freedom: float
     weights: Any  # (k,) or None
 
@@ -45,8 +46,9 @@ class Finalist:
     def mean(self) -> float:
         return float(self.judged.mean())
 
-    def record(self, purpose: str) -> dict[str, Any]:
+    def record(self, search: Search) -> dict[str, Any]:
         """What the record keeps of it."""
+        purpose = search.purpose
         names = ("r2", "r2") if purpose == "head" else ("separation", "mrr")
         return {
             "solver": self.track.family,
@@ -55,7 +57,7 @@ class Finalist:
             self.track.strength: self.value,
             names[0]: self.separation,
             names[1]: self.mean,
-            "se": standard_error(self.judged, self.clusters),
+            "se": search.error(self.judged, self.clusters),
             "freedom": round(self.freedom),
         }
 
@@ -104,13 +106,13 @@ class Search:
             if i not in without
         ]
         curves = self._curves(splits)
-        of_fold = np.asarray([held for _, _, held in splits])
-        strengths = [along_path(curve, of_fold) for curve in curves]
+        repeat = np.asarray([r for r, _, _ in splits])
+        strengths = [along_path(curve, repeat) for curve in curves]
         finalists = [
             self._finalist(track, at, float(curve[:, at].mean()), splits)
             for track, at, curve in self._shortlist(strengths, curves)
         ]
-        return between(finalists), finalists
+        return between(finalists, self.error), finalists
 
     def _shortlist(self, strengths: list[int], curves: list[np.ndarray]) -> list[tuple[Track, int, np.ndarray]]:
         """What is judged by rank: of each kind of map the best by d', which does not compare one kind with another."""
@@ -166,8 +168,12 @@ class Search:
         return Finalist(track, at, value, separation, np.concatenate(judged), clusters, freedom, whole)
 
     def _clusters(self, r: int, held: int) -> np.ndarray:
-        """What the judged entries of a fold belong to: the queries' groups, or for a head the fold."""
-        return np.asarray([held]) if self.purpose == "head" else self.repeats[r].parts[held].groups
+        """What the judged entries of a fold belong to: the queries' groups, or for a head the assignment."""
+        return np.asarray([r]) if self.purpose == "head" else self.repeats[r].parts[held].groups
+
+    def error(self, values: np.ndarray, clusters: np.ndarray) -> float:
+        """Standard error of the mean of judged entries (or differences of them)."""
+        return fold_error(values, clusters) if self.purpose == "head" else standard_error(values, clusters)
 
     def _judge(self, path: Path, at: int, weights: Any, fold: Fold) -> np.ndarray:
         if self.purpose == "head":
@@ -188,32 +194,33 @@ def held_out_ranks(fitted: Alignment, fold: Fold) -> np.ndarray:
     return tiled_ranks(lambda a, b: fitted.similarity(fold.queries[a:b, :], fold.gallery), fold.truth)
 
 
-def along_path(curve: np.ndarray, of_fold: np.ndarray) -> int:
+def along_path(curve: np.ndarray, repeat: np.ndarray) -> int:
     """The strength chosen from a criterion (splits, strengths): one standard error toward more regularised.
 
-    The standard error is that of the split-wise difference to the best strength; splits of one fold number in
-    several assignments of folds are not independent.
+    The standard error is that of the split-wise difference to the best strength; ``repeat`` (splits,) tells the
+    assignment of folds that a split belongs to.
     """
     best = int(curve.mean(axis=0).argmax())
     chosen = best
     for at in range(best + 1, curve.shape[1]):
-        if within_one_error(curve[:, best] - curve[:, at], of_fold):
+        if within_one_error(curve[:, best] - curve[:, at], repeat, fold_error):
             chosen = at
     return chosen
 
 
-def between(finalists: Sequence[Finalist]) -> Finalist:
+def between(finalists: Sequence[Finalist], error: Error | None = None) -> Finalist:
     """The best of each family by its mean; of these the best, or a simpler one within one paired standard error."""
     families = dict.fromkeys(one.track.family for one in finalists)
     heads = [max((f for f in finalists if f.track.family == name), key=lambda f: f.mean) for name in families]
     best = max(heads, key=lambda one: one.mean)
-    close = [one for one in heads if within_one_error(best.judged - one.judged, best.clusters)]
+    rule = error or standard_error
+    close = [one for one in heads if within_one_error(best.judged - one.judged, best.clusters, rule)]
     return min(close, key=lambda one: one.freedom)
 
 
-def within_one_error(loss: np.ndarray, clusters: np.ndarray) -> bool:
+def within_one_error(loss: np.ndarray, clusters: np.ndarray, error: Error) -> bool:
     """Whether the mean of ``loss`` (m,) is clearly within one standard error of zero, rounding apart."""
-    return bool(loss.mean() <= standard_error(loss, clusters) * (1 - 1e-9))
+    return bool(loss.mean() <= error(loss, clusters) * (1 - 1e-9))
 
 
 def standard_error(values: np.ndarray, clusters: np.ndarray) -> float:
@@ -222,3 +229,12 @@ def standard_error(values: np.ndarray, clusters: np.ndarray) -> float:
     sums = np.bincount(of_entry.reshape(-1), weights=values - values.mean())
     g = len(sums)
     return float(np.sqrt(np.sum(sums**2) * g / (g - 1)) / len(values)) if g > 1 else 0.0
+
+
+def fold_error(values: np.ndarray, repeat: np.ndarray) -> float:
+    """Standard error of a mean over folds (m,): that of one assignment of folds, averaged over assignments.
+
+    Repeating the assignment cuts the same items anew and makes nothing more certain.
+    """
+    parts = [values[repeat == one] for one in np.unique(repeat)]
+    return float(np.mean([part.std(ddof=1) / len(part) ** 0.5 if len(part) > 1 else 0.0 for part in parts]))

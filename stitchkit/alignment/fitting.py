@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment.choice import Finalist, Search, standard_error
+from stitchkit.alignment.choice import Finalist, Search
 from stitchkit.alignment.folds import Folds, assign
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import namespace
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.items import rows_of
+from stitchkit.core.items import checked_groups, rows_of
 from stitchkit.core.moments import Evidence, check_paired
 from stitchkit.core.roles import Solver
 from stitchkit.solvers import SEARCHED, TRACKS
@@ -94,9 +94,16 @@ def align(
 
 def _paired(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
     x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
-    check_paired(len(x), len(y))
     if isinstance(source, Embeddings) and isinstance(target, Embeddings) and not np.array_equal(x.ids, y.ids):
-        y = y.take(rows_of(x.ids, y.ids, f"the target embeddings of {y.space.name!r}"))
+        pairs = rows_of(x.ids, y.ids, f"the target embeddings of {y.space.name!r}")
+        check_paired(len(x), len(y))
+        y = y.take(pairs)
+    check_paired(len(x), len(y))
+    for side in (x, y):
+        if bool(namespace(side.vectors).all(side.vectors == side.vectors[:1, :])):
+            raise InputError(
+                f"all {len(x)} vectors of {side.space.name!r} are the same; nothing can be learnt from them."
+            )
     namespace(x.vectors, y.vectors)  # one library, or say so now
     return x, y
 
@@ -108,11 +115,8 @@ def _groups(groups: Any, x: Embeddings) -> np.ndarray | None:
         missing = [one for one in x.ids.tolist() if one not in groups]
         if missing:
             raise InputError(f"groups has no entry for {len(missing)} anchors, the first is {missing[0]!r}.")
-        return np.asarray([str(groups[one]) for one in x.ids.tolist()])
-    array = np.asarray(groups)
-    if array.shape != (len(x),):
-        raise InputError(f"groups has shape {array.shape} for {len(x)} anchors. Give one group a row.")
-    return array
+        return checked_groups([groups[one] for one in x.ids.tolist()], len(x))
+    return checked_groups(groups, len(x))
 
 
 def _too_few(n: int, groups: np.ndarray | None) -> str:
@@ -154,7 +158,7 @@ def _searched(
     account: dict[str, Any] = {
         "chosen_by": "held-out R2" if purpose == "head" else "held-out mean reciprocal rank",
         "purpose": purpose,
-        "candidates": [one.record(purpose) for one in finalists],
+        "candidates": [one.record(search) for one in finalists],
         "folds": len(repeats[0].parts),
         "repeats": len(repeats),
         "groups": len(x) if groups is None else len(np.unique(groups)),
@@ -182,11 +186,11 @@ def _held_out(search: Search, repeats: list[Folds], purpose: str) -> dict[str, A
     judged, clusters = search.outer()
     kind = "outer folds; the choice was made again without each"
     if purpose == "head":
-        return {"r2": float(judged.mean()), "se": standard_error(judged, clusters), "estimate": kind}
+        return {"r2": float(judged.mean()), "se": search.error(judged, clusters), "estimate": kind}
     gallery = float(np.mean([part.gallery.shape[0] for folds in repeats for part in folds.parts]))
     return {
         "mrr": float(judged.mean()),
-        "se": standard_error(judged, clusters),
+        "se": search.error(judged, clusters),
         "recall@1": float(np.mean(judged == 1)),
         "gallery": round(gallery),
         "chance_mrr": float(np.mean(1 / np.arange(1, max(round(gallery), 1) + 1))),
@@ -197,7 +201,9 @@ def _held_out(search: Search, repeats: list[Folds], purpose: str) -> dict[str, A
 def _notes(winner: Finalist, fitted: Alignment, n: int) -> list[str]:
     notes = []
     if winner.track.family == "ridge" and winner.at in (0, len(winner.track.strengths) - 1):
-        notes.append("the strongest or weakest alpha of the grid won")
+        notes.append(f"alpha {winner.value:g} is at the end of the grid; a map beyond it may do a little better")
+    if fitted.directed is not None and fitted.record["r2"] < 0.01:
+        notes.append("to_target is nearly constant: this map is for matching; for a head fit with purpose='head'")
     if n - 1 < max(fitted.source.dim, fitted.target.dim):
         rank = fitted.record["rank"]
         notes.append(

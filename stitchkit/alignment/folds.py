@@ -42,11 +42,14 @@ class Folds:
     ) -> Folds:
         """Folds whose rows are ``members``; small ones are ranked against every distinct target."""
         n, some = len(source), max(JUDGED // len(members), 1)
-        distinct = distinct_rows(to_numpy(target.vectors)) if n <= 4 * JUDGED else np.arange(n)
+        rng = np.random.default_rng(0)  # judged rows are drawn, for tables are sorted by site or date
+        picked = [np.sort(rng.permutation(rows)[:some]) for rows in members]
+        seen = np.arange(n) if min(map(len, members)) < 20 else np.concatenate(picked)
+        distinct = np.empty(n, dtype=np.int64)
+        distinct[seen] = distinct_rows(to_numpy(take(target.vectors, seen)))
         few = n < 4 * max(source.space.dim, target.space.dim)  # then solvers may work in the span of the rows
         parts = []
-        for rows in members:
-            judged = rows[:some]
+        for rows, judged in zip(members, picked, strict=True):
             pool = judged if len(rows) >= 20 else np.arange(n)
             _, first = np.unique(distinct[pool], return_index=True)
             gallery = pool[np.sort(first)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError
-from stitchkit.core.items import Items, checked_ids
+from stitchkit.core.items import Items, checked_groups, checked_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,10 @@ class AnchorSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", checked_ids(self.ids))
-        if self.groups is not None:
-            object.__setattr__(self, "groups", np.asarray(self.groups))
+        if self.groups is not None:  # one each, none missing
+            object.__setattr__(self, "groups", checked_groups(self.groups, len(self.ids)))
         n = len(self.ids)
         sizes = {"source items": len(self.source_items), "target items": len(self.target_items)}
-        if self.groups is not None:
-            sizes["groups"] = len(self.groups)
         for what, size in sizes.items():
             if size != n:
                 raise DataError(f"the anchor set has {n} ids and {size} {what}. Give one of each per anchor.")

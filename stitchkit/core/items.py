@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.core.errors import DataError
+from stitchkit.core.errors import DataError, InputError
 
 MODALITIES = ("image", "text")
 
@@ -67,6 +67,36 @@ def checked_ids(ids: Any) -> np.ndarray:
             f"id {str(twice[0])!r} stands {counts.max()} times ({len(twice)} ids are repeated). Make the ids unique."
         )
     return array
+
+
+def checked_groups(groups: Any, n: int) -> np.ndarray:
+    """``groups`` as (n,) names: 5, 5.0 and "5.0" are one patient, and a missing one is an error.
+
+    Raises
+    ------
+    InputError
+        If their number is not ``n``.
+    DataError
+        Naming the first row without a group.
+    """
+    values = np.asarray(groups, dtype=object).tolist()
+    if not isinstance(values, list) or len(values) != n:
+        raise InputError(f"{np.size(groups)} groups came with {n} rows. Give one patient (or site) a row.")
+    names = [_group_name(value) for value in values]
+    if "" in names:
+        raise DataError(
+            f"row {names.index('')} has no group; {names.count('')} of {n} have none. Give every row its patient, "
+            f"or leave groups out."
+        )
+    return np.asarray(names, dtype=np.str_)
+
+
+def _group_name(value: Any) -> str:
+    text = "" if value is None else str(value).strip()
+    whole, dot, rest = text.partition(".")
+    if dot and whole.isdigit() and not rest.strip("0"):
+        return whole  # a table program's 5.0 for 5
+    return "" if text.lower() == "nan" else text
 
 
 def rows_of(wanted: np.ndarray, among: np.ndarray, what: str) -> np.ndarray:

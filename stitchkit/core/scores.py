@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
-from stitchkit.core.items import checked_ids, rows_of
+from stitchkit.core.items import checked_groups, checked_ids, rows_of
 
 KINDS = ("cosine", "margin", "logit", "llr", "probability")
 RANGES = {"cosine": (-1, 1), "margin": (-2, 2), "probability": (0, 1)}
@@ -104,7 +104,8 @@ class Labels:
         object.__setattr__(self, "values", np.asarray(self.values, dtype=np.float64))
         object.__setattr__(self, "ids", checked_ids(self.ids))
         object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "groups", None if self.groups is None else np.asarray(self.groups))
+        if self.groups is not None:
+            object.__setattr__(self, "groups", checked_groups(self.groups, len(self.ids)))
         object.__setattr__(self, "columns", {name: np.asarray(values) for name, values in self.columns.items()})
         _check_classes(self.classes)
         if self.values.shape != (len(self.ids), len(self.classes)):
@@ -118,8 +119,8 @@ class Labels:
                 f"item {str(self.ids[row])!r} has label {self.values[row, column]:g} for {self.classes[column]!r}; "
                 f"labels are 0, 1 or missing. State a policy for uncertain labels when reading the table."
             )
-        for what, values in {"groups": self.groups, **self.columns}.items():
-            if values is not None and len(values) != len(self.ids):
+        for what, values in self.columns.items():
+            if len(values) != len(self.ids):
                 raise InputError(f"{len(values)} values of {what!r} came with {len(self.ids)} labelled items.")
 
     def __len__(self) -> int:

@@ -24,6 +24,7 @@ from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownName
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
+from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
 
 __all__ = [
@@ -147,8 +148,7 @@ def vision_batch(images: np.ndarray, device: str = "cpu") -> Tensor:
 
 def _grey(item: Any) -> np.ndarray:
     """A PIL image or (h, w[, 3]) uint8 array as (96, 96) uint8."""
-    image = item if isinstance(item, Image.Image) else Image.fromarray(np.asarray(item))
-    image = image if image.mode == "L" else image.convert("L")
+    image = rgb(item, "L")
     if image.size != (SIDE, SIDE):
         smooth = Image.Resampling.BOX if min(image.size) > SIDE else Image.Resampling.BILINEAR
         image = image.resize((SIDE, SIDE), smooth)

@@ -144,13 +144,18 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     source = Source.of(name, trust_remote_code)
     with importing("transformers"):
         import torch
-        from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+        from transformers import AutoConfig, AutoModel
     check_config(source.read(AutoConfig), name)
     model, report = source.read(AutoModel, dtype=torch.float32, output_loading_info=True)
     modality = modality_of(model, name)
     pooling = Pooling.of(name, model, modality)
     check_whole(name, report, pooler=pooling.pool == "pooler")
-    processor = source.read(AutoImageProcessor if modality == "image" else AutoTokenizer)
+    with importing("transformers"):  # image processors may need torchvision, which a text encoder does without
+        import transformers
+
+        kind = "AutoImageProcessor" if modality == "image" else "AutoTokenizer"
+        processor_class = getattr(transformers, kind)  # imported by transformers at this access
+    processor = source.read(processor_class)
     prompt, length = name.options.get("prompt", ""), None
     if modality == "text":
         check_tokenizer(processor, name)

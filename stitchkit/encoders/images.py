@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -66,5 +67,11 @@ def _eight_bits(values: np.ndarray, kind: str) -> np.ndarray:
     if wide.min() < 0 or wide.max() > 65535:
         raise InputError(
             f"a {kind} image holds values from {wide.min()} to {wide.max()}, beyond 16 bits. Scale it to uint16 first."
+        )
+    if 255 < wide.max() < 4096:
+        warnings.warn(
+            f"a {kind} image holds no value above {wide.max()}: with 12 bits it comes out nearly black. Scale it "
+            f"to the full 16 bits, or to 8, first.",
+            stacklevel=4,
         )
     return ((wide * 255 + 32767) // 65535).astype(np.uint8)

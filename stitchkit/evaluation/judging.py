@@ -14,13 +14,14 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.datasets.given import as_items
-from stitchkit.evaluation.leakage import audit
+from stitchkit.evaluation.leakage import audit, same_files
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Evaluation, Method
 from stitchkit.metrics.auroc import resampled_auroc
 from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
 
+FEW_PATIENTS = 10
 CLOSE = 0.05  # a metadata-only baseline whose lower bound is this near the score explains it
 CHANCE, PROBE, METADATA = "chance", "probe on the anchors", "metadata only"
 
@@ -89,6 +90,10 @@ def evaluate(
     known = labels.of_classes(scores.classes)
     test = known.of_ids(scores.ids)
     notes: list[str] = []
+    if isinstance(anchors, str) or isinstance(metadata, str):
+        raise InputError(
+            "anchors= takes an anchor set or a list of ids, metadata= a list of columns; got a single text."
+        )
     for other in others or {}:
         if other in (name, CHANCE, PROBE, METADATA):
             raise InputError(f"two rows of the table are called {other!r}. Give one of them another name.")
@@ -99,7 +104,7 @@ def evaluate(
         # an anchor without labels has no known patient, and one unknown patient leaves the audit open
         patients = own if own is not None else fitted_on.groups if len(fitted_on) == len(_ids(anchors)) else None
         notes += audit(_ids(anchors), scores.ids, patients, test.groups, allow=allow_leakage)
-    rows |= _baselines(fitted_on, test, anchors, items, metadata, embeddings, notes)
+    rows |= _baselines(fitted_on, test, anchors, items, metadata, embeddings, notes, allow_leakage)
     judged, left_out, positives = _judged(test, min_positives)
     if not judged:
         raise DataError(
@@ -110,6 +115,9 @@ def evaluate(
         notes.append(
             f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped"
         )
+    people = len(test) if test.groups is None else len(np.unique(test.groups))
+    if people < FEW_PATIENTS:
+        notes.append(f"{people} patients are too few for intervals to be trusted")
     notes += _shortcut(methods)
     return Evaluation(
         methods,
@@ -142,6 +150,7 @@ def _baselines(
     metadata: Sequence[str],
     embeddings: Embeddings | None,
     notes: list[str],
+    allow_leakage: bool,
 ) -> dict[str, Scores]:
     rows = {CHANCE: Scores(np.zeros((len(test), len(test.classes))), "logit", test.ids, test.classes)}
     if not len(fitted_on):
@@ -155,11 +164,17 @@ def _baselines(
         notes.append("no probe: give embeddings= of anchors and test items")
     else:
         rows[PROBE] = fit_probe(embeddings, fitted_on).scores(embeddings.of_ids(test.ids))
+        sides = [(fitted_on.values == side).sum(axis=0) for side in (0, 1)]
+        blind = [label for label, *counts in zip(test.classes, *sides, strict=True) if min(counts) < 2]
+        if blind:
+            notes.append(f"the anchors' labels show too little of {', '.join(blind)}: the probe is at .500 there")
     files: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})
     if items is not None and isinstance(anchors, AnchorSet):
         given = as_items(items, "image")
         train = anchors.source_items.take(rows_of(fitted_on.ids, anchors.ids, "the anchors"))
-        files = file_columns(train), file_columns(given.take(rows_of(test.ids, given.ids, "items")))
+        shown = given.take(rows_of(test.ids, given.ids, "items"))
+        notes += same_files(anchors.source_items, shown, allow=allow_leakage)
+        files = file_columns(train), file_columns(shown)
     found = metadata_scores(fitted_on, test, metadata, files)
     if found is None:
         asked = "give items= (image files) or metadata= (columns of the labels)"
@@ -178,11 +193,21 @@ def _judged(test: Labels, least: int) -> tuple[list[str], dict[str, str], dict[s
     for c, label in enumerate(test.classes):
         present, absent = int((test.values[:, c] == 1).sum()), int((test.values[:, c] == 0).sum())
         positives[label] = present
-        if min(present, absent) >= max(least, 1):
+        if _one_patient(test, c):
+            left_out[label] = "all positives, or all negatives, are of one patient"
+        elif min(present, absent) >= max(least, 1):
             judged.append(label)
         else:
             left_out[label] = f"{present} positives and {absent} negatives, fewer than {max(least, 1)}"
     return judged, left_out, positives
+
+
+def _one_patient(test: Labels, c: int) -> bool:
+    """Whether several positives, or several negatives, of class ``c`` are of one patient: no interval can be had."""
+    if test.groups is None:
+        return False
+    sides = [test.groups[test.values[:, c] == side] for side in (0, 1)]
+    return any(len(side) > 1 and len(np.unique(side)) == 1 for side in sides)
 
 
 def _table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from stitchkit.core.scores import Labels, Scores
 from stitchkit.datasets.images import image_metadata
 from stitchkit.evaluation.probes import fit_probe
 
-MOST_LEVELS = 20  # of a column of words; a column with more is an identifier, not metadata
+MOST_LEVELS = 100  # of a column of words; the rarer ones count as none of them
+CODES = 20  # a numeric column with no more values than this is read as codes as well
 
 
 def file_columns(items: Items) -> dict[str, np.ndarray]:
@@ -67,9 +69,17 @@ def _encoded(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if 2 * np.isfinite(left).sum() > _filled(train):  # a word among numbers is a missing number
         fill = float(np.nanmedian(left)) if not np.isnan(left).all() else 0.0
         a, b = (np.stack([np.where(np.isnan(v), fill, v), np.isnan(v)], axis=1) for v in (left, right))
-        return a.astype(np.float64), b.astype(np.float64)
-    levels = sorted({str(value) for value in train.tolist()})[:MOST_LEVELS]
-    a, b = (np.asarray([[str(v) == level for level in levels] for v in part.tolist()]) for part in (train, test))
+        if len(set(train.tolist())) > CODES:
+            return a.astype(np.float64), b.astype(np.float64)
+        codes = _levels(train, test)  # few numbers may be codes of a site or a scanner
+        return np.concatenate([a, codes[0]], axis=1), np.concatenate([b, codes[1]], axis=1)
+    return _levels(train, test)
+
+
+def _levels(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One column (n, k) for each of the commonest values of the training side."""
+    common = [level for level, _ in Counter(str(value) for value in train.tolist()).most_common(MOST_LEVELS)]
+    a, b = (np.asarray([[str(v) == level for level in common] for v in part.tolist()]) for part in (train, test))
     return a.astype(np.float64), b.astype(np.float64)
 
 

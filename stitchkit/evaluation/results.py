@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from stitchkit.core.errors import UnknownNameError
 from stitchkit.metrics.bootstrap import Interval
 
 
@@ -71,7 +72,10 @@ class Evaluation:
 
     def method(self, name: str) -> Method:
         """The row called ``name``."""
-        return next(one for one in self.methods if one.name == name)
+        found = next((one for one in self.methods if one.name == name), None)
+        if found is None:
+            raise UnknownNameError.of("row of the table", name, [one.name for one in self.methods])
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -8,7 +8,7 @@ from functools import partial
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace, zeros_like_width
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import EvidenceError, InputError
 from stitchkit.core.moments import Evidence, total
 from stitchkit.solvers.frames import Frame, check_scale, identified, require
 from stitchkit.solvers.paths import Track, separations
@@ -54,6 +54,8 @@ class CSA:
         require(self, evidence)
         path = CSAPath(Frame.of(evidence, self.scale), self.kappa, (self.dims,))
         folds = list(evidence.folds or ())
+        if len(folds) == 1:
+            raise EvidenceError("CSA weighs its directions on held-out folds; one group gives none. Give more groups.")
         held_out = []
         for i, held in enumerate(folds):
             others = Frame.of(Evidence(total(folds[:i] + folds[i + 1 :])), self.scale)

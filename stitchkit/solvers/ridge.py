@@ -83,7 +83,9 @@ class RidgePath:
 
     def freedom(self, at: int) -> float:
         xp = namespace(self.values)
-        return float(xp.sum(self.values * self.filters[at, :])) * self.frame.target.width
+        kept = self.values * self.filters[at, :]
+        most = float(xp.max(kept))  # a cosine does not see a common shrinkage
+        return float(xp.sum(kept)) / most * self.frame.target.width if most > 0 else 0.0
 
     def reliability(self, at: int, held: Evidence) -> Array | None:
         return None

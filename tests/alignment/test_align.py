@@ -241,7 +241,7 @@ def test_one_family_may_be_searched_for_a_head(family, n):
 
 def test_the_strength_is_the_most_regularised_within_one_standard_error():
     curve = np.array([[1.0, 0.99, 0.5], [1.0, 1.02, 0.6], [1.0, 0.98, 0.4]])
-    folds = np.arange(3)
+    folds = np.zeros(3)
     assert along_path(curve, folds) == 1
     assert along_path(curve[:, [1, 0, 2]], folds) == 1
     assert along_path(curve[:1], folds[:1]) == 0
@@ -401,11 +401,11 @@ def test_three_groups_are():
 
 
 @pytest.mark.parametrize("purpose", ["match", "head"])
-def test_anchors_that_are_all_alike_do_not_break_the_search(purpose):
+def test_anchors_that_are_all_alike_are_refused(purpose):
     x, y = paired(60)
     for given in ((np.ones_like(x), y), (x, np.ones_like(y)), (np.repeat(x[:1], 60, 0), np.repeat(y[:1], 60, 0))):
-        record = align(*given, purpose=purpose).record
-        json.dumps(record, allow_nan=False)
+        with pytest.raises(InputError, match="all 60 vectors of 'array' are the same"):
+            align(*given, purpose=purpose)
 
 
 def test_a_group_without_variance_does_not_break_the_search():
@@ -433,7 +433,7 @@ FAULTS = {
     "not a solver": (lambda: align(X, Y, solver=3), InputError, "solver"),
     "a solver's class": (lambda: align(X, Y, solver=sk.Ridge), InputError, r"Ridge\(\)"),
     "unknown purpose": (lambda: align(X, Y, purpose="matching"), UnknownNameError, "nearest: match"),
-    "groups of another length": (lambda: align(X, Y, groups=np.arange(19)), InputError, r"\(19,\) for 20 anchors"),
+    "groups of another length": (lambda: align(X, Y, groups=np.arange(19)), InputError, "19 groups came with 20 rows"),
     "a group missing": (lambda: align(X, Y, groups={"0": "p"}), InputError, "no entry for 19 anchors.*'1'"),
     "ids that differ": (
         lambda: align(Embeddings(X, ids_of(20), SOURCE), Embeddings(Y, [*ids_of(19), "z"], TARGET)),

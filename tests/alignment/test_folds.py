@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from stitchkit.alignment.folds import Folds, assign
-from stitchkit.core.embeddings import as_embeddings
+from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.moments import Moments
+from stitchkit.core.space import Space
 
 RNG = np.random.default_rng(0)
 
@@ -90,3 +91,26 @@ def test_small_folds_are_ranked_among_all_targets():
 def test_targets_far_from_the_origin_are_told_apart(offset):
     x, y = RNG.normal(size=(30, 4)), RNG.normal(size=(30, 3)) + offset
     assert {len(fold.gallery) for fold in folds_of(x, y).parts} == {30}
+
+
+def test_rows_are_judged_from_the_whole_table_not_its_head():
+    n = 12_000
+    x = np.random.default_rng(0).normal(size=(n, 4))
+    spaces = Space.of_array(4)
+    ids = np.arange(n).astype(str)
+    folds = Folds.of(Embeddings(x, ids, spaces), Embeddings(x, ids, spaces), assign(n, None, seed=0))
+    for part in folds.parts:
+        late = np.mean(part.groups >= n // 2)
+        assert 0.4 < late < 0.6
+        assert len(part.truth) == 1000
+
+
+def test_equal_targets_are_one_however_many_anchors_there_are():
+    n = 20_100
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(50, 4))
+    which = rng.integers(0, 50, n)
+    ids, space = np.arange(n).astype(str), Space.of_array(4)
+    x = Embeddings(rng.normal(size=(n, 4)), ids, space)
+    folds = Folds.of(x, Embeddings(texts[which], ids, space), assign(n, None, seed=0))
+    assert all(part.gallery.shape[0] == 50 for part in folds.parts)

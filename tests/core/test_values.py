@@ -89,7 +89,7 @@ BAD = {  # what is wrong -> (what makes it, the error, what the error names)
     "unknown modality": (lambda: items(modality="sound"), DataError, "'sound'"),
     "anchors without source": (lambda: anchors(source_items=items(["a"], ["x"])), DataError, "3 ids.*1 source"),
     "anchors without target": (lambda: anchors(target_items=items(["a"], ["x"])), DataError, "3 ids.*1 target"),
-    "anchors with few groups": (lambda: anchors(groups=np.array(["p"])), DataError, "1 groups"),
+    "anchors with few groups": (lambda: anchors(groups=np.array(["p"])), InputError, "1 groups"),
     "anchors with one id twice": (lambda: anchors(ids=["a", "a", "b"]), DataError, "'a'"),
     "no class": (lambda: PromptSet("p", {}), DataError, "'p' names no class"),
     "class without text": (lambda: PromptSet("p", {"a": ()}), DataError, "'a'"),

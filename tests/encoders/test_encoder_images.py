@@ -67,3 +67,10 @@ def test_a_palette_with_transparency_raises_no_warning():
 def test_images_that_cannot_be_read_are_refused(item, message):
     with pytest.raises(InputError, match=message):
         rgb(item)
+
+
+def test_twelve_bits_in_a_sixteen_bit_image_are_warned_of():
+    dark = np.linspace(0, 4095, 64).reshape(8, 8).astype(np.uint16)
+    with pytest.warns(UserWarning, match="no value above 4095: with 12 bits it comes out nearly black"):
+        rgb(dark)
+    rgb(dark * np.uint16(16))

@@ -166,7 +166,7 @@ def test_patients_may_be_given_beside_the_labels():
     bare = Labels(labels.values, labels.ids, CLASSES)
     given = evaluate(scores_of(labels), bare, groups=labels.groups, replicates=FEW)
     assert given == evaluate(scores_of(labels), labels, replicates=FEW)
-    with pytest.raises(InputError, match="3 values of 'groups' came with 240"):
+    with pytest.raises(InputError, match="3 groups came with 240 rows"):
         evaluate(scores_of(labels), bare, groups=["a", "b", "c"])
 
 
@@ -304,14 +304,14 @@ def test_anchors_whose_patients_nobody_knows_are_not_called_free_of_overlap(labe
     labels = labels_of(a_patient=1)
     anchors = [*labels.ids[:labelled], *(f"elsewhere{i}" for i in range(50))]  # no label, so no patient either
     result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=anchors, replicates=FEW)
-    assert "no patient stands on both sides" not in notes_of(result)
+    assert "no patient id stands on both sides" not in notes_of(result)
     assert "not known" in notes_of(result)
 
 
 def test_patients_apart_are_said_too():
     labels = labels_of()
     result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=labels.ids[:100], replicates=FEW)
-    assert "no patient stands on both sides" in result.notes
+    assert "no patient id stands on both sides" in result.notes
     assert (result.n, result.patients, result.anchors) == (140, 70, 100)
 
 

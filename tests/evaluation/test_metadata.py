@@ -158,3 +158,16 @@ def test_the_scores_are_logits_of_the_test_items(truth):
     scores, _ = metadata_scores(anchors, test, ["view"], NO_FILES)
     assert (scores.kind, scores.classes) == ("logit", ("edema",))
     assert scores.ids.tolist() == test.ids.tolist()
+
+
+@pytest.mark.parametrize("codes", ["words", "numbers"])
+def test_sites_that_decide_the_label_are_seen_however_many_or_however_coded(codes):
+    rng = np.random.default_rng(0)
+    site = rng.integers(0, 40 if codes == "words" else 10, 800)
+    truth = (site % 2).astype(float)[:, None]
+    column = np.asarray([f"site {s}" for s in site]) if codes == "words" else site
+    labels = Labels(truth, np.arange(800).astype(str), ("p",), None, {"site": column})
+    some = np.arange(400)
+    found, used = metadata_scores(labels.take(some), labels.take(some + 400), ("site",), ({}, {}))
+    assert used == ("site",)
+    assert auroc(found.values[:, 0], truth[400:, 0]) > 0.95
