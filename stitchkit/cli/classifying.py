@@ -89,13 +89,13 @@ def zeroshot(
         judging.check(given.ids)
     vectors = loading.embed(model.encoder, given)
     scores = model.scores(vectors)
+    found = None if judging is None else judging.evaluation(scores, given, model.encoder, vectors, loading)
     write_scores(out, scores)
     lines, document = told(model, out)
     lines = lines[-1:] if isinstance(scorer, FolderScorer) else lines
     lines[-1] += f": {len(scores)} items, {len(scores.classes)} classes, {scores.kind}s"
     document |= {"n": len(scores), "kind": scores.kind}
-    if judging is not None:
-        found = judging.evaluation(scores, given, model.encoder, vectors, loading)
+    if found is not None:
         lines += ["", str(found)]
         document["evaluation"] = found.to_dict()
     talk.result("\n".join(lines), document)

@@ -77,7 +77,9 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _tell("error: interrupted. Vectors embedded so far are in the store; the same command goes on from there.")
+        _tell(
+            "error: interrupted. Unless --store none was given, what was embedded so far is kept and the same command goes on from there."
+        )
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it closes stdout

@@ -224,3 +224,11 @@ def test_every_command_explains_itself(command):
     assert "--json" in result.stdout
     if command not in ("demo", "info"):
         assert "Dangerous options" in result.stdout
+
+
+def test_zeroshot_writes_no_scores_when_they_cannot_be_judged(cli, world, tmp_path):
+    out = tmp_path / "scores.csv"
+    line = ("zeroshot", world.vision, world.text, "--anchors", world.anchors, "--prompts", world.prompts)
+    done = cli(*line, "--items", world.test, "--labels", world.labels, "--min-positives", "1000", "--out", out)
+    assert done.code == 4
+    assert not out.exists()
