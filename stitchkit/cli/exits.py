@@ -78,7 +78,8 @@ def stoppable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _tell(
-            "error: interrupted. Unless --store none was given, what was embedded so far is kept and the same command goes on from there."
+            "error: interrupted. Unless --store none was given, what was embedded so far is kept, and the same "
+            "command goes on from there."
         )
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
