@@ -27,6 +27,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "align": "stitchkit.alignment.fitting:align",
     "embed": "stitchkit.embedding:embed",
     "evaluate": "stitchkit.evaluation.judging:evaluate",
+    "evaluate_retrieval": "stitchkit.evaluation.retrieval:evaluate_retrieval",
     "fit_probe": "stitchkit.evaluation.probes:fit_probe",
     "load": "stitchkit.stitching:load",
     "load_encoder": "stitchkit.encoders:load_encoder",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from stitchkit.encoders import load_encoder as load_encoder
     from stitchkit.evaluation.judging import evaluate as evaluate
     from stitchkit.evaluation.probes import fit_probe as fit_probe
+    from stitchkit.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
     from stitchkit.solvers.csa import CSA as CSA
     from stitchkit.solvers.least_squares import LeastSquares as LeastSquares
     from stitchkit.solvers.procrustes import Procrustes as Procrustes
