@@ -26,7 +26,7 @@ from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Evaluation
 from stitchkit.metrics.auroc import auroc
 from stitchkit.reports.demo_page import write_demo_page
-from stitchkit.studies.demo_bench import Bench, DemoSettings, joined, make_bench, silent_reports
+from stitchkit.studies.demo_bench import NOISE, Bench, DemoSettings, joined, make_bench, silent_reports
 from stitchkit.zero_shot import zeroshot
 
 SILENCED = "effusion"  # the finding that no anchor report mentions in the coverage check
@@ -95,6 +95,7 @@ def _run(folder: Path, settings: DemoSettings, say: Say) -> DemoResult:
     curve = learning_curve(bench, settings, stitching, naming)
     numbers = {
         "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
+        "noise": NOISE,
         "stitching": stitching.to_dict(),
         "naming": naming.to_dict(),
         "maps": {"head": dict(head_map.record), "text": dict(zero_shot.record)},

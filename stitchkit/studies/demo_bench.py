@@ -25,7 +25,8 @@ class DemoSettings:
     Parameters
     ----------
     seed
-        Of the phantoms: anchors use ``2 * seed``, test films ``2 * seed + 1``, both far from those trained on.
+        Of the phantoms: anchors are drawn with ``10000 + 2 * seed``, test films with one more; the encoders'
+        recipe uses another seed.
     anchors, tested
         Numbers of films.
     curve
