@@ -78,7 +78,7 @@ def write_folder(
     draft.mkdir()
     try:
         _write(draft / _CONFIG, text.encode())
-        _write(draft / _ARRAYS, _packed(arrays))
+        _write(draft / _ARRAYS, packed(arrays))
         _write(draft / _CARD, card.encode())
         _sync_folder(draft)
         _swap(draft, folder)
@@ -116,7 +116,7 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
             f"{folder} has artefact format {version}; this version of stitchkit reads format {FORMAT}. "
             + ("Update stitchkit." if isinstance(version, int) and version > FORMAT else "Was it saved by stitchkit?")
         )
-    return config, _unpacked(folder / _ARRAYS, ModelUnavailableError)[0]
+    return config, unpacked(folder / _ARRAYS, ModelUnavailableError)[0]
 
 
 def write_embeddings(path: str | Path, embeddings: Embeddings) -> Path:
@@ -148,15 +148,7 @@ def write_embeddings(path: str | Path, embeddings: Embeddings) -> Path:
     if space.fingerprint is not None:
         metadata["fingerprint"] = space.fingerprint
     ids = np.frombuffer(json.dumps(embeddings.ids.tolist(), ensure_ascii=False).encode(), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        _write(draft, _packed({"vectors": vectors, "ids": ids}, metadata))
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-    return path
+    return replace_file(path, packed({"vectors": vectors, "ids": ids}, metadata))
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
@@ -170,7 +162,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"there is no file of embeddings {path}. Check the path.")
-    arrays, metadata = _unpacked(path, DataError)
+    arrays, metadata = unpacked(path, DataError)
     if metadata.get("kind") != "embeddings" or not {"vectors", "ids"} <= set(arrays):
         raise DataError(f"{path} is a safetensors file but holds no embeddings of stitchkit. Was another file meant?")
     if metadata.get(_FORMAT_KEY) != str(FORMAT):
@@ -184,31 +176,53 @@ def read_embeddings(path: str | Path) -> Embeddings:
 
 def check_embeddings_path(path: str | Path) -> Path:
     """``path`` if :func:`write_embeddings` may write there, else an error; for asking before the work."""
+    return check_file_path(path, "embeddings")
+
+
+def check_file_path(path: str | Path, kind: str) -> Path:
+    """``path``, absolute, if a ``.safetensors`` file of ``kind`` may be written there, else an error."""
     path = Path(path).resolve()
     if path.suffix != ".safetensors":
-        raise InputError(f"embeddings are written to a .safetensors file; got {path}. Change the ending.")
+        raise InputError(f"{kind} are written to a .safetensors file; got {path}. Change the ending.")
     if path.is_dir():
-        raise InputError(f"{path} is a folder; embeddings are written to one file. Name a file.")
-    if path.exists() and (kind := _kind_of_safetensors(path)) != "embeddings":
-        raise InputError(f"{path} exists and is {kind}, not embeddings; it was left alone. Choose another name.")
+        raise InputError(f"{path} is a folder; {kind} are written to one file. Name a file.")
+    if path.exists() and (there := kind_of(path)) != kind:
+        raise InputError(f"{path} exists and is {there}, not {kind}; it was left alone. Choose another name.")
     return path
 
 
-def _kind_of_safetensors(path: Path) -> str:
+def replace_file(path: str | Path, content: bytes) -> Path:
+    """Write ``content`` to ``path``, all of it or nothing; its folder is made if need be."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        return _unpacked(path, DataError)[1].get("kind", "another safetensors file")
+        _write(draft, content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return path
+
+
+def kind_of(path: Path) -> str:
+    """What the metadata of a safetensors file says it holds."""
+    try:
+        return unpacked(path, DataError)[1].get("kind", "another safetensors file")
     except DataError:
         return "unreadable"
 
 
-def _packed(arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
+def packed(arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
+    """The bytes of a safetensors file of ``arrays``."""
     from safetensors.numpy import save
 
     # order="C": safetensors writes the buffer as it lies, so a transposed view would come back scrambled
     return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=metadata)
 
 
-def _unpacked(path: Path, error_class: type[Exception]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def unpacked(path: Path, error_class: type[Exception]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a safetensors file; one that is none, or cut off, is an ``error_class`` that says so."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -159,7 +159,7 @@ def test_what_holds_no_embeddings_is_refused(tmp_path):
     with pytest.raises(DataError, match="web page"):
         read_embeddings(path)
     path.unlink()
-    path.write_bytes(store._packed(ARRAYS | {"vectors": np.ones((1, 2)), "ids": np.zeros(3, np.uint8)},
+    path.write_bytes(store.packed(ARRAYS | {"vectors": np.ones((1, 2)), "ids": np.zeros(3, np.uint8)},
                                    {"kind": "embeddings", "stitchkit_format": "99"}))  # fmt: skip
     with pytest.raises(DataError, match="format 99"):
         read_embeddings(path)

@@ -9,11 +9,11 @@ from typing import Any
 from stitchkit.core.arrays import Array, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, NoDirectedMapError
-from stitchkit.core.maps import AffineMap, Map
+from stitchkit.core.maps import AffineMap, Map, unit
 from stitchkit.core.space import Space
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Alignment:
     """Two maps into one common space, and a directed map into the target's own units where one exists.
 
@@ -43,6 +43,18 @@ class Alignment:
                 f"an alignment's two maps must end in one space and its weights fit it; got widths {k} and {other}, "
                 f"weights {found}."
             )
+
+    def __repr__(self) -> str:
+        """What was fitted and how well it held out, in one line."""
+        told = [
+            f"{self.source.name!r} ({self.source.dim}) -> {self.target.name!r} ({self.target.dim})",
+            str(self.record.get("solver", "a fitted map")),
+        ]
+        told += [f"{name}={value}" for name, value in self.record.get("settings", {}).items()]
+        told += [f"{name} {self.record[name]}" for name in ("rank", "anchors") if name in self.record]
+        held_out = self.record.get("held_out") or {}
+        told += [f"held-out {name} {held_out[name]:.3f}" for name in ("mrr", "r2") if name in held_out]
+        return f"Alignment({', '.join(told)})"
 
     @property
     def source(self) -> Space:
@@ -79,19 +91,26 @@ class Alignment:
             ``sum_j w_j a_j b_j / (|a| |b|)`` in the common space with unweighted norms; the cosine where there
             are no weights.
         """
+        left, right = self.unit_rows(a, b)
+        return left @ namespace(right).matrix_transpose(right)
+
+    def unit_rows(self, a: Any, b: Any) -> tuple[Array, Array]:
+        """Rows (n_a, k) and (n_b, k) whose inner products are :meth:`similarity`, for working in tiles.
+
+        Both are of unit length in the common space; the weights are multiplied into the first.
+        """
         left, right = (x.vectors if isinstance(x, Embeddings) else x for x in (self.source_map(a), self.target_map(b)))
-        return matched(left, right, self.weights)
-
-
-def unit(vectors: Array) -> Array:
-    """Rows of ``vectors`` (n, k) at length one; a zero row stays zero."""
-    xp = namespace(vectors)
-    lengths = xp.linalg.vector_norm(vectors, axis=1, keepdims=True)
-    return vectors / xp.where(lengths > 0, lengths, xp.ones_like(lengths))
+        return weighed(left, right, self.weights)
 
 
 def matched(left: Array, right: Array, weights: Array | None = None) -> Array:
     """``sum_j w_j l_j r_j / (|l| |r|)`` for all pairs of rows: (n_a, k) and (n_b, k) to (n_a, n_b)."""
+    a, b = weighed(left, right, weights)
+    return a @ namespace(b).matrix_transpose(b)
+
+
+def weighed(left: Array, right: Array, weights: Array | None = None) -> tuple[Array, Array]:
+    """Rows at unit length, (n_a, k) and (n_b, k), in one library and precision; ``weights`` (k,) go into the first."""
     a = unit(left)
     b = like(unit(right), a, dtype=a.dtype)
-    return (a if weights is None else a * like(weights, a, dtype=a.dtype)) @ namespace(b).matrix_transpose(b)
+    return (a if weights is None else a * like(weights, a, dtype=a.dtype)), b

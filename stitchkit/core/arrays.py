@@ -15,6 +15,7 @@ import numpy as np
 from stitchkit.core.errors import InputError
 
 Array = Any  # an array of any library that array-api-compat knows
+FEW_BEST = 8  # up to so many of the best are taken one by one
 
 
 def as_array(values: Any, what: str = "array") -> Array:
@@ -125,6 +126,70 @@ def cholesky_or_none(matrix: Array) -> Array | None:
     return factor if bool(xp.all(xp.isfinite(factor))) else None  # CuPy returns NaN instead of raising
 
 
+def svd(matrix: Array) -> tuple[Array, Array, Array]:
+    """Thin singular value decomposition ``u, s, vh`` of ``matrix`` (m, n), singular values falling.
+
+    LAPACK's divide and conquer now and then gives up on a sound matrix: then the transpose is tried, and at last
+    QR iteration on the host.
+    """
+    xp = namespace(matrix)
+    try:
+        u, s, vh = xp.linalg.svd(matrix, full_matrices=False)
+        return u, s, vh
+    except _gave_up(matrix):
+        pass
+    try:
+        v, s, uh = xp.linalg.svd(xp.matrix_transpose(matrix), full_matrices=False)
+        return xp.matrix_transpose(uh), s, xp.matrix_transpose(v)
+    except _gave_up(matrix):
+        from scipy.linalg import svd as scipy_svd
+
+        parts = scipy_svd(to_numpy(matrix), full_matrices=False, lapack_driver="gesvd")
+        return tuple(like(part, matrix) for part in parts)
+
+
+def _gave_up(matrix: Array) -> type[Exception]:
+    """What the library of ``matrix`` raises when a decomposition does not converge."""
+    if compat.is_torch_array(matrix):
+        import torch
+
+        return torch.linalg.LinAlgError  # type: ignore[attr-defined]
+    return np.linalg.LinAlgError
+
+
+def _by_turns(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`top_k` by taking the largest ``k`` times: for a few, faster in numpy than a partition of positions."""
+    left, line = rows.copy(), np.arange(len(rows))
+    where, values = np.empty((len(rows), k), dtype=np.int64), np.empty((len(rows), k), dtype=rows.dtype)
+    for turn in range(k):
+        where[:, turn] = left.argmax(axis=1)
+        values[:, turn] = left[line, where[:, turn]]
+        left[line, where[:, turn]] = -np.inf
+    return where, values
+
+
+def top_k(rows: Array, k: int) -> tuple[Array, Array]:
+    """Positions and values (n, k) of the ``k`` largest entries of each of ``rows`` (n, m), largest first."""
+    if compat.is_torch_array(rows):
+        import torch
+
+        if k <= FEW_BEST and rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64):
+            where, values = _by_turns(rows.numpy(), k)  # the memory is lent, not copied
+            return torch.from_numpy(where), torch.from_numpy(values)
+        best = rows.topk(k, dim=1)
+        return best.indices, best.values
+    if isinstance(rows, np.ndarray) and rows.dtype.kind == "f" and k <= FEW_BEST:
+        return _by_turns(rows, k)
+    xp = namespace(rows)
+    if isinstance(rows, np.ndarray) or compat.is_cupy_array(rows):
+        found = xp.argpartition(rows, rows.shape[1] - k, axis=1)[:, rows.shape[1] - k :]
+        values = xp.take_along_axis(rows, found, axis=1)
+        order = xp.argsort(-values, axis=1)
+        return xp.take_along_axis(found, order, axis=1), xp.take_along_axis(values, order, axis=1)
+    order = xp.argsort(rows, axis=1, descending=True)[:, :k]
+    return order, xp.take_along_axis(rows, order, axis=1)
+
+
 def eye_like(array: Array, width: int) -> Array:
     """The identity (width, width) in the library, dtype and place of ``array``."""
     return namespace(array).eye(width, dtype=array.dtype, device=compat.device(array))
@@ -133,3 +198,21 @@ def eye_like(array: Array, width: int) -> Array:
 def zeros_like_width(array: Array, width: int) -> Array:
     """Zeros (width,) in the library, dtype and place of ``array``."""
     return namespace(array).zeros(width, dtype=array.dtype, device=compat.device(array))
+
+
+def kth_largest(rows: Array, k: int) -> tuple[Array, Array]:
+    """The ``k``-th and the next largest entry of each of ``rows`` (n, m), both (n, 1), for 1 <= k < m.
+
+    A partition instead of a sort: on the CPU numpy's, which torch's memory is lent to.
+    """
+    cut = int(rows.shape[1]) - k
+    if compat.is_torch_array(rows):
+        if rows.device.type != "cpu":
+            found = rows.topk(k + 1, dim=1).values
+            return found[:, k - 1 : k], found[:, k:]
+        last, following = kth_largest(rows.numpy(), k)
+        return namespace(rows).asarray(last), namespace(rows).asarray(following)
+    xp = namespace(rows)
+    known = isinstance(rows, np.ndarray) or compat.is_cupy_array(rows)
+    parted = xp.partition(rows, cut, axis=1) if known else xp.sort(rows, axis=1)
+    return parted[:, cut : cut + 1], xp.max(parted[:, :cut], axis=1, keepdims=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from stitchkit.core.arrays import Array, as_array, namespace, take, to_numpy
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import checked_ids, rows_of
 from stitchkit.core.space import Space
+
+BLOCK = 16_384  # rows looked at together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +78,8 @@ def as_embeddings(values: Any, what: str = "array") -> Embeddings:
     array = as_array(values, what)
     if array.ndim != 2:
         raise InputError(f"{what} must be (n, d); got shape {tuple(array.shape)}.")
-    return Embeddings(array, np.arange(array.shape[0]).astype(np.str_), Space.of_array(int(array.shape[1])))
+    check_vectors(array, what)
+    return Embeddings.mapped(array, np.arange(array.shape[0]).astype(np.str_), Space.of_array(int(array.shape[1])))
 
 
 def check_vectors(vectors: Array, what: str, ids: np.ndarray | None = None) -> None:
@@ -85,19 +89,19 @@ def check_vectors(vectors: Array, what: str, ids: np.ndarray | None = None) -> N
     xp = namespace(vectors)
     if not (xp.isdtype(vectors.dtype, "real floating") or xp.isdtype(vectors.dtype, "integral")):
         raise InputError(f"the vectors of {what!r} are {vectors.dtype}, not real numbers.")
-    good = xp.all(xp.isfinite(vectors), axis=1)
-    if not bool(xp.all(good)):
-        _refuse(
-            ~to_numpy(good),
-            what,
-            ids,
-            "holds NaN or infinity",
-            "Find out why the encoder made it, or leave it out.",
-        )
-    good = xp.any(vectors != 0, axis=1)
-    if not bool(xp.all(good)):
-        _refuse(~to_numpy(good), what, ids, "is all zeros, which has no direction",
-                "Is the item empty? Leave it out.")  # fmt: skip
+    finite = _by_rows(vectors, lambda rows: xp.all(xp.isfinite(rows), axis=1))
+    if not finite.all():
+        _refuse(~finite, what, ids, "holds NaN or infinity", "Find out why the encoder made it, or leave it out.")
+    alive = _by_rows(vectors, lambda rows: xp.any(rows != 0, axis=1))
+    if not alive.all():
+        _refuse(~alive, what, ids, "is all zeros, which has no direction", "Is the item empty? Leave it out.")
+
+
+def _by_rows(vectors: Array, told: Callable[[Array], Array]) -> np.ndarray:
+    """What ``told`` says of each row (n,), a block of rows at a time: a memory map is never held whole."""
+    n = int(vectors.shape[0])
+    blocks = [vectors[a : min(a + BLOCK, n), :] for a in range(0, n, BLOCK)]
+    return np.concatenate([to_numpy(told(rows)) for rows in blocks]) if blocks else np.ones(0, dtype=bool)
 
 
 def _refuse(bad: np.ndarray, what: str, ids: np.ndarray | None, fault: str, step: str) -> None:

@@ -6,7 +6,8 @@
     ├── InputError            (ValueError)   arrays, ids or settings that cannot be used
     │   ├── SpaceMismatchError               vectors of one space given to another space's map
     │   ├── EvidenceError                    a solver needs anchors, folds or pools that are missing
-    │   └── NoDirectedMapError               the alignment has no map into the target space itself
+    │   ├── NoDirectedMapError               the alignment has no map into the target space itself
+    │   └── NotIdentifiedError               unpaired vectors that fit onto each other in more ways than one
     ├── DataError             (ValueError)   a table, image or prompt file that cannot be read
     │   └── LeakageError                     the same patient or item on both sides of an evaluation
     ├── UnknownNameError      (LookupError)  a name nobody registered; the nearest ones are listed
@@ -38,6 +39,10 @@ class EvidenceError(InputError):
 
 class NoDirectedMapError(InputError):
     """The alignment meets in a common space only; it has no map into the target space."""
+
+
+class NotIdentifiedError(InputError):
+    """What was given does not decide the answer: unpaired vectors that fit in several ways, or in none."""
 
 
 class DataError(StitchError, ValueError):

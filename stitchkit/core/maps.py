@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from stitchkit.core.arrays import Array, float64, like, namespace, working_float
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.space import Space
 
 Vectors = TypeVar("Vectors")
+NARROWEST, WIDEST = 1e-15, 1e15  # lengths whose squares every float32 holds
 
 
 class Map(Protocol):
@@ -23,6 +26,27 @@ class Map(Protocol):
     def target(self) -> Space: ...
 
     def __call__(self, x: Any) -> Any: ...
+
+
+class Applicable(Map, Protocol):
+    """A map that says what it does to bare vectors, and leaves the checks to :func:`mapped`."""
+
+    def apply(self, vectors: Array) -> Array: ...
+
+
+def mapped(one: Applicable, x: Any) -> Any:
+    """``x`` (n, d_s) through a map: embeddings give embeddings of its target, a plain array one of its own library.
+
+    Raises
+    ------
+    SpaceMismatchError
+        If ``x`` belongs to another encoder, even one of equal width.
+    """
+    name = f"{one.source.name!r} -> {one.target.name!r}"
+    given = as_embeddings(x, f"the input of the map {name}")
+    one.source.require(given.space, f"the map {name}")
+    vectors = one.apply(given.vectors)
+    return Embeddings.mapped(vectors, given.ids, one.target) if isinstance(x, Embeddings) else vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +96,7 @@ class AffineMap:
         SpaceMismatchError
             If ``x`` belongs to another encoder, even one of equal width.
         """
-        given = as_embeddings(x, f"the input of the map {self.source.name!r} -> {self.target.name!r}")
-        self.source.require(given.space, f"the map {self.source.name!r} -> {self.target.name!r}")
-        mapped = self.apply(given.vectors)
-        return Embeddings.mapped(mapped, given.ids, self.target) if isinstance(x, Embeddings) else mapped
+        return mapped(self, x)
 
     def apply(self, vectors: Array) -> Array:
         """``vectors`` (n, d_s) mapped, without checks of space or content."""
@@ -104,3 +125,59 @@ class AffineMap:
             )
         inverse = namespace(self.weight).linalg.inv(self.weight)
         return AffineMap(self.target, self.source, self.bias, inverse, self.center, self.rank)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JoinedMap:
+    """Several maps of one space side by side: each member's output at unit length, concatenated.
+
+    A cosine in the joined space is the mean of the members' cosines. Not affine, for the rows are normalised.
+
+    Parameters
+    ----------
+    members
+        At least one affine map, all leaving one space.
+    target
+        The joined space, as wide as the members' outputs together.
+    """
+
+    members: tuple[AffineMap, ...]
+    target: Space
+
+    def __post_init__(self) -> None:
+        width = sum(one.target.dim for one in self.members)
+        if not self.members or any(one.source != self.members[0].source for one in self.members):
+            raise InputError("a joined map needs at least one member, and all members must leave one space.")
+        if width != self.target.dim:
+            raise InputError(f"the members of a joined map are {width} wide together, its space {self.target.dim}.")
+
+    @property
+    def source(self) -> Space:
+        """The space that every member leaves."""
+        return self.members[0].source
+
+    @property
+    def rank(self) -> int:
+        """Directions that the member of most rank identifies."""
+        return max(one.rank for one in self.members)
+
+    def __call__(self, x: Any) -> Any:
+        """Map ``x`` (n, d_s) to (n, k), as :class:`AffineMap` does."""
+        return mapped(self, x)
+
+    def apply(self, vectors: Array) -> Array:
+        """``vectors`` (n, d_s) mapped, without checks of space or content."""
+        parts = [unit(one.apply(vectors)) for one in self.members]
+        return namespace(*parts).concat(parts, axis=1)
+
+
+def unit(vectors: Array) -> Array:
+    """Rows of ``vectors`` (n, k) at length one; a zero row stays zero."""
+    xp = namespace(vectors)
+    with np.errstate(over="ignore"):
+        lengths = xp.linalg.vector_norm(vectors, axis=1, keepdims=True)
+    if not bool(xp.all((lengths > NARROWEST) & (lengths < WIDEST))):  # squares in float32 may have left its range
+        largest = xp.max(xp.abs(vectors), axis=1, keepdims=True)
+        vectors = vectors / xp.where(largest > 0, largest, xp.ones_like(largest))
+        lengths = xp.linalg.vector_norm(vectors, axis=1, keepdims=True)
+    return vectors / xp.where(lengths > 0, lengths, xp.ones_like(lengths))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.errors import InputError, SpaceMismatchError
 
 
@@ -65,3 +67,33 @@ class Space:
             f"(fingerprint {other.fingerprint}), which has the same width but other weights or preprocessing. "
             f"Embed with {self.name!r}, or fit another map."
         )
+
+
+def common_mark(spaces: Iterable[Space], *facts: int | str, weights: Iterable[Array]) -> str | None:
+    """The fingerprint of a common space, so that vectors of another fit's are refused.
+
+    Parameters
+    ----------
+    spaces
+        Those that meet there.
+    facts
+        What else tells the fit from others: numbers of anchors, the kind of fit.
+    weights
+        Fitted arrays; the sum of the absolute entries of each goes in.
+
+    Returns
+    -------
+    str or None
+        None where a space is a nameless array's, of which nothing but the width is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> common_mark([Space("a", 2, "f1"), Space("b", 2, "f2")], 50, weights=[np.eye(2)])
+    'f1|f2|50|0x1.0000000000000p+1'
+    """
+    known = [space.fingerprint for space in spaces]
+    if None in known:
+        return None
+    sums = [float(namespace(one).sum(namespace(one).abs(one))).hex() for one in weights]
+    return "|".join([*map(str, known), *map(str, facts), *sums])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stitchkit.core.alignments import Alignment, matched, unit
+from stitchkit.core.alignments import Alignment, matched
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import NoDirectedMapError, SpaceMismatchError
-from stitchkit.core.maps import AffineMap
+from stitchkit.core.maps import AffineMap, unit
 from stitchkit.core.space import Space
 
 RNG = np.random.default_rng(5)
@@ -83,3 +83,14 @@ def test_a_missing_directed_map_says_what_to_do():
         Alignment(affine(S), affine(T)).to_target  # noqa: B018
     directed = affine(S, T)
     assert Alignment(affine(S), affine(T), directed=directed).to_target is directed
+
+
+def test_an_alignment_prints_as_one_line():
+    import stitchkit as sk
+
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    told = repr(sk.align(x, x, solver="ridge"))
+    assert told.startswith("Alignment('array' (4) -> 'array' (4), ridge, alpha=")
+    assert "held-out mrr 1.000" in told
+    assert repr(sk.Moments.of(x, x[:, :2])) == "Moments(60 pairs, weight 60, 'array' (4) and 'array' (2))"
+    assert repr(sk.align_many({"a": x, "b": x})).startswith("JointAlignment('a' (4), 'b' (4), ")

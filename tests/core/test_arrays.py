@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stitchkit.core import arrays
+from stitchkit.core.arrays import svd, to_numpy
 from stitchkit.core.errors import InputError
 
 RNG = np.random.default_rng(2)
@@ -62,3 +63,29 @@ def test_mixed_libraries_are_named():
     torch = pytest.importorskip("torch")
     with pytest.raises(InputError, match=r"\(numpy, torch\)"):
         arrays.namespace(SQUARE, torch.asarray(SQUARE))
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7)])
+def test_a_decomposition_that_gives_up_is_tried_another_way(monkeypatch, failures, shape):
+    matrix = np.random.default_rng(0).normal(size=shape)
+    ours, left = np.linalg.svd, [failures]
+
+    def fails_first(*args, **how):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return ours(*args, **how)
+
+    monkeypatch.setattr(np.linalg, "svd", fails_first)
+    u, s, vh = svd(matrix)
+    assert (u.shape, s.shape, vh.shape) == ((shape[0], 4), (4,), (4, shape[1]))
+    np.testing.assert_allclose(u * s @ vh, matrix, atol=1e-12)
+    assert (np.diff(s) <= 0).all()
+
+
+def test_the_decomposition_is_the_librarys_own(library):
+    matrix = np.random.default_rng(0).normal(size=(6, 3))
+    u, s, vh = svd(library(matrix))
+    np.testing.assert_allclose(to_numpy(u) * to_numpy(s) @ to_numpy(vh), matrix, atol=1e-12)
+    assert type(u) is type(library(matrix))

@@ -8,7 +8,7 @@ import pytest
 from stitchkit.core.arrays import device_of, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, SpaceMismatchError
-from stitchkit.core.maps import AffineMap
+from stitchkit.core.maps import AffineMap, JoinedMap, unit
 from stitchkit.core.space import Space
 
 RNG = np.random.default_rng(3)
@@ -90,6 +90,19 @@ def test_embeddings_give_embeddings_and_arrays_give_arrays(library):
 DTYPES = {"float64": "float64", "float32": "float32", "int64": "float64", "int32": "float64"}
 
 
+def test_a_joined_map_takes_and_gives_what_its_members_do():
+    parts = (affine(A, B), affine(A, Space("b2", 2, "f5")))
+    joined = JoinedMap(parts, Space("joined", B.dim + 2, "f6"))
+    x = np.random.default_rng(4).normal(size=(7, A.dim))
+    given = Embeddings(x, np.arange(7), A)
+    found = joined(given)
+    assert (found.space, found.ids.tolist()) == (joined.target, given.ids.tolist())
+    np.testing.assert_array_equal(found.vectors, joined(x))
+    np.testing.assert_allclose(joined(x), np.concatenate([unit(one(x)) for one in parts], axis=1), rtol=1e-14)
+    with pytest.raises(SpaceMismatchError, match=f"the map '{A.name}' -> 'joined' takes"):
+        joined(Embeddings(x, np.arange(7), Space("stranger", A.dim, "f9")))
+
+
 @pytest.mark.parametrize("given", DTYPES)
 def test_precision_is_kept_or_made_single(library, given):
     x = library((X * 10).astype(given))
@@ -136,3 +149,12 @@ def test_a_vector_at_the_centre_maps_to_the_bias_and_may_map_to_zero():
     f = AffineMap(A, B, X[0], affine(A, B).weight, np.zeros(4), 4)
     assert not f(X)[0].any()
     assert not f(named(X, A)).vectors[0].any()  # embeddings are mapped like arrays
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1.0, 1e20, 1e30])
+def test_unit_rows_of_any_size_in_single_precision(library, size):
+    rows = np.random.default_rng(0).normal(size=(5, 4))
+    expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    found = to_numpy(unit(library((rows * size).astype(np.float32))))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert to_numpy(unit(library(np.zeros((2, 3), dtype=np.float32)))).tolist() == [[0] * 3] * 2

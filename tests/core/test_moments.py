@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from literal_moments import error, literal
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
@@ -15,26 +16,6 @@ RNG = np.random.default_rng(7)
 N, D_S, D_T = 211, 6, 4
 X = RNG.normal(size=(N, D_S)) * [1, 10, 0.1, 1, 5, 1] + 3
 Y = X @ RNG.normal(size=(D_S, D_T)) + RNG.normal(size=(N, D_T))
-SCATTERS = {"scatter_ss": ("ss", "ss"), "scatter_st": ("ss", "tt"), "scatter_tt": ("tt", "tt")}
-
-
-def literal(x, y):
-    """Means and scatters in extended precision."""
-    x, y = np.asarray(x, np.longdouble), np.asarray(y, np.longdouble)
-    mean_s, mean_t = x.mean(0), y.mean(0)
-    a, b = x - mean_s, y - mean_t
-    found = {"mean_s": mean_s, "mean_t": mean_t, "scatter_ss": a.T @ a, "scatter_st": a.T @ b, "scatter_tt": b.T @ b}
-    return {name: part.astype(np.float64) for name, part in found.items()}
-
-
-def error(moments, reference):
-    """Largest scatter error relative to sqrt(S_ii S_jj)."""
-    diagonal = {side: np.diag(reference[f"scatter_{side}"]) for side in ("ss", "tt")}
-    worst = 0.0
-    for name, (left, right) in SCATTERS.items():
-        size = np.sqrt(np.outer(diagonal[left], diagonal[right]))
-        worst = max(worst, (abs(to_numpy(getattr(moments, name)) - reference[name]) / size).max())
-    return worst
 
 
 WHOLE = literal(X, Y)
@@ -76,47 +57,6 @@ def test_sites_far_apart_merge_exactly():
     assert error(parts, literal(x, Y)) < 1e-12
 
 
-def test_taking_a_part_out_gives_the_rest():
-    rest = Moments.of(X, Y) - Moments.of(X[:60], Y[:60])
-    reference = literal(X[60:], Y[60:])
-    assert rest.count == N - 60
-    assert error(rest, reference) < 1e-13
-    np.testing.assert_allclose(rest.mean_s, reference["mean_s"], rtol=1e-12)
-
-
-def test_a_lossy_subtraction_warns():
-    x = np.concatenate([X[:60] * 100, X[60:]])
-    with pytest.warns(UserWarning, match=r"lost [67] digits"):
-        rest = Moments.of(x, Y) - Moments.of(x[:60], Y[:60])
-    assert error(rest, literal(X[60:], Y[60:])) < 1e-8
-
-
-def test_a_subtraction_that_would_lose_everything_is_refused():
-    x = np.concatenate([X[:60] * 1e6, X[60:]])
-    with pytest.raises(InputError, match=r"1[0-9] digits are lost.*Build the moments again"):
-        Moments.of(x, Y) - Moments.of(x[:60], Y[:60])
-
-
-def test_more_than_there_is_cannot_be_taken_out():
-    some = Moments.of(X[:5], Y[:5])
-    for part in (some, Moments.of(X[:9], Y[:9])):
-        with pytest.raises(InputError, match=f"{part.count} pairs out of 5"):
-            some - part
-
-
-def test_what_is_constant_in_the_rest_has_no_scatter_at_all():
-    x = X.copy()
-    x[:, 2] -= 3
-    x[60:, 2] = 0.25  # varies only in the part that is taken out
-    rest = Moments.of(x, Y) - Moments.of(x[:60], Y[:60])
-    assert rest.scatter_ss[2, 2] == 0
-    assert not rest.scatter_ss[2, :].any()
-    assert not rest.scatter_st[2, :].any()
-    one_pair = Moments.of(X, Y) - Moments.of(X[1:], Y[1:])
-    assert not one_pair.scatter_ss.any()
-    assert not one_pair.scatter_tt.any()
-
-
 def test_means_of_a_hundred_million_are_harmless_in_float64(library):
     x, y = X + 1e8, Y - 1e8
     exact = literal(x, y)
@@ -135,7 +75,8 @@ def test_fast_is_exact_to_single_precision(library):
 
 def test_fast_centres_before_it_rounds():
     x = (X + 1e5).astype(np.float32)
-    assert error(Moments.of(x, Y.astype(np.float32), precision="fast"), literal(x, Y.astype(np.float32))) < 1e-6
+    fast = Moments.of(x, Y.astype(np.float32), precision="fast")
+    assert error(fast, literal(x, Y.astype(np.float32))) < N * 2**-24  # the bound of a single-precision sum
 
 
 def test_fast_with_mixed_precisions_is_exact():

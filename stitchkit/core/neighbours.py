@@ -1,0 +1,78 @@
+"""Nearest rows by inner product, in tiles, and the corrections for hubs that are made of them.
+
+Rows are compared as they are: give unit rows for cosines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from stitchkit.core.arrays import Array, like, namespace, to_numpy, top_k
+from stitchkit.core.errors import InputError
+
+TILE = 1024  # queries at once, so that no n x n matrix is ever held
+
+
+class Nearest(NamedTuple):
+    """The best ``k`` gallery rows of each query, best first: ``rows`` (q, k) int64 and ``scores`` (q, k)."""
+
+    rows: np.ndarray
+    scores: np.ndarray
+
+
+def nearest(queries: Array, gallery: Array, k: int, *, skip_self: bool = False) -> Nearest:
+    """The ``k`` rows of ``gallery`` (g, d) with the largest inner product with each of ``queries`` (q, d).
+
+    Parameters
+    ----------
+    skip_self
+        The gallery is the queries, and a row is no neighbour of itself.
+
+    Raises
+    ------
+    InputError
+        If the gallery has fewer than ``k`` rows (besides the query itself).
+    """
+    have = int(gallery.shape[0]) - skip_self
+    if not 1 <= k <= have:
+        raise InputError(f"{k} neighbours were asked of a gallery with {have} candidates. Lower k or give more rows.")
+    index, score = [], []
+    for start, tile in _tiles(queries, gallery):
+        if skip_self:
+            xp, rows = namespace(tile), int(tile.shape[0])
+            own = (
+                like(np.arange(start, start + rows), tile)[:, None] == like(np.arange(gallery.shape[0]), tile)[None, :]
+            )
+            tile = xp.where(own, xp.full_like(tile, -float("inf")), tile)
+        where, value = top_k(tile, k)
+        index.append(to_numpy(where))
+        score.append(to_numpy(value))
+    return Nearest(np.concatenate(index), np.concatenate(score))
+
+
+def crowding(queries: Array, gallery: Array, k: int = 10) -> np.ndarray:
+    """Mean similarity (q,) of each query to its ``k`` nearest of ``gallery``: the r of CSLS."""
+    return nearest(queries, gallery, k).scores.mean(axis=1)
+
+
+def csls(similarity: Array, of_rows: np.ndarray, of_columns: np.ndarray) -> Array:
+    """Cross-domain similarity local scaling: ``2 s - r_row - r_column`` for ``similarity`` (q, g).
+
+    ``of_rows`` (q,) and ``of_columns`` (g,) are :func:`crowding` against the other side. Taken from the gallery
+    that is searched they make the ranking transductive: say so.
+
+    References
+    ----------
+    Conneau et al., "Word translation without parallel data", ICLR 2018.
+    """
+    rows, columns = (like(part, similarity, dtype=similarity.dtype) for part in (of_rows, of_columns))
+    return 2 * similarity - rows[:, None] - columns[None, :]
+
+
+def _tiles(queries: Array, gallery: Array) -> Iterator[tuple[int, Array]]:
+    across = namespace(gallery).matrix_transpose(gallery)
+    for start in range(0, int(queries.shape[0]), TILE):
+        yield start, queries[start : min(start + TILE, int(queries.shape[0])), :] @ across

@@ -1,0 +1,75 @@
+"""What every verb asks of its input: paired sides of one library, groups by row or by id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.arrays import Array, namespace
+from stitchkit.core.embeddings import BLOCK, Embeddings, as_embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.items import checked_groups, rows_of
+from stitchkit.core.moments import check_paired
+
+
+def paired_sides(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
+    """Both sides as embeddings whose row i is one anchor: by id where both have ids, else by row.
+
+    Raises
+    ------
+    InputError
+        Numbers of rows that differ, fewer than two, a side whose vectors are all the same, two libraries.
+    DataError
+        Ids of the source that the target does not have.
+    """
+    x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
+    if isinstance(source, Embeddings) and isinstance(target, Embeddings):
+        y = in_order_of(x, y, ("source", "target"), f"the target embeddings of {y.space.name!r}")
+    check_paired(len(x), len(y))
+    for side in (x, y):
+        if _all_the_same(side.vectors):
+            raise InputError(
+                f"all {len(x)} vectors of {side.space.name!r} are the same; nothing can be learnt from them."
+            )
+    namespace(x.vectors, y.vectors)  # one library, or say so now
+    return x, y
+
+
+def in_order_of(first: Embeddings, other: Embeddings, names: tuple[str, str], what: str) -> Embeddings:
+    """``other`` with its rows in the order of the ids of ``first``; ``names`` of both and ``what`` are for errors.
+
+    Raises
+    ------
+    DataError
+        Ids of ``first`` that the other does not have.
+    InputError
+        Ids that only the other has: which items are the pairs is the caller's to say.
+    """
+    if np.array_equal(first.ids, other.ids):
+        return other
+    rows = rows_of(first.ids, other.ids, what)
+    if len(first) != len(other):
+        raise InputError(
+            f"{names[0]} has {len(first)} rows and {names[1]} has {len(other)}, {len(other) - len(first)} of them with "
+            f"ids of their own; every item must be on both sides. Take the rows of the other's ids: .of_ids(ids)."
+        )
+    return other.take(rows)
+
+
+def anchor_groups(groups: Any, x: Embeddings) -> np.ndarray | None:
+    """The group of each row (n,) of ``x``, from an array or a mapping of ids; None stays None."""
+    if groups is None:
+        return None
+    if isinstance(groups, Mapping):
+        missing = [one for one in x.ids.tolist() if one not in groups]
+        if missing:
+            raise InputError(f"groups has no entry for {len(missing)} anchors, the first is {missing[0]!r}.")
+        return checked_groups([groups[one] for one in x.ids.tolist()], len(x))
+    return checked_groups(groups, len(x))
+
+
+def _all_the_same(vectors: Array) -> bool:
+    n, first, xp = int(vectors.shape[0]), vectors[:1, :], namespace(vectors)
+    return all(bool(xp.all(vectors[a : min(a + BLOCK, n), :] == first)) for a in range(0, n, BLOCK))

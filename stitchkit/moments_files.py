@@ -1,0 +1,104 @@
+"""Moments on disk: one safetensors file, exact to the last bit, with the spaces of both sides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.moments import Moments
+from stitchkit.core.space import Space
+from stitchkit.store import check_file_path, packed, replace_file, unpacked
+
+FORMAT = "1"  # raise it when an old reader would misread a new file
+_KIND = "moments"
+_ARRAYS = ("mean_s", "mean_t", "tail_s", "tail_t", "scatter_ss", "scatter_st", "scatter_tt")
+
+
+def save_moments(moments: Moments, path: str | Path) -> Path:
+    """Write ``moments`` to one ``.safetensors`` file, whole or not at all; earlier moments there are replaced.
+
+    The file holds means and scatters in float64, and in its metadata count, weight, and name, width and fingerprint
+    of both spaces: no row, id or text. It is what sites can share, a shard can leave behind, or a fit can start from.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.safetensors``; its folder is made if need be.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If ``path`` has another ending, is a folder or is another kind of file, or if the moments are not finite.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> rows = np.random.default_rng(0).normal(size=(10, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     back = load_moments(save_moments(Moments.of(rows, rows), f"{folder}/site.safetensors"))
+    >>> back.count, bool((back.scatter_st == Moments.of(rows, rows).scatter_st).all())
+    (10, True)
+    """
+    path = check_file_path(path, _KIND)
+    arrays = {name: to_numpy(getattr(moments, name)).astype(np.float64) for name in _ARRAYS}
+    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if wrong:
+        raise InputError(f"{wrong[0]} of these moments holds NaN or infinity. Build the moments again.")
+    about = {"count": moments.count, "weight": moments.weight.hex()}
+    about |= {"source": _plain(moments.source), "target": _plain(moments.target)}
+    metadata = {"kind": _KIND, "format": FORMAT, "moments": json.dumps(about, ensure_ascii=False)}
+    return replace_file(path, packed(arrays, metadata))
+
+
+def load_moments(path: str | Path) -> Moments:
+    """Moments from a file of :func:`save_moments`, as numpy arrays.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, cut off, not of moments, of another format, or does not hold together.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no file of moments {path}. Check the path.")
+    arrays, metadata = unpacked(path, DataError)
+    if metadata.get("kind") != _KIND:
+        kind = metadata.get("kind", "something else")
+        raise DataError(f"{path} is a safetensors file of {kind}, not of moments. Was another file meant?")
+    if metadata.get("format") != FORMAT:
+        raise DataError(f"{path} has format {metadata.get('format')}; this version reads {FORMAT}. Update stitchkit.")
+    try:
+        about = json.loads(metadata["moments"])
+        spaces = Space(**about["source"]), Space(**about["target"])
+        count, weight = int(about["count"]), float.fromhex(about["weight"])
+        sums = {name: arrays[name] for name in _ARRAYS}
+        _check(sums, weight)
+        return Moments(count=count, weight=weight, source=spaces[0], target=spaces[1], **sums)
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} does not hold moments together: {error}. Save them again.") from error
+
+
+def _plain(space: Space) -> dict[str, str | int | None]:
+    return {"name": space.name, "dim": space.dim, "fingerprint": space.fingerprint}
+
+
+def _check(sums: dict[str, np.ndarray], weight: float) -> None:
+    """Raise for what no sum of pairs can be."""
+    for name, array in sums.items():
+        if array.dtype != np.float64 or not np.isfinite(array).all():
+            raise InputError(f"{name} is {array.dtype} or not finite")
+    for name in ("scatter_ss", "scatter_tt"):
+        scatter = sums[name]
+        if scatter.ndim != 2 or not np.array_equal(scatter, scatter.T) or bool((np.diagonal(scatter) < 0).any()):
+            raise InputError(f"{name} is no scatter: not symmetric, or negative on its diagonal")
+    if not 0 < weight < float("inf"):
+        raise InputError(f"the weight is {weight}")
