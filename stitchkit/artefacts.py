@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
-from stitchkit.core.maps import AffineMap
+from stitchkit.core.joint_alignments import JointAlignment
+from stitchkit.core.maps import AffineMap, JoinedMap, Map
+from stitchkit.core.relative import RelativeMap
 from stitchkit.core.space import Space
 
 Config = dict[str, Any]
@@ -19,47 +21,181 @@ Arrays = dict[str, np.ndarray]
 
 
 def pack_alignment(alignment: Alignment) -> tuple[Config, Arrays]:
-    """Configuration and arrays of ``alignment``; only affine maps can be packed so far."""
-    maps = {"source_map": alignment.source_map, "target_map": alignment.target_map, "directed": alignment.directed}
+    """Configuration and arrays of ``alignment``.
+
+    Raises
+    ------
+    UnknownNameError
+        For a map of a kind that cannot be saved.
+    """
+    maps = {"source_map": alignment.source_map, "target_map": alignment.target_map}
+    if alignment.directed is not None:
+        maps["directed"] = alignment.directed
+    packed = {name: pack_map(one) for name, one in maps.items()}
     config: Config = {
         "source": _space(alignment.source),
         "target": _space(alignment.target),
         "common": _space(alignment.source_map.target),
-        "ranks": {name: one.rank for name, one in maps.items() if isinstance(one, AffineMap)},
+        "ranks": {name: one["rank"] for name, (one, _) in packed.items()},
         "record": dict(alignment.record),
     }
-    arrays: Arrays = {}
-    for name, one in maps.items():
-        if one is None:
-            continue
-        if not isinstance(one, AffineMap):
-            raise UnknownNameError.of("kind of map that can be saved", type(one).__name__, ["AffineMap"])
-        parts = {"center": one.center, "weight": one.weight, "bias": one.bias}
-        arrays.update({f"{name}.{part}": to_numpy(array) for part, array in parts.items()})
+    # affine maps stay unsaid, so that a folder of nothing else reads as it did before there were other kinds
+    if curved := {name: one for name, (one, _) in packed.items() if one["kind"] != "affine"}:
+        config["maps"] = curved
+    arrays = {f"{name}.{part}": array for name, (_, parts) in packed.items() for part, array in parts.items()}
     if alignment.weights is not None:
         arrays["weights"] = to_numpy(alignment.weights)
     return config, arrays
 
 
 def unpack_alignment(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Alignment:
-    """The alignment that :func:`pack_alignment` took apart."""
+    """The alignment that :func:`pack_alignment` took apart.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If something is missing or wrong, or a map is of a kind that this version does not know.
+    """
     try:
         source, target, common = (Space(**config[side]) for side in ("source", "target", "common"))
-        ranks = config["ranks"]
-        directed = None
-        if "directed" in ranks:
-            directed = AffineMap(source, target, *_parts(arrays, "directed"), ranks["directed"])
-        return Alignment(
-            AffineMap(source, common, *_parts(arrays, "source_map"), ranks["source_map"]),
-            AffineMap(target, common, *_parts(arrays, "target_map"), ranks["target_map"]),
-            arrays.get("weights"),
-            directed,
-            config["record"],
-        )
+        ends = {"source_map": (source, common), "target_map": (target, common), "directed": (source, target)}
+        ranks, curved = config["ranks"], config.get("maps", {})
+        made = {
+            name: unpack_map({"kind": "affine", "rank": ranks[name], **curved.get(name, {})}, *spaces, arrays, name)
+            for name, spaces in ends.items()
+            if name != "directed" or name in ranks
+        }
+        directed = made.get("directed")
+        if directed is not None and not isinstance(directed, AffineMap):
+            raise InputError("its directed map is not affine.")
+        return Alignment(made["source_map"], made["target_map"], arrays.get("weights"), directed, config["record"])
     except InputError as error:
         raise ModelUnavailableError(f"the folder holds no alignment: {error}") from error
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ModelUnavailableError(f"the folder holds no alignment: {error} is missing or wrong.") from error
+
+
+def pack_joint(joint: JointAlignment) -> tuple[Config, Arrays]:
+    """Configuration and arrays of a joint alignment of many spaces."""
+    config: Config = {
+        "kind": "joint",
+        "common": _space(joint.common),
+        "spaces": [{"name": name, "space": _space(one.source), "rank": one.rank} for name, one in joint.maps.items()],
+        "record": dict(joint.record),
+    }
+    arrays: Arrays = {}
+    for i, one in enumerate(joint.maps.values()):  # by number: a name may hold what no array's name may
+        arrays |= {f"maps.{i}.{part}": array for part, array in _pack_affine(one)[1].items()}
+    if joint.weights is not None:
+        arrays["weights"] = to_numpy(joint.weights)
+    return config, arrays
+
+
+def unpack_joint(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> JointAlignment:
+    """The joint alignment that :func:`pack_joint` took apart.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the folder holds something else, or something is missing or wrong.
+    """
+    try:
+        if config.get("kind") != "joint":
+            raise ModelUnavailableError("the folder holds no joint alignment of many spaces. Was it one of two spaces?")
+        common = Space(**config["common"])
+        maps = {
+            one["name"]: _unpack_affine(one, Space(**one["space"]), common, arrays, f"maps.{i}")
+            for i, one in enumerate(config["spaces"])
+        }
+        return JointAlignment(maps, arrays.get("weights"), config["record"])
+    except InputError as error:
+        raise ModelUnavailableError(f"the folder holds no joint alignment: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise ModelUnavailableError(f"the folder holds no joint alignment: {error} is missing or wrong.") from error
+
+
+def pack_map(one: Map) -> tuple[Config, Arrays]:
+    """Configuration (its ``"kind"`` included) and arrays of one map, its spaces left out."""
+    for kind, (type_, pack, _) in KINDS.items():
+        if type(one) is type_:
+            config, arrays = pack(one)
+            return {"kind": kind, **config}, arrays
+    raise UnknownNameError.of(
+        "kind of map that can be saved", type(one).__name__, [row[0].__name__ for row in KINDS.values()]
+    )
+
+
+def unpack_map(
+    config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], name: str
+) -> Map:
+    """The map between two spaces that :func:`pack_map` took apart; its arrays' names begin with ``name``."""
+    if config["kind"] not in KINDS:
+        raise ModelUnavailableError(
+            f"the folder holds a map of kind {config['kind']!r}; this version reads {', '.join(KINDS)}. "
+            f"Load it with the version of stitchkit that wrote it."
+        )
+    made: Map = KINDS[config["kind"]][2](config, source, target, arrays, name)
+    return made
+
+
+def same_map(one: Map, other: Map) -> bool:
+    """Whether two maps are the same function: of one kind, with equal settings and equal arrays."""
+    if one is other:
+        return True
+    (config, arrays), (others, theirs) = pack_map(one), pack_map(other)
+    same = config == others and arrays.keys() == theirs.keys()
+    return same and all(np.array_equal(array, theirs[name]) for name, array in arrays.items())
+
+
+def _pack_affine(one: AffineMap) -> tuple[Config, Arrays]:
+    parts = {"center": one.center, "weight": one.weight, "bias": one.bias}
+    return {"rank": one.rank}, {name: to_numpy(array) for name, array in parts.items()}
+
+
+def _unpack_affine(
+    config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str
+) -> AffineMap:
+    center, weight, bias = (arrays[f"{at}.{part}"] for part in ("center", "weight", "bias"))
+    return AffineMap(source, target, center, weight, bias, config["rank"])
+
+
+def _pack_joined(one: JoinedMap) -> tuple[Config, Arrays]:
+    members = [{"space": _space(each.target), "rank": each.rank} for each in one.members]
+    arrays: Arrays = {}
+    for i, each in enumerate(one.members):
+        arrays |= {f"{i}.{part}": array for part, array in _pack_affine(each)[1].items()}
+    return {"rank": one.rank, "members": members}, arrays
+
+
+def _unpack_joined(
+    config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str
+) -> JoinedMap:
+    members = tuple(
+        _unpack_affine(one, source, Space(**one["space"]), arrays, f"{at}.{i}")
+        for i, one in enumerate(config["members"])
+    )
+    return JoinedMap(members, target)
+
+
+def _pack_relative(one: RelativeMap) -> tuple[Config, Arrays]:
+    arrays = {"anchors": to_numpy(one.anchors)}
+    if one.center is not None:
+        arrays["center"] = to_numpy(one.center)
+    return {"rank": one.rank, "keep": one.keep, "power": float(one.power), "centred": one.center is not None}, arrays
+
+
+def _unpack_relative(
+    config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str
+) -> RelativeMap:
+    center = arrays[f"{at}.center"] if config["centred"] else None
+    return RelativeMap(source, target, arrays[f"{at}.anchors"], center, config["keep"], config["power"])
+
+
+KINDS: dict[str, tuple[type, Callable[..., Any], Callable[..., Any]]] = {  # kind -> its type, packing, unpacking
+    "affine": (AffineMap, _pack_affine, _unpack_affine),
+    "joined": (JoinedMap, _pack_joined, _unpack_joined),
+    "relative": (RelativeMap, _pack_relative, _unpack_relative),
+}
 
 
 def pack_head(head: LinearHead | ZeroShotHead) -> tuple[Config, Arrays]:
@@ -111,7 +247,3 @@ def unpack_linear_head(config: Mapping[str, Any], arrays: Mapping[str, np.ndarra
 
 def _space(space: Space) -> Config:
     return {"name": space.name, "dim": space.dim, "fingerprint": space.fingerprint}
-
-
-def _parts(arrays: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return arrays[f"{name}.center"], arrays[f"{name}.weight"], arrays[f"{name}.bias"]

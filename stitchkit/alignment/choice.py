@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment.folds import Fold, Folds
-from stitchkit.core.alignments import Alignment
-from stitchkit.metrics.ranks import tiled_ranks
+from stitchkit.core.alignments import weighed
+from stitchkit.metrics.ranks import pair_ranks
 from stitchkit.solvers.csa import mean_reliability
-from stitchkit.solvers.frames import Frame
-from stitchkit.solvers.paths import Path, Track
+from stitchkit.solvers.frames import Frame, View
+from stitchkit.solvers.paths import Path, Track, fit_width
 
 FINALISTS = 2  # tracks of one kind that are judged by rank
 
@@ -53,6 +53,7 @@ class Finalist:
         return {
             "solver": self.track.family,
             "scale": self.track.scale,
+            **({} if self.track.pca is None else {"pca": self.track.pca}),
             **self.track.settings,
             self.track.strength: self.value,
             names[0]: self.separation,
@@ -67,7 +68,17 @@ class Desk:
     """What the search has already worked out, within a memory budget in bytes."""
 
     room: int = field(default_factory=lambda: memory_size() // 4)
-    frames: dict[tuple[str, int, frozenset[int]], Frame] = field(default_factory=dict)
+    frames: dict[tuple[str, int | None, int, frozenset[int]], Frame] = field(default_factory=dict)
+    views: dict[tuple[int, int, int], View] = field(default_factory=dict)  # of the training set at hand
+    scored: set[tuple[int, frozenset[int]]] = field(default_factory=set)
+
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` bytes still fit; if so they are taken."""
+        if self.room < size:
+            return False
+        self.room -= size
+        return True
+
     paths: dict[tuple[int, int, frozenset[int]], Path] = field(default_factory=dict)
     curves: dict[tuple[int, int, frozenset[int], int], list[float]] = field(default_factory=dict)
 
@@ -86,10 +97,13 @@ class Search:
         pairs = [(r, frozenset[int]()) for r in range(len(self.repeats))]
         return self._choose(pairs)
 
-    def outer(self) -> tuple[np.ndarray, np.ndarray]:
-        """Reciprocal ranks (or R2 of each fold) of the whole procedure, choice included, and their clusters."""
+    def outer(self, repeats: int) -> tuple[np.ndarray, np.ndarray]:
+        """Reciprocal ranks (or R2 of each fold) of the whole procedure, choice included, and their clusters.
+
+        Of the first ``repeats`` assignments, each with choices of its own.
+        """
         out, clusters = [], []
-        for r, folds in enumerate(self.repeats):
+        for r, folds in enumerate(self.repeats[:repeats]):
             for o in range(len(folds.parts)):
                 without = frozenset({o})
                 winner, _ = self._choose([(r, without)])
@@ -119,39 +133,55 @@ class Search:
         found = list(zip(self.tracks, strengths, curves, strict=True))
         uncut = [(track, 0, curve) for track, at, curve in found if track.uncut and at != 0]
         rows = sorted(found + uncut, key=lambda row: -float(row[2][:, row[1]].mean()))
-        kinds = [(track.family, track.scale, track.uncut and at == 0) for track, at, _ in rows]
+        kinds = [(track.family, track.scale, track.pca, track.uncut and at == 0) for track, at, _ in rows]
         ranks = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
         return [row for row, rank in zip(rows, ranks, strict=True) if rank < FINALISTS]
 
     def _curves(self, splits: Sequence[Split]) -> list[np.ndarray]:
         """The shortlist's criterion for each track, (splits, strengths): one path scored on one held-out fold."""
         for r, without, _ in splits:
+            if (r, without) in self.desk.scored:
+                continue
             for track in self.tracks:
-                if (id(track), r, without, min(without)) in self.desk.curves:
-                    continue
                 path = self._path(track, r, without)
-                for held in without:  # an outer fold and an inner one leave out the same two, so both are scored now
-                    part = self.repeats[r].parts[held].evidence
-                    score = path.explained(part) if self.purpose == "head" else path.separation(part)
+                for held in without:  # an outer fold and an inner one leave out the same two: both are scored now
+                    view = self._view(path.frame, r, held)
+                    score = path.explained(view) if self.purpose == "head" else path.separation(view)
                     self.desk.curves[id(track), r, without, held] = score
+            self.desk.scored.add((r, without))
+            self.desk.views.clear()
         return [np.asarray([self.desk.curves[id(track), *split] for split in splits]) for track in self.tracks]
+
+    def _view(self, frame: Frame, r: int, held: int) -> View:
+        """A held-out fold seen from a frame; tracks of one frame share it, with all that they work out on it."""
+        key = (id(frame), r, held)
+        if key not in self.desk.views:
+            self.desk.views[key] = frame.view(self.repeats[r].parts[held].evidence)
+        return self.desk.views[key]
 
     def _path(self, track: Track, r: int, without: frozenset[int]) -> Path:
         """The track's path on everything but some folds; what fits on the desk is not computed twice."""
         key = (id(track), r, without)
         if key not in self.desk.paths:
-            place = (track.scale, r, without)
-            known = place in self.desk.frames
-            evidence = self.repeats[r].evidence
-            frame = self.desk.frames[place] if known else Frame.of(evidence(without), track.scale)
-            path = track.open(frame)
-            a, b = frame.source.width, frame.target.width
-            size = 24 * a * b + (0 if known else 16 * (a * a + b * b) + 8 * a * b)
-            if self.desk.room < size:
+            path = track.open(self._frame(track.scale, track.pca, r, without))
+            if not self.desk.has_room(24 * path.frame.source.width * path.frame.target.width):
                 return path
-            self.desk.room -= size
-            self.desk.frames[place], self.desk.paths[key] = frame, path
+            self.desk.paths[key] = path
         return self.desk.paths[key]
+
+    def _frame(self, scale: str, pca: int | None, r: int, without: frozenset[int]) -> Frame:
+        """The coordinates of a training set; its principal part is cut from the whole."""
+        key = (scale, pca, r, without)
+        if key not in self.desk.frames:
+            if pca is None:
+                frame = Frame.of(self.repeats[r].evidence(without), scale, draft=True)
+            else:
+                frame = self._frame(scale, None, r, without).cut(pca)
+            a, b = frame.source.width, frame.target.width
+            if not self.desk.has_room(16 * (a * a + b * b) + 8 * a * b):
+                return frame
+            self.desk.frames[key] = frame
+        return self.desk.frames[key]
 
     def _finalist(self, track: Track, at: int, separation: float, splits: Sequence[Split]) -> Finalist:
         paths = [self._path(track, r, without) for r, without, _ in splits]
@@ -178,7 +208,7 @@ class Search:
     def _judge(self, path: Path, at: int, weights: Any, fold: Fold) -> np.ndarray:
         if self.purpose == "head":
             return np.asarray([path.explained(fold.evidence)[at]])
-        return 1 / held_out_ranks(path.alignment(at, weights), fold)
+        return 1 / held_out_ranks(path, at, weights, fold)
 
 
 def memory_size() -> int:
@@ -189,9 +219,13 @@ def memory_size() -> int:
         return 8 << 30
 
 
-def held_out_ranks(fitted: Alignment, fold: Fold) -> np.ndarray:
+def held_out_ranks(path: Path, at: int, weights: Any, fold: Fold) -> np.ndarray:
     """Rank of each judged query's true target among the fold's distinct targets."""
-    return tiled_ranks(lambda a, b: fitted.similarity(fold.queries[a:b, :], fold.gallery), fold.truth)
+    to_common, from_target = path.common(at)
+    left = path.frame.source.coordinates(fold.queries) @ to_common
+    right = path.frame.target.coordinates(fold.gallery)
+    right = right if from_target is None else right @ from_target
+    return pair_ranks(*weighed(left, right, fit_width(weights, int(left.shape[1]))), fold.truth)
 
 
 def along_path(curve: np.ndarray, repeat: np.ndarray) -> int:

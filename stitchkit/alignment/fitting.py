@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment.choice import Finalist, Search
+from stitchkit.alignment.accounts import doubts_of, held_out_numbers, notes_of, with_account
+from stitchkit.alignment.asking import asked_for, solver_called
+from stitchkit.alignment.choice import Search
+from stitchkit.alignment.clusters import Clusters
 from stitchkit.alignment.folds import Folds, assign
+from stitchkit.alignment.pooling import align_with_pool, fit_with_pool
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import namespace
-from stitchkit.core.embeddings import Embeddings, as_embeddings
+from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.items import checked_groups, rows_of
-from stitchkit.core.moments import Evidence, check_paired
+from stitchkit.core.moments import Evidence
+from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.roles import Solver
 from stitchkit.solvers import SEARCHED, TRACKS
 from stitchkit.solvers.frames import Frame
+from stitchkit.solvers.paths import Track
 
-FEW = 50  # below this the folds are drawn REPEATS times
+FEW = 400  # below this the folds are drawn REPEATS times: one assignment is too noisy to choose by
+VERY_FEW = 50  # below this the nested estimate is repeated as well
 REPEATS = 5
 
 
@@ -30,7 +34,9 @@ def align(
     *,
     groups: Any = None,
     purpose: str = "match",
+    pool: Any = None,
     solver: str | Solver = "auto",
+    paper: str | None = None,
     nested: bool = True,
     seed: int = 0,
 ) -> Alignment:
@@ -45,18 +51,27 @@ def align(
     purpose
         ``"match"`` for zero-shot and retrieval in the common space, ``"head"`` for driving a head of the target.
         They are judged differently and may choose differently.
+    pool : (source_pool (m_s, d_s), target_pool (m_t, d_t)), optional
+        Unpaired vectors of both spaces, for few anchors: :func:`stitchkit.alignment.pooling.align_with_pool` chooses
+        among a closed form, soft and hard matching by held-out anchors; a solver value stands in for the closed form.
+        For matching only.
     solver
-        ``"auto"`` searches every family; ``"ridge"``, ``"procrustes"`` or ``"csa"`` searches one; a solver value
-        such as ``stitchkit.Ridge(alpha=0.1)`` is fitted as it is.
+        ``"auto"`` searches the families that hold up; a family's name (``"ridge"``, ``"procrustes"``, ``"csa"``,
+        ``"isometric_ridge"``, ``"reduced_rank"``, ``"pls"``) searches that one; another solver's name fits its
+        defaults; a solver value such as ``stitchkit.Ridge(alpha=0.1)`` is fitted as it is.
+    paper
+        Instead of a solver one of the published maps ``"affine"``, ``"linear"``, ``"l-ortho"``, ``"ortho"``, to the
+        letter (:class:`stitchkit.solvers.presets.Preset`).
     nested
         Also estimate on outer folds how well the whole procedure, choice included, does on unseen pairs.
     seed
-        Of the fold assignment.
+        Of the fold assignment, of draws from a pool, of the first weights of ``paper="affine"``.
 
     Returns
     -------
     Alignment
-        In the library of the given arrays. ``record`` tells the solver chosen, among what, with which numbers.
+        In the library of the given arrays. ``record`` tells the solver chosen, among what, with which numbers;
+        ``notes``, ``r2`` and ``held_out`` are always there, the last two None where nothing was measured.
 
     Raises
     ------
@@ -76,84 +91,92 @@ def align(
     """
     if purpose not in SEARCHED:
         raise UnknownNameError.of("purpose", purpose, SEARCHED)
-    x, y = _paired(source, target)
-    cluster = _groups(groups, x)
-    if isinstance(solver, type) or not (isinstance(solver, str) or hasattr(solver, "fit")):
-        name = solver.__name__ if isinstance(solver, type) else repr(solver)
-        raise InputError(f"solver must be a name or a solver value; got {name}. Write {name}() for its defaults.")
-    if not isinstance(solver, str):
-        return _fixed(solver, x, y, cluster, seed)
-    if solver != "auto" and solver not in TRACKS:
-        raise UnknownNameError.of("solver to search", solver, ["auto", *TRACKS], "Or pass a solver value.")
-    families = list(SEARCHED[purpose]) if solver == "auto" else [solver]
-    few = _too_few(len(x), cluster)
+    asked = asked_for(solver, paper, seed)
+    x, y = paired_sides(source, target)
+    cluster = anchor_groups(groups, x)
+    if pool is not None:
+        return _pooled(asked, x, y, pool, cluster, (purpose, paper), seed)
+    clusters = Clusters.of(x, cluster)
+    if not isinstance(asked, str):
+        return _fixed(asked, x, y, clusters, seed)
+    families = list(SEARCHED[purpose]) if asked == "auto" else [asked]
+    few = _too_few(len(x), clusters)
     if few:
-        return _without_search(families, x, y, few)
-    return _searched(families, x, y, cluster, purpose, nested, seed)
+        return _without_search(families[0], x, y, few)
+    return _searched(families, x, y, clusters, purpose, nested, seed)
 
 
-def _paired(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
-    x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
-    if isinstance(source, Embeddings) and isinstance(target, Embeddings) and not np.array_equal(x.ids, y.ids):
-        pairs = rows_of(x.ids, y.ids, f"the target embeddings of {y.space.name!r}")
-        check_paired(len(x), len(y))
-        y = y.take(pairs)
-    check_paired(len(x), len(y))
-    for side in (x, y):
-        if bool(namespace(side.vectors).all(side.vectors == side.vectors[:1, :])):
-            raise InputError(
-                f"all {len(x)} vectors of {side.space.name!r} are the same; nothing can be learnt from them."
-            )
-    namespace(x.vectors, y.vectors)  # one library, or say so now
-    return x, y
+def _pooled(
+    asked: str | Solver,
+    x: Embeddings,
+    y: Embeddings,
+    pool: Any,
+    groups: np.ndarray | None,
+    purpose_and_paper: tuple[str, str | None],
+    seed: int,
+) -> Alignment:
+    purpose, paper = purpose_and_paper
+    if purpose != "match":
+        raise InputError(
+            f"a pool helps matching; purpose={purpose!r} needs a map into the target's own units. Leave the pool out."
+        )
+    if paper is not None or (isinstance(asked, str) and asked != "auto"):
+        name = f"paper={paper!r}" if paper is not None else f"solver {asked!r}"
+        raise InputError(f"{name} does not look at a pool. Leave the pool out, or the {name.split('=')[0].split()[0]}.")
+    if isinstance(asked, str):
+        return align_with_pool(x, y, pool, groups=groups, seed=seed)
+    if "pools" in asked.needs:
+        return fit_with_pool(asked, x, y, pool)
+    return align_with_pool(x, y, pool, groups=groups, closed_form=asked, seed=seed)
 
 
-def _groups(groups: Any, x: Embeddings) -> np.ndarray | None:
-    if groups is None:
-        return None
-    if isinstance(groups, Mapping):
-        missing = [one for one in x.ids.tolist() if one not in groups]
-        if missing:
-            raise InputError(f"groups has no entry for {len(missing)} anchors, the first is {missing[0]!r}.")
-        return checked_groups([groups[one] for one in x.ids.tolist()], len(x))
-    return checked_groups(groups, len(x))
-
-
-def _too_few(n: int, groups: np.ndarray | None) -> str:
-    clusters = n if groups is None else len(np.unique(groups))
+def _too_few(n: int, clusters: Clusters) -> str:
     if n < 5:
         return f"{n} anchors are too few to hold any out"
-    return f"{clusters} groups are too few to hold any out" if clusters < 3 else ""
+    found = clusters.count(n)
+    return f"{found} groups are too few to hold any out" if found < 3 else ""
 
 
-def _fixed(solver: Solver, x: Embeddings, y: Embeddings, groups: np.ndarray | None, seed: int) -> Alignment:
-    folds = Folds.of(x, y, assign(len(x), groups, seed=seed))
-    everything = folds.evidence()
-    fitted = solver.fit(Evidence(everything.moments, everything.folds, (x.vectors, y.vectors)))
-    return _with(fitted, {"chosen_by": "the caller"})
+def _fixed(solver: Solver, x: Embeddings, y: Embeddings, clusters: Clusters, seed: int) -> Alignment:
+    whole = Folds.of(x, y, assign(len(x), clusters.labels, seed=seed)).evidence()
+    fitted = solver.fit(Evidence(whole.moments, whole.folds, (x.vectors, y.vectors)))
+    return with_account(fitted, {"chosen_by": "the caller"}, clusters.notes(len(x)))
 
 
-def _without_search(families: list[str], x: Embeddings, y: Embeddings, why: str) -> Alignment:
-    folds = Folds.of(x, y, [np.arange(len(x))])
-    first = _tracks(families, folds, "match")[0]
-    fitted = first.open(Frame.of(folds.evidence(), first.scale)).alignment(0)
-    return _with(fitted, {"chosen_by": "default", "notes": [f"{why}: no choice was made and no number is reported"]})
+def _without_search(family: str, x: Embeddings, y: Embeddings, why: str) -> Alignment:
+    """The family at its default settings; its directions weigh alike, for nothing can be held out."""
+    whole = Folds.of(x, y, [np.arange(len(x))]).evidence()
+    track, at = _default(_tracks([family], whole, "match"), solver_called(family)())
+    fitted = track.open(Frame.of(whole, track.scale, track.pca)).alignment(at)
+    note = f"{why}: no choice was made and no number is reported"
+    return with_account(fitted, {"chosen_by": "default"}, [note])
+
+
+def _default(tracks: list[Track], solver: Any) -> tuple[Track, int]:
+    """The track and the place on its path that stand for the solver's own default settings."""
+    for track in tracks:
+        fixed = {"scale": track.scale, "pca": track.pca, **track.settings}
+        if all(getattr(solver, name) == value for name, value in fixed.items()):
+            value = getattr(solver, track.strength)
+            return track, track.strengths.index(value) if value in track.strengths else 0
+    return tracks[0], 0
 
 
 def _searched(
-    families: list[str],
-    x: Embeddings,
-    y: Embeddings,
-    groups: np.ndarray | None,
-    purpose: str,
-    nested: bool,
-    seed: int,
+    families: list[str], x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str, nested: bool, seed: int
 ) -> Alignment:
-    seeds = range(seed, seed + (REPEATS if len(x) < FEW else 1))
-    repeats = [Folds.of(x, y, assign(len(x), groups, seed=one), groups) for one in seeds]
-    search = Search(_tracks(families, repeats[0], purpose), repeats, purpose)
+    n = len(x)
+    seeds = range(seed * REPEATS, (seed + 1) * REPEATS) if n < FEW else [seed]
+    repeats = [Folds.of(x, y, assign(n, clusters.labels, seed=one), clusters.labels) for one in seeds]
+    if max(part.gallery.shape[0] for part in repeats[0].parts) < 2:
+        raise InputError(
+            f"the {n} target vectors cannot be told apart at their precision ({y.vectors.dtype}). "
+            f"Embed in a wider precision, or centre the vectors before they are narrowed."
+        )
+    smallest = repeats[0].evidence(frozenset({0, 1}) if len(repeats[0].parts) > 2 else frozenset())
+    search = Search(_tracks(families, smallest, purpose), repeats, purpose)
     winner, finalists = search.choose()
-    whole = Frame.of(repeats[0].evidence(), winner.track.scale)
+    whole = Frame.of(repeats[0].evidence(), winner.track.scale, winner.track.pca)
     fitted = winner.track.open(whole).alignment(winner.at, winner.weights)
     account: dict[str, Any] = {
         "chosen_by": "held-out R2" if purpose == "head" else "held-out mean reciprocal rank",
@@ -161,70 +184,23 @@ def _searched(
         "candidates": [one.record(search) for one in finalists],
         "folds": len(repeats[0].parts),
         "repeats": len(repeats),
-        "groups": len(x) if groups is None else len(np.unique(groups)),
+        "groups": clusters.count(n),
         "seed": seed,
-        "notes": _notes(winner, fitted, len(x)),
     }
+    notes = [*notes_of(winner, fitted, n), *clusters.notes(n)]
     if nested and len(repeats[0].parts) > 2:
-        account["held_out"] = _held_out(search, repeats, purpose)
-        account["notes"] += _doubts(account["held_out"])
-    return _with(fitted, account)
+        outer = repeats if n < VERY_FEW else repeats[:1]
+        account["held_out"] = held_out_numbers(search, outer, purpose)
+        notes += doubts_of(account["held_out"])
+    return with_account(fitted, account, notes)
 
 
-def _tracks(families: list[str], folds: Folds, purpose: str) -> list[Any]:
-    smallest = folds.evidence(frozenset({0, 1}) if len(folds.parts) > 2 else frozenset())
-    found = []
+def _tracks(families: list[str], smallest: Evidence, purpose: str) -> list[Track]:
+    """Every row of the search; ``smallest`` is the smallest training set that it will meet."""
+    found: list[Track] = []
     for family in families:
         module, name = TRACKS[family].split(":")
         found += getattr(import_module(module), name)(smallest, purpose)
     if not found:
         raise InputError(f"solver {families[0]!r} offers nothing for purpose {purpose!r}. Use 'auto' or 'ridge'.")
     return found
-
-
-def _held_out(search: Search, repeats: list[Folds], purpose: str) -> dict[str, Any]:
-    judged, clusters = search.outer()
-    kind = "outer folds; the choice was made again without each"
-    if purpose == "head":
-        return {"r2": float(judged.mean()), "se": search.error(judged, clusters), "estimate": kind}
-    gallery = float(np.mean([part.gallery.shape[0] for folds in repeats for part in folds.parts]))
-    return {
-        "mrr": float(judged.mean()),
-        "se": search.error(judged, clusters),
-        "recall@1": float(np.mean(judged == 1)),
-        "gallery": round(gallery),
-        "chance_mrr": float(np.mean(1 / np.arange(1, max(round(gallery), 1) + 1))),
-        "estimate": kind,
-    }
-
-
-def _notes(winner: Finalist, fitted: Alignment, n: int) -> list[str]:
-    notes = []
-    if winner.track.family == "ridge" and winner.at in (0, len(winner.track.strengths) - 1):
-        notes.append(f"alpha {winner.value:g} is at the end of the grid; a map beyond it may do a little better")
-    if fitted.directed is not None and fitted.record["r2"] < 0.01:
-        notes.append("to_target is nearly constant: this map is for matching; for a head fit with purpose='head'")
-    if n - 1 < max(fitted.source.dim, fitted.target.dim):
-        rank = fitted.record["rank"]
-        notes.append(
-            f"{n} anchors for {fitted.source.dim} -> {fitted.target.dim} dimensions: "
-            f"the map has rank {rank}; directions that no anchor shows are dropped"
-        )
-    return notes
-
-
-def _doubts(held_out: Mapping[str, Any]) -> list[str]:
-    """A note where held-out pairs do no better than chance."""
-    name = "r2" if "r2" in held_out else "mrr"
-    chance = held_out.get("chance_mrr", 0.0)
-    if held_out[name] > chance + 2 * held_out["se"]:
-        return []
-    return [
-        f"held out, {name} {held_out[name]:.3f} is not clearly above chance ({chance:.3f}): "
-        f"these anchors hardly link the two spaces"
-    ]
-
-
-def _with(fitted: Alignment, account: Mapping[str, Any]) -> Alignment:
-    record = {**fitted.record, **account}
-    return Alignment(fitted.source_map, fitted.target_map, fitted.weights, fitted.directed, record)

@@ -9,11 +9,12 @@ import numpy as np
 
 from stitchkit.core.arrays import Array, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.moments import Evidence, Moments, total
+from stitchkit.core.moments import Evidence, moments_by, total
 from stitchkit.metrics.ranks import distinct_rows
 
 JUDGED = 5000  # rows kept for judging by rank
 FOLDS = 5
+SMALL = 20  # rows of a fold below which it is ranked against the targets of all anchors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,21 +45,23 @@ class Folds:
         n, some = len(source), max(JUDGED // len(members), 1)
         rng = np.random.default_rng(0)  # judged rows are drawn, for tables are sorted by site or date
         picked = [np.sort(rng.permutation(rows)[:some]) for rows in members]
-        seen = np.arange(n) if min(map(len, members)) < 20 else np.concatenate(picked)
+        seen = np.arange(n) if min(map(len, members)) < SMALL else np.concatenate(picked)
         distinct = np.empty(n, dtype=np.int64)
         distinct[seen] = distinct_rows(to_numpy(take(target.vectors, seen)))
         few = n < 4 * max(source.space.dim, target.space.dim)  # then solvers may work in the span of the rows
+        fold_of = np.empty(n, dtype=np.int64)
+        for k, rows in enumerate(members):
+            fold_of[rows] = k
         parts = []
-        for rows, judged in zip(members, picked, strict=True):
-            pool = judged if len(rows) >= 20 else np.arange(n)
+        for rows, judged, moments in zip(members, picked, moments_by(source, target, fold_of), strict=True):
+            pool = judged if len(rows) >= SMALL else np.arange(n)
             _, first = np.unique(distinct[pool], return_index=True)
             gallery = pool[np.sort(first)]
             column = {label: i for i, label in enumerate(distinct[gallery])}
-            x, y = source.take(rows), target.take(rows)
             parts.append(
                 Fold(
                     rows,
-                    Evidence(Moments.of(x, y), None, (x.vectors, y.vectors) if few else None),
+                    Evidence(moments, None, (take(source.vectors, rows), take(target.vectors, rows)) if few else None),
                     take(source.vectors, judged),
                     take(target.vectors, gallery),
                     np.asarray([column[label] for label in distinct[judged]]),

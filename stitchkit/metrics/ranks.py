@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stitchkit.core.arrays import Array, device_of, float64, namespace, to_numpy
+from stitchkit.core.arrays import Array, device_of, like, namespace, take, to_numpy
+from stitchkit.core.errors import InputError
 
 TILE = 1024  # queries scored at once, so that no n x n matrix is ever held
+NEAR = 1 << 22  # scores of one tile: it is read several times and should stay in a cache
 
 
 def middle_ranks(similarity: Array, truth: np.ndarray) -> np.ndarray:
@@ -36,18 +38,78 @@ def middle_ranks(similarity: Array, truth: np.ndarray) -> np.ndarray:
     array([1. , 1.5])
     """
     xp = namespace(similarity)
-    columns = xp.arange(similarity.shape[1], device=device_of(similarity))
-    picked = columns[None, :] == xp.asarray(truth, device=device_of(similarity))[:, None]
-    true = xp.sum(xp.where(picked, similarity, xp.zeros_like(similarity)), axis=1, keepdims=True)
-    above = xp.sum(float64(xp.astype(similarity > true, xp.int32)), axis=1)
-    equal = xp.sum(float64(xp.astype(similarity == true, xp.int32)), axis=1) - 1
-    return to_numpy(above + equal / 2) + 1
+    column = xp.asarray(np.asarray(truth, dtype=np.int64), device=device_of(similarity))
+    true = xp.take_along_axis(similarity, column[:, None], axis=1)
+    return _middle(similarity, true, 1)  # the true one itself is among the equal
 
 
 def tiled_ranks(similarity: Callable[[int, int], Array], truth: np.ndarray, *, tile: int = TILE) -> np.ndarray:
     """:func:`middle_ranks` over tiles of queries; ``similarity(a, b)`` gives rows a to b, (b - a, g)."""
     bounds = [(a, min(a + tile, len(truth))) for a in range(0, len(truth), tile)]
     return np.concatenate([middle_ranks(similarity(a, b), truth[a:b]) for a, b in bounds])
+
+
+def pair_ranks(queries: Array, gallery: Array, truth: np.ndarray) -> np.ndarray:
+    """:func:`middle_ranks` of the inner products of ``queries`` (q, k) with ``gallery`` (g, k), tile by tile."""
+    across = namespace(gallery).matrix_transpose(gallery)
+    return tiled_ranks(lambda a, b: queries[a:b, :] @ across, truth, tile=_tile(gallery))
+
+
+def pair_ranks_back(queries: Array, gallery: Array, truth: np.ndarray) -> np.ndarray:
+    """Rank of each gallery row's best true query among all queries, (g,), 1 the best; ties with rivals count half.
+
+    The way back of :func:`pair_ranks`: a target is asked once, and any of its queries is right.
+
+    Parameters
+    ----------
+    queries : (q, k), gallery : (g, k)
+        Scored by inner product, tile by tile.
+    truth : (q,) int
+        Gallery row of each query; every row of the gallery is the truth of one at least.
+
+    Raises
+    ------
+    InputError
+        If a row of the gallery has no query.
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    >>> pair_ranks_back(rows, rows[:2], np.array([0, 1, 0]))
+    array([1., 1.])
+    >>> pair_ranks_back(rows, rows[:2], np.array([1, 1, 0]))
+    array([2., 1.])
+    """
+    size, n = int(gallery.shape[0]), int(queries.shape[0])
+    many = np.bincount(truth, minlength=size)
+    if not many.all():
+        raise InputError(f"row {int(np.argmin(many))} of {size} targets is no query's. Leave it out of the gallery.")
+    order = np.argsort(truth, kind="stable")  # the queries of one target stand together
+    start = np.concatenate([[0], np.cumsum(many)])
+    across, step = namespace(queries).matrix_transpose(queries), _tile(queries)
+
+    def ranks(a: int, b: int) -> np.ndarray:
+        scores, own, first = gallery[a:b, :] @ across, order[start[a] : start[b]], start[a:b] - start[a]  # (b - a, n)
+        true = to_numpy(take(namespace(scores).reshape(scores, (-1,)), (truth[own] - a) * n + own))
+        best = np.maximum.reduceat(true, first)
+        tied = np.add.reduceat((true == np.repeat(best, many[a:b])).astype(np.int64), first)
+        return _middle(scores, like(best, scores)[:, None], tied)
+
+    return np.concatenate([ranks(a, min(a + step, size)) for a in range(0, size, step)])
+
+
+def _middle(similarity: Array, true: Array, tied: np.ndarray | int) -> np.ndarray:
+    """1 + the scores above ``true`` (q, 1) + half of the equal ones, of which ``tied`` are no rivals."""
+    xp = namespace(similarity)
+    above = to_numpy(xp.count_nonzero(similarity > true, axis=1))
+    equal = to_numpy(xp.count_nonzero(similarity == true, axis=1))
+    ranks: np.ndarray = 1 + above + (equal - tied) / 2
+    return ranks
+
+
+def _tile(gallery: Array) -> int:
+    """Queries that are scored at once against ``gallery`` (g, k)."""
+    return max(min(TILE, NEAR // max(int(gallery.shape[0]), 1)), 64)
 
 
 def recall_at(ranks: np.ndarray, k: int) -> float:

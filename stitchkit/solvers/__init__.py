@@ -7,6 +7,12 @@ SOLVERS = {  # name -> "module:attr"
     "ridge": "stitchkit.solvers.ridge:Ridge",
     "procrustes": "stitchkit.solvers.procrustes:Procrustes",
     "csa": "stitchkit.solvers.csa:CSA",
+    "isometric_ridge": "stitchkit.solvers.isometric_ridge:IsometricRidge",
+    "reduced_rank": "stitchkit.solvers.reduced_rank:ReducedRank",
+    "pls": "stitchkit.solvers.pls:PLS",
+    "relative": "stitchkit.solvers.relative:Relative",
+    "asif": "stitchkit.solvers.relative:ASIF",
+    "lowdin": "stitchkit.solvers.pools.lowdin:Lowdin",
 }
 
 SEARCHED = {  # purpose -> families that "auto" searches; for a head CSA is ridge, or ridge with a cut
@@ -18,4 +24,12 @@ TRACKS = {  # families that can be searched along a path of strengths: name -> f
     "procrustes": "stitchkit.solvers.procrustes:tracks",
     "ridge": "stitchkit.solvers.ridge:tracks",
     "csa": "stitchkit.solvers.csa:tracks",
+    "isometric_ridge": "stitchkit.solvers.isometric_ridge:tracks",
+    "reduced_rank": "stitchkit.solvers.reduced_rank:tracks",
+    "pls": "stitchkit.solvers.pls:tracks",
+}
+
+MANY = {  # solvers for more than two spaces: name -> "module:attr"
+    "procrustes": "stitchkit.solvers.generalised_procrustes:GeneralisedProcrustes",
+    "gcca": "stitchkit.solvers.gcca:GCCA",
 }

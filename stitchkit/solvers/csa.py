@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, namespace, zeros_like_width
-from stitchkit.core.errors import EvidenceError, InputError
+from stitchkit.core.arrays import Array, namespace
+from stitchkit.core.errors import EvidenceError
 from stitchkit.core.moments import Evidence, total
-from stitchkit.solvers.frames import Frame, check_scale, identified, require
-from stitchkit.solvers.paths import Track, separations
+from stitchkit.solvers.conditions import method, reciprocal
+from stitchkit.solvers.frames import (
+    Frame,
+    View,
+    check_number_kept,
+    check_pca,
+    check_scale,
+    check_strength,
+    identified,
+    require,
+)
+from stitchkit.solvers.paths import Track, fit_width, leading_sums, principal_parts, separations
 
 KAPPAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -31,6 +41,8 @@ class CSA:
         Directions kept; None keeps all.
     scale
         Sides divided by their per-feature standard deviation first: ``"none"``, ``"source"`` or ``"both"``.
+    pca
+        Principal directions kept of each (scaled) side before the fit; None keeps all.
 
     References
     ----------
@@ -40,25 +52,25 @@ class CSA:
     kappa: float = 0.1
     dims: int | None = None
     scale: str = "none"
+    pca: int | None = None
     needs = frozenset({"moments", "folds"})
 
     def __post_init__(self) -> None:
-        if not 0 < self.kappa < float("inf"):
-            raise InputError(f"CSA needs a finite kappa > 0; got {self.kappa}.")
+        check_strength(self.kappa, "kappa")
         check_scale(self.scale)
-        if self.dims is not None and self.dims < 1:
-            raise InputError(f"CSA needs dims >= 1; got {self.dims}.")
+        check_pca(self.pca)
+        check_number_kept(self.dims, "dims")
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The alignment whose common space holds the whitened canonical directions."""
         require(self, evidence)
-        path = CSAPath(Frame.of(evidence, self.scale), self.kappa, (self.dims,))
+        path = CSAPath(Frame.of(evidence, self.scale, self.pca), self.kappa, (self.dims,))
         folds = list(evidence.folds or ())
         if len(folds) == 1:
             raise EvidenceError("CSA weighs its directions on held-out folds; one group gives none. Give more groups.")
         held_out = []
         for i, held in enumerate(folds):
-            others = Frame.of(Evidence(total(folds[:i] + folds[i + 1 :])), self.scale)
+            others = Frame.of(Evidence(total(folds[:i] + folds[i + 1 :])), self.scale, self.pca)
             held_out.append(CSAPath(others, self.kappa, path.dims).reliability(0, Evidence(held)))
         return path.alignment(0, mean_reliability(held_out))
 
@@ -68,39 +80,38 @@ class CSAPath:
 
     def __init__(self, frame: Frame, kappa: float, dims: Sequence[int | None]) -> None:
         self.frame, self.kappa = frame, kappa
-        xp = namespace(self.frame.st)
-        widths = self.frame.moments.shape
-        left, _ = _whitening(*frame.source_eigh, kappa, widths[0])
-        right, self.unwhiten = _whitening(*frame.target_eigh, kappa, widths[1])
-        u, self.rho, vh = xp.linalg.svd(xp.matrix_transpose(left) @ self.frame.st @ right, full_matrices=False)
-        self.inner_v = vh
-        self.a, self.b = left @ u, right @ xp.matrix_transpose(vh)
-        known = (identified(values) for values in (self.rho, frame.source_eigh[0], frame.target_eigh[0]))
+        xp = namespace(frame.st)
+        (s_values, s_vectors), (t_values, t_vectors) = frame.source_eigh, frame.target_eigh
+        widths = frame.moments.shape
+        s_root, t_root = _whitening(s_values, kappa, widths[0]), _whitening(t_values, kappa, widths[1])
+        u, self.rho, self.inner_v = frame.svd(frame.cross_in_axes / s_root[:, None] / t_root)
+        self.on_axes = u / s_root[:, None], xp.matrix_transpose(self.inner_v) / t_root[:, None]
+        self.a, self.b = s_vectors @ self.on_axes[0], t_vectors @ self.on_axes[1]
+        self.unwhiten = t_root[:, None] * xp.matrix_transpose(t_vectors)
+        known = (identified(values) for values in (self.rho, s_values, t_values))
         most = max(min(known), 1)  # what the anchors do not show is no direction
         self.dims = [most if one is None else min(one, most) for one in dims]
 
-    def separation(self, held: Evidence) -> list[float]:
-        xx, xy, yy = self.frame.view(held)
-        xp = namespace(xx)
-        signal = xp.cumulative_sum(xp.sum(self.a * (xy @ self.b), axis=0))
-        woven = (xp.matrix_transpose(self.a) @ xx @ self.a) * (xp.matrix_transpose(self.b) @ yy @ self.b)
-        square = xp.linalg.diagonal(xp.cumulative_sum(xp.cumulative_sum(woven, axis=0), axis=1))
+    def separation(self, held: Evidence | View) -> list[float]:
+        xx, xy, yy = self.frame.view(held).in_both_axes
+        xp, (a, b) = namespace(xx), self.on_axes
+        signal = xp.cumulative_sum(xp.sum(a * (xy @ b), axis=0))
+        square = leading_sums((xp.matrix_transpose(a) @ xx @ a) * (xp.matrix_transpose(b) @ yy @ b))
         return separations(*([part[k - 1] for k in self.dims] for part in (signal, square)))
 
-    def explained(self, held: Evidence) -> list[float]:
+    def explained(self, held: Evidence | View) -> list[float]:
         xx, xy, yy = self.frame.view(held)
         xp = namespace(xx)
         back = xp.matrix_transpose(self.inner_v @ self.unwhiten) * self.rho  # (r_t, r): directed = a @ back'
         signal = xp.cumulative_sum(xp.sum(self.a * (xy @ back), axis=0))
-        woven = (xp.matrix_transpose(self.a) @ xx @ self.a) * (xp.matrix_transpose(back) @ back)
-        square = xp.linalg.diagonal(xp.cumulative_sum(xp.cumulative_sum(woven, axis=0), axis=1))
+        square = leading_sums((xp.matrix_transpose(self.a) @ xx @ self.a) * (xp.matrix_transpose(back) @ back))
         whole = self.frame.target_spread(held, yy) or 1.0
         return [float((2 * signal[k - 1] - square[k - 1]) / whole) for k in self.dims]
 
     def freedom(self, at: int) -> float:
         return float(self.dims[at] * (self.frame.source.width + self.frame.target.width))
 
-    def reliability(self, at: int, held: Evidence) -> Array | None:
+    def reliability(self, at: int, held: Evidence | View) -> Array | None:
         """Correlation of the held-out pairs along each kept direction (k,), never below 0."""
         xx, xy, yy = self.frame.view(held)
         k = self.dims[at]
@@ -112,13 +123,21 @@ class CSAPath:
         rho = xp.sum(a * (xy @ b), axis=0) / xp.where(spread > 0, spread, one)
         return xp.where((spread > 0) & (rho > 0), rho, xp.zeros_like(rho))
 
+    def common(self, at: int) -> tuple[Array, Array | None]:
+        return self.a[:, : self.dims[at]], self.b[:, : self.dims[at]]
+
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         k = self.dims[at]
         a, b = self.a[:, :k], self.b[:, :k]
         directed = a @ (self.rho[:k][:, None] * self.inner_v[:k, :]) @ self.unwhiten
-        settings = {"kappa": self.kappa, "dims": k, "scale": self.frame.scale}
-        record = {"solver": "csa", "settings": settings}
-        return self.frame.alignment(a, b, directed, rank=k, weights=_of_width(weights, k), record=record)
+        settings = {"kappa": self.kappa, "dims": k, **self.frame.settings}
+        record = {
+            "solver": "csa",
+            "settings": settings,
+            "method": method(self.frame, "eigh, then svd"),
+            "rcond": reciprocal(self.rho[:k]),
+        }
+        return self.frame.alignment(a, b, directed, rank=k, weights=fit_width(weights, k), record=record)
 
 
 def mean_reliability(parts: Sequence[Array | None]) -> Array | None:
@@ -130,21 +149,9 @@ def mean_reliability(parts: Sequence[Array | None]) -> Array | None:
     return sum(part[:width] for part in some) / len(some)
 
 
-def _of_width(weights: Array | None, k: int) -> Array | None:
-    """``weights`` cut or continued with zeros to (k,): a direction no fold could hold out counts for nothing."""
-    if weights is None or int(weights.shape[0]) == k:
-        return weights
-    have = int(weights.shape[0])
-    rest = zeros_like_width(weights, max(k - have, 0))
-    return namespace(weights).concat([weights[: min(k, have)], rest])
-
-
-def _whitening(values: Array, vectors: Array, kappa: float, width: int) -> tuple[Array, Array]:
-    """(S + k I)^-1/2 up to a rotation, (r, r), and its inverse; k relative to the raw width's mean eigenvalue."""
-    xp = namespace(values)
-    floor = kappa * float(xp.sum(values)) / width or 1.0
-    root = xp.sqrt(values + floor)
-    return vectors / root, root[:, None] * xp.matrix_transpose(vectors)
+def _whitening(values: Array, kappa: float, width: int) -> Array:
+    """Roots (r,) of the regularised eigenvalues ``values + k``; k is relative to the raw width's mean eigenvalue."""
+    return namespace(values).sqrt(values + (kappa * float(namespace(values).sum(values)) / width or 1.0))
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:
@@ -156,7 +163,14 @@ def tracks(evidence: Evidence, purpose: str) -> list[Track]:
     dims = [k for k in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) if k < widest]
     path: tuple[int | None, ...] = (None, *reversed(dims))
     shown = ["all", *reversed(dims)]
-    return [
+    found = [
         Track("csa", "none", {"kappa": kappa}, "dims", shown, partial(CSAPath, kappa=kappa, dims=path), uncut=True)
         for kappa in KAPPAS
     ]
+    for pca in principal_parts(evidence):
+        few = tuple(k for k in path if k is None or k < pca)
+        for kappa in KAPPAS[2:]:
+            along = partial(CSAPath, kappa=kappa, dims=few)
+            told = ["all" if k is None else k for k in few]
+            found.append(Track("csa", "both", {"kappa": kappa}, "dims", told, along, uncut=True, pca=pca))
+    return found

@@ -1,18 +1,18 @@
-"""The coordinates a solver works in: centred, scaled, and no wider than the anchors' span."""
+"""The coordinates a solver works in: centred, scaled, and no wider than the anchors' span or the principal part."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, float64, namespace
-from stitchkit.core.errors import EvidenceError, UnknownNameError
+from stitchkit.core.arrays import Array, float64, namespace, svd
+from stitchkit.core.errors import EvidenceError, InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments import Evidence, Moments
-from stitchkit.core.space import Space
+from stitchkit.core.space import Space, common_mark
 
 SCALES = ("none", "source", "both")  # which sides are divided by their per-feature standard deviation
 EPS = 2.220446049250313e-16
@@ -50,6 +50,35 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
+class View:
+    """Scatters of other pairs about a frame's means, in its coordinates: unpacks to ``xx``, ``xy``, ``yy``."""
+
+    frame: Frame
+    moments: Moments
+    xx: Array  # (r_s, r_s)
+    xy: Array  # (r_s, r_t)
+    yy: Array  # (r_t, r_t)
+
+    def __iter__(self) -> Iterator[Array]:
+        return iter((self.xx, self.xy, self.yy))
+
+    @cached_property
+    def in_source_axes(self) -> tuple[Array, Array]:
+        """``xx`` and ``xy`` with the source rotated to the frame's own principal axes; several solvers ask for them."""
+        vectors = self.frame.source_eigh[1]
+        back = namespace(vectors).matrix_transpose(vectors)
+        return back @ self.xx @ vectors, back @ self.xy
+
+    @cached_property
+    def in_both_axes(self) -> tuple[Array, Array, Array]:
+        """``xx``, ``xy`` and ``yy`` with both sides rotated to the frame's own principal axes."""
+        xx, xy = self.in_source_axes
+        vectors = self.frame.target_eigh[1]
+        back = namespace(vectors).matrix_transpose(vectors)
+        return xx, xy @ vectors, back @ self.yy @ vectors
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
     """Anchor moments in a solver's coordinates, and the way back.
 
@@ -58,26 +87,47 @@ class Frame:
     """
 
     scale: str
+    pca: int | None
     moments: Moments
     source: Side
     target: Side
     ss: Array
     st: Array
     tt: Array
+    draft: bool = False
 
     @classmethod
-    def of(cls, evidence: Evidence, scale: str = "none") -> Frame:
+    def of(cls, evidence: Evidence, scale: str = "none", pca: int | None = None, *, draft: bool = False) -> Frame:
         """Coordinates for ``evidence``: per-feature standard deviations divided out on the sides ``scale`` names.
 
         Where there are fewer anchors than dimensions and the rows are at hand, each side is rotated into the
-        span of its anchors: the same answer (the dual form) at the cost of the smaller size.
+        span of its anchors: the same answer (the dual form) at the cost of the smaller size. With ``pca`` only
+        the first principal directions of each (scaled) side are kept; a side that is no wider keeps all.
+        A ``draft`` is for searching: its singular values may come from a Gram matrix, at half the cost.
         """
         check_scale(scale)
+        check_pca(pca)
         m = evidence.moments
-        rows = evidence.anchors or (None, None)
-        source = _side(m.mean_s, m.scatter_ss, m.count, rows[0], scale != "none")
-        target = _side(m.mean_t, m.scatter_tt, m.count, rows[1], scale == "both")
-        return cls(scale, m, source, target, *_inside(source, target, evidence))
+        few = m.count - 1 < max(m.shape)
+        rows = rows_of_moments(evidence) if few and evidence.anchors is not None else (None, None)
+        source = _side(m, m.mean_s, m.scatter_ss, rows[0], scale != "none", pca)
+        target = _side(m, m.mean_t, m.scatter_tt, rows[1], scale == "both", pca)
+        return cls(scale, pca, m, source, target, *_inside(source, target, evidence), draft)
+
+    def cut(self, pca: int) -> Frame:
+        """The frame of the first ``pca`` principal directions of each side: ``Frame.of(..., pca)`` without new sums."""
+        check_pca(pca)
+        source, target = _principal(self.source, self.source_eigh, pca), _principal(self.target, self.target_eigh, pca)
+        left, right = (vectors[:, -pca:] for _, vectors in (self.source_eigh, self.target_eigh))
+        left, right = (namespace(one).flip(one, axis=1) for one in (left, right))
+        back, over = namespace(left).matrix_transpose(left), namespace(right).matrix_transpose(right)
+        inside = back @ self.ss @ left, back @ self.st @ right, over @ self.tt @ right
+        return Frame(self.scale, pca, self.moments, source, target, *inside, self.draft)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of a solver that this frame stands for."""
+        return {"scale": self.scale} if self.pca is None else {"scale": self.scale, "pca": self.pca}
 
     @cached_property
     def source_eigh(self) -> tuple[Array, Array]:
@@ -89,11 +139,21 @@ class Frame:
         """Eigenvalues (r_t,), never below 0, and eigenvectors (r_t, r_t) of ``tt``."""
         return _eigh(self.tt)
 
-    def view(self, held: Evidence) -> tuple[Array, Array, Array]:
-        """Scatters of other pairs about THIS frame's means, in its coordinates: (r_s, r_s), (r_s, r_t), (r_t, r_t)."""
-        return _inside(self.source, self.target, held)
+    @cached_property
+    def cross_in_axes(self) -> Array:
+        """``st`` with both sides rotated to their principal axes, (r_s, r_t)."""
+        left, right = self.source_eigh[1], self.target_eigh[1]
+        return namespace(left).matrix_transpose(left) @ self.st @ right
 
-    def target_spread(self, held: Evidence, inside: Array) -> float:
+    def svd(self, matrix: Array) -> tuple[Array, Array, Array]:
+        """Thin singular value decomposition ``u, s, vh`` of ``matrix``."""
+        return _draft_svd(matrix) if self.draft else svd(matrix)
+
+    def view(self, held: Evidence | View) -> View:
+        """Scatters of other pairs about THIS frame's means, in its coordinates."""
+        return held if isinstance(held, View) else View(self, held.moments, *_inside(self.source, self.target, held))
+
+    def target_spread(self, held: Evidence | View, inside: Array) -> float:
         """Scatter of held-out target rows about this frame's mean, in its scale, the part outside the span included.
 
         ``inside`` is their scatter in coordinates, (r_t, r_t).
@@ -102,7 +162,7 @@ class Frame:
             return float(namespace(inside).linalg.trace(inside))
         m, xp = held.moments, namespace(inside)
         step = m.mean_t - self.target.mean
-        spread = xp.linalg.diagonal(m.scatter_tt) + m.count * step * step
+        spread = xp.linalg.diagonal(m.scatter_tt) + m.weight * step * step
         return float(xp.sum(spread if self.target.scale is None else spread * self.target.scale**2))
 
     def alignment(
@@ -126,7 +186,8 @@ class Frame:
         """
         m, xp = self.moments, namespace(source_weight)
         k = int(source_weight.shape[1])
-        common = Space(f"{m.source.name} | {m.target.name}", k, _pair_mark(m, source_weight))
+        mark = common_mark((m.source, m.target), m.count, weights=[source_weight])
+        common = Space(f"{m.source.name} | {m.target.name}", k, mark)
         zero = xp.zeros_like(source_weight[0, :])
         # coordinates of the source to raw target rows: the target side undone
         into_target = self.source.lift(self.target.lower(directed_weight))
@@ -139,10 +200,11 @@ class Frame:
         )
 
     def _explained(self, directed: Array) -> float:
-        """Share of the anchors' target scatter (in coordinates) that ``directed`` explains, in-sample."""
+        """Share of the anchors' (scaled) target scatter that ``directed`` explains, in-sample."""
         xp = namespace(directed)
         got = 2 * xp.sum(directed * self.st) - xp.sum(directed * (self.ss @ directed))
-        return float(got / xp.linalg.trace(self.tt)) if float(xp.linalg.trace(self.tt)) > 0 else 0.0
+        whole = self.target_spread(Evidence(self.moments), self.tt)
+        return float(got) / whole if whole > 0 else 0.0
 
 
 def check_scale(scale: str) -> None:
@@ -151,8 +213,53 @@ def check_scale(scale: str) -> None:
         raise UnknownNameError.of("scale", scale, SCALES)
 
 
+def check_pca(pca: int | None) -> None:
+    """Raise for a number of principal directions that cannot be kept."""
+    check_number_kept(pca, "pca")
+
+
+def check_number_kept(number: int | None, name: str) -> None:
+    """Raise unless ``number`` is None, for all, or a whole number of directions."""
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+        raise InputError(f"{name} is a number of directions, {name} >= 1, or None for all; got {number!r}.")
+
+
+def check_strength(value: float, name: str, hint: str = "") -> None:
+    """Raise unless ``value`` is a finite number above zero."""
+    if not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise InputError(f"{name} must be finite and {name} > 0; got {value!r}.{hint}")
+
+
+def rows_of_moments(evidence: Evidence) -> tuple[Array, Array]:
+    """The anchors' rows, which must be those that the moments were made of, each counted once.
+
+    Raises
+    ------
+    EvidenceError
+        If their number or their means differ: other rows, or moments with weights.
+    """
+    m, rows = evidence.moments, evidence.anchors
+    if rows is None:
+        raise EvidenceError("this needs the anchors' rows. Give the anchor vectors themselves to sk.align.")
+    for side, mean, scatter in zip(rows, (m.mean_s, m.mean_t), (m.scatter_ss, m.scatter_tt), strict=True):
+        xp = namespace(scatter)
+        near = 1e-6 * xp.sqrt(xp.linalg.diagonal(scatter) / m.weight) + 1e-9 * xp.abs(mean)
+        if int(side.shape[0]) != m.count or bool(xp.any(xp.abs(xp.mean(float64(side), axis=0) - mean) > near)):
+            raise EvidenceError(
+                f"the {int(side.shape[0])} anchor rows are not what these moments of {m.count} pairs were made of, or "
+                f"the pairs have weights, which rows do not. Leave the rows out of the evidence, or the weights."
+            )
+    return rows
+
+
 def require(solver: Any, evidence: Evidence) -> None:
     """Raise unless ``evidence`` holds every part that ``solver`` needs."""
+    if not isinstance(evidence, Evidence):
+        raise InputError(
+            f"{type(solver).__name__}.fit takes Evidence; got {type(evidence).__name__}. Write Evidence(moments)."
+        )
+    if "anchors" in solver.needs and evidence.anchors is not None:
+        rows_of_moments(evidence)
     for part in sorted(solver.needs):
         if getattr(evidence, part) is None:
             raise EvidenceError(
@@ -173,28 +280,49 @@ def _eigh(scatter: Array) -> tuple[Array, Array]:
     return xp.where(values > 0, values, xp.zeros_like(values)), vectors
 
 
-def _pair_mark(moments: Moments, weight: Array) -> str | None:
-    """A mark that tells this common space from another fit's; None where the spaces are nameless arrays."""
-    if moments.source.fingerprint is None or moments.target.fingerprint is None:
-        return None
-    xp = namespace(weight)
-    trace = float(xp.sum(xp.abs(weight)))
-    return f"{moments.source.fingerprint}|{moments.target.fingerprint}|{moments.count}|{trace.hex()}"
+def _principal(side: Side, eigh: tuple[Array, Array], pca: int) -> Side:
+    """``side`` rotated to its first ``pca`` principal directions."""
+    xp = namespace(eigh[1])
+    first = xp.flip(eigh[1], axis=1)[:, :pca]
+    return Side(side.mean, side.scale, first if side.basis is None else side.basis @ first)
 
 
-def _side(mean: Array, scatter: Array, count: int, rows: Array | None, scaled: bool) -> Side:
-    side = Side(mean, _inverse_deviation(mean, scatter, count) if scaled else None, None)
-    if rows is None or count - 1 >= rows.shape[1]:
+def _draft_svd(matrix: Array) -> tuple[Array, Array, Array]:
+    """Thin SVD from the smaller Gram matrix; from the matrix itself where that would lose small directions."""
+    xp = namespace(matrix)
+    wide = matrix.shape[0] < matrix.shape[1]
+    tall = xp.matrix_transpose(matrix) if wide else matrix
+    values, vectors = xp.linalg.eigh(xp.matrix_transpose(tall) @ tall)
+    largest, smallest = float(values[-1]), float(values[0])
+    if not smallest > 1e-8 * largest:  # of squares: directions come out to 1e-8
+        return svd(matrix)
+    s, inner = xp.sqrt(xp.flip(values)), xp.flip(vectors, axis=1)
+    outer = tall @ (inner / s)
+    u, v = (inner, outer) if wide else (outer, inner)
+    return u, s, xp.matrix_transpose(v)
+
+
+def _side(m: Moments, mean: Array, scatter: Array, rows: Array | None, scaled: bool, pca: int | None) -> Side:
+    side = Side(mean, _inverse_deviation(mean, scatter / m.weight, m.count) if scaled else None, None)
+    xp = namespace(scatter)
+    if rows is not None and m.count - 1 < rows.shape[1]:
+        _, s, vh = svd(side.coordinates(rows))
+        kept = min(max(identified(s), 1), pca or int(s.shape[0]))
+        return Side(mean, side.scale, xp.matrix_transpose(vh[:kept, :]))
+    if pca is None or pca >= side.width:
         return side
-    xp = namespace(scatter)
-    _, s, vh = xp.linalg.svd(side.coordinates(rows), full_matrices=False)
-    return Side(mean, side.scale, xp.matrix_transpose(vh[: max(identified(s), 1), :]))
+    scaled_scatter = scatter if side.scale is None else side.scale[:, None] * scatter * side.scale[None, :]
+    _, vectors = xp.linalg.eigh(scaled_scatter)
+    return Side(mean, side.scale, xp.flip(vectors, axis=1)[:, :pca])
 
 
-def _inverse_deviation(mean: Array, scatter: Array, count: int) -> Array:
-    """1 / unbiased standard deviation of each feature (d,); 1 for a feature that is constant up to rounding."""
-    xp = namespace(scatter)
-    sd = xp.sqrt(xp.linalg.diagonal(scatter) / max(count - 1, 1))
+def _inverse_deviation(mean: Array, covariance: Array, count: int) -> Array:
+    """1 / unbiased standard deviation of each feature (d,); 1 for a feature that is constant up to rounding.
+
+    ``covariance`` (d, d) is per pair: of weight one, the ``count`` pairs together.
+    """
+    xp = namespace(covariance)
+    sd = xp.sqrt(xp.linalg.diagonal(covariance) * (count / max(count - 1, 1)))
     alive, one = sd > 1e-13 * xp.abs(mean), xp.ones_like(sd)
     return xp.where(alive, 1 / xp.where(alive, sd, one), one)
 
@@ -216,7 +344,7 @@ def _inside(source: Side, target: Side, evidence: Evidence) -> tuple[Array, Arra
     m = evidence.moments
     step_s, step_t = m.mean_s - source.mean, m.mean_t - target.mean
     return (
-        both(source, m.scatter_ss + m.count * xp.linalg.outer(step_s, step_s), source),
-        both(source, m.scatter_st + m.count * xp.linalg.outer(step_s, step_t), target),
-        both(target, m.scatter_tt + m.count * xp.linalg.outer(step_t, step_t), target),
+        both(source, m.scatter_ss + m.weight * xp.linalg.outer(step_s, step_s), source),
+        both(source, m.scatter_st + m.weight * xp.linalg.outer(step_s, step_t), target),
+        both(target, m.scatter_tt + m.weight * xp.linalg.outer(step_t, step_t), target),
     )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, cholesky_or_none, eye_like, namespace, solve_triangular
+from stitchkit.core.arrays import Array, cholesky_or_none, eye_like, namespace, solve_triangular, svd
 from stitchkit.core.moments import CHUNK, Evidence
-from stitchkit.solvers.frames import EPS, Frame, require
+from stitchkit.solvers.conditions import method, reciprocal
+from stitchkit.solvers.frames import EPS, Frame, require, rows_of_moments
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class LeastSquares:
 
     Unit-diagonal Cholesky of the centred scatter; where its reciprocal condition number is below ``rcond`` a
     QR sweep over the rows, or without rows an eigendecomposition that drops directions below ``rcond``. The
-    record says which, with the rank.
+    record says which (``method``), why (``fallback``), the reciprocal condition number of the unit-diagonal
+    scatter (``rcond``) and how many directions were dropped.
 
     Parameters
     ----------
@@ -32,47 +34,73 @@ class LeastSquares:
         """The alignment whose common space is the target space, centred."""
         require(self, evidence)
         frame = Frame.of(evidence)
-        unit = _unit_diagonal(frame.ss, frame)
-        weight, rank, how = self._by_cholesky(frame, unit)
-        if weight is None and evidence.anchors is not None:
-            weight, rank, how = _by_qr(frame, unit, evidence.anchors)
-        elif weight is None:
-            weight, rank, how = self._by_eigh(frame, unit)
-        same = eye_like(weight, frame.target.width)
+        found = solve(frame, evidence.anchors, self.rcond)
+        same = eye_like(found.weight, frame.target.width)
         n, d = evidence.moments.count, evidence.moments.shape[0]
         notes = [] if n > 3 * d else [f"{n} anchors for {d} source dimensions: least squares overfits; try ridge"]
-        rank = min(rank, frame.target.width)
-        record = {"solver": "least_squares", "settings": {"rcond": self.rcond}, "method": how, "notes": notes}
-        return frame.alignment(weight, same, weight, rank=rank, record=record)
-
-    def _by_cholesky(self, frame: Frame, unit: Array) -> tuple[Any, int, str]:
-        xp = namespace(unit)
-        scaled = unit[:, None] * frame.ss * unit[None, :]
-        lower = cholesky_or_none(scaled)
-        if lower is None:
-            return None, 0, ""
-        half = solve_triangular(lower, eye_like(unit, int(unit.shape[0])), lower=True)
-        inverse = xp.matrix_transpose(half) @ half
-        rcond = 1 / float(_norm1(scaled) * _norm1(inverse))
-        if not rcond >= self.rcond:
-            return None, 0, ""
-        first = solve_triangular(lower, unit[:, None] * frame.st, lower=True)
-        weight = unit[:, None] * solve_triangular(xp.matrix_transpose(lower), first, lower=False)
-        return weight, int(unit.shape[0]), "cholesky"
-
-    def _by_eigh(self, frame: Frame, unit: Array) -> tuple[Array, int, str]:
-        xp = namespace(unit)
-        values, vectors = xp.linalg.eigh(unit[:, None] * frame.ss * unit[None, :])
-        keep = values > self.rcond * xp.max(values)
-        inverse = xp.where(keep, 1 / xp.where(keep, values, xp.ones_like(values)), xp.zeros_like(values))
-        inner = xp.matrix_transpose(vectors) @ (unit[:, None] * frame.st)
-        rank = int(xp.sum(xp.astype(keep, xp.int64)))
-        return unit[:, None] * (vectors @ (inverse[:, None] * inner)), rank, "eigh with a cut"
+        if found.rank < d:
+            notes += [f"the source scatter has rank {found.rank} of {d}: what no anchor shows is dropped"]
+        record = {"solver": "least_squares", "settings": {"rcond": self.rcond}, **found.record, "notes": notes}
+        rank = min(found.rank, frame.target.width)
+        return frame.alignment(found.weight, same, found.weight, rank=rank, record=record)
 
 
-def _by_qr(frame: Frame, unit: Array, anchors: tuple[Array, Array]) -> tuple[Array, int, str]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """A least-squares weight (r_s, r_t) in a frame's coordinates, and how it was come by."""
+
+    weight: Array
+    rank: int  # of the source scatter
+    method: str
+    rcond: float  # of the unit-diagonal scatter
+    fallback: str = ""  # why the first method was not taken
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the record of a fit keeps."""
+        return {"method": self.method, "rcond": self.rcond, "fallback": self.fallback or None}
+
+
+def solve(frame: Frame, anchors: tuple[Array, Array] | None, rcond: float) -> Solution:
+    """Least squares in the frame's coordinates, by the first method that is safe."""
+    unit = _unit_diagonal(frame.ss, frame)
+    first = _by_cholesky(frame, unit, rcond)
+    if isinstance(first, Solution):
+        return first
+    return _by_eigh(frame, unit, rcond, first) if anchors is None else _by_qr(frame, unit, anchors, first)
+
+
+def _by_cholesky(frame: Frame, unit: Array, least: float) -> Solution | str:
+    """The solution, or why it cannot be trusted."""
+    xp = namespace(unit)
+    scaled = unit[:, None] * frame.ss * unit[None, :]
+    lower = cholesky_or_none(scaled)
+    if lower is None:
+        return "cholesky: the scatter is not positive definite"
+    half = solve_triangular(lower, eye_like(unit, int(unit.shape[0])), lower=True)
+    inverse = xp.matrix_transpose(half) @ half
+    rcond = 1 / float(_norm1(scaled) * _norm1(inverse))
+    if not rcond >= least:
+        return f"cholesky: reciprocal condition number {rcond:.0e} is below {least:.0e}"
+    first = solve_triangular(lower, unit[:, None] * frame.st, lower=True)
+    weight = unit[:, None] * solve_triangular(xp.matrix_transpose(lower), first, lower=False)
+    return Solution(weight, int(unit.shape[0]), method(frame, "cholesky"), rcond)
+
+
+def _by_eigh(frame: Frame, unit: Array, least: float, why: str) -> Solution:
+    xp = namespace(unit)
+    values, vectors = xp.linalg.eigh(unit[:, None] * frame.ss * unit[None, :])
+    keep = values > least * xp.max(values)
+    inverse = xp.where(keep, 1 / xp.where(keep, values, xp.ones_like(values)), xp.zeros_like(values))
+    inner = xp.matrix_transpose(vectors) @ (unit[:, None] * frame.st)
+    rank = int(xp.sum(xp.astype(keep, xp.int64)))
+    weight = unit[:, None] * (vectors @ (inverse[:, None] * inner))
+    return Solution(weight, rank, method(frame, "eigh with a cut"), reciprocal(values), why)
+
+
+def _by_qr(frame: Frame, unit: Array, anchors: tuple[Array, Array], why: str) -> Solution:
     """Least squares from a QR sweep over the rows: [X Y] = Q R, then R_xx W = R_xy cut at rounding level."""
-    x, y = anchors
+    x, y = rows_of_moments(Evidence(frame.moments, None, anchors))
     xp, n, width = namespace(x, y), int(x.shape[0]), frame.source.width
     triangle: Array = None
     for start in range(0, n, CHUNK):
@@ -81,20 +109,22 @@ def _by_qr(frame: Frame, unit: Array, anchors: tuple[Array, Array]) -> tuple[Arr
         block = xp.concat([left, frame.target.coordinates(y[start:stop, :])], axis=1)
         stacked = block if triangle is None else xp.concat([triangle, block], axis=0)
         triangle = xp.linalg.qr(stacked, mode="reduced")[1]
-    u, s, vh = xp.linalg.svd(triangle[:, :width], full_matrices=False)
+    u, s, vh = svd(triangle[:, :width])
     keep = s > max(n, width) * EPS * xp.max(s)
     inverse = xp.where(keep, 1 / xp.where(keep, s, xp.ones_like(s)), xp.zeros_like(s))
     inner = xp.matrix_transpose(u) @ triangle[:, width:]
     weight = unit[:, None] * (xp.matrix_transpose(vh) @ (inverse[:, None] * inner))
-    return weight, int(xp.sum(xp.astype(keep, xp.int64))), "qr over the rows"
+    rank = int(xp.sum(xp.astype(keep, xp.int64)))
+    return Solution(weight, rank, method(frame, "qr over the rows"), reciprocal(s) ** 2, why)
 
 
 def _unit_diagonal(scatter: Array, frame: Frame) -> Array:
     """Factors that bring the diagonal of ``scatter`` to one; a column constant up to rounding keeps one."""
-    xp = namespace(scatter)
+    xp, source = namespace(scatter), frame.source
     diagonal = xp.linalg.diagonal(scatter)
     one = xp.ones_like(diagonal)
-    floor = frame.moments.count * (1e-13 * frame.source.mean) ** 2 if frame.source.basis is None else 0 * diagonal
+    size = source.mean if source.scale is None else source.mean * source.scale
+    floor = frame.moments.weight * (1e-13 * size) ** 2 if source.basis is None else 0 * diagonal
     alive = diagonal > floor
     return xp.where(alive, 1 / xp.sqrt(xp.where(alive, diagonal, one)), one)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace
-from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence
-from stitchkit.solvers.frames import Frame, check_scale, require
-from stitchkit.solvers.paths import Track, separations
+from stitchkit.solvers.conditions import method, reciprocal
+from stitchkit.solvers.frames import Frame, View, check_number_kept, check_pca, check_scale, require
+from stitchkit.solvers.paths import Track, leading_sums, separations
+
+RANKS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 
 
 @dataclass(frozen=True)
 class Procrustes:
-    """``R = U_r V_r'`` from the SVD of the cross scatter ``Sxy = U S V'``; reflections are allowed.
+    """``R = U_r V_r'`` from the SVD of the cross scatter ``Sxy = U S V'``.
 
     Both sides are projected on the r kept directions; the directed map is ``s U_r V_r'`` with
     ``s = tr(S) / tr(R' Sx R)``. For unequal widths this maximises the trace, as zero padding would; for a wider
@@ -28,81 +31,145 @@ class Procrustes:
         Directions kept; None keeps all that the anchors identify.
     scale
         Sides divided by their per-feature standard deviation first: ``"none"``, ``"source"`` or ``"both"``.
+    pca
+        Principal directions kept of each (scaled) side before the fit; None keeps all.
     rcond
         Singular values below ``rcond`` times the largest are not identified.
+    stretch
+        Whether the directed map carries the scale s; False makes it rigid (s = 1). Cosines do not see it.
+    reflections
+        Whether det R = -1 is allowed. False flips the direction of least singular value where that is the answer
+        (Kabsch). A determinant exists only for equal widths at full rank; a map of lower rank is part of a
+        proper rotation and of an improper one, so nothing is flipped there, and the record says so.
 
     References
     ----------
-    Schoenemann, Psychometrika 31 (1966).
+    Schoenemann, Psychometrika 31 (1966); Kabsch, Acta Crystallographica A32 (1976); Umeyama, IEEE PAMI 13 (1991).
     """
 
     rank: int | None = None
     scale: str = "none"
+    pca: int | None = None
     rcond: float = 1e-10
+    stretch: bool = True
+    reflections: bool = True
     needs = frozenset({"moments"})
 
     def __post_init__(self) -> None:
-        if self.rank is not None and self.rank < 1:
-            raise InputError(f"Procrustes needs rank >= 1; got {self.rank}.")
+        check_number_kept(self.rank, "rank")
         check_scale(self.scale)
+        check_pca(self.pca)
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The alignment whose common space holds the r kept directions."""
         require(self, evidence)
-        return ProcrustesPath(Frame.of(evidence, self.scale), (self.rank,), self.rcond).alignment(0)
+        frame = Frame.of(evidence, self.scale, self.pca)
+        path = ProcrustesPath(frame, (self.rank,), self.rcond, stretch=self.stretch, reflections=self.reflections)
+        return path.alignment(0)
 
 
 class ProcrustesPath:
     """Maps of every rank in ``ranks`` (None: all) from one SVD."""
 
-    def __init__(self, frame: Frame, ranks: Sequence[int | None], rcond: float = 1e-10) -> None:
-        self.frame = frame
-        xp = namespace(self.frame.st)
-        u, s, vh = xp.linalg.svd(self.frame.st, full_matrices=False)
+    def __init__(
+        self,
+        frame: Frame,
+        ranks: Sequence[int | None],
+        rcond: float = 1e-10,
+        *,
+        stretch: bool = True,
+        reflections: bool = True,
+    ) -> None:
+        self.frame, self.stretch, self.reflections = frame, stretch, reflections
+        xp = namespace(frame.st)
+        u, s, vh = frame.svd(frame.st)
         found = max(int(xp.sum(xp.astype(s > rcond * xp.max(s), xp.int64))), 1)
         self.ranks = [found if rank is None else min(rank, found) for rank in ranks]
         self.u, self.s, self.v = u[:, :found], s[:found], xp.matrix_transpose(vh)[:, :found]
+        self.full = found == frame.moments.shape[0] == frame.moments.shape[1]
+        self.gap = reciprocal(self.s[-2:]) if self.full and found > 1 else 0.0  # 1: which one to flip is not determined
+        self.flipped = self.full and not reflections and _is_improper(self.u, self.v)
+        if self.flipped:
+            self.s = xp.concat([self.s[:-1], -self.s[-1:]])
+            self.v = xp.concat([self.v[:, :-1], -self.v[:, -1:]], axis=1)
 
-    def separation(self, held: Evidence) -> list[float]:
+    def separation(self, held: Evidence | View) -> list[float]:
         xx, xy, yy = self.frame.view(held)
         xp = namespace(xx)
         signal = xp.cumulative_sum(xp.sum(self.u * (xy @ self.v), axis=0))
         left = xp.matrix_transpose(self.u) @ xx @ self.u
         right = xp.matrix_transpose(self.v) @ yy @ self.v
-        woven = left * right
-        square = xp.linalg.diagonal(xp.cumulative_sum(xp.cumulative_sum(woven, axis=0), axis=1))
+        square = leading_sums(left * right)
         return separations(*([part[r - 1] for r in self.ranks] for part in (signal, square)))
 
-    def explained(self, held: Evidence) -> list[float]:
+    def explained(self, held: Evidence | View) -> list[float]:
         xx, xy, yy = self.frame.view(held)
         xp = namespace(xx)
         signal = xp.cumulative_sum(xp.sum(self.u * (xy @ self.v), axis=0))
         square = xp.cumulative_sum(xp.sum(self.u * (xx @ self.u), axis=0))
         whole = self.frame.target_spread(held, yy) or 1.0
         return [
-            float((2 * stretch * signal[r - 1] - stretch**2 * square[r - 1]) / whole)
-            for r, stretch in ((r, self._stretch(r)) for r in self.ranks)
+            float((2 * factor * signal[r - 1] - factor**2 * square[r - 1]) / whole)
+            for r, factor in ((r, self.factor(r)) for r in self.ranks)
         ]
 
-    def _stretch(self, rank: int) -> float:
-        """The scale s of the directed map: tr(S) / tr(R' Sx R) over the kept directions."""
+    def factor(self, rank: int) -> float:
+        """The scale s of the directed map: tr(S) / tr(R' Sx R) over the kept directions; never below 0."""
+        if not self.stretch:
+            return 1.0 if bool(self.s[0] > 0) else 0.0  # sides that do not vary together turn nothing
         xp, u = namespace(self.u), self.u[:, :rank]
         spread = float(xp.sum(u * (self.frame.ss @ u)))
-        return float(xp.sum(self.s[:rank])) / spread if spread > 0 else 0.0
+        return max(float(xp.sum(self.s[:rank])) / spread, 0.0) if spread > 0 else 0.0
 
     def freedom(self, at: int) -> float:
         r = self.ranks[at]
         return r * (self.frame.source.width + self.frame.target.width - r) - r * (r + 1) / 2
 
-    def reliability(self, at: int, held: Evidence) -> Array | None:
+    def reliability(self, at: int, held: Evidence | View) -> Array | None:
         return None
+
+    def common(self, at: int) -> tuple[Array, Array | None]:
+        return self.u[:, : self.ranks[at]], self.v[:, : self.ranks[at]]
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         r = self.ranks[at]
         u, v = self.u[:, :r], self.v[:, :r]
-        record = {"solver": "procrustes", "settings": {"rank": r, "scale": self.frame.scale}}
-        directed = self._stretch(r) * (u @ namespace(v).matrix_transpose(v))
-        return self.frame.alignment(u, v, directed, rank=r, weights=weights, record=record)
+        directed = self.factor(r) * (u @ namespace(v).matrix_transpose(v))
+        return self.frame.alignment(u, v, directed, rank=r, weights=weights, record=self._record(r))
+
+    def _record(self, r: int) -> dict[str, Any]:
+        settings = {"rank": r, **self.frame.settings}
+        settings |= {} if self.stretch else {"stretch": False}
+        settings |= {} if self.reflections else {"reflections": False}
+        return {
+            "solver": "procrustes",
+            "settings": settings,
+            "method": method(self.frame, "svd"),
+            "rcond": reciprocal(self.s[:r]),
+            "stretch": self.factor(r),
+            "notes": [] if self.reflections else self._on_reflections(r),
+        }
+
+    def _on_reflections(self, r: int) -> list[str]:
+        d_s, d_t = self.frame.moments.shape
+        if not (self.full and r == d_s):
+            return [f"rank {r} of {d_s} -> {d_t} dimensions is part of a proper rotation: there was nothing to flip"]
+        if self.flipped and self.gap > 1 - 1e-9:
+            return ["the two least singular values are equal: which direction is flipped is not determined"]
+        return []
+
+
+def _is_improper(u: Array, v: Array) -> bool:
+    """Whether the square ``u v'`` has determinant -1."""
+    xp = namespace(u)
+    return float(xp.linalg.det(u)) * float(xp.linalg.det(v)) < 0
+
+
+def rank_path(evidence: Evidence, more: Sequence[int] = ()) -> tuple[tuple[int | None, ...], list[int | str]]:
+    """Ranks from all (None) to few that ``evidence`` can tell apart, and how they are shown; ``more`` are added."""
+    widest = min(*evidence.moments.shape, evidence.moments.count - 1)
+    ranks = [r for r in (*more, *RANKS) if r < widest]
+    return (None, *reversed(ranks)), ["all", *reversed(ranks)]
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:
@@ -110,10 +177,7 @@ def tracks(evidence: Evidence, purpose: str) -> list[Track]:
 
     A head wants the target's own units, so the target side is not scaled for one.
     """
-    widest = min(*evidence.moments.shape, evidence.moments.count - 1)
-    ranks = [r for r in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768) if r < widest]
-    path: tuple[int | None, ...] = (None, *reversed(ranks))
-    shown = ["all", *reversed(ranks)]
+    path, shown = rank_path(evidence)
     return [
         Track("procrustes", scale, {}, "rank", shown, partial(ProcrustesPath, ranks=path))
         for scale in (("none", "source") if purpose == "head" else ("none", "source", "both"))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, eye_like, namespace
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.moments import Evidence
-from stitchkit.solvers.frames import Frame, check_scale, identified, require
-from stitchkit.solvers.paths import Track, separations
+from stitchkit.solvers.conditions import method, reciprocal
+from stitchkit.solvers.frames import Frame, View, check_pca, check_scale, check_strength, identified, require
+from stitchkit.solvers.paths import Track, principal_parts, separations
+from stitchkit.solvers.strengths import RULES, chosen, mean_eigenvalue
 
 ALPHAS = tuple(10.0 ** (half / 2) for half in range(-12, 11))  # 1e-6 .. 1e5
 
@@ -23,56 +25,92 @@ class Ridge:
     Parameters
     ----------
     alpha
-        Strength, relative to the mean eigenvalue of the source scatter.
+        Strength, relative to the mean eigenvalue of the source scatter; or the rule that finds it between 1e-6
+        and 1e5 (four decades further at an end that wins). ``"gcv"``: generalised cross-validation, from moments
+        alone. ``"loo"``: exact leave-one-out at a fixed penalty, from the anchor rows. Neither knows groups: where
+        a patient has several anchors both choose too little, and ``sk.align(solver="ridge", groups=...)`` does not.
     scale
         Sides divided by their per-feature standard deviation first: ``"none"``, ``"source"`` or ``"both"``.
+    pca
+        Principal directions kept of each (scaled) side before the fit; None keeps all.
 
     References
     ----------
-    Hoerl and Kennard, Technometrics 12 (1970).
+    Hoerl and Kennard, Technometrics 12 (1970); Golub, Heath and Wahba, Technometrics 21 (1979).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 5))
+    >>> y = x @ rng.normal(size=(5, 3)) + rng.normal(size=(60, 3))
+    >>> from stitchkit.core.moments import Moments
+    >>> fitted = Ridge(alpha="gcv").fit(Evidence(Moments.of(x, y)))
+    >>> round(fitted.record["settings"]["alpha"], 3), fitted.record["strength"]["rule"]
+    (0.01, 'gcv')
     """
 
-    alpha: float = 0.1
+    alpha: float | str = 0.1
     scale: str = "none"
-    needs = frozenset({"moments"})
+    pca: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < float("inf"):
-            raise InputError(f"ridge needs a finite alpha > 0; got {self.alpha}. For no penalty use LeastSquares.")
+        check_alpha(self.alpha)
         check_scale(self.scale)
+        check_pca(self.pca)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The parts of the evidence that are read: the rows too for leave-one-out."""
+        return frozenset({"moments", "anchors"} if self.alpha == "loo" else {"moments"})
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The alignment whose common space is the (scaled) target space, centred."""
         require(self, evidence)
-        return RidgePath(Frame.of(evidence, self.scale), (self.alpha,)).alignment(0)
+        frame = Frame.of(evidence, self.scale, self.pca)
+        if not isinstance(self.alpha, str):
+            return RidgePath(frame, (self.alpha,)).alignment(0)
+        found = chosen(self.alpha, frame, evidence.anchors, ALPHAS)
+        fitted = RidgePath(frame, (found.alpha,)).alignment(0)
+        return replace(fitted, record={**fitted.record, "strength": found.record, "notes": found.notes})
+
+
+def check_alpha(alpha: float | str) -> None:
+    """Raise for a strength that is neither a positive number nor a rule."""
+    if isinstance(alpha, str):
+        if alpha not in RULES:
+            raise UnknownNameError.of("rule for alpha", alpha, RULES, "Or give a number above 0.")
+    else:
+        check_strength(alpha, "alpha", " For no penalty use LeastSquares.")
 
 
 class RidgePath:
     """Ridge maps of every alpha in ``alphas`` from one eigendecomposition."""
 
+    name = "ridge"
+
     def __init__(self, frame: Frame, alphas: Sequence[float]) -> None:
         self.frame, self.alphas = frame, alphas
-        xp = namespace(self.frame.ss)
+        xp = namespace(frame.ss)
         self.values, self.vectors = frame.source_eigh
-        self.inner = xp.matrix_transpose(self.vectors) @ self.frame.st  # (r_s, r_t)
-        mean = float(xp.linalg.trace(self.frame.ss)) / self.frame.moments.shape[0] or 1.0
-        shrunk = [1 / (self.values + alpha * mean) for alpha in alphas]
+        self.inner = xp.matrix_transpose(self.vectors) @ frame.st  # (r_s, r_t)
+        self.unit = mean_eigenvalue(frame)
+        shrunk = [1 / (self.values + alpha * self.unit) for alpha in alphas]
         self.filters = xp.stack(shrunk)  # (a, r_s)
 
-    def _in_eigenbasis(self, held: Evidence) -> tuple[Array, Array, Array]:
-        xx, xy, yy = self.frame.view(held)
-        back = namespace(xx).matrix_transpose(self.vectors)
-        return back @ xx @ self.vectors, back @ xy, yy
+    def separation(self, held: Evidence | View) -> list[float]:
+        view = self.frame.view(held)
+        return separations(*self._traces(*self._seen(view), self.inner @ view.yy))
 
-    def separation(self, held: Evidence) -> list[float]:
-        xx, xy, yy = self._in_eigenbasis(held)
-        return separations(*self._traces(xx, xy, self.inner @ yy))
-
-    def explained(self, held: Evidence) -> list[float]:
-        xx, xy, yy = self._in_eigenbasis(held)
-        signal, square = self._traces(xx, xy, self.inner)
-        whole = self.frame.target_spread(held, yy) or 1.0
+    def explained(self, held: Evidence | View) -> list[float]:
+        view = self.frame.view(held)
+        signal, square = self._traces(*self._seen(view), self.inner)
+        whole = self.frame.target_spread(held, view.yy) or 1.0
         return [float((2 * a - b) / whole) for a, b in zip(signal, square, strict=True)]
+
+    def _seen(self, view: View) -> tuple[Array, Array]:
+        """The view's ``xx`` and ``xy`` on the axes that the filters weigh."""
+        return view.in_source_axes
 
     def _traces(self, xx: Array, xy: Array, right: Array) -> tuple[Array, Array]:
         """tr(W' M_xy) and tr(W' M_xx W M) for every alpha, with ``right`` = inner @ M (r_s, r_t); O(r_s^2) each."""
@@ -87,20 +125,29 @@ class RidgePath:
         most = float(xp.max(kept))  # a cosine does not see a common shrinkage
         return float(xp.sum(kept)) / most * self.frame.target.width if most > 0 else 0.0
 
-    def reliability(self, at: int, held: Evidence) -> Array | None:
+    def reliability(self, at: int, held: Evidence | View) -> Array | None:
         return None
 
+    def common(self, at: int) -> tuple[Array, Array | None]:
+        return self.vectors @ (self.filters[at, :][:, None] * self.inner), None
+
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
-        weight = self.vectors @ (self.filters[at, :][:, None] * self.inner)
+        weight, _ = self.common(at)
         same = eye_like(weight, self.frame.target.width)
-        settings = {"alpha": self.alphas[at], "scale": self.frame.scale}
         rank = min(identified(self.values), identified(self.frame.target_eigh[0]))
-        return self.frame.alignment(
-            weight, same, weight, rank=rank, weights=weights, record={"solver": "ridge", "settings": settings}
-        )
+        record = {
+            "solver": self.name,
+            "settings": {"alpha": self.alphas[at], **self.frame.settings},
+            "method": method(self.frame, "eigh"),
+            "rcond": reciprocal(self.values, self.alphas[at] * self.unit),
+        }
+        return self.frame.alignment(weight, same, weight, rank=rank, weights=weights, record=record)
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:
     """The rows of the search that ridge offers: one for each scaling; a head wants the target's own units."""
     scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
-    return [Track("ridge", scale, {}, "alpha", ALPHAS, partial(RidgePath, alphas=ALPHAS)) for scale in scales]
+    path = partial(RidgePath, alphas=ALPHAS)
+    whole = [Track("ridge", scale, {}, "alpha", ALPHAS, path) for scale in scales]
+    parts = principal_parts(evidence) if purpose != "head" else []  # a head wants every direction of the target
+    return whole + [Track("ridge", "both", {}, "alpha", ALPHAS, path, pca=pca) for pca in parts]

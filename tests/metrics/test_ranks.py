@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from stitchkit.metrics.ranks import distinct_rows, middle_ranks, recall_at, tiled_ranks
+from stitchkit.core.errors import InputError
+from stitchkit.metrics import ranks
+from stitchkit.metrics.ranks import distinct_rows, middle_ranks, pair_ranks, pair_ranks_back, recall_at, tiled_ranks
 
 RNG = np.random.default_rng(13)
 
@@ -27,10 +31,10 @@ def test_ranks_are_those_of_the_loop(library, digits):
 
 
 def test_a_score_that_says_nothing_ranks_in_the_middle():
-    ranks = middle_ranks(np.zeros((4, 9)), np.arange(4))
-    assert ranks.tolist() == [5.0] * 4
-    assert recall_at(ranks, 1) == 0.0
-    assert recall_at(ranks, 5) == 1.0
+    found = middle_ranks(np.zeros((4, 9)), np.arange(4))
+    assert found.tolist() == [5.0] * 4
+    assert recall_at(found, 1) == 0.0
+    assert recall_at(found, 5) == 1.0
 
 
 def test_single_precision_scores_are_ranked(library):
@@ -46,8 +50,8 @@ def test_tiles_are_irrelevant(tile):
 
 
 def test_recall_counts_those_among_the_best():
-    ranks = np.array([1, 1.5, 2, 5])
-    assert [recall_at(ranks, k) for k in (1, 2, 5)] == [0.25, 0.75, 1.0]
+    found = np.array([1, 1.5, 2, 5])
+    assert [recall_at(found, k) for k in (1, 2, 5)] == [0.25, 0.75, 1.0]
 
 
 def test_equal_rows_share_a_label_and_others_do_not():
@@ -96,3 +100,42 @@ def test_one_huge_direction_does_not_make_all_rows_equal():
 
 def test_constant_rows_are_one():
     assert set(distinct_rows(np.ones((4, 2))).tolist()) == {0}
+
+
+def literal_back(scores, truth):
+    """Rank of the best true query of each column, counted one by one."""
+    out = []
+    for column in range(scores.shape[1]):
+        own = [scores[i, column] for i in range(len(truth)) if truth[i] == column]
+        rivals = [scores[i, column] for i in range(len(truth)) if truth[i] != column]
+        out.append(1 + sum(one > max(own) for one in rivals) + sum(one == max(own) for one in rivals) / 2)
+    return out
+
+
+@pytest.mark.parametrize("digits", [0, 12], ids=["many ties", "no ties"])
+@pytest.mark.parametrize("near", [1, 1 << 22], ids=["small tiles", "one tile"])
+def test_ranks_of_pairs_are_those_of_the_loops_both_ways(library, monkeypatch, digits, near):
+    monkeypatch.setattr(ranks, "NEAR", near)
+    rng = np.random.default_rng(2)
+    truth = rng.permutation(np.concatenate([np.arange(90), rng.integers(90, size=60)]))
+    queries, gallery = (np.round(2 * rng.normal(size=(n, 3)), digits) for n in (150, 90))
+    scores = queries @ gallery.T
+    found = pair_ranks(library(queries), library(gallery), truth)
+    np.testing.assert_array_equal(found, literal(scores, truth))
+    back = pair_ranks_back(library(queries), library(gallery), truth)
+    np.testing.assert_array_equal(back, literal_back(scores, truth))
+
+
+def test_a_target_that_is_nobodys_is_refused():
+    with pytest.raises(InputError, match="row 1 of 3 targets is no query's"):
+        pair_ranks_back(np.ones((4, 2)), np.ones((3, 2)), np.array([0, 2, 2, 0]))
+
+
+def test_the_way_back_holds_no_table_of_all_pairs():
+    rng, n, g = np.random.default_rng(3), 20_000, 4_000
+    queries, gallery, truth = rng.normal(size=(n, 4)), rng.normal(size=(g, 4)), np.arange(n) % g
+    tracemalloc.start()
+    pair_ranks_back(queries, gallery, truth)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.1 * 8 * n * g

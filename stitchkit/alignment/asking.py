@@ -1,0 +1,54 @@
+"""What a caller may ask ``align`` to fit: everything, a family, a solver by name or value, or a published map."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.roles import Solver
+from stitchkit.solvers import MANY, SOLVERS, TRACKS
+from stitchkit.solvers.presets import Preset
+
+
+def asked_for(solver: str | Solver, paper: str | None, seed: int) -> str | Solver:
+    """``"auto"``, the family to search, or a solver value; a name without settings to search is its defaults.
+
+    Raises
+    ------
+    UnknownNameError
+        For a name nobody knows.
+    InputError
+        For what is no solver of pairs, for a solver beside ``paper``, for a seed that is no whole number.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed must be a whole number, 0 or more; got {seed!r}.")
+    if isinstance(solver, type):
+        raise InputError(f"solver must be a name or a solver value; got the class. Write {solver.__name__}().")
+    if not isinstance(solver, str):
+        return _of_pairs(solver)
+    if paper is not None:
+        if solver != "auto":
+            raise InputError(f"solver={solver!r} and paper={paper!r} exclude each other; give one.")
+        return Preset(paper, seed=seed)
+    if solver == "auto" or solver in TRACKS:
+        return solver
+    if solver not in SOLVERS:
+        raise UnknownNameError.of("solver", solver, ["auto", *SOLVERS], "Or pass a solver value.")
+    made: Solver = solver_called(solver)()
+    return made
+
+
+def solver_called(name: str) -> type:
+    """The solver class of this name in the table."""
+    module, attribute = SOLVERS[name].split(":")
+    found: type = getattr(import_module(module), attribute)
+    return found
+
+
+def _of_pairs(solver: Solver) -> Solver:
+    kind = type(solver)
+    if f"{kind.__module__}:{kind.__name__}" in MANY.values():
+        raise InputError(f"{kind.__name__} is not for one set of pairs. See sk.align_many and sk.align_through.")
+    if not (hasattr(solver, "fit") and hasattr(solver, "needs")):
+        raise InputError(f"solver must be a name such as 'auto' or a value such as Ridge(); got {solver!r}.")
+    return solver

@@ -1,0 +1,71 @@
+"""Which anchors must stay together when some are held out: those of a patient, and exact repeats of a vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.embeddings import BLOCK, Embeddings
+
+DOMINANT = 0.5  # share of the anchors in one cluster from which folds are lopsided
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
+    """A label (n,) for each anchor, or None where each stands alone; and how many anchors repeat another's vector."""
+
+    labels: np.ndarray | None
+    repeated: int
+
+    @classmethod
+    def of(cls, x: Embeddings, groups: np.ndarray | None) -> Clusters:
+        """Groups joined where they share a source vector, to the last bit: a repeat in another fold is a leak."""
+        same = _same_rows(x)
+        repeated = len(x) - len(np.unique(same))
+        if repeated == 0:
+            return cls(groups, 0)
+        return cls(same if groups is None else _joined(same, groups), repeated)
+
+    def count(self, n: int) -> int:
+        """How many clusters ``n`` anchors make."""
+        return n if self.labels is None else len(np.unique(self.labels))
+
+    def notes(self, n: int) -> list[str]:
+        """What the record says of them."""
+        found = []
+        if self.repeated:
+            found.append(f"{self.repeated} of {n} anchors repeat another's source vector; folds keep repeats together")
+        largest = 1 if self.labels is None else int(np.unique(self.labels, return_counts=True)[1].max())
+        if largest > DOMINANT * n:
+            found.append(
+                f"one group holds {largest} of {n} anchors: where it is held out, little is left to fit; held-out "
+                f"numbers are lower than those of the final map"
+            )
+        return found
+
+
+def _same_rows(x: Embeddings) -> np.ndarray:
+    """A label (n,) that equal rows share, read in blocks."""
+    seen: dict[int, int] = {}
+    labels = np.empty(len(x), dtype=np.int64)
+    for start in range(0, len(x), BLOCK):
+        block = np.ascontiguousarray(to_numpy(x.vectors[start : min(start + BLOCK, len(x)), :]))
+        for i, row in enumerate(block, start):
+            labels[i] = seen.setdefault(hash(row.tobytes()), len(seen))
+    return labels
+
+
+def _joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The finest labels (n,) that keep together whatever ``a`` or ``b`` keep together."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, left = np.unique(a, return_inverse=True)
+    _, right = np.unique(b, return_inverse=True)
+    size = int(left.max()) + 1
+    nodes = size + int(right.max()) + 1
+    links = coo_array((np.ones(len(left), dtype=np.int8), (left, size + right)), shape=(nodes, nodes))
+    component: np.ndarray = connected_components(links, directed=False)[1]
+    return component[left]

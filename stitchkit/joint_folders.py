@@ -1,0 +1,88 @@
+"""Alignments of many spaces on disk: an artefact folder with every map, exact to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from stitchkit.artefacts import pack_joint, unpack_joint
+from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.joint_alignments import JointAlignment
+from stitchkit.store import read_folder, write_folder
+
+
+def save_joint(joint: JointAlignment, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write an alignment of many spaces to a folder: ``config.json``, ``model.safetensors`` and the card ``README.md``.
+
+    Parameters
+    ----------
+    joint
+        Of :func:`stitchkit.align_many`.
+    overwrite
+        Replace an earlier artefact at ``folder``.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If ``folder`` is a file or holds something else, ``joint`` is no joint alignment, or its arrays are not finite.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from stitchkit import align_many
+    >>> z = np.random.default_rng(0).normal(size=(50, 3))
+    >>> joint = align_many({"xray": z, "text": z[:, ::-1]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     back = load_joint(save_joint(joint, f"{folder}/joint"))
+    >>> back.names, bool((back.map_of("text")(z) == joint.map_of("text")(z)).all())
+    (('xray', 'text'), True)
+    """
+    if not isinstance(joint, JointAlignment):
+        raise InputError(
+            f"save_joint takes an alignment of many spaces, from sk.align_many; got {type(joint).__name__}. An "
+            f"alignment of two is saved by sk.stitch(...).save."
+        )
+    config, arrays = pack_joint(joint)
+    if wrong := _not_finite(arrays):
+        raise InputError(f"{wrong} of this joint alignment holds NaN or infinity. Fit it again.")
+    return write_folder(folder, config, arrays, _card(joint), overwrite=overwrite)
+
+
+def load_joint(folder: str | Path) -> JointAlignment:
+    """An alignment of many spaces from a folder of :func:`save_joint`, as numpy arrays.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the folder or a file in it is missing, cut off, of another version, or does not hold together.
+    """
+    config, arrays = read_folder(folder)
+    joint = unpack_joint(config, arrays)
+    if wrong := _not_finite(arrays):
+        raise ModelUnavailableError(f"{wrong} of {folder} holds NaN or infinity. Save the joint alignment again.")
+    return joint
+
+
+def _not_finite(arrays: Mapping[str, np.ndarray]) -> str:
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), "")
+
+
+def _card(joint: JointAlignment) -> str:
+    record = joint.record
+    lines = [f"# {', '.join(joint.names)} in one space", ""]
+    lines += [f"- **{name}**: {one.source.name}, {one.source.dim} wide" for name, one in joint.maps.items()]
+    lines += [f"- **Common space**: {joint.common.dim} wide"]
+    lines += [f"- **Found by**: {record.get('solver')}, from {record.get('anchors')} items"]
+    lines += [f"- {note}" for note in record.get("notes", [])]
+    a, b = joint.names[:2]
+    lines += ["", "## How to use it", "", "```python", "import stitchkit as sk", 'joint = sk.load_joint("this folder")']
+    lines += [f"similarity = joint.between({a!r}, {b!r}).similarity(x, y)", "```"]
+    lines += ["", "## Intended use", "", "Research. Not a medical device; not validated for any clinical decision.", ""]
+    return "\n".join(lines)

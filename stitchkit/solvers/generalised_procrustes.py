@@ -1,0 +1,134 @@
+"""Generalised Procrustes: many spaces turned until they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stitchkit.core.arrays import Array, namespace, svd
+from stitchkit.core.errors import InputError
+from stitchkit.core.joint_alignments import JointAlignment
+from stitchkit.solvers.many import JointFrame, JointMoments, check_joint, check_spread, joint_total, signed
+
+
+@dataclass(frozen=True)
+class GeneralisedProcrustes:
+    """Rotations R_i that bring centred spaces of equal size together: minimise ``sum_i |X_i R_i - mean_j X_j R_j|^2``.
+
+    Each space is first divided by the square root of its total variance. R_i (d_i, r) has orthonormal columns; for
+    r below a width it maximises ``sum_{i<j} tr(R_i' S_ij R_j)``, which is the same for r = d. R_i is replaced in turn
+    by the polar factor of ``sum_{j != i} S_ij R_j``, which never lowers that sum. The start is spectral: the first r
+    eigenvectors of the cross scatters. The common axes are the first space's principal axes there.
+
+    Parameters
+    ----------
+    rank
+        Width of the common space; None takes all directions that every space shares with the others.
+    scale
+        ``"none"``, or ``"each"``: every space divided by its per-feature standard deviation.
+    tolerance
+        Relative growth of the sum at which a sweep is the last.
+    sweeps
+        At most so many; the record says if they did not suffice.
+    rcond
+        Singular values below ``rcond`` times the largest are not shared.
+
+    References
+    ----------
+    Gower, Psychometrika 40 (1975); Ten Berge, Psychometrika 42 (1977).
+    """
+
+    rank: int | None = None
+    scale: str = "none"
+    tolerance: float = 1e-10
+    sweeps: int = 200
+    rcond: float = 1e-10
+    needs = frozenset({"moments"})
+
+    def __post_init__(self) -> None:
+        check_joint(self.rank, "rank", self.scale)
+        if self.sweeps < 1:
+            raise InputError(f"generalised Procrustes needs at least one sweep; got {self.sweeps}.")
+
+    def fit(self, folds: Sequence[JointMoments]) -> JointAlignment:
+        """The joint alignment of all items in ``folds``, which are added up."""
+        m = joint_total(folds)
+        check_spread(m)
+        frame = JointFrame.of(m, self.scale)
+        blocks = frame.blocks(m)
+        r = self._shared(blocks)
+        turns, sums = self._sweep(blocks, _spectral(blocks, r))
+        turns = _on_principal_axes(turns, blocks[0][0])
+        sizes = float(len(turns) * (len(turns) - 1)) / 2
+        record = {
+            "solver": "generalised procrustes",
+            "settings": {
+                "rank": r,
+                "scale": self.scale,
+                "tolerance": self.tolerance,
+                "sweeps": self.sweeps,
+                "rcond": self.rcond,
+            },
+            "rank": r,
+            "sweeps": len(sums) - 1,
+            "agreement": sums[-1] / sizes,
+            "notes": [] if self._settled(sums) else [f"{self.sweeps} sweeps did not settle the rotations; allow more"],
+        }
+        return frame.joint(m, turns, None, record)
+
+    def _shared(self, blocks: list[list[Array]]) -> int:
+        """Directions that every space shares with the others, or fewer if asked."""
+        xp, found = namespace(blocks[0][0]), []
+        for i, row in enumerate(blocks):
+            s = xp.linalg.svdvals(xp.concat([one for j, one in enumerate(row) if j != i], axis=1))
+            found.append(max(int(xp.sum(xp.astype(s > self.rcond * xp.max(s), xp.int64))), 1))
+        return min(found) if self.rank is None else min(self.rank, *found)
+
+    def _sweep(self, blocks: list[list[Array]], turns: list[Array]) -> tuple[list[Array], list[float]]:
+        """Rotations after the last sweep and the sum at the start and after each sweep."""
+        sums = [_agreement(blocks, turns)]
+        for _ in range(self.sweeps):
+            for i, row in enumerate(blocks):
+                turns[i] = _polar(sum(row[j] @ turns[j] for j in range(len(turns)) if j != i))
+            sums.append(_agreement(blocks, turns))
+            if self._settled(sums):
+                break
+        return turns, sums
+
+    def _settled(self, sums: Sequence[float]) -> bool:
+        return sums[-1] - sums[-2] <= self.tolerance * abs(sums[-1])
+
+
+def _spectral(blocks: list[list[Array]], r: int) -> list[Array]:
+    """Orthonormal columns (d_i, r) from the first r eigenvectors of the cross scatters."""
+    xp = namespace(blocks[0][0])
+    rows = [
+        xp.concat([xp.zeros_like(one) if i == j else one for j, one in enumerate(row)], axis=1)
+        for i, row in enumerate(blocks)
+    ]
+    _, vectors = xp.linalg.eigh(xp.concat(rows, axis=0))
+    first, made, start = xp.flip(vectors, axis=1)[:, :r], [], 0
+    for row in blocks:
+        stop = start + int(row[0].shape[0])
+        made.append(_polar(first[start:stop, :]))
+        start = stop
+    return made
+
+
+def _polar(matrix: Array) -> Array:
+    """The matrix with orthonormal columns nearest to ``matrix`` (d, r), r at most d."""
+    u, _, vh = svd(matrix)
+    return u @ vh
+
+
+def _agreement(blocks: list[list[Array]], turns: Sequence[Array]) -> float:
+    """``sum_{i<j} tr(R_i' S_ij R_j)``: the number of pairs where all agree, for spaces of total variance 1."""
+    xp, v = namespace(turns[0]), len(turns)
+    return sum(float(xp.sum(turns[i] * (blocks[i][j] @ turns[j]))) for i in range(v) for j in range(i + 1, v))
+
+
+def _on_principal_axes(turns: list[Array], first: Array) -> list[Array]:
+    """The common space turned so that the first space's spread there is diagonal, largest first."""
+    xp = namespace(first)
+    _, axes = xp.linalg.eigh(xp.matrix_transpose(turns[0]) @ first @ turns[0])
+    return signed([turn @ xp.flip(axes, axis=1) for turn in turns])

@@ -1,0 +1,188 @@
+"""Two spaces joined through a third: pairs A-hub and pairs hub-B, and no pair A-B, composed in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import Array, float64, like, namespace, svd, zeros_like_width
+from stitchkit.core.chunks import check_paired
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import EvidenceError, InputError, UnknownNameError
+from stitchkit.core.maps import AffineMap
+from stitchkit.core.moments import Moments
+from stitchkit.core.space import Space, common_mark
+from stitchkit.solvers.frames import identified
+
+CENTERS = ("own", "hub")
+APART = 0.5  # of the hub's total standard deviation: from here on the record remarks on how far its two means differ
+
+
+@dataclass(frozen=True)
+class HubComposition:
+    """SVD of ``(C_A + k_A I)^-1/2 K (C_B + k_B I)^-1/2 = U diag(c) V'`` with ``K = C_AH (C_HH + r I)^-1 C_HB``.
+
+    C are covariances, for the two sets of pairs differ in size; C_HH is pooled over both, each about its own mean.
+    K is the covariance of A and B if, for Gaussian vectors, the hub holds all that they share. The columns of U and
+    V are carriers of strength c, from 0 to about 1. The directed map is ``(C_A + k_A I)^-1 K``, ridge regression on
+    the composed moments.
+
+    Parameters
+    ----------
+    kappa
+        Ridge of the two whitenings: ``k = kappa tr(C) / d``.
+    hub_kappa
+        Ridge of the hub, likewise.
+    dims
+        Carriers kept; None keeps all that the moments show.
+    weighted
+        Let carrier j count c_j in the similarity. Without weights every direction counts alike, noise included.
+    center
+        What is subtracted from each side: ``"own"``, its mean over its own pairs, or ``"hub"``, the mean it would
+        have if both sets had the same, pooled mean in the hub. ``"own"`` forgets that the two sets differ as a
+        whole, which is right where they do so in kind (X-ray and CT reports); ``"hub"`` keeps it, which is right
+        where the same kind of item was drawn differently.
+
+    """
+
+    kappa: float = 0.1
+    hub_kappa: float = 0.1
+    dims: int | None = None
+    weighted: bool = True
+    center: str = "own"
+
+    def __post_init__(self) -> None:
+        for name in ("kappa", "hub_kappa"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"hub composition needs a finite {name} > 0; got {getattr(self, name)}.")
+        if self.dims is not None and self.dims < 1:
+            raise InputError(f"hub composition needs dims >= 1; got {self.dims}.")
+        if self.center not in CENTERS:
+            raise UnknownNameError.of("center", self.center, CENTERS)
+
+    def fit(self, a_hub: Moments, hub_b: Moments) -> Alignment:
+        """The alignment of A and B from moments of pairs (A, hub) and of pairs (hub, B).
+
+        Raises
+        ------
+        SpaceMismatchError
+            If the target of the first moments is not the source of the second.
+        InputError
+            For fewer than two pairs on one side, or moments of different array libraries.
+        """
+        a_hub.target.require(hub_b.source, "the hub")
+        for moments in (a_hub, hub_b):
+            check_paired(moments.count, moments.count)
+        xp = namespace(a_hub.scatter_st, hub_b.scatter_st)
+        n, m = a_hub.weight, hub_b.weight
+        hub = (a_hub.scatter_tt + hub_b.scatter_ss) / (n + m)
+        half, _ = _roots(hub, self.hub_kappa)
+        left = a_hub.scatter_st / n @ half  # (d_a, h); K = left @ right
+        right = xp.matrix_transpose(half) @ hub_b.scatter_st / m
+        white_a, _ = _roots(a_hub.scatter_ss / n, self.kappa)
+        white_b, colour_b = _roots(hub_b.scatter_tt / m, self.kappa)
+        u, c, vh = svd(xp.matrix_transpose(white_a) @ left @ right @ white_b)
+        shown = max(identified(c), 1)
+        k = shown if self.dims is None else min(self.dims, shown)
+        weight_a, weight_b = white_a @ u[:, :k], white_b @ xp.matrix_transpose(vh[:k, :])
+        directed = weight_a @ (c[:k][:, None] * vh[:k, :]) @ colour_b
+        center_a, center_b = self._centers(a_hub, hub_b)
+        spaces = (a_hub.source, a_hub.target, hub_b.target)
+        mark = common_mark(spaces, a_hub.count, hub_b.count, weights=[weight_a])
+        common = Space(f"{a_hub.source.name} | {hub_b.target.name}", k, mark)
+        zero = zeros_like_width(c, k)
+        return Alignment(
+            AffineMap(a_hub.source, common, center_a, weight_a, zero, k),
+            AffineMap(hub_b.target, common, center_b, weight_b, zero, k),
+            xp.clip(c[:k], 0.0, 1.0) if self.weighted else None,
+            AffineMap(a_hub.source, hub_b.target, center_a, directed, center_b, k),
+            self._record(a_hub, hub_b, c[:k], _gap(a_hub.mean_t - hub_b.mean_s, hub)),
+        )
+
+    def _centers(self, a_hub: Moments, hub_b: Moments) -> tuple[Array, Array]:
+        """What is subtracted from A (d_a,) and from B (d_b,)."""
+        if self.center == "own":
+            return a_hub.mean_s, hub_b.mean_t
+        n, m, xp = a_hub.weight, hub_b.weight, namespace(a_hub.scatter_st)
+        pooled = (n * a_hub.mean_t + m * hub_b.mean_s) / (n + m)
+        # from the hub back to each side by ridge regression within its own set: the pooled covariance would put the
+        # sampling error of that set's covariance into the step
+        half_a, _ = _roots(a_hub.scatter_tt / n, self.hub_kappa)
+        half_b, _ = _roots(hub_b.scatter_ss / m, self.hub_kappa)
+        step_a = (pooled - a_hub.mean_t)[None, :] @ half_a @ xp.matrix_transpose(a_hub.scatter_st / n @ half_a)
+        step_b = (pooled - hub_b.mean_s)[None, :] @ half_b @ (xp.matrix_transpose(half_b) @ hub_b.scatter_st / m)
+        return a_hub.mean_s + step_a[0, :], hub_b.mean_t + step_b[0, :]
+
+    def _record(self, a_hub: Moments, hub_b: Moments, c: Array, gap: float) -> dict[str, Any]:
+        notes = [f"no pair of {a_hub.source.name!r} and {hub_b.target.name!r} was seen; nothing was measured on one"]
+        if gap > APART and self.center == "own":
+            notes.append(
+                f"the two sets' means in the hub are {gap:.2f} of its standard deviation apart and each was taken "
+                f"off; center='hub' keeps the difference"
+            )
+        k, names = int(c.shape[0]), ("kappa", "hub_kappa", "weighted", "center")
+        return {
+            "solver": "hub",
+            "settings": {**{name: getattr(self, name) for name in names}, "dims": k},
+            "rank": k,
+            "anchors": [a_hub.count, hub_b.count],
+            "hub": a_hub.target.name,
+            "hub_gap": gap,
+            "carriers": [float(one) for one in c],
+            "notes": notes,
+        }
+
+
+def log_likelihood_ratio(alignment: Alignment, a: Any, b: Any, *, ceiling: float = 0.99) -> Array:
+    """How much likelier ``a`` and ``b`` are as a pair than as strangers, under the fitted Gaussian carriers.
+
+    ``sum_j -log(1 - c_j^2) / 2 + (2 c_j x_j y_j - c_j^2 (x_j^2 + y_j^2)) / (2 (1 - c_j^2))`` with x and y the
+    vectors in the common space. Unlike the cosine it is not blind to how far from the mean a vector lies.
+
+    Parameters
+    ----------
+    alignment
+        From :class:`HubComposition`; its record holds the carriers.
+    a : (n_a, d_a), b : (n_b, d_b)
+        Embeddings or plain arrays.
+    ceiling
+        Strengths are clipped to this, below 1: few pairs make them look stronger than they are.
+
+    Returns
+    -------
+    (n_a, n_b) array
+        In nats, any real number; 0 where nothing speaks either way.
+    """
+    if "carriers" not in alignment.record:
+        raise EvidenceError(
+            f"the alignment {alignment.source.name!r} -> {alignment.target.name!r} was not composed through a hub and "
+            f"holds no carriers. Fit it with sk.align_through, or use its similarity."
+        )
+    if not 0 < ceiling < 1:
+        raise InputError(f"ceiling lies between 0 and 1, both excluded; got {ceiling}.")
+    x, y = (m.vectors if isinstance(m, Embeddings) else m for m in (alignment.source_map(a), alignment.target_map(b)))
+    x = float64(x)
+    xp = namespace(x)
+    y = like(y, x, dtype=x.dtype)
+    c = xp.clip(like(xp.asarray(alignment.record["carriers"], dtype=xp.float64), x), 0.0, ceiling)
+    rest = 1 - c * c
+    own = [-0.5 * ((one * one) @ (c * c / rest)) for one in (x, y)]
+    constant = -0.5 * float(xp.sum(xp.log(rest)))
+    return (x * (c / rest)) @ xp.matrix_transpose(y) + own[0][:, None] + own[1][None, :] + constant
+
+
+def _roots(covariance: Array, kappa: float) -> tuple[Array, Array]:
+    """(C + k I)^-1/2 up to a rotation, (d, d), and its inverse; k relative to the mean eigenvalue."""
+    xp = namespace(covariance)
+    values, vectors = xp.linalg.eigh(covariance)
+    values = xp.where(values > 0, values, xp.zeros_like(values))
+    root = xp.sqrt(values + (kappa * float(xp.sum(values)) / int(values.shape[0]) or 1.0))
+    return vectors / root, root[:, None] * xp.matrix_transpose(vectors)
+
+
+def _gap(step: Array, covariance: Array) -> float:
+    """Length of ``step`` (d,) relative to the square root of the total variance."""
+    xp = namespace(step)
+    spread = float(xp.linalg.trace(covariance))
+    return float(xp.sum(step * step) / spread) ** 0.5 if spread > 0 else 0.0

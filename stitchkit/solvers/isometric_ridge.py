@@ -1,0 +1,101 @@
+"""Ridge that shrinks toward the scaled isometry instead of toward zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import Array, namespace
+from stitchkit.core.moments import Evidence
+from stitchkit.solvers.frames import Frame, View, check_pca, check_scale, check_strength, identified, require
+from stitchkit.solvers.paths import Track
+from stitchkit.solvers.procrustes import ProcrustesPath
+from stitchkit.solvers.ridge import ALPHAS, RidgePath
+
+
+@dataclass(frozen=True)
+class IsometricRidge:
+    """``W = (Sx + lam I)^-1 (Sxy + lam s R)``: from least squares to scaled Procrustes in one dial.
+
+    ``R = U_r V_r'`` and ``s`` are those of :class:`~stitchkit.Procrustes`, ``lam = alpha tr(Sx) / d_s``. It minimises
+    ``||Yc - Xc W||^2 + lam ||W - s R||^2``: alpha -> 0 is least squares, alpha -> inf is ``s R``.
+
+    Parameters
+    ----------
+    alpha
+        Strength, relative to the mean eigenvalue of the source scatter.
+    scale
+        Sides divided by their per-feature standard deviation first: ``"none"``, ``"source"`` or ``"both"``.
+    pca
+        Principal directions kept of each (scaled) side before the fit; None keeps all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stitchkit.core.moments import Moments
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(8, 5))  # hardly more anchors than dimensions
+    >>> turn = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    >>> fitted = IsometricRidge(alpha=10.0).fit(Evidence(Moments.of(x, x @ turn)))
+    >>> bool(np.allclose(fitted.to_target.weight, turn))
+    True
+    """
+
+    alpha: float = 1.0
+    scale: str = "none"
+    pca: int | None = None
+    needs = frozenset({"moments"})
+
+    def __post_init__(self) -> None:
+        check_strength(self.alpha, "alpha", " The ends are LeastSquares and Procrustes.")
+        check_scale(self.scale)
+        check_pca(self.pca)
+
+    def fit(self, evidence: Evidence) -> Alignment:
+        """The alignment whose common space is the (scaled) target space, centred."""
+        require(self, evidence)
+        return IsometricRidgePath(Frame.of(evidence, self.scale, self.pca), (self.alpha,)).alignment(0)
+
+
+class IsometricRidgePath(RidgePath):
+    """Maps of every alpha in ``alphas`` from one eigendecomposition and one SVD.
+
+    On the source's principal axes the map is ``f * inner + lam f * sR``, which is a ridge path whose axes are
+    listed twice, with two filters.
+    """
+
+    name = "isometric_ridge"
+
+    def __init__(self, frame: Frame, alphas: Sequence[float]) -> None:
+        super().__init__(frame, alphas)
+        xp = namespace(frame.ss)
+        isometry = ProcrustesPath(frame, (None,))
+        rank = isometry.ranks[0]
+        toward = isometry.factor(rank) * (isometry.u @ xp.matrix_transpose(isometry.v))
+        self.isometry_freedom = isometry.freedom(0)
+        self.shrunk = self.values * self.filters  # (a, r_s), the share of each axis that the data decide
+        held = xp.stack([alpha * self.unit * self.filters[i, :] for i, alpha in enumerate(alphas)])
+        self.filters = xp.concat([self.filters, held], axis=1)  # (a, 2 r_s)
+        self.inner = xp.concat([self.inner, xp.matrix_transpose(self.vectors) @ toward], axis=0)
+        self.vectors = xp.concat([self.vectors, self.vectors], axis=1)
+
+    def _seen(self, view: View) -> tuple[Array, Array]:
+        xx, xy = view.in_source_axes
+        xp = namespace(xx)
+        wide = xp.concat([xx, xx], axis=1)
+        return xp.concat([wide, wide], axis=0), xp.concat([xy, xy], axis=0)
+
+    def freedom(self, at: int) -> float:
+        """Of least squares as far as the data decide, of the isometry as far as they do not."""
+        kept = float(namespace(self.shrunk).sum(self.shrunk[at, :]))
+        held = 1 - kept / max(identified(self.values), 1)
+        return kept * self.frame.target.width + max(held, 0.0) * self.isometry_freedom
+
+
+def tracks(evidence: Evidence, purpose: str) -> list[Track]:
+    """The rows of the search that isometric ridge offers: one for each scaling, along alpha, as for ridge."""
+    scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
+    along = partial(IsometricRidgePath, alphas=ALPHAS)
+    return [Track("isometric_ridge", scale, {}, "alpha", ALPHAS, along) for scale in scales]

@@ -1,0 +1,129 @@
+"""PLS by one SVD of the cross scatter: Procrustes' directions, with a regression on the source scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import Array, eye_like, namespace, solve_triangular
+from stitchkit.core.moments import Evidence
+from stitchkit.solvers.conditions import method, reciprocal
+from stitchkit.solvers.frames import EPS, Frame, View, check_number_kept, check_pca, check_scale, require
+from stitchkit.solvers.paths import Track, leading_sums
+from stitchkit.solvers.procrustes import ProcrustesPath, rank_path
+
+
+@dataclass(frozen=True)
+class PLS:
+    """The r pairs of directions of largest covariance, from ``Sxy = U S V'`` (PLS-SVD).
+
+    Source vectors meet target vectors as scores ``x U_r`` and ``y V_r``, exactly as in :class:`~stitchkit.Procrustes`
+    of that rank. The directed map differs: it is the regression of the target on the r source scores,
+    ``W = U_r (U_r' Sx U_r)^+ U_r' Sxy``. The only regularisation is the rank: at full rank W is least squares.
+
+    Parameters
+    ----------
+    rank
+        Directions kept; None keeps all that the anchors identify.
+    scale
+        Sides divided by their per-feature standard deviation first: ``"none"``, ``"source"`` or ``"both"``.
+    pca
+        Principal directions kept of each (scaled) side before the fit; None keeps all.
+
+    References
+    ----------
+    Wegelin, "A survey of partial least squares (PLS) methods", University of Washington, 2000; Rosipal and Kraemer,
+    "Overview and recent advances in partial least squares", 2006 (its PLS-SB).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stitchkit.core.moments import Moments
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 5))
+    >>> y = x @ rng.normal(size=(5, 4)) + rng.normal(size=(60, 4))
+    >>> fitted = PLS(rank=2).fit(Evidence(Moments.of(x, y)))
+    >>> fitted.source_map(x).shape, fitted.to_target(x).shape
+    ((60, 2), (60, 4))
+    """
+
+    rank: int | None = None
+    scale: str = "none"
+    pca: int | None = None
+    needs = frozenset({"moments"})
+
+    def __post_init__(self) -> None:
+        check_number_kept(self.rank, "rank")
+        check_scale(self.scale)
+        check_pca(self.pca)
+
+    def fit(self, evidence: Evidence) -> Alignment:
+        """The alignment whose common space holds the r pairs of scores."""
+        require(self, evidence)
+        return PLSPath(Frame.of(evidence, self.scale, self.pca), (self.rank,)).alignment(0)
+
+
+class PLSPath(ProcrustesPath):
+    """Maps of every rank in ``ranks`` (None: all) from one eigendecomposition, one SVD and one QR.
+
+    Scores made orthonormal in the order of their directions (``a``, (r_s, r)) are nested: the map of rank r is
+    ``a_r c_r`` with the first r coefficients ``c`` (r, r_t), whatever the ranks after it.
+    """
+
+    def __init__(self, frame: Frame, ranks: Sequence[int | None]) -> None:
+        super().__init__(frame, ranks)
+        xp = namespace(frame.ss)
+        values, vectors = frame.source_eigh
+        root = xp.sqrt(values)
+        back = xp.matrix_transpose(vectors)
+        q, self.triangle = xp.linalg.qr(root[:, None] * (back @ self.u), mode="reduced")
+        pivot = xp.abs(xp.linalg.diagonal(self.triangle))
+        dead = pivot <= int(values.shape[0]) * EPS * xp.max(pivot)  # a score that those before it hold already
+        one = xp.astype(dead, values.dtype)
+        upright = self.triangle + eye_like(values, int(one.shape[0])) * one
+        lower = solve_triangular(xp.matrix_transpose(upright), xp.matrix_transpose(self.u), lower=True)
+        alive = root > 1e-6 * xp.max(root)
+        flat = xp.where(alive, 1 / xp.where(alive, root, xp.ones_like(root)), xp.zeros_like(root))
+        self.a = xp.matrix_transpose(lower)
+        self.c = (1 - one)[:, None] * (xp.matrix_transpose(q) @ (flat[:, None] * (back @ frame.st)))
+
+    def explained(self, held: Evidence | View) -> list[float]:
+        xx, xy, yy = self.frame.view(held)
+        xp = namespace(xx)
+        signal = xp.cumulative_sum(xp.sum((xp.matrix_transpose(self.a) @ xy) * self.c, axis=1))
+        square = leading_sums((xp.matrix_transpose(self.a) @ xx @ self.a) * (self.c @ xp.matrix_transpose(self.c)))
+        whole = self.frame.target_spread(held, yy) or 1.0
+        return [float((2 * signal[r - 1] - square[r - 1]) / whole) for r in self.ranks]
+
+    def freedom(self, at: int) -> float:
+        """Those of a map of rank r."""
+        r = self.ranks[at]
+        return float(r * (self.frame.source.width + self.frame.target.width - r))
+
+    def alignment(self, at: int, weights: Array | None = None) -> Alignment:
+        r = self.ranks[at]
+        directed = self.a[:, :r] @ self.c[:r, :]
+        return self.frame.alignment(
+            self.u[:, :r], self.v[:, :r], directed, rank=r, weights=weights, record=self._record(r)
+        )
+
+    def _record(self, r: int) -> dict[str, Any]:
+        n, pivot = self.frame.moments.count, namespace(self.triangle).linalg.diagonal(self.triangle)
+        note = f"{n} anchors for a regression on {r} scores: it overfits; lower the rank, or try ridge"
+        return {
+            "solver": "pls",
+            "settings": {"rank": r, **self.frame.settings},
+            "method": method(self.frame, "svd and qr"),
+            "rcond": reciprocal(pivot[:r]) ** 2,
+            "notes": [] if n > 3 * r else [note],
+        }
+
+
+def tracks(evidence: Evidence, purpose: str) -> list[Track]:
+    """The rows of the search that PLS offers: one for each scaling, along ranks from all to few."""
+    path, shown = rank_path(evidence, more=(1, 2, 3, 4, 6))
+    scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
+    return [Track("pls", scale, {}, "rank", shown, partial(PLSPath, ranks=path)) for scale in scales]

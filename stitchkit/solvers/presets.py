@@ -1,0 +1,190 @@
+"""The four maps of the anchor-based line of work, to the letter, from moments alone.
+
+All four standardise both sides per feature with the anchors' statistics (unbiased deviation; a constant feature keeps
+its unit), pad the narrower side with zeros, fit, take the padding off and undo the target's scaling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import Array, eye_like, like, namespace, svd
+from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.maps import AffineMap
+from stitchkit.core.moments import Evidence
+from stitchkit.solvers.conditions import method, reciprocal
+from stitchkit.solvers.frames import Frame, identified, require
+from stitchkit.solvers.least_squares import solve
+
+RCOND = 1e-10
+STEPS, RATE, BETAS, TINY = 300, 1e-3, (0.9, 0.999), 1e-8
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One of the four published maps R between standardised spaces, by name.
+
+    ``"linear"``: least squares. ``"l-ortho"``: the polar factor of the least-squares R. ``"ortho"``: the polar factor
+    of X'Y. ``"affine"``: a linear layer with bias, 300 full-batch steps of Adam at rate 1e-3 on the mean squared
+    error. The common space is the target's own space, centred on the anchors.
+
+    Where anchors are fewer than dimensions the two orthogonal maps keep the partial isometry that the anchors
+    identify; the published code completes it to a full rotation in a way that the anchors do not determine.
+
+    Parameters
+    ----------
+    name
+        ``"affine"``, ``"linear"``, ``"l-ortho"`` or ``"ortho"``.
+    seed
+        Of the layer's first weights; only ``"affine"`` draws any.
+
+    References
+    ----------
+    arXiv 2503.04478; Maiorca et al., "Latent space translation via semantic alignment", NeurIPS 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stitchkit.core.moments import Moments
+    >>> x = np.random.default_rng(0).normal(size=(60, 4))
+    >>> fitted = Preset("linear").fit(Evidence(Moments.of(x, 3 * x[:, :2] + 1)))
+    >>> bool(np.allclose(fitted.to_target(x), 3 * x[:, :2] + 1))
+    True
+    """
+
+    name: str
+    seed: int = 0
+    needs = frozenset({"moments"})
+
+    def __post_init__(self) -> None:
+        if self.name not in PRESETS:
+            raise UnknownNameError.of("published map", self.name, PRESETS)
+        if self.seed < 0:
+            raise InputError(f"seed must be at least 0; got {self.seed}.")
+
+    def fit(self, evidence: Evidence) -> Alignment:
+        """The alignment whose common space is the target space, centred."""
+        require(self, evidence)
+        return _in_target_units(PRESETS[self.name](evidence, self.seed), {"name": self.name, "seed": self.seed})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A map between standardised spaces, in a frame's coordinates."""
+
+    frame: Frame
+    weight: Array  # (r_s, r_t)
+    bias: Array  # (r_t,)
+    rank: int
+    record: dict[str, Any]
+
+
+def _linear(evidence: Evidence, seed: int) -> Fitted:
+    frame = Frame.of(evidence, "both")
+    found = solve(frame, evidence.anchors, RCOND)
+    return Fitted(frame, found.weight, _no_bias(frame), max(min(found.rank, frame.target.width), 1), {**found.record})
+
+
+def _l_ortho(evidence: Evidence, seed: int) -> Fitted:
+    linear = _linear(evidence, seed)
+    weight, rank, _ = _polar(linear.weight)
+    return replace(linear, weight=weight, rank=rank)
+
+
+def _ortho(evidence: Evidence, seed: int) -> Fitted:
+    frame = Frame.of(evidence, "both")
+    weight, rank, rcond = _polar(frame.st)
+    return Fitted(frame, weight, _no_bias(frame), rank, {"method": method(frame, "svd"), "rcond": rcond})
+
+
+def _affine(evidence: Evidence, seed: int) -> Fitted:
+    # Adam is not the same in turned coordinates: the span of few anchors is no frame for it, all features are
+    frame = Frame.of(Evidence(evidence.moments), "both")
+    d_s, d_t = frame.moments.shape
+    fresh = first_layer(max(d_s, d_t), seed)
+    layer = like(np.vstack([fresh[0].T[:d_s, :d_t], fresh[1][:d_t]]), frame.ss)  # (d_s + 1, d_t), the bias below
+    layer = _adam(layer, partial(_slope, frame, 2 / (frame.moments.weight * max(d_s, d_t))))
+    rank = min(identified(frame.source_eigh[0]), identified(frame.target_eigh[0]))
+    record = {"method": "adam on moments", "steps": STEPS, "rate": RATE}
+    return Fitted(frame, layer[:d_s, :], layer[d_s, :], rank, record)
+
+
+def _slope(frame: Frame, factor: float, layer: Array) -> Array:
+    """Gradient of the mean squared error; both sides are centred, so the bias does not meet the weight."""
+    weight, bias = layer[:-1, :], layer[-1:, :]
+    parts = [frame.ss @ weight - frame.st, frame.moments.weight * bias]
+    return factor * namespace(layer).concat(parts, axis=0)
+
+
+def _adam(value: Array, slope: Callable[[Array], Array]) -> Array:
+    """``value`` after Kingma and Ba's steps along ``slope``."""
+    xp, (b1, b2) = namespace(value), BETAS
+    first = second = xp.zeros_like(value)
+    for t in range(1, STEPS + 1):
+        at = slope(value)
+        first, second = b1 * first + (1 - b1) * at, b2 * second + (1 - b2) * at * at
+        value = value - RATE / (1 - b1**t) * first / (xp.sqrt(second) / (1 - b2**t) ** 0.5 + TINY)
+    return value
+
+
+PRESETS: dict[str, Callable[[Evidence, int], Fitted]] = {
+    "affine": _affine,
+    "l-ortho": _l_ortho,
+    "linear": _linear,
+    "ortho": _ortho,
+}
+
+
+def first_layer(width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weight (width, width), outputs by inputs, and bias (width,) of a fresh linear layer.
+
+    Uniform within 1 / sqrt(width), as ``torch.nn.Linear`` draws them, from numpy's generator. What stands at
+    padded inputs and outputs never meets the rest, so that the fit leaves it out.
+    """
+    rng, bound = np.random.default_rng(seed), width**-0.5
+    return rng.uniform(-bound, bound, (width, width)), rng.uniform(-bound, bound, width)
+
+
+def _polar(matrix: Array) -> tuple[Array, int, float]:
+    """The partial isometry of ``matrix`` on the directions it identifies, their number, and the last one's share."""
+    xp = namespace(matrix)
+    u, s, vh = svd(matrix)
+    rank = max(int(xp.sum(xp.astype(s > RCOND * xp.max(s), xp.int64))), 1)
+    linked = 1.0 if bool(s[0] > 0) else 0.0  # sides that do not vary together turn nothing
+    return linked * (u[:, :rank] @ vh[:rank, :]), rank, reciprocal(s[:rank])
+
+
+def _no_bias(frame: Frame) -> Array:
+    return namespace(frame.st).zeros_like(frame.st[0, :])
+
+
+def _in_target_units(fitted: Fitted, settings: dict[str, Any]) -> Alignment:
+    """Both maps into the centred target space, target scaling undone."""
+    frame, m = fitted.frame, fitted.frame.moments
+    record = {"solver": "preset", "settings": settings, **fitted.record}
+    same = eye_like(fitted.weight, frame.target.width)
+    inner = frame.alignment(fitted.weight, same, fitted.weight, rank=fitted.rank, record=record)
+    common = replace(inner.source_map.target, dim=m.target.dim)
+    directed, identity = inner.to_target, eye_like(fitted.weight, m.target.dim)
+    offset = frame.target.lower(fitted.bias[None, :])[0, :]
+    zero = namespace(offset).zeros_like(offset)
+    return Alignment(
+        AffineMap(m.source, common, directed.center, directed.weight, offset, fitted.rank),
+        AffineMap(m.target, common, m.mean_t, identity, zero, fitted.rank),
+        None,
+        replace(directed, bias=directed.bias + offset),
+        {**inner.record, "r2": inner.record["r2"] - _lost(fitted)},
+    )
+
+
+def _lost(fitted: Fitted) -> float:
+    """The share of the standardised target scatter that a bias away from the mean adds to the residual."""
+    frame, xp = fitted.frame, namespace(fitted.bias)
+    whole = frame.target_spread(Evidence(frame.moments), frame.tt)
+    return frame.moments.weight * float(xp.sum(fitted.bias * fitted.bias)) / whole if whole > 0 else 0.0
