@@ -1,0 +1,103 @@
+"""The verb ``align_without_pairs``: two unpaired pools in, an alignment out, or a refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import float64, like, namespace, to_numpy
+from stitchkit.core.embeddings import Embeddings, as_embeddings
+from stitchkit.core.errors import InputError, NotIdentifiedError
+from stitchkit.core.maps import AffineMap, unit
+from stitchkit.core.space import Space, common_mark
+from stitchkit.solvers.pools.pair_free import PairFree, match_clouds
+from stitchkit.solvers.pools.sides import at_most
+
+AGREEMENT, MIXING = 0.5, 0.25  # below either the answer is refused
+LIMIT = 2000
+
+
+def align_without_pairs(
+    source: Any, target: Any, *, clusters: int = 20, limit: int = LIMIT, seed: int = 0
+) -> Alignment:
+    """The map between two spaces from unpaired vectors alone, where their geometry identifies it.
+
+    Parameters
+    ----------
+    source : (m_s, d_s), target : (m_t, d_t)
+        Embeddings or arrays of similar items, in no common order; at least ``5 * clusters`` rows a side.
+    clusters
+        Of each clustering, at least 3.
+    limit
+        Rows of a side that are matched, a seeded draw of a longer one.
+    seed
+        Of clusterings, assignments and draws.
+
+    Returns
+    -------
+    Alignment
+        ``record["confidence"]`` holds ``agreement``, ``mixing`` and ``mutual_share``
+        (:class:`stitchkit.solvers.pools.pair_free.PairFree`). It has no directed map: nothing says in which units.
+
+    Raises
+    ------
+    NotIdentifiedError
+        If independent attempts disagree or the clouds do not fit onto each other: round clouds can be turned at will.
+        A few pairs and :func:`stitchkit.align` with ``pool=`` get further.
+    InputError
+        For NaN, zero rows or too few of them.
+
+    Notes
+    -----
+    Both sides are centred on their pools and brought to unit length for the fit. The thresholds, 0.5 of agreement and
+    0.25 of mixing, are conservative: encoders whose clouds differ by their own noise are refused even where part
+    of the answer is right. Nothing here replaces a check on pairs: symmetric data fit equally well the wrong way.
+    """
+    if clusters < 3:
+        raise InputError(f"matching without pairs needs at least 3 clusters; got {clusters}.")
+    x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
+    namespace(x.vectors, y.vectors)  # one library, or say so now
+    drawn = [np.asarray(to_numpy(float64(at_most(side.vectors, limit, seed)))) for side in (x, y)]
+    means = [rows.mean(axis=0) for rows in drawn]
+    left, right = (np.asarray(unit(rows - mean)) for rows, mean in zip(drawn, means, strict=True))
+    found = match_clouds(left, right, clusters=clusters, seed=seed)
+    _refuse_unless_identified(found, x, y)
+    rank = int(found.turn.source.shape[1])
+    mark = common_mark((x.space, y.space), "pools", weights=[found.turn.source])
+    common = Space(f"{x.space.name} | {y.space.name}", rank, mark)
+    source_map, target_map = (
+        AffineMap(
+            side.space,
+            common,
+            like(mean, x.vectors),
+            like(weight, x.vectors),
+            like(np.zeros(rank), x.vectors),
+            rank,
+        )
+        for side, mean, weight in zip((x, y), means, (found.turn.source, found.turn.target), strict=True)
+    )
+    record = {
+        "solver": "pair_free",
+        "settings": {"clusters": clusters},
+        "seed": seed,
+        "rank": rank,
+        "anchors": 0,
+        "pool": {"source": len(x), "target": len(y)},
+        "pool_used": {"source": len(drawn[0]), "target": len(drawn[1])},
+        "confidence": {"agreement": found.agreement, "mixing": found.mixing, "mutual_share": found.mutual_share},
+        "notes": ["fitted without a single pair: check it on pairs before it is used"],
+    }
+    return Alignment(source_map, target_map, record=record)
+
+
+def _refuse_unless_identified(found: PairFree, x: Embeddings, y: Embeddings) -> None:
+    if found.agreement >= AGREEMENT and found.mixing >= MIXING:
+        return
+    raise NotIdentifiedError(
+        f"{x.space.name!r} and {y.space.name!r} cannot be aligned without pairs: independent attempts agree on "
+        f"{found.agreement:.0%} of the rows (at least {AGREEMENT:.0%} is needed), and {found.mixing:.0%} of the rows "
+        f"have their nearest neighbour on the other side (at least {MIXING:.0%}). Pair a few items and use align with "
+        f"pool=."
+    )

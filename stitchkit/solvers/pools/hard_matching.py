@@ -1,0 +1,131 @@
+"""Hard matching: where pools share items, mutual neighbours become pairs and the map is fitted again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import Array, namespace, take, to_numpy, top_k
+from stitchkit.core.errors import InputError
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.neighbours import csls
+from stitchkit.solvers.pools.ensemble import Ensemble, Strand
+from stitchkit.solvers.pools.soft_matching import SoftMatching
+
+NEIGHBOURS = 10
+FEWEST = 20  # pairs kept at least
+ANCHOR = 3.0  # an anchor counts as this many found pairs
+
+
+class Pairs(NamedTuple):
+    """Rows that are each other's best: ``source`` and ``target`` positions (k,), surest first."""
+
+    source: np.ndarray
+    target: np.ndarray
+
+    def best(self, share: float) -> Pairs:
+        """The surest part, but never fewer than 20."""
+        kept = max(FEWEST, round(share * len(self.source)))
+        return Pairs(self.source[:kept], self.target[:kept])
+
+    def known(self) -> frozenset[tuple[int, int]]:
+        """The pairs in no order."""
+        return frozenset(zip(self.source.tolist(), self.target.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class HardMatching:
+    """:class:`SoftMatching`, then rounds of mutual nearest neighbours taken as pairs.
+
+    A round finds the rows of both pools that are each other's best by CSLS(10) on the joined similarity, keeps the
+    surest share ``min(1, .3 + .08 t)`` of them (at least 20), and refits every member on them and the anchors, an
+    anchor counting as three pairs. After ``rounds`` the same number of rounds keeps all.
+
+    Parameters
+    ----------
+    rounds
+        Of growing share, and again of the full share; at least 1.
+    soft
+        What comes before.
+
+    Notes
+    -----
+    The record's ``mutual_share`` is the number of mutual pairs over the size of the smaller pool. It tells how well
+    pools of the SAME items were matched; where only a part is shared it is bounded by that part. Holds three
+    (m_s, m_t) matrices. There is no directed map.
+
+    References
+    ----------
+    Conneau et al., "Word translation without parallel data", ICLR 2018, for CSLS and mutual neighbours.
+    """
+
+    rounds: int = 10
+    soft: SoftMatching = field(default_factory=SoftMatching)
+    needs = frozenset({"moments", "anchors", "pools"})
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise InputError(f"HardMatching needs at least 1 round; got {self.rounds}.")
+
+    def fit(self, evidence: Evidence) -> Alignment:
+        """The joined alignment of all members after the last round."""
+        return self.hardened(self.soft.matched(evidence))
+
+    def hardened(self, ensemble: Ensemble) -> Alignment:
+        """What the rounds make of an ensemble that soft matching left."""
+        return self.alignment(*self.settled(ensemble))
+
+    def settled(self, ensemble: Ensemble) -> tuple[Ensemble, Pairs]:
+        """The ensemble after the last round, and the mutual pairs it finds."""
+        used = None
+        for share in self.shares():
+            pairs = mutual_pairs(*ensemble.pools()).best(share)
+            if used is not None and share == 1 and pairs.known() == used.known():
+                break  # the same pairs give the same map from here on
+            ensemble, used = refitted(ensemble, pairs), pairs
+        return ensemble, mutual_pairs(*ensemble.pools())
+
+    def alignment(self, ensemble: Ensemble, pairs: Pairs) -> Alignment:
+        """The joined alignment of a settled ensemble, with what its pairs tell."""
+        smaller = min(int(side.shape[0]) for side in ensemble.pools())
+        return ensemble.alignment(
+            {
+                "solver": "hard_matching",
+                "settings": {"rounds": self.rounds, "steps": self.soft.steps, "heat": list(self.soft.heat)},
+                "seed": self.soft.seed,
+                "mutual_pairs": len(pairs.source),
+                "mutual_share": len(pairs.source) / smaller,
+            }
+        )
+
+    def shares(self) -> list[float]:
+        """Share of the mutual pairs that each round keeps."""
+        return [min(1.0, 0.3 + 0.08 * t) for t in range(1, self.rounds + 1)] + [1.0] * self.rounds
+
+
+def mutual_pairs(x: Array, y: Array, k: int = NEIGHBOURS) -> Pairs:
+    """Rows of ``x`` (m_s, r) and ``y`` (m_t, r), both at unit length, that are each other's best by CSLS(k)."""
+    xp = namespace(x)
+    similar = x @ xp.matrix_transpose(y)
+    near = (to_numpy(top_k(one, k)[1]).mean(axis=1) for one in (similar, xp.matrix_transpose(similar)))
+    scores = csls(similar, *near)
+    there, back = to_numpy(xp.argmax(scores, axis=1)), to_numpy(xp.argmax(scores, axis=0))
+    own = np.flatnonzero(back[there] == np.arange(len(there)))
+    best = to_numpy(xp.max(scores, axis=1))[own]
+    order = own[np.argsort(-best, kind="stable")]
+    return Pairs(order, there[order])
+
+
+def refitted(ensemble: Ensemble, pairs: Pairs) -> Ensemble:
+    """Every member fitted to the anchors and ``pairs``."""
+
+    def again(strand: Strand) -> Strand:
+        x, y = take(strand.source.pool, pairs.source), take(strand.target.pool, pairs.target)
+        found = namespace(x).matrix_transpose(x) @ y
+        anchors = int(strand.source.anchors.shape[0])
+        return strand.refitted(ANCHOR * anchors * strand.anchors_cross() + found, strand.member.rank)
+
+    return replace(ensemble, strands=tuple(again(strand) for strand in ensemble.strands))

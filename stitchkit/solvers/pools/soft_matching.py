@@ -1,0 +1,98 @@
+"""Soft matching: few pairs start a map, a transport plan between the unpaired pools carries it on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import namespace
+from stitchkit.core.errors import InputError
+from stitchkit.core.evidence import Evidence
+from stitchkit.solvers.pools.ensemble import Ensemble, Member, Strand
+from stitchkit.solvers.pools.sinkhorn import COLDEST, sinkhorn
+
+LIMIT = 4000  # rows of a pool that are matched at once: the plan is dense
+
+
+@dataclass(frozen=True)
+class SoftMatching:
+    """Procrustes on anchors and on softly matched pool rows, the match sharpened and the rank grown step by step.
+
+    Each side is centred on all its visible rows, turned to its principal directions, and direction i scaled by
+    ``(l_i + 1e-3 l_max)^(-a / 2)``. From ``A'B = U S V'`` over the anchors (rank n - 1) come the carriers
+    ``F = U (S / S_0)^(p / 2)``, ``G = V (S / S_0)^(p / 2)``. Then, ``steps`` times: a transport plan P between the
+    pools from ``cos(X F, Y G)`` at a falling heat, ``M = A'B / n + X' P Y``, and new carriers from its SVD with a
+    rank that grows geometrically to r. Four members (a, p, r) do this on their own; the common space
+    joins them at unit length, so a cosine in it is the mean of theirs.
+
+    Parameters
+    ----------
+    steps
+        Plans made, at least 1.
+    heat
+        Of the first and of the last plan, falling geometrically; not below 0.005.
+    width
+        Principal directions kept of each side.
+    members
+        (a, p, r) of each member; None takes the four that suit the number of anchors.
+    limit
+        Rows of a pool that are matched; of a longer pool a seeded draw is used. The plan is dense:
+        ``16 m_s m_t`` bytes, 256 MB at the default limit.
+    seed
+        Of that draw; nothing else is random.
+
+    Notes
+    -----
+    The pools need not hold the same items, nor be of one size. There is no directed map.
+
+    References
+    ----------
+    The alternation of transport plan and orthogonal map is Grave, Joulin and Berthet, "Unsupervised alignment of
+    embeddings with Wasserstein Procrustes", AISTATS 2019.
+    """
+
+    steps: int = 8
+    heat: tuple[float, float] = (0.1, 0.04)
+    width: int = 300
+    members: tuple[Member, ...] | None = None
+    limit: int = LIMIT
+    seed: int = 0
+    needs = frozenset({"moments", "anchors", "pools"})
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("steps", self.steps, 1), ("width", self.width, 1), ("limit", self.limit, 20)):
+            if value < least:
+                raise InputError(f"SoftMatching needs {name} of at least {least}; got {value}.")
+        if not self.heat[0] >= self.heat[1] >= COLDEST:
+            raise InputError(f"SoftMatching needs a heat that falls to no less than {COLDEST}; got {self.heat}.")
+
+    def fit(self, evidence: Evidence) -> Alignment:
+        """The joined alignment of all members."""
+        return self.alignment(self.matched(evidence))
+
+    def alignment(self, ensemble: Ensemble) -> Alignment:
+        """The joined alignment of a matched ensemble."""
+        return ensemble.alignment(
+            {
+                "solver": "soft_matching",
+                "settings": {"steps": self.steps, "heat": list(self.heat), "width": self.width},
+                "seed": self.seed,
+            }
+        )
+
+    def matched(self, evidence: Evidence) -> Ensemble:
+        """All members after the last step."""
+        start = Ensemble.start(evidence, self.members, width=self.width, limit=self.limit, seed=self.seed)
+        return replace(start, strands=tuple(self._climb(strand) for strand in start.strands))
+
+    def _climb(self, strand: Strand) -> Strand:
+        given = strand.anchors_cross()
+        first, last = int(strand.carriers.source.shape[1]), strand.member.rank
+        hot, cold = self.heat
+        for step in range(1, self.steps + 1):
+            x, y = strand.pools()
+            heat = hot * (cold / hot) ** ((step - 1) / max(self.steps - 1, 1))
+            plan = sinkhorn(x @ namespace(y).matrix_transpose(y), heat)
+            rank = round(first * (last / first) ** (step / self.steps))
+            strand = strand.refitted(given + plan.cross(strand.source.pool, strand.target.pool), rank)
+        return strand
