@@ -8,33 +8,63 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {  # name -> "module:attr", imported on first use
+    "ASIF": "stitchkit.solvers.relative:ASIF",
     "AffineMap": "stitchkit.core.maps:AffineMap",
     "Alignment": "stitchkit.core.alignments:Alignment",
     "AnchorSet": "stitchkit.core.anchors:AnchorSet",
     "CSA": "stitchkit.solvers.csa:CSA",
     "Embeddings": "stitchkit.core.embeddings:Embeddings",
+    "Evidence": "stitchkit.core.evidence:Evidence",
+    "GCCA": "stitchkit.solvers.gcca:GCCA",
+    "GeneralisedProcrustes": "stitchkit.solvers.generalised_procrustes:GeneralisedProcrustes",
+    "HardMatching": "stitchkit.solvers.pools.hard_matching:HardMatching",
+    "HubComposition": "stitchkit.solvers.hub:HubComposition",
+    "IsometricRidge": "stitchkit.solvers.isometric_ridge:IsometricRidge",
     "Items": "stitchkit.core.items:Items",
+    "JointAlignment": "stitchkit.core.joint_alignments:JointAlignment",
     "Labels": "stitchkit.core.scores:Labels",
     "LeastSquares": "stitchkit.solvers.least_squares:LeastSquares",
     "LinearHead": "stitchkit.core.heads:LinearHead",
+    "Lowdin": "stitchkit.solvers.pools.lowdin:Lowdin",
     "Moments": "stitchkit.core.moments:Moments",
+    "PLS": "stitchkit.solvers.pls:PLS",
     "Procrustes": "stitchkit.solvers.procrustes:Procrustes",
     "PromptSet": "stitchkit.core.prompts:PromptSet",
+    "ReducedRank": "stitchkit.solvers.reduced_rank:ReducedRank",
+    "Relative": "stitchkit.solvers.relative:Relative",
     "Ridge": "stitchkit.solvers.ridge:Ridge",
     "Scores": "stitchkit.core.scores:Scores",
+    "SoftMatching": "stitchkit.solvers.pools.soft_matching:SoftMatching",
     "Space": "stitchkit.core.space:Space",
     "StitchError": "stitchkit.core.errors:StitchError",
     "align": "stitchkit.alignment.fitting:align",
+    "align_many": "stitchkit.alignment.many:align_many",
+    "align_through": "stitchkit.alignment.many:align_through",
+    "align_without_pairs": "stitchkit.alignment.without_pairs:align_without_pairs",
+    "choose_anchors": "stitchkit.evaluation.anchor_choice:choose_anchors",
+    "cka": "stitchkit.metrics.cka:cka",
+    "compare": "stitchkit.evaluation.comparing:compare",
+    "diagnose": "stitchkit.evaluation.diagnostics:diagnose",
     "embed": "stitchkit.embedding:embed",
     "evaluate": "stitchkit.evaluation.judging:evaluate",
     "evaluate_retrieval": "stitchkit.evaluation.retrieval:evaluate_retrieval",
     "fit_probe": "stitchkit.evaluation.probes:fit_probe",
+    "gate": "stitchkit.evaluation.gating:gate",
+    "learning_curve": "stitchkit.evaluation.learning_curves:learning_curve",
     "load": "stitchkit.stitching:load",
     "load_encoder": "stitchkit.encoders:load_encoder",
+    "load_joint": "stitchkit.joint_folders:load_joint",
+    "load_moments": "stitchkit.moments_files:load_moments",
+    "log_likelihood_ratio": "stitchkit.solvers.hub:log_likelihood_ratio",
+    "orthogonal_map": "stitchkit.solvers.orthogonal:orthogonal_map",
     "read_anchors": "stitchkit.datasets.tables:read_anchors",
     "read_labels": "stitchkit.datasets.tables:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
+    "save_joint": "stitchkit.joint_folders:save_joint",
+    "save_moments": "stitchkit.moments_files:save_moments",
+    "search_layers": "stitchkit.evaluation.layer_search:search_layers",
     "stitch": "stitchkit.stitching:stitch",
+    "stitchability": "stitchkit.evaluation.stitchability:stitchability",
     "zeroshot": "stitchkit.zero_shot:zeroshot",
 }
 
@@ -56,12 +86,17 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from stitchkit.alignment import align as align
+    from stitchkit.alignment.many import align_many as align_many
+    from stitchkit.alignment.many import align_through as align_through
+    from stitchkit.alignment.without_pairs import align_without_pairs as align_without_pairs
     from stitchkit.core.alignments import Alignment as Alignment
     from stitchkit.core.anchors import AnchorSet as AnchorSet
     from stitchkit.core.embeddings import Embeddings as Embeddings
     from stitchkit.core.errors import StitchError as StitchError
+    from stitchkit.core.evidence import Evidence as Evidence
     from stitchkit.core.heads import LinearHead as LinearHead
     from stitchkit.core.items import Items as Items
+    from stitchkit.core.joint_alignments import JointAlignment as JointAlignment
     from stitchkit.core.maps import AffineMap as AffineMap
     from stitchkit.core.moments import Moments as Moments
     from stitchkit.core.prompts import PromptSet as PromptSet
@@ -73,12 +108,37 @@ if TYPE_CHECKING:
     from stitchkit.datasets.tables import read_labels as read_labels
     from stitchkit.embedding import embed as embed
     from stitchkit.encoders import load_encoder as load_encoder
+    from stitchkit.evaluation.anchor_choice import choose_anchors as choose_anchors
+    from stitchkit.evaluation.comparing import compare as compare
+    from stitchkit.evaluation.diagnostics import diagnose as diagnose
+    from stitchkit.evaluation.gating import gate as gate
     from stitchkit.evaluation.judging import evaluate as evaluate
+    from stitchkit.evaluation.layer_search import search_layers as search_layers
+    from stitchkit.evaluation.learning_curves import learning_curve as learning_curve
     from stitchkit.evaluation.probes import fit_probe as fit_probe
     from stitchkit.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
+    from stitchkit.evaluation.stitchability import stitchability as stitchability
+    from stitchkit.joint_folders import load_joint as load_joint
+    from stitchkit.joint_folders import save_joint as save_joint
+    from stitchkit.metrics.cka import cka as cka
+    from stitchkit.moments_files import load_moments as load_moments
+    from stitchkit.moments_files import save_moments as save_moments
     from stitchkit.solvers.csa import CSA as CSA
+    from stitchkit.solvers.gcca import GCCA as GCCA
+    from stitchkit.solvers.generalised_procrustes import GeneralisedProcrustes as GeneralisedProcrustes
+    from stitchkit.solvers.hub import HubComposition as HubComposition
+    from stitchkit.solvers.hub import log_likelihood_ratio as log_likelihood_ratio
+    from stitchkit.solvers.isometric_ridge import IsometricRidge as IsometricRidge
     from stitchkit.solvers.least_squares import LeastSquares as LeastSquares
+    from stitchkit.solvers.orthogonal import orthogonal_map as orthogonal_map
+    from stitchkit.solvers.pls import PLS as PLS
+    from stitchkit.solvers.pools.hard_matching import HardMatching as HardMatching
+    from stitchkit.solvers.pools.lowdin import Lowdin as Lowdin
+    from stitchkit.solvers.pools.soft_matching import SoftMatching as SoftMatching
     from stitchkit.solvers.procrustes import Procrustes as Procrustes
+    from stitchkit.solvers.reduced_rank import ReducedRank as ReducedRank
+    from stitchkit.solvers.relative import ASIF as ASIF
+    from stitchkit.solvers.relative import Relative as Relative
     from stitchkit.solvers.ridge import Ridge as Ridge
     from stitchkit.stitching import load as load
     from stitchkit.stitching import stitch as stitch

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from stitchkit.artefacts import pack_alignment, pack_head, unpack_alignment, unpack_head, unpack_linear_head
+from stitchkit.artefacts import (
+    pack_alignment,
+    pack_head,
+    same_map,
+    unpack_alignment,
+    unpack_head,
+    unpack_linear_head,
+)
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
@@ -119,7 +123,7 @@ def stitch(
         head.space.require(alignment.to_target.target, "the head")
     elif head is not None:
         head.space.require(encoder.space, "the zero-shot head")
-        if not _same_map(head.to_common, alignment.source_map):  # the folder keeps one map for both
+        if not same_map(head.to_common, alignment.source_map):  # the folder keeps one map for both
             raise InputError(
                 "the zero-shot head was made from another alignment. Stitch it with the alignment it was made from."
             )
@@ -188,7 +192,7 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
         "Target space": f"`{config['target']['name']}` ({config['target']['dim']} wide)",
         "Map": f"{record.get('solver')}, {_listed(record.get('settings', {}))}, rank {record.get('rank')}",
         "Anchors": f"{record.get('anchors')} pairs, {record.get('groups', '?')} groups",
-        "Held out": _listed(record.get("held_out", {})) or "not measured",
+        "Held out": _listed(record.get("held_out") or {}) or "not measured",
         "Head": "none" if not head else f"{head['kind']}: {', '.join(head['classes'])}",
     }
     facts |= {str(key): _told(value) for key, value in config.items() if key in ("anchor_set", "measured")}
@@ -211,11 +215,3 @@ def _told(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return _listed(value) if isinstance(value, Mapping) else str(value)
-
-
-def _same_map(one: Any, other: Any) -> bool:
-    """Whether two affine maps are the same function."""
-    if one is other:
-        return True
-    pairs = [(getattr(one, part), getattr(other, part)) for part in ("center", "weight", "bias")]
-    return all(np.array_equal(to_numpy(a), to_numpy(b)) for a, b in pairs)

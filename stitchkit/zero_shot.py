@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stitchkit.core.alignments import Alignment, unit
+from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, like, namespace, take
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import ZeroShotHead
 from stitchkit.core.items import Items
+from stitchkit.core.maps import unit
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.roles import Encoder
 from stitchkit.embedding import embed

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stitchkit.core.errors import InputError
+
 if TYPE_CHECKING:
     from stitchkit.core.anchors import AnchorSet
 
@@ -29,7 +31,13 @@ class AnchorTable:
         root: Path | None,
     ) -> AnchorTable | None:  # fmt: skip
         """The table, or None if none was given."""
-        return None if path is None else cls(path, source, target, id, groups, root)
+        if path is not None:
+            return cls(path, source, target, id, groups, root)
+        named = {"--source-column": source, "--target-column": target, "--id-column": id, "--groups": groups}
+        lost = [flag for flag, column in named.items() if column is not None]
+        if lost:
+            raise InputError(f"{lost[0]} names a column of the anchors' table, and none is given. Pass --anchors CSV.")
+        return None
 
     def check(self) -> AnchorSet:
         """The pairs, with all that can be checked before it is known what the encoders read."""

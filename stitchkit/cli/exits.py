@@ -20,7 +20,7 @@ from stitchkit.core.errors import (
     UnknownNameError,
 )
 
-OK, MISTAKE, MISSING, BAD_DATA, UNAVAILABLE, INTERNAL, INTERRUPTED = 0, 2, 3, 4, 5, 70, 130
+OK, FAILED, MISTAKE, MISSING, BAD_DATA, UNAVAILABLE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 BROKEN_PIPE = 141  # what a shell says of a program that wrote to a closed pipe
 CODES: dict[type[StitchError], int] = {
     InputError: MISTAKE,

@@ -28,18 +28,9 @@ class Fitting:
 
 def solver_of(name: str) -> str | Solver:
     """What ``stitchkit.align`` takes as ``solver``: a family to search, or a solver with its default settings."""
-    from importlib import import_module
+    from stitchkit.alignment.asking import asked_for
 
-    from stitchkit.core.errors import UnknownNameError
-    from stitchkit.solvers import SOLVERS, TRACKS
-
-    if name == "auto" or name in TRACKS:
-        return name
-    if name not in SOLVERS:
-        raise UnknownNameError.of("solver", name, ["auto", *SOLVERS])
-    module, _, attribute = SOLVERS[name].partition(":")
-    made: Solver = getattr(import_module(module), attribute)()
-    return made
+    return asked_for(name, None, seed=0)
 
 
 def check_purpose(purpose: str) -> None:

@@ -12,10 +12,13 @@ from typer.core import TyperGroup
 
 from stitchkit.cli.aligning import align
 from stitchkit.cli.classifying import zeroshot
+from stitchkit.cli.comparing import compare
 from stitchkit.cli.demonstrating import demo
 from stitchkit.cli.describing import info
+from stitchkit.cli.diagnosing import diagnose
 from stitchkit.cli.embedding import embed
 from stitchkit.cli.exits import asks_for_more, run, stoppable
+from stitchkit.cli.gating import gate
 from stitchkit.cli.judging import evaluate
 from stitchkit.cli.stitching import stitch
 
@@ -55,8 +58,8 @@ app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=F
 
 
 @app.callback(
-    epilog="Exit codes: 0 ok, 2 your mistake, 3 missing extra, 4 bad data or leakage, 5 model unavailable, "
-    "70 internal error, 130 interrupted and resumable."
+    epilog="Exit codes: 0 ok, 1 gate failed, 2 your mistake, 3 missing extra, 4 bad data or leakage, "
+    "5 model unavailable, 70 internal error, 130 interrupted and resumable."
 )
 def _stitchkit(
     version: Annotated[
@@ -69,7 +72,7 @@ def _stitchkit(
     """
 
 
-for _command in (demo, embed, align, stitch, zeroshot, evaluate, info):
+for _command in (demo, embed, align, stitch, zeroshot, evaluate, diagnose, compare, gate, info):
     app.command()(_command)
 
 

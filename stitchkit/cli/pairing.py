@@ -55,11 +55,13 @@ class FilePairs:
     def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:
         """The alignment, written to a folder that names no encoder."""
         from stitchkit.artefacts import pack_alignment
+        from stitchkit.cli.anchor_marks import KEY, marks_of
         from stitchkit.store import write_folder
 
         done = fitting.fit(self.source, self.target, self.groups, purpose)
         config, arrays = pack_alignment(done)
         config["anchor_set"] = self.anchor_set
+        config[KEY] = marks_of(self.source.ids, self.groups)
         write_folder(out, config, arrays, _card(config, fitting.command), overwrite=overwrite)
         return done
 
@@ -89,6 +91,7 @@ class EncoderPairs:
     def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:
         """The alignment, written to a stitched folder without a head."""
         import stitchkit as sk
+        from stitchkit.cli.anchor_marks import KEY, marks_of
         from stitchkit.cli.anchor_tables import about
 
         left, right = loading.encoder(self.source), loading.encoder(self.target)
@@ -96,7 +99,8 @@ class EncoderPairs:
         x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
         done = fitting.fit(x, y, pairs.groups, purpose)
         model = sk.stitch(left, done, target_name=self.target)
-        model.save(out, extra={"anchor_set": about(pairs)}, command=fitting.command, overwrite=overwrite)
+        facts = {"anchor_set": about(pairs), KEY: marks_of(pairs.ids, pairs.groups)}
+        model.save(out, extra=facts, command=fitting.command, overwrite=overwrite)
         return done
 
 

@@ -57,6 +57,7 @@ def stitch(
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Write one folder that reads SOURCE's items as TARGET would: encoder, map, and head if there is one."""
+    from stitchkit.cli.anchor_marks import KEY, marks_of
     from stitchkit.cli.anchor_tables import AnchorTable, check_test
     from stitchkit.cli.fitting import Fitting, solver_of
     from stitchkit.cli.heads import HeadChoice
@@ -77,7 +78,7 @@ def stitch(
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
     model, facts, note = stitched(source, target, table, choice, loading, fitting)
     facts |= {"audit": audit} if audit else {}
-    model.save(out, extra=facts, command=talk.command, overwrite=overwrite)
+    model.save(out, extra={**facts, KEY: marks_of(pairs.ids, pairs.groups)}, command=talk.command, overwrite=overwrite)
     lines, document = told(model, out)
     notes = [*([note] if note else []), *audit]
     talk.result("\n".join([*lines, *(f"note      {one}" for one in notes)]), {**document, **facts, "notes": notes})

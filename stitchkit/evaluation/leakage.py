@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
 from stitchkit.core.items import Items
 from stitchkit.datasets.content_keys import content_key
@@ -32,21 +36,63 @@ def audit(
     LeakageError
         If an item or a patient stands on both sides and ``allow`` is not set.
     """
-    found = []
-    items = np.intersect1d(anchor_ids, test_ids)
-    if items.size:
-        found.append(f"{items.size} items are both anchors and test items")
-    if anchor_groups is None or test_groups is None:
-        unknown = "patients are not known, so overlap of patients between anchors and test was not checked"
-        notes = [unknown]
+    found, notes = [], []
+    if items := shared(anchor_ids, test_ids):
+        found.append(f"{items} items are both anchors and test items")
+    patients = shared(anchor_groups, test_groups)
+    if patients is None:
+        notes.append("patients are not known, so overlap of patients between anchors and test was not checked")
+    elif patients:
+        found.append(f"{patients} patients have both anchors and test items")
     else:
-        patients = np.intersect1d(np.asarray(anchor_groups).astype(str), np.asarray(test_groups).astype(str))
-        notes = [] if patients.size else ["no patient id stands on both sides"]
-        if patients.size:
-            found.append(f"{patients.size} patients have both anchors and test items")
+        notes.append("no patient id stands on both sides")
     if found and not allow:
         raise LeakageError(f"{'; '.join(found)}. Take them out of the anchors, or allow leakage and say so.")
     return [*(f"LEAKAGE: {one}" for one in found), *notes]
+
+
+def shared(one: Any, other: Any) -> int | None:
+    """How many distinct names of ``one`` (n,) are in ``other`` (m,); None where either is not known."""
+    if one is None or other is None:
+        return None
+    return int(np.intersect1d(np.asarray(one).astype(str), np.asarray(other).astype(str)).size)
+
+
+def check_apart(
+    fitted: tuple[Any, Any, np.ndarray | None], held: tuple[Any, Any, np.ndarray | None], what: str
+) -> None:
+    """Raise where an item or a patient is on both sides; ``what`` says which they are, ``"anchors and held out"``.
+
+    Parameters
+    ----------
+    fitted, held
+        Source side, target side and patients (None if not known), row i of all one pair. Items are told by id where
+        both source sides are embeddings; arrays have no ids, and there equal vectors on both sides are one item.
+
+    Raises
+    ------
+    LeakageError
+        With the number of items or patients.
+    """
+    named = isinstance(fitted[0], Embeddings) and isinstance(held[0], Embeddings)
+    items = shared(fitted[0].ids, held[0].ids) if named else _same_vectors(fitted, held)
+    if items:
+        raise LeakageError(f"{items} items are both {what}. Hold out other items.")
+    if patients := shared(fitted[2], held[2]):
+        raise LeakageError(f"{patients} patients are both {what}. Hold out other patients.")
+
+
+def _same_vectors(fitted: tuple[Any, ...], held: tuple[Any, ...]) -> int:
+    """How many rows of ``held`` are, number for number on both sides, rows of ``fitted``."""
+    known, found = (
+        [hash((a.tobytes(), b.tobytes())) for a, b in zip(*(to_numpy(_vectors(one)) for one in both[:2]), strict=True)]
+        for both in (fitted, held)
+    )
+    return len(set(known) & set(found))
+
+
+def _vectors(side: Any) -> Any:
+    return side.vectors if isinstance(side, Embeddings) else side
 
 
 def same_files(anchors: Items, test: Items, *, allow: bool = False) -> list[str]:

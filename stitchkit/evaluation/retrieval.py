@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import take, to_numpy
-from stitchkit.core.embeddings import Embeddings, as_embeddings
-from stitchkit.core.errors import InputError
-from stitchkit.core.items import checked_groups, rows_of
-from stitchkit.core.moments import check_paired
+from stitchkit.core.arrays import Array, like, namespace, take, to_numpy
+from stitchkit.core.embeddings import as_embeddings
+from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.neighbours import crowding
+from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
-from stitchkit.metrics.ranks import TILE, distinct_rows, recall_at, tiled_ranks
+from stitchkit.metrics.ranks import distinct_rows, pair_ranks, pair_ranks_back, recall_at
+
+NEIGHBOURS = 10  # the r of CSLS is a mean over this many
+PLAIN = "similarity as it is"
+FROM_POOL = "CSLS, neighbourhoods from the pool"
+FROM_GALLERY = "CSLS, neighbourhoods from the gallery itself: transductive, every query helps the others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +39,14 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """Recall@k from source to target and back."""
+    """Recall@k from source to target and back; ``scored`` says by what the candidates were ordered."""
 
     forward: Direction
     backward: Direction
+    scored: str = PLAIN
 
     def __str__(self) -> str:
-        lines = []
+        lines = [] if self.scored == PLAIN else [self.scored]
         for one in (self.forward, self.backward):
             lines.append(f"{one.name}: {one.queries} queries, gallery of {one.gallery}")
             lines += [f"  R@{k:<3} {value}  (chance {one.chance(k):.3f})" for k, value in one.recall.items()]
@@ -54,6 +60,7 @@ def evaluate_retrieval(
     *,
     ks: Sequence[int] = (1, 5, 10),
     groups: Any = None,
+    csls: Any = None,
     replicates: int = 2000,
     seed: int = 0,
 ) -> Retrieval:
@@ -66,8 +73,12 @@ def evaluate_retrieval(
         gallery holds it once, going back any of its sources is right.
     ks
         Places counted, at least 1 each.
-    groups : (n,), optional
+    groups : (n,) or mapping id -> group, optional
         Patients; queries are resampled by patient, the gallery stays fixed.
+    csls : (source_pool (m_s, d_s), target_pool (m_t, d_t)) or "gallery", optional
+        Score by ``2 s - r_x - r_y``, r the mean similarity to the ten nearest of the other side's pool: what is near
+        to everything counts less. ``"gallery"`` takes r from the pairs that are judged; the result says so, for
+        in deployment one query has no others beside it.
 
     Returns
     -------
@@ -77,21 +88,31 @@ def evaluate_retrieval(
     Raises
     ------
     InputError
-        If the rows do not match or a k is below 1.
+        If the rows do not match, a k is below 1, one side's vectors are all the same, or there are fewer than ten
+        rows to take neighbourhoods from.
+    SpaceMismatchError
+        If the vectors or a pool belong to another encoder.
     DataError
         If an id of the source is missing among the targets.
+
+    References
+    ----------
+    CSLS: Conneau et al., "Word translation without parallel data", ICLR 2018.
     """
     if not ks or min(ks) < 1:
         raise InputError(f"recall@k needs k of at least 1; got {list(ks)}.")
-    x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
-    if isinstance(source, Embeddings) and isinstance(target, Embeddings):
-        y = y.take(rows_of(x.ids, y.ids, "the target embeddings"))
-    check_paired(len(x), len(y))
-    patients = np.arange(len(x)) if groups is None else checked_groups(groups, len(x))
-    _, first, of_row = np.unique(distinct_rows(to_numpy(y.vectors)), return_index=True, return_inverse=True)
-    gallery = take(y.vectors, first)
-    there = tiled_ranks(lambda a, b: alignment.similarity(x.vectors[a:b, :], gallery), of_row.reshape(-1))
-    back = _best_ranks(alignment, x.vectors, gallery, of_row.reshape(-1))
+    x, y = paired_sides(source, target)
+    alignment.source.require(x.space, "retrieval with this alignment (source side)")
+    alignment.target.require(y.space, "retrieval with this alignment (target side)")
+    named = anchor_groups(groups, x)
+    patients = np.arange(len(x)) if named is None else named
+    _, first, truth = np.unique(distinct_rows(to_numpy(y.vectors)), return_index=True, return_inverse=True)
+    truth = truth.reshape(-1)
+    sides = x.vectors, take(y.vectors, first)
+    asking, asked = alignment.unit_rows(*sides)  # mapped once, ranked in tiles
+    if csls is not None:
+        asking, asked = _corrected(asking, asked, alignment.unit_rows(*_pools(alignment, csls, *sides)))
+    there, back = pair_ranks(asking, asked, truth), pair_ranks_back(asking, asked, truth)
 
     def direction(name: str, ranks: np.ndarray, of_query: np.ndarray, size: int) -> Direction:
         recall = {k: _interval(ranks, k, of_query, replicates, seed) for k in ks}
@@ -100,20 +121,42 @@ def evaluate_retrieval(
     return Retrieval(
         direction(f"{alignment.source.name} to {alignment.target.name}", there, patients, len(first)),
         direction(f"{alignment.target.name} to {alignment.source.name}", back, patients[first], len(x)),
+        PLAIN if csls is None else FROM_GALLERY if isinstance(csls, str) else FROM_POOL,
     )
 
 
-def _best_ranks(alignment: Alignment, sources: Any, gallery: Any, of_row: np.ndarray) -> np.ndarray:
-    """Rank of the best true source of each distinct target (g,) among all sources; ties with rivals count half."""
-    ranks = []
-    for start in range(0, int(gallery.shape[0]), TILE):
-        tile = gallery[start : min(start + TILE, int(gallery.shape[0])), :]
-        similarity = to_numpy(alignment.similarity(sources, tile))  # (n, t)
-        true = of_row[:, None] == np.arange(start, start + similarity.shape[1])[None, :]
-        best = np.where(true, similarity, -np.inf).max(axis=0)
-        rivals = np.where(true, -np.inf, similarity)
-        ranks.append(1 + (rivals > best).sum(axis=0) + (rivals == best).sum(axis=0) / 2)
-    return np.concatenate(ranks)
+def _pools(alignment: Alignment, csls: Any, sources: Array, gallery: Array) -> tuple[Array, Array]:
+    """The vectors of both sides that neighbours are looked for among."""
+    if isinstance(csls, str):
+        if csls != "gallery":
+            raise UnknownNameError.of("way to take CSLS neighbourhoods", csls, ("gallery",), "Or give the two pools.")
+        pair, where = (sources, gallery), "gallery"
+    else:
+        if not isinstance(csls, tuple | list) or len(csls) != 2 or any(side is None for side in csls):
+            raise InputError("csls must be a pair (source_pool, target_pool) of vectors, or 'gallery'.")
+        given = [as_embeddings(one, f"the {side} pool") for one, side in zip(csls, ("source", "target"), strict=True)]
+        for one, space, side in zip(given, (alignment.source, alignment.target), ("source", "target"), strict=True):
+            space.require(one.space, f"CSLS with this {side} pool")
+        pair, where = (given[0].vectors, given[1].vectors), "pool"
+    short = min(int(side.shape[0]) for side in pair)
+    if short < NEIGHBOURS:
+        raise InputError(
+            f"CSLS takes {NEIGHBOURS} neighbours and a {where} of {short} rows has too few. "
+            f"Give a longer pool, or leave csls out: a short list of classes is no place for it."
+        )
+    return pair
+
+
+def _corrected(asking: Array, asked: Array, pools: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Rows whose inner products are ``2 s - r_x - r_y``: the crowdings ride along as two columns more."""
+    xp = namespace(asking)
+    near_s, near_t = (like(pool, asking, dtype=asking.dtype) for pool in pools)
+    of_source, of_target = (
+        like(found, asking, dtype=asking.dtype)[:, None]
+        for found in (crowding(asking, near_t, NEIGHBOURS), crowding(asked, near_s, NEIGHBOURS))
+    )
+    left = xp.concat([2 * asking, -of_source, xp.ones_like(of_source)], axis=1)
+    return left, xp.concat([asked, xp.ones_like(of_target), -of_target], axis=1)
 
 
 def _interval(ranks: np.ndarray, k: int, patients: np.ndarray, replicates: int, seed: int) -> Interval:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from stitchkit.datasets.phantoms import FINDINGS, render
 from stitchkit.evaluation.judging import CHANCE, METADATA, PROBE
 from stitchkit.evaluation.results import Evaluation
 from stitchkit.reports.figures import curves, forest, picture
+from stitchkit.store import replace_file
 
 SHOWN = 192  # pixels; the encoders saw the same films at 96
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
@@ -63,8 +63,8 @@ def write_demo_page(
         versions={"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     )
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "results.json", json.dumps(numbers, indent=1))
-    _replace(folder / "report.html", text)
+    replace_file(folder / "results.json", json.dumps(numbers, indent=1).encode())
+    replace_file(folder / "report.html", text.encode())
     return folder / "report.html"
 
 
@@ -72,9 +72,3 @@ def by_score(evaluation: Evaluation) -> list[Any]:
     """The main row first, the others by macro AUROC."""
     rest = sorted(evaluation.methods[1:], key=lambda one: -one.macro.value)
     return [evaluation.main, *rest]
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stitchkit.metrics.bootstrap import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, FAINT, GRID = "#1c2733", "#6b7885", "#dfe5ea"
 COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b", "#7a4fa3", "#6b7885")
@@ -18,7 +21,7 @@ WIDTH = 5.0  # inches; 360 px on a phone is 5 in at 72 dpi, so 10 pt stays 10 px
 
 def forest(rows: Sequence[tuple[str, Interval]], *, label: str, chance: float = 0.5, first: int = 1) -> str:
     """One dot with its interval a row, the ``first`` rows in colour; a dashed line at chance."""
-    figure, axes = _figure(0.55 + 0.34 * len(rows))
+    figure, axes = canvas(0.55 + 0.34 * len(rows))
     for i, (_, interval) in enumerate(rows):
         colour = COLOURS[0] if i < first else FAINT
         axes.plot([interval.low, interval.high], [i, i], color=colour, lw=2, solid_capstyle="round")
@@ -32,7 +35,7 @@ def forest(rows: Sequence[tuple[str, Interval]], *, label: str, chance: float = 
     axes.set_xlim(min(0.4, *(one.low for _, one in rows)) - 0.02, 1.01)
     axes.set_xlabel(label)
     axes.grid(axis="x", color=GRID, lw=0.8)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def curves(rows: Sequence[Mapping[str, Any]], x: str, lines: Mapping[str, str], levels: Mapping[str, float]) -> str:
@@ -47,7 +50,7 @@ def curves(rows: Sequence[Mapping[str, Any]], x: str, lines: Mapping[str, str], 
     levels
         Name -> height of a horizontal line.
     """
-    figure, axes = _figure(3.3)
+    figure, axes = canvas(3.3)
     at = sorted({row[x] for row in rows})
     for colour, (key, name) in zip(COLOURS, lines.items(), strict=False):
         axes.plot([row[x] for row in rows], [row[key] for row in rows], "o", color=colour, ms=3, alpha=0.35)
@@ -63,7 +66,7 @@ def curves(rows: Sequence[Mapping[str, Any]], x: str, lines: Mapping[str, str], 
     axes.set_ylabel("macro AUROC")
     axes.grid(color=GRID, lw=0.8)
     axes.legend(frameon=False, fontsize=9, loc="lower right")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def picture(pixels: np.ndarray) -> str:
@@ -75,7 +78,8 @@ def picture(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _figure(height: float) -> tuple[Any, Any]:
+def canvas(height: float) -> tuple[Figure, Any]:
+    """An empty figure of the house's width, ``height`` inches tall, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -89,7 +93,7 @@ def _figure(height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def as_svg(figure: Any) -> str:
     """The figure as an SVG element; text stays text, and the same numbers give the same bytes."""
     import matplotlib
 

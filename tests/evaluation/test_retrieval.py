@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import InputError, SpaceMismatchError, UnknownNameError
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +68,125 @@ def test_what_cannot_be_counted_is_refused(pairs):
         sk.evaluate_retrieval(alignment, x, y, ks=(0,))
     with pytest.raises(InputError, match="60 rows and target has 59"):
         sk.evaluate_retrieval(alignment, x, y[:59])
+
+
+def literal_csls(scores, of_rows, of_columns):
+    """``2 s - r - r`` with r the mean of the ten best of each row of two score tables."""
+    best = [np.sort(one, axis=1)[:, -10:].mean(axis=1) for one in (of_rows, of_columns)]
+    return 2 * scores - best[0][:, None] - best[1][None, :]
+
+
+@pytest.fixture(scope="module")
+def pools():
+    rng = np.random.default_rng(5)
+    return rng.normal(size=(35, 9)), rng.normal(size=(28, 7))
+
+
+def test_csls_takes_its_neighbourhoods_from_the_pools(pairs, pools):
+    alignment, x, y = pairs
+    scores = literal_csls(
+        alignment.similarity(x, y), alignment.similarity(x, pools[1]), alignment.similarity(pools[0], y).T
+    )
+    found = sk.evaluate_retrieval(alignment, x, y, ks=(1, 5), csls=pools, replicates=20)
+    for table, direction in ((scores, found.forward), (scores.T, found.backward)):
+        above = (table > np.diag(table)[:, None]).sum(axis=1)
+        assert [direction.recall[k].value for k in (1, 5)] == [np.mean(above < k) for k in (1, 5)]
+    assert str(found).startswith("CSLS, neighbourhoods from the pool\n")
+    plain = sk.evaluate_retrieval(alignment, x, y, ks=(1, 5), replicates=20)
+    assert "CSLS" not in str(plain)
+    assert plain.forward != found.forward
+
+
+def test_csls_from_the_gallery_is_called_transductive(pairs):
+    alignment, x, y = pairs
+    similarity = alignment.similarity(x, y)
+    scores = literal_csls(similarity, similarity, similarity.T)
+    found = sk.evaluate_retrieval(alignment, x, y, ks=(1,), csls="gallery", replicates=20)
+    assert found.forward.recall[1].value == np.mean(scores.argmax(axis=1) == np.arange(60))
+    assert found.backward.recall[1].value == np.mean(scores.argmax(axis=0) == np.arange(60))
+    assert "transductive" in str(found)
+
+
+def test_csls_with_weights_and_torch_counts_the_same(pairs, pools):
+    torch = pytest.importorskip("torch")
+    _, x, y = pairs
+    rng = np.random.default_rng(1)
+    train = rng.normal(size=(80, 9))
+    alignment = sk.align(train, train @ rng.normal(size=(9, 7)), solver=sk.CSA())
+    assert alignment.weights is not None
+    ours = sk.evaluate_retrieval(
+        alignment, torch.asarray(x), torch.asarray(y), csls=tuple(map(torch.asarray, pools)), replicates=20
+    )
+    assert ours == sk.evaluate_retrieval(alignment, x, y, csls=pools, replicates=20)
+
+
+def test_csls_without_a_neighbourhood_is_refused(pairs, pools):
+    alignment, x, y = pairs
+    with pytest.raises(InputError, match="a pool of 9 rows has too few"):
+        sk.evaluate_retrieval(alignment, x, y, csls=(pools[0][:9], pools[1]))
+    with pytest.raises(InputError, match="a gallery of 8 rows has too few"):
+        sk.evaluate_retrieval(alignment, x[:8], y[:8], csls="gallery")
+    with pytest.raises(InputError, match="pair"):
+        sk.evaluate_retrieval(alignment, x, y, csls=pools[0])
+    with pytest.raises(SpaceMismatchError, match="target pool"):
+        sk.evaluate_retrieval(alignment, x, y, csls=(pools[0], pools[0]))
+    with pytest.raises(UnknownNameError, match="gallery"):
+        sk.evaluate_retrieval(alignment, x, y, csls="pool")
+
+
+def test_vectors_of_another_encoder_of_the_same_width_are_refused(pairs):
+    _, x, y = pairs
+    ids = [f"p{i}" for i in range(60)]
+    spaces = {name: sk.Space(name, d, name) for name, d in (("a", 9), ("b", 7), ("other a", 9), ("other b", 7))}
+    side = {name: sk.Embeddings(x if space.dim == 9 else y, ids, space) for name, space in spaces.items()}
+    fitted = sk.align(side["a"], side["b"], solver=sk.Procrustes())
+    sk.evaluate_retrieval(fitted, side["a"], side["b"], replicates=5)
+    with pytest.raises(SpaceMismatchError, match="source side"):
+        sk.evaluate_retrieval(fitted, side["other a"], side["b"])
+    with pytest.raises(SpaceMismatchError, match="target side"):
+        sk.evaluate_retrieval(fitted, side["a"], side["other b"])
+
+
+def test_each_side_is_mapped_once(pairs):
+    alignment, x, y = pairs
+    mapped = []
+
+    @dataclass(frozen=True)
+    class Counting:
+        inner: object
+
+        @property
+        def source(self):
+            return self.inner.source
+
+        @property
+        def target(self):
+            return self.inner.target
+
+        def __call__(self, rows):
+            mapped.append(len(rows))
+            return self.inner(rows)
+
+    counted = replace(alignment, source_map=Counting(alignment.source_map), target_map=Counting(alignment.target_map))
+    rng = np.random.default_rng(1)
+    tall = [np.tile(side, (60, 1)) + 1e-3 * rng.normal(size=(3600, side.shape[1])) for side in (x, y)]
+    sk.evaluate_retrieval(counted, *tall, replicates=2)
+    assert mapped == [3600, 3600]
+
+
+def test_groups_may_be_a_mapping_and_a_side_with_more_ids_is_refused(pairs):
+    alignment, x, y = pairs
+    ids = np.array([f"p{i}" for i in range(60)])
+    source, target = sk.Embeddings(x, ids, sk.Space("a", 9)), sk.Embeddings(y, ids, sk.Space("b", 7))
+    groups = dict(zip(ids.tolist(), (np.arange(60) // 4).tolist(), strict=True))
+    found = sk.evaluate_retrieval(alignment, source, target, groups=groups, replicates=50)
+    assert (
+        found.forward
+        == sk.evaluate_retrieval(alignment, source, target, groups=np.arange(60) // 4, replicates=50).forward
+    )
+    assert found.forward != sk.evaluate_retrieval(alignment, source, target, replicates=50).forward
+    for verb in (sk.evaluate_retrieval, sk.diagnose, lambda *sides: sk.gate(*sides, min_mrr=0.1)):
+        with pytest.raises(InputError, match="source has 58 rows and target has 60"):
+            verb(alignment, source.take(np.arange(58)), target)
+    with pytest.raises(InputError, match="source has 58 rows and target has 60"):
+        sk.compare(source.take(np.arange(58)), target)

@@ -1,0 +1,109 @@
+"""``stitchkit compare``: several solvers on the same held-out pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stitchkit.cli import options as o
+
+if TYPE_CHECKING:
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.pairing import EncoderPairs, FilePairs
+
+
+def compare(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")
+    ],
+    anchors: o.MaybeAnchors = None,
+    solvers: Annotated[
+        str,
+        typer.Option(
+            "--solvers",
+            metavar="NAME,NAME",
+            help="Which to compare, each searched; default: auto, and every solver with its defaults.",
+        ),
+    ] = "",
+    purpose: Annotated[
+        str, typer.Option("--purpose", help="match compares by mean reciprocal rank, head by R2.")
+    ] = "match",
+    folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of patients.", rich_help_panel=o.JUDGE)] = 5,
+    replicates: o.Replicates = 2000,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON document to this file.")] = None,
+    source_column: o.SourceColumn = None,
+    target_column: o.TargetColumn = None,
+    id_column: o.IdColumn = None,
+    groups: o.Groups = None,
+    root: o.Root = None,
+    batch_size: o.BatchSize = 32,
+    store: o.Store = "auto",
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    dtype: o.Dtype = "float32",
+    offline: o.Offline = False,
+    dry_run: o.DryRun = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    trust_remote_code: o.Trust = False,
+) -> None:
+    """Fit several solvers on the same folds of the anchors and judge them on the same held-out pairs."""
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.fitting import check_purpose
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.pairing import EncoderPairs, FilePairs, are_files
+    from stitchkit.cli.places import new_file, write_text
+    from stitchkit.cli.talk import Talk, as_json
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    if out is not None:
+        new_file(out, overwrite)
+    check_purpose(purpose)
+    names = _names(solvers)
+    table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
+    pairs = (FilePairs if are_files(source, target) else EncoderPairs).of(source, target, table)
+    if dry_run:
+        talk.plan(
+            {**pairs.plan(), "solvers": names or "auto, and every one with its defaults", "writes": out or "stdout"}
+        )
+        return
+    import stitchkit as sk
+
+    x, y, patients = _vectors(pairs, Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk))
+    found = sk.compare(
+        x, y, solvers=names, groups=patients, purpose=purpose, folds=folds, replicates=replicates, seed=seed
+    )
+    document = found.to_dict()
+    if out is not None:
+        write_text(out, as_json(document) + "\n")
+    talk.result(str(found), document)
+
+
+def _names(solvers: str) -> list[str] | None:
+    """The solvers named, all of them known; None for none."""
+    from stitchkit.core.errors import UnknownNameError
+    from stitchkit.solvers import SOLVERS
+
+    known = ["auto", *SOLVERS]
+    names = list(dict.fromkeys(one.strip() for one in solvers.split(",") if one.strip()))
+    for name in names:
+        if name not in known:
+            raise UnknownNameError.of("solver", name, known)
+    return names or None
+
+
+def _vectors(pairs: FilePairs | EncoderPairs, loading: Loading) -> tuple[Any, Any, Any]:
+    """Vectors of both sides and the patients."""
+    from stitchkit.cli.pairing import FilePairs
+
+    if isinstance(pairs, FilePairs):
+        return pairs.source, pairs.target, pairs.groups
+    left, right = loading.encoder(pairs.source), loading.encoder(pairs.target)
+    table = pairs.table.read(left.modality, right.modality)
+    return loading.embed(left, table.source_items), loading.embed(right, table.target_items), table.groups

@@ -1,0 +1,104 @@
+"""Alignments on disk, and the pairs they are tried on: files of embeddings, or items that their encoders read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import InputError
+
+if TYPE_CHECKING:
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.loading import Loading
+    from stitchkit.core.alignments import Alignment
+    from stitchkit.core.embeddings import Embeddings
+
+Vectors = tuple["Alignment", "Embeddings", "Embeddings", Any]  # with the patients of the pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A folder with an alignment, and the files of embeddings to try it on, if not its own encoders."""
+
+    folder: Path
+    config: dict[str, Any]
+    alignment: Alignment
+    source: Path | None
+    target: Path | None
+    table: AnchorTable | None
+
+    @classmethod
+    def of(cls, folder: Path, source: Path | None, target: Path | None, table: AnchorTable | None) -> Tried:
+        """The folder, read, with all that can be checked before an encoder is loaded."""
+        from stitchkit.artefacts import unpack_alignment
+        from stitchkit.store import read_folder
+
+        config, arrays = read_folder(folder)
+        if "source" not in config:
+            raise InputError(f"{folder} holds a head alone, which aligns nothing. Name a folder of 'stitchkit align'.")
+        if source is None or target is None:
+            if table is None:
+                raise InputError("a gate needs pairs: pass --pairs CSV, or --source and --target files of embeddings.")
+            missing = [
+                name
+                for name, given, key in (("--source", source, "encoder"), ("--target", target, "target_encoder"))
+                if given is None and not config.get(key)
+            ]
+            if missing:
+                raise InputError(
+                    f"{folder} does not name the encoder of that side: give {' and '.join(missing)} with a "
+                    f".safetensors file of the pairs' embeddings."
+                )
+            table.check()
+        return cls(folder, config, unpack_alignment(config, arrays), source, target, table)
+
+    def audit(self, allow: bool) -> list[str]:
+        """Raise, or say so, if an item or a patient of the pairs is among those the alignment was fitted on."""
+        from stitchkit.cli.anchor_marks import audit_folder
+
+        instead = "It cannot be gated on them: hold pairs of other patients out, or pass --allow-leakage."
+        return audit_folder(self.folder, self.config, self._names(), self.table, allow=allow, instead=instead)
+
+    def _names(self) -> tuple[Any, Any]:
+        """Ids and patients of the pairs."""
+        from stitchkit.store import read_embeddings
+
+        if self.table is not None:
+            pairs = self.table.ids_only()
+            return pairs.ids, pairs.groups
+        if self.source is None:
+            raise InputError("a gate needs pairs: pass --pairs CSV, or --source and --target files of embeddings.")
+        return read_embeddings(self.source).ids, None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The held-out pairs, embedded for each alignment that is tried."""
+
+    table: AnchorTable | None
+    loading: Loading
+
+    def vectors(self, tried: Tried) -> Vectors:
+        """The alignment, both sides' vectors of the pairs, and their patients."""
+        from stitchkit.store import read_embeddings
+
+        x, y = (None if path is None else read_embeddings(path) for path in (tried.source, tried.target))
+        if x is not None and y is not None:
+            if self.table is None:
+                return tried.alignment, x, y, None
+            pairs = self.table.ids_only()
+            return tried.alignment, x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups
+        if self.table is None:
+            raise InputError("a gate needs pairs: pass --pairs CSV.")
+        left = None if x is not None else self.loading.encoder(tried.config["encoder"])
+        right = None if y is not None else self.loading.encoder(tried.config["target_encoder"])
+        kinds = [None if one is None else one.modality for one in (left, right)]
+        pairs = self.table.read(kinds[0] or kinds[1] or "image", kinds[1] or kinds[0] or "image")
+        if left is not None:
+            x = self.loading.embed(left, pairs.source_items)
+        if right is not None:
+            y = self.loading.embed(right, pairs.target_items)
+        if x is None or y is None:
+            raise InputError("a gate needs the vectors of both sides.")
+        return tried.alignment, x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups

@@ -1,0 +1,84 @@
+"""A diagnosis in words: the verdict, and what to do about each thing that stands out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stitchkit.evaluation.diagnosis import Diagnosis
+
+HUBS = 1.0  # skewness of the in-degrees from which hubs are named
+GAP = 0.5  # of the spread, in the common space
+
+
+def verdict(found: Diagnosis) -> str:
+    """What matters most, in two or three sentences."""
+    way = found.retrieval.forward
+    k = min(way.recall)
+    where = "in-sample" if found.pairs == "anchors" else "held-out"
+    beyond = "beyond chance" if works(found) else "no better than by chance"
+    numbers = f"{way.recall[k]} among {way.gallery}, chance {way.chance(k):.3f}"
+    said = f"True pairs are found {beyond}: {where} R@{k} is {numbers}."
+    parts = [said]
+    if found.coverage is not None:
+        gone = len(found.uncovered)
+        parts.append(
+            f"The anchors cover all {len(found.coverage)} prompts."
+            if not gone
+            else f"{gone} of {len(found.coverage)} prompts {'is' if gone == 1 else 'are'} not covered by the anchors."
+        )
+    if found.flagged:
+        parts.append(f"{found.flagged} {'pair fits' if found.flagged == 1 else 'pairs fit'} conspicuously badly.")
+    return " ".join(parts)
+
+
+def works(found: Diagnosis) -> bool:
+    """Whether true pairs are found beyond chance, both ways, at the largest k that says something."""
+    ways = (found.retrieval.forward, found.retrieval.backward)
+    told = [max((k for k in way.recall if way.chance(k) <= 0.5), default=min(way.recall)) for way in ways]
+    return all(way.recall[k].low > way.chance(k) for way, k in zip(ways, told, strict=True))
+
+
+def advice(found: Diagnosis) -> tuple[str, ...]:
+    """What to do, most urgent first."""
+    return tuple(_advice(found))
+
+
+def _advice(found: Diagnosis) -> Iterator[str]:
+    if not works(found):
+        yield (
+            "True pairs are not found beyond chance. Check that row i of both sides is one item; if it is, compare "
+            "other encoders or layers (stitchability, search_layers) before adding anchors."
+        )
+    if found.uncovered:
+        names = ", ".join(found.uncovered[:10]) + (" and others" if len(found.uncovered) > 10 else "")
+        yield (
+            f"Not covered: {names}. Expect their scores near chance whatever the wording: add anchors whose texts "
+            f"mention them, present and absent, or leave them out."
+        )
+    if found.flagged:
+        some = ", ".join(one.id for one in found.outliers if one.flagged)
+        some = some if found.flagged <= 5 else ", ".join(one.id for one in found.outliers[:5]) + " and others"
+        yield f"Look at {some}: are they mispaired or damaged? Correct or drop them and fit again."
+    if found.pairs == "anchors":
+        yield (
+            "These numbers are in-sample and flatter the map. Diagnose held-out pairs for the ones to report."
+            + ("" if found.fit is None or found.n > found.before.dims[0] else
+               " With fewer anchors than dimensions an in-sample R2 means nothing.")
+        )  # fmt: skip
+    if max(one.skewness for one in found.hubs) > HUBS:
+        yield (
+            "A few items are retrieved again and again (hubs). Retrieval gains from CSLS, which takes the crowding "
+            "around each item off its score."
+        )
+    if found.gap.common > GAP:
+        yield (
+            f"The two sides' means are {found.gap.common:.1f} spreads apart in the common space: these pairs are "
+            f"unlike the anchors the map was centred on. Centre each side on pairs like these, or fit on them."
+        )
+    if found.leverage.count:
+        yield (
+            f"{found.leverage.count} anchors have more than three times the mean leverage; the map leans on them. "
+            f"Look at {', '.join(found.leverage.high[:3])}, and add anchors like them."
+        )

@@ -1,0 +1,273 @@
+"""The verb ``compare``: several solvers on the same folds, judged on the same held-out pairs and resamples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from stitchkit.alignment import align
+from stitchkit.alignment.clusters import Clusters
+from stitchkit.alignment.folds import Folds, assign
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import float64, take, to_numpy
+from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.roles import Solver
+from stitchkit.evaluation.comparison import Compared, Comparison
+from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
+from stitchkit.metrics.bootstrap import percentile_interval
+from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
+
+AUTO, DEFAULTS = "auto", " (defaults)"
+JUDGED = 2000  # pairs of one fold that are ranked
+FEW_PATIENTS = 10
+CRITERION = {"match": "mrr", "head": "r2"}
+
+
+def compare(
+    source: Any,
+    target: Any,
+    *,
+    solvers: Sequence[str] | Mapping[str, str | Solver] | None = None,
+    groups: Any = None,
+    purpose: str = "match",
+    ks: Sequence[int] = (1, 5, 10),
+    folds: int = 5,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Solvers side by side: fitted on the same folds, judged on the same held-out pairs.
+
+    Parameters
+    ----------
+    source : (n, d_s), target : (n, d_t)
+        At least 10 pairs: embeddings paired by id, or arrays of one library paired by row.
+    solvers
+        Names, or label -> name or solver value. A name means what it means to :func:`stitchkit.align`: ``"auto"`` and
+        the families that can be searched are searched anew on the training part of every fold, any other solver has
+        its default settings. None takes ``"auto"`` and every solver there is with its default settings, which costs
+        one search; naming families costs one each.
+    groups : (n,) or mapping id -> group, optional
+        Patient of each pair; folds and resamples never split one.
+    purpose
+        ``"match"`` compares by mean reciprocal rank, ``"head"`` by R2 in the target's units.
+    ks
+        Places counted by recall@k.
+    folds
+        At least 2, at most the number of patients are made.
+    replicates
+        Resamples of patients, the same for every solver, so that differences are paired.
+    seed
+        Of the folds and the resamples.
+
+    Returns
+    -------
+    Comparison
+        Print it. Solvers that could not be fitted stand under ``left_out`` with the reason.
+
+    Raises
+    ------
+    UnknownNameError
+        For a solver or purpose that does not exist.
+    InputError
+        For fewer than 10 pairs, one patient alone, k below 1, or if no solver can be fitted.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 5))
+    >>> turn = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    >>> found = compare(x, x @ turn, solvers=["procrustes", "ridge"], replicates=100)
+    >>> found.row("procrustes").measures["recall@1"].value
+    1.0
+    """
+    if purpose not in SEARCHED:
+        raise UnknownNameError.of("purpose", purpose, SEARCHED)
+    if not ks or min(ks) < 1:
+        raise InputError(f"recall@k needs k of at least 1; got {list(ks)}.")
+    if folds < 2 or replicates < 1:
+        raise InputError(f"compare needs 2 folds and 1 resample at least; got folds={folds}, replicates={replicates}.")
+    wanted = _candidates(solvers)
+    pairs = HeldPairs.of(source, target, groups)
+    bench = _Bench.of(pairs, purpose, tuple(dict.fromkeys(ks)), folds, seed)
+    tallies: dict[str, Tally] = {}
+    chosen: dict[str, tuple[str, ...]] = {}
+    chance: Tally | None = None
+    left_out: dict[str, str] = {}
+    for label, solver in wanted.items():
+        try:
+            tallies[label], guessed, chosen[label] = bench.run(solver)
+        except StitchError as error:  # a solver that this evidence does not suit; the others are still compared
+            left_out[label] = str(error)
+            continue
+        chance = guessed if chance is None or len(guessed.names) > len(chance.names) else chance
+    if chance is None:
+        why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
+        raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
+    rows, reference = _rows(tallies, chosen, CRITERION[purpose], replicates, seed)
+    return Comparison(
+        rows,
+        reference,
+        CRITERION[purpose],
+        dict(zip(chance.names, chance.values.tolist(), strict=True)),
+        left_out,
+        len(pairs),
+        pairs.patients,
+        len(bench.members),
+        bench.gallery,
+        _notes(pairs, reference),
+        {"purpose": purpose, "replicates": replicates, "level": 0.95, "seed": seed},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A solver of the table with its default settings, though its family could be searched."""
+
+    name: str
+
+
+Candidate = str | Solver | _Plain
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bench:
+    """The folds that every solver goes through; their moments are made once."""
+
+    pairs: HeldPairs
+    cut: Folds
+    members: list[np.ndarray]
+    judged: list[np.ndarray]
+    purpose: str
+    ks: tuple[int, ...]
+    seed: int
+    middle: np.ndarray  # (d_t,) mean of all targets, which R2 is measured against
+
+    @classmethod
+    def of(cls, pairs: HeldPairs, purpose: str, ks: tuple[int, ...], folds: int, seed: int) -> _Bench:
+        if pairs.patients == 1:
+            raise InputError(f"all {len(pairs)} pairs are of one patient; none can be held out. Give more patients.")
+        together = Clusters.of(pairs.x, pairs.groups)  # a repeated vector in another fold would be a leak
+        members = assign(len(pairs), together.labels, seed=seed, k=folds)
+        rng = np.random.default_rng(seed)
+        judged = [np.sort(rng.permutation(rows)[:JUDGED]) for rows in members]
+        middle = to_numpy(float64(pairs.y.vectors)).mean(axis=0)
+        cut = Folds.of(pairs.x, pairs.y, members, pairs.groups)
+        if min(len(np.unique(pairs.target[rows])) for rows in judged) < 2:
+            raise InputError(
+                f"{len(members)} folds of {len(pairs)} pairs leave a fold with one distinct target: every rank is 1. "
+                f"Lower folds, or give more pairs."
+            )
+        return cls(pairs, cut, members, judged, purpose, ks, seed, middle)
+
+    @property
+    def gallery(self) -> int:
+        """Distinct targets that a query is ranked among, averaged over folds."""
+        return round(float(np.mean([len(np.unique(self.pairs.target[rows])) for rows in self.judged])))
+
+    def run(self, solver: Candidate) -> tuple[Tally, Tally, tuple[str, ...]]:
+        """What one solver does on all held-out pairs, what chance does, and what was chosen in each fold."""
+        made = solver if isinstance(solver, str) and (solver == AUTO or solver in TRACKS) else _made(solver)
+        patient = self.pairs.patient
+        results, chosen = [], []
+        for i, rows in enumerate(self.judged):
+            fitted = self._fit(made, i)
+            if self.purpose == "head" and fitted.directed is None:
+                raise EvidenceError("it meets in a common space only and has no map that could drive a head")
+            held = self.pairs.take(rows)
+            results.append(judge(fitted, held, patient[rows], int(patient.max()) + 1, ks=self.ks, middle=self.middle))
+            chosen.append(str(fitted.record.get("solver", "")))
+        whole, guessed = results[0]
+        for one, by_chance in results[1:]:
+            whole, guessed = whole + one, guessed + by_chance
+        return whole, guessed, tuple(chosen)
+
+    def _fit(self, solver: str | Solver, held: int) -> Alignment:
+        rest = np.concatenate([rows for i, rows in enumerate(self.members) if i != held])
+        pairs = self.pairs
+        if isinstance(solver, str):
+            x, y = pairs.x.take(rest), pairs.y.take(rest)
+            groups = None if pairs.groups is None else pairs.groups[rest]
+            return align(x, y, groups=groups, purpose=self.purpose, solver=solver, nested=False, seed=self.seed)
+        others = self.cut.evidence(frozenset({held}))
+        rows = (take(pairs.x.vectors, rest), take(pairs.y.vectors, rest))
+        return solver.fit(Evidence(others.moments, others.folds, rows))
+
+
+def _candidates(solvers: Sequence[str] | Mapping[str, str | Solver] | None) -> dict[str, Candidate]:
+    """Label -> name or value, every name known."""
+    if isinstance(solvers, str):
+        raise InputError(f"solvers takes a list of names or a mapping; got the single text {solvers!r}. Write a list.")
+    wanted: dict[str, Candidate] = {}
+    if solvers is None:
+        wanted[AUTO] = AUTO
+        wanted |= {f"{name}{DEFAULTS if name in TRACKS else ''}": _Plain(name) for name in SOLVERS}
+        return wanted
+    wanted.update(solvers if isinstance(solvers, Mapping) else {_label(one): one for one in solvers})
+    if not wanted:
+        raise InputError("no solver was given. Name at least one, or leave solvers out for all.")
+    for label, one in wanted.items():
+        if isinstance(one, str):
+            if one != AUTO and one not in SOLVERS:
+                raise UnknownNameError.of("solver", one, [AUTO, *SOLVERS])
+        elif isinstance(one, type) or not hasattr(one, "fit"):
+            raise InputError(f"solver {label!r} is neither a name nor a solver value: {one!r}. Write Ridge(), say.")
+    return wanted
+
+
+def _label(one: Any) -> str:
+    return one if isinstance(one, str) else repr(one)
+
+
+def _made(solver: Candidate) -> Solver:
+    """The solver of a name with its default settings."""
+    if not isinstance(solver, str | _Plain):
+        return solver
+    module, name = SOLVERS[solver if isinstance(solver, str) else solver.name].split(":")
+    kind = getattr(import_module(module), name)
+    settings = fields(kind) if is_dataclass(kind) else ()
+    asked = [one.name for one in settings if one.init and one.default is one.default_factory]  # both MISSING
+    if asked:
+        raise EvidenceError(f"it has no default for {', '.join(asked)}; give a solver value")
+    made: Solver = kind()
+    missing = sorted(made.needs - {"moments", "folds", "anchors"})
+    if missing:
+        raise EvidenceError(f"it needs {', '.join(missing)}, which pairs alone do not give")
+    return made
+
+
+def _rows(
+    tallies: Mapping[str, Tally], chosen: Mapping[str, tuple[str, ...]], criterion: str, replicates: int, seed: int
+) -> tuple[tuple[Compared, ...], str]:
+    """The rows, best first, and the label of the one they are compared with."""
+    values = {label: dict(zip(one.names, one.values.tolist(), strict=True)) for label, one in tallies.items()}
+    order = sorted(tallies, key=lambda label: -values[label][criterion])
+    reference = AUTO if AUTO in tallies else order[0]
+    draws = {label: one.resampled(replicates, seed) for label, one in tallies.items()}
+    at = {label: one.names.index(criterion) for label, one in tallies.items()}
+    base = draws[reference][:, at[reference]]
+    rows = []
+    for label in order:
+        measures = {
+            name: percentile_interval(values[label][name], draws[label][:, j])
+            for j, name in enumerate(tallies[label].names)
+        }
+        apart = values[label][criterion] - values[reference][criterion]
+        difference = None if label == reference else percentile_interval(apart, draws[label][:, at[label]] - base)
+        rows.append(Compared(label, measures, difference, dict(Counter(chosen[label]))))
+    return tuple(rows), reference
+
+
+def _notes(pairs: HeldPairs, reference: str) -> tuple[str, ...]:
+    notes = ["intervals are over patients; another draw of anchors would move the numbers further"]
+    people = len(pairs) if pairs.patients is None else pairs.patients
+    if people < FEW_PATIENTS:
+        notes.append(f"{people} patients are too few for intervals to be trusted")
+    if reference != AUTO:
+        notes.append(f"{reference!r} is the reference because it came out best on these pairs, which flatters it")
+    return tuple(notes)

@@ -1,0 +1,146 @@
+"""The result of a comparison of solvers: a table with chance and gallery beside the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stitchkit.core.errors import UnknownNameError
+from stitchkit.metrics.bootstrap import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One solver's row.
+
+    Parameters
+    ----------
+    name
+        Its label.
+    measures
+        ``"mrr"`` and ``"recall@k"`` from source to target, the same with ``" back"`` from target to source, and
+        ``"r2"`` of the directed map where there is one: each with its interval.
+    difference
+        This solver minus the reference, by the comparison's criterion, from the same resamples; None for the
+        reference itself.
+    chosen
+        How often each kind of map was fitted, over the folds.
+    """
+
+    name: str
+    measures: dict[str, Interval]
+    difference: Interval | None
+    chosen: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Solvers on the same held-out pairs, best first.
+
+    Parameters
+    ----------
+    rows
+        The solvers that could be fitted.
+    reference
+        Name of the row that the others are compared with: ``"auto"``, or else the best.
+    criterion
+        ``"mrr"`` or ``"r2"``: what orders the rows.
+    chance
+        Each measure of a random ranking; R2 is 0 at the mean of the targets.
+    left_out
+        Solvers that could not be fitted, with the reason.
+    pairs, patients
+        How many were held out, each once; patients None where not known.
+    folds, gallery
+        How many folds, and distinct targets in the gallery of one on average.
+    notes
+        What to bear in mind.
+    settings
+        Purpose, replicates, level, seed.
+    """
+
+    rows: tuple[Compared, ...]
+    reference: str
+    criterion: str
+    chance: dict[str, float]
+    left_out: dict[str, str]
+    pairs: int
+    patients: int | None
+    folds: int
+    gallery: int
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def best(self) -> Compared:
+        """The row that came out best; see its difference before believing it."""
+        return self.rows[0]
+
+    def row(self, name: str) -> Compared:
+        """The row called ``name``."""
+        found = next((one for one in self.rows if one.name == name), None)
+        if found is None:
+            raise UnknownNameError.of("row of the comparison", name, [one.name for one in self.rows])
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "criterion": self.criterion,
+            "reference": self.reference,
+            "pairs": self.pairs,
+            "patients": self.patients,
+            "folds": self.folds,
+            "gallery": self.gallery,
+            "chance": dict(self.chance),
+            "rows": [
+                {
+                    "name": one.name,
+                    "measures": {name: value._asdict() for name, value in one.measures.items()},
+                    "difference": None if one.difference is None else one.difference._asdict(),
+                    "chosen": dict(one.chosen),
+                }
+                for one in self.rows
+            ],
+            "left_out": dict(self.left_out),
+            "notes": list(self.notes),
+            "settings": dict(self.settings),
+        }
+
+    def __str__(self) -> str:
+        """A table for a terminal."""
+        people = "patients not known" if self.patients is None else f"{self.patients} patients"
+        head = f"{len(self.rows)} solvers on {self.pairs} held-out pairs ({people}), {self.folds} folds, "
+        lines = [head + f"galleries of {self.gallery}, purpose {self.settings['purpose']}", *self._table()]
+        lines += [f"not compared: {name}: {why}" for name, why in self.left_out.items()]
+        lines += [
+            f"{one.name} chose {_counted(one.chosen)}" for one in self.rows if len(one.chosen) > 1 or one.name == "auto"
+        ]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def _table(self) -> list[str]:
+        places = [name for name in self.chance if name.startswith("recall@")]
+        shown = dict.fromkeys(["mrr", "mrr back", *places[:1], f"{places[0]} back", "r2"])
+        others = [name for name in shown if name in self.chance and name != self.criterion]
+        cells = [["solver", f"{self.criterion} [95 %]", f"minus {self.reference}", *others]]
+        for one in self.rows:
+            found = [one.measures.get(name) for name in others]
+            cells.append(
+                [one.name, str(one.measures[self.criterion]), _gap(one.difference)]
+                + ["-" if value is None else f"{value.value:.3f}" for value in found]
+            )
+        cells.append(
+            ["chance", f"{self.chance[self.criterion]:.3f}", "", *(f"{self.chance[name]:.3f}" for name in others)]
+        )
+        wide = [max(len(row[j]) for row in cells) for j in range(len(cells[0]))]
+        return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, wide, strict=True)).rstrip() for row in cells]
+
+
+def _gap(gap: Interval | None) -> str:
+    return "" if gap is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+
+
+def _counted(chosen: dict[str, int]) -> str:
+    return (
+        ", ".join(f"{name} in {times}" for name, times in sorted(chosen.items(), key=lambda pair: -pair[1])) + " folds"
+    )

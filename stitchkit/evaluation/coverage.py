@@ -1,0 +1,185 @@
+"""Do the anchors cover what the prompts name? A finding that no anchor mentions is at chance, however it is worded.
+
+A prompt is reached where the anchors' target vectors vary along it. The share of a direction u (of length one)
+that they reach is ``u' C (C + a I)^-1 u`` with C the anchors' covariance in the target space and ``a = m (1 - p / d)``,
+where m is its mean eigenvalue and p its participation ratio: near 1 along directions in which the anchors vary much
+more than on average, near 0 where they hardly vary, and 1 everywhere if they vary alike in all directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.arrays import Array, float64, like, namespace, svd, take, to_numpy
+from stitchkit.core.embeddings import Embeddings, as_embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.maps import unit
+from stitchkit.core.neighbours import nearest
+from stitchkit.core.space import Space
+from stitchkit.metrics.ranks import distinct_rows
+
+COVERED = 0.5  # reach from which a prompt counts as covered
+FEW_PROMPTS = 0.25  # of the width: above, what is a prompt's own is its difference to the mean of the others
+ALIKE = 1e-6  # relative length below which nothing of a prompt is its own
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCoverage:
+    """How far the anchors reach one prompt, or one class of prompts by its mean.
+
+    Parameters
+    ----------
+    name
+        Of the prompt or class.
+    reach
+        Geometric mean of ``whole`` and ``own`` (``whole`` alone where there is no ``own``), in [0, 1].
+    whole
+        Share of the prompt's direction from the anchors' mean that the anchors reach, in [0, 1].
+    own
+        The same for the part of that direction that no other prompt has; None for a single prompt.
+    nearest
+        Cosine about the anchors' mean to the nearest anchor.
+    percentile
+        Share of anchors whose own nearest other anchor is no nearer than that, in [0, 1]; equal anchors count
+        as one.
+    covered
+        Whether ``reach`` is at least 0.5.
+    """
+
+    name: str
+    reach: float
+    whole: float
+    own: float | None
+    nearest: float
+    percentile: float
+    covered: bool
+
+
+def prompt_coverage(anchors: Any, prompts: Any) -> tuple[PromptCoverage, ...]:
+    """How far the anchors' target vectors reach each prompt.
+
+    Parameters
+    ----------
+    anchors : (n, d)
+        The anchors' vectors in the TARGET space.
+    prompts
+        Embeddings of that space (each row is judged by itself, under its id), or a mapping from class to the
+        vectors (m, d) of its prompts (judged by their mean). Give all classes at once: what tells a finding from
+        the others is judged too.
+
+    Returns
+    -------
+    tuple of PromptCoverage
+        In the order given. Read a low reach as a warning and a high one as no proof: sentence encoders blur words,
+        so that a finding which free-text anchors never name may still be reached through its neighbours.
+
+    Raises
+    ------
+    SpaceMismatchError
+        If prompts and anchors are of different encoders.
+    InputError
+        For fewer than 3 distinct anchors, or no prompt.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> anchors = rng.normal(size=(100, 8)) * [1, 1, 1, 1, 1, 1, 1, 0.01]  # none varies along the last direction
+    >>> [one.covered for one in prompt_coverage(anchors, {"seen": np.eye(8)[:1], "unseen": np.eye(8)[7:]})]
+    [True, False]
+    """
+    known = as_embeddings(anchors, "anchors")
+    names, means = _named(prompts, known.space)
+    vectors = float64(known.vectors)
+    xp = namespace(vectors)
+    _, first = np.unique(distinct_rows(to_numpy(known.vectors)), return_index=True)
+    if len(first) < 3:
+        raise InputError(
+            f"the {len(known)} anchors have {len(first)} distinct target vectors; coverage needs at least 3. Give "
+            f"anchors that differ."
+        )
+    centre = xp.mean(vectors, axis=0)
+    rows = vectors - centre
+    spread, axes = xp.linalg.eigh(xp.matrix_transpose(rows) @ rows / len(known))
+    from_centre = like(means, vectors, dtype=vectors.dtype) - centre  # (m, d)
+    whole = _reached(from_centre, spread, axes)
+    own = _reached(_own_parts(from_centre), spread, axes)
+    cosine, percentile = _nearness(from_centre, take(rows, first))
+    return tuple(
+        _judged(name, *numbers)
+        for name, *numbers in zip(names, whole, own, cosine.tolist(), percentile.tolist(), strict=True)
+    )
+
+
+def _judged(name: str, whole: float, own: float, cosine: float, percentile: float) -> PromptCoverage:
+    alone = np.isnan(own)
+    reach = whole if alone else (whole * own) ** 0.5
+    return PromptCoverage(name, reach, whole, None if alone else own, cosine, percentile, reach >= COVERED)
+
+
+def _named(prompts: Any, space: Space) -> tuple[list[str], np.ndarray]:
+    """Names and mean vectors (m, d) of the prompts, which must be of the anchors' space."""
+    if not isinstance(prompts, Mapping):
+        given = as_embeddings(prompts, "prompts")
+        space.require(given.space, "the coverage of prompts by the anchors' target vectors")
+        if not len(given):
+            raise InputError("there is no prompt to judge. Give at least one, or leave prompts out.")
+        return given.ids.tolist(), to_numpy(float64(given.vectors))
+    if not prompts:
+        raise InputError("there is no class of prompts to judge. Give at least one, or leave prompts out.")
+    means = []
+    for name, some in prompts.items():
+        given = as_embeddings(some, f"the prompts of {name}")
+        space.require(given.space, f"the coverage of {name} by the anchors' target vectors")
+        if not len(given):
+            raise InputError(f"class {name} has no prompt. Give it at least one, or leave it out.")
+        means.append(to_numpy(float64(given.vectors)).mean(axis=0))
+    return [str(name) for name in prompts], np.stack(means)
+
+
+def _reached(directions: Array, spread: Array, axes: Array) -> list[float]:
+    """The share of each of ``directions`` (m, d) that the anchors reach; NaN for a direction of no length."""
+    xp = namespace(directions)
+    along = (unit(directions) @ axes) ** 2  # (m, d): how much of the direction lies along each axis
+    spread = xp.clip(spread, min=0.0)
+    total, width = xp.sum(spread), int(spread.shape[0])
+    filled = total**2 / xp.sum(spread**2) / width  # 1 if the anchors vary alike in all directions
+    level = xp.clip(1 - filled, min=0.0) * total / width
+    shrunk = spread / (spread + level)
+    some = xp.any(directions != 0, axis=1)
+    shares: list[float] = to_numpy(xp.where(some, along @ shrunk, xp.full_like(along[:, 0], float("nan")))).tolist()
+    return shares
+
+
+def _own_parts(directions: Array) -> Array:
+    """What each of ``directions`` (m, d) has that the others have not; zero where there is nothing."""
+    given = to_numpy(directions)
+    m, d = given.shape
+    parts = np.zeros_like(given)
+    for i in range(m if m > 1 else 0):
+        others = np.delete(given, i, axis=0)
+        if m - 1 > FEW_PROMPTS * d:  # so many others would leave next to nothing of any direction
+            part = given[i] - others.mean(axis=0)
+        else:
+            _, sizes, rows = svd(others)
+            kept = rows[sizes > ALIKE * sizes[0]]
+            part = given[i] - (given[i] @ kept.T) @ kept
+        if np.linalg.norm(part) > ALIKE * np.linalg.norm(given[i]):
+            parts[i] = part
+    return like(parts, directions)
+
+
+def _nearness(directions: Array, anchors: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine of each of ``directions`` (m, d) to its nearest of ``anchors`` (n, d), and its place among theirs."""
+    units = unit(anchors)
+    cosine = nearest(unit(directions), units, 1).scores[:, 0]
+    among = nearest(units, units, 1, skip_self=True).scores[:, 0]
+    return cosine, (among[None, :] <= cosine[:, None] * (1 + 1e-12)).mean(axis=1)
+
+
+def prompts_of(embeddings: Embeddings, classes: Mapping[str, Any]) -> dict[str, Embeddings]:
+    """The embedded prompts of each class: ``embeddings`` has the texts as ids, ``classes`` names the texts."""
+    return {name: embeddings.of_ids(texts) for name, texts in classes.items()}

@@ -1,0 +1,314 @@
+"""The verb ``gate``: an alignment on held-out pairs against thresholds, or against another alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.items import rows_of
+from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
+from stitchkit.metrics.bootstrap import Interval, percentile_interval
+
+BY = ("lower", "value", "upper")  # the end of the interval that a threshold is held against
+MARGIN = 0.02
+FEWEST = 10  # patients from which an interval is worth its name
+COMPARED = ("mrr", "recall@1")  # what is compared with another alignment
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One number against one threshold.
+
+    Parameters
+    ----------
+    name
+        ``"mrr"``, ``"recall@1"`` or ``"r2"``, or the same with ``" minus the other"``.
+    interval
+        What was measured.
+    reached
+        The end of the interval that counts.
+    threshold
+        What it must reach.
+    chance
+        The measure of a random ranking; None for a difference.
+    """
+
+    name: str
+    interval: Interval
+    reached: float
+    threshold: float
+    chance: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the threshold is reached; a number that is not known does not."""
+        return bool(self.reached >= self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Every check of a gate.
+
+    Parameters
+    ----------
+    checks
+        In the order asked for.
+    by
+        ``"lower"``, ``"value"`` or ``"upper"``: which end of an interval counts.
+    pairs, patients, gallery
+        What was measured on: pairs, patients (None where not known), distinct targets.
+    notes
+        What to bear in mind.
+    settings
+        Margin, replicates, level, seed.
+    """
+
+    checks: tuple[Check, ...]
+    by: str
+    pairs: int
+    patients: int | None
+    gallery: int
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(one.passed for one in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        checks = [
+            {
+                "name": one.name,
+                "passed": one.passed,
+                "interval": one.interval._asdict(),
+                "reached": one.reached,
+                "threshold": one.threshold,
+                "chance": one.chance,
+            }
+            for one in self.checks
+        ]
+        return {
+            "passed": self.passed,
+            "by": self.by,
+            "checks": checks,
+            "pairs": self.pairs,
+            "patients": self.patients,
+            "gallery": self.gallery,
+            "notes": list(self.notes),
+            "settings": dict(self.settings),
+        }
+
+    def __str__(self) -> str:
+        """One line a check, then the verdict."""
+        wide = max(len(one.name) for one in self.checks)
+        end = {"lower": "lower bound", "value": "value", "upper": "upper bound"}[self.by]
+        lines = []
+        for one in self.checks:
+            sign = "at least" if one.passed else "below"
+            chance = "" if one.chance is None else f" (chance {one.chance:.3f})"
+            verdict = "passed" if one.passed else "FAILED"
+            lines.append(
+                f"{verdict}  {one.name:<{wide}}  {one.interval}{chance}: "
+                f"{end} {one.reached:.3f} {sign} {one.threshold:.3f}"
+            )
+        people = "patients not known" if self.patients is None else f"{self.patients} patients"
+        good = sum(one.passed for one in self.checks)
+        lines.append(
+            f"gate {'passed' if self.passed else 'FAILED'}: {good} of {len(self.checks)} checks passed on {self.pairs} "
+            f"pairs ({people}), gallery of {self.gallery}"
+        )
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def gate(
+    alignment: Alignment,
+    source: Any,
+    target: Any,
+    *,
+    groups: Any = None,
+    min_mrr: float | None = None,
+    min_recall_at_1: float | None = None,
+    min_r2: float | None = None,
+    against: Alignment | None = None,
+    against_source: Any = None,
+    against_target: Any = None,
+    margin: float = MARGIN,
+    by: str = "lower",
+    replicates: int = 2000,
+    seed: int = 0,
+) -> Gate:
+    """Whether an alignment is good enough on pairs it was not fitted on: for a test that runs at every change.
+
+    A threshold is held against the lower end of the 95 % interval over patients, so that a gate passes only what the
+    pairs show, and too few pairs fail it rather than pass it. Where every pair is right, resamples have no width: the
+    exact bound ``.025 ** (1 / patients)`` stands in. With ``by="value"`` the measured value counts, with
+    ``by="upper"`` a check fails only where the pairs show that the threshold is missed.
+
+    Parameters
+    ----------
+    alignment
+        The candidate.
+    source : (n, d_s), target : (n, d_t)
+        At least 10 pairs that neither alignment was fitted on: embeddings paired by id, or arrays paired by row.
+        Ranks go from source to target among the distinct targets given.
+    groups : (n,) or mapping id -> group, optional
+        Patients; resamples never split one.
+    min_mrr, min_recall_at_1
+        Thresholds from 0 to 1.
+    min_r2
+        Threshold for the directed map's R2, at most 1; 0 is the mean of the targets given.
+    against
+        An alignment that the candidate must not be worse than: for mean reciprocal rank and recall@1 the paired
+        difference, candidate minus this one, must reach ``-margin``.
+    against_source, against_target
+        The same pairs in the spaces of ``against`` where these are others (the encoder was swapped); by default
+        ``source`` and ``target``.
+    margin
+        How much worse is still as good, from 0 up to 1.
+    by
+        ``"lower"``, ``"value"`` or ``"upper"``.
+    replicates
+        Resamples of patients, the same for both alignments.
+
+    Returns
+    -------
+    Gate
+        ``passed`` is the verdict; print it for a line a check.
+
+    Raises
+    ------
+    InputError
+        If nothing is to be checked, for a threshold or margin out of range, fewer than 10 pairs, fewer than 10
+        patients unless ``by="value"``, or targets that are all the same.
+    SpaceMismatchError
+        If the vectors are not of the alignment's spaces.
+    NoDirectedMapError
+        If R2 is asked of an alignment that has no directed map.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(120, 5))
+    >>> from stitchkit.alignment import align
+    >>> fitted = align(x[:80], x[:80, ::-1], nested=False)
+    >>> gate(fitted, x[80:], x[80:, ::-1], min_mrr=0.9).passed
+    True
+    """
+    check_gate(
+        min_mrr=min_mrr, min_recall_at_1=min_recall_at_1, min_r2=min_r2, compared=against is not None, margin=margin,
+        by=by, replicates=replicates,
+    )  # fmt: skip
+    limits = {"mrr": min_mrr, "recall@1": min_recall_at_1, "r2": min_r2}
+    pairs = HeldPairs.of(source, target, groups)
+    _check_enough(pairs, by)
+    if min_r2 is not None:
+        alignment.to_target  # noqa: B018  says what is missing
+    found, guessed = _tally(alignment, pairs, pairs.patient, "the gated alignment")
+    draws = found.resampled(replicates, seed)
+    checks = []
+    for name, limit in limits.items():
+        if limit is not None:
+            at = found.names.index(name)
+            interval = percentile_interval(float(found.values[at]), draws[:, at])
+            if name != "r2" and interval.value == 1.0:
+                interval = interval._replace(low=0.025 ** (1 / _people(pairs)))
+            checks.append(_check(name, interval, by, limit, float(guessed.values[at])))
+    if against is not None:
+        left = source if against_source is None else against_source
+        right = target if against_target is None else against_target
+        same = _same_pairs(HeldPairs.of(left, right), pairs)
+        theirs, _ = _tally(against, same, pairs.patient, "the alignment gated against")
+        others = theirs.resampled(replicates, seed)
+        for name in COMPARED:
+            at, there = found.names.index(name), theirs.names.index(name)
+            apart = float(found.values[at] - theirs.values[there])
+            interval = percentile_interval(apart, draws[:, at] - others[:, there])
+            checks.append(_check(f"{name} minus the other", interval, by, -margin, None))
+    gallery = len(np.unique(pairs.target))
+    settings = {"margin": margin, "replicates": replicates, "level": 0.95, "seed": seed}
+    return Gate(tuple(checks), by, len(pairs), pairs.patients, gallery, _notes(pairs, checks), settings)
+
+
+def check_gate(
+    *,
+    min_mrr: float | None,
+    min_recall_at_1: float | None,
+    min_r2: float | None,
+    compared: bool,
+    margin: float,
+    by: str,
+    replicates: int,
+) -> None:
+    """Raise for settings of :func:`gate` that cannot be; ``compared`` tells whether there is another alignment."""
+    if by not in BY:
+        raise UnknownNameError.of("end of an interval", by, BY)
+    if not compared and min_mrr is None and min_recall_at_1 is None and min_r2 is None:
+        raise InputError("there is nothing to check: give min_mrr, min_recall_at_1, min_r2 or against.")
+    for name, limit in (("mrr", min_mrr), ("recall@1", min_recall_at_1)):
+        if limit is not None and not 0 <= limit <= 1:
+            raise InputError(f"a threshold for {name} is from 0 to 1; got {limit}.")
+    if min_r2 is not None and not -np.inf < min_r2 <= 1:
+        raise InputError(f"a threshold for R2 is at most 1; got {min_r2}.")
+    if not 0 <= margin < 1:
+        raise InputError(f"the margin is from 0 up to 1; got {margin}.")
+    if replicates < 1:
+        raise InputError(f"a gate needs at least 1 resample; got {replicates}.")
+
+
+def _tally(alignment: Alignment, pairs: HeldPairs, patient: np.ndarray, what: str) -> tuple[Tally, Tally]:
+    alignment.source.require(pairs.x.space, f"{what} (source side)")
+    alignment.target.require(pairs.y.space, f"{what} (target side)")
+    return judge(alignment, pairs, patient, int(patient.max()) + 1, ks=(1,))
+
+
+def _same_pairs(others: HeldPairs, pairs: HeldPairs) -> HeldPairs:
+    """``others`` in the order of ``pairs``: a difference is paired only if row i of both is one pair."""
+    if len(others) != len(pairs):
+        raise InputError(
+            f"the other alignment's vectors are of {len(others)} pairs and the candidate's of {len(pairs)}; "
+            f"both must be the same pairs. Embed the same items with both encoders."
+        )
+    if np.array_equal(others.x.ids, pairs.x.ids):
+        return others
+    return others.take(rows_of(pairs.x.ids, others.x.ids, "the other alignment's vectors"))
+
+
+def _check(name: str, interval: Interval, by: str, threshold: float, chance: float | None) -> Check:
+    reached = {"lower": interval.low, "value": interval.value, "upper": interval.high}[by]
+    return Check(name, interval, reached, threshold, chance)
+
+
+def _notes(pairs: HeldPairs, checks: list[Check]) -> tuple[str, ...]:
+    notes = [
+        f"the threshold {one.threshold:.3f} for {one.name} is no better than chance ({one.chance:.3f})"
+        for one in checks
+        if one.chance is not None and one.threshold <= one.chance and one.name != "r2"
+    ]
+    if _people(pairs) < FEWEST:
+        notes.append(f"{_people(pairs)} patients are too few for an interval: the value alone was held against it")
+    return tuple(notes)
+
+
+def _people(pairs: HeldPairs) -> int:
+    """Patients, or pairs where patients are not known."""
+    return len(pairs) if pairs.patients is None else pairs.patients
+
+
+def _check_enough(pairs: HeldPairs, by: str) -> None:
+    """Raise for pairs that no gate can pass or fail on."""
+    if len(np.unique(pairs.target)) < 2:
+        raise InputError(
+            f"the {len(pairs)} target vectors are all the same to their precision: every rank is 1 and tells nothing. "
+            f"Has the encoder collapsed?"
+        )
+    if _people(pairs) < FEWEST and by != "value":
+        raise InputError(
+            f"{_people(pairs)} patients are too few for an interval; at least {FEWEST} are needed. Give pairs of more "
+            f"patients, or hold the value itself against the threshold: by='value'."
+        )

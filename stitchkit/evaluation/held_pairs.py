@@ -1,0 +1,158 @@
+"""Pairs that a map was not fitted on, and what a map does on them: ranks both ways and R2, added up by patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import float64, take, to_numpy
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.metrics.bootstrap import patient_counts
+from stitchkit.metrics.ranks import distinct_rows, pair_ranks, pair_ranks_back
+
+LEAST = 10  # pairs below which nothing is compared
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldPairs:
+    """Paired vectors with the patient of each pair.
+
+    Parameters
+    ----------
+    x : (n, d_s), y : (n, d_t)
+        Row i of both is one pair.
+    groups : (n,) or None
+        None: each pair is its own patient.
+    target : (n,) int
+        Equal target rows share a label.
+    """
+
+    x: Embeddings
+    y: Embeddings
+    groups: np.ndarray | None
+    target: np.ndarray
+
+    @classmethod
+    def of(cls, source: Any, target: Any, groups: Any = None) -> HeldPairs:
+        """Pairs of embeddings (by id) or arrays (by row), checked."""
+        x, y = paired_sides(source, target)
+        if len(x) < LEAST:
+            raise InputError(f"{len(x)} pairs are too few to judge by; this needs at least {LEAST}. Give more pairs.")
+        return cls(x, y, anchor_groups(groups, x), distinct_rows(to_numpy(y.vectors)))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: np.ndarray) -> HeldPairs:
+        """The pairs at positions ``rows`` (k,)."""
+        groups = None if self.groups is None else self.groups[rows]
+        return HeldPairs(self.x.take(rows), self.y.take(rows), groups, self.target[rows])
+
+    @property
+    def patient(self) -> np.ndarray:
+        """A number (n,) for each pair's patient, from 0."""
+        given = np.arange(len(self)) if self.groups is None else self.groups
+        return np.unique(given, return_inverse=True)[1].reshape(-1)
+
+    @property
+    def patients(self) -> int | None:
+        """How many patients there are; None where they are not known."""
+        return None if self.groups is None else len(np.unique(self.groups))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally:
+    """Sums by patient of which every measure is a ratio; tallies of the same patients add.
+
+    Parameters
+    ----------
+    names
+        Of the m measures: ``"mrr"``, ``"recall@k"``, the same with ``" back"``, ``"r2"``.
+    won, of : (patients, m)
+        Numerator and denominator.
+    """
+
+    names: tuple[str, ...]
+    won: np.ndarray
+    of: np.ndarray
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.names, self.won + other.won, self.of + other.of)
+
+    @property
+    def values(self) -> np.ndarray:
+        """Every measure (m,)."""
+        return _ratio(self.won.sum(axis=0), self.of.sum(axis=0))
+
+    def resampled(self, replicates: int, seed: int) -> np.ndarray:
+        """Every measure in each resample of patients (replicates, m); one seed gives all tallies the same resamples."""
+        blocks = patient_counts(np.arange(len(self.won)), replicates, seed)
+        return np.concatenate([_ratio(counts @ self.won, counts @ self.of) for counts in blocks])
+
+
+def judge(
+    alignment: Alignment,
+    held: HeldPairs,
+    patient: np.ndarray,
+    patients: int,
+    *,
+    ks: Sequence[int],
+    middle: np.ndarray | None = None,
+) -> tuple[Tally, Tally]:
+    """What ``alignment`` does on pairs it was not fitted on, and what a random ranking would.
+
+    Going forward the gallery holds every distinct target once; going back each distinct target is asked once and
+    any of its sources is right.
+
+    Parameters
+    ----------
+    patient : (n,) int
+        Number of each pair's patient, below ``patients``.
+    middle : (d_t,), optional
+        The target vector that R2 is measured against; by default the mean of these pairs' targets.
+    """
+    _, first, truth = np.unique(held.target, return_index=True, return_inverse=True)
+    truth = truth.reshape(-1)
+    rows = alignment.unit_rows(held.x.vectors, take(held.y.vectors, first))  # mapped once, ranked in tiles
+    there, back = pair_ranks(*rows, truth), pair_ranks_back(*rows, truth)
+    columns: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
+    by_chance: list[np.ndarray] = []
+    for suffix, ranks, asked, size in (("", there, patient, len(first)), (" back", back, patient[first], len(held))):
+        one = np.ones(len(ranks))
+        columns.append((f"mrr{suffix}", 1 / ranks, one, asked))
+        columns += [(f"recall@{k}{suffix}", np.where(ranks <= k, 1.0, 0.0), one, asked) for k in ks]
+        # of several right sources the random ranking is given one: a lower bound going back
+        by_chance += [one * np.mean(1 / np.arange(1, size + 1)), *(one * min(k / size, 1.0) for k in ks)]
+    if alignment.directed is not None:
+        missed, spread = _squares(alignment, held, middle)
+        columns.append(("r2", spread - missed, spread, patient))
+        by_chance.append(np.zeros(len(held)))
+    names = tuple(name for name, *_ in columns)
+    of = np.stack([_by_patient(below, asked, patients) for _, _, below, asked in columns], axis=1)
+    won = np.stack([_by_patient(above, asked, patients) for _, above, _, asked in columns], axis=1)
+    guessed = np.stack(
+        [_by_patient(value, asked, patients) for value, (*_, asked) in zip(by_chance, columns, strict=True)], axis=1
+    )
+    return Tally(names, won, of), Tally(names, guessed, of)
+
+
+def _squares(alignment: Alignment, held: HeldPairs, middle: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distance of each true target from the mapped source and from ``middle``, (n,) each."""
+    wanted = to_numpy(float64(held.y.vectors))
+    found = to_numpy(float64(alignment.to_target.apply(held.x.vectors)))
+    centre = wanted.mean(axis=0) if middle is None else middle
+    return np.sum((wanted - found) ** 2, axis=1), np.sum((wanted - centre) ** 2, axis=1)
+
+
+def _by_patient(values: np.ndarray, patient: np.ndarray, patients: int) -> np.ndarray:
+    return np.bincount(patient, weights=values, minlength=patients)
+
+
+def _ratio(won: np.ndarray, of: np.ndarray) -> np.ndarray:
+    return np.where(of > 0, won / np.where(of > 0, of, 1), np.nan)

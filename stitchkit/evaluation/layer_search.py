@@ -1,0 +1,174 @@
+"""Which layer of one encoder goes with which layer of another: mutual k-NN of every pair, on the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.arrays import Array
+from stitchkit.core.embeddings import Embeddings, as_embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.pairing import anchor_groups
+from stitchkit.evaluation.patient_draws import PatientDraws
+from stitchkit.evaluation.stitchability import check_size, resampled_means
+from stitchkit.metrics.bootstrap import Interval, percentile_interval
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPair:
+    """One pair of layers: the overlap of its neighbourhoods, and how far it is behind the best pair (None for it)."""
+
+    source: str
+    target: str
+    overlap: Interval
+    behind: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSearch:
+    """Every pair of layers, best first.
+
+    Parameters
+    ----------
+    pairs
+        With 95 % intervals from the same resamples, so that differences are paired.
+    n, k, chance
+        Items, neighbours, and the overlap of shuffled items (of shuffled patients, with groups).
+    rivals
+        How many other pairs the best one does not beat clearly: the interval of the difference holds 0.
+    patients
+        How many the items are of; None without groups.
+    """
+
+    pairs: tuple[LayerPair, ...]
+    n: int
+    k: int
+    chance: float
+    rivals: int
+    patients: int | None = None
+
+    @property
+    def best(self) -> LayerPair:
+        """The pair whose neighbourhoods agree most."""
+        return self.pairs[0]
+
+    @property
+    def clear(self) -> bool:
+        """Whether it beats every other pair beyond the intervals and chance itself."""
+        return self.rivals == 0 and self.best.overlap.low > self.chance
+
+    @property
+    def sentence(self) -> str:
+        """Which pair wins, and whether it is clear."""
+        best = f"{self.best.source} with {self.best.target}"
+        if self.best.overlap.low <= self.chance:
+            return f"No pair of layers agrees beyond chance ({self.chance:.3f}). Check that the rows are one item each."
+        if len(self.pairs) == 1:
+            return f"{best} is the only pair there is."
+        if self.clear:
+            return f"{best} wins clearly: every other pair is behind it beyond the 95 % interval."
+        return (
+            f"{best} comes first, but {self.rivals} of the other {len(self.pairs) - 1} pairs are not clearly behind. "
+            f"Take whichever of them is cheaper, or judge them on more items."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        rows = [
+            {
+                **asdict(one),
+                "overlap": one.overlap._asdict(),
+                "behind": None if one.behind is None else one.behind._asdict(),
+            }
+            for one in self.pairs
+        ]
+        return {**asdict(self), "pairs": rows, "clear": self.clear, "sentence": self.sentence}
+
+    def __str__(self) -> str:
+        names = [f"{one.source} with {one.target}" for one in self.pairs]
+        wide = max(map(len, names))
+        of = "" if self.patients is None else f" of {self.patients} patients, one row each"
+        lines = [f"Mutual {self.k}-NN of {self.n} items{of}, chance {self.chance:.3f}"]
+        lines.append(f"  {'layers':<{wide}}  overlap [95 %]         behind the best")
+        for name, one in zip(names, self.pairs, strict=True):
+            lines.append(f"  {name:<{wide}}  {one.overlap}  {one.behind or ''}".rstrip())
+        return "\n".join([*lines, self.sentence])
+
+
+def search_layers(
+    x: Mapping[Any, Any],
+    y: Mapping[Any, Any],
+    *,
+    k: int = 10,
+    groups: Any = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> LayerSearch:
+    """Which layer of one encoder agrees best with which layer of another, by mutual k-NN on the same items.
+
+    Parameters
+    ----------
+    x, y
+        Layer -> vectors (n, d) of the same n items, paired by row or, for embeddings, by id.
+    k
+        Neighbours.
+    groups : (n,) or mapping id -> patient, optional
+        Rows of one patient are then never each other's neighbours: one row of each is drawn, up to 20 times, and
+        patients are resampled. A ``k`` above half of a patient's others is lowered to that.
+
+    Returns
+    -------
+    LayerSearch
+        Sorted; print it. The neighbour lists are found once, the items are resampled: the intervals are of the
+        mean over items like these.
+
+    Raises
+    ------
+    InputError
+        If a side is empty, for layers of unequal length, for not more than ``k`` items, or for groups that are all
+        one patient.
+
+    References
+    ----------
+    The layer-pair search by mutual k-NN follows STRUCTURE (Gröger et al., NeurIPS 2025).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> early, late = rng.normal(size=(100, 5)), rng.normal(size=(100, 5))
+    >>> found = search_layers({4: early, 8: late}, {12: late @ rng.normal(size=(5, 7))}, k=5)
+    >>> found.best.source, found.clear
+    ('8', True)
+    """
+    for side, layers in (("x", x), ("y", y)):
+        if not isinstance(layers, Mapping) or not layers:
+            raise InputError(f"{side} must name at least one layer: pass {{layer: vectors}}.")
+    first = as_embeddings(next(iter(x.values())), "x")
+    check_size(len(first), k)
+    n, patients = len(first), anchor_groups(groups, first)
+    draws = PatientDraws.of(n, patients, k, most=n, seed=seed)
+    lists = [{name: draws.neighbours(_layer(one, name, first)) for name, one in side.items()} for side in (x, y)]
+    names = [(str(a), str(b)) for a in x for b in y]
+    shares = np.stack([draws.shares(lists[0][a], lists[1][b]) for a in x for b in y])  # (pairs, items)
+    order = np.argsort(-shares.mean(axis=1), kind="stable").tolist()
+    overlaps, drawn = resampled_means(shares[order], np.arange(draws.items), replicates, seed)
+    pairs = []
+    for place, row in enumerate(order):
+        gap = overlaps[0].value - overlaps[place].value
+        behind = percentile_interval(gap, drawn[0] - drawn[place]) if place else None
+        pairs.append(LayerPair(names[row][0], names[row][1], overlaps[place], behind))
+    rivals = sum(one.behind is not None and one.behind.low <= 0 for one in pairs)
+    return LayerSearch(tuple(pairs), n, draws.k, draws.chance, rivals, draws.items if draws.grouped else None)
+
+
+def _layer(given: Any, name: Any, first: Embeddings) -> Array:
+    """Vectors (n, d) of a layer in the order of the first one's items."""
+    layer = as_embeddings(given, f"layer {name}")
+    if isinstance(given, Embeddings) and not np.array_equal(layer.ids, first.ids):
+        layer = layer.of_ids(first.ids)
+    if len(layer) != len(first):
+        raise InputError(f"layer {name} has {len(layer)} rows, the first one {len(first)}. Embed the same items.")
+    return layer.vectors

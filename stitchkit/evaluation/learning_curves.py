@@ -1,0 +1,216 @@
+"""The verb ``learning_curve``: how a measure grows with the number of anchors, and how many a target value needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stitchkit.alignment import align
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.roles import Solver
+from stitchkit.evaluation.held_pairs import LEAST, HeldPairs, Tally, judge
+from stitchkit.evaluation.leakage import check_apart
+from stitchkit.evaluation.measured_curves import LearningCurve
+from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
+from stitchkit.evaluation.power_law import fit_power_law
+from stitchkit.metrics.bootstrap import patient_counts
+from stitchkit.solvers import SEARCHED
+
+METRICS = ("mrr", "recall@1", "recall@5", "recall@10", "r2")
+SIZES = 8  # of the default grid
+
+
+def learning_curve(
+    source: Any,
+    target: Any,
+    *,
+    sizes: Sequence[int] | None = None,
+    draws: int = 5,
+    groups: Any = None,
+    solver: str | Solver = "auto",
+    purpose: str = "match",
+    metric: str | None = None,
+    held_out: float | Sequence[Any] = 0.25,
+    replicates: int = 500,
+    seed: int = 0,
+) -> LearningCurve:
+    """How well maps from more and more anchors do on the same held-out pairs.
+
+    Parameters
+    ----------
+    source : (n, d_s), target : (n, d_t)
+        Embeddings paired by id, or arrays of one library paired by row.
+    sizes
+        Numbers of anchors, at least 2 each; None takes eight from 10 to all that are not held out.
+    draws
+        Orders of the patients that anchors are taken from; the anchors of one draw are nested, so that a curve does
+        not jump because of who was drawn.
+    groups : (n,) or mapping id -> group, optional
+        Patient of each pair. Patients are held out whole; the last one drawn may bring only some of his pairs.
+    solver, purpose
+        As in :func:`stitchkit.align`.
+    metric
+        ``"mrr"``, ``"recall@1"``, ``"recall@5"``, ``"recall@10"`` from source to target, or ``"r2"`` of the directed
+        map; None takes ``"mrr"`` for matching and ``"r2"`` for a head.
+    held_out
+        The share of patients held out, above 0 and below 1, or pairs of other patients as
+        ``(source, target)``, with ``groups`` as ``(source, target, groups)``.
+    replicates
+        Resamples of draws and held-out patients.
+    seed
+        Of the split, the draws and the resamples.
+
+    Returns
+    -------
+    LearningCurve
+        Print it; ``anchors_for(value)`` tells how many anchors a value needs.
+
+    Raises
+    ------
+    InputError
+        For sizes larger than what is left, fewer than 10 held-out pairs, a share outside (0, 1), or patients that are
+        known of one side only.
+    LeakageError
+        If a patient or an item is both held out and drawn from; items without ids are told by their vectors.
+    UnknownNameError
+        For a metric or purpose that does not exist.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(400, 20))
+    >>> y = x @ np.linalg.qr(rng.normal(size=(20, 20)))[0] + rng.normal(size=(400, 20))
+    >>> curve = learning_curve(x, y, sizes=[20, 40, 80, 160], draws=2, solver="procrustes", replicates=50)
+    >>> bool(curve.mean[0].value < curve.mean[-1].value)
+    True
+    """
+    if purpose not in SEARCHED:
+        raise UnknownNameError.of("purpose", purpose, SEARCHED)
+    measured = metric or ("r2" if purpose == "head" else "mrr")
+    if measured not in METRICS:
+        raise UnknownNameError.of("metric", measured, METRICS)
+    if draws < 1 or replicates < 1:
+        raise InputError(f"a curve needs 1 draw and 1 resample at least; got draws={draws}, replicates={replicates}.")
+    pool, held = _split(source, HeldPairs.of(source, target, groups), held_out, seed)
+    at = _sizes(sizes, len(pool))
+    patient = held.patient
+    won, chance, of = [], 0.0, np.empty(0)
+    for draw in range(draws):
+        order = _by_patients(pool, seed, draw)
+        for n in at.tolist():
+            rows = order[:n]
+            chosen = None if pool.groups is None else pool.groups[rows]
+            fitted = align(
+                pool.x.take(rows), pool.y.take(rows), groups=chosen, purpose=purpose, solver=solver, nested=False,
+                seed=seed,
+            )  # fmt: skip
+            if measured == "r2":
+                fitted.to_target  # noqa: B018  says what is missing
+            ks = (int(measured.partition("@")[2] or 1),)
+            got, guessed = judge(fitted, held, patient, int(patient.max()) + 1, ks=ks)
+            won.append(_column(got, measured))
+            of, chance = got.of[:, got.names.index(measured)], float(guessed.values[guessed.names.index(measured)])
+    sums = np.stack(won).reshape(draws, len(at), -1)
+    values = (sums.sum(axis=2) / of.sum()).T
+    resampled = _resampled(sums, of, replicates, seed)
+    gallery = len(np.unique(held.target))
+    notes = _notes(at, len(pool), draws)
+    settings = {"solver": str(solver), "purpose": purpose, "draws": draws, "replicates": replicates, "seed": seed}
+    laws = _laws(at, values, resampled)
+    return LearningCurve(
+        measured, at, values, resampled, laws, chance, len(held), held.patients, gallery, notes, settings
+    )
+
+
+def _split(source: Any, pairs: HeldPairs, held_out: float | Sequence[Any], seed: int) -> tuple[HeldPairs, HeldPairs]:
+    """The pairs that anchors are drawn from, and those held out."""
+    if isinstance(held_out, int | float):
+        if not 0 < held_out < 1:
+            raise InputError(f"held_out is a share above 0 and below 1, or pairs; got {held_out}.")
+        patient = pairs.patient
+        people = int(patient.max()) + 1
+        away = np.random.default_rng(seed).permutation(people)[: max(round(held_out * people), 1)]
+        aside = np.isin(patient, away)
+        if not LEAST <= aside.sum() < len(pairs) - 1:
+            raise InputError(
+                f"holding out {held_out:g} of {people} patients leaves {len(pairs) - aside.sum()} pairs to draw from "
+                f"and {aside.sum()} to judge by; at least 2 and {LEAST} are needed. Give more pairs."
+            )
+        return pairs.take(np.flatnonzero(~aside)), pairs.take(np.flatnonzero(aside))
+    if len(held_out) not in (2, 3):
+        raise InputError(f"held_out= takes a share, (source, target) or (source, target, groups); got {len(held_out)}.")
+    held = HeldPairs.of(*held_out)
+    if (pairs.groups is None) != (held.groups is None):
+        given, missing = ("held_out", "groups=") if pairs.groups is None else ("groups=", "held_out")
+        raise InputError(
+            f"{given} names patients and {missing} does not, so that a patient on both sides could not be seen. "
+            f"Give groups= and held_out=(source, target, groups), or neither."
+        )
+    pairs.x.space.require(held.x.space, "the curve's source side")
+    pairs.y.space.require(held.y.space, "the curve's target side")
+    by_id = isinstance(source, Embeddings) and isinstance(held_out[0], Embeddings)
+    drawn, fresh = ((one.x if by_id else one.x.vectors, one.y.vectors, one.groups) for one in (pairs, held))
+    check_apart(drawn, fresh, "held out and drawn from")
+    return pairs, held
+
+
+def _sizes(sizes: Sequence[int] | None, most: int) -> np.ndarray:
+    if sizes is None:
+        return np.unique(np.geomspace(min(10, most), most, SIZES).round().astype(np.int64))
+    at = np.unique(np.asarray(sizes, dtype=np.int64))
+    if not at.size or at[0] < 2:
+        raise InputError(f"sizes are numbers of anchors, at least 2 each; got {list(sizes)}.")
+    if at[-1] > most:
+        raise InputError(f"size {at[-1]} is larger than the {most} pairs that are not held out. Lower it.")
+    return at
+
+
+def _by_patients(pool: HeldPairs, seed: int, draw: int) -> np.ndarray:
+    """The rows of the pool, patient by patient in a drawn order, shuffled within a patient."""
+    rng = np.random.default_rng([seed, draw])
+    patient = pool.patient
+    place = rng.permutation(int(patient.max()) + 1)
+    return np.lexsort((rng.random(len(pool)), place[patient]))
+
+
+def _column(tally: Tally, name: str) -> np.ndarray:
+    return tally.won[:, tally.names.index(name)]
+
+
+def _resampled(sums: np.ndarray, of: np.ndarray, replicates: int, seed: int) -> np.ndarray:
+    """Mean over draws at each size (b, s) in resamples of draws and patients together.
+
+    One draw less than there are is taken each time: as many would make the variance of a mean of few draws too small
+    by (d - 1) / d.
+    """
+    draws, sizes, people = sums.shape
+    rng = np.random.default_rng([seed, 1])
+    taken = max(draws - 1, 1)
+    share = rng.multinomial(taken, np.full(draws, 1 / draws), size=replicates) / taken  # (b, d)
+    flat = sums.reshape(-1, people).T
+    blocks = patient_counts(np.arange(people), replicates, seed)
+    each = np.concatenate([(counts @ flat) / (counts @ of)[:, None] for counts in blocks])
+    means: np.ndarray = (share[:, :, None] * each.reshape(replicates, draws, sizes)).sum(axis=1)
+    return means
+
+
+def _laws(sizes: np.ndarray, values: np.ndarray, resampled: np.ndarray) -> np.ndarray | None:
+    if len(sizes) < LEAST_SIZES:
+        return None
+    spread = values.std(axis=1, ddof=1) if values.shape[1] > 1 else resampled.std(axis=0)
+    error = np.maximum(spread, max(float(np.median(spread)) / 2, 1e-6))  # few draws may agree by chance
+    return fit_power_law(sizes.astype(np.float64), np.concatenate([values.mean(axis=1)[None, :], resampled]), error)
+
+
+def _notes(sizes: np.ndarray, pool: int, draws: int) -> tuple[str, ...]:
+    notes = ["intervals are over draws and held-out patients; that the law itself may be wrong is not in them"]
+    if draws < 3:
+        notes.append(f"{draws} draws tell little of how much a draw matters; 5 are better")
+    if 2 * sizes[-1] > pool and draws > 1:
+        notes.append(
+            f"draws of more than {pool // 2} of {pool} anchors overlap, so that they agree more than fresh ones"
+        )
+    return tuple(notes)

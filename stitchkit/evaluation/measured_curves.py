@@ -1,0 +1,206 @@
+"""The result of a learning curve: what was measured, the law fitted to it, and how many anchors a value needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.errors import InputError
+from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
+from stitchkit.evaluation.power_law import size_for, value_at
+from stitchkit.metrics.bootstrap import Interval, percentile_interval
+
+HORIZON = 4  # times the largest size: no value is foretold beyond it
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """How many anchors a target value needs.
+
+    Parameters
+    ----------
+    metric, target
+        The value asked for.
+    anchors
+        The number with its interval, in which infinity stands for "never"; None where the curve does not reach the
+        target within the horizon, or did so before its first size.
+    horizon
+        The largest number of anchors that is spoken of.
+    words
+        The answer in words.
+    """
+
+    metric: str
+    target: float
+    anchors: Interval | None
+    horizon: int
+    words: str
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target is reached within the horizon."""
+        return "not reached" not in self.words
+
+    def __str__(self) -> str:
+        return self.words
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearningCurve:
+    """A measure on held-out pairs at growing numbers of anchors, and the law fitted to it.
+
+    Parameters
+    ----------
+    metric
+        What is measured, source to target.
+    sizes : (s,) int
+        Numbers of anchors.
+    values : (s, d)
+        The measure at each size and draw.
+    resampled : (b, s)
+        Mean over draws in each resample of draws and held-out patients.
+    laws : (1 + b, 3) or None
+        a, b and c of ``a - b n^-c`` for the measured curve and each resample; None for fewer than 3 sizes.
+    chance
+        The measure of a random ranking; 0 for R2.
+    pairs, patients, gallery
+        Held out: pairs, patients (None where not known), distinct targets.
+    notes
+        What to bear in mind.
+    settings
+        Solver, purpose, draws, replicates, seed.
+    """
+
+    metric: str
+    sizes: np.ndarray
+    values: np.ndarray
+    resampled: np.ndarray
+    laws: np.ndarray | None
+    chance: float
+    pairs: int
+    patients: int | None
+    gallery: int
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def horizon(self) -> int:
+        """The largest number of anchors that anything is said of: four times the largest size."""
+        return HORIZON * int(self.sizes[-1])
+
+    @property
+    def mean(self) -> tuple[Interval, ...]:
+        """The mean over draws at each size, with its interval over draws and held-out patients."""
+        points = zip(self.values.mean(axis=1).tolist(), self.resampled.T, strict=True)
+        return tuple(percentile_interval(value, drawn) for value, drawn in points)
+
+    def at(self, n: float) -> Interval:
+        """The measure at ``n`` anchors: between measured sizes interpolated in ``log n``, beyond them by the law.
+
+        Raises
+        ------
+        InputError
+            Below the smallest size, beyond the horizon, or where no law could be fitted.
+        """
+        laws = self._fitted()
+        if not self.sizes[0] <= n <= self.horizon:
+            raise InputError(
+                f"the curve was measured at {self.sizes[0]} to {self.sizes[-1]} anchors and says nothing about {n:g}. "
+                f"Ask for {self.sizes[0]} to {self.horizon}, or measure other sizes."
+            )
+        if n > self.sizes[-1]:
+            found = value_at(laws, n)
+        else:
+            found = np.asarray([np.interp(np.log(n), np.log(self.sizes), one) for one in self._curves])
+        return percentile_interval(float(found[0]), found[1:])
+
+    def anchors_for(self, value: float) -> Needed:
+        """How many anchors ``value`` needs, or that it is not reached within the horizon.
+
+        Within the measured sizes this is read off the curve, beyond them off the law.
+
+        Raises
+        ------
+        InputError
+            If ``value`` is not above 0 and at most 1, or no law could be fitted.
+        """
+        laws = self._fitted()
+        if not 0 < value <= 1:
+            raise InputError(f"a target for {self.metric} lies above 0 and is at most 1; got {value}.")
+        what, fewest = f"{self.metric} {value:g}", int(self.sizes[0])
+        first = float(self.values[0].mean())
+        if first >= value:
+            words = f"{what} is reached with {fewest} anchors, the fewest that were tried ({first:.3f})"
+            return Needed(self.metric, value, None, self.horizon, words)
+        beyond = np.maximum(size_for(laws, value), self.sizes[-1])
+        curves = zip(self._curves, beyond.tolist(), strict=True)
+        found = np.asarray([_crossing(self.sizes, curve, value, later) for curve, later in curves])
+        if found[0] > self.horizon:
+            last = self.at(self.horizon)
+            words = f"{what} is not reached within {self.horizon} anchors; there the curve is at {last}"
+            return Needed(self.metric, value, None, self.horizon, words)
+        low, high = np.quantile(found[1:], [0.025, 0.975], method="inverted_cdf")  # infinity is a value here
+        n = Interval(float(np.ceil(found[0])), float(np.floor(low)), float(np.ceil(high)))
+        upper = f"{n.high:.0f}" if n.high <= self.horizon else f"more than {self.horizon}"
+        lower = f"{n.low:.0f}" if n.low > fewest else f"{fewest} or fewer"
+        words = f"{what} needs about {n.value:.0f} anchors [{lower}, {upper}]"
+        return Needed(self.metric, value, n, self.horizon, words)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        law = None if self.laws is None else dict(zip("abc", self.laws[0].tolist(), strict=True))
+        return {
+            "metric": self.metric,
+            "sizes": self.sizes.tolist(),
+            "values": self.values.tolist(),
+            "mean": [one._asdict() for one in self.mean],
+            "law": law,
+            "chance": self.chance,
+            "pairs": self.pairs,
+            "patients": self.patients,
+            "gallery": self.gallery,
+            "horizon": self.horizon,
+            "notes": list(self.notes),
+            "settings": dict(self.settings),
+        }
+
+    def __str__(self) -> str:
+        """A table for a terminal."""
+        people = "patients not known" if self.patients is None else f"{self.patients} patients"
+        lines = [
+            f"{self.metric} on {self.pairs} held-out pairs ({people}), gallery of {self.gallery}, "
+            f"chance {self.chance:.3f}; {self.values.shape[1]} draws",
+            "anchors  mean [95 %]           draws",
+        ]
+        for n, mean, row in zip(self.sizes, self.mean, self.values, strict=True):
+            lines.append(f"{n:>7}  {mean}  {row.min():.3f} to {row.max():.3f}")
+        if self.laws is not None:
+            a, b, c = self.laws[0]
+            lines.append(f"law: {a:.3f} - {b:.3g} n^-{c:.2f}")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    @property
+    def _curves(self) -> np.ndarray:
+        """The measured curve and every resample of it, (1 + b, s)."""
+        return np.concatenate([self.values.mean(axis=1)[None, :], self.resampled])
+
+    def _fitted(self) -> np.ndarray:
+        if self.laws is None:
+            raise InputError(
+                f"a law needs at least {LEAST_SIZES} sizes; there are {len(self.sizes)}. Measure more sizes."
+            )
+        return self.laws
+
+
+def _crossing(sizes: np.ndarray, curve: np.ndarray, value: float, beyond: float) -> float:
+    """Where a curve (s,) first reaches ``value``, interpolated in log n; ``beyond`` where it does not."""
+    above = np.flatnonzero(curve >= value)
+    if not above.size:
+        return beyond
+    i = int(above[0])
+    if i == 0:
+        return float(sizes[0])
+    share = (value - curve[i - 1]) / (curve[i] - curve[i - 1])
+    return float(sizes[i - 1] * (sizes[i] / sizes[i - 1]) ** share)

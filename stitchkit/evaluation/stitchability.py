@@ -1,0 +1,234 @@
+"""Can two spaces be stitched? What is known from pairs before any map is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.arrays import Array, namespace
+from stitchkit.core.embeddings import Embeddings, as_embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.items import rows_of
+from stitchkit.core.moments import Moments, check_paired
+from stitchkit.core.pairing import anchor_groups
+from stitchkit.evaluation.patient_draws import ROWS, PatientDraws, patient_means
+from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.metrics.cka import LEAST, cka, debiased_cka
+from stitchkit.metrics.neighbourhoods import shuffled_overlaps
+
+CLEAR = 0.05  # p-value below which neighbourhoods agree beyond chance
+FEW = 8  # items below which hardly any agreement could be told from chance
+
+
+@dataclass(frozen=True, slots=True)
+class Stitchability:
+    """How alike two spaces are on the same items, before a map is fitted.
+
+    Parameters
+    ----------
+    n
+        Pairs.
+    dims, effective
+        Widths of both spaces, and the participation ratios of their spectra: about how many directions carry
+        the spread, between 1 and the width.
+    cka, debiased
+        Linear CKA, in [0, 1], and its debiased estimate, which is about 0 for unrelated spaces. With groups of 4
+        patients or more the latter is of the patients' mean vectors.
+    overlap
+        Mean share of the ``k`` nearest neighbours that an item has in both spaces, with its 95 % interval. With
+        groups an item is one row of a patient among one row of each other patient, mean over ``draws`` of them.
+    chance
+        The overlap of shuffled items: of shuffled patients, with groups.
+    p_value
+        Share of shuffles that overlap at least as much, the real one counted in.
+    k, judged, shuffles
+        Neighbours, items (patients, with groups) among which they were looked for, and shuffles of the p-value.
+    patients
+        How many the pairs are of; None without groups.
+    draws
+        Of one row of each patient; 1 without groups.
+    """
+
+    n: int
+    dims: tuple[int, int]
+    effective: tuple[float, float]
+    cka: float
+    debiased: float
+    overlap: Interval
+    chance: float
+    p_value: float
+    k: int
+    judged: int
+    shuffles: int
+    patients: int | None = None
+    draws: int = 1
+
+    @property
+    def sentence(self) -> str:
+        """What the numbers say, in words."""
+        if self.p_value > CLEAR:
+            items = "pairs" if self.patients is None else "patients"
+            if self.judged < FEW:
+                return f"{self.judged} {items} are too few to tell neighbourhoods that agree from chance. Give more."
+            whole = f"{self.n} pairs" if self.patients is None else f"{self.n} pairs of {self.patients} patients"
+            return (
+                f"The neighbourhoods agree no more than those of shuffled {items} do (p = {self.p_value:.3f}). Check "
+                f"that row i of both sides is one item; if it is, a map has little to find in {whole}."
+            )
+        times, width = self.overlap.value / self.chance, max(self.effective)
+        said = f"Neighbourhoods agree {times:.1f} times as often as by chance, so a map has something to find"
+        if self.n < 2 * width:
+            return (
+                f"{said}. {self.n} pairs are few for about {width:.0f} directions: more will help, and plain least "
+                f"squares will not do."
+            )
+        few = self.n < 2 * max(self.dims)
+        tail = " Least squares needs more pairs than that for these widths; let the map be chosen." if few else ""
+        return f"{said}; {self.n} pairs are enough for the {width:.0f} directions that carry the spread.{tail}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "overlap": self.overlap._asdict(), "sentence": self.sentence}
+
+    def __str__(self) -> str:
+        whole, items = (self.n, "items") if self.patients is None else (self.patients, "patients")
+        among = f"{self.judged} {items}" if self.judged == whole else f"{self.judged} of {whole} {items}, drawn"
+        if self.patients is not None:
+            among += f", one row each{f', {self.draws} draws' if self.draws > 1 else ''}"
+        return "\n".join(
+            [
+                f"Stitchability of {self.n} pairs, {self.dims[0]} and {self.dims[1]} wide",
+                f"  effective rank     {self.effective[0]:.1f} and {self.effective[1]:.1f}",
+                f"  CKA                {self.cka:.3f}  (biased upwards)",
+                f"  CKA, debiased      {self.debiased:.3f}  (0 if unrelated)",
+                f"  mutual {self.k}-NN{'':<{max(0, 9 - len(str(self.k)))}}  {self.overlap}  (chance {self.chance:.3f}, "
+                f"p = {self.p_value:.3f}; {among})",
+                self.sentence,
+            ]
+        )
+
+
+def stitchability(
+    x: Any,
+    y: Any,
+    k: int = 10,
+    *,
+    groups: Any = None,
+    rows: int = ROWS,
+    shuffles: int = 200,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Stitchability:
+    """How alike two spaces are on the same items: what can be known before a map is fitted.
+
+    Parameters
+    ----------
+    x : (n, d_x), y : (n, d_y)
+        Embeddings (paired by id) or arrays of one library (paired by row).
+    k
+        Neighbours of the mutual k-NN; compare overlaps only at the same n and k.
+    groups : (n,) or mapping id -> patient, optional
+        Rows of one patient are each other's neighbours in most spaces, related or not. With groups they never are:
+        one row of each patient is drawn, up to 20 times, and patients are shuffled and resampled, not rows. A
+        ``k`` above half of a patient's others is lowered to that; the result says which was used.
+    rows
+        At most so many items (patients), drawn with ``seed``, are compared by neighbourhood; CKA takes all.
+    shuffles, replicates
+        Of the p-value and of the interval.
+
+    Returns
+    -------
+    Stitchability
+        Print it.
+
+    Raises
+    ------
+    InputError
+        For fewer than 4 pairs, not more than ``k``, sides of unequal length, a side that does not vary, or groups
+        that are all one patient.
+
+    References
+    ----------
+    Mutual k-NN: Huh et al., "The platonic representation hypothesis", ICML 2024. CKA: Kornblith et al., ICML 2019.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 6))
+    >>> found = stitchability(x, x @ rng.normal(size=(6, 9)), k=5)
+    >>> found.p_value < 0.01 and found.overlap.low > found.chance
+    True
+    """
+    left, right = paired(x, y)
+    n = len(left)
+    check_size(n, k)
+    if min(shuffles, replicates) < 1 or rows <= k:
+        raise InputError(
+            f"shuffles and replicates must be at least 1 and rows above k = {k}; got {shuffles}, {replicates}, {rows}."
+        )
+    patients = anchor_groups(groups, left)
+    moments = Moments.of(left, right)
+    biased = cka(moments)  # refuses a side that does not vary, before the neighbours are sought
+    draws = PatientDraws.of(n, patients, k, most=rows, seed=seed)
+    near, far = (draws.neighbours(side.vectors) for side in (left, right))
+    shares = draws.shares(near, far)
+    shuffled = shuffled_overlaps(near, far, shuffles, seed)
+    return Stitchability(
+        n,
+        moments.shape,
+        (effective_rank(moments.scatter_ss), effective_rank(moments.scatter_tt)),
+        biased,
+        _debiased(left, right, patients),
+        resampled_means(shares[None, :], np.arange(len(shares)), replicates, seed)[0][0],
+        draws.chance,
+        float((1 + np.sum(shuffled >= float(shares.mean()) * (1 - 1e-12))) / (1 + shuffles)),
+        draws.k,
+        draws.items,
+        shuffles,
+        None if patients is None else len(np.unique(patients)),
+        len(draws.rows),
+    )
+
+
+def _debiased(left: Embeddings, right: Embeddings, patients: np.ndarray | None) -> float:
+    """Debiased CKA of the rows, or of the patients' means: its estimate is unbiased for independent rows only."""
+    if patients is None or len(np.unique(patients)) < LEAST:
+        return debiased_cka(left, right)
+    return debiased_cka(*(patient_means(side.vectors, patients) for side in (left, right)))
+
+
+def effective_rank(scatter: Array) -> float:
+    """The participation ratio ``(sum l)^2 / sum l^2`` of the eigenvalues l of ``scatter`` (d, d): 1 to d."""
+    xp = namespace(scatter)
+    return float(xp.linalg.trace(scatter)) ** 2 / float(xp.sum(scatter * scatter))
+
+
+def paired(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
+    """Both sides as embeddings whose row i is one item: by id where both have ids, else by row."""
+    x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
+    if isinstance(source, Embeddings) and isinstance(target, Embeddings):
+        y = y.take(rows_of(x.ids, y.ids, f"the embeddings of {y.space.name!r}"))
+    check_paired(len(x), len(y), least=1)
+    return x, y
+
+
+def check_size(n: int, k: int) -> None:
+    """Raise unless ``n`` items are enough for the measures and for ``k`` neighbours each."""
+    if n < LEAST:
+        raise InputError(f"got {n} pairs; at least {LEAST} are needed, and some 50 to say anything. Give more pairs.")
+    if not 1 <= k < n:
+        raise InputError(
+            f"k = {k} neighbours of each item need k of at least 1 and more than k items; got {n}. Lower k, or give "
+            f"more pairs."
+        )
+
+
+def resampled_means(
+    shares: np.ndarray, patients: np.ndarray, replicates: int, seed: int
+) -> tuple[list[Interval], np.ndarray]:
+    """Means over items of each row of ``shares`` (m, n) with intervals, and their resamples (m, b)."""
+    blocks = [shares @ counts.T / counts.sum(axis=1) for counts in patient_counts(patients, replicates, seed)]
+    drawn = np.concatenate(blocks, axis=1)
+    return [percentile_interval(float(one.mean()), many) for one, many in zip(shares, drawn, strict=True)], drawn

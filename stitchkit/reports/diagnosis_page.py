@@ -1,0 +1,64 @@
+"""A diagnosis as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stitchkit.core.errors import InputError
+from stitchkit.evaluation.advice import works
+from stitchkit.evaluation.coverage import COVERED
+from stitchkit.evaluation.diagnosis import Diagnosis
+from stitchkit.reports.diagnosis_figures import cosines_figure, coverage_figure, hubs_figure, spectrum_figure
+from stitchkit.store import replace_file
+
+PAGE, NUMBERS = "diagnosis.html", "diagnosis.json"
+MANY = 60  # prompts above which only the worst are drawn
+
+
+def write_diagnosis(diagnosis: Diagnosis, folder: str | Path) -> Path:
+    """Write ``diagnosis.html`` and ``diagnosis.json`` into ``folder``, each in one step; the page's path comes back.
+
+    Parameters
+    ----------
+    diagnosis
+        Of :func:`stitchkit.diagnose`.
+    folder
+        Made if need be; only the two files are written.
+
+    Raises
+    ------
+    InputError
+        If ``folder`` is a file.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; the diagnosis needs a folder for its page. Name a folder.")
+    text = page(diagnosis)
+    numbers = json.dumps(diagnosis.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
+    replace_file(folder / NUMBERS, (numbers + "\n").encode())
+    replace_file(folder / PAGE, text.encode())
+    return folder / PAGE
+
+
+def page(diagnosis: Diagnosis) -> str:
+    """The page's HTML."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    covered = sorted(diagnosis.coverage or (), key=lambda one: one.reach)
+    return pages.get_template("diagnosis.html.j2").render(
+        found=diagnosis,
+        works=works(diagnosis),
+        way=diagnosis.retrieval.forward,
+        coverage=covered,
+        threshold=COVERED,
+        figures={
+            "cosines": cosines_figure(diagnosis.cosines),
+            "spectrum": None if diagnosis.spectrum is None else spectrum_figure(diagnosis.spectrum),
+            "hubs": hubs_figure(diagnosis.hubs),
+            "coverage": coverage_figure(covered[:MANY]) if covered else None,
+        },
+        numbers_file=NUMBERS,
+    )

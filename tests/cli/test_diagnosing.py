@@ -1,0 +1,124 @@
+"""``stitchkit diagnose``: from files of embeddings and from encoders."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.store import read_embeddings, write_embeddings
+
+
+def fine(done):
+    assert done.code == 0, done.err
+    assert "Traceback" not in done.err
+    return done
+
+
+@pytest.fixture(scope="module")
+def files(cli, world, tmp_path_factory):
+    """Embeddings of the anchors in both spaces, and the alignment between them."""
+    folder = tmp_path_factory.mktemp("diagnosed")
+    paths = [folder / "images.safetensors", folder / "texts.safetensors"]
+    for encoder, path in zip((world.quick, world.quick_text), paths, strict=True):
+        fine(cli("embed", encoder, world.anchors, "--out", path))
+    fine(cli("align", *paths, "--anchors", world.anchors, "--solver", "ridge", "--out", folder / "map"))
+    return folder / "map", *paths
+
+
+def test_a_page_and_its_numbers_are_written(cli, files, world, tmp_path):
+    out = tmp_path / "page"
+    done = fine(cli("diagnose", *files, "--anchors", world.anchors, "--out", out))
+    assert "taken to be the anchors" in done.out
+    assert done.out.endswith(f"wrote {out / 'diagnosis.html'}\n")
+    numbers = json.loads((out / "diagnosis.json").read_text())
+    assert (numbers["n"], numbers["groups"], numbers["coverage"]) == (40, 20, None)
+    again = cli("diagnose", *files, "--anchors", world.anchors, "--out", out)
+    assert again.code == 2
+    assert "not empty" in again.err
+    fine(cli("diagnose", *files, "--anchors", world.anchors, "--out", out, "--overwrite"))
+
+
+def test_the_numbers_are_those_of_the_library(cli, files, tmp_path):
+    done = fine(cli("diagnose", *files, "--out", tmp_path / "page", "--replicates", 50, "-k", 5, "--json"))
+    alignment = sk.align(*map(read_embeddings, files[1:]), solver="ridge", groups=None)
+    expected = sk.diagnose(alignment, *map(read_embeddings, files[1:]), k=5, replicates=50)
+    assert done.json["before"]["overlap"]["value"] == expected.before.overlap.value
+    assert done.json["out"] == str(tmp_path / "page")
+
+
+def table_of(path, world, rows):
+    with world.anchors.open() as file:
+        lines = list(csv.reader(file))
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([lines[0], *(lines[1 + row] for row in rows)])
+    return path
+
+
+def test_held_out_pairs_are_judged_beside_the_anchors(cli, files, world, tmp_path):
+    anchors = table_of(tmp_path / "anchors.csv", world, range(24))
+    fresh = table_of(tmp_path / "fresh.csv", world, range(24, 40))
+    fine(cli("align", *files[1:], "--anchors", anchors, "--solver", "ridge", "--out", tmp_path / "map"))
+    args = ("--anchors", anchors, "--held-out", fresh, "--json", "--replicates", 20)
+    done = fine(cli("diagnose", tmp_path / "map", *files[1:], *args, "--out", tmp_path / "page"))
+    assert (done.json["pairs"], done.json["n"]) == ("held-out", 16)
+    assert done.json["audit"] == ["no patient id stands on both sides", "no item or patient is an anchor's of map"]
+    assert not any("stand in" in note for note in done.json["notes"])
+
+
+def test_prompts_come_from_a_file_of_embeddings(cli, files, tmp_path):
+    texts = read_embeddings(files[2])
+    named = sk.Embeddings(texts.vectors[:2], ["effusion", "clear"], texts.space)
+    path = write_embeddings(tmp_path / "prompts.safetensors", named)
+    done = fine(cli("diagnose", *files, "--prompts", path, "--out", tmp_path / "page", "--json"))
+    assert [one["name"] for one in done.json["coverage"]] == ["effusion", "clear"]
+    wrong = write_embeddings(tmp_path / "wrong.safetensors", sk.Embeddings(np.ones((1, 3)), ["a"], sk.Space("b", 3)))
+    refused = cli("diagnose", *files, "--prompts", wrong, "--out", tmp_path / "other")
+    assert refused.code == 2
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_prompt_set_needs_an_encoder_that_reads_it(cli, files, world, tmp_path):
+    refused = cli("diagnose", *files, "--prompts", world.prompts, "--out", tmp_path / "page")
+    assert refused.code == 2
+    assert "names no target encoder" in refused.err
+
+
+def test_encoders_are_diagnosed_on_a_table_with_prompts_by_class(cli, world, tmp_path):
+    args = (world.quick, world.quick_text)
+    fine(cli("align", *args, "--anchors", world.anchors, "--solver", "ridge", "--out", tmp_path / "map"))
+    rest = ("--anchors", world.anchors, "--prompts", world.prompts, "--json", "--out", tmp_path / "page")
+    done = fine(cli("diagnose", tmp_path / "map", *args, *rest))
+    assert [one["name"] for one in done.json["coverage"]] == ["effusion", "edema"]
+    assert "heart large" not in (tmp_path / "page" / "diagnosis.html").read_text()
+    bare = cli("diagnose", tmp_path / "map", *args, "--out", tmp_path / "other")
+    assert bare.code == 2
+    assert "--anchors CSV" in bare.err
+
+
+def test_a_dry_run_loads_nothing_and_writes_nothing(cli, world, files, tmp_path, no_models):
+    args = (world.quick, world.quick_text, "--anchors", world.anchors, "--out", tmp_path / "page", "--dry-run")
+    done = fine(cli("diagnose", files[0], *args))
+    assert "dry run" in done.out
+    assert not (tmp_path / "page").exists()
+
+
+def test_files_of_another_space_are_refused_before_any_work(cli, files, tmp_path):
+    refused = cli("diagnose", files[0], files[2], files[1], "--out", tmp_path / "page")
+    assert refused.code == 2
+    assert "the alignment in" in refused.err
+
+
+def test_held_out_pairs_that_are_anchors_are_refused(cli, files, world, tmp_path, no_models):
+    args = ("diagnose", *files, "--out", tmp_path / "page")
+    done = cli(*args, "--anchors", world.anchors, "--held-out", world.anchors)
+    assert done.code == 4
+    assert "40 items are both anchors and test items" in done.err
+    part = table_of(tmp_path / "part.csv", world, range(30, 40))
+    done = cli(*args, "--held-out", part)
+    assert done.code == 4
+    assert "fitted on 10 of these items and 5 of these patients" in done.err
+    assert "judge them as --anchors" in done.err

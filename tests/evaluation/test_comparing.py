@@ -1,0 +1,264 @@
+"""Comparing solvers: one set of folds, one set of held-out pairs, one set of resamples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.alignment.folds import assign
+from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
+from stitchkit.evaluation import comparing
+
+FIXED = {"orthogonal": sk.Procrustes(), "ridge": sk.Ridge(), "least squares": sk.LeastSquares()}
+QUICK = {"replicates": 60}
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    rng = np.random.default_rng(0)
+    meaning = rng.normal(size=(90, 5))
+    x = meaning @ rng.normal(size=(5, 8)) + 0.7 * rng.normal(size=(90, 8))
+    return x, meaning @ rng.normal(size=(5, 6)) + 0.7 * rng.normal(size=(90, 6))
+
+
+@pytest.fixture(scope="module")
+def found(pairs):
+    return sk.compare(*pairs, solvers=FIXED, ks=(1, 4), **QUICK)
+
+
+@pytest.mark.parametrize("label", FIXED)
+def test_the_numbers_are_the_literal_ones(pairs, found, label):
+    x, y = pairs
+    there, back, missed = [], [], 0.0
+    for rows in assign(90, None, seed=0):
+        rest = np.setdiff1d(np.arange(90), rows)
+        fitted = sk.align(x[rest], y[rest], solver=FIXED[label])
+        table = fitted.similarity(x[rows], y[rows])
+        true = np.diag(table)
+        there += (1 + (table > true[:, None]).sum(axis=1)).tolist()
+        back += (1 + (table > true[None, :]).sum(axis=0)).tolist()
+        missed += np.sum((y[rows] - fitted.to_target(x[rows])) ** 2)
+    expected = {
+        "mrr": np.mean(1 / np.asarray(there)),
+        "recall@1": np.mean(np.asarray(there) <= 1),
+        "recall@4": np.mean(np.asarray(there) <= 4),
+        "mrr back": np.mean(1 / np.asarray(back)),
+        "recall@1 back": np.mean(np.asarray(back) <= 1),
+        "recall@4 back": np.mean(np.asarray(back) <= 4),
+        "r2": 1 - missed / np.sum((y - y.mean(axis=0)) ** 2),
+    }
+    measures = found.row(label).measures
+    assert set(measures) == set(expected)
+    for name, value in expected.items():
+        if label != "least squares":  # it is fitted from moments here and may differ in the last digits
+            assert measures[name].value == pytest.approx(value, abs=1e-12)
+        assert measures[name].value == pytest.approx(value, abs=1e-9)
+        assert measures[name].low <= measures[name].value <= measures[name].high
+
+
+def test_chance_and_gallery_stand_beside_the_numbers(found):
+    assert (found.gallery, found.folds, found.pairs, found.patients) == (18, 5, 90, None)
+    assert found.chance["recall@4"] == pytest.approx(4 / 18)
+    assert found.chance["mrr"] == pytest.approx(np.mean(1 / np.arange(1, 19)))
+    assert found.chance["r2"] == 0
+    for words in ("galleries of 18", "chance", "0.194", "patients not known"):
+        assert words in str(found)
+
+
+def test_shuffled_pairs_are_at_chance(pairs):
+    x, y = pairs
+    order = np.random.default_rng(3).permutation(90)
+    row = sk.compare(x, y[order], solvers={"ridge": sk.Ridge()}, **QUICK).best
+    assert row.measures["mrr"].low < 0.194 < row.measures["mrr"].high + 0.05
+    assert row.measures["r2"].value < 0
+
+
+def test_differences_are_paired(pairs):
+    twice = {"one": sk.Ridge(), "the same": sk.Ridge(), "another": sk.Procrustes()}
+    found = sk.compare(*pairs, solvers=twice, **QUICK)
+    same = [one for one in found.rows if one.name in ("one", "the same")]
+    gaps = [one.difference for one in same if one.difference is not None]
+    if found.reference == "another":
+        assert gaps[0] == gaps[1]
+    else:
+        assert gaps[0] == (0, 0, 0)
+        other = found.row("another")
+        apart = other.difference.high - other.difference.low
+        own = other.measures["mrr"].high - other.measures["mrr"].low
+        assert apart < 2 * own
+
+
+def test_the_best_row_is_first_and_the_others_are_compared_with_it(found):
+    values = [one.measures["mrr"].value for one in found.rows]
+    assert values == sorted(values, reverse=True)
+    assert found.reference == found.best.name
+    assert found.best.difference is None
+    for one in found.rows[1:]:
+        assert one.difference.value == pytest.approx(one.measures["mrr"].value - values[0], abs=1e-12)
+    assert any("flatters" in note for note in found.notes)
+
+
+def test_auto_is_the_reference_and_says_what_it_chose(pairs):
+    found = sk.compare(*pairs, solvers=["auto", "procrustes", "least_squares"], **QUICK)
+    assert found.reference == "auto"
+    assert sum(found.row("auto").chosen.values()) == 5
+    assert "auto chose" in str(found)
+    assert not any("flatters" in note for note in found.notes)
+
+
+def test_without_names_every_solver_stands_beside_the_search_with_its_defaults(pairs):
+    found = sk.compare(*pairs, replicates=10)
+    named = [one.name for one in found.rows] + list(found.left_out)
+    assert sorted(named) == sorted(
+        ["auto", *(f"{name} (defaults)" if name in comparing.TRACKS else name for name in comparing.SOLVERS)]
+    )
+    ridge = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, replicates=10).best
+    assert found.row("ridge (defaults)").measures == ridge.measures
+
+
+def test_a_head_is_compared_by_r2(pairs):
+    found = sk.compare(*pairs, solvers=FIXED, purpose="head", **QUICK)
+    assert found.criterion == "r2"
+    values = [one.measures["r2"].value for one in found.rows]
+    assert values == sorted(values, reverse=True)
+    assert found.row("orthogonal").difference.high < 0  # it cannot shrink each direction by itself
+    assert found.to_dict()["rows"][0]["measures"]["r2"]["value"] == found.best.measures["r2"].value
+
+
+def test_a_solver_that_fails_is_listed_with_its_reason(pairs):
+    @dataclass(frozen=True)
+    class Hungry:
+        needs = frozenset({"pools"})
+
+        def fit(self, evidence):
+            raise EvidenceError("Hungry needs pools")
+
+    found = sk.compare(*pairs, solvers={"ridge": sk.Ridge(), "hungry": Hungry()}, **QUICK)
+    assert found.left_out == {"hungry": "Hungry needs pools"}
+    assert "not compared: hungry: Hungry needs pools" in str(found)
+    with pytest.raises(InputError, match=r"none of 1 solvers can be fitted.*Hungry needs pools"):
+        sk.compare(*pairs, solvers={"hungry": Hungry()})
+
+
+@dataclass(frozen=True)
+class Asking:
+    strength: float
+    needs = frozenset({"moments"})
+
+
+@dataclass(frozen=True)
+class Pooling:
+    needs = frozenset({"moments", "pools"})
+
+
+@pytest.mark.parametrize(("name", "why"), [("Asking", "no default for strength"), ("Pooling", "needs pools")])
+def test_a_solver_of_the_table_that_pairs_cannot_fit_is_left_out(pairs, monkeypatch, name, why):
+    monkeypatch.setitem(comparing.SOLVERS, "new", f"{__name__}:{name}")
+    monkeypatch.setattr(comparing, "import_module", lambda _: __import__("sys").modules[__name__])
+    found = sk.compare(*pairs, solvers={"ridge": sk.Ridge(), "new": "new"}, **QUICK)
+    assert why in found.left_out["new"]
+
+
+def test_a_patient_is_never_split_and_repeating_rows_narrows_nothing(pairs):
+    x, y = (np.repeat(side, 2, axis=0) + 0.0 for side in pairs)
+    patients = np.repeat(np.arange(90), 2)
+    once = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, groups=np.arange(90), replicates=400)
+    twice = sk.compare(x, y, solvers={"ridge": sk.Ridge()}, groups=patients, replicates=400)
+    assert twice.patients == 90
+    widths = [one.best.measures["r2"].high - one.best.measures["r2"].low for one in (once, twice)]
+    assert widths[1] > 0.8 * widths[0]
+    repeats = sk.compare(x, y, solvers={"ridge": sk.Ridge()}, replicates=10).best.measures["r2"].value
+    assert twice.best.measures["r2"].value == pytest.approx(repeats)  # exact repeats stay together without being told
+    near = x + 1e-9 * np.random.default_rng(0).normal(size=x.shape)
+    leaked = sk.compare(near, y, solvers={"ridge": sk.Ridge()}, replicates=10).best.measures["r2"].value
+    assert twice.best.measures["r2"].value < leaked - 0.01
+
+
+def test_folds_of_single_targets_are_refused(pairs):
+    with pytest.raises(InputError, match="Lower folds"):
+        sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, folds=90, replicates=10)
+
+
+def test_equal_targets_are_one(pairs):
+    x, y = pairs
+    same = y.copy()
+    same[45:] = y[:45]
+    found = sk.compare(x, same, solvers={"ridge": sk.Ridge()}, groups=np.arange(90) % 45, **QUICK)
+    assert found.gallery == 9
+    assert found.chance["recall@1"] == pytest.approx(1 / 9)
+
+
+def test_embeddings_are_paired_by_id(pairs, found):
+    x, y = pairs
+    ids = [f"pair {i}" for i in range(90)]
+    order = np.random.default_rng(4).permutation(90)
+    source = sk.Embeddings(x, ids, sk.Space("a", 8))
+    target = sk.Embeddings(y, ids, sk.Space("b", 6)).take(order)
+    again = sk.compare(source, target, solvers=FIXED, ks=(1, 4), **QUICK)
+    assert again.to_dict() == found.to_dict()
+
+
+def test_every_library_gives_the_same_comparison(library, pairs, found):
+    again = sk.compare(*library(*pairs), solvers=FIXED, ks=(1, 4), **QUICK)
+    for row in found.rows:
+        for name, value in row.measures.items():
+            assert again.row(row.name).measures[name] == pytest.approx(value, abs=1e-7)
+
+
+def test_few_patients_are_said_to_be_few(pairs):
+    found = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, groups=np.arange(90) % 4, **QUICK)
+    assert found.folds == 4
+    assert any("4 patients are too few" in note for note in found.notes)
+
+
+WRONG = {
+    "unknown solver": ({"solvers": ["rigde"]}, UnknownNameError, "nearest: ridge"),
+    "a class": ({"solvers": {"r": sk.Ridge}}, InputError, "neither a name nor a solver value"),
+    "a single text": ({"solvers": "ridge"}, InputError, "list"),
+    "no solver": ({"solvers": []}, InputError, "no solver"),
+    "purpose": ({"purpose": "macht"}, UnknownNameError, "match"),
+    "place": ({"ks": (0,)}, InputError, "at least 1"),
+    "folds": ({"folds": 1}, InputError, "folds=1"),
+    "one patient": ({"groups": np.zeros(90)}, InputError, "one patient"),
+    "resamples": ({"replicates": 0}, InputError, "replicates=0"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_compared_is_refused(pairs, case):
+    settings, kind, words = WRONG[case]
+    with pytest.raises(StitchError, match=words) as error:
+        sk.compare(*pairs, **{"solvers": FIXED, **settings})
+    assert isinstance(error.value, kind)
+
+
+def test_few_pairs_are_refused(pairs):
+    with pytest.raises(InputError, match="9 pairs are too few"):
+        sk.compare(pairs[0][:9], pairs[1][:9])
+
+
+WIDE = {"auto": "auto", "relative": sk.Relative(), "least squares": sk.LeastSquares(), "pls": "pls"}
+
+
+def test_noise_in_many_dimensions_is_at_chance_for_solvers_that_search_or_read_rows():
+    rng = np.random.default_rng(8)  # 60 pairs in 90 dimensions: a map that saw a pair finds it again
+    x, y = rng.normal(size=(60, 90)), rng.normal(size=(60, 80))
+    found = sk.compare(x, y, solvers=WIDE, replicates=50)
+    assert not found.left_out
+    for row in found.rows:
+        assert row.measures["mrr"].value < found.chance["mrr"] + 0.15, row.name
+        assert row.measures["mrr back"].value < found.chance["mrr back"] + 0.15, row.name
+
+
+def test_copies_of_a_patient_do_not_lead_the_search_astray():
+    rng = np.random.default_rng(3)  # noise, each pair four times: to a search without patients it looks like knowledge
+    x, y = (np.repeat(rng.normal(size=(40, d)), 4, axis=0) + 0.05 * rng.normal(size=(160, d)) for d in (80, 30))
+    patients = np.arange(160) // 4
+    astray = sk.align(x, y, solver="ridge", purpose="head", nested=False).record["settings"]["alpha"]
+    solvers = {"searched": "ridge", "astray": sk.Ridge(alpha=astray)}
+    found = sk.compare(x, y, solvers=solvers, groups=patients, purpose="head", replicates=10)
+    assert found.row("searched").measures["r2"].value > -0.2
+    assert found.row("astray").measures["r2"].value < -0.4

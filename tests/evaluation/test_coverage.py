@@ -1,0 +1,160 @@
+"""Coverage of prompts by anchors: phantoms whose reports are silent about one finding, and literal shares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.core.errors import InputError, SpaceMismatchError
+from stitchkit.datasets.phantoms import FINDINGS, draw_phantoms, write_report
+from stitchkit.evaluation.coverage import prompt_coverage, prompts_of
+
+N = 120
+
+
+@pytest.fixture(scope="module")
+def text():
+    return sk.load_encoder("demo:text", device="cpu")
+
+
+def read(text, texts):
+    names = np.arange(len(texts)).astype(str)
+    return sk.embed(text, sk.Items(names, list(texts), "text"), store=None, progress=False)
+
+
+@pytest.fixture(scope="module")
+def prompts(text):
+    asked = sk.read_prompts("phantom")
+    texts = asked.texts
+    return prompts_of(sk.embed(text, sk.Items(np.asarray(texts), list(texts), "text"), store=None, progress=False),
+                      asked.positive)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reports(text):
+    """Vectors of the same phantoms' reports, silent about one finding or about none."""
+    phantoms = draw_phantoms(N, seed=3)
+
+    def silent(*findings):
+        return read(text, [write_report(one, seed=3, noise=0.05, silent=findings) for one in phantoms])
+
+    return silent
+
+
+def test_every_finding_is_covered_where_the_reports_mention_all(reports, prompts):
+    found = prompt_coverage(reports(), prompts)
+    assert [one.name for one in found] == list(FINDINGS)
+    assert all(one.covered for one in found), found
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_a_finding_that_no_anchor_mentions_is_flagged_and_no_other(reports, prompts, finding):
+    found = prompt_coverage(reports(finding), prompts)
+    assert [one.name for one in found if not one.covered] == [finding], found
+
+
+def test_two_silent_findings_are_both_flagged(reports, prompts):
+    found = prompt_coverage(reports("effusion", "nodule"), prompts)
+    assert [one.name for one in found if not one.covered] == ["effusion", "nodule"]
+
+
+def literal(anchors, prompts):
+    """Reach, whole and own of each prompt (m, d), one direction at a time."""
+    centre = anchors.mean(axis=0)
+    covariance = np.cov(anchors.T, bias=True)
+    d = len(covariance)
+    filled = np.trace(covariance) ** 2 / np.sum(covariance**2) / d
+    shrink = covariance @ np.linalg.inv(covariance + (1 - filled) * np.trace(covariance) / d * np.eye(d))
+    rows = []
+    for i, p in enumerate(prompts - centre):
+        others = np.delete(prompts, i, axis=0) - centre
+        rest = p - others.T @ np.linalg.lstsq(others.T, p, rcond=None)[0]
+        whole, own = (v @ shrink @ v / (v @ v) for v in (p, rest))
+        rows.append([np.sqrt(whole * own), whole, own])
+    return np.array(rows)
+
+
+def test_shares_are_the_literal_ones(library):
+    rng = np.random.default_rng(0)
+    anchors, prompts = rng.normal(size=(50, 12)) * np.geomspace(1, 1e-2, 12) + 3, rng.normal(size=(3, 12)) + 3
+    found = prompt_coverage(library(anchors), library(prompts))
+    got = np.array([[one.reach, one.whole, one.own] for one in found])
+    np.testing.assert_allclose(got, literal(anchors, prompts), atol=1e-10)
+
+
+def test_coverage_does_not_change_when_the_space_is_turned_moved_or_scaled():
+    rng = np.random.default_rng(1)
+    anchors, prompts = rng.normal(size=(60, 10)) * np.geomspace(1, 1e-2, 10), rng.normal(size=(2, 10))
+    turn = np.linalg.qr(rng.normal(size=(10, 10)))[0]
+    before = prompt_coverage(anchors, prompts)
+    after = prompt_coverage(1e3 * anchors @ turn + 5, 1e3 * prompts @ turn + 5)
+    for a, b in zip(before, after, strict=True):
+        assert (a.reach, a.nearest, a.percentile) == pytest.approx((b.reach, b.nearest, b.percentile), abs=1e-9)
+
+
+def test_anchors_that_vary_alike_everywhere_cover_everything():
+    rng = np.random.default_rng(2)
+    found = prompt_coverage(rng.normal(size=(4000, 6)), rng.normal(size=(4, 6)))
+    assert min(one.reach for one in found) > 0.95
+
+
+def test_an_anchor_on_the_prompt_is_nearest_and_beyond_all_others():
+    rng = np.random.default_rng(3)
+    anchors = rng.normal(size=(40, 8))
+    (one,) = prompt_coverage(anchors, anchors[:1])
+    assert (one.nearest, one.percentile, one.own) == (pytest.approx(1.0), 1.0, None)
+    assert one.reach == one.whole
+
+
+def test_equal_anchors_count_once_among_the_neighbours():
+    rng = np.random.default_rng(4)
+    anchors, prompt = rng.normal(size=(40, 8)), rng.normal(size=(1, 8))
+    (once,), (twice,) = (prompt_coverage(np.tile(anchors, (times, 1)), prompt) for times in (1, 2))
+    assert (once.nearest, once.percentile, once.reach) == pytest.approx((twice.nearest, twice.percentile, twice.reach))
+
+
+def test_what_is_a_prompts_own_outlasts_a_decomposition_that_gives_up(monkeypatch):
+    rng, plain, calls = np.random.default_rng(8), np.linalg.svd, []
+    anchors, prompts = rng.normal(size=(40, 30)), rng.normal(size=(3, 30))
+    expected = [one.own for one in prompt_coverage(anchors, prompts)]
+
+    def gives_up(*args, **how):
+        calls.append(how)
+        if len(calls) % 2:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return plain(*args, **how)
+
+    monkeypatch.setattr(np.linalg, "svd", gives_up)
+    np.testing.assert_allclose([one.own for one in prompt_coverage(anchors, prompts)], expected, rtol=0, atol=1e-12)
+    assert len(calls) == 6
+
+
+def test_equal_prompts_have_nothing_of_their_own():
+    rng = np.random.default_rng(5)
+    prompt = rng.normal(size=8)
+    found = prompt_coverage(rng.normal(size=(40, 8)), {"a": prompt[None, :], "b": prompt[None, :]})
+    assert [one.own for one in found] == [None, None]
+
+
+def test_many_classes_are_told_apart_by_their_difference_to_the_others():
+    rng = np.random.default_rng(6)
+    anchors = rng.normal(size=(200, 8)) * ([1.0] * 7 + [1e-3])
+    prompts = rng.normal(size=(6, 8)) * ([1.0] * 7 + [0.0])
+    prompts[5] += 5 * np.eye(8)[7]
+    assert [one.covered for one in prompt_coverage(anchors, prompts)] == [True] * 5 + [False]
+
+
+def test_what_cannot_be_judged_is_refused(text, prompts):
+    anchors = np.random.default_rng(7).normal(size=(20, 8))
+    with pytest.raises(SpaceMismatchError, match=r"takes \(n, 8\) vectors"):
+        prompt_coverage(anchors, prompts)
+    other = sk.Embeddings(np.ones((1, 96)), ["x"], sk.Space("other", 96, "another"))
+    with pytest.raises(SpaceMismatchError, match="fingerprint"):
+        prompt_coverage(prompts["effusion"], other)
+    with pytest.raises(InputError, match="no class of prompts"):
+        prompt_coverage(anchors, {})
+    with pytest.raises(InputError, match="class a has no prompt"):
+        prompt_coverage(anchors, {"a": np.zeros((0, 8))})
+    with pytest.raises(InputError, match="2 distinct target vectors"):
+        prompt_coverage(np.repeat(anchors[:2], 5, axis=0), anchors[:1])

@@ -1,0 +1,311 @@
+"""Every part of a diagnosis against a literal version, and what it says of alignments that are wrong in one way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.core.errors import DataError, InputError, LeakageError, SpaceMismatchError, UnknownNameError
+from stitchkit.evaluation.leverage import hat_values
+
+QUICK = {"replicates": 50}
+
+
+def draw(n=160, noise=0.2, seed=0, private=0.3):
+    rng = np.random.default_rng(seed)
+    meaning = rng.normal(size=(n, 6))
+    x = meaning @ rng.normal(size=(6, 8)) + private * rng.normal(size=(n, 8))
+    return x, meaning @ rng.normal(size=(6, 7)) + noise * rng.normal(size=(n, 7))
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    x, y = draw()
+    return sk.align(x[:100], y[:100], solver=sk.Ridge(alpha=1e-3)), (x[:100], y[:100]), (x[100:], y[100:])
+
+
+@pytest.fixture(scope="module")
+def fresh(pairs):
+    alignment, anchors, held = pairs
+    return sk.diagnose(alignment, *held, pairs="held-out", anchors=anchors)
+
+
+def test_a_good_alignment_gets_good_numbers_and_no_alarm(fresh):
+    assert fresh.fit.r2 > 0.8
+    assert fresh.cosines.above > 0.95
+    assert fresh.retrieval.forward.recall[1].low > 10 * fresh.retrieval.forward.chance(1)
+    assert fresh.flagged <= 3
+    assert "beyond chance: held-out" in fresh.verdict
+    assert not any("in-sample" in one for one in fresh.advice)
+
+
+def test_the_residual_is_that_of_scikit_learn(pairs, fresh):
+    from sklearn.metrics import r2_score
+
+    alignment, _, (x, y) = pairs
+    guessed = alignment.to_target(x)
+    assert fresh.fit.r2 == pytest.approx(r2_score(y, guessed, multioutput="variance_weighted"), abs=1e-12)
+    assert fresh.fit.relative == pytest.approx(np.linalg.norm(y - guessed) / np.linalg.norm(y - y.mean(axis=0)))
+
+
+def test_cosines_are_those_of_the_similarity_matrix(pairs, fresh):
+    alignment, _, (x, y) = pairs
+    table = alignment.similarity(x, y)
+    true, random = np.diag(table), table[~np.eye(len(x), dtype=bool)]
+    np.testing.assert_allclose(fresh.cosines.true, np.quantile(true, [0.05, 0.25, 0.5, 0.75, 0.95]), atol=1e-12)
+    exact = np.mean(true[:, None] > random[None, :])
+    assert fresh.cosines.above == pytest.approx(exact, abs=0.02)  # random pairs are drawn
+    assert sum(fresh.cosines.of_true) == pytest.approx(1)
+    assert sum(fresh.cosines.of_random) == pytest.approx(1)
+
+
+def test_retrieval_is_that_of_evaluate_retrieval(pairs, fresh):
+    alignment, _, held = pairs
+    assert fresh.retrieval == sk.evaluate_retrieval(alignment, *held)
+
+
+def test_hubs_are_counted_in_the_similarity_matrix(pairs, fresh):
+    alignment, _, held = pairs
+    table = alignment.similarity(*held)
+    for hubs, scores in zip(fresh.hubs, (table, table.T), strict=True):
+        order = np.argsort(-scores, axis=1)[:, :10]
+        np.testing.assert_array_equal(hubs.in_degree, np.bincount(order.ravel(), minlength=60))
+
+
+def test_the_spectrum_is_that_of_the_directed_weight(pairs, fresh):
+    expected = np.linalg.svd(pairs[0].directed.weight, compute_uv=False)
+    np.testing.assert_allclose(fresh.spectrum.values, expected, atol=1e-12)
+    assert fresh.spectrum.effective == pytest.approx(np.sum(expected**2) ** 2 / np.sum(expected**4))
+
+
+def test_without_a_directed_map_the_spectrum_is_that_of_the_similarity(pairs):
+    alignment, _, held = pairs
+    alone = replace(alignment, directed=None, weights=np.linspace(1, 2, alignment.source_map.target.dim))
+    found = sk.diagnose(alone, *held, pairs="held-out", **QUICK)
+    form = (alone.source_map.weight * alone.weights) @ alone.target_map.weight.T
+    values = np.linalg.svd(form, compute_uv=False)
+    np.testing.assert_allclose(found.spectrum.values, values, atol=1e-12)
+    assert (found.fit, found.spectrum.of) == (None, "similarity")
+    true = np.diag(alone.similarity(*held))  # the weights count here as well
+    np.testing.assert_allclose(found.cosines.true, np.quantile(true, [0.05, 0.25, 0.5, 0.75, 0.95]), atol=1e-12)
+    assert "meet in a common one only" in str(found)
+
+
+def test_relative_representations_have_no_spectrum_and_no_residual(pairs):
+    _, anchors, held = pairs
+    found = sk.diagnose(sk.align(*anchors, solver=sk.Relative()), *held, pairs="held-out", anchors=anchors, **QUICK)
+    assert (found.fit, found.spectrum) == (None, None)
+    assert "the maps are not affine" in str(found)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_hat_values_are_the_diagonal_of_the_hat_matrix(library):
+    x = np.random.default_rng(1).normal(size=(30, 4)) + 3
+    wide = np.column_stack([np.ones(30), x])
+    h, ridge = hat_values(library(x))
+    np.testing.assert_allclose(h, np.diag(wide @ np.linalg.inv(wide.T @ wide) @ wide.T), atol=1e-12)
+    assert (ridge, h.sum()) == (0.0, pytest.approx(5))
+
+
+def test_with_few_rows_leverages_are_those_of_a_ridge_at_the_mean_variance():
+    x = np.random.default_rng(2).normal(size=(12, 20))
+    c = x - x.mean(axis=0)
+    inner = c.T @ c + np.trace(c.T @ c) / 20 * np.eye(20)
+    h, ridge = hat_values(x)
+    np.testing.assert_allclose(h, 1 / 12 + np.diag(c @ np.linalg.inv(inner) @ c.T), atol=1e-12)
+    assert ridge == 1.0
+    assert h.max() < 0.99
+
+
+def test_leverages_outlast_a_decomposition_that_gives_up(monkeypatch):
+    x, plain, calls = np.random.default_rng(3).normal(size=(30, 4)), np.linalg.svd, []
+    expected = hat_values(x)[0]
+
+    def gives_up(*args, **how):
+        calls.append(how)
+        if len(calls) == 1:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return plain(*args, **how)
+
+    monkeypatch.setattr(np.linalg, "svd", gives_up)
+    np.testing.assert_allclose(hat_values(x)[0], expected, rtol=0, atol=1e-12)
+
+
+def test_an_anchor_far_from_the_others_has_high_leverage(pairs):
+    alignment, (x, y), _ = pairs
+    far = x.copy()
+    far[17] = 40 * far[17]
+    found = sk.diagnose(alignment, far, y, **QUICK)
+    assert found.leverage.high[0] == "17"
+    assert found.leverage.largest > 0.9
+    assert any("leans on them" in one and "17" in one for one in found.advice)
+
+
+def test_swapped_pairs_are_the_outliers():
+    x, y = draw(noise=0.05, private=0.05)
+    wrong = y.copy()
+    wrong[[3, 50]] = y[[50, 3]]
+    alignment = sk.align(x, wrong, solver=sk.Ridge(alpha=1e-3))
+    found = sk.diagnose(alignment, x, wrong, **QUICK)
+    assert {one.id for one in found.outliers[:2]} == {"3", "50"}
+    assert all(one.flagged for one in found.outliers[:2])
+    assert found.outliers[0].leverage is not None
+    assert any("3" in one and "mispaired" in one for one in found.advice)
+
+
+def test_shuffled_pairs_are_said_not_to_match(pairs):
+    alignment, _, (x, y) = pairs
+    found = sk.diagnose(alignment, x, y[np.random.default_rng(3).permutation(len(y))], pairs="held-out", **QUICK)
+    assert "no better than by chance" in found.verdict
+    assert found.advice[0].startswith("True pairs are not found beyond chance")
+    assert found.cosines.above == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_shift_of_one_side_is_a_modality_gap(pairs):
+    alignment, anchors, held = pairs
+    straight, moved = (
+        sk.diagnose(alignment, held[0] + step, held[1], pairs="held-out", anchors=anchors, **QUICK)
+        for step in (0.0, 30.0)
+    )
+    assert straight.gap.common < 0.5 < moved.gap.common
+    assert straight.gap.raw is None
+    assert any("spreads apart" in one for one in moved.advice)
+
+
+def test_the_gap_is_the_distance_of_the_means_over_the_spread():
+    x = np.random.default_rng(4).normal(size=(80, 5))
+    alignment = sk.align(x, x + 2, solver=sk.Procrustes())
+    found = sk.diagnose(alignment, x, x + 2, **QUICK)
+    spread = np.sqrt(np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1)))
+    assert found.gap.raw == pytest.approx(2 * np.sqrt(5) / spread)
+    assert found.gap.common == pytest.approx(0, abs=1e-12)
+
+
+def test_it_says_which_pairs_the_numbers_are_of(pairs):
+    alignment, anchors, held = pairs
+    inside = sk.diagnose(alignment, *anchors, **QUICK)
+    assert inside.pairs == "anchors"
+    assert any("taken to be the anchors" in note for note in inside.notes)
+    assert any("in-sample" in one for one in inside.advice)
+    alone = sk.diagnose(alignment, *held, pairs="held-out", prompts=held[1][:2], **QUICK)
+    assert any("leverage and coverage are of the held-out pairs" in note for note in alone.notes)
+
+
+def test_the_fits_own_held_out_number_is_quoted(pairs):
+    _, anchors, _ = pairs
+    alignment = sk.align(*anchors)
+    found = sk.diagnose(alignment, *anchors, **QUICK)
+    assert any(f"R@1 {alignment.record['held_out']['recall@1']:.3f}" in note for note in found.notes)
+
+
+def test_patients_are_kept_whole_and_apart(pairs):
+    alignment, _, (x, y) = pairs
+    two = np.arange(60) // 30
+    found = sk.diagnose(alignment, x, y, pairs="held-out", groups=two, **QUICK)
+    table = alignment.similarity(x, y)[two[:, None] != two[None, :]]
+    assert found.groups == 2
+    assert min(found.cosines.random) >= table.min()
+    assert found.cosines.pairs < 20 * 60 * 0.6
+    with pytest.raises(InputError, match="no two pairs differ"):
+        sk.diagnose(alignment, x, y, pairs="held-out", groups=np.zeros(60), **QUICK)
+
+
+def test_equal_targets_are_counted_and_never_a_random_pair(pairs):
+    alignment, _, (x, y) = pairs
+    same = np.tile(y[:20], (3, 1))
+    found = sk.diagnose(alignment, np.tile(x[:20], (3, 1)), same, pairs="held-out", **QUICK)
+    assert found.duplicates == 40
+    assert any("40 of 60 targets equal an earlier one" in note for note in found.notes)
+    two = sk.diagnose(alignment, x, np.tile(y[:2], (30, 1)), pairs="held-out", **QUICK)
+    assert 0.4 < two.cosines.pairs / (20 * 60) < 0.6  # half of all pairs have one target
+
+
+def test_prompts_that_no_anchor_reaches_are_named(pairs):
+    alignment, anchors, held = pairs
+    rng = np.random.default_rng(5)
+    axes = np.linalg.svd(anchors[1] - anchors[1].mean(axis=0))[2]
+    seen = {"seen": anchors[1].mean(axis=0) + 3 * axes[:1], "unseen": anchors[1].mean(axis=0) + 3 * axes[-1:]}
+    found = sk.diagnose(alignment, *held, pairs="held-out", anchors=anchors, prompts=seen, **QUICK)
+    assert found.uncovered == ("unseen",)
+    assert "1 of 2 prompts is not covered" in found.verdict
+    assert found.advice[0].startswith("Not covered: unseen")
+    assert "NOT COVERED" in str(found)
+    other = sk.Embeddings(rng.normal(size=(1, 5)), ["a"], sk.Space("elsewhere", 5))
+    with pytest.raises(SpaceMismatchError, match="elsewhere"):
+        sk.diagnose(alignment, *held, prompts=other)
+
+
+def test_it_is_the_same_in_every_library(pairs, library):
+    _, anchors, held = pairs
+    expected = sk.diagnose(sk.align(*anchors, solver=sk.Procrustes()), *held, pairs="held-out", prompts=held[1][:2],
+                           **QUICK)  # fmt: skip
+    alignment = sk.align(*library(*anchors), solver=sk.Procrustes())
+    found = sk.diagnose(alignment, *library(*held), pairs="held-out", prompts=library(held[1][:2]), **QUICK)
+    assert found.fit.r2 == pytest.approx(expected.fit.r2, abs=1e-9)
+    np.testing.assert_allclose(found.cosines.true, expected.cosines.true, atol=1e-9)
+    assert found.retrieval == expected.retrieval
+    assert found.outliers[0].id == expected.outliers[0].id
+    np.testing.assert_allclose([one.reach for one in found.coverage], [one.reach for one in expected.coverage])
+
+
+def test_it_turns_into_json_and_back_into_the_same_numbers(fresh):
+    plain = json.loads(json.dumps(fresh.to_dict(), allow_nan=False))
+    assert plain["fit"]["r2"] == fresh.fit.r2
+    assert plain["retrieval"]["forward"]["recall"]["1"]["chance"] == fresh.retrieval.forward.chance(1)
+    assert plain["hubs"][0]["in_degree"] == fresh.hubs[0].in_degree.tolist()
+    assert plain["advice"] == list(fresh.advice)
+
+
+def test_what_cannot_be_diagnosed_is_refused(pairs):
+    alignment, anchors, (x, y) = pairs
+    with pytest.raises(UnknownNameError, match="kind of pairs"):
+        sk.diagnose(alignment, x, y, pairs="fresh")
+    with pytest.raises(InputError, match="Leave them out"):
+        sk.diagnose(alignment, x, y, anchors=anchors)
+    with pytest.raises(InputError, match="got 3 pairs; at least 4"):
+        sk.diagnose(alignment, x[:3], y[:3], k=1)
+    with pytest.raises(InputError, match=r"k = 10 .* got 10"):
+        sk.diagnose(alignment, x[:10], y[:10])
+    with pytest.raises(InputError, match="the same"):
+        sk.diagnose(alignment, x, np.ones_like(y))
+    with pytest.raises(SpaceMismatchError, match="source side"):
+        sk.diagnose(alignment, x[:, :5], y)
+    ids = np.arange(60).astype(str)
+    left, right = sk.Embeddings(x, ids, sk.Space("a", 8)), sk.Embeddings(y[:40], ids[:40], sk.Space("b", 7))
+    with pytest.raises(DataError, match="20 of 60 ids"):
+        sk.diagnose(alignment, left, right)
+
+
+def test_one_dimension_can_be_diagnosed():
+    x = np.random.default_rng(6).normal(size=(40, 1))
+    found = sk.diagnose(sk.align(x, 2 * x, solver=sk.Ridge(alpha=1e-6)), x, 2 * x, **QUICK)
+    assert found.fit.r2 == pytest.approx(1, abs=1e-6)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_anchors_among_the_held_out_pairs_are_refused(pairs):
+    alignment, anchors, (x, y) = pairs
+    with pytest.raises(LeakageError, match="60 items are both anchors and held out"):
+        sk.diagnose(alignment, x, y, pairs="held-out", anchors=(x, y))
+    ids = np.array([f"p{i}" for i in range(160)])
+    left, right = (sk.Embeddings(np.concatenate(both), ids, sk.Space("s", both[0].shape[1]))
+                   for both in zip(anchors, (x, y), strict=True))  # fmt: skip
+    known, fresh = ([side.take(rows) for side in (left, right)] for rows in (np.arange(100), np.arange(95, 160)))
+    with pytest.raises(LeakageError, match="5 items are both anchors and held out"):
+        sk.diagnose(alignment, *fresh, pairs="held-out", anchors=tuple(known))
+    late = [side.take(np.arange(100, 160)) for side in (left, right)]
+    patients = {one: i // 7 for i, one in enumerate(ids.tolist())}  # 98 to 104 are one patient
+    with pytest.raises(LeakageError, match="1 patients are both anchors and held out"):
+        sk.diagnose(alignment, *late, pairs="held-out", anchors=(*known, patients), groups=patients)
+    own = {one: i // 5 for i, one in enumerate(ids.tolist())}
+    found = sk.diagnose(alignment, *late, pairs="held-out", anchors=(*known, own), groups=own, **QUICK)
+    assert found.groups == 12
+    assert not any("one side only" in note for note in found.notes)
+    half = sk.diagnose(alignment, *late, pairs="held-out", anchors=tuple(known), groups=own, **QUICK)
+    assert any("known of one side only" in note for note in half.notes)
+    with pytest.raises(InputError, match="got 4 things"):
+        sk.diagnose(alignment, *late, pairs="held-out", anchors=(*known, own, own))
