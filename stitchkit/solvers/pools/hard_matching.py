@@ -18,6 +18,8 @@ from stitchkit.solvers.pools.soft_matching import SoftMatching
 NEIGHBOURS = 10
 FEWEST = 20  # pairs kept at least
 ANCHOR = 3.0  # an anchor counts as this many found pairs
+FIRST = 0.3  # share of the pairs that the first round of a sweep keeps
+SETTLED = 0.95  # share of the pairs that the sweep before had found too, from which another one changes nothing
 
 
 class Pairs(NamedTuple):
@@ -41,13 +43,17 @@ class HardMatching:
     """:class:`SoftMatching`, then rounds of mutual nearest neighbours taken as pairs.
 
     A round finds the rows of both pools that are each other's best by CSLS(10) on the joined similarity, keeps the
-    surest share ``min(1, .3 + .08 t)`` of them (at least 20), and refits every member on them and the anchors, an
-    anchor counting as three pairs. After ``rounds`` the same number of rounds keeps all.
+    surest of them (at least 20), and refits every member on them and the anchors, an anchor counting as three pairs.
+    A sweep is ``rounds`` rounds whose share grows evenly from .3 to all, and as many that keep all. Sweeps follow one
+    another until one finds the pairs of the last again: one sweep may end halfway, and going back to the surest
+    pairs frees it.
 
     Parameters
     ----------
     rounds
         Of growing share, and again of the full share; at least 1.
+    sweeps
+        At most; at least 1.
     soft
         What comes before.
 
@@ -62,13 +68,15 @@ class HardMatching:
     Conneau et al., "Word translation without parallel data", ICLR 2018, for CSLS and mutual neighbours.
     """
 
-    rounds: int = 10
+    rounds: int = 5
+    sweeps: int = 6
     soft: SoftMatching = field(default_factory=SoftMatching)
     needs = frozenset({"moments", "anchors", "pools"})
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise InputError(f"HardMatching needs at least 1 round; got {self.rounds}.")
+        for name, value in (("rounds", self.rounds), ("sweeps", self.sweeps)):
+            if value < 1:
+                raise InputError(f"HardMatching needs {name} of at least 1; got {value}.")
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The joined alignment of all members after the last round."""
@@ -79,7 +87,16 @@ class HardMatching:
         return self.alignment(*self.settled(ensemble))
 
     def settled(self, ensemble: Ensemble) -> tuple[Ensemble, Pairs]:
-        """The ensemble after the last round, and the mutual pairs it finds."""
+        """The ensemble after the last sweep, and the mutual pairs it finds."""
+        ensemble, pairs = self._swept(ensemble)
+        for _ in range(self.sweeps - 1):
+            last = pairs.known()
+            ensemble, pairs = self._swept(ensemble)
+            if len(pairs.known() & last) >= SETTLED * len(pairs.source):
+                break
+        return ensemble, pairs
+
+    def _swept(self, ensemble: Ensemble) -> tuple[Ensemble, Pairs]:
         used = None
         for share in self.shares():
             pairs = mutual_pairs(*ensemble.pools()).best(share)
@@ -94,7 +111,7 @@ class HardMatching:
         return ensemble.alignment(
             {
                 "solver": "hard_matching",
-                "settings": {"rounds": self.rounds, "steps": self.soft.steps, "heat": list(self.soft.heat)},
+                "settings": {"rounds": self.rounds, "sweeps": self.sweeps, "steps": self.soft.steps, "heat": list(self.soft.heat)},
                 "seed": self.soft.seed,
                 "mutual_pairs": len(pairs.source),
                 "mutual_share": len(pairs.source) / smaller,
@@ -102,8 +119,9 @@ class HardMatching:
         )
 
     def shares(self) -> list[float]:
-        """Share of the mutual pairs that each round keeps."""
-        return [min(1.0, 0.3 + 0.08 * t) for t in range(1, self.rounds + 1)] + [1.0] * self.rounds
+        """Share of the mutual pairs that each round of a sweep keeps."""
+        growing = [FIRST + (1 - FIRST) * t / self.rounds for t in range(self.rounds)]
+        return growing + [1.0] * self.rounds
 
 
 def mutual_pairs(x: Array, y: Array, k: int = NEIGHBOURS) -> Pairs:

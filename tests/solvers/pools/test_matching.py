@@ -84,6 +84,13 @@ def test_where_pools_share_items_hard_matching_goes_further(shared):
     assert hard > 0.9
 
 
+def test_a_sweep_that_ends_halfway_is_freed_by_the_next():
+    c = clouds(n=5, m=200, shared=1.0, noise=1.0, seed=5)
+    once, often = (HardMatching(sweeps=most).fit(c.evidence()) for most in (1, 6))
+    assert recall(often, c.new_x, c.new_y) > recall(once, c.new_x, c.new_y) + 0.2
+    assert often.record["mutual_share"] > once.record["mutual_share"] + 0.1
+
+
 def test_the_share_of_mutual_neighbours_tells_shared_pools():
     shares = [HardMatching().fit(clouds(shared=shared).evidence()).record["mutual_share"] for shared in (0.0, 1.0)]
     assert shares[0] < 0.75
@@ -202,6 +209,8 @@ def test_what_cannot_be_matched_is_refused():
             SoftMatching(**settings)
     with pytest.raises(InputError, match="round"):
         HardMatching(rounds=0)
+    with pytest.raises(InputError, match="sweeps of at least 1; got 0"):
+        HardMatching(sweeps=0)
 
 
 @pytest.mark.parametrize("solver", [Lowdin(), SoftMatching(), HardMatching()], ids=["lowdin", "soft", "hard"])
