@@ -57,6 +57,9 @@ def working_float(array: Array) -> Array:
     xp = namespace(array)
     if array.dtype in (xp.float64, xp.float32):
         return array
+    if isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.dtype.itemsize >= 4:
+        # the other byte order, or wider than double: equal to neither of the two above
+        return array.astype(np.float64 if array.dtype.itemsize >= 8 else np.float32)
     narrow = not xp.isdtype(array.dtype, "integral") and not xp.isdtype(array.dtype, "bool")
     return xp.astype(array, xp.float32 if narrow else xp.float64)
 

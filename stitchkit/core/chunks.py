@@ -6,6 +6,7 @@ Nothing here looks at a whole array: it may be a memory map of more rows than fi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -145,8 +146,8 @@ def check_order(one: np.ndarray | None, other: np.ndarray | None, x: str = "x", 
 
 def check_chunk(chunk: int) -> None:
     """Raise for a number of rows that cannot be read at once."""
-    if chunk < 1:
-        raise InputError(f"chunk must be at least 1 row; got {chunk}.")
+    if isinstance(chunk, bool) or not isinstance(chunk, Integral) or chunk < 1:
+        raise InputError(f"chunk must be at least 1 row, a whole number; got {chunk!r}.")
 
 
 def checked_weights(values: Any, n: int, at: str = "") -> np.ndarray:

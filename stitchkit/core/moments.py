@@ -27,6 +27,7 @@ from stitchkit.core.subtraction import difference
 from stitchkit.core.subtraction import subtraction_loss as subtraction_loss
 
 PRECISIONS = ("exact", "fast")
+LARGEST = 1e154  # whose square float64 holds
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -162,6 +163,8 @@ class Moments:
         10
         """
         _check_settings(precision, chunk)
+        if not isinstance(chunks, Iterable):
+            raise InputError(f"a stream of chunks is an iterable of (x, y); got a {type(chunks).__name__}.")
         scatter, first = Scatter(precision), None
         for i, item in enumerate(chunks):
             pairs = PairedRows.of(*stream_item(item, i), at=f" of chunk {i}")
@@ -183,10 +186,17 @@ class Moments:
 
     def __add__(self, other: Moments) -> Moments:
         """Moments of both sets of pairs together; exact to a few units of the last place."""
+        if not isinstance(other, Moments):
+            return NotImplemented
         self.require_same_spaces(other)
         weight, outer = self.weight + other.weight, namespace(self.scatter_st, other.scatter_st).linalg.outer
         step_s, step_t = self.steps_to(other)
         share, between = other.weight / weight, self.weight * (other.weight / weight)
+        if not all(float(namespace(step).max(abs(step))) * between**0.5 < LARGEST for step in (step_s, step_t)):
+            raise InputError(
+                f"the means of {self.count} and {other.count} pairs lie so far apart that their squares overflow. "
+                f"Divide the vectors by their size."
+            )
         mean_s, tail_s = two_sum(self.mean_s, self.tail_s + share * step_s)
         mean_t, tail_t = two_sum(self.mean_t, self.tail_t + share * step_t)
         return Moments(
@@ -206,11 +216,17 @@ class Moments:
     def __sub__(self, part: Moments) -> Moments:
         """Moments without ``part``: for withdrawals. Warns when more than four digits are lost, refuses at eight.
 
+        Also warns of columns that have nothing left but rounding and so count as constant.
+
         The error of a scatter entry grows with total / remaining scatter of its column (mean displacement
         included), see :func:`subtraction_loss`; for folds add the others instead. A part that was never in the sum
         is refused where the remainder shows it.
         """
         return difference(self, part)
+
+    def __radd__(self, other: Any) -> Moments:
+        """``sum`` starts at 0, which adds nothing."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def steps_to(self, other: Moments) -> tuple[Array, Array]:
         """From these means to those of ``other``, (d_s,) and (d_t,), to all digits."""

@@ -11,14 +11,12 @@ from stitchkit.core.chunks import Rows
 if TYPE_CHECKING:
     from stitchkit.core.moments import Moments
 
-ENOUGH = 32  # rows from which a standard deviation says something
+ENOUGH = 32  # rows from which one column's standard deviation says something; of fewer, most columns must agree
 GRAIN = 0.35  # of a standard deviation: rounding in such steps adds a hundredth to the variance (its square / 12)
 
 
 def warn_of_rounding(moments: Moments, sides: tuple[Rows, Rows]) -> None:
     """Warn of columns whose own rounding, in the precision of the rows, is more than 1 % of their variance."""
-    if moments.count < ENOUGH:
-        return
     sums = ((moments.mean_s, moments.scatter_ss), (moments.mean_t, moments.scatter_tt))
     for rows, (mean, scatter) in zip(sides, sums, strict=True):
         xp, dtype = namespace(scatter), rows.vectors.dtype
@@ -26,7 +24,8 @@ def warn_of_rounding(moments: Moments, sides: tuple[Rows, Rows]) -> None:
             continue
         sd = xp.sqrt(xp.linalg.diagonal(scatter) / moments.weight)
         coarse = (sd > 0) & (float(xp.finfo(dtype).eps) * xp.abs(mean) > GRAIN * sd)  # a constant column is no harm
-        if not bool(xp.any(coarse)):
+        least = 1 if moments.count >= ENOUGH else coarse.shape[0] / 2
+        if not int(xp.sum(xp.astype(coarse, xp.int64))) >= least:
             continue
         ratio = float(xp.max(xp.where(coarse, xp.abs(mean), 0 * mean) / xp.where(coarse, sd, 0 * sd + 1)))
         warnings.warn(

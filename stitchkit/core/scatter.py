@@ -14,9 +14,10 @@ from typing import NamedTuple
 import array_api_compat as compat
 import numpy as np
 
-from stitchkit.core.arrays import Array, device_of, float64, like, namespace, working_float
+from stitchkit.core.arrays import Array, device_of, float64, like, namespace, take, working_float
 
 SAMPLE = 256  # rows that say where a chunk lies
+SMALLEST = 1e-31  # square that float32 holds to all its digits
 BLOCKS, BLOCK_WIDTH = 6, 64  # at most so many blocks of columns, none narrower
 
 
@@ -87,17 +88,20 @@ class Scatter:
         count = int(x.shape[0]) if weights is None else int(np.count_nonzero(weights))
         if count == 0:
             return True
+        if weights is not None and count < len(weights):  # what counts for nothing is not looked at
+            some = np.flatnonzero(weights)
+            x, y, weights = take(x, some), take(y, some), weights[some]
         with np.errstate(invalid="ignore", over="ignore"):  # NaN and overflow are looked for below
-            center, weight, step, product = self._of_chunk(x, y, weights)
-        if not math.isfinite(float(namespace(product).linalg.trace(product))):
-            return False
-        self._merge(count, weight, center, step, product)
-        return True
+            center, weight, step, product = self._of_chunk(x, y, weights, self._dtype(x, y))
+            return math.isfinite(float(namespace(product).linalg.trace(product))) and self._merged(
+                count, weight, center, step, product
+            )
 
-    def _of_chunk(self, x: Array, y: Array, weights: np.ndarray | None) -> tuple[Array, float, Array, Array]:
+    def _of_chunk(
+        self, x: Array, y: Array, weights: np.ndarray | None, dtype: object
+    ) -> tuple[Array, float, Array, Array]:
         """Centre (d,), weight, the mean about that centre (d,), and the scatter (d, d) about that mean."""
         xp = namespace(x, y)
-        dtype = self._dtype(x, y)
         w = None if weights is None else like(weights, x, dtype=xp.float64)
         center = xp.concat([_middle(x, w), _middle(y, w)], axis=0)
         center = float64(xp.astype(center, dtype, copy=False))
@@ -108,26 +112,30 @@ class Scatter:
             root = xp.astype(xp.sqrt(w), dtype, copy=False)
             rows *= root[:, None]
             weight, sums = float(xp.sum(w)), float64(xp.sum(rows * root[:, None], axis=0, dtype=xp.float64))
-        off = sums / math.sqrt(weight)
-        return center, weight, sums / weight, float64(_gram(rows)) - xp.linalg.outer(off, off)
+        off, product = sums / math.sqrt(weight), _gram(rows)
+        if dtype == xp.float32 and _underflows(rows, product):
+            return self._of_chunk(x, y, weights, xp.float64)
+        return center, weight, sums / weight, float64(product) - xp.linalg.outer(off, off)
 
     def _dtype(self, x: Array, y: Array) -> object:
         xp = namespace(x, y)
         narrow = self._fast and all(working_float(rows[:1, :]).dtype == xp.float32 for rows in (x, y))
         return xp.float32 if narrow else xp.float64
 
-    def _merge(self, count: int, weight: float, center: Array, step: Array, product: Array) -> None:
-        self.count += count
+    def _merged(self, count: int, weight: float, center: Array, step: Array, product: Array) -> bool:
         if self._sums is None:
-            self.weight, self._origin, self._mean, self._sums = weight, center, step, product
-            return
+            self.count, self.weight, self._origin, self._mean, self._sums = count, weight, center, step, product
+            return True
         xp, whole = namespace(product), self.weight + weight
         step = ((center - self._origin) - self._mean) + step
         between = step * math.sqrt(self.weight * (weight / whole))
+        if not math.isfinite(float(xp.sum(between * between + xp.linalg.diagonal(self._sums)))):
+            return False
         self._sums += product
         self._sums += xp.linalg.outer(between, between)
         self._mean = self._mean + step * (weight / whole)
-        self.weight = whole
+        self.count, self.weight = self.count + count, whole
+        return True
 
     def sums(self) -> Sums:
         """What was added; at least one pair of weight above zero."""
@@ -154,6 +162,13 @@ def _middle(rows: Array, weights: Array | None) -> Array:
         return first + (weights[None, :] @ (float64(rows) - first))[0, :] / xp.sum(weights)
     some = rows[:: max(int(rows.shape[0]) // SAMPLE, 1), :]
     return first + xp.mean(float64(some) - first, axis=0)
+
+
+def _underflows(rows: Array, product: Array) -> bool:
+    """Whether ``rows`` (m, d), float32, hold a column whose squares in ``product`` (d, d) are too small for it."""
+    xp = namespace(rows)
+    small = xp.linalg.diagonal(product) < int(rows.shape[0]) * SMALLEST
+    return bool(xp.any(small)) and bool(xp.any((rows != 0) & small[None, :]))
 
 
 def _gram(rows: Array) -> Array:

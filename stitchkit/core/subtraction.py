@@ -37,6 +37,13 @@ def difference(whole: Moments, part: Moments) -> Moments:
             stacklevel=3,
         )
     s, t = _alive(whole.scatter_ss, rest.scatter_ss), _alive(whole.scatter_tt, rest.scatter_tt)
+    lost = _gone(whole.scatter_ss, s) + _gone(whole.scatter_tt, t)
+    if lost:
+        warnings.warn(
+            f"of {lost} columns the subtraction left nothing but rounding, and they count as constant. If they vary "
+            f"in what remains, build the moments again from the remaining pairs",
+            stacklevel=3,
+        )
     return replace(
         rest,
         scatter_ss=rest.scatter_ss * s[:, None] * s[None, :],
@@ -51,7 +58,7 @@ def subtraction_loss(whole: Moments, part: Moments) -> float:
     The error of ``whole - part``, relative to sqrt(S_ii S_jj) of the rest, stayed below ``20 * 2e-16 * kappa``
     wherever it was measured. The
     scatter of the whole includes what the parts' means are apart, so that a site far off costs digits even where it
-    is small. A column of which nothing remains counts as 1: its scatter is set to zero.
+    is small. A column of which nothing but rounding remains counts as 1: its scatter is set to zero, with a warning.
 
     Examples
     --------
@@ -135,6 +142,12 @@ def _loss(whole: Moments, rest: Moments) -> float:
         ratio = xp.where(alive, had / xp.where(alive, left, xp.ones_like(left)), xp.ones_like(left))
         worst = max(worst, float(xp.max(ratio)))
     return worst
+
+
+def _gone(before: Array, alive: Array) -> int:
+    """How many columns had scatter ``before`` (d, d) and have none now."""
+    xp = namespace(before)
+    return int(xp.sum(xp.astype((xp.linalg.diagonal(before) > 0) & (alive == 0), xp.int64)))
 
 
 def _alive(before: Array, after: Array) -> Array:

@@ -131,3 +131,17 @@ def test_libraries_are_not_mixed():
     torch = pytest.importorskip("torch")
     with pytest.raises(InputError, match=r"different libraries.*Convert"):
         Moments.of(X, torch.asarray(Y))
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1e-21, 1e-25])
+def test_fast_does_not_underflow(library, scale):
+    rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32) * np.float32([1, scale, 1])
+    fast, exact = (Moments.of(*library(rows, rows), precision=how) for how in ("fast", "exact"))
+    np.testing.assert_allclose(to_numpy(fast.scatter_ss), to_numpy(exact.scatter_ss), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [">f8", np.longdouble])
+def test_other_double_precisions_are_not_narrowed(dtype):
+    rows = np.random.default_rng(0).normal(size=(50, 3)) + 1e8
+    fast, exact = Moments.of(rows.astype(dtype), rows, precision="fast"), Moments.of(rows, rows)
+    np.testing.assert_array_equal(fast.scatter_ss, exact.scatter_ss)

@@ -279,3 +279,31 @@ def test_only_one_chunk_of_a_memory_map_is_in_memory(on_disk, how):
     assert type(moments.scatter_st) is np.ndarray
     sample = np.cov(np.asarray(on_disk, np.float64).T, ddof=0) * len(on_disk)
     np.testing.assert_allclose(moments.scatter_st, sample, atol=1e-12 * sample.max())
+
+
+def test_chunks_too_far_apart_for_their_squares_are_refused():
+    near, far = np.random.default_rng(0).normal(size=(5, 2)), np.full((5, 2), 1e200)
+    with pytest.raises(InputError, match="overflow"):
+        Moments.of_chunks([(near, near), (far, near)])
+    with pytest.raises(InputError, match="overflow"):
+        Moments.of(near, near) + Moments.of(far, near)
+
+
+def test_sum_takes_moments_and_nothing_else():
+    rows = np.random.default_rng(0).normal(size=(6, 2))
+    parts = [Moments.of(rows[:3], rows[:3]), Moments.of(rows[3:], rows[3:])]
+    assert sum(parts).count == 6
+    with pytest.raises(TypeError):
+        parts[0] + 3
+
+
+@pytest.mark.parametrize("chunk", [2.5, "8", True, 0])
+def test_a_chunk_is_a_whole_number_of_rows(chunk):
+    rows = np.ones((6, 2))
+    with pytest.raises(InputError, match="chunk must be at least 1 row, a whole number"):
+        Moments.of(rows, rows, chunk=chunk)
+
+
+def test_what_is_no_stream_is_refused():
+    with pytest.raises(InputError, match="an iterable of"):
+        Moments.of_chunks(None)

@@ -48,11 +48,13 @@ def test_what_is_constant_in_the_rest_has_no_scatter_at_all():
     x = X.copy()
     x[:, 2] -= 3
     x[60:, 2] = 0.25  # varies only in the part that is taken out
-    rest = Moments.of(x, Y) - Moments.of(x[:60], Y[:60])
+    with pytest.warns(UserWarning, match="of 1 columns the subtraction left nothing but rounding"):
+        rest = Moments.of(x, Y) - Moments.of(x[:60], Y[:60])
     assert rest.scatter_ss[2, 2] == 0
     assert not rest.scatter_ss[2, :].any()
     assert not rest.scatter_st[2, :].any()
-    one_pair = Moments.of(X, Y) - Moments.of(X[1:], Y[1:])
+    with pytest.warns(UserWarning, match="left nothing but rounding"):
+        one_pair = Moments.of(X, Y) - Moments.of(X[1:], Y[1:])
     assert not one_pair.scatter_ss.any()
     assert not one_pair.scatter_tt.any()
 
@@ -138,3 +140,11 @@ def test_a_part_that_leaves_impossible_correlations_is_refused():
     whole, part = Moments.of(x, x), Moments.of(x[:90], -x[:90])  # scatters fit, the pairing does not
     with pytest.raises(InputError, match="correlated by more than 1"):
         whole - part
+
+
+@pytest.mark.parametrize("offset", [1e10, 1e12])
+def test_a_site_so_far_off_that_nothing_is_left_of_the_rest_is_told(offset):
+    site = Moments.of(X[:60] + offset, Y[:60])
+    with pytest.warns(UserWarning, match="they count as constant. If they vary in what remains, build the moments"):
+        rest = (site + Moments.of(X[60:], Y[60:])) - site
+    assert not rest.scatter_ss.any()

@@ -115,3 +115,11 @@ def test_a_set_without_weight_is_refused_by_its_number():
         moments_by(X, Y, labels, weights=np.where(labels == 1, 0.0, 1.0))
     with pytest.raises(InputError, match="zero"):
         Moments.of_chunks([(X, Y, np.zeros(N))])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+def test_what_has_no_weight_may_be_anything(library, chunk):
+    x, y = library(np.array([[1.0], [np.nan], [3.0], [5.0]]), np.ones((4, 1)))
+    found = Moments.of(x, y, [1, 0, 2, 1], chunk=chunk)
+    assert (found.count, found.weight) == (3, 4.0)
+    assert float(found.scatter_ss[0, 0]) == pytest.approx(8.0)
