@@ -86,6 +86,8 @@ def every_map() -> Case:
     import stitchkit as sk
     from stitchkit.metrics.cka import cka
     from stitchkit.solvers.frames import Frame
+    from stitchkit.solvers.procrustes import ProcrustesPath
+    from stitchkit.solvers.reduced_rank import ReducedRankPath
     from stitchkit.solvers.ridge import ALPHAS, RidgePath
 
     x, y = pairs(100_000, 768, 512)
@@ -93,11 +95,15 @@ def every_map() -> Case:
 
     def after() -> Any:
         evidence = sk.Evidence(moments)
-        path = RidgePath(Frame.of(evidence), ALPHAS[:20])
-        solvers = sk.Procrustes(), sk.LeastSquares(), sk.ReducedRank(rank=64)
-        fitted = [solver.fit(evidence) for solver in solvers]
-        cca = np.linalg.svd(_whitened(moments), compute_uv=True)
-        return fitted, [path.alignment(at) for at in range(20)], cca, cka(moments)
+        frame = Frame.of(evidence)  # whose decompositions its paths share
+        ridges = RidgePath(frame, ALPHAS[:20])
+        fitted = [
+            sk.LeastSquares().fit(evidence),
+            ProcrustesPath(frame, (None,)).alignment(0),
+            ReducedRankPath(frame, 0.1, (64,)).alignment(0),
+            *(ridges.alignment(at) for at in range(20)),
+        ]
+        return fitted, np.linalg.svd(_whitened(moments), compute_uv=True), cka(moments)
 
     def check(results: Mapping[str, Any]) -> dict[str, float]:
         fitted = results["all maps after it"][0]

@@ -26,9 +26,15 @@ def against_latentis() -> Case:
     def check(results: Mapping[str, Any]) -> dict[str, float]:
         theirs = results["latentis"]
         theirs = float(theirs["score"] if isinstance(theirs, Mapping) else theirs)
-        return {"difference to latentis float32": _near(results["moments"], theirs, 1e-2)}
+        fast = _near(results["fast moments"], results["moments"], 1e-6)
+        return {"difference to latentis float32": _near(results["moments"], theirs, 1e-2), "fast to exact": fast}
 
-    return Case({"latentis": lambda: measure(tx, ty), "moments": lambda: cka(sk.Moments.of(x, y))}, check)
+    contestants = {
+        "latentis": lambda: measure(tx, ty),
+        "moments": lambda: cka(sk.Moments.of(x, y)),
+        "fast moments": lambda: cka(sk.Moments.of(x, y, precision="fast")),
+    }
+    return Case(contestants, check)
 
 
 def against_square() -> Case:
@@ -43,9 +49,36 @@ def against_square() -> Case:
         return float(np.sum(k * m, dtype=np.float64) / np.sqrt(_square(k) * _square(m)))
 
     def check(results: Mapping[str, Any]) -> dict[str, float]:
-        return {"difference": _near(results["moments"], results["n x n"], 1e-4)}
+        fast = _near(results["fast moments"], results["moments"], 1e-6)
+        return {"difference": _near(results["moments"], results["n x n"], 1e-4), "fast to exact": fast}
 
-    return Case({"n x n": square, "moments": lambda: cka(sk.Moments.of(x, y))}, check)
+    contestants = {
+        "n x n": square,
+        "moments": lambda: cka(sk.Moments.of(x, y)),
+        "fast moments": lambda: cka(sk.Moments.of(x, y, precision="fast")),
+    }
+    return Case(contestants, check)
+
+
+def hundred_thousand() -> Case:
+    """Linear CKA at n = 100,000, where an n x n matrix would be 80 GB, beside the pass alone; in d x d memory."""
+    import tracemalloc
+
+    import stitchkit as sk
+    from stitchkit.metrics.cka import cka
+
+    x, y = pairs(100_000, 512, 512)
+
+    def check(results: Mapping[str, Any]) -> dict[str, float]:
+        tracemalloc.start()
+        again = cka(sk.Moments.of(x, y))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        if again != results["CKA"] or peak > 300e6:
+            raise AssertionError(f"CKA {again} against {results['CKA']}, {peak / 1e6:.0f} MB")
+        return {"MB": peak / 1e6}
+
+    return Case({"moments alone": lambda: sk.Moments.of(x, y), "CKA": lambda: cka(sk.Moments.of(x, y))}, check)
 
 
 def _gram(rows: np.ndarray) -> np.ndarray:
@@ -63,4 +96,8 @@ def _near(found: float, expected: float, tolerance: float) -> float:
     return abs(found - expected)
 
 
-ROWS = [Row("cka-4k", "4,000 x 512, 512", against_latentis), Row("cka-16k", "16,384 x 512, 512", against_square)]
+ROWS = [
+    Row("cka-4k", "4,000 x 512, 512", against_latentis),
+    Row("cka-16k", "16,384 x 512, 512", against_square),
+    Row("cka-100k", "100,000 x 512, 512", hundred_thousand),
+]

@@ -52,6 +52,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "gate": "stitchkit.evaluation.gating:gate",
     "learning_curve": "stitchkit.evaluation.learning_curves:learning_curve",
     "load": "stitchkit.stitching:load",
+    "load_alignment": "stitchkit.alignment_folders:load_alignment",
     "load_encoder": "stitchkit.encoders:load_encoder",
     "load_joint": "stitchkit.joint_folders:load_joint",
     "load_moments": "stitchkit.moments_files:load_moments",
@@ -60,6 +61,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "read_anchors": "stitchkit.datasets.tables:read_anchors",
     "read_labels": "stitchkit.datasets.tables:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
+    "save_alignment": "stitchkit.alignment_folders:save_alignment",
     "save_joint": "stitchkit.joint_folders:save_joint",
     "save_moments": "stitchkit.moments_files:save_moments",
     "search_layers": "stitchkit.evaluation.layer_search:search_layers",
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
     from stitchkit.alignment.many import align_many as align_many
     from stitchkit.alignment.many import align_through as align_through
     from stitchkit.alignment.without_pairs import align_without_pairs as align_without_pairs
+    from stitchkit.alignment_folders import load_alignment as load_alignment
+    from stitchkit.alignment_folders import save_alignment as save_alignment
     from stitchkit.core.alignments import Alignment as Alignment
     from stitchkit.core.anchors import AnchorSet as AnchorSet
     from stitchkit.core.embeddings import Embeddings as Embeddings

@@ -56,6 +56,10 @@ def unpack_alignment(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ModelUnavailableError
         If something is missing or wrong, or a map is of a kind that this version does not know.
     """
+    if config.get("kind") == "joint":
+        raise ModelUnavailableError(
+            "the folder holds an alignment of many spaces, not of two. Load it with sk.load_joint."
+        )
     try:
         source, target, common = (Space(**config[side]) for side in ("source", "target", "common"))
         ends = {"source_map": (source, common), "target_map": (target, common), "directed": (source, target)}
@@ -101,7 +105,10 @@ def unpack_joint(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
     """
     try:
         if config.get("kind") != "joint":
-            raise ModelUnavailableError("the folder holds no joint alignment of many spaces. Was it one of two spaces?")
+            raise ModelUnavailableError(
+                "the folder holds no joint alignment of many spaces. One of two spaces is loaded with "
+                "sk.load_alignment."
+            )
         common = Space(**config["common"])
         maps = {
             one["name"]: _unpack_affine(one, Space(**one["space"]), common, arrays, f"maps.{i}")
@@ -145,6 +152,11 @@ def same_map(one: Map, other: Map) -> bool:
     (config, arrays), (others, theirs) = pack_map(one), pack_map(other)
     same = config == others and arrays.keys() == theirs.keys()
     return same and all(np.array_equal(array, theirs[name]) for name, array in arrays.items())
+
+
+def not_finite(arrays: Mapping[str, np.ndarray]) -> str:
+    """The name of the first array that holds NaN or infinity; empty if none does."""
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), "")
 
 
 def _pack_affine(one: AffineMap) -> tuple[Config, Arrays]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from stitchkit.artefacts import pack_joint, unpack_joint
+from stitchkit.artefacts import not_finite, pack_joint, unpack_joint
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.store import read_folder, write_folder
@@ -36,6 +33,7 @@ def save_joint(joint: JointAlignment, folder: str | Path, *, overwrite: bool = F
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> from stitchkit import align_many
     >>> z = np.random.default_rng(0).normal(size=(50, 3))
     >>> joint = align_many({"xray": z, "text": z[:, ::-1]})
@@ -47,10 +45,10 @@ def save_joint(joint: JointAlignment, folder: str | Path, *, overwrite: bool = F
     if not isinstance(joint, JointAlignment):
         raise InputError(
             f"save_joint takes an alignment of many spaces, from sk.align_many; got {type(joint).__name__}. An "
-            f"alignment of two is saved by sk.stitch(...).save."
+            f"alignment of two is saved by sk.save_alignment."
         )
     config, arrays = pack_joint(joint)
-    if wrong := _not_finite(arrays):
+    if wrong := not_finite(arrays):
         raise InputError(f"{wrong} of this joint alignment holds NaN or infinity. Fit it again.")
     return write_folder(folder, config, arrays, _card(joint), overwrite=overwrite)
 
@@ -65,13 +63,9 @@ def load_joint(folder: str | Path) -> JointAlignment:
     """
     config, arrays = read_folder(folder)
     joint = unpack_joint(config, arrays)
-    if wrong := _not_finite(arrays):
+    if wrong := not_finite(arrays):
         raise ModelUnavailableError(f"{wrong} of {folder} holds NaN or infinity. Save the joint alignment again.")
     return joint
-
-
-def _not_finite(arrays: Mapping[str, np.ndarray]) -> str:
-    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), "")
 
 
 def _card(joint: JointAlignment) -> str:

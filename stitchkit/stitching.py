@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stitchkit.alignment_folders import facts_beside, found_by
 from stitchkit.artefacts import (
     pack_alignment,
     pack_head,
@@ -17,7 +18,7 @@ from stitchkit.artefacts import (
 )
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Scores
@@ -157,6 +158,11 @@ def load(
     alignment = unpack_alignment(config, arrays)
     head = unpack_head(config["head"], arrays, alignment) if "head" in config else None
     if encoder is None:
+        if "encoder" not in config:
+            raise ModelUnavailableError(
+                f"{folder} holds an alignment of vectors, without an encoder. Load it with sk.load_alignment, or pass "
+                f"encoder=."
+            )
         encoder = source_encoder(config, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     alignment.source.require(encoder.space, f"the stitched folder {Path(folder).name!r}")
     return stitch(encoder, alignment, head, target_name=config.get("target_encoder", ""))
@@ -190,12 +196,10 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
     facts = {
         "Source encoder": f"`{config['encoder']}` ({config['source']['dim']} wide)",
         "Target space": f"`{config['target']['name']}` ({config['target']['dim']} wide)",
-        "Map": f"{record.get('solver')}, {_listed(record.get('settings', {}))}, rank {record.get('rank')}",
-        "Anchors": f"{record.get('anchors')} pairs, {record.get('groups', '?')} groups",
-        "Held out": _listed(record.get("held_out") or {}) or "not measured",
+        **found_by(record),
         "Head": "none" if not head else f"{head['kind']}: {', '.join(head['classes'])}",
     }
-    facts |= {str(key): _told(value) for key, value in config.items() if key in ("anchor_set", "measured")}
+    facts |= facts_beside(config)
     lines = [*front, "", f"# {config['source']['name']} stitched to {config['target']['name']}", ""]
     lines += [f"- **{name}**: {value}" for name, value in facts.items()]
     lines += [f"- {note}" for note in record.get("notes", [])]
@@ -205,13 +209,3 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
     lines += ["print(model.scores(['scan.png']))" if head else "print(model.embed(['scan.png']))", "```"]
     lines += ["", "## Intended use", "", "Research. Not a medical device; not validated for any clinical decision.", ""]
     return "\n".join(lines)
-
-
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {_told(value)}" for key, value in values.items())
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return _listed(value) if isinstance(value, Mapping) else str(value)

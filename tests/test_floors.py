@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1] / "stitchkit"
 FLOORS = (
     {"core"},
     {"solvers", "metrics", "datasets", "store", "artefacts", "score_tables", "progress", "embedding_store"},
-    {"encoders", "moments_files", "joint_folders"},
+    {"encoders", "moments_files", "joint_folders", "alignment_folders"},
     {"embedding", "alignment"},
     {"zero_shot", "stitching", "evaluation"},
     {"training", "scale", "estimators", "reports", "exports"},

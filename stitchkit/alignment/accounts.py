@@ -36,19 +36,24 @@ def held_out_numbers(search: Search, repeats: Sequence[Folds], purpose: str) -> 
     }
 
 
-def notes_of(winner: Finalist, fitted: Alignment, n: int) -> list[str]:
+def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[str]:
     """What somebody who uses the chosen map should know."""
     notes = []
     if winner.track.strength == "alpha" and winner.at in (0, len(winner.track.strengths) - 1):
         notes.append(f"alpha {winner.value:g} is at the end of the grid; a map beyond it may do a little better")
     if fitted.directed is not None and fitted.record["r2"] < 0.01:
-        notes.append("to_target is nearly constant: this map is for matching; for a head fit with purpose='head'")
-    if n - 1 < max(fitted.source.dim, fitted.target.dim):
-        rank = fitted.record["rank"]
         notes.append(
-            f"{n} anchors for {fitted.source.dim} -> {fitted.target.dim} dimensions: "
-            f"the map has rank {rank}; directions that no anchor shows are dropped"
+            "to_target is nearly constant: these anchors predict almost nothing of the target"
+            if purpose == "head"
+            else "to_target is nearly constant: this map is for matching; for a head fit with purpose='head'"
         )
+    if n - 1 < max(fitted.source.dim, fitted.target.dim):
+        narrow = [
+            f"the {name}'s {dim}"
+            for name, dim in (("source", fitted.source.dim), ("target", fitted.target.dim))
+            if n - 1 < dim
+        ]
+        notes.append(f"{n} anchors show at most {n - 1} directions: the rest of {' and of '.join(narrow)} is dropped")
     return notes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from numbers import Integral
 
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Solver
@@ -20,7 +21,7 @@ def asked_for(solver: str | Solver, paper: str | None, seed: int) -> str | Solve
     InputError
         For what is no solver of pairs, for a solver beside ``paper``, for a seed that is no whole number.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed must be a whole number, 0 or more; got {seed!r}.")
     if isinstance(solver, type):
         raise InputError(f"solver must be a name or a solver value; got the class. Write {solver.__name__}().")
@@ -29,7 +30,7 @@ def asked_for(solver: str | Solver, paper: str | None, seed: int) -> str | Solve
     if paper is not None:
         if solver != "auto":
             raise InputError(f"solver={solver!r} and paper={paper!r} exclude each other; give one.")
-        return Preset(paper, seed=seed)
+        return Preset(paper, seed=int(seed))
     if solver == "auto" or solver in TRACKS:
         return solver
     if solver not in SOLVERS:

@@ -187,7 +187,7 @@ def _searched(
         "groups": clusters.count(n),
         "seed": seed,
     }
-    notes = [*notes_of(winner, fitted, n), *clusters.notes(n)]
+    notes = [*notes_of(winner, fitted, n, purpose), *clusters.notes(n)]
     if nested and len(repeats[0].parts) > 2:
         outer = repeats if n < VERY_FEW else repeats[:1]
         account["held_out"] = held_out_numbers(search, outer, purpose)

@@ -9,7 +9,8 @@ import numpy as np
 
 from stitchkit.core.arrays import Array, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.moments import Evidence, moments_by, total
+from stitchkit.core.moments import Evidence, Moments, moments_by
+from stitchkit.core.row_moments import RowMoments, together
 from stitchkit.metrics.ranks import distinct_rows
 
 JUDGED = 5000  # rows kept for judging by rank
@@ -49,11 +50,8 @@ class Folds:
         distinct = np.empty(n, dtype=np.int64)
         distinct[seen] = distinct_rows(to_numpy(take(target.vectors, seen)))
         few = n < 4 * max(source.space.dim, target.space.dim)  # then solvers may work in the span of the rows
-        fold_of = np.empty(n, dtype=np.int64)
-        for k, rows in enumerate(members):
-            fold_of[rows] = k
-        parts = []
-        for rows, judged, moments in zip(members, picked, moments_by(source, target, fold_of), strict=True):
+        parts: list[Fold] = []
+        for rows, judged, moments in zip(members, picked, _moments_of(source, target, members), strict=True):
             pool = judged if len(rows) >= SMALL else np.arange(n)
             _, first = np.unique(distinct[pool], return_index=True)
             gallery = pool[np.sort(first)]
@@ -73,12 +71,28 @@ class Folds:
     def evidence(self, without: frozenset[int] = frozenset()) -> Evidence:
         """Everything but some folds, by adding the others; rows only where they are fewer than dimensions."""
         kept = [part for i, part in enumerate(self.parts) if i not in without]
-        moments = total(part.evidence.moments for part in kept)
+        moments = together([part.evidence.moments for part in kept])
         rows = None
         if moments.count - 1 < max(moments.shape):
             picked = np.concatenate([part.rows for part in kept])
-            rows = (take(self.x, picked), take(self.y, picked))
+            rows = moments.rows if isinstance(moments, RowMoments) else (take(self.x, picked), take(self.y, picked))
         return Evidence(moments, [part.evidence.moments for part in kept], rows)
+
+
+def _moments_of(
+    source: Embeddings, target: Embeddings, members: Sequence[np.ndarray]
+) -> Sequence[Moments | RowMoments]:
+    """The moments of each fold; where all anchors are fewer than dimensions, as rows."""
+    n = len(source)
+    if n - 1 < max(source.space.dim, target.space.dim):
+        return [
+            RowMoments(take(source.vectors, rows), take(target.vectors, rows), source.space, target.space)
+            for rows in members
+        ]
+    fold_of = np.empty(n, dtype=np.int64)
+    for k, rows in enumerate(members):
+        fold_of[rows] = k
+    return moments_by(source, target, fold_of)
 
 
 def assign(n: int, groups: np.ndarray | None, *, seed: int, k: int = FOLDS) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from stitchkit.solvers.pools.sides import at_most
 
 AGREEMENT, MIXING = 0.5, 0.25  # below either the answer is refused
 LIMIT = 2000
+NARROW = 3  # dimensions below which any two clouds fit
 
 
 def align_without_pairs(
@@ -46,6 +48,7 @@ def align_without_pairs(
     NotIdentifiedError
         If independent attempts disagree or the clouds do not fit onto each other: round clouds can be turned at will.
         A few pairs and :func:`stitchkit.align` with ``pool=`` get further.
+        So can clouds of fewer than 3 dimensions.
     InputError
         For NaN, zero rows or too few of them.
 
@@ -55,9 +58,22 @@ def align_without_pairs(
     0.25 of mixing, are conservative: encoders whose clouds differ by their own noise are refused even where part
     of the answer is right. Nothing here replaces a check on pairs: symmetric data fit equally well the wrong way.
     """
-    if clusters < 3:
-        raise InputError(f"matching without pairs needs at least 3 clusters; got {clusters}.")
+    if isinstance(clusters, bool) or not isinstance(clusters, Integral) or clusters < 3:
+        raise InputError(f"matching without pairs needs at least 3 clusters, a whole number; got {clusters!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"seed must be a whole number, 0 or more; got {seed!r}.")
     x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
+    for name, side in (("source", x), ("target", y)):
+        if len(side) < 5 * clusters:
+            raise InputError(
+                f"{len(side)} rows of the {name} are too few for {clusters} clusters; 5 a cluster are needed. "
+                f"Give more rows, or lower clusters."
+            )
+        if side.space.dim < NARROW:
+            raise NotIdentifiedError(
+                f"the {name} is {side.space.dim} wide: clouds so flat fit onto each other whatever they hold, so that "
+                f"nothing can be identified without pairs. Pair a few items and use align with pool=."
+            )
     namespace(x.vectors, y.vectors)  # one library, or say so now
     drawn = [np.asarray(to_numpy(float64(at_most(side.vectors, limit, seed)))) for side in (x, y)]
     means = [rows.mean(axis=0) for rows in drawn]

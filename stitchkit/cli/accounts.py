@@ -12,11 +12,14 @@ def account(record: Mapping[str, Any]) -> list[str]:
     """Lines that tell how an alignment was found."""
     chosen = f"{record.get('solver')} ({_told(record.get('settings', {}))}), rank {record.get('rank')}"
     lines = [f"solver    {chosen}, chosen by {record.get('chosen_by')}"]
-    folds = f"; {record['folds']} folds, drawn {record['repeats']} times" if "folds" in record else ""
+    folds = f"; {record['folds']} folds" if "folds" in record else ""
+    folds += f", drawn {record['repeats']} times" if "repeats" in record else ""
     groups = f" of {record['groups']} groups" if "groups" in record else ""
     lines.append(f"anchors   {record.get('anchors')} pairs{groups}{folds}")
     lines.append(f"held out  {_held_out(record)}")
-    lines += [f"note      {note}" for note in record.get("notes", [])]
+    lines += [f"note      {note}" for note in (*record.get("notes", []), record.get("transductive")) if note]
+    if branches := record.get("branches"):
+        lines += ["branches", *_branches(branches)]
     if candidates := record.get("candidates"):
         lines += ["candidates", *_candidates(candidates)]
     return lines
@@ -45,6 +48,15 @@ def _candidates(found: list[Mapping[str, Any]]) -> list[str]:
     return [
         f"  {name:<{wide}}  {best} {one[best]:.3f} (se {one['se']:.3f}), {one['freedom']} degrees of freedom"
         for name, one in zip(names, rows, strict=True)
+    ]
+
+
+def _branches(found: list[Mapping[str, Any]]) -> list[str]:
+    """One line for each way of using pools, best first."""
+    wide = max(len(one["branch"]) for one in found)
+    return [
+        f"  {one['branch']:<{wide}}  mrr {one['mrr']:.3f} (se {one['se']:.3f}), median rank {one['median_rank']:g}"
+        for one in sorted(found, key=lambda one: -one["mrr"])
     ]
 
 

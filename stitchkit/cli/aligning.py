@@ -18,6 +18,8 @@ def align(
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
     anchors: o.MaybeAnchors = None,
+    pool_source: o.PoolSource = None,
+    pool_target: o.PoolTarget = None,
     purpose: Annotated[
         str, typer.Option("--purpose", help="match (zero-shot, retrieval) or head (driving a target head).")
     ] = "match",
@@ -47,16 +49,22 @@ def align(
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pairing import EncoderPairs, FilePairs, are_files
     from stitchkit.cli.places import new_folder
+    from stitchkit.cli.pools import Pools
     from stitchkit.cli.talk import Talk
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_folder(out, overwrite)
     check_purpose(purpose)
-    fitting = Fitting(solver_of(solver), seed, talk.command)
+    files = are_files(source, target)
+    pools = Pools.of(pool_source, pool_target, files=files)
+    fitting = Fitting(solver_of(solver), seed, talk.command, talk.say, pools)
+    if pools is not None:
+        pools.check(fitting, purpose)
     table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
-    pairs = (FilePairs if are_files(source, target) else EncoderPairs).of(source, target, table)
+    pairs = (FilePairs if files else EncoderPairs).of(source, target, table)
     if dry_run:
-        talk.plan({**pairs.plan(), "writes": out})
+        told = {} if pools is None else {"pools": [pools.source, pools.target]}
+        talk.plan({**pairs.plan(), **told, "writes": out})
         return
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
     done = pairs.write(out, loading, fitting, purpose, overwrite)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stitchkit.core.errors import LeakageError
+from stitchkit.core.errors import InputError, LeakageError
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -58,7 +58,32 @@ def audit_folder(
     found, notes = _overlap(folder, config, pairs, table)
     if found and not allow:
         raise LeakageError(f"{folder} was fitted on {found}. {instead}")
-    return [*([f"LEAKAGE: {folder.name} was fitted on {found}"] if found else []), *notes]
+    pools = "transductive" in config.get("record", {})
+    unseen = [f"{folder} was also fitted on pools, whose items it keeps no hashes of"] if pools else []
+    return [*([f"LEAKAGE: {folder} was fitted on {found}"] if found else []), *notes, *unseen]
+
+
+def anchors_among(folder: Path, config: Mapping[str, Any], ids: Iterable[Any], instead: str) -> list[str]:
+    """What can be said of pairs that are given as the anchors of ``folder``, in words; nothing if all of them are.
+
+    Raises
+    ------
+    InputError
+        If the folder knows its anchors by hashes and none of ``ids`` is one; ``instead`` is the next step.
+    """
+    marks = config.get(KEY)
+    if marks is None:
+        return []
+    if marks["n_ids"] > MOST:
+        return [
+            f"{folder} keeps {MOST} of {marks['n_ids']} hashes of its items: that these are its anchors is not sure"
+        ]
+    names = _hashes(ids, marks["salt"])
+    known = len(set(_split(marks["ids"])) & set(names))
+    told = f"{known} of {len(names)} of these pairs are anchors of {folder}"
+    if not known:
+        raise InputError(f"{told}. {instead}")
+    return [] if known == len(names) else [told]
 
 
 def _overlap(
@@ -74,22 +99,26 @@ def _overlap(
     marks = config.get(KEY)
     if marks is None:
         done = "that the pairs are its own table was checked and no more" if sha and table else "nothing was checked"
-        return "", [f"{folder.name} keeps no hashes of its anchors: of leakage {done}. Fit it anew to have them"]
+        anew = "Fit it anew with 'stitchkit align' to have them"
+        return "", [f"{folder} keeps no hashes of its anchors: of leakage {done}. {anew}"]
     found, notes = [], []
     for what, kind, names in (("items", "ids", pairs[0]), ("patients", "groups", pairs[1])):
         kept = marks[kind]
         if kept is None or names is None:
-            notes.append(f"patients are not known, so that none is an anchor's of {folder.name} was not checked")
+            notes.append(
+                f"patients are not known, so whether one of them is among the anchors of {folder} was not checked"
+            )
             continue
         both = set(_split(kept)) & set(_hashes(names, marks["salt"]))
         if both:
             found.append(f"{len(both)} of these {what}")
         if marks[f"n_{kind}"] > MOST:
             notes.append(
-                f"{folder.name} keeps {MOST} of {marks[f'n_{kind}']} hashes of its {what}, so that an overlap of a few "
+                f"{folder} keeps {MOST} of {marks[f'n_{kind}']} hashes of its {what}, so that an overlap of a few "
                 f"can be missed"
             )
-    return " and ".join(found), notes or ([] if found else [f"no item or patient is an anchor's of {folder.name}"])
+    clean = f"by id and patient, none of these pairs is among the anchors of {folder}; the same item under another id "
+    return " and ".join(found), notes or ([] if found else [f"{clean}would not be seen"])
 
 
 def _hashes(names: Iterable[Any], salt: str) -> list[str]:

@@ -15,7 +15,9 @@ def zeroshot(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="The encoder that reads the items, or a stitched folder.")
     ],
-    items: Annotated[Path, typer.Option("--items", help="A folder of images, a CSV, a .txt, or an image.")],
+    items: Annotated[
+        Path, typer.Option("--items", help="A folder of images, a CSV, a .txt, or an image.", exists=True)
+    ],
     out: Annotated[Path, typer.Option("--out", help="The .csv file of scores to write.")],
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="The text encoder; none with a stitched folder.")
@@ -67,7 +69,7 @@ def zeroshot(
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_file(out, overwrite, check_scores_path)
     table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
-    fitting = Fitting(solver_of(solver), seed, talk.command)
+    fitting = Fitting(solver_of(solver), seed, talk.command, talk.say)
     scorer: FolderScorer | PairScorer
     if text is None:
         scorer = FolderScorer.of(Path(source), prompts)

@@ -60,6 +60,7 @@ def compare(
     from stitchkit.cli.pairing import EncoderPairs, FilePairs, are_files
     from stitchkit.cli.places import new_file, write_text
     from stitchkit.cli.talk import Talk, as_json
+    from stitchkit.solvers import SOLVERS
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     if out is not None:
@@ -76,6 +77,8 @@ def compare(
     import stitchkit as sk
 
     x, y, patients = _vectors(pairs, Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk))
+    count = len(names or ["auto", *SOLVERS])
+    talk.say(f"fitting {count} solver{'s' * (count > 1)} on {folds} folds of {len(x)} pairs")
     found = sk.compare(
         x, y, solvers=names, groups=patients, purpose=purpose, folds=folds, replicates=replicates, seed=seed
     )

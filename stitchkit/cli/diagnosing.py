@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 def diagnose(
     ctx: typer.Context,
-    alignment: Annotated[Path, typer.Argument(metavar="ALIGNMENT", help="A folder that align or stitch wrote.")],
+    alignment: Annotated[
+        Path, typer.Argument(metavar="ALIGNMENT", help="A folder that align or stitch wrote.", exists=True)
+    ],
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")],
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")
@@ -34,7 +36,9 @@ def diagnose(
     anchors: o.MaybeAnchors = None,
     held_out: Annotated[
         Path | None,
-        typer.Option("--held-out", metavar="CSV", help="Fresh pairs, in the columns of the anchors: judge these."),
+        typer.Option(
+            "--held-out", metavar="CSV", exists=True, help="Fresh pairs, in the columns of the anchors: judge these."
+        ),
     ] = None,
     prompts: Annotated[
         str | None,
@@ -96,7 +100,7 @@ class Asked:
     held_out: AnchorTable | None
     prompts: PromptSet | Embeddings | None
     reader: str | None  # the encoder that reads the prompts, where TARGET is a file
-    audit: tuple[str, ...] = ()  # of the held-out pairs against the anchors
+    audit: tuple[str, ...] = ()  # of the pairs against the alignment's anchors
 
     @classmethod
     def of(
@@ -106,13 +110,13 @@ class Asked:
         """The alignment and the files read, the names and tables checked."""
         from stitchkit.artefacts import unpack_alignment
         from stitchkit.cli.loading import check_name
-        from stitchkit.cli.pairing import are_files
-        from stitchkit.store import read_embeddings, read_folder
+        from stitchkit.cli.pairing import are_files, read_sides
+        from stitchkit.store import read_folder
 
         config, arrays = read_folder(folder)
         done = unpack_alignment(config, arrays)
         files = are_files(source, target)
-        sides: list[Any] = [read_embeddings(one) if files else check_name(one) for one in (source, target)]
+        sides: Any = read_sides(source, target) if files else (check_name(source), check_name(target))
         if files:
             _check_space(done.source, sides[0].space, folder)
             _check_space(done.target, sides[1].space, folder)
@@ -124,7 +128,9 @@ class Asked:
                     table.check()
         reader = config.get("target_encoder") if files else None
         named = _named(prompts, files, reader, folder)
-        audit = () if held_out is None else _audit(folder, config, anchors, held_out)
+        audit = _known(folder, config, anchors, None if held_out is not None or not files else sides[0].ids)
+        if held_out is not None:
+            audit += _audit(folder, config, anchors, held_out)
         return cls(done, sides[0], sides[1], anchors, held_out, named, reader, audit)
 
     def plan(self) -> dict[str, Any]:
@@ -143,6 +149,7 @@ class Asked:
         left, right = (one if not isinstance(one, str) else loading.encoder(one) for one in (self.source, self.target))
         x, y, patients = _pairs(left, right, self.held_out or self.anchors, loading)
         known = None
+        loading.say(f"judging {len(x)} pairs")
         if self.held_out is not None and self.anchors is not None:
             known = _pairs(left, right, self.anchors, loading)
         return sk.diagnose(
@@ -166,15 +173,16 @@ class Asked:
 
 def _named(prompts: str | None, files: bool, reader: str | None, folder: Path) -> PromptSet | Embeddings | None:
     """The prompts as far as they can be read without a model."""
+    from stitchkit.cli.heads import prompts_called
     from stitchkit.cli.pairing import FILE
-    from stitchkit.datasets.prompt_sets import read_prompts
+    from stitchkit.cli.places import there
     from stitchkit.store import read_embeddings
 
     if prompts is None:
         return None
     if prompts.endswith(FILE):
-        return read_embeddings(prompts)
-    named = read_prompts(prompts)
+        return read_embeddings(there(prompts, "file of embeddings"))
+    named = prompts_called(prompts)
     if files and not reader:
         raise InputError(
             f"{folder} names no target encoder to read the prompts {prompts!r}. Embed them with 'stitchkit embed' "
@@ -196,6 +204,15 @@ def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -
         raise InputError("there is no table of pairs to read: pass --anchors CSV or --held-out CSV.")
     pairs = table.read(left.modality, right.modality)
     return loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items), pairs.groups
+
+
+def _known(folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, ids: Any) -> tuple[str, ...]:
+    """Raise if what is given as the anchors, a table or else files of ``ids``, is none of the folder's."""
+    from stitchkit.cli.anchor_marks import anchors_among
+
+    if anchors is not None:
+        return tuple(anchors_among(folder, config, anchors.ids_only().ids, "Did you mean --held-out?"))
+    return () if ids is None else tuple(anchors_among(folder, config, ids, "Name fresh pairs with --held-out CSV."))
 
 
 def _audit(

@@ -15,7 +15,9 @@ def embed(
     encoder: Annotated[str, typer.Argument(metavar="ENCODER", help="FAMILY:ID, as in timm:resnet18.a1_in1k.")],
     items: Annotated[
         Path,
-        typer.Argument(metavar="ITEMS", help="A folder of images, a CSV, a .txt with an item a line, or an image."),
+        typer.Argument(
+            metavar="ITEMS", help="A folder of images, a CSV, a .txt with an item a line, or an image.", exists=True
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
     column: o.Column = None,

@@ -1,29 +1,48 @@
-"""How the command line asks for a map: the solver's name, the purpose, the seed."""
+"""How the command line asks for a map: the solver's name, the purpose, the pools, the seed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.pools import Pools
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
-    from stitchkit.core.roles import Solver
+    from stitchkit.core.roles import Encoder, Solver
 
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """How the map is fitted, and the command line for the record."""
+    """How the map is fitted, the command line for the record, and who is told what takes its time."""
 
     solver: str | Solver
     seed: int
     command: str
+    say: Callable[[str], None]
+    pools: Pools | None = None
 
-    def fit(self, x: Embeddings, y: Embeddings, groups: Any, purpose: str) -> Alignment:
+    def fit(self, x: Embeddings, y: Embeddings, groups: Any, purpose: str, pool: Any = None) -> Alignment:
         """The alignment of paired embeddings."""
         import stitchkit as sk
 
-        return sk.align(x, y, groups=groups, purpose=purpose, solver=self.solver, seed=self.seed)
+        self.say(f"{self._told(purpose)} on {len(x)} pairs{'' if pool is None else ' and the pools'}")
+        return sk.align(x, y, groups=groups, purpose=purpose, pool=pool, solver=self.solver, seed=self.seed)
+
+    def pool(self, loading: Loading, left: Encoder | None = None, right: Encoder | None = None) -> Any:
+        """The vectors of both pools, items read by the encoders; None if there are no pools."""
+        return None if self.pools is None else self.pools.vectors(loading, left, right)
+
+    def _told(self, purpose: str) -> str:
+        from stitchkit.solvers import SEARCHED
+
+        if not isinstance(self.solver, str):
+            return f"fitting {type(self.solver).__name__}"
+        if self.pools is not None:
+            return "fitting a closed form, soft and hard matching"
+        return f"searching {', '.join(SEARCHED[purpose] if self.solver == 'auto' else [self.solver])}"
 
 
 def solver_of(name: str) -> str | Solver:

@@ -15,18 +15,21 @@ GATE = "What must hold"
 def gate(
     ctx: typer.Context,
     alignment: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="The alignment: what 'align' or 'stitch' wrote.")
+        Path, typer.Argument(metavar="FOLDER", help="The alignment: what 'align' or 'stitch' wrote.", exists=True)
     ],
     pairs: Annotated[
         Path | None,
-        typer.Option("--pairs", "--anchors", metavar="CSV", help="Table of pairs that it was not fitted on."),
+        typer.Option("--pairs", "--anchors", metavar="CSV", exists=True,
+                     help="Table of pairs that it was not fitted on."),
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--source", metavar="FILE", help=".safetensors of source embeddings, instead of the encoder."),
+        typer.Option("--source", metavar="FILE", exists=True,
+                     help=".safetensors of source embeddings, instead of the encoder."),
     ] = None,
     target: Annotated[
-        Path | None, typer.Option("--target", metavar="FILE", help="The same for the target; paired by id.")
+        Path | None,
+        typer.Option("--target", metavar="FILE", exists=True, help="The same for the target; paired by id."),
     ] = None,
     min_mrr: Annotated[
         float | None, typer.Option("--min-mrr", help="Least mean reciprocal rank, 0 to 1.", rich_help_panel=GATE)
@@ -39,16 +42,18 @@ def gate(
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option("--against", metavar="FOLDER", rich_help_panel=GATE, help="It must not be worse than this one."),
+        typer.Option("--against", metavar="FOLDER", exists=True, rich_help_panel=GATE,
+                     help="It must not be worse than this one."),
     ] = None,
     against_source: Annotated[
         Path | None,
-        typer.Option("--against-source", metavar="FILE", rich_help_panel=GATE,
+        typer.Option("--against-source", metavar="FILE", exists=True, rich_help_panel=GATE,
                      help="The same pairs' source embeddings for --against; default: those of --source."),
     ] = None,
     against_target: Annotated[
         Path | None,
-        typer.Option("--against-target", metavar="FILE", rich_help_panel=GATE, help="The same for the target."),
+        typer.Option("--against-target", metavar="FILE", exists=True, rich_help_panel=GATE,
+                     help="The same for the target."),
     ] = None,
     margin: Annotated[
         float, typer.Option("--margin", help="How much worse is still as good, 0 up to 1.", rich_help_panel=GATE)
@@ -102,7 +107,8 @@ def gate(
     other = None
     if against is not None:
         other = Tried.of(against, against_source or source, against_target or target, table)
-    notes = [note for one in (tried, other) if one is not None for note in one.audit(allow_leakage)]
+    audits = [one.audit(allow_leakage) for one in (tried, other) if one is not None]
+    notes = list(dict.fromkeys(note for one in audits for note in one))  # a folder gated against itself says it once
     if dry_run:
         asked = [f"{name} {value:g}" for name, value in limits.items() if value is not None]
         talk.plan({"alignment": alignment, "checks": [*asked, *([f"against {against}"] if against else [])]})

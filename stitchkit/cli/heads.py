@@ -36,9 +36,7 @@ class HeadChoice:
         if asked is None or asked in ("own", "none"):
             return cls(asked)
         if asked.startswith(PROMPTS):
-            from stitchkit.datasets.prompt_sets import read_prompts
-
-            return cls(asked, prompts=read_prompts(asked.removeprefix(PROMPTS)))
+            return cls(asked, prompts=prompts_called(asked.removeprefix(PROMPTS)))
         if not Path(asked).is_dir():
             raise InputError(
                 f"--head {asked} is no folder. Give own, none, {PROMPTS}NAME, or the folder of a saved probe."
@@ -69,6 +67,14 @@ class HeadChoice:
             if self.asked == "own":
                 raise
             return None, f"no head: {error}"
+
+
+def prompts_called(name: str) -> PromptSet:
+    """The prompt set of this name, or in the file of this name."""
+    from stitchkit.cli.places import there
+    from stitchkit.datasets.prompt_sets import read_prompts
+
+    return read_prompts(there(name, "prompt file") if name.endswith((".toml", ".json")) else name)
 
 
 def check_text(encoder: Encoder) -> None:

@@ -51,7 +51,16 @@ class Tried:
                     f".safetensors file of the pairs' embeddings."
                 )
             table.check()
-        return cls(folder, config, unpack_alignment(config, arrays), source, target, table)
+        made = cls(folder, config, unpack_alignment(config, arrays), source, target, table)
+        made._check_enough()
+        return made
+
+    def _check_enough(self) -> None:
+        from stitchkit.evaluation.held_pairs import LEAST
+
+        count = len(self._names()[0])
+        if count < LEAST:
+            raise InputError(f"a gate needs at least {LEAST} pairs; got {count}. Give more pairs.")
 
     def audit(self, allow: bool) -> list[str]:
         """Raise, or say so, if an item or a patient of the pairs is among those the alignment was fitted on."""

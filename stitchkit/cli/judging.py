@@ -13,12 +13,14 @@ from stitchkit.cli import options as o
 def evaluate(
     ctx: typer.Context,
     scores: Annotated[
-        Path, typer.Argument(metavar="SCORES", help="A .csv of scores, or a stitched folder (with --items).")
+        Path, typer.Argument(metavar="SCORES", help="A .csv of scores, or a stitched folder (--items).", exists=True)
     ],
     labels: o.Labels,
     items: Annotated[
         Path | None,
-        typer.Option("--items", help="The test images or texts: for a folder, the probe and file metadata."),
+        typer.Option(
+            "--items", help="The test images or texts: for a folder, the probe and file metadata.", exists=True
+        ),
     ] = None,
     anchors: o.MaybeAnchors = None,
     encoder: Annotated[

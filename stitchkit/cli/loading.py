@@ -36,7 +36,7 @@ class Loading:
         """The encoder called ``name``."""
         from stitchkit.encoders import RUNS_HUB_CODE, EncoderName, load_encoder
 
-        self._say(f"loading {name}")
+        self.say(f"loading {name}")
         # the permission is for the encoder that needs it; the other one of a pair may be of a family without code
         trusted = self.trust_remote_code and EncoderName.parse(name).family in RUNS_HUB_CODE
         return load_encoder(
@@ -51,7 +51,7 @@ class Loading:
         """The stitched model in ``folder``."""
         from stitchkit.stitching import load
 
-        self._say(f"loading {folder}")
+        self.say(f"loading {folder}")
         with self._network():
             return load(folder, device=self.device, dtype=self.dtype, trust_remote_code=self.trust_remote_code)
 
@@ -67,7 +67,8 @@ class Loading:
         """What ``stitchkit.embed`` takes as ``store``."""
         return None if self.store == "none" else self.store
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """A line of talk."""
         if self.talk is not None:
             self.talk.say(line)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Option
 
+from stitchkit.solvers import SOLVERS
+
 COMPUTE, TABLES, JUDGE, TALK = "Where and how it runs", "Columns of the table", "Evaluation", "Output"
 DANGEROUS = "Dangerous options"
 
@@ -47,8 +49,18 @@ AllowLeakage = Annotated[
            help="Go on though a patient or an item is both anchor and test; the result says so."),
 ]  # fmt: skip
 
-Anchors = Annotated[Path, Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV")]
-MaybeAnchors = Annotated[Path | None, Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV")]
+Anchors = Annotated[Path, Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV", exists=True)]
+MaybeAnchors = Annotated[
+    Path | None, Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV", exists=True)
+]
+PoolSource = Annotated[
+    Path | None,
+    Option("--pool-source", metavar="ITEMS|FILE", exists=True,
+           help="Few anchors: unpaired items for SOURCE, or a .safetensors file of their embeddings."),
+]  # fmt: skip
+PoolTarget = Annotated[
+    Path | None, Option("--pool-target", metavar="ITEMS|FILE", exists=True, help="The same for TARGET.")
+]
 Column = Annotated[
     str | None,
     Option("--column", help="What is read of a CSV of items; default: path, or text.", rich_help_panel=TABLES),
@@ -72,17 +84,17 @@ Groups = Annotated[
 ]  # fmt: skip
 Root = Annotated[
     Path | None,
-    Option("--root", help="Folder the image paths are relative to; default: the table's.", rich_help_panel=TABLES),
-]
-Solver = Annotated[
-    str, Option("--solver", help="auto, or one of ridge, procrustes, csa, least_squares.", metavar="NAME")
-]
+    Option("--root", exists=True, rich_help_panel=TABLES,
+           help="Folder the image paths are relative to; default: the table's."),
+]  # fmt: skip
+Solver = Annotated[str, Option("--solver", help=f"auto, or one of {', '.join(SOLVERS)}.", metavar="NAME")]
 
-Labels = Annotated[Path, Option("--labels", help="Table of labels, one item a row.", metavar="CSV")]
+Labels = Annotated[Path, Option("--labels", help="Table of labels, one item a row.", metavar="CSV", exists=True)]
 MaybeLabels = Annotated[
     Path | None,
-    Option("--labels", help="Table of labels: also evaluate the scores.", metavar="CSV", rich_help_panel=JUDGE),
-]
+    Option("--labels", metavar="CSV", exists=True, rich_help_panel=JUDGE,
+           help="Table of labels: also evaluate the scores."),
+]  # fmt: skip
 LabelColumn = Annotated[
     str | None,
     Option("--label-column", rich_help_panel=JUDGE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,15 @@ def are_files(source: str, target: str) -> bool:
     return all(files)
 
 
+def read_sides(source: str, target: str) -> tuple[Embeddings, Embeddings]:
+    """The embeddings in two files."""
+    from stitchkit.cli.places import there
+    from stitchkit.store import read_embeddings
+
+    x, y = (read_embeddings(there(one, "file of embeddings")) for one in (source, target))
+    return x, y
+
+
 @dataclass(frozen=True, slots=True)
 class FilePairs:
     """Two files of embeddings; a table of anchors says which ids to use, and their patients."""
@@ -40,9 +48,8 @@ class FilePairs:
     def of(cls, source: str, target: str, table: AnchorTable | None) -> FilePairs:
         """The files, read."""
         from stitchkit.cli.anchor_tables import about
-        from stitchkit.store import read_embeddings
 
-        x, y = read_embeddings(source), read_embeddings(target)
+        x, y = read_sides(source, target)
         if table is None:
             return cls(x, y, None, {"files": [Path(source).name, Path(target).name], "n": len(x)})
         pairs = table.ids_only()
@@ -54,15 +61,12 @@ class FilePairs:
 
     def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:
         """The alignment, written to a folder that names no encoder."""
-        from stitchkit.artefacts import pack_alignment
+        from stitchkit.alignment_folders import save_alignment
         from stitchkit.cli.anchor_marks import KEY, marks_of
-        from stitchkit.store import write_folder
 
-        done = fitting.fit(self.source, self.target, self.groups, purpose)
-        config, arrays = pack_alignment(done)
-        config["anchor_set"] = self.anchor_set
-        config[KEY] = marks_of(self.source.ids, self.groups)
-        write_folder(out, config, arrays, _card(config, fitting.command), overwrite=overwrite)
+        done = fitting.fit(self.source, self.target, self.groups, purpose, fitting.pool(loading))
+        facts = {"anchor_set": self.anchor_set, KEY: marks_of(self.source.ids, self.groups)}
+        save_alignment(done, out, extra=facts, command=fitting.command, overwrite=overwrite)
         return done
 
 
@@ -97,18 +101,8 @@ class EncoderPairs:
         left, right = loading.encoder(self.source), loading.encoder(self.target)
         pairs = self.table.read(left.modality, right.modality)
         x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
-        done = fitting.fit(x, y, pairs.groups, purpose)
+        done = fitting.fit(x, y, pairs.groups, purpose, fitting.pool(loading, left, right))
         model = sk.stitch(left, done, target_name=self.target)
         facts = {"anchor_set": about(pairs), KEY: marks_of(pairs.ids, pairs.groups)}
         model.save(out, extra=facts, command=fitting.command, overwrite=overwrite)
         return done
-
-
-def _card(config: Mapping[str, Any], command: str) -> str:
-    from stitchkit.cli.accounts import account
-
-    source, target = config["source"], config["target"]
-    lines = [f"# {source['name']} aligned to {target['name']}", ""]
-    lines += [f"Fitted on files of embeddings, {source['dim']} and {target['dim']} wide. Names no encoder.", "", "```"]
-    lines += [*account(config["record"]), "```", "", "## How it was made", "", "```", command, "```", ""]
-    return "\n".join([*lines, "Research. Not a medical device; not validated for any clinical decision.", ""])

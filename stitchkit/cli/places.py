@@ -1,4 +1,4 @@
-"""Where output goes: asked before any work, written in one step."""
+"""Where output goes, asked before any work and written in one step; and whether what shall be read is there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from typing import TypeVar
 from stitchkit.core.errors import InputError
 
 T = TypeVar("T")
+
+
+def there(path: str | Path, what: str) -> Path:
+    """``path`` if something is there: a mistyped path is the caller's mistake, a bad file is not."""
+    if not Path(path).exists():
+        raise InputError(f"there is no {what} {path}. Check the path.")
+    return Path(path)
 
 
 def new_file(path: Path, overwrite: bool, check: Callable[[Path], Path] | None = None) -> Path:

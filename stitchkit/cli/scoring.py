@@ -33,14 +33,16 @@ class FolderScorer:
     @classmethod
     def of(cls, folder: Path, prompts: str | None) -> FolderScorer:
         """The folder's scorer, as far as it can be checked without a model."""
+        from stitchkit.cli.heads import prompts_called
         from stitchkit.cli.loading import check_stitched
+        from stitchkit.cli.places import there
 
-        config = check_stitched(folder)
+        config = check_stitched(there(folder, "stitched folder"))
         target = str(config.get("target_encoder") or "")
         if prompts is not None:
             if not target:
                 raise InputError(f"{folder} does not name its target encoder, so prompts cannot be read.")
-            named = _prompts(prompts)
+            named = prompts_called(prompts)
             return cls(folder, named.classes, named, target)
         if "head" not in config:
             raise InputError(
@@ -80,6 +82,7 @@ class PairScorer:
     @classmethod
     def of(cls, source: str, text: str, table: AnchorTable | None, prompts: str | None, fitting: Fitting) -> PairScorer:
         """The pair's scorer, as far as it can be checked without a model."""
+        from stitchkit.cli.heads import prompts_called
         from stitchkit.cli.loading import check_name
 
         if table is None or prompts is None:
@@ -87,7 +90,7 @@ class PairScorer:
             raise InputError(f"two encoders need anchors and prompts: pass {missing}.")
         check_name(source), check_name(text)
         table.check()
-        return cls(source, text, table, _prompts(prompts), fitting)
+        return cls(source, text, table, prompts_called(prompts), fitting)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -105,12 +108,6 @@ class PairScorer:
 
         choice = HeadChoice("prompts:", prompts=self.prompts)
         return stitched(self.source, self.text, self.table, choice, loading, self.fitting)[0]
-
-
-def _prompts(name: str) -> PromptSet:
-    from stitchkit.datasets.prompt_sets import read_prompts
-
-    return read_prompts(name)
 
 
 @dataclass(frozen=True, slots=True)

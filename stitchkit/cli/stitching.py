@@ -34,7 +34,9 @@ def stitch(
     ] = None,
     test: Annotated[
         Path | None,
-        typer.Option("--test", help="Table of test items: refuse anchors of their patients.", metavar="CSV"),
+        typer.Option(
+            "--test", help="Table of test items: refuse anchors of their patients.", metavar="CSV", exists=True
+        ),
     ] = None,
     solver: o.Solver = "auto",
     source_column: o.SourceColumn = None,
@@ -67,7 +69,7 @@ def stitch(
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_folder(out, overwrite)
-    choice, fitting = HeadChoice.of(head), Fitting(solver_of(solver), seed, talk.command)
+    choice, fitting = HeadChoice.of(head), Fitting(solver_of(solver), seed, talk.command, talk.say)
     check_name(source), check_name(target)
     table = AnchorTable(anchors, source_column, target_column, id_column, groups, root)
     pairs = table.check()

@@ -50,10 +50,14 @@ class Alignment:
             f"{self.source.name!r} ({self.source.dim}) -> {self.target.name!r} ({self.target.dim})",
             str(self.record.get("solver", "a fitted map")),
         ]
-        told += [f"{name}={value}" for name, value in self.record.get("settings", {}).items()]
+        settings = self.record.get("settings", {})
+        told += [
+            f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()
+        ]
         told += [f"{name} {self.record[name]}" for name in ("rank", "anchors") if name in self.record]
-        held_out = self.record.get("held_out") or {}
-        told += [f"held-out {name} {held_out[name]:.3f}" for name in ("mrr", "r2") if name in held_out]
+        told.append(_held_out_in_words(self.record.get("held_out")))
+        notes = len(self.record.get("notes", []))
+        told += [f"{notes} note{'s' * (notes > 1)} in .record['notes']"] * bool(notes)
         return f"Alignment({', '.join(told)})"
 
     @property
@@ -101,6 +105,19 @@ class Alignment:
         """
         left, right = (x.vectors if isinstance(x, Embeddings) else x for x in (self.source_map(a), self.target_map(b)))
         return weighed(left, right, self.weights)
+
+
+def _held_out_in_words(held_out: Mapping[str, Any] | None) -> str:
+    """What was measured on held-out pairs, beside chance."""
+    if not held_out:
+        return "nothing held out"
+    name = "r2" if "r2" in held_out else "mrr"
+    value, chance = held_out[name], held_out.get("chance_mrr", 0.0)
+    above = value > chance + 2 * held_out.get("se", 0.0)
+    beside = "" if name == "r2" else f"chance {chance:.3f}, gallery {held_out['gallery']}"
+    doubt = "" if above else "NOT clearly above chance"
+    inside = ", ".join(part for part in (beside, doubt) if part)
+    return f"held-out {name} {value:.3f}" + (f" ({inside})" if inside else "")
 
 
 def matched(left: Array, right: Array, weights: Array | None = None) -> Array:

@@ -76,6 +76,12 @@ def to_numpy(array: Array) -> np.ndarray:
     return np.asarray(array)
 
 
+def lent(array: Array) -> Array:
+    """``array`` itself, or numpy's view of it where it is a torch array in main memory, for which numpy is faster."""
+    borrowed = compat.is_torch_array(array) and array.device.type == "cpu" and str(array.dtype) != "torch.bfloat16"
+    return array.detach().numpy() if borrowed else array
+
+
 def like(array: Array, reference: Array, *, dtype: Any = None) -> Array:
     """``array`` in the library and on the device of ``reference`` (dtype kept unless given)."""
     xp = namespace(reference)

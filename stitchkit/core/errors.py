@@ -58,10 +58,11 @@ class UnknownNameError(StitchError, LookupError):
 
     @classmethod
     def of(cls, what: str, name: str, known: Iterable[str], hint: str = "") -> UnknownNameError:
-        """The error for ``name``, listing the nearest of ``known``."""
+        """The error for ``name``, listing the nearest of ``known``, or all of them where none is near."""
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
-        return cls(f"no {what} is called {name!r}; nearest: {', '.join(near)}.{' ' + hint if hint else ''}")
+        near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+        listed = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(names)}"
+        return cls(f"no {what} is called {name!r}; {listed}.{' ' + hint if hint else ''}")
 
 
 class MissingExtraError(StitchError, ImportError):

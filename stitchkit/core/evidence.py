@@ -10,6 +10,7 @@ from stitchkit.core.arrays import Array
 
 if TYPE_CHECKING:
     from stitchkit.core.moments import Moments
+    from stitchkit.core.row_moments import RowMoments
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +20,7 @@ class Evidence:
     Parameters
     ----------
     moments
-        Of all anchors.
+        Of all anchors; of few in wide spaces perhaps as the rows that they are made of.
     folds
         Moments of each fold of the anchors, groups kept whole; their sum is ``moments``. For solvers that
         estimate something on held-out pairs.
@@ -30,7 +31,7 @@ class Evidence:
         Unpaired vectors (m_s, d_s) and (m_t, d_t) of both spaces.
     """
 
-    moments: Moments
-    folds: Sequence[Moments] | None = None
+    moments: Moments | RowMoments
+    folds: Sequence[Moments | RowMoments] | None = None
     anchors: tuple[Array, Array] | None = None
     pools: tuple[Array, Array] | None = None

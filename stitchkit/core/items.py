@@ -79,7 +79,10 @@ def checked_groups(groups: Any, n: int) -> np.ndarray:
     DataError
         Naming the first row without a group.
     """
-    values = np.asarray(groups, dtype=object).tolist()
+    given = np.asarray(groups, dtype=object)
+    values = given.tolist()
+    if given.ndim > 1:
+        raise InputError(f"groups has shape {given.shape}. Give one patient (or site) a row, not a table of them.")
     if not isinstance(values, list) or len(values) != n:
         raise InputError(f"{np.size(groups)} groups came with {n} rows. Give one patient (or site) a row.")
     names = [_group_name(value) for value in values]

@@ -105,7 +105,11 @@ class AffineMap:
         rounded = namespace(x).astype(center, x.dtype)
         # the centre is rounded to the input's precision; what that loses goes into the bias, exactly
         lost = (float64(rounded) - center)[None, :] @ weight
-        return (x - rounded) @ like(weight, x, dtype=x.dtype) + like(bias + lost[0, :], x, dtype=x.dtype)
+        with np.errstate(over="ignore"):
+            narrow = like(weight, x, dtype=x.dtype)
+        if not bool(namespace(x).all(namespace(x).isfinite(narrow))):  # tiny vectors mapped to huge ones
+            return namespace(x).astype(float64(x - rounded) @ weight + (bias + lost[0, :]), x.dtype)
+        return (x - rounded) @ narrow + like(bias + lost[0, :], x, dtype=x.dtype)
 
     def then(self, other: AffineMap) -> AffineMap:
         """The map that applies this one first and ``other`` second."""

@@ -184,6 +184,16 @@ class Moments:
         """The widths (d_s, d_t)."""
         return self.source.dim, self.target.dim
 
+    @property
+    def spread_s(self) -> Array:
+        """Diagonal (d_s,) of the source scatter."""
+        return namespace(self.scatter_ss).linalg.diagonal(self.scatter_ss)
+
+    @property
+    def spread_t(self) -> Array:
+        """Diagonal (d_t,) of the target scatter."""
+        return namespace(self.scatter_tt).linalg.diagonal(self.scatter_tt)
+
     def __add__(self, other: Moments) -> Moments:
         """Moments of both sets of pairs together; exact to a few units of the last place."""
         if not isinstance(other, Moments):

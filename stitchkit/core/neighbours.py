@@ -36,6 +36,7 @@ def nearest(queries: Array, gallery: Array, k: int, *, skip_self: bool = False) 
     InputError
         If the gallery has fewer than ``k`` rows (besides the query itself).
     """
+    queries, gallery = _alike(queries, gallery)
     have = int(gallery.shape[0]) - skip_self
     if not 1 <= k <= have:
         raise InputError(f"{k} neighbours were asked of a gallery with {have} candidates. Lower k or give more rows.")
@@ -70,6 +71,15 @@ def csls(similarity: Array, of_rows: np.ndarray, of_columns: np.ndarray) -> Arra
     """
     rows, columns = (like(part, similarity, dtype=similarity.dtype) for part in (of_rows, of_columns))
     return 2 * similarity - rows[:, None] - columns[None, :]
+
+
+def _alike(queries: Array, gallery: Array) -> tuple[Array, Array]:
+    """Both in the wider of their precisions."""
+    if queries.dtype == gallery.dtype:
+        return queries, gallery
+    xp = namespace(queries, gallery)
+    wide = xp.result_type(queries, gallery)
+    return xp.astype(queries, wide), xp.astype(gallery, wide)
 
 
 def _tiles(queries: Array, gallery: Array) -> Iterator[tuple[int, Array]]:

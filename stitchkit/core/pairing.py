@@ -12,6 +12,9 @@ from stitchkit.core.embeddings import BLOCK, Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import checked_groups, rows_of
 from stitchkit.core.moments import check_paired
+from stitchkit.core.space import Space
+
+SMALLEST, LARGEST = 1e-70, 1e70  # whose fourth powers float64 holds
 
 
 def paired_sides(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
@@ -28,10 +31,16 @@ def paired_sides(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
     if isinstance(source, Embeddings) and isinstance(target, Embeddings):
         y = in_order_of(x, y, ("source", "target"), f"the target embeddings of {y.space.name!r}")
     check_paired(len(x), len(y))
-    for side in (x, y):
+    for label, side in (("the source", x), ("the target", y)):
         if _all_the_same(side.vectors):
             raise InputError(
-                f"all {len(x)} vectors of {side.space.name!r} are the same; nothing can be learnt from them."
+                f"all {len(x)} vectors of {_named(label, side)} are the same; nothing can be learnt from them."
+            )
+        size = _largest(side.vectors)
+        if not SMALLEST < size < LARGEST:
+            raise InputError(
+                f"the vectors of {_named(label, side)} are of size {size:.0e}, and products of them leave double "
+                f"precision. Divide them by that size."
             )
     namespace(x.vectors, y.vectors)  # one library, or say so now
     return x, y
@@ -68,6 +77,16 @@ def anchor_groups(groups: Any, x: Embeddings) -> np.ndarray | None:
             raise InputError(f"groups has no entry for {len(missing)} anchors, the first is {missing[0]!r}.")
         return checked_groups([groups[one] for one in x.ids.tolist()], len(x))
     return checked_groups(groups, len(x))
+
+
+def _named(label: str, side: Embeddings) -> str:
+    """How a side is spoken of: a plain array has no name but its place."""
+    return label if side.space.name == Space.of_array(1).name else repr(side.space.name)
+
+
+def _largest(vectors: Array) -> float:
+    n, xp = int(vectors.shape[0]), namespace(vectors)
+    return max(float(xp.max(xp.abs(vectors[a : min(a + BLOCK, n), :]))) for a in range(0, n, BLOCK))
 
 
 def _all_the_same(vectors: Array) -> bool:

@@ -14,13 +14,7 @@ GAP = 0.5  # of the spread, in the common space
 
 def verdict(found: Diagnosis) -> str:
     """What matters most, in two or three sentences."""
-    way = found.retrieval.forward
-    k = min(way.recall)
-    where = "in-sample" if found.pairs == "anchors" else "held-out"
-    beyond = "beyond chance" if works(found) else "no better than by chance"
-    numbers = f"{way.recall[k]} among {way.gallery}, chance {way.chance(k):.3f}"
-    said = f"True pairs are found {beyond}: {where} R@{k} is {numbers}."
-    parts = [said]
+    parts = [_said(found)]
     if found.coverage is not None:
         gone = len(found.uncovered)
         parts.append(
@@ -33,8 +27,35 @@ def verdict(found: Diagnosis) -> str:
     return " ".join(parts)
 
 
-def works(found: Diagnosis) -> bool:
-    """Whether true pairs are found beyond chance, both ways, at the largest k that says something."""
+def _said(found: Diagnosis) -> str:
+    """Whether it works, and by which number."""
+    if found.pairs == "anchors" and _beyond(found):  # what was fitted is found again: that alone proves nothing
+        held = found.held_out
+        if held is None:
+            return "In-sample numbers only, so no verdict: give held-out pairs."
+        what = "the targets are" if held.measure == "r2" else "true pairs are"
+        how = ("predicted" if held.measure == "r2" else "found") + (" beyond chance" if held.clear else "")
+        return (
+            f"Held out when it was chosen: {held.name} {held.value:.3f}, chance {held.chance:.3f}: {what} "
+            f"{'' if held.clear else 'not clearly '}{how}."
+        )
+    way = found.retrieval.forward
+    k = min(way.recall)
+    where = "in-sample" if found.pairs == "anchors" else "held-out"
+    beyond = "beyond chance" if _beyond(found) else "no better than by chance"
+    numbers = f"{way.recall[k]} among {way.gallery}, chance {way.chance(k):.3f}"
+    return f"True pairs are found {beyond}: {where} R@{k} is {numbers}."
+
+
+def works(found: Diagnosis) -> bool | None:
+    """Whether true pairs are found beyond chance among pairs that were held out; None where there are none."""
+    if found.pairs == "held-out" or not _beyond(found):
+        return _beyond(found)
+    return None if found.held_out is None else found.held_out.clear
+
+
+def _beyond(found: Diagnosis) -> bool:
+    """Whether the given pairs are found beyond chance, both ways, at the largest k that says something."""
     ways = (found.retrieval.forward, found.retrieval.backward)
     told = [max((k for k in way.recall if way.chance(k) <= 0.5), default=min(way.recall)) for way in ways]
     return all(way.recall[k].low > way.chance(k) for way, k in zip(ways, told, strict=True))
@@ -46,9 +67,10 @@ def advice(found: Diagnosis) -> tuple[str, ...]:
 
 
 def _advice(found: Diagnosis) -> Iterator[str]:
-    if not works(found):
+    if works(found) is False:
+        what = "found" if found.held_out is None or found.held_out.measure == "mrr" else "predicted"
         yield (
-            "True pairs are not found beyond chance. Check that row i of both sides is one item; if it is, compare "
+            f"True pairs are not {what} beyond chance. Check that row i of both sides is one item; if it is, compare "
             "other encoders or layers (stitchability, search_layers) before adding anchors."
         )
     if found.uncovered:

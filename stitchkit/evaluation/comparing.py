@@ -20,7 +20,7 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.roles import Solver
 from stitchkit.evaluation.comparison import Compared, Comparison
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
-from stitchkit.metrics.bootstrap import percentile_interval
+from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
 
 AUTO, DEFAULTS = "auto", " (defaults)"
@@ -109,18 +109,20 @@ def compare(
     if chance is None:
         why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
-    rows, reference = _rows(tallies, chosen, CRITERION[purpose], replicates, seed)
+    criterion, by_chance = CRITERION[purpose], dict(zip(chance.names, chance.values.tolist(), strict=True))
+    rows, reference = _rows(tallies, chosen, criterion, replicates, seed)
+    above = any(row.measures[criterion].low > by_chance[criterion] for row in rows)
     return Comparison(
         rows,
         reference,
-        CRITERION[purpose],
-        dict(zip(chance.names, chance.values.tolist(), strict=True)),
+        criterion,
+        by_chance,
         left_out,
         len(pairs),
         pairs.patients,
         len(bench.members),
         bench.gallery,
-        _notes(pairs, reference),
+        _notes(pairs, reference, above),
         {"purpose": purpose, "replicates": replicates, "level": 0.95, "seed": seed},
     )
 
@@ -253,18 +255,23 @@ def _rows(
     base = draws[reference][:, at[reference]]
     rows = []
     for label in order:
-        measures = {
-            name: percentile_interval(values[label][name], draws[label][:, j])
-            for j, name in enumerate(tallies[label].names)
-        }
+        measures = {name: _interval(tallies[label], j, draws[label]) for j, name in enumerate(tallies[label].names)}
         apart = values[label][criterion] - values[reference][criterion]
         difference = None if label == reference else percentile_interval(apart, draws[label][:, at[label]] - base)
         rows.append(Compared(label, measures, difference, dict(Counter(chosen[label]))))
     return tuple(rows), reference
 
 
-def _notes(pairs: HeldPairs, reference: str) -> tuple[str, ...]:
-    notes = ["intervals are over patients; another draw of anchors would move the numbers further"]
+def _interval(tally: Tally, j: int, draws: np.ndarray) -> Interval:
+    """Of measure ``j``; exact where every pair is right or none is, which R2 does not know."""
+    found = percentile_interval(float(tally.values[j]), draws[:, j])
+    return found if tally.names[j] == "r2" else exact_at_ends(found, int(np.count_nonzero(tally.of[:, j])))
+
+
+def _notes(pairs: HeldPairs, reference: str, above: bool) -> tuple[str, ...]:
+    over = "pairs; patients are not known" if pairs.patients is None else "patients"
+    notes = [] if above else ["no solver is clearly above chance"]
+    notes.append(f"intervals are over {over}; another draw of anchors would move the numbers further")
     people = len(pairs) if pairs.patients is None else pairs.patients
     if people < FEW_PATIENTS:
         notes.append(f"{people} patients are too few for intervals to be trusted")

@@ -19,11 +19,16 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import unit
 from stitchkit.core.neighbours import nearest
+from stitchkit.core.prompts import PromptSet
 from stitchkit.core.space import Space
 from stitchkit.metrics.ranks import distinct_rows
 
 COVERED = 0.5  # reach from which a prompt counts as covered
 FEW_PROMPTS = 0.25  # of the width: above, what is a prompt's own is its difference to the mean of the others
+HOW = (
+    "Give {class: vectors of its prompts} from the target's text encoder: "
+    "{name: sk.embed(text_encoder, list(texts)) for name, texts in prompt_set.positive.items()}."
+)
 ALIKE = 1e-6  # relative length below which nothing of a prompt is its own
 
 
@@ -122,6 +127,8 @@ def _judged(name: str, whole: float, own: float, cosine: float, percentile: floa
 
 def _named(prompts: Any, space: Space) -> tuple[list[str], np.ndarray]:
     """Names and mean vectors (m, d) of the prompts, which must be of the anchors' space."""
+    if isinstance(prompts, PromptSet) or _is_text(prompts):
+        raise InputError(f"prompts are judged by their vectors; got {_shown(prompts)}. {HOW}")
     if not isinstance(prompts, Mapping):
         given = as_embeddings(prompts, "prompts")
         space.require(given.space, "the coverage of prompts by the anchors' target vectors")
@@ -132,12 +139,26 @@ def _named(prompts: Any, space: Space) -> tuple[list[str], np.ndarray]:
         raise InputError("there is no class of prompts to judge. Give at least one, or leave prompts out.")
     means = []
     for name, some in prompts.items():
+        if _is_text(some):
+            raise InputError(f"prompts are judged by their vectors; class {name} has texts. {HOW}")
         given = as_embeddings(some, f"the prompts of {name}")
         space.require(given.space, f"the coverage of {name} by the anchors' target vectors")
         if not len(given):
             raise InputError(f"class {name} has no prompt. Give it at least one, or leave it out.")
         means.append(to_numpy(float64(given.vectors)).mean(axis=0))
     return [str(name) for name in prompts], np.stack(means)
+
+
+def _shown(prompts: Any) -> str:
+    if isinstance(prompts, PromptSet):
+        return f"the prompt set {prompts.name!r}, which holds texts"
+    return f"the text {prompts!r}" if isinstance(prompts, str) else f"{len(prompts)} texts"
+
+
+def _is_text(some: Any) -> bool:
+    """Whether ``some`` is a text or a list of texts."""
+    many = [some] if isinstance(some, str) else some
+    return isinstance(many, list | tuple) and any(isinstance(one, str) for one in many)
 
 
 def _reached(directions: Array, spread: Array, axes: Array) -> list[float]:

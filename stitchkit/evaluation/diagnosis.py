@@ -1,8 +1,8 @@
-"""What a diagnosis holds, as a table for a terminal and as plain values for JSON."""
+"""What a diagnosis holds, and the same as plain values for JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
@@ -20,6 +20,51 @@ class Fit:
 
     r2: float
     relative: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What the fit reached on pairs that it held out of itself when it was chosen.
+
+    Parameters
+    ----------
+    measure
+        ``"mrr"``, mean reciprocal rank, or ``"r2"`` for a head.
+    value, error
+        The measure and its standard error.
+    chance
+        Of a random ranking; for R2 0, the mean of the targets.
+    gallery
+        Targets that were ranked, on average; None for R2.
+    """
+
+    measure: str
+    value: float
+    error: float
+    chance: float
+    gallery: int | None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> HeldOut | None:
+        """The numbers of an alignment's record; None where nothing was held out."""
+        told = record.get("held_out")
+        if not isinstance(told, Mapping):
+            return None
+        if "r2" in told:
+            return cls("r2", float(told["r2"]), float(told["se"]), 0.0, None)
+        if not {"mrr", "se", "chance_mrr", "gallery"} <= set(told):
+            return None
+        return cls("mrr", float(told["mrr"]), float(told["se"]), float(told["chance_mrr"]), int(told["gallery"]))
+
+    @property
+    def clear(self) -> bool:
+        """Whether the measure is more than two standard errors above chance."""
+        return self.value > self.chance + 2 * self.error
+
+    @property
+    def name(self) -> str:
+        """The measure in words."""
+        return "R2" if self.measure == "r2" else "mean reciprocal rank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +196,12 @@ class Diagnosis:
     leverage, outliers
         Outliers: all flagged ones, at most 20, and at least the 5 worst.
     flagged
-        Number of outliers in all.
+        Number of outliers in all; a pair that stands several times is one, here and in the list.
     coverage
         None if no prompts were given.
+    held_out
+        What the fit held out of itself; the verdict on anchors is from it. None where it held out nothing, and for
+        held-out pairs.
     notes
         Assumptions in words.
     """
@@ -176,6 +224,7 @@ class Diagnosis:
     outliers: tuple[Outlier, ...]
     flagged: int
     coverage: tuple[PromptCoverage, ...] | None
+    held_out: HeldOut | None
     notes: tuple[str, ...]
 
     @property
@@ -204,77 +253,14 @@ class Diagnosis:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Name, value, and what to compare it with, of every number of the table."""
-        return list(_rows(self))
+        from stitchkit.evaluation.diagnosis_table import rows
+
+        return list(rows(self))
 
     def __str__(self) -> str:
-        rows = self.rows()
-        wide, broad = (max(len(row[i]) for row in rows) for i in (0, 1))
-        lines = [f"Diagnosis of {self.source} -> {self.target} ({self.solver}) on {self.n} {_pairs(self)}", ""]
-        lines += [f"  {name:<{wide}}  {value:<{broad}}  {beside}".rstrip() for name, value, beside in rows]
-        if self.coverage is not None:
-            lines += ["", "Coverage of the prompts by the anchors (0.5 and more is covered):"]
-            broad = max(len(one.name) for one in self.coverage)
-            lines += [
-                f"  {one.name:<{broad}}  reach {one.reach:.2f}  nearest anchor {one.nearest:+.2f}  "
-                f"{'covered' if one.covered else 'NOT COVERED'}"
-                for one in self.coverage
-            ]
-        lines += ["", "Worst pairs:"]
-        lines += [
-            f"  {one.id}  similarity {one.similarity:+.3f}, z {one.z:.1f}{'  OUTLIER' if one.flagged else ''}"
-            for one in self.outliers[:10]
-        ]
-        lines += ["", self.verdict, *(f"- {one}" for one in self.advice)]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        from stitchkit.evaluation.diagnosis_table import table
 
-
-def _pairs(one: Diagnosis) -> str:
-    return "held-out pairs" if one.pairs == "held-out" else "pairs, taken to be the anchors"
-
-
-def _rows(one: Diagnosis) -> Iterator[tuple[str, str, str]]:
-    before = one.before
-    yield "CKA before mapping", f"{before.cka:.3f}", "biased upwards where pairs are few"
-    yield "  debiased", f"{before.debiased:.3f}", "unrelated spaces: 0"
-    yield f"mutual {before.k}-NN before", str(before.overlap), f"chance {before.chance:.3f}, p {before.p_value:.3f}"
-    if one.fit is None:
-        yield "R2 of the directed map", "none", "the spaces meet in a common one only"
-    else:
-        yield "R2 of the directed map", f"{one.fit.r2:.3f}", "the targets' mean: 0"
-        yield "  relative residual", f"{one.fit.relative:.3f}", "the targets' mean: 1"
-    for way in (one.retrieval.forward, one.retrieval.backward):
-        for k, value in way.recall.items():
-            yield f"R@{k} {way.name}", str(value), f"chance {way.chance(k):.3f}, gallery of {way.gallery}"
-    yield "true above random pair", f"{one.cosines.above:.3f}", "chance 0.500"
-    yield "  median, true pairs", f"{one.cosines.true[2]:+.3f}", f"5 to 95 %: {_span(one.cosines.true)}"
-    yield "  median, random pairs", f"{one.cosines.random[2]:+.3f}", f"5 to 95 %: {_span(one.cosines.random)}"
-    raw = "widths differ before" if one.gap.raw is None else f"{one.gap.raw:.3f} before"
-    yield "modality gap, common", f"{one.gap.common:.3f}", f"{raw}; none: 0"
-    for hubs, what in zip(one.hubs, ("targets", "sources"), strict=True):
-        yield (
-            f"hubness of {what}",
-            f"{hubs.skewness:.2f}",
-            (f"largest {hubs.largest}, mean {hubs.mean:.0f}; never retrieved {100 * hubs.never:.0f} %"),
-        )
-    if one.spectrum is None:
-        yield "spectrum of the map", "none", "the maps are not affine"
-    else:
-        yield (
-            "rank of the map",
-            str(one.spectrum.rank),
-            f"effective {one.spectrum.effective:.1f}; of the {one.spectrum.of}",
-        )
-    kind = "hat values" if one.leverage.ridge == 0 else "ridge leverage"
-    yield (
-        f"leverage ({kind})",
-        f"{one.leverage.largest:.3f}",
-        f"mean {one.leverage.mean:.3f}; {one.leverage.count} high",
-    )
-    yield "outliers", str(one.flagged), "robust z above 3.5"
-
-
-def _span(quantiles: tuple[float, ...]) -> str:
-    return f"{quantiles[0]:+.2f} to {quantiles[-1]:+.2f}"
+        return table(self)
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,27 +11,20 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, float64, like, namespace, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.maps import AffineMap, unit
-from stitchkit.core.neighbours import nearest
+from stitchkit.core.maps import AffineMap
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.evaluation.common_space import Met, outliers
 from stitchkit.evaluation.coverage import prompt_coverage
-from stitchkit.evaluation.diagnosis import Cosines, Diagnosis, Fit, Gap, Outlier, Spectrum
+from stitchkit.evaluation.diagnosis import Diagnosis, Fit, Gap, HeldOut, Spectrum
 from stitchkit.evaluation.leakage import check_apart
 from stitchkit.evaluation.leverage import hat_values, summary
-from stitchkit.evaluation.retrieval import evaluate_retrieval
+from stitchkit.evaluation.retrieval import evaluate_retrieval, names_of
 from stitchkit.evaluation.stitchability import check_size, stitchability
-from stitchkit.metrics.auroc import auroc
-from stitchkit.metrics.neighbourhoods import Hubness, hubness
-from stitchkit.metrics.ranks import distinct_rows
 
 PAIRS = ("anchors", "held-out")
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-RANDOM = 20  # random pairs a true one, at most RANDOM_MOST in all
-RANDOM_MOST = 20_000
-BINS = 40
-OUTLYING = 3.5  # robust z, Iglewicz and Hoaglin 1993
-LISTED, AT_LEAST = 20, 5  # outliers kept at most, and worst pairs shown anyhow
-ONE_SIDED = "patients are known of one side only, so that of anchors and held-out pairs none is shared was not checked"
+ONE_SIDED = (
+    "patients are known for only one of anchors and held-out pairs, so it was not checked that no patient is in both"
+)
 CUT = 1e-10  # of the largest singular value
 
 
@@ -58,13 +50,14 @@ def diagnose(
     source : (n, d_s), target : (n, d_t)
         Embeddings (paired by id) or arrays (paired by row).
     pairs
-        ``"anchors"``: the pairs that the alignment was fitted on; residual, retrieval and cosines are in-sample.
-        ``"held-out"``: fresh pairs.
+        ``"anchors"``: the pairs that the alignment was fitted on; residual, retrieval and cosines are in-sample, and
+        the verdict is that of the pairs which the fit held out of itself (``alignment.record["held_out"]``), if it did.
+        ``"held-out"``: fresh pairs; they are judged.
     anchors
         With held-out pairs: ``(source, target)`` vectors of the anchors, or ``(source, target, groups)``, for their
         leverage and their coverage of the prompts. Without, the pairs stand in for them and a note says so.
     prompts
-        Embeddings in the TARGET space, or a mapping from class to the vectors of its prompts.
+        Embeddings in the TARGET space, or a mapping from class to the vectors (m, d) of its prompts there.
     groups : (n,) or mapping id -> group, optional
         Patients of the pairs: intervals resample them, and random pairs are of two.
     k
@@ -116,10 +109,9 @@ def diagnose(
     before = stitchability(x, y, k, groups=patients, replicates=replicates, seed=seed)
     met = Met.of(alignment, x, y, patients)
     leverages, ridge = hat_values(known[0].vectors)
-    outliers, flagged = _outliers(met, x, leverages if anchors is None else None)
+    worst, flagged = outliers(met, x, leverages if anchors is None else None)
     return Diagnosis(
-        alignment.source.name,
-        alignment.target.name,
+        *names_of(alignment),
         str(alignment.record.get("solver", type(alignment.source_map).__name__)),
         pairs,
         len(x),
@@ -133,9 +125,10 @@ def diagnose(
         met.hubs(k),
         _spectrum(alignment),
         summary(leverages, ridge, known[0].ids),
-        outliers,
+        worst,
         flagged,
         coverage,
+        HeldOut.of(alignment.record) if pairs == "anchors" else None,
         (*_notes(alignment, pairs, anchors is None, coverage is None, met, patients), *([ONE_SIDED] * unchecked)),
     )
 
@@ -148,92 +141,6 @@ def _anchors(alignment: Alignment, anchors: Sequence[Any]) -> tuple[tuple[Embedd
     alignment.source.require(x.space, "the alignment's source side (anchors)")
     alignment.target.require(y.space, "the alignment's target side (anchors)")
     return (x, y), anchor_groups(anchors[2], x) if len(anchors) == 3 else None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Met:
-    """The pairs where they meet: rows in the common space, (n, k) each, in float64.
-
-    ``kinds`` (n,) labels equal targets; ``patients`` (n,) or None.
-    """
-
-    left: Array
-    right: Array
-    weights: Array | None
-    kinds: np.ndarray
-    patients: np.ndarray | None
-
-    @classmethod
-    def of(cls, alignment: Alignment, x: Embeddings, y: Embeddings, patients: np.ndarray | None) -> Met:
-        """Both sides mapped."""
-        left, right = float64(alignment.source_map(x).vectors), float64(alignment.target_map(y).vectors)
-        weights = None if alignment.weights is None else float64(like(alignment.weights, left))
-        return cls(left, like(right, left), weights, distinct_rows(to_numpy(y.vectors)), patients)
-
-    @property
-    def asking(self) -> Array:
-        """Unit rows of the source side with the weights in, so that similarity is an inner product."""
-        rows = unit(self.left)
-        return rows if self.weights is None else rows * self.weights
-
-    def similarity(self, order: np.ndarray | None = None) -> np.ndarray:
-        """Similarity (n,) of each source row to the target row of its own, or to that at place ``order``."""
-        right = to_numpy(unit(self.right))
-        found: np.ndarray = (to_numpy(self.asking) * (right if order is None else right[order])).sum(axis=1)
-        return found
-
-    def cosines(self, seed: int) -> Cosines:
-        """True against random pairs."""
-        true, random = self.similarity(), self._random(seed)
-        if not random.size:
-            raise InputError(
-                "no two pairs differ in target and patient, so true pairs cannot be told from random ones. Give more."
-            )
-        edges = np.linspace(min(true.min(), random.min()), max(true.max(), random.max()) + 1e-12, BINS + 1)
-        scores, labels = np.concatenate([true, random]), np.repeat([1, 0], [len(true), len(random)])
-        shares = [np.histogram(one, edges)[0] / len(one) for one in (true, random)]
-        quantiles = [np.quantile(one, LEVELS).tolist() for one in (true, random)]
-        return Cosines(
-            tuple(quantiles[0]), tuple(quantiles[1]), auroc(scores, labels), tuple(edges.tolist()),
-            tuple(shares[0].tolist()), tuple(shares[1].tolist()), len(random),
-        )  # fmt: skip
-
-    def _random(self, seed: int) -> np.ndarray:
-        """Similarities of pairs of two items that differ in target and patient."""
-        rng, n, found = np.random.default_rng(seed), len(self.kinds), []
-        for _ in range(max(min(RANDOM, RANDOM_MOST // n), 1)):
-            order = rng.permutation(n)
-            other = self.kinds != self.kinds[order]
-            if self.patients is not None:
-                other &= self.patients != self.patients[order]
-            found.append(self.similarity(order)[other])
-        return np.concatenate(found)
-
-    def hubs(self, k: int) -> tuple[Hubness, Hubness]:
-        """Hubness of the targets when sources ask, and of the sources when targets ask."""
-        asking, asked = self.asking, unit(self.right)
-        n = len(self.kinds)
-        return hubness(nearest(asking, asked, k).rows, n), hubness(nearest(asked, asking, k).rows, n)
-
-
-def _outliers(met: Met, x: Embeddings, leverages: np.ndarray | None) -> tuple[tuple[Outlier, ...], int]:
-    """The worst pairs, and how many are flagged."""
-    similarity = met.similarity()
-    residual = 1 - similarity
-    away = residual - np.median(residual)
-    scale = 1.4826 * float(np.median(np.abs(away)))
-    # where half of the pairs fit alike the deviation is rounding; then nothing can be told apart by it
-    z = away / scale if scale > 1e-9 else np.zeros_like(away)
-    order = np.argsort(-z, kind="stable")
-    flagged = int(np.sum(z > OUTLYING))
-    shown = order[: min(max(flagged, AT_LEAST), LISTED)]
-    return tuple(
-        Outlier(
-            str(x.ids[i]), float(similarity[i]), float(z[i]), None if leverages is None else float(leverages[i]),
-            bool(z[i] > OUTLYING),
-        )
-        for i in shown
-    ), flagged  # fmt: skip
 
 
 def _fit(directed: AffineMap | None, x: Embeddings, y: Embeddings) -> Fit | None:
@@ -287,8 +194,8 @@ def _notes(
             notes.append(f"held out on outer folds when it was chosen: R@1 {held['recall@1']:.3f} "
                          f"among {held.get('gallery', '?')}")  # fmt: skip
     elif stand_in:
-        notes.append("no anchors were given: leverage" + ("" if no_prompts else " and coverage")
-                     + " are of the held-out pairs, which stand in for them")  # fmt: skip
+        what = "leverage was" if no_prompts else "leverage and coverage were"
+        notes.append(f"no anchors were given, so {what} measured on the held-out pairs instead")
     if no_prompts:
         notes.append("no prompts were given, so their coverage was not judged")
     if patients is None:

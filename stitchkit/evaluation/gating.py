@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,120 +9,14 @@ import numpy as np
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
+from stitchkit.evaluation.gate_checks import Check, Gate
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
-from stitchkit.metrics.bootstrap import Interval, percentile_interval
+from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
 
 BY = ("lower", "value", "upper")  # the end of the interval that a threshold is held against
 MARGIN = 0.02
 FEWEST = 10  # patients from which an interval is worth its name
 COMPARED = ("mrr", "recall@1")  # what is compared with another alignment
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One number against one threshold.
-
-    Parameters
-    ----------
-    name
-        ``"mrr"``, ``"recall@1"`` or ``"r2"``, or the same with ``" minus the other"``.
-    interval
-        What was measured.
-    reached
-        The end of the interval that counts.
-    threshold
-        What it must reach.
-    chance
-        The measure of a random ranking; None for a difference.
-    """
-
-    name: str
-    interval: Interval
-    reached: float
-    threshold: float
-    chance: float | None
-
-    @property
-    def passed(self) -> bool:
-        """Whether the threshold is reached; a number that is not known does not."""
-        return bool(self.reached >= self.threshold)
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Every check of a gate.
-
-    Parameters
-    ----------
-    checks
-        In the order asked for.
-    by
-        ``"lower"``, ``"value"`` or ``"upper"``: which end of an interval counts.
-    pairs, patients, gallery
-        What was measured on: pairs, patients (None where not known), distinct targets.
-    notes
-        What to bear in mind.
-    settings
-        Margin, replicates, level, seed.
-    """
-
-    checks: tuple[Check, ...]
-    by: str
-    pairs: int
-    patients: int | None
-    gallery: int
-    notes: tuple[str, ...]
-    settings: dict[str, Any]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(one.passed for one in self.checks)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        checks = [
-            {
-                "name": one.name,
-                "passed": one.passed,
-                "interval": one.interval._asdict(),
-                "reached": one.reached,
-                "threshold": one.threshold,
-                "chance": one.chance,
-            }
-            for one in self.checks
-        ]
-        return {
-            "passed": self.passed,
-            "by": self.by,
-            "checks": checks,
-            "pairs": self.pairs,
-            "patients": self.patients,
-            "gallery": self.gallery,
-            "notes": list(self.notes),
-            "settings": dict(self.settings),
-        }
-
-    def __str__(self) -> str:
-        """One line a check, then the verdict."""
-        wide = max(len(one.name) for one in self.checks)
-        end = {"lower": "lower bound", "value": "value", "upper": "upper bound"}[self.by]
-        lines = []
-        for one in self.checks:
-            sign = "at least" if one.passed else "below"
-            chance = "" if one.chance is None else f" (chance {one.chance:.3f})"
-            verdict = "passed" if one.passed else "FAILED"
-            lines.append(
-                f"{verdict}  {one.name:<{wide}}  {one.interval}{chance}: "
-                f"{end} {one.reached:.3f} {sign} {one.threshold:.3f}"
-            )
-        people = "patients not known" if self.patients is None else f"{self.patients} patients"
-        good = sum(one.passed for one in self.checks)
-        lines.append(
-            f"gate {'passed' if self.passed else 'FAILED'}: {good} of {len(self.checks)} checks passed on {self.pairs} "
-            f"pairs ({people}), gallery of {self.gallery}"
-        )
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def gate(
@@ -146,9 +39,9 @@ def gate(
     """Whether an alignment is good enough on pairs it was not fitted on: for a test that runs at every change.
 
     A threshold is held against the lower end of the 95 % interval over patients, so that a gate passes only what the
-    pairs show, and too few pairs fail it rather than pass it. Where every pair is right, resamples have no width: the
-    exact bound ``.025 ** (1 / patients)`` stands in. With ``by="value"`` the measured value counts, with
-    ``by="upper"`` a check fails only where the pairs show that the threshold is missed.
+    pairs show, and too few pairs fail it rather than pass it. Where every pair is right, or none, resamples have no
+    width: the exact bound ``.025 ** (1 / patients)``, or one minus it, stands in. With ``by="value"`` the measured
+    value counts, with ``by="upper"`` a check fails only where the pairs show that the threshold is missed.
 
     Parameters
     ----------
@@ -216,8 +109,8 @@ def gate(
         if limit is not None:
             at = found.names.index(name)
             interval = percentile_interval(float(found.values[at]), draws[:, at])
-            if name != "r2" and interval.value == 1.0:
-                interval = interval._replace(low=0.025 ** (1 / _people(pairs)))
+            if name != "r2":
+                interval = exact_at_ends(interval, _people(pairs))
             checks.append(_check(name, interval, by, limit, float(guessed.values[at])))
     if against is not None:
         left = source if against_source is None else against_source

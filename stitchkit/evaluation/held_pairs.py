@@ -14,7 +14,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.metrics.bootstrap import patient_counts
-from stitchkit.metrics.ranks import distinct_rows, pair_ranks, pair_ranks_back
+from stitchkit.metrics.ranks import chance_recall, chance_reciprocal, distinct_rows, pair_ranks, pair_ranks_back
 
 LEAST = 10  # pairs below which nothing is compared
 
@@ -123,12 +123,13 @@ def judge(
     there, back = pair_ranks(*rows, truth), pair_ranks_back(*rows, truth)
     columns: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
     by_chance: list[np.ndarray] = []
-    for suffix, ranks, asked, size in (("", there, patient, len(first)), (" back", back, patient[first], len(held))):
+    single, several = np.ones(len(held), dtype=np.int64), np.bincount(truth)  # right candidates of each query
+    ways = (("", there, patient, len(first), single), (" back", back, patient[first], len(held), several))
+    for suffix, ranks, asked, size, right in ways:
         one = np.ones(len(ranks))
         columns.append((f"mrr{suffix}", 1 / ranks, one, asked))
         columns += [(f"recall@{k}{suffix}", np.where(ranks <= k, 1.0, 0.0), one, asked) for k in ks]
-        # of several right sources the random ranking is given one: a lower bound going back
-        by_chance += [one * np.mean(1 / np.arange(1, size + 1)), *(one * min(k / size, 1.0) for k in ks)]
+        by_chance += [chance_reciprocal(size, right), *(chance_recall(k, size, right) for k in ks)]
     if alignment.directed is not None:
         missed, spread = _squares(alignment, held, middle)
         columns.append(("r2", spread - missed, spread, patient))

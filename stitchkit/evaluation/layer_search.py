@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.alignment.clusters import Clusters
 from stitchkit.core.arrays import Array
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.evaluation.patient_draws import PatientDraws
-from stitchkit.evaluation.stitchability import check_size, resampled_means
-from stitchkit.metrics.bootstrap import Interval, percentile_interval
+from stitchkit.evaluation.stitchability import CLEAR, beyond, check_size, repeats_told
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.neighbourhoods import shuffled_overlaps
+from stitchkit.metrics.overlap_intervals import Overlap, overlap_intervals, share_intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,16 @@ class LayerSearch:
         Items, neighbours, and the overlap of shuffled items (of shuffled patients, with groups).
     rivals
         How many other pairs the best one does not beat clearly: the interval of the difference holds 0.
+    p_value
+        Share of shuffles of the items whose best pair of layers overlaps at least as much as the best one here, the
+        real one counted in: that the best of many was taken is in it, and it is not in the pairs' own intervals.
+    shuffles
+        Of the p-value.
     patients
-        How many the items are of; None without groups.
+        How many the items are of; None without groups. Patients that share a vector of the first layer count as one.
+    repeats
+        Items whose vector of the first layer is exactly an earlier one's. All items of one vector are taken for one
+        patient.
     """
 
     pairs: tuple[LayerPair, ...]
@@ -48,7 +59,10 @@ class LayerSearch:
     k: int
     chance: float
     rivals: int
+    p_value: float
+    shuffles: int
     patients: int | None = None
+    repeats: int = 0
 
     @property
     def best(self) -> LayerPair:
@@ -57,22 +71,30 @@ class LayerSearch:
 
     @property
     def clear(self) -> bool:
-        """Whether it beats every other pair beyond the intervals and chance itself."""
-        return self.rivals == 0 and self.best.overlap.low > self.chance
+        """Whether it beats every other pair beyond the intervals, and the best of shuffled ones (p of .05)."""
+        return self.rivals == 0 and self.p_value <= CLEAR
 
     @property
     def sentence(self) -> str:
         """Which pair wins, and whether it is clear."""
         best = f"{self.best.source} with {self.best.target}"
-        if self.best.overlap.low <= self.chance:
-            return f"No pair of layers agrees beyond chance ({self.chance:.3f}). Check that the rows are one item each."
+        if self.p_value > CLEAR:
+            as_well = f"the best of {len(self.pairs)} does" if len(self.pairs) > 1 else "the only one does"
+            return (
+                f"No pair of layers agrees beyond chance: with shuffled items {as_well} as well "
+                f"(p = {self.p_value:.3f}). Check that the rows are one item each."
+            )
         if len(self.pairs) == 1:
-            return f"{best} is the only pair there is."
+            return f"{best} is the only pair there is; it agrees beyond chance (p = {self.p_value:.3f})."
         if self.clear:
-            return f"{best} wins clearly: every other pair is behind it beyond the 95 % interval."
+            return (
+                f"{best} wins clearly (p = {self.p_value:.3f} for the best of {len(self.pairs)}): every other pair is "
+                f"behind it beyond the 95 % interval."
+            )
         return (
-            f"{best} comes first, but {self.rivals} of the other {len(self.pairs) - 1} pairs are not clearly behind. "
-            f"Take whichever of them is cheaper, or judge them on more items."
+            f"{best} comes first (p = {self.p_value:.3f} for the best of {len(self.pairs)}), but {self.rivals} of the "
+            f"other {len(self.pairs) - 1} pairs are not clearly behind. Take whichever of them is cheaper, or judge "
+            f"them on more items."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +117,7 @@ class LayerSearch:
         lines.append(f"  {'layers':<{wide}}  overlap [95 %]         behind the best")
         for name, one in zip(names, self.pairs, strict=True):
             lines.append(f"  {name:<{wide}}  {one.overlap}  {one.behind or ''}".rstrip())
-        return "\n".join([*lines, self.sentence])
+        return "\n".join([*lines, *repeats_told(self.repeats, self.n), self.sentence])
 
 
 def search_layers(
@@ -104,6 +126,7 @@ def search_layers(
     *,
     k: int = 10,
     groups: Any = None,
+    shuffles: int = 200,
     replicates: int = 1000,
     seed: int = 0,
 ) -> LayerSearch:
@@ -117,13 +140,17 @@ def search_layers(
         Neighbours.
     groups : (n,) or mapping id -> patient, optional
         Rows of one patient are then never each other's neighbours: one row of each is drawn, up to 20 times, and
-        patients are resampled. A ``k`` above half of a patient's others is lowered to that.
+        patients are resampled. A ``k`` above half of a patient's others is lowered to that. Items that repeat a
+        vector of the first layer exactly are taken for one patient, with or without groups.
+    shuffles, replicates
+        Of the p-value and of the intervals.
 
     Returns
     -------
     LayerSearch
         Sorted; print it. The neighbour lists are found once, the items are resampled: the intervals are of the
-        mean over items like these.
+        mean over items like these. The items are shuffled alike for all pairs of layers, and the best pair is held
+        against the best of each shuffle.
 
     Raises
     ------
@@ -148,20 +175,26 @@ def search_layers(
             raise InputError(f"{side} must name at least one layer: pass {{layer: vectors}}.")
     first = as_embeddings(next(iter(x.values())), "x")
     check_size(len(first), k)
+    if min(shuffles, replicates) < 1:
+        raise InputError(f"a search needs 1 shuffle and 1 resample at least; got {shuffles} and {replicates}.")
     n, patients = len(first), anchor_groups(groups, first)
-    draws = PatientDraws.of(n, patients, k, most=n, seed=seed)
+    together = Clusters.of(first, patients)  # a repeat of a row is its neighbour in any space
+    draws = PatientDraws.of(n, together.labels, k, most=n, seed=seed)
     lists = [{name: draws.neighbours(_layer(one, name, first)) for name, one in side.items()} for side in (x, y)]
-    names = [(str(a), str(b)) for a in x for b in y]
-    shares = np.stack([draws.shares(lists[0][a], lists[1][b]) for a in x for b in y])  # (pairs, items)
-    order = np.argsort(-shares.mean(axis=1), kind="stable").tolist()
-    overlaps, drawn = resampled_means(shares[order], np.arange(draws.items), replicates, seed)
-    pairs = []
-    for place, row in enumerate(order):
-        gap = overlaps[0].value - overlaps[place].value
-        behind = percentile_interval(gap, drawn[0] - drawn[place]) if place else None
-        pairs.append(LayerPair(names[row][0], names[row][1], overlaps[place], behind))
+    names = [(a, b) for a in x for b in y]
+    found = [Overlap.of(lists[0][a], lists[1][b]) for a, b in names]
+    best = np.max([shuffled_overlaps(lists[0][a], lists[1][b], shuffles, seed) for a, b in names], axis=0)
+    order = np.argsort([-one.value for one in found], kind="stable").tolist()
+    found, names = [found[row] for row in order], [names[row] for row in order]
+    overlaps = share_intervals(found, replicates, seed)
+    behind = [None, *overlap_intervals([found[0] - one for one in found[1:]], replicates, seed)]
+    rows = zip(names, overlaps, behind, strict=True)
+    pairs = [LayerPair(str(a), str(b), overlap, gap) for (a, b), overlap, gap in rows]
     rivals = sum(one.behind is not None and one.behind.low <= 0 for one in pairs)
-    return LayerSearch(tuple(pairs), n, draws.k, draws.chance, rivals, draws.items if draws.grouped else None)
+    known = None if patients is None else draws.items
+    return LayerSearch(
+        tuple(pairs), n, draws.k, draws.chance, rivals, beyond(found[0].value, best), shuffles, known, together.repeated
+    )
 
 
 def _layer(given: Any, name: Any, first: Embeddings) -> Array:

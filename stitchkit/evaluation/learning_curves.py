@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from stitchkit.alignment import align
+from stitchkit.alignment.clusters import Clusters
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Solver
 from stitchkit.evaluation.held_pairs import LEAST, HeldPairs, Tally, judge
 from stitchkit.evaluation.leakage import check_apart
 from stitchkit.evaluation.measured_curves import LearningCurve
+from stitchkit.evaluation.power_law import EXPONENTS, fit_power_law
 from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
-from stitchkit.evaluation.power_law import fit_power_law
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.solvers import SEARCHED
 
@@ -49,7 +51,8 @@ def learning_curve(
         Orders of the patients that anchors are taken from; the anchors of one draw are nested, so that a curve does
         not jump because of who was drawn.
     groups : (n,) or mapping id -> group, optional
-        Patient of each pair. Patients are held out whole; the last one drawn may bring only some of his pairs.
+        Patient of each pair. Patients are held out whole; the last one drawn may bring only some of his pairs. Pairs
+        that repeat a source vector exactly are taken for one patient, with or without groups.
     solver, purpose
         As in :func:`stitchkit.align`.
     metric
@@ -94,12 +97,13 @@ def learning_curve(
         raise UnknownNameError.of("metric", measured, METRICS)
     if draws < 1 or replicates < 1:
         raise InputError(f"a curve needs 1 draw and 1 resample at least; got draws={draws}, replicates={replicates}.")
-    pool, held = _split(source, HeldPairs.of(source, target, groups), held_out, seed)
+    pairs = HeldPairs.of(source, target, groups)
+    pool, held = _split(source, pairs, held_out, seed)
     at = _sizes(sizes, len(pool))
-    patient = held.patient
+    people, patient = _together(pool), _together(held)
     won, chance, of = [], 0.0, np.empty(0)
     for draw in range(draws):
-        order = _by_patients(pool, seed, draw)
+        order = _by_patients(people, seed, draw)
         for n in at.tolist():
             rows = order[:n]
             chosen = None if pool.groups is None else pool.groups[rows]
@@ -117,12 +121,13 @@ def learning_curve(
     values = (sums.sum(axis=2) / of.sum()).T
     resampled = _resampled(sums, of, replicates, seed)
     gallery = len(np.unique(held.target))
-    notes = _notes(at, len(pool), draws)
     settings = {"solver": str(solver), "purpose": purpose, "draws": draws, "replicates": replicates, "seed": seed}
     laws = _laws(at, values, resampled)
-    return LearningCurve(
-        measured, at, values, resampled, laws, chance, len(held), held.patients, gallery, notes, settings
+    curve = LearningCurve(
+        measured, at, values, resampled, laws, chance, len(held), held.patients, gallery, (), settings
     )
+    repeated = Clusters.of(pairs.x, None).repeated
+    return replace(curve, notes=(*_findings(curve), *_repeats(repeated, len(pairs)), *_notes(at, len(pool), draws)))
 
 
 def _split(source: Any, pairs: HeldPairs, held_out: float | Sequence[Any], seed: int) -> tuple[HeldPairs, HeldPairs]:
@@ -130,7 +135,7 @@ def _split(source: Any, pairs: HeldPairs, held_out: float | Sequence[Any], seed:
     if isinstance(held_out, int | float):
         if not 0 < held_out < 1:
             raise InputError(f"held_out is a share above 0 and below 1, or pairs; got {held_out}.")
-        patient = pairs.patient
+        patient = _together(pairs)
         people = int(patient.max()) + 1
         away = np.random.default_rng(seed).permutation(people)[: max(round(held_out * people), 1)]
         aside = np.isin(patient, away)
@@ -168,12 +173,17 @@ def _sizes(sizes: Sequence[int] | None, most: int) -> np.ndarray:
     return at
 
 
-def _by_patients(pool: HeldPairs, seed: int, draw: int) -> np.ndarray:
-    """The rows of the pool, patient by patient in a drawn order, shuffled within a patient."""
+def _together(pairs: HeldPairs) -> np.ndarray:
+    """A number (n,) for each pair's patient, from 0; pairs that repeat a source vector are of one patient."""
+    labels = Clusters.of(pairs.x, pairs.groups).labels
+    return np.unique(np.arange(len(pairs)) if labels is None else labels, return_inverse=True)[1].reshape(-1)
+
+
+def _by_patients(patient: np.ndarray, seed: int, draw: int) -> np.ndarray:
+    """The rows of the pool, patient (n,) by patient in a drawn order, shuffled within a patient."""
     rng = np.random.default_rng([seed, draw])
-    patient = pool.patient
     place = rng.permutation(int(patient.max()) + 1)
-    return np.lexsort((rng.random(len(pool)), place[patient]))
+    return np.lexsort((rng.random(len(patient)), place[patient]))
 
 
 def _column(tally: Tally, name: str) -> np.ndarray:
@@ -203,6 +213,26 @@ def _laws(sizes: np.ndarray, values: np.ndarray, resampled: np.ndarray) -> np.nd
     spread = values.std(axis=1, ddof=1) if values.shape[1] > 1 else resampled.std(axis=0)
     error = np.maximum(spread, max(float(np.median(spread)) / 2, 1e-6))  # few draws may agree by chance
     return fit_power_law(sizes.astype(np.float64), np.concatenate([values.mean(axis=1)[None, :], resampled]), error)
+
+
+def _findings(curve: LearningCurve) -> list[str]:
+    """What the numbers say, and how far the law may be trusted."""
+    notes = []
+    if all(one.low <= curve.chance for one in curve.mean):
+        notes.append(f"no size is clearly above chance ({curve.chance:.3f}): more anchors of this kind may not help")
+    if curve.laws is not None:
+        _, b, c = curve.laws[0].tolist()
+        if b > 0 and (np.isclose(c, EXPONENTS[0]) or np.isclose(c, EXPONENTS[-1])):
+            notes.append(
+                f"the law's exponent {c:.2f} is at the end of what is tried ({EXPONENTS[0]:g} to {EXPONENTS[-1]:g}): "
+                f"what it foretells beyond {curve.sizes[-1]} anchors is a guess"
+            )
+    return notes
+
+
+def _repeats(repeated: int, n: int) -> list[str]:
+    told = f"{repeated} of {n} pairs repeat another's source vector; repeats are drawn or held out together"
+    return [told] if repeated else []
 
 
 def _notes(sizes: np.ndarray, pool: int, draws: int) -> tuple[str, ...]:

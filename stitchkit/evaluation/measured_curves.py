@@ -124,11 +124,16 @@ class LearningCurve:
         Raises
         ------
         InputError
-            If ``value`` is not above 0 and at most 1, or no law could be fitted.
+            If ``value`` is not above 0 and at most 1, or not above chance, or no law could be fitted.
         """
         laws = self._fitted()
         if not 0 < value <= 1:
             raise InputError(f"a target for {self.metric} lies above 0 and is at most 1; got {value}.")
+        if value <= self.chance:
+            raise InputError(
+                f"{self.metric} {value:g} is no better than chance, which is {self.chance:.3f} in a gallery of "
+                f"{self.gallery}: it needs no anchors. Ask for a value above chance."
+            )
         what, fewest = f"{self.metric} {value:g}", int(self.sizes[0])
         first = float(self.values[0].mean())
         if first >= value:

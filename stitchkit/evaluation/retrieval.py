@@ -14,8 +14,8 @@ from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.neighbours import crowding
 from stitchkit.core.pairing import anchor_groups, paired_sides
-from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
-from stitchkit.metrics.ranks import distinct_rows, pair_ranks, pair_ranks_back, recall_at
+from stitchkit.metrics.bootstrap import Interval, exact_at_ends, patient_counts, percentile_interval
+from stitchkit.metrics.ranks import chance_recall, distinct_rows, pair_ranks, pair_ranks_back, recall_at
 
 NEIGHBOURS = 10  # the r of CSLS is a mean over this many
 PLAIN = "similarity as it is"
@@ -25,32 +25,59 @@ FROM_GALLERY = "CSLS, neighbourhoods from the gallery itself: transductive, ever
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """Recall of one direction: ``recall[k]`` among ``gallery`` distinct candidates; ``queries`` were asked."""
+    """Recall of one direction.
+
+    Parameters
+    ----------
+    name
+        From what to what.
+    recall
+        k -> recall@k among ``gallery`` candidates.
+    queries, gallery
+        How many were asked, and among how many.
+    right
+        Number of right candidates -> queries that have so many. Going back a target that several sources share has
+        as many.
+    """
 
     name: str
     recall: dict[int, Interval]
     queries: int
     gallery: int
+    right: dict[int, int]
 
     def chance(self, k: int) -> float:
-        """Recall@k of a random ranking."""
-        return min(k / self.gallery, 1.0)
+        """Recall@k of a random ranking, mean over queries."""
+        found = chance_recall(k, self.gallery, np.asarray(list(self.right)))
+        return float(np.average(found, weights=list(self.right.values())))
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """Recall@k from source to target and back; ``scored`` says by what the candidates were ordered."""
+    """Recall@k from source to target and back.
+
+    Parameters
+    ----------
+    forward, backward
+        Each way.
+    scored
+        By what the candidates were ordered.
+    patients
+        How many the pairs are of; None where not known.
+    """
 
     forward: Direction
     backward: Direction
     scored: str = PLAIN
+    patients: int | None = None
 
     def __str__(self) -> str:
         lines = [] if self.scored == PLAIN else [self.scored]
         for one in (self.forward, self.backward):
             lines.append(f"{one.name}: {one.queries} queries, gallery of {one.gallery}")
             lines += [f"  R@{k:<3} {value}  (chance {one.chance(k):.3f})" for k, value in one.recall.items()]
-        return "\n".join(lines)
+        known = f"over {self.patients} patients" if self.patients is not None else "over pairs; patients are not known"
+        return "\n".join([*lines, f"intervals are {known}"])
 
 
 def evaluate_retrieval(
@@ -83,7 +110,7 @@ def evaluate_retrieval(
     Returns
     -------
     Retrieval
-        With percentile intervals at 95 %; print it.
+        With percentile intervals at 95 %, where every query or none is right with an exact bound; print it.
 
     Raises
     ------
@@ -114,15 +141,24 @@ def evaluate_retrieval(
         asking, asked = _corrected(asking, asked, alignment.unit_rows(*_pools(alignment, csls, *sides)))
     there, back = pair_ranks(asking, asked, truth), pair_ranks_back(asking, asked, truth)
 
-    def direction(name: str, ranks: np.ndarray, of_query: np.ndarray, size: int) -> Direction:
+    def direction(name: str, ranks: np.ndarray, of_query: np.ndarray, size: int, right: np.ndarray) -> Direction:
         recall = {k: _interval(ranks, k, of_query, replicates, seed) for k in ks}
-        return Direction(name, recall, len(ranks), size)
+        many, queries = np.unique(right, return_counts=True)
+        return Direction(name, recall, len(ranks), size, dict(zip(many.tolist(), queries.tolist(), strict=True)))
 
+    here, other = names_of(alignment)
     return Retrieval(
-        direction(f"{alignment.source.name} to {alignment.target.name}", there, patients, len(first)),
-        direction(f"{alignment.target.name} to {alignment.source.name}", back, patients[first], len(x)),
+        direction(f"{here} to {other}", there, patients, len(first), np.ones(len(x), dtype=np.int64)),
+        direction(f"{other} to {here}", back, patients[first], len(x), np.bincount(truth)),
         PLAIN if csls is None else FROM_GALLERY if isinstance(csls, str) else FROM_POOL,
+        None if named is None else len(np.unique(named)),
     )
+
+
+def names_of(alignment: Alignment) -> tuple[str, str]:
+    """Names of the two sides that tell them apart: arrays have one name for both."""
+    both = alignment.source.name, alignment.target.name
+    return both if both[0] != both[1] else ("source", "target")
 
 
 def _pools(alignment: Alignment, csls: Any, sources: Array, gallery: Array) -> tuple[Array, Array]:
@@ -162,4 +198,4 @@ def _corrected(asking: Array, asked: Array, pools: tuple[Array, Array]) -> tuple
 def _interval(ranks: np.ndarray, k: int, patients: np.ndarray, replicates: int, seed: int) -> Interval:
     hit = (ranks <= k).astype(np.float64)
     drawn = [counts @ hit / counts.sum(axis=1) for counts in patient_counts(patients, replicates, seed)]
-    return percentile_interval(recall_at(ranks, k), np.concatenate(drawn))
+    return exact_at_ends(percentile_interval(recall_at(ranks, k), np.concatenate(drawn)), len(np.unique(patients)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.alignment.clusters import Clusters
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
@@ -14,9 +15,10 @@ from stitchkit.core.items import rows_of
 from stitchkit.core.moments import Moments, check_paired
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.evaluation.patient_draws import ROWS, PatientDraws, patient_means
-from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
-from stitchkit.metrics.cka import LEAST, cka, debiased_cka
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.cka import LEAST, cka, debiased_cka, debiased_cka_error
 from stitchkit.metrics.neighbourhoods import shuffled_overlaps
+from stitchkit.metrics.overlap_intervals import Overlap, share_intervals
 
 CLEAR = 0.05  # p-value below which neighbourhoods agree beyond chance
 FEW = 8  # items below which hardly any agreement could be told from chance
@@ -36,6 +38,9 @@ class Stitchability:
     cka, debiased
         Linear CKA, in [0, 1], and its debiased estimate, which is about 0 for unrelated spaces. With groups of 4
         patients or more the latter is of the patients' mean vectors.
+    debiased_se
+        Standard error of the debiased CKA, by a jackknife over 20 parts of the items (patients, with groups); None
+        for fewer than 6 of them.
     overlap
         Mean share of the ``k`` nearest neighbours that an item has in both spaces, with its 95 % interval. With
         groups an item is one row of a patient among one row of each other patient, mean over ``draws`` of them.
@@ -46,9 +51,11 @@ class Stitchability:
     k, judged, shuffles
         Neighbours, items (patients, with groups) among which they were looked for, and shuffles of the p-value.
     patients
-        How many the pairs are of; None without groups.
+        How many the pairs are of; None without groups. Patients that share a source vector count as one.
     draws
         Of one row of each patient; 1 without groups.
+    repeats
+        Pairs whose source vector is exactly an earlier one's. All pairs of one vector are taken for one patient.
     """
 
     n: int
@@ -56,6 +63,7 @@ class Stitchability:
     effective: tuple[float, float]
     cka: float
     debiased: float
+    debiased_se: float | None
     overlap: Interval
     chance: float
     p_value: float
@@ -64,47 +72,52 @@ class Stitchability:
     shuffles: int
     patients: int | None = None
     draws: int = 1
+    repeats: int = 0
 
     @property
     def sentence(self) -> str:
         """What the numbers say, in words."""
+        n = self.n - self.repeats
+        pairs = f"{n} {'distinct ' if self.repeats else ''}pairs"
         if self.p_value > CLEAR:
             items = "pairs" if self.patients is None else "patients"
             if self.judged < FEW:
                 return f"{self.judged} {items} are too few to tell neighbourhoods that agree from chance. Give more."
-            whole = f"{self.n} pairs" if self.patients is None else f"{self.n} pairs of {self.patients} patients"
+            whole = pairs if self.patients is None else f"{pairs} of {self.patients} patients"
             return (
                 f"The neighbourhoods agree no more than those of shuffled {items} do (p = {self.p_value:.3f}). Check "
                 f"that row i of both sides is one item; if it is, a map has little to find in {whole}."
             )
         times, width = self.overlap.value / self.chance, max(self.effective)
         said = f"Neighbourhoods agree {times:.1f} times as often as by chance, so a map has something to find"
-        if self.n < 2 * width:
+        if n < 2 * width:
             return (
-                f"{said}. {self.n} pairs are few for about {width:.0f} directions: more will help, and plain least "
+                f"{said}. {pairs} are few for about {width:.0f} directions: more will help, and plain least "
                 f"squares will not do."
             )
-        few = self.n < 2 * max(self.dims)
+        few = n < 2 * max(self.dims)
         tail = " Least squares needs more pairs than that for these widths; let the map be chosen." if few else ""
-        return f"{said}; {self.n} pairs are enough for the {width:.0f} directions that carry the spread.{tail}"
+        return f"{said}; {pairs} are enough for the {width:.0f} directions that carry the spread.{tail}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**asdict(self), "overlap": self.overlap._asdict(), "sentence": self.sentence}
 
     def __str__(self) -> str:
-        whole, items = (self.n, "items") if self.patients is None else (self.patients, "patients")
+        whole, items = (self.n - self.repeats, "items") if self.patients is None else (self.patients, "patients")
         among = f"{self.judged} {items}" if self.judged == whole else f"{self.judged} of {whole} {items}, drawn"
-        if self.patients is not None:
+        if self.patients is not None or self.repeats:
             among += f", one row each{f', {self.draws} draws' if self.draws > 1 else ''}"
+        error = "" if self.debiased_se is None else f" +- {self.debiased_se:.3f}"
         return "\n".join(
             [
                 f"Stitchability of {self.n} pairs, {self.dims[0]} and {self.dims[1]} wide",
                 f"  effective rank     {self.effective[0]:.1f} and {self.effective[1]:.1f}",
                 f"  CKA                {self.cka:.3f}  (biased upwards)",
-                f"  CKA, debiased      {self.debiased:.3f}  (0 if unrelated)",
+                f"  CKA, debiased      {self.debiased:.3f}{error}  (0 if unrelated)",
                 f"  mutual {self.k}-NN{'':<{max(0, 9 - len(str(self.k)))}}  {self.overlap}  (chance {self.chance:.3f}, "
                 f"p = {self.p_value:.3f}; {among})",
+                *repeats_told(self.repeats, self.n),
                 self.sentence,
             ]
         )
@@ -133,10 +146,12 @@ def stitchability(
         Rows of one patient are each other's neighbours in most spaces, related or not. With groups they never are:
         one row of each patient is drawn, up to 20 times, and patients are shuffled and resampled, not rows. A
         ``k`` above half of a patient's others is lowered to that; the result says which was used.
+        Pairs that repeat a source vector exactly are taken for one patient, with or without groups.
     rows
         At most so many items (patients), drawn with ``seed``, are compared by neighbourhood; CKA takes all.
     shuffles, replicates
-        Of the p-value and of the interval.
+        Of the p-value and of the interval. The interval takes into account that items are each other's neighbours
+        (:func:`stitchkit.metrics.overlap_intervals.overlap_intervals` says what was measured).
 
     Returns
     -------
@@ -169,34 +184,51 @@ def stitchability(
             f"shuffles and replicates must be at least 1 and rows above k = {k}; got {shuffles}, {replicates}, {rows}."
         )
     patients = anchor_groups(groups, left)
+    together = Clusters.of(left, patients)  # a repeat of a row is its neighbour in any space
     moments = Moments.of(left, right)
     biased = cka(moments)  # refuses a side that does not vary, before the neighbours are sought
-    draws = PatientDraws.of(n, patients, k, most=rows, seed=seed)
+    draws = PatientDraws.of(n, together.labels, k, most=rows, seed=seed)
     near, far = (draws.neighbours(side.vectors) for side in (left, right))
-    shares = draws.shares(near, far)
+    overlap = Overlap.of(near, far)
     shuffled = shuffled_overlaps(near, far, shuffles, seed)
     return Stitchability(
         n,
         moments.shape,
         (effective_rank(moments.scatter_ss), effective_rank(moments.scatter_tt)),
         biased,
-        _debiased(left, right, patients),
-        resampled_means(shares[None, :], np.arange(len(shares)), replicates, seed)[0][0],
+        *_debiased(left, right, together.labels, seed),
+        share_intervals([overlap], replicates, seed)[0],
         draws.chance,
-        float((1 + np.sum(shuffled >= float(shares.mean()) * (1 - 1e-12))) / (1 + shuffles)),
+        beyond(overlap.value, shuffled),
         draws.k,
         draws.items,
         shuffles,
-        None if patients is None else len(np.unique(patients)),
+        None if patients is None else together.count(n),
         len(draws.rows),
+        together.repeated,
     )
 
 
-def _debiased(left: Embeddings, right: Embeddings, patients: np.ndarray | None) -> float:
-    """Debiased CKA of the rows, or of the patients' means: its estimate is unbiased for independent rows only."""
-    if patients is None or len(np.unique(patients)) < LEAST:
-        return debiased_cka(left, right)
-    return debiased_cka(*(patient_means(side.vectors, patients) for side in (left, right)))
+def beyond(value: float, shuffled: np.ndarray) -> float:
+    """The p-value of an overlap: share of ``shuffled`` ones (b,) at least as large, the real one counted in."""
+    return float((1 + np.sum(shuffled >= value * (1 - 1e-12))) / (1 + len(shuffled)))
+
+
+def repeats_told(repeats: int, n: int) -> list[str]:
+    """A line where vectors repeat, else none."""
+    return [f"{repeats} of {n} items repeat another's vector exactly and count with it as one"] if repeats else []
+
+
+def _debiased(
+    left: Embeddings, right: Embeddings, together: np.ndarray | None, seed: int
+) -> tuple[float, float | None]:
+    """Debiased CKA of rows, or of patients' means, with its error: the estimate is unbiased for independent rows."""
+    if together is None:
+        return debiased_cka(left, right), debiased_cka_error(left.vectors, right.vectors, seed=seed)
+    if len(np.unique(together)) < LEAST:
+        return debiased_cka(left, right), None
+    means = [patient_means(side.vectors, together) for side in (left, right)]
+    return debiased_cka(*means), debiased_cka_error(means[0], means[1], seed=seed)
 
 
 def effective_rank(scatter: Array) -> float:
@@ -223,12 +255,3 @@ def check_size(n: int, k: int) -> None:
             f"k = {k} neighbours of each item need k of at least 1 and more than k items; got {n}. Lower k, or give "
             f"more pairs."
         )
-
-
-def resampled_means(
-    shares: np.ndarray, patients: np.ndarray, replicates: int, seed: int
-) -> tuple[list[Interval], np.ndarray]:
-    """Means over items of each row of ``shares`` (m, n) with intervals, and their resamples (m, b)."""
-    blocks = [shares @ counts.T / counts.sum(axis=1) for counts in patient_counts(patients, replicates, seed)]
-    drawn = np.concatenate(blocks, axis=1)
-    return [percentile_interval(float(one.mean()), many) for one, many in zip(shares, drawn, strict=True)], drawn

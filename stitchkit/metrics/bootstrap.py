@@ -45,3 +45,25 @@ def percentile_interval(value: float, replicates: np.ndarray, level: float = 0.9
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(good, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
+
+
+def exact_at_ends(found: Interval, people: int, level: float = 0.95) -> Interval:
+    """``found`` of a share, with width where all are right or none is: there no resample differs from another.
+
+    Parameters
+    ----------
+    found
+        Of a share, or of a mean of numbers in [0, 1].
+    people
+        Patients (or items, where these are independent). None of m wrong leaves the share above
+        ``((1 - level) / 2) ** (1 / m)``, and none of m right leaves it below one minus that.
+
+    Examples
+    --------
+    >>> print(exact_at_ends(Interval(0.0, 0.0, 0.0), 10), exact_at_ends(Interval(1.0, 1.0, 1.0), 10))
+    0.000 [0.000, 0.308] 1.000 [0.692, 1.000]
+    """
+    edge = ((1 - level) / 2) ** (1 / people)
+    if found.value == 1:
+        return found._replace(low=min(found.low, edge))
+    return found._replace(high=max(found.high, 1 - edge)) if found.value == 0 else found

@@ -16,6 +16,7 @@ from stitchkit.core.maps import unit
 from stitchkit.core.neighbours import nearest
 
 TILE = 4096  # rows compared at once
+TABLE = 1 << 26  # pairs of items that a table is made of
 
 
 def centred_units(vectors: Array) -> Array:
@@ -90,6 +91,13 @@ def shuffled_overlaps(one: np.ndarray, other: np.ndarray, times: int, seed: int)
     """
     rng, found = np.random.default_rng(seed), []
     n, k = other.shape[-2:]
+    if one.size // k * n <= TABLE:  # who is whose neighbour is looked up, k times faster
+        lists, named = (part.reshape(-1, n, k) for part in (one, other))
+        table = np.zeros((len(lists), n, n), dtype=bool)
+        np.put_along_axis(table, lists, True, axis=2)
+        which = np.arange(len(lists))[:, None, None]
+        orders = (rng.permutation(n) for _ in range(times))
+        return np.asarray([table[which, order[:, None], order[named]].mean() for order in orders])
     for _ in range(times):
         order = rng.permutation(n)
         renamed = np.empty_like(other)

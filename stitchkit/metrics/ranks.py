@@ -7,10 +7,11 @@ one target: a gallery holds each distinct one once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import comb
 
 import numpy as np
 
-from stitchkit.core.arrays import Array, device_of, like, namespace, take, to_numpy
+from stitchkit.core.arrays import Array, device_of, lent, like, namespace, take, to_numpy
 from stitchkit.core.errors import InputError
 
 TILE = 1024  # queries scored at once, so that no n x n matrix is ever held
@@ -100,6 +101,7 @@ def pair_ranks_back(queries: Array, gallery: Array, truth: np.ndarray) -> np.nda
 
 def _middle(similarity: Array, true: Array, tied: np.ndarray | int) -> np.ndarray:
     """1 + the scores above ``true`` (q, 1) + half of the equal ones, of which ``tied`` are no rivals."""
+    similarity, true = lent(similarity), lent(true)
     xp = namespace(similarity)
     above = to_numpy(xp.count_nonzero(similarity > true, axis=1))
     equal = to_numpy(xp.count_nonzero(similarity == true, axis=1))
@@ -115,6 +117,41 @@ def _tile(gallery: Array) -> int:
 def recall_at(ranks: np.ndarray, k: int) -> float:
     """Share of queries whose true target is among the best k; a tie counts as the middle of its places."""
     return float(np.mean(ranks <= k))
+
+
+def chance_recall(k: int, gallery: int, right: np.ndarray) -> np.ndarray:
+    """Recall@k (q,) of a random ranking of ``gallery`` candidates, ``right`` (q,) of which are right.
+
+    ``1 - C(g - m, k) / C(g, k)`` for m right ones among g.
+
+    Examples
+    --------
+    >>> chance_recall(2, 10, np.array([1, 3])).round(3).tolist()
+    [0.2, 0.533]
+    """
+    many, of_query = np.unique(right, return_inverse=True)
+    among = comb(gallery, min(k, gallery))
+    missed = [comb(gallery - m, min(k, gallery)) for m in many.tolist()]
+    found: np.ndarray = np.asarray([(among - one) / among for one in missed])[of_query.reshape(-1)]  # whole numbers
+    return found
+
+
+def chance_reciprocal(gallery: int, right: np.ndarray) -> np.ndarray:
+    """Expected reciprocal rank (q,) of the best of ``right`` (q,) among ``gallery`` candidates ranked at random.
+
+    Examples
+    --------
+    >>> chance_reciprocal(4, np.array([1, 4])).round(4).tolist()  # (1 + 1/2 + 1/3 + 1/4) / 4, and 1
+    [0.5208, 1.0]
+    """
+    many, of_query = np.unique(right, return_inverse=True)
+    place = np.arange(1, gallery + 1)
+    means = []
+    for m in many.tolist():
+        later = np.cumprod(np.maximum(gallery - m - place + 1, 0) / (gallery - place + 1))  # none among the first r
+        means.append(float(np.sum((np.concatenate([[1.0], later[:-1]]) - later) / place)))
+    found: np.ndarray = np.asarray(means)[of_query.reshape(-1)]
+    return found
 
 
 def distinct_rows(rows: np.ndarray, *, digits: int = 5) -> np.ndarray:

@@ -51,7 +51,7 @@ def page(diagnosis: Diagnosis) -> str:
     return pages.get_template("diagnosis.html.j2").render(
         found=diagnosis,
         works=works(diagnosis),
-        way=diagnosis.retrieval.forward,
+        found_by=_found_by(diagnosis),
         coverage=covered,
         threshold=COVERED,
         figures={
@@ -62,3 +62,14 @@ def page(diagnosis: Diagnosis) -> str:
         },
         numbers_file=NUMBERS,
     )
+
+
+def _found_by(diagnosis: Diagnosis) -> tuple[float, str]:
+    """The number of the first card and what it is: of held-out pairs where there are any."""
+    held, way = diagnosis.held_out, diagnosis.retrieval.forward
+    if held is not None:
+        among = "" if held.gallery is None else f" among {held.gallery}"
+        return held.value, f"{held.name}{among}, held out when it was chosen; chance {held.chance:.3f}"
+    k = min(way.recall)
+    inside = "; in-sample: no verdict" if diagnosis.pairs == "anchors" else ""
+    return way.recall[k].value, f"R@{k} among {way.gallery}, chance {way.chance(k):.3f}{inside}"

@@ -9,19 +9,13 @@ from functools import partial
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.errors import EvidenceError
-from stitchkit.core.moments import Evidence, total
+from stitchkit.core.moments import Evidence
+from stitchkit.core.row_moments import together
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import (
-    Frame,
-    View,
-    check_number_kept,
-    check_pca,
-    check_scale,
-    check_strength,
-    identified,
-    require,
-)
+from stitchkit.solvers.frames import Frame, View, require
 from stitchkit.solvers.paths import Track, fit_width, leading_sums, principal_parts, separations
+from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale, check_strength, plain_numbers
+from stitchkit.solvers.sides import identified
 
 KAPPAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -56,6 +50,7 @@ class CSA:
     needs = frozenset({"moments", "folds"})
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check_strength(self.kappa, "kappa")
         check_scale(self.scale)
         check_pca(self.pca)
@@ -70,7 +65,7 @@ class CSA:
             raise EvidenceError("CSA weighs its directions on held-out folds; one group gives none. Give more groups.")
         held_out = []
         for i, held in enumerate(folds):
-            others = Frame.of(Evidence(total(folds[:i] + folds[i + 1 :])), self.scale, self.pca)
+            others = Frame.of(Evidence(together(folds[:i] + folds[i + 1 :])), self.scale, self.pca)
             held_out.append(CSAPath(others, self.kappa, path.dims).reliability(0, Evidence(held)))
         return path.alignment(0, mean_reliability(held_out))
 
@@ -167,8 +162,11 @@ def tracks(evidence: Evidence, purpose: str) -> list[Track]:
         Track("csa", "none", {"kappa": kappa}, "dims", shown, partial(CSAPath, kappa=kappa, dims=path), uncut=True)
         for kappa in KAPPAS
     ]
-    for pca in principal_parts(evidence):
-        few = tuple(k for k in path if k is None or k < pca)
+    if purpose == "head":  # which wants the target's own units
+        return found
+    parts: list[int | None] = [*principal_parts(evidence)]
+    for pca in parts or [None]:  # scaled, where no part cuts anything the whole
+        few = tuple(k for k in path if k is None or pca is None or k < pca)
         for kappa in KAPPAS[2:]:
             along = partial(CSAPath, kappa=kappa, dims=few)
             told = ["all" if k is None else k for k in few]

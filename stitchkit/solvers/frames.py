@@ -9,44 +9,13 @@ from typing import Any
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, float64, namespace, svd
-from stitchkit.core.errors import EvidenceError, InputError, UnknownNameError
+from stitchkit.core.errors import EvidenceError, InputError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.row_moments import RowMoments
 from stitchkit.core.space import Space, common_mark
-
-SCALES = ("none", "source", "both")  # which sides are divided by their per-feature standard deviation
-EPS = 2.220446049250313e-16
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Side:
-    """One side's coordinates: ``(rows - mean) * scale @ basis``; None stands for all ones, for the identity."""
-
-    mean: Array  # (d,)
-    scale: Array | None  # (d,)
-    basis: Array | None  # (d, r)
-
-    @property
-    def width(self) -> int:
-        """Number of coordinates r."""
-        return int(self.mean.shape[0] if self.basis is None else self.basis.shape[1])
-
-    def lift(self, inner: Array) -> Array:
-        """Weight (d, k) on centred raw rows of a weight ``inner`` (r, k) on coordinates."""
-        wide = inner if self.basis is None else self.basis @ inner
-        return wide if self.scale is None else self.scale[:, None] * wide
-
-    def lower(self, inner: Array) -> Array:
-        """Raw rows (k, d), still centred, of rows ``inner`` (k, r) in coordinates."""
-        xp = namespace(inner)
-        wide = inner if self.basis is None else inner @ xp.matrix_transpose(self.basis)
-        return wide if self.scale is None else wide / self.scale
-
-    def coordinates(self, rows: Array) -> Array:
-        """Coordinates (n, r) of raw rows (n, d), in float64."""
-        centred = float64(rows) - self.mean
-        scaled = centred if self.scale is None else centred * self.scale
-        return scaled if self.basis is None else scaled @ self.basis
+from stitchkit.solvers.settings import check_pca, check_scale
+from stitchkit.solvers.sides import Side, about_mean, narrowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +23,7 @@ class View:
     """Scatters of other pairs about a frame's means, in its coordinates: unpacks to ``xx``, ``xy``, ``yy``."""
 
     frame: Frame
-    moments: Moments
+    moments: Moments | RowMoments
     xx: Array  # (r_s, r_s)
     xy: Array  # (r_s, r_t)
     yy: Array  # (r_t, r_t)
@@ -88,7 +57,7 @@ class Frame:
 
     scale: str
     pca: int | None
-    moments: Moments
+    moments: Moments | RowMoments
     source: Side
     target: Side
     ss: Array
@@ -100,19 +69,19 @@ class Frame:
     def of(cls, evidence: Evidence, scale: str = "none", pca: int | None = None, *, draft: bool = False) -> Frame:
         """Coordinates for ``evidence``: per-feature standard deviations divided out on the sides ``scale`` names.
 
-        Where there are fewer anchors than dimensions and the rows are at hand, each side is rotated into the
-        span of its anchors: the same answer (the dual form) at the cost of the smaller size. With ``pca`` only
+        Where there are fewer anchors than dimensions each side is rotated into the span of its anchors: from the
+        rows, where they are at hand, at the cost of the smaller size (the dual form). With ``pca`` only
         the first principal directions of each (scaled) side are kept; a side that is no wider keeps all.
         A ``draft`` is for searching: its singular values may come from a Gram matrix, at half the cost.
         """
         check_scale(scale)
         check_pca(pca)
         m = evidence.moments
-        few = m.count - 1 < max(m.shape)
-        rows = rows_of_moments(evidence) if few and evidence.anchors is not None else (None, None)
-        source = _side(m, m.mean_s, m.scatter_ss, rows[0], scale != "none", pca)
-        target = _side(m, m.mean_t, m.scatter_tt, rows[1], scale == "both", pca)
-        return cls(scale, pca, m, source, target, *_inside(source, target, evidence), draft)
+        rows = rows_at_hand(evidence)
+        left, right = (None, None) if rows is None else rows
+        source = narrowed(Side.of_source(m, scaled=scale != "none"), m.count, left, lambda: m.scatter_ss, pca)
+        target = narrowed(Side.of_target(m, scaled=scale == "both"), m.count, right, lambda: m.scatter_tt, pca)
+        return cls(scale, pca, m, source, target, *_inside(source, target, m, rows, own=True), draft)
 
     def cut(self, pca: int) -> Frame:
         """The frame of the first ``pca`` principal directions of each side: ``Frame.of(..., pca)`` without new sums."""
@@ -123,6 +92,13 @@ class Frame:
         back, over = namespace(left).matrix_transpose(left), namespace(right).matrix_transpose(right)
         inside = back @ self.ss @ left, back @ self.st @ right, over @ self.tt @ right
         return Frame(self.scale, pca, self.moments, source, target, *inside, self.draft)
+
+    @classmethod
+    def of_features(cls, moments: Moments | RowMoments, scale: str = "none") -> Frame:
+        """The features themselves, centred and scaled, however few the anchors are: for what is not blind to turns."""
+        source = Side.of_source(moments, scaled=scale != "none")
+        target = Side.of_target(moments, scaled=scale == "both")
+        return cls(scale, None, moments, source, target, *_inside(source, target, moments, None))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -151,7 +127,9 @@ class Frame:
 
     def view(self, held: Evidence | View) -> View:
         """Scatters of other pairs about THIS frame's means, in its coordinates."""
-        return held if isinstance(held, View) else View(self, held.moments, *_inside(self.source, self.target, held))
+        if isinstance(held, View):
+            return held
+        return View(self, held.moments, *_inside(self.source, self.target, held.moments, held.anchors))
 
     def target_spread(self, held: Evidence | View, inside: Array) -> float:
         """Scatter of held-out target rows about this frame's mean, in its scale, the part outside the span included.
@@ -162,7 +140,7 @@ class Frame:
             return float(namespace(inside).linalg.trace(inside))
         m, xp = held.moments, namespace(inside)
         step = m.mean_t - self.target.mean
-        spread = xp.linalg.diagonal(m.scatter_tt) + m.weight * step * step
+        spread = m.spread_t + m.weight * step * step
         return float(xp.sum(spread if self.target.scale is None else spread * self.target.scale**2))
 
     def alignment(
@@ -207,29 +185,6 @@ class Frame:
         return float(got) / whole if whole > 0 else 0.0
 
 
-def check_scale(scale: str) -> None:
-    """Raise for a scaling that does not exist."""
-    if scale not in SCALES:
-        raise UnknownNameError.of("scale", scale, SCALES)
-
-
-def check_pca(pca: int | None) -> None:
-    """Raise for a number of principal directions that cannot be kept."""
-    check_number_kept(pca, "pca")
-
-
-def check_number_kept(number: int | None, name: str) -> None:
-    """Raise unless ``number`` is None, for all, or a whole number of directions."""
-    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-        raise InputError(f"{name} is a number of directions, {name} >= 1, or None for all; got {number!r}.")
-
-
-def check_strength(value: float, name: str, hint: str = "") -> None:
-    """Raise unless ``value`` is a finite number above zero."""
-    if not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InputError(f"{name} must be finite and {name} > 0; got {value!r}.{hint}")
-
-
 def rows_of_moments(evidence: Evidence) -> tuple[Array, Array]:
     """The anchors' rows, which must be those that the moments were made of, each counted once.
 
@@ -241,15 +196,25 @@ def rows_of_moments(evidence: Evidence) -> tuple[Array, Array]:
     m, rows = evidence.moments, evidence.anchors
     if rows is None:
         raise EvidenceError("this needs the anchors' rows. Give the anchor vectors themselves to sk.align.")
-    for side, mean, scatter in zip(rows, (m.mean_s, m.mean_t), (m.scatter_ss, m.scatter_tt), strict=True):
-        xp = namespace(scatter)
-        near = 1e-6 * xp.sqrt(xp.linalg.diagonal(scatter) / m.weight) + 1e-9 * xp.abs(mean)
+    for side, mean, spread in zip(rows, (m.mean_s, m.mean_t), (m.spread_s, m.spread_t), strict=True):
+        xp = namespace(spread)
+        near = 1e-6 * xp.sqrt(spread / m.weight) + 1e-9 * xp.abs(mean)
         if int(side.shape[0]) != m.count or bool(xp.any(xp.abs(xp.mean(float64(side), axis=0) - mean) > near)):
             raise EvidenceError(
                 f"the {int(side.shape[0])} anchor rows are not what these moments of {m.count} pairs were made of, or "
                 f"the pairs have weights, which rows do not. Leave the rows out of the evidence, or the weights."
             )
     return rows
+
+
+def rows_at_hand(evidence: Evidence) -> tuple[Array, Array] | None:
+    """The anchors' rows where there are fewer than dimensions, so that work on them is the cheaper one."""
+    m = evidence.moments
+    if m.count - 1 >= max(m.shape):
+        return None
+    if evidence.anchors is not None:
+        return rows_of_moments(evidence)
+    return m.rows if isinstance(m, RowMoments) else None
 
 
 def require(solver: Any, evidence: Evidence) -> None:
@@ -266,12 +231,6 @@ def require(solver: Any, evidence: Evidence) -> None:
                 f"{type(solver).__name__} needs {part}, which moments alone do not hold. "
                 f"Give the anchor vectors themselves to sk.align."
             )
-
-
-def identified(values: Array) -> int:
-    """How many of the (r,) eigenvalues or singular values are above rounding."""
-    xp = namespace(values)
-    return int(xp.sum(xp.astype(values > 1e-12 * xp.max(values), xp.int64)))
 
 
 def _eigh(scatter: Array) -> tuple[Array, Array]:
@@ -302,36 +261,22 @@ def _draft_svd(matrix: Array) -> tuple[Array, Array, Array]:
     return u, s, xp.matrix_transpose(v)
 
 
-def _side(m: Moments, mean: Array, scatter: Array, rows: Array | None, scaled: bool, pca: int | None) -> Side:
-    side = Side(mean, _inverse_deviation(mean, scatter / m.weight, m.count) if scaled else None, None)
-    xp = namespace(scatter)
-    if rows is not None and m.count - 1 < rows.shape[1]:
-        _, s, vh = svd(side.coordinates(rows))
-        kept = min(max(identified(s), 1), pca or int(s.shape[0]))
-        return Side(mean, side.scale, xp.matrix_transpose(vh[:kept, :]))
-    if pca is None or pca >= side.width:
-        return side
-    scaled_scatter = scatter if side.scale is None else side.scale[:, None] * scatter * side.scale[None, :]
-    _, vectors = xp.linalg.eigh(scaled_scatter)
-    return Side(mean, side.scale, xp.flip(vectors, axis=1)[:, :pca])
+def _inside(
+    source: Side,
+    target: Side,
+    m: Moments | RowMoments,
+    rows: tuple[Array, Array] | None,
+    *,
+    own: bool = False,
+) -> tuple[Array, Array, Array]:
+    """Scatters of pairs about the sides' means, in their coordinates; from the rows where that is smaller.
 
-
-def _inverse_deviation(mean: Array, covariance: Array, count: int) -> Array:
-    """1 / unbiased standard deviation of each feature (d,); 1 for a feature that is constant up to rounding.
-
-    ``covariance`` (d, d) is per pair: of weight one, the ``count`` pairs together.
+    ``own``: the pairs are those that the sides' means are of.
     """
-    xp = namespace(covariance)
-    sd = xp.sqrt(xp.linalg.diagonal(covariance) * (count / max(count - 1, 1)))
-    alive, one = sd > 1e-13 * xp.abs(mean), xp.ones_like(sd)
-    return xp.where(alive, 1 / xp.where(alive, sd, one), one)
-
-
-def _inside(source: Side, target: Side, evidence: Evidence) -> tuple[Array, Array, Array]:
-    """Scatters of the evidence about the sides' means, in their coordinates; from the rows where that is smaller."""
-    xp = namespace(evidence.moments.scatter_st)
-    if evidence.anchors is not None and not (source.basis is None and target.basis is None):
-        a, b = source.coordinates(evidence.anchors[0]), target.coordinates(evidence.anchors[1])
+    xp = namespace(m.mean_s)
+    if rows is not None and not (source.basis is None and target.basis is None):
+        a, b = source.coordinates(rows[0]), target.coordinates(rows[1])
+        a, b = (about_mean(a), about_mean(b)) if own else (a, b)
         left = xp.matrix_transpose(a)
         return left @ a, left @ b, xp.matrix_transpose(b) @ b
 
@@ -341,7 +286,6 @@ def _inside(source: Side, target: Side, evidence: Evidence) -> tuple[Array, Arra
         scaled = scaled if left.basis is None else xp.matrix_transpose(left.basis) @ scaled
         return scaled if right.basis is None else scaled @ right.basis
 
-    m = evidence.moments
     step_s, step_t = m.mean_s - source.mean, m.mean_t - target.mean
     return (
         both(source, m.scatter_ss + m.weight * xp.linalg.outer(step_s, step_s), source),

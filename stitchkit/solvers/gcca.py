@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stitchkit.core.arrays import Array, namespace, zeros_like_width
-from stitchkit.core.errors import InputError
 from stitchkit.core.joint_alignments import JointAlignment
-from stitchkit.solvers.frames import identified
 from stitchkit.solvers.many import JointFrame, JointMoments, check_joint, check_spread, joint_total, signed
+from stitchkit.solvers.settings import check_strength, plain_numbers
+from stitchkit.solvers.sides import identified
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class GCCA:
     needs = frozenset({"moments", "folds"})
 
     def __post_init__(self) -> None:
-        if not 0 < self.kappa < float("inf"):
-            raise InputError(f"GCCA needs a finite kappa > 0; got {self.kappa}.")
+        plain_numbers(self)
+        check_strength(self.kappa, "kappa")
         check_joint(self.dims, "dims", self.scale)
 
     def fit(self, folds: Sequence[JointMoments]) -> JointAlignment:

@@ -9,6 +9,7 @@ from stitchkit.core.arrays import Array, namespace, svd
 from stitchkit.core.errors import InputError
 from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.solvers.many import JointFrame, JointMoments, check_joint, check_spread, joint_total, signed
+from stitchkit.solvers.settings import plain_numbers
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class GeneralisedProcrustes:
     needs = frozenset({"moments"})
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check_joint(self.rank, "rank", self.scale)
         if self.sweeps < 1:
             raise InputError(f"generalised Procrustes needs at least one sweep; got {self.sweeps}.")

@@ -13,7 +13,8 @@ from stitchkit.core.errors import EvidenceError, InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments import Moments
 from stitchkit.core.space import Space, common_mark
-from stitchkit.solvers.frames import identified
+from stitchkit.solvers.settings import check_number_kept, check_strength, plain_numbers
+from stitchkit.solvers.sides import identified
 
 CENTERS = ("own", "hub")
 APART = 0.5  # of the hub's total standard deviation: from here on the record remarks on how far its two means differ
@@ -53,11 +54,10 @@ class HubComposition:
     center: str = "own"
 
     def __post_init__(self) -> None:
-        for name in ("kappa", "hub_kappa"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"hub composition needs a finite {name} > 0; got {getattr(self, name)}.")
-        if self.dims is not None and self.dims < 1:
-            raise InputError(f"hub composition needs dims >= 1; got {self.dims}.")
+        plain_numbers(self)
+        check_strength(self.kappa, "kappa")
+        check_strength(self.hub_kappa, "hub_kappa")
+        check_number_kept(self.dims, "dims")
         if self.center not in CENTERS:
             raise UnknownNameError.of("center", self.center, CENTERS)
 

@@ -9,10 +9,12 @@ from functools import partial
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.moments import Evidence
-from stitchkit.solvers.frames import Frame, View, check_pca, check_scale, check_strength, identified, require
+from stitchkit.solvers.frames import Frame, View, require
 from stitchkit.solvers.paths import Track
 from stitchkit.solvers.procrustes import ProcrustesPath
 from stitchkit.solvers.ridge import ALPHAS, RidgePath
+from stitchkit.solvers.settings import check_pca, check_scale, check_strength, plain_numbers
+from stitchkit.solvers.sides import identified
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class IsometricRidge:
     needs = frozenset({"moments"})
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check_strength(self.alpha, "alpha", " The ends are LeastSquares and Procrustes.")
         check_scale(self.scale)
         check_pca(self.pca)

@@ -9,7 +9,9 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, cholesky_or_none, eye_like, namespace, solve_triangular, svd
 from stitchkit.core.moments import CHUNK, Evidence
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import EPS, Frame, require, rows_of_moments
+from stitchkit.solvers.frames import Frame, require, rows_of_moments
+from stitchkit.solvers.settings import check_cut, plain_numbers
+from stitchkit.solvers.sides import EPS
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class LeastSquares:
 
     rcond: float = 1e-10
     needs = frozenset({"moments"})
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        check_cut(self.rcond)
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The alignment whose common space is the target space, centred."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from stitchkit.core.arrays import Array, float64, namespace, svd, working_float
 from stitchkit.core.chunks import CHUNK, PairedRows, check_paired
-from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 
 PRECISIONS = ("exact", "fast")
@@ -57,7 +59,8 @@ def orthogonal_map(x: Any, y: Any, *, precision: str = "exact", rcond: float = 1
     for start in range(0, n, CHUNK):
         stop = min(start + CHUNK, n)
         a, b, _ = pairs.read(start, stop)
-        part_s, part_t, part = _centred(a, b, precision)
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and overflow are looked for below
+            part_s, part_t, part = _centred(a, b, precision)
         if not math.isfinite(float(namespace(part).sum(part))):
             pairs.refuse(start, stop)
         if cross is None:
@@ -69,6 +72,8 @@ def orthogonal_map(x: Any, y: Any, *, precision: str = "exact", rcond: float = 1
         mean_t = mean_t + step_t * ((stop - start) / stop)
     u, s, vh = svd(cross)
     xp = namespace(s)
+    if not float(s[0]) > 0:
+        raise InputError("the two sides do not vary together at all, so nothing says how to turn one onto the other.")
     rank = max(int(xp.sum(xp.astype(s > rcond * xp.max(s), xp.int64))), 1)
     return AffineMap(pairs.x.space, pairs.y.space, mean_s, u[:, :rank] @ vh[:rank, :], mean_t, rank)
 

@@ -11,9 +11,11 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, eye_like, namespace, solve_triangular
 from stitchkit.core.moments import Evidence
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import EPS, Frame, View, check_number_kept, check_pca, check_scale, require
+from stitchkit.solvers.frames import Frame, View, require
 from stitchkit.solvers.paths import Track, leading_sums
 from stitchkit.solvers.procrustes import ProcrustesPath, rank_path
+from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale, plain_numbers
+from stitchkit.solvers.sides import EPS
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class PLS:
     needs = frozenset({"moments"})
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check_number_kept(self.rank, "rank")
         check_scale(self.scale)
         check_pca(self.pca)

@@ -19,8 +19,9 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments import Evidence
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import Frame, identified, require
+from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.least_squares import solve
+from stitchkit.solvers.sides import identified
 
 RCOND = 1e-10
 STEPS, RATE, BETAS, TINY = 300, 1e-3, (0.9, 0.999), 1e-8
@@ -105,7 +106,7 @@ def _ortho(evidence: Evidence, seed: int) -> Fitted:
 
 def _affine(evidence: Evidence, seed: int) -> Fitted:
     # Adam is not the same in turned coordinates: the span of few anchors is no frame for it, all features are
-    frame = Frame.of(Evidence(evidence.moments), "both")
+    frame = Frame.of_features(evidence.moments, "both")
     d_s, d_t = frame.moments.shape
     fresh = first_layer(max(d_s, d_t), seed)
     layer = like(np.vstack([fresh[0].T[:d_s, :d_t], fresh[1][:d_t]]), frame.ss)  # (d_s + 1, d_t), the bias below

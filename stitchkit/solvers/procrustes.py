@@ -11,8 +11,9 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.moments import Evidence
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import Frame, View, check_number_kept, check_pca, check_scale, require
+from stitchkit.solvers.frames import Frame, View, require
 from stitchkit.solvers.paths import Track, leading_sums, separations
+from stitchkit.solvers.settings import check_cut, check_number_kept, check_pca, check_scale, plain_numbers
 
 RANKS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 
@@ -56,7 +57,9 @@ class Procrustes:
     needs = frozenset({"moments"})
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check_number_kept(self.rank, "rank")
+        check_cut(self.rcond)
         check_scale(self.scale)
         check_pca(self.pca)
 

@@ -10,18 +10,11 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.moments import Evidence
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import (
-    Frame,
-    View,
-    check_number_kept,
-    check_pca,
-    check_scale,
-    check_strength,
-    identified,
-    require,
-)
+from stitchkit.solvers.frames import Frame, View, require
 from stitchkit.solvers.paths import Track, leading_sums, separations
 from stitchkit.solvers.procrustes import rank_path
+from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale, check_strength, plain_numbers
+from stitchkit.solvers.sides import identified
 from stitchkit.solvers.strengths import mean_eigenvalue
 
 STEPS = (1e-3, 1e-1, 1.0, 10.0)  # alphas that the search tries, each along all ranks
@@ -70,6 +63,7 @@ class ReducedRank:
     needs = frozenset({"moments"})
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check_number_kept(self.rank, "rank")
         check_strength(self.alpha, "alpha", " Take 1e-9 for hardly any.")
         check_scale(self.scale)

@@ -14,6 +14,7 @@ from stitchkit.core.maps import unit
 from stitchkit.core.relative import RelativeMap
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.frames import require
+from stitchkit.solvers.settings import check_number_kept, check_strength, plain_numbers
 
 NOTHING = 1e-13  # of the mean's own length: a row nearer to the mean than this sits on it
 
@@ -77,10 +78,11 @@ class ASIF:
     needs = frozenset({"moments", "anchors"})
 
     def __post_init__(self) -> None:
-        if self.keep < 1:
-            raise InputError(f"ASIF needs keep >= 1; got {self.keep}.")
-        if not 0 < self.power < float("inf"):
-            raise InputError(f"ASIF needs a finite power > 0; got {self.power}.")
+        plain_numbers(self)
+        if self.keep is None:
+            raise InputError("ASIF keeps some of the entries; for all of them use Relative().")
+        check_number_kept(self.keep, "keep")
+        check_strength(self.power, "power")
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The alignment whose common space has one coordinate an anchor, sparse.

@@ -11,8 +11,10 @@ from stitchkit.core.arrays import Array, eye_like, namespace
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.moments import Evidence
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import Frame, View, check_pca, check_scale, check_strength, identified, require
+from stitchkit.solvers.frames import Frame, View, require
 from stitchkit.solvers.paths import Track, principal_parts, separations
+from stitchkit.solvers.settings import check_pca, check_scale, check_strength, plain_numbers
+from stitchkit.solvers.sides import identified
 from stitchkit.solvers.strengths import RULES, chosen, mean_eigenvalue
 
 ALPHAS = tuple(10.0 ** (half / 2) for half in range(-12, 11))  # 1e-6 .. 1e5
@@ -55,6 +57,7 @@ class Ridge:
     pca: int | None = None
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check_alpha(self.alpha)
         check_scale(self.scale)
         check_pca(self.pca)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stitchkit.core.arrays import Array, namespace, svd
-from stitchkit.solvers.frames import EPS, Frame
+from stitchkit.solvers.frames import Frame
+from stitchkit.solvers.sides import EPS
 
 RULES = ("gcv", "loo")
 DECADES = 4  # that the grid may grow by at an end that wins

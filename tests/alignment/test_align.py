@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -357,7 +358,10 @@ def test_the_record_is_plain_and_names_the_candidates(purpose, n):
 
 
 def test_fewer_anchors_than_dimensions_are_noted():
-    assert "directions that no anchor shows" in " ".join(align(*paired(5)).record["notes"])
+    assert (
+        "5 anchors show at most 4 directions: the rest of the source's 6 and of the target's 5 is dropped"
+        in " ".join(align(*paired(5)).record["notes"])
+    )
     assert "directions that no anchor shows" not in " ".join(align(*paired(60)).record["notes"])
 
 
@@ -409,7 +413,7 @@ def test_three_groups_are():
 def test_anchors_that_are_all_alike_are_refused(purpose):
     x, y = paired(60)
     for given in ((np.ones_like(x), y), (x, np.ones_like(y)), (np.repeat(x[:1], 60, 0), np.repeat(y[:1], 60, 0))):
-        with pytest.raises(InputError, match="all 60 vectors of 'array' are the same"):
+        with pytest.raises(InputError, match=r"all 60 vectors of the (source|target) are the same"):
             align(*given, purpose=purpose)
 
 
@@ -563,3 +567,39 @@ def test_a_matching_solver_is_fitted_on_checked_pools():
         align(x[:40], y[:40], pool=(x[40:] * np.nan, y[40:]), solver=sk.SoftMatching())
     with pytest.raises(InputError, match="paper='ortho' does not look at a pool"):
         align(x[:40], y[:40], pool=(x[40:], y[40:]), paper="ortho")
+
+
+def test_few_anchors_of_wide_spaces_cost_their_own_size():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 1500)), rng.normal(size=(20, 1000))
+    tracemalloc.start()
+    try:
+        align(x, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 300e6  # scatters of the 25 folds alone would be 950 MB
+
+
+def test_narrow_spaces_of_unlike_features_are_searched_scaled_too():
+    rng = np.random.default_rng(0)
+    meaning = rng.normal(size=(80, 8))
+    x = (meaning @ rng.normal(size=(8, 10)) + 0.3 * rng.normal(size=(80, 10))) * 10.0 ** np.linspace(-3, 3, 10)
+    y = (meaning @ rng.normal(size=(8, 8)) + 0.3 * rng.normal(size=(80, 8))) * 10.0 ** np.linspace(3, -3, 8)
+    tried = align(x, y, solver="csa", nested=False).record["candidates"]
+    assert {row["scale"] for row in tried} == {"none", "both"}
+
+
+def test_a_head_of_unrelated_spaces_is_not_told_to_ask_for_a_head():
+    rng = np.random.default_rng(0)
+    notes = align(rng.normal(size=(60, 5)), rng.normal(size=(60, 4)), purpose="head").record["notes"]
+    assert any("predict almost nothing" in note for note in notes)
+    assert not any("purpose='head'" in note for note in notes)
+
+
+def test_the_line_that_is_printed_tells_chance():
+    rng = np.random.default_rng(0)
+    found = align(rng.normal(size=(60, 5)), rng.normal(size=(60, 4)))
+    assert "NOT clearly above chance" in repr(found)
+    assert "chance 0." in repr(found)
+    assert "nothing held out" in repr(align(*paired(4)))

@@ -14,6 +14,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, SpaceMismatchError, UnknownNameError
 from stitchkit.core.space import Space
+from stitchkit.solvers.csa import CSA
 from stitchkit.solvers.procrustes import Procrustes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "solvers" / "pools"))
@@ -182,3 +183,39 @@ def test_what_cannot_be_used_is_refused():
         align_with_pool(c.x, c.y[:7], (c.pool_x, c.pool_y))
     with pytest.raises(UnknownNameError, match="nearest: soft"):
         fitted(c, branch="sof")
+
+
+def test_unrelated_noise_gets_the_closed_form_and_is_told_to_be_at_chance():
+    found = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        x, y, pool_x, pool_y = (rng.normal(size=shape) for shape in ((12, 20), (12, 15), (80, 20), (80, 15)))
+        found.append(align_with_pool(x, y, (pool_x, pool_y)))
+    told = ["hardly link the two spaces" in " ".join(one.record["notes"]) for one in found]
+    assert sum(one.record["branch"] == "closed form" for one in found) >= 7  # two standard errors: one in twenty
+    assert sum(told) >= 7
+    assert "NOT clearly above chance" in repr(found[told.index(True)])
+
+
+def test_every_branch_stands_beside_chance():
+    record = fitted(clouds(n=12, m=60)).record
+    for row in record["branches"]:
+        assert row["gallery"] == 61
+        assert row["chance_mrr"] == pytest.approx(np.mean(1 / np.arange(1, 62)))
+        assert row["se"] > 0
+    assert record["held_out"]["mrr"] == next(r["mrr"] for r in record["branches"] if r["branch"] == record["branch"])
+
+
+def test_a_closed_form_that_needs_folds_gets_them():
+    c = clouds(n=24, m=40, noise=0.3)
+    found = fitted(c, branch="closed form", closed_form=CSA(), groups=np.repeat(np.arange(12), 2))
+    assert found.weights is not None
+    assert recall(found, c.new_x, c.new_y) > 0.3
+    assert fitted(c, closed_form=CSA()).record["branch"] in BRANCHES
+
+
+def test_pools_of_another_precision_are_taken(library):
+    c = clouds(n=8, m=40)
+    narrow = library(*(one.astype(np.float32) for one in (c.pool_x, c.pool_y)))
+    found = align_with_pool(*library(c.x, c.y), narrow)
+    assert found.record["branch"] in BRANCHES

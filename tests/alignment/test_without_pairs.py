@@ -74,7 +74,26 @@ def test_spaces_are_kept_and_bad_input_is_refused():
         found.similarity(named[1], named[0])
     with pytest.raises(InputError, match="at least 3 clusters"):
         align_without_pairs(x, y, clusters=2)
-    with pytest.raises(InputError, match="too small for 20 clusters"):
+    with pytest.raises(InputError, match="too few for 20 clusters"):
         align_without_pairs(x[:60], y)
     with pytest.raises(InputError, match="NaN"):
         align_without_pairs(np.where(np.arange(150)[:, None] == 3, np.nan, x), y)
+
+
+def test_flat_clouds_fit_whatever_they_hold_and_are_refused():
+    rng = np.random.default_rng(0)
+    with pytest.raises(NotIdentifiedError, match="the target is 2 wide"):
+        align_without_pairs(rng.normal(size=(200, 5)), rng.normal(size=(200, 2)))
+
+
+@pytest.mark.parametrize("setting", [{"clusters": 5.5}, {"clusters": 2}, {"seed": -1}, {"seed": 0.5}])
+def test_settings_are_whole_numbers(setting):
+    rows = np.random.default_rng(0).normal(size=(200, 5))
+    with pytest.raises(InputError, match=next(iter(setting))):
+        align_without_pairs(rows, rows, **setting)
+
+
+def test_a_side_of_too_few_rows_is_named():
+    rows = np.random.default_rng(0).normal(size=(200, 5))
+    with pytest.raises(InputError, match="0 rows of the source are too few for 20 clusters"):
+        align_without_pairs(rows[:0], rows)

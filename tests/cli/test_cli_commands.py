@@ -13,6 +13,7 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.score_tables import read_scores
+from stitchkit.solvers import SOLVERS
 from stitchkit.stitching import save_head
 from stitchkit.store import read_embeddings, read_folder
 
@@ -63,6 +64,7 @@ def test_align_of_two_files_tells_held_out_numbers_with_chance_and_gallery(cli, 
     done = fine(cli("align", *files, "--anchors", world.anchors, "--out", tmp_path / "map"))
     for word in ("held out", "chance", "galleries of", "20 groups", "candidates"):
         assert word in done.out
+    assert done.err == "searching procrustes, ridge, csa on 40 pairs\n"
     config, arrays = read_folder(tmp_path / "map")
     assert "encoder" not in config
     assert arrays["source_map.weight"].shape[0] == 16
@@ -271,3 +273,10 @@ def test_demo_ends_with_the_report_to_open(cli, tmp_path):
     again = fine(cli("demo", "--out", tmp_path / "d", "--overwrite", "--seed", "3", "--json", "--quiet"))
     assert again.json == {"seed": 3}
     assert again.err == ""
+
+
+def test_the_help_names_every_solver_that_works(cli, world, tmp_path):
+    words = " ".join(cli("align", "--help").out.replace("│", " ").split())
+    assert f"auto, or one of {', '.join(SOLVERS)}." in words
+    line = ("align", world.quick, world.quick_text, "--anchors", world.anchors, "--dry-run", "--out", tmp_path / "map")
+    assert [name for name in SOLVERS if cli(*line, "--solver", name).code != 0] == []

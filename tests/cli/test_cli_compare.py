@@ -39,6 +39,7 @@ def test_two_files_are_compared_as_in_the_library(cli, files, tmp_path):
     assert done.json == json.loads(json.dumps(expected.to_dict()))
     assert done.json["patients"] == 30
     assert json.loads(out.read_text()) == done.json
+    assert done.err == "fitting 2 solvers on 5 folds of 60 pairs\n"
     assert cli(*line, "--out", out).code == 2  # it exists
 
 

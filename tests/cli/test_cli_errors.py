@@ -19,7 +19,7 @@ def refused(done, code, *words):
     assert done.code == code, done.err
     last = done.err.splitlines()[-1]
     assert last.startswith("error: ")
-    assert [line for line in done.err.splitlines() if not line.startswith("loading ")] == [last]
+    assert [line for line in done.err.splitlines() if not line.startswith(("loading ", "searching "))] == [last]
     assert done.out == ""
     for word in words:
         assert word in last
@@ -100,6 +100,11 @@ MISTAKES = {
     "bare name": ("info resnet18", 2, "names no family"),
     "unknown family": ("info tmmi:resnet18", 2, "nearest: timm"),
     "wrong ending": ("embed {quick} {test} --out {tmp}/x.npy", 2, ".safetensors"),
+    "pool of one side": ("align {pair} {on} --pool-source {test} --out {tmp}/x", 2, "--pool-target"),
+    "pool for a head": ("align {pair} {on} {pools} --purpose head --out {tmp}/x", 2, "--purpose head"),
+    "pool for ridge": ("align {pair} {on} {pools} --solver ridge --out {tmp}/x", 2, "--solver ridge"),
+    "pool that is not there": ("align {pair} {on} --pool-source {tmp}/no --out {tmp}/x", 2, "--pool-source"),
+    "items for files": ("align a.safetensors b.safetensors {pools} --out {tmp}/x", 2, "no encoder reads --pool-source"),
     "unknown solver": ("align {pair} {on} --solver rigde --out {tmp}/x", 2, "ridge"),
     "unknown purpose": ("align {pair} {on} --purpose mach --out {tmp}/x", 2, "match"),
     "no anchors": ("align {pair} --out {tmp}/x", 2, "--anchors"),
@@ -109,10 +114,22 @@ MISTAKES = {
     "prompts without anchors": ("zeroshot {pair} --prompts view --items {test} --out {tmp}/x.csv", 2, "--anchors"),
     "no device": ("embed {quick} {test} --device cuda:77 --out {tmp}/x.safetensors", 2, "--device auto"),
     "prompts to an image encoder": ("stitch {pair} {on} --head prompts:view --out {tmp}/x", 2, "text encoder"),
-    "no table": ("stitch {pair} --anchors {tmp}/no.csv --out {tmp}/x", 4, "no.csv"),
+    "no table": ("stitch {pair} --anchors {tmp}/no.csv --out {tmp}/x", 2, "no.csv"),
+    "no labels": ("evaluate {anchors} --labels {tmp}/no.csv", 2, "no.csv"),
+    "no root": ("align {pair} {on} --root {tmp}/no --out {tmp}/x", 2, "--root"),
+    "no such items": ("embed {quick} {tmp}/no --out {tmp}/x.safetensors", 2, "ITEMS"),
+    "no embeddings": ("align {tmp}/no.safetensors {tmp}/no.safetensors --out {tmp}/x", 2, "no.safetensors"),
+    "no prompt file": ("stitch {pair} {on} --head prompts:{tmp}/no.toml --out {tmp}/x", 2, "no.toml"),
+    "no stitched folder": ("zeroshot {tmp}/no --items {test} --out {tmp}/x.csv", 2, "no stitched folder"),
+    "no alignment": ("gate {tmp}/no --pairs {anchors} --min-mrr 0.1", 2, "FOLDER"),
+    "no alignment to diagnose": ("diagnose {tmp}/no {quick} {quick} {on} --out {tmp}/x", 2, "ALIGNMENT"),
+    "not an alignment": ("gate {test} --pairs {anchors} --min-mrr 0.1", 5, "config.json"),
+    "not a table": ("stitch {pair} --anchors {test} --out {tmp}/x", 4, "folder"),
+    "not embeddings": ("align {bad} {bad} --out {tmp}/x", 4, "no safetensors file"),
     "no column": ("align {pair} {on} --target-column tekst --out {tmp}/x", 4, "nearest: text"),
     "no items": ("embed {quick} {tmp} --out {tmp}/x.safetensors", 4, "no images"),
-    "no scores": ("evaluate {tmp}/no.csv --labels {anchors}", 4, "no table of scores"),
+    "no scores": ("evaluate {tmp}/no.csv --labels {anchors}", 2, "SCORES"),
+    "not scores": ("evaluate {anchors} --labels {anchors}", 4, "no table of scores"),
     "not a stitched folder": ("evaluate {test} --labels {anchors} --items {test}", 5, "config.json"),
     "no checkpoint": ("info hf:local-dir:{tmp}/gone", 5, "no folder"),
     "gone from the hub": ("info timm:hf-hub:nobody/nothing --offline", 5, "hub calls are forbidden"),
@@ -129,11 +146,18 @@ def test_every_kind_of_error_is_one_line_with_its_exit_code(cli, world, tmp_path
         "broken": world.own("broken"),
         "anchors": world.anchors,
         "on": f"--anchors {world.anchors}",
+        "pools": f"--pool-source {world.test} --pool-target {world.test}",
+        "bad": _bad(world.folder / "bad.safetensors"),
         "test": world.test,
         "tmp": tmp_path,
     }
     refused(cli(*line.format(**names).split()), code, word)
     assert list(tmp_path.iterdir()) == []
+
+
+def _bad(path):
+    path.write_text("not safetensors")
+    return path
 
 
 def test_a_missing_library_is_named_with_the_command_that_installs_it(cli, world, monkeypatch):
@@ -149,6 +173,16 @@ def test_a_traceback_is_shown_only_when_asked_for(cli, world, tmp_path):
     assert "Traceback" in done.err
     assert "the battery is empty" in done.err.splitlines()[-1]
     assert done.code == 70
+
+
+def test_advice_is_given_in_flags_and_not_in_python(cli, world, tmp_path):
+    line = ("align", world.quick, world.quick, "--anchors", world.anchors, "--out", tmp_path / "x")
+    unknown = cli(*line, "--solver", "rigde")
+    refused(unknown, 2, "nearest: ridge")
+    assert "solver value" not in unknown.err
+    assert cli(*line, "--solver", "procrustes", "--quiet").code == 0
+    nothing = cli("gate", tmp_path / "x", "--pairs", world.anchors)
+    refused(nothing, 2, "give --min-mrr, --min-recall-at-1, --min-r2 or --against.")
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(cli, world, tmp_path):

@@ -121,7 +121,7 @@ def test_a_folder_without_encoders_asks_for_vectors(cli, files, no_models):
     assert done.code == 2
     assert "--source and --target" in done.err
     assert cli("gate", files / "good", "--min-mrr", "0.1").code == 2
-    assert cli("gate", files / "nothing", "--min-mrr", "0.1").code == 5
+    assert cli("gate", files / "nothing", "--min-mrr", "0.1").code == 2
 
 
 def test_vectors_of_another_encoder_are_refused(cli, files):
@@ -172,13 +172,38 @@ def test_parts_of_the_fit_are_no_test_either(cli, noise):
     assert "fitted on 39 of these items and 39 of these patients" in done.err
     allowed = cli(*on(noise, "all but one"), "--allow-leakage")
     assert allowed.code == 0  # what it would have passed on
-    assert "note: LEAKAGE: map was fitted on 39 of these items" in allowed.out
+    assert f"note: LEAKAGE: {noise / 'map'} was fitted on 39 of these items" in allowed.out
     other = cli(*on(noise, "patients"))
     assert other.code == 4
     assert "fitted on 20 of these patients" in other.err
     clean = cli(*on(noise, "fresh"))
     assert clean.code == 1
-    assert "no item or patient is an anchor's of map" in clean.out
+    assert f"by id and patient, none of these pairs is among the anchors of {noise / 'map'}; the same" in clean.out
+
+
+def test_the_audit_names_each_folder_and_says_a_thing_once(cli, files, tmp_path):
+    other = tmp_path / "good"  # another folder of the same name
+    shutil.copytree(files / "good", other)
+    line = [*fresh(files)[:6], "--replicates", "20"]  # without the table, patients are not known
+    notes = cli(*line, "--against", other, "--margin", "0.5", "--json").json["audit"]
+    unknown = "patients are not known, so whether one of them is among the anchors of {} was not checked"
+    assert notes == [unknown.format(files / "good"), unknown.format(other)]
+    same = cli(*line, "--against", files / "good", "--margin", "0.5", "--json").json["audit"]
+    assert same == notes[:1]
+
+
+@pytest.mark.usefixtures("no_models")
+def test_too_few_pairs_are_told_what_a_gate_needs(cli, files, tmp_path):
+    (tmp_path / "one.csv").write_text("id,patient,text\nitem150,p,text\n")
+    line = [one if one != files / "fresh.csv" else tmp_path / "one.csv" for one in fresh(files)]
+    done = cli(*line, "--min-mrr", "0.1")
+    assert done.code == 2
+    assert "a gate needs at least 10 pairs; got 1" in done.err
+    rows = "\n".join(f"item{150 + i},q{i % 3},text" for i in range(12))
+    (tmp_path / "one.csv").write_text(f"id,patient,text\n{rows}\n")
+    done = cli(*line, "--min-mrr", "0.1")
+    assert done.code == 2
+    assert done.err.endswith(": --by value.\n")
 
 
 def test_files_without_a_table_are_audited_by_their_ids(cli, noise):

@@ -39,7 +39,7 @@ def test_the_bare_command_and_the_version_answer_on_stdout(shell):
 
 def test_an_error_is_on_stderr_alone_and_sets_the_exit_code(shell, tmp_path):
     done = shell("evaluate", tmp_path / "no.csv", "--labels", tmp_path / "no.csv")
-    assert (done.code, done.out) == (4, "")
+    assert (done.code, done.out) == (2, "")
     assert done.err.count("\n") == 1
 
 

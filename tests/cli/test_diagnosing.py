@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
+from stitchkit.cli import anchor_marks
 from stitchkit.store import read_embeddings, write_embeddings
 
 
@@ -33,6 +34,7 @@ def test_a_page_and_its_numbers_are_written(cli, files, world, tmp_path):
     out = tmp_path / "page"
     done = fine(cli("diagnose", *files, "--anchors", world.anchors, "--out", out))
     assert "taken to be the anchors" in done.out
+    assert done.err == "judging 40 pairs\n"
     assert done.out.endswith(f"wrote {out / 'diagnosis.html'}\n")
     numbers = json.loads((out / "diagnosis.json").read_text())
     assert (numbers["n"], numbers["groups"], numbers["coverage"]) == (40, 20, None)
@@ -65,7 +67,9 @@ def test_held_out_pairs_are_judged_beside_the_anchors(cli, files, world, tmp_pat
     args = ("--anchors", anchors, "--held-out", fresh, "--json", "--replicates", 20)
     done = fine(cli("diagnose", tmp_path / "map", *files[1:], *args, "--out", tmp_path / "page"))
     assert (done.json["pairs"], done.json["n"]) == ("held-out", 16)
-    assert done.json["audit"] == ["no patient id stands on both sides", "no item or patient is an anchor's of map"]
+    first, second = done.json["audit"]
+    assert first == "no patient id stands on both sides"
+    assert second.startswith(f"by id and patient, none of these pairs is among the anchors of {tmp_path / 'map'};")
     assert not any("stand in" in note for note in done.json["notes"])
 
 
@@ -122,3 +126,35 @@ def test_held_out_pairs_that_are_anchors_are_refused(cli, files, world, tmp_path
     assert done.code == 4
     assert "fitted on 10 of these items and 5 of these patients" in done.err
     assert "judge them as --anchors" in done.err
+
+
+def test_pairs_that_are_no_anchors_are_not_called_the_anchors(cli, files, world, tmp_path, no_models):
+    anchors = table_of(tmp_path / "anchors.csv", world, range(24))
+    fresh = table_of(tmp_path / "fresh.csv", world, range(24, 40))
+    some = table_of(tmp_path / "some.csv", world, range(20, 32))
+    folder = tmp_path / "map"
+    fine(cli("align", *files[1:], "--anchors", anchors, "--solver", "ridge", "--out", folder))
+    line = ("diagnose", folder, *files[1:], "--replicates", 20, "--json")
+    for table, more in ((fresh, ()), (fresh, ("--held-out", some))):
+        done = cli(*line, "--anchors", table, *more, "--out", tmp_path / "page")
+        assert done.code == 2
+        assert f"0 of 16 of these pairs are anchors of {folder}. Did you mean --held-out?" in done.err
+    done = fine(cli(*line, "--anchors", some, "--out", tmp_path / "page"))
+    assert done.json["audit"] == [f"4 of 12 of these pairs are anchors of {folder}"]
+    done = fine(cli(*line, "--anchors", anchors, "--out", tmp_path / "all"))
+    assert done.json["audit"] == []
+    done = fine(cli(*line, "--out", tmp_path / "files"))  # all 40 pairs of the files
+    assert done.json["audit"] == [f"24 of 40 of these pairs are anchors of {folder}"]
+
+
+def test_a_folder_that_cannot_know_its_anchors_refuses_none(cli, files, world, tmp_path, monkeypatch):
+    line = ("diagnose", files[0], *files[1:], "--anchors", world.anchors, "--replicates", 20, "--json", "--out")
+    monkeypatch.setattr(anchor_marks, "MOST", 30)  # of 40: as if there were too many to keep
+    done = fine(cli(*line, tmp_path / "sampled"))
+    assert done.json["audit"] == [
+        f"{files[0]} keeps 30 of 40 hashes of its items: that these are its anchors is not sure"
+    ]
+    monkeypatch.undo()
+    bare = sk.save_alignment(sk.load_alignment(files[0]), tmp_path / "bare")
+    done = fine(cli("diagnose", bare, *line[2:], tmp_path / "page"))
+    assert done.json["audit"] == []

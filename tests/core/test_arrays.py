@@ -89,3 +89,8 @@ def test_the_decomposition_is_the_librarys_own(library):
     u, s, vh = svd(library(matrix))
     np.testing.assert_allclose(to_numpy(u) * to_numpy(s) @ to_numpy(vh), matrix, atol=1e-12)
     assert type(u) is type(library(matrix))
+
+
+@pytest.mark.parametrize(("dtype", "worked"), [(">f8", "f8"), (np.longdouble, "f8"), (">f4", "f4"), ("f2", "f4")])
+def test_only_what_is_narrower_than_double_is_worked_in_single(dtype, worked):
+    assert arrays.working_float(np.ones((2, 2), dtype=dtype)).dtype == np.dtype(worked)

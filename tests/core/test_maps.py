@@ -158,3 +158,9 @@ def test_unit_rows_of_any_size_in_single_precision(library, size):
     found = to_numpy(unit(library((rows * size).astype(np.float32))))
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert to_numpy(unit(library(np.zeros((2, 3), dtype=np.float32)))).tolist() == [[0] * 3] * 2
+
+
+def test_tiny_single_precision_vectors_reach_huge_ones(library):
+    x, y = np.float32([[1e-20, 2e-20], [3e-20, -1e-20]]), [[1e20, 2e20], [3e20, -1e20]]
+    f = AffineMap(Space("a", 2), Space("b", 2), np.zeros(2), 1e40 * np.eye(2), np.zeros(2), 2)
+    np.testing.assert_allclose(to_numpy(f(library(x))), y, rtol=1e-6)

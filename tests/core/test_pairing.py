@@ -80,3 +80,22 @@ def test_many_rows_that_start_with_zero_are_looked_through_together(library, mon
     rows[[1500, 2900]] = 0
     with pytest.raises(InputError, match="in x row 1500 is all zeros"):
         sk.Moments.of(library(rows), library(rows))
+
+
+@pytest.mark.parametrize("size", [1e-160, 1e100])
+def test_vectors_whose_products_leave_double_precision_are_refused(size):
+    rows = np.random.default_rng(0).normal(size=(6, 3))
+    with pytest.raises(InputError, match="the target are of size"):
+        paired_sides(rows, rows * size)
+
+
+def test_the_side_that_does_not_vary_is_named():
+    rows = np.random.default_rng(0).normal(size=(6, 3))
+    with pytest.raises(InputError, match="all 6 vectors of the target are the same"):
+        paired_sides(rows, np.ones((6, 3)))
+
+
+def test_groups_are_one_a_row():
+    x = sk.Embeddings(np.random.default_rng(0).normal(size=(6, 3)), range(6), sk.Space("a", 3))
+    with pytest.raises(InputError, match=r"groups has shape \(6, 2\)"):
+        anchor_groups(np.ones((6, 2)), x)

@@ -262,3 +262,31 @@ def test_copies_of_a_patient_do_not_lead_the_search_astray():
     found = sk.compare(x, y, solvers=solvers, groups=patients, purpose="head", replicates=10)
     assert found.row("searched").measures["r2"].value > -0.2
     assert found.row("astray").measures["r2"].value < -0.4
+
+
+def test_noise_has_no_winner_and_says_so(found):
+    rng = np.random.default_rng(9)
+    noise = sk.compare(rng.normal(size=(60, 6)), rng.normal(size=(60, 5)), solvers=FIXED, **QUICK)
+    assert "no solver is clearly above chance" in noise.notes
+    assert not any("above chance" in note for note in found.notes)
+
+
+def test_what_the_intervals_are_over_is_said_as_it_is(pairs, found):
+    assert any(note.startswith("intervals are over pairs; patients are not known") for note in found.notes)
+    known = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, groups=np.arange(90) // 3, **QUICK)
+    assert any(note.startswith("intervals are over patients;") for note in known.notes)
+
+
+def test_chance_back_counts_every_right_source(pairs):
+    x, y = pairs
+    found = sk.compare(x, np.tile(y[:30], (3, 1)), solvers={"ridge": sk.Ridge()}, groups=np.arange(90) % 30, **QUICK)
+    assert found.chance["recall@1"] == pytest.approx(1 / 6)
+    assert found.chance["recall@1 back"] == pytest.approx(3 / 18)
+    assert found.chance["mrr back"] > np.mean(1 / np.arange(1, 19)) + 0.1
+
+
+def test_recall_of_all_or_nothing_has_width():
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    found = sk.compare(x, x[:, ::-1].copy(), solvers={"orthogonal": sk.Procrustes()}, **QUICK).best.measures
+    for name in ("mrr", "recall@1", "recall@1 back"):
+        assert found[name] == (1.0, pytest.approx(0.025 ** (1 / 60)), 1.0)

@@ -192,7 +192,7 @@ def test_it_says_which_pairs_the_numbers_are_of(pairs):
     assert any("taken to be the anchors" in note for note in inside.notes)
     assert any("in-sample" in one for one in inside.advice)
     alone = sk.diagnose(alignment, *held, pairs="held-out", prompts=held[1][:2], **QUICK)
-    assert any("leverage and coverage are of the held-out pairs" in note for note in alone.notes)
+    assert any("leverage and coverage were measured on the held-out pairs instead" in note for note in alone.notes)
 
 
 def test_the_fits_own_held_out_number_is_quoted(pairs):
@@ -304,8 +304,95 @@ def test_anchors_among_the_held_out_pairs_are_refused(pairs):
     own = {one: i // 5 for i, one in enumerate(ids.tolist())}
     found = sk.diagnose(alignment, *late, pairs="held-out", anchors=(*known, own), groups=own, **QUICK)
     assert found.groups == 12
-    assert not any("one side only" in note for note in found.notes)
+    assert not any("known for only one" in note for note in found.notes)
     half = sk.diagnose(alignment, *late, pairs="held-out", anchors=tuple(known), groups=own, **QUICK)
-    assert any("known of one side only" in note for note in half.notes)
+    assert any("known for only one of anchors and held-out pairs" in note for note in half.notes)
     with pytest.raises(InputError, match="got 4 things"):
         sk.diagnose(alignment, *late, pairs="held-out", anchors=(*known, own, own))
+
+
+@pytest.fixture(scope="module")
+def shuffled():
+    """Anchors whose targets were shuffled, and a map chosen on them that finds them again in-sample."""
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(80, 60)), rng.normal(size=(80, 50))
+    return sk.align(x, y), x, y
+
+
+def test_the_verdict_on_anchors_is_that_of_what_the_fit_held_out(shuffled, pairs):
+    alignment, x, y = shuffled
+    found = sk.diagnose(alignment, x, y, **QUICK)
+    held = alignment.record["held_out"]
+    assert found.retrieval.forward.recall[1].low > 0.5  # in-sample it looks like a success
+    assert found.verdict.startswith(
+        f"Held out when it was chosen: mean reciprocal rank {held['mrr']:.3f}, chance {held['chance_mrr']:.3f}: "
+        f"true pairs are not clearly found."
+    )
+    assert "Check that row i of both sides is one item" in found.advice[0]
+    assert found.to_dict()["held_out"]["value"] == held["mrr"]
+    _, anchors, _ = pairs
+    good = sk.diagnose(sk.align(*anchors), *anchors, **QUICK)
+    assert "Held out when it was chosen" in good.verdict
+    assert "true pairs are found beyond chance." in good.verdict
+    assert not any("Check that row i" in one for one in good.advice)
+
+
+def test_where_nothing_was_held_out_there_is_no_verdict(pairs):
+    alignment, anchors, _ = pairs
+    found = sk.diagnose(alignment, *anchors, **QUICK)
+    assert found.held_out is None
+    assert found.verdict.startswith("In-sample numbers only, so no verdict: give held-out pairs.")
+    assert not any("Check that row i" in one for one in found.advice)
+
+
+def test_anchors_that_are_not_even_found_in_sample_are_no_success(pairs):
+    _, (x, y), _ = pairs
+    found = sk.diagnose(sk.align(x, y), x, y[::-1].copy(), **QUICK)
+    assert found.verdict.startswith("True pairs are found no better than by chance: in-sample")
+    assert "Check that row i" in found.advice[0]
+
+
+def test_a_head_is_judged_by_the_r2_it_held_out(shuffled):
+    _, x, y = shuffled
+    alignment = sk.align(x, y, purpose="head", solver="ridge")
+    assert set(alignment.record["held_out"]) >= {"r2", "se"}
+    flat = replace(alignment, record={**alignment.record, "held_out": {"r2": -0.01, "se": 0.02}})
+    near = sk.diagnose(flat, x, y, **QUICK)
+    assert near.verdict.startswith("Held out when it was chosen: R2 -0.010, chance 0.000: the targets are not clearly")
+    assert "predicted" in near.advice[0]
+    assert "Check that row i" in near.advice[0]
+
+
+def test_held_out_pairs_are_judged_by_themselves(pairs):
+    _, anchors, held = pairs
+    found = sk.diagnose(sk.align(*anchors), *held, pairs="held-out", anchors=anchors, **QUICK)
+    assert found.held_out is None
+    assert "beyond chance: held-out R@1" in found.verdict
+
+
+def test_sides_of_one_name_are_called_source_and_target(fresh):
+    assert (fresh.source, fresh.target) == ("source", "target")
+    ways = fresh.retrieval.forward.name, fresh.retrieval.backward.name
+    assert ways == ("source to target", "target to source")
+    assert "array" not in str(fresh)
+
+
+def test_a_pair_that_stands_several_times_is_listed_once():
+    x, y = draw(noise=0.05, private=0.05)
+    wrong = y.copy()
+    wrong[[3, 50]] = y[[50, 3]]
+    alignment = sk.align(x, wrong, solver=sk.Ridge(alpha=1e-3))
+    rows = np.concatenate([np.arange(160), [3, 3, 50]])
+    once, thrice = (sk.diagnose(alignment, x[some], wrong[some], **QUICK) for some in (np.arange(160), rows))
+    assert {one.id for one in thrice.outliers[:2]} == {"3", "50"}
+    assert len({one.id for one in thrice.outliers}) == len(thrice.outliers)
+    assert not {one.id for one in thrice.outliers} & {"160", "161", "162"}
+    assert once.flagged >= 2
+
+
+def test_prompts_that_are_no_vectors_are_refused_with_the_way_to_make_them(pairs):
+    alignment, anchors, _ = pairs
+    texts = {"effusion": ("a pleural effusion",), "normal": ("no finding",)}
+    for prompts in (sk.PromptSet("chest", texts), "chest", texts, ["a pleural effusion"]):
+        with pytest.raises(InputError, match=r"Give \{class: vectors of its prompts\}.*sk.embed\(text_encoder"):
+            sk.diagnose(alignment, *anchors, prompts=prompts)

@@ -188,3 +188,17 @@ def test_ten_pairs_that_are_all_right_do_not_prove_near_certainty():
     found = sk.gate(fitted, x[60:], x[60:], min_recall_at_1=0.9)
     assert found.checks[0].interval == (1.0, pytest.approx(0.025**0.1), 1.0)
     assert not found.passed
+
+
+def test_pairs_that_are_all_wrong_do_not_prove_certainty_either():
+    x = np.random.default_rng(0).normal(size=(70, 5))
+    fitted = sk.align(x[:60], x[:60], solver=sk.Procrustes())
+    found = sk.gate(fitted, x[60:], np.roll(x[60:], 1, axis=0), min_recall_at_1=0.2, by="upper")
+    assert found.checks[0].interval == (0.0, 0.0, pytest.approx(1 - 0.025**0.1))
+    assert found.passed
+
+
+def test_mean_reciprocal_rank_has_the_same_bound_where_all_are_right():
+    x = np.random.default_rng(0).normal(size=(70, 5))
+    fitted = sk.align(x[:60], x[:60], solver=sk.Procrustes())
+    assert sk.gate(fitted, x[60:], x[60:], min_mrr=0.9).checks[0].interval.low == pytest.approx(0.025**0.1)

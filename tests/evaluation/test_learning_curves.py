@@ -271,3 +271,33 @@ def test_copies_of_a_patient_do_not_lead_the_search_astray():
     loose = sk.learning_curve(x, y, held_out=held[:2], **more).values
     assert kept.min() > -0.2
     assert loose.max() < -0.4
+
+
+def test_repeats_of_a_vector_are_never_drawn_and_held_out(pairs, monkeypatch):
+    x, y = (np.repeat(side[:100], 3, axis=0) for side in pairs)
+    used = []
+    real = learning_curves.align
+    monkeypatch.setattr(learning_curves, "align", lambda s, t, **k: used.append(s.ids.astype(int)) or real(s, t, **k))
+    curve = sk.learning_curve(x, y, **SETTINGS)
+    drawn = np.unique(np.concatenate(used) // 3)
+    assert curve.pairs == 75
+    assert len(drawn) <= 75
+    assert any("200 of 300 pairs repeat another's source vector" in note for note in curve.notes)
+    rng = np.random.default_rng(5)
+    noise = [np.repeat(rng.normal(size=(60, 40)), 3, axis=0) for _ in range(2)]
+    found = sk.learning_curve(*noise, **SETTINGS)
+    assert "no size is clearly above chance" in str(found)  # it was far above while repeats stood on both sides
+
+
+def test_a_value_at_chance_needs_no_anchors_and_is_refused(curve):
+    with pytest.raises(InputError, match=r"mrr 0.05 is no better than chance, which is 0.065.*above chance"):
+        curve.anchors_for(0.05)
+    assert curve.anchors_for(0.2).reached
+    assert not any("above chance" in note for note in curve.notes)
+
+
+def test_a_law_at_the_end_of_its_exponents_is_called_a_guess():
+    steep = measured(0.9, 30.0, 1.6, noise=0)
+    notes = learning_curves._findings(steep)
+    assert any("exponent 1.00 is at the end of what is tried (0.05 to 1)" in note for note in notes)
+    assert not learning_curves._findings(measured(0.9, 2.0, 0.6, noise=0))

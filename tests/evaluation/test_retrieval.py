@@ -190,3 +190,44 @@ def test_groups_may_be_a_mapping_and_a_side_with_more_ids_is_refused(pairs):
             verb(alignment, source.take(np.arange(58)), target)
     with pytest.raises(InputError, match="source has 58 rows and target has 60"):
         sk.compare(source.take(np.arange(58)), target)
+
+
+def test_a_target_of_several_sources_is_found_by_chance_more_often_and_the_chance_says_so():
+    recall, back = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=(60, 5)), np.repeat(rng.normal(size=(20, 4)), 3, axis=0)
+        alignment = sk.align(rng.normal(size=(40, 5)), rng.normal(size=(40, 4)), solver=sk.Procrustes())
+        found = sk.evaluate_retrieval(alignment, x, y, ks=(5,), replicates=1)
+        recall.append(found.forward.recall[5].value)
+        back.append(found.backward.recall[5].value)
+    assert found.forward.chance(5) == 5 / 20
+    assert found.backward.right == {3: 20}
+    assert found.backward.chance(5) == pytest.approx(1 - (57 * 56 * 55 * 54 * 53) / (60 * 59 * 58 * 57 * 56))
+    for values, way in ((recall, found.forward), (back, found.backward)):
+        assert abs(np.mean(values) - way.chance(5)) < 3 * np.std(values) / 40**0.5
+
+
+def test_all_or_nothing_has_an_interval_with_width(pairs):
+    x = np.random.default_rng(3).normal(size=(90, 6))
+    perfect = sk.align(x[:60], x[:60], solver=sk.Procrustes())
+    whole = sk.evaluate_retrieval(perfect, x[60:], x[60:], ks=(1,)).forward.recall[1]
+    assert whole == (1.0, pytest.approx(0.025 ** (1 / 30)), 1.0)
+    nothing = sk.evaluate_retrieval(perfect, x[60:], np.roll(x[60:], 1, axis=0), ks=(1,)).forward.recall[1]
+    assert nothing == (0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 30)))
+    grouped = sk.evaluate_retrieval(perfect, x[60:], x[60:], ks=(1,), groups=np.arange(30) // 3).forward.recall[1]
+    assert grouped.low == pytest.approx(0.025 ** (1 / 10))
+
+
+def test_it_says_whether_patients_are_known(pairs):
+    alignment, x, y = pairs
+    assert "over pairs; patients are not known" in str(sk.evaluate_retrieval(alignment, x, y, replicates=5))
+    known = sk.evaluate_retrieval(alignment, x, y, groups=np.arange(60) // 4, replicates=5)
+    assert known.patients == 15
+    assert "over 15 patients" in str(known)
+
+
+def test_the_two_ways_have_names_that_tell_them_apart(pairs):
+    alignment, x, y = pairs
+    found = sk.evaluate_retrieval(alignment, x, y, replicates=5)
+    assert (found.forward.name, found.backward.name) == ("source to target", "target to source")

@@ -139,8 +139,9 @@ def test_one_row_a_patient_is_what_no_groups_are():
     x, y = draw(60)
     plain, grouped = (sk.stitchability(x, y, 5, groups=groups, shuffles=20) for groups in (None, np.arange(60)))
     assert (grouped.patients, plain.patients) == (60, None)
-    assert replace(grouped, patients=None, debiased=plain.debiased) == plain
+    assert replace(grouped, patients=None, debiased=plain.debiased, debiased_se=plain.debiased_se) == plain
     assert grouped.debiased == pytest.approx(plain.debiased, abs=1e-12)
+    assert grouped.debiased_se == pytest.approx(plain.debiased_se, abs=1e-12)
 
 
 def test_groups_are_rows_or_a_mapping_of_ids():
@@ -249,6 +250,67 @@ def test_layers_agree_on_patients_and_not_on_their_rows():
     assert "No pair of layers agrees beyond chance" in whole.sentence
     assert "400 items of 40 patients, one row each" in str(whole)
     assert whole.best.overlap == sk.stitchability(x, y, groups=patients).overlap
+
+
+def noise(n=60, widths=(8, 7), seed=10):
+    rng = np.random.default_rng(seed)
+    return tuple(rng.normal(size=(n, d)) for d in widths)
+
+
+def test_rows_that_stand_several_times_are_no_agreement():
+    once = noise()
+    x, y = (np.tile(side, (3, 1)) for side in once)
+    found = sk.stitchability(x, y)
+    assert found.p_value > 0.05
+    assert (found.judged, found.patients, found.repeats, found.chance) == (60, None, 120, 10 / 59)
+    assert found.overlap.value == pytest.approx(mutual_knn(*once))
+    assert found.debiased == pytest.approx(debiased_cka(*once), abs=1e-12)
+    assert "120 of 180 items repeat another's vector exactly and count with it as one" in str(found)
+    assert "60 items, one row each" in str(found)
+    layers = sk.search_layers({"a": x}, {"b": y})
+    assert (layers.clear, layers.repeats, layers.patients) == (False, 120, None)
+    assert layers.p_value == found.p_value
+    assert "count with it as one" in str(layers)
+
+
+def test_patients_that_share_a_vector_count_as_one():
+    x, y = (np.concatenate([side, side[:1]]) for side in noise(30))
+    found = sk.stitchability(x, y, 5, groups=np.arange(31), shuffles=20)
+    assert (found.patients, found.judged, found.repeats) == (30, 30, 1)
+
+
+def test_the_best_of_many_pairs_of_layers_is_held_against_the_best_of_many():
+    shared = {"shuffles": 39, "replicates": 1, "k": 3}
+    found = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        x, y = ({i: rng.normal(size=(30, 4)) for i in range(3)} for _ in range(2))
+        found.append(sk.search_layers(x, y, seed=seed, **shared))
+    small = np.mean([one.p_value <= 0.2 for one in found])
+    assert small == pytest.approx(0.2, abs=0.16)  # three standard errors of 60 draws
+    assert all(not one.clear for one in found if one.p_value > 0.05)
+
+
+def test_the_p_value_of_one_pair_of_layers_is_that_of_stitchability(layers):
+    x, y = layers
+    for name in x:
+        pair = sk.search_layers({name: x[name]}, {0: y[0]}, k=5)
+        assert pair.p_value == sk.stitchability(x[name], y[0], 5).p_value
+    whole = sk.search_layers(x, y, k=5)
+    assert whole.p_value == pytest.approx(1 / 201)
+    assert "p = 0.005 for the best of 6" in whole.sentence
+
+
+def test_the_debiased_cka_has_an_error():
+    rng = np.random.default_rng(11)
+    values = [sk.stitchability(*noise(seed=rng.integers(1 << 30)), 5, shuffles=1, replicates=1) for _ in range(60)]
+    spread = np.std([one.debiased for one in values])
+    error = np.sqrt(np.mean([one.debiased_se**2 for one in values]))
+    assert spread < 1.2 * error < 2.4 * spread  # a jackknife of unrelated sides is too large, by up to 1.4
+    assert f"+- {values[0].debiased_se:.3f}  (0 if unrelated)" in str(values[0])
+    few = sk.stitchability(*noise(5), 2)
+    assert few.debiased_se is not None
+    assert sk.stitchability(*noise(4), 2).debiased_se is None
 
 
 def test_layers_of_other_items_are_refused(layers):

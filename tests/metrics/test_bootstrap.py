@@ -7,7 +7,7 @@ import pytest
 
 from stitchkit.metrics import bootstrap
 from stitchkit.metrics.auroc import auroc, resampled_auroc
-from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.metrics.bootstrap import Interval, exact_at_ends, patient_counts, percentile_interval
 
 PATIENTS = np.repeat(["p3", "p1", "p2", "p7"], [1, 4, 2, 3])
 
@@ -98,3 +98,12 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         _, low, high = percentile_interval(auroc(scores, labels), resampled_auroc(scores, labels, counts))
         covered.append(low < 0.7602 < high)
     assert 0.88 <= np.mean(covered) <= 0.99
+
+
+def test_all_or_nothing_has_the_exact_bound_and_its_mirror():
+    whole, nothing = (exact_at_ends(Interval(end, end, end), 20) for end in (1.0, 0.0))
+    assert whole == pytest.approx((1.0, 0.025 ** (1 / 20), 1.0))
+    assert nothing == pytest.approx((0.0, 0.0, 1 - 0.025 ** (1 / 20)))
+    assert whole.low**20 == pytest.approx(0.025)  # a share that gives twenty of twenty in 2.5 % of cases
+    between = Interval(0.4, 0.3, 0.5)
+    assert exact_at_ends(between, 20) is between

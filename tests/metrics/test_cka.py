@@ -7,7 +7,7 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.core.errors import InputError
-from stitchkit.metrics.cka import cka, debiased_cka
+from stitchkit.metrics.cka import cka, debiased_cka, debiased_cka_error
 
 
 def draw(n, widths=(5, 7), seed=0, shared=3):
@@ -106,3 +106,13 @@ def test_a_spread_that_four_rows_cannot_show_is_refused():
     x = np.array([[1.0, 0.0]] + [[0.0, 1.0]] * 3)
     with pytest.raises(InputError, match="unbiased spread is zero"):
         debiased_cka(x, draw(4)[1])
+
+
+def test_the_error_is_the_literal_jackknife():
+    rng = np.random.default_rng(12)
+    x = rng.normal(size=(50, 4)) + 3
+    y = x @ rng.normal(size=(4, 3)) + rng.normal(size=(50, 3))
+    parts = np.array_split(np.random.default_rng(5).permutation(50), 7)
+    without = [debiased_cka(*(np.delete(side, part, axis=0) for side in (x, y))) for part in parts]
+    literal = np.sqrt(6 / 7 * np.sum((np.asarray(without) - np.mean(without)) ** 2))
+    assert debiased_cka_error(x, y, groups=7, seed=5) == pytest.approx(literal, rel=1e-9)

@@ -121,3 +121,13 @@ def test_unequal_sides_and_labels_are_refused():
         mutual_knn(X, Y[:89])
     with pytest.raises(InputError, match="89 labels came with 90 rows"):
         knn_accuracy(X, [0] * 89)
+
+
+def test_shuffled_overlaps_are_the_same_with_and_without_a_table(monkeypatch):
+    rng = np.random.default_rng(14)
+    one, other = (np.stack([neighbour_rows(rng.normal(size=(30, 4)), 5) for _ in range(3)]) for _ in range(2))
+    looked_up = shuffled_overlaps(one, other, 20, 0), shuffled_overlaps(one[0], other[0], 20, 0)
+    monkeypatch.setattr(neighbourhoods, "TABLE", 0)
+    compared = shuffled_overlaps(one, other, 20, 0), shuffled_overlaps(one[0], other[0], 20, 0)
+    for a, b in zip(looked_up, compared, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)

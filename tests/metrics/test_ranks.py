@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 from stitchkit.core.errors import InputError
 from stitchkit.metrics import ranks
-from stitchkit.metrics.ranks import distinct_rows, middle_ranks, pair_ranks, pair_ranks_back, recall_at, tiled_ranks
+from stitchkit.metrics.ranks import (
+    chance_recall,
+    chance_reciprocal,
+    distinct_rows,
+    middle_ranks,
+    pair_ranks,
+    pair_ranks_back,
+    recall_at,
+    tiled_ranks,
+)
 
 RNG = np.random.default_rng(13)
 
@@ -139,3 +149,15 @@ def test_the_way_back_holds_no_table_of_all_pairs():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.1 * 8 * n * g
+
+
+@pytest.mark.parametrize("gallery", [1, 4, 6])
+def test_chance_is_that_of_every_order_counted(gallery):
+    orders = list(permutations(range(gallery)))
+    for right in range(1, gallery + 1):
+        best = np.array([min(order[:right]) + 1 for order in orders])  # places of the right ones
+        assert chance_reciprocal(gallery, np.array([right]))[0] == pytest.approx(np.mean(1 / best))
+        for k in range(1, gallery + 2):
+            assert chance_recall(k, gallery, np.array([right]))[0] == pytest.approx(np.mean(best <= k))
+    many = np.array([gallery, 1, gallery])
+    assert chance_recall(1, gallery, many).tolist() == [1.0, 1 / gallery, 1.0]

@@ -117,3 +117,15 @@ def test_what_an_alignment_does_not_have_leaves_no_hole():
     assert "not affine" in text
     assert "no prompts were given" in text
     assert not re.search(r"\b(None|nan)\b", text)
+
+
+def test_the_first_card_is_of_what_was_held_out_and_marked_by_it():
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(80, 60)), rng.normal(size=(80, 50))
+    bad = sk.diagnose(sk.align(x, y), x, y, replicates=20)
+    card = re.search(r'<div class="cards">\s*<div class="card([^"]*)"><b>([^<]*)</b><span>([^<]*)', page(bad))
+    assert card.group(1, 2) == (" bad", f"{bad.held_out.value:.2f}")
+    assert "held out when it was chosen" in card.group(3)
+    unknown = sk.diagnose(sk.align(x, y, solver=sk.Procrustes()), x, y, replicates=20)
+    assert re.search(r'<div class="cards">\s*<div class="card open">', page(unknown))
+    assert "so no verdict" in page(unknown)

@@ -34,6 +34,11 @@ from stitchkit.core.arrays import device_of, to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, UnknownNameError
 from stitchkit.core.moments import Evidence, Moments, total
 from stitchkit.solvers import SOLVERS
+from stitchkit.solvers.csa import CSA
+from stitchkit.solvers.least_squares import LeastSquares
+from stitchkit.solvers.procrustes import Procrustes
+from stitchkit.solvers.relative import ASIF
+from stitchkit.solvers.ridge import Ridge
 
 N = 60
 X, Y = paired(N, 5, 5)
@@ -388,3 +393,31 @@ def test_rows_of_other_pairs_are_refused():
 def test_moments_alone_are_not_evidence():
     with pytest.raises(InputError, match=r"Write Evidence\(moments\)"):
         solver_of("ridge")().fit(Moments.of(X, Y))
+
+
+@pytest.mark.parametrize(
+    "made", [lambda v: Procrustes(rank=v(3)), lambda v: Ridge(pca=v(3)), lambda v: ASIF(keep=v(3))]
+)
+def test_numbers_of_numpy_are_numbers(made):
+    x, y = paired(30, 5, 4)
+    record = fit(made(np.int64), x, y).record
+    assert json.loads(json.dumps(record["settings"])) == json.loads(json.dumps(fit(made(int), x, y).record["settings"]))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: Ridge(alpha=True),
+        lambda: Ridge(alpha=float("nan")),
+        lambda: Procrustes(rcond=float("nan")),
+        lambda: Procrustes(rcond=-1),
+        lambda: LeastSquares(rcond=2),
+        lambda: Procrustes(rank=2.5),
+        lambda: ASIF(keep=2.5),
+        lambda: ASIF(keep="8"),
+        lambda: CSA(kappa="a"),
+    ],
+)
+def test_settings_that_are_no_such_numbers_are_refused(made):
+    with pytest.raises(InputError):
+        made()

@@ -255,3 +255,25 @@ def test_a_fit_on_merged_folds_far_from_the_origin_is_the_fit_on_all(solver):
     merged = Evidence(given.folds[0] + given.folds[1] + given.folds[2], given.folds)
     one, other = (solver.fit(each).to_target(x) for each in (merged, given))
     np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+@over(without(DIRECTED, ["affine"]))
+@pytest.mark.parametrize("power", [16, 26])
+def test_few_anchors_far_from_the_origin_give_no_direction_more(solver, power):
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(55, 6))
+    x = np.round((shared @ rng.normal(size=(6, 30)) + 0.5 * rng.normal(size=(55, 30))) * 2**20) / 2**20
+    y = np.round((shared @ rng.normal(size=(6, 20)) + 0.5 * rng.normal(size=(55, 20))) * 2**20) / 2**20
+    steps = [2.0**power * np.round(np.linspace(1, 2, d), 2).astype(np.float16).astype(float) for d in (30, 20)]
+    near, far = fit(solver, x[:15], y[:15]), fit(solver, x[:15] + steps[0], y[:15] + steps[1])  # exact shifts
+    assert far.record["rank"] == near.record["rank"]
+    found, expected = far.to_target(x[15:] + steps[0]) - steps[1], near.to_target(x[15:])
+    np.testing.assert_allclose(found, expected, atol=1e-14 * 2.0**power + 1e-9)
+
+
+@over(without(BY_MOMENTS, CHOSEN))
+@pytest.mark.parametrize("widths", [(8, 20), (20, 8), (20, 25)])
+def test_moments_alone_and_rows_give_one_alignment_of_few_anchors(solver, widths):
+    x, y = paired(60, *widths)
+    alone, with_rows = solver.fit(evidence(x[:12], y[:12], rows=False)), solver.fit(evidence(x[:12], y[:12]))
+    np.testing.assert_allclose(alone.similarity(x[12:], y[12:]), with_rows.similarity(x[12:], y[12:]), atol=1e-8)

@@ -47,3 +47,16 @@ def test_bad_rows_are_named():
         sk.orthogonal_map(x[:1], x[:1])
     with pytest.raises(UnknownNameError, match="nearest: fast"):
         sk.orthogonal_map(x, x, precision="fst")
+
+
+def test_sides_that_do_not_vary_together_are_refused():
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    with pytest.raises(InputError, match="do not vary together"):
+        orthogonal_map(np.ones((50, 3)), rows)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_what_is_not_finite_is_refused_without_a_warning(bad):
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    with pytest.raises(InputError):
+        orthogonal_map(np.where(rows > 1, bad, rows), rows)

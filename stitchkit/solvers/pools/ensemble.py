@@ -13,6 +13,7 @@ from stitchkit.core.arrays import Array, namespace, svd
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import AffineMap, JoinedMap, unit
 from stitchkit.core.moments import Moments
+from stitchkit.core.row_moments import RowMoments
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.frames import rows_of_moments
 from stitchkit.solvers.pools.sides import PooledSide, Tempered, at_most, visible
@@ -84,7 +85,7 @@ class Strand:
 class Ensemble:
     """All members over one pair of sides."""
 
-    moments: Moments
+    moments: Moments | RowMoments
     means: tuple[Array, Array]
     strands: tuple[Strand, ...]
     given: tuple[int, int]  # rows of the pools before any draw

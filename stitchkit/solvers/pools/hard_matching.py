@@ -14,6 +14,7 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.neighbours import csls
 from stitchkit.solvers.pools.ensemble import Ensemble, Strand
 from stitchkit.solvers.pools.soft_matching import SoftMatching
+from stitchkit.solvers.settings import plain_numbers
 
 NEIGHBOURS = 10
 FEWEST = 20  # pairs kept at least
@@ -38,6 +39,14 @@ class Pairs(NamedTuple):
         return frozenset(zip(self.source.tolist(), self.target.tolist(), strict=True))
 
 
+class Settled(NamedTuple):
+    """An ensemble after its last sweep, its mutual pairs, and the share of them that the sweep before found too."""
+
+    ensemble: Ensemble
+    pairs: Pairs
+    again: float
+
+
 @dataclass(frozen=True)
 class HardMatching:
     """:class:`SoftMatching`, then rounds of mutual nearest neighbours taken as pairs.
@@ -60,7 +69,8 @@ class HardMatching:
     Notes
     -----
     The record's ``mutual_share`` is the number of mutual pairs over the size of the smaller pool. It tells how well
-    pools of the SAME items were matched; where only a part is shared it is bounded by that part. Holds three
+    pools of the SAME items were matched; where only a part is shared it is bounded by that part. ``found_again`` is
+    the share of the pairs that the last sweep found as the one before did. Holds three
     (m_s, m_t) matrices. There is no directed map.
 
     References
@@ -74,27 +84,26 @@ class HardMatching:
     needs = frozenset({"moments", "anchors", "pools"})
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name, value in (("rounds", self.rounds), ("sweeps", self.sweeps)):
             if value < 1:
                 raise InputError(f"HardMatching needs {name} of at least 1; got {value}.")
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The joined alignment of all members after the last round."""
-        return self.hardened(self.soft.matched(evidence))
+        return self.alignment(self.settled(self.soft.matched(evidence)))
 
-    def hardened(self, ensemble: Ensemble) -> Alignment:
-        """What the rounds make of an ensemble that soft matching left."""
-        return self.alignment(*self.settled(ensemble))
-
-    def settled(self, ensemble: Ensemble) -> tuple[Ensemble, Pairs]:
-        """The ensemble after the last sweep, and the mutual pairs it finds."""
+    def settled(self, ensemble: Ensemble) -> Settled:
+        """What the sweeps make of an ensemble that soft matching left."""
         ensemble, pairs = self._swept(ensemble)
+        again = 0.0
         for _ in range(self.sweeps - 1):
             last = pairs.known()
             ensemble, pairs = self._swept(ensemble)
-            if len(pairs.known() & last) >= SETTLED * len(pairs.source):
+            again = len(pairs.known() & last) / max(len(pairs.source), 1)
+            if again >= SETTLED:
                 break
-        return ensemble, pairs
+        return Settled(ensemble, pairs, again)
 
     def _swept(self, ensemble: Ensemble) -> tuple[Ensemble, Pairs]:
         used = None
@@ -105,16 +114,18 @@ class HardMatching:
             ensemble, used = refitted(ensemble, pairs), pairs
         return ensemble, mutual_pairs(*ensemble.pools())
 
-    def alignment(self, ensemble: Ensemble, pairs: Pairs) -> Alignment:
+    def alignment(self, settled: Settled) -> Alignment:
         """The joined alignment of a settled ensemble, with what its pairs tell."""
-        smaller = min(int(side.shape[0]) for side in ensemble.pools())
-        return ensemble.alignment(
+        pairs = settled.pairs
+        smaller = min(int(side.shape[0]) for side in settled.ensemble.pools())
+        return settled.ensemble.alignment(
             {
                 "solver": "hard_matching",
-                "settings": {"rounds": self.rounds, "sweeps": self.sweeps, "steps": self.soft.steps, "heat": list(self.soft.heat)},
+                "settings": {"rounds": self.rounds, "sweeps": self.sweeps, **self.soft.told},
                 "seed": self.soft.seed,
                 "mutual_pairs": len(pairs.source),
                 "mutual_share": len(pairs.source) / smaller,
+                "found_again": settled.again,
             }
         )
 

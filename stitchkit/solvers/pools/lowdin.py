@@ -12,7 +12,9 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.conditions import reciprocal
-from stitchkit.solvers.frames import identified, require
+from stitchkit.solvers.frames import require
+from stitchkit.solvers.settings import plain_numbers
+from stitchkit.solvers.sides import identified
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Lowdin:
     needs = frozenset({"moments", "anchors"})
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if not (self.shrink > 0 and math.isfinite(self.shrink)):
             raise InputError(f"Lowdin needs shrink above 0; got {self.shrink}. 0.03 is a good start.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import namespace
@@ -10,7 +11,9 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.solvers.pools.ensemble import Ensemble, Member, Strand
 from stitchkit.solvers.pools.sinkhorn import COLDEST, sinkhorn
+from stitchkit.solvers.settings import plain_numbers
 
+MANY, SLOW, QUICK = 40, 16, 8  # fewer anchors than MANY start further from the answer: SLOW steps instead of QUICK
 LIMIT = 4000  # rows of a pool that are matched at once: the plan is dense
 
 
@@ -28,7 +31,7 @@ class SoftMatching:
     Parameters
     ----------
     steps
-        Plans made, at least 1.
+        Plans made, at least 1; None takes 16 below 40 anchors, 8 from there on.
     heat
         Of the first and of the last plan, falling geometrically; not below 0.005.
     width
@@ -51,7 +54,7 @@ class SoftMatching:
     embeddings with Wasserstein Procrustes", AISTATS 2019.
     """
 
-    steps: int = 8
+    steps: int | None = None
     heat: tuple[float, float] = (0.1, 0.04)
     width: int = 300
     members: tuple[Member, ...] | None = None
@@ -60,11 +63,17 @@ class SoftMatching:
     needs = frozenset({"moments", "anchors", "pools"})
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name, value, least in (("steps", self.steps, 1), ("width", self.width, 1), ("limit", self.limit, 20)):
-            if value < least:
+            if value is not None and value < least:
                 raise InputError(f"SoftMatching needs {name} of at least {least}; got {value}.")
         if not self.heat[0] >= self.heat[1] >= COLDEST:
             raise InputError(f"SoftMatching needs a heat that falls to no less than {COLDEST}; got {self.heat}.")
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The settings that a record tells."""
+        return {"steps": self.steps, "heat": list(self.heat), "width": self.width}
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The joined alignment of all members."""
@@ -75,7 +84,7 @@ class SoftMatching:
         return ensemble.alignment(
             {
                 "solver": "soft_matching",
-                "settings": {"steps": self.steps, "heat": list(self.heat), "width": self.width},
+                "settings": self.told,
                 "seed": self.seed,
             }
         )
@@ -89,10 +98,11 @@ class SoftMatching:
         given = strand.anchors_cross()
         first, last = int(strand.carriers.source.shape[1]), strand.member.rank
         hot, cold = self.heat
-        for step in range(1, self.steps + 1):
+        steps = self.steps or (SLOW if int(strand.source.anchors.shape[0]) < MANY else QUICK)
+        for step in range(1, steps + 1):
             x, y = strand.pools()
-            heat = hot * (cold / hot) ** ((step - 1) / max(self.steps - 1, 1))
+            heat = hot * (cold / hot) ** ((step - 1) / max(steps - 1, 1))
             plan = sinkhorn(x @ namespace(y).matrix_transpose(y), heat)
-            rank = round(first * (last / first) ** (step / self.steps))
+            rank = round(first * (last / first) ** (step / steps))
             strand = strand.refitted(given + plan.cross(strand.source.pool, strand.target.pool), rank)
         return strand

@@ -53,7 +53,7 @@ def literal_soft(c, exponent, power, rank):
 def test_soft_matching_is_the_recipe(library):
     c = clouds(n=8, m=60)
     members = (Member(0.0, 0.3, 14), Member(0.25, 0.6, 17))
-    found = SoftMatching(members=members).fit(c.evidence(library))
+    found = SoftMatching(steps=8, members=members).fit(c.evidence(library))
     expected = np.mean([left @ right.T for left, right in (literal_soft(c, *one) for one in members)], axis=0)
     ours = found.similarity(*library(c.new_x, c.new_y))
     assert type(ours) is type(library(c.new_x))

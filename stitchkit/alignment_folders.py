@@ -1,0 +1,134 @@
+"""Alignments of two spaces on disk: an artefact folder with both maps, exact to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stitchkit.artefacts import not_finite, pack_alignment, unpack_alignment
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.store import read_folder, write_folder
+
+
+def save_alignment(
+    alignment: Alignment,
+    folder: str | Path,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    command: str = "",
+    overwrite: bool = False,
+) -> Path:
+    """Write an alignment to a folder: ``config.json``, ``model.safetensors`` and the card ``README.md``.
+
+    Parameters
+    ----------
+    alignment
+        Of :func:`stitchkit.align`, with maps of any kind, in arrays of any library.
+    extra
+        Facts for the config, and under ``"anchor_set"`` and ``"measured"`` for the card: where the anchors come from,
+        numbers of your own.
+    command
+        How it was made, for the card.
+    overwrite
+        Replace an earlier artefact at ``folder``.
+
+    Returns
+    -------
+    Path
+        The folder; ``stitchkit info``, ``stitchkit gate`` and ``stitchkit diagnose`` read it.
+
+    Raises
+    ------
+    InputError
+        If ``folder`` is a file or holds something else, ``alignment`` is none, its arrays are not finite, or ``extra``
+        names what the folder says itself.
+    UnknownNameError
+        For a map of a kind that cannot be saved.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from stitchkit import align
+    >>> x = np.random.default_rng(0).normal(size=(50, 3))
+    >>> before = align(x, x[:, ::-1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     after = load_alignment(save_alignment(before, f"{folder}/map"))
+    >>> bool((after.similarity(x, x[:, ::-1]) == before.similarity(x, x[:, ::-1])).all())
+    True
+    """
+    if not isinstance(alignment, Alignment):
+        raise InputError(
+            f"save_alignment takes an alignment of two spaces, from sk.align; got {type(alignment).__name__}. One of "
+            f"many spaces is saved by sk.save_joint, a stitched model by its own save."
+        )
+    config, arrays = pack_alignment(alignment)
+    if wrong := not_finite(arrays):
+        raise InputError(f"{wrong} of this alignment holds NaN or infinity. Fit it again.")
+    if taken := sorted({"maps", *config} & set(extra or {})):
+        raise InputError(f"extra may not hold {taken[0]!r}, which the folder says itself. Rename it.")
+    config |= extra or {}
+    return write_folder(folder, config, arrays, _card(config, command), overwrite=overwrite)
+
+
+def load_alignment(folder: str | Path) -> Alignment:
+    """An alignment from a folder of :func:`save_alignment` or ``stitchkit align``, as numpy arrays.
+
+    Whatever library it was fitted in, numpy arrays come back, the same to the last bit. Of a stitched folder it is
+    the alignment alone, without loading an encoder.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the folder or a file in it is missing, cut off, of another version, or does not hold together.
+    """
+    config, arrays = read_folder(folder)
+    alignment = unpack_alignment(config, arrays)
+    if wrong := not_finite(arrays):
+        raise ModelUnavailableError(f"{wrong} of {folder} holds NaN or infinity. Save the alignment again.")
+    return alignment
+
+
+def found_by(record: Mapping[str, Any]) -> dict[str, str]:
+    """Lines for a card: how a map was found, from how many anchors, and its held-out numbers."""
+    rank = f"rank {record['rank']}" if "rank" in record else ""
+    told = [str(record.get("solver", "not on record")), listed(record.get("settings") or {}), rank]
+    return {
+        "Map": ", ".join(one for one in told if one),
+        "Anchors": f"{record.get('anchors', '?')} pairs, {record.get('groups', '?')} groups",
+        "Held out": listed(record.get("held_out") or {}) or "not measured",
+    }
+
+
+def facts_beside(config: Mapping[str, Any]) -> dict[str, str]:
+    """Lines for a card: what the caller said of the anchors and of numbers of its own."""
+    return {key: _told(config[key]) for key in ("anchor_set", "measured") if key in config}
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    """``name value, name value``, numbers to three digits."""
+    return ", ".join(f"{key} {_told(value)}" for key, value in values.items())
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return listed(value) if isinstance(value, Mapping) else str(value)
+
+
+def _card(config: Mapping[str, Any], command: str) -> str:
+    source, target, record = config["source"], config["target"], config["record"]
+    sides = {"Source space": source, "Target space": target}
+    facts = {name: f"`{one['name']}`, {one['dim']} wide" for name, one in sides.items()}
+    facts |= found_by(record) | facts_beside(config)
+    lines = [f"# {source['name']} aligned to {target['name']}", "", "Fitted on vectors; names no encoder.", ""]
+    lines += [f"- **{name}**: {value}" for name, value in facts.items()]
+    lines += [f"- {note}" for note in record.get("notes", [])]
+    if command:
+        lines += ["", "## How it was made", "", "```", command, "```"]
+    lines += ["", "## How to use it", "", "```python", "import stitchkit as sk"]
+    lines += ['alignment = sk.load_alignment("this folder")', "similarity = alignment.similarity(x, y)", "```"]
+    lines += ["", "## Intended use", "", "Research. Not a medical device; not validated for any clinical decision.", ""]
+    return "\n".join(lines)

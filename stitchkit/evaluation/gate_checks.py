@@ -1,0 +1,115 @@
+"""What a gate found: every check with its interval, and the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stitchkit.metrics.bootstrap import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One number against one threshold.
+
+    Parameters
+    ----------
+    name
+        ``"mrr"``, ``"recall@1"`` or ``"r2"``, or the same with ``" minus the other"``.
+    interval
+        What was measured.
+    reached
+        The end of the interval that counts.
+    threshold
+        What it must reach.
+    chance
+        The measure of a random ranking; None for a difference.
+    """
+
+    name: str
+    interval: Interval
+    reached: float
+    threshold: float
+    chance: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the threshold is reached; a number that is not known does not."""
+        return bool(self.reached >= self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Every check of a gate.
+
+    Parameters
+    ----------
+    checks
+        In the order asked for.
+    by
+        ``"lower"``, ``"value"`` or ``"upper"``: which end of an interval counts.
+    pairs, patients, gallery
+        What was measured on: pairs, patients (None where not known), distinct targets.
+    notes
+        What to bear in mind.
+    settings
+        Margin, replicates, level, seed.
+    """
+
+    checks: tuple[Check, ...]
+    by: str
+    pairs: int
+    patients: int | None
+    gallery: int
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(one.passed for one in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        checks = [
+            {
+                "name": one.name,
+                "passed": one.passed,
+                "interval": one.interval._asdict(),
+                "reached": one.reached,
+                "threshold": one.threshold,
+                "chance": one.chance,
+            }
+            for one in self.checks
+        ]
+        return {
+            "passed": self.passed,
+            "by": self.by,
+            "checks": checks,
+            "pairs": self.pairs,
+            "patients": self.patients,
+            "gallery": self.gallery,
+            "notes": list(self.notes),
+            "settings": dict(self.settings),
+        }
+
+    def __str__(self) -> str:
+        """One line a check, then the verdict."""
+        wide = max(len(one.name) for one in self.checks)
+        end = {"lower": "lower bound", "value": "value", "upper": "upper bound"}[self.by]
+        lines = []
+        for one in self.checks:
+            sign = "at least" if one.passed else "below"
+            chance = "" if one.chance is None else f" (chance {one.chance:.3f})"
+            verdict = "passed" if one.passed else "FAILED"
+            lines.append(
+                f"{verdict}  {one.name:<{wide}}  {one.interval}{chance}: "
+                f"{end} {one.reached:.3f} {sign} {one.threshold:.3f}"
+            )
+        people = "patients not known" if self.patients is None else f"{self.patients} patients"
+        good = sum(one.passed for one in self.checks)
+        lines.append(
+            f"gate {'passed' if self.passed else 'FAILED'}: {good} of {len(self.checks)} checks passed on {self.pairs} "
+            f"pairs ({people}), gallery of {self.gallery}"
+        )
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

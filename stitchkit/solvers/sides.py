@@ -1,0 +1,115 @@
+"""One side of a frame: its features about their mean, scaled, and narrowed to what few anchors span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stitchkit.core.arrays import Array, eye_like, float64, namespace, solve_triangular, svd
+from stitchkit.core.moments import Moments
+from stitchkit.core.row_moments import RowMoments
+
+EPS = 2.220446049250313e-16
+SAFE = 1e-8  # reciprocal condition number from which every direction is one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One side's coordinates: ``(rows - mean) * scale @ basis``; None stands for all ones, for the identity."""
+
+    mean: Array  # (d,)
+    scale: Array | None  # (d,)
+    basis: Array | None  # (d, r)
+
+    @classmethod
+    def of_source(cls, m: Moments | RowMoments, *, scaled: bool) -> Side:
+        """The source features about their mean."""
+        return cls(m.mean_s, _inverse_deviation(m.mean_s, m.spread_s / m.weight, m.count) if scaled else None, None)
+
+    @classmethod
+    def of_target(cls, m: Moments | RowMoments, *, scaled: bool) -> Side:
+        """The target features about their mean."""
+        return cls(m.mean_t, _inverse_deviation(m.mean_t, m.spread_t / m.weight, m.count) if scaled else None, None)
+
+    @property
+    def width(self) -> int:
+        """Number of coordinates r."""
+        return int(self.mean.shape[0] if self.basis is None else self.basis.shape[1])
+
+    def lift(self, inner: Array) -> Array:
+        """Weight (d, k) on centred raw rows of a weight ``inner`` (r, k) on coordinates."""
+        wide = inner if self.basis is None else self.basis @ inner
+        return wide if self.scale is None else self.scale[:, None] * wide
+
+    def lower(self, inner: Array) -> Array:
+        """Raw rows (k, d), still centred, of rows ``inner`` (k, r) in coordinates."""
+        xp = namespace(inner)
+        wide = inner if self.basis is None else inner @ xp.matrix_transpose(self.basis)
+        return wide if self.scale is None else wide / self.scale
+
+    def coordinates(self, rows: Array) -> Array:
+        """Coordinates (n, r) of raw rows (n, d), in float64."""
+        centred = float64(rows) - self.mean
+        scaled = centred if self.scale is None else centred * self.scale
+        return scaled if self.basis is None else scaled @ self.basis
+
+
+def narrowed(side: Side, count: int, rows: Array | None, scatter: Callable[[], Array], pca: int | None) -> Side:
+    """``side`` rotated to what ``count`` anchors span, or to its first ``pca`` principal directions."""
+    few = count - 1 < side.width
+    if not few and (pca is None or pca >= side.width):
+        return side
+    if few and rows is not None:
+        inside = about_mean(side.coordinates(rows))
+        axes = _span(inside) if pca is None else None
+        if axes is not None:
+            return Side(side.mean, side.scale, axes)
+        _, s, vh = svd(inside)
+        known, axes = identified(s), namespace(vh).matrix_transpose(vh)
+    else:
+        whole = scatter()
+        xp = namespace(whole)
+        scaled = whole if side.scale is None else side.scale[:, None] * whole * side.scale[None, :]
+        values, vectors = xp.linalg.eigh(scaled)
+        known, axes = identified(values) if few else side.width, xp.flip(vectors, axis=1)
+    kept = min(max(min(known, count - 1), 1), pca or side.width) if few else pca
+    return Side(side.mean, side.scale, axes[:, :kept])
+
+
+def _span(centred: Array) -> Array | None:
+    """An orthonormal basis (d, n - 1) of ``centred`` rows (n, d), n <= d; None where they may show fewer directions.
+
+    Half the cost of singular vectors, and any basis of the span serves.
+    """
+    xp, n = namespace(centred), int(centred.shape[0])
+    if n < 2:
+        return None
+    basis, triangle = xp.linalg.qr(xp.matrix_transpose(centred[: n - 1, :]), mode="reduced")  # centred: one row follows
+    pivots = xp.abs(xp.linalg.diagonal(triangle))
+    if not float(xp.min(pivots)) > SAFE * float(xp.max(pivots)):
+        return None
+    inverse = solve_triangular(triangle, eye_like(triangle, n - 1), lower=False)
+    sizes = [float(xp.max(xp.sum(xp.abs(one), axis=0))) for one in (triangle, inverse)]
+    return basis if 1 / (sizes[0] * sizes[1]) > SAFE else None
+
+
+def about_mean(coordinates: Array) -> Array:
+    """Centred ``coordinates`` (n, r) centred again: far from the origin the mean was rounded, which is no direction."""
+    return coordinates - namespace(coordinates).mean(coordinates, axis=0)
+
+
+def _inverse_deviation(mean: Array, variance: Array, count: int) -> Array:
+    """1 / unbiased standard deviation of each feature (d,); 1 for a feature that is constant up to rounding.
+
+    ``variance`` (d,) is per pair: of weight one, the ``count`` pairs together.
+    """
+    xp = namespace(variance)
+    sd = xp.sqrt(variance * (count / max(count - 1, 1)))
+    alive, one = sd > 1e-13 * xp.abs(mean), xp.ones_like(sd)
+    return xp.where(alive, 1 / xp.where(alive, sd, one), one)
+
+
+def identified(values: Array) -> int:
+    """How many of the (r,) eigenvalues or singular values are above rounding."""
+    xp = namespace(values)
+    return int(xp.sum(xp.astype(values > 1e-12 * xp.max(values), xp.int64)))
