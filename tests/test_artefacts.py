@@ -263,7 +263,7 @@ def test_a_kind_of_map_nobody_knows_is_not_packed():
         def __call__(self, x):
             return x
 
-    with pytest.raises(UnknownNameError, match="'Curved'; nearest: AffineMap, JoinedMap, RelativeMap"):
+    with pytest.raises(UnknownNameError, match="'Curved'; known: AffineMap, JoinedMap, RelativeMap"):
         pack_alignment(replace(alignment, source_map=Curved()))
 
 
