@@ -34,7 +34,8 @@ class Ridge:
     scale
         Sides divided by their per-feature standard deviation first: ``"none"``, ``"source"`` or ``"both"``.
     pca
-        Principal directions kept of each (scaled) side before the fit; None keeps all.
+        Principal directions kept of each (scaled) side before the fit; None keeps all. ``tr(Sx)`` is that of the
+        part kept, ``d_s`` the whole width.
 
     References
     ----------

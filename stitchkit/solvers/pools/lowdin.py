@@ -21,35 +21,35 @@ from stitchkit.solvers.sides import identified
 class Lowdin:
     """``f(x) = x A' (A A' + k I)^-1/2`` on centred anchor rows A, the same with the other side's rows.
 
-        Coordinate i of the common space belongs to anchor i on both sides, so nothing has to be turned. Of all
-        orthonormal bases of the anchors' span this is the one nearest to the anchors themselves (Löwdin's symmetric
-        orthogonalisation); ``k = shrink * mean eigenvalue of A A'`` keeps weak directions from being blown up.
+    Coordinate i of the common space belongs to anchor i on both sides, so nothing has to be turned. Of all
+    orthonormal bases of the anchors' span this is the one nearest to the anchors themselves (Löwdin's symmetric
+    orthogonalisation); ``k = shrink * mean eigenvalue of A A'`` keeps weak directions from being blown up.
 
-        Parameters
-        ----------
-        shrink
-            Relative to the mean eigenvalue, above 0.
+    Parameters
+    ----------
+    shrink
+        Relative to the mean eigenvalue, above 0.
 
-        Notes
-        -----
-        The centre is the mean of all rows at hand: the anchors, and the pool where the evidence has one. The common
+    Notes
+    -----
+    The centre is the mean of all rows at hand: the anchors, and the pool where the evidence has one. The common
     space is as wide as there are anchors: the two weights hold ``8 n (d_s + d_t)`` bytes. The directed map is
     ``s A' (A A' + k)^-1/2 (B B' + k)^-1/2 B`` with the scale s that fits the anchors best: an isometry, softly cut.
 
     References
-        ----------
-        Löwdin, Journal of Chemical Physics 18 (1950) 365.
+    ----------
+    Löwdin, Journal of Chemical Physics 18 (1950) 365.
 
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from stitchkit.core.evidence import Evidence
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stitchkit.core.evidence import Evidence
     >>> from stitchkit.core.moments import Moments
-        >>> x = np.random.default_rng(0).normal(size=(8, 20))
-        >>> y = x[:, ::-1].copy()
-        >>> found = Lowdin().fit(Evidence(Moments.of(x, y), None, (x, y)))
-        >>> found.similarity(x, y).argmax(axis=1)
-        array([0, 1, 2, 3, 4, 5, 6, 7])
+    >>> x = np.random.default_rng(0).normal(size=(8, 20))
+    >>> y = x[:, ::-1].copy()
+    >>> found = Lowdin().fit(Evidence(Moments.of(x, y), None, (x, y)))
+    >>> found.similarity(x, y).argmax(axis=1)
+    array([0, 1, 2, 3, 4, 5, 6, 7])
     """
 
     shrink: float = 0.03
