@@ -31,6 +31,7 @@ def cosines_figure(found: Cosines) -> str:
                       ha="center", fontsize=9, color=colour)  # fmt: skip
     axes.set_ylim(0, 1.2 * top)
     axes.set_yticks([])
+    axes.locator_params(axis="x", nbins=5)  # more run into each other on a phone
     axes.set_xlabel("similarity in the common space")
     _legend(axes)
     return as_svg(figure)
