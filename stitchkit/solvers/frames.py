@@ -15,7 +15,7 @@ from stitchkit.core.moments import Evidence, Moments
 from stitchkit.core.row_moments import RowMoments
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.settings import check_pca, check_scale
-from stitchkit.solvers.sides import Side, about_mean, narrowed
+from stitchkit.solvers.sides import Side, about_mean, identified, narrowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +79,13 @@ class Frame:
         m = evidence.moments
         rows = rows_at_hand(evidence)
         left, right = (None, None) if rows is None else rows
-        source = narrowed(Side.of_source(m, scaled=scale != "none"), m.count, left, lambda: m.scatter_ss, pca)
-        target = narrowed(Side.of_target(m, scaled=scale == "both"), m.count, right, lambda: m.scatter_tt, pca)
-        return cls(scale, pca, m, source, target, *_inside(source, target, m, rows, own=True), draft)
+        source, a = narrowed(Side.of_source(m, scaled=scale != "none"), m.count, left, lambda: m.scatter_ss, pca)
+        target, b = narrowed(Side.of_target(m, scaled=scale == "both"), m.count, right, lambda: m.scatter_tt, pca)
+        if rows is None or (a is None and b is None):
+            return cls(scale, pca, m, source, target, *_inside(source, target, m, None), draft)
+        a = about_mean(source.coordinates(left)) if a is None else a
+        b = about_mean(target.coordinates(right)) if b is None else b
+        return cls(scale, pca, m, source, target, *_products(a, b), draft)
 
     def cut(self, pca: int) -> Frame:
         """The frame of the first ``pca`` principal directions of each side: ``Frame.of(..., pca)`` without new sums."""
@@ -114,6 +118,16 @@ class Frame:
     def target_eigh(self) -> tuple[Array, Array]:
         """Eigenvalues (r_t,), never below 0, and eigenvectors (r_t, r_t) of ``tt``."""
         return _eigh(self.tt)
+
+    @cached_property
+    def source_rank(self) -> int:
+        """How many directions of the source the anchors show."""
+        return self.source.width if self.source.filled else identified(self.source_eigh[0])
+
+    @cached_property
+    def target_rank(self) -> int:
+        """How many directions of the target the anchors show."""
+        return self.target.width if self.target.filled else identified(self.target_eigh[0])
 
     @cached_property
     def cross_in_axes(self) -> Array:
@@ -152,6 +166,7 @@ class Frame:
         rank: int,
         record: Mapping[str, Any],
         weights: Array | None = None,
+        explained: float | None = None,
     ) -> Alignment:
         """The alignment of weights in these coordinates.
 
@@ -161,6 +176,8 @@ class Frame:
             Into the common space.
         directed_weight : (r_s, r_t)
             From source coordinates to target coordinates.
+        explained
+            Scatter of the target coordinates that ``directed_weight`` explains, in-sample, where it is known.
         """
         m, xp = self.moments, namespace(source_weight)
         k = int(source_weight.shape[1])
@@ -174,15 +191,16 @@ class Frame:
             AffineMap(m.target, common, self.target.mean, self.target.lift(target_weight), zero, rank),
             weights,
             AffineMap(m.source, m.target, self.source.mean, into_target, self.target.mean, rank),
-            {**record, "rank": rank, "anchors": m.count, "r2": self._explained(directed_weight)},
+            {**record, "rank": rank, "anchors": m.count, "r2": self._r2(directed_weight, explained)},
         )
 
-    def _explained(self, directed: Array) -> float:
+    def _r2(self, directed: Array, explained: float | None) -> float:
         """Share of the anchors' (scaled) target scatter that ``directed`` explains, in-sample."""
-        xp = namespace(directed)
-        got = 2 * xp.sum(directed * self.st) - xp.sum(directed * (self.ss @ directed))
+        if explained is None:
+            xp = namespace(directed)
+            explained = float(2 * xp.sum(directed * self.st) - xp.sum(directed * (self.ss @ directed)))
         whole = self.target_spread(Evidence(self.moments), self.tt)
-        return float(got) / whole if whole > 0 else 0.0
+        return explained / whole if whole > 0 else 0.0
 
 
 def rows_of_moments(evidence: Evidence) -> tuple[Array, Array]:
@@ -261,24 +279,19 @@ def _draft_svd(matrix: Array) -> tuple[Array, Array, Array]:
     return u, s, xp.matrix_transpose(v)
 
 
-def _inside(
-    source: Side,
-    target: Side,
-    m: Moments | RowMoments,
-    rows: tuple[Array, Array] | None,
-    *,
-    own: bool = False,
-) -> tuple[Array, Array, Array]:
-    """Scatters of pairs about the sides' means, in their coordinates; from the rows where that is smaller.
+def _products(a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """``a'a``, ``a'b`` and ``b'b``."""
+    left = namespace(a, b).matrix_transpose(a)
+    return left @ a, left @ b, namespace(a, b).matrix_transpose(b) @ b
 
-    ``own``: the pairs are those that the sides' means are of.
-    """
+
+def _inside(
+    source: Side, target: Side, m: Moments | RowMoments, rows: tuple[Array, Array] | None
+) -> tuple[Array, Array, Array]:
+    """Scatters of pairs about the sides' means, in their coordinates; from the rows where that is smaller."""
     xp = namespace(m.mean_s)
     if rows is not None and not (source.basis is None and target.basis is None):
-        a, b = source.coordinates(rows[0]), target.coordinates(rows[1])
-        a, b = (about_mean(a), about_mean(b)) if own else (a, b)
-        left = xp.matrix_transpose(a)
-        return left @ a, left @ b, xp.matrix_transpose(b) @ b
+        return _products(source.coordinates(rows[0]), target.coordinates(rows[1]))
 
     def both(left: Side, middle: Array, right: Side) -> Array:
         scaled = middle if left.scale is None else left.scale[:, None] * middle

@@ -14,7 +14,6 @@ from stitchkit.solvers.paths import Track
 from stitchkit.solvers.procrustes import ProcrustesPath
 from stitchkit.solvers.ridge import ALPHAS, RidgePath
 from stitchkit.solvers.settings import check_pca, check_scale, check_strength, plain_numbers
-from stitchkit.solvers.sides import identified
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,11 @@ class IsometricRidgePath(RidgePath):
     def freedom(self, at: int) -> float:
         """Of least squares as far as the data decide, of the isometry as far as they do not."""
         kept = float(namespace(self.shrunk).sum(self.shrunk[at, :]))
-        held = 1 - kept / max(identified(self.values), 1)
+        held = 1 - kept / max(self.frame.source_rank, 1)
         return kept * self.frame.target.width + max(held, 0.0) * self.isometry_freedom
+
+    def _explained(self, at: int) -> None:
+        return None  # two maps meet on every axis: no sum over axes
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:

@@ -21,7 +21,6 @@ from stitchkit.core.moments import Evidence
 from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.least_squares import solve
-from stitchkit.solvers.sides import identified
 
 RCOND = 1e-10
 STEPS, RATE, BETAS, TINY = 300, 1e-3, (0.9, 0.999), 1e-8
@@ -111,7 +110,7 @@ def _affine(evidence: Evidence, seed: int) -> Fitted:
     fresh = first_layer(max(d_s, d_t), seed)
     layer = like(np.vstack([fresh[0].T[:d_s, :d_t], fresh[1][:d_t]]), frame.ss)  # (d_s + 1, d_t), the bias below
     layer = _adam(layer, partial(_slope, frame, 2 / (frame.moments.weight * max(d_s, d_t))))
-    rank = min(identified(frame.source_eigh[0]), identified(frame.target_eigh[0]))
+    rank = min(frame.source_rank, frame.target_rank)
     record = {"method": "adam on moments", "steps": STEPS, "rate": RATE}
     return Fitted(frame, layer[:d_s, :], layer[d_s, :], rank, record)
 

@@ -86,7 +86,7 @@ class ReducedRankPath:
         inner = xp.matrix_transpose(vectors) @ frame.st
         # (Sx + lam I)^1/2 W on the principal axes: its right singular vectors are the directions wanted
         u, s, vh = frame.svd(inner / xp.sqrt(self.raised)[:, None])
-        known = min(identified(s), identified(values), identified(frame.target_eigh[0]))
+        known = min(identified(s), frame.source_rank, frame.target_rank)
         found = max(known, 1)
         self.ranks = [found if rank is None else min(rank, found) for rank in ranks]
         self.p = xp.matrix_transpose(vh)[:, :found]  # (r_t, r)

@@ -14,7 +14,6 @@ from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.frames import Frame, View, require
 from stitchkit.solvers.paths import Track, principal_parts, separations
 from stitchkit.solvers.settings import check_pca, check_scale, check_strength, plain_numbers
-from stitchkit.solvers.sides import identified
 from stitchkit.solvers.strengths import RULES, chosen, mean_eigenvalue
 
 ALPHAS = tuple(10.0 ** (half / 2) for half in range(-12, 11))  # 1e-6 .. 1e5
@@ -138,14 +137,22 @@ class RidgePath:
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         weight, _ = self.common(at)
         same = eye_like(weight, self.frame.target.width)
-        rank = min(identified(self.values), identified(self.frame.target_eigh[0]))
+        rank = min(self.frame.source_rank, self.frame.target_rank)
         record = {
             "solver": self.name,
             "settings": {"alpha": self.alphas[at], **self.frame.settings},
             "method": method(self.frame, "eigh"),
             "rcond": reciprocal(self.values, self.alphas[at] * self.unit),
         }
-        return self.frame.alignment(weight, same, weight, rank=rank, weights=weights, record=record)
+        explained = self._explained(at)
+        return self.frame.alignment(
+            weight, same, weight, rank=rank, weights=weights, record=record, explained=explained
+        )
+
+    def _explained(self, at: int) -> float | None:
+        """Scatter of the anchors' own targets that the map explains: each axis its own part."""
+        kept, xp = self.filters[at, :], namespace(self.values)
+        return float(xp.sum(kept * (2 - self.values * kept) * xp.sum(self.inner * self.inner, axis=1)))
 
 
 def tracks(evidence: Evidence, purpose: str) -> list[Track]:

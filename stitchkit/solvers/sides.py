@@ -11,6 +11,7 @@ from stitchkit.core.row_moments import RowMoments
 
 EPS = 2.220446049250313e-16
 SAFE = 1e-8  # reciprocal condition number from which every direction is one
+RESOLVED = 1e-12  # share of the largest value above which a value is a direction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +21,7 @@ class Side:
     mean: Array  # (d,)
     scale: Array | None  # (d,)
     basis: Array | None  # (d, r)
+    filled: bool = False  # the anchors are known to show every coordinate; False is not knowing
 
     @classmethod
     def of_source(cls, m: Moments | RowMoments, *, scaled: bool) -> Side:
@@ -54,43 +56,53 @@ class Side:
         return scaled if self.basis is None else scaled @ self.basis
 
 
-def narrowed(side: Side, count: int, rows: Array | None, scatter: Callable[[], Array], pca: int | None) -> Side:
-    """``side`` rotated to what ``count`` anchors span, or to its first ``pca`` principal directions."""
+def narrowed(
+    side: Side, count: int, rows: Array | None, scatter: Callable[[], Array], pca: int | None
+) -> tuple[Side, Array | None]:
+    """``side`` rotated to what ``count`` anchors span, or to its first ``pca`` principal directions.
+
+    The coordinates (count, r) of the ``rows`` come with it where they are made on the way.
+    """
     few = count - 1 < side.width
     if not few and (pca is None or pca >= side.width):
-        return side
+        return side, None
     if few and rows is not None:
         inside = about_mean(side.coordinates(rows))
-        axes = _span(inside) if pca is None else None
-        if axes is not None:
-            return Side(side.mean, side.scale, axes)
-        _, s, vh = svd(inside)
-        known, axes = identified(s), namespace(vh).matrix_transpose(vh)
+        spanned = _span(side, inside) if pca is None else None
+        if spanned is not None:
+            return spanned
+        u, s, vh = svd(inside)
+        known, axes, seen = identified(s), namespace(vh).matrix_transpose(vh), u * s
     else:
         whole = scatter()
         xp = namespace(whole)
         scaled = whole if side.scale is None else side.scale[:, None] * whole * side.scale[None, :]
         values, vectors = xp.linalg.eigh(scaled)
-        known, axes = identified(values) if few else side.width, xp.flip(vectors, axis=1)
+        known, axes, seen = identified(values) if few else side.width, xp.flip(vectors, axis=1), None
     kept = min(max(min(known, count - 1), 1), pca or side.width) if few else pca
-    return Side(side.mean, side.scale, axes[:, :kept])
+    return Side(side.mean, side.scale, axes[:, :kept]), None if seen is None else seen[:, :kept]
 
 
-def _span(centred: Array) -> Array | None:
-    """An orthonormal basis (d, n - 1) of ``centred`` rows (n, d), n <= d; None where they may show fewer directions.
+def _span(side: Side, centred: Array) -> tuple[Side, Array] | None:
+    """``side`` in an orthonormal basis (d, n - 1) of ``centred`` rows (n, d), n <= d, and the rows in it.
 
-    Half the cost of singular vectors, and any basis of the span serves.
+    Half the cost of singular vectors, and any basis of the span serves. None where the rows may show fewer directions.
     """
     xp, n = namespace(centred), int(centred.shape[0])
     if n < 2:
         return None
-    basis, triangle = xp.linalg.qr(xp.matrix_transpose(centred[: n - 1, :]), mode="reduced")  # centred: one row follows
+    basis, triangle = xp.linalg.qr(xp.matrix_transpose(centred[: n - 1, :]), mode="reduced")
     pivots = xp.abs(xp.linalg.diagonal(triangle))
     if not float(xp.min(pivots)) > SAFE * float(xp.max(pivots)):
         return None
     inverse = solve_triangular(triangle, eye_like(triangle, n - 1), lower=False)
-    sizes = [float(xp.max(xp.sum(xp.abs(one), axis=0))) for one in (triangle, inverse)]
-    return basis if 1 / (sizes[0] * sizes[1]) > SAFE else None
+    squares = float(xp.sum(triangle * triangle)) * float(xp.sum(inverse * inverse))
+    margin = 1 / squares**0.5  # at most the reciprocal condition number
+    if not margin > SAFE:
+        return None
+    first = xp.matrix_transpose(triangle)
+    last = -xp.sum(first, axis=0, keepdims=True)  # centred: one row follows from the others
+    return Side(side.mean, side.scale, basis, margin > RESOLVED**0.5), xp.concat([first, last], axis=0)
 
 
 def about_mean(coordinates: Array) -> Array:
@@ -112,4 +124,4 @@ def _inverse_deviation(mean: Array, variance: Array, count: int) -> Array:
 def identified(values: Array) -> int:
     """How many of the (r,) eigenvalues or singular values are above rounding."""
     xp = namespace(values)
-    return int(xp.sum(xp.astype(values > 1e-12 * xp.max(values), xp.int64)))
+    return int(xp.sum(xp.astype(values > RESOLVED * xp.max(values), xp.int64)))

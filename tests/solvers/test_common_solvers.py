@@ -207,6 +207,18 @@ def test_few_anchors_give_the_same_map_from_rows_and_from_moments(solver, n):
     for alignment in (by_rows, by_moments):
         assert alignment.record["rank"] <= n - 1
         assert alignment.record["anchors"] == n
+    assert by_rows.record["rank"] == by_moments.record["rank"]
+
+
+@over(DIRECTED)
+@pytest.mark.parametrize("n", [8, N])
+def test_the_record_tells_what_share_of_the_anchors_targets_is_explained(solver, n):
+    x, y = paired(n, 12, 10, seed=8)
+    alignment = fit(solver, x, y)
+    standardised = alignment.record["settings"].get("scale") == "both" or solver in PUBLISHED.values()
+    unit = y.std(axis=0) if standardised else 1
+    missed, whole = (y - alignment.to_target(x)) / unit, (y - y.mean(axis=0)) / unit
+    assert alignment.record["r2"] == pytest.approx(1 - np.sum(missed**2) / np.sum(whole**2), abs=1e-9)
 
 
 @over(WEAK)
