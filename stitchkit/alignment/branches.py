@@ -17,6 +17,7 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.moments import Moments
 from stitchkit.core.neighbours import crowding
 from stitchkit.core.roles import Solver
+from stitchkit.progress import Progress
 from stitchkit.solvers.pools.hard_matching import SETTLED, HardMatching
 from stitchkit.solvers.pools.sides import at_most
 
@@ -95,7 +96,7 @@ class Bench:
         return np.stack([there, _rank(own, right, left, p, q)])
 
 
-def chosen(bench: Bench) -> tuple[Alignment, dict[str, Any]]:
+def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
     """The best branch fitted on all anchors, and the account of the choice."""
     n = len(bench.x)
     groups = np.arange(n) if bench.cluster is None else bench.cluster
@@ -106,11 +107,13 @@ def chosen(bench: Bench) -> tuple[Alignment, dict[str, Any]]:
     solved = overlap(hard)["same_items"] == "solved"
     parts = assign(n, bench.cluster, seed=bench.seed, k=MANY_FOLDS if n < FEW and not solved else FOLDS)
     sweeps = None if hard["found_again"] >= SETTLED else 1  # what all anchors do not settle, fewer will not
+    bar.begin("matching the pools, fits", 1 + len(parts), done=1)
     for held in parts:
         fitted, pairs = bench.every(np.setdiff1d(np.arange(n), held), sweeps=sweeps)
         found.append(pairs)
         for name, one in fitted.items():
             ranks[name][:, held] = bench.ranks(one, held)
+        bar.step(1)
     seen = overlap(hard, found)
     best, why = _best(ranks, groups, seen, bench.rivals)
     rows = {name: _row(name, ranks[name], groups, bench.rivals) for name in BRANCHES}

@@ -19,6 +19,7 @@ import numpy as np
 from stitchkit.alignment.folds import Fold, Folds
 from stitchkit.core.alignments import weighed
 from stitchkit.metrics.ranks import pair_ranks
+from stitchkit.progress import Progress
 from stitchkit.solvers.csa import mean_reliability
 from stitchkit.solvers.frames import Frame, View
 from stitchkit.solvers.paths import Path, Track, fit_width
@@ -90,10 +91,12 @@ class Search:
     tracks: Sequence[Track]
     repeats: Sequence[Folds]
     purpose: str
+    bar: Progress = field(default_factory=lambda: Progress(False))  # counts training sets
     desk: Desk = field(default_factory=lambda: Desk())
 
     def choose(self) -> tuple[Finalist, list[Finalist]]:
         """The winner and every finalist, from all folds."""
+        self.bar.begin("choosing a map, training sets", sum(len(folds.parts) for folds in self.repeats))
         pairs = [(r, frozenset[int]()) for r in range(len(self.repeats))]
         return self._choose(pairs)
 
@@ -102,6 +105,8 @@ class Search:
 
         Of the first ``repeats`` assignments, each with choices of its own.
         """
+        counts = [len(folds.parts) for folds in self.repeats[:repeats]]
+        self.bar.begin("judging the choice, training sets", sum(k * (k - 1) // 2 for k in counts))
         out, clusters = [], []
         for r, folds in enumerate(self.repeats[:repeats]):
             for o in range(len(folds.parts)):
@@ -149,6 +154,7 @@ class Search:
                     score = path.explained(view) if self.purpose == "head" else path.separation(view)
                     self.desk.curves[id(track), r, without, held] = score
             self.desk.scored.add((r, without))
+            self.bar.step(1)
             self.desk.views.clear()
         return [np.asarray([self.desk.curves[id(track), *split] for split in splits]) for track in self.tracks]
 

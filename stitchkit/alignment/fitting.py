@@ -19,6 +19,7 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.moments import Evidence
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.roles import Solver
+from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED, TRACKS
 from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.paths import Track
@@ -39,6 +40,7 @@ def align(
     paper: str | None = None,
     nested: bool = True,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Alignment:
     """Fit the map between two spaces from anchors.
 
@@ -66,6 +68,8 @@ def align(
         Also estimate on outer folds how well the whole procedure, choice included, does on unseen pairs.
     seed
         Of the fold assignment, of draws from a pool, of the first weights of ``paper="affine"``.
+    progress
+        None shows a bar on stderr after two seconds, True at once, False never.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def align(
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
     if pool is not None:
-        return _pooled(asked, x, y, pool, cluster, (purpose, paper), seed)
+        return _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
     clusters = Clusters.of(x, cluster)
     if not isinstance(asked, str):
         return _fixed(asked, x, y, clusters, seed)
@@ -103,7 +107,8 @@ def align(
     few = _too_few(len(x), clusters)
     if few:
         return _without_search(families[0], x, y, few)
-    return _searched(families, x, y, clusters, purpose, nested, seed)
+    with Progress(progress) as bar:
+        return _searched(families, x, y, clusters, purpose, nested, seed, bar)
 
 
 def _pooled(
@@ -114,6 +119,7 @@ def _pooled(
     groups: np.ndarray | None,
     purpose_and_paper: tuple[str, str | None],
     seed: int,
+    progress: bool | None,
 ) -> Alignment:
     purpose, paper = purpose_and_paper
     if purpose != "match":
@@ -124,10 +130,10 @@ def _pooled(
         name = f"paper={paper!r}" if paper is not None else f"solver {asked!r}"
         raise InputError(f"{name} does not look at a pool. Leave the pool out, or the {name.split('=')[0].split()[0]}.")
     if isinstance(asked, str):
-        return align_with_pool(x, y, pool, groups=groups, seed=seed)
+        return align_with_pool(x, y, pool, groups=groups, seed=seed, progress=progress)
     if "pools" in asked.needs:
         return fit_with_pool(asked, x, y, pool)
-    return align_with_pool(x, y, pool, groups=groups, closed_form=asked, seed=seed)
+    return align_with_pool(x, y, pool, groups=groups, closed_form=asked, seed=seed, progress=progress)
 
 
 def _too_few(n: int, clusters: Clusters) -> str:
@@ -163,7 +169,14 @@ def _default(tracks: list[Track], solver: Any) -> tuple[Track, int]:
 
 
 def _searched(
-    families: list[str], x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str, nested: bool, seed: int
+    families: list[str],
+    x: Embeddings,
+    y: Embeddings,
+    clusters: Clusters,
+    purpose: str,
+    nested: bool,
+    seed: int,
+    bar: Progress,
 ) -> Alignment:
     n = len(x)
     seeds = range(seed * REPEATS, (seed + 1) * REPEATS) if n < FEW else [seed]
@@ -174,7 +187,7 @@ def _searched(
             f"Embed in a wider precision, or centre the vectors before they are narrowed."
         )
     smallest = repeats[0].evidence(frozenset({0, 1}) if len(repeats[0].parts) > 2 else frozenset())
-    search = Search(_tracks(families, smallest, purpose), repeats, purpose)
+    search = Search(_tracks(families, smallest, purpose), repeats, purpose, bar)
     winner, finalists = search.choose()
     whole = Frame.of(repeats[0].evidence(), winner.track.scale, winner.track.pca)
     fitted = winner.track.open(whole).alignment(winner.at, winner.weights)

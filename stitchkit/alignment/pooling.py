@@ -21,6 +21,7 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.moments import Moments
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.roles import Solver
+from stitchkit.progress import Progress
 from stitchkit.solvers.pools.hard_matching import HardMatching
 from stitchkit.solvers.pools.lowdin import Lowdin
 from stitchkit.solvers.pools.soft_matching import LIMIT, SoftMatching
@@ -41,6 +42,7 @@ def align_with_pool(
     closed_form: Solver | None = None,
     limit: int = LIMIT,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Alignment:
     """The map between two spaces from few anchors and unpaired vectors of both.
 
@@ -61,6 +63,8 @@ def align_with_pool(
         Rows of a pool that are matched (a seeded draw of a longer pool); memory is ``24 limit^2`` bytes.
     seed
         Of folds and draws.
+    progress
+        None shows a bar on stderr after two seconds, True at once, False never.
 
     Returns
     -------
@@ -104,7 +108,8 @@ def align_with_pool(
         if branch == "hard":
             account["overlap"] = overlap(fitted.record)
         return _with(fitted, account)
-    fitted, account = chosen(bench)
+    with Progress(progress) as bar:
+        fitted, account = chosen(bench, bar)
     return _with(fitted, {**account, "notes": notes + account["notes"]})
 
 

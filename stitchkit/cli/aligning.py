@@ -57,7 +57,7 @@ def align(
     check_purpose(purpose)
     files = are_files(source, target)
     pools = Pools.of(pool_source, pool_target, files=files)
-    fitting = Fitting(solver_of(solver), seed, talk.command, talk.say, pools)
+    fitting = Fitting(solver_of(solver), seed, talk, pools)
     if pools is not None:
         pools.check(fitting, purpose)
     table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)

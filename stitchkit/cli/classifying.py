@@ -69,7 +69,7 @@ def zeroshot(
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_file(out, overwrite, check_scores_path)
     table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
-    fitting = Fitting(solver_of(solver), seed, talk.command, talk.say)
+    fitting = Fitting(solver_of(solver), seed, talk)
     scorer: FolderScorer | PairScorer
     if text is None:
         scorer = FolderScorer.of(Path(source), prompts)

@@ -80,8 +80,9 @@ def compare(
     count = len(names or ["auto", *SOLVERS])
     talk.say(f"fitting {count} solver{'s' * (count > 1)} on {folds} folds of {len(x)} pairs")
     found = sk.compare(
-        x, y, solvers=names, groups=patients, purpose=purpose, folds=folds, replicates=replicates, seed=seed
-    )
+        x, y, solvers=names, groups=patients, purpose=purpose, folds=folds, replicates=replicates, seed=seed,
+        progress=talk.progress,
+    )  # fmt: skip
     document = found.to_dict()
     if out is not None:
         write_text(out, as_json(document) + "\n")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pools import Pools
+    from stitchkit.cli.talk import Talk
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.roles import Encoder, Solver
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """How the map is fitted, the command line for the record, and who is told what takes its time."""
+    """How the map is fitted, and the voice that tells what takes its time."""
 
     solver: str | Solver
     seed: int
-    command: str
-    say: Callable[[str], None]
+    talk: Talk
     pools: Pools | None = None
 
     def fit(self, x: Embeddings, y: Embeddings, groups: Any, purpose: str, pool: Any = None) -> Alignment:
         """The alignment of paired embeddings."""
         import stitchkit as sk
 
-        self.say(f"{self._told(purpose)} on {len(x)} pairs{'' if pool is None else ' and the pools'}")
-        return sk.align(x, y, groups=groups, purpose=purpose, pool=pool, solver=self.solver, seed=self.seed)
+        self.talk.say(f"{self._told(purpose)} on {len(x)} pairs{'' if pool is None else ' and the pools'}")
+        return sk.align(
+            x, y, groups=groups, purpose=purpose, pool=pool, solver=self.solver, seed=self.seed,
+            progress=self.talk.progress,
+        )  # fmt: skip
 
     def pool(self, loading: Loading, left: Encoder | None = None, right: Encoder | None = None) -> Any:
         """The vectors of both pools, items read by the encoders; None if there are no pools."""

@@ -66,7 +66,7 @@ class FilePairs:
 
         done = fitting.fit(self.source, self.target, self.groups, purpose, fitting.pool(loading))
         facts = {"anchor_set": self.anchor_set, KEY: marks_of(self.source.ids, self.groups)}
-        save_alignment(done, out, extra=facts, command=fitting.command, overwrite=overwrite)
+        save_alignment(done, out, extra=facts, command=fitting.talk.command, overwrite=overwrite)
         return done
 
 
@@ -104,5 +104,5 @@ class EncoderPairs:
         done = fitting.fit(x, y, pairs.groups, purpose, fitting.pool(loading, left, right))
         model = sk.stitch(left, done, target_name=self.target)
         facts = {"anchor_set": about(pairs), KEY: marks_of(pairs.ids, pairs.groups)}
-        model.save(out, extra=facts, command=fitting.command, overwrite=overwrite)
+        model.save(out, extra=facts, command=fitting.talk.command, overwrite=overwrite)
         return done

@@ -69,7 +69,7 @@ def stitch(
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_folder(out, overwrite)
-    choice, fitting = HeadChoice.of(head), Fitting(solver_of(solver), seed, talk.command, talk.say)
+    choice, fitting = HeadChoice.of(head), Fitting(solver_of(solver), seed, talk)
     check_name(source), check_name(target)
     table = AnchorTable(anchors, source_column, target_column, id_column, groups, root)
     pairs = table.check()

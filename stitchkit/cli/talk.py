@@ -45,7 +45,7 @@ class Talk:
 
     @property
     def progress(self) -> bool | None:
-        """What ``stitchkit.embed`` takes as ``progress``."""
+        """What a verb takes as ``progress``."""
         return False if self.quiet else None
 
     def say(self, line: str) -> None:

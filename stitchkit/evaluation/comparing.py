@@ -21,6 +21,7 @@ from stitchkit.core.roles import Solver
 from stitchkit.evaluation.comparison import Compared, Comparison
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
+from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
 
 AUTO, DEFAULTS = "auto", " (defaults)"
@@ -40,6 +41,7 @@ def compare(
     folds: int = 5,
     replicates: int = 2000,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Comparison:
     """Solvers side by side: fitted on the same folds, judged on the same held-out pairs.
 
@@ -64,6 +66,8 @@ def compare(
         Resamples of patients, the same for every solver, so that differences are paired.
     seed
         Of the folds and the resamples.
+    progress
+        None shows a bar on stderr after two seconds, True at once, False never.
 
     Returns
     -------
@@ -99,13 +103,15 @@ def compare(
     chosen: dict[str, tuple[str, ...]] = {}
     chance: Tally | None = None
     left_out: dict[str, str] = {}
-    for label, solver in wanted.items():
-        try:
-            tallies[label], guessed, chosen[label] = bench.run(solver)
-        except StitchError as error:  # a solver that this evidence does not suit; the others are still compared
-            left_out[label] = str(error)
-            continue
-        chance = guessed if chance is None or len(guessed.names) > len(chance.names) else chance
+    with Progress(progress) as bar:
+        bar.begin("comparing, solvers", len(wanted))
+        for label, solver in wanted.items():
+            try:
+                tallies[label], guessed, chosen[label] = bench.run(solver)
+                chance = guessed if chance is None or len(guessed.names) > len(chance.names) else chance
+            except StitchError as error:  # a solver that this evidence does not suit; the others are still compared
+                left_out[label] = str(error)
+            bar.step(1)
     if chance is None:
         why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
@@ -195,7 +201,9 @@ class _Bench:
         if isinstance(solver, str):
             x, y = pairs.x.take(rest), pairs.y.take(rest)
             groups = None if pairs.groups is None else pairs.groups[rest]
-            return align(x, y, groups=groups, purpose=self.purpose, solver=solver, nested=False, seed=self.seed)
+            return align(
+                x, y, groups=groups, purpose=self.purpose, solver=solver, nested=False, seed=self.seed, progress=False
+            )
         others = self.cut.evidence(frozenset({held}))
         rows = (take(pairs.x.vectors, rest), take(pairs.y.vectors, rest))
         return solver.fit(Evidence(others.moments, others.folds, rows))

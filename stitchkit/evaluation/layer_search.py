@@ -18,6 +18,7 @@ from stitchkit.evaluation.stitchability import CLEAR, beyond, check_size, repeat
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.neighbourhoods import shuffled_overlaps
 from stitchkit.metrics.overlap_intervals import Overlap, overlap_intervals, share_intervals
+from stitchkit.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ def search_layers(
     shuffles: int = 200,
     replicates: int = 1000,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> LayerSearch:
     """Which layer of one encoder agrees best with which layer of another, by mutual k-NN on the same items.
 
@@ -144,6 +146,8 @@ def search_layers(
         vector of the first layer exactly are taken for one patient, with or without groups.
     shuffles, replicates
         Of the p-value and of the intervals.
+    progress
+        None shows a bar on stderr after two seconds, True at once, False never.
 
     Returns
     -------
@@ -183,7 +187,12 @@ def search_layers(
     lists = [{name: draws.neighbours(_layer(one, name, first)) for name, one in side.items()} for side in (x, y)]
     names = [(a, b) for a in x for b in y]
     found = [Overlap.of(lists[0][a], lists[1][b]) for a, b in names]
-    best = np.max([shuffled_overlaps(lists[0][a], lists[1][b], shuffles, seed) for a, b in names], axis=0)
+    best = np.zeros(shuffles)
+    with Progress(progress) as bar:
+        bar.begin("shuffling, pairs of layers", len(names))
+        for a, b in names:
+            best = np.maximum(best, shuffled_overlaps(lists[0][a], lists[1][b], shuffles, seed))
+            bar.step(1)
     order = np.argsort([-one.value for one in found], kind="stable").tolist()
     found, names = [found[row] for row in order], [names[row] for row in order]
     overlaps = share_intervals(found, replicates, seed)

@@ -19,6 +19,7 @@ from stitchkit.evaluation.measured_curves import LearningCurve
 from stitchkit.evaluation.power_law import EXPONENTS, fit_power_law
 from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
 from stitchkit.metrics.bootstrap import patient_counts
+from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED
 
 METRICS = ("mrr", "recall@1", "recall@5", "recall@10", "r2")
@@ -38,6 +39,7 @@ def learning_curve(
     held_out: float | Sequence[Any] = 0.25,
     replicates: int = 500,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> LearningCurve:
     """How well maps from more and more anchors do on the same held-out pairs.
 
@@ -65,6 +67,8 @@ def learning_curve(
         Resamples of draws and held-out patients.
     seed
         Of the split, the draws and the resamples.
+    progress
+        None shows a bar on stderr after two seconds, True at once, False never.
 
     Returns
     -------
@@ -102,14 +106,14 @@ def learning_curve(
     at = _sizes(sizes, len(pool))
     people, patient = _together(pool), _together(held)
     won, chance, of = [], 0.0, np.empty(0)
-    for draw in range(draws):
-        order = _by_patients(people, seed, draw)
-        for n in at.tolist():
-            rows = order[:n]
+    orders = [_by_patients(people, seed, draw) for draw in range(draws)]
+    with Progress(progress) as bar:
+        bar.begin("learning curve, fits", draws * len(at))
+        for rows in (order[:n] for order in orders for n in at.tolist()):
             chosen = None if pool.groups is None else pool.groups[rows]
             fitted = align(
                 pool.x.take(rows), pool.y.take(rows), groups=chosen, purpose=purpose, solver=solver, nested=False,
-                seed=seed,
+                seed=seed, progress=False,
             )  # fmt: skip
             if measured == "r2":
                 fitted.to_target  # noqa: B018  says what is missing
@@ -117,6 +121,7 @@ def learning_curve(
             got, guessed = judge(fitted, held, patient, int(patient.max()) + 1, ks=ks)
             won.append(_column(got, measured))
             of, chance = got.of[:, got.names.index(measured)], float(guessed.values[guessed.names.index(measured)])
+            bar.step(1)
     sums = np.stack(won).reshape(draws, len(at), -1)
     values = (sums.sum(axis=2) / of.sum()).T
     resampled = _resampled(sums, of, replicates, seed)
