@@ -41,9 +41,12 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "align_many": "stitchkit.alignment.many:align_many",
     "align_through": "stitchkit.alignment.many:align_through",
     "align_without_pairs": "stitchkit.alignment.without_pairs:align_without_pairs",
+    "calibrate": "stitchkit.evaluation.calibrating:calibrate",
     "choose_anchors": "stitchkit.evaluation.anchor_choice:choose_anchors",
+    "choose_thresholds": "stitchkit.evaluation.deciding:choose_thresholds",
     "cka": "stitchkit.metrics.cka:cka",
     "compare": "stitchkit.evaluation.comparing:compare",
+    "conformal_sets": "stitchkit.evaluation.deciding:conformal_sets",
     "diagnose": "stitchkit.evaluation.diagnostics:diagnose",
     "embed": "stitchkit.embedding:embed",
     "evaluate": "stitchkit.evaluation.judging:evaluate",
@@ -113,7 +116,10 @@ if TYPE_CHECKING:
     from stitchkit.embedding import embed as embed
     from stitchkit.encoders import load_encoder as load_encoder
     from stitchkit.evaluation.anchor_choice import choose_anchors as choose_anchors
+    from stitchkit.evaluation.calibrating import calibrate as calibrate
     from stitchkit.evaluation.comparing import compare as compare
+    from stitchkit.evaluation.deciding import choose_thresholds as choose_thresholds
+    from stitchkit.evaluation.deciding import conformal_sets as conformal_sets
     from stitchkit.evaluation.diagnostics import diagnose as diagnose
     from stitchkit.evaluation.gating import gate as gate
     from stitchkit.evaluation.judging import evaluate as evaluate

@@ -226,7 +226,7 @@ def _audit(
     notes = []
     if anchors is not None:
         known = anchors.ids_only()
-        notes = audit(known.ids, fresh.ids, known.groups, fresh.groups)
+        notes = audit(known.ids, fresh.ids, known.groups, fresh.groups, sides=("anchors", "held-out pairs"))
     instead = "They are not held out: judge them as --anchors, or hold out pairs of other patients."
     return (*notes, *audit_folder(folder, config, (fresh.ids, fresh.groups), held_out, allow=False, instead=instead))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.anchors import AnchorSet
+from stitchkit.core.calibrations import Calibration, FittedOn, Thresholds
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
@@ -18,8 +19,8 @@ from stitchkit.evaluation.leakage import audit, same_files
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Evaluation, Method
-from stitchkit.metrics.auroc import resampled_auroc
-from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.evaluation.tables import by_chance, decided, reliability_of, table_of
+from stitchkit.metrics.bootstrap import Interval
 
 FEW_PATIENTS = 10
 CLOSE = 0.05  # a metadata-only baseline whose lower bound is this near the score explains it
@@ -36,13 +37,16 @@ def evaluate(
     metadata: Sequence[str] = (),
     embeddings: Embeddings | None = None,
     others: Mapping[str, Scores] | None = None,
+    calibration: Calibration | None = None,
+    thresholds: Thresholds | None = None,
+    multiclass: bool = False,
     name: str = "scores",
     min_positives: int = 10,
     replicates: int = 2000,
     seed: int = 0,
     allow_leakage: bool = False,
 ) -> Evaluation:
-    """AUROC of each class with patient-clustered intervals, chance, a probe and a metadata-only baseline.
+    """Each class's AUROC and more, with patient-clustered intervals, chance, a probe and a metadata-only baseline.
 
     Parameters
     ----------
@@ -62,6 +66,14 @@ def evaluate(
         Source vectors of anchors and test items, for the probe at the same label budget.
     others
         Further scores of the same items, by name: each a row of the table, compared by paired resamples.
+    calibration
+        From :func:`stitchkit.calibrate`: makes the main scores probabilities, which are then judged as such (Brier
+        score, calibration error, reliability curve). Its patients must not be tested.
+    thresholds
+        From :func:`stitchkit.choose_thresholds`, for the kind of ``scores`` or for calibrated probabilities: tables
+        what is decided. Their patients must not be tested.
+    multiclass
+        Exactly one class applies to an item: accuracy, balanced accuracy and macro F1 of the best-scored class too.
     name
         What the main row is called.
     min_positives
@@ -81,9 +93,9 @@ def evaluate(
     UnknownNameError
         If a scored class is not among the labels.
     LeakageError
-        If an item or a patient is both anchor and test.
+        If an item or a patient is both anchor (or calibration item) and test.
     DataError
-        If no class can be judged or a scored item has no label.
+        If no class can be judged, a scored item has no label, or, with ``multiclass``, not exactly one class.
     """
     if groups is not None:
         labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
@@ -97,6 +109,12 @@ def evaluate(
     for other in others or {}:
         if other in (name, CHANCE, PROBE, METADATA):
             raise InputError(f"two rows of the table are called {other!r}. Give one of them another name.")
+    given = scores
+    if calibration is not None:
+        scores = calibration(given)
+        notes += [*_apart(calibration.fitted_on, "calibration items", test, allow_leakage), *calibration.notes]
+    if thresholds is not None:
+        notes += [*_apart(thresholds.fitted_on, "threshold items", test, allow_leakage), *thresholds.notes]
     rows = {name: scores, **(others or {})}
     fitted_on = _anchor_labels(anchors, known)
     if anchors is not None:
@@ -110,7 +128,8 @@ def evaluate(
         raise DataError(
             f"no class has {min_positives} positives and negatives among {len(test)} items. Lower min_positives."
         )
-    methods, dropped = _table(rows, test, judged, replicates, seed)
+    methods, dropped = table_of(rows, test, judged, multiclass=multiclass, replicates=replicates, seed=seed)
+    decisions = {} if thresholds is None else decided(thresholds, given, scores, test, judged, replicates, seed)
     if dropped:
         notes.append(
             f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped"
@@ -129,6 +148,8 @@ def evaluate(
         scores.kind,
         tuple(notes),
         {"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives},
+        decisions,
+        reliability_of(scores, test, judged),
     )
 
 
@@ -152,7 +173,7 @@ def _baselines(
     notes: list[str],
     allow_leakage: bool,
 ) -> dict[str, Scores]:
-    rows = {CHANCE: Scores(np.zeros((len(test), len(test.classes))), "logit", test.ids, test.classes)}
+    rows = {CHANCE: by_chance(test)}
     if not len(fitted_on):
         why = "no anchors were given" if anchors is None else "no anchor is among the labels"
         notes.append(f"no probe and no metadata-only baseline: {why}")
@@ -210,47 +231,9 @@ def _one_patient(test: Labels, c: int) -> bool:
     return any(len(side) > 1 and len(np.unique(side)) == 1 for side in sides)
 
 
-def _table(
-    rows: Mapping[str, Scores], test: Labels, judged: list[str], replicates: int, seed: int
-) -> tuple[tuple[Method, ...], int]:
-    """Every method's AUROC on the same resamples, and how many resamples were dropped."""
-    columns = {label: test.values[:, test.classes.index(label)] for label in judged}
-    known = {label: ~np.isnan(values) for label, values in columns.items()}
-    matched = {name: _in_order(scores, test, judged, name) for name, scores in rows.items()}
-    groups = np.arange(len(test)) if test.groups is None else test.groups
-
-    def aurocs(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        per_class = [
-            resampled_auroc(values[known[label], c], columns[label][known[label]], counts[:, known[label]])
-            for c, label in enumerate(judged)
-        ]
-        return np.stack(per_class, axis=1)  # (b, classes)
-
-    point = {name: aurocs(values, np.ones((1, len(test))))[0] for name, values in matched.items()}
-    drawn: dict[str, list[np.ndarray]] = {name: [] for name in rows}
-    for counts in patient_counts(groups, replicates, seed):
-        for name, values in matched.items():
-            drawn[name].append(aurocs(values, counts))
-    resampled = {name: np.concatenate(parts) for name, parts in drawn.items()}
-    complete = ~np.isnan(next(iter(resampled.values()))).any(axis=1)
-    main = next(iter(rows))
-    methods = []
-    for name in rows:
-        draws = resampled[name]
-        difference = None
-        if name != main:
-            apart = (resampled[main] - draws)[complete].mean(axis=1)
-            difference = percentile_interval(float((point[main] - point[name]).mean()), apart)
-        classes = {label: percentile_interval(float(point[name][c]), draws[:, c]) for c, label in enumerate(judged)}
-        macro = percentile_interval(float(point[name].mean()), draws[complete].mean(axis=1))
-        methods.append(Method(name, classes, macro, difference))
-    return tuple(methods), int((~complete).sum())
-
-
-def _in_order(scores: Scores, test: Labels, judged: list[str], name: str) -> np.ndarray:
-    """The method's scores (n, classes) in the test's order."""
-    rows = rows_of(test.ids, scores.ids, f"the scores called {name!r}")
-    return np.stack([scores.column(label)[rows] for label in judged], axis=1)
+def _apart(fitted_on: FittedOn, what: str, test: Labels, allow: bool) -> list[str]:
+    """Refuse, or tell, that something was fitted on items or patients of the test."""
+    return audit(fitted_on.ids, test.ids, fitted_on.groups, test.groups, allow=allow, sides=(what, "test items"))
 
 
 def _shortcut(methods: tuple[Method, ...]) -> list[str]:

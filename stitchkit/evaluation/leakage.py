@@ -20,6 +20,7 @@ def audit(
     test_groups: np.ndarray | None,
     *,
     allow: bool = False,
+    sides: tuple[str, str] = ("anchors", "test items"),
 ) -> list[str]:
     """What the audit found, in words.
 
@@ -30,6 +31,8 @@ def audit(
         Patients; None means that they are not known.
     allow
         Report leakage instead of refusing it.
+    sides
+        What the two are called.
 
     Raises
     ------
@@ -37,17 +40,18 @@ def audit(
         If an item or a patient stands on both sides and ``allow`` is not set.
     """
     found, notes = [], []
+    both = " and ".join(sides)
     if items := shared(anchor_ids, test_ids):
-        found.append(f"{items} items are both anchors and test items")
+        found.append(f"{items} items are both {both}")
     patients = shared(anchor_groups, test_groups)
     if patients is None:
-        notes.append("patients are not known, so overlap of patients between anchors and test was not checked")
+        notes.append(f"patients are not known, so overlap of patients between {both} was not checked")
     elif patients:
-        found.append(f"{patients} patients have both anchors and test items")
+        found.append(f"{patients} patients have both {both}")
     else:
-        notes.append("no patient id stands on both sides")
+        notes.append(f"no patient has both {both}")
     if found and not allow:
-        raise LeakageError(f"{'; '.join(found)}. Take them out of the anchors, or allow leakage and say so.")
+        raise LeakageError(f"{'; '.join(found)}. Take them out of the {sides[0]}, or allow leakage and say so.")
     return [*(f"LEAKAGE: {one}" for one in found), *notes]
 
 

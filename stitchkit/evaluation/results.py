@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.reliability import Bin
+
+AUROC, PRECISION, BRIER, ECE = "auroc", "average_precision", "brier", "ece"
+NAMES = {
+    AUROC: "AUROC", BRIER: "Brier score", ECE: "calibration error", "f1": "F1", "ppv": "PPV", "npv": "NPV",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One measure of one row of the table.
+
+    Parameters
+    ----------
+    macro
+        Mean over the judged classes.
+    classes
+        Of each judged class; empty for what is of all classes together.
+    difference
+        ``main - this`` from the same resamples; None for the main row itself.
+    """
+
+    macro: Interval
+    classes: dict[str, Interval]
+    difference: Interval | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "classes": {label: interval._asdict() for label, interval in self.classes.items()},
+            "macro": self.macro._asdict(),
+            "difference": None if self.difference is None else self.difference._asdict(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +50,47 @@ class Method:
     ----------
     name
         What was scored.
-    classes
-        AUROC of each judged class with its interval.
-    macro
-        Mean over the judged classes.
-    difference
-        ``main - this`` macro AUROC from the same resamples; None for the main row itself.
+    measures
+        ``"auroc"`` and ``"average_precision"`` always; ``"brier"`` and ``"ece"`` of probabilities; ``"accuracy"``,
+        ``"balanced_accuracy"`` and ``"f1"`` where exactly one class applies.
     """
 
     name: str
-    classes: dict[str, Interval]
-    macro: Interval
-    difference: Interval | None = None
+    measures: dict[str, Measured]
+
+    @property
+    def classes(self) -> dict[str, Interval]:
+        """AUROC of each judged class with its interval."""
+        return self.measures[AUROC].classes
+
+    @property
+    def macro(self) -> Interval:
+        """Mean AUROC over the judged classes."""
+        return self.measures[AUROC].macro
+
+    @property
+    def difference(self) -> Interval | None:
+        """``main - this`` macro AUROC from the same resamples; None for the main row itself."""
+        return self.measures[AUROC].difference
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What the main scores decide about one class at a threshold that was chosen elsewhere.
+
+    Parameters
+    ----------
+    threshold
+        Scores from here on are called present.
+    called
+        How many items are.
+    measures
+        Sensitivity, specificity, ppv, npv, accuracy, balanced_accuracy and f1 with their intervals, in [0, 1].
+    """
+
+    threshold: float
+    called: int
+    measures: dict[str, Interval]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +115,10 @@ class Evaluation:
         Findings in words: missing baselines, shortcuts, leakage, dropped resamples.
     settings
         Replicates, level, seed, least number of positives.
+    decisions
+        Class -> what the main scores decide at its threshold, where thresholds were given.
+    reliability
+        Class -> bins of what was said and what was seen, where the main scores are probabilities.
     """
 
     methods: tuple[Method, ...]
@@ -64,6 +130,8 @@ class Evaluation:
     kind: str
     notes: tuple[str, ...]
     settings: dict[str, Any]
+    decisions: dict[str, Decisions] = field(default_factory=dict)
+    reliability: dict[str, list[Bin]] = field(default_factory=dict)
 
     @property
     def main(self) -> Method:
@@ -83,32 +151,68 @@ class Evaluation:
         plain["methods"] = [
             {
                 "name": one.name,
-                "classes": {label: interval._asdict() for label, interval in one.classes.items()},
-                "macro": one.macro._asdict(),
-                "difference": None if one.difference is None else one.difference._asdict(),
+                **one.measures[AUROC].to_dict(),
+                "further": {name: found.to_dict() for name, found in one.measures.items() if name != AUROC},
             }
             for one in self.methods
         ]
+        plain["decisions"] = {
+            label: {
+                "threshold": one.threshold,
+                "called": one.called,
+                **{name: interval._asdict() for name, interval in one.measures.items()},
+            }
+            for label, one in self.decisions.items()
+        }
+        plain["reliability"] = {label: [one._asdict() for one in bins] for label, bins in self.reliability.items()}
         return plain
 
     def __str__(self) -> str:
-        """A table for a terminal: methods by macro AUROC, then classes, then the notes."""
-        wide = max(len(one.name) for one in self.methods)
-        judged = list(self.main.classes)
+        """A table for a terminal: methods by macro AUROC, then classes, decisions and notes."""
         people = "patients not known" if self.patients is None else f"{self.patients} patients"
         anchors = "" if self.anchors is None else f", {self.anchors} anchors"
         kinds = "probabilities" if self.kind == "probability" else f"{self.kind}s"
+        judged = list(self.main.classes)
         lines = [f"AUROC over {len(judged)} classes on {self.n} items ({people}){anchors}; scores are {kinds}"]
-        lines.append(f"{'method':<{wide}}  macro [95 %]          main minus it")
+        lines += [*self._rows(), "", *self._classes()]
+        if self.decisions:
+            lines += ["", *self._decided()]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def _rows(self) -> list[str]:
+        further = [name for name in self.main.measures if name != AUROC]
+        titles = [measure_name(name) for name in further]
+        wide = max(len(one.name) for one in self.methods)
+        lines = [f"{'method':<{wide}}  {'macro [95 %]':<20}  {'main minus it':<23}  {'  '.join(titles)}".rstrip()]
         for one in self.methods:
             gap = one.difference
             less = "" if gap is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-            lines.append(f"{one.name:<{wide}}  {one.macro}  {less}".rstrip())
-        lines.append("")
+            found = [one.measures.get(name) for name in further]
+            rest = [
+                f"{'' if cell is None else f'{cell.macro.value:.3f}':>{len(title)}}"
+                for cell, title in zip(found, titles, strict=True)
+            ]
+            lines.append(f"{one.name:<{wide}}  {one.macro!s:<20}  {less:<23}  {'  '.join(rest)}".rstrip())
+        return lines
+
+    def _classes(self) -> list[str]:
+        judged = self.main.classes
         broad = max([len(label) for label in judged], default=5)
-        lines += [
-            f"  {label:<{broad}}  {self.main.classes[label]}  ({self.positives[label]} positive)" for label in judged
+        lines = [f"  {label:<{broad}}  {judged[label]}  ({self.positives[label]} positive)" for label in judged]
+        return lines + [f"  {label:<{broad}}  not judged: {why}" for label, why in self.left_out.items()]
+
+    def _decided(self) -> list[str]:
+        names = ("sensitivity", "specificity", "ppv", "npv", "f1")
+        broad = max(16, *map(len, self.decisions))
+        lines = [
+            f"  {'at its threshold':<{broad}}  " + "  ".join(f"{measure_name(name):<20}" for name in names).rstrip()
         ]
-        lines += [f"  {label:<{broad}}  not judged: {why}" for label, why in self.left_out.items()]
-        lines += [f"note: {note}" for note in self.notes]
-        return "\n".join(lines)
+        for label, one in self.decisions.items():
+            cells = "  ".join(f"{one.measures[name]!s:<20}" for name in names)
+            lines.append(f"  {label:<{broad}}  {cells}".rstrip())
+        return lines
+
+
+def measure_name(name: str) -> str:
+    """What a measure is called in print."""
+    return NAMES.get(name, name.replace("_", " "))

@@ -24,7 +24,7 @@ TOLD = {  # what each row of the tables is, in words
     "naive (cut to width)": "general encoder fed to the medical head without a map",
     PROBE: "logistic regression on the general encoder, tuned by cross-validation on the same anchors' reports",
     METADATA: "view and sex of the film, without looking at it",
-    CHANCE: "a coin",
+    CHANCE: "the same score for every film",
     "general encoder, by text": "general encoder, map to the text encoder, findings named by prompts",
     "medical encoder, by text": "medical encoder, map to the text encoder, the same prompts",
     "unseen prompt wordings": "general encoder again, prompts worded as no report is",

@@ -68,7 +68,7 @@ def test_held_out_pairs_are_judged_beside_the_anchors(cli, files, world, tmp_pat
     done = fine(cli("diagnose", tmp_path / "map", *files[1:], *args, "--out", tmp_path / "page"))
     assert (done.json["pairs"], done.json["n"]) == ("held-out", 16)
     first, second = done.json["audit"]
-    assert first == "no patient id stands on both sides"
+    assert first == "no patient has both anchors and held-out pairs"
     assert second.startswith(f"by id and patient, none of these pairs is among the anchors of {tmp_path / 'map'};")
     assert not any("stand in" in note for note in done.json["notes"])
 
@@ -120,7 +120,7 @@ def test_held_out_pairs_that_are_anchors_are_refused(cli, files, world, tmp_path
     args = ("diagnose", *files, "--out", tmp_path / "page")
     done = cli(*args, "--anchors", world.anchors, "--held-out", world.anchors)
     assert done.code == 4
-    assert "40 items are both anchors and test items" in done.err
+    assert "40 items are both anchors and held-out pairs" in done.err
     part = table_of(tmp_path / "part.csv", world, range(30, 40))
     done = cli(*args, "--held-out", part)
     assert done.code == 4

@@ -7,7 +7,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    f1_score,
+    roc_auc_score,
+)
 
 from stitchkit import AnchorSet, Embeddings, Items, Labels, Scores, Space, evaluate
 from stitchkit.core.errors import DataError, InputError, LeakageError, UnknownNameError
@@ -296,7 +302,7 @@ def test_unknown_patients_are_said():
     result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=labels.ids[:100], replicates=FEW)
     assert result.patients is None
     assert "patients not known" in str(result)
-    assert "overlap of patients between anchors and test was not checked" in notes_of(result)
+    assert "overlap of patients between anchors and test items was not checked" in notes_of(result)
 
 
 @pytest.mark.parametrize("labelled", [0, 50])
@@ -304,14 +310,14 @@ def test_anchors_whose_patients_nobody_knows_are_not_called_free_of_overlap(labe
     labels = labels_of(a_patient=1)
     anchors = [*labels.ids[:labelled], *(f"elsewhere{i}" for i in range(50))]  # no label, so no patient either
     result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=anchors, replicates=FEW)
-    assert "no patient id stands on both sides" not in notes_of(result)
+    assert "no patient has both anchors and test items" not in notes_of(result)
     assert "not known" in notes_of(result)
 
 
 def test_patients_apart_are_said_too():
     labels = labels_of()
     result = evaluate(scores_of(labels, rows=np.arange(100, 240)), labels, anchors=labels.ids[:100], replicates=FEW)
-    assert "no patient id stands on both sides" in result.notes
+    assert "no patient has both anchors and test items" in result.notes
     assert (result.n, result.patients, result.anchors) == (140, 70, 100)
 
 
@@ -525,3 +531,61 @@ def test_the_kind_of_the_scores_is_told(kind, said):
     assert told.kind == kind
     assert f"scores are {said}" in str(told)
     assert told.main.macro == pytest.approx(evaluate(scores, labels, replicates=FEW).main.macro)
+
+
+# further measures
+
+
+def test_average_precision_stands_beside_with_the_same_resamples():
+    labels = labels_of(120)
+    scores = scores_of(labels)
+    found = evaluate(scores, labels, replicates=FEW).main.measures["average_precision"]
+    for c, label in enumerate(CLASSES):
+        literal = average_precision_score(labels.values[:, c], scores.values[:, c])
+        assert found.classes[label].value == pytest.approx(literal)
+        assert found.classes[label].low < literal < found.classes[label].high
+    assert found.macro.value == pytest.approx(np.mean([one.value for one in found.classes.values()]))
+
+
+def test_probabilities_are_judged_as_such_and_other_scores_are_not():
+    labels = labels_of()
+    scores = scores_of(labels)
+    assert set(evaluate(scores, labels, replicates=FEW).main.measures) == {"auroc", "average_precision"}
+    said = Scores(1 / (1 + np.exp(-scores.values)), "probability", scores.ids, CLASSES)
+    found = evaluate(said, labels, others={"logits": scores}, replicates=FEW)
+    brier = found.main.measures["brier"]
+    assert brier.classes["edema"].value == pytest.approx(brier_score_loss(labels.values[:, 0], said.values[:, 0]))
+    assert "brier" not in found.method("logits").measures
+    chance = found.method("chance").measures["brier"]
+    share = labels.values.mean(axis=0)
+    assert chance.macro.value == pytest.approx(np.mean(share * (1 - share)))
+    assert chance.difference.value == pytest.approx(brier.macro.value - chance.macro.value)
+    assert sum(one.n for one in found.reliability["edema"]) == len(labels)
+    assert "Brier score" in str(found)
+
+
+def exclusive(n=240, classes=("a", "b", "c"), seed=0):
+    best = np.random.default_rng(seed).choice(3, n, p=[0.6, 0.3, 0.1])
+    return best, Labels(np.eye(3)[best], [f"i{i}" for i in range(n)], classes, [f"p{i // 2}" for i in range(n)])
+
+
+def test_the_best_of_exclusive_classes_is_judged_with_chance_beside_it():
+    best, labels = exclusive()
+    scores = scores_of(labels)
+    found = evaluate(scores, labels, multiclass=True, replicates=FEW)
+    called = scores.values.argmax(axis=1)
+    measures = found.main.measures
+    assert measures["accuracy"].macro.value == pytest.approx((called == best).mean())
+    assert measures["balanced_accuracy"].macro.value == pytest.approx(balanced_accuracy_score(best, called))
+    assert measures["f1"].macro.value == pytest.approx(f1_score(best, called, average="macro"))
+    assert measures["accuracy"].classes == {}
+    chance = found.method("chance").measures
+    assert chance["balanced_accuracy"].macro.value == pytest.approx(1 / 3)
+    assert chance["accuracy"].macro.value == pytest.approx((best == 0).mean())  # always the commonest
+    assert measures["accuracy"].macro.low < measures["accuracy"].macro.value < measures["accuracy"].macro.high
+
+
+def test_labels_of_several_classes_an_item_have_no_best_class():
+    labels = labels_of()
+    with pytest.raises(DataError, match="do not have exactly one class"):
+        evaluate(scores_of(labels), labels, multiclass=True)

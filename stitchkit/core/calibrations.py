@@ -1,0 +1,200 @@
+"""What turns scores into probabilities, decisions and conformal sets; each knows what it was fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.errors import InputError
+from stitchkit.core.scores import Scores
+
+PRESENT, ABSENT, EITHER, NEITHER = "present", "absent", "either", "neither"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedOn:
+    """The items that something was fitted on: ids (n,) and, where known, their patients (n,)."""
+
+    ids: np.ndarray
+    groups: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def patients(self) -> int | None:
+        """How many patients; None where they are not known."""
+        return None if self.groups is None else len(np.unique(self.groups))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogisticCalibration:
+    """``p = 1 / (1 + exp(-(slope * score + intercept)))`` for each class by itself.
+
+    Parameters
+    ----------
+    method
+        ``"platt"``, or ``"temperature"`` with one slope for all classes and no intercept.
+    kind
+        Of the scores it reads.
+    slope : (c,), intercept : (c,)
+    """
+
+    method: str
+    kind: str
+    classes: tuple[str, ...]
+    slope: np.ndarray
+    intercept: np.ndarray
+    fitted_on: FittedOn
+    notes: tuple[str, ...] = ()
+
+    def __call__(self, scores: Scores) -> Scores:
+        """Probabilities of scores of the same kind and classes."""
+        values = matching(scores, self.kind, self.classes, "the calibration")
+        return Scores(sigmoid(values * self.slope + self.intercept), "probability", scores.ids, self.classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoftmaxCalibration:
+    """``p = softmax(score / temperature)`` over classes of which exactly one applies.
+
+    Parameters
+    ----------
+    temperature
+        In the scores' own unit, above 0.
+    """
+
+    method: str
+    kind: str
+    classes: tuple[str, ...]
+    temperature: float
+    fitted_on: FittedOn
+    notes: tuple[str, ...] = ()
+
+    def __call__(self, scores: Scores) -> Scores:
+        """Probabilities that add up to one, of scores of the same kind and classes."""
+        values = matching(scores, self.kind, self.classes, "the calibration") / self.temperature
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        shares = powers / powers.sum(axis=1, keepdims=True)
+        return Scores(shares, "probability", scores.ids, self.classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IsotonicCalibration:
+    """A non-decreasing curve for each class, linear between its knots and flat outside.
+
+    Parameters
+    ----------
+    knots
+        For each class its scores and probabilities, each (k,).
+    """
+
+    method: str
+    kind: str
+    classes: tuple[str, ...]
+    knots: tuple[tuple[np.ndarray, np.ndarray], ...]
+    fitted_on: FittedOn
+    notes: tuple[str, ...] = ()
+
+    def __call__(self, scores: Scores) -> Scores:
+        """Probabilities of scores of the same kind and classes."""
+        values = matching(scores, self.kind, self.classes, "the calibration")
+        columns = [np.interp(values[:, c], *knots) for c, knots in enumerate(self.knots)]
+        return Scores(np.stack(columns, axis=1), "probability", scores.ids, self.classes)
+
+
+Calibration = LogisticCalibration | SoftmaxCalibration | IsotonicCalibration
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Thresholds:
+    """From which score on a class is called present.
+
+    Parameters
+    ----------
+    kind
+        Of the scores they are for.
+    values : (c,)
+        NaN for a class that had too few items to choose by.
+    low, high : (c,)
+        Percentile interval over resamples of patients.
+    rule
+        ``"youden"``, or ``"sensitivity"`` with the share of positives to be found in ``at``.
+    """
+
+    kind: str
+    classes: tuple[str, ...]
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    rule: str
+    at: float | None
+    fitted_on: FittedOn
+    notes: tuple[str, ...] = ()
+
+    def decide(self, scores: Scores) -> np.ndarray:
+        """Which classes (n, c) are called present, as bool; never one without a threshold."""
+        values = matching(scores, self.kind, self.classes, "the thresholds")
+        return np.asarray(values >= np.where(np.isnan(self.values), np.inf, self.values))
+
+    def __str__(self) -> str:
+        wide = max(map(len, self.classes))
+        rule = self.rule if self.at is None else f"{self.rule} {self.at:g}"
+        lines = [f"thresholds by {rule}, chosen on {_told(self.fitted_on)}; scores are of kind {self.kind}"]
+        for label, value, low, high in zip(self.classes, self.values, self.low, self.high, strict=True):
+            told = "none: too few items" if np.isnan(value) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+            lines.append(f"  {label:<{wide}}  {told}")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConformalSets:
+    """For each item and class the answers that cannot be ruled out: present, absent, either, or neither.
+
+    Of new patients with a class at most a share ``alpha`` gets a set without "present"; of those without it at most a
+    share ``alpha`` gets one without "absent". That holds if they are like those it was fitted on.
+
+    Parameters
+    ----------
+    alpha
+        The share of errors allowed, in (0, 1).
+    present_from : (c,)
+        Lowest score that a present class may have; minus infinity where too few positives were seen.
+    absent_to : (c,)
+        Highest score that an absent class may have; infinity where too few negatives were seen.
+    """
+
+    kind: str
+    classes: tuple[str, ...]
+    alpha: float
+    present_from: np.ndarray
+    absent_to: np.ndarray
+    fitted_on: FittedOn
+    notes: tuple[str, ...] = ()
+
+    def __call__(self, scores: Scores) -> np.ndarray:
+        """``"present"``, ``"absent"``, ``"either"`` or ``"neither"`` (n, c) for scores of the same kind and classes."""
+        values = matching(scores, self.kind, self.classes, "the conformal sets")
+        may, may_not = values >= self.present_from, values <= self.absent_to
+        return np.where(may & may_not, EITHER, np.where(may, PRESENT, np.where(may_not, ABSENT, NEITHER)))
+
+
+def matching(scores: Scores, kind: str, classes: Sequence[str], what: str) -> np.ndarray:
+    """The scores' values (n, c) in the order of ``classes``; other kinds and missing classes are refused."""
+    if scores.kind != kind:
+        raise InputError(f"{what} read scores of kind {kind!r}; got {scores.kind!r}. Give scores of that kind.")
+    return np.stack([scores.column(label) for label in classes], axis=1)
+
+
+def sigmoid(values: Any) -> np.ndarray:
+    """``1 / (1 + exp(-values))`` without overflow."""
+    small = np.exp(-np.abs(values))
+    return np.asarray(np.where(values >= 0, 1 / (1 + small), small / (1 + small)))
+
+
+def _told(fitted_on: FittedOn) -> str:
+    people = "" if fitted_on.patients is None else f" of {fitted_on.patients} patients"
+    return f"{len(fitted_on)} items{people}"

@@ -1,0 +1,169 @@
+"""The verb ``calibrate``: scores to probabilities, on patients that are neither anchors nor test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.calibrations import Calibration, IsotonicCalibration, LogisticCalibration, SoftmaxCalibration
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.scores import Labels, Scores
+from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
+
+METHODS = ("platt", "temperature", "isotonic")
+
+
+def calibrate(
+    scores: Scores,
+    labels: Labels,
+    *,
+    method: str = "platt",
+    multiclass: bool = False,
+    groups: Any = None,
+    anchors: Anchors = None,
+    allow_leakage: bool = False,
+) -> Calibration:
+    """What turns scores into probabilities, fitted on items that are neither anchors nor test.
+
+    Parameters
+    ----------
+    scores : (n, c)
+        Of the calibration items.
+    labels
+        Of them at least; joined by id, unknown ones left out class by class.
+    method
+        ``"platt"``: slope and intercept for each class, so that the prevalence is learnt too. ``"temperature"``: one
+        slope for all classes; a margin or logit of 0 stays at one half. ``"isotonic"``: any non-decreasing curve for
+        each class; wants hundreds of items.
+    multiclass
+        Exactly one class applies: ``"temperature"`` is then that of a softmax.
+    groups : (len(labels),), optional
+        Patient of each labelled row; ``labels.groups`` if not given.
+    anchors
+        The anchor set (or its ids): none of its items or patients may be used.
+    allow_leakage
+        Go on when one is, with a note.
+
+    Returns
+    -------
+    Calibration
+        Call it on scores of the same kind and classes; ``sk.evaluate(..., calibration=it)`` uses it and refuses to
+        judge it on its own patients.
+
+    Raises
+    ------
+    InputError
+        For ``multiclass`` with labels that do not name one class an item, or fewer than two items.
+    DataError
+        For a class without a positive or without a negative.
+    LeakageError
+        If an item or a patient is an anchor's.
+    UnknownNameError
+        For a method that does not exist.
+
+    References
+    ----------
+    Platt, Advances in Large Margin Classifiers (1999); Guo et al., ICML 2017; Zadrozny and Elkan, KDD 2002.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> truth = (rng.random((400, 1)) < 0.3).astype(float)
+    >>> ids = [f"scan{i}" for i in range(400)]
+    >>> scores = Scores(truth + rng.normal(size=(400, 1)), "logit", ids, ("Edema",))
+    >>> to_probability = calibrate(scores, Labels(truth, ids, ("Edema",)))
+    >>> round(float(to_probability(scores).values.mean()), 2), round(float(truth.mean()), 2)
+    (0.26, 0.26)
+    """
+    if method not in METHODS:
+        raise UnknownNameError.of("method of calibration", method, METHODS)
+    seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
+    if multiclass and method == "temperature":
+        return SoftmaxCalibration(
+            method, scores.kind, scores.classes, _softmax_temperature(seen), seen.fitted_on, tuple(seen.notes)
+        )
+    for c, label in enumerate(scores.classes):
+        _, truth, people = seen.of_class(c)
+        positives, negatives = int(truth.sum()), int((1 - truth).sum())
+        if not positives or not negatives:
+            raise DataError(
+                f"{label!r} has {positives} positives and {negatives} negatives among the calibration items; both are "
+                f"needed. Give more items, or leave the class out."
+            )
+        few = min(len(np.unique(people[truth == side])) for side in (0, 1))
+        if few < FEW_POSITIVES:
+            seen.notes.append(f"{label}: {few} patients with or without it are few to calibrate by")
+    if method == "isotonic":
+        curves = tuple(_isotonic(*seen.of_class(c)[:2]) for c in range(len(scores.classes)))
+        return IsotonicCalibration(method, scores.kind, scores.classes, curves, seen.fitted_on, tuple(seen.notes))
+    slope, intercept = _platt(seen, scores.classes) if method == "platt" else _one_slope(seen)
+    return LogisticCalibration(method, scores.kind, scores.classes, slope, intercept, seen.fitted_on, tuple(seen.notes))
+
+
+def _platt(seen: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Slope (c,) and intercept (c,); a class whose scores run against its labels keeps its prevalence alone."""
+    slope, intercept = np.zeros(len(classes)), np.zeros(len(classes))
+    for c, label in enumerate(classes):
+        values, truth, _ = seen.of_class(c)
+        centre, spread = values.mean(), values.std() or 1.0
+        a, b = _logistic((values - centre) / spread, truth)
+        if a <= 0:
+            seen.notes.append(f"{label}: higher scores do not go with the class; every item gets its prevalence")
+            positives = truth.sum()
+            a, b = 0.0, float(np.log((positives + 1) / (len(truth) - positives + 1)))
+        slope[c], intercept[c] = a / spread, b - a * centre / spread
+    return slope, intercept
+
+
+def _logistic(values: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of the most likely logistic curve to Platt's softened targets, which keep it finite."""
+    from sklearn.linear_model import LogisticRegression
+
+    positives = truth.sum()
+    high, low = (positives + 1) / (positives + 2), 1 / (len(truth) - positives + 2)
+    target = np.where(truth == 1, high, low)
+    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
+    twice = np.concatenate([values, values])[:, None]
+    model.fit(twice, np.repeat([1, 0], len(values)), sample_weight=np.concatenate([target, 1 - target]))
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
+
+
+def _one_slope(seen: CalibrationItems) -> tuple[np.ndarray, np.ndarray]:
+    """The slope of greatest likelihood over all classes' items, for each class (c,); intercepts are 0."""
+    from scipy.optimize import minimize_scalar
+
+    known = ~np.isnan(seen.truth)
+    signed = np.where(seen.truth[known] == 1, 1.0, -1.0) * seen.values[known]
+    unit = float(np.abs(signed).mean()) or 1.0
+    found = minimize_scalar(
+        lambda log: np.logaddexp(0, -np.exp(log) * signed / unit).mean(), bounds=(-10, 10), method="bounded"
+    )
+    c = seen.values.shape[1]
+    if not found.x > -9.9:
+        seen.notes.append("the scores' signs do not go with the labels: probabilities are nearly one half")
+    return np.full(c, float(np.exp(found.x)) / unit), np.zeros(c)
+
+
+def _softmax_temperature(seen: CalibrationItems) -> float:
+    from scipy.optimize import minimize_scalar
+
+    if not (np.nansum(seen.truth, axis=1) == 1).all():
+        raise InputError("a softmax needs labels that name exactly one class an item. Leave multiclass out.")
+    at = np.nanargmax(seen.truth, axis=1)
+    values = seen.values - seen.values.max(axis=1, keepdims=True)
+    unit = float(values.std()) or 1.0
+
+    def loss(log: float) -> float:
+        scaled = values / (unit * np.exp(log))
+        return float((np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(at)), at]).mean())
+
+    return unit * float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded").x))
+
+
+def _isotonic(values: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.isotonic import IsotonicRegression
+
+    model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(values, truth)
+    return np.asarray(model.X_thresholds_), np.asarray(model.y_thresholds_)

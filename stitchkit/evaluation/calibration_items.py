@@ -1,0 +1,49 @@
+"""The items that probabilities, thresholds and conformal sets are fitted on: neither anchors nor test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.anchors import AnchorSet
+from stitchkit.core.calibrations import FittedOn
+from stitchkit.core.items import checked_ids
+from stitchkit.core.scores import Labels, Scores
+from stitchkit.evaluation.leakage import audit
+
+FEW_POSITIVES = 10  # below this a threshold or a curve hangs on single patients
+
+Anchors = AnchorSet | Sequence[str] | np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationItems:
+    """Scores with their truth, patients and what the audit said."""
+
+    values: np.ndarray  # (n, c)
+    truth: np.ndarray  # (n, c) of 0, 1, NaN
+    groups: np.ndarray  # (n,)
+    fitted_on: FittedOn
+    notes: list[str]
+
+    @classmethod
+    def of(cls, scores: Scores, labels: Labels, groups: Any, anchors: Anchors, allow: bool) -> CalibrationItems:
+        if groups is not None:
+            labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
+        known = labels.of_classes(scores.classes).of_ids(scores.ids)
+        notes: list[str] = []
+        if anchors is not None:
+            ids = anchors.ids if isinstance(anchors, AnchorSet) else checked_ids(anchors)
+            patients = anchors.groups if isinstance(anchors, AnchorSet) else None
+            notes = audit(ids, scores.ids, patients, known.groups, allow=allow, sides=("anchors", "calibration items"))
+        fitted_on = FittedOn(scores.ids, known.groups)
+        people = np.arange(len(known)) if known.groups is None else known.groups
+        return cls(scores.values, known.values, people, fitted_on, notes)
+
+    def of_class(self, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scores, truth and patients of the items whose label of class ``c`` is known."""
+        known = ~np.isnan(self.truth[:, c])
+        return self.values[known, c], self.truth[known, c], self.groups[known]

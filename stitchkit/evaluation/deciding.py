@@ -1,0 +1,189 @@
+"""The verbs ``choose_thresholds`` and ``conformal_sets``: what a score decides, and when it should not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.calibrations import ConformalSets, Thresholds
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.scores import Labels, Scores
+from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
+from stitchkit.metrics.bootstrap import patient_counts
+
+RULES = ("youden", "sensitivity")
+
+
+def choose_thresholds(
+    scores: Scores,
+    labels: Labels,
+    *,
+    rule: str = "youden",
+    at: float | None = None,
+    min_positives: int = FEW_POSITIVES,
+    groups: Any = None,
+    anchors: Anchors = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    allow_leakage: bool = False,
+) -> Thresholds:
+    """From which score on each class is called present, chosen on items that are neither anchors nor test.
+
+    Parameters
+    ----------
+    scores : (n, c), labels, groups, anchors, allow_leakage
+        As in :func:`stitchkit.calibrate`. Scores may be of any kind; the thresholds are for that kind.
+    rule
+        ``"youden"``: the largest sensitivity + specificity. ``"sensitivity"``: the highest threshold that finds a
+        share ``at`` of the positives.
+    at
+        In (0, 1], for ``"sensitivity"``.
+    min_positives
+        Classes with fewer positives or negatives get no threshold, and a note.
+    replicates, seed
+        Resamples of patients for the intervals.
+
+    Returns
+    -------
+    Thresholds
+        Print it. ``sk.evaluate(..., thresholds=it)`` tables sensitivity, specificity, predictive values and F1.
+
+    Raises
+    ------
+    InputError
+        For a rule and ``at`` that do not fit.
+    DataError
+        If no class has enough items.
+    LeakageError
+        If an item or a patient is an anchor's.
+
+    References
+    ----------
+    Youden, Cancer 3 (1950).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> truth = (rng.random((400, 1)) < 0.3).astype(float)
+    >>> ids = [f"scan{i}" for i in range(400)]
+    >>> scores = Scores(truth + rng.normal(size=(400, 1)), "logit", ids, ("Edema",))
+    >>> found = choose_thresholds(scores, Labels(truth, ids, ("Edema",)), rule="sensitivity", at=0.9, replicates=50)
+    >>> bool(0.9 <= found.decide(scores)[truth[:, 0] == 1].mean() < 0.92)
+    True
+    """
+    if rule not in RULES:
+        raise UnknownNameError.of("rule for thresholds", rule, RULES)
+    if (rule == "sensitivity") != (at is not None) or (at is not None and not 0 < at <= 1):
+        raise InputError(f"rule 'sensitivity' takes at= in (0, 1], rule 'youden' takes none; got {rule!r} and {at!r}.")
+    seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
+    found, least = np.full((3, len(scores.classes)), np.nan), max(min_positives, 1)
+    for c, label in enumerate(scores.classes):
+        values, truth, people = seen.of_class(c)
+        fewest = min(int(truth.sum()), int((1 - truth).sum()))
+        if fewest < least:
+            seen.notes.append(f"{label}: {fewest} positives or negatives, fewer than {least}: no threshold chosen")
+            continue
+        blocks = patient_counts(people, replicates, seed)
+        draws = np.concatenate([_thresholds(values, truth, counts, at) for counts in blocks])
+        low, high = np.nanquantile(draws, [0.025, 0.975])
+        found[:, c] = _thresholds(values, truth, np.ones((1, len(values))), at)[0], low, high
+    if np.isnan(found).all():
+        raise DataError(f"no class has {min_positives} positives and negatives to choose by. Lower min_positives.")
+    return Thresholds(
+        scores.kind, scores.classes, found[0], found[1], found[2], rule, at, seen.fitted_on, tuple(seen.notes)
+    )
+
+
+def conformal_sets(
+    scores: Scores,
+    labels: Labels,
+    *,
+    alpha: float = 0.1,
+    groups: Any = None,
+    anchors: Anchors = None,
+    seed: int = 0,
+    allow_leakage: bool = False,
+) -> ConformalSets:
+    """Conformal sets: which answers cannot be ruled out for an item, with a stated share of errors.
+
+    Parameters
+    ----------
+    scores : (n, c), labels, groups, anchors, allow_leakage
+        As in :func:`stitchkit.calibrate`.
+    alpha
+        The share of patients with a class, and of those without it, whose set may miss the truth; in (0, 1).
+    seed
+        Of the one item that is drawn of each patient: items of one patient are not exchangeable.
+
+    Returns
+    -------
+    ConformalSets
+        Call it on scores of the same kind and classes.
+
+    Raises
+    ------
+    InputError
+        For ``alpha`` outside (0, 1).
+    LeakageError
+        If an item or a patient is an anchor's.
+
+    References
+    ----------
+    Class-conditional split conformal prediction: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random
+    World (2005); Vovk, ACML 2012.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> truth = (rng.random((400, 1)) < 0.3).astype(float)
+    >>> ids = [f"scan{i}" for i in range(400)]
+    >>> scores = Scores(truth + rng.normal(size=(400, 1)), "logit", ids, ("Edema",))
+    >>> sets = conformal_sets(scores, Labels(truth, ids, ("Edema",)))(scores)
+    >>> sorted(set(sets[:, 0].tolist()))
+    ['absent', 'either', 'present']
+    """
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha is a share of errors in (0, 1); got {alpha}.")
+    seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
+    ends = np.empty((2, len(scores.classes)))
+    for c, label in enumerate(scores.classes):
+        values, truth, people = seen.of_class(c)
+        positive, negative = (_one_each(values[truth == side], people[truth == side], seed) for side in (1, 0))
+        for of, who in ((positive, "with"), (negative, "without")):
+            if int(alpha * (len(of) + 1)) < 1:
+                seen.notes.append(f"{label}: {len(of)} patients {who} it are too few for alpha {alpha:g}: no limit")
+        ends[:, c] = _lowest(positive, alpha), -_lowest(-negative, alpha)
+    return ConformalSets(scores.kind, scores.classes, alpha, ends[0], ends[1], seen.fitted_on, tuple(seen.notes))
+
+
+def _thresholds(values: np.ndarray, truth: np.ndarray, counts: np.ndarray, at: float | None) -> np.ndarray:
+    """The threshold (b,) of each resample (b, n): by Youden, or to find a share ``at`` of the positives."""
+    order = np.argsort(-values, kind="stable")
+    ordered, positive, weights = values[order], truth[order] > 0, counts[:, order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    levels = ordered[starts]
+    found = np.cumsum(np.add.reduceat(weights * positive, starts, axis=1), axis=1)
+    false = np.cumsum(np.add.reduceat(weights * ~positive, starts, axis=1), axis=1)
+    positives, negatives = found[:, -1:], false[:, -1:]
+    empty = (positives[:, 0] == 0) | (negatives[:, 0] == 0)
+    if at is None:
+        best = (found / np.maximum(positives, 1) - false / np.maximum(negatives, 1)).argmax(axis=1)
+        below = np.minimum(best + 1, len(levels) - 1)  # between this score and the next: neither stands on the edge
+        chosen = (levels[best] + levels[below]) / 2
+    else:
+        chosen = levels[(found >= at * positives - 1e-9).argmax(axis=1)]
+    return np.where(empty, np.nan, chosen)
+
+
+def _one_each(values: np.ndarray, people: np.ndarray, seed: int) -> np.ndarray:
+    """One value of each patient, drawn."""
+    order = np.random.default_rng(seed).permutation(len(values))
+    _, first = np.unique(people[order], return_index=True)
+    return np.asarray(values[order[first]])
+
+
+def _lowest(values: np.ndarray, alpha: float) -> float:
+    """The score below which a new one like ``values`` lies with a chance of at most ``alpha``."""
+    k = int(alpha * (len(values) + 1))
+    return float(np.sort(values)[k - 1]) if k >= 1 else -np.inf

@@ -1,0 +1,174 @@
+"""Rows of scores to a table of measures: every row on the same resamples of patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stitchkit.core.calibrations import Thresholds
+from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.items import rows_of
+from stitchkit.core.scores import Labels, Scores
+from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
+from stitchkit.metrics.auroc import resampled_auroc
+from stitchkit.metrics.average_precision import resampled_average_precision
+from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
+from stitchkit.metrics.decisions import decision_measures, multiclass_measures
+from stitchkit.metrics.reliability import Bin, reliability_curve, resampled_brier, resampled_calibration_error
+
+RANKED = {AUROC: resampled_auroc, PRECISION: resampled_average_precision}
+OF_PROBABILITIES = {BRIER: resampled_brier, ECE: resampled_calibration_error}
+OF_EACH_CLASS = RANKED | OF_PROBABILITIES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Truth:
+    """What the rows are judged by: the judged classes' labels, and with ``multiclass`` the one class of each item."""
+
+    test: Labels
+    judged: list[str]
+    only: np.ndarray | None  # (n,) position of the item's class among all
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The classes whose scores are read: the judged ones, or all where the best of them counts."""
+        return self.judged if self.only is None else self.test.classes
+
+    @classmethod
+    def of(cls, test: Labels, judged: list[str], multiclass: bool) -> _Truth:
+        if not multiclass:
+            return cls(test, judged, None)
+        odd = np.flatnonzero(~(test.values.sum(axis=1) == 1))  # NaN is unequal too
+        if len(odd):
+            raise DataError(
+                f"{len(odd)} of {len(test)} items do not have exactly one class, {str(test.ids[odd[0]])!r} among them. "
+                f"Leave multiclass out, or correct the labels."
+            )
+        return cls(test, judged, test.values.argmax(axis=1))
+
+    def measured(self, values: np.ndarray, kind: str, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Each measure of scores (n, columns) in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
+        per_class = OF_EACH_CLASS if kind == "probability" else RANKED
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in per_class}
+        for label in self.judged:
+            known, truth = known_labels(self.test, label)
+            seen = values[known, self.columns.index(label)], truth, counts[:, known]
+            for name, measure in per_class.items():
+                columns[name].append(measure(*seen))
+        found = {name: np.stack(parts, axis=1) for name, parts in columns.items()}
+        if self.only is not None:
+            best = multiclass_measures(values.argmax(axis=1), self.only, values.shape[1], counts)
+            found |= {name: numbers[:, None] for name, numbers in best.items()}
+        return found
+
+
+def by_chance(test: Labels) -> Scores:
+    """Each class's share among the test items, the same for every item: what is known without looking."""
+    known = ~np.isnan(test.values)
+    share = np.nansum(test.values, axis=0) / np.maximum(known.sum(axis=0), 1)
+    return Scores(np.tile(share, (len(test), 1)), "probability", test.ids, test.classes)
+
+
+def table_of(
+    rows: Mapping[str, Scores], test: Labels, judged: list[str], *, multiclass: bool, replicates: int, seed: int
+) -> tuple[tuple[Method, ...], int]:
+    """Every row's measures on the same resamples, and how many resamples were dropped.
+
+    A resample that lacks a positive or a negative of some class is dropped for all.
+    """
+    truth = _Truth.of(test, judged, multiclass)
+    matched = {name: in_order(scores, test, truth.columns, name) for name, scores in rows.items()}
+    once = np.ones((1, len(test)))
+    point = {name: truth.measured(values, rows[name].kind, once) for name, values in matched.items()}
+    drawn: dict[str, dict[str, list[np.ndarray]]] = {name: {one: [] for one in point[name]} for name in rows}
+    for counts in _resamples(test, replicates, seed):
+        for name, values in matched.items():
+            for one, numbers in truth.measured(values, rows[name].kind, counts).items():
+                drawn[name][one].append(numbers)
+    resampled = {name: {one: np.concatenate(parts) for one, parts in found.items()} for name, found in drawn.items()}
+    main = next(iter(rows))
+    complete = ~np.isnan(resampled[main][AUROC]).any(axis=1)
+    methods = []
+    for name in rows:
+        measures = {}
+        for one, at in point[name].items():
+            draws, against = resampled[name][one], resampled[main].get(one)
+            difference = None
+            if name != main and against is not None:
+                apart = (against - draws)[complete].mean(axis=1)
+                difference = percentile_interval(float((point[main][one] - at).mean()), apart)
+            classes = judged if one in OF_EACH_CLASS else []
+            measures[one] = Measured(
+                percentile_interval(float(at.mean()), draws[complete].mean(axis=1)),
+                {label: percentile_interval(float(at[0, c]), draws[:, c]) for c, label in enumerate(classes)},
+                difference,
+            )
+        methods.append(Method(name, measures))
+    return tuple(methods), int((~complete).sum())
+
+
+def decided(
+    thresholds: Thresholds,
+    given: Scores,
+    calibrated: Scores,
+    test: Labels,
+    judged: list[str],
+    replicates: int,
+    seed: int,
+) -> dict[str, Decisions]:
+    """What the thresholds decide of each judged class that has one; they read the scores of their own kind."""
+    known = [one for one in (given, calibrated) if one.kind == thresholds.kind]
+    if not known:
+        raise InputError(
+            f"the thresholds are for scores of kind {thresholds.kind!r}; these are {calibrated.kind!r}. Choose "
+            f"thresholds on scores of the same kind."
+        )
+    wanted = [label for label in judged if label in thresholds.classes and not np.isnan(_of(thresholds, label))]
+    found = {}
+    scores = in_order(known[0], test, wanted, "thresholds")
+    for c, label in enumerate(wanted):
+        threshold = _of(thresholds, label)
+        rows, truth = known_labels(test, label)
+        called = scores[rows, c] >= threshold
+        point = decision_measures(called, truth, np.ones((1, int(rows.sum()))))
+        draws = [decision_measures(called, truth, counts[:, rows]) for counts in _resamples(test, replicates, seed)]
+        measures = {
+            name: percentile_interval(float(value[0]), np.concatenate([one[name] for one in draws]))
+            for name, value in point.items()
+        }
+        found[label] = Decisions(float(threshold), int(called.sum()), measures)
+    return found
+
+
+def reliability_of(scores: Scores, test: Labels, judged: list[str]) -> dict[str, list[Bin]]:
+    """What was said and what was seen of each judged class; nothing where the scores are no probabilities."""
+    if scores.kind != "probability":
+        return {}
+    values, curves = in_order(scores, test, judged, "scores"), {}
+    for c, label in enumerate(judged):
+        rows, truth = known_labels(test, label)
+        curves[label] = reliability_curve(values[rows, c], truth)
+    return curves
+
+
+def in_order(scores: Scores, test: Labels, classes: Sequence[str], name: str) -> np.ndarray:
+    """The row's scores (n, c) of ``classes`` in the order of the test's items."""
+    rows = rows_of(test.ids, scores.ids, f"the scores called {name!r}")
+    return np.stack([scores.column(label)[rows] for label in classes], axis=1)
+
+
+def known_labels(test: Labels, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which items' labels of a class are known (n,), and those labels."""
+    column = test.values[:, test.classes.index(label)]
+    known = ~np.isnan(column)
+    return known, column[known]
+
+
+def _resamples(test: Labels, replicates: int, seed: int) -> Iterator[np.ndarray]:
+    return patient_counts(np.arange(len(test)) if test.groups is None else test.groups, replicates, seed)
+
+
+def _of(thresholds: Thresholds, label: str) -> float:
+    return float(thresholds.values[thresholds.classes.index(label)])

@@ -1,0 +1,83 @@
+"""What yes or no decisions are worth, and the best of several classes, under many resamples at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Counts = np.ndarray  # (b,) of one cell of the table of decision by truth
+Measure = Callable[[Counts, Counts, Counts, Counts], np.ndarray]
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)
+
+
+DECISIONS: dict[str, Measure] = {  # of true positives, false positives, false negatives, true negatives
+    "sensitivity": lambda tp, fp, fn, tn: _share(tp, tp + fn),
+    "specificity": lambda tp, fp, fn, tn: _share(tn, tn + fp),
+    "ppv": lambda tp, fp, fn, tn: _share(tp, tp + fp),
+    "npv": lambda tp, fp, fn, tn: _share(tn, tn + fn),
+    "accuracy": lambda tp, fp, fn, tn: _share(tp + tn, tp + fp + fn + tn),
+    "balanced_accuracy": lambda tp, fp, fn, tn: (_share(tp, tp + fn) + _share(tn, tn + fp)) / 2,
+    "f1": lambda tp, fp, fn, tn: _share(2 * tp, 2 * tp + fp + fn),
+}
+
+
+def decision_measures(decided: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Every measure of :data:`DECISIONS` in each resample.
+
+    Parameters
+    ----------
+    decided : (n,) bool
+        What was called present.
+    labels : (n,) of 0 and 1
+    counts : (b, n)
+        How often each row stands in each resample.
+
+    Returns
+    -------
+    dict of (b,)
+        In [0, 1]; NaN where a resample has nothing to divide by.
+
+    Examples
+    --------
+    >>> found = decision_measures(np.array([True, True, False, False]), np.array([1, 0, 0, 1]), np.ones((1, 4)))
+    >>> {name: float(values[0]) for name, values in found.items() if name in ("sensitivity", "f1")}
+    {'sensitivity': 0.5, 'f1': 0.5}
+    """
+    present = labels > 0
+    cells = np.stack([decided & present, decided & ~present, ~decided & present, ~decided & ~present], axis=1)
+    tp, fp, fn, tn = (counts @ cells.astype(np.float64)).T
+    return {name: measure(tp, fp, fn, tn) for name, measure in DECISIONS.items()}
+
+
+def multiclass_measures(best: np.ndarray, truth: np.ndarray, classes: int, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy, balanced accuracy (mean recall) and macro F1 of one class an item, in each resample.
+
+    Parameters
+    ----------
+    best : (n,) int
+        The class called.
+    truth : (n,) int
+        The class it is.
+    classes
+        Number of classes; those that are never true do not count in the two means.
+    counts : (b, n)
+        How often each row stands in each resample.
+
+    Returns
+    -------
+    dict of (b,)
+        NaN in the means where a resample lacks a class that the whole has.
+    """
+    called, is_so = (np.arange(classes) == one[:, None] for one in (best, truth))  # (n, c)
+    known = is_so.any(axis=0)
+    hit, said, true = (counts @ cells.astype(np.float64) for cells in (called & is_so, called, is_so))  # (b, c)
+    recall, f1 = _share(hit, true), np.where(true > 0, _share(2 * hit, said + true), np.nan)
+    return {
+        "accuracy": _share(hit.sum(axis=1), true.sum(axis=1)),
+        "balanced_accuracy": recall[:, known].mean(axis=1),
+        "f1": f1[:, known].mean(axis=1),
+    }

@@ -1,0 +1,76 @@
+"""How far probabilities can be taken at their word: Brier score, calibration error, the reliability curve."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+BINS = 10
+
+
+class Bin(NamedTuple):
+    """One bin of a reliability curve: items with similar probabilities."""
+
+    n: int
+    said: float  # mean probability
+    seen: float  # share of positives
+
+
+def reliability_bins(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """The bin (n,) of each item: about equal numbers, equal probabilities together, at most ``bins``."""
+    values, inverse = np.unique(probabilities, return_inverse=True)
+    below = np.searchsorted(np.sort(probabilities), values)  # items below each distinct value
+    _, dense = np.unique(np.minimum(below * bins // len(probabilities), bins - 1), return_inverse=True)
+    return np.asarray(dense.reshape(-1)[inverse.reshape(-1)])
+
+
+def reliability_curve(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[Bin]:
+    """What was said and what was seen, bin by bin, from low to high.
+
+    Parameters
+    ----------
+    probabilities : (n,) in [0, 1]
+    labels : (n,) of 0 and 1
+    bins
+        At most so many, of about equal numbers of items.
+
+    Examples
+    --------
+    >>> reliability_curve(np.array([0.1, 0.1, 0.9, 0.9]), np.array([0, 0, 1, 0]), bins=2)
+    [Bin(n=2, said=0.1, seen=0.0), Bin(n=2, said=0.9, seen=0.5)]
+    """
+    of = reliability_bins(probabilities, bins)
+    return [
+        Bin(int((of == k).sum()), float(probabilities[of == k].mean()), float(labels[of == k].mean()))
+        for k in range(int(of.max()) + 1)
+    ]
+
+
+def resampled_brier(probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Mean squared error (b,) of the probabilities (n,) of 0/1 ``labels`` (n,) in each resample (b, n); 0 is best.
+
+    References
+    ----------
+    Brier, Monthly Weather Review 78 (1950).
+    """
+    missed = (probabilities - labels) ** 2
+    return np.asarray(counts @ missed / counts.sum(axis=1))
+
+
+def resampled_calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray, bins: int = BINS
+) -> np.ndarray:
+    """Mean distance (b,) between what was said and what was seen, over bins of equal numbers.
+
+    Bins are those of the whole sample. It is never below what chance alone gives: with n items in ``bins`` bins about
+    ``sqrt(bins * p (1 - p) / n)`` times .8 for perfect probabilities near p.
+
+    References
+    ----------
+    Expected calibration error, Naeini et al., AAAI 2015, with bins of equal mass (Nguyen and O'Connor, EMNLP 2015).
+    """
+    of = reliability_bins(probabilities, bins)
+    inside = (of[:, None] == np.arange(int(of.max()) + 1)).astype(np.float64)
+    gap = counts @ ((probabilities - labels)[:, None] * inside)  # (b, bins)
+    return np.asarray(np.abs(gap).sum(axis=1) / counts.sum(axis=1))

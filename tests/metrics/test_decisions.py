@@ -1,0 +1,54 @@
+"""Decisions at a threshold and the best of several classes: scikit-learn's numbers on every resample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from stitchkit.metrics.decisions import DECISIONS, decision_measures, multiclass_measures
+
+RNG = np.random.default_rng(0)
+TRUTH = (RNG.random(60) < 0.4).astype(float)
+CALLED = (TRUTH + RNG.normal(size=60)) > 0.7
+COUNTS = RNG.multinomial(60, np.full(60, 1 / 60), size=20).astype(float)
+LITERAL = {
+    "sensitivity": lambda t, c, w: metrics.recall_score(t, c, sample_weight=w),
+    "specificity": lambda t, c, w: metrics.recall_score(1 - t, ~c, sample_weight=w),
+    "ppv": lambda t, c, w: metrics.precision_score(t, c, sample_weight=w),
+    "npv": lambda t, c, w: metrics.precision_score(1 - t, ~c, sample_weight=w),
+    "accuracy": lambda t, c, w: metrics.accuracy_score(t, c, sample_weight=w),
+    "balanced_accuracy": lambda t, c, w: metrics.balanced_accuracy_score(t, c, sample_weight=w),
+    "f1": lambda t, c, w: metrics.f1_score(t, c, sample_weight=w),
+}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_every_resample_is_what_scikit_learn_gives_for_its_weights(name):
+    found = decision_measures(CALLED, TRUTH, COUNTS)[name]
+    np.testing.assert_allclose(found, [LITERAL[name](TRUTH, CALLED, row) for row in COUNTS], atol=1e-12)
+
+
+def test_what_has_nothing_to_divide_by_is_not_a_number():
+    found = decision_measures(np.zeros(3, dtype=bool), np.zeros(3), np.ones((1, 3)))
+    assert {name for name, values in found.items() if np.isnan(values[0])} == {
+        "sensitivity", "ppv", "balanced_accuracy", "f1",
+    }  # fmt: skip
+
+
+def test_the_best_class_is_judged_as_scikit_learn_does():
+    truth, best = RNG.integers(0, 3, 60), RNG.integers(0, 4, 60)  # class 3 is called and never true
+    found = multiclass_measures(best, truth, 4, COUNTS)
+    for at, row in enumerate(COUNTS):
+        whole = {"sample_weight": row}
+        assert found["accuracy"][at] == pytest.approx(metrics.accuracy_score(truth, best, **whole))
+        recall = metrics.recall_score(truth, best, average="macro", labels=[0, 1, 2], **whole)
+        assert found["balanced_accuracy"][at] == pytest.approx(recall)
+        f1 = metrics.f1_score(truth, best, average="macro", labels=[0, 1, 2], **whole)
+        assert found["f1"][at] == pytest.approx(f1)
+
+
+def test_a_resample_without_one_of_the_classes_has_no_mean_over_classes():
+    found = multiclass_measures(np.array([0, 1]), np.array([0, 1]), 2, np.array([[2.0, 0.0]]))
+    assert np.isnan(found["balanced_accuracy"][0])
+    assert found["accuracy"][0] == 1
