@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stitchkit.core.errors import DataError
+import numpy as np
+
+from stitchkit.core.errors import DataError, InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +73,60 @@ class PromptSet:
         """Every distinct prompt, positives first."""
         everything = [*self.positive.values(), *self.negative.values()]
         return tuple(dict.fromkeys(text for some in everything for text in some))
+
+
+def draw_prompts(prompts: PromptSet, k: int, seed: int) -> PromptSet:
+    """The same classes with k texts a side, drawn without replacement: one draw of a study of wordings.
+
+    A side with k texts or fewer keeps them all. Each class draws for itself, so that a draw does not change when
+    other classes are left out or added. Where the file says ``others_are_negative``, the drawn positives of the other
+    classes are a class's negatives, beside k of those that are written for it: the set is as though its file had
+    held the drawn wordings only.
+
+    Parameters
+    ----------
+    prompts
+        Any prompt set.
+    k
+        Texts to draw for each class and side; at least 1.
+    seed
+        Of the draw; at least 0.
+
+    Returns
+    -------
+    PromptSet
+        Its texts in the order of ``prompts``; its card holds ``drawn`` (k) and ``seed`` as well.
+
+    Raises
+    ------
+    InputError
+        If ``k`` is no whole number of at least 1, or ``seed`` none of at least 0.
+
+    Examples
+    --------
+    >>> edema = ("Pulmonary edema.", "Interstitial edema.", "Septal lines with edema.")
+    >>> prompts = PromptSet("mine", {"Edema": edema}, {"Edema": ("No edema.",)})
+    >>> drawn = draw_prompts(prompts, 2, seed=0)
+    >>> len(drawn.positive["Edema"]), len(drawn.negative["Edema"]), drawn.card
+    (2, 1, {'drawn': 2, 'seed': 0})
+    """
+    for name, value, least in (("k", k, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise InputError(f"{name} of a draw of prompts must be a whole number of at least {least}; got {value!r}.")
+    positive = {label: _drawn(texts, k, [seed, 0, *label.encode()]) for label, texts in prompts.positive.items()}
+    everyone = {text for texts in prompts.positive.values() for text in texts}
+    others = bool(prompts.card.get("others_are_negative"))
+    negative = {}
+    for label, texts in prompts.negative.items():
+        own = tuple(text for text in texts if not (others and text in everyone))
+        rivals = [text for other, some in positive.items() if others and other != label for text in some]
+        negative[label] = (*dict.fromkeys(rivals), *_drawn(own, k, [seed, 1, *label.encode()]))
+    card = {**prompts.card, "drawn": int(k), "seed": int(seed)}
+    return PromptSet(prompts.name, positive, negative, prompts.multiclass, card)
+
+
+def _drawn(texts: tuple[str, ...], k: int, seed: list[int]) -> tuple[str, ...]:
+    """k of the texts, in their order."""
+    if len(texts) <= k:
+        return texts
+    return tuple(texts[i] for i in sorted(np.random.default_rng(seed).choice(len(texts), k, replace=False)))

@@ -11,6 +11,7 @@ from typing import Any
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.prompts import PromptSet
+from stitchkit.datasets.prompt_grammar import slots_in, spell_out
 from stitchkit.datasets.rows import read_text
 
 _CARD = ("modality", "source", "licence", "description")
@@ -23,8 +24,10 @@ def prompt_set_names() -> tuple[str, ...]:
 
     Examples
     --------
-    >>> prompt_set_names()
-    ('chexpert5', 'nih14', 'phantom', 'phantom-unseen', 'view')
+    >>> prompt_set_names()  # doctest: +NORMALIZE_WHITESPACE
+    ('brain-mri', 'breast-ultrasound', 'chexpert14', 'chexpert5', 'covid', 'dermoscopy', 'devices', 'fundus-diseases',
+     'fundus-grades', 'histology-colon', 'histology-lymph-node', 'modality', 'nih14', 'nih15', 'phantom',
+     'phantom-unseen', 'projection', 'rsna', 'sex', 'view', 'vindr')
     """
     return tuple(sorted(path.stem for path in _shipped().glob("*.toml")))
 
@@ -37,7 +40,11 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
     class's ``words`` (default: its name, spaces for underscores). ``templates`` are positives and ``negative`` are
     negatives of all classes; ``others_are_negative = true`` adds the positives of all other classes.
 
-    JSON: ``{class: [texts]}`` or ``{class: {"positive": [texts], "negative": [texts]}}``, ``{}`` filled alike.
+    A name in braces is a slot: ``"{severity} atelectasis {location}."`` is spelled out with every combination of
+    the lists ``severity`` and ``location`` of the class, or else of the file, where ``""`` leaves the slot out
+    (:func:`stitchkit.datasets.prompt_grammar.spell_out`).
+
+    JSON: ``{class: [texts]}`` or ``{class: {"positive": [texts], "negative": [texts]}}``, slots filled alike.
 
     Parameters
     ----------
@@ -54,7 +61,8 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
     UnknownNameError
         For a name that is not shipped, listing the nearest.
     DataError
-        For a file that cannot be read, an unknown key (the nearest is listed), or a class without a text.
+        For a file that cannot be read, an unknown key or slot (the nearest is listed), a class without a text or
+        with more than ``prompt_grammar.MOST_TEXTS`` from templates on one side, or a text on both sides of a class.
 
     Examples
     --------
@@ -67,7 +75,7 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
         raw = tomllib.loads(text) if path.suffix == ".toml" else {"classes": _parsed_json(text)}
     except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"the prompt file {path} cannot be parsed: {error}. Correct it there.") from error
-    _check_keys(raw, _KEYS, str(path))
+    _check_keys(raw, (*_KEYS, *slots_in([text])), str(path))
     classes = raw.get("classes", {})
     if not isinstance(classes, Mapping) or not classes:
         raise DataError(f"the prompt file {path} names no class. Add a table [classes.NAME] with positive texts.")
@@ -80,6 +88,7 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
         for label in positive:
             rivals = [text for other, some in positive.items() if other != label for text in some]
             negative[label] = tuple(dict.fromkeys((*rivals, *negative[label])))
+    _check_sides(positive, negative, path)
     card = {key: str(raw[key]) for key in _CARD if key in raw} | {
         "path": path.as_posix() if path.parent != _shipped() else f"anchors/prompts/{path.name}",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -165,27 +174,52 @@ def _filled(
         entry = {"positive": entry}
     if not isinstance(entry, Mapping):
         raise DataError(f"{where} is {entry!r}. Give it a list of texts, or 'positive' and 'negative' lists.")
-    _check_keys(entry, _CLASS_KEYS, where)
-    words = _texts(entry.get("words", [label.replace("_", " ")]), f"'words' of {where}")
     templates = _texts(raw.get("templates", []), f"'templates' of {path}")
     for template in templates:
         if "{}" not in template:
             raise DataError(f"template {template!r} of {path} has no {{}} for the class's word. Put one in.")
     own = _texts(entry.get("positive", []), f"'positive' of {where}")
     # a class that brings its own positives and no words has opted out of the shared templates
-    common = templates if "words" in entry or not own else ()
-    against = (*_texts(entry.get("negative", []), f"'negative' of {where}"), *shared)
-    positive, negative = _spelled((*common, *own), words), _spelled(against, words)
+    present = (*(templates if "words" in entry or not own else ()), *own)
+    absent = (*_texts(entry.get("negative", []), f"'negative' of {where}"), *shared)
+    words = _words(label, entry, raw, slots_in((*present, *absent)), where)
+    positive = spell_out(present, words, f"positive texts of {where}")
     if not positive:
         raise DataError(f"{where} has no positive text. Add 'positive', or 'words' and top-level 'templates'.")
-    return positive, negative
+    return positive, spell_out(absent, words, f"negative texts of {where}")
 
 
-def _spelled(texts: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, ...]:
-    """Each text once; one with ``{}`` once per word."""
-    return tuple(
-        dict.fromkeys(text.replace("{}", word) for text in texts for word in (words if "{}" in text else [""]))
-    )
+def _words(
+    label: str, entry: Mapping[str, Any], raw: Mapping[str, Any], slots: tuple[str, ...], where: str
+) -> dict[str, tuple[str, ...]]:
+    """What fills each slot of a class's texts; ``{}`` is the slot without a name."""
+    words = {"": _texts(entry.get("words", [label.replace("_", " ")]), f"'words' of {where}")}
+    fixed = {*_KEYS, *_CLASS_KEYS}
+    for name in filter(None, slots):
+        if name in fixed:
+            raise DataError(f"{{{name}}} in {where} is no slot: {name!r} is a key of the form. Name it otherwise.")
+        if name not in entry and name not in raw:
+            known = {"{}", *entry, *raw} - fixed
+            hint = f"Add {name} = [...] to the class; {{}} stands for its 'words'."
+            raise DataError(str(UnknownNameError.of(f"slot of {where}", name, known, hint)))
+        words[name] = _choices(entry[name] if name in entry else raw[name], f"{name!r} of {where}")
+    _check_keys(entry, (*_CLASS_KEYS, *slots), where, "A list of words needs a text with its name in braces.")
+    return words
+
+
+def _check_sides(positive: Mapping[str, tuple[str, ...]], negative: Mapping[str, tuple[str, ...]], path: Path) -> None:
+    for label, texts in positive.items():
+        against = set(negative[label])
+        for text in texts:
+            if text in against:
+                raise DataError(f"{text!r} stands on both sides of class {label!r} of {path}. Take it from one.")
+
+
+def _choices(value: Any, where: str) -> tuple[str, ...]:
+    """Words of a slot; an empty one leaves the slot out."""
+    if not isinstance(value, list) or not value or not all(isinstance(word, str) for word in value):
+        raise DataError(f'{where} must be a list of words, "" for none; got {value!r}.')
+    return tuple(value)
 
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:
@@ -201,10 +235,10 @@ def _flag(raw: Mapping[str, Any], key: str, path: Path) -> bool:
     return value
 
 
-def _check_keys(found: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+def _check_keys(found: Mapping[str, Any], known: Sequence[str], where: str, hint: str = "") -> None:
     for key in found:
         if key not in known:
-            raise DataError(str(UnknownNameError.of(f"key of {where}", key, known)))
+            raise DataError(str(UnknownNameError.of(f"key of {where}", key, filter(None, known), hint)))
 
 
 def _parsed_json(text: str) -> Any:
