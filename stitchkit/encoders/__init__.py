@@ -11,7 +11,7 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Encoder
 from stitchkit.encoders.names import EncoderName
 
-__all__ = ["ENCODERS", "EncoderName", "load_encoder"]
+__all__ = ["ENCODERS", "EncoderName", "is_vectors_file", "load_encoder"]
 
 ENCODERS = {
     "demo": "stitchkit.encoders.demo:load",
@@ -22,6 +22,11 @@ ENCODERS = {
 }
 
 RUNS_HUB_CODE = ("hf", "stitchkit")  # families whose load() takes trust_remote_code
+
+
+def is_vectors_file(name: str) -> bool:
+    """Whether ``name`` is a file of embeddings and no encoder (whose options may end like one)."""
+    return name.endswith(".safetensors") and name.partition(":")[0] not in ENCODERS
 
 
 def load_encoder(

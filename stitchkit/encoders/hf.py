@@ -14,15 +14,15 @@ from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.hf_checkpoints import (
     Source,
+    asked_modality,
     check_config,
-    check_tokenizer,
     check_whole,
-    longest_input,
+    holds_two,
     modality_of,
-    preprocessing_of,
 )
+from stitchkit.encoders.hf_inputs import Inputs, inputs_of
+from stitchkit.encoders.hf_pairs import HFPairEncoder, load_half
 from stitchkit.encoders.hub import importing
-from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.pooling import POOLS, Pooling
 from stitchkit.encoders.probing import class_names, linear_head, neutral, random_images, width
@@ -30,7 +30,7 @@ from stitchkit.encoders.probing import class_names, linear_head, neutral, random
 if TYPE_CHECKING:
     import torch
 
-OPTIONS = ("pool", "layer", "norm", "prompt")
+OPTIONS = ("pool", "layer", "norm", "prompt", "modality")
 
 
 @dataclass(slots=True, eq=False)
@@ -41,10 +41,8 @@ class HFEncoder:
     space: Space
     modality: str
     model: torch.nn.Module = field(repr=False)
-    processor: Any = field(repr=False)  # an image processor or a tokenizer
+    inputs: Inputs = field(repr=False)
     pooling: Pooling
-    prompt: str
-    length: int | None  # most tokens of a text
     device: str
     dtype: str
     source: Source
@@ -55,20 +53,7 @@ class HFEncoder:
         Texts get the prompt prefix, are cut at the longest input of the tokenizer and the model, and padded on
         the right to the longest of the batch.
         """
-        if self.modality == "image":
-            return dict(self.processor(images=[rgb(item) for item in items], return_tensors="pt"))
-        for row, item in enumerate(items):
-            if not isinstance(item, str):
-                kind = type(item).__name__
-                raise InputError(f"encoder {self.name!r} takes texts; item {row} of the batch is a {kind}.")
-        texts = [self.prompt + item for item in items]
-        cut = {"truncation": True, "max_length": self.length} if self.length else {}
-        batch = dict(self.processor(texts, padding=True, return_tensors="pt", **cut))
-        filled = batch["attention_mask"].any(dim=1)
-        if not bool(filled.all()):
-            row = int((~filled).nonzero()[0])
-            raise InputError(f"encoder {self.name!r}: text {row} of the batch has no tokens. Leave empty texts out.")
-        return batch
+        return self.inputs(items)
 
     def encode(self, batch: dict[str, torch.Tensor]) -> Encoded:
         """Pooled vectors (b, d) in float32 on the device, tokens (b, t, d) and, for texts, their mask (b, t)."""
@@ -132,42 +117,34 @@ class HFEncoder:
         )
 
 
-def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool = False) -> HFEncoder:
+def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool = False) -> HFEncoder | HFPairEncoder:
     """The encoder ``name`` means: ``org/name[@revision]``, ``hf-hub:org/name``, ``local-dir:/path`` or a path.
 
     Options: ``pool=cls|mean|pooler`` (default: the mean over the mask for texts; for images the class token, or
     the mean where there is none), ``layer`` (index into the hidden states; -1, the default, is the model's final
     output), ``norm=unit`` (vectors of length one, as sentence-transformers models usually end), and ``prompt`` (put
-    before every text). A pooler that is not used stays out of the fingerprint.
+    before every text). A pooler that is not used stays out of the fingerprint. Of a checkpoint with an image and a text
+    encoder, ``modality=image|text`` chooses one; its vectors are the projected features.
     """
     name.check_options(OPTIONS)
+    asked_modality(name)
     source = Source.of(name, trust_remote_code)
     with importing("transformers"):
         import torch
         from transformers import AutoConfig, AutoModel
-    check_config(source.read(AutoConfig), name)
+    config = source.read(AutoConfig)
+    if holds_two(config):
+        return load_half(source, config, device=device, dtype=dtype)
+    check_config(config, name)
     model, report = source.read(AutoModel, dtype=torch.float32, output_loading_info=True)
     modality = modality_of(model, name)
     pooling = Pooling.of(name, model, modality)
     check_whole(name, report, pooler=pooling.pool == "pooler")
-    with importing("transformers"):  # image processors may need torchvision, which a text encoder does without
-        import transformers
-
-        kind = "AutoImageProcessor" if modality == "image" else "AutoTokenizer"
-        processor_class = getattr(transformers, kind)  # imported by transformers at this access
-    processor = source.read(processor_class)
-    prompt, length = name.options.get("prompt", ""), None
-    if modality == "text":
-        check_tokenizer(processor, name)
-        length = longest_input(model, processor)
-    elif prompt:
-        raise InputError(f"encoder {str(name)!r} takes images, which have no prompt. Leave out prompt=.")
-    settings = {**pooling.settings, "prompt": prompt, "length": length, "preprocessing": preprocessing_of(processor)}
+    inputs = inputs_of(source, modality, model)
     used = {k: v for k, v in model.state_dict().items() if pooling.pool == "pooler" or "pooler." not in k}
-    mark = fingerprint(used, settings)  # before the weights change precision
+    mark = fingerprint(used, {**pooling.settings, **inputs.settings})  # before the weights change precision
     encoder = HFEncoder(
-        str(name), Space(str(name), 1), modality, frozen(model, device, dtype), processor, pooling, prompt, length,
-        device, dtype, source,
+        str(name), Space(str(name), 1), modality, frozen(model, device, dtype), inputs, pooling, device, dtype, source
     )  # fmt: skip
     encoder.space = Space(str(name), width(encoder), mark)
     return encoder

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.encoders.checkpoints import check_folder
 from stitchkit.encoders.hub import check_trust, loading
 from stitchkit.encoders.names import HUB, EncoderName
@@ -57,28 +57,33 @@ class Source:
 
 def check_whole(name: EncoderName, report: Mapping[str, Any], *, pooler: bool) -> None:
     """Raise if weights were missing from the checkpoint, other than a pooler that is not used."""
-    missing = sorted(key for key in report["missing_keys"] if pooler or "pooler." not in key)
-    if not missing:
-        return
-    if all("pooler." in key for key in missing):
+    missing = [key for key in report["missing_keys"] if pooler or "pooler." not in key]
+    if missing and all("pooler." in key for key in missing):
         raise ModelUnavailableError(
             f"the checkpoint of {str(name)!r} holds no pooler; it would be random. Use pool=cls or pool=mean."
         )
-    others = sorted(report["unexpected_keys"])
+    check_none_missing(name, missing, report["unexpected_keys"])
+
+
+def check_none_missing(name: EncoderName, missing: Iterable[str], unexpected: Iterable[str]) -> None:
+    """Raise for the weights ``missing`` from a checkpoint, naming one, and a stray one it holds."""
+    lost, others = sorted(missing), sorted(unexpected)
+    if not lost:
+        return
     stray = f" It holds {len(others)} the model does not know, such as {others[0]!r}." if others else ""
     raise ModelUnavailableError(
-        f"the checkpoint of {str(name)!r} lacks {len(missing)} weights of the model, such as {missing[0]!r}; they "
+        f"the checkpoint of {str(name)!r} lacks {len(lost)} weights of the model, such as {lost[0]!r}; they "
         f"would be random.{stray} Check that config.json and the weights belong together."
     )
 
 
+def holds_two(config: Any) -> bool:
+    """Whether a checkpoint holds an image and a text encoder, by its config."""
+    return all(getattr(config, part, None) is not None for part in ("vision_config", "text_config"))
+
+
 def check_config(config: Any, name: EncoderName) -> None:
-    """Raise for checkpoints that hold more than one encoder."""
-    if getattr(config, "text_config", None) is not None and getattr(config, "vision_config", None) is not None:
-        raise InputError(
-            f"the checkpoint of {str(name)!r} ({config.model_type}) holds a vision and a text tower; this family loads "
-            f"one encoder. Save the tower you need as a model of its own (for CLIP: CLIPVisionModel or CLIPTextModel)."
-        )
+    """Raise for checkpoints of an encoder with a decoder."""
     if getattr(config, "is_encoder_decoder", False):
         raise InputError(
             f"the checkpoint of {str(name)!r} ({config.model_type}) is an encoder with a decoder; this family loads "
@@ -91,36 +96,20 @@ def modality_of(model: torch.nn.Module, name: EncoderName) -> str:
     takes = str(getattr(model, "main_input_name", "nothing known"))
     if takes not in MODALITIES:
         raise InputError(f"the model of {str(name)!r} takes {takes}; encoders take images or texts.")
-    return MODALITIES[takes]
-
-
-def check_tokenizer(tokenizer: Any, name: EncoderName) -> None:
-    """Set a tokenizer up for padding on the right; raise if it is empty or cannot pad."""
-    # without a vocabulary file transformers makes a tokenizer of special tokens alone, and no error
-    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
-        raise ModelUnavailableError(
-            f"the tokenizer of {str(name)!r} knows special tokens only: its vocabulary file is missing. "
-            f"Copy tokenizer.json (or vocab.txt, or the .model file) next to config.json."
+    modality = MODALITIES[takes]
+    if asked_modality(name) not in (None, modality):
+        raise InputError(
+            f"the checkpoint of {str(name)!r} holds one encoder, which takes {modality}s. Leave out modality=."
         )
-    if tokenizer.pad_token is None:
-        if tokenizer.eos_token is None:
-            raise InputError(
-                f"the tokenizer of {str(name)!r} has neither a pad nor an end token. Set pad_token in its config."
-            )
-        tokenizer.pad_token = tokenizer.eos_token  # masked, so any token serves
-    tokenizer.padding_side = "right"
+    return modality
 
 
-def longest_input(model: torch.nn.Module, tokenizer: Any) -> int | None:
-    """The most tokens that both the tokenizer and the model's positions allow, or None without a limit."""
-    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
-            # RoBERTa and its kin count positions from after the padding index
-            offset = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - offset)
-    known = [int(limit) for limit in limits if limit and 0 < limit < 10**9]
-    return min(known, default=None)
+def asked_modality(name: EncoderName) -> str | None:
+    """The modality that the options of ``name`` ask for, or None."""
+    asked = name.options.get("modality")
+    if asked is not None and asked not in MODALITIES.values():
+        raise UnknownNameError.of("modality", asked, MODALITIES.values())
+    return asked
 
 
 def preprocessing_of(processor: Any) -> Any:

@@ -79,8 +79,7 @@ def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
         raise
     except ImportError as error:
         broken = _broken_torchvision(str(name), error)
-        needs = MissingExtraError(f"encoder {str(name)!r} needs a library that is missing: {_first_line(error)}.")
-        raise (broken or needs) from error
+        raise (broken or _lacking(name, error)) from error
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError, pickle.UnpicklingError) as error:
         if (broken := _broken_torchvision(str(name), error)) is not None:
             raise broken from error
@@ -92,6 +91,14 @@ def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
                 f"code, then give its full commit ({name.family}:{name.id}@<40 hex digits>) and trust_remote_code=True."
             ) from error
         raise unavailable(name, hub_id, error) from error
+
+
+def _lacking(name: EncoderName, error: ImportError) -> MissingExtraError:
+    """The error for a library that a part of the checkpoint needs; transformers names it in its own words."""
+    told = f"encoder {str(name)!r} needs a library that is missing"
+    if (named := re.search(r"requires the (\w+) library", str(error))) is None:
+        return MissingExtraError(f"{told}: {_first_line(error)}.")
+    return MissingExtraError(f"{told}: {named[1]}. Install it: pip install {named[1].lower()}.")
 
 
 def unavailable(name: EncoderName, hub_id: str | None, error: BaseException) -> ModelUnavailableError:

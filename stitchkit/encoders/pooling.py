@@ -16,6 +16,21 @@ NORMS = ("none", "unit")
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding", "cls_embedding")
 
 
+def norm_of(name: EncoderName) -> str:
+    """The norm that the options of ``name`` ask for."""
+    norm = name.options.get("norm", "none")
+    if norm not in NORMS:
+        raise UnknownNameError.of("norm", norm, NORMS)
+    return norm
+
+
+def at_norm(vectors: torch.Tensor, norm: str) -> torch.Tensor:
+    """``vectors`` (b, d) as they are for ``"none"``, at length one for ``"unit"``."""
+    import torch
+
+    return torch.nn.functional.normalize(vectors) if norm == "unit" else vectors
+
+
 @dataclass(frozen=True, slots=True)
 class Pooling:
     """A pooling of the hidden states of one transformers model.
@@ -62,10 +77,7 @@ class Pooling:
             ) from error
         if pool == "pooler" and index != -1:
             raise InputError(f"encoder {str(name)!r}: the pooler reads the final output only. Leave out layer={index}.")
-        norm = name.options.get("norm", "none")
-        if norm not in NORMS:
-            raise UnknownNameError.of("norm", norm, NORMS)
-        return cls(str(name), pool, index, (int(has_class) + extra) if image else 0, norm)
+        return cls(str(name), pool, index, (int(has_class) + extra) if image else 0, norm_of(name))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -88,10 +100,7 @@ class Pooling:
 
     def pooled(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """One float32 vector an item, (b, d)."""
-        import torch
-
-        vectors = self._pooled(output, tokens, mask)
-        return torch.nn.functional.normalize(vectors) if self.norm == "unit" else vectors
+        return at_norm(self._pooled(output, tokens, mask), self.norm)
 
     def _pooled(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         if self.pool == "pooler":

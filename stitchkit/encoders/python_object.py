@@ -79,6 +79,20 @@ class PythonEncoder:
 
 def load(name: EncoderName, *, device: str, dtype: str) -> PythonEncoder:
     """The encoder that an import path means; see the module's own text for what it may be."""
+    module, thing = thing_at(name)
+    kind = _kind(thing, name)
+    if kind == "encoder":
+        return PythonEncoder(str(name), thing.space, _modality(thing, name), thing, kind, device, dtype)
+    attribute = name.id.rpartition(":")[2]
+    mark = fingerprint(_state(thing), {"attribute": attribute, "options": _contents(name)}, _source(module))
+    used = frozen(thing, device, dtype) if kind == "module" else thing
+    encoder = PythonEncoder(str(name), Space(str(name), 1), _modality(thing, name), used, kind, device, dtype)
+    encoder.space = Space(str(name), _dim(encoder), mark)
+    return encoder
+
+
+def thing_at(name: EncoderName) -> tuple[ModuleType, Any]:
+    """The module that an import path means, and what its attribute is or makes."""
     path, colon, attribute = name.id.rpartition(":")
     if not colon or not path or not attribute.isidentifier():
         raise InputError(
@@ -90,15 +104,7 @@ def load(name: EncoderName, *, device: str, dtype: str) -> PythonEncoder:
     if not hasattr(module, attribute):
         known = [one for one in vars(module) if not one.startswith("_")]
         raise UnknownNameError.of(f"attribute of {path}", attribute, known)
-    thing = _made(getattr(module, attribute), name)
-    kind = _kind(thing, name)
-    if kind == "encoder":
-        return PythonEncoder(str(name), thing.space, _modality(thing, name), thing, kind, device, dtype)
-    mark = fingerprint(_state(thing), {"attribute": attribute, "options": _contents(name)}, _source(module))
-    used = frozen(thing, device, dtype) if kind == "module" else thing
-    encoder = PythonEncoder(str(name), Space(str(name), 1), _modality(thing, name), used, kind, device, dtype)
-    encoder.space = Space(str(name), _dim(encoder), mark)
-    return encoder
+    return module, _made(getattr(module, attribute), name)
 
 
 def _module(path: str, name: EncoderName) -> ModuleType:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_encoders import BUILDERS, TABLE, TEXTS
+from tiny_encoders import TEXTS
+from tiny_pairs import ALL_BUILDERS as BUILDERS
+from tiny_pairs import ALL_TABLE as TABLE
 
 
 @pytest.fixture(scope="package", autouse=True)

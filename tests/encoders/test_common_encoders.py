@@ -8,13 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tiny_encoders import TABLE
+from tiny_pairs import ALL_TABLE as TABLE
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.roles import Encoder
 from stitchkit.encoders import ENCODERS, EncoderName, load_encoder
 
 ROWS = sorted(TABLE)
+HALVED = ["timm-path", "hf-vit-cls", "hf-bert-mean", "hf-clip-image", "hf-clip-text", "hf-siglip-text", "python-module"]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_name_and_fingerprint_survive_a_second_load(row, loaded, items):
     np.testing.assert_array_equal(vectors(encoder, given), vectors(again, given))
 
 
-@pytest.mark.parametrize("row", ["timm-path", "hf-vit-cls", "hf-bert-mean", "python-module"])
+@pytest.mark.parametrize("row", HALVED)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_gives_the_same_space_and_nearly_the_same_vectors(row, dtype, loaded, items):
     encoder = loaded(row)

@@ -1,0 +1,147 @@
+"""Decoded images and texts as the inputs of transformers models, by a checkpoint's own processor or tokenizer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.encoders.hf_checkpoints import Source, preprocessing_of
+from stitchkit.encoders.hub import importing
+from stitchkit.encoders.images import rgb
+from stitchkit.encoders.names import EncoderName
+
+if TYPE_CHECKING:
+    import torch
+
+MASK = "attention_mask"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInputs:
+    """What turns decoded images into a model's inputs."""
+
+    processor: Any = field(repr=False)
+
+    def __call__(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Inputs on the CPU."""
+        return dict(self.processor(images=[rgb(item) for item in items], return_tensors="pt"))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the fingerprint holds of it."""
+        return {"prompt": "", "length": None, "preprocessing": preprocessing_of(self.processor)}
+
+
+@dataclass(frozen=True, slots=True)
+class TextInputs:
+    """What turns texts into a model's inputs.
+
+    Parameters
+    ----------
+    name
+        The encoder, for messages.
+    tokenizer
+        Its padding side is the one to use.
+    prompt
+        Put before every text.
+    length
+        Most tokens of a text; what is longer is cut. None for no limit.
+    full
+        Every text is padded to ``length`` and not to the longest of its batch, and the model gets a mask only if the
+        tokenizer is set to give one: for models that read the last position, whatever stands there.
+    """
+
+    name: str
+    tokenizer: Any = field(repr=False)
+    prompt: str
+    length: int | None
+    full: bool = False
+
+    def __call__(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Inputs on the CPU."""
+        for row, item in enumerate(items):
+            if not isinstance(item, str):
+                kind = type(item).__name__
+                raise InputError(f"encoder {self.name!r} takes texts; item {row} of the batch is a {kind}.")
+        cut = {"truncation": True, "max_length": self.length} if self.length else {}
+        padding = {"padding": "max_length" if self.full else True, "return_attention_mask": True}
+        texts = [self.prompt + item for item in items]
+        batch = dict(self.tokenizer(texts, return_tensors="pt", **padding, **cut))
+        filled = batch[MASK].any(dim=1)
+        if not bool(filled.all()):
+            row = int((~filled).nonzero()[0])
+            raise InputError(f"encoder {self.name!r}: text {row} of the batch has no tokens. Leave empty texts out.")
+        if self.full and not self._masks:
+            del batch[MASK]
+        return batch
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the fingerprint holds of it."""
+        padding = {"side": self.tokenizer.padding_side, "mask": self._masks} if self.full else None
+        preprocessing = preprocessing_of(self.tokenizer)
+        return {"prompt": self.prompt, "length": self.length, "padding": padding, "preprocessing": preprocessing}
+
+    @property
+    def _masks(self) -> bool:
+        return MASK in self.tokenizer.model_input_names
+
+
+Inputs = ImageInputs | TextInputs
+
+
+def inputs_of(source: Source, modality: str, model: torch.nn.Module, *, full: bool = False) -> Inputs:
+    """The preprocessing of the checkpoint at ``source`` for ``model``, which takes one modality."""
+    name, prompt = source.name, source.name.options.get("prompt", "")
+    if modality == "image" and prompt:
+        raise InputError(f"encoder {str(name)!r} takes images, which have no prompt. Leave out prompt=.")
+    with importing("transformers"):  # image processors may need torchvision, which a text encoder does without
+        import transformers
+
+        kind = "AutoImageProcessor" if modality == "image" else "AutoTokenizer"
+        processor_class = getattr(transformers, kind)  # imported by transformers at this access
+    processor = source.read(processor_class)
+    if modality == "image":
+        return ImageInputs(processor)
+    _check_tokenizer(processor, name)
+    if not full:  # positions count from the left, so there a text's vector would follow the others of its batch
+        processor.padding_side = "right"
+    return TextInputs(str(name), processor, prompt, _longest_input(model, processor), full)
+
+
+def _check_tokenizer(tokenizer: Any, name: EncoderName) -> None:
+    """Set a tokenizer up for padding; raise if it is empty or cannot pad."""
+    # without a vocabulary file transformers makes a tokenizer of special tokens alone, and no error
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise ModelUnavailableError(
+            f"the tokenizer of {str(name)!r} knows special tokens only: its vocabulary file is missing. "
+            f"Copy tokenizer.json (or vocab.txt, or the .model file) next to config.json."
+        )
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise InputError(
+                f"the tokenizer of {str(name)!r} has neither a pad nor an end token. Set pad_token in its config."
+            )
+        tokenizer.pad_token = tokenizer.eos_token  # masked, so any token serves
+    settings = getattr(tokenizer, "init_kwargs", {})
+    if settings.get("do_lower_case") and tokenizer("A")["input_ids"] != tokenizer("a")["input_ids"]:
+        warnings.warn(
+            f"the tokenizer of {str(name)!r} is set to lower-case texts (do_lower_case) but keeps capitals, as "
+            f"GemmaTokenizer of transformers does. The model was trained on lower case: write texts that way.",
+            stacklevel=2,
+        )
+
+
+def _longest_input(model: torch.nn.Module, tokenizer: Any) -> int | None:
+    """The most tokens that both the tokenizer and the model's positions allow, or None without a limit."""
+    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
+            # RoBERTa and its kin count positions from after the padding index
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1
+            limits.append(module.num_embeddings - offset)
+    known = [int(limit) for limit in limits if limit and 0 < limit < 10**9]
+    return min(known, default=None)
