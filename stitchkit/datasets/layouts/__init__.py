@@ -1,0 +1,1 @@
+"""Published layouts of data sets, one file each; ``cohorts.LAYOUTS`` names them."""

@@ -1,0 +1,120 @@
+"""From what the tables of a published set give to one cohort with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.errors import DataError
+from stitchkit.core.items import Items
+from stitchkit.core.scores import Labels
+from stitchkit.datasets.cohorts import Cohort
+from stitchkit.datasets.layouts.image_files import DICOM_SUFFIXES
+from stitchkit.datasets.layouts.published import PublishedTable
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one table gives: n images with what is known of each.
+
+    Parameters
+    ----------
+    ids, paths
+        The n images.
+    values : (n, c) float64
+        0, 1 or NaN.
+    left_out
+        Images that the table lists and that are not among the n, by reason.
+    groups : (n,) str or None
+    columns
+        Metadata by name, each (n,).
+    texts
+        The n reports, or None.
+    split : (n,) str or None
+    uncertain
+        How many labels were uncertain.
+    """
+
+    ids: Sequence[str] | np.ndarray
+    paths: Sequence[Path]
+    values: np.ndarray
+    left_out: Mapping[str, int]
+    groups: Sequence[str] | None = None
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    texts: Sequence[str] | None = None
+    split: np.ndarray | None = None
+    uncertain: int = 0
+
+
+def assembled(
+    facts: Mapping[str, Any], tables: Sequence[PublishedTable], classes: Sequence[str], parts: Sequence[Part]
+) -> Cohort:
+    """One cohort of all parts, one after the other.
+
+    Parameters
+    ----------
+    facts
+        The card's own entries: name, source, licence, labels (the policies).
+    tables
+        Whose headers the card quotes.
+
+    Raises
+    ------
+    DataError
+        If no image is left, with the counts by reason.
+    """
+    left_out = _added([part.left_out for part in parts])
+    if not any(len(part.ids) for part in parts):
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in left_out.items())
+        raise DataError(f"no image of {facts['name']} is left; left out: {reasons}. Check the settings and the folder.")
+    ids = np.concatenate([np.asarray(part.ids, dtype=np.str_) for part in parts])
+    paths = [path for part in parts for path in part.paths]
+    labels = Labels(
+        np.concatenate([part.values for part in parts]),
+        ids,
+        tuple(classes),
+        _joined([part.groups for part in parts]),
+        {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
+    )
+    texts = _joined([part.texts for part in parts])
+    card = dict(facts) | {
+        "header": {table.names[0]: table.header for table in tables},
+        "header_seen": {table.names[0]: table.seen for table in tables},
+        "counts": _counts(labels, paths, left_out, sum(part.uncertain for part in parts)),
+        "left_out": left_out,
+    }
+    return Cohort(
+        Items(ids, paths, "image"),
+        labels,
+        None if texts is None else Items(ids, texts.tolist(), "text"),
+        _joined([part.split for part in parts]),
+        card,
+    )
+
+
+def _counts(labels: Labels, paths: Sequence[Path], left_out: Mapping[str, int], uncertain: int) -> dict[str, int]:
+    counts = {"listed": len(labels) + sum(left_out.values()), "items": len(labels)}
+    if labels.groups is not None:
+        counts["patients"] = len(set(labels.groups.tolist()))
+    counts["uncertain labels"] = uncertain
+    counts["unknown labels"] = int(np.isnan(labels.values).sum())
+    dicom = sum(path.suffix.lower() in DICOM_SUFFIXES for path in paths)
+    return counts | ({"DICOM images": dicom} if dicom else {})
+
+
+def _added(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for some in counts:
+        for reason, count in some.items():
+            total[reason] = total.get(reason, 0) + count
+    return total
+
+
+def _joined(sides: Sequence[Sequence[str] | np.ndarray | None]) -> np.ndarray | None:
+    """All sides one after the other; None unless every part has one."""
+    there = [np.asarray(side, dtype=object) for side in sides if side is not None]
+    return np.concatenate(there) if len(there) == len(sides) else None

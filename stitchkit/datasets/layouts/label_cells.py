@@ -1,0 +1,159 @@
+"""Labels of published tables: columns of 1, 0, -1 and blanks, and lists of terms, under stated policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from stitchkit.core.errors import UnknownNameError
+from stitchkit.datasets.labels import UNCERTAIN
+from stitchkit.datasets.layouts.published import names_of
+from stitchkit.datasets.rows import Table
+
+BLANK = {"unknown": np.nan, "negative": 0.0}
+_SPELLED = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0, "-1": -1.0, "-1.0": -1.0}
+
+Terms = frozenset[str]  # of one item, folded
+Classes = Sequence[str] | Mapping[str, Sequence[str]]
+
+
+def checked_uncertain(uncertain: str) -> str:
+    """``uncertain`` if it is a policy there is."""
+    if uncertain not in UNCERTAIN:
+        raise UnknownNameError.of("policy for uncertain labels", uncertain, UNCERTAIN)
+    return uncertain
+
+
+def checked_blank(blank: str) -> str:
+    """``blank`` if it is a policy there is."""
+    if blank not in BLANK:
+        raise UnknownNameError.of("policy for blank labels", blank, BLANK)
+    return blank
+
+
+def numeric_labels(table: Table, columns: Sequence[str], uncertain: str, blank: str) -> tuple[np.ndarray, int]:
+    """Labels (n, c) of c columns of 1, 0, -1 and blanks, and how many of them were -1.
+
+    Parameters
+    ----------
+    uncertain
+        What -1 means: a key of ``UNCERTAIN``.
+    blank
+        What an empty cell means: a key of ``BLANK``.
+
+    Raises
+    ------
+    DataError
+        For a cell that is no label, or a -1 without a policy, with row and column.
+    """
+    spelled = {**_SPELLED, "": BLANK[checked_blank(blank)], "nan": BLANK[blank]}
+    policy = UNCERTAIN[checked_uncertain(uncertain)]
+    values = np.empty((len(table), len(columns)))
+    for place, name in enumerate(columns):
+        codes = [spelled.get(cell) for cell in table.column(name)]
+        if None in codes:
+            raise table.fault(codes.index(None), name, "the cell is no label. Labels are 1, 0, -1 (uncertain) or blank")
+        values[:, place] = codes
+    doubtful = values == -1.0
+    if doubtful.any() and uncertain == "error":
+        row, place = (int(first) for first in np.argwhere(doubtful)[0])
+        raise table.fault(
+            row, columns[place], f"the label is -1 (uncertain; {doubtful.sum()} labels are). State what that means: "
+            f"uncertain='ignore', 'positive' or 'negative'",
+        )  # fmt: skip
+    values[doubtful] = policy
+    return values, int(doubtful.sum())
+
+
+def folded(term: str) -> str:
+    """A term without regard to case and white space.
+
+    Examples
+    --------
+    >>> folded(" Pleural  Effusion ")
+    'pleural effusion'
+    """
+    return " ".join(term.split()).casefold()
+
+
+def term_labels(
+    terms: Sequence[Sequence[str]], classes: Classes | None, silent: Terms
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Class names and labels (n, c) from the terms each item is given.
+
+    A class is present where one of its terms stands, absent where only others do, and not known (NaN) where an item
+    has no term, or none but ``silent`` ones, which say nothing about findings.
+
+    Parameters
+    ----------
+    terms
+        The terms of each of n items.
+    classes
+        Terms that are classes; or class name -> terms that mean it. None: every term that occurs, sorted.
+    silent
+        Folded terms.
+
+    Examples
+    --------
+    >>> term_labels([["a", "b"], ["B "], ["unchanged"], []], ["b", "c"], frozenset({"unchanged"}))[1].tolist()
+    [[1.0, 0.0], [1.0, 0.0], [nan, nan], [nan, nan]]
+    """
+    sets = [frozenset(folded(term) for term in some) - {""} for some in terms]
+    meant = _meanings([term for term in _spelled(terms) if folded(term) not in silent] if classes is None else classes)
+    classes_of: dict[str, list[int]] = {}
+    for place, words in enumerate(meant.values()):
+        for word in words:
+            classes_of.setdefault(word, []).append(place)
+    values = np.zeros((len(sets), len(meant)))
+    for row, some in enumerate(sets):
+        values[row, [place for term in some for place in classes_of.get(term, ())]] = 1.0
+    values[[not some - silent for some in sets]] = np.nan
+    return tuple(meant), values
+
+
+def checked_terms(terms: Sequence[Sequence[str]], classes: Classes | None, where: str) -> None:
+    """Refuse a class none of whose terms occurs among the terms of the items; ``where`` says what those come from."""
+    there = _spelled(terms)
+    known = {folded(term) for term in there}
+    for name, words in _meanings(classes or ()).items():
+        if not words & known:
+            raise UnknownNameError.of(f"term of {where}", name, there)
+
+
+def _spelled(terms: Sequence[Sequence[str]]) -> list[str]:
+    """All terms that occur, in one spelling each, sorted."""
+    return sorted({folded(term): " ".join(term.split()) for some in terms for term in some if term.strip()}.values())
+
+
+def _meanings(classes: Classes) -> dict[str, Terms]:
+    """Class name -> folded terms."""
+    if isinstance(classes, Mapping):
+        return {name: frozenset(folded(word) for word in names_of(words)) for name, words in classes.items()}
+    return {name: frozenset([folded(name)]) for name in classes}
+
+
+def typed(cells: Sequence[str]) -> np.ndarray:
+    """A column (n,) as float64 where every cell is a number or blank (NaN), else as str.
+
+    Examples
+    --------
+    >>> typed(["61", "", "45.5"]).tolist(), typed(["AP", "1"]).tolist()
+    ([61.0, nan, 45.5], ['AP', '1'])
+    """
+    try:
+        return np.asarray([float(cell or "nan") for cell in cells], dtype=np.float64)
+    except ValueError:
+        return np.asarray(cells, dtype=np.str_)
+
+
+def numbers(cells: Sequence[str]) -> np.ndarray:
+    """A column (n,) as float64; what is no number is NaN."""
+    return np.asarray([_number(cell) for cell in cells], dtype=np.float64)
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return np.nan

@@ -1,0 +1,175 @@
+"""MIMIC-CXR-JPG: 377,110 chest films of 65,379 patients with CheXpert labels, and the reports of MIMIC-CXR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stitchkit.datasets.cohorts import Cohort
+from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.image_files import checked_missing, with_files
+from stitchkit.datasets.layouts.label_cells import checked_blank, checked_uncertain, numeric_labels
+from stitchkit.datasets.layouts.published import PublishedTable, Rows, keep_views, names_of, read_published, taken
+from stitchkit.datasets.layouts.report_sections import SECTIONS, checked_sections, sections_of
+from stitchkit.datasets.rows import Table, groups_of, ids_of
+
+CLASSES = (
+    "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion",
+    "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other", "Pneumonia", "Pneumothorax", "Support Devices",
+)  # fmt: skip
+METADATA = PublishedTable(
+    ("mimic-cxr-2.0.0-metadata.csv",),
+    "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns,StudyDate,StudyTime,"
+    "ProcedureCodeSequence_CodeMeaning,ViewCodeSequence_CodeMeaning,PatientOrientationCodeSequence_CodeMeaning",
+    "torchxrayvision, tests/gen_mimic.py",
+)
+FINDINGS = PublishedTable(
+    ("mimic-cxr-2.0.0-chexpert.csv",),
+    "subject_id,study_id," + ",".join(CLASSES),
+    "torchxrayvision, tests/gen_mimic.py (for the NegBio file of the same columns)",
+)
+SPLIT = PublishedTable(
+    ("mimic-cxr-2.0.0-split.csv",),
+    "dicom_id,study_id,subject_id,split",
+    "fixtures of public code that reads the file; the order of the columns is not used",
+)
+TABLES = (METADATA, FINDINGS, SPLIT)
+NAMES = {"validate": "val"}
+FRONTAL = ("PA", "AP")
+CARD = {
+    "name": "MIMIC-CXR-JPG",
+    "layout": "mimic-cxr",
+    "source": "Johnson et al., MIMIC-CXR-JPG, arXiv:1901.07042, https://physionet.org/content/mimic-cxr-jpg/; reports: "
+    "Johnson et al., MIMIC-CXR, Scientific Data 6, 317 (2019), https://physionet.org/content/mimic-cxr/",
+    "licence": "PhysioNet Credentialed Health Data License; credentialed users after training and agreement only",
+    "split": "mimic-cxr-2.0.0-split.csv, 'validate' as 'val'; by patient",
+}
+
+
+def read(
+    root: Path,
+    *,
+    uncertain: str = "error",
+    blank: str = "unknown",
+    views: str | Sequence[str] = FRONTAL,
+    reports: bool = True,
+    reports_root: str | None = None,
+    sections: str | Sequence[str] = SECTIONS,
+    missing: str = "error",
+) -> Cohort:
+    """MIMIC-CXR-JPG as downloaded, with the reports of MIMIC-CXR.
+
+    Parameters
+    ----------
+    root
+        Holds the tables ``mimic-cxr-2.0.0-metadata``, ``-chexpert`` and ``-split`` as ``.csv`` or ``.csv.gz``, and
+        ``files/p10/p10000032/s50414267/*.jpg`` and so on.
+    uncertain
+        What -1 means; see :func:`stitchkit.read_labels`.
+    blank
+        What an empty cell, a finding that the report does not mention, means: ``"unknown"`` or ``"negative"``.
+    views
+        Of column ``ViewPosition``, or ``"all"``; the other rows are left out and counted.
+    reports
+        False: no texts, and nothing of the reports is read.
+    reports_root
+        Folder, relative to ``root``, that holds ``files/p10/p10000032/s50414267.txt`` and so on
+        (``mimic-cxr-reports.zip``). Default: ``root``.
+    sections
+        Which sections make a text, in this order: ``"findings"``, ``"impression"`` or both. Films whose report has
+        none of them are left out and counted.
+    missing
+        ``"error"``, or ``"skip"`` to leave out and count rows without an image or report file.
+
+    Returns
+    -------
+    Cohort
+        Films of one study have the same text; ``columns``: ``view``, ``study``.
+
+    Raises
+    ------
+    DataError
+        As :func:`~stitchkit.datasets.cohorts.read_cohort`.
+    """
+    checked_uncertain(uncertain)
+    checked_blank(blank)
+    checked_missing(missing)
+    wanted = checked_sections(sections)
+    rows = read_published(root, METADATA, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
+    rows = keep_views(rows, "ViewPosition", views, FRONTAL)
+    findings = read_published(root, FINDINGS, ("study_id", *CLASSES)).table
+    split = _splits(root)
+    rows = rows.where(np.isin(rows.column("study_id"), findings.column("study_id")), "no row of labels")
+    rows = rows.where([name in split for name in rows.column("dicom_id")], "no split")
+    rows, paths = with_files(rows, "dicom_id", _image_paths(root, rows), missing)
+    texts = None
+    if reports:
+        given = _reports(root / (reports_root or ""), rows, wanted, missing)
+        rows, paths, texts = _with_texts(rows, paths, given)
+    part = _part(rows, paths, texts, findings, split, uncertain, blank)
+    labels = f"-1 (uncertain): {uncertain}; blank (not mentioned): {blank}; one row a study"
+    made = {"texts": f"sections {' and '.join(wanted)} of the study's report"} if reports else {}
+    return assembled(CARD | {"labels": labels, "views": list(names_of(views))} | made, TABLES, CLASSES, [part])
+
+
+def _splits(root: Path) -> dict[str, str]:
+    table = read_published(root, SPLIT, ("dicom_id", "split")).table
+    pairs = zip(table.column("dicom_id"), table.column("split"), strict=True)
+    return {image: NAMES.get(split, split) for image, split in pairs}
+
+
+def _patient_folders(root: Path, rows: Rows) -> list[str]:
+    return [f"{root}/files/p{subject[:2]}/p{subject}" for subject in rows.column("subject_id")]
+
+
+def _image_paths(root: Path, rows: Rows) -> list[str]:
+    places = zip(_patient_folders(root, rows), rows.column("study_id"), rows.column("dicom_id"), strict=True)
+    return [f"{folder}/s{study}/{image}.jpg" for folder, study, image in places]
+
+
+def _reports(root: Path, rows: Rows, sections: Sequence[str], missing: str) -> list[str | None]:
+    """The text of each row's study; None where there is no file."""
+    studies = zip(_patient_folders(root, rows), rows.column("study_id"), strict=True)
+    files = [f"{folder}/s{study}.txt" for folder, study in studies]
+    texts = {file: _text(file, sections) for file in dict.fromkeys(files)}
+    found = [texts[file] for file in files]
+    if None in found and missing == "error":
+        raise rows.table.fault(
+            found.index(None), "study_id", f"there is no report of this study below {root}/files ({found.count(None)} "
+            f"of {len(found)} films have none). Unpack mimic-cxr-reports.zip and name its folder with reports_root, "
+            f"leave such rows out with missing='skip', or pass reports=False",
+        )  # fmt: skip
+    return found
+
+
+def _text(file: str, sections: Sequence[str]) -> str | None:
+    try:
+        return sections_of(Path(file).read_text(encoding="utf-8", errors="replace"), sections)
+    except FileNotFoundError:
+        return None
+
+
+def _with_texts(rows: Rows, paths: list[Path], given: list[str | None]) -> tuple[Rows, list[Path], list[str]]:
+    """The rows that have a text, their paths and the texts."""
+    rows = rows.where([text is not None for text in given], "report file missing")
+    there = [text for text in given if text is not None]
+    kept = [path for path, text in zip(paths, given, strict=True) if text]
+    rows = rows.where([bool(text) for text in there], "empty report")
+    return rows, kept, [text for text in there if text]
+
+
+def _part(
+    rows: Rows, paths: list[Path], texts: list[str] | None, findings: Table, split: dict[str, str], uncertain: str,
+    blank: str,
+) -> Part:  # fmt: skip
+    ids, patients = ids_of(rows.table, "dicom_id", None), groups_of(rows.table, "subject_id")
+    place = {study: row for row, study in enumerate(findings.column("study_id"))}
+    studies = rows.column("study_id")
+    used, of_row = np.unique([place[study] for study in studies], return_inverse=True)
+    values, doubtful = numeric_labels(taken(findings, used.astype(np.int64)), CLASSES, uncertain, blank)
+    columns = {"view": np.asarray(rows.column("ViewPosition"), dtype=np.str_), "study": np.asarray(studies)}
+    groups = None if patients is None else patients.tolist()
+    splits = np.asarray([split[name] for name in ids.tolist()], dtype=np.str_)
+    return Part(ids, paths, values[of_row], rows.left_out, groups, columns, texts, splits, doubtful)

@@ -1,0 +1,181 @@
+"""Tables as their publishers head them: found below a root, held against the quoted header, needed columns kept."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.datasets.rows import Table
+
+Columns = Sequence[str | tuple[str, ...]]  # of a tuple, the first name that is there
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTable:
+    """How a table is published.
+
+    Parameters
+    ----------
+    names
+        Paths below the root it goes by, the usual one first; with ``.gz`` behind it as well.
+    header
+        Its first line, quoted.
+    seen
+        Where that line was read.
+    """
+
+    names: tuple[str, ...]
+    header: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a published table that are still in, and how many are out, by reason."""
+
+    table: Table
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def column(self, name: str) -> tuple[str, ...]:
+        """The n cells of one column."""
+        return self.table.column(name)
+
+    def where(self, keep: Sequence[bool] | np.ndarray, reason: str) -> Rows:
+        """The rows where ``keep`` (n,) is true; the others are counted under ``reason``."""
+        rows = np.flatnonzero(np.asarray(keep, dtype=bool))
+        out = len(self) - len(rows)
+        if not out:
+            return self
+        return Rows(taken(self.table, rows), {**self.left_out, reason: self.left_out.get(reason, 0) + out})
+
+
+def taken(table: Table, rows: np.ndarray) -> Table:
+    """The rows of a table at positions ``rows`` (k,), with their own row numbers."""
+    places = rows.tolist()
+    cells, numbers = table.cells, table.numbers
+    return Table(table.path, table.columns, tuple(cells[i] for i in places), tuple(numbers[i] for i in places))
+
+
+def there_is(root: Path, published: PublishedTable) -> bool:
+    """Whether the table lies below ``root``."""
+    return _find(root, published) is not None
+
+
+def read_published(root: Path, published: PublishedTable, columns: Columns) -> Rows:
+    """The columns of a published table that are needed, as stripped strings.
+
+    Parameters
+    ----------
+    root
+        Folder that ``published.names`` are relative to.
+    columns
+        Names that must be there; a tuple holds the names one column goes by.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, a column is missing, or a row is longer or shorter than the header.
+    """
+    path = _find(root, published)
+    if path is None:
+        others = f" (or {', '.join(published.names[1:])})" if len(published.names) > 1 else ""
+        raise DataError(
+            f"{root} holds no {published.names[0]}{others}, packed as .gz or not. Give the folder that holds it."
+        )
+    try:
+        with _opened(path) as file:
+            return Rows(_read(path, csv.reader(file), published, columns))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8. Take the file as it is published, or save it again as UTF-8.") from error
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as CSV: {error}. Take the file as it is published.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}). Was it downloaded completely?") from error
+
+
+def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names as given: one, or several."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def keep_views(rows: Rows, column: str, views: str | Sequence[str], usual: Sequence[str]) -> Rows:
+    """The rows whose cell in ``column`` is one of ``views``; ``"all"`` keeps every row.
+
+    Raises
+    ------
+    UnknownNameError
+        For a view that is neither usual nor in the table.
+    """
+    if views == "all":
+        return rows
+    asked = names_of(views)
+    cells = rows.column(column)
+    for view in asked:
+        if view not in usual and view not in cells:
+            raise UnknownNameError.of(f"view in {rows.table.path}", view, {*usual, *cells, "all"} - {""})
+    return rows.where([cell in asked for cell in cells], "other view")
+
+
+def _find(root: Path, published: PublishedTable) -> Path | None:
+    candidates = (root / f"{name}{packed}" for name in published.names for packed in ("", ".gz"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _opened(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _read(path: Path, reader: Iterator[list[str]], published: PublishedTable, columns: Columns) -> Table:
+    header = [cell.strip() for cell in next(reader, [])]
+    names = [_named(path, header, published, column) for column in columns]
+    places = [header.index(name) for name in names]
+    cells: list[tuple[str, ...]] = []
+    numbers: list[int] = []
+    for number, row in enumerate(reader, start=2):
+        if not row:
+            continue
+        if len(row) != len(header) and not _fits(row, header):
+            raise DataError(
+                f"{path}, row {number}: {len(row)} cells under a header of {len(header)}. Take the file as it is "
+                f"published; a spreadsheet may have changed it."
+            )
+        cells.append(tuple([row[place].strip() for place in places]))
+        numbers.append(number)
+    if not cells:
+        raise DataError(f"{path} has a header and no rows. Was it downloaded completely?")
+    return Table(path, tuple(names), tuple(cells), tuple(numbers))
+
+
+def _fits(row: list[str], header: list[str]) -> bool:
+    """Whether only an empty last cell or name makes the difference: some published lines end with a comma."""
+    extra = len(row) - len(header)
+    return (extra == 1 and not row[-1].strip()) or (extra == -1 and not header[-1])
+
+
+def _named(path: Path, header: list[str], published: PublishedTable, column: str | tuple[str, ...]) -> str:
+    names = (column,) if isinstance(column, str) else column
+    found = next((name for name in names if name in header), None)
+    if found is None:
+        near = difflib.get_close_matches(names[0], [name for name in header if name], n=3, cutoff=0.5)
+        shown = f"; nearest: {', '.join(near)}" if near else ""
+        raise DataError(
+            f"{path} has no column {' or '.join(map(repr, names))}{shown}. Its published header is "
+            f"{published.header!r}. Take that file, or read your own with the layout 'table'."
+        )
+    if header.count(found) > 1:
+        raise DataError(f"{header.count(found)} columns of {path} are called {found!r}. Take the file as published.")
+    return found

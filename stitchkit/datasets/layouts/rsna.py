@@ -1,0 +1,125 @@
+"""RSNA Pneumonia Detection Challenge 2018: 26,684 labelled films, drawn from NIH ChestX-ray14."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.errors import DataError
+from stitchkit.datasets.cohorts import Cohort
+from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
+from stitchkit.datasets.layouts.label_cells import checked_uncertain
+from stitchkit.datasets.layouts.published import PublishedTable, Rows, read_published, taken
+from stitchkit.datasets.rows import Table, read_text
+
+BOXES = PublishedTable(
+    ("stage_2_train_labels.csv",),
+    "patientId,x,y,width,height,Target",
+    "public code that reads the file, in many places",
+)
+KINDS = PublishedTable(
+    ("stage_2_detailed_class_info.csv",), "patientId,class", "public code that reads the file, in several places"
+)
+FILMS = "stage_2_train_images"
+MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
+OF_KIND = ("Lung Opacity", "No Lung Opacity / Not Normal", "Normal")
+CLASSES = ("Pneumonia", *OF_KIND)
+CARD = {
+    "name": "RSNA Pneumonia 2018",
+    "layout": "rsna",
+    "source": "Shih et al., Radiology: Artificial Intelligence 1 (2019), e180041, "
+    "https://www.kaggle.com/c/rsna-pneumonia-detection-challenge",
+    "licence": "rules of the challenge: academic research and education, not for commercial use",
+    "labels": "'Pneumonia' is Target of stage_2_train_labels.csv, the others are the class of "
+    "stage_2_detailed_class_info.csv; none is marked as uncertain",
+}
+ALONE = (
+    f"patientId names a film, not a patient: the films come from NIH ChestX-ray14, where a patient has several. With "
+    f"{MAPPING} of https://www.rsna.org/ in the folder, the NIH patients are read"
+)
+
+
+def read(root: Path, *, uncertain: str = "error", images: str | None = None, missing: str = "error") -> Cohort:
+    """The training films of stage 2, as downloaded from Kaggle.
+
+    Parameters
+    ----------
+    root
+        Holds ``stage_2_train_labels.csv``, ``stage_2_detailed_class_info.csv`` and ``stage_2_train_images``: ``.dcm``
+        files, or PNG or JPEG files of the same names, which are taken where both are there. With
+        ``pneumonia-challenge-dataset-mappings_2018.json`` the patients are known.
+    uncertain
+        Accepted as for the other sets; no label of this one is uncertain.
+    images
+        Folder below ``root`` with the films, where they lie elsewhere.
+    missing
+        ``"error"``, or ``"skip"`` to leave out and count films without a file.
+
+    Returns
+    -------
+    Cohort
+        Patients as NIH ChestX-ray14 numbers them, and ``columns`` with ``nih_image``, its file there; or neither,
+        without the mapping.
+
+    Raises
+    ------
+    DataError
+        As :func:`~stitchkit.datasets.cohorts.read_cohort`.
+    """
+    checked_uncertain(uncertain)
+    checked_missing(missing)
+    boxes = read_published(root, BOXES, ("patientId", "Target")).table
+    kinds = _one_a_film(read_published(root, KINDS, ("patientId", "class")).table, "class", OF_KIND)
+    target = _one_a_film(boxes, "Target", ("0", "1"))
+    _, first = np.unique(boxes.column("patientId"), return_index=True)
+    films = Rows(taken(boxes, np.sort(first)))
+    films = films.where([name in kinds for name in films.column("patientId")], "no class")
+    folder = folder_of_images(root, FILMS if images is None else images)
+    films, paths = with_images(films, "patientId", [folder], missing)
+    ids = films.column("patientId")
+    values = np.asarray([[float(target[name]), *(float(kinds[name] == kind) for kind in OF_KIND)] for name in ids])
+    origin = _origins(root, films.table)
+    columns = {} if origin is None else {"nih_image": np.asarray(origin, dtype=np.str_)}
+    groups = None if origin is None else [str(int(name.split("_")[0])) for name in origin]
+    facts = CARD | {"patients": ALONE if origin is None else f"as in NIH ChestX-ray14, by {MAPPING}"}
+    part = Part(ids, paths, values.reshape(-1, len(CLASSES)), films.left_out, groups, columns)
+    return assembled(facts, [BOXES, KINDS], CLASSES, [part])
+
+
+def _one_a_film(table: Table, column: str, known: Sequence[str]) -> dict[str, str]:
+    """Film -> cell; a film with several boxes has several rows, which must agree."""
+    cells: dict[str, str] = {}
+    for row, (name, cell) in enumerate(zip(table.filled("patientId"), table.column(column), strict=True)):
+        if cell not in known or cells.setdefault(name, cell) != cell:
+            raise table.fault(
+                row, column, f"the cell is none of {', '.join(known)}, or another than in an earlier row of the film. "
+                f"Take the table as published",
+            )  # fmt: skip
+    return cells
+
+
+def _origins(root: Path, films: Table) -> list[str] | None:
+    """The file name each film has in NIH ChestX-ray14; None without the mapping."""
+    path = root / MAPPING
+    if not path.is_file():
+        return None
+    try:
+        entries: list[dict[str, Any]] = json.loads(read_text(path, "mapping"))
+        of_film = {str(entry["subset_img_id"]): str(entry["img_id"]) for entry in entries}
+        found = [of_film.get(name, "") for name in films.column("patientId")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is no list of entries with 'subset_img_id' and 'img_id'. Take the file as published, or remove it."
+        ) from error
+    odd = [row for row, name in enumerate(found) if not name.split("_")[0].isdigit()]
+    if odd:
+        raise films.fault(
+            odd[0], "patientId", f"{MAPPING} gives no NIH film for it ({len(odd)} of {len(found)}). Take the file as "
+            f"published, or remove it",
+        )  # fmt: skip
+    return found
