@@ -45,6 +45,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "choose_anchors": "stitchkit.evaluation.anchor_choice:choose_anchors",
     "choose_thresholds": "stitchkit.evaluation.deciding:choose_thresholds",
     "cka": "stitchkit.metrics.cka:cka",
+    "clip_alignment": "stitchkit.encoders.clip_pairs:clip_alignment",
     "compare": "stitchkit.evaluation.comparing:compare",
     "conformal_sets": "stitchkit.evaluation.deciding:conformal_sets",
     "diagnose": "stitchkit.evaluation.diagnostics:diagnose",
@@ -61,6 +62,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "load_moments": "stitchkit.moments_files:load_moments",
     "log_likelihood_ratio": "stitchkit.solvers.hub:log_likelihood_ratio",
     "orthogonal_map": "stitchkit.solvers.orthogonal:orthogonal_map",
+    "prompt_sensitivity": "stitchkit.studies.prompt_sensitivity:prompt_sensitivity",
     "read_anchors": "stitchkit.datasets.tables:read_anchors",
     "read_labels": "stitchkit.datasets.tables:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
@@ -70,6 +72,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "search_layers": "stitchkit.evaluation.layer_search:search_layers",
     "stitch": "stitchkit.stitching:stitch",
     "stitchability": "stitchkit.evaluation.stitchability:stitchability",
+    "study": "stitchkit.studies.reporting:study",
     "zeroshot": "stitchkit.zero_shot:zeroshot",
 }
 
@@ -115,6 +118,7 @@ if TYPE_CHECKING:
     from stitchkit.datasets.tables import read_labels as read_labels
     from stitchkit.embedding import embed as embed
     from stitchkit.encoders import load_encoder as load_encoder
+    from stitchkit.encoders.clip_pairs import clip_alignment as clip_alignment
     from stitchkit.evaluation.anchor_choice import choose_anchors as choose_anchors
     from stitchkit.evaluation.calibrating import calibrate as calibrate
     from stitchkit.evaluation.comparing import compare as compare
@@ -152,4 +156,6 @@ if TYPE_CHECKING:
     from stitchkit.solvers.ridge import Ridge as Ridge
     from stitchkit.stitching import load as load
     from stitchkit.stitching import stitch as stitch
+    from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
+    from stitchkit.studies.reporting import study as study
     from stitchkit.zero_shot import zeroshot as zeroshot

@@ -20,10 +20,11 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
-from stitchkit.core.roles import Encoder
+from stitchkit.core.roles import Encoder, HasClassifier
 from stitchkit.core.scores import Scores
 from stitchkit.embedding import embed
 from stitchkit.encoders import ENCODERS, EncoderName
+from stitchkit.encoders.python_head import load_python_head
 from stitchkit.encoders.stitched import source_encoder
 from stitchkit.store import read_folder, write_folder
 
@@ -184,6 +185,36 @@ def load_head(folder: str | Path) -> LinearHead:
     """A linear head written by :func:`save_head`."""
     config, arrays = read_folder(folder)
     return unpack_linear_head(config.get("head", {}), arrays)
+
+
+def head_called(name: str, target: Encoder) -> LinearHead:
+    """The linear head over the target's vectors that ``name`` means.
+
+    Parameters
+    ----------
+    name
+        ``own`` (the target checkpoint's classifier), ``python:FILE:NAME``, or the folder of a saved head.
+
+    Raises
+    ------
+    InputError
+        If there is no such head.
+    SpaceMismatchError
+        If a saved head is over another encoder's vectors.
+    """
+    if name == "own":
+        if isinstance(target, HasClassifier):
+            return target.classifier()
+        raise InputError(
+            f"encoder {target.name!r} has no classifier. Name the folder of a saved probe, or python:FILE:NAME."
+        )
+    if name.startswith("python:"):
+        return load_python_head(name, target.space)
+    if not Path(name).is_dir():
+        raise InputError(f"there is no folder {name}. A head is own, the folder of a saved probe, or python:FILE:NAME.")
+    head = load_head(name)
+    head.space.require(target.space, f"the head in {name}")
+    return head
 
 
 def card(config: Mapping[str, Any], command: str = "") -> str:

@@ -16,7 +16,17 @@ ROOT = Path(__file__).parents[1] / "stitchkit"
 
 FLOORS = (
     {"core"},
-    {"solvers", "metrics", "datasets", "store", "artefacts", "score_tables", "progress", "embedding_store"},
+    {
+        "solvers",
+        "metrics",
+        "datasets",
+        "store",
+        "artefacts",
+        "score_tables",
+        "progress",
+        "embedding_store",
+        "toml_files",
+    },
     {"encoders", "moments_files", "joint_folders", "alignment_folders"},
     {"embedding", "alignment"},
     {"zero_shot", "stitching", "evaluation"},
@@ -51,6 +61,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "score_tables": set(),
     "progress": {"rich"},
     "embedding_store": set(),
+    "toml_files": set(),
 }
 VERBS = {"alignment", "zero_shot", "stitching", "evaluation"}
 CLOSED = {"core", "solvers", "metrics"} | VERBS  # rooms that open no file

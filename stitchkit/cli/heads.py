@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stitchkit.core.prompts import PromptSet
     from stitchkit.core.roles import Encoder
 
-PROMPTS = "prompts:"
+PROMPTS, PYTHON = "prompts:", "python:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class HeadChoice:
     Parameters
     ----------
     asked
-        ``own``, ``none``, ``prompts:NAME``, a folder, or None for the target's own head if it has one.
+        ``own``, ``none``, ``prompts:NAME``, ``python:FILE:NAME``, a folder, or None for the target's own head if it
+        has one.
     """
 
     asked: str | None
@@ -37,9 +38,12 @@ class HeadChoice:
             return cls(asked)
         if asked.startswith(PROMPTS):
             return cls(asked, prompts=prompts_called(asked.removeprefix(PROMPTS)))
+        if asked.startswith(PYTHON):
+            return cls(asked)
         if not Path(asked).is_dir():
             raise InputError(
-                f"--head {asked} is no folder. Give own, none, {PROMPTS}NAME, or the folder of a saved probe."
+                f"--head {asked} is no folder. Give own, none, {PROMPTS}NAME, {PYTHON}FILE:NAME, or the folder of a "
+                f"saved probe."
             )
         from stitchkit.stitching import load_head
 
@@ -47,24 +51,19 @@ class HeadChoice:
 
     def linear(self, target: Encoder) -> tuple[LinearHead | None, str]:
         """The linear head over the target's vectors, if one is to be had, and a note where one is not."""
-        if self.probe is not None:
+        if self.probe is not None and self.asked is not None:
             self.probe.space.require(target.space, f"the head in {self.asked}")
             return self.probe, ""
         if self.prompts is not None:
             check_text(target)
         if self.prompts is not None or self.asked == "none" or (self.asked is None and target.modality != "image"):
             return None, ""
-        return self._own(target)
-
-    def _own(self, target: Encoder) -> tuple[LinearHead | None, str]:
-        from stitchkit.core.roles import HasClassifier
+        from stitchkit.stitching import head_called
 
         try:
-            if isinstance(target, HasClassifier):
-                return target.classifier(), ""
-            raise InputError(f"encoder {target.name!r} has no classifier. Pass --head none, or the folder of a probe.")
+            return head_called(self.asked or "own", target), ""
         except InputError as error:
-            if self.asked == "own":
+            if self.asked is not None:
                 raise
             return None, f"no head: {error}"
 

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stitchkit.cli.aligning import align
+from stitchkit.cli.anchors import anchors
 from stitchkit.cli.classifying import zeroshot
 from stitchkit.cli.comparing import compare
 from stitchkit.cli.demonstrating import demo
@@ -21,6 +22,7 @@ from stitchkit.cli.exits import asks_for_more, run, stoppable
 from stitchkit.cli.gating import gate
 from stitchkit.cli.judging import evaluate
 from stitchkit.cli.stitching import stitch
+from stitchkit.cli.studying import study
 
 
 class Commands(TyperGroup):
@@ -72,8 +74,9 @@ def _stitchkit(
     """
 
 
-for _command in (demo, embed, align, stitch, zeroshot, evaluate, diagnose, compare, gate, info):
+for _command in (demo, embed, align, stitch, zeroshot, evaluate, diagnose, compare, gate, study, info):
     app.command()(_command)
+app.add_typer(anchors)
 
 
 def main() -> None:

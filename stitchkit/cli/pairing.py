@@ -20,7 +20,9 @@ FILE = ".safetensors"
 
 def are_files(source: str, target: str) -> bool:
     """Whether both are files of embeddings; one alone is an error."""
-    files = [one.endswith(FILE) for one in (source, target)]
+    from stitchkit.encoders import is_vectors_file
+
+    files = [is_vectors_file(one) for one in (source, target)]
     if any(files) and not all(files):
         raise InputError(f"SOURCE and TARGET must both be {FILE} files or both be encoders; got {source} and {target}.")
     return all(files)

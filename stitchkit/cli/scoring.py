@@ -107,7 +107,7 @@ class PairScorer:
         from stitchkit.cli.stitching import stitched
 
         choice = HeadChoice("prompts:", prompts=self.prompts)
-        return stitched(self.source, self.text, self.table, choice, loading, self.fitting)[0]
+        return stitched(self.source, self.text, self.table, choice, loading, self.fitting).model
 
 
 @dataclass(frozen=True, slots=True)

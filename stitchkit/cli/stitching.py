@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,16 @@ if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.heads import HeadChoice
+    from stitchkit.cli.judgement import Judging
     from stitchkit.cli.loading import Loading
+    from stitchkit.core.anchors import AnchorSet
+    from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.prompts import PromptSet
+    from stitchkit.core.roles import Encoder
     from stitchkit.stitching import Stitched
+    from stitchkit.studies.results import StudySummary
+
+REPORT, LEAST = "report.html", 10  # the page beside the model; fewer pairs are not diagnosed
 
 
 def stitch(
@@ -28,8 +37,8 @@ def stitch(
         typer.Option(
             "--head",
             metavar="HEAD",
-            help="own (the target's classifier), none, prompts:NAME_OR_PATH, or the folder of a probe; default: own "
-            "if the target reads images and has one.",
+            help="own (the target's classifier), none, prompts:NAME_OR_PATH, python:FILE:NAME or the folder of a probe; "
+            "default: own if the target reads images and has one.",
         ),
     ] = None,
     test: Annotated[
@@ -38,6 +47,22 @@ def stitch(
             "--test", help="Table of test items: refuse anchors of their patients.", metavar="CSV", exists=True
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            metavar="CSV",
+            exists=True,
+            rich_help_panel=o.JUDGE,
+            help="Labels of the anchors: report.html compares the stitch, cross-fitted, with all it must be.",
+        ),
+    ] = None,
+    label_column: o.LabelColumn = None,
+    classes: o.Classes = None,
+    metadata: o.Metadata = "",
+    min_positives: o.MinPositives = 10,
+    replicates: o.Replicates = 2000,
+    uncertain: o.Uncertain = "error",
     solver: o.Solver = "auto",
     source_column: o.SourceColumn = None,
     target_column: o.TargetColumn = None,
@@ -63,6 +88,7 @@ def stitch(
     from stitchkit.cli.anchor_tables import AnchorTable, check_test
     from stitchkit.cli.fitting import Fitting, solver_of
     from stitchkit.cli.heads import HeadChoice
+    from stitchkit.cli.judgement import Judging
     from stitchkit.cli.loading import Loading, check_name
     from stitchkit.cli.places import new_folder
     from stitchkit.cli.talk import Talk
@@ -78,18 +104,45 @@ def stitch(
         talk.plan({"source": source, "target": target, "anchors": len(pairs), "head": head or "own", "writes": out})
         return
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
-    model, facts, note = stitched(source, target, table, choice, loading, fitting)
-    facts |= {"audit": audit} if audit else {}
-    model.save(out, extra={**facts, KEY: marks_of(pairs.ids, pairs.groups)}, command=talk.command, overwrite=overwrite)
-    lines, document = told(model, out)
-    notes = [*([note] if note else []), *audit]
-    talk.result("\n".join([*lines, *(f"note      {one}" for one in notes)]), {**document, **facts, "notes": notes})
+    made = stitched(source, target, table, choice, loading, fitting)
+    judging = None
+    if labels is not None and made.model.head is not None:
+        judging = Judging.of(
+            labels, made.model.head.classes, None, label_column=label_column, only=classes, groups=groups,
+            id_column=id_column, metadata=metadata, uncertain=uncertain, min_positives=min_positives,
+            replicates=replicates, seed=seed, allow_leakage=allow_leakage,
+        )  # fmt: skip
+    facts = {**made.facts, **({"audit": audit} if audit else {})}
+    extra = {**facts, KEY: marks_of(pairs.ids, pairs.groups)}
+    made.model.save(out, extra=extra, command=talk.command, overwrite=overwrite)
+    found = write_report(made, judging, fitting, loading, audit, out)
+    lines, document = told(made.model, out)
+    notes = [*([made.note] if made.note else []), *audit]
+    lines += [f"note      {one}" for one in notes]
+    lines += ["", str(found)] if found is not None else []
+    more = {} if found is None else {"comparison": found.to_dict()}
+    lines += [f"open {out / REPORT}"] if (out / REPORT).exists() else []
+    talk.result("\n".join(lines), {**document, **facts, **more, "notes": notes})
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A stitched model, what it was made of, the facts its folder keeps, and a note on its head."""
+
+    model: Stitched
+    target: Encoder
+    x: Embeddings
+    y: Embeddings
+    pairs: AnchorSet
+    facts: dict[str, Any]
+    note: str
+    prompts: PromptSet | None = None
 
 
 def stitched(
     source: str, target: str, table: AnchorTable, choice: HeadChoice, loading: Loading, fitting: Fitting
-) -> tuple[Stitched, dict[str, Any], str]:
-    """The stitched model, the facts its folder keeps, and a note on its head."""
+) -> Made:
+    """The stitched model, with its head if one is to be had."""
     import stitchkit as sk
     from stitchkit.cli.anchor_tables import about
     from stitchkit.cli.heads import kept
@@ -102,10 +155,41 @@ def stitched(
     alignment = fitting.fit(x, y, pairs.groups, "head" if drives else "match")
     facts: dict[str, Any] = {"anchor_set": about(pairs)}
     if choice.prompts is None:
-        return sk.stitch(left, alignment, linear, target_name=target), facts, note
-    named = sk.zeroshot(alignment, right, choice.prompts, store=loading.kept)
-    facts["prompts"] = kept(choice.prompts)
-    return sk.stitch(left, alignment, named, target_name=target), facts, note
+        model = sk.stitch(left, alignment, linear, target_name=target)
+    else:
+        named = sk.zeroshot(alignment, right, choice.prompts, store=loading.kept)
+        facts["prompts"] = kept(choice.prompts)
+        model = sk.stitch(left, alignment, named, target_name=target)
+    return Made(model, right, x, y, pairs, facts, note, choice.prompts)
+
+
+def write_report(
+    made: Made, judging: Judging | None, fitting: Fitting, loading: Loading, audit: list[str], out: Path
+) -> StudySummary | None:
+    """``report.html`` beside the model: with labels the comparison, which comes back; else a diagnosis of the map."""
+    from stitchkit.core.heads import LinearHead
+    from stitchkit.studies.stitch_pages import Stitch, write_stitch
+
+    if judging is None:
+        import stitchkit as sk
+        from stitchkit.reports.diagnosis_page import page
+        from stitchkit.store import replace_file
+
+        if len(made.x) >= LEAST:
+            found = sk.diagnose(made.model.alignment, made.x, made.y, groups=made.pairs.groups, seed=fitting.seed)
+            replace_file(out / REPORT, page(found).encode())
+        return None
+    head = made.model.head
+    linear = head if isinstance(head, LinearHead) else None
+    solver = fitting.solver if isinstance(fitting.solver, str) else "auto"
+    stitch = Stitch(
+        made.model.encoder, made.target, made.x, made.y, made.pairs.source_items, solver, linear, made.prompts, loading
+    )
+    return write_stitch(
+        stitch, judging.labels, out, metadata=judging.metadata, min_positives=judging.min_positives,
+        replicates=judging.replicates, seed=judging.seed, say=fitting.talk.say, progress=fitting.talk.progress,
+        command=fitting.talk.command, notes=audit,
+    )  # fmt: skip
 
 
 def told(model: Stitched, out: Path) -> tuple[list[str], dict[str, Any]]:

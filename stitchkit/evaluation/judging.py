@@ -19,7 +19,7 @@ from stitchkit.evaluation.leakage import audit, same_files
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Evaluation, Method
-from stitchkit.evaluation.tables import by_chance, decided, reliability_of, table_of
+from stitchkit.evaluation.tables import by_chance, decided, judged_classes, reliability_of, table_of
 from stitchkit.metrics.bootstrap import Interval
 
 FEW_PATIENTS = 10
@@ -123,7 +123,7 @@ def evaluate(
         patients = own if own is not None else fitted_on.groups if len(fitted_on) == len(_ids(anchors)) else None
         notes += audit(_ids(anchors), scores.ids, patients, test.groups, allow=allow_leakage)
     rows |= _baselines(fitted_on, test, anchors, items, metadata, embeddings, notes, allow_leakage)
-    judged, left_out, positives = _judged(test, min_positives)
+    judged, left_out, positives = judged_classes(test, min_positives)
     if not judged:
         raise DataError(
             f"no class has {min_positives} positives and negatives among {len(test)} items. Lower min_positives."
@@ -206,29 +206,6 @@ def _baselines(
     rows[METADATA], used = found
     notes.append(f"the metadata-only baseline used {', '.join(used)}")
     return rows
-
-
-def _judged(test: Labels, least: int) -> tuple[list[str], dict[str, str], dict[str, int]]:
-    """Classes that can be judged, the others with the reason, and the positives of all."""
-    judged, left_out, positives = [], {}, {}
-    for c, label in enumerate(test.classes):
-        present, absent = int((test.values[:, c] == 1).sum()), int((test.values[:, c] == 0).sum())
-        positives[label] = present
-        if _one_patient(test, c):
-            left_out[label] = "all positives, or all negatives, are of one patient"
-        elif min(present, absent) >= max(least, 1):
-            judged.append(label)
-        else:
-            left_out[label] = f"{present} positives and {absent} negatives, fewer than {max(least, 1)}"
-    return judged, left_out, positives
-
-
-def _one_patient(test: Labels, c: int) -> bool:
-    """Whether several positives, or several negatives, of class ``c`` are of one patient: no interval can be had."""
-    if test.groups is None:
-        return False
-    sides = [test.groups[test.values[:, c] == side] for side in (0, 1)]
-    return any(len(side) > 1 and len(np.unique(side)) == 1 for side in sides)
 
 
 def _apart(fitted_on: FittedOn, what: str, test: Labels, allow: bool) -> list[str]:

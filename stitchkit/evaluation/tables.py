@@ -64,6 +64,29 @@ class _Truth:
         return found
 
 
+def judged_classes(test: Labels, least: int) -> tuple[list[str], dict[str, str], dict[str, int]]:
+    """Classes that can be judged, the others with the reason, and the positives of all."""
+    judged, left_out, positives = [], {}, {}
+    for c, label in enumerate(test.classes):
+        present, absent = int((test.values[:, c] == 1).sum()), int((test.values[:, c] == 0).sum())
+        positives[label] = present
+        if _one_patient(test, c):
+            left_out[label] = "all positives, or all negatives, are of one patient"
+        elif min(present, absent) >= max(least, 1):
+            judged.append(label)
+        else:
+            left_out[label] = f"{present} positives and {absent} negatives, fewer than {max(least, 1)}"
+    return judged, left_out, positives
+
+
+def _one_patient(test: Labels, c: int) -> bool:
+    """Whether several positives, or several negatives, of class ``c`` are of one patient: no interval can be had."""
+    if test.groups is None:
+        return False
+    sides = [test.groups[test.values[:, c] == side] for side in (0, 1)]
+    return any(len(side) > 1 and len(np.unique(side)) == 1 for side in sides)
+
+
 def by_chance(test: Labels) -> Scores:
     """Each class's share among the test items, the same for every item: what is known without looking."""
     known = ~np.isnan(test.values)
@@ -107,6 +130,15 @@ def table_of(
             )
         methods.append(Method(name, measures))
     return tuple(methods), int((~complete).sum())
+
+
+def resampled_aurocs(values: np.ndarray, test: Labels, judged: Sequence[str], counts: np.ndarray) -> np.ndarray:
+    """AUROC (b, classes) of scores (n, all classes) in the test's order, in each resample (b, n)."""
+    columns = []
+    for label in judged:
+        known, truth = known_labels(test, label)
+        columns.append(resampled_auroc(values[known, test.classes.index(label)], truth, counts[:, known]))
+    return np.stack(columns, axis=1)
 
 
 def decided(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, FAINT, GRID = "#1c2733", "#6b7885", "#dfe5ea"
-COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b", "#7a4fa3", "#6b7885")
+COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b", "#7a4fa3", "#6b7885", "#a3485b", "#2f8f83", "#8a6d1f")
 WIDTH = 5.0  # inches; 360 px on a phone is 5 in at 72 dpi, so 10 pt stays 10 px
 
 

@@ -1,0 +1,51 @@
+"""``stitchkit study``: a grid of encoders, solvers and anchors from a TOML file, resumable, with its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stitchkit.cli import options as o
+
+
+def study(
+    ctx: typer.Context,
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The study's TOML file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the study; what is finished in it stays finished.")],
+    batch_size: o.BatchSize = 32,
+    store: o.Store = "auto",
+    device: o.Device = "auto",
+    dtype: o.Dtype = "float32",
+    offline: o.Offline = False,
+    dry_run: o.DryRun = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    trust_remote_code: o.Trust = False,
+    allow_leakage: o.AllowLeakage = False,
+) -> None:
+    """Run a study, or go on with one that was stopped: cells, tables, and one page to mail."""
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.talk import Talk
+    from stitchkit.studies.plans import read_plan
+    from stitchkit.studies.reporting import study as run
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    planned = read_plan(plan)
+    if dry_run:
+        talk.plan(
+            {
+                "study": planned.name, "kind": planned.kind, "data": f"{planned.data.layout} in {planned.data.root}",
+                "sources": planned.sources, "targets": planned.targets, "solvers": planned.solvers,
+                "fits per pair": planned.cells_per_pair, "writes": out,
+            }
+        )  # fmt: skip
+        return
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    found = run(
+        planned, out, loads=loading, say=talk.say, progress=talk.progress, allow_leakage=allow_leakage,
+        command=talk.command,
+    )  # fmt: skip
+    talk.result(f"{found}\nopen {out / 'report.html'}", {"out": str(out), **found.to_dict()})

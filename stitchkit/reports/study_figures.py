@@ -1,0 +1,60 @@
+"""The figures of a study's page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.reports.figures import COLOURS, FAINT, GRID, as_svg, canvas
+
+STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))  # of lines, once the colours are used up
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line of a learning curve: its name, numbers of anchors, values with intervals, and each draw's value."""
+
+    name: str
+    at: tuple[int, ...]
+    values: tuple[Interval, ...]
+    draws: tuple[tuple[float, ...], ...]
+
+
+def learning_figure(curves: Sequence[Curve], levels: Sequence[tuple[str, float]], *, label: str) -> str:
+    """Every curve with its interval as a band and its draws as dots, on a log axis; levels are dashed.
+
+    Parameters
+    ----------
+    levels
+        What uses no anchors: name and height.
+    label
+        Of the vertical axis.
+    """
+    figure, axes = canvas(3.3 + 0.2 * (len(curves) // 2))
+    for i, curve in enumerate(curves):
+        colour, style = COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS) % len(STYLES)]
+        at = np.asarray(curve.at)
+        axes.fill_between(
+            at, *np.asarray([(one.low, one.high) for one in curve.values]).T, color=colour, alpha=0.12, lw=0
+        )
+        axes.plot(
+            at, [one.value for one in curve.values], marker="o", ls=style, color=colour, ms=4.5, lw=2, label=curve.name
+        )
+        for place, draws in zip(curve.at, curve.draws, strict=True):
+            if len(draws) > 1:
+                axes.plot([place] * len(draws), draws, "o", color=colour, ms=2.5, alpha=0.45)
+    ticks = sorted({place for curve in curves for place in curve.at})
+    for name, level in levels:
+        axes.axhline(level, color=FAINT, lw=1, ls=(0, (3, 3)))
+        axes.annotate(name, (ticks[0], level), (0, 3), textcoords="offset points", fontsize=8, color=FAINT)
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [str(place) for place in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("anchors")
+    axes.set_ylabel(label)
+    axes.grid(color=GRID, lw=0.8)
+    axes.legend(frameon=False, fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    return as_svg(figure)

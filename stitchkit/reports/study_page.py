@@ -1,0 +1,133 @@
+"""A study as one self-contained HTML page, with its numbers as JSON and its table as Markdown."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.reports.figures import forest
+from stitchkit.reports.study_figures import Curve, learning_figure
+from stitchkit.store import replace_file
+
+PAGE, NUMBERS, TABLE = "report.html", "results.json", "table.md"
+PACKAGES = ("stitchkit", "torch", "transformers", "timm", "numpy", "scipy", "scikit-learn")
+LOUD = ("LEAKAGE", "SHORTCUT")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRow:
+    """One row of a page's table."""
+
+    name: str
+    told: str
+    value: Interval
+    gaps: dict[str, Interval]
+    main: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPage:
+    """What the page shows.
+
+    Parameters
+    ----------
+    title, kind
+        What was studied, and how.
+    subject
+        Items, patients, classes, in words.
+    cards
+        Number and what it is, the main one first.
+    tables
+        Heading -> rows at the most anchors, with the baselines' names that differences are given to.
+    curves
+        Heading -> curves and levels.
+    classes
+        Heading, and each class with its interval.
+    findings
+        Class, positives, interval, difference and adjusted p, as they are printed.
+    notes
+        In words; those that begin with LEAKAGE or SHORTCUT are shown first.
+    """
+
+    title: str
+    kind: str
+    subject: str
+    cards: tuple[tuple[float, str], ...]
+    tables: dict[str, list[PageRow]]
+    curves: dict[str, tuple[list[Curve], list[tuple[str, float]]]]
+    classes: tuple[str, list[tuple[str, Interval]]]
+    findings: tuple[str, list[tuple[str, int, Interval, Interval, float]]]
+    notes: tuple[str, ...]
+    plan: str
+    command: str
+    marks: Mapping[str, str]
+
+
+def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder: str | Path) -> Path:
+    """Write ``report.html``, ``results.json`` and ``table.md`` into ``folder``; the page's path comes back."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    label = "macro AUROC"
+    text = pages.get_template("study.html.j2").render(
+        page=page,
+        loud=[note for note in page.notes if note.startswith(LOUD)],
+        quiet=[note for note in page.notes if not note.startswith(LOUD)],
+        figures={
+            "methods": {
+                name: forest([(one.name, one.value) for one in rows], label=label) for name, rows in page.tables.items()
+            },
+            "curves": {name: learning_figure(*lines, label=label) for name, lines in page.curves.items()},
+            "classes": forest(page.classes[1], label="AUROC", first=99),
+        },
+        versions=_versions(),
+        numbers_file=NUMBERS,
+    )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {**numbers, "command": page.command, "versions": _versions(), "marks": dict(page.marks)}
+    plain = json.dumps(whole, indent=1, allow_nan=False, default=str)
+    replace_file(folder / NUMBERS, (plain + "\n").encode())
+    replace_file(folder / TABLE, (table + "\n").encode())
+    replace_file(folder / PAGE, text.encode())
+    return folder / PAGE
+
+
+def markdown(page: StudyPage) -> str:
+    """The page's tables and notes as Markdown."""
+    lines = [f"# {page.title}", "", page.subject]
+    for heading, rows in page.tables.items():
+        others = list(dict.fromkeys(name for row in rows for name in row.gaps))
+        lines += ["", f"## {heading}", "", _cells(["method", "macro AUROC", *(f"minus {name}" for name in others)])]
+        lines.append(_cells(["---"] * (2 + len(others))))
+        for row in rows:
+            gaps = [signed(row.gaps[name]) if name in row.gaps else "" for name in others]
+            lines.append(_cells([row.name, str(row.value), *gaps]))
+    lines += ["", *(f"- {note}" for note in page.notes)]
+    return "\n".join(lines)
+
+
+def signed(gap: Interval) -> str:
+    """A difference with its interval, signs shown."""
+    return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

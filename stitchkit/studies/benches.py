@@ -1,0 +1,179 @@
+"""A study's bench: the items, who is an anchor and who is judged in each part, and every vector that is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from stitchkit.alignment.folds import assign
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.core.items import Items
+from stitchkit.core.roles import Encoder
+from stitchkit.core.scores import Labels
+from stitchkit.datasets.cohorts import Cohort, read_cohort
+from stitchkit.encoders import is_vectors_file
+from stitchkit.evaluation.leakage import audit
+from stitchkit.store import read_embeddings
+from stitchkit.studies.plans import DataPlan, StudyPlan
+
+Draw = tuple[int | None, int]  # how many anchors (None: all), and which draw of them
+
+
+class Loads(Protocol):
+    """How a study comes by encoders and vectors."""
+
+    def encoder(self, name: str) -> Encoder:
+        """The encoder called ``name``."""
+
+    def embed(self, encoder: Encoder, items: Items) -> Embeddings:
+        """Its vectors of ``items``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Positions of the items that may be anchors, of those that they judge, and of the anchors of each draw."""
+
+    anchors: np.ndarray
+    test: np.ndarray
+    drawn: dict[Draw, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyBench:
+    """Items with labels, parted into anchors and test.
+
+    ``parts`` holds one part, or one a fold; the tests of all parts are judged together, in that order.
+    """
+
+    cohort: Cohort
+    parts: tuple[Part, ...]
+    loads: Loads
+    notes: tuple[str, ...] = ()
+    kept: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plan: StudyPlan, loads: Loads, *, allow_leakage: bool = False) -> StudyBench:
+        """The bench that a plan describes.
+
+        Raises
+        ------
+        DataError
+            For a column, split or value that is not there, or more anchors than there are.
+        LeakageError
+            If a patient or an item is in both splits and ``allow_leakage`` is not set.
+        """
+        data = plan.data
+        cohort = _chosen_rows(read_cohort(data.layout, data.root, **data.reader), data)
+        labels = cohort.labels
+        for column in data.metadata:
+            if column not in labels.columns:
+                raise DataError(str(UnknownNameError.of("metadata column of the data", column, labels.columns)))
+        if data.folds:
+            members = assign(len(cohort), labels.groups, seed=plan.seed, k=data.folds)
+            sides = [(np.setdiff1d(np.arange(len(cohort)), held), held) for held in members]
+            notes = [f"cross-fitted: each item is judged by anchors of the other {len(sides) - 1} folds' patients"]
+        else:
+            sides = [(_rows_of(cohort, data.anchors), _rows_of(cohort, data.test))]
+            (left, right), groups = sides[0], labels.groups
+            patients = [None if groups is None else groups[rows] for rows in sides[0]]
+            notes = audit(labels.ids[left], labels.ids[right], *patients, allow=allow_leakage)
+        parts = [Part(left, right, _draws(plan, labels, left)) for left, right in sides]
+        return cls(cohort, tuple(parts), loads, tuple(notes))
+
+    @property
+    def test(self) -> Labels:
+        """Labels of every judged item, in the order of the parts."""
+        return self.cohort.labels.take(np.concatenate([part.test for part in self.parts]))
+
+    @property
+    def mark(self) -> str:
+        """A hash of who is anchor and who is judged, with patients and labels: another bench has other results."""
+        labels, whole = self.cohort.labels, hashlib.sha256()
+        for part in self.parts:
+            for rows in (part.anchors, part.test):
+                whole.update("\n".join(labels.ids[rows].tolist()).encode() + b"\0")
+        whole.update(np.ascontiguousarray(labels.values).tobytes() + repr(labels.classes).encode())
+        whole.update(repr(None if labels.groups is None else labels.groups.tolist()).encode())
+        return whole.hexdigest()
+
+    def encoder(self, name: str) -> Encoder:
+        """An encoder, loaded once."""
+        found: Encoder = self.once(("encoder", name), lambda: self.loads.encoder(name))
+        return found
+
+    def vectors(self, name: str, texts: Items | None = None) -> Embeddings:
+        """Vectors by an encoder, or of a file, made once: images of all that take part, texts of the anchors.
+
+        ``texts`` (by the items' ids) stand in for the items' own.
+        """
+        found: Embeddings = self.once(("vectors", name), lambda: self._made(name, texts))
+        return found
+
+    def _made(self, name: str, texts: Items | None) -> Embeddings:
+        anchors = np.unique(np.concatenate([rows for part in self.parts for rows in part.drawn.values()]))
+        every = np.union1d(anchors, np.concatenate([part.test for part in self.parts]))
+        if is_vectors_file(name):
+            return read_embeddings(Path(name)).of_ids(self.cohort.labels.ids[every])
+        encoder = self.encoder(name)
+        if encoder.modality == "image":
+            return self.loads.embed(encoder, self.cohort.images.take(every))
+        given = self.cohort.texts if texts is None else texts
+        if given is None:
+            raise DataError(
+                f"{encoder.name!r} reads texts, and these data have none. Name their column, or say texts = 'prompts'."
+            )
+        return self.loads.embed(encoder, given.take(anchors))
+
+    def once(self, key: tuple[str, str], make: Callable[[], Any]) -> Any:
+        """What ``make`` gives, made the first time that ``key`` is asked for."""
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
+
+
+def _draws(plan: StudyPlan, labels: Labels, rows: np.ndarray) -> dict[Draw, np.ndarray]:
+    """The anchors of every draw: patient by patient in a drawn order, so that more anchors hold the fewer ones."""
+    found: dict[Draw, np.ndarray] = {}
+    people = np.arange(len(rows)) if labels.groups is None else labels.groups[rows]
+    patient = np.unique(people, return_inverse=True)[1].reshape(-1)
+    for n in plan.anchors:
+        if n is None:
+            found[None, 0] = rows
+            continue
+        if n > len(rows):
+            raise DataError(f"{n} anchors were asked for; there are {len(rows)}. Lower 'anchors' in [grid].")
+        for draw in range(plan.draws):
+            rng = np.random.default_rng([plan.seed, draw])
+            place = rng.permutation(int(patient.max()) + 1)
+            order = np.lexsort((rng.random(len(patient)), place[patient]))
+            found[n, draw] = np.sort(rows[order[:n]])
+    return found
+
+
+def _chosen_rows(cohort: Cohort, plan: DataPlan) -> Cohort:
+    """The rows whose columns hold the values that the plan names."""
+    keep = np.ones(len(cohort), dtype=bool)
+    for column, values in plan.where.items():
+        if column not in cohort.labels.columns:
+            raise DataError(
+                f"the data have no column {column!r} to choose rows by; known: {', '.join(cohort.labels.columns)}."
+            )
+        keep &= np.isin(cohort.labels.columns[column].astype(str), values)
+    if not keep.any():
+        raise DataError(f"no row has {', '.join(f'{key} in {list(some)}' for key, some in plan.where.items())}.")
+    return cohort if keep.all() else cohort.take(np.flatnonzero(keep))
+
+
+def _rows_of(cohort: Cohort, split: str | None) -> np.ndarray:
+    if cohort.split is None:
+        raise DataError("these data have no published split. Give 'folds' in [data] instead of 'anchors' and 'test'.")
+    rows = np.flatnonzero(cohort.split == split)
+    if not len(rows):
+        raise DataError(f"no row is of split {split!r}; there are {', '.join(sorted(set(cohort.split.tolist())))}.")
+    return rows

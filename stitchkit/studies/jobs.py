@@ -1,0 +1,197 @@
+"""What a study works out: one job a cell, for stitching and for classes named by text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import DataError
+from stitchkit.core.heads import LinearHead
+from stitchkit.core.items import Items
+from stitchkit.core.prompts import PromptSet
+from stitchkit.core.scores import Scores
+from stitchkit.core.space import Space
+from stitchkit.datasets.prompt_sets import read_prompts, subset
+from stitchkit.encoders import is_vectors_file
+from stitchkit.stitching import head_called
+from stitchkit.studies.benches import Draw, StudyBench
+from stitchkit.studies.cells import Cell
+from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE, Turn, baseline, named, stitched
+from stitchkit.studies.plans import StudyPlan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A cell and how it is worked out: scores of each part's test items, and a record."""
+
+    cell: Cell
+    circumstances: Mapping[str, Any]
+    work: Callable[[], list[tuple[Scores, dict[str, Any]]]]
+
+
+class _Study:
+    """What both kinds of study share: turns, and the baselines that look at labels and metadata."""
+
+    classes: tuple[str, ...]
+
+    def __init__(self, plan: StudyPlan, bench: StudyBench) -> None:
+        self.plan, self.bench = plan, bench
+        self.notes: list[str] = []
+        if plan.data.texts == "prompts":
+            self.notes.append("anchors' texts are prompts of their own labels: a label map in disguise, not reports")
+
+    def turns(self, draw: Draw, *, x: str = "", y: str = "", texts: Items | None = None) -> Iterator[Turn]:
+        """One turn a part; sides that are not named stay empty."""
+        labels, bench = self.bench.cohort.labels.of_classes(self.classes), self.bench
+        for part in bench.parts:
+            rows = part.drawn[draw]
+            known, test = labels.take(rows), labels.take(part.test)
+            sides: dict[str, Any] = {}
+            for side, name in (("x", x), ("y", y)):
+                if name:
+                    vectors = bench.vectors(name, texts if side == "y" else None)
+                    sides[side] = vectors.of_ids(known.ids)
+                    if side == "x" or self.plan.kind == "stitching":
+                        sides[f"{side}_test"] = vectors.of_ids(test.ids)
+            yield Turn(known, test, metadata=self.plan.data.metadata, seed=self.plan.seed, **sides)
+
+    def draws(self) -> list[Draw]:
+        """Every number of anchors with every draw of it."""
+        return list(self.bench.parts[0].drawn)
+
+    def circumstances(self, *spaces: Space, **more: Any) -> dict[str, Any]:
+        """All that decides a result beside the cell's own words."""
+        from stitchkit import __version__
+
+        marks = [space.fingerprint or space.name for space in spaces]
+        return {
+            "version": __version__, "items": self.bench.mark, "spaces": marks, "classes": self.classes,
+            "seed": self.plan.seed, "metadata": self.plan.data.metadata, **more,
+        }  # fmt: skip
+
+    def baselines(self) -> Iterator[Job]:
+        """Metadata alone, and a probe on each source, from the same anchors' labels."""
+        for draw in self.draws():
+            yield Job(Cell("", "", METADATA, *draw), self.circumstances(), partial(self._metadata, draw))
+        for source in self.plan.sources:
+            space = self.space(source)
+            for draw in self.draws():
+                yield Job(Cell(source, "", PROBE, *draw), self.circumstances(space), partial(self._probe, source, draw))
+
+    def space(self, name: str) -> Space:
+        """The space of an encoder or of a file of embeddings."""
+        return self.bench.vectors(name).space if is_vectors_file(name) else self.bench.encoder(name).space
+
+    def _probe(self, source: str, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
+        return [baseline(turn, PROBE) for turn in self.turns(draw, x=source)]
+
+    def _metadata(self, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
+        images, done = self.bench.cohort.images, []
+        for part, turn in zip(self.bench.parts, self.turns(draw), strict=True):
+            sides = images.take(part.drawn[draw]), images.take(part.test)
+            done.append(baseline(replace(turn, images=sides), METADATA))
+        return done
+
+
+class Stitching(_Study):
+    """Source vectors through a map into a head of the target."""
+
+    def __init__(self, plan: StudyPlan, bench: StudyBench, heads: Mapping[str, LinearHead] | None = None) -> None:
+        super().__init__(plan, bench)
+        self.heads = heads or {target: self._head(target) for target in plan.targets}
+        first = next(iter(self.heads.values()))
+        known = tuple(plan.rename.get(label, label) for label in first.classes)
+        self.classes = plan.classes or tuple(label for label in known if label in bench.cohort.labels.classes)
+        if not self.classes:
+            raise DataError(
+                f"no class of the head ({', '.join(known[:5])}, ...) is among the labels "
+                f"({', '.join(bench.cohort.labels.classes[:5])}, ...). Name pairs in [rename]."
+            )
+        if left := [label for label in known if label not in self.classes]:
+            self.notes.append(f"classes of the head that are not judged: {', '.join(left[:20])}")
+
+    def jobs(self) -> Iterator[Job]:
+        """Baselines first, then every solver."""
+        yield from self.baselines()
+        for target, head in self.heads.items():
+            mark = hashlib.sha256(np.asarray(head.weight).tobytes() + np.asarray(head.bias).tobytes()).hexdigest()
+            there = self.space(target)
+            first = self.draws()[0]
+            around = self.circumstances(there, head=mark)
+            yield Job(Cell("", target, OWN, 0), around, partial(self._stitched, "", target, OWN, first))
+            for source in self.plan.sources:
+                around = self.circumstances(self.space(source), there, head=mark)
+                work = partial(self._stitched, source, target)
+                yield Job(Cell(source, target, NAIVE, 0), around, partial(work, NAIVE, first))
+                for method in (RELATIVE, *self.plan.solvers):
+                    for draw in self.draws():
+                        yield Job(Cell(source, target, method, *draw), around, partial(work, method, draw))
+
+    def _stitched(self, source: str, target: str, method: str, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
+        head = self.heads[target]
+        return [stitched(turn, method, head) for turn in self.turns(draw, x=source, y=target)]
+
+    def _head(self, target: str) -> LinearHead:
+        if self.plan.head == "identity":
+            space, classes = self.space(target), self.plan.head_classes
+            if space.dim != len(classes):
+                raise DataError(f"{target} has {space.dim} columns; 'head_classes' names {len(classes)}.")
+            return LinearHead(space, classes, np.eye(space.dim), np.zeros(space.dim))
+        return head_called(self.plan.head, self.bench.encoder(target))
+
+
+class Naming(_Study):
+    """Source vectors mapped to a text space whose prompts name the classes."""
+
+    def __init__(self, plan: StudyPlan, bench: StudyBench, prompts: PromptSet | None = None) -> None:
+        super().__init__(plan, bench)
+        whole = prompts or read_prompts(plan.prompts)
+        called = {plan.rename.get(label, label): label for label in whole.classes}
+        known = bench.cohort.labels.classes
+        self.classes = plan.classes or tuple(label for label in called if label in known)
+        if not self.classes:
+            raise DataError(
+                f"no class of the prompts {whole.name!r} ({', '.join(whole.classes[:5])}, ...) is among the labels "
+                f"({', '.join(known[:5])}, ...). Name pairs in [rename]."
+            )
+        self.prompts = subset(whole, [called.get(label, label) for label in self.classes])
+        self.texts = self._prompt_texts() if plan.data.texts == "prompts" else None
+
+    def jobs(self) -> Iterator[Job]:
+        """Baselines first, then every solver, then CLIP-like pairs."""
+        yield from self.baselines()
+        asked = hashlib.sha256(repr((self.prompts.positive, self.prompts.negative)).encode()).hexdigest()
+        for target in self.plan.targets:
+            there = self.bench.encoder(target).space
+            for source in self.plan.sources:
+                around = self.circumstances(self.space(source), there, prompts=asked, texts=self.plan.data.texts)
+                for method in self.plan.solvers:
+                    for draw in self.draws():
+                        work = partial(self._named, source, target, method, draw)
+                        yield Job(Cell(source, target, method, *draw), around, work)
+
+    def _named(self, source: str, target: str, method: str, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
+        vectors = self._prompt_vectors(target)
+        turns = self.turns(draw, x=source, y=target, texts=self.texts)
+        return [named(turn, method, self.prompts, vectors) for turn in turns]
+
+    def _prompt_vectors(self, target: str) -> Embeddings:
+        texts = self.prompts.texts
+        items = Items(np.asarray(texts), list(texts), "text")
+        encoder = self.bench.encoder(target)
+        found: Embeddings = self.bench.once(("prompts", target), lambda: self.bench.loads.embed(encoder, items))
+        return found
+
+    def _prompt_texts(self) -> Items:
+        """Each item's text: the first prompt of its only class."""
+        labels = self.bench.cohort.labels.of_classes(self.classes)
+        if not (np.nansum(labels.values, axis=1) == 1).all():
+            raise DataError("texts = 'prompts' needs exactly one class an item. Choose rows by [data.where].")
+        first = [self.prompts.positive[label][0] for label in self.prompts.classes]
+        return Items(labels.ids, [first[k] for k in np.nanargmax(labels.values, axis=1)], "text")

@@ -1,0 +1,102 @@
+"""What a study compares: maps through a head or to text, and what they must be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.alignment import align
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import EvidenceError
+from stitchkit.core.heads import LinearHead
+from stitchkit.core.prompts import PromptSet
+from stitchkit.core.scores import Labels, Scores
+from stitchkit.evaluation.metadata import file_columns, metadata_scores
+from stitchkit.evaluation.probes import fit_probe
+from stitchkit.studies.plans import PAPER
+from stitchkit.zero_shot import zeroshot
+
+OWN, NAIVE, RELATIVE = "own head", "naive (cut to width)", "relative representations"
+PROBE, METADATA = "probe on the anchors", "metadata only"
+WITHOUT_ANCHORS = (OWN, NAIVE)  # of a stitching study: they look at no anchor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """What one fit may look at: anchors with their vectors and labels, and the vectors of the test items."""
+
+    known: Labels  # of the anchors
+    test: Labels
+    x: Embeddings | None = None  # source vectors of the anchors
+    x_test: Embeddings | None = None
+    y: Embeddings | None = None  # target vectors of the anchors
+    y_test: Embeddings | None = None
+    images: Any = None  # (anchors, test) as Items, for the metadata of their files
+    metadata: tuple[str, ...] = ()
+    multiclass: bool = False
+    seed: int = 0
+
+
+def map_of(turn: Turn, method: str, purpose: str) -> Any:
+    """The alignment that ``method`` fits on the turn's anchors."""
+    how = {"paper": method.removeprefix(PAPER)} if method.startswith(PAPER) else {"solver": method}
+    return align(
+        turn.x, turn.y, groups=turn.known.groups, purpose=purpose, nested=False, seed=turn.seed, progress=False, **how
+    )
+
+
+def stitched(turn: Turn, method: str, head: LinearHead) -> tuple[Scores, dict[str, Any]]:
+    """Scores of the test items through a map into the head, or by what it is compared with; and the map's record."""
+    if method == OWN:
+        return head.scores(turn.y_test), {}
+    if method == NAIVE:
+        return _naive(turn.x_test, head), {}
+    if method == RELATIVE:
+        return _relative(turn), {}
+    fitted = map_of(turn, method, "head")
+    if fitted.directed is None:
+        raise EvidenceError(f"{method} meets in a common space only and has no map that could drive a head")
+    return head.scores(fitted.to_target(turn.x_test)), dict(fitted.record)
+
+
+def named(turn: Turn, method: str, prompts: PromptSet, vectors: Embeddings) -> tuple[Scores, dict[str, Any]]:
+    """Scores of the test items for classes named by text; ``vectors`` are those of the prompts, by text."""
+    fitted = map_of(turn, method, "match")
+    return zeroshot(fitted, vectors, prompts).scores(turn.x_test), dict(fitted.record)
+
+
+def baseline(turn: Turn, method: str) -> tuple[Scores, dict[str, Any]]:
+    """The probe on the anchors' labels, or what metadata alone says."""
+    if method == PROBE:
+        return fit_probe(turn.x, turn.known, seed=turn.seed).scores(turn.x_test), {}
+    anchors, test = ({}, {}) if turn.images is None else (file_columns(side) for side in turn.images)
+    found = metadata_scores(turn.known, turn.test, turn.metadata, (anchors, test))
+    if found is None:
+        raise EvidenceError("there are no image files and no metadata columns; name some in [data] metadata")
+    return found[0], {"columns": list(found[1])}
+
+
+def in_parts(turns: list[Turn], method: Callable[[Turn], tuple[Scores, dict[str, Any]]]) -> tuple[list[Scores], Any]:
+    """``method`` on every turn, and the record of the first."""
+    done = [method(turn) for turn in turns]
+    return [scores for scores, _ in done], done[0][1]
+
+
+def _naive(vectors: Embeddings | None, head: LinearHead) -> Scores:
+    """The head on source vectors cut, or filled with zeros, to its width: stitching without a map."""
+    if vectors is None:
+        raise EvidenceError("there are no source vectors of the test items")
+    width = head.space.dim
+    kept = np.asarray(vectors.vectors)[:, :width]
+    kept = np.pad(kept, ((0, 0), (0, width - kept.shape[1])))
+    return head.scores(Embeddings(kept, vectors.ids, head.space))
+
+
+def _relative(turn: Turn) -> Scores:
+    """A probe fitted on the target's relative representations, read from the source's: no map is estimated."""
+    fitted = align(turn.x, turn.y, solver="relative", progress=False)
+    probe = fit_probe(fitted.target_map(turn.y), turn.known, seed=turn.seed)
+    return probe.scores(fitted.source_map(turn.x_test))

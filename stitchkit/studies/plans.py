@@ -1,0 +1,200 @@
+"""A study as its TOML file states it: data, grid of encoders, solvers and anchors, and how it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.encoders import is_vectors_file
+from stitchkit.solvers import SOLVERS
+from stitchkit.solvers.presets import PRESETS
+from stitchkit.toml_files import TomlTable, read_toml
+
+KINDS = ("stitching", "zeroshot")
+PAPER = "paper:"  # before the name of a published map
+ALL = "all"
+TEXTS = ("reports", "prompts")
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlan:
+    """Which items are anchors and which are judged.
+
+    Parameters
+    ----------
+    layout, root, reader
+        As ``read_cohort`` takes them; a root is relative to the study file.
+    where
+        Column -> values; only rows with one of them take part.
+    anchors, test
+        Published splits; or, with ``folds``, both None: every item is judged once, by anchors of other folds.
+    folds
+        0, or the number of folds by patient.
+    texts
+        ``"reports"``: the items' own texts are the anchors' texts. ``"prompts"``: each anchor's text is a prompt of its
+        own label, which is a label map in disguise; the result says so.
+    metadata
+        Label-table columns of the metadata-only baseline, beside what the files tell.
+    """
+
+    layout: str
+    root: Path
+    reader: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    anchors: str | None = None
+    test: str | None = None
+    folds: int = 0
+    texts: str = "reports"
+    metadata: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPlan:
+    """One study.
+
+    Parameters
+    ----------
+    kind
+        ``"stitching"``: source vectors drive a head of the target. ``"zeroshot"``: classes are named by text.
+    sources, targets
+        Encoder names, or ``.safetensors`` files of embeddings by item id.
+    solvers
+        Names as ``sk.align`` takes them, or ``paper:NAME``.
+    anchors
+        Numbers of anchors; None stands for all there are.
+    draws
+        How often each number below all is drawn.
+    head
+        Of a stitching study: ``"own"``, the folder of a saved probe, ``python:FILE:NAME``, or ``"identity"``: the
+        target's vectors are themselves the scores of ``head_classes``.
+    rename
+        A class of the head or the prompts -> what the labels call it.
+    prompts
+        Of a zero-shot study: a shipped set or a file.
+    clip
+        Of a zero-shot study: CLIP-like checkpoints scored beside, without anchors.
+    classes
+        The classes judged; None takes those of the head or the prompts.
+    multiclass
+        Exactly one class applies.
+    """
+
+    kind: str
+    name: str
+    file: Path
+    data: DataPlan
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    solvers: tuple[str, ...] = ("auto",)
+    anchors: tuple[int | None, ...] = (None,)
+    draws: int = 3
+    head: str = "own"
+    head_classes: tuple[str, ...] = ()
+    prompts: str = ""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    clip: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
+    multiclass: bool = False
+    min_positives: int = 10
+    replicates: int = 2000
+    seed: int = 0
+
+    @property
+    def cells_per_pair(self) -> int:
+        """Fits of each source with each target."""
+        counts = [1 if n is None else self.draws for n in self.anchors]
+        return len(self.solvers) * sum(counts)
+
+
+def read_plan(path: str | Path) -> StudyPlan:
+    """The study in a TOML file.
+
+    Raises
+    ------
+    DataError
+        For a file that cannot be read, a missing or unknown key (the nearest is listed), or a value of a wrong kind.
+    """
+    path = Path(path)
+    top = read_toml(path)
+    kind = top.one_of("kind", KINDS)
+    grid, judge, rename = top.table("grid"), top.table("judge"), top.table("rename")
+    plan = StudyPlan(
+        kind=kind,
+        name=top.text("name", path.stem),
+        file=path,
+        data=_data(top.table("data"), path.parent, kind),
+        sources=_encoders(grid, "sources", path.parent),
+        targets=_encoders(grid, "targets", path.parent),
+        solvers=_solvers(grid),
+        anchors=_anchors(grid),
+        draws=grid.whole("draws", 3, least=1),
+        head=top.text("head", "own") if kind == "stitching" else "",
+        head_classes=top.texts("head_classes", ()) if kind == "stitching" else (),
+        rename={name: rename.text(name) for name in rename.rest()},
+        prompts=_beside(top.text("prompts"), path.parent) if kind == "zeroshot" else "",
+        clip=grid.texts("clip", ()) if kind == "zeroshot" else (),
+        classes=judge.texts("classes", None),
+        multiclass=judge.flag("multiclass", False),
+        min_positives=judge.whole("min_positives", 10, least=1),
+        replicates=judge.whole("replicates", 2000, least=1),
+        seed=top.whole("seed", 0),
+    )
+    for table in (grid, judge, top):
+        table.close()
+    if plan.head == "identity" and not plan.head_classes:
+        raise DataError(f"head = 'identity' of {top.where} needs 'head_classes', the names of the target's columns.")
+    return plan
+
+
+def _data(table: TomlTable, folder: Path, kind: str) -> DataPlan:
+    folds = table.whole("folds", 0)
+    if folds == 1:
+        raise DataError(f"'folds' of {table.where} is 0, or 2 and more; got 1.")
+    split = {} if folds else {"anchors": table.text("anchors", "train"), "test": table.text("test", "test")}
+    where = table.table("where")
+    found = DataPlan(
+        layout=table.text("layout"),
+        root=folder / Path(table.text("root")).expanduser(),
+        reader=table.table("reader").rest(),
+        where={key: _values(where, key) for key in where.rest()},
+        folds=folds,
+        texts=table.one_of("texts", TEXTS, "reports") if kind == "zeroshot" else "reports",
+        metadata=table.texts("metadata", ()),
+        **split,
+    )
+    table.close()
+    return found
+
+
+def _values(table: TomlTable, key: str) -> tuple[str, ...]:
+    values: tuple[str, ...] = table.texts(key)
+    return values
+
+
+def _encoders(grid: TomlTable, key: str, folder: Path) -> tuple[str, ...]:
+    return tuple(_beside(name, folder) for name in grid.texts(key))
+
+
+def _beside(name: str, folder: Path) -> str:
+    """A file named in a study lies beside the study file."""
+    is_file = is_vectors_file(name) or name.endswith((".toml", ".json"))
+    return str(folder / Path(name).expanduser()) if is_file else name
+
+
+def _solvers(grid: TomlTable) -> tuple[str, ...]:
+    names: tuple[str, ...] = grid.texts("solvers", ("auto",))
+    known = ["auto", *SOLVERS, *(PAPER + name for name in PRESETS)]
+    for name in names:
+        if name not in known:
+            raise DataError(str(UnknownNameError.of(f"solver in {grid.where}", name, known)))
+    return names
+
+
+def _anchors(grid: TomlTable) -> tuple[int | None, ...]:
+    """Numbers of anchors, from few to many; None for all there are."""
+    given = grid.wholes("anchors", (ALL,), least=2, word=ALL)
+    numbers: list[int | None] = sorted({one for one in given if one != ALL})
+    return (*numbers, None) if ALL in given else tuple(numbers)

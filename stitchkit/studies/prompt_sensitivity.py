@@ -1,0 +1,191 @@
+"""The verb ``prompt_sensitivity``: how much a zero-shot number hangs on the wording of its prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.items import Items
+from stitchkit.core.prompts import PromptSet, draw_prompts
+from stitchkit.core.roles import Encoder
+from stitchkit.core.scores import Labels
+from stitchkit.embedding import embed
+from stitchkit.evaluation.tables import judged_classes, resampled_aurocs
+from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.zero_shot import zeroshot
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSensitivity:
+    """One class under different wordings.
+
+    Parameters
+    ----------
+    ensemble
+        AUROC with all prompts.
+    draws
+        AUROC of each draw of prompts.
+    gain
+        The ensemble minus the mean over draws, from the same resamples of patients.
+    """
+
+    label: str
+    ensemble: Interval
+    draws: tuple[float, ...]
+    gain: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSensitivity:
+    """How much AUROC hangs on the wording, class by class and over them all.
+
+    Parameters
+    ----------
+    macro
+        Over the judged classes, called ``"macro"``.
+    classes
+        Each judged class.
+    k
+        Prompts a class and side in each draw.
+    n, patients
+        Judged items and their patients.
+    left_out
+        Classes that were not judged, with the reason.
+    """
+
+    macro: ClassSensitivity
+    classes: tuple[ClassSensitivity, ...]
+    k: int
+    n: int
+    patients: int | None
+    left_out: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        rows = [
+            {
+                "label": one.label,
+                "ensemble": one.ensemble._asdict(),
+                "draws": list(one.draws),
+                "gain": one.gain._asdict(),
+            }
+            for one in (self.macro, *self.classes)
+        ]
+        return {
+            "rows": rows, "k": self.k, "n": self.n, "patients": self.patients, "left_out": self.left_out,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        rows = (self.macro, *self.classes)
+        wide = max(8, *(len(one.label) for one in rows))
+        told = f"{self.k} prompt{'s' * (self.k > 1)} a class and side"
+        lines = [f"AUROC over {len(self.macro.draws)} draws of {told}, on {self.n} items"]
+        lines.append(f"{'':<{wide}}  {'all prompts':<20}  {'draws: mean (min to max)':<26}  gain of all over a draw")
+        for one in rows:
+            spread = f"{np.mean(one.draws):.3f} ({min(one.draws):.3f} to {max(one.draws):.3f})"
+            gap = f"{one.gain.value:+.3f} [{one.gain.low:+.3f}, {one.gain.high:+.3f}]"
+            lines.append(f"{one.label:<{wide}}  {one.ensemble!s:<20}  {spread:<26}  {gap}")
+        return "\n".join([*lines, *(f"not judged: {label}, {why}" for label, why in self.left_out.items())])
+
+
+def prompt_sensitivity(
+    alignment: Alignment,
+    text: Encoder | Embeddings,
+    prompts: PromptSet,
+    vectors: Embeddings,
+    labels: Labels,
+    *,
+    k: int = 1,
+    draws: int = 20,
+    min_positives: int = 10,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> PromptSensitivity:
+    """How much a zero-shot number hangs on its prompts: AUROC with all of them, and with ``k`` drawn ones at a time.
+
+    Parameters
+    ----------
+    alignment
+        From the encoder to be classified to the text encoder.
+    text
+        The text encoder, or embeddings of the prompts with the prompt texts as ids.
+    prompts
+        With several texts a class; a class with one is the same in every draw.
+    vectors : (n, d)
+        Source vectors of the test items.
+    labels
+        Of them at least; joined by id.
+    k
+        Prompts drawn for each class and side, without replacement; all of a class that has fewer.
+    draws
+        How often.
+    min_positives
+        Classes with fewer positives (or negatives) are listed, not judged.
+    replicates, seed
+        Resamples of patients; the seed is also that of the draws.
+
+    Returns
+    -------
+    PromptSensitivity
+        Print it.
+
+    Raises
+    ------
+    InputError
+        For k or draws below 1.
+    DataError
+        If no class can be judged.
+    SpaceMismatchError
+        If ``text`` or ``vectors`` are not of the alignment's spaces.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> from stitchkit import align
+    >>> meaning = rng.normal(size=(300, 4))
+    >>> turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    >>> fitted = align(meaning, meaning @ turn, solver="procrustes", nested=False)
+    >>> texts = np.eye(4)[[0, 0, 1, 1]] + 0.8 * rng.normal(size=(4, 4))
+    >>> prompts = PromptSet("mine", {"a": ("a one", "a two")}, {"a": ("no a", "not a")})
+    >>> said = Embeddings(texts @ turn, ["a one", "a two", "no a", "not a"], fitted.target)
+    >>> films = Embeddings(meaning, [f"f{i}" for i in range(300)], fitted.source)
+    >>> truth = Labels((meaning[:, :1] > meaning[:, 1:2]).astype(float), films.ids, ("a",))
+    >>> found = prompt_sensitivity(fitted, said, prompts, films, truth, draws=5, replicates=20)
+    >>> len(found.macro.draws), found.k
+    (5, 1)
+    """
+    if k < 1 or draws < 1:
+        raise InputError(f"a draw needs 1 prompt and 1 draw at least; got k={k}, draws={draws}.")
+    if not isinstance(text, Embeddings):
+        text = embed(text, Items(np.asarray(prompts.texts), list(prompts.texts), "text"), progress=False)
+    test = labels.of_classes(prompts.classes).of_ids(vectors.ids)
+    judged, left_out, _ = judged_classes(test, min_positives)
+    if not judged:
+        raise DataError(f"no class has {min_positives} positives and negatives. Lower min_positives.")
+    groups = np.arange(len(test)) if test.groups is None else test.groups
+    counts = np.concatenate([np.ones((1, len(test))), *patient_counts(groups, replicates, seed)])
+    sets = [prompts, *(draw_prompts(prompts, k, seed + i) for i in range(draws))]
+    found = np.stack([
+        resampled_aurocs(zeroshot(alignment, text, one).scores(vectors).values, test, judged, counts) for one in sets
+    ])  # fmt: skip
+    whole, drawn = found[0], found[1:]  # (1 + b, classes), (draws, 1 + b, classes)
+    complete = ~np.isnan(whole).any(axis=1)
+    rows = [_row(label, whole[:, c], drawn[:, :, c]) for c, label in enumerate(judged)]
+    macro = _row("macro", whole[complete].mean(axis=1), drawn[:, complete].mean(axis=2))
+    people = None if test.groups is None else len(np.unique(test.groups))
+    return PromptSensitivity(macro, tuple(rows), k, len(test), people, left_out)
+
+
+def _row(label: str, whole: np.ndarray, drawn: np.ndarray) -> ClassSensitivity:
+    apart = whole - drawn.mean(axis=0)
+    return ClassSensitivity(
+        label,
+        percentile_interval(float(whole[0]), whole[1:]),
+        tuple(drawn[:, 0].tolist()),
+        percentile_interval(float(apart[0]), apart[1:]),
+    )

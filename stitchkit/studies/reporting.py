@@ -1,0 +1,229 @@
+"""The verb ``study``: a TOML file to cells, tables and one page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.items import Items
+from stitchkit.core.roles import Encoder
+from stitchkit.embedding import embed
+from stitchkit.encoders import load_encoder
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.reports.study_figures import Curve
+from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
+from stitchkit.studies.benches import Loads
+from stitchkit.studies.cells import LINES
+from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
+from stitchkit.studies.plans import PAPER, StudyPlan, read_plan
+from stitchkit.studies.results import StudyRow, StudySummary, short
+from stitchkit.studies.running import run_study
+from stitchkit.studies.summaries import summarise
+
+KINDS = {
+    "stitching": "Stitching: a source encoder drives a head of the target",
+    "zeroshot": "Zero-shot: classes named by text",
+}
+TOLD = {
+    OWN: "the target encoder itself with its head: the ceiling of a stitch",
+    NAIVE: "source vectors cut or filled to the head's width, no map",
+    RELATIVE: "cosines to the anchors on both sides, a probe fitted on the target's",
+    PROBE: "logistic regression on the source vectors, tuned on the same anchors' labels",
+    METADATA: "what files and columns say, without looking at the picture",
+    "auto": "map chosen on the anchors by cross-validation",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Encoders by name and their vectors, kept in the store."""
+
+    device: str = "auto"
+    dtype: str = "float32"
+    batch_size: int = 32
+    store: str | Path | None = "auto"
+    progress: bool | None = None
+
+    def encoder(self, name: str) -> Encoder:
+        """The encoder called ``name``."""
+        return load_encoder(name, device=self.device, dtype=self.dtype)
+
+    def embed(self, encoder: Encoder, items: Items) -> Embeddings:
+        """Its vectors of ``items``."""
+        return embed(encoder, items, batch_size=self.batch_size, store=self.store, progress=self.progress)
+
+
+def study(
+    plan: str | Path | StudyPlan,
+    out: str | Path,
+    *,
+    loads: Loads | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    progress: bool | None = None,
+    allow_leakage: bool = False,
+    command: str = "",
+) -> StudySummary:
+    """Run a study, or go on with it, and write its page.
+
+    Parameters
+    ----------
+    plan
+        A TOML file, or what :func:`stitchkit.studies.plans.read_plan` makes of one.
+    out
+        Folder of the study. Finished cells in it are not done again; what changed is.
+    loads
+        How encoders and vectors are come by; None loads by name, on the device there is, with the usual store.
+    say
+        Called with a line when a step begins.
+    progress
+        None shows a bar on stderr after two seconds, True at once, False never.
+    allow_leakage
+        Go on when a patient or an item is both anchor and test; every page says so.
+    command
+        How it was started, for the page.
+
+    Returns
+    -------
+    StudySummary
+        Print it. ``out`` holds ``report.html``, ``results.json``, ``table.md``, and the cells.
+
+    Raises
+    ------
+    DataError
+        For a plan, data or classes that do not fit.
+    LeakageError
+        If a patient or an item is on both sides and ``allow_leakage`` is not set.
+    InputError
+        If ``out`` holds something else.
+    """
+    planned = plan if isinstance(plan, StudyPlan) else read_plan(plan)
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / LINES).exists())):
+        raise InputError(f"{folder} holds something that is no study. Name an empty or a new folder.")
+    loads = loads or Loaded(progress=progress)
+    ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage)
+    say(f"{len(ran.cells)} cells, {ran.done_before} of them done before; resampling patients")
+    found = summarise(ran)
+    page = page_of(found, planned, command, planned.file.read_text(encoding="utf-8"))
+    write_study(page, found.to_dict(), markdown(page), folder)
+    return found
+
+
+def page_of(found: StudySummary, plan: StudyPlan, command: str, text: str) -> StudyPage:
+    """What the page of a study shows; ``text`` is the study file's."""
+    last = plan.anchors[-1]
+    pairs = [(source, target) for target in plan.targets for source in plan.sources]
+    maps = [one for one in found.rows if not one.is_baseline and one.anchors != 0]
+    main = next((one for one in maps if one.method == plan.solvers[0] and one.anchors == last), maps[-1])
+    people = "patients not known" if found.patients is None else f"{found.patients:,} patients"
+    anchors = _count(found, last)
+    return StudyPage(
+        title=found.name,
+        kind=KINDS[found.kind],
+        subject=f"{found.n:,} items of {people}; {len(main.classes)} classes judged; up to {anchors:,} anchors",
+        cards=_cards(found, main),
+        tables={_heading(*pair): _table(found, pair, last) for pair in pairs},
+        curves={_heading(*pair): _curves(found, pair) for pair in pairs if len(plan.anchors) > 1},
+        classes=(
+            f"{_heading(main.source, main.target)}, {main.method}, {anchors:,} anchors.",
+            list(main.classes.items()),
+        ),
+        findings=_findings(found),
+        notes=_notes(found),
+        plan=text,
+        command=command,
+        marks={"study file sha256": hashlib.sha256(text.encode()).hexdigest()} if text else {},
+    )
+
+
+def _cards(found: StudySummary, main: StudyRow) -> tuple[tuple[float, str], ...]:
+    cards = [(main.macro.value, f"{main.method}: {short(main.source)} to {short(main.target)}")]
+    for name, told in (
+        (OWN, "the target's own head"),
+        (PROBE, "probe on the same anchors"),
+        (METADATA, "metadata alone"),
+    ):
+        rows = [row for row in found.rows if row.method == name and _beside(row, main)]
+        cards += [(row.macro.value, told) for row in rows[:1]]
+    return tuple(cards)
+
+
+def _beside(row: StudyRow, main: StudyRow) -> bool:
+    """Whether a baseline's row is the one that the main row is compared with."""
+    count = row.anchors in (main.anchors, 0)
+    return count and row.source in ("", main.source) and row.target in ("", main.target)
+
+
+def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None) -> list[PageRow]:
+    """Rows of one source and target at the most anchors, best first within solvers and baselines."""
+    source, target = pair
+    rows = [
+        row for row in found.rows
+        if row.anchors in (anchors, 0) and row.source in ("", source) and row.target in ("", target)
+    ]  # fmt: skip
+    maps = sorted((row for row in rows if not row.is_baseline), key=lambda row: -row.macro.value)
+    rest = sorted((row for row in rows if row.is_baseline), key=lambda row: -row.macro.value)
+    return [
+        PageRow(
+            row.method,
+            _told(row.method),
+            row.macro,
+            {name: gap.value for name, gap in row.gaps.items()},
+            row in maps[:1],
+        )
+        for row in (*maps, *rest)
+    ]
+
+
+def _curves(found: StudySummary, pair: tuple[str, str]) -> tuple[list[Curve], list[tuple[str, float]]]:
+    source, target = pair
+    lines: dict[str, list[StudyRow]] = {}
+    levels = []
+    for row in sorted(found.rows, key=lambda one: one.is_baseline):  # maps first; each in the study's own order
+        mine = (row.source, row.target) in (pair, (source, ""))
+        if mine and row.anchors != 0:
+            lines.setdefault(row.method, []).append(row)
+        elif row.anchors == 0 and row.target == target and row.source in ("", source):
+            levels.append((row.method, row.macro.value))
+    return [
+        Curve(
+            name,
+            tuple(_count(found, row.anchors) for row in rows),
+            tuple(row.macro for row in rows),
+            tuple(row.draws for row in rows),
+        )
+        for name, rows in lines.items()
+    ], levels
+
+
+def _findings(found: StudySummary) -> tuple[str, list[tuple[str, int, Interval, Interval, float]]]:
+    told = (
+        ""
+        if not found.findings
+        else f"Difference: minus {found.findings[0].baseline}; p-values are adjusted over the classes."
+    )
+    return told, [(one.label, one.positives, one.value, one.gap, one.p) for one in found.findings]
+
+
+def _notes(found: StudySummary) -> tuple[str, ...]:
+    left = [f"not judged: {label}, {why}" for label, why in found.left_out.items()]
+    failed = [f"not worked out: {cell}: {why}" for cell, why in found.failed.items()]
+    return (*found.notes, *left, *failed)
+
+
+def _count(found: StudySummary, anchors: int | None) -> int:
+    return int(found.settings["all_anchors"]) if anchors is None else anchors
+
+
+def _heading(source: str, target: str) -> str:
+    return f"{short(source)} to {short(target)}"
+
+
+def _told(method: str) -> str:
+    if method.startswith(PAPER):
+        return "published map, to the letter"
+    return TOLD.get(method, "map of this family, its strength chosen on the anchors")

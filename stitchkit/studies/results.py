@@ -1,0 +1,158 @@
+"""What a study found, as values that print themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stitchkit.metrics.bootstrap import Interval
+
+BALANCED = "balanced accuracy"
+UNTOLD = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path that say nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A row minus a baseline from the same resamples, and the two-sided p-value of no difference."""
+
+    value: Interval
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One method at one number of anchors.
+
+    Parameters
+    ----------
+    anchors
+        None for all there are, 0 for a method that uses none.
+    draws
+        Macro AUROC of each draw.
+    macro
+        Mean over draws and judged classes, with its interval over patients.
+    classes
+        Of each judged class.
+    balanced
+        Balanced accuracy of the best class, where exactly one applies.
+    gaps
+        Baseline -> this row minus it.
+    """
+
+    source: str
+    target: str
+    method: str
+    anchors: int | None
+    draws: tuple[float, ...]
+    macro: Interval
+    classes: dict[str, Interval]
+    balanced: Interval | None = None
+    gaps: dict[str, Gap] = field(default_factory=dict)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it looks through no map."""
+        return not (self.source and self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One class at the most anchors: the first solver beside a baseline, p-values adjusted over classes (Holm)."""
+
+    label: str
+    positives: int
+    value: Interval
+    baseline: str
+    gap: Interval
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """What a study found.
+
+    Parameters
+    ----------
+    rows
+        Baselines first, then every solver at every number of anchors.
+    findings
+        Class by class, at the most anchors.
+    left_out
+        Classes that were not judged, with the reason.
+    failed
+        Cells that could not be worked out, with the reason.
+    """
+
+    name: str
+    kind: str
+    n: int
+    patients: int | None
+    rows: tuple[StudyRow, ...]
+    findings: tuple[Finding, ...]
+    left_out: dict[str, str]
+    failed: dict[str, str]
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    def of(self, method: str, anchors: int | None = None) -> list[StudyRow]:
+        """The rows of a method at a number of anchors."""
+        return [one for one in self.rows if one.method == method and one.anchors == anchors]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = asdict(self)
+        for row, one in zip(plain["rows"], self.rows, strict=True):
+            row["macro"] = one.macro._asdict()
+            row["balanced"] = None if one.balanced is None else one.balanced._asdict()
+            row["classes"] = {label: value._asdict() for label, value in one.classes.items()}
+            row["gaps"] = {name: {**gap.value._asdict(), "p": gap.p} for name, gap in one.gaps.items()}
+        for row, found in zip(plain["findings"], self.findings, strict=True):
+            row["value"], row["gap"] = found.value._asdict(), found.gap._asdict()
+        return plain
+
+    def __str__(self) -> str:
+        people = "patients not known" if self.patients is None else f"{self.patients} patients"
+        lines = [f"{self.name}: macro AUROC of {len(self.rows[0].classes)} classes on {self.n} items ({people})"]
+        others = list(dict.fromkeys(name for row in self.rows for name in row.gaps))
+        titles = [
+            "method",
+            "source -> target",
+            "anchors",
+            "macro [95 %]",
+            "draws",
+            *(f"minus {name}" for name in others),
+        ]
+        cells = [titles, *(_cells(row, others) for row in self.rows)]
+        widths = [max(len(row[c]) for row in cells) for c in range(len(titles))]
+        lines += ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+        lines += [f"{BALANCED} of {row.method}: {row.balanced}" for row in self.rows if row.balanced is not None]
+        lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
+        lines += [f"not worked out: {cell}: {why}" for cell, why in self.failed.items()]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def short(name: str) -> str:
+    """An encoder's name without folders and options, to be read by people."""
+    family, colon, rest = name.partition(":")
+    bare = rest if colon and "/" not in family else name
+    parts = [part for part in bare.split("#")[0].rstrip("/").split("/") if part]
+    stem = parts[-1] if parts else name
+    return (parts[-2] if stem in UNTOLD and len(parts) > 1 else stem).removesuffix(".safetensors")
+
+
+def _count(row: StudyRow) -> str:
+    return {None: "all", 0: "no"}.get(row.anchors, str(row.anchors))
+
+
+def signed(gap: Interval) -> str:
+    """A difference with its interval, signs shown."""
+    return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+
+
+def _cells(row: StudyRow, others: Sequence[str]) -> list[str]:
+    """One line of the printed table."""
+    through = " -> ".join(short(one) for one in (row.source, row.target) if one)
+    spread = "" if len(row.draws) < 2 else f"{min(row.draws):.3f} to {max(row.draws):.3f}"
+    gaps = [signed(row.gaps[name].value) if name in row.gaps else "" for name in others]
+    return [row.method, through, _count(row), str(row.macro), spread, *gaps]

@@ -1,0 +1,371 @@
+"""Studies from a TOML file on phantom films: the numbers are those of the verbs, and a killed run goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import stitchkit as sk
+from stitchkit.core.errors import DataError, InputError, LeakageError
+from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
+from stitchkit.datasets.prompt_sets import subset
+from stitchkit.evaluation.metadata import metadata_scores
+from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
+from stitchkit.studies.reporting import Loaded, study
+from stitchkit.studies.results import StudySummary
+
+TRAIN, TEST = 60, 50
+JUDGED = ("cardiomegaly", "edema", "nodule")
+
+PLAN = """
+kind = "{kind}"
+name = "phantoms"
+{top}
+[data]
+layout = "table"
+root = "{root}"
+metadata = ["view", "sex"]
+{data}
+[data.reader]
+table = "manifest.csv"
+text = "text"
+patient = "patient"
+split = "split"
+classes = {classes}
+columns = ["view", "sex"]
+[grid]
+sources = ["demo:general"]
+targets = ["{target}"]
+{grid}
+[judge]
+min_positives = 3
+replicates = 60
+{judge}
+"""
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory):
+    """Phantom films on disk: 60 for anchors, 50 to judge."""
+    folder = tmp_path_factory.mktemp("films")
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "text", "patient", "split", "view", "sex", *FINDINGS])
+        for split, count, seed in (("train", TRAIN, 1), ("test", TEST, 2)):
+            drawn = make_phantoms(count, seed=seed)
+            for i, image in enumerate(drawn.images):
+                Image.fromarray(np.asarray(image)).save(folder / f"{split}{i}.png")
+                table.writerow([
+                    f"{split}{i}.png", drawn.reports[i], drawn.patients[i], split, drawn.views[i], drawn.sexes[i],
+                    *drawn.labels[i].astype(int),
+                ])  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def planned(films, tmp_path):
+    def make(
+        kind="stitching", *, top="", data="", grid='solvers = ["ridge"]', judge="", classes=None, target=None, to=None
+    ):
+        path = (to or tmp_path) / "plan.toml"
+        words = json.dumps(list(classes or JUDGED))
+        target = "demo:medical" if kind == "stitching" else "demo:text"
+        if kind == "zeroshot" and "prompts" not in top:
+            top += '\nprompts = "phantom"'
+        path.write_text(PLAN.format(kind=kind, top=top, data=data, grid=grid, judge=judge, classes=words, root=films,
+                                    target=target))  # fmt: skip
+        return path
+
+    return make
+
+
+def manifest(films):
+    return (films / "manifest.csv").read_text().splitlines()
+
+
+def run(plan, out, **more) -> StudySummary:
+    return study(plan, out, loads=Loaded(device="cpu", store=None, progress=False), progress=False, **more)
+
+
+@pytest.fixture(scope="session")
+def vectors(films):
+    """Labels and vectors of every film, by hand."""
+    labels = sk.read_labels(films / "manifest.csv", classes=JUDGED, id="path", columns=("view", "sex", "split", "text"))
+    images = sk.Items(labels.ids, [films / one for one in labels.ids], "image")
+    encoders = {name: sk.load_encoder(f"demo:{name}", device="cpu") for name in ("general", "medical", "text")}
+    general, medical = (sk.embed(encoders[name], images, store=None, progress=False) for name in ("general", "medical"))
+    texts = sk.Items(labels.ids, [str(text) for text in labels.columns["text"]], "text")
+    reports = sk.embed(encoders["text"], texts, store=None, progress=False)
+    train = np.flatnonzero(labels.columns["split"] == "train")
+    test = np.flatnonzero(labels.columns["split"] == "test")
+    return labels, general, medical, reports, encoders, train, test
+
+
+def only(scores):
+    """The scores of the judged classes."""
+    return sk.Scores(np.stack([scores.column(label) for label in JUDGED], axis=1), scores.kind, scores.ids, JUDGED)
+
+
+def by_hand(scores, labels, test):
+    return sk.evaluate(only(scores), labels.take(test), min_positives=3, replicates=60).main
+
+
+# numbers
+
+
+def test_every_row_of_a_stitching_study_is_what_the_verbs_give(planned, vectors, tmp_path):
+    labels, general, medical, _, encoders, train, test = vectors
+    found = run(planned(grid='solvers = ["ridge", "procrustes", "paper:ortho"]'), tmp_path / "out")
+    head, known = encoders["medical"].classifier(), labels.take(train)
+    x, y = general.take(train), medical.take(train)
+    expected = {OWN: head.scores(medical.take(test))}
+    for name, how in (("ridge", {"solver": "ridge"}), ("procrustes", {"solver": "procrustes"}),
+                      ("paper:ortho", {"paper": "ortho"})):  # fmt: skip
+        fitted = sk.align(x, y, groups=known.groups, purpose="head", nested=False, progress=False, **how)
+        expected[name] = head.scores(fitted.to_target(general.take(test)))
+    expected[PROBE] = sk.fit_probe(x, known).scores(general.take(test))
+    files = tuple({} for _ in range(2))
+    expected[METADATA], _ = metadata_scores(known, labels.take(test), ("view", "sex"), files)
+    for method, scores in expected.items():
+        if method == METADATA:
+            continue  # the study also reads the files' sizes
+        (row,) = [one for one in found.rows if one.method == method]
+        main = by_hand(scores, labels, test)
+        assert row.macro == pytest.approx(main.macro, abs=1e-9), method
+        for label, interval in main.classes.items():
+            assert row.classes[label] == pytest.approx(interval, abs=1e-9)
+    assert {one.method for one in found.rows} == {*expected, NAIVE, RELATIVE}
+    assert found.failed == {}
+
+
+def test_differences_are_paired(planned, vectors, tmp_path):
+    labels, general, medical, _, encoders, train, test = vectors
+    found = run(planned(), tmp_path / "out")
+    (row,) = found.of("ridge")
+    head, known = encoders["medical"].classifier(), labels.take(train)
+    fitted = sk.align(general.take(train), medical.take(train), groups=known.groups, purpose="head", solver="ridge",
+                      nested=False, progress=False)  # fmt: skip
+    others = {"own": only(head.scores(medical.take(test))),
+              "probe": sk.fit_probe(general.take(train), known).scores(general.take(test))}  # fmt: skip
+    result = sk.evaluate(only(head.scores(fitted.to_target(general.take(test)))), labels.take(test), min_positives=3,
+                         replicates=60, others=others)  # fmt: skip
+    assert row.gaps[OWN].value == pytest.approx(result.method("own").difference, abs=1e-9)
+    assert row.gaps[PROBE].value == pytest.approx(result.method("probe").difference, abs=1e-9)
+    assert set(row.gaps) == {OWN, PROBE, METADATA}
+    assert {one.label for one in found.findings} == set(row.classes)
+    assert all(one.baseline == PROBE for one in found.findings)
+
+
+def test_a_zero_shot_study_is_what_the_verbs_give(planned, vectors, tmp_path):
+    labels, general, _, reports, encoders, train, test = vectors
+    found = run(planned("zeroshot"), tmp_path / "out")
+    fitted = sk.align(general.take(train), reports.take(train), groups=labels.take(train).groups, solver="ridge",
+                      nested=False, progress=False)  # fmt: skip
+    head = sk.zeroshot(fitted, encoders["text"], subset(sk.read_prompts("phantom"), JUDGED), store=None)
+    (row,) = found.of("ridge")
+    assert row.macro == pytest.approx(by_hand(head.scores(general.take(test)), labels, test).macro, abs=1e-9)
+    assert OWN not in row.gaps
+
+
+def test_draws_hold_whole_patients_first_and_more_anchors_hold_the_fewer(planned, tmp_path):
+    from stitchkit.studies.benches import StudyBench
+    from stitchkit.studies.plans import read_plan
+
+    plan = read_plan(planned(grid='anchors = [10, 30, "all"]\ndraws = 2'))
+    bench = StudyBench.of(plan, Loaded(device="cpu"))
+    (part,) = bench.parts
+    assert set(part.drawn) == {(10, 0), (10, 1), (30, 0), (30, 1), (None, 0)}
+    for draw in (0, 1):
+        assert set(part.drawn[10, draw]) < set(part.drawn[30, draw]) <= set(part.anchors)
+    assert set(part.drawn[10, 0]) != set(part.drawn[10, 1])
+    groups = bench.cohort.labels.groups
+    split = [patient for patient in np.unique(groups[part.drawn[30, 0]])
+             if (groups[part.drawn[30, 0]] == patient).sum() < (groups[part.anchors] == patient).sum()]  # fmt: skip
+    assert len(split) <= 1
+
+
+def test_draws_are_averaged_inside_a_resample(planned, tmp_path):
+    found = run(planned(grid='solvers = ["ridge"]\nanchors = [20, 40]\ndraws = 2'), tmp_path / "out")
+    (row,) = found.of("ridge", 20)
+    assert row.macro.value == pytest.approx(np.mean(row.draws))
+    assert len(row.draws) == 2
+    assert [one.anchors for one in found.rows if one.method == "ridge"] == [20, 40]
+
+
+def test_cross_fitted_every_item_is_judged_once_by_other_patients(planned, tmp_path):
+    found = run(planned(data="folds = 3"), tmp_path / "out")
+    assert found.n == TRAIN + TEST
+    assert any("cross-fitted" in note for note in found.notes)
+    assert found.of("ridge")[0].macro.value > 0.5
+
+
+def test_rows_are_chosen_by_column(planned, films, tmp_path):
+    views = [row["view"] for row in csv.DictReader(manifest(films)) if row["split"] == "test"]
+    with planned(data="").open("a") as file:
+        file.write('\n[data.where]\nview = "PA"\n')
+    found = run(tmp_path / "plan.toml", tmp_path / "out")
+    assert found.n == views.count("PA") < TEST
+    (tmp_path / "plan.toml").write_text((tmp_path / "plan.toml").read_text().replace('"PA"', '"PB"'))
+    with pytest.raises(DataError, match="no row has view in"):
+        run(tmp_path / "plan.toml", tmp_path / "out2")
+
+
+# going on
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_study_goes_on_where_it_was(planned, tmp_path, monkeypatch):
+    from stitchkit.studies.cells import CellLog
+
+    plan = planned(grid='solvers = ["ridge", "procrustes"]')
+    whole = run(plan, tmp_path / "whole")
+    real, done = CellLog.add, []
+
+    def dying(self, *args):
+        if len(done) == 3:
+            with self.path.open("a") as file:
+                file.write('{"key": "torn')  # the kill comes in the middle of a line
+            raise Killed
+        done.append(args[0])
+        real(self, *args)
+
+    monkeypatch.setattr(CellLog, "add", dying)
+    with pytest.raises(Killed):
+        run(plan, tmp_path / "out")
+    assert len(CellLog(tmp_path / "out")) == 3
+    again = []
+    monkeypatch.setattr(CellLog, "add", lambda self, *args: (again.append(args[0]), real(self, *args)))
+    found = run(plan, tmp_path / "out")
+    assert not set(again) & set(done)
+    assert found.to_dict() == whole.to_dict()
+    again.clear()
+    run(plan, tmp_path / "out")
+    assert again == []
+
+
+def test_what_changed_is_done_again_and_the_rest_is_not(planned, tmp_path, monkeypatch):
+    from stitchkit.studies.cells import CellLog
+
+    run(planned(), tmp_path / "out")
+    again, real = [], CellLog.add
+    monkeypatch.setattr(CellLog, "add", lambda self, *args: (again.append(args[1].method), real(self, *args)))
+    run(planned(grid='solvers = ["ridge", "procrustes"]'), tmp_path / "out")
+    assert again == ["procrustes"]
+    run(planned(judge="classes = ['edema', 'nodule']"), tmp_path / "out")
+    assert set(again[1:]) == {"ridge", OWN, NAIVE, RELATIVE, PROBE, METADATA}
+
+
+def test_a_method_that_these_anchors_do_not_suit_is_told_and_tried_again(planned, tmp_path, monkeypatch):
+    from stitchkit.core.errors import EvidenceError
+    from stitchkit.studies import methods
+
+    real = methods.align
+
+    def failing(*args, **how):
+        if how.get("solver") == "procrustes":
+            raise EvidenceError("not with these")
+        return real(*args, **how)
+
+    monkeypatch.setattr(methods, "align", failing)
+    plan = planned(grid='solvers = ["ridge", "procrustes"]')
+    found = run(plan, tmp_path / "out")
+    assert list(found.failed.values()) == ["not with these"]
+    assert "demo:general -> demo:medical, procrustes, all anchors" in found.failed
+    assert "not worked out" in str(found)
+    monkeypatch.setattr(methods, "align", real)
+    assert run(plan, tmp_path / "out").failed == {}
+
+
+# the page
+
+
+def test_the_page_tells_what_was_done(planned, tmp_path):
+    out = tmp_path / "out"
+    found = run(
+        planned(grid='solvers = ["ridge", "procrustes"]\nanchors = [20, "all"]\ndraws = 2'),
+        out,
+        command="stitchkit study x",
+    )
+    page = (out / "report.html").read_text()
+    for word in (
+        "phantoms",
+        "stitchkit study x",
+        "procrustes",
+        PROBE,
+        "Not a medical device",
+        "<svg",
+        "[data.reader]",
+    ):
+        assert word in page
+    assert set(re.findall(r"""(?:src|href)=["']([^"']+)""", page)) <= {"#"} | set(re.findall(r"#[\w-]+", page))
+    numbers = json.loads((out / "results.json").read_text())
+    assert numbers["rows"][0]["macro"]["value"] == found.rows[0].macro.value
+    assert (out / "table.md").read_text().startswith("# phantoms")
+    lines = [json.loads(line) for line in (out / "cells.jsonl").read_text().splitlines()]
+    assert len(lines) == len({line["key"] for line in lines})
+    assert all({"source", "target", "method", "anchors", "draw", "kind", "seconds"} <= set(line) for line in lines)
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("solvers", "solver"), r"no key of \[grid\] in .* is called 'solver'; nearest: .*solvers"),
+        (('"ridge"', '"rigde"'), "'rigde'; nearest: ridge"),
+        (('kind = "stitching"', 'kind = "stiching"'), "'stiching'; nearest: stitching"),
+        (("replicates", "replicate"), "'replicate'; nearest: .*replicates"),
+        (('layout = "table"', 'layout = "tabel"'), "tabel"),
+        (('split = "split"', 'split = "splits"'), "splits"),
+        (('[data]', '[data]\nanchors = "trian"'), "no row is of split 'trian'"),
+        (("[grid]", "[grid]\nanchors = [500]"), "500 anchors were asked for; there are 60"),
+        (("[grid]", "[grid]\nanchors = [1]"), "a list of whole numbers, 2 or more each"),
+        (("[judge]", '[judge]\nclasses = ["odema"]'), "odema"),
+        (("min_positives = 3", "min_positives = 300"), "Lower min_positives"),
+        (('metadata = ["view", "sex"]', 'metadata = ["wiev"]'), "wiev"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_study_file_are_named(planned, tmp_path, change, said):
+    plan = planned()
+    text = plan.read_text()
+    assert change[0] in text
+    plan.write_text(text.replace(*change, 1))
+    with pytest.raises(sk.StitchError, match=said):
+        run(plan, tmp_path / "out")
+
+
+def test_patients_on_both_sides_are_refused_or_told(planned, films, tmp_path):
+    rows = list(csv.reader(manifest(films)))
+    rows[1][2] = rows[-1][2]  # a train film gets a test film's patient
+    copy = films / "leaky.csv"
+    with copy.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    plan = planned()
+    plan.write_text(plan.read_text().replace("manifest.csv", "leaky.csv"))
+    with pytest.raises(LeakageError, match="1 patients have both anchors and test items"):
+        run(plan, tmp_path / "out")
+    found = run(plan, tmp_path / "out", allow_leakage=True)
+    assert any(note.startswith("LEAKAGE: 1 patients") for note in found.notes)
+    assert "LEAKAGE" in (tmp_path / "out" / "report.html").read_text().split("Everything beside everything")[0]
+
+
+def test_a_folder_of_something_else_is_left_alone(planned, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="no study"):
+        run(planned(), tmp_path / "mine")
+    assert [one.name for one in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_prompts_as_anchor_texts_need_one_class_an_item_and_are_told(planned, tmp_path):
+    with pytest.raises(DataError, match="exactly one class an item"):
+        run(planned("zeroshot", data='texts = "prompts"'), tmp_path / "out")
