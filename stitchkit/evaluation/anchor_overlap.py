@@ -1,0 +1,154 @@
+"""What anchors and test items have in common: ids, patients, and images that are the same under other names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.anchors import AnchorSet
+from stitchkit.core.errors import InputError
+from stitchkit.core.items import Items, checked_groups, checked_ids
+from stitchkit.datasets.near_duplicates import LIKENESS, Alike, Looks, find_alike, look_at
+from stitchkit.evaluation.leakage import shared
+from stitchkit.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One side of the comparison: items, what is known of their patients, their images and their texts.
+
+    Parameters
+    ----------
+    ids : (n,) str
+    groups : (n,) str or None
+    images
+        Items of images, each with all n ids; none if there are no images.
+    texts
+        The n texts; None if there are none.
+    """
+
+    ids: np.ndarray
+    groups: np.ndarray | None
+    images: tuple[Items, ...] = ()
+    texts: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, given: AnchorSet | Items | Sequence[str] | np.ndarray, groups: Any = None) -> Side:
+        """Anchors, items or bare ids as a side; ``groups`` where the value itself knows none.
+
+        Raises
+        ------
+        InputError
+            If groups are given twice, or a single text stands for ids.
+        """
+        if isinstance(given, str):
+            raise InputError("the test is an anchor set, items or a list of ids; got a single text. Read the table.")
+        if isinstance(given, AnchorSet):
+            if groups is not None:
+                raise InputError("an anchor set has its own groups. Leave test_groups out.")
+            sides = [given.source_items, given.target_items]
+            images = [one for one in sides if one.modality == "image"]
+            if len(images) == 2 and all(map(_same, images[0].values, images[1].values)):
+                del images[1]
+            texts = next((one.values for one in reversed(sides) if one.modality == "text"), None)
+            return cls(given.ids, given.groups, tuple(images), texts)
+        known = None if groups is None else checked_groups(groups, len(given))
+        if isinstance(given, Items):
+            if given.modality == "image":
+                return cls(given.ids, known, (given,))
+            return cls(given.ids, known, (), given.values)
+        return cls(checked_ids(given), known)
+
+    def looks(self, what: str, bar: Progress) -> Looks:
+        """What the images look like; an item with two images stands twice."""
+        seen = []
+        bar.begin(f"looking at {what}", total=sum(map(len, self.images)))
+        for items in self.images:
+            for one in look_at(items):
+                seen.append(one)
+                bar.step(1)
+        return Looks.of(np.tile(self.ids, len(self.images)), seen)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlap:
+    """What anchors have in common with test items.
+
+    Parameters
+    ----------
+    rows : (n,) bool
+        Anchors that are also test items, or of a test item's patient, or show a test item's image.
+    items
+        Ids on both sides.
+    patients
+        Patients on both sides; None where those of one side are not known.
+    alike
+        Images of one side that are, or look, the same as one of the other under another id; None where one side has
+        no images. Positions are of the items of either side.
+    complete
+        False if there are more of them than are listed.
+    """
+
+    rows: np.ndarray
+    items: int
+    patients: int | None
+    alike: tuple[Alike, ...] | None
+    complete: bool
+
+    def told(self) -> tuple[str, ...]:
+        """What leaks, in words, a line each."""
+        kinds = [one.kind for one in self.alike or ()]
+        copies, near = len(kinds) - kinds.count("near"), kinds.count("near")
+        more = "" if self.complete else ", and more"
+        lines = (
+            (self.items, "items are both anchors and test items"),
+            (self.patients, "patients have both anchors and test items"),
+            (copies, "test images are copies of anchors' images under other ids"),
+            (near, f"pairs of an anchor's and a test item's image are near duplicates under other ids{more}"),
+        )
+        return tuple(f"{count} {what}" for count, what in lines if count)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are one image without looking at it: one object, or one path."""
+    return one is other or (isinstance(one, str | Path) and isinstance(other, str | Path) and Path(one) == Path(other))
+
+
+def overlap_of(anchors: Side, test: Side, looks: tuple[Looks, Looks] | None, likeness: float = LIKENESS) -> Overlap:
+    """What ``anchors`` have in common with ``test``; ``looks`` are of both sides' images, None if one has none."""
+    rows = np.isin(anchors.ids, test.ids)
+    items = int(rows.sum())
+    patients = shared(anchors.groups, test.groups)
+    if anchors.groups is not None and test.groups is not None:
+        rows |= np.isin(anchors.groups, test.groups)
+    if looks is None:
+        return Overlap(rows, items, patients, None, True)
+    found, complete = find_alike(*looks, likeness=likeness)
+    alike = _of_items(found, anchors, test)
+    pictures = looks[0].pixels
+    shown = np.isin(pictures, pictures[[one.first for one in found]])  # a pair names the first of equal pictures
+    rows[np.flatnonzero(shown) % len(anchors)] = True
+    return Overlap(rows, items, patients, alike, complete)
+
+
+def _of_items(found: list[Alike], first: Side, second: Side) -> tuple[Alike, ...]:
+    """Each pair of items once, with their best likeness; not an item with itself."""
+    kept: dict[tuple[int, int], Alike] = {}
+    for one in found:
+        pair = one.first % len(first), one.second % len(second)
+        if first.ids[pair[0]] != second.ids[pair[1]]:
+            kept.setdefault(pair, one._replace(first=pair[0], second=pair[1]))
+    return tuple(kept.values())
+
+
+def alike_within(side: Side, looks: Looks, likeness: float = LIKENESS) -> tuple[tuple[Alike, ...], bool]:
+    """Items of one side whose images are, or look, the same, and whether all are listed."""
+    found, complete = find_alike(looks, likeness=likeness)
+    return _of_items(found, side, side), complete
