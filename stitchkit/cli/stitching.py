@@ -37,8 +37,8 @@ def stitch(
         typer.Option(
             "--head",
             metavar="HEAD",
-            help="own (the target's classifier), none, prompts:NAME_OR_PATH, python:FILE:NAME or the folder of a probe; "
-            "default: own if the target reads images and has one.",
+            help="own (the target's classifier), none, prompts:NAME_OR_PATH, python:FILE:NAME or the folder of a "
+            "probe; default: own if the target reads images and has one.",
         ),
     ] = None,
     test: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stitchkit.datasets.near_duplicates import NEAR
 from stitchkit.evaluation.anchor_shortcuts import Shortcut
 from stitchkit.evaluation.anchor_words import ClassWords
 
@@ -51,7 +52,7 @@ class Duplicate:
         """One line."""
         whose = {None: "", True: ", same patient", False: ", two patients"}[self.same_patient]
         against = f", opposite labels: {', '.join(self.opposite)}" if self.opposite else ""
-        alike = f"{self.kind} ({self.likeness:.3f})" if self.kind == "near" else self.kind
+        alike = f"{self.kind} ({self.likeness:.3f})" if self.kind == NEAR else self.kind
         return f"{self.first} = {self.second}: {alike}{whose}{against}"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items, checked_groups, checked_ids
-from stitchkit.datasets.near_duplicates import LIKENESS, Alike, Looks, find_alike, look_at
+from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, Looks, find_alike, look_at
 from stitchkit.evaluation.leakage import shared
 from stitchkit.progress import Progress
 
@@ -104,8 +104,9 @@ class Overlap:
 
     def told(self) -> tuple[str, ...]:
         """What leaks, in words, a line each."""
-        kinds = [one.kind for one in self.alike or ()]
-        copies, near = len(kinds) - kinds.count("near"), kinds.count("near")
+        alike = self.alike or ()
+        near = sum(one.kind == NEAR for one in alike)
+        copies = len({one.second for one in alike if one.kind != NEAR})
         more = "" if self.complete else ", and more"
         lines = (
             (self.items, "items are both anchors and test items"),

@@ -12,7 +12,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError
 from stitchkit.core.items import Items
 from stitchkit.datasets.content_keys import content_key
-from stitchkit.datasets.near_duplicates import LIKENESS
+from stitchkit.datasets.near_duplicates import LIKENESS, MOST
 from stitchkit.evaluation.anchor_choice import choose_anchors
 from stitchkit.evaluation.anchor_overlap import Side, overlap_of
 from stitchkit.progress import Progress
@@ -100,7 +100,7 @@ def candidates_of(
     Raises
     ------
     DataError
-        If no row is left.
+        If no row is left, or more pairs of images are near duplicates than are listed.
     """
     if test is None:
         return Candidates(np.arange(len(anchors)), 0, ())
@@ -110,6 +110,11 @@ def candidates_of(
         with Progress(show=progress) as bar:
             looks = ours.looks("anchors", bar), theirs.looks("test images", bar)
     found = overlap_of(ours, theirs, looks, likeness)
+    if not found.complete:
+        raise DataError(
+            f"more than {MOST} pairs of anchors' and test images look the same, so what leaks cannot be told apart. Are "
+            f"most images nearly empty? See what 'stitchkit anchors check' lists."
+        )
     rows = np.flatnonzero(~found.rows)
     if not rows.size:
         raise DataError(f"all {len(ours)} anchors share an id, a patient or an image with the test. Give others.")

@@ -144,6 +144,12 @@ def test_of_equal_images_the_first_stands_for_all(phantoms):
     ]  # fmt: skip
 
 
+def test_a_copy_of_one_image_is_near_to_its_other_versions_as_well(phantoms):
+    film = Image.fromarray(phantoms.images[0])
+    found, _ = find_alike(looks_of([film, jpeg(film, 60)]), looks_of([film]))
+    assert [(one.first, one.second, one.kind) for one in found] == [(0, 0, FILE), (1, 0, NEAR)]
+
+
 def test_blank_images_are_near_nothing(tmp_path):
     blank = [np.zeros((40, 40), np.uint8), np.full((40, 40), 90, np.uint8), np.zeros((40, 40), np.uint8)]
     looks = looks_of(blank)

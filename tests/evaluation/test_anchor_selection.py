@@ -69,6 +69,15 @@ def test_what_was_not_looked_for_is_said(films):
     assert len(found.notes) == 3
 
 
+def test_images_that_all_look_the_same_are_refused(films, monkeypatch):
+    monkeypatch.setattr("stitchkit.datasets.near_duplicates.MOST", 3)
+    film = films.images[0]
+    anchors = pairs_of(films, [film - np.uint8(i % 5) for i in range(60)])
+    test = Items(["t"], [film // 2], "image")
+    with pytest.raises(DataError, match="nearly empty"):
+        candidates_of(anchors, test, progress=False)
+
+
 def test_if_nothing_is_left_it_is_refused(films):
     anchors = pairs_of(films)
     with pytest.raises(DataError, match="all 60 anchors share"):
