@@ -64,6 +64,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "orthogonal_map": "stitchkit.solvers.orthogonal:orthogonal_map",
     "prompt_sensitivity": "stitchkit.studies.prompt_sensitivity:prompt_sensitivity",
     "read_anchors": "stitchkit.datasets.tables:read_anchors",
+    "read_cohort": "stitchkit.datasets.cohorts:read_cohort",
     "read_labels": "stitchkit.datasets.tables:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
     "save_alignment": "stitchkit.alignment_folders:save_alignment",
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from stitchkit.core.scores import Labels as Labels
     from stitchkit.core.scores import Scores as Scores
     from stitchkit.core.space import Space as Space
+    from stitchkit.datasets.cohorts import read_cohort as read_cohort
     from stitchkit.datasets.prompt_sets import read_prompts as read_prompts
     from stitchkit.datasets.tables import read_anchors as read_anchors
     from stitchkit.datasets.tables import read_labels as read_labels

@@ -21,6 +21,7 @@ TABLES = {  # table -> where it stands
     "SOLVERS": "stitchkit.solvers",
     "TRACKS": "stitchkit.solvers",
     "ENCODERS": "stitchkit.encoders",
+    "LAYOUTS": "stitchkit.datasets.cohorts",
 }
 
 

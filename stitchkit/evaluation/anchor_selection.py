@@ -112,8 +112,8 @@ def candidates_of(
     found = overlap_of(ours, theirs, looks, likeness)
     if not found.complete:
         raise DataError(
-            f"more than {MOST} pairs of anchors' and test images look the same, so what leaks cannot be told apart. Are "
-            f"most images nearly empty? See what 'stitchkit anchors check' lists."
+            f"more than {MOST} pairs of an anchor's and a test item's image look the same, so what leaks cannot be "
+            f"told apart. Are most images nearly empty? See what the check of the anchors lists."
         )
     rows = np.flatnonzero(~found.rows)
     if not rows.size:

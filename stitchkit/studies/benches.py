@@ -83,6 +83,8 @@ class StudyBench:
             (left, right), groups = sides[0], labels.groups
             patients = [None if groups is None else groups[rows] for rows in sides[0]]
             notes = audit(labels.ids[left], labels.ids[right], *patients, allow=allow_leakage)
+        left_out = cohort.card.get("left_out", {})
+        notes += [f"not read: {count} rows, {why}" for why, count in left_out.items() if count]
         parts = [Part(left, right, _draws(plan, labels, left)) for left, right in sides]
         return cls(cohort, tuple(parts), loads, tuple(notes))
 

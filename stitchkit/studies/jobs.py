@@ -19,11 +19,13 @@ from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
 from stitchkit.datasets.prompt_sets import read_prompts, subset
 from stitchkit.encoders import is_vectors_file
+from stitchkit.encoders.clip_pairs import clip_alignment
 from stitchkit.stitching import head_called
 from stitchkit.studies.benches import Draw, StudyBench
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE, Turn, baseline, named, stitched
 from stitchkit.studies.plans import StudyPlan
+from stitchkit.zero_shot import zeroshot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +35,15 @@ class Job:
     cell: Cell
     circumstances: Mapping[str, Any]
     work: Callable[[], list[tuple[Scores, dict[str, Any]]]]
+
+
+CLIP = "CLIP-like, no anchors"
+
+
+def clip_halves(checkpoint: str) -> tuple[str, str]:
+    """The names of a CLIP-like checkpoint's image and text encoder."""
+    link = "&" if "#" in checkpoint else "#"
+    return f"{checkpoint}{link}modality=image", f"{checkpoint}{link}modality=text"
 
 
 class _Study:
@@ -175,11 +186,23 @@ class Naming(_Study):
                     for draw in self.draws():
                         work = partial(self._named, source, target, method, draw)
                         yield Job(Cell(source, target, method, *draw), around, work)
+        for checkpoint in self.plan.clip:
+            halves = [self.bench.encoder(half) for half in clip_halves(checkpoint)]
+            around = self.circumstances(*(half.space for half in halves), prompts=asked)
+            yield Job(Cell("", "", f"{CLIP}: {checkpoint}", 0), around, partial(self._by_pair, checkpoint))
 
     def _named(self, source: str, target: str, method: str, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
         vectors = self._prompt_vectors(target)
         turns = self.turns(draw, x=source, y=target, texts=self.texts)
         return [named(turn, method, self.prompts, vectors) for turn in turns]
+
+    def _by_pair(self, checkpoint: str) -> list[tuple[Scores, dict[str, Any]]]:
+        """A checkpoint whose image and text encoder share a space: no anchors, the same scores."""
+        image, text = clip_halves(checkpoint)
+        alignment = clip_alignment(self.bench.encoder(image), self.bench.encoder(text))
+        head = zeroshot(alignment, self._prompt_vectors(text), self.prompts)
+        turns = self.turns(self.draws()[0], x=image)
+        return [(head.scores(turn.x_test), dict(alignment.record)) for turn in turns]
 
     def _prompt_vectors(self, target: str) -> Embeddings:
         texts = self.prompts.texts

@@ -18,6 +18,7 @@ from stitchkit.reports.study_figures import Curve
 from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
 from stitchkit.studies.benches import Loads
 from stitchkit.studies.cells import LINES
+from stitchkit.studies.jobs import CLIP
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.plans import PAPER, StudyPlan, read_plan
 from stitchkit.studies.results import StudyRow, StudySummary, short
@@ -224,6 +225,8 @@ def _heading(source: str, target: str) -> str:
 
 
 def _told(method: str) -> str:
+    if method.startswith(CLIP):
+        return "image and text encoder of one checkpoint, as they are"
     if method.startswith(PAPER):
         return "published map, to the letter"
     return TOLD.get(method, "map of this family, its strength chosen on the anchors")
