@@ -41,7 +41,9 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "align_many": "stitchkit.alignment.many:align_many",
     "align_through": "stitchkit.alignment.many:align_through",
     "align_without_pairs": "stitchkit.alignment.without_pairs:align_without_pairs",
+    "anchor_card": "stitchkit.evaluation.anchor_cards:anchor_card",
     "calibrate": "stitchkit.evaluation.calibrating:calibrate",
+    "check_anchors": "stitchkit.evaluation.anchor_audit:check_anchors",
     "choose_anchors": "stitchkit.evaluation.anchor_choice:choose_anchors",
     "choose_thresholds": "stitchkit.evaluation.deciding:choose_thresholds",
     "cka": "stitchkit.metrics.cka:cka",
@@ -121,6 +123,8 @@ if TYPE_CHECKING:
     from stitchkit.embedding import embed as embed
     from stitchkit.encoders import load_encoder as load_encoder
     from stitchkit.encoders.clip_pairs import clip_alignment as clip_alignment
+    from stitchkit.evaluation.anchor_audit import check_anchors as check_anchors
+    from stitchkit.evaluation.anchor_cards import anchor_card as anchor_card
     from stitchkit.evaluation.anchor_choice import choose_anchors as choose_anchors
     from stitchkit.evaluation.calibrating import calibrate as calibrate
     from stitchkit.evaluation.comparing import compare as compare

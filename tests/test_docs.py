@@ -145,8 +145,11 @@ def commands():
     """Every command of the console script by name."""
     from stitchkit.cli.main import app
 
-    group = typer.main.get_command(app)
-    return {"": group, **group.commands}
+    found = {"": typer.main.get_command(app)}
+    for name, command in list(found[""].commands.items()):
+        below = getattr(command, "commands", {})
+        found |= {name: command, **{f"{name} {one}": inner for one, inner in below.items()}}
+    return found
 
 
 def shell_lines(text: str) -> Iterator[list[str]]:
@@ -173,10 +176,11 @@ def test_a_command_line_on_a_page_is_one_the_program_takes(words):
     """Parsed, with its flags and arguments, by the command itself; files need not be there."""
     known = commands()
     name = "" if words[1].startswith("-") else words[1]
+    name = " ".join(words[1:3]) if " ".join(words[1:3]) in commands() else name
     assert name in known
     command = known[name]
     options = {flag: one for one in command.params for flag in (*one.opts, *one.secondary_opts)}
-    rest = words[2:] if name else words[1:]
+    rest = words[1 + len(name.split()) :]
     unknown = [word for word in rest if word.startswith("-") and word.split("=")[0] not in options]
     assert unknown == []
     if rest and name:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.calibration import Calibrating
     from stitchkit.cli.loading import Loading
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
@@ -34,6 +35,8 @@ class Judging:
     replicates: int
     seed: int
     allow_leakage: bool
+    multiclass: bool = False
+    calibrating: Calibrating | None = None
 
     @classmethod
     def of(
@@ -52,6 +55,8 @@ class Judging:
         replicates: int,
         seed: int,
         allow_leakage: bool,
+        multiclass: bool = False,
+        calibrating: Calibrating | None = None,
     ) -> Judging:
         """The labels of the classes to judge, and all settings."""
         from stitchkit.core.errors import UnknownNameError
@@ -66,7 +71,9 @@ class Judging:
             path, classes=None if label_column else classes, label=label_column, id=id_column, groups=groups,
             columns=columns, uncertain=uncertain,
         ).of_classes(classes)  # fmt: skip
-        return cls(labels, table, classes, columns, min_positives, replicates, seed, allow_leakage)
+        return cls(
+            labels, table, classes, columns, min_positives, replicates, seed, allow_leakage, multiclass, calibrating
+        )
 
     def check(self, ids: np.ndarray) -> None:
         """Raise for test items without a label, or for leakage, before the items are embedded."""
@@ -87,9 +94,18 @@ class Judging:
         probed = None
         if encoder is not None and pairs is not None and vectors is not None:
             probed = _with_anchors(vectors, pairs, self.labels.ids, encoder, loading)
+        calibration, thresholds = None, None
+        if self.calibrating is not None:
+            calibration, thresholds = self.calibrating.fitted(
+                self.labels, self.classes, multiclass=self.multiclass, anchors=pairs, seed=self.seed,
+                allow_leakage=self.allow_leakage,
+            )  # fmt: skip
         found = sk.evaluate(
-            _of_classes(scores, self.classes),
+            of_classes(scores, self.classes),
             self.labels,
+            calibration=calibration,
+            thresholds=thresholds,
+            multiclass=self.multiclass,
             anchors=pairs,
             items=items if items is not None and items.modality == "image" else None,
             metadata=self.metadata,
@@ -111,7 +127,8 @@ class Judging:
         return self.table.read(kind, kind)
 
 
-def _of_classes(scores: Scores, classes: tuple[str, ...]) -> Scores:
+def of_classes(scores: Scores, classes: tuple[str, ...]) -> Scores:
+    """The scores of these classes alone."""
     import numpy as np
 
     from stitchkit.core.scores import Scores

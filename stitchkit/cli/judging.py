@@ -26,6 +26,42 @@ def evaluate(
     encoder: Annotated[
         str | None, typer.Option("--encoder", help="Source encoder, for the probe on the anchors' labels.")
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            metavar="CSV",
+            exists=True,
+            rich_help_panel=o.JUDGE,
+            help="Scores of labelled items, neither anchors nor test, that give probabilities and thresholds.",
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration",
+            metavar="METHOD",
+            rich_help_panel=o.JUDGE,
+            help="platt (the default), temperature, isotonic, or none.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            "--threshold",
+            metavar="RULE",
+            rich_help_panel=o.JUDGE,
+            help="youden (the default), sensitivity=0.9 or another share, or none.",
+        ),
+    ] = None,
+    multiclass: Annotated[
+        bool,
+        typer.Option(
+            "--multiclass",
+            rich_help_panel=o.JUDGE,
+            help="Exactly one class applies: accuracy, balanced accuracy and F1 of the best one too.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON document to this file.")] = None,
     column: o.Column = None,
     source_column: o.SourceColumn = None,
@@ -54,6 +90,7 @@ def evaluate(
 ) -> None:
     """Judge scores by labels: AUROC with intervals over patients, and what chance, a probe and metadata reach."""
     from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.calibration import Calibrating
     from stitchkit.cli.judgement import Judging
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.places import new_file, write_text
@@ -68,7 +105,8 @@ def evaluate(
     judging = Judging.of(
         labels, given.classes, table, label_column=label_column, only=classes, groups=groups, id_column=id_column,
         metadata=metadata, uncertain=uncertain, min_positives=min_positives, replicates=replicates, seed=seed,
-        allow_leakage=allow_leakage,
+        allow_leakage=allow_leakage, multiclass=multiclass,
+        calibrating=Calibrating.of(calibrate, calibration, threshold),
     )  # fmt: skip
     if given.scores is not None:
         judging.check(given.scores.ids)

@@ -1,0 +1,65 @@
+"""How the command line asks for probabilities and thresholds: scores of items that are neither anchors nor test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from stitchkit.core.calibrations import Calibration, Thresholds
+    from stitchkit.core.scores import Labels, Scores
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrating:
+    """Scores of the calibration items, the method, and the rule of the thresholds."""
+
+    scores: Scores
+    method: str | None
+    rule: str | None
+    at: float | None
+
+    @classmethod
+    def of(cls, path: Path | None, method: str | None, threshold: str | None) -> Calibrating | None:
+        """What was asked for; None where nothing was."""
+        from stitchkit.evaluation.calibrating import METHODS
+        from stitchkit.evaluation.deciding import RULES
+        from stitchkit.score_tables import read_scores
+
+        if path is None:
+            if method or threshold:
+                raise InputError("probabilities and thresholds are fitted on other items: pass --calibrate SCORES.csv.")
+            return None
+        if method not in (None, NONE, *METHODS):
+            raise UnknownNameError.of("method of calibration", str(method), [NONE, *METHODS])
+        rule, _, share = (threshold or "youden").partition("=")
+        if rule not in (NONE, *RULES):
+            raise UnknownNameError.of("rule for thresholds", rule, [NONE, *RULES], "Or write sensitivity=0.9.")
+        try:
+            at = float(share) if share else None
+        except ValueError as error:
+            raise InputError(f"--threshold {threshold}: {share!r} is no number. Write sensitivity=0.9.") from error
+        method = None if method == NONE else method or "platt"
+        return cls(read_scores(path), method, None if rule == NONE else rule, at)
+
+    def fitted(
+        self, labels: Labels, classes: tuple[str, ...], **how: Any
+    ) -> tuple[Calibration | None, Thresholds | None]:
+        """Both, as far as they were asked for, on the items' labels."""
+        import stitchkit as sk
+        from stitchkit.cli.judgement import of_classes
+
+        seen, multiclass = of_classes(self.scores, classes), how.pop("multiclass")
+        seed = how.pop("seed")
+        calibration = None
+        if self.method is not None and seen.kind != "probability":
+            calibration = sk.calibrate(seen, labels, method=self.method, multiclass=multiclass, **how)
+        thresholds = None
+        if self.rule is not None:
+            thresholds = sk.choose_thresholds(seen, labels, rule=self.rule, at=self.at, seed=seed, **how)
+        return calibration, thresholds

@@ -1,0 +1,89 @@
+"""``stitchkit evaluate --calibrate``: probabilities and thresholds from other patients' scores."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+CLASSES = ("Edema", "Mass")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Labels of 300 films of 150 patients, scores of the first 200 for calibration and of the last 100 to judge."""
+    folder = tmp_path_factory.mktemp("scores")
+    rng = np.random.default_rng(0)
+    truth = (rng.random((300, 2)) < 0.4).astype(int)
+    margins = np.clip(0.2 * truth + 0.2 * rng.normal(size=(300, 2)), -2, 2)
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["id", "patient", *CLASSES], *([f"f{i}", f"p{i // 2}", *truth[i]] for i in range(300))]
+        )
+    for name, rows in (("known", range(200)), ("test", range(200, 300)), ("mixed", range(150, 250))):
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            lines = [["id", "kind", *CLASSES], *([f"f{i}", "margin", *margins[i]] for i in rows)]
+            csv.writer(file).writerows(lines)
+    return folder
+
+
+def judge(cli, files, *more, test="test"):
+    return cli("evaluate", files / f"{test}.csv", "--labels", files / "labels.csv", "--replicates", 50, *more)
+
+
+def test_scores_become_probabilities_with_thresholds(cli, files):
+    done = judge(cli, files, "--calibrate", files / "known.csv", "--threshold", "sensitivity=0.9", "--json")
+    assert done.code == 0, done.err
+    found = done.json
+    assert found["kind"] == "probability"
+    assert found["methods"][0]["further"]["brier"]["macro"]["value"] < 0.24
+    assert set(found["decisions"]) == set(CLASSES)
+    assert found["decisions"]["Edema"]["sensitivity"]["value"] > 0.75
+    assert found["reliability"]["Edema"]
+
+
+def test_either_may_be_left_out(cli, files):
+    alone = judge(cli, files, "--calibrate", files / "known.csv", "--threshold", "none", "--json").json
+    assert alone["decisions"] == {}
+    raw = judge(cli, files, "--calibrate", files / "known.csv", "--calibration", "none", "--json").json
+    assert raw["kind"] == "margin"
+    assert set(raw["decisions"]) == set(CLASSES)
+    assert judge(cli, files, "--json").json["decisions"] == {}
+
+
+def test_the_tested_patients_are_refused(cli, files):
+    done = judge(cli, files, "--calibrate", files / "mixed.csv")
+    assert done.code == 4
+    assert "both calibration items and test items" in done.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--calibration", "plat"), "nearest: platt"),
+        (("--threshold", "yuden"), "nearest: youden"),
+        (("--threshold", "sensitivity=high"), "'high' is no number"),
+        (("--threshold", "sensitivity"), "takes at= in"),
+    ],
+)
+def test_mistakes_are_named(cli, files, flags, said):
+    done = judge(cli, files, "--calibrate", files / "known.csv", *flags)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_a_rule_without_items_to_choose_by_is_refused(cli, files):
+    done = judge(cli, files, "--threshold", "youden")
+    assert done.code == 2
+    assert "--calibrate" in done.err
+
+
+def test_exclusive_classes_have_an_accuracy(cli, files, tmp_path):
+    labels = (files / "labels.csv").read_text().splitlines()
+    one = [labels[0], *(",".join([*row.split(",")[:3], str(1 - int(row.split(",")[2]))]) for row in labels[1:])]
+    (tmp_path / "labels.csv").write_text("\n".join(one) + "\n")
+    done = cli("evaluate", files / "test.csv", "--labels", tmp_path / "labels.csv", "--replicates", 20, "--multiclass",
+               "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    assert 0.5 < done.json["methods"][0]["further"]["accuracy"]["macro"]["value"] < 1
