@@ -63,6 +63,9 @@ def evaluate(
         ),
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON document to this file.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FOLDER", help="Also write report.html into this folder.")
+    ] = None,
     column: o.Column = None,
     source_column: o.SourceColumn = None,
     id_column: o.IdColumn = None,
@@ -96,6 +99,7 @@ def evaluate(
     from stitchkit.cli.places import new_file, write_text
     from stitchkit.cli.scoring import Given
     from stitchkit.cli.talk import Talk, as_json
+    from stitchkit.reports.evaluation_page import write_evaluation
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     if out is not None:
@@ -118,4 +122,7 @@ def evaluate(
     document = found.to_dict()
     if out is not None:
         write_text(out, as_json(document) + "\n")
-    talk.result(str(found), document)
+    page = (
+        "" if report is None else f"\nopen {write_evaluation(found, report, title=scores.stem, command=talk.command)}"
+    )
+    talk.result(f"{found}{page}", document)

@@ -13,6 +13,7 @@ from stitchkit.datasets.phantoms import FINDINGS, render
 from stitchkit.evaluation.judging import CHANCE, METADATA, PROBE
 from stitchkit.evaluation.results import Evaluation
 from stitchkit.reports.figures import curves, forest, picture
+from stitchkit.reports.pages import template
 from stitchkit.store import replace_file
 
 SHOWN = 192  # pixels; the encoders saw the same films at 96
@@ -39,11 +40,7 @@ def write_demo_page(
     films: Sequence[Mapping[str, Any]],
 ) -> Path:
     """Write ``report.html`` and ``results.json`` into ``folder``, each in one step; the page's path comes back."""
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    page = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    text = page.get_template("demo.html.j2").render(
+    text = template("demo.html.j2").render(
         numbers=numbers,
         stitching=stitching,
         naming=naming,

@@ -10,6 +10,7 @@ from stitchkit.evaluation.advice import works
 from stitchkit.evaluation.coverage import COVERED
 from stitchkit.evaluation.diagnosis import Diagnosis
 from stitchkit.reports.diagnosis_figures import cosines_figure, coverage_figure, hubs_figure, spectrum_figure
+from stitchkit.reports.pages import template
 from stitchkit.store import replace_file
 
 PAGE, NUMBERS = "diagnosis.html", "diagnosis.json"
@@ -43,12 +44,8 @@ def write_diagnosis(diagnosis: Diagnosis, folder: str | Path) -> Path:
 
 def page(diagnosis: Diagnosis) -> str:
     """The page's HTML."""
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     covered = sorted(diagnosis.coverage or (), key=lambda one: one.reach)
-    return pages.get_template("diagnosis.html.j2").render(
+    text: str = template("diagnosis.html.j2").render(
         found=diagnosis,
         works=works(diagnosis),
         found_by=_found_by(diagnosis),
@@ -62,6 +59,7 @@ def page(diagnosis: Diagnosis) -> str:
         },
         numbers_file=NUMBERS,
     )
+    return text
 
 
 def _found_by(diagnosis: Diagnosis) -> tuple[float, str]:

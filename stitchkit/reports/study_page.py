@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.figures import forest
+from stitchkit.reports.pages import LOUD, package_versions, template
 from stitchkit.reports.study_figures import Curve, learning_figure
 from stitchkit.store import replace_file
 
 PAGE, NUMBERS, TABLE = "report.html", "results.json", "table.md"
-PACKAGES = ("stitchkit", "torch", "transformers", "timm", "numpy", "scipy", "scikit-learn")
-LOUD = ("LEAKAGE", "SHORTCUT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +68,8 @@ class StudyPage:
 
 def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder: str | Path) -> Path:
     """Write ``report.html``, ``results.json`` and ``table.md`` into ``folder``; the page's path comes back."""
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     label = "macro AUROC"
-    text = pages.get_template("study.html.j2").render(
+    text = template("study.html.j2").render(
         page=page,
         loud=[note for note in page.notes if note.startswith(LOUD)],
         quiet=[note for note in page.notes if not note.startswith(LOUD)],
@@ -87,12 +80,12 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
             "curves": {name: learning_figure(*lines, label=label) for name, lines in page.curves.items()},
             "classes": forest(page.classes[1], label="AUROC", first=99),
         },
-        versions=_versions(),
+        versions=package_versions(),
         numbers_file=NUMBERS,
     )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    whole = {**numbers, "command": page.command, "versions": _versions(), "marks": dict(page.marks)}
+    whole = {**numbers, "command": page.command, "versions": package_versions(), "marks": dict(page.marks)}
     plain = json.dumps(whole, indent=1, allow_nan=False, default=str)
     replace_file(folder / NUMBERS, (plain + "\n").encode())
     replace_file(folder / TABLE, (table + "\n").encode())
@@ -121,13 +114,3 @@ def signed(gap: Interval) -> str:
 
 def _cells(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
-
-
-def _versions() -> dict[str, str]:
-    found = {"Python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

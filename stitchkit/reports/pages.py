@@ -1,0 +1,30 @@
+"""What every page has in common: its templates, the versions it was made with, notes that are shown first."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+LOUD = ("LEAKAGE", "SHORTCUT")  # notes that begin so stand at the top
+PACKAGES = ("stitchkit", "torch", "transformers", "timm", "numpy", "scipy", "scikit-learn")
+
+
+def template(name: str) -> Any:
+    """A page's template; names and texts are escaped, and a value that is missing is an error."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined).get_template(name)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that numbers may hang on, as far as they are installed."""
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,214 @@
+"""The yardsticks on real data, made by studies: every number with probe, metadata, native head and paired differences.
+
+Protocols as the data's notes state them; each study's table is printed. Absolute values carry some +-.05.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from nih import FINDINGS, FOURTEEN
+
+import stitchkit as sk
+from stitchkit.store import write_embeddings
+from stitchkit.studies.methods import METADATA, OWN, PROBE
+from stitchkit.studies.reporting import Loaded, study
+
+pytestmark = pytest.mark.real
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def bench(real_data, minilm, chexnet, tmp_path_factory):
+    """A folder for studies: tables with absolute paths, CheXNet's logits as a file, names of both encoders."""
+    folder = tmp_path_factory.mktemp("studies")
+    chest = real_data / "cxr_nih"
+    logits = sk.Embeddings(chexnet.vectors, [str(chest / one) for one in chexnet.ids], chexnet.space)
+    write_embeddings(folder / "chexnet.safetensors", logits)
+    known = set(chexnet.ids.tolist())
+    table(folder / "honest.csv", chest, lambda row: row["subset"] in ("starter", "both") and row["path"] in known)
+    table(folder / "every.csv", chest, lambda row: True)
+    table(
+        folder / "talo.csv", chest, lambda row: row["subset"] == "talo" and "1" in (row["No_Finding"], row["Pneumonia"])
+    )
+    weights = real_data / "weights" / "cifar_resnet44.safetensors"
+    return folder, f"python:{ROOT / 'examples' / 'resnet44.py'}:ResNet44#weights={weights}", minilm.name
+
+
+def table(path, folder, kept):
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.DictWriter(file, rows[0])
+        out.writeheader()
+        out.writerows({**row, "path": str(folder / row["path"])} for row in rows if kept(row))
+
+
+def run(bench, name, text, capsys, **words):
+    """The study's summary, printed; ``RESNET``, ``TEXT`` and other words of the plan are filled in as TOML."""
+    folder, resnet, minilm = bench
+    for word, value in {"RESNET": resnet, "TEXT": minilm, **words}.items():
+        text = text.replace(word, json.dumps(value if isinstance(value, str | list) else list(value)))
+    (folder / f"{name}.toml").write_text(text)
+    found = study(folder / f"{name}.toml", folder / name, loads=Loaded(device="cpu", progress=False), progress=False)
+    with capsys.disabled():
+        print(f"\n{found}")
+    return found
+
+
+def row_of(found, method, anchors=None):
+    (row,) = found.of(method, anchors)
+    return row
+
+
+def test_findings_named_by_text_from_a_medical_encoder(bench, capsys):
+    found = run(bench, "named", """
+        kind = "zeroshot"
+        prompts = "nih14"
+        [data]
+        layout = "table"
+        root = "."
+        folds = 5
+        metadata = ["view", "age", "sex"]
+        [data.reader]
+        table = "honest.csv"
+        text = "text"
+        classes = FOURTEEN
+        columns = ["view", "age", "sex"]
+        [grid]
+        sources = ["chexnet.safetensors"]
+        targets = [TEXT]
+        solvers = ["auto", "procrustes", "ridge", "csa", "paper:affine", "paper:linear", "paper:l-ortho", "paper:ortho"]
+        [judge]
+        classes = THIRTEEN
+        min_positives = 1
+        """, capsys, FOURTEEN=FOURTEEN, THIRTEEN=FINDINGS)  # fmt: skip
+    assert row_of(found, "auto").macro.value >= 0.70
+    assert row_of(found, "auto").macro.low > row_of(found, METADATA).macro.value
+
+
+def test_a_general_encoder_drives_a_medical_head(bench, capsys):
+    found = run(bench, "head", """
+        kind = "stitching"
+        head = "identity"
+        head_classes = FOURTEEN
+        [data]
+        layout = "table"
+        root = "."
+        metadata = ["view", "age", "sex"]
+        [data.reader]
+        table = "honest.csv"
+        classes = FOURTEEN
+        columns = ["view", "age", "sex"]
+        split = "split"
+        [grid]
+        sources = [RESNET]
+        targets = ["chexnet.safetensors"]
+        solvers = ["auto", "ridge", "procrustes", "paper:affine", "paper:linear", "paper:l-ortho", "paper:ortho"]
+        anchors = [50, 100, "all"]
+        draws = 3
+        [judge]
+        classes = THIRTEEN
+        min_positives = 1
+        """, capsys, FOURTEEN=FOURTEEN, THIRTEEN=FINDINGS)  # fmt: skip
+    best = row_of(found, "auto")
+    assert best.macro.value >= 0.65
+    assert set(best.gaps) == {OWN, PROBE, METADATA}
+    assert any(note.startswith("SHORTCUT") for note in found.notes)  # view, age and sex reach about as much
+
+
+def test_the_view_is_named_by_text(bench, capsys):
+    found = run(bench, "view", VIEWS, capsys, PROMPTS="view", LABEL="view", METADATA=["age", "sex"])
+    assert row_of(found, "auto").macro.value >= 0.97
+    assert any("label map in disguise" in note for note in found.notes)
+
+
+def test_the_sex_is_named_by_text(bench, capsys):
+    found = run(bench, "sex", VIEWS, capsys, PROMPTS="sex", LABEL="sex", METADATA=["age", "view"])
+    assert row_of(found, "auto").macro.low > 0.5
+
+
+VIEWS = """
+    kind = "zeroshot"
+    prompts = PROMPTS
+    [data]
+    layout = "table"
+    root = "."
+    texts = "prompts"
+    metadata = METADATA
+    [data.reader]
+    table = "every.csv"
+    label = LABEL
+    columns = METADATA
+    split = "split"
+    [grid]
+    sources = [RESNET]
+    targets = [TEXT]
+    solvers = ["auto", "procrustes", "ridge"]
+    [judge]
+    multiclass = true
+"""
+
+SETS = {  # folder, prompts, grouped by, metadata; the texts are templates of the labels
+    "us_busi": ("breast-ultrasound", "patient_id", []),
+    "mri_brain": ("brain-mri", "patient_id", []),
+    "derm_ham": ("dermoscopy", "dup_group", ["age", "sex", "localization"]),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_other_images_are_named_by_text(bench, real_data, name, capsys):
+    prompts, patient, metadata = SETS[name]
+    table(bench[0] / f"{name}.csv", real_data / name, lambda row: True)
+    found = run(bench, name, """
+        kind = "zeroshot"
+        prompts = PROMPTS
+        [data]
+        layout = "table"
+        root = "."
+        METADATA
+        [data.reader]
+        table = FILE
+        label = "label"
+        text = "text"
+        patient = PATIENT
+        COLUMNS
+        split = "split"
+        [grid]
+        sources = [RESNET]
+        targets = [TEXT]
+        solvers = ["auto", "procrustes", "ridge", "csa"]
+        [judge]
+        multiclass = true
+        min_positives = 5
+        """.replace("METADATA", f"metadata = {json.dumps(metadata)}" if metadata else "")
+            .replace("COLUMNS", f"columns = {json.dumps(metadata)}" if metadata else ""),
+        capsys, PROMPTS=prompts, PATIENT=patient, FILE=f"{name}.csv")  # fmt: skip
+    assert row_of(found, "auto").macro.low > 0.5
+
+
+def test_a_confounded_set_is_exposed_at_the_top_of_its_page(bench, capsys):
+    found = run(bench, "talo", """
+        kind = "zeroshot"
+        prompts = "nih15"
+        [data]
+        layout = "table"
+        root = "."
+        metadata = ["orig_png_bytes"]
+        [data.reader]
+        table = "talo.csv"
+        text = "text"
+        classes = ["No_Finding", "Pneumonia"]
+        columns = ["orig_png_bytes"]
+        split = "split"
+        [grid]
+        sources = [RESNET]
+        targets = [TEXT]
+        solvers = ["auto", "procrustes"]
+        """, capsys)  # fmt: skip
+    assert row_of(found, METADATA).macro.value > 0.85
+    page = (bench[0] / "talo" / "report.html").read_text()
+    assert "SHORTCUT" in page.split("Everything beside everything")[0]

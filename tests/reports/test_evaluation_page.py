@@ -1,0 +1,65 @@
+"""The page of an evaluation: every number it shows is the evaluation's, what is loud comes first, names are escaped."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.core.errors import InputError
+from stitchkit.reports.evaluation_page import write_evaluation
+
+CLASSES = ("Edema", "Mass <b>")
+
+
+@pytest.fixture(scope="module")
+def found():
+    rng = np.random.default_rng(0)
+    truth = (rng.random((400, 2)) < 0.4).astype(float)
+    ids = np.asarray([f"f{i}" for i in range(400)])
+    room = np.where(truth[:, 0] == 1, "east", "west")
+    labels = sk.Labels(truth, ids, CLASSES, [f"p{i // 2}" for i in range(400)], {"room": room})
+    scores = sk.Scores(truth + rng.normal(size=(400, 2)), "logit", ids, CLASSES)
+
+    def part(rows):
+        return sk.Scores(scores.values[rows], "logit", ids[rows], CLASSES), labels.take(np.arange(400)[rows])
+
+    known, test = part(slice(100, 250)), part(slice(250, 400))
+    return sk.evaluate(test[0], labels, anchors=ids[:100], metadata=("room",), calibration=sk.calibrate(*known),
+                       thresholds=sk.choose_thresholds(*known, replicates=20), replicates=50)  # fmt: skip
+
+
+def test_the_page_shows_the_evaluation(found, tmp_path):
+    page = write_evaluation(found, tmp_path / "page", title="Mine & yours", command="stitchkit evaluate x").read_text()
+    assert f"{found.main.macro.value:.3f}" in page
+    for one in found.methods:
+        assert one.name in page
+        assert f"{one.macro.low:.3f} – {one.macro.high:.3f}" in page
+    assert f"{found.decisions['Edema'].threshold:.4g}" in page
+    assert "Are the probabilities what they say?" in page
+    assert "Mine &amp; yours" in page
+    assert "Mass &lt;b&gt;" in page
+    assert "Mass <b>" not in page
+    assert "stitchkit evaluate x" in page
+    first, _, rest = page.partition("Beside what it must be compared with")
+    assert "SHORTCUT" in first
+    assert "Not a medical device" in rest
+    numbers = json.loads((tmp_path / "page" / "evaluation.json").read_text())
+    assert numbers["methods"][0]["macro"]["value"] == found.main.macro.value
+
+
+def test_plain_scores_have_no_curve_and_no_decisions(found, tmp_path):
+    scores = sk.Scores(np.arange(40.0)[:, None], "logit", [f"f{i}" for i in range(40)], ("Edema",))
+    plain = sk.evaluate(scores, sk.Labels(np.arange(40)[:, None] % 2, scores.ids, ("Edema",)), replicates=20)
+    page = write_evaluation(plain, tmp_path / "page").read_text()
+    assert "probabilities what they say" not in page
+    assert "Decisions at thresholds" not in page
+
+
+def test_a_file_in_the_way_is_refused(found, tmp_path):
+    (tmp_path / "page").write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        write_evaluation(found, tmp_path / "page")
+    assert (tmp_path / "page").read_text() == "mine"
