@@ -15,16 +15,20 @@ STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))  # of lines, once the colours are u
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One line of a learning curve: its name, numbers of anchors, values with intervals, and each draw's value."""
+    """One line of a learning curve: its name, numbers of anchors, values with intervals, and each draw's value.
+
+    Lines that are not ``strong`` are drawn thin, without their intervals: bands of ten lines hide each other.
+    """
 
     name: str
     at: tuple[int, ...]
     values: tuple[Interval, ...]
     draws: tuple[tuple[float, ...], ...]
+    strong: bool = True
 
 
 def learning_figure(curves: Sequence[Curve], levels: Sequence[tuple[str, float]], *, label: str) -> str:
-    """Every curve with its interval as a band and its draws as dots, on a log axis; levels are dashed.
+    """Every curve, the strong ones with their intervals as bands and draws as dots, on a log axis; levels are dashed.
 
     Parameters
     ----------
@@ -37,14 +41,15 @@ def learning_figure(curves: Sequence[Curve], levels: Sequence[tuple[str, float]]
     for i, curve in enumerate(curves):
         colour, style = COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS) % len(STYLES)]
         at = np.asarray(curve.at)
-        axes.fill_between(
-            at, *np.asarray([(one.low, one.high) for one in curve.values]).T, color=colour, alpha=0.12, lw=0
-        )
+        ends = np.asarray([(one.low, one.high) for one in curve.values]).T
+        if curve.strong:
+            axes.fill_between(at, *ends, color=colour, alpha=0.15, lw=0)
+        thick = {"lw": 2.4, "ms": 5} if curve.strong else {"lw": 1.2, "ms": 3, "alpha": 0.8}
         axes.plot(
-            at, [one.value for one in curve.values], marker="o", ls=style, color=colour, ms=4.5, lw=2, label=curve.name
+            at, [one.value for one in curve.values], marker="o", ls=style, color=colour, label=curve.name, **thick
         )
         for place, draws in zip(curve.at, curve.draws, strict=True):
-            if len(draws) > 1:
+            if curve.strong and len(draws) > 1:
                 axes.plot([place] * len(draws), draws, "o", color=colour, ms=2.5, alpha=0.45)
     ticks = sorted({place for curve in curves for place in curve.at})
     for name, level in levels:

@@ -128,7 +128,7 @@ def page_of(found: StudySummary, plan: StudyPlan, command: str, text: str) -> St
         subject=f"{found.n:,} items of {people}; {len(main.classes)} classes judged; up to {anchors:,} anchors",
         cards=_cards(found, main),
         tables={_heading(*pair): _table(found, pair, last) for pair in pairs},
-        curves={_heading(*pair): _curves(found, pair) for pair in pairs if len(plan.anchors) > 1},
+        curves={_heading(*pair): _curves(found, pair, main.method) for pair in pairs if len(plan.anchors) > 1},
         classes=(
             f"{_heading(main.source, main.target)}, {main.method}, {anchors:,} anchors.",
             list(main.classes.items()),
@@ -180,11 +180,11 @@ def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None) -> l
     ]
 
 
-def _curves(found: StudySummary, pair: tuple[str, str]) -> tuple[list[Curve], list[tuple[str, float]]]:
+def _curves(found: StudySummary, pair: tuple[str, str], main: str) -> tuple[list[Curve], list[tuple[str, float]]]:
     source, target = pair
     lines: dict[str, list[StudyRow]] = {}
     levels = []
-    for row in sorted(found.rows, key=lambda one: one.is_baseline):  # maps first; each in the study's own order
+    for row in sorted(found.rows, key=lambda one: (one.method != main, one.method != PROBE)):  # what is compared first
         mine = (row.source, row.target) in (pair, (source, ""))
         if mine and row.anchors != 0:
             lines.setdefault(row.method, []).append(row)
@@ -196,6 +196,7 @@ def _curves(found: StudySummary, pair: tuple[str, str]) -> tuple[list[Curve], li
             tuple(_count(found, row.anchors) for row in rows),
             tuple(row.macro for row in rows),
             tuple(row.draws for row in rows),
+            name in (main, PROBE),
         )
         for name, rows in lines.items()
     ], levels

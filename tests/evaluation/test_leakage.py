@@ -16,7 +16,7 @@ ANCHOR_PATIENTS, TEST_PATIENTS = np.array(["p1", "p1", "p2"]), np.array(["p3", "
 
 
 def test_two_sides_without_overlap_pass_and_it_is_said():
-    assert audit(ANCHORS, TEST, ANCHOR_PATIENTS, TEST_PATIENTS) == ["no patient id stands on both sides"]
+    assert audit(ANCHORS, TEST, ANCHOR_PATIENTS, TEST_PATIENTS) == ["no patient has both anchors and test items"]
 
 
 def test_an_item_on_both_sides_is_refused_and_counted():
