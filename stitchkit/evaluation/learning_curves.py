@@ -16,6 +16,7 @@ from stitchkit.core.roles import Solver
 from stitchkit.evaluation.held_pairs import LEAST, HeldPairs, Tally, judge
 from stitchkit.evaluation.leakage import check_apart
 from stitchkit.evaluation.measured_curves import LearningCurve
+from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.evaluation.power_law import EXPONENTS, fit_power_law
 from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
 from stitchkit.metrics.bootstrap import patient_counts
@@ -106,7 +107,7 @@ def learning_curve(
     at = _sizes(sizes, len(pool))
     people, patient = _together(pool), _together(held)
     won, chance, of = [], 0.0, np.empty(0)
-    orders = [_by_patients(people, seed, draw) for draw in range(draws)]
+    orders = [patient_order(people, seed, draw) for draw in range(draws)]
     with Progress(progress) as bar:
         bar.begin("learning curve, fits", draws * len(at))
         for rows in (order[:n] for order in orders for n in at.tolist()):
@@ -182,13 +183,6 @@ def _together(pairs: HeldPairs) -> np.ndarray:
     """A number (n,) for each pair's patient, from 0; pairs that repeat a source vector are of one patient."""
     labels = Clusters.of(pairs.x, pairs.groups).labels
     return np.unique(np.arange(len(pairs)) if labels is None else labels, return_inverse=True)[1].reshape(-1)
-
-
-def _by_patients(patient: np.ndarray, seed: int, draw: int) -> np.ndarray:
-    """The rows of the pool, patient (n,) by patient in a drawn order, shuffled within a patient."""
-    rng = np.random.default_rng([seed, draw])
-    place = rng.permutation(int(patient.max()) + 1)
-    return np.lexsort((rng.random(len(patient)), place[patient]))
 
 
 def _column(tally: Tally, name: str) -> np.ndarray:

@@ -101,3 +101,17 @@ def _by_patient(patients: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     place[ordered] = np.arange(len(ordered))
     sizes = sizes[ordered]
     return np.argsort(place[of_row.reshape(-1)], kind="stable"), np.cumsum(sizes) - sizes, sizes
+
+
+def patient_order(patient: np.ndarray, seed: int, draw: int) -> np.ndarray:
+    """The rows (n,) patient by patient in a drawn order, shuffled within a patient: its beginnings are nested draws.
+
+    Parameters
+    ----------
+    patient : (n,)
+        Whose each row is.
+    """
+    number = np.unique(patient, return_inverse=True)[1].reshape(-1)
+    rng = np.random.default_rng([seed, draw])
+    place = rng.permutation(int(number.max()) + 1)
+    return np.lexsort((rng.random(len(number)), place[number]))

@@ -19,6 +19,7 @@ from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.encoders import is_vectors_file
 from stitchkit.evaluation.leakage import audit
+from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.store import read_embeddings
 from stitchkit.studies.plans import DataPlan, StudyPlan
 
@@ -143,7 +144,6 @@ def _draws(plan: StudyPlan, labels: Labels, rows: np.ndarray) -> dict[Draw, np.n
     """The anchors of every draw: patient by patient in a drawn order, so that more anchors hold the fewer ones."""
     found: dict[Draw, np.ndarray] = {}
     people = np.arange(len(rows)) if labels.groups is None else labels.groups[rows]
-    patient = np.unique(people, return_inverse=True)[1].reshape(-1)
     for n in plan.anchors:
         if n is None:
             found[None, 0] = rows
@@ -151,9 +151,7 @@ def _draws(plan: StudyPlan, labels: Labels, rows: np.ndarray) -> dict[Draw, np.n
         if n > len(rows):
             raise DataError(f"{n} anchors were asked for; there are {len(rows)}. Lower 'anchors' in [grid].")
         for draw in range(plan.draws):
-            rng = np.random.default_rng([plan.seed, draw])
-            place = rng.permutation(int(patient.max()) + 1)
-            order = np.lexsort((rng.random(len(patient)), place[patient]))
+            order = patient_order(people, plan.seed, draw)
             found[n, draw] = np.sort(rows[order[:n]])
     return found
 
