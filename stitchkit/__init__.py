@@ -67,6 +67,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "prompt_sensitivity": "stitchkit.studies.prompt_sensitivity:prompt_sensitivity",
     "read_anchors": "stitchkit.datasets.tables:read_anchors",
     "read_cohort": "stitchkit.datasets.cohorts:read_cohort",
+    "read_embeddings": "stitchkit.store:read_embeddings",
     "read_labels": "stitchkit.datasets.tables:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
     "save_alignment": "stitchkit.alignment_folders:save_alignment",
@@ -76,6 +77,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "stitch": "stitchkit.stitching:stitch",
     "stitchability": "stitchkit.evaluation.stitchability:stitchability",
     "study": "stitchkit.studies.reporting:study",
+    "write_embeddings": "stitchkit.store:write_embeddings",
     "zeroshot": "stitchkit.zero_shot:zeroshot",
 }
 
@@ -162,6 +164,8 @@ if TYPE_CHECKING:
     from stitchkit.solvers.ridge import Ridge as Ridge
     from stitchkit.stitching import load as load
     from stitchkit.stitching import stitch as stitch
+    from stitchkit.store import read_embeddings as read_embeddings
+    from stitchkit.store import write_embeddings as write_embeddings
     from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
     from stitchkit.studies.reporting import study as study
     from stitchkit.zero_shot import zeroshot as zeroshot

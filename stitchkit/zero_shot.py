@@ -11,7 +11,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, like, namespace, take
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
-from stitchkit.core.heads import ZeroShotHead
+from stitchkit.core.heads import ZeroShotHead, one_direction
 from stitchkit.core.items import Items
 from stitchkit.core.maps import unit
 from stitchkit.core.prompts import PromptSet
@@ -25,7 +25,8 @@ def zeroshot(
     """A head over the alignment's SOURCE space whose classes are named by ``prompts``.
 
     A class embedding is the unit mean of its prompts' unit vectors in the common space, where both sides are
-    centred on the anchors.
+    centred on the anchors. Where the anchors show one direction only (two distinct texts, say) it is the mean of their
+    vectors as they are, and scores are projections.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def zeroshot(
     Returns
     -------
     ZeroShotHead
-        Its scores are margins in [-2, 2] where there are negatives, cosines in [-1, 1] where there are none.
+        Its scores are margins in [-2, 2] where there are negatives, cosines in [-1, 1] where there are none, logits
+        where the anchors show one direction only.
 
     Raises
     ------
@@ -54,8 +56,11 @@ def zeroshot(
     alignment.target.require(vectors.space, "the alignment's target side")
     common = alignment.target_map(vectors)
     row = {text_: i for i, text_ in enumerate(vectors.ids.tolist())}
-    positive = _class_embeddings(common.vectors, prompts.positive, prompts.classes, row)
-    negative = _class_embeddings(common.vectors, prompts.negative, prompts.classes, row) if prompts.negative else None
+    flat = one_direction(alignment.source_map)
+    positive = _class_embeddings(common.vectors, prompts.positive, prompts.classes, row, flat)
+    negative = None
+    if prompts.negative:
+        negative = _class_embeddings(common.vectors, prompts.negative, prompts.classes, row, flat)
     return ZeroShotHead(
         alignment.source_map, prompts.classes, positive, negative, alignment.weights, prompts.multiclass
     )
@@ -73,9 +78,10 @@ def _prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str |
 
 
 def _class_embeddings(
-    common: Array, sides: Mapping[str, tuple[str, ...]], classes: tuple[str, ...], row: Mapping[str, int]
+    common: Array, sides: Mapping[str, tuple[str, ...]], classes: tuple[str, ...], row: Mapping[str, int], flat: bool
 ) -> Array:
-    """Unit class embeddings (c, k) from unit prompt vectors."""
-    xp, units = namespace(common), unit(common)
+    """Unit class embeddings (c, k) from unit prompt vectors; ``flat``: means of the vectors as they are."""
+    xp, units = namespace(common), common if flat else unit(common)
     means = [xp.mean(take(units, np.asarray([row[text] for text in sides[c]])), axis=0) for c in classes]
-    return like(unit(xp.stack(means)), common)
+    stacked = xp.stack(means)
+    return like(stacked if flat else unit(stacked), common)

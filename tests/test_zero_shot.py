@@ -197,3 +197,24 @@ def test_torch_alignments_give_the_same_scores(pairs, images):
     parts = [sk.Embeddings(torch.asarray(one.vectors), one.ids, one.space) for one in pairs]
     there: Alignment = sk.align(*parts, solver=sk.CSA())
     assert np.allclose(sk.zeroshot(there, Reader(), PROMPTS, store=None).scores(images).values, ours.values, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["ridge", "procrustes", "csa"])
+def test_two_distinct_texts_give_a_projection_and_not_a_vote(solver):
+    """In one direction an angle is a sign: the score keeps how far along it an item lies."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 120)
+    texts = np.asarray([[1.0, 0, 0, 0.2], [0, 1.0, 0, 0.2]])
+    x = labels[:, None] * rng.normal(size=6) + rng.normal(size=(120, 6))
+    fitted = sk.align(x[:60], texts[labels[:60]], solver=solver, nested=False, progress=False)
+    assert fitted.source_map.rank == 1
+    said = sk.Embeddings(texts, ["a nodule", "no nodule"], fitted.target)
+    prompts = sk.PromptSet("mine", {"nodule": ("no nodule",)}, {"nodule": ("a nodule",)})
+    scores = sk.zeroshot(fitted, said, prompts).scores(x[60:])
+    assert scores.kind == "logit"
+    assert len(np.unique(scores.values)) == 60
+    direction = fitted.source_map(x[60:]) @ (fitted.target_map(texts[1:]) - fitted.target_map(texts[:1]))[0]
+    assert np.corrcoef(direction, scores.values[:, 0])[0, 1] == pytest.approx(1)
+    from sklearn.metrics import roc_auc_score
+
+    assert roc_auc_score(labels[60:], scores.values[:, 0]) > 0.7

@@ -25,7 +25,7 @@ class Calibrating:
     at: float | None
 
     @classmethod
-    def of(cls, path: Path | None, method: str | None, threshold: str | None) -> Calibrating | None:
+    def of(cls, path: Path | None, method: str | None, threshold: str | None, multiclass: bool) -> Calibrating | None:
         """What was asked for; None where nothing was."""
         from stitchkit.evaluation.calibrating import METHODS
         from stitchkit.evaluation.deciding import RULES
@@ -44,7 +44,8 @@ class Calibrating:
             at = float(share) if share else None
         except ValueError as error:
             raise InputError(f"--threshold {threshold}: {share!r} is no number. Write sensitivity=0.9.") from error
-        method = None if method == NONE else method or "platt"
+        usual = "temperature" if multiclass else "platt"  # class by class, the best one would no longer be the best
+        method = None if method == NONE else method or usual
         return cls(read_scores(path), method, None if rule == NONE else rule, at)
 
     def fitted(

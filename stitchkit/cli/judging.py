@@ -42,7 +42,7 @@ def evaluate(
             "--calibration",
             metavar="METHOD",
             rich_help_panel=o.JUDGE,
-            help="platt (the default), temperature, isotonic, or none.",
+            help="platt, temperature (the default with --multiclass), isotonic, or none.",
         ),
     ] = None,
     threshold: Annotated[
@@ -105,12 +105,13 @@ def evaluate(
     if out is not None:
         new_file(out, overwrite)
     given = Given.of(scores, items, column, encoder, id_column, root)
-    table = AnchorTable.of(anchors, source_column, None, id_column, groups, root)
+    given_columns = (None, None) if anchors is None else (id_column, groups)  # they name columns of the labels too
+    table = AnchorTable.of(anchors, source_column, None, *given_columns, root)
     judging = Judging.of(
         labels, given.classes, table, label_column=label_column, only=classes, groups=groups, id_column=id_column,
         metadata=metadata, uncertain=uncertain, min_positives=min_positives, replicates=replicates, seed=seed,
         allow_leakage=allow_leakage, multiclass=multiclass,
-        calibrating=Calibrating.of(calibrate, calibration, threshold),
+        calibrating=Calibrating.of(calibrate, calibration, threshold, multiclass),
     )  # fmt: skip
     if given.scores is not None:
         judging.check(given.scores.ids)

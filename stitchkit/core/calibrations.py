@@ -14,15 +14,19 @@ from stitchkit.core.scores import Scores
 PRESENT, ABSENT, EITHER, NEITHER = "present", "absent", "either", "neither"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FittedOn:
-    """The items that something was fitted on: ids (n,) and, where known, their patients (n,)."""
+    """The items that something was fitted on: ids (n,) and, where known, their patients (n,); printed as counts."""
 
     ids: np.ndarray
     groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        people = "" if self.patients is None else f" of {self.patients} patients"
+        return f"{len(self)} items{people}"
 
     @property
     def patients(self) -> int | None:
@@ -143,7 +147,7 @@ class Thresholds:
     def __str__(self) -> str:
         wide = max(map(len, self.classes))
         rule = self.rule if self.at is None else f"{self.rule} {self.at:g}"
-        lines = [f"thresholds by {rule}, chosen on {_told(self.fitted_on)}; scores are of kind {self.kind}"]
+        lines = [f"thresholds by {rule}, chosen on {self.fitted_on!r}; scores are of kind {self.kind}"]
         for label, value, low, high in zip(self.classes, self.values, self.low, self.high, strict=True):
             told = "none: too few items" if np.isnan(value) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
             lines.append(f"  {label:<{wide}}  {told}")
@@ -193,8 +197,3 @@ def sigmoid(values: Any) -> np.ndarray:
     """``1 / (1 + exp(-values))`` without overflow."""
     small = np.exp(-np.abs(values))
     return np.asarray(np.where(values >= 0, 1 / (1 + small), small / (1 + small)))
-
-
-def _told(fitted_on: FittedOn) -> str:
-    people = "" if fitted_on.patients is None else f" of {fitted_on.patients} patients"
-    return f"{len(fitted_on)} items{people}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stitchkit.core.alignments import matched
-from stitchkit.core.arrays import Array, like, to_numpy, working_float
+from stitchkit.core.arrays import Array, float64, like, namespace, to_numpy, working_float
 from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import Map
@@ -60,6 +60,8 @@ class ZeroShotHead:
 
     The score of a class is ``cos(m(x), c+) - cos(m(x), c-)`` with m the map into the common space and c+, c- the
     class's embeddings there (kind ``"margin"``), or ``cos(m(x), c+)`` where there are no negatives (``"cosine"``).
+    Where the anchors show one direction only, a cosine would be a sign and every score one of two numbers: there the
+    score is the projection ``m(x) . (c+ - c-)`` itself (``"logit"``).
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ class ZeroShotHead:
     classes
         c class names.
     positive : (c, k)
-        Unit class embeddings.
+        Unit class embeddings; with one direction of any length.
     negative : (c, k) or None
     weights : (k,) or None
         The alignment's weights.
@@ -100,6 +102,11 @@ class ZeroShotHead:
         """Scores (n, c) of vectors (n, d) of the head's space; refuses those of another encoder."""
         given = as_embeddings(embeddings, "the zero-shot head's input")
         common = self.to_common(given).vectors
+        if one_direction(self.to_common):
+            toward = self.positive if self.negative is None else self.positive - self.negative
+            rows = float64(common)
+            projected = rows @ namespace(rows).matrix_transpose(like(toward, rows, dtype=rows.dtype))
+            return Scores(to_numpy(projected), "logit", given.ids, self.classes)
         values = to_numpy(matched(common, like(self.positive, common), self.weights))
         if self.negative is None:
             return Scores(values, "cosine", given.ids, self.classes)
@@ -114,3 +121,8 @@ class ZeroShotHead:
             )
         best = self.scores(embeddings).values.argmax(axis=1)
         return tuple(self.classes[int(i)] for i in best)
+
+
+def one_direction(to_common: Map) -> bool:
+    """Whether a map's anchors showed one direction only, so that the angle of a vector is its sign."""
+    return getattr(to_common, "rank", None) == 1

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LOUD = ("LEAKAGE", "SHORTCUT")  # notes that begin so stand at the top
+LOUD = ("LEAKAGE", "SHORTCUT", "LABEL MAP")  # notes that begin so stand at the top
 PACKAGES = ("stitchkit", "torch", "transformers", "timm", "numpy", "scipy", "scikit-learn")
 
 

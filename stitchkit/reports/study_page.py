@@ -26,6 +26,7 @@ class PageRow:
     value: Interval
     gaps: dict[str, Interval]
     main: bool = False
+    balanced: Interval | None = None  # balanced accuracy, where exactly one class applies
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,13 @@ def markdown(page: StudyPage) -> str:
     lines = [f"# {page.title}", "", page.subject]
     for heading, rows in page.tables.items():
         others = list(dict.fromkeys(name for row in rows for name in row.gaps))
-        lines += ["", f"## {heading}", "", _cells(["method", "macro AUROC", *(f"minus {name}" for name in others)])]
-        lines.append(_cells(["---"] * (2 + len(others))))
+        more = ["balanced accuracy"] if any(row.balanced for row in rows) else []
+        titles = ["method", "macro AUROC", *more, *(f"minus {name}" for name in others)]
+        lines += ["", f"## {heading}", "", _cells(titles), _cells(["---"] * len(titles))]
         for row in rows:
             gaps = [signed(row.gaps[name]) if name in row.gaps else "" for name in others]
-            lines.append(_cells([row.name, str(row.value), *gaps]))
+            best = ["" if row.balanced is None else str(row.balanced)] * len(more)
+            lines.append(_cells([row.name, str(row.value), *best, *gaps]))
     lines += ["", *(f"- {note}" for note in page.notes)]
     return "\n".join(lines)
 

@@ -70,7 +70,7 @@ class StudyBench:
             If a patient or an item is in both splits and ``allow_leakage`` is not set.
         """
         data = plan.data
-        cohort = _chosen_rows(read_cohort(data.layout, data.root, **data.reader), data)
+        cohort = _chosen_rows(read_cohort(data.layout, data.root, **_reader(data)), data)
         labels = cohort.labels
         for column in data.metadata:
             if column not in labels.columns:
@@ -156,6 +156,14 @@ def _draws(plan: StudyPlan, labels: Labels, rows: np.ndarray) -> dict[Draw, np.n
     return found
 
 
+def _reader(data: DataPlan) -> dict[str, Any]:
+    """The layout's settings; a table also carries the columns that the study itself names."""
+    if data.layout != "table":
+        return dict(data.reader)
+    named = [*data.reader.get("columns", ()), *data.metadata, *data.where]
+    return {**data.reader, "columns": list(dict.fromkeys(named))}
+
+
 def _chosen_rows(cohort: Cohort, plan: DataPlan) -> Cohort:
     """The rows whose columns hold the values that the plan names."""
     keep = np.ones(len(cohort), dtype=bool)
@@ -165,8 +173,12 @@ def _chosen_rows(cohort: Cohort, plan: DataPlan) -> Cohort:
                 f"the data have no column {column!r} to choose rows by; known: {', '.join(cohort.labels.columns)}."
             )
         keep &= np.isin(cohort.labels.columns[column].astype(str), values)
-    if not keep.any():
-        raise DataError(f"no row has {', '.join(f'{key} in {list(some)}' for key, some in plan.where.items())}.")
+        if not keep.any():
+            known = sorted(set(cohort.labels.columns[column].astype(str).tolist()))
+            raise DataError(
+                f"no row is left where {column!r} is one of {', '.join(values)}; the column holds "
+                f"{', '.join(known[:10])}{' and others' if len(known) > 10 else ''}."
+            )
     return cohort if keep.all() else cohort.take(np.flatnonzero(keep))
 
 

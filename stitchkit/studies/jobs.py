@@ -38,6 +38,7 @@ class Job:
 
 
 CLIP = "CLIP-like, no anchors"
+FEW_TEXTS = 3  # different texts a class: with no more, anchors' texts are labels in other words
 
 
 def clip_halves(checkpoint: str) -> tuple[str, str]:
@@ -54,8 +55,6 @@ class _Study:
     def __init__(self, plan: StudyPlan, bench: StudyBench) -> None:
         self.plan, self.bench = plan, bench
         self.notes: list[str] = []
-        if plan.data.texts == "prompts":
-            self.notes.append("anchors' texts are prompts of their own labels: a label map in disguise, not reports")
 
     def turns(self, draw: Draw, *, x: str = "", y: str = "", texts: Items | None = None) -> Iterator[Turn]:
         """One turn a part; sides that are not named stay empty."""
@@ -154,6 +153,11 @@ class Stitching(_Study):
             if space.dim != len(classes):
                 raise DataError(f"{target} has {space.dim} columns; 'head_classes' names {len(classes)}.")
             return LinearHead(space, classes, np.eye(space.dim), np.zeros(space.dim))
+        if is_vectors_file(target):
+            raise DataError(
+                f"head = {self.plan.head!r} is read with its encoder, and {target} is a file of embeddings. Give "
+                f"head = 'identity' with 'head_classes', or name the encoder."
+            )
         return head_called(self.plan.head, self.bench.encoder(target))
 
 
@@ -173,6 +177,22 @@ class Naming(_Study):
             )
         self.prompts = subset(whole, [called.get(label, label) for label in self.classes])
         self.texts = self._prompt_texts() if plan.data.texts == "prompts" else None
+        self.notes += self._label_map()
+
+    def _label_map(self) -> list[str]:
+        """In words, where the anchors' texts say little more than their labels do."""
+        texts = self.texts or self.bench.cohort.texts
+        if texts is None:
+            return []
+        rows = np.unique(np.concatenate([part.anchors for part in self.bench.parts]))
+        distinct = len({str(texts.values[int(i)]) for i in rows})
+        if distinct > FEW_TEXTS * len(self.classes):
+            return []
+        told = "prompts of their own labels" if self.texts is not None else "templates, it seems, and no reports"
+        return [
+            f"LABEL MAP: the texts of {len(rows)} anchors are {distinct} different ones, {told}: a label map in "
+            f"disguise. The probe has the same labels and is the fair comparison"
+        ]
 
     def jobs(self) -> Iterator[Job]:
         """Baselines first, then every solver, then CLIP-like pairs."""

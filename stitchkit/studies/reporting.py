@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from stitchkit.encoders import load_encoder
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.study_figures import Curve
 from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
+from stitchkit.store import replace_file
 from stitchkit.studies.benches import Loads
-from stitchkit.studies.cells import LINES
 from stitchkit.studies.jobs import CLIP
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.plans import PAPER, StudyPlan, read_plan
@@ -25,6 +26,7 @@ from stitchkit.studies.results import StudyRow, StudySummary, short
 from stitchkit.studies.running import run_study
 from stitchkit.studies.summaries import summarise
 
+MARK = "study.json"  # what a folder is the study of
 KINDS = {
     "stitching": "Stitching: a source encoder drives a head of the target",
     "zeroshot": "Zero-shot: classes named by text",
@@ -103,8 +105,9 @@ def study(
     """
     planned = plan if isinstance(plan, StudyPlan) else read_plan(plan)
     folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / LINES).exists())):
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).exists())):
         raise InputError(f"{folder} holds something that is no study. Name an empty or a new folder.")
+    _check_same(folder, planned)
     loads = loads or Loaded(progress=progress)
     ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage)
     say(f"{len(ran.cells)} cells, {ran.done_before} of them done before; resampling patients")
@@ -112,6 +115,19 @@ def study(
     page = page_of(found, planned, command, planned.file.read_text(encoding="utf-8"))
     write_study(page, found.to_dict(), markdown(page), folder)
     return found
+
+
+def _check_same(folder: Path, plan: StudyPlan) -> None:
+    """Raise if ``folder`` holds another study; what it is stands in ``study.json``."""
+    mark = {"name": plan.name, "kind": plan.kind, "layout": plan.data.layout, "root": str(plan.data.root.resolve())}
+    path = folder / MARK
+    if path.exists() and (known := json.loads(path.read_text(encoding="utf-8"))) != mark:
+        raise InputError(
+            f"{folder} holds the study {known.get('name')!r} of {known.get('root')}; this is {plan.name!r} of "
+            f"{mark['root']}. Name another folder with --out."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(path, json.dumps(mark).encode())
 
 
 def page_of(found: StudySummary, plan: StudyPlan, command: str, text: str) -> StudyPage:
@@ -127,7 +143,7 @@ def page_of(found: StudySummary, plan: StudyPlan, command: str, text: str) -> St
         kind=KINDS[found.kind],
         subject=f"{found.n:,} items of {people}; {len(main.classes)} classes judged; up to {anchors:,} anchors",
         cards=_cards(found, main),
-        tables={_heading(*pair): _table(found, pair, last) for pair in pairs},
+        tables={_heading(*pair): _table(found, pair, last, main.method) for pair in pairs},
         curves={_heading(*pair): _curves(found, pair, main.method) for pair in pairs if len(plan.anchors) > 1},
         classes=(
             f"{_heading(main.source, main.target)}, {main.method}, {anchors:,} anchors.",
@@ -159,7 +175,7 @@ def _beside(row: StudyRow, main: StudyRow) -> bool:
     return count and row.source in ("", main.source) and row.target in ("", main.target)
 
 
-def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None) -> list[PageRow]:
+def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None, main: str) -> list[PageRow]:
     """Rows of one source and target at the most anchors, best first within solvers and baselines."""
     source, target = pair
     rows = [
@@ -174,7 +190,8 @@ def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None) -> l
             _told(row.method),
             row.macro,
             {name: gap.value for name, gap in row.gaps.items()},
-            row in maps[:1],
+            row.method == main,
+            row.balanced,
         )
         for row in (*maps, *rest)
     ]

@@ -126,7 +126,11 @@ class StudySummary:
         cells = [titles, *(_cells(row, others) for row in self.rows)]
         widths = [max(len(row[c]) for row in cells) for c in range(len(titles))]
         lines += ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
-        lines += [f"{BALANCED} of {row.method}: {row.balanced}" for row in self.rows if row.balanced is not None]
+        lines += [
+            f"{BALANCED} of {row.method} ({_count(row)} anchors): {row.balanced}"
+            for row in self.rows
+            if row.balanced is not None
+        ]
         lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
         lines += [f"not worked out: {cell}: {why}" for cell, why in self.failed.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

@@ -14,10 +14,9 @@ from stitchkit.metrics.decisions import multiclass_measures
 from stitchkit.metrics.multiplicity import holm, resampled_p
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.methods import METADATA, OWN, PROBE
+from stitchkit.studies.plans import StudyPlan
 from stitchkit.studies.results import Finding, Gap, StudyRow, StudySummary, short
 from stitchkit.studies.running import Ran, check_judged
-
-CLOSE = 0.05  # a metadata-only baseline whose lower bound is this near a row explains it
 
 
 def summarise(ran: Ran) -> StudySummary:
@@ -31,7 +30,7 @@ def summarise(ran: Ran) -> StudySummary:
     judged, left_out, positives = check_judged(ran.test, ran.plan.min_positives)
     resampled = _Resampled.of(ran, judged)
     rows = resampled.rows()
-    notes = [*ran.notes, *_shortcuts(rows)]
+    notes = [*ran.notes, *_shortcuts(rows, ran.plan)]
     if ran.test.groups is None:
         notes.append("patients are not known: intervals take every item for a patient of its own")
     return StudySummary(
@@ -171,19 +170,21 @@ def _balanced(values: np.ndarray, test: Labels, counts: np.ndarray) -> np.ndarra
     return multiclass_measures(values.argmax(axis=1), only, values.shape[1], counts)["balanced_accuracy"]
 
 
-def _shortcuts(rows: tuple[StudyRow, ...]) -> list[str]:
-    """In words, where metadata alone do about as well as maps at the most anchors; one finding a pair of encoders."""
+def _shortcuts(rows: tuple[StudyRow, ...], plan: StudyPlan) -> list[str]:
+    """In words, which maps at the most anchors are not clearly above metadata alone; one finding a pair of encoders."""
     alone = [one for one in rows if one.method == METADATA]
-    if not alone:
+    if not alone or not alone[-1].macro.low > 0.5:
         return []
     most = alone[-1]
     hit: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        if row.anchors == most.anchors and not row.is_baseline and most.macro.low > max(row.macro.value - CLOSE, 0.5):
+        gap = row.gaps.get(METADATA)
+        if row.anchors == most.anchors and gap is not None and gap.value.low <= 0:
             hit.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro.value:.3f}")
+    columns = ", ".join(("image files", *plan.data.metadata))
     told = "Such a score may be explained by metadata and must not be read as a diagnosis"
     return [
-        f"SHORTCUT: metadata alone reach {most.macro}; of {short(source)} to {short(target)}, not clearly above it are "
-        f"{', '.join(found)}. {told}"
+        f"SHORTCUT: metadata alone ({columns}) reach {most.macro}; of {short(source)} to {short(target)}, not clearly "
+        f"above it are {', '.join(found)}. {told}"
         for (source, target), found in hit.items()
     ]

@@ -87,3 +87,12 @@ def test_exclusive_classes_have_an_accuracy(cli, files, tmp_path):
                "--json")  # fmt: skip
     assert done.code == 0, done.err
     assert 0.5 < done.json["methods"][0]["further"]["accuracy"]["macro"]["value"] < 1
+
+
+def test_patients_of_the_labels_are_named_without_anchors(cli, files, tmp_path):
+    text = (files / "labels.csv").read_text().replace("patient", "subject", 1)
+    (tmp_path / "labels.csv").write_text(text)
+    given = ("--labels", tmp_path / "labels.csv", "--groups", "subject", "--class", "Edema", "--class", "Mass")
+    done = cli("evaluate", files / "test.csv", *given, "--replicates", 20, "--json")
+    assert done.code == 0, done.err
+    assert done.json["patients"] == 50

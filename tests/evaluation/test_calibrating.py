@@ -171,3 +171,14 @@ def test_few_patients_are_told():
     rare[:6] = 1
     found = sk.calibrate(scores, sk.Labels(rare, labels.ids, CLASSES, labels.groups))
     assert any("Edema: 3 patients" in note for note in found.notes)
+
+
+def test_what_is_printed_names_no_item_and_no_patient():
+    scores, labels = drawn(n=100)
+    named = sk.Labels(labels.values, labels.ids, CLASSES, [f"Jane{i}" for i in range(100)])
+    for made in (sk.calibrate(scores, named), sk.conformal_sets(scores, named),
+                 sk.choose_thresholds(scores, named, replicates=10)):  # fmt: skip
+        for text in (str(made), repr(made)):
+            assert "Jane" not in text
+            assert "scan1" not in text
+            assert "100 items of 100 patients" in text

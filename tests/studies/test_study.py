@@ -211,7 +211,7 @@ def test_rows_are_chosen_by_column(planned, films, tmp_path):
     found = run(tmp_path / "plan.toml", tmp_path / "out")
     assert found.n == views.count("PA") < TEST
     (tmp_path / "plan.toml").write_text((tmp_path / "plan.toml").read_text().replace('"PA"', '"PB"'))
-    with pytest.raises(DataError, match="no row has view in"):
+    with pytest.raises(DataError, match="no row is left where 'view' is one of PB; the column holds AP, PA"):
         run(tmp_path / "plan.toml", tmp_path / "out2")
 
 
@@ -356,6 +356,36 @@ def test_patients_on_both_sides_are_refused_or_told(planned, films, tmp_path):
     found = run(plan, tmp_path / "out", allow_leakage=True)
     assert any(note.startswith("LEAKAGE: 1 patients") for note in found.notes)
     assert "LEAKAGE" in (tmp_path / "out" / "report.html").read_text().split("Everything beside everything")[0]
+
+
+def test_another_study_does_not_take_a_studys_folder(planned, tmp_path):
+    run(planned(), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    plan = planned("zeroshot")
+    with pytest.raises(InputError, match="holds the study 'phantoms'"):
+        run(plan, tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").read_text() == page
+
+
+def test_anchors_whose_texts_are_labels_are_called_a_label_map(planned, films, tmp_path):
+    rows = list(csv.reader(manifest(films)))
+    for row in rows[1:]:
+        row[1] = "There is a nodule." if row[rows[0].index("nodule")] == "1" else "No nodule."
+    with (films / "templates.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    plan = planned("zeroshot", classes=("nodule",))
+    plan.write_text(plan.read_text().replace("manifest.csv", "templates.csv"))
+    found = run(plan, tmp_path / "out")
+    (note,) = [note for note in found.notes if note.startswith("LABEL MAP")]
+    assert "are 2 different ones" in note
+    scores = np.load(next((tmp_path / "out" / "scores").glob("*.npy")))
+    assert len(scores)
+    (row,) = found.of("ridge")
+    key = next(line["key"] for line in map(json.loads, (tmp_path / "out" / "cells.jsonl").read_text().splitlines())
+               if line["method"] == "ridge")  # fmt: skip
+    assert len(np.unique(np.load(tmp_path / "out" / "scores" / f"{key}.npy"))) > 20  # not a vote
+    assert row.macro.value > 0.5
+    assert not any(note.startswith("LABEL MAP") for note in run(planned("zeroshot"), tmp_path / "other").notes)
 
 
 def test_a_folder_of_something_else_is_left_alone(planned, tmp_path):
