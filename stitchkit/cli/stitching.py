@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.prompts import PromptSet
     from stitchkit.core.roles import Encoder
+    from stitchkit.core.scores import Labels
     from stitchkit.stitching import Stitched
     from stitchkit.studies.results import StudySummary
 
@@ -115,7 +116,7 @@ def stitch(
     facts = {**made.facts, **({"audit": audit} if audit else {})}
     extra = {**facts, KEY: marks_of(pairs.ids, pairs.groups)}
     made.model.save(out, extra=extra, command=talk.command, overwrite=overwrite)
-    found = write_report(made, judging, fitting, loading, audit, out)
+    found = write_report(made, judging, solver, fitting, loading, audit, out)
     lines, document = told(made.model, out)
     notes = [*([made.note] if made.note else []), *audit]
     lines += [f"note      {one}" for one in notes]
@@ -164,7 +165,7 @@ def stitched(
 
 
 def write_report(
-    made: Made, judging: Judging | None, fitting: Fitting, loading: Loading, audit: list[str], out: Path
+    made: Made, judging: Judging | None, solver: str, fitting: Fitting, loading: Loading, audit: list[str], out: Path
 ) -> StudySummary | None:
     """``report.html`` beside the model: with labels the comparison, which comes back; else a diagnosis of the map."""
     from stitchkit.core.heads import LinearHead
@@ -181,15 +182,29 @@ def write_report(
         return None
     head = made.model.head
     linear = head if isinstance(head, LinearHead) else None
-    solver = fitting.solver if isinstance(fitting.solver, str) else "auto"
     stitch = Stitch(
         made.model.encoder, made.target, made.x, made.y, made.pairs.source_items, solver, linear, made.prompts, loading
     )
     return write_stitch(
-        stitch, judging.labels, out, metadata=judging.metadata, min_positives=judging.min_positives,
+        stitch, with_patients(judging.labels, made.pairs), out, metadata=judging.metadata,
+        min_positives=judging.min_positives,
         replicates=judging.replicates, seed=judging.seed, say=fitting.talk.say, progress=fitting.talk.progress,
         command=fitting.talk.command, notes=audit,
     )  # fmt: skip
+
+
+def with_patients(labels: Labels, pairs: AnchorSet) -> Labels:
+    """The labels with the anchors' own patients, where the table of labels names none."""
+    import numpy as np
+
+    from stitchkit.core.scores import Labels
+
+    if labels.groups is not None or pairs.groups is None:
+        return labels
+    of = dict(zip(pairs.ids.tolist(), pairs.groups.tolist(), strict=True))
+    kept = labels.take(np.flatnonzero(np.isin(labels.ids, pairs.ids)))
+    groups = np.asarray([of[one] for one in kept.ids.tolist()])
+    return Labels(kept.values, kept.ids, kept.classes, groups, kept.columns)
 
 
 def told(model: Stitched, out: Path) -> tuple[list[str], dict[str, Any]]:

@@ -79,6 +79,11 @@ def calibrate(
     """
     if method not in METHODS:
         raise UnknownNameError.of("method of calibration", method, METHODS)
+    if method == "temperature" and not multiclass and scores.kind in ("probability", "cosine"):
+        raise InputError(
+            f"a temperature keeps a score of 0 at one half, which is not what scores of kind {scores.kind!r} mean. Use "
+            f"'platt'."
+        )
     seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
     if multiclass and method == "temperature":
         return SoftmaxCalibration(
@@ -107,8 +112,10 @@ def _platt(seen: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, 
     slope, intercept = np.zeros(len(classes)), np.zeros(len(classes))
     for c, label in enumerate(classes):
         values, truth, _ = seen.of_class(c)
-        centre, spread = values.mean(), values.std() or 1.0
-        a, b = _logistic((values - centre) / spread, truth)
+        centre, spread = values.mean(), values.std()
+        varies = np.ptp(values) > 1e-12 * np.abs(values).max()  # else what is left is rounding
+        a, b = _logistic((values - centre) / spread, truth) if varies else (0.0, 0.0)
+        spread = spread if varies else 1.0
         if a <= 0:
             seen.notes.append(f"{label}: higher scores do not go with the class; every item gets its prevalence")
             positives = truth.sum()

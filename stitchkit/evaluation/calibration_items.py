@@ -38,7 +38,12 @@ class CalibrationItems:
         if anchors is not None:
             ids = anchors.ids if isinstance(anchors, AnchorSet) else checked_ids(anchors)
             patients = anchors.groups if isinstance(anchors, AnchorSet) else None
+            named = labels.take(np.flatnonzero(np.isin(labels.ids, ids)))
+            if patients is None and len(named) == len(ids):  # one unknown patient leaves the audit open
+                patients = named.groups
             notes = audit(ids, scores.ids, patients, known.groups, allow=allow, sides=("anchors", "calibration items"))
+        if known.groups is None:
+            notes.append("patients are not known: every calibration item counts as a patient of its own")
         fitted_on = FittedOn(scores.ids, known.groups)
         people = np.arange(len(known)) if known.groups is None else known.groups
         return cls(scores.values, known.values, people, fitted_on, notes)

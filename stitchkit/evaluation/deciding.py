@@ -10,7 +10,7 @@ from stitchkit.core.calibrations import ConformalSets, Thresholds
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
-from stitchkit.metrics.bootstrap import patient_counts
+from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
 
 RULES = ("youden", "sensitivity")
 
@@ -84,10 +84,16 @@ def choose_thresholds(
         if fewest < least:
             seen.notes.append(f"{label}: {fewest} positives or negatives, fewer than {least}: no threshold chosen")
             continue
+        whole = _thresholds(values, truth, np.ones((1, len(values))), at)[0]
+        if np.isnan(whole):
+            seen.notes.append(f"{label}: higher scores do not go with the class: no threshold chosen")
+            continue
+        few = min(len(np.unique(people[truth == side])) for side in (0, 1))
+        if few < FEW_POSITIVES:
+            seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
         blocks = patient_counts(people, replicates, seed)
         draws = np.concatenate([_thresholds(values, truth, counts, at) for counts in blocks])
-        low, high = np.nanquantile(draws, [0.025, 0.975])
-        found[:, c] = _thresholds(values, truth, np.ones((1, len(values))), at)[0], low, high
+        found[:, c] = percentile_interval(float(whole), draws)
     if np.isnan(found).all():
         raise DataError(f"no class has {min_positives} positives and negatives to choose by. Lower min_positives.")
     return Thresholds(
@@ -168,9 +174,12 @@ def _thresholds(values: np.ndarray, truth: np.ndarray, counts: np.ndarray, at: f
     positives, negatives = found[:, -1:], false[:, -1:]
     empty = (positives[:, 0] == 0) | (negatives[:, 0] == 0)
     if at is None:
-        best = (found / np.maximum(positives, 1) - false / np.maximum(negatives, 1)).argmax(axis=1)
-        below = np.minimum(best + 1, len(levels) - 1)  # between this score and the next: neither stands on the edge
-        chosen = (levels[best] + levels[below]) / 2
+        gain = found / np.maximum(positives, 1) - false / np.maximum(negatives, 1)
+        best = gain.argmax(axis=1)
+        empty |= gain.max(axis=1) <= 0
+        below = levels[np.minimum(best + 1, len(levels) - 1)]
+        middle = below + (levels[best] - below) / 2  # between this score and the next: neither stands on the edge
+        chosen = np.where(middle > below, middle, levels[best])
     else:
         chosen = levels[(found >= at * positives - 1e-9).argmax(axis=1)]
     return np.where(empty, np.nan, chosen)

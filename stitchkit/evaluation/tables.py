@@ -14,7 +14,7 @@ from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
 from stitchkit.metrics.auroc import resampled_auroc
 from stitchkit.metrics.average_precision import resampled_average_precision
-from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
+from stitchkit.metrics.bootstrap import exact_at_ends, patient_counts, percentile_interval
 from stitchkit.metrics.decisions import decision_measures, multiclass_measures
 from stitchkit.metrics.reliability import Bin, reliability_curve, resampled_brier, resampled_calibration_error
 
@@ -40,12 +40,7 @@ class _Truth:
     def of(cls, test: Labels, judged: list[str], multiclass: bool) -> _Truth:
         if not multiclass:
             return cls(test, judged, None)
-        odd = np.flatnonzero(~(test.values.sum(axis=1) == 1))  # NaN is unequal too
-        if len(odd):
-            raise DataError(
-                f"{len(odd)} of {len(test)} items do not have exactly one class, {str(test.ids[odd[0]])!r} among them. "
-                f"Leave multiclass out, or correct the labels."
-            )
+        check_exclusive(test)
         return cls(test, judged, test.values.argmax(axis=1))
 
     def measured(self, values: np.ndarray, kind: str, counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -62,6 +57,16 @@ class _Truth:
             best = multiclass_measures(values.argmax(axis=1), self.only, values.shape[1], counts)
             found |= {name: numbers[:, None] for name, numbers in best.items()}
         return found
+
+
+def check_exclusive(test: Labels) -> None:
+    """Raise unless every item has exactly one class."""
+    odd = np.flatnonzero(~(test.values.sum(axis=1) == 1))  # NaN is unequal too
+    if len(odd):
+        raise DataError(
+            f"{len(odd)} of {len(test)} items do not have exactly one class, {str(test.ids[odd[0]])!r} among them. "
+            f"Leave multiclass out, or correct the labels."
+        )
 
 
 def judged_classes(test: Labels, least: int) -> tuple[list[str], dict[str, str], dict[str, int]]:
@@ -151,7 +156,7 @@ def decided(
     seed: int,
 ) -> dict[str, Decisions]:
     """What the thresholds decide of each judged class that has one; they read the scores of their own kind."""
-    known = [one for one in (given, calibrated) if one.kind == thresholds.kind]
+    known = [one for one in (calibrated, given) if one.kind == thresholds.kind]
     if not known:
         raise InputError(
             f"the thresholds are for scores of kind {thresholds.kind!r}; these are {calibrated.kind!r}. Choose "
@@ -166,10 +171,14 @@ def decided(
         called = scores[rows, c] >= threshold
         point = decision_measures(called, truth, np.ones((1, int(rows.sum()))))
         draws = [decision_measures(called, truth, counts[:, rows]) for counts in _resamples(test, replicates, seed)]
-        measures = {
-            name: percentile_interval(float(value[0]), np.concatenate([one[name] for one in draws]))
-            for name, value in point.items()
-        }
+        people = np.arange(len(test)) if test.groups is None else test.groups
+        sides = {"sensitivity": truth == 1, "specificity": truth == 0, "ppv": called, "npv": ~called}
+        measures = {}
+        for name, value in point.items():
+            interval = percentile_interval(float(value[0]), np.concatenate([one[name] for one in draws]))
+            among = sides.get(name, np.ones(len(truth), dtype=bool))
+            counted = len(np.unique(people[rows][among]))
+            measures[name] = exact_at_ends(interval, counted) if counted else interval
         found[label] = Decisions(float(threshold), int(called.sum()), measures)
     return found
 

@@ -28,4 +28,4 @@ def resampled_p(differences: np.ndarray) -> float:
     """Two-sided p-value of "no difference" from resampled differences (b,): twice the smaller tail, never 0."""
     good = differences[~np.isnan(differences)]
     tail = min(int((good <= 0).sum()), int((good >= 0).sum()))
-    return min((2 * tail + 1) / (len(good) + 1), 1.0)
+    return min(2 * (tail + 1) / (len(good) + 1), 1.0)

@@ -55,7 +55,8 @@ def resampled_brier(probabilities: np.ndarray, labels: np.ndarray, counts: np.nd
     Brier, Monthly Weather Review 78 (1950).
     """
     missed = (probabilities - labels) ** 2
-    return np.asarray(counts @ missed / counts.sum(axis=1))
+    whole = counts.sum(axis=1)
+    return np.where(whole > 0, counts @ missed / np.where(whole > 0, whole, 1), np.nan)
 
 
 def resampled_calibration_error(
@@ -73,4 +74,5 @@ def resampled_calibration_error(
     of = reliability_bins(probabilities, bins)
     inside = (of[:, None] == np.arange(int(of.max()) + 1)).astype(np.float64)
     gap = counts @ ((probabilities - labels)[:, None] * inside)  # (b, bins)
-    return np.asarray(np.abs(gap).sum(axis=1) / counts.sum(axis=1))
+    whole = counts.sum(axis=1)
+    return np.where(whole > 0, np.abs(gap).sum(axis=1) / np.where(whole > 0, whole, 1), np.nan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.evaluation.results import AUROC, Evaluation, measure_name
 from stitchkit.metrics.reliability import Bin
 from stitchkit.reports.figures import COLOURS, FAINT, GRID, as_svg, canvas, forest
-from stitchkit.reports.pages import LOUD, package_versions, template
+from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
 from stitchkit.store import replace_file
 
 PAGE, NUMBERS = "report.html", "evaluation.json"
@@ -54,7 +53,7 @@ def write_evaluation(found: Evaluation, folder: str | Path, *, title: str = "Eva
         versions=package_versions(),
         numbers_file=NUMBERS,
     )
-    plain = json.dumps({**found.to_dict(), "command": command}, indent=1, allow_nan=False)
+    plain = strict_json({**found.to_dict(), "command": command})
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / NUMBERS, (plain + "\n").encode())
     replace_file(folder / PAGE, text.encode())

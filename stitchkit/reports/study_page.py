@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.figures import forest
-from stitchkit.reports.pages import LOUD, package_versions, template
+from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
 from stitchkit.reports.study_figures import Curve, learning_figure
 from stitchkit.store import replace_file
 
@@ -87,7 +86,7 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     whole = {**numbers, "command": page.command, "versions": package_versions(), "marks": dict(page.marks)}
-    plain = json.dumps(whole, indent=1, allow_nan=False, default=str)
+    plain = strict_json(whole)
     replace_file(folder / NUMBERS, (plain + "\n").encode())
     replace_file(folder / TABLE, (table + "\n").encode())
     replace_file(folder / PAGE, text.encode())

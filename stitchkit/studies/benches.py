@@ -18,7 +18,7 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.encoders import is_vectors_file
-from stitchkit.evaluation.leakage import audit
+from stitchkit.evaluation.leakage import audit, same_files
 from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.store import read_embeddings
 from stitchkit.studies.plans import DataPlan, StudyPlan
@@ -56,6 +56,7 @@ class StudyBench:
     parts: tuple[Part, ...]
     loads: Loads
     notes: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
     kept: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @classmethod
@@ -78,7 +79,8 @@ class StudyBench:
         if data.folds:
             members = assign(len(cohort), labels.groups, seed=plan.seed, k=data.folds)
             sides = [(np.setdiff1d(np.arange(len(cohort)), held), held) for held in members]
-            notes = [f"cross-fitted: each item is judged by anchors of the other {len(sides) - 1} folds' patients"]
+            whose = "items; patients are not known" if labels.groups is None else "patients"
+            notes = [f"cross-fitted: each item is judged by anchors of the other {len(sides) - 1} folds' {whose}"]
         else:
             sides = [(_rows_of(cohort, data.anchors), _rows_of(cohort, data.test))]
             (left, right), groups = sides[0], labels.groups
@@ -87,7 +89,10 @@ class StudyBench:
         left_out = cohort.card.get("left_out", {})
         notes += [f"not read: {count} rows, {why}" for why, count in left_out.items() if count]
         parts = [Part(left, right, _draws(plan, labels, left)) for left, right in sides]
-        return cls(cohort, tuple(parts), loads, tuple(notes))
+        if not data.folds:
+            drawn = np.unique(np.concatenate(list(parts[0].drawn.values())))
+            notes += same_files(cohort.images.take(drawn), cohort.images.take(parts[0].test), allow=allow_leakage)
+        return cls(cohort, tuple(parts), loads, tuple(notes), data.metadata)
 
     @property
     def test(self) -> Labels:
@@ -96,13 +101,32 @@ class StudyBench:
 
     @property
     def mark(self) -> str:
-        """A hash of who is anchor and who is judged, with patients and labels: another bench has other results."""
+        """A hash of who is anchor and who is judged, with all that is known of them: it decides results."""
+        found: str = self.once(("mark", ""), self._marked)
+        return found
+
+    def mark_of(self, name: str) -> str:
+        """What an encoder's vectors hang on: its fingerprint, or the vectors where it has none or they are a file."""
+        fingerprint = None if is_vectors_file(name) else self.encoder(name).space.fingerprint
+        found: str = self.once(("mark", name), lambda: fingerprint or _hashed(self.vectors(name)))
+        return found
+
+    def _marked(self) -> str:
         labels, whole = self.cohort.labels, hashlib.sha256()
         for part in self.parts:
             for rows in (part.anchors, part.test):
                 whole.update("\n".join(labels.ids[rows].tolist()).encode() + b"\0")
         whole.update(np.ascontiguousarray(labels.values).tobytes() + repr(labels.classes).encode())
         whole.update(repr(None if labels.groups is None else labels.groups.tolist()).encode())
+        whole.update(repr([labels.columns[name].tolist() for name in self.metadata]).encode())
+        for value in (self.cohort.images.values[int(i)] for i in self.used):
+            if isinstance(value, Path):  # another file under the same id
+                facts = value.stat()
+                whole.update(f"{facts.st_size} {facts.st_mtime_ns}\n".encode())
+            elif isinstance(value, str):
+                whole.update(value.encode() + b"\0")
+        if self.cohort.texts is not None:
+            whole.update("\0".join(str(self.cohort.texts.values[int(i)]) for i in self._anchors).encode())
         return whole.hexdigest()
 
     def encoder(self, name: str) -> Encoder:
@@ -118,26 +142,39 @@ class StudyBench:
         found: Embeddings = self.once(("vectors", name), lambda: self._made(name, texts))
         return found
 
+    @property
+    def used(self) -> np.ndarray:
+        """Positions of the items that take part: drawn anchors and test items."""
+        return np.union1d(self._anchors, np.concatenate([part.test for part in self.parts]))
+
+    @property
+    def _anchors(self) -> np.ndarray:
+        return np.unique(np.concatenate([rows for part in self.parts for rows in part.drawn.values()]))
+
     def _made(self, name: str, texts: Items | None) -> Embeddings:
-        anchors = np.unique(np.concatenate([rows for part in self.parts for rows in part.drawn.values()]))
-        every = np.union1d(anchors, np.concatenate([part.test for part in self.parts]))
         if is_vectors_file(name):
-            return read_embeddings(Path(name)).of_ids(self.cohort.labels.ids[every])
+            return read_embeddings(Path(name)).of_ids(self.cohort.labels.ids[self.used])
         encoder = self.encoder(name)
         if encoder.modality == "image":
-            return self.loads.embed(encoder, self.cohort.images.take(every))
+            return self.loads.embed(encoder, self.cohort.images.take(self.used))
         given = self.cohort.texts if texts is None else texts
         if given is None:
             raise DataError(
                 f"{encoder.name!r} reads texts, and these data have none. Name their column, or say texts = 'prompts'."
             )
-        return self.loads.embed(encoder, given.take(anchors))
+        return self.loads.embed(encoder, given.take(self._anchors))
 
     def once(self, key: tuple[str, str], make: Callable[[], Any]) -> Any:
         """What ``make`` gives, made the first time that ``key`` is asked for."""
         if key not in self.kept:
             self.kept[key] = make()
         return self.kept[key]
+
+
+def _hashed(vectors: Embeddings) -> str:
+    whole = hashlib.sha256("\n".join(vectors.ids.tolist()).encode())
+    whole.update(np.ascontiguousarray(vectors.vectors).tobytes())
+    return whole.hexdigest()
 
 
 def _draws(plan: StudyPlan, labels: Labels, rows: np.ndarray) -> dict[Draw, np.ndarray]:
@@ -172,7 +209,7 @@ def _chosen_rows(cohort: Cohort, plan: DataPlan) -> Cohort:
             raise DataError(
                 f"the data have no column {column!r} to choose rows by; known: {', '.join(cohort.labels.columns)}."
             )
-        keep &= np.isin(cohort.labels.columns[column].astype(str), values)
+        keep &= _is_one_of(cohort.labels.columns[column], values)
         if not keep.any():
             known = sorted(set(cohort.labels.columns[column].astype(str).tolist()))
             raise DataError(
@@ -180,6 +217,16 @@ def _chosen_rows(cohort: Cohort, plan: DataPlan) -> Cohort:
                 f"{', '.join(known[:10])}{' and others' if len(known) > 10 else ''}."
             )
     return cohort if keep.all() else cohort.take(np.flatnonzero(keep))
+
+
+def _is_one_of(column: np.ndarray, values: tuple[str, ...]) -> np.ndarray:
+    """Where a column (n,) holds one of the values; numbers are compared as numbers."""
+    if column.dtype.kind != "f":
+        return np.isin(column.astype(str), values)
+    try:
+        return np.isin(column, [float(one) for one in values])
+    except ValueError:
+        return np.zeros(len(column), dtype=bool)
 
 
 def _rows_of(cohort: Cohort, split: str | None) -> np.ndarray:

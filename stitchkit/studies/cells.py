@@ -80,8 +80,7 @@ class CellLog:
         buffer = io.BytesIO()
         np.save(buffer, values)
         replace_file(self._scores(key), buffer.getvalue())
-        line = {"key": key, **asdict(cell), **facts}
-        text = json.dumps(line, default=_plain, allow_nan=False) + "\n"
+        text = json.dumps(_finite({"key": key, **asdict(cell), **facts}), default=_plain, allow_nan=False) + "\n"
         with self.path.open("a", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -110,6 +109,15 @@ class CellLog:
                 ) from error
             if self._scores(line["key"]).exists():  # a line whose scores were deleted is done again
                 yield line
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for what is no number."""
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

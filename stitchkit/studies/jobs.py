@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import DataError
+from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import Items
 from stitchkit.core.prompts import PromptSet
@@ -20,6 +20,7 @@ from stitchkit.core.space import Space
 from stitchkit.datasets.prompt_sets import read_prompts, subset
 from stitchkit.encoders import is_vectors_file
 from stitchkit.encoders.clip_pairs import clip_alignment
+from stitchkit.evaluation.metadata import file_columns
 from stitchkit.stitching import head_called
 from stitchkit.studies.benches import Draw, StudyBench
 from stitchkit.studies.cells import Cell
@@ -75,13 +76,13 @@ class _Study:
         """Every number of anchors with every draw of it."""
         return list(self.bench.parts[0].drawn)
 
-    def circumstances(self, *spaces: Space, **more: Any) -> dict[str, Any]:
+    def circumstances(self, *encoders: str, **more: Any) -> dict[str, Any]:
         """All that decides a result beside the cell's own words."""
         from stitchkit import __version__
 
-        marks = [space.fingerprint or space.name for space in spaces]
         return {
-            "version": __version__, "items": self.bench.mark, "spaces": marks, "classes": self.classes,
+            "version": __version__, "items": self.bench.mark, "spaces": [self.bench.mark_of(one) for one in encoders],
+            "dtype": getattr(self.bench.loads, "dtype", ""), "classes": self.classes, "rename": dict(self.plan.rename),
             "seed": self.plan.seed, "metadata": self.plan.data.metadata, **more,
         }  # fmt: skip
 
@@ -90,9 +91,9 @@ class _Study:
         for draw in self.draws():
             yield Job(Cell("", "", METADATA, *draw), self.circumstances(), partial(self._metadata, draw))
         for source in self.plan.sources:
-            space = self.space(source)
+            around = self.circumstances(source)
             for draw in self.draws():
-                yield Job(Cell(source, "", PROBE, *draw), self.circumstances(space), partial(self._probe, source, draw))
+                yield Job(Cell(source, "", PROBE, *draw), around, partial(self._probe, source, draw))
 
     def space(self, name: str) -> Space:
         """The space of an encoder or of a file of embeddings."""
@@ -102,10 +103,12 @@ class _Study:
         return [baseline(turn, PROBE) for turn in self.turns(draw, x=source)]
 
     def _metadata(self, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
-        images, done = self.bench.cohort.images, []
+        used, done = self.bench.used, []
+        facts = self.bench.once(("files", ""), lambda: file_columns(self.bench.cohort.images.take(used)))
         for part, turn in zip(self.bench.parts, self.turns(draw), strict=True):
-            sides = images.take(part.drawn[draw]), images.take(part.test)
-            done.append(baseline(replace(turn, images=sides), METADATA))
+            places = [np.searchsorted(used, rows) for rows in (part.drawn[draw], part.test)]
+            sides = [{name: values[at] for name, values in facts.items()} for at in places]
+            done.append(baseline(replace(turn, files=(sides[0], sides[1])), METADATA))
         return done
 
 
@@ -123,6 +126,11 @@ class Stitching(_Study):
                 f"no class of the head ({', '.join(known[:5])}, ...) is among the labels "
                 f"({', '.join(bench.cohort.labels.classes[:5])}, ...). Name pairs in [rename]."
             )
+        for target, head in self.heads.items():
+            there = [plan.rename.get(label, label) for label in head.classes]
+            for label in self.classes:
+                if label not in there:
+                    raise DataError(str(UnknownNameError.of(f"class of the head of {target}", label, there)))
         if left := [label for label in known if label not in self.classes]:
             self.notes.append(f"classes of the head that are not judged: {', '.join(left[:20])}")
 
@@ -130,13 +138,13 @@ class Stitching(_Study):
         """Baselines first, then every solver."""
         yield from self.baselines()
         for target, head in self.heads.items():
-            mark = hashlib.sha256(np.asarray(head.weight).tobytes() + np.asarray(head.bias).tobytes()).hexdigest()
-            there = self.space(target)
+            numbers = np.asarray(head.weight).tobytes() + np.asarray(head.bias).tobytes()
+            mark = hashlib.sha256(numbers + repr(head.classes).encode()).hexdigest()
             first = self.draws()[0]
-            around = self.circumstances(there, head=mark)
+            around = self.circumstances(target, head=mark)
             yield Job(Cell("", target, OWN, 0), around, partial(self._stitched, "", target, OWN, first))
             for source in self.plan.sources:
-                around = self.circumstances(self.space(source), there, head=mark)
+                around = self.circumstances(source, target, head=mark)
                 work = partial(self._stitched, source, target)
                 yield Job(Cell(source, target, NAIVE, 0), around, partial(work, NAIVE, first))
                 for method in (RELATIVE, *self.plan.solvers):
@@ -199,16 +207,14 @@ class Naming(_Study):
         yield from self.baselines()
         asked = hashlib.sha256(repr((self.prompts.positive, self.prompts.negative)).encode()).hexdigest()
         for target in self.plan.targets:
-            there = self.bench.encoder(target).space
             for source in self.plan.sources:
-                around = self.circumstances(self.space(source), there, prompts=asked, texts=self.plan.data.texts)
+                around = self.circumstances(source, target, prompts=asked, texts=self.plan.data.texts)
                 for method in self.plan.solvers:
                     for draw in self.draws():
                         work = partial(self._named, source, target, method, draw)
                         yield Job(Cell(source, target, method, *draw), around, work)
         for checkpoint in self.plan.clip:
-            halves = [self.bench.encoder(half) for half in clip_halves(checkpoint)]
-            around = self.circumstances(*(half.space for half in halves), prompts=asked)
+            around = self.circumstances(*clip_halves(checkpoint), prompts=asked)
             yield Job(Cell("", "", f"{CLIP}: {checkpoint}", 0), around, partial(self._by_pair, checkpoint))
 
     def _named(self, source: str, target: str, method: str, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
@@ -234,7 +240,9 @@ class Naming(_Study):
     def _prompt_texts(self) -> Items:
         """Each item's text: the first prompt of its only class."""
         labels = self.bench.cohort.labels.of_classes(self.classes)
-        if not (np.nansum(labels.values, axis=1) == 1).all():
-            raise DataError("texts = 'prompts' needs exactly one class an item. Choose rows by [data.where].")
+        anchors = np.unique(np.concatenate([part.anchors for part in self.bench.parts]))
+        if not (np.nansum(labels.values[anchors], axis=1) == 1).all():
+            raise DataError("texts = 'prompts' needs exactly one class an anchor. Choose rows by [data.where].")
         first = [self.prompts.positive[label][0] for label in self.prompts.classes]
-        return Items(labels.ids, [first[k] for k in np.nanargmax(labels.values, axis=1)], "text")
+        best = np.nan_to_num(labels.values, nan=-1).argmax(axis=1)  # of items that are no anchors it is not read
+        return Items(labels.ids, [first[k] for k in best], "text")

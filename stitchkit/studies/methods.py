@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from stitchkit.core.errors import EvidenceError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels, Scores
-from stitchkit.evaluation.metadata import file_columns, metadata_scores
+from stitchkit.evaluation.metadata import metadata_scores
 from stitchkit.evaluation.probes import fit_probe
 from stitchkit.studies.plans import PAPER
 from stitchkit.zero_shot import zeroshot
@@ -34,9 +33,8 @@ class Turn:
     x_test: Embeddings | None = None
     y: Embeddings | None = None  # target vectors of the anchors
     y_test: Embeddings | None = None
-    images: Any = None  # (anchors, test) as Items, for the metadata of their files
+    files: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})  # what anchors' and test images' files tell
     metadata: tuple[str, ...] = ()
-    multiclass: bool = False
     seed: int = 0
 
 
@@ -72,17 +70,10 @@ def baseline(turn: Turn, method: str) -> tuple[Scores, dict[str, Any]]:
     """The probe on the anchors' labels, or what metadata alone says."""
     if method == PROBE:
         return fit_probe(turn.x, turn.known, seed=turn.seed).scores(turn.x_test), {}
-    anchors, test = ({}, {}) if turn.images is None else (file_columns(side) for side in turn.images)
-    found = metadata_scores(turn.known, turn.test, turn.metadata, (anchors, test))
+    found = metadata_scores(turn.known, turn.test, turn.metadata, turn.files)
     if found is None:
-        raise EvidenceError("there are no image files and no metadata columns; name some in [data] metadata")
+        raise EvidenceError("nothing of the files and no metadata column varies among these anchors")
     return found[0], {"columns": list(found[1])}
-
-
-def in_parts(turns: list[Turn], method: Callable[[Turn], tuple[Scores, dict[str, Any]]]) -> tuple[list[Scores], Any]:
-    """``method`` on every turn, and the record of the first."""
-    done = [method(turn) for turn in turns]
-    return [scores for scores, _ in done], done[0][1]
 
 
 def _naive(vectors: Embeddings | None, head: LinearHead) -> Scores:

@@ -15,6 +15,7 @@ from stitchkit.toml_files import TomlTable, read_toml
 
 KINDS = ("stitching", "zeroshot")
 PAPER = "paper:"  # before the name of a published map
+PYTHON = "python:"
 ALL = "all"
 TEXTS = ("reports", "prompts")
 
@@ -131,7 +132,7 @@ def read_plan(path: str | Path) -> StudyPlan:
         solvers=_solvers(grid),
         anchors=_anchors(grid),
         draws=grid.whole("draws", 3, least=1),
-        head=top.text("head", "own") if kind == "stitching" else "",
+        head=_head(top.text("head", "own"), path.parent) if kind == "stitching" else "",
         head_classes=top.texts("head_classes", ()) if kind == "stitching" else (),
         rename={name: rename.text(name) for name in rename.rest()},
         prompts=_beside(top.text("prompts"), path.parent) if kind == "zeroshot" else "",
@@ -144,6 +145,8 @@ def read_plan(path: str | Path) -> StudyPlan:
     )
     for table in (grid, judge, top):
         table.close()
+    if kind == "zeroshot" and (files := [one for one in plan.targets if is_vectors_file(one)]):
+        raise DataError(f"target {files[0]} of {grid.where} cannot read prompts: name the text encoder itself.")
     if plan.head == "identity" and not plan.head_classes:
         raise DataError(f"head = 'identity' of {top.where} needs 'head_classes', the names of the target's columns.")
     return plan
@@ -180,8 +183,16 @@ def _encoders(grid: TomlTable, key: str, folder: Path) -> tuple[str, ...]:
 
 def _beside(name: str, folder: Path) -> str:
     """A file named in a study lies beside the study file."""
+    if name.startswith(PYTHON) and ".py:" in name:
+        file, colon, rest = name.removeprefix(PYTHON).partition(".py:")
+        return f"{PYTHON}{folder / Path(file).expanduser()}{colon}{rest}"
     is_file = is_vectors_file(name) or name.endswith((".toml", ".json"))
     return str(folder / Path(name).expanduser()) if is_file else name
+
+
+def _head(name: str, folder: Path) -> str:
+    """A saved head's folder lies beside the study file too."""
+    return str(folder / name) if (folder / name).is_dir() else _beside(name, folder)
 
 
 def _solvers(grid: TomlTable) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder
 from stitchkit.embedding import embed
@@ -19,10 +19,11 @@ from stitchkit.reports.study_figures import Curve
 from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
 from stitchkit.store import replace_file
 from stitchkit.studies.benches import Loads
+from stitchkit.studies.cells import LINES
 from stitchkit.studies.jobs import CLIP
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.plans import PAPER, StudyPlan, read_plan
-from stitchkit.studies.results import StudyRow, StudySummary, short
+from stitchkit.studies.results import StudyRow, StudySummary
 from stitchkit.studies.running import run_study
 from stitchkit.studies.summaries import summarise
 
@@ -105,11 +106,12 @@ def study(
     """
     planned = plan if isinstance(plan, StudyPlan) else read_plan(plan)
     folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).exists())):
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_study(folder))):
         raise InputError(f"{folder} holds something that is no study. Name an empty or a new folder.")
-    _check_same(folder, planned)
+    mark = _same(folder, planned)
     loads = loads or Loaded(progress=progress)
     ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage)
+    replace_file(folder / MARK, mark.encode())
     say(f"{len(ran.cells)} cells, {ran.done_before} of them done before; resampling patients")
     found = summarise(ran)
     page = page_of(found, planned, command, planned.file.read_text(encoding="utf-8"))
@@ -117,8 +119,12 @@ def study(
     return found
 
 
-def _check_same(folder: Path, plan: StudyPlan) -> None:
-    """Raise if ``folder`` holds another study; what it is stands in ``study.json``."""
+def _is_study(folder: Path) -> bool:
+    return (folder / MARK).exists() or (folder / LINES).exists()
+
+
+def _same(folder: Path, plan: StudyPlan) -> str:
+    """What ``folder`` is the study of, for ``study.json``; another study there is refused."""
     mark = {"name": plan.name, "kind": plan.kind, "layout": plan.data.layout, "root": str(plan.data.root.resolve())}
     path = folder / MARK
     if path.exists() and (known := json.loads(path.read_text(encoding="utf-8"))) != mark:
@@ -126,8 +132,7 @@ def _check_same(folder: Path, plan: StudyPlan) -> None:
             f"{folder} holds the study {known.get('name')!r} of {known.get('root')}; this is {plan.name!r} of "
             f"{mark['root']}. Name another folder with --out."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(path, json.dumps(mark).encode())
+    return json.dumps(mark)
 
 
 def page_of(found: StudySummary, plan: StudyPlan, command: str, text: str) -> StudyPage:
@@ -135,18 +140,20 @@ def page_of(found: StudySummary, plan: StudyPlan, command: str, text: str) -> St
     last = plan.anchors[-1]
     pairs = [(source, target) for target in plan.targets for source in plan.sources]
     maps = [one for one in found.rows if not one.is_baseline and one.anchors != 0]
+    if not maps:
+        raise DataError(f"no map of the study could be worked out. {next(iter(found.failed.values()), '')}")
     main = next((one for one in maps if one.method == plan.solvers[0] and one.anchors == last), maps[-1])
     people = "patients not known" if found.patients is None else f"{found.patients:,} patients"
-    anchors = _count(found, last)
+    anchors = _count(found, main.anchors)
     return StudyPage(
         title=found.name,
         kind=KINDS[found.kind],
         subject=f"{found.n:,} items of {people}; {len(main.classes)} classes judged; up to {anchors:,} anchors",
         cards=_cards(found, main),
-        tables={_heading(*pair): _table(found, pair, last, main.method) for pair in pairs},
-        curves={_heading(*pair): _curves(found, pair, main.method) for pair in pairs if len(plan.anchors) > 1},
+        tables={found.called(*pair): _table(found, pair, last, main.method) for pair in pairs},
+        curves={found.called(*pair): _curves(found, pair, main.method) for pair in pairs if len(plan.anchors) > 1},
         classes=(
-            f"{_heading(main.source, main.target)}, {main.method}, {anchors:,} anchors.",
+            f"{found.called(main.source, main.target)}, {main.method}, {anchors:,} anchors.",
             list(main.classes.items()),
         ),
         findings=_findings(found),
@@ -158,7 +165,7 @@ def page_of(found: StudySummary, plan: StudyPlan, command: str, text: str) -> St
 
 
 def _cards(found: StudySummary, main: StudyRow) -> tuple[tuple[float, str], ...]:
-    cards = [(main.macro.value, f"{main.method}: {short(main.source)} to {short(main.target)}")]
+    cards = [(main.macro.value, f"{main.method}: {found.called(main.source, main.target)}")]
     for name, told in (
         (OWN, "the target's own head"),
         (PROBE, "probe on the same anchors"),
@@ -236,10 +243,6 @@ def _notes(found: StudySummary) -> tuple[str, ...]:
 
 def _count(found: StudySummary, anchors: int | None) -> int:
     return int(found.settings["all_anchors"]) if anchors is None else anchors
-
-
-def _heading(source: str, target: str) -> str:
-    return f"{short(source)} to {short(target)}"
 
 
 def _told(method: str) -> str:

@@ -82,6 +82,8 @@ class StudySummary:
         Classes that were not judged, with the reason.
     failed
         Cells that could not be worked out, with the reason.
+    names
+        Encoder -> what it is called in print.
     """
 
     name: str
@@ -94,6 +96,11 @@ class StudySummary:
     failed: dict[str, str]
     notes: tuple[str, ...]
     settings: dict[str, Any]
+    names: dict[str, str] = field(default_factory=dict)
+
+    def called(self, *encoders: str) -> str:
+        """Encoders as people read them, ``source to target``; two of a study never alike."""
+        return " to ".join(self.names.get(one) or short(one) for one in encoders if one)
 
     def of(self, method: str, anchors: int | None = None) -> list[StudyRow]:
         """The rows of a method at a number of anchors."""
@@ -117,13 +124,13 @@ class StudySummary:
         others = list(dict.fromkeys(name for row in self.rows for name in row.gaps))
         titles = [
             "method",
-            "source -> target",
+            "source to target",
             "anchors",
             "macro [95 %]",
             "draws",
             *(f"minus {name}" for name in others),
         ]
-        cells = [titles, *(_cells(row, others) for row in self.rows)]
+        cells = [titles, *(_cells(row, self.called(row.source, row.target), others) for row in self.rows)]
         widths = [max(len(row[c]) for row in cells) for c in range(len(titles))]
         lines += ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
         lines += [
@@ -134,6 +141,13 @@ class StudySummary:
         lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
         lines += [f"not worked out: {cell}: {why}" for cell, why in self.failed.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def distinct_names(encoders: Sequence[str]) -> dict[str, str]:
+    """Encoder -> a name to be read, short where that tells it from the others, else with folders and options."""
+    brief = {name: short(name) for name in encoders}
+    taken = list(brief.values())
+    return {name: told if taken.count(told) == 1 else name.partition(":")[2] or name for name, told in brief.items()}
 
 
 def short(name: str) -> str:
@@ -154,9 +168,8 @@ def signed(gap: Interval) -> str:
     return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
 
 
-def _cells(row: StudyRow, others: Sequence[str]) -> list[str]:
+def _cells(row: StudyRow, through: str, others: Sequence[str]) -> list[str]:
     """One line of the printed table."""
-    through = " -> ".join(short(one) for one in (row.source, row.target) if one)
     spread = "" if len(row.draws) < 2 else f"{min(row.draws):.3f} to {max(row.draws):.3f}"
     gaps = [signed(row.gaps[name].value) if name in row.gaps else "" for name in others]
     return [row.method, through, _count(row), str(row.macro), spread, *gaps]

@@ -11,7 +11,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, StitchError
 from stitchkit.core.scores import Labels, Scores
-from stitchkit.evaluation.tables import judged_classes
+from stitchkit.evaluation.tables import check_exclusive, judged_classes
 from stitchkit.progress import Progress
 from stitchkit.studies.benches import Loads, StudyBench
 from stitchkit.studies.cells import Cell, CellLog
@@ -76,6 +76,8 @@ def run_cells(study: Stitching | Naming, out: str | Path, *, say: Say, progress:
     plan, bench = study.plan, study.bench
     test = bench.test.of_classes(study.classes)
     check_judged(test, plan.min_positives)
+    if plan.multiclass:
+        check_exclusive(test)
     say(f"{len(test)} items to judge on {len(study.classes)} classes")
     log, cells, failed, before = CellLog(out), [], {}, 0
     jobs = list(study.jobs())

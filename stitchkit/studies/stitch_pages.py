@@ -137,5 +137,6 @@ def _bench(stitch: Stitch, known: Labels, plan: StudyPlan, notes: tuple[str, ...
         ("vectors", source): stitch.x,
         ("vectors", target): stitch.y,
     }
-    told = f"cross-fitted on the {len(known)} anchors with labels: each is judged by a map without its fold's patients"
-    return StudyBench(Cohort(items, known), tuple(parts), stitch.loads, (told, *notes), kept)
+    whose = "items; patients are not known" if known.groups is None else "patients"
+    told = f"cross-fitted on the {len(known)} anchors with labels: each is judged by a map without its fold's {whose}"
+    return StudyBench(Cohort(items, known), tuple(parts), stitch.loads, (told, *notes), plan.data.metadata, kept)

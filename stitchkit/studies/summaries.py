@@ -15,8 +15,10 @@ from stitchkit.metrics.multiplicity import holm, resampled_p
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.methods import METADATA, OWN, PROBE
 from stitchkit.studies.plans import StudyPlan
-from stitchkit.studies.results import Finding, Gap, StudyRow, StudySummary, short
+from stitchkit.studies.results import Finding, Gap, StudyRow, StudySummary, distinct_names
 from stitchkit.studies.running import Ran, check_judged
+
+CLOSE = 0.05  # a class that metadata alone tell at least so nearly is explained by them
 
 
 def summarise(ran: Ran) -> StudySummary:
@@ -30,7 +32,11 @@ def summarise(ran: Ran) -> StudySummary:
     judged, left_out, positives = check_judged(ran.test, ran.plan.min_positives)
     resampled = _Resampled.of(ran, judged)
     rows = resampled.rows()
-    notes = [*ran.notes, *_shortcuts(rows, ran.plan)]
+    names = distinct_names((*ran.plan.sources, *ran.plan.targets))
+    notes = [*ran.notes, *_shortcuts(rows, ran.plan, names)]
+    if dropped := int((~resampled.complete).sum()):
+        lacking = "lacked a positive or a negative of some class and were dropped"
+        notes.append(f"{dropped} of {ran.plan.replicates} resamples {lacking}")
     if ran.test.groups is None:
         notes.append("patients are not known: intervals take every item for a patient of its own")
     return StudySummary(
@@ -170,21 +176,25 @@ def _balanced(values: np.ndarray, test: Labels, counts: np.ndarray) -> np.ndarra
     return multiclass_measures(values.argmax(axis=1), only, values.shape[1], counts)["balanced_accuracy"]
 
 
-def _shortcuts(rows: tuple[StudyRow, ...], plan: StudyPlan) -> list[str]:
+def _shortcuts(rows: tuple[StudyRow, ...], plan: StudyPlan, names: Mapping[str, str]) -> list[str]:
     """In words, which maps at the most anchors are not clearly above metadata alone; one finding a pair of encoders."""
     alone = [one for one in rows if one.method == METADATA]
-    if not alone or not alone[-1].macro.low > 0.5:
+    if not alone or not max(one.low for one in (alone[-1].macro, *alone[-1].classes.values())) > 0.5:
         return []
     most = alone[-1]
     hit: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         gap = row.gaps.get(METADATA)
-        if row.anchors == most.anchors and gap is not None and gap.value.low <= 0:
-            hit.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro.value:.3f}")
+        if row.anchors != most.anchors or gap is None:
+            continue
+        single = [label for label, one in most.classes.items() if one.low > max(row.classes[label].value - CLOSE, 0.5)]
+        if gap.value.low <= 0 or single:
+            of = "" if gap.value.low <= 0 else f" for {', '.join(single)}"
+            hit.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro.value:.3f}{of}")
     columns = ", ".join(("image files", *plan.data.metadata))
     told = "Such a score may be explained by metadata and must not be read as a diagnosis"
     return [
-        f"SHORTCUT: metadata alone ({columns}) reach {most.macro}; of {short(source)} to {short(target)}, not clearly "
+        f"SHORTCUT: metadata alone ({columns}) reach {most.macro}; of {names[source]} to {names[target]}, not clearly "
         f"above it are {', '.join(found)}. {told}"
         for (source, target), found in hit.items()
     ]

@@ -182,3 +182,31 @@ def test_what_is_printed_names_no_item_and_no_patient():
             assert "Jane" not in text
             assert "scan1" not in text
             assert "100 items of 100 patients" in text
+
+
+@pytest.mark.parametrize("value", [0.3, -1.7, 1e6])
+def test_constant_scores_give_the_prevalence_and_no_step(value):
+    truth = (np.arange(400) % 10 < 7).astype(float)[:, None]
+    scores = sk.Scores(np.full((400, 1), value), "logit", IDS[:400], ("Edema",))
+    found = sk.calibrate(scores, sk.Labels(truth, IDS[:400], ("Edema",)))
+    near = sk.Scores(np.array([[value - 1e-6], [value], [value + 1e-6]]), "logit", ["a", "b", "c"], ("Edema",))
+    np.testing.assert_allclose(found(near).values, 0.7, atol=2e-3)
+    assert any("prevalence" in note for note in found.notes)
+
+
+def test_a_temperature_is_refused_where_zero_is_not_one_half():
+    truth = np.tile([[0.0], [1.0]], (20, 1))
+    scores = sk.Scores(np.linspace(0.1, 0.9, 40)[:, None], "probability", IDS[:40], ("Edema",))
+    with pytest.raises(InputError, match="keeps a score of 0 at one half"):
+        sk.calibrate(scores, sk.Labels(truth, IDS[:40], ("Edema",)), method="temperature")
+
+
+def test_patients_of_anchors_given_as_ids_are_looked_up():
+    scores, labels = drawn(n=200)
+    both = sk.Labels(np.concatenate([labels.values, labels.values]),
+                     [*labels.ids, *(f"anchor{i}" for i in range(200))], CLASSES,
+                     np.concatenate([labels.groups, labels.groups]))  # fmt: skip
+    with pytest.raises(LeakageError, match="100 patients have both anchors and calibration items"):
+        sk.calibrate(scores, both, anchors=[f"anchor{i}" for i in range(200)])
+    unknown = sk.calibrate(scores, sk.Labels(labels.values, labels.ids, CLASSES))
+    assert any("patients are not known" in note for note in unknown.notes)

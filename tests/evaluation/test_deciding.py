@@ -139,3 +139,44 @@ def test_bad_settings_are_named():
         sk.conformal_sets(scores, labels, alpha=1.0)
     with pytest.raises(LeakageError, match="both anchors and calibration items"):
         sk.conformal_sets(scores, labels, anchors=["scan3"])
+
+
+def test_scores_that_run_against_the_class_get_no_threshold():
+    scores, labels = drawn(200)
+    against = sk.Scores(-10 * labels.values + scores.values / 10, "logit", scores.ids, CLASSES)
+    turned = sk.Labels(np.stack([labels.values[:, 0], 1 - labels.values[:, 1]], axis=1), labels.ids, CLASSES)
+    found = sk.choose_thresholds(against, turned, replicates=10)
+    assert np.isnan(found.values[0])
+    assert np.isfinite(found.values[1])
+    assert any("higher scores do not go with the class" in note for note in found.notes)
+
+
+def test_few_patients_with_many_items_are_told():
+    scores, labels = drawn(200)
+    one = sk.Labels(labels.values, labels.ids, CLASSES, np.where(labels.values[:, 0] == 1, "p0", labels.groups))
+    found = sk.choose_thresholds(scores, one, replicates=10)
+    assert any("Edema: 1 patients" in note for note in found.notes)
+
+
+def test_thresholds_on_probabilities_are_for_the_calibrated_ones():
+    scores, labels = drawn()
+    said = sk.Scores(1 / (1 + np.exp(-scores.values)), "probability", scores.ids, CLASSES)
+    calibration = sk.calibrate(said, labels)
+    thresholds = sk.choose_thresholds(calibration(said), labels, rule="sensitivity", at=0.9, replicates=10)
+    fresh, truth = drawn(seed=5, prefix="new")
+    raw = sk.Scores(1 / (1 + np.exp(-fresh.values)), "probability", fresh.ids, CLASSES)
+    found = sk.evaluate(raw, truth, calibration=calibration, thresholds=thresholds, replicates=10)
+    assert found.decisions["Edema"].called == thresholds.decide(calibration(raw))[:, 0].sum()
+
+
+def test_all_found_leaves_room_for_doubt():
+    scores, labels = drawn(200)
+    sure = sk.Scores(10 * labels.values + scores.values / 10, "logit", scores.ids, CLASSES)
+    thresholds = sk.choose_thresholds(sure, labels, replicates=10)
+    fresh, truth = drawn(60, seed=5, prefix="new")
+    clear = sk.Scores(10 * truth.values + fresh.values / 10, "logit", fresh.ids, CLASSES)
+    interval = (
+        sk.evaluate(clear, truth, thresholds=thresholds, replicates=20).decisions["Edema"].measures["sensitivity"]
+    )
+    assert interval.value == 1
+    assert 0.7 < interval.low < 1

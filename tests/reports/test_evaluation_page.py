@@ -63,3 +63,17 @@ def test_a_file_in_the_way_is_refused(found, tmp_path):
     with pytest.raises(InputError, match="is a file"):
         write_evaluation(found, tmp_path / "page")
     assert (tmp_path / "page").read_text() == "mine"
+
+
+def test_what_is_no_number_is_a_dash_and_null(found, tmp_path):
+    rng = np.random.default_rng(1)
+    truth = (rng.random((120, 1)) < 0.4).astype(float)
+    ids = [f"n{i}" for i in range(120)]
+    low = sk.Scores(truth + rng.normal(size=(120, 1)) - 50, "logit", ids, ("Edema",))
+    known = sk.Scores(low.values + 50, "logit", [f"k{i}" for i in range(120)], ("Edema",))
+    thresholds = sk.choose_thresholds(known, sk.Labels(truth, known.ids, ("Edema",)), replicates=10)
+    shifted = sk.evaluate(low, sk.Labels(truth, ids, ("Edema",)), thresholds=thresholds, replicates=10)
+    assert np.isnan(shifted.decisions["Edema"].measures["ppv"].value)
+    page = write_evaluation(shifted, tmp_path / "page").read_text()
+    assert "nan" not in page.split("<body>")[1].lower().replace("finance", "")
+    assert json.loads((tmp_path / "page" / "evaluation.json").read_text())["decisions"]["Edema"]["ppv"]["value"] is None

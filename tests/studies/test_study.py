@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -263,6 +264,88 @@ def test_what_changed_is_done_again_and_the_rest_is_not(planned, tmp_path, monke
     assert set(again[1:]) == {"ridge", OWN, NAIVE, RELATIVE, PROBE, METADATA}
 
 
+def change_texts(folder, plan):
+    rows = list(csv.reader(manifest(folder)))
+    for row in rows[1:]:
+        row[1] = row[1][::-1]
+    write(folder, rows)
+
+
+def change_metadata(folder, plan):
+    rows = list(csv.reader(manifest(folder)))
+    for i, row in enumerate(rows[1:]):
+        row[4] = "PA" if i % 2 else "AP"
+    write(folder, rows)
+
+
+def change_images(folder, plan):
+    for path in folder.glob("*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+
+
+def change_head(folder, plan):
+    plan.write_text(plan.read_text() + '\n[rename]\nedema = "nodule"\nnodule = "edema"\n')
+
+
+def write(folder, rows):
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "method"),
+    [("zeroshot", change_texts, "ridge"), ("stitching", change_metadata, METADATA),
+     ("stitching", change_images, "ridge"), ("stitching", change_head, "ridge")],
+    ids=["texts", "metadata", "images", "rename"],
+)  # fmt: skip
+def test_a_cell_is_not_used_again_when_what_decides_it_changed(planned, films, tmp_path, kind, change, method):
+    own = tmp_path / "films"
+    shutil.copytree(films, own)
+    plan = planned(kind)
+    plan.write_text(plan.read_text().replace(str(films), str(own)))
+    run(plan, tmp_path / "out")
+    change(own, plan)
+    again, fresh = run(plan, tmp_path / "out"), run(plan, tmp_path / "fresh")
+    (kept,), (made,) = ([one for one in found.rows if one.method == method] for found in (again, fresh))
+    assert kept == made
+
+
+def test_two_encoders_of_one_short_name_are_told_apart():
+    from stitchkit.studies.results import distinct_names
+
+    names = distinct_names(("timm:r.x#size=224", "timm:r.x#size=512", "hf:org/other"))
+    assert len(set(names.values())) == 3
+    assert names["hf:org/other"] == "other"
+
+
+def test_films_of_the_test_under_other_ids_are_refused(planned, films, tmp_path):
+    own = tmp_path / "films"
+    shutil.copytree(films, own)
+    shutil.copy(own / "train0.png", own / "test0.png")
+    plan = planned()
+    plan.write_text(plan.read_text().replace(str(films), str(own)))
+    with pytest.raises(LeakageError, match="1 test items are anchors' own files"):
+        run(plan, tmp_path / "out")
+
+
+def test_labels_of_several_classes_have_no_best_one(planned, tmp_path):
+    with pytest.raises(DataError, match="do not have exactly one class"):
+        run(planned(judge="multiclass = true"), tmp_path / "out")
+
+
+def test_a_study_in_which_no_map_can_be_fitted_says_why(planned, films, tmp_path):
+    rows = list(csv.reader(manifest(films)))
+    for row in rows[1:]:
+        row[1] = "The same."
+    own = tmp_path / "films"
+    shutil.copytree(films, own)
+    write(own, rows)
+    plan = planned("zeroshot")
+    plan.write_text(plan.read_text().replace(str(films), str(own)))
+    with pytest.raises(DataError, match=r"no map of the study could be worked out\. ."):
+        run(plan, tmp_path / "out")
+
+
 def test_a_method_that_these_anchors_do_not_suit_is_told_and_tried_again(planned, tmp_path, monkeypatch):
     from stitchkit.core.errors import EvidenceError
     from stitchkit.studies import methods
@@ -397,5 +480,5 @@ def test_a_folder_of_something_else_is_left_alone(planned, tmp_path):
 
 
 def test_prompts_as_anchor_texts_need_one_class_an_item_and_are_told(planned, tmp_path):
-    with pytest.raises(DataError, match="exactly one class an item"):
+    with pytest.raises(DataError, match="exactly one class an anchor"):
         run(planned("zeroshot", data='texts = "prompts"'), tmp_path / "out")
