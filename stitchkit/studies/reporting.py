@@ -113,7 +113,7 @@ def study(
     ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage)
     replace_file(folder / MARK, mark.encode())
     say(f"{len(ran.cells)} cells, {ran.done_before} of them done before; resampling patients")
-    found = summarise(ran)
+    found = summarise(ran, progress=progress)
     page = page_of(found, planned, command, planned.file.read_text(encoding="utf-8"))
     write_study(page, found.to_dict(), markdown(page), folder)
     return found

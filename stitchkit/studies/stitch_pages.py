@@ -115,7 +115,7 @@ def write_stitch(
     else:
         study = Naming(plan, bench, stitch.prompts)
     with tempfile.TemporaryDirectory() as cells:
-        found = summarise(run_cells(study, cells, say=say, progress=progress))
+        found = summarise(run_cells(study, cells, say=say, progress=progress), progress=progress)
     page = page_of(found, plan, command, "")
     write_study(page, found.to_dict(), markdown(page), folder)
     return found

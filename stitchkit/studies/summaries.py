@@ -12,6 +12,7 @@ from stitchkit.evaluation.tables import resampled_aurocs
 from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
 from stitchkit.metrics.decisions import multiclass_measures
 from stitchkit.metrics.multiplicity import holm, resampled_p
+from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.methods import METADATA, OWN, PROBE
 from stitchkit.studies.plans import StudyPlan
@@ -21,8 +22,8 @@ from stitchkit.studies.running import Ran, check_judged
 CLOSE = 0.05  # a class that metadata alone tell at least so nearly is explained by them
 
 
-def summarise(ran: Ran) -> StudySummary:
-    """The tables of a study.
+def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
+    """The tables of a study; ``progress`` as in :func:`stitchkit.study`.
 
     Raises
     ------
@@ -30,7 +31,8 @@ def summarise(ran: Ran) -> StudySummary:
         If no class has enough positives and negatives to be judged.
     """
     judged, left_out, positives = check_judged(ran.test, ran.plan.min_positives)
-    resampled = _Resampled.of(ran, judged)
+    with Progress(progress) as bar:
+        resampled = _Resampled.of(ran, judged, bar)
     rows = resampled.rows()
     names = distinct_names((*ran.plan.sources, *ran.plan.targets))
     notes = [*ran.notes, *_shortcuts(rows, ran.plan, names)]
@@ -75,13 +77,15 @@ class _Resampled:
     complete: np.ndarray  # (b,) resamples with every class
 
     @classmethod
-    def of(cls, ran: Ran, judged: list[str]) -> _Resampled:
+    def of(cls, ran: Ran, judged: list[str], bar: Progress) -> _Resampled:
         groups = _groups(ran)
         parts: dict[Group, list[np.ndarray]] = {group: [] for group in groups}
         best: dict[Group, list[np.ndarray]] = {group: [] for group in groups if ran.plan.multiclass}
         draws: dict[Group, tuple[float, ...]] = {}
+        bar.begin("resampling patients, rows of the table", len(groups) * (ran.plan.replicates + 1))
         for counts in _counts(ran.test, ran.plan.replicates, ran.plan.seed):
             for group, keys in groups.items():
+                bar.step(len(counts))
                 scored = [ran.log.scores(key) for key in keys]
                 found = np.stack([resampled_aurocs(values, ran.test, judged, counts) for values in scored])
                 draws.setdefault(group, tuple(found[:, 0, :].mean(axis=1).tolist()))  # of the sample, which is first
