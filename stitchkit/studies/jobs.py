@@ -86,6 +86,11 @@ class _Study:
             "seed": self.plan.seed, "metadata": self.plan.data.metadata, **more,
         }  # fmt: skip
 
+    @property
+    def baseline_count(self) -> int:
+        """How many jobs the baselines are."""
+        return len(self.draws()) * (1 + len(self.plan.sources))
+
     def baselines(self) -> Iterator[Job]:
         """Metadata alone, and a probe on each source, from the same anchors' labels."""
         for draw in self.draws():
@@ -134,8 +139,14 @@ class Stitching(_Study):
         if left := [label for label in known if label not in self.classes]:
             self.notes.append(f"classes of the head that are not judged: {', '.join(left[:20])}")
 
+    @property
+    def count(self) -> int:
+        """How many jobs there are; known without loading an encoder."""
+        fits = (1 + len(self.plan.solvers)) * len(self.draws())
+        return self.baseline_count + len(self.heads) * (1 + len(self.plan.sources) * (1 + fits))
+
     def jobs(self) -> Iterator[Job]:
-        """Baselines first, then every solver."""
+        """Baselines first, then every solver; an encoder is loaded when its turn comes."""
         yield from self.baselines()
         for target, head in self.heads.items():
             numbers = np.asarray(head.weight).tobytes() + np.asarray(head.bias).tobytes()
@@ -202,8 +213,14 @@ class Naming(_Study):
             f"disguise. The probe has the same labels and is the fair comparison"
         ]
 
+    @property
+    def count(self) -> int:
+        """How many jobs there are; known without loading an encoder."""
+        fits = len(self.plan.solvers) * len(self.draws())
+        return self.baseline_count + len(self.plan.targets) * len(self.plan.sources) * fits + len(self.plan.clip)
+
     def jobs(self) -> Iterator[Job]:
-        """Baselines first, then every solver, then CLIP-like pairs."""
+        """Baselines first, then every solver, then CLIP-like pairs; an encoder is loaded when its turn comes."""
         yield from self.baselines()
         asked = hashlib.sha256(repr((self.prompts.positive, self.prompts.negative)).encode()).hexdigest()
         for target in self.plan.targets:

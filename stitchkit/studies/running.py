@@ -80,10 +80,9 @@ def run_cells(study: Stitching | Naming, out: str | Path, *, say: Say, progress:
         check_exclusive(test)
     say(f"{len(test)} items to judge on {len(study.classes)} classes")
     log, cells, failed, before = CellLog(out), [], {}, 0
-    jobs = list(study.jobs())
     with Progress(progress) as bar:
-        bar.begin("cells of the study", len(jobs))
-        for job in jobs:
+        bar.begin("cells of the study", study.count)
+        for job in study.jobs():
             key = job.cell.key(job.circumstances)
             before += key in log
             if key not in log:

@@ -190,6 +190,18 @@ def test_draws_hold_whole_patients_first_and_more_anchors_hold_the_fewer(planned
     assert len(split) <= 1
 
 
+@pytest.mark.parametrize("kind", ["stitching", "zeroshot"])
+def test_the_number_of_jobs_is_known_before_they_are_made(planned, kind):
+    from stitchkit.studies.benches import StudyBench
+    from stitchkit.studies.jobs import Naming, Stitching
+    from stitchkit.studies.plans import read_plan
+
+    plan = read_plan(planned(kind, grid='solvers = ["ridge", "procrustes"]\nanchors = [10, "all"]\ndraws = 2'))
+    bench = StudyBench.of(plan, Loaded(device="cpu", store=None))
+    study = (Stitching if kind == "stitching" else Naming)(plan, bench)
+    assert len(list(study.jobs())) == study.count
+
+
 def test_draws_are_averaged_inside_a_resample(planned, tmp_path):
     found = run(planned(grid='solvers = ["ridge"]\nanchors = [20, 40]\ndraws = 2'), tmp_path / "out")
     (row,) = found.of("ridge", 20)
