@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from stitchkit.core.scores import Labels
 from stitchkit.embedding import embed
 from stitchkit.evaluation.tables import judged_classes, resampled_aurocs
 from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.progress import Progress
 from stitchkit.zero_shot import zeroshot
 
 
@@ -105,6 +107,7 @@ def prompt_sensitivity(
     min_positives: int = 10,
     replicates: int = 1000,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> PromptSensitivity:
     """How much a zero-shot number hangs on its prompts: AUROC with all of them, and with ``k`` drawn ones at a time.
 
@@ -128,6 +131,8 @@ def prompt_sensitivity(
         Classes with fewer positives (or negatives) are listed, not judged.
     replicates, seed
         Resamples of patients; the seed is also that of the draws.
+    progress
+        None shows a bar on stderr after two seconds, True at once, False never.
 
     Returns
     -------
@@ -168,11 +173,15 @@ def prompt_sensitivity(
     if not judged:
         raise DataError(f"no class has {min_positives} positives and negatives. Lower min_positives.")
     groups = np.arange(len(test)) if test.groups is None else test.groups
-    counts = np.concatenate([np.ones((1, len(test))), *patient_counts(groups, replicates, seed)])
     sets = [prompts, *(draw_prompts(prompts, k, seed + i) for i in range(draws))]
-    found = np.stack([
-        resampled_aurocs(zeroshot(alignment, text, one).scores(vectors).values, test, judged, counts) for one in sets
-    ])  # fmt: skip
+    scored = [zeroshot(alignment, text, one).scores(vectors).values for one in sets]
+    blocks = []
+    with Progress(progress) as bar:
+        bar.begin("resampling patients, draws of prompts", len(sets) * (replicates + 1))
+        for counts in chain([np.ones((1, len(test)))], patient_counts(groups, replicates, seed)):
+            blocks.append(np.stack([resampled_aurocs(values, test, judged, counts) for values in scored]))
+            bar.step(len(sets) * len(counts))
+    found = np.concatenate(blocks, axis=1)
     whole, drawn = found[0], found[1:]  # (1 + b, classes), (draws, 1 + b, classes)
     complete = ~np.isnan(whole).any(axis=1)
     rows = [_row(label, whole[:, c], drawn[:, :, c]) for c, label in enumerate(judged)]
