@@ -12,6 +12,9 @@ HUBS = 1.0  # skewness of the in-degrees from which hubs are named
 GAP = 0.5  # of the spread, in the common space
 
 
+FEW_QUERIES = 10  # of one way
+
+
 def verdict(found: Diagnosis) -> str:
     """What matters most, in two or three sentences."""
     parts = [_said(found)]
@@ -55,8 +58,12 @@ def works(found: Diagnosis) -> bool | None:
 
 
 def _beyond(found: Diagnosis) -> bool:
-    """Whether the given pairs are found beyond chance, both ways, at the largest k that says something."""
-    ways = (found.retrieval.forward, found.retrieval.backward)
+    """Whether the given pairs are found beyond chance, both ways, at the largest k that says something.
+
+    A way with few queries (back from three distinct targets, say) says nothing either way and is left out.
+    """
+    both = (found.retrieval.forward, found.retrieval.backward)
+    ways = [way for way in both if way.queries >= FEW_QUERIES] or both
     told = [max((k for k in way.recall if way.chance(k) <= 0.5), default=min(way.recall)) for way in ways]
     return all(way.recall[k].low > way.chance(k) for way, k in zip(ways, told, strict=True))
 

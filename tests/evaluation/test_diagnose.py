@@ -396,3 +396,14 @@ def test_prompts_that_are_no_vectors_are_refused_with_the_way_to_make_them(pairs
     for prompts in (sk.PromptSet("chest", texts), "chest", texts, ["a pleural effusion"]):
         with pytest.raises(InputError, match=r"Give \{class: vectors of its prompts\}.*sk.embed\(text_encoder"):
             sk.diagnose(alignment, *anchors, prompts=prompts)
+
+
+def test_a_few_distinct_targets_do_not_make_a_good_map_a_bad_one():
+    """Three texts for 120 images: back from three targets nothing can be shown, forward much is."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 120)
+    texts = rng.normal(size=(3, 6))
+    x = 3 * np.eye(8)[kind] + rng.normal(size=(120, 8))
+    found = sk.diagnose(sk.align(x, texts[kind], progress=False), x, texts[kind], replicates=100)
+    assert "no better than by chance" not in found.verdict
+    assert not any("not found beyond chance" in one for one in found.advice)
