@@ -1,8 +1,8 @@
-"""Which of three branches a few pairs and two pools take: held-out anchors must find themselves in the pools."""
+"""Which branch a few pairs and two pools take: held-out anchors must find themselves in the pools."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from stitchkit.alignment.folds import assign
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, float64, namespace, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.moments import Moments
 from stitchkit.core.neighbours import crowding
@@ -24,6 +25,7 @@ from stitchkit.solvers.pools.sides import at_most
 FOLDS = 4
 FEW, MANY_FOLDS = 20, 10  # fewer anchors than this leave too little in three of four folds
 BRANCHES = ("closed form", "soft", "hard")
+ALONE = "pairs alone"  # the search over solvers, which looks at no pool
 SOLVED, UNSOLVED = 0.88, 0.60  # share of mutual neighbours after the hard sweeps, for pools of the same items
 STABLE = 0.1  # share of the smaller pool that the folds' fits pair alike, below which no common items are assumed
 NEAR = 10  # typical rank among the pool at which the two spaces are taken to agree; of few anchors a tenth of the pool
@@ -46,6 +48,19 @@ class Bench:
     hard: HardMatching
     cluster: np.ndarray | None = None  # (n,) patient of each anchor
     seed: int = 0
+    search: Callable[[Embeddings, Embeddings, np.ndarray | None], Alignment] | None = None  # what no pool is needed for
+
+    @property
+    def compares_alone(self) -> bool:
+        """Whether the search on the pairs alone is a rival: with fewer anchors it has nothing to choose by."""
+        return self.search is not None and len(self.x) >= FEW
+
+    def alone(self, rows: np.ndarray | None = None) -> Alignment:
+        """What the search finds on the anchors at ``rows`` (all if None), without the pools."""
+        if self.search is None:
+            raise InputError("this bench has no search to compare pools with.")
+        at = np.arange(len(self.x)) if rows is None else rows
+        return self.search(self.x.take(at), self.y.take(at), None if self.cluster is None else self.cluster[at])
 
     def evidence(self, rows: np.ndarray | None = None) -> Evidence:
         """The anchors at ``rows`` (all if None) with both pools."""
@@ -100,7 +115,8 @@ def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
     """The best branch fitted on all anchors, and the account of the choice."""
     n = len(bench.x)
     groups = np.arange(n) if bench.cluster is None else bench.cluster
-    ranks = {name: np.empty((2, n)) for name in BRANCHES}
+    names = (*BRANCHES, ALONE) if bench.compares_alone else BRANCHES
+    ranks = {name: np.empty((2, n)) for name in names}
     found = []
     whole, _ = bench.every()
     hard = whole["hard"].record
@@ -109,15 +125,21 @@ def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
     sweeps = None if hard["found_again"] >= SETTLED else 1  # what all anchors do not settle, fewer will not
     bar.begin("matching the pools, fits", 1 + len(parts), done=1)
     for held in parts:
-        fitted, pairs = bench.every(np.setdiff1d(np.arange(n), held), sweeps=sweeps)
+        rest = np.setdiff1d(np.arange(n), held)
+        fitted, pairs = bench.every(rest, sweeps=sweeps)
         found.append(pairs)
+        if bench.compares_alone:
+            fitted[ALONE] = bench.alone(rest)
         for name, one in fitted.items():
             ranks[name][:, held] = bench.ranks(one, held)
         bar.step(1)
     seen = overlap(hard, found)
-    best, why = _best(ranks, groups, seen, bench.rivals)
-    rows = {name: _row(name, ranks[name], groups, bench.rivals) for name in BRANCHES}
-    return whole[best], {
+    best, why = _best({name: ranks[name] for name in BRANCHES}, groups, seen, bench.rivals)
+    if bench.compares_alone and _clearly_better(ranks[ALONE], ranks[best], groups):
+        why = f"a map searched on the pairs alone ranks held-out anchors clearly better than {best}: pools did harm"
+        best = ALONE
+    rows = {name: _row(name, found_ranks, groups, bench.rivals) for name, found_ranks in ranks.items()}
+    return bench.alone() if best == ALONE else whole[best], {
         "branch": best,
         "chosen_by": "held-out anchors ranked among the pools by CSLS, mean log(1/rank)",
         "purpose": "match",
@@ -168,6 +190,12 @@ def _best(
     return best, (
         f"{best} matching divides the typical rank of a held-out anchor in the pool by {np.exp(gains.mean()):.2f}"
     )
+
+
+def _clearly_better(one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> bool:
+    """Whether ranks (2, n) are better than others by more than one paired standard error of their logarithm."""
+    gains = (np.log(other) - np.log(one)).mean(axis=0)
+    return bool(gains.mean() > standard_error(gains, groups))
 
 
 def _of_chance(rivals: tuple[int, int], groups: int) -> tuple[float, float]:

@@ -130,7 +130,11 @@ def _pooled(
         name = f"paper={paper!r}" if paper is not None else f"solver {asked!r}"
         raise InputError(f"{name} does not look at a pool. Leave the pool out, or the {name.split('=')[0].split()[0]}.")
     if isinstance(asked, str):
-        return align_with_pool(x, y, pool, groups=groups, seed=seed, progress=progress)
+
+        def search(x: Embeddings, y: Embeddings, groups: np.ndarray | None) -> Alignment:
+            return align(x, y, groups=groups, nested=False, seed=seed, progress=False)
+
+        return align_with_pool(x, y, pool, groups=groups, seed=seed, progress=progress, search=search)
     if "pools" in asked.needs:
         return fit_with_pool(asked, x, y, pool)
     return align_with_pool(x, y, pool, groups=groups, closed_form=asked, seed=seed, progress=progress)

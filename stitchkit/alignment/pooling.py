@@ -6,13 +6,13 @@ hard matching (pools that share items). Where the two spaces hardly agree the po
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from stitchkit.alignment.accounts import with_account
-from stitchkit.alignment.branches import BRANCHES, FOLDS, Bench, chosen, overlap
+from stitchkit.alignment.branches import ALONE, BRANCHES, FOLDS, Bench, chosen, overlap
 from stitchkit.alignment.pool_rows import dropped_note, pool_rows
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
@@ -43,6 +43,7 @@ def align_with_pool(
     limit: int = LIMIT,
     seed: int = 0,
     progress: bool | None = None,
+    search: Callable[[Embeddings, Embeddings, np.ndarray | None], Alignment] | None = None,
 ) -> Alignment:
     """The map between two spaces from few anchors and unpaired vectors of both.
 
@@ -65,6 +66,9 @@ def align_with_pool(
         Of folds and draws.
     progress
         None shows a bar on stderr after two seconds, True at once, False never.
+    search
+        Of anchors and their patients: an alignment without the pools, which from 20 anchors on is a rival of the
+        branches (``"pairs alone"``). :func:`stitchkit.align` gives its own search.
 
     Returns
     -------
@@ -87,7 +91,9 @@ def align_with_pool(
     where it scores above soft matching and the folds' fits pair at least a tenth of the pool alike; else soft matching.
     Either must beat a random ranking by two standard errors, and the closed form: by one paired standard error where
     the closed form's median rank is above 10 (above a tenth of the pool for fewer than 20 anchors). Fewer than 4
-    anchors (or groups) cannot be held out: the closed form is fitted and the record says so.
+    anchors (or groups) cannot be held out: the closed form is fitted and the record says so. From 20 anchors on the
+    choice is held against ``search`` as well: where that ranks held-out anchors better by one paired standard error,
+    the pools did harm and it is taken.
     """
     if branch != "auto" and branch not in BRANCHES:
         raise UnknownNameError.of("branch", branch, ["auto", *BRANCHES])
@@ -95,7 +101,7 @@ def align_with_pool(
     cluster = anchor_groups(groups, x)
     pools, dropped = pool_rows(pool, x, y)
     hard = HardMatching(soft=SoftMatching(limit=limit, seed=seed))
-    bench = Bench(x, y, pools, closed_form or Lowdin(), hard, cluster, seed)
+    bench = Bench(x, y, pools, closed_form or Lowdin(), hard, cluster, seed, search)
     clusters = len(x) if cluster is None else len(np.unique(cluster))
     notes = dropped_note(dropped)
     if branch == "auto" and clusters < FOLDS:
@@ -110,6 +116,9 @@ def align_with_pool(
         return _with(fitted, account)
     with Progress(progress) as bar:
         fitted, account = chosen(bench, bar)
+    if account["branch"] == ALONE:  # it has seen no pool
+        rest = {name: value for name, value in account.items() if name != "notes"}
+        return with_account(fitted, rest, notes + account["notes"])
     return _with(fitted, {**account, "notes": notes + account["notes"]})
 
 

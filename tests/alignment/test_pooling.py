@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import stitchkit as sk
 from stitchkit.alignment.pooling import align_with_pool
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
@@ -218,4 +219,34 @@ def test_pools_of_another_precision_are_taken(library):
     c = clouds(n=8, m=40)
     narrow = library(*(one.astype(np.float32) for one in (c.pool_x, c.pool_y)))
     found = align_with_pool(*library(c.x, c.y), narrow)
+    assert found.record["branch"] in BRANCHES
+
+
+def private(n, seed=0, d=24, shared=4):
+    """Two sides that share a few directions under strong ones of their own: pools are matched by the wrong ones."""
+    rng = np.random.default_rng(seed)
+    meaning = rng.normal(size=(n, shared))
+    sides = []
+    for _ in range(2):
+        own = 4 * rng.normal(size=(n, d - shared)) * np.linspace(1, 2, d - shared)
+        sides.append(np.concatenate([meaning, own], axis=1) @ np.linalg.qr(rng.normal(size=(d, d)))[0])
+    return sides
+
+
+def test_pools_that_do_harm_are_left_to_the_pairs_alone():
+    x, y = private(600)
+    pool = (x[100:300], y[300:500])
+    pooled, alone = sk.align(x[:100], y[:100], pool=pool), sk.align(x[:100], y[:100], nested=False)
+    rows = {row["branch"]: row for row in pooled.record["branches"]}
+    assert pooled.record["branch"] == "pairs alone"
+    assert rows["pairs alone"]["log_rank"] > max(rows[name]["log_rank"] for name in BRANCHES)
+    assert any("pools did harm" in note for note in pooled.record["notes"])
+    assert "transductive" not in pooled.record
+    assert pooled.record["held_out"]["mrr"] == rows["pairs alone"]["mrr"]
+    np.testing.assert_allclose(pooled.similarity(x[500:], y[500:]), alone.similarity(x[500:], y[500:]))
+
+
+def test_the_pairs_alone_are_no_rival_where_pools_help():
+    c = clouds()
+    found = sk.align(c.x, c.y, pool=(c.pool_x, c.pool_y))
     assert found.record["branch"] in BRANCHES
