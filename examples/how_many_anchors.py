@@ -238,9 +238,10 @@ plt.show()
 #
 # ## A handful of pairs, and films and reports that nobody paired
 #
-# With a pool of unpaired vectors of both sides `sk.align` can do more than the pairs alone. It can also do nothing: then
-# it says so and keeps the map of the pairs alone. Measure both. Here the pools are of other patients on each side. The
-# two tasks are the medical encoder to the reports, and the general encoder to the medical one; each row is one draw.
+# With a pool of unpaired vectors of both sides `sk.align` can do more than the pairs alone. It can also do nothing:
+# then it says so and keeps the map of the pairs alone. Measure both. Here the pools are of other patients on each side.
+# The two tasks are the medical encoder to the reports, and the general encoder to the medical one; each row is one
+# draw.
 
 # %%
 tasks = {
