@@ -14,7 +14,7 @@ from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
 from stitchkit.metrics.auroc import resampled_auroc
 from stitchkit.metrics.average_precision import resampled_average_precision
-from stitchkit.metrics.bootstrap import exact_at_ends, patient_counts, percentile_interval
+from stitchkit.metrics.bootstrap import centred_interval, exact_at_ends, patient_counts, percentile_interval
 from stitchkit.metrics.decisions import decision_measures, multiclass_measures
 from stitchkit.metrics.reliability import Bin, reliability_curve, resampled_brier, resampled_calibration_error
 
@@ -128,9 +128,10 @@ def table_of(
                 apart = (against - draws)[complete].mean(axis=1)
                 difference = percentile_interval(float((point[main][one] - at).mean()), apart)
             classes = judged if one in OF_EACH_CLASS else []
+            around = centred_interval if one == ECE else percentile_interval
             measures[one] = Measured(
-                percentile_interval(float(at.mean()), draws[complete].mean(axis=1)),
-                {label: percentile_interval(float(at[0, c]), draws[:, c]) for c, label in enumerate(classes)},
+                around(float(at.mean()), draws[complete].mean(axis=1)),
+                {label: around(float(at[0, c]), draws[:, c]) for c, label in enumerate(classes)},
                 difference,
             )
         methods.append(Method(name, measures))

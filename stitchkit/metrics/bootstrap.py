@@ -47,6 +47,17 @@ def percentile_interval(value: float, replicates: np.ndarray, level: float = 0.9
     return Interval(value, float(low), float(high))
 
 
+def centred_interval(value: float, replicates: np.ndarray, level: float = 0.95) -> Interval:
+    """The percentile interval moved by as much as the replicates lie off ``value`` on average, never below 0.
+
+    For what every resample makes larger, such as a mean of distances.
+    """
+    found = percentile_interval(value, replicates, level)
+    good = replicates[~np.isnan(replicates)]
+    bias = float(good.mean()) - value if good.size else 0.0
+    return Interval(value, max(found.low - bias, 0.0), max(found.high - bias, 0.0))
+
+
 def exact_at_ends(found: Interval, people: int, level: float = 0.95) -> Interval:
     """``found`` of a share, with width where all are right or none is: there no resample differs from another.
 

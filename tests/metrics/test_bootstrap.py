@@ -107,3 +107,21 @@ def test_all_or_nothing_has_the_exact_bound_and_its_mirror():
     assert whole.low**20 == pytest.approx(0.025)  # a share that gives twenty of twenty in 2.5 % of cases
     between = Interval(0.4, 0.3, 0.5)
     assert exact_at_ends(between, 20) is between
+
+
+def test_a_measure_that_resampling_makes_larger_keeps_its_value_inside():
+    from stitchkit.metrics.bootstrap import centred_interval
+    from stitchkit.metrics.reliability import resampled_calibration_error
+
+    inside, covered = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        said = rng.random(400)
+        seen = (rng.random(400) < said**1.5).astype(float)
+        counts = rng.multinomial(400, np.full(400, 1 / 400), size=100).astype(float)
+        value = float(resampled_calibration_error(said, seen, np.ones((1, 400)))[0])
+        found = centred_interval(value, resampled_calibration_error(said, seen, counts))
+        inside.append(found.low <= value <= found.high)
+        covered.append(found.low <= 0.1 <= found.high)  # the true error: the mean of p - p^1.5
+    assert all(inside)
+    assert np.mean(covered) > 0.8
