@@ -52,7 +52,8 @@ def run(bench, name, text, capsys, **words):
     folder, resnet, minilm = bench
     for word, value in {"RESNET": resnet, "TEXT": minilm, **words}.items():
         text = text.replace(word, json.dumps(value if isinstance(value, str | list) else list(value)))
-    (folder / f"{name}.toml").write_text(text)
+    judge = "" if "[judge]" in text else "[judge]"  # the last table of every plan
+    (folder / f"{name}.toml").write_text(f"{text}\n{judge}\nreplicates = 500\n")
     found = study(folder / f"{name}.toml", folder / name, loads=Loaded(device="cpu", progress=False), progress=False)
     with capsys.disabled():
         print(f"\n{found}")
@@ -81,7 +82,7 @@ def test_findings_named_by_text_from_a_medical_encoder(bench, capsys):
         [grid]
         sources = ["chexnet.safetensors"]
         targets = [TEXT]
-        solvers = ["auto", "procrustes", "ridge", "csa", "paper:affine", "paper:linear", "paper:l-ortho", "paper:ortho"]
+        solvers = ["auto", "procrustes", "ridge", "csa", "paper:ortho"]
         [judge]
         classes = THIRTEEN
         min_positives = 1
@@ -107,7 +108,7 @@ def test_a_general_encoder_drives_a_medical_head(bench, capsys):
         [grid]
         sources = [RESNET]
         targets = ["chexnet.safetensors"]
-        solvers = ["auto", "ridge", "procrustes", "paper:affine", "paper:linear", "paper:l-ortho", "paper:ortho"]
+        solvers = ["auto", "procrustes", "paper:affine", "paper:linear", "paper:l-ortho", "paper:ortho"]
         anchors = [50, 100, "all"]
         draws = 3
         [judge]
@@ -180,7 +181,7 @@ def test_other_images_are_named_by_text(bench, real_data, name, capsys):
         [grid]
         sources = [RESNET]
         targets = [TEXT]
-        solvers = ["auto", "procrustes", "ridge", "csa"]
+        solvers = ["auto", "procrustes"]
         [judge]
         multiclass = true
         min_positives = 5
