@@ -107,7 +107,7 @@ def test_the_view_is_told_by_prompt(real_data, chest, resnet, minilm, capsys):
     scores = sk.zeroshot(alignment, minilm, prompts).scores(vectors.of_ids(test.ids))
     margin = scores.column("AP") - scores.column("PA")
     truth = sk.Labels((test.columns["view"] == "AP").astype(float)[:, None], test.ids, ("AP",), test.groups)
-    table = sk.evaluate(sk.Scores(margin[:, None], "margin", test.ids, ("AP",)), truth, name="AP vs PA by prompt")
+    table = sk.evaluate(sk.Scores(margin[:, None], "logit", test.ids, ("AP",)), truth, name="AP vs PA by prompt")
     with capsys.disabled():
         print(f"\nview by prompt, 730 -> 248 (two distinct anchor texts: a label map in disguise); "
               f"{alignment.record['solver']} {alignment.record['settings']}\n{table}")  # fmt: skip
