@@ -41,9 +41,6 @@ def test_every_kind_is_read_and_defaults_stand_in(top):
 
 def test_a_key_that_nobody_asked_for_is_an_error_with_the_nearest(top):
     grid = top.table("grid")
-    for key in ("sources", "anchors", "flags", "where", "seed"):
-        key in grid and grid.rest()
-    grid = top.table("grid")
     grid.whole("draw", 1)
     with pytest.raises(DataError, match=r"no key of \[grid\] in .*plan.toml is called 'draws'; nearest: draw"):
         grid.close()

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
 HUBS = 1.0  # skewness of the in-degrees from which hubs are named
 GAP = 0.5  # of the spread, in the common space
-
-
 FEW_QUERIES = 10  # of one way
 
 

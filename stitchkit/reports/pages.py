@@ -24,14 +24,15 @@ def template(name: str) -> Any:
 
 def strict_json(value: Any) -> str:
     """``value`` as JSON that any reader takes: what is not a number is null."""
-    return json.dumps(_finite(value), indent=1, allow_nan=False, default=str)
+    return json.dumps(finite(value), indent=1, allow_nan=False, default=str)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """``value`` with None for what is no number."""
     if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -105,10 +105,10 @@ class StudyBench:
         found: str = self.once(("mark", ""), self._marked)
         return found
 
-    def mark_of(self, name: str) -> str:
+    def mark_of(self, name: str, texts: Items | None = None) -> str:
         """What an encoder's vectors hang on: its fingerprint, or the vectors where it has none or they are a file."""
         fingerprint = None if is_vectors_file(name) else self.encoder(name).space.fingerprint
-        found: str = self.once(("mark", name), lambda: fingerprint or _hashed(self.vectors(name)))
+        found: str = self.once(("mark", name), lambda: fingerprint or _hashed(self.vectors(name, texts)))
         return found
 
     def _marked(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.reports.pages import finite
 from stitchkit.store import replace_file
 
 LINES = "cells.jsonl"  # in a folder of a study
@@ -80,7 +81,7 @@ class CellLog:
         buffer = io.BytesIO()
         np.save(buffer, values)
         replace_file(self._scores(key), buffer.getvalue())
-        text = json.dumps(_finite({"key": key, **asdict(cell), **facts}), default=_plain, allow_nan=False) + "\n"
+        text = json.dumps(finite({"key": key, **asdict(cell), **facts}), default=_plain, allow_nan=False) + "\n"
         with self.path.open("a", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -109,15 +110,6 @@ class CellLog:
                 ) from error
             if self._scores(line["key"]).exists():  # a line whose scores were deleted is done again
                 yield line
-
-
-def _finite(value: Any) -> Any:
-    """``value`` with null for what is no number."""
-    if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

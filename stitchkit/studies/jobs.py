@@ -55,6 +55,7 @@ class _Study:
 
     def __init__(self, plan: StudyPlan, bench: StudyBench) -> None:
         self.plan, self.bench = plan, bench
+        self.texts: Items | None = None  # what stands in for the anchors' own texts
         self.notes: list[str] = []
 
     def turns(self, draw: Draw, *, x: str = "", y: str = "", texts: Items | None = None) -> Iterator[Turn]:
@@ -81,7 +82,8 @@ class _Study:
         from stitchkit import __version__
 
         return {
-            "version": __version__, "items": self.bench.mark, "spaces": [self.bench.mark_of(one) for one in encoders],
+            "version": __version__, "items": self.bench.mark,
+            "spaces": [self.bench.mark_of(one, self.texts) for one in encoders],
             "dtype": getattr(self.bench.loads, "dtype", ""), "classes": self.classes, "rename": dict(self.plan.rename),
             "seed": self.plan.seed, "metadata": self.plan.data.metadata, **more,
         }  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stitchkit.metrics.bootstrap import Interval
+from stitchkit.reports.study_page import signed
 
 BALANCED = "balanced accuracy"
 UNTOLD = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path that say nothing
@@ -161,11 +162,6 @@ def short(name: str) -> str:
 
 def _count(row: StudyRow) -> str:
     return {None: "all", 0: "no"}.get(row.anchors, str(row.anchors))
-
-
-def signed(gap: Interval) -> str:
-    """A difference with its interval, signs shown."""
-    return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
 
 
 def _cells(row: StudyRow, through: str, others: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.scores import Labels
+from stitchkit.evaluation.judging import CLOSE
 from stitchkit.evaluation.tables import resampled_aurocs
 from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
 from stitchkit.metrics.decisions import multiclass_measures
@@ -18,8 +19,6 @@ from stitchkit.studies.methods import METADATA, OWN, PROBE
 from stitchkit.studies.plans import StudyPlan
 from stitchkit.studies.results import Finding, Gap, StudyRow, StudySummary, distinct_names
 from stitchkit.studies.running import Ran, check_judged
-
-CLOSE = 0.05  # a class that metadata alone tell at least so nearly is explained by them
 
 
 def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
@@ -59,6 +58,7 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
             "all_anchors": ran.available,
             "min_positives": ran.plan.min_positives,
         },
+        names,
     )
 
 

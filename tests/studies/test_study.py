@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -322,12 +323,57 @@ def test_a_cell_is_not_used_again_when_what_decides_it_changed(planned, films, t
     assert kept == made
 
 
-def test_two_encoders_of_one_short_name_are_told_apart():
+def test_two_encoders_of_one_short_name_are_told_apart(planned, vectors, tmp_path):
     from stitchkit.studies.results import distinct_names
 
     names = distinct_names(("timm:r.x#size=224", "timm:r.x#size=512", "hf:org/other"))
     assert len(set(names.values())) == 3
     assert names["hf:org/other"] == "other"
+    labels, general, medical, *_ = vectors
+    for folder, made in (("a", general), ("b", medical)):
+        ids = [str(one) for one in labels.ids]
+        (tmp_path / folder).mkdir()
+        sk.write_embeddings(tmp_path / folder / "x.safetensors", sk.Embeddings(made.vectors, ids, made.space))
+    plan = planned()
+    plan.write_text(plan.read_text().replace('["demo:general"]', '["a/x.safetensors", "b/x.safetensors"]'))
+    found = run(plan, tmp_path / "out")
+    first, second = (found.called(source) for source in found.names if source.endswith("x.safetensors"))
+    assert first != second
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"<h3>{first} to medical</h3>" in page
+    assert f"<h3>{second} to medical</h3>" in page
+
+
+def test_a_text_encoder_without_a_fingerprint_reads_the_prompts_it_is_told_to(planned, films, tmp_path):
+    """Its vectors stand for its fingerprint: they must be those of the texts that are really used."""
+    own = tmp_path / "films"
+    shutil.copytree(films, own)
+    rows = list(csv.reader(manifest(films)))
+    at = [rows[0].index(one) for one in JUDGED[:2]]
+    for i, row in enumerate(rows[1:]):
+        row[at[0]], row[at[1]] = ("1", "0") if i % 2 else ("0", "1")
+    write(own, rows)
+    plan = planned("zeroshot", data='texts = "prompts"', classes=JUDGED[:2])
+    plan.write_text(plan.read_text().replace(str(films), str(own)))
+
+    @dataclass(frozen=True)
+    class Unmarked(Loaded):
+        read: tuple = ()
+
+        def encoder(self, name):
+            made = super().encoder(name)
+            return made if name != "demo:text" else replace(made, space=replace(made.space, fingerprint=None))
+
+        def embed(self, encoder, items):
+            if encoder.modality == "text":
+                seen.append(set(items.values))
+            return super().embed(encoder, items)
+
+    seen = []
+    run_with = Unmarked(device="cpu", store=None, progress=False)
+    study(plan, tmp_path / "out", loads=run_with, progress=False)
+    first = {sk.read_prompts("phantom").positive[one][0] for one in JUDGED[:2]}
+    assert seen[0] == first
 
 
 def test_films_of_the_test_under_other_ids_are_refused(planned, films, tmp_path):
@@ -473,8 +519,6 @@ def test_anchors_whose_texts_are_labels_are_called_a_label_map(planned, films, t
     found = run(plan, tmp_path / "out")
     (note,) = [note for note in found.notes if note.startswith("LABEL MAP")]
     assert "are 2 different ones" in note
-    scores = np.load(next((tmp_path / "out" / "scores").glob("*.npy")))
-    assert len(scores)
     (row,) = found.of("ridge")
     key = next(line["key"] for line in map(json.loads, (tmp_path / "out" / "cells.jsonl").read_text().splitlines())
                if line["method"] == "ridge")  # fmt: skip
