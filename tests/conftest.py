@@ -29,7 +29,7 @@ def real_data(pytestconfig: pytest.Config) -> Path:
     given = pytestconfig.getoption("--real-data")
     if given is None:
         pytest.skip("needs real data: pass --real-data DIR")
-    folder = Path(given)
+    folder = Path(given).resolve()  # tests write it into tables that lie elsewhere
     if not folder.is_dir():
         pytest.fail(f"--real-data {given}: there is no such folder")
     return folder
