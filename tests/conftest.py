@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 _CACHE = tempfile.mkdtemp(prefix="stitchkit-tests-")
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 os.environ.update(HF_HUB_OFFLINE="1", MPLBACKEND="Agg", STITCHKIT_CACHE=_CACHE)  # before any library reads them
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # of what is imported from here on
+_ONE_THREAD = threadpool_limits(1)  # of numpy, which is here: the matrices of tests are small
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -26,6 +26,7 @@ FLOORS = (
         "progress",
         "embedding_store",
         "toml_files",
+        "threads",
     },
     {"encoders", "moments_files", "joint_folders", "alignment_folders"},
     {"embedding", "alignment"},
@@ -43,6 +44,7 @@ AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; 
     "datasets": {"numpy", "PIL"},
     "encoders": {"numpy", "PIL", "torch", "safetensors"},
     "progress": set(),
+    "threads": set(),
     "training": {"numpy", "PIL", "torch", "safetensors"},
     "scale": {"numpy", "torch"},
     "estimators": {"numpy", "sklearn"},
@@ -62,6 +64,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "progress": {"rich"},
     "embedding_store": set(),
     "toml_files": set(),
+    "threads": {"threadpoolctl"},
 }
 VERBS = {"alignment", "zero_shot", "stitching", "evaluation"}
 CLOSED = {"core", "solvers", "metrics"} | VERBS  # rooms that open no file

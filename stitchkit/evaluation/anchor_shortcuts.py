@@ -13,6 +13,7 @@ from stitchkit.evaluation.tables import known_labels
 from stitchkit.metrics.auroc import auroc, resampled_auroc
 from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
 from stitchkit.progress import Progress
+from stitchkit.threads import one_blas_thread
 
 SHORTCUT = 0.6  # AUROC; a class whose lower bound is above is called a shortcut
 LEAST_PATIENTS = 5  # with a class, and without it: resamples of fewer do not know how uncertain they are
@@ -100,7 +101,6 @@ def _held_out(
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Scores (n, c) of every row by a fit that has not seen its patient, and the columns used."""
     from sklearn.model_selection import GroupKFold
-    from threadpoolctl import threadpool_limits
 
     groups = np.arange(len(labels)) if labels.groups is None else labels.groups
     k = min(folds, len(np.unique(groups)))
@@ -110,7 +110,7 @@ def _held_out(
     used: dict[str, None] = {}
     bar.begin("fitting metadata alone, folds", total=k)
     splits = GroupKFold(k, shuffle=True, random_state=seed).split(held, groups=groups)
-    with threadpool_limits(limits=1, user_api="blas"):  # hundreds of small fits are slower on several threads
+    with one_blas_thread():
         for train, test in splits:
             sides = [labels.take(rows) for rows in (train, test)]
             facts = [{name: values[rows] for name, values in files.items()} for rows in (train, test)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from stitchkit.evaluation.coverage import PromptCoverage
 from stitchkit.evaluation.retrieval import Retrieval
+from stitchkit.evaluation.spectra import Spectrum
 from stitchkit.evaluation.stitchability import Stitchability
 from stitchkit.metrics.neighbourhoods import Hubness
 
@@ -98,28 +99,6 @@ class Gap:
 
     raw: float | None
     common: float
-
-
-@dataclass(frozen=True, slots=True)
-class Spectrum:
-    """Singular values of the map, largest first.
-
-    Parameters
-    ----------
-    of
-        ``"directed map"``, or ``"similarity"``: the bilinear form of both maps and the weights.
-    values
-        At most min(d_s, d_t) numbers.
-    rank
-        How many are above 1e-10 of the largest.
-    effective
-        Participation ratio of their squares, between 1 and the rank.
-    """
-
-    of: str
-    values: tuple[float, ...]
-    rank: int
-    effective: float
 
 
 @dataclass(frozen=True, slots=True)

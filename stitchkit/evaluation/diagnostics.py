@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, float64, like, namespace, to_numpy
+from stitchkit.core.arrays import Array, float64, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.evaluation.common_space import Met, outliers
 from stitchkit.evaluation.coverage import prompt_coverage
-from stitchkit.evaluation.diagnosis import Diagnosis, Fit, Gap, HeldOut, Spectrum
+from stitchkit.evaluation.diagnosis import Diagnosis, Fit, Gap, HeldOut
 from stitchkit.evaluation.leakage import check_apart
 from stitchkit.evaluation.leverage import hat_values, summary
 from stitchkit.evaluation.retrieval import evaluate_retrieval, names_of
+from stitchkit.evaluation.spectra import spectrum_of
 from stitchkit.evaluation.stitchability import check_size, stitchability
 
 PAIRS = ("anchors", "held-out")
 ONE_SIDED = (
     "patients are known for only one of anchors and held-out pairs, so it was not checked that no patient is in both"
 )
-CUT = 1e-10  # of the largest singular value
 
 
 def diagnose(
@@ -123,7 +123,7 @@ def diagnose(
         evaluate_retrieval(alignment, x, y, groups=patients, replicates=replicates, seed=seed),
         Gap(_gap(x.vectors, y.vectors), _gap(met.left, met.right) or 0.0),
         met.hubs(k),
-        _spectrum(alignment),
+        spectrum_of(alignment),
         summary(leverages, ridge, known[0].ids),
         worst,
         flagged,
@@ -164,22 +164,6 @@ def _gap(left: Array, right: Array) -> float | None:
     spread = sum(float(xp.sum((one - mean) ** 2)) / int(one.shape[0]) for one, mean in zip((a, b), means, strict=True))
     apart = float(xp.linalg.vector_norm(means[0] - means[1]))
     return apart / (spread / 2) ** 0.5 if spread > 0 else None
-
-
-def _spectrum(alignment: Alignment) -> Spectrum | None:
-    if alignment.directed is not None:
-        of, matrix = "directed map", alignment.directed.weight
-    elif isinstance(alignment.source_map, AffineMap) and isinstance(alignment.target_map, AffineMap):
-        left, right = float64(alignment.source_map.weight), alignment.target_map.weight
-        left = left if alignment.weights is None else left * like(alignment.weights, left, dtype=left.dtype)
-        of, matrix = "similarity", left @ namespace(left).matrix_transpose(like(right, left, dtype=left.dtype))
-    else:
-        return None
-    values = to_numpy(namespace(matrix).linalg.svdvals(float64(matrix)))
-    energy = values**2
-    total = float(energy.sum())
-    effective = total**2 / float(np.sum(energy**2)) if total > 0 else 0.0
-    return Spectrum(of, tuple(values.tolist()), int(np.sum(values > CUT * values[0])), effective)
 
 
 def _notes(

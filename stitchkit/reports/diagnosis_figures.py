@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from stitchkit.evaluation.coverage import COVERED, PromptCoverage
-from stitchkit.evaluation.diagnosis import Cosines, Spectrum
+from stitchkit.evaluation.diagnosis import Cosines
+from stitchkit.evaluation.spectra import Spectrum
 from stitchkit.metrics.neighbourhoods import Hubness
 from stitchkit.reports.figures import COLOURS, FAINT, GRID, INK, as_svg, canvas
 

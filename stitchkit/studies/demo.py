@@ -27,6 +27,7 @@ from stitchkit.evaluation.results import Evaluation
 from stitchkit.metrics.auroc import auroc
 from stitchkit.reports.demo_page import write_demo_page
 from stitchkit.studies.demo_bench import NOISE, Bench, DemoSettings, joined, make_bench, silent_reports
+from stitchkit.threads import one_blas_thread
 from stitchkit.zero_shot import zeroshot
 
 SILENCED = "effusion"  # the finding that no anchor report mentions in the coverage check
@@ -73,12 +74,10 @@ def run_demo(out: str | Path, *, settings: DemoSettings | None = None, say: Say 
     InputError
         If ``out`` is a file.
     """
-    from threadpoolctl import threadpool_limits
-
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; the demo needs a folder to write its page into.")
-    with threadpool_limits(limits=1, user_api="blas"):  # matrices this small are slower on several threads
+    with one_blas_thread():
         return _run(folder, settings or DemoSettings(), say)
 
 

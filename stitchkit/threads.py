@@ -1,0 +1,17 @@
+"""How many threads BLAS takes: for hundreds of small products and factors one is faster than several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SMALL = 400  # the lesser side of matrices that gain nothing from a second thread (OpenBLAS, two cores)
+
+
+@contextmanager
+def one_blas_thread(wanted: bool = True) -> Iterator[None]:
+    """One thread for BLAS within it, where that is wanted; then as many as before."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1 if wanted else None, user_api="blas"):
+        yield

@@ -1,0 +1,40 @@
+"""BLAS gets one thread for small searches, and its own number back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import stitchkit as sk
+from stitchkit.alignment import fitting
+from stitchkit.threads import SMALL, one_blas_thread
+
+
+def threads():
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+@pytest.fixture
+def two():
+    with threadpool_limits(2, user_api="blas"):
+        if threads() != {2}:
+            pytest.skip("BLAS here takes one thread whatever it is told")
+        yield
+
+
+@pytest.mark.parametrize(("wanted", "inside"), [(True, {1}), (False, {2})])
+def test_one_thread_inside_and_as_many_as_before_after(two, wanted, inside):
+    with pytest.raises(KeyError), one_blas_thread(wanted):
+        assert threads() == inside
+        raise KeyError
+    assert threads() == {2}
+
+
+@pytest.mark.parametrize(("anchors", "dim", "seen"), [(60, 2 * SMALL, {1}), (2 * SMALL, 8, {1}), (SMALL, SMALL, {2})])
+def test_a_search_takes_one_thread_where_a_side_of_its_matrices_is_small(two, monkeypatch, anchors, dim, seen):
+    found = []
+    monkeypatch.setattr(fitting, "_searched", lambda *_: found.append(threads()))
+    rows = np.random.default_rng(0).normal(size=(anchors, dim))
+    sk.align(rows, rows)
+    assert found == [seen]
