@@ -76,6 +76,11 @@ class TomlTable:
         """A whole number, at least ``least``."""
         return self._take(key, default, lambda value: _is_whole(value, least), f"a whole number, {least} or more")
 
+    def share(self, key: str, default: Any = MISSING) -> Any:
+        """A number above 0, 1 at most."""
+        fits = lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1  # noqa: E731
+        return self._take(key, default, fits, "a share in (0, 1]")
+
     def texts(self, key: str, default: Any = MISSING) -> Any:
         """A tuple of texts, at least one; a bare text is one."""
         value = self._content.get(key)

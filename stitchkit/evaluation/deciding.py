@@ -11,6 +11,7 @@ from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
+from stitchkit.metrics.decisions import resampled_thresholds
 
 RULES = ("youden", "sensitivity")
 
@@ -84,7 +85,7 @@ def choose_thresholds(
         if fewest < least:
             seen.notes.append(f"{label}: {fewest} positives or negatives, fewer than {least}: no threshold chosen")
             continue
-        whole = _thresholds(values, truth, np.ones((1, len(values))), at)[0]
+        whole = resampled_thresholds(values, truth, np.ones((1, len(values))), at)[0]
         if np.isnan(whole):
             seen.notes.append(f"{label}: higher scores do not go with the class: no threshold chosen")
             continue
@@ -92,7 +93,7 @@ def choose_thresholds(
         if few < FEW_POSITIVES:
             seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
         blocks = patient_counts(people, replicates, seed)
-        draws = np.concatenate([_thresholds(values, truth, counts, at) for counts in blocks])
+        draws = np.concatenate([resampled_thresholds(values, truth, counts, at) for counts in blocks])
         found[:, c] = percentile_interval(float(whole), draws)
     if np.isnan(found).all():
         raise DataError(f"no class has {min_positives} positives and negatives to choose by. Lower min_positives.")
@@ -161,28 +162,6 @@ def conformal_sets(
                 seen.notes.append(f"{label}: {len(of)} patients {who} it are too few for alpha {alpha:g}: no limit")
         ends[:, c] = _lowest(positive, alpha), -_lowest(-negative, alpha)
     return ConformalSets(scores.kind, scores.classes, alpha, ends[0], ends[1], seen.fitted_on, tuple(seen.notes))
-
-
-def _thresholds(values: np.ndarray, truth: np.ndarray, counts: np.ndarray, at: float | None) -> np.ndarray:
-    """The threshold (b,) of each resample (b, n): by Youden, or to find a share ``at`` of the positives."""
-    order = np.argsort(-values, kind="stable")
-    ordered, positive, weights = values[order], truth[order] > 0, counts[:, order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    levels = ordered[starts]
-    found = np.cumsum(np.add.reduceat(weights * positive, starts, axis=1), axis=1)
-    false = np.cumsum(np.add.reduceat(weights * ~positive, starts, axis=1), axis=1)
-    positives, negatives = found[:, -1:], false[:, -1:]
-    empty = (positives[:, 0] == 0) | (negatives[:, 0] == 0)
-    if at is None:
-        gain = found / np.maximum(positives, 1) - false / np.maximum(negatives, 1)
-        best = gain.argmax(axis=1)
-        empty |= gain.max(axis=1) <= 0
-        below = levels[np.minimum(best + 1, len(levels) - 1)]
-        middle = below + (levels[best] - below) / 2  # between this score and the next: neither stands on the edge
-        chosen = np.where(middle > below, middle, levels[best])
-    else:
-        chosen = levels[(found >= at * positives - 1e-9).argmax(axis=1)]
-    return np.where(empty, np.nan, chosen)
 
 
 def _one_each(values: np.ndarray, people: np.ndarray, seed: int) -> np.ndarray:

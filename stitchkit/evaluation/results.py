@@ -11,7 +11,8 @@ from stitchkit.metrics.reliability import Bin
 
 AUROC, PRECISION, BRIER, ECE = "auroc", "average_precision", "brier", "ece"
 NAMES = {
-    AUROC: "AUROC", BRIER: "Brier score", ECE: "calibration error", "f1": "F1", "ppv": "PPV", "npv": "NPV",
+    AUROC: "AUROC", BRIER: "Brier score", ECE: "calibration error",
+    "f1": "F1", "ppv": "PPV", "npv": "NPV", "mrr": "MRR", "recall@1": "R@1", "recall@5": "R@5", "recall@10": "R@10",
 }  # fmt: skip
 
 
@@ -92,6 +93,11 @@ class Decisions:
     called: int
     measures: dict[str, Interval]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        measures = {name: interval._asdict() for name, interval in self.measures.items()}
+        return {"threshold": self.threshold, "called": self.called, **measures}
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -156,14 +162,7 @@ class Evaluation:
             }
             for one in self.methods
         ]
-        plain["decisions"] = {
-            label: {
-                "threshold": one.threshold,
-                "called": one.called,
-                **{name: interval._asdict() for name, interval in one.measures.items()},
-            }
-            for label, one in self.decisions.items()
-        }
+        plain["decisions"] = {label: one.to_dict() for label, one in self.decisions.items()}
         plain["reliability"] = {label: [one._asdict() for one in bins] for label, bins in self.reliability.items()}
         return plain
 

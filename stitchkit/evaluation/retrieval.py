@@ -10,7 +10,7 @@ import numpy as np
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, like, namespace, take, to_numpy
-from stitchkit.core.embeddings import as_embeddings
+from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.neighbours import crowding
 from stitchkit.core.pairing import anchor_groups, paired_sides
@@ -133,13 +133,8 @@ def evaluate_retrieval(
     alignment.target.require(y.space, "retrieval with this alignment (target side)")
     named = anchor_groups(groups, x)
     patients = np.arange(len(x)) if named is None else named
-    _, first, truth = np.unique(distinct_rows(to_numpy(y.vectors)), return_index=True, return_inverse=True)
-    truth = truth.reshape(-1)
-    sides = x.vectors, take(y.vectors, first)
-    asking, asked = alignment.unit_rows(*sides)  # mapped once, ranked in tiles
-    if csls is not None:
-        asking, asked = _corrected(asking, asked, alignment.unit_rows(*_pools(alignment, csls, *sides)))
-    there, back = pair_ranks(asking, asked, truth), pair_ranks_back(asking, asked, truth)
+    ranks = partner_ranks(alignment, x, y, csls=csls)
+    first, truth = ranks.first, ranks.truth
 
     def direction(name: str, ranks: np.ndarray, of_query: np.ndarray, size: int, right: np.ndarray) -> Direction:
         recall = {k: _interval(ranks, k, of_query, replicates, seed) for k in ks}
@@ -148,11 +143,44 @@ def evaluate_retrieval(
 
     here, other = names_of(alignment)
     return Retrieval(
-        direction(f"{here} to {other}", there, patients, len(first), np.ones(len(x), dtype=np.int64)),
-        direction(f"{other} to {here}", back, patients[first], len(x), np.bincount(truth)),
+        direction(f"{here} to {other}", ranks.there, patients, len(first), np.ones(len(x), dtype=np.int64)),
+        direction(f"{other} to {here}", ranks.back, patients[first], len(x), np.bincount(truth)),
         PLAIN if csls is None else FROM_GALLERY if isinstance(csls, str) else FROM_POOL,
         None if named is None else len(np.unique(named)),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartnerRanks:
+    """Where the true partner stands, 1 the best, ties half: of n items among m distinct targets, and back.
+
+    Parameters
+    ----------
+    there : (n,)
+        Rank of each item's target among the distinct ones.
+    back : (m,)
+        Rank of the best of each distinct target's own items among all items.
+    first : (m,)
+        The first item of each distinct target.
+    truth : (n,)
+        The distinct target of each item.
+    """
+
+    there: np.ndarray
+    back: np.ndarray
+    first: np.ndarray
+    truth: np.ndarray
+
+
+def partner_ranks(alignment: Alignment, x: Embeddings, y: Embeddings, *, csls: Any = None) -> PartnerRanks:
+    """Ranks both ways of rows that mean the same; ``csls`` as in :func:`evaluate_retrieval`."""
+    _, first, truth = np.unique(distinct_rows(to_numpy(y.vectors)), return_index=True, return_inverse=True)
+    truth = truth.reshape(-1)
+    sides = x.vectors, take(y.vectors, first)
+    asking, asked = alignment.unit_rows(*sides)  # mapped once, ranked in tiles
+    if csls is not None:
+        asking, asked = _corrected(asking, asked, alignment.unit_rows(*_pools(alignment, csls, *sides)))
+    return PartnerRanks(pair_ranks(asking, asked, truth), pair_ranks_back(asking, asked, truth), first, truth)
 
 
 def names_of(alignment: Alignment) -> tuple[str, str]:

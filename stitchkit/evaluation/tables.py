@@ -13,18 +13,18 @@ from stitchkit.core.items import rows_of
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
 from stitchkit.metrics.auroc import resampled_auroc
-from stitchkit.metrics.average_precision import resampled_average_precision
 from stitchkit.metrics.bootstrap import centred_interval, exact_at_ends, patient_counts, percentile_interval
 from stitchkit.metrics.decisions import decision_measures, multiclass_measures
+from stitchkit.metrics.rankings import Ranking
 from stitchkit.metrics.reliability import Bin, reliability_curve, resampled_brier, resampled_calibration_error
 
-RANKED = {AUROC: resampled_auroc, PRECISION: resampled_average_precision}
+RANKED = {AUROC: Ranking.auroc, PRECISION: Ranking.average_precision}
 OF_PROBABILITIES = {BRIER: resampled_brier, ECE: resampled_calibration_error}
-OF_EACH_CLASS = RANKED | OF_PROBABILITIES
+OF_EACH_CLASS = (*RANKED, *OF_PROBABILITIES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Truth:
+class Truth:
     """What the rows are judged by: the judged classes' labels, and with ``multiclass`` the one class of each item."""
 
     test: Labels
@@ -33,11 +33,11 @@ class _Truth:
 
     @property
     def columns(self) -> Sequence[str]:
-        """The classes whose scores are read: the judged ones, or all where the best of them counts."""
+        """The classes whose scores are asked for: the judged ones, or all where the best of them counts."""
         return self.judged if self.only is None else self.test.classes
 
     @classmethod
-    def of(cls, test: Labels, judged: list[str], multiclass: bool) -> _Truth:
+    def of(cls, test: Labels, judged: list[str], multiclass: bool) -> Truth:
         if not multiclass:
             return cls(test, judged, None)
         check_exclusive(test)
@@ -45,12 +45,15 @@ class _Truth:
 
     def measured(self, values: np.ndarray, kind: str, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Each measure of scores (n, columns) in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
-        per_class = OF_EACH_CLASS if kind == "probability" else RANKED
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in per_class}
+        beside = OF_PROBABILITIES if kind == "probability" else {}
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in (*RANKED, *beside)}
         for label in self.judged:
             known, truth = known_labels(self.test, label)
             seen = values[known, self.columns.index(label)], truth, counts[:, known]
-            for name, measure in per_class.items():
+            ranking = Ranking.of(*seen)
+            for name, of_ranking in RANKED.items():
+                columns[name].append(of_ranking(ranking))
+            for name, measure in beside.items():
                 columns[name].append(measure(*seen))
         found = {name: np.stack(parts, axis=1) for name, parts in columns.items()}
         if self.only is not None:
@@ -106,7 +109,7 @@ def table_of(
 
     A resample that lacks a positive or a negative of some class is dropped for all.
     """
-    truth = _Truth.of(test, judged, multiclass)
+    truth = Truth.of(test, judged, multiclass)
     matched = {name: in_order(scores, test, truth.columns, name) for name, scores in rows.items()}
     once = np.ones((1, len(test)))
     point = {name: truth.measured(values, rows[name].kind, once) for name, values in matched.items()}
@@ -168,20 +171,27 @@ def decided(
     scores = in_order(known[0], test, wanted, "thresholds")
     for c, label in enumerate(wanted):
         threshold = _of(thresholds, label)
-        rows, truth = known_labels(test, label)
-        called = scores[rows, c] >= threshold
-        point = decision_measures(called, truth, np.ones((1, int(rows.sum()))))
-        draws = [decision_measures(called, truth, counts[:, rows]) for counts in _resamples(test, replicates, seed)]
-        people = np.arange(len(test)) if test.groups is None else test.groups
-        sides = {"sensitivity": truth == 1, "specificity": truth == 0, "ppv": called, "npv": ~called}
-        measures = {}
-        for name, value in point.items():
-            interval = percentile_interval(float(value[0]), np.concatenate([one[name] for one in draws]))
-            among = sides.get(name, np.ones(len(truth), dtype=bool))
-            counted = len(np.unique(people[rows][among]))
-            measures[name] = exact_at_ends(interval, counted) if counted else interval
-        found[label] = Decisions(float(threshold), int(called.sum()), measures)
+        found[label] = decisions_of(scores[:, c] >= threshold, threshold, test, label, replicates, seed)
     return found
+
+
+def decisions_of(
+    called: np.ndarray, threshold: float, test: Labels, label: str, replicates: int, seed: int
+) -> Decisions:
+    """What calling ``called`` (n,) present is worth; items whose label is not known do not count."""
+    rows, truth = known_labels(test, label)
+    called = called[rows]
+    point = decision_measures(called, truth, np.ones((1, int(rows.sum()))))
+    draws = [decision_measures(called, truth, counts[:, rows]) for counts in _resamples(test, replicates, seed)]
+    people = np.arange(len(test)) if test.groups is None else test.groups
+    sides = {"sensitivity": truth == 1, "specificity": truth == 0, "ppv": called, "npv": ~called}
+    measures = {}
+    for name, value in point.items():
+        interval = percentile_interval(float(value[0]), np.concatenate([one[name] for one in draws]))
+        among = sides.get(name, np.ones(len(truth), dtype=bool))
+        counted = len(np.unique(people[rows][among]))
+        measures[name] = exact_at_ends(interval, counted) if counted else interval
+    return Decisions(float(threshold), int(called.sum()), measures)
 
 
 def reliability_of(scores: Scores, test: Labels, judged: list[str]) -> dict[str, list[Bin]]:

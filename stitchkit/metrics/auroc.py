@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from stitchkit.metrics.rankings import Ranking
+
 
 def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
     """Chance that a positive scores above a negative, ties half; NaN if one kind is missing.
@@ -36,15 +38,4 @@ def resampled_auroc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) 
     (b,) float64
         NaN where a resample has no positive or no negative.
     """
-    if not len(scores):
-        return np.full(len(counts), np.nan)
-    order = np.argsort(scores, kind="stable")
-    ordered, positive = scores[order], labels[order] > 0
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    weights = counts[:, order]
-    above = np.add.reduceat(weights * positive, starts, axis=1)  # positives at each distinct score
-    level = np.add.reduceat(weights * ~positive, starts, axis=1)
-    below = np.cumsum(level, axis=1) - level
-    pairs = above.sum(axis=1) * level.sum(axis=1)
-    won = (above * (below + level / 2)).sum(axis=1)
-    return np.where(pairs > 0, won / np.where(pairs > 0, pairs, 1), np.nan)
+    return Ranking.of(scores, labels, counts).auroc()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from stitchkit.metrics.rankings import Ranking
+
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     """Mean precision over the positives, each at its own place in the ranking; NaN without a positive.
@@ -38,14 +40,4 @@ def resampled_average_precision(scores: np.ndarray, labels: np.ndarray, counts: 
     (b,) float64
         NaN where a resample has no positive.
     """
-    if not len(scores):
-        return np.full(len(counts), np.nan)
-    order = np.argsort(-scores, kind="stable")
-    ordered, positive = scores[order], labels[order] > 0
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    weights = counts[:, order]
-    found = np.add.reduceat(weights * positive, starts, axis=1)  # positives at each distinct score
-    taken = np.cumsum(np.add.reduceat(weights, starts, axis=1), axis=1)
-    precision = np.cumsum(found, axis=1) / np.where(taken > 0, taken, 1)
-    whole = found.sum(axis=1)
-    return np.where(whole > 0, (found * precision).sum(axis=1) / np.where(whole > 0, whole, 1), np.nan)
+    return Ranking.of(scores, labels, counts).average_precision()

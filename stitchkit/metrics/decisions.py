@@ -81,3 +81,42 @@ def multiclass_measures(best: np.ndarray, truth: np.ndarray, classes: int, count
         "balanced_accuracy": recall[:, known].mean(axis=1),
         "f1": f1[:, known].mean(axis=1),
     }
+
+
+def resampled_thresholds(
+    scores: np.ndarray, labels: np.ndarray, counts: np.ndarray, at: float | None = None
+) -> np.ndarray:
+    """The threshold of each resample: the largest sensitivity + specificity, or the one that finds enough positives.
+
+    Parameters
+    ----------
+    scores : (n,)
+    labels : (n,) of 0 and 1
+    counts : (b, n)
+        How often each row stands in each resample.
+    at
+        None for Youden's; or the share of positives, in (0, 1], that the highest such threshold finds.
+
+    Returns
+    -------
+    (b,)
+        NaN where a resample lacks a positive or a negative, or, by Youden, no threshold is better than none.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered, positive, weights = scores[order], labels[order] > 0, counts[:, order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    levels = ordered[starts]
+    found = np.cumsum(np.add.reduceat(weights * positive, starts, axis=1), axis=1)
+    false = np.cumsum(np.add.reduceat(weights * ~positive, starts, axis=1), axis=1)
+    positives, negatives = found[:, -1:], false[:, -1:]
+    empty = (positives[:, 0] == 0) | (negatives[:, 0] == 0)
+    if at is None:
+        gain = found / np.maximum(positives, 1) - false / np.maximum(negatives, 1)
+        best = gain.argmax(axis=1)
+        empty |= gain.max(axis=1) <= 0
+        below = levels[np.minimum(best + 1, len(levels) - 1)]
+        middle = below + (levels[best] - below) / 2  # between this score and the next: neither stands on the edge
+        chosen = np.where(middle > below, middle, levels[best])
+    else:
+        chosen = levels[(found >= at * positives - 1e-9).argmax(axis=1)]
+    return np.where(empty, np.nan, chosen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +47,20 @@ def reliability_curve(probabilities: np.ndarray, labels: np.ndarray, bins: int =
         Bin(int((of == k).sum()), float(probabilities[of == k].mean()), float(labels[of == k].mean()))
         for k in range(int(of.max()) + 1)
     ]
+
+
+def expected_error(bins: Sequence[Bin]) -> float:
+    """The mean distance between what is said and what is seen that perfect probabilities would show in such bins.
+
+    Of n items that are positive with chance p the share seen lies ``sqrt(2 p (1 - p) / (pi n))`` from p on average.
+
+    Examples
+    --------
+    >>> round(expected_error([Bin(100, 0.5, 0.6), Bin(100, 0.5, 0.4)]), 3)
+    0.04
+    """
+    whole = sum(one.n for one in bins)
+    return sum(one.n / whole * math.sqrt(2 * one.said * (1 - one.said) / (math.pi * one.n)) for one in bins)
 
 
 def resampled_brier(probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.reliability import Bin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +34,7 @@ def forest(rows: Sequence[tuple[str, Interval]], *, label: str, chance: float = 
     axes.axvline(chance, color=FAINT, lw=1, ls=(0, (3, 3)))
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.7)
-    axes.set_xlim(min(0.4, *(one.low for _, one in rows)) - 0.02, 1.01)
+    axes.set_xlim(min(chance - 0.1, *(one.low for _, one in rows)) - 0.02, 1.01)
     axes.set_xlabel(label)
     axes.grid(axis="x", color=GRID, lw=0.8)
     return as_svg(figure)
@@ -69,6 +71,24 @@ def curves(rows: Sequence[Mapping[str, Any]], x: str, lines: Mapping[str, str], 
     return as_svg(figure)
 
 
+def reliability_figure(curves: Mapping[str, Sequence[Bin]]) -> str:
+    """Share of positives against the probability that was said, a line a class; the diagonal is perfect."""
+    figure, axes = canvas(4.4)
+    axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=(0, (3, 3)))
+    for i, (label, bins) in enumerate(curves.items()):
+        style = "-" if i < len(COLOURS) else (0, (4, 1.5))
+        said, seen = [one.said for one in bins], [one.seen for one in bins]
+        axes.plot(said, seen, marker="o", ls=style, ms=3.5, lw=1.6, color=COLOURS[i % len(COLOURS)], label=label)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_aspect("equal")
+    axes.set_xlabel("probability said")
+    axes.set_ylabel("share seen")
+    axes.grid(color=GRID, lw=0.8)
+    axes.legend(frameon=False, fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    return as_svg(figure)
+
+
 def picture(pixels: np.ndarray) -> str:
     """A grey image (h, w) uint8 as a data address for ``<img src>``."""
     from PIL import Image
@@ -76,6 +96,20 @@ def picture(pixels: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def thumbnail(item: Any, side: int = 132) -> str:
+    """An image, or the path of one, no larger than ``side`` pixels each way, as a data address for ``<img src>``."""
+    from PIL import Image
+
+    from stitchkit.datasets.images import read_image
+    from stitchkit.encoders.images import rgb
+
+    opened = rgb(read_image(item) if isinstance(item, str | Path) else item)
+    opened.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    opened.save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def canvas(height: float) -> tuple[Figure, Any]:

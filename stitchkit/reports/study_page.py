@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stitchkit.evaluation.cross_fitting import CrossFitted
+from stitchkit.evaluation.results import measure_name
+from stitchkit.evaluation.spectra import Spectrum
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.reports.figures import forest
+from stitchkit.reports.diagnosis_figures import spectrum_figure
+from stitchkit.reports.figures import forest, reliability_figure
 from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
 from stitchkit.reports.study_figures import Curve, learning_figure
 from stitchkit.store import replace_file
@@ -25,7 +29,7 @@ class PageRow:
     value: Interval
     gaps: dict[str, Interval]
     main: bool = False
-    balanced: Interval | None = None  # balanced accuracy, where exactly one class applies
+    measures: dict[str, Interval] = field(default_factory=dict)  # further ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,14 @@ class StudyPage:
         Class, positives, interval, difference and adjusted p, as they are printed.
     notes
         In words; those that begin with LEAKAGE or SHORTCUT are shown first.
+    measure, told, chance, each
+        What rows are compared by, in words, by chance, and what ``classes`` is a heading of.
+    judged, score_kind, rule
+        The main row as probabilities and decisions, the kind of its scores, and how thresholds are chosen.
+    spectrum
+        Of the main row's map.
+    pictures
+        Class -> which -> address, caption and score of each image.
     """
 
     title: str
@@ -64,22 +76,36 @@ class StudyPage:
     plan: str
     command: str
     marks: Mapping[str, str]
+    measure: str = "macro AUROC"
+    told: str = ""
+    chance: float = 0.5
+    each: str = "Class by class"
+    judged: CrossFitted | None = None
+    score_kind: str = ""
+    rule: str = ""
+    spectrum: Spectrum | None = None
+    pictures: Mapping[str, Mapping[str, Sequence[tuple[str, str, float]]]] = field(default_factory=dict)
 
 
 def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder: str | Path) -> Path:
     """Write ``report.html``, ``results.json`` and ``table.md`` into ``folder``; the page's path comes back."""
-    label = "macro AUROC"
+    label, chance = page.measure, page.chance
+    curves = page.judged.reliability if page.judged else None
     text = template("study.html.j2").render(
         page=page,
         loud=[note for note in page.notes if note.startswith(LOUD)],
         quiet=[note for note in page.notes if not note.startswith(LOUD)],
         figures={
             "methods": {
-                name: forest([(one.name, one.value) for one in rows], label=label) for name, rows in page.tables.items()
+                name: forest([(one.name, one.value) for one in rows], label=label, chance=chance)
+                for name, rows in page.tables.items()
             },
             "curves": {name: learning_figure(*lines, label=label) for name, lines in page.curves.items()},
-            "classes": forest(page.classes[1], label="AUROC", first=99),
+            "classes": forest(page.classes[1], label=label.removeprefix("macro "), chance=chance, first=99),
+            "reliability": reliability_figure(curves) if curves else None,
+            "spectrum": spectrum_figure(page.spectrum) if page.spectrum else None,
         },
+        called=measure_name,
         versions=package_versions(),
         numbers_file=NUMBERS,
     )
@@ -98,13 +124,13 @@ def markdown(page: StudyPage) -> str:
     lines = [f"# {page.title}", "", page.subject]
     for heading, rows in page.tables.items():
         others = list(dict.fromkeys(name for row in rows for name in row.gaps))
-        more = ["balanced accuracy"] if any(row.balanced for row in rows) else []
-        titles = ["method", "macro AUROC", *more, *(f"minus {name}" for name in others)]
+        more = list(dict.fromkeys(name for row in rows for name in row.measures))
+        titles = ["method", page.measure, *(f"minus {name}" for name in others), *map(measure_name, more)]
         lines += ["", f"## {heading}", "", _cells(titles), _cells(["---"] * len(titles))]
         for row in rows:
             gaps = [signed(row.gaps[name]) if name in row.gaps else "" for name in others]
-            best = ["" if row.balanced is None else str(row.balanced)] * len(more)
-            lines.append(_cells([row.name, str(row.value), *best, *gaps]))
+            beside = [str(row.measures[name]) if name in row.measures else "" for name in more]
+            lines.append(_cells([row.name, str(row.value), *gaps, *beside]))
     lines += ["", *(f"- {note}" for note in page.notes)]
     return "\n".join(lines)
 

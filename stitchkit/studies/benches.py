@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from stitchkit.store import read_embeddings
 from stitchkit.studies.plans import DataPlan, StudyPlan
 
 Draw = tuple[int | None, int]  # how many anchors (None: all), and which draw of them
+Side = Literal["source", "target"]
 
 
 class Loads(Protocol):
@@ -57,6 +58,7 @@ class StudyBench:
     loads: Loads
     notes: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
+    texts_of_all: bool = False  # whether the judged items' texts are read too
     kept: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @classmethod
@@ -92,7 +94,7 @@ class StudyBench:
         if not data.folds:
             drawn = np.unique(np.concatenate(list(parts[0].drawn.values())))
             notes += same_files(cohort.images.take(drawn), cohort.images.take(parts[0].test), allow=allow_leakage)
-        return cls(cohort, tuple(parts), loads, tuple(notes), data.metadata)
+        return cls(cohort, tuple(parts), loads, tuple(notes), data.metadata, plan.kind == "retrieval")
 
     @property
     def test(self) -> Labels:
@@ -105,10 +107,10 @@ class StudyBench:
         found: str = self.once(("mark", ""), self._marked)
         return found
 
-    def mark_of(self, name: str, texts: Items | None = None) -> str:
+    def mark_of(self, side: Side, name: str, texts: Items | None = None) -> str:
         """What an encoder's vectors hang on: its fingerprint, or the vectors where it has none or they are a file."""
         fingerprint = None if is_vectors_file(name) else self.encoder(name).space.fingerprint
-        found: str = self.once(("mark", name), lambda: fingerprint or _hashed(self.vectors(name, texts)))
+        found: str = self.once((f"{side} mark", name), lambda: fingerprint or _hashed(self.vectors(side, name, texts)))
         return found
 
     def _marked(self) -> str:
@@ -126,7 +128,8 @@ class StudyBench:
             elif isinstance(value, str):
                 whole.update(value.encode() + b"\0")
         if self.cohort.texts is not None:
-            whole.update("\0".join(str(self.cohort.texts.values[int(i)]) for i in self._anchors).encode())
+            read = self.used if self.texts_of_all else self._anchors
+            whole.update("\0".join(str(self.cohort.texts.values[int(i)]) for i in read).encode())
         return whole.hexdigest()
 
     def encoder(self, name: str) -> Encoder:
@@ -134,12 +137,13 @@ class StudyBench:
         found: Encoder = self.once(("encoder", name), lambda: self.loads.encoder(name))
         return found
 
-    def vectors(self, name: str, texts: Items | None = None) -> Embeddings:
-        """Vectors by an encoder, or of a file, made once: images of all that take part, texts of the anchors.
+    def vectors(self, side: Side, name: str, texts: Items | None = None) -> Embeddings:
+        """Vectors by an encoder, or of a file, made once.
 
-        ``texts`` (by the items' ids) stand in for the items' own.
+        A source reads the items. A target that reads images reads them too; one that reads texts reads those of the
+        anchors, or of all. ``texts`` (by the items' ids) stand in for the items' own.
         """
-        found: Embeddings = self.once(("vectors", name), lambda: self._made(name, texts))
+        found: Embeddings = self.once((side, name), lambda: self._made(side, name, texts))
         return found
 
     @property
@@ -151,18 +155,24 @@ class StudyBench:
     def _anchors(self) -> np.ndarray:
         return np.unique(np.concatenate([rows for part in self.parts for rows in part.drawn.values()]))
 
-    def _made(self, name: str, texts: Items | None) -> Embeddings:
+    def _made(self, side: Side, name: str, texts: Items | None) -> Embeddings:
         if is_vectors_file(name):
             return read_embeddings(Path(name)).of_ids(self.cohort.labels.ids[self.used])
         encoder = self.encoder(name)
-        if encoder.modality == "image":
-            return self.loads.embed(encoder, self.cohort.images.take(self.used))
+        images = self.cohort.images
+        if side == "source" and encoder.modality != images.modality:
+            raise DataError(
+                f"source {name!r} reads {encoder.modality}s, and the items are {images.modality}s. Name another, or "
+                f"say in [data.reader] which column holds the items and of what modality."
+            )
+        if side == "source" or encoder.modality == "image":
+            return self.loads.embed(encoder, images.take(self.used))
         given = self.cohort.texts if texts is None else texts
         if given is None:
             raise DataError(
                 f"{encoder.name!r} reads texts, and these data have none. Name their column, or say texts = 'prompts'."
             )
-        return self.loads.embed(encoder, given.take(self._anchors))
+        return self.loads.embed(encoder, given.take(self.used if self.texts_of_all else self._anchors))
 
     def once(self, key: tuple[str, str], make: Callable[[], Any]) -> Any:
         """What ``make`` gives, made the first time that ``key`` is asked for."""

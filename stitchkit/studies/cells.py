@@ -17,7 +17,7 @@ from stitchkit.core.errors import DataError
 from stitchkit.reports.pages import finite
 from stitchkit.store import replace_file
 
-LINES = "cells.jsonl"  # in a folder of a study
+LINES, RESAMPLED = "cells.jsonl", "resampled"  # in a folder of a study
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,21 @@ class CellLog:
             file.flush()
             os.fsync(file.fileno())
         self._lines[key] = json.loads(text)
+
+    def kept(self, mark: str) -> dict[str, np.ndarray] | None:
+        """What was worked out from cells and kept under ``mark``."""
+        path = self.folder / RESAMPLED / f"{mark}.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def keep(self, mark: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep what was worked out from cells."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        (self.folder / RESAMPLED).mkdir(exist_ok=True)
+        replace_file(self.folder / RESAMPLED / f"{mark}.npz", buffer.getvalue())
 
     def scores(self, key: str) -> np.ndarray:
         """The scores (n, c) of a finished cell."""

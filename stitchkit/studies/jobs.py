@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,18 +25,28 @@ from stitchkit.evaluation.metadata import file_columns
 from stitchkit.stitching import head_called
 from stitchkit.studies.benches import Draw, StudyBench
 from stitchkit.studies.cells import Cell
+from stitchkit.studies.judges import ClassJudge, Judge
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE, Turn, baseline, named, stitched
 from stitchkit.studies.plans import StudyPlan
 from stitchkit.zero_shot import zeroshot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Worked:
+    """What a cell finds out about one part's test items: values (n, ...) of a kind, and a record."""
+
+    values: np.ndarray
+    kind: str
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """A cell and how it is worked out: scores of each part's test items, and a record."""
+    """A cell and how it is worked out, part by part."""
 
     cell: Cell
     circumstances: Mapping[str, Any]
-    work: Callable[[], list[tuple[Scores, dict[str, Any]]]]
+    work: Callable[[], list[Worked]]
 
 
 CLIP = "CLIP-like, no anchors"
@@ -48,15 +59,23 @@ def clip_halves(checkpoint: str) -> tuple[str, str]:
     return f"{checkpoint}{link}modality=image", f"{checkpoint}{link}modality=text"
 
 
-class _Study:
-    """What both kinds of study share: turns, and the baselines that look at labels and metadata."""
-
-    classes: tuple[str, ...]
+class StudyJobs(ABC):
+    """What every kind of study shares: turns, and the baselines that look at labels and metadata."""
 
     def __init__(self, plan: StudyPlan, bench: StudyBench) -> None:
         self.plan, self.bench = plan, bench
+        self.classes: tuple[str, ...] = ()
         self.texts: Items | None = None  # what stands in for the anchors' own texts
         self.notes: list[str] = []
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """How many jobs there are; known without loading an encoder."""
+
+    @abstractmethod
+    def jobs(self) -> Iterator[Job]:
+        """Every job; an encoder is loaded when its turn comes."""
 
     def turns(self, draw: Draw, *, x: str = "", y: str = "", texts: Items | None = None) -> Iterator[Turn]:
         """One turn a part; sides that are not named stay empty."""
@@ -65,25 +84,28 @@ class _Study:
             rows = part.drawn[draw]
             known, test = labels.take(rows), labels.take(part.test)
             sides: dict[str, Any] = {}
-            for side, name in (("x", x), ("y", y)):
-                if name:
-                    vectors = bench.vectors(name, texts if side == "y" else None)
-                    sides[side] = vectors.of_ids(known.ids)
-                    if side == "x" or self.plan.kind == "stitching":
-                        sides[f"{side}_test"] = vectors.of_ids(test.ids)
+            if x:
+                vectors = bench.vectors("source", x)
+                sides |= {"x": vectors.of_ids(known.ids), "x_test": vectors.of_ids(test.ids)}
+            if y:
+                vectors = bench.vectors("target", y, texts)
+                sides["y"] = vectors.of_ids(known.ids)
+                if self.plan.kind != "zeroshot":
+                    sides["y_test"] = vectors.of_ids(test.ids)
             yield Turn(known, test, metadata=self.plan.data.metadata, seed=self.plan.seed, **sides)
 
     def draws(self) -> list[Draw]:
         """Every number of anchors with every draw of it."""
         return list(self.bench.parts[0].drawn)
 
-    def circumstances(self, *encoders: str, **more: Any) -> dict[str, Any]:
+    def circumstances(self, source: str = "", target: str = "", **more: Any) -> dict[str, Any]:
         """All that decides a result beside the cell's own words."""
         from stitchkit import __version__
 
         return {
             "version": __version__, "items": self.bench.mark,
-            "spaces": [self.bench.mark_of(one, self.texts) for one in encoders],
+            "source": self.bench.mark_of("source", source) if source else "",
+            "target": self.bench.mark_of("target", target, self.texts) if target else "",
             "dtype": getattr(self.bench.loads, "dtype", ""), "classes": self.classes, "rename": dict(self.plan.rename),
             "seed": self.plan.seed, "metadata": self.plan.data.metadata, **more,
         }  # fmt: skip
@@ -104,22 +126,39 @@ class _Study:
 
     def space(self, name: str) -> Space:
         """The space of an encoder or of a file of embeddings."""
-        return self.bench.vectors(name).space if is_vectors_file(name) else self.bench.encoder(name).space
+        return self.bench.vectors("target", name).space if is_vectors_file(name) else self.bench.encoder(name).space
 
-    def _probe(self, source: str, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
-        return [baseline(turn, PROBE) for turn in self.turns(draw, x=source)]
+    def _probe(self, source: str, draw: Draw) -> list[Worked]:
+        return [self._worked(*baseline(turn, PROBE)) for turn in self.turns(draw, x=source)]
 
-    def _metadata(self, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
+    def _metadata(self, draw: Draw) -> list[Worked]:
         used, done = self.bench.used, []
         facts = self.bench.once(("files", ""), lambda: file_columns(self.bench.cohort.images.take(used)))
         for part, turn in zip(self.bench.parts, self.turns(draw), strict=True):
             places = [np.searchsorted(used, rows) for rows in (part.drawn[draw], part.test)]
             sides = [{name: values[at] for name, values in facts.items()} for at in places]
-            done.append(baseline(replace(turn, files=(sides[0], sides[1])), METADATA))
+            done.append(self._worked(*baseline(replace(turn, files=(sides[0], sides[1])), METADATA)))
         return done
 
+    def judge(self) -> Judge:
+        """What cells are measured by.
 
-class Stitching(_Study):
+        Raises
+        ------
+        DataError
+            If nothing can be judged.
+        """
+        plan, test = self.plan, self.bench.test.of_classes(self.classes)
+        return ClassJudge.of(test, multiclass=plan.multiclass, min_positives=plan.min_positives)
+
+    def _worked(self, scores: Scores, record: Mapping[str, Any]) -> Worked:
+        """Scores in the order of the study's classes."""
+        known = replace(scores, classes=tuple(self.plan.rename.get(label, label) for label in scores.classes))
+        values = np.stack([known.column(label) for label in self.classes], axis=1)
+        return Worked(values, scores.kind, record)
+
+
+class Stitching(StudyJobs):
     """Source vectors through a map into a head of the target."""
 
     def __init__(self, plan: StudyPlan, bench: StudyBench, heads: Mapping[str, LinearHead] | None = None) -> None:
@@ -154,7 +193,7 @@ class Stitching(_Study):
             numbers = np.asarray(head.weight).tobytes() + np.asarray(head.bias).tobytes()
             mark = hashlib.sha256(numbers + repr(head.classes).encode()).hexdigest()
             first = self.draws()[0]
-            around = self.circumstances(target, head=mark)
+            around = self.circumstances(target=target, head=mark)
             yield Job(Cell("", target, OWN, 0), around, partial(self._stitched, "", target, OWN, first))
             for source in self.plan.sources:
                 around = self.circumstances(source, target, head=mark)
@@ -164,9 +203,9 @@ class Stitching(_Study):
                     for draw in self.draws():
                         yield Job(Cell(source, target, method, *draw), around, partial(work, method, draw))
 
-    def _stitched(self, source: str, target: str, method: str, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
+    def _stitched(self, source: str, target: str, method: str, draw: Draw) -> list[Worked]:
         head = self.heads[target]
-        return [stitched(turn, method, head) for turn in self.turns(draw, x=source, y=target)]
+        return [self._worked(*stitched(turn, method, head)) for turn in self.turns(draw, x=source, y=target)]
 
     def _head(self, target: str) -> LinearHead:
         if self.plan.head == "identity":
@@ -182,7 +221,7 @@ class Stitching(_Study):
         return head_called(self.plan.head, self.bench.encoder(target))
 
 
-class Naming(_Study):
+class Naming(StudyJobs):
     """Source vectors mapped to a text space whose prompts name the classes."""
 
     def __init__(self, plan: StudyPlan, bench: StudyBench, prompts: PromptSet | None = None) -> None:
@@ -236,18 +275,18 @@ class Naming(_Study):
             around = self.circumstances(*clip_halves(checkpoint), prompts=asked)
             yield Job(Cell("", "", f"{CLIP}: {checkpoint}", 0), around, partial(self._by_pair, checkpoint))
 
-    def _named(self, source: str, target: str, method: str, draw: Draw) -> list[tuple[Scores, dict[str, Any]]]:
+    def _named(self, source: str, target: str, method: str, draw: Draw) -> list[Worked]:
         vectors = self._prompt_vectors(target)
         turns = self.turns(draw, x=source, y=target, texts=self.texts)
-        return [named(turn, method, self.prompts, vectors) for turn in turns]
+        return [self._worked(*named(turn, method, self.prompts, vectors)) for turn in turns]
 
-    def _by_pair(self, checkpoint: str) -> list[tuple[Scores, dict[str, Any]]]:
+    def _by_pair(self, checkpoint: str) -> list[Worked]:
         """A checkpoint whose image and text encoder share a space: no anchors, the same scores."""
         image, text = clip_halves(checkpoint)
         alignment = clip_alignment(self.bench.encoder(image), self.bench.encoder(text))
         head = zeroshot(alignment, self._prompt_vectors(text), self.prompts)
         turns = self.turns(self.draws()[0], x=image)
-        return [(head.scores(turn.x_test), dict(alignment.record)) for turn in turns]
+        return [self._worked(head.scores(turn.x_test), alignment.record) for turn in turns]
 
     def _prompt_vectors(self, target: str) -> Embeddings:
         texts = self.prompts.texts

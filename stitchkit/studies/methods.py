@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from stitchkit.alignment import align
+from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import EvidenceError
 from stitchkit.core.heads import LinearHead
@@ -15,6 +16,7 @@ from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.metadata import metadata_scores
 from stitchkit.evaluation.probes import fit_probe
+from stitchkit.evaluation.spectra import spectrum_of
 from stitchkit.studies.plans import PAPER
 from stitchkit.zero_shot import zeroshot
 
@@ -37,8 +39,15 @@ class Turn:
     metadata: tuple[str, ...] = ()
     seed: int = 0
 
+    @property
+    def judged(self) -> tuple[Embeddings, Embeddings]:
+        """Source and target vectors of the test items."""
+        if self.x_test is None or self.y_test is None:
+            raise EvidenceError("the test items have no vectors on one side")
+        return self.x_test, self.y_test
 
-def map_of(turn: Turn, method: str, purpose: str) -> Any:
+
+def map_of(turn: Turn, method: str, purpose: str) -> Alignment:
     """The alignment that ``method`` fits on the turn's anchors."""
     how = {"paper": method.removeprefix(PAPER)} if method.startswith(PAPER) else {"solver": method}
     return align(
@@ -57,13 +66,19 @@ def stitched(turn: Turn, method: str, head: LinearHead) -> tuple[Scores, dict[st
     fitted = map_of(turn, method, "head")
     if fitted.directed is None:
         raise EvidenceError(f"{method} meets in a common space only and has no map that could drive a head")
-    return head.scores(fitted.to_target(turn.x_test)), dict(fitted.record)
+    return head.scores(fitted.to_target(turn.x_test)), told_of(fitted)
 
 
 def named(turn: Turn, method: str, prompts: PromptSet, vectors: Embeddings) -> tuple[Scores, dict[str, Any]]:
     """Scores of the test items for classes named by text; ``vectors`` are those of the prompts, by text."""
     fitted = map_of(turn, method, "match")
-    return zeroshot(fitted, vectors, prompts).scores(turn.x_test), dict(fitted.record)
+    return zeroshot(fitted, vectors, prompts).scores(turn.x_test), told_of(fitted)
+
+
+def told_of(fitted: Alignment) -> dict[str, Any]:
+    """The record of a map with its spectrum, if it has one."""
+    spectrum = spectrum_of(fitted)
+    return {**fitted.record, **({} if spectrum is None else {"spectrum": asdict(spectrum)})}
 
 
 def baseline(turn: Turn, method: str) -> tuple[Scores, dict[str, Any]]:

@@ -13,7 +13,7 @@ from stitchkit.solvers import SOLVERS
 from stitchkit.solvers.presets import PRESETS
 from stitchkit.toml_files import TomlTable, read_toml
 
-KINDS = ("stitching", "zeroshot")
+KINDS = ("stitching", "zeroshot", "retrieval")
 PAPER = "paper:"  # before the name of a published map
 PYTHON = "python:"
 ALL = "all"
@@ -60,6 +60,7 @@ class StudyPlan:
     ----------
     kind
         ``"stitching"``: source vectors drive a head of the target. ``"zeroshot"``: classes are named by text.
+        ``"retrieval"``: of each item the partner in the other space is looked for.
     sources, targets
         Encoder names, or ``.safetensors`` files of embeddings by item id.
     solvers
@@ -81,6 +82,10 @@ class StudyPlan:
         The classes judged; None takes those of the head or the prompts.
     multiclass
         Exactly one class applies.
+    sensitivity
+        The share of positives that the page's thresholds find; None for Youden's.
+    images
+        How many of the best and worst images of each class the page shows; they are the patients' own.
     """
 
     kind: str
@@ -101,6 +106,8 @@ class StudyPlan:
     multiclass: bool = False
     min_positives: int = 10
     replicates: int = 2000
+    sensitivity: float | None = None
+    images: int = 0
     seed: int = 0
 
     @property
@@ -122,6 +129,7 @@ def read_plan(path: str | Path) -> StudyPlan:
     top = read_toml(path)
     kind = top.one_of("kind", KINDS)
     grid, judge, rename = top.table("grid"), top.table("judge"), top.table("rename")
+    scored = kind != "retrieval"  # classes are
     plan = StudyPlan(
         kind=kind,
         name=top.text("name", path.stem),
@@ -137,10 +145,12 @@ def read_plan(path: str | Path) -> StudyPlan:
         rename={name: rename.text(name) for name in rename.rest()},
         prompts=_beside(top.text("prompts"), path.parent) if kind == "zeroshot" else "",
         clip=grid.texts("clip", ()) if kind == "zeroshot" else (),
-        classes=judge.texts("classes", None),
-        multiclass=judge.flag("multiclass", False),
-        min_positives=judge.whole("min_positives", 10, least=1),
+        classes=judge.texts("classes", None) if scored else None,
+        multiclass=judge.flag("multiclass", False) if scored else False,
+        min_positives=judge.whole("min_positives", 10, least=1) if scored else 10,
         replicates=judge.whole("replicates", 2000, least=1),
+        sensitivity=judge.share("sensitivity", None) if scored else None,
+        images=judge.whole("images", 0) if scored else 0,
         seed=top.whole("seed", 0),
     )
     for table in (grid, judge, top):

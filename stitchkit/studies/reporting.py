@@ -8,29 +8,40 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
+from stitchkit.evaluation.results import AUROC
 from stitchkit.metrics.bootstrap import Interval
+from stitchkit.reports.figures import thumbnail
 from stitchkit.reports.study_figures import Curve
 from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
 from stitchkit.store import replace_file
 from stitchkit.studies.benches import Loads
 from stitchkit.studies.cells import LINES
+from stitchkit.studies.close_ups import CloseUp, close_up
 from stitchkit.studies.jobs import CLIP
+from stitchkit.studies.judges import RECALL
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.plans import PAPER, StudyPlan, read_plan
 from stitchkit.studies.results import StudyRow, StudySummary
-from stitchkit.studies.running import run_study
+from stitchkit.studies.running import Ran, run_study
 from stitchkit.studies.summaries import summarise
 
 MARK = "study.json"  # what a folder is the study of
 KINDS = {
     "stitching": "Stitching: a source encoder drives a head of the target",
     "zeroshot": "Zero-shot: classes named by text",
+    "retrieval": "Retrieval: of each item the partner in the other space",
+}
+MEANING = {
+    AUROC: "Macro AUROC: the mean over classes of the chance that an item with the class scores above one without it.",
+    RECALL: "R@1: the share of items whose own partner is the nearest in the other space; the mean of both ways.",
 }
 TOLD = {
     OWN: "the target encoder itself with its head: the ceiling of a stitch",
@@ -113,9 +124,18 @@ def study(
     ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage)
     replace_file(folder / MARK, mark.encode())
     say(f"{len(ran.cells)} cells, {ran.done_before} of them done before; resampling patients")
+    return write_page(ran, folder, command=command, text=planned.file.read_text(encoding="utf-8"), progress=progress)
+
+
+def write_page(
+    ran: Ran, folder: str | Path, *, command: str = "", text: str = "", progress: bool | None = None
+) -> StudySummary:
+    """Summarise a study that ran and write its page, numbers and table; ``text`` is the study file's."""
     found = summarise(ran, progress=progress)
-    page = page_of(found, planned, command, planned.file.read_text(encoding="utf-8"))
-    write_study(page, found.to_dict(), markdown(page), folder)
+    main = _main_row(found, ran.plan)
+    close = close_up(ran, main)
+    page = _page(found, ran, main, close, command, text)
+    write_study(page, {**found.to_dict(), "close_up": close.to_dict()}, markdown(page), folder)
     return found
 
 
@@ -135,23 +155,32 @@ def _same(folder: Path, plan: StudyPlan) -> str:
     return json.dumps(mark)
 
 
-def page_of(found: StudySummary, plan: StudyPlan, command: str, text: str) -> StudyPage:
-    """What the page of a study shows; ``text`` is the study file's."""
-    last = plan.anchors[-1]
-    pairs = [(source, target) for target in plan.targets for source in plan.sources]
+def _main_row(found: StudySummary, plan: StudyPlan) -> StudyRow:
+    """The first solver of the first pair at the most anchors, or what there is of maps."""
     maps = [one for one in found.rows if not one.is_baseline and one.anchors != 0]
     if not maps:
         raise DataError(f"no map of the study could be worked out. {next(iter(found.failed.values()), '')}")
-    main = next((one for one in maps if one.method == plan.solvers[0] and one.anchors == last), maps[-1])
+    return next((one for one in maps if one.method == plan.solvers[0] and one.anchors == plan.anchors[-1]), maps[-1])
+
+
+def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command: str, text: str) -> StudyPage:
+    """What the page of a study shows."""
+    plan = ran.plan
+    last = plan.anchors[-1]
+    pairs = [(source, target) for target in plan.targets for source in plan.sources]
     people = "patients not known" if found.patients is None else f"{found.patients:,} patients"
     anchors = _count(found, main.anchors)
+    chance = _chance(ran)
+    judged = f"{len(main.classes)} classes judged; " if found.measure == AUROC else ""
     return StudyPage(
         title=found.name,
         kind=KINDS[found.kind],
-        subject=f"{found.n:,} items of {people}; {len(main.classes)} classes judged; up to {anchors:,} anchors",
+        subject=f"{found.n:,} items of {people}; {judged}up to {anchors:,} anchors",
         cards=_cards(found, main),
         tables={found.called(*pair): _table(found, pair, last, main.method) for pair in pairs},
-        curves={found.called(*pair): _curves(found, pair, main.method) for pair in pairs if len(plan.anchors) > 1},
+        curves={
+            found.called(*pair): _curves(found, pair, main.method, chance) for pair in pairs if len(plan.anchors) > 1
+        },
         classes=(
             f"{found.called(main.source, main.target)}, {main.method}, {anchors:,} anchors.",
             list(main.classes.items()),
@@ -161,7 +190,28 @@ def page_of(found: StudySummary, plan: StudyPlan, command: str, text: str) -> St
         plan=text,
         command=command,
         marks={"study file sha256": hashlib.sha256(text.encode()).hexdigest()} if text else {},
+        measure=found.measured,
+        told=MEANING[found.measure],
+        chance=0.5 if chance is None else chance,
+        each="Class by class" if found.measure == AUROC else "Each way",
+        judged=close.judged,
+        score_kind=close.kind,
+        rule=f"that find {plan.sensitivity:.0%} of the positives" if plan.sensitivity else "by Youden's index",
+        spectrum=close.spectrum,
+        pictures={
+            label: {
+                which: [(thumbnail(ran.items.values[one.at]), one.id, one.score) for one in shown]
+                for which, shown in rows.items()
+            }
+            for label, rows in close.images.items()
+        },
     )
+
+
+def _chance(ran: Ran) -> float | None:
+    """What R@1 is by chance, the mean of both ways, in the first pair's gallery; None of other measures."""
+    found = next((one["chance"] for one in (ran.log[key]["record"] for _, key in ran.cells) if "chance" in one), None)
+    return None if found is None else float(np.mean(found))
 
 
 def _cards(found: StudySummary, main: StudyRow) -> tuple[tuple[float, str], ...]:
@@ -198,16 +248,18 @@ def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None, main
             row.macro,
             {name: gap.value for name, gap in row.gaps.items()},
             row.method == main,
-            row.balanced,
+            dict(row.measures),
         )
         for row in (*maps, *rest)
     ]
 
 
-def _curves(found: StudySummary, pair: tuple[str, str], main: str) -> tuple[list[Curve], list[tuple[str, float]]]:
+def _curves(
+    found: StudySummary, pair: tuple[str, str], main: str, chance: float | None
+) -> tuple[list[Curve], list[tuple[str, float]]]:
     source, target = pair
     lines: dict[str, list[StudyRow]] = {}
-    levels = []
+    levels = [] if chance is None else [("chance", chance)]
     for row in sorted(found.rows, key=lambda one: (one.method != main, one.method != PROBE)):  # what is compared first
         mine = (row.source, row.target) in (pair, (source, ""))
         if mine and row.anchors != 0:

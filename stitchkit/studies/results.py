@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from stitchkit.evaluation.results import AUROC, measure_name
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.study_page import signed
+from stitchkit.studies.judges import RECALL
 
-BALANCED = "balanced accuracy"
+MEASURED = {AUROC: "macro AUROC", RECALL: "R@1, mean of both ways"}
 UNTOLD = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path that say nothing
 
 
@@ -30,13 +32,14 @@ class StudyRow:
     anchors
         None for all there are, 0 for a method that uses none.
     draws
-        Macro AUROC of each draw.
+        ``macro`` of each draw.
     macro
-        Mean over draws and judged classes, with its interval over patients.
+        Mean over draws and judged classes (or directions), with its interval over patients.
     classes
-        Of each judged class.
-    balanced
-        Balanced accuracy of the best class, where exactly one applies.
+        Of each judged class (or direction).
+    measures
+        ``"average_precision"``, macro; ``"accuracy"``, ``"balanced_accuracy"`` and ``"f1"`` of the best-scored class,
+        where exactly one applies. Of retrieval ``"recall@5"``, ``"recall@10"`` and ``"mrr"``.
     gaps
         Baseline -> this row minus it.
     """
@@ -48,7 +51,7 @@ class StudyRow:
     draws: tuple[float, ...]
     macro: Interval
     classes: dict[str, Interval]
-    balanced: Interval | None = None
+    measures: dict[str, Interval] = field(default_factory=dict)
     gaps: dict[str, Gap] = field(default_factory=dict)
 
     @property
@@ -85,6 +88,8 @@ class StudySummary:
         Cells that could not be worked out, with the reason.
     names
         Encoder -> what it is called in print.
+    measure
+        What ``macro``, ``classes`` and ``draws`` of the rows are: ``"auroc"``, or ``"recall@1"`` of both directions.
     """
 
     name: str
@@ -98,6 +103,12 @@ class StudySummary:
     notes: tuple[str, ...]
     settings: dict[str, Any]
     names: dict[str, str] = field(default_factory=dict)
+    measure: str = AUROC
+
+    @property
+    def measured(self) -> str:
+        """The measure that rows are compared by, in print."""
+        return MEASURED[self.measure]
 
     def called(self, *encoders: str) -> str:
         """Encoders as people read them, ``source to target``; two of a study never alike."""
@@ -112,7 +123,7 @@ class StudySummary:
         plain = asdict(self)
         for row, one in zip(plain["rows"], self.rows, strict=True):
             row["macro"] = one.macro._asdict()
-            row["balanced"] = None if one.balanced is None else one.balanced._asdict()
+            row["measures"] = {name: value._asdict() for name, value in one.measures.items()}
             row["classes"] = {label: value._asdict() for label, value in one.classes.items()}
             row["gaps"] = {name: {**gap.value._asdict(), "p": gap.p} for name, gap in one.gaps.items()}
         for row, found in zip(plain["findings"], self.findings, strict=True):
@@ -121,27 +132,39 @@ class StudySummary:
 
     def __str__(self) -> str:
         people = "patients not known" if self.patients is None else f"{self.patients} patients"
-        lines = [f"{self.name}: macro AUROC of {len(self.rows[0].classes)} classes on {self.n} items ({people})"]
+        what = f"{self.measured} of {len(self.rows[0].classes)} classes" if self.measure == AUROC else self.measured
+        lines = [f"{self.name}: {what} on {self.n} items ({people})"]
         others = list(dict.fromkeys(name for row in self.rows for name in row.gaps))
         titles = [
             "method",
             "source to target",
             "anchors",
-            "macro [95 %]",
+            "[95 %]" if self.measure != AUROC else "macro [95 %]",
             "draws",
             *(f"minus {name}" for name in others),
         ]
         cells = [titles, *(_cells(row, self.called(row.source, row.target), others) for row in self.rows)]
-        widths = [max(len(row[c]) for row in cells) for c in range(len(titles))]
-        lines += ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
-        lines += [
-            f"{BALANCED} of {row.method} ({_count(row)} anchors): {row.balanced}"
-            for row in self.rows
-            if row.balanced is not None
-        ]
+        lines += aligned(cells)
+        lines += ["", *self._further()]
         lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
         lines += [f"not worked out: {cell}: {why}" for cell, why in self.failed.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def _further(self) -> Iterator[str]:
+        """The other measures of the rows at the most anchors."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row.measures))
+        most = [row for row in self.rows if row.anchors in (self.rows[-1].anchors, None, 0)]
+        cells = [["beside it", "source to target", *map(measure_name, names)]]
+        for row in most:
+            told = [str(row.measures[name]) if name in row.measures else "" for name in names]
+            cells.append([row.method, self.called(row.source, row.target), *told])
+        yield from aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a table as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
 def distinct_names(encoders: Sequence[str]) -> dict[str, str]:

@@ -19,15 +19,13 @@ from stitchkit.core.prompts import PromptSet
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.reports.study_page import markdown, write_study
 from stitchkit.solvers.presets import PRESETS
 from stitchkit.studies.benches import Loads, Part, StudyBench
 from stitchkit.studies.jobs import Naming, Stitching
 from stitchkit.studies.plans import PAPER, DataPlan, StudyPlan
-from stitchkit.studies.reporting import Loaded, page_of
+from stitchkit.studies.reporting import Loaded, write_page
 from stitchkit.studies.results import StudySummary, short
 from stitchkit.studies.running import Say, run_cells
-from stitchkit.studies.summaries import summarise
 
 FOLDS = 5
 FAMILIES = ("procrustes", "ridge")
@@ -115,10 +113,9 @@ def write_stitch(
     else:
         study = Naming(plan, bench, stitch.prompts)
     with tempfile.TemporaryDirectory() as cells:
-        found = summarise(run_cells(study, cells, say=say, progress=progress), progress=progress)
-    page = page_of(found, plan, command, "")
-    write_study(page, found.to_dict(), markdown(page), folder)
-    return found
+        return write_page(
+            run_cells(study, cells, say=say, progress=progress), folder, command=command, progress=progress
+        )
 
 
 def _bench(stitch: Stitch, known: Labels, plan: StudyPlan, notes: tuple[str, ...]) -> StudyBench:
@@ -134,9 +131,9 @@ def _bench(stitch: Stitch, known: Labels, plan: StudyPlan, notes: tuple[str, ...
     kept: dict[tuple[str, str], Any] = {
         ("encoder", source): stitch.source,
         ("encoder", target): stitch.target,
-        ("vectors", source): stitch.x,
-        ("vectors", target): stitch.y,
+        ("source", source): stitch.x,
+        ("target", target): stitch.y,
     }
     whose = "items; patients are not known" if known.groups is None else "patients"
     told = f"cross-fitted on the {len(known)} anchors with labels: each is judged by a map without its fold's {whose}"
-    return StudyBench(Cohort(items, known), tuple(parts), stitch.loads, (told, *notes), plan.data.metadata, kept)
+    return StudyBench(Cohort(items, known), tuple(parts), stitch.loads, (told, *notes), plan.data.metadata, kept=kept)

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from stitchkit.core.scores import Labels
 from stitchkit.evaluation.judging import CLOSE
-from stitchkit.evaluation.tables import resampled_aurocs
-from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
-from stitchkit.metrics.decisions import multiclass_measures
+from stitchkit.metrics.bootstrap import percentile_interval
 from stitchkit.metrics.multiplicity import holm, resampled_p
 from stitchkit.progress import Progress
-from stitchkit.studies.cells import Cell
+from stitchkit.studies.jobs import CLIP
 from stitchkit.studies.methods import METADATA, OWN, PROBE
 from stitchkit.studies.plans import StudyPlan
+from stitchkit.studies.resampling import Group, Resampled
 from stitchkit.studies.results import Finding, Gap, StudyRow, StudySummary, distinct_names
-from stitchkit.studies.running import Ran, check_judged
+from stitchkit.studies.running import Ran
 
 
 def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
-    """The tables of a study; ``progress`` as in :func:`stitchkit.study`.
-
-    Raises
-    ------
-    DataError
-        If no class has enough positives and negatives to be judged.
-    """
-    judged, left_out, positives = check_judged(ran.test, ran.plan.min_positives)
+    """The tables of a study; ``progress`` as in :func:`stitchkit.study`."""
     with Progress(progress) as bar:
-        resampled = _Resampled.of(ran, judged, bar)
-    rows = resampled.rows()
+        resampled = Resampled.of(ran, bar)
+    table = _Table(ran.plan, resampled)
+    rows = table.rows()
     names = distinct_names((*ran.plan.sources, *ran.plan.targets))
-    notes = [*ran.notes, *_shortcuts(rows, ran.plan, names)]
+    notes = [*ran.notes, *_shortcuts(rows, ran.plan, names), *_galleries(ran)]
     if dropped := int((~resampled.complete).sum()):
         lacking = "lacked a positive or a negative of some class and were dropped"
         notes.append(f"{dropped} of {ran.plan.replicates} resamples {lacking}")
@@ -46,8 +38,8 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
         len(ran.test),
         None if ran.test.groups is None else len(np.unique(ran.test.groups)),
         rows,
-        resampled.findings(positives),
-        left_out,
+        table.findings(ran.judge.positives),
+        dict(ran.judge.left_out),
         ran.failed,
         tuple(notes),
         {
@@ -59,91 +51,67 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
             "min_positives": ran.plan.min_positives,
         },
         names,
+        ran.judge.main,
     )
 
 
-Group = tuple[str, str, str, int | None]  # source, target, method, anchors
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Resampled:
-    """AUROC of every row in every resample; the first resample is the sample itself."""
+class _Table:
+    """Rows and findings from what was resampled."""
 
-    ran: Ran
-    judged: list[str]
-    means: Mapping[Group, np.ndarray]  # (1 + b, classes), averaged over draws
-    draws: Mapping[Group, tuple[float, ...]]
-    balanced: Mapping[Group, np.ndarray]  # (1 + b,)
-    complete: np.ndarray  # (b,) resamples with every class
-
-    @classmethod
-    def of(cls, ran: Ran, judged: list[str], bar: Progress) -> _Resampled:
-        groups = _groups(ran)
-        parts: dict[Group, list[np.ndarray]] = {group: [] for group in groups}
-        best: dict[Group, list[np.ndarray]] = {group: [] for group in groups if ran.plan.multiclass}
-        draws: dict[Group, tuple[float, ...]] = {}
-        bar.begin("resampling patients, rows of the table", len(groups) * (ran.plan.replicates + 1))
-        for counts in _counts(ran.test, ran.plan.replicates, ran.plan.seed):
-            for group, keys in groups.items():
-                bar.step(len(counts))
-                scored = [ran.log.scores(key) for key in keys]
-                found = np.stack([resampled_aurocs(values, ran.test, judged, counts) for values in scored])
-                draws.setdefault(group, tuple(found[:, 0, :].mean(axis=1).tolist()))  # of the sample, which is first
-                parts[group].append(found.mean(axis=0))
-                if ran.plan.multiclass:
-                    best[group].append(np.mean([_balanced(values, ran.test, counts) for values in scored], axis=0))
-        means = {group: np.concatenate(blocks) for group, blocks in parts.items()}
-        balanced = {group: np.concatenate(blocks) for group, blocks in best.items()}
-        complete = ~np.isnan(next(iter(means.values()))[1:]).any(axis=1)
-        return cls(ran, judged, means, draws, balanced, complete)
-
-    def macro(self, group: Group) -> tuple[float, np.ndarray]:
-        """Mean over classes, of the sample and of the complete resamples."""
-        whole = self.means[group].mean(axis=1)
-        return float(whole[0]), whole[1:][self.complete]
+    plan: StudyPlan
+    resampled: Resampled
 
     def rows(self) -> tuple[StudyRow, ...]:
         """Every row with what it is compared with."""
-        return tuple(self._row(group) for group in self.means)
+        return tuple(self._row(group) for group in self.resampled.found)
 
     def _row(self, group: Group) -> StudyRow:
         source, target, method, anchors = group
-        value, draws = self.macro(group)
-        numbers = self.means[group]
+        found = self.resampled
+        value, draws = found.macro(group)
+        numbers = found.main(group)
         classes = {
-            label: percentile_interval(float(numbers[0, c]), numbers[1:, c]) for c, label in enumerate(self.judged)
+            label: percentile_interval(float(numbers[0, c]), numbers[1:, c])
+            for c, label in enumerate(found.judge.columns)
         }
-        found = self.balanced.get(group)
         gaps = {}
         for other in self._baselines(group):
-            level, against = self.macro(other)
+            level, against = found.macro(other)
             apart = draws - against
             gaps[other[2]] = Gap(percentile_interval(value - level, apart), resampled_p(apart))
         return StudyRow(
-            source, target, method, anchors, self.draws[group], percentile_interval(value, draws), classes,
-            None if found is None else percentile_interval(float(found[0]), found[1:]), gaps,
+            source, target, method, anchors, found.draws[group], percentile_interval(value, draws), classes,
+            {name: found.interval(group, name) for name in found.beside(group)}, gaps,
         )  # fmt: skip
 
     def _baselines(self, group: Group) -> list[Group]:
-        """Rows that this one is compared with: the target's own head, and probe and metadata at as many anchors."""
-        source, target, _, anchors = group
-        if not (source and target):
-            return []
-        wanted = [("", target, OWN, 0), (source, "", PROBE, anchors), ("", "", METADATA, anchors)]
-        return [one for one in wanted if one in self.means]
+        """Rows that this one is compared with: what uses no map, at as many anchors; in retrieval the first solver."""
+        source, target, method, anchors = group
+        plan = self.plan
+        wanted: list[Group] = []
+        if method.startswith(CLIP):
+            wanted = [("", "", METADATA, plan.anchors[-1])]
+        elif plan.kind == "retrieval":
+            wanted = [(source, target, plan.solvers[0], anchors)] if method != plan.solvers[0] else []
+        elif source and target:
+            wanted = [("", target, OWN, 0), (source, "", PROBE, anchors), ("", "", METADATA, anchors)]
+            wanted += [("", "", f"{CLIP}: {checkpoint}", 0) for checkpoint in plan.clip]
+        return [one for one in wanted if one in self.resampled.found]
 
     def findings(self, positives: Mapping[str, int]) -> tuple[Finding, ...]:
         """Class by class: the first solver of the first pair at the most anchors, beside the probe or the own head."""
-        first = next((g for g in self.means if g[0] and g[1] and g[2] == self.ran.plan.solvers[0]), None)
+        found, plan = self.resampled, self.plan
+        first = next((g for g in found.found if g[0] and g[1] and g[2] == plan.solvers[0]), None)
         if first is None:
             return ()
-        group = (*first[:3], self.ran.plan.anchors[-1])
+        group = (*first[:3], plan.anchors[-1])
         against = next((one for name in (PROBE, OWN) for one in self._baselines(group) if one[2] == name), None)
-        if group not in self.means or against is None:
+        if group not in found.found or against is None:
             return ()
-        numbers, other = self.means[group], self.means[against]
+        numbers, other = found.main(group), found.main(against)
         apart = numbers - other
-        adjusted = holm(np.asarray([resampled_p(apart[1:, c]) for c in range(len(self.judged))]))
+        adjusted = holm(np.asarray([resampled_p(apart[1:, c]) for c in range(apart.shape[1])]))
         return tuple(
             Finding(
                 label,
@@ -153,31 +121,19 @@ class _Resampled:
                 percentile_interval(float(apart[0, c]), apart[1:, c]),
                 float(adjusted[c]),
             )
-            for c, label in enumerate(self.judged)
+            for c, label in enumerate(found.judge.columns)
         )
 
 
-def _groups(ran: Ran) -> dict[Group, list[str]]:
-    """The keys of each row's draws."""
-    found: dict[Group, list[str]] = {}
-    for cell, key in ran.cells:
-        found.setdefault(_group(cell), []).append(key)
-    return found
-
-
-def _group(cell: Cell) -> Group:
-    return cell.source, cell.target, cell.method, cell.anchors
-
-
-def _counts(test: Labels, replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """The sample itself, then its resamples by patient, in blocks (b, n)."""
-    yield np.ones((1, len(test)))
-    yield from patient_counts(np.arange(len(test)) if test.groups is None else test.groups, replicates, seed)
-
-
-def _balanced(values: np.ndarray, test: Labels, counts: np.ndarray) -> np.ndarray:
-    only = test.values.argmax(axis=1)
-    return multiclass_measures(values.argmax(axis=1), only, values.shape[1], counts)["balanced_accuracy"]
+def _galleries(ran: Ran) -> list[str]:
+    """Of retrieval: among how many is looked for, and what chance finds."""
+    records = [ran.log[key]["record"] for _, key in ran.cells]
+    found = dict.fromkeys((one["gallery"], *one["chance"]) for one in records if "gallery" in one)
+    return [
+        f"gallery of {size} distinct targets{' in the first fold' if ran.plan.data.folds else ''}; by chance R@1 is "
+        f"{there:.3f} there and {back:.3f} back"
+        for size, there, back in found
+    ]
 
 
 def _shortcuts(rows: tuple[StudyRow, ...], plan: StudyPlan, names: Mapping[str, str]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import brier_score_loss
 
 from stitchkit.metrics.reliability import (
+    expected_error,
     reliability_bins,
     reliability_curve,
     resampled_brier,
@@ -52,3 +53,13 @@ def test_what_is_perfect_and_what_is_wrong_are_told_apart():
     seen = (np.random.default_rng(2).random(20_000) < said).astype(float)
     assert resampled_calibration_error(said, seen, once)[0] < 0.015
     assert resampled_calibration_error(said**2, seen, once)[0] > 0.1
+
+
+def test_perfect_probabilities_show_the_expected_error():
+    rng = np.random.default_rng(0)
+    said = np.tile(np.linspace(0.05, 0.95, 10), 40)
+    bins = reliability_curve(said, said > 2, bins=10)
+    drawn = [
+        resampled_calibration_error(said, (rng.random(400) < said) * 1.0, np.ones((1, 400)))[0] for _ in range(600)
+    ]
+    assert expected_error(bins) == pytest.approx(np.mean(drawn), rel=0.03)

@@ -10,112 +10,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from phantom_studies import JUDGED, TEST, TRAIN, by_hand, manifest, only, run
 from PIL import Image
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, LeakageError
-from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
 from stitchkit.datasets.prompt_sets import subset
 from stitchkit.evaluation.metadata import metadata_scores
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.reporting import Loaded, study
-from stitchkit.studies.results import StudySummary
-
-TRAIN, TEST = 60, 50
-JUDGED = ("cardiomegaly", "edema", "nodule")
-
-PLAN = """
-kind = "{kind}"
-name = "phantoms"
-{top}
-[data]
-layout = "table"
-root = "{root}"
-metadata = ["view", "sex"]
-{data}
-[data.reader]
-table = "manifest.csv"
-text = "text"
-patient = "patient"
-split = "split"
-classes = {classes}
-columns = ["view", "sex"]
-[grid]
-sources = ["demo:general"]
-targets = ["{target}"]
-{grid}
-[judge]
-min_positives = 3
-replicates = 60
-{judge}
-"""
-
-
-@pytest.fixture(scope="session")
-def films(tmp_path_factory):
-    """Phantom films on disk: 60 for anchors, 50 to judge."""
-    folder = tmp_path_factory.mktemp("films")
-    with (folder / "manifest.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["path", "text", "patient", "split", "view", "sex", *FINDINGS])
-        for split, count, seed in (("train", TRAIN, 1), ("test", TEST, 2)):
-            drawn = make_phantoms(count, seed=seed)
-            for i, image in enumerate(drawn.images):
-                Image.fromarray(np.asarray(image)).save(folder / f"{split}{i}.png")
-                table.writerow([
-                    f"{split}{i}.png", drawn.reports[i], drawn.patients[i], split, drawn.views[i], drawn.sexes[i],
-                    *drawn.labels[i].astype(int),
-                ])  # fmt: skip
-    return folder
-
-
-@pytest.fixture
-def planned(films, tmp_path):
-    def make(
-        kind="stitching", *, top="", data="", grid='solvers = ["ridge"]', judge="", classes=None, target=None, to=None
-    ):
-        path = (to or tmp_path) / "plan.toml"
-        words = json.dumps(list(classes or JUDGED))
-        target = "demo:medical" if kind == "stitching" else "demo:text"
-        if kind == "zeroshot" and "prompts" not in top:
-            top += '\nprompts = "phantom"'
-        path.write_text(PLAN.format(kind=kind, top=top, data=data, grid=grid, judge=judge, classes=words, root=films,
-                                    target=target))  # fmt: skip
-        return path
-
-    return make
-
-
-def manifest(films):
-    return (films / "manifest.csv").read_text().splitlines()
-
-
-def run(plan, out, **more) -> StudySummary:
-    return study(plan, out, loads=Loaded(device="cpu", store=None, progress=False), progress=False, **more)
-
-
-@pytest.fixture(scope="session")
-def vectors(films):
-    """Labels and vectors of every film, by hand."""
-    labels = sk.read_labels(films / "manifest.csv", classes=JUDGED, id="path", columns=("view", "sex", "split", "text"))
-    images = sk.Items(labels.ids, [films / one for one in labels.ids], "image")
-    encoders = {name: sk.load_encoder(f"demo:{name}", device="cpu") for name in ("general", "medical", "text")}
-    general, medical = (sk.embed(encoders[name], images, store=None, progress=False) for name in ("general", "medical"))
-    texts = sk.Items(labels.ids, [str(text) for text in labels.columns["text"]], "text")
-    reports = sk.embed(encoders["text"], texts, store=None, progress=False)
-    train = np.flatnonzero(labels.columns["split"] == "train")
-    test = np.flatnonzero(labels.columns["split"] == "test")
-    return labels, general, medical, reports, encoders, train, test
-
-
-def only(scores):
-    """The scores of the judged classes."""
-    return sk.Scores(np.stack([scores.column(label) for label in JUDGED], axis=1), scores.kind, scores.ids, JUDGED)
-
-
-def by_hand(scores, labels, test):
-    return sk.evaluate(only(scores), labels.take(test), min_positives=3, replicates=60).main
-
 
 # numbers
 

@@ -1,0 +1,94 @@
+"""What the rows of a study are measured by: scores of classes, or ranks of true partners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from stitchkit.core.errors import DataError
+from stitchkit.core.scores import Labels
+from stitchkit.evaluation.results import AUROC
+from stitchkit.evaluation.tables import Truth, check_exclusive, judged_classes
+
+RECALL = "recall@1"
+PLACES = (1, 5, 10)
+DIRECTIONS = ("source to target", "target to source")
+
+
+class Judge(Protocol):
+    """What the cells of a kind of study are measured by.
+
+    ``main`` is the measure that rows are compared by, a mean over ``columns``; ``positives`` counts those of each
+    column that is a class; ``left_out`` tells why a class cannot be judged.
+    """
+
+    @property
+    def main(self) -> str: ...
+
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+    @property
+    def left_out(self) -> Mapping[str, str]: ...
+
+    @property
+    def positives(self) -> Mapping[str, int]: ...
+
+    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Each measure of a cell's values (n, ...) in resamples (b, n): (b, columns), or (b, 1) of all at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassJudge:
+    """Scores (n, classes) by AUROC, average precision and, where exactly one class applies, the best-scored class."""
+
+    truth: Truth
+    left_out: Mapping[str, str]
+    positives: Mapping[str, int]
+    main: str = AUROC
+
+    @classmethod
+    def of(cls, test: Labels, *, multiclass: bool, min_positives: int) -> ClassJudge:
+        """The judge of items with labels.
+
+        Raises
+        ------
+        DataError
+            If no class has enough positives and negatives, or, with ``multiclass``, an item has not exactly one.
+        """
+        judged, left_out, positives = judged_classes(test, min_positives)
+        if not judged:
+            raise DataError(f"no class has {min_positives} positives and negatives. Lower min_positives in [judge].")
+        if multiclass:
+            check_exclusive(test)
+        return cls(Truth.of(test, judged, multiclass), left_out, positives)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The judged classes."""
+        return self.truth.judged
+
+    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """As :class:`Judge` says."""
+        classes = self.truth.test.classes
+        picked = values[:, [classes.index(label) for label in self.truth.columns]]
+        return self.truth.measured(picked, "", counts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairJudge:
+    """Ranks (n, 2) of each item's partner, both ways, by recall@k and mean reciprocal rank; NaN asks nothing."""
+
+    main: str = RECALL
+    columns: Sequence[str] = DIRECTIONS
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    positives: Mapping[str, int] = field(default_factory=dict)
+
+    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """As :class:`Judge` says."""
+        asked = counts @ ~np.isnan(values)
+        found = {f"recall@{k}": counts @ (values <= k) / asked for k in PLACES}
+        return found | {"mrr": counts @ np.where(np.isnan(values), 0, 1 / values) / asked}

@@ -1,0 +1,55 @@
+"""A study of retrieval: of each judged item the partner in the other space is looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from stitchkit.evaluation.retrieval import partner_ranks
+from stitchkit.metrics.ranks import chance_recall
+from stitchkit.studies.benches import Draw
+from stitchkit.studies.cells import Cell
+from stitchkit.studies.jobs import Job, StudyJobs, Worked
+from stitchkit.studies.judges import PairJudge
+from stitchkit.studies.methods import map_of, told_of
+
+RANKS = "rank"  # the kind of a cell's values
+
+
+class Matching(StudyJobs):
+    """Source and target vectors of the same items, matched through a map; no labels are looked at."""
+
+    @property
+    def count(self) -> int:
+        """How many jobs there are; known without loading an encoder."""
+        pairs = len(self.plan.targets) * len(self.plan.sources)
+        return pairs * len(self.plan.solvers) * len(self.draws())
+
+    def judge(self) -> PairJudge:
+        """Recall of the true partner, both ways."""
+        return PairJudge()
+
+    def jobs(self) -> Iterator[Job]:
+        """Every solver; an encoder is loaded when its turn comes."""
+        for target in self.plan.targets:
+            for source in self.plan.sources:
+                around = self.circumstances(source, target)
+                for method in self.plan.solvers:
+                    for draw in self.draws():
+                        work = partial(self._matched, source, target, method, draw)
+                        yield Job(Cell(source, target, method, *draw), around, work)
+
+    def _matched(self, source: str, target: str, method: str, draw: Draw) -> list[Worked]:
+        found = []
+        for turn in self.turns(draw, x=source, y=target):
+            fitted = map_of(turn, method, "match")
+            ranks = partner_ranks(fitted, *turn.judged)
+            back = np.full(len(turn.test), np.nan)  # a target that several items share is asked once
+            back[ranks.first] = ranks.back
+            n, gallery = len(turn.test), len(ranks.first)
+            chance = [1 / gallery, float(chance_recall(1, n, np.bincount(ranks.truth)).mean())]
+            record = {**told_of(fitted), "gallery": gallery, "chance": chance}
+            found.append(Worked(np.stack([ranks.there, back], axis=1), RANKS, record))
+        return found

@@ -1,0 +1,55 @@
+"""A study file on phantom films, and the same numbers by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import stitchkit as sk
+from stitchkit.studies.reporting import Loaded, study
+from stitchkit.studies.results import StudySummary
+
+TRAIN, TEST = 60, 50
+JUDGED = ("cardiomegaly", "edema", "nodule")
+
+PLAN = """
+kind = "{kind}"
+name = "phantoms"
+{top}
+[data]
+layout = "table"
+root = "{root}"
+metadata = ["view", "sex"]
+{data}
+[data.reader]
+table = "manifest.csv"
+text = "text"
+patient = "patient"
+split = "split"
+classes = {classes}
+columns = ["view", "sex"]
+[grid]
+sources = ["demo:general"]
+targets = ["{target}"]
+{grid}
+[judge]
+min_positives = 3
+replicates = 60
+{judge}
+"""
+
+
+def manifest(films):
+    return (films / "manifest.csv").read_text().splitlines()
+
+
+def run(plan, out, **more) -> StudySummary:
+    return study(plan, out, loads=Loaded(device="cpu", store=None, progress=False), progress=False, **more)
+
+
+def only(scores):
+    """The scores of the judged classes."""
+    return sk.Scores(np.stack([scores.column(label) for label in JUDGED], axis=1), scores.kind, scores.ids, JUDGED)
+
+
+def by_hand(scores, labels, test):
+    return sk.evaluate(only(scores), labels.take(test), min_positives=3, replicates=60).main

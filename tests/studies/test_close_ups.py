@@ -1,0 +1,124 @@
+"""The main row from near: calibration, decisions, spectrum, images; and resamples that are kept."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from phantom_studies import JUDGED, only, run
+
+import stitchkit as sk
+from stitchkit.evaluation import cross_fitting
+from stitchkit.evaluation.cross_fitting import cross_fitted
+from stitchkit.studies import judges
+from stitchkit.studies.methods import METADATA
+
+FOUR = 'images = 4\nclasses = ["cardiomegaly", "nodule"]'
+
+
+def numbers_of(out):
+    return json.loads((out / "results.json").read_text())
+
+
+@pytest.fixture
+def scored(vectors):
+    """Scores of the test by the ridge map and the medical head, with labels, made by the verbs."""
+    labels, general, medical, _, encoders, train, test = vectors
+    fitted = sk.align(general.take(train), medical.take(train), groups=labels.groups[train], purpose="head",
+                      solver="ridge", nested=False, progress=False)  # fmt: skip
+    scores = encoders["medical"].classifier().scores(fitted.to_target(general.take(test)))
+    return only(scores), labels.take(test), fitted
+
+
+def test_probabilities_decisions_and_spectrum_are_those_of_the_main_row(planned, scored, tmp_path, few_are_enough):
+    scores, test, fitted = scored
+    run(planned(judge="sensitivity = 0.8"), tmp_path / "out")
+    found = numbers_of(tmp_path / "out")["close_up"]
+    literal = cross_fitted(scores, test.of_classes(scores.classes), sensitivity=0.8, replicates=60).to_dict()
+    assert set(literal["reliability"]) == set(literal["decisions"]) == set(JUDGED)
+    for name in ("calibration", "reliability", "decisions", "not_calibrated"):
+        assert nested(literal[name], found[name]), name
+    values = np.linalg.svd(fitted.directed.weight, compute_uv=False)
+    np.testing.assert_allclose(found["spectrum"]["values"], values, atol=1e-9 * values[0])
+
+
+def nested(left, right):
+    """Equal up to rounding, at any depth; NaN is null in a file."""
+    if isinstance(left, dict):
+        return set(left) == set(right) and all(nested(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(nested(*pair) for pair in zip(left, right, strict=True))
+    if right is None:
+        return left is None or np.isnan(left)
+    return left == pytest.approx(right, abs=1e-9)
+
+
+@pytest.fixture
+def few_are_enough(monkeypatch):
+    """Three positives to calibrate by: the films are fifty."""
+    monkeypatch.setattr(cross_fitting, "FEW_POSITIVES", 3)
+
+
+def test_the_page_shows_curve_thresholds_and_map(planned, tmp_path, few_are_enough):
+    run(planned("zeroshot", judge="sensitivity = 0.8"), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    for words in ("Are the probabilities what they say?", "find 80% of the positives", "prevalence alone",
+                  "perfect ones, expected in so few items", "Singular values of the"):  # fmt: skip
+        assert words in page, words
+    assert "Best and worst" not in page
+    assert "data:image" not in page
+
+
+def test_images_are_shown_only_when_asked_for_and_are_the_extremes(planned, scored, tmp_path):
+    scores, test, _ = scored
+    run(planned(judge=FOUR), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    found = numbers_of(tmp_path / "out")["close_up"]["images"]
+    assert list(found) == ["cardiomegaly", "nodule"]
+    for label, rows in found.items():
+        values, truth = scores.column(label), test.values[:, test.classes.index(label)]
+        present, absent = (sorted(values[truth == side]) for side in (1, 0))
+        told = [[one["score"] for one in row] for row in rows.values()]
+        assert told == [pytest.approx(present[::-1][:4]), pytest.approx(present[:4]), pytest.approx(absent[::-1][:4])]
+        score_of = dict(zip(test.ids.tolist(), values, strict=True))
+        assert all(score_of[one["id"]] == pytest.approx(one["score"]) for row in rows.values() for one in row)
+    assert len(re.findall("<img src=.data:image/jpeg", page)) == 24
+    assert "Pass it on only where the pictures may be passed on" in page
+
+
+def test_too_few_positives_are_told_and_the_page_is_written(planned, tmp_path):
+    run(planned(data='where = { view = "PA" }'), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Not calibrated: " in page
+    assert "fewer than 10" in page
+
+
+def test_resamples_are_worked_out_once(planned, tmp_path, monkeypatch):
+    first = run(planned(), tmp_path / "out")
+    asked = []
+    measured = judges.ClassJudge.measured
+    monkeypatch.setattr(judges.ClassJudge, "measured", lambda *args: asked.append(1) or measured(*args))
+    again = run(planned(), tmp_path / "out")
+    assert not asked
+    assert again == first
+    run(planned(judge="sensitivity = 0.8"), tmp_path / "out")
+    assert not asked
+    run(planned(grid='solvers = ["ridge", "procrustes"]'), tmp_path / "out")
+    blocks = len(asked)
+    assert blocks > 0
+    asked.clear()
+    text = planned().read_text().replace("replicates = 60", "replicates = 61")
+    (tmp_path / "plan.toml").write_text(text)
+    run(tmp_path / "plan.toml", tmp_path / "out")
+    assert len(asked) > blocks  # every row, not the new one alone
+
+
+def test_rows_have_further_measures(planned, scored, tmp_path):
+    scores, test, _ = scored
+    (row,) = run(planned(), tmp_path / "out").of("ridge")
+    main = sk.evaluate(scores, test, min_positives=3, replicates=60).main
+    assert row.measures == {"average_precision": pytest.approx(main.measures["average_precision"].macro, abs=1e-9)}
+    assert set(JUDGED) == set(main.classes)
+    assert METADATA not in row.measures

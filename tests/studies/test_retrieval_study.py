@@ -1,0 +1,135 @@
+"""Studies of retrieval: the ranks are those of the verb, and no label is looked at."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from phantom_studies import TEST, run
+
+import stitchkit as sk
+from stitchkit.core.errors import DataError
+from stitchkit.store import write_embeddings
+
+PLAN = """
+kind = "retrieval"
+name = "films to reports"
+[data]
+layout = "table"
+root = "{root}"
+{data}
+[data.reader]
+table = "manifest.csv"
+text = "text"
+patient = "patient"
+split = "split"
+classes = []
+{reader}
+[grid]
+sources = ["{source}"]
+targets = ["demo:text"]
+{grid}
+[judge]
+replicates = 60
+"""
+
+
+@pytest.fixture
+def matched(films, tmp_path):
+    def make(*, source="demo:medical", data="", reader="", grid='solvers = ["ridge", "procrustes"]'):
+        path = tmp_path / "plan.toml"
+        path.write_text(PLAN.format(root=films, source=source, data=data, reader=reader, grid=grid))
+        return path
+
+    return make
+
+
+def test_recall_is_that_of_the_verb_both_ways(matched, vectors, tmp_path):
+    labels, _, medical, reports, _, train, test = vectors
+    found = run(matched(), tmp_path / "out")
+    x, y, groups = medical.take(train), reports.take(train), labels.groups[train]
+    for name in ("ridge", "procrustes"):
+        fitted = sk.align(x, y, groups=groups, solver=name, nested=False, progress=False)
+        result = sk.evaluate_retrieval(fitted, medical.take(test), reports.take(test), ks=(1, 5, 10), replicates=1)
+        (row,) = found.of(name)
+        forward, backward = result.forward.recall, result.backward.recall
+        assert row.classes["source to target"].value == pytest.approx(forward[1].value)
+        assert row.classes["target to source"].value == pytest.approx(backward[1].value)
+        assert row.macro.value == pytest.approx((forward[1].value + backward[1].value) / 2)
+        for k in (5, 10):
+            assert row.measures[f"recall@{k}"].value == pytest.approx((forward[k].value + backward[k].value) / 2)
+    assert found.measure == "recall@1"
+    assert any(f"gallery of {result.forward.gallery} distinct" in note for note in found.notes)
+
+
+def test_other_solvers_are_compared_with_the_first(matched, tmp_path):
+    found = run(matched(grid='solvers = ["ridge", "procrustes"]\nanchors = [20, "all"]\ndraws = 2'), tmp_path / "out")
+    assert [set(row.gaps) for row in found.rows] == [set(), set(), {"ridge"}, {"ridge"}]
+    ridge, other = found.of("ridge")[0], found.of("procrustes")[0]
+    assert other.gaps["ridge"].value.value == pytest.approx(other.macro.value - ridge.macro.value)
+    assert [len(row.draws) for row in found.rows] == [2, 1, 2, 1]
+
+
+def test_targets_that_are_alike_are_one_and_asked_once(matched, films, tmp_path):
+    found = run(matched(grid='solvers = ["ridge"]'), tmp_path / "plain")
+    whole = len(set(texts_of(films)))
+    assert any(f"gallery of {whole} " in note for note in found.notes)
+    values = np.load(next((tmp_path / "plain" / "scores").iterdir()))
+    assert values.shape == (TEST, 2)
+    assert np.isnan(values[:, 1]).sum() == TEST - whole
+
+
+def texts_of(films):
+    with (films / "manifest.csv").open() as file:
+        return [row["text"] for row in csv.DictReader(file) if row["split"] == "test"]
+
+
+def test_two_encoders_of_text_are_matched(matched, tmp_path):
+    found = run(matched(source="demo:text", reader='image = "text"\nmodality = "text"\nid = "path"'), tmp_path / "out")
+    (row,) = found.of("procrustes")
+    assert row.macro.value > 0.9  # an encoder to itself: what is missing are reports that say the same
+
+
+def test_a_file_of_vectors_is_a_side(matched, vectors, tmp_path):
+    _, _, medical, *_ = vectors
+    write_embeddings(tmp_path / "medical.safetensors", medical)
+    by_file = run(matched(source="medical.safetensors"), tmp_path / "file")
+    by_name = run(matched(), tmp_path / "name")
+    assert [row.macro for row in by_file.rows] == [pytest.approx(row.macro, abs=1e-9) for row in by_name.rows]
+
+
+def test_folds_take_the_place_of_a_split(matched, tmp_path):
+    found = run(matched(data="folds = 4", grid='solvers = ["ridge"]'), tmp_path / "out")
+    assert found.n == 110
+    assert any("in the first fold" in note for note in found.notes)
+
+
+def test_the_page_says_what_is_looked_for(matched, tmp_path):
+    out = tmp_path / "out"
+    found = run(matched(grid='solvers = ["ridge"]\nanchors = [20, "all"]\ndraws = 2'), out)
+    page = (out / "report.html").read_text()
+    for words in ("of each item the partner", "R@1, mean of both ways", "Each way", "source to target", ">chance<",
+                  "The map"):  # fmt: skip
+        assert words in page, words
+    for words in ("AUROC", "classes judged", "Are the probabilities", "Best and worst"):
+        assert words not in page, words
+    assert "| R@1, mean of both ways |" in (out / "table.md").read_text()
+    assert "R@1, mean of both ways on 50 items" in str(found)
+    numbers = json.loads((out / "results.json").read_text())
+    assert numbers["measure"] == "recall@1"
+    assert numbers["close_up"]["spectrum"]["rank"] > 0
+
+
+@pytest.mark.parametrize("key", ["multiclass = true", "min_positives = 3", 'classes = ["edema"]', "images = 3"])
+def test_what_is_about_classes_is_refused(matched, tmp_path, key):
+    path = matched()
+    path.write_text(path.read_text() + key + "\n")
+    with pytest.raises(DataError, match=f"no key of \\[judge\\].*'{key.split()[0]}'"):
+        run(path, tmp_path / "out")
+
+
+def test_an_encoder_of_the_wrong_kind_is_named(matched, tmp_path):
+    with pytest.raises(DataError, match="source 'demo:text' reads texts, and the items are images"):
+        run(matched(source="demo:text"), tmp_path / "out")
