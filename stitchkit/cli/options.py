@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,15 @@ from stitchkit.solvers import SOLVERS
 
 COMPUTE, TABLES, JUDGE, TALK = "Where and how it runs", "Columns of the table", "Evaluation", "Output"
 DANGEROUS = "Dangerous options"
+
+
+class Form(StrEnum):
+    """How results are printed."""
+
+    text = "text"
+    md = "md"
+    json = "json"
+
 
 Device = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=COMPUTE)]
 Dtype = Annotated[
@@ -27,6 +37,9 @@ Store = Annotated[
 ]  # fmt: skip
 Seed = Annotated[int, Option("--seed", help="Of every random draw.", rich_help_panel=COMPUTE)]
 
+Format = Annotated[
+    Form, Option("--format", help="What is printed; md: the tables as Markdown, json: as --json.", rich_help_panel=TALK)
+]
 Json = Annotated[bool, Option("--json", help="One JSON document on stdout.", rich_help_panel=TALK)]
 Quiet = Annotated[
     bool,

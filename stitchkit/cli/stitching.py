@@ -64,6 +64,16 @@ def stitch(
     min_positives: o.MinPositives = 10,
     replicates: o.Replicates = 2000,
     uncertain: o.Uncertain = "error",
+    images: Annotated[
+        int,
+        typer.Option(
+            "--images",
+            metavar="N",
+            min=0,
+            rich_help_panel=o.JUDGE,
+            help="Show N best and worst images of each class in report.html; they are the patients' own.",
+        ),
+    ] = 0,
     solver: o.Solver = "auto",
     source_column: o.SourceColumn = None,
     target_column: o.TargetColumn = None,
@@ -79,6 +89,7 @@ def stitch(
     dry_run: o.DryRun = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
+    format: o.Format = o.Form.text,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
@@ -93,8 +104,9 @@ def stitch(
     from stitchkit.cli.loading import Loading, check_name
     from stitchkit.cli.places import new_folder
     from stitchkit.cli.talk import Talk
+    from stitchkit.reports.study_page import TABLE
 
-    talk = Talk.of(ctx, json=json, quiet=quiet)
+    talk = Talk.of(ctx, json=json or format is o.Form.json, quiet=quiet)
     new_folder(out, overwrite)
     choice, fitting = HeadChoice.of(head), Fitting(solver_of(solver), seed, talk)
     check_name(source), check_name(target)
@@ -116,14 +128,15 @@ def stitch(
     facts = {**made.facts, **({"audit": audit} if audit else {})}
     extra = {**facts, KEY: marks_of(pairs.ids, pairs.groups)}
     made.model.save(out, extra=extra, command=talk.command, overwrite=overwrite)
-    found = write_report(made, judging, solver, fitting, loading, audit, out)
+    found = write_report(made, judging, solver, fitting, loading, audit, out, images)
     lines, document = told(made.model, out)
     notes = [*([made.note] if made.note else []), *audit]
     lines += [f"note      {one}" for one in notes]
     lines += ["", str(found)] if found is not None else []
     more = {} if found is None else {"comparison": found.to_dict()}
     lines += [f"open {out / REPORT}"] if (out / REPORT).exists() else []
-    talk.result("\n".join(lines), {**document, **facts, **more, "notes": notes})
+    text = (out / TABLE).read_text(encoding="utf-8") if format is o.Form.md and found is not None else "\n".join(lines)
+    talk.result(text, {**document, **facts, **more, "notes": notes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +178,14 @@ def stitched(
 
 
 def write_report(
-    made: Made, judging: Judging | None, solver: str, fitting: Fitting, loading: Loading, audit: list[str], out: Path
+    made: Made,
+    judging: Judging | None,
+    solver: str,
+    fitting: Fitting,
+    loading: Loading,
+    audit: list[str],
+    out: Path,
+    images: int,
 ) -> StudySummary | None:
     """``report.html`` beside the model: with labels the comparison, which comes back; else a diagnosis of the map."""
     from stitchkit.core.heads import LinearHead
@@ -187,9 +207,9 @@ def write_report(
     )
     return write_stitch(
         stitch, with_patients(judging.labels, made.pairs), out, metadata=judging.metadata,
-        min_positives=judging.min_positives,
-        replicates=judging.replicates, seed=judging.seed, say=fitting.talk.say, progress=fitting.talk.progress,
-        command=fitting.talk.command, notes=audit,
+        min_positives=judging.min_positives, images=images, replicates=judging.replicates,
+        seed=judging.seed, say=fitting.talk.say, progress=fitting.talk.progress, command=fitting.talk.command,
+        notes=audit,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ def study(
     offline: o.Offline = False,
     dry_run: o.DryRun = False,
     json: o.Json = False,
+    format: o.Format = o.Form.text,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
@@ -29,10 +30,11 @@ def study(
     """Run a study, or go on with one that was stopped: cells, tables, and one page to mail."""
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.talk import Talk
+    from stitchkit.reports.study_page import PAGE, TABLE
     from stitchkit.studies.plans import read_plan
     from stitchkit.studies.reporting import study as run
 
-    talk = Talk.of(ctx, json=json, quiet=quiet)
+    talk = Talk.of(ctx, json=json or format is o.Form.json, quiet=quiet)
     planned = read_plan(plan)
     if dry_run:
         talk.plan(
@@ -48,4 +50,5 @@ def study(
         planned, out, loads=loading, say=talk.say, progress=talk.progress, allow_leakage=allow_leakage,
         command=talk.command,
     )  # fmt: skip
-    talk.result(f"{found}\nopen {out / 'report.html'}", {"out": str(out), **found.to_dict()})
+    text = (out / TABLE).read_text(encoding="utf-8") if format is o.Form.md else f"{found}\nopen {out / PAGE}"
+    talk.result(text, {"out": str(out), **found.to_dict()})

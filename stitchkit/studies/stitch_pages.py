@@ -68,6 +68,7 @@ def write_stitch(
     metadata: tuple[str, ...] = (),
     multiclass: bool = False,
     min_positives: int = 10,
+    images: int = 0,
     replicates: int = 2000,
     seed: int = 0,
     say: Say = lambda _: None,
@@ -81,6 +82,8 @@ def write_stitch(
     ----------
     labels
         Of anchors; those without labels are left out of the comparison. ``groups`` are patients.
+    images
+        How many of the best and worst images of each class the page shows.
     folder
         ``report.html``, ``results.json`` and ``table.md`` are written there.
 
@@ -103,6 +106,7 @@ def write_stitch(
         solvers=tuple(dict.fromkeys((stitch.solver, *FAMILIES, *(PAPER + name for name in PRESETS)))),
         multiclass=multiclass,
         min_positives=min_positives,
+        images=images,
         replicates=replicates,
         seed=seed,
     )

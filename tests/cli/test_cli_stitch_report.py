@@ -92,3 +92,12 @@ def test_too_few_labelled_anchors_are_refused_and_the_model_is_kept(cli, films, 
     assert done.code == 4
     assert "5 anchors have labels, too few to judge by" in done.err
     assert (out / "config.json").exists()
+
+
+def test_images_and_markdown_are_given_when_asked_for(cli, films, tmp_path):
+    out = tmp_path / "model"
+    done = run(cli, films, "demo:medical", out, "--target-column", "path", "--labels", films, "--images", 2,
+               "--format", "md", *JUDGED)  # fmt: skip
+    assert done.out == (out / "table.md").read_text() + "\n"
+    assert done.out.startswith("# general stitched to medical")
+    assert (out / "report.html").read_text().count("data:image/jpeg") == 12

@@ -441,3 +441,41 @@ def test_a_folder_of_something_else_is_left_alone(planned, tmp_path):
 def test_prompts_as_anchor_texts_need_one_class_an_item_and_are_told(planned, tmp_path):
     with pytest.raises(DataError, match="exactly one class an anchor"):
         run(planned("zeroshot", data='texts = "prompts"'), tmp_path / "out")
+
+
+class Pair:
+    """A made-up CLIP-like checkpoint over the demo's encoders: image and text vectors of one width."""
+
+    def __init__(self, inner: Loaded) -> None:
+        self.inner, self.store = inner, None
+
+    def encoder(self, name):
+        if not name.startswith("pair:"):
+            return self.inner.encoder(name)
+        half = self.inner.encoder("demo:general" if name.endswith("image") else "demo:text")
+        return Half(half, name)
+
+    def embed(self, encoder, items):
+        if not isinstance(encoder, Half):
+            return self.inner.embed(encoder, items)
+        found = self.inner.embed(encoder.inner, items)
+        return sk.Embeddings(np.asarray(found.vectors)[:, :64], found.ids, encoder.space)
+
+
+class Half:
+    def __init__(self, inner, name):
+        self.inner, self.name, self.modality = inner, name, inner.modality
+        self.pair = "made up"
+        self.space = replace(inner.space, name=name, dim=64, fingerprint=f"{name} of a made-up pair")
+
+
+def test_a_clip_like_pair_stands_beside_the_maps_and_is_compared_with_them(planned, tmp_path):
+    path = planned("zeroshot", grid='solvers = ["ridge"]\nclip = ["pair:one"]\nanchors = [20, "all"]\ndraws = 1')
+    found = study(path, tmp_path / "out", loads=Pair(Loaded(device="cpu", store=None, progress=False)), progress=False)
+    (clip,) = [row for row in found.rows if row.method.startswith("CLIP")]
+    assert set(clip.gaps) == {METADATA}
+    for anchors in (20, None):
+        (ridge,) = found.of("ridge", anchors)
+        assert set(ridge.gaps) == {PROBE, METADATA, clip.method}
+        assert ridge.gaps[clip.method].value.value == pytest.approx(ridge.macro.value - clip.macro.value)
+    assert clip.method in (tmp_path / "out" / "report.html").read_text()

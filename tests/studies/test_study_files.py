@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from phantom_studies import JUDGED, PLAN
 from typer.testing import CliRunner
 
 from stitchkit.cli.main import app
@@ -78,6 +80,18 @@ def test_a_typo_ends_with_exit_code_4_and_the_nearest_key(tmp_path):
     assert done.exit_code == 4
     assert "'solver'; nearest: solvers" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_is_printed_in_the_form_asked_for(films, tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN.format(kind="stitching", top="", data="", grid='solvers = ["ridge"]', judge="", root=films,
+                                classes=json.dumps(JUDGED), target="demo:medical"))  # fmt: skip
+    line = ("study", path, "--out", tmp_path / "out", "--store", "none", "--device", "cpu", "--quiet")
+    table = cli(*line, "--format", "md")
+    assert table.stdout == (tmp_path / "out" / "table.md").read_text() + "\n"
+    assert json.loads(cli(*line, "--format", "json").stdout) == json.loads(cli(*line, "--json").stdout)
+    assert cli(*line).stdout.startswith("phantoms: macro AUROC")
+    assert cli(*line, "--format", "latex").exit_code == 2
 
 
 def test_data_that_are_not_there_leave_nothing_behind(tmp_path):
