@@ -63,19 +63,26 @@ def chest_vectors(real_data, chest, resnet):
 
 
 @pytest.fixture(scope="session")
-def reports(real_data, minilm):
-    """Source and target vectors of 1,395 train reports and of the gallery of 509: (x, y, x_test, y_test)."""
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
+def report_texts(real_data):
+    """The distinct reports of more than 20 characters: 1,395 of train and the gallery of 509."""
     table = sk.read_labels(
         real_data / "reports_iu" / "manifest.csv", classes=["Normal"], id="uid", columns=("text", "split")
     )
     texts, split = table.columns["text"], table.columns["split"]
     _, first = np.unique(texts, return_index=True)
     kept = np.asarray([i for i in sorted(first) if len(str(texts[i])) > 20])
-    train, test = ([str(texts[i]) for i in kept if split[i] == side] for side in ("train", "test"))
-    assert (len(train), len(test)) == (1395, 509)
+    found = {side: [str(texts[i]) for i in kept if split[i] == side] for side in ("train", "test")}
+    assert [len(texts) for texts in found.values()] == [1395, 509]
+    return found
+
+
+@pytest.fixture(scope="session")
+def reports(report_texts, minilm):
+    """Source and target vectors of 1,395 train reports and of the gallery of 509: (x, y, x_test, y_test)."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    train, test = report_texts.values()
     counts = TfidfVectorizer(min_df=2, sublinear_tf=True, ngram_range=(1, 2))
     squeeze = TruncatedSVD(256, random_state=0)
     x = squeeze.fit_transform(counts.fit_transform(train))
