@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,12 @@ from stitchkit.core.items import rows_of
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
 from stitchkit.metrics.auroc import resampled_auroc
-from stitchkit.metrics.bootstrap import centred_interval, exact_at_ends, patient_counts, percentile_interval
+from stitchkit.metrics.bootstrap import Interval, centred_interval, exact_at_ends, patient_counts, percentile_interval
 from stitchkit.metrics.decisions import decision_measures, multiclass_measures
-from stitchkit.metrics.rankings import Ranking
+from stitchkit.metrics.rankings import Ranking, share
 from stitchkit.metrics.reliability import Bin, reliability_curve, resampled_brier, resampled_calibration_error
 
-RANKED = {AUROC: Ranking.auroc, PRECISION: Ranking.average_precision}
+RANKED = (AUROC, PRECISION)
 OF_PROBABILITIES = {BRIER: resampled_brier, ECE: resampled_calibration_error}
 OF_EACH_CLASS = (*RANKED, *OF_PROBABILITIES)
 
@@ -30,6 +30,7 @@ class Truth:
     test: Labels
     judged: list[str]
     only: np.ndarray | None  # (n,) position of the item's class among all
+    parts: np.ndarray | None = None  # (n,) whose scores are comparable with whose; None: all with all
 
     @property
     def columns(self) -> Sequence[str]:
@@ -37,11 +38,11 @@ class Truth:
         return self.judged if self.only is None else self.test.classes
 
     @classmethod
-    def of(cls, test: Labels, judged: list[str], multiclass: bool) -> Truth:
+    def of(cls, test: Labels, judged: list[str], multiclass: bool, parts: np.ndarray | None = None) -> Truth:
         if not multiclass:
-            return cls(test, judged, None)
+            return cls(test, judged, None, parts)
         check_exclusive(test)
-        return cls(test, judged, test.values.argmax(axis=1))
+        return cls(test, judged, test.values.argmax(axis=1), parts)
 
     def measured(self, values: np.ndarray, kind: str, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Each measure of scores (n, columns) in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
@@ -50,9 +51,8 @@ class Truth:
         for label in self.judged:
             known, truth = known_labels(self.test, label)
             seen = values[known, self.columns.index(label)], truth, counts[:, known]
-            ranking = Ranking.of(*seen)
-            for name, of_ranking in RANKED.items():
-                columns[name].append(of_ranking(ranking))
+            for name, numbers in zip(RANKED, self._ranked(*seen, known), strict=True):
+                columns[name].append(numbers)
             for name, measure in beside.items():
                 columns[name].append(measure(*seen))
         found = {name: np.stack(parts, axis=1) for name, parts in columns.items()}
@@ -60,6 +60,34 @@ class Truth:
             best = multiclass_measures(values.argmax(axis=1), self.only, values.shape[1], counts)
             found |= {name: numbers[:, None] for name, numbers in best.items()}
         return found
+
+    def _ranked(
+        self, scores: np.ndarray, truth: np.ndarray, counts: np.ndarray, known: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """AUROC and average precision (b,) of one class.
+
+        With parts the pairs are of one part; average precision, which a few dozen items would flatter, is that of all
+        items, their scores standardised within each part.
+        """
+        if self.parts is None:
+            whole = Ranking.of(scores, truth, counts)
+            return whole.auroc(), whole.average_precision()
+        parts = self.parts[known]
+        rows = [np.flatnonzero(parts == one) for one in np.unique(parts)]
+        pairs = [Ranking.of(scores[some], truth[some], counts[:, some]).won() for some in rows]
+        won, of = (np.sum(side, axis=0) for side in zip(*pairs, strict=True))
+        level = standardised(scores[:, None], parts)[:, 0]
+        return share(won, of), Ranking.of(level, truth, counts).average_precision()
+
+
+def standardised(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Scores (n, c) of several maps on one scale: each column to mean 0 and sd 1 within each part (n,)."""
+    found = np.empty_like(scores)
+    for part in np.unique(parts):
+        rows = scores[parts == part]
+        spread = rows.std(axis=0)
+        found[parts == part] = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return found
 
 
 def check_exclusive(test: Labels) -> None:
@@ -93,6 +121,11 @@ def _one_patient(test: Labels, c: int) -> bool:
         return False
     sides = [test.groups[test.values[:, c] == side] for side in (0, 1)]
     return any(len(side) > 1 and len(np.unique(side)) == 1 for side in sides)
+
+
+def interval_of(measure: str) -> Callable[[float, np.ndarray], Interval]:
+    """How a measure's interval is made: where resamples are larger than the sample itself it is moved back."""
+    return centred_interval if measure in (ECE, PRECISION) else percentile_interval
 
 
 def by_chance(test: Labels) -> Scores:
@@ -131,7 +164,7 @@ def table_of(
                 apart = (against - draws)[complete].mean(axis=1)
                 difference = percentile_interval(float((point[main][one] - at).mean()), apart)
             classes = judged if one in OF_EACH_CLASS else []
-            around = centred_interval if one == ECE else percentile_interval
+            around = interval_of(one)
             measures[one] = Measured(
                 around(float(at.mean()), draws[complete].mean(axis=1)),
                 {label: around(float(at[0, c]), draws[:, c]) for c, label in enumerate(classes)},

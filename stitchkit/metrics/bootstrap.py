@@ -50,7 +50,7 @@ def percentile_interval(value: float, replicates: np.ndarray, level: float = 0.9
 def centred_interval(value: float, replicates: np.ndarray, level: float = 0.95) -> Interval:
     """The percentile interval moved by as much as the replicates lie off ``value`` on average, never below 0.
 
-    For what every resample makes larger, such as a mean of distances.
+    For what resamples make larger, such as a mean of distances, or average precision, whose positives stand twice.
     """
     found = percentile_interval(value, replicates, level)
     good = replicates[~np.isnan(replicates)]

@@ -6,22 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
+from stitchkit.metrics.rankings import share
+
 Counts = np.ndarray  # (b,) of one cell of the table of decision by truth
 Measure = Callable[[Counts, Counts, Counts, Counts], np.ndarray]
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)
-
-
 DECISIONS: dict[str, Measure] = {  # of true positives, false positives, false negatives, true negatives
-    "sensitivity": lambda tp, fp, fn, tn: _share(tp, tp + fn),
-    "specificity": lambda tp, fp, fn, tn: _share(tn, tn + fp),
-    "ppv": lambda tp, fp, fn, tn: _share(tp, tp + fp),
-    "npv": lambda tp, fp, fn, tn: _share(tn, tn + fn),
-    "accuracy": lambda tp, fp, fn, tn: _share(tp + tn, tp + fp + fn + tn),
-    "balanced_accuracy": lambda tp, fp, fn, tn: (_share(tp, tp + fn) + _share(tn, tn + fp)) / 2,
-    "f1": lambda tp, fp, fn, tn: _share(2 * tp, 2 * tp + fp + fn),
+    "sensitivity": lambda tp, fp, fn, tn: share(tp, tp + fn),
+    "specificity": lambda tp, fp, fn, tn: share(tn, tn + fp),
+    "ppv": lambda tp, fp, fn, tn: share(tp, tp + fp),
+    "npv": lambda tp, fp, fn, tn: share(tn, tn + fn),
+    "accuracy": lambda tp, fp, fn, tn: share(tp + tn, tp + fp + fn + tn),
+    "balanced_accuracy": lambda tp, fp, fn, tn: (share(tp, tp + fn) + share(tn, tn + fp)) / 2,
+    "f1": lambda tp, fp, fn, tn: share(2 * tp, 2 * tp + fp + fn),
 }
 
 
@@ -75,9 +73,9 @@ def multiclass_measures(best: np.ndarray, truth: np.ndarray, classes: int, count
     called, is_so = (np.arange(classes) == one[:, None] for one in (best, truth))  # (n, c)
     known = is_so.any(axis=0)
     hit, said, true = (counts @ cells.astype(np.float64) for cells in (called & is_so, called, is_so))  # (b, c)
-    recall, f1 = _share(hit, true), np.where(true > 0, _share(2 * hit, said + true), np.nan)
+    recall, f1 = share(hit, true), np.where(true > 0, share(2 * hit, said + true), np.nan)
     return {
-        "accuracy": _share(hit.sum(axis=1), true.sum(axis=1)),
+        "accuracy": share(hit.sum(axis=1), true.sum(axis=1)),
         "balanced_accuracy": recall[:, known].mean(axis=1),
         "f1": f1[:, known].mean(axis=1),
     }

@@ -32,17 +32,24 @@ class Ranking:
         found = np.add.reduceat(weights * positive, starts, axis=1)
         return cls(found, np.add.reduceat(weights * ~positive, starts, axis=1))
 
+    def won(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of a positive above a negative, ties half, and all pairs: each (b,)."""
+        below = np.cumsum(self.negatives, axis=1) - self.negatives
+        won = (self.positives * (below + self.negatives / 2)).sum(axis=1)
+        return won, self.positives.sum(axis=1) * self.negatives.sum(axis=1)
+
     def auroc(self) -> np.ndarray:
         """Chance (b,) that a positive stands above a negative, ties half; NaN where a kind is missing."""
-        below = np.cumsum(self.negatives, axis=1) - self.negatives
-        pairs = self.positives.sum(axis=1) * self.negatives.sum(axis=1)
-        won = (self.positives * (below + self.negatives / 2)).sum(axis=1)
-        return np.where(pairs > 0, won / np.where(pairs > 0, pairs, 1), np.nan)
+        return share(*self.won())
 
     def average_precision(self) -> np.ndarray:
         """Mean precision (b,) over the positives, equal scores as one place; NaN without a positive."""
         found = self.positives[:, ::-1]
         taken = np.cumsum(found + self.negatives[:, ::-1], axis=1)
         precision = np.cumsum(found, axis=1) / np.where(taken > 0, taken, 1)
-        whole = found.sum(axis=1)
-        return np.where(whole > 0, (found * precision).sum(axis=1) / np.where(whole > 0, whole, 1), np.nan)
+        return share((found * precision).sum(axis=1), found.sum(axis=1))
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """``part / whole``, NaN where there is nothing to divide by."""
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)

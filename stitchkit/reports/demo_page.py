@@ -48,7 +48,7 @@ def write_demo_page(
         findings=FINDINGS,
         films=[{**film, "picture": picture(render(film["phantom"], SHOWN))} for film in films],
         methods_figure=forest([(one.name, one.macro) for one in by_score(stitching)], label="macro AUROC"),
-        findings_figure=forest(list(naming.main.classes.items()), label="AUROC, named by text", first=99),
+        findings_figure=forest(list(naming.main.classes.items()), label="AUROC, named by text", marked=None),
         curve_figure=curves(
             numbers["curve"],
             "anchors",

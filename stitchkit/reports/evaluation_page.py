@@ -43,7 +43,7 @@ def write_evaluation(found: Evaluation, folder: str | Path, *, title: str = "Eva
         quiet=[note for note in found.notes if not note.startswith(LOUD)],
         figures={
             "methods": forest([(one.name, one.macro) for one in found.methods], label="macro AUROC"),
-            "classes": forest(list(found.main.classes.items()), label="AUROC", first=99),
+            "classes": forest(list(found.main.classes.items()), label="AUROC", marked=None),
             "reliability": reliability_figure(found.reliability) if found.reliability else None,
         },
         versions=package_versions(),

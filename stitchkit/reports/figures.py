@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,13 @@ COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b", "#7a4fa3", "#6b7885", "#a3485b", "#2
 WIDTH = 5.0  # inches; 360 px on a phone is 5 in at 72 dpi, so 10 pt stays 10 px
 
 
-def forest(rows: Sequence[tuple[str, Interval]], *, label: str, chance: float = 0.5, first: int = 1) -> str:
-    """One dot with its interval a row, the ``first`` rows in colour; a dashed line at chance."""
+def forest(
+    rows: Sequence[tuple[str, Interval]], *, label: str, chance: float = 0.5, marked: Collection[int] | None = (0,)
+) -> str:
+    """One dot with its interval a row, the ``marked`` rows (None: all) in colour; a dashed line at chance."""
     figure, axes = canvas(0.55 + 0.34 * len(rows))
     for i, (_, interval) in enumerate(rows):
-        colour = COLOURS[0] if i < first else FAINT
+        colour = COLOURS[0] if marked is None or i in marked else FAINT
         axes.plot([interval.low, interval.high], [i, i], color=colour, lw=2, solid_capstyle="round")
         axes.plot(interval.value, i, "o", color=colour, ms=6)
         place = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 8, "zorder": 3}

@@ -56,8 +56,8 @@ class StudyPage:
         In words; those that begin with LEAKAGE or SHORTCUT are shown first.
     measure, told, chance, each
         What rows are compared by, in words, by chance, and what ``classes`` is a heading of.
-    judged, score_kind, rule
-        The main row as probabilities and decisions, the kind of its scores, and how thresholds are chosen.
+    judged, scale, rule
+        The main row as probabilities and decisions, what thresholds are of, and how thresholds are chosen.
     spectrum
         Of the main row's map.
     pictures
@@ -81,7 +81,7 @@ class StudyPage:
     chance: float = 0.5
     each: str = "Class by class"
     judged: CrossFitted | None = None
-    score_kind: str = ""
+    scale: str = ""
     rule: str = ""
     spectrum: Spectrum | None = None
     pictures: Mapping[str, Mapping[str, Sequence[tuple[str, str, float]]]] = field(default_factory=dict)
@@ -97,11 +97,11 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
         quiet=[note for note in page.notes if not note.startswith(LOUD)],
         figures={
             "methods": {
-                name: forest([(one.name, one.value) for one in rows], label=label, chance=chance)
+                name: forest([(one.name, one.value) for one in rows], label=label, chance=chance, marked=_main(rows))
                 for name, rows in page.tables.items()
             },
             "curves": {name: learning_figure(*lines, label=label) for name, lines in page.curves.items()},
-            "classes": forest(page.classes[1], label=label.removeprefix("macro "), chance=chance, first=99),
+            "classes": forest(page.classes[1], label=label.removeprefix("macro "), chance=chance, marked=None),
             "reliability": reliability_figure(curves) if curves else None,
             "spectrum": spectrum_figure(page.spectrum) if page.spectrum else None,
         },
@@ -117,6 +117,10 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
     replace_file(folder / TABLE, (table + "\n").encode())
     replace_file(folder / PAGE, text.encode())
     return folder / PAGE
+
+
+def _main(rows: Sequence[PageRow]) -> list[int]:
+    return [i for i, row in enumerate(rows) if row.main]
 
 
 def markdown(page: StudyPage) -> str:

@@ -82,7 +82,10 @@ class StudyBench:
             members = assign(len(cohort), labels.groups, seed=plan.seed, k=data.folds)
             sides = [(np.setdiff1d(np.arange(len(cohort)), held), held) for held in members]
             whose = "items; patients are not known" if labels.groups is None else "patients"
-            notes = [f"cross-fitted: each item is judged by anchors of the other {len(sides) - 1} folds' {whose}"]
+            notes = [
+                f"cross-fitted: each item is judged by anchors of the other {len(sides) - 1} folds' {whose}, and "
+                f"ranked among its own fold's items, whose scores are of the same map"
+            ]
         else:
             sides = [(_rows_of(cohort, data.anchors), _rows_of(cohort, data.test))]
             (left, right), groups = sides[0], labels.groups
@@ -100,6 +103,12 @@ class StudyBench:
     def test(self) -> Labels:
         """Labels of every judged item, in the order of the parts."""
         return self.cohort.labels.take(np.concatenate([part.test for part in self.parts]))
+
+    @property
+    def part_of_test(self) -> np.ndarray | None:
+        """The part (n,) of each judged item; None where there is one."""
+        sizes = [len(part.test) for part in self.parts]
+        return np.repeat(np.arange(len(sizes)), sizes) if len(sizes) > 1 else None
 
     @property
     def mark(self) -> str:

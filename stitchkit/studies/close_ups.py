@@ -11,10 +11,11 @@ import numpy as np
 from stitchkit.core.scores import KINDS, Scores
 from stitchkit.evaluation.cross_fitting import CrossFitted, cross_fitted
 from stitchkit.evaluation.spectra import Spectrum
-from stitchkit.evaluation.tables import known_labels
+from stitchkit.evaluation.tables import known_labels, standardised
 from stitchkit.studies.results import StudyRow
 from stitchkit.studies.running import Ran
 
+STANDARDISED = "scores standardised within each fold"
 FOUND, MISSED, FALSE = "present, scored highest", "present, scored lowest", "absent, scored highest"
 
 
@@ -35,8 +36,8 @@ class CloseUp:
     ----------
     judged
         Probabilities and decisions; None where the row gives no scores of classes.
-    kind
-        Of its scores.
+    scale
+        What its thresholds are of.
     spectrum
         Of its map (cross-fitted: of the first fold's); None where there is none.
     images
@@ -44,7 +45,7 @@ class CloseUp:
     """
 
     judged: CrossFitted | None
-    kind: str
+    scale: str
     spectrum: Spectrum | None
     images: Mapping[str, Mapping[str, Sequence[Shown]]]
 
@@ -73,10 +74,12 @@ def close_up(ran: Ran, row: StudyRow) -> CloseUp:
     plan, judged = ran.plan, tuple(ran.judge.columns)
     scores = Scores(ran.log.scores(key), line["kind"], ran.test.ids, ran.test.classes)
     kept = Scores(np.stack([scores.column(label) for label in judged], axis=1), scores.kind, scores.ids, judged)
+    if ran.parts is not None:
+        kept = Scores(standardised(kept.values, ran.parts), "logit", kept.ids, judged)
     crossed = cross_fitted(kept, ran.test, sensitivity=plan.sensitivity, replicates=plan.replicates, seed=plan.seed)
     count = plan.images if ran.items.modality == "image" else 0
     images = {label: _extremes(kept, ran, label, count) for label in judged} if count else {}
-    return CloseUp(crossed, scores.kind, spectrum, images)
+    return CloseUp(crossed, f"scores of kind {scores.kind}" if ran.parts is None else STANDARDISED, spectrum, images)
 
 
 def _extremes(scores: Scores, ran: Ran, label: str, count: int) -> dict[str, list[Shown]]:

@@ -149,7 +149,9 @@ class StudyJobs(ABC):
             If nothing can be judged.
         """
         plan, test = self.plan, self.bench.test.of_classes(self.classes)
-        return ClassJudge.of(test, multiclass=plan.multiclass, min_positives=plan.min_positives)
+        return ClassJudge.of(
+            test, multiclass=plan.multiclass, min_positives=plan.min_positives, parts=self.bench.part_of_test
+        )
 
     def _worked(self, scores: Scores, record: Mapping[str, Any]) -> Worked:
         """Scores in the order of the study's classes."""

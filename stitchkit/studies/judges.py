@@ -51,8 +51,10 @@ class ClassJudge:
     main: str = AUROC
 
     @classmethod
-    def of(cls, test: Labels, *, multiclass: bool, min_positives: int) -> ClassJudge:
-        """The judge of items with labels.
+    def of(cls, test: Labels, *, multiclass: bool, min_positives: int, parts: np.ndarray | None = None) -> ClassJudge:
+        """The judge of items with labels; ``parts`` (n,) tells which items were scored by one map.
+
+        Scores of different maps are not comparable: pairs and rankings are of one part.
 
         Raises
         ------
@@ -64,7 +66,7 @@ class ClassJudge:
             raise DataError(f"no class has {min_positives} positives and negatives. Lower min_positives in [judge].")
         if multiclass:
             check_exclusive(test)
-        return cls(Truth.of(test, judged, multiclass), left_out, positives)
+        return cls(Truth.of(test, judged, multiclass, parts), left_out, positives)
 
     @property
     def columns(self) -> Sequence[str]:

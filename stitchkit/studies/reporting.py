@@ -195,7 +195,7 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
         chance=0.5 if chance is None else chance,
         each="Class by class" if found.measure == AUROC else "Each way",
         judged=close.judged,
-        score_kind=close.kind,
+        scale=close.scale,
         rule=f"that find {plan.sensitivity:.0%} of the positives" if plan.sensitivity else "by Youden's index",
         spectrum=close.spectrum,
         pictures={

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.scores import Labels
-from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.evaluation.tables import interval_of
+from stitchkit.metrics.bootstrap import Interval, patient_counts
 from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.judges import Judge
@@ -75,7 +76,7 @@ class Resampled:
 
     def interval(self, group: Group, measure: str = "") -> Interval:
         """The macro value with its interval over patients."""
-        return percentile_interval(*self.macro(group, measure))
+        return interval_of(measure)(*self.macro(group, measure))
 
     def beside(self, group: Group) -> list[str]:
         """The measures of a row that are not the main one."""
@@ -95,7 +96,7 @@ def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
 
 def _mark(ran: Ran, keys: Sequence[str]) -> str:
     """What resamples of a row hang on; a cell's key stands for its items, labels and patients."""
-    asked = (keys, ran.judge.main, list(ran.judge.columns), ran.plan.multiclass)
+    asked = (keys, ran.judge.main, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None)
     return hashlib.sha256(repr((asked, ran.plan.replicates, ran.plan.seed)).encode()).hexdigest()[:24]
 
 

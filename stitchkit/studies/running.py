@@ -29,14 +29,16 @@ RECORDED = ("solver", "settings", "rank", "r2", "notes", "spectrum", "gallery", 
 class Ran:
     """A study that ran: its plan, what was judged and by what, and where each cell's values lie.
 
-    ``items`` are the judged items' images (or texts); ``cells`` are in the study's order; ``failed`` are those that
-    could not be worked out, with the reason; ``available`` is the number of anchors there are (of the smallest fold).
+    ``items`` are the judged items' images (or texts), ``parts`` (n,) the part of each if there are several; ``cells``
+    are in the study's order; ``failed`` are those that could not be worked out, with the reason; ``available`` is the
+    number of anchors there are (of the smallest fold).
     """
 
     plan: StudyPlan
     test: Labels
     items: Items
     judge: Judge
+    parts: np.ndarray | None
     cells: tuple[tuple[Cell, str], ...]
     log: CellLog
     failed: dict[str, str]
@@ -99,7 +101,19 @@ def run_cells(study: StudyJobs, out: str | Path, *, say: Say, progress: bool | N
         raise DataError(f"no cell of the study could be worked out. {next(iter(failed.values()), '')}")
     available = min(len(part.anchors) for part in bench.parts)
     shown = bench.cohort.images.take(np.concatenate([part.test for part in bench.parts]))
-    return Ran(plan, test, shown, judge, tuple(cells), log, failed, (*bench.notes, *study.notes), available, before)
+    return Ran(
+        plan,
+        test,
+        shown,
+        judge,
+        bench.part_of_test,
+        tuple(cells),
+        log,
+        failed,
+        (*bench.notes, *study.notes),
+        available,
+        before,
+    )
 
 
 def _finish(log: CellLog, key: str, job: Job) -> None:

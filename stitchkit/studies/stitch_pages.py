@@ -139,5 +139,8 @@ def _bench(stitch: Stitch, known: Labels, plan: StudyPlan, notes: tuple[str, ...
         ("target", target): stitch.y,
     }
     whose = "items; patients are not known" if known.groups is None else "patients"
-    told = f"cross-fitted on the {len(known)} anchors with labels: each is judged by a map without its fold's {whose}"
+    told = (
+        f"cross-fitted on the {len(known)} anchors with labels: each is judged by a map without its fold's {whose}, "
+        f"and ranked among its own fold's items"
+    )
     return StudyBench(Cohort(items, known), tuple(parts), stitch.loads, (told, *notes), plan.data.metadata, kept=kept)

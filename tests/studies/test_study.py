@@ -121,6 +121,27 @@ def test_cross_fitted_every_item_is_judged_once_by_other_patients(planned, tmp_p
     assert found.of("ridge")[0].macro.value > 0.5
 
 
+def test_cross_fitted_items_are_ranked_among_those_of_the_same_map(planned, tmp_path):
+    from stitchkit.studies.benches import StudyBench
+    from stitchkit.studies.plans import read_plan
+
+    path = planned(data="folds = 3")
+    found = run(path, tmp_path / "out")
+    bench = StudyBench.of(read_plan(path), Loaded(device="cpu"))
+    test, parts = bench.test.of_classes(JUDGED), np.repeat(range(3), [len(part.test) for part in bench.parts])
+    lines = [json.loads(line) for line in (tmp_path / "out" / "cells.jsonl").read_text().splitlines()]
+    key = next(line["key"] for line in lines if line["method"] == "ridge")
+    values = np.load(tmp_path / "out" / "scores" / f"{key}.npy")
+    for c, label in enumerate(JUDGED):
+        won, pairs = 0.0, 0
+        for i in np.flatnonzero(test.values[:, c] == 1):
+            rivals = values[(test.values[:, c] == 0) & (parts == parts[i]), c]
+            won += (values[i, c] > rivals).sum() + (values[i, c] == rivals).sum() / 2
+            pairs += len(rivals)
+        assert found.of("ridge")[0].classes[label].value == pytest.approx(won / pairs, abs=1e-12)
+    assert any("ranked among its own fold's items" in note for note in found.notes)
+
+
 def test_rows_are_chosen_by_column(planned, films, tmp_path):
     views = [row["view"] for row in csv.DictReader(manifest(films)) if row["split"] == "test"]
     with planned(data="").open("a") as file:
