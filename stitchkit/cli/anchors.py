@@ -1,4 +1,4 @@
-"""``stitchkit anchors``: choose anchors, check them, and write the card that tells what they are."""
+"""``stitchkit anchors``: collect a public set, choose anchors, check them, and write the card of what they are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.cli.anchor_checking import check
+from stitchkit.cli.anchor_collecting import collect
 from stitchkit.cli.anchor_selecting import select
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ MARKDOWN, JSON = ".md", ".json"
 
 anchors = typer.Typer(
     name="anchors",
-    help="Choose anchors out of a table, check them against a test, and write their card.",
+    help="Make a table of a public set, choose anchors out of it, check them against a test, and write their card.",
     rich_markup_mode="rich",
 )
 
@@ -93,5 +94,5 @@ def _missing(made: AnchorCard) -> list[str]:
     return [f"note: the card does not state everything: pass {flags}"] if flags else []
 
 
-for _command in (select, check, card):
+for _command in (collect, select, check, card):
     anchors.command()(_command)

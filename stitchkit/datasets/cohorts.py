@@ -115,7 +115,7 @@ class Cohort:
             raise DataError(f"{self.name} has no published split. Divide it by patient, for example in folds.")
         there = sorted(set(self.split.tolist()))
         if name not in there:
-            raise UnknownNameError.of(f"split of {self.name}", name, there, f"There are: {', '.join(there)}.")
+            raise UnknownNameError.of(f"split of {self.name}", name, there)
         return self.take(self.split == name)
 
     def anchors(self) -> AnchorSet:

@@ -1,0 +1,68 @@
+"""A cohort as one table: an item a row, for everything that reads a table of pairs or labels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.errors import DataError
+from stitchkit.datasets.cohorts import Cohort
+
+FIXED = ("id", "path", "text", "patient", "split")
+
+
+def cohort_table(cohort: Cohort, folder: str | Path) -> list[list[str]]:
+    """The header and a row for each item.
+
+    Parameters
+    ----------
+    cohort
+        Of image files.
+    folder
+        Where the table will lie: images below it are named relative to it, others by their whole path.
+
+    Returns
+    -------
+    list of rows
+        ``id``, ``path``, and where they are known ``text``, ``patient`` and ``split``; then metadata and classes. A
+        label that is not known, and NaN, is an empty cell.
+
+    Raises
+    ------
+    DataError
+        If the items are no image files, or a column would stand twice.
+    """
+    if not all(isinstance(value, str | Path) for value in cohort.images.values) or cohort.images.modality != "image":
+        raise DataError(f"the items of {cohort.name} are no image files, and a table names files.")
+    labels, place = cohort.labels, Path(os.path.realpath(folder))
+    columns: dict[str, list[str]] = {
+        "id": labels.ids.tolist(),
+        "path": [_named(Path(os.path.realpath(value)), place) for value in cohort.images.values],
+    }
+    if cohort.texts is not None:
+        columns["text"] = [str(value) for value in cohort.texts.values]
+    if labels.groups is not None:
+        columns["patient"] = labels.groups.tolist()
+    if cohort.split is not None:
+        columns["split"] = cohort.split.tolist()
+    others = {name: [_cell(value) for value in values.tolist()] for name, values in labels.columns.items()}
+    others = {name: cells for name, cells in others.items() if columns.get(name) != cells}  # the split, told twice
+    classes = {label: [_cell(value) for value in labels.values[:, c]] for c, label in enumerate(labels.classes)}
+    for further in (others, classes):
+        if twice := sorted(set(columns) & set(further)):
+            raise DataError(f"the column {twice[0]!r} of {cohort.name} would stand twice in the table. Rename it.")
+        columns |= further
+    return [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))]
+
+
+def _named(path: Path, folder: Path) -> str:
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:g}" if value == round(value, 4) else repr(float(value))
+    return str(value)
