@@ -54,7 +54,7 @@ def test_rows_are_taken_of_every_side_by_position_or_mask():
 def test_a_published_split_is_a_part_and_an_unknown_one_lists_those_there_are():
     whole = cohort(split=["train", "test", "train"])
     assert whole.part("train").images.ids.tolist() == ["a", "c"]
-    with pytest.raises(UnknownNameError, match="There are: test, train"):
+    with pytest.raises(UnknownNameError, match="known: test, train"):
         whole.part("val")
     with pytest.raises(DataError, match="no published split"):
         cohort().part("train")
