@@ -37,6 +37,7 @@ def write_folder(
     arrays: Mapping[str, np.ndarray],
     card: str,
     *,
+    files: Mapping[str, bytes] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write an artefact folder, all of it or nothing.
@@ -51,6 +52,8 @@ def write_folder(
         Name -> array of any shape.
     card
         Markdown for ``README.md``.
+    files
+        Further files: name -> content.
     overwrite
         Replace an earlier artefact at ``folder``, with everything in it.
 
@@ -80,6 +83,8 @@ def write_folder(
         _write(draft / _CONFIG, text.encode())
         _write(draft / _ARRAYS, packed(arrays))
         _write(draft / _CARD, card.encode())
+        for name, content in (files or {}).items():
+            _write(draft / name, content)
         _sync_folder(draft)
         _swap(draft, folder)
     except BaseException:

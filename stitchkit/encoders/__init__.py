@@ -17,7 +17,7 @@ ENCODERS = {
     "demo": "stitchkit.encoders.demo:load",
     "hf": "stitchkit.encoders.hf:load",
     "python": "stitchkit.encoders.python_object:load",
-    "stitchkit": "stitchkit.encoders.stitched:load",
+    "stitchkit": "stitchkit.encoders.folders:load",
     "timm": "stitchkit.encoders.timm_vision:load",
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -272,12 +272,11 @@ class SharedNetwork(nn.Module):
         """The blocks that a modality's tokens pass, in order; shared ones are the same for all."""
         own, common = self.own.get_submodule(modality), self.shape.shared_layers
         places = [self.shared if layer in common else own for layer in range(self.shape.layers)]
-        return [place.get_submodule(str(layer)) for layer, place in enumerate(places)]  # type: ignore[misc]
+        return [cast(Block, place.get_submodule(str(layer))) for layer, place in enumerate(places)]
 
     def forward(self, modality: str, batch: Tensor) -> Features:
         """Features of a batch of one modality."""
-        stem = self.stems[modality]
-        assert isinstance(stem, Stem)
+        stem = cast(Stem, self.stems.get_submodule(modality))
         tokens = stem(batch)
         for block in self.blocks(modality):
             tokens = block(tokens, stem.causal)

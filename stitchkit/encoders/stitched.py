@@ -14,7 +14,6 @@ from stitchkit.core.maps import AffineMap
 from stitchkit.core.roles import Batch, Encoded, Encoder
 from stitchkit.core.space import Space
 from stitchkit.encoders.names import EncoderName
-from stitchkit.store import read_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +49,16 @@ class StitchedEncoder:
         return Encoded(self.to_target.apply(self.encoder.encode(batch).pooled))
 
 
-def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool = False) -> StitchedEncoder:
-    """``stitchkit:FOLDER``: the folder's source encoder with its map."""
-    config, arrays = read_folder(name.id)
+def load(
+    name: EncoderName,
+    config: dict[str, Any],
+    arrays: dict[str, Any],
+    *,
+    device: str,
+    dtype: str,
+    trust_remote_code: bool = False,
+) -> StitchedEncoder:
+    """The source encoder of the folder ``name.id``, whose config and arrays are given, with its map."""
     alignment = unpack_alignment(config, arrays)
     encoder = source_encoder(config, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     return StitchedEncoder(str(name), encoder, alignment.to_target)

@@ -1,0 +1,26 @@
+"""``stitchkit:FOLDER``: whatever this package wrote that reads items, told by its config."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stitchkit.encoders.names import EncoderName
+from stitchkit.store import read_folder
+
+if TYPE_CHECKING:
+    from stitchkit.encoders.shared import SharedEncoder
+    from stitchkit.encoders.stitched import StitchedEncoder
+
+
+def load(
+    name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool = False
+) -> SharedEncoder | StitchedEncoder:
+    """A stitched encoder, or one half of a trained shared encoder (``#modality=image``)."""
+    config, arrays = read_folder(name.id)
+    if config.get("kind") == "shared encoder":
+        from stitchkit.encoders import shared
+
+        return shared.load(name, config, arrays, device=device, dtype=dtype)
+    from stitchkit.encoders import stitched
+
+    return stitched.load(name, config, arrays, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
