@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -50,9 +50,9 @@ def scaled(log_scale: Tensor) -> Tensor:
 
 def cached_backward(
     forward: Forward,
-    chunks: Sequence[int],
+    chunks: int,
     loss_of: Callable[[Tensor, Tensor], Tensor],
-    backward: Callable[[Tensor], None],
+    backward: Callable[[Tensor], None] = torch.Tensor.backward,
 ) -> Tensor:
     """The loss of a whole batch, with its exact gradient in every parameter, in the memory of one chunk.
 
@@ -64,27 +64,31 @@ def cached_backward(
     forward
         Number of a chunk -> its vectors of both modalities.
     chunks
-        Numbers of the chunks.
+        How many there are.
     loss_of
         All vectors (n, d) of both modalities -> the loss. Parameters of its own (a scale) get their gradient here.
     backward
-        What takes a scalar back.
+        What takes the loss back, perhaps scaled.
 
     References
     ----------
     Gao et al., "Scaling deep contrastive learning batch size under memory limited setup", RepL4NLP 2021.
     """
-    if len(chunks) == 1:
-        loss = loss_of(*forward(chunks[0]))
+    if chunks == 1:
+        loss = loss_of(*forward(0))
         backward(loss)
         return loss.detach()
     with torch.no_grad():
-        parts = [forward(chunk) for chunk in chunks]
-    sides = [torch.cat([part[side] for part in parts]).requires_grad_() for side in (0, 1)]
-    loss = loss_of(sides[0], sides[1])
+        parts = [forward(chunk) for chunk in range(chunks)]
+    left, right = (torch.cat([part[side] for part in parts]).requires_grad_() for side in (0, 1))
+    loss = loss_of(left, right)
     backward(loss)
-    grads = [[*side.grad.split([len(part[0]) for part in parts])] for side in sides]  # type: ignore[union-attr]
-    for i, chunk in enumerate(chunks):
-        again = forward(chunk)
-        backward(sum((vectors * grad[i]).sum() for vectors, grad in zip(again, grads, strict=True)))  # type: ignore[arg-type]
+    sizes = [len(part[0]) for part in parts]
+    grads = zip(*(torch.split(_grad(side), sizes) for side in (left, right)), strict=True)
+    for chunk, grad in enumerate(grads):
+        torch.autograd.backward(forward(chunk), grad)
     return loss.detach()
+
+
+def _grad(vectors: Tensor) -> Tensor:
+    return torch.zeros_like(vectors) if vectors.grad is None else vectors.grad
