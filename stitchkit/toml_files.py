@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -78,8 +79,20 @@ class TomlTable:
 
     def share(self, key: str, default: Any = MISSING) -> Any:
         """A number above 0, 1 at most."""
-        fits = lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1  # noqa: E731
-        return self._take(key, default, fits, "a share in (0, 1]")
+        return self._take(key, default, lambda value: _is_number(value) and 0 < value <= 1, "a share in (0, 1]")
+
+    def number(self, key: str, default: Any = MISSING, *, least: float = 0.0, above: bool = False) -> Any:
+        """A number, at least ``least``, or above it."""
+        what = f"a number above {least:g}" if above else f"a number, {least:g} or more"
+
+        def fits(value: Any) -> bool:
+            return _is_number(value) and (value > least or (value == least and not above))
+
+        return self._take(key, default, fits, what)
+
+    def holds_list(self, key: str) -> bool:
+        """Whether a list stands under a key."""
+        return isinstance(self._content.get(key), list)
 
     def texts(self, key: str, default: Any = MISSING) -> Any:
         """A tuple of texts, at least one; a bare text is one."""
@@ -125,6 +138,10 @@ class TomlTable:
         if not fits(value):
             raise DataError(f"{key!r} of {self.where} is {what}; got {value!r}.")
         return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_whole(value: Any, least: int) -> bool:

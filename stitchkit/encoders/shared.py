@@ -66,7 +66,7 @@ class ImageBatch:
     def normalised(self, pixels: np.ndarray) -> torch.Tensor:
         """Pixels (b, side, side, channels) uint8 as the network takes them."""
         mean, std = (torch.tensor(one)[:, None, None] for one in (self.mean, self.std))
-        return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
+        return (torch.tensor(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
 @dataclass(frozen=True, slots=True, eq=False)

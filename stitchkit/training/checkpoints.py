@@ -1,0 +1,99 @@
+"""The state of a run on disk: one file that is there entirely or not at all, and the log beside it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stitchkit.core.errors import DataError, InputError
+from stitchkit.store import replace_file
+
+STATE, LOG = "last.pt", "log.jsonl"
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the state in one step; what was there stays until the new one is whole."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    replace_file(folder / STATE, buffer.getvalue())
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """The state that a run left, or None.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    import pickle
+
+    import torch
+
+    path = folder / STATE
+    if not path.is_file():
+        return None
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Move it away to begin again.") from error
+    return found
+
+
+def check_same(recipe: Mapping[str, Any], before: Mapping[str, Any], folder: Path) -> None:
+    """Raise where a run is to go on with another recipe, naming what differs."""
+    now, then = _flat(recipe), _flat(before)
+    differing = [key for key in {**then, **now} if now.get(key) != then.get(key)]
+    if differing:
+        told = "; ".join(f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in differing[:5])
+        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise InputError(
+            f"the run in {folder} was begun with another recipe: {told}{more}. Restore it, or name another folder."
+        )
+
+
+class RunLog:
+    """Lines of JSON, one a step or an epoch; what lies beyond the state a run goes on from is taken off."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.path = folder / LOG
+        kept = [line for line in _lines(self.path) if line["step"] <= step]
+        replace_file(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """One more line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(line), allow_nan=False) + "\n")
+
+    def sync(self) -> None:
+        """Make what was added last through a power cut."""
+        with self.path.open("a", encoding="utf-8") as file:
+            os.fsync(file.fileno())
+
+
+def read_log(folder: str | Path) -> list[dict[str, Any]]:
+    """Every line of a run's log."""
+    return _lines(Path(folder) / LOG)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    whole = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in whole[: whole.rfind("\n") + 1].splitlines()]  # a kill may cut the last one
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{before}{key}.")
+        else:
+            found[f"{before}{key}"] = list(value) if isinstance(value, tuple) else value
+    return found

@@ -1,0 +1,68 @@
+"""A tokenizer made of the captions themselves: byte-pair encoding, lower case."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stitchkit.core.errors import InputError
+
+PAD, START, END = "[PAD]", "[START]", "[END]"
+STARTS = (START, "<|startoftext|>", "<s>", "[CLS]")  # what other tokenizers call it
+ENDS = (END, "<|endoftext|>", "</s>", "[SEP]")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """A tokenizer as text, and what the network must know of it."""
+
+    text: str
+    size: int
+    start: int
+    end: int
+
+    @property
+    def mark(self) -> str:
+        """Its hash."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @classmethod
+    def of_captions(cls, captions: Sequence[str], size: int) -> Vocabulary:
+        """Byte-pair encoding with at most ``size`` entries."""
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        trainer = trainers.BpeTrainer(
+            vocab_size=size,
+            special_tokens=[PAD, START, END],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(sorted(set(captions)), trainer)
+        return cls.read(tokenizer.to_str(), "the tokenizer of the captions")
+
+    @classmethod
+    def of_folder(cls, folder: str) -> Vocabulary:
+        """The ``tokenizer.json`` of a checkpoint, such as CLIP's."""
+        path = Path(folder).expanduser() / "tokenizer.json"
+        if not path.is_file():
+            raise InputError(f"there is no {path}. Name a folder with a tokenizer.json, or leave 'tokenizer' out.")
+        return cls.read(path.read_text(encoding="utf-8"), str(path))
+
+    @classmethod
+    def read(cls, text: str, what: str) -> Vocabulary:
+        """A tokenizer's own text."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(text)
+        found = [
+            next((at for one in names if (at := tokenizer.token_to_id(one)) is not None), None)
+            for names in (STARTS, ENDS)
+        ]
+        if None in found:
+            raise InputError(f"{what} has no start and end token that are known ({', '.join(STARTS + ENDS)}).")
+        return cls(text, tokenizer.get_vocab_size(), int(found[0] or 0), int(found[1] or 0))

@@ -1,0 +1,311 @@
+"""Training a shared encoder: what comes out, what is kept, and that a stopped run goes on as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import stitchkit as sk
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.encoders.clip_pairs import clip_alignment
+from stitchkit.training import loop
+from stitchkit.training.checkpoints import read_log
+from stitchkit.training.loop import TrainingError, train
+
+pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+ROOT = Path(__file__).parents[2]
+
+
+def run(path, out, **more):
+    return train(path, out, device="cpu", progress=False, **more)
+
+
+def losses(out):
+    return [line["loss"] for line in read_log(out / "run") if "loss" in line]
+
+
+def weights(out):
+    return (out / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def trained(recipe, tmp_path):
+    return run(recipe(), tmp_path / "out"), tmp_path / "out"
+
+
+def test_out_comes_an_encoder_pair_by_name(trained, films):
+    found, out = trained
+    assert (found.epochs, found.steps) == (3, 9)
+    image, text = (sk.load_encoder(f"stitchkit:{out}#modality={one}", device="cpu") for one in ("image", "text"))
+    assert (image.modality, text.modality, image.space.dim) == ("image", "text", 16)
+    items = sk.Items(["a", "b"], [films / "test0.png", films / "test1.png"], "image")
+    vectors = sk.embed(image, items, store=None, progress=False)
+    said = sk.embed(text, sk.Items(["x"], ["There is an effusion."], "text"), store=None, progress=False)
+    assert vectors.vectors.shape == (2, 16)
+    assert said.vectors.shape == (1, 16)
+    assert image.space.fingerprint != text.space.fingerprint
+    fitted = clip_alignment(image, text)
+    assert np.isfinite(fitted.source_map(vectors).vectors).all()
+    other = sk.load_encoder("demo:medical", device="cpu")
+    more = sk.Items([f"t{i}" for i in range(24)], [films / f"test{i}.png" for i in range(24)], "image")
+    stitched = sk.align(*(sk.embed(one, more, store=None, progress=False) for one in (image, other)), progress=False)
+    assert stitched.source.name == image.name
+    card = (out / "README.md").read_text()
+    assert "small films" in card
+    assert "48 pairs" in card
+
+
+def test_tokens_and_masks_come_with_the_vectors(trained, films):
+    _, out = trained
+    text = sk.load_encoder(f"stitchkit:{out}#modality=text", device="cpu")
+    short, long = "Effusion.", "There is a large effusion on the left side."
+    both = text.encode(text.prepare([short, long]))
+    alone = text.encode(text.prepare([short]))
+    torch.testing.assert_close(both.pooled[0], alone.pooled[0], atol=1e-5, rtol=1e-5)
+    assert both.mask.sum(1)[0] < both.mask.sum(1)[1]
+
+
+def test_the_same_recipe_gives_the_same_weights(recipe, trained, tmp_path):
+    run(recipe(), tmp_path / "again")
+    assert weights(tmp_path / "again") == weights(trained[1])
+    run(recipe(seed=1), tmp_path / "other")
+    assert weights(tmp_path / "other") != weights(trained[1])
+
+
+def test_a_batch_in_chunks_takes_the_same_way(recipe, trained, tmp_path):
+    run(recipe(training="chunk = 5"), tmp_path / "chunks")
+    np.testing.assert_allclose(losses(tmp_path / "chunks"), losses(trained[1]), atol=2e-5)
+
+
+def test_a_run_that_is_stopped_goes_on_the_same_way(recipe, trained, tmp_path, monkeypatch):
+    out = tmp_path / "stopped"
+    step = loop._Run._step
+
+    def stops(self, rows):
+        if self.step == 7:
+            raise KeyboardInterrupt
+        return step(self, rows)
+
+    monkeypatch.setattr(loop._Run, "_step", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe(), out)
+    assert len(losses(out)) == 7
+    monkeypatch.undo()
+    said = []
+    run(recipe(), out, say=said.append)
+    assert "going on after epoch 2" in said
+    assert losses(out) == losses(trained[1])
+    assert weights(out) == weights(trained[1])
+
+
+SCRIPT = """
+import sys, torch
+torch.set_num_threads(1)
+from stitchkit.training.loop import train
+train(sys.argv[1], sys.argv[2], device="cpu", progress=False)
+"""
+
+
+def test_a_run_that_is_killed_goes_on_the_same_way(recipe, trained, tmp_path):
+    out, path = tmp_path / "killed", recipe()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen([sys.executable, "-c", SCRIPT, path, out], env=env, cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while not (out / "run" / "last.pt").exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    run(path, out)
+    assert losses(out) == losses(trained[1])
+    assert weights(out) == weights(trained[1])
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_finished_run_is_not_done_again(recipe, trained, monkeypatch):
+    _, out = trained
+    before = weights(out)
+    monkeypatch.setattr(loop._Run, "_step", lambda *_: pytest.fail("a step was made"))
+    found = run(recipe(), out)
+    assert found.epochs == 3
+    assert weights(out) == before
+
+
+def test_another_recipe_is_refused_with_the_difference(recipe, trained):
+    _, out = trained
+    with pytest.raises(InputError, match=r"rate was 0.002 and is 0.001"):
+        run(recipe(training="rate = 1e-3"), out)
+
+
+def test_another_number_of_machines_is_refused(recipe, trained):
+    _, out = trained
+    state = torch.load(out / "run" / "last.pt", weights_only=True)
+    torch.save({**state, "world": 4}, out / "run" / "last.pt")
+    with pytest.raises(InputError, match="begun on 4 machines"):
+        run(recipe(), out)
+
+
+def test_a_broken_state_is_named(recipe, trained):
+    _, out = trained
+    (out / "run" / "last.pt").write_bytes(b"not a state")
+    with pytest.raises(DataError, match=r"last\.pt cannot be read"):
+        run(recipe(), out)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_the_last_state_stays(recipe, tmp_path, monkeypatch):
+    out = tmp_path / "nan"
+    honest = loop.contrastive_loss
+    seen = []
+
+    def breaks(*args):
+        seen.append(1)
+        return honest(*args) * (math.nan if len(seen) == 5 else 1)
+
+    monkeypatch.setattr(loop, "contrastive_loss", breaks)
+    with pytest.raises(TrainingError, match=r"nan at step 5 \(epoch 2\), in the batch of train"):
+        run(recipe(), out)
+    assert torch.load(out / "run" / "last.pt", weights_only=True)["epoch"] == 1
+    monkeypatch.undo()
+    assert run(recipe(), out).epochs == 3
+
+
+def test_a_disk_that_is_full_leaves_the_last_state_whole(recipe, tmp_path, monkeypatch):
+    out = tmp_path / "full"
+    save = loop.save_state
+    made = []
+
+    def full(folder, state):
+        made.append(1)
+        if len(made) == 2:
+            raise OSError(28, "No space left on device")
+        save(folder, state)
+
+    monkeypatch.setattr(loop, "save_state", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(recipe(), out)
+    monkeypatch.undo()
+    assert torch.load(out / "run" / "last.pt", weights_only=True)["epoch"] == 1
+    assert run(recipe(), out).epochs == 3
+
+
+def test_it_ends_when_validation_gets_no_better(recipe, tmp_path, monkeypatch):
+    values = iter([3.0, 2.0, 2.5, 2.4, 2.3, 2.2, 2.1])
+    honest = loop.validate
+
+    def told(*args):
+        from dataclasses import replace
+
+        return replace(honest(*args), loss=next(values))
+
+    monkeypatch.setattr(loop, "validate", told)
+    found = run(recipe(training="epochs = 7\npatience = 2"), tmp_path / "out")
+    assert (found.epochs, found.best.epoch) == (4, 2)
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["record"]["validation"]["epoch"] == 2
+
+
+def test_the_log_has_a_line_a_step_and_one_an_epoch(trained):
+    lines = read_log(trained[1] / "run")
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, 10))
+    ends = [line for line in lines if "valid_loss" in line]
+    assert [line["epoch"] for line in ends] == [1, 2, 3]
+    assert all(line["pairs_per_second"] > 0 for line in ends)
+    rates = [line["rate"] for line in lines if "rate" in line]
+    assert rates == pytest.approx([2e-3 * (1 + math.cos(math.pi * i / 9)) / 2 for i in range(9)])
+
+
+def test_the_clamped_scale_stays_in_its_range(recipe, tmp_path):
+    run(recipe(training="rate = 10.0"), tmp_path / "out")
+    scales = [line["scale"] for line in read_log(tmp_path / "out" / "run") if "scale" in line]
+    assert all(1 - 1e-6 <= one <= 100.01 for one in scales)
+
+
+def test_a_fraction_is_drawn_by_patient_and_inside_the_larger(recipe):
+    from stitchkit.training.pairs import chosen_pairs
+    from stitchkit.training.recipes import read_recipe
+
+    drawn = {}
+    for fraction in (0.25, 0.5, 1.0):
+        pairs = read_recipe(recipe(pairs=f'valid = "test"\nfraction = {fraction}')).pairs
+        train_pairs, valid, _ = chosen_pairs(pairs, 0)
+        drawn[fraction] = set(train_pairs.images.ids.tolist())
+        assert len(valid) == 24
+    assert [len(one) for one in drawn.values()] == [12, 24, 48]
+    assert drawn[0.25] < drawn[0.5] < drawn[1.0]
+
+
+def test_without_a_validation_split_patients_are_held_out(recipe):
+    from stitchkit.training.pairs import chosen_pairs
+    from stitchkit.training.recipes import read_recipe
+
+    train_pairs, valid, notes = chosen_pairs(read_recipe(recipe(pairs="held = 0.25")).pairs, 0)
+    assert not set(train_pairs.labels.groups) & set(valid.labels.groups)
+    assert len(train_pairs) + len(valid) == 48
+    assert "held out" in notes[0]
+
+
+MISTAKES = {
+    "network": ({"network": "shard = 1"}, DataError, "'shard'.*nearest: shared"),
+    "training": ({"training": "epoch = 2"}, DataError, "'epoch'.*nearest: epochs"),
+    "shared": ({"network": 'shared = "some"'}, DataError, "'all', 'none' or a list"),
+    "layer": ({"network": "shared = [5]"}, InputError, "layers 0 to 1"),
+    "batch": ({"training": "batch = 1"}, DataError, "2 or more"),
+    "both": ({"pairs": 'valid = "test"\nheld = 0.1'}, DataError, "Keep one"),
+    "split": ({"pairs": 'valid = "dev"'}, UnknownNameError, "'dev'"),
+    "fraction": ({"pairs": 'valid = "test"\nfraction = 0.01'}, DataError, "too few to train on"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_named_before_anything_is_written(recipe, tmp_path, name):
+    change, error, said = MISTAKES[name]
+    text = recipe(**{key: value for key, value in change.items() if key == "pairs"}).read_text()
+    for table, lines in change.items():
+        if table != "pairs":
+            key = lines.partition("=")[0].strip()
+            kept = [line for line in text.splitlines() if line.partition("=")[0].strip() != key]
+            at = kept.index(f"[{table}]") + 1
+            text = "\n".join([*kept[:at], lines, *kept[at:]]) + "\n"
+    (tmp_path / "wrong.toml").write_text(text)
+    with pytest.raises(error, match=f"(?s){said}"):
+        run(tmp_path / "wrong.toml", tmp_path / "out")
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_an_image_that_cannot_be_read_is_named_and_nothing_half_packed_is_kept(recipe, films, tmp_path):
+    import shutil
+
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    (folder / "train7.png").write_bytes(b"\x89PNG cut off")
+    with pytest.raises(DataError, match=r"train7\.png"):
+        run(recipe(root=folder), tmp_path / "out")
+    from stitchkit.embedding_store import default_root
+
+    assert not list((default_root() / "training").glob(".*.tmp"))
+
+
+def test_a_tokenizer_that_was_changed_is_refused(trained):
+    _, out = trained
+    path = out / "tokenizer.json"
+    path.write_text(path.read_text().replace("[END]", "[FIN]"))
+    with pytest.raises(ModelUnavailableError, match="not the tokenizer"):
+        sk.load_encoder(f"stitchkit:{out}#modality=text", device="cpu")
+    assert sk.load_encoder(f"stitchkit:{out}#modality=image", device="cpu").modality == "image"
+
+
+def test_a_modality_must_be_named(trained):
+    _, out = trained
+    with pytest.raises(UnknownNameError, match="modality=image"):
+        sk.load_encoder(f"stitchkit:{out}", device="cpu")
+    with pytest.raises(UnknownNameError, match="known: image, text"):
+        sk.load_encoder(f"stitchkit:{out}#modality=ct", device="cpu")
