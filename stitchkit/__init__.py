@@ -77,6 +77,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "stitch": "stitchkit.stitching:stitch",
     "stitchability": "stitchkit.evaluation.stitchability:stitchability",
     "study": "stitchkit.studies.reporting:study",
+    "train": "stitchkit.training.loop:train",
     "write_embeddings": "stitchkit.store:write_embeddings",
     "zeroshot": "stitchkit.zero_shot:zeroshot",
 }
@@ -168,4 +169,5 @@ if TYPE_CHECKING:
     from stitchkit.store import write_embeddings as write_embeddings
     from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
     from stitchkit.studies.reporting import study as study
+    from stitchkit.training.loop import train as train
     from stitchkit.zero_shot import zeroshot as zeroshot

@@ -23,6 +23,7 @@ from stitchkit.cli.gating import gate
 from stitchkit.cli.judging import evaluate
 from stitchkit.cli.stitching import stitch
 from stitchkit.cli.studying import study
+from stitchkit.cli.training import train
 
 
 class Commands(TyperGroup):
@@ -74,7 +75,7 @@ def _stitchkit(
     """
 
 
-for _command in (demo, embed, align, stitch, zeroshot, evaluate, diagnose, compare, gate, study, info):
+for _command in (demo, embed, align, stitch, zeroshot, evaluate, diagnose, compare, gate, study, train, info):
     app.command()(_command)
 app.add_typer(anchors)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stitchkit.core.errors import InputError, MissingExtraError, StitchError
+from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.embedding_store import default_root
 from stitchkit.encoders.shared import TOKENIZER, ImageBatch, TextBatch, pack_shared, text_batch
 from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
@@ -37,7 +38,7 @@ FIRST_SCALE = math.log(1 / 0.07)
 GREY, COLOUR = ((0.5,), (0.25,)), ((0.481, 0.458, 0.408), (0.269, 0.261, 0.276))  # mean and sd of channels
 
 
-class TrainingError(StitchError):
+class TrainingError(DataError):
     """A run that cannot go on, with the step and the batch; the last good state is kept."""
 
 
@@ -130,7 +131,8 @@ def _fabric(precision: str, device: str) -> Fabric:
             f"training needs Lightning, which cannot be imported: {error}. Run: pip install 'stitchkit[train]'"
         ) from error
     kinds = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    fabric = Fabric(accelerator=device, devices="auto" if device == "cuda" else 1, precision=kinds[precision])  # type: ignore[arg-type]
+    here, nodes = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))  # of torchrun
+    fabric = Fabric(accelerator=device, devices=here, num_nodes=nodes, precision=kinds[precision])  # type: ignore[arg-type]
     fabric.launch()
     return fabric
 

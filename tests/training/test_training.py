@@ -131,6 +131,23 @@ def test_a_run_that_is_killed_goes_on_the_same_way(recipe, trained, tmp_path):
     assert not list(out.rglob("*.tmp"))
 
 
+@pytest.mark.parametrize("network", ["", 'shared = "none"\nmode = "modality_token"\nfeatures = 2'])
+def test_two_processes_take_the_same_way_as_one(recipe, tmp_path, network):
+    """The last batch of an odd size too: 48 pairs in batches of 17, nine rows here and eight there."""
+    path = recipe(network=network, training="batch = 17\nchunk = 4")
+    (tmp_path / "run.py").write_text(SCRIPT)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    line = [*launch, tmp_path / "run.py", path, tmp_path / "two"]
+    done = subprocess.run(line, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run(path, tmp_path / "one")
+    assert len(losses(tmp_path / "two")) == 6
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), atol=1e-6)
+    with pytest.raises(InputError, match="begun on 2 machines"):
+        run(path, tmp_path / "two")
+
+
 def test_a_finished_run_is_not_done_again(recipe, trained, monkeypatch):
     _, out = trained
     before = weights(out)

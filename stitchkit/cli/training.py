@@ -1,0 +1,47 @@
+"""``stitchkit train``: a recipe to a shared encoder that is named wherever an encoder is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stitchkit.cli import options as o
+
+
+def train(
+    ctx: typer.Context,
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's TOML file.", exists=True)],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the encoder; a run that was stopped goes on there.")],
+    device: o.Device = "auto",
+    dry_run: o.DryRun = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Train an encoder of images and one of texts into one space, their blocks shared as the recipe says.
+
+    Under torchrun every process trains its part of each batch.
+    """
+    from stitchkit.cli.talk import Talk
+    from stitchkit.training.recipes import read_recipe
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    read = read_recipe(recipe)
+    if dry_run:
+        network = read.network
+        common = "all" if network.shared is None else network.shared or "none"
+        talk.plan(
+            {
+                "recipe": read.name, "pairs": f"{read.pairs.layout} in {read.pairs.root}",
+                "network": f"{network.layers} layers of {network.width}, shared: {common}, {network.mode}",
+                "batch": f"{read.batch}, in chunks of {read.chunk}", "epochs": read.epochs, "writes": out,
+            }
+        )  # fmt: skip
+        return
+    from stitchkit.training.loop import train as run
+
+    found = run(read, out, device=device, say=talk.say, progress=talk.progress)
+    document = {"out": str(found.folder), "epochs": found.epochs, "steps": found.steps, **found.best.to_dict()}
+    talk.result(str(found), {**document, "kept_epoch": found.best.epoch})

@@ -1,0 +1,80 @@
+"""``stitchkit train``: the recipe's run from the command line, and the encoder it leaves."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stitchkit.datasets.phantoms import make_phantoms
+
+RECIPE = """
+name = "few films"
+[network]
+width = 16
+layers = 1
+heads = 2
+dim = 8
+side = 16
+patch = 8
+context = 16
+features = 2
+grey = true
+vocabulary = 300
+[pairs]
+layout = "table"
+root = "films"
+held = 0.3
+[pairs.reader]
+text = "text"
+classes = []
+[training]
+epochs = 1
+batch = 8
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "text", "patient"])
+        drawn = make_phantoms(24, seed=1)
+        for i, image in enumerate(drawn.images):
+            Image.fromarray(np.asarray(image)).save(folder / f"{i}.png")
+            table.writerow([f"{i}.png", drawn.reports[i], drawn.patients[i]])
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_the_encoder_that_is_left_embeds_by_name(cli, recipe, tmp_path):
+    pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+    out = tmp_path / "run"
+    done = cli("train", recipe, "--out", out, "--device", "cpu", "--json", "--quiet")
+    assert done.code == 0, done.err
+    assert (done.json["epochs"], done.json["kept_epoch"]) == (1, 1)
+    name = f"stitchkit:{out}#modality=image"
+    table, vectors = tmp_path / "films" / "manifest.csv", tmp_path / "x.safetensors"
+    done = cli("embed", name, table, "--out", vectors, "--device", "cpu", "--store", "none")
+    assert done.code == 0, done.err
+
+
+def test_a_dry_run_says_what_would_be_trained(cli, recipe, tmp_path):
+    done = cli("train", recipe, "--out", tmp_path / "run", "--dry-run")
+    assert done.code == 0
+    for words in ("few films", "1 layers of 16", "8, in chunks of 8"):
+        assert words in done.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_typo_in_a_recipe_is_named(cli, recipe, tmp_path):
+    recipe.write_text(RECIPE.replace("epochs", "epoch"))
+    done = cli("train", recipe, "--out", tmp_path / "run")
+    assert done.code == 4
+    assert "nearest: epochs" in done.err
+    assert not (tmp_path / "run").exists()
