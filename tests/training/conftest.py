@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -11,37 +12,12 @@ from PIL import Image
 
 from stitchkit.datasets.phantoms import make_phantoms
 
-RECIPE = """
-name = "small films"
-seed = {seed}
-[network]
-width = 24
-layers = 2
-heads = 2
-dim = 16
-side = 32
-patch = 8
-context = 24
-features = 4
-grey = true
-vocabulary = 400
-{network}
-[pairs]
-layout = "table"
-root = "{root}"
-{pairs}
-[pairs.reader]
-table = "manifest.csv"
-text = "text"
-patient = "patient"
-split = "split"
-classes = []
-[training]
-epochs = 3
-batch = 16
-rate = 2e-3
-{training}
-"""
+NETWORK = {
+    "width": 24, "layers": 2, "heads": 2, "dim": 16, "side": 32, "patch": 8, "context": 24, "features": 4, "grey": True,
+    "vocabulary": 400,
+}  # fmt: skip
+READER = {"table": "manifest.csv", "text": "text", "patient": "patient", "split": "split", "classes": []}
+TRAINING = {"epochs": 3, "batch": 16, "rate": 2e-3}
 
 
 @pytest.fixture(autouse=True)
@@ -69,19 +45,20 @@ def films(tmp_path_factory):
 
 @pytest.fixture
 def recipe(films, tmp_path):
-    """Writes a recipe; what is given goes into its tables."""
+    """Writes a recipe of small films; what is given stands beside, or instead of, its own."""
 
-    def make(*, network="", pairs='valid = "test"', training="", seed=0, root=None):
+    def make(*, network=(), pairs=None, training=(), seed=0, root=films):
+        tables = {
+            "network": {**NETWORK, **dict(network)},
+            "pairs": {"layout": "table", "root": str(root), **({"valid": "test"} if pairs is None else pairs)},
+            "pairs.reader": READER,
+            "training": {**TRAINING, **dict(training)},
+        }
+        lines = ['name = "small films"', f"seed = {seed}"]
+        for name, values in tables.items():
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         path = tmp_path / "recipe.toml"
-        text = RECIPE.format(root=root or films, network=network, pairs=pairs, training=training, seed=seed)
-        for line in (*network.splitlines(), *training.splitlines()):  # what is given stands instead
-            key = line.partition("=")[0].strip()
-            lines = text.splitlines()
-            first = next(i for i, one in enumerate(lines) if one.partition("=")[0].strip() == key)
-            if [one.partition("=")[0].strip() for one in lines].count(key) > 1:
-                lines.pop(first)
-            text = "\n".join(lines)
-        path.write_text(text + "\n")
+        path.write_text("\n".join(lines) + "\n")
         return path
 
     return make
