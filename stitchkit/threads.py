@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SMALL = 400  # the lesser side of matrices that gain nothing from a second thread (OpenBLAS, two cores)
+SIDE, ENTRIES = 400, 1_000_000  # of matrices that gain nothing from a second thread (OpenBLAS, two cores)
+
+
+def is_small(rows: int, columns: int) -> bool:
+    """Whether matrices of this form are faster on one thread."""
+    return min(rows, columns) < SIDE and rows * columns < ENTRIES
 
 
 @contextmanager

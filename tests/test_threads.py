@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import stitchkit as sk
 from stitchkit.alignment import fitting
-from stitchkit.threads import SMALL, one_blas_thread
+from stitchkit.threads import SIDE, one_blas_thread
 
 
 def threads():
@@ -30,8 +30,10 @@ def test_one_thread_inside_and_as_many_as_before_after(two, wanted, inside):
     assert threads() == {2}
 
 
-@pytest.mark.parametrize(("anchors", "dim", "seen"), [(60, 2 * SMALL, {1}), (2 * SMALL, 8, {1}), (SMALL, SMALL, {2})])
-def test_a_search_takes_one_thread_where_a_side_of_its_matrices_is_small(two, monkeypatch, anchors, dim, seen):
+@pytest.mark.parametrize(
+    ("anchors", "dim", "seen"), [(60, 2 * SIDE, {1}), (2 * SIDE, 8, {1}), (SIDE, SIDE, {2}), (3000, SIDE - 16, {2})]
+)
+def test_a_search_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, anchors, dim, seen):
     found = []
     monkeypatch.setattr(fitting, "_searched", lambda *_: found.append(threads()))
     rows = np.random.default_rng(0).normal(size=(anchors, dim))

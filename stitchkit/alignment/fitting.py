@@ -23,7 +23,7 @@ from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED, TRACKS
 from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.paths import Track
-from stitchkit.threads import SMALL, one_blas_thread
+from stitchkit.threads import is_small, one_blas_thread
 
 FEW = 400  # below this the folds are drawn REPEATS times: one assignment is too noisy to choose by
 VERY_FEW = 50  # below this the nested estimate is repeated as well
@@ -108,8 +108,7 @@ def align(
     few = _too_few(len(x), clusters)
     if few:
         return _without_search(families[0], x, y, few)
-    largest = max(x.vectors.shape[1], y.vectors.shape[1])
-    with Progress(progress) as bar, one_blas_thread(min(len(x), largest) < SMALL):
+    with Progress(progress) as bar, one_blas_thread(is_small(len(x), max(x.vectors.shape[1], y.vectors.shape[1]))):
         return _searched(families, x, y, clusters, purpose, nested, seed, bar)
 
 

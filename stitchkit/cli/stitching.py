@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -107,6 +108,8 @@ def stitch(
     from stitchkit.reports.study_page import TABLE
 
     talk = Talk.of(ctx, json=json or format is o.Form.json, quiet=quiet)
+    if labels is None and (images or format is o.Form.md):
+        raise InputError("--images and --format md are about the comparison: give --labels of the anchors too.")
     new_folder(out, overwrite)
     choice, fitting = HeadChoice.of(head), Fitting(solver_of(solver), seed, talk)
     check_name(source), check_name(target)

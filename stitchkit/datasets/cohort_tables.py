@@ -64,5 +64,5 @@ def _named(path: Path, folder: Path) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:g}" if value == round(value, 4) else repr(float(value))
+        return "" if np.isnan(value) else str(int(value)) if float(value).is_integer() else repr(float(value))
     return str(value)

@@ -15,8 +15,8 @@ from stitchkit.alignment.folds import assign
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.calibrating import calibrate
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES
-from stitchkit.evaluation.results import Decisions, Method
-from stitchkit.evaluation.tables import by_chance, decisions_of, known_labels, reliability_of, table_of
+from stitchkit.evaluation.results import BRIER, ECE, Decisions, Method
+from stitchkit.evaluation.tables import decisions_of, known_labels, reliability_of, table_of
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.reliability import Bin, expected_error
 
@@ -30,13 +30,16 @@ class CrossFitted:
     Parameters
     ----------
     methods
-        ``"calibrated"`` and, to compare with, ``"prevalence alone"``: every item gets its class's share of the test.
+        Brier score and calibration error of ``"calibrated"`` and, to compare with, of ``"prevalence alone"``: every
+        item gets its class's share among the other folds' items.
     reliability
         Class -> bins of what was said and what was seen.
     decisions
         Class -> decisions; the threshold is the median of the folds'.
     left_out
         Class -> why it could not be calibrated.
+    notes
+        In words: classes whose scores run against their labels, decisions that could not be made.
     folds
         Of patients.
     """
@@ -45,6 +48,7 @@ class CrossFitted:
     reliability: dict[str, list[Bin]]
     decisions: dict[str, Decisions]
     left_out: dict[str, str]
+    notes: tuple[str, ...]
     folds: int
 
     @property
@@ -61,6 +65,7 @@ class CrossFitted:
             "reliability": {label: [one._asdict() for one in bins] for label, bins in self.reliability.items()},
             "decisions": {label: one.to_dict() for label, one in self.decisions.items()},
             "not_calibrated": dict(self.left_out),
+            "notes": list(self.notes),
             "folds": self.folds,
         }
 
@@ -88,35 +93,49 @@ def cross_fitted(
     Returns
     -------
     CrossFitted
-        Classes for which some fold's others have fewer than ten positives or negatives are left out.
+        Classes that fewer than ten patients of some fold's others have, or lack, are left out.
     """
     members = assign(len(test), test.groups, seed=seed, k=folds)
-    probabilities, left_out = {}, {}
+    people = np.arange(len(test)) if test.groups is None else test.groups
+    said: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     decisions: dict[str, Decisions] = {}
+    left_out, notes = {}, []
     for label in scores.classes:
         known, _ = known_labels(test, label)
         rests = [np.setdiff1d(np.flatnonzero(known), held) for held in members]
         truth, values = test.values[:, test.classes.index(label)], scores.column(label)
-        few = min((min(int(truth[rest].sum()), int((1 - truth[rest]).sum())) for rest in rests), default=0)
+        few = min((len(np.unique(people[rest][truth[rest] == side])) for rest in rests for side in (0, 1)), default=0)
         if few < FEW_POSITIVES or len(rests) < 2:
-            left_out[label] = f"{few} positives or negatives to calibrate by in some fold, fewer than {FEW_POSITIVES}"
+            left_out[label] = f"{few} patients with or without it in some fold's others, fewer than {FEW_POSITIVES}"
             continue
-        said, called, levels = np.empty(len(test)), np.zeros(len(test), dtype=bool), []
+        probability, share, called = np.empty(len(test)), np.empty(len(test)), np.zeros(len(test), dtype=bool)
+        levels = []
         for held, rest in zip(members, rests, strict=True):
             one = test.of_classes((label,)).take(rest)
             fitted = calibrate(Scores(values[rest, None], scores.kind, test.ids[rest], (label,)), one)
-            said[held] = fitted(Scores(values[held, None], scores.kind, test.ids[held], (label,))).values[:, 0]
+            notes += [note for note in fitted.notes if note.startswith(label)]
+            probability[held] = fitted(Scores(values[held, None], scores.kind, test.ids[held], (label,))).values[:, 0]
+            share[held] = truth[rest].mean()
             level = float(resampled_thresholds(values[rest], truth[rest], np.ones((1, len(rest))), sensitivity)[0])
             called[held] = values[held] >= level  # never where no threshold is better than none
             levels.append(level)
-        probabilities[label] = said
-        if not np.isnan(levels).any():
+        said[label] = probability, share
+        if np.isnan(levels).any():
+            notes.append(f"{label}: no decisions, since in some fold higher scores do not go with the class")
+        else:
             decisions[label] = decisions_of(called, float(np.median(levels)), test, label, replicates, seed)
-    if not probabilities:
-        return CrossFitted((), {}, {}, left_out, len(members))
-    classes = tuple(probabilities)
-    found = Scores(np.stack(list(probabilities.values()), axis=1), "probability", test.ids, classes)
+    told = tuple(dict.fromkeys(notes))
+    if not said:
+        return CrossFitted((), {}, {}, left_out, told, len(members))
+    classes = tuple(said)
     kept = test.of_classes(classes)
-    rows = {CALIBRATED: found, PREVALENCE: by_chance(kept)}
-    methods, _ = table_of(rows, kept, list(classes), multiclass=False, replicates=replicates, seed=seed)
-    return CrossFitted(methods, reliability_of(found, kept, list(classes)), decisions, left_out, len(members))
+    calibrated, prevalence = (
+        Scores(np.stack([both[side] for both in said.values()], axis=1), "probability", test.ids, classes)
+        for side in (0, 1)
+    )
+    rows = {CALIBRATED: calibrated, PREVALENCE: prevalence}
+    table, _ = table_of(rows, kept, list(classes), multiclass=False, replicates=replicates, seed=seed)
+    methods = tuple(Method(one.name, {name: one.measures[name] for name in (BRIER, ECE)}) for one in table)
+    return CrossFitted(
+        methods, reliability_of(calibrated, kept, list(classes)), decisions, left_out, told, len(members)
+    )

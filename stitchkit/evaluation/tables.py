@@ -47,11 +47,12 @@ class Truth:
     def measured(self, values: np.ndarray, kind: str, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Each measure of scores (n, columns) in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
         beside = OF_PROBABILITIES if kind == "probability" else {}
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in (*RANKED, *beside)}
+        ranked = RANKED if self.parts is None else RANKED[:1]
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in (*ranked, *beside)}
         for label in self.judged:
             known, truth = known_labels(self.test, label)
             seen = values[known, self.columns.index(label)], truth, counts[:, known]
-            for name, numbers in zip(RANKED, self._ranked(*seen, known), strict=True):
+            for name, numbers in self._ranked(*seen, known).items():
                 columns[name].append(numbers)
             for name, measure in beside.items():
                 columns[name].append(measure(*seen))
@@ -63,21 +64,20 @@ class Truth:
 
     def _ranked(
         self, scores: np.ndarray, truth: np.ndarray, counts: np.ndarray, known: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> dict[str, np.ndarray]:
         """AUROC and average precision (b,) of one class.
 
-        With parts the pairs are of one part; average precision, which a few dozen items would flatter, is that of all
-        items, their scores standardised within each part.
+        With parts the pairs are of one part, and there is no average precision: that of a part's few items is too
+        high, and scores of several maps have no common scale for one of all.
         """
         if self.parts is None:
             whole = Ranking.of(scores, truth, counts)
-            return whole.auroc(), whole.average_precision()
+            return {AUROC: whole.auroc(), PRECISION: whole.average_precision()}
         parts = self.parts[known]
         rows = [np.flatnonzero(parts == one) for one in np.unique(parts)]
         pairs = [Ranking.of(scores[some], truth[some], counts[:, some]).won() for some in rows]
         won, of = (np.sum(side, axis=0) for side in zip(*pairs, strict=True))
-        level = standardised(scores[:, None], parts)[:, 0]
-        return share(won, of), Ranking.of(level, truth, counts).average_precision()
+        return {AUROC: share(won, of)}
 
 
 def standardised(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -86,7 +86,8 @@ def standardised(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:
     for part in np.unique(parts):
         rows = scores[parts == part]
         spread = rows.std(axis=0)
-        found[parts == part] = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1)
+        varies = np.ptp(rows, axis=0) > 1e-12 * np.abs(rows).max(axis=0)  # else what is left is rounding
+        found[parts == part] = np.where(varies, (rows - rows.mean(axis=0)) / np.where(varies, spread, 1), 0.0)
     return found
 
 
@@ -100,18 +101,29 @@ def check_exclusive(test: Labels) -> None:
         )
 
 
-def judged_classes(test: Labels, least: int) -> tuple[list[str], dict[str, str], dict[str, int]]:
-    """Classes that can be judged, the others with the reason, and the positives of all."""
+def judged_classes(
+    test: Labels, least: int, parts: np.ndarray | None = None
+) -> tuple[list[str], dict[str, str], dict[str, int]]:
+    """Classes that can be judged, the others with the reason, and the positives of all.
+
+    With ``parts`` (n,) an item counts only where its part has both kinds: elsewhere it is in no pair.
+    """
     judged, left_out, positives = [], {}, {}
     for c, label in enumerate(test.classes):
         present, absent = int((test.values[:, c] == 1).sum()), int((test.values[:, c] == 0).sum())
         positives[label] = present
+        within = ""
+        if parts is not None:
+            sides = [test.values[:, c] == side for side in (1, 0)]
+            both = np.intersect1d(parts[sides[0]], parts[sides[1]])
+            present, absent = (int((side & np.isin(parts, both)).sum()) for side in sides)
+            within = " in folds that have both"
         if _one_patient(test, c):
             left_out[label] = "all positives, or all negatives, are of one patient"
         elif min(present, absent) >= max(least, 1):
             judged.append(label)
         else:
-            left_out[label] = f"{present} positives and {absent} negatives, fewer than {max(least, 1)}"
+            left_out[label] = f"{present} positives and {absent} negatives{within}, fewer than {max(least, 1)}"
     return judged, left_out, positives
 
 

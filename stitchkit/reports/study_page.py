@@ -56,6 +56,10 @@ class StudyPage:
         In words; those that begin with LEAKAGE or SHORTCUT are shown first.
     measure, told, chance, each
         What rows are compared by, in words, by chance, and what ``classes`` is a heading of.
+    near
+        Which draw and scale what follows is of, in words.
+    fold
+        Whether the map is one of several folds'.
     judged, scale, rule
         The main row as probabilities and decisions, what thresholds are of, and how thresholds are chosen.
     spectrum
@@ -80,6 +84,8 @@ class StudyPage:
     told: str = ""
     chance: float = 0.5
     each: str = "Class by class"
+    near: str = ""
+    fold: bool = False
     judged: CrossFitted | None = None
     scale: str = ""
     rule: str = ""

@@ -110,35 +110,47 @@ class StudyBench:
         sizes = [len(part.test) for part in self.parts]
         return np.repeat(np.arange(len(sizes)), sizes) if len(sizes) > 1 else None
 
-    @property
-    def mark(self) -> str:
-        """A hash of who is anchor and who is judged, with all that is known of them: it decides results."""
-        found: str = self.once(("mark", ""), self._marked)
+    def mark(self, draw: Draw | None, classes: tuple[str, ...]) -> str:
+        """A hash of a draw's anchors and of the judged items (None: of these alone), with all that is known of them."""
+        found: str = self.once((f"mark {classes}", repr(draw)), lambda: self._marked(draw, classes))
         return found
 
-    def mark_of(self, side: Side, name: str, texts: Items | None = None) -> str:
+    def mark_of(self, side: Side, name: str, draw: Draw | None, texts: Items | None = None) -> str:
         """What an encoder's vectors hang on: its fingerprint, or the vectors where it has none or they are a file."""
         fingerprint = None if is_vectors_file(name) else self.encoder(name).space.fingerprint
-        found: str = self.once((f"{side} mark", name), lambda: fingerprint or _hashed(self.vectors(side, name, texts)))
+        if fingerprint is not None:
+            return fingerprint
+
+        def hashed() -> str:
+            vectors, rows = self.vectors(side, name, texts), np.concatenate(self._rows(draw))
+            ids = self.cohort.labels.ids[np.unique(rows)]
+            return _hashed(vectors.of_ids(ids[np.isin(ids, vectors.ids)]))
+
+        found: str = self.once((f"{side} mark {draw}", name), hashed)
         return found
 
-    def _marked(self) -> str:
-        labels, whole = self.cohort.labels, hashlib.sha256()
-        for part in self.parts:
-            for rows in (part.anchors, part.test):
-                whole.update("\n".join(labels.ids[rows].tolist()).encode() + b"\0")
-        whole.update(np.ascontiguousarray(labels.values).tobytes() + repr(labels.classes).encode())
-        whole.update(repr(None if labels.groups is None else labels.groups.tolist()).encode())
-        whole.update(repr([labels.columns[name].tolist() for name in self.metadata]).encode())
-        for value in (self.cohort.images.values[int(i)] for i in self.used):
-            if isinstance(value, Path):  # another file under the same id
-                facts = value.stat()
-                whole.update(f"{facts.st_size} {facts.st_mtime_ns}\n".encode())
-            elif isinstance(value, str):
-                whole.update(value.encode() + b"\0")
-        if self.cohort.texts is not None:
-            read = self.used if self.texts_of_all else self._anchors
-            whole.update("\0".join(str(self.cohort.texts.values[int(i)]) for i in read).encode())
+    def _rows(self, draw: Draw | None) -> list[np.ndarray]:
+        """Positions of the anchors and of the judged items of every part, in turn."""
+        none = np.empty(0, dtype=np.int64)
+        sides = [(none if draw is None else part.drawn[draw], part.test) for part in self.parts]
+        return [rows for side in sides for rows in side]
+
+    def _marked(self, draw: Draw | None, classes: tuple[str, ...]) -> str:
+        labels, whole = self.cohort.labels.of_classes(classes), hashlib.sha256()
+        for i, rows in enumerate(self._rows(draw)):
+            known = labels.take(rows)
+            people = None if known.groups is None else known.groups.tolist()
+            columns = [known.columns[name].tolist() for name in self.metadata]
+            whole.update(repr((known.ids.tolist(), classes, people, columns)).encode())
+            whole.update(np.ascontiguousarray(known.values).tobytes())
+            for value in (self.cohort.images.values[int(row)] for row in rows):
+                if isinstance(value, Path):  # another file under the same id
+                    facts = value.stat()
+                    whole.update(f"{value}\0{facts.st_size} {facts.st_mtime_ns}\n".encode())
+                elif isinstance(value, str):
+                    whole.update(value.encode() + b"\0")
+            if self.cohort.texts is not None and (self.texts_of_all or i % 2 == 0):
+                whole.update("\0".join(str(self.cohort.texts.values[int(row)]) for row in rows).encode())
         return whole.hexdigest()
 
     def encoder(self, name: str) -> Encoder:

@@ -88,7 +88,8 @@ def _extremes(scores: Scores, ran: Ran, label: str, count: int) -> dict[str, lis
     rows, values = np.flatnonzero(known), scores.column(label)[known]
     by_score = np.argsort(-values, kind="stable")
     present, absent = by_score[truth[by_score] == 1], by_score[truth[by_score] == 0]
-    picked = {FOUND: present[:count], MISSED: present[::-1][:count], FALSE: absent[:count]}
+    half = min(count, max(len(present) // 2, 1))  # no image is both best and worst
+    picked = {FOUND: present[:half], MISSED: present[half:][::-1][:half], FALSE: absent[:count]}
     ids = ran.test.ids
     return {
         which: [Shown(int(rows[i]), str(ids[rows[i]]), float(values[i])) for i in found]

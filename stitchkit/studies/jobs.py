@@ -98,14 +98,14 @@ class StudyJobs(ABC):
         """Every number of anchors with every draw of it."""
         return list(self.bench.parts[0].drawn)
 
-    def circumstances(self, source: str = "", target: str = "", **more: Any) -> dict[str, Any]:
-        """All that decides a result beside the cell's own words."""
+    def circumstances(self, draw: Draw | None, source: str = "", target: str = "", **more: Any) -> dict[str, Any]:
+        """All that decides a result beside the cell's own words; ``draw`` is None where no anchor is looked at."""
         from stitchkit import __version__
 
         return {
-            "version": __version__, "items": self.bench.mark,
-            "source": self.bench.mark_of("source", source) if source else "",
-            "target": self.bench.mark_of("target", target, self.texts) if target else "",
+            "version": __version__, "items": self.bench.mark(draw, self.classes),
+            "source": self.bench.mark_of("source", source, draw) if source else "",
+            "target": self.bench.mark_of("target", target, draw, self.texts) if target else "",
             "dtype": getattr(self.bench.loads, "dtype", ""), "classes": self.classes, "rename": dict(self.plan.rename),
             "seed": self.plan.seed, "metadata": self.plan.data.metadata, **more,
         }  # fmt: skip
@@ -118,10 +118,10 @@ class StudyJobs(ABC):
     def baselines(self) -> Iterator[Job]:
         """Metadata alone, and a probe on each source, from the same anchors' labels."""
         for draw in self.draws():
-            yield Job(Cell("", "", METADATA, *draw), self.circumstances(), partial(self._metadata, draw))
+            yield Job(Cell("", "", METADATA, *draw), self.circumstances(draw), partial(self._metadata, draw))
         for source in self.plan.sources:
-            around = self.circumstances(source)
             for draw in self.draws():
+                around = self.circumstances(draw, source)
                 yield Job(Cell(source, "", PROBE, *draw), around, partial(self._probe, source, draw))
 
     def space(self, name: str) -> Space:
@@ -195,14 +195,15 @@ class Stitching(StudyJobs):
             numbers = np.asarray(head.weight).tobytes() + np.asarray(head.bias).tobytes()
             mark = hashlib.sha256(numbers + repr(head.classes).encode()).hexdigest()
             first = self.draws()[0]
-            around = self.circumstances(target=target, head=mark)
+            around = self.circumstances(None, target=target, head=mark)
             yield Job(Cell("", target, OWN, 0), around, partial(self._stitched, "", target, OWN, first))
             for source in self.plan.sources:
-                around = self.circumstances(source, target, head=mark)
                 work = partial(self._stitched, source, target)
+                around = self.circumstances(None, source, target, head=mark)
                 yield Job(Cell(source, target, NAIVE, 0), around, partial(work, NAIVE, first))
                 for method in (RELATIVE, *self.plan.solvers):
                     for draw in self.draws():
+                        around = self.circumstances(draw, source, target, head=mark)
                         yield Job(Cell(source, target, method, *draw), around, partial(work, method, draw))
 
     def _stitched(self, source: str, target: str, method: str, draw: Draw) -> list[Worked]:
@@ -268,13 +269,13 @@ class Naming(StudyJobs):
         asked = hashlib.sha256(repr((self.prompts.positive, self.prompts.negative)).encode()).hexdigest()
         for target in self.plan.targets:
             for source in self.plan.sources:
-                around = self.circumstances(source, target, prompts=asked, texts=self.plan.data.texts)
                 for method in self.plan.solvers:
                     for draw in self.draws():
+                        around = self.circumstances(draw, source, target, prompts=asked, texts=self.plan.data.texts)
                         work = partial(self._named, source, target, method, draw)
                         yield Job(Cell(source, target, method, *draw), around, work)
         for checkpoint in self.plan.clip:
-            around = self.circumstances(*clip_halves(checkpoint), prompts=asked)
+            around = self.circumstances(None, *clip_halves(checkpoint), prompts=asked)
             yield Job(Cell("", "", f"{CLIP}: {checkpoint}", 0), around, partial(self._by_pair, checkpoint))
 
     def _named(self, source: str, target: str, method: str, draw: Draw) -> list[Worked]:

@@ -11,7 +11,9 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.results import AUROC
-from stitchkit.evaluation.tables import Truth, check_exclusive, judged_classes
+from stitchkit.evaluation.tables import Truth, check_exclusive, interval_of, judged_classes
+from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
+from stitchkit.metrics.rankings import share
 
 RECALL = "recall@1"
 PLACES = (1, 5, 10)
@@ -40,6 +42,13 @@ class Judge(Protocol):
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Each measure of a cell's values (n, ...) in resamples (b, n): (b, columns), or (b, 1) of all at once."""
 
+    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
+        """A value with its interval from resamples (b,)."""
+
+    @property
+    def lacking(self) -> str:
+        """What a resample lacked in which something could not be measured."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassJudge:
@@ -49,6 +58,7 @@ class ClassJudge:
     left_out: Mapping[str, str]
     positives: Mapping[str, int]
     main: str = AUROC
+    lacking: str = "a positive or a negative of some class"
 
     @classmethod
     def of(cls, test: Labels, *, multiclass: bool, min_positives: int, parts: np.ndarray | None = None) -> ClassJudge:
@@ -61,9 +71,13 @@ class ClassJudge:
         DataError
             If no class has enough positives and negatives, or, with ``multiclass``, an item has not exactly one.
         """
-        judged, left_out, positives = judged_classes(test, min_positives)
+        judged, left_out, positives = judged_classes(test, min_positives, parts)
         if not judged:
-            raise DataError(f"no class has {min_positives} positives and negatives. Lower min_positives in [judge].")
+            few = next(iter(left_out.values()), "there are no classes")
+            raise DataError(
+                f"no class can be judged ({few}). Lower min_positives in [judge]"
+                + (", or take fewer folds." if parts is not None else ".")
+            )
         if multiclass:
             check_exclusive(test)
         return cls(Truth.of(test, judged, multiclass, parts), left_out, positives)
@@ -72,6 +86,10 @@ class ClassJudge:
     def columns(self) -> Sequence[str]:
         """The judged classes."""
         return self.truth.judged
+
+    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
+        """As :class:`Judge` says."""
+        return interval_of(measure)(value, draws)
 
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """As :class:`Judge` says."""
@@ -84,13 +102,19 @@ class ClassJudge:
 class PairJudge:
     """Ranks (n, 2) of each item's partner, both ways, by recall@k and mean reciprocal rank; NaN asks nothing."""
 
+    people: int
     main: str = RECALL
     columns: Sequence[str] = DIRECTIONS
     left_out: Mapping[str, str] = field(default_factory=dict)
     positives: Mapping[str, int] = field(default_factory=dict)
+    lacking: str = "every query of some direction"
 
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """As :class:`Judge` says."""
         asked = counts @ ~np.isnan(values)
-        found = {f"recall@{k}": counts @ (values <= k) / asked for k in PLACES}
-        return found | {"mrr": counts @ np.where(np.isnan(values), 0, 1 / values) / asked}
+        found = {f"recall@{k}": share(counts @ (values <= k), asked) for k in PLACES}
+        return found | {"mrr": share(counts @ np.where(np.isnan(values), 0, 1 / values), asked)}
+
+    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
+        """As :class:`Judge` says; where all are found or none is, as wide as so many patients allow."""
+        return exact_at_ends(percentile_interval(value, draws), self.people)

@@ -29,15 +29,16 @@ class Matching(StudyJobs):
 
     def judge(self) -> PairJudge:
         """Recall of the true partner, both ways."""
-        return PairJudge()
+        test = self.bench.test
+        return PairJudge(len(test) if test.groups is None else len(np.unique(test.groups)))
 
     def jobs(self) -> Iterator[Job]:
         """Every solver; an encoder is loaded when its turn comes."""
         for target in self.plan.targets:
             for source in self.plan.sources:
-                around = self.circumstances(source, target)
                 for method in self.plan.solvers:
                     for draw in self.draws():
+                        around = self.circumstances(draw, source, target)
                         work = partial(self._matched, source, target, method, draw)
                         yield Job(Cell(source, target, method, *draw), around, work)
 

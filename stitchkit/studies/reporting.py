@@ -157,7 +157,7 @@ def _same(folder: Path, plan: StudyPlan) -> str:
 
 def _main_row(found: StudySummary, plan: StudyPlan) -> StudyRow:
     """The first solver of the first pair at the most anchors, or what there is of maps."""
-    maps = [one for one in found.rows if not one.is_baseline and one.anchors != 0]
+    maps = [one for one in found.rows if not one.is_baseline and one.anchors != 0 and one.method != RELATIVE]
     if not maps:
         raise DataError(f"no map of the study could be worked out. {next(iter(found.failed.values()), '')}")
     return next((one for one in maps if one.method == plan.solvers[0] and one.anchors == plan.anchors[-1]), maps[-1])
@@ -194,9 +194,11 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
         told=MEANING[found.measure],
         chance=0.5 if chance is None else chance,
         each="Class by class" if found.measure == AUROC else "Each way",
+        near=_near(ran, main),
+        fold=ran.parts is not None,
         judged=close.judged,
         scale=close.scale,
-        rule=f"that find {plan.sensitivity:.0%} of the positives" if plan.sensitivity else "by Youden's index",
+        rule=f"that find {100 * plan.sensitivity:g} % of the positives" if plan.sensitivity else "by Youden's index",
         spectrum=close.spectrum,
         pictures={
             label: {
@@ -206,6 +208,12 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
             for label, rows in close.images.items()
         },
     )
+
+
+def _near(ran: Ran, main: StudyRow) -> str:
+    """What of the main row is seen from near."""
+    draw = "" if len(main.draws) < 2 else f", first of {len(main.draws)} draws of anchors"
+    return draw + ("" if ran.parts is None else "; scores of each fold standardised")
 
 
 def _chance(ran: Ran) -> float | None:

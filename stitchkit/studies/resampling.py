@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.tables import interval_of
 from stitchkit.metrics.bootstrap import Interval, patient_counts
 from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell
@@ -76,7 +75,7 @@ class Resampled:
 
     def interval(self, group: Group, measure: str = "") -> Interval:
         """The macro value with its interval over patients."""
-        return interval_of(measure)(*self.macro(group, measure))
+        return self.judge.interval(measure or self.judge.main, *self.macro(group, measure))
 
     def beside(self, group: Group) -> list[str]:
         """The measures of a row that are not the main one."""

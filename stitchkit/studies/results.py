@@ -153,7 +153,8 @@ class StudySummary:
     def _further(self) -> Iterator[str]:
         """The other measures of the rows at the most anchors."""
         names = list(dict.fromkeys(name for row in self.rows for name in row.measures))
-        most = [row for row in self.rows if row.anchors in (self.rows[-1].anchors, None, 0)]
+        last = next((row.anchors for row in reversed(self.rows) if row.anchors != 0), 0)
+        most = [row for row in self.rows if row.anchors in (last, 0)]
         cells = [["beside it", "source to target", *map(measure_name, names)]]
         for row in most:
             told = [str(row.measures[name]) if name in row.measures else "" for name in names]

@@ -26,10 +26,11 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
     table = _Table(ran.plan, resampled)
     rows = table.rows()
     names = distinct_names((*ran.plan.sources, *ran.plan.targets))
-    notes = [*ran.notes, *_shortcuts(rows, ran.plan, names), *_galleries(ran)]
+    notes = [*ran.notes, *_shortcuts(rows, ran.plan, names), *_galleries(ran, names)]
     if dropped := int((~resampled.complete).sum()):
-        lacking = "lacked a positive or a negative of some class and were dropped"
-        notes.append(f"{dropped} of {ran.plan.replicates} resamples {lacking}")
+        notes.append(f"{dropped} of {ran.plan.replicates} resamples lacked {ran.judge.lacking} and were dropped")
+    if ran.parts is not None and ran.plan.kind != "retrieval":
+        notes.append("no average precision: scores of several folds' maps have no common scale")
     if ran.test.groups is None:
         notes.append("patients are not known: intervals take every item for a patient of its own")
     return StudySummary(
@@ -72,7 +73,7 @@ class _Table:
         value, draws = found.macro(group)
         numbers = found.main(group)
         classes = {
-            label: percentile_interval(float(numbers[0, c]), numbers[1:, c])
+            label: found.judge.interval(found.judge.main, float(numbers[0, c]), numbers[1:, c])
             for c, label in enumerate(found.judge.columns)
         }
         gaps = {}
@@ -81,7 +82,7 @@ class _Table:
             apart = draws - against
             gaps[other[2]] = Gap(percentile_interval(value - level, apart), resampled_p(apart))
         return StudyRow(
-            source, target, method, anchors, found.draws[group], percentile_interval(value, draws), classes,
+            source, target, method, anchors, found.draws[group], found.interval(group), classes,
             {name: found.interval(group, name) for name in found.beside(group)}, gaps,
         )  # fmt: skip
 
@@ -125,14 +126,15 @@ class _Table:
         )
 
 
-def _galleries(ran: Ran) -> list[str]:
+def _galleries(ran: Ran, names: Mapping[str, str]) -> list[str]:
     """Of retrieval: among how many is looked for, and what chance finds."""
-    records = [ran.log[key]["record"] for _, key in ran.cells]
-    found = dict.fromkeys((one["gallery"], *one["chance"]) for one in records if "gallery" in one)
+    records = [(cell.target, ran.log[key]["record"]) for cell, key in ran.cells]
+    found = dict.fromkeys((name, one["gallery"], *one["chance"]) for name, one in records if "gallery" in one)
+    fold = " in the first fold" if ran.plan.data.folds else ""
     return [
-        f"gallery of {size} distinct targets{' in the first fold' if ran.plan.data.folds else ''}; by chance R@1 is "
-        f"{there:.3f} there and {back:.3f} back"
-        for size, there, back in found
+        f"gallery of {size} distinct targets of {names[name]}{fold}; by chance R@1 is {there:.3f} "
+        f"there and {back:.3f} back"
+        for name, size, there, back in found
     ]
 
 

@@ -115,3 +115,14 @@ def test_what_is_no_file_has_no_place_in_a_table():
     twice = sk.Labels([[1], [0]], ids, ("Edema",), columns={"Edema": np.asarray([1.0, 2.0])})
     with pytest.raises(DataError, match="'Edema' of the cohort would stand twice"):
         cohort_table(Cohort(sk.Items(ids, ["a.png", "b.png"], "image"), twice), ".")
+
+
+def test_numbers_keep_all_their_digits(tmp_path):
+    values = np.asarray([21800500.0, 21800501.0, 123.4562, 0.1 + 0.2, np.nan, -3.0])
+    ids = np.asarray([f"i{k}" for k in range(6)])
+    labels = sk.Labels(np.empty((6, 0)), ids, (), columns={"dose": values})
+    from stitchkit.datasets.cohorts import Cohort
+
+    rows = cohort_table(Cohort(sk.Items(ids, [f"{one}.png" for one in ids], "image"), labels), tmp_path)
+    told = [row[-1] for row in rows[1:]]
+    assert told == ["21800500", "21800501", "123.4562", repr(0.1 + 0.2), "", "-3"]

@@ -101,3 +101,12 @@ def test_images_and_markdown_are_given_when_asked_for(cli, films, tmp_path):
     assert done.out == (out / "table.md").read_text() + "\n"
     assert done.out.startswith("# general stitched to medical")
     assert (out / "report.html").read_text().count("data:image/jpeg") == 12
+
+
+@pytest.mark.parametrize("more", [("--images", 2), ("--format", "md")])
+def test_what_is_about_the_comparison_needs_labels(cli, films, tmp_path, more):
+    done = cli("stitch", "demo:general", "demo:medical", "--anchors", films, "--target-column", "path", "--out",
+               tmp_path / "model", *more)  # fmt: skip
+    assert done.code == 2
+    assert "--labels" in done.err
+    assert not (tmp_path / "model").exists()

@@ -84,3 +84,32 @@ def test_scores_that_say_nothing_are_worth_no_more_than_prevalence():
     gain = found.methods[1].measures["brier"].difference  # calibrated minus prevalence alone
     assert gain.low < 0.001
     assert gain.value > -0.001
+
+
+def test_few_patients_are_few_however_many_images_they_have():
+    scores, test, _ = drawn(200, patients=200)
+    groups = np.where(test.values[:, 0] == 1, np.char.add("p", (np.arange(200) % 4).astype(str)), test.groups)
+    found = cross_fitted(scores, sk.Labels(test.values, test.ids, CLASSES, groups), replicates=5)
+    assert "often" in found.left_out
+    assert "patients" in found.left_out["often"]
+
+
+def test_what_runs_against_its_labels_is_told():
+    scores, test, _ = drawn(300)
+    turned = sk.Scores(-scores.values, "logit", scores.ids, CLASSES)
+    found = cross_fitted(turned, test, replicates=5)
+    assert any(note.startswith("often: higher scores do not go with the class") for note in found.notes)
+    assert set(found.decisions) < set(CLASSES)
+    assert any("no decisions" in note for note in found.notes)
+
+
+def test_prevalence_is_that_of_the_other_folds():
+    scores, test, _ = drawn(100)
+    share = np.empty((100, 2))
+    for held in assign(100, None, seed=0, k=5):
+        rest = np.setdiff1d(np.arange(100), held)
+        share[held] = test.values[rest].mean(axis=0)
+    found = cross_fitted(scores, test, replicates=1)
+    literal = np.mean([brier_score_loss(test.values[:, c], share[:, c]) for c in range(2)])
+    assert found.methods[1].measures["brier"].macro.value == pytest.approx(literal, abs=1e-12)
+    assert set(found.methods[0].measures) == {"brier", "ece"}

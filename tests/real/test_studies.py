@@ -92,6 +92,46 @@ def test_findings_named_by_text_from_a_medical_encoder(bench, capsys):
     assert row_of(found, "auto").macro.low > row_of(found, METADATA).macro.value
 
 
+def test_abnormal_films_are_named_by_text(bench, real_data, capsys):
+    folder, _, _ = bench
+    with (folder / "honest.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (folder / "abnormal.csv").open("w", newline="", encoding="utf-8") as file:
+        out = csv.DictWriter(file, [*rows[0], "abnormal"])
+        out.writeheader()
+        out.writerows({**row, "abnormal": int("1" in [row[one] for one in FINDINGS])} for row in rows)
+    said = [f"Frontal chest X-ray showing {one.lower().replace('_', ' ')}." for one in FINDINGS]
+    (folder / "abnormal.toml").write_text(f"""
+        name = "abnormal"
+        modality = "chest X-ray"
+        source = "the protocol of the data's notes"
+        licence = "Apache-2.0"
+        description = "any finding against none"
+        [classes.abnormal]
+        positive = {json.dumps(said)}
+        negative = ["Frontal chest X-ray with no acute finding."]
+        """)
+    found = run(bench, "any", """
+        kind = "zeroshot"
+        prompts = "abnormal.toml"
+        [data]
+        layout = "table"
+        root = "."
+        folds = 5
+        metadata = ["view", "age", "sex"]
+        [data.reader]
+        table = "abnormal.csv"
+        text = "text"
+        classes = ["abnormal"]
+        columns = ["view", "age", "sex"]
+        [grid]
+        sources = ["chexnet.safetensors"]
+        targets = [TEXT]
+        solvers = ["auto", "procrustes", "ridge"]
+        """, capsys)  # fmt: skip
+    assert row_of(found, "auto").macro.value >= 0.75
+
+
 def test_a_general_encoder_drives_a_medical_head(bench, capsys):
     found = run(bench, "head", """
         kind = "stitching"

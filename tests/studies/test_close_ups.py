@@ -64,7 +64,7 @@ def few_are_enough(monkeypatch):
 def test_the_page_shows_curve_thresholds_and_map(planned, tmp_path, few_are_enough):
     run(planned("zeroshot", judge="sensitivity = 0.8"), tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
-    for words in ("Are the probabilities what they say?", "find 80% of the positives", "prevalence alone",
+    for words in ("Are the probabilities what they say?", "find 80 % of the positives", "prevalence alone",
                   "perfect ones, expected in so few items", "Singular values of the"):  # fmt: skip
         assert words in page, words
     assert "Best and worst" not in page
@@ -122,3 +122,38 @@ def test_rows_have_further_measures(planned, scored, tmp_path):
     assert row.measures == {"average_precision": pytest.approx(main.measures["average_precision"].macro, abs=1e-9)}
     assert set(JUDGED) == set(main.classes)
     assert METADATA not in row.measures
+
+
+def test_with_folds_scores_are_standardised_within_each_before_they_are_calibrated(planned, tmp_path, few_are_enough):
+    from stitchkit.studies.benches import StudyBench
+    from stitchkit.studies.plans import read_plan
+    from stitchkit.studies.reporting import Loaded
+
+    path = planned(data="folds = 3")
+    run(path, tmp_path / "out")
+    bench = StudyBench.of(read_plan(path), Loaded(device="cpu"))
+    lines = [json.loads(line) for line in (tmp_path / "out" / "cells.jsonl").read_text().splitlines()]
+    key = next(line["key"] for line in lines if line["method"] == "ridge")
+    values = np.load(tmp_path / "out" / "scores" / f"{key}.npy")
+    for part in range(3):
+        rows = bench.part_of_test == part
+        values[rows] = (values[rows] - values[rows].mean(axis=0)) / values[rows].std(axis=0)
+    test = bench.test.of_classes(JUDGED)
+    literal = cross_fitted(sk.Scores(values, "logit", test.ids, JUDGED), test, replicates=60).to_dict()
+    found = numbers_of(tmp_path / "out")["close_up"]
+    assert nested(literal["reliability"], found["reliability"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "scores of each fold standardised" in page
+    assert "that of the first fold" in page
+
+
+def test_constant_scores_stay_constant():
+    from stitchkit.evaluation.tables import standardised
+
+    scores = np.full((9, 2), 0.1) * np.asarray([1, 3])
+    assert not standardised(scores, np.repeat(range(3), 3)).any()
+
+
+def test_the_page_says_that_it_shows_the_first_draw(planned, tmp_path, few_are_enough):
+    run(planned(grid='solvers = ["ridge"]\nanchors = [30]\ndraws = 2'), tmp_path / "out")
+    assert "first of 2 draws of anchors" in (tmp_path / "out" / "report.html").read_text()

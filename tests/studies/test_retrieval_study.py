@@ -11,6 +11,8 @@ from phantom_studies import TEST, run
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError
+from stitchkit.evaluation.retrieval import partner_ranks
+from stitchkit.metrics.bootstrap import exact_at_ends, patient_counts, percentile_interval
 from stitchkit.store import write_embeddings
 
 PLAN = """
@@ -60,8 +62,60 @@ def test_recall_is_that_of_the_verb_both_ways(matched, vectors, tmp_path):
         assert row.macro.value == pytest.approx((forward[1].value + backward[1].value) / 2)
         for k in (5, 10):
             assert row.measures[f"recall@{k}"].value == pytest.approx((forward[k].value + backward[k].value) / 2)
+        ranks = partner_ranks(fitted, medical.take(test), reports.take(test))
+        assert row.measures["mrr"].value == pytest.approx((np.mean(1 / ranks.there) + np.mean(1 / ranks.back)) / 2)
     assert found.measure == "recall@1"
-    assert any(f"gallery of {result.forward.gallery} distinct" in note for note in found.notes)
+    there, back = (way.chance(1) for way in (result.forward, result.backward))
+    (note,) = [note for note in found.notes if "gallery of" in note]
+    assert f"gallery of {result.forward.gallery} distinct targets of text" in note
+    assert f"by chance R@1 is {there:.3f} there and {back:.3f} back" in note
+
+
+def test_intervals_are_of_patients_resampled_and_never_of_no_width(matched, vectors, tmp_path):
+    labels, *_, test = vectors
+    found = run(matched(grid='solvers = ["ridge"]'), tmp_path / "out")
+    (row,) = found.rows
+    values = np.load(next((tmp_path / "out" / "scores").iterdir()))
+    people = labels.groups[test]
+    draws = {name: [] for name in ("there", "back", "five")}
+    for counts in patient_counts(people, 60, 0):
+        for weights in counts:
+            known = ~np.isnan(values[:, 1])
+            draws["there"].append(np.sum(weights * (values[:, 0] <= 1)) / weights.sum())
+            draws["back"].append(np.sum((weights * (values[:, 1] <= 1))[known]) / weights[known].sum())
+            ways = [np.sum((weights * (values[:, way] <= 5))[known if way else slice(None)])
+                    / (weights[known] if way else weights).sum() for way in (0, 1)]  # fmt: skip
+            draws["five"].append(np.mean(ways))
+    size = len(np.unique(people))
+    both = np.mean([draws["there"], draws["back"]], axis=0)
+    expected = {
+        "macro": (row.macro, both), "five": (row.measures["recall@5"], draws["five"]),
+        "there": (row.classes["source to target"], draws["there"]),
+        "back": (row.classes["target to source"], draws["back"]),
+    }  # fmt: skip
+    for name, (told, resampled) in expected.items():
+        literal = exact_at_ends(percentile_interval(told.value, np.asarray(resampled)), size)
+        assert told == pytest.approx(literal, abs=1e-12), name
+        assert told.high > told.low, name
+
+
+def test_a_tiny_gallery_has_honest_intervals_and_no_words_about_classes(films, matched, tmp_path):
+    import shutil
+
+    folder = tmp_path / "few"
+    shutil.copytree(films, folder)
+    lines = (folder / "manifest.csv").read_text().splitlines()
+    test = [line for line in lines[1:] if ",test," in line][:4]
+    text = test[0].split(",")[1]
+    same = [line.replace(line.split(",")[1], text) for line in test[:3]]  # three films of one report
+    kept = [line for line in lines if ",test," not in line]
+    (folder / "manifest.csv").write_text("\n".join([*kept, *same, test[3]]) + "\n")
+    path = matched(grid='solvers = ["ridge"]')
+    path.write_text(path.read_text().replace(str(films), str(folder)))
+    found = run(path, tmp_path / "out")
+    (row,) = found.rows
+    assert all(one.high - one.low > 0.2 for one in (row.macro, *row.classes.values()))
+    assert not any("class" in note for note in found.notes)
 
 
 def test_other_solvers_are_compared_with_the_first(matched, tmp_path):
@@ -103,6 +157,9 @@ def test_a_file_of_vectors_is_a_side(matched, vectors, tmp_path):
 def test_folds_take_the_place_of_a_split(matched, tmp_path):
     found = run(matched(data="folds = 4", grid='solvers = ["ridge"]'), tmp_path / "out")
     assert found.n == 110
+    values = np.load(next((tmp_path / "out" / "scores").iterdir()))
+    assert values.shape == (110, 2)
+    assert np.nanmax(values) <= 110 / 4 + 5  # galleries are those of a fold
     assert any("in the first fold" in note for note in found.notes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass, replace
@@ -500,3 +501,101 @@ def test_a_clip_like_pair_stands_beside_the_maps_and_is_compared_with_them(plann
         assert set(ridge.gaps) == {PROBE, METADATA, clip.method}
         assert ridge.gaps[clip.method].value.value == pytest.approx(ridge.macro.value - clip.macro.value)
     assert clip.method in (tmp_path / "out" / "report.html").read_text()
+
+
+def cells(out):
+    return [json.loads(line)["key"] for line in (out / "cells.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["stitching", "zeroshot"])
+def test_more_anchors_and_draws_are_added_to_what_is_there(planned, tmp_path, kind):
+    out = tmp_path / "out"
+    run(planned(kind, grid='solvers = ["ridge"]\nanchors = [20]\ndraws = 1'), out)
+    first = cells(out)
+    run(planned(kind, grid='solvers = ["ridge"]\nanchors = [20, 40]\ndraws = 2'), out)
+    second = cells(out)
+    assert second[: len(first)] == first
+    fits = 3 + (kind == "stitching")  # metadata, probe, ridge, and relative representations
+    assert len(second) - len(first) == 3 * fits
+    run(planned(kind, grid='solvers = ["ridge"]\nanchors = [20, 40, "all"]\ndraws = 2'), out)
+    assert len(cells(out)) - len(second) == fits
+
+
+def test_another_column_of_images_is_another_study_though_files_look_alike(planned, films, tmp_path):
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    lines = manifest(folder)
+    for name in [line.split(",")[0] for line in lines[1:]]:  # uncompressed and of one time, as an archive leaves them
+        pixels = np.asarray(Image.open(folder / name))
+        for kind, values in (("one", pixels), ("two", 255 - pixels)):
+            path = folder / f"{kind}_{name.removesuffix('.png')}.bmp"
+            Image.fromarray(values).save(path)
+            os.utime(path, (1, 1))
+    head, *rows = lines
+    names = [line.split(",")[0].removesuffix(".png") for line in rows]
+    text = [
+        f"id,one,two,{head}",
+        *(f"{name},one_{name}.bmp,two_{name}.bmp,{line}" for name, line in zip(names, rows, strict=True)),
+    ]
+    (folder / "manifest.csv").write_text("\n".join(text) + "\n")
+    found = {}
+    for kind in ("one", "two"):
+        path = planned()
+        path.write_text(path.read_text().replace(str(films), str(folder)).replace(
+            'text = "text"', f'text = "text"\nimage = "{kind}"\nid = "id"'))  # fmt: skip
+        found[kind] = run(path, tmp_path / "out").of("ridge")[0].macro.value
+        assert found[kind] == run(path, tmp_path / f"fresh {kind}").of("ridge")[0].macro.value
+    assert found["one"] != found["two"]
+
+
+def test_a_class_that_is_no_longer_judged_leaves_the_kept_resamples(planned, tmp_path):
+    every = run(planned(), tmp_path / "out")
+    least = min(one.positives for one in every.findings) + 1
+    path = planned()
+    path.write_text(path.read_text().replace("min_positives = 3", f"min_positives = {least}"))
+    fewer = run(path, tmp_path / "out")
+    assert len(fewer.of("ridge")[0].classes) < 3
+    assert fewer == run(path, tmp_path / "fresh")
+
+
+def test_folds_too_small_to_rank_in_judge_nothing(planned, tmp_path):
+    with pytest.raises(
+        DataError, match=r"no class can be judged \(1 positives and 1 negatives in folds that have both"
+    ):
+        run(planned(data="folds = 200"), tmp_path / "out")
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_with_folds_intervals_are_of_pairs_within_them_and_there_is_no_average_precision(planned, tmp_path):
+    from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
+    from stitchkit.studies.benches import StudyBench
+    from stitchkit.studies.plans import read_plan
+
+    path = planned(data="folds = 3")
+    found = run(path, tmp_path / "out")
+    bench = StudyBench.of(read_plan(path), Loaded(device="cpu"))
+    test, parts = bench.test.of_classes(JUDGED), bench.part_of_test
+    lines = [json.loads(line) for line in (tmp_path / "out" / "cells.jsonl").read_text().splitlines()]
+    key = next(line["key"] for line in lines if line["method"] == "ridge")
+    values = np.load(tmp_path / "out" / "scores" / f"{key}.npy")
+    (row,) = found.of("ridge")
+    for c, label in enumerate(JUDGED):
+        truth = test.values[:, c]
+        above = (values[:, None, c] > values[None, :, c]) + (values[:, None, c] == values[None, :, c]) / 2
+        pairs = (truth[:, None] == 1) & (truth[None, :] == 0) & (parts[:, None] == parts[None, :])
+        draws = []
+        for counts in patient_counts(test.groups, 60, 0):
+            for weights in counts:
+                both = weights[:, None] * weights[None, :] * pairs
+                draws.append((both * above).sum() / both.sum())
+        literal = percentile_interval(row.classes[label].value, np.asarray(draws))
+        assert row.classes[label] == pytest.approx(literal, abs=1e-12)
+    assert row.measures == {}
+    assert any("no average precision" in note for note in found.notes)
+
+
+def test_further_measures_are_of_the_most_anchors_with_a_pair_beside(planned, tmp_path):
+    path = planned("zeroshot", grid='solvers = ["ridge"]\nclip = ["pair:one"]\nanchors = [20, 40]\ndraws = 1')
+    found = study(path, tmp_path / "out", loads=Pair(Loaded(device="cpu", store=None, progress=False)), progress=False)
+    beside = str(found).split("beside it")[1].split("note:")[0]
+    assert [line.split()[0] for line in beside.splitlines()[1:] if line] == ["metadata", "probe", "ridge", "CLIP-like,"]
