@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -145,21 +145,23 @@ class StudySummary:
         ]
         cells = [titles, *(_cells(row, self.called(row.source, row.target), others) for row in self.rows)]
         lines += aligned(cells)
-        lines += ["", *self._further()]
+        lines += self._further()
         lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
         lines += [f"not worked out: {cell}: {why}" for cell, why in self.failed.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
-    def _further(self) -> Iterator[str]:
-        """The other measures of the rows at the most anchors."""
+    def _further(self) -> list[str]:
+        """The other measures, if any, of the rows at the most anchors."""
         names = list(dict.fromkeys(name for row in self.rows for name in row.measures))
+        if not names:
+            return []
         last = next((row.anchors for row in reversed(self.rows) if row.anchors != 0), 0)
         most = [row for row in self.rows if row.anchors in (last, 0)]
         cells = [["beside it", "source to target", *map(measure_name, names)]]
         for row in most:
             told = [str(row.measures[name]) if name in row.measures else "" for name in names]
             cells.append([row.method, self.called(row.source, row.target), *told])
-        yield from aligned(cells)
+        return ["", *aligned(cells)]
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> list[str]:

@@ -591,6 +591,7 @@ def test_with_folds_intervals_are_of_pairs_within_them_and_there_is_no_average_p
         literal = percentile_interval(row.classes[label].value, np.asarray(draws))
         assert row.classes[label] == pytest.approx(literal, abs=1e-12)
     assert row.measures == {}
+    assert "beside it" not in str(found)
     assert any("no average precision" in note for note in found.notes)
 
 
