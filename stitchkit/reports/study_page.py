@@ -54,8 +54,10 @@ class StudyPage:
         Class, positives, interval, difference and adjusted p, as they are printed.
     notes
         In words; those that begin with LEAKAGE or SHORTCUT are shown first.
-    measure, told, chance, each
-        What rows are compared by, in words, by chance, and what ``classes`` is a heading of.
+    measure, told, each
+        What rows are compared by, in words, and what ``classes`` is a heading of.
+    chances
+        Heading -> the measure by chance, where it is not one half.
     near
         Which draw and scale what follows is of, in words.
     fold
@@ -82,7 +84,7 @@ class StudyPage:
     marks: Mapping[str, str]
     measure: str = "macro AUROC"
     told: str = ""
-    chance: float = 0.5
+    chances: Mapping[str, float] = field(default_factory=dict)
     each: str = "Class by class"
     near: str = ""
     fold: bool = False
@@ -95,7 +97,7 @@ class StudyPage:
 
 def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder: str | Path) -> Path:
     """Write ``report.html``, ``results.json`` and ``table.md`` into ``folder``; the page's path comes back."""
-    label, chance = page.measure, page.chance
+    label, chances = page.measure, page.chances
     curves = page.judged.reliability if page.judged else None
     text = template("study.html.j2").render(
         page=page,
@@ -103,11 +105,21 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
         quiet=[note for note in page.notes if not note.startswith(LOUD)],
         figures={
             "methods": {
-                name: forest([(one.name, one.value) for one in rows], label=label, chance=chance, marked=_main(rows))
+                name: forest(
+                    [(one.name, one.value) for one in rows],
+                    label=label,
+                    chance=chances.get(name, 0.5),
+                    marked=_main(rows),
+                )
                 for name, rows in page.tables.items()
             },
             "curves": {name: learning_figure(*lines, label=label) for name, lines in page.curves.items()},
-            "classes": forest(page.classes[1], label=label.removeprefix("macro "), chance=chance, marked=None),
+            "classes": forest(
+                page.classes[1],
+                label=label.removeprefix("macro "),
+                chance=next(iter(chances.values()), 0.5),
+                marked=None,
+            ),
             "reliability": reliability_figure(curves) if curves else None,
             "spectrum": spectrum_figure(page.spectrum) if page.spectrum else None,
         },

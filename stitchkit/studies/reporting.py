@@ -170,7 +170,7 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
     pairs = [(source, target) for target in plan.targets for source in plan.sources]
     people = "patients not known" if found.patients is None else f"{found.patients:,} patients"
     anchors = _count(found, main.anchors)
-    chance = _chance(ran)
+    chances = _chances(found, ran)
     judged = f"{len(main.classes)} classes judged; " if found.measure == AUROC else ""
     return StudyPage(
         title=found.name,
@@ -179,7 +179,9 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
         cards=_cards(found, main),
         tables={found.called(*pair): _table(found, pair, last, main.method) for pair in pairs},
         curves={
-            found.called(*pair): _curves(found, pair, main.method, chance) for pair in pairs if len(plan.anchors) > 1
+            called: _curves(found, pair, main.method, chances.get(called))
+            for pair, called in ((pair, found.called(*pair)) for pair in pairs)
+            if len(plan.anchors) > 1
         },
         classes=(
             f"{found.called(main.source, main.target)}, {main.method}, {anchors:,} anchors.",
@@ -192,7 +194,7 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
         marks={"study file sha256": hashlib.sha256(text.encode()).hexdigest()} if text else {},
         measure=found.measured,
         told=MEANING[found.measure],
-        chance=0.5 if chance is None else chance,
+        chances=chances,
         each="Class by class" if found.measure == AUROC else "Each way",
         near=_near(ran, main),
         fold=ran.parts is not None,
@@ -216,10 +218,10 @@ def _near(ran: Ran, main: StudyRow) -> str:
     return draw + ("" if ran.parts is None else "; scores of each fold standardised")
 
 
-def _chance(ran: Ran) -> float | None:
-    """What R@1 is by chance, the mean of both ways, in the first pair's gallery; None of other measures."""
-    found = next((one["chance"] for one in (ran.log[key]["record"] for _, key in ran.cells) if "chance" in one), None)
-    return None if found is None else float(np.mean(found))
+def _chances(found: StudySummary, ran: Ran) -> dict[str, float]:
+    """What R@1 is by chance for each pair of encoders, the mean of both ways; nothing of other measures."""
+    records = [(found.called(cell.source, cell.target), ran.log[key]["record"]) for cell, key in ran.cells]
+    return {pair: float(np.mean(record["chance"])) for pair, record in records if "chance" in record}
 
 
 def _cards(found: StudySummary, main: StudyRow) -> tuple[tuple[float, str], ...]:
