@@ -35,15 +35,20 @@ KINDS: dict[str, type[Input]] = {"image": ImageInput, "text": TextInput, "table"
 
 @dataclass(frozen=True, slots=True)
 class ImageBatch:
-    """What turns decoded images into tensors: the shorter side to ``side``, the middle cut out, normalised.
+    """What turns decoded images into tensors: the shorter side to ``wide``, the middle cut out, normalised.
 
     Parameters
     ----------
+    side
+        Pixels a side of what is cut out.
+    wide
+        Pixels of the shorter side before; crops of training are taken from as much.
     mean, std
         Of each channel, of values in [0, 1]; one channel means grey.
     """
 
     side: int
+    wide: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -52,12 +57,12 @@ class ImageBatch:
         return self.normalised(np.stack([self.pixels(item) for item in items]))
 
     def pixels(self, item: Any, side: int | None = None) -> np.ndarray:
-        """One image (side, side, channels) uint8."""
+        """The middle of one image, (side, side, channels) uint8; by default as much as the network takes."""
         side = side or self.side
         image = rgb(item, "RGB" if len(self.mean) == 3 else "L")
-        scale = side / min(image.size)
+        scale = self.wide / min(image.size)
         if scale != 1:
-            size = tuple(max(side, round(length * scale)) for length in image.size)
+            size = tuple(max(self.wide, round(length * scale)) for length in image.size)
             image = image.resize((size[0], size[1]), Image.Resampling.BICUBIC)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         array = np.asarray(image.crop((left, top, left + side, top + side)))
@@ -188,7 +193,7 @@ def unpack_shared(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -
 
 def image_batch(given: ImageInput, settings: Mapping[str, Any]) -> ImageBatch:
     """How images become tensors, from a folder's settings."""
-    return ImageBatch(given.side, tuple(settings["mean"]), tuple(settings["std"]))
+    return ImageBatch(given.side, int(settings["wide"]), tuple(settings["mean"]), tuple(settings["std"]))
 
 
 def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> TextBatch:

@@ -179,13 +179,13 @@ class _Run:
         torch.nn.init.constant_(network.log_scale, FIRST_SCALE)
         network.to(fabric.device)
         optimizer = fabric.setup_optimizers(_optimizer(network, recipe))
-        settings = {"mean": mean, "std": std, "start": words.start, "tokenizer": words.mark}
+        wide = round(recipe.zoom * given.side)
+        settings = {"wide": wide, "mean": mean, "std": std, "start": words.start, "tokenizer": words.mark}
         if fabric.is_global_zero:
             replace_file(_made(folder) / TOKENIZER, words.text.encode())
         fabric.barrier()
-        images, texts = ImageBatch(given.side, mean, std), text_batch(text, folder / TOKENIZER, settings)
+        images, texts = ImageBatch(given.side, wide, mean, std), text_batch(text, folder / TOKENIZER, settings)
         place = default_root() / "training"
-        wide = round(recipe.zoom * given.side)
         fit = TrainingPairs.of(train.images, captions, images, wide, place, bar)
         shown = TrainingPairs.of(valid.images, held, images, given.side, place, bar)
         say(f"{len(fit)} pairs with {fit.captions} distinct captions; {len(shown)} to validate on")

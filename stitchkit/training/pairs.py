@@ -104,7 +104,7 @@ def packed(images: Items, reading: ImageBatch, side: int, folder: Path, bar: Pro
         Naming the image that cannot be read; nothing is kept then.
     """
     shape = (len(images), side, side, len(reading.mean))
-    path = folder / f"{_mark(images, shape)}.npy"
+    path = folder / f"{_mark(images, (reading.wide, *shape))}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
@@ -134,8 +134,8 @@ def _opened(value: object) -> object:
     return read_image(value) if isinstance(value, str | Path) else value
 
 
-def _mark(images: Items, shape: tuple[int, ...]) -> str:
-    whole = hashlib.sha256(repr(shape).encode())
+def _mark(images: Items, form: tuple[int, ...]) -> str:
+    whole = hashlib.sha256(repr(form).encode())
     for name, value in zip(images.ids.tolist(), images.values, strict=True):
         if isinstance(value, str | Path):
             facts = Path(value).stat()

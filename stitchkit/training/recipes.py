@@ -93,7 +93,8 @@ class Recipe:
     equal_captions
         Pairs of one caption are positives of each other; False takes each pair alone, as the original does.
     zoom
-        Images are resized to this much more than the network takes, and a square is cut out at random.
+        Images are resized to this much more than the network takes, and a square is cut out: at random in training, the
+        middle ever after, so that things keep their size.
     precision
         ``"32"``, ``"bf16"`` or ``"16"`` (mixed).
     """

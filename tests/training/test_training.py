@@ -319,3 +319,21 @@ def test_a_modality_must_be_named(trained):
         sk.load_encoder(f"stitchkit:{out}", device="cpu")
     with pytest.raises(UnknownNameError, match="known: image, text"):
         sk.load_encoder(f"stitchkit:{out}#modality=ct", device="cpu")
+
+
+@pytest.mark.parametrize("size", [(96, 96), (130, 90), (60, 200)])
+def test_what_is_embedded_has_the_size_of_what_was_trained_on(size):
+    """The middle of what crops are drawn from, so that a thing is as large when it is asked for as when it was seen."""
+    from PIL import Image
+
+    from stitchkit.encoders.shared import ImageBatch
+
+    values = np.random.default_rng(0).integers(0, 256, size=(size[1], size[0]), dtype=np.uint8)
+    reading = ImageBatch(32, 37, (0.5,), (0.25,))
+    whole, middle = reading.pixels(Image.fromarray(values), 37), reading.pixels(Image.fromarray(values))
+    assert whole.shape == (37, 37, 1)
+    assert middle.shape == (32, 32, 1)
+    found = [(down, across) for down in range(6) for across in range(6)
+             if np.array_equal(whole[down : down + 32, across : across + 32], middle)]  # fmt: skip
+    assert found
+    assert all(2 <= place <= 3 for pair in found for place in pair)
