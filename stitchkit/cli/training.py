@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -43,5 +44,7 @@ def train(
     from stitchkit.training.loop import train as run
 
     found = run(read, out, device=device, say=talk.say, progress=talk.progress)
+    if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first one tells
+        return
     document = {"out": str(found.folder), "epochs": found.epochs, "steps": found.steps, **found.best.to_dict()}
     talk.result(str(found), {**document, "kept_epoch": found.best.epoch})

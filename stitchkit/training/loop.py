@@ -118,9 +118,9 @@ def train(
     if folder.is_file():
         raise InputError(f"{folder} is a file; a trained encoder is a folder. Name a folder.")
     fabric = _fabric(recipe.precision, device)
-    with Progress(progress if fabric.is_global_zero else False) as bar:
-        run = _Run.of(recipe, folder, fabric, say, bar)
-        return run.go()
+    first = fabric.is_global_zero  # of all processes, the one that talks and writes
+    with Progress(progress if first else False) as bar:
+        return _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar).go()
 
 
 def _fabric(precision: str, device: str) -> Fabric:

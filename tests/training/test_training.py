@@ -87,6 +87,12 @@ def test_a_batch_in_chunks_takes_the_same_way(recipe, trained, tmp_path):
     np.testing.assert_allclose(losses(tmp_path / "chunks"), losses(trained[1]), atol=2e-5)
 
 
+def test_half_precision_takes_about_the_same_way(recipe, trained, tmp_path):
+    run(recipe(training={"precision": "bf16", "chunk": 5}), tmp_path / "half")
+    np.testing.assert_allclose(losses(tmp_path / "half"), losses(trained[1]), atol=0.03)
+    assert losses(tmp_path / "half") != losses(trained[1])
+
+
 def test_a_run_that_is_stopped_goes_on_the_same_way(recipe, trained, tmp_path, monkeypatch):
     out = tmp_path / "stopped"
     step = loop._Run._step
