@@ -22,9 +22,11 @@ from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedS
 from stitchkit.progress import Progress
 from stitchkit.store import packed as packed_arrays
 from stitchkit.store import replace_file
+from stitchkit.training.cards import encoder_card
 from stitchkit.training.checkpoints import RunLog, check_same, read_state, save_state
 from stitchkit.training.contrast import MOST, cached_backward, contrastive_loss
 from stitchkit.training.pairs import TrainingPairs, batches, chosen_pairs, cropped
+from stitchkit.training.processes import sum_over_processes, with_others
 from stitchkit.training.recipes import Recipe, read_recipe
 from stitchkit.training.validation import Validation, validate
 from stitchkit.training.vocabularies import Vocabulary
@@ -234,7 +236,7 @@ class _Run:
                 return image.float(), network("text", ids.to(fabric.device)).pooled.float()
 
         def loss_of(left: Tensor, right: Tensor) -> Tensor:
-            whole = [_with_others(side, shares, fabric) for side in (left, right)]
+            whole = [with_others(side, shares, fabric) for side in (left, right)]
             return contrastive_loss(whole[0], whole[1], network.log_scale, same)
 
         self.optimizer.zero_grad(set_to_none=True)
@@ -245,7 +247,7 @@ class _Run:
                 f"the loss is {loss} at step {self.step + 1} (epoch {self.epoch + 1}), in the batch of {ids}, ...: the "
                 f"state of epoch {self.epoch} is kept. Lower the rate, or look at those images."
             )
-        _sum_over_machines(network, fabric)
+        sum_over_processes(network, fabric)
         rate = recipe.rate * (1 + math.cos(math.pi * self.step / (recipe.epochs * self.steps))) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -285,7 +287,7 @@ class _Run:
                   "captions": self.pairs.captions, "validation": found.to_dict()}  # fmt: skip
         text = json.dumps({"stitchkit_format": 1, **config, "record": record}, indent=2, default=str) + "\n"
         replace_file(self.folder / "model.safetensors", packed_arrays(arrays))
-        replace_file(self.folder / "README.md", _card(self.recipe, record, found).encode())
+        replace_file(self.folder / "README.md", encoder_card(self.recipe, record, found).encode())
         replace_file(self.folder / "config.json", text.encode())
 
     def _restore(self) -> None:
@@ -322,46 +324,6 @@ def _optimizer(network: SharedNetwork, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=recipe.rate, betas=BETAS, eps=EPSILON)
 
 
-def _with_others(mine: Tensor, shares: list[int], fabric: Fabric) -> Tensor:
-    """Vectors of all machines in order; only this one's take a gradient, and the sum over machines is the whole."""
-    if fabric.world_size == 1:
-        return mine
-    most = max(shares)
-    padded = torch.nn.functional.pad(mine.detach(), (0, 0, 0, most - len(mine)))
-    found = fabric.all_gather(padded)
-    parts = [mine if rank == fabric.global_rank else found[rank, :size] for rank, size in enumerate(shares)]  # type: ignore[call-overload]
-    return torch.cat(parts)
-
-
-def _sum_over_machines(network: SharedNetwork, fabric: Fabric) -> None:
-    """Each machine's gradient is of its own vectors: their sum is the batch's. The scale's is whole on each."""
-    if fabric.world_size == 1:
-        return
-    grads = [one.grad for one in network.parameters() if one.grad is not None and one is not network.log_scale]
-    flat = torch.cat([one.reshape(-1) for one in grads])
-    total = fabric.all_reduce(flat, reduce_op="sum")
-    for one, part in zip(grads, torch.split(total, [one.numel() for one in grads]), strict=True):  # type: ignore[arg-type]
-        one.copy_(part.view_as(one))
-
-
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _card(recipe: Recipe, record: dict[str, Any], found: Validation) -> str:
-    network, pairs = recipe.network, recipe.pairs
-    common = (
-        "all layers" if network.shared is None else f"layers {list(network.shared)}" if network.shared else "no layer"
-    )
-    return "\n".join([
-        "---", "library_name: stitchkit", "tags: [shared-encoder, contrastive]", "---", "",
-        f"# {recipe.name}", "",
-        f"An encoder of images and one of texts in one space of {network.dim} dimensions; {common} of {network.layers} "
-        f"shared ({network.mode}). Research software; not a medical device.", "",
-        f"Trained on {record['pairs']} pairs with {record['captions']} distinct captions of {pairs.layout} "
-        f"(fraction {pairs.fraction:g}), seed {recipe.seed}.", "",
-        f"Validation of epoch {found.epoch}:", "", "```", str(found), "```", "",
-        *(f"- {note}" for note in record["notes"]), "",
-        "```python", "import stitchkit as sk", 'image = sk.load_encoder("stitchkit:FOLDER#modality=image")', "```", "",
-    ])  # fmt: skip

@@ -1,0 +1,27 @@
+"""The card of a trained encoder: what it is, what it was trained on, what it is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stitchkit.training.recipes import Recipe
+from stitchkit.training.validation import Validation
+
+
+def encoder_card(recipe: Recipe, record: dict[str, Any], found: Validation) -> str:
+    """Markdown for ``README.md``."""
+    network, pairs = recipe.network, recipe.pairs
+    common = (
+        "all layers" if network.shared is None else f"layers {list(network.shared)}" if network.shared else "no layer"
+    )
+    return "\n".join([
+        "---", "library_name: stitchkit", "tags: [shared-encoder, contrastive]", "---", "",
+        f"# {recipe.name}", "",
+        f"An encoder of images and one of texts in one space of {network.dim} dimensions; {common} of {network.layers} "
+        f"shared ({network.mode}). Research software; not a medical device.", "",
+        f"Trained on {record['pairs']} pairs with {record['captions']} distinct captions of {pairs.layout} "
+        f"(fraction {pairs.fraction:g}), seed {recipe.seed}.", "",
+        f"Validation of epoch {found.epoch}:", "", "```", str(found), "```", "",
+        *(f"- {note}" for note in record["notes"]), "",
+        "```python", "import stitchkit as sk", 'image = sk.load_encoder("stitchkit:FOLDER#modality=image")', "```", "",
+    ])  # fmt: skip
