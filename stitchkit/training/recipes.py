@@ -11,7 +11,7 @@ from stitchkit.core.errors import DataError
 from stitchkit.toml_files import TomlTable, read_toml
 
 SIZES = {  # width, layers, heads, dim; side and patch of images; context of texts
-    "tiny": {"width": 96, "layers": 3, "heads": 3, "dim": 64, "side": 64, "patch": 8, "context": 48},
+    "tiny": {"width": 96, "layers": 3, "heads": 3, "dim": 64, "side": 64, "patch": 8, "context": 64},
     "small": {"width": 384, "layers": 8, "heads": 6, "dim": 256, "side": 128, "patch": 16, "context": 77},
     "base": {"width": 768, "layers": 12, "heads": 12, "dim": 512, "side": 224, "patch": 16, "context": 77},
 }
