@@ -37,7 +37,6 @@ def write_folder(
     arrays: Mapping[str, np.ndarray],
     card: str,
     *,
-    files: Mapping[str, bytes] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write an artefact folder, all of it or nothing.
@@ -52,8 +51,6 @@ def write_folder(
         Name -> array of any shape.
     card
         Markdown for ``README.md``.
-    files
-        Further files: name -> content.
     overwrite
         Replace an earlier artefact at ``folder``, with everything in it.
 
@@ -70,27 +67,33 @@ def write_folder(
     """
     folder = Path(folder).resolve()
     _check_free(folder, overwrite)
-    if _FORMAT_KEY in config:
-        raise InputError(f"the config key {_FORMAT_KEY!r} is reserved. Rename it.")
-    try:
-        text = json.dumps({_FORMAT_KEY: FORMAT, **config}, indent=2, default=_plain, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the config of {folder.name!r} cannot be written as JSON: {error}.") from error
+    text = _config_text(config, folder.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     draft.mkdir()
     try:
-        _write(draft / _CONFIG, text.encode())
+        _write(draft / _CONFIG, text)
         _write(draft / _ARRAYS, packed(arrays))
         _write(draft / _CARD, card.encode())
-        for name, content in (files or {}).items():
-            _write(draft / name, content)
         _sync_folder(draft)
         _swap(draft, folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     _sync_folder(folder.parent)
+    return folder
+
+
+def refresh_folder(folder: str | Path, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], card: str) -> Path:
+    """Write an artefact into a folder that holds more, each file in one step; parameters as in :func:`write_folder`.
+
+    For arrays that are replaced again and again under a config that fits them all.
+    """
+    folder = Path(folder)
+    text = _config_text(config, folder.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in ((_ARRAYS, packed(arrays)), (_CARD, card.encode()), (_CONFIG, text)):
+        replace_file(folder / name, content)
     return folder
 
 
@@ -243,6 +246,16 @@ def _kind(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(64).lstrip().lower()
     return next((what for magic, what in _STRANGERS.items() if start.startswith(magic)), "")
+
+
+def _config_text(config: Mapping[str, Any], name: str) -> bytes:
+    """The content of ``config.json``."""
+    if _FORMAT_KEY in config:
+        raise InputError(f"the config key {_FORMAT_KEY!r} is reserved. Rename it.")
+    try:
+        return (json.dumps({_FORMAT_KEY: FORMAT, **config}, indent=2, default=_plain, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the config of {name!r} cannot be written as JSON: {error}.") from error
 
 
 def _plain(value: Any) -> Any:

@@ -11,8 +11,6 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.cohorts import Cohort
 
-FIXED = ("id", "path", "text", "patient", "split")
-
 
 def cohort_table(cohort: Cohort, folder: str | Path) -> list[list[str]]:
     """The header and a row for each item.

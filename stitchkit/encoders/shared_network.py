@@ -7,6 +7,7 @@ shared blocks is small: features joined to every token, or a few tokens of their
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -115,7 +116,7 @@ class Features(NamedTuple):
     mask: Tensor
 
 
-class Stem(nn.Module):
+class Stem(nn.Module, ABC):
     """Inputs to tokens of width ``width``; the first token is special and pooled unless ``end`` says otherwise."""
 
     causal = False
@@ -145,9 +146,9 @@ class Stem(nn.Module):
         """The tokens without those of the modality."""
         return tokens if self.extra is None else torch.cat([tokens[:, :1], tokens[:, 1 + self.inserted :]], dim=1)
 
+    @abstractmethod
     def content(self, batch: Tensor) -> Tensor:
         """Which tokens (b, t) are content."""
-        raise NotImplementedError
 
     def pooled_at(self, batch: Tensor) -> Tensor:
         """The position (b,) of the token that stands for the whole."""

@@ -11,7 +11,7 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.results import AUROC
-from stitchkit.evaluation.tables import Truth, check_exclusive, interval_of, judged_classes
+from stitchkit.evaluation.tables import Truth, interval_of, judged_classes
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
 from stitchkit.metrics.rankings import share
 
@@ -78,8 +78,6 @@ class ClassJudge:
                 f"no class can be judged ({few}). Lower min_positives in [judge]"
                 + (", or take fewer folds." if parts is not None else ".")
             )
-        if multiclass:
-            check_exclusive(test)
         return cls(Truth.of(test, judged, multiclass, parts), left_out, positives)
 
     @property

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.embedding_store import default_root
+from stitchkit.encoders.devices import chosen_device
 from stitchkit.encoders.shared import TOKENIZER, ImageBatch, TextBatch, pack_shared, text_batch
 from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
 from stitchkit.progress import Progress
-from stitchkit.store import packed as packed_arrays
-from stitchkit.store import replace_file
+from stitchkit.store import refresh_folder, replace_file
 from stitchkit.training.cards import encoder_card
 from stitchkit.training.checkpoints import RunLog, check_same, read_state, save_state
 from stitchkit.training.contrast import MOST, cached_backward, contrastive_loss
@@ -89,7 +89,7 @@ def train(
         Folder of the encoder. The best epoch's weights are there as soon as there is one; ``run/`` below it holds the
         state that a stopped run goes on from, and the log.
     device
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``; torchrun decides how many.
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; torchrun decides how many.
     say
         Called with a line when a step begins.
     progress
@@ -119,6 +119,8 @@ def train(
     folder = Path(out)
     if folder.is_file():
         raise InputError(f"{folder} is a file; a trained encoder is a folder. Name a folder.")
+    if folder.exists() and any(folder.iterdir()) and not (folder / RUN).is_dir():
+        raise InputError(f"{folder} holds something that is no training run. Name an empty or a new folder.")
     fabric = _fabric(recipe.precision, device)
     first = fabric.is_global_zero  # of all processes, the one that talks and writes
     with Progress(progress if first else False) as bar:
@@ -134,7 +136,9 @@ def _fabric(precision: str, device: str) -> Fabric:
         ) from error
     kinds = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
     here, nodes = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))  # of torchrun
-    fabric = Fabric(accelerator=device, devices=here, num_nodes=nodes, precision=kinds[precision])  # type: ignore[arg-type]
+    kind, _, index = chosen_device(device).partition(":")
+    devices = [int(index)] if index else here
+    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, precision=kinds[precision])  # type: ignore[arg-type]
     fabric.launch()
     return fabric
 
@@ -163,6 +167,7 @@ class _Run:
 
     @classmethod
     def of(cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress) -> _Run:
+        state = _state_of(recipe, folder, fabric.world_size)  # refused before anything is written
         say("reading the pairs")
         train, valid, notes = chosen_pairs(recipe.pairs, recipe.seed)
         given = recipe.network
@@ -184,7 +189,8 @@ class _Run:
         wide = round(recipe.zoom * given.side)
         settings = {"wide": wide, "mean": mean, "std": std, "start": words.start, "tokenizer": words.mark}
         if fabric.is_global_zero:
-            replace_file(_made(folder) / TOKENIZER, words.text.encode())
+            (folder / RUN).mkdir(parents=True, exist_ok=True)
+            replace_file(folder / TOKENIZER, words.text.encode())
         fabric.barrier()
         images, texts = ImageBatch(given.side, wide, mean, std), text_batch(text, folder / TOKENIZER, settings)
         place = default_root() / "training"
@@ -192,12 +198,8 @@ class _Run:
         shown = TrainingPairs.of(valid.images, held, images, given.side, place, bar)
         say(f"{len(fit)} pairs with {fit.captions} distinct captions; {len(shown)} to validate on")
         run = cls(recipe, folder, fabric, say, bar, network, optimizer, fit, shown, images, texts, settings, notes)
-        run._restore()
+        run._restore(state)
         return run
-
-    @property
-    def _recipe_text(self) -> str:
-        return json.dumps(self.recipe.to_dict(), default=str)
 
     @property
     def steps(self) -> int:
@@ -274,8 +276,8 @@ class _Run:
         self.say(f"epoch {self.epoch}: loss {loss:.4f}, {found.brief}")
         if better:
             self._keep(found)
-        save_state(_made(self.folder / RUN), {
-            "recipe": self._recipe_text, "world": self.fabric.world_size,
+        save_state(self.folder / RUN, {
+            "recipe": _as_json(self.recipe), "world": self.fabric.world_size,
             "epoch": self.epoch, "step": self.step, "best": json.dumps(self.best.to_dict() if self.best else None),
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
         })  # fmt: skip
@@ -285,23 +287,11 @@ class _Run:
         config, arrays = pack_shared(self.network, self.settings)
         record = {"recipe": self.recipe.to_dict(), "notes": self.notes, "pairs": len(self.pairs),
                   "captions": self.pairs.captions, "validation": found.to_dict()}  # fmt: skip
-        text = json.dumps({"stitchkit_format": 1, **config, "record": record}, indent=2, default=str) + "\n"
-        replace_file(self.folder / "model.safetensors", packed_arrays(arrays))
-        replace_file(self.folder / "README.md", encoder_card(self.recipe, record, found).encode())
-        replace_file(self.folder / "config.json", text.encode())
+        refresh_folder(self.folder, {**config, "record": record}, arrays, encoder_card(self.recipe, record, found))
 
-    def _restore(self) -> None:
-        """Stand where an earlier run of the same recipe was stopped."""
-        state = read_state(self.folder / RUN)
+    def _restore(self, state: dict[str, Any] | None) -> None:
+        """Stand where an earlier run was stopped."""
         if state is not None:
-            check_same(
-                json.loads(json.dumps(self.recipe.to_dict(), default=str)), json.loads(state["recipe"]), self.folder
-            )
-            if state["world"] != self.fabric.world_size:
-                raise InputError(
-                    f"the run in {self.folder} was begun on {state['world']} machines and is to go on on "
-                    f"{self.fabric.world_size}, which would cut batches anew. Use as many, or name another folder."
-                )
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch, self.step = state["epoch"], state["step"]
@@ -309,11 +299,29 @@ class _Run:
             self.best = None if best is None else Validation.of_dict(best)
             self.say(f"going on after epoch {self.epoch}")
         if self.fabric.is_global_zero:
-            self.log = RunLog(_made(self.folder / RUN), self.step)
+            self.log = RunLog(self.folder / RUN, self.step)
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.patience
         return bool(patience) and self.best is not None and self.epoch - self.best.epoch >= patience
+
+
+def _state_of(recipe: Recipe, folder: Path, world: int) -> dict[str, Any] | None:
+    """What an earlier run of the same recipe on as many processes left in ``folder``; others are refused."""
+    state = read_state(folder / RUN)
+    if state is None:
+        return None
+    check_same(json.loads(_as_json(recipe)), json.loads(state["recipe"]), folder)
+    if state["world"] != world:
+        raise InputError(
+            f"the run in {folder} was begun on {state['world']} machines and is to go on on {world}, which would cut "
+            f"batches anew. Use as many, or name another folder."
+        )
+    return state
+
+
+def _as_json(recipe: Recipe) -> str:
+    return json.dumps(recipe.to_dict(), default=str)
 
 
 def _optimizer(network: SharedNetwork, recipe: Recipe) -> torch.optim.Optimizer:
@@ -322,8 +330,3 @@ def _optimizer(network: SharedNetwork, recipe: Recipe) -> torch.optim.Optimizer:
     others = [one for one in network.parameters() if one.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=recipe.rate, betas=BETAS, eps=EPSILON)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -63,6 +63,7 @@ class Vocabulary:
             next((at for one in names if (at := tokenizer.token_to_id(one)) is not None), None)
             for names in (STARTS, ENDS)
         ]
-        if None in found:
+        start, end = found
+        if start is None or end is None:
             raise InputError(f"{what} has no start and end token that are known ({', '.join(STARTS + ENDS)}).")
-        return cls(text, tokenizer.get_vocab_size(), int(found[0] or 0), int(found[1] or 0))
+        return cls(text, tokenizer.get_vocab_size(), start, end)

@@ -169,6 +169,28 @@ def test_another_recipe_is_refused_with_the_difference(recipe, trained):
         run(recipe(training={"rate": 1e-3}), out)
 
 
+def test_a_refused_recipe_leaves_the_encoder_as_it_was(recipe, trained):
+    _, out = trained
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with pytest.raises(InputError, match="vocabulary was 400 and is 350"):
+        run(recipe(network={"vocabulary": 350}), out)
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+
+def test_a_folder_of_something_else_is_left_alone(recipe, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("mine")
+    with pytest.raises(InputError, match="no training run"):
+        run(recipe(), tmp_path / "model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["config.json"]
+
+
+def test_a_device_that_is_not_there_is_named(recipe, tmp_path):
+    with pytest.raises(InputError, match="no device 'cuda:7'"):
+        train(recipe(), tmp_path / "out", device="cuda:7", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_number_of_machines_is_refused(recipe, trained):
     _, out = trained
     state = torch.load(out / "run" / "last.pt", weights_only=True)
