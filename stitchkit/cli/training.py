@@ -21,7 +21,7 @@ def train(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> None:
-    """Train an encoder of images and one of texts into one space, their blocks shared as the recipe says.
+    """Train two encoders, of images and of texts, into one space, their blocks shared as the recipe says.
 
     Under torchrun every process trains its part of each batch.
     """
@@ -37,7 +37,8 @@ def train(
             {
                 "recipe": read.name, "pairs": f"{read.pairs.layout} in {read.pairs.root}",
                 "network": f"{network.layers} layers of {network.width}, shared: {common}, {network.mode}",
-                "batch": f"{read.batch}, in chunks of {read.chunk}", "epochs": read.epochs, "writes": out,
+                "batch": f"{read.batch}, in chunks of {read.chunk}",
+                "until": f"step {read.steps}" if read.steps else f"epoch {read.epochs}", "writes": out,
             }
         )  # fmt: skip
         return
@@ -46,5 +47,10 @@ def train(
     found = run(read, out, device=device, say=talk.say, progress=talk.progress)
     if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first one tells
         return
-    document = {"out": str(found.folder), "epochs": found.epochs, "steps": found.steps, **found.best.to_dict()}
-    talk.result(str(found), {**document, "kept_epoch": found.best.epoch})
+    talk.result(
+        str(found),
+        {
+            "out": str(found.folder), "encoders": found.names, "epochs": found.epochs, "steps": found.steps,
+            **found.best.to_dict(), "kept_step": found.best.step,
+        },
+    )  # fmt: skip

@@ -54,7 +54,7 @@ class ImageBatch:
 
     def __call__(self, items: Sequence[Any]) -> torch.Tensor:
         """Images (b, channels, side, side) float32."""
-        return self.normalised(np.stack([self.pixels(item) for item in items]))
+        return self.normalised(torch.from_numpy(np.stack([self.pixels(item) for item in items])))
 
     def pixels(self, item: Any, side: int | None = None) -> np.ndarray:
         """The middle of one image, (side, side, channels) uint8; by default as much as the network takes."""
@@ -68,10 +68,10 @@ class ImageBatch:
         array = np.asarray(image.crop((left, top, left + side, top + side)))
         return array[..., None] if array.ndim == 2 else array
 
-    def normalised(self, pixels: np.ndarray) -> torch.Tensor:
-        """Pixels (b, side, side, channels) uint8 as the network takes them."""
-        mean, std = (torch.tensor(one)[:, None, None] for one in (self.mean, self.std))
-        return (torch.tensor(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels (b, side, side, channels) uint8 as the network takes them, on the device they are on."""
+        mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (self.mean, self.std))
+        return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,12 +102,17 @@ class SharedEncoder:
 
     Parameters
     ----------
+    modality
+        ``"image"`` or ``"text"``: the kind of its items.
+    branch
+        What the network calls it.
     pair
         Mark of the whole: its modalities were trained into one space, and need no anchors to be compared.
     """
 
     name: str
     modality: str
+    branch: str
     space: Space
     pair: str
     network: SharedNetwork = field(repr=False)
@@ -122,7 +127,7 @@ class SharedEncoder:
     @torch.no_grad()
     def encode(self, batch: torch.Tensor) -> Encoded:
         """Vectors (b, d); ``tokens`` are patches or words, ``mask`` is True where they are content."""
-        found = self.network(self.modality, moved(batch, self.device, self.dtype))
+        found = self.network(self.branch, moved(batch, self.device, self.dtype))
         return Encoded(found.pooled.float(), found.tokens.float(), found.mask)
 
 
@@ -157,7 +162,7 @@ def load(
     whole = fingerprint(state, settings)
     space = Space(str(name), network.shape.dim, fingerprint({}, {"pair": whole, "modality": modality}))
     kind = "image" if isinstance(given, ImageInput) else "text"
-    return SharedEncoder(str(name), kind, space, whole, frozen(network, device, dtype), inputs, device, dtype)
+    return SharedEncoder(str(name), kind, modality, space, whole, frozen(network, device, dtype), inputs, device, dtype)
 
 
 def pack_shared(network: SharedNetwork, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

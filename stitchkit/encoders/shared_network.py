@@ -19,6 +19,7 @@ from stitchkit.core.errors import InputError, UnknownNameError
 
 TOKEN_WISE, MODALITY_TOKEN = "token_wise", "modality_token"
 MODES = (TOKEN_WISE, MODALITY_TOKEN)
+PATCH_SPREAD = 0.5  # of image positions at the start: about that of a normalised image's patches
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +287,10 @@ class SharedNetwork(nn.Module):
         return Features(pooled, known, stem.content(batch))
 
     def _initialise(self) -> None:
-        """As CLIP starts: narrow normals that keep the residual stream's size whatever the depth."""
+        """As CLIP starts: narrow normals that keep the residual stream's size whatever the depth.
+
+        Positions of images are wider: a norm follows that would drown narrow ones in what patches bring.
+        """
         shape = self.shape
         spread = shape.width**-0.5
         for name, parameter in self.named_parameters():
@@ -295,6 +299,9 @@ class SharedNetwork(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
             elif last in ("position", "first"):
                 nn.init.normal_(parameter, std=0.01 if last == "position" else spread)
+        for stem in self.stems.children():
+            if isinstance(stem, ImageStem):
+                nn.init.normal_(stem.position, std=PATCH_SPREAD)
         for module in self.modules():
             if isinstance(module, Block):
                 deep = (2 * shape.layers) ** -0.5

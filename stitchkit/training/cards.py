@@ -14,14 +14,16 @@ def encoder_card(recipe: Recipe, record: dict[str, Any], found: Validation) -> s
     common = (
         "all layers" if network.shared is None else f"layers {list(network.shared)}" if network.shared else "no layer"
     )
+    first, second = record["modalities"]
     return "\n".join([
         "---", "library_name: stitchkit", "tags: [shared-encoder, contrastive]", "---", "",
         f"# {recipe.name}", "",
-        f"An encoder of images and one of texts in one space of {network.dim} dimensions; {common} of {network.layers} "
+        f"Two encoders, {first} and {second}, in one space of {network.dim} dimensions; {common} of {network.layers} "
         f"shared ({network.mode}). Research software; not a medical device.", "",
         f"Trained on {record['pairs']} pairs with {record['captions']} distinct captions of {pairs.layout} "
         f"(fraction {pairs.fraction:g}), seed {recipe.seed}.", "",
-        f"Validation of epoch {found.epoch}:", "", "```", str(found), "```", "",
+        f"Validation after step {found.step}:", "", "```", str(found), "```", "",
         *(f"- {note}" for note in record["notes"]), "",
-        "```python", "import stitchkit as sk", 'image = sk.load_encoder("stitchkit:FOLDER#modality=image")', "```", "",
+        "```python", "import stitchkit as sk",
+        f'encoder = sk.load_encoder("stitchkit:FOLDER#modality={first}")', "```", "",
     ])  # fmt: skip

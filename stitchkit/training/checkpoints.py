@@ -12,6 +12,7 @@ from typing import Any
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.store import replace_file
 
+RUN = "run"  # below the encoder's folder: state and log
 STATE, LOG = "last.pt", "log.jsonl"
 
 

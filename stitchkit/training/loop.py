@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,28 +17,25 @@ import torch
 from torch import Tensor
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
-from stitchkit.embedding_store import default_root
 from stitchkit.encoders.devices import chosen_device
-from stitchkit.encoders.shared import TOKENIZER, ImageBatch, TextBatch, pack_shared, text_batch
-from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
+from stitchkit.encoders.shared import pack_shared
+from stitchkit.encoders.shared_network import SharedNetwork
 from stitchkit.progress import Progress
-from stitchkit.store import refresh_folder, replace_file
+from stitchkit.store import refresh_folder
 from stitchkit.training.cards import encoder_card
-from stitchkit.training.checkpoints import RunLog, check_same, read_state, save_state
+from stitchkit.training.checkpoints import RUN, RunLog, check_same, read_state, save_state
 from stitchkit.training.contrast import MOST, cached_backward, contrastive_loss
-from stitchkit.training.pairs import TrainingPairs, batches, chosen_pairs, cropped
+from stitchkit.training.loading import Batch, Batches
+from stitchkit.training.preparing import Prepared
 from stitchkit.training.processes import sum_over_processes, with_others
 from stitchkit.training.recipes import Recipe, read_recipe
 from stitchkit.training.validation import Validation, validate
-from stitchkit.training.vocabularies import Vocabulary
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-RUN = "run"  # below the encoder's folder: state and log
 BETAS, EPSILON = (0.9, 0.98), 1e-6
 FIRST_SCALE = math.log(1 / 0.07)
-GREY, COLOUR = ((0.5,), (0.25,)), ((0.481, 0.458, 0.408), (0.269, 0.261, 0.276))  # mean and sd of channels
 
 
 class TrainingError(DataError):
@@ -51,23 +49,28 @@ class TrainedRun:
     Parameters
     ----------
     folder
-        Of the encoder: ``stitchkit:FOLDER#modality=image`` and ``#modality=text``.
-    epochs, steps
+        Of the encoder.
+    steps
         How many were made, those of earlier runs included.
+    epochs
+        The same in passes over the pairs.
     best
-        The validation of the epoch whose weights were kept.
+        The validation of the weights that were kept.
+    names
+        What the encoder's two modalities are called by: ``stitchkit:FOLDER#modality=...``.
     """
 
     folder: Path
-    epochs: int
     steps: int
+    epochs: float
     best: Validation
+    names: tuple[str, str]
 
     def __str__(self) -> str:
         return "\n".join([
-            f"{self.epochs} epochs, {self.steps} steps; kept: epoch {self.best.epoch}",
+            f"{self.steps} steps, {self.epochs:.4g} epochs; kept: step {self.best.step}",
             str(self.best),
-            f"stitchkit:{self.folder}#modality=image, stitchkit:{self.folder}#modality=text",
+            ", ".join(self.names),
         ])  # fmt: skip
 
 
@@ -79,14 +82,14 @@ def train(
     say: Callable[[str], None] = lambda _: None,
     progress: bool | None = None,
 ) -> TrainedRun:
-    """Train a shared encoder for images and texts, or go on with a run that was stopped.
+    """Train a shared encoder for images and texts (or two kinds of text), or go on with a run that was stopped.
 
     Parameters
     ----------
     recipe
         A TOML file, or a recipe.
     out
-        Folder of the encoder. The best epoch's weights are there as soon as there is one; ``run/`` below it holds the
+        Folder of the encoder. The best weights so far are there as soon as there is one; ``run/`` below it holds the
         state that a stopped run goes on from, and the log.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; torchrun decides how many.
@@ -154,103 +157,85 @@ class _Run:
     bar: Progress
     network: SharedNetwork
     optimizer: Any
-    pairs: TrainingPairs
-    held: TrainingPairs
-    images: ImageBatch
-    texts: TextBatch
-    settings: dict[str, Any]
-    notes: list[str]
-    epoch: int = 0
+    data: Prepared
+    batches: Batches
     step: int = 0
     best: Validation | None = None
+    since: int = 0  # validations since the best
     log: RunLog = field(init=False)
 
     @classmethod
     def of(cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress) -> _Run:
         state = _state_of(recipe, folder, fabric.world_size)  # refused before anything is written
-        say("reading the pairs")
-        train, valid, notes = chosen_pairs(recipe.pairs, recipe.seed)
-        given = recipe.network
-        captions, held = (list(map(str, part.texts.values)) for part in (train, valid) if part.texts is not None)
-        words = (
-            Vocabulary.of_folder(given.tokenizer)
-            if given.tokenizer
-            else Vocabulary.of_captions(captions, given.vocabulary)
-        )
-        mean, std = GREY if given.grey else COLOUR
-        image = ImageInput(given.side, given.patch, len(mean))
-        text = TextInput(given.context, words.size, words.end)
+        data = Prepared.of(recipe, folder, fabric, say, bar)
         torch.manual_seed(recipe.seed)
-        network = SharedNetwork(SharedShape(given.width, given.layers, given.heads, given.dim, given.shared, given.mode,
-                                            given.size, {"image": image, "text": text}))  # fmt: skip
+        network = SharedNetwork(data.shape)
         torch.nn.init.constant_(network.log_scale, FIRST_SCALE)
         network.to(fabric.device)
         optimizer = fabric.setup_optimizers(_optimizer(network, recipe))
-        wide = round(recipe.zoom * given.side)
-        settings = {"wide": wide, "mean": mean, "std": std, "start": words.start, "tokenizer": words.mark}
-        if fabric.is_global_zero:
-            (folder / RUN).mkdir(parents=True, exist_ok=True)
-            replace_file(folder / TOKENIZER, words.text.encode())
-        fabric.barrier()
-        images, texts = ImageBatch(given.side, wide, mean, std), text_batch(text, folder / TOKENIZER, settings)
-        place = default_root() / "training"
-        fit = TrainingPairs.of(train.images, captions, images, wide, place, bar)
-        shown = TrainingPairs.of(valid.images, held, images, given.side, place, bar)
-        say(f"{len(fit)} pairs with {fit.captions} distinct captions; {len(shown)} to validate on")
-        run = cls(recipe, folder, fabric, say, bar, network, optimizer, fit, shown, images, texts, settings, notes)
+        batches = Batches(
+            data.train, min(recipe.batch, len(data.train)), recipe.chunk, recipe.seed, fabric.global_rank,
+            fabric.world_size,
+        )  # fmt: skip
+        run = cls(recipe, folder, fabric, say, bar, network, optimizer, data, batches)
         run._restore(state)
         return run
 
     @property
-    def steps(self) -> int:
-        """Steps of an epoch."""
-        return max(len(self.pairs) // min(self.recipe.batch, len(self.pairs)), 1)
+    def total(self) -> int:
+        """Steps at most."""
+        return self.recipe.steps or self.recipe.epochs * self.batches.in_pass
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the pairs so far."""
+        return self.step / self.batches.in_pass
 
     def go(self) -> TrainedRun:
-        """Every epoch that is left."""
-        recipe = self.recipe
-        self.bar.begin("training, steps", recipe.epochs * self.steps, self.step)
-        while self.epoch < recipe.epochs and not self._out_of_patience():
-            began, losses = time.monotonic(), []
-            for rows in batches(len(self.pairs), recipe.batch, recipe.seed, self.epoch):
-                losses.append(self._step(rows))
-                self.bar.step(1)
-            self.epoch += 1
-            self._validated(float(np.mean(losses)), time.monotonic() - began)
+        """Every step that is left."""
+        every = self.recipe.validate_every or self.batches.in_pass
+        self.bar.begin("training, steps", self.total, self.step)
+        while self.step < self.total and not self._out_of_patience():
+            stop = min(self.step - self.step % every + every, self.total)
+            began, losses, waited = time.monotonic(), [], 0.0
+            with closing(self.batches.between(self.step, stop)) as batches:
+                for batch in batches:
+                    losses.append(self._step(batch))
+                    waited += batch.waited
+                    self.bar.step(1)
+            seconds = max(time.monotonic() - began, 1e-9)
+            rate = len(losses) * self.batches.size / seconds
+            self._validated({"train_loss": float(np.mean(losses)), "pairs_per_second": round(rate, 1),
+                             "waited_for_data": round(waited / seconds, 4)})  # fmt: skip
         if self.best is None:
-            raise TrainingError("no epoch was finished, so there is nothing to keep.")
-        return TrainedRun(self.folder, self.epoch, self.step, self.best)
+            raise TrainingError("no step was made, so there is nothing to keep.")
+        return TrainedRun(self.folder, self.step, self.epochs, self.best, self.data.names(self.folder))
 
-    def _step(self, rows: np.ndarray) -> float:
+    def _step(self, batch: Batch) -> float:
         """One batch: forward in chunks, exact gradient, one move of the optimizer."""
-        recipe, fabric, network = self.recipe, self.fabric, self.network
-        mine = np.array_split(rows, fabric.world_size)[fabric.global_rank]
-        parts = np.array_split(mine, math.ceil(len(mine) / recipe.chunk))
-        same = torch.as_tensor(self.pairs.same[rows], device=fabric.device) if recipe.equal_captions else None
-        shares = [len(part) for part in np.array_split(rows, fabric.world_size)]
+        recipe, fabric, network, pairs = self.recipe, self.fabric, self.network, self.data.train
+        same = torch.as_tensor(pairs.same[batch.rows], device=fabric.device) if recipe.equal_captions else None
 
         def forward(chunk: int) -> tuple[Tensor, Tensor]:
-            some = parts[chunk]
-            pixels = cropped(self.pairs.pixels, some, recipe.network.side, recipe.seed, self.epoch)
             with fabric.autocast():
-                image = network("image", self.images.normalised(pixels).to(fabric.device)).pooled
-                ids = self.texts([self.pairs.texts[row] for row in some])
-                return image.float(), network("text", ids.to(fabric.device)).pooled.float()
+                left, right = (network(side.name, side.ready(part.to(fabric.device))).pooled.float()
+                               for side, part in zip(pairs.sides, batch.parts[chunk], strict=True))  # fmt: skip
+            return left, right
 
         def loss_of(left: Tensor, right: Tensor) -> Tensor:
-            whole = [with_others(side, shares, fabric) for side in (left, right)]
+            whole = [with_others(side, batch.shares, fabric) for side in (left, right)]
             return contrastive_loss(whole[0], whole[1], network.log_scale, same)
 
         self.optimizer.zero_grad(set_to_none=True)
-        loss = float(cached_backward(forward, len(parts), loss_of, fabric.backward))
+        loss = float(cached_backward(forward, len(batch.parts), loss_of, fabric.backward))
         if not math.isfinite(loss):
-            ids = ", ".join(self.pairs.ids[rows[:3]].tolist())
+            ids = ", ".join(pairs.ids[batch.rows[:3]].tolist())
             raise TrainingError(
-                f"the loss is {loss} at step {self.step + 1} (epoch {self.epoch + 1}), in the batch of {ids}, ...: the "
-                f"state of epoch {self.epoch} is kept. Lower the rate, or look at those images."
+                f"the loss is {loss} at step {self.step + 1}, in the batch of {ids}, ...: the state of the last "
+                f"validation is kept. Lower the rate, or look at those items."
             )
         sum_over_processes(network, fabric)
-        rate = recipe.rate * (1 + math.cos(math.pi * self.step / (recipe.epochs * self.steps))) / 2
+        rate = recipe.rate * (1 + math.cos(math.pi * self.step / self.total)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -259,34 +244,36 @@ class _Run:
         self.step += 1
         if fabric.is_global_zero:
             scale = float(network.log_scale.detach().exp())
-            self.log.add({"step": self.step, "epoch": self.epoch, "loss": loss, "rate": rate, "scale": scale})
+            self.log.add({"step": self.step, "loss": loss, "rate": rate, "scale": scale})
         return loss
 
-    def _validated(self, loss: float, seconds: float) -> None:
+    def _validated(self, facts: dict[str, float]) -> None:
         """Validate, keep the best weights, and the state to go on from."""
-        found = validate(self.network, self.held, self.images, self.texts, self.recipe, self.fabric, self.epoch)
+        found = validate(self.network, self.data.held, self.recipe, self.fabric, self.step)
         better = self.best is None or found.loss < self.best.loss
-        self.best = found if better else self.best
+        self.best, self.since = (found, 0) if better else (self.best, self.since + 1)
         if not self.fabric.is_global_zero:
             return
-        rate = len(self.pairs) / max(seconds, 1e-9)
-        self.log.add({"step": self.step, "epoch": self.epoch, "train_loss": loss, "pairs_per_second": round(rate, 1),
-                      **found.to_dict()})  # fmt: skip
+        self.log.add({"epochs": round(self.epochs, 3), **facts, **found.to_dict()})
         self.log.sync()
-        self.say(f"epoch {self.epoch}: loss {loss:.4f}, {found.brief}")
+        self.say(f"step {self.step}, epoch {self.epochs:.4g}: loss {facts['train_loss']:.4f}, {found.brief}")
         if better:
             self._keep(found)
         save_state(self.folder / RUN, {
             "recipe": _as_json(self.recipe), "world": self.fabric.world_size,
-            "epoch": self.epoch, "step": self.step, "best": json.dumps(self.best.to_dict() if self.best else None),
+            "step": self.step, "since": self.since, "best": json.dumps(self.best.to_dict() if self.best else None),
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
         })  # fmt: skip
 
     def _keep(self, found: Validation) -> None:
         """The encoder's folder with the weights as they are now."""
-        config, arrays = pack_shared(self.network, self.settings)
-        record = {"recipe": self.recipe.to_dict(), "notes": self.notes, "pairs": len(self.pairs),
-                  "captions": self.pairs.captions, "validation": found.to_dict()}  # fmt: skip
+        data = self.data
+        config, arrays = pack_shared(self.network, data.settings)
+        record = {
+            "recipe": self.recipe.to_dict(), "modalities": [side.name for side in data.train.sides],
+            "notes": data.notes, "pairs": len(data.train), "captions": data.train.captions,
+            "validation": found.to_dict(),
+        }  # fmt: skip
         refresh_folder(self.folder, {**config, "record": record}, arrays, encoder_card(self.recipe, record, found))
 
     def _restore(self, state: dict[str, Any] | None) -> None:
@@ -294,16 +281,15 @@ class _Run:
         if state is not None:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.epoch, self.step = state["epoch"], state["step"]
+            self.step, self.since = state["step"], state["since"]
             best = json.loads(state["best"])
             self.best = None if best is None else Validation.of_dict(best)
-            self.say(f"going on after epoch {self.epoch}")
+            self.say(f"going on after step {self.step}")
         if self.fabric.is_global_zero:
             self.log = RunLog(self.folder / RUN, self.step)
 
     def _out_of_patience(self) -> bool:
-        patience = self.recipe.patience
-        return bool(patience) and self.best is not None and self.epoch - self.best.epoch >= patience
+        return bool(self.recipe.patience) and self.since >= self.recipe.patience
 
 
 def _state_of(recipe: Recipe, folder: Path, world: int) -> dict[str, Any] | None:

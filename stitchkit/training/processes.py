@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 
-def with_others(mine: Tensor, shares: list[int], fabric: Fabric) -> Tensor:
+def with_others(mine: Tensor, shares: Sequence[int], fabric: Fabric) -> Tensor:
     """Vectors of all processes in order; only this one's take a gradient, and the sum over processes is the whole."""
     if fabric.world_size == 1:
         return mine

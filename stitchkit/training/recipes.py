@@ -11,7 +11,7 @@ from stitchkit.core.errors import DataError
 from stitchkit.toml_files import TomlTable, read_toml
 
 SIZES = {  # width, layers, heads, dim; side and patch of images; context of texts
-    "tiny": {"width": 96, "layers": 3, "heads": 3, "dim": 64, "side": 64, "patch": 8, "context": 64},
+    "tiny": {"width": 96, "layers": 3, "heads": 3, "dim": 64, "side": 64, "patch": 16, "context": 64},
     "small": {"width": 384, "layers": 8, "heads": 6, "dim": 256, "side": 128, "patch": 16, "context": 77},
     "base": {"width": 768, "layers": 12, "heads": 12, "dim": 512, "side": 224, "patch": 16, "context": 77},
 }
@@ -63,6 +63,9 @@ class PairsRecipe:
         Published splits; where ``valid`` is empty, a share ``held`` of the train patients is held out instead.
     fraction
         The share of the train pairs that is used, drawn patient by patient, the fewer inside the more.
+    modalities
+        What the two sides are called, ``stitchkit:FOLDER#modality=...``; None for image and text, or, where items are
+        texts too (``modality = "text"`` of the reader), first and second.
     """
 
     layout: str
@@ -72,6 +75,7 @@ class PairsRecipe:
     valid: str = ""
     held: float = 0.1
     fraction: float = 1.0
+    modalities: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,11 @@ class Recipe:
     Parameters
     ----------
     epochs
-        At most so many.
+        At most so many passes over the pairs; 0 where ``steps`` says when to end.
+    steps
+        At most so many batches; 0 where ``epochs`` says when to end.
+    validate_every
+        Steps between validations; 0 for once an epoch.
     batch
         Pairs that are contrasted with each other, over all machines.
     chunk
@@ -89,7 +97,7 @@ class Recipe:
     rate, decay
         Peak learning rate (cosine to 0, no warm-up) and weight decay of AdamW.
     patience
-        Epochs without a better validation loss after which it ends; 0 for never.
+        Validations without a better loss after which it ends; 0 for never.
     equal_captions
         Pairs of one caption are positives of each other; False takes each pair alone, as the original does.
     zoom
@@ -103,6 +111,8 @@ class Recipe:
     network: NetworkRecipe
     pairs: PairsRecipe
     epochs: int = 50
+    steps: int = 0
+    validate_every: int = 0
     batch: int = 256
     chunk: int = 256
     rate: float = 5e-4
@@ -131,13 +141,18 @@ def read_recipe(path: str | Path) -> Recipe:
     path = Path(path)
     top = read_toml(path)
     training = top.table("training")
+    if "steps" in training and "epochs" in training:
+        raise DataError(f"'steps' and 'epochs' of {training.where} both say when to end. Keep one.")
+    steps = training.whole("steps", 0, least=1)
     batch = training.whole("batch", 256, least=2)
     recipe = Recipe(
         name=top.text("name", path.stem),
         seed=top.whole("seed", 0),
         network=_network(top.table("network")),
         pairs=_pairs(top.table("pairs"), path.parent),
-        epochs=training.whole("epochs", 50, least=1),
+        epochs=0 if steps else training.whole("epochs", 50, least=1),
+        steps=steps,
+        validate_every=training.whole("validate_every", 0, least=1),
         batch=batch,
         chunk=training.whole("chunk", batch, least=1),
         rate=training.number("rate", 5e-4, above=True),
@@ -177,6 +192,9 @@ def _pairs(table: TomlTable, folder: Path) -> PairsRecipe:
     valid = table.text("valid", "")
     if valid and "held" in table:
         raise DataError(f"'valid' and 'held' of {table.where} both say what is validated on. Keep one.")
+    names = table.texts("modalities", None)
+    if names is not None and (len(names) != 2 or names[0] == names[1]):
+        raise DataError(f"'modalities' of {table.where} are two different names; got {', '.join(names)}.")
     found = PairsRecipe(
         layout=table.text("layout"),
         root=folder / Path(table.text("root")).expanduser(),
@@ -185,6 +203,7 @@ def _pairs(table: TomlTable, folder: Path) -> PairsRecipe:
         valid=valid,
         held=table.share("held", 0.1),
         fraction=table.share("fraction", 1.0),
+        modalities=names,
     )
     table.close()
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stitchkit.metrics.ranks import chance_recall, pair_ranks, pair_ranks_back, recall_at
 from stitchkit.training.contrast import contrastive_loss
@@ -15,7 +16,6 @@ from stitchkit.training.contrast import contrastive_loss
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-    from stitchkit.encoders.shared import ImageBatch, TextBatch
     from stitchkit.encoders.shared_network import SharedNetwork
     from stitchkit.training.pairs import TrainingPairs
     from stitchkit.training.recipes import Recipe
@@ -25,35 +25,38 @@ PLACES = (1, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """One epoch's.
+    """The network after one step.
 
     Parameters
     ----------
+    step
+        How many were made.
     loss
         Mean over batches of the recipe's size, in the order of the pairs.
     recall
-        ``"text@1"``, ... images ask for captions; ``"image@1"``, ... the other way.
+        ``"text@1"``, ... images ask for captions; ``"image@1"``, ... the other way; or as the modalities are called.
     chance
         The same by chance.
-    images, captions
+    pairs, captions
         How many there are to be found; captions are distinct.
     """
 
-    epoch: int
+    step: int
     loss: float
     recall: dict[str, float]
     chance: dict[str, float]
-    images: int
+    pairs: int
     captions: int
 
     @property
     def brief(self) -> str:
         """In one line."""
-        return f"validation {self.loss:.4f}, R@1 {self.recall['text@1']:.3f} and {self.recall['image@1']:.3f}"
+        there, back = (value for key, value in self.recall.items() if key.endswith("@1"))
+        return f"validation {self.loss:.4f}, R@1 {there:.3f} and {back:.3f}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {f"valid_{key}" if key != "epoch" else key: value for key, value in asdict(self).items()}
+        return {f"valid_{key}" if key != "step" else key: value for key, value in asdict(self).items()}
 
     @classmethod
     def of_dict(cls, plain: Mapping[str, Any]) -> Validation:
@@ -61,27 +64,15 @@ class Validation:
         return cls(**{key.removeprefix("valid_"): value for key, value in plain.items()})
 
     def __str__(self) -> str:
-        lines = [f"validation loss {self.loss:.4f}; {self.images} images, {self.captions} distinct captions"]
+        lines = [f"validation loss {self.loss:.4f}; {self.pairs} pairs, {self.captions} distinct captions"]
         lines += [f"R@{key.partition('@')[2]} of {key.partition('@')[0]}s {value:.3f} (chance {self.chance[key]:.3f})"
                   for key, value in self.recall.items()]  # fmt: skip
         return "\n".join(lines)
 
 
-def validate(
-    network: SharedNetwork, held: TrainingPairs, images: ImageBatch, texts: TextBatch, recipe: Recipe, fabric: Fabric,
-    epoch: int,
-) -> Validation:  # fmt: skip
+def validate(network: SharedNetwork, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int) -> Validation:
     """The network on pairs that were held out; every machine does it all, so that they agree on what is best."""
-    left, right = [], []
-    network.eval()
-    with torch.no_grad(), fabric.autocast():
-        for start in range(0, len(held), recipe.chunk):
-            rows = slice(start, start + recipe.chunk)
-            pixels = images.normalised(np.ascontiguousarray(held.pixels[rows])).to(fabric.device)
-            left.append(network("image", pixels).pooled.float())
-            right.append(network("text", texts(held.texts[rows]).to(fabric.device)).pooled.float())
-    network.train()
-    whole = [torch.nn.functional.normalize(torch.cat(side), dim=1) for side in (left, right)]
+    whole = vectors_of(network, held, recipe.chunk, fabric)
     losses = []
     with torch.no_grad():
         for start in range(0, len(held), recipe.batch):
@@ -89,13 +80,28 @@ def validate(
             same = torch.as_tensor(held.same[rows], device=fabric.device) if recipe.equal_captions else None
             if len(whole[0][rows]) > 1:
                 losses.append(float(contrastive_loss(whole[0][rows], whole[1][rows], network.log_scale, same)))
-    image, text = (side.cpu().double().numpy() for side in whole)
+    left, right = (side.cpu().double().numpy() for side in whole)
+    one, other = (side.name for side in held.sides)
     _, first, truth = np.unique(held.same, return_index=True, return_inverse=True)
     truth = truth.reshape(-1)
-    there, back = pair_ranks(image, text[first], truth), pair_ranks_back(image, text[first], truth)
-    recall = {f"text@{k}": recall_at(there, k) for k in PLACES} | {f"image@{k}": recall_at(back, k) for k in PLACES}
+    there, back = pair_ranks(left, right[first], truth), pair_ranks_back(left, right[first], truth)
+    recall = {f"{other}@{k}": recall_at(there, k) for k in PLACES} | {f"{one}@{k}": recall_at(back, k) for k in PLACES}
     n, m = len(held), len(first)
     right_ones = np.bincount(truth)
-    chance = {f"text@{k}": min(k / m, 1.0) for k in PLACES}
-    chance |= {f"image@{k}": float(chance_recall(k, n, right_ones).mean()) for k in PLACES}
-    return Validation(epoch, float(np.mean(losses)), recall, chance, n, m)
+    chance = {f"{other}@{k}": min(k / m, 1.0) for k in PLACES}
+    chance |= {f"{one}@{k}": float(chance_recall(k, n, right_ones).mean()) for k in PLACES}
+    return Validation(step, float(np.mean(losses)), recall, chance, n, m)
+
+
+def vectors_of(network: SharedNetwork, pairs: TrainingPairs, chunk: int, fabric: Fabric) -> tuple[Tensor, Tensor]:
+    """Unit vectors (n, d) of both sides."""
+    found: tuple[list[Tensor], list[Tensor]] = [], []
+    network.eval()
+    with torch.no_grad(), fabric.autocast():
+        for start in range(0, len(pairs), chunk):
+            rows = np.arange(start, min(start + chunk, len(pairs)))
+            for side, vectors in zip(pairs.sides, found, strict=True):
+                batch = side.ready(side.fetched(rows, 0).to(fabric.device))
+                vectors.append(torch.nn.functional.normalize(network(side.name, batch).pooled.float(), dim=1))
+    network.train()
+    return torch.cat(found[0]), torch.cat(found[1])

@@ -57,7 +57,7 @@ def test_the_encoder_that_is_left_embeds_by_name(cli, recipe, tmp_path):
     out = tmp_path / "run"
     done = cli("train", recipe, "--out", out, "--device", "cpu", "--json", "--quiet")
     assert done.code == 0, done.err
-    assert (done.json["epochs"], done.json["kept_epoch"]) == (1, 1)
+    assert (done.json["steps"], done.json["kept_step"]) == (2, 2)
     name = f"stitchkit:{out}#modality=image"
     table, vectors = tmp_path / "films" / "manifest.csv", tmp_path / "x.safetensors"
     done = cli("embed", name, table, "--out", vectors, "--device", "cpu", "--store", "none")

@@ -45,18 +45,19 @@ def films(tmp_path_factory):
 
 @pytest.fixture
 def recipe(films, tmp_path):
-    """Writes a recipe of small films; what is given stands beside, or instead of, its own."""
+    """Writes a recipe of small films; what is given stands beside, or instead of, its own; None takes a key out."""
 
-    def make(*, network=(), pairs=None, training=(), seed=0, root=films):
+    def make(*, network=(), pairs=None, training=(), seed=0, root=films, reader=READER):
         tables = {
             "network": {**NETWORK, **dict(network)},
             "pairs": {"layout": "table", "root": str(root), **({"valid": "test"} if pairs is None else pairs)},
-            "pairs.reader": READER,
+            "pairs.reader": reader,
             "training": {**TRAINING, **dict(training)},
         }
         lines = ['name = "small films"', f"seed = {seed}"]
         for name, values in tables.items():
-            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+            said = {key: json.dumps(value) for key, value in values.items() if value is not None}
+            lines += [f"[{name}]", *(f"{key} = {value}" for key, value in said.items())]
         path = tmp_path / "recipe.toml"
         path.write_text("\n".join(lines) + "\n")
         return path

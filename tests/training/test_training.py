@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -97,10 +98,10 @@ def test_a_run_that_is_stopped_goes_on_the_same_way(recipe, trained, tmp_path, m
     out = tmp_path / "stopped"
     step = loop._Run._step
 
-    def stops(self, rows):
+    def stops(self, batch):
         if self.step == 7:
             raise KeyboardInterrupt
-        return step(self, rows)
+        return step(self, batch)
 
     monkeypatch.setattr(loop._Run, "_step", stops)
     with pytest.raises(KeyboardInterrupt):
@@ -109,7 +110,7 @@ def test_a_run_that_is_stopped_goes_on_the_same_way(recipe, trained, tmp_path, m
     monkeypatch.undo()
     said = []
     run(recipe(), out, say=said.append)
-    assert "going on after epoch 2" in said
+    assert "going on after step 6" in said
     assert losses(out) == losses(trained[1])
     assert weights(out) == weights(trained[1])
 
@@ -159,7 +160,7 @@ def test_a_finished_run_is_not_done_again(recipe, trained, monkeypatch):
     before = weights(out)
     monkeypatch.setattr(loop._Run, "_step", lambda *_: pytest.fail("a step was made"))
     found = run(recipe(), out)
-    assert found.epochs == 3
+    assert found.steps == 9
     assert weights(out) == before
 
 
@@ -216,9 +217,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_the_last_state_stays(recipe
         return honest(*args) * (math.nan if len(seen) == 5 else 1)
 
     monkeypatch.setattr(loop, "contrastive_loss", breaks)
-    with pytest.raises(TrainingError, match=r"nan at step 5 \(epoch 2\), in the batch of train"):
+    with pytest.raises(TrainingError, match=r"nan at step 5, in the batch of train"):
         run(recipe(), out)
-    assert torch.load(out / "run" / "last.pt", weights_only=True)["epoch"] == 1
+    assert torch.load(out / "run" / "last.pt", weights_only=True)["step"] == 3
     monkeypatch.undo()
     assert run(recipe(), out).epochs == 3
 
@@ -238,12 +239,12 @@ def test_a_disk_that_is_full_leaves_the_last_state_whole(recipe, tmp_path, monke
     with pytest.raises(OSError, match="No space left"):
         run(recipe(), out)
     monkeypatch.undo()
-    assert torch.load(out / "run" / "last.pt", weights_only=True)["epoch"] == 1
+    assert torch.load(out / "run" / "last.pt", weights_only=True)["step"] == 3
     assert run(recipe(), out).epochs == 3
 
 
 def test_it_ends_when_validation_gets_no_better(recipe, tmp_path, monkeypatch):
-    values = iter([3.0, 2.0, 2.5, 2.4, 2.3, 2.2, 2.1])
+    values = iter([3.0, 2.0, 2.5, 2.4, 1.9, 1.8, 1.7])
     honest = loop.validate
 
     def told(*args):
@@ -253,19 +254,99 @@ def test_it_ends_when_validation_gets_no_better(recipe, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop, "validate", told)
     found = run(recipe(training={"epochs": 7, "patience": 2}), tmp_path / "out")
-    assert (found.epochs, found.best.epoch) == (4, 2)
+    assert (found.epochs, found.best.step) == (4, 6)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert config["record"]["validation"]["epoch"] == 2
+    assert config["record"]["validation"]["step"] == 6
 
 
 def test_the_log_has_a_line_a_step_and_one_an_epoch(trained):
     lines = read_log(trained[1] / "run")
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 10))
     ends = [line for line in lines if "valid_loss" in line]
-    assert [line["epoch"] for line in ends] == [1, 2, 3]
-    assert all(line["pairs_per_second"] > 0 for line in ends)
+    assert [line["epochs"] for line in ends] == [1, 2, 3]
+    assert [line["step"] for line in ends] == [3, 6, 9]
+    assert all(line["pairs_per_second"] > 0 and 0 <= line["waited_for_data"] < 1 for line in ends)
     rates = [line["rate"] for line in lines if "rate" in line]
     assert rates == pytest.approx([2e-3 * (1 + math.cos(math.pi * i / 9)) / 2 for i in range(9)])
+
+
+def test_steps_may_say_when_to_end_and_when_to_validate(recipe, trained, tmp_path):
+    """Across passes of three steps; a run that ends as the epochs do is the same run."""
+    found = run(recipe(training={"epochs": None, "steps": 7, "validate_every": 2}), tmp_path / "seven")
+    lines = read_log(tmp_path / "seven" / "run")
+    assert [line["step"] for line in lines if "valid_loss" in line] == [2, 4, 6, 7]
+    assert (found.steps, round(found.epochs, 3)) == (7, 2.333)
+    run(recipe(training={"epochs": None, "steps": 9, "validate_every": 2}), tmp_path / "nine")
+    assert losses(tmp_path / "nine") == losses(trained[1])
+
+
+def test_a_run_that_is_stopped_within_a_pass_goes_on_the_same_way(recipe, tmp_path, monkeypatch):
+    path = recipe(training={"epochs": None, "steps": 7, "validate_every": 2})
+    run(path, tmp_path / "whole")
+    step = loop._Run._step
+
+    def stops(self, batch):
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return step(self, batch)
+
+    monkeypatch.setattr(loop._Run, "_step", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(path, tmp_path / "stopped")
+    monkeypatch.undo()
+    run(path, tmp_path / "stopped")
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
+
+
+TEXTS = {"table": "manifest.csv", "image": "text", "modality": "text", "text": "other", "id": "path",
+         "patient": "patient", "split": "split", "classes": []}  # fmt: skip
+
+
+def test_two_kinds_of_text_are_trained_as_image_and_text_are(recipe, films, tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    with (films / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, [*rows[0], "other"])
+        table.writeheader()
+        table.writerows({**row, "other": row["text"].upper()[:20]} for row in rows)
+    found = run(recipe(root=folder, reader=TEXTS), tmp_path / "out")
+    assert found.names[1].endswith("#modality=second")
+    assert set(found.best.recall) == {f"{one}@{k}" for one in ("first", "second") for k in (1, 5, 10)}
+    first, second = (sk.load_encoder(name, device="cpu") for name in found.names)
+    assert (first.modality, second.modality) == ("text", "text")
+    said = sk.Items(["x"], ["There is an effusion."], "text")
+    apart = [sk.embed(one, said, store=None, progress=False).vectors for one in (first, second)]
+    assert not np.allclose(*apart)
+    named = run(recipe(root=folder, reader=TEXTS, pairs={"valid": "test", "modalities": ["long", "short"]}),
+                tmp_path / "named")  # fmt: skip
+    assert named.names[0] == f"stitchkit:{tmp_path / 'named'}#modality=long"
+
+
+def test_a_tokenizer_of_clip_may_be_named(recipe, tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    words = {"<|endoftext|>": 1, "<|startoftext|>": 0}
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(f"{one}</w>" for one in "abcdefghijklmnopqrstuvwxyz")]
+    vocabulary = {**words, **{token: i + 2 for i, token in enumerate(tokens)}}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.add_special_tokens(list(words))
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("<|endoftext|>", 1), ("<|startoftext|>", 0), trim_offsets=False, add_prefix_space=False
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    out = tmp_path / "out"
+    run(recipe(network={"tokenizer": str(folder)}), out)
+    assert (out / "tokenizer.json").read_text() == (folder / "tokenizer.json").read_text()
+    text = sk.load_encoder(f"stitchkit:{out}#modality=text", device="cpu")
+    ids = text.prepare(["ab", "abcd"])
+    assert ids[:, 0].tolist() == [0, 0]
+    assert (ids == 1).sum(1).tolist() == [1, 1]
 
 
 def test_the_clamped_scale_stays_in_its_range(recipe, tmp_path):
@@ -306,6 +387,8 @@ MISTAKES = {
     "batch": ({"training": {"batch": 1}}, DataError, "2 or more"),
     "rate": ({"training": {"rate": 0}}, DataError, "a number above 0"),
     "both": ({"pairs": {"valid": "test", "held": 0.1}}, DataError, "Keep one"),
+    "end": ({"training": {"steps": 5}}, DataError, "both say when to end"),
+    "names": ({"pairs": {"valid": "test", "modalities": ["a", "a"]}}, DataError, "two different names"),
     "split": ({"pairs": {"valid": "dev"}}, UnknownNameError, "'dev'"),
     "fraction": ({"pairs": {"valid": "test", "fraction": 0.01}}, DataError, "too few to train on"),
 }

@@ -1,0 +1,104 @@
+"""From a recipe to what is trained: pairs with both sides ready to be read, the tokenizer, the network's form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.items import Items
+from stitchkit.datasets.cohorts import Cohort
+from stitchkit.embedding_store import default_root
+from stitchkit.encoders.shared import TOKENIZER, ImageBatch, text_batch
+from stitchkit.encoders.shared_network import ImageInput, Input, SharedShape, TextInput
+from stitchkit.progress import Progress
+from stitchkit.store import replace_file
+from stitchkit.training.checkpoints import RUN
+from stitchkit.training.packing import packed
+from stitchkit.training.pairs import TrainingPairs, chosen_pairs, numbered
+from stitchkit.training.recipes import NetworkRecipe, Recipe
+from stitchkit.training.sides import ImageSide, Side, TextSide
+from stitchkit.training.vocabularies import Vocabulary
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+GREY, COLOUR = ((0.5,), (0.25,)), ((0.481, 0.458, 0.408), (0.269, 0.261, 0.276))  # mean and sd of channels
+IMAGE_TEXT, TEXT_TEXT = ("image", "text"), ("first", "second")  # what modalities are called where nothing is said
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Pairs to train on and to validate on, and what the network must be to read them.
+
+    Parameters
+    ----------
+    settings
+        How inputs are prepared, as the encoder's folder keeps it.
+    notes
+        What is to be told about the pairs.
+    """
+
+    train: TrainingPairs
+    held: TrainingPairs
+    shape: SharedShape
+    settings: dict[str, Any]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress) -> Prepared:
+        """Read the pairs, make the tokenizer and put it into ``folder``, pack images."""
+        say("reading the pairs")
+        train, valid, notes = chosen_pairs(recipe.pairs, recipe.seed)
+        pictured = train.images.modality == "image"
+        left, right = recipe.pairs.modalities or (IMAGE_TEXT if pictured else TEXT_TEXT)
+        given, words = recipe.network, _vocabulary(recipe.network, train)
+        mean, std = GREY if given.grey else COLOUR
+        image = ImageBatch(given.side, round(recipe.zoom * given.side), mean, std)
+        text = TextInput(given.context, words.size, words.end)
+        first: Input = ImageInput(given.side, given.patch, len(mean)) if pictured else text
+        shape = SharedShape(given.width, given.layers, given.heads, given.dim, given.shared, given.mode, given.size,
+                            {left: first, right: text})  # fmt: skip
+        settings: dict[str, Any] = {"start": words.start, "tokenizer": words.mark}
+        if pictured:
+            settings |= {"wide": image.wide, "mean": mean, "std": std}
+        if fabric.is_global_zero:
+            (folder / RUN).mkdir(parents=True, exist_ok=True)
+            replace_file(folder / TOKENIZER, words.text.encode())
+        fabric.barrier()
+        reading = text_batch(text, folder / TOKENIZER, settings)
+
+        def pairs(part: Cohort, wide: int) -> TrainingPairs:
+            """Images are kept ``wide`` pixels a side."""
+            captions = _texts(part.texts)
+            one: Side
+            if pictured:
+                pixels = packed(part.images, image, wide, default_root() / "training", bar)
+                one = ImageSide(left, pixels, image, recipe.seed)
+            else:
+                one = TextSide(left, _texts(part.images), reading)
+            return TrainingPairs(part.images.ids, (one, TextSide(right, captions, reading)), numbered(captions))
+
+        found = cls(pairs(train, image.wide), pairs(valid, image.side), shape, settings, notes)
+        say(f"{len(found.train)} pairs with {found.train.captions} distinct captions; {len(found.held)} to validate on")
+        return found
+
+    def names(self, folder: Path) -> tuple[str, str]:
+        """What both modalities of the encoder in ``folder`` are called."""
+        one, other = (f"stitchkit:{folder}#modality={side.name}" for side in self.train.sides)
+        return one, other
+
+
+def _vocabulary(given: NetworkRecipe, train: Cohort) -> Vocabulary:
+    """The named tokenizer, or one made of all texts to train on."""
+    if given.tokenizer:
+        return Vocabulary.of_folder(given.tokenizer)
+    texts = _texts(train.texts)
+    if train.images.modality == "text":
+        texts += _texts(train.images)
+    return Vocabulary.of_captions(texts, given.vocabulary)
+
+
+def _texts(items: Items | None) -> list[str]:
+    return [] if items is None else [str(value) for value in items.values]

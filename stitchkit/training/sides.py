@@ -1,0 +1,79 @@
+"""The two sides of training pairs: what is kept of a side, and how rows of it become what the network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stitchkit.encoders.shared import ImageBatch, TextBatch
+
+
+class Side(Protocol):
+    """One side of n pairs.
+
+    ``name`` is its modality's in the network. ``fetched`` may run in another thread; ``ready`` runs where the network
+    does.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def fetched(self, rows: np.ndarray, epoch: int) -> Tensor:
+        """Some rows as small as they can travel; a row looks the same whenever it is fetched in one epoch."""
+
+    def ready(self, batch: Tensor) -> Tensor:
+        """What was fetched, as the network takes it, on the device it is on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageSide:
+    """Packed images (n, wide, wide, channels) uint8; of each a square of the reading's side is cut out by chance."""
+
+    name: str
+    pixels: np.ndarray = field(repr=False)
+    reading: ImageBatch
+    seed: int
+
+    def fetched(self, rows: np.ndarray, epoch: int) -> Tensor:
+        """Pixels (m, side, side, channels) uint8."""
+        side = self.reading.side
+        places = crop_places(len(self.pixels), self.pixels.shape[1] - side, self.seed, epoch)[rows]
+        return torch.from_numpy(np.stack([
+            self.pixels[row, down : down + side, across : across + side]
+            for row, (down, across) in zip(rows.tolist(), places.tolist(), strict=True)
+        ]))  # fmt: skip
+
+    def ready(self, batch: Tensor) -> Tensor:
+        """Images (m, channels, side, side) float32, normalised."""
+        return self.reading.normalised(batch)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextSide:
+    """Texts, read by the tokenizer anew each time."""
+
+    name: str
+    texts: Sequence[str] = field(repr=False)
+    reading: TextBatch
+
+    def fetched(self, rows: np.ndarray, epoch: int) -> Tensor:
+        """Token ids (m, t)."""
+        return self.reading([self.texts[row] for row in rows.tolist()])
+
+    def ready(self, batch: Tensor) -> Tensor:
+        """The ids themselves."""
+        return batch
+
+
+@lru_cache(maxsize=4)
+def crop_places(n: int, room: int, seed: int, epoch: int) -> np.ndarray:
+    """How far down and across (n, 2) the images of one epoch are cut; with no room, not at all."""
+    places = np.random.default_rng([seed, 2, epoch]).integers(0, room + 1, size=(n, 2), dtype=np.int32)
+    places.setflags(write=False)
+    return places
