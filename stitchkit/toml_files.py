@@ -94,6 +94,18 @@ class TomlTable:
         """Whether a list stands under a key."""
         return isinstance(self._content.get(key), list)
 
+    def names(self) -> tuple[str, ...]:
+        """Every key of the table."""
+        return tuple(self._content)
+
+    def changed(self, changes: Mapping[str, Any]) -> TomlTable:
+        """The table with some keys other; a table among the changes changes the keys it names."""
+        return TomlTable(_merged(self._content, changes), self._file, self._name)
+
+    def shares(self, key: str, default: Any = MISSING) -> Any:
+        """A tuple of numbers above 0, 1 at most; at least one."""
+        return self._tuple(key, default, lambda one: _is_number(one) and 0 < one <= 1, "a list of shares in (0, 1]")
+
     def texts(self, key: str, default: Any = MISSING) -> Any:
         """A tuple of texts, at least one; a bare text is one."""
         value = self._content.get(key)
@@ -138,6 +150,16 @@ class TomlTable:
         if not fits(value):
             raise DataError(f"{key!r} of {self.where} is {what}; got {value!r}.")
         return value
+
+
+def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(content)
+    for key, value in changes.items():
+        before = found.get(key)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            value = _merged(before, value)
+        found[key] = value
+    return found
 
 
 def _is_number(value: Any) -> bool:

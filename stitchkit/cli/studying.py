@@ -37,13 +37,17 @@ def study(
     talk = Talk.of(ctx, json=json or format is o.Form.json, quiet=quiet)
     planned = read_plan(plan)
     if dry_run:
-        talk.plan(
-            {
-                "study": planned.name, "kind": planned.kind, "data": f"{planned.data.layout} in {planned.data.root}",
-                "sources": planned.sources, "targets": planned.targets, "solvers": planned.solvers,
-                "fits per pair": planned.cells_per_pair, "writes": out,
-            }
-        )  # fmt: skip
+        shown: dict[str, object] = {
+            "study": planned.name, "kind": planned.kind, "data": f"{planned.data.layout} in {planned.data.root}"
+        }  # fmt: skip
+        if planned.training:
+            arms, shares = planned.solvers, planned.training.fractions
+            shown |= {"recipe": planned.training.recipe, "arms": arms, "shares of the pairs": shares,
+                      "runs": len(arms) * len(shares) * planned.draws}  # fmt: skip
+        else:
+            shown |= {"sources": planned.sources, "targets": planned.targets, "solvers": planned.solvers,
+                      "fits per pair": planned.cells_per_pair}  # fmt: skip
+        talk.plan({**shown, "writes": out})
         return
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
     found = run(

@@ -13,6 +13,7 @@ AUROC, PRECISION, BRIER, ECE = "auroc", "average_precision", "brier", "ece"
 NAMES = {
     AUROC: "AUROC", BRIER: "Brier score", ECE: "calibration error",
     "f1": "F1", "ppv": "PPV", "npv": "NPV", "mrr": "MRR", "recall@1": "R@1", "recall@5": "R@5", "recall@10": "R@10",
+    "mean_average_precision": "mAP",
 }  # fmt: skip
 
 

@@ -27,7 +27,9 @@ class Curve:
     strong: bool = True
 
 
-def learning_figure(curves: Sequence[Curve], levels: Sequence[tuple[str, float]], *, label: str) -> str:
+def learning_figure(
+    curves: Sequence[Curve], levels: Sequence[tuple[str, float]], *, label: str, counted: str = "anchors"
+) -> str:
     """Every curve, the strong ones with their intervals as bands and draws as dots, on a log axis; levels are dashed.
 
     Parameters
@@ -36,6 +38,8 @@ def learning_figure(curves: Sequence[Curve], levels: Sequence[tuple[str, float]]
         What uses no anchors: name and height.
     label
         Of the vertical axis.
+    counted
+        What there is more or less of along the horizontal one.
     """
     figure, axes = canvas(3.3 + 0.2 * (len(curves) // 2))
     for i, curve in enumerate(curves):
@@ -58,7 +62,7 @@ def learning_figure(curves: Sequence[Curve], levels: Sequence[tuple[str, float]]
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(place) for place in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("anchors")
+    axes.set_xlabel(counted)
     axes.set_ylabel(label)
     axes.grid(color=GRID, lw=0.8)
     axes.legend(frameon=False, fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)

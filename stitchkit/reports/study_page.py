@@ -58,6 +58,8 @@ class StudyPage:
         What rows are compared by, in words, and what ``classes`` is a heading of.
     chances
         Heading -> the measure by chance, where it is not one half.
+    counted, repeated
+        What methods get more or fewer of, and what is averaged over, in words.
     near
         Which draw and scale what follows is of, in words.
     fold
@@ -86,6 +88,8 @@ class StudyPage:
     told: str = ""
     chances: Mapping[str, float] = field(default_factory=dict)
     each: str = "Class by class"
+    counted: str = "anchors"
+    repeated: str = "draws of anchors"
     near: str = ""
     fold: bool = False
     judged: CrossFitted | None = None
@@ -113,7 +117,9 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
                 )
                 for name, rows in page.tables.items()
             },
-            "curves": {name: learning_figure(*lines, label=label) for name, lines in page.curves.items()},
+            "curves": {
+                name: learning_figure(*lines, label=label, counted=page.counted) for name, lines in page.curves.items()
+            },
             "classes": forest(
                 page.classes[1],
                 label=label.removeprefix("macro "),

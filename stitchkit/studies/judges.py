@@ -15,7 +15,7 @@ from stitchkit.evaluation.tables import Truth, interval_of, judged_classes
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
 from stitchkit.metrics.rankings import share
 
-RECALL = "recall@1"
+RECALL, MAP = "recall@1", "mean_average_precision"
 PLACES = (1, 5, 10)
 DIRECTIONS = ("source to target", "target to source")
 
@@ -112,6 +112,35 @@ class PairJudge:
         asked = counts @ ~np.isnan(values)
         found = {f"recall@{k}": share(counts @ (values <= k), asked) for k in PLACES}
         return found | {"mrr": share(counts @ np.where(np.isnan(values), 0, 1 / values), asked)}
+
+    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
+        """As :class:`Judge` says; where all are found or none is, as wide as so many patients allow."""
+        return exact_at_ends(percentile_interval(value, draws), self.people)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankingJudge:
+    """Rank and average precision (n, 2, 2) of each query, both ways, by their means; NaN asks nothing.
+
+    Recall is told at places up to a twentieth of the ``gallery``, beyond which most queries are found by chance.
+    """
+
+    people: int
+    gallery: int
+    items: int
+    main: str = MAP
+    columns: Sequence[str] = DIRECTIONS
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    positives: Mapping[str, int] = field(default_factory=dict)
+    lacking: str = "every query of some direction"
+
+    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """As :class:`Judge` says."""
+        ranks, precision = values[..., 0], values[..., 1]
+        asked = counts @ ~np.isnan(ranks)
+        found = {MAP: share(counts @ np.nan_to_num(precision), asked)}
+        places = [k for k in PLACES if k == 1 or k <= self.gallery / 20]
+        return found | {f"recall@{k}": share(counts @ (ranks <= k), asked) for k in places}
 
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
         """As :class:`Judge` says; where all are found or none is, as wide as so many patients allow."""

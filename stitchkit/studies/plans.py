@@ -12,8 +12,10 @@ from stitchkit.encoders import is_vectors_file
 from stitchkit.solvers import SOLVERS
 from stitchkit.solvers.presets import PRESETS
 from stitchkit.toml_files import TomlTable, read_toml
+from stitchkit.training.recipes import read_recipe
 
-KINDS = ("stitching", "zeroshot", "retrieval")
+RANKED = ("retrieval", "training")  # kinds in which partners are looked for
+KINDS = ("stitching", "zeroshot", "retrieval", "training")
 PAPER = "paper:"  # before the name of a published map
 PYTHON = "python:"
 ALL = "all"
@@ -53,6 +55,25 @@ class DataPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """What a training study trains.
+
+    Parameters
+    ----------
+    recipe
+        File of the recipe that every arm begins with.
+    arms
+        Name -> table of the recipe -> keys that are other in this arm. The others are compared with the first.
+    fractions
+        Shares of the recipe's train pairs, from few to many.
+    """
+
+    recipe: Path
+    arms: Mapping[str, Mapping[str, Any]]
+    fractions: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StudyPlan:
     """One study.
 
@@ -60,15 +81,16 @@ class StudyPlan:
     ----------
     kind
         ``"stitching"``: source vectors drive a head of the target. ``"zeroshot"``: classes are named by text.
-        ``"retrieval"``: of each item the partner in the other space is looked for.
+        ``"retrieval"``: of each item the partner in the other space is looked for. ``"training"``: encoders are
+        trained from several recipes, and of each item the caption is looked for.
     sources, targets
         Encoder names, or ``.safetensors`` files of embeddings by item id.
     solvers
-        Names as ``sk.align`` takes them, or ``paper:NAME``.
+        Names as ``sk.align`` takes them, or ``paper:NAME``; of a training study its arms.
     anchors
-        Numbers of anchors; None stands for all there are.
+        Numbers of anchors (of a training study: of pairs); None stands for all there are.
     draws
-        How often each number below all is drawn.
+        How often each number below all is drawn (of a training study: how many seeds, from ``seed`` on).
     head
         Of a stitching study: ``"own"``, the folder of a saved probe, ``python:FILE:NAME``, or ``"identity"``: the
         target's vectors are themselves the scores of ``head_classes``.
@@ -109,6 +131,17 @@ class StudyPlan:
     sensitivity: float | None = None
     images: int = 0
     seed: int = 0
+    training: TrainingPlan | None = None
+
+    @property
+    def main(self) -> str:
+        """The solver that a page is about; of arms, which are compared with the first, the second."""
+        return self.solvers[1 if self.training else 0]
+
+    @property
+    def counted(self) -> str:
+        """What there is more or less of, in words."""
+        return "training pairs" if self.training else "anchors"
 
     @property
     def cells_per_pair(self) -> int:
@@ -128,6 +161,8 @@ def read_plan(path: str | Path) -> StudyPlan:
     path = Path(path)
     top = read_toml(path)
     kind = top.one_of("kind", KINDS)
+    if kind == "training":
+        return _training(top, path)
     grid, judge, rename = top.table("grid"), top.table("judge"), top.table("rename")
     scored = kind != "retrieval"  # classes are
     plan = StudyPlan(
@@ -159,6 +194,35 @@ def read_plan(path: str | Path) -> StudyPlan:
         raise DataError(f"target {files[0]} of {grid.where} cannot read prompts: name the text encoder itself.")
     if plan.head == "identity" and not plan.head_classes:
         raise DataError(f"head = 'identity' of {top.where} needs 'head_classes', the names of the target's columns.")
+    return plan
+
+
+def _training(top: TomlTable, path: Path) -> StudyPlan:
+    """Of a training study; its data are those of its recipe."""
+    grid, judge, arms = top.table("grid"), top.table("judge"), top.table("arms")
+    file = path.parent / Path(top.text("recipe")).expanduser()
+    changes = {name: arms.table(name).rest() for name in arms.names()}
+    if len(changes) < 2:
+        raise DataError(f"{arms.where} has {len(changes)} arms; name two or more, each with what is other in it.")
+    recipes = [read_recipe(file, change) for change in changes.values()]
+    pairs = recipes[0].pairs
+    if any(one.pairs != pairs for one in recipes):
+        raise DataError(f"the arms of {arms.where} read different pairs. Let them differ in [network] or [training].")
+    plan = StudyPlan(
+        kind="training",
+        name=top.text("name", path.stem),
+        file=path,
+        data=DataPlan(pairs.layout, pairs.root, pairs.reader, anchors=pairs.train, test=judge.text("split", "test")),
+        sources=(),
+        targets=(),
+        solvers=tuple(changes),
+        draws=grid.whole("seeds", 3, least=1),
+        replicates=judge.whole("replicates", 2000, least=1),
+        seed=top.whole("seed", 0),
+        training=TrainingPlan(file, changes, tuple(sorted(grid.shares("fractions", (1.0,))))),
+    )
+    for table in (grid, judge, arms, top):
+        table.close()
     return plan
 
 

@@ -26,7 +26,7 @@ from stitchkit.studies.benches import Loads
 from stitchkit.studies.cells import LINES
 from stitchkit.studies.close_ups import CloseUp, close_up
 from stitchkit.studies.jobs import CLIP
-from stitchkit.studies.judges import RECALL
+from stitchkit.studies.judges import MAP, RECALL
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.plans import PAPER, StudyPlan, read_plan
 from stitchkit.studies.results import StudyRow, StudySummary
@@ -38,10 +38,13 @@ KINDS = {
     "stitching": "Stitching: a source encoder drives a head of the target",
     "zeroshot": "Zero-shot: classes named by text",
     "retrieval": "Retrieval: of each item the partner in the other space",
+    "training": "Training: of each item the caption, by encoders trained from several recipes",
 }
 MEANING = {
     AUROC: "Macro AUROC: the mean over classes of the chance that an item with the class scores above one without it.",
     RECALL: "R@1: the share of items whose own partner is the nearest in the other space; the mean of both ways.",
+    MAP: "mAP: the mean over queries of the average precision, of items among distinct captions and of captions among "
+    "items; the mean of both ways.",
 }
 TOLD = {
     OWN: "the target encoder itself with its head: the ceiling of a stitch",
@@ -124,7 +127,7 @@ def study(
     ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage)
     replace_file(folder / MARK, mark.encode())
     say(f"{len(ran.cells)} cells, {ran.done_before} of them done before; resampling patients")
-    return write_page(ran, folder, command=command, text=planned.file.read_text(encoding="utf-8"), progress=progress)
+    return write_page(ran, folder, command=command, text=_text(planned), progress=progress)
 
 
 def write_page(
@@ -137,6 +140,12 @@ def write_page(
     page = _page(found, ran, main, close, command, text)
     write_study(page, {**found.to_dict(), "close_up": close.to_dict()}, markdown(page), folder)
     return found
+
+
+def _text(plan: StudyPlan) -> str:
+    """What the study file says, and the recipe it begins with."""
+    files = [plan.file] if plan.training is None else [plan.file, plan.training.recipe]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _is_study(folder: Path) -> bool:
@@ -156,11 +165,11 @@ def _same(folder: Path, plan: StudyPlan) -> str:
 
 
 def _main_row(found: StudySummary, plan: StudyPlan) -> StudyRow:
-    """The first solver of the first pair at the most anchors, or what there is of maps."""
+    """The main solver of the first pair at the most anchors, or what there is of maps."""
     maps = [one for one in found.rows if not one.is_baseline and one.anchors != 0 and one.method != RELATIVE]
     if not maps:
         raise DataError(f"no map of the study could be worked out. {next(iter(found.failed.values()), '')}")
-    return next((one for one in maps if one.method == plan.solvers[0] and one.anchors == plan.anchors[-1]), maps[-1])
+    return next((one for one in maps if one.method == plan.main and one.anchors == plan.anchors[-1]), maps[-1])
 
 
 def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command: str, text: str) -> StudyPage:
@@ -175,16 +184,16 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
     return StudyPage(
         title=found.name,
         kind=KINDS[found.kind],
-        subject=f"{found.n:,} items of {people}; {judged}up to {anchors:,} anchors",
-        cards=_cards(found, main),
-        tables={found.called(*pair): _table(found, pair, last, main.method) for pair in pairs},
+        subject=f"{found.n:,} items of {people}; {judged}up to {anchors:,} {plan.counted}",
+        cards=_cards(found, main, plan),
+        tables={found.called(*pair): _table(found, pair, last, main) for pair in pairs},
         curves={
             called: _curves(found, pair, main.method, chances.get(called))
             for pair, called in ((pair, found.called(*pair)) for pair in pairs)
             if len(plan.anchors) > 1
         },
         classes=(
-            f"{found.called(main.source, main.target)}, {main.method}, {anchors:,} anchors.",
+            f"{found.called(main.source, main.target)}, {main.method}, {anchors:,} {plan.counted}.",
             list(main.classes.items()),
         ),
         findings=_findings(found),
@@ -196,6 +205,8 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
         told=MEANING[found.measure],
         chances=chances,
         each="Class by class" if found.measure == AUROC else "Each way",
+        counted=plan.counted,
+        repeated="seeds" if plan.training else "draws of anchors",
         near=_near(ran, main),
         fold=ran.parts is not None,
         judged=close.judged,
@@ -224,12 +235,13 @@ def _chances(found: StudySummary, ran: Ran) -> dict[str, float]:
     return {pair: float(np.mean(record["chance"])) for pair, record in records if "chance" in record}
 
 
-def _cards(found: StudySummary, main: StudyRow) -> tuple[tuple[float, str], ...]:
+def _cards(found: StudySummary, main: StudyRow, plan: StudyPlan) -> tuple[tuple[float, str], ...]:
     cards = [(main.macro.value, f"{main.method}: {found.called(main.source, main.target)}")]
     for name, told in (
         (OWN, "the target's own head"),
         (PROBE, "probe on the same anchors"),
         (METADATA, "metadata alone"),
+        *((arm, f"{arm}, as many pairs") for arm in plan.solvers if plan.training and arm != main.method),
     ):
         rows = [row for row in found.rows if row.method == name and _beside(row, main)]
         cards += [(row.macro.value, told) for row in rows[:1]]
@@ -242,26 +254,25 @@ def _beside(row: StudyRow, main: StudyRow) -> bool:
     return count and row.source in ("", main.source) and row.target in ("", main.target)
 
 
-def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None, main: str) -> list[PageRow]:
-    """Rows of one source and target at the most anchors, best first within solvers and baselines."""
+def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None, main: StudyRow) -> list[PageRow]:
+    """Rows of one source and target at the most anchors, best first within solvers and baselines; all of a training."""
     source, target = pair
+    if found.kind == "training":
+        return [_page_row(row, f"{row.method}, {row.anchors:,} pairs", row == main) for row in found.rows]
     rows = [
         row for row in found.rows
         if row.anchors in (anchors, 0) and row.source in ("", source) and row.target in ("", target)
     ]  # fmt: skip
     maps = sorted((row for row in rows if not row.is_baseline), key=lambda row: -row.macro.value)
     rest = sorted((row for row in rows if row.is_baseline), key=lambda row: -row.macro.value)
-    return [
-        PageRow(
-            row.method,
-            _told(row.method),
-            row.macro,
-            {name: gap.value for name, gap in row.gaps.items()},
-            row.method == main,
-            dict(row.measures),
-        )
-        for row in (*maps, *rest)
-    ]
+    return [_page_row(row, row.method, row.method == main.method) for row in (*maps, *rest)]
+
+
+def _page_row(row: StudyRow, name: str, main: bool) -> PageRow:
+    told = "" if name != row.method else _told(row.method)
+    return PageRow(
+        name, told, row.macro, {other: gap.value for other, gap in row.gaps.items()}, main, dict(row.measures)
+    )
 
 
 def _curves(
@@ -282,7 +293,7 @@ def _curves(
             tuple(_count(found, row.anchors) for row in rows),
             tuple(row.macro for row in rows),
             tuple(row.draws for row in rows),
-            name in (main, PROBE),
+            name in (main, PROBE) or found.kind == "training",
         )
         for name, rows in lines.items()
     ], levels

@@ -9,9 +9,9 @@ from typing import Any
 from stitchkit.evaluation.results import AUROC, measure_name
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.study_page import signed
-from stitchkit.studies.judges import RECALL
+from stitchkit.studies.judges import MAP, RECALL
 
-MEASURED = {AUROC: "macro AUROC", RECALL: "R@1, mean of both ways"}
+MEASURED = {AUROC: "macro AUROC", RECALL: "R@1, mean of both ways", MAP: "mAP, mean of both ways"}
 UNTOLD = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path that say nothing
 
 
@@ -39,7 +39,8 @@ class StudyRow:
         Of each judged class (or direction).
     measures
         ``"average_precision"``, macro; ``"accuracy"``, ``"balanced_accuracy"`` and ``"f1"`` of the best-scored class,
-        where exactly one applies. Of retrieval ``"recall@5"``, ``"recall@10"`` and ``"mrr"``.
+        where exactly one applies. Of retrieval ``"recall@5"``, ``"recall@10"`` and ``"mrr"``; of training
+        ``"recall@1"`` and further places.
     gaps
         Baseline -> this row minus it.
     """
@@ -89,7 +90,8 @@ class StudySummary:
     names
         Encoder -> what it is called in print.
     measure
-        What ``macro``, ``classes`` and ``draws`` of the rows are: ``"auroc"``, or ``"recall@1"`` of both directions.
+        What ``macro``, ``classes`` and ``draws`` of the rows are: ``"auroc"``, or of both directions ``"recall@1"`` or
+        ``"mean_average_precision"``.
     """
 
     name: str
@@ -138,7 +140,7 @@ class StudySummary:
         titles = [
             "method",
             "source to target",
-            "anchors",
+            "pairs" if self.kind == "training" else "anchors",
             "[95 %]" if self.measure != AUROC else "macro [95 %]",
             "draws",
             *(f"minus {name}" for name in others),

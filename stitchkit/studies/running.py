@@ -72,6 +72,11 @@ def run_study(
     LeakageError
         If a patient is on both sides and ``allow_leakage`` is not set.
     """
+    if plan.kind == "training":
+        from stitchkit.studies.training import run_training
+
+        device = getattr(loads, "device", "auto")
+        return run_training(plan, out, device=device, say=say, progress=progress, allow_leakage=allow_leakage)
     say("reading the data")
     bench = StudyBench.of(plan, loads, allow_leakage=allow_leakage)
     study: StudyJobs = KINDS[plan.kind](plan, bench)

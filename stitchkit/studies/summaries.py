@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.evaluation.judging import CLOSE
+from stitchkit.evaluation.results import measure_name
 from stitchkit.metrics.bootstrap import percentile_interval
 from stitchkit.metrics.multiplicity import holm, resampled_p
 from stitchkit.progress import Progress
 from stitchkit.studies.jobs import CLIP
 from stitchkit.studies.methods import METADATA, OWN, PROBE
-from stitchkit.studies.plans import StudyPlan
+from stitchkit.studies.plans import RANKED, StudyPlan
 from stitchkit.studies.resampling import Group, Resampled
 from stitchkit.studies.results import Finding, Gap, StudyRow, StudySummary, distinct_names
 from stitchkit.studies.running import Ran
@@ -29,7 +30,7 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
     notes = [*ran.notes, *_shortcuts(rows, ran.plan, names), *_galleries(ran, names)]
     if dropped := int((~resampled.complete).sum()):
         notes.append(f"{dropped} of {ran.plan.replicates} resamples lacked {ran.judge.lacking} and were dropped")
-    if ran.parts is not None and ran.plan.kind != "retrieval":
+    if ran.parts is not None and ran.plan.kind not in RANKED:
         notes.append("no average precision: scores of several folds' maps have no common scale")
     if ran.test.groups is None:
         notes.append("patients are not known: intervals take every item for a patient of its own")
@@ -87,13 +88,13 @@ class _Table:
         )  # fmt: skip
 
     def _baselines(self, group: Group) -> list[Group]:
-        """Rows that this one is compared with: what uses no map, at as many anchors; in retrieval the first solver."""
+        """Rows that this one is compared with: what uses no map, at as many anchors, or the first solver or arm."""
         source, target, method, anchors = group
         plan = self.plan
         wanted: list[Group] = []
         if method.startswith(CLIP):
             wanted = [("", "", METADATA, plan.anchors[-1])]
-        elif plan.kind == "retrieval":
+        elif plan.kind in RANKED:
             wanted = [(source, target, plan.solvers[0], anchors)] if method != plan.solvers[0] else []
         elif source and target:
             wanted = [("", target, OWN, 0), (source, "", PROBE, anchors), ("", "", METADATA, anchors)]
@@ -127,13 +128,14 @@ class _Table:
 
 
 def _galleries(ran: Ran, names: Mapping[str, str]) -> list[str]:
-    """Of retrieval: among how many is looked for, and what chance finds."""
+    """Of what is ranked: among how many is looked for, and what chance finds."""
     records = [(cell.target, ran.log[key]["record"]) for cell, key in ran.cells]
     found = dict.fromkeys((name, one["gallery"], *one["chance"]) for name, one in records if "gallery" in one)
     fold = " in the first fold" if ran.plan.data.folds else ""
+    measure = measure_name(ran.judge.main)
     return [
-        f"gallery of {size} distinct targets of {names[name]}{fold}; by chance R@1 is {there:.3f} "
-        f"there and {back:.3f} back"
+        f"gallery of {size} distinct targets of {names.get(name, name)}{fold}; by chance {measure} is "
+        f"{there:.3f} there and {back:.3f} back"
         for name, size, there, back in found
     ]
 

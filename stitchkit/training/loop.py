@@ -250,7 +250,7 @@ class _Run:
     def _validated(self, facts: dict[str, float]) -> None:
         """Validate, keep the best weights, and the state to go on from."""
         found = validate(self.network, self.data.held, self.recipe, self.fabric, self.step)
-        better = self.best is None or found.loss < self.best.loss
+        better = found.better_than(self.best, self.recipe.best)
         self.best, self.since = (found, 0) if better else (self.best, self.since + 1)
         if not self.fabric.is_global_zero:
             return

@@ -14,6 +14,8 @@ from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.training.recipes import PairsRecipe
 from stitchkit.training.sides import Side
 
+IMAGE_TEXT, TEXT_TEXT = ("image", "text"), ("first", "second")  # what sides are called where nothing is said
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingPairs:
@@ -39,6 +41,11 @@ class TrainingPairs:
     def captions(self) -> int:
         """How many distinct captions there are."""
         return int(self.same.max()) + 1
+
+
+def modalities(recipe: PairsRecipe, cohort: Cohort) -> tuple[str, str]:
+    """What the two sides of pairs are called."""
+    return recipe.modalities or (IMAGE_TEXT if cohort.images.modality == "image" else TEXT_TEXT)
 
 
 def numbered(captions: list[str]) -> np.ndarray:

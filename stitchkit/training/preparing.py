@@ -16,7 +16,7 @@ from stitchkit.progress import Progress
 from stitchkit.store import replace_file
 from stitchkit.training.checkpoints import RUN
 from stitchkit.training.packing import packed
-from stitchkit.training.pairs import TrainingPairs, chosen_pairs, numbered
+from stitchkit.training.pairs import TrainingPairs, chosen_pairs, modalities, numbered
 from stitchkit.training.recipes import NetworkRecipe, Recipe
 from stitchkit.training.sides import ImageSide, Side, TextSide
 from stitchkit.training.vocabularies import Vocabulary
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 GREY, COLOUR = ((0.5,), (0.25,)), ((0.481, 0.458, 0.408), (0.269, 0.261, 0.276))  # mean and sd of channels
-IMAGE_TEXT, TEXT_TEXT = ("image", "text"), ("first", "second")  # what modalities are called where nothing is said
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +51,7 @@ class Prepared:
         say("reading the pairs")
         train, valid, notes = chosen_pairs(recipe.pairs, recipe.seed)
         pictured = train.images.modality == "image"
-        left, right = recipe.pairs.modalities or (IMAGE_TEXT if pictured else TEXT_TEXT)
+        left, right = modalities(recipe.pairs, train)
         given, words = recipe.network, _vocabulary(recipe.network, train)
         mean, std = GREY if given.grey else COLOUR
         image = ImageBatch(given.side, round(recipe.zoom * given.side), mean, std)

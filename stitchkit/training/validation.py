@@ -33,6 +33,8 @@ class Validation:
         How many were made.
     loss
         Mean over batches of the recipe's size, in the order of the pairs.
+    reciprocal
+        Mean reciprocal rank of the best right partner, mean of both ways.
     recall
         ``"text@1"``, ... images ask for captions; ``"image@1"``, ... the other way; or as the modalities are called.
     chance
@@ -43,10 +45,17 @@ class Validation:
 
     step: int
     loss: float
+    reciprocal: float
     recall: dict[str, float]
     chance: dict[str, float]
     pairs: int
     captions: int
+
+    def better_than(self, other: Validation | None, by: str) -> bool:
+        """Whether its weights are to be kept: by the ``"loss"``, or by the ``"rank"``."""
+        if other is None:
+            return True
+        return self.loss < other.loss if by == "loss" else self.reciprocal > other.reciprocal
 
     @property
     def brief(self) -> str:
@@ -90,7 +99,8 @@ def validate(network: SharedNetwork, held: TrainingPairs, recipe: Recipe, fabric
     right_ones = np.bincount(truth)
     chance = {f"{other}@{k}": min(k / m, 1.0) for k in PLACES}
     chance |= {f"{one}@{k}": float(chance_recall(k, n, right_ones).mean()) for k in PLACES}
-    return Validation(step, float(np.mean(losses)), recall, chance, n, m)
+    reciprocal = float(np.mean([np.mean(1 / ranks) for ranks in (there, back)]))
+    return Validation(step, float(np.mean(losses)), reciprocal, recall, chance, n, m)
 
 
 def vectors_of(network: SharedNetwork, pairs: TrainingPairs, chunk: int, fabric: Fabric) -> tuple[Tensor, Tensor]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from stitchkit.metrics.average_precision import average_precision, resampled_average_precision
+from stitchkit.metrics.average_precision import (
+    average_precision,
+    chance_average_precision,
+    resampled_average_precision,
+)
 
 RNG = np.random.default_rng(0)
 LABELS = (RNG.random(80) < 0.3).astype(float)
@@ -34,3 +40,12 @@ def test_it_is_not_a_number_without_a_positive():
     assert np.isnan(average_precision(np.empty(0), np.empty(0)))
     only_negatives = (LABELS == 0).astype(float)[None, :]
     assert np.isnan(resampled_average_precision(SCORES["distinct"], LABELS, only_negatives)[0])
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 6])
+def test_chance_is_that_of_every_order_counted(n):
+    for right in range(1, n + 1):
+        found = [
+            np.mean(np.arange(1, right + 1) / np.asarray(places)) for places in combinations(range(1, n + 1), right)
+        ]
+        assert chance_average_precision(n, np.array([right]))[0] == pytest.approx(np.mean(found))

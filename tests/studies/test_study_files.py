@@ -43,7 +43,7 @@ def test_a_shipped_study_needs_only_its_paths_edited(path, tmp_path):
         assert plan.data.anchors in cohort.split
         assert plan.data.test in {"chexpert": ("val",), "mimic-cxr": ("val", "test")}[plan.data.layout]
     assert set(plan.data.metadata) <= set(cohort.labels.columns)
-    if plan.kind != "retrieval":
+    if plan.kind in ("stitching", "zeroshot"):
         asked = plan.classes or read_prompts(plan.prompts).classes
         assert set(asked) <= set(cohort.labels.classes)
     assert set(plan.rename.values()) <= set(cohort.labels.classes)
@@ -56,7 +56,11 @@ def test_there_is_a_shipped_study_of_each_kind():
 
 def test_files_named_in_a_study_lie_beside_it(tmp_path):
     path = tmp_path / "plan.toml"
-    text = SHIPPED[-1].read_text().replace('prompts = "chexpert5"', 'prompts = "mine.toml"')
+    text = (
+        (ROOT / "examples" / "studies" / "zeroshot.toml")
+        .read_text()
+        .replace('prompts = "chexpert5"', 'prompts = "mine.toml"')
+    )
     path.write_text(
         text.replace('"timm:resnet50.a1_in1k"', '"vectors.safetensors"').replace("/data/mimic", "data/mimic")
     )

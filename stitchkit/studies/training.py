@@ -1,0 +1,228 @@
+"""A study of training: arms of one recipe at several shares of its pairs, judged by what is found among new pairs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from stitchkit.core.errors import DataError, StitchError
+from stitchkit.core.items import Items
+from stitchkit.datasets.cohorts import Cohort, read_cohort
+from stitchkit.embedding import embed
+from stitchkit.encoders import load_encoder
+from stitchkit.evaluation.leakage import audit
+from stitchkit.metrics.average_precision import average_precision, chance_average_precision
+from stitchkit.metrics.ranks import chance_reciprocal, pair_ranks, pair_ranks_back
+from stitchkit.progress import Progress
+from stitchkit.studies.cells import Cell, CellLog
+from stitchkit.studies.judges import RankingJudge
+from stitchkit.studies.plans import StudyPlan, TrainingPlan
+from stitchkit.studies.running import Ran
+from stitchkit.training.loop import train
+from stitchkit.training.pairs import chosen_pairs, modalities, numbered
+from stitchkit.training.recipes import Recipe, read_recipe
+
+RUNS = "runs"  # below the study's folder, while they last
+RANKED = "ranking"  # the kind of a cell's values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """The pairs that runs are judged on: items, captions, which captions are equal."""
+
+    cohort: Cohort
+    texts: Items
+    same: np.ndarray
+    first: np.ndarray
+
+    @classmethod
+    def of(cls, cohort: Cohort) -> Asked:
+        """Of a cohort with texts."""
+        texts = cohort.anchors().target_items
+        same = numbered([str(value) for value in texts.values])
+        return cls(cohort, texts, same, np.unique(same, return_index=True)[1])
+
+    def found(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Rank and average precision (n, 2, 2) of each item's caption and of each caption's items; NaN asks nothing."""
+        captions = right[self.first]
+        values = np.full((len(left), 2, 2), np.nan)
+        there = pair_ranks(left, captions, self.same)
+        values[:, 0] = np.stack([there, 1 / there], axis=1)
+        values[self.first, 1, 0] = pair_ranks_back(left, captions, self.same)
+        for caption, row in enumerate(self.first):
+            values[row, 1, 1] = average_precision(left @ captions[caption], self.same == caption)
+        return values
+
+    @property
+    def sides(self) -> tuple[Items, Items]:
+        """Items and captions."""
+        return self.cohort.images, self.texts
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How many captions there are to be found, and what chance finds of the main measure, both ways."""
+        n, gallery = len(self.same), len(self.first)
+        there, back = chance_reciprocal(gallery, np.ones(1, int)), chance_average_precision(n, np.bincount(self.same))
+        return {"gallery": gallery, "chance": [float(there[0]), float(back.mean())]}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One run: an arm of the recipe with a share of the pairs and a seed."""
+
+    name: str
+    recipe: Recipe
+    pairs: int
+    sides: tuple[str, str]
+
+    @property
+    def cell(self) -> Cell:
+        """Its line in the study's log."""
+        return Cell(*self.sides, self.name, self.pairs, self.recipe.seed)
+
+
+def run_training(
+    plan: StudyPlan,
+    out: str | Path,
+    *,
+    device: str,
+    say: Callable[[str], None],
+    progress: bool | None = None,
+    allow_leakage: bool = False,
+) -> Ran:
+    """Every run of a study that is not yet in ``out``.
+
+    Raises
+    ------
+    DataError
+        For a recipe, data or a split that does not fit.
+    LeakageError
+        If a patient is trained on and judged, and ``allow_leakage`` is not set.
+    """
+    say("reading the data")
+    asked, notes = _judged(plan, allow_leakage)
+    log, cells, failed, before = CellLog(out), [], {}, 0
+    arms = list(_arms(plan))
+    say(f"{len(arms)} runs, judged on {len(asked.same)} pairs with {len(asked.first)} distinct captions")
+    mark = _mark(asked)
+    with Progress(progress) as bar:
+        bar.begin("runs of the study", len(arms))
+        for arm in arms:
+            key = arm.cell.key({"recipe": arm.recipe.to_dict(), "judged": mark})
+            before += key in log
+            if key not in log:
+                try:
+                    _finish(log, key, arm, asked, Path(out) / RUNS / key, device)
+                except StitchError as error:  # a recipe that so few pairs do not suit; the others go on
+                    failed[str(arm.cell)] = str(error)
+            if key in log:
+                cells.append((arm.cell, key))
+            bar.step(1)
+    if not cells:
+        raise DataError(f"no run of the study could be made. {next(iter(failed.values()), '')}")
+    numbers = sorted({arm.pairs for arm in arms})
+    known = replace(plan, sources=(cells[0][0].source,), targets=(cells[0][0].target,), anchors=tuple(numbers))
+    labels = asked.cohort.labels.of_classes(())
+    judge = RankingJudge(
+        len(labels) if labels.groups is None else len(np.unique(labels.groups)), len(asked.first), len(labels)
+    )
+    notes += _over_runs(plan, cells, log, judge)
+    return Ran(known, labels, asked.cohort.images, judge, None, tuple(cells), log, failed, tuple(notes), numbers[-1],
+               before)  # fmt: skip
+
+
+def _judged(plan: StudyPlan, allow_leakage: bool) -> tuple[Asked, list[str]]:
+    """The pairs that are judged; no patient of theirs is trained on."""
+    data = plan.data
+    cohort = read_cohort(data.layout, data.root, **data.reader)
+    judged, trained = cohort.part(str(data.test)), cohort.part(str(data.anchors))
+    notes = audit(
+        trained.images.ids,
+        judged.images.ids,
+        trained.labels.groups,
+        judged.labels.groups,
+        allow=allow_leakage,
+        sides=("training pairs", "judged pairs"),
+    )
+    return Asked.of(judged), list(notes)
+
+
+def _arms(plan: StudyPlan) -> Iterator[Arm]:
+    """Every run, few pairs first, arms side by side."""
+    training = cast(TrainingPlan, plan.training)
+    recipes = {name: read_recipe(training.recipe, changes) for name, changes in training.arms.items()}
+    first = next(iter(recipes.values()))
+    train, _, _ = chosen_pairs(first.pairs, plan.seed)
+    for fraction in training.fractions:
+        for seed in range(plan.seed, plan.seed + plan.draws):
+            for name, recipe in recipes.items():
+                pairs = replace(recipe.pairs, fraction=fraction * recipe.pairs.fraction)
+                yield Arm(name, replace(recipe, pairs=pairs, seed=seed), round(fraction * len(train)),
+                          modalities(first.pairs, train))  # fmt: skip
+
+
+def _finish(log: CellLog, key: str, arm: Arm, asked: Asked, folder: Path, device: str) -> None:
+    """Train in ``folder``, where a run that was stopped goes on, and judge; the encoder is not kept."""
+    start = time.monotonic()
+    run = train(arm.recipe, folder, device=device, progress=False)
+    trained = time.monotonic() - start
+    left, right = (_vectors(name, items, device) for name, items in zip(run.names, asked.sides, strict=True))
+    facts = {
+        "kind": RANKED,
+        "record": {
+            **asked.record, "steps": run.steps, "kept": run.best.step, "validation": run.best.to_dict(),
+            "seed": arm.recipe.seed, "fraction": arm.recipe.pairs.fraction, "train_seconds": round(trained, 1),
+        },
+        "seconds": round(time.monotonic() - start, 3),
+    }  # fmt: skip
+    log.add(key, arm.cell, asked.found(left, right), facts)
+    shutil.rmtree(folder)
+
+
+def _vectors(name: str, items: Items, device: str) -> np.ndarray:
+    """Unit vectors (n, d) of what the trained encoder makes of items."""
+    found = embed(load_encoder(name, device=device), items, store=None, progress=False)
+    vectors: np.ndarray = np.asarray(found.vectors, dtype=np.float64)
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def _mark(asked: Asked) -> str:
+    """What is judged."""
+    cohort = asked.cohort
+    known = (cohort.images.ids.tolist(), [str(value) for value in asked.texts.values],
+             None if cohort.labels.groups is None else cohort.labels.groups.tolist())  # fmt: skip
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+
+def _over_runs(plan: StudyPlan, cells: list[tuple[Cell, str]], log: CellLog, judge: RankingJudge) -> list[str]:
+    """In words, each other arm minus the first, run by run: the seeds are repeated, not only the patients."""
+    from scipy.stats import wilcoxon
+
+    ones = np.ones((1, judge.items))
+    value: dict[tuple[str, int | None, int], float] = {
+        (cell.method, cell.anchors, cell.draw): float(judge.measured(log.scores(key), ones)[judge.main].mean())
+        for cell, key in cells
+    }
+    notes = []
+    for other in plan.solvers[1:]:
+        apart = [
+            value[other, number, seed] - value[name, number, seed]
+            for name, number, seed in value
+            if name == plan.solvers[0] and (other, number, seed) in value
+        ]
+        if len(apart) > 1:
+            p = wilcoxon(apart).pvalue if np.any(apart) else 1.0
+            notes.append(
+                f"{other} minus {plan.solvers[0]} over {len(apart)} pairs of runs of one number and seed: mean "
+                f"{np.mean(apart):+.3f}, above 0 in {np.sum(np.asarray(apart) > 0)}; signed ranks, p = {p:.3g}"
+            )
+    return notes

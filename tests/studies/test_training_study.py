@@ -1,0 +1,231 @@
+"""Studies of training: arms of one recipe, judged as anybody would judge the encoders that come out."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from phantom_studies import run
+from sklearn.metrics import average_precision_score
+
+import stitchkit as sk
+from stitchkit.core.errors import DataError, LeakageError
+from stitchkit.reports.study_page import PAGE
+from stitchkit.studies import training
+from stitchkit.studies.judges import MAP, RankingJudge
+from stitchkit.training.recipes import read_recipe
+
+pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+
+RECIPE = """
+name = "few films"
+[network]
+width = 16
+layers = 2
+heads = 2
+dim = 8
+side = 32
+patch = 16
+context = 16
+features = 2
+grey = true
+vocabulary = 300
+[pairs]
+layout = "table"
+root = "{root}"
+held = 0.3
+[pairs.reader]
+text = "{text}"
+patient = "patient"
+split = "split"
+classes = []
+[training]
+steps = 4
+validate_every = 2
+batch = 12
+rate = 2e-3
+"""
+PLAN = """
+kind = "training"
+name = "shared or separate"
+recipe = "recipe.toml"
+[arms.separate.network]
+shared = "none"
+[arms.shared]
+{shared}
+[grid]
+fractions = [1.0, 0.5]
+seeds = 2
+[judge]
+replicates = 40
+{judge}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def planned(films, tmp_path):
+    def make(*, text="text", shared="", judge=""):
+        (tmp_path / "recipe.toml").write_text(RECIPE.format(root=films, text=text))
+        path = tmp_path / "plan.toml"
+        path.write_text(PLAN.format(shared=shared, judge=judge))
+        return path
+
+    return make
+
+
+def literal(scores, same):
+    """mAP of items among distinct captions and back, and R@1, one query at a time."""
+    first = np.unique(same, return_index=True)[1]
+    ranks = np.asarray([1 + (row > row[c]).sum() + ((row == row[c]).sum() - 1) / 2
+                        for row, c in zip(scores[:, first], same, strict=True)])  # fmt: skip
+    back = [average_precision_score(same == caption, scores[:, row]) for caption, row in enumerate(first)]
+    return np.mean(1 / ranks), np.mean(back), np.mean(ranks <= 1)
+
+
+@pytest.mark.parametrize("text", ["text", "view"])  # nearly all different; two captions of many films each
+def test_an_arm_is_worth_what_its_encoder_is(planned, films, tmp_path, text):
+    path = planned(text=text)
+    found = run(path, tmp_path / "out")
+    recipe = read_recipe(tmp_path / "recipe.toml", {"network": {"shared": "none"}})
+    trained = sk.train(recipe, tmp_path / "one", device="cpu", progress=False)
+    image, caption = (sk.load_encoder(name, device="cpu") for name in trained.names)
+    table = sk.read_cohort("table", films, text=text, split="split", classes=[]).part("test")
+    vectors = [sk.embed(one, items, store=None, progress=False).vectors
+               for one, items in ((image, table.images), (caption, table.texts))]  # fmt: skip
+    left, right = (np.asarray(v, dtype=np.float64) / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
+    same = np.unique([str(value) for value in table.texts.values], return_inverse=True)[1].reshape(-1)
+    there, back, hit = literal(left @ right.T, same)
+    most = max(row.anchors for row in found.rows)
+    row = next(one for one in found.of("separate", most))
+    seeds = run_of(tmp_path / "out", "separate", most)
+    assert seeds[0] == pytest.approx((there + back) / 2)
+    assert row.draws == pytest.approx(seeds)
+    assert row.macro.value == pytest.approx(np.mean(seeds))
+    assert recall_of(tmp_path / "out", "separate", most) == pytest.approx(hit)
+
+
+def cells(out):
+    return [json.loads(line) for line in (out / "cells.jsonl").read_text().splitlines()]
+
+
+def values(out, arm, number, seed):
+    (key,) = [one["key"] for one in cells(out) if (one["method"], one["anchors"], one["draw"]) == (arm, number, seed)]
+    return np.load(out / "scores" / f"{key}.npy")
+
+
+def run_of(out, arm, number):
+    return [float(np.nanmean(values(out, arm, number, seed)[..., 1], axis=0).mean()) for seed in (0, 1)]
+
+
+def recall_of(out, arm, number):
+    return float((values(out, arm, number, 0)[:, 0, 0] <= 1).mean())
+
+
+def test_arms_are_compared_with_the_first_at_every_number(planned, tmp_path):
+    found = run(planned(), tmp_path / "out")
+    assert [(row.method, row.anchors) for row in found.rows] == [
+        (arm, number) for number in (20, 40) for arm in ("separate", "shared")
+    ]
+    for row in found.rows:
+        assert set(row.gaps) == (set() if row.method == "separate" else {"separate"})
+    text = (tmp_path / "out" / PAGE).read_text()
+    for words in ("How many training pairs", "shared, 40 pairs", "text = &#34;text&#34;", "seeds are averaged"):
+        assert words in text
+    (told,) = [note for note in found.notes if "pairs of runs" in note]
+    assert "shared minus separate over 4 pairs of runs" in told
+    apart = [run_of(tmp_path / "out", "shared", n)[s] - run_of(tmp_path / "out", "separate", n)[s]
+             for n in (20, 40) for s in (0, 1)]  # fmt: skip
+    assert f"mean {np.mean(apart):+.3f}, above 0 in {np.sum(np.asarray(apart) > 0)}" in told
+    assert not list((tmp_path / "out" / "runs").iterdir())
+
+
+def test_a_study_that_is_stopped_goes_on_within_its_run(planned, tmp_path, monkeypatch):
+    path = planned()
+    run(path, tmp_path / "whole")
+    honest, made = training.train, []
+
+    def stops(recipe, folder, **more):
+        made.append(folder)
+        if len(made) == 3:
+            honest(recipe, folder, **more)
+            raise KeyboardInterrupt  # trained, not yet judged
+        return honest(recipe, folder, **more)
+
+    monkeypatch.setattr(training, "train", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(path, tmp_path / "out")
+    assert len(cells(tmp_path / "out")) == 2
+    assert (made[2] / "run" / "last.pt").exists()
+    run(path, tmp_path / "out")
+    assert len(made) == 3 + 6
+    assert made[3] == made[2]
+    assert [one["key"] for one in cells(tmp_path / "out")] == [one["key"] for one in cells(tmp_path / "whole")]
+    numbers = [json.loads((tmp_path / name / "results.json").read_text())["rows"] for name in ("out", "whole")]
+    assert numbers[0] == numbers[1]
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
+    run(path, tmp_path / "out")
+
+
+def test_another_recipe_is_trained_anew(planned, tmp_path):
+    run(planned(), tmp_path / "out")
+    planned()
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("rate = 2e-3", "rate = 1e-3"))
+    run(tmp_path / "plan.toml", tmp_path / "out")
+    assert len(cells(tmp_path / "out")) == 16
+
+
+def test_a_recipe_that_fails_is_told_and_the_others_go_on(planned, tmp_path):
+    found = run(planned(shared="network = { heads = 3 }"), tmp_path / "out")
+    assert {row.method for row in found.rows} == {"separate"}
+    assert len(found.failed) == 4
+    assert "cannot be divided among 3 heads" in next(iter(found.failed.values()))
+
+
+MISTAKES = {
+    "arm": ({"shared": "network = { shard = 1 }"}, "'shard'.*nearest: shared"),
+    "table": ({"shared": "netwrok = { shared = 'all' }"}, "'netwrok'.*nearest: network"),
+    "pairs": ({"shared": "pairs = { fraction = 0.5 }"}, "read different pairs"),
+    "split": ({"judge": "split = 'dev'"}, "'dev'"),
+    "judge": ({"judge": "classes = ['edema']"}, "'classes'"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_named_before_anything_is_trained(planned, tmp_path, name):
+    change, said = MISTAKES[name]
+    with pytest.raises((DataError, sk.StitchError), match=f"(?s){said}"):
+        run(planned(**change), tmp_path / "out")
+    assert not (tmp_path / "out" / "cells.jsonl").exists() or not cells(tmp_path / "out")
+
+
+def test_one_arm_is_not_a_study(planned, tmp_path):
+    path = planned()
+    path.write_text(path.read_text().replace("[arms.shared]\n", ""))
+    with pytest.raises(DataError, match="has 1 arms; name two or more"):
+        run(path, tmp_path / "out")
+
+
+def test_patients_who_are_trained_on_are_not_judged(planned, films, tmp_path):
+    path = planned(judge='split = "train"')
+    with pytest.raises(LeakageError):
+        run(path, tmp_path / "out")
+
+
+def test_recall_is_told_up_to_a_twentieth_of_the_gallery():
+    values = np.stack([np.full((30, 2), 3.0), np.full((30, 2), 1 / 3)], axis=2)
+    for gallery, places in ((30, {1}), (100, {1, 5}), (200, {1, 5, 10})):
+        found = RankingJudge(30, gallery, 30).measured(values, np.ones((1, 30)))
+        assert set(found) == {MAP} | {f"recall@{k}" for k in places}
+        assert found[MAP][0].tolist() == pytest.approx([1 / 3, 1 / 3])
+        assert found["recall@1"][0].tolist() == [0, 0]
