@@ -25,6 +25,9 @@ LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one
     "vindr-cxr": "stitchkit.datasets.layouts.vindr_cxr:read",
     "rsna": "stitchkit.datasets.layouts.rsna:read",
     "open-i": "stitchkit.datasets.layouts.open_i:read",
+    "roco": "stitchkit.datasets.layouts.roco:read",
+    "pmc-oa": "stitchkit.datasets.layouts.pmc_oa:read",
+    "quilt": "stitchkit.datasets.layouts.quilt:read",
 }
 
 

@@ -75,16 +75,17 @@ class Batches:
     def between(self, start: int, stop: int) -> Generator[Batch]:
         """Every batch from step ``start`` to before ``stop``."""
         with ThreadPoolExecutor(1) as loader:
-            ahead = loader.submit(self._fetched, start)
+            ahead = loader.submit(self.fetched, start)
             for step in range(start, stop):
                 began = time.monotonic()
                 rows, parts, shares = ahead.result()
                 waited = time.monotonic() - began
                 if step + 1 < stop:
-                    ahead = loader.submit(self._fetched, step + 1)
+                    ahead = loader.submit(self.fetched, step + 1)
                 yield Batch(rows, parts, shares, waited)
 
-    def _fetched(self, step: int) -> tuple[np.ndarray, tuple[tuple[Tensor, Tensor], ...], tuple[int, ...]]:
+    def fetched(self, step: int) -> tuple[np.ndarray, tuple[tuple[Tensor, Tensor], ...], tuple[int, ...]]:
+        """The batch's rows, this process's chunks of both sides, and how many rows each process has."""
         rows, epoch = self.rows(step), step // self.in_pass
         each = np.array_split(rows, self.world)
         mine = each[self.rank]

@@ -32,7 +32,7 @@ class Validation:
     step
         How many were made.
     loss
-        Mean over batches of the recipe's size, in the order of the pairs.
+        Mean over whole batches of the recipe's size, in the order of the pairs; what is left over would be easier.
     reciprocal
         Mean reciprocal rank of the best right partner, mean of both ways.
     recall
@@ -84,11 +84,10 @@ def validate(network: SharedNetwork, held: TrainingPairs, recipe: Recipe, fabric
     whole = vectors_of(network, held, recipe.chunk, fabric)
     losses = []
     with torch.no_grad():
-        for start in range(0, len(held), recipe.batch):
-            rows = slice(start, start + recipe.batch)
+        for batch in range(max(len(held) // recipe.batch, 1)):
+            rows = slice(batch * recipe.batch, (batch + 1) * recipe.batch)
             same = torch.as_tensor(held.same[rows], device=fabric.device) if recipe.equal_captions else None
-            if len(whole[0][rows]) > 1:
-                losses.append(float(contrastive_loss(whole[0][rows], whole[1][rows], network.log_scale, same)))
+            losses.append(float(contrastive_loss(whole[0][rows], whole[1][rows], network.log_scale, same)))
     left, right = (side.cpu().double().numpy() for side in whole)
     one, other = (side.name for side in held.sides)
     _, first, truth = np.unique(held.same, return_index=True, return_inverse=True)

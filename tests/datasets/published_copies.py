@@ -46,6 +46,10 @@ RSNA_BOXES = "patientId,x,y,width,height,Target"
 RSNA_KINDS = "patientId,class"
 OPEN_I_REPORTS = "uid,MeSH,Problems,image,indication,comparison,findings,impression"
 OPEN_I_PROJECTIONS = "uid,filename,projection"
+QUILT = (
+    ",caption,image_path,subset,split,pathology,roi_text,noisy_text,corrected_text,med_umls_ids,magnification,"
+    "height,width"
+)
 
 
 def picture(path: Path) -> None:
@@ -233,6 +237,62 @@ def open_i(root: Path) -> Path:
     return root
 
 
+def quilt(root: Path) -> Path:
+    write(
+        root / "quilt_1M_lookup.csv",
+        QUILT,
+        row(QUILT, caption="Acinar growth.", image_path="v1_001.jpg", subset="quilt", split="train"),
+        row(QUILT, caption="The same field, once more.", image_path="v1_001.jpg", subset="quilt", split="train"),
+        row(QUILT, caption="Adipocytes, mature.", image_path="o_7.png", subset="openpath", split="val"),
+        row(QUILT, caption="", image_path="l_3.jpg", subset="laion", split="train"),
+    )
+    for name in ("v1_001.jpg", "o_7.png", "l_3.jpg"):
+        picture(root / "quilt_1m" / name)
+    return root
+
+
+def pmc_oa(root: Path) -> Path:
+    pairs = {"PMC212319_Fig3_4.jpg": "Membrane, real time.", "PMC212319_Fig3_5.jpg": "The same, later.",
+             "PMC999_Fig1_1.jpg": "CT of the chest."}  # fmt: skip
+    write(
+        root / "pmc_oa.jsonl",
+        *(json.dumps({"image": name, "caption": text, "alignment_score": 0.9}) for name, text in pairs.items()),
+    )
+    for name in pairs:
+        picture(root / "caption_T060_filtered_top4_sep_v0_subfigures" / name)
+    return root
+
+
+def roco(root: Path) -> Path:
+    """ROCOv2; :func:`first_roco` writes the set before it."""
+    licences = []
+    for split, count in (("train", 3), ("valid", 1), ("test", 1)):
+        names = [f"ROCOv2_2023_{split}_{i:06d}" for i in range(1, count + 1)]
+        write(
+            root / f"{split}_captions.csv",
+            "ID,Caption",
+            *(f'{name},"Head CT, axial {i}."' for i, name in enumerate(names)),
+        )
+        licences += [f"{name},PMC{split}{i // 2},CC BY,https://example.org" for i, name in enumerate(names)]
+        for name in names:
+            picture(root / split / f"{name}.jpg")
+    write(root / "license_information.csv", "ID,PMCID,Attribution,Link", *licences)
+    return root
+
+
+def first_roco(root: Path) -> Path:
+    for split, start in (("train", 2), ("validation", 9), ("test", 20)):
+        folder = root / "data" / split / "radiology"
+        names = [f"ROCO_{start + i:05d}" for i in range(2)]
+        write(folder / "captions.txt", f"{names[0]}\t Axial CT showing", "the left sinus", f"{names[1]}\tPlain film")
+        write(
+            folder / "dlinks.txt", *(f"{name}\twget -r ftp://x/PMC{start}.tar.gz -P /tmp\t{name}.jpg" for name in names)
+        )
+        for name in names:
+            picture(folder / "images" / f"{name}.jpg")
+    return root
+
+
 def table(root: Path) -> Path:
     write(
         root / "manifest.csv",
@@ -275,6 +335,10 @@ COPIES = {
                      {"other view": 1, "empty report": 1}),
     "vindr-cxr": Copy(vindr_cxr, "annotations/image_labels_train.csv", "Nodule/Mass", "train/f2.dicom", 3),
     "rsna": Copy(rsna, "stage_2_train_labels.csv", "Target", "stage_2_train_images/003d8fa0.dcm", 3),
+    "roco": Copy(roco, "train_captions.csv", "Caption", "train/ROCOv2_2023_train_000002.jpg", 5),
+    "pmc-oa": Copy(pmc_oa, "pmc_oa.jsonl", "caption",
+                   "caption_T060_filtered_top4_sep_v0_subfigures/PMC999_Fig1_1.jpg", 3),
+    "quilt": Copy(quilt, "quilt_1M_lookup.csv", "caption", "quilt_1m/o_7.png", 3, {"empty caption": 1}),
     "open-i": Copy(open_i, "indiana_projections.csv", "projection",
                    "images/images_normalized/2_IM-0652-1001.dcm.png", 3,
                    {"other view": 1, "no report": 1, "empty report": 1}),

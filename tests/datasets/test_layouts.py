@@ -8,11 +8,15 @@ from published_copies import (
     CHEXPERT,
     NIH,
     chexpert,
+    first_roco,
     mimic_cxr,
     nih,
     open_i,
     padchest,
     picture,
+    pmc_oa,
+    quilt,
+    roco,
     rsna,
     rsna_mapping,
     table,
@@ -463,6 +467,51 @@ def test_open_i_takes_classes_views_and_sections_asked_for(tmp_path):
 
 
 # files
+
+
+def test_figures_of_one_article_stay_together(tmp_path):
+    read = read_cohort("pmc-oa", pmc_oa(tmp_path))
+    assert read.labels.groups.tolist() == ["PMC212319", "PMC212319", "PMC999"]
+    assert list(read.texts) == ["Membrane, real time.", "The same, later.", "CT of the chest."]
+    assert read.split is None
+    (tmp_path / "some.jsonl").write_text((tmp_path / "pmc_oa.jsonl").read_text().splitlines()[0] + "\n")
+    assert len(read_cohort("pmc-oa", tmp_path, table="some.jsonl")) == 1
+    for content, says in (
+        ("{", "line 1, is no JSON"),
+        ('{"image": "a.jpg"}', "has no column 'caption'"),
+        ("", "no lines"),
+    ):
+        (tmp_path / "some.jsonl").write_text(content)
+        with pytest.raises(DataError, match=says):
+            read_cohort("pmc-oa", tmp_path, table="some.jsonl")
+
+
+def test_both_rocos_have_splits_captions_and_articles(tmp_path):
+    second = read_cohort("roco", roco(tmp_path / "two"))
+    assert second.name == "ROCOv2"
+    assert second.split.tolist() == ["train"] * 3 + ["val", "test"]
+    assert second.labels.groups.tolist() == ["PMCtrain0", "PMCtrain0", "PMCtrain1", "PMCvalid0", "PMCtest0"]
+    (tmp_path / "two" / "license_information.csv").unlink()
+    assert read_cohort("roco", tmp_path / "two").labels.groups is None
+    first = read_cohort("roco", first_roco(tmp_path / "one"))
+    assert first.name == "ROCO"
+    assert first.split.tolist() == ["train", "train", "val", "val", "test", "test"]
+    assert first.texts.values[0] == "Axial CT showing the left sinus"  # a caption of two lines
+    assert first.labels.groups.tolist() == ["PMC2", "PMC2", "PMC9", "PMC9", "PMC20", "PMC20"]
+    with pytest.raises(DataError, match=r"neither train_captions\.csv .* nor train/radiology/captions\.txt"):
+        read_cohort("roco", tmp_path)
+
+
+def test_an_image_of_quilt_with_several_captions_is_one_group(tmp_path):
+    read = read_cohort("quilt", quilt(tmp_path))
+    assert read.images.ids.tolist() == ["v1_001.jpg", "v1_001.jpg#2", "o_7.png"]
+    assert read.labels.groups.tolist() == ["v1_001.jpg", "v1_001.jpg", "o_7.png"]
+    assert read.split.tolist() == ["train", "train", "val"]
+    some = read_cohort("quilt", tmp_path, subsets="openpath")
+    assert some.images.ids.tolist() == ["o_7.png"]
+    assert some.card["left_out"] == {"other subset": 3}
+    with pytest.raises(UnknownNameError, match="subset of Quilt-1M is called 'pubmet'; nearest: pubmed"):
+        read_cohort("quilt", tmp_path, subsets=["quilt", "pubmet"])
 
 
 def test_many_files_are_asked_for_in_turn(tmp_path):

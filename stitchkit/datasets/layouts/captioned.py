@@ -1,0 +1,78 @@
+"""What sets of figures with captions have in common: no labels, and an article (or a video) instead of a patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stitchkit.core.errors import DataError
+from stitchkit.datasets.layouts.assembling import Part
+from stitchkit.datasets.layouts.image_files import with_images
+from stitchkit.datasets.layouts.published import Rows
+
+
+def captioned(
+    rows: Rows,
+    image: str,
+    caption: str,
+    folders: Sequence[Path],
+    missing: str,
+    *,
+    group: Callable[[str], str] | None,
+    split: str = "",
+    split_column: str = "",
+) -> Part:
+    """One table of images and captions; rows without a caption are left out and counted.
+
+    Parameters
+    ----------
+    image, caption
+        Columns. An image may stand in several rows; the k-th has ``#k`` behind its id.
+    folders
+        Where the images lie, named by ``image``.
+    group
+        Image -> what its pairs must not be divided from; None where nothing is published.
+    split, split_column
+        The name of all rows' split, or the column that holds it.
+    """
+    rows = rows.where([bool(cell) for cell in rows.column(caption)], "empty caption")
+    rows, paths = with_images(rows, image, folders, missing)
+    images = rows.column(image)
+    parts = rows.column(split_column) if split_column else [split] * len(rows)
+    return Part(
+        _distinct(images),
+        paths,
+        np.empty((len(rows), 0)),
+        rows.left_out,
+        None if group is None else [group(name) for name in images],
+        texts=rows.column(caption),
+        split=np.asarray(parts, dtype=np.str_) if split or split_column else None,
+    )
+
+
+def first_folder(root: Path, names: Sequence[str], images: str | None) -> Path:
+    """The folder of the images: ``images`` below ``root``, or the first of ``names`` that is there.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    for name in names if images is None else (images,):
+        if (root / name).is_dir():
+            return root / name
+    raise DataError(
+        f"{root} holds no folder {' or '.join(names if images is None else (images,))} of images. Unpack it there, or "
+        f"name it with images=."
+    )
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return found

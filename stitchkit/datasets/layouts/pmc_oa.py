@@ -1,0 +1,95 @@
+"""PMC-OA: figures of open-access articles with captions, 1.6 million pairs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stitchkit.core.errors import DataError
+from stitchkit.datasets.cohorts import Cohort
+from stitchkit.datasets.layouts.assembling import assembled
+from stitchkit.datasets.layouts.captioned import captioned, first_folder
+from stitchkit.datasets.layouts.image_files import checked_missing
+from stitchkit.datasets.layouts.label_cells import checked_uncertain
+from stitchkit.datasets.layouts.published import PublishedTable, Rows
+from stitchkit.datasets.rows import Table
+
+PAIRS = PublishedTable(
+    ("pmc_oa.jsonl", "pmc_oa_beta.jsonl"),
+    "image,caption",  # of every line, among others
+    "the set's loader on huggingface.co (axiong/pmc_oa) and public code that reads the file",
+)
+COLUMNS = ("image", "caption")
+FOLDERS = ("caption_T060_filtered_top4_sep_v0_subfigures", "images")
+CARD = {
+    "name": "PMC-OA",
+    "layout": "pmc-oa",
+    "source": "Lin et al., PMC-CLIP, MICCAI 2023, https://huggingface.co/datasets/axiong/pmc_oa",
+    "licence": "of each article",
+    "labels": "none is published",
+    "patients": "none is published; the article, which begins an image's name, stands for one",
+}
+
+
+def read(
+    root: Path,
+    *,
+    uncertain: str = "error",
+    table: str | None = None,
+    images: str | None = None,
+    missing: str = "error",
+) -> Cohort:
+    """PMC-OA.
+
+    Parameters
+    ----------
+    root
+        Holds ``pmc_oa.jsonl`` (or ``pmc_oa_beta.jsonl``) and the unpacked images.
+    uncertain
+        Accepted as for the other sets; this one has no labels.
+    table
+        Another file of such lines below ``root``, for example of one split.
+    images
+        Folder below ``root`` with the images. Default: the one of ``images.zip``, or ``images``.
+    missing
+        ``"error"``, or ``"skip"`` to leave out and count rows without an image file.
+
+    Returns
+    -------
+    Cohort
+        Articles are the groups.
+
+    Raises
+    ------
+    DataError
+        As :func:`~stitchkit.datasets.cohorts.read_cohort`; for a line that is no JSON or lacks a key, with its number.
+    """
+    checked_uncertain(uncertain)
+    checked_missing(missing)
+    names = PAIRS.names if table is None else (table,)
+    path = next((root / name for name in names if (root / name).is_file()), None)
+    if path is None:
+        raise DataError(f"{root} holds no {' or '.join(names)}. Give the folder that holds it.")
+    folders = [first_folder(root, FOLDERS, images)]
+    part = captioned(Rows(_lines(path)), *COLUMNS, folders, missing, group=lambda name: name.partition("_")[0])
+    return assembled(CARD | {"table": path.name}, [PAIRS], (), [part])
+
+
+def _lines(path: Path) -> Table:
+    cells, numbers = [], []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                found = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}, line {number}, is no JSON: {error}. Was it downloaded completely?") from error
+            for name in COLUMNS:
+                if not isinstance(found, dict) or not isinstance(found.get(name), str):
+                    raise DataError(f"{path}, line {number}, has no column {name!r}. Take the file as it is published.")
+            cells.append(tuple(found[name].strip() for name in COLUMNS))
+            numbers.append(number)
+    if not cells:
+        raise DataError(f"{path} has no lines. Was it downloaded completely?")
+    return Table(path, COLUMNS, tuple(cells), tuple(numbers))

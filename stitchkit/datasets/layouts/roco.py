@@ -1,0 +1,149 @@
+"""ROCO and ROCOv2: radiology figures of open-access articles with captions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from stitchkit.core.errors import DataError
+from stitchkit.datasets.cohorts import Cohort
+from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.captioned import captioned, first_folder
+from stitchkit.datasets.layouts.image_files import checked_missing
+from stitchkit.datasets.layouts.label_cells import checked_uncertain
+from stitchkit.datasets.layouts.published import PublishedTable, Rows, read_published, there_is
+from stitchkit.datasets.rows import Table
+
+SPLITS = {"train": "train", "valid": "val", "test": "test"}  # of ROCOv2's files; what the cohort calls it
+TABLES = {
+    name: PublishedTable((f"{name}_captions.csv",), "ID,Caption", "public code that reads the files, in several places")
+    for name in SPLITS
+}
+LICENCES = PublishedTable(
+    ("license_information.csv",),
+    "ID,PMCID,Attribution,Link",
+    "public code that reads the file; spaces may follow names",
+)
+FIRST = {"train": "train", "validation": "val", "test": "test"}  # folders of the first ROCO
+CAPTIONS = PublishedTable(
+    ("train/radiology/captions.txt",), "lines of ROCO_00002, a tab, the caption; no header",
+    "public code that reads the file, in several places",
+)  # fmt: skip
+BASES = ("", "data", "all_data", "all_data_final")
+ARTICLE = re.compile(r"PMC\d+")
+CARD = {
+    "layout": "roco",
+    "licence": "of each article",
+    "labels": "concepts are not read",
+    "patients": "none is published; the article stands for one, where it is told",
+}
+SOURCES = {
+    "ROCO": "Pelka et al., Radiology Objects in COntext, LABELS at MICCAI 2018, "
+    "https://github.com/razorx89/roco-dataset",
+    "ROCOv2": "Rückert et al., ROCOv2, Scientific Data 11 (2024), 688, https://zenodo.org/records/10821435",
+}
+
+
+def read(root: Path, *, uncertain: str = "error", missing: str = "error") -> Cohort:
+    """ROCO, or ROCOv2, whichever lies in the folder.
+
+    Parameters
+    ----------
+    root
+        Of ROCOv2: holds ``train_captions.csv``, ``valid_captions.csv``, ``test_captions.csv`` (or some of them), images
+        in ``train``, ``valid`` and ``test`` (or ``train_images``, ...), and ``license_information.csv``. Of ROCO: holds
+        ``train/radiology/captions.txt`` and ``train/radiology/images``, ..., or ``data`` with these.
+    uncertain
+        Accepted as for the other sets; this one has no labels.
+    missing
+        ``"error"``, or ``"skip"`` to leave out and count rows without an image file.
+
+    Returns
+    -------
+    Cohort
+        Articles are the groups where ``license_information.csv`` (of ROCO: ``dlinks.txt``) names them all.
+
+    Raises
+    ------
+    DataError
+        As :func:`~stitchkit.datasets.cohorts.read_cohort`.
+    """
+    checked_uncertain(uncertain)
+    checked_missing(missing)
+    names = [name for name in SPLITS if there_is(root, TABLES[name])]
+    if names:
+        articles = _licensed(root)
+        parts = [
+            _part(read_published(root, TABLES[name], ("ID", "Caption")), "ID", "Caption",
+                  first_folder(root, (name, f"{name}_images"), None), missing, articles, SPLITS[name])
+            for name in names
+        ]  # fmt: skip
+        return assembled(_card("ROCOv2"), [TABLES[name] for name in names], (), parts)
+    base = next((root / name for name in BASES if (root / name / CAPTIONS.names[0]).is_file()), None)
+    if base is None:
+        raise DataError(
+            f"{root} holds neither {TABLES['train'].names[0]} (ROCOv2) nor {CAPTIONS.names[0]} (ROCO). Give the folder "
+            f"that holds it."
+        )
+    folders = {name: base / name / "radiology" for name in FIRST if (base / name / "radiology").is_dir()}
+    parts = [
+        _part(Rows(_first_captions(folder / "captions.txt")), "image", "caption", folder / "images", missing,
+              _linked(folder / "dlinks.txt"), FIRST[name])
+        for name, folder in folders.items()
+    ]  # fmt: skip
+    return assembled(_card("ROCO"), [CAPTIONS], (), parts)
+
+
+def _part(
+    rows: Rows, image: str, caption: str, folder: Path, missing: str, articles: Mapping[str, str], split: str
+) -> Part:
+    known = set(rows.column(image)) <= set(articles)
+    return captioned(
+        rows, image, caption, [folder], missing, group=articles.__getitem__ if known else None, split=split
+    )
+
+
+def _card(name: str) -> dict[str, object]:
+    return {"name": name, "source": SOURCES[name], **CARD}
+
+
+def _licensed(root: Path) -> dict[str, str]:
+    """Image -> article; empty where the table is not there."""
+    if not there_is(root, LICENCES):
+        return {}
+    rows = read_published(root, LICENCES, ("ID", "PMCID"))
+    return dict(zip(rows.column("ID"), rows.column("PMCID"), strict=True))
+
+
+def _linked(path: Path) -> dict[str, str]:
+    """Image -> article, from the lines that say where it was downloaded."""
+    if not path.is_file():
+        return {}
+    lines = (line.partition("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    return {name.strip(): found[0] for name, _, rest in lines if (found := ARTICLE.search(rest))}
+
+
+def _first_captions(path: Path) -> Table:
+    if not path.is_file():
+        raise DataError(f"there is no {path}. Take the set as it is published.")
+    found = list(_joined(path))
+    cells = tuple((name, caption) for _, name, caption in found)
+    return Table(path, ("image", "caption"), cells, tuple(number for number, _, _ in found))
+
+
+def _joined(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Line, image and caption; a line without an image goes on with the caption before."""
+    name, said, at = "", "", 0
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        first, tab, rest = line.partition("\t")
+        if tab and first.strip().startswith("ROCO_"):
+            if name:
+                yield at, name, said.strip()
+            name, said, at = first.strip(), rest, number
+        elif name:
+            said = f"{said} {line.strip()}"
+        elif line.strip():
+            raise DataError(f"{path}, line {number}: no image, a tab and a caption. Take the file as it is published.")
+    if name:
+        yield at, name, said.strip()
