@@ -18,7 +18,8 @@ def collect(
     layout: Annotated[
         str,
         typer.Argument(
-            metavar="LAYOUT", help="nih, chexpert, mimic-cxr, padchest, vindr-cxr, rsna, open-i, or table for your own."
+            metavar="LAYOUT",
+            help="nih, chexpert, mimic-cxr, padchest, vindr-cxr, rsna, open-i, roco, pmc-oa, quilt; table: your own.",
         ),
     ],
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder it was downloaded to.")],

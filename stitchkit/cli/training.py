@@ -15,6 +15,7 @@ def train(
     ctx: typer.Context,
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's TOML file.", exists=True)],
     out: Annotated[Path, typer.Option("--out", help="Folder of the encoder; a run that was stopped goes on there.")],
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files into OUT/run too.")] = False,
     device: o.Device = "auto",
     dry_run: o.DryRun = False,
     json: o.Json = False,
@@ -44,7 +45,7 @@ def train(
         return
     from stitchkit.training.loop import train as run
 
-    found = run(read, out, device=device, say=talk.say, progress=talk.progress)
+    found = run(read, out, device=device, say=talk.say, progress=talk.progress, tensorboard=tensorboard)
     if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first one tells
         return
     talk.result(

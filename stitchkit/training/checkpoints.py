@@ -5,15 +5,43 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.store import replace_file
 
 RUN = "run"  # below the encoder's folder: state and log
 STATE, LOG = "last.pt", "log.jsonl"
+
+
+class Curves(Protocol):
+    """What draws numbers as curves; TensorBoard's logger of Lightning is one."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        """Some numbers after a step."""
+
+    def save(self) -> None:
+        """Put on disk what was given so far."""
+
+
+def tensorboard(folder: Path) -> Curves:
+    """TensorBoard's event files in ``folder/tensorboard``.
+
+    Raises
+    ------
+    MissingExtraError
+        Without TensorBoard.
+    """
+    from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+
+    try:
+        return TensorBoardLogger(folder, name="", version="tensorboard")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "TensorBoard cannot be imported. Run: pip install tensorboard, or leave it out."
+        ) from error
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
@@ -60,10 +88,13 @@ def check_same(recipe: Mapping[str, Any], before: Mapping[str, Any], folder: Pat
 
 
 class RunLog:
-    """Lines of JSON, one a step or an epoch; what lies beyond the state a run goes on from is taken off."""
+    """Lines of JSON, one a step or a validation; what lies beyond the state a run goes on from is taken off.
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self.path = folder / LOG
+    ``curves`` gets the same numbers.
+    """
+
+    def __init__(self, folder: Path, step: int, curves: Curves | None = None) -> None:
+        self.path, self.curves = folder / LOG, curves
         kept = [line for line in _lines(self.path) if line["step"] <= step]
         replace_file(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
@@ -71,9 +102,13 @@ class RunLog:
         """One more line."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(line), allow_nan=False) + "\n")
+        if self.curves is not None:
+            self.curves.log_metrics(dict(_numbers(line)), line["step"])
 
     def sync(self) -> None:
         """Make what was added last through a power cut."""
+        if self.curves is not None:
+            self.curves.save()
         with self.path.open("a", encoding="utf-8") as file:
             os.fsync(file.fileno())
 
@@ -88,6 +123,14 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         return []
     whole = path.read_text(encoding="utf-8")
     return [json.loads(line) for line in whole[: whole.rfind("\n") + 1].splitlines()]  # a kill may cut the last one
+
+
+def _numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for key, value in line.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}/{name}", number) for name, number in _numbers(value))
+        elif isinstance(value, int | float) and key != "step":
+            yield key, value
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -23,7 +23,8 @@ from stitchkit.encoders.shared_network import SharedNetwork
 from stitchkit.progress import Progress
 from stitchkit.store import refresh_folder
 from stitchkit.training.cards import encoder_card
-from stitchkit.training.checkpoints import RUN, RunLog, check_same, read_state, save_state
+from stitchkit.training.checkpoints import RUN, Curves, RunLog, check_same, read_state, save_state
+from stitchkit.training.checkpoints import tensorboard as tensorboard_in
 from stitchkit.training.contrast import MOST, cached_backward, contrastive_loss
 from stitchkit.training.loading import Batch, Batches
 from stitchkit.training.preparing import Prepared
@@ -81,6 +82,7 @@ def train(
     device: str = "auto",
     say: Callable[[str], None] = lambda _: None,
     progress: bool | None = None,
+    tensorboard: bool = False,
 ) -> TrainedRun:
     """Train a shared encoder for images and texts (or two kinds of text), or go on with a run that was stopped.
 
@@ -97,6 +99,8 @@ def train(
         Called with a line when a step begins.
     progress
         None shows a bar on stderr after two seconds, True at once, False never.
+    tensorboard
+        Write event files too, into ``run/tensorboard``.
 
     Returns
     -------
@@ -112,7 +116,7 @@ def train(
     TrainingError
         If a loss is not finite, naming step and batch.
     MissingExtraError
-        Without Lightning: ``pip install 'stitchkit[train]'``.
+        Without Lightning: ``pip install 'stitchkit[train]'``; or TensorBoard, where it is asked for.
 
     References
     ----------
@@ -126,8 +130,9 @@ def train(
         raise InputError(f"{folder} holds something that is no training run. Name an empty or a new folder.")
     fabric = _fabric(recipe.precision, device)
     first = fabric.is_global_zero  # of all processes, the one that talks and writes
+    curves = tensorboard_in(folder / RUN) if tensorboard and first else None
     with Progress(progress if first else False) as bar:
-        return _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar).go()
+        return _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar, curves).go()
 
 
 def _fabric(precision: str, device: str) -> Fabric:
@@ -165,7 +170,10 @@ class _Run:
     log: RunLog = field(init=False)
 
     @classmethod
-    def of(cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress) -> _Run:
+    def of(
+        cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress,
+        curves: Curves | None,
+    ) -> _Run:  # fmt: skip
         state = _state_of(recipe, folder, fabric.world_size)  # refused before anything is written
         data = Prepared.of(recipe, folder, fabric, say, bar)
         torch.manual_seed(recipe.seed)
@@ -178,7 +186,7 @@ class _Run:
             fabric.world_size,
         )  # fmt: skip
         run = cls(recipe, folder, fabric, say, bar, network, optimizer, data, batches)
-        run._restore(state)
+        run._restore(state, curves)
         return run
 
     @property
@@ -276,7 +284,7 @@ class _Run:
         }  # fmt: skip
         refresh_folder(self.folder, {**config, "record": record}, arrays, encoder_card(self.recipe, record, found))
 
-    def _restore(self, state: dict[str, Any] | None) -> None:
+    def _restore(self, state: dict[str, Any] | None, curves: Curves | None) -> None:
         """Stand where an earlier run was stopped."""
         if state is not None:
             self.network.load_state_dict(state["network"])
@@ -286,7 +294,7 @@ class _Run:
             self.best = None if best is None else Validation.of_dict(best)
             self.say(f"going on after step {self.step}")
         if self.fabric.is_global_zero:
-            self.log = RunLog(self.folder / RUN, self.step)
+            self.log = RunLog(self.folder / RUN, self.step, curves)
 
     def _out_of_patience(self) -> bool:
         return bool(self.recipe.patience) and self.since >= self.recipe.patience

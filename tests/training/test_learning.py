@@ -13,7 +13,7 @@ from stitchkit.training.checkpoints import read_log
 from stitchkit.training.loop import train
 
 pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
-COUNTS = {"train": 4000, "test": 600}
+COUNTS = {"train": 4000, "test": 1500}
 RECIPE = """
 name = "two hundred steps"
 [network]

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import stitchkit as sk
-from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.core.errors import DataError, InputError, MissingExtraError, ModelUnavailableError, UnknownNameError
 from stitchkit.encoders.clip_pairs import clip_alignment
 from stitchkit.training import loop
 from stitchkit.training.checkpoints import read_log
@@ -268,6 +268,26 @@ def test_the_log_has_a_line_a_step_and_one_an_epoch(trained):
     assert all(line["pairs_per_second"] > 0 and 0 <= line["waited_for_data"] < 1 for line in ends)
     rates = [line["rate"] for line in lines if "rate" in line]
     assert rates == pytest.approx([2e-3 * (1 + math.cos(math.pi * i / 9)) / 2 for i in range(9)])
+
+
+def test_tensorboard_gets_the_same_numbers(recipe, tmp_path):
+    pytest.importorskip("tensorboardX", reason="TensorBoard's event files need tensorboardX")
+    run(recipe(), tmp_path / "out", tensorboard=True)
+    (events,) = (tmp_path / "out" / "run" / "tensorboard").glob("events.out.tfevents.*")
+    written = events.read_bytes()
+    for name in (b"loss", b"scale", b"valid_loss", b"valid_recall/text"):
+        assert name in written
+
+
+def test_tensorboard_that_is_not_there_is_named(recipe, tmp_path, monkeypatch):
+    from lightning.fabric.loggers import tensorboard
+
+    def missing(*_, **__):
+        raise ModuleNotFoundError("neither tensorboard nor tensorboardX")
+
+    monkeypatch.setattr(tensorboard, "TensorBoardLogger", missing)
+    with pytest.raises(MissingExtraError, match="pip install tensorboard"):
+        run(recipe(), tmp_path / "out", tensorboard=True)
 
 
 def test_steps_may_say_when_to_end_and_when_to_validate(recipe, trained, tmp_path):
