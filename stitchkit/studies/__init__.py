@@ -1,1 +1,1 @@
-"""Studies: the demo, and grids of experiments to come."""
+"""Studies: the demo, grids of maps between encoders, and arms of training."""

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stitchkit.datasets.phantoms import make_phantoms
+from stitchkit import Items, load
+from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
 
 RECIPE = """
 name = "few films"
@@ -62,6 +63,21 @@ def test_the_encoder_that_is_left_embeds_by_name(cli, recipe, tmp_path):
     table, vectors = tmp_path / "films" / "manifest.csv", tmp_path / "x.safetensors"
     done = cli("embed", name, table, "--out", vectors, "--device", "cpu", "--store", "none")
     assert done.code == 0, done.err
+
+
+def test_the_encoder_that_is_left_is_stitched_to_another_by_the_ordinary_command(cli, recipe, tmp_path):
+    pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+    out, table = tmp_path / "run", tmp_path / "films" / "manifest.csv"
+    assert cli("train", recipe, "--out", out, "--device", "cpu", "--quiet").code == 0
+    stitched = tmp_path / "stitched"
+    where = ("--device", "cpu", "--store", "none", "--quiet")
+    done = cli("stitch", f"stitchkit:{out}#modality=image", "demo:medical", "--anchors", table,
+               "--target-column", "path", "--out", stitched, *where)  # fmt: skip
+    assert done.code == 0, done.err
+    items = Items(["a", "b"], [table.parent / f"{i}.png" for i in (0, 1)], "image")
+    scores = load(stitched, device="cpu").scores(items, store=None, progress=False)
+    assert set(scores.classes) == set(FINDINGS)
+    assert np.isfinite(scores.values).all()
 
 
 def test_a_dry_run_says_what_would_be_trained(cli, recipe, tmp_path):
