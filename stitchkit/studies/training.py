@@ -108,15 +108,14 @@ def run_training(
         If a patient is trained on and judged, and ``allow_leakage`` is not set.
     """
     say("reading the data")
-    asked, notes = _judged(plan, allow_leakage)
+    asked, notes, mark = _judged(plan, allow_leakage)
     log, cells, failed, before = CellLog(out), [], {}, 0
     arms = list(_arms(plan))
     say(f"{len(arms)} runs, judged on {len(asked.same)} pairs with {len(asked.first)} distinct captions")
-    mark = _mark(asked)
     with Progress(progress) as bar:
         bar.begin("runs of the study", len(arms))
         for arm in arms:
-            key = arm.cell.key({"recipe": arm.recipe.to_dict(), "judged": mark})
+            key = arm.cell.key(_circumstances(arm.recipe, mark))
             before += key in log
             if key not in log:
                 try:
@@ -139,8 +138,8 @@ def run_training(
                before)  # fmt: skip
 
 
-def _judged(plan: StudyPlan, allow_leakage: bool) -> tuple[Asked, list[str]]:
-    """The pairs that are judged; no patient of theirs is trained on."""
+def _judged(plan: StudyPlan, allow_leakage: bool) -> tuple[Asked, list[str], str]:
+    """The pairs that are judged, of which no patient is trained on, notes, and a mark of all pairs."""
     data = plan.data
     cohort = read_cohort(data.layout, data.root, **data.reader)
     judged, trained = cohort.part(str(data.test)), cohort.part(str(data.anchors))
@@ -152,7 +151,7 @@ def _judged(plan: StudyPlan, allow_leakage: bool) -> tuple[Asked, list[str]]:
         allow=allow_leakage,
         sides=("training pairs", "judged pairs"),
     )
-    return Asked.of(judged), list(notes)
+    return Asked.of(judged), list(notes), _mark(cohort)
 
 
 def _arms(plan: StudyPlan) -> Iterator[Arm]:
@@ -195,12 +194,21 @@ def _vectors(name: str, items: Items, device: str) -> np.ndarray:
     return unit
 
 
-def _mark(asked: Asked) -> str:
-    """What is judged."""
-    cohort = asked.cohort
-    known = (cohort.images.ids.tolist(), [str(value) for value in asked.texts.values],
-             None if cohort.labels.groups is None else cohort.labels.groups.tolist())  # fmt: skip
-    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+def _circumstances(recipe: Recipe, mark: str) -> dict[str, Any]:
+    """All that decides a run; the pairs by what they are, not by where they lie."""
+    from stitchkit import __version__
+
+    plain = recipe.to_dict()
+    del plain["pairs"]["root"]
+    return {"version": __version__, "recipe": plain, "pairs": mark}
+
+
+def _mark(cohort: Cohort) -> str:
+    """Ids, captions, patients and splits; of texts the items too."""
+    sides = [cohort.anchors().target_items, *([cohort.images] if cohort.images.modality == "text" else [])]
+    columns = [cohort.images.ids, *(np.asarray([str(value) for value in side.values]) for side in sides)]
+    columns += [one for one in (cohort.labels.groups, cohort.split) if one is not None]
+    return hashlib.sha256(json.dumps([column.tolist() for column in columns]).encode()).hexdigest()
 
 
 def _over_runs(plan: StudyPlan, cells: list[tuple[Cell, str]], log: CellLog, judge: RankingJudge) -> list[str]:

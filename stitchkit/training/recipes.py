@@ -204,7 +204,7 @@ def _pairs(table: TomlTable, folder: Path) -> PairsRecipe:
         raise DataError(f"'modalities' of {table.where} are two different names; got {', '.join(names)}.")
     found = PairsRecipe(
         layout=table.text("layout"),
-        root=folder / Path(table.text("root")).expanduser(),
+        root=(folder / Path(table.text("root")).expanduser()).absolute(),  # the same from wherever it is run
         reader=table.table("reader").rest(),
         train=table.text("train", "train"),
         valid=valid,
