@@ -112,7 +112,8 @@ def train(
     DataError
         For pairs that cannot be read.
     InputError
-        If the run in ``out`` was begun with another recipe or another number of machines.
+        If the run in ``out`` was begun with another recipe or another number of machines; for half precision of 16
+        without a GPU.
     TrainingError
         If a loss is not finite, naming step and batch.
     MissingExtraError
@@ -145,6 +146,8 @@ def _fabric(precision: str, device: str) -> Fabric:
     kinds = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
     here, nodes = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))  # of torchrun
     kind, _, index = chosen_device(device).partition(":")
+    if precision == "16" and kind == "cpu":
+        raise InputError("precision = '16' is computed on GPUs only. On a processor take 'bf16', or '32'.")
     devices = [int(index)] if index else here
     fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, precision=kinds[precision])  # type: ignore[arg-type]
     fabric.launch()
@@ -271,6 +274,7 @@ class _Run:
             "recipe": _as_json(self.recipe), "world": self.fabric.world_size,
             "step": self.step, "since": self.since, "best": json.dumps(self.best.to_dict() if self.best else None),
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),  # the scale of half precision's gradients
         })  # fmt: skip
 
     def _keep(self, found: Validation) -> None:
@@ -289,6 +293,7 @@ class _Run:
         if state is not None:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
             self.step, self.since = state["step"], state["since"]
             best = json.loads(state["best"])
             self.best = None if best is None else Validation.of_dict(best)

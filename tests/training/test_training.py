@@ -39,6 +39,20 @@ def weights(out):
     return (out / "model.safetensors").read_bytes()
 
 
+def stopped_at(number, monkeypatch, path, out, device="cpu"):
+    """A run that is interrupted after so many steps."""
+    step = loop._Run._step
+
+    def stops(self, batch):
+        if self.step == number:
+            raise KeyboardInterrupt
+        return step(self, batch)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop._Run, "_step", stops)
+        train(path, out, device=device, progress=False)
+
+
 @pytest.fixture
 def trained(recipe, tmp_path):
     return run(recipe(), tmp_path / "out"), tmp_path / "out"
@@ -96,18 +110,8 @@ def test_half_precision_takes_about_the_same_way(recipe, trained, tmp_path):
 
 def test_a_run_that_is_stopped_goes_on_the_same_way(recipe, trained, tmp_path, monkeypatch):
     out = tmp_path / "stopped"
-    step = loop._Run._step
-
-    def stops(self, batch):
-        if self.step == 7:
-            raise KeyboardInterrupt
-        return step(self, batch)
-
-    monkeypatch.setattr(loop._Run, "_step", stops)
-    with pytest.raises(KeyboardInterrupt):
-        run(recipe(), out)
+    stopped_at(7, monkeypatch, recipe(), out)
     assert len(losses(out)) == 7
-    monkeypatch.undo()
     said = []
     run(recipe(), out, say=said.append)
     assert "going on after step 6" in said
@@ -300,20 +304,28 @@ def test_steps_may_say_when_to_end_and_when_to_validate(recipe, trained, tmp_pat
     assert losses(tmp_path / "nine") == losses(trained[1])
 
 
+def test_sixteen_bits_without_a_gpu_are_refused(recipe, tmp_path):
+    with pytest.raises(InputError, match="take 'bf16'"):
+        run(recipe(training={"precision": "16"}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["32", "bf16", "16"])
+def test_a_run_on_a_gpu_learns_and_goes_on_where_it_was(recipe, trained, tmp_path, monkeypatch, precision):
+    """To rounding: a GPU adds up in no fixed order. Of sixteen bits the scale of gradients goes on too."""
+    several = {"precision": precision, "chunk": 5, "epochs": None, "steps": 9, "validate_every": 3}
+    train(recipe(training=several), tmp_path / "whole", device="cuda", progress=False)
+    assert losses(tmp_path / "whole") == pytest.approx(losses(trained[1]), abs=0.05)
+    stopped_at(5, monkeypatch, recipe(training=several), tmp_path / "cut", device="cuda")
+    train(recipe(training=several), tmp_path / "cut", device="cuda", progress=False)
+    assert losses(tmp_path / "cut") == pytest.approx(losses(tmp_path / "whole"), abs=0.02)
+
+
 def test_a_run_that_is_stopped_within_a_pass_goes_on_the_same_way(recipe, tmp_path, monkeypatch):
     path = recipe(training={"epochs": None, "steps": 7, "validate_every": 2})
     run(path, tmp_path / "whole")
-    step = loop._Run._step
-
-    def stops(self, batch):
-        if self.step == 5:
-            raise KeyboardInterrupt
-        return step(self, batch)
-
-    monkeypatch.setattr(loop._Run, "_step", stops)
-    with pytest.raises(KeyboardInterrupt):
-        run(path, tmp_path / "stopped")
-    monkeypatch.undo()
+    stopped_at(5, monkeypatch, path, tmp_path / "stopped")
     run(path, tmp_path / "stopped")
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
     assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
