@@ -90,9 +90,19 @@ def steps(size: str) -> Case:
         for name, loss in results.items():
             if not abs(loss - np.log(batch)) < 2:  # before anything is learnt
                 raise AssertionError(f"{name} begins at {loss}")
-        return {f"first loss, {name}": loss for name, loss in results.items()}
+        return {f"first loss, {name}": loss for name, loss in results.items()} | {"GFLOP, separate": _gflop(size)}
 
     return Case({name: step_of(name, size) for name in (PEER, SEPARATE, SHARED)}, check)
+
+
+def _gflop(size: str) -> float:
+    """Of the separate form's step, to be held against what the device can do."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    step = step_of(SEPARATE, size)
+    with FlopCounterMode(display=False) as counted:
+        step()
+    return counted.get_total_flops() / 1e9
 
 
 def memory(size: str) -> Case:

@@ -79,7 +79,8 @@ class Prepared:
                 one = TextSide(left, _texts(part.images), reading)
             return TrainingPairs(part.images.ids, (one, TextSide(right, captions, reading)), numbered(captions))
 
-        found = cls(pairs(train, image.wide), pairs(valid, image.side), shape, settings, notes)
+        with fabric.rank_zero_first(local=True):  # one process of a machine packs, the others find it done
+            found = cls(pairs(train, image.wide), pairs(valid, image.side), shape, settings, notes)
         say(f"{len(found.train)} pairs with {found.train.captions} distinct captions; {len(found.held)} to validate on")
         return found
 
