@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -16,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stitchkit.core.errors import DataError, InputError, MissingExtraError
-from stitchkit.encoders.devices import chosen_device
+from stitchkit.core.errors import DataError, InputError
 from stitchkit.encoders.shared import pack_shared
 from stitchkit.encoders.shared_network import SharedNetwork
 from stitchkit.progress import Progress
@@ -28,7 +26,7 @@ from stitchkit.training.checkpoints import tensorboard as tensorboard_in
 from stitchkit.training.contrast import MOST, cached_backward, contrastive_loss
 from stitchkit.training.loading import Batch, Batches
 from stitchkit.training.preparing import Prepared
-from stitchkit.training.processes import sum_over_processes, with_others
+from stitchkit.training.processes import launched, sum_over_processes, with_others
 from stitchkit.training.recipes import Recipe, read_recipe
 from stitchkit.training.validation import Validation, validate
 
@@ -129,29 +127,11 @@ def train(
         raise InputError(f"{folder} is a file; a trained encoder is a folder. Name a folder.")
     if folder.exists() and any(folder.iterdir()) and not (folder / RUN).is_dir():
         raise InputError(f"{folder} holds something that is no training run. Name an empty or a new folder.")
-    fabric = _fabric(recipe.precision, device)
+    fabric = launched(recipe.precision, device)
     first = fabric.is_global_zero  # of all processes, the one that talks and writes
     curves = tensorboard_in(folder / RUN) if tensorboard and first else None
     with Progress(progress if first else False) as bar:
         return _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar, curves).go()
-
-
-def _fabric(precision: str, device: str) -> Fabric:
-    try:
-        from lightning.fabric import Fabric
-    except ImportError as error:
-        raise MissingExtraError(
-            f"training needs Lightning, which cannot be imported: {error}. Run: pip install 'stitchkit[train]'"
-        ) from error
-    kinds = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    here, nodes = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))  # of torchrun
-    kind, _, index = chosen_device(device).partition(":")
-    if precision == "16" and kind == "cpu":
-        raise InputError("precision = '16' is computed on GPUs only. On a processor take 'bf16', or '32'.")
-    devices = [int(index)] if index else here
-    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, precision=kinds[precision])  # type: ignore[arg-type]
-    fabric.launch()
-    return fabric
 
 
 @dataclass(slots=True)

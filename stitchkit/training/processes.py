@@ -1,17 +1,50 @@
-"""What the processes of one run exchange: vectors, so that each has the whole batch's loss, and gradients."""
+"""The processes of one run: the devices they run on, and what they exchange.
+
+Vectors are exchanged, so that each has the whole batch's loss, and gradients are added up.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from stitchkit.core.errors import InputError, MissingExtraError
+from stitchkit.encoders.devices import chosen_device
 from stitchkit.encoders.shared_network import SharedNetwork
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
+
+
+def launched(precision: str, device: str) -> Fabric:
+    """Lightning Fabric on the devices that are meant: one, or torchrun's.
+
+    Raises
+    ------
+    MissingExtraError
+        Without Lightning.
+    InputError
+        For a device that is not there, or half precision of 16 without a GPU.
+    """
+    try:
+        from lightning.fabric import Fabric
+    except ImportError as error:
+        raise MissingExtraError(
+            f"training needs Lightning, which cannot be imported: {error}. Run: pip install 'stitchkit[train]'"
+        ) from error
+    kinds = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+    here, nodes = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))  # of torchrun
+    kind, _, index = chosen_device(device).partition(":")
+    if precision == "16" and kind == "cpu":
+        raise InputError("precision = '16' is computed on GPUs only. On a processor take 'bf16', or '32'.")
+    devices = [int(index)] if index else here
+    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, precision=kinds[precision])  # type: ignore[arg-type]
+    fabric.launch()
+    return fabric
 
 
 def with_others(mine: Tensor, shares: Sequence[int], fabric: Fabric) -> Tensor:
