@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stitchkit.alignment.folds import assign
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.evaluation.leakage import audit
@@ -73,16 +72,33 @@ def chosen_pairs(recipe: PairsRecipe, seed: int) -> tuple[Cohort, Cohort, list[s
         valid = cohort.part(recipe.valid)
         notes = audit(train.images.ids, valid.images.ids, groups, valid.labels.groups)
     else:
-        parts = assign(len(train), groups, seed=seed, k=max(2, round(1 / recipe.held)))
-        rest = np.setdiff1d(np.arange(len(train)), parts[0])
-        train, valid, whose = train.take(rest), train.take(parts[0]), "pairs" if groups is None else "patients"
+        held = _held_out(people_of(train), recipe.held, seed)
+        rest = np.setdiff1d(np.arange(len(train)), held)
+        train, valid, whose = train.take(rest), train.take(held), "pairs" if groups is None else "patients"
         notes = [f"validated on {len(valid)} pairs of {whose} held out of the train pairs"]
     if recipe.fraction < 1:
-        known = train.labels.groups
-        people = np.arange(len(train)) if known is None else known
-        order = patient_order(people, seed, 0)
+        order = patient_order(people_of(train), seed, 0)
         train = train.take(np.sort(order[: round(recipe.fraction * len(train))]))
     for what, part in (("train", train), ("validate", valid)):
         if len(part) < 2:
             raise DataError(f"{len(part)} pairs are too few to {what} on. Give more, or a larger fraction.")
     return train, valid, notes
+
+
+def people_of(cohort: Cohort) -> np.ndarray:
+    """Whose each pair is (n,); without patients each pair is of one of its own."""
+    groups = cohort.labels.groups
+    return np.arange(len(cohort)) if groups is None else groups
+
+
+def _held_out(people: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """The rows of patients drawn until the share is reached; one patient is always left to train on."""
+    order = patient_order(people, seed, 1)
+    whose = people[order]
+    ends = np.flatnonzero(whose[1:] != whose[:-1]) + 1  # of every patient but the last
+    if not len(ends):
+        raise DataError(
+            "all train pairs are of one patient, so none can be held out to validate on. Name a published split with "
+            "'valid' in [pairs]."
+        )
+    return np.sort(order[: ends[min(np.searchsorted(ends, share * len(people)), len(ends) - 1)]])
