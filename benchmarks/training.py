@@ -140,10 +140,11 @@ def loading() -> Case:
     from stitchkit.training.sides import ImageSide, TextSide
     from stitchkit.training.vocabularies import Vocabulary
 
-    tiny, films = SIZES["tiny"], make_phantoms(512, seed=1, size=73)
+    tiny, films = SIZES["tiny"], make_phantoms(512, seed=1, size=72)
     words = Vocabulary.of_captions(films.reports, 2048)
     reading = TextBatch(Tokenizer.from_str(words.text), tiny["context"], words.start, words.end)
-    image = ImageSide("image", films.images[..., None], ImageBatch(tiny["side"], 73, (0.5,), (0.25,)), 0)
+    reading_images = ImageBatch(tiny["side"], 72, (0.5,), (0.25,))
+    image = ImageSide("image", films.images[..., None], np.arange(512), reading_images, 0, True)
     pairs = TrainingPairs(films.ids, (image, TextSide("text", films.reports, reading)), numbered(films.reports))
     batches = Batches(pairs, 128, 128, 0)
     text = TextInput(tiny["context"], words.size, words.end)

@@ -159,13 +159,13 @@ def _arms(plan: StudyPlan) -> Iterator[Arm]:
     training = cast(TrainingPlan, plan.training)
     recipes = {name: read_recipe(training.recipe, changes) for name, changes in training.arms.items()}
     first = next(iter(recipes.values()))
-    train, _, _ = chosen_pairs(first.pairs, plan.seed)
+    chosen = chosen_pairs(first.pairs, plan.seed)
     for fraction in training.fractions:
         for seed in range(plan.seed, plan.seed + plan.draws):
             for name, recipe in recipes.items():
                 pairs = replace(recipe.pairs, fraction=fraction * recipe.pairs.fraction)
-                yield Arm(name, replace(recipe, pairs=pairs, seed=seed), round(fraction * len(train)),
-                          modalities(first.pairs, train))  # fmt: skip
+                yield Arm(name, replace(recipe, pairs=pairs, seed=seed), round(fraction * len(chosen.train)),
+                          modalities(first.pairs, chosen.whole))  # fmt: skip
 
 
 def _finish(log: CellLog, key: str, arm: Arm, asked: Asked, folder: Path, device: str) -> None:

@@ -17,16 +17,16 @@ from stitchkit.progress import Progress
 AT_ONCE = 64  # images that are decoded together
 
 
-def packed(images: Items, reading: ImageBatch, side: int, folder: Path, bar: Progress) -> np.ndarray:
-    """Decoded images (n, side, side, channels) uint8 in one file of ``folder``, made the first time.
+def packed(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> np.ndarray:
+    """Decoded images (n, wide, wide, channels) uint8 in one file of ``folder``, made the first time.
 
     Raises
     ------
     DataError
         Naming the image that cannot be read; nothing is kept then.
     """
-    shape = (len(images), side, side, len(reading.mean))
-    path = folder / f"{_mark(images, (reading.wide, *shape))}.npy"
+    shape = (len(images), reading.wide, reading.wide, len(reading.mean))
+    path = folder / f"{_mark(images, shape)}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp")

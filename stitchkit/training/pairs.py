@@ -53,8 +53,28 @@ def numbered(captions: list[str]) -> np.ndarray:
     return found
 
 
-def chosen_pairs(recipe: PairsRecipe, seed: int) -> tuple[Cohort, Cohort, list[str]]:
-    """Train and validation pairs of a recipe, and notes.
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenPairs:
+    """Which pairs are trained on and which are validated on.
+
+    Parameters
+    ----------
+    whole
+        All pairs that the recipe speaks of, whatever its fraction, seed and share held out.
+    train, held
+        Rows of it.
+    notes
+        What is to be told about them.
+    """
+
+    whole: Cohort
+    train: np.ndarray
+    held: np.ndarray
+    notes: list[str]
+
+
+def chosen_pairs(recipe: PairsRecipe, seed: int) -> ChosenPairs:
+    """The pairs of a recipe.
 
     Raises
     ------
@@ -66,23 +86,34 @@ def chosen_pairs(recipe: PairsRecipe, seed: int) -> tuple[Cohort, Cohort, list[s
     cohort = read_cohort(recipe.layout, recipe.root, **recipe.reader)
     if cohort.texts is None:
         raise DataError(f"{cohort.name} was read without texts. Name the column of captions in [pairs.reader].")
-    train = cohort if cohort.split is None else cohort.part(recipe.train)
-    groups = train.labels.groups
+    names = [recipe.train, *([recipe.valid] if recipe.valid else [])]
+    if cohort.split is not None:
+        for name in names:
+            cohort.part(name)  # or an error that lists those there are
+        cohort = cohort.take(np.isin(cohort.split, names))
+    people, groups = people_of(cohort), cohort.labels.groups
     if recipe.valid:
-        valid = cohort.part(recipe.valid)
-        notes = audit(train.images.ids, valid.images.ids, groups, valid.labels.groups)
+        train, held = _rows(cohort, recipe.train), _rows(cohort, recipe.valid)
+        sides = [(cohort.images.ids[rows], None if groups is None else groups[rows]) for rows in (train, held)]
+        (ids, known), (other_ids, others) = sides
+        notes = audit(ids, other_ids, known, others, sides=("training pairs", "validation pairs"))
     else:
-        held = _held_out(people_of(train), recipe.held, seed)
-        rest = np.setdiff1d(np.arange(len(train)), held)
-        train, valid, whose = train.take(rest), train.take(held), "pairs" if groups is None else "patients"
-        notes = [f"validated on {len(valid)} pairs of {whose} held out of the train pairs"]
+        held = _held_out(people, recipe.held, seed)
+        train = np.setdiff1d(np.arange(len(cohort)), held)
+        notes = [f"validated on {len(held)} held-out pairs" + ("" if groups is None else ", patient by patient")]
     if recipe.fraction < 1:
-        order = patient_order(people_of(train), seed, 0)
-        train = train.take(np.sort(order[: round(recipe.fraction * len(train))]))
-    for what, part in (("train", train), ("validate", valid)):
-        if len(part) < 2:
-            raise DataError(f"{len(part)} pairs are too few to {what} on. Give more, or a larger fraction.")
-    return train, valid, notes
+        order = patient_order(people[train], seed, 0)
+        train = np.sort(train[order[: round(recipe.fraction * len(train))]])
+    for what, rows in (("train", train), ("validate", held)):
+        if len(rows) < 2:
+            raise DataError(f"{len(rows)} pairs are too few to {what} on. Give more, or a larger fraction.")
+    return ChosenPairs(cohort, train, held, list(notes))
+
+
+def _rows(cohort: Cohort, name: str) -> np.ndarray:
+    if cohort.split is None:
+        cohort.part(name)  # raises: there is no split
+    return np.flatnonzero(np.asarray(cohort.split) == name)
 
 
 def people_of(cohort: Cohort) -> np.ndarray:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stitchkit.core.items import Items
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.embedding_store import default_root
@@ -49,12 +51,14 @@ class Prepared:
     def of(cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress) -> Prepared:
         """Read the pairs, make the tokenizer and put it into ``folder``, pack images."""
         say("reading the pairs")
-        train, valid, notes = chosen_pairs(recipe.pairs, recipe.seed)
-        pictured = train.images.modality == "image"
-        left, right = modalities(recipe.pairs, train)
-        given, words = recipe.network, _vocabulary(recipe.network, train)
+        chosen = chosen_pairs(recipe.pairs, recipe.seed)
+        whole = chosen.whole
+        pictured = whole.images.modality == "image"
+        left, right = modalities(recipe.pairs, whole)
+        given, words = recipe.network, _vocabulary(recipe.network, whole.take(chosen.train))
         mean, std = GREY if given.grey else COLOUR
-        image = ImageBatch(given.side, round(recipe.zoom * given.side), mean, std)
+        wide = given.side + 2 * round((recipe.zoom - 1) * given.side / 2)  # even margins: one middle
+        image = ImageBatch(given.side, wide, mean, std)
         text = TextInput(given.context, words.size, words.end)
         first: Input = ImageInput(given.side, given.patch, len(mean)) if pictured else text
         shape = SharedShape(given.width, given.layers, given.heads, given.dim, given.shared, given.mode, given.size,
@@ -67,20 +71,20 @@ class Prepared:
             replace_file(folder / TOKENIZER, words.text.encode())
         fabric.barrier()
         reading = text_batch(text, folder / TOKENIZER, settings)
-
-        def pairs(part: Cohort, wide: int) -> TrainingPairs:
-            """Images are kept ``wide`` pixels a side."""
-            captions = _texts(part.texts)
-            one: Side
-            if pictured:
-                pixels = packed(part.images, image, wide, default_root() / "training", bar)
-                one = ImageSide(left, pixels, image, recipe.seed)
-            else:
-                one = TextSide(left, _texts(part.images), reading)
-            return TrainingPairs(part.images.ids, (one, TextSide(right, captions, reading)), numbered(captions))
-
+        captions = _texts(whole.texts)
         with fabric.rank_zero_first(local=True):  # one process of a machine packs, the others find it done
-            found = cls(pairs(train, image.wide), pairs(valid, image.side), shape, settings, notes)
+            pixels = packed(whole.images, image, default_root() / "training", bar) if pictured else None
+
+        def pairs(rows: np.ndarray, moving: bool) -> TrainingPairs:
+            some = [captions[row] for row in rows]
+            one: Side
+            if pixels is not None:
+                one = ImageSide(left, pixels, rows, image, recipe.seed, moving)
+            else:
+                one = TextSide(left, [str(whole.images.values[row]) for row in rows], reading)
+            return TrainingPairs(whole.images.ids[rows], (one, TextSide(right, some, reading)), numbered(some))
+
+        found = cls(pairs(chosen.train, True), pairs(chosen.held, False), shape, settings, chosen.notes)
         say(f"{len(found.train)} pairs with {found.train.captions} distinct captions; {len(found.held)} to validate on")
         return found
 

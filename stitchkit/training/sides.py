@@ -33,20 +33,35 @@ class Side(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageSide:
-    """Packed images (n, wide, wide, channels) uint8; of each a square of the reading's side is cut out by chance."""
+    """Images of which squares are cut out.
+
+    Parameters
+    ----------
+    pixels : (N, wide, wide, channels) uint8
+        Packed images.
+    places : (n,) int
+        Which of them these are.
+    moving
+        Whether squares are cut out where chance has it, or in the middle.
+    """
 
     name: str
     pixels: np.ndarray = field(repr=False)
+    places: np.ndarray = field(repr=False)
     reading: ImageBatch
     seed: int
+    moving: bool
 
     def fetched(self, rows: np.ndarray, epoch: int) -> Tensor:
         """Pixels (m, side, side, channels) uint8."""
         side = self.reading.side
-        places = crop_places(len(self.pixels), self.pixels.shape[1] - side, self.seed, epoch)[rows]
+        room = self.pixels.shape[1] - side
+        corners = np.full((len(rows), 2), room // 2)
+        if self.moving:
+            corners = crop_places(len(self.places), room, self.seed, epoch)[rows]
         return torch.from_numpy(np.stack([
             self.pixels[row, down : down + side, across : across + side]
-            for row, (down, across) in zip(rows.tolist(), places.tolist(), strict=True)
+            for row, (down, across) in zip(self.places[rows].tolist(), corners.tolist(), strict=True)
         ]))  # fmt: skip
 
     def ready(self, batch: Tensor) -> Tensor:

@@ -396,9 +396,9 @@ def test_a_fraction_is_drawn_by_patient_and_inside_the_larger(recipe):
     drawn = {}
     for fraction in (0.25, 0.5, 1.0):
         pairs = read_recipe(recipe(pairs={"valid": "test", "fraction": fraction})).pairs
-        train_pairs, valid, _ = chosen_pairs(pairs, 0)
-        drawn[fraction] = set(train_pairs.images.ids.tolist())
-        assert len(valid) == 24
+        chosen = chosen_pairs(pairs, 0)
+        drawn[fraction] = set(chosen.whole.images.ids[chosen.train].tolist())
+        assert len(chosen.held) == 24
     assert [len(one) for one in drawn.values()] == [12, 24, 48]
     assert drawn[0.25] < drawn[0.5] < drawn[1.0]
 
@@ -407,10 +407,11 @@ def test_without_a_validation_split_patients_are_held_out(recipe):
     from stitchkit.training.pairs import chosen_pairs
     from stitchkit.training.recipes import read_recipe
 
-    train_pairs, valid, notes = chosen_pairs(read_recipe(recipe(pairs={"held": 0.25})).pairs, 0)
-    assert not set(train_pairs.labels.groups) & set(valid.labels.groups)
-    assert len(train_pairs) + len(valid) == 48
-    assert "held out" in notes[0]
+    chosen = chosen_pairs(read_recipe(recipe(pairs={"held": 0.25})).pairs, 0)
+    people = chosen.whole.labels.groups
+    assert not set(people[chosen.train]) & set(people[chosen.held])
+    assert len(chosen.train) + len(chosen.held) == len(chosen.whole) == 48
+    assert "held-out" in chosen.notes[0]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.7])
