@@ -29,9 +29,8 @@ def status(key): return next(int(l.split()[1]) for l in open("/proc/self/status"
 torch.nn.Linear(8, 8)(torch.zeros(1, 8)).sum().backward()
 before = status("VmRSS")
 step = step_of(sys.argv[1], sys.argv[2])
-held = status("VmRSS")
-losses = [step() for _ in range(3)]
-print(json.dumps({"MiB": status("VmHWM") - before, "weights": held - before, "loss": losses[0]}))
+for _ in range(3): step()
+print(json.dumps({"MiB": status("VmHWM") - before}))
 """
 
 

@@ -99,7 +99,7 @@ class TomlTable:
         return tuple(self._content)
 
     def changed(self, changes: Mapping[str, Any]) -> TomlTable:
-        """The table with some keys other; a table among the changes changes the keys it names."""
+        """The table with some keys other; a table among the changes changes the keys it names, None takes a key out."""
         return TomlTable(_merged(self._content, changes), self._file, self._name)
 
     def shares(self, key: str, default: Any = MISSING) -> Any:
@@ -156,9 +156,12 @@ def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     found = dict(content)
     for key, value in changes.items():
         before = found.get(key)
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            value = _merged(before, value)
-        found[key] = value
+        if isinstance(value, Mapping):
+            value = _merged(before if isinstance(before, Mapping) else {}, value)
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
     return found
 
 

@@ -217,6 +217,7 @@ def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> Tex
     if hashlib.sha256(text.encode()).hexdigest() != settings["tokenizer"]:
         raise ModelUnavailableError(f"{path} is not the tokenizer that the network was trained with. Copy it again.")
     tokenizer: Tokenizer = Tokenizer.from_str(text)
+    tokenizer.encode_special_tokens = True  # a text that holds "[END]" does not end there
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return TextBatch(tokenizer, given.context, int(settings["start"]), given.end)

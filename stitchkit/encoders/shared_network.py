@@ -91,6 +91,8 @@ class SharedShape:
             if not 0 <= layer < self.layers:
                 raise InputError(f"layer {layer} is to be shared; there are layers 0 to {self.layers - 1}.")
         for name, one in self.inputs.items():
+            if "." in name or hasattr(nn.ModuleDict, name):
+                raise InputError(f"no modality can be called {name!r}: PyTorch keeps that name. Take another.")
             if isinstance(one, ImageInput) and one.side % one.patch:
                 raise InputError(f"{name}: a side of {one.side} pixels is not a multiple of patches of {one.patch}.")
 

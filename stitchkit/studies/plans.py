@@ -12,7 +12,7 @@ from stitchkit.encoders import is_vectors_file
 from stitchkit.solvers import SOLVERS
 from stitchkit.solvers.presets import PRESETS
 from stitchkit.toml_files import TomlTable, read_toml
-from stitchkit.training.recipes import read_recipe
+from stitchkit.training.recipes import Recipe, read_recipe
 
 RANKED = ("retrieval", "training")  # kinds in which partners are looked for
 KINDS = ("stitching", "zeroshot", "retrieval", "training")
@@ -201,29 +201,52 @@ def _training(top: TomlTable, path: Path) -> StudyPlan:
     """Of a training study; its data are those of its recipe."""
     grid, judge, arms = top.table("grid"), top.table("judge"), top.table("arms")
     file = path.parent / Path(top.text("recipe")).expanduser()
-    changes = {name: arms.table(name).rest() for name in arms.names()}
+    changes = {name: _changes(arms.table(name)) for name in arms.names()}
     if len(changes) < 2:
         raise DataError(f"{arms.where} has {len(changes)} arms; name two or more, each with what is other in it.")
-    recipes = [read_recipe(file, change) for change in changes.values()]
-    pairs = recipes[0].pairs
-    if any(one.pairs != pairs for one in recipes):
-        raise DataError(f"the arms of {arms.where} read different pairs. Let them differ in [network] or [training].")
+    pairs = _recipes(file, changes, arms.where)[0].pairs
+    split, fractions = judge.text("split", "test"), grid.shares("fractions", (1.0,))
+    if split in (pairs.train, pairs.valid):
+        raise DataError(
+            f"'split' of {judge.where} is {split!r}, on which the recipe trains or validates. Take another."
+        )
+    if len(set(fractions)) < len(fractions):
+        raise DataError(f"'fractions' of {grid.where} holds one twice; more runs of it are 'seeds'.")
     plan = StudyPlan(
         kind="training",
         name=top.text("name", path.stem),
         file=path,
-        data=DataPlan(pairs.layout, pairs.root, pairs.reader, anchors=pairs.train, test=judge.text("split", "test")),
+        data=DataPlan(pairs.layout, pairs.root, pairs.reader, anchors=pairs.train, test=split),
         sources=(),
         targets=(),
         solvers=tuple(changes),
         draws=grid.whole("seeds", 3, least=1),
         replicates=judge.whole("replicates", 2000, least=1),
         seed=top.whole("seed", 0),
-        training=TrainingPlan(file, changes, tuple(sorted(grid.shares("fractions", (1.0,))))),
+        training=TrainingPlan(file, changes, tuple(sorted(fractions))),
     )
     for table in (grid, judge, arms, top):
         table.close()
     return plan
+
+
+def _changes(arm: TomlTable) -> dict[str, Any]:
+    """What is other in an arm: keys of two tables of the recipe."""
+    found = {name: arm.table(name).rest() for name in ("network", "training")}
+    arm.close()
+    return found
+
+
+def _recipes(file: Path, arms: Mapping[str, Mapping[str, Any]], where: str) -> list[Recipe]:
+    """Every arm's recipe; a mistake is told with the arm's name."""
+    whole = read_recipe(file)  # a mistake of the recipe is told as its own
+    found = []
+    for name, changes in arms.items():
+        try:
+            found.append(read_recipe(file, changes))
+        except DataError as error:
+            raise DataError(f"arm {name!r} of {where}, in the recipe {whole.name!r}: {error}") from error
+    return found
 
 
 def _data(table: TomlTable, folder: Path, kind: str) -> DataPlan:

@@ -31,7 +31,7 @@ from stitchkit.training.pairs import chosen_pairs, modalities, numbered
 from stitchkit.training.recipes import Recipe, read_recipe
 
 RUNS = "runs"  # below the study's folder, while they last
-RANKED = "ranking"  # the kind of a cell's values
+KIND = "ranking"  # the kind of a cell's values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +121,7 @@ def run_training(
                 try:
                     _finish(log, key, arm, asked, Path(out) / RUNS / key, device)
                 except StitchError as error:  # a recipe that so few pairs do not suit; the others go on
-                    failed[str(arm.cell)] = str(error)
+                    failed[f"{arm.name}, {arm.pairs} pairs, seed {arm.recipe.seed}"] = str(error)
             if key in log:
                 cells.append((arm.cell, key))
             bar.step(1)
@@ -142,14 +142,15 @@ def _judged(plan: StudyPlan, allow_leakage: bool) -> tuple[Asked, list[str], str
     """The pairs that are judged, of which no patient is trained on, notes, and a mark of all pairs."""
     data = plan.data
     cohort = read_cohort(data.layout, data.root, **data.reader)
-    judged, trained = cohort.part(str(data.test)), cohort.part(str(data.anchors))
+    judged = cohort.part(str(data.test))
+    trained = chosen_pairs(read_recipe(cast(TrainingPlan, plan.training).recipe).pairs, plan.seed).whole
     notes = audit(
         trained.images.ids,
         judged.images.ids,
         trained.labels.groups,
         judged.labels.groups,
         allow=allow_leakage,
-        sides=("training pairs", "judged pairs"),
+        sides=("pairs of the training", "judged pairs"),
     )
     return Asked.of(judged), list(notes), _mark(cohort)
 
@@ -175,7 +176,7 @@ def _finish(log: CellLog, key: str, arm: Arm, asked: Asked, folder: Path, device
     trained = time.monotonic() - start
     left, right = (_vectors(name, items, device) for name, items in zip(run.names, asked.sides, strict=True))
     facts = {
-        "kind": RANKED,
+        "kind": KIND,
         "record": {
             **asked.record, "steps": run.steps, "kept": run.best.step, "validation": run.best.to_dict(),
             "seed": arm.recipe.seed, "fraction": arm.recipe.pairs.fraction, "train_seconds": round(trained, 1),
@@ -231,6 +232,7 @@ def _over_runs(plan: StudyPlan, cells: list[tuple[Cell, str]], log: CellLog, jud
             p = wilcoxon(apart).pvalue if np.any(apart) else 1.0
             notes.append(
                 f"{other} minus {plan.solvers[0]} over {len(apart)} pairs of runs of one number and seed: mean "
-                f"{np.mean(apart):+.3f}, above 0 in {np.sum(np.asarray(apart) > 0)}; signed ranks, p = {p:.3g}"
+                f"{np.mean(apart):+.3f}, above 0 in {np.sum(np.asarray(apart) > 0)}; signed ranks, p = {p:.3g} if runs "
+                f"were independent, which those of one seed at several numbers are not quite"
             )
     return notes

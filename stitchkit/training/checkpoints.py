@@ -13,6 +13,7 @@ from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.store import replace_file
 
 RUN = "run"  # below the encoder's folder: state and log
+IN_FILE = {"network.size": "network.features"}  # keys that are called otherwise in a recipe's file
 STATE, LOG = "last.pt", "log.jsonl"
 
 
@@ -80,7 +81,9 @@ def check_same(recipe: Mapping[str, Any], before: Mapping[str, Any], folder: Pat
     now, then = _flat(recipe), _flat(before)
     differing = [key for key in {**then, **now} if now.get(key) != then.get(key)]
     if differing:
-        told = "; ".join(f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in differing[:5])
+        told = "; ".join(
+            f"{IN_FILE.get(key, key)} was {then.get(key)!r} and is {now.get(key)!r}" for key in differing[:5]
+        )
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise InputError(
             f"the run in {folder} was begun with another recipe: {told}{more}. Restore it, or name another folder."

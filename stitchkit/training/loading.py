@@ -40,7 +40,7 @@ class Batch:
 class Batches:
     """The batches of a run: all of equal size, in an order that pass and seed decide.
 
-    What is left over at the end of a pass waits for the next.
+    What is left over at the end of a pass is left out of it.
 
     Parameters
     ----------

@@ -158,12 +158,16 @@ class _Run:
         curves: Curves | None,
     ) -> _Run:  # fmt: skip
         state = _state_of(recipe, folder, fabric.world_size)  # refused before anything is written
-        data = Prepared.of(recipe, folder, fabric, say, bar)
+        data = Prepared.of(recipe, folder, fabric, say, bar, None if state is None else state["pairs"])
         torch.manual_seed(recipe.seed)
         network = SharedNetwork(data.shape)
         torch.nn.init.constant_(network.log_scale, FIRST_SCALE)
         network.to(fabric.device)
         optimizer = fabric.setup_optimizers(_optimizer(network, recipe))
+        if min(recipe.batch, len(data.train)) < fabric.world_size:
+            raise InputError(
+                f"a batch of {len(data.train)} pairs cannot be divided among {fabric.world_size} processes."
+            )
         batches = Batches(
             data.train, min(recipe.batch, len(data.train)), recipe.chunk, recipe.seed, fabric.global_rank,
             fabric.world_size,
@@ -241,6 +245,11 @@ class _Run:
     def _validated(self, facts: dict[str, float]) -> None:
         """Validate, keep the best weights, and the state to go on from."""
         found = validate(self.network, self.data.held, self.recipe, self.fabric, self.step)
+        if not math.isfinite(found.loss):  # of every process, so that none waits for the others
+            raise TrainingError(
+                f"the validation loss is {found.loss} after step {self.step}: the state of the validation before is "
+                f"kept. Lower the rate."
+            )
         better = found.better_than(self.best, self.recipe.best)
         self.best, self.since = (found, 0) if better else (self.best, self.since + 1)
         if not self.fabric.is_global_zero:
@@ -251,7 +260,7 @@ class _Run:
         if better:
             self._keep(found)
         save_state(self.folder / RUN, {
-            "recipe": _as_json(self.recipe), "world": self.fabric.world_size,
+            "recipe": _as_json(self.recipe), "world": self.fabric.world_size, "pairs": self.data.mark,
             "step": self.step, "since": self.since, "best": json.dumps(self.best.to_dict() if self.best else None),
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),  # the scale of half precision's gradients

@@ -125,11 +125,12 @@ def people_of(cohort: Cohort) -> np.ndarray:
 def _held_out(people: np.ndarray, share: float, seed: int) -> np.ndarray:
     """The rows of patients drawn until the share is reached; one patient is always left to train on."""
     order = patient_order(people, seed, 1)
-    whose = people[order]
-    ends = np.flatnonzero(whose[1:] != whose[:-1]) + 1  # of every patient but the last
+    whose: np.ndarray = people[order]
+    ends: np.ndarray = np.flatnonzero(whose[1:] != whose[:-1]) + 1  # of every patient but the last
     if not len(ends):
         raise DataError(
             "all train pairs are of one patient, so none can be held out to validate on. Name a published split with "
             "'valid' in [pairs]."
         )
-    return np.sort(order[: ends[min(np.searchsorted(ends, share * len(people)), len(ends) - 1)]])
+    enough = min(int(np.searchsorted(ends, share * len(people))), len(ends) - 1)
+    return np.sort(order[: int(ends[enough])])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.embedding_store import default_root
@@ -18,7 +21,7 @@ from stitchkit.progress import Progress
 from stitchkit.store import replace_file
 from stitchkit.training.checkpoints import RUN
 from stitchkit.training.packing import packed
-from stitchkit.training.pairs import TrainingPairs, chosen_pairs, modalities, numbered
+from stitchkit.training.pairs import ChosenPairs, TrainingPairs, chosen_pairs, modalities, numbered
 from stitchkit.training.recipes import NetworkRecipe, Recipe
 from stitchkit.training.sides import ImageSide, Side, TextSide
 from stitchkit.training.vocabularies import Vocabulary
@@ -39,6 +42,8 @@ class Prepared:
         How inputs are prepared, as the encoder's folder keeps it.
     notes
         What is to be told about the pairs.
+    mark
+        Of ids, texts and tokenizer: another one as soon as a run would be another.
     """
 
     train: TrainingPairs
@@ -46,16 +51,31 @@ class Prepared:
     shape: SharedShape
     settings: dict[str, Any]
     notes: list[str]
+    mark: str
 
     @classmethod
-    def of(cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress) -> Prepared:
-        """Read the pairs, make the tokenizer and put it into ``folder``, pack images."""
+    def of(
+        cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress, known: str | None
+    ) -> Prepared:
+        """Read the pairs, make the tokenizer and put it into ``folder``, pack images.
+
+        Raises
+        ------
+        InputError
+            If the pairs are not those of the mark that is ``known`` of a run that was stopped.
+        """
         say("reading the pairs")
         chosen = chosen_pairs(recipe.pairs, recipe.seed)
         whole = chosen.whole
         pictured = whole.images.modality == "image"
         left, right = modalities(recipe.pairs, whole)
         given, words = recipe.network, _vocabulary(recipe.network, whole.take(chosen.train))
+        mark = _mark(chosen, words)
+        if known not in (None, mark):
+            raise InputError(
+                f"the run in {folder} was begun with other pairs: ids, texts or splits of {whole.name} have changed "
+                f"since. Restore them, or name another folder."
+            )
         mean, std = GREY if given.grey else COLOUR
         wide = given.side + 2 * round((recipe.zoom - 1) * given.side / 2)  # even margins: one middle
         image = ImageBatch(given.side, wide, mean, std)
@@ -84,7 +104,7 @@ class Prepared:
                 one = TextSide(left, [str(whole.images.values[row]) for row in rows], reading)
             return TrainingPairs(whole.images.ids[rows], (one, TextSide(right, some, reading)), numbered(some))
 
-        found = cls(pairs(chosen.train, True), pairs(chosen.held, False), shape, settings, chosen.notes)
+        found = cls(pairs(chosen.train, True), pairs(chosen.held, False), shape, settings, chosen.notes, mark)
         say(f"{len(found.train)} pairs with {found.train.captions} distinct captions; {len(found.held)} to validate on")
         return found
 
@@ -92,6 +112,13 @@ class Prepared:
         """What both modalities of the encoder in ``folder`` are called."""
         one, other = (f"stitchkit:{folder}#modality={side.name}" for side in self.train.sides)
         return one, other
+
+
+def _mark(chosen: ChosenPairs, words: Vocabulary) -> str:
+    whole = chosen.whole
+    texts = [_texts(whole.texts), *([_texts(whole.images)] if whole.images.modality == "text" else [])]
+    known = [words.mark, whole.images.ids.tolist(), chosen.train.tolist(), chosen.held.tolist(), texts]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def _vocabulary(given: NetworkRecipe, train: Cohort) -> Vocabulary:

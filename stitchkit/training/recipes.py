@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ SIZES = {  # width, layers, heads, dim; side and patch of images; context of tex
     "base": {"width": 768, "layers": 12, "heads": 12, "dim": 512, "side": 224, "patch": 16, "context": 77},
 }
 PRECISIONS = ("32", "bf16", "16")
+NAME = re.compile(r"[a-z][a-z0-9_-]*")  # of a modality: it stands in an encoder's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class NetworkRecipe:
     vocabulary
         Entries of the tokenizer that is made from the captions.
     tokenizer
-        A folder with a ``tokenizer.json`` to be used instead.
+        A folder with a ``tokenizer.json`` to be used instead; relative to the recipe's file.
     """
 
     width: int
@@ -145,7 +147,7 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType(
         For a file that cannot be read, a missing or unknown key (the nearest is listed), or a value of a wrong kind.
     """
     path = Path(path)
-    top = read_toml(path).changed(changes)
+    top = read_toml(path).changed(_without_rivals(changes))
     training = top.table("training")
     if "steps" in training and "epochs" in training:
         raise DataError(f"'steps' and 'epochs' of {training.where} both say when to end. Keep one.")
@@ -154,11 +156,11 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType(
     recipe = Recipe(
         name=top.text("name", path.stem),
         seed=top.whole("seed", 0),
-        network=_network(top.table("network")),
+        network=_network(top.table("network"), path.parent),
         pairs=_pairs(top.table("pairs"), path.parent),
         epochs=0 if steps else training.whole("epochs", 50, least=1),
         steps=steps,
-        validate_every=training.whole("validate_every", 0, least=1),
+        validate_every=training.whole("validate_every", 0),
         batch=batch,
         chunk=training.whole("chunk", batch, least=1),
         rate=training.number("rate", 5e-4, above=True),
@@ -174,14 +176,23 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType(
     return recipe
 
 
-def _network(table: TomlTable) -> NetworkRecipe:
+def _without_rivals(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Changes that say when to end another way take the first way out."""
+    training = changes.get("training", {})
+    gone = {"steps": "epochs", "epochs": "steps"}
+    out = {other: None for one, other in gone.items() if one in training and other not in training}
+    return {**changes, "training": {**training, **out}} if out else changes
+
+
+def _network(table: TomlTable, folder: Path) -> NetworkRecipe:
     numbers = dict(SIZES[table.one_of("size", SIZES, "tiny")])
     for key in numbers:
-        numbers[key] = table.whole(key, numbers[key], least=1)
-    common = table.wholes("shared", ("all",), word="all") if table.holds_list("shared") else table.text("shared", "all")
+        numbers[key] = table.whole(key, numbers[key], least=3 if key == "context" else 1)  # start, a word, end
+    common = table.wholes("shared") if table.holds_list("shared") else table.text("shared", "all")
     if isinstance(common, str) and common not in ("all", "none"):
         raise DataError(f"'shared' of {table.where} is 'all', 'none' or a list of layers; got {common!r}.")
-    shared = None if common in ("all", ("all",)) else () if common == "none" else tuple(common)
+    shared = None if common == "all" else () if common == "none" else tuple(common)
+    tokenizer = table.text("tokenizer", "")
     found = NetworkRecipe(
         **numbers,
         shared=shared,
@@ -189,7 +200,7 @@ def _network(table: TomlTable) -> NetworkRecipe:
         size=table.whole("features", 20),
         grey=table.flag("grey", False),
         vocabulary=table.whole("vocabulary", 4096, least=300),
-        tokenizer=table.text("tokenizer", ""),
+        tokenizer=str((folder / Path(tokenizer).expanduser()).absolute()) if tokenizer else "",
     )
     table.close()
     return found
@@ -200,8 +211,11 @@ def _pairs(table: TomlTable, folder: Path) -> PairsRecipe:
     if valid and "held" in table:
         raise DataError(f"'valid' and 'held' of {table.where} both say what is validated on. Keep one.")
     names = table.texts("modalities", None)
-    if names is not None and (len(names) != 2 or names[0] == names[1]):
-        raise DataError(f"'modalities' of {table.where} are two different names; got {', '.join(names)}.")
+    if names is not None and (len(set(names)) != 2 or len(names) != 2 or not all(map(NAME.fullmatch, names))):
+        raise DataError(
+            f"'modalities' of {table.where} are two different names of small letters, digits, - and _, with a letter "
+            f"first; got {', '.join(names)}."
+        )
     found = PairsRecipe(
         layout=table.text("layout"),
         root=(folder / Path(table.text("root")).expanduser()).absolute(),  # the same from wherever it is run

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -56,7 +58,7 @@ shared = "none"
 [arms.shared]
 {shared}
 [grid]
-fractions = [1.0, 0.5]
+fractions = {fractions}
 seeds = 2
 [judge]
 replicates = 40
@@ -74,10 +76,10 @@ def _one_thread():
 
 @pytest.fixture
 def planned(films, tmp_path):
-    def make(*, text="text", shared="", judge=""):
+    def make(*, text="text", shared="", judge="", fractions=(1.0, 0.5)):
         (tmp_path / "recipe.toml").write_text(RECIPE.format(root=films, text=text))
         path = tmp_path / "plan.toml"
-        path.write_text(PLAN.format(shared=shared, judge=judge))
+        path.write_text(PLAN.format(shared=shared, judge=judge, fractions=list(fractions)))
         return path
 
     return make
@@ -193,10 +195,13 @@ def test_a_recipe_that_fails_is_told_and_the_others_go_on(planned, tmp_path):
 
 
 MISTAKES = {
-    "arm": ({"shared": "network = { shard = 1 }"}, "'shard'.*nearest: shared"),
+    "arm": ({"shared": "network = { shard = 1 }"}, "arm 'shared' of .*'shard'.*nearest: shared"),
     "table": ({"shared": "netwrok = { shared = 'all' }"}, "'netwrok'.*nearest: network"),
-    "pairs": ({"shared": "pairs = { fraction = 0.5 }"}, "read different pairs"),
+    "pairs": ({"shared": "pairs = { fraction = 0.5 }"}, r"no key of \[arms.shared\] .* is called 'pairs'"),
+    "seed": ({"shared": "seed = 4"}, r"no key of \[arms.shared\] .* is called 'seed'"),
     "split": ({"judge": "split = 'dev'"}, "'dev'"),
+    "trained": ({"judge": "split = 'train'"}, "on which the recipe trains or validates"),
+    "twice": ({"fractions": [0.5, 0.5]}, "holds one twice"),
     "judge": ({"judge": "classes = ['edema']"}, "'classes'"),
 }
 
@@ -216,10 +221,56 @@ def test_one_arm_is_not_a_study(planned, tmp_path):
         run(path, tmp_path / "out")
 
 
-def test_patients_who_are_trained_on_are_not_judged(planned, films, tmp_path):
-    path = planned(judge='split = "train"')
-    with pytest.raises(LeakageError):
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_patients_who_are_trained_on_or_validated_on_are_not_judged(planned, films, tmp_path, split):
+    """One patient of the judged films is given another film, in the train or the validation split."""
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    rows = list(csv.reader((folder / "manifest.csv").read_text().splitlines()))
+    head, place = rows[0], rows[0].index("split")
+    trained = sorted({row[head.index("patient")] for row in rows[1:] if row[place] == "train"})
+    for row in rows[1:]:
+        row[place] = "val" if row[head.index("patient")] in trained[::5] else row[place]
+    judged = next(row for row in rows[1:] if row[place] == "test")
+    moved = next(row for row in rows[1:] if row[place] == split)
+    moved[head.index("patient")] = judged[head.index("patient")]
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    path = planned(fractions=[1.0])
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace(str(films), str(folder)).replace("held = 0.3", 'valid = "val"'))
+    with pytest.raises(LeakageError, match=r"1 patients? .*pairs of the training and judged pairs"):
         run(path, tmp_path / "out")
+    found = run(path, tmp_path / "out", allow_leakage=True)
+    assert any(note.startswith("LEAKAGE") for note in found.notes)
+
+
+def test_chance_is_that_of_the_judged_captions(planned, films, tmp_path):
+    """Two captions of many films each: half of the films find theirs by chance, and captions about their share."""
+    run(planned(text="view", fractions=[0.5]), tmp_path / "out")
+    record = cells(tmp_path / "out")[0]["record"]
+    table = sk.read_cohort("table", films, text="view", split="split", classes=[]).part("test")
+    views = np.asarray(table.texts.values)
+    rng = np.random.default_rng(0)
+    back = [average_precision_score(views == view, rng.random(len(views))) for _ in range(2000) for view in set(views)]
+    assert record["gallery"] == 2
+    assert record["chance"][0] == pytest.approx((1 + 1 / 2) / 2)
+    assert record["chance"][1] == pytest.approx(np.mean(back), abs=0.01)
+
+
+def test_shares_are_of_the_recipes_own(planned, tmp_path):
+    path = planned(fractions=[0.5])
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("held = 0.3", "held = 0.3\nfraction = 0.5"))
+    found = run(path, tmp_path / "out")
+    assert {row.anchors for row in found.rows} == {10}
+    assert {one["record"]["fraction"] for one in cells(tmp_path / "out")} == {0.25}
+
+
+def test_an_arm_may_end_another_way_than_the_recipe(planned, tmp_path):
+    run(planned(shared="training = { epochs = 1 }", fractions=[1.0]), tmp_path / "out")
+    steps = {one["method"]: one["record"]["steps"] for one in cells(tmp_path / "out")}
+    assert steps == {"separate": 4, "shared": 3}
 
 
 def test_recall_is_told_up_to_a_twentieth_of_the_gallery():

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.datasets.images import IMAGE_SUFFIXES
 from stitchkit.datasets.layouts.assembling import Part
-from stitchkit.datasets.layouts.image_files import with_images
+from stitchkit.datasets.layouts.image_files import with_files, with_images
 from stitchkit.datasets.layouts.published import Rows
 
 
@@ -17,7 +18,7 @@ def captioned(
     rows: Rows,
     image: str,
     caption: str,
-    folders: Sequence[Path],
+    folder: Path,
     missing: str,
     *,
     group: Callable[[str], str] | None,
@@ -30,15 +31,18 @@ def captioned(
     ----------
     image, caption
         Columns. An image may stand in several rows; the k-th has ``#k`` behind its id.
-    folders
-        Where the images lie, named by ``image``.
+    folder
+        Where the images lie, named by ``image``, with or without suffix.
     group
         Image -> what its pairs must not be divided from; None where nothing is published.
     split, split_column
         The name of all rows' split, or the column that holds it.
     """
     rows = rows.where([bool(cell) for cell in rows.column(caption)], "empty caption")
-    rows, paths = with_images(rows, image, folders, missing)
+    if all(name.lower().endswith(IMAGE_SUFFIXES) for name in rows.column(image)):  # a.jpg and a.png are two images
+        rows, paths = with_files(rows, image, [str(folder / name) for name in rows.column(image)], missing)
+    else:
+        rows, paths = with_images(rows, image, [folder], missing)
     images = rows.column(image)
     parts = rows.column(split_column) if split_column else [split] * len(rows)
     return Part(

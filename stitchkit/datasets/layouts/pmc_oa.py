@@ -70,20 +70,20 @@ def read(
     path = next((root / name for name in names if (root / name).is_file()), None)
     if path is None:
         raise DataError(f"{root} holds no {' or '.join(names)}. Give the folder that holds it.")
-    folders = [first_folder(root, FOLDERS, images)]
-    part = captioned(Rows(_lines(path)), *COLUMNS, folders, missing, group=lambda name: name.partition("_")[0])
+    folder = first_folder(root, FOLDERS, images)
+    part = captioned(Rows(_lines(path)), *COLUMNS, folder, missing, group=lambda name: name.partition("_")[0])
     return assembled(CARD | {"table": path.name}, [PAIRS], (), [part])
 
 
 def _lines(path: Path) -> Table:
     cells, numbers = [], []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
                 found = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise DataError(f"{path}, line {number}, is no JSON: {error}. Was it downloaded completely?") from error
             for name in COLUMNS:
                 if not isinstance(found, dict) or not isinstance(found.get(name), str):

@@ -74,7 +74,7 @@ def read(
         if name not in SUBSETS:
             raise UnknownNameError.of("subset of Quilt-1M", name, SUBSETS)
     rows = read_published(root, LOOKUP, ("image_path", "caption", "subset", "split"))
-    rows = rows.where([cell.startswith(asked) for cell in rows.column("subset")], "other subset")
-    folders = [first_folder(root, FOLDERS, images)]
-    part = captioned(rows, "image_path", "caption", folders, missing, group=str, split_column="split")
+    rows = rows.where([cell in asked for cell in rows.column("subset")], "other subset")
+    folder = first_folder(root, FOLDERS, images)
+    part = captioned(rows, "image_path", "caption", folder, missing, group=str, split_column="split")
     return assembled(CARD | {"subsets": list(asked)}, [LOOKUP], (), [part])

@@ -13,7 +13,7 @@ from stitchkit.datasets.layouts.captioned import captioned, first_folder
 from stitchkit.datasets.layouts.image_files import checked_missing
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
 from stitchkit.datasets.layouts.published import PublishedTable, Rows, read_published, there_is
-from stitchkit.datasets.rows import Table
+from stitchkit.datasets.rows import Table, read_text
 
 SPLITS = {"train": "train", "valid": "val", "test": "test"}  # of ROCOv2's files; what the cohort calls it
 TABLES = {
@@ -36,7 +36,7 @@ CARD = {
     "layout": "roco",
     "licence": "of each article",
     "labels": "concepts are not read",
-    "patients": "none is published; the article stands for one, where it is told",
+    "patients": "none is published; the article stands for one, and an image of which none is told for itself",
 }
 SOURCES = {
     "ROCO": "Pelka et al., Radiology Objects in COntext, LABELS at MICCAI 2018, "
@@ -62,7 +62,7 @@ def read(root: Path, *, uncertain: str = "error", missing: str = "error") -> Coh
     Returns
     -------
     Cohort
-        Articles are the groups where ``license_information.csv`` (of ROCO: ``dlinks.txt``) names them all.
+        Articles are the groups, from ``license_information.csv`` (of ROCO: ``dlinks.txt``); without it there are none.
 
     Raises
     ------
@@ -98,10 +98,8 @@ def read(root: Path, *, uncertain: str = "error", missing: str = "error") -> Coh
 def _part(
     rows: Rows, image: str, caption: str, folder: Path, missing: str, articles: Mapping[str, str], split: str
 ) -> Part:
-    known = set(rows.column(image)) <= set(articles)
-    return captioned(
-        rows, image, caption, [folder], missing, group=articles.__getitem__ if known else None, split=split
-    )
+    group = (lambda name: articles.get(name, name)) if articles else None
+    return captioned(rows, image, caption, folder, missing, group=group, split=split)
 
 
 def _card(name: str) -> dict[str, object]:
@@ -120,7 +118,7 @@ def _linked(path: Path) -> dict[str, str]:
     """Image -> article, from the lines that say where it was downloaded."""
     if not path.is_file():
         return {}
-    lines = (line.partition("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (line.partition("\t") for line in read_text(path).splitlines())
     return {name.strip(): found[0] for name, _, rest in lines if (found := ARTICLE.search(rest))}
 
 
@@ -135,7 +133,7 @@ def _first_captions(path: Path) -> Table:
 def _joined(path: Path) -> Iterator[tuple[int, str, str]]:
     """Line, image and caption; a line without an image goes on with the caption before."""
     name, said, at = "", "", 0
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         first, tab, rest = line.partition("\t")
         if tab and first.strip().startswith("ROCO_"):
             if name:
