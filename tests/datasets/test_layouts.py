@@ -480,8 +480,9 @@ def test_figures_of_one_article_stay_together(tmp_path):
         ("{", "line 1, is no JSON"),
         ('{"image": "a.jpg"}', "has no column 'caption'"),
         ("", "no lines"),
+        ("\udcff", "is no JSON"),
     ):
-        (tmp_path / "some.jsonl").write_text(content)
+        (tmp_path / "some.jsonl").write_bytes(content.encode(errors="surrogateescape"))
         with pytest.raises(DataError, match=says):
             read_cohort("pmc-oa", tmp_path, table="some.jsonl")
 
@@ -491,7 +492,12 @@ def test_both_rocos_have_splits_captions_and_articles(tmp_path):
     assert second.name == "ROCOv2"
     assert second.split.tolist() == ["train"] * 3 + ["val", "test"]
     assert second.labels.groups.tolist() == ["PMCtrain0", "PMCtrain0", "PMCtrain1", "PMCvalid0", "PMCtest0"]
-    (tmp_path / "two" / "license_information.csv").unlink()
+    licences = tmp_path / "two" / "license_information.csv"
+    lines = licences.read_text().splitlines()
+    licences.write_text("\n".join([lines[0], *lines[2:]]) + "\n")  # an image of which no article is told
+    groups = read_cohort("roco", tmp_path / "two").labels.groups.tolist()
+    assert groups[:3] == ["ROCOv2_2023_train_000001", "PMCtrain0", "PMCtrain1"]
+    licences.unlink()
     assert read_cohort("roco", tmp_path / "two").labels.groups is None
     first = read_cohort("roco", first_roco(tmp_path / "one"))
     assert first.name == "ROCO"
@@ -507,6 +513,8 @@ def test_an_image_of_quilt_with_several_captions_is_one_group(tmp_path):
     assert read.images.ids.tolist() == ["v1_001.jpg", "v1_001.jpg#2", "o_7.png"]
     assert read.labels.groups.tolist() == ["v1_001.jpg", "v1_001.jpg", "o_7.png"]
     assert read.split.tolist() == ["train", "train", "val"]
+    picture(tmp_path / "quilt_1m" / "o_7.jpg")  # another image of the same stem
+    assert read_cohort("quilt", tmp_path).images.values[2].name == "o_7.png"
     some = read_cohort("quilt", tmp_path, subsets="openpath")
     assert some.images.ids.tolist() == ["o_7.png"]
     assert some.card["left_out"] == {"other subset": 3}

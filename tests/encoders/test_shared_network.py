@@ -174,3 +174,11 @@ def test_forms_that_cannot_be_built_are_named(change, error, said):
     given = {"width": 32, "layers": 3, "heads": 4, "dim": 16, "size": 4, "inputs": INPUTS}
     with pytest.raises(error, match=said):
         SharedShape(**{**given, **change})
+
+
+def test_positions_of_images_start_as_wide_as_patches_and_those_of_texts_narrow():
+    torch.manual_seed(0)
+    inputs = {"image": ImageInput(64, 8, 1), "text": TextInput(64, 100, 99)}
+    network = SharedNetwork(SharedShape(64, 1, 2, 8, inputs=inputs))
+    assert float(network.stems["image"].position.detach().std()) == pytest.approx(0.5, rel=0.1)
+    assert float(network.stems["text"].position.detach().std()) == pytest.approx(0.01, rel=0.1)

@@ -17,7 +17,14 @@ import pytest
 import torch
 
 import stitchkit as sk
-from stitchkit.core.errors import DataError, InputError, MissingExtraError, ModelUnavailableError, UnknownNameError
+from stitchkit.core.errors import (
+    DataError,
+    InputError,
+    LeakageError,
+    MissingExtraError,
+    ModelUnavailableError,
+    UnknownNameError,
+)
 from stitchkit.encoders.clip_pairs import clip_alignment
 from stitchkit.training import loop
 from stitchkit.training.checkpoints import read_log
@@ -25,6 +32,7 @@ from stitchkit.training.loop import TrainingError, train
 
 pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
 ROOT = Path(__file__).parents[2]
+READER = {"table": "manifest.csv", "text": "text", "patient": "patient", "split": "split", "classes": []}
 
 
 def run(path, out, **more):
@@ -264,6 +272,119 @@ def test_it_ends_when_validation_gets_no_better(recipe, tmp_path, monkeypatch):
     assert config["record"]["validation"]["step"] == 6
 
 
+def test_the_best_weights_are_those_of_the_best_rank_where_that_is_asked_for(recipe, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    values = iter([(3.0, 0.1), (3.5, 0.3), (2.0, 0.2), (4.0, 0.25)])
+    honest = loop.validate
+
+    def told(*args):
+        loss, reciprocal = next(values)
+        return replace(honest(*args), loss=loss, reciprocal=reciprocal)
+
+    monkeypatch.setattr(loop, "validate", told)
+    found = run(recipe(training={"epochs": 4, "best": "rank", "patience": 2}), tmp_path / "out")
+    assert (found.best.step, found.steps) == (6, 12)
+
+
+def test_weights_that_are_not_finite_stop_the_run_at_the_validation(recipe, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    honest = loop.validate
+    monkeypatch.setattr(loop, "validate", lambda *args: replace(honest(*args), loss=math.nan))
+    with pytest.raises(TrainingError, match="validation loss is nan after step 3"):
+        run(recipe(), tmp_path / "out")
+    assert not (tmp_path / "out" / "run" / "last.pt").exists()
+
+
+def test_the_scale_begins_at_one_over_seven_hundredths(recipe, tmp_path):
+    run(recipe(training={"rate": 1e-9}), tmp_path / "out")
+    (first, *_) = [line["scale"] for line in read_log(tmp_path / "out" / "run") if "scale" in line]
+    assert first == pytest.approx(1 / 0.07, rel=1e-4)
+
+
+def few_captions(films, folder):
+    """The same films with a caption of three."""
+    import shutil
+
+    shutil.copytree(films, folder)
+    with (folder / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0].keys())
+        table.writeheader()
+        table.writerows({**row, "text": ("one", "two", "three")[i % 3]} for i, row in enumerate(rows))
+    return folder
+
+
+def test_with_few_captions_chance_is_theirs_and_joint_positives_are_the_same_loss(recipe, films, tmp_path):
+    """Equal captions have equal vectors: whether each is right alone or all are together, the sums are the same."""
+    root = few_captions(films, tmp_path / "few")
+    joint = run(recipe(root=root), tmp_path / "joint")
+    alone = run(recipe(root=root, training={"equal_captions": False}), tmp_path / "alone")
+    assert losses(tmp_path / "joint") == pytest.approx(losses(tmp_path / "alone"), abs=1e-4)
+    assert joint.best.captions == alone.best.captions == 3
+    assert joint.best.chance["text@1"] == pytest.approx(1 / 3)
+    assert joint.best.chance["image@1"] == pytest.approx(8 / 24)  # a caption is right for eight of the films
+    assert joint.best.chance["image@10"] > 0.99
+
+
+def test_the_validation_loss_is_the_mean_over_whole_batches(recipe, films, tmp_path):
+    """24 pairs in batches of 10: two of ten, and four pairs that would be easier are left out."""
+    from stitchkit.training.contrast import contrastive_loss
+
+    found = run(recipe(training={"batch": 10, "epochs": 1}), tmp_path / "out")
+    image, text = (sk.load_encoder(name, device="cpu") for name in found.names)
+    table = sk.read_cohort("table", films, **READER).part("test")
+    left, right = (torch.as_tensor(sk.embed(one, items, store=None, progress=False).vectors)
+                   for one, items in ((image, table.images), (text, table.texts)))  # fmt: skip
+    by_hand = [float(contrastive_loss(left[at : at + 10], right[at : at + 10], image.network.log_scale))
+               for at in (0, 10)]  # fmt: skip
+    assert found.best.loss == pytest.approx(np.mean(by_hand), abs=1e-5)
+
+
+def test_a_patient_in_both_published_splits_is_refused(recipe, films, tmp_path):
+    import shutil
+
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    text = (folder / "manifest.csv").read_text()
+    (folder / "manifest.csv").write_text(text.replace("test patient-2-00000", "train patient-1-00000"))
+    with pytest.raises(LeakageError, match="training pairs and validation pairs"):
+        run(recipe(root=folder), tmp_path / "out")
+
+
+def test_a_recipe_on_changed_pairs_is_refused_and_the_encoder_stays(recipe, films, tmp_path):
+    import shutil
+
+    folder, out = tmp_path / "films", tmp_path / "out"
+    shutil.copytree(films, folder)
+    run(recipe(root=folder), out)
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    table = folder / "manifest.csv"
+    table.write_text(table.read_text().replace("No ", "Nota bene: no ", 1))
+    with pytest.raises(InputError, match="begun with other pairs"):
+        run(recipe(root=folder), out)
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    sk.load_encoder(f"stitchkit:{out}#modality=text", device="cpu")
+
+
+def test_another_seed_draws_another_share(recipe):
+    from stitchkit.training.pairs import chosen_pairs
+    from stitchkit.training.recipes import read_recipe
+
+    pairs = read_recipe(recipe(pairs={"valid": "test", "fraction": 0.5})).pairs
+    one, two = (chosen_pairs(pairs, seed).train.tolist() for seed in (0, 1))
+    assert one != two
+
+
+def test_a_caption_that_holds_the_end_token_does_not_end_there(trained):
+    text = sk.load_encoder(f"stitchkit:{trained[1]}#modality=text", device="cpu")
+    (ids,) = text.prepare(["heart [END] large"]).tolist()
+    assert ids.count(2) == 1
+    assert ids[-1] == 2
+
+
 def test_the_log_has_a_line_a_step_and_one_an_epoch(trained):
     lines = read_log(trained[1] / "run")
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 10))
@@ -446,6 +567,10 @@ MISTAKES = {
     "rate": ({"training": {"rate": 0}}, DataError, "a number above 0"),
     "both": ({"pairs": {"valid": "test", "held": 0.1}}, DataError, "Keep one"),
     "end": ({"training": {"steps": 5}}, DataError, "both say when to end"),
+    "dots": ({"pairs": {"valid": "test", "modalities": ["x.ray", "text"]}}, DataError, "small letters"),
+    "kept": ({"pairs": {"valid": "test", "modalities": ["type", "text"]}}, InputError, "can be called 'type'"),
+    "mixed": ({"network": {"shared": [0, "all"]}}, DataError, "a list of whole numbers"),
+    "context": ({"network": {"context": 2}}, DataError, "3 or more"),
     "names": ({"pairs": {"valid": "test", "modalities": ["a", "a"]}}, DataError, "two different names"),
     "split": ({"pairs": {"valid": "dev"}}, UnknownNameError, "'dev'"),
     "fraction": ({"pairs": {"valid": "test", "fraction": 0.01}}, DataError, "too few to train on"),

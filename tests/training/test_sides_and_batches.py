@@ -1,0 +1,141 @@
+"""Batches, crops and packed images: what a run sees, in which order, and that it is what is there."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stitchkit.core.items import Items
+from stitchkit.encoders.shared import ImageBatch
+from stitchkit.progress import Progress
+from stitchkit.training.loading import Batches
+from stitchkit.training.packing import packed
+from stitchkit.training.pairs import TrainingPairs
+from stitchkit.training.sides import ImageSide
+
+READING = ImageBatch(8, 12, (0.5,), (0.25,))
+
+
+class Rows:
+    """A side whose items are their own row numbers."""
+
+    name = "rows"
+
+    def fetched(self, rows, epoch):
+        return torch.as_tensor(np.stack([rows, np.full(len(rows), epoch)], axis=1))
+
+
+def batches(n=17, size=5, seed=0, **more):
+    pairs = TrainingPairs(np.arange(n).astype(str), (Rows(), Rows()), np.arange(n))
+    return Batches(pairs, size, more.pop("chunk", size), seed, **more)
+
+
+def test_a_pass_shows_each_pair_once_at_most_and_the_next_in_another_order():
+    made = batches()
+    assert made.in_pass == 3
+    one, two = (np.concatenate([made.rows(step) for step in range(at, at + 3)]) for at in (0, 3))
+    assert len(set(one.tolist())) == len(set(two.tolist())) == 15
+    assert one.tolist() != two.tolist()
+    assert one.tolist() == np.concatenate([batches().rows(step) for step in range(3)]).tolist()
+    assert one.tolist() != np.concatenate([batches(seed=1).rows(step) for step in range(3)]).tolist()
+
+
+def test_processes_share_a_batch_in_order_and_chunks_hold_no_more_than_they_may():
+    whole = batches(chunk=2).rows(4)
+    parts = [next(batches(chunk=2, rank=rank, world=2).between(4, 5)) for rank in (0, 1)]
+    rows = [np.concatenate([left.numpy()[:, 0] for left, _ in part.parts]) for part in parts]
+    assert np.concatenate(rows).tolist() == whole.tolist()
+    assert parts[0].shares == parts[1].shares == (3, 2)
+    assert max(len(left) for part in parts for left, _ in part.parts) == 2
+    assert parts[0].parts[0][0][:, 1].tolist() == [1] * len(parts[0].parts[0][0])  # of the second pass
+
+
+def test_batches_come_in_order_from_wherever_they_begin():
+    found = [batch.rows.tolist() for batch in batches().between(2, 7)]
+    assert found == [batches().rows(step).tolist() for step in range(2, 7)]
+
+
+def test_what_is_waited_for_a_slow_side_is_told():
+    import time
+
+    class Slow(Rows):
+        def fetched(self, rows, epoch):
+            time.sleep(0.05)
+            return super().fetched(rows, epoch)
+
+    pairs = TrainingPairs(np.arange(8).astype(str), (Slow(), Rows()), np.arange(8))
+    waited = [batch.waited for batch in Batches(pairs, 4, 4, 0).between(0, 3)]
+    assert min(waited) > 0.03
+
+
+def images(n=6):
+    values = np.random.default_rng(0).integers(0, 256, size=(n, 12, 12, 1), dtype=np.uint8)
+    return values, {moving: ImageSide("image", values, np.arange(n), READING, 0, moving) for moving in (True, False)}
+
+
+def test_a_square_is_cut_where_chance_has_it_and_the_same_all_through_a_pass():
+    values, sides = images()
+    first, again, later = (sides[True].fetched(np.arange(6), epoch).numpy() for epoch in (0, 0, 1))
+    assert (first == again).all()
+    assert not (first == later).all()
+    assert (sides[True].fetched(np.asarray([4, 1]), 0).numpy() == first[[4, 1]]).all()
+    for image, square in zip(values, first, strict=True):
+        places = [(a, b) for a in range(5) for b in range(5) if (image[a : a + 8, b : b + 8] == square).all()]
+        assert len(places) == 1
+    many = ImageSide("image", np.zeros((500, 12, 12, 1), np.uint8), np.arange(500), READING, 0, True)
+    from stitchkit.training.sides import crop_places
+
+    corners = crop_places(len(many.places), 4, 0, 0)
+    assert corners.min() == 0
+    assert corners.max() == 4
+
+
+def test_what_is_validated_on_is_cut_as_what_is_embedded(tmp_path):
+    """The middle, of images of any shape."""
+    paths = []
+    for i, size in enumerate([(12, 12), (30, 21), (17, 40)]):
+        values = np.random.default_rng(i).integers(0, 256, size=(size[1], size[0]), dtype=np.uint8)
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(values).save(paths[-1])
+    pixels = packed(Items(["a", "b", "c"], paths, "image"), READING, tmp_path / "cache", Progress(False))
+    side = ImageSide("image", pixels, np.asarray([2, 0, 1]), READING, 0, False)
+    found = side.ready(side.fetched(np.arange(3), 7))
+    embedded = READING([Image.open(paths[i]) for i in (2, 0, 1)])
+    torch.testing.assert_close(found, embedded, atol=0, rtol=0)
+
+
+def test_a_picture_that_was_replaced_is_packed_again(tmp_path):
+    path, cache = tmp_path / "a.png", tmp_path / "cache"
+    items = Items(["a"], [path], "image")
+    seen = []
+    for grey in (10, 200):
+        Image.new("L", (12, 12), grey).save(path)
+        os.utime(path, ns=(grey, grey))
+        seen.append(int(packed(items, READING, cache, Progress(False)).mean()))
+    assert seen == [10, 200]
+    made = sorted(cache.glob("*.npy"))
+    packed(items, READING, cache, Progress(False))
+    assert sorted(cache.glob("*.npy")) == made
+
+
+def test_only_matrices_are_decayed():
+    from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.training.loop import _optimizer
+    from stitchkit.training.recipes import NetworkRecipe, PairsRecipe, Recipe
+
+    inputs = {"image": ImageInput(16, 8, 1), "text": TextInput(8, 50, 49)}
+    network = SharedNetwork(SharedShape(16, 1, 2, 8, size=4, inputs=inputs))
+    recipe = Recipe("r", NetworkRecipe(16, 1, 2, 8, 16, 8, 8), PairsRecipe("table", "."), rate=3e-4, decay=0.3)
+    optimizer = _optimizer(network, recipe)
+    names = {id(one): name for name, one in network.named_parameters()}
+    decayed, others = ({names[id(one)] for one in group["params"]} for group in optimizer.param_groups)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
+    assert {"shared.0.up.weight", "stems.text.words.weight", "projections.image.weight"} <= decayed
+    assert {"log_scale", "shared.0.up.bias", "norms.text.weight", "stems.image.features"} <= others
+    assert decayed | others == set(names.values())
+    assert optimizer.defaults["betas"] == (0.9, 0.98)
+    assert optimizer.defaults["eps"] == pytest.approx(1e-6)
