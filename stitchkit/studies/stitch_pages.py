@@ -23,9 +23,10 @@ from stitchkit.solvers.presets import PRESETS
 from stitchkit.studies.benches import Loads, Part, StudyBench
 from stitchkit.studies.jobs import Naming, Stitching
 from stitchkit.studies.plans import PAPER, DataPlan, StudyPlan
-from stitchkit.studies.reporting import Loaded, write_page
+from stitchkit.studies.reporting import Loaded
 from stitchkit.studies.results import StudySummary, short
 from stitchkit.studies.running import Say, run_cells
+from stitchkit.studies.study_pages import write_page
 
 FOLDS = 5
 FAMILIES = ("procrustes", "ridge")

@@ -1,0 +1,218 @@
+"""The page of a study: its rows as tables, curves and words."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from stitchkit.core.errors import DataError
+from stitchkit.evaluation.results import AUROC
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.reports.figures import thumbnail
+from stitchkit.reports.study_figures import Curve
+from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
+from stitchkit.studies.close_ups import CloseUp, close_up
+from stitchkit.studies.jobs import CLIP
+from stitchkit.studies.judges import MAP, RECALL
+from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
+from stitchkit.studies.plans import PAPER, StudyPlan
+from stitchkit.studies.results import StudyRow, StudySummary
+from stitchkit.studies.running import Ran
+from stitchkit.studies.summaries import summarise
+
+KINDS = {
+    "stitching": "Stitching: a source encoder drives a head of the target",
+    "zeroshot": "Zero-shot: classes named by text",
+    "retrieval": "Retrieval: of each item the partner in the other space",
+    "training": "Training: of each item the caption, by encoders trained from several recipes",
+}
+MEANING = {
+    AUROC: "Macro AUROC: the mean over classes of the chance that an item with the class scores above one without it.",
+    RECALL: "R@1: the share of items whose own partner is the nearest in the other space; the mean of both ways.",
+    MAP: "mAP: the mean over queries of the average precision, of items among distinct captions and of captions among "
+    "items; the mean of both ways.",
+}
+TOLD = {
+    OWN: "the target encoder itself with its head: the ceiling of a stitch",
+    NAIVE: "source vectors cut or filled to the head's width, no map",
+    RELATIVE: "cosines to the anchors on both sides, a probe fitted on the target's",
+    PROBE: "logistic regression on the source vectors, tuned on the same anchors' labels",
+    METADATA: "what files and columns say, without looking at the picture",
+    "auto": "map chosen on the anchors by cross-validation",
+}
+
+
+def write_page(
+    ran: Ran, folder: str | Path, *, command: str = "", text: str = "", progress: bool | None = None
+) -> StudySummary:
+    """Summarise a study that ran and write its page, numbers and table; ``text`` is the study file's."""
+    found = summarise(ran, progress=progress)
+    main = _main_row(found, ran.plan)
+    close = close_up(ran, main)
+    page = _page(found, ran, main, close, command, text)
+    write_study(page, {**found.to_dict(), "close_up": close.to_dict()}, markdown(page), folder)
+    return found
+
+
+def _main_row(found: StudySummary, plan: StudyPlan) -> StudyRow:
+    """The main solver of the first pair at the most anchors, or what there is of maps."""
+    maps = [one for one in found.rows if not one.is_baseline and one.anchors != 0 and one.method != RELATIVE]
+    if not maps:
+        raise DataError(f"no map of the study could be worked out. {next(iter(found.failed.values()), '')}")
+    return next((one for one in maps if one.method == plan.main and one.anchors == plan.anchors[-1]), maps[-1])
+
+
+def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command: str, text: str) -> StudyPage:
+    """What the page of a study shows."""
+    plan = ran.plan
+    last = plan.anchors[-1]
+    pairs = [(source, target) for target in plan.targets for source in plan.sources]
+    people = "patients not known" if found.patients is None else f"{found.patients:,} patients"
+    anchors = _count(found, main.anchors)
+    chances = _chances(found, ran)
+    judged = f"{len(main.classes)} classes judged; " if found.measure == AUROC else ""
+    return StudyPage(
+        title=found.name,
+        kind=KINDS[found.kind],
+        subject=f"{found.n:,} items of {people}; {judged}up to {anchors:,} {plan.counted}",
+        cards=_cards(found, main, plan),
+        tables={found.called(*pair): _table(found, pair, last, main) for pair in pairs},
+        curves={
+            called: _curves(found, pair, main.method, chances.get(called))
+            for pair, called in ((pair, found.called(*pair)) for pair in pairs)
+            if len(plan.anchors) > 1
+        },
+        classes=(
+            f"{found.called(main.source, main.target)}, {main.method}, {anchors:,} {plan.counted}.",
+            list(main.classes.items()),
+        ),
+        findings=_findings(found),
+        notes=_notes(found),
+        plan=text,
+        command=command,
+        marks={"study file sha256": hashlib.sha256(text.encode()).hexdigest()} if text else {},
+        measure=found.measured,
+        told=MEANING[found.measure],
+        chances=chances,
+        each="Class by class" if found.measure == AUROC else "Each way",
+        counted=plan.counted,
+        repeated="seeds" if plan.training else "draws of anchors",
+        near=_near(ran, main),
+        fold=ran.parts is not None,
+        judged=close.judged,
+        scale=close.scale,
+        rule=f"that find {100 * plan.sensitivity:g} % of the positives" if plan.sensitivity else "by Youden's index",
+        spectrum=close.spectrum,
+        pictures={
+            label: {
+                which: [(thumbnail(ran.items.values[one.at]), one.id, one.score) for one in shown]
+                for which, shown in rows.items()
+            }
+            for label, rows in close.images.items()
+        },
+    )
+
+
+def _near(ran: Ran, main: StudyRow) -> str:
+    """What of the main row is seen from near."""
+    draw = "" if len(main.draws) < 2 else f", first of {len(main.draws)} draws of anchors"
+    return draw + ("" if ran.parts is None else "; scores of each fold standardised")
+
+
+def _chances(found: StudySummary, ran: Ran) -> dict[str, float]:
+    """What R@1 is by chance for each pair of encoders, the mean of both ways; nothing of other measures."""
+    records = [(found.called(cell.source, cell.target), ran.log[key]["record"]) for cell, key in ran.cells]
+    return {pair: float(np.mean(record["chance"])) for pair, record in records if "chance" in record}
+
+
+def _cards(found: StudySummary, main: StudyRow, plan: StudyPlan) -> tuple[tuple[float, str], ...]:
+    cards = [(main.macro.value, f"{main.method}: {found.called(main.source, main.target)}")]
+    for name, told in (
+        (OWN, "the target's own head"),
+        (PROBE, "probe on the same anchors"),
+        (METADATA, "metadata alone"),
+        *((arm, f"{arm}, as many pairs") for arm in plan.solvers if plan.training and arm != main.method),
+    ):
+        rows = [row for row in found.rows if row.method == name and _beside(row, main)]
+        cards += [(row.macro.value, told) for row in rows[:1]]
+    return tuple(cards)
+
+
+def _beside(row: StudyRow, main: StudyRow) -> bool:
+    """Whether a baseline's row is the one that the main row is compared with."""
+    count = row.anchors in (main.anchors, 0)
+    return count and row.source in ("", main.source) and row.target in ("", main.target)
+
+
+def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None, main: StudyRow) -> list[PageRow]:
+    """Rows of one source and target at the most anchors, best first within solvers and baselines; all of a training."""
+    source, target = pair
+    if found.kind == "training":
+        return [_page_row(row, f"{row.method}, {row.anchors:,} pairs", row == main) for row in found.rows]
+    rows = [
+        row for row in found.rows
+        if row.anchors in (anchors, 0) and row.source in ("", source) and row.target in ("", target)
+    ]  # fmt: skip
+    maps = sorted((row for row in rows if not row.is_baseline), key=lambda row: -row.macro.value)
+    rest = sorted((row for row in rows if row.is_baseline), key=lambda row: -row.macro.value)
+    return [_page_row(row, row.method, row.method == main.method) for row in (*maps, *rest)]
+
+
+def _page_row(row: StudyRow, name: str, main: bool) -> PageRow:
+    told = "" if name != row.method else _told(row.method)
+    return PageRow(
+        name, told, row.macro, {other: gap.value for other, gap in row.gaps.items()}, main, dict(row.measures)
+    )
+
+
+def _curves(
+    found: StudySummary, pair: tuple[str, str], main: str, chance: float | None
+) -> tuple[list[Curve], list[tuple[str, float]]]:
+    source, target = pair
+    lines: dict[str, list[StudyRow]] = {}
+    levels = [] if chance is None else [("chance", chance)]
+    for row in sorted(found.rows, key=lambda one: (one.method != main, one.method != PROBE)):  # what is compared first
+        mine = (row.source, row.target) in (pair, (source, ""))
+        if mine and row.anchors != 0:
+            lines.setdefault(row.method, []).append(row)
+        elif row.anchors == 0 and row.target == target and row.source in ("", source):
+            levels.append((row.method, row.macro.value))
+    return [
+        Curve(
+            name,
+            tuple(_count(found, row.anchors) for row in rows),
+            tuple(row.macro for row in rows),
+            tuple(row.draws for row in rows),
+            name in (main, PROBE) or found.kind == "training",
+        )
+        for name, rows in lines.items()
+    ], levels
+
+
+def _findings(found: StudySummary) -> tuple[str, list[tuple[str, int, Interval, Interval, float]]]:
+    told = (
+        ""
+        if not found.findings
+        else f"Difference: minus {found.findings[0].baseline}; p-values are adjusted over the classes."
+    )
+    return told, [(one.label, one.positives, one.value, one.gap, one.p) for one in found.findings]
+
+
+def _notes(found: StudySummary) -> tuple[str, ...]:
+    left = [f"not judged: {label}, {why}" for label, why in found.left_out.items()]
+    failed = [f"not worked out: {cell}: {why}" for cell, why in found.failed.items()]
+    return (*found.notes, *left, *failed)
+
+
+def _count(found: StudySummary, anchors: int | None) -> int:
+    return int(found.settings["all_anchors"]) if anchors is None else anchors
+
+
+def _told(method: str) -> str:
+    if method.startswith(CLIP):
+        return "image and text encoder of one checkpoint, as they are"
+    if method.startswith(PAPER):
+        return "published map, to the letter"
+    return TOLD.get(method, "map of this family, its strength chosen on the anchors")
