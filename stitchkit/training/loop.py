@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.errors import InputError
 from stitchkit.encoders.shared import pack_shared
 from stitchkit.encoders.shared_network import SharedNetwork
 from stitchkit.progress import Progress
@@ -25,6 +25,7 @@ from stitchkit.training.checkpoints import RUN, Curves, RunLog, check_same, read
 from stitchkit.training.checkpoints import tensorboard as tensorboard_in
 from stitchkit.training.contrast import MOST, cached_backward, contrastive_loss
 from stitchkit.training.loading import Batch, Batches
+from stitchkit.training.outcomes import TrainedRun, TrainingError
 from stitchkit.training.preparing import Prepared
 from stitchkit.training.processes import launched, sum_over_processes, with_others
 from stitchkit.training.recipes import Recipe, read_recipe
@@ -35,42 +36,6 @@ if TYPE_CHECKING:
 
 BETAS, EPSILON = (0.9, 0.98), 1e-6
 FIRST_SCALE = math.log(1 / 0.07)
-
-
-class TrainingError(DataError):
-    """A run that cannot go on, with the step and the batch; the last good state is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedRun:
-    """What a run ended with.
-
-    Parameters
-    ----------
-    folder
-        Of the encoder.
-    steps
-        How many were made, those of earlier runs included.
-    epochs
-        The same in passes over the pairs.
-    best
-        The validation of the weights that were kept.
-    names
-        What the encoder's two modalities are called by: ``stitchkit:FOLDER#modality=...``.
-    """
-
-    folder: Path
-    steps: int
-    epochs: float
-    best: Validation
-    names: tuple[str, str]
-
-    def __str__(self) -> str:
-        return "\n".join([
-            f"{self.steps} steps, {self.epochs:.4g} epochs; kept: step {self.best.step}",
-            str(self.best),
-            ", ".join(self.names),
-        ])  # fmt: skip
 
 
 def train(

@@ -28,7 +28,8 @@ from stitchkit.core.errors import (
 from stitchkit.encoders.clip_pairs import clip_alignment
 from stitchkit.training import loop
 from stitchkit.training.checkpoints import read_log
-from stitchkit.training.loop import TrainingError, train
+from stitchkit.training.loop import train
+from stitchkit.training.outcomes import TrainingError
 
 pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,45 @@
+"""What a training run ends with: an encoder, or an error that names step and batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stitchkit.core.errors import DataError
+from stitchkit.training.validation import Validation
+
+
+class TrainingError(DataError):
+    """A run that cannot go on, with the step and the batch; the last good state is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """What a run ended with.
+
+    Parameters
+    ----------
+    folder
+        Of the encoder.
+    steps
+        How many were made, those of earlier runs included.
+    epochs
+        The same in passes over the pairs.
+    best
+        The validation of the weights that were kept.
+    names
+        What the encoder's two modalities are called by: ``stitchkit:FOLDER#modality=...``.
+    """
+
+    folder: Path
+    steps: int
+    epochs: float
+    best: Validation
+    names: tuple[str, str]
+
+    def __str__(self) -> str:
+        return "\n".join([
+            f"{self.steps} steps, {self.epochs:.4g} epochs; kept: step {self.best.step}",
+            str(self.best),
+            ", ".join(self.names),
+        ])  # fmt: skip
