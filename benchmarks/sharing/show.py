@@ -1,4 +1,4 @@
-"""Draws the sharing studies' curves: ``python -m benchmarks.sharing.plot RESULTS.json ... OUT.svg``."""
+"""The sharing studies as curves and a table: ``python -m benchmarks.sharing.show RESULTS.json ... OUT.svg``."""
 
 from __future__ import annotations
 
@@ -43,6 +43,24 @@ def draw(studies: list[dict[str, Any]]) -> Figure:
     return figure
 
 
+def table(studies: list[dict[str, Any]]) -> str:
+    """Every number of pairs of every study: both arms and their difference, as Markdown."""
+    lines = ["| pairs | training pairs | separate | shared | shared minus separate | p |", "|---|---|---|---|---|---|"]
+    for study in studies:
+        rows = {(row["method"], row["anchors"]): row for row in study["rows"]}
+        for number in sorted({number for _, number in rows}):
+            gap = rows["shared", number]["gaps"]["separate"]
+            told = [_span(rows[arm, number]["macro"]) for arm in ("separate", "shared")]
+            apart = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+            name = study["name"].partition(": ")[2]
+            lines.append(f"| {name} | {number:,} | {told[0]} | {told[1]} | {apart} | {gap['p']:.3f} |")
+    return "\n".join(lines)
+
+
+def _span(value: dict[str, float]) -> str:
+    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
 def read(path: Path) -> dict[str, Any]:
     """A study's numbers, with chance from the cells beside them."""
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -52,4 +70,6 @@ def read(path: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     *given, out = map(Path, sys.argv[1:])
-    draw([read(path) for path in given]).savefig(out, metadata={"Date": None})
+    found = [read(path) for path in given]
+    draw(found).savefig(out, metadata={"Date": None})
+    print(table(found))
