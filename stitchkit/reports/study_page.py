@@ -58,8 +58,8 @@ class StudyPage:
         What rows are compared by, in words, and what ``classes`` is a heading of.
     chances
         Heading -> the measure by chance, where it is not one half.
-    counted, repeated
-        What methods get more or fewer of, and what is averaged over, in words.
+    counted, repeated, over
+        What methods get more or fewer of, of what the small dots are, and what is resampled, in words.
     near
         Which draw and scale what follows is of, in words.
     fold
@@ -90,6 +90,7 @@ class StudyPage:
     each: str = "Class by class"
     counted: str = "anchors"
     repeated: str = "draws of anchors"
+    over: str = "patients, draws of anchors averaged inside a resample"
     near: str = ""
     fold: bool = False
     judged: CrossFitted | None = None

@@ -13,6 +13,7 @@ from stitchkit.metrics.bootstrap import Interval, patient_counts
 from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.judges import Judge
+from stitchkit.studies.plans import StudyPlan
 from stitchkit.studies.running import Ran
 
 Group = tuple[str, str, str, int | None]  # source, target, method, anchors
@@ -25,7 +26,7 @@ class Resampled:
     Parameters
     ----------
     found
-        Row -> measure -> (1 + b, columns), averaged over draws of anchors.
+        Row -> measure -> (1 + b, columns): the mean over draws of anchors; over training runs, which are resampled too.
     draws
         Row -> the main measure of each draw, mean over columns.
     complete : (b,)
@@ -45,10 +46,11 @@ class Resampled:
         missing = [group for group, kept in found.items() if kept is None]
         bar.begin("resampling patients, rows of the table", len(missing) * (ran.plan.replicates + 1))
         blocks: dict[Group, list[dict[str, np.ndarray]]] = {group: [] for group in missing}
-        for counts in _counts(ran.test, ran.plan.replicates, ran.plan.seed) if missing else ():
+        for at, counts in enumerate(_counts(ran.test, ran.plan.replicates, ran.plan.seed) if missing else ()):
             for group in missing:
                 each = [judge.measured(ran.log.scores(key), counts) for key in groups[group]]
-                block = {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
+                shares = _shares(ran.plan, len(each), len(counts), at)
+                block = {name: _mean([one[name] for one in each], shares) for name in each[0]}
                 if not blocks[group]:  # of the sample, which is first
                     block[DRAWS] = np.asarray([one[judge.main][0].mean() for one in each])
                 blocks[group].append(block)
@@ -85,6 +87,23 @@ class Resampled:
 DRAWS = "draws"
 
 
+def _shares(plan: StudyPlan, draws: int, resamples: int, at: int) -> np.ndarray:
+    """How much each draw counts in each resample (b, draws) of block ``at``; in the sample, which is first, alike.
+
+    Runs of a training differ by chance more than patients do, and another seed would be as good: they are drawn anew.
+    """
+    if at == 0 or plan.training is None:
+        return np.full((resamples, draws), 1 / draws)
+    rng = np.random.default_rng([plan.seed, 6, at])
+    return rng.multinomial(draws, np.full(draws, 1 / draws), size=resamples) / draws
+
+
+def _mean(each: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
+    """The mean over draws of a measure, each (b, columns)."""
+    found: np.ndarray = np.einsum("bd,dbc->bc", shares, np.stack(each))
+    return found
+
+
 def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
     """Each row of the table with the keys of its draws, in the study's order."""
     found: dict[Group, list[str]] = {}
@@ -95,7 +114,8 @@ def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
 
 def _mark(ran: Ran, keys: Sequence[str]) -> str:
     """What resamples of a row hang on; a cell's key stands for its items, labels and patients."""
-    asked = (keys, ran.judge.main, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None)
+    asked = (keys, ran.judge.main, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None,
+             ran.plan.training is not None)  # fmt: skip
     return hashlib.sha256(repr((asked, ran.plan.replicates, ran.plan.seed)).encode()).hexdigest()[:24]
 
 

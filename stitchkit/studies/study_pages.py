@@ -98,7 +98,7 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
         chances=chances,
         each="Class by class" if found.measure == AUROC else "Each way",
         counted=plan.counted,
-        repeated="seeds" if plan.training else "draws of anchors",
+        **({"repeated": "runs", "over": "patients and runs"} if plan.training else {}),
         near=_near(ran, main),
         fold=ran.parts is not None,
         judged=close.judged,

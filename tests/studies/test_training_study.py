@@ -141,7 +141,7 @@ def test_arms_are_compared_with_the_first_at_every_number(planned, tmp_path):
     for row in found.rows:
         assert set(row.gaps) == (set() if row.method == "separate" else {"separate"})
     text = (tmp_path / "out" / PAGE).read_text()
-    for words in ("How many training pairs", "shared, 42 pairs", "text = &#34;text&#34;", "seeds are averaged"):
+    for words in ("How many training pairs", "shared, 42 pairs", "text = &#34;text&#34;", "over patients and runs"):
         assert words in text
     (told,) = [note for note in found.notes if "pairs of runs" in note]
     assert "shared minus separate over 4 pairs of runs" in told
@@ -149,6 +149,22 @@ def test_arms_are_compared_with_the_first_at_every_number(planned, tmp_path):
              for n in (21, 42) for s in (0, 1)]  # fmt: skip
     assert f"mean {np.mean(apart):+.3f}, above 0 in {np.sum(np.asarray(apart) > 0)}" in told
     assert not list((tmp_path / "out" / "runs").iterdir())
+
+
+def test_intervals_are_over_patients_and_runs_and_differences_are_of_one_seed(planned, tmp_path):
+    """Rows replaced by runs that differ by a constant: patients alone would leave no interval."""
+    path = planned(fractions=[1.0])
+    run(path, tmp_path / "out")
+    for one in cells(tmp_path / "out"):
+        level = {0: 0.2, 1: 0.6}[one["draw"]] + (0.1 if one["method"] == "shared" else 0)
+        scores = np.full((50, 2, 2), level)
+        np.save(tmp_path / "out" / "scores" / f"{one['key']}.npy", scores)
+    shutil.rmtree(tmp_path / "out" / "resampled")
+    separate, shared = run(path, tmp_path / "out").rows
+    assert separate.macro.value == pytest.approx(0.4)
+    assert (separate.macro.low, separate.macro.high) == pytest.approx((0.2, 0.6))
+    gap = shared.gaps["separate"].value
+    assert (gap.value, gap.low, gap.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
 def test_a_study_that_is_stopped_goes_on_within_its_run(planned, tmp_path, monkeypatch):
