@@ -118,21 +118,15 @@ class PairJudge:
         return exact_at_ends(percentile_interval(value, draws), self.people)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RankingJudge:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RankingJudge(PairJudge):
     """Rank and average precision (n, 2, 2) of each query, both ways, by their means; NaN asks nothing.
 
     Recall is told at places up to a twentieth of the ``gallery``, beyond which most queries are found by chance.
     """
 
-    people: int
     gallery: int
-    items: int
     main: str = MAP
-    columns: Sequence[str] = DIRECTIONS
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    positives: Mapping[str, int] = field(default_factory=dict)
-    lacking: str = "every query of some direction"
 
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """As :class:`Judge` says."""
@@ -141,7 +135,3 @@ class RankingJudge:
         found = {MAP: share(counts @ np.nan_to_num(precision), asked)}
         places = [k for k in PLACES if k == 1 or k <= self.gallery / 20]
         return found | {f"recall@{k}": share(counts @ (ranks <= k), asked) for k in places}
-
-    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
-        """As :class:`Judge` says; where all are found or none is, as wide as so many patients allow."""
-        return exact_at_ends(percentile_interval(value, draws), self.people)

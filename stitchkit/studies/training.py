@@ -130,9 +130,8 @@ def run_training(
     numbers = sorted({arm.pairs for arm in arms})
     known = replace(plan, sources=(cells[0][0].source,), targets=(cells[0][0].target,), anchors=tuple(numbers))
     labels = asked.cohort.labels.of_classes(())
-    judge = RankingJudge(
-        len(labels) if labels.groups is None else len(np.unique(labels.groups)), len(asked.first), len(labels)
-    )
+    people = len(labels) if labels.groups is None else len(np.unique(labels.groups))
+    judge = RankingJudge(people, gallery=len(asked.first))
     notes += _over_runs(plan, cells, log, judge)
     return Ran(known, labels, asked.cohort.images, judge, None, tuple(cells), log, failed, tuple(notes), numbers[-1],
                before)  # fmt: skip
@@ -216,10 +215,8 @@ def _over_runs(plan: StudyPlan, cells: list[tuple[Cell, str]], log: CellLog, jud
     """In words, each other arm minus the first, run by run: the seeds are repeated, not only the patients."""
     from scipy.stats import wilcoxon
 
-    ones = np.ones((1, judge.items))
     value: dict[tuple[str, int | None, int], float] = {
-        (cell.method, cell.anchors, cell.draw): float(judge.measured(log.scores(key), ones)[judge.main].mean())
-        for cell, key in cells
+        (cell.method, cell.anchors, cell.draw): _value(judge, log.scores(key)) for cell, key in cells
     }
     notes = []
     for other in plan.solvers[1:]:
@@ -236,3 +233,8 @@ def _over_runs(plan: StudyPlan, cells: list[tuple[Cell, str]], log: CellLog, jud
                 f"were independent, which those of one seed at several numbers are not quite"
             )
     return notes
+
+
+def _value(judge: RankingJudge, scores: np.ndarray) -> float:
+    """The main measure of one run, mean of both ways."""
+    return float(judge.measured(scores, np.ones((1, len(scores))))[judge.main].mean())

@@ -292,7 +292,7 @@ def test_an_arm_may_end_another_way_than_the_recipe(planned, tmp_path):
 def test_recall_is_told_up_to_a_twentieth_of_the_gallery():
     values = np.stack([np.full((30, 2), 3.0), np.full((30, 2), 1 / 3)], axis=2)
     for gallery, places in ((30, {1}), (100, {1, 5}), (200, {1, 5, 10})):
-        found = RankingJudge(30, gallery, 30).measured(values, np.ones((1, 30)))
+        found = RankingJudge(30, gallery=gallery).measured(values, np.ones((1, 30)))
         assert set(found) == {MAP} | {f"recall@{k}" for k in places}
         assert found[MAP][0].tolist() == pytest.approx([1 / 3, 1 / 3])
         assert found["recall@1"][0].tolist() == [0, 0]
