@@ -1,0 +1,150 @@
+"""Names in table cells: words for a missing value, and names of one thing in two spellings."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+MISSING_WORDS = frozenset(
+    {"", "na", "n/a", "#n/a", "#na", "<na>", "n.a.", "nan", "-nan", "1.#qnan", "nat", "none", "null", "nil", "missing"}
+    | {"unknown", "unk", "not available", "not known", "?", "??", "???", "-", "--", "---", "."}
+)  # folded; what table programs and people write into a cell that has no value
+
+_INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}  # control and format characters, line and paragraph separators
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
+_NUMBER = re.compile(r"([0-9]+)\.0*")  # 7.0 or 7. for 7
+_EXPONENT = re.compile(r"([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})")  # 1.2e+05 for 120000
+_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d-"
+_QUOTES = "'\"`\u2018\u2019\u201c\u201d"
+
+
+def is_missing(value: Any) -> bool:
+    """True for a cell without a value: blank, NaN, None, or a word for unknown such as ``NA``.
+
+    Examples
+    --------
+    >>> [is_missing(cell) for cell in ("", " NaN ", "<NA>", "unknown", None, float("nan"), "0", "no finding")]
+    [True, True, True, True, True, True, False, False]
+    """
+    if value is None or value != value:  # NaN and NaT differ from themselves
+        return True
+    return " ".join(visible_part(str(value)).split()).casefold() in MISSING_WORDS
+
+
+def visible_part(text: str) -> str:
+    """``text`` without control characters, zero-width characters and other characters that show nothing.
+
+    Tabs and line ends stay as spaces, since they part words.
+
+    Examples
+    --------
+    >>> visible_part("no\\u200b effusion\\n")
+    'no effusion '
+    """
+    spaced = (" " if one in "\t\n\r\v\f\u0085\u2028\u2029" else one for one in text)
+    return "".join(one for one in spaced if not _shows_nothing(one))
+
+
+def folded_key(key: str) -> str:
+    """A key without regard to spelling: two keys that fold to the same are probably one thing.
+
+    Folded away are Unicode compatibility forms, case, white space, invisible characters, quotes around the key,
+    leading zeros of every run of digits, and what a spreadsheet makes of a whole number (``7.0``, ``1.2E+05``).
+    Kinds of dashes are one, and digits of every script are those of ASCII.
+
+    Examples
+    --------
+    >>> folded_key("00007"), folded_key("7.0"), folded_key("P 007"), folded_key("\\u200b\\uff17")
+    ('7', '7', 'p7', '7')
+    """
+    text = unicodedata.normalize("NFKC", visible_part(unicodedata.normalize("NFKC", str(key)))).casefold()
+    text = "".join("-" if one in _DASHES else _digit(one) for one in text if not one.isspace())
+    text = text.strip(_QUOTES)
+    if whole := _NUMBER.fullmatch(text):
+        text = whole[1]
+    elif exponent := _EXPONENT.fullmatch(text):
+        text = _written_out(text, *exponent.groups(default=""))
+    return _LEADING_ZEROS.sub("", text)
+
+
+def spelled_alike(one: Iterable[Any], other: Iterable[Any]) -> list[tuple[str, str]]:
+    """Keys of two tables that differ in spelling only, as pairs of a key of ``one`` and a key of ``other``.
+
+    Keys are compared by :func:`folded_key`. A constant prefix is left out where every key of one table has it and no
+    key of the other (``P7`` and ``7``); it is never left out on both sides, since ``A12`` and ``B12`` may be patients
+    of two sites. Keys that stand in both tables in the same spelling, and words for a missing value, are no pairs.
+
+    Examples
+    --------
+    >>> spelled_alike(["00007", "00012"], ["7", "8"])
+    [('00007', '7')]
+    >>> spelled_alike(["A12", "A13"], ["B12", "B13"])
+    []
+    """
+    left, right = _by_folded(one), _by_folded(other)
+    pairs = _meeting(left, right)
+    for mine, theirs, swapped in ((left, right, False), (right, left, True)):
+        prefix = _constant_prefix(mine)
+        if prefix and not any(key.startswith(prefix) for key in theirs):
+            bare = {_LEADING_ZEROS.sub("", key.removeprefix(prefix)): names for key, names in mine.items()}
+            pairs += [(b, a) if swapped else (a, b) for a, b in _meeting(bare, theirs)]
+    return sorted(set(pairs))
+
+
+def spelled_twice(keys: Iterable[Any]) -> list[tuple[str, str]]:
+    """Keys of one table that differ in spelling only, as pairs.
+
+    Examples
+    --------
+    >>> spelled_twice(["7", "007", "8", "8"])
+    [('007', '7')]
+    """
+    groups = _by_folded(keys).values()
+    return sorted((first, later) for first, *rest in map(sorted, groups) for later in rest)
+
+
+def _shows_nothing(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind in _INVISIBLE or character in _BLANKS or "\ufe00" <= character <= "\ufe0f"  # variation selectors
+
+
+def _digit(character: str) -> str:
+    """A decimal digit of any script as that of ASCII; another character unchanged."""
+    value = unicodedata.decimal(character, None)
+    return character if value is None else str(value)
+
+
+def _written_out(text: str, whole: str, fraction: str, exponent: str) -> str:
+    """``1.2e+05`` as ``120000``; a number that is not whole, and an exponent without its sign, stay."""
+    places = int(exponent)
+    if "+" not in text or len(fraction) > places:
+        return text
+    return whole + fraction + "0" * (places - len(fraction))
+
+
+def _by_folded(keys: Iterable[Any]) -> dict[str, set[str]]:
+    """Folded key -> the spellings that occur; words for a missing value are left out."""
+    found: dict[str, set[str]] = {}
+    for key in {str(one) for one in keys}:
+        if not is_missing(key):
+            found.setdefault(folded_key(key), set()).add(key)
+    return found
+
+
+def _meeting(left: dict[str, set[str]], right: dict[str, set[str]]) -> list[tuple[str, str]]:
+    return [(a, b) for key in left.keys() & right.keys() for a in left[key] for b in right[key]
+            if a not in right[key] and b not in left[key]]  # fmt: skip
+
+
+def _constant_prefix(keys: Iterable[str]) -> str:
+    """The common start of all keys up to its last character that is no digit; empty where a key is nothing more."""
+    names = sorted(keys)
+    if not names:
+        return ""
+    first, last = names[0], names[-1]
+    common = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    prefix = first[:common].rstrip("0123456789")
+    return prefix if all(len(name) > len(prefix) for name in names) else ""

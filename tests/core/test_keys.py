@@ -1,0 +1,96 @@
+"""Words for a missing value, and keys of two tables that differ in spelling only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stitchkit.core.keys import folded_key, is_missing, spelled_alike, spelled_twice, visible_part
+
+ONE_PATIENT = [
+    ("00007", "7"),
+    ("7.0", "7"),
+    ("7.00", "007"),
+    ("7.", "7"),
+    ("P7", "p7"),
+    ("P 007", "P7"),
+    (" 7\u00a0", "7"),
+    ("\ufeff7", "7"),
+    ("7\u200b", "7"),
+    ("\uff17", "7"),
+    ("\u0667", "7"),
+    ("'007", "7"),
+    ("a\u20117", "a-7"),
+    ("a\u22127", "a-07"),
+    ("site1-007", "SITE1-7"),
+    ("1.2E+05", "120000"),
+    ("\u212bngstr\u00f6m", "\u00c5ngstro\u0308m"),
+    ("STRASSE", "stra\u00dfe"),
+]
+TWO_PATIENTS = [("7", "70"), ("A12", "B12"), ("1.5", "15"), ("100", "1"), ("7a", "7b"), ("1e5", "100000"), ("0", "00a")]
+
+
+@pytest.mark.parametrize(("one", "other"), ONE_PATIENT)
+def test_two_spellings_of_one_key_fold_to_the_same(one, other):
+    assert folded_key(one) == folded_key(other)
+    assert spelled_alike([one], [other]) == [(one, other)]
+
+
+@pytest.mark.parametrize(("one", "other"), TWO_PATIENTS)
+def test_keys_of_two_things_stay_two(one, other):
+    assert folded_key(one) != folded_key(other)
+    assert spelled_alike([one, "x"], [other, "y"]) == []
+
+
+def test_zero_keeps_its_digit():
+    assert folded_key("000") == "0"
+
+
+def test_a_prefix_of_every_key_of_one_table_is_left_out():
+    assert spelled_alike(["patient00007", "patient00012"], ["7", "8"]) == [("patient00007", "7")]
+    assert spelled_alike(["7", "8"], ["sub-007", "sub-012"]) == [("7", "sub-007")]
+
+
+def test_a_prefix_of_only_some_keys_stays():
+    assert spelled_alike(["P7", "Q8"], ["7", "8"]) == []
+
+
+def test_a_prefix_that_the_other_table_has_too_stays():
+    assert spelled_alike(["P7", "P8"], ["P9", "7"]) == []
+
+
+def test_patients_of_two_sites_with_the_same_numbers_are_two():
+    assert spelled_alike(["A12", "A13"], ["B12", "B13"]) == []
+
+
+def test_common_leading_digits_are_no_prefix():
+    assert spelled_alike(["17", "18"], ["7", "8"]) == []
+
+
+def test_the_same_spelling_on_both_sides_is_no_pair_of_spellings():
+    assert spelled_alike(["7", "9"], ["7"]) == []
+
+
+def test_words_for_a_missing_value_are_no_pair():
+    assert spelled_alike(["NA", "7"], ["na", "8"]) == []
+
+
+def test_two_spellings_within_one_table_are_found():
+    assert spelled_twice(["7", "8", "007", "8"]) == [("007", "7")]
+
+
+MISSING = ["", "  ", "nan", "NaN", "NA", "N/A", "None", "NULL", "<NA>", "NaT", "unknown", "?", "-", "\u200b", "#N/A"]
+
+
+@pytest.mark.parametrize("word", [*MISSING, None, float("nan"), np.float32("nan")])
+def test_words_for_unknown_are_missing(word):
+    assert is_missing(word)
+
+
+@pytest.mark.parametrize("word", ["0", "No", "no finding", "normal", "nana", "N", 0, False, "Unknown opacity."])
+def test_other_words_are_values(word):
+    assert not is_missing(word)
+
+
+def test_what_shows_nothing_is_left_out():
+    assert visible_part("a\u200b\ufeff\x1b\u3164b\tc\n") == "ab c "
