@@ -104,7 +104,8 @@ def read_items(
     modality
         ``"image"`` or ``"text"``; default as :func:`read_anchors` decides it.
     id
-        Column of unique ids. Default: ``id`` if there is one, else the image paths, for texts the row numbers.
+        Column of unique ids. Default: ``id`` if there is one, else the table's column of image paths, whichever column
+        is read, so that images and texts of one table have the same ids; else the row numbers.
     root
         Folder that image paths in a file are relative to. Default: the folder of the file.
 
@@ -130,10 +131,7 @@ def read_items(
         table = read_rows(path)
         name = column or _default_column(table, modality)
         kind = modality or _modality(table, name)
-        numbers = np.asarray([str(number) for number in table.numbers], dtype=np.str_)
-        named = id or table.first_of("id")
-        ids = numbers if named is None and kind == "text" else ids_of(table, named, name)
-        return Items(ids, _values(table, name, kind, folder), kind)
+        return Items(_item_ids(table, id, name, kind), _values(table, name, kind, folder), kind)
     if column is not None:
         raise DataError(
             f"column {column!r} was asked of {path}, which is no CSV table. Leave column out, or give a .csv."
@@ -162,6 +160,23 @@ def _of_lines(path: Path, modality: str | None, folder: Path) -> Items:
     kind = modality or _modality(table, "line")
     ids = np.asarray([str(n) for n in table.numbers]) if kind == "text" else ids_of(table, "line", None)
     return Items(ids, _values(table, "line", kind, folder), kind)
+
+
+def _item_ids(table: Table, id: str | None, column: str, modality: str) -> np.ndarray:
+    """Ids (n,) of the rows, the same for every column of one table: ``id``, else image paths, else row numbers."""
+    if id is not None or table.first_of("id"):
+        return ids_of(table, id, None)
+    images = (one for one in table.columns if _modality(table, one) == "image")
+    paths = table.first_of(*_IMAGE_COLUMNS) or next(images, None)
+    if paths is not None and _are_unique(table.column(paths)):
+        return ids_of(table, paths, None)
+    if modality == "image":
+        return ids_of(table, column, None)
+    return np.asarray([str(number) for number in table.numbers], dtype=np.str_)
+
+
+def _are_unique(cells: Sequence[str]) -> bool:
+    return all(cells) and len(set(cells)) == len(cells)
 
 
 def _default_column(table: Table, modality: str | None) -> str:

@@ -125,6 +125,29 @@ def test_a_table_gives_the_column_that_fits_the_modality(scans):
         read_items(path, modality="sound")
 
 
+@pytest.mark.parametrize(
+    ("content", "columns", "wanted"),
+    [
+        ("path,text\nb.png,one\na.png,two\n", ("path", "text"), ["b.png", "a.png"]),
+        ("text,img\none,old/c.JPG\ntwo,a.png\n", ("img", "text"), ["old/c.JPG", "a.png"]),
+        ("film,report,view\nb.png,one,PA\na.png,two,AP\n", ("film", "report", "view"), ["b.png", "a.png"]),
+        ("front,side,text\na.png,b.png,one\nb.png,old/c.JPG,two\n", ("front", "side", "text"), ["a.png", "b.png"]),
+        ("id,path,text\nx,b.png,one\ny,a.png,two\n", ("path", "text"), ["x", "y"]),
+    ],
+)
+def test_every_column_of_one_table_has_the_same_ids(scans, content, columns, wanted):
+    path = table(scans, content)
+    for column in columns:
+        assert read_items(path, column=column).ids.tolist() == wanted
+    assert read_anchors(path, source=columns[0], target=columns[1]).ids.tolist() == wanted
+
+
+def test_texts_beside_repeated_or_missing_paths_get_their_row_numbers(scans):
+    for first, second in (("a.png", "a.png"), ("a.png", "")):
+        path = table(scans, f"path,text\n{first},one\n{second},two\n")
+        assert read_items(path, column="text").ids.tolist() == ["2", "3"]
+
+
 def test_texts_without_ids_get_their_row_numbers(scans):
     assert read_items(table(scans, "text\nsame\nsame\n")).ids.tolist() == ["2", "3"]
 
