@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-MOST = 4.605170185988092  # ln 100: the scale's logarithm is kept in [0, MOST]
+MOST = 4.605170185988092  # ln 100: the scale's logarithm is kept in [0, MOST] by `keep_in_range`, after each step
 
 Forward = Callable[[int], tuple[Tensor, Tensor]]  # vectors (m, d) of both modalities of one chunk of the batch
 
@@ -20,7 +20,8 @@ def contrastive_loss(left: Tensor, right: Tensor, log_scale: Tensor, same: Tenso
     left : (n, d), right : (n, d)
         Vectors of pairs; they are normalised here.
     log_scale
-        Logarithm of what cosines are multiplied by; clamped to [0, ln 100].
+        Logarithm of what cosines are multiplied by. It is taken as it is, so that it has a gradient at the ends of its
+        range too; :func:`keep_in_range` keeps it there.
     same : (n,) int, optional
         Pairs of one number have equal captions and are all positives of each other: the target of a row is even among
         them. None: each pair has itself alone.
@@ -34,7 +35,7 @@ def contrastive_loss(left: Tensor, right: Tensor, log_scale: Tensor, same: Tenso
     ----------
     Radford et al., ICML 2021; several positives a row as in Khosla et al., NeurIPS 2020 (outside the logarithm).
     """
-    near = scaled(log_scale) * nn.functional.normalize(left, dim=1) @ nn.functional.normalize(right, dim=1).T
+    near = log_scale.exp() * nn.functional.normalize(left, dim=1) @ nn.functional.normalize(right, dim=1).T
     if same is None:
         at = torch.arange(len(near), device=near.device)
         return (nn.functional.cross_entropy(near, at) + nn.functional.cross_entropy(near.T, at)) / 2
@@ -43,9 +44,20 @@ def contrastive_loss(left: Tensor, right: Tensor, log_scale: Tensor, same: Tenso
     return (nn.functional.cross_entropy(near, target) + nn.functional.cross_entropy(near.T, target)) / 2
 
 
-def scaled(log_scale: Tensor) -> Tensor:
-    """The scale, clamped; beyond the ends no gradient flows back."""
-    return log_scale.clamp(0, MOST).exp()
+def keep_in_range(log_scale: Tensor) -> None:
+    """Clamp the scale's logarithm to [0, ln 100] in place, after a step of the optimizer or when a state is loaded.
+
+    A clamp inside the loss would have no gradient at its ends, and a scale that touched one would stay there for ever.
+
+    Examples
+    --------
+    >>> log_scale = nn.Parameter(torch.tensor(7.0))
+    >>> keep_in_range(log_scale)
+    >>> round(float(log_scale.detach().exp()))
+    100
+    """
+    with torch.no_grad():
+        log_scale.clamp_(0, MOST)
 
 
 def cached_backward(

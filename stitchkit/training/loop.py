@@ -23,7 +23,7 @@ from stitchkit.store import refresh_folder
 from stitchkit.training.cards import encoder_card
 from stitchkit.training.checkpoints import RUN, Curves, RunLog, check_same, read_state, save_state
 from stitchkit.training.checkpoints import tensorboard as tensorboard_in
-from stitchkit.training.contrast import MOST, cached_backward, contrastive_loss
+from stitchkit.training.contrast import cached_backward, contrastive_loss, keep_in_range
 from stitchkit.training.loading import Batch, Batches
 from stitchkit.training.outcomes import TrainedRun, TrainingError
 from stitchkit.training.preparing import Prepared
@@ -199,8 +199,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
-        with torch.no_grad():
-            network.log_scale.clamp_(0, MOST)
+        keep_in_range(network.log_scale)
         self.step += 1
         if fabric.is_global_zero:
             scale = float(network.log_scale.detach().exp())
@@ -246,6 +245,7 @@ class _Run:
         """Stand where an earlier run was stopped."""
         if state is not None:
             self.network.load_state_dict(state["network"])
+            keep_in_range(self.network.log_scale)
             self.optimizer.load_state_dict(state["optimizer"])
             self.fabric.strategy.precision.load_state_dict(state["precision"])
             self.step, self.since = state["step"], state["since"]

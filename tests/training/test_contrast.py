@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from stitchkit.training.contrast import MOST, cached_backward, contrastive_loss
+from stitchkit.training.contrast import MOST, cached_backward, contrastive_loss, keep_in_range
 
 
 def vectors(n=7, d=5, seed=0):
@@ -19,7 +19,7 @@ def vectors(n=7, d=5, seed=0):
 def literal(left, right, log_scale, same):
     """Row by row, both ways; targets even among pairs of one number."""
     unit = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in (left, right)]
-    near = np.exp(np.clip(log_scale, 0, np.log(100))) * unit[0] @ unit[1].T
+    near = np.exp(log_scale) * unit[0] @ unit[1].T
     total = 0.0
     for matrix in (near, near.T):
         for i, row in enumerate(matrix):
@@ -44,12 +44,39 @@ def test_without_numbers_each_pair_has_itself_alone():
                                contrastive_loss(left, right, scale, torch.arange(7)))  # fmt: skip
 
 
-def test_the_scale_stays_within_its_ends_and_takes_no_gradient_beyond():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [0.0, 2.0, MOST])
+def test_the_scale_has_the_gradient_of_finite_differences_at_its_ends_too(value, dtype):
     left, right = vectors()
-    for value, flows in ((2.0, True), (MOST + 1, False), (-1.0, False)):
-        log_scale = torch.tensor(value, dtype=torch.float64, requires_grad=True)
-        contrastive_loss(left, right, log_scale).backward()
-        assert (float(log_scale.grad.abs()) > 0) == flows
+    log_scale = torch.nn.Parameter(torch.tensor(value, dtype=dtype))
+    contrastive_loss(left.to(dtype), right.to(dtype), log_scale).backward()
+    ahead, behind = (float(contrastive_loss(left, right, torch.tensor(value + step, dtype=torch.float64)))
+                     for step in (1e-6, -1e-6))  # fmt: skip
+    assert float(log_scale.grad) == pytest.approx((ahead - behind) / 2e-6, rel=1e-3)
+    assert log_scale.grad != 0
+
+
+@pytest.mark.parametrize(("matched", "start", "inwards"), [(False, MOST, -1), (True, 0.0, 1)])
+def test_a_scale_at_an_end_moves_back_and_one_pushed_outwards_stays(matched, start, inwards):
+    left, right = vectors()
+    right = left if matched else -left  # right pairs want a larger scale, wrong ones a smaller
+    for sign, moves in ((1, True), (-1, False)):
+        log_scale = torch.nn.Parameter(torch.tensor(start))
+        optimizer = torch.optim.AdamW([log_scale], lr=0.1, weight_decay=0)
+        for _ in range(3):
+            optimizer.zero_grad()
+            (sign * contrastive_loss(left.float(), right.float(), log_scale)).backward()
+            optimizer.step()
+            keep_in_range(log_scale)
+        assert (inwards * (float(log_scale.detach()) - start) > 0.1) == moves
+        assert 0 <= float(log_scale.detach()) <= MOST + 1e-6
+
+
+@pytest.mark.parametrize(("value", "kept"), [(7.0, MOST), (-1.0, 0.0), (1.5, 1.5), (MOST, MOST), (float("inf"), MOST)])
+def test_a_scale_beyond_its_range_is_put_back_to_its_end(value, kept):
+    log_scale = torch.nn.Parameter(torch.tensor(value, dtype=torch.float64))
+    keep_in_range(log_scale)
+    assert float(log_scale.detach()) == kept
 
 
 class Towers(torch.nn.Module):

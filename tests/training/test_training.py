@@ -27,7 +27,7 @@ from stitchkit.core.errors import (
 )
 from stitchkit.encoders.clip_pairs import clip_alignment
 from stitchkit.training import loop
-from stitchkit.training.checkpoints import read_log
+from stitchkit.training.checkpoints import read_log, read_state, save_state
 from stitchkit.training.loop import train
 from stitchkit.training.outcomes import TrainingError
 
@@ -509,6 +509,29 @@ def test_the_clamped_scale_stays_in_its_range(recipe, tmp_path):
     run(recipe(training={"rate": 10.0}), tmp_path / "out")
     scales = [line["scale"] for line in read_log(tmp_path / "out" / "run") if "scale" in line]
     assert all(1 - 1e-6 <= one <= 100.01 for one in scales)
+
+
+def test_a_run_whose_scale_touched_its_end_goes_on_the_same_way(recipe, tmp_path, monkeypatch):
+    path = recipe(training={"rate": 2.0})  # far too high: the scale is at an end within a few steps
+    run(path, tmp_path / "whole")
+    scales = [line["scale"] for line in read_log(tmp_path / "whole" / "run") if "scale" in line]
+    assert {round(one) for one in scales} & {1, 100}
+    stopped_at(7, monkeypatch, path, tmp_path / "stopped")
+    run(path, tmp_path / "stopped")
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
+
+
+def test_a_state_with_a_scale_beyond_its_range_goes_on_from_the_end_of_it(recipe, tmp_path, monkeypatch):
+    path, out = recipe(), tmp_path / "out"
+    stopped_at(7, monkeypatch, path, out)
+    state = read_state(out / "run")
+    state["network"]["log_scale"].fill_(9.0)
+    save_state(out / "run", state)
+    run(path, out)
+    later = [line["scale"] for line in read_log(out / "run") if "scale" in line and line["step"] > 6]
+    assert len(later) == 3
+    assert max(later) < 100.01
 
 
 def test_a_fraction_is_drawn_by_patient_and_inside_the_larger(recipe):
