@@ -11,7 +11,8 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
 from stitchkit.evaluation.gate_checks import Check, Gate
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
-from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
+from stitchkit.metrics.bootstrap import Interval, percentile_interval
+from stitchkit.metrics.proportions import exact_interval
 
 BY = ("lower", "value", "upper")  # the end of the interval that a threshold is held against
 MARGIN = 0.02
@@ -39,8 +40,10 @@ def gate(
     """Whether an alignment is good enough on pairs it was not fitted on: for a test that runs at every change.
 
     A threshold is held against the lower end of the 95 % interval over patients, so that a gate passes only what the
-    pairs show, and too few pairs fail it rather than pass it. Where every pair is right, or none, resamples have no
-    width: the exact bound ``.025 ** (1 / patients)``, or one minus it, stands in. With ``by="value"`` the measured
+    pairs show, and too few pairs fail it rather than pass it. For mean reciprocal rank and recall@1 it is the exact
+    interval of :func:`stitchkit.metrics.proportions.exact_interval`: its bounds fall with every error, so that no map
+    passes where a better one fails, and all pairs of one patient count as one where patients are of one size. R2 and
+    differences have percentile intervals from resamples of patients. With ``by="value"`` the measured
     value counts, with ``by="upper"`` a check fails only where the pairs show that the threshold is missed.
 
     Parameters
@@ -108,9 +111,11 @@ def gate(
     for name, limit in limits.items():
         if limit is not None:
             at = found.names.index(name)
-            interval = percentile_interval(float(found.values[at]), draws[:, at])
-            if name != "r2":
-                interval = exact_at_ends(interval, _people(pairs))
+            interval = (
+                percentile_interval(float(found.values[at]), draws[:, at])
+                if name == "r2"
+                else exact_interval(found.won[:, at], found.of[:, at])
+            )
             checks.append(_check(name, interval, by, limit, float(guessed.values[at])))
     if against is not None:
         left = source if against_source is None else against_source

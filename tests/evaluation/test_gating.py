@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 import stitchkit as sk
 from stitchkit.core.errors import InputError, SpaceMismatchError, StitchError, UnknownNameError
@@ -27,7 +28,9 @@ def test_the_numbers_are_those_of_evaluate_retrieval(world):
     found = sk.gate(good, x, y, min_recall_at_1=0.1, min_mrr=0.1)
     assert [one.name for one in found.checks] == ["mrr", "recall@1"]
     recall = sk.evaluate_retrieval(good, x, y, ks=(1,)).forward.recall[1]
-    assert found.checks[1].interval == pytest.approx(recall, abs=1e-12)
+    assert found.checks[1].interval.value == pytest.approx(recall.value, abs=1e-12)
+    exact = binomtest(round(60 * recall.value), 60).proportion_ci(0.95, method="exact")
+    assert found.checks[1].interval[1:] == pytest.approx((exact.low, exact.high), abs=1e-9)
     table = good.similarity(x, y)
     ranks = 1 + (table > np.diag(table)[:, None]).sum(axis=1)
     assert found.checks[0].interval.value == pytest.approx(np.mean(1 / ranks))
@@ -202,3 +205,17 @@ def test_mean_reciprocal_rank_has_the_same_bound_where_all_are_right():
     x = np.random.default_rng(0).normal(size=(70, 5))
     fitted = sk.align(x[:60], x[:60], solver=sk.Procrustes())
     assert sk.gate(fitted, x[60:], x[60:], min_mrr=0.9).checks[0].interval.low == pytest.approx(0.025**0.1)
+
+
+@pytest.mark.parametrize("patients", [30, 12])
+@pytest.mark.parametrize("measure", ["min_mrr", "min_recall_at_1"])
+def test_no_map_passes_where_one_with_fewer_errors_fails(measure, patients):
+    n, rng = 30, np.random.default_rng(0)
+    fitted = sk.align(*[rng.normal(size=(300, n))] * 2, solver=sk.Procrustes())
+    lows = []
+    for wrong in range(5):
+        x = np.eye(n)
+        x[:wrong] *= -1
+        groups = np.arange(n) % patients
+        lows.append(sk.gate(fitted, x, np.eye(n), groups=groups, **{measure: 0.5}).checks[0].interval.low)
+    assert (np.diff(lows) < 0).all()
