@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1] / "stitchkit"
 
 FLOORS = (
     {"core"},
+    {"digests"},
     {
         "solvers",
         "metrics",
@@ -43,6 +44,7 @@ AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; 
     "core": {"numpy", "array_api_compat"},
     "datasets": {"numpy", "PIL"},
     "encoders": {"numpy", "PIL", "torch", "safetensors"},
+    "digests": set(),
     "progress": set(),
     "threads": set(),
     "training": {"numpy", "PIL", "torch", "safetensors"},
@@ -58,6 +60,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "solvers": {"scipy", "sklearn"},
     "metrics": {"scipy", "sklearn"},
     "datasets": {"PIL", "pydicom", "pyarrow", "pandas"},
+    "digests": set(),
     "store": {"safetensors"},
     "artefacts": set(),
     "score_tables": set(),

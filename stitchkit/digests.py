@@ -1,0 +1,148 @@
+"""SHA-256 digests of files, of their blocks, and of texts that hold their own digest: damage is found when reading."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from stitchkit.core.errors import DataError, StitchError
+
+BLOCK_BYTES = 64 * 2**20  # of a large file, so that a reader of some rows checks some blocks
+_ZEROS = b"0" * 64
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+def sha256_of(content: bytes | bytearray | memoryview) -> str:
+    """The SHA-256 of ``content`` as 64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> sha256_of(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_file(path: str | Path) -> str:
+    """The SHA-256 of a file's content, read a piece at a time."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_digest(value: object) -> bool:
+    """True for a string of 64 lower-case hexadecimal digits."""
+    return isinstance(value, str) and _HEX.fullmatch(value) is not None
+
+
+def block_digests(content: bytes | bytearray | memoryview, size: int = BLOCK_BYTES) -> list[str]:
+    """The SHA-256 of each block of ``size`` bytes of ``content``; the last block may be shorter.
+
+    Examples
+    --------
+    >>> [digest[:4] for digest in block_digests(b"abcde", size=2)] == [sha256_of(x)[:4] for x in (b"ab", b"cd", b"e")]
+    True
+    """
+    view = memoryview(content).cast("B")
+    return [sha256_of(view[start : start + size]) for start in range(0, len(view), size)]
+
+
+def block_digests_of_file(path: str | Path, start: int = 0, size: int = BLOCK_BYTES) -> list[str]:
+    """:func:`block_digests` of a file's content from byte ``start`` on, one block in memory at a time."""
+    found = []
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        while block := file.read(size):
+            found.append(sha256_of(block))
+    return found
+
+
+def check_digest(
+    content: bytes | bytearray | memoryview,
+    recorded: str,
+    name: str | Path,
+    error_class: type[StitchError] = DataError,
+    remedy: str = "Copy or download it again.",
+) -> None:
+    """Raise unless the SHA-256 of ``content`` is ``recorded``.
+
+    Parameters
+    ----------
+    name
+        The file, for the error.
+    error_class, remedy
+        Class of the error and its last sentence.
+
+    Raises
+    ------
+    StitchError
+        Of ``error_class``, with the file and both digests.
+    """
+    if (found := sha256_of(content)) != recorded:
+        raise error_class(
+            f"{name} is damaged: its SHA-256 is {found[:12]}... and {recorded[:12]}... is on record. {remedy}"
+        )
+
+
+def check_blocks(
+    content: bytes | bytearray | memoryview,
+    recorded: Sequence[str],
+    name: str | Path,
+    error_class: type[StitchError] = DataError,
+    *,
+    first: int = 0,
+    size: int = BLOCK_BYTES,
+    remedy: str = "Copy or download it again.",
+) -> None:
+    """Raise unless every block of ``content`` has the digest on record.
+
+    Parameters
+    ----------
+    content
+        Whole blocks of a file's data, the first of them number ``first``; only the file's last block may be shorter.
+    recorded
+        Digests of all blocks of the file, of :func:`block_digests`.
+    name
+        The file, for the error.
+
+    Raises
+    ------
+    StitchError
+        Of ``error_class``, with the file and the first damaged block.
+
+    Examples
+    --------
+    >>> digests = block_digests(b"abcde", size=2)
+    >>> check_blocks(b"cde", digests, "some file", first=1, size=2)
+    >>> check_blocks(b"cdf", digests, "e.bin", first=1, size=2)
+    Traceback (most recent call last):
+    ...
+    stitchkit.core.errors.DataError: e.bin is damaged in block 3 of 3 of its data (SHA-256). Copy or download it again.
+    """
+    found = block_digests(content, size)
+    if first + len(found) > len(recorded):
+        raise error_class(f"{name} has more data than the {len(recorded)} blocks on record. {remedy}")
+    for i, (one, other) in enumerate(zip(found, recorded[first:], strict=False), start=first):
+        if one != other:
+            raise error_class(f"{name} is damaged in block {i + 1} of {len(recorded)} of its data (SHA-256). {remedy}")
+
+
+def with_own_digest(text: bytes) -> bytes:
+    """``text`` with its one run of 64 zeros replaced by the SHA-256 of ``text``, so that it can be checked by itself.
+
+    Examples
+    --------
+    >>> text = with_own_digest(b"some text, " + b"0" * 64)
+    >>> digest = text[-64:].decode()
+    >>> holds_own_digest(text, digest), holds_own_digest(text.replace(b"some", b"sone"), digest)
+    (True, False)
+    """
+    return text.replace(_ZEROS, sha256_of(text).encode(), 1)
+
+
+def holds_own_digest(text: bytes, digest: str) -> bool:
+    """True where ``digest``, read from ``text`` of :func:`with_own_digest`, is that of the rest of the text."""
+    if not is_digest(digest) or text.count(digest.encode()) != 1:
+        return False
+    return sha256_of(text.replace(digest.encode(), _ZEROS)) == digest
