@@ -24,6 +24,7 @@ from stitchkit.core.roles import Encoder, HasClassifier
 from stitchkit.core.scores import Scores
 from stitchkit.embedding import embed
 from stitchkit.encoders import ENCODERS, EncoderName
+from stitchkit.encoders.consent import Consent, TrustPython, runs_python
 from stitchkit.encoders.python_head import load_python_head
 from stitchkit.encoders.stitched import source_encoder
 from stitchkit.store import read_folder, write_folder
@@ -139,21 +140,29 @@ def load(
     device: str = "auto",
     dtype: str = "float32",
     trust_remote_code: bool = False,
+    trust_python: TrustPython = False,
 ) -> Stitched:
     """A stitched model from its folder.
+
+    The folder is data: a ``python:`` encoder that it names is not loaded without consent.
 
     Parameters
     ----------
     encoder
         Its source encoder, already loaded, for a checkpoint that has moved; by default it is loaded by the name on
         record, on ``device`` and in ``dtype``.
+    trust_remote_code
+        As in :func:`stitchkit.load_encoder`.
+    trust_python
+        ``python:`` names that the folder, or a folder it names, may lead to: a list of them, exactly as they are
+        written there, or True for every name. By default none, and the error shows the name.
 
     Raises
     ------
     SpaceMismatchError
         If that encoder's weights or preprocessing are no longer those the map was fitted on.
     ModelUnavailableError
-        If the folder or the encoder cannot be read.
+        If the folder or the encoder cannot be read, or it names Python code that ``trust_python`` does not allow.
     """
     config, arrays = read_folder(folder)
     alignment = unpack_alignment(config, arrays)
@@ -164,7 +173,8 @@ def load(
                 f"{folder} holds an alignment of vectors, without an encoder. Load it with sk.load_alignment, or pass "
                 f"encoder=."
             )
-        encoder = source_encoder(config, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        consent = Consent.of(trust_python, trust_remote_code)
+        encoder = source_encoder(config, folder, device=device, dtype=dtype, consent=consent)
     alignment.source.require(encoder.space, f"the stitched folder {Path(folder).name!r}")
     return stitch(encoder, alignment, head, target_name=config.get("target_encoder", ""))
 
@@ -236,7 +246,9 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
     lines += [f"- {note}" for note in record.get("notes", [])]
     if command:
         lines += ["", "## How it was made", "", "```", command, "```"]
-    lines += ["", "## How to use it", "", "```python", "import stitchkit as sk", 'model = sk.load("this folder")']
+    named = f", trust_python=[{config['encoder']!r}]" if runs_python(config["encoder"]) else ""
+    lines += ["", "## How to use it", "", "```python", "import stitchkit as sk"]
+    lines += [f'model = sk.load("this folder"{named})']
     lines += ["print(model.scores(['scan.png']))" if head else "print(model.embed(['scan.png']))", "```"]
     lines += ["", "## Intended use", "", "Research. Not a medical device; not validated for any clinical decision.", ""]
     return "\n".join(lines)

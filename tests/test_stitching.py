@@ -178,7 +178,7 @@ import json, sys
 import numpy as np
 import stitchkit as sk
 folder, images = sys.argv[1:]
-model = sk.load(folder, device="cpu")
+model = sk.load(folder, device="cpu", trust_python=True)
 scores = model.scores(list(np.load(images)), store=None)
 print(json.dumps([scores.values.tolist(), scores.kind, scores.classes]))
 """
@@ -209,7 +209,7 @@ def test_a_saved_model_scores_alike_in_a_fresh_process(world, made):
 
 def test_a_saved_model_comes_back_with_all_its_parts(world):
     model = world.model()
-    back = sk.load(model.save(world.folder / "stitched"))
+    back = sk.load(model.save(world.folder / "stitched"), trust_python=True)
     assert back.target_name == world.medical.name
     assert back.encoder.name == world.general.name
     assert back.alignment.record == json.loads(json.dumps(dict(model.alignment.record)))
@@ -222,7 +222,7 @@ def test_a_model_without_head_and_one_around_a_module_come_back(world):
     module = world.encoder("Module")
     x = sk.embed(module, world.images[:60], store=None)
     model = sk.stitch(module, sk.align(x, world.y, purpose="head"))
-    back = sk.load(model.save(world.folder / "stitched"), device="cpu")
+    back = sk.load(model.save(world.folder / "stitched"), device="cpu", trust_python=True)
     assert back.head is None
     assert np.array_equal(back.embed(world.test, store=None).vectors, model.embed(world.test, store=None).vectors)
 
@@ -236,7 +236,7 @@ def test_a_zero_shot_head_of_another_alignment_is_refused_or_kept_whole(world, s
         model = sk.stitch(world.general, world.alignment(solver=solver), head)
     except InputError:
         return
-    back = sk.load(model.save(world.folder / "stitched"))
+    back = sk.load(model.save(world.folder / "stitched"), trust_python=True)
     assert np.array_equal(back.scores(world.test, store=None).values, model.scores(world.test, store=None).values)
 
 
@@ -249,7 +249,7 @@ def test_demo_encoders_stitch_and_come_back(world):
     reports = ["There is edema. " * (i % 2) + "The heart is enlarged." * (i % 3 > 0) + "Clear." for i in range(30)]
     alignment = sk.align(sk.embed(vision, films, store=None), sk.embed(text, reports, store=None), nested=False)
     model = sk.stitch(vision, alignment, sk.zeroshot(alignment, text, PROMPTS, store=None))
-    back = sk.load(model.save(world.folder / "stitched"), device="cpu")
+    back = sk.load(model.save(world.folder / "stitched"), device="cpu", trust_python=True)
     assert back.encoder.name == "demo:general"
     assert np.array_equal(back.scores(films[:3], store=None).values, model.scores(films[:3], store=None).values)
 
@@ -258,9 +258,9 @@ def test_an_encoder_whose_source_changed_is_refused(world):
     folder = world.model().save(world.folder / "stitched")
     world.file.write_text(SOURCE.replace("np.tanh", "np.arctan"))
     with pytest.raises(SpaceMismatchError, match=r"now has fingerprint .* Restore that checkpoint"):
-        sk.load(folder)
+        sk.load(folder, trust_python=True)
     world.file.write_text(SOURCE)
-    assert sk.load(folder).encoder.space == world.general.space
+    assert sk.load(folder, trust_python=True).encoder.space == world.general.space
 
 
 def test_an_encoder_whose_weights_changed_is_refused(world):
@@ -268,16 +268,17 @@ def test_an_encoder_whose_weights_changed_is_refused(world):
     weights = np.load(world.weights)
     weights[0, 0] += 1e-9
     np.save(world.weights, weights)
-    for open_ in (sk.load, lambda one: sk.load_encoder(f"stitchkit:{one}")):
-        with pytest.raises(SpaceMismatchError, match="the folder was stitched on"):
-            open_(folder)
+    with pytest.raises(SpaceMismatchError, match="the folder was stitched on"):
+        sk.load(folder, trust_python=True)
+    with pytest.raises(SpaceMismatchError, match="the folder was stitched on"):
+        sk.load_encoder(f"stitchkit:{folder}", trust_python=True)
 
 
 def test_an_encoder_that_is_gone_is_named(world):
     folder = world.model().save(world.folder / "stitched")
     world.file.unlink()
     with pytest.raises(ModelUnavailableError, match=r"mine\.py"):
-        sk.load(folder)
+        sk.load(folder, trust_python=True)
 
 
 def test_an_existing_folder_is_refused_unless_it_may_be_overwritten(world):
@@ -288,7 +289,7 @@ def test_an_existing_folder_is_refused_unless_it_may_be_overwritten(world):
         world.named().save(folder)
     assert (folder / "model.safetensors").read_bytes() == before
     world.named().save(folder, overwrite=True)
-    assert sk.load(folder).head.classes == ("edema", "mass")
+    assert sk.load(folder, trust_python=True).head.classes == ("edema", "mass")
     assert (folder / "model.safetensors").read_bytes() != before
     assert [one.name for one in world.folder.iterdir() if one.name.startswith(".")] == []
 
@@ -307,33 +308,33 @@ def test_a_folder_of_something_else_is_never_overwritten(world):
 def test_a_stitched_folder_is_an_encoder_again(world):
     model = world.model()
     folder = model.save(world.folder / "stitched")
-    encoder = sk.load_encoder(f"stitchkit:{folder}", device="cpu")
+    encoder = sk.load_encoder(f"stitchkit:{folder}", device="cpu", trust_python=True)
     assert (encoder.name, encoder.modality) == (f"stitchkit:{folder}", "image")
     vectors = sk.embed(encoder, world.test, store=None).vectors
     assert np.allclose(vectors, model.embed(world.test, store=None).vectors, atol=1e-5)
-    assert sk.load(folder, device="cpu").scores(world.test, store=None).values.shape == (10, 2)
+    assert sk.load(folder, device="cpu", trust_python=True).scores(world.test, store=None).values.shape == (10, 2)
 
 
 def test_its_space_is_its_own_and_follows_the_map(world):
     model = world.model()
-    first = sk.load_encoder(f"stitchkit:{model.save(world.folder / 'first')}").space
+    first = sk.load_encoder(f"stitchkit:{model.save(world.folder / 'first')}", trust_python=True).space
     assert first.dim == world.medical.space.dim
     assert first.fingerprint not in (None, world.medical.space.fingerprint, world.general.space.fingerprint)
     with pytest.raises(SpaceMismatchError):
         world.head.scores(sk.Embeddings(np.ones((1, 6)), ["a"], first))
-    copy = sk.load_encoder(f"stitchkit:{model.save(world.folder / 'copy')}").space
+    copy = sk.load_encoder(f"stitchkit:{model.save(world.folder / 'copy')}", trust_python=True).space
     assert copy.fingerprint == first.fingerprint
     other = sk.stitch(world.general, world.alignment(solver=sk.Ridge(alpha=3.0)))
-    third = sk.load_encoder(f"stitchkit:{other.save(world.folder / 'third')}").space
+    third = sk.load_encoder(f"stitchkit:{other.save(world.folder / 'third')}", trust_python=True).space
     assert third.fingerprint != first.fingerprint
 
 
 def test_a_stitched_encoder_can_be_stitched_again(world):
-    first = sk.load_encoder(f"stitchkit:{world.model().save(world.folder / 'first')}", device="cpu")
+    first = sk.load_encoder(f"stitchkit:{world.model().save(world.folder / 'first')}", device="cpu", trust_python=True)
     x = sk.embed(first, world.images[:60], store=None)
     module = sk.embed(world.encoder("Module"), world.images[:60], store=None)
     model = sk.stitch(first, sk.align(x, module, purpose="head", nested=False))
-    back = sk.load(model.save(world.folder / "second"), device="cpu")
+    back = sk.load(model.save(world.folder / "second"), device="cpu", trust_python=True)
     assert np.array_equal(back.embed(world.test, store=None).vectors, model.embed(world.test, store=None).vectors)
 
 
@@ -341,7 +342,7 @@ def test_a_folder_without_a_directed_map_is_no_encoder(world):
     to_text = replace(world.to_text(nested=False), directed=None)
     folder = sk.stitch(world.general, to_text).save(world.folder / "stitched")
     with pytest.raises(NoDirectedMapError):
-        sk.load_encoder(f"stitchkit:{folder}")
+        sk.load_encoder(f"stitchkit:{folder}", trust_python=True)
 
 
 # the card

@@ -41,6 +41,7 @@ def align(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
 ) -> None:
     """Fit the map between two spaces and tell how it was chosen and how well it does on held-out pairs."""
     from stitchkit.cli.accounts import account
@@ -66,6 +67,6 @@ def align(
         told = {} if pools is None else {"pools": [pools.source, pools.target]}
         talk.plan({**pairs.plan(), **told, "writes": out})
         return
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     done = pairs.write(out, loading, fitting, purpose, overwrite)
     talk.result("\n".join([*account(done.record), f"wrote {out}"]), {"out": str(out), "record": done.record})

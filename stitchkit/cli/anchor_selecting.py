@@ -63,6 +63,7 @@ def select(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
 ) -> None:  # fmt: skip
     """Choose rows to make anchors of, no patient twice while another has none, and write them as a table.
 
@@ -91,7 +92,7 @@ def select(
                    "vectors": encoder or embeddings or "none", "test": test or "none", "writes": out})  # fmt: skip
         return
     found = candidates_of(pairs, tested, patients, progress=talk.progress)
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     vectors = _vectors(encoder, embeddings, method, pairs.take(found.rows), loading)
     chosen = select_anchors(
         pairs, n, found, method=method, vectors=vectors, seed=seed,

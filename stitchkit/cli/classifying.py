@@ -52,6 +52,7 @@ def zeroshot(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Score items for classes named by text (SOURCE TEXT --anchors --prompts), or with a stitched folder's head."""
@@ -84,7 +85,7 @@ def zeroshot(
     if dry_run:
         talk.plan({**scorer.plan(), "items": count, "classes": list(scorer.classes), "writes": out})
         return
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     model = scorer.model(loading)
     given = read_items(items, column=column, modality=model.encoder.modality, id=id_column, root=root)
     if judging is not None:

@@ -52,6 +52,7 @@ def compare(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
 ) -> None:
     """Fit several solvers on the same folds of the anchors and judge them on the same held-out pairs."""
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -76,7 +77,9 @@ def compare(
         return
     import stitchkit as sk
 
-    x, y, patients = _vectors(pairs, Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk))
+    x, y, patients = _vectors(
+        pairs, Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
+    )
     count = len(names or ["auto", *SOLVERS])
     talk.say(f"fitting {count} solver{'s' * (count > 1)} on {folds} folds of {len(x)} pairs")
     found = sk.compare(

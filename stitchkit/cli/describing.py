@@ -26,13 +26,14 @@ def info(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
 ) -> None:
     """Tell what an encoder, a stitched folder, a file of embeddings or scores, a prompt set or a table holds."""
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.talk import Talk
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
-    facts = described(what, Loading(device, dtype, offline, trust_remote_code, talk=talk))
+    facts = described(what, Loading(device, dtype, offline, trust_remote_code, talk=talk, trust_python=trust_python))
     talk.result("\n".join(_lines(facts)), facts)
 
 

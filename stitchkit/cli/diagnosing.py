@@ -65,6 +65,7 @@ def diagnose(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
 ) -> None:
     """Tell what is right and wrong with an alignment: residuals, retrieval, hubs, outliers, coverage of prompts."""
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -82,7 +83,7 @@ def diagnose(
     if dry_run:
         talk.plan({**asked.plan(), "writes": out})
         return
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     found = asked.diagnosis(loading, k=k, replicates=replicates, seed=seed)
     page = write_diagnosis(found, out)
     lines = [str(found), *(f"note: {note}" for note in asked.audit), f"wrote {page}"]
@@ -99,7 +100,8 @@ class Asked:
     anchors: AnchorTable | None
     held_out: AnchorTable | None
     prompts: PromptSet | Embeddings | None
-    reader: str | None  # the encoder that reads the prompts, where TARGET is a file
+    reader: str | None  # the encoder that reads the prompts, where TARGET is a file; named by the folder
+    folder: Path
     audit: tuple[str, ...] = ()  # of the pairs against the alignment's anchors
 
     @classmethod
@@ -131,7 +133,7 @@ class Asked:
         audit = _known(folder, config, anchors, None if held_out is not None or not files else sides[0].ids)
         if held_out is not None:
             audit += _audit(folder, config, anchors, held_out)
-        return cls(done, sides[0], sides[1], anchors, held_out, named, reader, audit)
+        return cls(done, sides[0], sides[1], anchors, held_out, named, reader, folder, audit)
 
     def plan(self) -> dict[str, Any]:
         """What would be read."""
@@ -165,7 +167,7 @@ class Asked:
 
         if self.prompts is None or isinstance(self.prompts, Embeddings):
             return self.prompts
-        text = loading.encoder(str(self.reader)) if isinstance(target, Embeddings) else target
+        text = loading.recorded(self.reader, self.folder) if isinstance(target, Embeddings) else target
         check_text(text)
         texts = tuple(dict.fromkeys(one for some in self.prompts.positive.values() for one in some))
         return prompts_of(loading.embed(text, Items(list(texts), list(texts), "text")), self.prompts.positive)  # type: ignore[arg-type]

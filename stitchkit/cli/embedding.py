@@ -34,6 +34,7 @@ def embed(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
 ) -> None:
     """Write the vectors of images or texts to one file; a run that was killed goes on where it stopped."""
     from stitchkit.cli.loading import Loading, check_name, count_items
@@ -50,7 +51,7 @@ def embed(
         return
     from stitchkit.datasets.tables import read_items
 
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     loaded = loading.encoder(encoder)
     given = read_items(items, column=column, modality=loaded.modality, id=id_column, root=root)
     done = loading.embed(loaded, given, out)

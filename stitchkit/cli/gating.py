@@ -82,6 +82,7 @@ def gate(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
     allow_leakage: o.AllowLeakage = False,
 ) -> None:  # fmt: skip
     """Pass or fail an alignment on held-out pairs: for the test that runs when an encoder or its anchors change.
@@ -115,7 +116,7 @@ def gate(
         return
     import stitchkit as sk
 
-    held = Held(table, Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk))
+    held = Held(table, Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python))
     fitted, x, y, patients = held.vectors(tried)
     theirs = None if other is None else held.vectors(other)
     found = sk.gate(

@@ -100,8 +100,8 @@ class Held:
             return tried.alignment, x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups
         if self.table is None:
             raise InputError("a gate needs pairs: pass --pairs CSV.")
-        left = None if x is not None else self.loading.encoder(tried.config["encoder"])
-        right = None if y is not None else self.loading.encoder(tried.config["target_encoder"])
+        left = None if x is not None else self.loading.recorded(tried.config["encoder"], tried.folder)
+        right = None if y is not None else self.loading.recorded(tried.config["target_encoder"], tried.folder)
         kinds = [None if one is None else one.modality for one in (left, right)]
         pairs = self.table.read(kinds[0] or kinds[1] or "image", kinds[1] or kinds[0] or "image")
         if left is not None:

@@ -89,6 +89,7 @@ def evaluate(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Judge scores by labels: AUROC with intervals over patients, and what chance, a probe and metadata reach."""
@@ -118,7 +119,7 @@ def evaluate(
     if dry_run:
         talk.plan({"scores": scores, "labels": labels, "classes": list(given.classes), "writes": out or "stdout"})
         return
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     found = judging.evaluation(*given.ready(loading, judging), loading)
     document = found.to_dict()
     if out is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.core.escaping import escaped
 
 if TYPE_CHECKING:
     from stitchkit.cli.talk import Talk
@@ -31,9 +32,10 @@ class Loading:
     batch_size: int = 32
     store: str = "auto"
     talk: Talk | None = None
+    trust_python: Sequence[str] | None = None
 
     def encoder(self, name: str) -> Encoder:
-        """The encoder called ``name``."""
+        """The encoder called ``name``, which the user typed."""
         from stitchkit.encoders import RUNS_HUB_CODE, EncoderName, load_encoder
 
         self.say(f"loading {name}")
@@ -45,6 +47,23 @@ class Loading:
             dtype=self.dtype,
             offline=self.offline or None,
             trust_remote_code=trusted,
+            trust_python=self.trust_python or (),
+        )
+
+    def recorded(self, name: object, folder: Path) -> Encoder:
+        """The encoder that a stitched folder names; Python code only with ``--trust-python``."""
+        from stitchkit.encoders import load_recorded
+        from stitchkit.encoders.consent import Consent
+
+        self.say(f"loading {escaped(str(name))}")
+        consent = Consent.of(self.trust_python or (), self.trust_remote_code).inside(folder)
+        return load_recorded(
+            name,
+            f"the stitched folder {escaped(str(folder))}",
+            device=self.device,
+            dtype=self.dtype,
+            offline=self.offline or None,
+            consent=consent,
         )
 
     def stitched(self, folder: Path) -> Stitched:
@@ -53,7 +72,13 @@ class Loading:
 
         self.say(f"loading {folder}")
         with self._network():
-            return load(folder, device=self.device, dtype=self.dtype, trust_remote_code=self.trust_remote_code)
+            return load(
+                folder,
+                device=self.device,
+                dtype=self.dtype,
+                trust_remote_code=self.trust_remote_code,
+                trust_python=self.trust_python or (),
+            )
 
     def embed(self, encoder: Encoder, items: Items, out: Path | None = None) -> Embeddings:
         """Embeddings of ``items``."""

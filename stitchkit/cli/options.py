@@ -56,6 +56,11 @@ Trust = Annotated[
     Option("--trust-remote-code", rich_help_panel=DANGEROUS,
            help="Run a hub repository's Python code; only with @ and a full commit."),
 ]  # fmt: skip
+TrustPython = Annotated[
+    list[str] | None,
+    Option("--trust-python", metavar="NAME", rich_help_panel=DANGEROUS,
+           help="Run this python: name where a folder or a study names it, exactly as written there; may be repeated."),
+]  # fmt: skip
 AllowLeakage = Annotated[
     bool,
     Option("--allow-leakage", rich_help_panel=DANGEROUS,

@@ -63,7 +63,7 @@ class FolderScorer:
         model = loading.stitched(self.folder)
         if self.prompts is None:
             return model
-        text = loading.encoder(self.target)
+        text = loading.recorded(self.target, self.folder)
         check_text(text)
         head = sk.zeroshot(model.alignment, text, self.prompts, store=loading.kept)
         return sk.stitch(model.encoder, model.alignment, head, target_name=self.target)

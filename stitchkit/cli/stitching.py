@@ -94,6 +94,7 @@ def stitch(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Write one folder that reads SOURCE's items as TARGET would: encoder, map, and head if there is one."""
@@ -119,7 +120,7 @@ def stitch(
     if dry_run:
         talk.plan({"source": source, "target": target, "anchors": len(pairs), "head": head or "own", "writes": out})
         return
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     made = stitched(source, target, table, choice, loading, fitting)
     judging = None
     if labels is not None and made.model.head is not None:

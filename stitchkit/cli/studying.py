@@ -25,6 +25,7 @@ def study(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Run a study, or go on with one that was stopped: cells, tables, and one page to mail."""
@@ -49,10 +50,10 @@ def study(
                       "fits per pair": planned.cells_per_pair}  # fmt: skip
         talk.plan({**shown, "writes": out})
         return
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk)
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     found = run(
         planned, out, loads=loading, say=talk.say, progress=talk.progress, allow_leakage=allow_leakage,
-        command=talk.command,
+        trust_python=trust_python or (), command=talk.command,
     )  # fmt: skip
     text = (out / TABLE).read_text(encoding="utf-8") if format is o.Form.md else f"{found}\nopen {out / PAGE}"
     talk.result(text, {"out": str(out), **found.to_dict()})

@@ -6,12 +6,15 @@ Adding a family is one file with ``load(name, *, device, dtype) -> Encoder`` and
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
-from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.core.escaping import escaped
 from stitchkit.core.roles import Encoder
+from stitchkit.encoders.consent import STITCHED, Consent, TrustPython
 from stitchkit.encoders.names import EncoderName
 
-__all__ = ["ENCODERS", "EncoderName", "is_vectors_file", "load_encoder"]
+__all__ = ["ENCODERS", "EncoderName", "is_vectors_file", "load_encoder", "load_recorded"]
 
 ENCODERS = {
     "demo": "stitchkit.encoders.demo:load",
@@ -36,8 +39,12 @@ def load_encoder(
     dtype: str = "float32",
     offline: bool | None = None,
     trust_remote_code: bool = False,
+    trust_python: TrustPython = False,
 ) -> Encoder:
     """A frozen encoder by name.
+
+    ``name`` is trusted: a ``python:`` name is Python code, and giving it here runs that code. Names that a
+    ``stitchkit:`` folder holds are data, and are not.
 
     Parameters
     ----------
@@ -52,6 +59,9 @@ def load_encoder(
         True forbids every call to a hub while loading. ``HF_HUB_OFFLINE=1`` does the same and always wins.
     trust_remote_code
         Run the Python code of a hub repository; only with ``@`` and a full commit of 40 hex digits.
+    trust_python
+        ``python:`` names that a ``stitchkit:`` folder, or a folder named by it, may lead to: a list of them, exactly
+        as they are written there, or True for every name. By default none, and the error shows the name.
 
     Returns
     -------
@@ -63,22 +73,67 @@ def load_encoder(
     UnknownNameError
         For an unknown family, model or option, listing the nearest.
     ModelUnavailableError
-        If weights or preprocessing cannot be found, read or trusted.
+        If weights or preprocessing cannot be found, read or trusted, or a folder names Python code that
+        ``trust_python`` does not allow.
     MissingExtraError
         If the family's library is absent or broken.
     InputError
         For a device, dtype or pooling that cannot be used.
     """
-    from stitchkit.encoders.devices import checked_dtype, chosen_device
-    from stitchkit.encoders.hub import network
-
+    consent = Consent.of(trust_python, trust_remote_code)
     parsed = EncoderName.parse(name)
     if parsed.family not in ENCODERS:
         raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, "Write FAMILY:NAME.")
     if trust_remote_code and parsed.family not in RUNS_HUB_CODE:
         raise InputError(f"trust_remote_code has no meaning for {name!r}; only hf encoders run a repository's code.")
+    return _loaded(parsed, device, dtype, offline, consent)
+
+
+def load_recorded(
+    name: object,
+    where: str,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    offline: bool | None = None,
+    consent: Consent,
+) -> Encoder:
+    """The encoder of a name that was read from data: a stitched folder, say.
+
+    Parameters
+    ----------
+    name
+        As it is written there.
+    where
+        Where it was read, for messages.
+    consent
+        The code that the user allows names from data to run.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If it is no name, or leads to code without consent.
+    """
+    if not isinstance(name, str):
+        raise ModelUnavailableError(f"{where} names as its encoder {escaped(repr(name))[:80]}, which is no text.")
+    consent.require(name, where)
+    parsed = EncoderName.parse(name)
+    if parsed.family not in ENCODERS:
+        raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, f"It is named by {where}.")
+    return _loaded(parsed, device, dtype, offline, consent)
+
+
+def _loaded(parsed: EncoderName, device: str, dtype: str, offline: bool | None, consent: Consent) -> Encoder:
+    """The encoder of a name that may be loaded."""
+    from stitchkit.encoders.devices import checked_dtype, chosen_device
+    from stitchkit.encoders.hub import network
+
     module, _, attribute = ENCODERS[parsed.family].partition(":")
-    trusted = {"trust_remote_code": True} if trust_remote_code else {}
+    trusted: dict[str, Any] = {}
+    if parsed.family == STITCHED:
+        trusted = {"consent": consent}
+    elif consent.remote_code and parsed.family in RUNS_HUB_CODE:
+        trusted = {"trust_remote_code": True}
     with network(offline):
         load = getattr(import_module(module), attribute)
         encoder: Encoder = load(parsed, device=chosen_device(device), dtype=checked_dtype(dtype), **trusted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stitchkit.encoders.consent import Consent
 from stitchkit.encoders.names import EncoderName
 from stitchkit.store import read_folder
 
@@ -12,9 +13,7 @@ if TYPE_CHECKING:
     from stitchkit.encoders.stitched import StitchedEncoder
 
 
-def load(
-    name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool = False
-) -> SharedEncoder | StitchedEncoder:
+def load(name: EncoderName, *, device: str, dtype: str, consent: Consent) -> SharedEncoder | StitchedEncoder:
     """A stitched encoder, or one half of a trained shared encoder (``#modality=image``)."""
     config, arrays = read_folder(name.id)
     if config.get("kind") == "shared encoder":
@@ -23,4 +22,4 @@ def load(
         return shared.load(name, config, arrays, device=device, dtype=dtype)
     from stitchkit.encoders import stitched
 
-    return stitched.load(name, config, arrays, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    return stitched.load(name, config, arrays, device=device, dtype=dtype, consent=consent)

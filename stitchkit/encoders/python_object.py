@@ -3,7 +3,9 @@
 ``python:package.module:attribute`` or ``python:path/to/file.py:attribute``, with ``#key=value`` options.
 
 The attribute is called with the options if it is a class, if it is a function whose name starts with ``load``, or
-if options are given; what comes back is used. Otherwise it is used as it is. What is used must be one of
+if options are given; what comes back is used. Only a class or function that is written in that module is called: what
+it imports from elsewhere, a builtin, a ``functools.partial`` or an instance gets no options, and the error says to
+write a function of your own. Otherwise the attribute is used as it is. What is used must be one of
 
 1. an encoder: ``space``, ``modality``, ``prepare(items)`` and ``encode(batch)``;
 2. a ``torch.nn.Module`` with a method ``prepare(items)``; ``module(prepare(items))`` must be (b, d). It is moved to
@@ -26,7 +28,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
@@ -40,6 +42,7 @@ from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.probing import width
 
 ROLE = ("space", "modality", "prepare", "encode")
+PYTHON_CLASS = 1 << 9  # CPython's mark of a class made by a class statement, and not in C
 
 
 @dataclass(slots=True, eq=False)
@@ -104,7 +107,11 @@ def thing_at(name: EncoderName) -> tuple[ModuleType, Any]:
     if not hasattr(module, attribute):
         known = [one for one in vars(module) if not one.startswith("_")]
         raise UnknownNameError.of(f"attribute of {path}", attribute, known)
-    return module, _made(getattr(module, attribute), name)
+    thing = getattr(module, attribute)
+    if not _is_called(thing, name):
+        return module, thing
+    _check_own(thing, module, name)
+    return module, _made(thing, name)
 
 
 def _module(path: str, name: EncoderName) -> ModuleType:
@@ -133,13 +140,58 @@ def _module(path: str, name: EncoderName) -> ModuleType:
     return module
 
 
-def _made(thing: Any, name: EncoderName) -> Any:
-    """``thing``, or what calling it with the options gives."""
+def _is_called(thing: Any, name: EncoderName) -> bool:
+    """True for a class, a function that loads, and whatever has options."""
     loads = inspect.isroutine(thing) and thing.__name__.startswith("load")
-    if not (inspect.isclass(thing) or loads or name.options):
-        return thing
+    return inspect.isclass(thing) or loads or bool(name.options)
+
+
+def _check_own(thing: Any, module: ModuleType, name: EncoderName) -> None:
+    """Raise unless ``thing`` is a class or function that is written in ``module``.
+
+    Raises
+    ------
+    InputError
+        Naming where it is from, and the next step.
+    """
     if not callable(thing):
         raise InputError(f"encoder {str(name)!r} has options, but a {type(thing).__name__} cannot be called with them.")
+    if is_written_in(thing, module):
+        return
+    attribute = name.id.rpartition(":")[2]
+    plain = inspect.isclass(thing) or inspect.isroutine(thing)
+    origin = getattr(inspect.unwrap(thing), "__module__", None) if plain else None
+    where = f" and comes from {origin}" if origin not in (None, module.__name__) else ""
+    raise InputError(
+        f"encoder {str(name)!r}: {attribute!r} is no class or function written in that module{where}, so it is not "
+        f"called. Write 'def load_{attribute.lower()}(...)' in a file of your own that returns it, and name that "
+        f"function."
+    )
+
+
+def is_written_in(thing: Any, module: ModuleType) -> bool:
+    """True for a class or function defined at the top of ``module``'s own source, decorated or not."""
+    if module.__name__.partition(".")[0] in sys.stdlib_module_names:
+        return False
+    kind = inspect.isclass(thing) or inspect.isroutine(thing)
+    if not kind or getattr(thing, "__module__", None) != module.__name__ or _named_in(thing, module) is not thing:
+        return False
+    inner = inspect.unwrap(thing)
+    if inspect.isclass(inner):
+        return bool(inner.__flags__ & PYTHON_CLASS)
+    return isinstance(inner, FunctionType) and inner.__globals__ is vars(module)  # not by what it says of itself
+
+
+def _named_in(thing: Any, module: ModuleType) -> Any:
+    """What the qualified name of ``thing`` means in ``module``; None if nothing."""
+    found: Any = module
+    for part in str(getattr(thing, "__qualname__", "")).split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _made(thing: Any, name: EncoderName) -> Any:
+    """What calling ``thing`` with the options gives."""
     try:
         inspect.signature(thing).bind(**name.options)
     except TypeError as error:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stitchkit.artefacts import unpack_alignment
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import ModelUnavailableError, SpaceMismatchError
+from stitchkit.core.escaping import escaped
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.roles import Batch, Encoded, Encoder
 from stitchkit.core.space import Space
+from stitchkit.encoders.consent import Consent
 from stitchkit.encoders.names import EncoderName
 
 
@@ -56,34 +59,37 @@ def load(
     *,
     device: str,
     dtype: str,
-    trust_remote_code: bool = False,
+    consent: Consent,
 ) -> StitchedEncoder:
     """The source encoder of the folder ``name.id``, whose config and arrays are given, with its map."""
     alignment = unpack_alignment(config, arrays)
-    encoder = source_encoder(config, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    encoder = source_encoder(config, name.id, device=device, dtype=dtype, consent=consent)
     return StitchedEncoder(str(name), encoder, alignment.to_target)
 
 
-def source_encoder(config: dict[str, Any], *, device: str, dtype: str, trust_remote_code: bool = False) -> Encoder:
-    """The encoder a stitched folder was made with; refused if it is no longer the same.
+def source_encoder(config: dict[str, Any], folder: str | Path, *, device: str, dtype: str, consent: Consent) -> Encoder:
+    """The encoder the stitched ``folder`` was made with, by its config; refused if it is no longer the same.
 
     Raises
     ------
+    ModelUnavailableError
+        If the folder names none, itself, or Python code without consent.
     SpaceMismatchError
         If its fingerprint is not the one on record.
     """
-    from stitchkit.encoders import load_encoder
+    from stitchkit.encoders import load_recorded
 
     if "encoder" not in config:
         raise ModelUnavailableError(
             "the folder holds an alignment of vectors, without an encoder. Name encoders when aligning, or use the map."
         )
     wanted = Space(**config["source"])
-    encoder = load_encoder(config["encoder"], device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    where, inside = f"the stitched folder {escaped(str(folder))}", consent.inside(folder)
+    encoder = load_recorded(config["encoder"], where, device=device, dtype=dtype, consent=inside)
     if not wanted.accepts(encoder.space):
         raise SpaceMismatchError(
             f"the folder was stitched on {wanted.name!r} (fingerprint {wanted.fingerprint}, width {wanted.dim}); "
-            f"{config['encoder']!r} now has fingerprint {encoder.space.fingerprint} and width {encoder.space.dim}. "
-            f"Restore that checkpoint and its preprocessing, or stitch again."
+            f"'{escaped(config['encoder'])}' now has fingerprint {encoder.space.fingerprint} and width "
+            f"{encoder.space.dim}. Restore that checkpoint and its preprocessing, or stitch again."
         )
     return encoder

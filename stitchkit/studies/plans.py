@@ -108,6 +108,8 @@ class StudyPlan:
         The share of positives that the page's thresholds find; None for Youden's.
     images
         How many of the best and worst images of each class the page shows; they are the patients' own.
+    written
+        A name whose path was made relative to the study file -> the same as it is written there.
     """
 
     kind: str
@@ -132,6 +134,7 @@ class StudyPlan:
     images: int = 0
     seed: int = 0
     training: TrainingPlan | None = None
+    written: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
@@ -165,6 +168,7 @@ def read_plan(path: str | Path) -> StudyPlan:
         return _training(top, path)
     grid, judge, rename = top.table("grid"), top.table("judge"), top.table("rename")
     scored = kind != "retrieval"  # classes are
+    head = top.text("head", "own") if kind == "stitching" else ""
     plan = StudyPlan(
         kind=kind,
         name=top.text("name", path.stem),
@@ -175,7 +179,7 @@ def read_plan(path: str | Path) -> StudyPlan:
         solvers=_solvers(grid),
         anchors=_anchors(grid),
         draws=grid.whole("draws", 3, least=1),
-        head=_head(top.text("head", "own"), path.parent) if kind == "stitching" else "",
+        head=_head(head, path.parent) if head else "",
         head_classes=top.texts("head_classes", ()) if kind == "stitching" else (),
         rename={name: rename.text(name) for name in rename.rest()},
         prompts=_beside(top.text("prompts"), path.parent) if kind == "zeroshot" else "",
@@ -187,6 +191,7 @@ def read_plan(path: str | Path) -> StudyPlan:
         sensitivity=judge.share("sensitivity", None) if scored else None,
         images=judge.whole("images", 0) if scored else 0,
         seed=top.whole("seed", 0),
+        written={_beside(name, path.parent): name for name in (*grid.texts("sources"), *grid.texts("targets"), head)},
     )
     for table in (grid, judge, top):
         table.close()

@@ -13,6 +13,7 @@ from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
+from stitchkit.encoders.consent import TrustPython
 from stitchkit.store import replace_file
 from stitchkit.studies.benches import Loads
 from stitchkit.studies.cells import LINES
@@ -33,10 +34,11 @@ class Loaded:
     batch_size: int = 32
     store: str | Path | None = "auto"
     progress: bool | None = None
+    trust_python: TrustPython = False
 
     def encoder(self, name: str) -> Encoder:
         """The encoder called ``name``."""
-        return load_encoder(name, device=self.device, dtype=self.dtype)
+        return load_encoder(name, device=self.device, dtype=self.dtype, trust_python=self.trust_python)
 
     def embed(self, encoder: Encoder, items: Items) -> Embeddings:
         """Its vectors of ``items``."""
@@ -51,6 +53,7 @@ def study(
     say: Callable[[str], None] = lambda _: None,
     progress: bool | None = None,
     allow_leakage: bool = False,
+    trust_python: TrustPython = False,
     command: str = "",
 ) -> StudySummary:
     """Run a study, or go on with it, and write its page.
@@ -69,6 +72,10 @@ def study(
         None shows a bar on stderr after two seconds, True at once, False never.
     allow_leakage
         Go on when a patient or an item is both anchor and test; every page says so.
+    trust_python
+        ``python:`` names that may run though they lie outside the study's own folder, or are named by a
+        ``stitchkit:`` folder: a list of them, exactly as they are written there, or True for every name. The ``.py``
+        files beside the study file and below are the study's own and need none.
     command
         How it was started, for the page.
 
@@ -79,6 +86,8 @@ def study(
 
     Raises
     ------
+    ModelUnavailableError
+        If the study names Python code that ``trust_python`` does not allow.
     DataError
         For a plan, data or classes that do not fit.
     LeakageError
@@ -91,8 +100,9 @@ def study(
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_study(folder))):
         raise InputError(f"{folder} holds something that is no study. Name an empty or a new folder.")
     mark = _same(folder, planned)
-    loads = loads or Loaded(progress=progress)
-    ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage)
+    loads = loads or Loaded(progress=progress, trust_python=trust_python)
+    ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage,
+                    trust_python=trust_python)  # fmt: skip
     replace_file(folder / MARK, mark.encode())
     say(f"{len(ran.cells)} cells, {ran.done_before} of them done before; resampling patients")
     return write_page(ran, folder, command=command, text=_text(planned), progress=progress)

@@ -12,12 +12,14 @@ import numpy as np
 from stitchkit.core.errors import DataError, StitchError
 from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
+from stitchkit.encoders.consent import TrustPython
 from stitchkit.progress import Progress
 from stitchkit.studies.benches import Loads, StudyBench
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.jobs import Job, Naming, Stitching, StudyJobs
 from stitchkit.studies.judges import Judge
 from stitchkit.studies.matching import Matching
+from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import StudyPlan
 
 Say = Callable[[str], None]
@@ -55,6 +57,7 @@ def run_study(
     say: Say = lambda _: None,
     progress: bool | None = None,
     allow_leakage: bool = False,
+    trust_python: TrustPython = False,
 ) -> Ran:
     """Every cell of a study that is not yet in ``out``.
 
@@ -64,14 +67,19 @@ def run_study(
         How encoders and vectors are come by.
     say
         Called with a line when a step begins.
+    trust_python
+        ``python:`` names of the study, outside its own folder, that may run; as in :func:`stitchkit.study`.
 
     Raises
     ------
+    ModelUnavailableError
+        If the study names Python code that may not run.
     DataError
         For data, splits or classes that do not fit the plan.
     LeakageError
         If a patient is on both sides and ``allow_leakage`` is not set.
     """
+    check_plan_names(plan, trust_python)
     if plan.kind == "training":
         from stitchkit.studies.training import run_training
 

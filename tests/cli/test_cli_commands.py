@@ -79,7 +79,7 @@ def test_align_of_two_encoders_writes_a_folder_that_loads(cli, world, tmp_path):
     done = fine(cli("align", world.quick, world.own("small"), *args, "--out", out))
     assert done.json["record"]["solver"] == "ridge"
     assert done.json["record"]["groups"] == 20
-    model = sk.load(out)
+    model = sk.load(out, trust_python=[world.quick])
     assert model.head is None
     assert model.embed([np.zeros((8, 8), np.uint8) + 1], store=None).vectors.shape == (1, 5)
 
@@ -153,8 +153,8 @@ def test_zeroshot_of_a_pair_equals_zeroshot_of_its_folder(cli, named, world, tmp
     pair, folder, again = (tmp_path / name for name in ("pair.csv", "folder.csv", "again.csv"))
     given = ("--anchors", world.anchors, "--prompts", world.prompts)
     done = fine(cli("zeroshot", world.quick, world.text, *given, "--items", world.test, "--out", pair))
-    fine(cli("zeroshot", named, "--items", world.test, "--out", folder))
-    fine(cli("zeroshot", named, "--prompts", world.prompts, "--items", world.test, "--out", again))
+    fine(cli("zeroshot", named, *world.trusted, "--items", world.test, "--out", folder))
+    fine(cli("zeroshot", named, *world.trusted, "--prompts", world.prompts, "--items", world.test, "--out", again))
     assert "held out  mean reciprocal rank" in done.out
     assert read_scores(pair).kind == "margin"
     np.testing.assert_allclose(read_scores(pair).values, read_scores(folder).values, atol=1e-6)
@@ -170,7 +170,7 @@ def test_zeroshot_with_labels_also_evaluates(cli, named, world, tmp_path):
     out = tmp_path / "scores.csv"
     args = ("--items", world.test, "--out", out, "--labels", world.labels, "--anchors", world.anchors)
     rest = ("--min-positives", "5", "--replicates", "50", "--json")
-    found = fine(cli("zeroshot", named, *args, *rest)).json["evaluation"]
+    found = fine(cli("zeroshot", named, *world.trusted, *args, *rest)).json["evaluation"]
     assert [one["name"] for one in found["methods"]] == ["scores", "chance", "probe on the anchors"]
     assert found["anchors"] == 40
 
@@ -178,7 +178,7 @@ def test_zeroshot_with_labels_also_evaluates(cli, named, world, tmp_path):
 @pytest.fixture(scope="module")
 def scored(cli, named, world, tmp_path_factory):
     out = tmp_path_factory.mktemp("scored") / "scores.csv"
-    fine(cli("zeroshot", named, "--items", world.test, "--out", out))
+    fine(cli("zeroshot", named, *world.trusted, "--items", world.test, "--out", out))
     return out
 
 
@@ -201,7 +201,9 @@ def test_evaluate_names_missing_baselines_in_the_words_of_the_command_line(cli, 
 def test_evaluate_of_a_folder_equals_evaluate_of_its_scores(cli, scored, named, world, tmp_path):
     args = ("--labels", world.labels, "--class", "effusion", *JUDGED, "--json")
     of_scores = fine(cli("evaluate", scored, *args)).json
-    of_folder = fine(cli("evaluate", named, "--items", world.test, *args, "--out", tmp_path / "e.json")).json
+    of_folder = fine(
+        cli("evaluate", named, *world.trusted, "--items", world.test, *args, "--out", tmp_path / "e.json")
+    ).json
     assert list(of_scores["positives"]) == ["effusion"]
     assert of_folder["methods"] == of_scores["methods"]
     assert json.loads((tmp_path / "e.json").read_text()) == of_folder

@@ -91,7 +91,7 @@ def test_a_folder_that_names_its_encoders_reads_the_items(cli, world, tmp_path):
         "align", world.quick, world.quick_text, "--anchors", world.anchors, "--out", out, "--solver", "procrustes"
     )
     assert done.code == 0, done.err
-    line = ("gate", out, "--pairs", tmp_path / "pairs.csv", "--root", world.test)
+    line = ("gate", out, "--pairs", tmp_path / "pairs.csv", "--root", world.test, *world.trusted)
     done = cli(*line, "--min-recall-at-1", "0", "--json", "--quiet")
     assert done.code == 0, done.err
     assert done.json["pairs"] == 30
