@@ -89,3 +89,72 @@ def test_things_outside_the_contract_are_refused(mine, attribute, error, message
 def test_modules_that_are_not_there_are_refused(name, error, message):
     with pytest.raises(error, match=message):
         load_encoder(name, device="cpu")
+
+
+OWN = """
+import functools, subprocess
+from collections import OrderedDict
+from subprocess import Popen, run as load_run
+import numpy as np
+from other_library import Encoder
+
+
+class Mine:
+    dim = 2
+    def __init__(self, scale="1"):
+        self.scale = float(scale)
+    def __call__(self, items):
+        return np.full((len(items), 2), self.scale)
+
+
+@functools.lru_cache
+def load_mine(scale="2"):
+    return Mine(scale)
+
+
+def look(items):
+    return np.ones((len(items), 2))
+
+
+Alias, instance, part = Mine, Mine(), functools.partial(look)
+small = lambda items: np.ones((len(items), 2))
+inner = (lambda: (lambda items, k="1": items))()
+builtin = len
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "other_library.py").write_text(
+        "class Encoder:\n    dim = 2\n    def __call__(self, items):\n        return items\n"
+    )
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield f"python:{tmp_path}/own.py"
+    sys.modules.pop("other_library", None)
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    ["Mine", "Mine#scale=3", "Alias#scale=3", "load_mine", "load_mine#scale=4", "look", "instance", "part", "small"],
+)
+def test_what_is_written_in_the_module_is_called_and_used(own, attribute):
+    assert load_encoder(f"{own}:{attribute}", device="cpu").space.dim == 2
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    ["Encoder", "Popen#args=ls", "load_run#args=ls", "OrderedDict", "instance#items=x", "part#items=x", "small#items=x",
+     "inner#items=x", "builtin#obj=x"],
+)  # fmt: skip
+def test_what_comes_from_elsewhere_is_not_called(own, attribute):
+    with pytest.raises(InputError, match="Write 'def load_"):
+        load_encoder(f"{own}:{attribute}", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "name", ["os:system#command=exit", "os:popen#cmd=exit", "subprocess:Popen#args=x", "builtins:exec#source=1"]
+)
+def test_functions_of_the_standard_library_are_not_called(name):
+    with pytest.raises(InputError, match="Write 'def load_"):
+        load_encoder(f"python:{name}", device="cpu")
