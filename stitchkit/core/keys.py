@@ -29,9 +29,7 @@ def is_missing(value: Any) -> bool:
     >>> [is_missing(cell) for cell in ("", " NaN ", "<NA>", "unknown", None, float("nan"), "0", "no finding")]
     [True, True, True, True, True, True, False, False]
     """
-    if value is None or value != value:  # NaN and NaT differ from themselves
-        return True
-    return " ".join(visible_part(str(value)).split()).casefold() in MISSING_WORDS
+    return value is None or " ".join(visible_part(str(value)).split()).casefold() in MISSING_WORDS
 
 
 def visible_part(text: str) -> str:

@@ -112,5 +112,5 @@ def runs_python(name: str) -> bool:
 
 
 def _path_of(name: str) -> str:
-    """What follows the family of ``name``, without a leading ``local-dir:``."""
+    """The part of ``name`` behind its family, without a leading ``local-dir:``."""
     return name.partition(":")[2].removeprefix("local-dir:")

@@ -183,7 +183,7 @@ def is_written_in(thing: Any, module: ModuleType) -> bool:
 
 
 def _named_in(thing: Any, module: ModuleType) -> Any:
-    """What the qualified name of ``thing`` means in ``module``; None if nothing."""
+    """The object in ``module`` under the qualified name of ``thing``; None if there is none."""
     found: Any = module
     for part in str(getattr(thing, "__qualname__", "")).split("."):
         found = getattr(found, part, None)
@@ -191,7 +191,7 @@ def _named_in(thing: Any, module: ModuleType) -> Any:
 
 
 def _made(thing: Any, name: EncoderName) -> Any:
-    """What calling ``thing`` with the options gives."""
+    """The result of calling ``thing`` with the options."""
     try:
         inspect.signature(thing).bind(**name.options)
     except TypeError as error:

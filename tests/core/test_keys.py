@@ -87,6 +87,12 @@ def test_words_for_unknown_are_missing(word):
     assert is_missing(word)
 
 
+def test_the_missing_value_of_pandas_is_missing():
+    pandas = pytest.importorskip("pandas")
+    assert is_missing(pandas.NA)
+    assert is_missing(pandas.NaT)
+
+
 @pytest.mark.parametrize("word", ["0", "No", "no finding", "normal", "nana", "N", 0, False, "Unknown opacity."])
 def test_other_words_are_values(word):
     assert not is_missing(word)
