@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.keys import is_missing, visible_part
 
 MODALITIES = ("image", "text")
 
@@ -72,6 +73,9 @@ def checked_ids(ids: Any) -> np.ndarray:
 def checked_groups(groups: Any, n: int) -> np.ndarray:
     """``groups`` as (n,) names: 5, 5.0 and "5.0" are one patient, and a missing one is an error.
 
+    Missing are blanks, NaN, None and words for unknown (``NA``, ``<NA>``, ``unknown``, ``?``, ...): rows of unknown
+    patients are not all of one patient.
+
     Raises
     ------
     InputError
@@ -87,19 +91,22 @@ def checked_groups(groups: Any, n: int) -> np.ndarray:
         raise InputError(f"{np.size(groups)} groups came with {n} rows. Give one patient (or site) a row.")
     names = [_group_name(value) for value in values]
     if "" in names:
+        first = names.index("")
+        word = visible_part(values[first]).strip() if isinstance(values[first], str) else ""
+        told = f" ({word!r} stands for unknown)" if word else ""
         raise DataError(
-            f"row {names.index('')} has no group; {names.count('')} of {n} have none. Give every row its patient, "
-            f"or leave groups out."
+            f"row {first} has no group; {names.count('')} of {n} have none{told}. Give every row its patient, take "
+            f"those rows out, or leave groups out."
         )
     return np.asarray(names, dtype=np.str_)
 
 
 def _group_name(value: Any) -> str:
-    text = "" if value is None else str(value).strip()
+    if is_missing(value):
+        return ""
+    text = str(value).strip()
     whole, dot, rest = text.partition(".")
-    if dot and whole.isdigit() and not rest.strip("0"):
-        return whole  # a table program's 5.0 for 5
-    return "" if text.lower() == "nan" else text
+    return whole if dot and whole.isdigit() and not rest.strip("0") else text  # a table program's 5.0 for 5
 
 
 def rows_of(wanted: np.ndarray, among: np.ndarray, what: str) -> np.ndarray:

@@ -20,6 +20,7 @@ from stitchkit.evaluation.anchor_findings import AnchorAudit, ClassCounts, Dupli
 from stitchkit.evaluation.anchor_overlap import Overlap, Side, alike_within, overlap_of
 from stitchkit.evaluation.anchor_shortcuts import Shortcut, find_shortcuts
 from stitchkit.evaluation.anchor_words import ClassWords, class_words
+from stitchkit.evaluation.leakage import spelled_notes
 from stitchkit.evaluation.metadata import file_columns
 from stitchkit.progress import Progress
 
@@ -262,6 +263,7 @@ def _unchecked(
             yield "patients are not known on both sides, so overlap of patients was not checked"
         if overlap.alike is None:
             yield "images are not known on both sides, so copies of images in the test were not looked for"
+    yield from spelled_notes(ours.groups)
     if known is not None and len(known) < len(ours):
         yield f"{len(ours) - len(known)} of {len(ours)} anchors have no labels"
     if bare := [one.name for one in words if one.said is None]:

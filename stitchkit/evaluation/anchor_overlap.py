@@ -12,8 +12,9 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items, checked_groups, checked_ids
+from stitchkit.core.keys import spelled_alike
 from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, Looks, find_alike, look_at
-from stitchkit.evaluation.leakage import shared
+from stitchkit.evaluation.leakage import in_two_spellings, shared
 from stitchkit.progress import Progress
 
 
@@ -94,6 +95,8 @@ class Overlap:
         no images. Positions are of the items of either side.
     complete
         False if there are more of them than are listed.
+    spelled
+        Patients of the anchors and of the test that differ in spelling only, as pairs.
     """
 
     rows: np.ndarray
@@ -101,6 +104,7 @@ class Overlap:
     patients: int | None
     alike: tuple[Alike, ...] | None
     complete: bool
+    spelled: tuple[tuple[str, str], ...] = ()
 
     def told(self) -> tuple[str, ...]:
         """What leaks, in words, a line each."""
@@ -114,7 +118,10 @@ class Overlap:
             (copies, "test images are copies of anchors' images under other ids"),
             (near, f"pairs of an anchor's and a test item's image are near duplicates under other ids{more}"),
         )
-        return tuple(f"{count} {what}" for count, what in lines if count)
+        found = [f"{count} {what}" for count, what in lines if count]
+        if self.spelled:
+            found.insert(sum(map(bool, (self.items, self.patients))), in_two_spellings(self.spelled, lines[1][1]))
+        return tuple(found)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -127,16 +134,18 @@ def overlap_of(anchors: Side, test: Side, looks: tuple[Looks, Looks] | None, lik
     rows = np.isin(anchors.ids, test.ids)
     items = int(rows.sum())
     patients = shared(anchors.groups, test.groups)
+    spelled: tuple[tuple[str, str], ...] = ()
     if anchors.groups is not None and test.groups is not None:
-        rows |= np.isin(anchors.groups, test.groups)
+        spelled = tuple(spelled_alike(anchors.groups, test.groups))
+        rows |= np.isin(anchors.groups, test.groups) | np.isin(anchors.groups, [one for one, _ in spelled])
     if looks is None:
-        return Overlap(rows, items, patients, None, True)
+        return Overlap(rows, items, patients, None, True, spelled)
     found, complete = find_alike(*looks, likeness=likeness)
     alike = _of_items(found, anchors, test)
     pictures = looks[0].pixels
     shown = np.isin(pictures, pictures[[one.first for one in found]])  # a pair names the first of equal pictures
     rows[np.flatnonzero(shown) % len(anchors)] = True
-    return Overlap(rows, items, patients, alike, complete)
+    return Overlap(rows, items, patients, alike, complete, spelled)
 
 
 def _of_items(found: list[Alike], first: Side, second: Side) -> tuple[Alike, ...]:

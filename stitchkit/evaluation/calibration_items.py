@@ -12,7 +12,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.calibrations import FittedOn
 from stitchkit.core.items import checked_ids
 from stitchkit.core.scores import Labels, Scores
-from stitchkit.evaluation.leakage import audit
+from stitchkit.evaluation.leakage import audit, spelled_notes
 
 FEW_POSITIVES = 10  # below this a threshold or a curve hangs on single patients
 
@@ -42,6 +42,7 @@ class CalibrationItems:
             if patients is None and len(named) == len(ids):  # one unknown patient leaves the audit open
                 patients = named.groups
             notes = audit(ids, scores.ids, patients, known.groups, allow=allow, sides=("anchors", "calibration items"))
+        notes += spelled_notes(known.groups)
         if known.groups is None:
             notes.append("patients are not known: every calibration item counts as a patient of its own")
         fitted_on = FittedOn(scores.ids, known.groups)

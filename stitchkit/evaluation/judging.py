@@ -15,7 +15,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.datasets.given import as_items
-from stitchkit.evaluation.leakage import audit, same_files
+from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Evaluation, Method
@@ -134,6 +134,7 @@ def evaluate(
         notes.append(
             f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped"
         )
+    notes += spelled_notes(test.groups)
     people = len(test) if test.groups is None else len(np.unique(test.groups))
     if people < FEW_PATIENTS:
         notes.append(f"{people} patients are too few for intervals to be trusted")

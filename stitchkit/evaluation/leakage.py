@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
 from stitchkit.core.items import Items
+from stitchkit.core.keys import folded_key, spelled_alike, spelled_twice
 from stitchkit.datasets.content_keys import content_key
 
 
@@ -22,7 +24,7 @@ def audit(
     allow: bool = False,
     sides: tuple[str, str] = ("anchors", "test items"),
 ) -> list[str]:
-    """What the audit found, in words.
+    """Notes on items and patients that are on both sides, exactly or in another spelling.
 
     Parameters
     ----------
@@ -32,34 +34,86 @@ def audit(
     allow
         Report leakage instead of refusing it.
     sides
-        What the two are called.
+        Names of the two sides.
 
     Raises
     ------
     LeakageError
-        If an item or a patient stands on both sides and ``allow`` is not set.
+        If an item or a patient stands on both sides and ``allow`` is not set. Two spellings of one patient
+        (:func:`stitchkit.core.keys.spelled_alike`) are one patient.
     """
     found, notes = [], []
     both = " and ".join(sides)
     if items := shared(anchor_ids, test_ids):
         found.append(f"{items} items are both {both}")
-    patients = shared(anchor_groups, test_groups)
-    if patients is None:
+    copies, doubts = _items_alike(anchor_ids, test_ids, both)
+    found += copies
+    if anchor_groups is None or test_groups is None:
         notes.append(f"patients are not known, so overlap of patients between {both} was not checked")
-    elif patients:
-        found.append(f"{patients} patients have both {both}")
+    elif patients := _patients_on_both(anchor_groups, test_groups, f"have both {both}"):
+        found += patients
     else:
         notes.append(f"no patient has both {both}")
     if found and not allow:
-        raise LeakageError(f"{'; '.join(found)}. Take them out of the {sides[0]}, or allow leakage and say so.")
-    return [*(f"LEAKAGE: {one}" for one in found), *notes]
+        step = f"Take them out of the {sides[0]}, or allow leakage and say so."
+        raise LeakageError(f"{'; '.join(found)}. {_advice(found)}{step}")
+    return [*(f"LEAKAGE: {one}" for one in found), *doubts, *notes]
 
 
 def shared(one: Any, other: Any) -> int | None:
-    """How many distinct names of ``one`` (n,) are in ``other`` (m,); None where either is not known."""
+    """The number of distinct names of ``one`` (n,) that are in ``other`` (m,); None where either is not known."""
     if one is None or other is None:
         return None
     return int(np.intersect1d(np.asarray(one).astype(str), np.asarray(other).astype(str)).size)
+
+
+def spelled_notes(groups: np.ndarray | None) -> list[str]:
+    """A note where patients of one table (n,) differ in spelling only; they are taken as they are given."""
+    pairs = [] if groups is None else spelled_twice(groups)
+    if not pairs:
+        return []
+    return [
+        f"{len(pairs)} pairs of patients differ in spelling only, for example {_pair(pairs)}: are they one patient?"
+    ]
+
+
+def in_two_spellings(pairs: Sequence[tuple[str, str]], what: str) -> str:
+    """The finding that names of one side are names of the other in another spelling, with one pair of them."""
+    return f"{len({one for one, _ in pairs})} {what} in two spellings, for example {_pair(pairs)}"
+
+
+def _pair(pairs: Sequence[tuple[str, str]]) -> str:
+    return " and ".join(repr(str(one)) for one in pairs[0])
+
+
+def _patients_on_both(one: np.ndarray, other: np.ndarray, what: str) -> list[str]:
+    """Findings on patients of both sides: those of one spelling, and those of two."""
+    found = [f"{same} patients {what}"] if (same := shared(one, other)) else []
+    pairs = spelled_alike(one, other)
+    return [*found, *([in_two_spellings(pairs, f"patients {what}")] if pairs else [])]
+
+
+def _items_alike(one: np.ndarray, other: np.ndarray, both: str) -> tuple[list[str], list[str]]:
+    """Findings and doubts on ids that differ in spelling only; bare numbers may be of unrelated tables: a doubt."""
+    left, right = ({str(name) for name in names} for names in (one, other))
+    folded = {_folded_id(name): name for name in sorted(left - right, reverse=True)}
+    pairs = [(folded[key], name) for name in sorted(right - left) if (key := _folded_id(name)) in folded]
+    numbers = [pair for pair in pairs if _folded_id(pair[0]).isdigit()]
+    named = [pair for pair in pairs if not _folded_id(pair[0]).isdigit()]
+    found = [in_two_spellings(named, f"items are both {both}")] if named else []
+    doubt = f"ids of {both} differ in spelling only, for example"
+    return found, [f"{len(numbers)} {doubt} {_pair(numbers)}: are they one item?"] if numbers else []
+
+
+def _folded_id(name: str) -> str:
+    """An id without regard to spelling; Windows writes the same path with other separators."""
+    return folded_key(name.replace("\\", "/").removeprefix("./"))
+
+
+def _advice(found: Sequence[str]) -> str:
+    if not any("in two spellings" in one for one in found):
+        return ""
+    return "Write each name the same way on both sides; two patients need names that differ in more than spelling. "
 
 
 def check_apart(
@@ -76,14 +130,19 @@ def check_apart(
     Raises
     ------
     LeakageError
-        With the number of items or patients.
+        With the number of items or patients, and one pair of spellings of patients that differ in spelling only.
     """
     named = isinstance(fitted[0], Embeddings) and isinstance(held[0], Embeddings)
     items = shared(fitted[0].ids, held[0].ids) if named else _same_vectors(fitted, held)
     if items:
         raise LeakageError(f"{items} items are both {what}. Hold out other items.")
-    if patients := shared(fitted[2], held[2]):
-        raise LeakageError(f"{patients} patients are both {what}. Hold out other patients.")
+    alike = _items_alike(fitted[0].ids, held[0].ids, what)[0] if named else []
+    if alike:
+        raise LeakageError(f"{alike[0]}. {_advice(alike)}Hold out other items.")
+    if fitted[2] is None or held[2] is None:
+        return
+    if patients := _patients_on_both(fitted[2], held[2], f"are both {what}"):
+        raise LeakageError(f"{'; '.join(patients)}. {_advice(patients)}Hold out other patients.")
 
 
 def _same_vectors(fitted: tuple[Any, ...], held: tuple[Any, ...]) -> int:

@@ -11,7 +11,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
-from stitchkit.core.items import rows_of
+from stitchkit.core.items import checked_groups, rows_of
 from stitchkit.core.scores import Labels
 from stitchkit.metrics.auroc import auroc
 
@@ -57,7 +57,7 @@ def fit_probe(
 
 def _matched(embeddings: Any, labels: Labels, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Any]:
     given = as_embeddings(embeddings, "the probe's vectors")
-    cluster = labels.groups if groups is None else np.asarray(groups)
+    cluster = labels.groups if groups is None else checked_groups(groups, len(labels))
     if isinstance(embeddings, Embeddings):
         here = np.isin(labels.ids, given.ids)
         rows = rows_of(labels.ids[here], given.ids, "the embeddings")

@@ -18,7 +18,7 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.encoders import is_vectors_file
-from stitchkit.evaluation.leakage import audit, same_files
+from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.store import read_embeddings
 from stitchkit.studies.plans import DataPlan, StudyPlan
@@ -91,6 +91,7 @@ class StudyBench:
             (left, right), groups = sides[0], labels.groups
             patients = [None if groups is None else groups[rows] for rows in sides[0]]
             notes = audit(labels.ids[left], labels.ids[right], *patients, allow=allow_leakage)
+        notes += spelled_notes(labels.groups)
         left_out = cohort.card.get("left_out", {})
         notes += [f"not read: {count} rows, {why}" for why, count in left_out.items() if count]
         parts = [Part(left, right, _draws(plan, labels, left)) for left, right in sides]

@@ -8,7 +8,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.cohorts import Cohort, read_cohort
-from stitchkit.evaluation.leakage import audit
+from stitchkit.evaluation.leakage import audit, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.training.recipes import PairsRecipe
 from stitchkit.training.sides import Side
@@ -101,6 +101,7 @@ def chosen_pairs(recipe: PairsRecipe, seed: int) -> ChosenPairs:
         held = _held_out(people, recipe.held, seed)
         train = np.setdiff1d(np.arange(len(cohort)), held)
         notes = [f"validated on {len(held)} held-out pairs" + ("" if groups is None else ", patient by patient")]
+    notes += spelled_notes(groups)
     if recipe.fraction < 1:
         order = patient_order(people[train], seed, 0)
         train = np.sort(train[order[: round(recipe.fraction * len(train))]])
