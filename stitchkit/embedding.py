@@ -22,6 +22,7 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
 from stitchkit.datasets.content_keys import as_keys, content_key
 from stitchkit.datasets.given import as_items
+from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
 from stitchkit.embedding_store import EmbeddingStore, Shelf
 from stitchkit.progress import Progress
@@ -89,7 +90,7 @@ def embed(
     target = None if out is None else check_embeddings_path(out)
     given = as_items(items, encoder.modality)
     shelf = _shelf(store, encoder.space, dtype)
-    with Progress(progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with one_warning(), Progress(progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         keys = _keys(given, shelf is not None, pool, bar)
         first, which = _distinct(keys)
         work = _Work(given, first, keys[first], np.empty((len(first), encoder.space.dim), dtype), shelf)

@@ -369,3 +369,18 @@ def test_vectors_of_torch_are_taken_as_they_are(text):
         warnings.simplefilter("error")
         done = embed(text, TEXTS, store=None)
     assert isinstance(done.vectors, np.ndarray)
+
+
+def test_dark_sixteen_bit_images_are_warned_of_once_a_run(tmp_path):
+    from stitchkit.encoders.images import rgb
+
+    class Reader(FakeEncoder):
+        def prepare(self, items):
+            return [np.asarray(rgb(item, "L")) for item in items]
+
+    for n in range(5):
+        dark = np.linspace(0, 4000 + n, 80).reshape(8, 10).astype(np.uint16)
+        Image.fromarray(dark).save(tmp_path / f"{n}.png")
+    with pytest.warns(UserWarning, match="5 of 5 16-bit images use less than a quarter") as heard:
+        embed(Reader("image"), tmp_path, batch_size=2, store=None)
+    assert len(heard) == 1

@@ -205,6 +205,24 @@ def test_equal_content_has_an_equal_key_whatever_its_name(tmp_path):
     assert all(len(key) == 16 for key in different)
 
 
+def test_keys_of_deep_images_are_new_since_they_are_read_otherwise(tmp_path):
+    """Keys of 8-bit images stay, so that what a store holds of them stays of use."""
+    image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    deep = Image.fromarray(np.arange(12, dtype=np.uint16).reshape(3, 4))
+    image.save(tmp_path / "a.png")
+    deep.save(tmp_path / "b.png")
+    deep.save(tmp_path / "c.tif")
+
+    def plain(prefix, content):
+        return hashlib.blake2b(prefix + content, digest_size=16).digest()
+
+    as_before = {name: plain(b"file\0", (tmp_path / name).read_bytes()) for name in ("a.png", "b.png", "c.tif")}
+    same = {name for name, key in as_before.items() if content_key(tmp_path / name, "image") == key}
+    assert same == {"a.png"}
+    assert content_key(np.asarray(image), "image") == plain(b"array\0|u1(3, 4)\0", image.tobytes())
+    assert content_key(np.asarray(deep), "image") != plain(b"array\0<u2(3, 4)\0", deep.tobytes())
+
+
 def test_a_missing_or_empty_image_has_no_key(tmp_path):
     with pytest.raises(DataError, match="no readable image"):
         content_key(tmp_path / "absent.png", "image")

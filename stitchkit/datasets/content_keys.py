@@ -11,8 +11,11 @@ import numpy as np
 
 from stitchkit.core.arrays import as_array, to_numpy
 from stitchkit.core.errors import DataError
+from stitchkit.datasets.image_files import PNG, TIFF, kind_of
 
 KEY_BYTES = 16
+_READING = b"2\0"  # in keys of images that may hold 16 bits: changes with the way they are read, so that no store
+# answers with vectors of pixels as they were read before
 
 
 def content_key(value: Any, modality: str) -> bytes:
@@ -34,18 +37,27 @@ def content_key(value: Any, modality: str) -> bytes:
     if modality == "text":
         digest.update(b"text\0" + str(value).encode("utf-8", "surrogatepass"))
     elif isinstance(value, str | Path):
-        digest.update(b"file\0" + _file_bytes(Path(value)))
+        content = _file_bytes(Path(value))
+        digest.update(b"file\0" + (_READING if _may_be_deep(content) else b"") + content)
     elif hasattr(value, "tobytes") and hasattr(value, "getpalette"):  # PIL, which need not be imported to ask
-        digest.update(f"pil\0{value.mode}{value.size}{value.getpalette()}\0".encode() + value.tobytes())
+        reading = _READING if value.mode.startswith("I") else b""
+        digest.update(f"pil\0{value.mode}{value.size}{value.getpalette()}\0".encode() + reading + value.tobytes())
     else:
         array = to_numpy(as_array(value, "an image"))
-        digest.update(f"array\0{array.dtype.str}{array.shape}\0".encode() + array.tobytes())
+        reading = _READING if array.dtype.itemsize == 2 else b""
+        digest.update(f"array\0{array.dtype.str}{array.shape}\0".encode() + reading + array.tobytes())
     return digest.digest()
 
 
 def as_keys(keys: Sequence[bytes]) -> np.ndarray:
     """Content keys as the (n,) array that a shelf takes."""
     return np.frombuffer(b"".join(keys), dtype=f"S{KEY_BYTES}")
+
+
+def _may_be_deep(content: bytes) -> bool:
+    """Whether an image file may hold 16 bits a channel: a PNG that says so, or any TIFF."""
+    kind = kind_of(content[:8])
+    return kind == TIFF or (kind == PNG and content[24:25] == b"\x10")
 
 
 def _file_bytes(path: Path) -> bytes:

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import io
+import stat
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from stitchkit.core.errors import DataError
+from stitchkit.datasets.grey_levels import DEPTH, HIGH, LOW, SIXTEEN, is_eight_bits
+from stitchkit.datasets.image_files import PNG, PixelFile, kind_of, pixel_file
+from stitchkit.datasets.unreadable_images import kind_and_step
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")  # PIL knows fifty; what nobody sends is only a way in for broken files
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError)
+# what Pillow and zlib raise of damaged files; warnings are here for callers who turn them into errors
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
+    AssertionError, MemoryError, NotImplementedError, struct.error, zlib.error, UserWarning,
+)  # fmt: skip
 _BIT_DEPTHS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}  # PIL mode -> bits a channel, else 8
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_START = 512  # bytes that tell the kind of a file
+_BYTES_PER_PIXEL = 16  # a file with more of them for every pixel that is allowed is no image of this size
 
 
 def looks_like_image(path: str | Path) -> bool:
@@ -28,8 +51,12 @@ def looks_like_image(path: str | Path) -> bool:
 def read_image(path: str | Path) -> Image.Image:
     """A PNG, JPEG, BMP or TIFF image, fully loaded and upright.
 
-    Grey images of 16 bits keep them (mode ``"I;16"``, or ``"I"`` in old Pillow); PIL itself reduces 16-bit colour
-    to 8. The EXIF orientation is applied.
+    Only what decides the pixels is decoded: of EXIF the orientation, of a phone's JPEG with previews (MPO) the first
+    image, of a TIFF with smaller copies the full one. Damaged camera data and large colour profiles do no harm.
+
+    Grey images of 16 bits keep them (mode ``"I;16"`` or ``"I;16B"``, or ``"I"`` in old Pillow), and 12-bit TIFF files
+    are scaled to 16; of 16-bit colour the upper 8 bits are kept. A 16-bit image without a value above 255 is read as
+    the 8-bit image that it is.
 
     Parameters
     ----------
@@ -47,14 +74,17 @@ def read_image(path: str | Path) -> Image.Image:
         ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     path = Path(path)
-    with _opened(path) as image:
-        try:
-            image.load()
-            return ImageOps.exif_transpose(image)
-        except _BROKEN as error:
-            raise DataError(
-                f"the image {path} is damaged or cut off ({error}). Copy or download it again, or leave it out."
-            ) from error
+    file = _pixel_file(path)
+    try:
+        with _opened(path, file) as opened:
+            opened.load()
+            image = _at_its_depth(opened.copy(), file)  # a copy lets go of the file's bytes
+        turn = _UPRIGHT.get(file.orientation)
+        return image if turn is None else image.transpose(turn)
+    except DataError:
+        raise
+    except _BROKEN as error:
+        raise _damaged(path, error) from error
 
 
 def image_metadata(path: str | Path) -> dict[str, int]:
@@ -72,43 +102,133 @@ def image_metadata(path: str | Path) -> dict[str, int]:
         If the file is missing, empty, or not an image.
     """
     path = Path(path)
-    with _opened(path) as image:
+    file = _pixel_file(path)
+    with _opened(path, file) as image:
         depth = _BIT_DEPTHS.get(image.mode, 8)
-        if image.format == "PNG":
-            with path.open("rb") as file:
-                depth = file.read(25)[24]  # IHDR: PIL shows 16-bit colour as if it had 8
         return {
             "file_bytes": path.stat().st_size,
             "width": image.width,
             "height": image.height,
-            "bit_depth": depth,
+            "bit_depth": file.bits if file.kind == PNG else depth,  # PIL shows 16-bit colour as if it had 8
         }
 
 
-def _opened(path: Path) -> Image.Image:
-    """The image with its header read and checked; pixels follow on load()."""
+def _pixel_file(path: Path) -> PixelFile:
+    """The file's bytes without what its pixels do not need."""
     if path.is_dir():
         raise DataError(f"{path} is a folder, not an image. Give the path of one file.")
     try:
-        size = path.stat().st_size
-    except OSError as error:
+        facts = path.stat()
+    except (OSError, ValueError) as error:
         raise DataError(f"there is no image {path}. Check the path, and the root it is relative to.") from error
-    if size == 0:
+    if not stat.S_ISREG(facts.st_mode):
+        raise DataError(f"{path} is no ordinary file (a pipe or a device). Give the path of an image file.")
+    if facts.st_size == 0:
         raise DataError(f"the image {path} is empty (0 bytes). Copy or download it again, or leave it out.")
     try:
-        image = Image.open(path, formats=_FORMATS)
+        with path.open("rb") as stream:
+            start = stream.read(_START)
+            if kind_of(start) is None:
+                raise _no_image(path, start, facts.st_size)
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and facts.st_size > _BYTES_PER_PIXEL * limit:
+                raise _too_large(path, f"{facts.st_size:,} bytes in one file")
+            content = start + stream.read()
+    except OSError as error:
+        raise DataError(
+            f"the image {path} cannot be read: {error.strerror or error}. Check its permissions."
+        ) from error
+    try:
+        return pixel_file(content)
+    except (ValueError, struct.error) as error:
+        raise _damaged(path, error) from error
+
+
+def _opened(path: Path, file: PixelFile) -> Image.Image:
+    """The image with its header read and checked; pixels follow on load()."""
+    try:
+        image: Image.Image = Image.open(io.BytesIO(file.content), formats=[file.kind])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path, str(error)) from error
+    except UnidentifiedImageError as error:  # which names a BytesIO
+        raise _damaged(path, ValueError(f"its {file.kind} header cannot be read")) from error
     except _BROKEN as error:
-        raise DataError(f"{path} is not a readable image: {_kind(path)}. {_step(path)}") from error
+        raise _damaged(path, error) from error
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:  # PIL only warns below twice its limit
         image.close()
         raise _too_large(path, f"{image.width} x {image.height} pixels, the limit is {limit}")
-    if (frames := getattr(image, "n_frames", 1)) > 1:
+    if min(image.size) == 0:
         image.close()
-        raise DataError(f"the image {path} holds {frames} frames. Save the frame you mean as one PNG.")
+        raise _damaged(path, ValueError(f"{image.width} x {image.height} pixels"))
+    if file.frames > 1:
+        image.close()
+        raise DataError(f"the image {path} holds {file.frames} frames. Save the frame you mean as one PNG.")
     return image
+
+
+def _at_its_depth(image: Image.Image, file: PixelFile) -> Image.Image:
+    """The image with values of fewer than 16 bits in 16 read by what they are."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if file.bits == 12:  # stated by the file, not guessed from its values
+            return Image.fromarray(((values.astype(np.uint32) * SIXTEEN + 2047) // 4095).astype(np.uint16))
+        if file.bits in (16, 32) and is_eight_bits(values):
+            return _marked(Image.fromarray(values.astype(np.uint8)), LOW)
+    elif file.bits == 16 and image.mode != "F":
+        if max(_brightest(image)) > 0 or (low := _low_bytes(file)) is None:
+            return _marked(image, HIGH)
+        return _marked(low, LOW)
+    return image
+
+
+def _marked(image: Image.Image, bytes_used: str) -> Image.Image:
+    image.info[DEPTH] = bytes_used
+    return image
+
+
+def _brightest(image: Image.Image) -> list[int]:
+    """The largest value of each channel but alpha."""
+    bands: Any = image.getextrema() if len(image.getbands()) > 1 else (image.getextrema(),)
+    return [high for (_, high), name in zip(bands, image.getbands(), strict=True) if name not in ("A", "a", "X")]
+
+
+_GREY_ALPHA = "LA;16B"
+_SWAPPED = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if struct.pack("=H", 1)[0] else ";16L"}
+
+
+def _low_bytes(file: PixelFile) -> Image.Image | None:
+    """16-bit colour by its lower bytes, by reading it in the other byte order; None where Pillow has no such reader."""
+    image: Any  # a PIL image whose tiles, what its decoder is set to, are written anew
+    with Image.open(io.BytesIO(file.content), formats=[file.kind]) as image:
+        grey = any(_raw_mode(tile) == _GREY_ALPHA for tile in image.tile)
+        image.tile = [_other_order(tile) for tile in image.tile]
+        if grey:
+            image._mode = "RGBA"
+        try:
+            image.load()
+        except (ValueError, OSError):  # no such byte order
+            return None
+        low: Image.Image = image.getchannel(1) if grey else image.convert("RGB")
+        return low
+
+
+def _raw_mode(tile: Any) -> str:
+    """The layout of stored pixels that a decoder's tile (codec, extents, offset, settings) names."""
+    return str(tile[3] if isinstance(tile[3], str) else tile[3][0])
+
+
+def _other_order(tile: Any) -> Any:
+    """The tile for the other byte order."""
+    raw = _raw_mode(tile)
+    # Pillow reads grey with alpha in one byte order only: its four bytes are read as four channels of 8 bits
+    other = "RGBA" if raw == _GREY_ALPHA else raw[:-4] + _SWAPPED.get(raw[-4:], raw[-4:])
+    fields = (*tile[:3], other if isinstance(tile[3], str) else (other, *tile[3][1:]))
+    return tile._make(fields) if hasattr(tile, "_make") else fields  # a plain tuple in older Pillow
+
+
+def _damaged(path: Path, error: BaseException) -> DataError:
+    return DataError(f"the image {path} is damaged or cut off ({error}). Copy or download it again, or leave it out.")
 
 
 def _too_large(path: Path, what: str) -> DataError:
@@ -118,23 +238,6 @@ def _too_large(path: Path, what: str) -> DataError:
     )
 
 
-def _kind(path: Path) -> str:
-    """What the first bytes say a file is that PIL could not open."""
-    with path.open("rb") as file:
-        start = file.read(256)
-    if start[128:132] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom"):
-        return "it is DICOM"
-    text = start.lstrip().lower()
-    if text.startswith((b"<!doctype", b"<html")):
-        return "it is a web page"
-    if text.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer"
-    return f"{path.stat().st_size} bytes that are no PNG, JPEG, BMP or TIFF, or a cut-off header"
-
-
-def _step(path: Path) -> str:
-    return {
-        "it is DICOM": "Convert it to PNG (16 bits are kept), windowed as the encoder expects.",
-        "it is a web page": "The download needs a login or another link.",
-        "it is a Git LFS pointer": "Run 'git lfs pull'.",
-    }.get(_kind(path), "Copy or download it again, or leave it out.")
+def _no_image(path: Path, start: bytes, size: int) -> DataError:
+    kind, step = kind_and_step(start, path.suffix.lower(), size)
+    return DataError(f"{path} is not a readable image: {kind}. {step}")

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import contextvars
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from stitchkit.core.items import Items
+from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
+from stitchkit.digests import block_digests_of_file, sha256_of_file
 from stitchkit.encoders.shared import ImageBatch
 from stitchkit.progress import Progress
+from stitchkit.store import replace_file
 
 AT_ONCE = 64  # images that are decoded together
+_READING = 2  # changes with the way images are read, so that no run trains on pixels as they were read before
 
 
-def packed(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> np.ndarray:
-    """Decoded images (n, wide, wide, channels) uint8 in one file of ``folder``, made the first time.
+@dataclass(frozen=True, slots=True, eq=False)
+class Pack:
+    """Decoded images.
+
+    Parameters
+    ----------
+    pixels
+        (n, wide, wide, channels) uint8, mapped from a file.
+    digest
+        SHA-256 of all of them.
+    """
+
+    pixels: np.ndarray
+    digest: str
+
+
+def packed(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> Pack:
+    """Decoded images in one file of ``folder``, made the first time.
+
+    The images of patients lie in that file, so only its owner may read the folder. SHA-256 digests lie beside it; a
+    file that does not agree with them, or has none, is made again. Drafts of processes that were stopped are removed.
 
     Raises
     ------
@@ -27,26 +52,63 @@ def packed(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> n
     """
     shape = (len(images), reading.wide, reading.wide, len(reading.mean))
     path = folder / f"{_mark(images, shape)}.npy"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    _remove_old_drafts(folder)
+    if not _is_sound(path):
         draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
         try:
             _pack(images, reading, shape, draft, bar)
+            replace_file(_digests_of(path), "\n".join(block_digests_of_file(draft)).encode())
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-    found: np.ndarray = np.load(path, mmap_mode="r")
-    return found
+    return Pack(np.load(path, mmap_mode="r"), sha256_of_file(_digests_of(path)))
+
+
+def _digests_of(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether the file is there and every block of it has the digest on record."""
+    recorded = _digests_of(path)
+    if not (path.is_file() and recorded.is_file()):
+        return False
+    return block_digests_of_file(path) == recorded.read_text("latin-1").split()
+
+
+def _remove_old_drafts(folder: Path) -> None:
+    for draft in folder.glob(".*.*.tmp"):
+        owner = draft.name.split(".")[-2]
+        if owner.isdigit() and not _is_running(int(owner)):
+            draft.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # another user's, or no number of a process
+        return True
+    return True
 
 
 def _pack(images: Items, reading: ImageBatch, shape: tuple[int, ...], path: Path, bar: Progress) -> None:
+    def pixels_of(value: object) -> np.ndarray:
+        return reading.pixels(_opened(value), shape[1])
+
     bar.begin("decoding images", len(images))
-    with path.open("wb") as file, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    opener = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(opener, "wb") as file, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, one_warning():
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for start in range(0, len(images), AT_ONCE):
             values = images.values[start : start + AT_ONCE]
-            for pixels in pool.map(lambda value: reading.pixels(_opened(value), shape[1]), values):
-                file.write(np.ascontiguousarray(pixels).tobytes())
+            # threads judge grey levels towards the one warning of the context that they run in
+            tasks = [pool.submit(contextvars.copy_context().run, pixels_of, value) for value in values]
+            for task in tasks:
+                file.write(np.ascontiguousarray(task.result()).tobytes())
             bar.step(len(values))
         file.flush()
         os.fsync(file.fileno())
@@ -57,7 +119,7 @@ def _opened(value: object) -> object:
 
 
 def _mark(images: Items, form: tuple[int, ...]) -> str:
-    whole = hashlib.sha256(repr(form).encode())
+    whole = hashlib.sha256(repr((_READING, *form)).encode())
     for name, value in zip(images.ids.tolist(), images.values, strict=True):
         if isinstance(value, str | Path):
             facts = Path(value).stat()

@@ -20,7 +20,7 @@ from stitchkit.encoders.shared_network import ImageInput, Input, SharedShape, Te
 from stitchkit.progress import Progress
 from stitchkit.store import replace_file
 from stitchkit.training.checkpoints import RUN
-from stitchkit.training.packing import packed
+from stitchkit.training.packing import Pack, packed
 from stitchkit.training.pairs import ChosenPairs, TrainingPairs, chosen_pairs, modalities, numbered
 from stitchkit.training.recipes import NetworkRecipe, Recipe
 from stitchkit.training.sides import ImageSide, Side, TextSide
@@ -43,7 +43,7 @@ class Prepared:
     notes
         What is to be told about the pairs.
     mark
-        Of ids, texts and tokenizer: another one as soon as a run would be another.
+        Of ids, texts, pixels and tokenizer: another one as soon as a run would be another.
     """
 
     train: TrainingPairs
@@ -70,15 +70,17 @@ class Prepared:
         pictured = whole.images.modality == "image"
         left, right = modalities(recipe.pairs, whole)
         given, words = recipe.network, _vocabulary(recipe.network, whole.take(chosen.train))
-        mark = _mark(chosen, words)
-        if known not in (None, mark):
-            raise InputError(
-                f"the run in {folder} was begun with other pairs: ids, texts or splits of {whole.name} have changed "
-                f"since. Restore them, or name another folder."
-            )
         mean, std = GREY if given.grey else COLOUR
         wide = given.side + 2 * round((recipe.zoom - 1) * given.side / 2)  # even margins: one middle
         image = ImageBatch(given.side, wide, mean, std)
+        with fabric.rank_zero_first(local=True):  # one process of a machine packs, the others find it done
+            pack = packed(whole.images, image, default_root() / "training", bar) if pictured else None
+        mark = _mark(chosen, words, pack)
+        if known not in (None, mark):
+            raise InputError(
+                f"the run in {folder} was begun with other pairs: ids, texts, images or splits of {whole.name} have "
+                f"changed since. Restore them, or name another folder."
+            )
         text = TextInput(given.context, words.size, words.end)
         first: Input = ImageInput(given.side, given.patch, len(mean)) if pictured else text
         shape = SharedShape(given.width, given.layers, given.heads, given.dim, given.shared, given.mode, given.size,
@@ -92,14 +94,12 @@ class Prepared:
         fabric.barrier()
         reading = text_batch(text, folder / TOKENIZER, settings)
         captions = _texts(whole.texts)
-        with fabric.rank_zero_first(local=True):  # one process of a machine packs, the others find it done
-            pixels = packed(whole.images, image, default_root() / "training", bar) if pictured else None
 
         def pairs(rows: np.ndarray, moving: bool) -> TrainingPairs:
             some = [captions[row] for row in rows]
             one: Side
-            if pixels is not None:
-                one = ImageSide(left, pixels, rows, image, recipe.seed, moving)
+            if pack is not None:
+                one = ImageSide(left, pack.pixels, rows, image, recipe.seed, moving)
             else:
                 one = TextSide(left, [str(whole.images.values[row]) for row in rows], reading)
             return TrainingPairs(whole.images.ids[rows], (one, TextSide(right, some, reading)), numbered(some))
@@ -114,10 +114,11 @@ class Prepared:
         return one, other
 
 
-def _mark(chosen: ChosenPairs, words: Vocabulary) -> str:
+def _mark(chosen: ChosenPairs, words: Vocabulary, pack: Pack | None) -> str:
     whole = chosen.whole
     texts = [_texts(whole.texts), *([_texts(whole.images)] if whole.images.modality == "text" else [])]
     known = [words.mark, whole.images.ids.tolist(), chosen.train.tolist(), chosen.held.tolist(), texts]
+    known += [] if pack is None else [pack.digest]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 

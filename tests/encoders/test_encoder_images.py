@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from stitchkit.core.errors import InputError
+from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.encoders.images import rgb
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
@@ -69,8 +70,61 @@ def test_images_that_cannot_be_read_are_refused(item, message):
         rgb(item)
 
 
-def test_twelve_bits_in_a_sixteen_bit_image_are_warned_of():
-    dark = np.linspace(0, 4095, 64).reshape(8, 8).astype(np.uint16)
-    with pytest.warns(UserWarning, match="no value above 4095: with 12 bits it comes out nearly black"):
+@pytest.mark.parametrize("top", [256, 1023, 4095, 16383])
+@pytest.mark.parametrize("of", [lambda deep: deep, Image.fromarray, lambda deep: np.stack([deep] * 3, axis=2)])
+def test_few_bits_in_a_sixteen_bit_image_are_warned_of(top, of):
+    dark = np.linspace(0, top, 64).reshape(8, 8).astype(np.uint16)
+    with pytest.warns(UserWarning, match="1 of 1 16-bit images use less than a quarter of their range"):
+        rgb(of(dark))
+    rgb(of(dark * np.uint16(65535 // top)))
+
+
+def test_one_bright_pixel_does_not_hide_a_dark_image():
+    dark = np.full((64, 64), 3000, np.uint16)
+    dark[0, 0] = 65535  # a marker, or a dead pixel
+    with pytest.warns(UserWarning, match="99.9th percentile of the brightest of them 3,000 of 65,535"):
         rgb(dark)
-    rgb(dark * np.uint16(16))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, ">u2", "<u2"])
+def test_eight_bits_in_sixteen_are_read_as_eight(dtype):
+    for item in (GREY, np.stack([GREY] * 3, axis=2), np.stack([GREY] * 3 + [GREY * 0 + 255], axis=2)):
+        np.testing.assert_array_equal(np.asarray(rgb(item.astype(dtype), "L")), GREY)
+    alpha = np.stack([GREY.astype(np.uint16)] * 3 + [np.full(GREY.shape, 65535, np.uint16)], axis=2)
+    np.testing.assert_array_equal(np.asarray(rgb(alpha, "L")), GREY)
+    np.testing.assert_array_equal(np.asarray(rgb(Image.fromarray(GREY.astype(np.int32)), "L")), GREY)
+
+
+def read_as_one_set(images):
+    with one_warning():
+        for image in images:
+            rgb(image)
+
+
+def test_a_set_is_warned_of_once_with_a_count():
+    dark = np.linspace(0, 4095, 64).reshape(8, 8).astype(np.uint16)
+    images = [dark + np.uint16(k) for k in (0, 1, 2, 0, 1)]  # the same image again is no other image
+    with pytest.warns(UserWarning, match="3 of 4 16-bit images use less") as heard:
+        read_as_one_set([*images, DEEP, GREY])
+    assert len(heard) == 1
+
+
+def test_a_few_images_of_eight_bits_among_sixteen_are_counted():
+    with pytest.warns(UserWarning, match="1 of 2 16-bit images hold no value above 255"):
+        read_as_one_set([DEEP, GREY.astype(np.uint16)])
+    read_as_one_set([GREY.astype(np.uint16), np.zeros((8, 8), np.uint16)])  # all of 8 bits; black in any reading
+
+
+@pytest.mark.parametrize("shape", [(6000, 1), (1, 6000), (64, 1300), (1, 6000, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, bool])
+def test_a_strip_is_refused(shape, dtype):
+    with pytest.raises(InputError, match="is a strip: its long side is more than 20 times"):
+        rgb(np.zeros(shape, dtype))
+
+
+def test_a_strip_from_a_file_is_refused_and_long_films_pass():
+    for mode in ("L", "RGB", "I;16", "1", "P"):
+        with pytest.raises(InputError, match="1 x 6000 pixels is a strip"):
+            rgb(Image.new(mode, (1, 6000)))
+    assert rgb(Image.new("L", (500, 2500))).size == (500, 2500)  # both legs on one film
+    assert rgb(Image.new("L", (2000, 100))).size == (2000, 100)

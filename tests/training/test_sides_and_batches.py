@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -101,7 +103,7 @@ def test_what_is_validated_on_is_cut_as_what_is_embedded(tmp_path):
         values = np.random.default_rng(i).integers(0, 256, size=(size[1], size[0]), dtype=np.uint8)
         paths.append(tmp_path / f"{i}.png")
         Image.fromarray(values).save(paths[-1])
-    pixels = packed(Items(["a", "b", "c"], paths, "image"), READING, tmp_path / "cache", Progress(False))
+    pixels = packed(Items(["a", "b", "c"], paths, "image"), READING, tmp_path / "cache", Progress(False)).pixels
     side = ImageSide("image", pixels, np.asarray([2, 0, 1]), READING, 0, False)
     found = side.ready(side.fetched(np.arange(3), 7))
     embedded = READING([Image.open(paths[i]) for i in (2, 0, 1)])
@@ -115,11 +117,49 @@ def test_a_picture_that_was_replaced_is_packed_again(tmp_path):
     for grey in (10, 200):
         Image.new("L", (12, 12), grey).save(path)
         os.utime(path, ns=(grey, grey))
-        seen.append(int(packed(items, READING, cache, Progress(False)).mean()))
+        seen.append(int(packed(items, READING, cache, Progress(False)).pixels.mean()))
     assert seen == [10, 200]
     made = sorted(cache.glob("*.npy"))
     packed(items, READING, cache, Progress(False))
     assert sorted(cache.glob("*.npy")) == made
+
+
+@pytest.mark.parametrize("damage", ["black", "cut off", "no digests"])
+def test_a_damaged_pack_of_images_is_made_again(tmp_path, damage):
+    Image.new("L", (12, 12), 200).save(tmp_path / "a.png")
+    items, cache = Items(["a"], [tmp_path / "a.png"], "image"), tmp_path / "cache"
+    packed(items, READING, cache, Progress(False))
+    (pack,) = cache.glob("*.npy")
+    whole = pack.read_bytes()
+    if damage == "no digests":
+        pack.with_suffix(".sha256").unlink()
+    pack.write_bytes(whole[:-5] if damage == "cut off" else whole[:-50] + bytes(50))
+    assert packed(items, READING, cache, Progress(False)).pixels.min() == 200
+    assert pack.read_bytes() == whole
+
+
+def test_packs_of_images_are_their_owners_alone_and_old_drafts_are_removed(tmp_path):
+    Image.new("L", (12, 12), 200).save(tmp_path / "a.png")
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o755)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    old, running = cache / f".x.{ended.pid}.tmp", cache / f".x.{os.getpid()}.tmp"
+    old.touch()
+    running.touch()
+    packed(Items(["a"], [tmp_path / "a.png"], "image"), READING, cache, Progress(False))
+    (pack,) = cache.glob("*.npy")
+    assert (cache.stat().st_mode & 0o777, pack.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert (old.exists(), running.exists()) == (False, True)
+
+
+def test_dark_images_are_warned_of_once_a_pack(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, path in enumerate(paths):
+        Image.fromarray(np.linspace(0, 4000 + i, 144).reshape(12, 12).astype(np.uint16)).save(path)
+    with pytest.warns(UserWarning, match="3 of 3 16-bit images use less") as heard:
+        packed(Items(["a", "b", "c"], paths, "image"), READING, tmp_path / "cache", Progress(False))
+    assert len(heard) == 1
 
 
 def test_only_matrices_are_decayed():

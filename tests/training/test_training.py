@@ -370,6 +370,21 @@ def test_a_recipe_on_changed_pairs_is_refused_and_the_encoder_stays(recipe, film
     sk.load_encoder(f"stitchkit:{out}#modality=text", device="cpu")
 
 
+def test_a_run_on_images_that_were_replaced_is_refused(recipe, films, tmp_path):
+    """Same names, other pixels; files that were only copied again are the same images."""
+    import shutil
+
+    folder, out = tmp_path / "films", tmp_path / "out"
+    shutil.copytree(films, folder)
+    run(recipe(root=folder), out)
+    first, second = sorted(folder.rglob("*.png"))[:2]
+    os.utime(first)
+    run(recipe(root=folder), out)
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(InputError, match="ids, texts, images or splits"):
+        run(recipe(root=folder), out)
+
+
 def test_another_seed_draws_another_share(recipe):
     from stitchkit.training.pairs import chosen_pairs
     from stitchkit.training.recipes import read_recipe

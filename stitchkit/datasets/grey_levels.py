@@ -1,0 +1,117 @@
+"""Grey levels of 16-bit images: eight bits in sixteen are read as eight, and a set that comes out dark is counted."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+EIGHT, SIXTEEN = 255, 65535
+DARK = (SIXTEEN + 1) // 4  # where the brightest part of an image lies below, an encoder is shown hardly anything
+BRIGHTEST = 0.999  # quantile of the pixels; a marker or a dead pixel is brighter and shows nothing of the subject
+DEPTH = "sixteen_bits"  # key in ``info`` of 8-bit images that were decoded from 16 bits
+LOW, HIGH = "low", "high"  # the bytes such an image was made of
+
+
+@dataclass(slots=True)
+class RangeCount:
+    """How many 16-bit images of one set fill how much of their range; equal images count once."""
+
+    tops: dict[int, int] = field(default_factory=dict)  # checksum of the pixels -> 99.9th percentile
+    narrow: set[int] = field(default_factory=set)  # checksums of those without a value above 255
+
+    def add(self, image: Image.Image | np.ndarray) -> None:
+        """Count one image, if it was stored with 16 bits."""
+        judged = _judged(image)
+        if judged is not None:
+            key, top, is_narrow = judged
+            if is_narrow:
+                self.narrow.add(key)
+            else:
+                self.tops[key] = top
+
+    def lines(self) -> list[str]:
+        """Sentences on the images that come out dark, or were read as 8 bits beside others that were not."""
+        dark = [top for top in self.tops.values() if top < DARK]
+        whole = len(self.tops) + len(self.narrow)
+        lines = []
+        if dark:
+            lines.append(
+                f"{len(dark)} of {whole} 16-bit images use less than a quarter of their range (99.9th percentile of "
+                f"the brightest of them {max(dark):,} of {SIXTEEN:,}): 65535 is white, so they look nearly black to an "
+                f"encoder. Scale the whole set by one factor first (12 bits: times 16; 14 bits: times 4)."
+            )
+        if self.narrow and self.tops:
+            lines.append(
+                f"{len(self.narrow)} of {whole} 16-bit images hold no value above 255 and are read as 8 bits, the "
+                f"others are read as 16. If those few are dark images of 16 bits, leave them out or convert the set."
+            )
+        return lines
+
+
+_COUNT: ContextVar[RangeCount | None] = ContextVar("ranges", default=None)
+
+
+@contextmanager
+def one_warning() -> Iterator[RangeCount]:
+    """Judge the 16-bit images that are read inside the block as one set: one warning with a count, at its end."""
+    if (outer := _COUNT.get()) is not None:
+        yield outer
+        return
+    count = RangeCount()
+    token = _COUNT.set(count)
+    try:
+        yield count
+    finally:
+        _COUNT.reset(token)
+    _warn(count)
+
+
+def judge(image: Image.Image | np.ndarray) -> None:
+    """Count an image towards the set it is read in, or warn of it alone."""
+    count = _COUNT.get()
+    if count is not None:
+        count.add(image)
+        return
+    alone = RangeCount()
+    alone.add(image)
+    _warn(alone)
+
+
+def _warn(count: RangeCount) -> None:
+    for line in count.lines():
+        warnings.warn(line, stacklevel=5)
+
+
+def is_eight_bits(values: np.ndarray) -> bool:
+    """Whether 16-bit values are those of an 8-bit image: none is above 255."""
+    return bool(values.size) and int(values.max()) <= EIGHT and int(values.min()) >= 0
+
+
+def top_of(values: np.ndarray) -> int:
+    """The 99.9th percentile of the values."""
+    place = min(values.size - 1, int(BRIGHTEST * values.size))
+    return int(np.partition(values, place, axis=None)[place])
+
+
+def _judged(image: Image.Image | np.ndarray) -> tuple[int, int, bool] | None:
+    """Checksum, 99.9th percentile in 16 bits, and whether 8 bits held all; None for 8 bits and for all black."""
+    values = np.asarray(image)
+    factor, narrow = 1, False
+    if isinstance(image, Image.Image) and not image.mode.startswith("I"):
+        depth = image.info.get(DEPTH)
+        if depth is None:
+            return None
+        factor, narrow = SIXTEEN // EIGHT, depth == LOW
+        values = values[..., : values.shape[2] - (image.mode in ("LA", "RGBA"))] if values.ndim == 3 else values
+    elif is_eight_bits(values):
+        narrow = True
+    if values.size == 0 or not values.any():
+        return None
+    return zlib.crc32(values.tobytes()), top_of(values) * factor, narrow

@@ -1,0 +1,296 @@
+"""The parts of an image file that decide its pixels, and its orientation; nothing else reaches the decoder.
+
+Camera data, colour profiles, previews, comments and printers' resolutions change no pixel, but they are where sound
+files break decoders: a damaged EXIF entry, a profile of two megabytes, the preview that a phone puts behind a photo.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from itertools import pairwise
+
+PNG, JPEG, BMP, TIFF = "PNG", "JPEG", "BMP", "TIFF"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_READ = (b"eXIf", b"acTL", b"zTXt", b"tEXt", b"iTXt")
+_STARTS = (
+    (_PNG_START, PNG),
+    (b"\xff\xd8\xff", JPEG),
+    (b"BM", BMP),
+    (b"II*\0", TIFF),
+    (b"MM\0*", TIFF),
+    (b"II+\0", TIFF),  # BigTIFF
+    (b"MM\0+", TIFF),
+)
+_ORIENTATION, _WIDTH, _HEIGHT, _BITS, _SUBFILE, _OLD_SUBFILE = 274, 256, 257, 258, 254, 255
+# TIFF 6.0 with its tiles, JPEG tables and sample formats: what a decoder needs to make pixels
+_PIXEL_TAGS = frozenset(
+    {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332, 338, 339}
+    | {347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 50674}
+)
+_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}  # TIFF types -> struct
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])")
+_MOST_PAGES = 100_000
+_MOST_METADATA = 1 << 16  # bytes of an EXIF block packed into a PNG text that are unpacked
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFile:
+    """An image file without what its pixels do not need.
+
+    Parameters
+    ----------
+    kind
+        ``"PNG"``, ``"JPEG"``, ``"BMP"`` or ``"TIFF"``.
+    content
+        A file of that kind.
+    orientation
+        EXIF orientation, 1 to 8; 1 where none is stated or the stated one is none.
+    frames
+        Number of full pictures; previews and smaller copies of a picture do not count.
+    bits
+        Bits a channel as the file states them; 0 where it states none.
+    """
+
+    kind: str
+    content: bytes
+    orientation: int = 1
+    frames: int = 1
+    bits: int = 0
+
+
+def kind_of(start: bytes) -> str | None:
+    """The kind of image whose files begin like ``start``, or None for none that is read here."""
+    return next((kind for mark, kind in _STARTS if start.startswith(mark)), None)
+
+
+def pixel_file(content: bytes) -> PixelFile:
+    """The image file ``content`` of a known kind, reduced to what decides its pixels.
+
+    A file cut off or damaged in its structure is handed on from there as it is, for the decoder to judge.
+
+    Raises
+    ------
+    ValueError
+        If a TIFF has no picture, or one without width or height.
+    """
+    kind = kind_of(content)
+    if kind == PNG:
+        return _png(content)
+    if kind == JPEG:
+        return _jpeg(content)
+    if kind == TIFF:
+        return _tiff(content)
+    return PixelFile(BMP, content)
+
+
+def _png(content: bytes) -> PixelFile:
+    """Critical chunks and transparency; orientation from eXIf, ImageMagick's text, or XMP."""
+    kept, place, frames = [content[:8]], 8, 1
+    exif, text, xmp = 0, 0, 0
+    while place + 12 <= len(content):
+        (size,), name = struct.unpack_from(">I", content, place), content[place + 4 : place + 8]
+        end = place + 12 + size
+        if end > len(content):
+            break
+        data = content[place + 8 : end - 4] if name in _PNG_READ else b""
+        if name == b"eXIf":
+            exif = orientation_of(data)
+        elif name == b"acTL" and size >= 4:
+            frames = max(1, struct.unpack_from(">I", data)[0])
+        elif name in (b"zTXt", b"tEXt"):
+            text = text or _text_orientation(name, data)
+        elif name == b"iTXt" and data.startswith(b"XML:com.adobe.xmp\0"):
+            xmp = _xmp_orientation(data)
+        if name == b"tRNS" or not name[:1].islower():
+            kept.append(content[place:end])
+        place = end
+        if name == b"IEND":
+            break
+    if kept[-1][4:8] != b"IEND":
+        kept.append(content[place:])
+    bits = content[24] if len(content) > 24 else 0
+    return PixelFile(PNG, b"".join(kept), exif or text or xmp or 1, frames, bits)
+
+
+def _text_orientation(name: bytes, data: bytes) -> int:
+    """The orientation in a PNG text where ImageMagick keeps EXIF as hexadecimal digits; 0 for none."""
+    key, _, value = data.partition(b"\0")
+    if key not in (b"Raw profile type exif", b"Raw profile type APP1"):
+        return 0
+    try:
+        raw = zlib.decompressobj().decompress(value[1:], 2 * _MOST_METADATA) if name == b"zTXt" else value
+        return orientation_of(bytes.fromhex("".join(raw.decode("latin-1").split("\n")[3:])))
+    except (zlib.error, ValueError):
+        return 0
+
+
+def _xmp_orientation(data: bytes) -> int:
+    match = _XMP_ORIENTATION.search(data)
+    return int(match.group(1)) if match else 0
+
+
+def _jpeg(content: bytes) -> PixelFile:
+    """All segments but those of applications and comments; JFIF and Adobe's stay, which decide the colours."""
+    kept, place, bits = [content[:2]], 2, 8
+    exif, xmp = 0, 0
+    while place + 4 <= len(content) and content[place] == 0xFF:
+        marker = content[place + 1]
+        if marker == 0xFF:  # padding
+            place += 1
+            continue
+        if marker in (0x00, 0xDA, 0xD9):  # the picture itself, or nothing known
+            break
+        end = place + 2 if marker == 0x01 or 0xD0 <= marker <= 0xD8 else _segment_end(content, place)
+        if end is None:
+            break
+        segment = content[place:end]
+        if marker == 0xE1 and segment[4:8] == b"Exif":
+            exif = exif or orientation_of(segment[4:])
+        elif marker == 0xE1 and segment[4:].startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+            xmp = xmp or _xmp_orientation(segment)
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(segment) > 4:
+            bits = segment[4]
+        if marker in (0xE0, 0xEE) or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(segment)
+        place = end
+    kept.append(content[place:])
+    return PixelFile(JPEG, b"".join(kept), exif or xmp or 1, 1, bits)
+
+
+def _segment_end(content: bytes, place: int) -> int | None:
+    (size,) = struct.unpack_from(">H", content, place + 2)
+    end = place + 2 + int(size)
+    return end if size >= 2 and end <= len(content) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """One TIFF directory: tag -> its entry as it stands in the file."""
+
+    entries: dict[int, bytes]
+    following: int  # offset of the next directory, 0 for none
+    order: str
+    wide: bool  # BigTIFF
+
+    def number(self, tag: int, default: int) -> int:
+        """The first integer of ``tag``, where it stands in the entry itself."""
+        entry = self.entries.get(tag, b"")
+        if len(entry) < 12:
+            return default
+        code = _INTEGERS.get(struct.unpack_from(self.order + "H", entry, 2)[0])
+        if code is None or struct.calcsize(code) > len(entry) - (12 if self.wide else 8):
+            return default
+        return int(struct.unpack_from(self.order + code, entry, 12 if self.wide else 8)[0])
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether it is a smaller copy of another picture, or a mask."""
+        return bool(self.number(_SUBFILE, 0) & 0b101) or self.number(_OLD_SUBFILE, 0) == 2
+
+
+def _directory(content: bytes, at: int, order: str, wide: bool) -> _Directory | None:
+    """The directory at an offset, or None where the file has none."""
+    count_code, entry_size, offset_code = ("Q", 20, "Q") if wide else ("H", 12, "I")
+    start = at + struct.calcsize(order + count_code)
+    if at < 8 or start > len(content):
+        return None
+    (count,) = struct.unpack_from(order + count_code, content, at)
+    end = start + count * entry_size
+    if count == 0 or end > len(content):
+        return None
+    edges = range(start, end + 1, entry_size)
+    rows = [content[left:right] for left, right in pairwise(edges)]
+    tags = {struct.unpack_from(order + "H", row)[0]: row for row in rows}
+    last = end + struct.calcsize(order + offset_code) <= len(content)
+    return _Directory(tags, struct.unpack_from(order + offset_code, content, end)[0] if last else 0, order, wide)
+
+
+def _layout(content: bytes) -> tuple[str, bool, int]:
+    """Byte order, whether offsets have 64 bits, and the first directory's offset."""
+    order = "<" if content[:2] == b"II" else ">"
+    wide = content[2:4] in (b"+\0", b"\0+")
+    place, code = (8, "Q") if wide else (4, "I")
+    if len(content) < place + struct.calcsize(code):
+        raise ValueError("it ends within its header")
+    return order, wide, int(struct.unpack_from(order + code, content, place)[0])
+
+
+def _directories(content: bytes) -> list[_Directory]:
+    order, wide, at = _layout(content)
+    pages: list[_Directory] = []
+    seen = {0}
+    while at not in seen and len(pages) < _MOST_PAGES:
+        seen.add(at)
+        page = _directory(content, at, order, wide)
+        if page is None:
+            break
+        pages.append(page)
+        at = page.following
+    return pages
+
+
+def _tiff(content: bytes) -> PixelFile:
+    """The one full picture, by a directory written anew at the end with the tags that decide pixels."""
+    pages = _directories(content)
+    if not pages:
+        raise ValueError("it holds no directory of a picture, or ends before it")
+    full = [page for page in pages if not page.is_reduced] or pages
+    page = full[0]
+    for tag, side in ((_WIDTH, "width"), (_HEIGHT, "height")):
+        if page.number(tag, 0) < 1:
+            raise ValueError(f"it states no {side} (TIFF tag {tag})")
+    turned = page.number(_ORIENTATION, 1)
+    bits = page.number(_BITS, 0) or 1
+    if struct.unpack_from(page.order + "H", page.entries.get(_BITS, b"\0" * 4), 2)[0] == 3:
+        bits = _first_bits(content, page)
+    return PixelFile(TIFF, _rewritten(content, page), turned if 1 <= turned <= 8 else 1, len(full), bits)
+
+
+def _first_bits(content: bytes, page: _Directory) -> int:
+    """Bits of the first channel; of several channels the list may stand elsewhere in the file."""
+    entry = page.entries[_BITS]
+    code, place = ("Q", 12) if page.wide else ("I", 8)
+    (count,) = struct.unpack_from(page.order + code, entry, 4)
+    if count * 2 <= len(entry) - place:
+        return page.number(_BITS, 1)
+    (at,) = struct.unpack_from(page.order + code, entry, place)
+    return int(struct.unpack_from(page.order + "H", content, at)[0]) if at + 2 <= len(content) else 0
+
+
+def _rewritten(content: bytes, page: _Directory) -> bytes:
+    rows = [row for tag, row in sorted(page.entries.items()) if tag in _PIXEL_TAGS]
+    body = content + b"\0" * (-len(content) % 8)
+    count_code, offset_code, place = ("Q", "Q", 8) if page.wide else ("H", "I", 4)
+    directory = struct.pack(page.order + count_code, len(rows)) + b"".join(rows) + b"\0" * 8
+    if not page.wide and len(body) >= 1 << 32:
+        raise ValueError("it is longer than the offsets of a TIFF reach")
+    start = struct.pack(page.order + offset_code, len(body))
+    return body[:place] + start + body[place + len(start) :] + directory
+
+
+def orientation_of(exif: bytes) -> int:
+    """The orientation (1 to 8) that a block of EXIF states, whatever else is wrong with it; 0 for none.
+
+    Examples
+    --------
+    >>> block = b"Exif\\0\\0MM\\0*\\0\\0\\0\\x08\\0\\x01\\x01\\x12\\0\\x03\\0\\0\\0\\x01\\0\\x06\\0\\0\\0\\0\\0\\0"
+    >>> orientation_of(block), orientation_of(block[:20]), orientation_of(b"")
+    (6, 0, 0)
+    """
+    block = exif[6:] if exif.startswith(b"Exif\0\0") else exif
+    if block[:4] not in (b"II*\0", b"MM\0*") or len(block) < 10:
+        return 0
+    order = "<" if block[:2] == b"II" else ">"
+    (at,) = struct.unpack_from(order + "I", block, 4)
+    if at + 2 > len(block):
+        return 0
+    (count,) = struct.unpack_from(order + "H", block, at)
+    found = 0
+    for place in range(at + 2, min(at + 2 + 12 * count, len(block) - 11), 12):  # entries that are there, of all claimed
+        page = _Directory({_ORIENTATION: block[place : place + 12]}, 0, order, False)
+        if struct.unpack_from(order + "H", block, place)[0] == _ORIENTATION and 1 <= page.number(_ORIENTATION, 0) <= 8:
+            found = page.number(_ORIENTATION, 0)
+    return found
