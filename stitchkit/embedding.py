@@ -65,7 +65,7 @@ def embed(
     dtype
         ``"float32"`` or ``"float16"``: precision of the vectors, here and in the store.
     progress
-        None shows a bar on stderr after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
     out
         Also write the embeddings to this ``.safetensors`` file.
 

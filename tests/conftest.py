@@ -59,26 +59,32 @@ def _numpy() -> Callable[..., Any]:
 
 
 def _strict() -> Callable[..., Any]:
-    return pytest.importorskip("array_api_strict", reason="array-api-strict is not installed").asarray
+    import array_api_strict
+
+    return array_api_strict.asarray
 
 
 def _torch() -> Callable[..., Any]:
-    return pytest.importorskip("torch", reason="torch is not installed").asarray
+    import torch
+
+    return torch.asarray
 
 
 def _torch_cuda() -> Callable[..., Any]:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+    import torch
+
     if not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device")
+        raise ImportError("torch sees no CUDA device")
     return lambda array: torch.asarray(array, device="cuda")
 
 
 def _cupy() -> Callable[..., Any]:
-    cupy = pytest.importorskip("cupy", reason="cupy is not installed")
+    import cupy
+
     try:
         cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        pytest.skip(f"cupy sees no CUDA device: {error}")
+        raise ImportError(f"cupy sees no CUDA device: {error}") from None
     return cupy.asarray
 
 
@@ -86,10 +92,30 @@ _LIBRARIES = {"numpy": _numpy, "array-api-strict": _strict, "torch": _torch, "to
 _ON_GPU = ("torch-cuda", "cupy")
 
 
+def _at_hand() -> tuple[dict[str, Callable[..., Any]], dict[str, str]]:
+    """How arrays get into each library that is here, and why the others are not."""
+    here, absent = {}, {}
+    for name, way in _LIBRARIES.items():
+        try:
+            here[name] = way()
+        except ImportError as error:
+            absent[name] = str(error)
+    return here, absent
+
+
+_HERE, _ABSENT = _at_hand()
+
+
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(name, marks=pytest.mark.gpu if name in _ON_GPU else ()) for name in _LIBRARIES],
+    params=[pytest.param(name, marks=pytest.mark.gpu if name in _ON_GPU else ()) for name in _HERE],
 )
 def library(request: pytest.FixtureRequest) -> Library:
-    """Each array library in turn; ``library(x, y)`` brings numpy arrays in."""
-    return Library(request.param, _LIBRARIES[request.param]())
+    """Each array library at hand in turn; ``library(x, y)`` brings numpy arrays in."""
+    return Library(request.param, _HERE[request.param])
+
+
+@pytest.fixture(scope="session")
+def absent_libraries() -> dict[str, str]:
+    """Array libraries that are not here, with the reason: ``test_array_libraries`` skips once for each."""
+    return _ABSENT

@@ -64,7 +64,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "store": {"safetensors"},
     "artefacts": set(),
     "score_tables": set(),
-    "progress": {"rich"},
+    "progress": {"rich", "IPython"},
     "embedding_store": set(),
     "toml_files": set(),
     "threads": {"threadpoolctl"},

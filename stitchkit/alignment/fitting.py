@@ -70,7 +70,7 @@ def align(
     seed
         Of the fold assignment, of draws from a pool, of the first weights of ``paper="affine"``.
     progress
-        None shows a bar on stderr after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
     Returns
     -------

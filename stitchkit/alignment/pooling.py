@@ -65,7 +65,7 @@ def align_with_pool(
     seed
         Of folds and draws.
     progress
-        None shows a bar on stderr after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
     search
         Of anchors and their patients: an alignment without the pools, which from 20 anchors on is a rival of the
         branches (``"pairs alone"``). :func:`stitchkit.align` gives its own search.

@@ -72,7 +72,7 @@ def check_anchors(
     replicates
         Resamples of patients.
     progress
-        A bar on stderr: None after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
     Returns
     -------

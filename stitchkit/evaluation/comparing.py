@@ -67,7 +67,7 @@ def compare(
     seed
         Of the folds and the resamples.
     progress
-        None shows a bar on stderr after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
     Returns
     -------

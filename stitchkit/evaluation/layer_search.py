@@ -147,7 +147,7 @@ def search_layers(
     shuffles, replicates
         Of the p-value and of the intervals.
     progress
-        None shows a bar on stderr after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
     Returns
     -------

@@ -69,7 +69,7 @@ def learning_curve(
     seed
         Of the split, the draws and the resamples.
     progress
-        None shows a bar on stderr after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
     Returns
     -------

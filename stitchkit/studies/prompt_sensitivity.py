@@ -132,7 +132,7 @@ def prompt_sensitivity(
     replicates, seed
         Resamples of patients; the seed is also that of the draws.
     progress
-        None shows a bar on stderr after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
     Returns
     -------

@@ -69,7 +69,7 @@ def study(
     say
         Called with a line when a step begins.
     progress
-        None shows a bar on stderr after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
     allow_leakage
         Go on when a patient or an item is both anchor and test; every page says so.
     trust_python

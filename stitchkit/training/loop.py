@@ -61,7 +61,7 @@ def train(
     say
         Called with a line when a step begins.
     progress
-        None shows a bar on stderr after two seconds, True at once, False never.
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
     tensorboard
         Write event files too, into ``run/tensorboard``.
 

@@ -201,7 +201,7 @@ def test_strong_private_variance_is_matched_by_csa():
 
 
 @pytest.mark.parametrize("make", [anisotropic, private, paired])
-@pytest.mark.parametrize("n", [40, 150])
+@pytest.mark.parametrize("n", [40, pytest.param(150, marks=pytest.mark.slow)])
 def test_auto_is_close_to_the_best_family(make, n):
     reached = {name: [] for name in ("auto", *TRACKS)}
     for seed in range(5):

@@ -12,6 +12,13 @@ from PIL import Image
 
 import stitchkit as sk
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
+from stitchkit.evaluation.probes import fit_probe
+
+
+@pytest.fixture(autouse=True)
+def _quick_probes(monkeypatch):
+    """Probes with two strengths to choose between: most of a small study's time goes into them."""
+    monkeypatch.setitem(fit_probe.__kwdefaults__, "strengths", (1e-2, 1e-1))
 
 
 @pytest.fixture(scope="session")

@@ -152,7 +152,14 @@ def test_a_run_that_is_killed_goes_on_the_same_way(recipe, trained, tmp_path):
     assert not list(out.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("network", [{}, {"shared": "none", "mode": "modality_token", "features": 2}])
+@pytest.mark.parametrize(
+    "network",
+    [
+        {},
+        pytest.param({"shared": "none", "mode": "modality_token", "features": 2}, marks=pytest.mark.slow),
+    ],
+    ids=["shared", "separate"],
+)
 def test_two_processes_take_the_same_way_as_one(recipe, tmp_path, network):
     """The last batch of an odd size too: 48 pairs in batches of 17, nine rows here and eight there."""
     path = recipe(network=network, training={"batch": 17, "chunk": 4})
