@@ -10,7 +10,7 @@ from pathlib import Path
 from stitchkit.core.errors import DataError, StitchError
 
 BLOCK_BYTES = 64 * 2**20  # of a large file, so that a reader of some rows checks some blocks
-_ZEROS = b"0" * 64
+NO_DIGEST = "0" * 64  # stands in a text for the digest that :func:`with_own_digest` puts there
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -129,7 +129,7 @@ def check_blocks(
 
 
 def with_own_digest(text: bytes) -> bytes:
-    """``text`` with its one run of 64 zeros replaced by the SHA-256 of ``text``, so that it can be checked by itself.
+    """``text`` with its first run of 64 zeros replaced by the SHA-256 of ``text``, so that it can be checked by itself.
 
     Examples
     --------
@@ -138,11 +138,11 @@ def with_own_digest(text: bytes) -> bytes:
     >>> holds_own_digest(text, digest), holds_own_digest(text.replace(b"some", b"sone"), digest)
     (True, False)
     """
-    return text.replace(_ZEROS, sha256_of(text).encode(), 1)
+    return text.replace(NO_DIGEST.encode(), sha256_of(text).encode(), 1)
 
 
 def holds_own_digest(text: bytes, digest: str) -> bool:
     """True where ``digest``, read from ``text`` of :func:`with_own_digest`, is that of the rest of the text."""
     if not is_digest(digest) or text.count(digest.encode()) != 1:
         return False
-    return sha256_of(text.replace(digest.encode(), _ZEROS)) == digest
+    return sha256_of(text.replace(digest.encode(), NO_DIGEST.encode())) == digest

@@ -11,9 +11,10 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments import Moments
 from stitchkit.core.space import Space
-from stitchkit.store import check_file_path, packed, replace_file, unpacked
+from stitchkit.core.strict_json import parsed
+from stitchkit.store import FORMAT, check_file_path, check_format, replace_file, unpacked
+from stitchkit.tensor_files import tensor_bytes
 
-FORMAT = "1"  # raise it when an old reader would misread a new file
 _KIND = "moments"
 _ARRAYS = ("mean_s", "mean_t", "tail_s", "tail_t", "scatter_ss", "scatter_st", "scatter_tt")
 
@@ -55,8 +56,8 @@ def save_moments(moments: Moments, path: str | Path) -> Path:
         raise InputError(f"{wrong[0]} of these moments holds NaN or infinity. Build the moments again.")
     about = {"count": moments.count, "weight": moments.weight.hex()}
     about |= {"source": _plain(moments.source), "target": _plain(moments.target)}
-    metadata = {"kind": _KIND, "format": FORMAT, "moments": json.dumps(about, ensure_ascii=False)}
-    return replace_file(path, packed(arrays, metadata))
+    metadata = {"kind": _KIND, "format": str(FORMAT), "moments": json.dumps(about, ensure_ascii=False)}
+    return replace_file(path, tensor_bytes(arrays, metadata))
 
 
 def load_moments(path: str | Path) -> Moments:
@@ -70,14 +71,14 @@ def load_moments(path: str | Path) -> Moments:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"there is no file of moments {path}. Check the path.")
-    arrays, metadata = unpacked(path, DataError)
+    tensors = unpacked(path, DataError)
+    arrays, metadata = tensors.arrays, tensors.metadata
     if metadata.get("kind") != _KIND:
         kind = metadata.get("kind", "something else")
         raise DataError(f"{path} is a safetensors file of {kind}, not of moments. Was another file meant?")
-    if metadata.get("format") != FORMAT:
-        raise DataError(f"{path} has format {metadata.get('format')}; this version reads {FORMAT}. Update stitchkit.")
+    check_format(path, metadata.get("format"), tensors.digested)
     try:
-        about = json.loads(metadata["moments"])
+        about = parsed(metadata["moments"])
         spaces = Space(**about["source"]), Space(**about["target"])
         count, weight = int(about["count"]), float.fromhex(about["weight"])
         sums = {name: arrays[name] for name in _ARRAYS}

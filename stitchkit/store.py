@@ -1,7 +1,8 @@
 """Values on disk: artefact folders and files of embeddings, never half-written.
 
 An artefact folder is ``config.json`` (plain values), ``model.safetensors`` (arrays) and ``README.md`` (its card).
-Whatever is written goes to a temporary neighbour first, is flushed to disk, and takes its name in one step.
+Whatever is written goes to a temporary neighbour first, is flushed to disk, and takes its name in one step. Config and
+arrays hold SHA-256 digests of themselves, which are checked when they are read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,20 @@ import numpy as np
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError
 from stitchkit.core.space import Space
+from stitchkit.core.strict_json import parsed
+from stitchkit.digests import sha256_of
+from stitchkit.tensor_files import OWN, Tensors, read_tensors, tensor_bytes
 
-FORMAT = 1  # of artefact folders and of embedding files; raise it when an old reader would misread a new file
+FORMAT = 2  # of artefact folders and of embedding files; raise it when an old reader would misread a new file
+UNCHECKED = 1  # the format without digests, which is read with a warning
 _FORMAT_KEY = "stitchkit_format"
+RESERVED = (_FORMAT_KEY, OWN)  # keys of every config
+# not under the digest, so that a checkpoint may move: the fingerprints of both spaces tell whether it is the same
+EDITABLE = ("encoder", "target_encoder")
 _CONFIG, _ARRAYS, _CARD = "config.json", "model.safetensors", "README.md"
+_LOST = "has lost the SHA-256 digests that a file of this format holds"
 _STRANGERS = {
     b"<!doctype": "is a web page: the download needs a login or another link",
     b"<html": "is a web page: the download needs a login or another link",
@@ -73,7 +83,7 @@ def write_folder(
     draft.mkdir()
     try:
         _write(draft / _CONFIG, text)
-        _write(draft / _ARRAYS, packed(arrays))
+        _write(draft / _ARRAYS, tensor_bytes(arrays))
         _write(draft / _CARD, card.encode())
         _sync_folder(draft)
         _swap(draft, folder)
@@ -92,7 +102,7 @@ def refresh_folder(folder: str | Path, config: Mapping[str, Any], arrays: Mappin
     folder = Path(folder)
     text = _config_text(config, folder.name)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((_ARRAYS, packed(arrays)), (_CARD, card.encode()), (_CONFIG, text)):
+    for name, content in ((_ARRAYS, tensor_bytes(arrays)), (_CARD, card.encode()), (_CONFIG, text)):
         replace_file(folder / name, content)
     return folder
 
@@ -103,7 +113,12 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
     Raises
     ------
     ModelUnavailableError
-        If the folder or a file in it is missing, cut off, not what its name says, or of another format version.
+        If the folder or a file in it is missing, damaged, not what its name says, or of another format version.
+
+    Warns
+    -----
+    UserWarning
+        If the folder is of the earlier format without digests.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -113,18 +128,61 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
             raise ModelUnavailableError(
                 f"{folder} has no {name}, so it is not a complete artefact. Copy the whole folder, or save it again."
             )
+    config, digested = _read_config(folder)
+    tensors = unpacked(folder / _ARRAYS, ModelUnavailableError)
+    if digested and not tensors.digested:
+        raise ModelUnavailableError(f"{folder / _ARRAYS} {_LOST}. Copy or save the folder again.")
+    return config, tensors.arrays
+
+
+def _read_config(folder: Path) -> tuple[dict[str, Any], bool]:
+    """The config of a folder, and whether it is of the format with digests."""
+    path = folder / _CONFIG
+    text = path.read_bytes()
     try:
-        config = json.loads((folder / _CONFIG).read_text("utf-8"))
+        config = parsed(text)
     except ValueError as error:
-        kind = _kind(folder / _CONFIG) or f"cannot be parsed: {error}"
-        raise ModelUnavailableError(f"{folder / _CONFIG} {kind}. Copy or save the folder again.") from error
+        kind = _kind(path) or f"cannot be parsed: {error}"
+        raise ModelUnavailableError(f"{path} {kind}. Copy or save the folder again.") from error
     version = config.pop(_FORMAT_KEY, None) if isinstance(config, dict) else None
-    if version != FORMAT:
+    if version not in (UNCHECKED, FORMAT) or isinstance(version, bool):
         raise ModelUnavailableError(
             f"{folder} has artefact format {version}; this version of stitchkit reads format {FORMAT}. "
             + ("Update stitchkit." if isinstance(version, int) and version > FORMAT else "Was it saved by stitchkit?")
         )
-    return config, unpacked(folder / _ARRAYS, ModelUnavailableError)[0]
+    digest = config.pop(OWN, None)
+    if version == UNCHECKED and digest is None:
+        _warn_of_no_digest(folder)
+        return config, False
+    if digest != digest_of(config):
+        raise ModelUnavailableError(
+            f"{path} is damaged or was edited: its values do not have the SHA-256 that it holds. Copy or save the "
+            f"folder again; only {' and '.join(EDITABLE)} may be edited."
+        )
+    return config, True
+
+
+def digest_of(config: Mapping[str, Any]) -> str:
+    """The SHA-256 of a config's values, whatever their order and layout in the file."""
+    covered = {key: value for key, value in config.items() if key not in (*RESERVED, *EDITABLE)}
+    return sha256_of(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
+
+
+def check_format(path: Path, version: str | None, digested: bool) -> None:
+    """Raise unless a file of ``version`` is read by this version; warn of one that was written without digests."""
+    if version == str(FORMAT) and not digested:
+        raise DataError(f"{path} {_LOST}. Copy or download it again.")
+    if version not in (str(UNCHECKED), str(FORMAT)):
+        raise DataError(f"{path} has format {version}; this version reads {FORMAT}. Update stitchkit.")
+    if not digested:
+        _warn_of_no_digest(path)
+
+
+def _warn_of_no_digest(path: Path) -> None:
+    warnings.warn(
+        f"{path} was written without SHA-256 digests, so damage to it would not be noticed. Save it again to add them.",
+        stacklevel=4,
+    )
 
 
 def write_embeddings(path: str | Path, embeddings: Embeddings) -> Path:
@@ -156,7 +214,7 @@ def write_embeddings(path: str | Path, embeddings: Embeddings) -> Path:
     if space.fingerprint is not None:
         metadata["fingerprint"] = space.fingerprint
     ids = np.frombuffer(json.dumps(embeddings.ids.tolist(), ensure_ascii=False).encode(), dtype=np.uint8)
-    return replace_file(path, packed({"vectors": vectors, "ids": ids}, metadata))
+    return replace_file(path, tensor_bytes({"vectors": vectors, "ids": ids}, metadata))
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
@@ -165,21 +223,29 @@ def read_embeddings(path: str | Path) -> Embeddings:
     Raises
     ------
     DataError
-        If the file is missing, cut off, not of embeddings, or of another format version.
+        If the file is missing, damaged, not of embeddings, or of another format version.
+
+    Warns
+    -----
+    UserWarning
+        If the file is of the earlier format without digests.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"there is no file of embeddings {path}. Check the path.")
-    arrays, metadata = unpacked(path, DataError)
+    tensors = unpacked(path, DataError)
+    arrays, metadata = tensors.arrays, tensors.metadata
     if metadata.get("kind") != "embeddings" or not {"vectors", "ids"} <= set(arrays):
         raise DataError(f"{path} is a safetensors file but holds no embeddings of stitchkit. Was another file meant?")
-    if metadata.get(_FORMAT_KEY) != str(FORMAT):
-        raise DataError(
-            f"{path} has format {metadata.get(_FORMAT_KEY)}; this version reads {FORMAT}. Update stitchkit."
-        )
-    ids = np.asarray(json.loads(arrays["ids"].tobytes().decode()), dtype=np.str_)
-    space = Space(metadata["space"], int(metadata["dim"]), metadata.get("fingerprint"))
-    return Embeddings(arrays["vectors"], ids, space)
+    check_format(path, metadata.get(_FORMAT_KEY), tensors.digested)
+    try:
+        ids = parsed(arrays["ids"].tobytes())
+        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+            raise ValueError("its ids are no list of texts")
+        space = Space(metadata["space"], int(metadata["dim"]), metadata.get("fingerprint"))
+        return Embeddings(arrays["vectors"], np.asarray(ids, dtype=np.str_), space)
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} does not hold embeddings together: {error}. Write them again.") from error
 
 
 def check_embeddings_path(path: str | Path) -> Path:
@@ -199,7 +265,7 @@ def check_file_path(path: str | Path, kind: str) -> Path:
     return path
 
 
-def replace_file(path: str | Path, content: bytes) -> Path:
+def replace_file(path: str | Path, content: bytes | bytearray) -> Path:
     """Write ``content`` to ``path``, all of it or nothing; its folder is made if need be."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -216,29 +282,19 @@ def replace_file(path: str | Path, content: bytes) -> Path:
 def kind_of(path: Path) -> str:
     """What the metadata of a safetensors file says it holds."""
     try:
-        return unpacked(path, DataError)[1].get("kind", "another safetensors file")
+        return unpacked(path, DataError).metadata.get("kind", "another safetensors file")
     except DataError:
         return "unreadable"
 
 
-def packed(arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
-    """The bytes of a safetensors file of ``arrays``."""
-    from safetensors.numpy import save
-
-    # order="C": safetensors writes the buffer as it lies, so a transposed view would come back scrambled
-    return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=metadata)
-
-
-def unpacked(path: Path, error_class: type[Exception]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and metadata of a safetensors file; one that is none, or cut off, is an ``error_class`` that says so."""
-    from safetensors import SafetensorError, safe_open
-
+def unpacked(path: Path, error_class: type[StitchError]) -> Tensors:
+    """Arrays and metadata of a safetensors file; one that is none, or damaged, is an ``error_class`` that says so."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        kind = _kind(path) or f"is cut off or no safetensors file ({path.stat().st_size} bytes: {error})"
-        raise error_class(f"{path} {kind}. Copy or download it again.") from error
+        if kind := _kind(path):
+            raise error_class(f"{path} {kind}. Copy or download it again.")
+        return read_tensors(path, error_class)
+    except OSError as error:
+        raise error_class(f"{path} cannot be read: {error.strerror or error}. Check the file.") from error
 
 
 def _kind(path: Path) -> str:
@@ -250,12 +306,14 @@ def _kind(path: Path) -> str:
 
 def _config_text(config: Mapping[str, Any], name: str) -> bytes:
     """The content of ``config.json``."""
-    if _FORMAT_KEY in config:
-        raise InputError(f"the config key {_FORMAT_KEY!r} is reserved. Rename it.")
+    if taken := [key for key in RESERVED if key in config]:
+        raise InputError(f"the config key {taken[0]!r} is reserved. Rename it.")
     try:
-        return (json.dumps({_FORMAT_KEY: FORMAT, **config}, indent=2, default=_plain, allow_nan=False) + "\n").encode()
+        plain = json.loads(json.dumps(dict(config), default=_plain, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"the config of {name!r} cannot be written as JSON: {error}.") from error
+    whole = {_FORMAT_KEY: FORMAT, OWN: digest_of(plain), **plain}
+    return (json.dumps(whole, indent=2) + "\n").encode()
 
 
 def _plain(value: Any) -> Any:
@@ -296,7 +354,7 @@ def _swap(draft: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes | bytearray) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()

@@ -8,7 +8,8 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from crafted import with_arrays
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 import stitchkit as sk
@@ -118,7 +119,7 @@ def test_a_folder_that_does_not_hold_together_is_refused(tmp_path):
     folder = sk.save_alignment(fitted(), tmp_path / "map")
     model = folder / "model.safetensors"
     whole, arrays = model.read_bytes(), load_file(model)
-    save_file({**arrays, "directed.weight": np.full_like(arrays["directed.weight"], np.inf)}, model)
+    with_arrays(model, {**arrays, "directed.weight": np.full_like(arrays["directed.weight"], np.inf)})
     with pytest.raises(ModelUnavailableError, match=r"directed\.weight of .* holds NaN or infinity"):
         sk.load_alignment(folder)
     model.write_bytes(whole[:-5])

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1] / "stitchkit"
 FLOORS = (
     {"core"},
     {"digests"},
+    {"tensor_files"},
     {
         "solvers",
         "metrics",
@@ -61,7 +62,8 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "metrics": {"scipy", "sklearn"},
     "datasets": {"PIL", "pydicom", "pyarrow", "pandas"},
     "digests": set(),
-    "store": {"safetensors"},
+    "tensor_files": set(),
+    "store": set(),
     "artefacts": set(),
     "score_tables": set(),
     "progress": {"rich", "IPython"},

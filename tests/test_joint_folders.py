@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from crafted import edited, with_arrays
+from safetensors.numpy import load_file
 
 import stitchkit as sk
 from stitchkit import store
@@ -92,16 +93,16 @@ def test_a_folder_that_does_not_hold_together_is_refused(tmp_path):
     with pytest.raises(ModelUnavailableError, match="there is no artefact folder"):
         sk.load_joint(tmp_path / "absent")
     folder = sk.save_joint(joined(), tmp_path / "joint")
-    config, model = (folder / name for name in ("config.json", "model.safetensors"))
+    model = folder / "model.safetensors"
     whole, arrays = model.read_bytes(), load_file(model)
-    save_file({**arrays, "maps.1.weight": np.full_like(arrays["maps.1.weight"], np.inf)}, model)
+    with_arrays(model, {**arrays, "maps.1.weight": np.full_like(arrays["maps.1.weight"], np.inf)})
     with pytest.raises(ModelUnavailableError, match=r"maps\.1\.weight of .* holds NaN or infinity"):
         sk.load_joint(folder)
     model.write_bytes(whole[:-5])
     with pytest.raises(ModelUnavailableError, match="cut off"):
         sk.load_joint(folder)
     model.write_bytes(whole)
-    config.write_text(config.read_text("utf-8").replace('"rank"', '"rnak"'), "utf-8")
+    edited(folder, lambda config: config["spaces"][0].pop("rank"))
     with pytest.raises(ModelUnavailableError, match="'rank'"):
         sk.load_joint(folder)
     other = store.write_folder(tmp_path / "head", {"head": {}}, {}, "")

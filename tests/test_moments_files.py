@@ -7,7 +7,8 @@ import os
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from crafted import with_arrays
+from safetensors.numpy import load_file
 
 import stitchkit as sk
 from stitchkit import store
@@ -133,14 +134,14 @@ def test_what_is_no_file_of_moments_is_refused(tmp_path):
 
 def rewritten(path, change):
     """The file with its arrays and metadata changed by ``change(arrays, metadata, about)``."""
-    arrays, metadata = store.unpacked(path, DataError)
-    about = json.loads(metadata["moments"])
-    change(arrays, metadata, about)
-    save_file(arrays, path, metadata={**metadata, "moments": json.dumps(about)})
+    tensors = store.unpacked(path, DataError)
+    about = json.loads(tensors.metadata["moments"])
+    change(tensors.arrays, tensors.metadata, about)
+    with_arrays(path, tensors.arrays, {**tensors.metadata, "moments": json.dumps(about)})
 
 
 CHANGES = {
-    "another format": (lambda a, m, t: m.update(format="2"), "has format 2; this version reads 1. Update"),
+    "another format": (lambda a, m, t: m.update(format="3"), "has format 3; this version reads 2. Update"),
     "an array is missing": (lambda a, m, t: a.pop("tail_s"), "'tail_s'"),
     "count is missing": (lambda a, m, t: t.pop("count"), "'count'"),
     "count is zero": (lambda a, m, t: t.update(count=0), "count 0"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from crafted import edited
 
 import stitchkit as sk
 from stitchkit.core.errors import InputError, ModelUnavailableError, NoDirectedMapError, SpaceMismatchError
@@ -407,12 +408,6 @@ def test_the_code_on_the_card_compiles_and_names_real_methods(world):
 @pytest.fixture
 def saved(world):
     return world.model().save(world.folder / "stitched")
-
-
-def edited(folder, change):
-    config = json.loads((folder / "config.json").read_text())
-    change(config)
-    (folder / "config.json").write_text(json.dumps(config))
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])

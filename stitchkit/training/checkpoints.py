@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
+from stitchkit.digests import check_digest, sha256_of
 from stitchkit.store import replace_file
 
 RUN = "run"  # below the encoder's folder: state and log
 IN_FILE = {"network.size": "network.features"}  # keys that are called otherwise in a recipe's file
 STATE, LOG = "last.pt", "log.jsonl"
+MARK = b"stitchkit state 2\n"  # begins the file; the SHA-256 of the rest follows in a line of its own
 
 
 class Curves(Protocol):
@@ -51,7 +54,8 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
 
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    replace_file(folder / STATE, buffer.getvalue())
+    content = buffer.getvalue()
+    replace_file(folder / STATE, MARK + sha256_of(content).encode() + b"\n" + content)
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
@@ -60,7 +64,12 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     Raises
     ------
     DataError
-        If the file cannot be read.
+        If the file is damaged or cannot be read.
+
+    Warns
+    -----
+    UserWarning
+        If the file was written without a digest, by an earlier version.
     """
     import pickle
 
@@ -69,11 +78,29 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     path = folder / STATE
     if not path.is_file():
         return None
+    content = _checked(path.read_bytes(), path)
+    broken = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError)
     try:
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except broken as error:
         raise DataError(f"{path} cannot be read: {error}. Move it away to begin again.") from error
     return found
+
+
+def _checked(content: bytes, path: Path) -> bytes:
+    """What torch wrote, without the digest before it, by which it is checked."""
+    if not content.startswith(MARK):
+        if not content.startswith(b"PK"):  # a ZIP archive, as torch writes
+            raise DataError(f"{path} cannot be read: it is no state of a run. Move it away to begin again.")
+        warnings.warn(
+            f"{path} was written without a SHA-256 digest, so damage to it would not be noticed. The next state of "
+            f"this run has one.",
+            stacklevel=3,
+        )
+        return content
+    digest, _, rest = content[len(MARK) :].partition(b"\n")
+    check_digest(rest, digest.decode("latin-1"), path, remedy="Move it away to begin again.")
+    return rest
 
 
 def check_same(recipe: Mapping[str, Any], before: Mapping[str, Any], folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from crafted import edited
 
 import stitchkit as sk
 from stitchkit.cli import anchor_marks
@@ -223,9 +224,7 @@ def test_a_folder_keeps_no_id_and_no_patient(noise):
 def test_a_folder_of_older_times_is_known_by_its_table_alone_and_that_is_said(cli, noise, tmp_path):
     folder = tmp_path / "old"
     shutil.copytree(noise / "map", folder)
-    config = json.loads((folder / "config.json").read_text())
-    del config["anchor_marks"]
-    (folder / "config.json").write_text(json.dumps(config))
+    edited(folder, lambda config: config.pop("anchor_marks"))
     line = on(noise, "all but one")
     done = cli(*line[:1], folder, *line[2:])
     assert "keeps no hashes of its anchors: of leakage that the pairs are its own table was checked" in done.out

@@ -215,8 +215,7 @@ def test_a_device_that_is_not_there_is_named(recipe, tmp_path):
 
 def test_another_number_of_machines_is_refused(recipe, trained):
     _, out = trained
-    state = torch.load(out / "run" / "last.pt", weights_only=True)
-    torch.save({**state, "world": 4}, out / "run" / "last.pt")
+    save_state(out / "run", {**read_state(out / "run"), "world": 4})
     with pytest.raises(InputError, match="begun on 4 machines"):
         run(recipe(), out)
 
@@ -226,6 +225,19 @@ def test_a_broken_state_is_named(recipe, trained):
     (out / "run" / "last.pt").write_bytes(b"not a state")
     with pytest.raises(DataError, match=r"last\.pt cannot be read"):
         run(recipe(), out)
+
+
+def test_a_damaged_state_is_noticed_and_one_of_earlier_times_is_read_with_a_warning(tmp_path):
+    save_state(tmp_path, {"step": 3, "weight": torch.ones(4)})
+    path = tmp_path / "last.pt"
+    good = path.read_bytes()
+    for place in range(0, len(good), 7):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
+        with pytest.raises(DataError, match="last"):
+            read_state(tmp_path)
+    torch.save({"step": 4}, path)
+    with pytest.warns(UserWarning, match=r"last\.pt was written without a SHA-256 digest"):
+        assert read_state(tmp_path) == {"step": 4}
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_the_last_state_stays(recipe, tmp_path, monkeypatch):
@@ -240,7 +252,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_the_last_state_stays(recipe
     monkeypatch.setattr(loop, "contrastive_loss", breaks)
     with pytest.raises(TrainingError, match=r"nan at step 5, in the batch of train"):
         run(recipe(), out)
-    assert torch.load(out / "run" / "last.pt", weights_only=True)["step"] == 3
+    assert read_state(out / "run")["step"] == 3
     monkeypatch.undo()
     assert run(recipe(), out).epochs == 3
 
@@ -260,7 +272,7 @@ def test_a_disk_that_is_full_leaves_the_last_state_whole(recipe, tmp_path, monke
     with pytest.raises(OSError, match="No space left"):
         run(recipe(), out)
     monkeypatch.undo()
-    assert torch.load(out / "run" / "last.pt", weights_only=True)["step"] == 3
+    assert read_state(out / "run")["step"] == 3
     assert run(recipe(), out).epochs == 3
 
 

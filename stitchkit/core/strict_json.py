@@ -1,0 +1,66 @@
+"""JSON of unknown origin: no value twice, no NaN, no number or nesting without end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_MOST_DIGITS = 30  # of a whole number; Python's own limit is above 4000, which takes long and prints longer
+_TOO_DEEP = "its brackets are nested too deep"
+
+
+def parsed(text: bytes | str) -> Any:
+    """The value that a JSON text holds.
+
+    Parameters
+    ----------
+    text
+        Bytes in UTF-8, with or without a byte order mark, or a text.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON or no UTF-8, an object has one key twice, or a number is NaN, infinite or endless.
+
+    Examples
+    --------
+    >>> parsed('{"a": [1, 2.5]}')
+    {'a': [1, 2.5]}
+    >>> parsed('{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ...
+    ValueError: the key 'a' stands twice in one object
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8-sig")
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole,
+                          parse_float=_finite)  # fmt: skip
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:80]!r} stands twice in one object")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} digits is too long")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {digits[:40]} is beyond the range of floats")
+    return value
