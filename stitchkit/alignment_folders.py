@@ -8,7 +8,7 @@ from typing import Any
 
 from stitchkit.artefacts import not_finite, pack_alignment, unpack_alignment
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.errors import InputError
 from stitchkit.store import read_folder, write_folder
 
 
@@ -85,10 +85,7 @@ def load_alignment(folder: str | Path) -> Alignment:
         If the folder or a file in it is missing, cut off, of another version, or does not hold together.
     """
     config, arrays = read_folder(folder)
-    alignment = unpack_alignment(config, arrays)
-    if wrong := not_finite(arrays):
-        raise ModelUnavailableError(f"{wrong} of {folder} holds NaN or infinity. Save the alignment again.")
-    return alignment
+    return unpack_alignment(config, arrays)
 
 
 def found_by(record: Mapping[str, Any]) -> dict[str, str]:

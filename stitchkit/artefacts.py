@@ -7,6 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.artefact_schemas import (
+    AffineFields,
+    AlignmentFields,
+    JoinedFields,
+    JointFields,
+    LinearHeadFields,
+    RelativeFields,
+    ZeroShotHeadFields,
+    array_of,
+    checked,
+    checked_rank,
+    wrong,
+)
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
@@ -61,22 +74,25 @@ def unpack_alignment(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
             "the folder holds an alignment of many spaces, not of two. Load it with sk.load_joint."
         )
     try:
-        source, target, common = (Space(**config[side]) for side in ("source", "target", "common"))
+        fields = checked(config, AlignmentFields)
+        source, target, common = fields.source.space(), fields.target.space(), fields.common.space()
         ends = {"source_map": (source, common), "target_map": (target, common), "directed": (source, target)}
-        ranks, curved = config["ranks"], config.get("maps", {})
-        made = {
-            name: unpack_map({"kind": "affine", "rank": ranks[name], **curved.get(name, {})}, *spaces, arrays, name)
-            for name, spaces in ends.items()
-            if name != "directed" or name in ranks
-        }
+        if odd := sorted({*fields.ranks, *fields.maps} - set(ends)):
+            raise InputError(f"it names a map {odd[0]!r}; known are {', '.join(ends)}")
+        made = {}
+        for name, spaces in ends.items():
+            if name in fields.ranks:
+                kind = {"kind": "affine", "rank": fields.ranks[name], **fields.maps.get(name, {})}
+                made[name] = unpack_map(kind, *spaces, arrays, name)
+        if missing := [name for name in ("source_map", "target_map") if name not in made]:
+            raise InputError(f"ranks lack {missing[0]!r}")
         directed = made.get("directed")
         if directed is not None and not isinstance(directed, AffineMap):
-            raise InputError("its directed map is not affine.")
-        return Alignment(made["source_map"], made["target_map"], arrays.get("weights"), directed, config["record"])
+            raise InputError("its directed map is not affine")
+        weights = _unpack_weights(arrays)
+        return Alignment(made["source_map"], made["target_map"], weights, directed, config["record"])
     except InputError as error:
-        raise ModelUnavailableError(f"the folder holds no alignment: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelUnavailableError(f"the folder holds no alignment: {error} is missing or wrong.") from error
+        raise wrong("alignment", error) from error
 
 
 def pack_joint(joint: JointAlignment) -> tuple[Config, Arrays]:
@@ -103,22 +119,23 @@ def unpack_joint(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
     ModelUnavailableError
         If the folder holds something else, or something is missing or wrong.
     """
+    if config.get("kind") != "joint":
+        raise ModelUnavailableError(
+            "the folder holds no joint alignment of many spaces. One of two spaces is loaded with sk.load_alignment."
+        )
     try:
-        if config.get("kind") != "joint":
-            raise ModelUnavailableError(
-                "the folder holds no joint alignment of many spaces. One of two spaces is loaded with "
-                "sk.load_alignment."
-            )
-        common = Space(**config["common"])
+        fields = checked(config, JointFields)
+        common = fields.common.space()
+        names = [one.name for one in fields.spaces]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"two of its spaces are called {twice[0]!r}")
         maps = {
-            one["name"]: _unpack_affine(one, Space(**one["space"]), common, arrays, f"maps.{i}")
-            for i, one in enumerate(config["spaces"])
+            one.name: _affine(one.space.space(), common, arrays, f"maps.{i}", one.rank)
+            for i, one in enumerate(fields.spaces)
         }
-        return JointAlignment(maps, arrays.get("weights"), config["record"])
+        return JointAlignment(maps, _unpack_weights(arrays), config["record"])
     except InputError as error:
-        raise ModelUnavailableError(f"the folder holds no joint alignment: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise ModelUnavailableError(f"the folder holds no joint alignment: {error} is missing or wrong.") from error
+        raise wrong("joint alignment", error) from error
 
 
 def pack_map(one: Map) -> tuple[Config, Arrays]:
@@ -135,8 +152,16 @@ def pack_map(one: Map) -> tuple[Config, Arrays]:
 def unpack_map(
     config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], name: str
 ) -> Map:
-    """The map between two spaces that :func:`pack_map` took apart; its arrays' names begin with ``name``."""
-    if config["kind"] not in KINDS:
+    """The map between two spaces that :func:`pack_map` took apart; its arrays' names begin with ``name``.
+
+    Raises
+    ------
+    InputError
+        If something is missing or wrong.
+    ModelUnavailableError
+        For a kind that this version does not know.
+    """
+    if config["kind"] not in list(KINDS):
         raise ModelUnavailableError(
             f"the folder holds a map of kind {config['kind']!r}; this version reads {', '.join(KINDS)}. "
             f"Load it with the version of stitchkit that wrote it."
@@ -167,8 +192,21 @@ def _pack_affine(one: AffineMap) -> tuple[Config, Arrays]:
 def _unpack_affine(
     config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str
 ) -> AffineMap:
-    center, weight, bias = (arrays[f"{at}.{part}"] for part in ("center", "weight", "bias"))
-    return AffineMap(source, target, center, weight, bias, config["rank"])
+    return _affine(source, target, arrays, at, checked(config, AffineFields).rank)
+
+
+def _affine(source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str, rank: int) -> AffineMap:
+    center, weight, bias = (array_of(arrays, f"{at}.{part}") for part in ("center", "weight", "bias"))
+    return checked_rank(AffineMap(source, target, center, weight, bias, rank))
+
+
+def _unpack_weights(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    if "weights" not in arrays:
+        return None
+    weights = array_of(arrays, "weights")
+    if (weights < 0).any():
+        raise InputError("its weights are negative")
+    return weights
 
 
 def _pack_joined(one: JoinedMap) -> tuple[Config, Arrays]:
@@ -182,9 +220,9 @@ def _pack_joined(one: JoinedMap) -> tuple[Config, Arrays]:
 def _unpack_joined(
     config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str
 ) -> JoinedMap:
+    fields = checked(config, JoinedFields)
     members = tuple(
-        _unpack_affine(one, source, Space(**one["space"]), arrays, f"{at}.{i}")
-        for i, one in enumerate(config["members"])
+        _affine(source, one.space.space(), arrays, f"{at}.{i}", one.rank) for i, one in enumerate(fields.members)
     )
     return JoinedMap(members, target)
 
@@ -199,8 +237,9 @@ def _pack_relative(one: RelativeMap) -> tuple[Config, Arrays]:
 def _unpack_relative(
     config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str
 ) -> RelativeMap:
-    center = arrays[f"{at}.center"] if config["centred"] else None
-    return RelativeMap(source, target, arrays[f"{at}.anchors"], center, config["keep"], config["power"])
+    fields = checked(config, RelativeFields)
+    center = array_of(arrays, f"{at}.center") if fields.centred else None
+    return RelativeMap(source, target, array_of(arrays, f"{at}.anchors"), center, fields.keep, fields.power)
 
 
 KINDS: dict[str, tuple[type, Callable[..., Any], Callable[..., Any]]] = {  # kind -> its type, packing, unpacking
@@ -217,6 +256,7 @@ def pack_head(head: LinearHead | ZeroShotHead) -> tuple[Config, Arrays]:
         config["space"] = _space(head.space)
         return config, {"head.weight": to_numpy(head.weight), "head.bias": to_numpy(head.bias)}
     config = {"kind": "zero-shot", "classes": list(head.classes), "multiclass": head.multiclass}
+    config["negatives"] = head.negative is not None  # without them the scores are of another kind
     arrays = {"head.positive": to_numpy(head.positive)}
     if head.negative is not None:
         arrays["head.negative"] = to_numpy(head.negative)
@@ -227,34 +267,53 @@ def unpack_head(
     config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], alignment: Alignment
 ) -> LinearHead | ZeroShotHead:
     """The head of a stitched folder; a zero-shot head reads through the folder's alignment."""
-    if config.get("kind") != "zero-shot":
+    if not isinstance(config, Mapping) or config.get("kind") != "zero-shot":
         return unpack_linear_head(config, arrays)
     try:
-        negative = arrays.get("head.negative")
-        positive, weights, classes = arrays["head.positive"], alignment.weights, tuple(config["classes"])
-        return ZeroShotHead(alignment.source_map, classes, positive, negative, weights, config["multiclass"])
+        fields = checked(config, ZeroShotHeadFields)
+        given = "head.negative" in arrays
+        if given != (given if fields.negatives is None else fields.negatives):
+            raise InputError("its negative class embeddings are missing" if fields.negatives else "it has no negatives")
+        negative = array_of(arrays, "head.negative") if given else None
+        positive, classes = array_of(arrays, "head.positive"), tuple(fields.classes)
+        return ZeroShotHead(alignment.source_map, classes, positive, negative, alignment.weights, fields.multiclass)
     except InputError as error:
-        raise ModelUnavailableError(f"the folder holds no head: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise ModelUnavailableError(f"the folder holds no head: {error} is missing or wrong.") from error
+        raise wrong("head", error) from error
+
+
+def unpack_model(
+    config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> tuple[Alignment, LinearHead | ZeroShotHead | None]:
+    """Alignment and head of a stitched folder, every value of it checked; the encoders that it names are not loaded.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If something is missing or wrong.
+    """
+    alignment = unpack_alignment(config, arrays)
+    for key in ("encoder", "target_encoder"):
+        if not isinstance(config.get(key, ""), str):
+            raise ModelUnavailableError(f"the folder's {key!r} is no name of an encoder. Copy or save it again.")
+    return alignment, unpack_head(config["head"], arrays, alignment) if "head" in config else None
 
 
 def unpack_linear_head(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> LinearHead:
     """A linear head that :func:`pack_head` took apart."""
+    kind = config.get("kind") if isinstance(config, Mapping) else None
+    if kind == "zero-shot":
+        raise ModelUnavailableError(
+            "a zero-shot head is stored inside a stitched folder, with the alignment it reads through. "
+            "Load that folder as a model, or name a saved probe."
+        )
+    if isinstance(kind, str) and kind != "linear":
+        raise UnknownNameError.of("kind of head", kind, ["linear", "zero-shot"])
     try:
-        if config["kind"] == "zero-shot":
-            raise ModelUnavailableError(
-                "a zero-shot head is stored inside a stitched folder, with the alignment it reads through. "
-                "Load that folder as a model, or name a saved probe."
-            )
-        if config["kind"] != "linear":
-            raise UnknownNameError.of("kind of head", str(config["kind"]), ["linear", "zero-shot"])
-        space, classes = Space(**config["space"]), tuple(config["classes"])
-        return LinearHead(space, classes, arrays["head.weight"], arrays["head.bias"], config["scores"])
+        fields = checked(config, LinearHeadFields)
+        weight, bias = array_of(arrays, "head.weight"), array_of(arrays, "head.bias")
+        return LinearHead(fields.space.space(), tuple(fields.classes), weight, bias, fields.scores)
     except InputError as error:
-        raise ModelUnavailableError(f"the folder holds no head: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise ModelUnavailableError(f"the folder holds no head: {error} is missing or wrong.") from error
+        raise wrong("head", error) from error
 
 
 def _space(space: Space) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stitchkit.artefacts import not_finite, pack_joint, unpack_joint
-from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.errors import InputError
 from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.store import read_folder, write_folder
 
@@ -62,10 +62,7 @@ def load_joint(folder: str | Path) -> JointAlignment:
         If the folder or a file in it is missing, cut off, of another version, or does not hold together.
     """
     config, arrays = read_folder(folder)
-    joint = unpack_joint(config, arrays)
-    if wrong := not_finite(arrays):
-        raise ModelUnavailableError(f"{wrong} of {folder} holds NaN or infinity. Save the joint alignment again.")
-    return joint
+    return unpack_joint(config, arrays)
 
 
 def _card(joint: JointAlignment) -> str:

@@ -12,9 +12,8 @@ from stitchkit.artefacts import (
     pack_alignment,
     pack_head,
     same_map,
-    unpack_alignment,
-    unpack_head,
     unpack_linear_head,
+    unpack_model,
 )
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
@@ -165,8 +164,7 @@ def load(
         If the folder or the encoder cannot be read, or it names Python code that ``trust_python`` does not allow.
     """
     config, arrays = read_folder(folder)
-    alignment = unpack_alignment(config, arrays)
-    head = unpack_head(config["head"], arrays, alignment) if "head" in config else None
+    alignment, head = unpack_model(config, arrays)
     if encoder is None:
         if "encoder" not in config:
             raise ModelUnavailableError(
@@ -174,7 +172,7 @@ def load(
                 f"encoder=."
             )
         consent = Consent.of(trust_python, trust_remote_code)
-        encoder = source_encoder(config, folder, device=device, dtype=dtype, consent=consent)
+        encoder = source_encoder(config, alignment.source, folder, device=device, dtype=dtype, consent=consent)
     alignment.source.require(encoder.space, f"the stitched folder {Path(folder).name!r}")
     return stitch(encoder, alignment, head, target_name=config.get("target_encoder", ""))
 

@@ -120,7 +120,7 @@ def test_a_folder_that_does_not_hold_together_is_refused(tmp_path):
     model = folder / "model.safetensors"
     whole, arrays = model.read_bytes(), load_file(model)
     with_arrays(model, {**arrays, "directed.weight": np.full_like(arrays["directed.weight"], np.inf)})
-    with pytest.raises(ModelUnavailableError, match=r"directed\.weight of .* holds NaN or infinity"):
+    with pytest.raises(ModelUnavailableError, match=r"directed\.weight holds NaN or infinity"):
         sk.load_alignment(folder)
     model.write_bytes(whole[:-5])
     with pytest.raises(ModelUnavailableError, match="cut off"):

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1] / "stitchkit"
 FLOORS = (
     {"core"},
     {"digests"},
-    {"tensor_files"},
+    {"tensor_files", "artefact_schemas"},
     {
         "solvers",
         "metrics",
@@ -44,7 +44,8 @@ DATA = {"anchors"}  # folders of data, not rooms
 AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; what is not named: numpy alone
     "core": {"numpy", "array_api_compat"},
     "datasets": {"numpy", "PIL"},
-    "encoders": {"numpy", "PIL", "torch", "safetensors"},
+    "encoders": {"numpy", "PIL", "torch", "safetensors", "msgspec"},
+    "artefact_schemas": {"numpy", "msgspec"},
     "digests": set(),
     "progress": set(),
     "threads": set(),
@@ -62,6 +63,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "metrics": {"scipy", "sklearn"},
     "datasets": {"PIL", "pydicom", "pyarrow", "pandas"},
     "digests": set(),
+    "artefact_schemas": set(),
     "tensor_files": set(),
     "store": set(),
     "artefacts": set(),

@@ -96,7 +96,7 @@ def test_a_folder_that_does_not_hold_together_is_refused(tmp_path):
     model = folder / "model.safetensors"
     whole, arrays = model.read_bytes(), load_file(model)
     with_arrays(model, {**arrays, "maps.1.weight": np.full_like(arrays["maps.1.weight"], np.inf)})
-    with pytest.raises(ModelUnavailableError, match=r"maps\.1\.weight of .* holds NaN or infinity"):
+    with pytest.raises(ModelUnavailableError, match=r"maps\.1\.weight holds NaN or infinity"):
         sk.load_joint(folder)
     model.write_bytes(whole[:-5])
     with pytest.raises(ModelUnavailableError, match="cut off"):

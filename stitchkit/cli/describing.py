@@ -61,13 +61,21 @@ def _is_artefact(path: Path) -> bool:
 
 
 def _folder(path: Path) -> dict[str, Any]:
+    from stitchkit.artefacts import unpack_joint, unpack_linear_head, unpack_model
     from stitchkit.store import read_folder
 
-    config, _ = read_folder(path)
-    head = config.get("head", {})
-    classes = {"head": head["kind"], "classes": head["classes"]} if head else {"head": "none"}
+    config, arrays = read_folder(path)
+    if config.get("kind") == "joint":
+        joint = unpack_joint(config, arrays)
+        spaces = {name: one.source.dim for name, one in joint.maps.items()}
+        return {"is": "an alignment of many spaces", "spaces": spaces, "directions": joint.common.dim}
+    if config.get("kind") == "shared encoder":
+        return _shared(path, config, arrays)
     if "source" not in config:
-        return {"is": "a head", "space": head.get("space", {}).get("name"), **classes}
+        alone = unpack_linear_head(config.get("head", {}), arrays)
+        return {"is": "a head", "space": alone.space.name, "head": "linear", "classes": list(alone.classes)}
+    head = unpack_model(config, arrays)[1]
+    classes = {"head": config["head"]["kind"], "classes": list(head.classes)} if head else {"head": "none"}
     record = config["record"]
     return {
         "is": "a stitched folder" if config.get("encoder") else "an alignment without encoders",
@@ -83,6 +91,14 @@ def _folder(path: Path) -> dict[str, Any]:
         **classes,
         "notes": record.get("notes", []),
     }
+
+
+def _shared(path: Path, config: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
+    from stitchkit.encoders.shared import unpack_shared
+
+    network, _ = unpack_shared(config, arrays)
+    named = {one: f"stitchkit:{path}#modality={one}" for one in network.shape.inputs}
+    return {"is": "a shared encoder", "width": network.shape.dim, "modalities": named}
 
 
 def _file(path: Path) -> dict[str, Any]:

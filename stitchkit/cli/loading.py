@@ -132,9 +132,10 @@ def count_items(path: Path, column: str | None = None) -> int:
 
 def check_stitched(folder: Path) -> dict[str, Any]:
     """The config of a stitched folder that names its source encoder."""
+    from stitchkit.artefacts import unpack_model
     from stitchkit.store import read_folder
 
-    config, _ = read_folder(folder)
+    config, arrays = read_folder(folder)
     if "source" not in config:
         raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
     if not config.get("encoder"):
@@ -142,4 +143,5 @@ def check_stitched(folder: Path) -> dict[str, Any]:
             f"{folder} was fitted on files of embeddings and names no encoder, so it cannot read items. "
             f"Make one with 'stitchkit stitch SOURCE TARGET --anchors CSV'."
         )
+    unpack_model(config, arrays)
     return config

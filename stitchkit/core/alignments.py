@@ -9,6 +9,7 @@ from typing import Any
 from stitchkit.core.arrays import Array, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, NoDirectedMapError
+from stitchkit.core.escaping import escaped
 from stitchkit.core.maps import AffineMap, Map, unit
 from stitchkit.core.space import Space
 
@@ -58,7 +59,7 @@ class Alignment:
         told.append(_held_out_in_words(self.record.get("held_out")))
         notes = len(self.record.get("notes", []))
         told += [f"{notes} note{'s' * (notes > 1)} in .record['notes']"] * bool(notes)
-        return f"Alignment({', '.join(told)})"
+        return f"Alignment({escaped(', '.join(told))})"
 
     @property
     def source(self) -> Space:

@@ -10,7 +10,7 @@ from stitchkit.core.arrays import Array, float64, like, namespace, to_numpy, wor
 from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import Map
-from stitchkit.core.scores import KINDS, Scores
+from stitchkit.core.scores import KINDS, Scores, check_classes
 from stitchkit.core.space import Space
 
 
@@ -38,6 +38,7 @@ class LinearHead:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UnknownNameError.of("kind of score", self.kind, KINDS)
+        check_classes(self.classes)
         shape = (self.space.dim, len(self.classes))
         if tuple(self.weight.shape) != shape or tuple(self.bias.shape) != shape[1:]:
             raise InputError(
@@ -86,6 +87,7 @@ class ZeroShotHead:
     multiclass: bool = False
 
     def __post_init__(self) -> None:
+        check_classes(self.classes)
         shape = (len(self.classes), self.to_common.target.dim)
         for side, array in (("positive", self.positive), ("negative", self.negative)):
             if array is not None and tuple(array.shape) != shape:

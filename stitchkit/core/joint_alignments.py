@@ -9,6 +9,7 @@ from typing import Any
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array
 from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.escaping import escaped
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.space import Space
 
@@ -57,7 +58,8 @@ class JointAlignment:
     def __repr__(self) -> str:
         """Which spaces are bound, and by what, in one line."""
         spaces = ", ".join(f"{name!r} ({one.source.dim})" for name, one in self.maps.items())
-        return f"JointAlignment({spaces}, {self.record.get('solver', 'fitted maps')}, {self.common.dim} directions)"
+        told = f"{spaces}, {self.record.get('solver', 'fitted maps')}, {self.common.dim} directions"
+        return f"JointAlignment({escaped(told)})"
 
     @property
     def names(self) -> tuple[str, ...]:

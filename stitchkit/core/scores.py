@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.escaping import escaped, is_unsafe
 from stitchkit.core.items import checked_groups, checked_ids, rows_of
 
 KINDS = ("cosine", "margin", "logit", "llr", "probability")
@@ -16,7 +17,13 @@ RANGES = {"cosine": (-1, 1), "margin": (-2, 2), "probability": (0, 1)}
 SLACK = 1e-4  # float16 arithmetic may step over the end of a range by this much
 
 
-def _check_classes(classes: tuple[str, ...]) -> None:
+def check_classes(classes: tuple[str, ...]) -> None:
+    """Raise for a class that stands twice, and for one whose name a terminal or a page would not show as it is."""
+    for label in classes:
+        if any(is_unsafe(one) for one in str(label)):
+            raise InputError(
+                f"the class name {escaped(str(label))!r} holds control or invisible characters. Rename the class."
+            )
     twice = [label for label in classes if classes.count(label) > 1]
     if twice:
         raise InputError(f"class {twice[0]!r} stands twice among the classes. Give each class once.")
@@ -52,7 +59,7 @@ class Scores:
             raise InputError(
                 f"scores of shape {self.values.shape} came with {len(self.ids)} ids and {len(self.classes)} classes."
             )
-        _check_classes(self.classes)
+        check_classes(self.classes)
         odd = np.argwhere(~np.isfinite(self.values))
         if len(odd):
             row, column = odd[0]
@@ -107,7 +114,7 @@ class Labels:
         if self.groups is not None:
             object.__setattr__(self, "groups", checked_groups(self.groups, len(self.ids)))
         object.__setattr__(self, "columns", {name: np.asarray(values) for name, values in self.columns.items()})
-        _check_classes(self.classes)
+        check_classes(self.classes)
         if self.values.shape != (len(self.ids), len(self.classes)):
             raise InputError(
                 f"labels of shape {self.values.shape} came with {len(self.ids)} ids and {len(self.classes)} classes."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.errors import InputError, SpaceMismatchError
 
@@ -34,6 +36,8 @@ class Space:
     fingerprint: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.dim, bool) or not isinstance(self.dim, int | np.integer):
+            raise InputError(f"space {self.name!r} has width {self.dim!r}; a width is a whole number.")
         if self.dim < 1:
             raise InputError(f"space {self.name!r} has width {self.dim}; a space needs at least one dimension.")
 

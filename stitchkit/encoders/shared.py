@@ -6,7 +6,6 @@ it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,14 +15,17 @@ import numpy as np
 import torch
 from PIL import Image
 
+from stitchkit.artefact_schemas import array_of
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
+from stitchkit.digests import sha256_of
 from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.shared_network import ImageInput, Input, SharedNetwork, SharedShape, TableInput, TextInput
+from stitchkit.encoders.shared_schemas import image_preparing, shape_of, text_preparing
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -185,20 +187,39 @@ def unpack_shared(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -
         If something is missing or wrong.
     """
     try:
-        plain = dict(config["shape"])
-        inputs = {name: KINDS[one["kind"]](**{key: value for key, value in one.items() if key != "kind"})
-                  for name, one in plain.pop("inputs").items()}  # fmt: skip
-        shape = SharedShape(**{**plain, "shared": tuple(plain["shared"])}, inputs=inputs)
+        shape = shape_of(config.get("shape"))
+        settings = config.get("preparing")
+        if not isinstance(settings, Mapping):
+            raise InputError("it does not say how its inputs are prepared")
+        for one in shape.inputs.values():
+            if isinstance(one, ImageInput):
+                image_preparing(settings, one)
+            elif isinstance(one, TextInput):
+                text_preparing(settings, one)
+        state = {key: torch.from_numpy(array_of(arrays, key)) for key in arrays}
+        _check_shapes(shape, state)
         network = SharedNetwork(shape)
-        network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in arrays.items()})
-        return network, dict(config["preparing"])
-    except (KeyError, TypeError, AttributeError, RuntimeError, InputError) as error:
+        network.load_state_dict(state)
+        return network, dict(settings)
+    except (InputError, UnknownNameError) as error:
         raise ModelUnavailableError(f"the folder holds no shared encoder: {error}. Copy or train it again.") from error
+
+
+def _check_shapes(shape: SharedShape, state: Mapping[str, torch.Tensor]) -> None:
+    """Raise unless the arrays are those of the form, before memory is taken for it."""
+    with torch.device("meta"):
+        wanted = SharedNetwork(shape).state_dict()
+    if odd := sorted(wanted.keys() ^ state.keys()):
+        raise InputError(f"the array {odd[0]!r} is {'missing' if odd[0] in wanted else 'none of this network'}")
+    for key, value in wanted.items():
+        if value.shape != state[key].shape:
+            raise InputError(f"the array {key!r} is {tuple(state[key].shape)} and not {tuple(value.shape)}")
 
 
 def image_batch(given: ImageInput, settings: Mapping[str, Any]) -> ImageBatch:
     """How images become tensors, from a folder's settings."""
-    return ImageBatch(given.side, int(settings["wide"]), tuple(settings["mean"]), tuple(settings["std"]))
+    fields = image_preparing(settings, given)
+    return ImageBatch(given.side, fields.wide, tuple(fields.mean), tuple(fields.std))
 
 
 def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> TextBatch:
@@ -213,11 +234,19 @@ def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> Tex
 
     if not path.is_file():
         raise ModelUnavailableError(f"there is no {path}. Copy the whole folder.")
-    text = path.read_text(encoding="utf-8")
-    if hashlib.sha256(text.encode()).hexdigest() != settings["tokenizer"]:
+    fields, content = text_preparing(settings, given), path.read_bytes()
+    if sha256_of(content) != fields.tokenizer:
         raise ModelUnavailableError(f"{path} is not the tokenizer that the network was trained with. Copy it again.")
-    tokenizer: Tokenizer = Tokenizer.from_str(text)
+    try:
+        tokenizer: Tokenizer = Tokenizer.from_buffer(content)
+    except Exception as error:  # its only kind of error
+        raise ModelUnavailableError(f"{path} cannot be read as a tokenizer: {error}. Copy it again.") from error
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if largest >= given.vocabulary:
+        raise ModelUnavailableError(
+            f"{path} has a token {largest}, and the network a vocabulary of {given.vocabulary}. Copy the whole folder."
+        )
     tokenizer.encode_special_tokens = True  # a text that holds "[END]" does not end there
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return TextBatch(tokenizer, given.context, int(settings["start"]), given.end)
+    return TextBatch(tokenizer, given.context, fields.start, given.end)

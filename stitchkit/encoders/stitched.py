@@ -63,12 +63,14 @@ def load(
 ) -> StitchedEncoder:
     """The source encoder of the folder ``name.id``, whose config and arrays are given, with its map."""
     alignment = unpack_alignment(config, arrays)
-    encoder = source_encoder(config, name.id, device=device, dtype=dtype, consent=consent)
+    encoder = source_encoder(config, alignment.source, name.id, device=device, dtype=dtype, consent=consent)
     return StitchedEncoder(str(name), encoder, alignment.to_target)
 
 
-def source_encoder(config: dict[str, Any], folder: str | Path, *, device: str, dtype: str, consent: Consent) -> Encoder:
-    """The encoder the stitched ``folder`` was made with, by its config; refused if it is no longer the same.
+def source_encoder(
+    config: dict[str, Any], source: Space, folder: str | Path, *, device: str, dtype: str, consent: Consent
+) -> Encoder:
+    """The encoder the stitched ``folder`` was made with, by its config; refused unless its space is ``source``.
 
     Raises
     ------
@@ -83,7 +85,9 @@ def source_encoder(config: dict[str, Any], folder: str | Path, *, device: str, d
         raise ModelUnavailableError(
             "the folder holds an alignment of vectors, without an encoder. Name encoders when aligning, or use the map."
         )
-    wanted = Space(**config["source"])
+    if not isinstance(config["encoder"], str):
+        raise ModelUnavailableError(f"the encoder that {folder} names is no name. Copy or save the folder again.")
+    wanted = source
     where, inside = f"the stitched folder {escaped(str(folder))}", consent.inside(folder)
     encoder = load_recorded(config["encoder"], where, device=device, dtype=dtype, consent=inside)
     if not wanted.accepts(encoder.space):

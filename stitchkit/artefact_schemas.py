@@ -1,0 +1,178 @@
+"""Types of the values in artefact folders: what a config may hold, checked before anything is made of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.maps import AffineMap
+from stitchkit.core.space import Space
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+Fields = TypeVar("Fields")
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+
+
+class SpaceFields(msgspec.Struct, forbid_unknown_fields=True):
+    """A space."""
+
+    name: str
+    dim: Size
+    fingerprint: str | None = None
+
+    def space(self) -> Space:
+        """The space itself."""
+        return Space(self.name, self.dim, self.fingerprint)
+
+
+class HeldOutFields(msgspec.Struct):
+    """Numbers that were measured on held-out pairs, as far as they are read again."""
+
+    mrr: float | msgspec.UnsetType = msgspec.UNSET
+    r2: float | msgspec.UnsetType = msgspec.UNSET
+    se: float | msgspec.UnsetType = msgspec.UNSET
+    chance_mrr: float | msgspec.UnsetType = msgspec.UNSET
+    gallery: Count | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if self.r2 is msgspec.UNSET and msgspec.UNSET in (self.mrr, self.gallery):
+            raise ValueError("held_out has neither r2 nor mrr with its gallery")
+
+
+class RecordFields(msgspec.Struct):
+    """How a map was found, as far as it is read again; what else is in it is kept."""
+
+    solver: str | msgspec.UnsetType = msgspec.UNSET
+    settings: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    rank: Count | msgspec.UnsetType = msgspec.UNSET
+    anchors: Count | msgspec.UnsetType = msgspec.UNSET
+    groups: Count | msgspec.UnsetType | None = msgspec.UNSET
+    notes: list[str] | msgspec.UnsetType = msgspec.UNSET
+    held_out: HeldOutFields | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class AlignmentFields(msgspec.Struct):
+    """The config of an alignment of two spaces; a folder may hold further facts beside it."""
+
+    source: SpaceFields
+    target: SpaceFields
+    common: SpaceFields
+    ranks: dict[str, Count]
+    record: RecordFields
+    maps: dict[str, dict[str, Any]] = {}
+
+
+class JointSpaceFields(msgspec.Struct, forbid_unknown_fields=True):
+    """One space of a joint alignment."""
+
+    name: str
+    space: SpaceFields
+    rank: Count
+
+
+class JointFields(msgspec.Struct):
+    """The config of an alignment of many spaces."""
+
+    common: SpaceFields
+    spaces: list[JointSpaceFields]
+    record: RecordFields
+
+
+class AffineFields(msgspec.Struct, forbid_unknown_fields=True):
+    """An affine map."""
+
+    kind: str
+    rank: Count
+
+
+class MemberFields(msgspec.Struct, forbid_unknown_fields=True):
+    """A member of a joined map."""
+
+    space: SpaceFields
+    rank: Count
+
+
+class JoinedFields(msgspec.Struct, forbid_unknown_fields=True):
+    """Maps side by side."""
+
+    kind: str
+    rank: Count
+    members: list[MemberFields]
+
+
+class RelativeFields(msgspec.Struct, forbid_unknown_fields=True):
+    """A relative map."""
+
+    kind: str
+    rank: Count
+    keep: Size | None
+    power: float
+    centred: bool
+
+
+class LinearHeadFields(msgspec.Struct, forbid_unknown_fields=True):
+    """A linear head."""
+
+    kind: str
+    classes: list[str]
+    scores: str
+    space: SpaceFields
+
+
+class ZeroShotHeadFields(msgspec.Struct, forbid_unknown_fields=True):
+    """A zero-shot head; ``negatives`` is not in folders of the earliest format."""
+
+    kind: str
+    classes: list[str]
+    multiclass: bool
+    negatives: bool | None = None
+
+
+def checked(config: Any, fields: type[Fields]) -> Fields:
+    """The values of a config as ``fields``.
+
+    Raises
+    ------
+    InputError
+        Naming the value that is missing, of another type, or out of range.
+    """
+    try:
+        return msgspec.convert(config, fields, strict=True)
+    except msgspec.ValidationError as error:
+        raise InputError(_MISSING.sub(r"'\1' is missing", str(error)).replace(" - at `$.", " in `")) from None
+
+
+def array_of(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """The array called ``name``: floating, and finite.
+
+    Raises
+    ------
+    InputError
+        If it is missing or another.
+    """
+    if name not in arrays:
+        raise InputError(f"{name!r} is missing")
+    found = arrays[name]
+    if found.dtype.kind != "f":
+        raise InputError(f"the array {name!r} is {found.dtype}, not floating")
+    if not np.isfinite(found).all():
+        raise InputError(f"{name} holds NaN or infinity")
+    return found
+
+
+def checked_rank(one: AffineMap) -> AffineMap:
+    """``one``, if its rank may be that of a map between its spaces."""
+    if one.rank > min(one.source.dim, one.target.dim):
+        raise InputError(f"a map of shape ({one.source.dim}, {one.target.dim}) cannot have rank {one.rank}")
+    return one
+
+
+def wrong(what: str, error: InputError) -> ModelUnavailableError:
+    """The error that a folder does not hold ``what`` together."""
+    return ModelUnavailableError(f"the folder holds no {what}: {str(error).rstrip('.')}. Copy or save it again.")
