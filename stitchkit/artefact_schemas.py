@@ -15,6 +15,7 @@ from stitchkit.core.space import Space
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+Hashes = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})*$")]
 Fields = TypeVar("Fields")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 
@@ -45,6 +46,23 @@ class HeldOutFields(msgspec.Struct):
             raise ValueError("held_out has neither r2 nor mrr with its gallery")
 
 
+class HashFields(msgspec.Struct):
+    """Hashes of anchors, run together by kind."""
+
+    salt: str
+    ids: Hashes | None
+    n_ids: Count | None
+    groups: Hashes | None
+    n_groups: Count | None
+    rows: Hashes | None = None
+    n_rows: Count | None = None
+
+    def __post_init__(self) -> None:
+        for hashes, n in ((self.ids, self.n_ids), (self.groups, self.n_groups), (self.rows, self.n_rows)):
+            if (hashes is None) != (n is None):
+                raise ValueError("hashes of anchors come with their number")
+
+
 class RecordFields(msgspec.Struct):
     """How a map was found, as far as it is read again; what else is in it is kept."""
 
@@ -55,6 +73,7 @@ class RecordFields(msgspec.Struct):
     groups: Count | msgspec.UnsetType | None = msgspec.UNSET
     notes: list[str] | msgspec.UnsetType = msgspec.UNSET
     held_out: HeldOutFields | msgspec.UnsetType | None = msgspec.UNSET
+    anchor_hashes: HashFields | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class AlignmentFields(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +15,7 @@ from stitchkit.alignment.clusters import Clusters
 from stitchkit.alignment.folds import Folds, assign
 from stitchkit.alignment.pooling import align_with_pool, fit_with_pool
 from stitchkit.core.alignments import Alignment
+from stitchkit.core.anchor_hashes import KEY, ids_of, of_pairs
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.moments import Evidence
@@ -41,6 +43,7 @@ def align(
     paper: str | None = None,
     nested: bool = True,
     seed: int = 0,
+    anchor_hashes: bool = True,
     progress: bool | None = None,
 ) -> Alignment:
     """Fit the map between two spaces from anchors.
@@ -69,6 +72,10 @@ def align(
         Also estimate on outer folds how well the whole procedure, choice included, does on unseen pairs.
     seed
         Of the fold assignment, of draws from a pool, of the first weights of ``paper="affine"``.
+    anchor_hashes
+        Keep salted hashes of the anchors' ids, patients and vectors in ``record["anchor_hashes"]``, by which
+        :func:`stitchkit.gate` and :func:`stitchkit.diagnose` refuse to judge the map on its own anchors. They hide no
+        short number: all patient numbers of eight digits can be tried in minutes. False leaves them out.
     progress
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
@@ -100,8 +107,19 @@ def align(
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
     if pool is not None:
-        return _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
-    clusters = Clusters.of(x, cluster)
+        fitted = _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
+    else:
+        fitted = _by_anchors(asked, x, y, Clusters.of(x, cluster), purpose, nested, seed, progress)
+    if not anchor_hashes:
+        return fitted
+    hashes = of_pairs(x, y, cluster, ids_of(source, target))
+    return replace(fitted, record={**fitted.record, KEY: hashes})
+
+
+def _by_anchors(
+    asked: str | Solver, x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str, nested: bool, seed: int,
+    progress: bool | None,
+) -> Alignment:  # fmt: skip
     if not isinstance(asked, str):
         return _fixed(asked, x, y, clusters, seed)
     families = list(SEARCHED[purpose]) if asked == "auto" else [asked]
@@ -133,7 +151,7 @@ def _pooled(
     if isinstance(asked, str):
 
         def search(x: Embeddings, y: Embeddings, groups: np.ndarray | None) -> Alignment:
-            return align(x, y, groups=groups, nested=False, seed=seed, progress=False)
+            return align(x, y, groups=groups, nested=False, seed=seed, anchor_hashes=False, progress=False)
 
         return align_with_pool(x, y, pool, groups=groups, seed=seed, progress=progress, search=search)
     if "pools" in asked.needs:

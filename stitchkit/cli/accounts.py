@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stitchkit.core.anchor_hashes import KEY
+
 _NUMBERS = ("separation", "r2", "mrr", "se", "freedom")
+
+
+def without_hashes(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record for the screen: all of it but the hashes of anchors."""
+    return {name: value for name, value in record.items() if name != KEY}
 
 
 def account(record: Mapping[str, Any]) -> list[str]:

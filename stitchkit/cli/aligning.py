@@ -44,7 +44,7 @@ def align(
     trust_python: o.TrustPython = None,
 ) -> None:
     """Fit the map between two spaces and tell how it was chosen and how well it does on held-out pairs."""
-    from stitchkit.cli.accounts import account
+    from stitchkit.cli.accounts import account, without_hashes
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.fitting import Fitting, check_purpose, solver_of
     from stitchkit.cli.loading import Loading
@@ -69,4 +69,6 @@ def align(
         return
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     done = pairs.write(out, loading, fitting, purpose, overwrite)
-    talk.result("\n".join([*account(done.record), f"wrote {out}"]), {"out": str(out), "record": done.record})
+    talk.result(
+        "\n".join([*account(done.record), f"wrote {out}"]), {"out": str(out), "record": without_hashes(done.record)}
+    )

@@ -123,7 +123,7 @@ def gate(
         fitted, x, y, groups=patients, **limits, margin=margin, by=by, replicates=replicates, seed=seed,
         against=None if theirs is None else theirs[0],
         against_source=None if theirs is None else theirs[1],
-        against_target=None if theirs is None else theirs[2],
+        against_target=None if theirs is None else theirs[2], allow_leakage=allow_leakage,
     )  # fmt: skip
     document = {**found.to_dict(), "audit": notes}
     if out is not None:

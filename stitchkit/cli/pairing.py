@@ -64,11 +64,11 @@ class FilePairs:
     def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:
         """The alignment, written to a folder that names no encoder."""
         from stitchkit.alignment_folders import save_alignment
-        from stitchkit.cli.anchor_marks import KEY, marks_of
 
         done = fitting.fit(self.source, self.target, self.groups, purpose, fitting.pool(loading))
-        facts = {"anchor_set": self.anchor_set, KEY: marks_of(self.source.ids, self.groups)}
-        save_alignment(done, out, extra=facts, command=fitting.talk.command, overwrite=overwrite)
+        save_alignment(
+            done, out, extra={"anchor_set": self.anchor_set}, command=fitting.talk.command, overwrite=overwrite
+        )
         return done
 
 
@@ -97,7 +97,6 @@ class EncoderPairs:
     def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:
         """The alignment, written to a stitched folder without a head."""
         import stitchkit as sk
-        from stitchkit.cli.anchor_marks import KEY, marks_of
         from stitchkit.cli.anchor_tables import about
 
         left, right = loading.encoder(self.source), loading.encoder(self.target)
@@ -105,6 +104,5 @@ class EncoderPairs:
         x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
         done = fitting.fit(x, y, pairs.groups, purpose, fitting.pool(loading, left, right))
         model = sk.stitch(left, done, target_name=self.target)
-        facts = {"anchor_set": about(pairs), KEY: marks_of(pairs.ids, pairs.groups)}
-        model.save(out, extra=facts, command=fitting.talk.command, overwrite=overwrite)
+        model.save(out, extra={"anchor_set": about(pairs)}, command=fitting.talk.command, overwrite=overwrite)
         return done

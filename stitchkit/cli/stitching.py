@@ -98,7 +98,6 @@ def stitch(
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Write one folder that reads SOURCE's items as TARGET would: encoder, map, and head if there is one."""
-    from stitchkit.cli.anchor_marks import KEY, marks_of
     from stitchkit.cli.anchor_tables import AnchorTable, check_test
     from stitchkit.cli.fitting import Fitting, solver_of
     from stitchkit.cli.heads import HeadChoice
@@ -130,8 +129,7 @@ def stitch(
             replicates=replicates, seed=seed, allow_leakage=allow_leakage,
         )  # fmt: skip
     facts = {**made.facts, **({"audit": audit} if audit else {})}
-    extra = {**facts, KEY: marks_of(pairs.ids, pairs.groups)}
-    made.model.save(out, extra=extra, command=talk.command, overwrite=overwrite)
+    made.model.save(out, extra=facts, command=talk.command, overwrite=overwrite)
     found = write_report(made, judging, solver, fitting, loading, audit, out, images)
     lines, document = told(made.model, out)
     notes = [*([made.note] if made.note else []), *audit]
@@ -233,13 +231,13 @@ def with_patients(labels: Labels, pairs: AnchorSet) -> Labels:
 
 def told(model: Stitched, out: Path) -> tuple[list[str], dict[str, Any]]:
     """The account of a stitched model in words and as plain values."""
-    from stitchkit.cli.accounts import account
+    from stitchkit.cli.accounts import account, without_hashes
     from stitchkit.core.heads import LinearHead
 
     head = model.head
     kind = "none" if head is None else "linear" if isinstance(head, LinearHead) else "zero-shot"
     classes = [] if head is None else list(head.classes)
-    record = dict(model.alignment.record)
+    record = without_hashes(model.alignment.record)
     words = "head      " + (f"{kind}: {', '.join(classes)}" if classes else kind)
     document = {"out": str(out), "head": kind, "classes": classes, "record": record}
     return [*account(record), words, f"wrote {out}"], document

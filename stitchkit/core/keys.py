@@ -68,6 +68,17 @@ def folded_key(key: str) -> str:
     return _LEADING_ZEROS.sub("", text)
 
 
+def folded_path(name: str) -> str:
+    """An item's id without regard to spelling; Windows writes the same path with other separators.
+
+    Examples
+    --------
+    >>> folded_path(r"Films\07.PNG"), folded_path("./films/7.png"), folded_path("007")
+    ('films/7.png', 'films/7.png', '7')
+    """
+    return folded_key(name.replace("\\", "/").removeprefix("./"))
+
+
 def spelled_alike(one: Iterable[Any], other: Iterable[Any]) -> list[tuple[str, str]]:
     """Keys of two tables that differ in spelling only, as pairs of a key of ``one`` and a key of ``other``.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
+from stitchkit.core.anchor_hashes import ids_of
 from stitchkit.core.arrays import Array, float64, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
@@ -16,6 +17,7 @@ from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.evaluation.common_space import Met, outliers
 from stitchkit.evaluation.coverage import prompt_coverage
 from stitchkit.evaluation.diagnosis import Diagnosis, Fit, Gap, HeldOut
+from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.leakage import check_apart
 from stitchkit.evaluation.leverage import hat_values, summary
 from stitchkit.evaluation.retrieval import evaluate_retrieval, names_of
@@ -23,6 +25,7 @@ from stitchkit.evaluation.spectra import spectrum_of
 from stitchkit.evaluation.stitchability import check_size, stitchability
 
 PAIRS = ("anchors", "held-out")
+HELD = "They are not held out: judge them as pairs='anchors', or hold out pairs of other patients."
 ONE_SIDED = (
     "patients are known for only one of anchors and held-out pairs, so it was not checked that no patient is in both"
 )
@@ -77,7 +80,8 @@ def diagnose(
     SpaceMismatchError
         For vectors or prompts of another encoder.
     LeakageError
-        If an item, or a patient where both groups are given, is both an anchor and held out.
+        If an item, or a patient where both groups are given, is both an anchor and held out: among the anchors given,
+        or among those whose hashes the alignment keeps in its record.
 
     Examples
     --------
@@ -105,6 +109,9 @@ def diagnose(
         sides = [(one if by_id else one.vectors, two.vectors) for one, two in (known, (x, y))]
         check_apart((*sides[0], others), (*sides[1], patients), "anchors and held out")
         unchecked = (patients is None) != (others is None)
+    doubts = [ONE_SIDED] if unchecked else []
+    if pairs != "anchors":
+        doubts += audit_pairs(alignment, (x, y), patients, ids_of(source, target), step=HELD)
     coverage = None if prompts is None else prompt_coverage(known[1], prompts)  # refuses early
     before = stitchability(x, y, k, groups=patients, replicates=replicates, seed=seed)
     met = Met.of(alignment, x, y, patients)
@@ -129,7 +136,7 @@ def diagnose(
         flagged,
         coverage,
         HeldOut.of(alignment.record) if pairs == "anchors" else None,
-        (*_notes(alignment, pairs, anchors is None, coverage is None, met, patients), *([ONE_SIDED] * unchecked)),
+        (*_notes(alignment, pairs, anchors is None, coverage is None, met, patients), *doubts),
     )
 
 

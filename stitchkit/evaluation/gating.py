@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
+from stitchkit.core.anchor_hashes import ids_of
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
+from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.gate_checks import Check, Gate
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
 from stitchkit.metrics.bootstrap import Interval, percentile_interval
@@ -36,6 +38,7 @@ def gate(
     by: str = "lower",
     replicates: int = 2000,
     seed: int = 0,
+    allow_leakage: bool = False,
 ) -> Gate:
     """Whether an alignment is good enough on pairs it was not fitted on: for a test that runs at every change.
 
@@ -71,6 +74,8 @@ def gate(
         ``"lower"``, ``"value"`` or ``"upper"``.
     replicates
         Resamples of patients, the same for both alignments.
+    allow_leakage
+        Report pairs that an alignment was fitted on in the notes instead of refusing them.
 
     Returns
     -------
@@ -84,6 +89,8 @@ def gate(
         patients unless ``by="value"``, or targets that are all the same.
     SpaceMismatchError
         If the vectors are not of the alignment's spaces.
+    LeakageError
+        If one of the pairs, or a patient, is among the anchors whose hashes an alignment keeps in its record.
     NoDirectedMapError
         If R2 is asked of an alignment that has no directed map.
 
@@ -103,6 +110,7 @@ def gate(
     limits = {"mrr": min_mrr, "recall@1": min_recall_at_1, "r2": min_r2}
     pairs = HeldPairs.of(source, target, groups)
     _check_enough(pairs, by)
+    notes = audit_pairs(alignment, (pairs.x, pairs.y), pairs.groups, ids_of(source, target), allow=allow_leakage)
     if min_r2 is not None:
         alignment.to_target  # noqa: B018  says what is missing
     found, guessed = _tally(alignment, pairs, pairs.patient, "the gated alignment")
@@ -121,6 +129,9 @@ def gate(
         left = source if against_source is None else against_source
         right = target if against_target is None else against_target
         same = _same_pairs(HeldPairs.of(left, right), pairs)
+        notes += audit_pairs(
+            against, (same.x, same.y), pairs.groups, ids_of(left, right), allow=allow_leakage, what="the other map"
+        )
         theirs, _ = _tally(against, same, pairs.patient, "the alignment gated against")
         others = theirs.resampled(replicates, seed)
         for name in COMPARED:
@@ -130,7 +141,7 @@ def gate(
             checks.append(_check(f"{name} minus the other", interval, by, -margin, None))
     gallery = len(np.unique(pairs.target))
     settings = {"margin": margin, "replicates": replicates, "level": 0.95, "seed": seed}
-    return Gate(tuple(checks), by, len(pairs), pairs.patients, gallery, _notes(pairs, checks), settings)
+    return Gate(tuple(checks), by, len(pairs), pairs.patients, gallery, (*notes, *_notes(pairs, checks)), settings)
 
 
 def check_gate(

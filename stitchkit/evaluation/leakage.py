@@ -11,7 +11,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
 from stitchkit.core.items import Items
-from stitchkit.core.keys import folded_key, spelled_alike, spelled_twice
+from stitchkit.core.keys import folded_path, spelled_alike, spelled_twice
 from stitchkit.datasets.content_keys import content_key
 
 
@@ -96,18 +96,13 @@ def _patients_on_both(one: np.ndarray, other: np.ndarray, what: str) -> list[str
 def _items_alike(one: np.ndarray, other: np.ndarray, both: str) -> tuple[list[str], list[str]]:
     """Findings and doubts on ids that differ in spelling only; bare numbers may be of unrelated tables: a doubt."""
     left, right = ({str(name) for name in names} for names in (one, other))
-    folded = {_folded_id(name): name for name in sorted(left - right, reverse=True)}
-    pairs = [(folded[key], name) for name in sorted(right - left) if (key := _folded_id(name)) in folded]
-    numbers = [pair for pair in pairs if _folded_id(pair[0]).isdigit()]
-    named = [pair for pair in pairs if not _folded_id(pair[0]).isdigit()]
+    folded = {folded_path(name): name for name in sorted(left - right, reverse=True)}
+    pairs = [(folded[key], name) for name in sorted(right - left) if (key := folded_path(name)) in folded]
+    numbers = [pair for pair in pairs if folded_path(pair[0]).isdigit()]
+    named = [pair for pair in pairs if not folded_path(pair[0]).isdigit()]
     found = [in_two_spellings(named, f"items are both {both}")] if named else []
     doubt = f"ids of {both} differ in spelling only, for example"
     return found, [f"{len(numbers)} {doubt} {_pair(numbers)}: are they one item?"] if numbers else []
-
-
-def _folded_id(name: str) -> str:
-    """An id without regard to spelling; Windows writes the same path with other separators."""
-    return folded_key(name.replace("\\", "/").removeprefix("./"))
 
 
 def _advice(found: Sequence[str]) -> str:

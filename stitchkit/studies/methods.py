@@ -49,10 +49,15 @@ class Turn:
 
 def map_of(turn: Turn, method: str, purpose: str) -> Alignment:
     """The alignment that ``method`` fits on the turn's anchors."""
-    how = {"paper": method.removeprefix(PAPER)} if method.startswith(PAPER) else {"solver": method}
-    return align(
-        turn.x, turn.y, groups=turn.known.groups, purpose=purpose, nested=False, seed=turn.seed, progress=False, **how
-    )
+    how: dict[str, Any] = {"paper": method.removeprefix(PAPER)} if method.startswith(PAPER) else {"solver": method}
+    settings: dict[str, Any] = {
+        "purpose": purpose,
+        "nested": False,
+        "seed": turn.seed,
+        "anchor_hashes": False,
+        "progress": False,
+    }
+    return align(turn.x, turn.y, groups=turn.known.groups, **settings, **how)
 
 
 def stitched(turn: Turn, method: str, head: LinearHead) -> tuple[Scores, dict[str, Any]]:

@@ -12,6 +12,7 @@ from crafted import edited
 
 import stitchkit as sk
 from stitchkit.cli import anchor_marks
+from stitchkit.core import anchor_hashes
 from stitchkit.core.errors import LeakageError
 from stitchkit.store import write_embeddings
 
@@ -224,7 +225,7 @@ def test_a_folder_keeps_no_id_and_no_patient(noise):
 def test_a_folder_of_older_times_is_known_by_its_table_alone_and_that_is_said(cli, noise, tmp_path):
     folder = tmp_path / "old"
     shutil.copytree(noise / "map", folder)
-    edited(folder, lambda config: config.pop("anchor_marks"))
+    edited(folder, lambda config: config["record"].pop("anchor_hashes"))
     line = on(noise, "all but one")
     done = cli(*line[:1], folder, *line[2:])
     assert "keeps no hashes of its anchors: of leakage that the pairs are its own table was checked" in done.out
@@ -233,17 +234,17 @@ def test_a_folder_of_older_times_is_known_by_its_table_alone_and_that_is_said(cl
 
 
 def test_of_many_anchors_a_fixed_sample_is_kept_and_that_is_said(monkeypatch):
-    monkeypatch.setattr(anchor_marks, "MOST", 100)
+    monkeypatch.setattr(anchor_hashes, "MOST", 100)
     ids = [f"scan-{i}" for i in range(1000)]
-    marks = anchor_marks.marks_of(ids, [i // 20 for i in range(1000)])
+    marks = anchor_hashes.hashes_of(ids, [i // 20 for i in range(1000)])
     assert len(marks["ids"]) == 1600
     assert (marks["n_ids"], marks["n_groups"]) == (1000, 50)
     with pytest.raises(LeakageError, match=r"fitted on \d+ of these items"):
         anchor_marks.audit_folder(
-            Path("map"), {"anchor_marks": marks}, (ids[:200], None), None, allow=False, instead=""
+            Path("map"), {"record": {"anchor_hashes": marks}}, (ids[:200], None), None, allow=False, instead=""
         )
     found = anchor_marks.audit_folder(
-        Path("map"), {"anchor_marks": marks}, (["scan-x"], [99]), None, allow=False, instead=""
+        Path("map"), {"record": {"anchor_hashes": marks}}, (["scan-x"], [99]), None, allow=False, instead=""
     )
     assert found == ["map keeps 100 of 1000 hashes of its items, so that an overlap of a few can be missed"]
 
@@ -264,7 +265,7 @@ def test_folders_of_encoders_know_their_anchors_too(cli, world, tmp_path, no_mod
     )
     done = cli(verb, world.quick, world.quick_text, *rest, "--json")
     assert done.code == 0, done.err
-    assert "anchor_marks" not in done.out
+    assert "salt" not in done.out
     assert "salt" not in (out / "README.md").read_text()
     no_models_after()
     line = ("gate", out, "--pairs", tmp_path / "part.csv", "--root", world.anchors.parent, "--min-mrr", "0.1")

@@ -41,7 +41,8 @@ def test_files_are_aligned_with_their_pools_as_in_the_library(cli, files, tmp_pa
     assert "anchors   12 pairs of 12 groups; 10 folds" in told
     assert "  closed form  mrr 0." in "\n".join(told[told.index("branches") :])
     expected = sk.align(*map(read_embeddings, few), pool=tuple(map(read_embeddings, pool)))
-    assert done.json["record"] == json.loads(json.dumps(dict(expected.record)))
+    record = {key: value for key, value in expected.record.items() if key != "anchor_hashes"}
+    assert done.json["record"] == json.loads(json.dumps(record))
     fresh = [pool[0], files / "late-y.safetensors"]
     gate = cli("gate", tmp_path / "map", "--source", fresh[0], "--target", fresh[1], "--min-mrr", "0", "--json")
     assert gate.json["audit"][-1] == f"{tmp_path / 'map'} was also fitted on pools, whose items it keeps no hashes of"

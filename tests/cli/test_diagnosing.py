@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
+from crafted import edited
 
 import stitchkit as sk
-from stitchkit.cli import anchor_marks
 from stitchkit.store import read_embeddings, write_embeddings
 
 
@@ -147,14 +148,16 @@ def test_pairs_that_are_no_anchors_are_not_called_the_anchors(cli, files, world,
     assert done.json["audit"] == [f"24 of 40 of these pairs are anchors of {folder}"]
 
 
-def test_a_folder_that_cannot_know_its_anchors_refuses_none(cli, files, world, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_know_its_anchors_refuses_none(cli, files, world, tmp_path):
     line = ("diagnose", files[0], *files[1:], "--anchors", world.anchors, "--replicates", 20, "--json", "--out")
-    monkeypatch.setattr(anchor_marks, "MOST", 30)  # of 40: as if there were too many to keep
+    few = tmp_path / "few"
+    shutil.copytree(files[0], few)
+    edited(few, lambda config: config["record"]["anchor_hashes"].update(ids="0" * 16 * 30))  # of 40
+    line = ("diagnose", few, *line[2:])
     done = fine(cli(*line, tmp_path / "sampled"))
-    assert done.json["audit"] == [
-        f"{files[0]} keeps 30 of 40 hashes of its items: that these are its anchors is not sure"
-    ]
-    monkeypatch.undo()
-    bare = sk.save_alignment(sk.load_alignment(files[0]), tmp_path / "bare")
+    assert done.json["audit"] == [f"{few} keeps 30 of 40 hashes of its items: that these are its anchors is not sure"]
+    bare = tmp_path / "bare"
+    shutil.copytree(files[0], bare)
+    edited(bare, lambda config: config["record"].pop("anchor_hashes"))
     done = fine(cli("diagnose", bare, *line[2:], tmp_path / "page"))
     assert done.json["audit"] == []

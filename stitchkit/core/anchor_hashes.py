@@ -1,0 +1,156 @@
+"""Hashes of the anchors that an alignment was fitted on, so that pairs it is judged on can be told from them.
+
+Kept are hashes of ids, of patients and of pairs of vectors, salted by the anchors themselves, so that two alignments
+cannot be joined by them. They keep names out of sight and are no secret: whoever can list all possible patient numbers
+can try them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.arrays import Array, take, to_numpy
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.keys import folded_key, folded_path
+
+KEY = "anchor_hashes"  # in the record of an alignment
+DIGITS = 16  # of each hash
+MOST = 20_000  # hashes of a kind: of ids and patients the lowest are kept, of vectors those of evenly spread rows
+KINDS = {"ids": "items", "groups": "patients", "rows": "pairs of vectors"}
+
+
+class AnchorHashes(dict[str, Any]):
+    """Hashes by kind, ready for JSON; printed as counts."""
+
+    def __repr__(self) -> str:
+        counts = [f"{self[f'n_{kind}']} {kind}" for kind in KINDS if self.get(kind) is not None]
+        return f"<hashes of {', '.join(counts)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Anchors among other pairs.
+
+    Parameters
+    ----------
+    found
+        Kind of hash -> how many of the others are anchors; kinds that both sides have.
+    sampled
+        Kinds of which only some hashes were kept: what is not found may still be there.
+    """
+
+    found: Mapping[str, int]
+    sampled: tuple[str, ...]
+
+
+def hashes_of(ids: Iterable[Any] | None, groups: Iterable[Any] | None, rows: list[bytes] | None = None) -> AnchorHashes:
+    """Sorted hashes of each kind, run together into one text, with how many there were.
+
+    Parameters
+    ----------
+    ids : (n,) or None
+        None for plain arrays, whose rows have no names.
+    groups : (n,) or None
+        Patients.
+    rows
+        Of :func:`pair_bytes`.
+
+    Examples
+    --------
+    >>> hashes_of(["scan 1", "scan 2"], [7, 7])
+    <hashes of 2 ids, 1 groups>
+    """
+    names = None if ids is None else [str(one) for one in ids]
+    seed = "\n".join(sorted(names)).encode() if names is not None else b"".join(sorted(rows or []))
+    kept = AnchorHashes(salt=hashlib.sha256(seed).hexdigest()[:DIGITS], spelling="folded")
+    for kind, some in (("ids", names), ("groups", groups), ("rows", rows)):
+        hashes = None if some is None else _hashes(kind, some, kept)
+        kept[kind] = None if hashes is None else "".join(hashes[:MOST])
+        kept[f"n_{kind}"] = None if hashes is None else len(hashes)
+    return kept
+
+
+def of_pairs(x: Embeddings, y: Embeddings, groups: Any, ids: Any) -> AnchorHashes:
+    """Hashes of the anchors that an alignment is fitted on; ``ids`` are None where they are mere row numbers."""
+    kept = hashes_of(ids, groups, pair_bytes(x.vectors, y.vectors, step=-(-len(x) // MOST)))
+    kept["n_rows"] = len(x)
+    return kept
+
+
+def pair_bytes(x: Array, y: Array, step: int = 1) -> list[bytes]:
+    """Bytes that stand for every ``step``-th pair of vectors, whatever precision they are kept in."""
+    rows = np.arange(0, int(x.shape[0]), step)
+    left, right = (_scaled(to_numpy(take(one, rows))) for one in (x, y))
+    return [a.tobytes() + b.tobytes() for a, b in zip(left, right, strict=True)]
+
+
+def ids_of(source: Any, target: Any) -> np.ndarray | None:
+    """The ids of pairs as they were given: of embeddings, or None for two plain arrays."""
+    return next((one.ids for one in (source, target) if isinstance(one, Embeddings)), None)
+
+
+def _scaled(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, d) in float32 at a size of about 1, by powers of two, and without a negative zero."""
+    wide = rows.astype(np.float64)
+    exponents = np.frexp(np.abs(wide).max(axis=1, keepdims=True))[1]
+    return np.asarray(np.ldexp(wide, -exponents).astype(np.float32) + np.float32(0))
+
+
+def common(
+    kept: Mapping[str, Any],
+    *,
+    ids: Iterable[Any] | None = None,
+    groups: Iterable[Any] | None = None,
+    rows: list[bytes] | None = None,
+) -> Common:
+    """How many of other pairs are anchors of the alignment that kept these hashes."""
+    found, sampled = {}, []
+    for kind, some in (("ids", ids), ("groups", groups), ("rows", rows)):
+        if some is None or kept.get(kind) is None:
+            continue
+        both = set(split(kept[kind])) & set(_hashes(kind, some, kept))
+        found[kind] = len(both)
+        if kept_of(kept, kind) < kept[f"n_{kind}"]:
+            sampled.append(kind)
+    return Common(found, tuple(sampled))
+
+
+def split(text: str) -> list[str]:
+    """The hashes that were run together in ``text``."""
+    return [text[a : a + DIGITS] for a in range(0, len(text), DIGITS)]
+
+
+def kept_of(kept: Mapping[str, Any], kind: str) -> int:
+    """How many hashes of a kind were kept."""
+    return len(kept[kind]) // DIGITS
+
+
+def distinct(kind: str, names: Iterable[Any], kept: Mapping[str, Any]) -> int:
+    """How many different names there are, spellings taken as ``kept`` takes them."""
+    return len(_hashes(kind, names, kept))
+
+
+def _hashes(kind: str, values: Iterable[Any], kept: Mapping[str, Any]) -> list[str]:
+    """The hash of each distinct value, sorted."""
+    salt = f"{kept['salt']}\n".encode()
+    distinct: set[bytes] = set()
+    for value in values:
+        if isinstance(value, bytes):
+            distinct.add(value)
+        else:
+            name = str(value)
+            if kept.get("spelling") == "folded":  # earlier hashes are of names as they are
+                name = folded_key(name) if kind == "groups" else _folded_id(name)
+            distinct.add(name.encode("utf-8", "surrogatepass"))
+    return sorted(hashlib.sha256(salt + one).hexdigest()[:DIGITS] for one in distinct)
+
+
+def _folded_id(name: str) -> str:
+    """An id without regard to spelling; bare numbers stay, for ids of unrelated tables are often numbered."""
+    folded = folded_path(name)
+    return name if folded.isdigit() else folded

@@ -1,0 +1,155 @@
+"""A map is not judged on the anchors it was fitted on, whether they are named or not, in memory or from disk."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.core.anchor_hashes import split
+from stitchkit.core.errors import LeakageError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 6))
+Y = X @ RNG.normal(size=(6, 5)) + 0.1 * RNG.normal(size=(120, 5))
+PATIENTS = [f"{i // 2:05d}" for i in range(120)]
+
+
+def named(rows, ids=None, dtype=np.float64):
+    ids = [f"films/{i:03d}.png" for i in range(120)][rows] if ids is None else ids
+    return sk.Embeddings(X[rows].astype(dtype), ids, sk.Space("a", 6, "fa")), sk.Embeddings(
+        Y[rows].astype(dtype), ids, sk.Space("b", 5, "fb")
+    )
+
+
+def fitted(source, target, **settings):
+    return sk.align(source, target, solver=sk.Ridge(), progress=False, **settings)
+
+
+ANCHORS, FRESH = slice(0, 80), slice(80, 120)
+
+
+@pytest.fixture(params=["in memory", "from disk"])
+def kept(request, tmp_path):
+    def through(alignment):
+        if request.param == "in memory":
+            return alignment
+        return sk.load_alignment(sk.save_alignment(alignment, tmp_path / "map"))
+
+    return through
+
+
+def test_named_anchors_are_refused_by_their_ids_and_patients(kept):
+    one = kept(fitted(*named(ANCHORS), groups=PATIENTS[ANCHORS]))
+    with pytest.raises(LeakageError, match="fitted on 80 of these items and 80 of these pairs of vectors"):
+        sk.gate(one, *named(ANCHORS), min_mrr=0)
+    other = [f"{i}" for i in range(1000, 1040)]
+    with pytest.raises(LeakageError, match=r"fitted on 1 of these patients\. .*hold out pairs of other patients"):
+        sk.gate(one, *named(FRESH, other), groups=["p0"] * 20 + ["0"] * 20, by="value", min_mrr=0)  # 00000 at the fit
+    assert sk.gate(one, *named(FRESH), groups=PATIENTS[FRESH], min_mrr=0).notes == (
+        "the threshold 0.000 for mrr is no better than chance (0.107)",
+    )
+
+
+def test_leakage_that_is_allowed_is_a_note(kept):
+    one = kept(fitted(*named(ANCHORS)))
+    found = sk.gate(one, *named(ANCHORS), min_mrr=0.5, allow_leakage=True)
+    assert found.notes == ("LEAKAGE: the map was fitted on 80 of these items and 80 of these pairs of vectors",)
+
+
+def test_ids_in_another_spelling_are_the_same_items(kept):
+    one = kept(fitted(*named(ANCHORS)))
+    windows = [rf".\Films\{i}.PNG" for i in range(80, 120)]
+    sk.gate(one, *named(FRESH, windows), min_mrr=0)
+    for spelled in (r"Films\{}.PNG", "./films/{}.png", "films/{:03d}.png"):
+        ids = [spelled.format(i) for i in range(40)]
+        with pytest.raises(LeakageError, match="fitted on 40 of these items"):
+            sk.gate(one, *named(FRESH, ids), min_mrr=0)
+
+
+def test_bare_numbers_in_another_spelling_may_be_other_items(kept):
+    one = kept(fitted(*named(ANCHORS, [f"{i:03d}" for i in range(80)])))
+    sk.gate(one, *named(FRESH, [str(i) for i in range(40)]), min_mrr=0)
+    with pytest.raises(LeakageError, match="fitted on 20 of these items"):
+        sk.gate(one, *named(FRESH, [f"{i:03d}" for i in range(60, 100)]), min_mrr=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_plain_arrays_are_known_by_their_rows(kept, dtype):
+    one = kept(fitted(X[ANCHORS], Y[ANCHORS]))
+    with pytest.raises(LeakageError, match="fitted on 10 of these pairs of vectors"):
+        sk.gate(one, X[70:110].astype(dtype), Y[70:110].astype(dtype), min_mrr=0)
+    sk.gate(one, X[FRESH].astype(dtype), Y[FRESH].astype(dtype), min_mrr=0)
+
+
+def test_the_same_vectors_under_other_ids_are_the_same_items(kept):
+    one = kept(fitted(*named(ANCHORS)))
+    with pytest.raises(LeakageError, match="fitted on 80 of these pairs of vectors"):
+        sk.gate(one, *named(ANCHORS, [f"{i}.png" for i in range(80)]), min_mrr=0)
+
+
+def test_one_text_of_many_images_is_no_leakage(kept):
+    """Equal vectors on one side alone, of a text that many reports share, are other pairs."""
+    x, y = X.copy(), Y.copy()
+    y[::4] = y[0]
+    one = kept(fitted(x[ANCHORS], y[ANCHORS]))
+    sk.gate(one, x[FRESH], y[FRESH], min_mrr=0)
+
+
+def test_huge_and_tiny_vectors_are_told_apart(kept):
+    for size in (1e-60, 1e60):
+        one = fitted(X[ANCHORS] * size, Y[ANCHORS] * size)
+        sk.gate(one, X[FRESH] * size, Y[FRESH] * size, min_mrr=0)
+        with pytest.raises(LeakageError, match="40 of these pairs"):
+            sk.gate(one, X[:40] * size, Y[:40] * size, min_mrr=0)
+
+
+def test_the_map_gated_against_is_asked_too(kept):
+    one, other = fitted(X[:40], Y[:40]), kept(fitted(X[40:80], Y[40:80]))
+    with pytest.raises(LeakageError, match="the other map was fitted on 20 of these pairs"):
+        sk.gate(one, X[60:100], Y[60:100], against=other)
+
+
+def test_hashes_can_be_left_out_and_then_that_is_said(kept):
+    one = kept(fitted(*named(ANCHORS), groups=PATIENTS[ANCHORS], anchor_hashes=False))
+    assert "anchor_hashes" not in one.record
+    found = sk.gate(one, *named(ANCHORS), min_mrr=0.5)
+    assert found.notes == ("the map keeps no hashes of its anchors, so that these pairs are others was not checked",)
+
+
+def test_hashes_are_plain_values_that_name_nobody():
+    record = fitted(*named(ANCHORS), groups=PATIENTS[ANCHORS]).record
+    text = json.dumps(record["anchor_hashes"])
+    assert "films" not in text
+    assert "00007" not in text
+    assert repr(record["anchor_hashes"]) == "<hashes of 80 ids, 40 groups, 80 rows>"
+    other = fitted(*named(slice(1, 80)), groups=PATIENTS[1:80]).record["anchor_hashes"]
+    assert not set(split(record["anchor_hashes"]["groups"])) & set(split(other["groups"]))  # salted
+
+
+def test_of_many_anchors_evenly_spread_rows_are_kept(monkeypatch):
+    from stitchkit.core import anchor_hashes
+
+    monkeypatch.setattr(anchor_hashes, "MOST", 20)
+    one = fitted(X[ANCHORS], Y[ANCHORS])
+    with pytest.raises(LeakageError, match="fitted on 10 of these pairs"):
+        sk.gate(one, X[:40], Y[:40], min_mrr=0)
+    assert sk.gate(one, X[FRESH], Y[FRESH], min_mrr=0).notes[0] == (
+        "the map keeps 20 of 80 hashes of its pairs of vectors, so that an overlap of a few can be missed"
+    )
+
+
+def test_held_out_pairs_of_a_diagnosis_are_checked(kept):
+    one = kept(fitted(*named(ANCHORS)))
+    with pytest.raises(LeakageError, match="fitted on 80 of these items"):
+        sk.diagnose(one, *named(ANCHORS), pairs="held-out", replicates=20)
+    sk.diagnose(one, *named(ANCHORS), pairs="anchors", replicates=20)
+    sk.diagnose(one, *named(FRESH), pairs="held-out", replicates=20)
+
+
+def test_a_pool_that_is_given_keeps_the_hashes_of_the_anchors():
+    one = sk.align(X[:30], Y[:30], pool=(X[30:70], Y[30:70]), progress=False)
+    with pytest.raises(LeakageError, match="fitted on 30 of these pairs"):
+        sk.gate(one, X[:60], Y[:60], min_mrr=0)
