@@ -9,13 +9,15 @@ _MOST_DIGITS = 30  # of a whole number; Python's own limit is above 4000, which 
 _TOO_DEEP = "its brackets are nested too deep"
 
 
-def parsed(text: bytes | str) -> Any:
+def parsed(text: bytes | str, *, nan_is_null: bool = False) -> Any:
     """The value that a JSON text holds.
 
     Parameters
     ----------
     text
         Bytes in UTF-8, with or without a byte order mark, or a text.
+    nan_is_null
+        Read NaN, which Python writes for a missing number, as None instead of refusing it.
 
     Raises
     ------
@@ -34,8 +36,13 @@ def parsed(text: bytes | str) -> Any:
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole,
-                          parse_float=_finite)  # fmt: skip
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_null if nan_is_null else _no_constant,
+            parse_int=_whole,
+            parse_float=_finite,
+        )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
 
@@ -47,6 +54,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {key[:80]!r} stands twice in one object")
         found[key] = value
     return found
+
+
+def _null(name: str) -> None:
+    if name != "NaN":
+        _no_constant(name)
 
 
 def _no_constant(name: str) -> float:

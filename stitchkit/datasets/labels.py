@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.core.keys import is_missing
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows
 
 UNCERTAIN = {"ignore": np.nan, "positive": 1.0, "negative": 0.0, "error": -1.0}
-_BLANK = ("", "nan")
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
@@ -33,7 +33,8 @@ def read_labels(
     path
         The table: UTF-8, one header row.
     classes
-        Columns to read as classes, each cell 1 (present), 0 (absent), -1 (uncertain) or blank (not known).
+        Columns to read as classes, each cell 1 (present), 0 (absent), -1 (uncertain) or blank (not known);
+        ``true`` and ``false`` are labels too, and a word for a missing value such as ``NA`` is a blank.
         Default: every column that holds nothing else and is not all blank. With ``label``: the class names and
         their order; default all that occur, sorted.
     label
@@ -78,9 +79,9 @@ def read_labels(
     return Labels(values, ids, found, patients, further)
 
 
-def _value(cell: str) -> float | None:
+def label_value(cell: str) -> float | None:
     """1, 0, -1 or NaN for a cell that is a label, None for anything else."""
-    if cell.lower() in _BLANK:
+    if is_missing(cell):
         return np.nan
     if cell.lower() in _WORDS:
         return _WORDS[cell.lower()]
@@ -99,7 +100,7 @@ def _binary(table: Table, name: str, uncertain: str) -> np.ndarray:
     """One class's labels (n,)."""
     values = np.empty(len(table))
     for position, cell in enumerate(table.column(name)):
-        value = _value(cell)
+        value = label_value(cell)
         if value is None:
             raise table.fault(position, name, "the cell is no label. Labels are 1, 0, -1 (uncertain) or blank")
         if value == -1.0 and uncertain == "error":
@@ -117,12 +118,11 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
     for name in table.columns:
         if name in taken or not name:
             continue
-        cells = [cell for cell in table.column(name) if cell.lower() not in _BLANK]
-        odd = [cell for cell in cells if _value(cell) is None]
+        cells = [cell for cell in table.column(name) if not is_missing(cell)]
+        odd = [cell for cell in cells if label_value(cell) is None]
         if cells and not odd:
             found.append(name)
-        elif 2 * len(odd) < len(cells) and all(_number(cell) is None for cell in odd):
-            # a column of 0 and 1 with a slip in it must not be left out in silence
+        elif _are_slips(cells, odd):
             raise table.fault(
                 table.column(name).index(odd[0]), name, "the cell is no label but stands among labels. Correct it, "
                 "or name the columns to read with classes=",
@@ -135,10 +135,31 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _are_slips(cells: Sequence[str], odd: Sequence[str]) -> bool:
+    """Whether a column of labels with ``odd`` cells among them must not be left out in silence.
+
+    Not where most cells are no labels, in a column of distinct numbers such as an index, and in one that counts: 0, 1,
+    and several times 2 or more.
+    """
+    good = {label_value(cell) for cell in cells} & {0.0, 1.0}
+    values = {_number(cell) for cell in odd}
+    if not good or 2 * len(odd) > len(cells):
+        return False
+    if None in values:
+        return True
+    if len(set(cells)) == len(cells):
+        return False
+    if len(odd) <= max(1, 0.05 * len(cells)):
+        return True
+    return len(values) <= 2 and 2.0 not in values  # a code for unknown, such as 9
+
+
 def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
     """Class names and labels (n, c) from one column of class names; a blank cell is a row of NaN."""
     cells = table.column(label)
-    found = tuple(sorted(set(cells) - {""})) if classes is None else tuple(classes)
+    # a class that the caller names is a class, even one called "None"
+    found = tuple(sorted({cell for cell in cells if not is_missing(cell)})) if classes is None else tuple(classes)
+    cells = tuple("" if cell not in found and is_missing(cell) else cell for cell in cells)
     if not found:
         raise DataError(f"column {label!r} of {table.path} names no class. Fill it in, or name another column.")
     for position, cell in enumerate(cells):
@@ -150,7 +171,7 @@ def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[t
 
 def _plain(cells: tuple[str, ...]) -> np.ndarray:
     """A column as float64 where every cell is a number or blank, else as str."""
-    numbers = [np.nan if cell.lower() in _BLANK else _number(cell) for cell in cells]
+    numbers = [np.nan if is_missing(cell) else _number(cell) for cell in cells]
     if any(number is None for number in numbers):
         return np.asarray(cells, dtype=np.str_)
     return np.asarray(numbers, dtype=np.float64)

@@ -5,13 +5,27 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from dataclasses import dataclass
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.keys import is_missing
+from stitchkit.core.strict_json import parsed
 
+JSON_LINES = (".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".tab", *JSON_LINES)
+_SEPARATOR = re.compile(r"sep=([,;\t|])[ \t]*(?:\r\n|\r|\n)", re.I)  # how a spreadsheet says its separator
+_LIMIT = threading.Lock()
+_MOST_NAMES = 2000  # that are looked through for one like a name that is not there
 _GROUP_COLUMNS = ("patient", "patient_id")
 
 # first bytes of files that people hand over as a table or a text, and what to tell them
@@ -47,15 +61,19 @@ class Table:
     columns: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
     numbers: tuple[int, ...]
+    places: Mapping[str, int] = field(init=False, repr=False, compare=False)  # of the columns, by name
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", {name: place for place, name in enumerate(self.columns)})
 
     def __len__(self) -> int:
         return len(self.cells)
 
     def require(self, name: str) -> str:
         """``name`` if the table has such a column, else an error that lists the nearest ones."""
-        if name in self.columns:
+        if name in self.places:
             return name
-        named = [column for column in self.columns if column]
+        named = [column for column in self.columns if column][:_MOST_NAMES]
         # without regard to case: 'Patient' is what somebody who asks for 'patient' wants to hear about
         lower = {column.lower(): column for column in named}
         near = difflib.get_close_matches(name.lower(), list(lower), n=3, cutoff=0.4)
@@ -67,21 +85,27 @@ class Table:
 
     def first_of(self, *names: str) -> str | None:
         """The first of ``names`` that is a column, or None."""
-        return next((name for name in names if name in self.columns), None)
+        return next((name for name in names if name in self.places), None)
 
     def column(self, name: str) -> tuple[str, ...]:
         """The n cells of one column; a missing column is an error that lists the nearest ones."""
-        place = self.columns.index(self.require(name))
+        place = self.places[self.require(name)]
         return tuple(row[place] for row in self.cells)
 
     def filled(self, name: str) -> tuple[str, ...]:
-        """The n cells of a column in which no cell may be empty."""
+        """The n cells of a column in which every cell has a value."""
         cells = self.column(name)
-        empty = [position for position, cell in enumerate(cells) if not cell]
+        empty = [position for position, cell in enumerate(cells) if is_missing(cell)]
         if empty:
-            raise self.fault(empty[0], name, f"the cell is empty ({len(empty)} of {len(cells)} are). Fill it in, "
+            word = f" ({cells[empty[0]]!r} stands for a missing value)" if cells[empty[0]] else ""
+            raise self.fault(empty[0], name, f"the cell is empty{word}; {len(empty)} of {len(cells)} are. Fill it in, "
                                              f"or leave the row out")  # fmt: skip
         return cells
+
+    def take(self, rows: Sequence[int]) -> Table:
+        """The rows at positions ``rows`` (k,), with their own row numbers."""
+        cells, numbers = self.cells, self.numbers
+        return Table(self.path, self.columns, tuple(cells[i] for i in rows), tuple(numbers[i] for i in rows))
 
     def fault(self, position: int, column: str, what: str) -> DataError:
         """The error for one cell: path, row and column, never the neighbouring cells (reports, patients)."""
@@ -99,6 +123,8 @@ def read_text(path: str | Path, what: str = "text file") -> str:
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a {what}. Give the path of the file.")
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is a pipe or a device, not a {what} on disk. Write it to a file first.")
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
@@ -112,7 +138,7 @@ def read_text(path: str | Path, what: str = "text file") -> str:
         if start.startswith(magic):
             raise DataError(f"{path} {complaint.format(what=what)}.")
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8").lstrip("\ufeff")  # some programs write the byte-order mark twice
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(
@@ -124,13 +150,26 @@ def read_text(path: str | Path, what: str = "text file") -> str:
     return text
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, whichever line ends it has: of Unix, of Windows, or the single CR of old programs.
+
+    Examples
+    --------
+    >>> lines_of("a\\r\\nb\\rc\\n")
+    ['a', 'b', 'c']
+    """
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+
+
 def read_rows(path: str | Path) -> Table:
-    """A CSV file (or TSV, by its suffix) as a table of strings.
+    """A table as strings: CSV, or by its suffix TSV or JSON lines.
 
     Parameters
     ----------
     path
-        UTF-8, one header row, as many cells in every row; blank lines are skipped.
+        UTF-8. CSV and TSV: one header row, as many cells in every row; blank lines are skipped, and so is a first line
+        ``sep=;`` as spreadsheets write it. ``.jsonl`` or ``.ndjson``: one object a line; a key that an object lacks is
+        an empty cell.
 
     Returns
     -------
@@ -143,16 +182,24 @@ def read_rows(path: str | Path) -> Table:
         If the file is not such a table; the message names the row.
     """
     path = Path(path)
+    if path.suffix.lower() in JSON_LINES:
+        return read_json_lines(path)
     separator = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    reader = csv.reader(io.StringIO(read_text(path, "table"), newline=""), delimiter=separator, strict=True)
+    text = read_text(path, "table")
+    if said := _SEPARATOR.match(text):
+        separator, text = said[1], text[said.end() :]
     rows: list[tuple[int, tuple[str, ...]]] = []
     number = 0
-    try:
-        for number, cells in enumerate(reader, start=1):
-            if cells:
-                rows.append((number, tuple(cell.strip() for cell in cells)))
-    except csv.Error as error:
-        raise DataError(f"{path}, row {number + 1}: {error}. Check the quotes there.") from error
+    with cells_of_any_length():
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        try:
+            for number, cells in enumerate(reader, start=1):
+                if cells:
+                    rows.append((number, tuple(cell.strip() for cell in cells)))
+        except csv.Error as error:
+            raise DataError(f"{path}, row {number + 1}: {error}. Check the quotes there.") from error
+    if not rows:
+        raise DataError(f"{path} has no header and no rows. Was it written completely?")
     header = _checked_header(path, rows[0][1], separator)
     body = rows[1:]
     if not body:
@@ -166,14 +213,63 @@ def read_rows(path: str | Path) -> Table:
     return Table(path, header, tuple(row for _, row in body), tuple(number for number, _ in body))
 
 
+@contextmanager
+def cells_of_any_length() -> Iterator[None]:
+    """Let the csv module read cells above its 131,072 characters: reports may be longer. Its limit is one for all."""
+    with _LIMIT:
+        before = csv.field_size_limit(2**31 - 1)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
+
+
+def read_json_lines(path: Path, required: Sequence[str] = ()) -> Table:
+    """A file of one JSON object a line as a table of strings; every object must have the ``required`` keys.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_rows`, with the line.
+    """
+    objects: list[tuple[int, dict[str, str]]] = []
+    for number, line in enumerate(lines_of(read_text(path, "table")), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = parsed(line, nan_is_null=True)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}, is no JSON: {error}. Was it written completely?") from error
+        if not isinstance(value, dict):
+            raise DataError(f"{path}, line {number}, is no JSON object. Write one object a line.")
+        for name in required:
+            if name not in value:
+                raise DataError(f"{path}, line {number}, has no column {name!r}. Take the file as it is published.")
+        objects.append((number, {key.strip(): _cell(one) for key, one in value.items()}))
+    columns = tuple(dict.fromkeys(key for _, one in objects for key in one))
+    if not columns:
+        raise DataError(f"{path} has no columns. Write one object a line, with the same keys.")
+    cells = tuple(tuple(one.get(name, "") for name in columns) for _, one in objects)
+    return Table(path, columns, cells, tuple(number for number, _ in objects))
+
+
+def _cell(value: Any) -> str:
+    """A JSON value as the cell of a table; objects and lists stay JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _checked_header(path: Path, header: tuple[str, ...], separator: str) -> tuple[str, ...]:
     if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
         raise DataError(f"{path} is separated by {other!r}, not {separator!r}. Save it with commas.")
-    for name in header:
-        # one nameless column is what pandas writes for its index
-        if header.count(name) > 1:
-            called = f"are called {name!r}" if name else "have no name"
-            raise DataError(f"{header.count(name)} columns of {path} {called}. Give every column its own name.")
+    # one nameless column is what pandas writes for its index
+    name, count = Counter(header).most_common(1)[0]
+    if count > 1:
+        named = f"are called {name!r}" if name else "have no name"
+        raise DataError(f"{count} columns of {path} {named}. Give every column its own name.")
     return header
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +16,16 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
+from stitchkit.core.keys import is_missing
 from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
 from stitchkit.datasets.labels import read_labels
-from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows, read_text
+from stitchkit.datasets.rows import TABLES, Table, groups_of, ids_of, lines_of, read_rows, read_text
 
 __all__ = ["read_anchors", "read_items", "read_labels", "read_rows"]
 
 _IMAGE_COLUMNS = ("path", "image", "image_path", "img", "img_path", "file", "filename")
-_TABLES = (".csv", ".tsv", ".tab")
+_OTHER_IMAGES = (".dcm", ".dicom", ".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".nii")
+_LINES = (".txt", ".text", ".lst")  # one item a line
 
 
 def read_anchors(
@@ -34,7 +40,7 @@ def read_anchors(
     source_modality: str | None = None,
     target_modality: str | None = None,
 ) -> AnchorSet:
-    """Anchor pairs from a CSV table with one pair a row.
+    """Anchor pairs from a table, CSV or JSON lines, with one pair a row.
 
     A column holds images if it is called ``path``, ``image``, ``image_path``, ``img``, ``img_path``, ``file`` or
     ``filename``, or if every cell ends like an image file (``.png``, ``.jpg``, ...); otherwise it holds texts.
@@ -58,7 +64,9 @@ def read_anchors(
     Returns
     -------
     AnchorSet
-        n pairs in the table's order; images as paths, not yet decoded.
+        n pairs in the table's order; images as paths, not yet decoded. Rows without a text, where a cell is blank or
+        holds a word for a missing value such as ``nan``, are left out with a warning, and counted in
+        ``card["left_out"]``.
 
     Raises
     ------
@@ -72,14 +80,18 @@ def read_anchors(
     right = target_modality or _modality(table, target)
     folder = path.parent if root is None else Path(root)
     fallback = source if left == "image" else target if right == "image" else None
+    facts = {"table": path.as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": len(table)}
+    whole, texts = table, [name for name, kind in ((source, left), (target, right)) if kind == "text"]
+    table = _with_texts(table, texts)
+    if len(table) < len(whole):
+        facts["left_out"] = {"no text": len(whole) - len(table)}
     ids = ids_of(table, id, fallback)
     return AnchorSet(
         ids,
         Items(ids, _values(table, source, left, folder), left),
         Items(ids, _values(table, target, right, folder), right),
         groups_of(table, groups),
-        {"table": path.as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": len(table)}
-        | dict(card or {}),
+        facts | dict(card or {}),
     )
 
 
@@ -96,8 +108,9 @@ def read_items(
     Parameters
     ----------
     path
-        A folder: all images in it and below, sorted, with their relative paths as ids. A CSV: one column of it. A
-        ``.txt``: one text (or image path) a line. An image file: that image.
+        A folder: all images in it and below, sorted, with their relative paths as ids; other kinds of images, and
+        linked folders, are counted in a warning. A ``.csv``, ``.tsv`` or ``.jsonl``: one column of it. A ``.txt``: one
+        text (or image path) a line. An image file: that image.
     column
         Column of a CSV. Default: ``path`` (or another image column) for images, ``text`` for texts, images first
         if ``modality`` is open.
@@ -112,7 +125,7 @@ def read_items(
     Returns
     -------
     Items
-        Images as paths, not yet decoded.
+        Images as paths, not yet decoded. Rows of a table without a text are left out with a warning.
 
     Raises
     ------
@@ -127,39 +140,88 @@ def read_items(
     if not path.exists():
         raise DataError(f"there is no file or folder {path}. To use texts or paths directly, pass a list of them.")
     folder = path.parent if root is None else Path(root)
-    if path.suffix.lower() in _TABLES:
+    if path.suffix.lower() in TABLES:
         table = read_rows(path)
         name = column or _default_column(table, modality)
         kind = modality or _modality(table, name)
+        table = _with_texts(table, [name] if kind == "text" else [])
         return Items(_item_ids(table, id, name, kind), _values(table, name, kind, folder), kind)
     if column is not None:
-        raise DataError(
-            f"column {column!r} was asked of {path}, which is no CSV table. Leave column out, or give a .csv."
-        )
+        raise DataError(f"column {column!r} was asked of {path}, which is no table. Leave column out, or give a .csv.")
     if looks_like_image(path):
         if modality == "text":
             raise DataError(f"{path} is an image; texts were asked for. Give a .csv or .txt file.")
         return Items(np.asarray([path.name]), [path], "image")
+    if path.suffix.lower() not in _LINES:
+        raise DataError(
+            f"{path} is no table ({', '.join(TABLES)}), no list of lines ({', '.join(_LINES)}) and no image. Save it "
+            f"as one of these; a file with one text a line is a .txt."
+        )
     return _of_lines(path, modality, folder)
 
 
 def _of_folder(folder: Path, modality: str | None) -> Items:
     if modality == "text":
         raise DataError(f"{folder} is a folder; texts are read from a .csv column or a .txt file with one text a line.")
-    # names with a dot in front are not content: .DS_Store, macOS's ._twins of every file, .cache folders
-    below = (found.relative_to(folder) for found in folder.rglob("*") if looks_like_image(found) and found.is_file())
-    names = sorted(one.as_posix() for one in below if not any(part.startswith(".") for part in one.parts))
+    found = _files_below(folder)
+    names = sorted(name for name in found.names if looks_like_image(name))
+    others = Counter(Path(name).suffix.lower() for name in found.names if not looks_like_image(name))
+    passed = [f"{count} are {suffix}" for suffix, count in sorted(others.items()) if suffix in _OTHER_IMAGES]
     if not names:
-        raise DataError(f"there are no images ({', '.join(IMAGE_SUFFIXES)}) in or below {folder}. Check the folder.")
+        held = f"; {', '.join(passed)}, which are not read: convert them to PNG" if passed else ""
+        links = f"; {found.links} linked folders in it were not entered" if found.links else ""
+        raise DataError(
+            f"there are no images ({', '.join(IMAGE_SUFFIXES)}) in or below {folder}{held}{links}. Check the folder."
+        )
+    if passed:
+        warnings.warn(f"of the files below {folder} {', '.join(passed)}; these are not read.", stacklevel=3)
+    if found.links:
+        warnings.warn(f"{found.links} linked folders in {folder} were not entered.", stacklevel=3)
     return Items(np.asarray(names), [folder / name for name in names], "image")
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Relative paths of the files below a folder, and the number of linked folders."""
+
+    names: list[str]
+    links: int
+
+
+def _files_below(folder: Path) -> _Files:
+    """Every file whose name, and whose folders' names, have no dot in front: those are not content."""
+    names, links = [], 0
+    for place, folders, files in os.walk(folder):
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        links += sum(os.path.islink(os.path.join(place, one)) for one in folders)
+        here = Path(place).relative_to(folder)
+        names += [(here / one).as_posix() for one in files if not one.startswith(".")]
+    return _Files([name for name in names if (folder / name).is_file()], links)
+
+
 def _of_lines(path: Path, modality: str | None, folder: Path) -> Items:
-    lines = [line.strip() for line in read_text(path, "text file").rstrip().split("\n")]
+    lines = [line.strip() for line in lines_of(read_text(path, "text file").rstrip())]
     table = Table(path, ("line",), tuple((line,) for line in lines), tuple(range(1, len(lines) + 1)))
     kind = modality or _modality(table, "line")
     ids = np.asarray([str(n) for n in table.numbers]) if kind == "text" else ids_of(table, "line", None)
     return Items(ids, _values(table, "line", kind, folder), kind)
+
+
+def _with_texts(table: Table, columns: Sequence[str]) -> Table:
+    """The rows in which every one of ``columns`` has a text; the others are told of in a warning."""
+    missing = {row for name in columns for row, cell in enumerate(table.column(name)) if is_missing(cell)}
+    if not missing:
+        return table
+    named = " or ".join(repr(name) for name in dict.fromkeys(columns))
+    if len(missing) == len(table):
+        raise DataError(f"no row of {table.path} has a text in column {named}. Name another column.")
+    first = table.numbers[min(missing)]
+    warnings.warn(
+        f"{len(missing)} of {len(table)} rows of {table.path} have no text in column {named}, the first is row "
+        f"{first}; they were left out.",
+        stacklevel=3,
+    )
+    return table.take([row for row in range(len(table)) if row not in missing])
 
 
 def _item_ids(table: Table, id: str | None, column: str, modality: str) -> np.ndarray:

@@ -77,7 +77,7 @@ def test_paths_are_relative_to_root_and_missing_files_are_counted_not_named(scan
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("id,path,text,patient\nx,b.png,a,p1\ny,a.png,,p2\n", "row 3, column 'text': the cell is empty"),
+        ("id,path,text,patient\nx,b.png,a,p1\n,a.png,b,p2\n", "row 3, column 'id': the cell is empty"),
         ("id,path,text,patient\nx,b.png,a,\n", "row 2, column 'patient': the cell is empty"),
         ("id,path,text,patient\nsecret,b.png,a,p1\nsecret,a.png,b,p2\n", "row 3, column 'id': the same id as in row 2"),
         ("path,text\nb.png,a\nb.png,b\n", "row 3, column 'path': the same id as in row 2"),
@@ -159,7 +159,7 @@ def test_a_line_file_gives_a_text_or_an_image_each_line(scans):
     assert images.ids.tolist() == ["a.png", "old/c.JPG"]
     with pytest.raises(DataError, match="row 2, column 'line': the cell is empty"):
         read_items(table(scans, "one\n\ntwo\n", "gap.txt"))
-    with pytest.raises(DataError, match="which is no CSV"):
+    with pytest.raises(DataError, match="which is no table"):
         read_items(scans / "lines.txt", column="text")
 
 

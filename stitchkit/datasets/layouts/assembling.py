@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,17 +82,18 @@ def assembled(
         {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
     )
     texts = _joined([part.texts for part in parts])
+    split = _joined([part.split for part in parts])
     card = dict(facts) | {
         "header": {table.names[0]: table.header for table in tables},
         "header_seen": {table.names[0]: table.seen for table in tables},
-        "counts": _counts(labels, paths, left_out, sum(part.uncertain for part in parts)),
+        "counts": _counts(labels, paths, left_out, sum(part.uncertain for part in parts)) | in_splits(labels, split),
         "left_out": left_out,
     }
     return Cohort(
         Items(ids, paths, "image"),
         labels,
         None if texts is None else Items(ids, texts.tolist(), "text"),
-        _joined([part.split for part in parts]),
+        split,
         card,
     )
 
@@ -104,6 +106,15 @@ def _counts(labels: Labels, paths: Sequence[Path], left_out: Mapping[str, int], 
     counts["unknown labels"] = int(np.isnan(labels.values).sum())
     dicom = sum(path.suffix.lower() in DICOM_SUFFIXES for path in paths)
     return counts | ({"DICOM images": dicom} if dicom else {})
+
+
+def in_splits(labels: Labels, split: np.ndarray | None) -> dict[str, int]:
+    """The number of patients with items in more than one split, where there are such."""
+    if split is None or labels.groups is None:
+        return {}
+    pairs = {(str(who), str(part)) for who, part in zip(labels.groups, split, strict=True)}
+    several = sum(count > 1 for count in Counter(who for who, _ in pairs).values())
+    return {"patients in several splits": several} if several else {}
 
 
 def _added(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.keys import is_missing
 from stitchkit.datasets.images import IMAGE_SUFFIXES
 from stitchkit.datasets.layouts.assembling import Part
 from stitchkit.datasets.layouts.image_files import with_files, with_images
@@ -38,13 +39,14 @@ def captioned(
     split, split_column
         The name of all rows' split, or the column that holds it.
     """
-    rows = rows.where([bool(cell) for cell in rows.column(caption)], "empty caption")
-    if all(name.lower().endswith(IMAGE_SUFFIXES) for name in rows.column(image)):  # a.jpg and a.png are two images
+    rows = rows.where([not is_missing(cell) for cell in rows.column(caption)], "empty caption")
+    rows.table.filled(image)
+    if all(name.lower().endswith(IMAGE_SUFFIXES) for name in rows.column(image)):  # asks for these files alone
         rows, paths = with_files(rows, image, [str(folder / name) for name in rows.column(image)], missing)
     else:
         rows, paths = with_images(rows, image, [folder], missing)
     images = rows.column(image)
-    parts = rows.column(split_column) if split_column else [split] * len(rows)
+    parts = rows.table.filled(split_column) if split_column else [split] * len(rows)
     return Part(
         _distinct(images),
         paths,

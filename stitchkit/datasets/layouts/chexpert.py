@@ -54,7 +54,8 @@ def read(
     ----------
     root
         Holds ``train.csv``, ``valid.csv`` and the folders ``train`` and ``valid``, or holds the folder
-        ``CheXpert-v1.0`` or ``CheXpert-v1.0-small`` that does.
+        ``CheXpert-v1.0`` or ``CheXpert-v1.0-small`` that does. The full set may lie in the folders it is downloaded
+        in, ``CheXpert-v1.0 batch 1 (validate & csv)`` to ``CheXpert-v1.0 batch 4 (train 3)``.
     uncertain
         What -1 means; see :func:`stitchkit.read_labels`.
     blank
@@ -95,9 +96,11 @@ def _place(root: Path, splits: str | Sequence[str] | None) -> tuple[Path, list[s
             raise UnknownNameError.of("split of CheXpert", name, TABLES)
     places = [root / name for name in FOLDERS if any(there_is(root / name, table) for table in TABLES.values())]
     if not places:
+        places = [one for one in _batches(root) if any(there_is(one, table) for table in TABLES.values())]
+    if not places:
         raise DataError(f"{root} holds neither train.csv nor valid.csv. Give the folder that holds them.")
     if len(places) > 1 and places[0] != root:
-        raise DataError(f"{root} holds {' and '.join(FOLDERS[1:])}. Give the one you mean.")
+        raise DataError(f"{root} holds {' and '.join(one.name for one in places)}. Give the one you mean.")
     folder = places[0]
     return folder, [name for name in TABLES if (name in asked if asked else there_is(folder, TABLES[name]))]
 
@@ -105,7 +108,7 @@ def _place(root: Path, splits: str | Sequence[str] | None) -> tuple[Path, list[s
 def _part(folder: Path, name: str, uncertain: str, blank: str, views: str | Sequence[str], missing: str) -> Part:
     rows = read_published(folder, TABLES[name], ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CLASSES))
     rows = keep_views(rows, "Frontal/Lateral", views, ("Frontal", "Lateral"))
-    rows, paths = with_files(rows, "Path", [f"{folder}/{path}" for path, _ in _paths(rows)], missing)
+    rows, paths = with_files(rows, "Path", _files(folder, name, rows), missing)
     table = rows.table
     ids_of(table, "Path", None)  # names a repeated path by its row
     values, doubtful = numeric_labels(table, CLASSES, uncertain, blank)
@@ -119,6 +122,28 @@ def _part(folder: Path, name: str, uncertain: str, blank: str, views: str | Sequ
     ids, patients = [path for path, _ in named], [patient for _, patient in named]
     split = np.full(len(ids), name)
     return Part(ids, paths, values, rows.left_out, patients, columns, split=split, uncertain=doubtful)
+
+
+def _batches(root: Path) -> list[Path]:
+    """The folders of the full set as it is downloaded in batches, such as ``CheXpert-v1.0 batch 2 (train 1)``."""
+    return sorted(root.glob("CheXpert-v1.0 batch *"))
+
+
+def _files(folder: Path, name: str, rows: Rows) -> list[str]:
+    """The image file of each row: below the folder of the tables, or in the batch that holds the patient."""
+    batches = _batches(folder) or (_batches(folder.parent) if folder.name.startswith("CheXpert-v1.0 batch ") else [])
+    if not batches:
+        return [f"{folder}/{path}" for path, _ in _paths(rows)]
+    part = {"train": "train", "val": "valid"}[name]
+    others = {"train": "valid", "val": "train"}[name]
+    places: dict[str, Path] = {}
+    for base in (folder / part, *(one / part for one in batches), *(one for one in batches if others not in one.name)):
+        if base.is_dir():
+            for entry in base.iterdir():
+                if entry.name.startswith("patient"):
+                    places.setdefault(entry.name, entry)
+    found = [(path.split("/", 2)[2], path, patient) for path, patient in _paths(rows)]
+    return [f"{places[who]}/{rest}" if who in places else f"{folder}/{path}" for rest, path, who in found]
 
 
 def _paths(rows: Rows) -> list[tuple[str, str]]:

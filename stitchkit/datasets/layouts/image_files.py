@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from stitchkit.datasets.layouts.published import Rows
 
 MISSING = ("error", "skip")
 DICOM_SUFFIXES = (".dcm", ".dicom")
-_ORDER = {suffix: place for place, suffix in enumerate((*IMAGE_SUFFIXES, *DICOM_SUFFIXES))}
+_SUFFIXES = frozenset((*IMAGE_SUFFIXES, *DICOM_SUFFIXES))
 _CHUNK = 2048  # file names a thread asks for at a time
 _THREADS = 16  # a network disk answers each question late, but many at a time
 
@@ -29,22 +30,61 @@ def image_stem(name: str) -> str:
     ('00000001_000', '1_IM-0001-4001.dcm', 'a.b')
     """
     stem, suffix = os.path.splitext(name)
-    return stem if suffix.lower() in _ORDER else name
+    return stem if suffix.lower() in _SUFFIXES else name
 
 
-def images_in(folders: Iterable[Path]) -> dict[str, str]:
-    """Paths of the images that lie directly in ``folders``, by stem; of one stem, PNG and JPEG come before DICOM."""
-    found: dict[str, tuple[int, str]] = {}
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Image files that lie directly in some folders.
+
+    Parameters
+    ----------
+    by_name
+        File name -> path, of the first folder that has it.
+    by_stem
+        Name without the suffix -> names of the files.
+    """
+
+    by_name: Mapping[str, str]
+    by_stem: Mapping[str, Sequence[str]]
+
+    def path_of(self, cell: str) -> str | None:
+        """The path of the file that a cell names; None if there is none.
+
+        A name with a suffix means that very file, or the one of its stem in another format where it was converted. A
+        name without one means the file of that stem; DICOM gives way to a picture of it.
+
+        Raises
+        ------
+        DataError
+            If several files could be meant.
+        """
+        if cell in self.by_name:
+            return self.by_name[cell]
+        names = self.by_stem.get(image_stem(cell), ())
+        pictures = [name for name in names if not name.lower().endswith(DICOM_SUFFIXES)] or list(names)
+        if len(pictures) > 1:
+            raise DataError(
+                f"{cell!r} may be {' or '.join(sorted(pictures)[:4])}. Write the suffix of the file that is meant into "
+                f"the table, or remove the others."
+            )
+        return self.by_name[pictures[0]] if pictures else None
+
+
+def images_in(folders: Iterable[Path]) -> Listing:
+    """The image files that lie directly in ``folders``."""
+    by_name: dict[str, str] = {}
+    by_stem: dict[str, list[str]] = {}
     for folder in folders:
         if not folder.is_dir():
             continue
         with os.scandir(folder) as entries:
             for entry in entries:
                 stem, suffix = os.path.splitext(entry.name)
-                rank = _ORDER.get(suffix.lower())
-                if rank is not None and not stem.startswith(".") and rank < found.get(stem, (len(_ORDER), ""))[0]:
-                    found[stem] = (rank, entry.path)
-    return {stem: path for stem, (_, path) in found.items()}
+                if suffix.lower() in _SUFFIXES and not stem.startswith(".") and entry.name not in by_name:
+                    by_name[entry.name] = entry.path
+                    by_stem.setdefault(stem, []).append(entry.name)
+    return Listing(by_name, by_stem)
 
 
 def folder_of_images(root: Path, images: str | None) -> Path:
@@ -58,7 +98,12 @@ def folder_of_images(root: Path, images: str | None) -> Path:
 def with_images(rows: Rows, column: str, folders: Sequence[Path], missing: str) -> tuple[Rows, list[Path]]:
     """The rows whose image, named by ``column``, lies in one of ``folders``, and the paths of these images."""
     found = images_in(folders)
-    paths = [found.get(image_stem(cell)) for cell in rows.column(column)]
+    paths = []
+    for place, cell in enumerate(rows.column(column)):
+        try:
+            paths.append(found.path_of(cell))
+        except DataError as error:
+            raise rows.table.fault(place, column, str(error).rstrip(".")) from None
     kept = _without_missing(rows, column, [path is not None for path in paths], missing)
     return kept, [Path(path) for path in paths if path is not None]
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from stitchkit.core.errors import UnknownNameError
-from stitchkit.datasets.labels import UNCERTAIN
+from stitchkit.core.keys import is_missing
+from stitchkit.datasets.labels import UNCERTAIN, label_value
 from stitchkit.datasets.layouts.published import names_of
 from stitchkit.datasets.rows import Table
 
 BLANK = {"unknown": np.nan, "negative": 0.0}
-_SPELLED = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0, "-1": -1.0, "-1.0": -1.0}
 
 Terms = frozenset[str]  # of one item, folded
 Classes = Sequence[str] | Mapping[str, Sequence[str]]
@@ -47,14 +47,16 @@ def numeric_labels(table: Table, columns: Sequence[str], uncertain: str, blank: 
     DataError
         For a cell that is no label, or a -1 without a policy, with row and column.
     """
-    spelled = {**_SPELLED, "": BLANK[checked_blank(blank)], "nan": BLANK[blank]}
-    policy = UNCERTAIN[checked_uncertain(uncertain)]
+    empty, policy = BLANK[checked_blank(blank)], UNCERTAIN[checked_uncertain(uncertain)]
     values = np.empty((len(table), len(columns)))
     for place, name in enumerate(columns):
-        codes = [spelled.get(cell) for cell in table.column(name)]
+        cells = table.column(name)
+        spelled = {cell: label_value(cell) for cell in set(cells)}
+        codes = [spelled[cell] for cell in cells]
         if None in codes:
             raise table.fault(codes.index(None), name, "the cell is no label. Labels are 1, 0, -1 (uncertain) or blank")
         values[:, place] = codes
+    values[np.isnan(values)] = empty
     doubtful = values == -1.0
     if doubtful.any() and uncertain == "error":
         row, place = (int(first) for first in np.argwhere(doubtful)[0])
@@ -142,7 +144,7 @@ def typed(cells: Sequence[str]) -> np.ndarray:
     ([61.0, nan, 45.5], ['AP', '1'])
     """
     try:
-        return np.asarray([float(cell or "nan") for cell in cells], dtype=np.float64)
+        return np.asarray([np.nan if is_missing(cell) else float(cell) for cell in cells], dtype=np.float64)
     except ValueError:
         return np.asarray(cells, dtype=np.str_)
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from stitchkit.core.keys import is_missing
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.image_files import checked_missing, with_files
 from stitchkit.datasets.layouts.label_cells import checked_blank, checked_uncertain, numeric_labels
-from stitchkit.datasets.layouts.published import PublishedTable, Rows, keep_views, names_of, read_published, taken
-from stitchkit.datasets.layouts.report_sections import SECTIONS, checked_sections, sections_of
+from stitchkit.datasets.layouts.published import (
+    PublishedTable,
+    Rows,
+    agreeing,
+    keep_views,
+    names_of,
+    read_published,
+    taken,
+    whole_numbers,
+)
+from stitchkit.datasets.layouts.report_sections import SECTIONS, checked_sections, has_section, sections_of
 from stitchkit.datasets.rows import Table, groups_of, ids_of
 
 CLASSES = (
@@ -99,25 +109,29 @@ def read(
     wanted = checked_sections(sections)
     rows = read_published(root, METADATA, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
     rows = keep_views(rows, "ViewPosition", views, FRONTAL)
+    rows = Rows(whole_numbers(rows.table, ("subject_id", "study_id")), rows.left_out)
     findings = read_published(root, FINDINGS, ("study_id", *CLASSES)).table
-    split = _splits(root)
+    findings, repeated = agreeing(whole_numbers(findings, ("study_id",)), "study_id", CLASSES)
+    split, again = _splits(root)
     rows = rows.where(np.isin(rows.column("study_id"), findings.column("study_id")), "no row of labels")
     rows = rows.where([name in split for name in rows.column("dicom_id")], "no split")
     rows, paths = with_files(rows, "dicom_id", _image_paths(root, rows), missing)
     texts = None
     if reports:
-        given = _reports(root / (reports_root or ""), rows, wanted, missing)
-        rows, paths, texts = _with_texts(rows, paths, given)
+        given = _reports(root / (reports_root or ""), rows, missing)
+        rows, paths, texts = _with_texts(rows, paths, given, wanted)
     part = _part(rows, paths, texts, findings, split, uncertain, blank)
     labels = f"-1 (uncertain): {uncertain}; blank (not mentioned): {blank}; one row a study"
-    made = {"texts": f"sections {' and '.join(wanted)} of the study's report"} if reports else {}
+    repeats = {"repeated rows": repeated + again} if repeated + again else {}
+    made = repeats | {"texts": f"sections {' and '.join(wanted)} of the study's report"} if reports else repeats
     return assembled(CARD | {"labels": labels, "views": list(names_of(views))} | made, TABLES, CLASSES, [part])
 
 
-def _splits(root: Path) -> dict[str, str]:
-    table = read_published(root, SPLIT, ("dicom_id", "split")).table
-    pairs = zip(table.column("dicom_id"), table.column("split"), strict=True)
-    return {image: NAMES.get(split, split) for image, split in pairs}
+def _splits(root: Path) -> tuple[dict[str, str], int]:
+    """The split of each film, and how many rows repeated an earlier one."""
+    table, repeated = agreeing(read_published(root, SPLIT, ("dicom_id", "split")).table, "dicom_id", ("split",))
+    pairs = zip(table.column("dicom_id"), table.filled("split"), strict=True)
+    return {image: NAMES.get(split, split) for image, split in pairs}, repeated
 
 
 def _patient_folders(root: Path, rows: Rows) -> list[str]:
@@ -129,11 +143,11 @@ def _image_paths(root: Path, rows: Rows) -> list[str]:
     return [f"{folder}/s{study}/{image}.jpg" for folder, study, image in places]
 
 
-def _reports(root: Path, rows: Rows, sections: Sequence[str], missing: str) -> list[str | None]:
-    """The text of each row's study; None where there is no file."""
+def _reports(root: Path, rows: Rows, missing: str) -> list[str | None]:
+    """The report of each row's study; None where there is no file."""
     studies = zip(_patient_folders(root, rows), rows.column("study_id"), strict=True)
     files = [f"{folder}/s{study}.txt" for folder, study in studies]
-    texts = {file: _text(file, sections) for file in dict.fromkeys(files)}
+    texts = {file: _text(file) for file in dict.fromkeys(files)}
     found = [texts[file] for file in files]
     if None in found and missing == "error":
         raise rows.table.fault(
@@ -144,20 +158,35 @@ def _reports(root: Path, rows: Rows, sections: Sequence[str], missing: str) -> l
     return found
 
 
-def _text(file: str, sections: Sequence[str]) -> str | None:
+def _text(file: str) -> str | None:
     try:
-        return sections_of(Path(file).read_text(encoding="utf-8", errors="replace"), sections)
+        return Path(file).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
 
 
-def _with_texts(rows: Rows, paths: list[Path], given: list[str | None]) -> tuple[Rows, list[Path], list[str]]:
-    """The rows that have a text, their paths and the texts."""
-    rows = rows.where([text is not None for text in given], "report file missing")
-    there = [text for text in given if text is not None]
-    kept = [path for path, text in zip(paths, given, strict=True) if text]
-    rows = rows.where([bool(text) for text in there], "empty report")
-    return rows, kept, [text for text in there if text]
+def _with_texts(
+    rows: Rows, paths: list[Path], reports: list[str | None], wanted: Sequence[str]
+) -> tuple[Rows, list[Path], list[str]]:
+    """The rows that have a text, their paths and the texts; every reason to leave one out is counted by itself."""
+    texts = {report: sections_of(report, wanted) for report in set(reports) if report is not None}
+    reasons = [_why_not(report, texts, wanted) for report in reports]
+    kept = [place for place, reason in enumerate(reasons) if not reason]
+    for why in sorted(set(reasons) - {""}):
+        rows = rows.where([reason != why for reason in reasons], why)
+        reasons = [reason for reason in reasons if reason != why]
+    return rows, [paths[place] for place in kept], [texts[str(reports[place])] for place in kept]
+
+
+def _why_not(report: str | None, texts: Mapping[str, str], wanted: Sequence[str]) -> str:
+    """Why a film has no text; empty where it has one."""
+    if report is None:
+        return "report file missing"
+    if texts[report] and not is_missing(texts[report]):
+        return ""
+    if not report.strip():
+        return "empty report"
+    return "empty section" if any(has_section(report, one) for one in wanted) else f"no {' or '.join(wanted)} section"
 
 
 def _part(

@@ -13,7 +13,7 @@ from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import checked_uncertain, numbers
 from stitchkit.datasets.layouts.published import PublishedTable, Rows, read_published
-from stitchkit.datasets.rows import Table, groups_of, ids_of, read_text
+from stitchkit.datasets.rows import Table, groups_of, ids_of, lines_of, read_text
 
 CLASSES = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
@@ -118,7 +118,14 @@ def _split(root: Path, rows: Rows) -> np.ndarray | None:
         return None
     if not all(there):
         raise DataError(f"{root} holds one of {' and '.join(LISTS.values())}, not both. Download the other as well.")
-    of = {line.strip(): name for name, path in lists.items() for line in read_text(path, "list").splitlines()}
+    of: dict[str, str] = {}
+    for name, path in lists.items():
+        for number, line in enumerate(lines_of(read_text(path, "list")), start=1):
+            if line.strip() and of.setdefault(line.strip(), name) != name:
+                raise DataError(
+                    f"{path}, line {number}: the image is also in {LISTS[of[line.strip()]]}. Take the lists as "
+                    f"published, or remove the line that is wrong."
+                )
     found = [of.get(name, "") for name in rows.column("Image Index")]
     if "" in found:
         raise rows.table.fault(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stitchkit.core.keys import is_missing
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
@@ -114,7 +115,8 @@ def read(
 
 def _texts(table: Table, sections: str | Sequence[str]) -> list[str]:
     columns = [table.column(name) for name in checked_sections(sections)]
-    return [joined_texts(*cells) for cells in zip(*columns, strict=True)]
+    rows = zip(*columns, strict=True)
+    return [joined_texts(*(cell for cell in cells if not is_missing(cell))) for cells in rows]
 
 
 def _labels(table: Table, classes: Classes | None) -> tuple[tuple[str, ...], np.ndarray]:

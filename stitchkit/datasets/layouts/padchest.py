@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stitchkit.core.keys import is_missing
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
@@ -92,7 +93,7 @@ def read(
     checked_missing(missing)
     rows = keep_views(read_published(root, TABLE, COLUMNS), "Projection", views, FRONTAL)
     if reports:
-        rows = rows.where([bool(text) for text in rows.column("Report")], "empty report")
+        rows = rows.where([not is_missing(text) for text in rows.column("Report")], "empty report")
     rows, paths = with_images(rows, "ImageID", _folders(root, images, rows.column("ImageDir")), missing)
     table = rows.table
     terms = _terms(table)
@@ -122,9 +123,11 @@ def _metadata(table: Table) -> dict[str, np.ndarray]:
 
 def _terms(table: Table) -> list[tuple[str, ...]]:
     """The labels of each row; none where the cell is empty."""
-    known: dict[str, tuple[str, ...]] = {"": (), "nan": ()}
+    known: dict[str, tuple[str, ...]] = {}
     for row, cell in enumerate(table.column("Labels")):
-        if cell not in known:
+        if cell not in known and is_missing(cell):
+            known[cell] = ()
+        elif cell not in known:
             inside = cell[1:-1]
             if cell[:1] + cell[-1:] != "[]" or _QUOTED.sub("", inside).replace(",", "").strip():
                 raise table.fault(row, "Labels", "the cell is no list such as ['normal']. Take the table as published")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from stitchkit.core.errors import DataError
@@ -12,7 +11,7 @@ from stitchkit.datasets.layouts.captioned import captioned, first_folder
 from stitchkit.datasets.layouts.image_files import checked_missing
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
 from stitchkit.datasets.layouts.published import PublishedTable, Rows
-from stitchkit.datasets.rows import Table
+from stitchkit.datasets.rows import Table, read_json_lines
 
 PAIRS = PublishedTable(
     ("pmc_oa.jsonl", "pmc_oa_beta.jsonl"),
@@ -76,20 +75,7 @@ def read(
 
 
 def _lines(path: Path) -> Table:
-    cells, numbers = [], []
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                found = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise DataError(f"{path}, line {number}, is no JSON: {error}. Was it downloaded completely?") from error
-            for name in COLUMNS:
-                if not isinstance(found, dict) or not isinstance(found.get(name), str):
-                    raise DataError(f"{path}, line {number}, has no column {name!r}. Take the file as it is published.")
-            cells.append(tuple(found[name].strip() for name in COLUMNS))
-            numbers.append(number)
-    if not cells:
-        raise DataError(f"{path} has no lines. Was it downloaded completely?")
-    return Table(path, COLUMNS, tuple(cells), tuple(numbers))
+    """Image and caption of each line; a caption that is null is an empty cell."""
+    table = read_json_lines(path, COLUMNS)
+    cells = zip(*(table.column(name) for name in COLUMNS), strict=True)
+    return Table(path, COLUMNS, tuple(cells), table.numbers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from typing import IO
 import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
-from stitchkit.datasets.rows import Table
+from stitchkit.datasets.rows import Table, cells_of_any_length
 
+_FLOAT = re.compile(r"(?<=\d)\.0+$")
 Columns = Sequence[str | tuple[str, ...]]  # of a tuple, the first name that is there
 
 
@@ -63,9 +65,38 @@ class Rows:
 
 def taken(table: Table, rows: np.ndarray) -> Table:
     """The rows of a table at positions ``rows`` (k,), with their own row numbers."""
-    places = rows.tolist()
-    cells, numbers = table.cells, table.numbers
-    return Table(table.path, table.columns, tuple(cells[i] for i in places), tuple(numbers[i] for i in places))
+    return table.take(rows.tolist())
+
+
+def agreeing(table: Table, key: str, columns: Sequence[str]) -> tuple[Table, int]:
+    """One row for each key, in the order they first stand, and how many rows repeated an earlier one.
+
+    Raises
+    ------
+    DataError
+        If a cell of ``key`` is empty, or two rows of one key differ in one of ``columns``, with the numbers of both.
+    """
+    first: dict[str, int] = {}
+    cells = [table.column(name) for name in columns]
+    for row, name in enumerate(table.filled(key)):
+        before = first.setdefault(name, row)
+        odd = next((one for one, values in zip(columns, cells, strict=True) if values[row] != values[before]), None)
+        if odd is not None:
+            raise table.fault(
+                row, odd, f"another value than in row {table.numbers[before]}, which has the same {key}. Take the "
+                f"table as published, or remove the row that is wrong",
+            )  # fmt: skip
+    return table.take(list(first.values())), len(table) - len(first)
+
+
+def whole_numbers(table: Table, columns: Sequence[str]) -> Table:
+    """The table with cells such as ``50414267.0`` in ``columns``, as a table program writes ids, as ``50414267``."""
+    places = {table.places[name] for name in columns}
+    cells = tuple(
+        tuple(_FLOAT.sub("", cell) if place in places else cell for place, cell in enumerate(row))
+        for row in table.cells
+    )
+    return Table(table.path, table.columns, cells, table.numbers)
 
 
 def there_is(root: Path, published: PublishedTable) -> bool:
@@ -95,7 +126,7 @@ def read_published(root: Path, published: PublishedTable, columns: Columns) -> R
             f"{root} holds no {published.names[0]}{others}, packed as .gz or not. Give the folder that holds it."
         )
     try:
-        with _opened(path) as file:
+        with _opened(path) as file, cells_of_any_length():
             return Rows(_read(path, csv.reader(file), published, columns))
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8. Take the file as it is published, or save it again as UTF-8.") from error

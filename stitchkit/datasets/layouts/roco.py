@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.keys import is_missing
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.captioned import captioned, first_folder
 from stitchkit.datasets.layouts.image_files import checked_missing
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
-from stitchkit.datasets.layouts.published import PublishedTable, Rows, read_published, there_is
-from stitchkit.datasets.rows import Table, read_text
+from stitchkit.datasets.layouts.published import PublishedTable, Rows, agreeing, read_published, there_is
+from stitchkit.datasets.rows import Table, lines_of, read_text
 
 SPLITS = {"train": "train", "valid": "val", "test": "test"}  # of ROCOv2's files; what the cohort calls it
 TABLES = {
@@ -110,16 +111,25 @@ def _licensed(root: Path) -> dict[str, str]:
     """Image -> article; empty where the table is not there."""
     if not there_is(root, LICENCES):
         return {}
-    rows = read_published(root, LICENCES, ("ID", "PMCID"))
-    return dict(zip(rows.column("ID"), rows.column("PMCID"), strict=True))
+    table, _ = agreeing(read_published(root, LICENCES, ("ID", "PMCID")).table, "ID", ("PMCID",))
+    pairs = zip(table.column("ID"), table.column("PMCID"), strict=True)
+    return {name: article for name, article in pairs if not is_missing(article)}
 
 
 def _linked(path: Path) -> dict[str, str]:
     """Image -> article, from the lines that say where it was downloaded."""
     if not path.is_file():
         return {}
-    lines = (line.partition("\t") for line in read_text(path).splitlines())
-    return {name.strip(): found[0] for name, _, rest in lines if (found := ARTICLE.search(rest))}
+    articles: dict[str, str] = {}
+    for number, line in enumerate(lines_of(read_text(path)), start=1):
+        name, _, rest = line.partition("\t")
+        found = ARTICLE.search(rest)
+        if found and articles.setdefault(name.strip(), found[0]) != found[0]:
+            raise DataError(
+                f"{path}, line {number}: another article than in an earlier line of the image. Take the file as "
+                f"published, or remove the line that is wrong."
+            )
+    return articles
 
 
 def _first_captions(path: Path) -> Table:
@@ -133,7 +143,7 @@ def _first_captions(path: Path) -> Table:
 def _joined(path: Path) -> Iterator[tuple[int, str, str]]:
     """Line, image and caption; a line without an image goes on with the caption before."""
     name, said, at = "", "", 0
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(path)), start=1):
         first, tab, rest = line.partition("\t")
         if tab and first.strip().startswith("ROCO_"):
             if name:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.strict_json import parsed
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
-from stitchkit.datasets.layouts.published import PublishedTable, Rows, read_published, taken
+from stitchkit.datasets.layouts.published import PublishedTable, Rows, agreeing, read_published, taken
 from stitchkit.datasets.rows import Table, read_text
 
 BOXES = PublishedTable(
@@ -93,13 +93,11 @@ def read(root: Path, *, uncertain: str = "error", images: str | None = None, mis
 
 def _one_a_film(table: Table, column: str, known: Sequence[str]) -> dict[str, str]:
     """Film -> cell; a film with several boxes has several rows, which must agree."""
-    cells: dict[str, str] = {}
-    for row, (name, cell) in enumerate(zip(table.filled("patientId"), table.column(column), strict=True)):
-        if cell not in known or cells.setdefault(name, cell) != cell:
-            raise table.fault(
-                row, column, f"the cell is none of {', '.join(known)}, or another than in an earlier row of the film. "
-                f"Take the table as published",
-            )  # fmt: skip
+    table, _ = agreeing(table, "patientId", (column,))
+    cells = dict(zip(table.column("patientId"), table.column(column), strict=True))
+    for row, cell in enumerate(cells.values()):
+        if cell not in known:
+            raise table.fault(row, column, f"the cell is none of {', '.join(known)}. Take the table as published")
     return cells
 
 
@@ -109,8 +107,15 @@ def _origins(root: Path, films: Table) -> list[str] | None:
     if not path.is_file():
         return None
     try:
-        entries: list[dict[str, Any]] = json.loads(read_text(path, "mapping"))
-        of_film = {str(entry["subset_img_id"]): str(entry["img_id"]) for entry in entries}
+        entries: list[dict[str, Any]] = parsed(read_text(path, "mapping"))
+        of_film: dict[str, str] = {}
+        for number, entry in enumerate(entries, start=1):
+            name, image = str(entry["subset_img_id"]), str(entry["img_id"])
+            if of_film.setdefault(name, image) != image:
+                raise DataError(
+                    f"{path}, entry {number}: another NIH film than in an earlier entry of the same film. Take the "
+                    f"file as published, or remove it."
+                )
         found = [of_film.get(name, "") for name in films.column("patientId")]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(

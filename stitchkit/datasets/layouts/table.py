@@ -10,9 +10,11 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
+from stitchkit.core.keys import is_missing
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.labels import read_labels
+from stitchkit.datasets.layouts.assembling import in_splits
 from stitchkit.datasets.layouts.image_files import with_files
 from stitchkit.datasets.layouts.label_cells import checked_uncertain, typed
 from stitchkit.datasets.layouts.published import Rows
@@ -81,25 +83,23 @@ def read(
     labels = _labels(rows, ids, named, patient, classes, label, columns, uncertain)
     kept = Rows(rows)
     if text is not None:
-        kept = kept.where([bool(cell) for cell in rows.column(text)], "empty report")
+        kept = kept.where([not is_missing(cell) for cell in rows.column(text)], "empty report")
     kept, values = _items(kept, image, modality, missing)
     if not len(kept):
         raise DataError(f"no row of {path} is left; left out: {dict(kept.left_out)}. Check the columns and the folder.")
     place = {name: row for row, name in enumerate(ids.tolist())}
     there = ids_of(kept.table, named, None)
     labels = labels.take(np.asarray([place[name] for name in there.tolist()]))
-    return Cohort(
-        Items(there, values, modality),
-        labels,
-        None if text is None else Items(there, list(kept.column(text)), "text"),
-        None if split is None else np.asarray(kept.table.filled(split), dtype=np.str_),
-        _card(path, rows, labels, kept, uncertain),
-    )
+    parts = None if split is None else np.asarray(kept.table.filled(split), dtype=np.str_)
+    card = _card(path, rows, labels, kept, uncertain)
+    card["counts"] |= in_splits(labels, parts)
+    texts = None if text is None else Items(there, list(kept.column(text)), "text")
+    return Cohort(Items(there, values, modality), labels, texts, parts, card)
 
 
 def _items(rows: Rows, column: str, modality: str, missing: str) -> tuple[Rows, list[Any]]:
     if modality == "text":
-        rows = rows.where([bool(cell) for cell in rows.column(column)], "empty item")
+        rows = rows.where([not is_missing(cell) for cell in rows.column(column)], "empty item")
         return rows, list(rows.column(column))
     folder = rows.table.path.parent
     return with_files(rows, column, [str(folder / cell) for cell in rows.table.filled(column)], missing)
