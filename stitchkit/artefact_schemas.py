@@ -40,6 +40,7 @@ class HeldOutFields(msgspec.Struct):
     se: float | msgspec.UnsetType = msgspec.UNSET
     chance_mrr: float | msgspec.UnsetType = msgspec.UNSET
     gallery: Count | msgspec.UnsetType = msgspec.UNSET
+    above_chance: bool | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if self.r2 is msgspec.UNSET and msgspec.UNSET in (self.mrr, self.gallery):

@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchkit.alignment.choice import Finalist, Search
 from stitchkit.alignment.folds import Folds
-from stitchkit.core.alignments import Alignment
+from stitchkit.core.alignments import Alignment, is_above_chance
 
 
 def with_account(fitted: Alignment, account: Mapping[str, Any], notes: Sequence[str] = ()) -> Alignment:
@@ -21,17 +21,20 @@ def with_account(fitted: Alignment, account: Mapping[str, Any], notes: Sequence[
 
 def held_out_numbers(search: Search, repeats: Sequence[Folds], purpose: str) -> dict[str, Any]:
     """What the whole procedure, choice included, reaches on outer folds."""
-    judged, clusters = search.outer(len(repeats))
+    outer = search.outer(len(repeats))
+    judged, error = outer.judged, search.error(outer.judged, outer.clusters)
     kind = "outer folds; the choice was made again without each"
     if purpose == "head":
-        return {"r2": float(judged.mean()), "se": search.error(judged, clusters), "estimate": kind}
+        above = bool(judged.mean() > 2 * error)
+        return {"r2": float(judged.mean()), "se": error, "above_chance": above, "estimate": kind}
     gallery = float(np.mean([part.gallery.shape[0] for folds in repeats for part in folds.parts]))
     return {
         "mrr": float(judged.mean()),
-        "se": search.error(judged, clusters),
+        "se": error,
         "recall@1": float(np.mean(judged == 1)),
         "gallery": round(gallery),
-        "chance_mrr": float(np.mean(1 / np.arange(1, max(round(gallery), 1) + 1))),
+        "chance_mrr": outer.chance,
+        "above_chance": outer.is_above_chance(search.error),
         "estimate": kind,
     }
 
@@ -58,10 +61,10 @@ def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[
 
 
 def doubts_of(held_out: Mapping[str, Any]) -> list[str]:
-    """A note where held-out pairs do no better than chance."""
+    """A note where held-out pairs do no better than chance: pairs shuffled, or for R2 the mean of the targets."""
     name = "r2" if "r2" in held_out else "mrr"
     chance = held_out.get("chance_mrr", 0.0)
-    if held_out[name] > chance + 2 * held_out["se"]:
+    if is_above_chance(held_out):
         return []
     return [
         f"held out, {name} {held_out[name]:.3f} is not clearly above chance ({chance:.3f}): "

@@ -18,7 +18,7 @@ import numpy as np
 
 from stitchkit.alignment.folds import Fold, Folds
 from stitchkit.core.alignments import weighed
-from stitchkit.metrics.ranks import pair_ranks
+from stitchkit.metrics.ranks import pair_ranks, shuffled_reciprocal
 from stitchkit.progress import Progress
 from stitchkit.solvers.csa import mean_reliability
 from stitchkit.solvers.frames import Frame, View
@@ -64,6 +64,50 @@ class Finalist:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """What the whole procedure reaches on outer folds.
+
+    Parameters
+    ----------
+    judged : (m,)
+        Reciprocal ranks of held-out pairs, or R2 of each fold.
+    clusters : (m,)
+        What each entry belongs to: its patient, or for R2 its assignment of folds.
+    expected : (m,)
+        What the same rankings reach with pairs shuffled within a fold, on average; 0 for R2.
+    variance
+        Of the sum of the latter over random shuffles, as if every entry counted by itself; 0 for R2.
+    """
+
+    judged: np.ndarray
+    clusters: np.ndarray
+    expected: np.ndarray
+    variance: float
+
+    @property
+    def chance(self) -> float:
+        """What shuffled pairs reach."""
+        return float(self.expected.mean())
+
+    def is_above_chance(self, error: Error) -> bool:
+        """Whether the mean is above chance at a level of 1 in 40, by the larger of two standard errors.
+
+        One is that of the excess over independent clusters, the other that of random shuffles. Repeated assignments
+        of folds cut the same pairs anew and make neither smaller.
+        """
+        excess = self.judged - self.expected
+        spread = max(error(excess, self.clusters), self.variance**0.5 / len(excess))
+        return bool(excess.mean() > _quantile(len(np.unique(self.clusters)) - 1) * spread)
+
+
+def _quantile(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, max(freedom, 1)))
+
+
 @dataclass(slots=True)
 class Desk:
     """What the search has already worked out, within a memory budget in bytes."""
@@ -100,22 +144,20 @@ class Search:
         pairs = [(r, frozenset[int]()) for r in range(len(self.repeats))]
         return self._choose(pairs)
 
-    def outer(self, repeats: int) -> tuple[np.ndarray, np.ndarray]:
-        """Reciprocal ranks (or R2 of each fold) of the whole procedure, choice included, and their clusters.
-
-        Of the first ``repeats`` assignments, each with choices of its own.
-        """
+    def outer(self, repeats: int) -> Outer:
+        """The whole procedure, choice included, on outer folds of the first ``repeats`` assignments."""
         counts = [len(folds.parts) for folds in self.repeats[:repeats]]
         self.bar.begin("judging the choice, training sets", sum(k * (k - 1) // 2 for k in counts))
-        out, clusters = [], []
+        parts, clusters = [], []
         for r, folds in enumerate(self.repeats[:repeats]):
             for o in range(len(folds.parts)):
                 without = frozenset({o})
                 winner, _ = self._choose([(r, without)])
                 path = self._path(winner.track, r, without)
-                out.append(self._judge(path, winner.at, winner.weights, folds.parts[o]))
+                parts.append(self._beside_chance(path, winner.at, winner.weights, folds.parts[o]))
                 clusters.append(self._clusters(r, o))
-        return np.concatenate(out), np.concatenate(clusters)
+        judged, expected = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        return Outer(judged, np.concatenate(clusters), expected, sum(part[2] for part in parts) * repeats)
 
     def _choose(self, within: Iterable[tuple[int, frozenset[int]]]) -> tuple[Finalist, list[Finalist]]:
         splits = [
@@ -211,6 +253,13 @@ class Search:
         """Standard error of the mean of judged entries (or differences of them)."""
         return fold_error(values, clusters) if self.purpose == "head" else standard_error(values, clusters)
 
+    def _beside_chance(self, path: Path, at: int, weights: Any, fold: Fold) -> tuple[np.ndarray, np.ndarray, float]:
+        """What is judged of a fold, what shuffled pairs would reach, and the variance of the latter's sum."""
+        if self.purpose == "head":
+            judged = self._judge(path, at, weights, fold)
+            return judged, np.zeros(len(judged)), 0.0
+        return shuffled_reciprocal(*_sides(path, at, weights, fold), fold.truth)
+
     def _judge(self, path: Path, at: int, weights: Any, fold: Fold) -> np.ndarray:
         if self.purpose == "head":
             return np.asarray([path.explained(fold.evidence)[at]])
@@ -227,11 +276,16 @@ def memory_size() -> int:
 
 def held_out_ranks(path: Path, at: int, weights: Any, fold: Fold) -> np.ndarray:
     """Rank of each judged query's true target among the fold's distinct targets."""
+    return pair_ranks(*_sides(path, at, weights, fold), fold.truth)
+
+
+def _sides(path: Path, at: int, weights: Any, fold: Fold) -> tuple[Any, Any]:
+    """A fold's queries and distinct targets as rows whose inner products are their similarities."""
     to_common, from_target = path.common(at)
     left = path.frame.source.coordinates(fold.queries) @ to_common
     right = path.frame.target.coordinates(fold.gallery)
     right = right if from_target is None else right @ from_target
-    return pair_ranks(*weighed(left, right, fit_width(weights, int(left.shape[1]))), fold.truth)
+    return weighed(left, right, fit_width(weights, int(left.shape[1])))
 
 
 def along_path(curve: np.ndarray, repeat: np.ndarray) -> int:

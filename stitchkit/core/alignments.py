@@ -114,11 +114,18 @@ def _held_out_in_words(held_out: Mapping[str, Any] | None) -> str:
         return "nothing held out"
     name = "r2" if "r2" in held_out else "mrr"
     value, chance = held_out[name], held_out.get("chance_mrr", 0.0)
-    above = value > chance + 2 * held_out.get("se", 0.0)
     beside = "" if name == "r2" else f"chance {chance:.3f}, gallery {held_out['gallery']}"
-    doubt = "" if above else "NOT clearly above chance"
+    doubt = "" if is_above_chance(held_out) else "NOT clearly above chance"
     inside = ", ".join(part for part in (beside, doubt) if part)
     return f"held-out {name} {value:.3f}" + (f" ({inside})" if inside else "")
+
+
+def is_above_chance(held_out: Mapping[str, Any]) -> bool:
+    """Whether a record's held-out numbers are clearly above chance, as they say or by two standard errors."""
+    if "above_chance" in held_out:
+        return bool(held_out["above_chance"])
+    value = held_out["r2"] if "r2" in held_out else held_out["mrr"]
+    return bool(value > held_out.get("chance_mrr", 0.0) + 2 * held_out.get("se", 0.0))
 
 
 def matched(left: Array, right: Array, weights: Array | None = None) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.core.alignments import is_above_chance
 from stitchkit.evaluation.coverage import PromptCoverage
 from stitchkit.evaluation.retrieval import Retrieval
 from stitchkit.evaluation.spectra import Spectrum
@@ -34,9 +35,11 @@ class HeldOut:
     value, error
         The measure and its standard error.
     chance
-        Of a random ranking; for R2 0, the mean of the targets.
+        Of pairs shuffled among the held-out ones; for R2 0, the mean of the targets.
     gallery
         Targets that were ranked, on average; None for R2.
+    clear
+        Whether the measure is clearly above chance.
     """
 
     measure: str
@@ -44,6 +47,7 @@ class HeldOut:
     error: float
     chance: float
     gallery: int | None
+    clear: bool
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> HeldOut | None:
@@ -52,15 +56,11 @@ class HeldOut:
         if not isinstance(told, Mapping):
             return None
         if "r2" in told:
-            return cls("r2", float(told["r2"]), float(told["se"]), 0.0, None)
+            return cls("r2", float(told["r2"]), float(told["se"]), 0.0, None, is_above_chance(told))
         if not {"mrr", "se", "chance_mrr", "gallery"} <= set(told):
             return None
-        return cls("mrr", float(told["mrr"]), float(told["se"]), float(told["chance_mrr"]), int(told["gallery"]))
-
-    @property
-    def clear(self) -> bool:
-        """Whether the measure is more than two standard errors above chance."""
-        return self.value > self.chance + 2 * self.error
+        value, error, chance = (float(told[name]) for name in ("mrr", "se", "chance_mrr"))
+        return cls("mrr", value, error, chance, int(told["gallery"]), is_above_chance(told))
 
     @property
     def name(self) -> str:

@@ -56,6 +56,63 @@ def pair_ranks(queries: Array, gallery: Array, truth: np.ndarray) -> np.ndarray:
     return tiled_ranks(lambda a, b: queries[a:b, :] @ across, truth, tile=_tile(gallery))
 
 
+def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Reciprocal ranks of true pairs, and those that the same ranking gives to pairs shuffled among the queries.
+
+    A ranking that ignores its query but puts frequent targets first is above the chance of a random ranking, and not
+    above this one.
+
+    Parameters
+    ----------
+    queries : (q, k), gallery : (g, k)
+        Scored by inner product.
+    truth : (q,) int
+        Gallery row of each query.
+
+    Returns
+    -------
+    reciprocal : (q,) float64
+        One over the rank of the true target.
+    expected : (q,) float64
+        Its mean over all q true targets.
+    variance : float
+        Of the sum of reciprocal ranks over random permutations of the true targets.
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> reciprocal, expected, variance = shuffled_reciprocal(rows, rows, np.array([0, 1]))
+    >>> reciprocal.tolist(), expected.tolist(), variance
+    ([1.0, 1.0], [0.75, 0.75], 0.25)
+    """
+    share = np.bincount(truth, minlength=int(gallery.shape[0])) / len(truth)
+    reciprocal, expected = np.empty(len(truth)), np.empty(len(truth))
+    across = namespace(gallery).matrix_transpose(gallery)
+    columns, squares, rows = np.zeros(len(share)), 0.0, 0.0
+    for a in range(0, len(truth), step := _tile(gallery)):
+        b = min(a + step, len(truth))
+        ranks = _all_ranks(to_numpy(queries[a:b, :] @ across))
+        each = 1 / ranks
+        reciprocal[a:b] = each[np.arange(b - a), truth[a:b]]
+        expected[a:b] = each @ share
+        columns += each.sum(axis=0)
+        squares += float((each**2 @ share).sum())
+        rows += float((expected[a:b] ** 2).sum())
+    q, column = len(truth), columns / len(truth)
+    grand = float(column @ share)
+    # the sum of squares of the doubly centred (q, q) table of reciprocal ranks, by its parts
+    centred = q * squares - q * rows - q * q * float(column**2 @ share) + q * q * grand**2
+    return reciprocal, expected, max(centred, 0.0) / (q - 1) if q > 1 else 0.0
+
+
+def _all_ranks(similarity: np.ndarray) -> np.ndarray:
+    """The rank of every target for each query (q, g), 1 the best; ties count half."""
+    from scipy.stats import rankdata
+
+    ranks: np.ndarray = rankdata(-similarity, method="average", axis=1)
+    return ranks
+
+
 def pair_ranks_back(queries: Array, gallery: Array, truth: np.ndarray) -> np.ndarray:
     """Rank of each gallery row's best true query among all queries, (g,), 1 the best; ties with rivals count half.
 
