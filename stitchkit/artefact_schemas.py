@@ -57,9 +57,12 @@ class HashFields(msgspec.Struct):
     n_groups: Count | None
     rows: Hashes | None = None
     n_rows: Count | None = None
+    files: Hashes | None = None
+    n_files: Count | None = None
 
     def __post_init__(self) -> None:
-        for hashes, n in ((self.ids, self.n_ids), (self.groups, self.n_groups), (self.rows, self.n_rows)):
+        for hashes, n in ((self.ids, self.n_ids), (self.groups, self.n_groups), (self.rows, self.n_rows),
+                          (self.files, self.n_files)):  # fmt: skip
             if (hashes is None) != (n is None):
                 raise ValueError("hashes of anchors come with their number")
 

@@ -84,11 +84,18 @@ def about(anchors: AnchorSet) -> dict[str, Any]:
 
 def check_test(anchors: AnchorSet, test: Path, id: str | None, groups: str | None, allow: bool) -> list[str]:
     """The leakage audit of the anchors against a table of test items, before any model is loaded."""
+    from stitchkit.core.items import Items
     from stitchkit.datasets.rows import groups_of, ids_of, read_rows
-    from stitchkit.evaluation.leakage import audit
+    from stitchkit.evaluation.leakage import audit, same_files
 
     table = read_rows(test)
     named = id if id in table.columns else None
     patients = groups if groups in table.columns else None
     ids = ids_of(table, named, table.first_of("path"))
-    return audit(anchors.ids, ids, anchors.groups, groups_of(table, patients), allow=allow)
+    notes = audit(anchors.ids, ids, anchors.groups, groups_of(table, patients), allow=allow)
+    if "path" not in table.columns:
+        return notes
+    files = [test.parent / cell for cell in table.column("path")]
+    if not all(file.is_file() for file in files):
+        return [*notes, f"images of {test} are not all here: anchors' images under other names were not looked for"]
+    return [*notes, *same_files(anchors.source_items, Items(ids, files, "image"), allow=allow)]

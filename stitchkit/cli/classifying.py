@@ -65,6 +65,7 @@ def zeroshot(
     from stitchkit.cli.stitching import told
     from stitchkit.cli.talk import Talk
     from stitchkit.datasets.tables import read_items
+    from stitchkit.evaluation.fitted_pairs import audit_items
     from stitchkit.score_tables import check_scores_path, write_scores
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
@@ -90,14 +91,16 @@ def zeroshot(
     given = read_items(items, column=column, modality=model.encoder.modality, id=id_column, root=root)
     if judging is not None:
         judging.check(given.ids)
+    notes = audit_items(model.alignment, given, allow=judging is None or allow_leakage)
     vectors = loading.embed(model.encoder, given)
     scores = model.scores(vectors)
-    found = None if judging is None else judging.evaluation(scores, given, model.encoder, vectors, loading)
+    found = None if judging is None else judging.evaluation(scores, given, model.encoder, vectors, notes, loading)
     write_scores(out, scores)
     lines, document = told(model, out)
     lines = lines[-1:] if isinstance(scorer, FolderScorer) else lines
     lines[-1] += f": {len(scores)} items, {len(scores.classes)} classes, {scores.kind}s"
-    document |= {"n": len(scores), "kind": scores.kind}
+    lines += [f"note      {note}" for note in notes]
+    document |= {"n": len(scores), "kind": scores.kind, **({"notes": notes} if notes else {})}
     if found is not None:
         lines += ["", str(found)]
         document["evaluation"] = found.to_dict()

@@ -77,16 +77,18 @@ class Judging:
 
     def check(self, ids: np.ndarray) -> None:
         """Raise for test items without a label, or for leakage, before the items are embedded."""
+        from stitchkit.evaluation.item_matching import labels_of_items
         from stitchkit.evaluation.leakage import audit
 
-        test = self.labels.of_ids(ids)
+        test = labels_of_items(self.labels, ids).labels.of_ids(ids)
         if self.table is not None:
             pairs = self.table.ids_only()
             audit(pairs.ids, ids, pairs.groups, test.groups, allow=self.allow_leakage)
 
     def evaluation(
-        self, scores: Scores, items: Items | None, encoder: Encoder | None, vectors: Embeddings | None, loading: Loading
-    ) -> Evaluation:
+        self, scores: Scores, items: Items | None, encoder: Encoder | None, vectors: Embeddings | None,
+        notes: Sequence[str], loading: Loading,
+    ) -> Evaluation:  # fmt: skip
         """The evaluation; with an encoder and anchors also of a probe on their labels."""
         import stitchkit as sk
 
@@ -115,7 +117,7 @@ class Judging:
             seed=self.seed,
             allow_leakage=self.allow_leakage,
         )
-        return replace(found, notes=tuple(map(as_flags, found.notes)))
+        return replace(found, notes=(*notes, *map(as_flags, found.notes)))
 
     def _pairs(self, encoder: Encoder | None, items: Items | None) -> AnchorSet | None:
         """The anchors; without items their ids and patients are enough, and their files need not be here."""

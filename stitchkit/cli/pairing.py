@@ -98,11 +98,13 @@ class EncoderPairs:
         """The alignment, written to a stitched folder without a head."""
         import stitchkit as sk
         from stitchkit.cli.anchor_tables import about
+        from stitchkit.evaluation.fitted_pairs import remember_files
 
         left, right = loading.encoder(self.source), loading.encoder(self.target)
         pairs = self.table.read(left.modality, right.modality)
         x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
         done = fitting.fit(x, y, pairs.groups, purpose, fitting.pool(loading, left, right))
+        done = remember_files(done, pairs.source_items)
         model = sk.stitch(left, done, target_name=self.target)
         model.save(out, extra={"anchor_set": about(pairs)}, command=fitting.talk.command, overwrite=overwrite)
         return done

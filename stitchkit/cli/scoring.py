@@ -148,25 +148,28 @@ class Given:
 
     def ready(
         self, loading: Loading, judging: Judging
-    ) -> tuple[Scores, Items | None, Encoder | None, Embeddings | None]:
-        """Scores, items, source encoder and the items' vectors, as far as they were asked for."""
+    ) -> tuple[Scores, Items | None, Encoder | None, Embeddings | None, list[str]]:
+        """Scores, items, source encoder and the items' vectors, as far as they were asked for, and notes on leakage."""
         if self.scorer is not None:
             model = self.scorer.model(loading)
+            from stitchkit.evaluation.fitted_pairs import audit_items
+
             items = self._read(model.encoder.modality)
             judging.check(items.ids)
+            notes = audit_items(model.alignment, items, allow=judging.allow_leakage)
             vectors = loading.embed(model.encoder, items)
-            return model.scores(vectors), items, model.encoder, vectors
+            return model.scores(vectors), items, model.encoder, vectors, notes
         scores = self.scores
         if scores is None:
             raise InputError("there are neither scores nor a stitched folder to judge.")
         if self.encoder is None:
-            return scores, self._read(None) if self.items else None, None, None
+            return scores, self._read(None) if self.items else None, None, None, []
         from stitchkit.core.items import rows_of
 
         encoder = loading.encoder(self.encoder)
         items = self._read(encoder.modality)
         items = items.take(rows_of(scores.ids, items.ids, "the items"))
-        return scores, items, encoder, loading.embed(encoder, items)
+        return scores, items, encoder, loading.embed(encoder, items), []
 
     def _read(self, modality: str | None) -> Items:
         from stitchkit.datasets.tables import read_items

@@ -162,13 +162,14 @@ def stitched(
     import stitchkit as sk
     from stitchkit.cli.anchor_tables import about
     from stitchkit.cli.heads import kept
+    from stitchkit.evaluation.fitted_pairs import remember_files
 
     left, right = loading.encoder(source), loading.encoder(target)
     linear, note = choice.linear(right)
     pairs = table.read(left.modality, right.modality)
     drives = linear is not None or (choice.prompts is None and right.modality == "image")
     x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
-    alignment = fitting.fit(x, y, pairs.groups, "head" if drives else "match")
+    alignment = remember_files(fitting.fit(x, y, pairs.groups, "head" if drives else "match"), pairs.source_items)
     facts: dict[str, Any] = {"anchor_set": about(pairs)}
     if choice.prompts is None:
         model = sk.stitch(left, alignment, linear, target_name=target)

@@ -21,7 +21,7 @@ from stitchkit.core.keys import folded_key, folded_path
 KEY = "anchor_hashes"  # in the record of an alignment
 DIGITS = 16  # of each hash
 MOST = 20_000  # hashes of a kind: of ids and patients the lowest are kept, of vectors those of evenly spread rows
-KINDS = {"ids": "items", "groups": "patients", "rows": "pairs of vectors"}
+KINDS = {"ids": "items", "groups": "patients", "rows": "pairs of vectors", "files": "files"}
 
 
 class AnchorHashes(dict[str, Any]):
@@ -82,6 +82,12 @@ def of_pairs(x: Embeddings, y: Embeddings, groups: Any, ids: Any) -> AnchorHashe
     return kept
 
 
+def with_files(kept: Mapping[str, Any], keys: list[bytes]) -> AnchorHashes:
+    """The hashes with those of content keys, so that an anchor's file is known under any name."""
+    hashes = _hashes("files", keys, kept)
+    return AnchorHashes({**kept, "files": "".join(hashes[:MOST]), "n_files": len(hashes)})
+
+
 def pair_bytes(x: Array, y: Array, step: int = 1) -> list[bytes]:
     """Bytes that stand for every ``step``-th pair of vectors, whatever precision they are kept in."""
     rows = np.arange(0, int(x.shape[0]), step)
@@ -90,8 +96,9 @@ def pair_bytes(x: Array, y: Array, step: int = 1) -> list[bytes]:
 
 
 def ids_of(source: Any, target: Any) -> np.ndarray | None:
-    """The ids of pairs as they were given: of embeddings, or None for two plain arrays."""
-    return next((one.ids for one in (source, target) if isinstance(one, Embeddings)), None)
+    """The ids of pairs: of embeddings, or None for two plain arrays, and where the ids are mere row numbers."""
+    ids = next((one.ids for one in (source, target) if isinstance(one, Embeddings)), None)
+    return None if ids is None or np.array_equal(ids, np.arange(len(ids)).astype(np.str_)) else ids
 
 
 def _scaled(rows: np.ndarray) -> np.ndarray:
@@ -107,10 +114,11 @@ def common(
     ids: Iterable[Any] | None = None,
     groups: Iterable[Any] | None = None,
     rows: list[bytes] | None = None,
+    files: list[bytes] | None = None,
 ) -> Common:
     """How many of other pairs are anchors of the alignment that kept these hashes."""
     found, sampled = {}, []
-    for kind, some in (("ids", ids), ("groups", groups), ("rows", rows)):
+    for kind, some in (("ids", ids), ("groups", groups), ("rows", rows), ("files", files)):
         if some is None or kept.get(kind) is None:
             continue
         both = set(split(kept[kind])) & set(_hashes(kind, some, kept))

@@ -69,7 +69,7 @@ def folded_key(key: str) -> str:
 
 
 def folded_path(name: str) -> str:
-    """An item's id without regard to spelling; Windows writes the same path with other separators.
+    r"""An item's id without regard to spelling; Windows writes the same path with other separators.
 
     Examples
     --------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.anchor_hashes import KEY, KINDS, Common, common, kept_of, pair_bytes
+from stitchkit.core.anchor_hashes import KEY, KINDS, Common, common, kept_of, pair_bytes, with_files
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
+from stitchkit.core.items import Items
+from stitchkit.datasets.content_keys import content_key
 
 STEP = "It cannot be judged on them: hold out pairs of other patients, or allow leakage and say so."
 
@@ -49,6 +52,35 @@ def audit_pairs(
     if leaked and not allow:
         raise LeakageError(f"{what} was fitted on {leaked}. {step}")
     return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *missed(found, kept, what)]
+
+
+def remember_files(alignment: Alignment, anchors: Items) -> Alignment:
+    """The alignment with hashes of what its anchors hold, beside those of their ids; without those, as it is."""
+    kept = alignment.record.get(KEY)
+    if kept is None:
+        return alignment
+    keys = [content_key(value, anchors.modality) for value in anchors.values]
+    return replace(alignment, record={**alignment.record, KEY: with_files(kept, keys)})
+
+
+def audit_items(alignment: Alignment, items: Items, *, allow: bool = False) -> list[str]:
+    """Notes on items of the source side that the map was fitted on, by their ids and by what they hold.
+
+    Raises
+    ------
+    LeakageError
+        If there are such items and ``allow`` is not set.
+    """
+    kept = alignment.record.get(KEY)
+    if kept is None:
+        return []
+    files = None
+    if kept.get("files") is not None:
+        files = [content_key(value, items.modality) for value in items.values]
+    leaked = leaks_of(common(kept, ids=items.ids, files=files))
+    if leaked and not allow:
+        raise LeakageError(f"the map was fitted on {leaked}. {STEP}")
+    return [f"LEAKAGE: the map was fitted on {leaked}"] if leaked else []
 
 
 def leaks_of(found: Common) -> str:

@@ -15,6 +15,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.datasets.given import as_items
+from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_items
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.probes import fit_probe
@@ -99,9 +100,9 @@ def evaluate(
     """
     if groups is not None:
         labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
-    known = labels.of_classes(scores.classes)
+    by_id = labels_of_items(labels.of_classes(scores.classes), scores.ids)
+    known, notes = by_id.labels, by_id.notes
     test = known.of_ids(scores.ids)
-    notes: list[str] = []
     if isinstance(anchors, str) or isinstance(metadata, str):
         raise InputError(
             "anchors= takes an anchor set or a list of ids, metadata= a list of columns; got a single text."
@@ -116,17 +117,26 @@ def evaluate(
     if thresholds is not None:
         notes += [*_apart(thresholds.fitted_on, "threshold items", test, allow_leakage), *thresholds.notes]
     rows = {name: scores, **(others or {})}
+    if anchors is not None:
+        by_name = labels_of_anchors(known, _ids(anchors), test.ids)
+        known, notes = by_name.labels, [*notes, *by_name.notes]
     fitted_on = _anchor_labels(anchors, known)
+    others_left = len(known) - len(test) - int((~np.isin(fitted_on.ids, test.ids)).sum())
+    if others_left:
+        notes.append(f"{others_left} of {len(known)} labelled items are neither scored nor anchors")
     if anchors is not None:
         own = anchors.groups if isinstance(anchors, AnchorSet) else None
         # an anchor without labels has no known patient, and one unknown patient leaves the audit open
         patients = own if own is not None else fitted_on.groups if len(fitted_on) == len(_ids(anchors)) else None
         notes += audit(_ids(anchors), scores.ids, patients, test.groups, allow=allow_leakage)
-    rows |= _baselines(fitted_on, test, anchors, items, metadata, embeddings, notes, allow_leakage)
+        notes += _copies(anchors, items, test, allow_leakage)
+    rows |= _baselines(fitted_on, test, anchors, items, metadata, embeddings, notes)
     judged, left_out, positives = judged_classes(test, min_positives)
     if not judged:
+        reasons = "; ".join(f"{label}: {reason}" for label, reason in list(left_out.items())[:5])
         raise DataError(
-            f"no class has {min_positives} positives and negatives among {len(test)} items. Lower min_positives."
+            f"no class can be judged among {len(test)} items: {reasons}. Give more items, or lower min_positives where "
+            f"there are too few."
         )
     methods, dropped = table_of(rows, test, judged, multiclass=multiclass, replicates=replicates, seed=seed)
     decisions = {} if thresholds is None else decided(thresholds, given, scores, test, judged, replicates, seed)
@@ -172,7 +182,6 @@ def _baselines(
     metadata: Sequence[str],
     embeddings: Embeddings | None,
     notes: list[str],
-    allow_leakage: bool,
 ) -> dict[str, Scores]:
     rows = {CHANCE: by_chance(test)}
     if not len(fitted_on):
@@ -195,18 +204,27 @@ def _baselines(
         given = as_items(items, "image")
         train = anchors.source_items.take(rows_of(fitted_on.ids, anchors.ids, "the anchors"))
         shown = given.take(rows_of(test.ids, given.ids, "items"))
-        notes += same_files(anchors.source_items, shown, allow=allow_leakage)
         files = file_columns(train), file_columns(shown)
     found = metadata_scores(fitted_on, test, metadata, files)
     if found is None:
         asked = "give items= (image files) or metadata= (columns of the labels)"
         if items is not None:
             asked = "items= needs anchors= as an AnchorSet of image files; or give metadata= (columns of the labels)"
+        if given_names := [*files[0], *metadata]:
+            asked = f"{', '.join(given_names)} {'does' if len(given_names) == 1 else 'do'} not vary among the anchors"
         notes.append(f"no metadata-only baseline: {asked}")
         return rows
     rows[METADATA], used = found
     notes.append(f"the metadata-only baseline used {', '.join(used)}")
     return rows
+
+
+def _copies(anchors: Any, items: Items | str | Path | None, test: Labels, allow: bool) -> list[str]:
+    """Refuse, or tell of, test images that are anchors' own files under other ids."""
+    if items is None or not isinstance(anchors, AnchorSet):
+        return []
+    given = as_items(items, "image")
+    return same_files(anchors.source_items, given.take(rows_of(test.ids, given.ids, "items")), allow=allow)
 
 
 def _apart(fitted_on: FittedOn, what: str, test: Labels, allow: bool) -> list[str]:

@@ -1,0 +1,92 @@
+"""README's own sequence on a folder that somebody else made: one table, images below it, other ids than ours."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import pytest
+from PIL import Image
+
+from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Films with reports to align on, other films with labels, and a label table of all, as a hospital keeps them."""
+    root = tmp_path_factory.mktemp("hospital")
+    (root / "reports").mkdir()
+    (root / "scans").mkdir()
+    sets = {"reports": make_phantoms(60, seed=1), "scans": make_phantoms(60, seed=2)}
+    pairs, labels = [["path", "text", "patient"]], [["path", "patient", "age", *FINDINGS]]
+    for number, (name, made) in enumerate(sets.items()):
+        for i, image in enumerate(made.images):
+            path = f"{name}/{name}-{i:03d}.png"
+            Image.fromarray(image).save(root / path)
+            if name == "reports":
+                pairs.append([path, made.reports[i], f"p{made.patients[i]}"])
+            labels.append([path, f"{'pq'[number]}{made.patients[i]}", 40 + i % 30, *map(int, made.labels[i])])
+    for file, rows in (("anchors.csv", pairs), ("labels.csv", labels)):
+        with (root / file).open("w", newline="") as out:
+            csv.writer(out).writerows(rows)
+    return root
+
+
+def test_the_sequence_prints_chance_probe_and_metadata(cli, folder, tmp_path):
+    scores, anchors = tmp_path / "scores.csv", folder / "anchors.csv"
+    made = cli("zeroshot", "demo:general", "demo:text", "--anchors", anchors, "--prompts", "phantom", "--items",
+               folder / "scans", "--out", scores)  # fmt: skip
+    assert made.code == 0, made.err
+    judged = cli("evaluate", scores, "--labels", folder / "labels.csv", "--groups", "patient", "--metadata", "age",
+                 "--anchors", anchors, "--items", folder / "scans", "--encoder", "demo:general", "--min-positives", 5,
+                 "--replicates", 50)  # fmt: skip
+    assert judged.code == 0, judged.err
+    for row in ("chance", "probe on the anchors", "metadata only"):
+        assert row in judged.out
+    assert "60 items were matched by file name" in judged.out
+
+
+def test_images_and_texts_of_one_table_are_aligned(cli, folder, tmp_path):
+    table = folder / "anchors.csv"
+    for encoder, name in (("demo:general", "x"), ("demo:text", "y")):
+        done = cli("embed", encoder, table, "--out", tmp_path / f"{name}.safetensors")
+        assert done.code == 0, done.err
+    done = cli("align", tmp_path / "x.safetensors", tmp_path / "y.safetensors", "--out", tmp_path / "map", "--solver",
+               "procrustes")  # fmt: skip
+    assert done.code == 0, done.err
+
+
+def test_a_folder_scores_its_own_anchors_under_other_names_with_a_note(cli, folder, tmp_path):
+    out = tmp_path / "stitched"
+    done = cli("stitch", "demo:general", "demo:text", "--anchors", folder / "anchors.csv", "--head", "prompts:phantom",
+               "--out", out, "--solver", "procrustes")  # fmt: skip
+    assert done.code == 0, done.err
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for i in range(10):
+        shutil.copy(folder / f"reports/reports-{i:03d}.png", copies / f"c{i}.png")
+    done = cli("zeroshot", out, "--items", copies, "--out", tmp_path / "s.csv")
+    assert done.code == 0, done.err
+    assert "note      LEAKAGE: the map was fitted on 10 of these files" in done.out
+    with (tmp_path / "labels.csv").open("w") as file:
+        csv.writer(file).writerows([["id", *FINDINGS], *([f"c{i}.png", *[i % 2] * len(FINDINGS)] for i in range(10))])
+    line = ("evaluate", out, "--labels", tmp_path / "labels.csv", "--items", copies, "--min-positives", 1,
+            "--replicates", 20)  # fmt: skip
+    done = cli(*line)
+    assert done.code == 4
+    assert "fitted on 10 of these files" in done.err
+    done = cli(*line, "--allow-leakage")
+    assert done.code == 0, done.err
+    assert "LEAKAGE: the map was fitted on 10 of these files" in done.out
+
+
+def test_test_images_that_are_anchors_under_other_names_are_refused_before_a_model_is_loaded(cli, folder, tmp_path):
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for i in range(10):
+        shutil.copy(folder / f"reports/reports-{i:03d}.png", copies / f"c{i}.png")
+    (tmp_path / "test.csv").write_text("path\n" + "".join(f"copies/c{i}.png\n" for i in range(10)))
+    done = cli("stitch", "demo:general", "demo:text", "--anchors", folder / "anchors.csv", "--test",
+               tmp_path / "test.csv", "--out", tmp_path / "out")  # fmt: skip
+    assert done.code == 4
+    assert "10 test items are anchors' own files under other ids" in done.err

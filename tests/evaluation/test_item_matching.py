@@ -1,0 +1,89 @@
+"""Labels, anchors and test items of one set whose tables name the files from different folders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import stitchkit as sk
+from stitchkit.core.errors import DataError, LeakageError
+
+N = 60
+VALUES = (np.arange(N) % 2).astype(float)[:, None]
+NAMES = [f"{i:03d}.png" for i in range(N)]
+
+
+def labels(prefix="", groups=None, **columns):
+    return sk.Labels(VALUES, [prefix + one for one in NAMES], ("edema",), groups, columns)
+
+
+def scores(ids, rows=slice(0, N)):
+    return sk.Scores(VALUES[rows] + np.random.default_rng(0).normal(size=VALUES[rows].shape), "logit", ids, ("edema",))
+
+
+def judged(*args, **settings):
+    return sk.evaluate(*args, replicates=20, min_positives=5, **settings)
+
+
+@pytest.mark.parametrize("prefix", ["scans/", "./scans/", "C:\\films\\", "/data/films/"])
+def test_items_are_found_by_file_name_where_folders_differ(prefix):
+    found = judged(scores(NAMES), labels(prefix))
+    plain = judged(scores(NAMES), labels())
+    assert found.methods[0].macro == plain.methods[0].macro
+    assert (
+        found.notes[0]
+        == f"60 items were matched by file name, for example '000.png' is {prefix + '000.png'!r} of the labels"
+    )
+
+
+def test_file_names_that_stand_twice_are_not_matched():
+    two = [*(f"a/{one}" for one in NAMES[:30]), *(f"b/{one}" for one in NAMES[:30])]
+    known = sk.Labels(VALUES, two, ("edema",))
+    with pytest.raises(DataError, match=r"30 of 30 items have no label, .*'000\.png'; .* 'a/000\.png'"):
+        judged(scores(NAMES[:30], slice(0, 30)), known)
+
+
+def test_an_exact_id_comes_first():
+    known = sk.Labels(VALUES, [*NAMES[:30], *(f"b/{one}" for one in NAMES[:30])], ("edema",))
+    found = judged(scores(NAMES[:30], slice(0, 30)), known)
+    assert found.notes[0] == "30 of 60 labelled items are neither scored nor anchors"
+
+
+def test_anchors_are_found_among_the_labels_by_file_name():
+    known = labels("films/", age=np.arange(N) % 7)
+    found = judged(scores(NAMES[30:], slice(30, N)), known, anchors=NAMES[:30], metadata=("age",))
+    assert [one.name for one in found.methods] == ["scores", "chance", "metadata only"]
+
+
+def test_an_anchors_file_under_another_name_is_leakage_even_where_no_anchor_is_labelled(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("films", "test"):
+        (tmp_path / folder).mkdir()
+    for i, name in enumerate(NAMES):
+        Image.fromarray(rng.integers(0, 255, (8, 8), dtype=np.uint8)).save(tmp_path / "test" / name)
+        if i < 20:
+            (tmp_path / "films" / f"f{i}.png").write_bytes((tmp_path / "test" / name).read_bytes())
+    ids = [f"films/f{i}.png" for i in range(20)]
+    images = sk.Items(ids, [tmp_path / one for one in ids], "image")
+    anchors = sk.AnchorSet(ids, images, images)
+    items = sk.Items(NAMES, [tmp_path / "test" / one for one in NAMES], "image")
+    with pytest.raises(LeakageError, match="20 test items are anchors' own files under other ids"):
+        judged(scores(NAMES), labels(), anchors=anchors, items=items)
+    found = judged(scores(NAMES), labels(), anchors=anchors, items=items, allow_leakage=True)
+    assert any("LEAKAGE: 20 test items" in note for note in found.notes)
+
+
+def test_metadata_that_do_not_vary_are_named():
+    known = sk.Labels(VALUES, NAMES, ("edema",), columns={"age": np.where(np.arange(N) < 30, np.nan, 50.0)})
+    found = judged(scores(NAMES[30:], slice(30, N)), known, anchors=NAMES[:30], metadata=("age",))
+    assert "no metadata-only baseline: age does not vary among the anchors" in found.notes
+
+
+def test_one_patient_with_all_positives_is_the_reason_that_is_named():
+    values = np.zeros((40, 1))
+    values[:3] = 1
+    groups = [0] * 3 + list(range(1, 38))
+    known = sk.Labels(values, [str(k) for k in range(40)], ("A",), groups)
+    with pytest.raises(DataError, match="A: all positives, or all negatives, are of one patient"):
+        sk.evaluate(sk.Scores(values + 0.1, "logit", known.ids, ("A",)), known, min_positives=1)
