@@ -20,17 +20,18 @@ from stitchkit.encoders.hf_checkpoints import (
     holds_two,
     modality_of,
 )
-from stitchkit.encoders.hf_inputs import Inputs, inputs_of
+from stitchkit.encoders.hf_inputs import Inputs, TextInputs, inputs_of
 from stitchkit.encoders.hf_pairs import HFPairEncoder, load_half
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.names import EncoderName
-from stitchkit.encoders.pooling import POOLS, Pooling
+from stitchkit.encoders.pooling import POOLS, Pooling, norm_of
 from stitchkit.encoders.probing import class_names, linear_head, neutral, random_images, width
+from stitchkit.encoders.sentence_pipeline import SentencePipeline
 
 if TYPE_CHECKING:
     import torch
 
-OPTIONS = ("pool", "layer", "norm", "prompt", "modality")
+OPTIONS = ("pool", "layer", "norm", "prompt", "modality", "pipeline")
 
 
 @dataclass(slots=True, eq=False)
@@ -100,7 +101,10 @@ class HFEncoder:
         layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == logits.shape[1]]
         classes = class_names(model.config.id2label, logits.shape[1])
         fits: list[str] = []
-        for pooling in (self.pooling, *(replace(self.pooling, pool=pool, layer=-1, norm="none") for pool in POOLS)):
+        for pooling in (
+            self.pooling,
+            *(replace(self.pooling, pool=pool, layer=-1, norm="none", after=None) for pool in POOLS),
+        ):
             if not layers or (pooling.pool == "pooler" and getattr(output, "pooler_output", None) is None):
                 continue
             pooled = pooling.pooled(output, pooling.tokens(output), None)
@@ -109,9 +113,10 @@ class HFEncoder:
             if head is not None and pooling is self.pooling:
                 return head
             fits += [pooling.pool] if head is not None else []
-        advice = f"It reads pool={fits[0]} of the final output: load the encoder with #pool={fits[0]}." if fits else (
-            "No single pooling explains its logits; fit a probe instead."
-        )  # fmt: skip
+        plain = "" if self.pooling.after is None and not self.pooling.every else "pipeline=none&"
+        advice = "No single pooling explains its logits; fit a probe instead."
+        if fits:
+            advice = f"It reads pool={fits[0]} of the final output: load the encoder with #{plain}pool={fits[0]}."
         raise InputError(
             f"the classifier of {self.name!r} does not read the pool={self.pooling.pool} vectors. {advice}"
         )
@@ -123,28 +128,55 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     Options: ``pool=cls|mean|pooler`` (default: the mean over the mask for texts; for images the class token, or
     the mean where there is none), ``layer`` (index into the hidden states; -1, the default, is the model's final
     output), ``norm=unit`` (vectors of length one, as sentence-transformers models usually end), and ``prompt`` (put
-    before every text). A pooler that is not used stays out of the fingerprint. Of a checkpoint with an image and a text
-    encoder, ``modality=image|text`` chooses one; its vectors are the projected features.
+    before every text). What the ``modules.json`` of sentence-transformers declares are the defaults of all these;
+    ``pipeline=none`` leaves it out. A pooler that is not used stays out of the fingerprint. Of a checkpoint with an
+    image and a text encoder, ``modality=image|text`` chooses one; its vectors are the projected features.
     """
     name.check_options(OPTIONS)
     asked_modality(name)
-    source = Source.of(name, trust_remote_code)
+    root = Source.of(name, trust_remote_code)
     with importing("transformers"):
         import torch
         from transformers import AutoConfig, AutoModel
+    pipeline = SentencePipeline.of(root)
+    source = root.at(pipeline.path) if pipeline.declared else root
     config = source.read(AutoConfig)
     if holds_two(config):
-        return load_half(source, config, device=device, dtype=dtype)
+        return load_half(source, config, pipeline, device=device, dtype=dtype)
     check_config(config, name)
     model, report = source.read(AutoModel, dtype=torch.float32, output_loading_info=True)
     modality = modality_of(model, name)
-    pooling = Pooling.of(name, model, modality)
+    inputs = inputs_of(source, modality, model, pipeline)
+    pooling = _pooling(root, pipeline, model, modality, inputs, device)
     check_whole(name, report, pooler=pooling.pool == "pooler")
-    inputs = inputs_of(source, modality, model)
     used = {k: v for k, v in model.state_dict().items() if pooling.pool == "pooler" or "pooler." not in k}
-    mark = fingerprint(used, {**pooling.settings, **inputs.settings})  # before the weights change precision
+    after: dict[str, Any] = {}
+    if isinstance(pooling.after, torch.nn.Module):
+        used |= {f"pipeline.{key}": value for key, value in pooling.after.state_dict().items()}
+        after = {"pipeline": pooling.after.settings}
+    mark = fingerprint(used, {**pooling.settings, **inputs.settings, **after})  # before the weights change precision
     encoder = HFEncoder(
         str(name), Space(str(name), 1), modality, frozen(model, device, dtype), inputs, pooling, device, dtype, source
     )  # fmt: skip
     encoder.space = Space(str(name), width(encoder), mark)
     return encoder
+
+
+def _pooling(
+    root: Source, pipeline: SentencePipeline, model: Any, modality: str, inputs: Inputs, device: str
+) -> Pooling:
+    """The pooling of the options and of the declared pipeline, with the modules behind it."""
+    from stitchkit.encoders.sentence_modules import after_of
+
+    pooling = Pooling.of(root.name, model, modality, pipeline.pool)
+    if not pipeline.declared:
+        return pooling
+    if pipeline.pool is None and "pool" not in root.name.options:
+        raise InputError(
+            f"the checkpoint of {str(root.name)!r} is a sentence-transformers pipeline without a pooling. "
+            f"Choose one with #pool=, or leave the pipeline out with #pipeline=none."
+        )
+    parts, norm = pipeline.ending(norm_of(root.name))
+    after = after_of(root, parts, pipeline.truncate)
+    skip = inputs.prompt_tokens if isinstance(inputs, TextInputs) and not pipeline.include_prompt else 0
+    return replace(pooling, norm=norm, skip=skip, after=None if after is None else frozen(after, device, "float32"))

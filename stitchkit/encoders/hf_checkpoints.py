@@ -6,19 +6,21 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.encoders.checkpoints import check_folder
-from stitchkit.encoders.hub import check_trust, loading
+from stitchkit.encoders.hub import check_trust, hub_file, loading
 from stitchkit.encoders.names import HUB, EncoderName
 
 if TYPE_CHECKING:
     import torch
 
 MODALITIES = {"pixel_values": "image", "input_ids": "text"}
+MODULES = "modules.json"  # of a sentence-transformers checkpoint
 NAMES_ONLY = ("image_processor_type", "feature_extractor_type", "processor_class")  # do not change the pixels
 
 
@@ -41,13 +43,37 @@ class Source:
                 raise InputError(
                     f"encoder {str(name)!r} is a folder, which has no revisions. Leave out @{name.revision}."
                 )
-            settings = check_folder(name.folder, str(name))
-            _check_code(settings, name, trust_remote_code)
+            if not ((name.folder / MODULES).is_file() and name.options.get("pipeline") != "none"):
+                _check_code(check_folder(name.folder, str(name)), name, trust_remote_code)
             return cls(name, str(name.folder.resolve()), None, {**keywords, "local_files_only": True})
         hub_id = name.id.removeprefix(HUB)
         if hub_id.startswith(("/", ".", "~")) or hub_id.count("/") > 1 or "\\" in hub_id:
             raise ModelUnavailableError(f"encoder {str(name)!r}: there is no folder {hub_id}. Check the path.")
         return cls(name, hub_id, hub_id, {**keywords, "revision": name.revision})
+
+    def at(self, path: str) -> Source:
+        """The source of the model that ``modules.json`` places in the folder ``path``, empty for the root."""
+        if self.hub_id is not None:
+            return replace(self, keywords={**self.keywords, "subfolder": path}) if path else self
+        folder = Path(self.where) / path
+        _check_code(check_folder(folder, str(self.name)), self.name, bool(self.keywords["trust_remote_code"]))
+        return replace(self, where=str(folder))
+
+    def file(self, path: str) -> Path | None:
+        """A further file of the checkpoint, or None if there is none."""
+        if self.hub_id is not None:
+            return hub_file(self.name, self.hub_id, path)
+        file = Path(self.where, path)
+        return file if file.is_file() else None
+
+    def json(self, path: str) -> Any:
+        """What a further file of settings holds, or None if there is none."""
+        if (file := self.file(path)) is None:
+            return None
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelUnavailableError(f"{file} is not JSON: {error}. Copy it again from its source.") from error
 
     def read(self, auto: Any, **settings: Any) -> Any:
         """``auto.from_pretrained`` of this checkpoint, with this library's errors."""

@@ -12,6 +12,7 @@ from stitchkit.encoders.hf_checkpoints import Source, preprocessing_of
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
+from stitchkit.encoders.sentence_pipeline import SentencePipeline
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +80,15 @@ class TextInputs:
         return batch
 
     @property
+    def prompt_tokens(self) -> int:
+        """Number of tokens of the prompt by itself, without a special token at its end."""
+        if not self.prompt:
+            return 0
+        cut = {"truncation": True, "max_length": self.length} if self.length else {}
+        ids = self.tokenizer(self.prompt, **cut)["input_ids"]
+        return len(ids) - int(bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What the fingerprint holds of it."""
         padding = {"side": self.tokenizer.padding_side, "mask": self._masks} if self.full else None
@@ -93,10 +103,12 @@ class TextInputs:
 Inputs = ImageInputs | TextInputs
 
 
-def inputs_of(source: Source, modality: str, model: torch.nn.Module, *, full: bool = False) -> Inputs:
+def inputs_of(
+    source: Source, modality: str, model: torch.nn.Module, declared: SentencePipeline, *, full: bool = False
+) -> Inputs:
     """The preprocessing of the checkpoint at ``source`` for ``model``, which takes one modality."""
-    name, prompt = source.name, source.name.options.get("prompt", "")
-    if modality == "image" and prompt:
+    name = source.name
+    if modality == "image" and name.options.get("prompt"):
         raise InputError(f"encoder {str(name)!r} takes images, which have no prompt. Leave out prompt=.")
     with importing("transformers"):  # image processors may need torchvision, which a text encoder does without
         import transformers
@@ -106,10 +118,30 @@ def inputs_of(source: Source, modality: str, model: torch.nn.Module, *, full: bo
     processor = source.read(processor_class)
     if modality == "image":
         return ImageInputs(processor)
+    if declared.lower:
+        _lower_case(processor, name)
     _check_tokenizer(processor, name)
     if not full:  # positions count from the left, so there a text's vector would follow the others of its batch
         processor.padding_side = "right"
-    return TextInputs(str(name), processor, prompt, _longest_input(model, processor), full)
+    prompt = name.options.get("prompt", declared.prompt)
+    return TextInputs(str(name), processor, prompt, _longest_input(model, processor, declared.length), full)
+
+
+def _lower_case(tokenizer: Any, name: EncoderName) -> None:
+    """Set a tokenizer up to lower-case texts before all else, unless it does."""
+    from tokenizers import normalizers
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(
+            f"the checkpoint of {str(name)!r} declares do_lower_case, which its tokenizer "
+            f"({type(tokenizer).__name__}) cannot be set to. Write texts in lower case and add #pipeline=none."
+        )
+    own = backend.normalizer
+    many: Any = own if isinstance(own, normalizers.Sequence) else [own] if own is not None else []
+    steps = list(many)
+    if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 
 
 def _check_tokenizer(tokenizer: Any, name: EncoderName) -> None:
@@ -135,9 +167,9 @@ def _check_tokenizer(tokenizer: Any, name: EncoderName) -> None:
         )
 
 
-def _longest_input(model: torch.nn.Module, tokenizer: Any) -> int | None:
-    """The most tokens that both the tokenizer and the model's positions allow, or None without a limit."""
-    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
+def _longest_input(model: torch.nn.Module, tokenizer: Any, declared: int | None) -> int | None:
+    """The most tokens that the pipeline, else the tokenizer, and the model's positions allow; None for no limit."""
+    limits = [declared or tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
             # RoBERTa and its kin count positions from after the padding index

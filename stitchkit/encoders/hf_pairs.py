@@ -20,6 +20,7 @@ from stitchkit.encoders.hub import importing
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.pooling import at_norm, norm_of
 from stitchkit.encoders.probing import width
+from stitchkit.encoders.sentence_pipeline import SentencePipeline
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +67,7 @@ class HFPairEncoder:
             return Encoded(at_norm(features.float(), self.norm))
 
 
-def load_half(source: Source, config: Any, *, device: str, dtype: str) -> HFPairEncoder:
+def load_half(source: Source, config: Any, pipeline: SentencePipeline, *, device: str, dtype: str) -> HFPairEncoder:
     """The encoder of a two-encoder checkpoint that ``#modality=image`` or ``#modality=text`` asks for.
 
     Raises
@@ -78,11 +79,11 @@ def load_half(source: Source, config: Any, *, device: str, dtype: str) -> HFPair
         If weights of either half are missing.
     """
     name = source.name
-    modality, norm = _chosen(name, config), norm_of(name)
+    modality, norm = _chosen(name, config), _norm(name, pipeline)
     model = _whole(source, config)
     marks = {one: fingerprint(_state(model, one, name), {}) for one in FEATURES}
     half = getattr(model, "text_model" if modality == "text" else "vision_model", model)
-    inputs = inputs_of(source, modality, half, full=config.model_type in FULL_LENGTH)
+    inputs = inputs_of(source, modality, half, pipeline, full=config.model_type in FULL_LENGTH)
     facts = {key: getattr(half.config, key, None) for key in FACTS}
     settings = {"weights": marks[modality], "modality": modality, "pool": "projected", "norm": norm, **facts}
     mark = fingerprint({}, {**settings, **inputs.settings})
@@ -95,6 +96,18 @@ def load_half(source: Source, config: Any, *, device: str, dtype: str) -> HFPair
     if modality == "text":
         _check_padding(encoder)
     return encoder
+
+
+def _norm(name: EncoderName, pipeline: SentencePipeline) -> str:
+    """The norm of the features; raises for a declared pipeline that does more with them."""
+    parts, norm = pipeline.ending(norm_of(name))
+    if pipeline.pool is not None or parts or pipeline.truncate is not None:
+        extra = "Pooling" if pipeline.pool is not None else parts[0].kind if parts else "truncate_dim"
+        raise InputError(
+            f"the checkpoint of {str(name)!r} declares {extra} behind a CLIP-like pair, whose projected features this "
+            f"family takes as they are. Leave the pipeline out with #pipeline=none."
+        )
+    return norm
 
 
 def _whole(source: Source, config: Any) -> torch.nn.Module:

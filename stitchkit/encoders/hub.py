@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from stitchkit.core.errors import InputError, MissingExtraError, ModelUnavailableError, StitchError
 from stitchkit.encoders.names import EncoderName
@@ -91,6 +93,33 @@ def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
                 f"code, then give its full commit ({name.family}:{name.id}@<40 hex digits>) and trust_remote_code=True."
             ) from error
         raise unavailable(name, hub_id, error) from error
+
+
+def hub_file(name: EncoderName, hub_id: str, path: str) -> Path | None:
+    """A file of a hub repository, fetched or from the cache, or None if the repository has none of that name.
+
+    Out of reach of the hub nothing tells a file that is not there from one that was never fetched; a warning says so
+    where the repository's ``config.json`` is in the cache.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from transformers.utils.hub import cached_file
+
+    with loading(name, hub_id):
+        found = cached_file(
+            hub_id, path, revision=name.revision,
+            _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
+        )  # fmt: skip
+        if found is not None:
+            return Path(found)
+        known, config = (try_to_load_from_cache(hub_id, one, revision=name.revision) for one in (path, "config.json"))
+    if known is None and isinstance(config, str) and path == "modules.json":
+        warnings.warn(
+            f"{str(name)!r}: out of reach of the hub nothing tells whether the repository declares a pipeline of "
+            f"sentence-transformers ({path}), so it is read as a plain checkpoint. Load it once with the hub in reach, "
+            f"or confirm with #pipeline=none.",
+            stacklevel=2,
+        )
+    return None
 
 
 def _lacking(name: EncoderName, error: ImportError) -> MissingExtraError:

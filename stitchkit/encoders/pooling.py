@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ NORMS = ("none", "unit")
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding", "cls_embedding")
 
 
-def norm_of(name: EncoderName) -> str:
-    """The norm that the options of ``name`` ask for."""
-    norm = name.options.get("norm", "none")
-    if norm not in NORMS:
+def norm_of(name: EncoderName) -> str | None:
+    """The norm that the options of ``name`` ask for, or None."""
+    norm = name.options.get("norm")
+    if norm is not None and norm not in NORMS:
         raise UnknownNameError.of("norm", norm, NORMS)
     return norm
 
@@ -48,6 +49,17 @@ class Pooling:
         Number of tokens before the first patch of an image.
     norm
         ``"unit"`` divides the pooled vector by its length, as most sentence encoders end; ``"none"`` leaves it.
+    every
+        True pools every token of an image, class token included, as sentence-transformers does.
+    skip
+        Number of leading tokens of a text, those of its prompt, that are left out of the pooling.
+    after
+        What a declared pipeline does with the pooled vectors before the norm.
+
+    Notes
+    -----
+    ``pool`` may also be the modes of a declared pipeline (``max``, ``mean_sqrt_len_tokens``, ``weightedmean``,
+    ``lasttoken``), several of them joined by ``+``: their vectors stand side by side.
     """
 
     name: str
@@ -55,18 +67,22 @@ class Pooling:
     layer: int = -1
     prefix: int = 0
     norm: str = "none"
+    every: bool = False
+    skip: int = 0
+    after: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     @classmethod
-    def of(cls, name: EncoderName, model: torch.nn.Module, modality: str) -> Pooling:
-        """The pooling that the options of ``name`` ask for, or the default for ``model``."""
+    def of(cls, name: EncoderName, model: torch.nn.Module, modality: str, declared: str | None = None) -> Pooling:
+        """The pooling of the options of ``name``, else the declared one, else the default of ``model``."""
         names = {key.rpartition(".")[2] for key in model.state_dict()}
         has_class = not names.isdisjoint(CLASS_TOKENS)
         extra = int("distillation_token" in names) + int(getattr(model.config, "num_register_tokens", 0) or 0)
         image = modality == "image"
-        pool = name.options.get("pool", "cls" if image and has_class else "mean")
-        if pool not in POOLS:
-            raise UnknownNameError.of("pooling", pool, POOLS)
-        if pool == "cls" and image and not has_class:
+        chosen = name.options.get("pool")
+        if chosen is not None and chosen not in POOLS:
+            raise UnknownNameError.of("pooling", chosen, POOLS)
+        pool = chosen or declared or ("cls" if image and has_class else "mean")
+        if chosen == "cls" and image and not has_class:
             raise InputError(f"encoder {str(name)!r} has no class token to pool. Use pool=mean or pool=pooler.")
         layer = name.options.get("layer", "-1")
         try:
@@ -77,12 +93,14 @@ class Pooling:
             ) from error
         if pool == "pooler" and index != -1:
             raise InputError(f"encoder {str(name)!r}: the pooler reads the final output only. Leave out layer={index}.")
-        return cls(str(name), pool, index, (int(has_class) + extra) if image else 0, norm_of(name))
+        return cls(str(name), pool, index, (int(has_class) + extra) if image else 0, norm_of(name) or "none",
+                   every=image and chosen is None and declared is not None)  # fmt: skip
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the fingerprint holds of it."""
-        return {"pool": self.pool, "layer": self.layer, "norm": self.norm}
+        own = {"pool": self.pool, "layer": self.layer, "norm": self.norm}
+        return {**own, "every": self.every or None, "skip": self.skip or None}  # None: as it was without a pipeline
 
     def tokens(self, output: Any) -> torch.Tensor:
         """The hidden states that are pooled: (b, t, d), or a feature map (b, d, h, w)."""
@@ -100,14 +118,19 @@ class Pooling:
 
     def pooled(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """One float32 vector an item, (b, d)."""
-        return at_norm(self._pooled(output, tokens, mask), self.norm)
+        vectors = self._pooled(output, tokens, mask)
+        return at_norm(vectors if self.after is None else self.after(vectors), self.norm)
 
     def _pooled(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        import torch
+
         if self.pool == "pooler":
             vector: torch.Tensor | None = getattr(output, "pooler_output", None)
             if vector is None:
                 raise InputError(f"encoder {self.name!r} has no pooler. Use pool=cls or pool=mean.")
             return vector.flatten(1).float()
+        if self.every or self.skip or self.pool not in POOLS:
+            return torch.cat([_by_mode(mode, *self._masked(tokens, mask)) for mode in self.pool.split("+")], dim=1)
         if self.pool == "cls":
             return tokens[:, 0].float()
         if tokens.ndim == 4:
@@ -116,3 +139,36 @@ class Pooling:
             return tokens[:, self.prefix :].float().mean(dim=1)
         weight = mask[..., None].float()
         return (tokens.float() * weight).sum(dim=1) / weight.sum(dim=1)
+
+    def _masked(self, tokens: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens (b, t, d) and the mask (b, t) of those to pool, both float32; a feature map becomes tokens."""
+        import torch
+
+        rows = (tokens.flatten(2).transpose(1, 2) if tokens.ndim == 4 else tokens).float()
+        if mask is None or mask.shape[1] != rows.shape[1]:
+            return rows, torch.ones(rows.shape[:2], device=rows.device)
+        kept = mask.float()
+        if self.skip:
+            kept = kept.clone()
+            kept[:, : self.skip] = 0
+        return rows, kept
+
+
+def _by_mode(mode: str, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Tokens (b, t, d) that are padded on the right, pooled over the mask (b, t) by one mode, (b, d)."""
+    import torch
+
+    rows = torch.arange(len(tokens), device=tokens.device)
+    places = torch.arange(1, mask.shape[1] + 1, device=tokens.device)
+    weight = mask[..., None]
+    if mode == "cls":
+        return tokens[rows, mask.argmax(dim=1)]
+    if mode == "lasttoken":
+        last = (mask * places).argmax(dim=1)
+        return tokens[rows, last] * mask[rows, last][:, None]
+    if mode == "max":
+        return tokens.masked_fill(weight == 0, -torch.inf).amax(dim=1)
+    if mode == "weightedmean":
+        weight = weight * places[None, :, None]
+    total, count = (tokens * weight).sum(dim=1), weight.sum(dim=1).clamp(min=1e-9)
+    return total / (count.sqrt() if mode == "mean_sqrt_len_tokens" else count)
