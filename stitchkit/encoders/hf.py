@@ -20,12 +20,12 @@ from stitchkit.encoders.hf_checkpoints import (
     holds_two,
     modality_of,
 )
-from stitchkit.encoders.hf_inputs import Inputs, TextInputs, inputs_of
+from stitchkit.encoders.hf_inputs import Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hf_pairs import HFPairEncoder, load_half
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.pooling import POOLS, Pooling, norm_of
-from stitchkit.encoders.probing import class_names, linear_head, neutral, random_images, width
+from stitchkit.encoders.probing import class_names, linear_head, neutral, random_images
 from stitchkit.encoders.sentence_pipeline import SentencePipeline
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     encoder = HFEncoder(
         str(name), Space(str(name), 1), modality, frozen(model, device, dtype), inputs, pooling, device, dtype, source
     )  # fmt: skip
-    encoder.space = Space(str(name), width(encoder), mark)
+    encoder.space = Space(str(name), checked_width(encoder, inputs, model.config), mark)
     return encoder
 
 

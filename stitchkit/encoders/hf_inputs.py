@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.roles import Encoder
 from stitchkit.encoders.hf_checkpoints import Source, preprocessing_of
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.images import rgb
+from stitchkit.encoders.load_checks import check_processor_levels, check_token_ids, image_width, settings_of, sizes_of
 from stitchkit.encoders.names import EncoderName
+from stitchkit.encoders.probing import width
 from stitchkit.encoders.sentence_pipeline import SentencePipeline
 
 if TYPE_CHECKING:
@@ -117,14 +120,24 @@ def inputs_of(
         processor_class = getattr(transformers, kind)  # imported by transformers at this access
     processor = source.read(processor_class)
     if modality == "image":
+        check_processor_levels(name, processor)
         return ImageInputs(processor)
     if declared.lower:
         _lower_case(processor, name)
     _check_tokenizer(processor, name)
+    check_token_ids(name, processor, model)
     if not full:  # positions count from the left, so there a text's vector would follow the others of its batch
         processor.padding_side = "right"
     prompt = name.options.get("prompt", declared.prompt)
     return TextInputs(str(name), processor, prompt, _longest_input(model, processor, declared.length), full)
+
+
+def checked_width(encoder: Encoder, inputs: Inputs, config: Any) -> int:
+    """The width d of the encoder's vectors, once images of different shapes went through it."""
+    if isinstance(inputs, TextInputs):
+        return width(encoder)
+    processor = inputs.processor
+    return image_width(encoder, type(processor).__name__, settings_of(processor), sizes_of(config))
 
 
 def _lower_case(tokenizer: Any, name: EncoderName) -> None:

@@ -15,11 +15,10 @@ from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.hf_checkpoints import Source, asked_modality, check_none_missing
-from stitchkit.encoders.hf_inputs import Inputs, inputs_of
+from stitchkit.encoders.hf_inputs import Inputs, checked_width, inputs_of
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.pooling import at_norm, norm_of
-from stitchkit.encoders.probing import width
 from stitchkit.encoders.sentence_pipeline import SentencePipeline
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def load_half(source: Source, config: Any, pipeline: SentencePipeline, *, device
         str(name), Space(str(name), 1), modality, frozen(model, device, dtype), inputs, norm, device, dtype,
         fingerprint({}, marks),
     )  # fmt: skip
-    encoder.space = Space(str(name), width(encoder), mark)
+    encoder.space = Space(str(name), checked_width(encoder, inputs, half.config), mark)
     if modality == "text":
         _check_padding(encoder)
     return encoder

@@ -30,13 +30,24 @@ def width(encoder: Encoder) -> int:
     InputError
         If what comes back is not one finite vector.
     """
+    return width_of(encoder, encoder.encode(encoder.prepare([neutral(encoder.modality)])).pooled, 1)
+
+
+def width_of(encoder: Encoder, pooled: torch.Tensor, count: int) -> int:
+    """The width d of what the encoder made of ``count`` items.
+
+    Raises
+    ------
+    InputError
+        If that is not one finite vector an item.
+    """
     import torch
 
-    pooled = encoder.encode(encoder.prepare([neutral(encoder.modality)])).pooled
-    shape = tuple(pooled.shape)
-    if len(shape) != 2 or shape[0] != 1 or shape[1] == 0:
+    shape, one = tuple(pooled.shape), encoder.modality
+    if len(shape) != 2 or shape[0] != count or shape[1] == 0:
+        items = f"one {one}" if count == 1 else f"{count} {one}s"
         raise InputError(
-            f"encoder {encoder.name!r} gave an array of shape {shape} for one {encoder.modality}; it must be (1, d). "
+            f"encoder {encoder.name!r} gave an array of shape {shape} for {items}; it must be ({count}, d). "
             f"Choose a pooling that leaves one vector an item."
         )
     if not bool(torch.isfinite(pooled).all()):

@@ -18,8 +18,9 @@ from stitchkit.encoders.checkpoints import check_folder, fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.hub import importing, is_offline, loading
 from stitchkit.encoders.images import rgb
+from stitchkit.encoders.load_checks import check_levels, image_width
 from stitchkit.encoders.names import HUB, LOCAL, EncoderName
-from stitchkit.encoders.probing import class_names, linear_head, random_images, width
+from stitchkit.encoders.probing import class_names, linear_head, random_images
 
 if TYPE_CHECKING:
     import torch
@@ -97,10 +98,13 @@ def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
     mark = fingerprint(_trunk_state(model), {"preprocessing": config, "pool": "pre_logits"})
     transform = timm.data.create_transform(**config, is_training=False)
     size = tuple(config["input_size"])
+    check_levels(name, 1.0, config["mean"], config["std"], "timm, which scales to 0 to 1,")
+    sizes = getattr(getattr(model, "patch_embed", None), "img_size", None)
     encoder = TimmEncoder(
         str(name), Space(str(name), 1), frozen(model, device, dtype), transform, size, device, dtype
     )  # fmt: skip
-    encoder.space = Space(str(name), width(encoder), mark)
+    takes = f"input_size = {list(size)}" if sizes is None else f"images of {sizes}"
+    encoder.space = Space(str(name), image_width(encoder, "preprocessing", {"size": list(size)}, takes), mark)
     return encoder
 
 
