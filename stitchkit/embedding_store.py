@@ -3,18 +3,21 @@
 One folder (a shelf) per space and precision holds ``vectors.bin`` (raw rows), ``keys.bin`` (16-byte hashes of the
 items' content, so that no file name or text is kept) and ``manifest.jsonl``. An append (a shard) writes rows and
 keys, flushes them to disk, and only then adds a manifest line with its row range and both CRC-32s. Rows without a
-line are a killed run's and are cut off at the next opening; a shard with a wrong CRC-32 is dropped and said.
+line are a killed run's and are cut off at the next opening; a shard with a wrong CRC-32 is dropped and said. Writers
+that share a shelf append one after the other, and a key that is there already is not stored again.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import hashlib
 import json
 import os
+import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +25,7 @@ import numpy as np
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.space import Space
+from stitchkit.core.strict_json import parsed
 
 try:
     import fcntl
@@ -102,6 +106,15 @@ class _Shard:
         return slice(self.start, self.start + self.rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """The shards that a manifest lists."""
+
+    shards: tuple[_Shard, ...] = ()  # by their start; no two overlap
+    lost: tuple[_Shard, ...] = ()  # those that reach beyond the end of a file
+    end: int = 0  # first row after the last shard, dropped ones included
+
+
 class Shelf:
     """The stored vectors of one space in one precision; made by :meth:`EmbeddingStore.open`.
 
@@ -111,30 +124,37 @@ class Shelf:
 
     def __init__(self, folder: Path, dim: int, dtype: str) -> None:
         self.folder, self.dim, self.dtype = folder, dim, np.dtype(dtype)
-        self._shards: list[_Shard] = []
-        self._end = 0  # first row after the last shard, dropped ones included
+        self._lock, self._depth = threading.RLock(), 0
+        self._manifest = _Manifest()
         self._size = -1  # bytes of the manifest that was read
-        self._index: tuple[np.ndarray, np.ndarray] | None = None  # sorted keys and their rows
-        self._sound: set[int] = set()  # starts of the shards whose vectors were checked
+        self._keys, self._rows = _no_keys(), np.empty(0, np.int64)  # the index: sorted keys and their rows
+        self._indexed: frozenset[_Shard] = frozenset()
+        self._sound: set[_Shard] = set()  # those whose vectors were checked
         with self._locked():
             self._refresh()
-            for name, width in (("vectors.bin", self._row_bytes), ("keys.bin", KEY_BYTES)):
-                path = self.folder / name
-                if path.exists() and path.stat().st_size > self._end * width:
-                    os.truncate(path, self._end * width)  # rows of a run that was killed before its manifest line
+            for path, width in self._files():
+                if path.exists() and path.stat().st_size > self._manifest.end * width:
+                    os.truncate(path, self._manifest.end * width)  # of a run that was killed before its manifest line
 
     def __len__(self) -> int:
         """Number of stored rows."""
-        return sum(shard.rows for shard in self._shards)
+        return sum(shard.rows for shard in self._manifest.shards)
 
     def find(self, keys: np.ndarray) -> np.ndarray:
         """Row number (n,) of each key of ``keys`` (n,), -1 where there is none.
 
         The vectors of every shard that is hit are checked against their CRC-32 the first time.
+
+        Warns
+        -----
+        UserWarning
+            If stored rows are damaged; they are dropped.
         """
+        self._drop(self._manifest.lost)
         rows = self._look_up(keys)
-        hit = np.unique(np.searchsorted([shard.start for shard in self._shards], rows[rows >= 0], side="right") - 1)
-        broken = [shard for shard in (self._shards[int(i)] for i in hit) if not self._check(shard)]
+        shards = self._manifest.shards
+        hit = np.unique(np.searchsorted([shard.start for shard in shards], rows[rows >= 0], side="right") - 1)
+        broken = [shard for shard in (shards[int(i)] for i in hit) if not self._check(shard)]
         if broken:
             self._drop(broken)
             rows = self._look_up(keys)
@@ -149,6 +169,8 @@ class Shelf:
     def append(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         """Store ``vectors`` (n, d) under ``keys`` (n,): when this returns, they are on disk.
 
+        A key that is stored already, by this process or by another one, keeps the vector it has.
+
         Raises
         ------
         InputError
@@ -160,29 +182,43 @@ class Shelf:
             raise InputError(f"a shelf of width {self.dim} got vectors {vectors.shape} under {len(keys)} keys.")
         if not len(keys):
             return
-        values, names = vectors.astype(self.dtype).tobytes(), keys.astype(f"S{KEY_BYTES}").tobytes()
         with self._locked():
             self._refresh()
-            shard = _Shard(self._end, len(keys), zlib.crc32(values), zlib.crc32(names))
-            _put(self.folder / "vectors.bin", shard.start * self._row_bytes, values)
-            _put(self.folder / "keys.bin", shard.start * KEY_BYTES, names)
-            self._note(asdict(shard))
-        self._shards.append(shard)
-        self._end = shard.place.stop
-        self._sound.add(shard.start)
-        self._index = None
+            new = np.sort(np.unique(keys, return_index=True)[1])
+            new = new[self.find(keys[new]) < 0]
+            if len(new):
+                self._add(keys[new].astype(f"S{KEY_BYTES}").tobytes(), vectors[new].astype(self.dtype).tobytes())
+
+    def _add(self, names: bytes, values: bytes) -> None:
+        """Write one shard; only under the lock."""
+        end = self._manifest.end
+        shard = _Shard(end, len(names) // KEY_BYTES, zlib.crc32(values), zlib.crc32(names))
+        _put(self.folder / "vectors.bin", end * self._row_bytes, values)
+        _put(self.folder / "keys.bin", end * KEY_BYTES, names)
+        self._note(asdict(shard))
+        self._manifest = _Manifest((*self._manifest.shards, shard), self._manifest.lost, shard.place.stop)
+        self._sound.add(shard)
 
     @property
     def _row_bytes(self) -> int:
         return self.dim * self.dtype.itemsize
 
+    def _files(self) -> tuple[tuple[Path, int], tuple[Path, int]]:
+        """Both files of rows, and the bytes of a row in each."""
+        return (self.folder / "vectors.bin", self._row_bytes), (self.folder / "keys.bin", KEY_BYTES)
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Alone among the processes that use this shelf."""
-        with (self.folder / "lock").open("a") as file:
-            if fcntl is not None:
+        """Alone among the threads and processes that use this shelf; may be entered again inside."""
+        with self._lock, contextlib.ExitStack() as stack:
+            if not self._depth and fcntl is not None:
+                file = stack.enter_context((self.folder / "lock").open("a"))
                 fcntl.flock(file, fcntl.LOCK_EX)  # ends when the file is closed or the process dies
-            yield
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
 
     def _refresh(self) -> None:
         """Read the manifest again if it has changed; only under the lock."""
@@ -193,12 +229,8 @@ class Shelf:
         whole = text[: text.rfind(b"\n") + 1]
         if whole != text:
             os.truncate(path, len(whole))  # a line that a killed run did not finish
-        lines = [_entry(line) for line in whole.splitlines()]
-        gone = {line["drop"] for line in lines if "drop" in line}
-        shards = [_Shard(**line) for line in lines if "start" in line]
-        self._end = max((shard.place.stop for shard in shards), default=0)
-        self._shards = sorted((shard for shard in shards if shard.start not in gone), key=lambda shard: shard.start)
-        self._size, self._index = len(whole), None
+        on_disk = min(path.stat().st_size // width if path.exists() else 0 for path, width in self._files())
+        self._manifest, self._size = _listed(whole, on_disk), len(whole)
 
     def _note(self, entry: dict[str, int]) -> None:
         line = json.dumps(entry).encode() + b"\n"
@@ -206,31 +238,45 @@ class Shelf:
         self._size = max(self._size, 0) + len(line)
 
     def _look_up(self, keys: np.ndarray) -> np.ndarray:
-        known, places = self._index or self._indexed()
-        if not len(known):
+        self._update_index()
+        if not len(self._keys):
             return np.full(len(keys), -1, np.int64)
-        found = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        return np.where(known[found] == keys, places[found], -1)
+        found = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[found] == keys, self._rows[found], -1)
 
-    def _indexed(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sorted keys and their rows; shards whose keys are damaged are dropped here."""
-        path = self.folder / "keys.bin"
-        stored = np.fromfile(path, dtype=f"S{KEY_BYTES}") if path.exists() else np.empty(0, f"S{KEY_BYTES}")
-        broken = [shard for shard in self._shards if zlib.crc32(stored[shard.place].tobytes()) != shard.keys]
+    def _update_index(self) -> None:
+        """Take new shards into the index; those whose keys are damaged are dropped here."""
+        if not self._indexed <= frozenset(self._manifest.shards):  # a shard was dropped
+            self._keys, self._rows, self._indexed = _no_keys(), np.empty(0, np.int64), frozenset()
+        new = [shard for shard in self._manifest.shards if shard not in self._indexed]
+        stored = {shard: self._keys_of(shard) for shard in new}
+        broken = [shard for shard, keys in stored.items() if zlib.crc32(keys.tobytes()) != shard.keys]
         if broken:
             self._drop(broken)
-            return self._indexed()
-        rows = np.concatenate([np.arange(0), *(np.arange(shard.start, shard.place.stop) for shard in self._shards)])
-        keys = stored[rows]
+            self._update_index()
+            return
+        if not new:
+            return
+        keys = np.concatenate(list(stored.values()))
+        rows = np.concatenate([np.arange(shard.start, shard.place.stop) for shard in new])
         order = np.argsort(keys)
-        self._index = keys[order], rows[order]
-        return self._index
+        places = np.searchsorted(self._keys, keys[order])  # merging takes far less than sorting all keys again
+        self._keys = np.insert(self._keys, places, keys[order])
+        self._rows = np.insert(self._rows, places, rows[order])
+        self._indexed = frozenset(self._manifest.shards)
+
+    def _keys_of(self, shard: _Shard) -> np.ndarray:
+        """The keys of ``shard`` on disk; fewer than its rows if the file lost its end."""
+        path = self.folder / "keys.bin"
+        if not path.exists():
+            return _no_keys()
+        return np.fromfile(path, f"S{KEY_BYTES}", count=shard.rows, offset=shard.start * KEY_BYTES)
 
     def _check(self, shard: _Shard) -> bool:
         """Whether the vectors of ``shard`` are what was written."""
-        if shard.start not in self._sound and zlib.crc32(self._stored()[shard.place].tobytes()) == shard.vectors:
-            self._sound.add(shard.start)
-        return shard.start in self._sound
+        if shard not in self._sound and zlib.crc32(self._stored()[shard.place].tobytes()) == shard.vectors:
+            self._sound.add(shard)
+        return shard in self._sound
 
     def _stored(self) -> np.ndarray:
         """All rows on disk (m, d), memory-mapped."""
@@ -240,28 +286,67 @@ class Shelf:
         whole = path.stat().st_size // self._row_bytes
         return np.memmap(path, self.dtype, mode="r", shape=(whole, self.dim))
 
-    def _drop(self, broken: list[_Shard]) -> None:
+    def _drop(self, broken: Sequence[_Shard]) -> None:
         """Forget shards for good, and say so."""
+        if not broken:
+            return
         rows = sum(shard.rows for shard in broken)
+        with self._locked():
+            self._refresh()
+            for shard in broken:
+                if shard in self._manifest.shards or shard in self._manifest.lost:  # else another process was first
+                    self._note({"drop": shard.start})
+            self._manifest = _Manifest(
+                tuple(shard for shard in self._manifest.shards if shard not in broken),
+                tuple(shard for shard in self._manifest.lost if shard not in broken),
+                self._manifest.end,
+            )
         warnings.warn(
             f"{rows} stored rows in {self.folder} are damaged (checksum) and were dropped; they are embedded again.",
             stacklevel=4,
         )
-        with self._locked():
-            self._refresh()
-            for shard in broken:
-                self._note({"drop": shard.start})
-        self._shards = [shard for shard in self._shards if shard not in broken]
-        self._index = None
+
+
+def _listed(text: bytes, on_disk: int) -> _Manifest:
+    """The shards of a manifest's lines, of which ``on_disk`` rows are there; damaged lines are passed over."""
+    shards: list[_Shard] = []
+    lost: list[_Shard] = []
+    end = 0
+    for entry in map(_entry, text.splitlines()):
+        if "drop" in entry:
+            shards, lost = ([one for one in some if one.start != entry["drop"]] for some in (shards, lost))
+        elif entry:
+            shard = _Shard(**entry)
+            if shard.place.stop > on_disk:
+                lost.append(shard)
+            elif not _overlaps(shards, shard):
+                bisect.insort(shards, shard, key=lambda one: one.start)
+                end = max(end, shard.place.stop)
+    # one that overlaps sound shards was never written by an append: no line may drop it together with them
+    return _Manifest(tuple(shards), tuple(one for one in lost if not _overlaps(shards, one)), end)
+
+
+def _overlaps(shards: list[_Shard], new: _Shard) -> bool:
+    """Whether ``new`` has a row of one of ``shards``, which are sorted by their start."""
+    after = bisect.bisect_right(shards, new.start, key=lambda one: one.start)
+    before = after > 0 and shards[after - 1].place.stop > new.start
+    return before or (after < len(shards) and shards[after].start < new.place.stop)
 
 
 def _entry(line: bytes) -> dict[str, int]:
     """One manifest line; a damaged one is empty, and its rows are not found."""
     with contextlib.suppress(ValueError):
-        entry = json.loads(line)
-        if isinstance(entry, dict) and set(entry) in ({"drop"}, {"start", "rows", "vectors", "keys"}):
-            return entry
+        entry = parsed(line)
+        if isinstance(entry, dict) and all(type(value) is int and value >= 0 for value in entry.values()):
+            if set(entry) == {"drop"}:
+                return entry
+            if set(entry) == {"start", "rows", "vectors", "keys"} and entry["rows"] >= 1:
+                return entry
     return {}
+
+
+def _no_keys() -> np.ndarray:
+    return np.empty(0, f"S{KEY_BYTES}")
 
 
 def _put(path: Path, offset: int, content: bytes) -> None:

@@ -1,5 +1,6 @@
 """The cache of embeddings: what was appended is found, and nothing else, whatever happened in between."""
 
+import contextlib
 import hashlib
 import json
 import random
@@ -134,6 +135,110 @@ def test_two_writers_do_not_overwrite_each_other(shelf):
     opened = again(shelf)
     np.testing.assert_array_equal(opened.read(opened.find(keys_of([22, 21, 20]))), vectors_of([22, 21, 20]))
     assert (shelf.find(keys_of([20, 21, 22])) >= 0).all()
+
+
+SAME_ROWS = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_embedding_store import SPACE, EmbeddingStore, keys_of, vectors_of
+shelf = EmbeddingStore(Path(sys.argv[2])).open(SPACE)
+Path(sys.argv[2], "ready" + sys.argv[3]).touch()
+while not Path(sys.argv[2], "go").exists():
+    time.sleep(0.005)
+for start in range(0, 400, 20):
+    shelf.append(keys_of(range(start, start + 20)), vectors_of(range(start, start + 20)))
+"""
+
+
+def test_processes_that_embed_the_same_items_store_each_row_once(tmp_path):
+    words = [sys.executable, "-c", SAME_ROWS, str(Path(__file__).parent), str(tmp_path)]
+    children = [subprocess.Popen([*words, str(number)]) for number in range(3)]
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("ready*"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    assert [child.wait(timeout=120) for child in children] == [0, 0, 0]
+    shelf = EmbeddingStore(tmp_path).open(SPACE)
+    assert len(shelf) == 400
+    assert (shelf.folder / "vectors.bin").stat().st_size == 400 * 16
+    np.testing.assert_array_equal(shelf.read(shelf.find(keys_of(range(400)))), vectors_of(range(400)))
+
+
+def test_known_keys_and_repeats_are_not_stored_again(shelf):
+    other = again(shelf)
+    shelf.append(keys_of([20, 21]), vectors_of([20, 21]))
+    other.append(keys_of([21, 3, 22, 22]), vectors_of([21, 3, 22, 22]))
+    other.append(keys_of([20, 22]), vectors_of([20, 22]))
+    assert len(other) == len(again(shelf)) == 8 + 3
+    np.testing.assert_array_equal(other.read(other.find(keys_of([22, 20, 21]))), vectors_of([22, 20, 21]))
+
+
+@pytest.mark.parametrize("name", ["vectors.bin", "keys.bin"])
+def test_keys_whose_rows_are_damaged_are_stored_again(shelf, name):
+    opened = again(shelf)
+    with (shelf.folder / name).open("r+b") as file:
+        file.write(b"\xff\xff\xff")
+    with pytest.warns(UserWarning, match="5 stored rows"):
+        opened.append(keys_of([0, 7]), vectors_of([0, 7]))
+    assert len(opened) == 3 + 1
+    np.testing.assert_array_equal(again(shelf).read(again(shelf).find(keys_of([0, 7]))), vectors_of([0, 7]))
+
+
+CRAFTED = [
+    '{"start": 8, "rows": true, "vectors": 1, "keys": 1}',
+    '{"start": 8.0, "rows": 1, "vectors": 1, "keys": 1}',
+    '{"start": "8", "rows": 1, "vectors": 1, "keys": 1}',
+    '{"start": null, "rows": 1, "vectors": 1, "keys": 1}',
+    '{"start": [8], "rows": 1, "vectors": 1, "keys": 1}',
+    '{"start": -1, "rows": 1, "vectors": 1, "keys": 1}',
+    '{"start": 8, "rows": 0, "vectors": 1, "keys": 1}',
+    '{"start": 8, "rows": -5, "vectors": 1, "keys": 1}',
+    '{"start": 8, "rows": 1, "vectors": 1, "keys": NaN}',
+    '{"start": 8, "rows": 1, "vectors": {}, "keys": 1}',
+    '{"start": 8, "start": 0, "rows": 1, "vectors": 1, "keys": 1}',
+    '{"start": 4, "rows": 2, "vectors": 1, "keys": 1}',
+    '{"start": 0, "rows": 8, "vectors": 1, "keys": 1}',
+    '{"start": 7, "rows": 1, "vectors": 1, "keys": 1}',
+    '{"drop": "5"}',
+    '{"drop": null}',
+    '{"drop": [0]}',
+    '{"drop": -1}',
+    '{"drop": true}',
+    '{"drop": 1e2}',
+    "[" * 100_000,
+    "1" * 5000,
+    "[1, 2]",
+    "null",
+]
+
+
+@pytest.mark.parametrize("line", CRAFTED, ids=[line[:60] for line in CRAFTED])
+def test_a_crafted_manifest_line_is_passed_over(shelf, line):
+    with (shelf.folder / "manifest.jsonl").open("a") as file:
+        file.write(line + "\n")
+    opened = again(shelf)
+    assert (opened.find(keys_of(range(8))) >= 0).all()
+    opened.append(keys_of([8]), vectors_of([8]))
+    np.testing.assert_array_equal(again(shelf).read(again(shelf).find(keys_of(range(9)))), vectors_of(range(9)))
+
+
+@pytest.mark.parametrize(
+    ("start", "rows"), [(8, 1), (10**10, 1), (8, 10**25), (10**25, 1), (2**63 - 1, 2**63 - 1), (0, 10**11), (7, 2)]
+)
+def test_a_manifest_line_beyond_the_files_takes_no_room(shelf, start, rows):
+    with (shelf.folder / "manifest.jsonl").open("a") as file:
+        file.write(json.dumps({"start": start, "rows": rows, "vectors": 1, "keys": 1}) + "\n")
+    opened = again(shelf)
+    overlaps = start < 8
+    with contextlib.nullcontext() if overlaps else pytest.warns(UserWarning, match=f"{rows} stored rows .* dropped"):
+        assert (opened.find(keys_of(range(8))) >= 0).all()
+    opened.append(keys_of([8]), vectors_of([8]))
+    opened.append(keys_of([9, 10]), vectors_of([9, 10]))
+    assert (shelf.folder / "vectors.bin").stat().st_size == 11 * 16
+    later = again(shelf)
+    np.testing.assert_array_equal(later.read(later.find(keys_of(range(11)))), vectors_of(range(11)))
+    assert len(later) == 11
 
 
 WRITER = """
