@@ -25,6 +25,7 @@ from stitchkit.datasets.given import as_items
 from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
 from stitchkit.embedding_store import EmbeddingStore, Shelf
+from stitchkit.file_errors import free_bytes
 from stitchkit.progress import Progress
 from stitchkit.store import check_embeddings_path, write_embeddings
 
@@ -147,7 +148,11 @@ class _Work:
         try:
             self.shelf.append(self.keys[places], self.vectors[places])
         except OSError as error:  # a full disk must not end a run whose vectors are safe in memory
-            warnings.warn(f"embeddings are no longer stored in {self.shelf.folder}: {error}.", stacklevel=2)
+            free = free_bytes(self.shelf.folder)
+            warnings.warn(
+                f"embeddings are no longer stored in {self.shelf.folder}: {error}; {free} bytes are free there.",
+                stacklevel=2,
+            )
             self.shelf = None
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from stitchkit.core.errors import InputError
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
+from stitchkit.file_errors import naming
 
 try:
     import fcntl
@@ -88,7 +89,8 @@ class EmbeddingStore:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         about = {"space": space.name, "dim": space.dim, "fingerprint": space.fingerprint, "dtype": dtype}
         if not (folder / "space.json").exists():
-            (folder / "space.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+            with naming(folder / "space.json"):
+                (folder / "space.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
         return Shelf(folder, space.dim, dtype)
 
 
@@ -351,7 +353,7 @@ def _no_keys() -> np.ndarray:
 
 def _put(path: Path, offset: int, content: bytes) -> None:
     """Write at a place of our own, not at the end: behind it may lie what a killed run left."""
-    with path.open("r+b" if path.exists() else "w+b") as file:
+    with naming(path), path.open("r+b" if path.exists() else "w+b") as file:
         file.seek(offset)
         file.write(content)
         file.flush()

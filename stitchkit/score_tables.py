@@ -14,6 +14,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.scores import KINDS, Scores
+from stitchkit.file_errors import naming
 
 _FIRST = ("id", "kind")
 
@@ -173,11 +174,12 @@ def _write(path: Path, content: bytes) -> None:
     """Write a temporary neighbour, flush it to disk, and give it the name in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with naming(path, draft):
+        try:
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)

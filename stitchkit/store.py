@@ -24,6 +24,7 @@ from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, 
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.digests import sha256_of
+from stitchkit.file_errors import naming
 from stitchkit.tensor_files import OWN, Tensors, read_tensors, tensor_bytes
 
 FORMAT = 2  # of artefact folders and of embedding files; raise it when an old reader would misread a new file
@@ -80,17 +81,18 @@ def write_folder(
     text = _config_text(config, folder.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    draft.mkdir()
-    try:
-        _write(draft / _CONFIG, text)
-        _write(draft / _ARRAYS, tensor_bytes(arrays))
-        _write(draft / _CARD, card.encode())
-        _sync_folder(draft)
-        _swap(draft, folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    _sync_folder(folder.parent)
+    with naming(folder, draft):
+        draft.mkdir()
+        try:
+            _write(draft / _CONFIG, text)
+            _write(draft / _ARRAYS, tensor_bytes(arrays))
+            _write(draft / _CARD, card.encode())
+            _sync_folder(draft)
+            _swap(draft, folder)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        _sync_folder(folder.parent)
     return folder
 
 
@@ -266,16 +268,23 @@ def check_file_path(path: str | Path, kind: str) -> Path:
 
 
 def replace_file(path: str | Path, content: bytes | bytearray) -> Path:
-    """Write ``content`` to ``path``, all of it or nothing; its folder is made if need be."""
+    """Write ``content`` to ``path``, all of it or nothing; its folder is made if need be.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; its ``filename`` is ``path``, also where the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        _write(draft, content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with naming(path, draft):
+        try:
+            _write(draft, content)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync_folder(path.parent)
     return path
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "stitchkit"
 
 FLOORS = (
     {"core"},
-    {"digests"},
+    {"digests", "file_errors"},
     {"tensor_files", "artefact_schemas"},
     {
         "solvers",
@@ -47,6 +47,7 @@ AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; 
     "encoders": {"numpy", "PIL", "torch", "safetensors", "msgspec"},
     "artefact_schemas": {"numpy", "msgspec"},
     "digests": set(),
+    "file_errors": set(),
     "progress": set(),
     "threads": set(),
     "training": {"numpy", "PIL", "torch", "safetensors"},
@@ -63,6 +64,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "metrics": {"scipy", "sklearn"},
     "datasets": {"PIL", "pydicom", "pyarrow", "pandas"},
     "digests": set(),
+    "file_errors": set(),
     "artefact_schemas": set(),
     "tensor_files": set(),
     "store": set(),

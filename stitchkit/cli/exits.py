@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -19,6 +20,7 @@ from stitchkit.core.errors import (
     StitchError,
     UnknownNameError,
 )
+from stitchkit.file_errors import NO_ROOM, free_bytes, write_error_in
 
 OK, FAILED, MISTAKE, MISSING, BAD_DATA, UNAVAILABLE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 BROKEN_PIPE = 141  # what a shell says of a program that wrote to a closed pipe
@@ -44,6 +46,7 @@ def run(command: Callable[[], Any], args: Sequence[str]) -> int:
             traceback.print_exc()
         code, message = told(error)
         _tell(message)
+        _give_up_stdout()
         return code
 
 
@@ -55,6 +58,8 @@ def told(error: Exception) -> tuple[int, str]:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
         where = getattr(getattr(error, "ctx", None), "command_path", "stitchkit")
         return MISTAKE, f"error: {error.format_message()} (see '{where} --help')"
+    if failure := write_error_in(error):
+        return MISTAKE, f"error: {_write_failure(failure)}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return MISTAKE, f"error: {error.filename}: {error.strerror}."
     first = (str(error).strip().splitlines() or [""])[0][:300]
@@ -62,6 +67,28 @@ def told(error: Exception) -> tuple[int, str]:
         f"error: internal error, {type(error).__name__}: {first}. The fault is in stitchkit or in a library it "
         f"uses; run the same command with -v and report the traceback with the output of 'stitchkit --version'."
     )
+
+
+def _write_failure(error: OSError) -> str:
+    """The message of a full disk, or of a place that may not be written or read."""
+    named = "a file that the system does not name" if error.filename is None else os.fsdecode(error.filename)
+    if error.errno not in {*NO_ROOM, errno.EROFS}:
+        return f"{named}: {error.strerror}."
+    place = os.getcwd() if error.filename is None else os.fsdecode(error.filename)
+    free = free_bytes(place)
+    room = "free space unknown" if free is None else f"{free} bytes free"
+    at = f" in {place}" if error.filename is None else " there"
+    return f"{named}: {error.strerror}; {room}{at}. Make room or choose another place, and run the same command again."
+
+
+def _give_up_stdout() -> None:
+    """Send what cannot be printed nowhere, or the interpreter complains when it closes stdout."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except ValueError:  # closed
+        return
 
 
 def asks_for_more(args: Sequence[str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -45,16 +44,9 @@ def new_folder(path: Path, overwrite: bool, marks: tuple[str, ...] = ("config.js
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    from stitchkit.store import replace_file
+
+    replace_file(path, text.encode())
 
 
 def _check_writable(path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.file_errors import naming
 from stitchkit.reports.pages import finite
 from stitchkit.store import replace_file
 
@@ -82,7 +83,7 @@ class CellLog:
         np.save(buffer, values)
         replace_file(self._scores(key), buffer.getvalue())
         text = json.dumps(finite({"key": key, **asdict(cell), **facts}), default=_plain, allow_nan=False) + "\n"
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.digests import check_digest, sha256_of
+from stitchkit.file_errors import naming
 from stitchkit.store import replace_file
 
 RUN = "run"  # below the encoder's folder: state and log
@@ -130,16 +131,18 @@ class RunLog:
 
     def add(self, line: Mapping[str, Any]) -> None:
         """One more line."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(line), allow_nan=False) + "\n")
         if self.curves is not None:
-            self.curves.log_metrics(dict(_numbers(line)), line["step"])
+            with naming(self.path.parent / "tensorboard"):
+                self.curves.log_metrics(dict(_numbers(line)), line["step"])
 
     def sync(self) -> None:
         """Make what was added last through a power cut."""
         if self.curves is not None:
-            self.curves.save()
-        with self.path.open("a", encoding="utf-8") as file:
+            with naming(self.path.parent / "tensorboard"):
+                self.curves.save()
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             os.fsync(file.fileno())
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from stitchkit.datasets.phantoms import FINDINGS, draw_phantoms, make_phantoms, write_report
 from stitchkit.datasets.shapes import KINDS, make_shapes
 from stitchkit.encoders.demo import WEIGHTS, TextNet, VisionNet, features_of, new_net, text_batch, vision_batch
+from stitchkit.store import replace_file
 
 __all__ = ["DemoRecipe", "train_demo_encoders"]
 
@@ -180,7 +181,7 @@ def _save(name: str, net: nn.Module, classes: tuple[str, ...], out: Path) -> Non
     dim = net.get_submodule("project").out_features
     facts = {"name": name, "modality": modality, "dim": dim, "classes": classes}
     # one metadata key: safetensors writes several in no fixed order, and the file should repeat byte for byte
-    save_file(keep, out / f"{name}.safetensors", metadata={"demo": json.dumps(facts)})
+    replace_file(out / f"{name}.safetensors", save(keep, metadata={"demo": json.dumps(facts)}))
 
 
 def main() -> None:

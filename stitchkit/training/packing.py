@@ -16,6 +16,7 @@ from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
 from stitchkit.digests import block_digests_of_file, sha256_of_file
 from stitchkit.encoders.shared import ImageBatch
+from stitchkit.file_errors import naming
 from stitchkit.progress import Progress
 from stitchkit.store import replace_file
 
@@ -58,9 +59,10 @@ def packed(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> P
     if not _is_sound(path):
         draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
         try:
-            _pack(images, reading, shape, draft, bar)
-            replace_file(_digests_of(path), "\n".join(block_digests_of_file(draft)).encode())
-            draft.replace(path)
+            with naming(path, draft):
+                _pack(images, reading, shape, draft, bar)
+                replace_file(_digests_of(path), "\n".join(block_digests_of_file(draft)).encode())
+                draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
     return Pack(np.load(path, mmap_mode="r"), sha256_of_file(_digests_of(path)))
