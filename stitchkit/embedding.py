@@ -16,20 +16,22 @@ import numpy as np
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
 from stitchkit.datasets.content_keys import as_keys, content_key
-from stitchkit.datasets.given import as_items
+from stitchkit.datasets.given import as_unchecked_items
 from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
 from stitchkit.embedding_store import EmbeddingStore, Shelf
 from stitchkit.file_errors import free_bytes
+from stitchkit.left_out_items import Failures, check_left_out, left_out_path, write_left_out
 from stitchkit.progress import Progress
 from stitchkit.store import check_embeddings_path, write_embeddings
 
 _DTYPES = ("float32", "float16")
+_ON_ERROR = ("raise", "skip")
 _SHARD_BATCHES = 16  # a shard costs two flushes to disk, some 10 ms; a kill costs what is not yet in one
 _SHARD_SECONDS = 10.0
 
@@ -43,6 +45,7 @@ def embed(
     dtype: str = "float32",
     progress: bool | None = None,
     out: str | Path | None = None,
+    on_error: str = "raise",
 ) -> Embeddings:
     """Vectors of items, in their order.
 
@@ -69,11 +72,15 @@ def embed(
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
     out
         Also write the embeddings to this ``.safetensors`` file.
+    on_error
+        ``"raise"`` ends the work at the first damaged item. ``"skip"`` leaves damaged items out: files that cannot be
+        read, empty texts, items that the encoder refuses and those whose vectors are unusable. They are in
+        ``left_out`` of the result and, with ``out``, in a table beside it (:func:`left_out_path`).
 
     Returns
     -------
     Embeddings
-        Vectors (n, d), numpy.
+        Vectors (n, d), numpy; of the sound items only with ``on_error="skip"``.
 
     Raises
     ------
@@ -82,25 +89,46 @@ def embed(
         type, or ``out`` or ``store`` cannot be written. After it: if a vector is NaN, infinite or all zeros, naming
         the item; sound vectors made before stay in the store.
     DataError
-        If a file or an image cannot be read, naming it.
+        If a file or an image cannot be read, naming it; with ``on_error="skip"`` if no item can be embedded.
+
+    Warns
+    -----
+    UserWarning
+        If items were left out, with their number and the first.
     """
+    if on_error not in _ON_ERROR:
+        raise UnknownNameError.of("way to treat damaged items", str(on_error), _ON_ERROR)
     if dtype not in _DTYPES:
         raise UnknownNameError.of("precision of embeddings", str(dtype), _DTYPES)
     if batch_size < 1:
         raise InputError(f"a batch holds at least one item; got batch_size={batch_size}.")
     target = None if out is None else check_embeddings_path(out)
-    given = as_items(items, encoder.modality)
+    skip = on_error == "skip"
+    if skip and target is not None:
+        check_left_out(left_out_path(target))
+    whole = as_unchecked_items(items, encoder.modality)
+    failures = Failures(skip, whole.ids)
+    given = failures.sound(whole)
     shelf = _shelf(store, encoder.space, dtype)
     with one_warning(), Progress(progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        keys = _keys(given, shelf is not None, pool, bar)
+        given, keys = _keyed(given, shelf is not None, pool, bar, failures)
         first, which = _distinct(keys)
-        work = _Work(given, first, keys[first], np.empty((len(first), encoder.space.dim), dtype), shelf)
+        vectors = np.empty((len(first), encoder.space.dim), dtype)
+        work = _Work(given, first, keys[first], vectors, shelf, failures)
         _encode_all(encoder, work, work.recall(), batch_size, pool, bar)
-    vectors = work.vectors if len(first) == len(given) else work.vectors[which]
-    done = Embeddings(vectors, given.ids, encoder.space)
+    rows = failures.spread(given.ids, first, which)
+    failures.summarize()
+    whole_set = len(first) == len(rows) == len(given)
+    done = Embeddings(vectors if whole_set else vectors[which[rows]], given.ids[rows], encoder.space, failures.listed())
     if target is not None:
         write_embeddings(target, done)
+    if skip and target is not None:
+        write_left_out(left_out_path(target), done.left_out)
     return done
+
+
+class _EncoderError(InputError):
+    """A fault of the encoder or its device, which no other item would mend."""
 
 
 @dataclass
@@ -112,6 +140,7 @@ class _Work:
     keys: np.ndarray  # (m,)
     vectors: np.ndarray  # (m, d)
     shelf: Shelf | None
+    failures: Failures
 
     def __post_init__(self) -> None:
         self._pending: list[int] = []
@@ -165,18 +194,43 @@ def _encode_all(
     run = _Run(encoder, batch_size)
     bar.begin(f"embedding with {encoder.space.name}", len(work.first), len(work.first) - len(todo))
     try:
-        for places, batch in _batches(work, todo, batch_size, pool):
-            vectors = run.vectors(batch)
+        for arrived, batch in _batches(work, todo, batch_size, pool):
+            places, vectors = _vectors(run, work, arrived, batch)
             with np.errstate(over="ignore"):  # said below, by name
                 work.vectors[places] = vectors
             sound = np.isfinite(work.vectors[places]).all(axis=1) & work.vectors[places].any(axis=1)
             work.keep(places[sound], _SHARD_BATCHES * batch_size)
-            if not sound.all():
-                bad = int(np.flatnonzero(~sound)[0])
-                raise _unusable(work.name(int(places[bad])), vectors[bad], encoder, work.vectors.dtype)
+            for bad in np.flatnonzero(~sound).tolist():
+                place = int(places[bad])
+                work.failures.add(
+                    work.name(place), _unusable(work.name(place), vectors[bad], encoder, work.vectors.dtype)
+                )
             bar.step(len(places))
     finally:
         work.flush()
+
+
+def _vectors(run: _Run, work: _Work, places: np.ndarray, batch: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The places (k,) whose items the encoder takes, and their vectors (k, d)."""
+    kept: list[int] = []
+    parts = [np.empty((0, run.encoder.space.dim), np.float32)]
+    try:
+        if batch:
+            return places, run.vectors(batch)
+    except _EncoderError:
+        raise
+    except (DataError, InputError):
+        if not work.failures.skip:
+            raise
+    for place, item in zip(places.tolist(), batch, strict=True):  # one of them is refused: each by itself
+        try:
+            parts.append(run.vectors([item]))
+            kept.append(place)
+        except _EncoderError:
+            raise
+        except (DataError, InputError) as error:
+            work.failures.add(work.name(place), error)
+    return np.asarray(kept, dtype=np.int64), np.concatenate(parts)
 
 
 def _batches(
@@ -192,8 +246,20 @@ def _batches(
     for i in range(len(pieces) + 1):
         coming = [pool.submit(_decoded, work.value(place)) for place in pieces[i]] if i < len(pieces) else []
         if i > 0:
-            yield pieces[i - 1], [one.result() for one in ahead]
+            yield _arrived(work, pieces[i - 1], ahead)
         ahead = coming
+
+
+def _arrived(work: _Work, places: np.ndarray, tasks: list[Future[Any]]) -> tuple[np.ndarray, list[Any]]:
+    """The places (k,) whose items could be decoded, and the decoded items."""
+    kept, values = [], []
+    for place, task in zip(places.tolist(), tasks, strict=True):
+        try:
+            values.append(task.result())
+            kept.append(place)
+        except DataError as error:
+            work.failures.add(work.name(place), error)
+    return np.asarray(kept, dtype=np.int64), values
 
 
 def _decoded(value: Any) -> Any:
@@ -233,12 +299,12 @@ class _Run:
             if not _out_of_memory(error):
                 raise
             if len(items) == 1:
-                raise InputError(
+                raise _EncoderError(
                     f"{space.name!r} ran out of memory on a single item. Free the device, or use another."
                 ) from error
         else:
             if vectors.shape != (len(items), space.dim):
-                raise InputError(
+                raise _EncoderError(
                     f"{space.name!r} made vectors of shape {vectors.shape} from {len(items)} items; its space says "
                     f"({len(items)}, {space.dim}). Correct the encoder's pooling or its space."
                 )
@@ -279,21 +345,34 @@ def _shelf(store: EmbeddingStore | str | Path | None, space: Space, dtype: str) 
         return None
 
 
-def _keys(items: Items, by_content: bool, pool: ThreadPoolExecutor, bar: Progress) -> np.ndarray:
-    """Content keys (n,); without a store files count as equal by name, which saves reading them."""
+def _keyed(
+    items: Items, by_content: bool, pool: ThreadPoolExecutor, bar: Progress, failures: Failures
+) -> tuple[Items, np.ndarray]:
+    """Items that can be read, and their content keys (n,).
 
-    def key(value: Any) -> bytes:
+    Without a store files count as equal by name, which saves reading them.
+    """
+
+    def key(value: Any) -> bytes | DataError:
         named = not by_content and isinstance(value, str | Path)
-        return content_key(value, "text" if named else items.modality)
+        try:
+            return content_key(value, "text" if named else items.modality)
+        except DataError as error:
+            return error
 
     if items.modality == "text":
-        return as_keys([key(value) for value in items.values])
+        return items, as_keys([content_key(value, "text") for value in items.values])
     keys: list[bytes] = []
     bar.begin("looking at files", len(items))
     for start in range(0, len(items), 1024):  # in slices: a million futures at once would take a gigabyte
-        keys.extend(pool.map(key, items.values[start : start + 1024]))
-        bar.step(len(keys) - start)
-    return as_keys(keys)
+        some = slice(start, start + 1024)
+        for name, found in zip(items.ids[some].tolist(), pool.map(key, items.values[some]), strict=True):
+            if isinstance(found, bytes):
+                keys.append(found)
+            else:
+                failures.add(name, found)
+        bar.step(min(1024, len(items) - start))
+    return failures.left(items), as_keys(keys)
 
 
 def _distinct(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

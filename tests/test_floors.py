@@ -30,7 +30,7 @@ FLOORS = (
         "toml_files",
         "threads",
     },
-    {"encoders", "moments_files", "joint_folders", "alignment_folders"},
+    {"encoders", "moments_files", "joint_folders", "alignment_folders", "left_out_items"},
     {"embedding", "alignment"},
     {"zero_shot", "stitching", "evaluation"},
     {"training", "scale", "estimators", "reports", "exports"},

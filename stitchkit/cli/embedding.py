@@ -27,6 +27,7 @@ def embed(
     store: o.Store = "auto",
     device: o.Device = "auto",
     dtype: o.Dtype = "float32",
+    on_error: o.OnErrorOption = o.OnError.raising,
     offline: o.Offline = False,
     dry_run: o.DryRun = False,
     overwrite: o.Overwrite = False,
@@ -40,22 +41,29 @@ def embed(
     from stitchkit.cli.loading import Loading, check_name, count_items
     from stitchkit.cli.places import new_file
     from stitchkit.cli.talk import Talk
+    from stitchkit.left_out_items import left_out_path
     from stitchkit.store import check_embeddings_path
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_file(out, overwrite, check_embeddings_path)
+    skip = on_error is o.OnError.skip
+    if skip:
+        new_file(left_out_path(out), overwrite)
     check_name(encoder)
     count = count_items(items, column)
     if dry_run:
-        talk.plan({"encoder": encoder, "items": count, "writes": out})
+        listed = {"left_out": left_out_path(out)} if skip else {}
+        talk.plan({"encoder": encoder, "items": count, "writes": out, **listed})
         return
     from stitchkit.datasets.tables import read_items
 
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     loaded = loading.encoder(encoder)
     given = read_items(items, column=column, modality=loaded.modality, id=id_column, root=root)
-    done = loading.embed(loaded, given, out)
+    done = loading.embed(loaded, given, out, on_error.value)
     facts = {"out": str(out), "n": len(done), "dim": done.space.dim, "encoder": encoder, "items": given.modality}
+    if skip:
+        facts |= {"left_out": len(done.left_out), "left_out_file": str(left_out_path(out))}
     talk.result(
         f"wrote {out}: {len(done)} {given.modality}s, {done.space.dim} wide, by {encoder}",
         {**facts, "fingerprint": done.space.fingerprint},

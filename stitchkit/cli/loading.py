@@ -80,12 +80,20 @@ class Loading:
                 trust_python=self.trust_python or (),
             )
 
-    def embed(self, encoder: Encoder, items: Items, out: Path | None = None) -> Embeddings:
+    def embed(self, encoder: Encoder, items: Items, out: Path | None = None, on_error: str = "raise") -> Embeddings:
         """Embeddings of ``items``."""
         from stitchkit.embedding import embed
 
         progress = None if self.talk is None else self.talk.progress
-        return embed(encoder, items, batch_size=self.batch_size, store=self.kept, progress=progress, out=out)
+        return embed(
+            encoder,
+            items,
+            batch_size=self.batch_size,
+            store=self.kept,
+            progress=progress,
+            out=out,
+            on_error=on_error,
+        )
 
     @property
     def kept(self) -> str | None:

@@ -22,6 +22,13 @@ class Form(StrEnum):
     json = "json"
 
 
+class OnError(StrEnum):
+    """What becomes of a damaged item."""
+
+    raising = "raise"
+    skip = "skip"
+
+
 Device = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=COMPUTE)]
 Dtype = Annotated[
     str, Option("--dtype", help="Encoders compute in float32, float16 or bfloat16.", rich_help_panel=COMPUTE)
@@ -34,6 +41,11 @@ Store = Annotated[
     str,
     Option("--store", metavar="DIR|none", rich_help_panel=COMPUTE,
            help="Folder that keeps embeddings; auto: the cache; none: keep nothing."),
+]  # fmt: skip
+OnErrorOption = Annotated[
+    OnError,
+    Option("--on-error", rich_help_panel=COMPUTE,
+           help="raise: a damaged item ends the work; skip: it is left out and listed in OUT's .left_out.csv."),
 ]  # fmt: skip
 Seed = Annotated[int, Option("--seed", help="Of every random draw.", rich_help_panel=COMPUTE)]
 

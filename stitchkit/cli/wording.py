@@ -17,6 +17,7 @@ _FLAGS = {  # setting of a function -> flag of a command
     "label": "--label-column",
     "metadata": "--metadata",
     "offline": "--offline",
+    "on_error": "--on-error",
     "overwrite": "--overwrite",
     "purpose": "--purpose",
     "root": "--root",

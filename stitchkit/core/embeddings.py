@@ -28,6 +28,8 @@ class Embeddings:
         Unique.
     space
         Where the vectors live; ``space.dim == d``.
+    left_out
+        Id and reason of each item that could not be embedded, where damaged items were skipped; kept in no file.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class Embeddings:
     vectors: Array
     ids: np.ndarray
     space: Space
+    left_out: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vectors", as_array(self.vectors, f"the vectors of {self.space.name!r}"))
@@ -55,7 +58,7 @@ class Embeddings:
     def mapped(cls, vectors: Array, ids: np.ndarray, space: Space) -> Embeddings:
         """What a map made of sound embeddings: a row may be all zeros, for it may sit exactly on the centre."""
         made = object.__new__(cls)
-        for name, value in (("vectors", vectors), ("ids", ids), ("space", space)):
+        for name, value in (("vectors", vectors), ("ids", ids), ("space", space), ("left_out", ())):
             object.__setattr__(made, name, value)
         return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def content_key(value: Any, modality: str) -> bytes:
     Raises
     ------
     DataError
-        If an image file is missing or empty.
+        If an image file is missing or empty, or a PIL image cannot be decoded.
     """
     digest = hashlib.blake2b(digest_size=KEY_BYTES)
     if modality == "text":
@@ -41,7 +42,8 @@ def content_key(value: Any, modality: str) -> bytes:
         digest.update(b"file\0" + (_READING if _may_be_deep(content) else b"") + content)
     elif hasattr(value, "tobytes") and hasattr(value, "getpalette"):  # PIL, which need not be imported to ask
         reading = _READING if value.mode.startswith("I") else b""
-        digest.update(f"pil\0{value.mode}{value.size}{value.getpalette()}\0".encode() + reading + value.tobytes())
+        pixels = _pixel_bytes(value)
+        digest.update(f"pil\0{value.mode}{value.size}{value.getpalette()}\0".encode() + reading + pixels)
     else:
         array = to_numpy(as_array(value, "an image"))
         reading = _READING if array.dtype.itemsize == 2 else b""
@@ -58,6 +60,18 @@ def _may_be_deep(content: bytes) -> bool:
     """Whether an image file may hold 16 bits a channel: a PNG that says so, or any TIFF."""
     kind = kind_of(content[:8])
     return kind == TIFF or (kind == PNG and content[24:25] == b"\x10")
+
+
+def _pixel_bytes(image: Any) -> bytes:
+    """The pixels of a PIL image, which decodes its file now if it did not before."""
+    try:
+        pixels: bytes = image.tobytes()
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise DataError(
+            f"the PIL image {getattr(image, 'filename', '')!r} cannot be decoded: {error}. Copy its file again, or "
+            f"leave it out."
+        ) from error
+    return pixels
 
 
 def _file_bytes(path: Path) -> bytes:

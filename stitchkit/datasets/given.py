@@ -34,6 +34,15 @@ def as_items(items: Any, modality: str) -> Items:
     DataError
         For a file that cannot be read, or repeated ids.
     """
+    found = as_unchecked_items(items, modality)
+    for row in range(len(found)):
+        if error := fault_of(found, row):
+            raise error
+    return found
+
+
+def as_unchecked_items(items: Any, modality: str) -> Items:
+    """As :func:`as_items`, but single items may have a fault, which :func:`fault_of` names."""
     if isinstance(items, AnchorSet):
         raise InputError("an anchor set has two sides. Pass anchors.source_items or anchors.target_items.")
     if isinstance(items, str | Path):
@@ -47,10 +56,13 @@ def as_items(items: Any, modality: str) -> Items:
         )
     if not len(found):
         raise InputError("there are no items to embed. Pass at least one.")
-    for row, value in enumerate(found.values):
-        if fault := _fault(value, modality):
-            raise InputError(f"item {str(found.ids[row])!r} (row {row}) is {fault}.")
     return found
+
+
+def fault_of(items: Items, row: int) -> InputError | None:
+    """The error of an item of a wrong type or without content; None for a sound one."""
+    fault = _fault(items.values[row], items.modality)
+    return InputError(f"item {str(items.ids[row])!r} (row {row}) is {fault}.") if fault else None
 
 
 def _of_list(given: Any, modality: str) -> Items:
