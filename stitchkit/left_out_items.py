@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import DataError, InputError, StitchError
+from stitchkit.core.escaping import as_csv_cell
 from stitchkit.core.items import Items
 from stitchkit.datasets.given import fault_of
 from stitchkit.store import replace_file
@@ -27,7 +28,7 @@ def write_left_out(path: Path, left_out: Sequence[tuple[str, str]]) -> Path:
     """Write id and reason of each left-out item as a CSV; only its header if there is none."""
     check_left_out(path)
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_LEFT_OUT, *left_out])
+    csv.writer(text, lineterminator="\n").writerows([_LEFT_OUT, *(map(as_csv_cell, row) for row in left_out)])
     return replace_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.escaping import as_csv_cell, from_csv_cell
 from stitchkit.core.scores import KINDS, Scores
 from stitchkit.file_errors import naming
 
@@ -23,7 +24,7 @@ def write_scores(path: str | Path, scores: Scores) -> Path:
     """Write scores to one CSV file, all of it or nothing; an earlier table of scores there is replaced.
 
     One row an item: ``id``, ``kind`` (the same in every row) and the scores, with as many digits as it takes to read
-    back the very same numbers.
+    back the very same numbers. A name that a spreadsheet would take for a formula gets a quote in front.
 
     Parameters
     ----------
@@ -60,9 +61,9 @@ def write_scores(path: str | Path, scores: Scores) -> Path:
     _check(scores)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_FIRST, *scores.classes])
+    writer.writerow([*_FIRST, *map(as_csv_cell, scores.classes)])
     for name, row in zip(scores.ids.tolist(), scores.values.tolist(), strict=True):
-        writer.writerow([name, scores.kind, *map(repr, row)])
+        writer.writerow([as_csv_cell(name), scores.kind, *map(repr, row)])
     _write(path, text.getvalue().encode())
     return path
 
@@ -92,7 +93,7 @@ def read_scores(path: str | Path) -> Scores:
             )
     values = [_numbers(path, number, row[2:], classes) for number, row in rows]
     try:
-        return Scores(np.asarray(values), kinds[0], np.asarray([row[0] for _, row in rows]), classes)
+        return Scores(np.asarray(values), kinds[0], np.asarray([from_csv_cell(row[0]) for _, row in rows]), classes)
     except DataError as error:  # a repeated or empty id
         raise DataError(f"{path}, column 'id': {error}") from error
 
@@ -145,7 +146,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _checked_classes(path: Path, header: Sequence[str]) -> tuple[str, ...]:
-    classes = tuple(name.strip() for name in header[2:])
+    classes = tuple(from_csv_cell(name.strip()) for name in header[2:])
     if not classes or "" in classes:
         raise DataError(f"{path}, row 1: every column after id and kind must be called like a class.")
     if twice := _repeated(classes):

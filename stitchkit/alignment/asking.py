@@ -7,7 +7,7 @@ from numbers import Integral
 
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Solver
-from stitchkit.solvers import MANY, SOLVERS, TRACKS
+from stitchkit.solvers import MANY, SEARCHED, SOLVERS, TRACKS
 from stitchkit.solvers.presets import Preset
 
 
@@ -37,6 +37,17 @@ def asked_for(solver: str | Solver, paper: str | None, seed: int) -> str | Solve
         raise UnknownNameError.of("solver", solver, ["auto", *SOLVERS], "Or pass a solver value.")
     made: Solver = solver_called(solver)()
     return made
+
+
+def check_purpose(solver: str | Solver, purpose: str) -> None:
+    """Raise for a purpose that there is not, and for a head with a solver that has no map into the target's units."""
+    if purpose not in SEARCHED:
+        raise UnknownNameError.of("purpose", purpose, SEARCHED)
+    if purpose == "head" and not getattr(solver, "directed", True):
+        raise InputError(
+            f"{type(solver).__name__} compares in a common space and has no map into the target's own units, which "
+            f"purpose='head' needs. Take another solver, or purpose='match'."
+        )
 
 
 def solver_called(name: str) -> type:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment.accounts import doubts_of, held_out_numbers, notes_of, with_account
-from stitchkit.alignment.asking import asked_for, solver_called
+from stitchkit.alignment.asking import asked_for, check_purpose, solver_called
 from stitchkit.alignment.choice import Search
 from stitchkit.alignment.clusters import Clusters
 from stitchkit.alignment.folds import Folds, assign
@@ -17,7 +17,7 @@ from stitchkit.alignment.pooling import align_with_pool, fit_with_pool
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.anchor_hashes import KEY, ids_of, of_pairs
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.roles import Solver
@@ -101,9 +101,8 @@ def align(
     >>> alignment.record["solver"], round(alignment.record["held_out"]["recall@1"], 2)
     ('procrustes', 1.0)
     """
-    if purpose not in SEARCHED:
-        raise UnknownNameError.of("purpose", purpose, SEARCHED)
     asked = asked_for(solver, paper, seed)
+    check_purpose(asked, purpose)
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
     if pool is not None:

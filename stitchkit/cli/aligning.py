@@ -55,7 +55,7 @@ def align(
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_folder(out, overwrite)
-    check_purpose(purpose)
+    check_purpose(purpose, solver_of(solver))
     files = are_files(source, target)
     pools = Pools.of(pool_source, pool_target, files=files)
     fitting = Fitting(solver_of(solver), seed, talk, pools)

@@ -56,11 +56,13 @@ class Calibrating:
         from stitchkit.cli.judgement import of_classes
 
         seen, multiclass = of_classes(self.scores, classes), how.pop("multiclass")
-        seed = how.pop("seed")
+        seed, least = how.pop("seed"), how.pop("min_positives")
         calibration = None
         if self.method is not None and seen.kind != "probability":
             calibration = sk.calibrate(seen, labels, method=self.method, multiclass=multiclass, **how)
         thresholds = None
         if self.rule is not None:
-            thresholds = sk.choose_thresholds(seen, labels, rule=self.rule, at=self.at, seed=seed, **how)
+            thresholds = sk.choose_thresholds(
+                seen, labels, rule=self.rule, at=self.at, seed=seed, min_positives=least, **how
+            )
         return calibration, thresholds

@@ -54,10 +54,8 @@ def solver_of(name: str) -> str | Solver:
     return asked_for(name, None, seed=0)
 
 
-def check_purpose(purpose: str) -> None:
-    """Raise for a purpose that ``stitchkit.align`` does not know."""
-    from stitchkit.core.errors import UnknownNameError
-    from stitchkit.solvers import SEARCHED
+def check_purpose(purpose: str, solver: str | Solver = "auto") -> None:
+    """Raise for a purpose that ``stitchkit.align`` does not know, or that the solver cannot serve."""
+    from stitchkit.alignment import asking
 
-    if purpose not in SEARCHED:
-        raise UnknownNameError.of("purpose", purpose, SEARCHED)
+    asking.check_purpose(solver, purpose)

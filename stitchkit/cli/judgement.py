@@ -100,7 +100,7 @@ class Judging:
         if self.calibrating is not None:
             calibration, thresholds = self.calibrating.fitted(
                 self.labels, self.classes, multiclass=self.multiclass, anchors=pairs, seed=self.seed,
-                allow_leakage=self.allow_leakage,
+                allow_leakage=self.allow_leakage, min_positives=self.min_positives,
             )  # fmt: skip
         found = sk.evaluate(
             of_classes(scores, self.classes),

@@ -99,7 +99,7 @@ def stitch(
 ) -> None:
     """Write one folder that reads SOURCE's items as TARGET would: encoder, map, and head if there is one."""
     from stitchkit.cli.anchor_tables import AnchorTable, check_test
-    from stitchkit.cli.fitting import Fitting, solver_of
+    from stitchkit.cli.fitting import Fitting, check_purpose, solver_of
     from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.judgement import Judging
     from stitchkit.cli.loading import Loading, check_name
@@ -112,6 +112,8 @@ def stitch(
         raise InputError("--images and --format md are about the comparison: give --labels of the anchors too.")
     new_folder(out, overwrite)
     choice, fitting = HeadChoice.of(head), Fitting(solver_of(solver), seed, talk)
+    if choice.prompts is None and head not in (None, "none"):
+        check_purpose("head", fitting.solver)
     check_name(source), check_name(target)
     table = AnchorTable(anchors, source_column, target_column, id_column, groups, root)
     pairs = table.check()

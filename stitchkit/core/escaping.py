@@ -7,6 +7,7 @@ import unicodedata
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 # control, format (direction overrides, zero widths, tags), lone surrogates, line and paragraph separators
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_FORMULA = frozenset("=+-@\t\r")  # first characters of what spreadsheets compute
 _ORTHOGRAPHIC = frozenset("\u200c\u200d")  # joiners: Persian and Indic words are spelled with them
 
 
@@ -28,6 +29,34 @@ def escaped(text: str, *, keep: str = "") -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(one if one in keep or not is_unsafe(one) else _written_out(one) for one in text)
+
+
+def as_csv_cell(text: str) -> str:
+    """``text`` as a cell of a CSV file that no spreadsheet takes for a formula.
+
+    Such a cell gets a quote in front, as spreadsheets write it; numbers stay. :func:`from_csv_cell` takes it off.
+
+    Examples
+    --------
+    >>> as_csv_cell("=1+1"), as_csv_cell("-0.5"), as_csv_cell("edema"), as_csv_cell("'=1")
+    ("'=1+1", '-0.5', 'edema', "''=1")
+    """
+    bare = text.lstrip("'")
+    return f"'{text}" if bare[:1] in _FORMULA and not _is_number(text) else text
+
+
+def from_csv_cell(cell: str) -> str:
+    """The text that :func:`as_csv_cell` wrote."""
+    bare = cell.lstrip("'")
+    return cell[1:] if cell[:1] == "'" and bare[:1] in _FORMULA and bare else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_unsafe(character: str) -> bool:

@@ -22,7 +22,7 @@ def check_classes(classes: tuple[str, ...]) -> None:
     for label in classes:
         if any(is_unsafe(one) for one in str(label)):
             raise InputError(
-                f"the class name {escaped(str(label))!r} holds control or invisible characters. Rename the class."
+                f"the class name '{escaped(str(label))}' holds control or invisible characters. Rename the class."
             )
     twice = [label for label in classes if classes.count(label) > 1]
     if twice:

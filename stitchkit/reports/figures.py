@@ -129,11 +129,27 @@ def canvas(height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
+def _as_plain_text(figure: Any) -> None:
+    """No text of the figure is read as maths: a class may be called "$5 or more". Powers on log axes are."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter
+
+    sides = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    labels = {axis: axis.get_ticklabels(which="both") for axis in sides}  # made only when they are asked for
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    for axis, texts in labels.items():
+        if isinstance(axis.get_major_formatter(), LogFormatter):
+            for text in texts:
+                text.set_parse_math(True)
+
+
 def as_svg(figure: Any) -> str:
     """The figure as an SVG element; text stays text, and the same numbers give the same bytes."""
     import matplotlib
 
     buffer = io.StringIO()
+    _as_plain_text(figure)
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "stitchkit"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     drawn = buffer.getvalue()

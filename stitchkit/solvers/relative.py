@@ -39,6 +39,7 @@ class Relative:
 
     center: bool = True
     needs = frozenset({"moments", "anchors"})
+    directed = False  # no map into the target's own units
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The alignment whose common space has one coordinate an anchor.
@@ -76,6 +77,7 @@ class ASIF:
     power: float = 8.0
     center: bool = True
     needs = frozenset({"moments", "anchors"})
+    directed = False  # no map into the target's own units
 
     def __post_init__(self) -> None:
         plain_numbers(self)

@@ -24,7 +24,7 @@ from stitchkit.training.packing import Pack, packed
 from stitchkit.training.pairs import ChosenPairs, TrainingPairs, chosen_pairs, modalities, numbered
 from stitchkit.training.recipes import NetworkRecipe, Recipe
 from stitchkit.training.sides import ImageSide, Side, TextSide
-from stitchkit.training.vocabularies import Vocabulary
+from stitchkit.training.vocabularies import LEAST, Vocabulary
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -76,6 +76,9 @@ class Prepared:
         with fabric.rank_zero_first(local=True):  # one process of a machine packs, the others find it done
             pack = packed(whole.images, image, default_root() / "training", bar) if pictured else None
         mark = _mark(chosen, words, pack)
+        notes = list(chosen.notes)
+        if not given.tokenizer and whole.labels.groups is None:
+            notes.append(f"patients are not known: every word of the tokenizer stands in at least {LEAST} captions")
         if known not in (None, mark):
             raise InputError(
                 f"the run in {folder} was begun with other pairs: ids, texts, images or splits of {whole.name} have "
@@ -104,7 +107,7 @@ class Prepared:
                 one = TextSide(left, [str(whole.images.values[row]) for row in rows], reading)
             return TrainingPairs(whole.images.ids[rows], (one, TextSide(right, some, reading)), numbered(some))
 
-        found = cls(pairs(chosen.train, True), pairs(chosen.held, False), shape, settings, chosen.notes, mark)
+        found = cls(pairs(chosen.train, True), pairs(chosen.held, False), shape, settings, notes, mark)
         say(f"{len(found.train)} pairs with {found.train.captions} distinct captions; {len(found.held)} to validate on")
         return found
 
@@ -126,10 +129,12 @@ def _vocabulary(given: NetworkRecipe, train: Cohort) -> Vocabulary:
     """The named tokenizer, or one made of all texts to train on."""
     if given.tokenizer:
         return Vocabulary.of_folder(given.tokenizer)
-    texts = _texts(train.texts)
+    texts, groups = _texts(train.texts), train.labels.groups
+    patients = None if groups is None else groups.tolist()
     if train.images.modality == "text":
         texts += _texts(train.images)
-    return Vocabulary.of_captions(texts, given.vocabulary)
+        patients = None if patients is None else patients * 2
+    return Vocabulary.of_captions(texts, given.vocabulary, patients)
 
 
 def _texts(items: Items | None) -> list[str]:

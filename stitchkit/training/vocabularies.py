@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from stitchkit.core.errors import InputError
 
 PAD, START, END = "[PAD]", "[START]", "[END]"
 STARTS = (START, "<|startoftext|>", "<s>", "[CLS]")  # what other tokenizers call it
+LEAST = 5  # patients who share a word
+_WORD = re.compile(r"\w+")
 ENDS = (END, "<|endoftext|>", "</s>", "[SEP]")
 
 
@@ -29,8 +33,16 @@ class Vocabulary:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @classmethod
-    def of_captions(cls, captions: Sequence[str], size: int) -> Vocabulary:
-        """Byte-pair encoding with at most ``size`` entries."""
+    def of_captions(cls, captions: Sequence[str], size: int, patients: Sequence[str] | None = None) -> Vocabulary:
+        """Byte-pair encoding with at most ``size`` entries, of words that several patients share.
+
+        The tokenizer goes into the encoder's folder, and must not carry the names that reports mention.
+
+        Parameters
+        ----------
+        captions, patients : (n,)
+            Without patients every distinct caption counts as one.
+        """
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
         tokenizer = Tokenizer(models.BPE())
@@ -42,7 +54,7 @@ class Vocabulary:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(sorted(set(captions)), trainer)
+        tokenizer.train_from_iterator(shared_words(captions, captions if patients is None else patients), trainer)
         return cls.read(tokenizer.to_str(), "the tokenizer of the captions")
 
     @classmethod
@@ -67,3 +79,20 @@ class Vocabulary:
         if start is None or end is None:
             raise InputError(f"{what} has no start and end token that are known ({', '.join(STARTS + ENDS)}).")
         return cls(text, tokenizer.get_vocab_size(), start, end)
+
+
+def shared_words(captions: Sequence[str], patients: Sequence[str], least: int = LEAST) -> list[str]:
+    """The distinct captions without the words that fewer than ``least`` patients have.
+
+    Examples
+    --------
+    >>> shared_words(["Mr Doe: edema.", "Edema."], ["1", "2"], least=2)
+    [' : edema.', 'edema.']
+    """
+    having: dict[str, set[str]] = {}
+    plain = [unicodedata.normalize("NFKC", one).lower() for one in captions]
+    for caption, patient in zip(plain, patients, strict=True):
+        for word in set(_WORD.findall(caption)):
+            having.setdefault(word, set()).add(patient)
+    kept = {word for word, some in having.items() if len(some) >= least}
+    return sorted({_WORD.sub(lambda found: found[0] if found[0] in kept else "", one) for one in plain})

@@ -179,3 +179,17 @@ def test_only_matrices_are_decayed():
     assert decayed | others == set(names.values())
     assert optimizer.defaults["betas"] == (0.9, 0.98)
     assert optimizer.defaults["eps"] == pytest.approx(1e-6)
+
+
+def test_the_tokenizer_keeps_no_word_of_few_patients():
+    from stitchkit.training.vocabularies import Vocabulary
+
+    captions = [f"Bilateral effusion seen, case {'Zwingenberger' if i < 8 else 'stable'}." for i in range(40)]
+    few = [f"p{i % 8 if i >= 8 else i % 4}" for i in range(40)]  # the name stands in reports of four patients
+    for patients, known in ((few, False), ([f"p{i}" for i in range(40)], True)):
+        text = Vocabulary.of_captions([f"{one} {i % 3}" for i, one in enumerate(captions)], 600, patients).text
+        assert ("zwingenberger" in text) == known
+        assert "effusion" in text
+    many = [f"effusion {'Zwingenberger' if i < 4 else 'stable'} {i}" for i in range(40)]
+    assert "zwingenberger" not in Vocabulary.of_captions(many, 600).text
+    assert "stable" in Vocabulary.of_captions(many, 600).text
