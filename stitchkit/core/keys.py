@@ -14,6 +14,8 @@ MISSING_WORDS = frozenset(
 
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}  # control and format characters, line and paragraph separators
 _BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
+_BLANK_MARKS = "\u034f\u17b4\u17b5"  # combining marks that show nothing
+_SELECTORS = (("\u180b", "\u180f"), ("\ufe00", "\ufe0f"), ("\U000e0100", "\U000e01ef"))  # of glyph variants
 _NUMBER = re.compile(r"([0-9]+)\.0*")  # 7.0 or 7. for 7
 _EXPONENT = re.compile(r"([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})")  # 1.2e+05 for 120000
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
@@ -117,7 +119,12 @@ def spelled_twice(keys: Iterable[Any]) -> list[tuple[str, str]]:
 
 def _shows_nothing(character: str) -> bool:
     kind = unicodedata.category(character)
-    return kind in _INVISIBLE or character in _BLANKS or "\ufe00" <= character <= "\ufe0f"  # variation selectors
+    if kind in _INVISIBLE or character in _BLANKS or character in _BLANK_MARKS:
+        return True
+    code = ord(character)  # the last two code points of a plane, and 32 more, are no characters
+    return any(first <= character <= last for first, last in _SELECTORS) or (
+        kind == "Cn" and (code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF)
+    )
 
 
 def _digit(character: str) -> str:

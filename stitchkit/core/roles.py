@@ -51,6 +51,15 @@ class HasClassifier(Protocol):
     def classifier(self) -> LinearHead: ...
 
 
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """A text encoder that can say of which texts its tokenizer knows nothing: they get equal vectors."""
+
+    def knows(self, texts: Sequence[str]) -> Sequence[bool]:
+        """True for each text with at least one token that is known and not special, (n,)."""
+        ...
+
+
 class Head(Protocol):
     """What turns vectors of one space into scores."""
 

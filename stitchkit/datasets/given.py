@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ from PIL import Image
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
+from stitchkit.core.keys import visible_part
 from stitchkit.datasets.images import looks_like_image
 from stitchkit.datasets.tables import read_items
+
+_VISIBLE = re.compile("[!-~]")  # nearly every text has one: no look at the others
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_items(items: Any, modality: str) -> Items:
@@ -30,7 +35,8 @@ def as_items(items: Any, modality: str) -> Items:
     Raises
     ------
     InputError
-        For no items, another modality, a type that cannot be encoded, or an empty text.
+        For no items, another modality, a type that cannot be encoded, or a text that is empty, shows nothing, or
+        holds half of a surrogate pair.
     DataError
         For a file that cannot be read, or repeated ids.
     """
@@ -80,12 +86,26 @@ def _of_list(given: Any, modality: str) -> Items:
     return Items(np.asarray(ids, dtype=np.str_), values, modality)
 
 
+def _text_fault(value: Any) -> str:
+    """What keeps a text from being encoded; empty if nothing does."""
+    if not isinstance(value, str):
+        return f"a {type(value).__name__}, not a text. Pass strings"
+    if half := _SURROGATE.search(value):
+        return (
+            f"a text with half of a surrogate pair (U+{ord(half[0]):04X} at character {half.start()}), which no file "
+            f"and no tokenizer takes: an emoji or another character was cut in two. Read the text again from its "
+            f"source, or put U+FFFD in its place"
+        )
+    if _VISIBLE.search(value) or visible_part(value).strip():
+        return ""
+    shown = "an empty text" if not value.strip() else "a text of invisible characters alone"
+    return f"{shown}. Leave it out"
+
+
 def _fault(value: Any, modality: str) -> str:
     """What is wrong with one item; empty if nothing is."""
     if modality == "text":
-        if not isinstance(value, str):
-            return f"a {type(value).__name__}, not a text. Pass strings"
-        return "" if value.strip() else "an empty text. Leave it out"
+        return _text_fault(value)
     if isinstance(value, str | Path | Image.Image):
         return ""
     if not isinstance(value, np.ndarray):

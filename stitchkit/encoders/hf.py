@@ -56,6 +56,10 @@ class HFEncoder:
         """
         return self.inputs(items)
 
+    def knows(self, texts: Sequence[str]) -> list[bool]:
+        """True for each text of which the tokenizer knows something, (n,)."""
+        return self.inputs.knows(texts) if isinstance(self.inputs, TextInputs) else [True] * len(texts)
+
     def encode(self, batch: dict[str, torch.Tensor]) -> Encoded:
         """Pooled vectors (b, d) in float32 on the device, tokens (b, t, d) and, for texts, their mask (b, t)."""
         import torch

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 MASK = "attention_mask"
+FIRST_WORDS = 8  # of a text, enough to see that its tokenizer knows it
+SPACES = " \t\n\u2581\u0120\u010a"  # a space or line end as tokenizers write them
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,28 @@ class TextInputs:
         if self.full and not self._masks:
             del batch[MASK]
         return batch
+
+    def knows(self, texts: Sequence[str]) -> list[bool]:
+        """True for each text with a token that is neither unknown, nor special, nor a blank, (n,)."""
+        if self.tokenizer.unk_token_id is None:  # of bytes, or of characters: there is no unknown text
+            return [True] * len(texts)
+        starts = [" ".join(text.split(None, FIRST_WORDS)[:FIRST_WORDS]) for text in texts]  # cheaper, and mostly enough
+        known = self._knows(starts)
+        rest = [row for row, one in enumerate(known) if not one]
+        for row, one in zip(rest, self._knows([texts[row] for row in rest]), strict=True):
+            known[row] = one
+        return known
+
+    def _knows(self, texts: Sequence[str]) -> list[bool]:
+        if not texts:
+            return []
+        cut = {"truncation": True, "max_length": self.length} if self.length else {}
+        nothing = {self.tokenizer.unk_token_id, *self.tokenizer.all_special_ids}
+        read = self.tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, **cut)["input_ids"]
+        seen = sorted({token for ids in read for token in ids} - nothing)
+        tokens = self.tokenizer.convert_ids_to_tokens(seen)
+        blank = {token for token, text in zip(seen, tokens, strict=True) if not str(text).strip(SPACES)}
+        return [not (nothing | blank).issuperset(ids) for ids in read]
 
     @property
     def prompt_tokens(self) -> int:

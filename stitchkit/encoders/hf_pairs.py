@@ -15,7 +15,7 @@ from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.hf_checkpoints import Source, asked_modality, check_none_missing
-from stitchkit.encoders.hf_inputs import Inputs, checked_width, inputs_of
+from stitchkit.encoders.hf_inputs import Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.pooling import at_norm, norm_of
@@ -55,6 +55,10 @@ class HFPairEncoder:
         on the right to the longest of the batch; for SigLIP and SigLIP 2 to their full length, as these were trained.
         """
         return self.inputs(items)
+
+    def knows(self, texts: Sequence[str]) -> list[bool]:
+        """True for each text of which the tokenizer knows something, (n,)."""
+        return self.inputs.knows(texts) if isinstance(self.inputs, TextInputs) else [True] * len(texts)
 
     def encode(self, batch: dict[str, torch.Tensor]) -> Encoded:
         """Projected features (b, d) in float32 on the device, of any length unless ``norm=unit``."""

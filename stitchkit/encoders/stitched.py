@@ -13,7 +13,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import ModelUnavailableError, SpaceMismatchError
 from stitchkit.core.escaping import escaped
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.roles import Batch, Encoded, Encoder
+from stitchkit.core.roles import Batch, Encoded, Encoder, HasVocabulary
 from stitchkit.core.space import Space
 from stitchkit.encoders.consent import Consent
 from stitchkit.encoders.names import EncoderName
@@ -46,6 +46,10 @@ class StitchedEncoder:
     def prepare(self, items: Sequence[Any]) -> Batch:
         """The source encoder's preprocessing."""
         return self.encoder.prepare(items)
+
+    def knows(self, texts: Sequence[str]) -> Sequence[bool]:
+        """True for each text of which the source encoder's tokenizer knows something, (n,)."""
+        return self.encoder.knows(texts) if isinstance(self.encoder, HasVocabulary) else [True] * len(texts)
 
     def encode(self, batch: Batch) -> Encoded:
         """Vectors (b, d_t) in the target space's units."""

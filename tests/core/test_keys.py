@@ -42,6 +42,19 @@ def test_keys_of_two_things_stay_two(one, other):
     assert spelled_alike([one, "x"], [other, "y"]) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["\u034f", "\u17b4", "\u180b", "\ufe0f", "\U000e0100", "\ufffe", "\ufdd0", "\U0001ffff"]
+)
+def test_marks_selectors_and_code_points_that_are_no_characters_show_nothing(text):
+    assert visible_part(text) == ""
+    assert is_missing(text)
+
+
+@pytest.mark.parametrize("text", ["\u0301", "\u00e9", "\U0001fae8", "\ue000", "\ufffd", "\u20dd"])
+def test_accents_new_symbols_and_private_characters_are_visible(text):
+    assert visible_part(text) == text
+
+
 def test_zero_keeps_its_digit():
     assert folded_key("000") == "0"
 
