@@ -34,7 +34,7 @@ def check(
     ] = None,
     likeness: Annotated[
         float | None,
-        typer.Option("--likeness", metavar="COSINE", help="From where on two images are near duplicates; default .97."),
+        typer.Option("--likeness", metavar="NUMBER", help="From where on two images are near duplicates; default .97."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON document to this file.")] = None,
     source_column: o.SourceColumn = None,

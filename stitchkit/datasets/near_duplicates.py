@@ -1,4 +1,4 @@
-"""Images that are the same: byte for byte, pixel for pixel, or to the eye, after another encoding or another size."""
+"""Images that are the same: byte for byte, pixel for pixel, or to the eye, after a change that leaves the content."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from PIL import Image
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
+from stitchkit.datasets.candidate_pairs import candidate_pairs
 from stitchkit.datasets.content_keys import as_keys, content_key
 from stitchkit.datasets.images import read_image
+from stitchkit.datasets.registration import registered_likeness
+from stitchkit.datasets.thumbnails import SIDE, grey, thumbnail, view_map
 
 THUMBNAIL = 32  # pixels a side
 WAVES = 16  # a side of the lowest cosine waves that are kept
-LIKENESS = 0.97  # cosine from which two images are near duplicates
+LIKENESS = 0.97  # likeness from which two images are near duplicates
 BLANK = 0.002  # spread, relative to the brightest pixel, below which an image shows nothing
 MOST = 10_000  # near duplicates that are listed
 TILE = 2048  # rows compared at once
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what Pillow's mode "L" is made of
+TOGETHER = 256  # pairs registered at once
 
 FILE, PIXELS, NEAR = "same file", "same pixels", "near"
 
 
 class Alike(NamedTuple):
-    """Two rows that show the same: positions on either side, how they are the same, and their cosine."""
+    """Two rows that show the same: positions on either side, how they are the same, and their likeness."""
 
     first: int
     second: int
     kind: str  # FILE, PIXELS or NEAR
-    cosine: float
+    likeness: float  # 1 for copies
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,22 +51,31 @@ class Looks:
         Content keys of the decoded images.
     prints : (n, 255) float32
         Fingerprints of unit length; zero for a blank image.
+    thumbnails : (n, 64, 64) uint8
+        Ranks of grey levels (:func:`stitchkit.datasets.thumbnails.thumbnail`); zero for a blank image.
     """
 
     ids: np.ndarray
     files: np.ndarray
     pixels: np.ndarray
     prints: np.ndarray
+    thumbnails: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @classmethod
-    def of(cls, ids: np.ndarray, seen: list[tuple[bytes, bytes, np.ndarray]]) -> Looks:
+    def of(cls, ids: np.ndarray, seen: list[tuple[bytes, bytes, np.ndarray, np.ndarray]]) -> Looks:
         """The looks of images seen one by one with :func:`look_at`."""
-        files, pixels, prints = zip(*seen, strict=True) if seen else ((), (), ())
+        files, pixels, prints, small = zip(*seen, strict=True) if seen else ((), (), (), ())
         rows = np.stack(prints) if prints else np.zeros((0, WAVES * WAVES - 1), dtype=np.float32)
-        return cls(ids, as_keys(files), as_keys(pixels), rows)
+        return cls(
+            ids=ids,
+            files=as_keys(files),
+            pixels=as_keys(pixels),
+            prints=rows,
+            thumbnails=np.stack(small) if small else np.zeros((0, SIDE, SIDE), dtype=np.uint8),
+        )
 
     @property
     def blank(self) -> int:
@@ -71,8 +83,8 @@ class Looks:
         return int((~self.prints.any(axis=1)).sum())
 
 
-def look_at(items: Items) -> Iterator[tuple[bytes, bytes, np.ndarray]]:
-    """File key, pixel key and fingerprint of each image, one by one, for :meth:`Looks.of`.
+def look_at(items: Items) -> Iterator[tuple[bytes, bytes, np.ndarray, np.ndarray]]:
+    """File key, pixel key, fingerprint and thumbnail of each image, one by one, for :meth:`Looks.of`.
 
     Raises
     ------
@@ -86,10 +98,10 @@ def look_at(items: Items) -> Iterator[tuple[bytes, bytes, np.ndarray]]:
     for value in items.values:
         if isinstance(value, str | Path):
             image: Any = read_image(value)
-            yield content_key(value, "image"), content_key(image, "image"), fingerprint(image)
+            yield content_key(value, "image"), content_key(image, "image"), fingerprint(image), thumbnail(image)
         else:
             key = content_key(value, "image")
-            yield key, key, fingerprint(value)
+            yield key, key, fingerprint(value), thumbnail(value)
 
 
 def fingerprint(image: Any) -> np.ndarray:
@@ -122,24 +134,12 @@ def fingerprint(image: Any) -> np.ndarray:
     >>> bool(fingerprint(np.zeros((50, 50))).any())
     False
     """
-    small = np.asarray(_grey(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), dtype=np.float64)
+    small = np.asarray(grey(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), dtype=np.float64)
     if small.std() <= BLANK * np.abs(small).max():
         return np.zeros(WAVES * WAVES - 1, dtype=np.float32)
     waves = ((_COSINES @ small @ _COSINES.T) * _FREQUENCY).ravel()[1:]
     rooted = np.sign(waves) * np.sqrt(np.abs(waves))
     return np.asarray(rooted / np.linalg.norm(rooted), dtype=np.float32)
-
-
-def _grey(image: Any) -> Image.Image:
-    """Any image as grey levels in float32, nothing cut off at 8 bits."""
-    if isinstance(image, Image.Image):
-        if image.mode.startswith(("I", "F")):
-            return Image.fromarray(np.asarray(image, dtype=np.float32))
-        return image.convert("L").convert("F")
-    array = np.asarray(image, dtype=np.float32)
-    if array.ndim == 3:
-        array = array[..., 0] if array.shape[2] < 3 else array[..., :3] @ np.asarray(LUMA, dtype=np.float32)
-    return Image.fromarray(array)
 
 
 def _cosines() -> np.ndarray:
@@ -155,17 +155,14 @@ _FREQUENCY = np.hypot(np.arange(WAVES)[:, None], np.arange(WAVES)[None, :])
 def find_alike(looks: Looks, others: Looks | None = None, *, likeness: float = LIKENESS) -> tuple[list[Alike], bool]:
     """Images that show the same, within one side or across two, and whether all near ones are listed.
 
-    Found: files of other bytes but equal pixels; another encoding (JPEG down to quality 30), another size (half, a
-    quarter, one and a half), brightness or contrast changed by a tenth, gamma 1.2, light noise, a grey image stored
-    as colour. Not found: a crop of two per cent a side, a mirrored or inverted image, and most that are turned by a
-    degree or cropped by one per cent.
+    Two images are near duplicates by the cosine of their fingerprints, or by their likeness after a registration
+    (:func:`stitchkit.datasets.registration.registered_likeness`), whichever is larger. Of each image the eight most
+    alike of a side are registered.
 
-    ``LIKENESS`` is measured. The most alike of different patients have a cosine of 0.77 among 477,000 pairs of chest
-    films, 0.81 among 2.3 million of dermoscopy, and 0.963 among 12.5 million of chest phantoms, which one program
-    draws and which look more alike than films; with groups made by likeness, 0.63 among 117,000 of breast ultrasound
-    and 0.84 among 9,000 of brain MRI. Everything listed as found was at 0.976 or above on chest films, ultrasound, MRI
-    and phantoms. Dermoscopy of 200 x 150 pixels, soft and in colour, bears less: 98.3 % of 2,161 were found in JPEG of
-    quality 30, and 97.6 % at half the size, a tenth brighter and in quality 50.
+    Found: files of other bytes but equal pixels; another encoding, size, brightness, contrast, gamma or window; light
+    noise; equalisation; inversion; a grey image stored as colour; crops and borders of up to a tenth a side; rotations
+    of up to five degrees; a text or a small box painted over. Not found: mirrored images, and some of those of which
+    much is lost. ``docs/anchors.md`` has the rates, and of which images ``LIKENESS`` was measured.
 
     Parameters
     ----------
@@ -174,7 +171,7 @@ def find_alike(looks: Looks, others: Looks | None = None, *, likeness: float = L
     others
         The other side; by default the rows of ``looks`` among themselves.
     likeness
-        Cosine of fingerprints from which two images are near duplicates, in (0, 1].
+        From which two images are near duplicates, in (0, 1].
 
     Returns
     -------
@@ -191,7 +188,7 @@ def find_alike(looks: Looks, others: Looks | None = None, *, likeness: float = L
         If ``likeness`` is not in (0, 1].
     """
     if not 0 < likeness <= 1:
-        raise InputError(f"the likeness of near duplicates is a cosine above 0 and up to 1; got {likeness}.")
+        raise InputError(f"the likeness of near duplicates is above 0 and up to 1; got {likeness}.")
     exact, near = _copies(looks, others), _near(looks, others, likeness)
     return [*exact, *near[:MOST]], len(near) <= MOST
 
@@ -220,7 +217,20 @@ def _copies(looks: Looks, others: Looks | None) -> list[Alike]:
 
 
 def _near(looks: Looks, others: Looks | None, likeness: float) -> list[Alike]:
-    """Pairs of different pictures whose fingerprints are alike, up to one more than are listed."""
+    """Pairs of different pictures that look alike, up to one more than are listed: by fingerprint, then registered."""
+    by_print = _near_prints(looks, others, likeness)
+    if len(by_print) > MOST:
+        return by_print
+    best = {(one.first, one.second): one for one in by_print}
+    for one in _near_registered(looks, others, likeness):
+        known = best.get((one.first, one.second))
+        if known is None or known.likeness < one.likeness:
+            best[one.first, one.second] = one
+    return [best[pair] for pair in sorted(best)]
+
+
+def _near_prints(looks: Looks, others: Looks | None, likeness: float) -> list[Alike]:
+    """Pairs of different pictures whose fingerprints are alike."""
     other = looks if others is None else others
     ours, theirs = _firsts(looks), _firsts(other)
     left, right = looks.prints[ours], other.prints[theirs]
@@ -237,3 +247,28 @@ def _near(looks: Looks, others: Looks | None, likeness: float) -> list[Alike]:
             if len(found) > MOST:
                 return found[: MOST + 1]
     return found
+
+
+def _near_registered(looks: Looks, others: Looks | None, likeness: float) -> list[Alike]:
+    """Pairs of different pictures that are alike after a registration."""
+    other = looks if others is None else others
+    ours, theirs = np.asarray(_firsts(looks), dtype=int), np.asarray(_firsts(other), dtype=int)
+    pairs = candidate_pairs(looks.thumbnails[ours], None if others is None else other.thumbnails[theirs])
+    pairs = pairs[looks.pixels[ours[pairs["first"]]] != other.pixels[theirs[pairs["second"]]]]  # others are copies
+    found: list[Alike] = []
+    for start in range(0, len(pairs), TOGETHER):
+        part = pairs[start : start + TOGETHER]
+        first, second = ours[part["first"]], theirs[part["second"]]
+        alike = _likeness_of_pairs(looks.thumbnails[first], other.thumbnails[second], part["view"])
+        for row in np.flatnonzero(alike >= likeness).tolist():
+            found.append(Alike(int(first[row]), int(second[row]), NEAR, float(alike[row])))
+        if len(found) > MOST:
+            break
+    return found
+
+
+def _likeness_of_pairs(first: np.ndarray, second: np.ndarray, views: np.ndarray) -> np.ndarray:
+    """Likeness of pairs of thumbnails after a registration; the one seen in a view is fitted onto the other."""
+    starts = np.stack([view_map(abs(view)) for view in views.tolist()])
+    forward = (views >= 0)[:, None, None]
+    return registered_likeness(np.where(forward, second, first), np.where(forward, first, second), starts)

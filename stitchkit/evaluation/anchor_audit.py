@@ -64,7 +64,7 @@ def check_anchors(
     metadata
         Columns of ``labels`` that the metadata-only baseline may use, beside file size, width, height and bit depth.
     likeness
-        Cosine of fingerprints from which two images are near duplicates.
+        Likeness from which two images are near duplicates.
     min_positives
         Classes with fewer positives or negatives are not judged by metadata.
     folds
@@ -185,7 +185,7 @@ def _named(found: Iterable[Alike], first: Side, second: Side, labels: Labels | N
         if labels is not None and ids[0] in rows and ids[1] in rows:
             gap = np.abs(labels.values[rows[ids[0]]] - labels.values[rows[ids[1]]])  # NaN where one is not known
             opposite = tuple(labels.classes[c] for c in np.flatnonzero(gap == 1))
-        named.append(Duplicate(*ids, one.kind, one.cosine, same, opposite))
+        named.append(Duplicate(*ids, one.kind, one.likeness, same, opposite))
     return tuple(named)
 
 

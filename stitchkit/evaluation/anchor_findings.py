@@ -23,7 +23,7 @@ class Duplicate:
     kind
         ``"same file"``, ``"same pixels"`` or ``"near"``.
     likeness
-        Cosine of their fingerprints, 1 for copies.
+        Of their fingerprints or after a registration, 1 for copies.
     same_patient
         None where patients are not known.
     opposite

@@ -1,0 +1,73 @@
+"""Pairs of thumbnails that may show the same: the few most alike of each, by fingerprints in several views."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stitchkit.datasets.thumbnails import VIEWS, view_fingerprints
+
+CANDIDATE = 0.62  # cosine of fingerprints, up to the sign, from which a pair is looked at closely
+CLOSEST = 8  # candidates kept for each image, on either side
+TILE = 2048  # rows compared at once
+PAIR = np.dtype([("first", np.int64), ("second", np.int64), ("cosine", np.float32), ("view", np.int8)])
+
+
+def candidate_pairs(first: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
+    """Pairs whose fingerprints are alike in one of the views, sorted by position.
+
+    Parameters
+    ----------
+    first : (n, 64, 64) uint8
+        Thumbnails.
+    second : (m, 64, 64) uint8, optional
+        The other side; by default the pairs are among ``first``, each once.
+
+    Returns
+    -------
+    structured array
+        ``first`` and ``second`` are positions; ``cosine`` is absolute; ``view`` is the row of ``VIEWS`` that the first
+        image is seen in, or minus the row that the second one is seen in. Of each image at most the eight most
+        alike, and those of whose eight it is one.
+    """
+    left = [view_fingerprints(first, view) for view in range(len(VIEWS))]
+    right = left if second is None else [view_fingerprints(second, view) for view in range(len(VIEWS))]
+    kept = np.zeros(0, dtype=PAIR)
+    for a in range(0, len(first), TILE):
+        for b in range(a if second is None else 0, len(right[0]), TILE):
+            pairs = _of_tile([one[a : a + TILE] for one in left], [one[b : b + TILE] for one in right])
+            if second is None and a == b:
+                pairs = pairs[pairs["first"] < pairs["second"]]
+            pairs["first"] += a
+            pairs["second"] += b
+            kept = _closest(np.concatenate([kept, _closest(pairs, second is None)]), second is None)
+    return np.sort(kept, order=("first", "second"))
+
+
+def _of_tile(left: list[np.ndarray], right: list[np.ndarray]) -> np.ndarray:
+    """All pairs from the candidates' cosine on."""
+    best = np.abs(left[0] @ right[0].T)
+    which = np.zeros(best.shape, dtype=np.int8)
+    for view in range(1, len(VIEWS)):
+        for name, cosines in ((view, left[view] @ right[0].T), (-view, left[0] @ right[view].T)):
+            np.abs(cosines, out=cosines)
+            better = cosines > best
+            which[better] = name
+            np.maximum(best, cosines, out=best)
+    rows, columns = np.nonzero(best >= CANDIDATE)
+    pairs = np.zeros(len(rows), dtype=PAIR)
+    pairs["first"], pairs["second"] = rows, columns
+    pairs["cosine"], pairs["view"] = best[rows, columns], which[rows, columns]
+    return pairs
+
+
+def _closest(pairs: np.ndarray, one_side: bool) -> np.ndarray:
+    """Pairs that are among the closest of one of their images."""
+    second = pairs["second"] if one_side else -1 - pairs["second"]  # two sides: names apart
+    images = np.concatenate([pairs["first"], second])
+    order = np.lexsort((-np.tile(pairs["cosine"], 2), images))
+    ordered = images[order]
+    begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, dtype=int)
+    place = np.arange(len(ordered)) - np.repeat(begins, np.diff(np.r_[begins, len(ordered)]))
+    keep = np.zeros(len(pairs), dtype=bool)
+    keep[order[place < CLOSEST] % max(len(pairs), 1)] = True
+    return pairs[keep]
