@@ -5,16 +5,19 @@ PYTHON ?= python3
 PIP_ARGS ?=
 OUT ?= stitchkit-demo
 DATA ?=
+SECONDS ?= 3600
+SEED ?= 1
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 TEST = .venv/bin/python -m pytest
 
-.PHONY: help demo test test-real named-data test-slow lint demo-weights notebooks bench clean
+.PHONY: help demo test test-real named-data test-slow fuzz lint demo-weights notebooks bench clean
 
 help:
 	@echo "make demo         the main job on phantoms, offline after installing; ends by naming the page to open"
 	@echo "make test         the default test suite"
 	@echo "make test-real    tests on real data, some half an hour: make test-real DATA=DIR"
 	@echo "make test-slow    the tests that take minutes"
+	@echo "make fuzz         changed files for every reader, an hour: make fuzz SECONDS=3600 SEED=1"
 	@echo "make lint         ruff and mypy"
 	@echo "make demo-weights train the demo's three small encoders again (some ten minutes)"
 	@echo "make bench        speed against peers, one thread; writes benchmarks/results/ (some ten minutes)"
@@ -28,6 +31,9 @@ test: .venv/dev
 
 test-slow: .venv/dev
 	$(TEST) -m slow
+
+fuzz: .venv/dev
+	$(TEST) tests/fuzz -m fuzz --fuzz-seconds=$(SECONDS) --fuzz-seed=$(SEED)
 
 test-real: named-data .venv/real
 	$(TEST) tests -m real -s --real-data="$(DATA)"

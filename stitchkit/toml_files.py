@@ -28,10 +28,10 @@ def read_toml(path: str | Path) -> TomlTable:
         raise DataError(f"there is no file {path}. Check the path.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the file {path} cannot be read: {error}.") from error
-    except (tomllib.TOMLDecodeError, ValueError, OverflowError) as error:  # dates and numbers out of range as well
+    except ValueError as error:  # of the grammar, or a whole number of thousands of digits
         raise DataError(f"the file {path} cannot be parsed: {error}. Correct it there.") from error
-    except RecursionError:
-        raise DataError(f"the file {path} cannot be parsed: its brackets are nested too deep.") from None
+    except RecursionError as error:
+        raise DataError(f"the file {path} cannot be parsed: its brackets are nested too deep.") from error
     return TomlTable(content, str(path), "")
 
 

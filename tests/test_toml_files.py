@@ -75,3 +75,10 @@ def test_a_file_that_is_not_there_or_no_toml_is_named(tmp_path):
     (tmp_path / "bad.toml").write_text("a = = 1")
     with pytest.raises(DataError, match=r"bad\.toml cannot be parsed"):
         read_toml(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000, "0x" + "f" * 5000 + "g", "{a = " * 3000])
+def test_numbers_and_nesting_without_end_cannot_be_parsed(tmp_path, value):
+    (tmp_path / "bad.toml").write_text(f"a = {value}\n")
+    with pytest.raises(DataError, match=r"bad\.toml cannot be parsed"):
+        read_toml(tmp_path / "bad.toml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,9 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
     text = read_text(path, "prompt file")
     try:
         raw = tomllib.loads(text) if path.suffix == ".toml" else {"classes": _parsed_json(text)}
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:  # of the grammar, of endless numbers, of nesting without end
         raise DataError(f"the prompt file {path} cannot be parsed: {error}. Correct it there.") from error
     _check_keys(raw, (*_KEYS, *slots_in([text])), str(path))
     classes = raw.get("classes", {})
@@ -243,9 +246,9 @@ def _check_keys(found: Mapping[str, Any], known: Sequence[str], where: str, hint
 
 def _parsed_json(text: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        if twice := {key for key in keys if keys.count(key) > 1}:
-            raise DataError(f"the prompt file names {sorted(twice)[0]!r} twice. Merge the two.")
+        counts = Counter(key for key, _ in pairs)
+        if twice := [key for key, count in counts.items() if count > 1]:
+            raise DataError(f"the prompt file names {min(twice)!r} twice. Merge the two.")
         return dict(pairs)
 
     return json.loads(text, object_pairs_hook=unique)

@@ -6,6 +6,11 @@ import hashlib
 import io
 import json
 import os
+import re
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +19,15 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.strict_json import parsed
 from stitchkit.file_errors import naming
 from stitchkit.reports.pages import finite
 from stitchkit.store import replace_file
 
+_DAMAGED = (  # what numpy and zipfile raise of damaged files
+    ValueError, TypeError, LookupError, EOFError, OSError, RuntimeError, MemoryError, SyntaxError, OverflowError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
 LINES, RESAMPLED = "cells.jsonl", "resampled"  # in a folder of a study
 
 
@@ -94,8 +104,8 @@ class CellLog:
         path = self.folder / RESAMPLED / f"{mark}.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        kept: dict[str, np.ndarray] = _loaded(path)
+        return kept
 
     def keep(self, mark: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep what was worked out from cells."""
@@ -105,8 +115,14 @@ class CellLog:
         replace_file(self.folder / RESAMPLED / f"{mark}.npz", buffer.getvalue())
 
     def scores(self, key: str) -> np.ndarray:
-        """The scores (n, c) of a finished cell."""
-        found: np.ndarray = np.load(self._scores(key), allow_pickle=False)
+        """The scores (n, c) of a finished cell.
+
+        Raises
+        ------
+        DataError
+            If their file is damaged.
+        """
+        found: np.ndarray = _loaded(self._scores(key))
         return found
 
     def _scores(self, key: str) -> Path:
@@ -117,15 +133,39 @@ class CellLog:
         sound = whole[: whole.rfind(b"\n") + 1]
         if len(sound) < len(whole):  # a kill in the middle of a line
             replace_file(self.path, sound)
-        for number, text in enumerate(sound.decode().splitlines(), start=1):
+        for number, text in enumerate(sound.splitlines(), start=1):
             try:
-                line = json.loads(text)
-            except json.JSONDecodeError as error:
+                line = parsed(text)
+            except ValueError as error:
                 raise DataError(
                     f"line {number} of {self.path} is no JSON: {error}. Take it out, or move the file away."
                 ) from error
+            if not _is_cell(line):
+                raise DataError(f"line {number} of {self.path} is no cell. Take it out, or move the file away.")
             if self._scores(line["key"]).exists():  # a line whose scores were deleted is done again
                 yield line
+
+
+def _is_cell(line: Any) -> bool:
+    """Whether a line holds a key that may name a file, and the fields of a cell."""
+    return (
+        isinstance(line, dict)
+        and isinstance(line.get("key"), str)
+        and re.fullmatch(r"[0-9A-Za-z_-]{1,64}", line["key"]) is not None
+        and all(isinstance(line.get(name), str) for name in ("source", "target", "method"))
+        and type(line.get("draw")) is int
+        and type(line.get("anchors", "")) in (int, type(None))
+    )
+
+
+def _loaded(path: Path) -> Any:
+    """The array of an ``.npy`` file, or those of an ``.npz`` by name."""
+    content = io.BytesIO(path.read_bytes())
+    try:
+        found = np.load(content, allow_pickle=False)
+        return dict(found) if isinstance(found, np.lib.npyio.NpzFile) else found
+    except _DAMAGED as error:
+        raise DataError(f"{path} is damaged: {error}. Move it away, and it is made again.") from error
 
 
 def _plain(value: Any) -> Any:

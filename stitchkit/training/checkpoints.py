@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
+from stitchkit.core.strict_json import parsed
 from stitchkit.digests import check_digest, sha256_of
 from stitchkit.file_errors import naming
 from stitchkit.store import replace_file
@@ -147,15 +148,32 @@ class RunLog:
 
 
 def read_log(folder: str | Path) -> list[dict[str, Any]]:
-    """Every line of a run's log."""
+    """Every line of a run's log.
+
+    Raises
+    ------
+    DataError
+        For a line that is damaged, with its number.
+    """
     return _lines(Path(folder) / LOG)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
-    whole = path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in whole[: whole.rfind("\n") + 1].splitlines()]  # a kill may cut the last one
+    whole = path.read_bytes()
+    lines = whole[: whole.rfind(b"\n") + 1].splitlines()  # a kill may cut the last one
+    return [_line(line, f"line {number} of {path}") for number, line in enumerate(lines, start=1)]
+
+
+def _line(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        line = parsed(text)
+    except ValueError as error:
+        raise DataError(f"{where} is no JSON: {error}. Take it out, or move the file away.") from error
+    if not isinstance(line, dict) or type(line.get("step")) is not int:
+        raise DataError(f"{where} is no line of a training log: it has no 'step'. Take it out, or move the file away.")
+    return line
 
 
 def _numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -324,6 +324,8 @@ def test_both_forms_of_json_are_read(tmp_path):
         ("[classes]\na = 3\n", "class 'a'"),
         ("[classes.a]\npositive = ['b']\nnegative = ['c']\n[classes.d]\npositive = ['e']\n", "'d' .* empty negative"),
         ("[classes.a\n", "cannot be parsed"),
+        ("a = " + "9" * 5000, "cannot be parsed"),
+        ("a = " + "[" * 5000, "cannot be parsed"),
         ("<html></html>", "web page"),
     ],
 )
@@ -338,6 +340,8 @@ def test_a_bad_prompt_file_is_refused(tmp_path, text, says):
         ("{}", "names no class"),
         ("[1]", "names no class"),
         ("{", "cannot be parsed"),
+        ("9" * 5000, "cannot be parsed"),
+        ("[" * 100_000, "cannot be parsed"),
         ('{"a": ["b"], "a": ["c"]}', "twice"),
         ('{"a": {"pos": ["b"]}}', "nearest"),
         ("<!doctype html>", "web page"),

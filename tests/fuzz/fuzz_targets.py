@@ -1,0 +1,366 @@
+"""All readers and artefacts: a small sound example of each, the changes that are made to it, and what reads it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from mutations import Draw, change_arrays, change_bytes, change_config, change_json, change_state
+from PIL import Image
+
+import stitchkit as sk
+from stitchkit.core.space import Space
+from stitchkit.datasets.images import read_image
+from stitchkit.datasets.tables import read_items
+from stitchkit.embedding_store import EmbeddingStore
+from stitchkit.score_tables import read_scores, write_scores
+from stitchkit.stitching import load_head, save_head
+from stitchkit.store import write_folder
+from stitchkit.studies.cells import Cell, CellLog
+from stitchkit.studies.plans import read_plan
+from stitchkit.training.checkpoints import LOG, STATE, read_log, read_state, save_state
+from stitchkit.training.recipes import read_recipe
+
+ROOT = Path(__file__).parents[2]
+Change = Callable[[Draw, Path, str], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and what it reads.
+
+    Parameters
+    ----------
+    make
+        Writes sound files into a folder.
+    read
+        Reads them from there and uses what it read.
+    changes
+        Pattern of file names -> the changes that are made to such files.
+    """
+
+    make: Callable[[Path], object]
+    read: Callable[[Path], object]
+    changes: dict[str, tuple[Change, ...]]
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def _pictures(folder: Path) -> None:
+    for name in ("a", "b", "c"):
+        Image.new("L", (4, 4), 9).save(folder / f"{name}.png")
+
+
+def _text(name: str, text: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        _pictures(folder)
+        (folder / name).write_text(text, "utf-8")
+
+    return make
+
+
+TABLE = (
+    "id,path,text,patient,split,Edema,Mass,finding,age\n"
+    '1,a.png,"No edema, no mass.",p1,train,0,1,Edema,61\n'
+    "2,b.png,Large mass.,p2,train,1,0,Mass,\n"
+    "3,c.png,Effusion.,007,test,,-1,Edema,70.5\n"
+)
+LINES = "No edema.\nLarge mass.\nEffusion.\n"
+JSON_LINES = "".join(
+    json.dumps({"id": str(k), "path": f"{name}.png", "text": "No edema."}) + "\n" for k, name in enumerate("abc")
+)
+PROMPTS_TOML = (
+    'name = "mine"\nlicence = "CC0"\ntemplates = ["a film with {}.", "{} is seen."]\n\n'
+    '[classes]\nEdema = ["edema", "pulmonary edema"]\nMass = ["a mass"]\n'
+)
+
+
+def _tables(name: str, text: str, read: Callable[[Path], object]) -> Target:
+    json_too = (change_bytes, change_json) if name.endswith("l") else (change_bytes,)
+    return Target(_text(name, text), lambda folder: read(folder / name), {name: json_too})
+
+
+def _items(path: Path) -> Any:
+    found = read_items(path)
+    return found.ids.tolist(), list(found.values)
+
+
+def _prompts_toml(folder: Path) -> None:
+    shutil.copytree(ROOT / "anchors" / "prompts", folder, dirs_exist_ok=True)
+
+
+def _read_prompts(folder: Path) -> object:
+    return [sk.read_prompts(one) for one in sorted(folder.glob("*.toml"))]
+
+
+def _prompts_json(folder: Path) -> None:
+    (folder / "p.json").write_text(json.dumps({"Edema": ["edema", "pulmonary edema"], "Mass": ["a mass"]}))
+
+
+def _plans(folder: Path) -> None:
+    shutil.copytree(ROOT / "examples" / "studies", folder, dirs_exist_ok=True)
+
+
+def _published() -> ModuleType:
+    path = ROOT / "tests" / "datasets" / "published_copies.py"
+    spec = importlib.util.spec_from_file_location("published_copies_to_change", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _layout(name: str, copy: Any) -> Target:
+    def read(folder: Path) -> object:
+        cohort = sk.read_cohort(name, folder, **copy.settings)
+        return list(cohort.images.values), cohort.card, None if cohort.texts is None else list(cohort.texts)
+
+    tables = dict.fromkeys(("*.csv", "*.txt", "*.jsonl", "*.csv.gz"), (change_bytes,))
+    return Target(copy.build, read, tables)
+
+
+def _images(folder: Path) -> None:
+    grey = (np.arange(400).reshape(20, 20) % 256).astype(np.uint8)
+    Image.fromarray(grey).save(folder / "grey.png")
+    Image.fromarray(np.stack([grey] * 3, axis=2)).save(folder / "colour.jpg", exif=_exif(), icc_profile=b"\0" * 200)
+    Image.fromarray(grey).save(folder / "plain.bmp")
+    Image.fromarray(grey).save(folder / "packed.tif", compression="tiff_lzw")
+    Image.fromarray(grey.astype(np.uint16) * 200).save(folder / "deep.tif")
+    Image.fromarray(grey.astype(np.uint16) * 200).save(folder / "deep.png")
+    Image.fromarray(grey).convert("P").save(folder / "palette.png", transparency=0)
+    Image.new("RGB", (24, 20), 9).save(folder / "phone.jpg", "MPO", save_all=True,
+                                       append_images=[Image.new("RGB", (8, 8), 9)])  # fmt: skip
+
+
+def _exif() -> Image.Exif:
+    exif = Image.Exif()
+    exif[274], exif[305] = 6, "scanner"
+    return exif
+
+
+def _read_images(folder: Path) -> list[object]:
+    found: list[object] = []
+    for path in sorted(folder.iterdir()):
+        try:
+            found.append(np.asarray(read_image(path)).sum())
+        except sk.StitchError as error:
+            found.append(str(error))
+    return found
+
+
+def _vectors() -> tuple[np.ndarray, np.ndarray]:
+    rng = _rng()
+    return rng.normal(size=(40, 5)), rng.normal(size=(40, 4))
+
+
+def _embeddings(folder: Path) -> None:
+    x, _ = _vectors()
+    sk.write_embeddings(folder / "e.safetensors", sk.Embeddings(x, np.arange(40).astype(str), Space("s", 5, "f")))
+
+
+def _moments(folder: Path) -> None:
+    sk.save_moments(sk.Moments.of(*_vectors()), folder / "m.safetensors")
+
+
+def _alignment(solver: Any) -> Callable[[Path], object]:
+    return lambda folder: sk.save_alignment(sk.align(*_vectors(), solver=solver, progress=False), folder / "m")
+
+
+def _joint(folder: Path) -> None:
+    x, y = _vectors()
+    sk.save_joint(sk.align_many({"a": x, "b": y}), folder / "m")
+
+
+def _use_alignment(folder: Path) -> object:
+    found = sk.load_alignment(folder / "m")
+    with _any_numbers():
+        return str(found), found.similarity(*_vectors())
+
+
+def _use_joint(folder: Path) -> object:
+    found = sk.load_joint(folder / "m")
+    with _any_numbers():
+        return str(found), found.between("a", "b").similarity(*_vectors())
+
+
+def _head(folder: Path) -> None:
+    rng = _rng()
+    save_head(folder / "m", sk.LinearHead(Space("t", 4, "f"), ("a", "b"), rng.normal(size=(4, 2)), np.zeros(2)))
+
+
+def _use_head(folder: Path) -> object:
+    found = load_head(folder / "m")
+    with _any_numbers():
+        return found.scores(_vectors()[1]).values
+
+
+def _any_numbers() -> np.errstate:
+    """Finite weights may be huge: what is reading's concern are values that are none."""
+    return np.errstate(all="ignore")
+
+
+class _Source:
+    """The encoder that a stitched folder is loaded with."""
+
+    name, modality, space = "source", "text", Space("source", 5, "f")
+
+    def prepare(self, items: Any) -> Any:
+        return items
+
+    def encode(self, batch: Any) -> Any:
+        raise NotImplementedError
+
+
+def _stitched(folder: Path) -> None:
+    from stitchkit.core.heads import ZeroShotHead
+
+    x, y = _vectors()
+    source = sk.Embeddings(x, np.arange(40).astype(str), _Source.space)
+    alignment = sk.align(source, y, solver=sk.CSA(), progress=False)
+    positive, negative = _rng().normal(size=(2, 3, alignment.source_map.target.dim))
+    head = ZeroShotHead(alignment.source_map, ("a", "b", "c"), positive, negative, alignment.weights)
+    sk.stitch(_Source(), alignment, head).save(folder / "m")
+
+
+def _use_stitched(folder: Path) -> object:
+    found = sk.load(folder / "m", encoder=_Source())
+    with _any_numbers():
+        return found.scores(sk.Embeddings(_vectors()[0], np.arange(40).astype(str), _Source.space)).values
+
+
+def _shared(folder: Path) -> None:
+    from stitchkit.encoders.shared import TOKENIZER, pack_shared
+    from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.training.vocabularies import Vocabulary
+
+    words = Vocabulary.of_captions(["no edema", "a large mass"], 270)
+    inputs = {"image": ImageInput(4, 2, 1), "text": TextInput(8, words.size, words.end)}
+    settings = {"start": words.start, "tokenizer": words.mark, "wide": 4, "mean": [0.5], "std": [0.2]}
+    shape = SharedShape(8, 2, 2, 4, None, "token_wise", 2, inputs)
+    config, arrays = pack_shared(SharedNetwork(shape), settings)
+    write_folder(folder / "m", config, arrays, "card")
+    (folder / "m" / TOKENIZER).write_text(words.text, "utf-8")
+
+
+def _use_shared(folder: Path) -> object:
+    found: list[object] = []
+    for modality, item in (("image", Image.new("L", (6, 5), 9)), ("text", "no edema")):
+        encoder = sk.load_encoder(f"stitchkit:{folder / 'm'}#modality={modality}", device="cpu")
+        found.append(encoder.encode(encoder.prepare([item])).pooled)
+    return found
+
+
+def _scores(folder: Path) -> None:
+    write_scores(folder / "s.csv", sk.Scores(_rng().normal(size=(5, 2)), "logit", list("abcde"), ("Edema", "Mass")))
+
+
+_SHELF = Space("demo", 2, "f1")
+_KEYS = np.array([f"{k:016d}" for k in range(6)], "S16")
+
+
+def _shelf(folder: Path) -> None:
+    shelf = EmbeddingStore(folder).open(_SHELF)
+    for start in range(0, 6, 2):
+        shelf.append(_KEYS[start : start + 2], np.ones((2, 2)))
+
+
+def _use_shelf(folder: Path) -> object:
+    shelf = EmbeddingStore(folder).open(_SHELF)
+    known = shelf.read(shelf.find(_KEYS[shelf.find(_KEYS) >= 0]))
+    shelf.append(_KEYS, np.ones((6, 2)))
+    found = EmbeddingStore(folder).open(_SHELF)
+    assert (found.find(_KEYS) >= 0).all(), "what was appended is found"
+    assert sum(path.stat().st_blocks * 512 for path in shelf.folder.iterdir()) < 2**20
+    assert (shelf.folder / "vectors.bin").stat().st_size < 2**16, "no sparse file"
+    return known
+
+
+def _state(folder: Path) -> None:
+    import torch
+
+    network = torch.nn.Linear(2, 3)
+    optimizer = torch.optim.AdamW(network.parameters())
+    save_state(folder, {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "precision": {},
+                        "step": 3, "since": 1, "world": 1, "best": "[1, 2.5]", "recipe": '{"a": 1}',
+                        "pairs": "0" * 64})  # fmt: skip
+
+
+def _run_log(folder: Path) -> None:
+    lines = [{"step": k, "loss": 0.5, "ranks": {"a": 1}} for k in range(4)]
+    (folder / LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _use_run_log(folder: Path) -> object:
+    from stitchkit.training.checkpoints import RunLog
+
+    RunLog(folder, 2)
+    return read_log(folder)
+
+
+def _cells(folder: Path) -> None:
+    log = CellLog(folder)
+    for draw in range(2):
+        log.add(f"k{draw}", Cell("a", "b", "csa", None, draw), np.ones((3, 2)), {"n": 1})
+    log.keep("mark", {"x": np.ones(3)})
+
+
+def _use_cells(folder: Path) -> object:
+    log = CellLog(folder)
+    kept = log.kept("mark")
+    return [log.scores(key) for key in ("k0", "k1") if key in log], kept
+
+
+_FOLDER: dict[str, tuple[Change, ...]] = {
+    "config.json": (change_bytes, change_config, change_config, change_config),
+    "model.safetensors": (change_bytes, change_arrays, change_arrays),
+}
+_BYTES: tuple[Change, ...] = (change_bytes,)
+_TENSORS: tuple[Change, ...] = (change_bytes, change_arrays)
+
+TARGETS: dict[str, Target] = {
+    "items csv": _tables("t.csv", TABLE, _items),
+    "items tsv": _tables("t.tsv", TABLE.replace(", ", "; ").replace(",", "\t"), _items),
+    "items txt": _tables("t.txt", LINES, _items),
+    "items jsonl": _tables("t.jsonl", JSON_LINES, _items),
+    "anchors csv": _tables("t.csv", TABLE, sk.read_anchors),
+    "anchors jsonl": _tables("t.jsonl", JSON_LINES, sk.read_anchors),
+    "labels csv": _tables("t.csv", TABLE, lambda path: sk.read_labels(path, classes=["Edema", "Mass"])),
+    "labels in one column": _tables("t.csv", TABLE, lambda path: sk.read_labels(path, label="finding")),
+    "prompts toml": Target(_prompts_toml, _read_prompts, {"*.toml": _BYTES}),
+    "prompts json": Target(_prompts_json, lambda folder: sk.read_prompts(folder / "p.json"),
+                           {"p.json": (change_bytes, change_json)}),
+    "plans": Target(_plans, lambda folder: [read_plan(one) for one in sorted(folder.glob("*.toml"))],
+                    {"*.toml": _BYTES}),
+    "recipes": Target(lambda folder: shutil.copy(ROOT / "examples" / "recipes" / "shared.toml", folder),
+                      lambda folder: read_recipe(folder / "shared.toml"), {"*.toml": _BYTES}),
+    "images": Target(_images, _read_images, {"*": _BYTES}),
+    "embeddings": Target(_embeddings, lambda folder: sk.read_embeddings(folder / "e.safetensors"),
+                         {"*.safetensors": _TENSORS}),
+    "moments": Target(_moments, lambda folder: sk.load_moments(folder / "m.safetensors"),
+                      {"*.safetensors": _TENSORS}),
+    "affine alignments": Target(_alignment(sk.CSA()), _use_alignment, _FOLDER),
+    "relative alignments": Target(_alignment(sk.Relative()), _use_alignment, _FOLDER),
+    "joint alignments": Target(_joint, _use_joint, _FOLDER),
+    "stitched models": Target(_stitched, _use_stitched, _FOLDER),
+    "heads": Target(_head, _use_head, _FOLDER),
+    "shared encoders": Target(_shared, _use_shared, {**_FOLDER, "tokenizer.json": (change_bytes, change_json)}),
+    "scores": Target(_scores, lambda folder: read_scores(folder / "s.csv"), {"*.csv": _BYTES}),
+    "embedding store": Target(_shelf, _use_shelf, {"manifest.jsonl": (change_bytes, change_json), "*.bin": _BYTES}),
+    "training states": Target(_state, read_state, {STATE: (change_bytes, change_state)}),
+    "training logs": Target(_run_log, _use_run_log, {LOG: (change_bytes, change_json)}),
+    "study cells": Target(_cells, _use_cells, {"cells.jsonl": (change_bytes, change_json), "*.np[yz]": _BYTES}),
+    **{f"layout {name}": _layout(name, copy) for name, copy in _published().COPIES.items()},
+}  # fmt: skip
