@@ -268,7 +268,9 @@ def _values(table: Table, column: str, modality: str, folder: Path) -> Sequence[
     if modality == "text":
         return cells
     paths = [folder / cell for cell in cells]
-    missing = [position for position, path in enumerate(paths) if not path.is_file()]
+    missing = [
+        position for position, path in enumerate(paths) if not os.path.isfile(path)
+    ]  # of any text, even one too long for a name
     if missing:
         raise table.fault(
             missing[0], column, f"there is no such file under {folder} ({len(missing)} of {len(paths)} are missing). "
