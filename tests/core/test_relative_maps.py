@@ -166,3 +166,11 @@ def test_the_kth_largest_and_the_next_are_those_of_a_sort(library, k, dtype):
     np.testing.assert_array_equal(to_numpy(last), ordered[:, k - 1 : k])
     np.testing.assert_array_equal(to_numpy(following), ordered[:, k : k + 1])
     assert type(last) is type(library(rows))
+
+
+@pytest.mark.parametrize("value", [1e308, -1e200, 3.0, np.inf, np.nan])
+def test_anchors_of_any_other_length_are_refused_without_an_overflow(value):
+    anchors = np.eye(3)
+    anchors[1, 2] = value
+    with pytest.raises(InputError, match="rows of length 1"):
+        RelativeMap(Space("a", 3), Space("r", 3), anchors)
