@@ -44,19 +44,24 @@ def candidate_pairs(first: np.ndarray, second: np.ndarray | None = None) -> np.n
 
 
 def _of_tile(left: list[np.ndarray], right: list[np.ndarray]) -> np.ndarray:
-    """All pairs from the candidates' cosine on."""
-    best = np.abs(left[0] @ right[0].T)
-    which = np.zeros(best.shape, dtype=np.int8)
+    """All pairs from the candidates' cosine on, each once, in the view in which it is most alike."""
+    parts = [_alike(left[0], right[0], 0)]
     for view in range(1, len(VIEWS)):
-        for name, cosines in ((view, left[view] @ right[0].T), (-view, left[0] @ right[view].T)):
-            np.abs(cosines, out=cosines)
-            better = cosines > best
-            which[better] = name
-            np.maximum(best, cosines, out=best)
-    rows, columns = np.nonzero(best >= CANDIDATE)
+        parts += [_alike(left[view], right[0], view), _alike(left[0], right[view], -view)]
+    pairs = np.concatenate(parts)
+    pairs = pairs[np.lexsort((-pairs["cosine"], pairs["second"], pairs["first"]))]
+    again = (pairs["first"][1:] == pairs["first"][:-1]) & (pairs["second"][1:] == pairs["second"][:-1])
+    return np.asarray(pairs[np.r_[True, ~again][: len(pairs)]])
+
+
+def _alike(left: np.ndarray, right: np.ndarray, view: int) -> np.ndarray:
+    """Pairs whose cosine is large, up to its sign."""
+    cosines = left @ right.T
+    np.abs(cosines, out=cosines)
+    rows, columns = np.nonzero(cosines >= CANDIDATE)
     pairs = np.zeros(len(rows), dtype=PAIR)
-    pairs["first"], pairs["second"] = rows, columns
-    pairs["cosine"], pairs["view"] = best[rows, columns], which[rows, columns]
+    pairs["first"], pairs["second"], pairs["view"] = rows, columns, view
+    pairs["cosine"] = cosines[rows, columns]
     return pairs
 
 

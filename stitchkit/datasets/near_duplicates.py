@@ -24,7 +24,7 @@ LIKENESS = 0.97  # likeness from which two images are near duplicates
 BLANK = 0.002  # spread, relative to the brightest pixel, below which an image shows nothing
 MOST = 10_000  # near duplicates that are listed
 TILE = 2048  # rows compared at once
-TOGETHER = 256  # pairs registered at once
+TOGETHER = 32  # pairs registered at once: their arrays stay in the cache
 
 FILE, PIXELS, NEAR = "same file", "same pixels", "near"
 
@@ -159,10 +159,11 @@ def find_alike(looks: Looks, others: Looks | None = None, *, likeness: float = L
     (:func:`stitchkit.datasets.registration.registered_likeness`), whichever is larger. Of each image the eight most
     alike of a side are registered.
 
-    Found: files of other bytes but equal pixels; another encoding, size, brightness, contrast, gamma or window; light
-    noise; equalisation; inversion; a grey image stored as colour; crops and borders of up to a tenth a side; rotations
-    of up to five degrees; a text or a small box painted over. Not found: mirrored images, and some of those of which
-    much is lost. ``docs/anchors.md`` has the rates, and of which images ``LIKENESS`` was measured.
+    Found, on chest films of 256 pixels: files of other bytes but equal pixels; another encoding, size, brightness,
+    contrast or gamma; a window from .2 to .8; equalisation; inversion; a grey image stored as colour; crops of up to a
+    tenth a side and borders of up to a twentieth; rotations of up to five degrees; a text or a small box painted
+    over. Not found: mirrored images, and most of which much is lost. On smaller, darker or softer images fewer crops
+    and borders are found. ``docs/anchors.md`` has the rates, and tells of which images ``LIKENESS`` was measured.
 
     Parameters
     ----------
