@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import ModelUnavailableError
+from stitchkit.encoders.folder_kinds import ADAPTER, adapter, described
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.pt")  # in the order they are preferred
 
@@ -52,10 +53,12 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     if not folder.is_dir():
         raise ModelUnavailableError(f"encoder {name!r}: there is no folder {folder}. Check the path.")
     config = folder / "config.json"
+    if (folder / ADAPTER).is_file():  # with peft installed transformers would load the adapter's base instead
+        raise ModelUnavailableError(f"encoder {name!r}: {folder} is not a whole model. {adapter(folder)}")
     if not config.is_file():
+        advice = described(folder) or "Copy the whole folder from its source, not the weights alone."
         raise ModelUnavailableError(
-            f"encoder {name!r}: {folder} holds no config.json, so it is not a checkpoint of this family. "
-            f"Copy the whole folder from its source, not the weights alone."
+            f"encoder {name!r}: {folder} holds no config.json, so it is not a checkpoint of this family. {advice}"
         )
     _check_content(config)
     try:
@@ -65,10 +68,11 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ModelUnavailableError(f"{config} is not a JSON object. Copy it again from its source.")
     files = weight_files(folder)
-    if not files:
+    if not files or all(file.name.startswith("open_clip") for file in files):
+        kind = described(folder)
+        advice = kind if kind and "without" not in kind else "Copy the weights next to config.json."
         raise ModelUnavailableError(
-            f"encoder {name!r}: {folder} holds no weights ({', '.join(WEIGHTS)}); they would be random. "
-            f"Copy the weights next to config.json."
+            f"encoder {name!r}: {folder} holds no weights ({', '.join(WEIGHTS)}); they would be random. {advice}"
         )
     for file in files:
         check_weights(file)

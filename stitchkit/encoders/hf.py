@@ -15,10 +15,10 @@ from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.hf_checkpoints import (
     Source,
     asked_modality,
-    check_config,
     check_whole,
     holds_two,
     modality_of,
+    model_class,
 )
 from stitchkit.encoders.hf_inputs import Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hf_pairs import HFPairEncoder, load_half
@@ -88,7 +88,8 @@ class HFEncoder:
         if not made_for.endswith("ForImageClassification"):
             raise InputError(f"the checkpoint of {self.name!r} has no image classifier. Fit a probe on its vectors.")
         model, report = self.source.read(
-            AutoModelForImageClassification, dtype=torch.float32, output_loading_info=True
+            AutoModelForImageClassification, dtype=torch.float32, output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )  # fmt: skip
         check_whole(self.source.name, report, pooler=True)
         model.eval()
@@ -141,18 +142,20 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     root = Source.of(name, trust_remote_code)
     with importing("transformers"):
         import torch
-        from transformers import AutoConfig, AutoModel
+        from transformers import AutoConfig
     pipeline = SentencePipeline.of(root)
     source = root.at(pipeline.path) if pipeline.declared else root
     config = source.read(AutoConfig)
     if holds_two(config):
         return load_half(source, config, pipeline, device=device, dtype=dtype)
-    check_config(config, name)
-    model, report = source.read(AutoModel, dtype=torch.float32, output_loading_info=True)
+    kind = model_class(config, name, encoder_only=pipeline.declared)
+    model, report = source.read(kind, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True)
+    check_whole(name, report, pooler=False)
     modality = modality_of(model, name)
     inputs = inputs_of(source, modality, model, pipeline)
     pooling = _pooling(root, pipeline, model, modality, inputs, device)
-    check_whole(name, report, pooler=pooling.pool == "pooler")
+    if pooling.pool == "pooler":
+        check_whole(name, report, pooler=True)
     used = {k: v for k, v in model.state_dict().items() if pooling.pool == "pooler" or "pooler." not in k}
     after: dict[str, Any] = {}
     if isinstance(pooling.after, torch.nn.Module):

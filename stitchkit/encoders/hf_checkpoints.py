@@ -83,12 +83,26 @@ class Source:
 
 def check_whole(name: EncoderName, report: Mapping[str, Any], *, pooler: bool) -> None:
     """Raise if weights were missing from the checkpoint, other than a pooler that is not used."""
+    check_shapes(name, [one for one in report["mismatched_keys"] if pooler or "pooler." not in one[0]])
     missing = [key for key in report["missing_keys"] if pooler or "pooler." not in key]
     if missing and all("pooler." in key for key in missing):
         raise ModelUnavailableError(
             f"the checkpoint of {str(name)!r} holds no pooler; it would be random. Use pool=cls or pool=mean."
         )
     check_none_missing(name, missing, report["unexpected_keys"])
+
+
+def check_shapes(name: EncoderName, mismatched: Iterable[tuple[str, Any, Any]]) -> None:
+    """Raise for weights of another shape than the model's, given as (key, held, wanted), naming one with both."""
+    others = sorted((str(key), tuple(held), tuple(wanted)) for key, held, wanted in mismatched)
+    if not others:
+        return
+    key, held, wanted = others[0]
+    more = f", and so with {len(others) - 1} others" if len(others) > 1 else ""
+    raise ModelUnavailableError(
+        f"encoder {str(name)!r} cannot be loaded: its weight {key!r} has the shape {held} in the checkpoint and "
+        f"{wanted} in the model that config.json describes{more}. Take config.json and weights from one source."
+    )
 
 
 def check_none_missing(name: EncoderName, missing: Iterable[str], unexpected: Iterable[str]) -> None:
@@ -108,13 +122,54 @@ def holds_two(config: Any) -> bool:
     return all(getattr(config, part, None) is not None for part in ("vision_config", "text_config"))
 
 
-def check_config(config: Any, name: EncoderName) -> None:
-    """Raise for checkpoints of an encoder with a decoder."""
-    if getattr(config, "is_encoder_decoder", False):
-        raise InputError(
-            f"the checkpoint of {str(name)!r} ({config.model_type}) is an encoder with a decoder; this family loads "
-            f"one encoder. Save its encoder as a model of its own (for T5: T5EncoderModel)."
+def model_class(config: Any, name: EncoderName, *, encoder_only: bool) -> Any:
+    """What loads the checkpoint: ``AutoModel``, or the encoder's own class where encoder and decoder have one config.
+
+    Parameters
+    ----------
+    encoder_only
+        True to take the encoder of a checkpoint that holds both.
+
+    Raises
+    ------
+    InputError
+        For an encoder with a decoder, with the way to the encoder alone.
+    """
+    import transformers
+
+    own = _encoder_class(config)
+    made_for = str((getattr(config, "architectures", None) or [""])[0])
+    if own is not None and (encoder_only or made_for == own.__name__):
+        return own
+    if not getattr(config, "is_encoder_decoder", False):
+        return transformers.AutoModel
+    if own is None:
+        step = (
+            "transformers has no class for its encoder alone. Write a python: encoder that loads it and calls "
+            "get_encoder()"
         )
+    else:
+        step = (
+            f"Save its encoder and its tokenizer into one folder and load that: {own.__name__}.from_pretrained(name)"
+            f".save_pretrained(folder) and AutoTokenizer.from_pretrained(name).save_pretrained(folder)"
+        )
+    raise InputError(
+        f"the checkpoint of {str(name)!r} ({config.model_type}) is an encoder with a decoder; this family loads one "
+        f"encoder. {step}."
+    )
+
+
+def _encoder_class(config: Any) -> Any:
+    """The class of transformers for the encoder of a model that has a decoder too, or None."""
+    import transformers
+
+    whole = transformers.MODEL_MAPPING.get(type(config), None)
+    kinds = whole if isinstance(whole, tuple) else (whole,)
+    for one in kinds:
+        own = getattr(transformers, f"{getattr(one, '__name__', '').removesuffix('Model')}EncoderModel", None)
+        if own is not None and getattr(own, "config_class", None) is type(config):
+            return own
+    return None
 
 
 def modality_of(model: torch.nn.Module, name: EncoderName) -> str:
@@ -151,13 +206,28 @@ def preprocessing_of(processor: Any) -> Any:
 
 
 def _check_code(settings: Mapping[str, Any], name: EncoderName, trust_remote_code: bool) -> None:
-    """Raise if a trusted folder's code lives in another repository, which no revision pins."""
+    """Raise for a config of another family, and if a trusted folder's code lives in another repository.
+
+    No revision pins the code of another repository.
+    """
+    if "model_type" not in settings and (family := _family_of(settings)):
+        raise ModelUnavailableError(
+            f"encoder {str(name)!r}: config.json of {name.folder} is one of {family}, which transformers does "
+            f"not read. Load {family}:{name.folder}."
+        )
     elsewhere = [str(code) for code in (settings.get("auto_map") or {}).values() if "--" in str(code)]
     if trust_remote_code and elsewhere:
         raise InputError(
             f"the folder of {str(name)!r} takes its code from another repository ({elsewhere[0]}), which is not "
             f"pinned. Copy that code into the folder, or load the hub repository at a full commit."
         )
+
+
+def _family_of(settings: Mapping[str, Any]) -> str:
+    """The family of a config without a model type, or nothing."""
+    if "architecture" in settings and ("pretrained_cfg" in settings or "num_classes" in settings):
+        return "timm"
+    return "stitchkit" if "stitchkit_format" in settings else ""
 
 
 @contextmanager

@@ -184,7 +184,8 @@ def _lower_case(tokenizer: Any, name: EncoderName) -> None:
 def _check_tokenizer(tokenizer: Any, name: EncoderName) -> None:
     """Set a tokenizer up for padding; raise if it is empty or cannot pad."""
     # without a vocabulary file transformers makes a tokenizer of special tokens alone, and no error
-    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+    special = {*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())}
+    if not any(token.strip(SPACES) for token in set(tokenizer.get_vocab()) - special):
         raise ModelUnavailableError(
             f"the tokenizer of {str(name)!r} knows special tokens only: its vocabulary file is missing. "
             f"Copy tokenizer.json (or vocab.txt, or the .model file) next to config.json."

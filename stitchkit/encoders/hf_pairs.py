@@ -14,7 +14,7 @@ from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import frozen, moved
-from stitchkit.encoders.hf_checkpoints import Source, asked_modality, check_none_missing
+from stitchkit.encoders.hf_checkpoints import Source, asked_modality, check_none_missing, check_shapes
 from stitchkit.encoders.hf_inputs import Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.names import EncoderName
@@ -119,7 +119,8 @@ def _whole(source: Source, config: Any) -> torch.nn.Module:
         import torch
         from transformers import MODEL_MAPPING, AutoModel
     _check_features(MODEL_MAPPING.get(type(config), None), source.name, config)  # before gigabytes are read
-    model, report = source.read(AutoModel, dtype=torch.float32, output_loading_info=True)
+    model, report = source.read(AutoModel, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True)
+    check_shapes(source.name, report["mismatched_keys"])
     _check_features(model, source.name, config)
     # parameters of the pair itself, without a dot in their names, scale logits only
     missing = [key for key in report["missing_keys"] if "." in key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import warnings
@@ -12,6 +13,8 @@ from pathlib import Path
 from stitchkit.core.errors import InputError, MissingExtraError, ModelUnavailableError, StitchError
 from stitchkit.encoders.names import EncoderName
 
+LONGEST = 1000  # characters of a library's reason that are shown
+UNKNOWN_TYPE = re.compile(r"model type `?'?([^`']+)`?'? but Transformers does not recognize")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -64,7 +67,7 @@ def _broken_torchvision(what: str, error: BaseException) -> MissingExtraError | 
     if not any(sign in str(one) for one in _chain(error) for sign in signs):
         return None
     return MissingExtraError(
-        f"{what} cannot be used because torchvision does not fit the installed torch: {_first_line(error)}. Install "
+        f"{what} cannot be used because torchvision does not fit the installed torch: {_whole(error)}. Install "
         f"both from the same build: pip install --force-reinstall torch torchvision, or, to keep a CPU-only torch, the "
         f"torchvision of the same CPU index."
     )
@@ -89,9 +92,11 @@ def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
             raise _refused(name) from error
         if "trust_remote_code" in str(error):
             raise InputError(
-                f"encoder {str(name)!r} needs Python code from its repository, which is not run unasked. Read that "
-                f"code, then give its full commit ({name.family}:{name.id}@<40 hex digits>) and trust_remote_code=True."
+                f"encoder {str(name)!r} needs Python code from its repository, which is not run unasked. "
+                f"{_consent(name)}"
             ) from error
+        if (kind := UNKNOWN_TYPE.search(str(error))) is not None:
+            raise _unknown_type(name, kind[1]) from error
         raise unavailable(name, hub_id, error) from error
 
 
@@ -122,11 +127,45 @@ def hub_file(name: EncoderName, hub_id: str, path: str) -> Path | None:
     return None
 
 
+def _consent(name: EncoderName) -> str:
+    """How code of a checkpoint is run after it was read."""
+    if name.folder is not None:
+        return f"Read that code in {name.folder}, then pass trust_remote_code=True."
+    commit = f"{name.family}:{name.id}@<40 hex digits>"
+    return f"Read that code, then give its full commit ({commit}) and trust_remote_code=True."
+
+
+def _unknown_type(name: EncoderName, kind: str) -> ModelUnavailableError:
+    """The error for a model type that transformers does not know: remote code, or a later version."""
+    from transformers import __version__
+
+    told = f"encoder {str(name)!r} is of model type {kind!r}, which transformers {__version__} does not know"
+    code = _own_code(name)
+    if code:
+        return ModelUnavailableError(
+            f"{told}; its config.json names Python code of its own for it (auto_map: {code}), which is not run "
+            f"unasked. {_consent(name)}"
+        )
+    return ModelUnavailableError(
+        f"{told}. A later version may know it (pip install --upgrade transformers); else the model needs code of its "
+        f"own, and a python: encoder around it."
+    )
+
+
+def _own_code(name: EncoderName) -> str:
+    """The code that the config of a folder names, or nothing."""
+    config = None if name.folder is None else name.folder / "config.json"
+    if config is None or not config.is_file():
+        return ""
+    names = json.loads(config.read_text(encoding="utf-8")).get("auto_map")
+    return ", ".join(sorted(map(str, names.values()))) if isinstance(names, dict) else ""
+
+
 def _lacking(name: EncoderName, error: ImportError) -> MissingExtraError:
     """The error for a library that a part of the checkpoint needs; transformers names it in its own words."""
     told = f"encoder {str(name)!r} needs a library that is missing"
     if (named := re.search(r"requires the (\w+) library", str(error))) is None:
-        return MissingExtraError(f"{told}: {_first_line(error)}.")
+        return MissingExtraError(f"{told}: {_whole(error)}.")
     return MissingExtraError(f"{told}: {named[1]}. Install it: pip install {named[1].lower()}.")
 
 
@@ -135,7 +174,7 @@ def unavailable(name: EncoderName, hub_id: str | None, error: BaseException) -> 
     if hub_id is None:
         kind = "" if isinstance(error, OSError | RuntimeError | ValueError) else f"{type(error).__name__}: "
         return ModelUnavailableError(
-            f"encoder {str(name)!r} cannot be loaded: {kind}{_first_line(error)}. "
+            f"encoder {str(name)!r} cannot be loaded: {kind}{_whole(error)}. "
             f"Check the files of {str(name.folder or name.id)!r} against their source and copy them again."
         )
     repository = hub_id.partition("@")[0]
@@ -176,7 +215,7 @@ def _reason(error: BaseException) -> str:
         return "there is no such public repository"
     if is_offline():
         return "hub calls are forbidden (HF_HUB_OFFLINE or offline=True) and it is not in the local cache"
-    return _first_line(error)
+    return _whole(error)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -187,6 +226,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+def _whole(error: BaseException) -> str:
+    """What a library says, on one line; only pages of it are cut, with their length."""
+    said = " ".join(str(error).split())
+    if len(said) > LONGEST:
+        said = f"{said[:LONGEST]} ... ({len(said)} characters)"
+    return said.rstrip(".!") or type(error).__name__

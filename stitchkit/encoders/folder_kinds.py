@@ -1,0 +1,73 @@
+"""Folders that are no checkpoint of transformers or timm: what they are, by their files, and the next step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+PYTHON = "Or write a python: encoder around it."
+WEIGHTS_OF_ITS_OWN = "Take the checkpoint that it was made from, with weights in safetensors, and load that folder."
+
+# files that tell, what such a folder is, what to do; the first that fits is taken
+KINDS = (
+    (("open_clip_config.json", "open_clip_*.bin", "open_clip_*.safetensors", "open_clip_*.pt"),
+     "an open_clip checkpoint",
+     "Take a copy in the format of transformers where its authors give one, or write a python: encoder around "
+     "open_clip (pip install open_clip_torch)."),
+    (("model_index.json",),
+     "a diffusers pipeline of several models",
+     "Copy the encoder that you need (text_encoder or image_encoder, with its tokenizer or image processor) into a "
+     "folder of its own and load that."),
+    (("*.onnx", "onnx/*.onnx"), "an ONNX export", WEIGHTS_OF_ITS_OWN),
+    (("openvino_model.xml", "openvino/*.xml"), "an OpenVINO export", WEIGHTS_OF_ITS_OWN),
+    (("*.gguf",), "a GGUF file of quantised weights", WEIGHTS_OF_ITS_OWN),
+    (("*.tflite", "*.mlmodel", "*.mlpackage", "*.engine"), "an export for another runtime", WEIGHTS_OF_ITS_OWN),
+    (("tf_model.h5", "tf_model*.h5", "*.keras", "saved_model.pb", "*.ckpt.index"), "a TensorFlow checkpoint",
+     "Convert it with transformers 4 (AutoModel.from_pretrained(folder, from_tf=True).save_pretrained(other)) and load "
+     f"the other folder. {PYTHON}"),
+    (("flax_model.msgpack", "flax_model*.msgpack"), "a Flax checkpoint",
+     "Convert it with transformers 4 (AutoModel.from_pretrained(folder, from_flax=True).save_pretrained(other)) and "
+     "load the other folder."),
+    (("configs/metadata.json", "configs/inference.json"), "a MONAI bundle",
+     "Write a python: encoder that builds its network and loads its weights."),
+    (("dataset_infos.json", "dataset_info.json", "data/*.parquet"), "a data set, no model", "Name the model's folder."),
+    (("config.cfg",), "a spaCy pipeline", "Write a python: encoder around it."),
+    (("modules.json",), "a sentence-transformers pipeline without its transformer", "Copy the whole folder."),
+    (("trainer_state.json", "optimizer.pt", "optimizer.bin"), "a training state without a model",
+     "Save the model with save_pretrained, and load that folder."),
+    (("tokenizer.json", "vocab.txt", "tokenizer_config.json", "sentencepiece.bpe.model", "spiece.model"),
+     "a tokenizer without a model", "Copy config.json and the weights next to it."),
+    (("preprocessor_config.json", "processor_config.json"),
+     "an image processor without a model", "Copy config.json and the weights next to it."),
+)  # fmt: skip
+ADAPTER = "adapter_config.json"
+
+
+def described(folder: Path) -> str:
+    """What ``folder`` is, by its files, and the next step: two sentences, or nothing where nothing is known."""
+    if (folder / ADAPTER).is_file():
+        return adapter(folder)
+    for patterns, what, step in KINDS:
+        for pattern in patterns:
+            if (file := next(iter(sorted(folder.glob(pattern))), None)) is not None:
+                return f"It is {what} ({file.relative_to(folder).as_posix()}). {step}"
+    below = sorted({file.parent for level in ("*", "*/*") for file in folder.glob(f"{level}/config.json")})
+    if below:
+        return f"Its folder {below[0].relative_to(folder).as_posix()} holds one. Load {below[0]}."
+    if not any(folder.iterdir()):
+        return "It is empty. Copy the whole folder from its source."
+    return ""
+
+
+def adapter(folder: Path) -> str:
+    """The same for a folder that holds an adapter of PEFT."""
+    try:
+        base = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (ValueError, AttributeError):
+        base = None
+    of = f" of {base!r}" if isinstance(base, str) else " of another model"
+    return (
+        f"It is a PEFT adapter{of} ({ADAPTER}), such as LoRA. Merge it first: peft.PeftModel.from_pretrained("
+        f"AutoModel.from_pretrained({base if isinstance(base, str) else 'BASE'!r}), folder).merge_and_unload()"
+        f".save_pretrained(other), save the tokenizer or image processor there too, and load the other folder."
+    )
