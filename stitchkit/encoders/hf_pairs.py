@@ -105,7 +105,8 @@ def _norm(name: EncoderName, pipeline: SentencePipeline) -> str:
     """The norm of the features; raises for a declared pipeline that does more with them."""
     parts, norm = pipeline.ending(norm_of(name))
     if pipeline.pool is not None or parts or pipeline.truncate is not None:
-        extra = "Pooling" if pipeline.pool is not None else parts[0].kind if parts else "truncate_dim"
+        kinds = [part.kind for part in parts if part.kind != "Normalize"]
+        extra = "Pooling" if pipeline.pool is not None else kinds[0] if kinds else "truncate_dim"
         raise InputError(
             f"the checkpoint of {str(name)!r} declares {extra} behind a CLIP-like pair, whose projected features this "
             f"family takes as they are. Leave the pipeline out with #pipeline=none."

@@ -39,8 +39,8 @@ def check_token_ids(name: EncoderName, tokenizer: Any, model: torch.nn.Module) -
         beyond = sum(number >= rows for number in vocabulary.values())
         raise ModelUnavailableError(
             f"the tokenizer of {str(name)!r} does not fit its model: the largest token id is {vocabulary[token]} "
-            f"({token!r}), and the embedding has {rows} rows, 0 to {rows - 1}, so that {beyond} tokens have none. Take "
-            f"tokenizer and weights from one source, or call resize_token_embeddings and train the new rows."
+            f"({token!r}), and the embedding has {rows} rows, 0 to {rows - 1}, so that {beyond} of its tokens have "
+            f"none. Take tokenizer and weights from one source, or call resize_token_embeddings and train the new rows."
         )
 
 

@@ -39,7 +39,9 @@ def with_tokens(folder, *tokens, special=False):
 @pytest.mark.parametrize("build", [hf_bert, hf_roberta])
 def test_added_tokens_without_a_row_are_refused(build, special, tmp_path):
     folder = with_tokens(build(tmp_path / "m"), "pneumothorax", "edema", special=special)
-    refuses(folder, r"largest token id is 21 \('edema'\), and the embedding has 20 rows, 0 to 19, so that 2 tokens")
+    refuses(
+        folder, r"largest token id is 21 \('edema'\), and the embedding has 20 rows, 0 to 19, so that 2 of its tokens"
+    )
 
 
 def test_the_vocabulary_of_another_model_is_refused(tmp_path):

@@ -434,3 +434,31 @@ def test_a_repository_whose_pipeline_cannot_be_seen_is_warned_of(cached):
     absent.mkdir(parents=True)
     (absent / "modules.json").touch()
     assert loaded("org/name").space.fingerprint == plain.space.fingerprint
+
+
+def test_a_pipeline_of_a_pair_gives_the_librarys_vectors(checkpoint, tmp_path, images):
+    from PIL import Image
+
+    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    folder = shutil.copytree(checkpoint("hf_clip"), tmp_path / "pair")
+    kinds = {"": "CLIPModel", "1_Normalize": "Normalize"}
+    put(folder, "modules.json", [
+        {"name": one, "path": path, "type": f"sentence_transformers.models.{one}"} for path, one in kinds.items()
+    ])  # fmt: skip
+    library.SentenceTransformer(str(folder), device="cpu").save(str(tmp_path / "saved"))  # as it is written today
+    pictures = [Image.fromarray(image).convert("RGB") for image in images]
+    for one in (folder, tmp_path / "saved"):
+        model = library.SentenceTransformer(str(one), device="cpu")
+        for modality, items in (("text", ["heart", "left lung"]), ("image", pictures)):
+            wanted = model.encode(items, show_progress_bar=False)
+            np.testing.assert_allclose(vectors(loaded(one, f"#modality={modality}"), items), wanted, atol=1e-5)
+
+
+def test_more_than_a_norm_behind_a_pair_is_refused(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("hf_clip"), tmp_path / "pair")
+    with pytest.raises(InputError, match="declares Pooling behind a CLIP-like pair"):
+        loaded(declare(folder, pooled("mean")), "#modality=text")
+    with pytest.raises(InputError, match="declares Dense behind a CLIP-like pair"):
+        loaded(declare(folder, dense(8, 4)), "#modality=text")
+    with pytest.raises(InputError, match="declares truncate_dim behind a CLIP-like pair"):
+        loaded(declare(folder, UNIT, whole={"truncate_dim": 4}), "#modality=text")
