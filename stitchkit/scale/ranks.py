@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from stitchkit.core.arrays import like, to_numpy
-from stitchkit.core.errors import InputError, SpaceMismatchError
+from stitchkit.core.errors import DataError, InputError, SpaceMismatchError
 from stitchkit.core.moments import Moments
 from stitchkit.core.scatter import two_sum
 from stitchkit.core.space import Space
@@ -50,6 +50,8 @@ def all_reduce_moments(local: Moments | None, group: Any = None) -> Moments:
     InputError
         On every rank alike: if no rank has rows, or if the ranks' spaces differ (naming the rank); or if
         torch.distributed is not running.
+    DataError
+        If the ranks cannot reach each other, naming this rank.
     """
     if not (dist.is_available() and dist.is_initialized()):
         raise InputError(
@@ -57,14 +59,28 @@ def all_reduce_moments(local: Moments | None, group: Any = None) -> Moments:
             "torch.distributed.init_process_group first, or use the moments as they are."
         )
     heads: list[Any] = [None] * dist.get_world_size(group)
-    dist.all_gather_object(heads, None if local is None else _head(local), group=group)
+    try:
+        dist.all_gather_object(heads, None if local is None else _head(local), group=group)
+    except RuntimeError as error:  # of the backend, mostly because another rank has ended
+        raise _no_exchange(group, error) from error
     whole = _joined(heads)
     d = whole.mean.shape[0]
     sums = torch.from_numpy(np.zeros((d, d)) if local is None else _about(whole, local)).to(_place(group))
-    dist.all_reduce(sums, group=group)
+    try:
+        dist.all_reduce(sums, group=group)
+    except RuntimeError as error:
+        raise _no_exchange(group, error) from error
     found = sums.cpu().numpy()
     made = _split(whole, (found + found.T) / 2)  # the order of adding may differ between (i, j) and (j, i)
     return made if local is None else _in_library_of(local, made)
+
+
+def _no_exchange(group: Any, error: RuntimeError) -> DataError:
+    rank, size = dist.get_rank(group), dist.get_world_size(group)
+    return DataError(
+        f"rank {rank} of {size} could not exchange its sums with the others: {error}. Look at the first rank that "
+        f"failed."
+    )
 
 
 def _place(group: Any) -> torch.device:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from stitchkit.core.errors import InputError, MissingExtraError, StitchError
+from stitchkit.core.errors import DataError, InputError, MissingExtraError, StitchError
 from stitchkit.core.moments import CHUNK, Moments, total
 
 
@@ -36,6 +36,8 @@ def moments_over_ray(
         Without Ray.
     InputError
         If no part has rows, or for what a part holds, naming the part (counted from 0).
+    DataError
+        If ``read`` raises, or a worker dies, naming the part.
     """
     ray = _ray()
     if not ray.is_initialized():
@@ -61,12 +63,19 @@ def _ray() -> Any:
 
 def _in_order(ray: Any, calls: Iterator[Any], width: int) -> Iterator[Moments | None]:
     """Results in the order of ``calls``, of which ``width`` are under way."""
-    waiting = deque(islice(calls, width))
+    waiting, part = deque(islice(calls, width)), 0
     while waiting:
         try:
             found = ray.get(waiting.popleft())
         except StitchError as error:
             raise getattr(error, "cause", error) from None  # Ray wraps it in the worker's traceback
+        except ray.exceptions.RayError as error:  # what read() raised, or a worker that died
+            cause = getattr(error, "cause", None) or error
+            raise DataError(
+                f"part {part} could not be read on its worker: {type(cause).__name__}: {cause}. Try read() on that "
+                f"part alone."
+            ) from error
+        part += 1
         waiting.extend(islice(calls, 1))
         yield found
 

@@ -43,7 +43,14 @@ def launched(precision: str, device: str) -> Fabric:
         raise InputError("precision = '16' is computed on GPUs only. On a processor take 'bf16', or '32'.")
     devices = [int(index)] if index else here
     fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, precision=kinds[precision])  # type: ignore[arg-type]
-    fabric.launch()
+    try:
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:  # of torch.distributed: an address, a port, another process
+        rank = os.environ.get("RANK", "0")
+        raise InputError(
+            f"process {rank} of {here * nodes} cannot join the run: {error}. Look at the first process that failed, "
+            f"and at the address and port given to torchrun."
+        ) from error
     return fabric
 
 

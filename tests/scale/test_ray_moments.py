@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from stitchkit.core.errors import InputError, MissingExtraError
+from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.core.moments import Moments
 from stitchkit.scale.ray_moments import moments_over_ray
 
@@ -66,3 +66,24 @@ def test_a_fault_is_named_by_its_part(two_workers):
         moments_over_ray(BOUNDS, lambda b: (x[b[0] : b[1]], y[b[0] : b[1]]) if b[0] < b[1] else None)
     with pytest.raises(InputError, match="none of the parts has rows"):
         moments_over_ray(BOUNDS, lambda part: None)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("when", ["at once", "on the way"])
+def test_a_part_that_cannot_be_read_is_named(two_workers, when):
+    x, y = X, Y
+
+    def rows(part):
+        if part[0] == 101 and when == "at once":
+            raise FileNotFoundError("no such shard")
+
+        def stream():
+            yield x[part[0] : part[1]], y[part[0] : part[1]]
+            if part[0] == 101:
+                raise FileNotFoundError("no such shard")
+
+        return stream()
+
+    with pytest.raises(DataError, match=r"part 2 could not be read on its worker: FileNotFoundError: no such shard"):
+        moments_over_ray([(0, 100), (100, 101), (101, 350)], rows)
