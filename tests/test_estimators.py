@@ -441,7 +441,7 @@ def test_a_purpose_or_solver_that_does_not_exist_is_refused(world):
 
 
 def test_a_solver_that_only_meets_has_nothing_for_a_head(world):
-    with pytest.raises(NoDirectedMapError, match="meets in a common space"):
+    with pytest.raises(NoDirectedMapError, match="Relative only meets in a common space"):
         AlignTransformer(sk.Relative()).fit(*world[:2])
 
 

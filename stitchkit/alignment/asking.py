@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from numbers import Integral
 
-from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.errors import InputError, NoDirectedMapError, UnknownNameError
 from stitchkit.core.roles import Solver
 from stitchkit.solvers import MANY, SEARCHED, SOLVERS, TRACKS
 from stitchkit.solvers.presets import Preset
@@ -44,8 +44,8 @@ def check_purpose(solver: str | Solver, purpose: str) -> None:
     if purpose not in SEARCHED:
         raise UnknownNameError.of("purpose", purpose, SEARCHED)
     if purpose == "head" and not getattr(solver, "directed", True):
-        raise InputError(
-            f"{type(solver).__name__} compares in a common space and has no map into the target's own units, which "
+        raise NoDirectedMapError(
+            f"{type(solver).__name__} only meets in a common space and has no map into the target's own units, which "
             f"purpose='head' needs. Take another solver, or purpose='match'."
         )
 

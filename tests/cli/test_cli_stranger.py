@@ -90,3 +90,13 @@ def test_test_images_that_are_anchors_under_other_names_are_refused_before_a_mod
                tmp_path / "test.csv", "--out", tmp_path / "out")  # fmt: skip
     assert done.code == 4
     assert "10 test items are anchors' own files under other ids" in done.err
+
+
+@pytest.mark.parametrize("line", [("align", "--purpose", "head"), ("stitch", "--head", "own")])
+def test_a_head_is_not_driven_by_a_relative_map_and_that_is_said_before_the_work(cli, folder, tmp_path, line):
+    verb, *rest = line
+    done = cli(verb, "demo:general", "demo:medical", "--anchors", folder / "anchors.csv", "--source-column", "path",
+               "--target-column", "path", "--solver", "relative", "--out", tmp_path / "x", *rest)  # fmt: skip
+    assert done.code != 0
+    assert "only meets in a common space" in done.err
+    assert "embedding" not in done.err
