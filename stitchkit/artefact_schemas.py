@@ -55,6 +55,8 @@ class HashFields(msgspec.Struct):
     n_ids: Count | None
     groups: Hashes | None
     n_groups: Count | None
+    spelling: str = ""
+    bare: Hashes | None = None
     rows: Hashes | None = None
     n_rows: Count | None = None
     files: Hashes | None = None

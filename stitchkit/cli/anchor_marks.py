@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stitchkit.artefact_schemas import HashFields, checked, wrong
 from stitchkit.core.anchor_hashes import KEY, common, distinct, kept_of
 from stitchkit.core.errors import InputError, LeakageError
 
@@ -67,7 +68,13 @@ def anchors_among(folder: Path, config: Mapping[str, Any], ids: Iterable[Any], i
 
 def _hashes(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The hashes that a folder keeps of its anchors."""
-    found: Mapping[str, Any] | None = config.get("record", {}).get(KEY) or config.get(_EARLIER)
+    found: Mapping[str, Any] | None = config.get("record", {}).get(KEY)
+    if found is None and _EARLIER in config:
+        try:
+            found = config[_EARLIER]
+            checked(found, HashFields)
+        except InputError as error:
+            raise wrong("hashes of its anchors that can be read", error) from error
     return found
 
 
@@ -89,6 +96,8 @@ def _overlap(
         return "", [f"{folder} keeps no hashes of its anchors: of leakage {done}. {anew}"]
     found = common(kept, ids=pairs[0], groups=pairs[1])
     leaked, notes = leaks_of(found), []
+    if "ids" not in found.found and kept.get("ids") is None:
+        notes.append(f"the anchors of {folder} have row numbers for ids, so that items were not compared by id")
     if "groups" not in found.found:
         notes.append(f"patients are not known, so whether one of them is among the anchors of {folder} was not checked")
     notes += missed(found, kept, str(folder))

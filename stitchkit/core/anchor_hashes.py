@@ -16,10 +16,12 @@ import numpy as np
 
 from stitchkit.core.arrays import Array, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.keys import folded_key, folded_path
+from stitchkit.core.keys import constant_prefix, folded_key, folded_path
 
 KEY = "anchor_hashes"  # in the record of an alignment
 DIGITS = 16  # of each hash
+WIDE = 16  # dimensions of both sides from which half precision tells pairs apart
+CHUNK = 4096  # rows hashed at once
 MOST = 20_000  # hashes of a kind: of ids and patients the lowest are kept, of vectors those of evenly spread rows
 KINDS = {"ids": "items", "groups": "patients", "rows": "pairs of vectors", "files": "files"}
 
@@ -58,7 +60,7 @@ def hashes_of(ids: Iterable[Any] | None, groups: Iterable[Any] | None, rows: lis
     groups : (n,) or None
         Patients.
     rows
-        Of :func:`pair_bytes`.
+        Digests of :func:`pair_digests`.
 
     Examples
     --------
@@ -68,17 +70,23 @@ def hashes_of(ids: Iterable[Any] | None, groups: Iterable[Any] | None, rows: lis
     names = None if ids is None else [str(one) for one in ids]
     seed = "\n".join(sorted(names)).encode() if names is not None else b"".join(sorted(rows or []))
     kept = AnchorHashes(salt=hashlib.sha256(seed).hexdigest()[:DIGITS], spelling="folded")
-    for kind, some in (("ids", names), ("groups", groups), ("rows", rows)):
+    people = None if groups is None else [folded_key(str(one)) for one in groups]
+    for kind, some in (("ids", names), ("groups", people), ("rows", rows)):
         hashes = None if some is None else _hashes(kind, some, kept)
         kept[kind] = None if hashes is None else "".join(hashes[:MOST])
         kept[f"n_{kind}"] = None if hashes is None else len(hashes)
+    prefix = constant_prefix(set(people or []))
+    bare = [name.removeprefix(prefix) for name in people or []]
+    kept["bare"] = "".join(_hashes("groups", bare, kept)[:MOST]) if prefix else None
     return kept
 
 
 def of_pairs(x: Embeddings, y: Embeddings, groups: Any, ids: Any) -> AnchorHashes:
     """Hashes of the anchors that an alignment is fitted on; ``ids`` are None where they are mere row numbers."""
-    kept = hashes_of(ids, groups, pair_bytes(x.vectors, y.vectors, step=-(-len(x) // MOST)))
-    kept["n_rows"] = len(x)
+    step = -(-len(x) // MOST)
+    kept = hashes_of(ids, groups, pair_digests(x.vectors, y.vectors, step))
+    if step > 1:
+        kept["n_rows"] = len(x)  # of which only some were hashed
     return kept
 
 
@@ -88,24 +96,51 @@ def with_files(kept: Mapping[str, Any], keys: list[bytes]) -> AnchorHashes:
     return AnchorHashes({**kept, "files": "".join(hashes[:MOST]), "n_files": len(hashes)})
 
 
-def pair_bytes(x: Array, y: Array, step: int = 1) -> list[bytes]:
-    """Bytes that stand for every ``step``-th pair of vectors, whatever precision they are kept in."""
+def pair_digests(x: Array, y: Array, step: int = 1) -> list[bytes]:
+    """A digest of every ``step``-th pair of vectors, the same in half, single and double precision.
+
+    Parameters
+    ----------
+    x : (n, d_s), y : (n, d_t)
+        Rows of a pair; the vectors of few dimensions are compared in single precision.
+    """
     rows = np.arange(0, int(x.shape[0]), step)
-    left, right = (_scaled(to_numpy(take(one, rows))) for one in (x, y))
-    return [a.tobytes() + b.tobytes() for a, b in zip(left, right, strict=True)]
+    kind = np.float16 if int(x.shape[1]) + int(y.shape[1]) >= WIDE else np.float32
+    found = []
+    for start in range(0, len(rows), CHUNK):
+        some = rows[start : start + CHUNK]
+        left, right = (_scaled(to_numpy(take(one, some)), kind) for one in (x, y))
+        found += [hashlib.blake2b(a.tobytes() + b.tobytes(), digest_size=16).digest()
+                  for a, b in zip(left, right, strict=True)]  # fmt: skip
+    return found
 
 
 def ids_of(source: Any, target: Any) -> np.ndarray | None:
     """The ids of pairs: of embeddings, or None for two plain arrays, and where the ids are mere row numbers."""
     ids = next((one.ids for one in (source, target) if isinstance(one, Embeddings)), None)
-    return None if ids is None or np.array_equal(ids, np.arange(len(ids)).astype(np.str_)) else ids
+    return None if ids is None or are_row_numbers(ids) else ids
 
 
-def _scaled(rows: np.ndarray) -> np.ndarray:
-    """Rows (n, d) in float32 at a size of about 1, by powers of two, and without a negative zero."""
+def are_row_numbers(ids: np.ndarray) -> bool:
+    """True for ids (n,) that count rows, from 0, 1 or 2, perhaps with gaps where rows were left out.
+
+    Such ids say nothing: unrelated tables have the same.
+
+    Examples
+    --------
+    >>> are_row_numbers(np.asarray(["2", "3", "5"])), are_row_numbers(np.asarray(["53189527"]))
+    (True, False)
+    """
+    names = ids.tolist()
+    plain = all(name.isdecimal() and name.isascii() and (name == "0" or name[0] != "0") for name in names)
+    return plain and max(len(name) for name in names) < 10 and max(map(int, names)) <= 2 * len(names) + 2
+
+
+def _scaled(rows: np.ndarray, kind: type) -> np.ndarray:
+    """Rows (n, d) in a precision of ``kind`` at a size of about 1, by powers of two, and without a negative zero."""
     wide = rows.astype(np.float64)
     exponents = np.frexp(np.abs(wide).max(axis=1, keepdims=True))[1]
-    return np.asarray(np.ldexp(wide, -exponents).astype(np.float32) + np.float32(0))
+    return np.asarray(np.ldexp(wide, -exponents).astype(kind) + kind(0))
 
 
 def common(
@@ -121,11 +156,24 @@ def common(
     for kind, some in (("ids", ids), ("groups", groups), ("rows", rows), ("files", files)):
         if some is None or kept.get(kind) is None:
             continue
-        both = set(split(kept[kind])) & set(_hashes(kind, some, kept))
-        found[kind] = len(both)
+        known, some = set(split(kept[kind])), list(some)
+        found[kind] = len(known & set(_hashes(kind, some, kept)))
+        if kind == "groups" and not found[kind]:
+            found[kind] = _with_other_prefix([folded_key(str(one)) for one in some], kept)
         if kept_of(kept, kind) < kept[f"n_{kind}"]:
             sampled.append(kind)
     return Common(found, tuple(sampled))
+
+
+def _with_other_prefix(names: list[str], kept: Mapping[str, Any]) -> int:
+    """How many patients are anchors' if the constant prefix that one side has, and the other has not, is left out."""
+    prefix, bare = constant_prefix(set(names)), kept.get("bare")
+    if bare is not None and not prefix:
+        return len(set(split(bare)) & set(_hashes("groups", names, kept)))
+    if bare is None and prefix:
+        without = [name.removeprefix(prefix) for name in names]
+        return len(set(split(kept["groups"])) & set(_hashes("groups", without, kept)))
+    return 0
 
 
 def split(text: str) -> list[str]:

@@ -98,7 +98,7 @@ def spelled_alike(one: Iterable[Any], other: Iterable[Any]) -> list[tuple[str, s
     left, right = _by_folded(one), _by_folded(other)
     pairs = _meeting(left, right)
     for mine, theirs, swapped in ((left, right, False), (right, left, True)):
-        prefix = _constant_prefix(mine)
+        prefix = constant_prefix(mine)
         if prefix and not any(key.startswith(prefix) for key in theirs):
             bare = {_LEADING_ZEROS.sub("", key.removeprefix(prefix)): names for key, names in mine.items()}
             pairs += [(b, a) if swapped else (a, b) for a, b in _meeting(bare, theirs)]
@@ -155,7 +155,7 @@ def _meeting(left: dict[str, set[str]], right: dict[str, set[str]]) -> list[tupl
             if a not in right[key] and b not in left[key]]  # fmt: skip
 
 
-def _constant_prefix(keys: Iterable[str]) -> str:
+def constant_prefix(keys: Iterable[str]) -> str:
     """The common start of all keys up to its last character that is no digit; empty where a key is nothing more."""
     names = sorted(keys)
     if not names:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.item_names import same_names
 from stitchkit.core.items import checked_ids
 from stitchkit.core.scores import Labels
 
@@ -28,18 +28,6 @@ class Matched:
 
     labels: Labels
     notes: list[str]
-
-
-def same_names(ids: Iterable[str], among: Iterable[str]) -> dict[str, str]:
-    """Id -> the one of ``among`` with the same file name, where that name is unique on both sides.
-
-    Examples
-    --------
-    >>> same_names(["a.png", "b.png"], ["scans/a.png", "old/b.png", "new/b.png"])
-    {'a.png': 'scans/a.png'}
-    """
-    mine, theirs = _unique_names(list(ids)), _unique_names(list(among))
-    return {one: theirs[name] for name, one in mine.items() if name in theirs}
 
 
 def labels_of_items(labels: Labels, ids: Any) -> Matched:
@@ -80,13 +68,3 @@ def _renamed(labels: Labels, wanted: np.ndarray, kept: frozenset[str]) -> Matche
     old, one = next(iter(new.items()))
     note = f"{len(new)} items were matched by file name, for example {one!r} is {old!r} of the labels"
     return Matched(Labels(labels.values, ids, labels.classes, labels.groups, labels.columns), [note])
-
-
-def _unique_names(ids: list[str]) -> dict[str, str]:
-    """File name -> id, of the names that stand once."""
-    counts = Counter(map(_file_name, ids))
-    return {name: one for one in ids if (name := _file_name(one)) and counts[name] == 1}
-
-
-def _file_name(item: str) -> str:
-    return item.replace("\\", "/").rpartition("/")[2]

@@ -10,6 +10,7 @@ import numpy as np
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
+from stitchkit.core.item_names import same_names
 from stitchkit.core.items import Items
 from stitchkit.core.keys import folded_path, spelled_alike, spelled_twice
 from stitchkit.datasets.content_keys import content_key
@@ -48,6 +49,11 @@ def audit(
         found.append(f"{items} items are both {both}")
     copies, doubts = _items_alike(anchor_ids, test_ids, both)
     found += copies
+    if names := same_names(map(str, anchor_ids), set(map(str, test_ids)) - set(map(str, anchor_ids))):
+        one, other = next(iter(names.items()))
+        doubts.append(
+            f"{len(names)} {both} have the same file names, for example {one!r} and {other!r}: are they one item?"
+        )
     if anchor_groups is None or test_groups is None:
         notes.append(f"patients are not known, so overlap of patients between {both} was not checked")
     elif patients := _patients_on_both(anchor_groups, test_groups, f"have both {both}"):

@@ -153,3 +153,40 @@ def test_a_pool_that_is_given_keeps_the_hashes_of_the_anchors():
     one = sk.align(X[:30], Y[:30], pool=(X[30:70], Y[30:70]), progress=False)
     with pytest.raises(LeakageError, match="fitted on 30 of these pairs"):
         sk.gate(one, X[:60], Y[:60], min_mrr=0)
+
+
+@pytest.mark.parametrize("start", [0, 1, 2])
+def test_row_numbers_are_no_ids(kept, start):
+    """Readers number lines from 1 and rows from 2; unrelated files have the same numbers."""
+    one = kept(fitted(*named(ANCHORS, [str(i + start) for i in range(80)])))
+    assert one.record["anchor_hashes"]["ids"] is None
+    sk.gate(one, *named(FRESH, [str(i + start) for i in range(40)]), min_mrr=0)
+    with pytest.raises(LeakageError, match="40 of these pairs of vectors"):
+        sk.gate(one, *named(slice(0, 40), [str(i + start) for i in range(40)]), min_mrr=0)
+
+
+def test_copies_in_half_precision_are_known(kept):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(60, 40)) * 7
+    y = x[:, :20] + 0.1 * rng.normal(size=(60, 20))
+    one = kept(fitted(x[:40], y[:40]))
+    for dtype in (np.float16, np.float32):
+        with pytest.raises(LeakageError, match="20 of these pairs of vectors"):
+            sk.gate(one, x[20:60].astype(dtype), y[20:60].astype(dtype), min_mrr=0)
+
+
+@pytest.mark.parametrize(("anchors", "held", "same"), [("{:05d}", "P{}", True), ("P{:03d}", "{}", True),
+                                                       ("A{}", "B{}", False), ("P{}", "p{:04d}", True)])  # fmt: skip
+def test_a_constant_prefix_of_one_side_is_left_out(kept, anchors, held, same):
+    one = kept(fitted(*named(ANCHORS), groups=[anchors.format(i) for i in range(80)]))
+    fresh = [held.format(i) for i in range(40)]
+    if same:
+        with pytest.raises(LeakageError, match="fitted on 40 of these patients"):
+            sk.gate(one, *named(FRESH), groups=fresh, min_mrr=0)
+    else:
+        sk.gate(one, *named(FRESH), groups=fresh, min_mrr=0)
+
+
+def test_a_repeated_pair_is_no_missing_hash():
+    x, y = np.concatenate([X[:40], X[:1]]), np.concatenate([Y[:40], Y[:1]])
+    assert sk.gate(fitted(x, y), X[FRESH], Y[FRESH], min_mrr=0.5).notes == ()

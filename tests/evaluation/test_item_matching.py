@@ -87,3 +87,15 @@ def test_one_patient_with_all_positives_is_the_reason_that_is_named():
     known = sk.Labels(values, [str(k) for k in range(40)], ("A",), groups)
     with pytest.raises(DataError, match="A: all positives, or all negatives, are of one patient"):
         sk.evaluate(sk.Scores(values + 0.1, "logit", known.ids, ("A",)), known, min_positives=1)
+
+
+def test_equal_file_names_in_different_folders_are_different_items():
+    known = labels("siteB/")
+    for ids in ([f"siteA/{one}" for one in NAMES], [f"x/siteA/{one}" for one in NAMES]):
+        with pytest.raises(DataError, match="60 of 60 items have no label"):
+            judged(scores(ids), known)
+
+
+def test_test_items_that_are_called_like_anchors_are_a_note():
+    found = judged(scores(NAMES[30:], slice(30, N)), labels(), anchors=[f"films/{one}" for one in NAMES[25:35]])
+    assert any("5 anchors and test items have the same file names" in note for note in found.notes)

@@ -1,0 +1,40 @@
+"""File names in ids: the same file named from different folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+
+def same_names(ids: Iterable[str], among: Iterable[str]) -> dict[str, str]:
+    """Id -> the one of ``among`` that is the same path further up or down, where the file name is unique on both sides.
+
+    Paths of different folders are different files, whatever they are called.
+
+    Examples
+    --------
+    >>> same_names(["a.png", "b.png", "x/c.png"], ["scans/a.png", "old/b.png", "new/b.png", "y/c.png"])
+    {'a.png': 'scans/a.png'}
+    """
+    mine, theirs = _unique_names(list(ids)), _unique_names(list(among))
+    both = {one: theirs[name] for name, one in mine.items() if name in theirs}
+    return {one: other for one, other in both.items() if _is_end(one, other) or _is_end(other, one)}
+
+
+def _is_end(short: str, long: str) -> bool:
+    parts, whole = _parts(short), _parts(long)
+    return whole[-len(parts) :] == parts
+
+
+def _parts(item: str) -> list[str]:
+    return [part for part in item.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def _unique_names(ids: list[str]) -> dict[str, str]:
+    """File name -> id, of the names that stand once."""
+    counts = Counter(map(_file_name, ids))
+    return {name: one for one in ids if (name := _file_name(one)) and counts[name] == 1}
+
+
+def _file_name(item: str) -> str:
+    return item.replace("\\", "/").rpartition("/")[2]
