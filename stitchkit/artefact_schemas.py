@@ -13,8 +13,8 @@ from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.space import Space
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Size = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=2**24)]
 Hashes = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})*$")]
 Fields = TypeVar("Fields")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
@@ -107,6 +107,15 @@ class JointFields(msgspec.Struct):
     common: SpaceFields
     spaces: list[JointSpaceFields]
     record: RecordFields
+
+
+class MomentsFields(msgspec.Struct):
+    """What a file of moments says beside its sums."""
+
+    source: SpaceFields
+    target: SpaceFields
+    count: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+    weight: str
 
 
 class AffineFields(msgspec.Struct, forbid_unknown_fields=True):

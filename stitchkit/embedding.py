@@ -123,7 +123,8 @@ def embed(
     done = Embeddings(vectors if whole_set else vectors[which[rows]], given.ids[rows], encoder.space, failures.listed())
     if target is not None:
         write_embeddings(target, done)
-    if skip and target is not None:
+    if target is not None and (skip or left_out_path(target).exists()):  # one of an earlier run would not be true
+        check_left_out(left_out_path(target))
         write_left_out(left_out_path(target), done.left_out)
     return done
 

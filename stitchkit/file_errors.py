@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,8 +98,9 @@ def code_in(error: BaseException) -> int | None:
     True
     >>> code_in(RuntimeError("mat1 and mat2 cannot be multiplied"))
     """
-    text = str(error).lower()
-    return next((code for words, code in _WORDS.items() if words in text), None)
+    # at the end of the text: a report, too, may speak of full disks
+    text = re.sub(r"[ .]*(\(os error \d+\))?[ .]*$", "", str(error).lower())
+    return next((code for words, code in _WORDS.items() if text.endswith(words)), None)
 
 
 def free_bytes(path: str | Path) -> int | None:

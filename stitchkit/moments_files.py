@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stitchkit.artefact_schemas import MomentsFields, checked
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments import Moments
@@ -79,13 +80,14 @@ def load_moments(path: str | Path) -> Moments:
     check_format(path, metadata.get("format"), tensors.digested)
     try:
         about = parsed(metadata["moments"])
-        spaces = Space(**about["source"]), Space(**about["target"])
-        count, weight = int(about["count"]), float.fromhex(about["weight"])
+        fields = checked(about, MomentsFields)
+        spaces = fields.source.space(), fields.target.space()
+        count, weight = fields.count, float.fromhex(fields.weight)
         sums = {name: arrays[name] for name in _ARRAYS}
         _check(sums, weight)
         return Moments(count=count, weight=weight, source=spaces[0], target=spaces[1], **sums)
-    except (InputError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} does not hold moments together: {error}. Save them again.") from error
+    except (InputError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{path} does not hold moments together: {str(error).rstrip('.')}. Save them again.") from error
 
 
 def _plain(space: Space) -> dict[str, str | int | None]:

@@ -215,7 +215,8 @@ def write_embeddings(path: str | Path, embeddings: Embeddings) -> Path:
     metadata = {"kind": "embeddings", _FORMAT_KEY: str(FORMAT), "space": space.name, "dim": str(space.dim)}
     if space.fingerprint is not None:
         metadata["fingerprint"] = space.fingerprint
-    ids = np.frombuffer(json.dumps(embeddings.ids.tolist(), ensure_ascii=False).encode(), dtype=np.uint8)
+    # escaped, for file names on disk need not be Unicode: halves of surrogate pairs come back as they were
+    ids = np.frombuffer(json.dumps(embeddings.ids.tolist()).encode(), dtype=np.uint8)
     return replace_file(path, tensor_bytes({"vectors": vectors, "ids": ids}, metadata))
 
 
@@ -247,7 +248,9 @@ def read_embeddings(path: str | Path) -> Embeddings:
         space = Space(metadata["space"], int(metadata["dim"]), metadata.get("fingerprint"))
         return Embeddings(arrays["vectors"], np.asarray(ids, dtype=np.str_), space)
     except (InputError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} does not hold embeddings together: {error}. Write them again.") from error
+        raise DataError(
+            f"{path} does not hold embeddings together: {str(error).rstrip('.')}. Write them again."
+        ) from error
 
 
 def check_embeddings_path(path: str | Path) -> Path:

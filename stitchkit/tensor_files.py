@@ -79,7 +79,7 @@ def tensor_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] |
 def _header_bytes(entries: Mapping[str, Any], metadata: Mapping[str, str], blocks: list[str]) -> bytes:
     """The file up to its data, with zeros for its own digest."""
     facts = {OWN: NO_DIGEST, BLOCKS: ",".join(blocks), **dict(sorted(metadata.items()))}
-    text = json.dumps({_METADATA: facts, **entries}, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps({_METADATA: facts, **entries}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
 
@@ -147,8 +147,8 @@ def _entry(name: str, entry: Any, size: int) -> tuple[np.dtype[Any], tuple[int, 
     """Type, shape, begin and end of one array; the numbers are checked against the file."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"the entry of {name!r} is none of an array")
-    if entry["dtype"] not in _TYPES:
-        raise ValueError(f"the array {name!r} is of type {entry['dtype']}; read are {', '.join(_TYPES)}")
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in _TYPES:
+        raise ValueError(f"the array {name!r} is of type {entry['dtype']!r}; read are {', '.join(_TYPES)}")
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not (_is_sizes(shape) and _is_sizes(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1] <= size):
         raise ValueError(f"the shape or place of the array {name!r} is wrong")
@@ -159,7 +159,8 @@ def _entry(name: str, entry: Any, size: int) -> tuple[np.dtype[Any], tuple[int, 
 
 
 def _is_sizes(values: Any) -> bool:
-    return isinstance(values, list) and len(values) <= 32 and all(type(one) is int and one >= 0 for one in values)
+    plain = isinstance(values, list) and len(values) <= 32 and all(type(one) is int and one >= 0 for one in values)
+    return plain and _product([one or 1 for one in values]) < 2**63  # what numpy can count
 
 
 def _product(shape: list[int]) -> int:

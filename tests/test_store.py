@@ -250,6 +250,7 @@ def header(text, data=b""):
     return struct.pack("<Q", len(text)) + text.encode() + data
 
 
+EMPTY = '"dtype":"F32","shape":[0],"data_offsets":[0,0]'
 ENTRY = '"dtype":"F32","shape":[2],"data_offsets":[0,8]'
 
 
@@ -261,12 +262,15 @@ ENTRY = '"dtype":"F32","shape":[2],"data_offsets":[0,8]'
         (header("{" * 50), "cut off, damaged or no"),
         (header("[" * 100_000), "cut off, damaged or no"),
         (header('{"a":{' + ENTRY + '},"a":{' + ENTRY + "}}", bytes(8)), "stands twice"),
-        (header('{"a":{' + ENTRY.replace("F32", "BF16").replace("[2]", "[4]") + "}}", bytes(8)), "of type BF16; read"),
-        (header('{"a":{' + ENTRY.replace("F32", "F8_E4M3") + "}}", bytes(8)), "of type F8_E4M3; read"),
+        (header('{"a":{' + ENTRY.replace("F32", "BF16").replace("[2]", "[4]") + "}}", bytes(8)), "type 'BF16'; read"),
+        (header('{"a":{' + ENTRY.replace("F32", "F8_E4M3") + "}}", bytes(8)), "of type 'F8_E4M3'; read"),
         (header('{"a":{' + ENTRY.replace("[2]", "[-2]") + "}}", bytes(8)), "shape or place"),
+        (header('{"a":{"dtype":["F32"],"shape":[2],"data_offsets":[0,8]}}', bytes(8)), "of type"),
+        (header('{"a":{' + EMPTY.replace("[0]", f"[{2**62},0,8]") + "}}"), "shape or place"),
+        (header('{"a":{' + EMPTY.replace("[0]", f"[{2**70},0]") + "}}"), "shape or place"),
         (header('{"a":{' + ENTRY.replace("[2]", "[2.0]") + "}}", bytes(8)), "shape or place"),
         (header('{"a":{' + ENTRY.replace("[2]", "[true]") + "}}", bytes(8)), "shape or place"),
-        (header('{"a":{' + ENTRY.replace("[2]", "[99999999999,99999999999]") + "}}", bytes(8)), "has 8 bytes for"),
+        (header('{"a":{' + ENTRY.replace("[2]", "[99999999999,99999999999]") + "}}", bytes(8)), "shape or place"),
         (header('{"a":{' + ENTRY.replace("8]", "80]") + "}}", bytes(8)), "shape or place"),
         (header('{"a":{' + ENTRY + '},"b":{' + ENTRY + "}}", bytes(8)), "overlap or leave gaps"),
         (header('{"a":{' + ENTRY + "}}", bytes(9)), "1 bytes before its end"),

@@ -55,7 +55,7 @@ def _is_artefact(path: Path) -> bool:
 
     try:
         config = json.loads((path / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and "stitchkit_format" in config
 

@@ -80,9 +80,9 @@ class Judging:
         from stitchkit.evaluation.item_matching import labels_of_items
         from stitchkit.evaluation.leakage import audit
 
-        test = labels_of_items(self.labels, ids).labels.of_ids(ids)
-        if self.table is not None:
-            pairs = self.table.ids_only()
+        pairs = None if self.table is None else self.table.ids_only()
+        test = labels_of_items(self.labels, ids, () if pairs is None else pairs.ids.tolist()).labels.of_ids(ids)
+        if pairs is not None:
             audit(pairs.ids, ids, pairs.groups, test.groups, allow=self.allow_leakage)
 
     def evaluation(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.escaping import escaped
 from stitchkit.core.keys import is_missing, visible_part
 
 MODALITIES = ("image", "text")
@@ -56,11 +57,16 @@ def checked_ids(ids: Any) -> np.ndarray:
     Raises
     ------
     DataError
-        Naming the first empty or repeated id.
+        Naming the first empty or repeated id, or one that is no Unicode text, as file names may be.
     """
     array = np.asarray([str(one) for one in ids], dtype=np.str_)
     if len(array) and (empty := np.flatnonzero(np.char.str_len(array) == 0)).size:
         raise DataError(f"row {empty[0]} has no id. Give every item a unique, non-empty id.")
+    for one in array.tolist():
+        if not one.isascii() and any("\ud800" <= letter <= "\udfff" for letter in one):
+            raise DataError(
+                f"the id '{escaped(one)}' is no Unicode text and cannot be written. Rename the item or file."
+            )
     unique, counts = np.unique(array, return_counts=True)
     if (counts > 1).any():
         twice = unique[counts > 1]

@@ -9,7 +9,8 @@ from typing import Any
 
 MISSING_WORDS = frozenset(
     {"", "na", "n/a", "#n/a", "#na", "<na>", "n.a.", "nan", "-nan", "1.#qnan", "nat", "none", "null", "nil", "missing"}
-    | {"unknown", "unk", "not available", "not known", "?", "??", "???", "-", "--", "---", "."}
+    | {"unknown", "unk", "not available", "not known", "?", "??", "???", "-", "--", "---", ".", "1.#ind", "-1.#ind"}
+    | {"#ref!", "#value!", "#div/0!", "#name?", "#null!", "#num!"}
 )  # folded; what table programs and people write into a cell that has no value
 
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}  # control and format characters, line and paragraph separators
@@ -20,6 +21,7 @@ _NUMBER = re.compile(r"([0-9]+)\.0*")  # 7.0 or 7. for 7
 _EXPONENT = re.compile(r"([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})")  # 1.2e+05 for 120000
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d-"
+_AS_HYPHEN = dict.fromkeys(map(ord, _DASHES), "-")
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 
 
@@ -31,7 +33,10 @@ def is_missing(value: Any) -> bool:
     >>> [is_missing(cell) for cell in ("", " NaN ", "<NA>", "unknown", None, float("nan"), "0", "no finding")]
     [True, True, True, True, True, True, False, False]
     """
-    return value is None or " ".join(visible_part(str(value)).split()).casefold() in MISSING_WORDS
+    if value is None:
+        return True
+    text = unicodedata.normalize("NFKC", " ".join(visible_part(str(value)).split()))
+    return text.translate(_AS_HYPHEN).casefold() in MISSING_WORDS
 
 
 def visible_part(text: str) -> str:

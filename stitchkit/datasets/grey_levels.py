@@ -15,6 +15,7 @@ from PIL import Image
 EIGHT, SIXTEEN = 255, 65535
 DARK = (SIXTEEN + 1) // 4  # where the brightest part of an image lies below, an encoder is shown hardly anything
 BRIGHTEST = 0.999  # quantile of the pixels; a marker or a dead pixel is brighter and shows nothing of the subject
+FEW = 0.95  # share of the pixels below the largest value from which that value is taken for a marker's
 DEPTH = "sixteen_bits"  # key in ``info`` of 8-bit images that were decoded from 16 bits
 LOW, HIGH = "low", "high"  # the bytes such an image was made of
 
@@ -95,7 +96,9 @@ def is_eight_bits(values: np.ndarray) -> bool:
 
 
 def top_of(values: np.ndarray) -> int:
-    """The 99.9th percentile of the values."""
+    """The 99.9th percentile of the values, those at the very top apart: a letter burnt into a film says nothing."""
+    below = values[values < values.max()]
+    values = below if below.size >= FEW * values.size else values
     place = min(values.size - 1, int(BRIGHTEST * values.size))
     return int(np.partition(values, place, axis=None)[place])
 

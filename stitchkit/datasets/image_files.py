@@ -24,6 +24,7 @@ _STARTS = (
     (b"II+\0", TIFF),  # BigTIFF
     (b"MM\0+", TIFF),
 )
+_PHOTOMETRIC = 262
 _ORIENTATION, _WIDTH, _HEIGHT, _BITS, _SUBFILE, _OLD_SUBFILE = 274, 256, 257, 258, 254, 255
 # TIFF 6.0 with its tiles, JPEG tables and sample formats: what a decoder needs to make pixels
 _PIXEL_TAGS = frozenset(
@@ -52,6 +53,8 @@ class PixelFile:
         Number of full pictures; previews and smaller copies of a picture do not count.
     bits
         Bits a channel as the file states them; 0 where it states none.
+    white_is_zero
+        Whether 0 means white, as a TIFF may say.
     """
 
     kind: str
@@ -59,6 +62,7 @@ class PixelFile:
     orientation: int = 1
     frames: int = 1
     bits: int = 0
+    white_is_zero: bool = False
 
 
 def kind_of(start: bytes) -> str | None:
@@ -221,12 +225,15 @@ def _layout(content: bytes) -> tuple[str, bool, int]:
 def _directories(content: bytes) -> list[_Directory]:
     order, wide, at = _layout(content)
     pages: list[_Directory] = []
-    seen = {0}
+    seen, size = {0}, 0
     while at not in seen and len(pages) < _MOST_PAGES:
         seen.add(at)
         page = _directory(content, at, order, wide)
         if page is None:
             break
+        size += sum(map(len, page.entries.values()))
+        if size > len(content):  # directories that overlap: a small file would unfold to a huge one
+            raise ValueError("its directories overlap")
         pages.append(page)
         at = page.following
     return pages
@@ -246,7 +253,8 @@ def _tiff(content: bytes) -> PixelFile:
     bits = page.number(_BITS, 0) or 1
     if struct.unpack_from(page.order + "H", page.entries.get(_BITS, b"\0" * 4), 2)[0] == 3:
         bits = _first_bits(content, page)
-    return PixelFile(TIFF, _rewritten(content, page), turned if 1 <= turned <= 8 else 1, len(full), bits)
+    inverted = page.number(_PHOTOMETRIC, 1) == 0
+    return PixelFile(TIFF, _rewritten(content, page), turned if 1 <= turned <= 8 else 1, len(full), bits, inverted)
 
 
 def _first_bits(content: bytes, page: _Directory) -> int:

@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # what Pillow and zlib raise of damaged files; warnings are here for callers who turn them into errors
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
-    AssertionError, MemoryError, NotImplementedError, struct.error, zlib.error, UserWarning,
+    AssertionError, NotImplementedError, struct.error, zlib.error, UserWarning,
 )  # fmt: skip
 _BIT_DEPTHS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}  # PIL mode -> bits a channel, else 8
 _UPRIGHT = {
@@ -171,6 +171,9 @@ def _at_its_depth(image: Image.Image, file: PixelFile) -> Image.Image:
     """The image with values of fewer than 16 bits in 16 read by what they are."""
     if image.mode.startswith("I"):
         values = np.asarray(image)
+        if file.white_is_zero and file.bits in (12, 16):  # which Pillow turns round for 8 bits only
+            values = np.uint16(2**file.bits - 1) - values.astype(np.uint16)
+            image = Image.fromarray(values)
         if file.bits == 12:  # stated by the file, not guessed from its values
             return Image.fromarray(((values.astype(np.uint32) * SIXTEEN + 2047) // 4095).astype(np.uint16))
         if file.bits in (16, 32) and is_eight_bits(values):

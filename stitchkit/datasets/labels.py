@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,6 +91,8 @@ def label_value(cell: str) -> float | None:
 
 
 def _number(cell: str) -> float | None:
+    if "_" in cell:  # which Python reads between digits
+        return None
     try:
         return float(cell)
     except ValueError:
@@ -114,7 +117,7 @@ def _binary(table: Table, name: str, uncertain: str) -> np.ndarray:
 
 def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
     """The columns that hold labels and nothing else."""
-    found = []
+    found, passed = [], []
     for name in table.columns:
         if name in taken or not name:
             continue
@@ -127,6 +130,14 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
                 table.column(name).index(odd[0]), name, "the cell is no label but stands among labels. Correct it, "
                 "or name the columns to read with classes=",
             )  # fmt: skip
+        elif odd and _is_mostly_labels(cells, odd):
+            passed.append(name)
+    if passed:
+        warnings.warn(
+            f"the columns {', '.join(map(repr, passed))} of {table.path} hold 0 and 1 and other numbers: they were not "
+            f"read as classes. Name the columns with classes= to be sure.",
+            stacklevel=3,
+        )
     if not found:
         hint = " Column 'label' may name classes: pass label='label'." if "label" in table.columns else ""
         raise DataError(
@@ -136,22 +147,28 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
 
 
 def _are_slips(cells: Sequence[str], odd: Sequence[str]) -> bool:
-    """Whether a column of labels with ``odd`` cells among them must not be left out in silence.
+    """Whether a column of labels with ``odd`` cells among them must not be left out.
 
     Not where most cells are no labels, in a column of distinct numbers such as an index, and in one that counts: 0, 1,
-    and several times 2 or more.
+    and often 2 or more.
     """
-    good = {label_value(cell) for cell in cells} & {0.0, 1.0}
     values = {_number(cell) for cell in odd}
-    if not good or 2 * len(odd) > len(cells):
+    if None in values and _has_labels(cells, odd):
+        return 2 * len(odd) < len(cells)
+    if not _is_mostly_labels(cells, odd):
         return False
-    if None in values:
-        return True
-    if len(set(cells)) == len(cells):
-        return False
-    if len(odd) <= max(1, 0.05 * len(cells)):
+    if len(odd) <= max(1, 0.1 * len(cells)):
         return True
     return len(values) <= 2 and 2.0 not in values  # a code for unknown, such as 9
+
+
+def _has_labels(cells: Sequence[str], odd: Sequence[str]) -> bool:
+    return bool({label_value(cell) for cell in cells} & {0.0, 1.0}) and 2 * len(odd) <= len(cells)
+
+
+def _is_mostly_labels(cells: Sequence[str], odd: Sequence[str]) -> bool:
+    """Whether 0 and 1 are at least half of the cells, and these are no index."""
+    return _has_labels(cells, odd) and len(set(cells)) < len(cells)
 
 
 def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
@@ -159,6 +176,14 @@ def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[t
     cells = table.column(label)
     # a class that the caller names is a class, even one called "None"
     found = tuple(sorted({cell for cell in cells if not is_missing(cell)})) if classes is None else tuple(classes)
+    words = sorted({cell for cell in cells if cell and cell not in found and is_missing(cell)})
+    if words:
+        count = sum(cell in words for cell in cells)
+        warnings.warn(
+            f"{count} cells of column {label!r} of {table.path} hold {', '.join(map(repr, words))} and were taken for "
+            f"missing. If that is a class, name all classes with classes=.",
+            stacklevel=3,
+        )
     cells = tuple("" if cell not in found and is_missing(cell) else cell for cell in cells)
     if not found:
         raise DataError(f"column {label!r} of {table.path} names no class. Fill it in, or name another column.")

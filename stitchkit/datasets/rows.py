@@ -25,6 +25,7 @@ JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".tab", *JSON_LINES)
 _SEPARATOR = re.compile(r"sep=([,;\t|])[ \t]*(?:\r\n|\r|\n)", re.I)  # how a spreadsheet says its separator
 _LIMIT = threading.Lock()
+_MOST_EMPTY = 1_000_000  # cells of JSON lines that may be missing in any case
 _MOST_NAMES = 2000  # that are looked through for one like a name that is not there
 _GROUP_COLUMNS = ("patient", "patient_id")
 
@@ -245,8 +246,13 @@ def read_json_lines(path: Path, required: Sequence[str] = ()) -> Table:
         for name in required:
             if name not in value:
                 raise DataError(f"{path}, line {number}, has no column {name!r}. Take the file as it is published.")
+        if len({key.strip() for key in value}) < len(value):
+            raise DataError(f"{path}, line {number}, has one key twice, with blanks around it. Give each its own name.")
         objects.append((number, {key.strip(): _cell(one) for key, one in value.items()}))
     columns = tuple(dict.fromkeys(key for _, one in objects for key in one))
+    if len(columns) * len(objects) > _MOST_EMPTY + 100 * sum(len(one) for _, one in objects):
+        raise DataError(f"{path} has {len(columns)} different keys in {len(objects)} lines, most of them missing in "
+                        f"most. Write the same keys in every line.")  # fmt: skip
     if not columns:
         raise DataError(f"{path} has no columns. Write one object a line, with the same keys.")
     cells = tuple(tuple(one.get(name, "") for name in columns) for _, one in objects)
@@ -263,8 +269,10 @@ def _cell(value: Any) -> str:
 
 
 def _checked_header(path: Path, header: tuple[str, ...], separator: str) -> tuple[str, ...]:
-    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
-        raise DataError(f"{path} is separated by {other!r}, not {separator!r}. Save it with commas.")
+    others = [mark for mark in ",;\t|" if mark != separator]
+    if len(header) == 1 and (other := next((mark for mark in others if mark in header[0]), None)):
+        wanted = {",": "commas", "\t": "tabs"}.get(separator, repr(separator))
+        raise DataError(f"{path} is separated by {other!r}, not {separator!r}. Save it with {wanted}.")
     # one nameless column is what pandas writes for its index
     name, count = Counter(header).most_common(1)[0]
     if count > 1:

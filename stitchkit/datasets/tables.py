@@ -238,7 +238,7 @@ def _item_ids(table: Table, id: str | None, column: str, modality: str) -> np.nd
 
 
 def _are_unique(cells: Sequence[str]) -> bool:
-    return all(cells) and len(set(cells)) == len(cells)
+    return not any(map(is_missing, cells)) and len(set(cells)) == len(cells)
 
 
 def _default_column(table: Table, modality: str | None) -> str:

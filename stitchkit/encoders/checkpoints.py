@@ -63,7 +63,7 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     _check_content(config)
     try:
         settings = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelUnavailableError(f"{config} is not JSON: {error}. Copy it again from its source.") from error
     if not isinstance(settings, dict):
         raise ModelUnavailableError(f"{config} is not a JSON object. Copy it again from its source.")
@@ -100,7 +100,7 @@ def check_weights(file: Path) -> None:
     try:
         tensors = json.loads(header)
         end = max((entry["data_offsets"][1] for key, entry in tensors.items() if key != "__metadata__"), default=0)
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise _bad(file, f"is not a whole safetensors file ({size} bytes, its header cannot be read)") from error
     if 8 + length + end != size:
         raise _bad(file, f"has {size} bytes where its header announces {8 + length + end}; the copy was cut short")

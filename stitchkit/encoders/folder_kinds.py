@@ -63,7 +63,7 @@ def adapter(folder: Path) -> str:
     """The same for a folder that holds an adapter of PEFT."""
     try:
         base = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         base = None
     of = f" of {base!r}" if isinstance(base, str) else " of another model"
     return (

@@ -72,7 +72,7 @@ class Source:
             return None
         try:
             return json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelUnavailableError(f"{file} is not JSON: {error}. Copy it again from its source.") from error
 
     def read(self, auto: Any, **settings: Any) -> Any:

@@ -202,7 +202,9 @@ def unpack_shared(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -
         network.load_state_dict(state)
         return network, dict(settings)
     except (InputError, UnknownNameError) as error:
-        raise ModelUnavailableError(f"the folder holds no shared encoder: {error}. Copy or train it again.") from error
+        raise ModelUnavailableError(
+            f"the folder holds no shared encoder: {str(error).rstrip('.')}. Copy or train it again."
+        ) from error
 
 
 def _check_shapes(shape: SharedShape, state: Mapping[str, torch.Tensor]) -> None:
@@ -239,7 +241,9 @@ def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> Tex
         raise ModelUnavailableError(f"{path} is not the tokenizer that the network was trained with. Copy it again.")
     try:
         tokenizer: Tokenizer = Tokenizer.from_buffer(content)
-    except Exception as error:  # its only kind of error
+    except Exception as error:  # the library's only kind of error is a plain one
+        if type(error) is not Exception:
+            raise
         raise ModelUnavailableError(f"{path} cannot be read as a tokenizer: {error}. Copy it again.") from error
     largest = max(tokenizer.get_vocab().values(), default=0)
     if largest >= given.vocabulary:

@@ -12,6 +12,7 @@ from stitchkit.encoders.shared_network import ImageInput, Input, SharedShape, Ta
 
 Layers = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Layer = Annotated[int, msgspec.Meta(ge=0, lt=1000)]
+Width = Annotated[int, msgspec.Meta(ge=1, le=2**16)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -54,12 +55,12 @@ class TableFields(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", 
 class ShapeFields(msgspec.Struct, forbid_unknown_fields=True):
     """The form of the network."""
 
-    width: Size
+    width: Width
     layers: Layers
-    heads: Size
-    dim: Size
+    heads: Width
+    dim: Width
     mode: str
-    size: Count
+    size: Annotated[int, msgspec.Meta(ge=0, le=2**20)]
     shared: list[Layer]
     inputs: dict[str, ImageFields | TextFields | TableFields]
 

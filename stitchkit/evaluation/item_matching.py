@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,8 @@ class Matched:
     notes: list[str]
 
 
-def labels_of_items(labels: Labels, ids: Any) -> Matched:
-    """Labels of every item of ``ids`` (n,), by id, else by file name.
+def labels_of_items(labels: Labels, ids: Any, anchors: Iterable[str] = ()) -> Matched:
+    """Labels of every item of ``ids`` (n,), by id, else by file name; labels of ``anchors`` are theirs alone.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def labels_of_items(labels: Labels, ids: Any) -> Matched:
         If an item has no label, with an id of each side.
     """
     wanted = checked_ids(ids)
-    found = _renamed(labels, wanted, frozenset())
+    found = _renamed(labels, wanted, frozenset(anchors))
     lost = wanted[~np.isin(wanted, found.labels.ids)]
     if not len(lost):
         return found

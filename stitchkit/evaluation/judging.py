@@ -100,7 +100,8 @@ def evaluate(
     """
     if groups is not None:
         labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
-    by_id = labels_of_items(labels.of_classes(scores.classes), scores.ids)
+    apart = [] if anchors is None or isinstance(anchors, str) else _ids(anchors).tolist()
+    by_id = labels_of_items(labels.of_classes(scores.classes), scores.ids, apart)
     known, notes = by_id.labels, by_id.notes
     test = known.of_ids(scores.ids)
     if isinstance(anchors, str) or isinstance(metadata, str):

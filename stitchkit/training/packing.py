@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import os
+import platform
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from stitchkit.progress import Progress
 from stitchkit.store import replace_file
 
 AT_ONCE = 64  # images that are decoded together
+_DRAFT = ".draft"
+_HOST = re.sub(r"\W", "-", platform.node()) or "host"
 _READING = 2  # changes with the way images are read, so that no run trains on pixels as they were read before
 
 
@@ -33,7 +37,7 @@ class Pack:
     pixels
         (n, wide, wide, channels) uint8, mapped from a file.
     digest
-        SHA-256 of all of them.
+        SHA-256 of the digests of all blocks of the file.
     """
 
     pixels: np.ndarray
@@ -57,7 +61,7 @@ def packed(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> P
     folder.chmod(0o700)
     _remove_old_drafts(folder)
     if not _is_sound(path):
-        draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
+        draft = path.with_name(f".{path.stem}.{_HOST}.{os.getpid()}{_DRAFT}")
         try:
             with naming(path, draft):
                 _pack(images, reading, shape, draft, bar)
@@ -81,13 +85,16 @@ def _is_sound(path: Path) -> bool:
 
 
 def _remove_old_drafts(folder: Path) -> None:
-    for draft in folder.glob(".*.*.tmp"):
-        owner = draft.name.split(".")[-2]
+    """Remove drafts of processes of this machine that have ended; the folder may be shared with other machines."""
+    for draft in folder.glob(f".*.{_HOST}.*{_DRAFT}"):
+        owner = draft.name.removesuffix(_DRAFT).rpartition(".")[2]
         if owner.isdigit() and not _is_running(int(owner)):
             draft.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
+    if os.name == "nt":  # where that call would end the process
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -467,3 +467,36 @@ def test_a_sound_file_is_reduced_and_stays_readable():
         if not name.endswith(("gif", "ppm")):
             file = pixel_file(content)
             assert Image.open(io.BytesIO(file.content)).size == (8, 8), name
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_in_which_zero_is_white_is_turned_round(tmp_path, bits):
+    top = 2**bits - 1
+    values = np.linspace(0, top, 400).reshape(20, 20).astype(np.uint8 if bits == 8 else np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.tif", tiffinfo={262: 0} if bits == 16 else {})
+    Image.fromarray(values).save(tmp_path / "b.tif")
+    if bits == 8:
+        Image.fromarray(np.uint8(255) - values).save(tmp_path / "a.tif")
+    ours, plain = (np.asarray(rgb(read_image(tmp_path / name), "L")).astype(int) for name in ("a.tif", "b.tif"))
+    assert np.abs(ours + plain - 255).max() <= 1
+
+
+@pytest.mark.parametrize("share", [0.0015, 0.01, 0.03])
+def test_a_letter_burnt_into_a_dark_film_does_not_make_it_bright(share):
+    dark = np.linspace(0, 4095, 256 * 256).reshape(256, 256).astype(np.uint16)
+    dark.ravel()[: int(share * dark.size)] = 65535
+    with pytest.warns(UserWarning, match="use less than a quarter of their range"):
+        rgb(dark)
+
+
+def test_directories_of_a_tiff_that_overlap_are_refused(tmp_path):
+    header = struct.pack("<2sHI", b"II", 42, 8)
+    body = bytearray(header + bytes(400_000))
+    count = 20_000
+    for page in range(200):
+        at = 8 + 4 * page
+        struct.pack_into("<H", body, at, count)
+        struct.pack_into("<I", body, at + 2 + 12 * count, at + 4)
+    (tmp_path / "bomb.tif").write_bytes(bytes(body))
+    with pytest.raises(DataError, match="its directories overlap"):
+        read_image(tmp_path / "bomb.tif")

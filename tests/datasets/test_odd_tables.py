@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -70,7 +71,9 @@ def test_a_word_for_a_missing_label_is_a_blank(tmp_path, word):
     assert labels.classes == ("Edema",)
     np.testing.assert_array_equal(labels.values[:, 0], [1, np.nan, 0])
     np.testing.assert_array_equal(labels.columns["age"], [50, np.nan, 61])
-    named = sk.read_labels(table(tmp_path, f"id,label\n1,Mass\n2,{word}\n3,Edema\n", "u.csv"), label="label")
+    path = table(tmp_path, f"id,label\n1,Mass\n2,{word}\n3,Edema\n", "u.csv")
+    with contextlib.nullcontext() if not word.strip() else pytest.warns(UserWarning, match="1 cells of column 'label'"):
+        named = sk.read_labels(path, label="label")
     assert named.classes == ("Edema", "Mass")
     assert np.isnan(named.values[1]).all()
 
@@ -109,20 +112,35 @@ def test_a_code_for_unknown_among_labels_is_refused(tmp_path, code):
         labels_with(tmp_path, [code if k % 4 == 0 else str(k % 2) for k in range(200)])
 
 
-@pytest.mark.parametrize(
-    "cells",
-    [
-        [str(k % 90) for k in range(200)],  # ages
-        [str(k) for k in range(200)],  # an index
-        ["0", "1", "2"],  # a short index
-        [str(k % 3) for k in range(200)],  # three grades
-        [str([0, 0, 0, 1, 1, 2, 3, 5][k % 8]) for k in range(200)],  # counts
-        [f"{k / 199:.3f}" for k in range(200)],
-        ["M" if k % 2 else "F" for k in range(200)],
-    ],
-)
-def test_columns_of_other_things_are_left_out(tmp_path, cells):
-    assert labels_with(tmp_path, cells) == (("Edema", "Mass") if len(cells) == 3 and "2" not in cells else ("Edema",))
+OTHERS = {
+    "ages": [str(k % 90) for k in range(200)],
+    "an index": [str(k) for k in range(200)],
+    "a short index": ["0", "1", "2"],
+    "shares": [f"{k / 199:.3f}" for k in range(200)],
+    "words": ["M" if k % 2 else "F" for k in range(200)],
+}
+COUNTS = {
+    "grades": [str(k % 3) for k in range(200)],
+    "counts": [str([0, 0, 0, 1, 1, 2, 3, 5][k % 8]) for k in range(200)],
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_columns_of_other_things_are_left_out(tmp_path, what):
+    assert labels_with(tmp_path, OTHERS[what]) == ("Edema",)
+
+
+@pytest.mark.parametrize("what", COUNTS)
+def test_columns_of_grades_and_counts_are_left_out_with_a_word(tmp_path, what):
+    with pytest.warns(UserWarning, match=r"the columns 'Mass' of .* hold 0 and 1 and other numbers"):
+        assert labels_with(tmp_path, COUNTS[what]) == ("Edema",)
+
+
+@pytest.mark.parametrize("share", [0.06, 0.1])
+def test_a_few_slips_are_refused_too(tmp_path, share):
+    cells = ["2" if k < 200 * share else str(k % 2) for k in range(200)]
+    with pytest.raises(DataError, match="column 'Mass': the cell is no label"):
+        labels_with(tmp_path, cells)
 
 
 # other forms of files
@@ -282,6 +300,9 @@ def test_captions_that_are_null_are_left_out_and_counted(tmp_path):
         ("FINDINGS: a\n NOTE: b\n COMPARISON STUDIES: c", "a NOTE: b"),
         ("EXAMINATION: x\n INDICATION AND HISTORY: y\n FINDINGS, PA AND LATERAL: a\n TECHNIQUE: z", "a"),
         ("FINDINGS\n a\nIMPRESSION\n b", "a"),
+        ("FINDINGS: a\n CONTRAST: b\n COMPARISON TO PRIOR: c\n CLINICAL CORRELATION ADVISED: d", "a CONTRAST: b "
+         "COMPARISON TO PRIOR: c CLINICAL CORRELATION ADVISED: d"),
+        ("FINAL REPORT FINDINGS: a\n HISTORY & INDICATION: b", "a"),
     ],
 )  # fmt: skip
 def test_capitals_inside_a_section_stay_in_the_text(report, text):

@@ -99,3 +99,9 @@ def test_equal_file_names_in_different_folders_are_different_items():
 def test_test_items_that_are_called_like_anchors_are_a_note():
     found = judged(scores(NAMES[30:], slice(30, N)), labels(), anchors=[f"films/{one}" for one in NAMES[25:35]])
     assert any("5 anchors and test items have the same file names" in note for note in found.notes)
+
+
+def test_labels_of_anchors_are_not_those_of_test_items_of_the_same_name():
+    known = sk.Labels(VALUES[:30], [f"anchors/{one}" for one in NAMES[:30]], ("edema",))
+    with pytest.raises(DataError, match="30 of 30 items have no label"):
+        judged(scores(NAMES[:30], slice(0, 30)), known, anchors=known.ids)

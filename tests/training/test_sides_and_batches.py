@@ -14,6 +14,7 @@ from PIL import Image
 from stitchkit.core.items import Items
 from stitchkit.encoders.shared import ImageBatch
 from stitchkit.progress import Progress
+from stitchkit.training import packing
 from stitchkit.training.loading import Batches
 from stitchkit.training.packing import packed
 from stitchkit.training.pairs import TrainingPairs
@@ -144,13 +145,14 @@ def test_packs_of_images_are_their_owners_alone_and_old_drafts_are_removed(tmp_p
     cache.mkdir(mode=0o755)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    old, running = cache / f".x.{ended.pid}.tmp", cache / f".x.{os.getpid()}.tmp"
-    old.touch()
-    running.touch()
+    old, running = (cache / f".x.{packing._HOST}.{pid}.draft" for pid in (ended.pid, os.getpid()))
+    elsewhere = cache / f".x.another-machine.{ended.pid}.draft"
+    for one in (old, running, elsewhere):
+        one.touch()
     packed(Items(["a"], [tmp_path / "a.png"], "image"), READING, cache, Progress(False))
     (pack,) = cache.glob("*.npy")
     assert (cache.stat().st_mode & 0o777, pack.stat().st_mode & 0o777) == (0o700, 0o600)
-    assert (old.exists(), running.exists()) == (False, True)
+    assert (old.exists(), running.exists(), elsewhere.exists()) == (False, True, True)
 
 
 def test_dark_images_are_warned_of_once_a_pack(tmp_path):

@@ -100,6 +100,10 @@ def _labels(table: Table) -> np.ndarray:
                 raise table.fault(
                     row, "Finding Labels", f"a finding is none of {', '.join(CLASSES)}. Take the table as published"
                 )
+            if "No Finding" in findings and len(findings) > 1:
+                raise table.fault(
+                    row, "Finding Labels", "'No Finding' stands beside findings. Take the table as published"
+                )
             known[cell] = [float(name in findings) for name in CLASSES]
     return np.asarray([known[cell] for cell in table.column("Finding Labels")]).reshape(-1, len(CLASSES))
 

@@ -12,12 +12,14 @@ SECTIONS = ("findings", "impression")
 _HEADING = re.compile(r"^[ \t]*([A-Z][A-Z ()/,&-]*?)[ \t]*(:|$)", re.M)
 # what a heading may begin with, and what it may be; other capitals, such as LUNGS:, stay in the text of their section
 _BEGINNINGS = (
-    "FINDING", "IMPRESSION", "COMPARISON", "INDICATION", "TECHNIQUE", "RECOMMENDATION", "REASON FOR", "CLINICAL",
-    "CONCLUSION", "NOTIFICATION", "WET READ", "FINAL REPORT", "PRELIMINARY REPORT", "ADDENDUM",
+    "FINDING", "IMPRESSION", "INDICATION", "TECHNIQUE", "RECOMMENDATION", "REASON FOR", "CLINICAL HISTORY",
+    "CLINICAL INDICATION", "CLINICAL INFORMATION", "CLINICAL DATA", "CONCLUSION", "NOTIFICATION", "WET READ",
+    "FINAL REPORT", "PRELIMINARY REPORT", "ADDENDUM", "COMPARISON STUD", "COMPARISON EXAM",
 )  # fmt: skip
 _WHOLE = frozenset(
-    {"EXAM", "EXAMINATION", "TYPE OF EXAM", "TYPE OF EXAMINATION", "STUDY", "PROCEDURE", "HISTORY", "PATIENT HISTORY"}
-    | {"MEDICAL HISTORY", "OPINION", "CONTRAST", "DOSE", "MEDICATION", "MEDICATIONS", "DIAGNOSIS", "ATTENDING"}
+    {"EXAM", "EXAMINATION", "TYPE OF EXAM", "TYPE OF EXAMINATION", "PROCEDURE", "HISTORY", "PATIENT HISTORY"}
+    | {"MEDICAL HISTORY", "OPINION", "DIAGNOSIS", "ATTENDING", "COMPARISON", "COMPARISONS", "INDICATION", "INDICATIONS"}
+    | {"TECHNIQUE", "CLINICAL"}
 )
 _BARE = frozenset({"FINDINGS", "IMPRESSION", "FINAL REPORT", "WET READ", "PRELIMINARY REPORT", "ADDENDUM"})
 
@@ -83,4 +85,5 @@ def joined_texts(*texts: str) -> str:
 
 
 def _is(heading: str, section: str) -> bool:
-    return heading.startswith(section.upper().removesuffix("S"))
+    words = heading.removeprefix("FINAL REPORT").removeprefix("PRELIMINARY REPORT").strip()
+    return words.startswith(section.upper().removesuffix("S"))

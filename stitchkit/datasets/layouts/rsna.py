@@ -121,7 +121,7 @@ def _origins(root: Path, films: Table) -> list[str] | None:
         raise DataError(
             f"{path} is no list of entries with 'subset_img_id' and 'img_id'. Take the file as published, or remove it."
         ) from error
-    odd = [row for row, name in enumerate(found) if not name.split("_")[0].isdigit()]
+    odd = [row for row, name in enumerate(found) if not name.split("_")[0].isdecimal()]
     if odd:
         raise films.fault(
             odd[0], "patientId", f"{MAPPING} gives no NIH film for it ({len(odd)} of {len(found)}). Take the file as "
