@@ -178,6 +178,7 @@ class _Directory:
     following: int  # offset of the next directory, 0 for none
     order: str
     wide: bool  # BigTIFF
+    size: int  # bytes of all its entries
 
     def number(self, tag: int, default: int) -> int:
         """The first integer of ``tag``, where it stands in the entry itself."""
@@ -209,7 +210,9 @@ def _directory(content: bytes, at: int, order: str, wide: bool) -> _Directory | 
     rows = [content[left:right] for left, right in pairwise(edges)]
     tags = {struct.unpack_from(order + "H", row)[0]: row for row in rows}
     last = end + struct.calcsize(order + offset_code) <= len(content)
-    return _Directory(tags, struct.unpack_from(order + offset_code, content, end)[0] if last else 0, order, wide)
+    return _Directory(
+        tags, struct.unpack_from(order + offset_code, content, end)[0] if last else 0, order, wide, end - start
+    )
 
 
 def _layout(content: bytes) -> tuple[str, bool, int]:
@@ -231,7 +234,7 @@ def _directories(content: bytes) -> list[_Directory]:
         page = _directory(content, at, order, wide)
         if page is None:
             break
-        size += sum(map(len, page.entries.values()))
+        size += page.size
         if size > len(content):  # directories that overlap: a small file would unfold to a huge one
             raise ValueError("its directories overlap")
         pages.append(page)
