@@ -8,6 +8,7 @@ from stitchkit.datasets.thumbnails import VIEWS, view_fingerprints
 
 CANDIDATE = 0.62  # cosine of fingerprints, up to the sign, from which a pair is looked at closely
 CLOSEST = 8  # candidates kept for each image, on either side
+MANY = 4 * CLOSEST  # pairs an image of a tile beyond which only the closest are kept at once
 TILE = 2048  # rows compared at once
 PAIR = np.dtype([("first", np.int64), ("second", np.int64), ("cosine", np.float32), ("view", np.int8)])
 
@@ -33,13 +34,15 @@ def candidate_pairs(first: np.ndarray, second: np.ndarray | None = None) -> np.n
     right = left if second is None else [view_fingerprints(second, view) for view in range(len(VIEWS))]
     kept = np.zeros(0, dtype=PAIR)
     for a in range(0, len(first), TILE):
+        parts = [kept]
         for b in range(a if second is None else 0, len(right[0]), TILE):
             pairs = _of_tile([one[a : a + TILE] for one in left], [one[b : b + TILE] for one in right])
             if second is None and a == b:
                 pairs = pairs[pairs["first"] < pairs["second"]]
             pairs["first"] += a
             pairs["second"] += b
-            kept = _closest(np.concatenate([kept, _closest(pairs, second is None)]), second is None)
+            parts.append(_closest(pairs, second is None))
+        kept = _closest(np.concatenate(parts), second is None)
     return np.sort(kept, order=("first", "second"))
 
 
@@ -58,7 +61,12 @@ def _alike(left: np.ndarray, right: np.ndarray, view: int) -> np.ndarray:
     """Pairs whose cosine is large, up to its sign."""
     cosines = left @ right.T
     np.abs(cosines, out=cosines)
-    rows, columns = np.nonzero(cosines >= CANDIDATE)
+    alike = cosines >= CANDIDATE
+    if np.count_nonzero(alike) > MANY * sum(cosines.shape):  # frames of one series: only the closest of each matter
+        k = min(CLOSEST + 1, *cosines.shape)  # an image may be its own closest
+        of_row, of_column = (np.partition(cosines, -k, axis=axis).take(-k, axis=axis) for axis in (1, 0))
+        alike &= (cosines >= of_row[:, None]) | (cosines >= of_column[None, :])
+    rows, columns = np.nonzero(alike)
     pairs = np.zeros(len(rows), dtype=PAIR)
     pairs["first"], pairs["second"], pairs["view"] = rows, columns, view
     pairs["cosine"] = cosines[rows, columns]

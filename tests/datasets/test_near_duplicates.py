@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from stitchkit import Items
 from stitchkit.core.errors import DataError, InputError
-from stitchkit.datasets import near_duplicates
+from stitchkit.datasets import candidate_pairs, near_duplicates
 from stitchkit.datasets.near_duplicates import FILE, LIKENESS, NEAR, PIXELS, Looks, find_alike, fingerprint, look_at
 from stitchkit.datasets.phantoms import make_phantoms
 
@@ -298,3 +298,17 @@ def test_altered_chest_films_are_found_and_no_film_of_another_patient(real_data,
         assert all(anchors.groups[one.first] == anchors.groups[rows[one.second]] for one in found), name
         again = {one.second for one in found if anchors.ids[one.first] == anchors.ids[rows[one.second]]}
         assert len(again) >= 0.95 * len(rows), (name, len(again) / len(rows))
+
+
+def test_many_images_that_are_alike_leave_the_closest_of_each():
+    """Frames of one series: all pairs are candidates, and each image keeps its few closest."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 200, (64, 64))
+    frames = np.stack([np.clip(base + rng.integers(0, 5 + i, (64, 64)), 0, 255) for i in range(60)]).astype(np.uint8)
+    quick = candidate_pairs.candidate_pairs(frames)
+    whole = dict.fromkeys(zip(quick["first"].tolist(), quick["second"].tolist(), strict=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidate_pairs, "MANY", 10**6)
+        slow = candidate_pairs.candidate_pairs(frames)
+    assert list(whole) == list(zip(slow["first"].tolist(), slow["second"].tolist(), strict=True))
+    assert len(quick) < 60 * candidate_pairs.CLOSEST
