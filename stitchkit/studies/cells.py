@@ -25,7 +25,7 @@ from stitchkit.reports.pages import finite
 from stitchkit.store import replace_file
 
 _DAMAGED = (  # what numpy and zipfile raise of damaged files
-    ValueError, TypeError, LookupError, EOFError, OSError, RuntimeError, SyntaxError, OverflowError,
+    ValueError, TypeError, LookupError, EOFError, OSError, RuntimeError, MemoryError, SyntaxError, OverflowError,
     tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
 LINES, RESAMPLED = "cells.jsonl", "resampled"  # in a folder of a study
