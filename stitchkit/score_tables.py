@@ -41,8 +41,8 @@ def write_scores(path: str | Path, scores: Scores) -> Path:
     Raises
     ------
     InputError
-        For a path that :func:`check_scores_path` refuses, no items, two classes of one name, or a score that is NaN
-        or infinite.
+        For a path that :func:`check_scores_path` refuses, no items, two classes of one name, a carriage return in an
+        id, or a score that is NaN or infinite.
 
     Examples
     --------
@@ -120,6 +120,9 @@ def looks_like_scores(path: str | Path) -> bool:
 def _check(scores: Scores) -> None:
     if not len(scores) or not scores.classes:
         raise InputError(f"there are {len(scores)} scored items and {len(scores.classes)} classes: nothing to write.")
+    broken = next((one for one in scores.ids.tolist() if "\r" in one), None)
+    if broken is not None:  # which the csv module writes without quotes
+        raise InputError(f"the id {broken!r} holds a carriage return, which no CSV gives back. Rename the item.")
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

@@ -55,3 +55,9 @@ def test_a_page_with_odd_class_names_is_drawn(tmp_path, name):
     escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert escaped in page
     assert "<script>" not in page.split("<body")[1] or name != "<script>"
+
+
+def test_an_id_with_a_carriage_return_is_refused_before_it_is_written(tmp_path):
+    with pytest.raises(InputError, match="holds a carriage return"):
+        write_scores(tmp_path / "s.csv", sk.Scores(np.zeros((1, 1)), "logit", ["a\rb"], ("x",)))
+    assert not (tmp_path / "s.csv").exists()

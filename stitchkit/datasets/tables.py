@@ -203,6 +203,7 @@ def _of_lines(path: Path, modality: str | None, folder: Path) -> Items:
     lines = [line.strip() for line in lines_of(read_text(path, "text file").rstrip())]
     table = Table(path, ("line",), tuple((line,) for line in lines), tuple(range(1, len(lines) + 1)))
     kind = modality or _modality(table, "line")
+    table = _with_texts(table, ["line"] if kind == "text" else [])
     ids = np.asarray([str(n) for n in table.numbers]) if kind == "text" else ids_of(table, "line", None)
     return Items(ids, _values(table, "line", kind, folder), kind)
 
