@@ -1,9 +1,9 @@
 """``python -m benchmarks.near_duplicates TABLE [--every N]``: altered images found again, and false pairs.
 
 TABLE is an anchor table of images with a patient column. The patients are split into two halves by ``--seed``, and
-the rates of each half are printed: thresholds can be chosen on the first and judged on the second. An altered image
-counts as found if :func:`stitchkit.datasets.near_duplicates.find_alike` pairs it with its own original among all
-images; pairs of it with an image of another patient count as false.
+the rates of each half are printed, which shows how far they depend on the draw. An altered image counts as found if
+:func:`stitchkit.datasets.near_duplicates.find_alike` pairs it with its own original among all images; pairs of it with
+an image of another patient count as false.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class HashFields(msgspec.Struct):
 
 
 class RecordFields(msgspec.Struct):
-    """How a map was found, as far as it is read again; what else is in it is kept."""
+    """Parts of the record of a fit that are read again; others are kept as they are."""
 
     solver: str | msgspec.UnsetType = msgspec.UNSET
     settings: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
@@ -110,7 +110,7 @@ class JointFields(msgspec.Struct):
 
 
 class MomentsFields(msgspec.Struct):
-    """What a file of moments says beside its sums."""
+    """Counts and spaces of a file of moments, beside its sums."""
 
     source: SpaceFields
     target: SpaceFields

@@ -66,7 +66,7 @@ class Finalist:
 
 @dataclass(frozen=True, slots=True)
 class Outer:
-    """What the whole procedure reaches on outer folds.
+    """Results of the whole procedure on outer folds.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ class Outer:
 
     @property
     def chance(self) -> float:
-        """What shuffled pairs reach."""
+        """The mean over shuffled pairs."""
         return float(self.expected.mean())
 
     def is_above_chance(self, error: Error) -> bool:
-        """Whether the mean is above chance at a level of 1 in 40, by the larger of two standard errors.
+        """True where the mean is above chance at a level of 1 in 40, by the larger of two standard errors.
 
         One is that of the excess over independent clusters, the other that of random shuffles. Repeated assignments
         of folds cut the same pairs anew and make neither smaller.
@@ -254,7 +254,7 @@ class Search:
         return fold_error(values, clusters) if self.purpose == "head" else standard_error(values, clusters)
 
     def _beside_chance(self, path: Path, at: int, weights: Any, fold: Fold) -> tuple[np.ndarray, np.ndarray, float]:
-        """What is judged of a fold, what shuffled pairs would reach, and the variance of the latter's sum."""
+        """Judged entries of a fold, their expectation over shuffled pairs, and the variance of its sum."""
         if self.purpose == "head":
             judged = self._judge(path, at, weights, fold)
             return judged, np.zeros(len(judged)), 0.0

@@ -121,7 +121,7 @@ def _held_out_in_words(held_out: Mapping[str, Any] | None) -> str:
 
 
 def is_above_chance(held_out: Mapping[str, Any]) -> bool:
-    """Whether a record's held-out numbers are clearly above chance, as they say or by two standard errors."""
+    """True where a record's held-out numbers are clearly above chance, as they say or by two standard errors."""
     if "above_chance" in held_out:
         return bool(held_out["above_chance"])
     value = held_out["r2"] if "r2" in held_out else held_out["mrr"]

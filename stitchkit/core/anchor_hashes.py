@@ -151,7 +151,7 @@ def common(
     rows: list[bytes] | None = None,
     files: list[bytes] | None = None,
 ) -> Common:
-    """How many of other pairs are anchors of the alignment that kept these hashes."""
+    """Number of other pairs that are anchors of the alignment that kept these hashes."""
     found, sampled = {}, []
     for kind, some in (("ids", ids), ("groups", groups), ("rows", rows), ("files", files)):
         if some is None or kept.get(kind) is None:
@@ -166,7 +166,7 @@ def common(
 
 
 def _with_other_prefix(names: list[str], kept: Mapping[str, Any]) -> int:
-    """How many patients are anchors' if the constant prefix that one side has, and the other has not, is left out."""
+    """Number of patients that are anchors' once the constant prefix that one side alone has is left out."""
     prefix, bare = constant_prefix(set(names)), kept.get("bare")
     if bare is not None and not prefix:
         return len(set(split(bare)) & set(_hashes("groups", names, kept)))
@@ -182,12 +182,12 @@ def split(text: str) -> list[str]:
 
 
 def kept_of(kept: Mapping[str, Any], kind: str) -> int:
-    """How many hashes of a kind were kept."""
+    """Number of hashes of a kind that were kept."""
     return len(kept[kind]) // DIGITS
 
 
 def distinct(kind: str, names: Iterable[Any], kept: Mapping[str, Any]) -> int:
-    """How many different names there are, spellings taken as ``kept`` takes them."""
+    """Number of different names, spellings taken as ``kept`` takes them."""
     return len(_hashes(kind, names, kept))
 
 

@@ -16,12 +16,10 @@ from stitchkit.datasets.candidate_pairs import candidate_pairs
 from stitchkit.datasets.content_keys import as_keys, content_key
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.registration import registered_likeness
-from stitchkit.datasets.thumbnails import SIDE, grey, thumbnail, view_map
+from stitchkit.datasets.thumbnails import BLANK, SIDE, WAVES, grey, thumbnail, view_map
 
 THUMBNAIL = 32  # pixels a side
-WAVES = 16  # a side of the lowest cosine waves that are kept
 LIKENESS = 0.97  # likeness from which two images are near duplicates
-BLANK = 0.002  # spread, relative to the brightest pixel, below which an image shows nothing
 MOST = 10_000  # near duplicates that are listed
 TILE = 2048  # rows compared at once
 TOGETHER = 32  # pairs registered at once: their arrays stay in the cache

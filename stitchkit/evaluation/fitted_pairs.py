@@ -84,7 +84,7 @@ def audit_items(alignment: Alignment, items: Items, *, allow: bool = False) -> l
 
 
 def leaks_of(found: Common) -> str:
-    """What of the pairs is among the anchors, in words; empty for nothing."""
+    """Counts of what is among the anchors, in words; empty for nothing."""
     told = [f"{n} of these {KINDS[kind]}" for kind, n in found.found.items() if n]
     return " and ".join(told)
 
