@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone, is_classifier
@@ -411,8 +412,7 @@ def test_clones_copies_and_parameters(world):
 
 
 def test_columns_are_named_after_the_transformer(world):
-    pandas = pytest.importorskip("pandas")
-    x = pandas.DataFrame(world[0], columns=[f"dim{i}" for i in range(12)])
+    x = pd.DataFrame(world[0], columns=[f"dim{i}" for i in range(12)])
     mapper = AlignTransformer(sk.Ridge()).set_output(transform="pandas").fit(x, world[1])
     mapped = mapper.transform(x)
     assert list(mapped.columns) == [f"aligntransformer{i}" for i in range(9)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stitchkit.core.keys import folded_key, is_missing, spelled_alike, spelled_twice, visible_part
@@ -101,9 +102,8 @@ def test_words_for_unknown_are_missing(word):
 
 
 def test_the_missing_value_of_pandas_is_missing():
-    pandas = pytest.importorskip("pandas")
-    assert is_missing(pandas.NA)
-    assert is_missing(pandas.NaT)
+    assert is_missing(pd.NA)
+    assert is_missing(pd.NaT)
 
 
 @pytest.mark.parametrize("word", ["0", "No", "no finding", "normal", "nana", "N", 0, False, "Unknown opacity."])
