@@ -17,8 +17,14 @@ from stitchkit.evaluation.probes import fit_probe
 
 @pytest.fixture(autouse=True)
 def _quick_probes(monkeypatch):
-    """Probes with two strengths to choose between: most of a small study's time goes into them."""
-    monkeypatch.setitem(fit_probe.__kwdefaults__, "strengths", (1e-2, 1e-1))
+    """Probes of one strength: most of a small study's time goes into choosing one."""
+    monkeypatch.setitem(fit_probe.__kwdefaults__, "strengths", (1e-2,))
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages with empty figures: drawing them takes a third of a small study's time."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **options: file.write("<svg></svg>"))
 
 
 @pytest.fixture(scope="session")

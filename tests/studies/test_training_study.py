@@ -20,6 +20,7 @@ from stitchkit.studies.judges import MAP, RankingJudge
 from stitchkit.training.recipes import read_recipe
 
 pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 RECIPE = """
 name = "few films"
