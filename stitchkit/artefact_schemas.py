@@ -61,12 +61,20 @@ class HashFields(msgspec.Struct):
     n_rows: Count | None = None
     files: Hashes | None = None
     n_files: Count | None = None
+    swapped: bool = False
+    views: list[str] | None = None
+    view_rows: list[Hashes] | None = None
+    n_view_rows: list[Count] | None = None
 
     def __post_init__(self) -> None:
         for hashes, n in ((self.ids, self.n_ids), (self.groups, self.n_groups), (self.rows, self.n_rows),
                           (self.files, self.n_files)):  # fmt: skip
             if (hashes is None) != (n is None):
                 raise ValueError("hashes of anchors come with their number")
+        names = self.views or []
+        many = len(names) * (len(names) - 1) // 2
+        if {len(one or []) for one in (self.view_rows, self.n_view_rows)} != {many}:
+            raise ValueError("hashes of anchors in many spaces come for every two of them")
 
 
 class RecordFields(msgspec.Struct):

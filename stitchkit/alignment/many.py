@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from stitchkit.alignment.folds import assign
 from stitchkit.core.alignments import Alignment
+from stitchkit.core.anchor_hashes import KEY, ids_of, of_views
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.joint_alignments import JointAlignment
@@ -28,6 +30,7 @@ def align_many(
     solver: str | GCCA | GeneralisedProcrustes = "procrustes",
     groups: Any = None,
     seed: int = 0,
+    anchor_hashes: bool = True,
 ) -> JointAlignment:
     """Bind two or more spaces of the same items into one common space.
 
@@ -44,6 +47,10 @@ def align_many(
         Patient of each item; where a solver holds items out, a group stays together.
     seed
         Of the fold assignment.
+    anchor_hashes
+        Keep salted hashes of the items' ids, patients and vectors in ``record["anchor_hashes"]``, as
+        :func:`stitchkit.align` does, so that no alignment of ``between(a, b)`` is judged on its own anchors. False
+        leaves them out.
 
     Returns
     -------
@@ -69,14 +76,15 @@ def align_many(
     True
     """
     chosen = _many_solver(solver)
-    paired = _paired_views(_named_views(views))
-    if "folds" not in chosen.needs:
-        return chosen.fit([JointMoments.of(paired)])
+    given = _named_views(views)
+    paired = _paired_views(given)
     first = next(iter(paired.values()))
-    parts = assign(len(first), anchor_groups(groups, first), seed=seed)
-    folds = [JointMoments.of({name: one.take(rows) for name, one in paired.items()}) for rows in parts]
-    found = chosen.fit(folds)
-    return JointAlignment(found.maps, found.weights, {**found.record, "seed": seed})
+    patients = anchor_groups(groups, first)
+    fitted = _fitted(chosen, paired, patients, seed)
+    if not anchor_hashes:
+        return fitted
+    hashes = of_views(paired, patients, ids_of(*given.values()))
+    return replace(fitted, record={**fitted.record, KEY: hashes})
 
 
 def align_through(source: Any, target: Any, *, solver: HubComposition | None = None) -> Alignment:
@@ -124,6 +132,16 @@ def align_through(source: Any, target: Any, *, solver: HubComposition | None = N
     left = _moments(source, "source", ("a", "the hub of a"))
     right = _moments(target, "target", ("the hub of b", "b"))
     return (solver or HubComposition()).fit(left, right)
+
+
+def _fitted(
+    solver: GCCA | GeneralisedProcrustes, views: Mapping[str, Embeddings], patients: np.ndarray | None, seed: int
+) -> JointAlignment:
+    if "folds" not in solver.needs:
+        return solver.fit([JointMoments.of(views)])
+    parts = assign(len(next(iter(views.values()))), patients, seed=seed)
+    fitted = solver.fit([JointMoments.of({name: one.take(rows) for name, one in views.items()}) for rows in parts])
+    return replace(fitted, record={**fitted.record, "seed": seed})
 
 
 def _many_solver(solver: Any) -> GCCA | GeneralisedProcrustes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class AnchorHashes(dict[str, Any]):
 
     def __repr__(self) -> str:
         counts = [f"{self[f'n_{kind}']} {kind}" for kind in KINDS if self.get(kind) is not None]
+        counts += [f"{max(self['n_view_rows'])} rows of {len(self['views'])} spaces"] if "views" in self else []
         return f"<hashes of {', '.join(counts)}>"
 
 
@@ -90,10 +92,42 @@ def of_pairs(x: Embeddings, y: Embeddings, groups: Any, ids: Any) -> AnchorHashe
     return kept
 
 
+def of_views(views: Mapping[str, Embeddings], groups: Any, ids: Any) -> AnchorHashes:
+    """Hashes of the items that an alignment of many spaces is fitted on: rows are kept of every two of the spaces."""
+    first, second = list(views.values())[:2]
+    kept, step = of_pairs(first, second, groups, ids), -(-len(first) // MOST)
+    found = [
+        _hashes("rows", pair_digests(one.vectors, other.vectors, step), kept)
+        for one, other in combinations(views.values(), 2)
+    ]
+    return AnchorHashes({
+        **{name: one for name, one in kept.items() if name not in ("rows", "n_rows")},
+        "views": list(views),
+        "view_rows": ["".join(hashes[:MOST]) for hashes in found],
+        "n_view_rows": [len(first) if step > 1 else len(hashes) for hashes in found],
+    })  # fmt: skip
+
+
+def of_two(kept: Mapping[str, Any], source: str, target: str) -> AnchorHashes:
+    """The hashes of two of the spaces among those of :func:`of_views`; a space with itself has no pairs of vectors."""
+    few = AnchorHashes({name: one for name, one in kept.items() if not name.endswith(("views", "view_rows"))})
+    for (one, other), rows, n in zip(
+        combinations(kept["views"], 2), kept["view_rows"], kept["n_view_rows"], strict=True
+    ):
+        if {one, other} == {source, target}:
+            return AnchorHashes({**few, "rows": rows, "n_rows": n, "swapped": one != source})
+    return few
+
+
 def with_files(kept: Mapping[str, Any], keys: list[bytes]) -> AnchorHashes:
     """The hashes with those of content keys, so that an anchor's file is known under any name."""
     hashes = _hashes("files", keys, kept)
     return AnchorHashes({**kept, "files": "".join(hashes[:MOST]), "n_files": len(hashes)})
+
+
+def row_digests(kept: Mapping[str, Any], x: Array, y: Array) -> list[bytes]:
+    """Digests of pairs of vectors (n, d_s) and (n, d_t), the sides in the order that ``kept`` has them."""
+    return pair_digests(y, x) if kept.get("swapped") else pair_digests(x, y)
 
 
 def pair_digests(x: Array, y: Array, step: int = 1) -> list[bytes]:
@@ -115,9 +149,9 @@ def pair_digests(x: Array, y: Array, step: int = 1) -> list[bytes]:
     return found
 
 
-def ids_of(source: Any, target: Any) -> np.ndarray | None:
-    """The ids of pairs: of embeddings, or None for two plain arrays, and where the ids are mere row numbers."""
-    ids = next((one.ids for one in (source, target) if isinstance(one, Embeddings)), None)
+def ids_of(*sides: Any) -> np.ndarray | None:
+    """The ids of pairs: of embeddings, or None for plain arrays alone, and where the ids are mere row numbers."""
+    ids = next((one.ids for one in sides if isinstance(one, Embeddings)), None)
     return None if ids is None or are_row_numbers(ids) else ids
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stitchkit.core.alignments import Alignment
+from stitchkit.core.anchor_hashes import KEY, of_two
 from stitchkit.core.arrays import Array
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.escaping import escaped
@@ -80,4 +81,6 @@ class JointAlignment:
     def between(self, source: str, target: str) -> Alignment:
         """The alignment of two of the spaces. It meets in the common space; there is no directed map."""
         record = {**self.record, "between": [source, target]}
+        if "views" in (self.record.get(KEY) or {}):
+            record[KEY] = of_two(self.record[KEY], source, target)
         return Alignment(self.map_of(source), self.map_of(target), self.weights, None, record)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.anchor_hashes import KEY, KINDS, Common, common, kept_of, pair_digests, with_files
+from stitchkit.core.anchor_hashes import KEY, KINDS, Common, common, kept_of, row_digests, with_files
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
 from stitchkit.core.items import Items
@@ -47,7 +47,7 @@ def audit_pairs(
     kept = alignment.record.get(KEY)
     if kept is None:
         return [f"{what} keeps no hashes of its anchors, so that these pairs are others was not checked"]
-    found = common(kept, ids=ids, groups=groups, rows=pair_digests(pairs[0].vectors, pairs[1].vectors))
+    found = common(kept, ids=ids, groups=groups, rows=row_digests(kept, pairs[0].vectors, pairs[1].vectors))
     leaked = leaks_of(found)
     if leaked and not allow:
         raise LeakageError(f"{what} was fitted on {leaked}. {step}")

@@ -190,3 +190,86 @@ def test_a_constant_prefix_of_one_side_is_left_out(kept, anchors, held, same):
 def test_a_repeated_pair_is_no_missing_hash():
     x, y = np.concatenate([X[:40], X[:1]]), np.concatenate([Y[:40], Y[:1]])
     assert sk.gate(fitted(x, y), X[FRESH], Y[FRESH], min_mrr=0.5).notes == ()
+
+
+Z = X @ RNG.normal(size=(6, 4)) + 0.1 * RNG.normal(size=(120, 4))
+TWO = [("a", "b"), ("b", "a"), ("a", "c"), ("c", "a"), ("b", "c"), ("c", "b")]
+
+
+def views(rows, ids=None):
+    a, b = named(rows, ids)
+    return {"a": a, "b": b, "c": sk.Embeddings(Z[rows], a.ids, sk.Space("c", 4, "fc"))}
+
+
+@pytest.fixture(params=["in memory", "from disk", "joint from disk"])
+def between(request, tmp_path):
+    def pair(joint, source, target):
+        if request.param == "joint from disk":
+            joint = sk.load_joint(sk.save_joint(joint, tmp_path / f"joint of {source} and {target}"))
+        alignment = joint.between(source, target)
+        if request.param != "from disk":
+            return alignment
+        return sk.load_alignment(sk.save_alignment(alignment, tmp_path / f"{source} to {target}"))
+
+    return pair
+
+
+@pytest.mark.parametrize("solver", ["procrustes", "gcca"])
+def test_an_alignment_of_two_of_many_spaces_is_not_judged_on_its_own_items(between, solver):
+    joint = sk.align_many(views(ANCHORS), solver=solver, groups=PATIENTS[ANCHORS])
+    fresh = [f"other/{i}" for i in range(40)]
+    for source, target in TWO:
+        one = between(joint, source, target)
+        seen, new, same = views(ANCHORS), views(FRESH), views(slice(0, 40), fresh)
+        with pytest.raises(LeakageError, match="fitted on 80 of these items and 80 of these pairs of vectors"):
+            sk.gate(one, seen[source], seen[target], min_mrr=0)
+        with pytest.raises(LeakageError, match=r"fitted on 40 of these pairs of vectors\."):
+            sk.gate(one, same[source], same[target], min_mrr=0)
+        with pytest.raises(LeakageError, match=r"fitted on 20 of these patients\."):
+            sk.gate(one, new[source], new[target], groups=[str(i // 2) for i in range(40)], min_mrr=0)
+        found = sk.gate(one, new[source], new[target], groups=PATIENTS[FRESH], min_mrr=0)
+        assert not [note for note in found.notes if "LEAKAGE" in note or "hashes" in note]
+
+
+def test_plain_rows_of_many_spaces_are_known_both_ways(between):
+    joint = sk.align_many({"a": X[ANCHORS], "b": Y[ANCHORS], "c": Z[ANCHORS]})
+    rows = {"a": X, "b": Y, "c": Z}
+    for source, target in TWO:
+        one = between(joint, source, target)
+        with pytest.raises(LeakageError, match="fitted on 10 of these pairs of vectors"):
+            sk.gate(one, rows[source][70:110], rows[target][70:110], min_mrr=0)
+        sk.gate(one, rows[source][FRESH], rows[target][FRESH], min_mrr=0)
+
+
+def test_hashes_of_many_spaces_can_be_left_out(between):
+    joint = sk.align_many(views(ANCHORS), groups=PATIENTS[ANCHORS], anchor_hashes=False)
+    assert "anchor_hashes" not in joint.record
+    found = sk.gate(between(joint, "a", "b"), *named(ANCHORS), min_mrr=0.5)
+    assert found.notes == ("the map keeps no hashes of its anchors, so that these pairs are others was not checked",)
+
+
+def test_hashes_of_many_spaces_name_nobody_and_say_how_many(monkeypatch):
+    from stitchkit.core import anchor_hashes
+
+    kept = sk.align_many(views(ANCHORS), groups=PATIENTS[ANCHORS]).record["anchor_hashes"]
+    assert "films" not in json.dumps(kept)
+    assert repr(kept) == "<hashes of 80 ids, 40 groups, 80 rows of 3 spaces>"
+    monkeypatch.setattr(anchor_hashes, "MOST", 20)
+    one = sk.align_many({"a": X[ANCHORS], "b": Y[ANCHORS], "c": Z[ANCHORS]}).between("c", "a")
+    with pytest.raises(LeakageError, match="fitted on 10 of these pairs"):
+        sk.gate(one, Z[:40], X[:40], min_mrr=0)
+    assert "keeps 20 of 80 hashes of its pairs of vectors" in sk.gate(one, Z[FRESH], X[FRESH], min_mrr=0).notes[0]
+
+
+def test_held_out_pairs_of_a_diagnosis_of_two_of_many_spaces_are_checked(between):
+    one = between(sk.align_many(views(ANCHORS)), "c", "a")
+    seen, new = views(ANCHORS), views(FRESH)
+    with pytest.raises(LeakageError, match="fitted on 80 of these items"):
+        sk.diagnose(one, seen["c"], seen["a"], pairs="held-out", replicates=20)
+    sk.diagnose(one, new["c"], new["a"], pairs="held-out", replicates=20)
+
+
+def test_a_space_with_itself_has_no_pairs_but_has_ids(between):
+    one = between(sk.align_many(views(ANCHORS)), "a", "a")
+    with pytest.raises(LeakageError, match=r"fitted on 80 of these items\."):
+        sk.gate(one, named(ANCHORS)[0], named(ANCHORS)[0], min_mrr=0)
