@@ -17,13 +17,14 @@ import numpy as np
 
 from stitchkit.core.arrays import Array, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.keys import constant_prefix, folded_key, folded_path
+from stitchkit.core.keys import constant_prefix, folded_key, folded_path, folded_spelling, plain_path
 
 KEY = "anchor_hashes"  # in the record of an alignment
 DIGITS = 16  # of each hash
 WIDE = 16  # dimensions of both sides from which half precision tells pairs apart
 CHUNK = 4096  # rows hashed at once
 MOST = 20_000  # hashes of a kind: of ids and patients the lowest are kept, of vectors those of evenly spread rows
+EARLIER, SPELLING = "folded", "folded without punctuation"  # rules by which ids and patients were hashed
 KINDS = {"ids": "items", "groups": "patients", "rows": "pairs of vectors", "files": "files"}
 
 
@@ -71,8 +72,8 @@ def hashes_of(ids: Iterable[Any] | None, groups: Iterable[Any] | None, rows: lis
     """
     names = None if ids is None else [str(one) for one in ids]
     seed = "\n".join(sorted(names)).encode() if names is not None else b"".join(sorted(rows or []))
-    kept = AnchorHashes(salt=hashlib.sha256(seed).hexdigest()[:DIGITS], spelling="folded")
-    people = None if groups is None else [folded_key(str(one)) for one in groups]
+    kept = AnchorHashes(salt=hashlib.sha256(seed).hexdigest()[:DIGITS], spelling=SPELLING)
+    people = None if groups is None else [_folded("groups", str(one), kept) for one in groups]
     for kind, some in (("ids", names), ("groups", people), ("rows", rows)):
         hashes = None if some is None else _hashes(kind, some, kept)
         kept[kind] = None if hashes is None else "".join(hashes[:MOST])
@@ -193,7 +194,7 @@ def common(
         known, some = set(split(kept[kind])), list(some)
         found[kind] = len(known & set(_hashes(kind, some, kept)))
         if kind == "groups" and not found[kind]:
-            found[kind] = _with_other_prefix([folded_key(str(one)) for one in some], kept)
+            found[kind] = _with_other_prefix([_folded(kind, str(one), kept) for one in some], kept)
         if kept_of(kept, kind) < kept[f"n_{kind}"]:
             sampled.append(kind)
     return Common(found, tuple(sampled))
@@ -233,14 +234,19 @@ def _hashes(kind: str, values: Iterable[Any], kept: Mapping[str, Any]) -> list[s
         if isinstance(value, bytes):
             distinct.add(value)
         else:
-            name = str(value)
-            if kept.get("spelling") == "folded":  # earlier hashes are of names as they are
-                name = folded_key(name) if kind == "groups" else _folded_id(name)
-            distinct.add(name.encode("utf-8", "surrogatepass"))
+            distinct.add(_folded(kind, str(value), kept).encode("utf-8", "surrogatepass"))
     return sorted(hashlib.sha256(salt + one).hexdigest()[:DIGITS] for one in distinct)
 
 
-def _folded_id(name: str) -> str:
-    """An id without regard to spelling; bare numbers stay, for ids of unrelated tables are often numbered."""
-    folded = folded_path(name)
+def _folded(kind: str, name: str, kept: Mapping[str, Any]) -> str:
+    """An id or patient without regard to spelling, by the rule of ``kept``; the earliest has none.
+
+    Bare numbers as ids stay, for ids of unrelated tables are often numbered.
+    """
+    rule = kept.get("spelling")
+    if rule not in (EARLIER, SPELLING):
+        return name
+    if kind == "groups":
+        return folded_spelling(name) if rule == EARLIER else folded_key(name)
+    folded = folded_spelling(plain_path(name)) if rule == EARLIER else folded_path(name)
     return name if folded.isdigit() else folded

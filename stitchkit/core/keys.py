@@ -19,10 +19,17 @@ _BLANK_MARKS = "\u034f\u17b4\u17b5"  # combining marks that show nothing
 _SELECTORS = (("\u180b", "\u180f"), ("\ufe00", "\ufe0f"), ("\U000e0100", "\U000e01ef"))  # of glyph variants
 _NUMBER = re.compile(r"([0-9]+)\.0*")  # 7.0 or 7. for 7
 _EXPONENT = re.compile(r"([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})")  # 1.2e+05 for 120000
+_DECIMAL_COMMA = re.compile(r"[0-9]+,00?|[0-9],[0-9]+e\+[0-9]{1,2}")  # 7,0 or 1,2e+05; 7,000 may be seven thousand
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
+_ZEROS_OF_WHOLES = re.compile(r"(?<![0-9])(?<![0-9][.,])0+(?=[0-9])")  # 1.05 is not 1.5
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d-"
 _AS_HYPHEN = dict.fromkeys(map(ord, _DASHES), "-")
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
+_PUNCTUATION = r"-_.,:;/\|#()[]{}<>="
+_PARTS = f"[{re.escape(_PUNCTUATION)}]+"
+_LETTERS_FIRST = re.compile(rf"(?<![^\W_])([^\W\d_]+){_PARTS}(?=[0-9])")  # P-7, S1-P-7; not the B-2 of A1B-2
+_LETTERS_LAST = re.compile(rf"(?<=[0-9]){_PARTS}(?=[^\W\d_]+$)")  # 7-A; not the 1-A of 1-A2
+_SUFFIX = re.compile(r"\.[0-9]*[a-z][0-9a-z]*$", re.IGNORECASE | re.ASCII)
 
 
 def is_missing(value: Any) -> bool:
@@ -56,34 +63,60 @@ def visible_part(text: str) -> str:
 def folded_key(key: str) -> str:
     """A key without regard to spelling: two keys that fold to the same are probably one thing.
 
-    Folded away are Unicode compatibility forms, case, white space, invisible characters, quotes around the key,
-    leading zeros of every run of digits, and what a spreadsheet makes of a whole number (``7.0``, ``1.2E+05``).
-    Kinds of dashes are one, and digits of every script are those of ASCII.
+    Folded away are Unicode compatibility forms, case, white space, invisible characters, leading zeros of every whole
+    number, and what a spreadsheet makes of a whole number (``7.0``, ``7,0``, ``1.2E+05``). Kinds of dashes are one, and
+    digits of every script are those of ASCII. Quotes and punctuation are left out at both ends, except a sign or a
+    decimal point in front of a digit, after letters that stand alone before a digit (``P-7``), and before letters that
+    end the key after a digit (``7-A``). Elsewhere they stay: ``1-23`` and ``12-3`` are two.
 
     Examples
     --------
     >>> folded_key("00007"), folded_key("7.0"), folded_key("P 007"), folded_key("\\u200b\\uff17")
     ('7', '7', 'p7', '7')
+    >>> folded_key("P-7"), folded_key("(7)"), folded_key("7,0"), folded_key("1-23")
+    ('p7', '7', '7', '1-23')
     """
-    text = unicodedata.normalize("NFKC", visible_part(unicodedata.normalize("NFKC", str(key)))).casefold()
-    text = "".join("-" if one in _DASHES else _digit(one) for one in text if not one.isspace())
-    text = text.strip(_QUOTES)
-    if whole := _NUMBER.fullmatch(text):
-        text = whole[1]
-    elif exponent := _EXPONENT.fullmatch(text):
-        text = _written_out(text, *exponent.groups(default=""))
-    return _LEADING_ZEROS.sub("", text)
+    text = _without_ends(_plain(key))
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    text = _LETTERS_LAST.sub("", _LETTERS_FIRST.sub(r"\1", text))
+    return _ZEROS_OF_WHOLES.sub("", _plain_number(text))
+
+
+def folded_spelling(key: str) -> str:
+    """:func:`folded_key` with the punctuation that is in the key.
+
+    Examples
+    --------
+    >>> folded_spelling("P-007"), folded_spelling("'7.0")
+    ('p-7', '7')
+    """
+    return _LEADING_ZEROS.sub("", _plain_number(_plain(key).strip(_QUOTES)))
 
 
 def folded_path(name: str) -> str:
     r"""An item's id without regard to spelling; Windows writes the same path with other separators.
 
+    The punctuation of paths and of names with a suffix stays: ``img_1.png`` and ``img1.png`` can lie in one folder.
+
     Examples
     --------
-    >>> folded_path(r"Films\07.PNG"), folded_path("./films/7.png"), folded_path("007")
-    ('films/7.png', 'films/7.png', '7')
+    >>> folded_path(r"Films\07.PNG"), folded_path("./films/7.png"), folded_path("007"), folded_path("scan-07")
+    ('films/7.png', 'films/7.png', '7', 'scan7')
     """
-    return folded_key(name.replace("\\", "/").removeprefix("./"))
+    path = plain_path(name)
+    return folded_spelling(path) if "/" in path or _SUFFIX.search(path) else folded_key(path)
+
+
+def plain_path(name: str) -> str:
+    r"""A path with forward slashes, without a leading ``./``.
+
+    Examples
+    --------
+    >>> plain_path(r".\films\7.png")
+    'films/7.png'
+    """
+    return name.replace("\\", "/").removeprefix("./")
 
 
 def spelled_alike(one: Iterable[Any], other: Iterable[Any]) -> list[tuple[str, str]]:
@@ -130,6 +163,27 @@ def _shows_nothing(character: str) -> bool:
     return any(first <= character <= last for first, last in _SELECTORS) or (
         kind == "Cn" and (code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF)
     )
+
+
+def _plain(key: str) -> str:
+    """A key in one form of Unicode, case, dashes and digits, without white space and what shows nothing."""
+    text = unicodedata.normalize("NFKC", visible_part(unicodedata.normalize("NFKC", str(key)))).casefold()
+    return "".join("-" if one in _DASHES else _digit(one) for one in text if not one.isspace())
+
+
+def _plain_number(text: str) -> str:
+    """A whole number that a spreadsheet wrote with a fraction or an exponent as its digits; other text unchanged."""
+    if whole := _NUMBER.fullmatch(text):
+        return whole[1]
+    exponent = _EXPONENT.fullmatch(text)
+    return _written_out(text, *exponent.groups(default="")) if exponent else text
+
+
+def _without_ends(text: str) -> str:
+    """A key without quotes and punctuation around it, unless it is nothing else."""
+    bare = text.strip(_QUOTES + _PUNCTUATION)
+    before = text[: text.index(bare)][-1:]
+    return f"{before}{bare}" if before in ("-", ".", ",") and "0" <= bare[:1] <= "9" else bare or text
 
 
 def _digit(character: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stitchkit.core.keys import folded_key, is_missing, spelled_alike, spelled_twice, visible_part
+from stitchkit.core.keys import folded_key, folded_path, is_missing, spelled_alike, spelled_twice, visible_part
 
 ONE_PATIENT = [
     ("00007", "7"),
@@ -28,7 +28,62 @@ ONE_PATIENT = [
     ("\u212bngstr\u00f6m", "\u00c5ngstro\u0308m"),
     ("STRASSE", "stra\u00dfe"),
 ]
+PUNCTUATED = [
+    ("P-7", "P7"),
+    ("P_7", "P7"),
+    ("P.7", "p 007"),
+    ("P/7", "P7"),
+    ("P: 7", "P-7"),
+    ("P #7", "P7"),
+    ("P (7)", "P7"),
+    ("P\u20137", "P_07"),
+    ("S1-P-7", "S1-P7"),
+    ("7-A", "7a"),
+    ("12 (b)", "12B"),
+    ("(7)", "7"),
+    ("[007]", "7"),
+    ("<7>", "7"),
+    ("#7", "7"),
+    ("# 7", "#07"),
+    ("_7_", "7"),
+    ("7;", "7"),
+    ("7/", "7"),
+    ("7,", "7"),
+    ('="007"', "7"),
+    ("7,0", "7"),
+    ("7,00", "7.0"),
+    ("(7,0)", "7"),
+    ("1,2E+05", "120000"),
+    ("P-", "p"),
+]
+ONE_PATIENT += PUNCTUATED
 TWO_PATIENTS = [("7", "70"), ("A12", "B12"), ("1.5", "15"), ("100", "1"), ("7a", "7b"), ("1e5", "100000"), ("0", "00a")]
+TWO_PATIENTS += [
+    ("1-23", "12-3"),
+    ("1-23", "123"),
+    ("1_23", "12_3"),
+    ("1/23", "123"),
+    ("1.23", "12.3"),
+    ("1,5", "15"),
+    ("1,5", "1"),
+    ("7,000", "7"),
+    ("1.05", "1.5"),
+    ("1,05", "1,5"),
+    ("A-12", "B-12"),
+    ("(A)12", "(B)12"),
+    ("A-1-23", "A-12-3"),
+    ("1-A2", "1A-2"),
+    ("A-1B2", "A1B-2"),
+    ("12-A3", "12A-3"),
+    ("A-B", "AB"),
+    ("A-B7", "AB7"),
+    ("-7", "7"),
+    (".5", "5"),
+    ("#", "()"),
+    ("A+", "A-"),
+    ("7*", "7"),
+    ("P7-1", "P71"),
+]
 
 
 @pytest.mark.parametrize(("one", "other"), ONE_PATIENT)
@@ -41,6 +96,11 @@ def test_two_spellings_of_one_key_fold_to_the_same(one, other):
 def test_keys_of_two_things_stay_two(one, other):
     assert folded_key(one) != folded_key(other)
     assert spelled_alike([one, "x"], [other, "y"]) == []
+
+
+@pytest.mark.parametrize("key", sorted({key for pair in ONE_PATIENT + TWO_PATIENTS for key in pair}))
+def test_a_folded_key_is_its_own_folded_key(key):
+    assert folded_key(folded_key(key)) == folded_key(key)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +147,28 @@ def test_the_same_spelling_on_both_sides_is_no_pair_of_spellings():
 
 def test_words_for_a_missing_value_are_no_pair():
     assert spelled_alike(["NA", "7"], ["na", "8"]) == []
+
+
+def test_what_punctuation_parts_in_one_table_is_a_pair_of_spellings():
+    assert spelled_twice(["P-7", "P7", "P8"]) == [("P-7", "P7")]
+    assert spelled_twice(["1-23", "12-3", "123"]) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("img_1.png", "img1.png"), ("films/7", "films7"), (r"a\-7", "a7"), ("a-1.nii.gz", "a1.nii.gz")]
+)
+def test_punctuation_in_the_names_of_files_counts(one, other):
+    assert folded_path(one) != folded_path(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("scan-7", "scan007"), ("#7", "7"), ("7.0", "7"), ("(P_7)", "p7")])
+def test_punctuation_in_names_that_are_no_files_does_not(one, other):
+    assert folded_path(one) == folded_path(other)
+
+
+def test_a_prefix_with_punctuation_is_left_out():
+    assert spelled_alike(["P-007", "P-012"], ["7", "8"]) == [("P-007", "7")]
+    assert spelled_alike(["A-12", "A-13"], ["B-12", "B-13"]) == []
 
 
 def test_two_spellings_within_one_table_are_found():

@@ -187,6 +187,34 @@ def test_a_constant_prefix_of_one_side_is_left_out(kept, anchors, held, same):
         sk.gate(one, *named(FRESH), groups=fresh, min_mrr=0)
 
 
+@pytest.mark.parametrize("rule", ["folded", "folded without punctuation"])
+def test_hashes_of_an_earlier_rule_of_spelling_are_compared_by_it(kept, monkeypatch, rule):
+    from stitchkit.core import anchor_hashes
+
+    monkeypatch.setattr(anchor_hashes, "SPELLING", rule)
+    one = kept(fitted(*named(ANCHORS, [f"scan-{i:02d}" for i in range(80)]), groups=[f"P-{i:02d}" for i in range(80)]))
+    monkeypatch.undo()
+    other = [f"other {i}" for i in range(40)]
+    for people in ([f"P-{i:02d}" for i in range(40)], [f"p-{i}" for i in range(40)]):
+        with pytest.raises(LeakageError, match=r"fitted on 40 of these patients\."):
+            sk.gate(one, *named(FRESH, other), groups=people, min_mrr=0)
+    for ids in ([f"scan-{i:02d}" for i in range(40)], [f"SCAN-{i}" for i in range(40)]):
+        with pytest.raises(LeakageError, match=r"fitted on 40 of these items\."):
+            sk.gate(one, *named(FRESH, ids), min_mrr=0)
+    sk.gate(one, *named(FRESH, other), groups=[f"P-{i}" for i in range(80, 120)], min_mrr=0)
+
+
+@pytest.mark.parametrize("spelled", ["P{}", "P_{}", "p-{:03d}", "(P {})", "#P{}", "P.{}", "P/{}", "{},0", "[{}]"])
+def test_punctuation_around_and_before_numbers_of_patients_and_items_is_spelling(kept, spelled):
+    one = kept(fitted(*named(ANCHORS, [f"P-{i}" for i in range(80)]), groups=[f"P-{i}" for i in range(80)]))
+    people = [spelled.format(i) for i in range(40)]
+    with pytest.raises(LeakageError, match=r"fitted on 40 of these patients\."):
+        sk.gate(one, *named(FRESH, [f"other {i}" for i in range(40)]), groups=people, min_mrr=0)
+    if "P" in spelled.upper() and "/" not in spelled:
+        with pytest.raises(LeakageError, match=r"fitted on 40 of these items\."):
+            sk.gate(one, *named(FRESH, people), min_mrr=0)
+
+
 def test_a_repeated_pair_is_no_missing_hash():
     x, y = np.concatenate([X[:40], X[:1]]), np.concatenate([Y[:40], Y[:1]])
     assert sk.gate(fitted(x, y), X[FRESH], Y[FRESH], min_mrr=0.5).notes == ()
