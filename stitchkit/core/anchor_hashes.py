@@ -152,8 +152,13 @@ def pair_digests(x: Array, y: Array, step: int = 1) -> list[bytes]:
 
 def ids_of(*sides: Any) -> np.ndarray | None:
     """The ids of pairs: of embeddings, or None for plain arrays alone, and where the ids are mere row numbers."""
-    ids = next((one.ids for one in sides if isinstance(one, Embeddings)), None)
+    ids = given_ids(*sides)
     return None if ids is None or are_row_numbers(ids) else ids
+
+
+def given_ids(*sides: Any) -> np.ndarray | None:
+    """The ids of pairs: of the first embeddings, or None for plain arrays alone."""
+    return next((one.ids for one in sides if isinstance(one, Embeddings)), None)
 
 
 def are_row_numbers(ids: np.ndarray) -> bool:

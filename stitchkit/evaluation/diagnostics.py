@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.anchor_hashes import ids_of
+from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import Array, float64, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
@@ -20,7 +20,7 @@ from stitchkit.evaluation.diagnosis import Diagnosis, Fit, Gap, HeldOut
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.leakage import check_apart
 from stitchkit.evaluation.leverage import hat_values, summary
-from stitchkit.evaluation.retrieval import evaluate_retrieval, names_of
+from stitchkit.evaluation.retrieval import measure_retrieval, names_of
 from stitchkit.evaluation.spectra import spectrum_of
 from stitchkit.evaluation.stitchability import check_size, stitchability
 
@@ -111,7 +111,7 @@ def diagnose(
         unchecked = (patients is None) != (others is None)
     doubts = [ONE_SIDED] if unchecked else []
     if pairs != "anchors":
-        doubts += audit_pairs(alignment, (x, y), patients, ids_of(source, target), step=HELD)
+        doubts += audit_pairs(alignment, (x, y), patients, given_ids(source, target), step=HELD)
     coverage = None if prompts is None else prompt_coverage(known[1], prompts)  # refuses early
     before = stitchability(x, y, k, groups=patients, replicates=replicates, seed=seed)
     met = Met.of(alignment, x, y, patients)
@@ -127,7 +127,7 @@ def diagnose(
         before,
         _fit(alignment.directed, x, y),
         met.cosines(seed),
-        evaluate_retrieval(alignment, x, y, groups=patients, replicates=replicates, seed=seed),
+        measure_retrieval(alignment, x, y, patients, replicates=replicates, seed=seed),
         Gap(_gap(x.vectors, y.vectors), _gap(met.left, met.right) or 0.0),
         met.hubs(k),
         spectrum_of(alignment),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.anchor_hashes import KEY, KINDS, Common, common, kept_of, row_digests, with_files
+from stitchkit.core.anchor_hashes import KEY, KINDS, Common, are_row_numbers, common, kept_of, row_digests, with_files
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
 from stitchkit.core.items import Items
@@ -33,7 +33,8 @@ def audit_pairs(
     pairs
         Both sides (n, d_s) and (n, d_t), row by row.
     groups, ids : (n,) or None
-        Patients, and ids where they are more than row numbers.
+        Patients, and ids; None where they are not known, as of plain arrays. Ids that are mere row numbers are not
+        compared, and a note says so.
     allow
         Report leakage instead of refusing it.
     what, step
@@ -47,11 +48,13 @@ def audit_pairs(
     kept = alignment.record.get(KEY)
     if kept is None:
         return [f"{what} keeps no hashes of its anchors, so that these pairs are others was not checked"]
-    found = common(kept, ids=ids, groups=groups, rows=row_digests(kept, pairs[0].vectors, pairs[1].vectors))
+    named = None if ids is None or are_row_numbers(ids) else ids
+    found = common(kept, ids=named, groups=groups, rows=row_digests(kept, pairs[0].vectors, pairs[1].vectors))
     leaked = leaks_of(found)
     if leaked and not allow:
         raise LeakageError(f"{what} was fitted on {leaked}. {step}")
-    return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *missed(found, kept, what)]
+    unseen = _not_compared(kept, found, ids, groups, what)
+    return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *unseen, *missed(found, kept, what)]
 
 
 def remember_files(alignment: Alignment, anchors: Items) -> Alignment:
@@ -81,6 +84,21 @@ def audit_items(alignment: Alignment, items: Items, *, allow: bool = False) -> l
     if leaked and not allow:
         raise LeakageError(f"the map was fitted on {leaked}. {STEP}")
     return [f"LEAKAGE: the map was fitted on {leaked}"] if leaked else []
+
+
+def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any, what: str) -> list[str]:
+    """Notes on ids and patients that one side alone has, and on ids that say nothing."""
+    notes = []
+    instead = "items were compared by their vectors" if "rows" in found.found else "items were not compared"
+    if ids is not None and are_row_numbers(ids):
+        notes.append(f"the ids of these pairs are row numbers, which any table has: {instead}")
+    elif ids is not None and kept.get("ids") is None:
+        notes.append(f"{what} knows no ids of its anchors, or row numbers alone: {instead}")
+    if groups is not None and kept.get("groups") is None:
+        notes.append(f"{what} knows no patients of its anchors, so that patients were not compared")
+    elif groups is None and kept.get("groups") is not None:
+        notes.append("the patients of these pairs are not known, so that patients were not compared")
+    return notes
 
 
 def leaks_of(found: Common) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.anchor_hashes import ids_of
+from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
 from stitchkit.evaluation.fitted_pairs import audit_pairs
@@ -110,7 +110,7 @@ def gate(
     limits = {"mrr": min_mrr, "recall@1": min_recall_at_1, "r2": min_r2}
     pairs = HeldPairs.of(source, target, groups)
     _check_enough(pairs, by)
-    notes = audit_pairs(alignment, (pairs.x, pairs.y), pairs.groups, ids_of(source, target), allow=allow_leakage)
+    notes = audit_pairs(alignment, (pairs.x, pairs.y), pairs.groups, given_ids(source, target), allow=allow_leakage)
     if min_r2 is not None:
         alignment.to_target  # noqa: B018  says what is missing
     found, guessed = _tally(alignment, pairs, pairs.patient, "the gated alignment")
@@ -130,7 +130,7 @@ def gate(
         right = target if against_target is None else against_target
         same = _same_pairs(HeldPairs.of(left, right), pairs)
         notes += audit_pairs(
-            against, (same.x, same.y), pairs.groups, ids_of(left, right), allow=allow_leakage, what="the other map"
+            against, (same.x, same.y), pairs.groups, given_ids(left, right), allow=allow_leakage, what="the other map"
         )
         theirs, _ = _tally(against, same, pairs.patient, "the alignment gated against")
         others = theirs.resampled(replicates, seed)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
+from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import Array, like, namespace, take, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.neighbours import crowding
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, patient_counts, percentile_interval
 from stitchkit.metrics.ranks import chance_recall, distinct_rows, pair_ranks, pair_ranks_back, recall_at
 
@@ -64,12 +66,15 @@ class Retrieval:
         By what the candidates were ordered.
     patients
         How many the pairs are of; None where not known.
+    notes
+        Pairs that the alignment was fitted on, where that is allowed, and what could not be checked.
     """
 
     forward: Direction
     backward: Direction
     scored: str = PLAIN
     patients: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [] if self.scored == PLAIN else [self.scored]
@@ -77,7 +82,7 @@ class Retrieval:
             lines.append(f"{one.name}: {one.queries} queries, gallery of {one.gallery}")
             lines += [f"  R@{k:<3} {value}  (chance {one.chance(k):.3f})" for k, value in one.recall.items()]
         known = f"over {self.patients} patients" if self.patients is not None else "over pairs; patients are not known"
-        return "\n".join([*lines, f"intervals are {known}"])
+        return "\n".join([*lines, f"intervals are {known}", *(f"note: {note}" for note in self.notes)])
 
 
 def evaluate_retrieval(
@@ -90,6 +95,7 @@ def evaluate_retrieval(
     csls: Any = None,
     replicates: int = 2000,
     seed: int = 0,
+    allow_leakage: bool = False,
 ) -> Retrieval:
     """Recall@k both ways on pairs that the alignment was not fitted on.
 
@@ -106,6 +112,10 @@ def evaluate_retrieval(
         Score by ``2 s - r_x - r_y``, r the mean similarity to the ten nearest of the other side's pool: what is near
         to everything counts less. ``"gallery"`` takes r from the pairs that are judged; the result says so, for
         in deployment one query has no others beside it.
+    replicates, seed
+        Resamples of patients and their seed.
+    allow_leakage
+        Report pairs that the alignment was fitted on in the notes instead of refusing them.
 
     Returns
     -------
@@ -121,6 +131,8 @@ def evaluate_retrieval(
         If the vectors or a pool belong to another encoder.
     DataError
         If an id of the source is missing among the targets.
+    LeakageError
+        If one of the pairs, or a patient, is among the anchors whose hashes the alignment keeps in its record.
 
     References
     ----------
@@ -132,6 +144,29 @@ def evaluate_retrieval(
     alignment.source.require(x.space, "retrieval with this alignment (source side)")
     alignment.target.require(y.space, "retrieval with this alignment (target side)")
     named = anchor_groups(groups, x)
+    notes = audit_pairs(alignment, (x, y), named, given_ids(source, target), allow=allow_leakage)
+    found = measure_retrieval(alignment, x, y, named, ks=ks, csls=csls, replicates=replicates, seed=seed)
+    return replace(found, notes=tuple(notes))
+
+
+def measure_retrieval(
+    alignment: Alignment,
+    x: Embeddings,
+    y: Embeddings,
+    named: np.ndarray | None,
+    *,
+    ks: Sequence[int] = (1, 5, 10),
+    csls: Any = None,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> Retrieval:
+    """:func:`evaluate_retrieval` of rows that mean the same, whatever the alignment was fitted on.
+
+    Parameters
+    ----------
+    named : (n,) or None
+        Patients.
+    """
     patients = np.arange(len(x)) if named is None else named
     ranks = partner_ranks(alignment, x, y, csls=csls)
     first, truth = ranks.first, ranks.truth

@@ -220,6 +220,66 @@ def test_a_repeated_pair_is_no_missing_hash():
     assert sk.gate(fitted(x, y), X[FRESH], Y[FRESH], min_mrr=0.5).notes == ()
 
 
+def retrieval(alignment, source, target, **settings):
+    return sk.evaluate_retrieval(alignment, source, target, ks=(1,), replicates=5, **settings)
+
+
+def test_retrieval_is_not_measured_on_the_anchors(kept):
+    one = kept(fitted(*named(ANCHORS), groups=PATIENTS[ANCHORS]))
+    with pytest.raises(LeakageError, match="fitted on 80 of these items and 80 of these pairs of vectors"):
+        retrieval(one, *named(ANCHORS))
+    with pytest.raises(LeakageError, match=r"fitted on 20 of these patients\."):
+        retrieval(one, *named(FRESH), groups=[str(i // 2) for i in range(40)])  # 00000 at the fit
+    with pytest.raises(LeakageError, match="fitted on 10 of these pairs of vectors"):
+        retrieval(one, X[70:110], Y[70:110])
+    found = retrieval(one, *named(FRESH), groups=PATIENTS[FRESH])
+    assert found.notes == ()
+    assert "note:" not in str(found)
+
+
+def test_retrieval_on_anchors_that_is_allowed_says_so(kept):
+    one = kept(fitted(*named(ANCHORS)))
+    found = retrieval(one, *named(ANCHORS), allow_leakage=True)
+    said = "LEAKAGE: the map was fitted on 80 of these items and 80 of these pairs of vectors"
+    assert found.notes == (said,)
+    assert str(found).endswith(f"note: {said}")
+    assert found.forward == retrieval(fitted(*named(ANCHORS), anchor_hashes=False), *named(ANCHORS)).forward
+
+
+def test_retrieval_without_hashes_says_that_nothing_was_checked(kept):
+    one = kept(fitted(*named(ANCHORS), anchor_hashes=False))
+    assert "keeps no hashes of its anchors" in retrieval(one, *named(ANCHORS)).notes[0]
+
+
+VERBS = {
+    "gate": lambda *sides, **settings: sk.gate(*sides, min_mrr=0.5, by="value", **settings).notes,
+    "retrieval": lambda *sides, **settings: retrieval(*sides, **settings).notes,
+    "diagnose": lambda *sides, **settings: sk.diagnose(*sides, pairs="held-out", k=3, replicates=5, **settings).notes,
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("start", [0, 1, 2])
+@pytest.mark.parametrize("ids", [None, "row numbers"])
+def test_ids_that_are_row_numbers_are_said_to_say_nothing(kept, verb, start, ids):
+    one = kept(fitted(*named(ANCHORS, ids and [str(i + start) for i in range(80)])))
+    notes = VERBS[verb](one, *named(FRESH, [str(i + start) for i in range(40)]))
+    said = "the ids of these pairs are row numbers, which any table has: items were compared by their vectors"
+    assert notes.count(said) == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_one_side_alone_knows_is_said_not_to_be_compared(kept, verb):
+    bare, full = fitted(X[ANCHORS], Y[ANCHORS]), kept(fitted(*named(ANCHORS), groups=PATIENTS[ANCHORS]))
+    notes = VERBS[verb](bare, *named(FRESH), groups=PATIENTS[FRESH])
+    assert "the map knows no ids of its anchors, or row numbers alone: items were compared by their vectors" in notes
+    assert "the map knows no patients of its anchors, so that patients were not compared" in notes
+    notes = VERBS[verb](full, *named(FRESH))
+    assert "the patients of these pairs are not known, so that patients were not compared" in notes
+    for notes in (VERBS[verb](full, *named(FRESH), groups=PATIENTS[FRESH]), VERBS[verb](bare, X[FRESH], Y[FRESH])):
+        assert not [note for note in notes if "compared" in note]
+
+
 Z = X @ RNG.normal(size=(6, 4)) + 0.1 * RNG.normal(size=(120, 4))
 TWO = [("a", "b"), ("b", "a"), ("a", "c"), ("c", "a"), ("b", "c"), ("c", "b")]
 
