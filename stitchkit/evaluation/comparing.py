@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
 from typing import Any
@@ -99,30 +99,29 @@ def compare(
     wanted = _candidates(solvers)
     pairs = HeldPairs.of(source, target, groups)
     bench = _Bench.of(pairs, purpose, tuple(dict.fromkeys(ks)), folds, seed)
-    tallies: dict[str, Tally] = {}
+    tallies: dict[str, tuple[Tally, Tally]] = {}  # of the pairs, and of shuffled ones
     chosen: dict[str, tuple[str, ...]] = {}
-    chance: Tally | None = None
     left_out: dict[str, str] = {}
     with Progress(progress) as bar:
         bar.begin("comparing, solvers", len(wanted))
         for label, solver in wanted.items():
             try:
-                tallies[label], guessed, chosen[label] = bench.run(solver)
-                chance = guessed if chance is None or len(guessed.names) > len(chance.names) else chance
+                found, shuffled, chosen[label] = bench.run(solver)
+                tallies[label] = found, shuffled
             except StitchError as error:  # a solver that this evidence does not suit; the others are still compared
                 left_out[label] = str(error)
             bar.step(1)
-    if chance is None:
+    if not tallies:
         why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
-    criterion, by_chance = CRITERION[purpose], dict(zip(chance.names, chance.values.tolist(), strict=True))
+    criterion = CRITERION[purpose]
     rows, reference = _rows(tallies, chosen, criterion, replicates, seed)
-    above = any(row.measures[criterion].low > by_chance[criterion] for row in rows)
+    above = any(row.measures[criterion].low > row.chance[criterion] for row in rows)
     return Comparison(
         rows,
         reference,
         criterion,
-        by_chance,
+        _highest(row.chance for row in rows),
         left_out,
         len(pairs),
         pairs.patients,
@@ -179,7 +178,7 @@ class _Bench:
         return round(float(np.mean([len(np.unique(self.pairs.target[rows])) for rows in self.judged])))
 
     def run(self, solver: Candidate) -> tuple[Tally, Tally, tuple[str, ...]]:
-        """What one solver does on all held-out pairs, what chance does, and what was chosen in each fold."""
+        """What one solver does on all held-out pairs and on shuffled ones, and what was chosen in each fold."""
         made = solver if isinstance(solver, str) and (solver == AUTO or solver in TRACKS) else _made(solver)
         patient = self.pairs.patient
         results, chosen = [], []
@@ -252,10 +251,15 @@ def _made(solver: Candidate) -> Solver:
 
 
 def _rows(
-    tallies: Mapping[str, Tally], chosen: Mapping[str, tuple[str, ...]], criterion: str, replicates: int, seed: int
+    both: Mapping[str, tuple[Tally, Tally]],
+    chosen: Mapping[str, tuple[str, ...]],
+    criterion: str,
+    replicates: int,
+    seed: int,
 ) -> tuple[tuple[Compared, ...], str]:
     """The rows, best first, and the label of the one they are compared with."""
-    values = {label: dict(zip(one.names, one.values.tolist(), strict=True)) for label, one in tallies.items()}
+    tallies = {label: found for label, (found, _) in both.items()}
+    values = {label: found.by_name for label, found in tallies.items()}
     order = sorted(tallies, key=lambda label: -values[label][criterion])
     reference = AUTO if AUTO in tallies else order[0]
     draws = {label: one.resampled(replicates, seed) for label, one in tallies.items()}
@@ -266,8 +270,22 @@ def _rows(
         measures = {name: _interval(tallies[label], j, draws[label]) for j, name in enumerate(tallies[label].names)}
         apart = values[label][criterion] - values[reference][criterion]
         difference = None if label == reference else percentile_interval(apart, draws[label][:, at[label]] - base)
-        rows.append(Compared(label, measures, difference, dict(Counter(chosen[label]))))
+        rows.append(
+            Compared(
+                name=label,
+                measures=measures,
+                difference=difference,
+                chosen=dict(Counter(chosen[label])),
+                chance=both[label][1].by_name,
+            )
+        )
     return tuple(rows), reference
+
+
+def _highest(chances: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The highest chance of each measure; the solver with the most measures gives their order."""
+    most = sorted(chances, key=len, reverse=True)
+    return {name: max(one[name] for one in most if name in one) for name in most[0]}
 
 
 def _interval(tally: Tally, j: int, draws: np.ndarray) -> Interval:

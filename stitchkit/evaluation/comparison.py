@@ -25,12 +25,15 @@ class Compared:
         reference itself.
     chosen
         How often each kind of map was fitted, over the folds.
+    chance
+        Each measure of this solver's rankings where the pairs are shuffled; R2 is 0 at the mean of the targets.
     """
 
     name: str
     measures: dict[str, Interval]
     difference: Interval | None
     chosen: dict[str, int]
+    chance: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Comparison:
     criterion
         ``"mrr"`` or ``"r2"``: what orders the rows.
     chance
-        Each measure of a random ranking; R2 is 0 at the mean of the targets.
+        Each measure of shuffled pairs, of the solver where it is highest; R2 is 0 at the mean of the targets.
     left_out
         Solvers that could not be fitted, with the reason.
     pairs, patients
@@ -99,6 +102,7 @@ class Comparison:
                     "measures": {name: value._asdict() for name, value in one.measures.items()},
                     "difference": None if one.difference is None else one.difference._asdict(),
                     "chosen": dict(one.chosen),
+                    "chance": dict(one.chance),
                 }
                 for one in self.rows
             ],

@@ -23,7 +23,7 @@ class Check:
     threshold
         What it must reach.
     chance
-        The measure of a random ranking; None for a difference.
+        The measure of the same rankings where the pairs are shuffled; None for a difference.
     """
 
     name: str

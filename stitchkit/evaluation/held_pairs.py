@@ -14,7 +14,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.metrics.bootstrap import patient_counts
-from stitchkit.metrics.ranks import chance_recall, chance_reciprocal, distinct_rows, pair_ranks, pair_ranks_back
+from stitchkit.metrics.ranks import chance_both_ways, distinct_rows, pair_ranks, pair_ranks_back
 
 LEAST = 10  # pairs below which nothing is compared
 
@@ -90,6 +90,11 @@ class Tally:
         """Every measure (m,)."""
         return _ratio(self.won.sum(axis=0), self.of.sum(axis=0))
 
+    @property
+    def by_name(self) -> dict[str, float]:
+        """Name -> measure."""
+        return dict(zip(self.names, self.values.tolist(), strict=True))
+
     def resampled(self, replicates: int, seed: int) -> np.ndarray:
         """Every measure in each resample of patients (replicates, m); one seed gives all tallies the same resamples."""
         blocks = patient_counts(np.arange(len(self.won)), replicates, seed)
@@ -105,7 +110,7 @@ def judge(
     ks: Sequence[int],
     middle: np.ndarray | None = None,
 ) -> tuple[Tally, Tally]:
-    """What ``alignment`` does on pairs it was not fitted on, and what a random ranking would.
+    """What ``alignment`` does on pairs it was not fitted on, and what it does on shuffled pairs.
 
     Going forward the gallery holds every distinct target once; going back each distinct target is asked once and
     any of its sources is right.
@@ -123,13 +128,15 @@ def judge(
     there, back = pair_ranks(*rows, truth), pair_ranks_back(*rows, truth)
     columns: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
     by_chance: list[np.ndarray] = []
-    single, several = np.ones(len(held), dtype=np.int64), np.bincount(truth)  # right candidates of each query
-    ways = (("", there, patient, len(first), single), (" back", back, patient[first], len(held), several))
-    for suffix, ranks, asked, size, right in ways:
+    shuffled = chance_both_ways(*rows, truth, ks)
+    for suffix, ranks, asked, values in (
+        ("", there, patient, shuffled[0]),
+        (" back", back, patient[first], shuffled[1]),
+    ):
         one = np.ones(len(ranks))
         columns.append((f"mrr{suffix}", 1 / ranks, one, asked))
         columns += [(f"recall@{k}{suffix}", np.where(ranks <= k, 1.0, 0.0), one, asked) for k in ks]
-        by_chance += [chance_reciprocal(size, right), *(chance_recall(k, size, right) for k in ks)]
+        by_chance += list(values.T)
     if alignment.directed is not None:
         missed, spread = _squares(alignment, held, middle)
         columns.append(("r2", spread - missed, spread, patient))

@@ -106,7 +106,7 @@ def learning_curve(
     pool, held = _split(source, pairs, held_out, seed)
     at = _sizes(sizes, len(pool))
     people, patient = _together(pool), _together(held)
-    won, chance, of = [], 0.0, np.empty(0)
+    won, chances, of = [], [], np.empty(0)
     orders = [patient_order(people, seed, draw) for draw in range(draws)]
     with Progress(progress) as bar:
         bar.begin("learning curve, fits", draws * len(at))
@@ -121,7 +121,8 @@ def learning_curve(
             ks = (int(measured.partition("@")[2] or 1),)
             got, guessed = judge(fitted, held, patient, int(patient.max()) + 1, ks=ks)
             won.append(_column(got, measured))
-            of, chance = got.of[:, got.names.index(measured)], float(guessed.values[guessed.names.index(measured)])
+            of = got.of[:, got.names.index(measured)]
+            chances.append(float(guessed.values[guessed.names.index(measured)]))
             bar.step(1)
     sums = np.stack(won).reshape(draws, len(at), -1)
     values = (sums.sum(axis=2) / of.sum()).T
@@ -129,6 +130,7 @@ def learning_curve(
     gallery = len(np.unique(held.target))
     settings = {"solver": str(solver), "purpose": purpose, "draws": draws, "replicates": replicates, "seed": seed}
     laws = _laws(at, values, resampled)
+    chance = float(np.reshape(chances, (draws, len(at))).mean(axis=0).max())
     curve = LearningCurve(
         measured, at, values, resampled, laws, chance, len(held), held.patients, gallery, (), settings
     )

@@ -64,7 +64,7 @@ class LearningCurve:
     laws : (1 + b, 3) or None
         a, b and c of ``a - b n^-c`` for the measured curve and each resample; None for fewer than 3 sizes.
     chance
-        The measure of a random ranking; 0 for R2.
+        The measure of shuffled pairs, mean over draws, at the size where it is highest; 0 for R2.
     pairs, patients, gallery
         Held out: pairs, patients (None where not known), distinct targets.
     notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from stitchkit.core.neighbours import crowding
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, patient_counts, percentile_interval
-from stitchkit.metrics.ranks import chance_recall, distinct_rows, pair_ranks, pair_ranks_back, recall_at
+from stitchkit.metrics.ranks import chance_both_ways, distinct_rows, pair_ranks, pair_ranks_back, recall_at
 
 NEIGHBOURS = 10  # the r of CSLS is a mean over this many
 PLAIN = "similarity as it is"
@@ -40,6 +41,8 @@ class Direction:
     right
         Number of right candidates -> queries that have so many. Going back a target that several sources share has
         as many.
+    by_chance
+        k -> recall@k that the same rankings have where the pairs are shuffled.
     """
 
     name: str
@@ -47,11 +50,19 @@ class Direction:
     queries: int
     gallery: int
     right: dict[int, int]
+    by_chance: dict[int, float]
 
     def chance(self, k: int) -> float:
-        """Recall@k of a random ranking, mean over queries."""
-        found = chance_recall(k, self.gallery, np.asarray(list(self.right)))
-        return float(np.average(found, weights=list(self.right.values())))
+        """Recall@k of shuffled pairs, mean over queries: higher than 1 / gallery where frequent targets are first.
+
+        Raises
+        ------
+        InputError
+            If recall was not measured at ``k``.
+        """
+        if k not in self.by_chance:
+            raise InputError(f"recall was measured at {list(self.by_chance)}, not at {k}. Give ks=[{k}].")
+        return self.by_chance[k]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +179,25 @@ def measure_retrieval(
         Patients.
     """
     patients = np.arange(len(x)) if named is None else named
-    ranks = partner_ranks(alignment, x, y, csls=csls)
+    ranks = partner_ranks(alignment, x, y, csls=csls, ks=ks)
     first, truth = ranks.first, ranks.truth
 
-    def direction(name: str, ranks: np.ndarray, of_query: np.ndarray, size: int, right: np.ndarray) -> Direction:
-        recall = {k: _interval(ranks, k, of_query, replicates, seed) for k in ks}
+    def direction(way: int, name: str, of_query: np.ndarray, size: int, right: np.ndarray) -> Direction:
+        mine = (ranks.there, ranks.back)[way]
         many, queries = np.unique(right, return_counts=True)
-        return Direction(name, recall, len(ranks), size, dict(zip(many.tolist(), queries.tolist(), strict=True)))
+        return Direction(
+            name=name,
+            recall={k: _interval(mine, k, of_query, replicates, seed) for k in ks},
+            queries=len(mine),
+            gallery=size,
+            right=dict(zip(many.tolist(), queries.tolist(), strict=True)),
+            by_chance=dict(zip(ks, ranks.chance[way, 1:].tolist(), strict=True)),
+        )
 
     here, other = names_of(alignment)
     return Retrieval(
-        direction(f"{here} to {other}", ranks.there, patients, len(first), np.ones(len(x), dtype=np.int64)),
-        direction(f"{other} to {here}", ranks.back, patients[first], len(x), np.bincount(truth)),
+        direction(0, f"{here} to {other}", patients, len(first), np.ones(len(x), dtype=np.int64)),
+        direction(1, f"{other} to {here}", patients[first], len(x), np.bincount(truth)),
         PLAIN if csls is None else FROM_GALLERY if isinstance(csls, str) else FROM_POOL,
         None if named is None else len(np.unique(named)),
     )
@@ -199,23 +217,36 @@ class PartnerRanks:
         The first item of each distinct target.
     truth : (n,)
         The distinct target of each item.
+    chance : (2, 1 + len(ks))
+        Mean reciprocal rank and recall@k of shuffled pairs, there and back.
     """
 
     there: np.ndarray
     back: np.ndarray
     first: np.ndarray
     truth: np.ndarray
+    chance: np.ndarray
 
 
-def partner_ranks(alignment: Alignment, x: Embeddings, y: Embeddings, *, csls: Any = None) -> PartnerRanks:
-    """Ranks both ways of rows that mean the same; ``csls`` as in :func:`evaluate_retrieval`."""
+def partner_ranks(
+    alignment: Alignment, x: Embeddings, y: Embeddings, *, csls: Any = None, ks: Sequence[int] = ()
+) -> PartnerRanks:
+    """Ranks both ways of rows that mean the same; ``csls`` and ``ks`` as in :func:`evaluate_retrieval`."""
     _, first, truth = np.unique(distinct_rows(to_numpy(y.vectors)), return_index=True, return_inverse=True)
     truth = truth.reshape(-1)
     sides = x.vectors, take(y.vectors, first)
     asking, asked = alignment.unit_rows(*sides)  # mapped once, ranked in tiles
     if csls is not None:
         asking, asked = _corrected(asking, asked, alignment.unit_rows(*_pools(alignment, csls, *sides)))
-    return PartnerRanks(pair_ranks(asking, asked, truth), pair_ranks_back(asking, asked, truth), first, truth)
+    return PartnerRanks(
+        there=pair_ranks(asking, asked, truth),
+        back=pair_ranks_back(asking, asked, truth),
+        first=first,
+        truth=truth,
+        chance=np.asarray(
+            [[fsum(one) / len(one) for one in way.T] for way in chance_both_ways(asking, asked, truth, ks)]
+        ),
+    )
 
 
 def names_of(alignment: Alignment) -> tuple[str, str]:

@@ -6,7 +6,7 @@ one target: a gallery holds each distinct one once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from math import comb
 
 import numpy as np
@@ -15,6 +15,7 @@ from stitchkit.core.arrays import Array, device_of, lent, like, namespace, take,
 from stitchkit.core.errors import InputError
 
 TILE = 1024  # queries scored at once, so that no n x n matrix is ever held
+SORTED = 1 << 22  # scores that are sorted for a chance, of evenly spread queries where there are more
 NEAR = 1 << 22  # scores of one tile: it is read several times and should stay in a cache
 
 
@@ -85,13 +86,10 @@ def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tu
     >>> reciprocal.tolist(), expected.tolist(), variance
     ([1.0, 1.0], [0.75, 0.75], 0.25)
     """
-    share = np.bincount(truth, minlength=int(gallery.shape[0])) / len(truth)
+    share = _shares(truth, gallery)
     reciprocal, expected = np.empty(len(truth)), np.empty(len(truth))
-    across = namespace(gallery).matrix_transpose(gallery)
     columns, squares, rows = np.zeros(len(share)), 0.0, 0.0
-    for a in range(0, len(truth), step := _tile(gallery)):
-        b = min(a + step, len(truth))
-        ranks = _all_ranks(to_numpy(queries[a:b, :] @ across))
+    for a, b, ranks in _tiles_of_ranks(queries, gallery):
         each = 1 / ranks
         reciprocal[a:b] = each[np.arange(b - a), truth[a:b]]
         expected[a:b] = each @ share
@@ -103,6 +101,66 @@ def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tu
     # the sum of squares of the doubly centred (q, q) table of reciprocal ranks, by its parts
     centred = q * squares - q * rows - q * q * float(column**2 @ share) + q * q * grand**2
     return reciprocal, expected, max(centred, 0.0) / (q - 1) if q > 1 else 0.0
+
+
+def chance_both_ways(
+    queries: Array, gallery: Array, truth: np.ndarray, ks: Sequence[int] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reciprocal ranks and recalls that the same rankings give to pairs shuffled among the queries, there and back.
+
+    Going there, a ranking that puts frequent targets first does better than a random one, as in
+    :func:`shuffled_reciprocal`. Where targets are equally frequent, and going back, where the right queries of a target
+    are shuffled, every place is as likely as another, so that chance is that of a random ranking (ties aside).
+
+    Parameters
+    ----------
+    queries : (q, k), gallery : (g, k)
+        Scored by inner product. Of more scores than ``SORTED`` evenly spread queries stand for the others.
+    truth : (q,) int
+        Gallery row of each query; every row of the gallery is the truth of one at least.
+    ks
+        Places of the recalls.
+
+    Returns
+    -------
+    there : (q, 1 + len(ks)) float64
+        The expected reciprocal rank of each query's target, and the chances that it is among the best k.
+    back : (g, 1 + len(ks)) float64
+        The same of the best of each target's queries among all queries.
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])  # the frequent target is nearest to most
+    >>> there, back = chance_both_ways(rows, rows[[0, 2]], np.array([0, 0, 1]), ks=[1])
+    >>> there.mean(axis=0).round(3).tolist(), back.mean(axis=0).round(3).tolist()
+    ([0.778, 0.556], [0.722, 0.5])
+    """
+    many, (q, g) = np.bincount(truth, minlength=int(gallery.shape[0])), (len(truth), int(gallery.shape[0]))
+    back = np.stack([chance_reciprocal(q, many), *(chance_recall(k, q, many) for k in ks)], axis=1)
+    if len(np.unique(many)) == 1:
+        single = np.ones(q, dtype=np.int64)
+        return np.stack([chance_reciprocal(g, single), *(chance_recall(k, g, single) for k in ks)], axis=1), back
+    some = np.arange(0, q, max(-(-q * g // SORTED), 1))
+    share, found = _shares(truth, gallery), np.empty((len(some), 1 + len(ks)))
+    for a, b, ranks in _tiles_of_ranks(take(queries, some), gallery):
+        found[a:b] = np.stack([(1 / ranks) @ share, *((ranks <= k) @ share for k in ks)], axis=1)
+    there = np.tile(found.mean(axis=0), (q, 1))
+    there[some] = found
+    return there, back
+
+
+def _shares(truth: np.ndarray, gallery: Array) -> np.ndarray:
+    """The share of the queries (g,) whose target each row of the gallery is."""
+    shares: np.ndarray = np.bincount(truth, minlength=int(gallery.shape[0])) / len(truth)
+    return shares
+
+
+def _tiles_of_ranks(queries: Array, gallery: Array) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Ranks of every target for the queries a to b, (b - a, g), tile by tile."""
+    across, n, step = namespace(gallery).matrix_transpose(gallery), int(queries.shape[0]), _tile(gallery)
+    for a in range(0, n, step):
+        b = min(a + step, n)
+        yield a, b, _all_ranks(to_numpy(queries[a:b, :] @ across))
 
 
 def _all_ranks(similarity: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 
 from stitchkit.evaluation.retrieval import partner_ranks
-from stitchkit.metrics.ranks import chance_recall
 from stitchkit.studies.benches import Draw
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.jobs import Job, StudyJobs, Worked
@@ -46,11 +45,9 @@ class Matching(StudyJobs):
         found = []
         for turn in self.turns(draw, x=source, y=target):
             fitted = map_of(turn, method, "match")
-            ranks = partner_ranks(fitted, *turn.judged)
+            ranks = partner_ranks(fitted, *turn.judged, ks=(1,))
             back = np.full(len(turn.test), np.nan)  # a target that several items share is asked once
             back[ranks.first] = ranks.back
-            n, gallery = len(turn.test), len(ranks.first)
-            chance = [1 / gallery, float(chance_recall(1, n, np.bincount(ranks.truth)).mean())]
-            record = {**told_of(fitted), "gallery": gallery, "chance": chance}
+            record = {**told_of(fitted), "gallery": len(ranks.first), "chance": ranks.chance[:, 1].tolist()}
             found.append(Worked(np.stack([ranks.there, back], axis=1), RANKS, record))
         return found

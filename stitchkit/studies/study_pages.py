@@ -122,9 +122,13 @@ def _near(ran: Ran, main: StudyRow) -> str:
 
 
 def _chances(found: StudySummary, ran: Ran) -> dict[str, float]:
-    """What R@1 is by chance for each pair of encoders, the mean of both ways; nothing of other measures."""
+    """The highest R@1 of shuffled pairs for each pair of encoders, the mean of both ways; nothing of other measures."""
     records = [(found.called(cell.source, cell.target), ran.log[key]["record"]) for cell, key in ran.cells]
-    return {pair: float(np.mean(record["chance"])) for pair, record in records if "chance" in record}
+    chances: dict[str, float] = {}
+    for pair, record in records:
+        if "chance" in record:
+            chances[pair] = max(chances.get(pair, 0.0), float(np.mean(record["chance"])))
+    return chances
 
 
 def _cards(found: StudySummary, main: StudyRow, plan: StudyPlan) -> tuple[tuple[float, str], ...]:

@@ -128,15 +128,19 @@ class _Table:
 
 
 def _galleries(ran: Ran, names: Mapping[str, str]) -> list[str]:
-    """Of what is ranked: among how many is looked for, and what chance finds."""
-    records = [(cell.target, ran.log[key]["record"]) for cell, key in ran.cells]
-    found = dict.fromkeys((name, one["gallery"], *one["chance"]) for name, one in records if "gallery" in one)
+    """Of what is ranked: among how many is looked for, and what chance finds, in the cell where that is most."""
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for cell, key in ran.cells:
+        one = ran.log[key]["record"]
+        if "gallery" in one:
+            which, chance = (cell.target, one["gallery"]), np.asarray(one["chance"])
+            found[which] = np.maximum(found.get(which, chance), chance)
     fold = " in the first fold" if ran.plan.data.folds else ""
     measure = measure_name(ran.judge.main)
     return [
         f"gallery of {size} distinct targets of {names.get(name, name)}{fold}; by chance {measure} is "
         f"{there:.3f} there and {back:.3f} back"
-        for name, size, there, back in found
+        for (name, size), (there, back) in found.items()
     ]
 
 

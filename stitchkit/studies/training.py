@@ -20,7 +20,7 @@ from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
 from stitchkit.evaluation.leakage import audit
 from stitchkit.metrics.average_precision import average_precision, chance_average_precision
-from stitchkit.metrics.ranks import chance_reciprocal, pair_ranks, pair_ranks_back
+from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back
 from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.judges import RankingJudge
@@ -66,12 +66,11 @@ class Asked:
         """Items and captions."""
         return self.cohort.images, self.texts
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """How many captions there are to be found, and what chance finds of the main measure, both ways."""
-        n, gallery = len(self.same), len(self.first)
-        there, back = chance_reciprocal(gallery, np.ones(1, int)), chance_average_precision(n, np.bincount(self.same))
-        return {"gallery": gallery, "chance": [float(there[0]), float(back.mean())]}
+    def record(self, left: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+        """How many captions there are to be found, and the main measure of shuffled pairs, both ways."""
+        there, _ = chance_both_ways(left, right[self.first], self.same)
+        back = chance_average_precision(len(self.same), np.bincount(self.same))
+        return {"gallery": len(self.first), "chance": [float(there.mean()), float(back.mean())]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +176,7 @@ def _finish(log: CellLog, key: str, arm: Arm, asked: Asked, folder: Path, device
     facts = {
         "kind": KIND,
         "record": {
-            **asked.record, "steps": run.steps, "kept": run.best.step, "validation": run.best.to_dict(),
+            **asked.record(left, right), "steps": run.steps, "kept": run.best.step, "validation": run.best.to_dict(),
             "seed": arm.recipe.seed, "fraction": arm.recipe.pairs.fraction, "train_seconds": round(trained, 1),
         },
         "seconds": round(time.monotonic() - start, 3),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stitchkit.metrics.ranks import chance_recall, pair_ranks, pair_ranks_back, recall_at
+from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, recall_at
 from stitchkit.training.contrast import contrastive_loss
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Validation:
     recall
         ``"text@1"``, ... images ask for captions; ``"image@1"``, ... the other way; or as the modalities are called.
     chance
-        The same by chance.
+        The same of shuffled pairs.
     pairs, captions
         How many there are to be found; captions are distinct.
     """
@@ -94,12 +94,11 @@ def validate(network: SharedNetwork, held: TrainingPairs, recipe: Recipe, fabric
     truth = truth.reshape(-1)
     there, back = pair_ranks(left, right[first], truth), pair_ranks_back(left, right[first], truth)
     recall = {f"{other}@{k}": recall_at(there, k) for k in PLACES} | {f"{one}@{k}": recall_at(back, k) for k in PLACES}
-    n, m = len(held), len(first)
-    right_ones = np.bincount(truth)
-    chance = {f"{other}@{k}": min(k / m, 1.0) for k in PLACES}
-    chance |= {f"{one}@{k}": float(chance_recall(k, n, right_ones).mean()) for k in PLACES}
+    by_chance = [way.mean(axis=0).tolist() for way in chance_both_ways(left, right[first], truth, PLACES)]
+    chance = {f"{other}@{k}": by_chance[0][i] for i, k in enumerate(PLACES, 1)}
+    chance |= {f"{one}@{k}": by_chance[1][i] for i, k in enumerate(PLACES, 1)}
     reciprocal = float(np.mean([np.mean(1 / ranks) for ranks in (there, back)]))
-    return Validation(step, float(np.mean(losses)), reciprocal, recall, chance, n, m)
+    return Validation(step, float(np.mean(losses)), reciprocal, recall, chance, len(held), len(first))
 
 
 def vectors_of(network: SharedNetwork, pairs: TrainingPairs, chunk: int, fabric: Fabric) -> tuple[Tensor, Tensor]:
