@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import json
 import os
 import threading
@@ -11,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from published_copies import MIMIC_CHEXPERT, mimic_cxr, row, write
+from published_copies import MIMIC_CHEXPERT, mimic_cxr, row, rsna, write
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError
@@ -321,14 +322,84 @@ def test_every_reason_for_a_film_without_text_is_counted(tmp_path):
 
 def test_label_rows_of_one_study_that_differ_are_refused_with_both_rows(tmp_path):
     root = mimic_cxr(tmp_path)
-    lines = [row(MIMIC_CHEXPERT, subject_id="1", study_id="50414267", Edema=value) for value in ("0.0", "1.0")]
-    rest = [row(MIMIC_CHEXPERT, subject_id="1", study_id=study) for study in ("53189527", "51029426", "52000000")]
+    lines = [row(MIMIC_CHEXPERT, subject_id="10000032", study_id="50414267", Edema=value) for value in ("0.0", "1.0")]
+    rest = [row(MIMIC_CHEXPERT, study_id=study) for study in ("53189527", "51029426", "52000000")]
     name = root / "mimic-cxr-2.0.0-chexpert.csv.gz"
     write(name, MIMIC_CHEXPERT, *lines, *rest)
     with pytest.raises(DataError, match="row 3, column 'Edema': another value than in row 2, which has the same study"):
         read_cohort("mimic-cxr", root, reports=False)
     write(name, MIMIC_CHEXPERT, lines[0], lines[0], *rest)
     assert read_cohort("mimic-cxr", root, reports=False).card["repeated rows"] == 1
+
+
+META, SPLITS, FINDINGS = (f"mimic-cxr-2.0.0-{name}" for name in ("metadata.csv.gz", "split.csv", "chexpert.csv.gz"))
+
+
+def changed(path, line, old, new):
+    """One line of a table, the header being line 1, with other text in it."""
+    raw = path.read_bytes()
+    lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode().splitlines()
+    assert old in lines[line - 1]
+    lines[line - 1] = lines[line - 1].replace(old, new)
+    write(path, *lines)
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "old", "new", "says"),
+    [
+        (META, 3, "10000032", "10000033", rf"{META}, row 3, column 'subject_id': another value than in row 2, "),
+        (META, 5, "11000011", "10000032", rf"{FINDINGS}, row 4, column 'subject_id': .* row 5 of .*{META}, .*study_id"),
+        (META, 7, "12000012", "99", rf"{SPLITS}, row 7, column 'subject_id': .* row 7 of .*{META}, .*study_id"),
+        (FINDINGS, 3, "10000032", "10000033", rf"{FINDINGS}, row 3, column 'subject_id': .* row 2 of .*{META}"),
+        (SPLITS, 4, "10000032", "7", rf"{SPLITS}, row 4, column 'subject_id': .* row 4 of .*{META}"),
+        (SPLITS, 3, "50414267", "50414268", rf"{SPLITS}, row 3, column 'study_id': .* row 3 of .*{META}, .*dicom_id"),
+        (SPLITS, 7, "53000000,12000012", ",12000013", rf"{SPLITS}, row 7, column 'subject_id': .*{META}, .*dicom_id"),
+    ],
+)  # fmt: skip
+def test_tables_of_mimic_that_give_a_study_or_film_to_two_patients_are_refused_with_both_rows(
+    tmp_path, table, line, old, new, says
+):
+    root = mimic_cxr(tmp_path)
+    changed(root / table, line, old, new)
+    for settings in ({}, {"views": "all"}):  # a lateral film is compared too
+        with pytest.raises(DataError, match=says):
+            read_cohort("mimic-cxr", root, reports=False, uncertain="ignore", **settings)
+
+
+@pytest.mark.parametrize(("table", "line"), [(META, 4), (SPLITS, 4), (FINDINGS, 2)])
+def test_a_patient_of_mimic_written_as_a_fraction_or_not_at_all_is_no_contradiction(tmp_path, table, line):
+    root = mimic_cxr(tmp_path)
+    changed(root / table, line, "10000032", "10000032.0")
+    whole = read_cohort("mimic-cxr", root, reports=False, uncertain="ignore")
+    assert whole.labels.groups.tolist()[:2] == ["10000032", "10000032"]
+    if table != META:
+        changed(root / table, line, "10000032.0", "")
+        blank = read_cohort("mimic-cxr", root, reports=False, uncertain="ignore")
+        assert blank.labels.groups.tolist() == whole.labels.groups.tolist()
+
+
+BOXES, KINDS = "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
+
+
+@pytest.mark.parametrize(
+    ("table", "lines", "old", "new", "says"),
+    [
+        (BOXES, [2], ",0", ",1", rf"{BOXES}, row 2, column 'Target': the cell is 1, and row 2 of .*{KINDS} says 'No "),
+        (BOXES, [5], ",0", ",1", rf"{BOXES}, row 5, .*'Target': the cell is 1, and row 5 of .*{KINDS} says 'Normal'"),
+        (BOXES, [3, 4], ",1", ",0", rf"{BOXES}, row 3, .* the cell is 0, and row 3 of .*{KINDS} says 'Lung Opacity'"),
+        (KINDS, [3, 4], "Lung Opacity", "Normal", rf"{BOXES}, row 3, .* the cell is 1, and row 3 of .* says 'Normal'"),
+        (KINDS, [5], "Normal", "Lung Opacity", rf"{BOXES}, row 5, .* is 0, and row 5 of .* says 'Lung Opacity'"),
+    ],
+)  # fmt: skip
+def test_a_target_of_rsna_that_contradicts_the_class_is_refused_with_both_rows(tmp_path, table, lines, old, new, says):
+    root = rsna(tmp_path)
+    for line in lines:
+        path = root / table
+        text = path.read_text().splitlines()
+        text[line - 1] = text[line - 1].removesuffix(old) + new
+        write(path, *text)
+    with pytest.raises(DataError, match=says):
+        read_cohort("rsna", root)
 
 
 def test_a_film_in_two_splits_and_a_blank_split_are_refused(tmp_path):

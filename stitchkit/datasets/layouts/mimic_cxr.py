@@ -16,6 +16,7 @@ from stitchkit.datasets.layouts.published import (
     PublishedTable,
     Rows,
     agreeing,
+    check_agree,
     keep_views,
     names_of,
     read_published,
@@ -46,6 +47,7 @@ SPLIT = PublishedTable(
     "fixtures of public code that reads the file; the order of the columns is not used",
 )
 TABLES = (METADATA, FINDINGS, SPLIT)
+NUMBERS = ("subject_id", "study_id")
 NAMES = {"validate": "val"}
 FRONTAL = ("PA", "AP")
 CARD = {
@@ -108,11 +110,15 @@ def read(
     checked_missing(missing)
     wanted = checked_sections(sections)
     rows = read_published(root, METADATA, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
+    rows = Rows(whole_numbers(rows.table, NUMBERS), rows.left_out)
+    findings = whole_numbers(read_published(root, FINDINGS, (*NUMBERS, *CLASSES)).table, NUMBERS)
+    splits = whole_numbers(read_published(root, SPLIT, ("dicom_id", *NUMBERS, "split")).table, NUMBERS)
+    check_agree([rows.table, findings, splits], "study_id", "subject_id")
+    for column in NUMBERS:
+        check_agree([rows.table, splits], "dicom_id", column)
     rows = keep_views(rows, "ViewPosition", views, FRONTAL)
-    rows = Rows(whole_numbers(rows.table, ("subject_id", "study_id")), rows.left_out)
-    findings = read_published(root, FINDINGS, ("study_id", *CLASSES)).table
-    findings, repeated = agreeing(whole_numbers(findings, ("study_id",)), "study_id", CLASSES)
-    split, again = _splits(root)
+    findings, repeated = agreeing(findings, "study_id", CLASSES)
+    split, again = _of_films(splits)
     rows = rows.where(np.isin(rows.column("study_id"), findings.column("study_id")), "no row of labels")
     rows = rows.where([name in split for name in rows.column("dicom_id")], "no split")
     rows, paths = with_files(rows, "dicom_id", _image_paths(root, rows), missing)
@@ -127,9 +133,9 @@ def read(
     return assembled(CARD | {"labels": labels, "views": list(names_of(views))} | made, TABLES, CLASSES, [part])
 
 
-def _splits(root: Path) -> tuple[dict[str, str], int]:
+def _of_films(splits: Table) -> tuple[dict[str, str], int]:
     """The split of each film, and how many rows repeated an earlier one."""
-    table, repeated = agreeing(read_published(root, SPLIT, ("dicom_id", "split")).table, "dicom_id", ("split",))
+    table, repeated = agreeing(splits, "dicom_id", ("split",))
     pairs = zip(table.column("dicom_id"), table.filled("split"), strict=True)
     return {image: NAMES.get(split, split) for image, split in pairs}, repeated
 

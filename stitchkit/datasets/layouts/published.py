@@ -89,6 +89,28 @@ def agreeing(table: Table, key: str, columns: Sequence[str]) -> tuple[Table, int
     return table.take(list(first.values())), len(table) - len(first)
 
 
+def check_agree(tables: Sequence[Table], key: str, column: str) -> None:
+    """Refuse rows of one ``key`` that differ in ``column``, within a table or between two; empty cells say nothing.
+
+    Raises
+    ------
+    DataError
+        With the rows of both, and the other's table.
+    """
+    first: dict[str, tuple[str, Table, int]] = {}
+    for table in tables:
+        for row, (name, cell) in enumerate(zip(table.column(key), table.column(column), strict=True)):
+            if not name or not cell:
+                continue
+            value, other, before = first.setdefault(name, (cell, table, row))
+            if value != cell:
+                where = "" if other is table else f" of {other.path}"
+                raise table.fault(
+                    row, column, f"another value than in row {other.numbers[before]}{where}, which has the same {key}. "
+                    f"Take the tables as published, or remove the row that is wrong",
+                )  # fmt: skip
+
+
 def whole_numbers(table: Table, columns: Sequence[str]) -> Table:
     """The table with cells such as ``50414267.0`` in ``columns``, as a table program writes ids, as ``50414267``."""
     places = {table.places[name] for name in columns}

@@ -14,7 +14,7 @@ from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
-from stitchkit.datasets.layouts.published import PublishedTable, Rows, agreeing, read_published, taken
+from stitchkit.datasets.layouts.published import PublishedTable, Rows, agreeing, read_published
 from stitchkit.datasets.rows import Table, read_text
 
 BOXES = PublishedTable(
@@ -27,7 +27,8 @@ KINDS = PublishedTable(
 )
 FILMS = "stage_2_train_images"
 MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
-OF_KIND = ("Lung Opacity", "No Lung Opacity / Not Normal", "Normal")
+OPACITY = "Lung Opacity"
+OF_KIND = (OPACITY, "No Lung Opacity / Not Normal", "Normal")
 CLASSES = ("Pneumonia", *OF_KIND)
 CARD = {
     "name": "RSNA Pneumonia 2018",
@@ -73,11 +74,14 @@ def read(root: Path, *, uncertain: str = "error", images: str | None = None, mis
     """
     checked_uncertain(uncertain)
     checked_missing(missing)
-    boxes = read_published(root, BOXES, ("patientId", "Target")).table
-    kinds = _one_a_film(read_published(root, KINDS, ("patientId", "class")).table, "class", OF_KIND)
-    target = _one_a_film(boxes, "Target", ("0", "1"))
-    _, first = np.unique(boxes.column("patientId"), return_index=True)
-    films = Rows(taken(boxes, np.sort(first)))
+    table = _one_a_film(read_published(root, BOXES, ("patientId", "Target")).table, "Target", ("0", "1"))
+    classes = _one_a_film(read_published(root, KINDS, ("patientId", "class")).table, "class", OF_KIND)
+    _check_targets(table, classes)
+    target, kinds = (
+        dict(zip(one.column("patientId"), one.column(name), strict=True))
+        for one, name in ((table, "Target"), (classes, "class"))
+    )
+    films = Rows(table)
     films = films.where([name in kinds for name in films.column("patientId")], "no class")
     folder = folder_of_images(root, FILMS if images is None else images)
     films, paths = with_images(films, "patientId", [folder], missing)
@@ -91,14 +95,27 @@ def read(root: Path, *, uncertain: str = "error", images: str | None = None, mis
     return assembled(facts, [BOXES, KINDS], CLASSES, [part])
 
 
-def _one_a_film(table: Table, column: str, known: Sequence[str]) -> dict[str, str]:
-    """Film -> cell; a film with several boxes has several rows, which must agree."""
+def _one_a_film(table: Table, column: str, known: Sequence[str]) -> Table:
+    """One row a film; a film with several boxes has several rows, which must agree."""
     table, _ = agreeing(table, "patientId", (column,))
-    cells = dict(zip(table.column("patientId"), table.column(column), strict=True))
-    for row, cell in enumerate(cells.values()):
+    for row, cell in enumerate(table.column(column)):
         if cell not in known:
             raise table.fault(row, column, f"the cell is none of {', '.join(known)}. Take the table as published")
-    return cells
+    return table
+
+
+def _check_targets(targets: Table, classes: Table) -> None:
+    """Refuse a film whose Target and class contradict each other: 1 is 'Lung Opacity' and nothing else."""
+    place = {name: row for row, name in enumerate(classes.column("patientId"))}
+    kinds = classes.column("class")
+    for row, (name, cell) in enumerate(zip(targets.column("patientId"), targets.column("Target"), strict=True)):
+        kind = kinds[place[name]] if name in place else None
+        if kind is not None and (cell == "1") != (kind == OPACITY):
+            raise targets.fault(
+                row, "Target", f"the cell is {cell}, and row {classes.numbers[place[name]]} of {classes.path} says "
+                f"{kind!r} of the same film; Target is 1 where the class is {OPACITY!r}, else 0. Take both tables as "
+                f"published, or remove the rows of this film",
+            )  # fmt: skip
 
 
 def _origins(root: Path, films: Table) -> list[str] | None:
