@@ -46,6 +46,17 @@ def is_missing(value: Any) -> bool:
     return text.translate(_AS_HYPHEN).casefold() in MISSING_WORDS
 
 
+def category(value: Any) -> str:
+    """A cell as the name of a category; all words for a missing value are one.
+
+    Examples
+    --------
+    >>> [category(cell) for cell in ("AP", "NA", "unknown", "", float("nan"), 4.0)]
+    ['AP', 'missing', 'missing', 'missing', 'missing', '4.0']
+    """
+    return "missing" if is_missing(value) else str(value)
+
+
 def visible_part(text: str) -> str:
     """``text`` without control characters, zero-width characters and other characters that show nothing.
 

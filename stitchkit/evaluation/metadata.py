@@ -12,6 +12,7 @@ import numpy as np
 
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.items import Items
+from stitchkit.core.keys import category, is_missing
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.datasets.images import image_metadata
 from stitchkit.evaluation.probes import fit_probe
@@ -60,7 +61,14 @@ def metadata_scores(
 
 
 def _varies(values: np.ndarray) -> bool:
-    return len({str(value) for value in np.asarray(values).tolist()}) > 1  # as text: one NaN is like another
+    return len(set(_categories(values))) > 1
+
+
+def _categories(values: np.ndarray) -> list[str]:
+    """Each cell (n,) as a category; blanks, NaN and words for unknown are one."""
+    cells = [str(value) for value in np.asarray(values).tolist()]
+    names = {cell: category(cell) for cell in set(cells)}
+    return [names[cell] for cell in cells]
 
 
 def _encoded(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +77,7 @@ def _encoded(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if 2 * np.isfinite(left).sum() > _filled(train):  # a word among numbers is a missing number
         fill = float(np.nanmedian(left)) if not np.isnan(left).all() else 0.0
         a, b = (np.stack([np.where(np.isnan(v), fill, v), np.isnan(v)], axis=1) for v in (left, right))
-        if len(set(train.tolist())) > CODES:
+        if len(set(_categories(train))) > CODES:
             return a.astype(np.float64), b.astype(np.float64)
         codes = _levels(train, test)  # few numbers may be codes of a site or a scanner
         return np.concatenate([a, codes[0]], axis=1), np.concatenate([b, codes[1]], axis=1)
@@ -77,9 +85,10 @@ def _encoded(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _levels(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One column (n, k) for each of the commonest values of the training side."""
-    common = [level for level, _ in Counter(str(value) for value in train.tolist()).most_common(MOST_LEVELS)]
-    a, b = (np.asarray([[str(v) == level for level in common] for v in part.tolist()]) for part in (train, test))
+    """One column (n, k) for each of the commonest values of the training side, of which missing is one."""
+    cells, others = _categories(train), _categories(test)
+    common = [level for level, _ in Counter(cells).most_common(MOST_LEVELS)]
+    a, b = (np.asarray([[cell == level for level in common] for cell in part]) for part in (cells, others))
     return a.astype(np.float64), b.astype(np.float64)
 
 
@@ -97,4 +106,4 @@ def _numbers(values: np.ndarray) -> np.ndarray:
 
 
 def _filled(values: np.ndarray) -> int:
-    return sum(str(value).strip().lower() not in ("", "nan", "none") for value in values.tolist())
+    return sum(not is_missing(value) for value in values.tolist())

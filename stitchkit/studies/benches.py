@@ -14,6 +14,7 @@ from stitchkit.alignment.folds import assign
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import Items
+from stitchkit.core.keys import is_missing
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort, read_cohort
@@ -252,13 +253,14 @@ def _chosen_rows(cohort: Cohort, plan: DataPlan) -> Cohort:
 
 
 def _is_one_of(column: np.ndarray, values: tuple[str, ...]) -> np.ndarray:
-    """Where a column (n,) holds one of the values; numbers are compared as numbers."""
+    """True (n,) where a column holds one of the values; numbers are compared as numbers, and missing values are one."""
+    blank = np.asarray([is_missing(one) for one in column.tolist()]) & any(map(is_missing, values))
     if column.dtype.kind != "f":
-        return np.isin(column.astype(str), values)
+        return np.isin(column.astype(str), values) | blank
     try:
-        return np.isin(column, [float(one) for one in values])
+        return np.isin(column, [float(one) for one in values if not is_missing(one)]) | blank
     except ValueError:
-        return np.zeros(len(column), dtype=bool)
+        return blank
 
 
 def _rows_of(cohort: Cohort, split: str | None) -> np.ndarray:

@@ -171,3 +171,54 @@ def test_sites_that_decide_the_label_are_seen_however_many_or_however_coded(code
     found, used = metadata_scores(labels.take(some), labels.take(some + 400), ("site",), ({}, {}))
     assert used == ("site",)
     assert auroc(found.values[:, 0], truth[400:, 0]) > 0.95
+
+
+MISSING = ("", "NA", "unknown", "nan", "N/A", "?", "None", "<NA>", " ", "missing")
+
+
+def mixed(n, seed):
+    return np.random.default_rng(seed).choice(MISSING, n)
+
+
+def test_words_for_a_missing_value_are_one_category(truth):
+    """The sick have no view, whichever way the table says so; every way of the test is new to the anchors."""
+    half = N // 2
+    words = np.concatenate([mixed(half, 1), np.full(half, "not known")])
+    views = np.where(truth, words, np.random.default_rng(2).choice(["AP", "PA"], N))
+    assert judged(truth, {"view": views})[0] == 1.0
+
+
+def test_which_word_for_a_missing_value_stands_there_says_nothing(truth):
+    """A word that goes with the label is an accident of the table, not a finding."""
+    views = np.where(np.random.default_rng(2).random(N) < 0.5, "AP", np.where(truth, "NA", "unknown"))
+    anchors, test = tables(truth, {"view": views})
+    same, _ = tables(truth, {"view": np.where(views == "AP", "AP", "")})
+    found, expected = (metadata_scores(one, test, ["view"], NO_FILES)[0] for one in (anchors, same))
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert len(np.unique(found.values)) == 2
+
+
+def test_a_column_of_words_for_a_missing_value_alone_is_not_used(truth):
+    anchors, test = tables(truth, {"view": mixed(N, 3)})
+    assert metadata_scores(anchors, test, ["view"], NO_FILES) is None
+
+
+def test_words_for_a_missing_value_among_numbers_are_missing_numbers(truth):
+    rng = np.random.default_rng(1)
+    ages = np.array([f"{50 + 3 * rng.normal():.1f}" for _ in truth], dtype="<U9")
+    some = truth & (np.arange(N) % 4 > 0)  # of the sick most have no age, said in ten ways
+    ages[some] = mixed(N, 4)[some]
+    plain = np.where(some, "", ages)
+    assert judged(truth, {"age": ages}) == judged(truth, {"age": plain})
+
+
+def test_many_missing_numbers_do_not_hide_that_few_values_are_codes():
+    rng = np.random.default_rng(0)
+    site = rng.integers(0, 10, 800)
+    truth = (site % 2).astype(float)[:, None]
+    column = np.where(rng.random(800) < 0.3, np.nan, site)  # 240 values that are no number, and no value each
+    labels = Labels(truth, np.arange(800).astype(str), ("p",), None, {"site": column})
+    some = np.arange(400)
+    found, _ = metadata_scores(labels.take(some), labels.take(some + 400), ("site",), NO_FILES)
+    known = ~np.isnan(column[400:])
+    assert auroc(found.values[known, 0], truth[400:, 0][known]) > 0.95

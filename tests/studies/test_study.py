@@ -17,6 +17,7 @@ import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, LeakageError
 from stitchkit.datasets.prompt_sets import subset
 from stitchkit.evaluation.metadata import metadata_scores
+from stitchkit.studies.benches import _is_one_of
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.reporting import Loaded, study
 
@@ -160,6 +161,14 @@ def test_rows_are_chosen_by_column(planned, films, tmp_path):
 
 class Killed(BaseException):
     pass
+
+
+@pytest.mark.parametrize("column", [["AP", "NA", "unknown", "", "PA"], [1.0, np.nan, np.nan, np.nan, 2.0]])
+def test_rows_without_a_value_are_chosen_by_any_word_for_it(column):
+    column = np.asarray(column)
+    for word in ("unknown", "", "NA"):
+        assert _is_one_of(column, (word,)).tolist() == [False, True, True, True, False]
+    assert _is_one_of(column, (str(column[0]), "nan")).tolist() == [True, True, True, True, False]
 
 
 def test_a_killed_study_goes_on_where_it_was(planned, tmp_path, monkeypatch):
