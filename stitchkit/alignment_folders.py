@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stitchkit.artefacts import not_finite, pack_alignment, unpack_alignment
+from stitchkit.artefact_schemas import not_finite
+from stitchkit.artefacts import pack_alignment, unpack_alignment
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.errors import InputError
 from stitchkit.store import read_folder, write_folder

@@ -203,13 +203,30 @@ def array_of(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     found = arrays[name]
     if found.dtype.kind != "f":
         raise InputError(f"the array {name!r} is {found.dtype}, not floating")
-    if not np.isfinite(found).all():
+    if not_finite({name: found}):
         raise InputError(f"{name} holds NaN or infinity")
     return found
 
 
+def not_finite(arrays: Mapping[str, np.ndarray]) -> str:
+    """The name of the first array that holds NaN or infinity; empty if none does.
+
+    Examples
+    --------
+    >>> not_finite({"weight": np.ones((2, 2)), "bias": np.asarray([1.0, np.nan])})
+    'bias'
+    """
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), "")
+
+
 def checked_rank(one: AffineMap) -> AffineMap:
-    """``one``, if its rank may be that of a map between its spaces."""
+    """``one``, if its rank may be that of a map between its spaces.
+
+    Raises
+    ------
+    InputError
+        If it is larger than the width of one of them.
+    """
     if one.rank > min(one.source.dim, one.target.dim):
         raise InputError(f"a map of shape ({one.source.dim}, {one.target.dim}) cannot have rank {one.rank}")
     return one

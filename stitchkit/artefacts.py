@@ -179,11 +179,6 @@ def same_map(one: Map, other: Map) -> bool:
     return same and all(np.array_equal(array, theirs[name]) for name, array in arrays.items())
 
 
-def not_finite(arrays: Mapping[str, np.ndarray]) -> str:
-    """The name of the first array that holds NaN or infinity; empty if none does."""
-    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), "")
-
-
 def _pack_affine(one: AffineMap) -> tuple[Config, Arrays]:
     parts = {"center": one.center, "weight": one.weight, "bias": one.bias}
     return {"rank": one.rank}, {name: to_numpy(array) for name, array in parts.items()}

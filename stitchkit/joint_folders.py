@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stitchkit.artefacts import not_finite, pack_joint, unpack_joint
+from stitchkit.artefact_schemas import not_finite
+from stitchkit.artefacts import pack_joint, unpack_joint
 from stitchkit.core.errors import InputError
 from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.store import read_folder, write_folder

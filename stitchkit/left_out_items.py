@@ -25,7 +25,15 @@ def left_out_path(out: str | Path) -> Path:
 
 
 def write_left_out(path: Path, left_out: Sequence[tuple[str, str]]) -> Path:
-    """Write id and reason of each left-out item as a CSV; only its header if there is none."""
+    """Write id and reason of each left-out item as a CSV; only its header if there is none.
+
+    Raises
+    ------
+    InputError
+        If ``path`` is a folder or a file of another kind.
+    OSError
+        If it cannot be written; its ``filename`` is ``path``.
+    """
     check_left_out(path)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_LEFT_OUT, *(map(as_csv_cell, row) for row in left_out)])
@@ -33,7 +41,13 @@ def write_left_out(path: Path, left_out: Sequence[tuple[str, str]]) -> Path:
 
 
 def check_left_out(path: Path) -> None:
-    """Raise unless a table of left-out items may be written to ``path``."""
+    """Raise unless a table of left-out items may be written to ``path``.
+
+    Raises
+    ------
+    InputError
+        If ``path`` is a folder or a file of another kind.
+    """
     header = ",".join(_LEFT_OUT).encode()
     if path.is_dir() or (path.exists() and path.read_bytes()[: len(header)] != header):
         raise InputError(f"{path} exists and is no table of left-out items; it was left alone. Choose another name.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stitchkit.artefact_schemas import MomentsFields, checked
+from stitchkit.artefact_schemas import MomentsFields, checked, not_finite
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments import Moments
@@ -52,9 +52,8 @@ def save_moments(moments: Moments, path: str | Path) -> Path:
     """
     path = check_file_path(path, _KIND)
     arrays = {name: to_numpy(getattr(moments, name)).astype(np.float64) for name in _ARRAYS}
-    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    if wrong:
-        raise InputError(f"{wrong[0]} of these moments holds NaN or infinity. Build the moments again.")
+    if wrong := not_finite(arrays):
+        raise InputError(f"{wrong} of these moments holds NaN or infinity. Build the moments again.")
     about = {"count": moments.count, "weight": moments.weight.hex()}
     about |= {"source": _plain(moments.source), "target": _plain(moments.target)}
     metadata = {"kind": _KIND, "format": str(FORMAT), "moments": json.dumps(about, ensure_ascii=False)}
@@ -97,8 +96,10 @@ def _plain(space: Space) -> dict[str, str | int | None]:
 def _check(sums: dict[str, np.ndarray], weight: float) -> None:
     """Raise for what no sum of pairs can be."""
     for name, array in sums.items():
-        if array.dtype != np.float64 or not np.isfinite(array).all():
-            raise InputError(f"{name} is {array.dtype} or not finite")
+        if array.dtype != np.float64:
+            raise InputError(f"{name} is {array.dtype}, not float64")
+    if wrong := not_finite(sums):
+        raise InputError(f"{wrong} holds NaN or infinity")
     for name in ("scatter_ss", "scatter_tt"):
         scatter = sums[name]
         if scatter.ndim != 2 or not np.array_equal(scatter, scatter.T) or bool((np.diagonal(scatter) < 0).any()):

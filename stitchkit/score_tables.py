@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import as_csv_cell, from_csv_cell
 from stitchkit.core.scores import KINDS, Scores
-from stitchkit.file_errors import naming
+from stitchkit.store import replace_file
 
 _FIRST = ("id", "kind")
 
@@ -43,6 +41,8 @@ def write_scores(path: str | Path, scores: Scores) -> Path:
     InputError
         For a path that :func:`check_scores_path` refuses, no items, two classes of one name, a carriage return in an
         id, or a score that is NaN or infinite.
+    OSError
+        If it cannot be written; its ``filename`` is ``path``.
 
     Examples
     --------
@@ -64,8 +64,7 @@ def write_scores(path: str | Path, scores: Scores) -> Path:
     writer.writerow([*_FIRST, *map(as_csv_cell, scores.classes)])
     for name, row in zip(scores.ids.tolist(), scores.values.tolist(), strict=True):
         writer.writerow([as_csv_cell(name), scores.kind, *map(repr, row)])
-    _write(path, text.getvalue().encode())
-    return path
+    return replace_file(path, text.getvalue().encode())
 
 
 def read_scores(path: str | Path) -> Scores:
@@ -99,7 +98,13 @@ def read_scores(path: str | Path) -> Scores:
 
 
 def check_scores_path(path: str | Path) -> Path:
-    """``path`` if :func:`write_scores` may write there, else an error; for asking before the work."""
+    """``path`` if :func:`write_scores` may write there, to be checked before the work.
+
+    Raises
+    ------
+    InputError
+        For another ending, a folder, or a file there that is no table of scores.
+    """
     path = Path(path).resolve()
     if path.suffix.lower() != ".csv":
         raise InputError(f"scores are written to a .csv file; got {path}. Change the ending.")
@@ -172,18 +177,3 @@ def _numbers(path: Path, number: int, cells: Sequence[str], classes: Sequence[st
             raise DataError(f"{path}, row {number}, column {label!r}: {cell[:20]!r} is no finite number.")
         values.append(value)
     return values
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a temporary neighbour, flush it to disk, and give it the name in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    with naming(path, draft):
-        try:
-            with draft.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)

@@ -171,7 +171,18 @@ def digest_of(config: Mapping[str, Any]) -> str:
 
 
 def check_format(path: Path, version: str | None, digested: bool) -> None:
-    """Raise unless a file of ``version`` is read by this version; warn of one that was written without digests."""
+    """Raise unless a file of ``version`` is read by this version; warn of one that was written without digests.
+
+    Raises
+    ------
+    DataError
+        For a version that is not known, or digests that are missing where the version has them.
+
+    Warns
+    -----
+    UserWarning
+        For a file of the earlier format without digests.
+    """
     if version == str(FORMAT) and not digested:
         raise DataError(f"{path} {_LOST}. Copy or download it again.")
     if version not in (str(UNCHECKED), str(FORMAT)):
@@ -254,18 +265,30 @@ def read_embeddings(path: str | Path) -> Embeddings:
 
 
 def check_embeddings_path(path: str | Path) -> Path:
-    """``path`` if :func:`write_embeddings` may write there, else an error; for asking before the work."""
+    """``path`` if :func:`write_embeddings` may write there, to be checked before the work.
+
+    Raises
+    ------
+    InputError
+        As of :func:`check_file_path`.
+    """
     return check_file_path(path, "embeddings")
 
 
 def check_file_path(path: str | Path, kind: str) -> Path:
-    """``path``, absolute, if a ``.safetensors`` file of ``kind`` may be written there, else an error."""
+    """``path``, absolute, if a ``.safetensors`` file of ``kind`` may be written there.
+
+    Raises
+    ------
+    InputError
+        For another ending, a folder, or a file there that is of another kind.
+    """
     path = Path(path).resolve()
     if path.suffix != ".safetensors":
         raise InputError(f"{kind} are written to a .safetensors file; got {path}. Change the ending.")
     if path.is_dir():
         raise InputError(f"{path} is a folder; {kind} are written to one file. Name a file.")
-    if path.exists() and (there := kind_of(path)) != kind:
+    if path.exists() and (there := stated_kind(path)) != kind:
         raise InputError(f"{path} exists and is {there}, not {kind}; it was left alone. Choose another name.")
     return path
 
@@ -291,8 +314,8 @@ def replace_file(path: str | Path, content: bytes | bytearray) -> Path:
     return path
 
 
-def kind_of(path: Path) -> str:
-    """What the metadata of a safetensors file says it holds."""
+def stated_kind(path: Path) -> str:
+    """The kind that the metadata of a safetensors file states, such as ``"embeddings"``."""
     try:
         return unpacked(path, DataError).metadata.get("kind", "another safetensors file")
     except DataError:

@@ -146,7 +146,7 @@ CHANGES = {
     "count is missing": (lambda a, m, t: t.pop("count"), "'count'"),
     "count is zero": (lambda a, m, t: t.update(count=0), "count 0"),
     "another width": (lambda a, m, t: t["source"].update(dim=5), r"moments of \(5, 3\)"),
-    "NaN": (lambda a, m, t: a["scatter_st"].__setitem__((0, 0), np.nan), "scatter_st is float64 or not finite"),
+    "NaN": (lambda a, m, t: a["scatter_st"].__setitem__((0, 0), np.nan), "scatter_st holds NaN or infinity"),
     "single precision": (lambda a, m, t: a.update(mean_s=a["mean_s"].astype(np.float32)), "mean_s is float32"),
     "not symmetric": (lambda a, m, t: a["scatter_ss"].__setitem__((0, 1), 5.0), "scatter_ss is no scatter"),
     "negative": (lambda a, m, t: a["scatter_tt"].__setitem__((1, 1), -1.0), "scatter_tt is no scatter"),

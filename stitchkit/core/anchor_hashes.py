@@ -17,6 +17,7 @@ import numpy as np
 
 from stitchkit.core.arrays import Array, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import InputError
 from stitchkit.core.keys import constant_prefix, folded_key, folded_path, folded_spelling, plain_path
 
 KEY = "anchor_hashes"  # in the record of an alignment
@@ -191,7 +192,28 @@ def common(
     rows: list[bytes] | None = None,
     files: list[bytes] | None = None,
 ) -> Common:
-    """Number of other pairs that are anchors of the alignment that kept these hashes."""
+    """Number of other pairs that are anchors of the alignment that kept these hashes.
+
+    Parameters
+    ----------
+    kept
+        Hashes of :func:`hashes_of`, or as an artefact holds them.
+    ids, groups : (n,) or None
+        Ids and patients of the other pairs.
+    rows, files
+        Digests of :func:`pair_digests`, content keys of image files.
+
+    Raises
+    ------
+    InputError
+        If ``kept`` lacks its salt, or the number of its hashes of a kind.
+
+    Examples
+    --------
+    >>> common(hashes_of(["scan 1", "scan 2"], None), ids=["scan 2", "scan 3"]).found
+    {'ids': 1}
+    """
+    _check_whole(kept)
     found, sampled = {}, []
     for kind, some in (("ids", ids), ("groups", groups), ("rows", rows), ("files", files)):
         if some is None or kept.get(kind) is None:
@@ -203,6 +225,15 @@ def common(
         if kept_of(kept, kind) < kept[f"n_{kind}"]:
             sampled.append(kind)
     return Common(found, tuple(sampled))
+
+
+def _check_whole(kept: Mapping[str, Any]) -> None:
+    wanted = ("salt", *(f"n_{kind}" for kind in KINDS if kept.get(kind) is not None))
+    if lost := [key for key in wanted if kept.get(key) is None]:
+        raise InputError(
+            f"the hashes of anchors in the record lack {lost[0]!r}, so that nothing can be compared with them. Fit the "
+            f"alignment again, or load it from its folder."
+        )
 
 
 def _with_other_prefix(names: list[str], kept: Mapping[str, Any]) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from stitchkit.core.arrays import as_array, to_numpy
 from stitchkit.core.errors import DataError
-from stitchkit.datasets.image_files import PNG, TIFF, kind_of
+from stitchkit.datasets.image_files import PNG, TIFF, image_format
 
 KEY_BYTES = 16
 _READING = b"2\0"  # in keys of images that may hold 16 bits: changes with the way they are read, so that no store
@@ -58,7 +58,7 @@ def as_keys(keys: Sequence[bytes]) -> np.ndarray:
 
 def _may_be_deep(content: bytes) -> bool:
     """Whether an image file may hold 16 bits a channel: a PNG that says so, or any TIFF."""
-    kind = kind_of(content[:8])
+    kind = image_format(content[:8])
     return kind == TIFF or (kind == PNG and content[24:25] == b"\x10")
 
 

@@ -65,8 +65,8 @@ class PixelFile:
     white_is_zero: bool = False
 
 
-def kind_of(start: bytes) -> str | None:
-    """The kind of image whose files begin like ``start``, or None for none that is read here."""
+def image_format(start: bytes) -> str | None:
+    """The format of an image file that begins with ``start`` ("PNG", ...), or None for one that is not read here."""
     return next((kind for mark, kind in _STARTS if start.startswith(mark)), None)
 
 
@@ -80,7 +80,7 @@ def pixel_file(content: bytes) -> PixelFile:
     ValueError
         If a TIFF has no picture, or one without width or height.
     """
-    kind = kind_of(content)
+    kind = image_format(content)
     if kind == PNG:
         return _png(content)
     if kind == JPEG:

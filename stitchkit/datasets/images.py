@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.grey_levels import DEPTH, HIGH, LOW, SIXTEEN, is_eight_bits
-from stitchkit.datasets.image_files import PNG, PixelFile, kind_of, pixel_file
+from stitchkit.datasets.image_files import PNG, PixelFile, image_format, pixel_file
 from stitchkit.datasets.unreadable_images import kind_and_step
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -128,7 +128,7 @@ def _pixel_file(path: Path) -> PixelFile:
     try:
         with path.open("rb") as stream:
             start = stream.read(_START)
-            if kind_of(start) is None:
+            if image_format(start) is None:
                 raise _no_image(path, start, facts.st_size)
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and facts.st_size > _BYTES_PER_PIXEL * limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.core.anchor_hashes import split
-from stitchkit.core.errors import LeakageError
+from stitchkit.core.errors import InputError, LeakageError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 6))
@@ -361,3 +362,12 @@ def test_a_space_with_itself_has_no_pairs_but_has_ids(between):
     one = between(sk.align_many(views(ANCHORS)), "a", "a")
     with pytest.raises(LeakageError, match=r"fitted on 80 of these items\."):
         sk.gate(one, named(ANCHORS)[0], named(ANCHORS)[0], min_mrr=0)
+
+
+@pytest.mark.parametrize("lost", ["salt", "n_ids", "n_rows"])
+def test_hashes_that_are_not_whole_are_refused_by_name(lost):
+    one = fitted(*named(ANCHORS))
+    hashes = {key: value for key, value in one.record["anchor_hashes"].items() if key != lost}
+    broken = dataclasses.replace(one, record={**one.record, "anchor_hashes": hashes})
+    with pytest.raises(InputError, match=f"the hashes of anchors in the record lack '{lost}'"):
+        sk.gate(broken, *named(FRESH), min_mrr=0)
