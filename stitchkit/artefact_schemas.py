@@ -188,6 +188,8 @@ def checked(config: Any, fields: type[Fields]) -> Fields:
         return msgspec.convert(config, fields, strict=True)
     except msgspec.ValidationError as error:
         raise InputError(_MISSING.sub(r"'\1' is missing", str(error)).replace(" - at `$.", " in `")) from None
+    except UnicodeEncodeError as error:  # half a surrogate pair, which JSON can write
+        raise InputError(f"a text is no Unicode: {error}") from None
 
 
 def array_of(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:

@@ -51,11 +51,11 @@ def described(what: str, loading: Loading) -> dict[str, Any]:
 
 def _is_artefact(path: Path) -> bool:
     """Whether a folder was written by stitchkit; a checkpoint of another library has a config.json as well."""
-    import json
+    from stitchkit.core.strict_json import parsed
 
     try:
-        config = json.loads((path / "config.json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        config = parsed((path / "config.json").read_bytes(), any_float=True)
+    except (OSError, ValueError):
         return False
     return isinstance(config, dict) and "stitchkit_format" in config
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-_MOST_DIGITS = 30  # of a whole number; Python's own limit is above 4000, which takes long and prints longer
+_MOST_DIGITS = 40  # of a whole number, above int(1e30) of tokenizers; Python's own limit of 4300 prints pages
 _TOO_DEEP = "its brackets are nested too deep"
 
 
-def parsed(text: bytes | str, *, nan_is_null: bool = False) -> Any:
+def parsed(text: bytes | str, *, nan_is_null: bool = False, any_float: bool = False) -> Any:
     """The value that a JSON text holds.
 
     Parameters
@@ -18,6 +18,8 @@ def parsed(text: bytes | str, *, nan_is_null: bool = False) -> Any:
         Bytes in UTF-8, with or without a byte order mark, or a text.
     nan_is_null
         Read NaN, which Python writes for a missing number, as None instead of refusing it.
+    any_float
+        Read NaN and infinities as the floats they are: for settings of other libraries, which write them.
 
     Raises
     ------
@@ -28,6 +30,8 @@ def parsed(text: bytes | str, *, nan_is_null: bool = False) -> Any:
     --------
     >>> parsed('{"a": [1, 2.5]}')
     {'a': [1, 2.5]}
+    >>> parsed("[Infinity]", any_float=True)
+    [inf]
     >>> parsed('{"a": 1, "a": 2}')
     Traceback (most recent call last):
     ...
@@ -39,9 +43,9 @@ def parsed(text: bytes | str, *, nan_is_null: bool = False) -> Any:
         return json.loads(
             text,
             object_pairs_hook=_unique,
-            parse_constant=_null if nan_is_null else _no_constant,
+            parse_constant=float if any_float else _null if nan_is_null else _no_constant,
             parse_int=_whole,
-            parse_float=_finite,
+            parse_float=float if any_float else _finite,
         )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tomllib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.prompts import PromptSet
+from stitchkit.core.strict_json import parsed
 from stitchkit.datasets.prompt_grammar import slots_in, spell_out
 from stitchkit.datasets.rows import read_text
 
@@ -73,9 +72,7 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
     path = _found(name_or_path)
     text = read_text(path, "prompt file")
     try:
-        raw = tomllib.loads(text) if path.suffix == ".toml" else {"classes": _parsed_json(text)}
-    except DataError:
-        raise
+        raw = tomllib.loads(text) if path.suffix == ".toml" else {"classes": parsed(text)}
     except (ValueError, RecursionError) as error:  # of the grammar, of endless numbers, of nesting without end
         raise DataError(f"the prompt file {path} cannot be parsed: {error}. Correct it there.") from error
     _check_keys(raw, (*_KEYS, *slots_in([text])), str(path))
@@ -242,13 +239,3 @@ def _check_keys(found: Mapping[str, Any], known: Sequence[str], where: str, hint
     for key in found:
         if key not in known:
             raise DataError(str(UnknownNameError.of(f"key of {where}", key, filter(None, known), hint)))
-
-
-def _parsed_json(text: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        counts = Counter(key for key, _ in pairs)
-        if twice := [key for key, count in counts.items() if count > 1]:
-            raise DataError(f"the prompt file names {min(twice)!r} twice. Merge the two.")
-        return dict(pairs)
-
-    return json.loads(text, object_pairs_hook=unique)

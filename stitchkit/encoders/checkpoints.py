@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import ModelUnavailableError
+from stitchkit.core.strict_json import parsed
 from stitchkit.encoders.folder_kinds import ADAPTER, adapter, described
 
+MOST = (
+    (re.compile(r"(^|_)(layers?|depths?|blocks?|stages?)$"), 1000),
+    (re.compile(r"(^|_)(labels|classes)$"), 10**6),
+)  # settings that count what is built one by one -> the largest number
 WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.pt")  # in the order they are preferred
 
 
@@ -61,12 +67,10 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
             f"encoder {name!r}: {folder} holds no config.json, so it is not a checkpoint of this family. {advice}"
         )
     _check_content(config)
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelUnavailableError(f"{config} is not JSON: {error}. Copy it again from its source.") from error
+    settings = settings_in(config)
     if not isinstance(settings, dict):
         raise ModelUnavailableError(f"{config} is not a JSON object. Copy it again from its source.")
+    check_counts(settings, config)
     files = weight_files(folder)
     if not files or all(file.name.startswith("open_clip") for file in files):
         kind = described(folder)
@@ -77,6 +81,57 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     for file in files:
         check_weights(file)
     return settings
+
+
+def settings_in(file: Path) -> Any:
+    """The content of a JSON file of settings.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If it is no JSON in UTF-8, or has one key twice, of which libraries take either.
+    """
+    try:
+        return parsed(file.read_bytes(), any_float=True)
+    except ValueError as error:
+        raise ModelUnavailableError(f"{file} is not JSON: {error}. Copy it again from its source.") from error
+
+
+def check_counts(settings: Any, where: object) -> None:
+    """Raise for settings that ask for more layers or classes than a model has, at any depth.
+
+    Libraries build them one by one, so that a damaged number is a load without an end.
+
+    Parameters
+    ----------
+    settings
+        Content of a ``config.json``.
+    where
+        File or encoder that they come from, for the message.
+
+    Raises
+    ------
+    ModelUnavailableError
+        Naming the setting, its value and the limit.
+
+    Examples
+    --------
+    >>> check_counts({"num_hidden_layers": 12, "text_config": {"depths": [2, 2, 6, 2]}}, "mine")
+    >>> check_counts({"text_config": {"depths": [2, 200000]}}, "mine")
+    Traceback (most recent call last):
+    ...
+    stitchkit.core.errors.ModelUnavailableError: mine sets depths = 200000; no model has more than 1000. Copy it again \
+from its source.
+    """
+    inside = settings.items() if isinstance(settings, Mapping) else ()
+    for key, value in inside:
+        limit = next((most for pattern, most in MOST if pattern.search(str(key))), None)
+        for one in value if isinstance(value, list) else [value]:
+            check_counts(one, where)
+            if limit is not None and isinstance(one, int) and one > limit:
+                raise ModelUnavailableError(
+                    f"{where} sets {key} = {one}; no model has more than {limit}. Copy it again from its source."
+                )
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -98,9 +153,9 @@ def check_weights(file: Path) -> None:
         length = int.from_bytes(stream.read(8), "little")
         header = stream.read(length) if length + 8 <= size else b""
     try:
-        tensors = json.loads(header)
+        tensors = parsed(header)
         end = max((entry["data_offsets"][1] for key, entry in tensors.items() if key != "__metadata__"), default=0)
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
         raise _bad(file, f"is not a whole safetensors file ({size} bytes, its header cannot be read)") from error
     if 8 + length + end != size:
         raise _bad(file, f"has {size} bytes where its header announces {8 + length + end}; the copy was cut short")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from stitchkit.core.strict_json import parsed
 
 PYTHON = "Or write a python: encoder around it."
 WEIGHTS_OF_ITS_OWN = "Take the checkpoint that it was made from, with weights in safetensors, and load that folder."
@@ -62,8 +63,8 @@ def described(folder: Path) -> str:
 def adapter(folder: Path) -> str:
     """The same for a folder that holds an adapter of PEFT."""
     try:
-        base = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (ValueError, AttributeError, RecursionError):
+        base = parsed((folder / ADAPTER).read_bytes(), any_float=True).get("base_model_name_or_path")
+    except (ValueError, AttributeError):
         base = None
     of = f" of {base!r}" if isinstance(base, str) else " of another model"
     return (

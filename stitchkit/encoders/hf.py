@@ -10,10 +10,11 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
-from stitchkit.encoders.checkpoints import fingerprint
+from stitchkit.encoders.checkpoints import check_counts, fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.hf_checkpoints import (
     Source,
+    architecture_of,
     asked_modality,
     check_whole,
     holds_two,
@@ -23,6 +24,7 @@ from stitchkit.encoders.hf_checkpoints import (
 from stitchkit.encoders.hf_inputs import Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hf_pairs import HFPairEncoder, load_half
 from stitchkit.encoders.hub import importing
+from stitchkit.encoders.library_calls import library_call
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.pooling import POOLS, Pooling, norm_of
 from stitchkit.encoders.probing import class_names, linear_head, neutral, random_images
@@ -67,7 +69,8 @@ class HFEncoder:
         inputs = moved(batch, self.device, self.dtype)
         mask = inputs.get("attention_mask")
         with torch.inference_mode():
-            output = self.model(**inputs, output_hidden_states=self.pooling.layer != -1, return_dict=True)
+            with library_call():
+                output = self.model(**inputs, output_hidden_states=self.pooling.layer != -1, return_dict=True)
             tokens = self.pooling.tokens(output)
             pooled = self.pooling.pooled(output, tokens, mask)
         return Encoded(pooled, tokens if tokens.ndim == 3 else None, mask)
@@ -84,8 +87,7 @@ class HFEncoder:
         import torch
         from transformers import AutoModelForImageClassification
 
-        made_for = (getattr(self.model.config, "architectures", None) or [""])[0]
-        if not made_for.endswith("ForImageClassification"):
+        if not architecture_of(self.model.config).endswith("ForImageClassification"):
             raise InputError(f"the checkpoint of {self.name!r} has no image classifier. Fit a probe on its vectors.")
         model, report = self.source.read(
             AutoModelForImageClassification, dtype=torch.float32, output_loading_info=True,
@@ -146,6 +148,7 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     pipeline = SentencePipeline.of(root)
     source = root.at(pipeline.path) if pipeline.declared else root
     config = source.read(AutoConfig)
+    check_counts(config.to_dict(), f"the checkpoint of {str(name)!r}")
     if holds_two(config):
         return load_half(source, config, pipeline, device=device, dtype=dtype)
     kind = model_class(config, name, encoder_only=pipeline.declared)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
-from stitchkit.encoders.checkpoints import check_folder
+from stitchkit.encoders.checkpoints import check_folder, settings_in
 from stitchkit.encoders.hub import check_trust, hub_file, loading
 from stitchkit.encoders.names import HUB, EncoderName
 
@@ -70,10 +70,7 @@ class Source:
         """What a further file of settings holds, or None if there is none."""
         if (file := self.file(path)) is None:
             return None
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ModelUnavailableError(f"{file} is not JSON: {error}. Copy it again from its source.") from error
+        return settings_in(file)
 
     def read(self, auto: Any, **settings: Any) -> Any:
         """``auto.from_pretrained`` of this checkpoint, with this library's errors."""
@@ -138,8 +135,7 @@ def model_class(config: Any, name: EncoderName, *, encoder_only: bool) -> Any:
     import transformers
 
     own = _encoder_class(config)
-    made_for = str((getattr(config, "architectures", None) or [""])[0])
-    if own is not None and (encoder_only or made_for == own.__name__):
+    if own is not None and (encoder_only or architecture_of(config) == own.__name__):
         return own
     if not getattr(config, "is_encoder_decoder", False):
         return transformers.AutoModel
@@ -157,6 +153,12 @@ def model_class(config: Any, name: EncoderName, *, encoder_only: bool) -> Any:
         f"the checkpoint of {str(name)!r} ({config.model_type}) is an encoder with a decoder; this family loads one "
         f"encoder. {step}."
     )
+
+
+def architecture_of(config: Any) -> str:
+    """The name of the class that a checkpoint was saved from, by its config; empty where it names none."""
+    named = getattr(config, "architectures", None)
+    return str(named[0]) if isinstance(named, list | tuple) and named else ""
 
 
 def _encoder_class(config: Any) -> Any:
@@ -215,7 +217,8 @@ def _check_code(settings: Mapping[str, Any], name: EncoderName, trust_remote_cod
             f"encoder {str(name)!r}: config.json of {name.folder} is one of {family}, which transformers does "
             f"not read. Load {family}:{name.folder}."
         )
-    elsewhere = [str(code) for code in (settings.get("auto_map") or {}).values() if "--" in str(code)]
+    named = settings.get("auto_map")
+    elsewhere = [str(code) for code in (named.values() if isinstance(named, dict) else ()) if "--" in str(code)]
     if trust_remote_code and elsewhere:
         raise InputError(
             f"the folder of {str(name)!r} takes its code from another repository ({elsewhere[0]}), which is not "

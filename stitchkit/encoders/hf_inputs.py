@@ -12,9 +12,16 @@ from stitchkit.core.roles import Encoder
 from stitchkit.encoders.hf_checkpoints import Source, preprocessing_of
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.images import rgb
-from stitchkit.encoders.load_checks import check_processor_levels, check_token_ids, image_width, settings_of, sizes_of
+from stitchkit.encoders.library_calls import fits, library_call
+from stitchkit.encoders.load_checks import (
+    check_processor_levels,
+    check_token_ids,
+    image_width,
+    settings_of,
+    sizes_of,
+    text_width,
+)
 from stitchkit.encoders.names import EncoderName
-from stitchkit.encoders.probing import width
 from stitchkit.encoders.sentence_pipeline import SentencePipeline
 
 if TYPE_CHECKING:
@@ -33,7 +40,9 @@ class ImageInputs:
 
     def __call__(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Inputs on the CPU."""
-        return dict(self.processor(images=[rgb(item) for item in items], return_tensors="pt"))
+        pictures = [rgb(item) for item in items]
+        with library_call():
+            return dict(self.processor(images=pictures, return_tensors="pt"))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -75,7 +84,8 @@ class TextInputs:
         cut = {"truncation": True, "max_length": self.length} if self.length else {}
         padding = {"padding": "max_length" if self.full else True, "return_attention_mask": True}
         texts = [self.prompt + item for item in items]
-        batch = dict(self.tokenizer(texts, return_tensors="pt", **padding, **cut))
+        with library_call():
+            batch = dict(self.tokenizer(texts, return_tensors="pt", **padding, **cut))
         filled = batch[MASK].any(dim=1)
         if not bool(filled.all()):
             row = int((~filled).nonzero()[0])
@@ -146,10 +156,12 @@ def inputs_of(
     if modality == "image":
         check_processor_levels(name, processor)
         return ImageInputs(processor)
-    if declared.lower:
-        _lower_case(processor, name)
-    _check_tokenizer(processor, name)
-    check_token_ids(name, processor, model)
+    fault = f"the tokenizer of {str(name)!r} cannot be used as its settings are"
+    with fits(fault, "Copy tokenizer.json and tokenizer_config.json again from one source"):
+        if declared.lower:
+            _lower_case(processor, name)
+        _check_tokenizer(processor, name)
+        check_token_ids(name, processor, model)
     if not full:  # positions count from the left, so there a text's vector would follow the others of its batch
         processor.padding_side = "right"
     prompt = name.options.get("prompt", declared.prompt)
@@ -159,7 +171,7 @@ def inputs_of(
 def checked_width(encoder: Encoder, inputs: Inputs, config: Any) -> int:
     """The width d of the encoder's vectors, once images of different shapes went through it."""
     if isinstance(inputs, TextInputs):
-        return width(encoder)
+        return text_width(encoder, type(inputs.tokenizer).__name__)
     processor = inputs.processor
     return image_width(encoder, type(processor).__name__, settings_of(processor), sizes_of(config))
 
@@ -197,7 +209,9 @@ def _check_tokenizer(tokenizer: Any, name: EncoderName) -> None:
             )
         tokenizer.pad_token = tokenizer.eos_token  # masked, so any token serves
     settings = getattr(tokenizer, "init_kwargs", {})
-    if settings.get("do_lower_case") and tokenizer("A")["input_ids"] != tokenizer("a")["input_ids"]:
+    with library_call():
+        capital, small = (tokenizer(letter)["input_ids"] for letter in "Aa")
+    if settings.get("do_lower_case") and capital != small:
         warnings.warn(
             f"the tokenizer of {str(name)!r} is set to lower-case texts (do_lower_case) but keeps capitals, as "
             f"GemmaTokenizer of transformers does. The model was trained on lower case: write texts that way.",

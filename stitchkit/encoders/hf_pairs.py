@@ -17,6 +17,7 @@ from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.hf_checkpoints import Source, asked_modality, check_none_missing, check_shapes
 from stitchkit.encoders.hf_inputs import Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hub import importing
+from stitchkit.encoders.library_calls import library_call
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.pooling import at_norm, norm_of
 from stitchkit.encoders.sentence_pipeline import SentencePipeline
@@ -64,8 +65,11 @@ class HFPairEncoder:
         """Projected features (b, d) in float32 on the device, of any length unless ``norm=unit``."""
         import torch
 
+        inputs = moved(batch, self.device, self.dtype)
+        features_of = getattr(self.model, FEATURES[self.modality])
         with torch.inference_mode():
-            output = getattr(self.model, FEATURES[self.modality])(**moved(batch, self.device, self.dtype))
+            with library_call():
+                output = features_of(**inputs)
             features = output if isinstance(output, torch.Tensor) else output.pooler_output
             return Encoded(at_norm(features.float(), self.norm))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import warnings
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stitchkit.core.errors import InputError, MissingExtraError, ModelUnavailableError, StitchError
+from stitchkit.encoders.checkpoints import settings_in
+from stitchkit.encoders.library_calls import is_failure
 from stitchkit.encoders.names import EncoderName
 
 LONGEST = 1000  # characters of a library's reason that are shown
@@ -76,8 +77,6 @@ def _broken_torchvision(what: str, error: BaseException) -> MissingExtraError | 
 @contextmanager
 def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
     """Turn what the libraries raise on checkpoints they cannot find or read into a ModelUnavailableError."""
-    from safetensors import SafetensorError
-
     try:
         yield
     except StitchError:
@@ -85,7 +84,9 @@ def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
     except ImportError as error:
         broken = _broken_torchvision(str(name), error)
         raise (broken or _lacking(name, error)) from error
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError, pickle.UnpicklingError) as error:
+    except Exception as error:
+        if not is_failure(error):
+            raise
         if (broken := _broken_torchvision(str(name), error)) is not None:
             raise broken from error
         if any(isinstance(one, pickle.UnpicklingError) for one in _chain(error)):
@@ -157,7 +158,8 @@ def _own_code(name: EncoderName) -> str:
     config = None if name.folder is None else name.folder / "config.json"
     if config is None or not config.is_file():
         return ""
-    names = json.loads(config.read_text(encoding="utf-8")).get("auto_map")
+    settings = settings_in(config)
+    names = settings.get("auto_map") if isinstance(settings, dict) else None
     return ", ".join(sorted(map(str, names.values()))) if isinstance(names, dict) else ""
 
 

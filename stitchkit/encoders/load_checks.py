@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from stitchkit.core.errors import ModelUnavailableError, StitchError
+from stitchkit.core.errors import ModelUnavailableError
 from stitchkit.core.roles import Encoder
+from stitchkit.encoders.library_calls import fits
 from stitchkit.encoders.names import EncoderName
-from stitchkit.encoders.probing import width_of
+from stitchkit.encoders.probing import width, width_of
 
 if TYPE_CHECKING:
     import torch
 
-FAILURES = (ValueError, RuntimeError, AssertionError, TypeError, KeyError, IndexError)  # of the libraries, on a probe
 SIZES = ("do_resize", "size", "do_center_crop", "crop_size", "do_pad", "pad_size")
 WORD_TABLES = ("token_embedding", "word_embeddings", "embed_tokens", "tok_embeddings", "shared", "wte")
 FAR = 50.0  # mean and deviation this far below the range of the values were made for another range
@@ -92,15 +92,9 @@ def image_width(encoder: Encoder, processor: str, settings: Mapping[str, Any], t
         (1, "an image of 60 x 80 pixels", "Take preprocessing and weights from one source"),
         (2, "two images of different shapes (60 x 80 and 80 x 60)", "Set it to resize or crop images to one shape"),
     ):
-        try:
+        makes_none = f"the {fault} makes no input of {of}; it is set to {shown or 'no size'}"
+        with fits(makes_none, f"{remedy}, in the checkpoint's preprocessing settings"):
             made.append(encoder.prepare(images[:count]))
-        except StitchError:
-            raise
-        except FAILURES as error:
-            raise ModelUnavailableError(
-                f"the {fault} makes no input of {of}; it is set to {shown or 'no size'}. {remedy}, in the checkpoint's "
-                f"preprocessing settings. The library says: {_said(error)}."
-            ) from error
     alone, both = made
     shapes = _shape(both), _shape(alone)
     if shapes[0] != shapes[1] and not (isinstance(both, Mapping) and "pixel_mask" in both):
@@ -108,19 +102,28 @@ def image_width(encoder: Encoder, processor: str, settings: Mapping[str, Any], t
             f"the {fault} makes an image {shapes[1]} alone and {shapes[0]} beside another, so that its vector would "
             f"follow its batch; it is set to {shown or 'no size'}. Set it to resize or crop to one shape."
         )
-    try:
+    does_not_fit = (
+        f"the {fault} does not fit its model: it makes images of shape {shapes[0]} ({shown or 'no size set'}), and the "
+        f"model takes {takes}"
+    )
+    with fits(does_not_fit, "Take preprocessing and weights from one source, or correct the size"):
         pooled = encoder.encode(both).pooled
-    except StitchError:
-        raise
-    except FAILURES as error:
-        if "out of memory" in str(error).lower():
-            raise
-        raise ModelUnavailableError(
-            f"the {fault} does not fit its model: it makes images of shape {shapes[0]} ({shown or 'no size set'}), "
-            f"and the model takes {takes}. Take preprocessing and weights from one source, or correct the size. "
-            f"The library says: {_said(error)}."
-        ) from error
     return width_of(encoder, pooled, len(images))
+
+
+def text_width(encoder: Encoder, tokenizer: str) -> int:
+    """The width d of a text encoder's vectors, found by encoding a text of one letter.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If tokenizer and model do not fit.
+    InputError
+        If what comes back is not one finite vector.
+    """
+    fault = f"the {tokenizer} of {encoder.name!r} does not fit its model: a text of one letter cannot be encoded"
+    with fits(fault, "Take tokenizer, config.json and weights from one source"):
+        return width(encoder)
 
 
 def check_levels(name: object, white: float, mean: Any, std: Any, scaling: str) -> None:
@@ -146,7 +149,7 @@ def check_levels(name: object, white: float, mean: Any, std: Any, scaling: str) 
     stitchkit.core.errors.ModelUnavailableError: the preprocessing of 'mine' contradicts itself: with do_rescale = \
 False its pixels go from 0 to 255, and mean 0.5 and standard deviation 0.5 are not of that range. Correct one of them.
     """
-    means, stds = (np.atleast_1d(np.asarray(one, dtype=np.float64)) for one in (mean, std))
+    means, stds = (_numbers(name, key, one) for key, one in (("mean", mean), ("standard deviation", std)))
     identity = not means.any() and bool((stds == 1).all())
     below = max(np.abs(means).max(), stds.max()) < white / FAR and not identity
     beyond = means.max() > white * 1.01 or stds.max() > white * FAR / 10
@@ -159,13 +162,24 @@ False its pixels go from 0 to 255, and mean 0.5 and standard deviation 0.5 are n
         )
 
 
+def _numbers(name: object, key: str, value: Any) -> np.ndarray:
+    """A setting of the normalisation as float64, (1,) or one a channel (c,)."""
+    listed = list(value) if isinstance(value, list | tuple) else [value]
+    if not listed or not all(isinstance(one, int | float) for one in listed):
+        raise ModelUnavailableError(
+            f"the preprocessing of {str(name)!r} has the {key} {str(value)[:80]}, which is no number a channel. Copy "
+            f"its settings again from their source."
+        )
+    return np.asarray(listed, dtype=np.float64)
+
+
 def check_processor_levels(name: EncoderName, processor: Any) -> None:
     """The same for an image processor of transformers, where it normalises."""
     mean, std = (getattr(processor, key, None) for key in ("image_mean", "image_std"))
     if not getattr(processor, "do_normalize", False) or mean is None or std is None:
         return
     rescales = bool(getattr(processor, "do_rescale", False))
-    factor = float(getattr(processor, "rescale_factor", None) or 1 / 255)
+    factor = float(_numbers(name, "rescale_factor", getattr(processor, "rescale_factor", None) or 1 / 255)[0])
     scaling = f"do_rescale = {rescales}" + (f" and rescale_factor = {factor:.4g}" if rescales else "")
     check_levels(name, 255 * factor if rescales else 255.0, mean, std, scaling)
 
@@ -192,7 +206,3 @@ def _shape(batch: Any) -> tuple[int, ...]:
 def _short(values: Sequence[float] | np.ndarray) -> str:
     listed = [f"{float(value):g}" for value in values]
     return listed[0] if len(set(listed)) == 1 else f"({', '.join(listed)})"
-
-
-def _said(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__

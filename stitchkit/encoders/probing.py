@@ -83,7 +83,7 @@ def class_names(labels: Any, count: int) -> list[str]:
     if isinstance(labels, dict):
         listed = [labels.get(i, labels.get(str(i))) for i in range(count)]
     else:
-        listed = list(labels or [])
+        listed = list(labels) if isinstance(labels, list | tuple) else []
     if len(listed) != count or any(label is None for label in listed):
         return [f"class {i}" for i in range(count)]
     return [str(label) for label in listed]

@@ -20,6 +20,7 @@ ACTIVATIONS = (
 )  # of torch.nn, elementwise and without settings or weights  # fmt: skip
 DENSE_KEYS = {"in_features", "out_features", "bias", "activation_function", "use_residual",
               "module_input_name", "module_output_name"}  # fmt: skip
+WIDEST = 2**24  # of the vectors that a module takes or gives
 FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -135,7 +136,7 @@ _ADVICE = "Leave the pipeline out with #pipeline=none, or write a python: encode
 
 def _size(settings: Mapping[str, Any], key: str, part: Part, name: str) -> int:
     value = settings.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= WIDEST:
         raise InputError(f"the {part.kind} module of {name!r} has {key} = {value!r}, which is no width. {_ADVICE}")
     return value
 

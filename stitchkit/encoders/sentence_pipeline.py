@@ -21,6 +21,7 @@ TRANSFORMER_FILES = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )  # the first that is there counts, as in the library
+LONGEST_NAME = 255  # bytes of a folder's name
 POOLED = "sentence_embedding"
 
 Settings = TypeVar("Settings")
@@ -210,8 +211,11 @@ def _check_modules(modules: list[Module], name: EncoderName) -> None:
         if not known or (one.kind == "Pooling" and place != 1):
             raise _refusal(name, f"{one.type!r} as its module {place}")
         path = PurePosixPath(one.path.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts:
-            raise _refusal(name, f"a module outside its folder ({one.path!r})")
+        nameless = any(
+            len(part.encode("utf-8", "replace")) > LONGEST_NAME or not part.isprintable() for part in path.parts
+        )
+        if path.is_absolute() or ".." in path.parts or nameless:
+            raise _refusal(name, f"a module that is in no folder of its own ({one.path[:80]!r})")
 
 
 def _part(source: Source, module: Module) -> Part:
@@ -296,7 +300,7 @@ def _converted(value: Any, kind: type[Settings], file: str, name: EncoderName) -
     """``value`` as ``kind``, or an error that names the file and the field."""
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a surrogate pair is in no UTF-8
         raise _refusal(name, f"in {file} something that cannot be followed ({error})") from error
 
 

@@ -18,6 +18,7 @@ from stitchkit.encoders.checkpoints import check_folder, fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.hub import importing, is_offline, loading
 from stitchkit.encoders.images import rgb
+from stitchkit.encoders.library_calls import fits, library_call
 from stitchkit.encoders.load_checks import check_levels, image_width
 from stitchkit.encoders.names import HUB, LOCAL, EncoderName
 from stitchkit.encoders.probing import class_names, linear_head, random_images
@@ -44,14 +45,17 @@ class TimmEncoder:
         import torch
 
         mode = "L" if self.input_size[0] == 1 else "RGB"
-        return torch.stack([self.transform(rgb(item, mode)) for item in items])
+        pictures = [rgb(item, mode) for item in items]
+        with library_call():
+            return torch.stack([self.transform(one) for one in pictures])
 
     def encode(self, batch: torch.Tensor) -> Encoded:
         """Pooled vectors (b, d) in float32 on the device, and tokens (b, t, d) where the features are tokens."""
         import torch
 
-        with torch.inference_mode():
-            features = self.model.forward_features(moved(batch, self.device, self.dtype))
+        inputs = moved(batch, self.device, self.dtype)
+        with torch.inference_mode(), library_call():
+            features = self.model.forward_features(inputs)
             pooled = self.model.forward_head(features, pre_logits=True).float()
         return Encoded(pooled, features if features.ndim == 3 else None)
 
@@ -92,11 +96,13 @@ def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
     with importing("timm"):
         timm: Any = import_module("timm")
     model = _model(timm, name)
-    config = timm.data.resolve_model_data_config(model)
+    fault = f"the preprocessing of {str(name)!r} cannot be made from its settings (pretrained_cfg in config.json)"
+    with fits(fault, "Copy config.json again from its source"), library_call():
+        config = timm.data.resolve_model_data_config(model)
+        transform = timm.data.create_transform(**config, is_training=False)
     if config["input_size"][0] not in (1, 3):
         raise InputError(f"encoder {str(name)!r} takes {config['input_size'][0]} channels; images have 1 or 3.")
     mark = fingerprint(_trunk_state(model), {"preprocessing": config, "pool": "pre_logits"})
-    transform = timm.data.create_transform(**config, is_training=False)
     size = tuple(config["input_size"])
     check_levels(name, 1.0, config["mean"], config["std"], "timm, which scales to 0 to 1,")
     sizes = getattr(getattr(model, "patch_embed", None), "img_size", None)

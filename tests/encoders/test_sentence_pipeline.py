@@ -366,7 +366,7 @@ def test_what_cannot_be_followed_is_refused_by_name(bert, kind):
         ([{"path": ""}], "type"),
         ([{"type": "sentence_transformers.models.Router", "path": ""}], "Router' as its module 0"),
         ([{"type": "custom_code.Transformer", "path": ""}], "'custom_code.Transformer' as its module 0"),
-        ([{"type": "sentence_transformers.models.Transformer", "path": "../other"}], "outside its folder"),
+        ([{"type": "sentence_transformers.models.Transformer", "path": "../other"}], "in no folder of its own"),
     ],
 )
 def test_a_list_of_modules_that_is_something_else_is_refused(bert, lines, message):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-from mutations import Draw, change_arrays, change_bytes, change_config, change_json, change_state
+from checkpoint_targets import CHECKPOINTS, of_tests
+from mutations import Change, Target, change_arrays, change_bytes, change_config, change_json, change_state
 from PIL import Image
 
 import stitchkit as sk
@@ -29,26 +27,6 @@ from stitchkit.training.checkpoints import LOG, STATE, read_log, read_state, sav
 from stitchkit.training.recipes import read_recipe
 
 ROOT = Path(__file__).parents[2]
-Change = Callable[[Draw, Path, str], None]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A reader, and what it reads.
-
-    Parameters
-    ----------
-    make
-        Writes sound files into a folder.
-    read
-        Reads them from there and uses what it read.
-    changes
-        Pattern of file names -> the changes that are made to such files.
-    """
-
-    make: Callable[[Path], object]
-    read: Callable[[Path], object]
-    changes: dict[str, tuple[Change, ...]]
 
 
 def _rng() -> np.random.Generator:
@@ -110,25 +88,12 @@ def _plans(folder: Path) -> None:
     shutil.copytree(ROOT / "examples" / "studies", folder, dirs_exist_ok=True)
 
 
-def _published() -> ModuleType:
-    path = ROOT / "tests" / "datasets" / "published_copies.py"
-    spec = importlib.util.spec_from_file_location("published_copies_to_change", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def _layout(name: str, copy: Any) -> Target:
     def read(folder: Path) -> object:
         cohort = sk.read_cohort(name, folder, **copy.settings)
         return list(cohort.images.values), cohort.card, None if cohort.texts is None else list(cohort.texts)
 
-    tables = dict.fromkeys(("*.csv", "*.txt", "*.jsonl", "*.csv.gz"), (change_bytes,))
+    tables = dict.fromkeys(("*.csv", "*.txt", "*.json", "*.jsonl", "*.csv.gz"), (change_bytes,))
     return Target(copy.build, read, tables)
 
 
@@ -362,5 +327,6 @@ TARGETS: dict[str, Target] = {
     "training states": Target(_state, read_state, {STATE: (change_bytes, change_state)}),
     "training logs": Target(_run_log, _use_run_log, {LOG: (change_bytes, change_json)}),
     "study cells": Target(_cells, _use_cells, {"cells.jsonl": (change_bytes, change_json), "*.np[yz]": _BYTES}),
-    **{f"layout {name}": _layout(name, copy) for name, copy in _published().COPIES.items()},
+    **CHECKPOINTS,
+    **{f"layout {name}": _layout(name, copy) for name, copy in of_tests("datasets/published_copies.py").COPIES.items()},
 }  # fmt: skip

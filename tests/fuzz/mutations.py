@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,31 @@ from stitchkit.core.errors import DataError
 from stitchkit.tensor_files import read_tensors
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
+Change = Callable[[Draw, Path, str], None]
+EXAMPLES = 75  # of a target in the default suite
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and what it reads.
+
+    Parameters
+    ----------
+    make
+        Writes sound files into a folder.
+    read
+        Reads them from there and uses what it read.
+    changes
+        Pattern of file names -> the changes that are made to such files.
+    examples
+        Number of changes in the default suite.
+    """
+
+    make: Callable[[Path], object]
+    read: Callable[[Path], object]
+    changes: dict[str, tuple[Change, ...]]
+    examples: int = EXAMPLES
+
 
 WORDS = [
     "", " ", "0", "-1", "-0", "1", "7.5", "1e999", "nan", "NaN", "inf", "-inf", "1_0", "٣", "9" * 25, "9" * 5000,
@@ -189,6 +215,19 @@ def change_json(draw: Draw, folder: Path, name: str) -> None:
     at = draw(st.integers(0, len(lines) - 1))
     lines[at] = json.dumps(changed_value(draw, json.loads(lines[at]), [*VALUES, float("nan"), "\ud800"]))
     path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def change_tensors(draw: Draw, folder: Path, name: str) -> None:
+    """One array of a safetensors file of another library, which holds no digests."""
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(folder / name)
+    key = draw(st.sampled_from(sorted(arrays)))
+    kind = draw(st.sampled_from([*_ON_ARRAYS, "missing", "another name"]))
+    old = arrays.pop(key)
+    if kind != "missing":
+        arrays[key if kind in _ON_ARRAYS else key + "x"] = _ON_ARRAYS.get(kind, np.asarray)(old)
+    save_file({one: np.ascontiguousarray(array) for one, array in arrays.items()}, folder / name, {"format": "pt"})
 
 
 def change_state(draw: Draw, folder: Path, name: str) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fuzz_targets import TARGETS, Target
+from fuzz_targets import TARGETS
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from mutations import Target
 
 from stitchkit.core.errors import StitchError
 
-EXAMPLES = 75  # of each target in the default suite
 AT_ONCE = 500  # of each seed with a time budget
 ROOM = 3 * 2**30  # bytes of address space that a reader may take beyond what the process has
 
@@ -88,7 +88,7 @@ def change_and_read(name: str, folder: Path, number: int, examples: int) -> None
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_changed_file_is_read_or_refused(name, tmp_path):
-    change_and_read(name, tmp_path, 0, EXAMPLES)
+    change_and_read(name, tmp_path, 0, TARGETS[name].examples)
 
 
 @pytest.mark.fuzz

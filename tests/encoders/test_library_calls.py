@@ -1,0 +1,141 @@
+"""Failures of libraries on a damaged checkpoint are refused by name; errors of this package's own code come through."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.encoders import load_encoder
+from stitchkit.encoders.library_calls import fits, library_call
+
+
+def loaded(folder, options="", family="hf"):
+    return load_encoder(f"{family}:{folder}{options}", device="cpu")
+
+
+def a_bug(*_, **__):
+    raise TypeError("a mistake of our own")
+
+
+OWN_CODE = {
+    "images": ("hf_vit", "hf", "", "stitchkit.encoders.hf_inputs.rgb"),
+    "batch of images": ("hf_vit", "hf", "", "stitchkit.encoders.hf.moved"),
+    "images of a pair": ("hf_clip", "hf", "#modality=image", "stitchkit.encoders.hf_pairs.moved"),
+    "batch of texts": ("hf_bert", "hf", "", "stitchkit.encoders.hf.moved"),
+    "pooling": ("hf_vit", "hf", "", "stitchkit.encoders.pooling.Pooling.pooled"),
+    "tokenizer's checks": ("hf_bert", "hf", "", "stitchkit.encoders.hf_inputs.check_token_ids"),
+    "images for timm": ("timm_vit", "timm", "", "stitchkit.encoders.timm_vision.rgb"),
+    "batch for timm": ("timm_vit", "timm", "", "stitchkit.encoders.timm_vision.moved"),
+}
+
+
+@pytest.mark.parametrize("case", OWN_CODE)
+def test_a_mistake_of_our_own_is_not_blamed_on_the_checkpoint(case, checkpoint, monkeypatch):
+    builder, family, options, ours = OWN_CODE[case]
+    folder = checkpoint(builder)
+    monkeypatch.setattr(ours, a_bug)
+    with pytest.raises(TypeError, match="a mistake of our own"):
+        loaded(folder, options, family)
+
+
+LIBRARIES = {
+    "image processor": ("hf_vit", "hf", "", "transformers.ViTImageProcessor.__call__", "makes no input of an image"),
+    "image model": ("hf_vit", "hf", "", "transformers.ViTModel.forward", "does not fit its model"),
+    "tokenizer": ("hf_bert", "hf", "", "transformers.BertTokenizerFast.__call__", "cannot be used as its settings are"),
+    "text model": ("hf_bert", "hf", "", "transformers.BertModel.forward", "a text of one letter cannot be encoded"),
+    "half of a pair": ("hf_clip", "hf", "#modality=image", "transformers.CLIPModel.get_image_features", "does not fit"),
+    "timm model": ("timm_vit", "timm", "", "timm.models.VisionTransformer.forward_features", "does not fit its model"),
+}
+
+
+@pytest.mark.parametrize("case", LIBRARIES)
+def test_a_failure_inside_a_library_names_the_checkpoint(case, checkpoint, monkeypatch):
+    builder, family, options, theirs, message = LIBRARIES[case]
+    folder = checkpoint(builder)
+    monkeypatch.setattr(theirs, a_bug)
+    with pytest.raises(ModelUnavailableError, match=f"{message}.*The library says: a mistake of our own"):
+        loaded(folder, options, family)
+
+
+def test_a_device_out_of_memory_is_no_fault_of_the_checkpoint():
+    with pytest.raises(RuntimeError, match="CUDA out of memory"), fits("it does not fit", "Change it"), library_call():
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+    with pytest.raises(MemoryError), fits("it does not fit", "Change it"), library_call():
+        raise MemoryError
+
+
+def test_errors_of_this_package_inside_a_call_stay_what_they_are():
+    with pytest.raises(InputError, match="item 3"), fits("it does not fit", "Change it"), library_call():
+        raise InputError("item 3 is no image")
+
+
+DAMAGE = {  # builder, family, options, file, key -> value, message
+    "setting of another type": ("hf_bert", "hf", "", "config.json", {"type_vocab_size": False}, "type_vocab_size"),
+    "no number": ("hf_vit", "hf", "", "config.json", {"num_channels": None}, "num_channels"),
+    "padding beyond the words": ("hf_bert", "hf", "", "config.json", {"pad_token_id": 99}, "AssertionError: Padding"),
+    "type of numbers": ("hf_bert", "hf", "", "config.json", {"dtype": "floaty"}, "AttributeError: .*floaty"),
+    "empty type of numbers": ("hf_bert", "hf", "", "config.json", {"dtype": []}, "IndexError: "),
+    "part of a tokenizer": ("hf_bert", "hf", "", "tokenizer.json", {"post_processor": 7}, "PostProcessor"),
+    "tokens": ("hf_bert", "hf", "", "tokenizer.json", {"added_tokens": [1e308]}, "AttributeError: "),
+    "class of a tokenizer": ("hf_bert", "hf", "", "tokenizer_config.json", {"tokenizer_class": [1]}, "AttributeError"),
+    "length of a text": ("hf_bert", "hf", "", "tokenizer_config.json", {"model_max_length": "long"},
+                         "cannot be used as its settings are"),
+    "mean of words": ("hf_vit", "hf", "", "preprocessor_config.json", {"image_mean": ["a", "b", "c"]},
+                      r"has the mean .*'a', 'b', 'c'.*, which is no number a channel"),
+    "nested deviation": ("hf_resnet", "hf", "", "preprocessor_config.json", {"image_std": [0.5, [1], 0.5]},
+                         "no number a channel"),
+    "no mean": ("hf_vit", "hf", "", "preprocessor_config.json", {"image_mean": []}, "no number a channel"),
+    "factor of a word": ("hf_vit", "hf", "", "preprocessor_config.json", {"rescale_factor": "x"}, "rescale_factor x"),
+    "layers without end": ("hf_bert", "hf", "", "config.json", {"num_hidden_layers": 10**12},
+                           "sets num_hidden_layers = 1000000000000; no model has more than 1000"),
+    "depths without end": ("hf_swin", "hf", "", "config.json", {"depths": [1, 10**9]}, "sets depths = 1000000000;"),
+    "classes without end": ("timm_vit", "timm", "", "config.json", {"num_classes": 10**12}, "sets num_classes"),
+    "layers of a half": ("hf_clip", "hf", "#modality=text", "config.json",
+                         {"text_config": {"num_hidden_layers": 10**7}}, "sets num_hidden_layers = 10000000;"),
+    "preprocessing of timm": ("timm_vit", "timm", "", "config.json", {"pretrained_cfg": {"interpolation": 7}},
+                              "cannot be made from its settings"),
+    "deep nesting": ("hf_bert", "hf", "", "config.json", "[" * 99_999, "is not JSON: its brackets are nested too deep"),
+    "a key twice": ("hf_bert", "hf", "", "config.json", '{"hidden_size": 8, "hidden_size": 16}', "'hidden_size'"),
+    "no Unicode": ("hf_bert", "hf", "", "config.json", b"\xff{}", "is not JSON: 'utf-8' codec"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damaged_settings_are_refused(case, checkpoint, tmp_path):
+    builder, family, options, file, change, message = DAMAGE[case]
+    folder = shutil.copytree(checkpoint(builder), tmp_path / "m")
+    path = folder / file
+    if isinstance(change, dict):
+        change = json.dumps(merged(json.loads(path.read_text()), change))
+    path.write_bytes(change.encode() if isinstance(change, str) else change)
+    with pytest.raises(ModelUnavailableError, match=message):
+        loaded(folder, options, family)
+
+
+def merged(settings, change):
+    return settings | {
+        key: merged(settings[key], value) if isinstance(value, dict) and isinstance(settings.get(key), dict) else value
+        for key, value in change.items()
+    }
+
+
+@pytest.mark.parametrize("change", [{"architectures": 7}, {"architectures": []}, {"auto_map": [1]}, {"auto_map": "x"}])
+def test_settings_that_are_not_needed_may_be_anything(change, checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("hf_bert"), tmp_path / "m")
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    try:
+        found = loaded(folder).space.dim
+    except ModelUnavailableError as error:  # a library may mind
+        found = str(error)
+    assert found == 16 or "cannot be loaded" in found
+
+
+def test_infinity_among_the_settings_is_read(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("hf_bert"), tmp_path / "m")
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace("{", '{"time_step_limit": [0.0, Infinity],', 1))
+    assert loaded(folder).space.dim == 16
