@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.grey_levels import DEPTH, HIGH, LOW, SIXTEEN, is_eight_bits
@@ -147,15 +147,13 @@ def _pixel_file(path: Path) -> PixelFile:
 def _opened(path: Path, file: PixelFile) -> Image.Image:
     """The image with its header read and checked; pixels follow on load()."""
     try:
-        image: Image.Image = Image.open(io.BytesIO(file.content), formats=[file.kind])
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(path, str(error)) from error
-    except UnidentifiedImageError as error:  # which names a BytesIO
+        image = _with_header(file)
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:  # what Image.open takes for another kind
         raise _damaged(path, ValueError(f"its {file.kind} header cannot be read")) from error
     except _BROKEN as error:
         raise _damaged(path, error) from error
     limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:  # PIL only warns below twice its limit
+    if limit is not None and image.width * image.height > limit:
         image.close()
         raise _too_large(path, f"{image.width} x {image.height} pixels, the limit is {limit}")
     if min(image.size) == 0:
@@ -164,6 +162,19 @@ def _opened(path: Path, file: PixelFile) -> Image.Image:
     if file.frames > 1:
         image.close()
         raise DataError(f"the image {path} holds {file.frames} frames. Save the frame you mean as one PNG.")
+    return image
+
+
+def _with_header(file: PixelFile) -> Image.Image:
+    """The image without its pixels, by Pillow's own reader of the format.
+
+    Not by ``Image.open``, which warns of a size between its limit and twice that, and raises above: the size is checked
+    here, and filters of warnings cannot be set in one thread alone.
+    """
+    Image.preinit()
+    if file.kind not in Image.OPEN:
+        Image.init()
+    image: Image.Image = Image.OPEN[file.kind][0](io.BytesIO(file.content), "")
     return image
 
 

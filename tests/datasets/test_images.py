@@ -91,8 +91,9 @@ def test_a_missing_image_and_a_folder_are_refused(tmp_path):
         read_image(tmp_path)
 
 
-@pytest.mark.parametrize("side", [10_000, 60_000])  # PIL warns of the first and raises for the second
-def test_a_decompression_bomb_is_refused_before_its_pixels_are_made(tmp_path, side):
+@pytest.mark.parametrize("side", [10_000, 60_000])  # Image.open warns of the first and raises for the second
+@pytest.mark.filterwarnings("always")
+def test_a_decompression_bomb_is_refused_before_its_pixels_are_made(tmp_path, side, recwarn):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -100,8 +101,16 @@ def test_a_decompression_bomb_is_refused_before_its_pixels_are_made(tmp_path, si
     (tmp_path / "bomb.png").write_bytes(
         b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     )
-    with pytest.raises(DataError, match="decompression bomb"):
-        read_image(tmp_path / "bomb.png")
+    Image.new("L", (5, 5)).save(tmp_path / "bomb.bmp")
+    whole = bytearray((tmp_path / "bomb.bmp").read_bytes())
+    whole[18:26] = struct.pack("<ii", side, side)
+    (tmp_path / "bomb.bmp").write_bytes(whole)
+    for name in ("bomb.png", "bomb.bmp"):
+        with pytest.raises(DataError, match=f"decompression bomb .{side} x {side} pixels"):
+            read_image(tmp_path / name)
+        with pytest.raises(DataError, match="decompression bomb"):
+            image_metadata(tmp_path / name)
+    assert [str(one.message) for one in recwarn] == []
 
 
 def test_several_frames_are_refused(tmp_path):
