@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.escaping import escaped
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder
+from stitchkit.core.strict_json import parsed
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
 from stitchkit.encoders.consent import TrustPython
@@ -23,6 +25,7 @@ from stitchkit.studies.running import run_study
 from stitchkit.studies.study_pages import write_page
 
 MARK = "study.json"  # what a folder is the study of
+KEYS = ("name", "kind", "layout", "root")  # in that file
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +124,32 @@ def _is_study(folder: Path) -> bool:
 def _same(folder: Path, plan: StudyPlan) -> str:
     """What ``folder`` is the study of, for ``study.json``; another study there is refused."""
     mark = {"name": plan.name, "kind": plan.kind, "layout": plan.data.layout, "root": str(plan.data.root.resolve())}
-    path = folder / MARK
-    if path.exists() and (known := json.loads(path.read_text(encoding="utf-8"))) != mark:
+    known = read_mark(folder)
+    if known is not None and known != mark:
         raise InputError(
-            f"{folder} holds the study {known.get('name')!r} of {known.get('root')}; this is {plan.name!r} of "
+            f"{folder} holds the study {known['name']!r} of {escaped(known['root'])}; this is {plan.name!r} of "
             f"{mark['root']}. Name another folder with --out."
         )
     return json.dumps(mark)
+
+
+def read_mark(folder: Path) -> dict[str, str] | None:
+    """What ``study.json`` says that ``folder`` is the study of: name, kind, layout and root; None without the file.
+
+    Raises
+    ------
+    DataError
+        If it is no such file.
+    """
+    path = folder / MARK
+    if not path.exists():
+        return None
+    try:
+        mark = parsed(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Move it away; the cells beside it stay of use.") from error
+    if not isinstance(mark, dict) or sorted(mark) != sorted(KEYS) or not all(isinstance(mark[k], str) for k in KEYS):
+        raise DataError(
+            f"{path} does not name a study by {', '.join(KEYS)}. Move it away; the cells beside it stay of use."
+        )
+    return mark

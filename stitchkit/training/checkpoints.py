@@ -5,20 +5,26 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from stitchkit.artefact_schemas import StateFields, checked
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.core.strict_json import parsed
 from stitchkit.digests import check_digest, sha256_of
 from stitchkit.file_errors import naming
 from stitchkit.store import replace_file
+from stitchkit.training.validation import Validation
 
 RUN = "run"  # below the encoder's folder: state and log
 IN_FILE = {"network.size": "network.features"}  # keys that are called otherwise in a recipe's file
 STATE, LOG = "last.pt", "log.jsonl"
+_BROKEN = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 MARK = b"stitchkit state 2\n"  # begins the file; the SHA-256 of the rest follows in a line of its own
 
 
@@ -73,20 +79,90 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     UserWarning
         If the file was written without a digest, by an earlier version.
     """
-    import pickle
-
     import torch
 
     path = folder / STATE
     if not path.is_file():
         return None
     content = _checked(path.read_bytes(), path)
-    broken = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError)
     try:
         found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except broken as error:
+    except _BROKEN as error:
         raise DataError(f"{path} cannot be read: {error}. Move it away to begin again.") from error
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Where a run was stopped.
+
+    Parameters
+    ----------
+    network, optimizer, precision
+        States for torch to load, within :func:`restoring`.
+    step, since, world
+        Steps made, validations since the best one, processes.
+    best
+        The best validation, or None.
+    recipe
+        The recipe in plain values.
+    pairs
+        Digest of the pairs.
+    """
+
+    network: dict[str, Any]
+    optimizer: dict[str, Any]
+    precision: dict[str, Any]
+    step: int
+    since: int
+    world: int
+    best: Validation | None
+    recipe: Mapping[str, Any]
+    pairs: str
+
+
+def read_stopped(folder: Path) -> Stopped | None:
+    """Where the run in ``folder`` was stopped, or None.
+
+    Raises
+    ------
+    DataError
+        If the file of its state is damaged, or holds something else.
+    """
+    state = read_state(folder)
+    if state is None:
+        return None
+    try:
+        fields = checked(state, StateFields)
+        best, recipe = parsed(fields.best), parsed(fields.recipe)
+        known = None if best is None else Validation.of_dict(checked(best, dict[str, Any]))
+        return Stopped(
+            network=state["network"], optimizer=state["optimizer"], precision=state["precision"],  # as torch made them
+            step=fields.step, since=fields.since, world=fields.world, best=known,
+            recipe=checked(recipe, dict[str, Any]), pairs=fields.pairs,
+        )  # fmt: skip
+    except (InputError, ValueError) as error:
+        raise DataError(
+            f"{folder / STATE} holds no state of a run: {str(error).rstrip('.')}. Move it away to begin again."
+        ) from error
+
+
+@contextmanager
+def restoring(folder: Path) -> Iterator[None]:
+    """Turn what torch raises inside the block, on the state of another network or optimizer, into a DataError.
+
+    Raises
+    ------
+    DataError
+        Naming the file, with the first line of what torch says.
+    """
+    try:
+        yield
+    except _BROKEN as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"{folder / STATE} does not fit this run's network: {said[:300].rstrip('.:')}. Move it away to begin again."
+        ) from error
 
 
 def _checked(content: bytes, path: Path) -> bytes:

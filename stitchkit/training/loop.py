@@ -21,7 +21,16 @@ from stitchkit.encoders.shared_network import SharedNetwork
 from stitchkit.progress import Progress
 from stitchkit.store import refresh_folder
 from stitchkit.training.cards import encoder_card
-from stitchkit.training.checkpoints import RUN, Curves, RunLog, check_same, read_state, save_state
+from stitchkit.training.checkpoints import (
+    RUN,
+    Curves,
+    RunLog,
+    Stopped,
+    check_same,
+    read_stopped,
+    restoring,
+    save_state,
+)
 from stitchkit.training.checkpoints import tensorboard as tensorboard_in
 from stitchkit.training.contrast import cached_backward, contrastive_loss, keep_in_range
 from stitchkit.training.loading import Batch, Batches
@@ -122,8 +131,8 @@ class _Run:
         cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress,
         curves: Curves | None,
     ) -> _Run:  # fmt: skip
-        state = _state_of(recipe, folder, fabric.world_size)  # refused before anything is written
-        data = Prepared.of(recipe, folder, fabric, say, bar, None if state is None else state["pairs"])
+        stopped = _stopped(recipe, folder, fabric.world_size)  # refused before anything is written
+        data = Prepared.of(recipe, folder, fabric, say, bar, None if stopped is None else stopped.pairs)
         torch.manual_seed(recipe.seed)
         network = SharedNetwork(data.shape)
         torch.nn.init.constant_(network.log_scale, FIRST_SCALE)
@@ -138,7 +147,7 @@ class _Run:
             fabric.world_size,
         )  # fmt: skip
         run = cls(recipe, folder, fabric, say, bar, network, optimizer, data, batches)
-        run._restore(state, curves)
+        run._restore(stopped, curves)
         return run
 
     @property
@@ -241,16 +250,15 @@ class _Run:
         }  # fmt: skip
         refresh_folder(self.folder, {**config, "record": record}, arrays, encoder_card(self.recipe, record, found))
 
-    def _restore(self, state: dict[str, Any] | None, curves: Curves | None) -> None:
+    def _restore(self, stopped: Stopped | None, curves: Curves | None) -> None:
         """Stand where an earlier run was stopped."""
-        if state is not None:
-            self.network.load_state_dict(state["network"])
+        if stopped is not None:
+            with restoring(self.folder / RUN):
+                self.network.load_state_dict(stopped.network)
+                self.optimizer.load_state_dict(stopped.optimizer)
+                self.fabric.strategy.precision.load_state_dict(stopped.precision)
             keep_in_range(self.network.log_scale)
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.fabric.strategy.precision.load_state_dict(state["precision"])
-            self.step, self.since = state["step"], state["since"]
-            best = json.loads(state["best"])
-            self.best = None if best is None else Validation.of_dict(best)
+            self.step, self.since, self.best = stopped.step, stopped.since, stopped.best
             self.say(f"going on after step {self.step}")
         if self.fabric.is_global_zero:
             self.log = RunLog(self.folder / RUN, self.step, curves)
@@ -259,18 +267,18 @@ class _Run:
         return bool(self.recipe.patience) and self.since >= self.recipe.patience
 
 
-def _state_of(recipe: Recipe, folder: Path, world: int) -> dict[str, Any] | None:
-    """What an earlier run of the same recipe on as many processes left in ``folder``; others are refused."""
-    state = read_state(folder / RUN)
-    if state is None:
+def _stopped(recipe: Recipe, folder: Path, world: int) -> Stopped | None:
+    """Where an earlier run of the same recipe on as many processes was stopped in ``folder``; others are refused."""
+    stopped = read_stopped(folder / RUN)
+    if stopped is None:
         return None
-    check_same(json.loads(_as_json(recipe)), json.loads(state["recipe"]), folder)
-    if state["world"] != world:
+    check_same(json.loads(_as_json(recipe)), stopped.recipe, folder)
+    if stopped.world != world:
         raise InputError(
-            f"the run in {folder} was begun on {state['world']} machines and is to go on on {world}, which would cut "
+            f"the run in {folder} was begun on {stopped.world} machines and is to go on on {world}, which would cut "
             f"batches anew. Use as many, or name another folder."
         )
-    return state
+    return stopped
 
 
 def _as_json(recipe: Recipe) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stitchkit.artefact_schemas import checked
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, recall_at
 from stitchkit.training.contrast import contrastive_loss
 
@@ -69,8 +70,14 @@ class Validation:
 
     @classmethod
     def of_dict(cls, plain: Mapping[str, Any]) -> Validation:
-        """What :meth:`to_dict` took apart."""
-        return cls(**{key.removeprefix("valid_"): value for key, value in plain.items()})
+        """The validation whose :meth:`to_dict` is ``plain``.
+
+        Raises
+        ------
+        InputError
+            If a number is missing or of another type.
+        """
+        return checked({key.removeprefix("valid_"): value for key, value in plain.items()}, cls)
 
     def __str__(self) -> str:
         lines = [f"validation loss {self.loss:.4f}; {self.pairs} pairs, {self.captions} distinct captions"]

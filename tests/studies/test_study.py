@@ -413,6 +413,16 @@ def test_another_study_does_not_take_a_studys_folder(planned, tmp_path):
     assert (tmp_path / "out" / "report.html").read_text() == page
 
 
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", "[" * 99_999, '{"name": 7}', "\ufeff{}", '{"name": 1, "name": 2}']
+)
+def test_a_damaged_name_of_a_study_is_refused(content, planned, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "study.json").write_text(content)
+    with pytest.raises(DataError, match=r"study\.json .*the cells beside it stay of use"):
+        run(planned(), tmp_path / "out")
+
+
 def test_anchors_whose_texts_are_labels_are_called_a_label_map(planned, films, tmp_path):
     rows = list(csv.reader(manifest(films)))
     for row in rows[1:]:

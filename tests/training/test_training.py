@@ -227,6 +227,35 @@ def test_a_broken_state_is_named(recipe, trained):
         run(recipe(), out)
 
 
+def without_weights(state):
+    state["network"] = {key: value for key, value in state["network"].items() if "norm" not in key}
+
+
+OTHER_STATES = {
+    "no steps": (lambda state: state.pop("step"), "holds no state of a run: 'step' is missing"),
+    "steps below zero": (lambda state: state.update(step=-1), "holds no state of a run"),
+    "a word for processes": (lambda state: state.update(world="two"), "holds no state of a run"),
+    "a list for a network": (lambda state: state.update(network=[1]), "holds no state of a run"),
+    "no validation": (lambda state: state.update(best='{"valid_loss": 1.0}'), "holds no state of a run: 'step'"),
+    "validations that are a list": (lambda state: state.update(best="[]"), "holds no state of a run"),
+    "deep nesting": (lambda state: state.update(recipe="[" * 99_999), "holds no state of a run: its brackets"),
+    "a key of the recipe twice": (lambda state: state.update(recipe='{"a": 1, "a": 2}'), "'a' stands twice"),
+    "weights that are missing": (without_weights, "does not fit this run's network"),
+    "no optimizer": (lambda state: state.update(optimizer={}), "does not fit this run's network"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_STATES)
+def test_a_state_of_something_else_is_refused(case, recipe, trained):
+    change, message = OTHER_STATES[case]
+    _, out = trained
+    state = read_state(out / "run")
+    change(state)
+    save_state(out / "run", state)
+    with pytest.raises(DataError, match=message):
+        run(recipe(), out)
+
+
 def test_a_damaged_state_is_noticed_and_one_of_earlier_times_is_read_with_a_warning(tmp_path):
     save_state(tmp_path, {"step": 3, "weight": torch.ones(4)})
     path = tmp_path / "last.pt"
