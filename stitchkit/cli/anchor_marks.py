@@ -85,10 +85,10 @@ def _overlap(
     from stitchkit.cli.anchor_tables import about
     from stitchkit.evaluation.fitted_pairs import leaks_of, missed
 
-    about_anchors = config.get("anchor_set", {})
-    sha = about_anchors.get("sha256")
-    if table is not None and sha is not None and about(table.ids_only())["sha256"] == sha:
-        return f"this very table of {about_anchors['n']} pairs", []
+    known = config.get("anchor_set")
+    sha = known.get("sha256") if isinstance(known, Mapping) else None  # a folder may say anything there
+    if table is not None and sha is not None and (own := about(table.ids_only()))["sha256"] == sha:
+        return f"this very table of {own['n']} pairs", []
     kept = _hashes(config)
     if kept is None:
         done = "that the pairs are its own table was checked and no more" if sha and table else "nothing was checked"

@@ -35,12 +35,11 @@ def chosen_rows(table: AnchorTable, pairs: AnchorSet, rows: np.ndarray, out: Pat
     read without --root. Where the paths served as ids, a column ``id`` keeps what they were.
     """
     from stitchkit.cli.anchor_reading import id_column
-    from stitchkit.datasets.rows import read_rows, read_text
+    from stitchkit.datasets.rows import cells_as_written, read_rows
 
     read = read_rows(table.path)
-    separator = SEPARATORS.get(table.path.suffix.lower(), ",")
-    records = list(csv.reader(io.StringIO(read_text(table.path, "table"), newline=""), delimiter=separator))
-    picked = [list(records[read.numbers[row] - 1]) for row in rows.tolist()]  # as they stand, white space and all
+    written = cells_as_written(read)
+    picked = [list(written[row]) for row in rows.tolist()]
     header, notes = list(read.columns), []
     folder = table.path.parent if table.root is None else table.root
     if not _same_folder(folder, out.parent):

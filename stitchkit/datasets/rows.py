@@ -185,10 +185,7 @@ def read_rows(path: str | Path) -> Table:
     path = Path(path)
     if path.suffix.lower() in JSON_LINES:
         return read_json_lines(path)
-    separator = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    text = read_text(path, "table")
-    if said := _SEPARATOR.match(text):
-        separator, text = said[1], text[said.end() :]
+    separator, text = _separated(path)
     rows: list[tuple[int, tuple[str, ...]]] = []
     number = 0
     with cells_of_any_length():
@@ -212,6 +209,36 @@ def read_rows(path: str | Path) -> Table:
                 f"Quote cells that hold a comma, and fill up short rows."
             )
     return Table(path, header, tuple(row for _, row in body), tuple(number for number, _ in body))
+
+
+def cells_as_written(table: Table) -> tuple[tuple[str, ...], ...]:
+    """The cells of a table's rows with the white space around them; of JSON lines the cells of the table.
+
+    Raises
+    ------
+    DataError
+        If the file is no longer the table that was read.
+    """
+    if table.path.suffix.lower() in JSON_LINES:
+        return table.cells
+    separator, text = _separated(table.path)
+    with cells_of_any_length():
+        try:
+            records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+            found = tuple(tuple(records[number - 1]) for number in table.numbers)
+        except (csv.Error, IndexError):
+            found = ()
+    if tuple(tuple(cell.strip() for cell in row) for row in found) != table.cells:
+        raise DataError(f"{table.path} was changed while it was read. Run the same command again.")
+    return found
+
+
+def _separated(path: Path) -> tuple[str, str]:
+    """What separates the cells of a CSV or TSV, and its text without the line that may say so."""
+    text = read_text(path, "table")
+    if said := _SEPARATOR.match(text):
+        return said[1], text[said.end() :]
+    return "\t" if path.suffix.lower() in (".tsv", ".tab") else ",", text
 
 
 @contextmanager

@@ -351,3 +351,24 @@ def test_the_group_explains_itself(cli):
     for command in ("select", "check", "card"):
         assert command in done.out
         assert cli("anchors", command, "--help").code == 0
+
+
+@pytest.mark.parametrize("form", ["a long report", "semicolons", "JSON lines"])
+def test_rows_of_every_kind_of_table_can_be_chosen(form, cli, world, tmp_path):
+    rows = table(world.anchors)
+    rows[1][2] = "a long report " * 20_000  # csv's own limit is 131,072 characters
+    first = world.anchors.parent / f"first.{'jsonl' if form == 'JSON lines' else 'csv'}"
+    if form == "JSON lines":
+        first.write_text("\n".join(json.dumps(dict(zip(rows[0], row, strict=True))) for row in rows[1:]))
+    elif form == "semicolons":
+        first.write_text("sep=;\n" + "\n".join(";".join(row) for row in rows) + "\n")
+    else:
+        write(first, rows)
+    out = world.anchors.parent / "chosen-rows.csv"
+    done = cli("anchors", "select", first, "-n", len(rows) - 1, "--method", "random", "--out", out, "--quiet")
+    assert done.code == 0, done.err
+    found = sk.read_anchors(out)
+    first.unlink()
+    out.unlink()
+    by_id = {row[0]: row[2].strip() for row in rows[1:]}
+    assert dict(zip(found.ids.tolist(), found.target_items.values, strict=True)) == by_id

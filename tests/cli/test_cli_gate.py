@@ -12,6 +12,7 @@ from crafted import edited
 
 import stitchkit as sk
 from stitchkit.cli import anchor_marks
+from stitchkit.cli.anchor_tables import AnchorTable
 from stitchkit.core import anchor_hashes
 from stitchkit.core.errors import LeakageError
 from stitchkit.store import write_embeddings
@@ -282,3 +283,15 @@ def no_models_after(monkeypatch):
         pytest.fail("an encoder was loaded")
 
     return lambda: monkeypatch.setattr("stitchkit.encoders.load_encoder", refuse)
+
+
+@pytest.mark.parametrize("known", [7, "a table", [], {"sha256": 7}, {"n": 3}])
+def test_a_folder_may_say_anything_of_its_anchor_set(known, files, cli, world, tmp_path):
+    folder = shutil.copytree(files / "good", tmp_path / "map")
+    edited(folder, lambda config: config.update(anchor_set=known))
+    line = ("--source", files / "fresh-x.safetensors", "--target", files / "fresh-y.safetensors", "--min-mrr", "0.1")
+    assert cli("gate", folder, *line).code == 0
+    notes = anchor_marks.audit_folder(
+        folder, {"anchor_set": known}, (["item7"], None), AnchorTable(world.anchors), allow=False, instead=""
+    )
+    assert "keeps no hashes of its anchors" in notes[0]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from checkpoint_targets import CHECKPOINTS, of_tests
+from command_targets import COMMANDS
 from mutations import Change, Target, change_arrays, change_bytes, change_config, change_json, change_state
 from PIL import Image
 
@@ -23,8 +24,9 @@ from stitchkit.stitching import load_head, save_head
 from stitchkit.store import write_folder
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.plans import read_plan
-from stitchkit.training.checkpoints import LOG, STATE, read_log, read_state, save_state
+from stitchkit.training.checkpoints import LOG, STATE, check_same, read_log, read_stopped, restoring, save_state
 from stitchkit.training.recipes import read_recipe
+from stitchkit.training.validation import Validation
 
 ROOT = Path(__file__).parents[2]
 
@@ -258,9 +260,24 @@ def _state(folder: Path) -> None:
 
     network = torch.nn.Linear(2, 3)
     optimizer = torch.optim.AdamW(network.parameters())
+    best = Validation(step=3, loss=0.5, reciprocal=0.2, recall={"a@1": 0.1}, chance={"a@1": 0.1}, pairs=4, captions=4)
     save_state(folder, {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "precision": {},
-                        "step": 3, "since": 1, "world": 1, "best": "[1, 2.5]", "recipe": '{"a": 1}',
+                        "step": 3, "since": 1, "world": 1, "best": json.dumps(best.to_dict()), "recipe": '{"a": 1}',
                         "pairs": "0" * 64})  # fmt: skip
+
+
+def _use_state(folder: Path) -> object:
+    import torch
+
+    stopped = read_stopped(folder)
+    network = torch.nn.Linear(2, 3)
+    if stopped is not None:
+        with restoring(folder):
+            network.load_state_dict(stopped.network)
+            torch.optim.AdamW(network.parameters()).load_state_dict(stopped.optimizer)
+        check_same({"a": 1}, stopped.recipe, folder)
+        assert stopped.best is None or stopped.best.better_than(stopped.best, "loss") is False
+    return stopped
 
 
 def _run_log(folder: Path) -> None:
@@ -324,9 +341,10 @@ TARGETS: dict[str, Target] = {
     "shared encoders": Target(_shared, _use_shared, {**_FOLDER, "tokenizer.json": (change_bytes, change_json)}),
     "scores": Target(_scores, lambda folder: read_scores(folder / "s.csv"), {"*.csv": _BYTES}),
     "embedding store": Target(_shelf, _use_shelf, {"manifest.jsonl": (change_bytes, change_json), "*.bin": _BYTES}),
-    "training states": Target(_state, read_state, {STATE: (change_bytes, change_state)}),
+    "training states": Target(_state, _use_state, {STATE: (change_bytes, change_state)}),
     "training logs": Target(_run_log, _use_run_log, {LOG: (change_bytes, change_json)}),
     "study cells": Target(_cells, _use_cells, {"cells.jsonl": (change_bytes, change_json), "*.np[yz]": _BYTES}),
     **CHECKPOINTS,
+    **COMMANDS,
     **{f"layout {name}": _layout(name, copy) for name, copy in of_tests("datasets/published_copies.py").COPIES.items()},
 }  # fmt: skip
