@@ -18,13 +18,14 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import Items
-from stitchkit.core.roles import Encoder, HasVocabulary
+from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
 from stitchkit.datasets.content_keys import as_keys, content_key
 from stitchkit.datasets.given import as_unchecked_items
 from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
 from stitchkit.embedding_store import EmbeddingStore, Shelf
+from stitchkit.encoders.unknown_texts import check_vocabulary
 from stitchkit.file_errors import free_bytes
 from stitchkit.left_out_items import Failures, check_left_out, left_out_path, write_left_out
 from stitchkit.progress import Progress
@@ -113,7 +114,7 @@ def embed(
     with one_warning(), Progress(progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         given, keys = _keyed(given, shelf is not None, pool, bar, failures)
         first, which = _distinct(keys)
-        _check_known(encoder, given, first, which)
+        check_vocabulary(encoder, given, first, which)
         vectors = np.empty((len(first), encoder.space.dim), dtype)
         work = _Work(given, first, keys[first], vectors, shelf, failures)
         _encode_all(encoder, work, work.recall(), batch_size, pool, bar)
@@ -375,30 +376,6 @@ def _keyed(
                 failures.add(name, found)
         bar.step(min(1024, len(items) - start))
     return failures.left(items), as_keys(keys)
-
-
-def _check_known(encoder: Encoder, given: Items, first: np.ndarray, which: np.ndarray) -> None:
-    """Warn of texts of which the tokenizer knows nothing; raise if that is all of them.
-
-    Such texts differ, but have equal vectors or nearly so.
-    """
-    if encoder.modality != "text" or not isinstance(encoder, HasVocabulary):
-        return
-    known = np.asarray(encoder.knows([given.values[int(row)] for row in first]), dtype=np.bool_)[which]
-    if known.all():
-        return
-    one = str(given.ids[int(np.flatnonzero(~known)[0])])
-    if not known.any():
-        raise InputError(
-            f"the tokenizer of {encoder.space.name!r} knows no word of any of the {len(given)} texts, such as item "
-            f"{one!r}: all would get one vector. Use an encoder of their language."
-        )
-    warnings.warn(
-        f"the tokenizer of {encoder.space.name!r} knows no word of {int((~known).sum())} of {len(given)} texts, the "
-        f"first is item {one!r}: they get one vector, whatever they say. Leave them out, or use an encoder of their "
-        f"language.",
-        stacklevel=3,
-    )
 
 
 def _distinct(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
