@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from stitchkit.datasets.thumbnails import VIEWS, view_fingerprints
+from stitchkit.datasets.fingerprints import VIEWS, tiles, view_fingerprints
 
 CANDIDATE = 0.62  # cosine of fingerprints, up to the sign, from which a pair is looked at closely
 CLOSEST = 8  # candidates kept for each image, on either side
 MANY = 4 * CLOSEST  # pairs an image of a tile beyond which only the closest are kept at once
-TILE = 2048  # rows compared at once
 PAIR = np.dtype([("first", np.int64), ("second", np.int64), ("cosine", np.float32), ("view", np.int8)])
 
 
@@ -33,14 +32,14 @@ def candidate_pairs(first: np.ndarray, second: np.ndarray | None = None) -> np.n
     left = [view_fingerprints(first, view) for view in range(len(VIEWS))]
     right = left if second is None else [view_fingerprints(second, view) for view in range(len(VIEWS))]
     kept = np.zeros(0, dtype=PAIR)
-    for a in range(0, len(first), TILE):
+    for rows, others in tiles(len(first), None if second is None else len(second)):
         parts = [kept]
-        for b in range(a if second is None else 0, len(right[0]), TILE):
-            pairs = _of_tile([one[a : a + TILE] for one in left], [one[b : b + TILE] for one in right])
-            if second is None and a == b:
+        for columns in others:
+            pairs = _of_tile([one[rows] for one in left], [one[columns] for one in right])
+            if second is None and rows == columns:
                 pairs = pairs[pairs["first"] < pairs["second"]]
-            pairs["first"] += a
-            pairs["second"] += b
+            pairs["first"] += rows.start
+            pairs["second"] += columns.start
             parts.append(_closest(pairs, second is None))
         kept = _closest(np.concatenate(parts), second is None)
     return np.sort(kept, order=("first", "second"))

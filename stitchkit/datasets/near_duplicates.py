@@ -8,20 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.datasets.candidate_pairs import candidate_pairs
 from stitchkit.datasets.content_keys import as_keys, content_key
+from stitchkit.datasets.fingerprints import LENGTH, fingerprint, tiles, view_map
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.registration import registered_likeness
-from stitchkit.datasets.thumbnails import BLANK, SIDE, WAVES, grey, thumbnail, view_map
+from stitchkit.datasets.thumbnails import SIDE, thumbnail
 
-THUMBNAIL = 32  # pixels a side
 LIKENESS = 0.97  # likeness from which two images are near duplicates
 MOST = 10_000  # near duplicates that are listed
-TILE = 2048  # rows compared at once
 TOGETHER = 32  # pairs registered at once: their arrays stay in the cache
 
 FILE, PIXELS, NEAR = "same file", "same pixels", "near"
@@ -66,7 +64,7 @@ class Looks:
     def of(cls, ids: np.ndarray, seen: list[tuple[bytes, bytes, np.ndarray, np.ndarray]]) -> Looks:
         """The looks of images seen one by one with :func:`look_at`."""
         files, pixels, prints, small = zip(*seen, strict=True) if seen else ((), (), (), ())
-        rows = np.stack(prints) if prints else np.zeros((0, WAVES * WAVES - 1), dtype=np.float32)
+        rows = np.stack(prints) if prints else np.zeros((0, LENGTH), dtype=np.float32)
         return cls(
             ids=ids,
             files=as_keys(files),
@@ -100,54 +98,6 @@ def look_at(items: Items) -> Iterator[tuple[bytes, bytes, np.ndarray, np.ndarray
         else:
             key = content_key(value, "image")
             yield key, key, fingerprint(value), thumbnail(value)
-
-
-def fingerprint(image: Any) -> np.ndarray:
-    """255 numbers of unit length that stay about the same when an image is encoded, resized or brightened anew.
-
-    The lowest 16 x 16 cosine waves (type II, without the constant) of a 32 x 32 grey thumbnail, each multiplied by
-    its frequency, which evens out that coarse waves are strong in every picture, then by the signed square root: no
-    few waves decide. The classical perceptual hashes keep the signs of 64 such numbers. That is too little for films
-    that look alike: of 477,334 pairs of chest films of different patients 2,269 are within 4 bits of 64 (difference
-    hash of neighbouring pixels) and 32 within 6 (hash of cosine waves), while a JPEG of quality 30, or a gamma of 1.2,
-    is up to 4 and up to 8 bits from its own original.
-
-    Parameters
-    ----------
-    image
-        PIL image, or (h, w[, 3]) array.
-
-    Returns
-    -------
-    (255,) float32
-        Of length 1; zeros for an image that shows nothing.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> coarse = rng.random((12, 12))
-    >>> image = np.kron(coarse, np.ones((20, 20)))
-    >>> round(float(fingerprint(image) @ fingerprint(image[::2, ::2] * 0.9)), 2)
-    1.0
-    >>> bool(fingerprint(np.zeros((50, 50))).any())
-    False
-    """
-    small = np.asarray(grey(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), dtype=np.float64)
-    if small.std() <= BLANK * np.abs(small).max():
-        return np.zeros(WAVES * WAVES - 1, dtype=np.float32)
-    waves = ((_COSINES @ small @ _COSINES.T) * _FREQUENCY).ravel()[1:]
-    rooted = np.sign(waves) * np.sqrt(np.abs(waves))
-    return np.asarray(rooted / np.linalg.norm(rooted), dtype=np.float32)
-
-
-def _cosines() -> np.ndarray:
-    """(16, 32): the lowest cosine waves along one side."""
-    wave, at = np.arange(WAVES)[:, None], np.arange(THUMBNAIL)[None, :]
-    return np.asarray(np.cos(np.pi * (at + 0.5) * wave / THUMBNAIL))
-
-
-_COSINES = _cosines()
-_FREQUENCY = np.hypot(np.arange(WAVES)[:, None], np.arange(WAVES)[None, :])
 
 
 def find_alike(looks: Looks, others: Looks | None = None, *, likeness: float = LIKENESS) -> tuple[list[Alike], bool]:
@@ -234,13 +184,13 @@ def _near_prints(looks: Looks, others: Looks | None, likeness: float) -> list[Al
     ours, theirs = _firsts(looks), _firsts(other)
     left, right = looks.prints[ours], other.prints[theirs]
     found: list[Alike] = []
-    for a in range(0, len(left), TILE):
-        for b in range(a if others is None else 0, len(right), TILE):
-            cosines = left[a : a + TILE] @ right[b : b + TILE].T
-            if others is None and a == b:
+    for rows, columns_of in tiles(len(left), None if others is None else len(right)):
+        for columns in columns_of:
+            cosines = left[rows] @ right[columns].T
+            if others is None and rows == columns:
                 cosines = np.triu(cosines, 1)
             for i, j in np.argwhere(cosines >= likeness).tolist():
-                first, second = ours[a + i], theirs[b + j]
+                first, second = ours[rows.start + i], theirs[columns.start + j]
                 if looks.pixels[first] != other.pixels[second]:  # those are copies
                     found.append(Alike(first, second, NEAR, float(cosines[i, j])))
             if len(found) > MOST:

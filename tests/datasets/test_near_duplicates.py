@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageOps
 from stitchkit import Items
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.datasets import candidate_pairs, near_duplicates
-from stitchkit.datasets.near_duplicates import FILE, LIKENESS, NEAR, PIXELS, Looks, find_alike, fingerprint, look_at
+from stitchkit.datasets.fingerprints import fingerprint
+from stitchkit.datasets.near_duplicates import FILE, LIKENESS, NEAR, PIXELS, Looks, find_alike, look_at
 from stitchkit.datasets.phantoms import make_phantoms
 
 
@@ -214,7 +215,7 @@ def test_many_rows_are_compared_in_tiles(phantoms, monkeypatch):
     films = [Image.fromarray(image) for image in phantoms.images[:40]]
     looks = looks_of([*films, *(jpeg(film, 60) for film in films)])
     whole, _ = find_alike(looks)
-    monkeypatch.setattr(near_duplicates, "TILE", 7)
+    monkeypatch.setattr("stitchkit.datasets.fingerprints.TILE", 7)
     tiled, _ = find_alike(looks)
     assert {one[:3] for one in tiled} == {one[:3] for one in whole} == {(i, 40 + i, NEAR) for i in range(40)}
 
