@@ -210,7 +210,7 @@ def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -
 
 def _known(folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, ids: Any) -> tuple[str, ...]:
     """Raise if what is given as the anchors, a table or else files of ``ids``, is none of the folder's."""
-    from stitchkit.cli.anchor_marks import anchors_among
+    from stitchkit.cli.folder_leakage import anchors_among
 
     if anchors is not None:
         return tuple(anchors_among(folder, config, anchors.ids_only().ids, "Did you mean --held-out?"))
@@ -221,7 +221,7 @@ def _audit(
     folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, held_out: AnchorTable
 ) -> tuple[str, ...]:
     """Raise if held-out pairs are anchors, of the table or of the folder; what was not checked, in words."""
-    from stitchkit.cli.anchor_marks import audit_folder
+    from stitchkit.cli.folder_leakage import audit_folder
     from stitchkit.evaluation.leakage import audit
 
     fresh = held_out.ids_only()

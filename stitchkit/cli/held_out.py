@@ -64,7 +64,7 @@ class Tried:
 
     def audit(self, allow: bool) -> list[str]:
         """Raise, or say so, if an item or a patient of the pairs is among those the alignment was fitted on."""
-        from stitchkit.cli.anchor_marks import audit_folder
+        from stitchkit.cli.folder_leakage import audit_folder
 
         instead = "It cannot be gated on them: hold pairs of other patients out, or pass --allow-leakage."
         return audit_folder(self.folder, self.config, self._names(), self.table, allow=allow, instead=instead)

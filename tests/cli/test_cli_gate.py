@@ -11,7 +11,7 @@ import pytest
 from crafted import edited
 
 import stitchkit as sk
-from stitchkit.cli import anchor_marks
+from stitchkit.cli import folder_leakage
 from stitchkit.cli.anchor_tables import AnchorTable
 from stitchkit.core import anchor_hashes
 from stitchkit.core.errors import LeakageError
@@ -237,17 +237,17 @@ def test_a_folder_of_older_times_is_known_by_its_table_alone_and_that_is_said(cl
 def test_of_many_anchors_a_fixed_sample_is_kept_and_that_is_said(monkeypatch):
     monkeypatch.setattr(anchor_hashes, "MOST", 100)
     ids = [f"scan-{i}" for i in range(1000)]
-    marks = anchor_hashes.hashes_of(ids, [i // 20 for i in range(1000)])
-    assert len(marks["ids"]) == 1600
-    assert (marks["n_ids"], marks["n_groups"]) == (1000, 50)
+    hashes = anchor_hashes.hashes_of(ids, [i // 20 for i in range(1000)])
+    assert len(hashes["ids"]) == 1600
+    assert (hashes["n_ids"], hashes["n_groups"]) == (1000, 50)
     with pytest.raises(LeakageError, match=r"fitted on \d+ of these items"):
-        anchor_marks.audit_folder(
-            Path("map"), {"record": {"anchor_hashes": marks}}, (ids[:200], None), None, allow=False, instead=""
+        folder_leakage.audit_folder(
+            Path("map"), {"record": {"anchor_hashes": hashes}}, (ids[:200], None), None, allow=False, instead=""
         )
-    found = anchor_marks.audit_folder(
-        Path("map"), {"record": {"anchor_hashes": marks}}, (["scan-x"], [99]), None, allow=False, instead=""
+    notes = folder_leakage.audit_folder(
+        Path("map"), {"record": {"anchor_hashes": hashes}}, (["scan-x"], [99]), None, allow=False, instead=""
     )
-    assert found == ["map keeps 100 of 1000 hashes of its items, so that an overlap of a few can be missed"]
+    assert notes == ["map keeps 100 of 1000 hashes of its items, so that an overlap of a few can be missed"]
 
 
 @pytest.mark.parametrize("verb", ["align", "stitch"])
@@ -291,7 +291,7 @@ def test_a_folder_may_say_anything_of_its_anchor_set(known, files, cli, world, t
     edited(folder, lambda config: config.update(anchor_set=known))
     line = ("--source", files / "fresh-x.safetensors", "--target", files / "fresh-y.safetensors", "--min-mrr", "0.1")
     assert cli("gate", folder, *line).code == 0
-    notes = anchor_marks.audit_folder(
+    notes = folder_leakage.audit_folder(
         folder, {"anchor_set": known}, (["item7"], None), AnchorTable(world.anchors), allow=False, instead=""
     )
     assert "keeps no hashes of its anchors" in notes[0]

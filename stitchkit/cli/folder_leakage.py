@@ -1,4 +1,4 @@
-"""Pairs that an alignment folder is judged on against the anchors it was fitted on, by the hashes it keeps."""
+"""Leakage between an alignment folder and pairs that it is judged on, by the hashes that it keeps of its anchors."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from stitchkit.core.errors import InputError, LeakageError
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
 
-_EARLIER = "anchor_marks"  # where folders kept them before records did
+_EARLIER = "folder_leakage"  # where folders kept them before records did
 
 
 def audit_folder(
     folder: Path, config: Mapping[str, Any], pairs: tuple[Any, Any], table: AnchorTable | None, *, allow: bool,
     instead: str,
 ) -> list[str]:  # fmt: skip
-    """What can be said of pairs that the alignment in ``folder`` shall be judged on, in words.
+    """Notes on pairs that the alignment in ``folder`` is to be judged on: leakage, and what could not be checked.
 
     Parameters
     ----------
     pairs
         Ids (n,) and patients (n,) or None.
     table
-        Where they come from, if from a table: a folder without hashes knows its own table by its SHA-256.
+        Their table, if they come from one: a folder without hashes knows its own table by its SHA-256.
     allow
         Report leakage instead of refusing it.
     instead
-        What to do about leakage.
+        Next step, for the error.
 
     Raises
     ------
     LeakageError
         If an item or a patient is among the folder's anchors and ``allow`` is not set.
     """
-    found, notes = _overlap(folder, config, pairs, table)
-    if found and not allow:
-        raise LeakageError(f"{folder} was fitted on {found}. {instead}")
+    leaked, notes = _overlap(folder, config, pairs, table)
+    if leaked and not allow:
+        raise LeakageError(f"{folder} was fitted on {leaked}. {instead}")
     pools = "transductive" in config.get("record", {})
     unseen = [f"{folder} was also fitted on pools, whose items it keeps no hashes of"] if pools else []
-    return [*([f"LEAKAGE: {folder} was fitted on {found}"] if found else []), *notes, *unseen]
+    return [*([f"LEAKAGE: {folder} was fitted on {leaked}"] if leaked else []), *notes, *unseen]
 
 
 def anchors_among(folder: Path, config: Mapping[str, Any], ids: Iterable[Any], instead: str) -> list[str]:
-    """What can be said of pairs that are given as the anchors of ``folder``, in words; nothing if all of them are.
+    """Notes on pairs that are given as the anchors of ``folder``; none if all of them are.
 
     Raises
     ------
@@ -60,46 +60,46 @@ def anchors_among(folder: Path, config: Mapping[str, Any], ids: Iterable[Any], i
     if (some := kept_of(kept, "ids")) < kept["n_ids"]:
         return [f"{folder} keeps {some} of {kept['n_ids']} hashes of its items: that these are its anchors is not sure"]
     known, n = common(kept, ids=names).found["ids"], distinct("ids", names, kept)
-    told = f"{known} of {n} of these pairs are anchors of {folder}"
+    count = f"{known} of {n} of these pairs are anchors of {folder}"
     if not known:
-        raise InputError(f"{told}. {instead}")
-    return [] if known == n else [told]
+        raise InputError(f"{count}. {instead}")
+    return [] if known == n else [count]
 
 
 def _hashes(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The hashes that a folder keeps of its anchors."""
-    found: Mapping[str, Any] | None = config.get("record", {}).get(KEY)
-    if found is None and _EARLIER in config:
+    kept: Mapping[str, Any] | None = config.get("record", {}).get(KEY)
+    if kept is None and _EARLIER in config:
         try:
-            found = config[_EARLIER]
-            checked(found, HashFields)
+            kept = config[_EARLIER]
+            checked(kept, HashFields)
         except InputError as error:
             raise wrong("hashes of its anchors that can be read", error) from error
-    return found
+    return kept
 
 
 def _overlap(
     folder: Path, config: Mapping[str, Any], pairs: tuple[Any, Any], table: AnchorTable | None
 ) -> tuple[str, list[str]]:
-    """What the folder was fitted on of these pairs, empty for nothing, and what was not checked."""
+    """Counts of these pairs that the folder was fitted on, empty for none, and notes on what was not checked."""
     from stitchkit.cli.anchor_tables import about
     from stitchkit.evaluation.fitted_pairs import leaks_of, missed
 
-    known = config.get("anchor_set")
-    sha = known.get("sha256") if isinstance(known, Mapping) else None  # a folder may say anything there
+    anchor_set = config.get("anchor_set")
+    sha = anchor_set.get("sha256") if isinstance(anchor_set, Mapping) else None  # a folder may say anything there
     if table is not None and sha is not None and (own := about(table.ids_only()))["sha256"] == sha:
         return f"this very table of {own['n']} pairs", []
     kept = _hashes(config)
     if kept is None:
-        done = "that the pairs are its own table was checked and no more" if sha and table else "nothing was checked"
-        anew = "Fit it anew with 'stitchkit align' to have them"
-        return "", [f"{folder} keeps no hashes of its anchors: of leakage {done}. {anew}"]
-    found = common(kept, ids=pairs[0], groups=pairs[1])
-    leaked, notes = leaks_of(found), []
-    if "ids" not in found.found and kept.get("ids") is None:
+        check = "that the pairs are its own table was checked and no more" if sha and table else "nothing was checked"
+        step = "Fit it anew with 'stitchkit align' to have them"
+        return "", [f"{folder} keeps no hashes of its anchors: of leakage {check}. {step}"]
+    overlap = common(kept, ids=pairs[0], groups=pairs[1])
+    leaked, notes = leaks_of(overlap), []
+    if "ids" not in overlap.found and kept.get("ids") is None:
         notes.append(f"the anchors of {folder} have row numbers for ids, so that items were not compared by id")
-    if "groups" not in found.found:
+    if "groups" not in overlap.found:
         notes.append(f"patients are not known, so whether one of them is among the anchors of {folder} was not checked")
-    notes += missed(found, kept, str(folder))
+    notes += missed(overlap, kept, str(folder))
     clean = f"by id and patient, none of these pairs is among the anchors of {folder}; the same item under another id "
     return leaked, notes or ([] if leaked else [f"{clean}would not be seen"])
