@@ -171,7 +171,7 @@ def unpack_map(
 
 
 def same_map(one: Map, other: Map) -> bool:
-    """Whether two maps are the same function: of one kind, with equal settings and equal arrays."""
+    """True if two maps are the same function: of one kind, with equal settings and equal arrays."""
     if one is other:
         return True
     (config, arrays), (others, theirs) = pack_map(one), pack_map(other)

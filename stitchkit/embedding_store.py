@@ -275,7 +275,7 @@ class Shelf:
         return np.fromfile(path, f"S{KEY_BYTES}", count=shard.rows, offset=shard.start * KEY_BYTES)
 
     def _check(self, shard: _Shard) -> bool:
-        """Whether the vectors of ``shard`` are what was written."""
+        """True if the vectors of ``shard`` are those that were written."""
         if shard not in self._sound and zlib.crc32(self._stored()[shard.place].tobytes()) == shard.vectors:
             self._sound.add(shard)
         return shard in self._sound
@@ -329,7 +329,7 @@ def _listed(text: bytes, on_disk: int) -> _Manifest:
 
 
 def _overlaps(shards: list[_Shard], new: _Shard) -> bool:
-    """Whether ``new`` has a row of one of ``shards``, which are sorted by their start."""
+    """True if ``new`` has a row of one of ``shards``, which are sorted by their start."""
     after = bisect.bisect_right(shards, new.start, key=lambda one: one.start)
     before = after > 0 and shards[after - 1].place.stop > new.start
     return before or (after < len(shards) and shards[after].start < new.place.stop)

@@ -93,7 +93,7 @@ class TomlTable:
         return self._take(key, default, fits, what)
 
     def holds_list(self, key: str) -> bool:
-        """Whether a list stands under a key."""
+        """True if a list stands under a key."""
         return isinstance(self._content.get(key), list)
 
     def names(self) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ class AnchorTable:
 
 
 def about(anchors: AnchorSet) -> dict[str, Any]:
-    """What an artefact keeps of its anchors: never an id, a text or a path with somebody's name in it."""
+    """Description of anchors for an artefact: never an id, a text or a path with somebody's name in it."""
     import numpy as np
 
     return {

@@ -1,4 +1,4 @@
-"""How the command line asks for probabilities and thresholds: scores of items that are neither anchors nor test."""
+"""Probabilities and thresholds on the command line: scores of items that are neither anchors nor test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Calibrating:
 
     @classmethod
     def of(cls, path: Path | None, method: str | None, threshold: str | None, multiclass: bool) -> Calibrating | None:
-        """What was asked for; None where nothing was."""
+        """The checked request; None if there is none."""
         from stitchkit.evaluation.calibrating import METHODS
         from stitchkit.evaluation.deciding import RULES
         from stitchkit.score_tables import read_scores

@@ -92,7 +92,7 @@ def diagnose(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be diagnosed, with all that can be read before a model is loaded."""
+    """The request for a diagnosis, with all that can be read before a model is loaded."""
 
     alignment: Alignment
     source: str | Embeddings
@@ -136,7 +136,7 @@ class Asked:
         return cls(done, sides[0], sides[1], anchors, held_out, named, reader, folder, audit)
 
     def plan(self) -> dict[str, Any]:
-        """What would be read."""
+        """Inputs that would be read."""
         tables = {"anchors": self.anchors, "held-out": self.held_out}
         return {
             "alignment": f"{self.alignment.source.name} -> {self.alignment.target.name}",

@@ -1,4 +1,4 @@
-"""How a command ends: one line on stderr and an exit code; a traceback only with ``-v``."""
+"""The end of a command: one line on stderr and an exit code; a traceback only with ``-v``."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _give_up_stdout() -> None:
 
 
 def asks_for_more(args: Sequence[str]) -> bool:
-    """Whether the arguments ask for tracebacks."""
+    """True if the arguments ask for tracebacks."""
     return any(one in ("-v", "--verbose") for one in args)
 
 

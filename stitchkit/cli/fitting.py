@@ -1,4 +1,4 @@
-"""How the command line asks for a map: the solver's name, the purpose, the pools, the seed."""
+"""Settings of a fit on the command line: the solver's name, the purpose, the pools, the seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """How the map is fitted, and the voice that tells what takes its time."""
+    """Settings of a fit, with the talk that reports its steps."""
 
     solver: str | Solver
     seed: int
@@ -48,7 +48,7 @@ class Fitting:
 
 
 def solver_of(name: str) -> str | Solver:
-    """What ``stitchkit.align`` takes as ``solver``: a family to search, or a solver with its default settings."""
+    """The ``solver`` argument of ``stitchkit.align``: a family to search, or a solver with its default settings."""
     from stitchkit.alignment.asking import asked_for
 
     return asked_for(name, None, seed=0)

@@ -13,7 +13,7 @@ from stitchkit.core.errors import InputError, LeakageError
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
 
-_EARLIER = "folder_leakage"  # where folders kept them before records did
+_EARLIER = "anchor_marks"  # where folders kept them before records did
 
 
 def audit_folder(

@@ -1,4 +1,4 @@
-"""What scores are judged by, as a command line names it: labels, anchors and settings."""
+"""Labels, anchors and settings that scores are judged by, as a command line names them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What scores are judged by, read and checked before they are made."""
+    """Labels and settings that scores are judged by, read and checked before there are scores."""
 
     labels: Labels
     table: AnchorTable | None

@@ -23,7 +23,7 @@ _TABLES = (".csv", ".tsv", ".tab")
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """Where and how encoders run."""
+    """Settings for loading and running encoders."""
 
     device: str = "auto"
     dtype: str = "float32"
@@ -97,7 +97,7 @@ class Loading:
 
     @property
     def kept(self) -> str | None:
-        """What ``stitchkit.embed`` takes as ``store``."""
+        """The ``store`` argument of ``stitchkit.embed``."""
         return None if self.store == "none" else self.store
 
     def say(self, line: str) -> None:
@@ -127,7 +127,7 @@ def check_name(name: str) -> str:
 
 
 def count_items(path: Path, column: str | None = None) -> int:
-    """How many items ``path`` names; raises for what can be seen to be wrong without an encoder."""
+    """Number of items that ``path`` names; raises for what can be seen to be wrong without an encoder."""
     from stitchkit.datasets.tables import read_items, read_rows
 
     if path.suffix.lower() not in _TABLES or path.is_dir():

@@ -15,7 +15,7 @@ DANGEROUS = "Dangerous options"
 
 
 class Form(StrEnum):
-    """How results are printed."""
+    """Format of printed results."""
 
     text = "text"
     md = "md"
@@ -23,7 +23,7 @@ class Form(StrEnum):
 
 
 class OnError(StrEnum):
-    """What becomes of a damaged item."""
+    """Treatment of damaged items."""
 
     raising = "raise"
     skip = "skip"

@@ -1,4 +1,4 @@
-"""What ``align`` aligns: two files of embeddings paired by id, or two encoders over a table of anchors."""
+"""Inputs of ``align``: two files of embeddings paired by id, or two encoders over a table of anchors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILE = ".safetensors"
 
 
 def are_files(source: str, target: str) -> bool:
-    """Whether both are files of embeddings; one alone is an error."""
+    """True if both are files of embeddings; one alone is an error."""
     from stitchkit.encoders import is_vectors_file
 
     files = [is_vectors_file(one) for one in (source, target)]
@@ -58,7 +58,7 @@ class FilePairs:
         return cls(x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups, about(pairs))
 
     def plan(self) -> dict[str, Any]:
-        """What would be aligned."""
+        """Inputs that would be aligned."""
         return {"source": self.source.space.name, "target": self.target.space.name, "pairs": len(self.source)}
 
     def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:
@@ -91,7 +91,7 @@ class EncoderPairs:
         return cls(check_name(source), check_name(target), table)
 
     def plan(self) -> dict[str, Any]:
-        """What would be embedded and aligned."""
+        """Inputs that would be embedded and aligned."""
         return {"source": self.source, "target": self.target, "pairs": len(self.table.check())}
 
     def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:

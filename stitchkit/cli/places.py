@@ -1,4 +1,4 @@
-"""Where output goes, asked before any work and written in one step; and whether what shall be read is there."""
+"""Checks of output and input paths before any work, and writing in one step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scores items: two encoders with anchors and prompts, or a stitched folder."""
+"""Scorers of items: two encoders with anchors and prompts, or a stitched folder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FolderScorer:
         return cls(folder, tuple(config["head"]["classes"]), None, target)
 
     def plan(self) -> dict[str, Any]:
-        """What would be loaded."""
+        """Inputs that would be loaded."""
         return {"stitched": self.folder}
 
     def model(self, loading: Loading) -> Stitched:
@@ -98,7 +98,7 @@ class PairScorer:
         return self.prompts.classes
 
     def plan(self) -> dict[str, Any]:
-        """What would be loaded and fitted."""
+        """Inputs that would be loaded and fitted."""
         return {"source": self.source, "text": self.text, "anchors": len(self.table.check())}
 
     def model(self, loading: Loading) -> Stitched:
@@ -112,7 +112,7 @@ class PairScorer:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What ``evaluate`` judges: a table of scores, or a stitched folder to score items with."""
+    """Input of ``evaluate``: a table of scores, or a stitched folder to score items with."""
 
     classes: tuple[str, ...]
     scores: Scores | None
@@ -125,7 +125,7 @@ class Given:
     def of(
         cls, path: Path, items: Path | None, column: str | None, encoder: str | None, id: str | None, root: Path | None
     ) -> Given:
-        """What is at ``path``, as far as it can be checked without a model."""
+        """The input at ``path``, checked as far as that is possible without a model."""
         from stitchkit.cli.loading import check_name, count_items
         from stitchkit.score_tables import read_scores
 

@@ -46,7 +46,7 @@ class Alignment:
             )
 
     def __repr__(self) -> str:
-        """What was fitted and how well it held out, in one line."""
+        """Spaces, solver and held-out result in one line."""
         told = [
             f"{self.source.name!r} ({self.source.dim}) -> {self.target.name!r} ({self.target.dim})",
             str(self.record.get("solver", "a fitted map")),
@@ -109,7 +109,7 @@ class Alignment:
 
 
 def _held_out_in_words(held_out: Mapping[str, Any] | None) -> str:
-    """What was measured on held-out pairs, beside chance."""
+    """Results on held-out pairs beside chance, in words."""
     if not held_out:
         return "nothing held out"
     name = "r2" if "r2" in held_out else "mrr"

@@ -56,7 +56,7 @@ class Embeddings:
 
     @classmethod
     def mapped(cls, vectors: Array, ids: np.ndarray, space: Space) -> Embeddings:
-        """What a map made of sound embeddings: a row may be all zeros, for it may sit exactly on the centre."""
+        """Embeddings that a map made of sound ones: a row may be all zeros, for it may sit exactly on the centre."""
         made = object.__new__(cls)
         for name, value in (("vectors", vectors), ("ids", ids), ("space", space), ("left_out", ())):
             object.__setattr__(made, name, value)
@@ -100,11 +100,11 @@ def check_vectors(vectors: Array, what: str, ids: np.ndarray | None = None) -> N
         _refuse(~alive, what, ids, "is all zeros, which has no direction", "Is the item empty? Leave it out.")
 
 
-def _by_rows(vectors: Array, told: Callable[[Array], Array]) -> np.ndarray:
-    """What ``told`` says of each row (n,), a block of rows at a time: a memory map is never held whole."""
+def _by_rows(vectors: Array, function: Callable[[Array], Array]) -> np.ndarray:
+    """Values (n,) of ``function`` for each row, a block of rows at a time: a memory map is never held whole."""
     n = int(vectors.shape[0])
     blocks = [vectors[a : min(a + BLOCK, n), :] for a in range(0, n, BLOCK)]
-    return np.concatenate([to_numpy(told(rows)) for rows in blocks]) if blocks else np.ones(0, dtype=bool)
+    return np.concatenate([to_numpy(function(rows)) for rows in blocks]) if blocks else np.ones(0, dtype=bool)
 
 
 def _refuse(bad: np.ndarray, what: str, ids: np.ndarray | None, fault: str, step: str) -> None:

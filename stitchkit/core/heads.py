@@ -126,5 +126,5 @@ class ZeroShotHead:
 
 
 def one_direction(to_common: Map) -> bool:
-    """Whether a map's anchors showed one direction only, so that the angle of a vector is its sign."""
+    """True if a map's anchors showed one direction only, so that the angle of a vector is its sign."""
     return getattr(to_common, "rank", None) == 1

@@ -57,7 +57,7 @@ class JointAlignment:
             )
 
     def __repr__(self) -> str:
-        """Which spaces are bound, and by what, in one line."""
+        """Spaces and solver in one line."""
         spaces = ", ".join(f"{name!r} ({one.source.dim})" for name, one in self.maps.items())
         told = f"{spaces}, {self.record.get('solver', 'fitted maps')}, {self.common.dim} directions"
         return f"JointAlignment({escaped(told)})"

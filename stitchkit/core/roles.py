@@ -61,7 +61,7 @@ class HasVocabulary(Protocol):
 
 
 class Head(Protocol):
-    """What turns vectors of one space into scores."""
+    """A function from vectors of one space to scores."""
 
     classes: tuple[str, ...]
 

@@ -86,7 +86,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """What is true of each item: 1 present, 0 absent, NaN not known.
+    """True classes of each item: 1 present, 0 absent, NaN not known.
 
     Parameters
     ----------

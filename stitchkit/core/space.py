@@ -47,7 +47,7 @@ class Space:
         return cls("array", dim, None)
 
     def accepts(self, other: Space) -> bool:
-        """Whether vectors of ``other`` may be read as vectors of this space."""
+        """True if vectors of ``other`` may be read as vectors of this space."""
         known = self.fingerprint is not None and other.fingerprint is not None
         return self.dim == other.dim and (not known or self.fingerprint == other.fingerprint)
 

@@ -87,7 +87,7 @@ def _of_list(given: Any, modality: str) -> Items:
 
 
 def _text_fault(value: Any) -> str:
-    """What keeps a text from being encoded; empty if nothing does."""
+    """The fault that keeps a text from being encoded; empty if there is none."""
     if not isinstance(value, str):
         return f"a {type(value).__name__}, not a text. Pass strings"
     if half := _SURROGATE.search(value):
@@ -103,7 +103,7 @@ def _text_fault(value: Any) -> str:
 
 
 def _fault(value: Any, modality: str) -> str:
-    """What is wrong with one item; empty if nothing is."""
+    """The fault of one item; empty if there is none."""
     if modality == "text":
         return _text_fault(value)
     if isinstance(value, str | Path | Image.Image):

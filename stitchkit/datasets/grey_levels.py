@@ -22,7 +22,7 @@ LOW, HIGH = "low", "high"  # the bytes such an image was made of
 
 @dataclass(slots=True)
 class RangeCount:
-    """How many 16-bit images of one set fill how much of their range; equal images count once."""
+    """Brightest values of the 16-bit images of one set; equal images count once."""
 
     tops: dict[int, int] = field(default_factory=dict)  # checksum of the pixels -> 99.9th percentile
     narrow: set[int] = field(default_factory=set)  # checksums of those without a value above 255
@@ -91,7 +91,7 @@ def _warn(count: RangeCount) -> None:
 
 
 def is_eight_bits(values: np.ndarray) -> bool:
-    """Whether 16-bit values are those of an 8-bit image: none is above 255."""
+    """True if 16-bit values are those of an 8-bit image: none is above 255."""
     return bool(values.size) and int(values.max()) <= EIGHT and int(values.min()) >= 0
 
 

@@ -192,7 +192,7 @@ class _Directory:
 
     @property
     def is_reduced(self) -> bool:
-        """Whether it is a smaller copy of another picture, or a mask."""
+        """True if it is a smaller copy of another picture, or a mask."""
         return bool(self.number(_SUBFILE, 0) & 0b101) or self.number(_OLD_SUBFILE, 0) == 2
 
 

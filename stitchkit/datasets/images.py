@@ -38,7 +38,7 @@ _BYTES_PER_PIXEL = 16  # a file with more of them for every pixel that is allowe
 
 
 def looks_like_image(path: str | Path) -> bool:
-    """Whether the name ends like an image file's.
+    """True if the name ends like an image file's.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def read_image(path: str | Path) -> Image.Image:
 
 
 def image_metadata(path: str | Path) -> dict[str, int]:
-    """What a file tells about an image without its pixels, for the metadata-only baseline.
+    """Metadata of an image file without its pixels, for the metadata-only baseline.
 
     Returns
     -------

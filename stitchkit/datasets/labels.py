@@ -147,7 +147,7 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
 
 
 def _are_slips(cells: Sequence[str], odd: Sequence[str]) -> bool:
-    """Whether a column of labels with ``odd`` cells among them must not be left out.
+    """True if a column of labels with ``odd`` cells among them must not be left out.
 
     Not where most cells are no labels, in a column of distinct numbers such as an index, and in one that counts: 0, 1,
     and often 2 or more.
@@ -167,7 +167,7 @@ def _has_labels(cells: Sequence[str], odd: Sequence[str]) -> bool:
 
 
 def _is_mostly_labels(cells: Sequence[str], odd: Sequence[str]) -> bool:
-    """Whether 0 and 1 are at least half of the cells, and these are no index."""
+    """True if 0 and 1 are at least half of the cells, and these are no index."""
     return _has_labels(cells, odd) and len(set(cells)) < len(cells)
 
 

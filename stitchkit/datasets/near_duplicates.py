@@ -36,7 +36,7 @@ class Alike(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looks:
-    """What n images look like.
+    """Content keys, fingerprints and thumbnails of n images.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Looks:
 
     @property
     def blank(self) -> int:
-        """How many images show nothing; only exact copies of them are found."""
+        """Number of images that show nothing; only exact copies of them are found."""
         return int((~self.prints.any(axis=1)).sum())
 
 

@@ -184,7 +184,7 @@ def _ranks(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def _detail(images: np.ndarray) -> np.ndarray:
-    """What a Gaussian blur takes away."""
+    """Fine detail: the images less a Gaussian blur of them."""
     place = np.arange(images.shape[1])
     kernel = np.exp(-0.5 * ((place[:, None] - place[None, :]) / DETAIL) ** 2)
     blur = (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -256,7 +256,7 @@ def _default_column(table: Table, modality: str | None) -> str:
 
 
 def _modality(table: Table, column: str) -> str:
-    """What a column holds, by its name or by its cells."""
+    """Modality of a column, by its name or by its cells."""
     cells = table.column(column)
     return "image" if column.lower() in _IMAGE_COLUMNS or all(map(looks_like_image, cells)) else "text"
 

@@ -28,7 +28,7 @@ RUNS_HUB_CODE = ("hf", "stitchkit")  # families whose load() takes trust_remote_
 
 
 def is_vectors_file(name: str) -> bool:
-    """Whether ``name`` is a file of embeddings and no encoder (whose options may end like one)."""
+    """True if ``name`` is a file of embeddings and no encoder (whose options may end like one)."""
     return name.endswith(".safetensors") and name.partition(":")[0] not in ENCODERS
 
 

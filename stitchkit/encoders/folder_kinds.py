@@ -45,7 +45,7 @@ ADAPTER = "adapter_config.json"
 
 
 def described(folder: Path) -> str:
-    """What ``folder`` is, by its files, and the next step: two sentences, or nothing where nothing is known."""
+    """The kind of ``folder`` by its files, and the next step: two sentences, or none where nothing is known."""
     if (folder / ADAPTER).is_file():
         return adapter(folder)
     for patterns, what, step in KINDS:

@@ -26,7 +26,7 @@ NAMES_ONLY = ("image_processor_type", "feature_extractor_type", "processor_class
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a checkpoint comes from, and how each part of it is asked for."""
+    """The place of a checkpoint, and the settings with which each part of it is read."""
 
     name: EncoderName
     where: str  # a folder or a hub id
@@ -67,7 +67,7 @@ class Source:
         return file if file.is_file() else None
 
     def json(self, path: str) -> Any:
-        """What a further file of settings holds, or None if there is none."""
+        """Content of a further file of settings, or None if there is none."""
         if (file := self.file(path)) is None:
             return None
         return settings_in(file)
@@ -115,12 +115,12 @@ def check_none_missing(name: EncoderName, missing: Iterable[str], unexpected: It
 
 
 def holds_two(config: Any) -> bool:
-    """Whether a checkpoint holds an image and a text encoder, by its config."""
+    """True if a checkpoint holds an image and a text encoder, by its config."""
     return all(getattr(config, part, None) is not None for part in ("vision_config", "text_config"))
 
 
 def model_class(config: Any, name: EncoderName, *, encoder_only: bool) -> Any:
-    """What loads the checkpoint: ``AutoModel``, or the encoder's own class where encoder and decoder have one config.
+    """The class to load: ``AutoModel``, or the encoder's own where encoder and decoder have one config.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def asked_modality(name: EncoderName) -> str | None:
 
 
 def preprocessing_of(processor: Any) -> Any:
-    """What decides the inputs a processor makes, as JSON."""
+    """Settings that decide the inputs a processor makes, as JSON."""
     if hasattr(processor, "image_mean") or not hasattr(processor, "all_special_tokens"):
         settings = processor.to_dict()
         return {k: v for k, v in settings.items() if k not in NAMES_ONLY and not k.startswith("_")}

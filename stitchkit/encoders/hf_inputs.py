@@ -34,7 +34,7 @@ SPACES = " \t\n\u2581\u0120\u010a"  # a space or line end as tokenizers write th
 
 @dataclass(frozen=True, slots=True)
 class ImageInputs:
-    """What turns decoded images into a model's inputs."""
+    """Inputs of a model from decoded images."""
 
     processor: Any = field(repr=False)
 
@@ -46,13 +46,13 @@ class ImageInputs:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the fingerprint holds of it."""
+        """The settings that the fingerprint holds."""
         return {"prompt": "", "length": None, "preprocessing": preprocessing_of(self.processor)}
 
 
 @dataclass(frozen=True, slots=True)
 class TextInputs:
-    """What turns texts into a model's inputs.
+    """Inputs of a model from texts.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class TextInputs:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the fingerprint holds of it."""
+        """The settings that the fingerprint holds."""
         padding = {"side": self.tokenizer.padding_side, "mask": self._masks} if self.full else None
         preprocessing = preprocessing_of(self.tokenizer)
         return {"prompt": self.prompt, "length": self.length, "padding": padding, "preprocessing": preprocessing}

@@ -1,4 +1,4 @@
-"""How tokens become one vector: class token, mean, or the checkpoint's own pooler."""
+"""Pooling of tokens into one vector: class token, mean, or the checkpoint's own pooler."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Pooling:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the fingerprint holds of it."""
+        """The settings that the fingerprint holds."""
         own = {"pool": self.pool, "layer": self.layer, "norm": self.norm}
         return {**own, "every": self.every or None, "skip": self.skip or None}  # None: as it was without a pipeline
 

@@ -1,4 +1,4 @@
-"""What an encoder shows when it is tried: the width of its vectors, and whether a linear head explains its logits."""
+"""Trial runs of an encoder: the width of its vectors, and a test that a linear head explains its logits."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class PythonEncoder:
     dtype: str
 
     def prepare(self, items: Sequence[Any]) -> Batch:
-        """What the thing's own ``prepare`` gives, or the items as a list for a plain callable."""
+        """The batch of the thing's own ``prepare``, or the items as a list for a plain callable."""
         return list(items) if self.kind == "callable" else self.thing.prepare(items)
 
     def encode(self, batch: Batch) -> Encoded:
@@ -203,7 +203,7 @@ def _made(thing: Any, name: EncoderName) -> Any:
 
 
 def _kind(thing: Any, name: EncoderName) -> str:
-    """Which part of the contract ``thing`` fulfills."""
+    """The part of the contract that ``thing`` fulfills."""
     import torch
 
     if isinstance(thing, Encoder) or all(hasattr(thing, part) for part in ROLE):

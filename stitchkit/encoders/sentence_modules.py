@@ -154,7 +154,7 @@ def _activation(settings: Mapping[str, Any], name: str) -> str:
 
 
 def _facts(part: Part, module: torch.nn.Module) -> dict[str, Any]:
-    """What the fingerprint holds of a module beside its weights."""
+    """The settings of a module that the fingerprint holds beside its weights."""
     if not isinstance(module, Dense):
         return {}
     return {"activation": type(module.activation).__name__, "residual": module.has_residual}

@@ -94,7 +94,7 @@ class PoolingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PipelineSettings(msgspec.Struct, frozen=True):
-    """What is used of ``config_sentence_transformers.json``."""
+    """The settings that are used of ``config_sentence_transformers.json``."""
 
     prompts: dict[str, str | None] = {}
     default_prompt_name: str | None = None
@@ -113,7 +113,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class SentencePipeline:
-    """How a checkpoint declares that its vectors are made; by default it declares nothing.
+    """The steps that a checkpoint declares for its vectors; by default it declares none.
 
     Parameters
     ----------

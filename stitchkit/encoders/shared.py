@@ -37,7 +37,7 @@ KINDS: dict[str, type[Input]] = {"image": ImageInput, "text": TextInput, "table"
 
 @dataclass(frozen=True, slots=True)
 class ImageBatch:
-    """What turns decoded images into tensors: the shorter side to ``wide``, the middle cut out, normalised.
+    """Tensors from decoded images: the shorter side to ``wide``, the middle cut out, normalised.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class ImageBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextBatch:
-    """What turns texts into token ids: start, words, end, zeros up to the longest of the batch."""
+    """Token ids from texts: start, words, end, zeros up to the longest of the batch."""
 
     tokenizer: Tokenizer = field(repr=False)
     context: int
@@ -219,13 +219,13 @@ def _check_shapes(shape: SharedShape, state: Mapping[str, torch.Tensor]) -> None
 
 
 def image_batch(given: ImageInput, settings: Mapping[str, Any]) -> ImageBatch:
-    """How images become tensors, from a folder's settings."""
+    """The step from images to tensors, from a folder's settings."""
     fields = image_preparing(settings, given)
     return ImageBatch(given.side, fields.wide, tuple(fields.mean), tuple(fields.std))
 
 
 def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> TextBatch:
-    """How texts become token ids, from a folder's settings and its tokenizer.
+    """The step from texts to token ids, from a folder's settings and its tokenizer.
 
     Raises
     ------

@@ -103,7 +103,7 @@ class SharedShape:
 
 
 class Features(NamedTuple):
-    """What the network makes of a batch.
+    """Output of the network for a batch.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class Stem(nn.Module, ABC):
 
     @abstractmethod
     def content(self, batch: Tensor) -> Tensor:
-        """Which tokens (b, t) are content."""
+        """Mask (b, t) of the tokens that are content."""
 
     def pooled_at(self, batch: Tensor) -> Tensor:
         """The position (b,) of the token that stands for the whole."""

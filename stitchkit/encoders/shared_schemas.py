@@ -24,7 +24,7 @@ class ImageFields(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", 
     channels: Annotated[int, msgspec.Meta(ge=1, le=3)]
 
     def input(self) -> Input:
-        """What the branch reads."""
+        """The input that the branch reads."""
         return ImageInput(self.side, self.patch, self.channels)
 
 
@@ -36,7 +36,7 @@ class TextFields(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", t
     end: Count
 
     def input(self) -> Input:
-        """What the branch reads."""
+        """The input that the branch reads."""
         if self.end >= self.vocabulary:
             raise InputError(f"the end token {self.end} is none of a vocabulary of {self.vocabulary}")
         return TextInput(self.context, self.vocabulary, self.end)
@@ -48,7 +48,7 @@ class TableFields(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", 
     columns: Size
 
     def input(self) -> Input:
-        """What the branch reads."""
+        """The input that the branch reads."""
         return TableInput(self.columns)
 
 
@@ -66,7 +66,7 @@ class ShapeFields(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ImagePreparing(msgspec.Struct):
-    """How images become tensors."""
+    """Settings of the step from images to tensors."""
 
     wide: Size
     mean: list[float]
@@ -74,7 +74,7 @@ class ImagePreparing(msgspec.Struct):
 
 
 class TextPreparing(msgspec.Struct):
-    """How texts become token ids."""
+    """Settings of the step from texts to token ids."""
 
     start: Count
     tokenizer: str
@@ -98,7 +98,7 @@ def shape_of(config: Any) -> SharedShape:
 
 
 def image_preparing(settings: Any, given: ImageInput) -> ImagePreparing:
-    """How images of ``given`` are prepared, from a folder's settings; errors as of :func:`shape_of`."""
+    """Preparation of images for ``given``, from a folder's settings; errors as of :func:`shape_of`."""
     fields = checked(settings, ImagePreparing)
     if not len(fields.mean) == len(fields.std) == given.channels:
         raise InputError(f"mean and std must have {given.channels} values each")
@@ -108,7 +108,7 @@ def image_preparing(settings: Any, given: ImageInput) -> ImagePreparing:
 
 
 def text_preparing(settings: Any, given: TextInput) -> TextPreparing:
-    """How texts of ``given`` are prepared, from a folder's settings; errors as of :func:`shape_of`."""
+    """Preparation of texts for ``given``, from a folder's settings; errors as of :func:`shape_of`."""
     fields = checked(settings, TextPreparing)
     if fields.start >= given.vocabulary:
         raise InputError(f"the start token {fields.start} is none of a vocabulary of {given.vocabulary}")

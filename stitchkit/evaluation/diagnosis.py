@@ -1,4 +1,4 @@
-"""What a diagnosis holds, and the same as plain values for JSON."""
+"""Results of a diagnosis, and the same as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What the fit reached on pairs that it held out of itself when it was chosen.
+    """Result of the fit on pairs that it held out of itself when it was chosen.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ class Leverage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagnosis:
-    """What is right and wrong with an alignment; print it, or :meth:`to_dict`.
+    """Measurements of an alignment, with a verdict and advice; print it, or :meth:`to_dict`.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ class Diagnosis:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """What to do about it, most urgent first; empty if nothing stands out."""
+        """Next steps, most urgent first; empty if nothing stands out."""
         from stitchkit.evaluation.advice import advice
 
         return advice(self)

@@ -44,7 +44,7 @@ def diagnose(
     replicates: int = 2000,
     seed: int = 0,
 ) -> Diagnosis:
-    """What is right and wrong with an alignment, and what to do about it.
+    """Diagnosis of an alignment: measurements, verdict and advice.
 
     Parameters
     ----------

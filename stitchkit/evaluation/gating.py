@@ -40,7 +40,7 @@ def gate(
     seed: int = 0,
     allow_leakage: bool = False,
 ) -> Gate:
-    """Whether an alignment is good enough on pairs it was not fitted on: for a test that runs at every change.
+    """Checks of an alignment on pairs it was not fitted on, against thresholds: for a test that runs at every change.
 
     A threshold is held against the lower end of the 95 % interval over patients, so that a gate passes only what the
     pairs show, and too few pairs fail it rather than pass it. For mean reciprocal rank and recall@1 it is the exact

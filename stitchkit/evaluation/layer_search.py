@@ -1,4 +1,4 @@
-"""Which layer of one encoder goes with which layer of another: mutual k-NN of every pair, on the same items."""
+"""Layers of two encoders that agree: mutual k-NN of every pair of layers, on the same items."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class LayerSearch:
 
     @property
     def clear(self) -> bool:
-        """Whether it beats every other pair beyond the intervals, and the best of shuffled ones (p of .05)."""
+        """True if it beats every other pair beyond the intervals, and the best of shuffled ones (p of .05)."""
         return self.rivals == 0 and self.p_value <= CLEAR
 
     @property
     def sentence(self) -> str:
-        """Which pair wins, and whether it is clear."""
+        """The best pair in words, with a doubt if it is not clear."""
         best = f"{self.best.source} with {self.best.target}"
         if self.p_value > CLEAR:
             as_well = f"the best of {len(self.pairs)} does" if len(self.pairs) > 1 else "the only one does"
@@ -132,7 +132,7 @@ def search_layers(
     seed: int = 0,
     progress: bool | None = None,
 ) -> LayerSearch:
-    """Which layer of one encoder agrees best with which layer of another, by mutual k-NN on the same items.
+    """The layers of two encoders that agree best, by mutual k-NN on the same items.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class PageRow:
 
 @dataclass(frozen=True, slots=True)
 class StudyPage:
-    """What the page shows.
+    """Content of the page.
 
     Parameters
     ----------

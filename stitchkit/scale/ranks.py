@@ -84,7 +84,7 @@ def _no_exchange(group: Any, error: RuntimeError) -> DataError:
 
 
 def _place(group: Any) -> torch.device:
-    """Where the group's backend adds tensors up."""
+    """The device on which the group's backend adds tensors up."""
     backend = str(dist.get_backend(group))
     only_gpu = "nccl" in backend and "gloo" not in backend
     return torch.device("cuda", torch.cuda.current_device()) if only_gpu else torch.device("cpu")

@@ -29,7 +29,7 @@ Side = Literal["source", "target"]
 
 
 class Loads(Protocol):
-    """How a study comes by encoders and vectors."""
+    """Loading of encoders and embedding of items for a study."""
 
     def encoder(self, name: str) -> Encoder:
         """The encoder called ``name``."""
@@ -118,7 +118,7 @@ class StudyBench:
         return found
 
     def mark_of(self, side: Side, name: str, draw: Draw | None, texts: Items | None = None) -> str:
-        """What an encoder's vectors hang on: its fingerprint, or the vectors where it has none or they are a file."""
+        """Digest of an encoder: its fingerprint, or that of the vectors where it has none or they are a file."""
         fingerprint = None if is_vectors_file(name) else self.encoder(name).space.fingerprint
         if fingerprint is not None:
             return fingerprint
@@ -198,7 +198,7 @@ class StudyBench:
         return self.loads.embed(encoder, given.take(self.used if self.texts_of_all else self._anchors))
 
     def once(self, key: tuple[str, str], make: Callable[[], Any]) -> Any:
-        """What ``make`` gives, made the first time that ``key`` is asked for."""
+        """Result of ``make``, computed at the first request for ``key``."""
         if key not in self.kept:
             self.kept[key] = make()
         return self.kept[key]
@@ -253,7 +253,7 @@ def _chosen_rows(cohort: Cohort, plan: DataPlan) -> Cohort:
 
 
 def _is_one_of(column: np.ndarray, values: tuple[str, ...]) -> np.ndarray:
-    """True (n,) where a column holds one of the values; numbers are compared as numbers, and missing values are one."""
+    """Mask (n,) of the rows that hold one of the values; numbers are compared as numbers, and missing values are one."""
     blank = np.asarray([is_missing(one) for one in column.tolist()]) & any(map(is_missing, values))
     if column.dtype.kind != "f":
         return np.isin(column.astype(str), values) | blank

@@ -33,7 +33,7 @@ LINES, RESAMPLED = "cells.jsonl", "resampled"  # in a folder of a study
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one line of a study's log is about.
+    """One fit or baseline of a study: a line of its log.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class CellLog:
         self._lines[key] = json.loads(text)
 
     def kept(self, mark: str) -> dict[str, np.ndarray] | None:
-        """What was worked out from cells and kept under ``mark``."""
+        """Arrays that were computed from cells and are kept under ``mark``."""
         path = self.folder / RESAMPLED / f"{mark}.npz"
         if not path.exists():
             return None
@@ -147,7 +147,7 @@ class CellLog:
 
 
 def _is_cell(line: Any) -> bool:
-    """Whether a line holds a key that may name a file, and the fields of a cell."""
+    """True if a line holds a key that may name a file, and the fields of a cell."""
     return (
         isinstance(line, dict)
         and isinstance(line.get("key"), str)

@@ -1,4 +1,4 @@
-"""What the rows of a study are measured by: scores of classes, or ranks of true partners."""
+"""Measures of the rows of a study: scores of classes, or ranks of true partners."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIRECTIONS = ("source to target", "target to source")
 
 
 class Judge(Protocol):
-    """What the cells of a kind of study are measured by.
+    """Measures of the cells of a kind of study.
 
     ``main`` is the measure that rows are compared by, a mean over ``columns``; ``positives`` counts those of each
     column that is a class; ``left_out`` tells why a class cannot be judged.
@@ -47,7 +47,7 @@ class Judge(Protocol):
 
     @property
     def lacking(self) -> str:
-        """What a resample lacked in which something could not be measured."""
+        """The part that a resample lacks where a measure cannot be computed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

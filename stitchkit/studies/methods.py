@@ -1,4 +1,4 @@
-"""What a study compares: maps through a head or to text, and what they must be compared with."""
+"""Methods of a study: maps through a head or to text, and the baselines they must be compared with."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WITHOUT_ANCHORS = (OWN, NAIVE)  # of a stitching study: they look at no anchor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """What one fit may look at: anchors with their vectors and labels, and the vectors of the test items."""
+    """Data of one fit: anchors with their vectors and labels, and the vectors of the test items."""
 
     known: Labels  # of the anchors
     test: Labels

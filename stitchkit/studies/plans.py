@@ -24,7 +24,7 @@ TEXTS = ("reports", "prompts")
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
-    """Which items are anchors and which are judged.
+    """Selection of the items that are anchors and of those that are judged.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class DataPlan:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What a training study trains.
+    """Recipe, arms and fractions of a training study.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class StudyPlan:
 
     @property
     def counted(self) -> str:
-        """What there is more or less of, in words."""
+        """The unit of the numbers compared, in words."""
         return "training pairs" if self.training else "anchors"
 
     @property
@@ -236,7 +236,7 @@ def _training(top: TomlTable, path: Path) -> StudyPlan:
 
 
 def _changes(arm: TomlTable) -> dict[str, Any]:
-    """What is other in an arm: keys of two tables of the recipe."""
+    """The changes of an arm: keys of two tables of the recipe."""
     found = {name: arm.table(name).rest() for name in ("network", "training")}
     arm.close()
     return found

@@ -44,7 +44,7 @@ class ClassSensitivity:
 
 @dataclass(frozen=True, slots=True)
 class PromptSensitivity:
-    """How much AUROC hangs on the wording, class by class and over them all.
+    """Dependence of AUROC on the wording, class by class and over them all.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def prompt_sensitivity(
     seed: int = 0,
     progress: bool | None = None,
 ) -> PromptSensitivity:
-    """How much a zero-shot number hangs on its prompts: AUROC with all of them, and with ``k`` drawn ones at a time.
+    """Dependence of a zero-shot result on its prompts: AUROC with all of them, and with ``k`` drawn ones at a time.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ DRAWS = "draws"
 
 
 def _shares(plan: StudyPlan, draws: int, resamples: int, at: int) -> np.ndarray:
-    """How much each draw counts in each resample (b, draws) of block ``at``; in the sample, which is first, alike.
+    """Weights (b, draws) of each draw in each resample of block ``at``; equal in the sample, which is first.
 
     Runs of a training differ by chance more than patients do, and another seed would be as good: they are drawn anew.
     """
@@ -113,7 +113,7 @@ def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
 
 
 def _mark(ran: Ran, keys: Sequence[str]) -> str:
-    """What resamples of a row hang on; a cell's key stands for its items, labels and patients."""
+    """Digest of all that decides the resamples of a row; a cell's key stands for its items, labels and patients."""
     asked = (keys, ran.judge.main, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None,
              ran.plan.training is not None)  # fmt: skip
     return hashlib.sha256(repr((asked, ran.plan.replicates, ran.plan.seed)).encode()).hexdigest()[:24]

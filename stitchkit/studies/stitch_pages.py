@@ -34,7 +34,7 @@ FAMILIES = ("procrustes", "ridge")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stitch:
-    """What was stitched: both encoders, the anchors' vectors in their spaces, and the head or the prompts.
+    """Parts of a stitched model: both encoders, the anchors' vectors in their spaces, and the head or the prompts.
 
     Parameters
     ----------

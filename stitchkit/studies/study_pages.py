@@ -65,7 +65,7 @@ def _main_row(found: StudySummary, plan: StudyPlan) -> StudyRow:
 
 
 def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command: str, text: str) -> StudyPage:
-    """What the page of a study shows."""
+    """Content of the page of a study."""
     plan = ran.plan
     last = plan.anchors[-1]
     pairs = [(source, target) for target in plan.targets for source in plan.sources]
@@ -116,7 +116,7 @@ def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command
 
 
 def _near(ran: Ran, main: StudyRow) -> str:
-    """What of the main row is seen from near."""
+    """The draw and folds of the main row that the close-up shows, in words."""
     draw = "" if len(main.draws) < 2 else f", first of {len(main.draws)} draws of anchors"
     return draw + ("" if ran.parts is None else "; scores of each fold standardised")
 
@@ -145,7 +145,7 @@ def _cards(found: StudySummary, main: StudyRow, plan: StudyPlan) -> tuple[tuple[
 
 
 def _beside(row: StudyRow, main: StudyRow) -> bool:
-    """Whether a baseline's row is the one that the main row is compared with."""
+    """True if a baseline's row is the one that the main row is compared with."""
     count = row.anchors in (main.anchors, 0)
     return count and row.source in ("", main.source) and row.target in ("", main.target)
 

@@ -29,7 +29,7 @@ MARK = b"stitchkit state 2\n"  # begins the file; the SHA-256 of the rest follow
 
 
 class Curves(Protocol):
-    """What draws numbers as curves; TensorBoard's logger of Lightning is one."""
+    """A logger that draws numbers as curves, such as TensorBoard's of Lightning."""
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         """Some numbers after a step."""
@@ -166,7 +166,7 @@ def restoring(folder: Path) -> Iterator[None]:
 
 
 def _checked(content: bytes, path: Path) -> bytes:
-    """What torch wrote, without the digest before it, by which it is checked."""
+    """The bytes that torch wrote, without the digest before them, by which they are checked."""
     if not content.startswith(MARK):
         if not content.startswith(b"PK"):  # a ZIP archive, as torch writes
             raise DataError(f"{path} cannot be read: it is no state of a run. Move it away to begin again.")

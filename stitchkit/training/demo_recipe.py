@@ -79,7 +79,7 @@ def train_demo_encoders(recipe: DemoRecipe, out: Path) -> None:
 
 
 def _train_general(recipe: DemoRecipe) -> tuple[nn.Module, tuple[str, ...]]:
-    """Which shape, in which quadrant: no chest is ever seen."""
+    """A network trained on shapes and their quadrants, and its classes; it never sees a chest."""
     images, labels = make_shapes(recipe.shapes, seed=recipe.seed)
     classes = tuple(f"{kind} {quadrant}" for kind in KINDS for quadrant in range(4))
     net = new_net("image", recipe.dims[0], len(classes))
@@ -88,7 +88,7 @@ def _train_general(recipe: DemoRecipe) -> tuple[nn.Module, tuple[str, ...]]:
 
 
 def _train_medical(recipe: DemoRecipe) -> tuple[nn.Module, tuple[str, ...]]:
-    """Which findings the (noisy) report names."""
+    """A network trained on the findings that a (noisy) report names, and its classes."""
     films = make_phantoms(recipe.phantoms, seed=recipe.seed, noise=recipe.noise)
     net = new_net("image", recipe.dims[1], len(FINDINGS))
     said = torch.as_tensor(films.reported).float()

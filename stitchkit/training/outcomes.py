@@ -1,4 +1,4 @@
-"""What a training run ends with: an encoder, or an error that names step and batch."""
+"""The end of a training run: an encoder, or an error that names step and batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TrainingError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """What a run ended with.
+    """Result of a training run.
 
     Parameters
     ----------

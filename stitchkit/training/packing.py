@@ -77,7 +77,7 @@ def _digests_of(path: Path) -> Path:
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether the file is there and every block of it has the digest on record."""
+    """True if the file is there and every block of it has the digest on record."""
     recorded = _digests_of(path)
     if not (path.is_file() and recorded.is_file()):
         return False

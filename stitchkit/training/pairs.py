@@ -1,4 +1,4 @@
-"""Which pairs are trained on: drawn by patient, with what makes two captions the same."""
+"""Pairs for training: drawn by patient, with the rule by which two captions are the same."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class TrainingPairs:
 
     @property
     def captions(self) -> int:
-        """How many distinct captions there are."""
+        """Number of distinct captions."""
         return int(self.same.max()) + 1
 
 
 def modalities(recipe: PairsRecipe, cohort: Cohort) -> tuple[str, str]:
-    """What the two sides of pairs are called."""
+    """Names of the two sides of pairs."""
     return recipe.modalities or (IMAGE_TEXT if cohort.images.modality == "image" else TEXT_TEXT)
 
 
@@ -55,7 +55,7 @@ def numbered(captions: list[str]) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenPairs:
-    """Which pairs are trained on and which are validated on.
+    """Pairs for training and pairs for validation.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ class Prepared:
         return found
 
     def names(self, folder: Path) -> tuple[str, str]:
-        """What both modalities of the encoder in ``folder`` are called."""
+        """Names of both modalities of the encoder in ``folder``."""
         one, other = (f"stitchkit:{folder}#modality={side.name}" for side in self.train.sides)
         return one, other
 

@@ -56,7 +56,7 @@ class NetworkRecipe:
 
 @dataclass(frozen=True, slots=True)
 class PairsRecipe:
-    """Which pairs.
+    """The pairs of a recipe.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ class Side(Protocol):
         """Some rows as small as they can travel; a row looks the same whenever it is fetched in one epoch."""
 
     def ready(self, batch: Tensor) -> Tensor:
-        """What was fetched, as the network takes it, on the device it is on."""
+        """The fetched batch as the network takes it, on the device it is on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +88,7 @@ class TextSide:
 
 @lru_cache(maxsize=4)
 def crop_places(n: int, room: int, seed: int, epoch: int) -> np.ndarray:
-    """How far down and across (n, 2) the images of one epoch are cut; with no room, not at all."""
+    """Offsets (n, 2) down and across of the crops of one epoch; zero where there is no room."""
     places = np.random.default_rng([seed, 2, epoch]).integers(0, room + 1, size=(n, 2), dtype=np.int32)
     places.setflags(write=False)
     return places

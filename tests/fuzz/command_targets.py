@@ -72,7 +72,7 @@ def _gated(folder: Path) -> None:
     pairs = [sk.read_embeddings(folder / f"{name}.safetensors") for name in "xy"]
     alignment = sk.align(*pairs, groups=_PATIENTS[:14], solver=sk.Ridge(), progress=False)
     known = {"anchor_set": {"table": "t.csv", "sha256": "0" * 64, "n": 14, "groups": 7},
-             "folder_leakage": dict(hashes_of(_IDS[:14], _PATIENTS[:14]))}  # fmt: skip
+             "anchor_marks": dict(hashes_of(_IDS[:14], _PATIENTS[:14]))}  # fmt: skip
     sk.save_alignment(alignment, folder / "m", extra=known)
     _embeddings(folder, slice(14, None))
 

@@ -20,7 +20,7 @@ from stitchkit.datasets.layouts.published import PublishedTable
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one table gives: n images with what is known of each.
+    """n images of one table, with labels, patients, texts and metadata.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What sets of figures with captions have in common: no labels, and an article (or a video) instead of a patient."""
+"""Sets of figures with captions: no labels, and an article (or a video) instead of a patient."""
 
 from __future__ import annotations
 

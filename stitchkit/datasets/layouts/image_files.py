@@ -1,4 +1,4 @@
-"""Where the images of a published layout lie: folders are listed once, and what is missing is refused or counted."""
+"""Image files of a published layout: folders are listed once, and missing files are refused or counted."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def with_files(rows: Rows, column: str, paths: Sequence[str], missing: str) -> t
 
 
 def files_there(paths: Sequence[str]) -> np.ndarray:
-    """Which of n files exist, as (n,) bool; for trees of many folders with a few files each."""
+    """Existence of n files, as (n,) bool; for trees of many folders with a few files each."""
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if len(chunks) < 2:
         return np.asarray([os.path.isfile(path) for path in paths], dtype=bool)

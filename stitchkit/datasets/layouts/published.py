@@ -23,7 +23,7 @@ Columns = Sequence[str | tuple[str, ...]]  # of a tuple, the first name that is 
 
 @dataclass(frozen=True, slots=True)
 class PublishedTable:
-    """How a table is published.
+    """Names and header of a published table.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def whole_numbers(table: Table, columns: Sequence[str]) -> Table:
 
 
 def there_is(root: Path, published: PublishedTable) -> bool:
-    """Whether the table lies below ``root``."""
+    """True if the table lies below ``root``."""
     return _find(root, published) is not None
 
 
@@ -214,7 +214,7 @@ def _read(path: Path, reader: Iterator[list[str]], published: PublishedTable, co
 
 
 def _fits(row: list[str], header: list[str]) -> bool:
-    """Whether only an empty last cell or name makes the difference: some published lines end with a comma."""
+    """True if row and header differ by an empty last cell or name alone: some published lines end with a comma."""
     extra = len(row) - len(header)
     return (extra == 1 and not row[-1].strip()) or (extra == -1 and not header[-1])
 
