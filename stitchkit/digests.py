@@ -77,7 +77,7 @@ def check_digest(
     Raises
     ------
     StitchError
-        Of ``error_class``, with the file and both digests.
+        If the digests differ: an ``error_class`` that names the file and both.
     """
     if (found := sha256_of(content)) != recorded:
         raise error_class(
@@ -109,7 +109,7 @@ def check_blocks(
     Raises
     ------
     StitchError
-        Of ``error_class``, with the file and the first damaged block.
+        If a block is damaged: an ``error_class`` that names the file and the first such block.
 
     Examples
     --------

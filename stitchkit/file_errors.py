@@ -32,7 +32,7 @@ def naming(path: str | Path, draft: Path | None = None) -> Iterator[None]:
     Raises
     ------
     OSError
-        What was raised inside, with a file name; and in place of a library's RuntimeError that speaks of a full disk.
+        The error raised inside, with a file name; also in place of a library's RuntimeError about a full disk.
 
     Examples
     --------
@@ -70,8 +70,8 @@ def write_error_in(error: BaseException) -> OSError | None:
     Returns
     -------
     OSError or None
-        Of a full disk, a limit on files, or a place that may not be written; ``filename`` is None where nothing
-        named a file.
+        The error of a full disk, a limit on files, or a place that may not be written; ``filename`` is None where
+        nothing named a file.
     """
     if isinstance(error, OSError) and error.errno in NO_ROOM | REFUSED:
         return error

@@ -36,7 +36,7 @@ class Tensors:
     metadata
         Name -> text, the digests left out.
     digested
-        Whether the file held digests; they were right then.
+        True if the file held digests, which then were right.
     """
 
     arrays: dict[str, np.ndarray]
@@ -90,7 +90,7 @@ def read_tensors(path: Path, error_class: type[StitchError]) -> Tensors:
     Raises
     ------
     StitchError
-        Of ``error_class``, if the file is damaged, no safetensors file, or holds arrays of a type that numpy has not.
+        An ``error_class``, if the file is damaged, no safetensors file, or holds arrays of a type that numpy lacks.
     """
     content = np.fromfile(path, np.uint8)
     try:

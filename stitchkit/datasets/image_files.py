@@ -54,7 +54,7 @@ class PixelFile:
     bits
         Bits a channel as the file states them; 0 where it states none.
     white_is_zero
-        Whether 0 means white, as a TIFF may say.
+        True if 0 means white, as a TIFF may say.
     """
 
     kind: str

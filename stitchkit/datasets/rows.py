@@ -49,7 +49,7 @@ class Table:
     Parameters
     ----------
     path
-        Where it was read from, for error messages.
+        File it was read from, for error messages.
     columns
         c header names, unique.
     cells

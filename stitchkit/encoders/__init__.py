@@ -103,9 +103,9 @@ def load_recorded(
     Parameters
     ----------
     name
-        As it is written there.
+        Name as it is written there.
     where
-        Where it was read, for messages.
+        Place it was read from, for messages.
     consent
         The code that the user allows names from data to run.
 

@@ -54,7 +54,7 @@ class Pooling:
     skip
         Number of leading tokens of a text, those of its prompt, that are left out of the pooling.
     after
-        What a declared pipeline does with the pooled vectors before the norm.
+        Steps of a declared pipeline between pooling and norm.
 
     Notes
     -----

@@ -35,11 +35,11 @@ class HeldOut:
     value, error
         The measure and its standard error.
     chance
-        Of pairs shuffled among the held-out ones; for R2 0, the mean of the targets.
+        The measure of pairs shuffled among the held-out ones; for R2 0, the mean of the targets.
     gallery
         Targets that were ranked, on average; None for R2.
     clear
-        Whether the measure is clearly above chance.
+        True if the measure is clearly above chance.
     """
 
     measure: str

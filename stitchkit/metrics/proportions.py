@@ -34,7 +34,7 @@ def exact_interval(won: np.ndarray, of: np.ndarray, level: float = 0.95) -> Inte
     won : (k,)
         Sum over each patient's items of 1 for right and 0 for wrong, or of numbers in between.
     of : (k,)
-        How many items each patient has; patients without any are left out.
+        Number of items of each patient; patients without any are left out.
     level
         Coverage, default 0.95.
 

@@ -77,7 +77,7 @@ def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tu
     expected : (q,) float64
         Its mean over all q true targets.
     variance : float
-        Of the sum of reciprocal ranks over random permutations of the true targets.
+        Variance of the sum of reciprocal ranks over random permutations of the true targets.
 
     Examples
     --------

@@ -20,15 +20,15 @@ class TrainedRun:
     Parameters
     ----------
     folder
-        Of the encoder.
+        Folder of the encoder.
     steps
-        How many were made, those of earlier runs included.
+        Number of steps, those of earlier runs included.
     epochs
-        The same in passes over the pairs.
+        Number of passes over the pairs.
     best
         The validation of the weights that were kept.
     names
-        What the encoder's two modalities are called by: ``stitchkit:FOLDER#modality=...``.
+        Names of the encoder's two modalities: ``stitchkit:FOLDER#modality=...``.
     """
 
     folder: Path

@@ -64,7 +64,7 @@ class ChosenPairs:
     train, held
         Rows of it.
     notes
-        What is to be told about them.
+        Notes on the pairs, for the user.
     """
 
     whole: Cohort

@@ -39,11 +39,11 @@ class Prepared:
     Parameters
     ----------
     settings
-        How inputs are prepared, as the encoder's folder keeps it.
+        Settings of the inputs, as the encoder's folder keeps them.
     notes
-        What is to be told about the pairs.
+        Notes on the pairs, for the user.
     mark
-        Of ids, texts, pixels and tokenizer: another one as soon as a run would be another.
+        Digest of ids, texts, pixels and tokenizer: it differs as soon as a run would.
     """
 
     train: TrainingPairs

@@ -40,9 +40,9 @@ class ImageSide:
     pixels : (N, wide, wide, channels) uint8
         Packed images.
     places : (n,) int
-        Which of them these are.
+        Rows of ``pixels``.
     moving
-        Whether squares are cut out where chance has it, or in the middle.
+        True to cut squares out at random places, False in the middle.
     """
 
     name: str

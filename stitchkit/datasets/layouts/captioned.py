@@ -33,7 +33,7 @@ def captioned(
     image, caption
         Columns. An image may stand in several rows; the k-th has ``#k`` behind its id.
     folder
-        Where the images lie, named by ``image``, with or without suffix.
+        Folder of the images, named by ``image``, with or without suffix.
     group
         Image -> what its pairs must not be divided from; None where nothing is published.
     split, split_column
