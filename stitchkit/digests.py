@@ -50,12 +50,12 @@ def block_digests(content: bytes | bytearray | memoryview, size: int = BLOCK_BYT
 
 def block_digests_of_file(path: str | Path, start: int = 0, size: int = BLOCK_BYTES) -> list[str]:
     """:func:`block_digests` of a file's content from byte ``start`` on, one block in memory at a time."""
-    found = []
+    digests = []
     with Path(path).open("rb") as file:
         file.seek(start)
         while block := file.read(size):
-            found.append(sha256_of(block))
-    return found
+            digests.append(sha256_of(block))
+    return digests
 
 
 def check_digest(
@@ -79,9 +79,9 @@ def check_digest(
     StitchError
         If the digests differ: an ``error_class`` that names the file and both.
     """
-    if (found := sha256_of(content)) != recorded:
+    if (digest := sha256_of(content)) != recorded:
         raise error_class(
-            f"{name} is damaged: its SHA-256 is {found[:12]}... and {recorded[:12]}... is on record. {remedy}"
+            f"{name} is damaged: its SHA-256 is {digest[:12]}... and {recorded[:12]}... is on record. {remedy}"
         )
 
 
@@ -120,10 +120,10 @@ def check_blocks(
     ...
     stitchkit.core.errors.DataError: e.bin is damaged in block 3 of 3 of its data (SHA-256). Copy or download it again.
     """
-    found = block_digests(content, size)
-    if first + len(found) > len(recorded):
+    digests = block_digests(content, size)
+    if first + len(digests) > len(recorded):
         raise error_class(f"{name} has more data than the {len(recorded)} blocks on record. {remedy}")
-    for i, (one, other) in enumerate(zip(found, recorded[first:], strict=False), start=first):
+    for i, (one, other) in enumerate(zip(digests, recorded[first:], strict=False), start=first):
         if one != other:
             raise error_class(f"{name} is damaged in block {i + 1} of {len(recorded)} of its data (SHA-256). {remedy}")
 

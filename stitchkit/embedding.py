@@ -369,11 +369,11 @@ def _keyed(
     bar.begin("looking at files", len(items))
     for start in range(0, len(items), 1024):  # in slices: a million futures at once would take a gigabyte
         some = slice(start, start + 1024)
-        for name, found in zip(items.ids[some].tolist(), pool.map(key, items.values[some]), strict=True):
-            if isinstance(found, bytes):
-                keys.append(found)
+        for name, result in zip(items.ids[some].tolist(), pool.map(key, items.values[some]), strict=True):
+            if isinstance(result, bytes):
+                keys.append(result)
             else:
-                failures.add(name, found)
+                failures.add(name, result)
         bar.step(min(1024, len(items) - start))
     return failures.left(items), as_keys(keys)
 

@@ -243,8 +243,8 @@ class Shelf:
         self._update_index()
         if not len(self._keys):
             return np.full(len(keys), -1, np.int64)
-        found = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.where(self._keys[found] == keys, self._rows[found], -1)
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[places] == keys, self._rows[places], -1)
 
     def _update_index(self) -> None:
         """Take new shards into the index; those whose keys are damaged are dropped here."""

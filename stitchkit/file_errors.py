@@ -54,9 +54,9 @@ def naming(path: str | Path, draft: Path | None = None) -> Iterator[None]:
         code = code_in(error)
         if code is None:
             raise
-        told = OSError(code, os.strerror(code), str(path))
-        _note_free_bytes(told)
-        raise told from error
+        named = OSError(code, os.strerror(code), str(path))
+        _note_free_bytes(named)
+        raise named from error
 
 
 def write_error_in(error: BaseException) -> OSError | None:

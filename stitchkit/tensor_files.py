@@ -137,10 +137,10 @@ def _header(content: np.ndarray) -> tuple[dict[str, Any], int]:
 
 
 def _metadata(header: dict[str, Any]) -> dict[str, str]:
-    found = header.pop(_METADATA, {})
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+    metadata = header.pop(_METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its metadata are no texts")
-    return found
+    return metadata
 
 
 def _entry(name: str, entry: Any, size: int) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
@@ -164,10 +164,10 @@ def _is_sizes(values: Any) -> bool:
 
 
 def _product(shape: list[int]) -> int:
-    found = 1
+    product = 1
     for one in shape:
-        found *= one
-    return found
+        product *= one
+    return product
 
 
 def _check_cover(shapes: dict[str, tuple[Any, Any, int, int]], size: int) -> None:

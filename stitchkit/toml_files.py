@@ -155,16 +155,16 @@ class TomlTable:
 
 
 def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(content)
+    merged = dict(content)
     for key, value in changes.items():
-        before = found.get(key)
+        before = merged.get(key)
         if isinstance(value, Mapping):
             value = _merged(before if isinstance(before, Mapping) else {}, value)
         if value is None:
-            found.pop(key, None)
+            merged.pop(key, None)
         else:
-            found[key] = value
-    return found
+            merged[key] = value
+    return merged
 
 
 def _is_number(value: Any) -> bool:

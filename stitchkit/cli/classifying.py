@@ -62,7 +62,7 @@ def zeroshot(
     from stitchkit.cli.loading import Loading, count_items
     from stitchkit.cli.places import new_file
     from stitchkit.cli.scoring import FolderScorer, PairScorer
-    from stitchkit.cli.stitching import told
+    from stitchkit.cli.stitching import summary_of
     from stitchkit.cli.talk import Talk
     from stitchkit.datasets.tables import read_items
     from stitchkit.evaluation.fitted_pairs import audit_items
@@ -94,14 +94,14 @@ def zeroshot(
     notes = audit_items(model.alignment, given, allow=judging is None or allow_leakage)
     vectors = loading.embed(model.encoder, given)
     scores = model.scores(vectors)
-    found = None if judging is None else judging.evaluation(scores, given, model.encoder, vectors, notes, loading)
+    evaluation = None if judging is None else judging.evaluation(scores, given, model.encoder, vectors, notes, loading)
     write_scores(out, scores)
-    lines, document = told(model, out)
+    lines, document = summary_of(model, out)
     lines = lines[-1:] if isinstance(scorer, FolderScorer) else lines
     lines[-1] += f": {len(scores)} items, {len(scores.classes)} classes, {scores.kind}s"
     lines += [f"note      {note}" for note in notes]
     document |= {"n": len(scores), "kind": scores.kind, **({"notes": notes} if notes else {})}
-    if found is not None:
-        lines += ["", str(found)]
-        document["evaluation"] = found.to_dict()
+    if evaluation is not None:
+        lines += ["", str(evaluation)]
+        document["evaluation"] = evaluation.to_dict()
     talk.result("\n".join(lines), document)

@@ -102,7 +102,7 @@ class Judging:
                 self.labels, self.classes, multiclass=self.multiclass, anchors=pairs, seed=self.seed,
                 allow_leakage=self.allow_leakage, min_positives=self.min_positives,
             )  # fmt: skip
-        found = sk.evaluate(
+        result = sk.evaluate(
             of_classes(scores, self.classes),
             self.labels,
             calibration=calibration,
@@ -117,7 +117,7 @@ class Judging:
             seed=self.seed,
             allow_leakage=self.allow_leakage,
         )
-        return replace(found, notes=(*notes, *map(as_flags, found.notes)))
+        return replace(result, notes=(*notes, *map(as_flags, result.notes)))
 
     def _pairs(self, encoder: Encoder | None, items: Items | None) -> AnchorSet | None:
         """The anchors; without items their ids and patients are enough, and their files need not be here."""

@@ -133,7 +133,7 @@ def stitch(
     facts = {**made.facts, **({"audit": audit} if audit else {})}
     made.model.save(out, extra=facts, command=talk.command, overwrite=overwrite)
     found = write_report(made, judging, solver, fitting, loading, audit, out, images)
-    lines, document = told(made.model, out)
+    lines, document = summary_of(made.model, out)
     notes = [*([made.note] if made.note else []), *audit]
     lines += [f"note      {one}" for one in notes]
     lines += ["", str(found)] if found is not None else []
@@ -232,8 +232,8 @@ def with_patients(labels: Labels, pairs: AnchorSet) -> Labels:
     return Labels(kept.values, kept.ids, kept.classes, groups, kept.columns)
 
 
-def told(model: Stitched, out: Path) -> tuple[list[str], dict[str, Any]]:
-    """The account of a stitched model in words and as plain values."""
+def summary_of(model: Stitched, out: Path) -> tuple[list[str], dict[str, Any]]:
+    """Summary of a stitched model in words and as plain values."""
     from stitchkit.cli.accounts import account, without_hashes
     from stitchkit.core.heads import LinearHead
 

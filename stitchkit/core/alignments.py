@@ -47,19 +47,19 @@ class Alignment:
 
     def __repr__(self) -> str:
         """Spaces, solver and held-out result in one line."""
-        told = [
+        parts = [
             f"{self.source.name!r} ({self.source.dim}) -> {self.target.name!r} ({self.target.dim})",
             str(self.record.get("solver", "a fitted map")),
         ]
         settings = self.record.get("settings", {})
-        told += [
+        parts += [
             f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()
         ]
-        told += [f"{name} {self.record[name]}" for name in ("rank", "anchors") if name in self.record]
-        told.append(_held_out_in_words(self.record.get("held_out")))
+        parts += [f"{name} {self.record[name]}" for name in ("rank", "anchors") if name in self.record]
+        parts.append(_held_out_in_words(self.record.get("held_out")))
         notes = len(self.record.get("notes", []))
-        told += [f"{notes} note{'s' * (notes > 1)} in .record['notes']"] * bool(notes)
-        return f"Alignment({escaped(', '.join(told))})"
+        parts += [f"{notes} note{'s' * (notes > 1)} in .record['notes']"] * bool(notes)
+        return f"Alignment({escaped(', '.join(parts))})"
 
     @property
     def source(self) -> Space:

@@ -99,9 +99,9 @@ def checked_groups(groups: Any, n: int) -> np.ndarray:
     if "" in names:
         first = names.index("")
         word = visible_part(values[first]).strip() if isinstance(values[first], str) else ""
-        told = f" ({word!r} stands for unknown)" if word else ""
+        note = f" ({word!r} stands for unknown)" if word else ""
         raise DataError(
-            f"row {first} has no group; {names.count('')} of {n} have none{told}. Give every row its patient, take "
+            f"row {first} has no group; {names.count('')} of {n} have none{note}. Give every row its patient, take "
             f"those rows out, or leave groups out."
         )
     return np.asarray(names, dtype=np.str_)

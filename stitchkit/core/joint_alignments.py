@@ -59,8 +59,8 @@ class JointAlignment:
     def __repr__(self) -> str:
         """Spaces and solver in one line."""
         spaces = ", ".join(f"{name!r} ({one.source.dim})" for name, one in self.maps.items())
-        told = f"{spaces}, {self.record.get('solver', 'fitted maps')}, {self.common.dim} directions"
-        return f"JointAlignment({escaped(told)})"
+        summary = f"{spaces}, {self.record.get('solver', 'fitted maps')}, {self.common.dim} directions"
+        return f"JointAlignment({escaped(summary)})"
 
     @property
     def names(self) -> tuple[str, ...]:

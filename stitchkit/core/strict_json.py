@@ -52,12 +52,12 @@ def parsed(text: bytes | str, *, nan_is_null: bool = False, any_float: bool = Fa
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    items: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in items:
             raise ValueError(f"the key {key[:80]!r} stands twice in one object")
-        found[key] = value
-    return found
+        items[key] = value
+    return items
 
 
 def _null(name: str) -> None:

@@ -40,11 +40,11 @@ def as_items(items: Any, modality: str) -> Items:
     DataError
         For a file that cannot be read, or repeated ids.
     """
-    found = as_unchecked_items(items, modality)
-    for row in range(len(found)):
-        if error := fault_of(found, row):
+    checked = as_unchecked_items(items, modality)
+    for row in range(len(checked)):
+        if error := fault_of(checked, row):
             raise error
-    return found
+    return checked
 
 
 def as_unchecked_items(items: Any, modality: str) -> Items:

@@ -299,9 +299,9 @@ def orientation_of(exif: bytes) -> int:
     if at + 2 > len(block):
         return 0
     (count,) = struct.unpack_from(order + "H", block, at)
-    found = 0
+    orientation = 0
     for place in range(at + 2, min(at + 2 + 12 * count, len(block) - 11), 12):  # entries that are there, of all claimed
         page = _Directory({_ORIENTATION: block[place : place + 12]}, 0, order, False, 12)
         if struct.unpack_from(order + "H", block, place)[0] == _ORIENTATION and 1 <= page.number(_ORIENTATION, 0) <= 8:
-            found = page.number(_ORIENTATION, 0)
-    return found
+            orientation = page.number(_ORIENTATION, 0)
+    return orientation

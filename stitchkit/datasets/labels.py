@@ -117,14 +117,14 @@ def _binary(table: Table, name: str, uncertain: str) -> np.ndarray:
 
 def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
     """The columns that hold labels and nothing else."""
-    found, passed = [], []
+    columns, passed = [], []
     for name in table.columns:
         if name in taken or not name:
             continue
         cells = [cell for cell in table.column(name) if not is_missing(cell)]
         odd = [cell for cell in cells if label_value(cell) is None]
         if cells and not odd:
-            found.append(name)
+            columns.append(name)
         elif _are_slips(cells, odd):
             raise table.fault(
                 table.column(name).index(odd[0]), name, "the cell is no label but stands among labels. Correct it, "
@@ -138,12 +138,12 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
             f"read as classes. Name the columns with classes= to be sure.",
             stacklevel=3,
         )
-    if not found:
+    if not columns:
         hint = " Column 'label' may name classes: pass label='label'." if "label" in table.columns else ""
         raise DataError(
             f"no column of {table.path} holds only 0, 1, -1 and blanks. Name the columns with classes=.{hint}"
         )
-    return tuple(found)
+    return tuple(columns)
 
 
 def _are_slips(cells: Sequence[str], odd: Sequence[str]) -> bool:
@@ -175,8 +175,8 @@ def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[t
     """Class names and labels (n, c) from one column of class names; a blank cell is a row of NaN."""
     cells = table.column(label)
     # a class that the caller names is a class, even one called "None"
-    found = tuple(sorted({cell for cell in cells if not is_missing(cell)})) if classes is None else tuple(classes)
-    words = sorted({cell for cell in cells if cell and cell not in found and is_missing(cell)})
+    names = tuple(sorted({cell for cell in cells if not is_missing(cell)})) if classes is None else tuple(classes)
+    words = sorted({cell for cell in cells if cell and cell not in names and is_missing(cell)})
     if words:
         count = sum(cell in words for cell in cells)
         warnings.warn(
@@ -184,14 +184,14 @@ def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[t
             f"missing. If that is a class, name all classes with classes=.",
             stacklevel=3,
         )
-    cells = tuple("" if cell not in found and is_missing(cell) else cell for cell in cells)
-    if not found:
+    cells = tuple("" if cell not in names and is_missing(cell) else cell for cell in cells)
+    if not names:
         raise DataError(f"column {label!r} of {table.path} names no class. Fill it in, or name another column.")
     for position, cell in enumerate(cells):
-        if cell and cell not in found:
-            raise table.fault(position, label, f"the cell is none of the classes {', '.join(found[:8])}")
-    values = np.asarray([[float(cell == name) if cell else np.nan for name in found] for cell in cells])
-    return found, values
+        if cell and cell not in names:
+            raise table.fault(position, label, f"the cell is none of the classes {', '.join(names[:8])}")
+    values = np.asarray([[float(cell == name) if cell else np.nan for name in names] for cell in cells])
+    return names, values
 
 
 def _plain(cells: tuple[str, ...]) -> np.ndarray:

@@ -155,14 +155,14 @@ def _copies(looks: Looks, others: Looks | None) -> list[Alike]:
     for row, key in enumerate(looks.pixels.tolist()):
         by_pixels.setdefault(key, row)
     files = set(looks.files.tolist()) if others is not None else set()
-    found: list[Alike] = []
+    copies: list[Alike] = []
     seen: set[bytes] = set()
     for row, (key, file) in enumerate(zip(other.pixels.tolist(), other.files.tolist(), strict=True)):
         first = by_pixels.get(key)
         if first is not None and (others is not None or first != row):
-            found.append(Alike(first, row, FILE if file in (files or seen) else PIXELS, 1.0))
+            copies.append(Alike(first, row, FILE if file in (files or seen) else PIXELS, 1.0))
         seen.add(file)
-    return found
+    return copies
 
 
 def _near(looks: Looks, others: Looks | None, likeness: float) -> list[Alike]:
@@ -183,7 +183,7 @@ def _near_prints(looks: Looks, others: Looks | None, likeness: float) -> list[Al
     other = looks if others is None else others
     ours, theirs = _firsts(looks), _firsts(other)
     left, right = looks.prints[ours], other.prints[theirs]
-    found: list[Alike] = []
+    matches: list[Alike] = []
     for rows, columns_of in tiles(len(left), None if others is None else len(right)):
         for columns in columns_of:
             cosines = left[rows] @ right[columns].T
@@ -192,10 +192,10 @@ def _near_prints(looks: Looks, others: Looks | None, likeness: float) -> list[Al
             for i, j in np.argwhere(cosines >= likeness).tolist():
                 first, second = ours[rows.start + i], theirs[columns.start + j]
                 if looks.pixels[first] != other.pixels[second]:  # those are copies
-                    found.append(Alike(first, second, NEAR, float(cosines[i, j])))
-            if len(found) > MOST:
-                return found[: MOST + 1]
-    return found
+                    matches.append(Alike(first, second, NEAR, float(cosines[i, j])))
+            if len(matches) > MOST:
+                return matches[: MOST + 1]
+    return matches
 
 
 def _near_registered(looks: Looks, others: Looks | None, likeness: float) -> list[Alike]:
@@ -204,16 +204,16 @@ def _near_registered(looks: Looks, others: Looks | None, likeness: float) -> lis
     ours, theirs = np.asarray(_firsts(looks), dtype=int), np.asarray(_firsts(other), dtype=int)
     pairs = candidate_pairs(looks.thumbnails[ours], None if others is None else other.thumbnails[theirs])
     pairs = pairs[looks.pixels[ours[pairs["first"]]] != other.pixels[theirs[pairs["second"]]]]  # others are copies
-    found: list[Alike] = []
+    matches: list[Alike] = []
     for start in range(0, len(pairs), TOGETHER):
         part = pairs[start : start + TOGETHER]
         first, second = ours[part["first"]], theirs[part["second"]]
         alike = _likeness_of_pairs(looks.thumbnails[first], other.thumbnails[second], part["view"])
         for row in np.flatnonzero(alike >= likeness).tolist():
-            found.append(Alike(int(first[row]), int(second[row]), NEAR, float(alike[row])))
-        if len(found) > MOST:
+            matches.append(Alike(int(first[row]), int(second[row]), NEAR, float(alike[row])))
+        if len(matches) > MOST:
             break
-    return found
+    return matches
 
 
 def _likeness_of_pairs(first: np.ndarray, second: np.ndarray, views: np.ndarray) -> np.ndarray:

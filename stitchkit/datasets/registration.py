@@ -89,14 +89,14 @@ def register(templates: np.ndarray, images: np.ndarray, starts: np.ndarray) -> t
     for turn in range(ROUNDS):
         warped, visible = sample(images, maps)
         seen = warped.reshape(n, -1, 1)
-        found = (inverse @ (weighed @ seen))[:, :, 0]
+        solution = (inverse @ (weighed @ seen))[:, :, 0]
         if turn >= PLAIN:
-            residual = np.abs(seen[:, :, 0] - (found[:, None].astype(np.float32) @ slopes)[:, 0])
+            residual = np.abs(seen[:, :, 0] - (solution[:, None].astype(np.float32) @ slopes)[:, 0])
             scale = OUTLIER * np.median(residual, axis=1, keepdims=True) + 1e-3
             weighed, inverse = _normal(slopes, inner * visible.reshape(n, -1) / (1 + (residual / scale) ** 2))
-            found = (inverse @ (weighed @ seen))[:, :, 0]
-        gains = np.where(np.abs(found[:, 6]) < 0.1, np.copysign(0.1, found[:, 6]), found[:, 6])
-        maps = _composed(maps, np.clip(found[:, :6] / gains[:, None], -STEP, STEP).reshape(n, 2, 3))
+            solution = (inverse @ (weighed @ seen))[:, :, 0]
+        gains = np.where(np.abs(solution[:, 6]) < 0.1, np.copysign(0.1, solution[:, 6]), solution[:, 6])
+        maps = _composed(maps, np.clip(solution[:, :6] / gains[:, None], -STEP, STEP).reshape(n, 2, 3))
     return maps, gains
 
 

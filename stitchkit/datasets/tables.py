@@ -163,20 +163,20 @@ def read_items(
 def _of_folder(folder: Path, modality: str | None) -> Items:
     if modality == "text":
         raise DataError(f"{folder} is a folder; texts are read from a .csv column or a .txt file with one text a line.")
-    found = _files_below(folder)
-    names = sorted(name for name in found.names if looks_like_image(name))
-    others = Counter(Path(name).suffix.lower() for name in found.names if not looks_like_image(name))
+    files = _files_below(folder)
+    names = sorted(name for name in files.names if looks_like_image(name))
+    others = Counter(Path(name).suffix.lower() for name in files.names if not looks_like_image(name))
     passed = [f"{count} are {suffix}" for suffix, count in sorted(others.items()) if suffix in _OTHER_IMAGES]
     if not names:
         held = f"; {', '.join(passed)}, which are not read: convert them to PNG" if passed else ""
-        links = f"; {found.links} linked folders in it were not entered" if found.links else ""
+        links = f"; {files.links} linked folders in it were not entered" if files.links else ""
         raise DataError(
             f"there are no images ({', '.join(IMAGE_SUFFIXES)}) in or below {folder}{held}{links}. Check the folder."
         )
     if passed:
         warnings.warn(f"of the files below {folder} {', '.join(passed)}; these are not read.", stacklevel=3)
-    if found.links:
-        warnings.warn(f"{found.links} linked folders in {folder} were not entered.", stacklevel=3)
+    if files.links:
+        warnings.warn(f"{files.links} linked folders in {folder} were not entered.", stacklevel=3)
     return Items(np.asarray(names), [folder / name for name in names], "image")
 
 

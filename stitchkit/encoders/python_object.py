@@ -184,10 +184,10 @@ def is_written_in(thing: Any, module: ModuleType) -> bool:
 
 def _named_in(thing: Any, module: ModuleType) -> Any:
     """The object in ``module`` under the qualified name of ``thing``; None if there is none."""
-    found: Any = module
+    result: Any = module
     for part in str(getattr(thing, "__qualname__", "")).split("."):
-        found = getattr(found, part, None)
-    return found
+        result = getattr(result, part, None)
+    return result
 
 
 def _made(thing: Any, name: EncoderName) -> Any:

@@ -109,11 +109,11 @@ def after_of(source: Source, parts: Sequence[Part], truncate: int | None) -> Aft
     ModelUnavailableError
         For weights that are missing, or have another shape than the settings say.
     """
-    made = [_module(source, part) for part in parts]
-    told: list[dict[str, Any]] = [{"type": p.kind, **_facts(p, m)} for p, m in zip(parts, made, strict=True)]
+    modules = [_module(source, part) for part in parts]
+    settings: list[dict[str, Any]] = [{"type": p.kind, **_facts(p, m)} for p, m in zip(parts, modules, strict=True)]
     if truncate is not None:
-        made, told = [*made, Leading(truncate)], [*told, {"type": "truncate", "count": truncate}]
-    return After(str(source.name), made, told) if made else None
+        modules, settings = [*modules, Leading(truncate)], [*settings, {"type": "truncate", "count": truncate}]
+    return After(str(source.name), modules, settings) if modules else None
 
 
 def _module(source: Source, part: Part) -> torch.nn.Module:

@@ -220,8 +220,8 @@ def _check_modules(modules: list[Module], name: EncoderName) -> None:
 
 def _part(source: Source, module: Module) -> Part:
     """A module behind the pooling, with the settings it was saved with."""
-    found = source.json(_joined(module.path, "config.json"))
-    settings = _converted(found if found is not None else {}, dict[str, Any], module.path, source.name)
+    config = source.json(_joined(module.path, "config.json"))
+    settings = _converted(config if config is not None else {}, dict[str, Any], module.path, source.name)
     ends = [settings.get(f"module_{end}_name") for end in ("input", "output")]
     if strange := [one for one in ends if one not in (None, POOLED)]:
         raise _refusal(source.name, f"a {module.kind} of {strange[0]!r}, which is not the pooled vector")
@@ -288,12 +288,12 @@ def _prompt(settings: PipelineSettings, name: EncoderName) -> str:
 
 def _settings(source: Source, path: str, kind: type[Settings]) -> Settings:
     """A file of settings as ``kind``; its defaults where there is no such file."""
-    found = source.json(path)
-    if found is None and kind is PoolingSettings:
+    config = source.json(path)
+    if config is None and kind is PoolingSettings:
         raise ModelUnavailableError(
             f"the checkpoint of {str(source.name)!r} lacks {path}, which its modules.json names. Copy the whole folder."
         )
-    return _converted({} if found is None else found, kind, path, source.name)
+    return _converted({} if config is None else config, kind, path, source.name)
 
 
 def _converted(value: Any, kind: type[Settings], file: str, name: EncoderName) -> Settings:

@@ -52,15 +52,15 @@ class HeldOut:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> HeldOut | None:
         """The numbers of an alignment's record; None where nothing was held out."""
-        told = record.get("held_out")
-        if not isinstance(told, Mapping):
+        numbers = record.get("held_out")
+        if not isinstance(numbers, Mapping):
             return None
-        if "r2" in told:
-            return cls("r2", float(told["r2"]), float(told["se"]), 0.0, None, is_above_chance(told))
-        if not {"mrr", "se", "chance_mrr", "gallery"} <= set(told):
+        if "r2" in numbers:
+            return cls("r2", float(numbers["r2"]), float(numbers["se"]), 0.0, None, is_above_chance(numbers))
+        if not {"mrr", "se", "chance_mrr", "gallery"} <= set(numbers):
             return None
-        value, error, chance = (float(told[name]) for name in ("mrr", "se", "chance_mrr"))
-        return cls("mrr", value, error, chance, int(told["gallery"]), is_above_chance(told))
+        value, error, chance = (float(numbers[name]) for name in ("mrr", "se", "chance_mrr"))
+        return cls("mrr", value, error, chance, int(numbers["gallery"]), is_above_chance(numbers))
 
     @property
     def name(self) -> str:

@@ -113,16 +113,16 @@ def gate(
     notes = audit_pairs(alignment, (pairs.x, pairs.y), pairs.groups, given_ids(source, target), allow=allow_leakage)
     if min_r2 is not None:
         alignment.to_target  # noqa: B018  says what is missing
-    found, guessed = _tally(alignment, pairs, pairs.patient, "the gated alignment")
-    draws = found.resampled(replicates, seed)
+    tally, guessed = _tally(alignment, pairs, pairs.patient, "the gated alignment")
+    draws = tally.resampled(replicates, seed)
     checks = []
     for name, limit in limits.items():
         if limit is not None:
-            at = found.names.index(name)
+            at = tally.names.index(name)
             interval = (
-                percentile_interval(float(found.values[at]), draws[:, at])
+                percentile_interval(float(tally.values[at]), draws[:, at])
                 if name == "r2"
-                else exact_interval(found.won[:, at], found.of[:, at])
+                else exact_interval(tally.won[:, at], tally.of[:, at])
             )
             checks.append(_check(name, interval, by, limit, float(guessed.values[at])))
     if against is not None:
@@ -135,8 +135,8 @@ def gate(
         theirs, _ = _tally(against, same, pairs.patient, "the alignment gated against")
         others = theirs.resampled(replicates, seed)
         for name in COMPARED:
-            at, there = found.names.index(name), theirs.names.index(name)
-            apart = float(found.values[at] - theirs.values[there])
+            at, there = tally.names.index(name), theirs.names.index(name)
+            apart = float(tally.values[at] - theirs.values[there])
             interval = percentile_interval(apart, draws[:, at] - others[:, there])
             checks.append(_check(f"{name} minus the other", interval, by, -margin, None))
     gallery = len(np.unique(pairs.target))

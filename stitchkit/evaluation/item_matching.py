@@ -39,10 +39,10 @@ def labels_of_items(labels: Labels, ids: Any, anchors: Iterable[str] = ()) -> Ma
         If an item has no label, with an id of each side.
     """
     wanted = checked_ids(ids)
-    found = _renamed(labels, wanted, frozenset(anchors))
-    lost = wanted[~np.isin(wanted, found.labels.ids)]
+    matched = _renamed(labels, wanted, frozenset(anchors))
+    lost = wanted[~np.isin(wanted, matched.labels.ids)]
     if not len(lost):
-        return found
+        return matched
     raise DataError(
         f"{len(lost)} of {len(wanted)} items have no label, the first is {str(lost[0])!r}; the labels have ids such as "
         f"{str(labels.ids[0])!r}. Name their column of ids with id=, or write the same ids into both."

@@ -206,16 +206,16 @@ def _baselines(
         train = anchors.source_items.take(rows_of(fitted_on.ids, anchors.ids, "the anchors"))
         shown = given.take(rows_of(test.ids, given.ids, "items"))
         files = file_columns(train), file_columns(shown)
-    found = metadata_scores(fitted_on, test, metadata, files)
-    if found is None:
-        asked = "give items= (image files) or metadata= (columns of the labels)"
+    fitted = metadata_scores(fitted_on, test, metadata, files)
+    if fitted is None:
+        remedy = "give items= (image files) or metadata= (columns of the labels)"
         if items is not None:
-            asked = "items= needs anchors= as an AnchorSet of image files; or give metadata= (columns of the labels)"
+            remedy = "items= needs anchors= as an AnchorSet of image files; or give metadata= (columns of the labels)"
         if given_names := [*files[0], *metadata]:
-            asked = f"{', '.join(given_names)} {'does' if len(given_names) == 1 else 'do'} not vary among the anchors"
-        notes.append(f"no metadata-only baseline: {asked}")
+            remedy = f"{', '.join(given_names)} {'does' if len(given_names) == 1 else 'do'} not vary among the anchors"
+        notes.append(f"no metadata-only baseline: {remedy}")
         return rows
-    rows[METADATA], used = found
+    rows[METADATA], used = fitted
     notes.append(f"the metadata-only baseline used {', '.join(used)}")
     return rows
 

@@ -122,8 +122,8 @@ class CellLog:
         DataError
             If their file is damaged.
         """
-        found: np.ndarray = _loaded(self._scores(key))
-        return found
+        scores: np.ndarray = _loaded(self._scores(key))
+        return scores
 
     def _scores(self, key: str) -> Path:
         return self.folder / "scores" / f"{key}.npy"
@@ -162,8 +162,8 @@ def _loaded(path: Path) -> Any:
     """The array of an ``.npy`` file, or those of an ``.npz`` by name."""
     content = io.BytesIO(path.read_bytes())
     try:
-        found = np.load(content, allow_pickle=False)
-        return dict(found) if isinstance(found, np.lib.npyio.NpzFile) else found
+        arrays = np.load(content, allow_pickle=False)
+        return dict(arrays) if isinstance(arrays, np.lib.npyio.NpzFile) else arrays
     except _DAMAGED as error:
         raise DataError(f"{path} is damaged: {error}. Move it away, and it is made again.") from error
 

@@ -237,21 +237,21 @@ def _training(top: TomlTable, path: Path) -> StudyPlan:
 
 def _changes(arm: TomlTable) -> dict[str, Any]:
     """The changes of an arm: keys of two tables of the recipe."""
-    found = {name: arm.table(name).rest() for name in ("network", "training")}
+    changes = {name: arm.table(name).rest() for name in ("network", "training")}
     arm.close()
-    return found
+    return changes
 
 
 def _recipes(file: Path, arms: Mapping[str, Mapping[str, Any]], where: str) -> list[Recipe]:
     """Every arm's recipe; a mistake is told with the arm's name."""
     whole = read_recipe(file)  # a mistake of the recipe is told as its own
-    found = []
+    recipes = []
     for name, changes in arms.items():
         try:
-            found.append(read_recipe(file, changes))
+            recipes.append(read_recipe(file, changes))
         except DataError as error:
             raise DataError(f"arm {name!r} of {where}, in the recipe {whole.name!r}: {error}") from error
-    return found
+    return recipes
 
 
 def _data(table: TomlTable, folder: Path, kind: str) -> DataPlan:

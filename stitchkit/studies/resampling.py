@@ -100,8 +100,8 @@ def _shares(plan: StudyPlan, draws: int, resamples: int, at: int) -> np.ndarray:
 
 def _mean(each: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
     """The mean over draws of a measure, each (b, columns)."""
-    found: np.ndarray = np.einsum("bd,dbc->bc", shares, np.stack(each))
-    return found
+    means: np.ndarray = np.einsum("bd,dbc->bc", shares, np.stack(each))
+    return means
 
 
 def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
@@ -114,9 +114,9 @@ def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
 
 def _mark(ran: Ran, keys: Sequence[str]) -> str:
     """Digest of all that decides the resamples of a row; a cell's key stands for its items, labels and patients."""
-    asked = (keys, ran.judge.main, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None,
+    settings = (keys, ran.judge.main, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None,
              ran.plan.training is not None)  # fmt: skip
-    return hashlib.sha256(repr((asked, ran.plan.replicates, ran.plan.seed)).encode()).hexdigest()[:24]
+    return hashlib.sha256(repr((settings, ran.plan.replicates, ran.plan.seed)).encode()).hexdigest()[:24]
 
 
 def _counts(test: Labels, replicates: int, seed: int) -> Iterator[np.ndarray]:

@@ -48,55 +48,55 @@ def write_page(
     ran: Ran, folder: str | Path, *, command: str = "", text: str = "", progress: bool | None = None
 ) -> StudySummary:
     """Summarise a study that ran and write its page, numbers and table; ``text`` is the study file's."""
-    found = summarise(ran, progress=progress)
-    main = _main_row(found, ran.plan)
+    summary = summarise(ran, progress=progress)
+    main = _main_row(summary, ran.plan)
     close = close_up(ran, main)
-    page = _page(found, ran, main, close, command, text)
-    write_study(page, {**found.to_dict(), "close_up": close.to_dict()}, markdown(page), folder)
-    return found
+    page = _page(summary, ran, main, close, command, text)
+    write_study(page, {**summary.to_dict(), "close_up": close.to_dict()}, markdown(page), folder)
+    return summary
 
 
-def _main_row(found: StudySummary, plan: StudyPlan) -> StudyRow:
+def _main_row(summary: StudySummary, plan: StudyPlan) -> StudyRow:
     """The main solver of the first pair at the most anchors, or what there is of maps."""
-    maps = [one for one in found.rows if not one.is_baseline and one.anchors != 0 and one.method != RELATIVE]
+    maps = [one for one in summary.rows if not one.is_baseline and one.anchors != 0 and one.method != RELATIVE]
     if not maps:
-        raise DataError(f"no map of the study could be worked out. {next(iter(found.failed.values()), '')}")
+        raise DataError(f"no map of the study could be worked out. {next(iter(summary.failed.values()), '')}")
     return next((one for one in maps if one.method == plan.main and one.anchors == plan.anchors[-1]), maps[-1])
 
 
-def _page(found: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command: str, text: str) -> StudyPage:
+def _page(summary: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command: str, text: str) -> StudyPage:
     """Content of the page of a study."""
     plan = ran.plan
     last = plan.anchors[-1]
     pairs = [(source, target) for target in plan.targets for source in plan.sources]
-    people = "patients not known" if found.patients is None else f"{found.patients:,} patients"
-    anchors = _count(found, main.anchors)
-    chances = _chances(found, ran)
-    judged = f"{len(main.classes)} classes judged; " if found.measure == AUROC else ""
+    people = "patients not known" if summary.patients is None else f"{summary.patients:,} patients"
+    anchors = _count(summary, main.anchors)
+    chances = _chances(summary, ran)
+    judged = f"{len(main.classes)} classes judged; " if summary.measure == AUROC else ""
     return StudyPage(
-        title=found.name,
-        kind=KINDS[found.kind],
-        subject=f"{found.n:,} items of {people}; {judged}up to {anchors:,} {plan.counted}",
-        cards=_cards(found, main, plan),
-        tables={found.called(*pair): _table(found, pair, last, main) for pair in pairs},
+        title=summary.name,
+        kind=KINDS[summary.kind],
+        subject=f"{summary.n:,} items of {people}; {judged}up to {anchors:,} {plan.counted}",
+        cards=_cards(summary, main, plan),
+        tables={summary.called(*pair): _table(summary, pair, last, main) for pair in pairs},
         curves={
-            called: _curves(found, pair, main.method, chances.get(called))
-            for pair, called in ((pair, found.called(*pair)) for pair in pairs)
+            called: _curves(summary, pair, main.method, chances.get(called))
+            for pair, called in ((pair, summary.called(*pair)) for pair in pairs)
             if len(plan.anchors) > 1
         },
         classes=(
-            f"{found.called(main.source, main.target)}, {main.method}, {anchors:,} {plan.counted}.",
+            f"{summary.called(main.source, main.target)}, {main.method}, {anchors:,} {plan.counted}.",
             list(main.classes.items()),
         ),
-        findings=_findings(found),
-        notes=_notes(found),
+        findings=_findings(summary),
+        notes=_notes(summary),
         plan=text,
         command=command,
         marks={"study file sha256": hashlib.sha256(text.encode()).hexdigest()} if text else {},
-        measure=found.measured,
-        told=MEANING[found.measure],
+        measure=summary.measured,
+        told=MEANING[summary.measure],
         chances=chances,
-        each="Class by class" if found.measure == AUROC else "Each way",
+        each="Class by class" if summary.measure == AUROC else "Each way",
         counted=plan.counted,
         **({"repeated": "runs", "over": "patients and runs"} if plan.training else {}),
         near=_near(ran, main),
@@ -131,16 +131,16 @@ def _chances(found: StudySummary, ran: Ran) -> dict[str, float]:
     return chances
 
 
-def _cards(found: StudySummary, main: StudyRow, plan: StudyPlan) -> tuple[tuple[float, str], ...]:
-    cards = [(main.macro.value, f"{main.method}: {found.called(main.source, main.target)}")]
-    for name, told in (
+def _cards(summary: StudySummary, main: StudyRow, plan: StudyPlan) -> tuple[tuple[float, str], ...]:
+    cards = [(main.macro.value, f"{main.method}: {summary.called(main.source, main.target)}")]
+    for name, description in (
         (OWN, "the target's own head"),
         (PROBE, "probe on the same anchors"),
         (METADATA, "metadata alone"),
         *((arm, f"{arm}, as many pairs") for arm in plan.solvers if plan.training and arm != main.method),
     ):
-        rows = [row for row in found.rows if row.method == name and _beside(row, main)]
-        cards += [(row.macro.value, told) for row in rows[:1]]
+        rows = [row for row in summary.rows if row.method == name and _beside(row, main)]
+        cards += [(row.macro.value, description) for row in rows[:1]]
     return tuple(cards)
 
 
@@ -150,13 +150,13 @@ def _beside(row: StudyRow, main: StudyRow) -> bool:
     return count and row.source in ("", main.source) and row.target in ("", main.target)
 
 
-def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None, main: StudyRow) -> list[PageRow]:
+def _table(summary: StudySummary, pair: tuple[str, str], anchors: int | None, main: StudyRow) -> list[PageRow]:
     """Rows of one source and target at the most anchors, best first within solvers and baselines; all of a training."""
     source, target = pair
-    if found.kind == "training":
-        return [_page_row(row, f"{row.method}, {row.anchors:,} pairs", row == main) for row in found.rows]
+    if summary.kind == "training":
+        return [_page_row(row, f"{row.method}, {row.anchors:,} pairs", row == main) for row in summary.rows]
     rows = [
-        row for row in found.rows
+        row for row in summary.rows
         if row.anchors in (anchors, 0) and row.source in ("", source) and row.target in ("", target)
     ]  # fmt: skip
     maps = sorted((row for row in rows if not row.is_baseline), key=lambda row: -row.macro.value)
@@ -165,19 +165,20 @@ def _table(found: StudySummary, pair: tuple[str, str], anchors: int | None, main
 
 
 def _page_row(row: StudyRow, name: str, main: bool) -> PageRow:
-    told = "" if name != row.method else _told(row.method)
+    description = "" if name != row.method else _description(row.method)
     return PageRow(
-        name, told, row.macro, {other: gap.value for other, gap in row.gaps.items()}, main, dict(row.measures)
+        name, description, row.macro, {other: gap.value for other, gap in row.gaps.items()}, main, dict(row.measures)
     )
 
 
 def _curves(
-    found: StudySummary, pair: tuple[str, str], main: str, chance: float | None
+    summary: StudySummary, pair: tuple[str, str], main: str, chance: float | None
 ) -> tuple[list[Curve], list[tuple[str, float]]]:
     source, target = pair
     lines: dict[str, list[StudyRow]] = {}
     levels = [] if chance is None else [("chance", chance)]
-    for row in sorted(found.rows, key=lambda one: (one.method != main, one.method != PROBE)):  # what is compared first
+    # the main row and the probe, which are compared, come first
+    for row in sorted(summary.rows, key=lambda one: (one.method != main, one.method != PROBE)):
         mine = (row.source, row.target) in (pair, (source, ""))
         if mine and row.anchors != 0:
             lines.setdefault(row.method, []).append(row)
@@ -186,35 +187,35 @@ def _curves(
     return [
         Curve(
             name,
-            tuple(_count(found, row.anchors) for row in rows),
+            tuple(_count(summary, row.anchors) for row in rows),
             tuple(row.macro for row in rows),
             tuple(row.draws for row in rows),
-            name in (main, PROBE) or found.kind == "training",
+            name in (main, PROBE) or summary.kind == "training",
         )
         for name, rows in lines.items()
     ], levels
 
 
-def _findings(found: StudySummary) -> tuple[str, list[tuple[str, int, Interval, Interval, float]]]:
-    told = (
+def _findings(summary: StudySummary) -> tuple[str, list[tuple[str, int, Interval, Interval, float]]]:
+    note = (
         ""
-        if not found.findings
-        else f"Difference: minus {found.findings[0].baseline}; p-values are adjusted over the classes."
+        if not summary.findings
+        else f"Difference: minus {summary.findings[0].baseline}; p-values are adjusted over the classes."
     )
-    return told, [(one.label, one.positives, one.value, one.gap, one.p) for one in found.findings]
+    return note, [(one.label, one.positives, one.value, one.gap, one.p) for one in summary.findings]
 
 
-def _notes(found: StudySummary) -> tuple[str, ...]:
-    left = [f"not judged: {label}, {why}" for label, why in found.left_out.items()]
-    failed = [f"not worked out: {cell}: {why}" for cell, why in found.failed.items()]
-    return (*found.notes, *left, *failed)
+def _notes(summary: StudySummary) -> tuple[str, ...]:
+    left = [f"not judged: {label}, {why}" for label, why in summary.left_out.items()]
+    failed = [f"not worked out: {cell}: {why}" for cell, why in summary.failed.items()]
+    return (*summary.notes, *left, *failed)
 
 
-def _count(found: StudySummary, anchors: int | None) -> int:
-    return int(found.settings["all_anchors"]) if anchors is None else anchors
+def _count(summary: StudySummary, anchors: int | None) -> int:
+    return int(summary.settings["all_anchors"]) if anchors is None else anchors
 
 
-def _told(method: str) -> str:
+def _description(method: str) -> str:
     if method.startswith(CLIP):
         return "image and text encoder of one checkpoint, as they are"
     if method.startswith(PAPER):

@@ -107,10 +107,10 @@ def run_training(
         If a patient is trained on and judged, and ``allow_leakage`` is not set.
     """
     say("reading the data")
-    asked, notes, mark = _judged(plan, allow_leakage)
+    judged, notes, mark = _judged(plan, allow_leakage)
     log, cells, failed, before = CellLog(out), [], {}, 0
     arms = list(_arms(plan))
-    say(f"{len(arms)} runs, judged on {len(asked.same)} pairs with {len(asked.first)} distinct captions")
+    say(f"{len(arms)} runs, judged on {len(judged.same)} pairs with {len(judged.first)} distinct captions")
     with Progress(progress) as bar:
         bar.begin("runs of the study", len(arms))
         for arm in arms:
@@ -118,7 +118,7 @@ def run_training(
             before += key in log
             if key not in log:
                 try:
-                    _finish(log, key, arm, asked, Path(out) / RUNS / key, device)
+                    _finish(log, key, arm, judged, Path(out) / RUNS / key, device)
                 except StitchError as error:  # a recipe that so few pairs do not suit; the others go on
                     failed[f"{arm.name}, {arm.pairs} pairs, seed {arm.recipe.seed}"] = str(error)
             if key in log:
@@ -128,11 +128,11 @@ def run_training(
         raise DataError(f"no run of the study could be made. {next(iter(failed.values()), '')}")
     numbers = sorted({arm.pairs for arm in arms})
     known = replace(plan, sources=(cells[0][0].source,), targets=(cells[0][0].target,), anchors=tuple(numbers))
-    labels = asked.cohort.labels.of_classes(())
+    labels = judged.cohort.labels.of_classes(())
     people = len(labels) if labels.groups is None else len(np.unique(labels.groups))
-    judge = RankingJudge(people, gallery=len(asked.first))
+    judge = RankingJudge(people, gallery=len(judged.first))
     notes += _over_runs(plan, cells, log, judge)
-    return Ran(known, labels, asked.cohort.images, judge, None, tuple(cells), log, failed, tuple(notes), numbers[-1],
+    return Ran(known, labels, judged.cohort.images, judge, None, tuple(cells), log, failed, tuple(notes), numbers[-1],
                before)  # fmt: skip
 
 

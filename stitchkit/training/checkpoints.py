@@ -186,12 +186,12 @@ def check_same(recipe: Mapping[str, Any], before: Mapping[str, Any], folder: Pat
     now, then = _flat(recipe), _flat(before)
     differing = [key for key in {**then, **now} if now.get(key) != then.get(key)]
     if differing:
-        told = "; ".join(
+        changes = "; ".join(
             f"{IN_FILE.get(key, key)} was {then.get(key)!r} and is {now.get(key)!r}" for key in differing[:5]
         )
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise InputError(
-            f"the run in {folder} was begun with another recipe: {told}{more}. Restore it, or name another folder."
+            f"the run in {folder} was begun with another recipe: {changes}{more}. Restore it, or name another folder."
         )
 
 

@@ -217,21 +217,21 @@ class _Run:
 
     def _validated(self, facts: dict[str, float]) -> None:
         """Validate, keep the best weights, and the state to go on from."""
-        found = validate(self.network, self.data.held, self.recipe, self.fabric, self.step)
-        if not math.isfinite(found.loss):  # of every process, so that none waits for the others
+        result = validate(self.network, self.data.held, self.recipe, self.fabric, self.step)
+        if not math.isfinite(result.loss):  # of every process, so that none waits for the others
             raise TrainingError(
-                f"the validation loss is {found.loss} after step {self.step}: the state of the validation before is "
+                f"the validation loss is {result.loss} after step {self.step}: the state of the validation before is "
                 f"kept. Lower the rate."
             )
-        better = found.better_than(self.best, self.recipe.best)
-        self.best, self.since = (found, 0) if better else (self.best, self.since + 1)
+        better = result.better_than(self.best, self.recipe.best)
+        self.best, self.since = (result, 0) if better else (self.best, self.since + 1)
         if not self.fabric.is_global_zero:
             return
-        self.log.add({"epochs": round(self.epochs, 3), **facts, **found.to_dict()})
+        self.log.add({"epochs": round(self.epochs, 3), **facts, **result.to_dict()})
         self.log.sync()
-        self.say(f"step {self.step}, epoch {self.epochs:.4g}: loss {facts['train_loss']:.4f}, {found.brief}")
+        self.say(f"step {self.step}, epoch {self.epochs:.4g}: loss {facts['train_loss']:.4f}, {result.brief}")
         if better:
-            self._keep(found)
+            self._keep(result)
         save_state(self.folder / RUN, {
             "recipe": _as_json(self.recipe), "world": self.fabric.world_size, "pairs": self.data.mark,
             "step": self.step, "since": self.since, "best": json.dumps(self.best.to_dict() if self.best else None),

@@ -107,9 +107,9 @@ class Prepared:
                 one = TextSide(left, [str(whole.images.values[row]) for row in rows], reading)
             return TrainingPairs(whole.images.ids[rows], (one, TextSide(right, some, reading)), numbered(some))
 
-        found = cls(pairs(chosen.train, True), pairs(chosen.held, False), shape, settings, notes, mark)
-        say(f"{len(found.train)} pairs with {found.train.captions} distinct captions; {len(found.held)} to validate on")
-        return found
+        train, held = pairs(chosen.train, True), pairs(chosen.held, False)
+        say(f"{len(train)} pairs with {train.captions} distinct captions; {len(held)} to validate on")
+        return cls(train, held, shape, settings, notes, mark)
 
     def names(self, folder: Path) -> tuple[str, str]:
         """Names of both modalities of the encoder in ``folder``."""

@@ -95,4 +95,4 @@ def shared_words(captions: Sequence[str], patients: Sequence[str], least: int = 
         for word in set(_WORD.findall(caption)):
             having.setdefault(word, set()).add(patient)
     kept = {word for word, some in having.items() if len(some) >= least}
-    return sorted({_WORD.sub(lambda found: found[0] if found[0] in kept else "", one) for one in plain})
+    return sorted({_WORD.sub(lambda match: match[0] if match[0] in kept else "", one) for one in plain})

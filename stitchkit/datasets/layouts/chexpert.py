@@ -142,8 +142,8 @@ def _files(folder: Path, name: str, rows: Rows) -> list[str]:
             for entry in base.iterdir():
                 if entry.name.startswith("patient"):
                     places.setdefault(entry.name, entry)
-    found = [(path.split("/", 2)[2], path, patient) for path, patient in _paths(rows)]
-    return [f"{places[who]}/{rest}" if who in places else f"{folder}/{path}" for rest, path, who in found]
+    named = [(path.split("/", 2)[2], path, patient) for path, patient in _paths(rows)]
+    return [f"{places[who]}/{rest}" if who in places else f"{folder}/{path}" for rest, path, who in named]
 
 
 def _paths(rows: Rows) -> list[tuple[str, str]]:

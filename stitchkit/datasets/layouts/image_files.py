@@ -97,11 +97,11 @@ def folder_of_images(root: Path, images: str | None) -> Path:
 
 def with_images(rows: Rows, column: str, folders: Sequence[Path], missing: str) -> tuple[Rows, list[Path]]:
     """The rows whose image, named by ``column``, lies in one of ``folders``, and the paths of these images."""
-    found = images_in(folders)
+    images = images_in(folders)
     paths = []
     for place, cell in enumerate(rows.column(column)):
         try:
-            paths.append(found.path_of(cell))
+            paths.append(images.path_of(cell))
         except DataError as error:
             raise rows.table.fault(place, column, str(error).rstrip(".")) from None
     kept = _without_missing(rows, column, [path is not None for path in paths], missing)

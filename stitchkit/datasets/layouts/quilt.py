@@ -69,12 +69,12 @@ def read(
     """
     checked_uncertain(uncertain)
     checked_missing(missing)
-    asked = names_of(subsets)
-    for name in asked:
+    wanted = names_of(subsets)
+    for name in wanted:
         if name not in SUBSETS:
             raise UnknownNameError.of("subset of Quilt-1M", name, SUBSETS)
     rows = read_published(root, LOOKUP, ("image_path", "caption", "subset", "split"))
-    rows = rows.where([cell in asked for cell in rows.column("subset")], "other subset")
+    rows = rows.where([cell in wanted for cell in rows.column("subset")], "other subset")
     folder = first_folder(root, FOLDERS, images)
     part = captioned(rows, "image_path", "caption", folder, missing, group=str, split_column="split")
-    return assembled(CARD | {"subsets": list(asked)}, [LOOKUP], (), [part])
+    return assembled(CARD | {"subsets": list(wanted)}, [LOOKUP], (), [part])

@@ -123,8 +123,8 @@ def _linked(path: Path) -> dict[str, str]:
     articles: dict[str, str] = {}
     for number, line in enumerate(lines_of(read_text(path)), start=1):
         name, _, rest = line.partition("\t")
-        found = ARTICLE.search(rest)
-        if found and articles.setdefault(name.strip(), found[0]) != found[0]:
+        article = ARTICLE.search(rest)
+        if article and articles.setdefault(name.strip(), article[0]) != article[0]:
             raise DataError(
                 f"{path}, line {number}: another article than in an earlier line of the image. Take the file as "
                 f"published, or remove the line that is wrong."
