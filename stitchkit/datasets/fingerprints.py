@@ -1,4 +1,4 @@
-"""Fingerprints of images: their lowest cosine waves, of the whole image, or of a thumbnail magnified and turned."""
+"""Fingerprints of images: their lowest cosine waves, of the whole image, or of a thumbnail magnified and rotated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stitchkit.datasets.thumbnails import BLANK, SIDE, centres, grey
+from stitchkit.datasets.thumbnails import SIDE, centres, reduced
 
 WAVES = 16  # a side of the lowest cosine waves of a fingerprint
 LENGTH = WAVES * WAVES - 1  # without the constant
@@ -49,8 +49,8 @@ def fingerprint(image: Any) -> np.ndarray:
     >>> bool(fingerprint(np.zeros((50, 50))).any())
     False
     """
-    small = np.asarray(grey(image).resize((REDUCED, REDUCED), Image.Resampling.LANCZOS), dtype=np.float64)
-    if small.std() <= BLANK * np.abs(small).max():
+    small = reduced(image, REDUCED, Image.Resampling.LANCZOS)
+    if small is None:
         return np.zeros(LENGTH, dtype=np.float32)
     cosines = _cosines((np.arange(REDUCED) + 0.5) / REDUCED)
     return _rooted((cosines @ small @ cosines.T).ravel()[1:] * _frequencies())

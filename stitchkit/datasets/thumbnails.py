@@ -34,13 +34,19 @@ def thumbnail(image: Any) -> np.ndarray:
     >>> bool(thumbnail(np.zeros((50, 50))).any())
     False
     """
-    small = np.asarray(grey(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float64)
-    if not small.std() > BLANK * np.abs(small).max():
+    small = reduced(image, SIDE, Image.Resampling.BILINEAR)
+    if small is None:
         return np.zeros((SIDE, SIDE), dtype=np.uint8)
     levels = np.rint((small - small.min()) * (STEPS / np.ptp(small))).astype(np.int64)
     counts = np.bincount(levels.ravel(), minlength=STEPS + 1)
     ranks = (np.cumsum(counts) - counts / 2) / small.size
     return np.asarray(np.rint(1 + 254 * ranks).astype(np.uint8)[levels])
+
+
+def reduced(image: Any, side: int, resampling: Image.Resampling) -> np.ndarray | None:
+    """Grey levels (side, side) in float64 of a small copy; None for an image that shows nothing, or holds NaN."""
+    small = np.asarray(grey(image).resize((side, side), resampling), dtype=np.float64)
+    return small if small.std() > BLANK * np.abs(small).max() else None
 
 
 def grey(image: Any) -> Image.Image:

@@ -211,6 +211,15 @@ def test_blank_images_are_near_nothing(tmp_path):
     assert [(one.first, one.second, one.kind) for one in find_alike(looks)[0]] == [(0, 2, FILE)]
 
 
+def test_an_array_with_nan_shows_nothing():
+    hole = np.random.default_rng(0).random((40, 40))
+    hole[3, 3] = np.nan
+    looks = looks_of([hole, np.random.default_rng(0).random((40, 40))])
+    assert looks.blank == 1
+    assert np.isfinite(looks.prints).all()
+    assert find_alike(looks) == ([], True)
+
+
 def test_many_rows_are_compared_in_tiles(phantoms, monkeypatch):
     films = [Image.fromarray(image) for image in phantoms.images[:40]]
     looks = looks_of([*films, *(jpeg(film, 60) for film in films)])
