@@ -1,7 +1,9 @@
 """``python -m benchmarks.near_duplicates TABLE [--every N]``: altered images found again, and false pairs.
 
-TABLE is an anchor table of images with a patient column. The patients are split into two halves by ``--seed``, and
-the rates of each half are printed, which shows how far they depend on the draw. An altered image counts as found if
+TABLE is an anchor table of images with a patient column, or ``phantoms:5000`` for so many chest phantoms. Printed are
+the pairs of different patients that count as near duplicates, and the largest cosine of their fingerprints. With
+``--every N`` each N-th image is altered in many ways: the patients are split into two halves by ``--seed``, and the
+rates of each half show how far they depend on the draw. An altered image counts as found if
 :func:`stitchkit.datasets.near_duplicates.find_alike` pairs it with its own original among all images; pairs of it with
 an image of another patient count as false.
 """
@@ -10,17 +12,17 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from stitchkit import Items, read_anchors
-from stitchkit.core.anchors import AnchorSet
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.near_duplicates import Looks, find_alike, look_at
+from stitchkit.datasets.phantoms import make_phantoms
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -144,18 +146,43 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def looks_of(ids: list[str], images: list[Any]) -> Looks:
+def looks_of(ids: list[str], images: Sequence[Any]) -> Looks:
     items = Items(ids, images, "image")
     return Looks.of(items.ids, list(look_at(items)))
 
 
-def rates(anchors: AnchorSet, looks: Looks, rows: np.ndarray, name: str, seed: int) -> tuple[float, int]:
+@dataclass(frozen=True, eq=False)
+class Films:
+    """Images with the patients that they are of."""
+
+    ids: np.ndarray  # (n,)
+    values: Sequence[Any]  # paths or PIL images
+    patients: np.ndarray  # (n,)
+
+    @classmethod
+    def of(cls, table: str, seed: int) -> Films:
+        """The images of a table of anchors, or phantoms."""
+        kind, _, count = table.partition(":")
+        if kind == "phantoms":
+            films = make_phantoms(int(count), seed=seed)
+            return cls(
+                np.asarray(films.ids), [Image.fromarray(one) for one in films.images], np.asarray(films.patients)
+            )
+        anchors = read_anchors(table)
+        return cls(anchors.ids, anchors.source_items.values, np.asarray(anchors.groups))
+
+    def image(self, row: int) -> Image.Image:
+        value = self.values[row]
+        return value if isinstance(value, Image.Image) else read_image(value)
+
+
+def rates(films: Films, looks: Looks, rows: np.ndarray, name: str, seed: int) -> tuple[float, int]:
     """Share of altered images that are found again, and pairs with an image of another patient."""
     rng = np.random.default_rng(seed)
-    images = [CHANGES[name](read_image(anchors.source_items.values[row]), rng) for row in rows]
-    found, _ = find_alike(looks, looks_of([f"altered {row}" for row in rows], images))
-    again = {one.second for one in found if one.first == rows[one.second] or _same(looks, one.first, rows[one.second])}
-    false = sum(anchors.groups[one.first] != anchors.groups[rows[one.second]] for one in found)
+    images = [CHANGES[name](films.image(row), rng) for row in rows]
+    pairs, _ = find_alike(looks, looks_of([f"altered {row}" for row in rows], images))
+    again = {one.second for one in pairs if one.first == rows[one.second] or _same(looks, one.first, rows[one.second])}
+    false = sum(films.patients[one.first] != films.patients[rows[one.second]] for one in pairs)
     return len(again) / len(rows), false
 
 
@@ -163,30 +190,76 @@ def _same(looks: Looks, row: int, other: int) -> bool:
     return bool(looks.pixels[row] == looks.pixels[other])
 
 
+def different(films: Films, looks: Looks) -> str:
+    """Pairs of different patients: their number, near duplicates among them, and the most alike fingerprints."""
+    count, most = 0, 0.0
+    for start in range(0, len(looks), 1024):
+        rows = slice(start, start + 1024)
+        others = films.patients[rows, None] != films.patients[None, :]
+        count += int(others.sum())
+        most = max(most, float(np.where(others, looks.prints[rows] @ looks.prints.T, 0).max()))
+    pairs, _ = find_alike(looks)
+    false = sum(films.patients[one.first] != films.patients[one.second] for one in pairs)
+    return (
+        f"{len(looks):,} images; {false} of {count // 2:,} pairs of different patients are near duplicates, the cosine "
+        f"of the most alike fingerprints of such pairs is {most:.3f}"
+    )
+
+
+def difference_hash(image: Image.Image) -> np.ndarray:
+    """64 signs: whether each pixel of an 8 x 9 thumbnail is brighter than the one on its left."""
+    small = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.LANCZOS), dtype=int)
+    return (small[:, 1:] > small[:, :-1]).ravel()
+
+
+def cosine_hash(image: Image.Image) -> np.ndarray:
+    """64 signs: which of the lowest cosine waves of a 32 x 32 thumbnail are above their median."""
+    from scipy.fft import dctn
+
+    small = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS), dtype=float)
+    waves = dctn(small)[:8, :8].ravel()
+    return waves > np.median(waves)
+
+
+def hash_rows(films: Films, rows: np.ndarray) -> Iterator[str]:
+    """A line for each classical hash: pairs of different patients within so many bits, and bits that changes cost."""
+    changes = (jpeg(30), mapped(lambda grey: grey**1.2))
+    others = np.triu(films.patients[:, None] != films.patients[None, :], 1)
+    rng = np.random.default_rng(0)
+    for name, function in (("difference", difference_hash), ("cosine", cosine_hash)):
+        signs = np.stack([function(films.image(row)) for row in range(len(films.ids))]).astype(np.float32)
+        apart = (signs @ (1 - signs).T + (1 - signs) @ signs.T)[others]
+        cells = [f"{int((apart <= bits).sum()):,}" for bits in (4, 6, 8)]
+        for change in changes:
+            altered = np.stack([function(change(films.image(row), rng)) for row in rows])
+            cells.append(f"{int(np.abs(altered - signs[rows]).sum(axis=1).max())}")
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", type=Path)
-    parser.add_argument("--every", type=int, default=1, help="alter every n-th image of a half (1)")
+    parser.add_argument("table")
+    parser.add_argument("--every", type=int, default=0, help="alter every n-th image of a half (0: none)")
+    parser.add_argument("--hashes", action="store_true", help="also compare classical hashes of 64 bits")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    anchors = read_anchors(given.table)
-    looks = Looks.of(anchors.ids, list(look_at(anchors.source_items)))
-    patients = np.random.default_rng(given.seed).permutation(np.unique(anchors.groups))
-    halves = [np.flatnonzero(np.isin(anchors.groups, patients[half::2])) for half in (0, 1)]
-    for name, rows in zip(("first half", "second half"), halves, strict=True):
-        part = looks_of(anchors.ids[rows].tolist(), [anchors.source_items.values[row] for row in rows])
-        found, _ = find_alike(part)
-        groups = anchors.groups[rows]
-        false = sum(groups[one.first] != groups[one.second] for one in found)
-        pairs = int((groups[:, None] != groups[None, :]).sum() // 2)
-        print(f"{name}: {len(rows)} images; {false} of {pairs:,} pairs of different patients are near duplicates")
-    whole = sum(anchors.groups[one.first] != anchors.groups[one.second] for one in find_alike(looks)[0])
-    print(f"all: {whole} pairs of different patients are near duplicates\n")
-    print("| change | found, first half | second half | false pairs |\n|---|---|---|---|")
+    films = Films.of(given.table, given.seed)
+    looks = looks_of(films.ids.tolist(), films.values)
+    print(different(films, looks), flush=True)
+    if given.hashes:
+        print("\n| hash | pairs within 4 bits | 6 | 8 | JPEG of quality 30, bits at most | gamma 1.2 |")
+        print("|---|---|---|---|---|---|")
+        for line in hash_rows(films, np.arange(0, len(looks), max(given.every, 1))):
+            print(line)
+    if not given.every:
+        return
+    patients = np.random.default_rng(given.seed).permutation(np.unique(films.patients))
+    halves = [np.flatnonzero(np.isin(films.patients, patients[half::2])) for half in (0, 1)]
+    print("\n| change | found, first half | second half | false pairs |\n|---|---|---|---|")
     for name in CHANGES:
-        if name.startswith("noise") and read_image(anchors.source_items.values[0]).mode != "L":
+        if name.startswith("noise") and films.image(0).mode != "L":
             continue
-        (one, wrong), (other, more) = (rates(anchors, looks, rows[:: given.every], name, given.seed) for rows in halves)
+        (one, wrong), (other, more) = (rates(films, looks, rows[:: given.every], name, given.seed) for rows in halves)
         print(f"| {name} | {one:.1%} | {other:.1%} | {wrong + more} |", flush=True)
 
 
