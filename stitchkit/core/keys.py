@@ -67,6 +67,8 @@ def visible_part(text: str) -> str:
     >>> visible_part("no\\u200b effusion\\n")
     'no effusion '
     """
+    if text.isascii() and text.isprintable():
+        return text
     spaced = (" " if one in "\t\n\r\v\f\u0085\u2028\u2029" else one for one in text)
     return "".join(one for one in spaced if not _shows_nothing(one))
 
