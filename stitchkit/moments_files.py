@@ -13,6 +13,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
+from stitchkit.file_errors import checked_path
 from stitchkit.store import FORMAT, check_file_path, check_format, replace_file, unpacked
 from stitchkit.tensor_files import tensor_bytes
 
@@ -68,7 +69,7 @@ def load_moments(path: str | Path) -> Moments:
     DataError
         If the file is missing, cut off, not of moments, of another format, or does not hold together.
     """
-    path = Path(path)
+    path = checked_path(path)
     if not path.is_file():
         raise DataError(f"there is no file of moments {path}. Check the path.")
     tensors = unpacked(path, DataError)

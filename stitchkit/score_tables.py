@@ -13,6 +13,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import as_csv_cell, from_csv_cell
 from stitchkit.core.scores import KINDS, Scores
+from stitchkit.file_errors import checked_path
 from stitchkit.store import replace_file
 
 _FIRST = ("id", "kind")
@@ -75,7 +76,7 @@ def read_scores(path: str | Path) -> Scores:
     DataError
         If the file is missing or no such table, with path, row and column.
     """
-    path = Path(path)
+    path = checked_path(path)
     (_, header), *rows = _rows(path)
     classes = _checked_classes(path, header)
     for number, row in rows:

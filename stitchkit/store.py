@@ -24,7 +24,7 @@ from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, 
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.digests import sha256_of
-from stitchkit.file_errors import naming
+from stitchkit.file_errors import checked_path, naming
 from stitchkit.tensor_files import OWN, Tensors, read_tensors, tensor_bytes
 
 FORMAT = 2  # of artefact folders and of embedding files; raise it when an old reader would misread a new file
@@ -122,7 +122,7 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
     UserWarning
         If the folder is of the earlier format without digests.
     """
-    folder = Path(folder)
+    folder = checked_path(folder, ModelUnavailableError)
     if not folder.is_dir():
         raise ModelUnavailableError(f"there is no artefact folder {folder}. Check the path.")
     for name in (_CONFIG, _ARRAYS):
@@ -244,7 +244,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     UserWarning
         If the file is of the earlier format without digests.
     """
-    path = Path(path)
+    path = checked_path(path)
     if not path.is_file():
         raise DataError(f"there is no file of embeddings {path}. Check the path.")
     tensors = unpacked(path, DataError)

@@ -92,5 +92,5 @@ def _setting(text: str) -> tuple[str, Any]:
         raise InputError(f"--set takes KEY=VALUE; got {text!r}.")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # of the grammar, of endless numbers, of nesting without end
         return key.strip(), value.strip()

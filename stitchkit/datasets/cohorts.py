@@ -15,6 +15,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
+from stitchkit.file_errors import checked_path
 
 LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one file and one line here
     "table": "stitchkit.datasets.layouts.table:read",
@@ -173,7 +174,7 @@ def read_cohort(layout: str, root: str | Path, **settings: Any) -> Cohort:
     for name in settings:
         if name not in known:
             raise UnknownNameError.of(f"setting of the layout {layout!r}", name, known)
-    folder = Path(root)
+    folder = checked_path(root)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}. Give the folder that holds the tables of {layout!r}.")
     cohort: Cohort = read(folder, **settings)

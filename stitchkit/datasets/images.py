@@ -16,6 +16,7 @@ from stitchkit.core.errors import DataError
 from stitchkit.datasets.grey_levels import DEPTH, HIGH, LOW, SIXTEEN, is_eight_bits
 from stitchkit.datasets.image_files import PNG, PixelFile, image_format, pixel_file
 from stitchkit.datasets.unreadable_images import kind_and_step
+from stitchkit.file_errors import checked_path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # what Pillow and zlib raise of damaged files; warnings are here for callers who turn them into errors
@@ -73,7 +74,7 @@ def read_image(path: str | Path) -> Image.Image:
         If the file is missing, empty, truncated, of another kind, has several frames, or claims more pixels than
         ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
-    path = Path(path)
+    path = checked_path(path)
     file = _pixel_file(path)
     try:
         with _opened(path, file) as opened:
@@ -101,7 +102,7 @@ def image_metadata(path: str | Path) -> dict[str, int]:
     DataError
         If the file is missing, empty, or not an image.
     """
-    path = Path(path)
+    path = checked_path(path)
     file = _pixel_file(path)
     with _opened(path, file) as image:
         depth = _BIT_DEPTHS.get(image.mode, 8)

@@ -13,6 +13,7 @@ from stitchkit.core.prompts import PromptSet
 from stitchkit.core.strict_json import parsed
 from stitchkit.datasets.prompt_grammar import slots_in, spell_out
 from stitchkit.datasets.rows import read_text
+from stitchkit.file_errors import checked_path
 
 _CARD = ("modality", "source", "licence", "description")
 _KEYS = ("name", *_CARD, "multiclass", "templates", "negative", "others_are_negative", "classes")
@@ -155,7 +156,7 @@ def _shipped() -> Path:
 def _found(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, str) and name_or_path in prompt_set_names():
         return _shipped() / f"{name_or_path}.toml"
-    path = Path(name_or_path)
+    path = checked_path(name_or_path)
     if path.suffix in (".toml", ".json"):
         return path
     if path.exists():

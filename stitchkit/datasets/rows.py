@@ -20,6 +20,7 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
 from stitchkit.core.strict_json import parsed
+from stitchkit.file_errors import checked_path
 
 JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".tab", *JSON_LINES)
@@ -121,7 +122,7 @@ def read_text(path: str | Path, what: str = "text file") -> str:
     DataError
         If the file is missing, empty, a web page, a spreadsheet, or not UTF-8.
     """
-    path = Path(path)
+    path = checked_path(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a {what}. Give the path of the file.")
     if path.exists() and not path.is_file():

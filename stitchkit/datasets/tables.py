@@ -20,6 +20,7 @@ from stitchkit.core.keys import is_missing
 from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
 from stitchkit.datasets.labels import read_labels
 from stitchkit.datasets.rows import TABLES, Table, groups_of, ids_of, lines_of, read_rows, read_text
+from stitchkit.file_errors import checked_path
 
 __all__ = ["read_anchors", "read_items", "read_labels", "read_rows"]
 
@@ -132,7 +133,7 @@ def read_items(
     DataError
         For a folder without images, a missing column or file, or an empty cell or line, with row and column.
     """
-    path = Path(path)
+    path = checked_path(path)
     if modality not in (None, *MODALITIES):
         raise UnknownNameError.of("modality", str(modality), MODALITIES)
     if path.is_dir():

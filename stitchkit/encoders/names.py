@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.file_errors import checked_path
 
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
@@ -77,10 +78,16 @@ class EncoderName:
 
     @property
     def folder(self) -> Path | None:
-        """The local path the name means: what ``local-dir:`` gives, or a path that exists."""
+        """The local path the name means: what ``local-dir:`` gives, or a path that exists.
+
+        Raises
+        ------
+        ModelUnavailableError
+            If no folder can have that name.
+        """
         if self.id.startswith(LOCAL):
-            return Path(self.id.removeprefix(LOCAL)).expanduser()
-        return Path(self.id).expanduser() if _on_disk(self.id) else None
+            return checked_path(os.path.expanduser(self.id.removeprefix(LOCAL)), ModelUnavailableError)
+        return Path(os.path.expanduser(self.id)) if _on_disk(self.id) else None
 
     def resolved(self) -> EncoderName:
         """The same name with every path that exists made absolute, to be found from any folder."""

@@ -24,6 +24,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,9 +41,11 @@ from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.probing import width
+from stitchkit.file_errors import checked_path
 
 ROLE = ("space", "modality", "prepare", "encode")
 PYTHON_CLASS = 1 << 9  # CPython's mark of a class made by a class statement, and not in C
+DEEPEST = 100  # parts of an import path; a package in a package is imported by recursion
 
 
 @dataclass(slots=True, eq=False)
@@ -117,17 +120,13 @@ def thing_at(name: EncoderName) -> tuple[ModuleType, Any]:
 def _module(path: str, name: EncoderName) -> ModuleType:
     """The module at an import path or in a ``.py`` file; running it is what the user asked for."""
     if not path.endswith(".py"):
-        try:
-            found = importlib.util.find_spec(path) is not None
-        except ModuleNotFoundError:  # a parent package is missing
-            found = False
-        if not found:
+        if not _is_found(path):
             raise ModelUnavailableError(
                 f"encoder {str(name)!r}: no module {path!r} can be imported. Install it, run from its folder, or name "
                 f"the file: python:path/to/file.py:attribute."
             )
         return importlib.import_module(path)
-    file = Path(path).expanduser().resolve()
+    file = checked_path(os.path.expanduser(path), ModelUnavailableError).resolve()
     if not file.is_file():
         raise ModelUnavailableError(f"encoder {str(name)!r}: there is no file {file}. Check the path.")
     key = f"stitchkit_file_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
@@ -138,6 +137,17 @@ def _module(path: str, name: EncoderName) -> ModuleType:
     sys.modules[key] = module  # dataclasses and pickle look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def _is_found(path: str) -> bool:
+    """True for an import path that leads to a module."""
+    parts = path.split(".")
+    if len(parts) > DEEPEST or not all(part.isidentifier() for part in parts):
+        return False
+    try:
+        return importlib.util.find_spec(path) is not None
+    except (ModuleNotFoundError, ValueError):  # a parent package is missing; a module made by hand has no origin
+        return False
 
 
 def _is_called(thing: Any, name: EncoderName) -> bool:

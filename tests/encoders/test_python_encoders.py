@@ -82,6 +82,8 @@ def test_things_outside_the_contract_are_refused(mine, attribute, error, message
         ("python:/nowhere/mine.py:thing", ModelUnavailableError, "there is no file /nowhere/mine.py"),
         ("python:no_such_package.module:thing", ModelUnavailableError, "no module 'no_such_package.module'"),
         ("python:json.nothing:thing", ModelUnavailableError, "no module 'json.nothing'"),
+        ("python:my-module:thing", ModelUnavailableError, "no module 'my-module'"),
+        ("python:..:thing", ModelUnavailableError, "no module"),
         ("python:json", InputError, "needs python:package.module:attribute"),
         ("python:json:loads@v1", InputError, "no revisions"),
     ],
