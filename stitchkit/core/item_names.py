@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
@@ -9,7 +10,8 @@ from collections.abc import Iterable
 def same_names(ids: Iterable[str], among: Iterable[str]) -> dict[str, str]:
     """Id -> the one of ``among`` that is the same path further up or down, where the file name is unique on both sides.
 
-    Paths of different folders are different files, whatever they are called.
+    Paths of different folders are different files, whatever they are called. Names that differ in case alone count as
+    one that is not unique, and bare numbers are no file names.
 
     Examples
     --------
@@ -31,9 +33,18 @@ def _parts(item: str) -> list[str]:
 
 
 def _unique_names(ids: list[str]) -> dict[str, str]:
-    """File name -> id, of the names that stand once."""
-    counts = Counter(map(_file_name, ids))
-    return {name: one for one in ids if (name := _file_name(one)) and counts[name] == 1}
+    """File name -> id, of the names that stand once in any case of letters."""
+    names = [_file_name(one) for one in ids]
+    counts = Counter(map(_any_case, names))
+    return {
+        name: one
+        for name, one in zip(names, ids, strict=True)
+        if counts[_any_case(name)] == 1 and name and not name.isdecimal()
+    }
+
+
+def _any_case(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _file_name(item: str) -> str:

@@ -44,6 +44,43 @@ def test_file_names_that_stand_twice_are_not_matched():
         judged(scores(NAMES[:30], slice(0, 30)), known)
 
 
+AMBIGUOUS = {
+    "two folders of the labels": (["000.png"], ["a/000.png", "b/000.png"]),
+    "a folder and the bare name below it": (["000.png"], ["a/000.png", "a/b/000.png"]),
+    "two separators": (["000.png"], ["a\\000.png", "b/000.png"]),
+    "two cases": (["000.png"], ["a/000.png", "b/000.PNG"]),
+    "two forms of Unicode": (["caf\u00e9.png"], ["a/caf\u00e9.png", "b/cafe\u0301.png"]),
+    "two items of one name": (["000.png", "x/000.png"], ["b/000.png"]),
+    "two items and two labels": (["000.png", "x/000.png"], ["y/000.png", "z/000.png"]),
+    "another folder": (["a/000.png"], ["b/000.png"]),
+    "another folder of the same end": (["sitea/000.png"], ["a/000.png"]),
+    "a name that ends another": (["0.png"], ["a/000.png"]),
+    "row numbers": (["1"], ["a/1"]),
+    "a folder": (["a/"], ["b/a/"]),
+}
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_a_file_name_that_may_mean_two_files_is_refused_both_ways(case):
+    rest = [f"same/{one}" for one in NAMES[1:]]
+    for items, known in (AMBIGUOUS[case], AMBIGUOUS[case][::-1]):
+        ids, of_labels = [*items, *rest], [*known, *rest]
+        table = sk.Labels((np.arange(len(of_labels)) % 2).astype(float)[:, None], of_labels, ("edema",))
+        values = np.random.default_rng(0).normal(size=(len(ids), 1))
+        with pytest.raises(DataError, match=f"^{len(items)} of {len(ids)} items have no label, the first is") as error:
+            judged(sk.Scores(values, "logit", ids, ("edema",)), table)
+        assert repr(items[0]) in str(error.value)
+        assert repr(known[0]) in str(error.value)
+
+
+def test_names_that_are_unique_are_found_beside_ambiguous_ones_and_only_those_are_refused():
+    known = sk.Labels(VALUES, [*(f"a/{one}" for one in NAMES[:59]), "b/000.png"], ("edema",))
+    with pytest.raises(DataError, match=r"1 of 30 items have no label, the first is '000\.png'; .* 'a/000\.png'"):
+        judged(scores(NAMES[:30], slice(0, 30)), known)
+    found = judged(scores(NAMES[1:31], slice(1, 31)), known)
+    assert found.notes[0] == "30 items were matched by file name, for example '001.png' is 'a/001.png' of the labels"
+
+
 def test_an_exact_id_comes_first():
     known = sk.Labels(VALUES, [*NAMES[:30], *(f"b/{one}" for one in NAMES[:30])], ("edema",))
     found = judged(scores(NAMES[:30], slice(0, 30)), known)
