@@ -9,6 +9,7 @@ SECONDS ?= 3600
 SEED ?= 1
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 TEST = .venv/bin/python -m pytest
+PARALLEL = -n auto --maxprocesses=4 --dist=worksteal
 
 .PHONY: help demo test test-real named-data test-slow fuzz lint demo-weights notebooks bench clean
 
@@ -27,7 +28,7 @@ demo: .venv/core
 	.venv/bin/stitchkit demo --out $(OUT) --overwrite
 
 test: .venv/dev
-	$(TEST)
+	$(TEST) $(PARALLEL)
 
 test-slow: .venv/dev
 	$(TEST) -m slow
@@ -36,7 +37,7 @@ fuzz: .venv/dev
 	$(TEST) tests/fuzz -m fuzz --fuzz-seconds=$(SECONDS) --fuzz-seed=$(SEED)
 
 test-real: named-data .venv/real
-	$(TEST) tests -m real -s --real-data="$(DATA)"
+	$(TEST) tests -m real -rP $(PARALLEL) --real-data="$(DATA)"
 
 named-data:
 	@test -n "$(DATA)" || { echo "Name the folder of real data: make test-real DATA=DIR"; exit 2; }
