@@ -89,9 +89,8 @@ def zeroshot(
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     model = scorer.model(loading)
     given = read_items(items, column=column, modality=model.encoder.modality, id=id_column, root=root)
-    if judging is not None:
-        judging.check(given.ids)
-    notes = audit_items(model.alignment, given, allow=judging is None or allow_leakage)
+    patients = None if judging is None else judging.check(given.ids)
+    notes = audit_items(model.alignment, given, patients, judged=judging is not None, allow=allow_leakage)
     vectors = loading.embed(model.encoder, given)
     scores = model.scores(vectors)
     evaluation = None if judging is None else judging.evaluation(scores, given, model.encoder, vectors, notes, loading)

@@ -75,8 +75,8 @@ class Judging:
             labels, table, classes, columns, min_positives, replicates, seed, allow_leakage, multiclass, calibrating
         )
 
-    def check(self, ids: np.ndarray) -> None:
-        """Raise for test items without a label, or for leakage, before the items are embedded."""
+    def check(self, ids: np.ndarray) -> np.ndarray | None:
+        """The patients of test items; raises for items without a label, or for leakage, before they are embedded."""
         from stitchkit.evaluation.item_matching import labels_of_items
         from stitchkit.evaluation.leakage import audit
 
@@ -84,6 +84,7 @@ class Judging:
         test = labels_of_items(self.labels, ids, () if pairs is None else pairs.ids.tolist()).labels.of_ids(ids)
         if pairs is not None:
             audit(pairs.ids, ids, pairs.groups, test.groups, allow=self.allow_leakage)
+        return test.groups
 
     def evaluation(
         self, scores: Scores, items: Items | None, encoder: Encoder | None, vectors: Embeddings | None,

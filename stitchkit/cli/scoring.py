@@ -155,8 +155,8 @@ class Given:
             from stitchkit.evaluation.fitted_pairs import audit_items
 
             items = self._read(model.encoder.modality)
-            judging.check(items.ids)
-            notes = audit_items(model.alignment, items, allow=judging.allow_leakage)
+            patients = judging.check(items.ids)
+            notes = audit_items(model.alignment, items, patients, allow=judging.allow_leakage)
             vectors = loading.embed(model.encoder, items)
             return model.scores(vectors), items, model.encoder, vectors, notes
         scores = self.scores

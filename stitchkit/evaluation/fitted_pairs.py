@@ -13,6 +13,8 @@ from stitchkit.core.errors import LeakageError
 from stitchkit.core.items import Items
 from stitchkit.datasets.content_keys import content_key
 
+INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
+UNKNOWN = "{what} keeps no hashes of its anchors, so that these {these} are others was not checked"
 STEP = "It cannot be judged on them: hold out pairs of other patients, or allow leakage and say so."
 
 
@@ -47,13 +49,13 @@ def audit_pairs(
     """
     kept = alignment.record.get(KEY)
     if kept is None:
-        return [f"{what} keeps no hashes of its anchors, so that these pairs are others was not checked"]
+        return [UNKNOWN.format(what=what, these="pairs")] if _has_anchors(alignment) else []
     named = None if ids is None or are_row_numbers(ids) else ids
     found = common(kept, ids=named, groups=groups, rows=row_digests(kept, pairs[0].vectors, pairs[1].vectors))
     leaked = leaks_of(found)
     if leaked and not allow:
         raise LeakageError(f"{what} was fitted on {leaked}. {step}")
-    unseen = _not_compared(kept, found, ids, groups, what)
+    unseen = _not_compared(kept, found, ids, groups, what, "pairs")
     return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *unseen, *missed(found, kept, what)]
 
 
@@ -66,38 +68,58 @@ def remember_files(alignment: Alignment, anchors: Items) -> Alignment:
     return replace(alignment, record={**alignment.record, KEY: with_files(kept, keys)})
 
 
-def audit_items(alignment: Alignment, items: Items, *, allow: bool = False) -> list[str]:
-    """Notes on items of the source side that the map was fitted on, by their ids and by what they hold.
+def audit_items(
+    alignment: Alignment, items: Items, groups: Any = None, *, judged: bool = True, allow: bool = False
+) -> list[str]:
+    """Notes on items of the source side that the map was fitted on, by their ids, patients and by what they hold.
+
+    Parameters
+    ----------
+    groups : (n,) or None
+        Patients of the items.
+    judged
+        False for items that are scored and no more: what was fitted on is a note, and what was not compared is none.
+    allow
+        Report leakage instead of refusing it.
 
     Raises
     ------
     LeakageError
-        If there are such items and ``allow`` is not set.
+        If an item or a patient is among the anchors, the items are judged, and ``allow`` is not set.
     """
     kept = alignment.record.get(KEY)
     if kept is None:
-        return []
+        return [UNKNOWN.format(what="the map", these="items")] if judged and _has_anchors(alignment) else []
     files = None
     if kept.get("files") is not None:
         files = [content_key(value, items.modality) for value in items.values]
-    leaked = leaks_of(common(kept, ids=items.ids, files=files))
-    if leaked and not allow:
+    named = None if are_row_numbers(items.ids) else items.ids
+    found = common(kept, ids=named, groups=groups, files=files)
+    leaked = leaks_of(found)
+    if leaked and judged and not allow:
         raise LeakageError(f"the map was fitted on {leaked}. {STEP}")
-    return [f"LEAKAGE: the map was fitted on {leaked}"] if leaked else []
+    unseen = _not_compared(kept, found, items.ids, groups, "the map", "items") if judged else []
+    return [*([f"LEAKAGE: the map was fitted on {leaked}"] if leaked else []), *unseen]
 
 
-def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any, what: str) -> list[str]:
+def _has_anchors(alignment: Alignment) -> bool:
+    """False for an alignment that was fitted on none, as that of a CLIP-like pair."""
+    return bool(alignment.record.get("anchors") != 0)
+
+
+def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any, what: str, these: str) -> list[str]:
     """Notes on ids and patients that one side alone has, and on ids that say nothing."""
     notes = []
-    instead = "items were compared by their vectors" if "rows" in found.found else "items were not compared"
+    other = next((words for kind, words in INSTEAD.items() if kind in found.found), None)
+    instead = f"items were compared by {other}" if other else "items were not compared"
     if ids is not None and are_row_numbers(ids):
-        notes.append(f"the ids of these pairs are row numbers, which any table has: {instead}")
+        notes.append(f"the ids of these {these} are row numbers, which any table has: {instead}")
     elif ids is not None and kept.get("ids") is None:
         notes.append(f"{what} knows no ids of its anchors, or row numbers alone: {instead}")
     if groups is not None and kept.get("groups") is None:
         notes.append(f"{what} knows no patients of its anchors, so that patients were not compared")
     elif groups is None and kept.get("groups") is not None:
-        notes.append("the patients of these pairs are not known, so that patients were not compared")
+        notes.append(f"the patients of these {these} are not known, so that patients were not compared")
     return notes
 
 

@@ -78,6 +78,20 @@ def test_a_folder_scores_its_own_anchors_under_other_names_with_a_note(cli, fold
     done = cli(*line, "--allow-leakage")
     assert done.code == 0, done.err
     assert "LEAKAGE: the map was fitted on 10 of these files" in done.out
+    with (folder / "anchors.csv").open(newline="") as file:
+        people = [row["patient"] for row in csv.DictReader(file)]
+    others = [[f"scans/scans-{i:03d}.png", people[i].upper(), *[i % 2] * len(FINDINGS)] for i in range(20)]
+    with (tmp_path / "others.csv").open("w") as file:
+        csv.writer(file).writerows([["path", "patient", *FINDINGS], *others])
+    line = ("--labels", tmp_path / "others.csv", "--items", tmp_path / "others.csv", "--root",
+            folder, "--min-positives", 1, "--replicates", 20)  # fmt: skip
+    for command in (("evaluate", out, *line), ("zeroshot", out, *line, "--out", tmp_path / "t.csv")):
+        done = cli(*command)
+        assert done.code == 4, done.err
+        assert f"fitted on {len(set(people[:20]))} of these patients" in done.err
+        done = cli(*command, "--allow-leakage")
+        assert done.code == 0, done.err
+        assert f"LEAKAGE: the map was fitted on {len(set(people[:20]))} of these patients" in done.out
 
 
 def test_test_images_that_are_anchors_under_other_names_are_refused_before_a_model_is_loaded(cli, folder, tmp_path):

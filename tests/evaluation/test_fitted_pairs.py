@@ -11,6 +11,7 @@ import pytest
 import stitchkit as sk
 from stitchkit.core.anchor_hashes import split
 from stitchkit.core.errors import InputError, LeakageError
+from stitchkit.evaluation.fitted_pairs import audit_items, remember_files
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 6))
@@ -219,6 +220,49 @@ def test_punctuation_around_and_before_numbers_of_patients_and_items_is_spelling
 def test_a_repeated_pair_is_no_missing_hash():
     x, y = np.concatenate([X[:40], X[:1]]), np.concatenate([Y[:40], Y[:1]])
     assert sk.gate(fitted(x, y), X[FRESH], Y[FRESH], min_mrr=0.5).notes == ()
+
+
+def items(rows, ids=None):
+    ids = [f"films/{i:03d}.png" for i in range(120)][rows] if ids is None else ids
+    return sk.Items(ids, [f"report {i}" for i in range(120)][rows], "text")
+
+
+def test_items_of_anchors_and_of_their_patients_are_not_judged(kept):
+    one = kept(fitted(*named(ANCHORS), groups=PATIENTS[ANCHORS]))
+    with pytest.raises(LeakageError, match=r"fitted on 80 of these items\. .*hold out"):
+        audit_items(one, items(ANCHORS))
+    for people in (PATIENTS[:40], [str(int(one)) for one in PATIENTS[:40]]):
+        with pytest.raises(LeakageError, match=r"fitted on 20 of these patients\."):
+            audit_items(one, items(FRESH), people)
+        found = audit_items(one, items(FRESH), people, allow=True)
+        assert found == ["LEAKAGE: the map was fitted on 20 of these patients"]
+        assert audit_items(one, items(FRESH), people, judged=False) == found
+    assert audit_items(one, items(FRESH), PATIENTS[FRESH]) == []
+
+
+def test_what_was_not_compared_of_judged_items_is_said(kept):
+    one = kept(fitted(*named(ANCHORS), groups=PATIENTS[ANCHORS]))
+    numbered = items(FRESH, [str(i + 1) for i in range(40)])
+    unknown = "the patients of these items are not known, so that patients were not compared"
+    said = "the ids of these items are row numbers, which any table has: items were"
+    assert audit_items(one, numbered) == [f"{said} not compared", unknown]
+    with_files = remember_files(one, items(ANCHORS))
+    assert audit_items(with_files, numbered) == [f"{said} compared by what their files hold", unknown]
+    with pytest.raises(LeakageError, match=r"fitted on 40 of these files\."):
+        audit_items(with_files, items(slice(0, 40), numbered.ids.tolist()))
+    bare = fitted(*named(ANCHORS), anchor_hashes=False)
+    assert audit_items(bare, items(FRESH)) == [
+        "the map keeps no hashes of its anchors, so that these items are others was not checked"
+    ]
+    for alignment in (one, bare):
+        assert audit_items(alignment, numbered, judged=False) == []
+
+
+def test_an_alignment_without_anchors_has_none_to_be_compared_with():
+    one = fitted(*named(ANCHORS), anchor_hashes=False)
+    clip = dataclasses.replace(one, record={**one.record, "anchors": 0})
+    assert audit_items(clip, items(FRESH)) == []
+    assert sk.gate(clip, *named(FRESH), min_mrr=0.5).notes == ()
 
 
 def retrieval(alignment, source, target, **settings):
