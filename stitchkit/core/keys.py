@@ -93,7 +93,7 @@ def folded_key(key: str) -> str:
     if _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
     text = _LETTERS_LAST.sub("", _LETTERS_FIRST.sub(r"\1", text))
-    return _ZEROS_OF_WHOLES.sub("", _plain_number(text))
+    return _ZEROS_OF_WHOLES.sub("", _plain_number(_ZEROS_OF_WHOLES.sub("", text)))
 
 
 def folded_spelling(key: str) -> str:
