@@ -93,8 +93,7 @@ def audit_items(
     files = None
     if kept.get("files") is not None:
         files = [content_key(value, items.modality) for value in items.values]
-    named = None if are_row_numbers(items.ids) else items.ids
-    found = common(kept, ids=named, groups=groups, files=files)
+    found = common(kept, ids=items.ids, groups=groups, files=files)
     leaked = leaks_of(found)
     if leaked and judged and not allow:
         raise LeakageError(f"the map was fitted on {leaked}. {STEP}")
@@ -113,7 +112,8 @@ def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any,
     other = next((words for kind, words in INSTEAD.items() if kind in found.found), None)
     instead = f"items were compared by {other}" if other else "items were not compared"
     if ids is not None and are_row_numbers(ids):
-        notes.append(f"the ids of these {these} are row numbers, which any table has: {instead}")
+        more = "" if "ids" in found.found else f": {instead}"
+        notes.append(f"the ids of these {these} are row numbers, which any table has{more}")
     elif ids is not None and kept.get("ids") is None:
         notes.append(f"{what} knows no ids of its anchors, or row numbers alone: {instead}")
     if groups is not None and kept.get("groups") is None:

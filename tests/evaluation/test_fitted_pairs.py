@@ -241,7 +241,7 @@ def test_items_of_anchors_and_of_their_patients_are_not_judged(kept):
 
 
 def test_what_was_not_compared_of_judged_items_is_said(kept):
-    one = kept(fitted(*named(ANCHORS), groups=PATIENTS[ANCHORS]))
+    one = kept(fitted(*named(ANCHORS, [str(i + 1) for i in range(80)]), groups=PATIENTS[ANCHORS]))
     numbered = items(FRESH, [str(i + 1) for i in range(40)])
     unknown = "the patients of these items are not known, so that patients were not compared"
     said = "the ids of these items are row numbers, which any table has: items were"
@@ -250,6 +250,11 @@ def test_what_was_not_compared_of_judged_items_is_said(kept):
     assert audit_items(with_files, numbered) == [f"{said} compared by what their files hold", unknown]
     with pytest.raises(LeakageError, match=r"fitted on 40 of these files\."):
         audit_items(with_files, items(slice(0, 40), numbered.ids.tolist()))
+    sparse = fitted(*named(ANCHORS, [str(9 * i + 500) for i in range(80)]))
+    assert audit_items(sparse, numbered) == ["the ids of these items are row numbers, which any table has"]
+    sparse = fitted(*named(ANCHORS, [str(9 * i + 5) for i in range(80)]))
+    with pytest.raises(LeakageError, match=r"fitted on 4 of these items\."):
+        audit_items(sparse, numbered)
     bare = fitted(*named(ANCHORS), anchor_hashes=False)
     assert audit_items(bare, items(FRESH)) == [
         "the map keeps no hashes of its anchors, so that these items are others was not checked"
