@@ -76,7 +76,7 @@ def _image_columns(read: Table, table: AnchorTable, pairs: AnchorSet, folder: Pa
 
     def leads_to_images(cells: Sequence[str]) -> bool:
         filled = [cell for cell in cells if cell]
-        return bool(filled) and all(looks_like_image(cell) and (folder / cell).is_file() for cell in filled)
+        return bool(filled) and all(looks_like_image(cell) and os.path.isfile(folder / cell) for cell in filled)
 
     ids = {table.id, "id"}
     return [name for name in read.columns if name in known or (name not in ids and leads_to_images(read.column(name)))]

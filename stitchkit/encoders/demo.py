@@ -5,27 +5,29 @@ chest phantoms with noisy report labels, the text one reports only. They know no
 """
 
 import hashlib
-import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
 from torch import Tensor, nn
 
+from stitchkit.artefact_schemas import checked
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
+from stitchkit.core.strict_json import parsed
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
+from stitchkit.tensor_files import read_tensors
 
 __all__ = [
     "NAMES",
@@ -49,6 +51,15 @@ _PREPARED = {
     "image": f"grey, {SIDE} px (means of boxes, or bilinear if smaller), x / 127.5 - 1",
     "text": f"crc32 uni- and bigrams, {BUCKETS}, 1",
 }
+
+
+class DemoFields(msgspec.Struct):
+    """What a weight file says of its encoder."""
+
+    name: str
+    modality: Literal["image", "text"]
+    dim: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    classes: Annotated[list[str], msgspec.Meta(max_length=4096)]
 
 
 class VisionNet(nn.Module):
@@ -211,23 +222,32 @@ def load(name: EncoderName, *, device: str, dtype: str) -> DemoEncoder:
 
 
 def read_encoder(path: Path, *, device: str = "cpu") -> DemoEncoder:
-    """The encoder in one weight file of the demo recipe."""
+    """The encoder in one weight file of the demo recipe.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the file is missing, damaged, or another.
+    """
     if not path.is_file():
         raise ModelUnavailableError(
             f"{path.name} is not in {path.parent}. Reinstall stitchkit, or run the demo recipe."
         )
-    with safe_open(path, "pt") as file:
-        facts = json.loads(file.metadata()["demo"])
-        state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
-    classes = tuple(facts["classes"])
-    net = new_net(facts["modality"], facts["dim"], len(classes))
-    net.load_state_dict(state)
+    tensors = read_tensors(path, ModelUnavailableError)
+    state = {key: torch.from_numpy(array).float() for key, array in tensors.arrays.items()}
+    try:
+        facts = checked(parsed(tensors.metadata.get("demo", "null")), DemoFields)
+        net = new_net(facts.modality, facts.dim, len(facts.classes))
+        net.load_state_dict(state)
+    except (InputError, ValueError, RuntimeError) as error:  # torch lists every weight that does not fit
+        said = str(error).splitlines()[0].rstrip(".:")
+        raise ModelUnavailableError(f"{path} holds no demo encoder: {said}. Reinstall stitchkit.") from error
     net.requires_grad_(False).eval().to(device)
-    name = f"demo:{facts['name']}"
-    space = Space(name, facts["dim"], _fingerprint(state, _PREPARED[facts["modality"]]))
-    if classes and facts["name"] == "medical":
-        return DemoClassifier(name, facts["modality"], space, net, device, classes)
-    return DemoEncoder(name, facts["modality"], space, net, device)
+    name = f"demo:{facts.name}"
+    space = Space(name, facts.dim, _fingerprint(state, _PREPARED[facts.modality]))
+    if facts.classes and facts.name == "medical":
+        return DemoClassifier(name, facts.modality, space, net, device, tuple(facts.classes))
+    return DemoEncoder(name, facts.modality, space, net, device)
 
 
 def new_net(modality: str, dim: int, classes: int = 0) -> VisionNet | TextNet:

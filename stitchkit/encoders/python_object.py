@@ -261,7 +261,7 @@ def _source(module: ModuleType) -> list[bytes]:
 
 def _contents(name: EncoderName) -> dict[str, str]:
     """The options, with the hash of what is in it for each that names a file or folder."""
-    return {key: _hashed(Path(value)) if Path(value).exists() else value for key, value in name.options.items()}
+    return {key: _hashed(Path(value)) if os.path.exists(value) else value for key, value in name.options.items()}
 
 
 def _hashed(path: Path) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from stitchkit.encoders import EncoderName
 from stitchkit.encoders.consent import Consent, TrustPython, runs_python
+from stitchkit.file_errors import checked_path
 from stitchkit.studies.plans import StudyPlan
 
 
@@ -34,4 +36,6 @@ def check_plan_names(plan: StudyPlan, trust_python: TrustPython = False) -> None
 def _lies_in(name: str, folder: Path) -> bool:
     """True for ``python:FILE.py:ATTRIBUTE`` with a file inside ``folder``, links followed."""
     path = EncoderName.parse(name).id.rpartition(":")[0]
-    return path.endswith(".py") and Path(path).expanduser().resolve().is_relative_to(folder)
+    if not path.endswith(".py"):
+        return False
+    return Path(os.path.realpath(checked_path(os.path.expanduser(path)))).is_relative_to(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,7 +206,7 @@ def read_plan(path: str | Path) -> StudyPlan:
 def _training(top: TomlTable, path: Path) -> StudyPlan:
     """Of a training study; its data are those of its recipe."""
     grid, judge, arms = top.table("grid"), top.table("judge"), top.table("arms")
-    file = path.parent / Path(top.text("recipe")).expanduser()
+    file = path.parent / os.path.expanduser(top.text("recipe"))
     changes = {name: _changes(arms.table(name)) for name in arms.names()}
     if len(changes) < 2:
         raise DataError(f"{arms.where} has {len(changes)} arms; name two or more, each with what is other in it.")
@@ -262,7 +263,7 @@ def _data(table: TomlTable, folder: Path, kind: str) -> DataPlan:
     where = table.table("where")
     found = DataPlan(
         layout=table.text("layout"),
-        root=folder / Path(table.text("root")).expanduser(),
+        root=folder / os.path.expanduser(table.text("root")),
         reader=table.table("reader").rest(),
         where={key: _values(where, key) for key in where.rest()},
         folds=folds,
@@ -287,14 +288,14 @@ def _beside(name: str, folder: Path) -> str:
     """A file named in a study lies beside the study file."""
     if name.startswith(PYTHON) and ".py:" in name:
         file, colon, rest = name.removeprefix(PYTHON).partition(".py:")
-        return f"{PYTHON}{folder / Path(file).expanduser()}{colon}{rest}"
+        return f"{PYTHON}{folder / os.path.expanduser(file)}{colon}{rest}"
     is_file = is_vectors_file(name) or name.endswith((".toml", ".json"))
-    return str(folder / Path(name).expanduser()) if is_file else name
+    return str(folder / os.path.expanduser(name)) if is_file else name
 
 
 def _head(name: str, folder: Path) -> str:
     """A saved head's folder lies beside the study file too."""
-    return str(folder / name) if (folder / name).is_dir() else _beside(name, folder)
+    return str(folder / name) if os.path.isdir(folder / name) else _beside(name, folder)
 
 
 def _solvers(grid: TomlTable) -> tuple[str, ...]:

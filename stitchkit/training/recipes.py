@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -200,7 +201,7 @@ def _network(table: TomlTable, folder: Path) -> NetworkRecipe:
         size=table.whole("features", 20),
         grey=table.flag("grey", False),
         vocabulary=table.whole("vocabulary", 4096, least=300),
-        tokenizer=str((folder / Path(tokenizer).expanduser()).absolute()) if tokenizer else "",
+        tokenizer=str((folder / os.path.expanduser(tokenizer)).absolute()) if tokenizer else "",
     )
     table.close()
     return found
@@ -218,7 +219,7 @@ def _pairs(table: TomlTable, folder: Path) -> PairsRecipe:
         )
     found = PairsRecipe(
         layout=table.text("layout"),
-        root=(folder / Path(table.text("root")).expanduser()).absolute(),  # the same from wherever it is run
+        root=(folder / os.path.expanduser(table.text("root"))).absolute(),  # the same from wherever it is run
         reader=table.table("reader").rest(),
         train=table.text("train", "train"),
         valid=valid,

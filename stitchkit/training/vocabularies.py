@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import DataError, InputError
+from stitchkit.file_errors import checked_path
 
 PAD, START, END = "[PAD]", "[START]", "[END]"
 STARTS = (START, "<|startoftext|>", "<s>", "[CLS]")  # what other tokenizers call it
@@ -59,18 +61,43 @@ class Vocabulary:
 
     @classmethod
     def of_folder(cls, folder: str) -> Vocabulary:
-        """The ``tokenizer.json`` of a checkpoint, such as CLIP's."""
-        path = Path(folder).expanduser() / "tokenizer.json"
+        """The ``tokenizer.json`` of a checkpoint, such as CLIP's.
+
+        Raises
+        ------
+        InputError
+            If there is none, or it has no start and end token.
+        DataError
+            If it cannot be read.
+        """
+        path = checked_path(Path(os.path.expanduser(folder)) / "tokenizer.json", InputError)
         if not path.is_file():
             raise InputError(f"there is no {path}. Name a folder with a tokenizer.json, or leave 'tokenizer' out.")
-        return cls.read(path.read_text(encoding="utf-8"), str(path))
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read: {error}. Copy it again from its source.") from error
+        return cls.read(text, str(path))
 
     @classmethod
     def read(cls, text: str, what: str) -> Vocabulary:
-        """A tokenizer's own text."""
+        """The vocabulary of a tokenizer's own text; ``what`` names it in errors.
+
+        Raises
+        ------
+        InputError
+            If it has no start and end token that are known.
+        DataError
+            If it is no tokenizer.
+        """
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_str(text)
+        try:
+            tokenizer = Tokenizer.from_str(text)
+        except Exception as error:  # the library's only kind of error is a plain one
+            if type(error) is not Exception:
+                raise
+            raise DataError(f"{what} cannot be read as a tokenizer: {error}. Copy it again from its source.") from error
         found = [
             next((at for one in names if (at := tokenizer.token_to_id(one)) is not None), None)
             for names in (STARTS, ENDS)

@@ -347,6 +347,15 @@ def test_classes_of_padchest_may_join_several_labels(tmp_path):
         read_cohort("padchest", root, classes=["cardiomegali"])
 
 
+@pytest.mark.parametrize("odd", ["a" * 5000, "~nosuchuser", "../nowhere", "a/b/c"])
+def test_a_folder_of_images_that_cannot_be_is_one_without_images(odd, tmp_path):
+    table = next(padchest(tmp_path).glob("*.csv"))
+    table.write_text(table.read_text().replace("54,", f"{odd},"))
+    with pytest.raises(DataError, match="image"):
+        read_cohort("padchest", tmp_path)
+    assert "15_e.png" not in read_cohort("padchest", tmp_path, missing="skip").images.ids.tolist()
+
+
 def test_a_cell_of_padchest_that_is_no_list_is_named_by_row(tmp_path):
     path = padchest(tmp_path) / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
     path.write_text(path.read_text().replace("['Unchanged']", "[secret]"))

@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.errors import ModelUnavailableError, UnknownNameError
 from stitchkit.core.roles import Encoder, HasClassifier
 from stitchkit.datasets.phantoms import FINDINGS, PhantomSet, make_phantoms
 from stitchkit.encoders import demo, load_encoder
+from stitchkit.tensor_files import tensor_bytes
 from stitchkit.training.demo_recipe import DemoRecipe, train_demo_encoders
 
 
@@ -135,3 +136,28 @@ def test_the_recipe_gives_the_same_weights_twice_and_what_it_writes_loads(tmp_pa
         one, two = ((tmp_path / run / f"{name}.safetensors").read_bytes() for run in ("one", "two"))
         assert one == two
         assert demo.read_encoder(tmp_path / "one" / f"{name}.safetensors").name == f"demo:{name}"
+
+
+OTHER_FILES = {
+    "no facts": ({}, {}, "holds no demo encoder"),
+    "facts that are a list": ({"demo": "[]"}, {}, "holds no demo encoder"),
+    "another modality": ({"demo": '{"name": "x", "modality": "sound", "dim": 4, "classes": []}'}, {}, "modality"),
+    "absurd width": ({"demo": '{"name": "x", "modality": "text", "dim": 1e9, "classes": []}'}, {}, "holds no demo"),
+    "no weights": (
+        {"demo": '{"name": "x", "modality": "text", "dim": 4, "classes": []}'},
+        {"a": np.ones(2)},
+        "Error",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_FILES)
+def test_a_file_that_holds_no_demo_encoder_is_refused(case, tmp_path):
+    metadata, arrays, message = OTHER_FILES[case]
+    path = tmp_path / "text.safetensors"
+    path.write_bytes(tensor_bytes(arrays, metadata))
+    with pytest.raises(ModelUnavailableError, match=message):
+        demo.read_encoder(path)
+    path.write_bytes((demo.WEIGHTS / "text.safetensors").read_bytes()[:-9])
+    with pytest.raises(ModelUnavailableError, match="cut off"):
+        demo.read_encoder(path)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mutations import Change, Target, change_bytes, change_json, change_tensors
+from mutations import Change, Target, change_arrays, change_bytes, change_json, change_tensors
 from PIL import Image
 
 import stitchkit as sk
+from stitchkit.encoders.folder_kinds import described
 
 TESTS = Path(__file__).parents[1]
 FEW = 15  # examples of a target that loads a model each time
@@ -85,17 +87,30 @@ def _use(name: str) -> object:
     return vectors, encoder.classifier() if hasattr(encoder, "classifier") and encoder.modality == "image" else None
 
 
-def _checkpoint(make: Callable[[Path], object], read: Callable[[Path], object], *, weights: bool = True) -> Target:
-    changes = {"*.json": _SETTINGS, **({"*.safetensors": _WEIGHTS} if weights else {})}
-    return Target(make, read, changes, FEW)
+def _checkpoint(make: Callable[[Path], object], read: Callable[[Path], object]) -> Target:
+    return Target(make, read, {"*.json": _SETTINGS, "*.safetensors": _WEIGHTS}, FEW)
+
+
+def _demo(folder: Path) -> None:
+    from stitchkit.encoders.demo import WEIGHTS
+
+    shutil.copy(WEIGHTS / "text.safetensors", folder)
+
+
+def _use_demo(folder: Path) -> object:
+    from stitchkit.encoders.demo import read_encoder
+
+    encoder = read_encoder(folder / "text.safetensors")
+    return encoder.encode(encoder.prepare(_ITEMS[encoder.modality])).pooled
 
 
 CHECKPOINTS = {
+    "demo weights": Target(_demo, _use_demo, {"*.safetensors": (change_bytes, change_arrays, change_arrays)}, FEW),
     "hf texts": _checkpoint(_tiny("hf_bert"), _loaded("hf")),
     "hf images": _checkpoint(_tiny("hf_vit"), _loaded("hf")),
     "hf maps": _checkpoint(_tiny("hf_resnet"), _loaded("hf")),
     "hf pairs": _checkpoint(_tiny("hf_clip"), _loaded("hf", "#modality=image", "#modality=text")),
     "sentence pipelines": _checkpoint(_pipeline, _loaded("hf")),
     "timm images": _checkpoint(_tiny("timm_vit"), _loaded("timm")),
-    "adapters": _checkpoint(_adapter, _loaded("hf"), weights=False),
+    "adapters": Target(_adapter, lambda folder: described(folder / "m"), {"*.json": _SETTINGS}),
 }

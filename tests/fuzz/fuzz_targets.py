@@ -19,14 +19,20 @@ from stitchkit.core.space import Space
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.tables import read_items
 from stitchkit.embedding_store import EmbeddingStore
+from stitchkit.encoders.shared import ImageBatch
+from stitchkit.progress import Progress
 from stitchkit.score_tables import read_scores, write_scores
 from stitchkit.stitching import load_head, save_head
 from stitchkit.store import write_folder
 from stitchkit.studies.cells import Cell, CellLog
+from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import read_plan
+from stitchkit.studies.reporting import KEYS, MARK, read_mark
 from stitchkit.training.checkpoints import LOG, STATE, check_same, read_log, read_stopped, restoring, save_state
+from stitchkit.training.packing import packed
 from stitchkit.training.recipes import read_recipe
 from stitchkit.training.validation import Validation
+from stitchkit.training.vocabularies import Vocabulary
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +93,13 @@ def _prompts_json(folder: Path) -> None:
 
 
 def _plans(folder: Path) -> None:
-    shutil.copytree(ROOT / "examples" / "studies", folder, dirs_exist_ok=True)
+    for name in ("studies", "recipes"):
+        shutil.copytree(ROOT / "examples" / name, folder / name)
+
+
+def _use_plans(folder: Path) -> None:
+    for one in sorted((folder / "studies").glob("*.toml")):
+        check_plan_names(read_plan(one))
 
 
 def _layout(name: str, copy: Any) -> Target:
@@ -211,7 +223,6 @@ def _use_stitched(folder: Path) -> object:
 def _shared(folder: Path) -> None:
     from stitchkit.encoders.shared import TOKENIZER, pack_shared
     from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
-    from stitchkit.training.vocabularies import Vocabulary
 
     words = Vocabulary.of_captions(["no edema", "a large mass"], 270)
     inputs = {"image": ImageInput(4, 2, 1), "text": TextInput(8, words.size, words.end)}
@@ -220,6 +231,10 @@ def _shared(folder: Path) -> None:
     config, arrays = pack_shared(SharedNetwork(shape), settings)
     write_folder(folder / "m", config, arrays, "card")
     (folder / "m" / TOKENIZER).write_text(words.text, "utf-8")
+
+
+def _vocabulary(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text(Vocabulary.of_captions(["no edema", "a large mass"], 270).text, "utf-8")
 
 
 def _use_shared(folder: Path) -> object:
@@ -280,6 +295,19 @@ def _use_state(folder: Path) -> object:
     return stopped
 
 
+def _mark(folder: Path) -> None:
+    (folder / MARK).write_text(json.dumps(dict.fromkeys(KEYS, "a")))
+
+
+def _packed(folder: Path) -> object:
+    """Pixels are packed again where their files were changed."""
+    reading = ImageBatch(4, 4, (0.5,), (0.2,))
+    pictures = sk.Items(list("abc"), [Image.new("L", (6, 6), k) for k in (0, 100, 255)], "image")
+    pack = packed(pictures, reading, folder / "p", Progress(False))
+    assert pack.pixels[:, 0, 0, 0].tolist() == [0, 100, 255], "every pixel is that of its image"
+    return pack
+
+
 def _run_log(folder: Path) -> None:
     lines = [{"step": k, "loss": 0.5, "ranks": {"a": 1}} for k in range(4)]
     (folder / LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -319,15 +347,16 @@ TARGETS: dict[str, Target] = {
     "items jsonl": _tables("t.jsonl", JSON_LINES, _items),
     "anchors csv": _tables("t.csv", TABLE, sk.read_anchors),
     "anchors jsonl": _tables("t.jsonl", JSON_LINES, sk.read_anchors),
-    "labels csv": _tables("t.csv", TABLE, lambda path: sk.read_labels(path, classes=["Edema", "Mass"])),
+    "labels csv": _tables("t.csv", TABLE, lambda path: sk.read_labels(path, classes=["Edema"])),
     "labels in one column": _tables("t.csv", TABLE, lambda path: sk.read_labels(path, label="finding")),
     "prompts toml": Target(_prompts_toml, _read_prompts, {"*.toml": _BYTES}),
     "prompts json": Target(_prompts_json, lambda folder: sk.read_prompts(folder / "p.json"),
                            {"p.json": (change_bytes, change_json)}),
-    "plans": Target(_plans, lambda folder: [read_plan(one) for one in sorted(folder.glob("*.toml"))],
-                    {"*.toml": _BYTES}),
+    "plans": Target(_plans, _use_plans, {"studies/*.toml": _BYTES}),
     "recipes": Target(lambda folder: shutil.copy(ROOT / "examples" / "recipes" / "shared.toml", folder),
                       lambda folder: read_recipe(folder / "shared.toml"), {"*.toml": _BYTES}),
+    "vocabularies": Target(_vocabulary, lambda folder: Vocabulary.of_folder(str(folder)).mark,
+                           {"tokenizer.json": (change_bytes, change_json)}),
     "images": Target(_images, _read_images, {"*": _BYTES}),
     "embeddings": Target(_embeddings, lambda folder: sk.read_embeddings(folder / "e.safetensors"),
                          {"*.safetensors": _TENSORS}),
@@ -342,6 +371,8 @@ TARGETS: dict[str, Target] = {
     "scores": Target(_scores, lambda folder: read_scores(folder / "s.csv"), {"*.csv": _BYTES}),
     "embedding store": Target(_shelf, _use_shelf, {"manifest.jsonl": (change_bytes, change_json), "*.bin": _BYTES}),
     "training states": Target(_state, _use_state, {STATE: (change_bytes, change_state)}),
+    "packed pixels": Target(_packed, _packed, {"p/*.npy": _BYTES, "p/*.sha256": _BYTES}),
+    "study names": Target(_mark, read_mark, {MARK: (change_bytes, change_json)}),
     "training logs": Target(_run_log, _use_run_log, {LOG: (change_bytes, change_json)}),
     "study cells": Target(_cells, _use_cells, {"cells.jsonl": (change_bytes, change_json), "*.np[yz]": _BYTES}),
     **CHECKPOINTS,

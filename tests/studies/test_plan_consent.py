@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stitchkit.core.errors import ModelUnavailableError
+from stitchkit.core.errors import ModelUnavailableError, StitchError
 from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import read_plan
 
@@ -57,3 +57,16 @@ def test_other_code_needs_consent_by_the_name_as_written(plan, side, name):
         assert name in str(error.value)
     for given in (True, name, [name]):
         assert check_plan_names(study, given) is None
+
+
+@pytest.mark.parametrize("side", ["source", "target", "head"])
+@pytest.mark.parametrize("name", ["python:" + "a" * 5000 + ".py:x", "python:a\\u0000.py:x"])
+def test_code_in_a_file_that_cannot_be_is_refused(plan, side, name):
+    with pytest.raises(StitchError, match=r"is longer than a file system takes|is no path"):
+        check_plan_names(plan(**{side: name}))
+
+
+@pytest.mark.parametrize("side", ["source", "target", "head"])
+@pytest.mark.parametrize("name", ["x" * 5000, "~nosuchuser/vectors.csv", "python:~nosuchuser/mine.py:x"])
+def test_a_home_that_is_not_there_is_a_folder_beside_the_study(plan, side, name):
+    assert check_plan_names(plan(**{side: name})) is None

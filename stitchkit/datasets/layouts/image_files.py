@@ -76,7 +76,7 @@ def images_in(folders: Iterable[Path]) -> Listing:
     by_name: dict[str, str] = {}
     by_stem: dict[str, list[str]] = {}
     for folder in folders:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # False, not an error, for a cell that can be no folder's name
             continue
         with os.scandir(folder) as entries:
             for entry in entries:
