@@ -48,7 +48,8 @@ def library_call() -> Iterator[None]:
 def fits(fault: str, advice: str) -> Iterator[None]:
     """Turn what a :func:`library_call` inside the block raises into a ModelUnavailableError.
 
-    Errors of other code come through as they are, and so does a device that is out of memory.
+    Errors of other code come through as they are, and so does a device that is out of memory; settings that ask for
+    more main memory than there is do not fit.
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ def fits(fault: str, advice: str) -> Iterator[None]:
     except StitchError:
         raise
     except Exception as error:
-        out_of_memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-        if out_of_memory or _NOTE not in getattr(error, "__notes__", ()):
+        of_device = "out of memory" in str(error).lower()  # another program may fill it
+        if of_device or _NOTE not in getattr(error, "__notes__", ()):
             raise
         raise ModelUnavailableError(f"{fault}. {advice}. The library says: {_said(error)}.") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.errors import InputError, StitchError, UnknownNameError
 from stitchkit.encoders import EncoderName, load_encoder
 
 
@@ -125,3 +125,18 @@ def test_an_unknown_option_is_refused_with_the_known_ones(text, message):
 def test_settings_that_cannot_be_used_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         load_encoder("timm:resnet18", **settings)
+
+
+FORMS = ("hf:", "hf:local-dir:", "hf:hf-hub:", "timm:", "timm:local-dir:", "stitchkit:", "python:", "demo:", "")
+ODD = (
+    "", "a" * 5000, "a/" + "b" * 5000, "a\0b", "\ud800", "..", "/", "#", "#x", "#x=", "@", "@@", "a@b@c", "a#b#c",
+    "%00", "~nosuchuser/x", "//", "a:b:c", "\\\\x\\y", "a/b/c", "a/b@" + "f" * 5000, "a#pool=\0",
+    "a/b#layer=" + "9" * 5000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_names_that_mean_nothing_end_in_errors_of_this_package(form):
+    for odd in ODD:
+        with pytest.raises(StitchError):
+            load_encoder(form + odd, device="cpu", offline=True)

@@ -63,7 +63,13 @@ def test_a_failure_inside_a_library_names_the_checkpoint(case, checkpoint, monke
 def test_a_device_out_of_memory_is_no_fault_of_the_checkpoint():
     with pytest.raises(RuntimeError, match="CUDA out of memory"), fits("it does not fit", "Change it"), library_call():
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
-    with pytest.raises(MemoryError), fits("it does not fit", "Change it"), library_call():
+
+
+def test_settings_that_ask_for_more_memory_than_there_is_do_not_fit():
+    message = r"it does not fit\. Change it\. The library says: MemoryError"
+    with pytest.raises(ModelUnavailableError, match=message), fits("it does not fit", "Change it"), library_call():
+        raise MemoryError
+    with pytest.raises(MemoryError), fits("it does not fit", "Change it"):
         raise MemoryError
 
 
