@@ -28,6 +28,11 @@ _DAMAGED = (  # what numpy and zipfile raise of damaged files
     ValueError, TypeError, LookupError, EOFError, OSError, RuntimeError, MemoryError, SyntaxError, OverflowError,
     tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
+_HEADER = re.compile(
+    rb"\x93NUMPY[\x01-\x03]\0.{2,4}?\{'descr': '[<>|=]?[fiubU]\d{1,3}', 'fortran_order': (False|True), "
+    rb"'shape': \([\d, ]*\), \} *\n",
+    re.DOTALL,
+)
 LINES, RESAMPLED = "cells.jsonl", "resampled"  # in a folder of a study
 
 
@@ -160,12 +165,22 @@ def _is_cell(line: Any) -> bool:
 
 def _loaded(path: Path) -> Any:
     """The array of an ``.npy`` file, or those of an ``.npz`` by name."""
-    content = io.BytesIO(path.read_bytes())
+    content = path.read_bytes()
     try:
-        arrays = np.load(content, allow_pickle=False)
-        return dict(arrays) if isinstance(arrays, np.lib.npyio.NpzFile) else arrays
+        if path.suffix == ".npy":
+            return _array(content)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
     except _DAMAGED as error:
         raise DataError(f"{path} is damaged: {error}. Move it away, and it is made again.") from error
+
+
+def _array(content: bytes) -> np.ndarray:
+    """The array of an ``.npy`` file's content."""
+    if _HEADER.match(content) is None:  # numpy warns of some that it never writes, or of what Python 2 wrote
+        raise ValueError("its header is none that numpy writes of numbers")
+    array: np.ndarray = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    return array
 
 
 def _plain(value: Any) -> Any:
