@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -55,7 +55,7 @@ class HashFields(msgspec.Struct):
     n_ids: Count | None
     groups: Hashes | None
     n_groups: Count | None
-    spelling: str = ""
+    spelling: Literal["", "folded", "folded without punctuation"] = ""
     bare: Hashes | None = None
     rows: Hashes | None = None
     n_rows: Count | None = None
@@ -72,6 +72,8 @@ class HashFields(msgspec.Struct):
             if (hashes is None) != (n is None):
                 raise ValueError("hashes of anchors come with their number")
         names = self.views or []
+        if self.views is not None and (len(names) < 2 or len(set(names)) < len(names)):
+            raise ValueError("hashes of anchors in many spaces are of different spaces, two or more")
         many = len(names) * (len(names) - 1) // 2
         if {len(one or []) for one in (self.view_rows, self.n_view_rows)} != {many}:
             raise ValueError("hashes of anchors in many spaces come for every two of them")

@@ -25,6 +25,7 @@ DIGITS = 16  # of each hash
 WIDE = 16  # dimensions of both sides from which half precision tells pairs apart
 CHUNK = 4096  # rows hashed at once
 MOST = 20_000  # hashes of a kind: of ids and patients the lowest are kept, of vectors those of evenly spread rows
+MOST_OF_VIEWS = 5_000  # hashes of vectors of each two of many spaces
 EARLIER, SPELLING = "folded", "folded without punctuation"  # rules by which ids and patients were hashed
 KINDS = {"ids": "items", "groups": "patients", "rows": "pairs of vectors", "files": "files"}
 
@@ -74,14 +75,14 @@ def hashes_of(ids: Iterable[Any] | None, groups: Iterable[Any] | None, rows: lis
     names = None if ids is None else [str(one) for one in ids]
     seed = "\n".join(sorted(names)).encode() if names is not None else b"".join(sorted(rows or []))
     kept = AnchorHashes(salt=hashlib.sha256(seed).hexdigest()[:DIGITS], spelling=SPELLING)
-    people = None if groups is None else [_folded("groups", str(one), kept) for one in groups]
-    for kind, some in (("ids", names), ("groups", people), ("rows", rows)):
-        hashes = None if some is None else _hashes(kind, some, kept)
+    people = None if groups is None else _folded_all("groups", groups, kept)
+    named = None if names is None else _folded_all("ids", names, kept)
+    for kind, some in (("ids", named), ("groups", people), ("rows", rows)):
+        hashes = None if some is None else _hashes(some, kept)
         kept[kind] = None if hashes is None else "".join(hashes[:MOST])
         kept[f"n_{kind}"] = None if hashes is None else len(hashes)
-    prefix = constant_prefix(set(people or []))
-    bare = [name.removeprefix(prefix) for name in people or []]
-    kept["bare"] = "".join(_hashes("groups", bare, kept)[:MOST]) if prefix else None
+    prefix = constant_prefix(people or ())
+    kept["bare"] = "".join(_hashes(_without(prefix, people or (), kept), kept)[:MOST]) if prefix else None
     return kept
 
 
@@ -96,17 +97,16 @@ def of_pairs(x: Embeddings, y: Embeddings, groups: Any, ids: Any) -> AnchorHashe
 
 def of_views(views: Mapping[str, Embeddings], groups: Any, ids: Any) -> AnchorHashes:
     """Hashes of the items that an alignment of many spaces is fitted on: rows are kept of every two of the spaces."""
-    first, second = list(views.values())[:2]
-    kept, step = of_pairs(first, second, groups, ids), -(-len(first) // MOST)
-    found = [
-        _hashes("rows", pair_digests(one.vectors, other.vectors, step), kept)
-        for one, other in combinations(views.values(), 2)
-    ]
+    n = len(next(iter(views.values())))
+    step = -(-n // MOST_OF_VIEWS)
+    digests = [pair_digests(one.vectors, other.vectors, step) for one, other in combinations(views.values(), 2)]
+    kept = hashes_of(ids, groups, digests[0])
+    rows = [_hashes(some, kept) for some in digests]
     return AnchorHashes({
         **{name: one for name, one in kept.items() if name not in ("rows", "n_rows")},
         "views": list(views),
-        "view_rows": ["".join(hashes[:MOST]) for hashes in found],
-        "n_view_rows": [len(first) if step > 1 else len(hashes) for hashes in found],
+        "view_rows": ["".join(hashes) for hashes in rows],
+        "n_view_rows": [n if step > 1 else len(hashes) for hashes in rows],
     })  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def of_two(kept: Mapping[str, Any], source: str, target: str) -> AnchorHashes:
 
 def with_files(kept: Mapping[str, Any], keys: list[bytes]) -> AnchorHashes:
     """The hashes with those of content keys, so that an anchor's file is known under any name."""
-    hashes = _hashes("files", keys, kept)
+    hashes = _hashes(keys, kept)
     return AnchorHashes({**kept, "files": "".join(hashes[:MOST]), "n_files": len(hashes)})
 
 
@@ -173,6 +173,8 @@ def are_row_numbers(ids: np.ndarray) -> bool:
     (True, False)
     """
     names = ids.tolist()
+    if not names:
+        return False
     plain = all(name.isdecimal() and name.isascii() and (name == "0" or name[0] != "0") for name in names)
     return plain and max(len(name) for name in names) < 10 and max(map(int, names)) <= 2 * len(names) + 2
 
@@ -206,7 +208,7 @@ def common(
     Raises
     ------
     InputError
-        If ``kept`` lacks its salt, or the number of its hashes of a kind.
+        If ``kept`` lacks its salt or a number of hashes, or names a rule of spelling that is not known.
 
     Examples
     --------
@@ -218,10 +220,10 @@ def common(
     for kind, some in (("ids", ids), ("groups", groups), ("rows", rows), ("files", files)):
         if some is None or kept.get(kind) is None:
             continue
-        known, some = set(split(kept[kind])), list(some)
-        found[kind] = len(known & set(_hashes(kind, some, kept)))
+        values = some if kind in ("rows", "files") else _folded_all(kind, some, kept)
+        found[kind] = len(set(split(kept[kind])) & set(_hashes(values, kept)))
         if kind == "groups" and not found[kind]:
-            found[kind] = _with_other_prefix([_folded(kind, str(one), kept) for one in some], kept)
+            found[kind] = _with_other_prefix(values, kept)
         if kept_of(kept, kind) < kept[f"n_{kind}"]:
             sampled.append(kind)
     return Common(found, tuple(sampled))
@@ -234,17 +236,26 @@ def _check_whole(kept: Mapping[str, Any]) -> None:
             f"the hashes of anchors in the record lack {lost[0]!r}, so that nothing can be compared with them. Fit the "
             f"alignment again, or load it from its folder."
         )
+    if kept.get("spelling", "") not in ("", EARLIER, SPELLING):
+        raise InputError(
+            f"the hashes of anchors in the record were made by the rule {kept['spelling']!r}, which this version does "
+            f"not know, so that nothing can be compared with them. Update stitchkit."
+        )
 
 
-def _with_other_prefix(names: list[str], kept: Mapping[str, Any]) -> int:
+def _with_other_prefix(names: set[str], kept: Mapping[str, Any]) -> int:
     """Number of patients that are anchors' once the constant prefix that one side alone has is left out."""
-    prefix, bare = constant_prefix(set(names)), kept.get("bare")
+    prefix, bare = constant_prefix(names), kept.get("bare")
     if bare is not None and not prefix:
-        return len(set(split(bare)) & set(_hashes("groups", names, kept)))
+        return len(set(split(bare)) & set(_hashes(names, kept)))
     if bare is None and prefix:
-        without = [name.removeprefix(prefix) for name in names]
-        return len(set(split(kept["groups"])) & set(_hashes("groups", without, kept)))
+        return len(set(split(kept["groups"])) & set(_hashes(_without(prefix, names, kept), kept)))
     return 0
+
+
+def _without(prefix: str, names: Iterable[str], kept: Mapping[str, Any]) -> set[str]:
+    """Patients without their constant prefix, spelled as others are."""
+    return _folded_all("groups", (name.removeprefix(prefix) for name in names), kept)
 
 
 def split(text: str) -> list[str]:
@@ -259,19 +270,18 @@ def kept_of(kept: Mapping[str, Any], kind: str) -> int:
 
 def distinct(kind: str, names: Iterable[Any], kept: Mapping[str, Any]) -> int:
     """Number of different names, spellings taken as ``kept`` takes them."""
-    return len(_hashes(kind, names, kept))
+    return len(_folded_all(kind, names, kept))
 
 
-def _hashes(kind: str, values: Iterable[Any], kept: Mapping[str, Any]) -> list[str]:
+def _hashes(values: Iterable[str | bytes], kept: Mapping[str, Any]) -> list[str]:
     """The hash of each distinct value, sorted."""
     salt = f"{kept['salt']}\n".encode()
-    distinct: set[bytes] = set()
-    for value in values:
-        if isinstance(value, bytes):
-            distinct.add(value)
-        else:
-            distinct.add(_folded(kind, str(value), kept).encode("utf-8", "surrogatepass"))
+    distinct = {one if isinstance(one, bytes) else one.encode("utf-8", "surrogatepass") for one in values}
     return sorted(hashlib.sha256(salt + one).hexdigest()[:DIGITS] for one in distinct)
+
+
+def _folded_all(kind: str, names: Iterable[Any], kept: Mapping[str, Any]) -> set[str]:
+    return {_folded(kind, one, kept) for one in set(map(str, names))}
 
 
 def _folded(kind: str, name: str, kept: Mapping[str, Any]) -> str:
@@ -283,6 +293,6 @@ def _folded(kind: str, name: str, kept: Mapping[str, Any]) -> str:
     if rule not in (EARLIER, SPELLING):
         return name
     if kind == "groups":
-        return folded_spelling(name) if rule == EARLIER else folded_key(name)
+        return folded_spelling(folded_spelling(name)) if rule == EARLIER else folded_key(name)
     folded = folded_spelling(plain_path(name)) if rule == EARLIER else folded_path(name)
     return name if folded.isdigit() else folded

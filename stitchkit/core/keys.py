@@ -29,6 +29,7 @@ _PUNCTUATION = r"-_.,:;/\|#()[]{}<>="
 _PARTS = f"[{re.escape(_PUNCTUATION)}]+"
 _LETTERS_FIRST = re.compile(rf"(?<![^\W_])([^\W\d_]+){_PARTS}(?=[0-9])")  # P-7, S1-P-7; not the B-2 of A1B-2
 _LETTERS_LAST = re.compile(rf"(?<=[0-9]){_PARTS}(?=[^\W\d_]+$)")  # 7-A; not the 1-A of 1-A2
+_PASSES = 5  # at most: without a blank between them, a letter and a mark become one character, to be folded again
 _SUFFIX = re.compile(r"\.[0-9]*[a-z][0-9a-z]*$", re.IGNORECASE | re.ASCII)
 
 
@@ -89,11 +90,12 @@ def folded_key(key: str) -> str:
     >>> folded_key("P-7"), folded_key("(7)"), folded_key("7,0"), folded_key("1-23")
     ('p7', '7', '7', '1-23')
     """
-    text = _without_ends(_plain(key))
-    if _DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    text = _LETTERS_LAST.sub("", _LETTERS_FIRST.sub(r"\1", text))
-    return _ZEROS_OF_WHOLES.sub("", _plain_number(_ZEROS_OF_WHOLES.sub("", text)))
+    text = str(key)
+    for _ in range(_PASSES):
+        text, before = _folded(text), text
+        if text == before or text.isascii():
+            break
+    return text
 
 
 def folded_spelling(key: str) -> str:
@@ -176,6 +178,14 @@ def _shows_nothing(character: str) -> bool:
     return any(first <= character <= last for first, last in _SELECTORS) or (
         kind == "Cn" and (code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF)
     )
+
+
+def _folded(key: str) -> str:
+    text = _without_ends(_plain(key))
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    text = _LETTERS_LAST.sub("", _LETTERS_FIRST.sub(r"\1", text))
+    return _ZEROS_OF_WHOLES.sub("", _plain_number(_ZEROS_OF_WHOLES.sub("", text)))
 
 
 def _plain(key: str) -> str:

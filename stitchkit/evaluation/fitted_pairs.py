@@ -50,8 +50,8 @@ def audit_pairs(
     kept = alignment.record.get(KEY)
     if kept is None:
         return [UNKNOWN.format(what=what, these="pairs")] if _has_anchors(alignment) else []
-    named = None if ids is None or are_row_numbers(ids) else ids
-    found = common(kept, ids=named, groups=groups, rows=row_digests(kept, pairs[0].vectors, pairs[1].vectors))
+    rows = row_digests(kept, pairs[0].vectors, pairs[1].vectors)
+    found = common(kept, ids=_names(ids), groups=groups, rows=rows)
     leaked = leaks_of(found)
     if leaked and not allow:
         raise LeakageError(f"{what} was fitted on {leaked}. {step}")
@@ -93,12 +93,19 @@ def audit_items(
     files = None
     if kept.get("files") is not None:
         files = [content_key(value, items.modality) for value in items.values]
-    found = common(kept, ids=items.ids, groups=groups, files=files)
+    found = common(kept, ids=_names(items.ids), groups=groups, files=files)
     leaked = leaks_of(found)
     if leaked and judged and not allow:
         raise LeakageError(f"the map was fitted on {leaked}. {STEP}")
-    unseen = _not_compared(kept, found, items.ids, groups, "the map", "items") if judged else []
+    unseen: list[str] = []
+    if judged:
+        unseen = _not_compared(kept, found, items.ids, groups, "the map", "items") + missed(found, kept, "the map")
     return [*([f"LEAKAGE: the map was fitted on {leaked}"] if leaked else []), *unseen]
+
+
+def _names(ids: Any) -> Any:
+    """Ids that can tell items apart: None in place of row numbers, which unrelated tables share."""
+    return None if ids is None or are_row_numbers(ids) else ids
 
 
 def _has_anchors(alignment: Alignment) -> bool:
@@ -112,8 +119,7 @@ def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any,
     other = next((words for kind, words in INSTEAD.items() if kind in found.found), None)
     instead = f"items were compared by {other}" if other else "items were not compared"
     if ids is not None and are_row_numbers(ids):
-        more = "" if "ids" in found.found else f": {instead}"
-        notes.append(f"the ids of these {these} are row numbers, which any table has{more}")
+        notes.append(f"the ids of these {these} are row numbers, which any table has: {instead}{_also(kept, ids)}")
     elif ids is not None and kept.get("ids") is None:
         notes.append(f"{what} knows no ids of its anchors, or row numbers alone: {instead}")
     if groups is not None and kept.get("groups") is None:
@@ -121,6 +127,12 @@ def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any,
     elif groups is None and kept.get("groups") is not None:
         notes.append(f"the patients of these {these} are not known, so that patients were not compared")
     return notes
+
+
+def _also(kept: Mapping[str, Any], ids: Any) -> str:
+    """How many row numbers are ids of anchors too, which may mean something or nothing."""
+    n = common(kept, ids=ids).found.get("ids", 0)
+    return f"; {n} of the numbers are ids of anchors" if n else ""
 
 
 def leaks_of(found: Common) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.core.anchor_hashes import split
+from stitchkit.core.anchor_hashes import common, hashes_of, split
 from stitchkit.core.errors import InputError, LeakageError
 from stitchkit.evaluation.fitted_pairs import audit_items, remember_files
 
@@ -143,6 +143,30 @@ def test_of_many_anchors_evenly_spread_rows_are_kept(monkeypatch):
     )
 
 
+def test_items_are_not_called_new_where_only_some_hashes_were_kept(monkeypatch):
+    from stitchkit.core import anchor_hashes
+
+    monkeypatch.setattr(anchor_hashes, "MOST", 20)
+    one = fitted(*named(ANCHORS), groups=[f"p{i}" for i in range(80)])
+    assert audit_items(one, items(FRESH), [f"q{i}" for i in range(40)]) == [
+        f"the map keeps 20 of 80 hashes of its {kind}, so that an overlap of a few can be missed"
+        for kind in ("items", "patients")
+    ]
+
+
+@pytest.mark.parametrize("name", ["O´Brien 7", "Zoë¨ 7", "ﬁ´7", "Å 7", "P‑007"])
+def test_a_patient_is_known_by_the_same_letters(name):
+    one = fitted(*named(ANCHORS), groups=[f"{name}{i // 2}" for i in range(80)])
+    with pytest.raises(LeakageError, match="fitted on 40 of these patients"):
+        sk.gate(one, *named(FRESH), groups=[f"{name}{i}" for i in range(40)], min_mrr=0)
+
+
+def test_a_rule_of_spelling_of_another_version_is_refused():
+    kept = {**hashes_of(["a"], ["P7"]), "spelling": "of another version"}
+    with pytest.raises(InputError, match="the rule 'of another version', which this version does not know"):
+        common(kept, groups=["P7"])
+
+
 def test_held_out_pairs_of_a_diagnosis_are_checked(kept):
     one = kept(fitted(*named(ANCHORS)))
     with pytest.raises(LeakageError, match="fitted on 80 of these items"):
@@ -206,6 +230,17 @@ def test_hashes_of_an_earlier_rule_of_spelling_are_compared_by_it(kept, monkeypa
     sk.gate(one, *named(FRESH, other), groups=[f"P-{i}" for i in range(80, 120)], min_mrr=0)
 
 
+def test_hashes_of_a_record_that_an_earlier_version_wrote_are_compared():
+    kept = {
+        "salt": "20d4dd73cb48ad23", "spelling": "folded",
+        "ids": "48b225079b68d5d8cfa6ce60da008185", "n_ids": 2,  # films/01.png and 2.PNG
+        "groups": "280fe16e04d8a5daba2afa1717b30ba6", "n_groups": 2,  # P-007 and O´Brien 7
+        "rows": None, "n_rows": None, "bare": None,
+    }  # fmt: skip
+    found = common(kept, ids=["Films\\1.png", "02.png", "3.png"], groups=["p-7", "O´Brien 7", "P7"])
+    assert found.found == {"ids": 2, "groups": 2}
+
+
 @pytest.mark.parametrize("spelled", ["P{}", "P_{}", "p-{:03d}", "(P {})", "#P{}", "P.{}", "P/{}", "{},0", "[{}]"])
 def test_punctuation_around_and_before_numbers_of_patients_and_items_is_spelling(kept, spelled):
     one = kept(fitted(*named(ANCHORS, [f"P-{i}" for i in range(80)]), groups=[f"P-{i}" for i in range(80)]))
@@ -251,10 +286,14 @@ def test_what_was_not_compared_of_judged_items_is_said(kept):
     with pytest.raises(LeakageError, match=r"fitted on 40 of these files\."):
         audit_items(with_files, items(slice(0, 40), numbered.ids.tolist()))
     sparse = fitted(*named(ANCHORS, [str(9 * i + 500) for i in range(80)]))
-    assert audit_items(sparse, numbered) == ["the ids of these items are row numbers, which any table has"]
+    assert audit_items(sparse, numbered) == [f"{said} not compared"]
     sparse = fitted(*named(ANCHORS, [str(9 * i + 5) for i in range(80)]))
-    with pytest.raises(LeakageError, match=r"fitted on 4 of these items\."):
-        audit_items(sparse, numbered)
+    assert audit_items(sparse, numbered) == [f"{said} not compared; 4 of the numbers are ids of anchors"]
+    numbered_pairs = named(FRESH, numbered.ids.tolist())
+    assert sk.gate(sparse, *numbered_pairs, min_mrr=0.5).notes == (
+        "the ids of these pairs are row numbers, which any table has: items were compared by their vectors; 4 of the "
+        "numbers are ids of anchors",
+    )
     bare = fitted(*named(ANCHORS), anchor_hashes=False)
     assert audit_items(bare, items(FRESH)) == [
         "the map keeps no hashes of its anchors, so that these items are others was not checked"
@@ -392,7 +431,7 @@ def test_hashes_of_many_spaces_name_nobody_and_say_how_many(monkeypatch):
     kept = sk.align_many(views(ANCHORS), groups=PATIENTS[ANCHORS]).record["anchor_hashes"]
     assert "films" not in json.dumps(kept)
     assert repr(kept) == "<hashes of 80 ids, 40 groups, 80 rows of 3 spaces>"
-    monkeypatch.setattr(anchor_hashes, "MOST", 20)
+    monkeypatch.setattr(anchor_hashes, "MOST_OF_VIEWS", 20)
     one = sk.align_many({"a": X[ANCHORS], "b": Y[ANCHORS], "c": Z[ANCHORS]}).between("c", "a")
     with pytest.raises(LeakageError, match="fitted on 10 of these pairs"):
         sk.gate(one, Z[:40], X[:40], min_mrr=0)
