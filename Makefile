@@ -37,7 +37,7 @@ fuzz: .venv/dev
 	$(TEST) tests/fuzz -m fuzz --fuzz-seconds=$(SECONDS) --fuzz-seed=$(SEED)
 
 test-real: named-data .venv/real
-	$(TEST) tests -m real -rP $(PARALLEL) --real-data="$(DATA)"
+	$(TEST) tests -m real -rfEP -n auto --maxprocesses=2 --dist=loadfile --real-data="$(DATA)"
 
 named-data:
 	@test -n "$(DATA)" || { echo "Name the folder of real data: make test-real DATA=DIR"; exit 2; }

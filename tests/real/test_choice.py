@@ -31,7 +31,7 @@ SINGLE = {
 }
 
 
-def compared(draw, judge, capsys, told):
+def compared(draw, judge, told):
     """Mean over draws of what the choice reached and of the best single solver's."""
     reached = {name: [] for name in ("auto", *SINGLE)}
     for seed in range(DRAWS):
@@ -40,14 +40,13 @@ def compared(draw, judge, capsys, told):
             reached[name].append(judge(sk.align(x, y, groups=groups, solver=solver, nested=False), held))
     means = {name: float(np.mean(values)) for name, values in reached.items()}
     best = max(SINGLE, key=means.get)
-    with capsys.disabled():
-        print(f"\n{told}: auto {means['auto']:.3f}, best single solver {means[best]:.3f} ({best})")
-        print("  " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
+    print(f"\n{told}: auto {means['auto']:.3f}, best single solver {means[best]:.3f} ({best})")
+    print("  " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
     return means["auto"], means[best]
 
 
 @pytest.mark.parametrize(("n", "allowed"), [(50, 0.05), (100, 0.05), (300, 0.02), (1200, 0.02)])
-def test_on_reports_the_choice_is_nearly_the_best(reports, n, allowed, capsys):
+def test_on_reports_the_choice_is_nearly_the_best(reports, n, allowed):
     x, y, x_test, y_test = reports
 
     def draw(seed):
@@ -57,13 +56,13 @@ def test_on_reports_the_choice_is_nearly_the_best(reports, n, allowed, capsys):
     def judge(alignment, _):
         return np.mean(middle_ranks(alignment.similarity(x_test, y_test), np.arange(len(x_test))) == 1)
 
-    auto, best = compared(draw, judge, capsys, f"reports -> MiniLM, R@1 of 509, {n} anchors")
+    auto, best = compared(draw, judge, f"reports -> MiniLM, R@1 of 509, {n} anchors")
     assert auto >= best - allowed
 
 
 @pytest.mark.parametrize(("n", "allowed"), [(100, 0.05), (250, 0.02)])
 @pytest.mark.parametrize("source", ["CheXNet logits", "ResNet-44"])
-def test_on_findings_the_choice_is_nearly_the_best(honest, chest_vectors, minilm, source, n, allowed, capsys):
+def test_on_findings_the_choice_is_nearly_the_best(honest, chest_vectors, minilm, source, n, allowed):
     labels, logits = honest
     vectors = logits if source == "CheXNet logits" else chest_vectors.of_ids(labels.ids)
     reports = texts_of(minilm, labels.ids, [str(text) for text in labels.columns["text"]])
@@ -83,5 +82,5 @@ def test_on_findings_the_choice_is_nearly_the_best(honest, chest_vectors, minilm
         known = [j for j in range(len(named)) if 0 < truth[held, j].sum() < len(held)]
         return np.mean([auroc(margin[:, j], truth[held, j]) for j in known])
 
-    auto, best = compared(draw, judge, capsys, f"{source} -> MiniLM, macro AUROC of the findings, {n} anchors")
+    auto, best = compared(draw, judge, f"{source} -> MiniLM, macro AUROC of the findings, {n} anchors")
     assert auto >= best - allowed

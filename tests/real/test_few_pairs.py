@@ -49,7 +49,7 @@ BARS = {  # pools, pairs -> branch, plain and pool-CSLS recall@1: four points be
 
 
 @pytest.mark.parametrize(("pools", "n"), BARS, ids=str)
-def test_pools_carry_few_pairs_of_reports_further(reports, pools, n, capsys):
+def test_pools_carry_few_pairs_of_reports_further(reports, pools, n):
     x, y, x_test, y_test = reports
     reached, branches = [], []
     draws = MORE if pools == "disjoint" else DRAWS
@@ -60,9 +60,8 @@ def test_pools_carry_few_pairs_of_reports_further(reports, pools, n, capsys):
         reached.append((recall(found, x_test, y_test), recall(found, x_test, y_test, csls=pool)))
         branches.append(found.record["branch"])
     plain, corrected = np.mean(reached, axis=0)
-    with capsys.disabled():
-        print(f"\nreports -> MiniLM, {n} pairs, {pools} pools: R@1 of 509 {plain:.3f}, with CSLS from the pool "
-              f"{corrected:.3f}; draws {draws} {np.round(reached, 3).tolist()} {branches}")  # fmt: skip
+    print(f"\nreports -> MiniLM, {n} pairs, {pools} pools: R@1 of 509 {plain:.3f}, with CSLS from the pool "
+          f"{corrected:.3f}; draws {draws} {np.round(reached, 3).tolist()} {branches}")  # fmt: skip
     branch, plain_bar, corrected_bar = BARS[pools, n]
     assert branches.count(branch) >= len(draws) - len(draws) // 6  # one draw of six may be unlucky
     assert plain >= plain_bar
@@ -85,7 +84,7 @@ def gradients(path, size=96, cell=12, bins=9):
     return (blocks / np.sqrt((blocks**2).sum(axis=-1, keepdims=True) + 1e-4)).ravel()
 
 
-def test_pools_of_unlike_vision_features_are_noticed_to_give_nothing(real_data, resnet, capsys):
+def test_pools_of_unlike_vision_features_are_noticed_to_give_nothing(real_data, resnet):
     import csv
 
     folder = real_data / "derm_ham"
@@ -101,8 +100,7 @@ def test_pools_of_unlike_vision_features_are_noticed_to_give_nothing(real_data, 
         anchors, left, right = (train[one] for one in drawn(n, len(train), DRAWS[0], "disjoint"))
         found = align_with_pool(x[anchors], y[anchors], (x[left], y[right]), groups=lesions[anchors])
         branches.append(found.record["branch"])
-        with capsys.disabled():
-            print(f"\nResNet-44 -> gradients, {n} pairs, disjoint pools: {branches[-1]}, R@1 of {len(test)} "
-                  f"{recall(found, x[test], y[test]):.3f}; {found.record['branches']}")  # fmt: skip
+        print(f"\nResNet-44 -> gradients, {n} pairs, disjoint pools: {branches[-1]}, R@1 of {len(test)} "
+              f"{recall(found, x[test], y[test]):.3f}; {found.record['branches']}")  # fmt: skip
     assert branches == ["closed form", "closed form"]
     assert any("the pools gave nothing" in note for note in found.record["notes"])

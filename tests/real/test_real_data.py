@@ -14,7 +14,7 @@ from stitchkit.metrics.ranks import middle_ranks
 pytestmark = pytest.mark.real
 
 
-def test_reports_find_themselves_in_minilm(reports, capsys):
+def test_reports_find_themselves_in_minilm(reports):
     x, y, x_test, y_test = reports
     reached = {}
     for n in (100, 300, 1200):
@@ -24,17 +24,15 @@ def test_reports_find_themselves_in_minilm(reports, capsys):
             alignment = sk.align(x[rows], y[rows], nested=False)
             ranks = middle_ranks(alignment.similarity(x_test, y_test), np.arange(len(y_test)))
             draws.append(float(np.mean(ranks == 1)))
-            with capsys.disabled():
-                print(f"\nreports -> MiniLM, n = {n}, draw {seed}: R@1 {draws[-1]:.3f} of 509, "
-                      f"{alignment.record['solver']} {alignment.record['settings']}")  # fmt: skip
+            print(f"\nreports -> MiniLM, n = {n}, draw {seed}: R@1 {draws[-1]:.3f} of 509, "
+                  f"{alignment.record['solver']} {alignment.record['settings']}")  # fmt: skip
         reached[n] = float(np.mean(draws))
-    with capsys.disabled():
-        print({n: round(value, 3) for n, value in reached.items()})
+    print({n: round(value, 3) for n, value in reached.items()})
     assert reached[300] >= 0.80
     assert reached[1200] >= 0.92
 
 
-def test_medical_logits_are_named_by_text(honest, minilm, capsys):
+def test_medical_logits_are_named_by_text(honest, minilm):
     from sklearn.model_selection import GroupKFold
 
     labels, logits = honest
@@ -63,13 +61,12 @@ def test_medical_logits_are_named_by_text(honest, minilm, capsys):
         others={"native (sum of probabilities)": sk.Scores(total, "logit", labels.ids, ("abnormal",))},
         name="named by text",
     )  # fmt: skip
-    with capsys.disabled():
-        print(f"\nCheXNet logits -> MiniLM, 379 films, 5 folds by patient; chosen: {chosen}\n{table}\n\n{second}")
+    print(f"\nCheXNet logits -> MiniLM, 379 films, 5 folds by patient; chosen: {chosen}\n{table}\n\n{second}")
     assert table.main.macro.value >= 0.72
     assert second.main.macro.value >= 0.77
 
 
-def test_a_general_encoder_drives_the_medical_output(real_data, honest, resnet, capsys):
+def test_a_general_encoder_drives_the_medical_output(real_data, honest, resnet):
     labels, logits = honest
     train, test = (labels.ids[labels.columns["split"] == side] for side in ("train", "test"))
     assert (len(train), len(test)) == (288, 91)
@@ -84,10 +81,7 @@ def test_a_general_encoder_drives_the_medical_output(real_data, honest, resnet, 
         others={"native (CheXNet's own output)": thirteen(own_output.scores(logits.of_ids(test)))},
         name="ResNet-44 stitched to CheXNet",
     )  # fmt: skip
-    with capsys.disabled():
-        print(
-            f"\nResNet-44 -> CheXNet, 288 -> 91; {alignment.record['solver']} {alignment.record['settings']}\n{table}"
-        )
+    print(f"\nResNet-44 -> CheXNet, 288 -> 91; {alignment.record['solver']} {alignment.record['settings']}\n{table}")
     assert table.main.macro.value >= 0.65
     assert table.main.macro.value > table.method("probe on the anchors").macro.value
 
@@ -97,7 +91,7 @@ def thirteen(scores):
     return sk.Scores(scores.values[:, picked], scores.kind, scores.ids, FINDINGS)
 
 
-def test_the_view_is_told_by_prompt(real_data, chest, resnet, minilm, capsys):
+def test_the_view_is_told_by_prompt(real_data, chest, resnet, minilm):
     prompts = sk.read_prompts("view")
     vectors = sk.embed(resnet, films(real_data, chest.ids), progress=False)
     train, test = (chest.take(np.flatnonzero(chest.columns["split"] == side)) for side in ("train", "test"))
@@ -108,13 +102,12 @@ def test_the_view_is_told_by_prompt(real_data, chest, resnet, minilm, capsys):
     margin = scores.column("AP") - scores.column("PA")
     truth = sk.Labels((test.columns["view"] == "AP").astype(float)[:, None], test.ids, ("AP",), test.groups)
     table = sk.evaluate(sk.Scores(margin[:, None], "logit", test.ids, ("AP",)), truth, name="AP vs PA by prompt")
-    with capsys.disabled():
-        print(f"\nview by prompt, 730 -> 248 (two distinct anchor texts: a label map in disguise); "
-              f"{alignment.record['solver']} {alignment.record['settings']}\n{table}")  # fmt: skip
+    print(f"\nview by prompt, 730 -> 248 (two distinct anchor texts: a label map in disguise); "
+          f"{alignment.record['solver']} {alignment.record['settings']}\n{table}")  # fmt: skip
     assert table.main.macro.value >= 0.97
 
 
-def test_metadata_exposes_the_confounded_rows(real_data, chest, resnet, minilm, capsys):
+def test_metadata_exposes_the_confounded_rows(real_data, chest, resnet, minilm):
     rows = chest.columns["subset"] == "talo"
     one_label = chest.of_classes(("Pneumonia", "No_Finding")).values.sum(axis=1) == 1
     talo = chest.take(np.flatnonzero(rows & one_label))
@@ -135,7 +128,6 @@ def test_metadata_exposes_the_confounded_rows(real_data, chest, resnet, minilm, 
         scores, talo, anchors=anchors, items=films(real_data, test.ids), metadata=("orig_png_bytes",),
         embeddings=vectors, name="Pneumonia by text",
     )  # fmt: skip
-    with capsys.disabled():
-        print(f"\nthe confounded rows, {len(train)} -> {len(test)}\n{table}")
+    print(f"\nthe confounded rows, {len(train)} -> {len(test)}\n{table}")
     assert table.method("metadata only").macro.value >= 0.85
     assert any("SHORTCUT" in note and "explained by metadata" in note for note in table.notes)

@@ -48,7 +48,7 @@ def table(path, folder, kept):
         out.writerows({**row, "path": str(folder / row["path"])} for row in rows if kept(row))
 
 
-def run(bench, name, text, capsys, **words):
+def run(bench, name, text, **words):
     """The study's summary, printed; ``RESNET``, ``TEXT`` and other words of the plan are filled in as TOML."""
     folder, resnet, minilm = bench
     for word, value in {"RESNET": resnet, "TEXT": minilm, **words}.items():
@@ -57,8 +57,7 @@ def run(bench, name, text, capsys, **words):
     (folder / f"{name}.toml").write_text(f"{text}\n{judge}\nreplicates = 500\n")
     loads = Loaded(device="cpu", progress=False)
     found = study(folder / f"{name}.toml", folder / name, loads=loads, progress=False, trust_python=[resnet])
-    with capsys.disabled():
-        print(f"\n{found}")
+    print(f"\n{found}")
     return found
 
 
@@ -67,7 +66,7 @@ def row_of(found, method, anchors=None):
     return row
 
 
-def test_findings_named_by_text_from_a_medical_encoder(bench, capsys):
+def test_findings_named_by_text_from_a_medical_encoder(bench):
     found = run(bench, "named", """
         kind = "zeroshot"
         prompts = "nih14"
@@ -88,12 +87,12 @@ def test_findings_named_by_text_from_a_medical_encoder(bench, capsys):
         [judge]
         classes = THIRTEEN
         min_positives = 1
-        """, capsys, FOURTEEN=FOURTEEN, THIRTEEN=FINDINGS)  # fmt: skip
+        """, FOURTEEN=FOURTEEN, THIRTEEN=FINDINGS)  # fmt: skip
     assert row_of(found, "auto").macro.value >= 0.70
     assert row_of(found, "auto").macro.low > row_of(found, METADATA).macro.value
 
 
-def test_abnormal_films_are_named_by_text(bench, real_data, capsys):
+def test_abnormal_films_are_named_by_text(bench, real_data):
     folder, _, _ = bench
     with (folder / "honest.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -129,11 +128,11 @@ def test_abnormal_films_are_named_by_text(bench, real_data, capsys):
         sources = ["chexnet.safetensors"]
         targets = [TEXT]
         solvers = ["auto", "procrustes", "ridge"]
-        """, capsys)  # fmt: skip
+        """)  # fmt: skip
     assert row_of(found, "auto").macro.value >= 0.75
 
 
-def test_a_general_encoder_drives_a_medical_head(bench, capsys):
+def test_a_general_encoder_drives_a_medical_head(bench):
     found = run(bench, "head", """
         kind = "stitching"
         head = "identity"
@@ -156,21 +155,21 @@ def test_a_general_encoder_drives_a_medical_head(bench, capsys):
         [judge]
         classes = THIRTEEN
         min_positives = 1
-        """, capsys, FOURTEEN=FOURTEEN, THIRTEEN=FINDINGS)  # fmt: skip
+        """, FOURTEEN=FOURTEEN, THIRTEEN=FINDINGS)  # fmt: skip
     best = row_of(found, "auto")
     assert best.macro.value >= 0.65
     assert set(best.gaps) == {OWN, PROBE, METADATA}
     assert any(note.startswith("SHORTCUT") for note in found.notes)  # view, age and sex reach about as much
 
 
-def test_the_view_is_named_by_text(bench, capsys):
-    found = run(bench, "view", VIEWS, capsys, PROMPTS="view", LABEL="view", METADATA=["age", "sex"])
+def test_the_view_is_named_by_text(bench):
+    found = run(bench, "view", VIEWS, PROMPTS="view", LABEL="view", METADATA=["age", "sex"])
     assert row_of(found, "auto").macro.value >= 0.97
     assert any(note.startswith("LABEL MAP") for note in found.notes)
 
 
-def test_the_sex_is_named_by_text(bench, capsys):
-    found = run(bench, "sex", VIEWS, capsys, PROMPTS="sex", LABEL="sex", METADATA=["age", "view"])
+def test_the_sex_is_named_by_text(bench):
+    found = run(bench, "sex", VIEWS, PROMPTS="sex", LABEL="sex", METADATA=["age", "view"])
     assert row_of(found, "auto").macro.low > 0.5
 
 
@@ -203,7 +202,7 @@ SETS = {  # folder, prompts, grouped by, metadata; the texts are templates of th
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_other_images_are_named_by_text(bench, real_data, name, capsys):
+def test_other_images_are_named_by_text(bench, real_data, name):
     prompts, patient, metadata = SETS[name]
     table(bench[0] / f"{name}.csv", real_data / name, lambda row: True)
     found = run(bench, name, """
@@ -229,11 +228,11 @@ def test_other_images_are_named_by_text(bench, real_data, name, capsys):
         min_positives = 5
         """.replace("METADATA", f"metadata = {json.dumps(metadata)}" if metadata else "")
             .replace("COLUMNS", f"columns = {json.dumps(metadata)}" if metadata else ""),
-        capsys, PROMPTS=prompts, PATIENT=patient, FILE=f"{name}.csv")  # fmt: skip
+        PROMPTS=prompts, PATIENT=patient, FILE=f"{name}.csv")  # fmt: skip
     assert row_of(found, "auto").macro.low > 0.5
 
 
-def test_a_confounded_set_is_exposed_at_the_top_of_its_page(bench, capsys):
+def test_a_confounded_set_is_exposed_at_the_top_of_its_page(bench):
     found = run(bench, "talo", """
         kind = "zeroshot"
         prompts = "nih15"
@@ -251,13 +250,13 @@ def test_a_confounded_set_is_exposed_at_the_top_of_its_page(bench, capsys):
         sources = [RESNET]
         targets = [TEXT]
         solvers = ["auto", "procrustes"]
-        """, capsys)  # fmt: skip
+        """)  # fmt: skip
     assert row_of(found, METADATA).macro.value > 0.85
     page = (bench[0] / "talo" / "report.html").read_text()
     assert "SHORTCUT" in page.split("Everything beside everything")[0]
 
 
-def test_the_modality_is_named_by_text(bench, real_data, capsys):
+def test_the_modality_is_named_by_text(bench, real_data):
     kinds = {"cxr_nih": "X-ray", "us_busi": "ultrasound", "mri_brain": "MRI", "derm_ham": "dermoscopy"}
     with (bench[0] / "modalities.csv").open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
@@ -285,13 +284,13 @@ def test_the_modality_is_named_by_text(bench, real_data, capsys):
         solvers = ["auto", "procrustes", "ridge"]
         [judge]
         multiclass = true
-        """, capsys)  # fmt: skip
+        """)  # fmt: skip
     assert row_of(found, "auto").macro.value >= 0.97
     assert any(note.startswith("LABEL MAP") for note in found.notes)
     assert any(note.startswith("SHORTCUT") for note in found.notes)  # the files' sizes tell modalities apart
 
 
-def test_reports_are_found_by_their_text(bench, reports, report_texts, capsys):
+def test_reports_are_found_by_their_text(bench, reports, report_texts):
     """The table's row: TF-IDF vectors to MiniLM, R@1 among 509, by the number of reports."""
     folder, _, _ = bench
     x, _, x_test, _ = reports
@@ -322,10 +321,9 @@ def test_reports_are_found_by_their_text(bench, reports, report_texts, capsys):
         solvers = ["auto", "procrustes", "ridge"]
         anchors = [100, 300, 1200]
         draws = 3
-        """, capsys)  # fmt: skip
-    with capsys.disabled():
-        for row in found.rows:
-            print(row.method, row.anchors, *(f"{way} {value}" for way, value in row.classes.items()))
+        """)  # fmt: skip
+    for row in found.rows:
+        print(row.method, row.anchors, *(f"{way} {value}" for way, value in row.classes.items()))
     there = {row.anchors: row.classes["source to target"].value for row in found.rows if row.method == "auto"}
     assert there[100] >= 0.42
     assert there[300] >= 0.80
