@@ -23,6 +23,7 @@ from stitchkit.encoders.load_checks import (
 )
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.sentence_pipeline import SentencePipeline
+from stitchkit.encoders.tokenizer_files import check_merges
 
 if TYPE_CHECKING:
     import torch
@@ -152,6 +153,8 @@ def inputs_of(
 
         kind = "AutoImageProcessor" if modality == "image" else "AutoTokenizer"
         processor_class = getattr(transformers, kind)  # imported by transformers at this access
+    if modality == "text":
+        _check_tokenizer_file(source)
     processor = source.read(processor_class)
     if modality == "image":
         check_processor_levels(name, processor)
@@ -191,6 +194,18 @@ def _lower_case(tokenizer: Any, name: EncoderName) -> None:
     steps = list(many)
     if not any(isinstance(step, normalizers.Lowercase) for step in steps):
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+
+
+def _check_tokenizer_file(source: Source) -> None:
+    """Raise for a tokenizer in a folder on which the library would end the process."""
+    if source.hub_id is not None or (file := source.file("tokenizer.json")) is None:
+        return
+    try:
+        check_merges(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelUnavailableError(
+            f"{file} of {str(source.name)!r} cannot be read as a tokenizer: {error}. Copy it again from its source."
+        ) from error
 
 
 def _check_tokenizer(tokenizer: Any, name: EncoderName) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stitchkit.core.errors import DataError, InputError
+from stitchkit.encoders.tokenizer_files import check_merges
 from stitchkit.file_errors import checked_path
 
 PAD, START, END = "[PAD]", "[START]", "[END]"
@@ -93,7 +94,10 @@ class Vocabulary:
         from tokenizers import Tokenizer
 
         try:
+            check_merges(text.encode("utf-8"))
             tokenizer = Tokenizer.from_str(text)
+        except ValueError as error:
+            raise DataError(f"{what} cannot be read as a tokenizer: {error}. Copy it again from its source.") from error
         except Exception as error:  # the library's only kind of error is a plain one
             if type(error) is not Exception:
                 raise
