@@ -18,7 +18,7 @@ import numpy as np
 from stitchkit.core.arrays import Array, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
-from stitchkit.core.keys import constant_prefix, folded_key, folded_path, folded_spelling, plain_path
+from stitchkit.core.keys import constant_prefixes, folded_key, folded_path, folded_spelling, plain_path
 
 KEY = "anchor_hashes"  # in the record of an alignment
 DIGITS = 16  # of each hash
@@ -81,8 +81,8 @@ def hashes_of(ids: Iterable[Any] | None, groups: Iterable[Any] | None, rows: lis
         hashes = None if some is None else _hashes(some, kept)
         kept[kind] = None if hashes is None else "".join(hashes[:MOST])
         kept[f"n_{kind}"] = None if hashes is None else len(hashes)
-    prefix = constant_prefix(people or ())
-    kept["bare"] = "".join(_hashes(_without(prefix, people or (), kept), kept)[:MOST]) if prefix else None
+    bare = _without_prefixes(people or set(), kept)
+    kept["bare"] = "".join(_hashes(bare, kept)[:MOST]) if bare else None
     return kept
 
 
@@ -245,17 +245,15 @@ def _check_whole(kept: Mapping[str, Any]) -> None:
 
 def _with_other_prefix(names: set[str], kept: Mapping[str, Any]) -> int:
     """Number of patients that are anchors' once the constant prefix that one side alone has is left out."""
-    prefix, bare = constant_prefix(names), kept.get("bare")
-    if bare is not None and not prefix:
-        return len(set(split(bare)) & set(_hashes(names, kept)))
-    if bare is None and prefix:
-        return len(set(split(kept["groups"])) & set(_hashes(_without(prefix, names, kept), kept)))
-    return 0
+    theirs = set(split(kept.get("bare") or "")) & set(_hashes(names, kept))
+    mine = set(split(kept["groups"])) & set(_hashes(_without_prefixes(names, kept), kept))
+    return max(len(theirs), len(mine))
 
 
-def _without(prefix: str, names: Iterable[str], kept: Mapping[str, Any]) -> set[str]:
-    """Patients without their constant prefix, spelled as others are."""
-    return _folded_all("groups", (name.removeprefix(prefix) for name in names), kept)
+def _without_prefixes(names: set[str], kept: Mapping[str, Any]) -> set[str]:
+    """Patients without each of their constant prefixes, spelled as others are."""
+    bare = {name.removeprefix(prefix) for prefix in constant_prefixes(names) for name in names}
+    return _folded_all("groups", bare, kept)
 
 
 def split(text: str) -> list[str]:

@@ -17,16 +17,16 @@ _INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}  # control and format characters, line and
 _BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
 _BLANK_MARKS = "\u034f\u17b4\u17b5"  # combining marks that show nothing
 _SELECTORS = (("\u180b", "\u180f"), ("\ufe00", "\ufe0f"), ("\U000e0100", "\U000e01ef"))  # of glyph variants
-_NUMBER = re.compile(r"([0-9]+)\.0*")  # 7.0 or 7. for 7
+_NUMBER = re.compile(r"([^\W\d_]*[0-9]+)\.0*")  # 7.0 or 7. for 7, P7.0 for P7
 _EXPONENT = re.compile(r"([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})")  # 1.2e+05 for 120000
-_DECIMAL_COMMA = re.compile(r"[0-9]+,00?|[0-9],[0-9]+e\+[0-9]{1,2}")  # 7,0 or 1,2e+05; 7,000 may be seven thousand
+_DECIMAL_COMMA = re.compile(r"[^\W\d_]*[0-9]+,00?|[0-9],[0-9]+e\+[0-9]{1,2}")  # 7,0; 7,000 may be seven thousand
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 _ZEROS_OF_WHOLES = re.compile(r"(?<![0-9])(?<![0-9][.,])0+(?=[0-9])")  # 1.05 is not 1.5
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d-"
 _AS_HYPHEN = dict.fromkeys(map(ord, _DASHES), "-")
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
-_PUNCTUATION = r"-_.,:;/\|#()[]{}<>="
-_PARTS = f"[{re.escape(_PUNCTUATION)}]+"
+_PUNCTUATION = r"-_.,:;/\|#()[]{}<>=^~«»‹›·・"
+_PARTS = f"[{re.escape(_PUNCTUATION)}*+]+"
 _LETTERS_FIRST = re.compile(rf"(?<![^\W_])([^\W\d_]+){_PARTS}(?=[0-9])")  # P-7, S1-P-7; not the B-2 of A1B-2
 _LETTERS_LAST = re.compile(rf"(?<=[0-9]){_PARTS}(?=[^\W\d_]+$)")  # 7-A; not the 1-A of 1-A2
 _PASSES = 5  # at most: without a blank between them, a letter and a mark become one character, to be folded again
@@ -138,8 +138,9 @@ def spelled_alike(one: Iterable[Any], other: Iterable[Any]) -> list[tuple[str, s
     """Keys of two tables that differ in spelling only, as pairs of a key of ``one`` and a key of ``other``.
 
     Keys are compared by :func:`folded_key`. A constant prefix is left out where every key of one table has it and no
-    key of the other (``P7`` and ``7``); it is never left out on both sides, since ``A12`` and ``B12`` may be patients
-    of two sites. Keys that stand in both tables in the same spelling, and words for a missing value, are no pairs.
+    key of the other (``P7`` and ``7``, ``S1-P7`` and ``P7``); it is never left out on both sides, since ``A12`` and
+    ``B12`` may be patients of two sites. Keys that stand in both tables in the same spelling, and words for a missing
+    value, are no pairs.
 
     Examples
     --------
@@ -151,9 +152,12 @@ def spelled_alike(one: Iterable[Any], other: Iterable[Any]) -> list[tuple[str, s
     left, right = _by_folded(one), _by_folded(other)
     pairs = _meeting(left, right)
     for mine, theirs, swapped in ((left, right, False), (right, left, True)):
-        prefix = constant_prefix(mine)
-        if prefix and not any(key.startswith(prefix) for key in theirs):
-            bare = {_LEADING_ZEROS.sub("", key.removeprefix(prefix)): names for key, names in mine.items()}
+        for prefix in constant_prefixes(mine):
+            if any(key.startswith(prefix) for key in theirs):
+                continue
+            bare: dict[str, set[str]] = {}
+            for key, names in mine.items():
+                bare.setdefault(folded_key(key.removeprefix(prefix)), set()).update(names)
             pairs += [(b, a) if swapped else (a, b) for a, b in _meeting(bare, theirs)]
     return sorted(set(pairs))
 
@@ -237,12 +241,31 @@ def _meeting(left: dict[str, set[str]], right: dict[str, set[str]]) -> list[tupl
             if a not in right[key] and b not in left[key]]  # fmt: skip
 
 
-def constant_prefix(keys: Iterable[str]) -> str:
-    """The common start of all keys up to its last character that is no digit; empty where a key is nothing more."""
+def constant_prefixes(keys: Iterable[str]) -> list[str]:
+    """The starts that all keys have, which end before a word or a number; none where a key is nothing more.
+
+    The longest may end within a word where every rest holds a digit.
+
+    Examples
+    --------
+    >>> constant_prefixes(["s1-p12", "s1-p13"]), constant_prefixes(["12", "13"])
+    (['s', 's1-', 's1-p'], [])
+    """
     names = sorted(keys)
     if not names:
-        return ""
+        return []
     first, last = names[0], names[-1]
     common = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    prefix = first[:common].rstrip("0123456789")
-    return prefix if all(len(name) > len(prefix) for name in names) else ""
+    most = min(common, min(map(len, names)) - 1)
+    longest = len(first[:most].rstrip("0123456789"))
+    return [
+        first[:end]
+        for end in range(1, longest + 1)
+        if (end == longest and all(any(map(str.isdigit, name[end:])) for name in names))
+        or all(_is_boundary(name[end - 1], name[end]) for name in names)
+    ]
+
+
+def _is_boundary(before: str, after: str) -> bool:
+    """True where a word or a number begins after something else that is no number."""
+    return not before.isdigit() and after.isalnum() and not (before.isalpha() and after.isalpha())

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stitchkit.core.anchor_hashes import common, hashes_of
 from stitchkit.core.keys import folded_key, folded_path, is_missing, spelled_alike, spelled_twice, visible_part
 
 ONE_PATIENT = [
@@ -58,6 +59,17 @@ PUNCTUATED = [
     ("1,2E+05", "120000"),
     ("01E+5", "1E+05"),
     ("P-", "p"),
+    ("P7.0", "P7"),
+    ("P-007.00", "p7"),
+    ("P7,0", "P7"),
+    ("DOE^JOHN^^^", "doe^john"),
+    ("\u00ab7\u00bb", "7"),
+    ("P~7", "P7"),
+    ("P*7", "P7"),
+    ("P+7", "P7"),
+    ("P\u00b77", "P7"),
+    ("P\u30fb7", "P7"),
+    ("12 - A", "12a"),
 ]
 ONE_PATIENT += PUNCTUATED
 TWO_PATIENTS = [("7", "70"), ("A12", "B12"), ("1.5", "15"), ("100", "1"), ("7a", "7b"), ("1e5", "100000"), ("0", "00a")]
@@ -82,10 +94,17 @@ TWO_PATIENTS += [
     ("A-B7", "AB7"),
     ("-7", "7"),
     (".5", "5"),
+    (",5", "5"),
     ("#", "()"),
     ("A+", "A-"),
     ("7*", "7"),
     ("P7-1", "P71"),
+    ("1.2.840.0", "1.2.840"),
+    ("P7.1", "P7"),
+    ("P1.10", "P1.1"),
+    ("1-A2", "1A2"),
+    ("12-A-3", "12A3"),
+    ("DOE^JOHN", "DOE^JOHN^M"),
 ]
 
 
@@ -131,6 +150,39 @@ def test_a_prefix_of_every_key_of_one_table_is_left_out():
     assert spelled_alike(["7", "8"], ["sub-007", "sub-012"]) == [("7", "sub-007")]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["S1-P007", "S1-P008"], ["P7", "P9"]),
+        (["S1-P007", "S1-P008"], ["7", "9"]),
+        (["site 1/p7", "site 1/p8"], ["P-7", "P-9"]),
+        (["CheXpert-v1.0/train/patient00007", "CheXpert-v1.0/train/patient00008"], ["patient7", "patient9"]),
+        (["P7.0", "P8.0"], ["7", "9"]),
+        (["anon_DOE^JOHN", "anon_ROE^JANE"], ["DOE^JOHN^", "POE^ANN"]),
+    ],
+)
+def test_a_prefix_may_be_followed_by_letters(one, other):
+    assert spelled_alike(one, other) == [(one[0], other[0])]
+    assert spelled_alike(other, one) == [(other[0], one[0])]
+    assert common(hashes_of(None, one), groups=other).found == {"groups": 1}
+    assert common(hashes_of(None, other), groups=one).found == {"groups": 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["S1-P7", "S1-P8"], ["S2-P7", "S2-P8"]),
+        (["A12", "A13"], ["B12", "B13"]),
+        (["S17", "S18"], ["7", "8"]),
+        (["1-P7", "1-P8"], ["2-P7", "2-P8"]),
+        (["apple", "apricot"], ["ple", "ricot"]),
+    ],
+)
+def test_what_is_left_of_a_prefix_must_be_a_whole_name(one, other):
+    assert spelled_alike(one, other) == []
+    assert common(hashes_of(None, one), groups=other).found == {"groups": 0}
+
+
 def test_a_prefix_of_only_some_keys_stays():
     assert spelled_alike(["P7", "Q8"], ["7", "8"]) == []
 
@@ -149,6 +201,8 @@ def test_common_leading_digits_are_no_prefix():
 
 def test_the_same_spelling_on_both_sides_is_no_pair_of_spellings():
     assert spelled_alike(["7", "9"], ["7"]) == []
+    assert spelled_alike(["7", "07"], ["7"]) == []
+    assert spelled_alike(["7"], ["07", "7"]) == []
 
 
 def test_words_for_a_missing_value_are_no_pair():

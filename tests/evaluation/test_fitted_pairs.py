@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.core.anchor_hashes import common, hashes_of, split
+from stitchkit.core.anchor_hashes import are_row_numbers, common, hashes_of, pair_digests, split
 from stitchkit.core.errors import InputError, LeakageError
 from stitchkit.evaluation.fitted_pairs import audit_items, remember_files
 
@@ -159,6 +159,23 @@ def test_a_patient_is_known_by_the_same_letters(name):
     one = fitted(*named(ANCHORS), groups=[f"{name}{i // 2}" for i in range(80)])
     with pytest.raises(LeakageError, match="fitted on 40 of these patients"):
         sk.gate(one, *named(FRESH), groups=[f"{name}{i}" for i in range(40)], min_mrr=0)
+
+
+def test_bare_numbers_as_ids_are_compared_as_they_are_written():
+    kept = hashes_of(["500", "9", "scan 7"], None)
+    assert common(kept, ids=["0500", "9.0", "Scan-007"]).found == {"ids": 1}
+    assert common(kept, ids=["500", "9"]).found == {"ids": 2}
+
+
+@pytest.mark.parametrize(("ids", "counted"), [(["6"], False), (["4"], True), (["1", "6"], True), ([], False)])
+def test_row_numbers_reach_twice_as_far_as_there_are_rows_and_two_more(ids, counted):
+    assert are_row_numbers(np.asarray(ids, dtype=str)) == counted
+
+
+def test_a_negative_zero_is_a_zero():
+    rows = np.eye(3)
+    assert pair_digests(-0.0 * rows + rows, rows) == pair_digests(rows, rows)
+    assert pair_digests(np.where(rows == 0, -0.0, rows), rows) == pair_digests(rows, rows)
 
 
 def test_a_rule_of_spelling_of_another_version_is_refused():
