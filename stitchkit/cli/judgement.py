@@ -81,7 +81,8 @@ class Judging:
         from stitchkit.evaluation.leakage import audit
 
         pairs = None if self.table is None else self.table.ids_only()
-        test = labels_of_items(self.labels, ids, () if pairs is None else pairs.ids.tolist()).labels.of_ids(ids)
+        apart = () if pairs is None else pairs.ids.tolist()
+        test = labels_of_items(self.labels, ids, apart, allow=self.allow_leakage).labels.of_ids(ids)
         if pairs is not None:
             audit(pairs.ids, ids, pairs.groups, test.groups, allow=self.allow_leakage)
         return test.groups

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _FLAGS = {  # setting of a function -> flag of a command
+    "allow_leakage": "--allow-leakage",
     "by": "--by",
     "classes": "--class",
     "column": "--column",

@@ -12,9 +12,12 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.calibrations import FittedOn
 from stitchkit.core.items import checked_ids
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.evaluation.item_matching import labels_of_items
 from stitchkit.evaluation.leakage import audit, spelled_notes
 
 FEW_POSITIVES = 10  # below this a threshold or a curve hangs on single patients
+
+SIDES = ("anchors", "calibration items")
 
 Anchors = AnchorSet | Sequence[str] | np.ndarray | None
 
@@ -33,15 +36,17 @@ class CalibrationItems:
     def of(cls, scores: Scores, labels: Labels, groups: Any, anchors: Anchors, allow: bool) -> CalibrationItems:
         if groups is not None:
             labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
-        known = labels.of_classes(scores.classes).of_ids(scores.ids)
-        notes: list[str] = []
+        ids = anchors.ids if isinstance(anchors, AnchorSet) else checked_ids([] if anchors is None else anchors)
+        matched = labels_of_items(
+            labels.of_classes(scores.classes), scores.ids, ids.tolist(), allow=allow, sides=SIDES
+        )  # fmt: skip
+        known, notes = matched.labels.of_ids(scores.ids), matched.notes
         if anchors is not None:
-            ids = anchors.ids if isinstance(anchors, AnchorSet) else checked_ids(anchors)
             patients = anchors.groups if isinstance(anchors, AnchorSet) else None
             named = labels.take(np.flatnonzero(np.isin(labels.ids, ids)))
             if patients is None and len(named) == len(ids):  # one unknown patient leaves the audit open
                 patients = named.groups
-            notes = audit(ids, scores.ids, patients, known.groups, allow=allow, sides=("anchors", "calibration items"))
+            notes += audit(ids, scores.ids, patients, known.groups, allow=allow, sides=SIDES)
         notes += spelled_notes(known.groups)
         if known.groups is None:
             notes.append("patients are not known: every calibration item counts as a patient of its own")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.core.errors import DataError
+from stitchkit.core.errors import DataError, LeakageError
 from stitchkit.core.item_names import same_names
 from stitchkit.core.items import checked_ids
 from stitchkit.core.scores import Labels
@@ -30,21 +30,76 @@ class Matched:
     notes: list[str]
 
 
-def labels_of_items(labels: Labels, ids: Any, anchors: Iterable[str] = ()) -> Matched:
+def labels_of_items(
+    labels: Labels,
+    ids: Any,
+    anchors: Iterable[str] = (),
+    *,
+    allow: bool = False,
+    sides: tuple[str, str] = ("anchors", "test items"),
+) -> Matched:
     """Labels of every item of ``ids`` (n,), by id, else by file name; labels of ``anchors`` are theirs alone.
+
+    Parameters
+    ----------
+    allow
+        Give items without labels of their own those of the anchor of the same file name, with a note, instead of
+        refusing them.
+    sides
+        Names of the anchors and of the items.
 
     Raises
     ------
+    LeakageError
+        If items have no label but that of an anchor of the same file name and ``allow`` is not set.
     DataError
         If an item has no label, with an id of each side.
     """
     wanted = checked_ids(ids)
-    matched = _renamed(labels, wanted, frozenset(anchors))
-    lost = wanted[~np.isin(wanted, matched.labels.ids)]
-    if not len(lost):
+    apart = frozenset(anchors)
+    matched = _renamed(labels, wanted, apart)
+    lost = wanted[~np.isin(wanted, matched.labels.ids)].tolist()
+    if not lost:
         return matched
-    raise DataError(
-        f"{len(lost)} of {len(wanted)} items have no label, the first is {str(lost[0])!r}; the labels have ids such as "
+    kept = _of_the_anchors(lost, wanted.tolist(), matched.labels, apart)
+    if kept:
+        matched = _shared(matched, kept, allow, sides)
+    if without := [one for one in lost if one not in kept]:
+        raise DataError(_without_label(without, len(wanted), labels))
+    return matched
+
+
+def _of_the_anchors(lost: list[str], wanted: list[str], labels: Labels, anchors: frozenset[str]) -> dict[str, str]:
+    """Item -> the labelled anchor of its file name, for items that have no label of their own."""
+    if not anchors:
+        return {}
+    known = set(labels.ids.tolist()) & anchors
+    names = same_names(wanted, labels.ids.tolist())
+    return {one: names[one] for one in lost if names.get(one) in known}
+
+
+def _shared(matched: Matched, kept: Mapping[str, str], allow: bool, sides: tuple[str, str]) -> Matched:
+    """The labels with rows of anchors once more, under the ids of the items that have the same file names."""
+    item, anchor = next(iter(kept.items()))
+    found = f"{len(kept)} items are both {' and '.join(sides)} by their file names, for example {item!r} and {anchor!r}"
+    if not allow:
+        raise LeakageError(
+            f"{found}: their labels are those of the {sides[0]}. Score only other items, or go on with "
+            f"allow_leakage=True."
+        )
+    labels = matched.labels
+    of = {one: row for row, one in enumerate(labels.ids.tolist())}
+    rows = np.asarray([*range(len(labels)), *(of[one] for one in kept.values())])
+    ids = np.asarray([*labels.ids.tolist(), *kept], dtype=np.str_)
+    groups = None if labels.groups is None else labels.groups[rows]
+    columns = {name: values[rows] for name, values in labels.columns.items()}
+    both = Labels(labels.values[rows], ids, labels.classes, groups, columns)
+    return Matched(both, [*matched.notes, f"LEAKAGE: {found}"])
+
+
+def _without_label(lost: list[str], n: int, labels: Labels) -> str:
+    return (
+        f"{len(lost)} of {n} items have no label, the first is {lost[0]!r}; the labels have ids such as "
         f"{str(labels.ids[0])!r}. Name their column of ids with id=, or write the same ids into both."
     )
 

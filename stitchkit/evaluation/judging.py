@@ -94,14 +94,15 @@ def evaluate(
     UnknownNameError
         If a scored class is not among the labels.
     LeakageError
-        If an item or a patient is both anchor (or calibration item) and test.
+        If an item or a patient is both anchor (or calibration item) and test, also where the only label of an item is
+        that of the anchor of the same file name.
     DataError
         If no class can be judged, a scored item has no label, or, with ``multiclass``, not exactly one class.
     """
     if groups is not None:
         labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
     apart = [] if anchors is None or isinstance(anchors, str) else _ids(anchors).tolist()
-    by_id = labels_of_items(labels.of_classes(scores.classes), scores.ids, apart)
+    by_id = labels_of_items(labels.of_classes(scores.classes), scores.ids, apart, allow=allow_leakage)
     known, notes = by_id.labels, by_id.notes
     test = known.of_ids(scores.ids)
     if isinstance(anchors, str) or isinstance(metadata, str):

@@ -114,3 +114,26 @@ def test_a_head_is_not_driven_by_a_relative_map_and_that_is_said_before_the_work
     assert done.code != 0
     assert "only meets in a common space" in done.err
     assert "embedding" not in done.err
+
+
+def test_scores_of_a_whole_folder_are_refused_for_the_anchors_in_it(cli, folder, tmp_path):
+    (tmp_path / "all").mkdir()
+    for name in ("reports", "scans"):
+        for file in (folder / name).iterdir():
+            shutil.copy(file, tmp_path / "all" / file.name)
+    scores, line = tmp_path / "scores.csv", ("demo:general", "demo:text", "--anchors", folder / "anchors.csv")
+    done = cli("zeroshot", *line, "--prompts", "phantom", "--items", tmp_path / "all", "--out", scores)
+    assert done.code == 0, done.err
+    judge = ("--labels", folder / "labels.csv", "--groups", "patient", "--min-positives", 5, "--replicates", 20)
+    for command in (
+        ("evaluate", scores, *judge, "--anchors", folder / "anchors.csv", "--items", tmp_path / "all"),
+        ("zeroshot", *line, "--prompts", "phantom", "--items", tmp_path / "all", "--out", tmp_path / "t.csv", *judge),
+    ):
+        done = cli(*command)
+        assert done.code == 4
+        assert "60 items are both anchors and test items" in done.err
+        assert "--allow-leakage" in done.err
+        assert "--id-column" not in done.err
+        done = cli(*command, "--allow-leakage")
+        assert done.code == 0, done.err
+        assert "LEAKAGE: 60 items are both anchors and test items" in done.out

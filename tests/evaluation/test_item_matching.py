@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -138,7 +140,51 @@ def test_test_items_that_are_called_like_anchors_are_a_note():
     assert any("5 anchors and test items have the same file names" in note for note in found.notes)
 
 
-def test_labels_of_anchors_are_not_those_of_test_items_of_the_same_name():
-    known = sk.Labels(VALUES[:30], [f"anchors/{one}" for one in NAMES[:30]], ("edema",))
-    with pytest.raises(DataError, match="30 of 30 items have no label"):
-        judged(scores(NAMES[:30], slice(0, 30)), known, anchors=known.ids)
+ANCHORS = {
+    "in a folder": ("anchors/{}", "{}"),
+    "with the test in a folder": ("{}", "scans/{}"),
+    "with a Windows folder": ("C:\\films\\{}", "{}"),
+    "with a dot in front": ("./films/{}", "{}"),
+}
+
+
+@pytest.mark.parametrize("case", ANCHORS)
+def test_items_whose_only_label_is_that_of_an_anchor_of_the_same_name_are_leakage(case):
+    anchor, item = ANCHORS[case]
+    known = sk.Labels(VALUES, [anchor.format(one) for one in NAMES], ("edema",), columns={"age": np.arange(N) % 7})
+    scored = scores([item.format(one) for one in NAMES])
+    apart = known.ids[:40]
+    said = (
+        rf"^40 items are both anchors and test items .*{re.escape(repr(str(scored.ids[0])))}.* Score only other items"
+    )
+    with pytest.raises(LeakageError, match=said):
+        judged(scored, known, anchors=apart)
+    found = judged(scored, known, anchors=apart, allow_leakage=True, metadata=("age",))
+    assert any(note.startswith("LEAKAGE: 40 items are both anchors and test items") for note in found.notes)
+    assert not any("neither scored" in note for note in found.notes)
+    assert [one.name for one in found.methods] == ["scores", "chance", "metadata only"]
+    assert found.methods[0].macro == judged(scored, known).methods[0].macro
+
+
+def test_items_without_any_label_are_named_apart_from_those_that_are_anchors():
+    known = sk.Labels(VALUES[:50], [f"films/{one}" for one in NAMES[:50]], ("edema",))
+    with pytest.raises(LeakageError, match="20 items are both anchors and test items"):
+        judged(scores(NAMES), known, anchors=known.ids[:20])
+    with pytest.raises(DataError, match=r"10 of 60 items have no label, the first is '050\.png'"):
+        judged(scores(NAMES), known, anchors=known.ids[:20], allow_leakage=True)
+
+
+def test_a_label_of_its_own_comes_before_that_of_an_anchor_of_the_same_name():
+    both = [*(f"films/{one}" for one in NAMES[:30]), *NAMES[:30]]
+    known = sk.Labels(VALUES, both, ("edema",))
+    found = judged(scores(NAMES[:30], slice(0, 30)), known, anchors=both[:30])
+    assert not any("LEAKAGE" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("verb", [sk.calibrate, sk.choose_thresholds])
+def test_calibration_items_that_are_anchors_by_their_file_names_are_leakage(verb):
+    known = labels("films/")
+    with pytest.raises(LeakageError, match="40 items are both anchors and calibration items"):
+        verb(scores(NAMES), known, anchors=known.ids[:40])
+    fitted = verb(scores(NAMES), known, anchors=known.ids[:40], allow_leakage=True)
+    assert any("LEAKAGE: 40 items are both anchors and calibration items" in note for note in fitted.notes)
