@@ -95,9 +95,16 @@ def found_by(record: Mapping[str, Any]) -> dict[str, str]:
     told = [str(record.get("solver", "not on record")), listed(record.get("settings") or {}), rank]
     return {
         "Map": ", ".join(one for one in told if one),
-        "Anchors": f"{record.get('anchors', '?')} pairs, {record.get('groups', '?')} groups",
+        "Anchors": f"{record.get('anchors', '?')} pairs, {people_of(record)}",
         "Held out": listed(record.get("held_out") or {}) or "not measured",
     }
+
+
+def people_of(record: Mapping[str, Any]) -> str:
+    """The groups of the anchors that folds keep whole, in words, or that their patients are not known."""
+    if "patients" in record and record["patients"] is None:
+        return "patients not known"
+    return f"{record.get('groups', record.get('patients', '?'))} groups"
 
 
 def facts_beside(config: Mapping[str, Any]) -> dict[str, str]:

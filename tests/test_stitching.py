@@ -361,7 +361,8 @@ def test_the_card_says_what_a_reader_needs(world):
     front = text.split("---")[1]
     assert f"- {world.general.name!r}" in front
     assert f"- {world.medical.name!r}" in front
-    assert f"**Anchors**: 60 pairs, {record['groups']} groups" in text
+    assert "**Anchors**: 60 pairs, patients not known" in text
+    assert record["patients"] is None
     assert f"**Map**: {record['solver']}, " in text
     assert f"rank {record['rank']}" in text
     assert f"**Held out**: r2 {record['held_out']['r2']:.3g}, se " in text

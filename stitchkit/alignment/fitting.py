@@ -83,7 +83,8 @@ def align(
     -------
     Alignment
         In the library of the given arrays. ``record`` tells the solver chosen, among what, with which numbers;
-        ``notes``, ``r2`` and ``held_out`` are always there, the last two None where nothing was measured.
+        ``notes``, ``r2``, ``held_out`` and ``patients`` are always there, the last three None where nothing was
+        measured or no groups were given.
 
     Raises
     ------
@@ -109,10 +110,10 @@ def align(
         fitted = _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
     else:
         fitted = _by_anchors(asked, x, y, Clusters.of(x, cluster), purpose, nested, seed, progress)
-    if not anchor_hashes:
-        return fitted
-    hashes = of_pairs(x, y, cluster, ids_of(source, target))
-    return replace(fitted, record={**fitted.record, KEY: hashes})
+    record = {**fitted.record, "patients": None if cluster is None else len(np.unique(cluster))}
+    if anchor_hashes:
+        record[KEY] = of_pairs(x, y, cluster, ids_of(source, target))
+    return replace(fitted, record=record)
 
 
 def _by_anchors(

@@ -7,6 +7,10 @@ from typing import Any
 
 from stitchkit.core.anchor_hashes import KEY
 
+NO_PATIENTS = (
+    "patients not known, so that a patient's pairs may be on both sides of a fold: the anchors' table needs a column "
+    "'patient' or 'patient_id', or --groups names another"
+)
 _NUMBERS = ("separation", "r2", "mrr", "se", "freedom")
 
 
@@ -21,10 +25,12 @@ def account(record: Mapping[str, Any]) -> list[str]:
     lines = [f"solver    {chosen}, chosen by {record.get('chosen_by')}"]
     folds = f"; {record['folds']} folds" if "folds" in record else ""
     folds += f", drawn {record['repeats']} times" if "repeats" in record else ""
-    groups = f" of {record['groups']} groups" if "groups" in record else ""
+    unknown = "patients" in record and record["patients"] is None
+    groups = "; patients not known" if unknown else f" of {record['groups']} groups" if "groups" in record else ""
     lines.append(f"anchors   {record.get('anchors')} pairs{groups}{folds}")
     lines.append(f"held out  {_held_out(record)}")
-    lines += [f"note      {note}" for note in (*record.get("notes", []), record.get("transductive")) if note]
+    notes = [*record.get("notes", []), record.get("transductive"), NO_PATIENTS if unknown else ""]
+    lines += [f"note      {note}" for note in notes if note]
     if branches := record.get("branches"):
         lines += ["branches", *_branches(branches)]
     if candidates := record.get("candidates"):

@@ -93,7 +93,9 @@ def zeroshot(
     notes = audit_items(model.alignment, given, patients, judged=judging is not None, allow=allow_leakage)
     vectors = loading.embed(model.encoder, given)
     scores = model.scores(vectors)
-    evaluation = None if judging is None else judging.evaluation(scores, given, model.encoder, vectors, notes, loading)
+    evaluation = None
+    if judging is not None:
+        evaluation = judging.evaluation(scores, given, model.encoder, vectors, notes, model.alignment, loading)
     write_scores(out, scores)
     lines, document = summary_of(model, out)
     lines = lines[-1:] if isinstance(scorer, FolderScorer) else lines

@@ -101,5 +101,7 @@ def _overlap(
     if "groups" not in overlap.found:
         notes.append(f"patients are not known, so whether one of them is among the anchors of {folder} was not checked")
     notes += missed(overlap, kept, str(folder))
+    by_vectors = KEY in config.get("record", {}) and kept.get("rows") is not None  # gate and diagnose do
+    other = "is looked for by its vectors" if by_vectors else "would not be seen"
     clean = f"by id and patient, none of these pairs is among the anchors of {folder}; the same item under another id "
-    return leaked, notes or ([] if leaked else [f"{clean}would not be seen"])
+    return leaked, notes or ([] if leaked else [f"{clean}{other}"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError
+from stitchkit.core.escaping import escaped
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -40,16 +41,10 @@ class Tried:
         if source is None or target is None:
             if table is None:
                 raise InputError("a gate needs pairs: pass --pairs CSV, or --source and --target files of embeddings.")
-            missing = [
-                name
-                for name, given, key in (("--source", source, "encoder"), ("--target", target, "target_encoder"))
-                if given is None and not config.get(key)
-            ]
+            sides = (("source", source, "encoder"), ("target", target, "target_encoder"))
+            missing = [name for name, given, key in sides if given is None and not config.get(key)]
             if missing:
-                raise InputError(
-                    f"{folder} does not name the encoder of that side: give {' and '.join(missing)} with a "
-                    f".safetensors file of the pairs' embeddings."
-                )
+                raise InputError(_names_no_encoder(folder, config, missing, table.path))
             table.check()
         made = cls(folder, config, unpack_alignment(config, arrays), source, target, table)
         made._check_enough()
@@ -79,6 +74,17 @@ class Tried:
         if self.source is None:
             raise InputError("a gate needs pairs: pass --pairs CSV, or --source and --target files of embeddings.")
         return read_embeddings(self.source).ids, None
+
+
+def _names_no_encoder(folder: Path, config: dict[str, Any], sides: list[str], pairs: Path) -> str:
+    """The error of a folder that does not name the encoders of these sides, with the commands that help."""
+    spaces = " and ".join(f"{side} side ({escaped(str(config[side]['name']))!r})" for side in sides)
+    steps = " and ".join(f"'stitchkit embed {side.upper()} {pairs} --out {side}.safetensors'" for side in sides)
+    flags = " ".join(f"--{side} {side}.safetensors" for side in sides)
+    return (
+        f"{folder} does not name the encoder of its {spaces}. Embed the pairs with it, {steps}, and pass {flags} as "
+        f"well."
+    )
 
 
 @dataclass(frozen=True, slots=True)

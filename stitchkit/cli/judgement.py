@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.calibration import Calibrating
     from stitchkit.cli.loading import Loading
+    from stitchkit.core.alignments import Alignment
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
@@ -89,10 +90,14 @@ class Judging:
 
     def evaluation(
         self, scores: Scores, items: Items | None, encoder: Encoder | None, vectors: Embeddings | None,
-        notes: Sequence[str], loading: Loading,
+        notes: Sequence[str], alignment: Alignment | None, loading: Loading,
     ) -> Evaluation:  # fmt: skip
-        """The evaluation; with an encoder and anchors also of a probe on their labels."""
+        """The evaluation; with an encoder and anchors also of a probe on their labels.
+
+        Without a table of anchors the labels of those of the ``alignment`` are left out, as far as it knows them.
+        """
         import stitchkit as sk
+        from stitchkit.evaluation.fitted_pairs import without_anchors
 
         pairs = self._pairs(encoder, items)
         probed = None
@@ -104,9 +109,12 @@ class Judging:
                 self.labels, self.classes, multiclass=self.multiclass, anchors=pairs, seed=self.seed,
                 allow_leakage=self.allow_leakage, min_positives=self.min_positives,
             )  # fmt: skip
+        labels, own = self.labels, list[str]()
+        if pairs is None and alignment is not None:
+            labels, own = without_anchors(labels, alignment, scores.ids)
         result = sk.evaluate(
             of_classes(scores, self.classes),
-            self.labels,
+            labels,
             calibration=calibration,
             thresholds=thresholds,
             multiclass=self.multiclass,
@@ -119,7 +127,7 @@ class Judging:
             seed=self.seed,
             allow_leakage=self.allow_leakage,
         )
-        return replace(result, notes=(*notes, *map(as_flags, result.notes)))
+        return replace(result, notes=(*notes, *own, *map(as_flags, result.notes)))
 
     def _pairs(self, encoder: Encoder | None, items: Items | None) -> AnchorSet | None:
         """The anchors; without items their ids and patients are enough, and their files need not be here."""

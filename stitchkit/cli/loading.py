@@ -148,8 +148,9 @@ def check_stitched(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
     if not config.get("encoder"):
         raise InputError(
-            f"{folder} was fitted on files of embeddings and names no encoder, so it cannot read items. "
-            f"Make one with 'stitchkit stitch SOURCE TARGET --anchors CSV'."
+            f"{folder} holds a map between vectors and names no encoder, so it cannot read items. Make a folder that "
+            f"can with 'stitchkit stitch SOURCE TARGET --anchors CSV', or in Python with sk.stitch(encoder, "
+            f"alignment).save(folder)."
         )
     unpack_model(config, arrays)
     return config

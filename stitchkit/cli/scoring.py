@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.judgement import Judging
     from stitchkit.cli.loading import Loading
+    from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.prompts import PromptSet
@@ -148,8 +149,8 @@ class Given:
 
     def ready(
         self, loading: Loading, judging: Judging
-    ) -> tuple[Scores, Items | None, Encoder | None, Embeddings | None, list[str]]:
-        """Scores, items, source encoder and the items' vectors, as far as they were asked for, and notes on leakage."""
+    ) -> tuple[Scores, Items | None, Encoder | None, Embeddings | None, list[str], Alignment | None]:
+        """Scores, items, source encoder and their vectors where there are, notes on leakage, a folder's alignment."""
         if self.scorer is not None:
             model = self.scorer.model(loading)
             from stitchkit.evaluation.fitted_pairs import audit_items
@@ -158,18 +159,18 @@ class Given:
             patients = judging.check(items.ids)
             notes = audit_items(model.alignment, items, patients, allow=judging.allow_leakage)
             vectors = loading.embed(model.encoder, items)
-            return model.scores(vectors), items, model.encoder, vectors, notes
+            return model.scores(vectors), items, model.encoder, vectors, notes, model.alignment
         scores = self.scores
         if scores is None:
             raise InputError("there are neither scores nor a stitched folder to judge.")
         if self.encoder is None:
-            return scores, self._read(None) if self.items else None, None, None, []
+            return scores, self._read(None) if self.items else None, None, None, [], None
         from stitchkit.core.items import rows_of
 
         encoder = loading.encoder(self.encoder)
         items = self._read(encoder.modality)
         items = items.take(rows_of(scores.ids, items.ids, "the items"))
-        return scores, items, encoder, loading.embed(encoder, items), []
+        return scores, items, encoder, loading.embed(encoder, items), [], None
 
     def _read(self, modality: str | None) -> Items:
         from stitchkit.datasets.tables import read_items

@@ -229,6 +229,26 @@ def common(
     return Common(found, tuple(sampled))
 
 
+def are_among(kept: Mapping[str, Any], ids: Iterable[str]) -> list[bool]:
+    """True for each id that is an anchor's, as it stands or without some of the folders in front.
+
+    Examples
+    --------
+    >>> are_among(hashes_of(["a.png", "x/b.png"], None), ["films/a.png", "b.png", "x/b.png"])
+    [True, False, True]
+    """
+    if kept.get("ids") is None:
+        return [False for _ in ids]
+    known = set(split(kept["ids"]))
+    return [not known.isdisjoint(_hashes("ids", _ends_of(one), kept)) for one in ids]
+
+
+def _ends_of(item: str) -> list[str]:
+    """A path as it stands, and without the folders in front, one after another."""
+    parts = item.replace("\\", "/").split("/")
+    return [item, *("/".join(parts[k:]) for k in range(1, len(parts)) if parts[-1])]
+
+
 def _check_whole(kept: Mapping[str, Any]) -> None:
     wanted = ("salt", *(f"n_{kind}" for kind in KINDS if kept.get(kind) is not None))
     if lost := [key for key in wanted if kept.get(key) is None]:

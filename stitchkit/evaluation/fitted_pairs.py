@@ -6,11 +6,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.anchor_hashes import KEY, KINDS, Common, are_row_numbers, common, kept_of, row_digests, with_files
+from stitchkit.core.anchor_hashes import (
+    KEY,
+    KINDS,
+    Common,
+    are_among,
+    are_row_numbers,
+    common,
+    kept_of,
+    row_digests,
+    with_files,
+)
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
+from stitchkit.core.item_names import same_names
 from stitchkit.core.items import Items
+from stitchkit.core.scores import Labels
 from stitchkit.datasets.content_keys import content_key
 
 INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
@@ -106,6 +120,19 @@ def audit_items(
 def _names(ids: Any) -> Any:
     """Ids that can tell items apart: None in place of row numbers, which unrelated tables share."""
     return None if ids is None or are_row_numbers(ids) else ids
+
+
+def without_anchors(labels: Labels, alignment: Alignment, ids: Any) -> tuple[Labels, list[str]]:
+    """The labels without those of the map's own anchors, and their number in words; rows of ``ids`` (n,) stay."""
+    kept = alignment.record.get(KEY)
+    if kept is None:
+        return labels, []
+    scored = set(map(str, ids))
+    scored |= set(same_names(scored, labels.ids.tolist()).values())
+    own = np.asarray(are_among(kept, labels.ids.tolist())) & ~np.isin(labels.ids, list(scored))
+    if not own.any():
+        return labels, []
+    return labels.take(np.flatnonzero(~own)), [f"{own.sum()} labelled items are anchors that the map was fitted on"]
 
 
 def _has_anchors(alignment: Alignment) -> bool:

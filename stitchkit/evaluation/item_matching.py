@@ -109,6 +109,14 @@ def labels_of_anchors(labels: Labels, ids: Any, test: np.ndarray) -> Matched:
     return _renamed(labels, checked_ids(ids), frozenset(test.tolist()))
 
 
+def rows_of_names(labels: Labels, ids: Any) -> np.ndarray:
+    """True (n,) for the labels that are of one of ``ids`` (m,), by id, else by file name."""
+    wanted = {str(one) for one in ids}
+    known = labels.ids.tolist()
+    names = same_names(sorted(wanted), known)
+    return np.isin(labels.ids, [*wanted, *names.values()])
+
+
 def _renamed(labels: Labels, wanted: np.ndarray, kept: frozenset[str]) -> Matched:
     known = set(labels.ids.tolist())
     missing = [one for one in wanted.tolist() if one not in known]

@@ -15,7 +15,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.datasets.given import as_items
-from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_items
+from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_items, rows_of_names
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.probes import fit_probe
@@ -123,9 +123,7 @@ def evaluate(
         by_name = labels_of_anchors(known, _ids(anchors), test.ids)
         known, notes = by_name.labels, [*notes, *by_name.notes]
     fitted_on = _anchor_labels(anchors, known)
-    others_left = len(known) - len(test) - int((~np.isin(fitted_on.ids, test.ids)).sum())
-    if others_left:
-        notes.append(f"{others_left} of {len(known)} labelled items are neither scored nor anchors")
+    notes += _unused(known, test, fitted_on, anchors is not None, (calibration, thresholds))
     if anchors is not None:
         own = anchors.groups if isinstance(anchors, AnchorSet) else None
         # an anchor without labels has no known patient, and one unknown patient leaves the audit open
@@ -174,6 +172,21 @@ def _anchor_labels(anchors: AnchorSet | Sequence[str] | np.ndarray | None, label
     """The labelled rows that are anchors; perhaps none."""
     ids = np.asarray([], dtype=np.str_) if anchors is None else _ids(anchors)
     return labels.take(np.flatnonzero(np.isin(labels.ids, ids)))
+
+
+def _unused(
+    labels: Labels, test: Labels, anchors: Labels, has_anchors: bool, fits: tuple[Calibration | Thresholds | None, ...]
+) -> list[str]:
+    """The number of labels that nothing here uses, in words that name the uses there are."""
+    used = np.isin(labels.ids, test.ids) | np.isin(labels.ids, anchors.ids)
+    fitted = [one.fitted_on.ids for one in fits if one is not None]
+    for ids in fitted:
+        used |= rows_of_names(labels, ids)
+    if used.all():
+        return []
+    uses = ["scored", *(["anchors"] if has_anchors else []), *(["calibration items"] if fitted else [])]
+    words = f"neither {' nor '.join(uses)}" if len(uses) > 1 else "not scored"
+    return [f"{(~used).sum()} of {len(labels)} labelled items are {words}"]
 
 
 def _baselines(

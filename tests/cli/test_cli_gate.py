@@ -122,7 +122,7 @@ def test_a_mistake_is_told_before_any_encoder_is_loaded(cli, files, no_models, c
 def test_a_folder_without_encoders_asks_for_vectors(cli, files, no_models):
     done = cli("gate", files / "good", "--pairs", files / "fresh.csv", "--min-mrr", "0.1")
     assert done.code == 2
-    assert "--source and --target" in done.err
+    assert "--source source.safetensors --target target.safetensors" in done.err
     assert cli("gate", files / "good", "--min-mrr", "0.1").code == 2
     assert cli("gate", files / "nothing", "--min-mrr", "0.1").code == 2
 

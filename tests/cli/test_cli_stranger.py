@@ -8,6 +8,7 @@ import shutil
 import pytest
 from PIL import Image
 
+import stitchkit as sk
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
 
 
@@ -137,3 +138,115 @@ def test_scores_of_a_whole_folder_are_refused_for_the_anchors_in_it(cli, folder,
         done = cli(*command, "--allow-leakage")
         assert done.code == 0, done.err
         assert "LEAKAGE: 60 items are both anchors and test items" in done.out
+
+
+@pytest.fixture(scope="module")
+def stitched(cli, folder, tmp_path_factory):
+    """A stitched folder of all anchors, which knows them by hashes."""
+    out = tmp_path_factory.mktemp("own") / "stitched"
+    done = cli("stitch", "demo:general", "demo:text", "--anchors", folder / "anchors.csv", "--head", "prompts:phantom",
+               "--out", out, "--solver", "procrustes")  # fmt: skip
+    assert done.code == 0, done.err
+    return out
+
+
+def lines_of(table, start, stop):
+    with table.open(newline="") as file:
+        rows = list(csv.reader(file))
+    return [rows[0], *rows[1:][start:stop]]
+
+
+def written(path, rows):
+    with path.open("w", newline="") as out:
+        csv.writer(out).writerows(rows)
+    return path
+
+
+JUDGE = ("--groups", "patient", "--min-positives", 2, "--replicates", 20)
+
+
+def test_labels_of_a_folders_own_anchors_are_not_counted_as_left_over(cli, folder, stitched):
+    done = cli("evaluate", stitched, "--labels", folder / "labels.csv", "--items", folder / "scans", *JUDGE)
+    assert done.code == 0, done.err
+    assert "60 labelled items are anchors that the map was fitted on" in done.out
+    assert "labelled items are not" not in done.out
+    assert "labelled items are neither" not in done.out
+
+
+def test_only_labels_of_neither_anchors_nor_calibration_items_are_counted(cli, folder, stitched, tmp_path):
+    rows = lines_of(folder / "labels.csv", 60, 120)[1:]
+    paths = {"test": rows[:25], "calibration": rows[25:55]}
+    tables = {name: written(tmp_path / f"{name}.csv", [["path"], *([one[0]] for one in some)])
+              for name, some in paths.items()}  # fmt: skip
+    done = cli("zeroshot", stitched, "--items", tables["calibration"], "--root", folder, "--out", tmp_path / "c.csv")
+    assert done.code == 0, done.err
+    labels = ("--labels", folder / "labels.csv", "--items", tables["test"], "--root", folder, *JUDGE)
+    done = cli("evaluate", stitched, *labels, "--calibrate", tmp_path / "c.csv")
+    assert done.code == 0, done.err
+    assert "5 of 60 labelled items are neither scored nor calibration items" in done.out
+    done = cli("evaluate", stitched, *labels)
+    assert "35 of 60 labelled items are not scored" in done.out
+
+
+def held_out(folder, tmp_path):
+    """Pairs of the test films, with texts."""
+    rows = lines_of(folder / "labels.csv", 60, 120)[1:]
+    texts = make_phantoms(60, seed=2).reports
+    table = [[str(folder / row[0]), text, row[1]] for row, text in zip(rows, texts, strict=True)]
+    return written(tmp_path / "held-out.csv", [["path", "text", "patient"], *table])
+
+
+def test_the_audit_says_that_vectors_are_compared_where_they_are(cli, folder, stitched, tmp_path):
+    fresh = held_out(folder, tmp_path)
+    seen = "the same item under another id is looked for by its vectors"
+    done = cli("gate", stitched, "--pairs", fresh, "--min-mrr", "0.01")
+    assert seen in done.out, done.err
+    done = cli("diagnose", stitched, "demo:general", "demo:text", "--held-out", fresh, "--out", tmp_path / "page")
+    assert seen in done.out, done.err
+    own = [["id", "path", "text", "patient"]]
+    for i, row in enumerate(lines_of(folder / "anchors.csv", 0, 60)[1:]):
+        own.append([f"new-{i}", str(folder / row[0]), row[1], f"other{i}"])
+    renamed = written(tmp_path / "renamed.csv", own)
+    done = cli("gate", stitched, "--pairs", renamed, "--min-mrr", "0.01")
+    assert done.code == 4
+    assert "pairs of vectors" in done.err
+
+
+@pytest.mark.parametrize("verb", ["align", "stitch", "zeroshot"])
+def test_anchors_without_patients_say_which_columns_are_looked_for(cli, folder, tmp_path, verb):
+    rows = lines_of(folder / "anchors.csv", 0, 60)
+    table = written(tmp_path / "nobody.csv", [["path", "text"], *([folder / one[0], one[1]] for one in rows[1:])])
+    more = {"zeroshot": ("--prompts", "phantom", "--items", folder / "scans"), "stitch": ("--head", "prompts:phantom")}
+    out = tmp_path / ("s.csv" if verb == "zeroshot" else "out")
+    done = cli(verb, "demo:general", "demo:text", "--anchors", table, *more.get(verb, ()), "--out", out)
+    assert done.code == 0, done.err
+    assert "anchors   60 pairs; patients not known" in done.out
+    assert "note      patients not known" in done.out
+    for word in ("'patient'", "'patient_id'", "--groups"):
+        assert word in done.out
+    if verb != "zeroshot":
+        assert "60 pairs, patients not known" in (out / "README.md").read_text()
+
+
+def test_a_map_saved_from_python_says_what_to_do_to_score_and_to_gate(cli, folder, tmp_path):
+    pairs = sk.read_anchors(folder / "anchors.csv")
+    x, y = (sk.embed(sk.load_encoder(name), items) for name, items in
+            (("demo:general", pairs.source_items), ("demo:text", pairs.target_items)))  # fmt: skip
+    sk.save_alignment(sk.align(x, y, groups=pairs.groups), tmp_path / "map")
+    done = cli("zeroshot", tmp_path / "map", "--items", folder / "scans", "--out", tmp_path / "s.csv")
+    assert done.code == 2
+    assert "names no encoder" in done.err
+    assert "files of embeddings" not in done.err
+    for step in ("stitchkit stitch SOURCE TARGET --anchors CSV", "sk.stitch(encoder, alignment)"):
+        assert step in done.err
+    fresh = held_out(folder, tmp_path)
+    done = cli("gate", tmp_path / "map", "--pairs", fresh, "--min-mrr", "0.01")
+    assert done.code == 2
+    for side, name in (("source", "demo:general"), ("target", "demo:text")):
+        assert f"{side} side ({name!r}" in done.err
+        assert f"stitchkit embed {side.upper()} {fresh} --out {side}.safetensors" in done.err
+        assert f"--{side} {side}.safetensors" in done.err
+        made = cli("embed", name, fresh, "--out", tmp_path / f"{side}.safetensors")
+        assert made.code == 0, made.err
+    files = ("--source", tmp_path / "source.safetensors", "--target", tmp_path / "target.safetensors")
+    assert cli("gate", tmp_path / "map", "--pairs", fresh, "--min-mrr", "0.01", *files).code == 0

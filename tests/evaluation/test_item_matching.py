@@ -86,7 +86,7 @@ def test_names_that_are_unique_are_found_beside_ambiguous_ones_and_only_those_ar
 def test_an_exact_id_comes_first():
     known = sk.Labels(VALUES, [*NAMES[:30], *(f"b/{one}" for one in NAMES[:30])], ("edema",))
     found = judged(scores(NAMES[:30], slice(0, 30)), known)
-    assert found.notes[0] == "30 of 60 labelled items are neither scored nor anchors"
+    assert found.notes[0] == "30 of 60 labelled items are not scored"
 
 
 def test_anchors_are_found_among_the_labels_by_file_name():
