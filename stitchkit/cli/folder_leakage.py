@@ -43,7 +43,8 @@ def audit_folder(
         raise LeakageError(f"{folder} was fitted on {leaked}. {instead}")
     pools = "transductive" in config.get("record", {})
     unseen = [f"{folder} was also fitted on pools, whose items it keeps no hashes of"] if pools else []
-    return [*([f"LEAKAGE: {folder} was fitted on {leaked}"] if leaked else []), *notes, *unseen]
+    said = leaked and KEY not in config.get("record", {})  # otherwise by gate and diagnose, with what they find besides
+    return [*([f"LEAKAGE: {folder} was fitted on {leaked}"] if said else []), *notes, *unseen]
 
 
 def anchors_among(folder: Path, config: Mapping[str, Any], ids: Iterable[Any], instead: str) -> list[str]:
@@ -95,13 +96,12 @@ def _overlap(
         step = "Fit it anew with 'stitchkit align' to have them"
         return "", [f"{folder} keeps no hashes of its anchors: of leakage {check}. {step}"]
     overlap = common(kept, ids=pairs[0], groups=pairs[1])
-    leaked, notes = leaks_of(overlap), []
-    if "ids" not in overlap.found and kept.get("ids") is None:
-        notes.append(f"the anchors of {folder} have row numbers for ids, so that items were not compared by id")
-    if "groups" not in overlap.found:
-        notes.append(f"patients are not known, so whether one of them is among the anchors of {folder} was not checked")
-    notes += missed(overlap, kept, str(folder))
-    by_vectors = KEY in config.get("record", {}) and kept.get("rows") is not None  # gate and diagnose do
-    other = "is looked for by its vectors" if by_vectors else "would not be seen"
+    leaked, unseen = leaks_of(overlap), missed(overlap, kept, str(folder))
+    if KEY not in config.get("record", {}):
+        lacking = [words for kind, words in (("ids", "items"), ("groups", "patients")) if kind not in overlap.found]
+        unseen += [f"{one} were not compared with the anchors of {folder}, by id or name" for one in lacking]
+    elif unseen or len(overlap.found) < 2:
+        return leaked, []  # gate and diagnose say what they could not compare
     clean = f"by id and patient, none of these pairs is among the anchors of {folder}; the same item under another id "
-    return leaked, notes or ([] if leaked else [f"{clean}{other}"])
+    other = "is looked for by its vectors" if KEY in config.get("record", {}) else "would not be seen"
+    return leaked, unseen or ([] if leaked else [f"{clean}{other}"])

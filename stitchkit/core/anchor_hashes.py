@@ -240,7 +240,7 @@ def are_among(kept: Mapping[str, Any], ids: Iterable[str]) -> list[bool]:
     if kept.get("ids") is None:
         return [False for _ in ids]
     known = set(split(kept["ids"]))
-    return [not known.isdisjoint(_hashes("ids", _ends_of(one), kept)) for one in ids]
+    return [not known.isdisjoint(_hashes(_folded_all("ids", _ends_of(one), kept), kept)) for one in ids]
 
 
 def _ends_of(item: str) -> list[str]:

@@ -141,7 +141,8 @@ def gate(
             checks.append(_check(f"{name} minus the other", interval, by, -margin, None))
     gallery = len(np.unique(pairs.target))
     settings = {"margin": margin, "replicates": replicates, "level": 0.95, "seed": seed}
-    return Gate(tuple(checks), by, len(pairs), pairs.patients, gallery, (*notes, *_notes(pairs, checks)), settings)
+    notes = list(dict.fromkeys([*notes, *_notes(pairs, checks)]))  # what both maps do not know is said once
+    return Gate(tuple(checks), by, len(pairs), pairs.patients, gallery, tuple(notes), settings)
 
 
 def check_gate(
