@@ -13,10 +13,16 @@ import numpy as np
 
 from stitchkit.core.arrays import Array, device_of, lent, like, namespace, take, to_numpy
 from stitchkit.core.errors import InputError
+from stitchkit.metrics.tied_ranks import reached, tie_correction, weighted_ranks
 
 TILE = 1024  # queries scored at once, so that no n x n matrix is ever held
-SORTED = 1 << 22  # scores that are sorted for a chance, of evenly spread queries where there are more
 NEAR = 1 << 22  # scores of one tile: it is read several times and should stay in a cache
+SORTED = 1 << 22  # scores that are sorted for a chance; of more, those of a random part of the queries
+SAMPLED = 2000  # queries at least in such a part: a chance of one half is then known to about .01
+PROBED = 256  # queries whose scores are first searched for ties
+STEADY = 1e-3  # error of the ties' effect, as a part of the chance, that needs no more queries
+FEW = 8  # targets whose ranks are counted by comparison, without sorting
+COMPARED = 1 << 30  # comparisons for such counts, a few seconds
 
 
 def middle_ranks(similarity: Array, truth: np.ndarray) -> np.ndarray:
@@ -89,8 +95,8 @@ def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tu
     share = _shares(truth, gallery)
     reciprocal, expected = np.empty(len(truth)), np.empty(len(truth))
     columns, squares, rows = np.zeros(len(share)), 0.0, 0.0
-    for a, b, ranks in _tiles_of_ranks(queries, gallery):
-        each = 1 / ranks
+    for a, b, scores in _tiles(queries, gallery):
+        each = 1 / _all_ranks(scores)
         reciprocal[a:b] = each[np.arange(b - a), truth[a:b]]
         expected[a:b] = each @ share
         columns += each.sum(axis=0)
@@ -110,12 +116,18 @@ def chance_both_ways(
 
     Going there, a ranking that puts frequent targets first does better than a random one, as in
     :func:`shuffled_reciprocal`. Where targets are equally frequent, and going back, where the right queries of a target
-    are shuffled, every place is as likely as another, so that chance is that of a random ranking (ties aside).
+    are shuffled, every place is as likely as another: chance is that of a random ranking, with equal scores at the
+    middle of their places. Only targets that are more or less frequent than most need their ranks.
+
+    Two parts are estimated, from the same random rows in every call. In large tables with many targets of unequal
+    frequency only ``chance_queries`` queries are ranked; with 2,000 a recall is known to about .01. And ties are
+    counted in ``PROBED`` rows where these have equally many, otherwise in all rows of up to ``SORTED`` scores, of more
+    in at least ``SAMPLED`` rows.
 
     Parameters
     ----------
-    queries : (q, k), gallery : (g, k)
-        Scored by inner product. Of more scores than ``SORTED`` evenly spread queries stand for the others.
+    queries : (q, d), gallery : (g, d)
+        Scored by inner product, tile by tile.
     truth : (q,) int
         Gallery row of each query; every row of the gallery is the truth of one at least.
     ks
@@ -124,7 +136,8 @@ def chance_both_ways(
     Returns
     -------
     there : (q, 1 + len(ks)) float64
-        The expected reciprocal rank of each query's target, and the chances that it is among the best k.
+        The expected reciprocal rank of each query's target, and the chances that it is among the best k. Where
+        ranks are estimated, queries that were not ranked have the mean of the others.
     back : (g, 1 + len(ks)) float64
         The same of the best of each target's queries among all queries.
 
@@ -135,18 +148,82 @@ def chance_both_ways(
     >>> there.mean(axis=0).round(3).tolist(), back.mean(axis=0).round(3).tolist()
     ([0.778, 0.556], [0.722, 0.5])
     """
-    many, (q, g) = np.bincount(truth, minlength=int(gallery.shape[0])), (len(truth), int(gallery.shape[0]))
-    back = np.stack([chance_reciprocal(q, many), *(chance_recall(k, q, many) for k in ks)], axis=1)
-    if len(np.unique(many)) == 1:
-        single = np.ones(q, dtype=np.int64)
-        return np.stack([chance_reciprocal(g, single), *(chance_recall(k, g, single) for k in ks)], axis=1), back
-    some = np.arange(0, q, max(-(-q * g // SORTED), 1))
-    share, found = _shares(truth, gallery), np.empty((len(some), 1 + len(ks)))
-    for a, b, ranks in _tiles_of_ranks(take(queries, some), gallery):
-        found[a:b] = np.stack([(1 / ranks) @ share, *((ranks <= k) @ share for k in ks)], axis=1)
-    there = np.tile(found.mean(axis=0), (q, 1))
-    there[some] = found
-    return there, back
+    q, g = len(truth), int(gallery.shape[0])
+    many, usual, _ = _frequency(truth, g)
+    # share of a target = usual / q + (many - usual) / q: the first sum over all targets is that of a random ranking
+    there = _random_chance(queries, gallery, np.ones(q, dtype=np.int64), ks) * (usual * g / q)
+    there += _of_unusual(queries, gallery, truth, ks)
+    return there, _random_chance(gallery, queries, many, ks)
+
+
+def chance_queries(truth: np.ndarray, size: int) -> int:
+    """Number of queries whose rankings :func:`chance_both_ways` looks at; fewer than all make it an estimate.
+
+    All of them, where at most ``FEW`` of the ``size`` targets are more or less frequent than most and at most
+    ``COMPARED`` comparisons are needed, or where all scores are at most ``SORTED``; otherwise a random part of them:
+    ``SAMPLED``, or as many as have ``SORTED`` scores.
+
+    Examples
+    --------
+    >>> chance_queries(np.zeros(50_000, dtype=int), 1), chance_queries(np.arange(50_000) ** 2 % 20_000, 20_000)
+    (50000, 2000)
+    """
+    _, _, unusual = _frequency(truth, size)
+    n = len(truth)
+    exact = len(unusual) == 0 or (len(unusual) <= FEW and n * size * len(unusual) <= COMPARED)
+    return n if exact else min(n, _sample_size(size))
+
+
+def _frequency(truth: np.ndarray, size: int) -> tuple[np.ndarray, int, np.ndarray]:
+    """Queries of each target (size,), the number that most targets have, and the targets with another number."""
+    many = np.bincount(truth, minlength=size)
+    usual = int(np.bincount(many).argmax())
+    return many, usual, np.flatnonzero(many != usual)
+
+
+def _random_chance(asking: Array, asked: Array, right: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """Chance (q, 1 + len(ks)) of the best of ``right`` (q,) random ones among all of ``asked``, ties as in a rank."""
+    size, n = int(asked.shape[0]), len(right)
+    even = np.stack([chance_reciprocal(size, right), *(chance_recall(k, size, right) for k in ks)], axis=1)
+    for some in (_some(n, PROBED), _some(n, _sample_size(size))):
+        tiles = _tiles(asking, asked, some)
+        change = np.concatenate([tie_correction(scores, right[some[a:b]], ks) for a, b, scores in tiles])
+        error = change.std(axis=0) / len(some) ** 0.5
+        if len(some) == n or np.all(error <= STEADY * even.mean(axis=0)):
+            break
+    exact = even[some] + change
+    whole: np.ndarray = even * (exact.sum(axis=0) / even[some].sum(axis=0))
+    whole[some] = exact
+    return whole
+
+
+def _of_unusual(queries: Array, gallery: Array, truth: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """What targets that are more or less frequent than most add to the chance of each query, (q, 1 + len(ks))."""
+    many, usual, unusual = _frequency(truth, int(gallery.shape[0]))
+    n, weight = len(truth), (many - usual) / len(truth)
+    if len(unusual) == 0:
+        return np.zeros((n, 1 + len(ks)))
+    some = _some(n, chance_queries(truth, len(many)))
+    added = np.empty((len(some), 1 + len(ks)))
+    for a, b, scores in _tiles(queries, gallery, some):
+        if len(unusual) > FEW:
+            added[a:b] = weighted_ranks(scores, weight, ks)
+        else:
+            ranks = np.stack([_middle(scores, scores[:, at, None], 1) for at in unusual], axis=1)
+            added[a:b] = np.einsum("btk,t->bk", reached(ranks, ks), weight[unusual])
+    whole = np.tile(added.mean(axis=0), (n, 1))
+    whole[some] = added
+    return whole
+
+
+def _sample_size(size: int) -> int:
+    """Number of queries to rank among ``size`` candidates where not all are."""
+    return max(SAMPLED, SORTED // max(size, 1))
+
+
+def _some(n: int, most: int) -> np.ndarray:
+    """Positions of ``most`` of n rows at random, of all where they are no more; the same in every call."""
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
 
 
 def _shares(truth: np.ndarray, gallery: Array) -> np.ndarray:
@@ -155,12 +232,14 @@ def _shares(truth: np.ndarray, gallery: Array) -> np.ndarray:
     return shares
 
 
-def _tiles_of_ranks(queries: Array, gallery: Array) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Ranks of every target for the queries a to b, (b - a, g), tile by tile."""
-    across, n, step = namespace(gallery).matrix_transpose(gallery), int(queries.shape[0]), _tile(gallery)
+def _tiles(queries: Array, gallery: Array, rows: np.ndarray | None = None) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Scores of every target for the queries a to b (of those at ``rows``), (b - a, g), tile by tile."""
+    across, step = namespace(gallery).matrix_transpose(gallery), _tile(gallery)
+    n = int(queries.shape[0]) if rows is None else len(rows)
     for a in range(0, n, step):
         b = min(a + step, n)
-        yield a, b, _all_ranks(to_numpy(queries[a:b, :] @ across))
+        part = queries[a:b, :] if rows is None else take(queries, rows[a:b])
+        yield a, b, to_numpy(part @ across)
 
 
 def _all_ranks(similarity: np.ndarray) -> np.ndarray:

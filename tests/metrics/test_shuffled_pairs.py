@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import permutations
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.metrics import ranks
-from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, shuffled_reciprocal
+from stitchkit.metrics.ranks import (
+    chance_both_ways,
+    chance_queries,
+    pair_ranks,
+    pair_ranks_back,
+    shuffled_reciprocal,
+)
+
+RNG = np.random.default_rng(17)
 
 
 def scene(q, g, seed=0):
@@ -54,14 +63,106 @@ def test_chance_there_is_that_of_shuffled_reciprocal():
     )
 
 
-def test_of_many_scores_evenly_spread_queries_give_the_chance(monkeypatch):
-    left, right, truth = scene(400, 7)
-    whole = chance_both_ways(left, right, truth, ks=[1])[0].mean(axis=0)
-    monkeypatch.setattr(ranks, "SORTED", 700)
-    few = chance_both_ways(left, right, truth, ks=[1])[0]
-    assert few.shape == (400, 2)
-    np.testing.assert_allclose(few.mean(axis=0), whole, atol=0.03)
-    assert len(np.unique(few[:, 0])) <= 101
+def literal_chances(left, right, truth, ks):
+    """Mean reciprocal rank and recalls there and back, over every permutation of the pairs."""
+    every = sorted(set(permutations(truth.tolist())))
+    for ranked in (pair_ranks, pair_ranks_back):
+        found = np.stack([ranked(left, right, np.asarray(one)) for one in every])
+        yield [np.mean(1 / found), *(np.mean(found <= k) for k in ks)]
+
+
+CORNER = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]])
+SCENES = {
+    "one target": (RNG.normal(size=(5, 2)), np.ones((1, 2)), [0] * 5),
+    "one query": (np.ones((1, 2)), np.ones((1, 2)), [0]),
+    "two queries of two": (CORNER[:2], CORNER[:2], [0, 1]),
+    "equally frequent targets": (RNG.normal(size=(6, 2)), CORNER[:3], [0, 1, 2, 0, 1, 2]),
+    "equally frequent, tied": (CORNER[[0, 0, 0, 1, 2, 3]], CORNER[:3], [0, 1, 2, 0, 1, 2]),
+    "one frequent target": (RNG.normal(size=(7, 2)), CORNER, [0, 0, 0, 0, 1, 2, 3]),
+    "every frequency": (RNG.normal(size=(7, 2)), CORNER[:3], [0, 0, 0, 0, 1, 1, 2]),
+    "equal queries": (CORNER[[0, 0, 0, 1, 1, 2]], CORNER[:3], [0, 1, 0, 2, 0, 1]),
+    "equal targets": (RNG.normal(size=(6, 2)), CORNER[[0, 0, 1]], [0, 1, 0, 2, 0, 1]),
+    "collapsed queries": (np.ones((7, 2)), RNG.normal(size=(3, 2)), [0, 0, 0, 0, 1, 1, 2]),
+    "collapsed map": (np.zeros((7, 2)), CORNER, [0, 0, 0, 0, 1, 2, 3]),
+    "collapsed map, several right": (np.zeros((6, 2)), CORNER[:2], [0, 0, 0, 1, 1, 1]),
+    "groups of rounded scores": (RNG.integers(0, 2, (8, 2)) * 1.0, CORNER[:3], [0, 0, 0, 0, 1, 1, 1, 2]),
+    "two groups of equal queries": (CORNER[[0] * 4 + [1] * 4], CORNER[:2], [0, 1] * 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("few", [0, 8], ids=["sorted", "compared"])
+@pytest.mark.parametrize("name", SCENES)
+def test_chance_is_that_of_every_permutation(monkeypatch, library, name, few):
+    monkeypatch.setattr(ranks, "FEW", few)
+    left, right, truth = SCENES[name][0], SCENES[name][1], np.asarray(SCENES[name][2])
+    found = chance_both_ways(library(left), library(right), truth, ks=[1, 2, 3])
+    for one, literal in zip(found, literal_chances(left, right, truth, [1, 2, 3]), strict=True):
+        np.testing.assert_allclose(one.mean(axis=0), literal, atol=1e-12)
+
+
+def test_a_collapsed_map_is_never_first_by_chance():
+    """All scores are equal, so that every rank is the middle one; a random ranking would be first in 1 of g."""
+    there, back = chance_both_ways(np.zeros((300, 2)), np.ones((30, 2)), np.arange(300) % 30, ks=[1])
+    np.testing.assert_allclose(there, np.tile([1 / 15.5, 0], (300, 1)), atol=1e-12)
+    np.testing.assert_allclose(back, np.tile([1 / (1 + 290 / 2), 0], (30, 1)), atol=1e-10)
+
+
+def alternating(q, g, share):
+    """Queries of which every second one puts the frequent target first and the others put it last."""
+    rng = np.random.default_rng(2)
+    left = np.stack([np.where(np.arange(q) % 2, -1.0, 1.0), 0.01 * rng.normal(size=q)], axis=1)
+    right = np.stack([np.zeros(g), rng.normal(size=g)], axis=1)
+    right[0] = [1, 0]
+    others = 1 + np.arange(q - int(share * q)) % (g - 1)
+    return left, right, np.concatenate([np.zeros(q - len(others), dtype=int), others])
+
+
+def shuffled(left, right, truth, draws=20):
+    """Mean recall@1 over random permutations, and its standard error."""
+    rng = np.random.default_rng(4)
+    first = np.argmax(left @ right.T, axis=1)
+    found = [np.mean(first == rng.permutation(truth)) for _ in range(draws)]
+    return np.mean(found), np.std(found) / draws**0.5
+
+
+@pytest.mark.parametrize("few", [0, 8], ids=["sampled", "compared"])
+def test_alternating_kinds_of_queries_do_not_mislead_the_chance_of_many_scores(monkeypatch, few):
+    """5,000 by 3,000 scores: a sample at a fixed stride sees one kind only, and gave .400 or .000 in place of .200."""
+    monkeypatch.setattr(ranks, "FEW", few)
+    left, right, truth = alternating(5000, 3000, 0.4)
+    there, _ = chance_both_ways(left, right, truth, ks=[1])
+    literal, error = shuffled(left, right, truth)
+    assert literal == pytest.approx(0.2, abs=0.01)
+    assert there[:, 1].mean() == pytest.approx(literal, abs=4 * error if few else 0.02)
+    assert chance_queries(truth, 3000) == (5000 if few else 2000)
+
+
+def test_chance_holds_few_scores_at_once():
+    left, right, truth = alternating(6000, 2500, 0.3)
+    tracemalloc.start()
+    chance_both_ways(left, right, truth, ks=[1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 6000 * 2500
+
+
+def test_ties_of_many_queries_are_counted_in_a_part_of_them():
+    """Every third query of 3,000 scores all targets alike."""
+    rng = np.random.default_rng(6)
+    left, right = rng.normal(size=(3000, 3)), rng.normal(size=(1500, 3))
+    left[::3] = 0
+    there, back = chance_both_ways(left, right, np.arange(3000) % 1500, ks=[1])
+    assert there[:, 1].mean() == pytest.approx(2 / 3 / 1500, rel=0.05)
+    ranks_of_ties = 751  # the middle of 1,500 places
+    expected = (2 * np.mean(1 / np.arange(1, 1501)) + 1 / ranks_of_ties) / 3
+    assert there[:, 0].mean() == pytest.approx(expected, rel=0.05)
+    assert back.shape == (1500, 2)
+
+
+def test_chance_of_a_part_is_the_same_in_every_call(monkeypatch):
+    monkeypatch.setattr(ranks, "FEW", 0)
+    scene_ = alternating(3000, 1500, 0.4)
+    np.testing.assert_array_equal(chance_both_ways(*scene_)[0], chance_both_ways(*scene_)[0])
 
 
 def test_one_query_says_nothing():
