@@ -48,6 +48,7 @@ class Matching(StudyJobs):
             ranks = partner_ranks(fitted, *turn.judged, ks=(1,))
             back = np.full(len(turn.test), np.nan)  # a target that several items share is asked once
             back[ranks.first] = ranks.back
-            record = {**told_of(fitted), "gallery": len(ranks.first), "chance": ranks.chance[:, 1].tolist()}
+            chance = {"shuffled_chance": ranks.chance[:, 1].tolist()}  # "chance" was that of a random ranking
+            record = {**told_of(fitted), "gallery": len(ranks.first), **chance}
             found.append(Worked(np.stack([ranks.there, back], axis=1), RANKS, record))
         return found

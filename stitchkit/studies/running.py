@@ -24,7 +24,7 @@ from stitchkit.studies.plans import StudyPlan
 
 Say = Callable[[str], None]
 KINDS = {"stitching": Stitching, "zeroshot": Naming, "retrieval": Matching}
-RECORDED = ("solver", "settings", "rank", "r2", "notes", "spectrum", "gallery", "chance")
+RECORDED = ("solver", "settings", "rank", "r2", "notes", "spectrum", "gallery", "shuffled_chance")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

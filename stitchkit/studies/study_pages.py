@@ -126,8 +126,8 @@ def _chances(found: StudySummary, ran: Ran) -> dict[str, float]:
     records = [(found.called(cell.source, cell.target), ran.log[key]["record"]) for cell, key in ran.cells]
     chances: dict[str, float] = {}
     for pair, record in records:
-        if "chance" in record:
-            chances[pair] = max(chances.get(pair, 0.0), float(np.mean(record["chance"])))
+        if "shuffled_chance" in record:
+            chances[pair] = max(chances.get(pair, 0.0), float(np.mean(record["shuffled_chance"])))
     return chances
 
 

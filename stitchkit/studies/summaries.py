@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -128,20 +129,39 @@ class _Table:
 
 
 def _galleries(ran: Ran, names: Mapping[str, str]) -> list[str]:
-    """Of what is ranked: among how many is looked for, and what chance finds, in the cell where that is most."""
-    found: dict[tuple[str, int], np.ndarray] = {}
-    for cell, key in ran.cells:
-        one = ran.log[key]["record"]
-        if "gallery" in one:
-            which, chance = (cell.target, one["gallery"]), np.asarray(one["chance"])
-            found[which] = np.maximum(found.get(which, chance), chance)
+    """Notes on the size of each gallery that is ranked, and on the chance of the cell where it is highest.
+
+    Records of before hold the chance of a random ranking instead, as ``"chance"``: the two are never mixed.
+    """
+    records = [(cell.target, ran.log[key]["record"]) for cell, key in ran.cells]
+    ranked = [(target, one) for target, one in records if "gallery" in one]
+    shuffled, counted = (_highest(ranked, key) for key in ("shuffled_chance", "chance"))
     fold = " in the first fold" if ran.plan.data.folds else ""
-    measure = measure_name(ran.judge.main)
-    return [
-        f"gallery of {size} distinct targets of {names.get(name, name)}{fold}; by chance {measure} is "
-        f"{there:.3f} there and {back:.3f} back"
-        for (name, size), (there, back) in found.items()
-    ]
+    measure, notes = measure_name(ran.judge.main), []
+    for name, size in dict.fromkeys((target, one["gallery"]) for target, one in ranked):
+        note = f"gallery of {size} distinct targets of {names.get(name, name)}{fold}"
+        for values, words in ((shuffled, "by chance"), (counted, "by a random ranking")):
+            if (name, size) in values:
+                there, back = values[name, size]
+                note += f"; {words} {measure} is {there:.3f} there and {back:.3f} back"
+                break
+        notes.append(note)
+    if old := sum("shuffled_chance" not in one for _, one in ranked):
+        notes.append(
+            f"{old} of {len(ranked)} cells were kept from a version that did not count the chance of shuffled pairs, "
+            f"which may be higher than that of a random ranking. Run the study into an empty folder to have it of all"
+        )
+    return notes
+
+
+def _highest(ranked: list[tuple[str, Mapping[str, Any]]], key: str) -> dict[tuple[str, int], np.ndarray]:
+    """The highest value of ``key``, there and back, of each target and size of gallery, in records that have it."""
+    highest: dict[tuple[str, int], np.ndarray] = {}
+    for target, record in ranked:
+        if key in record:
+            which, value = (target, record["gallery"]), np.asarray(record[key])
+            highest[which] = np.maximum(highest.get(which, value), value)
+    return highest
 
 
 def _shortcuts(rows: tuple[StudyRow, ...], plan: StudyPlan, names: Mapping[str, str]) -> list[str]:

@@ -67,10 +67,10 @@ class Asked:
         return self.cohort.images, self.texts
 
     def record(self, left: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-        """How many captions there are to be found, and the main measure of shuffled pairs, both ways."""
+        """Number of distinct captions, and the main measure of shuffled pairs, both ways."""
         there, _ = chance_both_ways(left, right[self.first], self.same)
         back = chance_average_precision(len(self.same), np.bincount(self.same))
-        return {"gallery": len(self.first), "chance": [float(there.mean()), float(back.mean())]}
+        return {"gallery": len(self.first), "shuffled_chance": [float(there.mean()), float(back.mean())]}
 
 
 @dataclass(frozen=True, slots=True)

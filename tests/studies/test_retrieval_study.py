@@ -190,3 +190,42 @@ def test_what_is_about_classes_is_refused(matched, tmp_path, key):
 def test_an_encoder_of_the_wrong_kind_is_named(matched, tmp_path):
     with pytest.raises(DataError, match="source 'demo:text' reads texts, and the items are images"):
         run(matched(source="demo:text"), tmp_path / "out")
+
+
+def to_old_form(out, methods):
+    """The records of ``methods`` as they were before: the chance of a random ranking, here a high one."""
+    path = out / "cells.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line["method"] in methods:
+            del line["record"]["shuffled_chance"]
+            line["record"]["chance"] = [0.75, 0.85]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def chances_of(found):
+    return [note for note in found.notes if "gallery of" in note or "kept from" in note]
+
+
+def test_kept_cells_with_a_counted_chance_are_not_mixed_with_shuffled_ones(matched, tmp_path):
+    out, path = tmp_path / "out", matched(grid='solvers = ["ridge", "procrustes"]\nanchors = [20, 40]\ndraws = 1')
+    (gallery,) = chances_of(run(path, out))
+    to_old_form(out, ["procrustes"])
+    shuffled, kept = chances_of(run(path, out))
+    assert "by chance R@1 is 0.0" in gallery
+    assert "by chance R@1 is 0.0" in shuffled
+    assert kept.startswith("2 of 4 cells were kept from a version that did not count the chance of shuffled pairs")
+    to_old_form(out, ["ridge"])
+    counted, kept = chances_of(run(path, out))
+    assert "by a random ranking R@1 is 0.750 there and 0.850 back" in counted
+    assert "by chance" not in counted
+    assert kept.startswith("4 of 4 cells")
+    assert ">chance<" not in (out / "report.html").read_text()
+
+
+def test_cells_are_kept_with_the_chance_of_shuffled_pairs(matched, tmp_path):
+    run(matched(grid='solvers = ["ridge"]'), tmp_path / "out")
+    (line,) = (tmp_path / "out" / "cells.jsonl").read_text().splitlines()
+    record = json.loads(line)["record"]
+    assert "chance" not in record
+    assert len(record["shuffled_chance"]) == 2
