@@ -18,7 +18,14 @@ from stitchkit.core.neighbours import crowding
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, patient_counts, percentile_interval
-from stitchkit.metrics.ranks import chance_both_ways, distinct_rows, pair_ranks, pair_ranks_back, recall_at
+from stitchkit.metrics.ranks import (
+    chance_both_ways,
+    chance_queries,
+    distinct_rows,
+    pair_ranks,
+    pair_ranks_back,
+    recall_at,
+)
 
 NEIGHBOURS = 10  # the r of CSLS is a mean over this many
 PLAIN = "similarity as it is"
@@ -33,14 +40,11 @@ class Direction:
     Parameters
     ----------
     name
-        From what to what.
+        The two sides, ``"a to b"``.
     recall
         k -> recall@k among ``gallery`` candidates.
     queries, gallery
-        How many were asked, and among how many.
-    right
-        Number of right candidates -> queries that have so many. Going back a target that several sources share has
-        as many.
+        Number of queries and of candidates.
     by_chance
         k -> recall@k that the same rankings have where the pairs are shuffled.
     """
@@ -49,19 +53,22 @@ class Direction:
     recall: dict[int, Interval]
     queries: int
     gallery: int
-    right: dict[int, int]
     by_chance: dict[int, float]
 
     def chance(self, k: int) -> float:
-        """Recall@k of shuffled pairs, mean over queries: higher than 1 / gallery where frequent targets are first.
+        """Recall@k of shuffled pairs, mean over queries: higher than k / gallery where frequent targets are first.
 
         Raises
         ------
         InputError
-            If recall was not measured at ``k``.
+            If recall was not measured at ``k``: the chance of shuffled pairs is counted with it.
         """
         if k not in self.by_chance:
-            raise InputError(f"recall was measured at {list(self.by_chance)}, not at {k}. Give ks=[{k}].")
+            measured = ", ".join(str(one) for one in self.by_chance)
+            raise InputError(
+                f"chance is known where recall was measured, at k = {measured}; got k = {k}. "
+                f"Measure it there too: ks=[{measured}, {k}]."
+            )
         return self.by_chance[k]
 
 
@@ -76,9 +83,10 @@ class Retrieval:
     scored
         By what the candidates were ordered.
     patients
-        How many the pairs are of; None where not known.
+        Number of patients; None where they are not known.
     notes
-        Pairs that the alignment was fitted on, where that is allowed, and what could not be checked.
+        A chance that is an estimate; pairs that the alignment was fitted on, where that is allowed; and what could
+        not be checked.
     """
 
     forward: Direction
@@ -154,52 +162,70 @@ def evaluate_retrieval(
     x, y = paired_sides(source, target)
     alignment.source.require(x.space, "retrieval with this alignment (source side)")
     alignment.target.require(y.space, "retrieval with this alignment (target side)")
-    named = anchor_groups(groups, x)
-    notes = audit_pairs(alignment, (x, y), named, given_ids(source, target), allow=allow_leakage)
-    found = measure_retrieval(alignment, x, y, named, ks=ks, csls=csls, replicates=replicates, seed=seed)
-    return replace(found, notes=tuple(notes))
+    patients = anchor_groups(groups, x)
+    notes = audit_pairs(alignment, (x, y), patients, given_ids(source, target), allow=allow_leakage)
+    measured = measure_retrieval(alignment, x, y, patients, ks=ks, csls=csls, replicates=replicates, seed=seed)
+    return replace(measured, notes=(*measured.notes, *notes))
 
 
 def measure_retrieval(
     alignment: Alignment,
     x: Embeddings,
     y: Embeddings,
-    named: np.ndarray | None,
+    patients: np.ndarray | None,
     *,
     ks: Sequence[int] = (1, 5, 10),
     csls: Any = None,
     replicates: int = 2000,
     seed: int = 0,
 ) -> Retrieval:
-    """:func:`evaluate_retrieval` of rows that mean the same, whatever the alignment was fitted on.
+    """Recall@k both ways of paired rows, without the check of :func:`evaluate_retrieval` for fitted pairs.
 
     Parameters
     ----------
-    named : (n,) or None
-        Patients.
-    """
-    patients = np.arange(len(x)) if named is None else named
-    ranks = partner_ranks(alignment, x, y, csls=csls, ks=ks)
-    first, truth = ranks.first, ranks.truth
+    x : (n, d_s), y : (n, d_t)
+        Row i of both is one pair. Equal rows of ``y`` are one target.
+    patients : (n,) or None
+        Patient of each pair; None: each pair is its own patient.
+    ks
+        Places counted, at least 1 each.
+    csls, replicates, seed
+        As in :func:`evaluate_retrieval`.
 
-    def direction(way: int, name: str, of_query: np.ndarray, size: int, right: np.ndarray) -> Direction:
-        mine = (ranks.there, ranks.back)[way]
-        many, queries = np.unique(right, return_counts=True)
+    Returns
+    -------
+    Retrieval
+        With a note where chance is an estimate.
+
+    Raises
+    ------
+    InputError
+        If ``csls`` is no pair of pools, or there are fewer than ten rows to take neighbourhoods from.
+    UnknownNameError
+        If ``csls`` is a word other than ``"gallery"``.
+    SpaceMismatchError
+        If a pool belongs to another encoder.
+    """
+    ranks = partner_ranks(alignment, x, y, csls=csls, ks=ks)
+    of_query = np.arange(len(x)) if patients is None else patients
+
+    def direction(name: str, places: np.ndarray, chance: np.ndarray, clusters: np.ndarray, gallery: int) -> Direction:
         return Direction(
             name=name,
-            recall={k: _interval(mine, k, of_query, replicates, seed) for k in ks},
-            queries=len(mine),
-            gallery=size,
-            right=dict(zip(many.tolist(), queries.tolist(), strict=True)),
-            by_chance=dict(zip(ks, ranks.chance[way, 1:].tolist(), strict=True)),
+            recall={k: _interval(places, k, clusters, replicates, seed) for k in ks},
+            queries=len(places),
+            gallery=gallery,
+            by_chance=dict(zip(ks, chance[1:].tolist(), strict=True)),
         )
 
     here, other = names_of(alignment)
+    chance_there, chance_back = ranks.chance
     return Retrieval(
-        direction(0, f"{here} to {other}", patients, len(first), np.ones(len(x), dtype=np.int64)),
-        direction(1, f"{other} to {here}", patients[first], len(x), np.bincount(truth)),
-        PLAIN if csls is None else FROM_GALLERY if isinstance(csls, str) else FROM_POOL,
-        None if named is None else len(np.unique(named)),
+        forward=direction(f"{here} to {other}", ranks.there, chance_there, of_query, len(ranks.first)),
+        backward=direction(f"{other} to {here}", ranks.back, chance_back, of_query[ranks.first], len(x)),
+        scored=PLAIN if csls is None else FROM_GALLERY if isinstance(csls, str) else FROM_POOL,
+        patients=None if patients is None else len(np.unique(patients)),
+        notes=_estimate_notes(ranks),
     )
 
 
@@ -218,7 +244,8 @@ class PartnerRanks:
     truth : (n,)
         The distinct target of each item.
     chance : (2, 1 + len(ks))
-        Mean reciprocal rank and recall@k of shuffled pairs, there and back.
+        Mean reciprocal rank and recall at each k of shuffled pairs, there and back; ``ks`` are those given to
+        :func:`partner_ranks`.
     """
 
     there: np.ndarray
@@ -231,7 +258,32 @@ class PartnerRanks:
 def partner_ranks(
     alignment: Alignment, x: Embeddings, y: Embeddings, *, csls: Any = None, ks: Sequence[int] = ()
 ) -> PartnerRanks:
-    """Ranks both ways of rows that mean the same; ``csls`` and ``ks`` as in :func:`evaluate_retrieval`."""
+    """Ranks of the true partners of paired rows, both ways, and their chance.
+
+    Parameters
+    ----------
+    x : (n, d_s), y : (n, d_t)
+        Row i of both is one pair. Equal rows of ``y`` are one target.
+    csls
+        As in :func:`evaluate_retrieval`.
+    ks
+        Places k whose recall by chance is counted, a column of ``chance`` each; by default none, so that ``chance``
+        is (2, 1) and holds mean reciprocal ranks only.
+
+    Returns
+    -------
+    PartnerRanks
+        Of n items and m distinct targets.
+
+    Raises
+    ------
+    InputError
+        If ``csls`` is no pair of pools, or there are fewer than ten rows to take neighbourhoods from.
+    UnknownNameError
+        If ``csls`` is a word other than ``"gallery"``.
+    SpaceMismatchError
+        If a pool belongs to another encoder.
+    """
     _, first, truth = np.unique(distinct_rows(to_numpy(y.vectors)), return_index=True, return_inverse=True)
     truth = truth.reshape(-1)
     sides = x.vectors, take(y.vectors, first)
@@ -246,6 +298,14 @@ def partner_ranks(
         chance=np.asarray(
             [[fsum(one) / len(one) for one in way.T] for way in chance_both_ways(asking, asked, truth, ks)]
         ),
+    )
+
+
+def _estimate_notes(ranks: PartnerRanks) -> tuple[str, ...]:
+    """A note where not all queries were ranked for the chance going there."""
+    n, ranked = len(ranks.truth), chance_queries(ranks.truth, len(ranks.first))
+    return (
+        () if ranked == n else (f"chance going there is estimated from {ranked:,} of {n:,} queries, drawn at random",)
     )
 
 

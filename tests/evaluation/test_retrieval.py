@@ -9,6 +9,8 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.core.errors import InputError, SpaceMismatchError, UnknownNameError
+from stitchkit.evaluation.retrieval import partner_ranks
+from stitchkit.metrics import ranks
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +204,7 @@ def test_a_target_of_several_sources_is_found_by_chance_more_often_and_the_chanc
         recall.append(found.forward.recall[5].value)
         back.append(found.backward.recall[5].value)
     assert found.forward.chance(5) == 5 / 20
-    assert found.backward.right == {3: 20}
+    assert (found.backward.queries, found.backward.gallery) == (20, 60)
     assert found.backward.chance(5) == pytest.approx(1 - (57 * 56 * 55 * 54 * 53) / (60 * 59 * 58 * 57 * 56))
     for values, way in ((recall, found.forward), (back, found.backward)):
         assert abs(np.mean(values) - way.chance(5)) < 3 * np.std(values) / 40**0.5
@@ -231,3 +233,30 @@ def test_the_two_ways_have_names_that_tell_them_apart(pairs):
     alignment, x, y = pairs
     found = sk.evaluate_retrieval(alignment, x, y, replicates=5)
     assert (found.forward.name, found.backward.name) == ("source to target", "target to source")
+
+
+def test_chance_is_known_where_recall_was_measured(pairs):
+    way = sk.evaluate_retrieval(*pairs, ks=(1, 5), replicates=5).backward
+    assert way.chance(5) == 5 / 60
+    with pytest.raises(InputError, match=r"at k = 1, 5; got k = 3\. Measure it there too: ks=\[1, 5, 3\]"):
+        way.chance(3)
+
+
+def test_a_chance_from_a_part_of_the_queries_is_called_an_estimate(pairs, monkeypatch):
+    alignment, x, y = pairs
+    y = np.concatenate([y[:10], y[:1].repeat(25, axis=0), y[1:2].repeat(25, axis=0)])
+    whole = sk.evaluate_retrieval(alignment, x, y, ks=(1,), replicates=5)
+    for name, value in (("FEW", 0), ("SORTED", 1), ("SAMPLED", 50)):
+        monkeypatch.setattr(ranks, name, value)
+    part = sk.evaluate_retrieval(alignment, x, y, ks=(1,), replicates=5)
+    note = "chance going there is estimated from 50 of 60 queries, drawn at random"
+    assert note in part.notes
+    assert note not in whole.notes
+    assert part.forward.chance(1) == pytest.approx(whole.forward.chance(1), abs=0.1)
+
+
+def test_the_chance_of_ranks_has_a_column_for_each_k(pairs):
+    x, y = (sk.Embeddings(side, np.arange(60), space) for side, space in zip(
+        pairs[1:], (pairs[0].source, pairs[0].target), strict=True))  # fmt: skip
+    assert partner_ranks(pairs[0], x, y).chance.shape == (2, 1)
+    assert partner_ranks(pairs[0], x, y, ks=(1, 5)).chance.shape == (2, 3)
