@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 _MOST_DIGITS = 40  # of a whole number, above int(1e30) of tokenizers; Python's own limit of 4300 prints pages
+_MOST_LEVELS = 100  # of brackets in brackets; readers may recurse through them, and Python's own limit varies
 _TOO_DEEP = "its brackets are nested too deep"
 
 
@@ -24,7 +25,8 @@ def parsed(text: bytes | str, *, nan_is_null: bool = False, any_float: bool = Fa
     Raises
     ------
     ValueError
-        If it is no JSON or no UTF-8, an object has one key twice, or a number is NaN, infinite or endless.
+        If it is no JSON or no UTF-8, an object has one key twice, a number is NaN, infinite or endless, or brackets
+        are nested more than 100 levels deep.
 
     Examples
     --------
@@ -40,7 +42,7 @@ def parsed(text: bytes | str, *, nan_is_null: bool = False, any_float: bool = Fa
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     try:
-        return json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=_unique,
             parse_constant=float if any_float else _null if nan_is_null else _no_constant,
@@ -49,6 +51,24 @@ def parsed(text: bytes | str, *, nan_is_null: bool = False, any_float: bool = Fa
         )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+    _check_levels(value)
+    return value
+
+
+def _check_levels(value: Any) -> None:
+    """Raise for lists and objects nested deeper than ``_MOST_LEVELS``; without recursion."""
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [
+            one
+            for outer in level
+            if isinstance(outer, dict | list)
+            for one in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(one, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from stitchkit.core.errors import ModelUnavailableError
 from stitchkit.core.strict_json import parsed
 from stitchkit.encoders.folder_kinds import ADAPTER, adapter, described
 
-MOST = (
+COUNT_LIMITS = (
     (re.compile(r"(^|_)(layers?|depths?|blocks?|stages?)$"), 1000),
     (re.compile(r"(^|_)(labels|classes)$"), 10**6),
-)  # settings that count what is built one by one -> the largest number
+)  # pattern of settings that count what is built one by one -> the largest number
 WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.pt")  # in the order they are preferred
 
 
@@ -123,15 +123,23 @@ def check_counts(settings: Any, where: object) -> None:
     stitchkit.core.errors.ModelUnavailableError: mine sets depths = 200000; no model has more than 1000. Copy it again \
 from its source.
     """
-    inside = settings.items() if isinstance(settings, Mapping) else ()
-    for key, value in inside:
-        limit = next((most for pattern, most in MOST if pattern.search(str(key))), None)
-        for one in value if isinstance(value, list) else [value]:
-            check_counts(one, where)
-            if limit is not None and isinstance(one, int) and one > limit:
-                raise ModelUnavailableError(
-                    f"{where} sets {key} = {one}; no model has more than {limit}. Copy it again from its source."
-                )
+    inside: list[tuple[str, Any]] = [("", settings)]  # a stack, not recursion: settings may be nested to any depth
+    while inside:
+        key, value = inside.pop()
+        if isinstance(value, Mapping):
+            inside.extend((str(name), one) for name, one in value.items())
+        elif isinstance(value, list | tuple):
+            inside.extend((key, one) for one in value)
+        elif isinstance(value, int):
+            _check_count(key, value, where)
+
+
+def _check_count(key: str, count: int, where: object) -> None:
+    limit = next((most for pattern, most in COUNT_LIMITS if pattern.search(key)), None)
+    if limit is not None and count > limit:
+        raise ModelUnavailableError(
+            f"{where} sets {key} = {count}; no model has more than {limit}. Copy it again from its source."
+        )
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import pytest
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.encoders import load_encoder
+from stitchkit.encoders.checkpoints import check_counts
 from stitchkit.encoders.library_calls import fits, library_call
 
 
@@ -104,6 +105,10 @@ DAMAGE = {  # builder, family, options, file, key -> value, message
     "preprocessing of timm": ("timm_vit", "timm", "", "config.json", {"pretrained_cfg": {"interpolation": 7}},
                               "cannot be made from its settings"),
     "deep nesting": ("hf_bert", "hf", "", "config.json", "[" * 99_999, "is not JSON: its brackets are nested too deep"),
+    "closed nesting": ("hf_bert", "hf", "", "config.json", '{"a": ' + "[" * 300 + "]" * 300 + "}",
+                       "is not JSON: its brackets are nested too deep"),
+    "layers in a list of lists": ("hf_bert", "hf", "", "config.json", {"depths": [[2, [10**9]]]},
+                                  "sets depths = 1000000000;"),
     "a key twice": ("hf_bert", "hf", "", "config.json", '{"hidden_size": 8, "hidden_size": 16}', "'hidden_size'"),
     "no Unicode": ("hf_bert", "hf", "", "config.json", b"\xff{}", "is not JSON: 'utf-8' codec"),
 }  # fmt: skip
@@ -126,6 +131,25 @@ def merged(settings, change):
         key: merged(settings[key], value) if isinstance(value, dict) and isinstance(settings.get(key), dict) else value
         for key, value in change.items()
     }
+
+
+def nested(inner, levels, kind):
+    for _ in range(levels):
+        inner = {"a": inner} if kind is dict else [inner]
+    return inner
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_counts_are_checked_at_any_depth(kind):
+    check_counts(nested({"num_hidden_layers": 12}, 20_000, kind), "mine")
+    with pytest.raises(ModelUnavailableError, match=r"^mine sets num_hidden_layers = 2000; no model"):
+        check_counts(nested({"num_hidden_layers": 2000}, 20_000, kind), "mine")
+
+
+@pytest.mark.parametrize("count", [2000, [2, 2000], [[2], [2, [2000]]], ({"layers": 2000},)])
+def test_counts_are_checked_in_lists_of_lists(count):
+    with pytest.raises(ModelUnavailableError, match="layers = 2000"):
+        check_counts({"layers": count}, "mine")
 
 
 @pytest.mark.parametrize("change", [{"architectures": 7}, {"architectures": []}, {"auto_map": [1]}, {"auto_map": "x"}])
