@@ -254,7 +254,9 @@ def _chosen_rows(cohort: Cohort, plan: DataPlan) -> Cohort:
 
 def _is_one_of(column: np.ndarray, values: tuple[str, ...]) -> np.ndarray:
     """Mask (n,) of rows that hold one of the values; numbers are compared as numbers, and missing values are one."""
-    blank = np.asarray([is_missing(one) for one in column.tolist()]) & any(map(is_missing, values))
+    blank = np.zeros(len(column), dtype=bool)
+    if any(map(is_missing, values)):
+        blank = np.asarray([is_missing(one) for one in column.tolist()], dtype=bool)
     if column.dtype.kind != "f":
         return np.isin(column.astype(str), values) | blank
     try:
