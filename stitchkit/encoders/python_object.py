@@ -140,7 +140,9 @@ def _module(path: str, name: EncoderName) -> ModuleType:
 
 
 def _is_found(path: str) -> bool:
-    """True for an import path that leads to a module."""
+    """True for an import path that leads to a module, or that is imported already, as ``__main__`` is."""
+    if path in sys.modules:
+        return sys.modules[path] is not None  # None: importing it is forbidden
     parts = path.split(".")
     if len(parts) > DEEPEST or not all(part.isidentifier() for part in parts):
         return False

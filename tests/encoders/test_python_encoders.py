@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -23,6 +24,28 @@ def test_a_module_on_the_path_is_found_by_its_import_name(tmp_path, monkeypatch,
     assert encoder.space.dim == 2
     assert encoder.encode(encoder.prepare(images)).pooled.shape == (5, 2)
     sys.modules.pop("my_encoders")
+
+
+def thumbnails(items):
+    return [[one.mean()] for one in items]
+
+
+thumbnails.dim = 1
+
+
+@pytest.mark.parametrize("kind", ["__main__", "made_by_hand"])
+def test_a_module_that_is_imported_already_is_used(kind, monkeypatch, images):
+    module = ModuleType(kind)  # without an origin, as __main__ in a notebook
+    module.thumbnails = thumbnails
+    monkeypatch.setitem(sys.modules, kind, module)
+    encoder = load_encoder(f"python:{kind}:thumbnails", device="cpu")
+    assert encoder.encode(encoder.prepare(images)).pooled.shape == (5, 1)
+
+
+def test_a_module_whose_import_is_forbidden_is_not_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "forbidden_here", None)
+    with pytest.raises(ModelUnavailableError, match="no module 'forbidden_here' can be imported"):
+        load_encoder("python:forbidden_here:x", device="cpu")
 
 
 def test_an_encoder_keeps_its_own_space_under_the_name_that_loads_it(mine):
