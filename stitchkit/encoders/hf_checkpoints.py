@@ -74,7 +74,7 @@ class Source:
 
     def read(self, auto: Any, **settings: Any) -> Any:
         """``auto.from_pretrained`` of this checkpoint, with this library's errors."""
-        with loading(self.name, self.hub_id), _quiet():
+        with _quiet(), loading(self.name, self.hub_id):
             return auto.from_pretrained(self.where, **self.keywords, **settings)
 
 

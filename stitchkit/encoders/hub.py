@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stitchkit.core.errors import InputError, MissingExtraError, ModelUnavailableError, StitchError
 from stitchkit.encoders.checkpoints import settings_in
-from stitchkit.encoders.library_calls import is_failure
+from stitchkit.encoders.library_calls import is_fault_of_checkpoint, is_lack_of_memory
 from stitchkit.encoders.names import EncoderName
 
 LONGEST = 1000  # characters of a library's reason that are shown
@@ -76,7 +76,11 @@ def _broken_torchvision(what: str, error: BaseException) -> MissingExtraError | 
 
 @contextmanager
 def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
-    """Turn what the libraries raise on checkpoints they cannot find or read into a ModelUnavailableError."""
+    """Turn what the libraries raise on checkpoints they cannot find or read into a ModelUnavailableError.
+
+    Nothing but the call of the library stands in the block: an error of other code would be blamed on the checkpoint.
+    A device that is out of memory stays what it is.
+    """
     try:
         yield
     except StitchError:
@@ -85,7 +89,7 @@ def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
         broken = _broken_torchvision(str(name), error)
         raise (broken or _lacking(name, error)) from error
     except Exception as error:
-        if not is_failure(error):
+        if not is_fault_of_checkpoint(error):
             raise
         if (broken := _broken_torchvision(str(name), error)) is not None:
             raise broken from error
@@ -115,9 +119,11 @@ def hub_file(name: EncoderName, hub_id: str, path: str) -> Path | None:
             hub_id, path, revision=name.revision,
             _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
         )  # fmt: skip
-        if found is not None:
-            return Path(found)
-        known, config = (try_to_load_from_cache(hub_id, one, revision=name.revision) for one in (path, "config.json"))
+    if found is not None:
+        return Path(found)
+    with loading(name, hub_id):
+        known = try_to_load_from_cache(hub_id, path, revision=name.revision)
+        config = try_to_load_from_cache(hub_id, "config.json", revision=name.revision)
     if known is None and isinstance(config, str) and path == "modules.json":
         warnings.warn(
             f"{str(name)!r}: out of reach of the hub nothing tells whether the repository declares a pipeline of "
@@ -173,6 +179,11 @@ def _lacking(name: EncoderName, error: ImportError) -> MissingExtraError:
 
 def unavailable(name: EncoderName, hub_id: str | None, error: BaseException) -> ModelUnavailableError:
     """The error for a checkpoint that ``error`` kept from loading, with the next step."""
+    if is_lack_of_memory(error):
+        return ModelUnavailableError(
+            f"encoder {str(name)!r} cannot be loaded: it asks for more main memory than there is ({_whole(error)}). "
+            f"Use a machine with more, or compare the sizes in its config.json with those of its source."
+        )
     if hub_id is None:
         kind = "" if isinstance(error, OSError | RuntimeError | ValueError) else f"{type(error).__name__}: "
         return ModelUnavailableError(

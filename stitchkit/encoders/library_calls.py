@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from stitchkit.core.errors import ModelUnavailableError, StitchError
 
-_NOTE = "Raised inside the library that the checkpoint is read with."
+_MARKER = "stitchkit_raised_by_library"  # attribute of errors that a library raised
 _FAILURES = (
     ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError, OSError, RuntimeError,
     TypeError, ValueError, pickle.UnpicklingError,
@@ -28,9 +28,43 @@ def is_failure(error: Exception) -> bool:
     return type(error) is Exception or isinstance(error, (*_FAILURES, SafetensorError, StrictDataclassError))
 
 
+def is_fault_of_checkpoint(error: Exception) -> bool:
+    """True for a failure of a library that its checkpoint is to blame for: any but a device that is out of memory.
+
+    Parameters
+    ----------
+    error
+        Error that a library raised on a checkpoint.
+
+    Examples
+    --------
+    >>> is_fault_of_checkpoint(ValueError("hidden_size must be a number"))
+    True
+    >>> is_fault_of_checkpoint(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    False
+    """
+    one: BaseException | None = error
+    while one is not None:
+        if "out of memory" in str(one).lower():  # another program may fill the device
+            return False
+        one = one.__cause__
+    return is_failure(error)
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """True for more main memory asked for than there is, in the words of Python, numpy or torch.
+
+    Examples
+    --------
+    >>> is_lack_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+    True
+    """
+    return isinstance(error, MemoryError) or "allocate memory" in str(error).lower()
+
+
 @contextmanager
 def library_call() -> Iterator[None]:
-    """Note on what the block raises that a library raised it; nothing but the call of the library stands in the block.
+    """Mark errors that the block raises as a library's; nothing but the call of the library stands in the block.
 
     See Also
     --------
@@ -39,8 +73,7 @@ def library_call() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if is_failure(error):
-            error.add_note(_NOTE)
+        setattr(error, _MARKER, True)
         raise
 
 
@@ -66,8 +99,7 @@ def fits(fault: str, advice: str) -> Iterator[None]:
     except StitchError:
         raise
     except Exception as error:
-        of_device = "out of memory" in str(error).lower()  # another program may fill it
-        if of_device or _NOTE not in getattr(error, "__notes__", ()):
+        if not (hasattr(error, _MARKER) and is_fault_of_checkpoint(error)):
             raise
         raise ModelUnavailableError(f"{fault}. {advice}. The library says: {_said(error)}.") from error
 

@@ -131,7 +131,7 @@ def _model(timm: Any, name: EncoderName) -> Any:
         where = f"{HUB}{hub_id}"
     else:
         where, hub_id = name.id, _registered(timm, name)
-    with loading(name, hub_id), _missing_weights_raise(name):
+    with _missing_weights_raise(name), loading(name, hub_id):
         return timm.create_model(where, pretrained=True)
 
 

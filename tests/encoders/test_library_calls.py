@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -72,6 +73,74 @@ def test_settings_that_ask_for_more_memory_than_there_is_do_not_fit():
         raise MemoryError
     with pytest.raises(MemoryError), fits("it does not fit", "Change it"):
         raise MemoryError
+
+
+def test_the_words_of_an_error_do_not_say_where_it_was_raised():
+    error = TypeError("a mistake of our own")
+    error.add_note("Raised inside the library that the checkpoint is read with.")
+    with pytest.raises(TypeError, match="a mistake of our own"), fits("it does not fit", "Change it"):
+        raise error
+    with pytest.raises(TypeError, match="a mistake of our own") as raised, library_call():
+        raise error
+    assert len(raised.value.__notes__) == 1
+
+
+def raising(error):
+    def raises(*_, **__):
+        raise error
+
+    return raises
+
+
+LOADERS = {  # builder, family, call of a library
+    "hf": ("hf_vit", "hf", "transformers.AutoModel.from_pretrained"),
+    "hf config": ("hf_bert", "hf", "transformers.AutoConfig.from_pretrained"),
+    "timm": ("timm_vit", "timm", "timm.create_model"),
+}
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("words", ["CUDA out of memory. Tried to allocate 2 GiB", "MPS backend out of memory"])
+def test_a_full_device_while_loading_is_not_blamed_on_files(loader, words, checkpoint, monkeypatch):
+    builder, family, call = LOADERS[loader]
+    folder = checkpoint(builder)
+    monkeypatch.setattr(call, raising(RuntimeError(words)))
+    with pytest.raises(RuntimeError, match=words) as raised:
+        loaded(folder, family=family)
+    assert not isinstance(raised.value, ModelUnavailableError)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
+)
+def test_too_little_main_memory_while_loading_is_said_and_not_blamed_on_the_copy(
+    loader, error, checkpoint, monkeypatch
+):
+    builder, family, call = LOADERS[loader]
+    folder = checkpoint(builder)
+    monkeypatch.setattr(call, raising(error))
+    with pytest.raises(ModelUnavailableError, match="more main memory than there is") as raised:
+        loaded(folder, family=family)
+    assert "copy them again" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("builder", "family", "ours"),
+    [("hf_vit", "hf", "stitchkit.encoders.hf_checkpoints._quiet"),
+     ("timm_vit", "timm", "stitchkit.encoders.timm_vision._missing_weights_raise")],
+)  # fmt: skip
+def test_a_mistake_of_our_own_while_loading_is_not_blamed_on_files(builder, family, ours, checkpoint, monkeypatch):
+    folder = checkpoint(builder)
+
+    @contextmanager
+    def mistaken(*_):
+        yield
+        raise AttributeError("a mistake of our own")
+
+    monkeypatch.setattr(ours, mistaken)
+    with pytest.raises(AttributeError, match="a mistake of our own"):
+        loaded(folder, family=family)
 
 
 def test_errors_of_this_package_inside_a_call_stay_what_they_are():
@@ -152,16 +221,16 @@ def test_counts_are_checked_in_lists_of_lists(count):
         check_counts({"layers": count}, "mine")
 
 
+def with_settings(folder, copy, change):
+    shutil.copytree(folder, copy)
+    path = copy / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    return copy
+
+
 @pytest.mark.parametrize("change", [{"architectures": 7}, {"architectures": []}, {"auto_map": [1]}, {"auto_map": "x"}])
 def test_settings_that_are_not_needed_may_be_anything(change, checkpoint, tmp_path):
-    folder = shutil.copytree(checkpoint("hf_bert"), tmp_path / "m")
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    try:
-        found = loaded(folder).space.dim
-    except ModelUnavailableError as error:  # a library may mind
-        found = str(error)
-    assert found == 16 or "cannot be loaded" in found
+    assert loaded(with_settings(checkpoint("hf_bert"), tmp_path / "m", change)).space.dim == 16
 
 
 def test_infinity_among_the_settings_is_read(checkpoint, tmp_path):
