@@ -1,4 +1,4 @@
-"""Errors of the operating system about files: of paths that cannot be read, and of writing, each with its file."""
+"""Errors of the operating system while files are written, each with the name of its file."""
 
 from __future__ import annotations
 
@@ -10,54 +10,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from stitchkit.core.errors import DataError, StitchError
+from stitchkit.core.errors import StitchError
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # EFBIG: beyond a limit on the size of files
 REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _WORDS = {os.strerror(code).lower(): code for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)}
-_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF})
 _LONGEST_CHAIN = 100  # of exceptions that led to each other
-
-
-def checked_path(path: str | Path, error_class: type[StitchError] = DataError) -> Path:
-    """``path`` itself, if a file may have that name; whether one is there is not checked.
-
-    Parameters
-    ----------
-    path
-        Of a file or folder that is to be read.
-    error_class
-        Class of the error.
-
-    Raises
-    ------
-    StitchError
-        Of ``error_class``, for more characters than a file system takes, as where a text is given for a path, for a
-        character that is in no path, and for a folder on the way that may not be entered.
-
-    Examples
-    --------
-    >>> checked_path("films/1.png").name
-    '1.png'
-    >>> checked_path("No edema. " * 1000)
-    Traceback (most recent call last):
-    ...
-    stitchkit.core.errors.DataError: a path of 10000 characters is longer than a file system takes. Check it: was a \
-text given for a path?
-    """
-    try:
-        os.stat(path)
-    except ValueError as error:  # NUL, or half a surrogate pair
-        raise error_class(f"{os.fspath(path)[:80]!r} is no path: {error}. Check it.") from None
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise error_class(
-                f"a path of {len(os.fspath(path))} characters is longer than a file system takes. Check it: was a text "
-                f"given for a path?"
-            ) from None
-        if error.errno not in _ABSENT:
-            raise error_class(f"{path} cannot be read: {error.strerror or error}. Check its permissions.") from error
-    return Path(path)
 
 
 @contextlib.contextmanager

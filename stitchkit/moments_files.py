@@ -13,7 +13,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
-from stitchkit.file_errors import checked_path
+from stitchkit.path_checks import checked_path
 from stitchkit.store import FORMAT, check_file_path, check_format, replace_file, unpacked
 from stitchkit.tensor_files import tensor_bytes
 

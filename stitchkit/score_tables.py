@@ -13,7 +13,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import as_csv_cell, from_csv_cell
 from stitchkit.core.scores import KINDS, Scores
-from stitchkit.file_errors import checked_path
+from stitchkit.path_checks import checked_path
 from stitchkit.store import replace_file
 
 _FIRST = ("id", "kind")

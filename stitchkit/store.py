@@ -24,7 +24,8 @@ from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, 
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.digests import sha256_of
-from stitchkit.file_errors import checked_path, naming
+from stitchkit.file_errors import naming
+from stitchkit.path_checks import checked_path
 from stitchkit.tensor_files import OWN, Tensors, read_tensors, tensor_bytes
 
 FORMAT = 2  # of artefact folders and of embedding files; raise it when an old reader would misread a new file

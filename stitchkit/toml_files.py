@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.path_checks import checked_path
 
 MISSING: Any = object()
 
@@ -19,9 +20,9 @@ def read_toml(path: str | Path) -> TomlTable:
     Raises
     ------
     DataError
-        If there is no such file, or it cannot be parsed.
+        If no file has such a path, or it cannot be parsed.
     """
-    path = Path(path)
+    path = checked_path(path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -15,22 +15,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import stitchkit as sk
 from stitchkit.cli.exits import INTERNAL, MISTAKE, told
 from stitchkit.cli.places import write_text
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import DataError, ModelUnavailableError
+from stitchkit.core.errors import DataError
 from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
-from stitchkit.datasets.images import read_image
-from stitchkit.datasets.tables import read_items
 from stitchkit.embedding_store import EmbeddingStore
-from stitchkit.file_errors import checked_path, code_in, free_bytes, naming, write_error_in
-from stitchkit.score_tables import read_scores, write_scores
-from stitchkit.stitching import load_head
+from stitchkit.file_errors import code_in, free_bytes, naming, write_error_in
+from stitchkit.score_tables import write_scores
 from stitchkit.store import refresh_folder, replace_file, write_embeddings, write_folder
-from stitchkit.studies.plans import read_plan
-from stitchkit.training.recipes import read_recipe
 
 SPACE = Space("demo", 2, "f1")
 
@@ -110,8 +104,6 @@ from stitchkit.cli.exits import run
 sys.path.insert(0, sys.argv[1])
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.space import Space
-from stitchkit.datasets.images import read_image
-from stitchkit.datasets.tables import read_items
 from stitchkit.embedding_store import EmbeddingStore
 from stitchkit.store import write_embeddings, write_folder
 folder, large = Path(sys.argv[2]), np.ones((400, 2), np.float32)
@@ -211,58 +203,3 @@ def test_naming_keeps_names_and_turns_a_librarys_words_into_an_os_error(tmp_path
 def test_free_bytes_are_those_of_the_nearest_folder(tmp_path):
     assert free_bytes(tmp_path / "not" / "there.bin") > 0
     assert code_in(ValueError("Read-only file system (os error 30)")) == errno.EROFS
-
-
-READERS = {
-    "image": lambda path: read_image(path),
-    "items": lambda path: read_items(path),
-    "anchors": lambda path: sk.read_anchors(path),
-    "labels": lambda path: sk.read_labels(path, classes=["Edema"]),
-    "prompts": lambda path: sk.read_prompts(path + ".toml"),
-    "cohort": lambda path: sk.read_cohort("nih", path),
-    "scores": lambda path: read_scores(path),
-    "embeddings": lambda path: sk.read_embeddings(path),
-    "moments": lambda path: sk.load_moments(path),
-    "alignment": lambda path: sk.load_alignment(path),
-    "joint": lambda path: sk.load_joint(path),
-    "model": lambda path: sk.load(path),
-    "head": lambda path: load_head(path),
-    "plan": lambda path: read_plan(path),
-    "recipe": lambda path: read_recipe(path),
-    "hf": lambda path: sk.load_encoder(f"hf:local-dir:{path}", device="cpu"),
-    "timm": lambda path: sk.load_encoder(f"timm:local-dir:{path}", device="cpu"),
-    "stitchkit": lambda path: sk.load_encoder(f"stitchkit:{path}", device="cpu"),
-    "python": lambda path: sk.load_encoder(f"python:{path}:encoder", device="cpu"),
-    "python file": lambda path: sk.load_encoder(f"python:{path}.py:encoder", device="cpu"),
-    "demo": lambda path: sk.load_encoder(f"demo:{path}", device="cpu"),
-}
-NO_PATHS = {
-    "a text": "No pleural effusion. " * 300,
-    "a long name": "/" + "a" * 300,
-    "NUL": "films\0.png",
-    "half a surrogate pair": "films\ud800.png",
-    "another's home": "~nosuchuser/films",
-    "nothing": "no/such/folder",
-}
-
-
-@pytest.mark.parametrize("odd", NO_PATHS)
-@pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_path_is_refused_by_every_reader(reader, odd):
-    with pytest.raises(sk.StitchError) as raised:
-        READERS[reader](NO_PATHS[odd])
-    assert len(str(raised.value)) < 20_000
-
-
-def test_a_text_given_for_a_path_is_not_repeated():
-    with pytest.raises(DataError, match=r"^a path of 6300 characters is longer .* was a text given for a path\?$"):
-        sk.read_prompts(NO_PATHS["a text"])
-
-
-def test_a_folder_that_may_not_be_entered_is_named(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
-    monkeypatch.setattr(os, "stat", refuse)
-    with pytest.raises(ModelUnavailableError, match=r"films cannot be read: Permission denied\. Check its permissions"):
-        checked_path(tmp_path / "films", ModelUnavailableError)

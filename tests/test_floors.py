@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "stitchkit"
 
 FLOORS = (
     {"core"},
-    {"digests", "file_errors"},
+    {"digests", "file_errors", "path_checks"},
     {"tensor_files", "artefact_schemas"},
     {
         "solvers",
@@ -47,6 +47,7 @@ AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; 
     "artefact_schemas": {"numpy", "msgspec"},
     "digests": set(),
     "file_errors": set(),
+    "path_checks": set(),
     "progress": set(),
     "threads": set(),
     "training": {"numpy", "PIL", "torch", "safetensors"},
@@ -64,6 +65,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "datasets": {"PIL", "pydicom", "pyarrow", "pandas"},
     "digests": set(),
     "file_errors": set(),
+    "path_checks": set(),
     "artefact_schemas": set(),
     "tensor_files": set(),
     "store": set(),

@@ -13,7 +13,7 @@ from stitchkit.core.prompts import PromptSet
 from stitchkit.core.strict_json import parsed
 from stitchkit.datasets.prompt_grammar import slots_in, spell_out
 from stitchkit.datasets.rows import read_text
-from stitchkit.file_errors import checked_path
+from stitchkit.path_checks import checked_path
 
 _CARD = ("modality", "source", "licence", "description")
 _KEYS = ("name", *_CARD, "multiclass", "templates", "negative", "others_are_negative", "classes")

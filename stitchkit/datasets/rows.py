@@ -20,7 +20,7 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
 from stitchkit.core.strict_json import parsed
-from stitchkit.file_errors import checked_path
+from stitchkit.path_checks import checked_path
 
 JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".tab", *JSON_LINES)
