@@ -19,6 +19,7 @@ from stitchkit.core.strict_json import parsed
 from stitchkit.digests import check_digest, sha256_of
 from stitchkit.file_errors import naming
 from stitchkit.store import replace_file
+from stitchkit.training.optimizer_states import check_optimizer, check_precision
 from stitchkit.training.validation import Validation
 
 RUN = "run"  # below the encoder's folder: state and log
@@ -135,6 +136,8 @@ def read_stopped(folder: Path) -> Stopped | None:
     try:
         fields = checked(state, StateFields)
         best, recipe = parsed(fields.best), parsed(fields.recipe)
+        check_optimizer(fields.optimizer)
+        check_precision(fields.precision)
         known = None if best is None else Validation.of_dict(checked(best, dict[str, Any]))
         return Stopped(
             network=state["network"], optimizer=state["optimizer"], precision=state["precision"],  # as torch made them

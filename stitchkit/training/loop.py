@@ -34,6 +34,7 @@ from stitchkit.training.checkpoints import (
 from stitchkit.training.checkpoints import tensorboard as tensorboard_in
 from stitchkit.training.contrast import cached_backward, contrastive_loss, keep_in_range
 from stitchkit.training.loading import Batch, Batches
+from stitchkit.training.optimizer_states import check_groups_fit
 from stitchkit.training.outcomes import TrainedRun, TrainingError
 from stitchkit.training.preparing import Prepared
 from stitchkit.training.processes import launched, sum_over_processes, with_others
@@ -255,6 +256,7 @@ class _Run:
         if stopped is not None:
             with restoring(self.folder / RUN):
                 self.network.load_state_dict(stopped.network)
+                check_groups_fit(stopped.optimizer, self.optimizer.param_groups)
                 self.optimizer.load_state_dict(stopped.optimizer)
                 self.fabric.strategy.precision.load_state_dict(stopped.precision)
             keep_in_range(self.network.log_scale)

@@ -231,6 +231,14 @@ def without_weights(state):
     state["network"] = {key: value for key, value in state["network"].items() if "norm" not in key}
 
 
+def of_group(**settings):
+    return lambda state: state["optimizer"]["param_groups"][0].update(settings)
+
+
+def of_parameter(**entries):
+    return lambda state: state["optimizer"]["state"][0].update(entries)
+
+
 OTHER_STATES = {
     "no steps": (lambda state: state.pop("step"), "holds no state of a run: 'step' is missing"),
     "steps below zero": (lambda state: state.update(step=-1), "holds no state of a run"),
@@ -241,7 +249,26 @@ OTHER_STATES = {
     "deep nesting": (lambda state: state.update(recipe="[" * 99_999), "holds no state of a run: its brackets"),
     "a key of the recipe twice": (lambda state: state.update(recipe='{"a": 1, "a": 2}'), "'a' stands twice"),
     "weights that are missing": (without_weights, "does not fit this run's network"),
-    "no optimizer": (lambda state: state.update(optimizer={}), "does not fit this run's network"),
+    "no optimizer": (lambda state: state.update(optimizer={}), "holds no state of a run: .* no list of param_groups"),
+    "groups that are words": (lambda state: state["optimizer"].update(param_groups=["a"]), "no list of param_groups"),
+    "no groups": (lambda state: state["optimizer"].update(param_groups=[]), "0 parameter groups and this one 2"),
+    "a rate that is a word": (of_group(lr="fast"), "holds no state of a run: the optimizer's lr is 'fast' where"),
+    "a rate below zero": (of_group(lr=-1.0), "lr is -1.0 where a number of at least 0 is needed"),
+    "a rate that is True": (of_group(lr=True), "lr is True where"),
+    "a decay that is no number": (of_group(weight_decay=math.nan), "weight_decay is nan where"),
+    "an endless epsilon": (of_group(eps=math.inf), "eps is inf where"),
+    "one beta": (of_group(betas=[0.9]), r"betas are \[0.9\] where two numbers are needed"),
+    "a beta of one": (of_group(betas=(0.9, 1.0)), "betas is 1.0 where a number of at least 0 and below 1 is needed"),
+    "betas that are words": (of_group(betas=("a", "b")), "betas is 'a' where"),
+    "no betas": (lambda state: state["optimizer"]["param_groups"][1].pop("betas"), "betas are None"),
+    "a switch that is a word": (of_group(amsgrad="yes"), "amsgrad is 'yes' and this one's False"),
+    "another switch": (of_group(capturable=True), "does not fit this run's network: .* capturable is True"),
+    "steps that are a word": (of_parameter(step="three"), "count of steps of parameter 0 is 'three' where"),
+    "steps without end": (of_parameter(step=torch.tensor(math.inf)), "count of steps of parameter 0 is inf where"),
+    "a moment that is a word": (of_parameter(exp_avg="a"), "exp_avg of parameter 0 is no array of floats"),
+    "a moment of another shape": (of_parameter(exp_avg_sq=torch.ones(3, 1)), r"exp_avg_sq .* has the shape \(3, 1\)"),
+    "parameters that are words": (lambda state: state["optimizer"].update(state={0: "a"}), "no state of its param"),
+    "a scale that is a word": (lambda state: state.update(precision={"scale": "a"}), "the precision's scale is 'a'"),
 }
 
 
