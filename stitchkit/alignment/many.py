@@ -46,7 +46,7 @@ def align_many(
     groups : (n,) or mapping id -> group, optional
         Patient of each item; where a solver holds items out, a group stays together.
     seed
-        Of the fold assignment.
+        Seed of the fold assignment, default 0.
     anchor_hashes
         Keep salted hashes of the items' ids, patients and vectors in ``record["anchor_hashes"]``, as
         :func:`stitchkit.align` does, so that no alignment of ``between(a, b)`` is judged on its own anchors. False

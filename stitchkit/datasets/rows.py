@@ -235,7 +235,7 @@ def cells_as_written(table: Table) -> tuple[tuple[str, ...], ...]:
 
 
 def _separated(path: Path) -> tuple[str, str]:
-    """What separates the cells of a CSV or TSV, and its text without the line that may say so."""
+    """The separator of the cells of a CSV or TSV, and its text without the line that may name it."""
     text = read_text(path, "table")
     if said := _SEPARATOR.match(text):
         return said[1], text[said.end() :]

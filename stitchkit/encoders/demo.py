@@ -54,7 +54,7 @@ _PREPARED = {
 
 
 class DemoFields(msgspec.Struct):
-    """What a weight file says of its encoder."""
+    """Name, modality, width and classes of a demo encoder, as its weight file holds them."""
 
     name: str
     modality: Literal["image", "text"]

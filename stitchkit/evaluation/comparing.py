@@ -178,7 +178,7 @@ class _Bench:
         return round(float(np.mean([len(np.unique(self.pairs.target[rows])) for rows in self.judged])))
 
     def run(self, solver: Candidate) -> tuple[Tally, Tally, tuple[str, ...]]:
-        """What one solver does on all held-out pairs and on shuffled ones, and what was chosen in each fold."""
+        """Measures of one solver on all held-out pairs and on shuffled ones, and the solver chosen in each fold."""
         made = solver if isinstance(solver, str) and (solver == AUTO or solver in TRACKS) else _made(solver)
         patient = self.pairs.patient
         results, chosen = [], []

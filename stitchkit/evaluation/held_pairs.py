@@ -110,7 +110,7 @@ def judge(
     ks: Sequence[int],
     middle: np.ndarray | None = None,
 ) -> tuple[Tally, Tally]:
-    """What ``alignment`` does on pairs it was not fitted on, and what it does on shuffled pairs.
+    """Measures of ``alignment`` on pairs it was not fitted on, and on shuffled pairs.
 
     Going forward the gallery holds every distinct target once; going back each distinct target is asked once and
     any of its sources is right.

@@ -134,7 +134,7 @@ def _same(folder: Path, plan: StudyPlan) -> str:
 
 
 def read_mark(folder: Path) -> dict[str, str] | None:
-    """What ``study.json`` says that ``folder`` is the study of: name, kind, layout and root; None without the file.
+    """Name, kind, layout and root of the study in ``folder``, from its ``study.json``; None without the file.
 
     Raises
     ------

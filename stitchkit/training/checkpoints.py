@@ -95,7 +95,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Where a run was stopped.
+    """State of a run that was stopped, as read from its file.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class Stopped:
 
 
 def read_stopped(folder: Path) -> Stopped | None:
-    """Where the run in ``folder`` was stopped, or None.
+    """The state in which the run in ``folder`` was stopped, or None.
 
     Raises
     ------

@@ -270,7 +270,7 @@ class _Run:
 
 
 def _stopped(recipe: Recipe, folder: Path, world: int) -> Stopped | None:
-    """Where an earlier run of the same recipe on as many processes was stopped in ``folder``; others are refused."""
+    """The state of an earlier run in ``folder``, of the same recipe on as many processes; others are refused."""
     stopped = read_stopped(folder / RUN)
     if stopped is None:
         return None
