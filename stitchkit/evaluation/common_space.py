@@ -1,4 +1,4 @@
-"""Pairs where they meet, in the common space: true against random similarities, hubs, and the pairs that fit worst."""
+"""Pairs in the common space: true against random similarities, hubs, and the pairs that fit worst."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LISTED, AT_LEAST = 20, 5  # outliers kept at most, and worst pairs shown anyhow
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Met:
-    """The pairs where they meet: rows in the common space, (n, k) each, in float64.
+class AlignedPairs:
+    """Both sides of the pairs in the common space, rows (n, k) each, in float64.
 
     ``kinds`` (n,) labels equal targets; ``patients`` (n,) or None.
     """
@@ -40,14 +40,14 @@ class Met:
     patients: np.ndarray | None
 
     @classmethod
-    def of(cls, alignment: Alignment, x: Embeddings, y: Embeddings, patients: np.ndarray | None) -> Met:
-        """Both sides mapped."""
+    def of(cls, alignment: Alignment, x: Embeddings, y: Embeddings, patients: np.ndarray | None) -> AlignedPairs:
+        """Both sides of the pairs, mapped by ``alignment``."""
         left, right = float64(alignment.source_map(x).vectors), float64(alignment.target_map(y).vectors)
         weights = None if alignment.weights is None else float64(like(alignment.weights, left))
         return cls(left, like(right, left), weights, distinct_rows(to_numpy(y.vectors)), patients)
 
     @property
-    def asking(self) -> Array:
+    def weighted_source(self) -> Array:
         """Unit rows of the source side with the weights in, so that similarity is an inner product."""
         rows = unit(self.left)
         return rows if self.weights is None else rows * self.weights
@@ -55,7 +55,7 @@ class Met:
     def similarity(self, order: np.ndarray | None = None) -> np.ndarray:
         """Similarity (n,) of each source row to the target row of its own, or to that at place ``order``."""
         right = to_numpy(unit(self.right))
-        found: np.ndarray = (to_numpy(self.asking) * (right if order is None else right[order])).sum(axis=1)
+        found: np.ndarray = (to_numpy(self.weighted_source) * (right if order is None else right[order])).sum(axis=1)
         return found
 
     def cosines(self, seed: int) -> Cosines:
@@ -86,15 +86,15 @@ class Met:
         return np.concatenate(found)
 
     def hubs(self, k: int) -> tuple[Hubness, Hubness]:
-        """Hubness of the targets when sources ask, and of the sources when targets ask."""
-        asking, asked = self.asking, unit(self.right)
+        """Hubness of the targets with sources as queries, and of the sources with targets as queries."""
+        source, target = self.weighted_source, unit(self.right)
         n = len(self.kinds)
-        return hubness(nearest(asking, asked, k).rows, n), hubness(nearest(asked, asking, k).rows, n)
+        return hubness(nearest(source, target, k).rows, n), hubness(nearest(target, source, k).rows, n)
 
 
-def outliers(met: Met, x: Embeddings, leverages: np.ndarray | None) -> tuple[tuple[Outlier, ...], int]:
+def outliers(aligned: AlignedPairs, x: Embeddings, leverages: np.ndarray | None) -> tuple[tuple[Outlier, ...], int]:
     """The worst pairs, and how many are flagged; a pair that stands several times is one."""
-    similarity = met.similarity()
+    similarity = aligned.similarity()
     residual = 1 - similarity
     away = residual - np.median(residual)
     scale = 1.4826 * float(np.median(np.abs(away)))
@@ -104,7 +104,7 @@ def outliers(met: Met, x: Embeddings, leverages: np.ndarray | None) -> tuple[tup
     if same is None:
         first = np.arange(len(z))
     else:
-        first = np.unique(np.stack([same, met.kinds]), axis=1, return_index=True)[1]
+        first = np.unique(np.stack([same, aligned.kinds]), axis=1, return_index=True)[1]
     order = first[np.lexsort((first, -z[first]))]
     flagged = int(np.sum(z[first] > OUTLYING))
     shown = order[: min(max(flagged, AT_LEAST), LISTED)]

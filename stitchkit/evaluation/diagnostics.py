@@ -14,7 +14,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.pairing import anchor_groups, paired_sides
-from stitchkit.evaluation.common_space import Met, outliers
+from stitchkit.evaluation.common_space import AlignedPairs, outliers
 from stitchkit.evaluation.coverage import prompt_coverage
 from stitchkit.evaluation.diagnosis import Diagnosis, Fit, Gap, HeldOut
 from stitchkit.evaluation.fitted_pairs import audit_pairs
@@ -114,29 +114,29 @@ def diagnose(
         doubts += audit_pairs(alignment, (x, y), patients, given_ids(source, target), step=HELD)
     coverage = None if prompts is None else prompt_coverage(known[1], prompts)  # refuses early
     before = stitchability(x, y, k, groups=patients, replicates=replicates, seed=seed)
-    met = Met.of(alignment, x, y, patients)
+    aligned = AlignedPairs.of(alignment, x, y, patients)
     leverages, ridge = hat_values(known[0].vectors)
-    worst, flagged = outliers(met, x, leverages if anchors is None else None)
+    worst, flagged = outliers(aligned, x, leverages if anchors is None else None)
     return Diagnosis(
         *names_of(alignment),
         str(alignment.record.get("solver", type(alignment.source_map).__name__)),
         pairs,
         len(x),
         None if patients is None else len(np.unique(patients)),
-        len(x) - len(np.unique(met.kinds)),
+        len(x) - len(np.unique(aligned.kinds)),
         before,
         _fit(alignment.directed, x, y),
-        met.cosines(seed),
+        aligned.cosines(seed),
         measure_retrieval(alignment, x, y, patients, replicates=replicates, seed=seed),
-        Gap(_gap(x.vectors, y.vectors), _gap(met.left, met.right) or 0.0),
-        met.hubs(k),
+        Gap(_gap(x.vectors, y.vectors), _gap(aligned.left, aligned.right) or 0.0),
+        aligned.hubs(k),
         spectrum_of(alignment),
         summary(leverages, ridge, known[0].ids),
         worst,
         flagged,
         coverage,
         HeldOut.of(alignment.record) if pairs == "anchors" else None,
-        (*_notes(alignment, pairs, anchors is None, coverage is None, met, patients), *doubts),
+        (*_notes(alignment, pairs, anchors is None, coverage is None, aligned, patients), *doubts),
     )
 
 
@@ -174,10 +174,15 @@ def _gap(left: Array, right: Array) -> float | None:
 
 
 def _notes(
-    alignment: Alignment, pairs: str, stand_in: bool, no_prompts: bool, met: Met, patients: np.ndarray | None
+    alignment: Alignment,
+    pairs: str,
+    stand_in: bool,
+    no_prompts: bool,
+    aligned: AlignedPairs,
+    patients: np.ndarray | None,
 ) -> list[str]:
     """Assumptions, said."""
-    notes, n = [], len(met.kinds)
+    notes, n = [], len(aligned.kinds)
     if pairs == "anchors":
         notes.append("the pairs are taken to be the anchors the map was fitted on; say held-out pairs if they are not")
         held = alignment.record.get("held_out")
@@ -191,7 +196,7 @@ def _notes(
         notes.append("no prompts were given, so their coverage was not judged")
     if patients is None:
         notes.append("patients are not known: intervals take every pair as one of its own")
-    same = n - len(np.unique(met.kinds))
+    same = n - len(np.unique(aligned.kinds))
     if same:
         notes.append(f"{same} of {n} targets equal an earlier one; equal targets count as one in retrieval")
     return notes
