@@ -11,9 +11,11 @@ import numpy as np
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.keys import is_missing
 from stitchkit.core.scores import Labels
+from stitchkit.datasets.number_cells import comma_number_of, have_decimal_commas, may_be_thousands, number_of
 from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows
 
 UNCERTAIN = {"ignore": np.nan, "positive": 1.0, "negative": 0.0, "error": -1.0}
+ALLOWED = "Labels are 1, 0, -1 (uncertain), True, False or blank"
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
@@ -46,6 +48,9 @@ def read_labels(
         Column of the patient of each item. Default: ``patient`` or ``patient_id`` if there is one.
     columns
         Further columns to carry along (age, view, ...): float64 where every cell is a number or blank (NaN), else str.
+        Decimal commas (``46,0``) are read as numbers where every cell is of that form or a whole number, with a
+        warning, as are labels; ``1,234`` may be thousands and is not. A column of numbers with a few other cells is
+        named in a warning.
     uncertain
         What -1 means: ``"ignore"`` (not known), ``"positive"``, ``"negative"``, or ``"error"`` to refuse it until
         a policy is stated.
@@ -68,7 +73,7 @@ def read_labels(
     table = read_rows(path)
     ids = ids_of(table, id, table.first_of("path"))
     patients = groups_of(table, groups)
-    further = {name: _plain(table.column(name)) for name in columns}
+    further = {name: _plain(table, name) for name in columns}
     if label is not None:
         found, values = _one_hot(table, label, classes)
     else:
@@ -77,6 +82,7 @@ def read_labels(
         if not found:
             raise DataError(f"no class was asked of {table.path}. Name at least one, or leave classes out.")
         values = np.stack([_binary(table, name, uncertain) for name in found], axis=1)
+        _tell_of_commas(table, found)
     return Labels(values, ids, found, patients, further)
 
 
@@ -86,26 +92,28 @@ def label_value(cell: str) -> float | None:
         return np.nan
     if cell.lower() in _WORDS:
         return _WORDS[cell.lower()]
-    number = _number(cell)
+    number = number_of(cell)
     return number if number in (-1.0, 0.0, 1.0) else None
 
 
+def _label(cell: str) -> float | None:
+    """As :func:`label_value`, with decimal commas such as ``1,0`` too."""
+    number = comma_number_of(cell)
+    return label_value(cell) if number is None else number if number in (-1.0, 0.0, 1.0) else None
+
+
 def _number(cell: str) -> float | None:
-    if "_" in cell:  # which Python reads between digits
-        return None
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+    number = number_of(cell)
+    return comma_number_of(cell) if number is None else number
 
 
 def _binary(table: Table, name: str, uncertain: str) -> np.ndarray:
     """One class's labels (n,)."""
     values = np.empty(len(table))
     for position, cell in enumerate(table.column(name)):
-        value = label_value(cell)
+        value = _label(cell)
         if value is None:
-            raise table.fault(position, name, "the cell is no label. Labels are 1, 0, -1 (uncertain) or blank")
+            raise table.fault(position, name, f"the cell is no label. {ALLOWED}: write these instead of other words")
         if value == -1.0 and uncertain == "error":
             raise table.fault(
                 position, name, "the label is -1 (uncertain). State what that means: uncertain='ignore', "
@@ -122,13 +130,13 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
         if name in taken or not name:
             continue
         cells = [cell for cell in table.column(name) if not is_missing(cell)]
-        odd = [cell for cell in cells if label_value(cell) is None]
+        odd = [cell for cell in cells if _label(cell) is None]
         if cells and not odd:
             columns.append(name)
         elif _are_slips(cells, odd):
             raise table.fault(
-                table.column(name).index(odd[0]), name, "the cell is no label but stands among labels. Correct it, "
-                "or name the columns to read with classes=",
+                table.column(name).index(odd[0]), name, f"the cell is no label but stands among labels. {ALLOWED}: "
+                f"correct it, or name the columns to read with classes=",
             )  # fmt: skip
         elif odd and _is_mostly_labels(cells, odd):
             passed.append(name)
@@ -141,7 +149,8 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
     if not columns:
         hint = " Column 'label' may name classes: pass label='label'." if "label" in table.columns else ""
         raise DataError(
-            f"no column of {table.path} holds only 0, 1, -1 and blanks. Name the columns with classes=.{hint}"
+            f"no column of {table.path} holds only labels. {ALLOWED}: write these instead of other words, or name the "
+            f"columns with classes=.{hint}"
         )
     return tuple(columns)
 
@@ -163,7 +172,7 @@ def _are_slips(cells: Sequence[str], odd: Sequence[str]) -> bool:
 
 
 def _has_labels(cells: Sequence[str], odd: Sequence[str]) -> bool:
-    return bool({label_value(cell) for cell in cells} & {0.0, 1.0}) and 2 * len(odd) <= len(cells)
+    return bool({_label(cell) for cell in cells} & {0.0, 1.0}) and 2 * len(odd) <= len(cells)
 
 
 def _is_mostly_labels(cells: Sequence[str], odd: Sequence[str]) -> bool:
@@ -194,9 +203,48 @@ def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[t
     return names, values
 
 
-def _plain(cells: tuple[str, ...]) -> np.ndarray:
+def _plain(table: Table, name: str) -> np.ndarray:
     """A column as float64 where every cell is a number or blank, else as str."""
-    numbers = [np.nan if is_missing(cell) else _number(cell) for cell in cells]
-    if any(number is None for number in numbers):
-        return np.asarray(cells, dtype=np.str_)
-    return np.asarray(numbers, dtype=np.float64)
+    cells = table.column(name)
+    known = [cell for cell in cells if not is_missing(cell)]
+    commas = have_decimal_commas(known)
+    numbers = [np.nan if is_missing(cell) else _number(cell) if commas else number_of(cell) for cell in cells]
+    if commas:
+        _tell(
+            f"column {name!r} of {table.path} has decimal commas: {len(known)} cells such as 46,0 were read as numbers."
+        )
+    if all(number is not None for number in numbers):
+        return np.asarray(numbers, dtype=np.float64)
+    _tell_of_mixture(table, name, known)
+    return np.asarray(cells, dtype=np.str_)
+
+
+def _tell_of_mixture(table: Table, name: str, known: Sequence[str]) -> None:
+    """A warning for a column that is mostly numbers, or would be with one meaning of its commas."""
+    points, commas = (
+        {cell for cell in known if read(cell) is not None} for read in (number_of, comma_number_of)
+    )  # fmt: skip
+    whole = {cell for cell in points if "." not in cell}
+    usual = points if sum(cell in points - whole for cell in known) >= sum(cell in commas for cell in known) else commas
+    odd = [cell for cell in known if cell not in usual | whole]
+    doubtful = [cell for cell in odd if may_be_thousands(cell)]
+    if 2 * (len(known) - len(odd) + len(doubtful)) <= len(known):
+        return
+    first = (doubtful or odd)[0]
+    why = "its comma may be decimal or of thousands" if doubtful else "the cell is no number like the others"
+    _tell(
+        f"column {name!r} of {table.path} holds numbers, but in {len(odd)} of {len(known)} rows not, the first is row "
+        f"{table.numbers[table.column(name).index(first)]}: {why}. All of it was read as categories; write numbers "
+        f"with a point, or leave the cells blank."
+    )
+
+
+def _tell_of_commas(table: Table, names: Sequence[str]) -> None:
+    """A warning for labels with decimal commas."""
+    found = [name for name in names if any(comma_number_of(cell) is not None for cell in table.column(name))]
+    if found:
+        _tell(f"labels of {table.path} have decimal commas in {len(found)} columns: 1,0 was read as 1 and 0,0 as 0.")
+
+
+def _tell(message: str) -> None:
+    warnings.warn(message, stacklevel=4)

@@ -300,13 +300,19 @@ def _checked_header(path: Path, header: tuple[str, ...], separator: str) -> tupl
     others = [mark for mark in ",;\t|" if mark != separator]
     if len(header) == 1 and (other := next((mark for mark in others if mark in header[0]), None)):
         wanted = {",": "commas", "\t": "tabs"}.get(separator, repr(separator))
-        raise DataError(f"{path} is separated by {other!r}, not {separator!r}. Save it with {wanted}.")
+        raise DataError(f"{path} is separated by {other!r}, not {separator!r}. Save it with {wanted}{_or_say(other)}.")
     # one nameless column is what pandas writes for its index
     name, count = Counter(header).most_common(1)[0]
     if count > 1:
         named = f"are called {name!r}" if name else "have no name"
         raise DataError(f"{count} columns of {path} {named}. Give every column its own name.")
     return header
+
+
+def _or_say(separator: str) -> str:
+    """The other ways to have a table read that is separated by something else."""
+    line = f", or put a first line 'sep={separator}' above the header"
+    return {"\t": ", or name the file .tsv", ",": ", or name the file .csv"}.get(separator, line)
 
 
 def ids_of(table: Table, named: str | None, fallback: str | None) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Labels from tables: blanks, uncertain labels, one column of class names."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,84 @@ def test_repeated_ids_are_refused(tmp_path):
         read_labels(table(tmp_path, "id,a\n1,1\n1,0\n"))
     with pytest.raises(DataError, match="no column 'id'"):
         read_labels(table(tmp_path, "a,b\n1,1\n"))
+
+
+def with_ages(folder, ages):
+    return table(folder, "id,age,Edema\n" + "".join(f'{i},"{one}",{i % 2}\n' for i, one in enumerate(ages)))
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["46,0", "13,5", "70,25"], [46, 13.5, 70.25]),
+        (["46,0", "", "NA"], [46, np.nan, np.nan]),
+        (["46", "13,5", "7"], [46, 13.5, 7]),
+        (["-0,5", "0,125", "+1,5"], [-0.5, 0.125, 1.5]),
+        (["1234,5", "0,5", "12,3456"], [1234.5, 0.5, 12.3456]),
+    ],
+)
+def test_decimal_commas_of_a_whole_column_are_numbers_with_a_note(tmp_path, cells, numbers):
+    with pytest.warns(UserWarning, match="column 'age' of .* has decimal commas"):
+        labels = read_labels(with_ages(tmp_path, cells), classes=["Edema"], columns=["age"])
+    np.testing.assert_array_equal(labels.columns["age"], numbers)
+
+
+@pytest.mark.parametrize(
+    ("cells", "row", "why"),
+    [
+        (["1,234", "2,500", "3,750"], 2, "its comma may be decimal or of thousands"),
+        (["12,5", "1,234", "13,5"], 3, "its comma may be decimal or of thousands"),
+        (["46.0", "13,5", "70.5", "1.5"], 3, "the cell is no number"),
+        (["46", "47", "forty", "48"], 4, "the cell is no number"),
+        (["46,0", "47,0", "48,0", "old"], 5, "the cell is no number"),
+        (["46,0", "47.5", "48,0", "50,1"], 3, "the cell is no number"),
+        (["1,234,567", "2", "3", "4"], 2, "its comma may be decimal or of thousands"),
+    ],
+)
+def test_a_column_that_is_numbers_in_most_rows_is_named_with_the_first_other_row(tmp_path, cells, row, why):
+    with pytest.warns(UserWarning, match=rf"column 'age' .* the first is row {row}: {why}") as caught:
+        labels = read_labels(with_ages(tmp_path, cells), classes=["Edema"], columns=["age"])
+    assert labels.columns["age"].tolist() == cells
+    assert "forty" not in str(caught[0].message)
+
+
+@pytest.mark.parametrize(
+    "cells", [["AP", "PA", "AP"], ["46", "AP", "PA"], ["046Y", "013Y"], ["a,b", "c,d"], ["", "NA"]]
+)
+def test_categories_are_read_without_a_note(tmp_path, cells):
+    read_labels(with_ages(tmp_path, cells), classes=["Edema"], columns=["age"])
+
+
+@pytest.mark.parametrize("classes", [["a", "b"], None])
+def test_labels_with_decimal_commas_are_labels_with_a_note(tmp_path, classes):
+    path = table(tmp_path, 'id,a,b\n1,"1,0","0,0"\n2,"0,0",\n3,0,"-1,00"\n')
+    with pytest.warns(UserWarning, match=r"labels of .* have decimal commas in 2 columns"):
+        labels = read_labels(path, classes=classes, uncertain="ignore")
+    np.testing.assert_array_equal(labels.values, [[1, 0], [0, np.nan], [0, np.nan]])
+    with pytest.raises(DataError, match="row 3, column 'a': the cell is no label"):
+        read_labels(table(tmp_path, 'id,a\n1,"1,0"\n2,"1,000"\n'), classes=["a"])
+    with pytest.raises(DataError, match="row 2, column 'a': the cell is no label"):
+        read_labels(table(tmp_path, 'id,a\n1,"0,5"\n'), classes=["a"])
+
+
+@pytest.mark.parametrize("words", [("yes", "no"), ("positive", "negative"), ("x", "y"), ("2", "5")])
+@pytest.mark.parametrize("classes", [["Edema"], None])
+def test_other_words_for_labels_are_told_which_are_allowed(tmp_path, words, classes):
+    path = table(tmp_path, "id,Edema\n" + "".join(f"{i},{words[i % 2]}\n" for i in range(10)))
+    with pytest.raises(DataError, match=r"Labels are 1, 0, -1 \(uncertain\), True, False or blank"):
+        read_labels(path, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "step"),
+    [("a.csv", ";", "a first line 'sep=;'"), ("a.csv", "|", r"a first line 'sep=\|'"), ("a.csv", "\t", r"\.tsv"),
+     ("a.tsv", ",", r"\.csv"), ("a.tsv", ";", "a first line 'sep=;'")],
+)  # fmt: skip
+def test_another_separator_names_a_step_that_works(tmp_path, name, separator, step):
+    text = "id,Edema\n1,1\n2,0\n".replace(",", separator)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=f"is separated by .*{step}"):
+        read_labels(tmp_path / name)
+    fixed = tmp_path / (Path(name).stem + (step[1:] if step.startswith("\\") else Path(name).suffix))
+    fixed.write_text(text if step.startswith("\\") else f"sep={separator}\n{text}")
+    assert read_labels(fixed).values.tolist() == [[1], [0]]

@@ -8,7 +8,7 @@ import numpy as np
 
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.keys import is_missing
-from stitchkit.datasets.labels import UNCERTAIN, label_value
+from stitchkit.datasets.labels import ALLOWED, UNCERTAIN, label_value
 from stitchkit.datasets.layouts.published import names_of
 from stitchkit.datasets.rows import Table
 
@@ -54,7 +54,7 @@ def numeric_labels(table: Table, columns: Sequence[str], uncertain: str, blank: 
         spelled = {cell: label_value(cell) for cell in set(cells)}
         codes = [spelled[cell] for cell in cells]
         if None in codes:
-            raise table.fault(codes.index(None), name, "the cell is no label. Labels are 1, 0, -1 (uncertain) or blank")
+            raise table.fault(codes.index(None), name, f"the cell is no label. {ALLOWED}")
         values[:, place] = codes
     values[np.isnan(values)] = empty
     doubtful = values == -1.0
