@@ -23,6 +23,43 @@ def same_names(ids: Iterable[str], among: Iterable[str]) -> dict[str, str]:
     return {one: other for one, other in both.items() if _is_end(one, other) or _is_end(other, one)}
 
 
+def alike(name: str, among: Iterable[str]) -> str:
+    """The first of ``among`` whose file name differs from that of ``name`` in capitals or suffix alone; else empty.
+
+    Examples
+    --------
+    >>> alike("a.JPG", ["b.jpg", "scans/a.jpg"]), alike("a.png", ["x/a.jpeg"]), alike("a", ["ab.png"])
+    ('scans/a.jpg', 'x/a.jpeg', '')
+    """
+    mine, bare = _any_case(_file_name(name)), _any_case(_stem(_file_name(name)))
+    near = ""
+    for one in among:
+        other = _any_case(_file_name(one))
+        if other == mine:
+            return one
+        if not near and bare and (bare == _any_case(_stem(_file_name(one)))):
+            near = one
+    return near
+
+
+def fitting(name: str, among: Iterable[str]) -> list[str]:
+    """Those of ``among`` that may be the same path further up or down, capitals aside.
+
+    Examples
+    --------
+    >>> fitting("1.jpg", ["a/1.jpg", "b/1.JPG", "b/11.jpg"])
+    ['a/1.jpg', 'b/1.JPG']
+    """
+    mine = _any_case(name)
+    return [one for one in among if _is_end(mine, _any_case(one)) or _is_end(_any_case(one), mine)]
+
+
+def _stem(file: str) -> str:
+    """A file name without a suffix of letters; a number behind a dot stays."""
+    bare, dot, suffix = file.rpartition(".")
+    return bare if dot and suffix.isalnum() and not suffix.isdecimal() else file
+
+
 def _is_end(short: str, long: str) -> bool:
     parts, whole = _parts(short), _parts(long)
     return whole[-len(parts) :] == parts

@@ -19,6 +19,7 @@ from stitchkit.core.items import MODALITIES, Items
 from stitchkit.core.keys import is_missing
 from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
 from stitchkit.datasets.labels import read_labels
+from stitchkit.datasets.missing_files import account_of_missing
 from stitchkit.datasets.rows import TABLES, Table, groups_of, ids_of, lines_of, read_rows, read_text
 from stitchkit.path_checks import checked_path
 
@@ -275,7 +276,7 @@ def _values(table: Table, column: str, modality: str, folder: Path) -> Sequence[
     ]  # of any text, even one too long for a name
     if missing:
         raise table.fault(
-            missing[0], column, f"there is no such file under {folder} ({len(missing)} of {len(paths)} are missing). "
-            f"Pass root= if the paths are relative to another folder, or the modality if these are texts",
+            missing[0], column, f"{account_of_missing(cells, folder, missing)}. Write the names as the files have "
+            f"them, pass root= if they are relative to another folder, or the modality if these are texts",
         )  # fmt: skip
     return paths

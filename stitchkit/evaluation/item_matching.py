@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError, LeakageError
-from stitchkit.core.item_names import same_names
+from stitchkit.core.item_names import alike, fitting, same_names
 from stitchkit.core.items import checked_ids
 from stitchkit.core.scores import Labels
+
+_REASONS = 5  # items without a label that are looked at for why they have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def labels_of_items(
     if kept:
         matched = _shared(matched, kept, allow, sides)
     if without := [one for one in lost if one not in kept]:
-        raise DataError(_without_label(without, len(wanted), labels))
+        raise DataError(_without_label(without, wanted.tolist(), labels))
     return matched
 
 
@@ -97,11 +99,50 @@ def _shared(matched: Matched, kept: Mapping[str, str], allow: bool, sides: tuple
     return Matched(both, [*matched.notes, f"LEAKAGE: {found}"])
 
 
-def _without_label(lost: list[str], n: int, labels: Labels) -> str:
+def _without_label(lost: list[str], wanted: list[str], labels: Labels) -> str:
+    """The error of items without a label, with the likely reason and the next step."""
+    known = labels.ids.tolist()
+    step = "Name their column of ids with id=, or write the same ids into both."
+    for one in lost[:_REASONS]:
+        if why := _reason(one, wanted, known):
+            step = why
+            break
     return (
-        f"{len(lost)} of {n} items have no label, the first is {lost[0]!r}; the labels have ids such as "
-        f"{str(labels.ids[0])!r}. Name their column of ids with id=, or write the same ids into both."
+        f"{len(lost)} of {len(wanted)} items have no label, the first is {lost[0]!r}; the labels have ids such as "
+        f"{known[0]!r}. {step}"
     )
+
+
+def _reason(item: str, wanted: list[str], known: list[str]) -> str:
+    """Why an item was not found among the labels, with the next step; empty if nothing is like it."""
+    theirs = fitting(item, known)
+    if len(theirs) > 1:
+        return (
+            f"The name {item!r} fits two files, {theirs[0]!r} and {theirs[1]!r} of the labels: write their folders "
+            f"into the ids of the items."
+        )
+    mine = fitting(theirs[0], wanted) if theirs else []
+    if len(mine) > 1:
+        return (
+            f"The name {theirs[0]!r} of the labels fits two files, {mine[0]!r} and {mine[1]!r} of the items: write "
+            f"their folders into the ids of the labels, or name a column that has them with id=."
+        )
+    near = alike(item, known)
+    if not near:
+        return ""
+    if _folder_apart(item, near):
+        return (
+            f"The file of that name among the labels, {near!r}, is in another folder: write the same paths into both."
+        )
+    return (
+        f"{item!r} is {near!r} of the labels but for capitals or suffix: write the same file names into both, or name "
+        f"a column that has them with id=."
+    )
+
+
+def _folder_apart(item: str, near: str) -> bool:
+    """True for one file name, to the letter, in two folders."""
+    return item.replace("\\", "/").rpartition("/")[2] == near.replace("\\", "/").rpartition("/")[2]
 
 
 def labels_of_anchors(labels: Labels, ids: Any, test: np.ndarray) -> Matched:

@@ -188,3 +188,44 @@ def test_calibration_items_that_are_anchors_by_their_file_names_are_leakage(verb
         verb(scores(NAMES), known, anchors=known.ids[:40])
     fitted = verb(scores(NAMES), known, anchors=known.ids[:40], allow_leakage=True)
     assert any("LEAKAGE: 40 items are both anchors and calibration items" in note for note in fitted.notes)
+
+
+SPELLED = {
+    "capitals of the suffix": ("{}.jpg", "scans/{}.JPG"),
+    "capitals of the name": ("x{}.jpg", "scans/X{}.jpg"),
+    "no suffix": ("x{}.jpg", "x{}"),
+    "another suffix": ("s/{}.jpg", "{}.png"),
+    "items without a suffix": ("f{}", "scans/f{}.jpg"),
+}
+
+
+@pytest.mark.parametrize("case", SPELLED)
+def test_a_label_that_differs_in_capitals_or_suffix_is_named(case):
+    item, label = SPELLED[case]
+    ids, known = ([one.format(f"{i:03d}") for i in range(N)] for one in (item, label))
+    with pytest.raises(DataError, match="60 of 60 items have no label") as caught:
+        judged(scores(ids), sk.Labels(VALUES, known, ("edema",)))
+    assert f"{ids[0]!r} is {known[0]!r} of the labels but for capitals or suffix" in str(caught.value)
+    assert "write the same file names" in str(caught.value)
+
+
+TWINS = {
+    "two items and a bare label": (["a/1.jpg", "b/1.jpg"], ["1.jpg"]),
+    "two items below a folder": (["a/x/1.jpg", "b/x/1.jpg"], ["x/1.jpg"]),
+    "a bare item and two labels": (["1.jpg"], ["a/1.jpg", "b/1.jpg"]),
+    "capitals": (["a/1.jpg", "b/1.JPG"], ["1.jpg"]),
+    "Windows": (["a\\1.jpg", "b\\1.jpg"], ["1.jpg"]),
+}
+
+
+@pytest.mark.parametrize("case", TWINS)
+def test_a_name_that_fits_two_files_is_said_with_both(case):
+    items, known = TWINS[case]
+    rest = [f"same/{one}" for one in NAMES[1:]]
+    values = np.arange(len(rest) + 2) % 2.0
+    ids, of_labels = [*rest, *items], [*rest, *known]
+    table = sk.Labels(values[: len(of_labels), None], of_labels, ("edema",))
+    with pytest.raises(DataError, match="fits two files") as caught:
+        judged(sk.Scores(values[: len(ids), None], "logit", ids, ("edema",)), table)
+    for one in (*items, *known):
+        assert repr(one) in str(caught.value)
