@@ -86,6 +86,8 @@ class Judging:
         test = labels_of_items(self.labels, ids, apart, allow=self.allow_leakage).labels.of_ids(ids)
         if pairs is not None:
             audit(pairs.ids, ids, pairs.groups, test.groups, allow=self.allow_leakage)
+        if self.calibrating is not None:
+            self.calibrating.check(self.labels, ids, test.groups, allow_leakage=self.allow_leakage)
         return test.groups
 
     def evaluation(
@@ -113,7 +115,7 @@ class Judging:
         if pairs is None and alignment is not None:
             labels, own = without_anchors(labels, alignment, scores.ids)
         result = sk.evaluate(
-            of_classes(scores, self.classes),
+            scores.of_classes(self.classes),
             labels,
             calibration=calibration,
             thresholds=thresholds,
@@ -137,15 +139,6 @@ class Judging:
             return self.table.ids_only()
         kind = encoder.modality if encoder is not None else items.modality if items is not None else "image"
         return self.table.read(kind, kind)
-
-
-def of_classes(scores: Scores, classes: tuple[str, ...]) -> Scores:
-    """The scores of these classes alone."""
-    import numpy as np
-
-    from stitchkit.core.scores import Scores
-
-    return Scores(np.stack([scores.column(label) for label in classes], axis=1), scores.kind, scores.ids, classes)
 
 
 def _with_anchors(

@@ -83,6 +83,13 @@ class Scores:
             raise UnknownNameError.of("scored class", label, self.classes)
         return self.values[:, self.classes.index(label)]
 
+    def of_classes(self, classes: tuple[str, ...]) -> Scores:
+        """Only these classes, in this order; an unknown one is an error that lists the nearest."""
+        for label in classes:
+            self.column(label)
+        picked = [self.classes.index(label) for label in classes]
+        return Scores(self.values[:, picked], self.kind, self.ids, classes)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:

@@ -10,6 +10,7 @@ import numpy as np
 from stitchkit.core.calibrations import Calibration, IsotonicCalibration, LogisticCalibration, SoftmaxCalibration
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
 
 METHODS = ("platt", "temperature", "isotonic")
@@ -91,11 +92,11 @@ def calibrate(
         )
     for c, label in enumerate(scores.classes):
         _, truth, people = seen.of_class(c)
-        positives, negatives = int(truth.sum()), int((1 - truth).sum())
-        if not positives or not negatives:
+        sides = _sides(truth)
+        if not min(sides):
             raise DataError(
-                f"{label!r} has {positives} positives and {negatives} negatives among the calibration items; both are "
-                f"needed. Give more items, or leave the class out."
+                f"{label!r} has {_too_few(*sides)}; both are needed. Give more items, or calibrate without this class: "
+                f"scores.of_classes(...) takes the others, and evaluate marks it as not calibrated."
             )
         few = min(len(np.unique(people[truth == side])) for side in (0, 1))
         if few < FEW_POSITIVES:
@@ -105,6 +106,37 @@ def calibrate(
         return IsotonicCalibration(method, scores.kind, scores.classes, curves, seen.fitted_on, tuple(seen.notes))
     slope, intercept = _platt(seen, scores.classes) if method == "platt" else _one_slope(seen)
     return LogisticCalibration(method, scores.kind, scores.classes, slope, intercept, seen.fitted_on, tuple(seen.notes))
+
+
+def calibratable(scores: Scores, labels: Labels) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Classes of ``scores`` with both positives and negatives among the items, and the reason for each other one.
+
+    Parameters
+    ----------
+    scores : (n, c)
+        Of the calibration items.
+    labels
+        Of them at least, joined by id.
+
+    Examples
+    --------
+    >>> scores = Scores(np.zeros((2, 2)), "logit", ["a", "b"], ("Edema", "Mass"))
+    >>> calibratable(scores, Labels(np.array([[0, 0], [1, 0]]), ["a", "b"], ("Edema", "Mass")))
+    (('Edema',), {'Mass': '0 positives and 2 negatives among the calibration items'})
+    """
+    known = labels.of_classes(scores.classes).of_ids(scores.ids)
+    counts = {label: _sides(known.values[:, c]) for c, label in enumerate(scores.classes)}
+    reasons = {label: _too_few(*sides) for label, sides in counts.items() if not min(sides)}
+    return tuple(label for label in scores.classes if label not in reasons), reasons
+
+
+def _sides(truth: np.ndarray) -> tuple[int, int]:
+    """The number of positives and of negatives in labels (n,)."""
+    return int((truth == 1).sum()), int((truth == 0).sum())
+
+
+def _too_few(positives: int, negatives: int) -> str:
+    return f"{counted(positives, 'positive')} and {counted(negatives, 'negative')} among the calibration items"
 
 
 def _platt(seen: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -73,10 +73,7 @@ def choose_thresholds(
     >>> bool(0.9 <= found.decide(scores)[truth[:, 0] == 1].mean() < 0.92)
     True
     """
-    if rule not in RULES:
-        raise UnknownNameError.of("rule for thresholds", rule, RULES)
-    if (rule == "sensitivity") != (at is not None) or (at is not None and not 0 < at <= 1):
-        raise InputError(f"rule 'sensitivity' takes at= in (0, 1], rule 'youden' takes none; got {rule!r} and {at!r}.")
+    check_rule(rule, at)
     seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
     found, least = np.full((3, len(scores.classes)), np.nan), max(min_positives, 1)
     for c, label in enumerate(scores.classes):
@@ -100,6 +97,14 @@ def choose_thresholds(
     return Thresholds(
         scores.kind, scores.classes, found[0], found[1], found[2], rule, at, seen.fitted_on, tuple(seen.notes)
     )
+
+
+def check_rule(rule: str, at: float | None) -> None:
+    """Raise for an unknown rule, and for a share ``at`` of positives that does not fit it."""
+    if rule not in RULES:
+        raise UnknownNameError.of("rule for thresholds", rule, RULES)
+    if (rule == "sensitivity") != (at is not None) or (at is not None and not 0 < at <= 1):
+        raise InputError(f"rule 'sensitivity' takes at= in (0, 1], rule 'youden' takes none; got {rule!r} and {at!r}.")
 
 
 def conformal_sets(

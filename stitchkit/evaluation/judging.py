@@ -19,7 +19,7 @@ from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_item
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.probes import fit_probe
-from stitchkit.evaluation.results import Evaluation, Method
+from stitchkit.evaluation.results import Decisions, Evaluation, Method
 from stitchkit.evaluation.tables import by_chance, decided, judged_classes, reliability_of, table_of
 from stitchkit.metrics.bootstrap import Interval
 
@@ -69,7 +69,8 @@ def evaluate(
         Further scores of the same items, by name: each a row of the table, compared by paired resamples.
     calibration
         From :func:`stitchkit.calibrate`: makes the main scores probabilities, which are then judged as such (Brier
-        score, calibration error, reliability curve). Its patients must not be tested.
+        score, calibration error, reliability curve). Its patients must not be tested. Classes it lacks are judged by
+        their order alone, and named in ``Evaluation.not_calibrated``.
     thresholds
         From :func:`stitchkit.choose_thresholds`, for the kind of ``scores`` or for calibrated probabilities: tables
         what is decided. Their patients must not be tested.
@@ -113,9 +114,12 @@ def evaluate(
         if other in (name, CHANCE, PROBE, METADATA):
             raise InputError(f"two rows of the table are called {other!r}. Give one of them another name.")
     given = scores
+    not_calibrated: tuple[str, ...] = ()
     if calibration is not None:
-        scores = calibration(given)
+        scores, not_calibrated = _calibrated(calibration, given, multiclass)
         notes += [*_apart(calibration.fitted_on, "calibration items", test, allow_leakage), *calibration.notes]
+        if not_calibrated:
+            notes.append(f"not calibrated, judged by the order of scores alone: {', '.join(not_calibrated)}")
     if thresholds is not None:
         notes += [*_apart(thresholds.fitted_on, "threshold items", test, allow_leakage), *thresholds.notes]
     rows = {name: scores, **(others or {})}
@@ -138,8 +142,14 @@ def evaluate(
             f"no class can be judged among {len(test)} items: {reasons}. Give more items, or lower min_positives where "
             f"there are too few."
         )
-    methods, dropped = table_of(rows, test, judged, multiclass=multiclass, replicates=replicates, seed=seed)
-    decisions = {} if thresholds is None else decided(thresholds, given, scores, test, judged, replicates, seed)
+    methods, dropped = table_of(
+        rows, test, judged, multiclass=multiclass, replicates=replicates, seed=seed, not_calibrated=not_calibrated
+    )
+    probable = [label for label in judged if label not in not_calibrated]
+    decisions: dict[str, Decisions] = {}
+    if thresholds is not None:
+        decidable = judged if thresholds.kind == given.kind else probable
+        decisions = decided(thresholds, given, scores, test, decidable, replicates, seed)
     if dropped:
         notes.append(
             f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped"
@@ -160,8 +170,30 @@ def evaluate(
         tuple(notes),
         {"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives},
         decisions,
-        reliability_of(scores, test, judged),
+        reliability_of(scores, test, probable),
+        not_calibrated,
     )
+
+
+def _calibrated(calibration: Calibration, given: Scores, multiclass: bool) -> tuple[Scores, tuple[str, ...]]:
+    """Probabilities of all classes, and the classes that the calibration lacks: theirs are ranks, for AUROC alone."""
+    found = calibration(given)
+    lacking = tuple(label for label in given.classes if label not in found.classes)
+    if not lacking:
+        return found, ()
+    if multiclass:
+        raise InputError(
+            f"with multiclass the best of all classes counts, and the calibration lacks {', '.join(lacking)}. "
+            f"Calibrate every class, or leave the calibration out."
+        )
+    columns = [_ranks(given.column(one)) if one in lacking else found.column(one) for one in given.classes]
+    return Scores(np.stack(columns, axis=1), found.kind, given.ids, given.classes), lacking
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """The order of ``values`` (n,) in [0, 1], ties kept."""
+    order = np.unique(values, return_inverse=True)[1]
+    return np.asarray(order / max(order.max(initial=0), 1))
 
 
 def _ids(anchors: AnchorSet | Sequence[str] | np.ndarray) -> np.ndarray:

@@ -126,6 +126,8 @@ class Evaluation:
         Class -> what the main scores decide at its threshold, where thresholds were given.
     reliability
         Class -> bins of what was said and what was seen, where the main scores are probabilities.
+    not_calibrated
+        Classes that the calibration lacks: judged by their order, without Brier score and calibration error.
     """
 
     methods: tuple[Method, ...]
@@ -139,6 +141,7 @@ class Evaluation:
     settings: dict[str, Any]
     decisions: dict[str, Decisions] = field(default_factory=dict)
     reliability: dict[str, list[Bin]] = field(default_factory=dict)
+    not_calibrated: tuple[str, ...] = ()
 
     @property
     def main(self) -> Method:
@@ -198,7 +201,11 @@ class Evaluation:
     def _classes(self) -> list[str]:
         judged = self.main.classes
         broad = max([len(label) for label in judged], default=5)
-        lines = [f"  {label:<{broad}}  {judged[label]}  ({self.positives[label]} positive)" for label in judged]
+        beside = {label: ", not calibrated" if label in self.not_calibrated else "" for label in judged}
+        lines = [
+            f"  {label:<{broad}}  {judged[label]}  ({self.positives[label]} positive{beside[label]})"
+            for label in judged
+        ]
         return lines + [f"  {label:<{broad}}  not judged: {why}" for label, why in self.left_out.items()]
 
     def _decided(self) -> list[str]:

@@ -31,22 +31,31 @@ class Truth:
     judged: list[str]
     only: np.ndarray | None  # (n,) position of the item's class among all
     parts: np.ndarray | None = None  # (n,) whose scores are comparable with whose; None: all with all
+    not_calibrated: Sequence[str] = ()  # judged classes without probabilities
 
     @property
     def columns(self) -> Sequence[str]:
         """The classes whose scores are asked for: the judged ones, or all where the best of them counts."""
         return self.judged if self.only is None else self.test.classes
 
+    @property
+    def calibrated(self) -> list[str]:
+        """The judged classes whose scores may be probabilities."""
+        return [label for label in self.judged if label not in self.not_calibrated]
+
     @classmethod
-    def of(cls, test: Labels, judged: list[str], multiclass: bool, parts: np.ndarray | None = None) -> Truth:
+    def of(
+        cls, test: Labels, judged: list[str], multiclass: bool, parts: np.ndarray | None = None,
+        not_calibrated: Sequence[str] = (),
+    ) -> Truth:  # fmt: skip
         if not multiclass:
-            return cls(test, judged, None, parts)
+            return cls(test, judged, None, parts, not_calibrated)
         check_exclusive(test)
         return cls(test, judged, test.values.argmax(axis=1), parts)
 
     def measured(self, values: np.ndarray, kind: str, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Each measure of scores (n, columns) in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
-        beside = OF_PROBABILITIES if kind == "probability" else {}
+        beside = OF_PROBABILITIES if kind == "probability" and self.calibrated else {}
         ranked = RANKED if self.parts is None else RANKED[:1]
         columns: dict[str, list[np.ndarray]] = {name: [] for name in (*ranked, *beside)}
         for label in self.judged:
@@ -54,7 +63,7 @@ class Truth:
             seen = values[known, self.columns.index(label)], truth, counts[:, known]
             for name, numbers in self._ranked(*seen, known).items():
                 columns[name].append(numbers)
-            for name, measure in beside.items():
+            for name, measure in beside.items() if label in self.calibrated else ():
                 columns[name].append(measure(*seen))
         found = {name: np.stack(parts, axis=1) for name, parts in columns.items()}
         if self.only is not None:
@@ -148,13 +157,21 @@ def by_chance(test: Labels) -> Scores:
 
 
 def table_of(
-    rows: Mapping[str, Scores], test: Labels, judged: list[str], *, multiclass: bool, replicates: int, seed: int
+    rows: Mapping[str, Scores],
+    test: Labels,
+    judged: list[str],
+    *,
+    multiclass: bool,
+    replicates: int,
+    seed: int,
+    not_calibrated: Sequence[str] = (),
 ) -> tuple[tuple[Method, ...], int]:
     """Every row's measures on the same resamples, and how many resamples were dropped.
 
-    A resample that lacks a positive or a negative of some class is dropped for all.
+    A resample that lacks a positive or a negative of some class is dropped for all. Measures of probabilities leave
+    out the classes ``not_calibrated``.
     """
-    truth = Truth.of(test, judged, multiclass)
+    truth = Truth.of(test, judged, multiclass, None, not_calibrated)
     matched = {name: in_order(scores, test, truth.columns, name) for name, scores in rows.items()}
     once = np.ones((1, len(test)))
     point = {name: truth.measured(values, rows[name].kind, once) for name, values in matched.items()}
@@ -175,7 +192,7 @@ def table_of(
             if name != main and against is not None:
                 apart = (against - draws)[complete].mean(axis=1)
                 difference = percentile_interval(float((point[main][one] - at).mean()), apart)
-            classes = judged if one in OF_EACH_CLASS else []
+            classes = judged if one in RANKED else truth.calibrated if one in OF_PROBABILITIES else []
             around = interval_of(one)
             measures[one] = Measured(
                 around(float(at.mean()), draws[complete].mean(axis=1)),
@@ -253,7 +270,7 @@ def reliability_of(scores: Scores, test: Labels, judged: list[str]) -> dict[str,
 def in_order(scores: Scores, test: Labels, classes: Sequence[str], name: str) -> np.ndarray:
     """The row's scores (n, c) of ``classes`` in the order of the test's items."""
     rows = rows_of(test.ids, scores.ids, f"the scores called {name!r}")
-    return np.stack([scores.column(label)[rows] for label in classes], axis=1)
+    return np.asarray(scores.of_classes(tuple(classes)).values[rows])
 
 
 def known_labels(test: Labels, label: str) -> tuple[np.ndarray, np.ndarray]:

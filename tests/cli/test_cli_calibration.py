@@ -96,3 +96,65 @@ def test_patients_of_the_labels_are_named_without_anchors(cli, files, tmp_path):
     done = cli("evaluate", files / "test.csv", *given, "--replicates", 20, "--json")
     assert done.code == 0, done.err
     assert done.json["patients"] == 50
+
+
+@pytest.fixture(scope="module")
+def lacking(files, tmp_path_factory):
+    """The same with a class ``Rare`` that only test items have, and ``common.csv``, scores of that class alone."""
+    folder = tmp_path_factory.mktemp("lacking")
+    rng = np.random.default_rng(1)
+    rare = [0] * 200 + [int(one) for one in rng.random(100) < 0.3]
+    scores = [f"{0.2 * one + 0.1 * rng.normal():.4f}" for one in rare]
+    labels = (files / "labels.csv").read_text().splitlines()
+    rows = [f"{line},{'Rare' if i == 0 else rare[i - 1]}" for i, line in enumerate(labels)]
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    for name in ("known", "test", "mixed"):
+        lines = (files / f"{name}.csv").read_text().splitlines()
+        at = [int(line.split(",")[0][1:]) for line in lines[1:]]
+        both = [f"{lines[0]},Rare", *(f"{line},{scores[i]}" for line, i in zip(lines[1:], at, strict=True))]
+        (folder / f"{name}.csv").write_text("\n".join(both) + "\n")
+        alone = ["id,kind,Rare", *(f"f{i},margin,{scores[i]}" for i in at)]
+        (folder / f"{name}_rare.csv").write_text("\n".join(alone) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_a_class_that_cannot_be_calibrated_is_judged_without(cli, lacking, method):
+    flags = ("--calibrate", lacking / "known.csv", "--calibration", method, "--threshold", "sensitivity=0.9")
+    done = judge(cli, lacking, *flags, "--json")
+    assert done.code == 0, done.err
+    found = done.json
+    plain = judge(cli, lacking, "--json").json
+    assert found["not_calibrated"] == ["Rare"]
+    assert set(found["decisions"]) == set(found["reliability"]) == set(CLASSES)
+    measures = found["methods"][0]
+    assert measures["classes"]["Rare"] == plain["methods"][0]["classes"]["Rare"]  # the order of its scores is kept
+    assert set(measures["further"]["brier"]["classes"]) == set(CLASSES)
+    classes = [one["value"] for one in measures["further"]["brier"]["classes"].values()]
+    assert measures["further"]["brier"]["macro"]["value"] == pytest.approx(np.mean(classes))
+    assert any("Rare: 0 positives and 200 negatives" in note for note in found["notes"])
+    text = judge(cli, lacking, *flags).out
+    (row,) = [line for line in text.splitlines() if line.strip().startswith("Rare  ")]
+    assert row.endswith("not calibrated)")
+
+
+def test_without_a_class_to_calibrate_the_way_out_is_named(cli, lacking):
+    done = judge(cli, lacking, "--calibrate", lacking / "known_rare.csv", test="test_rare")
+    assert done.code == 4
+    assert "Rare: 0 positives and 200 negatives" in done.err
+    assert "--calibration none" in done.err
+
+
+def test_a_share_out_of_range_is_refused_before_classes_are_counted(cli, lacking):
+    done = judge(cli, lacking, "--calibrate", lacking / "known_rare.csv", "--threshold", "sensitivity=90")
+    assert done.code == 2
+    assert "(0, 1]" in done.err
+
+
+def test_the_tested_items_are_refused_before_classes_are_counted(cli, lacking):
+    done = judge(cli, lacking, "--calibrate", lacking / "known_rare.csv", test="known_rare")
+    assert done.code == 4
+    assert "both calibration items and test items" in done.err
+    allowed = judge(cli, lacking, "--calibrate", lacking / "test.csv", "--allow-leakage", "--json")
+    assert allowed.code == 0, allowed.err
+    assert any("LEAKAGE" in note for note in allowed.json["notes"])

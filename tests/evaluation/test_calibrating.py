@@ -9,8 +9,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import stitchkit as sk
-from stitchkit.core.calibrations import sigmoid
+from stitchkit.core.calibrations import FittedOn, sigmoid
 from stitchkit.core.errors import DataError, InputError, LeakageError, UnknownNameError
+from stitchkit.evaluation.calibrating import calibratable
 
 N = 4000
 IDS = [f"scan{i}" for i in range(N)]
@@ -210,3 +211,48 @@ def test_patients_of_anchors_given_as_ids_are_looked_up():
         sk.calibrate(scores, both, anchors=[f"anchor{i}" for i in range(200)])
     unknown = sk.calibrate(scores, sk.Labels(labels.values, labels.ids, CLASSES))
     assert any("patients are not known" in note for note in unknown.notes)
+
+
+def without_positives(labels):
+    """Labels of which none of the second class is positive."""
+    values = labels.values.copy()
+    values[:, 1] = 0
+    return sk.Labels(values, labels.ids, labels.classes, labels.groups)
+
+
+def test_classes_without_both_labels_are_named_with_the_way_out():
+    scores, labels = drawn(n=400)
+    none = without_positives(labels)
+    with pytest.raises(DataError, match=r"scores.of_classes\(...\)"):
+        sk.calibrate(scores, none)
+    kept, reasons = calibratable(scores, none)
+    assert kept == ("Edema",)
+    assert reasons == {"Mass": "0 positives and 400 negatives among the calibration items"}
+    assert sk.calibrate(scores.of_classes(kept), none).classes == kept
+
+
+def test_classes_that_a_calibration_lacks_are_judged_by_their_order():
+    scores, labels = drawn(n=400)
+    fitted = replace(sk.calibrate(scores.of_classes(("Edema",)), labels), fitted_on=FittedOn(np.array(["other"])))
+    found = sk.evaluate(scores, labels, calibration=fitted, replicates=20)
+    plain = sk.evaluate(scores, labels, replicates=20)
+    assert found.not_calibrated == ("Mass",)
+    assert found.main.classes == plain.main.classes
+    assert set(found.main.measures["brier"].classes) == set(found.reliability) == {"Edema"}
+    assert set(found.method("chance").measures["brier"].classes) == {"Edema"}
+    assert "not calibrated" in str(found)
+    rare = sk.evaluate(scores, without_positives(labels), calibration=fitted, replicates=20)
+    assert "Mass" in rare.left_out
+    with pytest.raises(InputError, match="calibration lacks Mass"):
+        sk.evaluate(scores, labels, calibration=fitted, multiclass=True, replicates=20)
+
+
+def test_no_judged_class_may_be_calibrated():
+    scores, labels = drawn(n=400)
+    fitted = replace(sk.calibrate(scores.of_classes(("Edema",)), labels), fitted_on=FittedOn(np.array(["other"])))
+    values = labels.values.copy()
+    values[:, 0] = 0
+    found = sk.evaluate(scores, sk.Labels(values, labels.ids, labels.classes), calibration=fitted, replicates=20)
+    assert set(found.main.classes) == {"Mass"}
+    assert "brier" not in found.main.measures
+    assert found.reliability == {}
