@@ -23,11 +23,11 @@ def demo(
     verbose: o.Verbose = False,
 ) -> None:
     """Show the whole main job on drawn chest phantoms: offline, within a minute, with a report to open."""
-    from stitchkit.cli.places import new_folder
+    from stitchkit.cli.places import new_page
     from stitchkit.cli.talk import Talk
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
-    new_folder(out, overwrite, ("report.html", "results.json"))
+    new_page(out, overwrite, ("report.html", "results.json"))
     if dry_run:
         talk.plan({"writes": [out / "report.html", out / "results.json"], "seed": seed})
         return

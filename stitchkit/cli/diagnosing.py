@@ -70,12 +70,12 @@ def diagnose(
     """Tell what is right and wrong with an alignment: residuals, retrieval, hubs, outliers, coverage of prompts."""
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.places import new_folder
+    from stitchkit.cli.places import new_page
     from stitchkit.cli.talk import Talk
     from stitchkit.reports.diagnosis_page import NUMBERS, PAGE, write_diagnosis
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
-    new_folder(out, overwrite, (PAGE, NUMBERS))
+    new_page(out, overwrite, (PAGE, NUMBERS))
     tables = [
         AnchorTable.of(path, source_column, target_column, id_column, groups, root) for path in (anchors, held_out)
     ]

@@ -64,7 +64,7 @@ def evaluate(
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON document to this file.")] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FOLDER", help="Also write report.html into this folder.")
+        Path | None, typer.Option("--report", metavar="FOLDER", help="Also write report.html into this new folder.")
     ] = None,
     column: o.Column = None,
     source_column: o.SourceColumn = None,
@@ -97,14 +97,16 @@ def evaluate(
     from stitchkit.cli.calibration import Calibrating
     from stitchkit.cli.judgement import Judging
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.places import new_file, write_text
+    from stitchkit.cli.places import new_file, new_page, write_text
     from stitchkit.cli.scoring import Given
     from stitchkit.cli.talk import Talk, as_json
-    from stitchkit.reports.evaluation_page import write_evaluation
+    from stitchkit.reports.evaluation_page import NUMBERS, PAGE, write_evaluation
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     if out is not None:
         new_file(out, overwrite)
+    if report is not None:
+        new_page(report, overwrite, (PAGE, NUMBERS))
     given = Given.of(scores, items, column, encoder, id_column, root)
     given_columns = (None, None) if anchors is None else (id_column, groups)  # they name columns of the labels too
     table = AnchorTable.of(anchors, source_column, None, *given_columns, root)

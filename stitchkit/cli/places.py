@@ -11,6 +11,8 @@ from stitchkit.core.errors import InputError
 
 T = TypeVar("T")
 
+PAGES = (".html", ".htm")
+
 
 def there(path: str | Path, what: str) -> Path:
     """``path`` if something is there: a mistyped path is the caller's mistake, a bad file is not."""
@@ -31,14 +33,44 @@ def new_file(path: Path, overwrite: bool, check: Callable[[Path], Path] | None =
 
 def new_folder(path: Path, overwrite: bool, marks: tuple[str, ...] = ("config.json", "model.safetensors")) -> Path:
     """``path`` if a folder may be written there; what lacks one of the files ``marks`` is never replaced."""
-    if path.is_file():
-        raise InputError(f"{path} is a file; a folder is written. Choose another name.")
+    folder_name(path)
     if path.is_dir() and any(path.iterdir()):
+        if not all((path / mark).is_file() for mark in marks):
+            raise InputError(
+                f"{path} is not empty: it holds something else, which is never overwritten. Choose another folder."
+            )
         if not overwrite:
             raise InputError(f"{path} exists and is not empty. Choose another folder, or pass --overwrite.")
-        if not all((path / mark).is_file() for mark in marks):
-            raise InputError(f"{path} holds something else, which is never overwritten. Choose another folder.")
     _check_writable(path)
+    return path
+
+
+def new_page(path: Path, overwrite: bool, files: tuple[str, ...]) -> Path:
+    """``path`` if the page's ``files`` may be written into that folder; other files in it are never touched."""
+    folder_name(path)
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        if earlier := [name for name in files if (path / name).exists()]:
+            raise InputError(
+                f"{path} is not empty: it holds {' and '.join(earlier)}. Choose another folder, or pass --overwrite to "
+                f"replace the page."
+            )
+        raise InputError(
+            f"{path} is not empty: it holds other files. Choose another folder, or pass --overwrite to write "
+            f"{' and '.join(files)} beside them."
+        )
+    _check_writable(path)
+    return path
+
+
+def folder_name(path: Path) -> Path:
+    """``path`` if it can name a folder: neither a file nor a name that a page would have."""
+    if path.is_file():
+        raise InputError(f"{path} is a file; a folder is written. Choose another name.")
+    if path.suffix.lower() in PAGES:
+        raise InputError(
+            f"{path} names a page; a folder is written, with the page in it. Give a folder, for example "
+            f"{path.with_suffix('')}."
+        )
     return path
 
 

@@ -30,11 +30,13 @@ def study(
 ) -> None:
     """Run a study, or go on with one that was stopped: cells, tables, and one page to mail."""
     from stitchkit.cli.loading import Loading
+    from stitchkit.cli.places import folder_name
     from stitchkit.cli.talk import Talk
     from stitchkit.reports.study_page import PAGE, TABLE
     from stitchkit.studies.plans import read_plan
     from stitchkit.studies.reporting import study as run
 
+    folder_name(out)
     talk = Talk.of(ctx, json=json or format is o.Form.json, quiet=quiet)
     planned = read_plan(plan)
     if dry_run:

@@ -26,10 +26,12 @@ def train(
 
     Under torchrun every process trains its part of each batch.
     """
+    from stitchkit.cli.places import folder_name
     from stitchkit.cli.talk import Talk
     from stitchkit.training.recipes import read_recipe
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
+    folder_name(out)
     read = read_recipe(recipe)
     if dry_run:
         network = read.network
