@@ -118,8 +118,6 @@ def evaluate(
     if calibration is not None:
         scores, not_calibrated = _calibrated(calibration, given, multiclass)
         notes += [*_apart(calibration.fitted_on, "calibration items", test, allow_leakage), *calibration.notes]
-        if not_calibrated:
-            notes.append(f"not calibrated, judged by the order of scores alone: {', '.join(not_calibrated)}")
     if thresholds is not None:
         notes += [*_apart(thresholds.fitted_on, "threshold items", test, allow_leakage), *thresholds.notes]
     rows = {name: scores, **(others or {})}
@@ -145,6 +143,8 @@ def evaluate(
     methods, dropped = table_of(
         rows, test, judged, multiclass=multiclass, replicates=replicates, seed=seed, not_calibrated=not_calibrated
     )
+    if ordered := [label for label in judged if label in not_calibrated]:
+        notes.append(f"not calibrated, judged by the order of scores alone: {', '.join(ordered)}")
     probable = [label for label in judged if label not in not_calibrated]
     decisions: dict[str, Decisions] = {}
     if thresholds is not None:

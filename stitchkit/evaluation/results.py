@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.reliability import Bin
 
@@ -88,16 +89,20 @@ class Decisions:
         How many items are.
     measures
         Sensitivity, specificity, ppv, npv, accuracy, balanced_accuracy and f1 with their intervals, in [0, 1].
+    kind
+        Kind of the scores that the threshold is of; empty where the result that holds it says so for all.
     """
 
     threshold: float
     called: int
     measures: dict[str, Interval]
+    kind: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         measures = {name: interval._asdict() for name, interval in self.measures.items()}
-        return {"threshold": self.threshold, "called": self.called, **measures}
+        kind = {"kind": self.kind} if self.kind else {}
+        return {"threshold": self.threshold, **kind, "called": self.called, **measures}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,11 @@ class Evaluation:
             raise UnknownNameError.of("row of the table", name, [one.name for one in self.methods])
         return found
 
+    @property
+    def decided_on(self) -> list[str]:
+        """Kinds of the scores that thresholds are of, in the plural."""
+        return sorted({plural(one.kind) for one in self.decisions.values()})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         plain = asdict(self)
@@ -172,21 +182,21 @@ class Evaluation:
 
     def __str__(self) -> str:
         """A table for a terminal: methods by macro AUROC, then classes, decisions and notes."""
-        people = "patients not known" if self.patients is None else f"{self.patients} patients"
-        anchors = "" if self.anchors is None else f", {self.anchors} anchors"
-        kinds = "probabilities" if self.kind == "probability" else f"{self.kind}s"
-        judged = list(self.main.classes)
-        lines = [f"AUROC over {len(judged)} classes on {self.n} items ({people}){anchors}; scores are {kinds}"]
+        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+        anchors = "" if self.anchors is None else f", {counted(self.anchors, 'anchor')}"
+        classes, items = counted(len(self.main.classes), "class", "classes"), counted(self.n, "item")
+        lines = [f"AUROC over {classes} on {items} ({people}){anchors}; scores are {plural(self.kind)}"]
         lines += [*self._rows(), "", *self._classes()]
         if self.decisions:
             lines += ["", *self._decided()]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"note: {note}" for note in dict.fromkeys(self.notes))])
 
     def _rows(self) -> list[str]:
         further = [name for name in self.main.measures if name != AUROC]
         titles = [measure_name(name) for name in further]
         wide = max(len(one.name) for one in self.methods)
-        lines = [f"{'method':<{wide}}  {'macro [95 %]':<20}  {'main minus it':<23}  {'  '.join(titles)}".rstrip()]
+        beside = "  ".join(["difference to the main row", *titles])
+        lines = [f"{'method':<{wide}}  {'macro [95 %]':<20}  {beside}"]
         for one in self.methods:
             gap = one.difference
             less = "" if gap is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
@@ -195,7 +205,7 @@ class Evaluation:
                 f"{'' if cell is None else f'{cell.macro.value:.3f}':>{len(title)}}"
                 for cell, title in zip(found, titles, strict=True)
             ]
-            lines.append(f"{one.name:<{wide}}  {one.macro!s:<20}  {less:<23}  {'  '.join(rest)}".rstrip())
+            lines.append(f"{one.name:<{wide}}  {one.macro!s:<20}  {less:<26}  {'  '.join(rest)}".rstrip())
         return lines
 
     def _classes(self) -> list[str]:
@@ -211,13 +221,19 @@ class Evaluation:
     def _decided(self) -> list[str]:
         names = ("sensitivity", "specificity", "ppv", "npv", "f1")
         broad = max(16, *map(len, self.decisions))
-        lines = [
-            f"  {'at its threshold':<{broad}}  " + "  ".join(f"{measure_name(name):<20}" for name in names).rstrip()
-        ]
+        title = "threshold" if len(self.decided_on) > 1 else f"threshold ({next(iter(self.decided_on), '')})"
+        wide = max(len(title), 9)
+        head = "  ".join(f"{measure_name(name):<20}" for name in names)
+        lines = [f"  {'at its threshold':<{broad}}  {title:<{wide}}  {head}".rstrip()]
         for label, one in self.decisions.items():
             cells = "  ".join(f"{one.measures[name]!s:<20}" for name in names)
-            lines.append(f"  {label:<{broad}}  {cells}".rstrip())
+            lines.append(f"  {label:<{broad}}  {f'{one.threshold:.4g}':<{wide}}  {cells}".rstrip())
         return lines
+
+
+def plural(kind: str) -> str:
+    """Scores of a kind, in the plural: ``"margins"``, ``"probabilities"``."""
+    return "probabilities" if kind == "probability" else f"{kind}s"
 
 
 def measure_name(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -233,7 +233,8 @@ def decided(
     scores = in_order(known[0], test, wanted, "thresholds")
     for c, label in enumerate(wanted):
         threshold = _of(thresholds, label)
-        found[label] = decisions_of(scores[:, c] >= threshold, threshold, test, label, replicates, seed)
+        one = decisions_of(scores[:, c] >= threshold, threshold, test, label, replicates, seed)
+        found[label] = replace(one, kind=thresholds.kind)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stitchkit.core.errors import InputError
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.results import AUROC, Evaluation, measure_name
 from stitchkit.reports.figures import forest, reliability_figure
 from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
@@ -33,14 +34,16 @@ def write_evaluation(found: Evaluation, folder: str | Path, *, title: str = "Eva
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; the evaluation needs a folder for its page. Name a folder.")
+    notes = list(dict.fromkeys(found.notes))
     text = template("evaluation.html.j2").render(
         found=found,
         title=title,
         command=command,
         further=[name for name in found.main.measures if name != AUROC],
         called=measure_name,
-        loud=[note for note in found.notes if note.startswith(LOUD)],
-        quiet=[note for note in found.notes if not note.startswith(LOUD)],
+        counted=counted,
+        loud=[note for note in notes if note.startswith(LOUD)],
+        quiet=[note for note in notes if not note.startswith(LOUD)],
         figures={
             "methods": forest([(one.name, one.macro) for one in found.methods], label="macro AUROC"),
             "classes": forest(list(found.main.classes.items()), label="AUROC", marked=None),

@@ -104,10 +104,11 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
     """Write ``report.html``, ``results.json`` and ``table.md`` into ``folder``; the page's path comes back."""
     label, chances = page.measure, page.chances
     curves = page.judged.reliability if page.judged else None
+    notes = list(dict.fromkeys(page.notes))
     text = template("study.html.j2").render(
         page=page,
-        loud=[note for note in page.notes if note.startswith(LOUD)],
-        quiet=[note for note in page.notes if not note.startswith(LOUD)],
+        loud=[note for note in notes if note.startswith(LOUD)],
+        quiet=[note for note in notes if not note.startswith(LOUD)],
         figures={
             "methods": {
                 name: forest(
@@ -160,7 +161,7 @@ def markdown(page: StudyPage) -> str:
             gaps = [signed(row.gaps[name]) if name in row.gaps else "" for name in others]
             beside = [str(row.measures[name]) if name in row.measures else "" for name in more]
             lines.append(_cells([row.name, str(row.value), *gaps, *beside]))
-    lines += ["", *(f"- {note}" for note in page.notes)]
+    lines += ["", *(f"- {note}" for note in dict.fromkeys(page.notes))]
     return "\n".join(lines)
 
 

@@ -508,7 +508,7 @@ def test_the_result_can_be_written_as_strict_json_and_read_back(result):
 def test_what_is_printed_says_what_a_reader_needs(result):
     text = str(result)
     lines = text.splitlines()
-    assert "1 classes on 140 items (70 patients), 100 anchors; scores are logits" in lines[0]
+    assert "1 class on 140 items (70 patients), 100 anchors; scores are logits" in lines[0]
     for one in result.methods:
         (line,) = [line for line in lines if line.startswith(one.name)]
         assert str(one.macro) in line

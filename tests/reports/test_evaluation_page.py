@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import stitchkit as sk
+import stitchkit.reports
 from stitchkit.core.errors import InputError
 from stitchkit.reports.evaluation_page import write_evaluation
 
@@ -77,3 +80,38 @@ def test_what_is_no_number_is_a_dash_and_null(found, tmp_path):
     page = write_evaluation(shifted, tmp_path / "page").read_text()
     assert "nan" not in page.split("<body>")[1].lower().replace("finance", "")
     assert json.loads((tmp_path / "page" / "evaluation.json").read_text())["decisions"]["Edema"]["ppv"]["value"] is None
+
+
+def test_thresholds_say_of_which_scores_they_are(found, tmp_path):
+    text = str(found)
+    line = next(one for one in text.splitlines() if "at its threshold" in one)
+    assert "threshold (logits)" in line
+    assert f"{found.decisions['Edema'].threshold:.4g}" in text
+    assert found.to_dict()["decisions"]["Edema"]["kind"] == "logit"
+    page = write_evaluation(found, tmp_path / "page").read_text()
+    assert "Thresholds are of logits, not of the probabilities made of them" in page
+
+
+def test_equal_notes_are_shown_once(found, tmp_path):
+    twice = replace(found, notes=("SHORTCUT: mine", "one note", "one note", "SHORTCUT: mine"))
+    page = write_evaluation(twice, tmp_path / "page").read_text()
+    for text in (str(twice), page):
+        assert text.count("one note") == 1
+        assert text.count("SHORTCUT: mine") == 1
+
+
+def test_one_item_is_no_plural(found):
+    one = str(replace(found, n=1, patients=1, anchors=1))
+    assert "on 1 item (1 patient), 1 anchor;" in one
+
+
+def test_long_commands_are_wrapped_and_columns_stand_apart():
+    folder = Path(stitchkit.reports.__file__).parent / "templates"
+    style = (folder / "house.css").read_text()
+    (block,) = [line for line in style.splitlines() if line.startswith("pre {")]
+    assert "white-space: pre-wrap" in block
+    assert "overflow-wrap: anywhere" in block
+    for page in folder.glob("*.j2"):
+        text = page.read_text()
+        assert ".wide" not in text, f"{page.name} hides columns on narrow screens"
+        assert text.count("<pre") == 0 or "house.css" in text
