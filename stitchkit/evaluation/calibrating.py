@@ -14,6 +14,7 @@ from stitchkit.core.wording import counted
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
 
 METHODS = ("platt", "temperature", "isotonic")
+AGAINST = "higher scores do not go with the class"
 
 
 def calibrate(
@@ -149,7 +150,7 @@ def _platt(seen: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, 
         a, b = _logistic((values - centre) / spread, truth) if varies else (0.0, 0.0)
         spread = spread if varies else 1.0
         if a <= 0:
-            seen.notes.append(f"{label}: higher scores do not go with the class; every item gets its prevalence")
+            seen.notes.append(f"{label}: {AGAINST}; every item gets its prevalence")
             positives = truth.sum()
             a, b = 0.0, float(np.log((positives + 1) / (len(truth) - positives + 1)))
         slope[c], intercept[c] = a / spread, b - a * centre / spread

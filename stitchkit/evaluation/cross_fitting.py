@@ -13,7 +13,7 @@ import numpy as np
 
 from stitchkit.alignment.folds import assign
 from stitchkit.core.scores import Labels, Scores
-from stitchkit.evaluation.calibrating import calibrate
+from stitchkit.evaluation.calibrating import AGAINST, calibrate
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES
 from stitchkit.evaluation.results import BRIER, ECE, Decisions, Method
 from stitchkit.evaluation.tables import decisions_of, known_labels, reliability_of, table_of
@@ -109,19 +109,22 @@ def cross_fitted(
             left_out[label] = f"{few} patients with or without it in some fold's others, fewer than {FEW_POSITIVES}"
             continue
         probability, share, called = np.empty(len(test)), np.empty(len(test)), np.zeros(len(test), dtype=bool)
-        levels = []
+        levels, against = [], 0
         for held, rest in zip(members, rests, strict=True):
             one = test.of_classes((label,)).take(rest)
             fitted = calibrate(Scores(values[rest, None], scores.kind, test.ids[rest], (label,)), one)
-            notes += [note for note in fitted.notes if note.startswith(label)]
+            against += AGAINST in " ".join(fitted.notes)
             probability[held] = fitted(Scores(values[held, None], scores.kind, test.ids[held], (label,))).values[:, 0]
             share[held] = truth[rest].mean()
             level = float(resampled_thresholds(values[rest], truth[rest], np.ones((1, len(rest))), sensitivity)[0])
             called[held] = values[held] >= level  # never where no threshold is better than none
             levels.append(level)
         said[label] = probability, share
-        if np.isnan(levels).any():
-            notes.append(f"{label}: no decisions, since in some fold higher scores do not go with the class")
+        if against:
+            every = "every item gets" if against == len(rests) else "items of those folds get"
+            notes.append(f"{label}: in {against} of {len(rests)} folds {AGAINST}; {every} its prevalence")
+        if none := int(np.isnan(levels).sum()):
+            notes.append(f"{label}: no decisions, since in {none} of {len(rests)} folds {AGAINST}")
         else:
             decisions[label] = decisions_of(called, float(np.median(levels)), test, label, replicates, seed)
     told = tuple(dict.fromkeys(notes))

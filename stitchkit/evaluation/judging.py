@@ -19,7 +19,7 @@ from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_item
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.probes import fit_probe
-from stitchkit.evaluation.results import Decisions, Evaluation, Method
+from stitchkit.evaluation.results import Decisions, Evaluation, Method, is_above_chance
 from stitchkit.evaluation.tables import by_chance, decided, judged_classes, reliability_of, table_of
 from stitchkit.metrics.bootstrap import Interval
 
@@ -285,18 +285,26 @@ def _shortcut(methods: tuple[Method, ...]) -> list[str]:
     if found is None:
         return []
     if _explains(found.macro, main.macro):
-        return [_warning(f"{found.macro} where the macro AUROC is {main.macro.value:.3f}")]
-    hit = [label for label, one in found.classes.items() if _explains(one, main.classes[label])]
-    told = [f"{found.classes[label].value:.2f} for {label} ({main.classes[label].value:.2f})" for label in hit]
-    return [_warning(f"{', '.join(told)}, the scores in brackets")] if hit else []
+        return [_explained("macro AUROC", found.macro, main.macro)]
+    return [
+        _explained(f"AUROC for {label}", one, main.classes[label])
+        for label, one in found.classes.items()
+        if _explains(one, main.classes[label])
+    ]
 
 
 def _explains(metadata: Interval, score: Interval) -> bool:
     return metadata.low > max(score.value - CLOSE, 0.5)
 
 
-def _warning(found: str) -> str:
+def _explained(measure: str, metadata: Interval, score: Interval) -> str:
+    """In words, that metadata do as well; scores at chance are no shortcut."""
+    if not is_above_chance(score):
+        return (
+            f"not above chance: the {measure} of the scores is {score}; metadata alone, without the picture, reaches "
+            f"{metadata}"
+        )
     return (
-        f"SHORTCUT: metadata alone, without the picture, reaches an AUROC of {found}. "
+        f"SHORTCUT: metadata alone, without the picture, reaches {metadata} in {measure}, the scores {score}. "
         f"Such a score is explained by metadata and must not be read as a diagnosis."
     )

@@ -231,6 +231,11 @@ class Evaluation:
         return lines
 
 
+def is_above_chance(auroc: Interval) -> bool:
+    """True if the interval of an AUROC lies above one half."""
+    return auroc.low > 0.5
+
+
 def plural(kind: str) -> str:
     """Scores of a kind, in the plural: ``"margins"``, ``"probabilities"``."""
     return "probabilities" if kind == "probability" else f"{kind}s"

@@ -59,7 +59,8 @@ class StudyPage:
     chances
         Heading -> the measure by chance, where it is not one half.
     counted, repeated, over
-        What methods get more or fewer of, of what the small dots are, and what is resampled, in words.
+        What methods get more or fewer of, of what the small dots are (empty where there are none), and what is
+        resampled, in words.
     near
         Which draw and scale what follows is of, in words.
     fold

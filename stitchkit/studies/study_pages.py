@@ -98,7 +98,7 @@ def _page(summary: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, comma
         chances=chances,
         each="Class by class" if summary.measure == AUROC else "Each way",
         counted=plan.counted,
-        **({"repeated": "runs", "over": "patients and runs"} if plan.training else {}),
+        **_repeats(summary),
         near=_near(ran, main),
         fold=ran.parts is not None,
         judged=close.judged,
@@ -113,6 +113,13 @@ def _page(summary: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, comma
             for label, rows in close.images.items()
         },
     )
+
+
+def _repeats(summary: StudySummary) -> dict[str, str]:
+    """Words for what is repeated and what is resampled; patients alone where nothing was drawn twice."""
+    if not any(len(row.draws) > 1 for row in summary.rows):
+        return {"repeated": "", "over": "patients"}
+    return {"repeated": "runs", "over": "patients and runs"} if summary.kind == "training" else {}
 
 
 def _near(ran: Ran, main: StudyRow) -> str:

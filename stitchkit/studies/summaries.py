@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.evaluation.judging import CLOSE
-from stitchkit.evaluation.results import measure_name
+from stitchkit.evaluation.results import is_above_chance, measure_name
 from stitchkit.metrics.bootstrap import percentile_interval
 from stitchkit.metrics.multiplicity import holm, resampled_p
 from stitchkit.progress import Progress
@@ -171,18 +171,31 @@ def _shortcuts(rows: tuple[StudyRow, ...], plan: StudyPlan, names: Mapping[str, 
         return []
     most = alone[-1]
     hit: dict[tuple[str, str], list[str]] = {}
+    low: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         gap = row.gaps.get(METADATA)
         if row.anchors != most.anchors or gap is None:
             continue
-        single = [label for label, one in most.classes.items() if one.low > max(row.classes[label].value - CLOSE, 0.5)]
+        if not is_above_chance(row.macro):
+            if most.macro.low > max(row.macro.value - CLOSE, 0.5):
+                low.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro}")
+            continue
+        single = [
+            label for label, one in most.classes.items()
+            if one.low > max(row.classes[label].value - CLOSE, 0.5) and is_above_chance(row.classes[label])
+        ]  # fmt: skip
         if gap.value.low <= 0 or single:
             of = "" if gap.value.low <= 0 else f" for {', '.join(single)}"
             hit.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro.value:.3f}{of}")
     columns = ", ".join(("image files", *plan.data.metadata))
-    told = "Such a score may be explained by metadata and must not be read as a diagnosis"
-    return [
-        f"SHORTCUT: metadata alone ({columns}) reach {most.macro}; of {names[source]} to {names[target]}, not clearly "
-        f"above it are {', '.join(found)}. {told}"
+    alone_reach = f"metadata alone ({columns}) reaches a macro AUROC of {most.macro}"
+    told = "These scores may be explained by metadata and must not be read as a diagnosis"
+    shortcuts = [
+        f"SHORTCUT: {alone_reach}. From {names[source]} to {names[target]} these maps are not clearly above it: "
+        f"{', '.join(found)}. {told}"
         for (source, target), found in hit.items()
+    ]
+    return shortcuts + [
+        f"not above chance: from {names[source]} to {names[target]}, {', '.join(found)}; {alone_reach}"
+        for (source, target), found in low.items()
     ]

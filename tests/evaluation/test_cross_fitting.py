@@ -8,6 +8,7 @@ from sklearn.metrics import brier_score_loss
 
 import stitchkit as sk
 from stitchkit.alignment.folds import assign
+from stitchkit.evaluation import cross_fitting
 from stitchkit.evaluation.cross_fitting import CALIBRATED, PREVALENCE, cross_fitted
 
 CLASSES = ("often", "seldom")
@@ -98,9 +99,30 @@ def test_what_runs_against_its_labels_is_told():
     scores, test, _ = drawn(300)
     turned = sk.Scores(-scores.values, "logit", scores.ids, CLASSES)
     found = cross_fitted(turned, test, replicates=5)
-    assert any(note.startswith("often: higher scores do not go with the class") for note in found.notes)
+    assert any(
+        note == "often: in 5 of 5 folds higher scores do not go with the class; every item gets its prevalence"
+        for note in found.notes
+    )
     assert set(found.decisions) < set(CLASSES)
     assert any("no decisions" in note for note in found.notes)
+
+
+def test_what_is_true_of_some_folds_is_said_of_them(monkeypatch):
+    scores, test, _ = drawn(300)
+    whole = cross_fitting.calibrate
+    calls = []
+
+    def some(given, labels):
+        calls.append(given.classes)
+        turned = given.classes == ("often",) and calls.count(("often",)) in (2, 4)
+        return whole(sk.Scores(-given.values, given.kind, given.ids, given.classes) if turned else given, labels)
+
+    monkeypatch.setattr(cross_fitting, "calibrate", some)
+    found = cross_fitted(scores, test, replicates=5)
+    (note,) = [one for one in found.notes if one.startswith("often:")]
+    assert note == (
+        "often: in 2 of 5 folds higher scores do not go with the class; items of those folds get its prevalence"
+    )
 
 
 def test_prevalence_is_that_of_the_other_folds():

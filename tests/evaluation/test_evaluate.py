@@ -483,6 +483,18 @@ def test_scores_at_chance_are_not_called_a_shortcut():
     assert "SHORTCUT" not in notes_of(result)
 
 
+@pytest.mark.parametrize("signal", [0.0, -1.0])
+def test_metadata_that_tell_a_class_are_no_shortcut_of_scores_at_chance(signal):
+    labels = labels_of(400)
+    labels = Labels(labels.values, labels.ids, CLASSES, labels.groups,
+                    {"view": np.where(labels.values[:, 1] > 0, "AP", "PA")})  # fmt: skip
+    scores = scores_of(labels, rows=np.arange(200, 400), signal=signal)
+    result = evaluate(scores, labels, anchors=labels.ids[:200], metadata=("view",), replicates=FEW)
+    assert "SHORTCUT" not in notes_of(result)
+    (note,) = [one for one in result.notes if one.startswith("not above chance")]
+    assert "metadata alone, without the picture, reaches" in note
+
+
 # the result
 
 
