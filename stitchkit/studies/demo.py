@@ -245,6 +245,11 @@ def example_films(bench: Bench, to_head: Alignment, to_text: Alignment, *, count
             "id": str(bench.tested.ids[i]),
             "report": bench.tested.reports[int(i)],
             "present": [finding for c, finding in enumerate(FINDINGS) if bench.tested.labels[i, c]],
+            "misreported": [
+                finding
+                for c, finding in enumerate(FINDINGS)
+                if bench.tested.labels[i, c] != bench.tested.reported[i, c]
+            ],
             "severity": {finding: float(bench.tested.severity[i, c]) for c, finding in enumerate(FINDINGS)},
             "places": {
                 finding: {name: float(values[i, c]) for name, values in places.items()}

@@ -15,7 +15,7 @@ from stitchkit.datasets.phantoms import FINDINGS, PhantomSet, make_phantoms, wri
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
 
-NOISE = 0.05  # chance that an anchor's report is wrong about a finding
+NOISE = 0.05  # chance that a report, of an anchor or a test film, is wrong about a finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Bench:
 def make_bench(settings: DemoSettings) -> Bench:
     """Draw the phantoms and embed films and reports."""
     anchors = make_phantoms(settings.anchors, seed=10_000 + 2 * settings.seed, noise=NOISE)
-    tested = make_phantoms(settings.tested, seed=10_001 + 2 * settings.seed)
+    tested = make_phantoms(settings.tested, seed=10_001 + 2 * settings.seed, noise=NOISE)
     general, medical, text = (load_encoder(f"demo:{name}", device="cpu") for name in ("general", "medical", "text"))
     labels = Labels(
         np.concatenate([anchors.reported, tested.labels]),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from stitchkit.core.errors import InputError
+from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
 from stitchkit.studies.demo import gate_numbers, run_demo
-from stitchkit.studies.demo_bench import DemoSettings
+from stitchkit.studies.demo_bench import NOISE, DemoSettings
 
 SEEDS = (11, 12, 13)
 SMALL = DemoSettings(anchors=60, tested=120, curve=(30,), draws=1, replicates=50)
@@ -103,3 +104,16 @@ def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
     (tmp_path / "taken").write_text("x")
     with pytest.raises(InputError, match="is a file; the demo needs a folder"):
         run_demo(tmp_path / "taken", settings=SMALL)
+
+
+def test_reports_of_test_films_that_are_wrong_say_so(small):
+    page = small.report.read_text(encoding="utf-8")
+    assert "of anchors and of test films, is wrong on purpose" in page
+    assert "never see the reports of these films" in page
+    drawn = make_phantoms(SMALL.tested, seed=10_001, noise=NOISE, size=16)
+    assert 0.02 < (drawn.labels != drawn.reported).mean() < 0.08  # what the page says of test films
+    found = drawn.labels.sum(axis=1)
+    shown = [*np.flatnonzero(found == 0)[:1], *np.flatnonzero(found >= 1)[:5]]
+    wrong = [[name for c, name in enumerate(FINDINGS) if drawn.labels[i, c] != drawn.reported[i, c]] for i in shown]
+    said = re.findall(r"The report is wrong on purpose about: ([^.]*)\.", page)
+    assert said == [", ".join(names) for names in wrong if names]
