@@ -54,6 +54,7 @@ AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; 
     "scale": {"numpy", "torch"},
     "estimators": {"numpy", "sklearn"},
     "reports": {"numpy", "PIL", "matplotlib", "jinja2"},
+    "studies": {"numpy", "msgspec"},
     "exports": {"numpy", "torch"},
     "cli": {"numpy", "typer", "click", "rich"},
 }

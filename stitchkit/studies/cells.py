@@ -9,20 +9,24 @@ import os
 import re
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stitchkit.core.errors import DataError
+from stitchkit.artefact_schemas import checked
+from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.strict_json import parsed
+from stitchkit.digests import NO_DIGEST, check_digest, holds_own_digest, sha256_of, with_own_digest
 from stitchkit.file_errors import naming
 from stitchkit.reports.pages import finite
 from stitchkit.store import replace_file
+from stitchkit.studies.cell_fields import CellFields
 
 _DAMAGED = (  # what numpy and zipfile raise of damaged files
     ValueError, TypeError, LookupError, EOFError, OSError, RuntimeError, MemoryError, SyntaxError, OverflowError,
@@ -34,6 +38,9 @@ _HEADER = re.compile(
     re.DOTALL,
 )
 LINES, RESAMPLED = "cells.jsonl", "resampled"  # in a folder of a study
+_DIGEST = "sha256"  # the name of the digest among kept arrays
+_UNNOTICED = "so damage to them would not be noticed"
+_REMEDY = "Run the study again, and the cell is worked out again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,18 @@ class CellLog:
     """The finished cells of a study in ``folder``: a line each in ``cells.jsonl``, their scores in ``scores/``.
 
     A cell is there entirely or not at all: its scores are in place before its line is written, and a line that a kill
-    cut short is dropped when the log is opened again.
+    cut short is dropped when the log is opened again. A line holds its own SHA-256 and that of its scores; a cell whose
+    line or scores are damaged is left out with a warning, so that the study works it out again.
+
+    Raises
+    ------
+    DataError
+        If a line is no JSON or no cell: it is named by its number.
+
+    Warns
+    -----
+    UserWarning
+        With the number of cells that are damaged, and of those that an earlier version wrote without digests.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -81,7 +99,8 @@ class CellLog:
         (self.folder / "scores").mkdir(parents=True, exist_ok=True)
         self.path = self.folder / LINES
         self.path.touch()
-        self._lines = {line["key"]: line for line in self._read()}
+        self._unchecked_resamples = False
+        self._lines = self._read()
 
     def __contains__(self, key: str) -> bool:
         return key in self._lines
@@ -93,29 +112,64 @@ class CellLog:
         return len(self._lines)
 
     def add(self, key: str, cell: Cell, values: np.ndarray, facts: Mapping[str, Any]) -> None:
-        """Keep the scores (n, c) of a cell, then its line."""
+        """Keep the scores (n, c) of a cell, then its line.
+
+        Parameters
+        ----------
+        facts
+            ``kind`` of the scores, ``record``, ``seconds`` and ``parts``, as :class:`CellFields` has them.
+        """
         buffer = io.BytesIO()
         np.save(buffer, values)
-        replace_file(self._scores(key), buffer.getvalue())
-        text = json.dumps(finite({"key": key, **asdict(cell), **facts}), default=_plain, allow_nan=False) + "\n"
-        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        content = buffer.getvalue()
+        digests = {"sha256": NO_DIGEST, "scores_sha256": sha256_of(content)}  # the first zeros are the line's own
+        whole = finite({**digests, "key": key, **asdict(cell), **facts})
+        text = with_own_digest(json.dumps(whole, default=_plain, allow_nan=False).encode())
+        line = json.loads(text)
+        checked(line, CellFields)
+        replace_file(self._scores(key), content)
+        with naming(self.path), self.path.open("ab") as file:
+            file.write(text + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        self._lines[key] = json.loads(text)
+        self._lines[key] = line
 
-    def kept(self, mark: str) -> dict[str, np.ndarray] | None:
-        """Arrays that were computed from cells and are kept under ``mark``."""
+    def kept(self, mark: str, names: Collection[str] = ()) -> dict[str, np.ndarray] | None:
+        """Arrays that were computed from cells and are kept under ``mark``.
+
+        Parameters
+        ----------
+        names
+            Arrays that must be among them.
+
+        Returns
+        -------
+        dict or None
+            None where nothing is kept; with a warning, where it is damaged.
+        """
         path = self.folder / RESAMPLED / f"{mark}.npz"
         if not path.exists():
             return None
-        kept: dict[str, np.ndarray] = _loaded(path)
-        return kept
+        try:
+            arrays: dict[str, np.ndarray] = _loaded(path, path.read_bytes())
+            digest = arrays.pop(_DIGEST, None)
+            if digest is not None and str(digest) != _digest_of(mark, arrays):
+                raise DataError(f"{path} is damaged: its arrays do not have the SHA-256 on record.")
+            if lost := sorted(set(names) - set(arrays)):
+                raise DataError(f"{path} is damaged: {lost[0]!r} is missing.")
+        except DataError as error:
+            warnings.warn(f"{error} Its numbers are worked out again from the cells.", stacklevel=2)
+            return None
+        if digest is None and not self._unchecked_resamples:
+            self._unchecked_resamples = True
+            warnings.warn(f"files in {path.parent} were written without SHA-256 digests, {_UNNOTICED}.", stacklevel=2)
+        return arrays
 
     def keep(self, mark: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep what was worked out from cells."""
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        whole = {**arrays, _DIGEST: np.asarray(_digest_of(mark, arrays))}
+        np.savez(buffer, allow_pickle=False, **whole)
         (self.folder / RESAMPLED).mkdir(exist_ok=True)
         replace_file(self.folder / RESAMPLED / f"{mark}.npz", buffer.getvalue())
 
@@ -127,52 +181,95 @@ class CellLog:
         DataError
             If their file is damaged.
         """
-        scores: np.ndarray = _loaded(self._scores(key))
+        return self._scores_of(self._lines[key])
+
+    def _scores_of(self, line: Mapping[str, Any]) -> np.ndarray:
+        path = self._scores(line["key"])
+        content = path.read_bytes()
+        if "scores_sha256" in line:
+            check_digest(content, line["scores_sha256"], path, remedy=_REMEDY)
+        scores: np.ndarray = _loaded(path, content)
         return scores
 
     def _scores(self, key: str) -> Path:
         return self.folder / "scores" / f"{key}.npy"
 
-    def _read(self) -> Iterator[dict[str, Any]]:
+    def _read(self) -> dict[str, dict[str, Any]]:
+        """The cells that are whole, by key; of several lines of one key the last."""
+        lines, damaged = self._sound_lines()
+        known = {line["key"]: line for line in lines}
+        known = {key: line for key, line in known.items() if self._scores(key).exists()}  # deleted ones are done again
+        unfit = {key for key, line in known.items() if not self._fits(line)}
+        damaged += [str(self._scores(key)) for key in known if key in unfit]
+        if damaged:
+            _warn(f"{len(damaged)} cells of {self.folder} are damaged and are worked out again: {damaged[0]} first.")
+        if unchecked := sum("sha256" not in line for line in known.values()):
+            _warn(f"{unchecked} cells of {self.path} were written without SHA-256 digests, {_UNNOTICED}.")
+        return {key: line for key, line in known.items() if key not in unfit}
+
+    def _sound_lines(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """The lines that have their own digest or none, and names of the others, which are taken out of the file."""
         whole = self.path.read_bytes()
-        sound = whole[: whole.rfind(b"\n") + 1]
-        if len(sound) < len(whole):  # a kill in the middle of a line
-            replace_file(self.path, sound)
-        for number, text in enumerate(sound.splitlines(), start=1):
-            try:
-                line = parsed(text)
-            except ValueError as error:
-                raise DataError(
-                    f"line {number} of {self.path} is no JSON: {error}. Take it out, or move the file away."
-                ) from error
-            if not _is_cell(line):
-                raise DataError(f"line {number} of {self.path} is no cell. Take it out, or move the file away.")
-            if self._scores(line["key"]).exists():  # a line whose scores were deleted is done again
-                yield line
+        sound, lines, damaged = [], [], []
+        for number, text in enumerate(whole[: whole.rfind(b"\n") + 1].splitlines(keepends=True), start=1):
+            line = self._line(number, text)
+            if "sha256" not in line or holds_own_digest(text.rstrip(b"\r\n"), line["sha256"]):
+                sound.append(text)
+                lines.append(line)
+            else:
+                damaged.append(f"line {number} of {self.path}")
+        kept = b"".join(sound)
+        if len(kept) < len(whole):  # damage, or a kill in the middle of a line
+            replace_file(self.path, kept)
+        return lines, damaged
+
+    def _line(self, number: int, text: bytes) -> dict[str, Any]:
+        try:
+            line: dict[str, Any] = parsed(text)
+        except ValueError as error:
+            raise DataError(
+                f"line {number} of {self.path} is no JSON: {error}. Take it out, or move the file away."
+            ) from error
+        try:
+            checked(line, CellFields)
+        except InputError as error:
+            raise DataError(
+                f"line {number} of {self.path} is no cell: {error}. Take it out, or move the file away."
+            ) from error
+        return line
+
+    def _fits(self, line: Mapping[str, Any]) -> bool:
+        """True if the scores of a line can be read, and have its digest if it has one."""
+        try:
+            self._scores_of(line)
+        except DataError:
+            return False
+        return True
 
 
-def _is_cell(line: Any) -> bool:
-    """True if a line holds a key that may name a file, and the fields of a cell."""
-    return (
-        isinstance(line, dict)
-        and isinstance(line.get("key"), str)
-        and re.fullmatch(r"[0-9A-Za-z_-]{1,64}", line["key"]) is not None
-        and all(isinstance(line.get(name), str) for name in ("source", "target", "method"))
-        and type(line.get("draw")) is int
-        and type(line.get("anchors", "")) in (int, type(None))
-    )
+def _warn(note: str) -> None:
+    warnings.warn(note, stacklevel=4)  # at the line that opens the log
 
 
-def _loaded(path: Path) -> Any:
-    """The array of an ``.npy`` file, or those of an ``.npz`` by name."""
-    content = path.read_bytes()
+def _digest_of(mark: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of arrays with their names, and of the mark that they are kept under."""
+    whole = hashlib.sha256(mark.encode())
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        whole.update(repr((name, array.dtype.str, array.shape)).encode())
+        whole.update(array.tobytes())
+    return whole.hexdigest()
+
+
+def _loaded(path: Path, content: bytes) -> Any:
+    """The array of an ``.npy`` file, or those of an ``.npz`` by name; ``content`` is that of ``path``."""
     try:
         if path.suffix == ".npy":
             return _array(content)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
     except _DAMAGED as error:
-        raise DataError(f"{path} is damaged: {error}. Move it away, and it is made again.") from error
+        raise DataError(f"{path} is damaged: {str(error).rstrip('.')}.") from error
 
 
 def _array(content: bytes) -> np.ndarray:

@@ -42,7 +42,7 @@ class Resampled:
     def of(cls, ran: Ran, bar: Progress) -> Resampled:
         """Of every row of a study that ran; what an earlier run has worked out is read."""
         judge, groups = ran.judge, rows_of_cells(ran.cells)
-        found = {group: ran.log.kept(_mark(ran, keys)) for group, keys in groups.items()}
+        found = {group: ran.log.kept(_mark(ran, keys), (judge.main, DRAWS)) for group, keys in groups.items()}
         missing = [group for group, kept in found.items() if kept is None]
         bar.begin("resampling patients, rows of the table", len(missing) * (ran.plan.replicates + 1))
         blocks: dict[Group, list[dict[str, np.ndarray]]] = {group: [] for group in missing}

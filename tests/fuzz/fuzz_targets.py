@@ -322,8 +322,9 @@ def _use_run_log(folder: Path) -> object:
 
 def _cells(folder: Path) -> None:
     log = CellLog(folder)
+    facts = {"kind": "cosine", "record": {}, "seconds": 0.5}
     for draw in range(2):
-        log.add(f"k{draw}", Cell("a", "b", "csa", None, draw), np.ones((3, 2)), {"n": 1})
+        log.add(f"k{draw}", Cell("a", "b", "csa", None, draw), np.ones((3, 2)), facts)
     log.keep("mark", {"x": np.ones(3)})
 
 

@@ -16,6 +16,7 @@ import stitchkit as sk
 from stitchkit.core.errors import DataError, LeakageError
 from stitchkit.reports.study_page import PAGE
 from stitchkit.studies import training
+from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.judges import MAP, RankingJudge
 from stitchkit.training.recipes import read_recipe
 
@@ -156,10 +157,12 @@ def test_intervals_are_over_patients_and_runs_and_differences_are_of_one_seed(pl
     """Rows replaced by runs that differ by a constant: patients alone would leave no interval."""
     path = planned(fractions=[1.0])
     run(path, tmp_path / "out")
+    log = CellLog(tmp_path / "out")
     for one in cells(tmp_path / "out"):
         level = {0: 0.2, 1: 0.6}[one["draw"]] + (0.1 if one["method"] == "shared" else 0)
         scores = np.full((50, 2, 2), level)
-        np.save(tmp_path / "out" / "scores" / f"{one['key']}.npy", scores)
+        cell = Cell(**{name: one[name] for name in ("source", "target", "method", "anchors", "draw")})
+        log.add(one["key"], cell, scores, {name: one[name] for name in ("kind", "record", "seconds")})
     shutil.rmtree(tmp_path / "out" / "resampled")
     separate, shared = run(path, tmp_path / "out").rows
     assert separate.macro.value == pytest.approx(0.4)
