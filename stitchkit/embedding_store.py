@@ -27,6 +27,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.file_errors import naming
+from stitchkit.path_checks import checked_file
 
 try:
     import fcntl
@@ -214,6 +215,8 @@ class Shelf:
         """Alone among the threads and processes that use this shelf; may be entered again inside."""
         with self._lock, contextlib.ExitStack() as stack:
             if not self._depth and fcntl is not None:
+                for name in ("lock", "manifest.jsonl", "vectors.bin", "keys.bin"):
+                    checked_file(self.folder / name, "a file of the store")
                 file = stack.enter_context((self.folder / "lock").open("a"))
                 fcntl.flock(file, fcntl.LOCK_EX)  # ends when the file is closed or the process dies
             self._depth += 1

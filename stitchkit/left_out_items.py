@@ -14,6 +14,7 @@ from stitchkit.core.errors import DataError, InputError, StitchError
 from stitchkit.core.escaping import as_csv_cell
 from stitchkit.core.items import Items
 from stitchkit.datasets.given import fault_of
+from stitchkit.path_checks import checked_file
 from stitchkit.store import replace_file
 
 _LEFT_OUT = ("id", "reason")  # columns
@@ -49,6 +50,7 @@ def check_left_out(path: Path) -> None:
         If ``path`` is a folder or a file of another kind.
     """
     header = ",".join(_LEFT_OUT).encode()
+    path = checked_file(path, "a table", InputError)
     if path.is_dir() or (path.exists() and path.read_bytes()[: len(header)] != header):
         raise InputError(f"{path} exists and is no table of left-out items; it was left alone. Choose another name.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 from stitchkit.core.errors import DataError, StitchError
@@ -37,8 +38,48 @@ def checked_path(path: str | Path, error_class: type[StitchError] = DataError) -
     stitchkit.core.errors.DataError: a path of 10000 characters is longer than a file system takes. Check it: was a \
 text given for a path?
     """
+    _facts(path, error_class)
+    return Path(path)
+
+
+def checked_file(path: str | Path, what: str, error_class: type[StitchError] = DataError) -> Path:
+    """:func:`checked_path` of a file that is read as a whole; reading a pipe or a device may never end.
+
+    A missing file and a folder are left to the reader.
+
+    Parameters
+    ----------
+    path
+        File that is to be read.
+    what
+        Noun phrase with its article for the error, such as ``"a table"``.
+    error_class
+        Class of the error, default DataError.
+
+    Raises
+    ------
+    StitchError
+        As ``error_class``: as :func:`checked_path`, and for a pipe, a socket or a device.
+
+    Examples
+    --------
+    >>> checked_file("labels.csv", "a table").name
+    'labels.csv'
+    >>> checked_file(os.devnull, "a table")
+    Traceback (most recent call last):
+    ...
+    stitchkit.core.errors.DataError: /dev/null is a pipe or a device, not a table on disk. Write it to a file first.
+    """
+    facts = _facts(path, error_class)
+    if facts is not None and not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+        raise error_class(f"{path} is a pipe or a device, not {what} on disk. Write it to a file first.")
+    return Path(path)
+
+
+def _facts(path: str | Path, error_class: type[StitchError]) -> os.stat_result | None:
+    """The file system's facts of ``path``; None where nothing is there."""
     try:
-        os.stat(path)
+        return os.stat(path)
     except ValueError as error:  # NUL, or half a surrogate pair
         raise error_class(f"{os.fspath(path)[:80]!r} is no path: {error}. Check it.") from None
     except OSError as error:
@@ -49,4 +90,4 @@ text given for a path?
             ) from None
         if error.errno not in _ABSENT:
             raise error_class(f"{path} cannot be read: {error.strerror or error}. Check its permissions.") from error
-    return Path(path)
+    return None

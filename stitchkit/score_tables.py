@@ -13,7 +13,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import as_csv_cell, from_csv_cell
 from stitchkit.core.scores import KINDS, Scores
-from stitchkit.path_checks import checked_path
+from stitchkit.path_checks import checked_file
 from stitchkit.store import replace_file
 
 _FIRST = ("id", "kind")
@@ -76,7 +76,7 @@ def read_scores(path: str | Path) -> Scores:
     DataError
         If the file is missing or no such table, with path, row and column.
     """
-    path = checked_path(path)
+    path = checked_file(path, "a table of scores")
     (_, header), *rows = _rows(path)
     classes = _checked_classes(path, header)
     for number, row in rows:
@@ -118,7 +118,7 @@ def check_scores_path(path: str | Path) -> Path:
 
 def looks_like_scores(path: str | Path) -> bool:
     """Whether a file starts like a table of scores."""
-    with Path(path).open("rb") as file:
+    with checked_file(path, "a table of scores").open("rb") as file:
         start = file.read(64).removeprefix(b"\xef\xbb\xbf")
     return start.startswith(b"id,kind,")
 

@@ -25,7 +25,7 @@ from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.digests import sha256_of
 from stitchkit.file_errors import naming
-from stitchkit.path_checks import checked_path
+from stitchkit.path_checks import checked_file, checked_path
 from stitchkit.tensor_files import OWN, Tensors, read_tensors, tensor_bytes
 
 FORMAT = 2  # of artefact folders and of embedding files; raise it when an old reader would misread a new file
@@ -145,7 +145,7 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], bool]:
     try:
         config = parsed(text)
     except ValueError as error:
-        kind = _kind(path) or f"cannot be parsed: {error}"
+        kind = _kind(path, ModelUnavailableError) or f"cannot be parsed: {error}"
         raise ModelUnavailableError(f"{path} {kind}. Copy or save the folder again.") from error
     version = config.pop(_FORMAT_KEY, None) if isinstance(config, dict) else None
     if version not in (UNCHECKED, FORMAT) or isinstance(version, bool):
@@ -245,7 +245,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     UserWarning
         If the file is of the earlier format without digests.
     """
-    path = checked_path(path)
+    path = checked_file(path, "a file of embeddings")
     if not path.is_file():
         raise DataError(f"there is no file of embeddings {path}. Check the path.")
     tensors = unpacked(path, DataError)
@@ -326,16 +326,16 @@ def stated_kind(path: Path) -> str:
 def unpacked(path: Path, error_class: type[StitchError]) -> Tensors:
     """Arrays and metadata of a safetensors file; one that is none, or damaged, is an ``error_class`` that says so."""
     try:
-        if kind := _kind(path):
+        if kind := _kind(path, error_class):
             raise error_class(f"{path} {kind}. Copy or download it again.")
         return read_tensors(path, error_class)
     except OSError as error:
         raise error_class(f"{path} cannot be read: {error.strerror or error}. Check the file.") from error
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path, error_class: type[StitchError]) -> str:
     """What a file is by its first bytes, if it is one of the things people get instead of weights."""
-    with path.open("rb") as file:
+    with checked_file(path, "a file", error_class).open("rb") as file:
         start = file.read(64).lstrip().lower()
     return next((what for magic, what in _STRANGERS.items() if start.startswith(magic)), "")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import DataError, UnknownNameError
-from stitchkit.path_checks import checked_path
+from stitchkit.path_checks import checked_file
 
 MISSING: Any = object()
 
@@ -22,7 +22,7 @@ def read_toml(path: str | Path) -> TomlTable:
     DataError
         If no file has such a path, or it cannot be parsed.
     """
-    path = checked_path(path)
+    path = checked_file(path, "a TOML file")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -1,20 +1,30 @@
-"""Whatever is no path is refused by every reader, before anything is read there."""
+"""What is no path, and what is a pipe or a device, is refused by every reader, before anything is read there."""
 
 from __future__ import annotations
 
 import errno
 import os
+import threading
 
 import pytest
 
 import stitchkit as sk
-from stitchkit.core.errors import DataError, ModelUnavailableError
+from stitchkit.cli.describing import described
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
+from stitchkit.datasets.content_keys import content_key
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.tables import read_items
-from stitchkit.path_checks import checked_path
-from stitchkit.score_tables import read_scores
+from stitchkit.embedding_store import Shelf
+from stitchkit.encoders.checkpoints import check_weights, settings_in
+from stitchkit.encoders.folder_kinds import adapter
+from stitchkit.left_out_items import check_left_out
+from stitchkit.path_checks import checked_file, checked_path
+from stitchkit.score_tables import check_scores_path, read_scores
 from stitchkit.stitching import load_head
+from stitchkit.studies.cells import CellLog
 from stitchkit.studies.plans import read_plan
+from stitchkit.studies.reporting import read_mark
+from stitchkit.toml_files import read_toml
 from stitchkit.training.recipes import read_recipe
 
 READERS = {
@@ -81,3 +91,60 @@ def test_a_folder_that_may_not_be_entered_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "stat", refuse)
     with pytest.raises(ModelUnavailableError, match=r"films cannot be read: Permission denied\. Check its permissions"):
         checked_path(tmp_path / "films", ModelUnavailableError)
+
+
+PIPES = {  # a file that is a pipe -> the reader of it; of some the folder is read
+    "toml.toml": lambda path: read_toml(path),
+    "plan.toml": lambda path: read_plan(path),
+    "recipe.toml": lambda path: read_recipe(path),
+    "prompts.toml": lambda path: sk.read_prompts(path),
+    "prompts.json": lambda path: sk.read_prompts(path),
+    "labels.csv": lambda path: sk.read_labels(path),
+    "anchors.jsonl": lambda path: sk.read_anchors(path),
+    "items.txt": lambda path: read_items(path),
+    "scores.csv": lambda path: read_scores(path),
+    "written.csv": lambda path: check_scores_path(path),
+    "left_out.csv": lambda path: check_left_out(path),
+    "embeddings.safetensors": lambda path: sk.read_embeddings(path),
+    "described/config.json": lambda path: described(str(path.parent), None),
+    "model/config.json": lambda path: settings_in(path),
+    "model/model.safetensors": lambda path: check_weights(path),
+    "model/adapter_config.json": lambda path: adapter(path.parent),
+    "study/study.json": lambda path: read_mark(path.parent),
+    "study/cells.jsonl": lambda path: CellLog(path.parent),
+    "shelf/lock": lambda path: Shelf(path.parent, 2, "float32"),
+    "shelf/manifest.jsonl": lambda path: Shelf(path.parent, 2, "float32"),
+    "shelf/vectors.bin": lambda path: Shelf(path.parent, 2, "float32"),
+    "image.png": lambda path: read_image(path),
+    "key.png": lambda path: content_key(path, "image"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", PIPES)
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, file):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+    raised = []
+
+    def read():
+        try:
+            PIPES[file](path)
+        except sk.StitchError as error:
+            raised.append(str(error))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert len(raised) == 1
+    assert f"{path} is a pipe or a device, not a" in raised[0]
+
+
+def test_a_device_is_refused_and_a_link_to_a_file_is_not(tmp_path):
+    (tmp_path / "link.csv").symlink_to(os.devnull)
+    with pytest.raises(InputError, match=r"link\.csv is a pipe or a device, not a table on disk\. Write it to a file"):
+        checked_file(tmp_path / "link.csv", "a table", InputError)
+    (tmp_path / "a.csv").write_text("id")
+    (tmp_path / "other.csv").symlink_to(tmp_path / "a.csv")
+    assert checked_file(str(tmp_path / "other.csv"), "a table") == tmp_path / "other.csv"
+    assert checked_file(tmp_path, "a table") == tmp_path

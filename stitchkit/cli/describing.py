@@ -40,8 +40,11 @@ def info(
 def described(what: str, loading: Loading) -> dict[str, Any]:
     """The facts of ``what``: a path that exists, a shipped prompt set, or an encoder."""
     from stitchkit.datasets.prompt_sets import prompt_set_names
+    from stitchkit.path_checks import checked_file
 
     path = Path(what)
+    if path.exists():
+        checked_file(path, "a file that could be described")
     if path.is_dir() and _is_artefact(path):
         return _folder(path)
     if path.is_file():
@@ -52,9 +55,11 @@ def described(what: str, loading: Loading) -> dict[str, Any]:
 def _is_artefact(path: Path) -> bool:
     """Whether a folder was written by stitchkit; a checkpoint of another library has a config.json as well."""
     from stitchkit.core.strict_json import parsed
+    from stitchkit.path_checks import checked_file
 
+    file = checked_file(path / "config.json", "a file of settings")
     try:
-        config = parsed((path / "config.json").read_bytes(), any_float=True)
+        config = parsed(file.read_bytes(), any_float=True)
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and "stitchkit_format" in config

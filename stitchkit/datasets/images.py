@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import stat
 import struct
 import zlib
 from pathlib import Path
@@ -16,7 +15,7 @@ from stitchkit.core.errors import DataError
 from stitchkit.datasets.grey_levels import DEPTH, HIGH, LOW, SIXTEEN, is_eight_bits
 from stitchkit.datasets.image_files import PNG, PixelFile, image_format, pixel_file
 from stitchkit.datasets.unreadable_images import kind_and_step
-from stitchkit.path_checks import checked_path
+from stitchkit.path_checks import checked_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # what Pillow and zlib raise of damaged files; warnings are here for callers who turn them into errors
@@ -74,7 +73,7 @@ def read_image(path: str | Path) -> Image.Image:
         If the file is missing, empty, truncated, of another kind, has several frames, or claims more pixels than
         ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
-    path = checked_path(path)
+    path = checked_file(path, "an image")
     file = _pixel_file(path)
     try:
         with _opened(path, file) as opened:
@@ -102,7 +101,7 @@ def image_metadata(path: str | Path) -> dict[str, int]:
     DataError
         If the file is missing, empty, or not an image.
     """
-    path = checked_path(path)
+    path = checked_file(path, "an image")
     file = _pixel_file(path)
     with _opened(path, file) as image:
         depth = _BIT_DEPTHS.get(image.mode, 8)
@@ -122,8 +121,6 @@ def _pixel_file(path: Path) -> PixelFile:
         facts = path.stat()
     except (OSError, ValueError) as error:
         raise DataError(f"there is no image {path}. Check the path, and the root it is relative to.") from error
-    if not stat.S_ISREG(facts.st_mode):
-        raise DataError(f"{path} is no ordinary file (a pipe or a device). Give the path of an image file.")
     if facts.st_size == 0:
         raise DataError(f"the image {path} is empty (0 bytes). Copy or download it again, or leave it out.")
     try:

@@ -20,7 +20,7 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
 from stitchkit.core.strict_json import parsed
-from stitchkit.path_checks import checked_path
+from stitchkit.path_checks import checked_file
 
 JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".tab", *JSON_LINES)
@@ -122,11 +122,9 @@ def read_text(path: str | Path, what: str = "text file") -> str:
     DataError
         If the file is missing, empty, a web page, a spreadsheet, or not UTF-8.
     """
-    path = checked_path(path)
+    path = checked_file(path, f"a {what}")
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a {what}. Give the path of the file.")
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path} is a pipe or a device, not a {what} on disk. Write it to a file first.")
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:

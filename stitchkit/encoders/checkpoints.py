@@ -12,6 +12,7 @@ from typing import Any
 from stitchkit.core.errors import ModelUnavailableError
 from stitchkit.core.strict_json import parsed
 from stitchkit.encoders.folder_kinds import ADAPTER, adapter, described
+from stitchkit.path_checks import checked_file
 
 COUNT_LIMITS = (
     (re.compile(r"(^|_)(layers?|depths?|blocks?|stages?)$"), 1000),
@@ -92,7 +93,7 @@ def settings_in(file: Path) -> Any:
         If it is no JSON in UTF-8, or has one key twice, of which libraries take either.
     """
     try:
-        return parsed(file.read_bytes(), any_float=True)
+        return parsed(checked_file(file, "a file of settings", ModelUnavailableError).read_bytes(), any_float=True)
     except ValueError as error:
         raise ModelUnavailableError(f"{file} is not JSON: {error}. Copy it again from its source.") from error
 
@@ -170,7 +171,7 @@ def check_weights(file: Path) -> None:
 
 
 def _check_content(file: Path) -> None:
-    with file.open("rb") as stream:
+    with checked_file(file, "a file", ModelUnavailableError).open("rb") as stream:
         start = stream.read(512).lstrip().lower()
     if not start:
         raise _bad(file, "is empty")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stitchkit.core.errors import ModelUnavailableError
 from stitchkit.core.strict_json import parsed
+from stitchkit.path_checks import checked_file
 
 PYTHON = "Or write a python: encoder around it."
 WEIGHTS_OF_ITS_OWN = "Take the checkpoint that it was made from, with weights in safetensors, and load that folder."
@@ -62,8 +64,9 @@ def described(folder: Path) -> str:
 
 def adapter(folder: Path) -> str:
     """The same for a folder that holds an adapter of PEFT."""
+    file = checked_file(folder / ADAPTER, "a file of settings", ModelUnavailableError)
     try:
-        base = parsed((folder / ADAPTER).read_bytes(), any_float=True).get("base_model_name_or_path")
+        base = parsed(file.read_bytes(), any_float=True).get("base_model_name_or_path")
     except (ValueError, AttributeError):
         base = None
     of = f" of {base!r}" if isinstance(base, str) else " of another model"

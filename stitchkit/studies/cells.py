@@ -24,6 +24,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.strict_json import parsed
 from stitchkit.digests import NO_DIGEST, check_digest, holds_own_digest, sha256_of, with_own_digest
 from stitchkit.file_errors import naming
+from stitchkit.path_checks import checked_file
 from stitchkit.reports.pages import finite
 from stitchkit.store import replace_file
 from stitchkit.studies.cell_fields import CellFields
@@ -151,7 +152,7 @@ class CellLog:
         if not path.exists():
             return None
         try:
-            arrays: dict[str, np.ndarray] = _loaded(path, path.read_bytes())
+            arrays: dict[str, np.ndarray] = _loaded(path, checked_file(path, "an array").read_bytes())
             digest = arrays.pop(_DIGEST, None)
             if digest is not None and str(digest) != _digest_of(mark, arrays):
                 raise DataError(f"{path} is damaged: its arrays do not have the SHA-256 on record.")
@@ -185,7 +186,7 @@ class CellLog:
 
     def _scores_of(self, line: Mapping[str, Any]) -> np.ndarray:
         path = self._scores(line["key"])
-        content = path.read_bytes()
+        content = checked_file(path, "an array").read_bytes()
         if "scores_sha256" in line:
             check_digest(content, line["scores_sha256"], path, remedy=_REMEDY)
         scores: np.ndarray = _loaded(path, content)
@@ -209,7 +210,7 @@ class CellLog:
 
     def _sound_lines(self) -> tuple[list[dict[str, Any]], list[str]]:
         """The lines that have their own digest or none, and names of the others, which are taken out of the file."""
-        whole = self.path.read_bytes()
+        whole = checked_file(self.path, "a log of cells").read_bytes()
         sound, lines, damaged = [], [], []
         for number, text in enumerate(whole[: whole.rfind(b"\n") + 1].splitlines(keepends=True), start=1):
             line = self._line(number, text)

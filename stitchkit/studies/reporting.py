@@ -16,6 +16,7 @@ from stitchkit.core.strict_json import parsed
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
 from stitchkit.encoders.consent import TrustPython
+from stitchkit.path_checks import checked_file
 from stitchkit.store import replace_file
 from stitchkit.studies.benches import Loads
 from stitchkit.studies.cells import LINES
@@ -141,7 +142,7 @@ def read_mark(folder: Path) -> dict[str, str] | None:
     DataError
         If it is no such file.
     """
-    path = folder / MARK
+    path = checked_file(folder / MARK, "a study's file")
     if not path.exists():
         return None
     try:

@@ -25,6 +25,7 @@ from stitchkit.datasets.layouts.published import (
 )
 from stitchkit.datasets.layouts.report_sections import SECTIONS, checked_sections, has_section, sections_of
 from stitchkit.datasets.rows import Table, groups_of, ids_of
+from stitchkit.path_checks import checked_file
 
 CLASSES = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion",
@@ -166,7 +167,7 @@ def _reports(root: Path, rows: Rows, missing: str) -> list[str | None]:
 
 def _text(file: str) -> str | None:
     try:
-        return Path(file).read_text(encoding="utf-8", errors="replace")
+        return checked_file(file, "a report").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
 
