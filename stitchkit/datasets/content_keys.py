@@ -16,7 +16,7 @@ from stitchkit.datasets.image_files import PNG, TIFF, image_format
 from stitchkit.path_checks import checked_file
 
 KEY_BYTES = 16
-_READING = b"2\0"  # in keys of images that may hold 16 bits: changes with the way they are read, so that no store
+_READING = b"3\0"  # in keys of images that may hold 16 bits: changes with the way they are read, so that no store
 # answers with vectors of pixels as they were read before
 
 

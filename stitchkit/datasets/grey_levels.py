@@ -1,4 +1,4 @@
-"""Grey levels of 16-bit images: eight bits in sixteen are read as eight, and a set that comes out dark is counted."""
+"""Grey levels of 16-bit images: eight bits in sixteen are read as eight; dark and flat ones are warned of."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 EIGHT, SIXTEEN = 255, 65535
 DARK = (SIXTEEN + 1) // 4  # where the brightest part of an image lies below, an encoder is shown hardly anything
 BRIGHTEST = 0.999  # quantile of the pixels; a marker or a dead pixel is brighter and shows nothing of the subject
+MOST_PADDING = 0.5  # share of the pixels that are 0 and may be the border of a picture that begins higher
 FEW = 0.95  # share of the pixels below the largest value from which that value is taken for a marker's
 DEPTH = "sixteen_bits"  # key in ``info`` of 8-bit images that were decoded from 16 bits
 LOW, HIGH = "low", "high"  # the bytes such an image was made of
@@ -25,20 +26,23 @@ class RangeCount:
     """Brightest values of the 16-bit images of one set; equal images count once."""
 
     tops: dict[int, int] = field(default_factory=dict)  # checksum of the pixels -> 99.9th percentile
+    bands: dict[int, tuple[int, int]] = field(default_factory=dict)  # the same -> ends of a narrow band above the dark
     narrow: set[int] = field(default_factory=set)  # checksums of those without a value above 255
 
     def add(self, image: Image.Image | np.ndarray) -> None:
         """Count one image, if it was stored with 16 bits."""
         judged = _judged(image)
         if judged is not None:
-            key, top, is_narrow = judged
+            key, low, top, is_narrow = judged
             if is_narrow:
                 self.narrow.add(key)
-            else:
-                self.tops[key] = top
+                return
+            self.tops[key] = top
+            if top >= DARK and 0 < top - low < DARK:
+                self.bands[key] = low, top
 
     def lines(self) -> list[str]:
-        """Sentences on the images that come out dark, or were read as 8 bits beside others that were not."""
+        """Sentences on the images that come out dark or flat, or were read as 8 bits beside others that were not."""
         dark = [top for top in self.tops.values() if top < DARK]
         whole = len(self.tops) + len(self.narrow)
         lines = []
@@ -47,6 +51,14 @@ class RangeCount:
                 f"{len(dark)} of {whole} 16-bit images use less than a quarter of their range (99.9th percentile of "
                 f"the brightest of them {max(dark):,} of {SIXTEEN:,}): 65535 is white, so they look nearly black to an "
                 f"encoder. Scale the whole set by one factor first (12 bits: times 16; 14 bits: times 4)."
+            )
+        if self.bands:
+            low, high = max(self.bands.values(), key=lambda band: band[1] - band[0])
+            lines.append(
+                f"{len(self.bands)} of {whole} 16-bit images lie in less than a quarter of the range, away from black "
+                f"(the widest of them in {low:,} to {high:,} of {SIXTEEN:,}): they look grey or white and flat to an "
+                f"encoder. Subtract one value from the whole set and scale it by one factor first; where 0 is white "
+                f"(TIFF), save the set with 0 as black and scale it."
             )
         if self.narrow and self.tops:
             lines.append(
@@ -99,12 +111,25 @@ def top_of(values: np.ndarray) -> int:
     """The 99.9th percentile of the values, those at the very top apart: a letter burnt into a film says nothing."""
     below = values[values < values.max()]
     values = below if below.size >= FEW * values.size else values
-    place = min(values.size - 1, int(BRIGHTEST * values.size))
+    return _at_share(values, BRIGHTEST)
+
+
+def bottom_of(values: np.ndarray) -> int:
+    """The 0.1th percentile of the values, a border of zeros and a few pixels at the very bottom apart."""
+    picture = values[values > 0]
+    values = picture if picture.size >= MOST_PADDING * values.size else values
+    above = values[values > values.min()]
+    values = above if above.size >= FEW * values.size else values
+    return _at_share(values, 1 - BRIGHTEST)
+
+
+def _at_share(values: np.ndarray, share: float) -> int:
+    place = min(values.size - 1, int(share * values.size))
     return int(np.partition(values, place, axis=None)[place])
 
 
-def _judged(image: Image.Image | np.ndarray) -> tuple[int, int, bool] | None:
-    """Checksum, 99.9th percentile in 16 bits, and whether 8 bits held all; None for 8 bits and for all black."""
+def _judged(image: Image.Image | np.ndarray) -> tuple[int, int, int, bool] | None:
+    """Checksum, 0.1th and 99.9th percentile in 16 bits, and if 8 bits held all; None for 8 bits and for all black."""
     values = np.asarray(image)
     factor, narrow = 1, False
     if isinstance(image, Image.Image) and not image.mode.startswith("I"):
@@ -117,4 +142,4 @@ def _judged(image: Image.Image | np.ndarray) -> tuple[int, int, bool] | None:
         narrow = True
     if values.size == 0 or not values.any():
         return None
-    return zlib.crc32(values.tobytes()), top_of(values) * factor, narrow
+    return zlib.crc32(values.tobytes()), bottom_of(values) * factor, top_of(values) * factor, narrow

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 PNG, JPEG, BMP, TIFF = "PNG", "JPEG", "BMP", "TIFF"
@@ -24,7 +24,9 @@ _STARTS = (
     (b"II+\0", TIFF),  # BigTIFF
     (b"MM\0+", TIFF),
 )
-_PHOTOMETRIC = 262
+_PHOTOMETRIC, _COMPRESSION, _SAMPLES, _SAMPLE_FORMAT = 262, 259, 277, 339
+_UNSIGNED, _SIGNED = 1, 2
+_FORMATS = {_UNSIGNED: "unsigned", _SIGNED: "signed", 3: "floating-point"}
 _ORIENTATION, _WIDTH, _HEIGHT, _BITS, _SUBFILE, _OLD_SUBFILE = 274, 256, 257, 258, 254, 255
 # TIFF 6.0 with its tiles, JPEG tables and sample formats: what a decoder needs to make pixels
 _PIXEL_TAGS = frozenset(
@@ -54,7 +56,11 @@ class PixelFile:
     bits
         Bits a channel as the file states them; 0 where it states none.
     white_is_zero
-        True if 0 means white, as a TIFF may say.
+        True if 0 means white, as a TIFF may say; of grey with 12 or 16 bits, ``content`` no longer says it.
+    signed
+        True if its values are signed, as a TIFF may say.
+    sort
+        What a TIFF states of its values, in words.
     """
 
     kind: str
@@ -63,6 +69,8 @@ class PixelFile:
     frames: int = 1
     bits: int = 0
     white_is_zero: bool = False
+    signed: bool = False
+    sort: str = ""
 
 
 def image_format(start: bytes) -> str | None:
@@ -253,20 +261,41 @@ def _tiff(content: bytes) -> PixelFile:
         if page.number(tag, 0) < 1:
             raise ValueError(f"it states no {side} (TIFF tag {tag})")
     turned = page.number(_ORIENTATION, 1)
-    bits = page.number(_BITS, 0) or 1
-    if struct.unpack_from(page.order + "H", page.entries.get(_BITS, b"\0" * 4), 2)[0] == 3:
-        bits = _first_bits(content, page)
+    bits, form = _first_of(content, page, _BITS) or 1, _first_of(content, page, _SAMPLE_FORMAT) or _UNSIGNED
     inverted = page.number(_PHOTOMETRIC, 1) == 0
-    return PixelFile(TIFF, _rewritten(content, page), turned if 1 <= turned <= 8 else 1, len(full), bits, inverted)
+    sort = _sort(page, bits, form)
+    if inverted and form == _UNSIGNED and bits in (12, 16) and page.number(_SAMPLES, 1) == 1:
+        page = _as_black_is_zero(page)  # which the decoder reads in both byte orders, and does not turn round
+    turned = turned if 1 <= turned <= 8 else 1
+    return PixelFile(TIFF, _rewritten(content, page), turned, len(full), bits, inverted, form == _SIGNED, sort)
 
 
-def _first_bits(content: bytes, page: _Directory) -> int:
-    """Bits of the first channel; of several channels the list may stand elsewhere in the file."""
-    entry = page.entries[_BITS]
+def _sort(page: _Directory, bits: int, form: int) -> str:
+    order = "little-endian" if page.order == "<" else "big-endian"
+    zero = {0: "0 is white", 1: "0 is black"}.get(
+        page.number(_PHOTOMETRIC, 1), f"PhotometricInterpretation {page.number(_PHOTOMETRIC, 1)}"
+    )
+    return (
+        f"{bits} bits {_FORMATS.get(form, f'of SampleFormat {form}')}, {order}, {zero}, "
+        f"{page.number(_SAMPLES, 1)} a pixel, compression {page.number(_COMPRESSION, 1)}"
+    )
+
+
+def _as_black_is_zero(page: _Directory) -> _Directory:
+    head = struct.pack(page.order + ("HHQ" if page.wide else "HHI"), _PHOTOMETRIC, 3, 1)
+    entry = head + struct.pack(page.order + "H", 1) + bytes(6 if page.wide else 2)
+    return replace(page, entries={**page.entries, _PHOTOMETRIC: entry})
+
+
+def _first_of(content: bytes, page: _Directory, tag: int) -> int:
+    """A number of the first channel, 0 for none; of several channels the list may stand elsewhere in the file."""
+    entry = page.entries.get(tag, b"")
+    if len(entry) < 12 or struct.unpack_from(page.order + "H", entry, 2)[0] != 3:
+        return page.number(tag, 0)
     code, place = ("Q", 12) if page.wide else ("I", 8)
     (count,) = struct.unpack_from(page.order + code, entry, 4)
     if count * 2 <= len(entry) - place:
-        return page.number(_BITS, 1)
+        return page.number(tag, 0)
     (at,) = struct.unpack_from(page.order + code, entry, place)
     return int(struct.unpack_from(page.order + "H", content, at)[0]) if at + 2 <= len(content) else 0
 

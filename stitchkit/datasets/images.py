@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from stitchkit.core.errors import DataError
-from stitchkit.datasets.grey_levels import DEPTH, HIGH, LOW, SIXTEEN, is_eight_bits
+from stitchkit.datasets.grey_levels import DEPTH, EIGHT, HIGH, LOW, SIXTEEN, is_eight_bits
 from stitchkit.datasets.image_files import PNG, PixelFile, image_format, pixel_file
 from stitchkit.datasets.unreadable_images import kind_and_step
 from stitchkit.path_checks import checked_file
@@ -33,6 +33,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_NO_READER = "unknown pixel mode"  # what Pillow says of a TIFF that it has no reader for
 _START = 512  # bytes that tell the kind of a file
 _BYTES_PER_PIXEL = 16  # a file with more of them for every pixel that is allowed is no image of this size
 
@@ -55,8 +56,8 @@ def read_image(path: str | Path) -> Image.Image:
     image, of a TIFF with smaller copies the full one. Damaged camera data and large colour profiles do no harm.
 
     Grey images of 16 bits keep them (mode ``"I;16"`` or ``"I;16B"``, or ``"I"`` in old Pillow), and 12-bit TIFF files
-    are scaled to 16; of 16-bit colour the upper 8 bits are kept. A 16-bit image without a value above 255 is read as
-    the 8-bit image that it is.
+    are scaled to 16; of 16-bit colour the upper 8 bits are kept. A 16-bit image without a stored value above 255 is
+    read as the 8-bit image that it is, and then turned round where a TIFF says that 0 is white.
 
     Parameters
     ----------
@@ -70,7 +71,8 @@ def read_image(path: str | Path) -> Image.Image:
     Raises
     ------
     DataError
-        If the file is missing, empty, truncated, of another kind, has several frames, or claims more pixels than
+        If the file is missing, empty, truncated, of another kind, has several frames, holds values below 0 or beyond 16
+        bits, or claims more pixels than
         ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     path = checked_file(path, "an image")
@@ -78,7 +80,7 @@ def read_image(path: str | Path) -> Image.Image:
     try:
         with _opened(path, file) as opened:
             opened.load()
-            image = _at_its_depth(opened.copy(), file)  # a copy lets go of the file's bytes
+            image = _at_its_depth(opened.copy(), file, path)  # a copy lets go of the file's bytes
         turn = _UPRIGHT.get(file.orientation)
         return image if turn is None else image.transpose(turn)
     except DataError:
@@ -147,6 +149,8 @@ def _opened(path: Path, file: PixelFile) -> Image.Image:
     try:
         image = _with_header(file)
     except (SyntaxError, IndexError, TypeError, struct.error) as error:  # what Image.open takes for another kind
+        if _NO_READER in str(error):
+            raise _other_sort(path, file) from error
         raise _damaged(path, ValueError(f"its {file.kind} header cannot be read")) from error
     except _BROKEN as error:
         raise _damaged(path, error) from error
@@ -176,13 +180,21 @@ def _with_header(file: PixelFile) -> Image.Image:
     return image
 
 
-def _at_its_depth(image: Image.Image, file: PixelFile) -> Image.Image:
+def _at_its_depth(image: Image.Image, file: PixelFile, path: Path) -> Image.Image:
     """The image with values of fewer than 16 bits in 16 read by what they are."""
+    if file.signed and file.bits == 8:  # Pillow reads -1 as 255
+        raise DataError(
+            f"the image {path} holds signed values of 8 bits, of which none is said to be black. Save the whole set "
+            f"with unsigned values, for instance shifted by 128."
+        )
     if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if file.white_is_zero and file.bits in (12, 16):  # which Pillow turns round for 8 bits only
-            values = np.uint16(2**file.bits - 1) - values.astype(np.uint16)
+        values = _within_sixteen_bits(np.asarray(image), file, path)
+        if file.white_is_zero and file.bits in (12, 16):
+            top = EIGHT if file.bits == 16 and is_eight_bits(values) else 2**file.bits - 1
+            values = np.uint16(top) - values.astype(np.uint16)
             image = Image.fromarray(values)
+            if top == EIGHT:
+                return _marked(Image.fromarray(values.astype(np.uint8)), LOW)
         if file.bits == 12:  # stated by the file, not guessed from its values
             return Image.fromarray(((values.astype(np.uint32) * SIXTEEN + 2047) // 4095).astype(np.uint16))
         if file.bits in (16, 32) and is_eight_bits(values):
@@ -192,6 +204,19 @@ def _at_its_depth(image: Image.Image, file: PixelFile) -> Image.Image:
             return _marked(image, HIGH)
         return _marked(low, LOW)
     return image
+
+
+def _within_sixteen_bits(values: np.ndarray, file: PixelFile, path: Path) -> np.ndarray:
+    """The values themselves, if every one is in [0, 65535]."""
+    if file.bits == 32 and not file.signed:
+        values = values.view(np.uint32)  # Pillow knows signed ones only
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > SIXTEEN:
+        raise DataError(
+            f"the image {path} holds values from {low} to {high}; images are read from 0 (black) to {SIXTEEN} (white). "
+            f"Shift and scale the whole set by the same two numbers, and save it as unsigned 16-bit PNG or TIFF."
+        )
+    return values
 
 
 def _marked(image: Image.Image, bytes_used: str) -> Image.Image:
@@ -241,6 +266,14 @@ def _other_order(tile: Any) -> Any:
 
 def _damaged(path: Path, error: BaseException) -> DataError:
     return DataError(f"the image {path} is damaged or cut off ({error}). Copy or download it again, or leave it out.")
+
+
+def _other_sort(path: Path, file: PixelFile) -> DataError:
+    return DataError(
+        f"the image {path} is a TIFF of a sort that cannot be read here ({file.sort}). Save it as PNG of 8 or 16 bits "
+        f"with 0 as black, for instance with ImageJ, or in Python with tifffile.imread and PIL.Image.fromarray; if it "
+        f"should be another sort, it is damaged."
+    )
 
 
 def _too_large(path: Path, what: str) -> DataError:

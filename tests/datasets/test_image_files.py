@@ -500,3 +500,75 @@ def test_directories_of_a_tiff_that_overlap_are_refused(tmp_path):
     (tmp_path / "bomb.tif").write_bytes(bytes(body))
     with pytest.raises(DataError, match="its directories overlap"):
         read_image(tmp_path / "bomb.tif")
+
+
+def with_tags(values, order="<", **tags):
+    """A TIFF with some tags (``t262=0``) stated otherwise, or added."""
+    given = {int(name[1:]): value for name, value in tags.items()}
+    extra = [(tag, 4, struct.pack(order + "I", value)) for tag, value in given.items()]
+    return plain_tiff(values, order, leave_out=given, extra=extra)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_eight_bits_in_sixteen_with_zero_as_white_are_read_as_eight_and_turned_round(tmp_path, order):
+    (tmp_path / "a.tif").write_bytes(with_tags(GREY.astype(np.uint16), order, t262=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(np.asarray(rgb(read_image(tmp_path / "a.tif"), "L")), 255 - GREY)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_sixteen_bits_with_zero_as_white_are_turned_round_in_both_byte_orders(tmp_path, order):
+    (tmp_path / "a.tif").write_bytes(with_tags(DEEP, order, t262=0))
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.tif")).astype(int), 65535 - DEEP.astype(int))
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("bits", [9, 10, 12, 14])
+def test_fewer_bits_in_sixteen_with_zero_as_white_are_warned_of(tmp_path, bits, compression):
+    path = saved(tmp_path / "a.tif", Image.fromarray(DEEP >> (16 - bits)), tiffinfo={262: 0}, compression=compression)
+    image = read_image(path)
+    with pytest.warns(UserWarning, match="1 of 1 16-bit images lie in less than a quarter of the range, away from bl"):
+        pixels = np.asarray(rgb(image, "L"))
+    assert pixels.min() >= 191
+
+
+def test_signed_values_of_eight_bits_are_refused_by_name(tmp_path):
+    (tmp_path / "a.tif").write_bytes(with_tags(GREY, t339=2))
+    with pytest.raises(DataError, match=r"a\.tif holds signed values of 8 bits, .* Save the whole set with unsigned"):
+        read_image(tmp_path / "a.tif")
+    colour = deep_tiff(np.stack([GREY] * 3, axis=2).astype(np.uint16), "<")
+    assert not pixel_file(colour).signed
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_signed_values_of_sixteen_bits_are_read_where_none_is_negative(tmp_path, order):
+    values = np.linspace(0, 32767, 400).reshape(20, 20).astype(np.uint16)
+    (tmp_path / "a.tif").write_bytes(with_tags(values, order, t339=2))
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.tif")), values)
+    (tmp_path / "b.tif").write_bytes(with_tags(values - np.uint16(1000), order, t339=2))
+    with pytest.raises(DataError, match=r"b\.tif holds values from -1000 to 31767; .* the same two numbers"):
+        read_image(tmp_path / "b.tif")
+
+
+def test_values_beyond_sixteen_bits_are_refused_with_their_range(tmp_path):
+    values = np.linspace(0, 2**32 - 1, 400).reshape(20, 20).astype(np.uint32)
+    (tmp_path / "a.tif").write_bytes(with_tags(values))
+    with pytest.raises(DataError, match=r"a\.tif holds values from 0 to 4294967295; "):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("values", "order", "tags", "said"),
+    [
+        (GREY.astype(np.uint32), ">", {}, "32 bits unsigned, big-endian, 0 is black, 1 a pixel, compression 1"),
+        (GREY.astype(np.uint32), "<", {"t262": 0}, "32 bits unsigned, little-endian, 0 is white"),
+        (GREY.astype(np.uint16), "<", {"t262": 0, "t339": 2}, "16 bits signed, little-endian, 0 is white"),
+        (GREY.astype(np.float64), "<", {"t339": 3}, "64 bits floating-point"),
+        (GREY.astype(np.uint16), "<", {"t262": 9}, "PhotometricInterpretation 9"),
+    ],
+)
+def test_a_sound_tiff_without_a_reader_is_not_called_damaged(tmp_path, values, order, tags, said):
+    (tmp_path / "a.tif").write_bytes(with_tags(values, order, **tags))
+    with pytest.raises(DataError, match=f"a TIFF of a sort that cannot be read here .*{said}.* Save it as PNG"):
+        read_image(tmp_path / "a.tif")

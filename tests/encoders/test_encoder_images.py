@@ -128,3 +128,48 @@ def test_a_strip_from_a_file_is_refused_and_long_films_pass():
             rgb(Image.new(mode, (1, 6000)))
     assert rgb(Image.new("L", (500, 2500))).size == (500, 2500)  # both legs on one film
     assert rgb(Image.new("L", (2000, 100))).size == (2000, 100)
+
+
+OFFSET = np.linspace(32768, 36864, 64 * 64).reshape(64, 64).astype(np.uint16)  # 12 bits around 0, shifted by 32768
+
+
+def framed(values, border):
+    whole = np.full((values.shape[0] + 16, values.shape[1] + 16), border, np.uint16)
+    whole[8:-8, 8:-8] = values
+    return whole
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        OFFSET,
+        OFFSET + np.uint16(20_000),
+        np.uint16(65535) - OFFSET // 20,
+        framed(OFFSET, 0),  # a border that is no part of the picture
+        np.where(np.arange(64 * 64).reshape(64, 64) < 40, np.uint16(65535), OFFSET),  # a letter burnt in
+        np.where(np.arange(64 * 64).reshape(64, 64) < 40, np.uint16(1), OFFSET),
+        np.stack([OFFSET] * 3, axis=2),
+        Image.fromarray(OFFSET),
+    ],
+)
+def test_a_narrow_band_at_any_place_is_warned_of(flat):
+    with pytest.warns(UserWarning, match="1 of 1 16-bit images lie in less than a quarter of the range, away from bl"):
+        rgb(flat)
+
+
+def test_wide_ranges_plain_areas_and_eight_bits_are_not_warned_of():
+    rgb(DEEP)
+    rgb((OFFSET - np.uint16(32768)) * np.uint16(5) + np.uint16(30_000))  # from 30,000 to 50,480
+    rgb(np.full((8, 8), 40_000, np.uint16))
+    rgb(np.where(np.eye(8, dtype=bool), np.uint16(65535), np.uint16(0)))
+    rgb(np.linspace(130, 140, 64).reshape(8, 8).astype(np.uint8))
+    rgb(np.linspace(130, 140, 64).reshape(8, 8).astype(np.uint16))
+
+
+def test_flat_and_dark_images_of_a_set_are_counted_apart():
+    dark = np.linspace(0, 4095, 64).reshape(8, 8).astype(np.uint16)
+    with pytest.warns(UserWarning, match="16-bit images") as heard:
+        read_as_one_set([dark, OFFSET, OFFSET, OFFSET + np.uint16(1), DEEP])
+    said = sorted(str(one.message) for one in heard)
+    assert [one[:24] for one in said] == ["1 of 4 16-bit images use", "2 of 4 16-bit images lie"]
+    assert "(the widest of them in 32,7" in said[1]
