@@ -1,6 +1,7 @@
 """Each published layout on a miniature copy: ids, patients, labels, splits and texts."""
 
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -578,3 +579,52 @@ def test_real_reports_are_a_cohort_of_texts_by_their_manifest(real_data):
     assert len(cohort.part("test").anchors()) > 500
     with pytest.raises(DataError, match="2473 of 2473 are missing"):
         read_cohort("table", real_data / "reports_iu", image="uid", classes=["Normal"])
+
+
+# one image in two rows, of which one would be left out
+
+PADCHEST_FILE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
+MIMIC_FILE = "mimic-cxr-2.0.0-metadata.csv.gz"
+DIVIDED = {  # builder, table, row that is repeated, cell before and after, column of the error
+    "mimic-cxr": (mimic_cxr, MIMIC_FILE, "aa", "PA", "LATERAL", "ViewPosition"),
+    "mimic-cxr, lateral first": (mimic_cxr, MIMIC_FILE, "bb", "LATERAL", "PA", "ViewPosition"),
+    "mimic-cxr, both frontal": (mimic_cxr, MIMIC_FILE, "cc", "AP", "PA", "ViewPosition"),
+    "mimic-cxr, no view": (mimic_cxr, MIMIC_FILE, "cc", "AP", "", "dicom_id"),
+    "mimic-cxr, both left out": (mimic_cxr, MIMIC_FILE, "bb", "LATERAL", "LL", "ViewPosition"),
+    "chexpert": (chexpert, "CheXpert-v1.0-small/train.csv", "view2_", ",Lateral,", ",Frontal,", "Frontal/Lateral"),
+    "chexpert, no view": (chexpert, "CheXpert-v1.0-small/train.csv", "patient00002", ",Frontal,", ",,", "Path"),
+    "padchest": (padchest, PADCHEST_FILE, "14_d.png", ",L,", ",PA,", "Projection"),
+    "padchest, no report": (padchest, PADCHEST_FILE, "11_a.png", "sin hallazg", "", "ImageID"),
+    "open-i": (open_i, "indiana_projections.csv", "1_IM-0001-3001", "Lateral", "Frontal", "projection"),
+    "open-i, no report": (open_i, "indiana_projections.csv", "1_IM-0001-4001", "1,1_IM", "5,1_IM", "filename"),
+    "open-i, empty report": (open_i, "indiana_projections.csv", "1_IM-0001-4001", "1,1_IM", "4,1_IM", "filename"),
+}
+
+
+def repeated(path, word, before, after):
+    """Append the row that holds ``word`` again, with one cell changed; the numbers of both rows."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt") as file:
+        lines = file.read().splitlines()
+    place = next(number for number, line in enumerate(lines) if word in line)
+    assert lines[place].count(before) == 1
+    write(path, *lines, lines[place].replace(before, after))
+    return place + 1, len(lines) + 1
+
+
+@pytest.mark.parametrize("missing", ["error", "skip"])
+@pytest.mark.parametrize("case", DIVIDED)
+def test_contradicting_rows_of_one_image_are_refused_with_both_rows(tmp_path, case, missing):
+    build, name, word, before, after, column = DIVIDED[case]
+    first, second = repeated(build(tmp_path) / name, word, before, after)
+    layout = case.partition(",")[0]
+    with pytest.raises(DataError) as raised:
+        read_cohort(layout, tmp_path, uncertain="ignore", missing=missing)
+    assert f"column '{column}'" in str(raised.value)
+    assert set(re.findall(r"row (\d+)", str(raised.value))) == {str(first), str(second)}
+
+
+def test_rows_that_agree_are_left_out_together(tmp_path):
+    path = mimic_cxr(tmp_path) / MIMIC_FILE
+    repeated(path, "bb", "LATERAL", "LATERAL")
+    assert read_cohort("mimic-cxr", tmp_path, uncertain="ignore").card["left_out"]["other view"] == 2

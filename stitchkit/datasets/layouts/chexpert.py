@@ -107,7 +107,7 @@ def _place(root: Path, splits: str | Sequence[str] | None) -> tuple[Path, list[s
 
 def _part(folder: Path, name: str, uncertain: str, blank: str, views: str | Sequence[str], missing: str) -> Part:
     rows = read_published(folder, TABLES[name], ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CLASSES))
-    rows = keep_views(rows, "Frontal/Lateral", views, ("Frontal", "Lateral"))
+    rows = keep_views(rows, "Frontal/Lateral", views, ("Frontal", "Lateral"), "Path")
     rows, paths = with_files(rows, "Path", _files(folder, name, rows), missing)
     table = rows.table
     ids_of(table, "Path", None)  # names a repeated path by its row

@@ -117,7 +117,7 @@ def read(
     check_agree([rows.table, findings, splits], "study_id", "subject_id")
     for column in NUMBERS:
         check_agree([rows.table, splits], "dicom_id", column)
-    rows = keep_views(rows, "ViewPosition", views, FRONTAL)
+    rows = keep_views(rows, "ViewPosition", views, FRONTAL, "dicom_id")
     findings, repeated = agreeing(findings, "study_id", CLASSES)
     split, again = _of_films(splits)
     rows = rows.where(np.isin(rows.column("study_id"), findings.column("study_id")), "no row of labels")

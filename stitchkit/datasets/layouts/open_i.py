@@ -96,11 +96,11 @@ def read(
     of_report = {uid: row for row, uid in enumerate(ids_of(table, "uid", None).tolist())}
     texts = _texts(table, sections)
     rows = keep_views(
-        read_published(root, PROJECTIONS, ("uid", "filename", "projection")), "projection", views, FRONTAL
+        read_published(root, PROJECTIONS, ("uid", "filename", "projection")), "projection", views, FRONTAL, "filename"
     )
-    rows = rows.where([uid in of_report for uid in rows.column("uid")], "no report")
+    rows = rows.where([uid in of_report for uid in rows.column("uid")], "no report", "filename")
     if reports:
-        rows = rows.where([bool(texts[of_report[uid]]) for uid in rows.column("uid")], "empty report")
+        rows = rows.where([bool(texts[of_report[uid]]) for uid in rows.column("uid")], "empty report", "filename")
     rows, paths = with_images(rows, "filename", _folders(root, images), missing)
     place = [of_report[uid] for uid in rows.column("uid")]
     names, values = _labels(table, classes)

@@ -91,9 +91,9 @@ def read(
     """
     checked_uncertain(uncertain)
     checked_missing(missing)
-    rows = keep_views(read_published(root, TABLE, COLUMNS), "Projection", views, FRONTAL)
+    rows = keep_views(read_published(root, TABLE, COLUMNS), "Projection", views, FRONTAL, "ImageID")
     if reports:
-        rows = rows.where([not is_missing(text) for text in rows.column("Report")], "empty report")
+        rows = rows.where([not is_missing(text) for text in rows.column("Report")], "empty report", "ImageID")
     rows, paths = with_images(rows, "ImageID", _folders(root, images, rows.column("ImageDir")), missing)
     table = rows.table
     terms = _terms(table)

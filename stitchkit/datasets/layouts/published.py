@@ -54,13 +54,34 @@ class Rows:
         """The n cells of one column."""
         return self.table.column(name)
 
-    def where(self, keep: Sequence[bool] | np.ndarray, reason: str) -> Rows:
-        """The rows where ``keep`` (n,) is true; the others are counted under ``reason``."""
+    def where(self, keep: Sequence[bool] | np.ndarray, reason: str, key: str = "") -> Rows:
+        """The rows where ``keep`` (n,) is true; the others are counted under ``reason``.
+
+        Raises
+        ------
+        DataError
+            If, of two rows of one ``key``, one is kept and one is not, with the numbers of both.
+        """
         rows = np.flatnonzero(np.asarray(keep, dtype=bool))
+        if key:
+            self._check_undivided(rows, reason, key)
         out = len(self) - len(rows)
         if not out:
             return self
         return Rows(taken(self.table, rows), {**self.left_out, reason: self.left_out.get(reason, 0) + out})
+
+    def _check_undivided(self, kept: np.ndarray, reason: str, key: str) -> None:
+        """Refuse an item that stays in by one row and is left out by another."""
+        cells, stays = self.column(key), np.zeros(len(self), dtype=bool)
+        stays[kept] = True
+        first = {cells[row]: row for row in kept.tolist()[::-1]}
+        for row in np.flatnonzero(~stays).tolist():
+            if cells[row] and cells[row] in first:
+                raise self.table.fault(
+                    row, key, f"the same {key} as in row {self.table.numbers[first[cells[row]]]}; that row is read and "
+                    f"this one would be left out ({reason}). Take the table as published, or remove the row that is "
+                    f"wrong",
+                )  # fmt: skip
 
 
 def taken(table: Table, rows: np.ndarray) -> Table:
@@ -163,14 +184,17 @@ def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def keep_views(rows: Rows, column: str, views: str | Sequence[str], usual: Sequence[str]) -> Rows:
+def keep_views(rows: Rows, column: str, views: str | Sequence[str], usual: Sequence[str], key: str) -> Rows:
     """The rows whose cell in ``column`` is one of ``views``; ``"all"`` keeps every row.
 
     Raises
     ------
+    DataError
+        If two rows of one ``key`` differ in ``column``, with the numbers of both.
     UnknownNameError
         For a view that is neither usual nor in the table.
     """
+    check_agree([rows.table], key, column)
     if views == "all":
         return rows
     asked = names_of(views)
@@ -178,7 +202,7 @@ def keep_views(rows: Rows, column: str, views: str | Sequence[str], usual: Seque
     for view in asked:
         if view not in usual and view not in cells:
             raise UnknownNameError.of(f"view in {rows.table.path}", view, {*usual, *cells, "all"} - {""})
-    return rows.where([cell in asked for cell in cells], "other view")
+    return rows.where([cell in asked for cell in cells], "other view", key)
 
 
 def _find(root: Path, published: PublishedTable) -> Path | None:
