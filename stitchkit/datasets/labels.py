@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.keys import is_missing
 from stitchkit.core.scores import Labels
+from stitchkit.datasets.class_names import folded_class, spellings_of_one_class
 from stitchkit.datasets.number_cells import comma_number_of, have_decimal_commas, may_be_thousands, number_of
 from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows
 
@@ -64,7 +65,8 @@ def read_labels(
     ------
     DataError
         For a table that cannot be read, a missing column (the nearest are listed), a repeated id, or a cell that
-        is no label, with row and column.
+        is no label, with row and column. Without ``classes``, for class names that differ in spelling only
+        (:func:`stitchkit.datasets.class_names.folded_class`), with a row of each.
     UnknownNameError
         For a policy that does not exist.
     """
@@ -152,6 +154,11 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
             f"no column of {table.path} holds only labels. {ALLOWED}: write these instead of other words, or name the "
             f"columns with classes=.{hint}"
         )
+    if spellings := spellings_of_one_class(columns):
+        raise DataError(
+            f"the columns {', '.join(map(repr, spellings))} of {table.path} differ in spelling only. Keep one of them, "
+            f"or name the columns to read with classes= if these are different classes."
+        )
     return tuple(columns)
 
 
@@ -194,13 +201,39 @@ def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[t
             stacklevel=3,
         )
     cells = tuple("" if cell not in names and is_missing(cell) else cell for cell in cells)
+    if classes is None:
+        _check_spellings(table, label, names)
     if not names:
         raise DataError(f"column {label!r} of {table.path} names no class. Fill it in, or name another column.")
     for position, cell in enumerate(cells):
         if cell and cell not in names:
+            if (meant := _meant(cell, names)) is not None:
+                raise table.fault(
+                    position, label, f"the cell is {cell!r}, another spelling of the class {meant!r}. Write one "
+                    f"spelling, or name both with classes= if they are two classes",
+                )  # fmt: skip
             raise table.fault(position, label, f"the cell is none of the classes {', '.join(names[:8])}")
     values = np.asarray([[float(cell == name) if cell else np.nan for name in names] for cell in cells])
     return names, values
+
+
+def _meant(cell: str, names: Sequence[str]) -> str | None:
+    """The class that a cell spells in another way."""
+    folded = folded_class(cell)
+    return next((name for name in names if folded_class(name) == folded), None)
+
+
+def _check_spellings(table: Table, label: str, names: Sequence[str]) -> None:
+    """Refuse a column of class names in which one class has several spellings."""
+    spellings = spellings_of_one_class(names)
+    if spellings:
+        cells = table.column(label)
+        rows = [f"{name!r} (row {table.numbers[cells.index(name)]})" for name in spellings[:8]]
+        raise DataError(
+            f"column {label!r} of {table.path} spells one class in {len(spellings)} ways: {', '.join(rows)}. As "
+            f"separate classes, the items of one would be negatives of the others. Write one spelling, or name all "
+            f"classes with classes= if these are different ones."
+        )
 
 
 def _plain(table: Table, name: str) -> np.ndarray:

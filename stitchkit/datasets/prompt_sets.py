@@ -11,6 +11,7 @@ from typing import Any
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.strict_json import parsed
+from stitchkit.datasets.class_names import spellings_of_one_class
 from stitchkit.datasets.prompt_grammar import slots_in, spell_out
 from stitchkit.datasets.rows import read_text
 from stitchkit.path_checks import checked_path
@@ -62,8 +63,9 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
     UnknownNameError
         For a name that is not shipped, listing the nearest.
     DataError
-        For a file that cannot be read, an unknown key or slot (the nearest is listed), a class without a text or
-        with more than ``prompt_grammar.MOST_TEXTS`` from templates on one side, or a text on both sides of a class.
+        For a file that cannot be read, an unknown key or slot (the nearest is listed), classes that differ in
+        spelling only, a class without a text or with more than ``prompt_grammar.MOST_TEXTS`` from templates on one
+        side, or a text on both sides of a class.
 
     Examples
     --------
@@ -80,6 +82,11 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
     classes = raw.get("classes", {})
     if not isinstance(classes, Mapping) or not classes:
         raise DataError(f"the prompt file {path} names no class. Add a table [classes.NAME] with positive texts.")
+    if spellings := spellings_of_one_class(classes):
+        raise DataError(
+            f"the classes {', '.join(map(repr, spellings))} of the prompt file {path} differ in spelling only. Put "
+            f"their texts under one name."
+        )
     shared = _texts(raw.get("negative", []), f"'negative' of {path}")
     others = _flag(raw, "others_are_negative", path)
     positive, negative = {}, {}

@@ -161,3 +161,64 @@ def test_another_separator_names_a_step_that_works(tmp_path, name, separator, st
     fixed = tmp_path / (Path(name).stem + (step[1:] if step.startswith("\\") else Path(name).suffix))
     fixed.write_text(text if step.startswith("\\") else f"sep={separator}\n{text}")
     assert read_labels(fixed).values.tolist() == [[1], [0]]
+
+
+CELLS = [  # spellings of one class
+    ("Edema", "edema", "EDEMA"),
+    ("No Finding", "no finding", "no_finding", "No-Finding", "NoFinding", "No  Finding."),
+    ("stage 1", "Stage 01", "stage-1"),
+    ("T1", "t1", "T-1"),
+    ("1", "01", "1.0"),
+    ("Caf\u00e9 au lait", "Cafe\u0301 au lait"),
+    ("\u201cmass\u201d", "mass", "\u2018mass\u2019"),
+    ("grade 1 - 2", "Grade 1-2", "grade 1\u20132"),
+]
+OTHERS = [
+    "HER2+",
+    "HER2-",
+    "HER2",
+    "<5",
+    ">5",
+    "5",
+    "-5",
+    "1-2",
+    "12",
+    "1 2",
+    "1.5",
+    "1.05",
+    "15",
+    "T1",
+    "T1a",
+    "T2",
+    "a/b",
+    "ab",
+]
+
+
+@pytest.mark.parametrize("spellings", CELLS)
+def test_one_class_in_several_spellings_is_refused_with_a_row_of_each(tmp_path, spellings):
+    cells = ["Normal", *spellings, "Normal", *spellings]
+    path = table(tmp_path, "id,label\n" + "".join(f'{k},"{cell}"\n' for k, cell in enumerate(cells)))
+    with pytest.raises(DataError, match=f"spells one class in {len(spellings)} ways") as raised:
+        read_labels(path, label="label")
+    for place, cell in enumerate(spellings):
+        assert f"{cell!r} (row {place + 3})" in str(raised.value)
+    assert "Write one spelling, or name all classes with classes=" in str(raised.value)
+    both = read_labels(path, label="label", classes=["Normal", *spellings])
+    assert both.values.sum(axis=0).tolist() == [2.0] * (1 + len(spellings))
+    with pytest.raises(DataError, match=r"row 4, column 'label': the cell is .*, another spelling of the class"):
+        read_labels(path, label="label", classes=["Normal", spellings[0]])
+
+
+def test_signs_that_part_two_classes_are_no_spelling(tmp_path):
+    path = table(tmp_path, "id,label\n" + "".join(f'{k},"{cell}"\n' for k, cell in enumerate(OTHERS)))
+    assert read_labels(path, label="label").classes == tuple(sorted(OTHERS))
+
+
+def test_label_columns_that_differ_in_spelling_are_refused(tmp_path):
+    path = table(tmp_path, "id,Edema,edema,No Finding\n1,1,0,0\n2,0,1,1\n")
+    with pytest.raises(DataError, match=r"the columns 'Edema', 'edema' of .* differ in spelling only"):
+        read_labels(path)
+    assert read_labels(path, classes=["Edema", "edema"]).classes == ("Edema", "edema")
+    with pytest.raises(DataError, match="no column 'no finding'; nearest: No Finding"):
+        read_labels(path, classes=["no finding"])

@@ -443,3 +443,10 @@ def test_where_others_are_negative_their_drawn_texts_are():
 def test_a_draw_of_nothing_is_refused(k, seed, says):
     with pytest.raises(InputError, match=says):
         draw_prompts(MINE, k, seed=seed)
+
+
+def test_classes_that_differ_in_spelling_are_refused(tmp_path):
+    path = tmp_path / "set.toml"
+    path.write_text('[classes.Edema]\npositive = ["edema"]\n[classes."edema "]\npositive = ["swelling"]\n')
+    with pytest.raises(DataError, match=r"the classes 'Edema', 'edema ' of the prompt file .* differ in spelling only"):
+        read_prompts(path)
