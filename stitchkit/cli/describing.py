@@ -44,7 +44,7 @@ def described(what: str, loading: Loading) -> dict[str, Any]:
 
     path = Path(what)
     if path.exists():
-        checked_file(path, "a file that could be described")
+        checked_file(path, "a file")
     if path.is_dir() and _is_artefact(path):
         return _folder(path)
     if path.is_file():
