@@ -26,7 +26,7 @@ from stitchkit.stitching import head_called
 from stitchkit.studies.benches import Draw, StudyBench
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.judges import ClassJudge, Judge
-from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE, Turn, baseline, named, stitched
+from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE, FoldData, baseline, named, stitched
 from stitchkit.studies.plans import StudyPlan
 from stitchkit.zero_shot import zeroshot
 
@@ -60,7 +60,7 @@ def clip_halves(checkpoint: str) -> tuple[str, str]:
 
 
 class StudyJobs(ABC):
-    """What every kind of study shares: turns, and the baselines that look at labels and metadata."""
+    """Parts that every kind of study shares: the data of folds, and the baselines that look at labels and metadata."""
 
     def __init__(self, plan: StudyPlan, bench: StudyBench) -> None:
         self.plan, self.bench = plan, bench
@@ -77,8 +77,8 @@ class StudyJobs(ABC):
     def jobs(self) -> Iterator[Job]:
         """Every job; an encoder is loaded when its turn comes."""
 
-    def turns(self, draw: Draw, *, x: str = "", y: str = "", texts: Items | None = None) -> Iterator[Turn]:
-        """One turn a part; sides that are not named stay empty."""
+    def turns(self, draw: Draw, *, x: str = "", y: str = "", texts: Items | None = None) -> Iterator[FoldData]:
+        """Data of every part, one after the other; sides that are not named stay empty."""
         labels, bench = self.bench.cohort.labels.of_classes(self.classes), self.bench
         for part in bench.parts:
             rows = part.drawn[draw]
@@ -92,7 +92,7 @@ class StudyJobs(ABC):
                 sides["y"] = vectors.of_ids(known.ids)
                 if self.plan.kind != "zeroshot":
                     sides["y_test"] = vectors.of_ids(test.ids)
-            yield Turn(known, test, metadata=self.plan.data.metadata, seed=self.plan.seed, **sides)
+            yield FoldData(known, test, metadata=self.plan.data.metadata, seed=self.plan.seed, **sides)
 
     def draws(self) -> list[Draw]:
         """Every number of anchors with every draw of it."""
@@ -129,15 +129,15 @@ class StudyJobs(ABC):
         return self.bench.vectors("target", name).space if is_vectors_file(name) else self.bench.encoder(name).space
 
     def _probe(self, source: str, draw: Draw) -> list[Worked]:
-        return [self._worked(*baseline(turn, PROBE)) for turn in self.turns(draw, x=source)]
+        return [self._worked(*baseline(fold, PROBE)) for fold in self.turns(draw, x=source)]
 
     def _metadata(self, draw: Draw) -> list[Worked]:
         used, done = self.bench.used, []
         facts = self.bench.once(("files", ""), lambda: file_columns(self.bench.cohort.images.take(used)))
-        for part, turn in zip(self.bench.parts, self.turns(draw), strict=True):
+        for part, fold in zip(self.bench.parts, self.turns(draw), strict=True):
             places = [np.searchsorted(used, rows) for rows in (part.drawn[draw], part.test)]
             sides = [{name: values[at] for name, values in facts.items()} for at in places]
-            done.append(self._worked(*baseline(replace(turn, files=(sides[0], sides[1])), METADATA)))
+            done.append(self._worked(*baseline(replace(fold, files=(sides[0], sides[1])), METADATA)))
         return done
 
     def judge(self) -> Judge:
@@ -208,7 +208,7 @@ class Stitching(StudyJobs):
 
     def _stitched(self, source: str, target: str, method: str, draw: Draw) -> list[Worked]:
         head = self.heads[target]
-        return [self._worked(*stitched(turn, method, head)) for turn in self.turns(draw, x=source, y=target)]
+        return [self._worked(*stitched(fold, method, head)) for fold in self.turns(draw, x=source, y=target)]
 
     def _head(self, target: str) -> LinearHead:
         if self.plan.head == "identity":
@@ -281,7 +281,7 @@ class Naming(StudyJobs):
     def _named(self, source: str, target: str, method: str, draw: Draw) -> list[Worked]:
         vectors = self._prompt_vectors(target)
         turns = self.turns(draw, x=source, y=target, texts=self.texts)
-        return [self._worked(*named(turn, method, self.prompts, vectors)) for turn in turns]
+        return [self._worked(*named(fold, method, self.prompts, vectors)) for fold in turns]
 
     def _by_pair(self, checkpoint: str) -> list[Worked]:
         """A checkpoint whose image and text encoder share a space: no anchors, the same scores."""
@@ -289,7 +289,7 @@ class Naming(StudyJobs):
         alignment = clip_alignment(self.bench.encoder(image), self.bench.encoder(text))
         head = zeroshot(alignment, self._prompt_vectors(text), self.prompts)
         turns = self.turns(self.draws()[0], x=image)
-        return [self._worked(head.scores(turn.x_test), alignment.record) for turn in turns]
+        return [self._worked(head.scores(fold.x_test), alignment.record) for fold in turns]
 
     def _prompt_vectors(self, target: str) -> Embeddings:
         texts = self.prompts.texts

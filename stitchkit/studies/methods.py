@@ -26,16 +26,16 @@ WITHOUT_ANCHORS = (OWN, NAIVE)  # of a stitching study: they look at no anchor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Turn:
-    """Data of one fit: anchors with their vectors and labels, and the vectors of the test items."""
+class FoldData:
+    """Data of one fold: anchors with their vectors and labels, and the vectors of the test items."""
 
-    known: Labels  # of the anchors
+    known: Labels  # labels of the anchors
     test: Labels
     x: Embeddings | None = None  # source vectors of the anchors
     x_test: Embeddings | None = None
     y: Embeddings | None = None  # target vectors of the anchors
     y_test: Embeddings | None = None
-    files: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})  # what anchors' and test images' files tell
+    files: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})  # values in anchors' and test images' files
     metadata: tuple[str, ...] = ()
     seed: int = 0
 
@@ -47,37 +47,37 @@ class Turn:
         return self.x_test, self.y_test
 
 
-def map_of(turn: Turn, method: str, purpose: str) -> Alignment:
-    """The alignment that ``method`` fits on the turn's anchors."""
+def map_of(fold: FoldData, method: str, purpose: str) -> Alignment:
+    """The alignment that ``method`` fits on the fold's anchors."""
     how: dict[str, Any] = {"paper": method.removeprefix(PAPER)} if method.startswith(PAPER) else {"solver": method}
     settings: dict[str, Any] = {
         "purpose": purpose,
         "nested": False,
-        "seed": turn.seed,
+        "seed": fold.seed,
         "anchor_hashes": False,
         "progress": False,
     }
-    return align(turn.x, turn.y, groups=turn.known.groups, **settings, **how)
+    return align(fold.x, fold.y, groups=fold.known.groups, **settings, **how)
 
 
-def stitched(turn: Turn, method: str, head: LinearHead) -> tuple[Scores, dict[str, Any]]:
+def stitched(fold: FoldData, method: str, head: LinearHead) -> tuple[Scores, dict[str, Any]]:
     """Scores of the test items through a map into the head, or by what it is compared with; and the map's record."""
     if method == OWN:
-        return head.scores(turn.y_test), {}
+        return head.scores(fold.y_test), {}
     if method == NAIVE:
-        return _naive(turn.x_test, head), {}
+        return _naive(fold.x_test, head), {}
     if method == RELATIVE:
-        return _relative(turn), {}
-    fitted = map_of(turn, method, "head")
+        return _relative(fold), {}
+    fitted = map_of(fold, method, "head")
     if fitted.directed is None:
         raise EvidenceError(f"{method} meets in a common space only and has no map that could drive a head")
-    return head.scores(fitted.to_target(turn.x_test)), told_of(fitted)
+    return head.scores(fitted.to_target(fold.x_test)), told_of(fitted)
 
 
-def named(turn: Turn, method: str, prompts: PromptSet, vectors: Embeddings) -> tuple[Scores, dict[str, Any]]:
+def named(fold: FoldData, method: str, prompts: PromptSet, vectors: Embeddings) -> tuple[Scores, dict[str, Any]]:
     """Scores of the test items for classes named by text; ``vectors`` are those of the prompts, by text."""
-    fitted = map_of(turn, method, "match")
-    return zeroshot(fitted, vectors, prompts).scores(turn.x_test), told_of(fitted)
+    fitted = map_of(fold, method, "match")
+    return zeroshot(fitted, vectors, prompts).scores(fold.x_test), told_of(fitted)
 
 
 def told_of(fitted: Alignment) -> dict[str, Any]:
@@ -86,11 +86,11 @@ def told_of(fitted: Alignment) -> dict[str, Any]:
     return {**fitted.record, **({} if spectrum is None else {"spectrum": asdict(spectrum)})}
 
 
-def baseline(turn: Turn, method: str) -> tuple[Scores, dict[str, Any]]:
+def baseline(fold: FoldData, method: str) -> tuple[Scores, dict[str, Any]]:
     """The probe on the anchors' labels, or what metadata alone says."""
     if method == PROBE:
-        return fit_probe(turn.x, turn.known, seed=turn.seed).scores(turn.x_test), {}
-    found = metadata_scores(turn.known, turn.test, turn.metadata, turn.files)
+        return fit_probe(fold.x, fold.known, seed=fold.seed).scores(fold.x_test), {}
+    found = metadata_scores(fold.known, fold.test, fold.metadata, fold.files)
     if found is None:
         raise EvidenceError("nothing of the files and no metadata column varies among these anchors")
     return found[0], {"columns": list(found[1])}
@@ -106,8 +106,8 @@ def _naive(vectors: Embeddings | None, head: LinearHead) -> Scores:
     return head.scores(Embeddings(kept, vectors.ids, head.space))
 
 
-def _relative(turn: Turn) -> Scores:
+def _relative(fold: FoldData) -> Scores:
     """A probe fitted on the target's relative representations, read from the source's: no map is estimated."""
-    fitted = align(turn.x, turn.y, solver="relative", progress=False)
-    probe = fit_probe(fitted.target_map(turn.y), turn.known, seed=turn.seed)
-    return probe.scores(fitted.source_map(turn.x_test))
+    fitted = align(fold.x, fold.y, solver="relative", progress=False)
+    probe = fit_probe(fitted.target_map(fold.y), fold.known, seed=fold.seed)
+    return probe.scores(fitted.source_map(fold.x_test))
