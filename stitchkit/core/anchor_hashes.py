@@ -220,7 +220,7 @@ def common(
     for kind, some in (("ids", ids), ("groups", groups), ("rows", rows), ("files", files)):
         if some is None or kept.get(kind) is None:
             continue
-        values = some if kind in ("rows", "files") else _folded_all(kind, some, kept)
+        values = set(some) if kind in ("rows", "files") else _folded_all(kind, some, kept)
         found[kind] = len(set(split(kept[kind])) & set(_hashes(values, kept)))
         if kind == "groups" and not found[kind]:
             found[kind] = _with_other_prefix(values, kept)

@@ -11,6 +11,7 @@ from stitchkit.artefact_schemas import Count
 Key = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}\Z")]  # it names a file
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Chances = Annotated[list[float], msgspec.Meta(min_length=2, max_length=2)]  # of both directions
 Kind = Literal["cosine", "margin", "logit", "llr", "probability", "rank", "ranking"]  # of scores, ranks, training runs
 
 
@@ -37,7 +38,8 @@ class CellRecordFields(msgspec.Struct, forbid_unknown_fields=True):
     notes: list[str] | msgspec.UnsetType = msgspec.UNSET
     spectrum: SpectrumFields | msgspec.UnsetType = msgspec.UNSET
     gallery: Count | msgspec.UnsetType = msgspec.UNSET
-    chance: Annotated[list[float], msgspec.Meta(min_length=2, max_length=2)] | msgspec.UnsetType = msgspec.UNSET
+    chance: Chances | msgspec.UnsetType = msgspec.UNSET  # of a random ranking, in logs of earlier versions
+    shuffled_chance: Chances | msgspec.UnsetType = msgspec.UNSET
     steps: Count | msgspec.UnsetType = msgspec.UNSET
     kept: Count | msgspec.UnsetType = msgspec.UNSET
     validation: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
@@ -46,7 +48,7 @@ class CellRecordFields(msgspec.Struct, forbid_unknown_fields=True):
     train_seconds: NotNegative | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        if (self.gallery is msgspec.UNSET) != (self.chance is msgspec.UNSET):
+        if (self.gallery is msgspec.UNSET) != (self.chance is self.shuffled_chance is msgspec.UNSET):
             raise ValueError("a gallery comes with its chance")
 
 
