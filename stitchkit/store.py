@@ -138,6 +138,22 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
     return config, tensors.arrays
 
 
+def is_foreign(folder: Path) -> bool:
+    """True for a file, and for a folder that stitchkit did not write: neither complete nor damaged, but something else.
+
+    A checkpoint of another library has a ``config.json`` and weights as well.
+    """
+    if not folder.is_dir():
+        return True
+    if not checked_file(folder / _CONFIG, "a file of settings").is_file():
+        return not (folder / _ARRAYS).is_file()
+    try:
+        config = parsed((folder / _CONFIG).read_bytes(), any_float=True)
+    except (OSError, ValueError):
+        return False
+    return not isinstance(config, dict) or _FORMAT_KEY not in config
+
+
 def _read_config(folder: Path) -> tuple[dict[str, Any], bool]:
     """The config of a folder, and whether it is of the format with digests."""
     path = folder / _CONFIG

@@ -45,24 +45,27 @@ def described(what: str, loading: Loading) -> dict[str, Any]:
     path = Path(what)
     if path.exists():
         checked_file(path, "a file")
-    if path.is_dir() and _is_artefact(path):
-        return _folder(path)
+    if path.is_dir():
+        return _folder_or_encoder(what, path, loading)
     if path.is_file():
         return _file(path)
     return _prompts(what) if what in prompt_set_names() else _encoder(what, loading)
 
 
-def _is_artefact(path: Path) -> bool:
-    """Whether a folder was written by stitchkit; a checkpoint of another library has a config.json as well."""
-    from stitchkit.core.strict_json import parsed
-    from stitchkit.path_checks import checked_file
+def _folder_or_encoder(what: str, path: Path, loading: Loading) -> dict[str, Any]:
+    """The facts of a folder: one of stitchkit, or a checkpoint of an encoder."""
+    from stitchkit.cli.loading import check_name
+    from stitchkit.cli.places import NO_ARTEFACT
+    from stitchkit.core.errors import InputError, UnknownNameError
+    from stitchkit.store import is_foreign
 
-    file = checked_file(path / "config.json", "a file of settings")
+    if not is_foreign(path):
+        return _folder(path)
     try:
-        config = parsed(file.read_bytes(), any_float=True)
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and "stitchkit_format" in config
+        check_name(what)
+    except (InputError, UnknownNameError) as error:
+        raise InputError(f"{what} {NO_ARTEFACT}. Nor is it an encoder that can be loaded: {error}") from error
+    return _encoder(what, loading)
 
 
 def _folder(path: Path) -> dict[str, Any]:

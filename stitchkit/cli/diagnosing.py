@@ -113,9 +113,10 @@ class Asked:
         from stitchkit.artefacts import unpack_alignment
         from stitchkit.cli.loading import check_name
         from stitchkit.cli.pairing import are_files, read_sides
+        from stitchkit.cli.places import artefact
         from stitchkit.store import read_folder
 
-        config, arrays = read_folder(folder)
+        config, arrays = read_folder(artefact(folder))
         done = unpack_alignment(config, arrays)
         files = are_files(source, target)
         sides: Any = read_sides(source, target) if files else (check_name(source), check_name(target))

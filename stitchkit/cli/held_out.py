@@ -33,9 +33,10 @@ class Tried:
     def of(cls, folder: Path, source: Path | None, target: Path | None, table: AnchorTable | None) -> Tried:
         """The folder, read, with all that can be checked before an encoder is loaded."""
         from stitchkit.artefacts import unpack_alignment
+        from stitchkit.cli.places import artefact
         from stitchkit.store import read_folder
 
-        config, arrays = read_folder(folder)
+        config, arrays = read_folder(artefact(folder))
         if "source" not in config:
             raise InputError(f"{folder} holds a head alone, which aligns nothing. Name a folder of 'stitchkit align'.")
         if source is None or target is None:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from stitchkit.core.errors import InputError
 
 T = TypeVar("T")
+NO_ARTEFACT = "is no alignment or stitched folder: give what 'stitchkit align' or 'stitchkit stitch' wrote"
 
 PAGES = (".html", ".htm")
 
@@ -19,6 +20,15 @@ def there(path: str | Path, what: str) -> Path:
     if not Path(path).exists():
         raise InputError(f"there is no {what} {path}. Check the path.")
     return Path(path)
+
+
+def artefact(folder: Path) -> Path:
+    """``folder`` unless it is something else than a folder of stitchkit: the caller named another one by mistake."""
+    from stitchkit.store import is_foreign
+
+    if is_foreign(folder):
+        raise InputError(f"{folder} {NO_ARTEFACT}.")
+    return folder
 
 
 def new_file(path: Path, overwrite: bool, check: Callable[[Path], Path] | None = None) -> Path:

@@ -36,9 +36,9 @@ class FolderScorer:
         """The folder's scorer, as far as it can be checked without a model."""
         from stitchkit.cli.heads import prompts_called
         from stitchkit.cli.loading import check_stitched
-        from stitchkit.cli.places import there
+        from stitchkit.cli.places import artefact, there
 
-        config = check_stitched(there(folder, "stitched folder"))
+        config = check_stitched(artefact(there(folder, "stitched folder")))
         target = str(config.get("target_encoder") or "")
         if prompts is not None:
             if not target:

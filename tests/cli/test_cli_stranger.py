@@ -250,3 +250,44 @@ def test_a_map_saved_from_python_says_what_to_do_to_score_and_to_gate(cli, folde
         assert made.code == 0, made.err
     files = ("--source", tmp_path / "source.safetensors", "--target", tmp_path / "target.safetensors")
     assert cli("gate", tmp_path / "map", "--pairs", fresh, "--min-mrr", "0.01", *files).code == 0
+
+
+@pytest.fixture(scope="module")
+def others(folder, tmp_path_factory):
+    """Folders that are no alignment, by name."""
+    root = tmp_path_factory.mktemp("others")
+    for name in ("empty", "page", "checkpoint"):
+        (root / name).mkdir()
+    (root / "page" / "report.html").write_text("<html></html>")
+    (root / "checkpoint" / "config.json").write_text('{"model_type": "bert"}')
+    (root / "checkpoint" / "model.safetensors").write_bytes(b"")
+    return {"films": folder / "scans", **{name: root / name for name in ("empty", "page", "checkpoint")}}
+
+
+@pytest.mark.parametrize("name", ["films", "empty", "page", "checkpoint"])
+def test_another_folder_than_an_alignment_is_the_callers_mistake(cli, folder, others, tmp_path, name):
+    films, table = folder / "scans", folder / "anchors.csv"
+    lines = {
+        "gate": (others[name], "--pairs", table, "--min-mrr", "0.1"),
+        "diagnose": (others[name], "demo:general", "demo:text", "--held-out", table, "--out", tmp_path / "d"),
+        "zeroshot": (others[name], "--items", films, "--out", tmp_path / "s.csv"),
+        "evaluate": (others[name], "--items", films, "--labels", folder / "labels.csv"),
+        **({} if name == "checkpoint" else {"info": (others[name],)}),
+    }
+    for verb, line in lines.items():
+        done = cli(verb, *line)
+        assert done.code == 2, (verb, done.err)
+        assert f"{others[name]} is no alignment or stitched folder: give what 'stitchkit align'" in done.err
+
+
+def test_a_folder_of_stitchkit_that_is_damaged_is_still_said_to_be(cli, stitched, folder, tmp_path):
+    for lost in ("config.json", "model.safetensors"):
+        half = tmp_path / lost.partition(".")[0]
+        shutil.copytree(stitched, half)
+        (half / lost).unlink()
+        done = cli("gate", half, "--pairs", folder / "anchors.csv", "--min-mrr", "0.1")
+        assert done.code == 5
+        assert "not a complete artefact" in done.err
+    (tmp_path / "config" / "config.json").write_text("{")
+    done = cli("gate", tmp_path / "config", "--pairs", folder / "anchors.csv", "--min-mrr", "0.1")
+    assert done.code == 5
