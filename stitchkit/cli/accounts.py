@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stitchkit.core.anchor_hashes import KEY
+from stitchkit.core.wording import counted
 
 NO_PATIENTS = (
     "patients not known, so that a patient's pairs may be on both sides of a fold: the anchors' table needs a column "
@@ -27,9 +28,9 @@ def account(record: Mapping[str, Any]) -> list[str]:
     folds += f", drawn {record['repeats']} times" if "repeats" in record else ""
     unknown = "patients" in record and record["patients"] is None
     groups = "; patients not known" if unknown else f" of {record['groups']} groups" if "groups" in record else ""
-    lines.append(f"anchors   {record.get('anchors')} pairs{groups}{folds}")
-    lines.append(f"held out  {_held_out(record)}")
-    notes = [*record.get("notes", []), record.get("transductive"), NO_PATIENTS if unknown else ""]
+    lines.append(f"anchors   {_pairs(record.get('anchors'))}{groups}{folds}")
+    lines.append(f"held out  {held_out(record)}")
+    notes = dict.fromkeys((*record.get("notes", []), record.get("transductive"), NO_PATIENTS if unknown else ""))
     lines += [f"note      {note}" for note in notes if note]
     if branches := record.get("branches"):
         lines += ["branches", *_branches(branches)]
@@ -38,7 +39,12 @@ def account(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _held_out(record: Mapping[str, Any]) -> str:
+def _pairs(n: Any) -> str:
+    return counted(n, "pair") if isinstance(n, int) else f"{n} pairs"
+
+
+def held_out(record: Mapping[str, Any]) -> str:
+    """The held-out numbers of an alignment's record, in words."""
     held = record.get("held_out")
     if not held:
         return "not measured"

@@ -13,6 +13,8 @@ from stitchkit.cli import options as o
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
 
+HELD = {"mrr", "se", "chance_mrr", "recall@1", "gallery", "estimate"}
+
 
 def info(
     ctx: typer.Context,
@@ -197,8 +199,20 @@ def _encoder(name: str, loading: Loading) -> dict[str, Any]:
 
 def _lines(facts: Mapping[str, Any]) -> list[str]:
     shown = {key.replace("_", " "): _told(value) for key, value in facts.items() if value not in (None, "", [], {})}
+    if isinstance(held := facts.get("held_out"), Mapping) and held:
+        shown["held out"] = _held(held)
     wide = max(map(len, shown))
     return [f"{key:<{wide}}  {value}" for key, value in shown.items()]
+
+
+def _held(held: Mapping[str, Any]) -> str:
+    """Held-out numbers as ``align`` prints them; those of a folder that lacks some of them as they are."""
+    from stitchkit.cli.accounts import held_out
+
+    needed = {"r2", "se", "estimate"} if "r2" in held else HELD
+    if not needed <= set(held) or not all(isinstance(held[name], int | float) for name in needed - {"estimate"}):
+        return _told(held)
+    return held_out({"held_out": held}) + ("" if held.get("above_chance", True) else "; not clearly above chance")
 
 
 def _told(value: Any) -> str:

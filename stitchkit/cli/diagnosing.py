@@ -227,10 +227,10 @@ def _audit(
 
     fresh = held_out.ids_only()
     notes = []
-    if anchors is not None:
-        known = anchors.ids_only()
-        notes = audit(known.ids, fresh.ids, known.groups, fresh.groups, sides=("anchors", "held-out pairs"))
     instead = "They are not held out: judge them as --anchors, or hold out pairs of other patients."
+    if anchors is not None:
+        known, sides = anchors.ids_only(), ("anchors", "held-out pairs")
+        notes = audit(known.ids, fresh.ids, known.groups, fresh.groups, sides=sides, step=instead)
     return (*notes, *audit_folder(folder, config, (fresh.ids, fresh.groups), held_out, allow=False, instead=instead))
 
 

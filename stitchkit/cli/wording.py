@@ -26,7 +26,12 @@ _FLAGS = {  # setting of a function -> flag of a command
     "trust_remote_code": "--trust-remote-code",
     "uncertain": "--uncertain",
 }
-_BARE = {"min_mrr": "--min-mrr", "min_recall_at_1": "--min-recall-at-1", "min_r2": "--min-r2"}  # told without a value
+_BARE = {
+    "min_positives": "--min-positives",
+    "min_mrr": "--min-mrr",
+    "min_recall_at_1": "--min-recall-at-1",
+    "min_r2": "--min-r2",
+}  # told without a value
 _NAMED = re.compile(rf"(?<=[ (])({'|'.join(_BARE)})(?=[\s.,;)]|$)")
 _OTHERS = re.compile(r"(?<=--min-r2 or )against\b")  # elsewhere an ordinary word
 _PYTHON = (" Or pass a solver value.",)  # advice that a shell cannot follow

@@ -10,6 +10,7 @@ import numpy as np
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.scores import Scores
+from stitchkit.core.wording import counted
 
 PRESENT, ABSENT, EITHER, NEITHER = "present", "absent", "either", "neither"
 
@@ -25,8 +26,8 @@ class FittedOn:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        people = "" if self.patients is None else f" of {self.patients} patients"
-        return f"{len(self)} items{people}"
+        people = "" if self.patients is None else f" of {counted(self.patients, 'patient')}"
+        return f"{counted(len(self), 'item')}{people}"
 
     @property
     def patients(self) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from stitchkit.core.wording import counted
+
 if TYPE_CHECKING:
     from stitchkit.evaluation.diagnosis import Diagnosis
 
@@ -104,8 +106,9 @@ def _advice(found: Diagnosis) -> Iterator[str]:
             f"The two sides' means are {found.gap.common:.1f} spreads apart in the common space: these pairs are "
             f"unlike the anchors the map was centred on. Centre each side on pairs like these, or fit on them."
         )
-    if found.leverage.count:
+    if n := found.leverage.count:
+        them = "it" if n == 1 else "them"
         yield (
-            f"{found.leverage.count} anchors have more than three times the mean leverage; the map leans on them. "
-            f"Look at {', '.join(found.leverage.high[:3])}, and add anchors like them."
+            f"{counted(n, 'anchor has', 'anchors have')} more than three times the mean leverage; the map leans on "
+            f"{them}. Look at {', '.join(found.leverage.high[:3])}, and add anchors like {them}."
         )

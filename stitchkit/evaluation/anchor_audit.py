@@ -125,7 +125,7 @@ def check_anchors(
         len(ours), _people(ours), None if theirs is None else len(theirs), None if theirs is None else _people(theirs),
         () if overlap is None else overlap.told(), tuple(_warnings(duplicates, classes, words, shortcuts, texts)),
         duplicates, leaked, texts, classes, words, shortcuts, columns, tuple(notes),
-        {"likeness": likeness, "level": 0.95, **settings},
+        {"likeness": likeness, "images_compared": looks[0] is not None, "level": 0.95, **settings},
     )  # fmt: skip
 
 

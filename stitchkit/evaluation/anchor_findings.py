@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stitchkit.core.wording import counted
 from stitchkit.datasets.near_duplicates import NEAR
 from stitchkit.evaluation.anchor_shortcuts import Shortcut
 from stitchkit.evaluation.anchor_words import ClassWords
@@ -191,16 +192,31 @@ class AnchorAudit:
         if self.texts is not None:
             lines.append(_told(self.texts))
         lines += [*self._table(), *self._unseen()]
-        return "\n".join([*lines, *(f"note: {one}" for one in self.notes)])
+        lines += [f"note: {one}" for one in dict.fromkeys(self.notes)]
+        clean = not (self.leakage or self.warnings or self.leaked or self.duplicates)
+        return "\n".join([*lines, *([f"no fault found; checked: {', '.join(self._checked())}"] if clean else [])])
+
+    def _checked(self) -> list[str]:
+        """What was compared or counted, in words."""
+        known = "ids" if self.patients is None or self.test_patients is None else "ids and patients"
+        parts = {
+            f"{known} of anchors and test items": self.test is not None,
+            "images that are or look the same": bool(self.settings.get("images_compared")),
+            "repeated texts": self.texts is not None,
+            "labels of each class": bool(self.classes),
+            "classes in the texts": bool(self.words),
+            f"metadata alone ({', '.join(self.columns)})": bool(self.shortcuts) and bool(self.columns),
+        }
+        return [name for name, done in parts.items() if done]
 
     def _head(self) -> str:
-        head = _counted(self.anchors, "anchors", self.patients)
-        return head if self.test is None else f"{head}; {_counted(self.test, 'test items', self.test_patients)}"
+        head = _counted(self.anchors, "anchor", self.patients)
+        return head if self.test is None else f"{head}; {_counted(self.test, 'test item', self.test_patients)}"
 
     def _pairs(self, where: str, pairs: tuple[Duplicate, ...]) -> list[str]:
         if not pairs:
             return []
-        lines = [f"{len(pairs)} pairs of images that are or look the same, {where}:"]
+        lines = [f"{counted(len(pairs), 'pair')} of images that are or look the same, {where}:"]
         ordered = sorted(pairs, key=lambda one: (not one.opposite, one.same_patient is True))
         lines += [f"  {one}" for one in ordered[:SHOWN]]
         return lines + ([f"  and {len(pairs) - SHOWN} more (--json lists them)"] if len(pairs) > SHOWN else [])
@@ -244,7 +260,7 @@ _COUNTS = ("name", "present", "absent", "unknown", "patients")
 
 
 def _counted(n: int, what: str, patients: int | None) -> str:
-    return f"{n} {what} ({'patients not known' if patients is None else f'{patients} patients'})"
+    return f"{counted(n, what)} ({'patients not known' if patients is None else counted(patients, 'patient')})"
 
 
 def _told(texts: TextCounts) -> str:

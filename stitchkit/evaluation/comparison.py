@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 
 
@@ -113,8 +114,9 @@ class Comparison:
 
     def __str__(self) -> str:
         """A table for a terminal."""
-        people = "patients not known" if self.patients is None else f"{self.patients} patients"
-        head = f"{len(self.rows)} solvers on {self.pairs} held-out pairs ({people}), {self.folds} folds, "
+        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+        pairs = counted(self.pairs, "held-out pair")
+        head = f"{counted(len(self.rows), 'solver')} on {pairs} ({people}), {counted(self.folds, 'fold')}, "
         lines = [head + f"galleries of {self.gallery}, purpose {self.settings['purpose']}", *self._table()]
         lines += [f"not compared: {name}: {why}" for name, why in self.left_out.items()]
         lines += [

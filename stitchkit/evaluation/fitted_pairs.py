@@ -29,7 +29,9 @@ from stitchkit.datasets.content_keys import content_key
 
 INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
 UNKNOWN = "{what} keeps no hashes of its anchors, so that these {these} are others was not checked"
-STEP = "It cannot be judged on them: hold out pairs of other patients, or allow leakage and say so."
+STEP = (
+    "It cannot be judged on them: hold out pairs of other patients, or allow leakage (allow_leakage=True) and say so."
+)
 
 
 def audit_pairs(

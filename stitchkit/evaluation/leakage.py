@@ -24,6 +24,7 @@ def audit(
     *,
     allow: bool = False,
     sides: tuple[str, str] = ("anchors", "test items"),
+    step: str | None = None,
 ) -> list[str]:
     """Notes on items and patients that are on both sides, exactly or in another spelling.
 
@@ -36,6 +37,8 @@ def audit(
         Report leakage instead of refusing it.
     sides
         Names of the two sides.
+    step
+        Next step at the end of the error; by default to take them out, or to allow leakage.
 
     Raises
     ------
@@ -61,8 +64,8 @@ def audit(
     else:
         notes.append(f"no patient has both {both}")
     if found and not allow:
-        step = f"Take them out of the {sides[0]}, or allow leakage and say so."
-        raise LeakageError(f"{'; '.join(found)}. {_advice(found)}{step}")
+        usual = f"Take them out of the {sides[0]}, or allow leakage (allow_leakage=True) and say so."
+        raise LeakageError(f"{'; '.join(found)}. {_advice(found)}{step or usual}")
     return [*(f"LEAKAGE: {one}" for one in found), *doubts, *notes]
 
 
@@ -175,5 +178,5 @@ def same_files(anchors: Items, test: Items, *, allow: bool = False) -> list[str]
         return []
     found = f"{count} test items are anchors' own files under other ids"
     if not allow:
-        raise LeakageError(f"{found}. Take them out of the anchors, or allow leakage and say so.")
+        raise LeakageError(f"{found}. Take them out of the anchors, or allow leakage (allow_leakage=True) and say so.")
     return [f"LEAKAGE: {found}"]

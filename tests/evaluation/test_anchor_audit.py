@@ -358,3 +358,20 @@ def test_a_copy_with_opposite_labels_is_found(real_data):
     against = {(one.first, one.second, one.kind) for one in found.duplicates if one.opposite}
     assert ("images/benign__433_.jpg", "images/malignant__145_.jpg", "same file") in against
     assert any(one.startswith("CONTRADICTION") for one in found.warnings)
+
+
+def test_without_findings_it_is_said_what_was_checked():
+    films = make_phantoms(6, seed=5, size=32)
+    images = sk.Items(films.ids, list(films.images), "image")
+    texts = sk.Items(films.ids, [f"film {i}" for i in range(6)], "text")
+    alone = check_anchors(sk.AnchorSet(films.ids, texts, texts), progress=False)
+    last = str(alone).splitlines()[-1]
+    assert last.startswith("no fault found; checked: ")
+    assert "images" not in last
+    assert "test items" not in last
+    seen = check_anchors(sk.AnchorSet(films.ids, images, texts), progress=False)
+    assert "images that are or look the same" in str(seen).splitlines()[-1]
+    again = sk.Items([f"t{one}" for one in films.ids], list(films.images), "image")
+    assert "no fault found" not in str(
+        check_anchors(sk.AnchorSet(films.ids, images, texts), test=again, progress=False)
+    )
