@@ -1,13 +1,14 @@
-"""Checks of paths that callers give, before anything is read there."""
+"""Checks of paths that callers give, before anything is read or written there."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
-from stitchkit.core.errors import DataError, StitchError
+from stitchkit.core.errors import DataError, InputError, StitchError
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF})
 
@@ -91,3 +92,38 @@ def _facts(path: str | Path, error_class: type[StitchError]) -> os.stat_result |
         if error.errno not in _ABSENT:
             raise error_class(f"{path} cannot be read: {error.strerror or error}. Check its permissions.") from error
     return None
+
+
+def resolved_path(path: str | Path, error_class: type[StitchError] = InputError) -> Path:
+    """``path``, absolute and with links followed; whether anything is there is not checked.
+
+    Parameters
+    ----------
+    path
+        File or folder that is to be written or read.
+    error_class
+        Class of the error, default InputError.
+
+    Raises
+    ------
+    StitchError
+        As ``error_class``: as of :func:`checked_path`, and for a link on the way that leads to itself.
+
+    Examples
+    --------
+    >>> resolved_path("films/../films/1.png").parts[-2:]
+    ('films', '1.png')
+    """
+    place = Path(os.path.realpath(checked_path(path, error_class)))
+    for follow in (partial(os.path.realpath, path, strict=True), partial(os.stat, place)):  # the first ends at a gap
+        try:
+            follow()
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                looped = Path(os.fsdecode(error.filename))
+                link = next((one for one in (*reversed(looped.parents), looped) if one.is_symlink()), looped)
+                raise error_class(
+                    f"{path} cannot be used: {link} is a link that leads to itself. Remove the link, or choose another "
+                    f"path."
+                ) from None
+    return place

@@ -13,7 +13,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import as_csv_cell, from_csv_cell
 from stitchkit.core.scores import KINDS, Scores
-from stitchkit.path_checks import checked_file
+from stitchkit.path_checks import checked_file, resolved_path
 from stitchkit.store import replace_file
 
 _FIRST = ("id", "kind")
@@ -106,7 +106,7 @@ def check_scores_path(path: str | Path) -> Path:
     InputError
         For another ending, a folder, or a file there that is no table of scores.
     """
-    path = Path(path).resolve()
+    path = resolved_path(path)
     if path.suffix.lower() != ".csv":
         raise InputError(f"scores are written to a .csv file; got {path}. Change the ending.")
     if path.is_dir():

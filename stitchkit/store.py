@@ -25,7 +25,7 @@ from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.digests import sha256_of
 from stitchkit.file_errors import naming
-from stitchkit.path_checks import checked_file, checked_path
+from stitchkit.path_checks import checked_file, checked_path, resolved_path
 from stitchkit.tensor_files import OWN, Tensors, read_tensors, tensor_bytes
 
 FORMAT = 2  # of artefact folders and of embedding files; raise it when an old reader would misread a new file
@@ -77,7 +77,7 @@ def write_folder(
         If ``folder`` is a file or holds something (with ``overwrite``: something that is no artefact), or if
         ``config`` holds what JSON cannot, such as NaN.
     """
-    folder = Path(folder).resolve()
+    folder = resolved_path(folder)
     _check_free(folder, overwrite)
     text = _config_text(config, folder.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def refresh_folder(folder: str | Path, config: Mapping[str, Any], arrays: Mappin
     """
     folder = Path(folder)
     text = _config_text(config, folder.name)
-    folder.mkdir(parents=True, exist_ok=True)
+    resolved_path(folder).mkdir(parents=True, exist_ok=True)
     for name, content in ((_ARRAYS, tensor_bytes(arrays)), (_CARD, card.encode()), (_CONFIG, text)):
         replace_file(folder / name, content)
     return folder
@@ -300,7 +300,7 @@ def check_file_path(path: str | Path, kind: str) -> Path:
     InputError
         For another ending, a folder, or a file there that is of another kind.
     """
-    path = Path(path).resolve()
+    path = resolved_path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{kind} are written to a .safetensors file; got {path}. Change the ending.")
     if path.is_dir():
@@ -319,7 +319,7 @@ def replace_file(path: str | Path, content: bytes | bytearray) -> Path:
         If it cannot be written; its ``filename`` is ``path``, also where the disk is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    resolved_path(path.parent).mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with naming(path, draft):
         try:

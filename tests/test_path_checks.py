@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import stitchkit as sk
 from stitchkit.cli.describing import described
-from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
+from stitchkit.cli.places import new_file, new_folder
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError
+from stitchkit.core.scores import Scores
+from stitchkit.core.space import Space
 from stitchkit.datasets.content_keys import content_key
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.tables import read_items
@@ -18,9 +25,10 @@ from stitchkit.embedding_store import Shelf
 from stitchkit.encoders.checkpoints import check_weights, settings_in
 from stitchkit.encoders.folder_kinds import adapter
 from stitchkit.left_out_items import check_left_out
-from stitchkit.path_checks import checked_file, checked_path
-from stitchkit.score_tables import check_scores_path, read_scores
+from stitchkit.path_checks import checked_file, checked_path, resolved_path
+from stitchkit.score_tables import check_scores_path, read_scores, write_scores
 from stitchkit.stitching import load_head
+from stitchkit.store import refresh_folder, replace_file, write_folder
 from stitchkit.studies.cells import CellLog
 from stitchkit.studies.plans import read_plan
 from stitchkit.studies.reporting import read_mark
@@ -148,3 +156,116 @@ def test_a_device_is_refused_and_a_link_to_a_file_is_not(tmp_path):
     (tmp_path / "other.csv").symlink_to(tmp_path / "a.csv")
     assert checked_file(str(tmp_path / "other.csv"), "a table") == tmp_path / "other.csv"
     assert checked_file(tmp_path, "a table") == tmp_path
+
+
+SPACE = Space("demo", 2, "f1")
+VECTORS = Embeddings(np.random.default_rng(0).normal(size=(12, 2)), [f"i{k}" for k in range(12)], SPACE)
+
+
+def aligned():
+    return sk.align(VECTORS, VECTORS, solver="procrustes")
+
+
+RECIPE = Path(__file__).parents[1] / "examples" / "recipes" / "shared.toml"
+PLAN = """kind = "stitching"
+head = "identity"
+head_classes = ["A", "B"]
+[data]
+layout = "table"
+root = "."
+[data.reader]
+table = "t.csv"
+classes = ["A", "B"]
+split = "split"
+[grid]
+sources = ["x.safetensors"]
+targets = ["t.safetensors"]
+"""
+
+
+def study_of(place, folder):
+    (folder / "plan.toml").write_text(PLAN)
+    (folder / "t.csv").write_text("path,split,A,B\n")
+    return sk.study(folder / "plan.toml", place)
+
+
+def train_in(place, folder):
+    return sk.train(RECIPE, place)
+
+
+WRITERS = {
+    "alignment": ("", lambda place, folder: sk.save_alignment(aligned(), place)),
+    "artefact": ("", lambda place, folder: write_folder(place, {}, {"w": np.ones(2)}, "card")),
+    "refreshed artefact": ("", lambda place, folder: refresh_folder(place, {}, {"w": np.ones(2)}, "card")),
+    "embeddings": (".safetensors", lambda place, folder: sk.write_embeddings(place, VECTORS)),
+    "scores": (".csv", lambda place, folder: write_scores(place, Scores(np.ones((1, 1)), "logit", ["a"], ("A",)))),
+    "a path of scores": (".csv", lambda place, folder: check_scores_path(place)),
+    "study": ("", study_of),
+    "training run": ("", train_in),
+    "output folder": ("", lambda place, folder: new_folder(Path(place), overwrite=False)),
+    "output file": ("", lambda place, folder: new_file(Path(place), overwrite=False)),
+}
+LOOPS = {  # the link to itself, and the path through it
+    "itself": ("loop{}", "loop{}"),
+    "below": ("loop", "loop/x{}"),
+    "further below": ("loop", "loop/x/y/z{}"),
+    "and up again": ("loop", "loop/../x{}"),
+    "from a missing folder": ("loop", "no/../loop/x{}"),
+    "two links": ("one", "two/x{}"),
+    "by another link": ("loop", "link/x{}"),
+}
+
+
+@pytest.fixture
+def loops(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("loop", "loop.safetensors", "loop.csv"):
+        Path(name).symlink_to(name)
+    Path("one").symlink_to("two")
+    Path("two").symlink_to("one")
+    Path("link").symlink_to("loop")
+    return tmp_path
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_link_to_itself_is_no_place_to_write(loops, writer, loop):
+    ending, write = WRITERS[writer]
+    place = LOOPS[loop][1].format(ending)
+    before = sorted(loops.iterdir())
+    with pytest.raises(InputError, match=rf"{re.escape(place)} cannot be used: .* is a link that leads to itself"):
+        write(place, loops)
+    if writer != "study":  # whose plan was written
+        assert sorted(loops.iterdir()) == before
+
+
+@pytest.mark.parametrize("loop", [one for one in LOOPS if one != "itself"])
+def test_a_file_is_not_replaced_through_a_link_to_itself(loops, loop):
+    place = LOOPS[loop][1].format(".bin")
+    with pytest.raises(InputError, match="is a link that leads to itself"):
+        replace_file(place, b"abc")
+
+
+@pytest.mark.parametrize("make", [str, Path])
+def test_links_that_lead_somewhere_are_followed(tmp_path, make):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    place = tmp_path / "link"
+    for k in range(60):  # more than the kernel follows at once
+        (tmp_path / f"link{k}").symlink_to(place)
+        place = tmp_path / f"link{k}"
+    assert resolved_path(make(place / "x.bin")) == (tmp_path / "real" / "x.bin").resolve()
+    write_folder(tmp_path / "link" / "model", {}, {"w": np.ones(2)}, "card")
+    assert (tmp_path / "real" / "model" / "config.json").exists()
+
+
+def test_a_data_folder_that_is_a_link_to_itself_is_refused(loops):
+    (loops / "plan.toml").write_text(PLAN.replace('root = "."', 'root = "loop"'))
+    with pytest.raises(DataError):
+        sk.study(loops / "plan.toml", loops / "out")
+
+
+def test_encoders_at_a_link_to_itself_are_refused(loops):
+    for name in ("python:loop/x.py:encoder", "python:./loop.py/../loop/x.py:encoder", "stitchkit:loop", "hf:./loop"):
+        with pytest.raises(StitchError):
+            sk.load_encoder(name, trust_python=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from stitchkit.core.errors import InputError
+from stitchkit.path_checks import resolved_path
 
 T = TypeVar("T")
 NO_ARTEFACT = "is no alignment or stitched folder: give what 'stitchkit align' or 'stitchkit stitch' wrote"
@@ -92,7 +93,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    above = next(one for one in path.resolve().parents if one.exists())
+    above = next(one for one in resolved_path(path).parents if one.exists())
     if not above.is_dir():
         raise InputError(f"{path} cannot be written: {above} is a file. Choose another place.")
     if not os.access(above, os.W_OK):

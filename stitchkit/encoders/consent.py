@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.escaping import escaped
+from stitchkit.path_checks import resolved_path
 
 RUNS_PYTHON = "python:"
 STITCHED = "stitchkit"  # the family whose folders name encoders
@@ -91,7 +92,7 @@ class Consent:
         ModelUnavailableError
             If that folder is already being loaded, or lies inside too many others.
         """
-        place = Path(folder).resolve()
+        place = resolved_path(folder, ModelUnavailableError)
         if place in self.within:
             between = len(self.within) - 1 - self.within.index(place)
             way = f", by way of {between} other{'s' if between > 1 else ''}" if between else ""

@@ -41,7 +41,7 @@ from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.probing import width
-from stitchkit.path_checks import checked_path
+from stitchkit.path_checks import resolved_path
 
 ROLE = ("space", "modality", "prepare", "encode")
 PYTHON_CLASS = 1 << 9  # CPython's mark of a class made by a class statement, and not in C
@@ -126,7 +126,7 @@ def _module(path: str, name: EncoderName) -> ModuleType:
                 f"the file: python:path/to/file.py:attribute."
             )
         return importlib.import_module(path)
-    file = checked_path(os.path.expanduser(path), ModelUnavailableError).resolve()
+    file = resolved_path(os.path.expanduser(path), ModelUnavailableError)
     if not file.is_file():
         raise ModelUnavailableError(f"encoder {str(name)!r}: there is no file {file}. Check the path.")
     key = f"stitchkit_file_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"

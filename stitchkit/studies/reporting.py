@@ -16,7 +16,7 @@ from stitchkit.core.strict_json import parsed
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
 from stitchkit.encoders.consent import TrustPython
-from stitchkit.path_checks import checked_file
+from stitchkit.path_checks import checked_file, resolved_path
 from stitchkit.store import replace_file
 from stitchkit.studies.benches import Loads
 from stitchkit.studies.cells import LINES
@@ -97,9 +97,10 @@ def study(
     LeakageError
         If a patient or an item is on both sides and ``allow_leakage`` is not set.
     InputError
-        If ``out`` holds something else.
+        If ``out`` holds something else, or is no path that may be written.
     """
     planned = plan if isinstance(plan, StudyPlan) else read_plan(plan)
+    resolved_path(out)  # refuses what is no path, before the work
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_study(folder))):
         raise InputError(f"{folder} holds something that is no study. Name an empty or a new folder.")
@@ -124,7 +125,8 @@ def _is_study(folder: Path) -> bool:
 
 def _same(folder: Path, plan: StudyPlan) -> str:
     """What ``folder`` is the study of, for ``study.json``; another study there is refused."""
-    mark = {"name": plan.name, "kind": plan.kind, "layout": plan.data.layout, "root": str(plan.data.root.resolve())}
+    root = resolved_path(plan.data.root, DataError)
+    mark = {"name": plan.name, "kind": plan.kind, "layout": plan.data.layout, "root": str(root)}
     known = read_mark(folder)
     if known is not None and known != mark:
         raise InputError(

@@ -18,6 +18,7 @@ from torch import Tensor
 from stitchkit.core.errors import InputError
 from stitchkit.encoders.shared import pack_shared
 from stitchkit.encoders.shared_network import SharedNetwork
+from stitchkit.path_checks import resolved_path
 from stitchkit.progress import Progress
 from stitchkit.store import refresh_folder
 from stitchkit.training.cards import encoder_card
@@ -85,8 +86,8 @@ def train(
     DataError
         For pairs that cannot be read.
     InputError
-        If the run in ``out`` was begun with another recipe or another number of machines; for half precision of 16
-        without a GPU.
+        If ``out`` is no path that may be written, or the run in it was begun with another recipe or another number of
+        machines; for half precision of 16 without a GPU.
     TrainingError
         If a loss is not finite, naming step and batch.
     MissingExtraError
@@ -97,6 +98,7 @@ def train(
     A shared encoder for image and text: arXiv 2503.01654.
     """
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    resolved_path(out)  # refuses what is no path, before the work
     folder = Path(out)
     if folder.is_file():
         raise InputError(f"{folder} is a file; a trained encoder is a folder. Name a folder.")
