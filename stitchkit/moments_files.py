@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.artefact_schemas import MomentsFields, checked, not_finite
+from stitchkit.atomic_writes import replace_file
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.path_checks import checked_path
-from stitchkit.store import FORMAT, check_file_path, check_format, replace_file, unpacked
+from stitchkit.store import FORMAT, check_file_path, check_format, unpacked
 from stitchkit.tensor_files import tensor_bytes
 
 _KIND = "moments"

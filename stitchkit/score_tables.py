@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import as_csv_cell, from_csv_cell
 from stitchkit.core.scores import KINDS, Scores
 from stitchkit.path_checks import checked_file, resolved_path
-from stitchkit.store import replace_file
 
 _FIRST = ("id", "kind")
 

@@ -8,7 +8,6 @@ arrays hold SHA-256 digests of themselves, which are checked when they are read.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import warnings
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.atomic_writes import replace_file, sync_folder, write_flushed
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError
@@ -85,15 +85,15 @@ def write_folder(
     with naming(folder, draft):
         draft.mkdir()
         try:
-            _write(draft / _CONFIG, text)
-            _write(draft / _ARRAYS, tensor_bytes(arrays))
-            _write(draft / _CARD, card.encode())
-            _sync_folder(draft)
+            write_flushed(draft / _CONFIG, text)
+            write_flushed(draft / _ARRAYS, tensor_bytes(arrays))
+            write_flushed(draft / _CARD, card.encode())
+            sync_folder(draft)
             _swap(draft, folder)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
     return folder
 
 
@@ -310,27 +310,6 @@ def check_file_path(path: str | Path, kind: str) -> Path:
     return path
 
 
-def replace_file(path: str | Path, content: bytes | bytearray) -> Path:
-    """Write ``content`` to ``path``, all of it or nothing; its folder is made if need be.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; its ``filename`` is ``path``, also where the disk is full.
-    """
-    path = Path(path)
-    resolved_path(path.parent).mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    with naming(path, draft):
-        try:
-            _write(draft, content)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-    return path
-
-
 def stated_kind(path: Path) -> str:
     """The kind that the metadata of a safetensors file states, such as ``"embeddings"``."""
     try:
@@ -404,20 +383,3 @@ def _swap(draft: Path, folder: Path) -> None:
         old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes | bytearray) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make names in ``folder`` last through a power cut; Windows cannot open folders and does without."""
-    if os.name != "nt":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stitchkit.atomic_writes import replace_file
 from stitchkit.cli.exits import INTERNAL, MISTAKE, told
 from stitchkit.cli.places import write_text
 from stitchkit.core.embeddings import Embeddings
@@ -24,7 +25,7 @@ from stitchkit.core.space import Space
 from stitchkit.embedding_store import EmbeddingStore
 from stitchkit.file_errors import code_in, free_bytes, naming, write_error_in
 from stitchkit.score_tables import write_scores
-from stitchkit.store import refresh_folder, replace_file, write_embeddings, write_folder
+from stitchkit.store import refresh_folder, write_embeddings, write_folder
 
 SPACE = Space("demo", 2, "f1")
 

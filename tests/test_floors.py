@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1] / "stitchkit"
 FLOORS = (
     {"core"},
     {"digests", "file_errors", "path_checks"},
-    {"tensor_files", "artefact_schemas"},
+    {"tensor_files", "artefact_schemas", "atomic_writes"},
     {
         "solvers",
         "metrics",
@@ -48,6 +48,7 @@ AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; 
     "digests": set(),
     "file_errors": set(),
     "path_checks": set(),
+    "atomic_writes": set(),
     "progress": set(),
     "threads": set(),
     "training": {"numpy", "PIL", "torch", "safetensors"},
@@ -67,6 +68,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "digests": set(),
     "file_errors": set(),
     "path_checks": set(),
+    "atomic_writes": set(),
     "artefact_schemas": set(),
     "tensor_files": set(),
     "store": set(),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
+from stitchkit.atomic_writes import replace_file
 from stitchkit.cli.describing import described
 from stitchkit.cli.places import new_file, new_folder
 from stitchkit.core.embeddings import Embeddings
@@ -28,7 +29,7 @@ from stitchkit.left_out_items import check_left_out
 from stitchkit.path_checks import checked_file, checked_path, resolved_path
 from stitchkit.score_tables import check_scores_path, read_scores, write_scores
 from stitchkit.stitching import load_head
-from stitchkit.store import refresh_folder, replace_file, write_folder
+from stitchkit.store import refresh_folder, write_folder
 from stitchkit.studies.cells import CellLog
 from stitchkit.studies.plans import read_plan
 from stitchkit.studies.reporting import read_mark

@@ -70,7 +70,7 @@ def test_a_write_that_fails_leaves_the_old_folder_and_no_litter(tmp_path, monkey
             raise OSError("no space left on device")
         path.write_bytes(content)
 
-    monkeypatch.setattr(store, "_write", full_disk)
+    monkeypatch.setattr(store, "write_flushed", full_disk)
     with pytest.raises(OSError, match="no space"):
         write_folder(folder, {"v": 2}, ARRAYS, "", overwrite=True)
     assert read_folder(folder)[0] == {"v": 1}

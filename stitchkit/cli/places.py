@@ -87,7 +87,7 @@ def folder_name(path: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, all of it or nothing."""
-    from stitchkit.store import replace_file
+    from stitchkit.atomic_writes import replace_file
 
     replace_file(path, text.encode())
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stitchkit.atomic_writes import replace_file
 from stitchkit.core.items import Items
 from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
@@ -20,7 +21,6 @@ from stitchkit.digests import block_digests_of_file, sha256_of_file
 from stitchkit.encoders.shared import ImageBatch
 from stitchkit.file_errors import naming
 from stitchkit.progress import Progress
-from stitchkit.store import replace_file
 
 AT_ONCE = 64  # images that are decoded together
 _DRAFT = ".draft"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.datasets.cohorts import Cohort
@@ -18,7 +19,6 @@ from stitchkit.embedding_store import default_root
 from stitchkit.encoders.shared import TOKENIZER, ImageBatch, text_batch
 from stitchkit.encoders.shared_network import ImageInput, Input, SharedShape, TextInput
 from stitchkit.progress import Progress
-from stitchkit.store import replace_file
 from stitchkit.training.checkpoints import RUN
 from stitchkit.training.packing import Pack, packed
 from stitchkit.training.pairs import ChosenPairs, TrainingPairs, chosen_pairs, modalities, numbered

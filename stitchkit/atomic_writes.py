@@ -1,0 +1,49 @@
+"""Files that are written as a whole or not at all, and that last through a power cut."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from stitchkit.file_errors import naming
+from stitchkit.path_checks import resolved_path
+
+
+def replace_file(path: str | Path, content: bytes | bytearray) -> Path:
+    """Write ``content`` to ``path``, all of it or nothing; its folder is made if need be.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; its ``filename`` is ``path``, also where the disk is full.
+    """
+    path = Path(path)
+    resolved_path(path.parent).mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with naming(path, draft):
+        try:
+            write_flushed(draft, content)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    return path
+
+
+def write_flushed(path: Path, content: bytes | bytearray) -> None:
+    """Write a file and wait until it is on disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in ``folder`` last through a power cut; Windows cannot open folders and does without."""
+    if os.name != "nt":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
