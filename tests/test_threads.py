@@ -34,8 +34,11 @@ def test_one_thread_inside_and_as_many_as_before_after(two, wanted, inside):
     ("anchors", "dim", "seen"), [(60, 2 * SIDE, {1}), (2 * SIDE, 8, {1}), (SIDE, SIDE, {2}), (3000, SIDE - 16, {2})]
 )
 def test_a_search_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, anchors, dim, seen):
-    found = []
-    monkeypatch.setattr(fitting, "_searched", lambda *_: found.append(threads()))
+    def search(*_):
+        raise LookupError(threads())
+
+    monkeypatch.setattr(fitting, "_searched", search)
     rows = np.random.default_rng(0).normal(size=(anchors, dim))
-    sk.align(rows, rows, anchor_hashes=False)
-    assert found == [seen]
+    with pytest.raises(LookupError) as found:
+        sk.align(rows, rows, anchor_hashes=False)
+    assert found.value.args == (seen,)
