@@ -121,13 +121,17 @@ def rows_of(wanted: np.ndarray, among: np.ndarray, what: str) -> np.ndarray:
     Raises
     ------
     DataError
-        If an id is missing, naming it, ``what`` and how many are missing.
+        If an id is missing, naming it, an id that is there, ``what`` and how many are missing.
     """
     place = {name: row for row, name in enumerate(among.tolist())}
     missing = [name for name in wanted.tolist() if name not in place]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(wanted)} ids are not in {what}, the first is {missing[0]!r}. "
-            f"Check that both sides use the same ids."
+            f"{len(missing)} of {len(wanted)} ids are not in {what}, the first is {missing[0]!r}{_example(among)}. "
+            f"Check that both sides use the same ids: read both from the same table, or both from the same folder."
         )
     return np.asarray([place[name] for name in wanted.tolist()], dtype=np.int64)
+
+
+def _example(ids: np.ndarray) -> str:
+    return f"; the ids there are such as {str(ids[0])!r}" if len(ids) else ""

@@ -177,7 +177,8 @@ def test_embeddings_are_found_by_id(library):
 
 
 def test_a_missing_id_is_named():
-    with pytest.raises(DataError, match=r"1 of 2 ids are not in the embeddings of 'toy', the first is 'z'"):
+    said = r"1 of 2 ids are not in the embeddings of 'toy', the first is 'z'; the ids there are such as 'a'\."
+    with pytest.raises(DataError, match=said):
         Embeddings(ROWS, IDS, SPACE).of_ids(["a", "z"])
     assert rows_of(np.array(["c", "a"]), np.array(IDS), "x").tolist() == [2, 0]
 
