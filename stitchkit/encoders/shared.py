@@ -26,7 +26,7 @@ from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.shared_network import ImageInput, Input, SharedNetwork, SharedShape, TableInput, TextInput
 from stitchkit.encoders.shared_schemas import image_preparing, shape_of, text_preparing
-from stitchkit.encoders.tokenizer_files import check_merges
+from stitchkit.encoders.tokenizer_files import read_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -233,7 +233,6 @@ def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> Tex
     ModelUnavailableError
         If the tokenizer is not there, cannot be read, or is not the one the network was trained with.
     """
-    from tokenizers import Tokenizer
 
     if not path.is_file():
         raise ModelUnavailableError(f"there is no {path}. Copy the whole folder.")
@@ -241,13 +240,8 @@ def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> Tex
     if sha256_of(content) != fields.tokenizer:
         raise ModelUnavailableError(f"{path} is not the tokenizer that the network was trained with. Copy it again.")
     try:
-        check_merges(content)
-        tokenizer: Tokenizer = Tokenizer.from_buffer(content)
+        tokenizer = read_tokenizer(content)
     except ValueError as error:
-        raise ModelUnavailableError(f"{path} cannot be read as a tokenizer: {error}. Copy it again.") from error
-    except Exception as error:  # the library's only kind of error is a plain one
-        if type(error) is not Exception:
-            raise
         raise ModelUnavailableError(f"{path} cannot be read as a tokenizer: {error}. Copy it again.") from error
     largest = max(tokenizer.get_vocab().values(), default=0)
     if largest >= given.vocabulary:

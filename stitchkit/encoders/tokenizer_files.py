@@ -1,13 +1,35 @@
-"""Faults of a ``tokenizer.json`` on which the tokenizers library ends the process instead of raising an error."""
+"""Tokenizers from a ``tokenizer.json``, without the faults on which the library ends the process."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stitchkit.core import strict_json
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 _PREFIX = re.compile(rb'"continuing_subword_prefix"\s*:\s*"[^"]')
+
+
+def read_tokenizer(content: bytes) -> Tokenizer:
+    """The tokenizer of a ``tokenizer.json``.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or one on which the library would end the process.
+    """
+    from tokenizers import Tokenizer
+
+    check_merges(content)
+    try:
+        return Tokenizer.from_buffer(content)
+    except Exception as error:  # the library's only kind of error is a plain one
+        if type(error) is not Exception:
+            raise
+        raise ValueError(str(error)) from error
 
 
 def check_merges(content: bytes) -> None:

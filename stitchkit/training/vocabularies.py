@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stitchkit.core.errors import DataError, InputError
-from stitchkit.encoders.tokenizer_files import check_merges
+from stitchkit.encoders.tokenizer_files import read_tokenizer
 from stitchkit.path_checks import checked_path
 
 PAD, START, END = "[PAD]", "[START]", "[END]"
@@ -91,16 +91,9 @@ class Vocabulary:
         DataError
             If it is no tokenizer.
         """
-        from tokenizers import Tokenizer
-
         try:
-            check_merges(text.encode("utf-8"))
-            tokenizer = Tokenizer.from_str(text)
+            tokenizer = read_tokenizer(text.encode("utf-8"))
         except ValueError as error:
-            raise DataError(f"{what} cannot be read as a tokenizer: {error}. Copy it again from its source.") from error
-        except Exception as error:  # the library's only kind of error is a plain one
-            if type(error) is not Exception:
-                raise
             raise DataError(f"{what} cannot be read as a tokenizer: {error}. Copy it again from its source.") from error
         found = [
             next((at for one in names if (at := tokenizer.token_to_id(one)) is not None), None)
