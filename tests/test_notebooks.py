@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-QUICK = "zero_shot_chest"
+QUICK = "zero_shot_chest"  # the one that the default suite runs
 SAID = {  # what a notebook is about must stand in what it prints
     "general_encoder_medical_head": ("the head takes (n, 128) vectors", "to the last bit: True", "own head"),
     "how_many_anchors": ("needs about", "is not reached within", "minus random", "with a pool"),
@@ -80,8 +80,10 @@ def test_the_committed_notebook_is_small_quiet_and_about_phantoms(script):
     assert [one for one in SAID[script.stem] if one not in told] == []
 
 
-@pytest.mark.slow  # the default suite compares the committed copies; make test-real runs three on real films
-@every
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(one, marks=() if one.stem == QUICK else pytest.mark.slow, id=one.stem) for one in SCRIPTS],
+)
 def test_the_notebook_runs_again(script, tmp_path):
     copy, again = committed(script), RUNNER.executed(script, tmp_path)
     assert [row for row, _ in printed(again)] == [row for row, _ in printed(copy)]
