@@ -121,3 +121,17 @@ def library(request: pytest.FixtureRequest) -> Library:
 def absent_libraries() -> dict[str, str]:
     """Array libraries that are not here, with the reason: ``test_array_libraries`` skips once for each."""
     return _ABSENT
+
+
+@pytest.fixture
+def quick_probes(monkeypatch):
+    """Probes of one strength, so that none is chosen by folds."""
+    from stitchkit.evaluation.probes import fit_probe
+
+    monkeypatch.setitem(fit_probe.__kwdefaults__, "strengths", (1e-2,))
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages with empty figures: drawing them takes a third of a small study's time."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **options: file.write("<svg></svg>"))

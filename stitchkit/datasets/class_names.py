@@ -54,7 +54,7 @@ def spellings_of_one_class(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _joint(found: re.Match[str]) -> str:
-    """What is left between two words: nothing, but a sign between two digits, which else were one number."""
+    """The separator that stays between two words: a sign between two digits, which else were one number, or nothing."""
     text, start, end = found.string, found.start(), found.end()
     if not (text[start - 1].isdecimal() and text[end].isdecimal()):
         return ""

@@ -135,7 +135,7 @@ def hub_file(name: EncoderName, hub_id: str, path: str) -> Path | None:
 
 
 def _consent(name: EncoderName) -> str:
-    """How code of a checkpoint is run after it was read."""
+    """The way to run code of a checkpoint that was read first."""
     if name.folder is not None:
         return f"Read that code in {name.folder}, then pass trust_remote_code=True."
     commit = f"{name.family}:{name.id}@<40 hex digits>"
@@ -240,7 +240,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _whole(error: BaseException) -> str:
-    """What a library says, on one line; only pages of it are cut, with their length."""
+    """A library's message on one line; one of pages is cut, with its length."""
     said = " ".join(str(error).split())
     if len(said) > LONGEST:
         said = f"{said[:LONGEST]} ... ({len(said)} characters)"

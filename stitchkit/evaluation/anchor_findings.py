@@ -197,7 +197,7 @@ class AnchorAudit:
         return "\n".join([*lines, *([f"no fault found; checked: {', '.join(self._checked())}"] if clean else [])])
 
     def _checked(self) -> list[str]:
-        """What was compared or counted, in words."""
+        """The comparisons and counts, in words."""
         known = "ids" if self.patients is None or self.test_patients is None else "ids and patients"
         parts = {
             f"{known} of anchors and test items": self.test is not None,

@@ -159,7 +159,7 @@ def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any,
 
 
 def _also(kept: Mapping[str, Any], ids: Any) -> str:
-    """How many row numbers are ids of anchors too, which may mean something or nothing."""
+    """The number of row numbers that are ids of anchors too, in words; it may mean something or nothing."""
     n = common(kept, ids=ids).found.get("ids", 0)
     return f"; {n} of the numbers are ids of anchors" if n else ""
 

@@ -198,7 +198,7 @@ def _random_chance(asking: Array, asked: Array, right: np.ndarray, ks: Sequence[
 
 
 def _of_unusual(queries: Array, gallery: Array, truth: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """What targets that are more or less frequent than most add to the chance of each query, (q, 1 + len(ks))."""
+    """Additions (q, 1 + len(ks)) to the chance of each query by targets of another frequency than most."""
     many, usual, unusual = _frequency(truth, int(gallery.shape[0]))
     n, weight = len(truth), (many - usual) / len(truth)
     if len(unusual) == 0:

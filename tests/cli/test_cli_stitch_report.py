@@ -11,6 +11,7 @@ from PIL import Image
 
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
 
+pytestmark = pytest.mark.usefixtures("quick_probes")
 JUDGED = ("--class", "edema", "--class", "cardiomegaly", "--min-positives", 3, "--replicates", 40)
 
 

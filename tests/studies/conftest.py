@@ -12,19 +12,11 @@ from PIL import Image
 
 import stitchkit as sk
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
-from stitchkit.evaluation.probes import fit_probe
 
 
 @pytest.fixture(autouse=True)
-def _quick_probes(monkeypatch):
-    """Probes of one strength: most of a small study's time goes into choosing one."""
-    monkeypatch.setitem(fit_probe.__kwdefaults__, "strengths", (1e-2,))
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Pages with empty figures: drawing them takes a third of a small study's time."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **options: file.write("<svg></svg>"))
+def _quick_probes(quick_probes):
+    """Most of a small study's time goes into choosing a strength."""
 
 
 @pytest.fixture(scope="session")
