@@ -19,9 +19,9 @@ def ridge_folds() -> Case:
     from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
     from stitchkit.alignment.folds import Folds, assign
+    from stitchkit.alignment.training_axes import TrainingSets
     from stitchkit.core.embeddings import as_embeddings
-    from stitchkit.solvers.frames import Frame
-    from stitchkit.solvers.ridge import RidgePath
+    from stitchkit.solvers.ridge import RidgeDraft
 
     x, y = (rows.astype(np.float64) for rows in pairs(10_000, 512, 512))
     members = assign(len(x), None, seed=0)
@@ -33,11 +33,9 @@ def ridge_folds() -> Case:
 
     def ours() -> np.ndarray:
         folds = Folds.of(as_embeddings(x), as_embeddings(y), members)
-        held_out = []
-        for k, part in enumerate(folds.parts):
-            path = RidgePath(Frame.of(folds.evidence(frozenset({k}))), ALPHAS)
-            held_out.append(path.explained(part.evidence))
-        return np.mean(held_out, axis=0)
+        sets = TrainingSets(x, y, folds.evidence().moments)
+        axes = (sets.axes(folds, k, ["none"])["none"] for k in range(len(members)))
+        return np.mean([RidgeDraft(one, ALPHAS).explained() for one in axes], axis=0)
 
     def theirs() -> Any:
         search = GridSearchCV(Ridge(), {"alpha": absolute * 0.8}, cv=PredefinedSplit(of_row), scoring="r2", refit=False)
@@ -45,12 +43,12 @@ def ridge_folds() -> Case:
 
     def check(results: Mapping[str, Any]) -> dict[str, float]:
         peer = results["scikit-learn GridSearchCV"].cv_results_["mean_test_score"]
-        mine = results["path on fold moments"]
+        mine = results["drafts in principal axes"]
         if abs(int(np.argmax(peer)) - int(np.argmax(mine))) > 1:  # their R2 weighs targets equally, ours by variance
             raise AssertionError(f"best strengths differ: {np.argmax(peer)} and {np.argmax(mine)}")
         return {"R2 at the best": float(abs(peer.max() - mine.max()))}
 
-    return Case({"scikit-learn GridSearchCV": theirs, "path on fold moments": ours}, check)
+    return Case({"scikit-learn GridSearchCV": theirs, "drafts in principal axes": ours}, check)
 
 
 def ridge_dual() -> Case:

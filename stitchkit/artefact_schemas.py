@@ -181,6 +181,7 @@ class LinearHeadFields(msgspec.Struct, forbid_unknown_fields=True):
     classes: list[str]
     scores: str
     space: SpaceFields
+    multiclass: bool = False
 
 
 class ZeroShotHeadFields(msgspec.Struct, forbid_unknown_fields=True):

@@ -249,6 +249,8 @@ def pack_head(head: LinearHead | ZeroShotHead) -> tuple[Config, Arrays]:
     if isinstance(head, LinearHead):
         config: Config = {"kind": "linear", "classes": list(head.classes), "scores": head.kind}
         config["space"] = _space(head.space)
+        if head.multiclass:
+            config["multiclass"] = True
         return config, {"head.weight": to_numpy(head.weight), "head.bias": to_numpy(head.bias)}
     config = {"kind": "zero-shot", "classes": list(head.classes), "multiclass": head.multiclass}
     config["negatives"] = head.negative is not None  # without them the scores are of another kind
@@ -306,7 +308,7 @@ def unpack_linear_head(config: Mapping[str, Any], arrays: Mapping[str, np.ndarra
     try:
         fields = checked(config, LinearHeadFields)
         weight, bias = array_of(arrays, "head.weight"), array_of(arrays, "head.bias")
-        return LinearHead(fields.space.space(), tuple(fields.classes), weight, bias, fields.scores)
+        return LinearHead(fields.space.space(), tuple(fields.classes), weight, bias, fields.scores, fields.multiclass)
     except InputError as error:
         raise wrong("head", error) from error
 

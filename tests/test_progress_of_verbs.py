@@ -15,8 +15,8 @@ Y = X @ np.linalg.qr(RNG.normal(size=(6, 6)))[0] + 0.3 * RNG.normal(size=(60, 6)
 POOL = RNG.normal(size=(40, 6)), RNG.normal(size=(45, 6))
 
 VERBS = {
-    "align": (lambda **more: sk.align(X, Y, **more), {"choosing a map": 25, "judging the choice": 10}),
-    "align few": (lambda **more: sk.align(X[:30], Y[:30], **more), {"choosing a map": 25, "judging the choice": 50}),
+    "align": (lambda **more: sk.align(X, Y, **more), {"choosing a map": 25}),
+    "align few": (lambda **more: sk.align(X[:30], Y[:30], **more), {"choosing a map": 25}),
     "align one family, not nested": (
         lambda **more: sk.align(X, Y, solver="ridge", nested=False, **more),
         {"choosing a map": 25},

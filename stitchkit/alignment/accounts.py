@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment.choice import Finalist, Search
-from stitchkit.alignment.folds import Folds
+from stitchkit.alignment.search import Finalist, Search
 from stitchkit.core.alignments import Alignment, is_above_chance
+from stitchkit.solvers.paths import Track
 
 
 def with_account(fitted: Alignment, account: Mapping[str, Any], notes: Sequence[str] = ()) -> Alignment:
@@ -19,22 +19,45 @@ def with_account(fitted: Alignment, account: Mapping[str, Any], notes: Sequence[
     return Alignment(fitted.source_map, fitted.target_map, fitted.weights, fitted.directed, record)
 
 
-def held_out_numbers(search: Search, repeats: Sequence[Folds], purpose: str) -> dict[str, Any]:
-    """What the whole procedure, choice included, reaches on outer folds."""
-    outer = search.outer(len(repeats))
-    judged, error = outer.judged, search.error(outer.judged, outer.clusters)
-    kind = "outer folds; the choice was made again without each"
-    if purpose == "head":
-        above = bool(judged.mean() > 2 * error)
-        return {"r2": float(judged.mean()), "se": error, "above_chance": above, "estimate": kind}
-    gallery = float(np.mean([part.gallery.shape[0] for folds in repeats for part in folds.parts]))
+def candidate(one: Finalist, search: Search) -> dict[str, Any]:
+    """What the record keeps of a contender."""
+    track, criterion = one.track, search.criterion
+    score = search.score(one.contender, one.at)
     return {
-        "mrr": float(judged.mean()),
-        "se": error,
-        "recall@1": float(np.mean(judged == 1)),
-        "gallery": round(gallery),
-        "chance_mrr": outer.chance,
-        "above_chance": outer.is_above_chance(search.error),
+        **settings_of(track),
+        track.strength: track.strengths[one.at],
+        **({} if criterion.curve_name == criterion.name else {criterion.curve_name: score}),
+        criterion.name: one.mean,
+        "se": one.error,
+        "freedom": round(one.freedom),
+    }
+
+
+def settings_of(track: Track) -> dict[str, Any]:
+    """What a track fixes, its strength apart."""
+    part = {} if track.pca is None else {"pca": track.pca}
+    return {"solver": track.family, "scale": track.scale, **part, **track.settings}
+
+
+def held_out_numbers(search: Search) -> dict[str, Any]:
+    """What the whole procedure, choice included, reaches on held-out pairs."""
+    found = search.held_out()
+    kind = "held-out folds; each was judged by what the other folds choose, with maps fitted without it"
+    value = float(found.judged.mean())
+    if not search.criterion.ranks:
+        above = bool(value > 2 * found.error)
+        if search.criterion.name == "r2":
+            return {"r2": value, "se": found.error, "above_chance": above, "estimate": kind}
+        r2, error = found.explained
+        agreement = {"agreement": value, "agreement_se": found.error}
+        return {**agreement, "r2": r2, "se": error, "above_chance": above, "estimate": kind}
+    return {
+        "mrr": value,
+        "se": found.error,
+        "recall@1": float(np.mean(found.judged == 1)),
+        "gallery": found.gallery,
+        "chance_mrr": found.chance,
+        "above_chance": found.is_above_chance,
         "estimate": kind,
     }
 
@@ -42,8 +65,10 @@ def held_out_numbers(search: Search, repeats: Sequence[Folds], purpose: str) -> 
 def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[str]:
     """What somebody who uses the chosen map should know."""
     notes = []
-    if winner.track.strength == "alpha" and winner.at in (0, len(winner.track.strengths) - 1):
-        notes.append(f"alpha {winner.value:g} is at the end of the grid; a map beyond it may do a little better")
+    strengths = winner.track.strengths
+    if winner.track.strength == "alpha" and winner.at in (0, len(strengths) - 1):
+        value = f"{strengths[winner.at]:g}"
+        notes.append(f"alpha {value} is at the end of the grid; a map beyond it may do a little better")
     if fitted.directed is not None and fitted.record["r2"] < 0.01:
         notes.append(
             "to_target is nearly constant: these anchors predict almost nothing of the target"

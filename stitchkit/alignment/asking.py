@@ -50,6 +50,11 @@ def check_purpose(solver: str | Solver, purpose: str) -> None:
         )
 
 
+def with_pools(solver: str | Solver) -> str | Solver:
+    """What a solver is beside pools: Löwdin, which can be searched without them, is the closed form of the branches."""
+    return solver_called(solver)() if isinstance(solver, str) and solver == "lowdin" else solver
+
+
 def solver_called(name: str) -> type:
     """The solver class of this name in the table."""
     module, attribute = SOLVERS[name].split(":")

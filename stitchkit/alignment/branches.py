@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment.choice import standard_error
 from stitchkit.alignment.folds import assign
+from stitchkit.alignment.rules import standard_error
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, float64, namespace, take, to_numpy
 from stitchkit.core.embeddings import Embeddings

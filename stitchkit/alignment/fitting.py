@@ -8,28 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment.accounts import doubts_of, held_out_numbers, notes_of, with_account
-from stitchkit.alignment.asking import asked_for, check_purpose, solver_called
-from stitchkit.alignment.choice import Search
+from stitchkit.alignment.accounts import candidate, doubts_of, held_out_numbers, notes_of, settings_of, with_account
+from stitchkit.alignment.asking import asked_for, check_purpose, solver_called, with_pools
 from stitchkit.alignment.clusters import Clusters
-from stitchkit.alignment.folds import Folds, assign
+from stitchkit.alignment.criteria import BalancedReciprocalRank, Criterion, Explained, ReciprocalRank
+from stitchkit.alignment.folds import JUDGED, Folds, assign, assign_by_target
+from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.pooling import align_with_pool, fit_with_pool
+from stitchkit.alignment.search import Search
+from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.anchor_hashes import KEY, ids_of, of_pairs
+from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence
 from stitchkit.core.pairing import anchor_groups, paired_sides
-from stitchkit.core.roles import Solver
+from stitchkit.core.roles import Head, Solver
+from stitchkit.metrics.ranks import distinct_rows
 from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED, TRACKS
+from stitchkit.solvers.axes import Extent
 from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.paths import Track
 from stitchkit.threads import is_small, one_blas_thread
 
 FEW = 400  # below this the folds are drawn REPEATS times: one assignment is too noisy to choose by
-VERY_FEW = 50  # below this the nested estimate is repeated as well
 REPEATS = 5
+FEW_TARGETS, COMMON = 20, 0.2  # fewer distinct targets than this, or one with a larger share, are judged alike
 
 
 def align(
@@ -38,6 +44,7 @@ def align(
     *,
     groups: Any = None,
     purpose: str = "match",
+    head: Head | None = None,
     pool: Any = None,
     solver: str | Solver = "auto",
     paper: str | None = None,
@@ -56,6 +63,10 @@ def align(
         Patient of each anchor; folds never split a group.
     purpose
         ``"match"`` for zero-shot and retrieval in the common space, ``"head"`` for driving a head of the target.
+    head
+        With ``purpose="head"`` the head that is to be driven, over the target space: maps are chosen by how well it
+        reads mapped held-out vectors (:class:`~stitchkit.alignment.head_agreement.HeadAgreement`). Without it the
+        choice is by R2, which ranks maps otherwise than a head does.
         They are judged differently and may choose differently.
     pool : (source_pool (m_s, d_s), target_pool (m_t, d_t)), optional
         Unpaired vectors of both spaces, for few anchors: :func:`stitchkit.alignment.pooling.align_with_pool` chooses
@@ -100,16 +111,18 @@ def align(
     >>> turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     >>> alignment = align(x, x @ turn)
     >>> alignment.record["solver"], round(alignment.record["held_out"]["recall@1"], 2)
-    ('procrustes', 1.0)
+    ('ridge', 1.0)
     """
     asked = asked_for(solver, paper, seed)
     check_purpose(asked, purpose)
+    if head is not None and purpose != "head":
+        raise InputError(f"a head is driven with purpose='head'; got purpose={purpose!r}. Set it, or leave head out.")
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
     if pool is not None:
         fitted = _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
     else:
-        fitted = _by_anchors(asked, x, y, Clusters.of(x, cluster), purpose, nested, seed, progress)
+        fitted = _by_anchors(asked, x, y, Clusters.of(x, cluster), purpose, head, nested, seed, progress)
     record = {**fitted.record, "patients": None if cluster is None else len(np.unique(cluster))}
     if anchor_hashes:
         record[KEY] = of_pairs(x, y, cluster, ids_of(source, target))
@@ -117,8 +130,8 @@ def align(
 
 
 def _by_anchors(
-    asked: str | Solver, x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str, nested: bool, seed: int,
-    progress: bool | None,
+    asked: str | Solver, x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str, head: Head | None,
+    nested: bool, seed: int, progress: bool | None,
 ) -> Alignment:  # fmt: skip
     if not isinstance(asked, str):
         return _fixed(asked, x, y, clusters, seed)
@@ -127,7 +140,7 @@ def _by_anchors(
     if few:
         return _without_search(families[0], x, y, few)
     with Progress(progress) as bar, one_blas_thread(is_small(len(x), max(x.vectors.shape[1], y.vectors.shape[1]))):
-        return _searched(families, x, y, clusters, purpose, nested, seed, bar)
+        return _searched(families, x, y, clusters, purpose, head, nested, seed, bar)
 
 
 def _pooled(
@@ -145,6 +158,7 @@ def _pooled(
         raise InputError(
             f"a pool helps matching; purpose={purpose!r} needs a map into the target's own units. Leave the pool out."
         )
+    asked = with_pools(asked)
     if paper is not None or (isinstance(asked, str) and asked != "auto"):
         name = f"paper={paper!r}" if paper is not None else f"solver {asked!r}"
         raise InputError(f"{name} does not look at a pool. Leave the pool out, or the {name.split('=')[0].split()[0]}.")
@@ -175,7 +189,8 @@ def _fixed(solver: Solver, x: Embeddings, y: Embeddings, clusters: Clusters, see
 def _without_search(family: str, x: Embeddings, y: Embeddings, why: str) -> Alignment:
     """The family at its default settings; its directions weigh alike, for nothing can be held out."""
     whole = Folds.of(x, y, [np.arange(len(x))]).evidence()
-    track, at = _default(_tracks([family], whole, "match"), solver_called(family)())
+    extent = Extent(len(x), (x.space.dim, y.space.dim))
+    track, at = _default(_tracks([family], extent, "match"), solver_called(family)())
     fitted = track.open(Frame.of(whole, track.scale, track.pca)).alignment(at)
     note = f"{why}: no choice was made and no number is reported"
     return with_account(fitted, {"chosen_by": "default"}, [note])
@@ -185,7 +200,7 @@ def _default(tracks: list[Track], solver: Any) -> tuple[Track, int]:
     """The track and the place on its path that stand for the solver's own default settings."""
     for track in tracks:
         fixed = {"scale": track.scale, "pca": track.pca, **track.settings}
-        if all(getattr(solver, name) == value for name, value in fixed.items()):
+        if all(getattr(solver, name, value) == value for name, value in fixed.items()):
             value = getattr(solver, track.strength)
             return track, track.strengths.index(value) if value in track.strengths else 0
     return tracks[0], 0
@@ -197,42 +212,74 @@ def _searched(
     y: Embeddings,
     clusters: Clusters,
     purpose: str,
+    head: Head | None,
     nested: bool,
     seed: int,
     bar: Progress,
 ) -> Alignment:
     n = len(x)
-    seeds = range(seed * REPEATS, (seed + 1) * REPEATS) if n < FEW else [seed]
-    repeats = [Folds.of(x, y, assign(n, clusters.labels, seed=one), clusters.labels) for one in seeds]
-    if max(part.gallery.shape[0] for part in repeats[0].parts) < 2:
+    repeats, balanced = _assignments(x, y, clusters, purpose, seed)
+    if max(len(part.gallery) for part in repeats[0].parts) < 2:
         raise InputError(
             f"the {n} target vectors cannot be told apart at their precision ({y.vectors.dtype}). "
             f"Embed in a wider precision, or centre the vectors before they are narrowed."
         )
-    smallest = repeats[0].evidence(frozenset({0, 1}) if len(repeats[0].parts) > 2 else frozenset())
-    search = Search(_tracks(families, smallest, purpose), repeats, purpose, bar)
-    winner, finalists = search.choose()
-    whole = Frame.of(repeats[0].evidence(), winner.track.scale, winner.track.pca)
-    fitted = winner.track.open(whole).alignment(winner.at, winner.weights)
+    smallest = n - max(len(part.rows) for part in repeats[0].parts)
+    tracks = _tracks(families, Extent(smallest, (x.space.dim, y.space.dim)), purpose)
+    whole, criterion = repeats[0].evidence(), _criterion(purpose, head, y, balanced)
+    search = Search(TrainingSets(x.vectors, y.vectors, whole.moments), tracks, repeats, criterion, bar)
+    winner, finalists = search.run()
+    frame = Frame.of(whole, winner.track.scale, winner.track.pca)
+    fitted = winner.track.open(frame).alignment(winner.at, search.weights(winner))
     account: dict[str, Any] = {
-        "chosen_by": "held-out R2" if purpose == "head" else "held-out mean reciprocal rank",
+        "chosen_by": criterion.words,
         "purpose": purpose,
-        "candidates": [one.record(search) for one in finalists],
+        "candidates": [candidate(one, search) for one in finalists],
+        "given_up": [{**settings_of(track), "folds": folds} for track, folds in search.given_up],
         "folds": len(repeats[0].parts),
-        "repeats": len(repeats),
+        "repeats": len({r for r, _ in search.splits}),
         "groups": clusters.count(n),
         "seed": seed,
     }
     notes = [*notes_of(winner, fitted, n, purpose), *clusters.notes(n)]
     if nested and len(repeats[0].parts) > 2:
-        outer = repeats if n < VERY_FEW else repeats[:1]
-        account["held_out"] = held_out_numbers(search, outer, purpose)
+        account["held_out"] = held_out_numbers(search)
         notes += doubts_of(account["held_out"])
     return with_account(fitted, account, notes)
 
 
-def _tracks(families: list[str], smallest: Evidence, purpose: str) -> list[Track]:
-    """Every row of the search; ``smallest`` is the smallest training set that it will meet."""
+def _assignments(x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str, seed: int) -> tuple[list[Folds], bool]:
+    """The assignments of folds, and whether they are balanced over few distinct targets."""
+    n = len(x)
+    seeds = range(seed * REPEATS, (seed + 1) * REPEATS) if n < FEW else [seed]
+    distinct = distinct_rows(to_numpy(y.vectors)) if purpose == "match" and n <= JUDGED else None
+    few = distinct is not None and _are_few(distinct)
+    members = [
+        assign_by_target(distinct, clusters.labels, seed=one)
+        if distinct is not None and few
+        else assign(n, clusters.labels, seed=one)
+        for one in seeds
+    ]
+    repeats = [Folds.of(x, y, rows, clusters.labels, distinct=distinct, few=few) for rows in members]
+    if purpose == "match" and distinct is None:  # of so many anchors the judged ones tell
+        few = _are_few(np.concatenate([part.target for part in repeats[0].parts]))
+    return repeats, few
+
+
+def _are_few(distinct: np.ndarray) -> bool:
+    """Whether so few targets are distinct, or one is so common, that plain ranks hardly tell maps apart."""
+    many = np.unique(distinct, return_counts=True)[1]
+    return 1 < len(many) < len(distinct) and (len(many) < FEW_TARGETS or bool(many.max() > COMMON * len(distinct)))
+
+
+def _criterion(purpose: str, head: Head | None, y: Embeddings, balanced: bool) -> Criterion:
+    if purpose == "match":
+        return BalancedReciprocalRank() if balanced else ReciprocalRank()
+    return Explained() if head is None else HeadAgreement(head, y)
+
+
+def _tracks(families: list[str], smallest: Extent, purpose: str) -> list[Track]:
+    """Every row of the search; ``smallest`` is the size of the smallest training set that it will meet."""
     found: list[Track] = []
     for family in families:
         module, name = TRACKS[family].split(":")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from stitchkit.core.arrays import Array, take, to_numpy
+from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.moments import Evidence, Moments, moments_by
 from stitchkit.core.row_moments import RowMoments, together
@@ -20,63 +22,80 @@ SMALL = 20  # rows of a fold below which it is ranked against the targets of all
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """One fold's moments, and the rows it is judged by: each query's true column among distinct targets."""
+    """One fold's anchors, and those of them it is judged by: each query's true column among distinct targets.
 
-    rows: np.ndarray  # (m,) positions among the anchors
-    evidence: Evidence
-    queries: Array  # (q, d_s)
-    gallery: Array  # (g, d_t), distinct
-    truth: np.ndarray  # (q,) column of each query's target
+    The first three are positions among the anchors.
+    """
+
+    rows: np.ndarray  # (m,)
+    queries: np.ndarray  # (q,)
+    gallery: np.ndarray  # (g,) of anchors with distinct targets
+    truth: np.ndarray  # (q,) gallery column of each query's target
+    target: np.ndarray  # (q,) number of each query's target, the same in all folds
     groups: np.ndarray  # (q,) group of each query
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Folds:
-    """All folds of one assignment."""
+    """All folds of one assignment; moments are made when they are first read."""
 
     parts: tuple[Fold, ...]
-    x: Array
-    y: Array
+    source: Embeddings
+    target: Embeddings
 
     @classmethod
     def of(
-        cls, source: Embeddings, target: Embeddings, members: Sequence[np.ndarray], groups: np.ndarray | None = None
+        cls,
+        source: Embeddings,
+        target: Embeddings,
+        members: Sequence[np.ndarray],
+        groups: np.ndarray | None = None,
+        *,
+        distinct: np.ndarray | None = None,
+        few: bool = False,
     ) -> Folds:
-        """Folds whose rows are ``members``; small ones are ranked against every distinct target."""
+        """Folds whose rows are ``members``; small ones, or those of ``few`` targets, are ranked against all of them.
+
+        ``distinct`` (n,) are numbers that equal targets share; None finds them.
+        """
         n, some = len(source), max(JUDGED // len(members), 1)
         rng = np.random.default_rng(0)  # judged rows are drawn, for tables are sorted by site or date
         picked = [np.sort(rng.permutation(rows)[:some]) for rows in members]
-        seen = np.arange(n) if min(map(len, members)) < SMALL else np.concatenate(picked)
-        distinct = np.empty(n, dtype=np.int64)
-        distinct[seen] = distinct_rows(to_numpy(take(target.vectors, seen)))
-        few = n < 4 * max(source.space.dim, target.space.dim)  # then solvers may work in the span of the rows
+        if distinct is None:
+            seen = np.arange(n) if min(map(len, members)) < SMALL else np.concatenate(picked)
+            distinct = np.empty(n, dtype=np.int64)
+            distinct[seen] = distinct_rows(to_numpy(take(target.vectors, seen)))
         parts: list[Fold] = []
-        for rows, judged, moments in zip(members, picked, _moments_of(source, target, members), strict=True):
-            pool = judged if len(rows) >= SMALL else np.arange(n)
+        for rows, judged in zip(members, picked, strict=True):
+            pool = judged if len(rows) >= SMALL and not few else np.arange(n)
             _, first = np.unique(distinct[pool], return_index=True)
             gallery = pool[np.sort(first)]
             column = {label: i for i, label in enumerate(distinct[gallery])}
-            parts.append(
-                Fold(
-                    rows,
-                    Evidence(moments, None, (take(source.vectors, rows), take(target.vectors, rows)) if few else None),
-                    take(source.vectors, judged),
-                    take(target.vectors, gallery),
-                    np.asarray([column[label] for label in distinct[judged]]),
-                    judged if groups is None else groups[judged],
-                )
-            )
-        return cls(tuple(parts), source.vectors, target.vectors)
+            truth = np.asarray([column[label] for label in distinct[judged]])
+            owners = judged if groups is None else groups[judged]
+            parts.append(Fold(rows, judged, gallery, truth, distinct[judged], owners))
+        return cls(tuple(parts), source, target)
+
+    @cached_property
+    def moments(self) -> Sequence[Moments | RowMoments]:
+        """The moments of each fold; where all anchors are fewer than dimensions, as rows."""
+        return _moments_of(self.source, self.target, [part.rows for part in self.parts])
+
+    def without(self, held: int) -> Moments | RowMoments:
+        """The moments of everything but one fold, by adding the others."""
+        return together([one for i, one in enumerate(self.moments) if i != held])
 
     def evidence(self, without: frozenset[int] = frozenset()) -> Evidence:
         """Everything but some folds, by adding the others; rows only where they are fewer than dimensions."""
-        kept = [part for i, part in enumerate(self.parts) if i not in without]
-        moments = together([part.evidence.moments for part in kept])
+        kept = [i for i in range(len(self.parts)) if i not in without]
+        parts = [self.moments[i] for i in kept]
+        moments = together(parts)
         rows = None
         if moments.count - 1 < max(moments.shape):
-            picked = np.concatenate([part.rows for part in kept])
-            rows = moments.rows if isinstance(moments, RowMoments) else (take(self.x, picked), take(self.y, picked))
-        return Evidence(moments, [part.evidence.moments for part in kept], rows)
+            picked = np.concatenate([self.parts[i].rows for i in kept])
+            both = (take(self.source.vectors, picked), take(self.target.vectors, picked))
+            rows = moments.rows if isinstance(moments, RowMoments) else both
+        return Evidence(moments, parts, rows)
 
 
 def _moments_of(
@@ -95,6 +114,30 @@ def _moments_of(
     return moments_by(source, target, fold_of)
 
 
+def _in_order(labels: np.ndarray) -> np.ndarray:
+    """Numbers (n,) of labels by their first appearance, so that other names for them change nothing."""
+    _, first, of_row = np.unique(labels, return_index=True, return_inverse=True)
+    numbers: np.ndarray = np.argsort(np.argsort(first))[of_row.reshape(-1)]
+    return numbers
+
+
+def assign_by_target(target: np.ndarray, groups: np.ndarray | None, *, seed: int, k: int = FOLDS) -> list[np.ndarray]:
+    """:func:`assign`, with equal targets, which share a number in ``target`` (n,), spread over all folds."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    n = len(target)
+    k = min(k, n if groups is None else len(np.unique(groups)))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # it is spread as far as it goes
+        if groups is None:
+            parts = StratifiedKFold(k, shuffle=True, random_state=seed).split(np.zeros(n), target)
+        else:
+            split = StratifiedGroupKFold(k, shuffle=True, random_state=seed).split
+            parts = split(np.zeros(n), target, _in_order(groups))
+        members = [held for _, held in parts]
+    return members if all(len(rows) for rows in members) else assign(n, groups, seed=seed, k=k)
+
+
 def assign(n: int, groups: np.ndarray | None, *, seed: int, k: int = FOLDS) -> list[np.ndarray]:
     """Positions (m,) of at most ``k`` folds of similar size; a group is never split, a fold never empty.
 
@@ -103,7 +146,7 @@ def assign(n: int, groups: np.ndarray | None, *, seed: int, k: int = FOLDS) -> l
     groups : (n,) or None
         None: each row is its own group.
     """
-    _, of_row = np.unique(np.arange(n) if groups is None else np.asarray(groups), return_inverse=True)
+    of_row = _in_order(np.arange(n) if groups is None else np.asarray(groups))
     sizes = np.bincount(of_row)
     k = min(k, len(sizes))
     shuffled = np.random.default_rng(seed).permutation(len(sizes))

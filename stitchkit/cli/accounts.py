@@ -12,7 +12,8 @@ NO_PATIENTS = (
     "patients not known, so that a patient's pairs may be on both sides of a fold: the anchors' table needs a column "
     "'patient' or 'patient_id', or --groups names another"
 )
-_NUMBERS = ("separation", "r2", "mrr", "se", "freedom")
+_CRITERIA = ("balanced_mrr", "mrr", "agreement", "r2")
+_NUMBERS = (*_CRITERIA, "separation", "se", "freedom")
 
 
 def without_hashes(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +50,10 @@ def held_out(record: Mapping[str, Any]) -> str:
     if not held:
         return "not measured"
     if "r2" in held:
-        return f"R2 {held['r2']:.3f} (se {held['se']:.3f}; 0 is the mean of the target), {held['estimate']}"
+        agreement = ""
+        if "agreement" in held:
+            agreement = f"agreement of the head's outputs {held['agreement']:.3f} (se {held['agreement_se']:.3f}), "
+        return f"{agreement}R2 {held['r2']:.3f} (se {held['se']:.3f}; 0 is the mean of the target), {held['estimate']}"
     return (
         f"mean reciprocal rank {held['mrr']:.3f} (se {held['se']:.3f}; chance {held['chance_mrr']:.3f}), "
         f"recall@1 {held['recall@1']:.3f} in galleries of {held['gallery']}, {held['estimate']}"
@@ -58,7 +62,7 @@ def held_out(record: Mapping[str, Any]) -> str:
 
 def _candidates(found: list[Mapping[str, Any]]) -> list[str]:
     """One line a candidate, best first."""
-    best = "mrr" if "mrr" in found[0] else "r2"
+    best = next(name for name in _CRITERIA if name in found[0])
     rows = sorted(found, key=lambda one: -one[best])
     names = [
         f"{one['solver']} ({_told({k: v for k, v in one.items() if k not in (*_NUMBERS, 'solver')})})" for one in rows

@@ -23,13 +23,15 @@ class Fitting:
     talk: Talk
     pools: Pools | None = None
 
-    def fit(self, x: Embeddings, y: Embeddings, groups: Any, purpose: str, pool: Any = None) -> Alignment:
-        """The alignment of paired embeddings."""
+    def fit(
+        self, x: Embeddings, y: Embeddings, groups: Any, purpose: str, pool: Any = None, head: Any = None
+    ) -> Alignment:
+        """The alignment of paired embeddings; ``head`` is the one to be driven, where it is known."""
         import stitchkit as sk
 
         self.talk.say(f"{self._told(purpose)} on {len(x)} pairs{'' if pool is None else ' and the pools'}")
         return sk.align(
-            x, y, groups=groups, purpose=purpose, pool=pool, solver=self.solver, seed=self.seed,
+            x, y, groups=groups, purpose=purpose, pool=pool, head=head, solver=self.solver, seed=self.seed,
             progress=self.talk.progress,
         )  # fmt: skip
 

@@ -171,7 +171,8 @@ def stitched(
     pairs = table.read(left.modality, right.modality)
     drives = linear is not None or (choice.prompts is None and right.modality == "image")
     x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
-    alignment = remember_files(fitting.fit(x, y, pairs.groups, "head" if drives else "match"), pairs.source_items)
+    fitted = fitting.fit(x, y, pairs.groups, "head" if drives else "match", head=linear)
+    alignment = remember_files(fitted, pairs.source_items)
     facts: dict[str, Any] = {"anchor_set": about(pairs)}
     if choice.prompts is None:
         model = sk.stitch(left, alignment, linear, target_name=target)

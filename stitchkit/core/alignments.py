@@ -112,9 +112,9 @@ def _held_out_in_words(held_out: Mapping[str, Any] | None) -> str:
     """Results on held-out pairs beside chance, in words."""
     if not held_out:
         return "nothing held out"
-    name = "r2" if "r2" in held_out else "mrr"
+    name = next(name for name in ("agreement", "r2", "mrr") if name in held_out)
     value, chance = held_out[name], held_out.get("chance_mrr", 0.0)
-    beside = "" if name == "r2" else f"chance {chance:.3f}, gallery {held_out['gallery']}"
+    beside = "" if name != "mrr" else f"chance {chance:.3f}, gallery {held_out['gallery']}"
     doubt = "" if is_above_chance(held_out) else "NOT clearly above chance"
     inside = ", ".join(part for part in (beside, doubt) if part)
     return f"held-out {name} {value:.3f}" + (f" ({inside})" if inside else "")

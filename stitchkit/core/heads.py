@@ -27,6 +27,8 @@ class LinearHead:
     weight : (d, c), bias : (c,)
     kind
         What the scores are; ``"logit"`` unless said otherwise.
+    multiclass
+        True if exactly one class applies, as for a checkpoint trained with softmax.
     """
 
     space: Space
@@ -34,6 +36,7 @@ class LinearHead:
     weight: Array
     bias: Array
     kind: str = "logit"
+    multiclass: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

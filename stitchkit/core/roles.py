@@ -63,7 +63,8 @@ class HasVocabulary(Protocol):
 class Head(Protocol):
     """A function from vectors of one space to scores."""
 
-    classes: tuple[str, ...]
+    @property
+    def classes(self) -> tuple[str, ...]: ...
 
     @property
     def space(self) -> Space: ...

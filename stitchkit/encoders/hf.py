@@ -116,7 +116,8 @@ class HFEncoder:
                 continue
             pooled = pooling.pooled(output, pooling.tokens(output), None)
             space = Space(self.name, pooled.shape[1], self.space.fingerprint)
-            head = linear_head(space, layers[-1], classes, pooled, logits)
+            one_of_many = model.config.problem_type in (None, "single_label_classification")
+            head = linear_head(space, layers[-1], classes, pooled, logits, multiclass=one_of_many)
             if head is not None and pooling is self.pooling:
                 return head
             fits += [pooling.pool] if head is not None else []

@@ -59,9 +59,18 @@ def width_of(encoder: Encoder, pooled: torch.Tensor, count: int) -> int:
 
 
 def linear_head(
-    space: Space, linear: torch.nn.Linear, classes: Sequence[str], pooled: torch.Tensor, logits: torch.Tensor
+    space: Space,
+    linear: torch.nn.Linear,
+    classes: Sequence[str],
+    pooled: torch.Tensor,
+    logits: torch.Tensor,
+    *,
+    multiclass: bool,
 ) -> LinearHead | None:
-    """``linear`` as a head over ``space``, or None if it does not turn ``pooled`` (b, d) into ``logits`` (b, c)."""
+    """``linear`` as a head over ``space``, or None if it does not turn ``pooled`` (b, d) into ``logits`` (b, c).
+
+    ``multiclass`` tells whether the checkpoint was trained with softmax; of a single class it never was.
+    """
     import torch
 
     if pooled.shape[-1] != linear.in_features or logits.shape[-1] != linear.out_features:
@@ -75,7 +84,7 @@ def linear_head(
     bias = (
         np.zeros(linear.out_features, np.float32) if linear.bias is None else linear.bias.detach().float().cpu().numpy()
     )
-    return LinearHead(space, tuple(classes), weight.copy(), bias.copy())
+    return LinearHead(space, tuple(classes), weight.copy(), bias.copy(), multiclass=multiclass and len(classes) > 1)
 
 
 def class_names(labels: Any, count: int) -> list[str]:

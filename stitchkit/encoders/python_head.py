@@ -20,6 +20,7 @@ def load_python_head(name: str, space: Space) -> LinearHead:
         ``python:package.module:attribute`` or ``python:path/to/file.py:attribute``, with ``#key=value`` options.
         The attribute, or what it makes when it is a class or a function whose name starts with ``load``, has
         ``classes`` (c names), ``weight`` (d, c) and ``bias`` (c,); a torch layer stores the weight the other way round.
+        An attribute ``multiclass`` says whether exactly one class applies; without it several may.
 
     Raises
     ------
@@ -31,4 +32,5 @@ def load_python_head(name: str, space: Space) -> LinearHead:
     if missing:
         raise InputError(f"head {name!r} lacks {missing[0]!r}. A head has classes, weight (d, c) and bias (c,).")
     weight, bias = (np.asarray(part, dtype=np.float64) for part in (thing.weight, thing.bias))
-    return LinearHead(space, tuple(str(label) for label in thing.classes), weight, bias)
+    multiclass = bool(getattr(thing, "multiclass", False))
+    return LinearHead(space, tuple(str(label) for label in thing.classes), weight, bias, multiclass=multiclass)

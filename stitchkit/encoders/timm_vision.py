@@ -77,7 +77,8 @@ class TimmEncoder:
             logits = self.model(moved(batch, self.device, self.dtype))
         config = self.model.pretrained_cfg
         classes = class_names(config.get("label_names"), linear.out_features)
-        head = linear_head(self.space, linear, classes, self.encode(batch).pooled, logits)
+        pooled = self.encode(batch).pooled
+        head = linear_head(self.space, linear, classes, pooled, logits, multiclass=True)
         if head is None:
             raise InputError(
                 f"the classifier of {self.name!r} does more than a linear map of its pooled vectors, so it cannot be "

@@ -16,8 +16,8 @@ SOLVERS = {  # name -> "module:attr"
 }
 
 SEARCHED = {  # purpose -> families that "auto" searches; for a head CSA is ridge, or ridge with a cut
-    "match": ("procrustes", "ridge", "csa"),
-    "head": ("procrustes", "ridge"),
+    "match": ("procrustes", "ridge", "csa", "lowdin", "reduced_rank"),
+    "head": ("procrustes", "ridge", "isometric_ridge"),
 }
 
 TRACKS = {  # families that can be searched along a path of strengths: name -> function giving its tracks
@@ -27,6 +27,7 @@ TRACKS = {  # families that can be searched along a path of strengths: name -> f
     "isometric_ridge": "stitchkit.solvers.isometric_ridge:tracks",
     "reduced_rank": "stitchkit.solvers.reduced_rank:tracks",
     "pls": "stitchkit.solvers.pls:tracks",
+    "lowdin": "stitchkit.solvers.lowdin_moments:tracks",
 }
 
 MANY = {  # solvers for more than two spaces: name -> "module:attr"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, namespace
+from stitchkit.core.arrays import Array, namespace, svd, take
 from stitchkit.core.errors import EvidenceError
 from stitchkit.core.moments import Evidence
 from stitchkit.core.row_moments import together
+from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
+from stitchkit.solvers.drafts import LeadingDraft, draft_svd, leading_sums
 from stitchkit.solvers.frames import Frame, View, require
-from stitchkit.solvers.paths import Track, fit_width, leading_sums, principal_parts, separations
+from stitchkit.solvers.paths import Track, fit_width, principal_parts
 from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale, check_strength, plain_numbers
 from stitchkit.solvers.sides import identified
 
@@ -79,7 +81,7 @@ class CSAPath:
         (s_values, s_vectors), (t_values, t_vectors) = frame.source_eigh, frame.target_eigh
         widths = frame.moments.shape
         s_root, t_root = _whitening(s_values, kappa, widths[0]), _whitening(t_values, kappa, widths[1])
-        u, self.rho, self.inner_v = frame.svd(frame.cross_in_axes / s_root[:, None] / t_root)
+        u, self.rho, self.inner_v = svd(frame.cross_in_axes / s_root[:, None] / t_root)
         self.on_axes = u / s_root[:, None], xp.matrix_transpose(self.inner_v) / t_root[:, None]
         self.a, self.b = s_vectors @ self.on_axes[0], t_vectors @ self.on_axes[1]
         self.unwhiten = t_root[:, None] * xp.matrix_transpose(t_vectors)
@@ -87,39 +89,14 @@ class CSAPath:
         most = max(min(known), 1)  # what the anchors do not show is no direction
         self.dims = [most if one is None else min(one, most) for one in dims]
 
-    def separation(self, held: Evidence | View) -> list[float]:
-        xx, xy, yy = self.frame.view(held).in_both_axes
-        xp, (a, b) = namespace(xx), self.on_axes
-        signal = xp.cumulative_sum(xp.sum(a * (xy @ b), axis=0))
-        square = leading_sums((xp.matrix_transpose(a) @ xx @ a) * (xp.matrix_transpose(b) @ yy @ b))
-        return separations(*([part[k - 1] for k in self.dims] for part in (signal, square)))
-
-    def explained(self, held: Evidence | View) -> list[float]:
-        xx, xy, yy = self.frame.view(held)
-        xp = namespace(xx)
-        back = xp.matrix_transpose(self.inner_v @ self.unwhiten) * self.rho  # (r_t, r): directed = a @ back'
-        signal = xp.cumulative_sum(xp.sum(self.a * (xy @ back), axis=0))
-        square = leading_sums((xp.matrix_transpose(self.a) @ xx @ self.a) * (xp.matrix_transpose(back) @ back))
-        whole = self.frame.target_spread(held, yy) or 1.0
-        return [float((2 * signal[k - 1] - square[k - 1]) / whole) for k in self.dims]
-
-    def freedom(self, at: int) -> float:
-        return float(self.dims[at] * (self.frame.source.width + self.frame.target.width))
-
     def reliability(self, at: int, held: Evidence | View) -> Array | None:
         """Correlation of the held-out pairs along each kept direction (k,), never below 0."""
         xx, xy, yy = self.frame.view(held)
         k = self.dims[at]
         a, b = self.a[:, :k], self.b[:, :k]
         xp = namespace(a)
-        square = xp.sum(a * (xx @ a), axis=0) * xp.sum(b * (yy @ b), axis=0)
-        spread = xp.sqrt(xp.where(square > 0, square, xp.zeros_like(square)))
-        one = xp.ones_like(spread)
-        rho = xp.sum(a * (xy @ b), axis=0) / xp.where(spread > 0, spread, one)
-        return xp.where((spread > 0) & (rho > 0), rho, xp.zeros_like(rho))
-
-    def common(self, at: int) -> tuple[Array, Array | None]:
-        return self.a[:, : self.dims[at]], self.b[:, : self.dims[at]]
+        parts = ((a, xy, b), (a, xx, a), (b, yy, b))
+        return _ratio(*(xp.sum(left * (inside @ right), axis=0) for left, inside, right in parts))
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         k = self.dims[at]
@@ -133,6 +110,20 @@ class CSAPath:
             "rcond": reciprocal(self.rho[:k]),
         }
         return self.frame.alignment(a, b, directed, rank=k, weights=fit_width(weights, k), record=record)
+
+
+def correlations(p: Array, q: Array) -> Array:
+    """Correlation (k,) of paired rows (m, k) about the training means, never below 0."""
+    xp = namespace(p)
+    return _ratio(xp.sum(p * q, axis=0), xp.sum(p * p, axis=0), xp.sum(q * q, axis=0))
+
+
+def _ratio(both: Array, left: Array, right: Array) -> Array:
+    """``both / sqrt(left * right)`` (k,), never below 0; 0 where a side does not vary."""
+    xp, square = namespace(both), left * right
+    spread = xp.sqrt(xp.where(square > 0, square, xp.zeros_like(square)))
+    rho = both / xp.where(spread > 0, spread, xp.ones_like(spread))
+    return xp.where((spread > 0) & (rho > 0), rho, xp.zeros_like(rho))
 
 
 def mean_reliability(parts: Sequence[Array | None]) -> Array | None:
@@ -149,26 +140,57 @@ def _whitening(values: Array, kappa: float, width: int) -> Array:
     return namespace(values).sqrt(values + (kappa * float(namespace(values).sum(values)) / width or 1.0))
 
 
-def tracks(evidence: Evidence, purpose: str) -> list[Track]:
+class CSADraft(LeadingDraft):
+    """Every number of ``dims`` (None: all) of one training set, at one kappa."""
+
+    def __init__(self, axes: Axes, kappa: float, dims: Sequence[int | None]) -> None:
+        s_root = _whitening(axes.source_values, kappa, axes.widths[0])
+        self.t_root = _whitening(axes.target_values, kappa, axes.widths[1])
+        u, self.rho, v = draft_svd(axes.cross / s_root[:, None] / self.t_root)
+        most = int(self.rho.shape[0])
+        kept = [most if one is None else min(one, most) for one in dims]
+        super().__init__(axes, u / s_root[:, None], v / self.t_root[:, None], kept)
+        self.back = namespace(v).matrix_transpose(v * self.t_root[:, None]) * self.rho[:, None]  # (k, r_t)
+
+    def explained(self) -> list[float]:
+        xp, whole = namespace(self.p), self.axes.target_spread or 1.0
+        across = xp.matrix_transpose(self.back)
+        signal = xp.cumulative_sum(xp.sum(self.p * (self.axes.targets @ across), axis=0))
+        square = leading_sums((xp.matrix_transpose(self.p) @ self.p) * (self.back @ across))
+        return [float(2 * signal[k - 1] - square[k - 1]) / whole for k in self.kept]
+
+    def predicted(self, at: int) -> Array:
+        k = self.kept[at]
+        return self.p[:, :k] @ self.back[:k, :]
+
+    def freedom(self, at: int) -> float:
+        """Of both sides' directions."""
+        return float(self.kept[at] * (int(self.left.shape[0]) + int(self.right.shape[0])))
+
+    def reliability(self, at: int) -> Array | None:
+        k = self.kept[at]
+        return correlations(self.p[:, :k], take(self.q[:, :k], self.axes.truth))
+
+
+def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search that CSA offers: one for each kappa, along dims from all to few.
 
     d' does not see the weights, which make most cuts needless, so that the uncut form is judged as well.
     """
-    widest = min(*evidence.moments.shape, evidence.moments.count - 1)
-    dims = [k for k in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) if k < widest]
+    dims = [k for k in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) if k < extent.widest]
     path: tuple[int | None, ...] = (None, *reversed(dims))
     shown = ["all", *reversed(dims)]
-    found = [
-        Track("csa", "none", {"kappa": kappa}, "dims", shown, partial(CSAPath, kappa=kappa, dims=path), uncut=True)
-        for kappa in KAPPAS
-    ]
+    found = [Track("csa", "none", {"kappa": kappa}, "dims", shown, *_both(kappa, path), uncut=True) for kappa in KAPPAS]
     if purpose == "head":  # which wants the target's own units
         return found
-    parts: list[int | None] = [*principal_parts(evidence)]
+    parts: list[int | None] = [*principal_parts(extent)]
     for pca in parts or [None]:  # scaled, where no part cuts anything the whole
         few = tuple(k for k in path if k is None or pca is None or k < pca)
+        told = ["all" if k is None else k for k in few]
         for kappa in KAPPAS[2:]:
-            along = partial(CSAPath, kappa=kappa, dims=few)
-            told = ["all" if k is None else k for k in few]
-            found.append(Track("csa", "both", {"kappa": kappa}, "dims", told, along, uncut=True, pca=pca))
+            found.append(Track("csa", "both", {"kappa": kappa}, "dims", told, *_both(kappa, few), uncut=True, pca=pca))
     return found
+
+
+def _both(kappa: float, dims: Sequence[int | None]) -> tuple[Callable[[Frame], CSAPath], Callable[[Axes], CSADraft]]:
+    return partial(CSAPath, kappa=kappa, dims=dims), partial(CSADraft, kappa=kappa, dims=dims)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, float64, namespace, svd
+from stitchkit.core.arrays import Array, float64, namespace
 from stitchkit.core.errors import EvidenceError, InputError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments import Evidence, Moments
@@ -31,21 +31,6 @@ class View:
     def __iter__(self) -> Iterator[Array]:
         return iter((self.xx, self.xy, self.yy))
 
-    @cached_property
-    def in_source_axes(self) -> tuple[Array, Array]:
-        """``xx`` and ``xy`` with the source rotated to the frame's own principal axes; several solvers ask for them."""
-        vectors = self.frame.source_eigh[1]
-        back = namespace(vectors).matrix_transpose(vectors)
-        return back @ self.xx @ vectors, back @ self.xy
-
-    @cached_property
-    def in_both_axes(self) -> tuple[Array, Array, Array]:
-        """``xx``, ``xy`` and ``yy`` with both sides rotated to the frame's own principal axes."""
-        xx, xy = self.in_source_axes
-        vectors = self.frame.target_eigh[1]
-        back = namespace(vectors).matrix_transpose(vectors)
-        return xx, xy @ vectors, back @ self.yy @ vectors
-
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -63,16 +48,14 @@ class Frame:
     ss: Array
     st: Array
     tt: Array
-    draft: bool = False
 
     @classmethod
-    def of(cls, evidence: Evidence, scale: str = "none", pca: int | None = None, *, draft: bool = False) -> Frame:
+    def of(cls, evidence: Evidence, scale: str = "none", pca: int | None = None) -> Frame:
         """Coordinates for ``evidence``: per-feature standard deviations divided out on the sides ``scale`` names.
 
         Where there are fewer anchors than dimensions each side is rotated into the span of its anchors: from the
         rows, where they are at hand, at the cost of the smaller size (the dual form). With ``pca`` only
         the first principal directions of each (scaled) side are kept; a side that is no wider keeps all.
-        A ``draft`` is for searching: its singular values may come from a Gram matrix, at half the cost.
         """
         check_scale(scale)
         check_pca(pca)
@@ -82,20 +65,10 @@ class Frame:
         source, a = narrowed(Side.of_source(m, scaled=scale != "none"), m.count, left, lambda: m.scatter_ss, pca)
         target, b = narrowed(Side.of_target(m, scaled=scale == "both"), m.count, right, lambda: m.scatter_tt, pca)
         if rows is None or (a is None and b is None):
-            return cls(scale, pca, m, source, target, *_inside(source, target, m, None), draft)
+            return cls(scale, pca, m, source, target, *_inside(source, target, m, None))
         a = about_mean(source.coordinates(left)) if a is None else a
         b = about_mean(target.coordinates(right)) if b is None else b
-        return cls(scale, pca, m, source, target, *_products(a, b), draft)
-
-    def cut(self, pca: int) -> Frame:
-        """The frame of the first ``pca`` principal directions of each side: ``Frame.of(..., pca)`` without new sums."""
-        check_pca(pca)
-        source, target = _principal(self.source, self.source_eigh, pca), _principal(self.target, self.target_eigh, pca)
-        left, right = (vectors[:, -pca:] for _, vectors in (self.source_eigh, self.target_eigh))
-        left, right = (namespace(one).flip(one, axis=1) for one in (left, right))
-        back, over = namespace(left).matrix_transpose(left), namespace(right).matrix_transpose(right)
-        inside = back @ self.ss @ left, back @ self.st @ right, over @ self.tt @ right
-        return Frame(self.scale, pca, self.moments, source, target, *inside, self.draft)
+        return cls(scale, pca, m, source, target, *_products(a, b))
 
     @classmethod
     def of_features(cls, moments: Moments | RowMoments, scale: str = "none") -> Frame:
@@ -134,10 +107,6 @@ class Frame:
         """``st`` with both sides rotated to their principal axes, (r_s, r_t)."""
         left, right = self.source_eigh[1], self.target_eigh[1]
         return namespace(left).matrix_transpose(left) @ self.st @ right
-
-    def svd(self, matrix: Array) -> tuple[Array, Array, Array]:
-        """Thin singular value decomposition ``u, s, vh`` of ``matrix``."""
-        return _draft_svd(matrix) if self.draft else svd(matrix)
 
     def view(self, held: Evidence | View) -> View:
         """Scatters of other pairs about THIS frame's means, in its coordinates."""
@@ -255,28 +224,6 @@ def _eigh(scatter: Array) -> tuple[Array, Array]:
     xp = namespace(scatter)
     values, vectors = xp.linalg.eigh(scatter)
     return xp.where(values > 0, values, xp.zeros_like(values)), vectors
-
-
-def _principal(side: Side, eigh: tuple[Array, Array], pca: int) -> Side:
-    """``side`` rotated to its first ``pca`` principal directions."""
-    xp = namespace(eigh[1])
-    first = xp.flip(eigh[1], axis=1)[:, :pca]
-    return Side(side.mean, side.scale, first if side.basis is None else side.basis @ first)
-
-
-def _draft_svd(matrix: Array) -> tuple[Array, Array, Array]:
-    """Thin SVD from the smaller Gram matrix; from the matrix itself where that would lose small directions."""
-    xp = namespace(matrix)
-    wide = matrix.shape[0] < matrix.shape[1]
-    tall = xp.matrix_transpose(matrix) if wide else matrix
-    values, vectors = xp.linalg.eigh(xp.matrix_transpose(tall) @ tall)
-    largest, smallest = float(values[-1]), float(values[0])
-    if not smallest > 1e-8 * largest:  # of squares: directions come out to 1e-8
-        return svd(matrix)
-    s, inner = xp.sqrt(xp.flip(values)), xp.flip(vectors, axis=1)
-    outer = tall @ (inner / s)
-    u, v = (inner, outer) if wide else (outer, inner)
-    return u, s, xp.matrix_transpose(v)
 
 
 def _products(a: Array, b: Array) -> tuple[Array, Array, Array]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, namespace
+from stitchkit.core.arrays import namespace
 from stitchkit.core.moments import Evidence
-from stitchkit.solvers.frames import Frame, View, require
+from stitchkit.solvers.axes import Axes, Extent
+from stitchkit.solvers.drafts import FilterDraft
+from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.paths import Track
-from stitchkit.solvers.procrustes import ProcrustesPath
+from stitchkit.solvers.procrustes import ProcrustesDraft, ProcrustesPath
 from stitchkit.solvers.ridge import ALPHAS, RidgePath
 from stitchkit.solvers.settings import check_pca, check_scale, check_strength, plain_numbers
 
@@ -76,31 +78,44 @@ class IsometricRidgePath(RidgePath):
         isometry = ProcrustesPath(frame, (None,))
         rank = isometry.ranks[0]
         toward = isometry.factor(rank) * (isometry.u @ xp.matrix_transpose(isometry.v))
-        self.isometry_freedom = isometry.freedom(0)
-        self.shrunk = self.values * self.filters  # (a, r_s), the share of each axis that the data decide
         held = xp.stack([alpha * self.unit * self.filters[i, :] for i, alpha in enumerate(alphas)])
         self.filters = xp.concat([self.filters, held], axis=1)  # (a, 2 r_s)
         self.inner = xp.concat([self.inner, xp.matrix_transpose(self.vectors) @ toward], axis=0)
         self.vectors = xp.concat([self.vectors, self.vectors], axis=1)
 
-    def _seen(self, view: View) -> tuple[Array, Array]:
-        xx, xy = view.in_source_axes
-        xp = namespace(xx)
-        wide = xp.concat([xx, xx], axis=1)
-        return xp.concat([wide, wide], axis=0), xp.concat([xy, xy], axis=0)
-
-    def freedom(self, at: int) -> float:
-        """Of least squares as far as the data decide, of the isometry as far as they do not."""
-        kept = float(namespace(self.shrunk).sum(self.shrunk[at, :]))
-        held = 1 - kept / max(self.frame.source_rank, 1)
-        return kept * self.frame.target.width + max(held, 0.0) * self.isometry_freedom
-
     def _explained(self, at: int) -> None:
         return None  # two maps meet on every axis: no sum over axes
 
 
-def tracks(evidence: Evidence, purpose: str) -> list[Track]:
+class IsometricRidgeDraft(FilterDraft):
+    """Every alpha of one training set."""
+
+    def __init__(self, axes: Axes, alphas: Sequence[float]) -> None:
+        xp = namespace(axes.cross)
+        isometry = ProcrustesDraft(axes, (None,))
+        toward = isometry.factor(0) * (isometry.left @ xp.matrix_transpose(isometry.right))
+        self.isometry_freedom = isometry.freedom(0)
+        penalties = [alpha * axes.source_unit for alpha in alphas]
+        filters = xp.stack([1 / (axes.source_values + penalty) for penalty in penalties])
+        held = xp.stack([penalty * filters[i, :] for i, penalty in enumerate(penalties)])
+        self.shrunk = axes.source_values * filters  # (a, r_s), the share of each axis that the data decide
+        super().__init__(axes, xp.concat([filters, held], axis=1), xp.concat([axes.cross, toward], axis=0))
+
+    def freedom(self, at: int) -> float:
+        """Of least squares as far as the data decide, of the isometry as far as they do not."""
+        kept = float(namespace(self.shrunk).sum(self.shrunk[at, :]))
+        held = 1 - kept / int(self.shrunk.shape[1])
+        return kept * int(self.inner.shape[1]) + max(held, 0.0) * self.isometry_freedom
+
+
+def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search that isometric ridge offers: one for each scaling, along alpha, as for ridge."""
     scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
-    along = partial(IsometricRidgePath, alphas=ALPHAS)
-    return [Track("isometric_ridge", scale, {}, "alpha", ALPHAS, along) for scale in scales]
+    path, draft = partial(IsometricRidgePath, alphas=ALPHAS), partial(IsometricRidgeDraft, alphas=ALPHAS)
+    default = ALPHAS.index(1.0) if purpose == "head" else None
+    return [
+        Track(
+            "isometric_ridge", scale, {}, "alpha", ALPHAS, path, draft, reference=default if scale == "none" else None
+        )
+        for scale in scales
+    ]

@@ -4,40 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace, zeros_like_width
-from stitchkit.core.moments import Evidence
-from stitchkit.solvers.frames import Frame, View
+from stitchkit.solvers.axes import Axes, Extent
+from stitchkit.solvers.frames import Frame
+
+if TYPE_CHECKING:
+    from stitchkit.solvers.drafts import Draft
 
 PCAS = (16, 64)
 
 
 class Path(Protocol):
-    """Every strength of one track, from one decomposition of the training anchors; weak to strong."""
+    """Every strength of one track, from one decomposition of the anchors; weak to strong."""
 
     frame: Frame
-
-    def separation(self, held: Evidence | View) -> list[float]:
-        """d' of held-out pairs at each strength: mean true score over the spread of random pairs."""
-        ...
-
-    def explained(self, held: Evidence | View) -> list[float]:
-        """Held-out R2 of the directed map at each strength."""
-        ...
-
-    def freedom(self, at: int) -> float:
-        """Degrees of freedom at strength ``at``."""
-        ...
-
-    def reliability(self, at: int, held: Evidence | View) -> Array | None:
-        """Held-out correlation of each common direction, for families that weigh them."""
-        ...
-
-    def common(self, at: int) -> tuple[Array, Array | None]:
-        """Weights (r_s, k) and (r_t, k) from the frame's coordinates into the common space; None is the identity."""
-        ...
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         """The alignment at strength ``at``."""
@@ -61,9 +44,14 @@ class Track:
     strength
         Name of the strength setting.
     open
-        Decomposes a frame of training anchors into a :class:`Path`.
+        Decomposes a frame of anchors into a :class:`Path`.
+    draft
+        Decomposes a training set into a :class:`~stitchkit.solvers.drafts.Draft`.
     uncut
         Judge the first strength by rank as well as the one shortlisted.
+    reference
+        Position of the strength that stands for the family's default, for the track whose map is the choice where
+        nothing is clearly better; None for all others.
     """
 
     family: str
@@ -72,14 +60,15 @@ class Track:
     strength: str
     strengths: Sequence[Any]
     open: Callable[[Frame], Path]
+    draft: Callable[[Axes], Draft]
     uncut: bool = False
+    reference: int | None = None
     pca: int | None = None
 
 
-def principal_parts(evidence: Evidence) -> list[int]:
+def principal_parts(extent: Extent) -> list[int]:
     """Numbers of principal directions that a search tries, of those that cut something and the anchors can show."""
-    widest = max(evidence.moments.shape)
-    return [pca for pca in PCAS if pca < min(widest, evidence.moments.count - 1)]
+    return [pca for pca in PCAS if pca < min(max(extent.shape), extent.pairs - 1)]
 
 
 def fit_width(weights: Array | None, k: int) -> Array | None:
@@ -89,16 +78,3 @@ def fit_width(weights: Array | None, k: int) -> Array | None:
     have = int(weights.shape[0])
     rest = zeros_like_width(weights, max(k - have, 0))
     return namespace(weights).concat([weights[: min(k, have)], rest])
-
-
-def separations(signal: Array, spread: Array) -> list[float]:
-    """``signal / sqrt(spread)`` entry by entry as floats; 0 where nothing spreads."""
-    pairs = zip(signal, spread, strict=True)
-    return [float(a) / float(b) ** 0.5 if float(b) > 0 else 0.0 for a, b in pairs]
-
-
-def leading_sums(symmetric: Array) -> Array:
-    """Sum of each leading square block (r,) of a symmetric (r, r)."""
-    xp = namespace(symmetric)
-    below = xp.sum(xp.tril(symmetric, k=-1), axis=1)
-    return xp.cumulative_sum(2 * below + xp.linalg.diagonal(symmetric))

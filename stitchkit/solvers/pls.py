@@ -8,14 +8,15 @@ from functools import partial
 from typing import Any
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, eye_like, namespace, solve_triangular
+from stitchkit.core.arrays import Array, eye_like, machine_eps, namespace, solve_triangular
 from stitchkit.core.moments import Evidence
+from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import Frame, View, require
-from stitchkit.solvers.paths import Track, leading_sums
-from stitchkit.solvers.procrustes import ProcrustesPath, rank_path
+from stitchkit.solvers.drafts import leading_sums
+from stitchkit.solvers.frames import Frame, require
+from stitchkit.solvers.paths import Track
+from stitchkit.solvers.procrustes import ProcrustesDraft, ProcrustesPath, rank_path
 from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale, plain_numbers
-from stitchkit.solvers.sides import EPS
 
 
 @dataclass(frozen=True)
@@ -80,31 +81,9 @@ class PLSPath(ProcrustesPath):
         super().__init__(frame, ranks)
         xp = namespace(frame.ss)
         values, vectors = frame.source_eigh
-        root = xp.sqrt(values)
         back = xp.matrix_transpose(vectors)
-        q, self.triangle = xp.linalg.qr(root[:, None] * (back @ self.u), mode="reduced")
-        pivot = xp.abs(xp.linalg.diagonal(self.triangle))
-        dead = pivot <= int(values.shape[0]) * EPS * xp.max(pivot)  # a score that those before it hold already
-        one = xp.astype(dead, values.dtype)
-        upright = self.triangle + eye_like(values, int(one.shape[0])) * one
-        lower = solve_triangular(xp.matrix_transpose(upright), xp.matrix_transpose(self.u), lower=True)
-        alive = root > 1e-6 * xp.max(root)
-        flat = xp.where(alive, 1 / xp.where(alive, root, xp.ones_like(root)), xp.zeros_like(root))
-        self.a = xp.matrix_transpose(lower)
-        self.c = (1 - one)[:, None] * (xp.matrix_transpose(q) @ (flat[:, None] * (back @ frame.st)))
-
-    def explained(self, held: Evidence | View) -> list[float]:
-        xx, xy, yy = self.frame.view(held)
-        xp = namespace(xx)
-        signal = xp.cumulative_sum(xp.sum((xp.matrix_transpose(self.a) @ xy) * self.c, axis=1))
-        square = leading_sums((xp.matrix_transpose(self.a) @ xx @ self.a) * (self.c @ xp.matrix_transpose(self.c)))
-        whole = self.frame.target_spread(held, yy) or 1.0
-        return [float((2 * signal[r - 1] - square[r - 1]) / whole) for r in self.ranks]
-
-    def freedom(self, at: int) -> float:
-        """Those of a map of rank r."""
-        r = self.ranks[at]
-        return float(r * (self.frame.source.width + self.frame.target.width - r))
+        a, self.c, self.triangle = _nested_regressions(values, back @ self.u, back @ frame.st)
+        self.a = vectors @ a
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         r = self.ranks[at]
@@ -125,8 +104,52 @@ class PLSPath(ProcrustesPath):
         }
 
 
-def tracks(evidence: Evidence, purpose: str) -> list[Track]:
+class PLSDraft(ProcrustesDraft):
+    """Every rank of one training set."""
+
+    def __init__(self, axes: Axes, ranks: Sequence[int | None]) -> None:
+        super().__init__(axes, ranks)
+        a, self.c, _ = _nested_regressions(axes.source_values, self.left, axes.cross)
+        self.scores = axes.queries @ a
+
+    def explained(self) -> list[float]:
+        xp, whole = namespace(self.c), self.axes.target_spread or 1.0
+        across = xp.matrix_transpose(self.c)
+        signal = xp.cumulative_sum(xp.sum(self.scores * (self.axes.targets @ across), axis=0))
+        square = leading_sums((xp.matrix_transpose(self.scores) @ self.scores) * (self.c @ across))
+        return [float(2 * signal[r - 1] - square[r - 1]) / whole for r in self.kept]
+
+    def predicted(self, at: int) -> Array:
+        r = self.kept[at]
+        return self.scores[:, :r] @ self.c[:r, :]
+
+    def freedom(self, at: int) -> float:
+        """Those of a map of rank r."""
+        r = self.kept[at]
+        return float(r * (int(self.left.shape[0]) + int(self.right.shape[0]) - r))
+
+
+def _nested_regressions(values: Array, u: Array, cross: Array) -> tuple[Array, Array, Array]:
+    """Directions ``a`` (r_s, r) of orthonormal scores, their coefficients ``c`` (r, r_t), and the QR factor's triangle.
+
+    All on the source's principal axes, with the scatter's eigenvalues ``values`` (r_s,).
+    """
+    xp = namespace(values)
+    root = xp.sqrt(values)
+    q, triangle = xp.linalg.qr(root[:, None] * u, mode="reduced")
+    pivot = xp.abs(xp.linalg.diagonal(triangle))
+    dead = pivot <= int(values.shape[0]) * machine_eps(values) * xp.max(pivot)  # those before it hold this score
+    one = xp.astype(dead, values.dtype)
+    upright = triangle + eye_like(values, int(one.shape[0])) * one
+    lower = solve_triangular(xp.matrix_transpose(upright), xp.matrix_transpose(u), lower=True)
+    alive = root > 1e-6 * xp.max(root)
+    flat = xp.where(alive, 1 / xp.where(alive, root, xp.ones_like(root)), xp.zeros_like(root))
+    return xp.matrix_transpose(lower), (1 - one)[:, None] * (xp.matrix_transpose(q) @ (flat[:, None] * cross)), triangle
+
+
+def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search that PLS offers: one for each scaling, along ranks from all to few."""
-    path, shown = rank_path(evidence, more=(1, 2, 3, 4, 6))
+    ranks, shown = rank_path(extent, more=(1, 2, 3, 4, 6))
     scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
-    return [Track("pls", scale, {}, "rank", shown, partial(PLSPath, ranks=path)) for scale in scales]
+    path, draft = partial(PLSPath, ranks=ranks), partial(PLSDraft, ranks=ranks)
+    return [Track("pls", scale, {}, "rank", shown, path, draft) for scale in scales]

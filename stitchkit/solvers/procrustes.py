@@ -8,11 +8,13 @@ from functools import partial
 from typing import Any
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, namespace
+from stitchkit.core.arrays import Array, namespace, svd, take
 from stitchkit.core.moments import Evidence
+from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import Frame, View, require
-from stitchkit.solvers.paths import Track, leading_sums, separations
+from stitchkit.solvers.drafts import LeadingDraft, draft_svd
+from stitchkit.solvers.frames import Frame, require
+from stitchkit.solvers.paths import Track
 from stitchkit.solvers.settings import check_cut, check_number_kept, check_pca, check_scale, plain_numbers
 
 RANKS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
@@ -85,7 +87,7 @@ class ProcrustesPath:
     ) -> None:
         self.frame, self.stretch, self.reflections = frame, stretch, reflections
         xp = namespace(frame.st)
-        u, s, vh = frame.svd(frame.st)
+        u, s, vh = svd(frame.st)
         found = max(int(xp.sum(xp.astype(s > rcond * xp.max(s), xp.int64))), 1)
         self.ranks = [found if rank is None else min(rank, found) for rank in ranks]
         self.u, self.s, self.v = u[:, :found], s[:found], xp.matrix_transpose(vh)[:, :found]
@@ -96,26 +98,6 @@ class ProcrustesPath:
             self.s = xp.concat([self.s[:-1], -self.s[-1:]])
             self.v = xp.concat([self.v[:, :-1], -self.v[:, -1:]], axis=1)
 
-    def separation(self, held: Evidence | View) -> list[float]:
-        xx, xy, yy = self.frame.view(held)
-        xp = namespace(xx)
-        signal = xp.cumulative_sum(xp.sum(self.u * (xy @ self.v), axis=0))
-        left = xp.matrix_transpose(self.u) @ xx @ self.u
-        right = xp.matrix_transpose(self.v) @ yy @ self.v
-        square = leading_sums(left * right)
-        return separations(*([part[r - 1] for r in self.ranks] for part in (signal, square)))
-
-    def explained(self, held: Evidence | View) -> list[float]:
-        xx, xy, yy = self.frame.view(held)
-        xp = namespace(xx)
-        signal = xp.cumulative_sum(xp.sum(self.u * (xy @ self.v), axis=0))
-        square = xp.cumulative_sum(xp.sum(self.u * (xx @ self.u), axis=0))
-        whole = self.frame.target_spread(held, yy) or 1.0
-        return [
-            float((2 * factor * signal[r - 1] - factor**2 * square[r - 1]) / whole)
-            for r, factor in ((r, self.factor(r)) for r in self.ranks)
-        ]
-
     def factor(self, rank: int) -> float:
         """The scale s of the directed map: tr(S) / tr(R' Sx R) over the kept directions; never below 0."""
         if not self.stretch:
@@ -123,16 +105,6 @@ class ProcrustesPath:
         xp, u = namespace(self.u), self.u[:, :rank]
         spread = float(xp.sum(u * (self.frame.ss @ u)))
         return max(float(xp.sum(self.s[:rank])) / spread, 0.0) if spread > 0 else 0.0
-
-    def freedom(self, at: int) -> float:
-        r = self.ranks[at]
-        return r * (self.frame.source.width + self.frame.target.width - r) - r * (r + 1) / 2
-
-    def reliability(self, at: int, held: Evidence | View) -> Array | None:
-        return None
-
-    def common(self, at: int) -> tuple[Array, Array | None]:
-        return self.u[:, : self.ranks[at]], self.v[:, : self.ranks[at]]
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         r = self.ranks[at]
@@ -168,20 +140,55 @@ def _is_improper(u: Array, v: Array) -> bool:
     return float(xp.linalg.det(u)) * float(xp.linalg.det(v)) < 0
 
 
-def rank_path(evidence: Evidence, more: Sequence[int] = ()) -> tuple[tuple[int | None, ...], list[int | str]]:
-    """Ranks from all (None) to few that ``evidence`` can tell apart, and how they are shown; ``more`` are added."""
-    widest = min(*evidence.moments.shape, evidence.moments.count - 1)
-    ranks = [r for r in (*more, *RANKS) if r < widest]
+class ProcrustesDraft(LeadingDraft):
+    """Every rank of one training set."""
+
+    def __init__(self, axes: Axes, ranks: Sequence[int | None]) -> None:
+        u, self.s, v = draft_svd(axes.cross)
+        found = int(self.s.shape[0])
+        super().__init__(axes, u, v, [found if rank is None else min(rank, found) for rank in ranks])
+
+    def factor(self, at: int) -> float:
+        """The scale of the directed map, as :meth:`ProcrustesPath.factor`."""
+        r, xp = self.kept[at], namespace(self.s)
+        u = self.left[:, :r]
+        spread = float(xp.sum(u * (self.axes.source_values[:, None] * u)))
+        return float(xp.sum(self.s[:r])) / spread if spread > 0 else 0.0
+
+    def explained(self) -> list[float]:
+        xp, whole = namespace(self.p), self.axes.target_spread or 1.0
+        signal = xp.cumulative_sum(xp.sum(self.p * take(self.q, self.axes.truth), axis=0))
+        square = xp.cumulative_sum(xp.sum(self.p * self.p, axis=0))
+        factors = [self.factor(at) for at in range(len(self.kept))]
+        return [
+            float(2 * f * signal[r - 1] - f**2 * square[r - 1]) / whole for r, f in zip(self.kept, factors, strict=True)
+        ]
+
+    def predicted(self, at: int) -> Array:
+        r = self.kept[at]
+        return self.factor(at) * (self.p[:, :r] @ namespace(self.p).matrix_transpose(self.right[:, :r]))
+
+    def freedom(self, at: int) -> float:
+        """Of two orthonormal frames that share their rotation."""
+        r = self.kept[at]
+        widths = int(self.left.shape[0]) + int(self.right.shape[0])
+        return r * (widths - r) - r * (r + 1) / 2
+
+
+def rank_path(extent: Extent, more: Sequence[int] = ()) -> tuple[tuple[int | None, ...], list[int | str]]:
+    """Ranks from all (None) to few that the anchors can tell apart, and how they are shown; ``more`` are added."""
+    ranks = [r for r in (*more, *RANKS) if r < extent.widest]
     return (None, *reversed(ranks)), ["all", *reversed(ranks)]
 
 
-def tracks(evidence: Evidence, purpose: str) -> list[Track]:
+def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search that Procrustes offers: one for each scaling, along ranks from all to few.
 
-    A head wants the target's own units, so the target side is not scaled for one.
+    For a head the map of full rank is judged as well: what a rank costs shows in the outputs, not in d'.
     """
-    path, shown = rank_path(evidence)
+    path, shown = rank_path(extent)
+    opened, draft = partial(ProcrustesPath, ranks=path), partial(ProcrustesDraft, ranks=path)
     return [
-        Track("procrustes", scale, {}, "rank", shown, partial(ProcrustesPath, ranks=path))
-        for scale in (("none", "source") if purpose == "head" else ("none", "source", "both"))
+        Track("procrustes", scale, {}, "rank", shown, opened, draft, uncut=purpose == "head")
+        for scale in ("none", "source", "both")
     ]

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, namespace
+from stitchkit.core.arrays import Array, namespace, svd, take
 from stitchkit.core.moments import Evidence
+from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import Frame, View, require
-from stitchkit.solvers.paths import Track, leading_sums, separations
+from stitchkit.solvers.drafts import LeadingDraft, draft_svd
+from stitchkit.solvers.frames import Frame, require
+from stitchkit.solvers.paths import Track
 from stitchkit.solvers.procrustes import rank_path
 from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale, check_strength, plain_numbers
 from stitchkit.solvers.sides import identified
@@ -85,42 +87,13 @@ class ReducedRankPath:
         self.raised = values + alpha * mean_eigenvalue(frame)
         inner = xp.matrix_transpose(vectors) @ frame.st
         # (Sx + lam I)^1/2 W on the principal axes: its right singular vectors are the directions wanted
-        u, s, vh = frame.svd(inner / xp.sqrt(self.raised)[:, None])
+        u, s, vh = svd(inner / xp.sqrt(self.raised)[:, None])
         known = min(identified(s), frame.source_rank, frame.target_rank)
         found = max(known, 1)
         self.ranks = [found if rank is None else min(rank, found) for rank in ranks]
         self.p = xp.matrix_transpose(vh)[:, :found]  # (r_t, r)
         self.a = vectors @ (u[:, :found] * s[:found] / xp.sqrt(self.raised)[:, None])  # W P (r_s, r)
         self.s = s[:found]
-        kept = values / self.raised
-        most = float(xp.max(kept))  # a cosine does not see a common shrinkage
-        self.source_freedom = float(xp.sum(kept)) / most if most > 0 else 0.0
-
-    def separation(self, held: Evidence | View) -> list[float]:
-        xx, xy, yy = self.frame.view(held)
-        xp = namespace(xx)
-        signal = xp.cumulative_sum(xp.sum(self.a * (xy @ self.p), axis=0))
-        square = leading_sums((xp.matrix_transpose(self.a) @ xx @ self.a) * (xp.matrix_transpose(self.p) @ yy @ self.p))
-        return separations(*([part[r - 1] for r in self.ranks] for part in (signal, square)))
-
-    def explained(self, held: Evidence | View) -> list[float]:
-        xx, xy, yy = self.frame.view(held)
-        xp = namespace(xx)
-        signal = xp.cumulative_sum(xp.sum(self.a * (xy @ self.p), axis=0))
-        square = xp.cumulative_sum(xp.sum(self.a * (xx @ self.a), axis=0))
-        whole = self.frame.target_spread(held, yy) or 1.0
-        return [float((2 * signal[r - 1] - square[r - 1]) / whole) for r in self.ranks]
-
-    def freedom(self, at: int) -> float:
-        """Those of a map of rank r, the source counted as far as the penalty leaves it free."""
-        r = self.ranks[at]
-        return r * max(self.source_freedom + self.frame.target.width - r, 0.0)
-
-    def reliability(self, at: int, held: Evidence | View) -> Array | None:
-        return None
-
-    def common(self, at: int) -> tuple[Array, Array | None]:
-        return self.a[:, : self.ranks[at]], self.p[:, : self.ranks[at]]
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         r = self.ranks[at]
@@ -143,13 +116,46 @@ def _share(s: Array, r: int) -> float:
     return float(xp.sum(s[:r] * s[:r])) / whole if whole > 0 else 0.0
 
 
-def tracks(evidence: Evidence, purpose: str) -> list[Track]:
+class ReducedRankDraft(LeadingDraft):
+    """Every rank of one training set, at one alpha."""
+
+    def __init__(self, axes: Axes, alpha: float, ranks: Sequence[int | None]) -> None:
+        xp = namespace(axes.cross)
+        raised = axes.source_values + alpha * axes.source_unit
+        root = xp.sqrt(raised)[:, None]
+        u, s, v = draft_svd(axes.cross / root)
+        found = int(s.shape[0])
+        super().__init__(axes, u * s / root, v, [found if rank is None else min(rank, found) for rank in ranks])
+        kept = axes.source_values / raised
+        most = float(xp.max(kept))  # a cosine does not see a common shrinkage
+        self.source_freedom = float(xp.sum(kept)) / most if most > 0 else 0.0
+
+    def explained(self) -> list[float]:
+        xp, whole = namespace(self.p), self.axes.target_spread or 1.0
+        signal = xp.cumulative_sum(xp.sum(self.p * take(self.q, self.axes.truth), axis=0))
+        square = xp.cumulative_sum(xp.sum(self.p * self.p, axis=0))
+        return [float(2 * signal[r - 1] - square[r - 1]) / whole for r in self.kept]
+
+    def predicted(self, at: int) -> Array:
+        r = self.kept[at]
+        return self.p[:, :r] @ namespace(self.p).matrix_transpose(self.right[:, :r])
+
+    def freedom(self, at: int) -> float:
+        """Those of a map of rank r, the source counted as far as the penalty leaves it free."""
+        r = self.kept[at]
+        return r * max(self.source_freedom + int(self.right.shape[0]) - r, 0.0)
+
+
+def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search: one for each scaling and alpha, along ranks from all to few."""
-    path, shown = rank_path(evidence)
+    ranks, shown = rank_path(extent)
     scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
-    along = {alpha: partial(ReducedRankPath, alpha=alpha, ranks=path) for alpha in STEPS}
-    return [
-        Track("reduced_rank", scale, {"alpha": alpha}, "rank", shown, along[alpha])
-        for scale in scales
-        for alpha in STEPS
-    ]
+
+    def track(scale: str, alpha: float) -> Track:
+        path = partial(ReducedRankPath, alpha=alpha, ranks=ranks)
+        return Track(
+            "reduced_rank", scale, {"alpha": alpha}, "rank", shown, path,
+            partial(ReducedRankDraft, alpha=alpha, ranks=ranks),
+        )  # fmt: skip
+
+    return [track(scale, alpha) for scale in scales for alpha in STEPS]

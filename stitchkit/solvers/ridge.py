@@ -10,9 +10,11 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, eye_like, namespace
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.moments import Evidence
+from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import Frame, View, require
-from stitchkit.solvers.paths import Track, principal_parts, separations
+from stitchkit.solvers.drafts import FilterDraft
+from stitchkit.solvers.frames import Frame, require
+from stitchkit.solvers.paths import Track, principal_parts
 from stitchkit.solvers.settings import check_pca, check_scale, check_strength, plain_numbers
 from stitchkit.solvers.strengths import RULES, chosen, mean_eigenvalue
 
@@ -101,41 +103,8 @@ class RidgePath:
         shrunk = [1 / (self.values + alpha * self.unit) for alpha in alphas]
         self.filters = xp.stack(shrunk)  # (a, r_s)
 
-    def separation(self, held: Evidence | View) -> list[float]:
-        view = self.frame.view(held)
-        return separations(*self._traces(*self._seen(view), self.inner @ view.yy))
-
-    def explained(self, held: Evidence | View) -> list[float]:
-        view = self.frame.view(held)
-        signal, square = self._traces(*self._seen(view), self.inner)
-        whole = self.frame.target_spread(held, view.yy) or 1.0
-        return [float((2 * a - b) / whole) for a, b in zip(signal, square, strict=True)]
-
-    def _seen(self, view: View) -> tuple[Array, Array]:
-        """The view's ``xx`` and ``xy`` on the axes that the filters weigh."""
-        return view.in_source_axes
-
-    def _traces(self, xx: Array, xy: Array, right: Array) -> tuple[Array, Array]:
-        """tr(W' M_xy) and tr(W' M_xx W M) for every alpha, with ``right`` = inner @ M (r_s, r_t); O(r_s^2) each."""
-        xp = namespace(xx)
-        signal = self.filters @ xp.sum(xy * self.inner, axis=1)
-        weave = xx * (right @ xp.matrix_transpose(self.inner))
-        return signal, xp.sum((self.filters @ weave) * self.filters, axis=1)
-
-    def freedom(self, at: int) -> float:
-        xp = namespace(self.values)
-        kept = self.values * self.filters[at, :]
-        most = float(xp.max(kept))  # a cosine does not see a common shrinkage
-        return float(xp.sum(kept)) / most * self.frame.target.width if most > 0 else 0.0
-
-    def reliability(self, at: int, held: Evidence | View) -> Array | None:
-        return None
-
-    def common(self, at: int) -> tuple[Array, Array | None]:
-        return self.vectors @ (self.filters[at, :][:, None] * self.inner), None
-
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
-        weight, _ = self.common(at)
+        weight = self.vectors @ (self.filters[at, :][:, None] * self.inner)
         same = eye_like(weight, self.frame.target.width)
         rank = min(self.frame.source_rank, self.frame.target_rank)
         record = {
@@ -155,10 +124,30 @@ class RidgePath:
         return float(xp.sum(kept * (2 - self.values * kept) * xp.sum(self.inner * self.inner, axis=1)))
 
 
-def tracks(evidence: Evidence, purpose: str) -> list[Track]:
+class RidgeDraft(FilterDraft):
+    """Every alpha of one training set."""
+
+    def __init__(self, axes: Axes, alphas: Sequence[float]) -> None:
+        xp = namespace(axes.cross)
+        filters = xp.stack([1 / (axes.source_values + alpha * axes.source_unit) for alpha in alphas])
+        super().__init__(axes, filters, axes.cross)
+
+    def freedom(self, at: int) -> float:
+        """Of least squares on each axis, as far as the penalty leaves it free."""
+        xp = namespace(self.filters)
+        kept = self.axes.source_values * self.filters[at, :]
+        most = float(xp.max(kept))  # a cosine does not see a common shrinkage
+        return float(xp.sum(kept)) / most * int(self.inner.shape[1]) if most > 0 else 0.0
+
+
+def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search that ridge offers: one for each scaling; a head wants the target's own units."""
     scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
-    path = partial(RidgePath, alphas=ALPHAS)
-    whole = [Track("ridge", scale, {}, "alpha", ALPHAS, path) for scale in scales]
-    parts = principal_parts(evidence) if purpose != "head" else []  # a head wants every direction of the target
-    return whole + [Track("ridge", "both", {}, "alpha", ALPHAS, path, pca=pca) for pca in parts]
+    path, draft = partial(RidgePath, alphas=ALPHAS), partial(RidgeDraft, alphas=ALPHAS)
+    default = None if purpose == "head" else ALPHAS.index(0.1)
+    whole = [
+        Track("ridge", scale, {}, "alpha", ALPHAS, path, draft, reference=default if scale == "none" else None)
+        for scale in scales
+    ]
+    parts = principal_parts(extent) if purpose != "head" else []  # a head wants every direction of the target
+    return whole + [Track("ridge", "both", {}, "alpha", ALPHAS, path, draft, pca=pca) for pca in parts]

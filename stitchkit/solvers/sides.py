@@ -26,12 +26,12 @@ class Side:
     @classmethod
     def of_source(cls, m: Moments | RowMoments, *, scaled: bool) -> Side:
         """The source features about their mean."""
-        return cls(m.mean_s, _inverse_deviation(m.mean_s, m.spread_s / m.weight, m.count) if scaled else None, None)
+        return cls(m.mean_s, inverse_deviation(m.mean_s, m.spread_s / m.weight, m.count) if scaled else None, None)
 
     @classmethod
     def of_target(cls, m: Moments | RowMoments, *, scaled: bool) -> Side:
         """The target features about their mean."""
-        return cls(m.mean_t, _inverse_deviation(m.mean_t, m.spread_t / m.weight, m.count) if scaled else None, None)
+        return cls(m.mean_t, inverse_deviation(m.mean_t, m.spread_t / m.weight, m.count) if scaled else None, None)
 
     @property
     def width(self) -> int:
@@ -110,7 +110,7 @@ def about_mean(coordinates: Array) -> Array:
     return coordinates - namespace(coordinates).mean(coordinates, axis=0)
 
 
-def _inverse_deviation(mean: Array, variance: Array, count: int) -> Array:
+def inverse_deviation(mean: Array, variance: Array, count: int) -> Array:
     """1 / unbiased standard deviation of each feature (d,); 1 for a feature that is constant up to rounding.
 
     ``variance`` (d,) is per pair: of weight one, the ``count`` pairs together.

@@ -111,7 +111,7 @@ def _run(folder: Path, settings: DemoSettings, say: Say) -> DemoResult:
 def stitch_numbers(bench: Bench, settings: DemoSettings) -> tuple[Evaluation, Alignment]:
     """The general encoder through a map into the medical head, against everything it must be compared with."""
     x, y = bench.general[0], bench.medical[0]
-    chosen = align(x, y, groups=bench.anchors.patients, purpose="head", nested=settings.nested)
+    chosen = align(x, y, groups=bench.anchors.patients, purpose="head", head=bench.own_head, nested=settings.nested)
     orthogonal = align(x, y, groups=bench.anchors.patients, purpose="head", solver="procrustes", nested=False)
     head, test = bench.own_head, bench.general[1]
     naive = _padded(test.vectors, head.space.dim)
@@ -162,7 +162,8 @@ def control_numbers(bench: Bench, to_text: Alignment, *, seed: int = 0) -> dict[
     order = np.random.default_rng(seed).permutation(len(bench.anchors))
     shuffled_medical = Embeddings(bench.medical[0].vectors[order], bench.anchors.ids, bench.medical[0].space)
     shuffled_text = Embeddings(bench.text.vectors[order], bench.anchors.ids, bench.text.space)
-    stitched = align(bench.general[0], shuffled_medical, purpose="head", nested=False).to_target(bench.general[1])
+    to_head = align(bench.general[0], shuffled_medical, purpose="head", head=bench.own_head, nested=False)
+    stitched = to_head.to_target(bench.general[1])
     named = _head(align(bench.general[0], shuffled_text, nested=False), bench, prompts).scores(bench.general[1])
     silent = silent_reports(bench, SILENCED)
     covered = _head(to_text, bench, prompts).scores(bench.general[1])
@@ -197,7 +198,7 @@ def _from_anchors(bench: Bench, some: np.ndarray) -> dict[str, float]:
     """Macro AUROCs from the anchors at positions ``some`` (n,) alone."""
     x, test, truth = bench.general[0].take(some), bench.general[1], bench.tested.labels
     groups = bench.anchors.patients[some]
-    to_head = align(x, bench.medical[0].take(some), groups=groups, purpose="head", nested=False)
+    to_head = align(x, bench.medical[0].take(some), groups=groups, purpose="head", head=bench.own_head, nested=False)
     to_text = align(x, bench.text.take(some), groups=groups, nested=False)
     probe = fit_probe(x, bench.labels.take(some))  # the labels' first rows are the anchors
     return {

@@ -44,7 +44,7 @@ class Matching(StudyJobs):
     def _matched(self, source: str, target: str, method: str, draw: Draw) -> list[Worked]:
         found = []
         for turn in self.turns(draw, x=source, y=target):
-            fitted = map_of(turn, method, "match")
+            fitted = map_of(turn, method)
             ranks = partner_ranks(fitted, *turn.judged, ks=(1,))
             back = np.full(len(turn.test), np.nan)  # a target that several items share is asked once
             back[ranks.first] = ranks.back

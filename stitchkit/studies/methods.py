@@ -47,11 +47,12 @@ class FoldData:
         return self.x_test, self.y_test
 
 
-def map_of(fold: FoldData, method: str, purpose: str) -> Alignment:
-    """The alignment that ``method`` fits on the fold's anchors."""
+def map_of(fold: FoldData, method: str, head: LinearHead | None = None) -> Alignment:
+    """The alignment that ``method`` fits on the fold's anchors, to drive ``head`` or, without one, for matching."""
     how: dict[str, Any] = {"paper": method.removeprefix(PAPER)} if method.startswith(PAPER) else {"solver": method}
     settings: dict[str, Any] = {
-        "purpose": purpose,
+        "purpose": "match" if head is None else "head",
+        "head": head,
         "nested": False,
         "seed": fold.seed,
         "anchor_hashes": False,
@@ -68,7 +69,7 @@ def stitched(fold: FoldData, method: str, head: LinearHead) -> tuple[Scores, dic
         return _naive(fold.x_test, head), {}
     if method == RELATIVE:
         return _relative(fold), {}
-    fitted = map_of(fold, method, "head")
+    fitted = map_of(fold, method, head)
     if fitted.directed is None:
         raise EvidenceError(f"{method} meets in a common space only and has no map that could drive a head")
     return head.scores(fitted.to_target(fold.x_test)), told_of(fitted)
@@ -76,7 +77,7 @@ def stitched(fold: FoldData, method: str, head: LinearHead) -> tuple[Scores, dic
 
 def named(fold: FoldData, method: str, prompts: PromptSet, vectors: Embeddings) -> tuple[Scores, dict[str, Any]]:
     """Scores of the test items for classes named by text; ``vectors`` are those of the prompts, by text."""
-    fitted = map_of(fold, method, "match")
+    fitted = map_of(fold, method)
     return zeroshot(fitted, vectors, prompts).scores(fold.x_test), told_of(fitted)
 
 

@@ -11,8 +11,9 @@ import pytest
 import stitchkit as sk
 from stitchkit.alignment import align
 from stitchkit.alignment.asking import solver_called
-from stitchkit.alignment.choice import Finalist, along_path, between
 from stitchkit.alignment.clusters import Clusters
+from stitchkit.alignment.rules import along_path
+from stitchkit.alignment.search import Contender, Finalist, Trial, between
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import DataError, InputError, NoDirectedMapError, UnknownNameError
@@ -165,12 +166,11 @@ def test_a_solver_value_is_fitted_as_it_is(solver, n):
 
 @pytest.mark.parametrize("n", [20, 30])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_rotated_anisotropic_space_is_matched_by_procrustes(n, seed):
+def test_a_rotated_anisotropic_space_is_matched_as_well_as_by_procrustes(n, seed):
     x, y = anisotropic(n + 300, seed=seed)
-    alignment = align(x[:n], y[:n], nested=False)
-    assert alignment.record["solver"] == "procrustes"
-    assert alignment.record["settings"]["scale"] == "none"
-    assert recall(alignment, x[n:], y[n:]) > 0.95
+    reached = recall(align(x[:n], y[:n], nested=False), x[n:], y[n:])
+    assert reached > 0.95
+    assert reached >= recall(align(x[:n], y[:n], solver=Procrustes()), x[n:], y[n:]) - 0.02
 
 
 @pytest.mark.parametrize(("n", "d", "noise", "seed"), [(30, 24, 0.4, 1), (30, 48, 0.6, 0), (60, 48, 0.6, 0)])
@@ -256,23 +256,32 @@ def test_the_strength_is_the_most_regularised_within_one_standard_error():
     assert along_path(curve[:1], folds[:1]) == 0
 
 
-def finalist(family, judged, freedom):
-    track = Track(family, "none", {}, "x", [0], lambda frame: None)
-    return Finalist(track, 0, 0, 1.0, np.asarray(judged), np.arange(len(judged)), freedom, None)
+def finalist(family, judged, reference=False):
+    track = Track(family, "none", {}, "x", [0], lambda frame: None, lambda axes: None)
+    clusters = np.arange(len(judged))
+    return Finalist(Contender(Trial(track), reference=reference), 0, np.asarray(judged), clusters, 1.0)
 
 
-def test_between_families_the_simplest_within_one_paired_standard_error_wins():
-    best, close = finalist("csa", [1, 0.5, 1, 1], 100), finalist("ridge", [1, 1, 0.4, 1], 10)
-    far = finalist("procrustes", [0.1, 0.2, 0.1, 0.1], 1)
-    assert between([best, close, far]) is close
-    assert between([best, far]) is best
+def test_the_reference_is_chosen_where_the_best_does_not_clearly_beat_it():
+    best, worse = finalist("csa", np.tile([1, 0.5, 1, 1], 6)), finalist("procrustes", np.full(24, 0.1))
+    close, far = (finalist("ridge", np.tile(row, 6), reference=True) for row in ([1, 1, 0.4, 1], [0.1, 0.2, 0.1, 0.1]))
+    assert between([best, worse, close]) is close
+    assert between([best, worse, far]) is best
+    assert between([worse, best]) is best
 
 
-def test_the_rule_of_one_standard_error_is_not_decided_by_rounding():
+def test_of_few_anchors_the_best_must_beat_the_reference_by_two_standard_errors():
+    loss = np.tile([1.0, 0.0, 0.0, 0.0], 10)  # .25, standard errors .069 of forty entries and .113 of sixteen
+    for n, chosen in ((40, "csa"), (16, "csa"), (8, "ridge")):
+        best, reference = finalist("csa", np.ones(n)), finalist("ridge", 1 - loss[:n], reference=True)
+        assert between([best, reference]).track.family == chosen
+
+
+def test_the_rule_is_not_decided_by_rounding():
     chosen = set()
-    for n in range(5, 120):  # one row that differs loses exactly one standard error, whatever n is
-        best, other = finalist("csa", np.ones(n), 100), finalist("ridge", 1 - 0.3 * (np.arange(n) == n // 2), 1)
-        chosen.add(between([best, other]) is best)
+    for n in range(20, 120):  # one row that differs loses exactly one standard error, whatever n is
+        loss = 0.3 * (np.arange(n) == n // 2)
+        chosen.add(between([finalist("csa", np.ones(n)), finalist("ridge", 1 - loss, reference=True)]).track.family)
     assert len(chosen) == 1
 
 
@@ -286,7 +295,7 @@ def test_shuffled_pairs_are_at_chance(n):
         x, y = paired(n, seed=seed)
         held_out = align(x, np.random.default_rng(seed).permutation(y)).record["held_out"]
         shares.append(held_out["mrr"] / held_out["chance_mrr"])
-        assert held_out["recall@1"] < 0.15
+        assert held_out["recall@1"] < 2.5 / held_out["gallery"]
     assert 0.6 < np.mean(shares) < 1.4
 
 
@@ -353,7 +362,7 @@ def test_the_record_is_plain_and_names_the_candidates(purpose, n):
         families = {one["solver"] for one in record["candidates"]}
         assert families == set(SEARCHED[purpose])
         assert (record["seed"], record["groups"], record["folds"]) == (0, n, 5)
-        assert record["repeats"] == (5 if n < 400 else 1)
+        assert record["repeats"] in (range(2, 6) if n < 400 else [1])
         assert record["purpose"] == purpose
     else:
         assert record["chosen_by"] == "default"
@@ -554,10 +563,7 @@ def test_groups_and_repeats_are_joined():
 
 def test_targets_that_rounding_merged_are_refused():
     x, y = paired(60)
-    with (
-        pytest.raises(InputError, match="cannot be told apart at their precision"),
-        pytest.warns(UserWarning, match="of their variance is rounding"),
-    ):
+    with pytest.raises(InputError, match="cannot be told apart at their precision"):
         align(x, (y + 1e8).astype(np.float32))
 
 
@@ -589,8 +595,8 @@ def test_narrow_spaces_of_unlike_features_are_searched_scaled_too():
     meaning = rng.normal(size=(80, 8))
     x = (meaning @ rng.normal(size=(8, 10)) + 0.3 * rng.normal(size=(80, 10))) * 10.0 ** np.linspace(-3, 3, 10)
     y = (meaning @ rng.normal(size=(8, 8)) + 0.3 * rng.normal(size=(80, 8))) * 10.0 ** np.linspace(3, -3, 8)
-    tried = align(x, y, solver="csa", nested=False).record["candidates"]
-    assert {row["scale"] for row in tried} == {"none", "both"}
+    record = align(x, y, solver="csa", nested=False).record
+    assert {row["scale"] for row in record["candidates"] + record["given_up"]} == {"none", "both"}
 
 
 def test_a_head_of_unrelated_spaces_is_not_told_to_ask_for_a_head():

@@ -77,9 +77,9 @@ def test_each_query_is_judged_against_distinct_targets_with_its_own_among_them(n
     x, texts = RNG.normal(size=(n, 4)), RNG.normal(size=(9, 3))
     y = texts[RNG.integers(9, size=n)]
     for fold in folds_of(x, y).parts:
-        assert len(np.unique(fold.gallery, axis=0)) == len(fold.gallery) <= 9
-        np.testing.assert_array_equal(fold.gallery[fold.truth], y[fold.rows])
-        np.testing.assert_array_equal(fold.queries, x[fold.rows])
+        assert len(np.unique(y[fold.gallery], axis=0)) == len(fold.gallery) <= 9
+        np.testing.assert_array_equal(y[fold.gallery[fold.truth]], y[fold.rows])
+        np.testing.assert_array_equal(fold.queries, fold.rows)
 
 
 def test_small_folds_are_ranked_among_all_targets():

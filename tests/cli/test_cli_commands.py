@@ -64,7 +64,7 @@ def test_align_of_two_files_tells_held_out_numbers_with_chance_and_gallery(cli, 
     done = fine(cli("align", *files, "--anchors", world.anchors, "--out", tmp_path / "map"))
     for word in ("held out", "chance", "galleries of", "20 groups", "candidates"):
         assert word in done.out
-    assert done.err == "searching procrustes, ridge, csa on 40 pairs\n"
+    assert done.err == "searching procrustes, ridge, csa, lowdin, reduced_rank on 40 pairs\n"
     config, arrays = read_folder(tmp_path / "map")
     assert "encoder" not in config
     assert arrays["source_map.weight"].shape[0] == 16

@@ -59,7 +59,7 @@ def test_encoders_read_the_items_of_the_pools(cli, world, tmp_path):
     done = cli(*line, *pools, "--out", tmp_path / "map")
     assert done.code == 0, done.err
     assert "branch" in done.json["record"]
-    assert "fitting Lowdin on 40 pairs and the pools" in done.err
+    assert "fitting a closed form, soft and hard matching on 40 pairs and the pools" in done.err
 
 
 def test_a_pool_of_another_space_is_refused(cli, files, tmp_path):

@@ -368,9 +368,11 @@ def test_torch_arrays_are_solved_by_torch(only_torch, solver):
 
 
 @pytest.mark.parametrize("purpose", ["match", "head"])
-def test_torch_arrays_are_searched_by_torch(only_torch, purpose):
-    from stitchkit.alignment import align
+def test_torch_arrays_on_a_device_are_searched_by_torch(only_torch, purpose, monkeypatch):
+    """Arrays in main memory are lent to numpy; this search sees no numpy."""
+    from stitchkit.alignment import align, training_axes
 
+    monkeypatch.setattr(training_axes, "lent", lambda array: array)
     x, y = only_torch
     alignment = align(x, y, solver="auto", purpose=purpose)
     assert type(alignment.source_map.weight) is type(x)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from laws import evidence, fit, paired
+from laws import fit, paired
 from sklearn.cross_decomposition import PLSSVD
 
 from stitchkit.core.arrays import to_numpy
-from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.least_squares import LeastSquares
-from stitchkit.solvers.pls import PLS, PLSPath
+from stitchkit.solvers.pls import PLS
 from stitchkit.solvers.procrustes import Procrustes
 
 SHAPES = [(60, 6, 5), (60, 4, 7), (9, 14, 12)]
@@ -62,9 +61,3 @@ def test_scores_that_hardly_differ_are_regressed_on_without_blowing_up():
     least = fit(LeastSquares(), near[:, :6], y).to_target(x)
     assert np.linalg.norm(alignment.to_target(near) - least) < 0.2 * np.linalg.norm(y - y.mean(0))
     assert np.isfinite(alignment.to_target.weight).all()
-
-
-def test_freedom_is_that_of_a_map_of_that_rank():
-    given = evidence(*paired(200, 8, 6))
-    path = PLSPath(Frame.of(given), (None, 4, 1))
-    assert [path.freedom(i) for i in range(3)] == [6 * 8, 4 * (8 + 6 - 4), 8 + 6 - 1]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from laws import evidence, fit, paired
+from laws import fit, paired
 
-from stitchkit.solvers.frames import Frame
-from stitchkit.solvers.reduced_rank import ReducedRank, ReducedRankPath
+from stitchkit.solvers.reduced_rank import ReducedRank
 from stitchkit.solvers.ridge import Ridge
 
 SHAPES = [(60, 6, 5), (60, 4, 7), (9, 14, 12)]
@@ -76,9 +75,3 @@ def test_more_rank_than_the_anchors_show_is_not_kept():
     assert (record["rank"], record["settings"]["rank"], record["kept"]) == (5, 5, 1.0)
     few = fit(ReducedRank(rank=1), *paired(60, 6, 5)).record
     assert 0 < few["kept"] < 1
-
-
-def test_freedom_is_that_of_a_map_of_that_rank():
-    given = evidence(*paired(200, 8, 6))
-    path = ReducedRankPath(Frame.of(given), 1e-12, (None, 4, 1))
-    assert [path.freedom(i) for i in range(3)] == pytest.approx([6 * 8, 4 * (8 + 6 - 4), 8 + 6 - 1])

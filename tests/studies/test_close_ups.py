@@ -26,9 +26,10 @@ def numbers_of(out):
 def scored(vectors):
     """Scores of the test by the ridge map and the medical head, with labels, made by the verbs."""
     labels, general, medical, _, encoders, train, test = vectors
+    head = encoders["medical"].classifier()
     fitted = sk.align(general.take(train), medical.take(train), groups=labels.groups[train], purpose="head",
-                      solver="ridge", nested=False, progress=False)  # fmt: skip
-    scores = encoders["medical"].classifier().scores(fitted.to_target(general.take(test)))
+                      head=head, solver="ridge", nested=False, progress=False)  # fmt: skip
+    scores = head.scores(fitted.to_target(general.take(test)))
     return only(scores), labels.take(test), fitted
 
 

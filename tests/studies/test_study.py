@@ -34,7 +34,7 @@ def test_every_row_of_a_stitching_study_is_what_the_verbs_give(planned, vectors,
     expected = {OWN: head.scores(medical.take(test))}
     for name, how in (("ridge", {"solver": "ridge"}), ("procrustes", {"solver": "procrustes"}),
                       ("paper:ortho", {"paper": "ortho"})):  # fmt: skip
-        fitted = sk.align(x, y, groups=known.groups, purpose="head", nested=False, progress=False, **how)
+        fitted = sk.align(x, y, groups=known.groups, purpose="head", head=head, nested=False, progress=False, **how)
         expected[name] = head.scores(fitted.to_target(general.take(test)))
     expected[PROBE] = sk.fit_probe(x, known).scores(general.take(test))
     files = tuple({} for _ in range(2))
@@ -56,8 +56,8 @@ def test_differences_are_paired(planned, vectors, tmp_path):
     found = run(planned(), tmp_path / "out")
     (row,) = found.of("ridge")
     head, known = encoders["medical"].classifier(), labels.take(train)
-    fitted = sk.align(general.take(train), medical.take(train), groups=known.groups, purpose="head", solver="ridge",
-                      nested=False, progress=False)  # fmt: skip
+    fitted = sk.align(general.take(train), medical.take(train), groups=known.groups, purpose="head", head=head,
+                      solver="ridge", nested=False, progress=False)  # fmt: skip
     others = {"own": only(head.scores(medical.take(test))),
               "probe": sk.fit_probe(general.take(train), known).scores(general.take(test))}  # fmt: skip
     result = sk.evaluate(only(head.scores(fitted.to_target(general.take(test)))), labels.take(test), min_positives=3,

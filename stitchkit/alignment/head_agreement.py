@@ -1,0 +1,156 @@
+"""The criterion for driving a head: does it read from mapped held-out vectors what it reads from the true ones?
+
+Squared error in the target's units ranks maps otherwise than a head does: what a head ignores counts there, and what
+it reads may be small. Labels are not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from stitchkit.alignment.folds import Fold
+from stitchkit.alignment.rules import standard_error, within_one_error
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import InputError
+from stitchkit.core.heads import LinearHead
+from stitchkit.core.roles import Head
+from stitchkit.solvers.axes import Axes
+from stitchkit.solvers.drafts import Draft
+
+LEAST = 1e-12  # probabilities are read as logits no further out than this
+FLAT = 1e-9  # spread of a class's outputs, of their size, below which they do not vary
+
+
+class HeadAgreement:
+    """Agreement of a head's outputs on mapped held-out vectors with those on the true target vectors.
+
+    Multi-class: the mean over items of the cosine between the two rows of logits, each minus its mean over classes.
+    Multi-label: the mean over classes of the correlation over all held-out items; classes whose outputs do not vary
+    are left out. Probabilities are read as logits.
+
+    Parameters
+    ----------
+    head
+        A head over the target space.
+    target : (n, d_t)
+        The target vectors of all anchors.
+    """
+
+    name = curve_name = "agreement"
+    words, ranks = "agreement of the head's outputs on held-out anchors", False
+
+    def __init__(self, head: Head, target: Embeddings) -> None:
+        head.space.require(target.space, "the head")
+        self.head, self.space = head, target.space
+        self.multiclass = bool(getattr(head, "multiclass", False))
+        self.linear = _affine(head, self.multiclass)
+        self.readings: WeakKeyDictionary[Axes, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
+        self.wanted = self._outputs(to_numpy(target.vectors).astype(np.float64))
+        if not self.multiclass and not _varying(self.wanted).any():
+            raise InputError(
+                f"the head gives every one of the {len(target)} target vectors the same scores, so that nothing tells "
+                f"maps apart by it. Leave head out, or check that it is the target's."
+            )
+
+    def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
+        return np.stack([self._measured(draft, at, fold) for at in range(len(draft))])
+
+    def strength(self, curves: Sequence[np.ndarray], repeat: np.ndarray, clusters: Sequence[np.ndarray]) -> int:
+        pooled, owners = np.concatenate(curves, axis=1), np.concatenate(clusters)
+        entries = [self.entries(one) for one in pooled]
+        best = int(np.argmax([one.mean() for one in entries]))
+        chosen = best
+        for at in range(best + 1, len(entries)):
+            if within_one_error(entries[best] - entries[at], owners, standard_error):
+                chosen = at
+        return chosen
+
+    def score(self, curves: Sequence[np.ndarray], at: int) -> float:
+        return float(self.entries(np.concatenate([curve[at] for curve in curves])).mean())
+
+    def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
+        return self._measured(draft, at, fold)
+
+    def entries(self, measures: np.ndarray) -> np.ndarray:
+        if self.multiclass:
+            cosines: np.ndarray = measures[:, 0]
+            return cosines
+        found, wanted = np.split(measures, 2, axis=1)
+        kept = _varying(wanted)
+        if not kept.any():
+            return np.zeros(len(measures))
+        u, v = _standardised(found[:, kept]), _standardised(wanted[:, kept])
+        each = np.mean(u * v, axis=0)
+        # a correlation, linear in each item's part: the mean over items is the correlation itself
+        linear: np.ndarray = np.mean(u * v - each * (u * u + v * v) / 2 + each, axis=1)
+        return linear
+
+    def _measured(self, draft: Draft, at: int, fold: Fold) -> np.ndarray:
+        found, wanted = self._read(draft.axes, to_numpy(draft.predicted(at))), self.wanted[fold.queries]
+        if not self.multiclass:
+            return np.concatenate([found, wanted], axis=1)
+        size = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+        inner = np.sum(found * wanted, axis=1)
+        cosines: np.ndarray = np.divide(inner, size, out=np.zeros(len(inner)), where=size > 0)
+        return cosines[:, None]
+
+    def _read(self, axes: Axes, coordinates: np.ndarray) -> np.ndarray:
+        """Logits (m, c) of target coordinates (m, r_t), in their precision."""
+        if axes not in self.readings:
+            rows, mean = (to_numpy(part) for part in axes.lower())
+            if self.linear is not None:
+                rows, mean = rows @ self.linear[0], mean @ self.linear[0] + self.linear[1]
+            self.readings[axes] = rows.astype(coordinates.dtype), mean
+        rows, mean = self.readings[axes]
+        vectors: np.ndarray = coordinates @ rows + mean
+        return vectors if self.linear is not None else self._outputs(vectors)
+
+    def _outputs(self, vectors: np.ndarray) -> np.ndarray:
+        """Logits (m, c) of raw target vectors (m, d_t); centred over classes, where one applies."""
+        if self.linear is not None:
+            logits: np.ndarray = vectors @ self.linear[0] + self.linear[1]
+            return logits
+        scores = self.head.scores(Embeddings(vectors, np.arange(len(vectors)).astype(str), self.space))
+        values = np.asarray(scores.values, dtype=np.float64)
+        if scores.kind == "probability":
+            clipped = np.clip(values, LEAST, 1 - LEAST)
+            values = np.log(clipped) if self.multiclass else np.log(clipped / (1 - clipped))
+        return values - values.mean(axis=1, keepdims=True) if self.multiclass else values
+
+
+def _affine(head: Head, multiclass: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """Weight (d, c) and bias (c,) of a linear head's logits, None for other heads.
+
+    For one class of many they are centred over classes and turned, so that c is at most d + 1: cosines between rows
+    do not change.
+    """
+    if not isinstance(head, LinearHead) or head.kind != "logit":
+        return None
+    weight, bias = (to_numpy(part).astype(np.float64) for part in (head.weight, head.bias))
+    if not multiclass:
+        return weight, bias
+    both = np.concatenate([weight, bias[None, :]])
+    both = both - both.mean(axis=1, keepdims=True)
+    if both.shape[1] > both.shape[0]:
+        both = np.transpose(np.linalg.qr(both.T, mode="r"))
+    return both[:-1], both[-1]
+
+
+def _varying(outputs: np.ndarray) -> np.ndarray:
+    """Classes (c,) whose outputs (n, c) differ between items."""
+    spread: np.ndarray = outputs.std(axis=0) > FLAT * (np.abs(outputs).max(axis=0) + 1)
+    return spread
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    """Columns of mean 0 and mean square 1; a constant one is all zeros."""
+    centred = values - values.mean(axis=0)
+    spread = centred.std(axis=0)
+    alive = spread > FLAT * (np.abs(values).max(axis=0) + 1)
+    result: np.ndarray = centred / np.where(alive, spread, np.inf)
+    return result

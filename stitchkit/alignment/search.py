@@ -1,0 +1,351 @@
+"""The search for a solver: every track on every training set, fewer tracks as held-out pairs tell them apart.
+
+Within a track (a family with one scaling) the strength is chosen by a criterion that is cheap along the path; a
+stronger regularisation wins within one standard error. Between tracks the mean over held-out pairs decides, but the
+best must clearly beat a reference: ridge at its default strength, or for a head isometric ridge at its own. What is
+reported chooses again without each fold and judges there, with the maps that were fitted without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from stitchkit.alignment.criteria import Criterion, Explained
+from stitchkit.alignment.folds import Folds
+from stitchkit.alignment.rules import standard_error
+from stitchkit.alignment.training_axes import TrainingSets
+from stitchkit.core.arrays import take
+from stitchkit.metrics.ranks import shuffled_reciprocal
+from stitchkit.progress import Progress
+from stitchkit.solvers.csa import mean_reliability
+from stitchkit.solvers.drafts import Draft
+from stitchkit.solvers.paths import Track
+
+FEW, SURE = 20, (2.0, 1.0)  # paired standard errors by which the best must beat the reference, below so many anchors
+BEHIND = 2.5  # paired standard errors behind the best at which a track is given up
+LARGE = 100  # queries of a fold from which few folds tell tracks apart
+KEPT = (4, 2, 1)  # tracks of a family that are kept after one, two and three large folds
+
+Split = tuple[int, int]  # the assignment of folds, and the fold that is held out
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One track on the training sets so far."""
+
+    track: Track
+    drafts: dict[Split, Draft] = field(default_factory=dict)
+    curves: dict[Split, np.ndarray] = field(default_factory=dict)
+    measured: dict[Any, np.ndarray] = field(default_factory=dict)
+    reliable: dict[tuple[Split, int], Any] = field(default_factory=dict)
+
+    def weights(self, at: int, splits: Iterable[Split]) -> Any:
+        """Mean held-out reliability of the directions over ``splits``; None for families that do not weigh."""
+        return mean_reliability([self.reliability(split, at) for split in splits])
+
+    def reliability(self, split: Split, at: int) -> Any:
+        """Held-out correlation of each common direction on one split."""
+        if (split, at) not in self.reliable:
+            self.reliable[split, at] = self.drafts[split].reliability(at)
+        return self.reliable[split, at]
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """A trial with its rule for the strength: the one chosen along the path, or a fixed position on it."""
+
+    trial: Trial
+    fixed: int | None = None
+    reference: bool = False
+
+    @property
+    def track(self) -> Track:
+        """The trial's track."""
+        return self.trial.track
+
+
+@dataclass(frozen=True, eq=False)
+class Finalist:
+    """A contender at its chosen strength, with one entry for each held-out query."""
+
+    contender: Contender
+    at: int
+    judged: np.ndarray
+    clusters: np.ndarray
+    freedom: float
+
+    @property
+    def track(self) -> Track:
+        """The contender's track."""
+        return self.contender.track
+
+    @property
+    def mean(self) -> float:
+        """The criterion's value."""
+        return float(self.judged.mean())
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean over clusters."""
+        return standard_error(self.judged, self.clusters)
+
+    def is_behind(self, best: Finalist, errors: float) -> bool:
+        """Whether it is more than so many paired standard errors behind the best."""
+        loss = best.judged - self.judged
+        return float(loss.mean()) > errors * standard_error(loss, self.clusters) * (1 - 1e-9) + 1e-12
+
+
+def best_of_families(finalists: Sequence[Finalist]) -> list[Finalist]:
+    """The finalist of the highest mean of each family."""
+    families = dict.fromkeys(one.track.family for one in finalists)
+    return [max((one for one in finalists if one.track.family == name), key=lambda one: one.mean) for name in families]
+
+
+def between(finalists: Sequence[Finalist]) -> Finalist:
+    """The best mean; the reference where there is one that the best does not clearly beat.
+
+    Of few anchors the best of many is mostly the luckiest: a map that is good everywhere is a better choice then.
+    """
+    best = max(finalists, key=lambda one: one.mean)
+    references = [one for one in finalists if one.contender.reference]
+    sure = SURE[0] if len(np.unique(best.clusters)) < FEW else SURE[1]
+    return best if not references or references[0].is_behind(best, sure) else references[0]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Held-out pairs of the whole procedure.
+
+    Parameters
+    ----------
+    judged : (m,)
+        One entry for each held-out query.
+    clusters : (m,)
+        Its patient.
+    expected : (m,)
+        What the same rankings reach with pairs shuffled within a fold, on average; 0 for a head.
+    variance
+        Of the sum of the latter over random shuffles, as if every entry counted by itself; 0 for a head.
+    gallery
+        Mean number of targets that a query was ranked among; 0 for a head.
+    r2 : (m,) or None
+        Entries of R2 of the same maps, for a head.
+    """
+
+    judged: np.ndarray
+    clusters: np.ndarray
+    expected: np.ndarray
+    variance: float
+    gallery: int
+    r2: np.ndarray | None = None
+
+    @property
+    def explained(self) -> tuple[float, float]:
+        """R2 of the same maps and its standard error."""
+        if self.r2 is None:
+            raise ValueError("R2 is measured for a head only")
+        return float(self.r2.mean()), standard_error(self.r2, self.clusters)
+
+    @property
+    def chance(self) -> float:
+        """The mean over shuffled pairs."""
+        return float(self.expected.mean())
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean over clusters."""
+        return standard_error(self.judged, self.clusters)
+
+    @property
+    def is_above_chance(self) -> bool:
+        """True where the mean is above chance at a level of 1 in 40, by the larger of two standard errors.
+
+        One is that of the excess over independent clusters, the other that of random shuffles. Repeated assignments
+        of folds cut the same pairs anew and make neither smaller.
+        """
+        excess = self.judged - self.expected
+        spread = max(standard_error(excess, self.clusters), self.variance**0.5 / len(excess))
+        return bool(excess.mean() > _quantile(len(np.unique(self.clusters)) - 1) * spread)
+
+
+def _quantile(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, max(freedom, 1)))
+
+
+@dataclass(eq=False)
+class Search:
+    """Tracks over one or several assignments of folds."""
+
+    sets: TrainingSets
+    tracks: Sequence[Track]
+    repeats: Sequence[Folds]
+    criterion: Criterion
+    bar: Progress = field(default_factory=lambda: Progress(False))  # counts training sets
+    splits: list[Split] = field(default_factory=list)
+    given_up: list[tuple[Track, int]] = field(default_factory=list)  # with the number of folds seen until then
+
+    @cached_property
+    def live(self) -> list[Contender]:
+        """The contenders that are still in the search."""
+        trials = [Trial(track) for track in self.tracks]
+        uncut = [Contender(one, 0) for one in trials if one.track.uncut]
+        references = [Contender(t, t.track.reference, reference=True) for t in trials if t.track.reference is not None]
+        return [Contender(one) for one in trials] + uncut + references
+
+    def run(self) -> tuple[Finalist, list[Finalist]]:
+        """The winner and the last contenders; a further assignment only where the last one changed the winner."""
+        self.bar.begin("choosing a map, training sets", sum(len(folds.parts) for folds in self.repeats))
+        last: tuple[Contender, int] | None = None
+        for r, folds in enumerate(self.repeats):
+            for f in range(len(folds.parts)):
+                self._open(r, f)
+                self._give_up(len(folds.parts[f].queries))
+                self.bar.step(1)
+            finalists = self.finalists(self.splits)
+            winner = between(finalists)
+            if last == (winner.contender, winner.at):
+                self.bar.step(sum(len(one.parts) for one in self.repeats[r + 1 :]))
+                break
+            last = winner.contender, winner.at
+        return winner, finalists
+
+    def finalists(self, splits: Sequence[Split]) -> list[Finalist]:
+        """Every contender, chosen from and judged on ``splits``."""
+        return [self._finalist(one, splits) for one in self.live]
+
+    def weights(self, winner: Finalist) -> Any:
+        """Mean held-out reliability of the winner's directions over all splits."""
+        return winner.contender.trial.weights(winner.at, self.splits)
+
+    def held_out(self) -> HeldOut:
+        """Each fold judged by what the other folds of its assignment choose."""
+        return self._ranked() if self.criterion.ranks else self._driven()
+
+    def _chosen_without(self, split: Split) -> tuple[Draft, int, Any]:
+        """What the other folds of its assignment choose for a split: the draft, the strength and the weights."""
+        others = [one for one in self.splits if one[0] == split[0] and one[1] != split[1]]
+        winner = between(self.finalists(others))
+        trial = winner.contender.trial
+        return trial.drafts[split], winner.at, trial.weights(winner.at, others)
+
+    def _ranked(self) -> HeldOut:
+        """Rivals are the fold's own targets: a map was fitted on all others, and would leave them to their queries."""
+        judged, expected, variance, sizes = [], [], 0.0, []
+        own = min(len(np.unique(self.repeats[r].parts[f].truth)) for r, f in self.splits) > 1
+        for r, f in self.splits:
+            draft, at, weights = self._chosen_without((r, f))
+            queries, gallery = draft.sides(at, weights)
+            truth = self.repeats[r].parts[f].truth
+            if own:
+                kept, truth = np.unique(truth, return_inverse=True)
+                gallery = take(gallery, kept)
+            ranked, by_chance, spread = shuffled_reciprocal(queries, gallery, truth)
+            judged.append(ranked)
+            expected.append(by_chance)
+            variance += spread
+            sizes.append(int(gallery.shape[0]))
+        variance *= len({r for r, _ in self.splits})
+        joined = (np.concatenate(judged), self._clusters(self.splits), np.concatenate(expected))
+        return HeldOut(*joined, variance, round(float(np.mean(sizes))))
+
+    def _driven(self) -> HeldOut:
+        measures, errors, explained = [], [], Explained()
+        for r, f in self.splits:
+            draft, at, weights = self._chosen_without((r, f))
+            measures.append(self.criterion.measures(draft, at, weights, self.repeats[r].parts[f]))
+            errors.append(explained.measures(draft, at, weights, self.repeats[r].parts[f]))
+        entries = self.criterion.entries(np.concatenate(measures))
+        r2 = explained.entries(np.concatenate(errors))
+        return HeldOut(entries, self._clusters(self.splits), np.zeros(len(entries)), 0.0, 0, r2)
+
+    def _open(self, r: int, f: int) -> None:
+        trials = list(dict.fromkeys(one.trial for one in self.live))
+        scales = list(dict.fromkeys(trial.track.scale for trial in trials))
+        whole = self.sets.axes(self.repeats[r], f, scales)
+        cuts = {}
+        for trial in trials:
+            key = trial.track.scale, trial.track.pca
+            if key not in cuts:
+                cuts[key] = whole[key[0]] if key[1] is None else whole[key[0]].cut(key[1])
+            draft = trial.track.draft(cuts[key])
+            trial.drafts[r, f], trial.curves[r, f] = draft, self.criterion.curve(draft, self.repeats[r].parts[f])
+        self.splits.append((r, f))
+
+    def _give_up(self, queries: int) -> None:
+        """Drop contenders that are clearly behind; the best of each family stays."""
+        before = [one.trial for one in self.live]
+        self._drop(queries)
+        left = {one.trial for one in self.live}
+        gone = [trial.track for trial in dict.fromkeys(before) if trial not in left]
+        self.given_up += [(track, len(self.splits)) for track in gone]
+
+    def _drop(self, queries: int) -> None:
+        seen = len(self.splits)
+        if seen == 1:
+            if queries >= LARGE:  # one fold gives no weights from others: within a family the path's criterion tells
+                scores = {one: self.score(one, self._strength(one, self.splits)) for one in self.live}
+                self._keep(scores, KEPT[0])
+            return
+        finalists = self.finalists(self.splits)
+        first = best_of_families(finalists)
+        best = max(first, key=lambda one: one.mean)
+        self.live[:] = [one.contender for one in finalists if self._stays(one, first, best)]
+        if queries >= LARGE:
+            scores = {one.contender: one.mean for one in finalists}
+            self._keep(scores, KEPT[min(seen, len(KEPT)) - 1])
+
+    def _stays(self, one: Finalist, first: Sequence[Finalist], best: Finalist) -> bool:
+        return one.contender.reference or one in first or not one.is_behind(best, BEHIND)
+
+    def _keep(self, scores: dict[Contender, float], most: int) -> None:
+        """The ``most`` best tracks of each family."""
+        ranked: dict[str, list[Trial]] = {}
+        for one in sorted(self.live, key=lambda one: -scores[one]):
+            names = ranked.setdefault(one.track.family, [])
+            if one.trial not in names:
+                names.append(one.trial)
+        kept = {trial for names in ranked.values() for trial in names[:most]}
+        kept |= {one.trial for one in self.live if one.reference}
+        self.live[:] = [one for one in self.live if one.trial in kept]
+
+    def _finalist(self, contender: Contender, splits: Sequence[Split]) -> Finalist:
+        trial, at = contender.trial, self._strength(contender, splits)
+        measures = [self._measured(trial, at, split, splits) for split in splits]
+        freedom = float(np.mean([trial.drafts[split].freedom(at) for split in splits]))
+        return Finalist(
+            contender, at, self.criterion.entries(np.concatenate(measures)), self._clusters(splits), freedom
+        )
+
+    def score(self, contender: Contender, at: int) -> float:
+        """The path's criterion at strength ``at`` over all splits."""
+        return self.criterion.score([contender.trial.curves[split] for split in self.splits], at)
+
+    def _strength(self, contender: Contender, splits: Sequence[Split]) -> int:
+        """Position on the path, chosen from these splits."""
+        if contender.fixed is not None:
+            return contender.fixed
+        curves = [contender.trial.curves[split] for split in splits]
+        clusters = [self.repeats[r].parts[f].groups for r, f in splits]
+        return self.criterion.strength(curves, np.asarray([r for r, _ in splits]), clusters)
+
+    def _measured(self, trial: Trial, at: int, split: Split, splits: Sequence[Split]) -> np.ndarray:
+        """Measures of one split, the directions weighed by the other splits, never the judged one's own."""
+        weighs = trial.reliability(split, at) is not None
+        others = tuple(one for one in splits if one != split)
+        key = (at, split, others if weighs else ())
+        if key not in trial.measured:
+            weights = trial.weights(at, others) if weighs and others else None
+            fold = self.repeats[split[0]].parts[split[1]]
+            trial.measured[key] = self.criterion.measures(trial.drafts[split], at, weights, fold)
+        return trial.measured[key]
+
+    def _clusters(self, splits: Sequence[Split]) -> np.ndarray:
+        return np.concatenate([self.repeats[r].parts[f].groups for r, f in splits])
