@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import InputError
-from stitchkit.core.scores import Scores
+from stitchkit.core.scores import Scores, check_decidable
 from stitchkit.core.wording import counted
 
 PRESENT, ABSENT, EITHER, NEITHER = "present", "absent", "either", "neither"
@@ -189,6 +189,7 @@ class ConformalSets:
 
 def matching(scores: Scores, kind: str, classes: Sequence[str], what: str) -> np.ndarray:
     """The scores' values (n, c) in the order of ``classes``; other kinds and missing classes are refused."""
+    check_decidable(scores)
     if scores.kind != kind:
         raise InputError(f"{what} read scores of kind {kind!r}; got {scores.kind!r}. Give scores of that kind.")
     return np.stack([scores.column(label) for label in classes], axis=1)

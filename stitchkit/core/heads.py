@@ -10,7 +10,7 @@ from stitchkit.core.arrays import Array, float64, like, namespace, to_numpy, wor
 from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import Map
-from stitchkit.core.scores import KINDS, Scores, check_classes
+from stitchkit.core.scores import KINDS, RANK_ONLY, Scores, check_classes
 from stitchkit.core.space import Space
 
 
@@ -41,6 +41,11 @@ class LinearHead:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UnknownNameError.of("kind of score", self.kind, KINDS)
+        if self.kind in RANK_ONLY:
+            raise InputError(
+                f"a head gives scores that can be calibrated; those of kind {self.kind!r} come beside their rivals, "
+                f"from stitchkit.fit_associations. Name another kind."
+            )
         check_classes(self.classes)
         shape = (self.space.dim, len(self.classes))
         if tuple(self.weight.shape) != shape or tuple(self.bias.shape) != shape[1:]:

@@ -12,7 +12,8 @@ from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import escaped, is_unsafe
 from stitchkit.core.items import checked_groups, checked_ids, rows_of
 
-KINDS = ("cosine", "margin", "logit", "llr", "probability")
+KINDS = ("cosine", "margin", "logit", "llr", "probability", "association")
+RANK_ONLY = frozenset({"association"})  # kinds that order items and stand for no threshold and no probability
 RANGES = {"cosine": (-1, 1), "margin": (-2, 2), "probability": (0, 1)}
 SLACK = 1e-4  # float16 arithmetic may step over the end of a range by this much
 
@@ -38,7 +39,9 @@ class Scores:
     values : (n, c) float64
     kind
         ``"cosine"`` in [-1, 1]; ``"margin"`` a difference of two cosines, in [-2, 2]; ``"logit"`` or ``"llr"``
-        any real; ``"probability"`` in [0, 1].
+        any real; ``"probability"`` in [0, 1]; ``"association"`` any real, by the findings that accompany a class in
+        texts (:func:`stitchkit.fit_associations`): for ranking alone, refused wherever a probability or a decision
+        is made.
     ids : (n,) str
     classes
         c class names.
@@ -89,6 +92,22 @@ class Scores:
             self.column(label)
         picked = [self.classes.index(label) for label in classes]
         return Scores(self.values[:, picked], self.kind, self.ids, classes)
+
+
+def check_decidable(scores: Scores) -> None:
+    """Raise for scores that rank items and allow no probability and no decision.
+
+    Examples
+    --------
+    >>> check_decidable(Scores(np.zeros((1, 1)), "logit", ["a"], ("Edema",)))
+    """
+    if scores.kind in RANK_ONLY:
+        shown = ", ".join(scores.classes[:3]) + (" and others" if len(scores.classes) > 3 else "")
+        raise InputError(
+            f"scores of kind {scores.kind!r} rank items by the findings that accompany {shown} in texts; no anchor "
+            f"has shown the class itself. No probability, threshold, conformal set or decision can be made from them. "
+            f"Add anchors whose texts mention {shown}, fit again, and use the scores of that fit."
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from stitchkit.core.prompts import PromptSet
 
@@ -70,10 +72,50 @@ def class_words(texts: Sequence[str], prompts: PromptSet) -> tuple[ClassWords, .
     Edema 2 1 ()
     Mass 0 0 ('lung', 'mass')
     """
-    counted = Counter(texts)
-    read = [(times, _sentences(text)) for text, times in counted.items()]
-    vocabulary = {word for _, sentences in read for words in sentences for word in words}
-    return tuple(_judged(name, own, read, vocabulary) for name, own in _own_words(prompts).items())
+    counted, own = Counter(texts), _own_words(prompts)
+    read = [_sentences(text) for text in counted]
+    times = np.fromiter(counted.values(), dtype=np.int64, count=len(counted))
+    vocabulary = {word for sentences in read for words in sentences for word in words}
+    judged = []
+    for (name, wanted), signs in zip(own.items(), _signs(read, own).T, strict=True):
+        unseen = tuple(sorted(set().union(*wanted) - vocabulary))
+        said, denied = (int(times[signs == sign].sum()) for sign in (1, -1))
+        judged.append(ClassWords(name, said if wanted else None, denied, unseen))
+    return tuple(judged)
+
+
+def mentions(texts: Sequence[str], prompts: PromptSet) -> np.ndarray:
+    """1 where a text says a class, -1 where it denies it, 0 where it does neither: (n, c) float64.
+
+    Parameters
+    ----------
+    texts : n texts
+    prompts
+        The prompt set that names the c classes.
+
+    Returns
+    -------
+    (n, c) float64
+        NaN for a class whose prompts have no word of their own, so that nothing can be counted.
+
+    Examples
+    --------
+    >>> prompts = PromptSet("two", {"Edema": ("There is edema.",), "Mass": ("There is a lung mass.",)})
+    >>> mentions(["Mild edema.", "No edema or effusion."], prompts).tolist()
+    [[1.0, 0.0], [-1.0, 0.0]]
+    """
+    row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    found = _signs([_sentences(text) for text in row], _own_words(prompts))
+    return found[[row[text] for text in texts]]
+
+
+def _signs(read: Sequence[list[list[str]]], own: Mapping[str, Sequence[frozenset[str]]]) -> np.ndarray:
+    """:func:`mentions` (n, c) of n texts as sentences of words, by the own words of c classes."""
+    found = np.full((len(read), len(own)), np.nan)
+    for c, wanted in enumerate(own.values()):
+        if wanted:
+            found[:, c] = [_sign(sentences, wanted) for sentences in read]
+    return found
 
 
 def _sentences(text: str) -> list[list[str]]:
@@ -109,17 +151,10 @@ def _own_words(prompts: PromptSet) -> dict[str, list[frozenset[str]]]:
     }
 
 
-def _judged(
-    name: str, own: list[frozenset[str]], read: Iterable[tuple[int, list[list[str]]]], vocabulary: set[str]
-) -> ClassWords:
-    if not own:
-        return ClassWords(name, None, 0, ())
-    said = denied = 0
-    for times, sentences in read:
-        verdicts = [_denied(words, wanted) for words in sentences for wanted in own if wanted <= set(words)]
-        said += times * (not all(verdicts))
-        denied += times * (bool(verdicts) and all(verdicts))
-    return ClassWords(name, said, denied, tuple(sorted(set().union(*own) - vocabulary)))
+def _sign(sentences: Sequence[list[str]], own: Sequence[frozenset[str]]) -> int:
+    """1 if the sentences of a text say the class of these own words, -1 if they deny it, else 0."""
+    verdicts = [_denied(words, wanted) for words in sentences for wanted in own if wanted <= set(words)]
+    return 0 if not verdicts else -1 if all(verdicts) else 1
 
 
 def _denied(words: list[str], wanted: frozenset[str]) -> bool:

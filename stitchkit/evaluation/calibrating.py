@@ -57,7 +57,8 @@ def calibrate(
     Raises
     ------
     InputError
-        For ``multiclass`` with labels that do not name one class an item, or fewer than two items.
+        For ``multiclass`` with labels that do not name one class an item, fewer than two items, or scores by
+        association.
     DataError
         For a class without a positive or without a negative.
     LeakageError

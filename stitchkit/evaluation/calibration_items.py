@@ -11,7 +11,7 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.calibrations import FittedOn
 from stitchkit.core.items import checked_ids
-from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.evaluation.item_matching import labels_of_items
 from stitchkit.evaluation.leakage import audit, spelled_notes
 
@@ -34,6 +34,7 @@ class CalibrationItems:
 
     @classmethod
     def of(cls, scores: Scores, labels: Labels, groups: Any, anchors: Anchors, allow: bool) -> CalibrationItems:
+        check_decidable(scores)
         if groups is not None:
             labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
         ids = anchors.ids if isinstance(anchors, AnchorSet) else checked_ids([] if anchors is None else anchors)

@@ -34,7 +34,8 @@ def choose_thresholds(
     Parameters
     ----------
     scores : (n, c), labels, groups, anchors, allow_leakage
-        As in :func:`stitchkit.calibrate`. Scores may be of any kind; the thresholds are for that kind.
+        As in :func:`stitchkit.calibrate`. Scores may be of any kind but ``"association"``; the thresholds are
+        for that kind.
     rule
         ``"youden"``: the largest sensitivity + specificity. ``"sensitivity"``: the highest threshold that finds a
         share ``at`` of the positives.
@@ -53,7 +54,7 @@ def choose_thresholds(
     Raises
     ------
     InputError
-        For a rule and ``at`` that do not fit.
+        For a rule and ``at`` that do not fit, and for scores by association.
     DataError
         If no class has enough items.
     LeakageError
@@ -136,7 +137,7 @@ def conformal_sets(
     Raises
     ------
     InputError
-        For ``alpha`` outside (0, 1).
+        For ``alpha`` outside (0, 1), and for scores by association.
     LeakageError
         If an item or a patient is an anchor's.
 

@@ -13,7 +13,7 @@ from stitchkit.core.calibrations import Calibration, FittedOn, Thresholds
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
-from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.datasets.given import as_items
 from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_items, rows_of_names
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
@@ -92,6 +92,8 @@ def evaluate(
 
     Raises
     ------
+    InputError
+        For ``multiclass`` with scores by association, which allow no decision.
     UnknownNameError
         If a scored class is not among the labels.
     LeakageError
@@ -121,6 +123,8 @@ def evaluate(
     if thresholds is not None:
         notes += [*_apart(thresholds.fitted_on, "threshold items", test, allow_leakage), *thresholds.notes]
     rows = {name: scores, **(others or {})}
+    for one in rows.values() if multiclass else ():  # the best class of an item is a decision
+        check_decidable(one)
     if anchors is not None:
         by_name = labels_of_anchors(known, _ids(anchors), test.ids)
         known, notes = by_name.labels, [*notes, *by_name.notes]

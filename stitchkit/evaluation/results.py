@@ -237,8 +237,8 @@ def is_above_chance(auroc: Interval) -> bool:
 
 
 def plural(kind: str) -> str:
-    """Scores of a kind, in the plural: ``"margins"``, ``"probabilities"``."""
-    return "probabilities" if kind == "probability" else f"{kind}s"
+    """Scores of a kind, in the plural: ``"margins"``, ``"probabilities"``, ``"by association"``."""
+    return {"probability": "probabilities", "association": "by association"}.get(kind, f"{kind}s")
 
 
 def measure_name(name: str) -> str:

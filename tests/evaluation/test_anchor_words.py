@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from stitchkit import PromptSet
-from stitchkit.evaluation.anchor_words import class_words, words_of
+from stitchkit.evaluation.anchor_words import class_words, mentions, words_of
 
 PROMPTS = PromptSet(
     "three",
@@ -79,3 +80,14 @@ def test_other_alphabets_are_words():
     assert words_of("Épanchement pleural, gauche: Плевральный выпот") == [
         "épanchement", "pleural", "gauche", "плевральный", "выпот",
     ]  # fmt: skip
+
+
+def test_mentions_are_those_that_class_words_count():
+    prompts = PromptSet("four", {**PROMPTS.positive, "Blank": ("There is.",)})
+    texts = ["No effusion.", "Cardiomegaly.", "No effusion.", "The heart is enlarged, no pleural thickening.", ""]
+    found = mentions(texts, prompts)
+    np.testing.assert_array_equal(found[:, :3], [[-1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, 1, -1], [0, 0, 0]])
+    assert np.isnan(found[:, 3]).all()
+    for one, column in zip(class_words(texts, prompts)[:3], found.T[:3], strict=True):
+        assert (one.said, one.denied) == ((column == 1).sum(), (column == -1).sum())
+    assert mentions([], prompts).shape == (0, 4)
