@@ -53,7 +53,9 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "diagnose": "stitchkit.evaluation.diagnostics:diagnose",
     "embed": "stitchkit.embedding:embed",
     "evaluate": "stitchkit.evaluation.judging:evaluate",
+    "evaluate_associations": "stitchkit.evaluation.association_check:evaluate_associations",
     "evaluate_retrieval": "stitchkit.evaluation.retrieval:evaluate_retrieval",
+    "fit_associations": "stitchkit.evaluation.associating:fit_associations",
     "fit_probe": "stitchkit.evaluation.probes:fit_probe",
     "gate": "stitchkit.evaluation.gating:gate",
     "learning_curve": "stitchkit.evaluation.learning_curves:learning_curve",
@@ -129,6 +131,8 @@ if TYPE_CHECKING:
     from stitchkit.evaluation.anchor_audit import check_anchors as check_anchors
     from stitchkit.evaluation.anchor_cards import anchor_card as anchor_card
     from stitchkit.evaluation.anchor_choice import choose_anchors as choose_anchors
+    from stitchkit.evaluation.associating import fit_associations as fit_associations
+    from stitchkit.evaluation.association_check import evaluate_associations as evaluate_associations
     from stitchkit.evaluation.calibrating import calibrate as calibrate
     from stitchkit.evaluation.comparing import compare as compare
     from stitchkit.evaluation.deciding import choose_thresholds as choose_thresholds

@@ -1,7 +1,8 @@
 """What the anchors' texts say of the classes that prompts name: a plain count of words, no reading.
 
 A text says a class if one of its sentences holds all the own words of one of the class's positive prompts. A prompt's
-own words are those left when small words, and words that the positives of another class use as well, are taken out.
+own words are those left when small and denying words, and words that the positives of another class use as well, are
+taken out.
 It denies the class if all such sentences hold a denying word: ``no``, ``without``, ``free``, ``clear of``,
 ``negative``, ``nor`` or ``neither`` before the last of the own words, or ``not``, ``never``, ``absent``, ``absence`` or
 ``resolved`` anywhere. Sentences also end at ``but``, ``however`` and ``although``. Synonyms are not known, a plural s
@@ -143,7 +144,8 @@ def _singular(word: str) -> str:
 
 def _own_words(prompts: PromptSet) -> dict[str, list[frozenset[str]]]:
     """Of each class, the own words of each of its positive prompts that has any."""
-    found = {name: [set(words_of(text)) - SMALL for text in texts] for name, texts in prompts.positive.items()}
+    never = SMALL | BEFORE | ANYWHERE  # the "free" of "free air" is in every "free of infiltrates"
+    found = {name: [set(words_of(text)) - never for text in texts] for name, texts in prompts.positive.items()}
     users = Counter(word for sets in found.values() for word in set().union(*sets))
     return {
         name: [own for one in sets if (own := frozenset(word for word in one if users[word] == 1))]

@@ -12,10 +12,10 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import rows_of
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
-from stitchkit.metrics.auroc import resampled_auroc
+from stitchkit.metrics.auroc import resampled_auroc, resampled_auroc_within
 from stitchkit.metrics.bootstrap import Interval, centred_interval, exact_at_ends, patient_counts, percentile_interval
 from stitchkit.metrics.decisions import decision_measures, multiclass_measures
-from stitchkit.metrics.rankings import Ranking, share
+from stitchkit.metrics.rankings import Ranking
 from stitchkit.metrics.reliability import Bin, reliability_curve, resampled_brier, resampled_calibration_error
 
 RANKED = (AUROC, PRECISION)
@@ -82,11 +82,7 @@ class Truth:
         if self.parts is None:
             whole = Ranking.of(scores, truth, counts)
             return {AUROC: whole.auroc(), PRECISION: whole.average_precision()}
-        parts = self.parts[known]
-        rows = [np.flatnonzero(parts == one) for one in np.unique(parts)]
-        pairs = [Ranking.of(scores[some], truth[some], counts[:, some]).won() for some in rows]
-        won, of = (np.sum(side, axis=0) for side in zip(*pairs, strict=True))
-        return {AUROC: share(won, of)}
+        return {AUROC: resampled_auroc_within(scores, truth, self.parts[known], counts)}
 
 
 def standardised(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:

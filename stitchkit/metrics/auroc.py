@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stitchkit.metrics.rankings import Ranking
+from stitchkit.metrics.rankings import Ranking, share
 
 
 def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -39,3 +39,29 @@ def resampled_auroc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) 
         NaN where a resample has no positive or no negative.
     """
     return Ranking.of(scores, labels, counts).auroc()
+
+
+def auroc_within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray) -> float:
+    """AUROC over pairs of one part only: scores of several maps have no common scale. NaN without such a pair.
+
+    Parameters
+    ----------
+    scores : (n,)
+    labels : (n,) of 0 and 1
+    parts : (n,)
+        The fold, or other part, of each row.
+
+    Examples
+    --------
+    >>> auroc_within(np.array([0.1, 0.4, 5.1, 5.4]), np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
+    1.0
+    """
+    return float(resampled_auroc_within(scores, labels, parts, np.ones((1, len(scores))))[0])
+
+
+def resampled_auroc_within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """:func:`auroc_within` (b,) of each resample whose rows stand ``counts`` (b, n) times."""
+    rows = [np.flatnonzero(parts == one) for one in np.unique(parts)]
+    pairs = [Ranking.of(scores[some], labels[some], counts[:, some]).won() for some in rows]
+    won, of = (np.sum(side, axis=0) for side in zip(*pairs, strict=True))
+    return share(won, of)

@@ -91,3 +91,13 @@ def test_mentions_are_those_that_class_words_count():
     for one, column in zip(class_words(texts, prompts)[:3], found.T[:3], strict=True):
         assert (one.said, one.denied) == ((column == 1).sum(), (column == -1).sum())
     assert mentions([], prompts).shape == (0, 4)
+
+
+@pytest.mark.parametrize("word", ["free", "no", "without", "absent", "not"])
+def test_a_denying_word_is_no_word_of_a_class(word):
+    """Prompts as "free air in the pleural space", all of whose other words belong to other classes as well."""
+    prompts = PromptSet("two", {"Gas": (f"There is {word} air.", "Gas."), "Bronchogram": ("Air bronchogram.",)})
+    assert mentions(["The lungs are free of infiltrates, not clear, without no absent mass."], prompts).tolist() == [
+        [0, 0]
+    ]
+    assert mentions(["Gas."], prompts).tolist() == [[1, 0]]

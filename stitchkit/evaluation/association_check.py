@@ -1,0 +1,163 @@
+"""The verb ``evaluate_associations``: findings that anchors mention, scored as though none did, and judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stitchkit.alignment.folds import assign
+from stitchkit.core.errors import DataError
+from stitchkit.core.prompts import PromptSet
+from stitchkit.core.scores import Labels
+from stitchkit.evaluation.associating import (
+    AnchoredMentions,
+    anchored_inputs,
+    check_settings,
+    company,
+    fault_of,
+    mention_columns,
+)
+from stitchkit.evaluation.association_results import ABNORMAL, ASSOCIATION, AssociationEvaluation, nulls_of
+from stitchkit.evaluation.associations import KIND
+from stitchkit.evaluation.class_mentions import Mentions
+from stitchkit.evaluation.cooccurrence import permuted_weights
+from stitchkit.evaluation.partner_scores import held_out_partners, ridge_fits
+from stitchkit.evaluation.results import AUROC, Evaluation, Measured, Method
+from stitchkit.evaluation.tables import judged_classes
+from stitchkit.metrics.auroc import auroc_within, resampled_auroc_within
+from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
+
+TRUTH = (
+    "each finding was scored without the anchors that mention it, out of fold, and is judged by their mentions; pairs "
+    "are of one fold. It tells what association is worth for findings like these, not for one that no anchor mentions"
+)
+
+
+def evaluate_associations(
+    vectors: Any,
+    texts: Any,
+    pool: Any,
+    prompts: PromptSet | str | Path | None = None,
+    *,
+    no_finding: str | None = None,
+    groups: Any = None,
+    folds: int = 5,
+    permutations: int = 199,
+    min_positives: int = 10,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> AssociationEvaluation:
+    """What scores by association are worth on findings whose truth is known: those that the anchors mention.
+
+    Each such finding in turn is treated as one that no anchor mentions: the anchors that mention it are left out of the
+    fit, the others score it in the fold that was held out, and the mentions there are its truth.
+
+    Parameters
+    ----------
+    vectors : (n, d), texts, pool, prompts, no_finding, groups, folds, permutations, seed
+        As in :func:`stitchkit.fit_associations`.
+    min_positives
+        Findings that fewer anchors mention are listed, not judged; default 10.
+    replicates
+        Resamples of patients for the intervals, default 1000.
+
+    Returns
+    -------
+    AssociationEvaluation
+        AUROC of each finding and their mean, beside "abnormal" alone and permuted weights.
+
+    Raises
+    ------
+    InputError
+        As :func:`stitchkit.fit_associations`.
+    DataError
+        If no finding can be judged.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> shown = rng.random((400, 3)) < [0.3, 0.3, 0.3]
+    >>> shown[:, 1] |= shown[:, 0]  # the second always accompanies the first
+    >>> x = shown + 0.5 * rng.normal(size=(400, 3))
+    >>> names = ("Congestion", "Edema", "Mass")
+    >>> texts = [" ".join(f"{name}." for name, one in zip(names, row) if one) or "Normal." for row in shown]
+    >>> prompts = PromptSet("three", {name: (name,) for name in names})
+    >>> found = evaluate_associations(x[:200], texts[:200], texts[200:], prompts, replicates=50)
+    >>> found.table.main.classes["Congestion"].value > 0.7
+    True
+    """
+    check_settings(folds=(folds, 2), permutations=(permutations, 1), min_positives=(min_positives, 1),
+                   replicates=(replicates, 1), seed=(seed, 0))  # fmt: skip
+    anchors, said = anchored_inputs(vectors, texts, pool, prompts, no_finding, groups)
+    truth = Labels(
+        anchors.said.said[:, [anchors.said.findings.index(name) for name in anchors.anchored]], anchors.x.ids,
+        anchors.anchored, anchors.people.astype(str),
+    )  # fmt: skip
+    fold = _folds(anchors, folds, seed)
+    judged, left_out, positives = judged_classes(truth, min_positives, fold)
+    y = mention_columns(anchors.said, anchors.anchored).astype(np.float64)
+    strength = held_out_partners(anchors.wide, y, anchors.people, folds=folds, seed=seed).strength
+    scored = {}
+    for name in judged:
+        rests = [anchors.without(name, np.flatnonzero(fold != number)) for number in range(fold.max() + 1)]
+        if why := fault_of(name, anchors, said) or next(filter(None, (rest.fault for rest in rests)), ""):
+            left_out[name] = why
+        else:
+            scored[name] = _scored(name, anchors.wide, rests, said, fold, strength, permutations, seed)
+    if not scored:
+        listed = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise DataError(f"no anchored finding can be judged: {listed}. Give more anchors or a larger pool.")
+    methods, nulls = _judged(scored, truth, fold, anchors.people, replicates, seed)
+    notes = [TRUTH] + ([] if anchors.groups is not None else ["patients are not known: every anchor counts as one"])
+    table = Evaluation(
+        methods, positives, left_out, len(truth), None if anchors.groups is None else len(np.unique(anchors.groups)),
+        None, KIND, tuple(notes),
+        {"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives, "folds": folds},
+    )  # fmt: skip
+    return AssociationEvaluation(table, nulls_of(tuple(scored), *nulls))
+
+
+def _folds(anchors: AnchoredMentions, folds: int, seed: int) -> np.ndarray:
+    fold = np.empty(len(anchors.x), dtype=np.int64)
+    for number, rows in enumerate(assign(len(anchors.x), anchors.people, seed=seed, k=folds)):
+        fold[rows] = number
+    return fold
+
+
+def _scored(
+    name: str, x: np.ndarray, rests: list[AnchoredMentions], pool: Mentions, fold: np.ndarray, strength: float,
+    permutations: int, seed: int,
+) -> np.ndarray:  # fmt: skip
+    """Scores (2 + b, n) of one finding by fits on ``rests``: by association, "abnormal", weights permuted."""
+    found = np.empty((2 + permutations, len(fold)))
+    for number, rest in enumerate(rests):
+        weights = company(pool, (name,), rest.anchored).weights
+        y = mention_columns(rest.said, rest.anchored).astype(np.float64)
+        p = ridge_fits(rest.wide, y, [strength])[0](x[fold == number])
+        permuted = permuted_weights(weights, permutations, seed)[:, 0]
+        found[:, fold == number] = np.vstack([p @ weights[0], -p[:, -1], permuted @ p.T])
+    return found
+
+
+def _judged(
+    scored: dict[str, np.ndarray], truth: Labels, fold: np.ndarray, people: np.ndarray, replicates: int, seed: int
+) -> tuple[tuple[Method, Method], tuple[np.ndarray, np.ndarray]]:
+    """Rows of the table, and AUROCs (f,) by the true and (b, f) by permuted weights."""
+    sides = {name: truth.values[:, truth.classes.index(name)] for name in scored}
+    point = np.stack([[auroc_within(row, sides[name], fold) for row in rows] for name, rows in scored.items()], axis=1)
+    drawn = []
+    for counts in patient_counts(people, replicates, seed):
+        both = [[resampled_auroc_within(row, sides[name], fold, counts) for row in rows[:2]]
+                for name, rows in scored.items()]  # fmt: skip
+        drawn.append(np.asarray(both).transpose(1, 2, 0))  # (2, b, f)
+    draws = np.concatenate(drawn, axis=1)
+    macro = draws.mean(axis=2)  # NaN where a resample lacks a pair of some finding
+    gap = percentile_interval(float((point[0] - point[1]).mean()), macro[0] - macro[1])
+    methods = []
+    for row, name in enumerate((ASSOCIATION, ABNORMAL)):
+        classes = {one: percentile_interval(float(point[row, f]), draws[row, :, f]) for f, one in enumerate(scored)}
+        overall = percentile_interval(float(point[row].mean()), macro[row])
+        methods.append(Method(name, {AUROC: Measured(overall, classes, gap if row else None)}))
+    return (methods[0], methods[1]), (point[0], point[2:])
