@@ -23,6 +23,7 @@ from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.evaluation.associations import LEVEL, LIMITS, Association, Associations, Partner
 from stitchkit.evaluation.class_mentions import (
     NO_FINDING,
+    NO_POOL,
     Mentions,
     in_rows_of,
     mentions_in,
@@ -35,10 +36,6 @@ from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.ranks import distinct_rows
 
 FEW_MENTIONS = 10  # in the pool; below, weights hang on single texts
-NO_POOL = (
-    "no pool of unlinked texts was given, so nothing is known of the findings that accompany it. Give texts of the "
-    "same kind of items (reports without their images will do) as pool="
-)
 
 
 def fit_associations(

@@ -89,6 +89,18 @@ class Association:
     normal: Partner
     company: tuple[str, ...]
 
+    @property
+    def sentence(self) -> str:
+        """Mentions in the pool, and the partners that chance does not explain."""
+        texts = f"{counted(self.mentions, 'pool text')}, {self.alone} of them without any anchored finding"
+        if self.company:
+            return f"{texts}; mentioned more often than by chance with {', '.join(self.company)}"
+        return f"{texts}; mentioned with no anchored finding more often than by chance: expect scores near chance"
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Cells of every partner under the titles ``HEAD``, the normal class last."""
+        return [_cells(partner) for partner in (*self.partners, self.normal)]
+
     def __str__(self) -> str:
         return "\n".join(_lines_of(self))
 
@@ -314,17 +326,6 @@ def _plain_partner(one: Partner) -> dict[str, Any]:
     return {**asdict(one), "auroc": None if one.auroc is None else one.auroc._asdict()}
 
 
-def _counts(one: Association) -> str:
-    return f"{counted(one.mentions, 'pool text')}, {one.alone} of them without any anchored finding"
-
-
-def _company(one: Association) -> str:
-    """A sentence on the partners that chance does not explain."""
-    if one.company:
-        return f"mentioned more often than by chance with {', '.join(one.company)}"
-    return "mentioned with no anchored finding more often than by chance: expect scores near chance"
-
-
 def _shown(one: Association) -> tuple[list[Partner], int]:
     """Partners to print, the largest weight first, and the number of those left out."""
     largest = sorted(one.partners, key=lambda partner: -abs(partner.weight))[:SHOWN]
@@ -344,7 +345,7 @@ HEAD = ("partner", "weight", "together", "expected", "p", "anchors", "AUROC held
 
 
 def _lines_of(one: Association) -> Iterator[str]:
-    yield f"{one.finding}: {_counts(one)}; {_company(one)}"
+    yield f"{one.finding}: {one.sentence}"
     partners, rest = _shown(one)
     rows = [HEAD, *(_cells(partner) for partner in partners)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
@@ -359,12 +360,11 @@ def _markdown(found: Associations) -> Iterator[str]:
     for one in found.associations:
         yield f"### {_cell(one.finding)}"
         yield ""
-        yield f"{_counts(one)}; {_company(one)}."
+        yield f"{one.sentence}."
         yield ""
         yield f"| {' | '.join(HEAD)} |"
         yield f"|{'---|' * len(HEAD)}"
-        for partner in (*one.partners, one.normal):
-            yield f"| {' | '.join(map(_cell, _cells(partner)))} |"
+        yield from (f"| {' | '.join(map(_cell, cells))} |" for cells in one.rows())
         yield ""
     for name, why in found.unscored.items():
         yield f"- {_cell(name)}: no score: {_cell(why)}"

@@ -16,6 +16,10 @@ from stitchkit.core.scores import Labels
 from stitchkit.evaluation.anchor_words import mentions
 
 NO_FINDING = "No Finding"
+NO_POOL = (
+    "no pool of unlinked texts was given, so nothing is known of the findings that accompany it. Give texts of the "
+    "same kind of items, reports without their images for instance (stitchkit.fit_associations, pool=)"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

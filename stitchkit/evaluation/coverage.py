@@ -9,7 +9,7 @@ more than on average, near 0 where they hardly vary, and 1 everywhere if they va
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from stitchkit.core.maps import unit
 from stitchkit.core.neighbours import nearest
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.space import Space
+from stitchkit.evaluation.associations import Association, Associations, plain_association
+from stitchkit.evaluation.class_mentions import NO_POOL
 from stitchkit.metrics.ranks import distinct_rows
 
 COVERED = 0.5  # reach from which a prompt counts as covered
@@ -52,7 +54,11 @@ class PromptCoverage:
         Share of anchors whose own nearest other anchor is no nearer than that, in [0, 1]; equal anchors count
         as one.
     covered
-        Whether ``reach`` is at least 0.5.
+        True if ``reach`` is at least 0.5.
+    association
+        Company that the class keeps in a pool of unlinked texts, where no anchor's text mentions it; None without.
+    unscored
+        Reason why an uncovered class has no score by association; empty for others.
     """
 
     name: str
@@ -62,9 +68,18 @@ class PromptCoverage:
     nearest: float
     percentile: float
     covered: bool
+    association: Association | None = None
+    unscored: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        known = None if self.association is None else plain_association(self.association)
+        return {**asdict(self), "association": known}
 
 
-def prompt_coverage(anchors: Any, prompts: Any) -> tuple[PromptCoverage, ...]:
+def prompt_coverage(
+    anchors: Any, prompts: Any, *, associations: Associations | None = None
+) -> tuple[PromptCoverage, ...]:
     """How far the anchors' target vectors reach each prompt.
 
     Parameters
@@ -75,6 +90,9 @@ def prompt_coverage(anchors: Any, prompts: Any) -> tuple[PromptCoverage, ...]:
         Embeddings of that space (each row is judged by itself, under its id), or a mapping from class to the
         vectors (m, d) of its prompts (judged by their mean). Give all classes at once: what tells a finding from
         the others is judged too.
+    associations
+        From :func:`stitchkit.fit_associations`, with the same names of classes: tells of each class that no anchor's
+        text mentions which findings accompany it. Without, uncovered classes hold the reason for having no score.
 
     Returns
     -------
@@ -113,16 +131,32 @@ def prompt_coverage(anchors: Any, prompts: Any) -> tuple[PromptCoverage, ...]:
     whole = _reached(from_centre, spread, axes)
     own = _reached(_own_parts(from_centre), spread, axes)
     cosine, percentile = _nearness(from_centre, take(rows, first))
-    return tuple(
+    judged = (
         _judged(name, *numbers)
         for name, *numbers in zip(names, whole, own, cosine.tolist(), percentile.tolist(), strict=True)
     )
+    return tuple(_accompanied(one, associations) for one in judged)
 
 
 def _judged(name: str, whole: float, own: float, cosine: float, percentile: float) -> PromptCoverage:
     alone = np.isnan(own)
     reach = whole if alone else (whole * own) ** 0.5
     return PromptCoverage(name, reach, whole, None if alone else own, cosine, percentile, reach >= COVERED)
+
+
+def _accompanied(one: PromptCoverage, associations: Associations | None) -> PromptCoverage:
+    """``one`` with its association, or the reason for having none."""
+    if associations is None:
+        return one if one.covered else replace(one, unscored=NO_POOL)
+    if association := associations.association(one.name):
+        return replace(one, association=association)
+    if one.covered:
+        return one
+    mentioned = "anchors' texts mention it in the words of the prompts; its own prompts name it"
+    unknown = "it is not among the classes that associations were fitted for"
+    return replace(one, unscored=associations.unscored.get(one.name) or (
+        mentioned if one.name in associations.partners else unknown
+    ))  # fmt: skip
 
 
 def _named(prompts: Any, space: Space) -> tuple[list[str], np.ndarray]:

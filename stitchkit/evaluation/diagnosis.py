@@ -249,7 +249,7 @@ def _plain(value: Any) -> Any:
             "k": value.k, "skewness": value.skewness, "largest": value.largest, "mean": value.mean,
             "never": value.never, "in_degree": value.in_degree.tolist(),
         }  # fmt: skip
-    if isinstance(value, Stitchability):
+    if isinstance(value, Stitchability | PromptCoverage):
         return value.to_dict()
     if isinstance(value, Retrieval):
         return {side: _direction(getattr(value, side)) for side in ("forward", "backward")}

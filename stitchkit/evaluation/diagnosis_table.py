@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from stitchkit.evaluation.associations import LIMITS
+
 if TYPE_CHECKING:
+    from stitchkit.evaluation.coverage import PromptCoverage
     from stitchkit.evaluation.diagnosis import Diagnosis
 
 
@@ -16,11 +19,12 @@ def table(one: Diagnosis) -> str:
     if one.coverage is not None:
         lines += ["", "Coverage of the prompts by the anchors (0.5 and more is covered):"]
         broad = max(len(prompt.name) for prompt in one.coverage)
-        lines += [
-            f"  {prompt.name:<{broad}}  reach {prompt.reach:.2f}  nearest anchor {prompt.nearest:+.2f}  "
-            f"{'covered' if prompt.covered else 'NOT COVERED'}"
-            for prompt in one.coverage
-        ]
+        for prompt in one.coverage:
+            lines.append(
+                f"  {prompt.name:<{broad}}  reach {prompt.reach:.2f}  nearest anchor {prompt.nearest:+.2f}  "
+                f"{'covered' if prompt.covered else 'NOT COVERED'}"
+            )
+        lines += _by_association(one.coverage)
     lines += ["", "Worst pairs:"]
     lines += [
         f"  {pair.id}  similarity {pair.similarity:+.3f}, z {pair.z:.1f}{'  OUTLIER' if pair.flagged else ''}"
@@ -28,6 +32,20 @@ def table(one: Diagnosis) -> str:
     ]
     lines += ["", one.verdict, *(f"- {what}" for what in one.advice)]
     return "\n".join([*lines, *(f"note: {note}" for note in one.notes)])
+
+
+def _by_association(coverage: Sequence[PromptCoverage]) -> Iterator[str]:
+    """Company of the prompts that no anchor's text mentions, and the reasons of those that have no score."""
+    known = [prompt.association for prompt in coverage if prompt.association is not None]
+    if known:
+        yield from ("", "By association with other findings, in a pool of unlinked texts:")
+        yield from (f"  {line}" for association in known for line in str(association).splitlines())
+        yield from (f"  {limit}" for limit in LIMITS)
+    reasons: dict[str, list[str]] = {}
+    for prompt in coverage:
+        if prompt.unscored:
+            reasons.setdefault(prompt.unscored, []).append(prompt.name)
+    yield from (f"  no score by association for {', '.join(names)}: {why}" for why, names in reasons.items())
 
 
 def _columns(cells: list[tuple[str, str, str]]) -> list[str]:

@@ -14,6 +14,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.evaluation.associations import Associations
 from stitchkit.evaluation.common_space import AlignedPairs, outliers
 from stitchkit.evaluation.coverage import prompt_coverage
 from stitchkit.evaluation.diagnosis import Diagnosis, Fit, Gap, HeldOut
@@ -39,6 +40,7 @@ def diagnose(
     pairs: str = "anchors",
     anchors: Sequence[Any] | None = None,
     prompts: Any = None,
+    associations: Associations | None = None,
     groups: Any = None,
     k: int = 10,
     replicates: int = 2000,
@@ -61,6 +63,8 @@ def diagnose(
         leverage and their coverage of the prompts. Without, the pairs stand in for them and a note says so.
     prompts
         Embeddings in the TARGET space, or a mapping from class to the vectors (m, d) of its prompts there.
+    associations
+        From :func:`stitchkit.fit_associations`: company that uncovered classes keep in a pool of unlinked texts.
     groups : (n,) or mapping id -> group, optional
         Patients of the pairs: intervals resample them, and random pairs are of two.
     k
@@ -97,6 +101,8 @@ def diagnose(
         raise UnknownNameError.of("kind of pairs", pairs, PAIRS)
     if anchors is not None and pairs == "anchors":
         raise InputError("anchors are given beside pairs that are the anchors. Leave them out, or say held-out pairs.")
+    if associations is not None and prompts is None:
+        raise InputError("associations belong to the coverage of prompts, and there are none. Give prompts=.")
     x, y = paired_sides(source, target)
     check_size(len(x), k)
     alignment.source.require(x.space, "the alignment's source side")
@@ -112,7 +118,9 @@ def diagnose(
     doubts = [ONE_SIDED] if unchecked else []
     if pairs != "anchors":
         doubts += audit_pairs(alignment, (x, y), patients, given_ids(source, target), step=HELD)
-    coverage = None if prompts is None else prompt_coverage(known[1], prompts)  # refuses early
+    coverage = (
+        None if prompts is None else prompt_coverage(known[1], prompts, associations=associations)
+    )  # refuses early
     before = stitchability(x, y, k, groups=patients, replicates=replicates, seed=seed)
     aligned = AlignedPairs.of(alignment, x, y, patients)
     leverages, ridge = hat_values(known[0].vectors)

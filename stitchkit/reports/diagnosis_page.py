@@ -8,6 +8,7 @@ from pathlib import Path
 from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import InputError
 from stitchkit.evaluation.advice import works
+from stitchkit.evaluation.associations import HEAD, LIMITS
 from stitchkit.evaluation.coverage import COVERED
 from stitchkit.evaluation.diagnosis import Diagnosis
 from stitchkit.reports.diagnosis_figures import cosines_figure, coverage_figure, hubs_figure, spectrum_figure
@@ -51,6 +52,8 @@ def page(diagnosis: Diagnosis) -> str:
         found_by=_found_by(diagnosis),
         coverage=covered,
         threshold=COVERED,
+        association_head=HEAD,
+        association_limits=LIMITS,
         figures={
             "cosines": cosines_figure(diagnosis.cosines),
             "spectrum": None if diagnosis.spectrum is None else spectrum_figure(diagnosis.spectrum),

@@ -158,3 +158,42 @@ def test_what_cannot_be_judged_is_refused(text, prompts):
         prompt_coverage(anchors, {"a": np.zeros((0, 8))})
     with pytest.raises(InputError, match="2 distinct target vectors"):
         prompt_coverage(np.repeat(anchors[:2], 5, axis=0), anchors[:1])
+
+
+@pytest.fixture(scope="module")
+def associations():
+    """Scores by association of effusion, which the anchors' reports of the same phantoms never mention."""
+    films = draw_phantoms(N, seed=3)
+    silent = [write_report(one, seed=3, noise=0.05, silent=("effusion",)) for one in films]
+    pool = [write_report(one, seed=9, noise=0.05) for one in draw_phantoms(300, seed=9)]
+    severities = 1 + np.array([one.severities for one in films])
+    return sk.fit_associations(severities, silent, pool, "phantom", replicates=20)
+
+
+def test_an_uncovered_finding_has_its_association_in_the_report(reports, prompts, associations):
+    found = {one.name: one for one in prompt_coverage(reports("effusion"), prompts, associations=associations)}
+    assert found["effusion"].association == associations.association("effusion")
+    assert found["effusion"].association.mentions > 20
+    assert [one.association for one in found.values() if one.covered] == [None] * 6
+    assert not any(one.unscored for one in found.values())
+    plain = found["effusion"].to_dict()
+    assert plain["association"]["partners"][0]["auroc"].keys() == {"value", "low", "high"}
+    assert found["edema"].to_dict()["association"] is None
+
+
+def test_without_a_pool_an_uncovered_finding_has_the_reason_and_no_score(reports, prompts):
+    found = prompt_coverage(reports("effusion"), prompts)
+    reasons = {one.name: one.unscored for one in found if one.unscored}
+    assert list(reasons) == ["effusion"]
+    assert "no pool of unlinked texts was given" in reasons["effusion"]
+    assert all(one.association is None for one in found)
+
+
+def test_reasons_of_uncovered_classes_that_association_cannot_score(associations):
+    rng = np.random.default_rng(0)
+    anchors = rng.normal(size=(100, 8)) * [1, 1, 1, 1, 1, 1, 1, 0.01]
+    unseen = np.eye(8)[7:]
+    for name, reason in {"edema": "anchors' texts mention it", "hernia": "not among the classes"}.items():
+        (found,) = prompt_coverage(anchors, {name: unseen}, associations=associations)
+        assert not found.covered
+        assert reason in found.unscored

@@ -407,3 +407,36 @@ def test_a_few_distinct_targets_do_not_make_a_good_map_a_bad_one():
     found = sk.diagnose(sk.align(x, texts[kind], progress=False), x, texts[kind], replicates=100)
     assert "no better than by chance" not in found.verdict
     assert not any("not found beyond chance" in one for one in found.advice)
+
+
+def associations_of(x):
+    """Scores by association of congestion from the vectors of pairs whose texts never mention it."""
+    texts = [("Edema." if i % 3 else "") + ("Mass." if i % 2 else "") or "Clear." for i in range(len(x))]
+    names = ("Congestion", "Edema", "Mass")
+    prompts = sk.PromptSet("three", {name: (name,) for name in names})
+    pool = ["Congestion, edema."] * 12 + ["Edema."] * 4 + ["Mass."] * 10 + ["Clear."] * 20
+    return sk.fit_associations(x, texts, pool, prompts, replicates=20)
+
+
+def test_company_of_an_uncovered_prompt_stands_in_table_json_and_page():
+    from stitchkit.reports.diagnosis_page import page
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 6))
+    y = np.concatenate([x, 1e-3 * rng.normal(size=(80, 1))], axis=1)
+    alignment = sk.align(x, y, nested=False)
+    prompts = {"Congestion": np.eye(7)[6:], "Edema": np.eye(7)[:1]}
+    found = sk.diagnose(alignment, x, y, prompts=prompts, associations=associations_of(x), replicates=20)
+    assert found.uncovered == ("Congestion",)
+    plain = json.loads(json.dumps(found.to_dict()))["coverage"][0]
+    assert (plain["association"]["mentions"], plain["association"]["company"]) == (12, ["Edema"])
+    for shown in (str(found), page(found)):
+        assert "12 pool texts, 0 of them without any anchored finding; mentioned more often than by chance" in shown
+        assert "AUROC held out" in shown
+        assert "keeps no company stays near chance" in shown
+        assert "no score by association" not in shown
+    without = sk.diagnose(alignment, x, y, prompts=prompts, replicates=20)
+    assert "no score by association for Congestion: no pool of unlinked texts was given" in str(without)
+    assert "No score by association for Congestion: no pool of unlinked texts was given" in page(without)
+    with pytest.raises(InputError, match=r"associations belong to the coverage of prompts.*prompts="):
+        sk.diagnose(alignment, x, y, associations=associations_of(x), replicates=20)
