@@ -53,6 +53,14 @@ class AnchorTable:
         id = self.id or (None if "id" in read_rows(self.path).columns else source)
         return self._read(id, source=source, target=source, source_modality="text", target_modality="text")
 
+    def texts(self) -> AnchorSet:
+        """Ids, groups and the target side's texts; image files need not be there."""
+        from stitchkit.datasets.tables import read_rows
+
+        column = self.target or _DEFAULT["text"]
+        id = self.id or (None if "id" in read_rows(self.path).columns else self.source or self._usual())
+        return self._read(id, source=column, target=column, source_modality="text", target_modality="text")
+
     def read(self, source: str, target: str) -> AnchorSet:
         """The pairs for encoders of modality ``source`` and ``target``."""
         left = self.source or _DEFAULT[source]

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.items import Items
     from stitchkit.core.prompts import PromptSet
     from stitchkit.core.roles import Encoder
     from stitchkit.core.space import Space
+    from stitchkit.evaluation.associations import Associations
     from stitchkit.evaluation.diagnosis import Diagnosis
 
 
@@ -44,6 +46,15 @@ def diagnose(
         str | None,
         typer.Option(
             "--prompts", metavar="NAME", help="A prompt set, or a .safetensors file of prompts: judge their coverage."
+        ),
+    ] = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(
+            "--pool",
+            metavar="ITEMS",
+            exists=True,
+            help="Texts that belong to no pair: which findings accompany one that no anchor mentions.",
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Neighbours for mutual k-NN and hubs.")] = 10,
@@ -76,10 +87,10 @@ def diagnose(
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_page(out, overwrite, (PAGE, NUMBERS))
-    tables = [
-        AnchorTable.of(path, source_column, target_column, id_column, groups, root) for path in (anchors, held_out)
-    ]
-    asked = Asked.of(alignment, source, target, tables[0], tables[1], prompts)
+    given = {anchors, held_out} - {None} or {None}  # columns without any table are refused
+    named = {path: AnchorTable.of(path, source_column, target_column, id_column, groups, root) for path in given}
+    tables = [named.get(path) for path in (anchors, held_out)]
+    asked = Asked.of(alignment, source, target, tables[0], tables[1], prompts, pool)
     if dry_run:
         talk.plan({**asked.plan(), "writes": out})
         return
@@ -103,11 +114,12 @@ class Asked:
     reader: str | None  # the encoder that reads the prompts, where TARGET is a file; named by the folder
     folder: Path
     audit: tuple[str, ...] = ()  # of the pairs against the alignment's anchors
+    pool: Items | None = None  # unlinked texts, for findings that no anchor mentions
 
     @classmethod
     def of(
         cls, folder: Path, source: str, target: str, anchors: AnchorTable | None, held_out: AnchorTable | None,
-        prompts: str | None,
+        prompts: str | None, pool: Path | None = None,
     ) -> Asked:  # fmt: skip
         """The alignment and the files read, the names and tables checked."""
         from stitchkit.artefacts import unpack_alignment
@@ -131,10 +143,11 @@ class Asked:
                     table.check()
         reader = config.get("target_encoder") if files else None
         named = _named(prompts, files, reader, folder)
+        unlinked = None if pool is None else _unlinked(pool, anchors, named)
         audit = _known(folder, config, anchors, None if held_out is not None or not files else sides[0].ids)
         if held_out is not None:
             audit += _audit(folder, config, anchors, held_out)
-        return cls(done, sides[0], sides[1], anchors, held_out, named, reader, folder, audit)
+        return cls(done, sides[0], sides[1], anchors, held_out, named, reader, folder, audit, unlinked)
 
     def plan(self) -> dict[str, Any]:
         """Inputs that would be read."""
@@ -143,6 +156,7 @@ class Asked:
             "alignment": f"{self.alignment.source.name} -> {self.alignment.target.name}",
             **{name: table.path for name, table in tables.items() if table is not None},
             "prompts": getattr(self.prompts, "name", "none" if self.prompts is None else "from a file"),
+            **({} if self.pool is None else {"pool": f"{len(self.pool)} texts"}),
         }
 
     def diagnosis(self, loading: Loading, *, k: int, replicates: int, seed: int) -> Diagnosis:
@@ -155,10 +169,20 @@ class Asked:
         loading.say(f"judging {len(x)} pairs")
         if self.held_out is not None and self.anchors is not None:
             known = _pairs(left, right, self.anchors, loading)
+        associations = self._associations(x if known is None else known[0], seed)
         return sk.diagnose(
             self.alignment, x, y, pairs="anchors" if self.held_out is None else "held-out", anchors=known,
-            prompts=self._prompts(right, loading), groups=patients, k=k, replicates=replicates, seed=seed,
+            prompts=self._prompts(right, loading), associations=associations, groups=patients, k=k,
+            replicates=replicates, seed=seed,
         )  # fmt: skip
+
+    def _associations(self, x: Embeddings, seed: int) -> Associations | None:
+        """Company, in the pool, of the findings that no anchor mentions, from the anchors' source vectors ``x``."""
+        import stitchkit as sk
+
+        if self.pool is None or self.anchors is None:
+            return None
+        return sk.fit_associations(x, self.anchors.texts(), self.pool, self.prompts, seed=seed)  # type: ignore[arg-type]
 
     def _prompts(self, target: Encoder | Embeddings, loading: Loading) -> Any:
         from stitchkit.cli.heads import check_text
@@ -192,6 +216,18 @@ def _named(prompts: str | None, files: bool, reader: str | None, folder: Path) -
             f"and pass that file to --prompts."
         )
     return named
+
+
+def _unlinked(pool: Path, anchors: AnchorTable | None, prompts: PromptSet | Embeddings | None) -> Items:
+    """The texts of a pool; refused where the anchors' texts or the words to search for are missing."""
+    from stitchkit.core.prompts import PromptSet
+    from stitchkit.datasets.tables import read_items
+
+    if not isinstance(prompts, PromptSet):
+        raise InputError("--pool is searched for the words of prompts. Name their set with --prompts NAME.")
+    if anchors is None:
+        raise InputError("--pool is held against the anchors' texts. Name their table with --anchors CSV.")
+    return read_items(pool, modality="text")
 
 
 def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -> tuple[Embeddings, Embeddings, Any]:

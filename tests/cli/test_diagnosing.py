@@ -161,3 +161,62 @@ def test_a_folder_that_cannot_know_its_anchors_refuses_none(cli, files, world, t
     edited(bare, lambda config: config["record"].pop("anchor_hashes"))
     done = fine(cli("diagnose", bare, *line[2:], tmp_path / "page"))
     assert done.json["audit"] == []
+
+
+@pytest.fixture
+def pooled(world, tmp_path):
+    """Prompts with a finding that no anchor mentions, and a table of unlinked texts that do."""
+    prompts = tmp_path / "three.json"
+    named = {"effusion": "effusion", "cardiomegaly": "large", "congestion": "congestion"}
+    prompts.write_text(json.dumps({name: {"positive": [word]} for name, word in named.items()}))
+    rows = [[f"r{i}", "congestion and effusion" if i % 3 else "large" if i % 2 else "clear"] for i in range(60)]
+    with (tmp_path / "pool.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "text"], *rows])
+    return prompts, tmp_path / "pool.csv"
+
+
+def test_a_pool_of_texts_shows_the_company_of_a_finding_that_no_anchor_mentions(cli, world, pooled, tmp_path):
+    args = (world.quick, world.quick_text)
+    fine(cli("align", *args, "--anchors", world.anchors, "--solver", "ridge", "--out", tmp_path / "map"))
+    rest = ("--anchors", world.anchors, "--prompts", pooled[0], "--groups", "patient")
+    shown = fine(cli("diagnose", tmp_path / "map", *args, *rest, "--pool", pooled[1], "--out", tmp_path / "page"))
+    assert "congestion: 40 pool texts, 0 of them without any anchored finding; mentioned more often" in shown.out
+    assert "congestion by association" in (tmp_path / "page" / "diagnosis.html").read_text()
+    assert "congestion and effusion" not in (tmp_path / "page" / "diagnosis.html").read_text()
+    (one,) = [
+        one["association"]
+        for one in json.loads((tmp_path / "page" / "diagnosis.json").read_text())["coverage"]
+        if one["association"]
+    ]
+    assert (one["finding"], one["mentions"], one["company"]) == ("congestion", 40, ["effusion"])
+
+
+def test_a_pool_needs_words_to_search_for_and_the_anchors_texts(cli, world, files, pooled, tmp_path):
+    args, out = (world.quick, world.quick_text), ("--out", tmp_path / "page", "--pool", pooled[1])
+    for rest, said in (
+        (("--anchors", world.anchors), "--prompts NAME"),
+        (("--held-out", world.anchors, "--prompts", pooled[0]), "--anchors CSV"),
+    ):
+        refused = cli("diagnose", files[0], *args, *rest, *out)
+        assert refused.code == 2
+        assert said in refused.err
+    empty = tmp_path / "empty.txt"
+    empty.write_text("clear lungs\n")
+    rest = ("--anchors", world.anchors, "--prompts", pooled[0], "--pool", empty, "--out", tmp_path / "page")
+    refused = cli("diagnose", files[0], *args, *rest)
+    assert refused.code == 4
+    assert "congestion: none of 1 pool text mentions it in the words of the prompts" in refused.err
+    assert not (tmp_path / "page").exists()
+
+
+@pytest.mark.parametrize("table", ["--anchors", "--held-out"])
+def test_patients_of_the_one_table_that_is_given_are_read(cli, world, files, tmp_path, table):
+    rows = table_of(tmp_path / "anchors.csv", world, range(24))
+    fresh = table_of(tmp_path / "fresh.csv", world, range(24, 40))
+    fine(cli("align", *files[1:], "--anchors", rows, "--solver", "ridge", "--out", tmp_path / "map"))
+    args = (table, rows if table == "--anchors" else fresh, "--groups", "patient", "--replicates", 20, "--json")
+    done = fine(cli("diagnose", tmp_path / "map", *files[1:], *args, "--out", tmp_path / "page"))
+    assert done.json["groups"] == (12 if table == "--anchors" else 8)
+    refused = cli("diagnose", *files, "--groups", "patient", "--out", tmp_path / "other")
+    assert refused.code == 2
+    assert "--groups names a column of the anchors' table, and none is given" in refused.err
