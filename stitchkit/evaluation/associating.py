@@ -63,9 +63,9 @@ def fit_associations(
     vectors : (n, d)
         The anchors' vectors in the SOURCE space.
     texts
-        What the anchors' texts mention: an anchor set, text items or n texts, searched for the words of the prompts
-        with negation (:mod:`stitchkit.evaluation.anchor_words`); or ``Labels`` of a labeller, where 1 is a mention.
-        Joined to ``vectors`` by id where both have ids, else by row.
+        Texts of the anchors: an anchor set, text items or n texts, searched for the words of the prompts with negation
+        (:mod:`stitchkit.evaluation.anchor_words`); or ``Labels`` of a labeller, where 1 is a mention, 0 and NaN are
+        none. Joined to ``vectors`` by id where both have ids, else by row.
     pool
         Texts, text items or ``Labels`` of the same kind of items, linked to none of the anchors.
     prompts
@@ -116,27 +116,27 @@ def fit_associations(
     'association'
     """
     check_settings(folds=(folds, 2), permutations=(permutations, 1), replicates=(replicates, 1), seed=(seed, 0))
-    anchors, said = anchored_inputs(vectors, texts, pool, prompts, no_finding, groups)
-    scored, unscored = _to_score(findings, anchors, said)
-    y, people = mention_columns(anchors.said, anchors.anchored).astype(np.float64), anchors.people
+    anchors, texts_of_pool = anchored_inputs(vectors, texts, pool, prompts, no_finding, groups)
+    scored, unscored = _to_score(findings, anchors, texts_of_pool)
+    y, people = mention_columns(anchors.mentions, anchors.anchored).astype(np.float64), anchors.people
     held = held_out_partners(anchors.wide, y, people, folds=folds, seed=seed)
     aurocs = partner_aurocs(held, y, people, replicates=replicates, seed=seed)
-    counts = company(said, scored, anchors.anchored)
+    counts = company(texts_of_pool, scored, anchors.anchored)
     partners = (*anchors.anchored, anchors.normal or NO_FINDING)
-    found = _associations(scored, counts, partners, y.sum(axis=0).astype(int).tolist(), aurocs, said)
+    associations = _associations(scored, counts, partners, y.sum(axis=0).astype(int).tolist(), aurocs, texts_of_pool)
     return Associations(
         partner_map=_partner_map(anchors.x, held.fit, len(partners)),
         partners=partners,
-        associations=found,
+        associations=associations,
         unscored=unscored,
         weights=counts.weights,
         permuted=permuted_weights(counts.weights, permutations, seed),
         anchors=len(anchors.x),
         patients=None if anchors.groups is None else len(np.unique(anchors.groups)),
-        pool=len(said),
-        pool_distinct=None if said.texts is None else len(set(said.texts)),
+        pool=len(texts_of_pool),
+        pool_distinct=None if texts_of_pool.texts is None else len(set(texts_of_pool.texts)),
         strength=held.strength,
-        notes=tuple(_notes(anchors, said, found)),
+        notes=tuple(_notes(anchors, texts_of_pool, associations)),
         settings={"folds": folds, "permutations": permutations, "replicates": replicates, "seed": seed, "level": 0.95},
     )
 
@@ -146,7 +146,7 @@ class AnchoredMentions:
     """Vectors (n, d) of the anchors with what their texts mention, and their patients (n,)."""
 
     x: Embeddings
-    said: Mentions
+    mentions: Mentions
     groups: np.ndarray | None
     normal: str | None
 
@@ -163,7 +163,7 @@ class AnchoredMentions:
     @property
     def anchored(self) -> tuple[str, ...]:
         """Findings that an anchor mentions."""
-        return tuple(name for name, n in zip(self.said.findings, self.said.counts, strict=True) if n)
+        return tuple(name for name, n in zip(self.mentions.findings, self.mentions.counts, strict=True) if n)
 
     @property
     def fault(self) -> str:
@@ -171,10 +171,11 @@ class AnchoredMentions:
         if len(self.anchored) < 2:
             mentioned = f"only {self.anchored[0]!r}" if self.anchored else "none"
             return (
-                f"of {counted(len(self.said.findings), 'finding')} the anchors' texts mention {mentioned}; association "
-                f"needs at least two that they mention. Add anchors, or prompts in the words of their texts."
+                f"of {counted(len(self.mentions.findings), 'finding')} the anchors' texts mention {mentioned}; "
+                f"association needs at least two that they mention. Add anchors, or prompts in the words of their "
+                f"texts."
             )
-        if not self.said.normal.any():
+        if not self.mentions.normal.any():
             return (
                 "every anchor's text mentions a finding, so 'abnormal' alone, the rival to show beside these scores, "
                 "cannot be scored. Add anchors of normal items."
@@ -186,9 +187,9 @@ class AnchoredMentions:
 
     def without(self, finding: str, rows: np.ndarray) -> AnchoredMentions:
         """The anchors at ``rows`` (k,) that do not mention ``finding``."""
-        kept = rows[~self.said.said[rows, self.said.findings.index(finding)]]
+        kept = rows[~self.mentions.matrix[rows, self.mentions.findings.index(finding)]]
         groups = None if self.groups is None else self.groups[kept]
-        return AnchoredMentions(self.x.take(kept), self.said.take(kept), groups, self.normal)
+        return AnchoredMentions(self.x.take(kept), self.mentions.take(kept), groups, self.normal)
 
 
 def anchored_inputs(
@@ -210,11 +211,13 @@ def anchored_inputs(
     classes = texts.classes if named is None else named.classes
     normal = normal_class(classes, no_finding)
     findings = tuple(name for name in classes if name != normal)
-    said = mentions_in(texts, findings, named, "the anchors' side")
-    if len(said) != len(x):
-        raise InputError(f"{counted(len(said), 'text')} came with {len(x)} vectors of the anchors. Give one of each.")
+    mentions = mentions_in(texts, findings, named, "the anchors' side")
+    if len(mentions) != len(x):
+        raise InputError(
+            f"{counted(len(mentions), 'text')} came with {len(x)} vectors of the anchors. Give one of each."
+        )
     known = texts.groups if isinstance(texts, AnchorSet | Labels) else None
-    anchors = AnchoredMentions(x, said, known if groups is None else anchor_groups(groups, x), normal)
+    anchors = AnchoredMentions(x, mentions, known if groups is None else anchor_groups(groups, x), normal)
     if anchors.fault:
         raise InputError(anchors.fault)
     return anchors, mentions_in(pool, findings, named, "the pool")
@@ -234,7 +237,7 @@ def _to_score(
 
 
 def _named_findings(findings: Sequence[str] | None, anchors: AnchoredMentions) -> tuple[str, ...]:
-    counts = dict(zip(anchors.said.findings, anchors.said.counts.tolist(), strict=True))
+    counts = dict(zip(anchors.mentions.findings, anchors.mentions.counts.tolist(), strict=True))
     if findings is None:
         silent = tuple(name for name, n in counts.items() if not n)
         if not silent:
@@ -260,12 +263,12 @@ def _named_findings(findings: Sequence[str] | None, anchors: AnchoredMentions) -
 
 def fault_of(name: str, anchors: AnchoredMentions, pool: Mentions) -> str:
     """Reason why a finding cannot be scored; empty where it can."""
-    c = anchors.said.findings.index(name)
-    if not (anchors.said.countable[c] and pool.countable[c]):
+    c = anchors.mentions.findings.index(name)
+    if not (anchors.mentions.countable[c] and pool.countable[c]):
         return "its prompts have no word of their own, so texts that mention it cannot be counted"
     if pool.counts[c]:
         return ""
-    same = own_texts(pool, anchors.said)
+    same = own_texts(pool, anchors.mentions)
     if same == len(pool):
         return f"all {counted(same, 'pool text')} are texts of anchors as well, which do not mention it"
     return f"none of {counted(len(pool), 'pool text')} mentions it in the words of the prompts"
@@ -276,9 +279,9 @@ def company(pool: Mentions, findings: Sequence[str], anchored: Sequence[str]) ->
     return Cooccurrence.of(pool.columns(findings), mention_columns(pool, anchored))
 
 
-def mention_columns(said: Mentions, names: Sequence[str]) -> np.ndarray:
+def mention_columns(mentions: Mentions, names: Sequence[str]) -> np.ndarray:
     """Mentions (n, g) of the named findings, and in the last column normal items."""
-    return np.column_stack([said.columns(names), said.normal])
+    return np.column_stack([mentions.columns(names), mentions.normal])
 
 
 def _partner_map(x: Embeddings, fit: RidgeFit, partners: int) -> AffineMap:
@@ -294,7 +297,7 @@ def _associations(
     aurocs: Sequence[Interval | None],
     pool: Mentions,
 ) -> tuple[Association, ...]:
-    accompanied, p_values, found = pool.columns(partners[:-1]).any(axis=1), counts.p_values(), []
+    accompanied, p_values, result = pool.columns(partners[:-1]).any(axis=1), counts.p_values(), []
     for f, name in enumerate(findings):
         numbers = counts.weights[f], counts.together[f], counts.expected[f], p_values[f]
         each = [
@@ -307,13 +310,13 @@ def _associations(
         close = tuple(one.name for one in ordered if one.p_value < LEVEL / len(ordered))
         mentioned = pool.columns([name])[:, 0]
         alone = int((mentioned & ~accompanied).sum())
-        found.append(Association(name, int(mentioned.sum()), alone, ordered, each[-1], close))
-    return tuple(found)
+        result.append(Association(name, int(mentioned.sum()), alone, ordered, each[-1], close))
+    return tuple(result)
 
 
-def _notes(anchors: AnchoredMentions, pool: Mentions, found: tuple[Association, ...]) -> list[str]:
+def _notes(anchors: AnchoredMentions, pool: Mentions, associations: tuple[Association, ...]) -> list[str]:
     notes = [*LIMITS]
-    same = own_texts(pool, anchors.said)
+    same = own_texts(pool, anchors.mentions)
     if same is None:
         notes.append(
             "texts are not known on both sides, so it was not checked that the pool's are none of the anchors'"
@@ -325,7 +328,7 @@ def _notes(anchors: AnchoredMentions, pool: Mentions, found: tuple[Association, 
         )
     if anchors.groups is None:
         notes.append("patients are not known: folds and intervals take every anchor as one of its own")
-    if few := [one.finding for one in found if one.mentions < FEW_MENTIONS]:
+    if few := [one.finding for one in associations if one.mentions < FEW_MENTIONS]:
         notes.append(f"fewer than {FEW_MENTIONS} pool texts mention {', '.join(few)}: weights hang on single texts")
     return notes
 

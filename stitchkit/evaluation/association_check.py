@@ -49,7 +49,7 @@ def evaluate_associations(
     replicates: int = 1000,
     seed: int = 0,
 ) -> AssociationEvaluation:
-    """What scores by association are worth on findings whose truth is known: those that the anchors mention.
+    """AUROC of scores by association on findings whose truth is known: those that the anchors mention.
 
     Each such finding in turn is treated as one that no anchor mentions: the anchors that mention it are left out of the
     fit, the others score it in the fold that was held out, and the mentions there are its truth.
@@ -90,22 +90,22 @@ def evaluate_associations(
     """
     check_settings(folds=(folds, 2), permutations=(permutations, 1), min_positives=(min_positives, 1),
                    replicates=(replicates, 1), seed=(seed, 0))  # fmt: skip
-    anchors, said = anchored_inputs(vectors, texts, pool, prompts, no_finding, groups)
+    anchors, texts_of_pool = anchored_inputs(vectors, texts, pool, prompts, no_finding, groups)
     truth = Labels(
-        anchors.said.said[:, [anchors.said.findings.index(name) for name in anchors.anchored]], anchors.x.ids,
+        anchors.mentions.columns(anchors.anchored), anchors.x.ids,
         anchors.anchored, anchors.people.astype(str),
     )  # fmt: skip
     fold = _folds(anchors, folds, seed)
     judged, left_out, positives = judged_classes(truth, min_positives, fold)
-    y = mention_columns(anchors.said, anchors.anchored).astype(np.float64)
+    y = mention_columns(anchors.mentions, anchors.anchored).astype(np.float64)
     strength = held_out_partners(anchors.wide, y, anchors.people, folds=folds, seed=seed).strength
     scored = {}
     for name in judged:
         rests = [anchors.without(name, np.flatnonzero(fold != number)) for number in range(fold.max() + 1)]
-        if why := fault_of(name, anchors, said) or next(filter(None, (rest.fault for rest in rests)), ""):
+        if why := fault_of(name, anchors, texts_of_pool) or next(filter(None, (rest.fault for rest in rests)), ""):
             left_out[name] = why
         else:
-            scored[name] = _scored(name, anchors.wide, rests, said, fold, strength, permutations, seed)
+            scored[name] = _scored(name, anchors.wide, rests, texts_of_pool, fold, strength, permutations, seed)
     if not scored:
         listed = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise DataError(f"no anchored finding can be judged: {listed}. Give more anchors or a larger pool.")
@@ -131,14 +131,14 @@ def _scored(
     permutations: int, seed: int,
 ) -> np.ndarray:  # fmt: skip
     """Scores (2 + b, n) of one finding by fits on ``rests``: by association, "abnormal", weights permuted."""
-    found = np.empty((2 + permutations, len(fold)))
+    scores = np.empty((2 + permutations, len(fold)))
     for number, rest in enumerate(rests):
         weights = company(pool, (name,), rest.anchored).weights
-        y = mention_columns(rest.said, rest.anchored).astype(np.float64)
+        y = mention_columns(rest.mentions, rest.anchored).astype(np.float64)
         p = ridge_fits(rest.wide, y, [strength])[0](x[fold == number])
         permuted = permuted_weights(weights, permutations, seed)[:, 0]
-        found[:, fold == number] = np.vstack([p @ weights[0], -p[:, -1], permuted @ p.T])
-    return found
+        scores[:, fold == number] = np.vstack([p @ weights[0], -p[:, -1], permuted @ p.T])
+    return scores
 
 
 def _judged(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.associations import AssociationScores
 from stitchkit.evaluation.judging import evaluate
@@ -26,7 +27,7 @@ class PermutedNull:
     Parameters
     ----------
     name
-        Of the finding, or ``"macro"``.
+        Name of the finding, or ``"macro"``.
     value
         AUROC of the scores by association.
     mean, most
@@ -75,7 +76,7 @@ class AssociationEvaluation:
     table
         The scores in the main row, "abnormal" alone below it, with paired differences.
     permuted
-        Of each judged finding and, last, of their mean.
+        One for each judged finding and, last, one for their mean.
     """
 
     table: Evaluation
@@ -83,7 +84,10 @@ class AssociationEvaluation:
 
     def null(self, name: str = MACRO) -> PermutedNull:
         """The permuted weights beside one finding, or the mean of all."""
-        return next(one for one in self.permuted if one.name == name)
+        known = {one.name: one for one in self.permuted}
+        if name not in known:
+            raise UnknownNameError.of("judged finding", name, known)
+        return known[name]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -105,8 +109,8 @@ def judged(scores: AssociationScores, labels: Labels, **settings: Any) -> Associ
 
 def _aurocs(scores: Scores, truth: Labels, names: Sequence[str]) -> np.ndarray:
     """AUROC of each named class on the items whose label is known."""
-    found = []
+    values = []
     for name in names:
         known, present = known_labels(truth, name)
-        found.append(auroc(scores.column(name)[known], present))
-    return np.asarray(found)
+        values.append(auroc(scores.column(name)[known], present))
+    return np.asarray(values)

@@ -10,6 +10,7 @@ import numpy as np
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import as_embeddings
+from stitchkit.core.errors import InputError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.space import Space
@@ -49,7 +50,7 @@ class Partner:
     anchors
         Anchors whose texts mention it.
     auroc
-        Of its own score on the anchors' mentions, held out with patients kept whole, with its 95 % interval over
+        AUROC of its own score on the anchors' mentions, held out with patients kept whole, with its 95 % interval over
         patients; None where no fold has anchors with and without it.
     """
 
@@ -127,7 +128,7 @@ class Associations:
     pool, pool_distinct
         Number of pool texts, and of different ones where texts were given.
     strength
-        Of the ridge's penalty, in mean eigenvalues of the anchors' scatter.
+        Strength of the ridge's penalty, in mean eigenvalues of the anchors' scatter.
     notes
         Assumptions and limits in words.
     settings
@@ -214,7 +215,7 @@ class AssociationScores:
     partners
         g names of anchored findings, the normal class last.
     partner_scores : (n, g)
-        What the scores are made of: about the share of such items whose texts mention the partner.
+        Scores of the partners: about the share of such items whose texts mention the partner.
     weights : (f, g), permuted_weights : (b, f, g)
     notes
         Assumptions and limits in words.
@@ -248,6 +249,8 @@ class AssociationScores:
 
     def permuted(self, draw: int) -> Scores:
         """Scores (n, f) by permuted weights, ``draw`` in [0, draws)."""
+        if not 0 <= draw < self.draws:
+            raise InputError(f"there are {self.draws} permutations, 0 to {self.draws - 1}; got {draw}.")
         return self._of(self.partner_scores @ self.permuted_weights[draw].T)
 
     @property
@@ -298,8 +301,8 @@ class AssociationScores:
     def __str__(self) -> str:
         lines = [f"Scores by association of {counted(len(self), 'item')}, beside {counted(self.draws, 'permutation')}"]
         for name, value in self.likeness.items():
-            told = "not defined" if value is None else f"{value:+.2f}"
-            lines.append(f"  {name}: rank correlation with 'abnormal' alone {told}")
+            shown = "not defined" if value is None else f"{value:+.2f}"
+            lines.append(f"  {name}: rank correlation with 'abnormal' alone {shown}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 

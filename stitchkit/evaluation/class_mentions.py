@@ -30,8 +30,8 @@ class Mentions:
     ----------
     findings
         c names, without the one that stands for a normal item.
-    said : (n, c) bool
-        The text says the finding; one that it denies, or leaves open, is not said.
+    matrix : (n, c) bool
+        True where a text says a finding; one that it denies, or leaves open, is not mentioned.
     countable : (c,) bool
         False for a finding whose prompts have no word of their own.
     texts
@@ -39,31 +39,31 @@ class Mentions:
     """
 
     findings: tuple[str, ...]
-    said: np.ndarray
+    matrix: np.ndarray
     countable: np.ndarray
     texts: tuple[str, ...] | None
 
     def __len__(self) -> int:
-        return len(self.said)
+        return len(self.matrix)
 
     @property
     def normal(self) -> np.ndarray:
         """Texts (n,) that mention none of the findings."""
-        return np.asarray(~self.said.any(axis=1))
+        return np.asarray(~self.matrix.any(axis=1))
 
     @property
     def counts(self) -> np.ndarray:
         """Texts (c,) that mention each finding."""
-        return np.asarray(self.said.sum(axis=0))
+        return np.asarray(self.matrix.sum(axis=0))
 
     def columns(self, names: Sequence[str]) -> np.ndarray:
         """Mentions (n, k) of the named findings, in their order."""
-        return self.said[:, [self.findings.index(name) for name in names]]
+        return self.matrix[:, [self.findings.index(name) for name in names]]
 
     def take(self, rows: np.ndarray) -> Mentions:
         """The texts at positions ``rows`` (k,)."""
         texts = None if self.texts is None else tuple(self.texts[i] for i in rows)
-        return Mentions(self.findings, self.said[rows], self.countable, texts)
+        return Mentions(self.findings, self.matrix[rows], self.countable, texts)
 
 
 def normal_class(classes: Sequence[str], named: str | None = None) -> str | None:
@@ -87,7 +87,8 @@ def mentions_in(given: Any, findings: tuple[str, ...], prompts: PromptSet | None
     Parameters
     ----------
     given
-        n texts (a sequence, text items, an anchor set with a text side), or labels of them: 1 is a mention.
+        n texts (a sequence, text items, an anchor set with a text side), or labels of them: 1 is a mention, 0 and
+        NaN are none.
     findings
         c classes of the prompts or labels, without the one of a normal item, whose words deny.
     prompts

@@ -71,9 +71,9 @@ class HeldOutPartners:
     Parameters
     ----------
     fit
-        Of all anchors.
+        The ridge of all anchors.
     strength
-        Of the penalty: the one with the least squared error held out.
+        Strength of the penalty: the one with the least squared error held out.
     scores : (n, g)
         Held out.
     fold : (n,)

@@ -99,6 +99,8 @@ def test_company_ranks_the_silent_finding_better_than_its_rivals(fit):
     assert result.null("Congestion").share < 0.1
     assert fit.association("Congestion").company[:1] == ("Edema",)
     assert "weights permuted: mean" in str(result)
+    with pytest.raises(UnknownNameError, match="Congestion"):
+        result.null("Congestoin")
     json.dumps(result.to_dict())
 
 
@@ -186,6 +188,11 @@ def test_permutations_keep_the_normal_item_in_place_and_follow_the_seed(fit):
     assert np.array_equal(draws, permuted_weights(weights, 199, 3))
     assert not np.array_equal(draws, permuted_weights(weights, 199, 4))
     assert fit.permuted.shape == (199, 1, 5)
+    scores = fit.scores(worlds(9, 2)[1])
+    np.testing.assert_allclose(scores.permuted(198).values, scores.partner_scores @ fit.permuted[198].T, atol=1e-12)
+    for draw in (-1, 199):
+        with pytest.raises(InputError, match="there are 199 permutations, 0 to 198"):
+            scores.permuted(draw)
 
 
 def same_scores(one, other, fresh, moved=None):
