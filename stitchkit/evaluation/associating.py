@@ -180,10 +180,10 @@ class AnchoredMentions:
                 "every anchor's text mentions a finding, so 'abnormal' alone, the rival to show beside these scores, "
                 "cannot be scored. Add anchors of normal items."
             )
-        people = len(np.unique(self.people))
-        return "" if people > 1 else (
-            f"the {counted(len(self.x), 'anchor')} are of one patient, so nothing can be held out. Add patients."
-        )  # fmt: skip
+        if len(np.unique(self.people)) > 1:
+            return ""
+        alike = "have the same vector" if self.groups is None else "are of one patient"
+        return f"the {counted(len(self.x), 'anchor')} {alike}, so nothing can be held out. Add anchors that differ."
 
     def without(self, finding: str, rows: np.ndarray) -> AnchoredMentions:
         """The anchors at ``rows`` (k,) that do not mention ``finding``."""

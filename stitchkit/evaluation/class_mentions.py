@@ -13,6 +13,7 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import Items, rows_of
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.anchor_words import mentions
 
 NO_FINDING = "No Finding"
@@ -126,14 +127,15 @@ def texts_of(given: Any, what: str) -> tuple[str, ...]:
         given = given.values
     if isinstance(given, str):
         raise InputError(f"{what} is a list of texts; got a single text.")
-    if not isinstance(given, Sequence | np.ndarray):
+    given = given.tolist() if hasattr(given, "tolist") else given  # an array, or a column of a table
+    if not isinstance(given, Sequence):
         raise InputError(f"{what} takes texts, text items or labels; got {type(given).__name__}.")
     texts = list(given)
     odd = [row for row, text in enumerate(texts) if not isinstance(text, str)]
     if odd:
         raise InputError(
-            f"row {odd[0]} of {what} is of type {type(texts[odd[0]]).__name__}, no text; {len(odd)} rows are. "
-            f"Give texts, or labels of what they mention."
+            f"row {odd[0]} of {what} is of type {type(texts[odd[0]]).__name__}, no text; "
+            f"{counted(len(odd), 'row is', 'rows are')}. Give texts, or labels of what they mention."
         )
     return tuple(str(text) for text in texts)
 

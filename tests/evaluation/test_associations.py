@@ -263,6 +263,15 @@ def test_labels_of_texts_stand_for_texts(fit):
     assert sk.fit_associations(x, texts, tables[1], PROMPTS, replicates=20).weights.tolist() == fit.weights.tolist()
 
 
+def test_a_column_of_a_table_is_texts(fit):
+    import pandas
+
+    _, x, texts = worlds(300, 1)
+    for column in (np.asarray, pandas.Series, tuple):
+        again = sk.fit_associations(x, column(texts), column(pool_of()), PROMPTS, replicates=10)
+        assert again.weights.tolist() == fit.weights.tolist()
+
+
 def test_an_anchor_set_brings_its_texts_and_patients(fit):
     _, x, texts = worlds(300, 1)
     ids = np.array([f"film{i}" for i in range(300)])
@@ -321,6 +330,7 @@ BAD = {
     ),
     "too few texts": ({"texts": ["Edema."] * 3}, InputError, "3 texts came with 300 vectors"),
     "one patient": ({"groups": ["a"] * 300}, InputError, "the 300 anchors are of one patient"),
+    "vectors that are all the same": ({"vectors": np.ones((300, 4))}, InputError, "300 anchors have the same vector"),
     "too few groups": ({"groups": ["a"] * 3}, InputError, "3 groups came with 300 rows"),
     "no prompts": ({"prompts": None}, InputError, "Give prompts="),
     "an unknown prompt set": ({"prompts": "nih51"}, UnknownNameError, "nih15"),
