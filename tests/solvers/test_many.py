@@ -14,7 +14,7 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.moments import Evidence, Moments
 from stitchkit.solvers import MANY
 from stitchkit.solvers.csa import CSA
-from stitchkit.solvers.gcca import GCCA
+from stitchkit.solvers.gcca import GCCA, POWERS
 from stitchkit.solvers.generalised_procrustes import GeneralisedProcrustes
 from stitchkit.solvers.many import JointMoments, joint_total
 from stitchkit.solvers.procrustes import Procrustes
@@ -55,6 +55,7 @@ EVERY = {
     "gcca": GCCA(),
     "gcca each": GCCA(kappa=0.01, scale="each"),
     "gcca dims 3": GCCA(dims=3),
+    "gcca power 1": GCCA(power=1.0),
 }
 over = pytest.mark.parametrize("solver", EVERY.values(), ids=EVERY.keys())
 
@@ -356,29 +357,97 @@ def test_it_is_the_eigenproblem_of_the_projections_over_the_rows(kappa):
         np.testing.assert_allclose(ratio / ratio[0], 1, atol=1e-7)
 
 
-def test_directions_are_weighed_by_what_held_out_items_correlate():
-    folds = folds_of(VIEWS)
-    joint = GCCA().fit(folds)
-    expected = []
-    for i in range(3):
-        held = {name: x[i::3] for name, x in VIEWS.items()}
-        kept = [j for j in range(3) if j != i]
-        without = GCCA().fit([folds[j] for j in kept])
-        images = {name: without.map_of(name)(x) for name, x in held.items()}  # about the training means
-        pairs = [("a", "b"), ("a", "c"), ("b", "c")]
-        cosines = [
-            (images[p] * images[q]).sum(0) / np.linalg.norm(images[p], axis=0) / np.linalg.norm(images[q], axis=0)
-            for p, q in pairs
-        ]
-        expected.append(np.maximum(np.mean(cosines, axis=0), 0))
-    np.testing.assert_allclose(joint.weights, np.mean(expected, axis=0), atol=1e-9)
+def held_out_images(solver, views, k=3):
+    """For each fold, the images of its items about the training means under the maps of the other folds."""
+    folds, found = folds_of(views, k), []
+    for i in range(k):
+        without = solver.fit([folds[j] for j in range(k) if j != i])
+        found.append({name: without.map_of(name)(x[i::k]) for name, x in views.items()})
+    return found
+
+
+def correlations(images):
+    """Mean over pairs of spaces of the correlation along each direction, with its sign."""
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    size = {name: np.linalg.norm(x, axis=0) for name, x in images.items()}
+    return np.mean([(images[p] * images[q]).sum(0) / size[p] / size[q] for p, q in pairs], axis=0)
+
+
+@pytest.mark.parametrize("power", [1.0, 0.5, 0.25])
+def test_directions_are_weighed_by_what_held_out_items_correlate(power):
+    joint = GCCA(power=power).fit(folds_of(VIEWS))
+    expected = np.mean([np.maximum(correlations(one), 0) for one in held_out_images(GCCA(), VIEWS)], axis=0)
+    np.testing.assert_allclose(joint.weights, expected**power, atol=1e-9)
     assert joint.record["folds"] == 3
+    assert joint.record["settings"]["power"] == power
 
 
-def test_noise_gets_no_weight_although_it_correlates_in_sample():
+def test_directions_that_a_fold_lacks_take_the_mean_of_its_last_ones():
+    rng = np.random.default_rng(4)
+    loads = {name: rng.normal(size=(12, 40)) for name in "abc"}
+    z = rng.normal(size=(24, 12))
+    views = {name: z @ load + 0.3 * rng.normal(size=(24, 40)) for name, load in loads.items()}
+    joint = GCCA(power=1.0).fit(folds_of(views))  # 23 directions; folds of 16 show 15
+    expected = []
+    for images in held_out_images(GCCA(), views):
+        rho = correlations(images)
+        assert len(rho) == 15
+        expected.append(np.concatenate([np.maximum(rho, 0), np.full(8, max(rho[-1:].mean(), 0))]))
+    np.testing.assert_allclose(joint.weights, np.mean(expected, axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("kappa", [1e-3, 0.1, 1.0, 30.0])
+def test_the_exponent_separates_held_out_pairs_best(kappa):
+    views = views_of(60, 9, noise=1.5)
+    images = held_out_images(GCCA(kappa=kappa), views)
+    rho, reached = [np.maximum(correlations(one), 0) for one in images], {}
+    for power in POWERS:
+        scores = []
+        for i, one in enumerate(images):
+            weights = np.mean([other for j, other in enumerate(rho) if j != i], axis=0) ** power
+            every = [(one[p] * weights) @ one[q].T for p, q in (("a", "b"), ("a", "c"), ("b", "c"))]
+            true = sum(np.diag(s).mean() for s in every)
+            scores.append(true / np.sqrt(sum((s**2).mean() for s in every)))
+        reached[power] = np.mean(scores)
+    assert GCCA(kappa=kappa).fit(folds_of(views)).record["settings"]["power"] == max(reached, key=reached.get)
+
+
+def recall(joint, views):
+    names = list(views)
+    pairs = [(a, b) for a in names for b in names if a != b]
+    found = [joint.between(a, b).similarity(views[a], views[b]).argmax(axis=1) for a, b in pairs]
+    return np.mean([one == np.arange(len(one)) for one in found])
+
+
+def clustered(n, rng, centres, loads):
+    z = centres[rng.integers(len(centres), size=n)] + 0.7 * rng.normal(size=(n, 30))
+    return {name: z @ load + 0.4 * rng.normal(size=(n, load.shape[1])) for name, load in loads.items()}
+
+
+def isotropic(n, rng, centres, loads):
+    z = rng.normal(size=(n, 30))
+    return {name: z @ load + 0.8 * rng.normal(size=(n, load.shape[1])) for name, load in loads.items()}
+
+
+@pytest.mark.parametrize(("family", "kappa"), [(clustered, 1.0), (isotropic, 0.01)], ids=["clusters", "small ridge"])
+def test_the_chosen_exponent_is_worth_it_where_one_exponent_fails(family, kappa):
+    reached = {None: [], 1.0: [], 0.5: [], 0.0: []}
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        centres = 2 * rng.normal(size=(12, 30))
+        loads = {name: rng.normal(size=(30, d)) / 30**0.5 for name, d in (("a", 64), ("b", 96), ("c", 48))}
+        folds, new = folds_of(family(150, rng, centres, loads), 5), family(200, rng, centres, loads)
+        for power, values in reached.items():
+            values.append(recall(GCCA(kappa=kappa, power=power).fit(folds), new))
+    mean = {power: np.mean(values) for power, values in reached.items()}
+    assert mean[None] >= max(mean.values()) - 0.01
+    assert mean[None] >= min(mean[1.0], mean[0.0]) + 0.05
+
+
+def test_noise_gets_little_weight_although_it_correlates_in_sample():
     rng = np.random.default_rng(0)
     noise = {name: rng.normal(size=(40, 30)) for name in "abc"}
-    joint = GCCA(kappa=1e-3).fit(folds_of(noise, 5))
+    joint = GCCA(kappa=1e-3, power=1.0).fit(folds_of(noise, 5))
     assert joint.record["eigenvalues"][0] > 2.5
     assert joint.weights.max() < 0.35
 
@@ -386,7 +455,17 @@ def test_noise_gets_no_weight_although_it_correlates_in_sample():
 def test_one_fold_gives_no_weights_and_says_so():
     joint = GCCA().fit([joint_moments(VIEWS)])
     assert joint.weights is None
+    assert joint.record["settings"]["power"] is None
     assert "no items were held out" in joint.record["notes"][0]
+
+
+@pytest.mark.parametrize("n", [4, 5, 7])
+def test_folds_of_one_or_two_items_are_weighed_without_a_word(n):
+    few = {name: x[:n] for name, x in VIEWS.items()}
+    joint = GCCA().fit([joint_moments({name: x[:1] for name, x in few.items()}),
+                        joint_moments({name: x[1:] for name, x in few.items()})])  # fmt: skip
+    assert np.isfinite(joint.weights).all()
+    assert joint.record["settings"]["power"] in POWERS
 
 
 def test_a_third_space_helps_the_other_two():
@@ -411,6 +490,9 @@ BAD = [
     (GCCA, {"kappa": 0}),
     (GCCA, {"kappa": float("nan")}),
     (GCCA, {"dims": 0}),
+    (GCCA, {"power": -0.5}),
+    (GCCA, {"power": 2.0}),
+    (GCCA, {"power": float("nan")}),
     (GeneralisedProcrustes, {"rank": 0}),
     (GeneralisedProcrustes, {"sweeps": 0}),
 ]
