@@ -34,6 +34,9 @@ def align_many(
 ) -> JointAlignment:
     """Bind two or more spaces of the same items into one common space.
 
+    All spaces share one centre, the mean of the same items. Alignments that were fitted separately do not: each
+    subtracts the mean of its own anchors, so vectors of different alignments cannot be compared with each other.
+
     Parameters
     ----------
     views
@@ -103,7 +106,8 @@ def align_through(source: Any, target: Any, *, solver: HubComposition | None = N
     Returns
     -------
     Alignment
-        From A to B, with a directed map. No pair of A and B was seen: judge it on some if you have any.
+        From A to B, with a directed map. No pair of A and B was seen: judge it on some if you have any. Notes of its
+        record say where the two sets of pairs do not meet in the hub, and what then helps.
 
     Raises
     ------
@@ -121,7 +125,8 @@ def align_through(source: Any, target: Any, *, solver: HubComposition | None = N
     >>> rng = np.random.default_rng(0)
     >>> to_image, to_text, to_ecg = (rng.normal(size=(4, 6)) for _ in range(3))
     >>> z, other = rng.normal(size=(2, 400, 4))
-    >>> alignment = align_through((z @ to_image, z @ to_text), (other @ to_text, other @ to_ecg))
+    >>> weak = HubComposition(kappa=0.01)  # there is no noise
+    >>> alignment = align_through((z @ to_image, z @ to_text), (other @ to_text, other @ to_ecg), solver=weak)
     >>> fresh = rng.normal(size=(50, 4))
     >>> similarity = alignment.similarity(fresh @ to_image, fresh @ to_ecg)
     >>> bool((similarity.argmax(axis=1) == np.arange(50)).mean() > 0.8)

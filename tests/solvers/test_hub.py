@@ -76,17 +76,19 @@ def test_a_decomposition_that_gives_up_is_tried_another_way(monkeypatch):
     np.testing.assert_allclose(found.similarity(NEW_A, NEW_B), expected.similarity(NEW_A, NEW_B), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("kappa", "hub_kappa"), [(0.1, 0.1), (1e-3, 1.0), (2.0, 1e-4)])
-def test_the_formula_holds(library, kappa, hub_kappa):
+@pytest.mark.parametrize(("kappa", "hub_kappa", "power"), [(0.1, 0.1, 1.0), (1e-3, 1.0, 0.5), (2.0, 1e-4, 0.0)])
+def test_the_formula_holds(library, kappa, hub_kappa, power):
     (a, h, _), (_, other_h, b) = items(80, 1), items(50, 2)
-    alignment = HubComposition(kappa, hub_kappa).fit(Moments.of(*library(a, h)), Moments.of(*library(other_h, b)))
+    solver = HubComposition(kappa, hub_kappa, power=power)
+    alignment = solver.fit(Moments.of(*library(a, h)), Moments.of(*library(other_h, b)))
     (u, c, vh), weight, white_a, white_b = literal(Moments.of(a, h), Moments.of(other_h, b), kappa, hub_kappa)
     left, right = (NEW_A - a.mean(0)) @ white_a @ u[:, : len(c)], (NEW_B - b.mean(0)) @ white_b @ vh.T
     keep = c > 1e-12 * c[0]
     left, right, c = left[:, : len(c)][:, keep], right[:, keep], c[keep]
     norms = np.linalg.norm(left, axis=1)[:, None] * np.linalg.norm(right, axis=1)
     found = alignment.similarity(*library(NEW_A, NEW_B))
-    np.testing.assert_allclose(to_numpy(found), (left * np.clip(c, 0, 1)) @ right.T / norms, rtol=0, atol=1e-10)
+    weights = np.clip(c, 0, 1) ** power
+    np.testing.assert_allclose(to_numpy(found), (left * weights) @ right.T / norms, rtol=0, atol=1e-10)
     np.testing.assert_allclose(alignment.record["carriers"], c, rtol=0, atol=1e-12)
     predicted = alignment.to_target(library(NEW_A))
     np.testing.assert_allclose(to_numpy(predicted), (NEW_A - a.mean(0)) @ weight + b.mean(0), atol=1e-10)
@@ -194,6 +196,53 @@ def test_sets_of_different_kind_are_matched_about_their_own_means():
     alignment = HubComposition().fit(Moments.of(a, h), Moments.of(other_h + 40, b - 7))  # other words, same meaning
     plain = HubComposition().fit(Moments.of(a, h), Moments.of(other_h, b))
     np.testing.assert_allclose(alignment.similarity(NEW_A, NEW_B - 7), plain.similarity(NEW_A, NEW_B), atol=1e-9)
+
+
+@pytest.mark.parametrize("kappa", [0.1, 1.0])
+def test_the_coverage_is_the_share_of_the_link_that_the_hubs_other_pairs_show(library, kappa):
+    (a, h, _), (_, other_h, b) = items(80, 1), items(50, 2)
+    other_h = other_h * np.array([1, 1, 1, 0.1, 0.01, 0])
+    found = HubComposition(kappa, 0.2).fit(Moments.of(*library(a, h)), Moments.of(*library(other_h, b))).record
+    c_a, c_ah, c_h = np.cov(a.T, bias=True), (a - a.mean(0)).T @ (h - h.mean(0)) / 80, np.cov(other_h.T, bias=True)
+    link = c_ah.T @ np.linalg.solve(c_a + kappa * np.trace(c_a) / D_A * np.eye(D_A), c_ah)
+    shown = link @ np.linalg.solve(c_h + 0.2 * np.trace(c_h) / D_H * np.eye(D_H), c_h)
+    assert found["hub_coverage"] == pytest.approx(np.trace(shown) / np.trace(link), abs=1e-10)
+
+
+def test_pairs_of_another_kind_are_noticed_and_pairs_of_the_same_are_not():
+    (a, h, _), (_, other_h, b) = items(400, 1, hub_noise=0.1), items(400, 2, hub_noise=0.1)
+    first = np.linalg.svd(TO_H)[2][:2]  # the other pairs vary along two of four directions
+    unlike = other_h.mean(0) + (other_h - other_h.mean(0)) @ first.T @ first
+    same, other = (HubComposition().fit(Moments.of(a, h), Moments.of(rows, b)) for rows in (other_h, unlike))
+    assert same.record["hub_coverage"] > 0.85 > other.record["hub_coverage"] > 0.2
+    note = next(note for note in other.record["notes"] if "of what 'array' and the hub share" in note)
+    assert f"{other.record['hub_coverage']:.2f}" in note
+    assert "sk.align_many" in note
+    assert len(same.record["notes"]) == 1
+
+
+def test_the_note_on_distant_sets_gives_advice_that_helps():
+    rng, hits = np.random.default_rng(5), {"own": [], "classes' mean": []}
+    for _ in range(5):
+        classes, kind = rng.normal(size=(4, 8)), 12 * rng.normal(size=8)
+        to_a, to_b, label = rng.normal(size=(8, 20)), rng.normal(size=(8, 9)), rng.integers(4, size=300)
+        h, other_h = classes[label] + kind, rng.normal(size=(300, 8))
+        a = (h - kind) @ to_a + rng.normal(size=(300, 20))
+
+        def b_of(rows, to_b=to_b):
+            return np.tanh(0.2 * rows @ to_b)  # what holds among the other pairs does not hold far from them
+
+        found = HubComposition().fit(Moments.of(a, h), Moments.of(other_h, b_of(other_h)))
+        assert found.record["hub_gap"] > 0.5
+        assert any("take the mean of the classes' own vectors off" in note for note in found.record["notes"])
+        assert not any("center" in note for note in found.record["notes"])
+        named = b_of(classes + kind)
+        for how, vectors in (
+            ("own", named),
+            ("classes' mean", named - named.mean(axis=0) + found.target_map.center),
+        ):
+            hits[how].append((found.similarity(a, vectors).argmax(axis=1) == label).mean())
+    assert np.mean(hits["classes' mean"]) > np.mean(hits["own"]) + 0.1
 
 
 def test_pairs_are_found_that_were_never_seen_and_weights_help():
@@ -311,7 +360,16 @@ def test_another_hub_is_refused():
     assert same.record["hub"] == "text"
 
 
-BAD = [{"kappa": 0}, {"kappa": float("nan")}, {"hub_kappa": -1}, {"hub_kappa": float("inf")}, {"dims": 0}]
+BAD = [
+    {"kappa": 0},
+    {"kappa": float("nan")},
+    {"hub_kappa": -1},
+    {"hub_kappa": float("inf")},
+    {"dims": 0},
+    {"power": -1.0},
+    {"power": 1.5},
+    {"power": float("nan")},
+]
 
 
 @pytest.mark.parametrize("bad", BAD, ids=str)
