@@ -127,6 +127,8 @@ def assign_by_target(target: np.ndarray, groups: np.ndarray | None, *, seed: int
 
     n = len(target)
     k = min(k, n if groups is None else len(np.unique(groups)))
+    if np.unique(target, return_counts=True)[1].max() < k:  # no target is in every fold
+        return assign(n, groups, seed=seed, k=k)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # it is spread as far as it goes
         if groups is None:

@@ -26,10 +26,10 @@ from stitchkit.solvers.csa import mean_reliability
 from stitchkit.solvers.drafts import Draft
 from stitchkit.solvers.paths import Track
 
-FEW, SURE = 20, (2.0, 1.0)  # paired standard errors by which the best must beat the reference, below so many anchors
+FEW, SURE = 40, (2.0, 1.0)  # paired standard errors by which the best must beat the reference, below so many anchors
+SETTLED = 100  # anchors from which a winner that a second assignment confirms ends the search
 BEHIND = 2.5  # paired standard errors behind the best at which a track is given up
-LARGE = 100  # queries of a fold from which few folds tell tracks apart
-KEPT = (4, 2, 1)  # tracks of a family that are kept after one, two and three large folds
+KEPT = {100: (4, 2, 1), 40: (6, 4, 3)}  # queries of a fold -> tracks of a family kept after one, two, three of them
 
 Split = tuple[int, int]  # the assignment of folds, and the fold that is held out
 
@@ -201,7 +201,7 @@ class Search:
         return [Contender(one) for one in trials] + uncut + references
 
     def run(self) -> tuple[Finalist, list[Finalist]]:
-        """The winner and the last contenders; a further assignment only where the last one changed the winner."""
+        """The winner and the last contenders; many anchors need no further assignment once the winner stands."""
         self.bar.begin("choosing a map, training sets", sum(len(folds.parts) for folds in self.repeats))
         last: tuple[Contender, int] | None = None
         for r, folds in enumerate(self.repeats):
@@ -211,7 +211,7 @@ class Search:
                 self.bar.step(1)
             finalists = self.finalists(self.splits)
             winner = between(finalists)
-            if last == (winner.contender, winner.at):
+            if len(folds.source) >= SETTLED and last == (winner.contender, winner.at):
                 self.bar.step(sum(len(one.parts) for one in self.repeats[r + 1 :]))
                 break
             last = winner.contender, winner.at
@@ -288,25 +288,25 @@ class Search:
         self.given_up += [(track, len(self.splits)) for track in gone]
 
     def _drop(self, queries: int) -> None:
-        seen = len(self.splits)
-        if seen == 1:
-            if queries >= LARGE:  # one fold gives no weights from others: within a family the path's criterion tells
-                scores = {one: self.score(one, self._strength(one, self.splits)) for one in self.live}
-                self._keep(scores, KEPT[0])
+        if len(self.splits) == 1:
+            # one fold gives no weights from others: within a family the path's criterion tells
+            self._keep({one: self.score(one, self._strength(one, self.splits)) for one in self.live}, queries)
             return
         finalists = self.finalists(self.splits)
         first = best_of_families(finalists)
         best = max(first, key=lambda one: one.mean)
         self.live[:] = [one.contender for one in finalists if self._stays(one, first, best)]
-        if queries >= LARGE:
-            scores = {one.contender: one.mean for one in finalists}
-            self._keep(scores, KEPT[min(seen, len(KEPT)) - 1])
+        self._keep({one.contender: one.mean for one in finalists}, queries)
 
     def _stays(self, one: Finalist, first: Sequence[Finalist], best: Finalist) -> bool:
         return one.contender.reference or one in first or not one.is_behind(best, BEHIND)
 
-    def _keep(self, scores: dict[Contender, float], most: int) -> None:
-        """The ``most`` best tracks of each family."""
+    def _keep(self, scores: dict[Contender, float], queries: int) -> None:
+        """The best tracks of each family, the fewer the more held-out queries were seen."""
+        stages = next((kept for least, kept in KEPT.items() if queries >= least), None)
+        if stages is None:
+            return
+        most = stages[min(len(self.splits), len(stages)) - 1]
         ranked: dict[str, list[Trial]] = {}
         for one in sorted(self.live, key=lambda one: -scores[one]):
             names = ranked.setdefault(one.track.family, [])

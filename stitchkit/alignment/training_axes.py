@@ -20,7 +20,7 @@ from stitchkit.core.row_moments import RowMoments
 from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.sides import inverse_deviation
 
-SINGLE = 256  # width from which training sets are worked out in single precision
+SINGLE = 128  # width from which training sets are worked out in single precision
 TAME = 1e-6  # least eigenvalue, of the largest, that single precision still resolves
 SIDES = {"none": (False, False), "source": (True, False), "both": (True, True)}  # which sides are scaled
 

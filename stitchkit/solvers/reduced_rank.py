@@ -19,7 +19,7 @@ from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale
 from stitchkit.solvers.sides import identified
 from stitchkit.solvers.strengths import mean_eigenvalue
 
-STEPS = (1e-3, 1e-1, 1.0, 10.0)  # alphas that the search tries, each along all ranks
+STEPS = (1e-1, 1.0, 10.0)  # alphas that the search tries, each along all ranks
 
 
 @dataclass(frozen=True)
