@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.alignment.criteria import Criterion
 from stitchkit.alignment.search import Finalist, Search
 from stitchkit.core.alignments import Alignment, is_above_chance
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.embeddings import Embeddings
 from stitchkit.solvers.paths import Track
+
+FAR, RARE = 6, 0.1  # distances from the mean, of the median one, of which a few rows are outliers
 
 
 def with_account(fitted: Alignment, account: Mapping[str, Any], notes: Sequence[str] = ()) -> Alignment:
@@ -83,6 +88,30 @@ def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[
         ]
         notes.append(f"{n} anchors show at most {n - 1} directions: the rest of {' and of '.join(narrow)} is dropped")
     return notes
+
+
+def notes_on_head(criterion: Criterion, y: Embeddings) -> list[str]:
+    """What somebody who drives a head with the map should know of the choice, and of its targets."""
+    notes = []
+    if criterion.name == "r2":
+        notes.append(
+            "chosen by R2, since no head was given: a head may rank maps in another order. Pass head= to choose by its "
+            "own outputs"
+        )
+    lengths = np.sqrt(np.sum(_centred(y) ** 2, axis=1))
+    far = int(np.sum(lengths > FAR * np.median(lengths)))
+    if 0 < far <= RARE * len(y):
+        notes.append(
+            f"{far} of {len(y)} targets lie more than {FAR} times as far from their mean as is usual: squared error "
+            f"follows them. Look at them with sk.diagnose, or leave them out"
+        )
+    return notes
+
+
+def _centred(y: Embeddings) -> np.ndarray:
+    rows = to_numpy(y.vectors).astype(np.float64)
+    centred: np.ndarray = rows - np.median(rows, axis=0)
+    return centred
 
 
 def doubts_of(held_out: Mapping[str, Any]) -> list[str]:

@@ -8,11 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment.accounts import candidate, doubts_of, held_out_numbers, notes_of, settings_of, with_account
+from stitchkit.alignment.accounts import (
+    candidate,
+    doubts_of,
+    held_out_numbers,
+    notes_of,
+    notes_on_head,
+    settings_of,
+    with_account,
+)
 from stitchkit.alignment.asking import asked_for, check_purpose, solver_called, with_pools
 from stitchkit.alignment.clusters import Clusters
 from stitchkit.alignment.criteria import BalancedReciprocalRank, Criterion, Explained, ReciprocalRank
-from stitchkit.alignment.folds import JUDGED, Folds, assign, assign_by_target
+from stitchkit.alignment.folds import JUDGED, Folds, assign, assign_by_target, evidence_of
 from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.pooling import align_with_pool, fit_with_pool
 from stitchkit.alignment.search import Search
@@ -181,14 +189,15 @@ def _too_few(n: int, clusters: Clusters) -> str:
 
 
 def _fixed(solver: Solver, x: Embeddings, y: Embeddings, clusters: Clusters, seed: int) -> Alignment:
-    whole = Folds.of(x, y, assign(len(x), clusters.labels, seed=seed)).evidence()
+    n, parted = len(x), "folds" in solver.needs
+    whole = evidence_of(x, y, assign(n, clusters.labels, seed=seed) if parted else [np.arange(n)])
     fitted = solver.fit(Evidence(whole.moments, whole.folds, (x.vectors, y.vectors)))
-    return with_account(fitted, {"chosen_by": "the caller"}, clusters.notes(len(x)))
+    return with_account(fitted, {"chosen_by": "the caller"}, clusters.notes(n))
 
 
 def _without_search(family: str, x: Embeddings, y: Embeddings, why: str) -> Alignment:
     """The family at its default settings; its directions weigh alike, for nothing can be held out."""
-    whole = Folds.of(x, y, [np.arange(len(x))]).evidence()
+    whole = evidence_of(x, y, [np.arange(len(x))])
     extent = Extent(len(x), (x.space.dim, y.space.dim))
     track, at = _default(_tracks([family], extent, "match"), solver_called(family)())
     fitted = track.open(Frame.of(whole, track.scale, track.pca)).alignment(at)
@@ -242,6 +251,7 @@ def _searched(
         "seed": seed,
     }
     notes = [*notes_of(winner, fitted, n, purpose), *clusters.notes(n)]
+    notes += notes_on_head(criterion, y) if purpose == "head" else []
     if nested and len(repeats[0].parts) > 2:
         account["held_out"] = held_out_numbers(search)
         notes += doubts_of(account["held_out"])

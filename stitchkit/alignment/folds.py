@@ -89,13 +89,26 @@ class Folds:
         """Everything but some folds, by adding the others; rows only where they are fewer than dimensions."""
         kept = [i for i in range(len(self.parts)) if i not in without]
         parts = [self.moments[i] for i in kept]
-        moments = together(parts)
-        rows = None
-        if moments.count - 1 < max(moments.shape):
-            picked = np.concatenate([self.parts[i].rows for i in kept])
-            both = (take(self.source.vectors, picked), take(self.target.vectors, picked))
-            rows = moments.rows if isinstance(moments, RowMoments) else both
-        return Evidence(moments, parts, rows)
+        return _evidence(self.source, self.target, parts, [self.parts[i].rows for i in kept])
+
+
+def evidence_of(source: Embeddings, target: Embeddings, members: Sequence[np.ndarray]) -> Evidence:
+    """The evidence of anchors in parts of positions ``members``; rows only where they are fewer than dimensions."""
+    return _evidence(source, target, _moments_of(source, target, members), members)
+
+
+def _evidence(
+    source: Embeddings,
+    target: Embeddings,
+    parts: Sequence[Moments | RowMoments],
+    members: Sequence[np.ndarray],
+) -> Evidence:
+    moments, rows = together(parts), None
+    if moments.count - 1 < max(moments.shape):
+        picked = np.concatenate(members)
+        both = (take(source.vectors, picked), take(target.vectors, picked))
+        rows = moments.rows if isinstance(moments, RowMoments) else both
+    return Evidence(moments, parts, rows)
 
 
 def _moments_of(
