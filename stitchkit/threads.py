@@ -15,8 +15,16 @@ def is_small(rows: int, columns: int) -> bool:
 
 @contextmanager
 def one_blas_thread(wanted: bool = True) -> Iterator[None]:
-    """One thread for BLAS within it, where that is wanted; then as many as before."""
+    """One thread for BLAS within it, where that is wanted; then as many as before.
+
+    scipy has a BLAS of its own, which scikit-learn's optimisers use too. The limit reaches libraries that are loaded
+    when it is set, so scipy is loaded first.
+    """
+    if not wanted:
+        yield
+        return
+    import scipy.linalg  # noqa: F401
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1 if wanted else None, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"):
         yield

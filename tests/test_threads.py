@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import stitchkit as sk
 from stitchkit.alignment import fitting
+from stitchkit.evaluation import probes
 from stitchkit.threads import SIDE, one_blas_thread
 
 
@@ -42,3 +47,37 @@ def test_a_search_takes_one_thread_where_its_matrices_are_small(two, monkeypatch
     with pytest.raises(LookupError) as found:
         sk.align(rows, rows, anchor_hashes=False)
     assert found.value.args == (seen,)
+
+
+LOADED_WITHIN = """
+import numpy
+from threadpoolctl import threadpool_info
+from stitchkit.threads import one_blas_thread
+
+def threads():
+    return sorted(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+
+with one_blas_thread():
+    import scipy.optimize, sklearn.linear_model
+    print(threads())
+print(threads())
+"""
+
+
+def test_the_limit_reaches_a_blas_that_is_first_used_within():
+    two = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", LOADED_WITHIN], env=two, capture_output=True, text=True, check=True)
+    within, after = done.stdout.splitlines()
+    if "2" not in after:
+        pytest.skip("BLAS here takes one thread whatever it is told")
+    assert set(within) & set("0123456789") == {"1"}
+
+
+def test_a_probe_is_fitted_with_one_thread(two, monkeypatch):
+    seen = []
+    inner = probes.fitted_columns
+    monkeypatch.setattr(probes, "fitted_columns", lambda *given: seen.append(threads()) or inner(*given))
+    rows = np.random.default_rng(0).normal(size=(60, 2 * SIDE))
+    sk.fit_probe(rows, sk.Labels((rows[:, :1] > 0).astype(float), [f"i{row}" for row in range(60)], ("a",)))
+    assert seen
+    assert set().union(*seen) == {1}

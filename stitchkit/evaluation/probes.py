@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,14 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import checked_groups, rows_of
 from stitchkit.core.scores import Labels
+from stitchkit.evaluation.logistic import PrincipalRows, fitted_columns
 from stitchkit.metrics.auroc import auroc
+from stitchkit.threads import one_blas_thread
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, on standardised features
 FOLDS = 5
+MANY = 20_000_000  # entries of vectors; below, a second BLAS thread costs more than it gives (up to 5,000 x 768 tried)
+ENTRIES = 2_000_000  # rows x columns fitted together: some 150 MB of working arrays
 
 
 def fit_probe(
@@ -29,6 +34,9 @@ def fit_probe(
 ) -> LinearHead:
     """One logistic regression a class on standardised features, its strength chosen by grouped cross-validation.
 
+    The optimum is that of scikit-learn's ``LogisticRegression(C=..., class_weight="balanced")``; all classes, folds
+    and strengths are fitted together, each strength from the one below it.
+
     Parameters
     ----------
     embeddings : (n, d)
@@ -40,19 +48,40 @@ def fit_probe(
     strengths
         Values of C to choose among, by mean held-out AUROC over classes.
 
+    seed
+        Seed of the folds, default 0.
+
     Returns
     -------
     LinearHead
         Over the embeddings' space, in logits.
+
+    Raises
+    ------
+    InputError
+        If vectors and labels differ in number, or fewer than four items have both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stitchkit import Labels, fit_probe
+    >>> x = np.random.default_rng(0).normal(size=(40, 3))
+    >>> labels = Labels((x[:, :1] > 0).astype(float), [f"i{row}" for row in range(40)], ("a",))
+    >>> fit_probe(x, labels).weight.shape
+    (3, 1)
     """
     x, y, cluster, space = _matched(embeddings, labels, groups)
-    mean, sd = x.mean(axis=0), x.std(axis=0)
-    sd = np.where(sd > 0, sd, 1.0)
-    features, basis = _in_span((x - mean) / sd)
-    strength = _chosen(features, y, cluster, strengths, seed)
-    inner, bias = _fit_all(features, y, strength)
-    weight = (basis @ inner if basis is not None else inner) / sd[:, None]
-    return LinearHead(space, labels.classes, weight, bias - mean @ weight)
+    with one_blas_thread(x.size < MANY):
+        mean, sd = x.mean(axis=0), x.std(axis=0)
+        sd = np.where(sd > 0, sd, 1.0)
+        design = PrincipalRows.of((x - mean) / sd)
+        strength = _chosen(design, y, cluster, strengths, seed)
+        whole = np.zeros(len(x), dtype=int)
+        inner = np.zeros((design.rows.shape[1], y.shape[1]))
+        for part in _parts(y, whole):
+            inner[:, part.classes] = fitted_columns(design, part.truth, strength * part.weights)
+        weight = design.weight(inner) / sd[:, None]
+        return LinearHead(space, labels.classes, weight, inner[-1] - mean @ weight)
 
 
 def _matched(embeddings: Any, labels: Labels, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Any]:
@@ -70,50 +99,86 @@ def _matched(embeddings: Any, labels: Labels, groups: Any) -> tuple[np.ndarray, 
     return to_numpy(given.vectors).astype(np.float64), labels.values, cluster, given.space
 
 
-def _in_span(features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Features in the span of the rows where those are fewer: the same logistic regression, smaller."""
-    if features.shape[0] >= features.shape[1]:
-        return features, None
-    u, s, vh = np.linalg.svd(features, full_matrices=False)
-    return u * s, vh.T
-
-
 def _chosen(
-    features: np.ndarray, y: np.ndarray, groups: np.ndarray | None, strengths: Sequence[float], seed: int
+    design: PrincipalRows, y: np.ndarray, groups: np.ndarray | None, strengths: Sequence[float], seed: int
 ) -> float:
-    from sklearn.model_selection import GroupKFold, KFold
-
+    """The strength of the best mean AUROC over classes; every row is scored by the fold that held it out."""
     clusters = len(y) if groups is None else len(np.unique(groups))
     k = min(FOLDS, clusters)
     if k < 2 or len(strengths) == 1:
         return strengths[0]
-    splitter = KFold(k, shuffle=True, random_state=seed)
-    if groups is not None:
-        splitter = GroupKFold(k, shuffle=True, random_state=seed)
-    splits = list(splitter.split(features, groups=groups))
+    scored = _held_out(design, y, _folds(len(y), groups, k, seed), strengths)
+    known = [~np.isnan(column) for column in y.T]
     means = []
     for strength in strengths:
-        held = np.full(y.shape, np.nan)
-        for train, test in splits:
-            weight, bias = _fit_all(features[train], y[train], strength)
-            held[test] = features[test] @ weight + bias
-        known = [~np.isnan(column) for column in y.T]
-        aurocs = [auroc(held[rows, c], y[rows, c]) for c, rows in enumerate(known)]
+        aurocs = [auroc(scored[strength][rows, c], y[rows, c]) for c, rows in enumerate(known)]
         means.append(float(np.nanmean(aurocs)) if not np.isnan(aurocs).all() else 0.5)
     return strengths[int(np.argmax(means))]
 
 
-def _fit_all(features: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (d, c) and biases (c,) of one balanced logistic regression a class."""
-    from sklearn.linear_model import LogisticRegression
+def _folds(n: int, groups: np.ndarray | None, k: int, seed: int) -> np.ndarray:
+    """The fold (n,) from 1 to k that holds each row out: scikit-learn's shuffled ``KFold`` or ``GroupKFold``."""
+    random = np.random.RandomState(seed)  # scikit-learn's generator, so that a seed keeps its folds
+    if groups is None:
+        return _dealt(random.permutation(n), k)
+    unique, group = np.unique(groups, return_inverse=True)
+    return np.asarray(_dealt(random.permutation(len(unique)), k)[group])
 
-    weight, bias = np.zeros((features.shape[1], y.shape[1])), np.zeros(y.shape[1])
-    for c in range(y.shape[1]):
-        known = ~np.isnan(y[:, c])
-        present = int((y[known, c] == 1).sum())
-        if min(present, int(known.sum()) - present) < 2:
+
+def _dealt(order: np.ndarray, k: int) -> np.ndarray:
+    """Numbers 1 to k (n,) for positions in ``order`` (n,), in k runs as even as can be."""
+    fold = np.empty(len(order), dtype=int)
+    for number, some in enumerate(np.array_split(order, k), start=1):
+        fold[some] = number
+    return fold
+
+
+def _held_out(
+    design: PrincipalRows, y: np.ndarray, fold: np.ndarray, strengths: Sequence[float]
+) -> dict[float, np.ndarray]:
+    """Scores (n, c) of held-out rows by strength; every strength begins where the weaker one before it ended."""
+    scored = {strength: np.zeros(y.shape) for strength in strengths}
+    for part in _parts(y, fold):
+        found = None
+        for strength in sorted(scored):
+            found = fitted_columns(design, part.truth, strength * part.weights, found)
+            rows, column = np.nonzero(part.held)
+            scored[strength][rows, part.classes[column]] = (design.rows @ found)[rows, column]
+    return scored
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Columns fitted together: each is one class on the rows outside one fold."""
+
+    classes: np.ndarray  # (k,) positions
+    truth: np.ndarray  # (n, k), 0 where unknown
+    weights: np.ndarray  # (n, k), 0 for rows held out and unknown; both kinds of a class weigh alike
+    held: np.ndarray  # (n, k), rows of the fold held out
+
+
+def _parts(y: np.ndarray, fold: np.ndarray) -> Iterator[_Part]:
+    """Columns of every class and fold, a few at a time; none for those with fewer than two of a kind.
+
+    Parameters
+    ----------
+    y : (n, c) of 0, 1 and NaN
+    fold : (n,)
+        The number of the fold that holds a row out; 0 for rows that none does.
+    """
+    folds = np.unique(fold)
+    columns = [(c, held) for held in folds for c in range(y.shape[1])]
+    at_once = max(1, ENTRIES // len(y))
+    for first in range(0, len(columns), at_once):
+        some = columns[first : first + at_once]
+        classes = np.asarray([c for c, _ in some])
+        held = np.stack([(fold == number) & (number > 0) for _, number in some], axis=1)
+        used = ~np.isnan(y[:, classes]) & ~held
+        truth = np.nan_to_num(y[:, classes])
+        present, known = (truth * used).sum(axis=0), used.sum(axis=0)
+        fit = np.minimum(present, known - present) >= 2
+        if not fit.any():
             continue
-        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=5000)
-        model.fit(features[known], y[known, c])
-        weight[:, c], bias[c] = model.coef_[0], model.intercept_[0]
-    return weight, bias
+        share = np.where(truth == 1, present, known - present)[:, fit]
+        weights = np.where(used[:, fit], known[fit] / (2 * share), 0.0)
+        yield _Part(classes[fit], truth[:, fit], weights, held[:, fit])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -82,40 +83,108 @@ def test_scaling_a_feature_scales_its_weight_back_and_leaves_the_scores():
 
 
 @pytest.fixture
-def trained_on(monkeypatch):
-    """The first feature of the rows of every inner fit, in order; the last is the fit on all."""
-    seen = []
-    inner = probes._fit_all
+def columns_fitted(monkeypatch):
+    """Used rows (n, k) and costs of every call that fits columns, in order; the last is the fit on all rows."""
+    calls = []
+    inner = probes.fitted_columns
 
-    def spy(features, y, strength):
-        seen.append(np.asarray(features)[:, 0])
-        return inner(features, y, strength)
+    def spy(design, truth, costs, start=None):
+        calls.append(costs)
+        return inner(design, truth, costs, start)
 
-    monkeypatch.setattr(probes, "_fit_all", spy)
-    return seen
+    monkeypatch.setattr(probes, "fitted_columns", spy)
+    return calls
 
 
 @pytest.mark.parametrize("given_as", ["labels", "argument"])
-def test_no_patient_is_split_when_the_strength_is_chosen(trained_on, given_as):
+def test_no_patient_is_split_when_the_strength_is_chosen(columns_fitted, given_as):
     x, y = drawn(n=60)
     groups = np.random.default_rng(3).permutation(np.arange(60) // 5)
     in_labels = given_as == "labels"
     fit_probe(x, labels_of(y, groups if in_labels else None), groups=None if in_labels else groups)
-    whole = trained_on[-1]
-    assert len(whole) == 60
-    assert len(trained_on) == 5 * 5 + 1  # folds x strengths, then all rows
-    for inner in trained_on[:-1]:
-        inside = np.isin(whole, inner)
-        assert 0 < inside.sum() < 60
-        assert not set(groups[inside]) & set(groups[~inside])
+    assert [costs.shape[1] for costs in columns_fitted] == [2 * 5] * 5 + [2]  # classes x folds, then classes
+    assert (columns_fitted[-1] > 0).all()
+    for used in (column > 0 for costs in columns_fitted[:-1] for column in costs.T):
+        assert 0 < used.sum() < 60
+        assert not set(groups[used]) & set(groups[~used])
 
 
-def test_without_patients_every_row_is_held_out_once_for_each_strength(trained_on):
-    x, y = drawn(n=60)
+def test_without_patients_every_row_is_held_out_once_for_each_strength(columns_fitted):
+    x, y = drawn(n=60, c=1)
     fit_probe(x, labels_of(y), strengths=(0.01, 1.0))
-    whole = trained_on[-1]
-    held = sum((~np.isin(whole, inner)).astype(int) for inner in trained_on[:-1])
+    held = sum((costs == 0).sum(axis=1) for costs in columns_fitted[:-1])
     assert held.tolist() == [2] * 60
+
+
+def literal(x, y, groups, strengths):
+    """The probe in scikit-learn's words: standardised once, strength by grouped folds, refitted on all rows."""
+    features, splits = StandardScaler().fit_transform(x), list(splitter(groups).split(x, groups=groups))
+    means = []
+    for strength in strengths:
+        held = np.zeros(y.shape)
+        for train, test in splits:
+            for c in range(y.shape[1]):
+                held[test, c] = by_class(features[train], y[train, c], strength)(features[test])
+        known = ~np.isnan(y)
+        means.append(np.mean([auroc(held[known[:, c], c], y[known[:, c], c]) for c in range(y.shape[1])]))
+    best = strengths[int(np.argmax(means))]
+    return best, np.stack([by_class(features, y[:, c], best)(features) for c in range(y.shape[1])], axis=1)
+
+
+@pytest.mark.parametrize(("n", "k"), [(60, 5), (61, 5), (7, 3), (4, 4)])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_folds_are_scikit_learns(n, k, seed):
+    groups = np.random.default_rng(seed).permutation([f"p{row // 2 if n > 20 else row}" for row in range(n)])
+    for given, splitter in (None, KFold), (groups, GroupKFold):
+        fold = probes._folds(n, given, k, seed)
+        parts = splitter(k, shuffle=True, random_state=seed).split(np.empty(n), groups=given)
+        for number, (_, test) in enumerate(parts, start=1):
+            assert np.flatnonzero(fold == number).tolist() == test.tolist()
+
+
+def splitter(groups):
+    return KFold(5, shuffle=True, random_state=0) if groups is None else GroupKFold(5, shuffle=True, random_state=0)
+
+
+def by_class(features, y, strength):
+    known = ~np.isnan(y)
+    if min((y[known] == side).sum() for side in (0, 1)) < 2:
+        return lambda rows: np.zeros(len(rows))
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=10_000, tol=1e-9)
+    return model.fit(features[known], y[known]).decision_function
+
+
+@pytest.mark.parametrize("patients", [False, True])
+@pytest.mark.parametrize("case", ["tall", "wide", "rare", "unknown", "repeated columns", "one feature"])
+def test_strength_and_scores_are_those_of_scikit_learns_regressions(case, patients):
+    n, d = {"wide": (60, 150), "one feature": (90, 1)}.get(case, (120, 12))
+    rng = np.random.default_rng(7)
+    inner = rng.normal(size=(n, d))
+    y = (inner @ rng.normal(size=(d, 3)) + 2 * rng.normal(size=(n, 3)) > (3.0 if case == "rare" else 0.4)).astype(float)
+    if case == "unknown":
+        y[rng.random(y.shape) < 0.3] = np.nan
+    x = inner * np.geomspace(0.1, 10, d) + 3
+    x = np.concatenate([x, x[:, :4], np.ones((n, 1))], axis=1) if case == "repeated columns" else x
+    groups = np.arange(n) // 3 if patients else None
+    best, expected = literal(x, y, None if groups is None else groups.astype(str), probes.STRENGTHS)
+    chosen = fit_probe(x, labels_of(y, groups))
+    alone = fit_probe(x, labels_of(y, groups), strengths=(best,))
+    assert np.array_equal(chosen.weight, alone.weight)
+    assert np.allclose(chosen.scores(x).values, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+def test_columns_fitted_a_few_at_a_time_give_the_same_probe(monkeypatch):
+    x, y = drawn(c=3)
+    y[:20, 1] = np.nan
+    together = fit_probe(x, labels_of(y))
+    monkeypatch.setattr(probes, "ENTRIES", 2 * len(x))
+    assert np.allclose(fit_probe(x, labels_of(y)).weight, together.weight, rtol=1e-5)
+
+
+def test_strengths_may_stand_in_any_order():
+    x, y = drawn(noise=3.0)
+    rising, falling = (fit_probe(x, labels_of(y), strengths=s) for s in ((1e-3, 1e-1, 10.0), (10.0, 1e-1, 1e-3)))
+    assert np.allclose(rising.weight, falling.weight)
 
 
 def test_the_strength_is_that_of_the_best_held_out_auroc():
