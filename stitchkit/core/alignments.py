@@ -128,12 +128,6 @@ def is_above_chance(held_out: Mapping[str, Any]) -> bool:
     return bool(value > held_out.get("chance_mrr", 0.0) + 2 * held_out.get("se", 0.0))
 
 
-def matched(left: Array, right: Array, weights: Array | None = None) -> Array:
-    """``sum_j w_j l_j r_j / (|l| |r|)`` for all pairs of rows: (n_a, k) and (n_b, k) to (n_a, n_b)."""
-    a, b = weighed(left, right, weights)
-    return a @ namespace(b).matrix_transpose(b)
-
-
 def weighed(left: Array, right: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """Rows at unit length, (n_a, k) and (n_b, k), in one library and precision; ``weights`` (k,) go into the first."""
     a = unit(left)

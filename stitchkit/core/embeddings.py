@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,9 @@ def as_embeddings(values: Any, what: str = "array") -> Embeddings:
     if array.ndim != 2:
         raise InputError(f"{what} must be (n, d); got shape {tuple(array.shape)}.")
     check_vectors(array, what)
-    return Embeddings.mapped(array, np.arange(array.shape[0]).astype(np.str_), Space.of_array(int(array.shape[1])))
+    n = int(array.shape[0])
+    ids = np.arange(n).astype(f"<U{len(str(max(n - 1, 0)))}")  # without a width numpy takes 21 letters a number
+    return Embeddings.mapped(array, ids, Space.of_array(int(array.shape[1])))
 
 
 def check_vectors(vectors: Array, what: str, ids: np.ndarray | None = None) -> None:
@@ -92,6 +94,8 @@ def check_vectors(vectors: Array, what: str, ids: np.ndarray | None = None) -> N
     xp = namespace(vectors)
     if not (xp.isdtype(vectors.dtype, "real floating") or xp.isdtype(vectors.dtype, "integral")):
         raise InputError(f"the vectors of {what!r} are {vectors.dtype}, not real numbers.")
+    if xp.isdtype(vectors.dtype, "real floating") and all(_have_lengths(rows) for rows in _blocks(vectors)):
+        return  # the usual case, in one product a row
     finite = _by_rows(vectors, lambda rows: xp.all(xp.isfinite(rows), axis=1))
     if not finite.all():
         _refuse(~finite, what, ids, "holds NaN or infinity", "Find out why the encoder made it, or leave it out.")
@@ -100,11 +104,24 @@ def check_vectors(vectors: Array, what: str, ids: np.ndarray | None = None) -> N
         _refuse(~alive, what, ids, "is all zeros, which has no direction", "Is the item empty? Leave it out.")
 
 
-def _by_rows(vectors: Array, function: Callable[[Array], Array]) -> np.ndarray:
-    """Values (n,) of ``function`` for each row, a block of rows at a time: a memory map is never held whole."""
+def _have_lengths(rows: Array) -> bool:
+    """True if every row's sum of squares is a positive number; of sound rows only huge or tiny ones' are not."""
+    xp = namespace(rows)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squares = xp.vecdot(rows, rows)
+        return bool(xp.all(xp.isfinite(squares) & (squares > 0)))
+
+
+def _blocks(vectors: Array) -> Iterator[Array]:
+    """``vectors`` (n, d) a block of rows at a time: a memory map is never held whole."""
     n = int(vectors.shape[0])
-    blocks = [vectors[a : min(a + BLOCK, n), :] for a in range(0, n, BLOCK)]
-    return np.concatenate([to_numpy(function(rows)) for rows in blocks]) if blocks else np.ones(0, dtype=bool)
+    return (vectors[a : min(a + BLOCK, n), :] for a in range(0, n, BLOCK))
+
+
+def _by_rows(vectors: Array, function: Callable[[Array], Array]) -> np.ndarray:
+    """Values (n,) of ``function`` for each row."""
+    found = [to_numpy(function(rows)) for rows in _blocks(vectors)]
+    return np.concatenate(found) if found else np.ones(0, dtype=bool)
 
 
 def _refuse(bad: np.ndarray, what: str, ids: np.ndarray | None, fault: str, step: str) -> None:

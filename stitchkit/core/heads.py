@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stitchkit.core.alignments import matched
+import numpy as np
+
 from stitchkit.core.arrays import Array, float64, like, namespace, to_numpy, working_float
-from stitchkit.core.embeddings import as_embeddings
+from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.maps import Map
+from stitchkit.core.maps import Map, unit
 from stitchkit.core.scores import KINDS, RANK_ONLY, Scores, check_classes
 from stitchkit.core.space import Space
+
+ENTRIES = 4_194_304  # of vectors read together: 16 MB in float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +62,13 @@ class LinearHead:
         """Scores (n, c) of vectors (n, d) of the head's space; refuses those of another encoder."""
         given = as_embeddings(embeddings, "the head's input")
         self.space.require(given.space, "the head")
-        x = working_float(given.vectors)
-        values = x @ like(self.weight, x, dtype=x.dtype) + like(self.bias, x, dtype=x.dtype)
-        return Scores(to_numpy(values), self.kind, given.ids, self.classes)
+
+        def of(part: Embeddings) -> Array:
+            x = working_float(part.vectors)
+            return x @ like(self.weight, x, dtype=x.dtype) + like(self.bias, x, dtype=x.dtype)
+
+        values = _in_parts(given, of, len(self.classes), self.space.dim)
+        return Scores.of_vectors(values, self.kind, given.ids, self.classes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,17 +119,26 @@ class ZeroShotHead:
     def scores(self, embeddings: Any) -> Scores:
         """Scores (n, c) of vectors (n, d) of the head's space; refuses those of another encoder."""
         given = as_embeddings(embeddings, "the zero-shot head's input")
-        common = self.to_common(given).vectors
-        if one_direction(self.to_common):
-            toward = self.positive if self.negative is None else self.positive - self.negative
-            rows = float64(common)
-            projected = rows @ namespace(rows).matrix_transpose(like(toward, rows, dtype=rows.dtype))
-            return Scores(to_numpy(projected), "logit", given.ids, self.classes)
-        values = to_numpy(matched(common, like(self.positive, common), self.weights))
-        if self.negative is None:
-            return Scores(values, "cosine", given.ids, self.classes)
-        against = to_numpy(matched(common, like(self.negative, common), self.weights))
-        return Scores(values - against, "margin", given.ids, self.classes)
+        one, width = one_direction(self.to_common), max(self.space.dim, self.to_common.target.dim)
+        values = _in_parts(given, self._projected if one else self._cosines, len(self.classes), width)
+        kind = "logit" if one else "cosine" if self.negative is None else "margin"
+        return Scores.of_vectors(values, kind, given.ids, self.classes)
+
+    def _projected(self, part: Embeddings) -> Array:
+        """Projections (m, c) of some items, in float64."""
+        rows = float64(self.to_common(part).vectors)
+        toward = self.positive if self.negative is None else self.positive - self.negative
+        return rows @ namespace(rows).matrix_transpose(like(toward, rows, dtype=rows.dtype))
+
+    def _cosines(self, part: Embeddings) -> Array:
+        """Cosines or margins (m, c) of some items; what is the same for all is worked into the class embeddings."""
+        rows = unit(self.to_common(part).vectors)
+        toward = unit(like(self.positive, rows))
+        if self.negative is not None:
+            toward = toward - unit(like(self.negative, rows))  # a difference of cosines of one row
+        if self.weights is not None:
+            toward = toward * like(self.weights, toward, dtype=toward.dtype)
+        return rows @ namespace(rows).matrix_transpose(like(toward, rows, dtype=rows.dtype))
 
     def predict(self, embeddings: Any) -> tuple[str, ...]:
         """The best class of each item; only for a multi-class set, where one class applies."""
@@ -131,6 +148,25 @@ class ZeroShotHead:
             )
         best = self.scores(embeddings).values.argmax(axis=1)
         return tuple(self.classes[int(i)] for i in best)
+
+
+def _in_parts(given: Embeddings, score: Callable[[Embeddings], Array], classes: int, width: int) -> np.ndarray:
+    """Scores (n, c) float64 of ``given``, some rows at a time, so that nothing as large as the vectors is held.
+
+    Parameters
+    ----------
+    score
+        Scores (m, c) of m of the items.
+    width
+        Of the widest row on the way.
+    """
+    n, rows = len(given), max(1, ENTRIES // width)
+    values = np.empty((n, classes))
+    for first in range(0, max(n, 1), rows):  # no items go through the checks of the map all the same
+        some = slice(first, min(first + rows, n))
+        part = Embeddings.mapped(given.vectors[some, :], given.ids[some], given.space)
+        values[some] = to_numpy(score(part))
+    return values
 
 
 def one_direction(to_common: Map) -> bool:

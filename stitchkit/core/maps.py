@@ -109,7 +109,9 @@ class AffineMap:
             narrow = like(weight, x, dtype=x.dtype)
         if not bool(namespace(x).all(namespace(x).isfinite(narrow))):  # tiny vectors mapped to huge ones
             return namespace(x).astype(float64(x - rounded) @ weight + (bias + lost[0, :]), x.dtype)
-        return (x - rounded) @ narrow + like(bias + lost[0, :], x, dtype=x.dtype)
+        vectors = (x - rounded) @ narrow
+        vectors += like(bias + lost[0, :], x, dtype=x.dtype)
+        return vectors
 
     def then(self, other: AffineMap) -> AffineMap:
         """The map that applies this one first and ``other`` second."""
@@ -179,7 +181,7 @@ def unit(vectors: Array) -> Array:
     """Rows of ``vectors`` (n, k) at length one; a zero row stays zero."""
     xp = namespace(vectors)
     with np.errstate(over="ignore"):
-        lengths = xp.linalg.vector_norm(vectors, axis=1, keepdims=True)
+        lengths = xp.sqrt(xp.vecdot(vectors, vectors))[:, None]  # a norm would hold all squares
     if not bool(xp.all((lengths > NARROWEST) & (lengths < WIDEST))):  # squares in float32 may have left its range
         largest = xp.max(xp.abs(vectors), axis=1, keepdims=True)
         vectors = vectors / xp.where(largest > 0, largest, xp.ones_like(largest))

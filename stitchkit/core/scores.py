@@ -56,6 +56,19 @@ class Scores:
         object.__setattr__(self, "values", np.asarray(self.values, dtype=np.float64))
         object.__setattr__(self, "ids", checked_ids(self.ids))
         object.__setattr__(self, "classes", tuple(self.classes))
+        self._check()
+
+    @classmethod
+    def of_vectors(cls, values: np.ndarray, kind: str, ids: np.ndarray, classes: tuple[str, ...]) -> Scores:
+        """Scores (n, c) float64 that a head gives vectors, whose ids have been checked with them."""
+        made = object.__new__(cls)
+        for name, value in (("values", values), ("kind", kind), ("ids", ids), ("classes", classes)):
+            object.__setattr__(made, name, value)
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        """Raise for an unknown kind, shapes that do not fit, values that are no scores of their kind."""
         if self.kind not in KINDS:
             raise UnknownNameError.of("kind of score", self.kind, KINDS)
         if self.values.shape != (len(self.ids), len(self.classes)):
@@ -63,8 +76,9 @@ class Scores:
                 f"scores of shape {self.values.shape} came with {len(self.ids)} ids and {len(self.classes)} classes."
             )
         check_classes(self.classes)
-        odd = np.argwhere(~np.isfinite(self.values))
-        if len(odd):
+        finite = np.isfinite(self.values)
+        if not finite.all():
+            odd = np.argwhere(~finite)
             row, column = odd[0]
             raise InputError(
                 f"the score of item {str(self.ids[row])!r} for {self.classes[column]!r} is {self.values[row, column]}; "
