@@ -77,7 +77,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "progress": {"rich", "IPython"},
     "embedding_store": set(),
     "toml_files": set(),
-    "threads": {"scipy", "threadpoolctl"},
+    "threads": {"scipy", "threadpoolctl", "torch"},
 }
 VERBS = {"alignment", "zero_shot", "stitching", "evaluation"}
 CLOSED = {"core", "solvers", "metrics"} | VERBS  # rooms that open no file

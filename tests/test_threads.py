@@ -8,12 +8,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import stitchkit as sk
 from stitchkit.alignment import fitting
 from stitchkit.evaluation import probes
-from stitchkit.threads import SIDE, one_blas_thread
+from stitchkit.threads import SIDE, one_blas_thread, one_thread
 
 
 def threads():
@@ -81,3 +82,17 @@ def test_a_probe_is_fitted_with_one_thread(two, monkeypatch):
     sk.fit_probe(rows, sk.Labels((rows[:, :1] > 0).astype(float), [f"i{row}" for row in range(60)], ("a",)))
     assert seen
     assert set().union(*seen) == {1}
+
+
+def test_torch_too_gets_one_thread_and_its_own_number_back(two):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread():
+            assert (torch.get_num_threads(), threads()) == (1, {1})
+        assert (torch.get_num_threads(), threads()) == (2, {2})
+        with pytest.raises(LookupError), one_thread():
+            raise LookupError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -22,12 +22,14 @@ from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Decisions, Evaluation, Method, is_above_chance
 from stitchkit.evaluation.tables import by_chance, decided, judged_classes, reliability_of, table_of
 from stitchkit.metrics.bootstrap import Interval
+from stitchkit.threads import one_blas_thread
 
 FEW_PATIENTS = 10
 CLOSE = 0.05  # a metadata-only baseline whose lower bound is this near the score explains it
 CHANCE, PROBE, METADATA = "chance", "probe on the anchors", "metadata only"
 
 
+@one_blas_thread()
 def evaluate(
     scores: Scores,
     labels: Labels,

@@ -27,7 +27,7 @@ from stitchkit.evaluation.results import Evaluation
 from stitchkit.metrics.auroc import auroc
 from stitchkit.reports.demo_page import write_demo_page
 from stitchkit.studies.demo_bench import NOISE, Bench, DemoSettings, joined, make_bench, silent_reports
-from stitchkit.threads import one_blas_thread
+from stitchkit.threads import one_thread
 from stitchkit.zero_shot import zeroshot
 
 SILENCED = "effusion"  # the finding that no anchor report mentions in the coverage check
@@ -77,7 +77,7 @@ def run_demo(out: str | Path, *, settings: DemoSettings | None = None, say: Say 
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; the demo needs a folder to write its page into.")
-    with one_blas_thread():
+    with one_thread():
         return _run(folder, settings or DemoSettings(), say)
 
 

@@ -18,6 +18,7 @@ from stitchkit.datasets.phantoms import (
     reported_findings,
     write_report,
 )
+from stitchkit.datasets.phantoms.canvas import Canvas, curve
 from stitchkit.datasets.shapes import KINDS, make_shapes
 
 PROMPTS = Path(__file__).parents[2] / "anchors" / "prompts"
@@ -206,3 +207,43 @@ def test_shapes_repeat_and_their_labels_name_kind_and_quadrant() -> None:
     assert (images == again).all()
     assert images.shape == (400, 48, 48)
     assert set(labels.tolist()) == set(range(4 * len(KINDS)))
+
+
+def literal_spots(canvas: Canvas, marks: np.ndarray) -> np.ndarray:
+    """Gaussian spots on the film one by one: narrow ones within three widths of the widest of them, wide ones whole."""
+    half, total = canvas.size / 2, np.zeros((canvas.size, canvas.size))
+    pixels = np.arange(canvas.size)
+    fine = marks[:, 2] < 0.024
+    reach = np.ceil(3 * (np.maximum(marks[fine, 2], 0.0105) * half).max()) if fine.any() else 0
+    for x, y, sigma, weight in marks:
+        at_x, at_y, wide = (x + 1) * half - 0.5, (y + 1) * half - 0.5, max(sigma, 0.0105) * half
+        columns, rows = (np.exp(-((pixels - at) ** 2) / (2 * wide**2)) for at in (at_x, at_y))
+        if sigma < 0.024:
+            columns, rows = (
+                columns * (abs(pixels - np.rint(at_x)) <= reach),
+                rows * (abs(pixels - np.rint(at_y)) <= reach),
+            )
+        total += weight * rows[:, None] * columns
+    return total
+
+
+@pytest.mark.parametrize("kept", ["fine", "coarse", "both", "outside"])
+def test_spots_are_gaussians_added_up(kept: str) -> None:
+    rng = np.random.default_rng(2)
+    sigma = {"fine": rng.uniform(0.005, 0.02, 60), "coarse": rng.uniform(0.03, 0.2, 60)}.get(
+        kept, rng.uniform(0.005, 0.06, 60)
+    )
+    places = rng.uniform(-1.4, 1.4, (60, 2)) if kept != "outside" else rng.uniform(0.9, 1.3, (60, 2))
+    marks = np.column_stack([places, sigma, rng.uniform(-0.2, 0.5, 60)])
+    canvas = Canvas.of(64, tilt=0.0, zoom=1.0, shift=(0.0, 0.0))
+    np.testing.assert_allclose(canvas.spots(marks, on_film=True), literal_spots(canvas, marks), atol=2e-6)
+
+
+def test_a_line_weighs_what_its_density_and_length_say() -> None:
+    marks = curve([(-0.5, 0.0), (0.0, 0.0), (0.5, 0.0)], (0.02, 0.03), (0.1, 0.3))
+    steps = np.hypot(*np.diff(marks[:, :2], axis=0).T)
+    assert np.isclose(steps.sum(), 1.0)
+    share = np.concatenate([[steps[0] / 2], (steps[1:] + steps[:-1]) / 2, [steps[-1] / 2]])
+    t = np.linspace(0, 1, len(marks))
+    np.testing.assert_allclose(marks[:, 2], 0.02 + 0.01 * t)
+    np.testing.assert_allclose(marks[:, 3], (0.1 + 0.2 * t) * share / (np.sqrt(2 * np.pi) * marks[:, 2]))

@@ -17,6 +17,7 @@ Floats = NDArray[np.floating[Any]]
 Marks = NDArray[np.float64]  # (m, 4): x, y, sigma, weight of round Gaussian spots
 
 _COARSE = 0.024  # wider spots are few
+_TURN = np.sqrt(2 * np.pi)
 _FINEST = 0.0105  # no spot is narrower (half a pixel at 96 px): thinner ones would flicker with the size
 
 
@@ -71,10 +72,14 @@ Column = NDArray[np.float64]  # (m,)
 
 def _whole(size: int, x: Column, y: Column, wide: Column, weight: Column) -> Floats:
     """A few wide spots, each evaluated on every pixel (no BLAS: its threads cost more than they give here)."""
-    pixels, sharp = np.arange(size), np.sqrt(0.5) / wide[:, None]
-    columns = np.exp(np.maximum(-(((pixels - x[:, None]) * sharp) ** 2), -40)).astype(np.float32)
-    rows = (np.exp(np.maximum(-(((pixels - y[:, None]) * sharp) ** 2), -40)) * weight[:, None]).astype(np.float32)
-    return np.asarray(np.einsum("mi,mj->ij", rows, columns), np.float32)
+    if len(x) == 0:
+        return np.zeros((size, size), np.float32)
+    away = np.arange(size) - np.stack([x, y])[:, :, None]  # both directions at once: one call of exp
+    away *= (np.sqrt(0.5) / wide)[:, None]
+    away *= away
+    columns, rows = np.exp(np.maximum(-away, -40))
+    rows = (rows * weight[:, None]).astype(np.float32)
+    return np.asarray(np.einsum("mi,mj->ij", rows, columns.astype(np.float32)), np.float32)
 
 
 def _near(size: int, x: Column, y: Column, wide: Column, weight: Column) -> Floats:
@@ -82,24 +87,28 @@ def _near(size: int, x: Column, y: Column, wide: Column, weight: Column) -> Floa
     if len(x) == 0:
         return np.zeros((size, size), np.float32)
     reach = int(np.ceil(3 * wide.max()))
-    seen = (x > -reach) & (x < size + reach - 1) & (y > -reach) & (y < size + reach - 1)
-    x, y, sharp, weight = x[seen], y[seen], np.sqrt(0.5) / wide[seen], weight[seen]
-    near_x, near_y = np.rint(x).astype(np.intp), np.rint(y).astype(np.intp)
-    window = np.arange(-reach, reach + 1)
-    columns = np.exp(-((((near_x - x)[:, None] + window) * sharp[:, None]) ** 2))
-    rows = np.exp(-((((near_y - y)[:, None] + window) * sharp[:, None]) ** 2)) * weight[:, None]
-    padded = size + 4 * reach
-    pixels = ((near_y + 2 * reach)[:, None] + window)[:, :, None] * padded + ((near_x + 2 * reach)[:, None] + window)[
-        :, None, :
-    ]
-    total = np.bincount(pixels.ravel(), (rows[:, :, None] * columns[:, None, :]).ravel(), minlength=padded * padded)
+    place = np.stack([x, y])
+    seen = ((place > -reach) & (place < size + reach - 1)).all(axis=0)
+    if not seen.all():
+        place, wide, weight = place[:, seen], wide[seen], weight[seen]
+    near, window, padded = np.rint(place), np.arange(-reach, reach + 1), size + 4 * reach
+    away = (near - place)[:, :, None] + window
+    away *= (np.sqrt(0.5) / wide)[:, None]
+    away *= away
+    columns, rows = np.exp(np.negative(away, out=away), out=away)
+    rows *= weight[:, None]
+    first = ((near[1] + 2 * reach) * padded + near[0] + 2 * reach).astype(np.intp)
+    pixels = first[:, None] + (window[:, None] * padded + window).ravel()
+    light = rows[:, :, None] * columns[:, None, :]
+    total = np.bincount(pixels.ravel(), light.ravel(), minlength=padded * padded)
     inner = slice(2 * reach, 2 * reach + size)
     return total.reshape(padded, padded)[inner, inner].astype(np.float32)
 
 
 def edge(distance: Floats, softness: float) -> Floats:
     """0 outside, 1 inside, over ``softness`` on either side of ``distance == 0``; smooth."""
-    t = np.clip(distance * np.float32(0.5 / softness) + np.float32(0.5), 0, 1)
+    t = distance * np.float32(0.5 / softness)
+    t = np.minimum(np.maximum(t + np.float32(0.5), 0), 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
@@ -120,7 +129,7 @@ def curve(knots: object, sigma: Span, weight: Span) -> Marks:
     ``weight`` is the density on the line's axis, whatever the spacing of the spots.
     """
     points = np.asarray(knots, float)
-    chords = np.diff(points, axis=0)
+    chords = points[1:] - points[:-1]
     thin = max(min(_ends(sigma)), _FINEST)
     count = 4 * int(np.ceil(np.sqrt((chords * chords).sum(1)).sum() / thin / 4.4)) + 1
     line: Marks = _along(_spline(len(points), count) @ points, _ends(sigma), _ends(weight))[0]
@@ -147,17 +156,25 @@ def _ends(span: Span) -> tuple[float, float]:
 def _along(points: NDArray[np.float64], sigma: tuple[float, float], weight: tuple[float, float]) -> NDArray[np.float64]:
     """Spots (m, count, 4) at points ([m,] count, 2); a spot weighs what its share of the line does."""
     points = points.reshape(-1, *points.shape[-2:])
-    t = np.linspace(0, 1, points.shape[1])
-    half = 0.5 * np.sqrt((np.diff(points, axis=1) ** 2).sum(-1))
+    t = _even(points.shape[1])
+    steps = points[:, 1:] - points[:, :-1]
+    steps *= steps
+    half = 0.5 * np.sqrt(steps[..., 0] + steps[..., 1])
+    wide = np.maximum(sigma[0] + (sigma[1] - sigma[0]) * t, _FINEST)
     spots = np.empty((*points.shape[:2], 4))
     spots[..., :2] = points
-    spots[..., 2] = np.maximum(sigma[0] + (sigma[1] - sigma[0]) * t, _FINEST)
-    line = (weight[0] + (weight[1] - weight[0]) * t) / np.sqrt(2 * np.pi)
+    spots[..., 2] = wide
     spots[:, :-1, 3] = half
     spots[:, -1, 3] = 0
     spots[:, 1:, 3] += half
-    spots[..., 3] *= line / spots[..., 2]
+    spots[..., 3] *= (weight[0] + (weight[1] - weight[0]) * t) / _TURN / wide
     return spots
+
+
+@lru_cache(maxsize=512)
+def _even(count: int) -> NDArray[np.float64]:
+    """Evenly spaced places from 0 to 1."""
+    return np.linspace(0, 1, count)
 
 
 @lru_cache(maxsize=512)
