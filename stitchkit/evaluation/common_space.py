@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from stitchkit.alignment.clusters import Clusters
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, float64, like, to_numpy
+from stitchkit.core.arrays import Array, float64, like, namespace, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import unit
@@ -30,7 +31,7 @@ LISTED, AT_LEAST = 20, 5  # outliers kept at most, and worst pairs shown anyhow
 class AlignedPairs:
     """Both sides of the pairs in the common space, rows (n, k) each, in float64.
 
-    ``kinds`` (n,) labels equal targets; ``patients`` (n,) or None.
+    ``kinds`` (n,) labels equal targets; ``patients`` (n,) or None; ``precision`` is that of the maps' output.
     """
 
     left: Array
@@ -38,13 +39,15 @@ class AlignedPairs:
     weights: Array | None
     kinds: np.ndarray
     patients: np.ndarray | None
+    precision: Any
 
     @classmethod
     def of(cls, alignment: Alignment, x: Embeddings, y: Embeddings, patients: np.ndarray | None) -> AlignedPairs:
         """Both sides of the pairs, mapped by ``alignment``."""
-        left, right = float64(alignment.source_map(x).vectors), float64(alignment.target_map(y).vectors)
+        mapped = alignment.source_map(x).vectors
+        left, right = float64(mapped), float64(alignment.target_map(y).vectors)
         weights = None if alignment.weights is None else float64(like(alignment.weights, left))
-        return cls(left, like(right, left), weights, distinct_rows(to_numpy(y.vectors)), patients)
+        return cls(left, like(right, left), weights, distinct_rows(to_numpy(y.vectors)), patients, mapped.dtype)
 
     @property
     def weighted_source(self) -> Array:
@@ -87,8 +90,9 @@ class AlignedPairs:
 
     def hubs(self, k: int) -> tuple[Hubness, Hubness]:
         """Hubness of the targets with sources as queries, and of the sources with targets as queries."""
-        source, target = self.weighted_source, unit(self.right)
-        n = len(self.kinds)
+        n, xp = len(self.kinds), namespace(self.left)
+        # a product of more digits than the vectors have takes twice the time and tells nothing
+        source, target = (xp.astype(side, self.precision) for side in (self.weighted_source, unit(self.right)))
         return hubness(nearest(source, target, k).rows, n), hubness(nearest(target, source, k).rows, n)
 
 

@@ -70,7 +70,12 @@ def rows(one: Diagnosis) -> Iterator[tuple[str, str, str]]:
     yield "CKA before mapping", f"{before.cka:.3f}", "biased upwards where pairs are few"
     error = "" if before.debiased_se is None else f" +- {before.debiased_se:.3f}"
     yield "  debiased", f"{before.debiased:.3f}{error}", "unrelated spaces: 0"
-    yield f"mutual {before.k}-NN before", str(before.overlap), f"chance {before.chance:.3f}, p {before.p_value:.3f}"
+    drawn = "" if before.complete else f"; estimate from {before.compared}"
+    yield (
+        f"mutual {before.k}-NN before",
+        str(before.overlap),
+        (f"chance {before.chance:.3f}, p {before.p_value:.3f}{drawn}"),
+    )
     if one.fit is None:
         yield "R2 of the directed map", "none", "the spaces meet in a common one only"
     else:

@@ -24,8 +24,11 @@ from stitchkit.evaluation.leverage import hat_values, summary
 from stitchkit.evaluation.retrieval import measure_retrieval, names_of
 from stitchkit.evaluation.spectra import spectrum_of
 from stitchkit.evaluation.stitchability import check_size, stitchability
+from stitchkit.threads import one_blas_thread
 
 PAIRS = ("anchors", "held-out")
+NEAR = 1500  # items whose neighbourhoods before mapping are compared: the work grows with their square
+FEW = 5000  # pairs; up to here a second BLAS thread costs more than it gives where other processes run
 HELD = "They are not held out: judge them as pairs='anchors', or hold out pairs of other patients."
 ONE_SIDED = (
     "patients are known for only one of anchors and held-out pairs, so it was not checked that no patient is in both"
@@ -118,34 +121,36 @@ def diagnose(
     doubts = [ONE_SIDED] if unchecked else []
     if pairs != "anchors":
         doubts += audit_pairs(alignment, (x, y), patients, given_ids(source, target), step=HELD)
-    coverage = (
-        None if prompts is None else prompt_coverage(known[1], prompts, associations=associations)
-    )  # refuses early
-    before = stitchability(x, y, k, groups=patients, replicates=replicates, seed=seed)
-    aligned = AlignedPairs.of(alignment, x, y, patients)
-    leverages, ridge = hat_values(known[0].vectors)
-    worst, flagged = outliers(aligned, x, leverages if anchors is None else None)
-    return Diagnosis(
-        *names_of(alignment),
-        str(alignment.record.get("solver", type(alignment.source_map).__name__)),
-        pairs,
-        len(x),
-        None if patients is None else len(np.unique(patients)),
-        len(x) - len(np.unique(aligned.kinds)),
-        before,
-        _fit(alignment.directed, x, y),
-        aligned.cosines(seed),
-        measure_retrieval(alignment, x, y, patients, replicates=replicates, seed=seed),
-        Gap(_gap(x.vectors, y.vectors), _gap(aligned.left, aligned.right) or 0.0),
-        aligned.hubs(k),
-        spectrum_of(alignment),
-        summary(leverages, ridge, known[0].ids),
-        worst,
-        flagged,
-        coverage,
-        HeldOut.of(alignment.record) if pairs == "anchors" else None,
-        (*_notes(alignment, pairs, anchors is None, coverage is None, aligned, patients), *doubts),
-    )
+    with one_blas_thread(len(x) <= FEW):
+        coverage = (
+            None if prompts is None else prompt_coverage(known[1], prompts, associations=associations)
+        )  # refuses early
+        near = max(NEAR, k + 1)
+        before = stitchability(x, y, k, groups=patients, rows=near, replicates=replicates, seed=seed)
+        aligned = AlignedPairs.of(alignment, x, y, patients)
+        leverages, ridge = hat_values(known[0].vectors)
+        worst, flagged = outliers(aligned, x, leverages if anchors is None else None)
+        return Diagnosis(
+            *names_of(alignment),
+            str(alignment.record.get("solver", type(alignment.source_map).__name__)),
+            pairs,
+            len(x),
+            None if patients is None else len(np.unique(patients)),
+            len(x) - len(np.unique(aligned.kinds)),
+            before,
+            _fit(alignment.directed, x, y),
+            aligned.cosines(seed),
+            measure_retrieval(alignment, x, y, patients, replicates=replicates, seed=seed),
+            Gap(_gap(x.vectors, y.vectors), _gap(aligned.left, aligned.right) or 0.0),
+            aligned.hubs(k),
+            spectrum_of(alignment),
+            summary(leverages, ridge, known[0].ids),
+            worst,
+            flagged,
+            coverage,
+            HeldOut.of(alignment.record) if pairs == "anchors" else None,
+            (*_notes(alignment, pairs, anchors is None, coverage is None, aligned, patients), *doubts),
+        )
 
 
 def _anchors(alignment: Alignment, anchors: Sequence[Any]) -> tuple[tuple[Embeddings, Embeddings], np.ndarray | None]:

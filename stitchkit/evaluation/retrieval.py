@@ -208,21 +208,18 @@ def measure_retrieval(
     """
     ranks = partner_ranks(alignment, x, y, csls=csls, ks=ks)
     of_query = np.arange(len(x)) if patients is None else patients
+    recalls = _recalls(ranks, of_query, ks, replicates, seed)
 
-    def direction(name: str, places: np.ndarray, chance: np.ndarray, clusters: np.ndarray, gallery: int) -> Direction:
+    def direction(name: str, places: np.ndarray, way: int, gallery: int) -> Direction:
+        by_chance = dict(zip(ks, ranks.chance[way][1:].tolist(), strict=True))
         return Direction(
-            name=name,
-            recall={k: _interval(places, k, clusters, replicates, seed) for k in ks},
-            queries=len(places),
-            gallery=gallery,
-            by_chance=dict(zip(ks, chance[1:].tolist(), strict=True)),
-        )
+            name=name, recall=recalls[way], queries=len(places), gallery=gallery, by_chance=by_chance
+        )  # fmt: skip
 
     here, other = names_of(alignment)
-    chance_there, chance_back = ranks.chance
     return Retrieval(
-        forward=direction(f"{here} to {other}", ranks.there, chance_there, of_query, len(ranks.first)),
-        backward=direction(f"{other} to {here}", ranks.back, chance_back, of_query[ranks.first], len(x)),
+        forward=direction(f"{here} to {other}", ranks.there, 0, len(ranks.first)),
+        backward=direction(f"{other} to {here}", ranks.back, 1, len(x)),
         scored=PLAIN if csls is None else FROM_GALLERY if isinstance(csls, str) else FROM_POOL,
         patients=None if patients is None else len(np.unique(patients)),
         notes=_estimate_notes(ranks),
@@ -349,7 +346,28 @@ def _corrected(asking: Array, asked: Array, pools: tuple[Array, Array]) -> tuple
     return left, xp.concat([asked, xp.ones_like(of_target), -of_target], axis=1)
 
 
-def _interval(ranks: np.ndarray, k: int, patients: np.ndarray, replicates: int, seed: int) -> Interval:
-    hit = (ranks <= k).astype(np.float64)
-    drawn = [counts @ hit / counts.sum(axis=1) for counts in patient_counts(patients, replicates, seed)]
-    return exact_at_ends(percentile_interval(recall_at(ranks, k), np.concatenate(drawn)), len(np.unique(patients)))
+def _recalls(
+    ranks: PartnerRanks, patients: np.ndarray, ks: Sequence[int], replicates: int, seed: int
+) -> list[dict[int, Interval]]:
+    """Recall at each k with its interval, there and back; where every target is distinct both share the resamples."""
+    if len(ranks.first) == len(patients):
+        back = np.empty_like(ranks.back)
+        back[ranks.first] = ranks.back  # in the order of the items
+        columns = _resampled((ranks.there, back), patients, ks, replicates, seed)
+    else:
+        columns = _resampled((ranks.there,), patients, ks, replicates, seed)
+        columns += _resampled((ranks.back,), patients[ranks.first], ks, replicates, seed)
+    return [dict(zip(ks, columns[way * len(ks) : (way + 1) * len(ks)], strict=True)) for way in (0, 1)]
+
+
+def _resampled(
+    ranks: Sequence[np.ndarray], patients: np.ndarray, ks: Sequence[int], replicates: int, seed: int
+) -> list[Interval]:
+    """An interval for each of ``ranks`` (n,) and each k, from one set of resamples of ``patients`` (n,)."""
+    hits = np.stack([side <= k for side in ranks for k in ks], axis=1).astype(np.float64)
+    drawn = [counts @ hits / counts.sum(axis=1, keepdims=True) for counts in patient_counts(patients, replicates, seed)]
+    found, people = np.concatenate(drawn), len(np.unique(patients))
+    values = [recall_at(side, k) for side in ranks for k in ks]
+    return [
+        exact_at_ends(percentile_interval(value, column), people) for value, column in zip(values, found.T, strict=True)
+    ]

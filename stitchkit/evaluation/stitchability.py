@@ -99,13 +99,23 @@ class Stitchability:
         tail = " Least squares needs more pairs than that for these widths; let the map be chosen." if few else ""
         return f"{said}; {pairs} are enough for the {width:.0f} directions that carry the spread.{tail}"
 
+    @property
+    def complete(self) -> bool:
+        """True if the neighbourhoods of all items (patients, with groups) were compared, not of a sample."""
+        return self.judged == (self.n - self.repeats if self.patients is None else self.patients)
+
+    @property
+    def compared(self) -> str:
+        """The items whose neighbourhoods were compared, in words."""
+        whole, items = (self.n - self.repeats, "items") if self.patients is None else (self.patients, "patients")
+        return f"{self.judged} {items}" if self.complete else f"{self.judged} of {whole} {items}, drawn"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**asdict(self), "overlap": self.overlap._asdict(), "sentence": self.sentence}
 
     def __str__(self) -> str:
-        whole, items = (self.n - self.repeats, "items") if self.patients is None else (self.patients, "patients")
-        among = f"{self.judged} {items}" if self.judged == whole else f"{self.judged} of {whole} {items}, drawn"
+        among = self.compared
         if self.patients is not None or self.repeats:
             among += f", one row each{f', {self.draws} draws' if self.draws > 1 else ''}"
         error = "" if self.debiased_se is None else f" +- {self.debiased_se:.3f}"

@@ -10,6 +10,7 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, LeakageError, SpaceMismatchError, UnknownNameError
+from stitchkit.evaluation import diagnostics, leverage
 from stitchkit.evaluation.leverage import hat_values
 
 QUICK = {"replicates": 50}
@@ -440,3 +441,33 @@ def test_company_of_an_uncovered_prompt_stands_in_table_json_and_page():
     assert "No score by association for Congestion: no pool of unlinked texts was given" in page(without)
     with pytest.raises(InputError, match=r"associations belong to the coverage of prompts.*prompts="):
         sk.diagnose(alignment, x, y, associations=associations_of(x), replicates=20)
+
+
+def test_neighbourhoods_of_many_pairs_are_an_estimate_and_say_so(monkeypatch, pairs):
+    alignment, anchors, _ = pairs
+    whole = sk.diagnose(alignment, *anchors, **QUICK)
+    assert "estimate" not in str(whole)
+    monkeypatch.setattr(diagnostics, "NEAR", 60)
+    found = sk.diagnose(alignment, *anchors, **QUICK)
+    assert "estimate from 60 of 100 items, drawn" in str(found)
+    assert (found.before.judged, found.before.n) == (60, 100)
+    assert found.before.cka == whole.before.cka
+    assert found.before.overlap.value == pytest.approx(whole.before.overlap.value, abs=0.15)
+    grouped = sk.diagnose(alignment, *anchors, groups=[f"p{row // 1}" for row in range(100)], **QUICK)
+    assert "estimate from 60 of 100 patients, drawn" in str(grouped)
+    assert sk.diagnose(alignment, *anchors, k=70, **QUICK).before.judged == 71  # one more than the neighbours
+
+
+@pytest.mark.parametrize("case", ["plain", "scales", "near repeat", "repeat", "constant"])
+def test_hat_values_are_those_of_singular_values_where_a_factor_serves_and_where_not(monkeypatch, library, case):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(60, 5)) + 3
+    x *= np.geomspace(1e-4, 1e4, 5) if case == "scales" else 1
+    more = {"near repeat": x[:, :1] + 1e-6 * rng.normal(size=(60, 1)), "repeat": x[:, :1], "constant": np.ones((60, 1))}
+    x = np.concatenate([x, more[case]], axis=1) if case in more else x
+    found = hat_values(library(x))[0]
+    factored = leverage._by_cholesky(x - x.mean(axis=0)) is not None
+    assert factored == (case in ("plain", "scales"))
+    monkeypatch.setattr(leverage, "_by_cholesky", lambda rows: None)
+    np.testing.assert_allclose(found, hat_values(x)[0], atol=1e-9)
+    assert found.sum() == pytest.approx(7 if case == "near repeat" else 6)

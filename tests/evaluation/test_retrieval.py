@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
+from stitchkit.core import embeddings as core_embeddings
 from stitchkit.core.errors import InputError, SpaceMismatchError, UnknownNameError
 from stitchkit.evaluation.retrieval import partner_ranks
 from stitchkit.metrics import ranks
+from stitchkit.metrics.bootstrap import exact_at_ends, patient_counts, percentile_interval
 
 
 @pytest.fixture(scope="module")
@@ -260,3 +262,19 @@ def test_the_chance_of_ranks_has_a_column_for_each_k(pairs):
         pairs[1:], (pairs[0].source, pairs[0].target), strict=True))  # fmt: skip
     assert partner_ranks(pairs[0], x, y).chance.shape == (2, 1)
     assert partner_ranks(pairs[0], x, y, ks=(1, 5)).chance.shape == (2, 3)
+
+
+@pytest.mark.parametrize("known", ["none", "patients", "equal targets"])
+def test_intervals_of_all_places_and_ways_are_those_of_each_alone(pairs, known):
+    alignment, x, y = pairs
+    groups = np.arange(60) // 4 if known == "patients" else None
+    y = np.concatenate([y[:30], y[:30]]) if known == "equal targets" else y
+    found = sk.evaluate_retrieval(alignment, x, y, groups=groups, replicates=80, seed=3)
+    stand = partner_ranks(alignment, *(core_embeddings.as_embeddings(side) for side in (x, y)))
+    people = np.arange(60) if groups is None else groups.astype(str)
+    for way, own, of in ((found.forward, stand.there, people), (found.backward, stand.back, people[stand.first])):
+        counts = np.concatenate(list(patient_counts(of, 80, 3)))
+        for k, interval in way.recall.items():
+            drawn = counts @ (own <= k) / counts.sum(axis=1)
+            expected = percentile_interval(np.mean(own <= k), drawn)
+            assert interval == exact_at_ends(expected, len(np.unique(of)))
