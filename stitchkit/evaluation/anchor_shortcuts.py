@@ -9,6 +9,7 @@ import numpy as np
 
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.metadata import metadata_scores
+from stitchkit.evaluation.probes import fold_numbers
 from stitchkit.evaluation.tables import known_labels
 from stitchkit.metrics.auroc import auroc, resampled_auroc
 from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
@@ -100,8 +101,6 @@ def _held_out(
     labels: Labels, columns: Sequence[str], files: dict[str, np.ndarray], folds: int, seed: int, bar: Progress
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Scores (n, c) of every row by a fit that has not seen its patient, and the columns used."""
-    from sklearn.model_selection import GroupKFold
-
     groups = np.arange(len(labels)) if labels.groups is None else labels.groups
     k = min(folds, len(np.unique(groups)))
     if k < 2:
@@ -109,9 +108,10 @@ def _held_out(
     held = np.zeros(labels.values.shape)
     used: dict[str, None] = {}
     bar.begin("fitting metadata alone, folds", total=k)
-    splits = GroupKFold(k, shuffle=True, random_state=seed).split(held, groups=groups)
+    fold = fold_numbers(len(labels), groups, k, seed)
     with one_blas_thread():
-        for train, test in splits:
+        for number in range(1, k + 1):
+            train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             sides = [labels.take(rows) for rows in (train, test)]
             facts = [{name: values[rows] for name, values in files.items()} for rows in (train, test)]
             found = metadata_scores(sides[0], sides[1], columns, (facts[0], facts[1])) if len(train) >= 4 else None

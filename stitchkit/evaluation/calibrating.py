@@ -12,6 +12,7 @@ from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
+from stitchkit.evaluation.logistic import likeliest_curve
 
 METHODS = ("platt", "temperature", "isotonic")
 AGAINST = "higher scores do not go with the class"
@@ -160,15 +161,9 @@ def _platt(seen: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, 
 
 def _logistic(values: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Slope and intercept of the most likely logistic curve to Platt's softened targets, which keep it finite."""
-    from sklearn.linear_model import LogisticRegression
-
     positives = truth.sum()
     high, low = (positives + 1) / (positives + 2), 1 / (len(truth) - positives + 2)
-    target = np.where(truth == 1, high, low)
-    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
-    twice = np.concatenate([values, values])[:, None]
-    model.fit(twice, np.repeat([1, 0], len(values)), sample_weight=np.concatenate([target, 1 - target]))
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+    return likeliest_curve(values, np.where(truth == 1, high, low))
 
 
 def _one_slope(seen: CalibrationItems) -> tuple[np.ndarray, np.ndarray]:

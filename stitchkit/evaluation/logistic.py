@@ -78,6 +78,30 @@ def fitted_columns(
     return found
 
 
+def likeliest_curve(values: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of the logistic curve through ``shares`` (n,) in (0, 1) at standardised ``values`` (n,).
+
+    The curve of greatest likelihood, without a penalty: Newton's method, steps halved where the loss rises.
+    """
+    rows, found = np.stack([values, np.ones(len(values))], axis=1), np.zeros(2)
+
+    def loss(at: np.ndarray) -> float:
+        margins = rows @ at
+        return float(np.logaddexp(0, margins).sum() - shares @ margins)
+
+    for _ in range(ROUNDS):
+        chance = _logistic(rows @ found)
+        slope = rows.T @ (chance - shares)
+        step = np.linalg.solve(rows.T @ (rows * (chance * (1 - chance))[:, None]), slope)
+        if slope @ step <= ROUNDING**2 * len(values):
+            break
+        length, before = 1.0, loss(found)
+        while length > 1e-6 and loss(found - length * step) > before * (1 + ROUNDING):
+            length /= 2
+        found = found - length * step
+    return float(found[0]), float(found[1])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
     """Columns at their present coefficients: loss, gradient and curvature, the latter also as one number a column."""

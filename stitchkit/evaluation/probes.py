@@ -107,7 +107,7 @@ def _chosen(
     k = min(FOLDS, clusters)
     if k < 2 or len(strengths) == 1:
         return strengths[0]
-    scored = _held_out(design, y, _folds(len(y), groups, k, seed), strengths)
+    scored = _held_out(design, y, fold_numbers(len(y), groups, k, seed), strengths)
     known = [~np.isnan(column) for column in y.T]
     means = []
     for strength in strengths:
@@ -116,7 +116,7 @@ def _chosen(
     return strengths[int(np.argmax(means))]
 
 
-def _folds(n: int, groups: np.ndarray | None, k: int, seed: int) -> np.ndarray:
+def fold_numbers(n: int, groups: np.ndarray | None, k: int, seed: int) -> np.ndarray:
     """The fold (n,) from 1 to k that holds each row out: scikit-learn's shuffled ``KFold`` or ``GroupKFold``."""
     random = np.random.RandomState(seed)  # scikit-learn's generator, so that a seed keeps its folds
     if groups is None:

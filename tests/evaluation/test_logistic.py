@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from stitchkit.evaluation.logistic import PrincipalRows, fitted_columns
+from stitchkit.evaluation.logistic import PrincipalRows, fitted_columns, likeliest_curve
 
 
 def problem(n, d, c, seed=0):
@@ -79,3 +79,29 @@ def test_a_feature_that_is_constant_gets_no_weight():
     x[:, 2] = 0
     design = PrincipalRows.of(x)
     assert np.abs(design.weight(fitted_columns(design, y, weights))[2]).max() < 1e-10
+
+
+@pytest.mark.parametrize("case", ["plain", "separable", "against", "two values", "outlier"])
+def test_the_likeliest_curve_is_scikit_learns_without_a_penalty(case):
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=80)
+    truth = (values + rng.normal(size=80) > 0.5).astype(float)
+    if case == "separable":
+        truth = (values > 0).astype(float)
+    if case == "against":
+        truth = 1 - truth
+    if case == "two values":
+        values = np.sign(values)
+    if case == "outlier":
+        values[0] = 1e3
+    values = (values - values.mean()) / values.std()
+    shares = np.where(truth == 1, 0.97, 0.02)
+    slope, intercept = likeliest_curve(values, shares)
+    model = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000)
+    both = np.concatenate([values, values])[:, None]
+    model.fit(both, np.repeat([1, 0], 80), sample_weight=np.concatenate([shares, 1 - shares]))
+    assert slope == pytest.approx(model.coef_[0, 0], rel=1e-5, abs=1e-5)
+    assert intercept == pytest.approx(model.intercept_[0], rel=1e-5, abs=1e-5)
+    chance = 1 / (1 + np.exp(-(slope * values + intercept)))
+    assert abs((chance - shares).sum()) < 1e-9
+    assert abs(((chance - shares) * values).sum()) < 1e-9

@@ -136,7 +136,7 @@ def literal(x, y, groups, strengths):
 def test_folds_are_scikit_learns(n, k, seed):
     groups = np.random.default_rng(seed).permutation([f"p{row // 2 if n > 20 else row}" for row in range(n)])
     for given, splitter in (None, KFold), (groups, GroupKFold):
-        fold = probes._folds(n, given, k, seed)
+        fold = probes.fold_numbers(n, given, k, seed)
         parts = splitter(k, shuffle=True, random_state=seed).split(np.empty(n), groups=given)
         for number, (_, test) in enumerate(parts, start=1):
             assert np.flatnonzero(fold == number).tolist() == test.tolist()
