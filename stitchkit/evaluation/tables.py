@@ -60,7 +60,7 @@ class Truth:
         columns: dict[str, list[np.ndarray]] = {name: [] for name in (*ranked, *beside)}
         for label in self.judged:
             known, truth = known_labels(self.test, label)
-            seen = values[known, self.columns.index(label)], truth, counts[:, known]
+            seen = values[known, self.columns.index(label)], truth, counts if known.all() else counts.T[known].T
             for name, numbers in self._ranked(*seen, known).items():
                 columns[name].append(numbers)
             for name, measure in beside.items() if label in self.calibrated else ():
@@ -204,7 +204,7 @@ def resampled_aurocs(values: np.ndarray, test: Labels, judged: Sequence[str], co
     columns = []
     for label in judged:
         known, truth = known_labels(test, label)
-        columns.append(resampled_auroc(values[known, test.classes.index(label)], truth, counts[:, known]))
+        columns.append(resampled_auroc(values[known, test.classes.index(label)], truth, counts.T[known].T))
     return np.stack(columns, axis=1)
 
 

@@ -62,6 +62,6 @@ def auroc_within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray) -> f
 def resampled_auroc_within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """:func:`auroc_within` (b,) of each resample whose rows stand ``counts`` (b, n) times."""
     rows = [np.flatnonzero(parts == one) for one in np.unique(parts)]
-    pairs = [Ranking.of(scores[some], labels[some], counts[:, some]).won() for some in rows]
+    pairs = [Ranking.of(scores[some], labels[some], counts.T[some].T).won() for some in rows]
     won, of = (np.sum(side, axis=0) for side in zip(*pairs, strict=True))
     return share(won, of)

@@ -35,7 +35,8 @@ def patient_counts(groups: np.ndarray, replicates: int, seed: int) -> Iterator[n
     block = max(ROWS_AT_ONCE // len(groups), 1)
     for start in range(0, replicates, block):
         size = min(block, replicates - start)
-        yield rng.multinomial(patients, np.full(patients, 1 / patients), size=size)[:, of_row].astype(np.float64)
+        drawn = rng.multinomial(patients, np.full(patients, 1 / patients), size=size).T.astype(np.float64)
+        yield drawn[of_row.reshape(-1)].T  # the counts of a row are contiguous: rankings take them row by row
 
 
 def percentile_interval(value: float, replicates: np.ndarray, level: float = 0.95) -> Interval:

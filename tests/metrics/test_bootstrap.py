@@ -8,6 +8,7 @@ import pytest
 from stitchkit.metrics import bootstrap
 from stitchkit.metrics.auroc import auroc, resampled_auroc
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, patient_counts, percentile_interval
+from stitchkit.metrics.rankings import Ranking
 
 PATIENTS = np.repeat(["p3", "p1", "p2", "p7"], [1, 4, 2, 3])
 
@@ -125,3 +126,18 @@ def test_a_measure_that_resampling_makes_larger_keeps_its_value_inside():
         covered.append(found.low <= 0.1 <= found.high)  # the true error: the mean of p - p^1.5
     assert all(inside)
     assert np.mean(covered) > 0.8
+
+
+def test_the_resamples_of_one_row_lie_together_and_rankings_do_not_depend_on_it():
+    rng = np.random.default_rng(2)
+    scores, labels = rng.integers(0, 6, 40).astype(float), rng.random(40) < 0.4
+    counts = next(iter(patient_counts(np.arange(40) // 3, 30, 1)))
+    assert counts.shape == (30, 40)
+    assert counts.T.flags.c_contiguous
+    across = Ranking.of(scores, labels, np.ascontiguousarray(counts))
+    along = Ranking.of(scores, labels, counts)
+    assert np.array_equal(across.auroc(), along.auroc())
+    assert np.array_equal(across.average_precision(), along.average_precision())
+    for b in (0, 17):  # a resample is its rows written out
+        rows = np.repeat(np.arange(40), counts[b].astype(int))
+        assert along.auroc()[b] == pytest.approx(auroc(scores[rows], labels[rows]))
