@@ -9,6 +9,7 @@ import numpy as np
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import float64, like, namespace, to_numpy
 from stitchkit.core.maps import AffineMap
+from stitchkit.threads import is_small, one_blas_thread
 
 CUT = 1e-10  # of the largest singular value
 
@@ -45,7 +46,8 @@ def spectrum_of(alignment: Alignment) -> Spectrum | None:
         of, matrix = "similarity", left @ namespace(left).matrix_transpose(like(right, left, dtype=left.dtype))
     else:
         return None
-    values = to_numpy(namespace(matrix).linalg.svdvals(float64(matrix)))
+    with one_blas_thread(is_small(*matrix.shape)):
+        values = to_numpy(namespace(matrix).linalg.svdvals(float64(matrix)))
     energy = values**2
     total = float(energy.sum())
     effective = total**2 / float(np.sum(energy**2)) if total > 0 else 0.0

@@ -21,6 +21,7 @@ from stitchkit.studies.plans import PAPER, StudyPlan
 from stitchkit.studies.results import StudyRow, StudySummary
 from stitchkit.studies.running import Ran
 from stitchkit.studies.summaries import summarise
+from stitchkit.threads import one_blas_thread
 
 KINDS = {
     "stitching": "Stitching: a source encoder drives a head of the target",
@@ -44,6 +45,7 @@ TOLD = {
 }
 
 
+@one_blas_thread()
 def write_page(
     ran: Ran, folder: str | Path, *, command: str = "", text: str = "", progress: bool | None = None
 ) -> StudySummary:
