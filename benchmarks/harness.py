@@ -28,6 +28,7 @@ class Row:
     size: str
     build: Callable[[], Case]
     quick: bool = True  # within a minute or so
+    cpu: bool = False  # seconds of the processor, all threads added up, where other processes may run beside
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Outcome:
         ours = {name: self.ratio(name) for name in self.seconds if name != self.peer}
         return {
             "row": self.row.name, "size": self.row.size, "peer": self.peer, "ratios": ours, "rounds": self.rounds,
+            "clock": "processor" if self.row.cpu else "wall",
             "seconds": dict(self.seconds), "spread": dict(self.spread), "errors": dict(self.errors),
         }  # fmt: skip
 
@@ -66,12 +68,13 @@ def measure(row: Row) -> Outcome:
     """Run ``row``: every contestant once for the check and as warm-up, then interleaved rounds."""
     case = row.build()
     errors = checked(case)
-    first = {name: _timed(work) for name, work in case.contestants.items()}
+    clock = time.process_time if row.cpu else time.perf_counter
+    first = {name: _timed(work, clock) for name, work in case.contestants.items()}
     rounds = LONG_ROUNDS if max(first.values()) > LONG else ROUNDS
     times: dict[str, list[float]] = {name: [] for name in case.contestants}
     for _ in range(rounds):
         for name, work in case.contestants.items():
-            times[name].append(_timed(work))
+            times[name].append(_timed(work, clock))
     seconds = {name: median(found) for name, found in times.items()}
     spread = {name: max(found) / min(found) for name, found in times.items()}
     return Outcome(row, seconds, dict(errors), rounds, spread)
@@ -87,8 +90,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _timed(work: Callable[[], Any]) -> float:
+def _timed(work: Callable[[], Any], clock: Callable[[], float]) -> float:
     gc.collect()
-    start = time.perf_counter()
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
