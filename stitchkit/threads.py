@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 SIDE, ENTRIES = 400, 1_000_000  # of matrices that gain nothing from a second thread (OpenBLAS, two cores)
 
+FEW_PAIRS = 5000  # pairs; comparing so many of them is as fast on one thread, and much faster where other processes run
+
 
 def is_small(rows: int, columns: int) -> bool:
     """Whether matrices of this form are faster on one thread."""

@@ -24,11 +24,10 @@ from stitchkit.evaluation.leverage import hat_values, summary
 from stitchkit.evaluation.retrieval import measure_retrieval, names_of
 from stitchkit.evaluation.spectra import spectrum_of
 from stitchkit.evaluation.stitchability import check_size, stitchability
-from stitchkit.threads import one_blas_thread
+from stitchkit.threads import FEW_PAIRS, one_blas_thread
 
 PAIRS = ("anchors", "held-out")
 NEAR = 1500  # items whose neighbourhoods before mapping are compared: the work grows with their square
-FEW = 5000  # pairs; up to here a second BLAS thread costs more than it gives where other processes run
 HELD = "They are not held out: judge them as pairs='anchors', or hold out pairs of other patients."
 ONE_SIDED = (
     "patients are known for only one of anchors and held-out pairs, so it was not checked that no patient is in both"
@@ -121,7 +120,7 @@ def diagnose(
     doubts = [ONE_SIDED] if unchecked else []
     if pairs != "anchors":
         doubts += audit_pairs(alignment, (x, y), patients, given_ids(source, target), step=HELD)
-    with one_blas_thread(len(x) <= FEW):
+    with one_blas_thread(len(x) <= FEW_PAIRS):
         coverage = (
             None if prompts is None else prompt_coverage(known[1], prompts, associations=associations)
         )  # refuses early

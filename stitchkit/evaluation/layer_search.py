@@ -19,6 +19,7 @@ from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.neighbourhoods import shuffled_overlaps
 from stitchkit.metrics.overlap_intervals import Overlap, overlap_intervals, share_intervals
 from stitchkit.progress import Progress
+from stitchkit.threads import FEW_PAIRS, one_blas_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,8 @@ def search_layers(
     n, patients = len(first), anchor_groups(groups, first)
     together = Clusters.of(first, patients)  # a repeat of a row is its neighbour in any space
     draws = PatientDraws.of(n, together.labels, k, most=n, seed=seed)
-    lists = [{name: draws.neighbours(_layer(one, name, first)) for name, one in side.items()} for side in (x, y)]
+    with one_blas_thread(n <= FEW_PAIRS):
+        lists = [{name: draws.neighbours(_layer(one, name, first)) for name, one in side.items()} for side in (x, y)]
     names = [(a, b) for a in x for b in y]
     found = [Overlap.of(lists[0][a], lists[1][b]) for a, b in names]
     best = np.zeros(shuffles)

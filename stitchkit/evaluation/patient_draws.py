@@ -56,7 +56,9 @@ class PatientDraws:
                 f"Give pairs of several patients, or leave groups out."
             )
         some = np.sort(rng.permutation(len(sizes))[:most])
-        draws = 1 if sizes.max() == 1 else int(np.clip((most // len(some)) ** 2, 1, MOST))
+        # a sample of the patients is drawn once: further draws would do the work that it was to spare
+        once = sizes.max() == 1 or len(some) < len(sizes)
+        draws = 1 if once else int(np.clip((ROWS // len(some)) ** 2, 1, MOST))
         which = rng.integers(0, sizes[some], size=(draws, len(some)))
         return cls(order[starts[some] + which], min(k, max((len(some) - 1) // 2, 1)), True)
 

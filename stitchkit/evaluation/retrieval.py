@@ -26,6 +26,7 @@ from stitchkit.metrics.ranks import (
     pair_ranks_back,
     recall_at,
 )
+from stitchkit.threads import FEW_PAIRS, one_blas_thread
 
 NEIGHBOURS = 10  # the r of CSLS is a mean over this many
 PLAIN = "similarity as it is"
@@ -206,9 +207,10 @@ def measure_retrieval(
     SpaceMismatchError
         If a pool belongs to another encoder.
     """
-    ranks = partner_ranks(alignment, x, y, csls=csls, ks=ks)
     of_query = np.arange(len(x)) if patients is None else patients
-    recalls = _recalls(ranks, of_query, ks, replicates, seed)
+    with one_blas_thread(len(x) <= FEW_PAIRS):
+        ranks = partner_ranks(alignment, x, y, csls=csls, ks=ks)
+        recalls = _recalls(ranks, of_query, ks, replicates, seed)
 
     def direction(name: str, places: np.ndarray, way: int, gallery: int) -> Direction:
         by_chance = dict(zip(ks, ranks.chance[way][1:].tolist(), strict=True))

@@ -19,6 +19,7 @@ from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.cka import LEAST, cka, debiased_cka, debiased_cka_error
 from stitchkit.metrics.neighbourhoods import shuffled_overlaps
 from stitchkit.metrics.overlap_intervals import Overlap, share_intervals
+from stitchkit.threads import FEW_PAIRS, one_blas_thread
 
 CLEAR = 0.05  # p-value below which neighbourhoods agree beyond chance
 FEW = 8  # items below which hardly any agreement could be told from chance
@@ -193,30 +194,31 @@ def stitchability(
         raise InputError(
             f"shuffles and replicates must be at least 1 and rows above k = {k}; got {shuffles}, {replicates}, {rows}."
         )
-    patients = anchor_groups(groups, left)
-    together = Clusters.of(left, patients)  # a repeat of a row is its neighbour in any space
-    moments = Moments.of(left, right)
-    biased = cka(moments)  # refuses a side that does not vary, before the neighbours are sought
-    draws = PatientDraws.of(n, together.labels, k, most=rows, seed=seed)
-    near, far = (draws.neighbours(side.vectors) for side in (left, right))
-    overlap = Overlap.of(near, far)
-    shuffled = shuffled_overlaps(near, far, shuffles, seed)
-    return Stitchability(
-        n,
-        moments.shape,
-        (effective_rank(moments.scatter_ss), effective_rank(moments.scatter_tt)),
-        biased,
-        *_debiased(left, right, together.labels, seed),
-        share_intervals([overlap], replicates, seed)[0],
-        draws.chance,
-        beyond(overlap.value, shuffled),
-        draws.k,
-        draws.items,
-        shuffles,
-        None if patients is None else together.count(n),
-        len(draws.rows),
-        together.repeated,
-    )
+    with one_blas_thread(n <= FEW_PAIRS):
+        patients = anchor_groups(groups, left)
+        together = Clusters.of(left, patients)  # a repeat of a row is its neighbour in any space
+        moments = Moments.of(left, right)
+        biased = cka(moments)  # refuses a side that does not vary, before the neighbours are sought
+        draws = PatientDraws.of(n, together.labels, k, most=rows, seed=seed)
+        near, far = (draws.neighbours(side.vectors) for side in (left, right))
+        overlap = Overlap.of(near, far)
+        shuffled = shuffled_overlaps(near, far, shuffles, seed)
+        return Stitchability(
+            n,
+            moments.shape,
+            (effective_rank(moments.scatter_ss), effective_rank(moments.scatter_tt)),
+            biased,
+            *_debiased(left, right, together.labels, seed),
+            share_intervals([overlap], replicates, seed)[0],
+            draws.chance,
+            beyond(overlap.value, shuffled),
+            draws.k,
+            draws.items,
+            shuffles,
+            None if patients is None else together.count(n),
+            len(draws.rows),
+            together.repeated,
+        )
 
 
 def beyond(value: float, shuffled: np.ndarray) -> float:

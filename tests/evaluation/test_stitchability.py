@@ -323,3 +323,13 @@ def test_layers_of_other_items_are_refused(layers):
         sk.search_layers(x["late"], y)
     with pytest.raises(InputError, match="k = 150"):
         sk.search_layers(x, y, k=150)
+
+
+def test_a_sample_of_the_patients_is_drawn_once():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 5))
+    groups = np.arange(120) // 3
+    whole, some = (sk.stitchability(x, 2 * x, groups=groups, k=5, rows=rows, replicates=20) for rows in (40, 20))
+    assert (whole.judged, whole.draws > 1, whole.complete) == (40, True, True)
+    assert (some.judged, some.draws, some.complete) == (20, 1, False)
+    assert some.compared == "20 of 40 patients, drawn"
