@@ -247,3 +247,17 @@ def test_a_line_weighs_what_its_density_and_length_say() -> None:
     t = np.linspace(0, 1, len(marks))
     np.testing.assert_allclose(marks[:, 2], 0.02 + 0.01 * t)
     np.testing.assert_allclose(marks[:, 3], (0.1 + 0.2 * t) * share / (np.sqrt(2 * np.pi) * marks[:, 2]))
+
+
+# np.round(render(one).reshape(3, 32, 3, 32).mean((1, 3)), 2) of draw_phantoms(3, seed=7)
+MEANS = [
+    [[120.44, 137.54, 129.64], [110.9, 156.49, 121.2], [158.9, 204.37, 169.93]],
+    [[131.85, 135.35, 143.33], [114.21, 166.92, 128.1], [200.3, 228.78, 201.72]],
+    [[118.36, 127.78, 140.84], [102.39, 154.75, 132.25], [161.96, 215.91, 176.14]],
+]
+
+
+def test_films_stay_what_the_embedded_encoders_were_trained_on() -> None:
+    films = [render(one) for one in draw_phantoms(3, seed=7)]
+    means = [film.reshape(3, 32, 3, 32).mean((1, 3)) for film in films]
+    np.testing.assert_allclose(means, MEANS, atol=0.02)  # rounding may move a grey level of a few pixels of 1,024
