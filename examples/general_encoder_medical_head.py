@@ -69,11 +69,11 @@ except sk.StitchError as error:
 # %% [markdown]
 # ## The map
 #
-# `purpose="head"` asks for a map into the target's own units, chosen by held-out R². The held-out number repeats the
-# choice without each fold; folds keep patients whole.
+# `purpose="head"` asks for a map into the target's own units. With the head at hand maps are chosen by how well it
+# reads mapped held-out films; each fold is judged by what the other folds choose, and folds keep patients whole.
 
 # %%
-alignment = sk.align(x, y, groups=anchors.patients, purpose="head", progress=False)
+alignment = sk.align(x, y, groups=anchors.patients, purpose="head", head=head, progress=False)
 model = sk.stitch(general, alignment, head, target_name="demo:medical")
 print(alignment)
 print(model.scores(films(test)).values.shape, "scores of", len(head.classes), "findings")
@@ -289,7 +289,8 @@ if REAL:
     seen = sk.embed(resnet, chest.images, progress=False)
     train, tested = chest.part("train"), chest.part("test").images.ids
     pairs = (seen.of_ids(train.images.ids), logits.of_ids(train.images.ids))
-    real = sk.stitch(resnet, sk.align(*pairs, groups=train.labels.groups, purpose="head", progress=False), as_it_is)
+    driven = {"groups": train.labels.groups, "purpose": "head", "head": as_it_is}
+    real = sk.stitch(resnet, sk.align(*pairs, **driven, progress=False), as_it_is)
     table = sk.evaluate(
         real.scores(seen.of_ids(tested)), chest.labels, anchors=train.images.ids, embeddings=seen, metadata=columns[1:],
         others={"own output": as_it_is.scores(logits.of_ids(tested))}, name="stitched", min_positives=3,

@@ -214,7 +214,7 @@ print(*check_anchors(unsaid, prompts=prompts, progress=False).warnings, sep="\n"
 # ## 3. Too few anchors
 #
 # With fewer anchors than dimensions a map can fit its anchors perfectly, so that how well it fits them means nothing.
-# The nested estimate leaves each fold out, chooses again, and measures there; the truth is measured on fresh films.
+# The held-out estimate judges each fold by what the other folds choose; the truth is measured on fresh films.
 # Galleries are of one size, for ranks depend on it.
 
 
@@ -241,7 +241,7 @@ for n in (10, 20, 40, 80, 160, 320):
 # %%
 n, *lines = np.array(rows).reshape(-1, 3, 5).mean(axis=1).T
 figure, axis = plt.subplots(figsize=(5.8, 3.8))
-names = ("on its own anchors", "nested estimate", "on fresh films", "chance")
+names = ("on its own anchors", "held out", "on fresh films", "chance")
 looks = ((ORANGE, "o-"), (BLUE, "s-"), (INK, "D--"), (FAINT, ":"))
 for values, name, (colour, mark) in zip(lines, names, looks, strict=True):
     axis.plot(n, values, mark, color=colour, lw=2 if mark != ":" else 1.2, ms=7, label=name)
@@ -254,10 +254,9 @@ axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 plt.show()
 
 # %% [markdown]
-# The nested estimate does not pretend. Where anchors are few it is cautious rather than exact: a small fold is ranked
-# among the reports of all anchors, fitted ones included, which is harder than among fresh ones. (The gallery changes
-# with the number of anchors, so read each column of the figure by itself.) Other things are refused, or said in
-# notes:
+# The held-out number follows the truth. It is that of four fifths of the anchors, so where each anchor still helps it
+# is a little low. (The gallery changes with the number of anchors, so read each column of the figure by itself.) Other
+# things are refused, or said in notes:
 
 # %%
 for few in (1, 4, 20):
