@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stitchkit.alignment.folds import in_order
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import BLOCK, Embeddings
 
@@ -14,7 +15,10 @@ DOMINANT = 0.5  # share of the anchors in one cluster from which folds are lopsi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
-    """A label (n,) for each anchor, or None where each stands alone; and how many anchors repeat another's vector."""
+    """A number (n,) for each anchor, or None where each stands alone; and how many anchors repeat another's vector.
+
+    Numbers go by first appearance: other names of the groups change nothing.
+    """
 
     labels: np.ndarray | None
     repeated: int
@@ -25,8 +29,8 @@ class Clusters:
         same = _same_rows(x)
         repeated = len(x) - len(np.unique(same))
         if repeated == 0:
-            return cls(groups, 0)
-        return cls(same if groups is None else _joined(same, groups), repeated)
+            return cls(None if groups is None else in_order(groups), 0)
+        return cls(in_order(same if groups is None else _joined(same, groups)), repeated)
 
     def count(self, n: int) -> int:
         """How many clusters ``n`` anchors make."""

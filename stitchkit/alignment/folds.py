@@ -127,7 +127,7 @@ def _moments_of(
     return moments_by(source, target, fold_of)
 
 
-def _in_order(labels: np.ndarray) -> np.ndarray:
+def in_order(labels: np.ndarray) -> np.ndarray:
     """Numbers (n,) of labels by their first appearance, so that other names for them change nothing."""
     _, first, of_row = np.unique(labels, return_index=True, return_inverse=True)
     numbers: np.ndarray = np.argsort(np.argsort(first))[of_row.reshape(-1)]
@@ -148,7 +148,7 @@ def assign_by_target(target: np.ndarray, groups: np.ndarray | None, *, seed: int
             parts = StratifiedKFold(k, shuffle=True, random_state=seed).split(np.zeros(n), target)
         else:
             split = StratifiedGroupKFold(k, shuffle=True, random_state=seed).split
-            parts = split(np.zeros(n), target, _in_order(groups))
+            parts = split(np.zeros(n), target, in_order(groups))
         members = [held for _, held in parts]
     return members if all(len(rows) for rows in members) else assign(n, groups, seed=seed, k=k)
 
@@ -161,7 +161,7 @@ def assign(n: int, groups: np.ndarray | None, *, seed: int, k: int = FOLDS) -> l
     groups : (n,) or None
         None: each row is its own group.
     """
-    of_row = _in_order(np.arange(n) if groups is None else np.asarray(groups))
+    of_row = in_order(np.arange(n) if groups is None else np.asarray(groups))
     sizes = np.bincount(of_row)
     k = min(k, len(sizes))
     shuffled = np.random.default_rng(seed).permutation(len(sizes))

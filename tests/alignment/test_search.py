@@ -1,0 +1,178 @@
+"""The search: what few targets, groups and heads do to the choice, and numbers that are those of fresh pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.alignment.criteria import BalancedReciprocalRank, Explained
+from stitchkit.alignment.folds import assign, assign_by_target
+from stitchkit.metrics.ranks import middle_ranks
+
+MIX = np.random.default_rng(99)
+INTO_X, INTO_Y = MIX.normal(size=(6, 20)), MIX.normal(size=(6, 14))
+
+
+def pairs(n, seed=0, noise=1.0):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, 6))
+    return z @ INTO_X + noise * rng.normal(size=(n, 20)), z @ INTO_Y + noise * rng.normal(size=(n, 14))
+
+
+def few_texts(n, seed=0, weights=(0.6, 0.2, 0.1, 0.1)):
+    """Four texts of unequal frequency, and sources that carry them under variance of their own."""
+    rng = np.random.default_rng(seed)
+    which = np.concatenate([np.arange(4), rng.choice(4, size=n - 4, p=weights)])
+    texts = np.random.default_rng(1).normal(size=(4, 14))
+    return np.random.default_rng(2).normal(size=(4, 20))[which] + rng.normal(size=(n, 20)), texts[which], which
+
+
+# --- few distinct targets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_equal_targets_are_spread_over_all_folds(grouped):
+    target = np.repeat([0, 1, 2], [60, 25, 15])
+    groups = np.arange(100) // 2 if grouped else None
+    folds = assign_by_target(target, groups, seed=0)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(100))
+    assert all(set(target[rows]) == {0, 1, 2} for rows in folds)
+    if grouped:
+        assert sum(len(set(groups[rows])) for rows in folds) == 50
+
+
+def test_targets_too_rare_for_every_fold_are_assigned_as_any():
+    target = np.arange(20) // 2
+    ours, plain = assign_by_target(target, None, seed=3), assign(20, None, seed=3)
+    assert [rows.tolist() for rows in ours] == [rows.tolist() for rows in plain]
+
+
+def test_the_balanced_mean_is_that_of_targets():
+    ranks = np.array([1, 1, 1, 1, 1, 0.5, 0.25])
+    target = np.array([7, 7, 7, 7, 7, 3, 9])
+    entries = BalancedReciprocalRank().entries(np.column_stack([ranks, target]))
+    assert entries.shape == (7,)
+    assert entries.mean() == pytest.approx((1 + 0.5 + 0.25) / 3)
+
+
+def test_few_targets_are_judged_alike():
+    x, y, _ = few_texts(120)
+    record = sk.align(x, y).record
+    assert record["chosen_by"] == BalancedReciprocalRank.words
+    assert all("balanced_mrr" in one for one in record["candidates"])
+    assert record["held_out"]["gallery"] == 4
+    assert "balanced_mrr" not in sk.align(*pairs(120)).record["candidates"][0]
+
+
+def test_a_common_target_among_many_counts_as_few():
+    x, y = pairs(100)
+    y[:30] = y[0]
+    assert sk.align(x, y, nested=False).record["chosen_by"] == BalancedReciprocalRank.words
+    y = pairs(100)[1]
+    y[:10] = y[0]
+    assert sk.align(x, y, nested=False).record["chosen_by"] != BalancedReciprocalRank.words
+
+
+def test_rare_texts_are_found_as_well_as_by_the_best_solver():
+    reached = {"auto": [], "ridge": [], "csa": []}
+    for seed in range(6):
+        x, y, which = few_texts(400, seed)
+        for name, draws in reached.items():
+            fitted = sk.align(x[:100], y[:100], solver=name, nested=False)
+            guessed = fitted.similarity(x[100:], y[:4]).argmax(axis=1)
+            draws.append(np.mean([(guessed[which[100:] == k] == k).mean() for k in range(4)]))
+    means = {name: np.mean(draws) for name, draws in reached.items()}
+    assert means["auto"] >= max(means.values()) - 0.03
+
+
+# --- what must not matter ---------------------------------------------------------------------------------------
+
+
+def test_other_names_of_groups_change_nothing():
+    x, y = pairs(60)
+    number = np.random.default_rng(0).integers(20, size=60)
+    one = sk.align(x, y, groups=[f"p{i}" for i in number], anchor_hashes=False)
+    other = sk.align(x, y, groups=[f"{(7 * i) % 20:03d}-{i}" for i in number], anchor_hashes=False)
+    assert one.record == other.record
+    np.testing.assert_array_equal(one.similarity(x, y), other.similarity(x, y))
+
+
+@pytest.mark.parametrize("purpose", ["match", "head"])
+def test_the_estimate_changes_no_map(purpose):
+    x, y = pairs(60)
+    one, other = (sk.align(x, y, purpose=purpose, nested=nested) for nested in (True, False))
+    np.testing.assert_array_equal(one.to_target.weight, other.to_target.weight)
+    assert one.record["candidates"] == other.record["candidates"]
+
+
+# --- on the way -------------------------------------------------------------------------------------------------
+
+
+def test_a_winner_that_stands_ends_the_search_and_few_anchors_get_every_assignment():
+    assert sk.align(*pairs(160), nested=False).record["repeats"] < 5
+    assert sk.align(*pairs(60), nested=False).record["repeats"] == 5
+
+
+def test_paths_that_fall_behind_are_listed_and_every_family_keeps_one():
+    record = sk.align(*pairs(300), nested=False).record
+    assert record["given_up"]
+    assert {"solver", "scale", "folds"} <= set(record["given_up"][0])
+    assert {one["solver"] for one in record["candidates"]} >= {"procrustes", "ridge", "csa", "lowdin", "reduced_rank"}
+
+
+def test_a_solver_without_folds_gets_none(monkeypatch):
+    from stitchkit.alignment import fitting
+
+    seen = []
+    real = fitting.evidence_of
+    monkeypatch.setattr(fitting, "evidence_of", lambda x, y, members: seen.append(len(members)) or real(x, y, members))
+    for solver in (sk.Ridge(), sk.CSA()):
+        sk.align(*pairs(60), solver=solver)
+    assert seen == [1, 5]
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------
+
+
+def fresh_mrr(n, gallery, seed):
+    x, y = pairs(n * 4 // 5 + 400, seed, noise=2.0)
+    fitted = sk.align(x[:-400], y[:-400], nested=False)
+    parts = [slice(-a - gallery, -a or None) for a in range(0, 400 - gallery + 1, gallery)]
+    return np.mean([np.mean(1 / middle_ranks(fitted.similarity(x[p], y[p]), np.arange(gallery))) for p in parts])
+
+
+@pytest.mark.parametrize("n", [20, 50])
+def test_the_number_of_few_anchors_is_that_of_fresh_pairs(n):
+    held = [sk.align(*pairs(n, seed, noise=2.0)).record["held_out"] for seed in range(8)]
+    assert {one["gallery"] for one in held} == {n // 5}
+    fresh = [fresh_mrr(n, n // 5, 100 + seed) for seed in range(8)]
+    assert np.mean([one["mrr"] for one in held]) == pytest.approx(np.mean(fresh), abs=0.06)
+
+
+def test_the_standard_error_of_r2_is_the_spread_of_draws():
+    held = [sk.align(*pairs(60, seed), solver="ridge", purpose="head").record["held_out"] for seed in range(24)]
+    spread = np.std([one["r2"] for one in held], ddof=1)
+    assert 0.7 * spread < np.mean([one["se"] for one in held]) < 1.5 * spread
+
+
+def test_entries_of_r2_are_the_ratio_and_linear_in_each_pair():
+    rng = np.random.default_rng(0)
+    error, whole = rng.random((2, 50))
+    whole = whole + 1
+    entries = Explained().entries(np.stack([error, whole], axis=1))
+    assert entries.mean() == pytest.approx(1 - error.sum() / whole.sum())
+    moved = error.copy()
+    moved[3] += 1e-6
+    change = Explained().entries(np.stack([moved, whole], axis=1)).mean() - entries.mean()
+    assert change == pytest.approx(-1e-6 / whole.sum(), rel=1e-6)
+
+
+def test_far_targets_are_noted_for_a_head():
+    x, y = pairs(100)
+    y[:3] += 60
+    notes = sk.align(x, y, purpose="head", nested=False).record["notes"]
+    assert any(note.startswith("3 of 100 targets lie more than 6 times as far") for note in notes)
+    assert not any(
+        "times as far" in note for note in sk.align(*pairs(100), purpose="head", nested=False).record["notes"]
+    )
