@@ -1,4 +1,4 @@
-"""What a record says besides the fit: notes, doubts, and the numbers of held-out pairs."""
+"""Notes, doubts and held-out numbers of a record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def with_account(fitted: Alignment, account: Mapping[str, Any], notes: Sequence[
 
 
 def candidate(one: Finalist, search: Search) -> dict[str, Any]:
-    """What the record keeps of a contender."""
+    """Entry of the record for a contender."""
     track, criterion = one.track, search.criterion
     score = search.score(one.contender, one.at)
     return {
@@ -34,27 +34,27 @@ def candidate(one: Finalist, search: Search) -> dict[str, Any]:
         **({} if criterion.curve_name == criterion.name else {criterion.curve_name: score}),
         criterion.name: one.mean,
         "se": one.error,
-        "freedom": round(one.freedom),
+        "freedom": round(search.freedom(one)),
     }
 
 
 def settings_of(track: Track) -> dict[str, Any]:
-    """What a track fixes, its strength apart."""
+    """Settings that a track fixes, without its strength."""
     part = {} if track.pca is None else {"pca": track.pca}
     return {"solver": track.family, "scale": track.scale, **part, **track.settings}
 
 
 def held_out_numbers(search: Search) -> dict[str, Any]:
-    """What the whole procedure, choice included, reaches on held-out pairs."""
+    """Held-out numbers of the search, choice included."""
     found = search.held_out()
-    kind = "held-out folds; each was judged by what the other folds choose, with maps fitted without it"
+    kind = "held-out folds, each judged by the map that the other folds choose and that was fitted without it"
     value = float(found.judged.mean())
     if not search.criterion.ranks:
-        above = bool(value > 2 * found.error)
+        above = found.is_above_chance
         if search.criterion.name == "r2":
             return {"r2": value, "se": found.error, "above_chance": above, "estimate": kind}
         r2, error = found.explained
-        agreement = {"agreement": value, "agreement_se": found.error}
+        agreement = {"agreement": value, "agreement_se": found.error, "chance_agreement": found.chance}
         return {**agreement, "r2": r2, "se": error, "above_chance": above, "estimate": kind}
     return {
         "mrr": value,
@@ -68,7 +68,7 @@ def held_out_numbers(search: Search) -> dict[str, Any]:
 
 
 def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[str]:
-    """What somebody who uses the chosen map should know."""
+    """Notes for users of the chosen map."""
     notes = []
     strengths = winner.track.strengths
     if winner.track.strength == "alpha" and winner.at in (0, len(strengths) - 1):
@@ -91,7 +91,7 @@ def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[
 
 
 def notes_on_head(criterion: Criterion, y: Embeddings) -> list[str]:
-    """What somebody who drives a head with the map should know of the choice, and of its targets."""
+    """Notes on the choice for a head, and on its targets."""
     notes = []
     if criterion.name == "r2":
         notes.append(
@@ -116,8 +116,8 @@ def _centred(y: Embeddings) -> np.ndarray:
 
 def doubts_of(held_out: Mapping[str, Any]) -> list[str]:
     """A note where held-out pairs do no better than chance: pairs shuffled, or for R2 the mean of the targets."""
-    name = "r2" if "r2" in held_out else "mrr"
-    chance = held_out.get("chance_mrr", 0.0)
+    name = next(one for one in ("agreement", "r2", "mrr") if one in held_out)
+    chance = held_out.get(f"chance_{name}", 0.0)
     if is_above_chance(held_out):
         return []
     return [

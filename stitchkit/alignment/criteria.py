@@ -1,4 +1,4 @@
-"""What held-out pairs are judged by: the rank of the true target, or the error of the directed map.
+"""Criteria for held-out pairs: the rank of the true target, or the error of the directed map.
 
 A criterion scores every strength of a draft, for the choice within a path, and measures the held-out pairs at one
 strength. The measures of all folds together give one entry a pair, whose mean is the criterion's value.
@@ -13,7 +13,7 @@ import numpy as np
 
 from stitchkit.alignment.folds import Fold
 from stitchkit.alignment.rules import along_path
-from stitchkit.core.arrays import namespace, take, to_numpy
+from stitchkit.core.arrays import Array, namespace, take, to_numpy
 from stitchkit.metrics.ranks import pair_ranks
 from stitchkit.solvers.drafts import Draft
 
@@ -27,7 +27,7 @@ class Criterion(Protocol):
     ranks: bool  # whether pairs are ranked, so that shuffled pairs have a chance of their own
 
     def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
-        """What :meth:`strength` reads of one split, (strengths, ...); comparable within one track only."""
+        """Scores of one split, (strengths, ...); d' and agreement compare tracks of a family, R2 those of one scale."""
         ...
 
     def strength(self, curves: Sequence[np.ndarray], repeat: np.ndarray, clusters: Sequence[np.ndarray]) -> int:
@@ -56,6 +56,10 @@ class Criterion(Protocol):
         """One entry (n,) a query of pooled measures (n, p); their mean is the value."""
         ...
 
+    def by_chance(self, measures: np.ndarray) -> np.ndarray:
+        """Entries (n,) of pairs shuffled within a fold, where pairs are not ranked."""
+        ...
+
 
 class _PerSplit:
     """Criteria that give each strength one number a split."""
@@ -65,6 +69,9 @@ class _PerSplit:
 
     def score(self, curves: Sequence[np.ndarray], at: int) -> float:
         return float(np.mean([curve[at] for curve in curves]))
+
+    def by_chance(self, measures: np.ndarray) -> np.ndarray:
+        return np.zeros(len(measures))
 
 
 class ReciprocalRank(_PerSplit):
@@ -92,26 +99,40 @@ class BalancedReciprocalRank(ReciprocalRank):
         return np.column_stack([super().measures(draft, at, weights, fold), fold.target])
 
     def entries(self, measures: np.ndarray) -> np.ndarray:
-        _, of_entry, many = np.unique(measures[:, 1], return_inverse=True, return_counts=True)
-        entries: np.ndarray = measures[:, 0] * len(measures) / (len(many) * many[of_entry.reshape(-1)])
-        return entries
+        ranks, (_, of_entry, many) = measures[:, 0], np.unique(measures[:, 1], return_inverse=True, return_counts=True)
+        of_entry = of_entry.reshape(-1)
+        means = np.bincount(of_entry, weights=ranks) / many
+        share = len(ranks) / (len(many) * many[of_entry])
+        entries: np.ndarray = means.mean() + share * (ranks - means[of_entry])
+        return entries  # the mean of means, linear in each query's part
 
 
 class Explained(_PerSplit):
-    """R2 of the directed map, in the target's units."""
+    """R2 of the directed map, in the target's units.
+
+    Parameters
+    ----------
+    target : (n, d_t)
+        The raw target vectors of all anchors.
+    """
 
     name, curve_name, words, ranks = "r2", "r2", "held-out R2", False
+
+    def __init__(self, target: Array) -> None:
+        self.target = target
 
     def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
         return np.asarray(draft.explained())
 
     def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
-        axes, found = draft.axes, draft.predicted(at)
-        xp, wanted, beyond = namespace(found), axes.targets, take(axes.outside, fold.truth)
-        if axes.scale == "both":
-            rows = xp.astype(axes.lower()[0], found.dtype, copy=False)
-            found, wanted = found @ rows, wanted @ rows
-        error, whole = xp.sum((found - wanted) ** 2, axis=1), xp.sum(wanted * wanted, axis=1)
+        axes, predicted = draft.axes, draft.predicted(at)
+        if axes.scale == "both":  # the axes are of scaled targets
+            rows, mean = axes.lower()
+            predicted = to_numpy(predicted @ namespace(predicted).astype(rows, predicted.dtype, copy=False))
+            true = to_numpy(take(self.target, fold.queries)).astype(np.float64) - to_numpy(mean)
+            return np.stack([np.sum((true - predicted) ** 2, axis=1), np.sum(true**2, axis=1)], axis=1)
+        xp, true, beyond = namespace(predicted), axes.targets, take(axes.outside, fold.truth)
+        error, whole = xp.sum((predicted - true) ** 2, axis=1), xp.sum(true * true, axis=1)
         return np.stack([to_numpy(error + beyond), to_numpy(whole + beyond)], axis=1).astype(np.float64)
 
     def entries(self, measures: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from stitchkit.alignment.search import Search
 from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.anchor_hashes import KEY, ids_of, of_pairs
-from stitchkit.core.arrays import to_numpy
+from stitchkit.core.arrays import like, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence
@@ -41,7 +41,7 @@ from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.paths import Track
 from stitchkit.threads import is_small, one_blas_thread
 
-FEW = 400  # below this the folds are drawn REPEATS times: one assignment is too noisy to choose by
+REPEATED = 400  # below this the folds are drawn REPEATS times: one assignment is too noisy to choose by
 REPEATS = 5
 FEW_TARGETS, COMMON = 20, 0.2  # fewer distinct targets than this, or one with a larger share, are judged alike
 
@@ -71,26 +71,27 @@ def align(
         Patient of each anchor; folds never split a group.
     purpose
         ``"match"`` for zero-shot and retrieval in the common space, ``"head"`` for driving a head of the target.
+        They are judged differently and may choose differently.
     head
         With ``purpose="head"`` the head that is to be driven, over the target space: maps are chosen by how well it
         reads mapped held-out vectors (:class:`~stitchkit.alignment.head_agreement.HeadAgreement`). Without it the
-        choice is by R2, which ranks maps otherwise than a head does.
-        They are judged differently and may choose differently.
+        choice is by R2, which ranks maps otherwise than a head does. Not read where a solver value or ``paper`` leaves
+        nothing to choose.
     pool : (source_pool (m_s, d_s), target_pool (m_t, d_t)), optional
         Unpaired vectors of both spaces, for few anchors: :func:`stitchkit.alignment.pooling.align_with_pool` chooses
         among a closed form, soft and hard matching by held-out anchors; a solver value stands in for the closed form.
         For matching only.
     solver
         ``"auto"`` searches the families that hold up; a family's name (``"ridge"``, ``"procrustes"``, ``"csa"``,
-        ``"isometric_ridge"``, ``"reduced_rank"``, ``"pls"``) searches that one; another solver's name fits its
-        defaults; a solver value such as ``stitchkit.Ridge(alpha=0.1)`` is fitted as it is.
+        ``"isometric_ridge"``, ``"reduced_rank"``, ``"pls"``, ``"lowdin"``) searches that one; another solver's name
+        fits its defaults; a solver value such as ``stitchkit.Ridge(alpha=0.1)`` is fitted as it is.
     paper
         Instead of a solver one of the published maps ``"affine"``, ``"linear"``, ``"l-ortho"``, ``"ortho"``, to the
         letter (:class:`stitchkit.solvers.presets.Preset`).
     nested
-        Also estimate on outer folds how well the whole procedure, choice included, does on unseen pairs.
+        Also estimate on held-out folds how well the procedure, choice included, does on unseen pairs.
     seed
-        Of the fold assignment, of draws from a pool, of the first weights of ``paper="affine"``.
+        Seed of the folds, of draws from a pool, and of the first weights of ``paper="affine"``.
     anchor_hashes
         Keep salted hashes of the anchors' ids, patients and vectors in ``record["anchor_hashes"]``, by which
         :func:`stitchkit.gate` and :func:`stitchkit.diagnose` refuse to judge the map on its own anchors. They hide no
@@ -108,7 +109,14 @@ def align(
     Raises
     ------
     InputError
-        Rows that do not match, fewer than two anchors, NaN, zero vectors.
+        Rows that do not match, fewer than two anchors, NaN, zero vectors, a head for matching or without outputs that
+        vary.
+    UnknownNameError
+        For a solver or a purpose that there is not.
+    NoDirectedMapError
+        For ``purpose="head"`` with a solver that has no map into the target's units.
+    SpaceMismatchError
+        For a head over another space.
     DataError
         Ids of one side that the other does not have.
 
@@ -127,6 +135,8 @@ def align(
         raise InputError(f"a head is driven with purpose='head'; got purpose={purpose!r}. Set it, or leave head out.")
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
+    if head is not None:
+        head.space.require(y.space, "the head")
     if pool is not None:
         fitted = _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
     else:
@@ -233,13 +243,15 @@ def _searched(
             f"the {n} target vectors cannot be told apart at their precision ({y.vectors.dtype}). "
             f"Embed in a wider precision, or centre the vectors before they are narrowed."
         )
-    smallest = n - max(len(part.rows) for part in repeats[0].parts)
+    smallest = n - max(len(part.rows) for folds in repeats for part in folds.parts)
     tracks = _tracks(families, Extent(smallest, (x.space.dim, y.space.dim)), purpose)
     whole, criterion = repeats[0].evidence(), _criterion(purpose, head, y, balanced)
     search = Search(TrainingSets(x.vectors, y.vectors, whole.moments), tracks, repeats, criterion, bar)
     winner, finalists = search.run()
     frame = Frame.of(whole, winner.track.scale, winner.track.pca)
-    fitted = winner.track.open(frame).alignment(winner.at, search.weights(winner))
+    weights = search.weights(winner)
+    weights = None if weights is None else like(weights, frame.st, dtype=frame.st.dtype)
+    fitted = winner.track.open(frame).alignment(winner.at, weights)
     account: dict[str, Any] = {
         "chosen_by": criterion.words,
         "purpose": purpose,
@@ -261,7 +273,7 @@ def _searched(
 def _assignments(x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str, seed: int) -> tuple[list[Folds], bool]:
     """The assignments of folds, and whether they are balanced over few distinct targets."""
     n = len(x)
-    seeds = range(seed * REPEATS, (seed + 1) * REPEATS) if n < FEW else [seed]
+    seeds = range(seed * REPEATS, (seed + 1) * REPEATS) if n < REPEATED else [seed]
     distinct = distinct_rows(to_numpy(y.vectors)) if purpose == "match" and n <= JUDGED else None
     few = distinct is not None and _are_few(distinct)
     members = [
@@ -277,7 +289,7 @@ def _assignments(x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str,
 
 
 def _are_few(distinct: np.ndarray) -> bool:
-    """Whether so few targets are distinct, or one is so common, that plain ranks hardly tell maps apart."""
+    """True where few targets are distinct, or one is very common: plain ranks then hardly tell maps apart."""
     many = np.unique(distinct, return_counts=True)[1]
     return 1 < len(many) < len(distinct) and (len(many) < FEW_TARGETS or bool(many.max() > COMMON * len(distinct)))
 
@@ -285,7 +297,7 @@ def _are_few(distinct: np.ndarray) -> bool:
 def _criterion(purpose: str, head: Head | None, y: Embeddings, balanced: bool) -> Criterion:
     if purpose == "match":
         return BalancedReciprocalRank() if balanced else ReciprocalRank()
-    return Explained() if head is None else HeadAgreement(head, y)
+    return Explained(y.vectors) if head is None else HeadAgreement(head, y)
 
 
 def _tracks(families: list[str], smallest: Extent, purpose: str) -> list[Track]:

@@ -39,6 +39,13 @@ class HeadAgreement:
         A head over the target space.
     target : (n, d_t)
         The target vectors of all anchors.
+
+    Raises
+    ------
+    SpaceMismatchError
+        For a head over another space.
+    InputError
+        For a head whose outputs do not vary over the anchors, or are not finite.
     """
 
     name = curve_name = "agreement"
@@ -51,7 +58,9 @@ class HeadAgreement:
         self.linear = _affine(head, self.multiclass)
         self.readings: WeakKeyDictionary[Axes, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
         self.wanted = self._outputs(to_numpy(target.vectors).astype(np.float64))
-        if not self.multiclass and not _varying(self.wanted).any():
+        if not np.isfinite(self.wanted).all():
+            raise InputError("the head gives NaN or infinity for some target vectors. Check its weights.")
+        if not _varying(self.wanted).any():
             raise InputError(
                 f"the head gives every one of the {len(target)} target vectors the same scores, so that nothing tells "
                 f"maps apart by it. Leave head out, or check that it is the target's."
@@ -74,7 +83,13 @@ class HeadAgreement:
         return float(self.entries(np.concatenate([curve[at] for curve in curves])).mean())
 
     def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
+        """Multi-class (q, 2): the cosine, and its mean over the fold's true targets; else (q, 2 c) both outputs."""
         return self._measured(draft, at, fold)
+
+    def by_chance(self, measures: np.ndarray) -> np.ndarray:
+        """Entries (n,) of pairs shuffled within a fold: a head's mean outputs agree with everything."""
+        chance: np.ndarray = measures[:, 1] if self.multiclass else np.zeros(len(measures))
+        return chance
 
     def entries(self, measures: np.ndarray) -> np.ndarray:
         if self.multiclass:
@@ -94,10 +109,8 @@ class HeadAgreement:
         found, wanted = self._read(draft.axes, to_numpy(draft.predicted(at))), self.wanted[fold.queries]
         if not self.multiclass:
             return np.concatenate([found, wanted], axis=1)
-        size = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-        inner = np.sum(found * wanted, axis=1)
-        cosines: np.ndarray = np.divide(inner, size, out=np.zeros(len(inner)), where=size > 0)
-        return cosines[:, None]
+        found, wanted = _unit(found), _unit(wanted)
+        return np.stack([np.sum(found * wanted, axis=1), found @ wanted.mean(axis=0)], axis=1)
 
     def _read(self, axes: Axes, coordinates: np.ndarray) -> np.ndarray:
         """Logits (m, c) of target coordinates (m, r_t), in their precision."""
@@ -139,6 +152,13 @@ def _affine(head: Head, multiclass: bool) -> tuple[np.ndarray, np.ndarray] | Non
     if both.shape[1] > both.shape[0]:
         both = np.transpose(np.linalg.qr(both.T, mode="r"))
     return both[:-1], both[-1]
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows at length one; a zero row stays zero."""
+    size = np.linalg.norm(rows, axis=1, keepdims=True)
+    result: np.ndarray = rows / np.where(size > 0, size, 1)
+    return result
 
 
 def _varying(outputs: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The rules of choice: standard errors of held-out entries, along a path of strengths, and between families."""
+"""Standard errors of held-out entries, and the strength chosen along a path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-Error = Callable[[np.ndarray, np.ndarray], float]
+StandardError = Callable[[np.ndarray, np.ndarray], float]
 
 
 def along_path(curve: np.ndarray, repeat: np.ndarray) -> int:
@@ -23,8 +23,8 @@ def along_path(curve: np.ndarray, repeat: np.ndarray) -> int:
     return chosen
 
 
-def within_one_error(loss: np.ndarray, clusters: np.ndarray, error: Error) -> bool:
-    """Whether the mean of ``loss`` (m,) is clearly within one standard error of zero, rounding apart."""
+def within_one_error(loss: np.ndarray, clusters: np.ndarray, error: StandardError) -> bool:
+    """True where the mean of ``loss`` (m,) is clearly within one standard error of zero, rounding apart."""
     return bool(loss.mean() <= error(loss, clusters) * (1 - 1e-9))
 
 

@@ -2,8 +2,8 @@
 
 Within a track (a family with one scaling) the strength is chosen by a criterion that is cheap along the path; a
 stronger regularisation wins within one standard error. Between tracks the mean over held-out pairs decides, but the
-best must clearly beat a reference: ridge at its default strength, or for a head isometric ridge at its own. What is
-reported chooses again without each fold and judges there, with the maps that were fitted without it.
+best must clearly beat a reference: ridge at its default strength, or for a head isometric ridge at its own. The number
+that is reported judges each fold by the map that the other folds choose among the paths still in the search.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from stitchkit.solvers.csa import mean_reliability
 from stitchkit.solvers.drafts import Draft
 from stitchkit.solvers.paths import Track
 
-FEW, SURE = 40, (2.0, 1.0)  # paired standard errors by which the best must beat the reference, below so many anchors
+FEW_CLUSTERS, SURE = 40, (2.0, 1.0)  # paired standard errors by which the best must beat the reference: below, above
 SETTLED = 100  # anchors from which a winner that a second assignment confirms ends the search
 BEHIND = 2.5  # paired standard errors behind the best at which a track is given up
 KEPT = {100: (4, 2, 1), 40: (6, 4, 3)}  # queries of a fold -> tracks of a family kept after one, two, three of them
@@ -77,7 +77,6 @@ class Finalist:
     at: int
     judged: np.ndarray
     clusters: np.ndarray
-    freedom: float
 
     @property
     def track(self) -> Track:
@@ -95,7 +94,7 @@ class Finalist:
         return standard_error(self.judged, self.clusters)
 
     def is_behind(self, best: Finalist, errors: float) -> bool:
-        """Whether it is more than so many paired standard errors behind the best."""
+        """True where it is more than ``errors`` paired standard errors behind ``best``."""
         loss = best.judged - self.judged
         return float(loss.mean()) > errors * standard_error(loss, self.clusters) * (1 - 1e-9) + 1e-12
 
@@ -113,7 +112,7 @@ def between(finalists: Sequence[Finalist]) -> Finalist:
     """
     best = max(finalists, key=lambda one: one.mean)
     references = [one for one in finalists if one.contender.reference]
-    sure = SURE[0] if len(np.unique(best.clusters)) < FEW else SURE[1]
+    sure = SURE[0] if len(np.unique(best.clusters)) < FEW_CLUSTERS else SURE[1]
     return best if not references or references[0].is_behind(best, sure) else references[0]
 
 
@@ -128,9 +127,9 @@ class HeldOut:
     clusters : (m,)
         Its patient.
     expected : (m,)
-        What the same rankings reach with pairs shuffled within a fold, on average; 0 for a head.
+        Mean of the same entries over pairs shuffled within a fold.
     variance
-        Of the sum of the latter over random shuffles, as if every entry counted by itself; 0 for a head.
+        Of the sum of the latter over random shuffles, repeated assignments counted as one; 0 for a head.
     gallery
         Mean number of targets that a query was ranked among; 0 for a head.
     r2 : (m,) or None
@@ -203,7 +202,7 @@ class Search:
     def run(self) -> tuple[Finalist, list[Finalist]]:
         """The winner and the last contenders; many anchors need no further assignment once the winner stands."""
         self.bar.begin("choosing a map, training sets", sum(len(folds.parts) for folds in self.repeats))
-        last: tuple[Contender, int] | None = None
+        last: tuple[Track, int] | None = None
         for r, folds in enumerate(self.repeats):
             for f in range(len(folds.parts)):
                 self._open(r, f)
@@ -211,10 +210,10 @@ class Search:
                 self.bar.step(1)
             finalists = self.finalists(self.splits)
             winner = between(finalists)
-            if len(folds.source) >= SETTLED and last == (winner.contender, winner.at):
+            if len(folds.source) >= SETTLED and last == (winner.track, winner.at):
                 self.bar.step(sum(len(one.parts) for one in self.repeats[r + 1 :]))
                 break
-            last = winner.contender, winner.at
+            last = winner.track, winner.at
         return winner, finalists
 
     def finalists(self, splits: Sequence[Split]) -> list[Finalist]:
@@ -225,19 +224,26 @@ class Search:
         """Mean held-out reliability of the winner's directions over all splits."""
         return winner.contender.trial.weights(winner.at, self.splits)
 
+    def freedom(self, one: Finalist) -> float:
+        """Degrees of freedom of a finalist, mean over training sets."""
+        return float(np.mean([one.contender.trial.drafts[split].freedom(one.at) for split in self.splits]))
+
     def held_out(self) -> HeldOut:
         """Each fold judged by what the other folds of its assignment choose."""
         return self._ranked() if self.criterion.ranks else self._driven()
 
     def _chosen_without(self, split: Split) -> tuple[Draft, int, Any]:
-        """What the other folds of its assignment choose for a split: the draft, the strength and the weights."""
+        """Draft, strength and weights for a split, by the other folds of its assignment."""
         others = [one for one in self.splits if one[0] == split[0] and one[1] != split[1]]
         winner = between(self.finalists(others))
         trial = winner.contender.trial
         return trial.drafts[split], winner.at, trial.weights(winner.at, others)
 
     def _ranked(self) -> HeldOut:
-        """Rivals are the fold's own targets: a map was fitted on all others, and would leave them to their queries."""
+        """A query is ranked among its fold's own targets, since the map was fitted on the others.
+
+        Where some fold has a single target, the rivals are the targets of all anchors.
+        """
         judged, expected, variance, sizes = [], [], 0.0, []
         own = min(len(np.unique(self.repeats[r].parts[f].truth)) for r, f in self.splits) > 1
         for r, f in self.splits:
@@ -257,14 +263,20 @@ class Search:
         return HeldOut(*joined, variance, round(float(np.mean(sizes))))
 
     def _driven(self) -> HeldOut:
-        measures, errors, explained = [], [], Explained()
+        measures, errors, explained = [], [], Explained(self.sets.y)
         for r, f in self.splits:
             draft, at, weights = self._chosen_without((r, f))
             measures.append(self.criterion.measures(draft, at, weights, self.repeats[r].parts[f]))
             errors.append(explained.measures(draft, at, weights, self.repeats[r].parts[f]))
-        entries = self.criterion.entries(np.concatenate(measures))
-        r2 = explained.entries(np.concatenate(errors))
-        return HeldOut(entries, self._clusters(self.splits), np.zeros(len(entries)), 0.0, 0, r2)
+        pooled = np.concatenate(measures)
+        return HeldOut(
+            judged=self.criterion.entries(pooled),
+            clusters=self._clusters(self.splits),
+            expected=self.criterion.by_chance(pooled),
+            variance=0.0,
+            gallery=0,
+            r2=explained.entries(np.concatenate(errors)),
+        )
 
     def _open(self, r: int, f: int) -> None:
         trials = list(dict.fromkeys(one.trial for one in self.live))
@@ -319,10 +331,7 @@ class Search:
     def _finalist(self, contender: Contender, splits: Sequence[Split]) -> Finalist:
         trial, at = contender.trial, self._strength(contender, splits)
         measures = [self._measured(trial, at, split, splits) for split in splits]
-        freedom = float(np.mean([trial.drafts[split].freedom(at) for split in splits]))
-        return Finalist(
-            contender, at, self.criterion.entries(np.concatenate(measures)), self._clusters(splits), freedom
-        )
+        return Finalist(contender, at, self.criterion.entries(np.concatenate(measures)), self._clusters(splits))
 
     def score(self, contender: Contender, at: int) -> float:
         """The path's criterion at strength ``at`` over all splits."""
@@ -337,9 +346,10 @@ class Search:
         return self.criterion.strength(curves, np.asarray([r for r, _ in splits]), clusters)
 
     def _measured(self, trial: Trial, at: int, split: Split, splits: Sequence[Split]) -> np.ndarray:
-        """Measures of one split, the directions weighed by the other splits, never the judged one's own."""
+        """Measures of one split, the directions weighed by the other folds of its assignment."""
         weighs = trial.reliability(split, at) is not None
-        others = tuple(one for one in splits if one != split)
+        others = tuple(one for one in splits if one[0] == split[0] and one != split)
+        others = others or tuple(one for one in splits if one != split)  # the first fold of a further assignment
         key = (at, split, others if weighs else ())
         if key not in trial.measured:
             weights = trial.weights(at, others) if weighs and others else None

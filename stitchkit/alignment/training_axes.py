@@ -18,7 +18,7 @@ from stitchkit.core.arrays import Array, draft_eigh, float64, lent, machine_eps,
 from stitchkit.core.moments import Moments
 from stitchkit.core.row_moments import RowMoments
 from stitchkit.solvers.axes import Axes
-from stitchkit.solvers.sides import inverse_deviation
+from stitchkit.solvers.sides import EPS, inverse_deviation
 
 SINGLE = 128  # width from which training sets are worked out in single precision
 TAME = 1e-6  # least eigenvalue, of the largest, that single precision still resolves
@@ -121,7 +121,7 @@ def _cast(array: Array, like: Array) -> Array:
 
 
 def _beyond(lengths: Array, inside: Array) -> Array:
-    """What is left (h,) of squared ``lengths`` (h,) outside the coordinates ``inside`` (h, r)."""
+    """Squared ``lengths`` (h,) outside the coordinates ``inside`` (h, r)."""
     xp = namespace(inside)
     left = lengths - xp.sum(inside * inside, axis=1)
     return xp.where(left > 0, left, xp.zeros_like(left))
@@ -136,14 +136,15 @@ def _eigh(scatter: Array, most: int | None = None) -> tuple[Array, Array]:
     if width >= SINGLE:
         values, vectors = draft_eigh(namespace(scatter).astype(scatter, namespace(scatter).float32))
         if float(values[width - (most or width)]) > TAME * float(values[-1]):
-            return _above_rounding(values, vectors, most)
-    return _above_rounding(*draft_eigh(scatter), most)
+            return _above(0.0, values, vectors, most)
+    return _above(width * EPS, *draft_eigh(scatter), most)
 
 
-def _above_rounding(values: Array, vectors: Array, most: int | None) -> tuple[Array, Array]:
+def _above(share: float, values: Array, vectors: Array, most: int | None) -> tuple[Array, Array]:
+    """The eigenvalues above a share of the largest, falling, and their vectors."""
     xp = namespace(values)
     values, vectors = xp.flip(values)[:most], xp.flip(vectors, axis=1)[:, :most]
-    floor = int(vectors.shape[0]) * machine_eps(values) * float(values[0])
+    floor = share * float(values[0])
     r = max(int(xp.sum(xp.astype(values > floor, xp.int64))), 1)
     values = values[:r]
     return xp.where(values > 0, values, xp.zeros_like(values)), vectors[:, :r]
@@ -167,7 +168,7 @@ class TrainingSets:
     sides: dict[tuple[bool, bool], AnchorSide] = field(default_factory=dict)
 
     def axes(self, folds: Folds, held: int, scales: Sequence[str]) -> dict[str, Axes]:
-        """What is left when the fold ``held`` is held out, for each of ``scales``."""
+        """Axes of each of ``scales`` without the fold ``held``."""
         train = np.sort(np.concatenate([part.rows for i, part in enumerate(folds.parts) if i != held]))
         from_rows_only = len(train) <= max(self.whole.shape)
         moments = None if from_rows_only else folds.without(held)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -65,19 +65,16 @@ class Axes:
     def cut(self, pca: int) -> Axes:
         """The first ``pca`` axes of each side."""
         lost = self.gallery[:, pca:]
-        return Axes(
-            self.scale,
-            pca,
-            self.count,
-            self.widths,
-            self.source_values[:pca],
-            self.target_values[:pca],
-            self.cross[:pca, :pca],
-            self.queries[:, :pca],
-            self.gallery[:, :pca],
-            self.truth,
-            self.outside + namespace(lost).sum(lost * lost, axis=1),
-            lambda: (self.lower()[0][:pca, :], self.lower()[1]),
+        return replace(
+            self,
+            pca=pca,
+            source_values=self.source_values[:pca],
+            target_values=self.target_values[:pca],
+            cross=self.cross[:pca, :pca],
+            queries=self.queries[:, :pca],
+            gallery=self.gallery[:, :pca],
+            outside=self.outside + namespace(lost).sum(lost * lost, axis=1),
+            lower=lambda: (self.lower()[0][:pca, :], self.lower()[1]),
         )
 
     @property

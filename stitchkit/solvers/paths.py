@@ -1,4 +1,4 @@
-"""What the search for a solver sees of a family: tracks of settings and what one decomposition says of them all."""
+"""Tracks of the search, and the paths that fit them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Track:
     draft
         Decomposes a training set into a :class:`~stitchkit.solvers.drafts.Draft`.
     uncut
-        Judge the first strength by rank as well as the one shortlisted.
+        Judge the first strength as well, as a contender of its own.
     reference
         Position of the strength that stands for the family's default, for the track whose map is the choice where
         nothing is clearly better; None for all others.

@@ -118,6 +118,18 @@ def test_the_number_is_that_of_fresh_items(multiclass):
     assert {"agreement_se", "r2", "se", "above_chance"} <= set(held)
 
 
+@pytest.mark.parametrize("multiclass", [False, True])
+def test_unrelated_spaces_are_at_chance_however_much_the_heads_biases_agree(multiclass):
+    rng = np.random.default_rng(8)
+    inner = head_of(5, multiclass=multiclass)
+    head = sk.LinearHead(SPACE, inner.classes, inner.weight, 3 * inner.bias, multiclass=multiclass)
+    record = sk.align(rng.normal(size=(80, 12)), rng.normal(size=(80, 9)), purpose="head", head=head).record
+    assert not record["held_out"]["above_chance"]
+    assert any(note.startswith("held out, agreement") for note in record["notes"])
+    assert (record["held_out"]["chance_agreement"] > 0.3) == multiclass
+    assert sk.align(X, Y, purpose="head", head=head).record["held_out"]["above_chance"]
+
+
 def test_what_the_head_does_not_read_does_not_decide():
     """Five loud target features that nothing predicts would drown the four that the head reads."""
     rng = np.random.default_rng(7)
@@ -145,13 +157,21 @@ def test_without_a_head_the_record_says_what_it_was_chosen_by():
 
 
 def test_a_head_of_another_space_is_refused():
-    with pytest.raises(SpaceMismatchError):
-        sk.align(X, Y, purpose="head", head=head_of(3, space=sk.Space("array", 8, None)))
+    other = head_of(3, space=sk.Space("array", 8, None))
+    for solver in ("auto", sk.Ridge()):
+        with pytest.raises(SpaceMismatchError):
+            sk.align(X, Y, purpose="head", head=other, solver=solver)
 
 
 def test_a_head_for_matching_is_refused():
     with pytest.raises(InputError, match="purpose='head'"):
         sk.align(X, Y, head=head_of(3))
+
+
+def test_a_head_of_nan_is_refused():
+    broken = sk.LinearHead(SPACE, ("a", "b"), np.full((9, 2), np.nan), np.zeros(2))
+    with pytest.raises(InputError, match="NaN or infinity"):
+        sk.align(X, Y, purpose="head", head=broken)
 
 
 def test_a_head_whose_outputs_do_not_vary_is_refused():

@@ -7,8 +7,11 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.alignment.criteria import BalancedReciprocalRank, Explained
-from stitchkit.alignment.folds import assign, assign_by_target
+from stitchkit.alignment.folds import Folds, assign, assign_by_target
+from stitchkit.alignment.training_axes import TrainingSets
+from stitchkit.core.embeddings import as_embeddings
 from stitchkit.metrics.ranks import middle_ranks
+from stitchkit.solvers.procrustes import ProcrustesDraft
 
 MIX = np.random.default_rng(99)
 INTO_X, INTO_Y = MIX.normal(size=(6, 20)), MIX.normal(size=(6, 14))
@@ -54,6 +57,11 @@ def test_the_balanced_mean_is_that_of_targets():
     entries = BalancedReciprocalRank().entries(np.column_stack([ranks, target]))
     assert entries.shape == (7,)
     assert entries.mean() == pytest.approx((1 + 0.5 + 0.25) / 3)
+
+
+def test_targets_of_unequal_number_are_no_noise():
+    entries = BalancedReciprocalRank().entries(np.column_stack([np.ones(100), np.repeat([0, 1], [90, 10])]))
+    np.testing.assert_allclose(entries, 1)
 
 
 def test_few_targets_are_judged_alike():
@@ -160,12 +168,27 @@ def test_entries_of_r2_are_the_ratio_and_linear_in_each_pair():
     rng = np.random.default_rng(0)
     error, whole = rng.random((2, 50))
     whole = whole + 1
-    entries = Explained().entries(np.stack([error, whole], axis=1))
+    entries = Explained(np.zeros((50, 1))).entries(np.stack([error, whole], axis=1))
     assert entries.mean() == pytest.approx(1 - error.sum() / whole.sum())
     moved = error.copy()
     moved[3] += 1e-6
-    change = Explained().entries(np.stack([moved, whole], axis=1)).mean() - entries.mean()
+    change = Explained(np.zeros((50, 1))).entries(np.stack([moved, whole], axis=1)).mean() - entries.mean()
     assert change == pytest.approx(-1e-6 / whole.sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("factor", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("scale", ["none", "source", "both"])
+def test_r2_is_that_of_the_map_in_raw_units(scale, factor):
+    x, y = pairs(60)
+    x, y = np.tile(x, (1, 3)) + np.random.default_rng(1).normal(size=(60, 60)), factor * y
+    folds = Folds.of(as_embeddings(x), as_embeddings(y), assign(60, None, seed=0))
+    axes = TrainingSets(x, y, folds.evidence().moments).axes(folds, 0, [scale])[scale]
+    draft, fold = ProcrustesDraft(axes, (None,)), folds.parts[0]
+    ours = Explained(y).entries(Explained(y).measures(draft, 0, None, fold)).mean()
+    rows, mean = axes.lower()
+    predicted, true = draft.predicted(0) @ rows + mean, y[fold.queries]
+    literal = 1 - ((true - predicted) ** 2).sum() / ((true - mean) ** 2).sum()
+    assert ours == pytest.approx(literal, abs=1e-6)
 
 
 def test_far_targets_are_noted_for_a_head():
