@@ -14,6 +14,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.solvers.paths import Track
 
+TOO_FEW = 10  # anchors, or patients, that cannot tell a link from chance
 FAR, RARE = 6, 0.1  # distances from the mean, of the median one, of which a few rows are outliers
 
 
@@ -90,8 +91,8 @@ def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[
     return notes
 
 
-def notes_on_head(criterion: Criterion, y: Embeddings) -> list[str]:
-    """Notes on the choice for a head, and on its targets."""
+def notes_on_targets(criterion: Criterion, y: Embeddings) -> list[str]:
+    """Notes on a head that was not given, and on targets that are far from all others."""
     notes = []
     if criterion.name == "r2":
         notes.append(
@@ -114,12 +115,16 @@ def _centred(y: Embeddings) -> np.ndarray:
     return centred
 
 
-def doubts_of(held_out: Mapping[str, Any]) -> list[str]:
+def doubts_of(held_out: Mapping[str, Any], clusters: int) -> list[str]:
     """A note where held-out pairs do no better than chance: pairs shuffled, or for R2 the mean of the targets."""
     name = next(one for one in ("agreement", "r2", "mrr") if one in held_out)
     chance = held_out.get(f"chance_{name}", 0.0)
     if is_above_chance(held_out):
         return []
+    if clusters <= TOO_FEW:
+        return [
+            f"held out, {name} {held_out[name]:.3f} (chance {chance:.3f}): {clusters} anchors or patients cannot tell"
+        ]
     return [
         f"held out, {name} {held_out[name]:.3f} is not clearly above chance ({chance:.3f}): "
         f"these anchors hardly link the two spaces"

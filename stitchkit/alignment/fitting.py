@@ -13,7 +13,7 @@ from stitchkit.alignment.accounts import (
     doubts_of,
     held_out_numbers,
     notes_of,
-    notes_on_head,
+    notes_on_targets,
     settings_of,
     with_account,
 )
@@ -136,6 +136,8 @@ def align(
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
     if head is not None:
+        if not (hasattr(head, "space") and hasattr(head, "scores")):
+            raise InputError(f"head must be a head such as stitchkit.LinearHead; got {type(head).__name__}.")
         head.space.require(y.space, "the head")
     if pool is not None:
         fitted = _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
@@ -263,10 +265,10 @@ def _searched(
         "seed": seed,
     }
     notes = [*notes_of(winner, fitted, n, purpose), *clusters.notes(n)]
-    notes += notes_on_head(criterion, y) if purpose == "head" else []
+    notes += notes_on_targets(criterion, y)
     if nested and len(repeats[0].parts) > 2:
         account["held_out"] = held_out_numbers(search)
-        notes += doubts_of(account["held_out"])
+        notes += doubts_of(account["held_out"], account["groups"])
     return with_account(fitted, account, notes)
 
 

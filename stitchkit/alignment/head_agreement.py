@@ -57,9 +57,8 @@ class HeadAgreement:
         self.multiclass = bool(getattr(head, "multiclass", False))
         self.linear = _affine(head, self.multiclass)
         self.readings: WeakKeyDictionary[Axes, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
+        head.scores(target)  # refuses NaN and infinity by class
         self.wanted = self._outputs(to_numpy(target.vectors).astype(np.float64))
-        if not np.isfinite(self.wanted).all():
-            raise InputError("the head gives NaN or infinity for some target vectors. Check its weights.")
         if not _varying(self.wanted).any():
             raise InputError(
                 f"the head gives every one of the {len(target)} target vectors the same scores, so that nothing tells "

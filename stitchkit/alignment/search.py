@@ -20,7 +20,7 @@ from stitchkit.alignment.folds import Folds
 from stitchkit.alignment.rules import standard_error
 from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.arrays import take
-from stitchkit.metrics.ranks import shuffled_reciprocal
+from stitchkit.metrics.ranks import chance_reciprocal, shuffled_reciprocal
 from stitchkit.progress import Progress
 from stitchkit.solvers.csa import mean_reliability
 from stitchkit.solvers.drafts import Draft
@@ -162,7 +162,9 @@ class HeldOut:
 
     @property
     def is_above_chance(self) -> bool:
-        """True where the mean is above chance at a level of 1 in 40, by the larger of two standard errors.
+        """True where the mean is above chance, by the larger of two standard errors: noise passes in 1 of 40.
+
+        The level is 1 in 200, since the maps that chose for a fold were fitted on its pairs too.
 
         One is that of the excess over independent clusters, the other that of random shuffles. Repeated assignments
         of folds cut the same pairs anew and make neither smaller.
@@ -173,10 +175,10 @@ class HeldOut:
 
 
 def _quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t."""
+    """The 99.5 % quantile of Student's t."""
     from scipy.stats import t
 
-    return float(t.ppf(0.975, max(freedom, 1)))
+    return float(t.ppf(0.995, max(freedom, 1)))
 
 
 @dataclass(eq=False)
@@ -242,25 +244,32 @@ class Search:
     def _ranked(self) -> HeldOut:
         """A query is ranked among its fold's own targets, since the map was fitted on the others.
 
-        Where some fold has a single target, the rivals are the targets of all anchors.
+        Where a fold has a single target, the rivals are the targets of all anchors, and chance is a random ranking.
         """
         judged, expected, variance, sizes = [], [], 0.0, []
-        own = min(len(np.unique(self.repeats[r].parts[f].truth)) for r, f in self.splits) > 1
         for r, f in self.splits:
             draft, at, weights = self._chosen_without((r, f))
             queries, gallery = draft.sides(at, weights)
-            truth = self.repeats[r].parts[f].truth
-            if own:
-                kept, truth = np.unique(truth, return_inverse=True)
+            kept, truth = np.unique(self.repeats[r].parts[f].truth, return_inverse=True)
+            alone = len(kept) == 1
+            if alone:
+                truth = self.repeats[r].parts[f].truth
+            else:
                 gallery = take(gallery, kept)
+            size = int(gallery.shape[0])
             ranked, by_chance, spread = shuffled_reciprocal(queries, gallery, truth)
             judged.append(ranked)
-            expected.append(by_chance)
+            expected.append(chance_reciprocal(size, np.ones(len(truth), dtype=int)) if alone else by_chance)
             variance += spread
-            sizes.append(int(gallery.shape[0]))
+            sizes.append(size)
         variance *= len({r for r, _ in self.splits})
-        joined = (np.concatenate(judged), self._clusters(self.splits), np.concatenate(expected))
-        return HeldOut(*joined, variance, round(float(np.mean(sizes))))
+        return HeldOut(
+            judged=np.concatenate(judged),
+            clusters=self._clusters(self.splits),
+            expected=np.concatenate(expected),
+            variance=variance,
+            gallery=round(float(np.mean(sizes))),
+        )
 
     def _driven(self) -> HeldOut:
         measures, errors, explained = [], [], Explained(self.sets.y)

@@ -21,7 +21,7 @@ from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.sides import EPS, inverse_deviation
 
 SINGLE = 128  # width from which training sets are worked out in single precision
-TAME = 1e-6  # least eigenvalue, of the largest, that single precision still resolves
+TAME = 1e-5  # least eigenvalue, of the largest, that single precision still resolves
 SIDES = {"none": (False, False), "source": (True, False), "both": (True, True)}  # which sides are scaled
 
 
@@ -116,6 +116,12 @@ def _dual(side: AnchorSide, train: np.ndarray, held: np.ndarray) -> Principal:
     return Principal(values, inside, _beyond(_cast(lengths, u), inside), u * root, vectors)
 
 
+def _readable(vectors: Array) -> Array:
+    """``vectors`` lent to numpy where they are in main memory; in double precision where numpy lacks theirs."""
+    borrowed = lent(vectors)
+    return lent(float64(vectors)) if borrowed is vectors and str(vectors.dtype) == "torch.bfloat16" else borrowed
+
+
 def _cast(array: Array, like: Array) -> Array:
     return namespace(array).astype(array, like.dtype, copy=False)
 
@@ -189,7 +195,7 @@ class TrainingSets:
             m = self.whole
             mean, spread = (m.mean_t, m.spread_t) if target else (m.mean_s, m.spread_s)
             scale = lent(inverse_deviation(mean, spread / m.weight, m.count)) if scaled else None
-            self.sides[target, scaled] = AnchorSide(lent(self.y if target else self.x), lent(mean), scale)
+            self.sides[target, scaled] = AnchorSide(_readable(self.y if target else self.x), lent(mean), scale)
         return self.sides[target, scaled]
 
     def _joined(

@@ -352,7 +352,7 @@ def distinct_rows(rows: np.ndarray, *, digits: int = 5) -> np.ndarray:
     """A label (n,) for each row of ``rows`` (n, d): rows within 10^-digits of the rows' own spread share one."""
     wide = rows.astype(np.float64)
     centred = wide - wide.mean(axis=0)
-    spread = float(np.sqrt(np.mean(np.sum(centred**2, axis=1))))
+    spread = float(np.sqrt(np.median(np.sum(centred**2, axis=1))))  # which one far row does not widen
     eps = float(np.finfo(rows.dtype).eps) if np.issubdtype(rows.dtype, np.floating) else 0.0
     rounding = eps * float(np.sqrt(np.sum(np.max(np.abs(wide), axis=0) ** 2)))
     reach = max(10.0**-digits * spread, rounding)

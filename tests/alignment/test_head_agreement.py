@@ -170,7 +170,7 @@ def test_a_head_for_matching_is_refused():
 
 def test_a_head_of_nan_is_refused():
     broken = sk.LinearHead(SPACE, ("a", "b"), np.full((9, 2), np.nan), np.zeros(2))
-    with pytest.raises(InputError, match="NaN or infinity"):
+    with pytest.raises(InputError, match="NaN or infinite"):
         sk.align(X, Y, purpose="head", head=broken)
 
 

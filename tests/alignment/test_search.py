@@ -199,3 +199,32 @@ def test_far_targets_are_noted_for_a_head():
     assert not any(
         "times as far" in note for note in sk.align(*pairs(100), purpose="head", nested=False).record["notes"]
     )
+
+
+def test_noise_is_seldom_above_chance():
+    rng = np.random.default_rng(0)
+    held = [sk.align(rng.normal(size=(60, 8)), rng.normal(size=(60, 6))).record["held_out"] for _ in range(12)]
+    assert sum(one["above_chance"] for one in held) <= 1
+
+
+def test_pairs_too_few_to_tell_are_not_said_to_hardly_link():
+    rng = np.random.default_rng(0)
+    record = sk.align(rng.normal(size=(6, 4)), rng.normal(size=(6, 4))).record
+    assert record["held_out"]["chance_mrr"] < 0.6
+    assert any("6 anchors or patients cannot tell" in note for note in record["notes"])
+    assert not any("hardly link" in note for note in record["notes"])
+
+
+def test_one_far_target_does_not_make_the_others_equal():
+    x, y = pairs(60)
+    y[0] *= 1e6
+    record = sk.align(x, y).record
+    assert record["held_out"]["gallery"] == 12
+    assert any(note.startswith("1 of 60 targets lie more than 6 times as far") for note in record["notes"])
+
+
+def test_brain_floats_are_anchors_too():
+    torch = pytest.importorskip("torch")
+    x, y = (torch.tensor(rows).bfloat16() for rows in pairs(60))
+    ours, exact = (sk.align(a.to(kind), b.to(kind)) for a, b, kind in ((x, y, torch.bfloat16), (x, y, torch.float32)))
+    assert ours.record["settings"] == exact.record["settings"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stitchkit.alignment import training_axes
+from stitchkit.alignment import align, training_axes
 from stitchkit.alignment.folds import Folds, assign
 from stitchkit.alignment.training_axes import SIDES, TrainingSets, from_rows
 from stitchkit.core.arrays import to_numpy
@@ -85,3 +85,21 @@ def test_arrays_of_torch_in_main_memory_are_lent(library):
     folds, sets = sets_of(x, y)
     found = sets.axes(folds, 0, ["none"])["none"].queries
     assert type(found) is type(training_axes.lent(x))
+
+
+def test_small_directions_that_carry_everything_are_seen_in_wide_spaces():
+    """Twenty large directions are unrelated; what is shared is 250 times smaller."""
+    rng, width, n = np.random.default_rng(5), 160, 700
+    shared = rng.normal(size=(n + 100, width))
+    size = np.full(width, 4e-3)
+    size[:20] = 1
+    sides = []
+    for noise in (0.0, 0.3):
+        rows = shared + noise * rng.normal(size=shared.shape)
+        rows[:, :20] = rng.normal(size=(n + 100, 20))
+        sides.append(rows * size @ np.linalg.qr(rng.normal(size=(width, width)))[0])
+    x, y = sides
+    fitted = align(x[:n], y[:n], solver="csa")
+    assert fitted.record["held_out"]["mrr"] > 0.9
+    found = fitted.similarity(x[n:], y[n:]).argmax(axis=1)
+    assert np.mean(found == np.arange(100)) > 0.9
