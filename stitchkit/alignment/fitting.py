@@ -43,6 +43,7 @@ from stitchkit.threads import is_small, one_blas_thread
 
 REPEATED = 400  # below this the folds are drawn REPEATS times: one assignment is too noisy to choose by
 REPEATS = 5
+SPREAD = 5  # distinct targets whose standard deviations tell something of other wordings: two differ nowhere by chance
 FEW_TARGETS, COMMON = 20, 0.2  # fewer distinct targets than this, or one with a larger share, are judged alike
 
 
@@ -247,6 +248,8 @@ def _searched(
         )
     smallest = n - max(len(part.rows) for folds in repeats for part in folds.parts)
     tracks = _tracks(families, Extent(smallest, (x.space.dim, y.space.dim)), purpose)
+    if balanced and _distinct_targets(repeats[0]) < SPREAD:
+        tracks = [one for one in tracks if one.scale != "both"]
     whole, criterion = repeats[0].evidence(), _criterion(purpose, head, y, balanced)
     search = Search(TrainingSets(x.vectors, y.vectors, whole.moments), tracks, repeats, criterion, bar)
     winner, finalists = search.run()
@@ -288,6 +291,10 @@ def _assignments(x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str,
     if purpose == "match" and distinct is None:  # of so many anchors the judged ones tell
         few = _are_few(np.concatenate([part.target for part in repeats[0].parts]))
     return repeats, few
+
+
+def _distinct_targets(folds: Folds) -> int:
+    return len(np.unique(np.concatenate([part.target for part in folds.parts])))
 
 
 def _are_few(distinct: np.ndarray) -> bool:

@@ -228,3 +228,15 @@ def test_brain_floats_are_anchors_too():
     x, y = (torch.tensor(rows).bfloat16() for rows in pairs(60))
     ours, exact = (sk.align(a.to(kind), b.to(kind)) for a, b, kind in ((x, y, torch.bfloat16), (x, y, torch.float32)))
     assert ours.record["settings"] == exact.record["settings"]
+
+
+def test_deviations_of_two_texts_are_not_divided_out():
+    """They would give most weight to features in which the two hardly differ, and to nothing but these two wordings."""
+    rng = np.random.default_rng(0)
+    which = rng.integers(2, size=100)
+    texts = rng.normal(size=(2, 30))
+    x = rng.normal(size=(100, 40)) + 1.5 * which[:, None] * rng.normal(size=40)
+    record = sk.align(x, texts[which]).record
+    assert "both" not in {one["scale"] for one in record["candidates"] + record["given_up"]}
+    fitted, other = sk.align(x, texts[which]), texts + 0.5 * rng.normal(size=(2, 30))
+    assert np.mean(fitted.similarity(x, other).argmax(axis=1) == which) > 0.9
