@@ -208,7 +208,8 @@ class Search:
         for r, folds in enumerate(self.repeats):
             for f in range(len(folds.parts)):
                 self._open(r, f)
-                self._give_up(len(folds.parts[f].queries))
+                if f == len(folds.parts) - 1 or len(folds.parts[f].queries) >= min(KEPT):  # of few, all folds together
+                    self._give_up(len(folds.parts[f].queries))
                 self.bar.step(1)
             finalists = self.finalists(self.splits)
             winner = between(finalists)
