@@ -80,7 +80,7 @@ def _probe(n: int, d: int, c: int) -> Callable[[], Case]:
 
 
 def probe_threads() -> Case:
-    """``fit_probe`` where BLAS may take every core, beside one busy process's worth of work, against one thread."""
+    """``fit_probe`` on all of BLAS's threads against one."""
     from threadpoolctl import threadpool_limits
 
     import stitchkit as sk

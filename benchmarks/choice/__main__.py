@@ -160,7 +160,6 @@ def _tables(kinds: list[str], sizes: list[int], draws: int) -> None:
                 f"{kind} {n:5d} mean gap {np.mean(list(gaps.values())):+.4f}, worst {gaps[worst]:+.3f} {worst}",
                 flush=True,
             )
-    return 0
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def check_purpose(solver: str | Solver, purpose: str) -> None:
 
 
 def with_pools(solver: str | Solver) -> str | Solver:
-    """What a solver is beside pools: Löwdin, which can be searched without them, is the closed form of the branches."""
+    """The solver beside pools: Löwdin, which can be searched without them, is the closed form of the branches there."""
     return solver_called(solver)() if isinstance(solver, str) and solver == "lowdin" else solver
 
 

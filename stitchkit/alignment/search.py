@@ -17,6 +17,7 @@ import numpy as np
 
 from stitchkit.alignment.criteria import Criterion, Explained
 from stitchkit.alignment.folds import Folds
+from stitchkit.alignment.held_out import HeldOut
 from stitchkit.alignment.rules import standard_error
 from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.arrays import take
@@ -27,7 +28,7 @@ from stitchkit.solvers.drafts import Draft
 from stitchkit.solvers.paths import Track
 
 FEW_CLUSTERS, SURE = 40, (2.0, 1.0)  # paired standard errors by which the best must beat the reference: below, above
-SETTLED = 100  # anchors from which a winner that a second assignment confirms ends the search
+SETTLED = 100  # anchors from which an assignment that leaves map and strength unchanged ends the search
 BEHIND = 2.5  # paired standard errors behind the best at which a track is given up
 KEPT = {100: (4, 2, 1), 40: (6, 4, 3)}  # queries of a fold -> tracks of a family kept after one, two, three of them
 
@@ -114,71 +115,6 @@ def between(finalists: Sequence[Finalist]) -> Finalist:
     references = [one for one in finalists if one.contender.reference]
     sure = SURE[0] if len(np.unique(best.clusters)) < FEW_CLUSTERS else SURE[1]
     return best if not references or references[0].is_behind(best, sure) else references[0]
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Held-out pairs of the whole procedure.
-
-    Parameters
-    ----------
-    judged : (m,)
-        One entry for each held-out query.
-    clusters : (m,)
-        Its patient.
-    expected : (m,)
-        Mean of the same entries over pairs shuffled within a fold.
-    variance
-        Of the sum of the latter over random shuffles, repeated assignments counted as one; 0 for a head.
-    gallery
-        Mean number of targets that a query was ranked among; 0 for a head.
-    r2 : (m,) or None
-        Entries of R2 of the same maps, for a head.
-    """
-
-    judged: np.ndarray
-    clusters: np.ndarray
-    expected: np.ndarray
-    variance: float
-    gallery: int
-    r2: np.ndarray | None = None
-
-    @property
-    def explained(self) -> tuple[float, float]:
-        """R2 of the same maps and its standard error."""
-        if self.r2 is None:
-            raise ValueError("R2 is measured for a head only")
-        return float(self.r2.mean()), standard_error(self.r2, self.clusters)
-
-    @property
-    def chance(self) -> float:
-        """The mean over shuffled pairs."""
-        return float(self.expected.mean())
-
-    @property
-    def error(self) -> float:
-        """Standard error of the mean over clusters."""
-        return standard_error(self.judged, self.clusters)
-
-    @property
-    def is_above_chance(self) -> bool:
-        """True where the mean is above chance, by the larger of two standard errors: noise passes in 1 of 40.
-
-        The level is 1 in 200, since the maps that chose for a fold were fitted on its pairs too.
-
-        One is that of the excess over independent clusters, the other that of random shuffles. Repeated assignments
-        of folds cut the same pairs anew and make neither smaller.
-        """
-        excess = self.judged - self.expected
-        spread = max(standard_error(excess, self.clusters), self.variance**0.5 / len(excess))
-        return bool(excess.mean() > _quantile(len(np.unique(self.clusters)) - 1) * spread)
-
-
-def _quantile(freedom: int) -> float:
-    """The 99.5 % quantile of Student's t."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.995, max(freedom, 1)))
 
 
 @dataclass(eq=False)

@@ -52,7 +52,8 @@ def evaluate_associations(
     """AUROC of scores by association on findings whose truth is known: those that the anchors mention.
 
     Each such finding in turn is treated as one that no anchor mentions: the anchors that mention it are left out of the
-    fit, the others score it in the fold that was held out, and the mentions there are its truth.
+    fit, the others score it in the fold that was held out, and the mentions there are its truth. The ridge's strength
+    is chosen once, on all anchors.
 
     Parameters
     ----------

@@ -199,7 +199,7 @@ def _notes(
         notes.append("the pairs are taken to be the anchors the map was fitted on; say held-out pairs if they are not")
         held = alignment.record.get("held_out")
         if isinstance(held, dict) and "recall@1" in held:
-            notes.append(f"held out on outer folds when it was chosen: R@1 {held['recall@1']:.3f} "
+            notes.append(f"on held-out folds when it was chosen: R@1 {held['recall@1']:.3f} "
                          f"among {held.get('gallery', '?')}")  # fmt: skip
     elif stand_in:
         what = "leverage was" if no_prompts else "leverage and coverage were"

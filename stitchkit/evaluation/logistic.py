@@ -144,7 +144,7 @@ class _State:
         return _State(*(getattr(self, name)[..., kept] for name in self.__dataclass_fields__))
 
     def loss(self, coefficients: np.ndarray, margins: np.ndarray) -> np.ndarray:
-        """What is minimised (k,), at other coefficients and their margins."""
+        """Loss (k,) at other coefficients and their margins."""
         each = np.logaddexp(0, margins) - self.truth * margins
         return np.asarray(_dots(coefficients[:-1], coefficients[:-1]) / 2 + _dots(self.costs, each))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """How many positives and negatives stand where in each of b resamples; places with no positive are not told apart.
+    """Numbers of positives and negatives at each place in each of b resamples; places without a positive are joined.
 
     Parameters
     ----------

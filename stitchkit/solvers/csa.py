@@ -14,7 +14,7 @@ from stitchkit.core.row_moments import together
 from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.drafts import LeadingDraft, draft_svd, leading_sums
-from stitchkit.solvers.frames import Frame, View, require
+from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.paths import Track, fit_width, principal_parts
 from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale, check_strength, plain_numbers
 from stitchkit.solvers.sides import identified
@@ -89,9 +89,9 @@ class CSAPath:
         most = max(min(known), 1)  # what the anchors do not show is no direction
         self.dims = [most if one is None else min(one, most) for one in dims]
 
-    def reliability(self, at: int, held: Evidence | View) -> Array | None:
+    def reliability(self, at: int, held: Evidence) -> Array | None:
         """Correlation of the held-out pairs along each kept direction (k,), never below 0."""
-        xx, xy, yy = self.frame.view(held)
+        xx, xy, yy = self.frame.scatters(held)
         k = self.dims[at]
         a, b = self.a[:, :k], self.b[:, :k]
         xp = namespace(a)
@@ -164,7 +164,7 @@ class CSADraft(LeadingDraft):
         return self.p[:, :k] @ self.back[:k, :]
 
     def freedom(self, at: int) -> float:
-        """Of both sides' directions."""
+        """Degrees of freedom of both sides' directions."""
         return float(self.kept[at] * (int(self.left.shape[0]) + int(self.right.shape[0])))
 
     def reliability(self, at: int) -> Array | None:

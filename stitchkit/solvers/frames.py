@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,20 +16,6 @@ from stitchkit.core.row_moments import RowMoments
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.settings import check_pca, check_scale
 from stitchkit.solvers.sides import Side, about_mean, identified, narrowed
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """Scatters of other pairs about a frame's means, in its coordinates: unpacks to ``xx``, ``xy``, ``yy``."""
-
-    frame: Frame
-    moments: Moments | RowMoments
-    xx: Array  # (r_s, r_s)
-    xy: Array  # (r_s, r_t)
-    yy: Array  # (r_t, r_t)
-
-    def __iter__(self) -> Iterator[Array]:
-        return iter((self.xx, self.xy, self.yy))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,22 +94,17 @@ class Frame:
         left, right = self.source_eigh[1], self.target_eigh[1]
         return namespace(left).matrix_transpose(left) @ self.st @ right
 
-    def view(self, held: Evidence | View) -> View:
-        """Scatters of other pairs about THIS frame's means, in its coordinates."""
-        if isinstance(held, View):
-            return held
-        return View(self, held.moments, *_inside(self.source, self.target, held.moments, held.anchors))
+    def scatters(self, held: Evidence) -> tuple[Array, Array, Array]:
+        """Scatters ``xx``, ``xy``, ``yy`` of other pairs about THIS frame's means, in its coordinates."""
+        return _inside(self.source, self.target, held.moments, held.anchors)
 
-    def target_spread(self, held: Evidence | View, inside: Array) -> float:
-        """Scatter of held-out target rows about this frame's mean, in its scale, the part outside the span included.
-
-        ``inside`` is their scatter in coordinates, (r_t, r_t).
-        """
+    @property
+    def target_spread(self) -> float:
+        """Scatter of the anchors' targets in this frame's scale, the part outside the span included."""
+        xp = namespace(self.tt)
         if self.target.basis is None:
-            return float(namespace(inside).linalg.trace(inside))
-        m, xp = held.moments, namespace(inside)
-        step = m.mean_t - self.target.mean
-        spread = m.spread_t + m.weight * step * step
+            return float(xp.linalg.trace(self.tt))
+        spread = self.moments.spread_t
         return float(xp.sum(spread if self.target.scale is None else spread * self.target.scale**2))
 
     def alignment(
@@ -168,7 +149,7 @@ class Frame:
         if explained is None:
             xp = namespace(directed)
             explained = float(2 * xp.sum(directed * self.st) - xp.sum(directed * (self.ss @ directed)))
-        whole = self.target_spread(Evidence(self.moments), self.tt)
+        whole = self.target_spread
         return explained / whole if whole > 0 else 0.0
 
 

@@ -214,7 +214,7 @@ def _coverage(link: Array, covariance: Array, kappa: float) -> float:
 
 
 def _notes(a_hub: Moments, hub_b: Moments, gap: float, coverage: float) -> list[str]:
-    """What nobody measured, and measured signs that the composition loses."""
+    """Notes: no pair was seen, and measured signs that the composition loses."""
     a, hub, b = a_hub.source.name, a_hub.target.name, hub_b.target.name
     notes = [f"no pair of {a!r} and {b!r} was seen; nothing was measured on one"]
     if coverage < COVERED:

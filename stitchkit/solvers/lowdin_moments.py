@@ -98,7 +98,7 @@ class LowdinDraft:
         return found
 
     def freedom(self, at: int) -> float:
-        """Of two orthonormal frames of the directions the anchors show, as for an isometry of full rank."""
+        """Degrees of freedom of an isometry of the directions that the anchors show."""
         a, b = (int(side.shape[0]) for side in (self.axes.source_values, self.axes.target_values))
         r = min(a, b)
         return r * (a + b - r) - r * (r + 1) / 2

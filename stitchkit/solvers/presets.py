@@ -186,5 +186,5 @@ def _in_target_units(fitted: Fitted, settings: dict[str, Any]) -> Alignment:
 def _lost(fitted: Fitted) -> float:
     """The share of the standardised target scatter that a bias away from the mean adds to the residual."""
     frame, xp = fitted.frame, namespace(fitted.bias)
-    whole = frame.target_spread(Evidence(frame.moments), frame.tt)
+    whole = frame.target_spread
     return frame.moments.weight * float(xp.sum(fitted.bias * fitted.bias)) / whole if whole > 0 else 0.0

@@ -169,7 +169,7 @@ class ProcrustesDraft(LeadingDraft):
         return self.factor(at) * (self.p[:, :r] @ namespace(self.p).matrix_transpose(self.right[:, :r]))
 
     def freedom(self, at: int) -> float:
-        """Of two orthonormal frames that share their rotation."""
+        """Degrees of freedom of two orthonormal frames that share their rotation."""
         r = self.kept[at]
         widths = int(self.left.shape[0]) + int(self.right.shape[0])
         return r * (widths - r) - r * (r + 1) / 2

@@ -133,7 +133,7 @@ class RidgeDraft(FilterDraft):
         super().__init__(axes, filters, axes.cross)
 
     def freedom(self, at: int) -> float:
-        """Of least squares on each axis, as far as the penalty leaves it free."""
+        """Degrees of freedom of least squares on each axis, as far as the penalty leaves it free."""
         xp = namespace(self.filters)
         kept = self.axes.source_values * self.filters[at, :]
         most = float(xp.max(kept))  # a cosine does not see a common shrinkage

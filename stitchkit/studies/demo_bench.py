@@ -36,7 +36,7 @@ class DemoSettings:
     replicates
         Bootstrap resamples.
     nested
-        Estimate on outer folds how well the choice of maps does; the page tells it.
+        Estimate on held-out folds how well the choice of maps does; the page tells it.
     """
 
     seed: int = 0
