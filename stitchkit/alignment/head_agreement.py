@@ -56,7 +56,7 @@ class HeadAgreement:
         self.head, self.space = head, target.space
         self.multiclass = bool(getattr(head, "multiclass", False))
         self.linear = _affine(head, self.multiclass)
-        self.readings: WeakKeyDictionary[Axes, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
+        self.readouts: WeakKeyDictionary[Axes, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
         head.scores(target)  # refuses NaN and infinity by class
         self.wanted = self._outputs(to_numpy(target.vectors).astype(np.float64))
         if not _varying(self.wanted).any():
@@ -66,7 +66,10 @@ class HeadAgreement:
             )
 
     def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
-        return np.stack([self._measured(draft, at, fold) for at in range(len(draft))])
+        rows, mean = self._readout(draft.axes)
+        inner = to_numpy(draft.inner) @ rows  # once for all strengths
+        every = [to_numpy(draft.coordinates(at)) for at in range(len(draft))]
+        return np.stack([self._measured(left @ inner[: left.shape[1]] + mean, fold) for left in every])
 
     def strength(self, curves: Sequence[np.ndarray], repeat: np.ndarray, clusters: Sequence[np.ndarray]) -> int:
         pooled, owners = np.concatenate(curves, axis=1), np.concatenate(clusters)
@@ -83,7 +86,8 @@ class HeadAgreement:
 
     def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
         """Multi-class (q, 2): the cosine, and its mean over the fold's true targets; else (q, 2 c) both outputs."""
-        return self._measured(draft, at, fold)
+        rows, mean = self._readout(draft.axes)
+        return self._measured(to_numpy(draft.predicted(at)) @ rows + mean, fold)
 
     def by_chance(self, measures: np.ndarray) -> np.ndarray:
         """Entries (n,) of pairs shuffled within a fold: a head's mean outputs agree with everything."""
@@ -104,23 +108,25 @@ class HeadAgreement:
         linear: np.ndarray = np.mean(u * v - each * (u * u + v * v) / 2 + each, axis=1)
         return linear
 
-    def _measured(self, draft: Draft, at: int, fold: Fold) -> np.ndarray:
-        found, wanted = self._read(draft.axes, to_numpy(draft.predicted(at))), self.wanted[fold.queries]
+    def _measured(self, read: np.ndarray, fold: Fold) -> np.ndarray:
+        """Measures of what :meth:`_readout` makes of a fold's queries."""
+        found, wanted = read if self.linear is not None else self._outputs(read), self.wanted[fold.queries]
         if not self.multiclass:
             return np.concatenate([found, wanted], axis=1)
         found, wanted = _unit(found), _unit(wanted)
         return np.stack([np.sum(found * wanted, axis=1), found @ wanted.mean(axis=0)], axis=1)
 
-    def _read(self, axes: Axes, coordinates: np.ndarray) -> np.ndarray:
-        """Logits (m, c) of target coordinates (m, r_t), in their precision."""
-        if axes not in self.readings:
+    def _readout(self, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (r_t, c) and offset (c,) by which a linear head's logits are read from target coordinates.
+
+        For other heads raw target vectors, c = d_t.
+        """
+        if axes not in self.readouts:
             rows, mean = (to_numpy(part) for part in axes.lower())
             if self.linear is not None:
                 rows, mean = rows @ self.linear[0], mean @ self.linear[0] + self.linear[1]
-            self.readings[axes] = rows.astype(coordinates.dtype), mean
-        rows, mean = self.readings[axes]
-        vectors: np.ndarray = coordinates @ rows + mean
-        return vectors if self.linear is not None else self._outputs(vectors)
+            self.readouts[axes] = rows.astype(to_numpy(axes.queries[:1]).dtype), mean
+        return self.readouts[axes]
 
     def _outputs(self, vectors: np.ndarray) -> np.ndarray:
         """Logits (m, c) of raw target vectors (m, d_t); centred over classes, where one applies."""

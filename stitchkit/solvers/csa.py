@@ -149,19 +149,15 @@ class CSADraft(LeadingDraft):
         u, self.rho, v = draft_svd(axes.cross / s_root[:, None] / self.t_root)
         most = int(self.rho.shape[0])
         kept = [most if one is None else min(one, most) for one in dims]
-        super().__init__(axes, u / s_root[:, None], v / self.t_root[:, None], kept)
-        self.back = namespace(v).matrix_transpose(v * self.t_root[:, None]) * self.rho[:, None]  # (k, r_t)
+        back = namespace(v).matrix_transpose(v * self.t_root[:, None]) * self.rho[:, None]
+        super().__init__(axes, u / s_root[:, None], v / self.t_root[:, None], back, kept)
 
     def explained(self) -> list[float]:
         xp, whole = namespace(self.p), self.axes.target_spread or 1.0
-        across = xp.matrix_transpose(self.back)
+        across = xp.matrix_transpose(self.inner)
         signal = xp.cumulative_sum(xp.sum(self.p * (self.axes.targets @ across), axis=0))
-        square = leading_sums((xp.matrix_transpose(self.p) @ self.p) * (self.back @ across))
+        square = leading_sums((xp.matrix_transpose(self.p) @ self.p) * (self.inner @ across))
         return [float(2 * signal[k - 1] - square[k - 1]) / whole for k in self.kept]
-
-    def predicted(self, at: int) -> Array:
-        k = self.kept[at]
-        return self.p[:, :k] @ self.back[:k, :]
 
     def freedom(self, at: int) -> float:
         """Degrees of freedom of both sides' directions."""

@@ -19,6 +19,7 @@ class Draft(Protocol):
     """Every strength of one track on one training set; weak to strong."""
 
     axes: Axes
+    inner: Array  # (k, r_t), the target coordinates of each coordinate that a map passes through
 
     def __len__(self) -> int:
         """Number of strengths."""
@@ -44,12 +45,29 @@ class Draft(Protocol):
         """Queries (m, k) and gallery (g, k) as rows whose inner products are their similarities."""
         ...
 
+    def coordinates(self, at: int) -> Array:
+        """Queries (m, j) on their way through the directed map: on the first j rows of ``inner``."""
+        ...
+
     def predicted(self, at: int) -> Array:
         """Queries through the directed map, in target coordinates, (m, r_t)."""
         ...
 
 
-class LeadingDraft:
+class DirectedDraft:
+    """The directed map in two steps, the second of which is the same at every strength."""
+
+    inner: Array
+
+    def coordinates(self, at: int) -> Array:
+        raise NotImplementedError
+
+    def predicted(self, at: int) -> Array:
+        left = self.coordinates(at)
+        return left @ self.inner[: int(left.shape[1]), :]
+
+
+class LeadingDraft(DirectedDraft):
     """Families whose strengths keep the first of a sequence of common directions.
 
     Parameters
@@ -58,12 +76,14 @@ class LeadingDraft:
         The training set.
     left : (r_s, k), right : (r_t, k)
         The directions on the axes of each side.
+    inner : (k, r_t)
+        Target coordinates of each direction.
     kept
         Number of directions at each strength.
     """
 
-    def __init__(self, axes: Axes, left: Array, right: Array, kept: Sequence[int]) -> None:
-        self.axes, self.left, self.right, self.kept = axes, left, right, kept
+    def __init__(self, axes: Axes, left: Array, right: Array, inner: Array, kept: Sequence[int]) -> None:
+        self.axes, self.left, self.right, self.inner, self.kept = axes, left, right, inner, kept
         self.p, self.q = axes.queries @ left, axes.gallery @ right
 
     def __len__(self) -> int:
@@ -85,11 +105,14 @@ class LeadingDraft:
         left = unit(self.p[:, :k])
         return left if weights is None else left * fit_width(weights, k), unit(self.q[:, :k])
 
+    def coordinates(self, at: int) -> Array:
+        return self.p[:, : self.kept[at]]
+
     def reliability(self, at: int) -> Array | None:
         return None
 
 
-class FilterDraft:
+class FilterDraft(DirectedDraft):
     """Families that shrink the source's principal axes: maps ``sum_i diag(f_i) inner_i``, one filter a strength.
 
     Parameters
@@ -136,8 +159,8 @@ class FilterDraft:
     def sides(self, at: int, weights: Array | None = None) -> tuple[Array, Array]:
         return unit(self.predicted(at)), unit(self.axes.gallery)
 
-    def predicted(self, at: int) -> Array:
-        return (self.p * self.filters[at, :]) @ self.inner
+    def coordinates(self, at: int) -> Array:
+        return self.p * self.filters[at, :]
 
     def reliability(self, at: int) -> Array | None:
         return None

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, namespace, svd
+from stitchkit.core.arrays import Array, eye_like, namespace, svd
 from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
+from stitchkit.solvers.drafts import DirectedDraft
 from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.paths import Track
 from stitchkit.solvers.sides import identified
@@ -58,11 +59,12 @@ class LowdinPath:
         )
 
 
-class LowdinDraft:
+class LowdinDraft(DirectedDraft):
     """Every shrinkage of one training set."""
 
     def __init__(self, axes: Axes, shrinks: Sequence[float]) -> None:
         self.axes, self.shrinks = axes, shrinks
+        self.inner = eye_like(axes.cross, int(axes.cross.shape[1]))  # no step is the same at every strength
 
     def __len__(self) -> int:
         return len(self.shrinks)
@@ -112,6 +114,9 @@ class LowdinDraft:
         left = axes.queries * (xp.sqrt(axes.source_values) / s_root)
         right = axes.gallery * (xp.sqrt(axes.target_values) / t_root)
         return _divided(self._matched(at), left), _divided(axes.gallery, right)
+
+    def coordinates(self, at: int) -> Array:
+        return self.predicted(at)
 
     def predicted(self, at: int) -> Array:
         axes, (s_root, t_root) = self.axes, self._roots(at)

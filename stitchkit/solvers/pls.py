@@ -109,19 +109,18 @@ class PLSDraft(ProcrustesDraft):
 
     def __init__(self, axes: Axes, ranks: Sequence[int | None]) -> None:
         super().__init__(axes, ranks)
-        a, self.c, _ = _nested_regressions(axes.source_values, self.left, axes.cross)
+        a, self.inner, _ = _nested_regressions(axes.source_values, self.left, axes.cross)
         self.scores = axes.queries @ a
 
     def explained(self) -> list[float]:
-        xp, whole = namespace(self.c), self.axes.target_spread or 1.0
-        across = xp.matrix_transpose(self.c)
+        xp, whole = namespace(self.inner), self.axes.target_spread or 1.0
+        across = xp.matrix_transpose(self.inner)
         signal = xp.cumulative_sum(xp.sum(self.scores * (self.axes.targets @ across), axis=0))
-        square = leading_sums((xp.matrix_transpose(self.scores) @ self.scores) * (self.c @ across))
+        square = leading_sums((xp.matrix_transpose(self.scores) @ self.scores) * (self.inner @ across))
         return [float(2 * signal[r - 1] - square[r - 1]) / whole for r in self.kept]
 
-    def predicted(self, at: int) -> Array:
-        r = self.kept[at]
-        return self.scores[:, :r] @ self.c[:r, :]
+    def coordinates(self, at: int) -> Array:
+        return self.scores[:, : self.kept[at]]
 
     def freedom(self, at: int) -> float:
         """Those of a map of rank r."""

@@ -146,7 +146,8 @@ class ProcrustesDraft(LeadingDraft):
     def __init__(self, axes: Axes, ranks: Sequence[int | None]) -> None:
         u, self.s, v = draft_svd(axes.cross)
         found = int(self.s.shape[0])
-        super().__init__(axes, u, v, [found if rank is None else min(rank, found) for rank in ranks])
+        kept = [found if rank is None else min(rank, found) for rank in ranks]
+        super().__init__(axes, u, v, namespace(v).matrix_transpose(v), kept)
 
     def factor(self, at: int) -> float:
         """The scale of the directed map, as :meth:`ProcrustesPath.factor`."""
@@ -164,9 +165,8 @@ class ProcrustesDraft(LeadingDraft):
             float(2 * f * signal[r - 1] - f**2 * square[r - 1]) / whole for r, f in zip(self.kept, factors, strict=True)
         ]
 
-    def predicted(self, at: int) -> Array:
-        r = self.kept[at]
-        return self.factor(at) * (self.p[:, :r] @ namespace(self.p).matrix_transpose(self.right[:, :r]))
+    def coordinates(self, at: int) -> Array:
+        return self.factor(at) * super().coordinates(at)
 
     def freedom(self, at: int) -> float:
         """Degrees of freedom of two orthonormal frames that share their rotation."""

@@ -125,7 +125,8 @@ class ReducedRankDraft(LeadingDraft):
         root = xp.sqrt(raised)[:, None]
         u, s, v = draft_svd(axes.cross / root)
         found = int(s.shape[0])
-        super().__init__(axes, u * s / root, v, [found if rank is None else min(rank, found) for rank in ranks])
+        ranked = [found if rank is None else min(rank, found) for rank in ranks]
+        super().__init__(axes, u * s / root, v, xp.matrix_transpose(v), ranked)
         kept = axes.source_values / raised
         most = float(xp.max(kept))  # a cosine does not see a common shrinkage
         self.source_freedom = float(xp.sum(kept)) / most if most > 0 else 0.0
@@ -135,10 +136,6 @@ class ReducedRankDraft(LeadingDraft):
         signal = xp.cumulative_sum(xp.sum(self.p * take(self.q, self.axes.truth), axis=0))
         square = xp.cumulative_sum(xp.sum(self.p * self.p, axis=0))
         return [float(2 * signal[r - 1] - square[r - 1]) / whole for r in self.kept]
-
-    def predicted(self, at: int) -> Array:
-        r = self.kept[at]
-        return self.p[:, :r] @ namespace(self.p).matrix_transpose(self.right[:, :r])
 
     def freedom(self, at: int) -> float:
         """Those of a map of rank r, the source counted as far as the penalty leaves it free."""
