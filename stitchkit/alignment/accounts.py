@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment.criteria import Criterion
+from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.search import Finalist, Search
 from stitchkit.core.alignments import Alignment, is_above_chance
 from stitchkit.core.arrays import to_numpy
@@ -92,13 +93,16 @@ def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[
 
 
 def notes_on_targets(criterion: Criterion, y: Embeddings) -> list[str]:
-    """Notes on a head that was not given, and on targets that are far from all others."""
+    """Notes on a head that was not given or is judged in part, and on targets that are far from all others."""
     notes = []
     if criterion.name == "r2":
         notes.append(
             "chosen by R2, since no head was given: a head may rank maps in another order. Pass head= to choose by its "
             "own outputs"
         )
+    if isinstance(criterion, HeadAgreement) and criterion.part is not None:
+        many = len(criterion.head.classes)
+        notes.append(f"agreement is that of {len(criterion.part)} of the head's {many} classes, drawn at random")
     lengths = np.sqrt(np.sum(_centred(y) ** 2, axis=1))
     far = int(np.sum(lengths > FAR * np.median(lengths)))
     if 0 < far <= RARE * len(y):

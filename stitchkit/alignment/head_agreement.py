@@ -24,6 +24,7 @@ from stitchkit.solvers.drafts import Draft
 
 LEAST = 1e-12  # probabilities are read as logits no further out than this
 FLAT = 1e-9  # spread of a class's outputs, of their size, below which they do not vary
+CLASSES = 100  # of more that apply independently a random part is judged: outputs at all strengths are kept
 
 
 class HeadAgreement:
@@ -31,7 +32,7 @@ class HeadAgreement:
 
     Multi-class: the mean over items of the cosine between the two rows of logits, each minus its mean over classes.
     Multi-label: the mean over classes of the correlation over all held-out items; classes whose outputs do not vary
-    are left out. Probabilities are read as logits.
+    are left out, and of more than 100 a random 100 are judged. Probabilities are read as logits.
 
     Parameters
     ----------
@@ -56,25 +57,37 @@ class HeadAgreement:
         self.head, self.space = head, target.space
         self.multiclass = bool(getattr(head, "multiclass", False))
         self.linear = _affine(head, self.multiclass)
+        self.part: np.ndarray | None = None  # classes that are judged; None for all
         self.readouts: WeakKeyDictionary[Axes, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
         head.scores(target)  # refuses NaN and infinity by class
-        self.wanted = self._outputs(to_numpy(target.vectors).astype(np.float64))
-        if not _varying(self.wanted).any():
+        wanted = self._outputs(to_numpy(target.vectors).astype(np.float64))
+        varying = np.flatnonzero(_varying(wanted))
+        if not len(varying):
             raise InputError(
                 f"the head gives every one of the {len(target)} target vectors the same scores, so that nothing tells "
                 f"maps apart by it. Leave head out, or check that it is the target's."
             )
+        if not self.multiclass and len(varying) > CLASSES:
+            self.part = np.sort(np.random.default_rng(0).choice(varying, CLASSES, replace=False))
+            wanted = wanted[:, self.part]
+            self.linear = self.linear and (self.linear[0][:, self.part], self.linear[1][self.part])
+        self.wanted = wanted
 
     def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
+        """Multi-class (strengths, q, 2) measures; else (strengths + 1, q, c) outputs, last of the true targets."""
         rows, mean = self._readout(draft.axes)
         inner = to_numpy(draft.inner) @ rows  # once for all strengths
         every = [to_numpy(draft.coordinates(at)) for at in range(len(draft))]
-        return np.stack([self._measured(left @ inner[: left.shape[1]] + mean, fold) for left in every])
+        read = (left @ inner[: left.shape[1]] + mean for left in every)
+        if self.multiclass:
+            return np.stack([self._measured(one, fold) for one in read])
+        every_and_true = [*(self._found(one) for one in read), self.wanted[fold.queries]]
+        centre = self.wanted.mean(axis=0)  # large biases would take the digits that single precision has
+        return np.stack([(one - centre).astype(np.float32) for one in every_and_true])
 
     def strength(self, curves: Sequence[np.ndarray], repeat: np.ndarray, clusters: Sequence[np.ndarray]) -> int:
-        pooled, owners = np.concatenate(curves, axis=1), np.concatenate(clusters)
-        entries = [self.entries(one) for one in pooled]
-        best = int(np.argmax([one.mean() for one in entries]))
+        entries, owners = self._along(np.concatenate(curves, axis=1)), np.concatenate(clusters)
+        best = int(entries.mean(axis=1).argmax())
         chosen = best
         for at in range(best + 1, len(entries)):
             if within_one_error(entries[best] - entries[at], owners, standard_error):
@@ -82,7 +95,8 @@ class HeadAgreement:
         return chosen
 
     def score(self, curves: Sequence[np.ndarray], at: int) -> float:
-        return float(self.entries(np.concatenate([curve[at] for curve in curves])).mean())
+        rows = [at] if self.multiclass else [at, -1]
+        return float(self._along(np.concatenate([curve[rows] for curve in curves], axis=1)).mean())
 
     def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
         """Multi-class (q, 2): the cosine, and its mean over the fold's true targets; else (q, 2 c) both outputs."""
@@ -98,19 +112,19 @@ class HeadAgreement:
         if self.multiclass:
             cosines: np.ndarray = measures[:, 0]
             return cosines
-        found, wanted = np.split(measures, 2, axis=1)
-        kept = _varying(wanted)
-        if not kept.any():
-            return np.zeros(len(measures))
-        u, v = _standardised(found[:, kept]), _standardised(wanted[:, kept])
-        each = np.mean(u * v, axis=0)
-        # a correlation, linear in each item's part: the mean over items is the correlation itself
-        linear: np.ndarray = np.mean(u * v - each * (u * u + v * v) / 2 + each, axis=1)
-        return linear
+        return _correlations(*np.split(measures, 2, axis=1))
+
+    def _along(self, curve: np.ndarray) -> np.ndarray:
+        """Entries (strengths, n) of pooled curves."""
+        return curve[..., 0] if self.multiclass else _correlations(curve[:-1], curve[-1])
+
+    def _found(self, read: np.ndarray) -> np.ndarray:
+        """Outputs (q, c) from what :meth:`_readout` makes of a fold's queries."""
+        return read if self.linear is not None else self._outputs(read)
 
     def _measured(self, read: np.ndarray, fold: Fold) -> np.ndarray:
         """Measures of what :meth:`_readout` makes of a fold's queries."""
-        found, wanted = read if self.linear is not None else self._outputs(read), self.wanted[fold.queries]
+        found, wanted = self._found(read), self.wanted[fold.queries]
         if not self.multiclass:
             return np.concatenate([found, wanted], axis=1)
         found, wanted = _unit(found), _unit(wanted)
@@ -138,6 +152,7 @@ class HeadAgreement:
         if scores.kind == "probability":
             clipped = np.clip(values, LEAST, 1 - LEAST)
             values = np.log(clipped) if self.multiclass else np.log(clipped / (1 - clipped))
+        values = values if self.part is None else values[:, self.part]
         return values - values.mean(axis=1, keepdims=True) if self.multiclass else values
 
 
@@ -159,6 +174,21 @@ def _affine(head: Head, multiclass: bool) -> tuple[np.ndarray, np.ndarray] | Non
     return both[:-1], both[-1]
 
 
+def _correlations(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The mean over classes of the correlation over items, linear in each item's part: entries (..., n).
+
+    Their mean over items is the correlation itself. ``found`` is (..., n, c), ``wanted`` (n, c).
+    """
+    kept = _varying(wanted)
+    if not kept.any():
+        return np.zeros(found.shape[:-1])
+    u, v = _standardised(found[..., kept]), _standardised(wanted[..., kept])
+    both = u * v
+    each = both.mean(axis=-2, keepdims=True)
+    linear: np.ndarray = np.mean(both - each * (u * u + v * v) / 2 + each, axis=-1)
+    return linear
+
+
 def _unit(rows: np.ndarray) -> np.ndarray:
     """Rows at length one; a zero row stays zero."""
     size = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -173,9 +203,10 @@ def _varying(outputs: np.ndarray) -> np.ndarray:
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and mean square 1; a constant one is all zeros."""
-    centred = values - values.mean(axis=0)
-    spread = centred.std(axis=0)
-    alive = spread > FLAT * (np.abs(values).max(axis=0) + 1)
+    """Columns (..., n, c) of mean 0 and mean square 1; a constant one is all zeros."""
+    values = values.astype(np.float64, copy=False)
+    centred = values - values.mean(axis=-2, keepdims=True)
+    spread = np.sqrt(np.mean(centred * centred, axis=-2, keepdims=True))
+    alive = spread > FLAT * (np.abs(values).max(axis=-2, keepdims=True) + 1)
     result: np.ndarray = centred / np.where(alive, spread, np.inf)
     return result

@@ -178,3 +178,22 @@ def test_a_head_whose_outputs_do_not_vary_is_refused():
     flat = sk.LinearHead(SPACE, ("a", "b"), np.zeros((9, 2)), np.array([1.0, -1.0]))
     with pytest.raises(InputError, match="the same scores"):
         sk.align(X, Y, purpose="head", head=flat)
+
+
+def test_of_very_many_classes_a_random_part_is_judged_alike_for_all_heads():
+    head = head_of(300)
+    linear, opaque = (HeadAgreement(one, as_embeddings(Y)) for one in (head, Opaque(head, False)))
+    assert linear.wanted.shape == (80, 100)
+    np.testing.assert_allclose(linear.wanted, opaque.wanted, atol=1e-12)
+    full, part = (sk.align(X, Y, purpose="head", head=one).record for one in (head_of(100), head))
+    assert part["held_out"]["agreement"] == pytest.approx(full["held_out"]["agreement"], abs=0.03)
+    note = "agreement is that of 100 of the head's 300 classes, drawn at random"
+    assert note in part["notes"] and note not in full["notes"]
+
+
+def test_large_biases_leave_the_choice_as_it_is():
+    head = head_of(4)
+    far = sk.LinearHead(SPACE, head.classes, head.weight, head.bias + 1e5)
+    one, other = (sk.align(X, Y, purpose="head", head=each).record for each in (head, far))
+    assert one["settings"] == other["settings"]
+    assert one["held_out"]["agreement"] == pytest.approx(other["held_out"]["agreement"], abs=1e-6)
