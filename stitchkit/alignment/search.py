@@ -30,7 +30,7 @@ from stitchkit.solvers.paths import Track
 FEW_CLUSTERS, SURE = 40, (2.0, 1.0)  # paired standard errors by which the best must beat the reference: below, above
 SETTLED = 100  # anchors from which an assignment that leaves map and strength unchanged ends the search
 BEHIND = 2.5  # paired standard errors behind the best at which a track is given up
-KEPT = {100: (4, 2, 1), 40: (6, 4, 3)}  # queries of a fold -> tracks of a family kept after one, two, three of them
+KEPT = {100: (4, 2, 1), 40: (6, 4, 3, 3, 2)}  # queries of a fold -> tracks of a family kept after so many of them
 
 Split = tuple[int, int]  # the assignment of folds, and the fold that is held out
 
@@ -141,7 +141,10 @@ class Search:
         """The winner and the last contenders; many anchors need no further assignment once the winner stands."""
         self.bar.begin("choosing a map, training sets", sum(len(folds.parts) for folds in self.repeats))
         last: tuple[Track, int] | None = None
+        finalists: list[Finalist] = []
         for r, folds in enumerate(self.repeats):
+            if r and len(folds.source) >= SETTLED:
+                self._give_up_families(finalists)
             for f in range(len(folds.parts)):
                 self._open(r, f)
                 if f == len(folds.parts) - 1 or len(folds.parts[f].queries) >= min(KEPT):  # of few, all folds together
@@ -239,10 +242,21 @@ class Search:
 
     def _give_up(self, queries: int) -> None:
         """Drop contenders that are clearly behind; the best of each family stays."""
-        before = [one.trial for one in self.live]
+        before = list(self.live)
         self._drop(queries)
+        self._note_given_up(before)
+
+    def _give_up_families(self, finalists: Sequence[Finalist]) -> None:
+        """Drop whatever is clearly behind over whole assignments, but for the reference."""
+        before, best = list(self.live), max(finalists, key=lambda one: one.mean)
+        self.live[:] = [
+            one.contender for one in finalists if one.contender.reference or not one.is_behind(best, BEHIND)
+        ]
+        self._note_given_up(before)
+
+    def _note_given_up(self, before: Sequence[Contender]) -> None:
         left = {one.trial for one in self.live}
-        gone = [trial.track for trial in dict.fromkeys(before) if trial not in left]
+        gone = [trial.track for trial in dict.fromkeys(one.trial for one in before) if trial not in left]
         self.given_up += [(track, len(self.splits)) for track in gone]
 
     def _drop(self, queries: int) -> None:

@@ -122,8 +122,9 @@ def test_a_winner_that_stands_ends_the_search_and_few_anchors_get_every_assignme
     assert sk.align(*pairs(60), nested=False).record["repeats"] == 5
 
 
-def test_paths_that_fall_behind_are_listed_and_every_family_keeps_one():
-    record = sk.align(*pairs(300), nested=False).record
+def test_paths_that_fall_behind_are_listed_and_every_family_keeps_one_of_one_assignment():
+    record = sk.align(*pairs(450), nested=False).record
+    assert record["repeats"] == 1
     assert record["given_up"]
     assert {"solver", "scale", "folds"} <= set(record["given_up"][0])
     assert {one["solver"] for one in record["candidates"]} >= {"procrustes", "ridge", "csa", "lowdin", "reduced_rank"}
@@ -240,3 +241,16 @@ def test_deviations_of_two_texts_are_not_divided_out():
     assert "both" not in {one["scale"] for one in record["candidates"] + record["given_up"]}
     fitted, other = sk.align(x, texts[which]), texts + 0.5 * rng.normal(size=(2, 30))
     assert np.mean(fitted.similarity(x, other).argmax(axis=1) == which) > 0.9
+
+
+@pytest.mark.parametrize(("n", "stays"), [(120, False), (90, True)])
+def test_a_family_behind_after_all_folds_is_left_out_of_the_next_assignment_of_many_anchors(n, stays):
+    """An isometry cannot weigh loud features that no target has."""
+    rng = np.random.default_rng(5)
+    z = rng.normal(size=(n, 6))
+    x = np.concatenate([z + 0.2 * rng.normal(size=z.shape), 20 * rng.normal(size=(n, 14))], axis=1)
+    record = sk.align(x, z @ INTO_Y).record
+    assert ("procrustes" in {one["solver"] for one in record["candidates"]}) == stays
+    gone = [one["folds"] for one in record["given_up"] if one["solver"] == "procrustes"]
+    assert stays or max(gone) == record["folds"]
+    assert any(one["solver"] == "ridge" for one in record["candidates"])
