@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks.data import pairs
 from benchmarks.harness import Case, Row
@@ -95,6 +97,23 @@ def searched(n: int, d_s: int, d_t: int, *, grid: bool = False) -> Case:
     return Case({name: lambda: peer.fit(x, y), "align": lambda: sk.align(x, y)}, check)
 
 
+def threads(n: int, d_s: int, d_t: int) -> Case:
+    """The search on all of BLAS's threads against one."""
+    import stitchkit as sk
+
+    x, y = (rows.astype(np.float64) for rows in pairs(n, d_s, d_t, noise=2.0))
+
+    def run(count: int) -> Any:
+        with threadpool_limits(limits=count, user_api="blas"):
+            return sk.align(x, y)
+
+    def check(results: Mapping[str, Any]) -> dict[str, float]:
+        one, every = (results[name].record["held_out"]["mrr"] for name in ("one BLAS thread", "default threads"))
+        return {"held-out mrr": abs(one - every)}
+
+    return Case({"one BLAS thread": lambda: run(1), "default threads": lambda: run(os.cpu_count() or 1)}, check)
+
+
 def driven(classes: int) -> Case:
     """The search for a head beside the search for matching."""
     import stitchkit as sk
@@ -123,6 +142,7 @@ ROWS = [
     Row("align-2k", "2,000 x 768 -> 512", partial(searched, 2000, 768, 512), cpu=True),
     Row("align-wide", "500 x 2,048 -> 768", partial(searched, 500, 2048, 768), cpu=True),
     Row("align-10k", "10,000 x 768 -> 768", partial(searched, 10_000, 768, 768), quick=False, cpu=True),
+    Row("align-threads", "1,000 x 512 -> 384", partial(threads, 1000, 512, 384), cpu=True),
     Row("align-head-14", "2,000 x 768 -> 512, 14 classes", partial(driven, 14), cpu=True),
     Row("align-head-1000", "2,000 x 768 -> 512, 1,000 classes", partial(driven, 1000), cpu=True),
 ]

@@ -1,18 +1,23 @@
-"""How many threads BLAS takes: for hundreds of small products and factors one is faster than several."""
+"""How many threads BLAS takes: for hundreds of small products and factors one is faster than several.
+
+numpy and scipy each have a BLAS of their own, whose threads wait for the next product by spinning. Where calls to both
+alternate, or another process is busy, the waiting threads take the processors from the working ones.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
-SIDE, ENTRIES = 400, 1_000_000  # of matrices that gain nothing from a second thread (OpenBLAS, two cores)
-
+WORK = 2e10  # multiplications in the scatter of a matrix, above which it is worth several threads: some seconds of one
 FEW_PAIRS = 5000  # pairs; comparing so many of them is as fast on one thread, and much faster where other processes run
 
 
 def is_small(rows: int, columns: int) -> bool:
-    """Whether matrices of this form are faster on one thread."""
-    return min(rows, columns) < SIDE and rows * columns < ENTRIES
+    """Whether work on matrices of this form gets one thread."""
+    return rows * columns * min(rows, columns) < WORK
 
 
 @contextmanager
@@ -25,11 +30,17 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     if not wanted:
         yield
         return
-    import scipy.linalg  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _loaded().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _loaded() -> Any:
+    """The libraries whose threads can be limited; finding them takes milliseconds."""
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @contextmanager

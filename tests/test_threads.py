@@ -8,13 +8,15 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401  its BLAS is one of those whose threads are counted
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import stitchkit as sk
+import stitchkit.threads
 from stitchkit.alignment import fitting
 from stitchkit.evaluation import probes
-from stitchkit.threads import SIDE, one_blas_thread, one_thread
+from stitchkit.threads import is_small, one_blas_thread, one_thread
 
 
 def threads():
@@ -37,17 +39,44 @@ def test_one_thread_inside_and_as_many_as_before_after(two, wanted, inside):
 
 
 @pytest.mark.parametrize(
-    ("anchors", "dim", "seen"), [(60, 2 * SIDE, {1}), (2 * SIDE, 8, {1}), (SIDE, SIDE, {2}), (3000, SIDE - 16, {2})]
+    ("rows", "columns", "small"),
+    [(100, 512, True), (2000, 768, True), (10_000, 768, True), (500, 20_000, True), (100_000, 1024, False)],
 )
-def test_a_search_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, anchors, dim, seen):
-    def search(*_):
+def test_what_takes_seconds_on_one_thread_is_small(rows, columns, small):
+    assert is_small(rows, columns) == small == is_small(columns, rows)
+
+
+@pytest.mark.parametrize(("work", "seen"), [(1e9, {1}), (1e3, {2})])
+@pytest.mark.parametrize(("solver", "step"), [("auto", "_searched"), (sk.Ridge(), "_fixed")])
+def test_a_fit_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, work, seen, solver, step):
+    def fit(*_):
         raise LookupError(threads())
 
-    monkeypatch.setattr(fitting, "_searched", search)
-    rows = np.random.default_rng(0).normal(size=(anchors, dim))
+    monkeypatch.setattr(fitting, step, fit)
+    monkeypatch.setattr(stitchkit.threads, "WORK", work)
+    rows = np.random.default_rng(0).normal(size=(60, 80))
     with pytest.raises(LookupError) as found:
-        sk.align(rows, rows, anchor_hashes=False)
+        sk.align(rows, rows, solver=solver, anchor_hashes=False)
     assert found.value.args == (seen,)
+
+
+@pytest.mark.parametrize(
+    ("fit", "place"),
+    [
+        (lambda x: sk.align_many({"a": x, "b": x}), "stitchkit.alignment.many._fitted"),
+        (lambda x: sk.align_through((x, x), (x, x)), "stitchkit.solvers.hub.HubComposition.fit"),
+        (lambda x: sk.align_without_pairs(x, x), "stitchkit.alignment.without_pairs.match_clouds"),
+        (lambda x: sk.learning_curve(x, x, solver="ridge"), "stitchkit.evaluation.learning_curves.align"),
+    ],
+)
+def test_so_do_maps_among_many_spaces_without_pairs_and_along_a_curve(two, monkeypatch, fit, place):
+    def inner(*_, **__):
+        raise LookupError(threads())
+
+    monkeypatch.setattr(place, inner)
+    with pytest.raises(LookupError) as found:
+        fit(np.random.default_rng(0).normal(size=(120, 8)))
+    assert found.value.args == ({1},)
 
 
 LOADED_WITHIN = """
@@ -78,7 +107,7 @@ def test_a_probe_is_fitted_with_one_thread(two, monkeypatch):
     seen = []
     inner = probes.fitted_columns
     monkeypatch.setattr(probes, "fitted_columns", lambda *given: seen.append(threads()) or inner(*given))
-    rows = np.random.default_rng(0).normal(size=(60, 2 * SIDE))
+    rows = np.random.default_rng(0).normal(size=(60, 800))
     sk.fit_probe(rows, sk.Labels((rows[:, :1] > 0).astype(float), [f"i{row}" for row in range(60)], ("a",)))
     assert seen
     assert set().union(*seen) == {1}

@@ -140,10 +140,11 @@ def align(
         if not (hasattr(head, "space") and hasattr(head, "scores")):
             raise InputError(f"head must be a head such as stitchkit.LinearHead; got {type(head).__name__}.")
         head.space.require(y.space, "the head")
-    if pool is not None:
-        fitted = _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
-    else:
-        fitted = _by_anchors(asked, x, y, Clusters.of(x, cluster), purpose, head, nested, seed, progress)
+    with one_blas_thread(is_small(len(x), max(x.space.dim, y.space.dim))):
+        if pool is not None:
+            fitted = _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
+        else:
+            fitted = _by_anchors(asked, x, y, Clusters.of(x, cluster), purpose, head, nested, seed, progress)
     record = {**fitted.record, "patients": None if cluster is None else len(np.unique(cluster))}
     if anchor_hashes:
         record[KEY] = of_pairs(x, y, cluster, ids_of(source, target))
@@ -160,7 +161,7 @@ def _by_anchors(
     few = _too_few(len(x), clusters)
     if few:
         return _without_search(families[0], x, y, few)
-    with Progress(progress) as bar, one_blas_thread(is_small(len(x), max(x.vectors.shape[1], y.vectors.shape[1]))):
+    with Progress(progress) as bar:
         return _searched(families, x, y, clusters, purpose, head, nested, seed, bar)
 
 

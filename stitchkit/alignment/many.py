@@ -22,6 +22,7 @@ from stitchkit.solvers.gcca import GCCA
 from stitchkit.solvers.generalised_procrustes import GeneralisedProcrustes
 from stitchkit.solvers.hub import HubComposition
 from stitchkit.solvers.many import JointMoments, check_views
+from stitchkit.threads import is_small, one_blas_thread
 
 
 def align_many(
@@ -83,7 +84,8 @@ def align_many(
     paired = _paired_views(given)
     first = next(iter(paired.values()))
     patients = anchor_groups(groups, first)
-    fitted = _fitted(chosen, paired, patients, seed)
+    with one_blas_thread(is_small(len(first), max(one.space.dim for one in paired.values()))):
+        fitted = _fitted(chosen, paired, patients, seed)
     if not anchor_hashes:
         return fitted
     hashes = of_views(paired, patients, ids_of(*given.values()))
@@ -136,7 +138,8 @@ def align_through(source: Any, target: Any, *, solver: HubComposition | None = N
         raise InputError(f"solver must be a HubComposition; got {solver!r}. Write HubComposition() for its defaults.")
     left = _moments(source, "source", ("a", "the hub of a"))
     right = _moments(target, "target", ("the hub of b", "b"))
-    return (solver or HubComposition()).fit(left, right)
+    with one_blas_thread(is_small(max(*left.shape), max(*right.shape))):
+        return (solver or HubComposition()).fit(left, right)
 
 
 def _fitted(

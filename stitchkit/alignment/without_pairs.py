@@ -15,6 +15,7 @@ from stitchkit.core.maps import AffineMap, unit
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.pools.pair_free import PairFree, match_clouds
 from stitchkit.solvers.pools.sides import at_most
+from stitchkit.threads import is_small, one_blas_thread
 
 AGREEMENT, MIXING = 0.5, 0.25  # below either the answer is refused
 LIMIT = 2000
@@ -78,7 +79,8 @@ def align_without_pairs(
     drawn = [np.asarray(to_numpy(float64(at_most(side.vectors, limit, seed)))) for side in (x, y)]
     means = [rows.mean(axis=0) for rows in drawn]
     left, right = (np.asarray(unit(rows - mean)) for rows, mean in zip(drawn, means, strict=True))
-    found = match_clouds(left, right, clusters=clusters, seed=seed)
+    with one_blas_thread(is_small(len(left) + len(right), max(x.space.dim, y.space.dim))):
+        found = match_clouds(left, right, clusters=clusters, seed=seed)
     _refuse_unless_identified(found, x, y)
     rank = int(found.turn.source.shape[1])
     mark = common_mark((x.space, y.space), "pools", weights=[found.turn.source])

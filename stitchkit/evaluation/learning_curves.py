@@ -22,6 +22,7 @@ from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED
+from stitchkit.threads import is_small, one_blas_thread
 
 METRICS = ("mrr", "recall@1", "recall@5", "recall@10", "r2")
 SIZES = 8  # of the default grid
@@ -108,7 +109,8 @@ def learning_curve(
     people, patient = _together(pool), _together(held)
     won, chances, of = [], [], np.empty(0)
     orders = [patient_order(people, seed, draw) for draw in range(draws)]
-    with Progress(progress) as bar:
+    small = is_small(len(pool) + len(held), max(pool.x.space.dim, pool.y.space.dim))
+    with Progress(progress) as bar, one_blas_thread(small):
         bar.begin("learning curve, fits", draws * len(at))
         for rows in (order[:n] for order in orders for n in at.tolist()):
             chosen = None if pool.groups is None else pool.groups[rows]

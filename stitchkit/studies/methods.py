@@ -18,7 +18,6 @@ from stitchkit.evaluation.metadata import metadata_scores
 from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.spectra import spectrum_of
 from stitchkit.studies.plans import PAPER
-from stitchkit.threads import is_small, one_blas_thread
 from stitchkit.zero_shot import zeroshot
 
 OWN, NAIVE, RELATIVE = "own head", "naive (cut to width)", "relative representations"
@@ -59,9 +58,7 @@ def map_of(fold: FoldData, method: str, head: LinearHead | None = None) -> Align
         "anchor_hashes": False,
         "progress": False,
     }
-    widths = [side.space.dim for side in (fold.x, fold.y) if side is not None]
-    with one_blas_thread(is_small(len(fold.known), max(widths, default=0))):  # fits of one solver too
-        return align(fold.x, fold.y, groups=fold.known.groups, **settings, **how)
+    return align(fold.x, fold.y, groups=fold.known.groups, **settings, **how)
 
 
 def stitched(fold: FoldData, method: str, head: LinearHead) -> tuple[Scores, dict[str, Any]]:
