@@ -66,6 +66,7 @@ def test_a_fit_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, w
         (lambda x: sk.align_many({"a": x, "b": x}), "stitchkit.alignment.many._fitted"),
         (lambda x: sk.align_through((x, x), (x, x)), "stitchkit.solvers.hub.HubComposition.fit"),
         (lambda x: sk.align_without_pairs(x, x), "stitchkit.alignment.without_pairs.match_clouds"),
+        (lambda x: sk.compare(x, x, solvers=["ridge"]), "stitchkit.evaluation.comparing.align"),
         (lambda x: sk.learning_curve(x, x, solver="ridge"), "stitchkit.evaluation.learning_curves.align"),
     ],
 )

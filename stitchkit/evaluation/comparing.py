@@ -23,6 +23,7 @@ from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
 from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
+from stitchkit.threads import is_small, one_blas_thread
 
 AUTO, DEFAULTS = "auto", " (defaults)"
 JUDGED = 2000  # pairs of one fold that are ranked
@@ -102,7 +103,8 @@ def compare(
     tallies: dict[str, tuple[Tally, Tally]] = {}  # of the pairs, and of shuffled ones
     chosen: dict[str, tuple[str, ...]] = {}
     left_out: dict[str, str] = {}
-    with Progress(progress) as bar:
+    small = is_small(len(pairs), max(pairs.x.space.dim, pairs.y.space.dim))
+    with Progress(progress) as bar, one_blas_thread(small):
         bar.begin("comparing, solvers", len(wanted))
         for label, solver in wanted.items():
             try:
