@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -43,23 +44,46 @@ def films(tmp_path_factory):
     return folder
 
 
+def write_recipe(path, root, *, network=(), pairs=None, training=(), seed=0, reader=READER):
+    """A recipe of small films at ``path``; what is given stands beside, or instead of, its own; None: no key."""
+    tables = {
+        "network": {**NETWORK, **dict(network)},
+        "pairs": {"layout": "table", "root": str(root), **({"valid": "test"} if pairs is None else pairs)},
+        "pairs.reader": reader,
+        "training": {**TRAINING, **dict(training)},
+    }
+    lines = ['name = "small films"', f"seed = {seed}"]
+    for name, values in tables.items():
+        said = {key: json.dumps(value) for key, value in values.items() if value is not None}
+        lines += [f"[{name}]", *(f"{key} = {value}" for key, value in said.items())]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 @pytest.fixture
 def recipe(films, tmp_path):
-    """Writes a recipe of small films; what is given stands beside, or instead of, its own; None takes a key out."""
+    """Writes a recipe into the test's own folder."""
 
-    def make(*, network=(), pairs=None, training=(), seed=0, root=films, reader=READER):
-        tables = {
-            "network": {**NETWORK, **dict(network)},
-            "pairs": {"layout": "table", "root": str(root), **({"valid": "test"} if pairs is None else pairs)},
-            "pairs.reader": reader,
-            "training": {**TRAINING, **dict(training)},
-        }
-        lines = ['name = "small films"', f"seed = {seed}"]
-        for name, values in tables.items():
-            said = {key: json.dumps(value) for key, value in values.items() if value is not None}
-            lines += [f"[{name}]", *(f"{key} = {value}" for key, value in said.items())]
-        path = tmp_path / "recipe.toml"
-        path.write_text("\n".join(lines) + "\n")
-        return path
+    def make(*, root=films, **tables):
+        return write_recipe(tmp_path / "recipe.toml", root, **tables)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained_once(films, tmp_path_factory):
+    """The recipe as it stands, trained: the outcome and its folder, which no test may change."""
+    from stitchkit.training.loop import train
+
+    pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+    folder = tmp_path_factory.mktemp("trained")
+    path = write_recipe(folder / "recipe.toml", films)
+    return train(path, folder / "out", device="cpu", progress=False), folder / "out"
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path):
+    """That outcome, and a copy of the folder that a test may change."""
+    outcome, folder = trained_once
+    shutil.copytree(folder, tmp_path / "out")
+    return outcome, tmp_path / "out"

@@ -63,11 +63,6 @@ def stopped_at(number, monkeypatch, path, out, device="cpu"):
             train(path, out, device=device, progress=False)
 
 
-@pytest.fixture
-def trained(recipe, tmp_path):
-    return run(recipe(), tmp_path / "out"), tmp_path / "out"
-
-
 def test_out_comes_an_encoder_pair_by_name(trained, films):
     found, out = trained
     assert (found.epochs, found.steps) == (3, 9)
@@ -152,6 +147,22 @@ def test_a_run_that_is_killed_goes_on_the_same_way(recipe, trained, tmp_path):
     assert not list(out.rglob("*.tmp"))
 
 
+TWO_PROCESSES = """
+import sys, torch
+import lightning.fabric
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from stitchkit.training.loop import train
+
+def work(path, out):
+    torch.set_num_threads(1)
+    train(path, out, device="cpu", progress=False)
+
+settings = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, run_id="test", rdzv_backend="c10d",
+                        rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.1, start_method="fork")
+elastic_launch(settings, work)(sys.argv[1], sys.argv[2])
+"""  # what torchrun does, but with processes that are forked and need not import everything again
+
+
 @pytest.mark.parametrize(
     "network",
     [
@@ -163,10 +174,8 @@ def test_a_run_that_is_killed_goes_on_the_same_way(recipe, trained, tmp_path):
 def test_two_processes_take_the_same_way_as_one(recipe, tmp_path, network):
     """The last batch of an odd size too: 48 pairs in batches of 17, nine rows here and eight there."""
     path = recipe(network=network, training={"batch": 17, "chunk": 4})
-    (tmp_path / "run.py").write_text(SCRIPT)
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    line = [*launch, tmp_path / "run.py", path, tmp_path / "two"]
+    line = [sys.executable, "-c", TWO_PROCESSES, path, tmp_path / "two"]
     done = subprocess.run(line, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     run(path, tmp_path / "one")
