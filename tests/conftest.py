@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real-data", metavar="DIR", default=None, help="folder of real data for the tests marked 'real'")
     parser.addoption("--fuzz-seconds", type=float, default=60.0, help="time of all tests marked 'fuzz' together")
     parser.addoption("--fuzz-seed", type=int, default=0, help="first seed of the tests marked 'fuzz'")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Libraries and tests are millions of objects that stay: no garbage collection walks through them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +108,7 @@ _LIBRARIES = {"numpy": _numpy, "array-api-strict": _strict, "torch": _torch, "to
 _ON_GPU = ("torch-cuda", "cupy")
 
 
+@cache
 def _at_hand() -> tuple[dict[str, Callable[..., Any]], dict[str, str]]:
     """How arrays get into each library that is here, and why the others are not."""
     here, absent = {}, {}
@@ -105,22 +120,23 @@ def _at_hand() -> tuple[dict[str, Callable[..., Any]], dict[str, str]]:
     return here, absent
 
 
-_HERE, _ABSENT = _at_hand()
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test of ``library`` once for each; they are imported here, so that xdist's controller does without."""
+    if "library" in metafunc.fixturenames:
+        params = [pytest.param(name, marks=pytest.mark.gpu if name in _ON_GPU else ()) for name in _at_hand()[0]]
+        metafunc.parametrize("library", params, indirect=True, scope="session")
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(name, marks=pytest.mark.gpu if name in _ON_GPU else ()) for name in _HERE],
-)
+@pytest.fixture(scope="session")
 def library(request: pytest.FixtureRequest) -> Library:
     """Each array library at hand in turn; ``library(x, y)`` brings numpy arrays in."""
-    return Library(request.param, _HERE[request.param])
+    return Library(request.param, _at_hand()[0][request.param])
 
 
 @pytest.fixture(scope="session")
 def absent_libraries() -> dict[str, str]:
     """Array libraries that are not here, with the reason: ``test_array_libraries`` skips once for each."""
-    return _ABSENT
+    return _at_hand()[1]
 
 
 @pytest.fixture

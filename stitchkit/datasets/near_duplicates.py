@@ -203,7 +203,8 @@ def _near_registered(looks: Looks, others: Looks | None, likeness: float) -> lis
     other = looks if others is None else others
     ours, theirs = np.asarray(_firsts(looks), dtype=int), np.asarray(_firsts(other), dtype=int)
     pairs = candidate_pairs(looks.thumbnails[ours], None if others is None else other.thumbnails[theirs])
-    pairs = pairs[looks.pixels[ours[pairs["first"]]] != other.pixels[theirs[pairs["second"]]]]  # others are copies
+    first, second = ours[pairs["first"]], theirs[pairs["second"]]
+    pairs = pairs[looks.pixels[first] != other.pixels[second]]  # others are copies; as one line, ten seconds of mypy
     matches: list[Alike] = []
     for start in range(0, len(pairs), TOGETHER):
         part = pairs[start : start + TOGETHER]
