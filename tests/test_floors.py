@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -110,7 +110,9 @@ class Source:
         return [self.root.name, *self.path.relative_to(self.root).parts[:-1]]
 
 
+@cache
 def sources(root: Path) -> list[Source]:
+    """The files of a package, which stays as it is; each is parsed once for all tests."""
     return [Source(root, path) for path in sorted(root.rglob("*.py")) if path.relative_to(root).parts[0] not in DATA]
 
 
