@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -147,7 +148,22 @@ def quick_probes(monkeypatch):
     monkeypatch.setitem(fit_probe.__kwdefaults__, "strengths", (1e-2,))
 
 
+class Undrawn:
+    """A figure that takes every call and draws nothing."""
+
+    axes = ()
+
+    def __init__(self, **settings: Any) -> None:
+        self.subplots = MagicMock()
+
+    def findobj(self, kind: type) -> tuple[()]:
+        return ()
+
+    def savefig(self, file: Any, **settings: Any) -> None:
+        file.write("<svg></svg>")
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pages with empty figures: drawing them takes a third of a small study's time."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **options: file.write("<svg></svg>"))
+    monkeypatch.setattr("matplotlib.figure.Figure", Undrawn)

@@ -6,6 +6,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,16 @@ PACKAGES = ("stitchkit", "torch", "transformers", "timm", "numpy", "scipy", "sci
 
 def template(name: str) -> Any:
     """A page's template; names and texts are escaped, and a value that is missing is an error."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Any:
+    """The templates' environment, which keeps what it compiled."""
     import jinja2
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined).get_template(name)
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
 
 
 def strict_json(value: Any) -> str:

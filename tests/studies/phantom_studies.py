@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 import stitchkit as sk
@@ -42,8 +44,20 @@ def manifest(films):
     return (films / "manifest.csv").read_text().splitlines()
 
 
+@cache
+def demo_encoder(name):
+    return sk.load_encoder(name, device="cpu")
+
+
+class LoadedOnce(Loaded):
+    """The demo's encoders, which are frozen, are loaded once; vectors come from the store of these tests."""
+
+    def encoder(self, name):
+        return demo_encoder(name) if name.startswith("demo:") else super().encoder(name)
+
+
 def run(plan, out, **more) -> StudySummary:
-    return study(plan, out, loads=Loaded(device="cpu", store=None, progress=False), progress=False, **more)
+    return study(plan, out, loads=LoadedOnce(device="cpu", progress=False), progress=False, **more)
 
 
 def only(scores):

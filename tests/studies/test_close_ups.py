@@ -33,6 +33,7 @@ def scored(vectors):
     return only(scores), labels.take(test), fitted
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_probabilities_decisions_and_spectrum_are_those_of_the_main_row(planned, scored, tmp_path, few_are_enough):
     scores, test, fitted = scored
     run(planned(judge="sensitivity = 0.8"), tmp_path / "out")
@@ -96,6 +97,7 @@ def test_too_few_positives_are_told_and_the_page_is_written(planned, tmp_path):
     assert "fewer than 10" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_resamples_are_worked_out_once(planned, tmp_path, monkeypatch):
     first = run(planned(), tmp_path / "out")
     asked = []
@@ -116,6 +118,7 @@ def test_resamples_are_worked_out_once(planned, tmp_path, monkeypatch):
     assert len(asked) > blocks  # every row, not the new one alone
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_rows_have_further_measures(planned, scored, tmp_path):
     scores, test, _ = scored
     (row,) = run(planned(), tmp_path / "out").of("ridge")
@@ -125,6 +128,7 @@ def test_rows_have_further_measures(planned, scored, tmp_path):
     assert METADATA not in row.measures
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_with_folds_scores_are_standardised_within_each_before_they_are_calibrated(planned, tmp_path, few_are_enough):
     from stitchkit.studies.benches import StudyBench
     from stitchkit.studies.plans import read_plan

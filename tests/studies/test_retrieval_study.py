@@ -15,6 +15,7 @@ from stitchkit.evaluation.retrieval import partner_ranks
 from stitchkit.metrics.bootstrap import exact_at_ends, patient_counts, percentile_interval
 from stitchkit.store import write_embeddings
 
+undrawn = pytest.mark.usefixtures("undrawn")
 PLAN = """
 kind = "retrieval"
 name = "films to reports"
@@ -48,6 +49,7 @@ def matched(films, tmp_path):
     return make
 
 
+@undrawn
 def test_recall_is_that_of_the_verb_both_ways(matched, vectors, tmp_path):
     labels, _, medical, reports, _, train, test = vectors
     found = run(matched(), tmp_path / "out")
@@ -71,6 +73,7 @@ def test_recall_is_that_of_the_verb_both_ways(matched, vectors, tmp_path):
     assert f"by chance R@1 is {there:.3f} there and {back:.3f} back" in note
 
 
+@undrawn
 def test_intervals_are_of_patients_resampled_and_never_of_no_width(matched, vectors, tmp_path):
     labels, *_, test = vectors
     found = run(matched(grid='solvers = ["ridge"]'), tmp_path / "out")
@@ -118,6 +121,7 @@ def test_a_tiny_gallery_has_honest_intervals_and_no_words_about_classes(films, m
     assert not any("class" in note for note in found.notes)
 
 
+@undrawn
 def test_other_solvers_are_compared_with_the_first(matched, tmp_path):
     found = run(matched(grid='solvers = ["ridge", "procrustes"]\nanchors = [20, "all"]\ndraws = 2'), tmp_path / "out")
     assert [set(row.gaps) for row in found.rows] == [set(), set(), {"ridge"}, {"ridge"}]
@@ -126,6 +130,7 @@ def test_other_solvers_are_compared_with_the_first(matched, tmp_path):
     assert [len(row.draws) for row in found.rows] == [2, 1, 2, 1]
 
 
+@undrawn
 def test_targets_that_are_alike_are_one_and_asked_once(matched, films, tmp_path):
     found = run(matched(grid='solvers = ["ridge"]'), tmp_path / "plain")
     whole = len(set(texts_of(films)))
@@ -140,12 +145,14 @@ def texts_of(films):
         return [row["text"] for row in csv.DictReader(file) if row["split"] == "test"]
 
 
+@undrawn
 def test_two_encoders_of_text_are_matched(matched, tmp_path):
     found = run(matched(source="demo:text", reader='image = "text"\nmodality = "text"\nid = "path"'), tmp_path / "out")
     (row,) = found.of("procrustes")
     assert row.macro.value > 0.9  # an encoder to itself: what is missing are reports that say the same
 
 
+@undrawn
 def test_a_file_of_vectors_is_a_side(matched, vectors, tmp_path):
     _, _, medical, *_ = vectors
     write_embeddings(tmp_path / "medical.safetensors", medical)
@@ -154,6 +161,7 @@ def test_a_file_of_vectors_is_a_side(matched, vectors, tmp_path):
     assert [row.macro for row in by_file.rows] == [pytest.approx(row.macro, abs=1e-9) for row in by_name.rows]
 
 
+@undrawn
 def test_folds_take_the_place_of_a_split(matched, tmp_path):
     found = run(matched(data="folds = 4", grid='solvers = ["ridge"]'), tmp_path / "out")
     assert found.n == 110
@@ -187,6 +195,7 @@ def test_what_is_about_classes_is_refused(matched, tmp_path, key):
         run(path, tmp_path / "out")
 
 
+@undrawn
 def test_an_encoder_of_the_wrong_kind_is_named(matched, tmp_path):
     with pytest.raises(DataError, match="source 'demo:text' reads texts, and the items are images"):
         run(matched(source="demo:text"), tmp_path / "out")
@@ -208,6 +217,7 @@ def chances_of(found):
 
 
 @pytest.mark.filterwarnings("ignore:.*written without SHA-256 digests")
+@undrawn
 def test_kept_cells_with_a_counted_chance_are_not_mixed_with_shuffled_ones(matched, tmp_path):
     out, path = tmp_path / "out", matched(grid='solvers = ["ridge", "procrustes"]\nanchors = [20, 40]\ndraws = 1')
     (gallery,) = chances_of(run(path, out))
@@ -224,6 +234,7 @@ def test_kept_cells_with_a_counted_chance_are_not_mixed_with_shuffled_ones(match
     assert ">chance<" not in (out / "report.html").read_text()
 
 
+@undrawn
 def test_cells_are_kept_with_the_chance_of_shuffled_pairs(matched, tmp_path):
     run(matched(grid='solvers = ["ridge"]'), tmp_path / "out")
     (line,) = (tmp_path / "out" / "cells.jsonl").read_text().splitlines()
