@@ -30,7 +30,7 @@ def films(tmp_path_factory):
 
 
 def run(cli, films, target, out, *more):
-    given = ("--anchors", films, "--solver", "ridge", "--store", "none", "--device", "cpu", "--out", out)
+    given = ("--anchors", films, "--solver", "ridge", "--device", "cpu", "--out", out)
     done = cli("stitch", "demo:general", target, *given, *more)
     assert done.code == 0, done.err
     return done
@@ -55,6 +55,7 @@ def test_a_stitched_head_is_compared_with_all_it_must_be(cli, films, tmp_path):
     assert {"config.json", "model.safetensors", "README.md", "table.md"} <= {one.name for one in out.iterdir()}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_model_named_by_text_is_compared_too_and_can_be_loaded(cli, films, tmp_path):
     out = tmp_path / "model"
     done = run(cli, films, "demo:text", out, "--head", "prompts:phantom", "--labels", films, *JUDGED)
@@ -90,13 +91,14 @@ def test_too_few_labelled_anchors_are_refused_and_the_model_is_kept(cli, films, 
     few = tmp_path / "few.csv"
     few.write_text("\n".join(films.read_text().splitlines()[:6]) + "\n")
     out = tmp_path / "model"
-    given = ("--anchors", films, "--target-column", "path", "--solver", "ridge", "--store", "none", "--device", "cpu")
+    given = ("--anchors", films, "--target-column", "path", "--solver", "ridge", "--device", "cpu")
     done = cli("stitch", "demo:general", "demo:medical", *given, "--labels", few, "--out", out, *JUDGED)
     assert done.code == 4
     assert "5 anchors have labels, too few to judge by" in done.err
     assert (out / "config.json").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_images_and_markdown_are_given_when_asked_for(cli, films, tmp_path):
     out = tmp_path / "model"
     done = run(cli, films, "demo:medical", out, "--target-column", "path", "--labels", films, "--images", 2,

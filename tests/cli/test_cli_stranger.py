@@ -122,7 +122,8 @@ def test_scores_of_a_whole_folder_are_refused_for_the_anchors_in_it(cli, folder,
     for name in ("reports", "scans"):
         for file in (folder / name).iterdir():
             shutil.copy(file, tmp_path / "all" / file.name)
-    scores, line = tmp_path / "scores.csv", ("demo:general", "demo:text", "--anchors", folder / "anchors.csv")
+    scores = tmp_path / "scores.csv"
+    line = ("demo:general", "demo:text", "--anchors", folder / "anchors.csv", "--solver", "procrustes")
     done = cli("zeroshot", *line, "--prompts", "phantom", "--items", tmp_path / "all", "--out", scores)
     assert done.code == 0, done.err
     judge = ("--labels", folder / "labels.csv", "--groups", "patient", "--min-positives", 5, "--replicates", 20)
@@ -218,7 +219,8 @@ def test_anchors_without_patients_say_which_columns_are_looked_for(cli, folder, 
     table = written(tmp_path / "nobody.csv", [["path", "text"], *([folder / one[0], one[1]] for one in rows[1:])])
     more = {"zeroshot": ("--prompts", "phantom", "--items", folder / "scans"), "stitch": ("--head", "prompts:phantom")}
     out = tmp_path / ("s.csv" if verb == "zeroshot" else "out")
-    done = cli(verb, "demo:general", "demo:text", "--anchors", table, *more.get(verb, ()), "--out", out)
+    done = cli(verb, "demo:general", "demo:text", "--anchors", table, "--solver", "procrustes", *more.get(verb, ()),
+               "--out", out)  # fmt: skip
     assert done.code == 0, done.err
     assert "anchors   60 pairs; patients not known" in done.out
     assert "note      patients not known" in done.out
@@ -232,7 +234,7 @@ def test_a_map_saved_from_python_says_what_to_do_to_score_and_to_gate(cli, folde
     pairs = sk.read_anchors(folder / "anchors.csv")
     x, y = (sk.embed(sk.load_encoder(name), items) for name, items in
             (("demo:general", pairs.source_items), ("demo:text", pairs.target_items)))  # fmt: skip
-    sk.save_alignment(sk.align(x, y, groups=pairs.groups), tmp_path / "map")
+    sk.save_alignment(sk.align(x, y, groups=pairs.groups, solver=sk.Procrustes()), tmp_path / "map")
     done = cli("zeroshot", tmp_path / "map", "--items", folder / "scans", "--out", tmp_path / "s.csv")
     assert done.code == 2
     assert "names no encoder" in done.err
