@@ -30,6 +30,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "PLS": "stitchkit.solvers.pls:PLS",
     "Procrustes": "stitchkit.solvers.procrustes:Procrustes",
     "PromptSet": "stitchkit.core.prompts:PromptSet",
+    "PromptVectors": "stitchkit.core.prompts:PromptVectors",
     "ReducedRank": "stitchkit.solvers.reduced_rank:ReducedRank",
     "Relative": "stitchkit.solvers.relative:Relative",
     "Ridge": "stitchkit.solvers.ridge:Ridge",
@@ -52,6 +53,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "conformal_sets": "stitchkit.evaluation.deciding:conformal_sets",
     "diagnose": "stitchkit.evaluation.diagnostics:diagnose",
     "embed": "stitchkit.embedding:embed",
+    "embed_prompts": "stitchkit.zero_shot:embed_prompts",
     "evaluate": "stitchkit.evaluation.judging:evaluate",
     "evaluate_associations": "stitchkit.evaluation.association_check:evaluate_associations",
     "evaluate_retrieval": "stitchkit.evaluation.retrieval:evaluate_retrieval",
@@ -118,6 +120,7 @@ if TYPE_CHECKING:
     from stitchkit.core.maps import AffineMap as AffineMap
     from stitchkit.core.moments import Moments as Moments
     from stitchkit.core.prompts import PromptSet as PromptSet
+    from stitchkit.core.prompts import PromptVectors as PromptVectors
     from stitchkit.core.scores import Labels as Labels
     from stitchkit.core.scores import Scores as Scores
     from stitchkit.core.space import Space as Space
@@ -174,4 +177,5 @@ if TYPE_CHECKING:
     from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
     from stitchkit.studies.reporting import study as study
     from stitchkit.training.loop import train as train
+    from stitchkit.zero_shot import embed_prompts as embed_prompts
     from stitchkit.zero_shot import zeroshot as zeroshot

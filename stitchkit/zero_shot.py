@@ -14,7 +14,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.heads import ZeroShotHead, one_direction
 from stitchkit.core.items import Items
 from stitchkit.core.maps import unit
-from stitchkit.core.prompts import PromptSet
+from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.roles import Encoder
 from stitchkit.embedding import embed
 
@@ -64,6 +64,30 @@ def zeroshot(
     return ZeroShotHead(
         alignment.source_map, prompts.classes, positive, negative, alignment.weights, prompts.multiclass
     )
+
+
+def embed_prompts(
+    text: Encoder | Embeddings, prompts: PromptSet, *, store: str | Path | None = "auto"
+) -> PromptVectors:
+    """The vectors of a prompt set's texts, by which ``stitchkit.align(..., prompts=)`` chooses a map.
+
+    Parameters
+    ----------
+    text
+        The text encoder, or embeddings of the prompts with the prompt texts as ids; other rows are dropped.
+    prompts
+        Classes with their positive and, optionally, negative texts.
+    store
+        Where the text encoder's vectors are kept, as in ``stitchkit.embed``.
+
+    Raises
+    ------
+    InputError
+        If ``text`` is neither a text encoder nor embeddings, or the prompts tell no items apart.
+    DataError
+        If a prompt has no vector.
+    """
+    return PromptVectors(prompts, _prompt_vectors(text, prompts, store))
 
 
 def _prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str | Path | None) -> Embeddings:

@@ -9,10 +9,13 @@ import numpy as np
 
 from stitchkit.alignment.criteria import Criterion
 from stitchkit.alignment.head_agreement import HeadAgreement
+from stitchkit.alignment.held_out import HeldOut
+from stitchkit.alignment.rules import standard_error
 from stitchkit.alignment.search import Finalist, Search
 from stitchkit.core.alignments import Alignment, is_above_chance
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.prompts import PromptVectors
 from stitchkit.solvers.paths import Track
 
 TOO_FEW = 10  # anchors, or patients, that cannot tell a link from chance
@@ -65,7 +68,20 @@ def held_out_numbers(search: Search) -> dict[str, Any]:
         "gallery": found.gallery,
         "chance_mrr": found.chance,
         "above_chance": found.is_above_chance,
+        **_prompted_numbers(search.criterion.name, found),
         "estimate": kind,
+    }
+
+
+def _prompted_numbers(name: str, found: HeldOut) -> dict[str, float]:
+    """Held-out numbers of the prompts' criterion, where it chose."""
+    if found.prompted is None:
+        return {}
+    entries, chance = found.prompted
+    return {
+        name: float(entries.mean()),
+        f"{name}_se": standard_error(entries, found.clusters),
+        f"chance_{name}": float(chance.mean()),
     }
 
 
@@ -111,6 +127,23 @@ def notes_on_targets(criterion: Criterion, y: Embeddings) -> list[str]:
             f"follows them. Look at them with sk.diagnose, or leave them out"
         )
     return notes
+
+
+def notes_on_prompts(criterion: Criterion, prompts: PromptVectors) -> list[str]:
+    """Notes on prompts that judge nothing, since no anchor's own target is nearest to them."""
+    classes, read_as = prompts.prompts.classes, getattr(criterion, "read_as", None)
+    if not criterion.beside:
+        return [
+            "the prompts read every anchor's own target alike, so that they tell no maps apart: the map was chosen "
+            "without them. Do the anchors' texts mention the classes?"
+        ]
+    if read_as is None or len(read_as) == len(classes):
+        return []
+    left = [name for i, name in enumerate(classes) if i not in read_as]
+    return [
+        f"no anchor's own target is nearest to the prompts of {len(left)} of {len(classes)} classes, "
+        f"{', '.join(left[:5])}{', ...' if len(left) > 5 else ''}: nothing judges how the map names them"
+    ]
 
 
 def _centred(y: Embeddings) -> np.ndarray:

@@ -6,6 +6,7 @@ from importlib import import_module
 from numbers import Integral
 
 from stitchkit.core.errors import InputError, NoDirectedMapError, UnknownNameError
+from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Solver
 from stitchkit.solvers import MANY, SEARCHED, SOLVERS, TRACKS
 from stitchkit.solvers.presets import Preset
@@ -48,6 +49,21 @@ def check_purpose(solver: str | Solver, purpose: str) -> None:
             f"{type(solver).__name__} only meets in a common space and has no map into the target's own units, which "
             f"purpose='head' needs. Take another solver, or purpose='match'."
         )
+
+
+def check_prompts(prompts: PromptVectors | None, purpose: str, pool: object) -> None:
+    """Raise unless ``prompts`` are vectors of a prompt set, for matching without a pool."""
+    if prompts is None:
+        return
+    if not isinstance(prompts, PromptVectors):
+        raise InputError(
+            f"prompts must be stitchkit.PromptVectors, which hold the texts' vectors and no items; got "
+            f"{type(prompts).__name__}. Make them with stitchkit.embed_prompts(text_encoder, prompts)."
+        )
+    if purpose != "match":
+        raise InputError(f"prompts choose a map for purpose='match'; got purpose={purpose!r}. Leave them out.")
+    if pool is not None:
+        raise InputError("beside a pool the anchors alone choose among maps. Leave the prompts out, or the pool.")
 
 
 def with_pools(solver: str | Solver) -> str | Solver:

@@ -25,6 +25,7 @@ class Criterion(Protocol):
     curve_name: str
     words: str
     ranks: bool  # whether pairs are ranked, so that shuffled pairs have a chance of their own
+    beside: int  # last rows of a fold's gallery that are no anchor's target
 
     def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
         """Scores of one split, (strengths, ...); d' and agreement compare tracks of a family, R2 those of one scale."""
@@ -64,6 +65,8 @@ class Criterion(Protocol):
 class _PerSplit:
     """Criteria that give each strength one number a split."""
 
+    beside = 0
+
     def strength(self, curves: Sequence[np.ndarray], repeat: np.ndarray, clusters: Sequence[np.ndarray]) -> int:
         return along_path(np.asarray(curves), repeat)
 
@@ -99,12 +102,20 @@ class BalancedReciprocalRank(ReciprocalRank):
         return np.column_stack([super().measures(draft, at, weights, fold), fold.target])
 
     def entries(self, measures: np.ndarray) -> np.ndarray:
-        ranks, (_, of_entry, many) = measures[:, 0], np.unique(measures[:, 1], return_inverse=True, return_counts=True)
-        of_entry = of_entry.reshape(-1)
-        means = np.bincount(of_entry, weights=ranks) / many
-        share = len(ranks) / (len(many) * many[of_entry])
-        entries: np.ndarray = means.mean() + share * (ranks - means[of_entry])
-        return entries  # the mean of means, linear in each query's part
+        return balanced_entries(measures[:, 0], measures[:, 1])
+
+
+def balanced_entries(values: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Entries (n,) whose mean is the mean over ``kinds`` (n,) of the mean of ``values`` (n,) of each kind.
+
+    They are linear in each value's part, so that their spread is that of the mean of means.
+    """
+    _, of_entry, many = np.unique(kinds, return_inverse=True, return_counts=True)
+    of_entry = of_entry.reshape(-1)
+    means = np.bincount(of_entry, weights=values) / many
+    share = len(values) / (len(many) * many[of_entry])
+    entries: np.ndarray = means.mean() + share * (values - means[of_entry])
+    return entries
 
 
 class Explained(_PerSplit):

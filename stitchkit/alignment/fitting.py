@@ -13,16 +13,18 @@ from stitchkit.alignment.accounts import (
     doubts_of,
     held_out_numbers,
     notes_of,
+    notes_on_prompts,
     notes_on_targets,
     settings_of,
     with_account,
 )
-from stitchkit.alignment.asking import asked_for, check_purpose, solver_called, with_pools
+from stitchkit.alignment.asking import asked_for, check_prompts, check_purpose, solver_called, with_pools
 from stitchkit.alignment.clusters import Clusters
 from stitchkit.alignment.criteria import BalancedReciprocalRank, Criterion, Explained, ReciprocalRank
 from stitchkit.alignment.folds import JUDGED, Folds, assign, assign_by_target, evidence_of
 from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.pooling import align_with_pool, fit_with_pool
+from stitchkit.alignment.prompt_margins import PromptCriterion, criterion_of
 from stitchkit.alignment.search import Search
 from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.alignments import Alignment
@@ -32,6 +34,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.moments import Evidence
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Head, Solver
 from stitchkit.metrics.ranks import distinct_rows
 from stitchkit.progress import Progress
@@ -54,6 +57,7 @@ def align(
     groups: Any = None,
     purpose: str = "match",
     head: Head | None = None,
+    prompts: PromptVectors | None = None,
     pool: Any = None,
     solver: str | Solver = "auto",
     paper: str | None = None,
@@ -78,6 +82,11 @@ def align(
         reads mapped held-out vectors (:class:`~stitchkit.alignment.head_agreement.HeadAgreement`). Without it the
         choice is by R2, which ranks maps otherwise than a head does. Not read where a solver value or ``paper`` leaves
         nothing to choose.
+    prompts
+        For matching, the prompts that will name classes, from :func:`stitchkit.embed_prompts`: maps are chosen by how
+        these read mapped held-out vectors, against how they read the anchors' own targets
+        (:mod:`stitchkit.alignment.prompt_margins`). They enter no fit. Not read where a solver value or ``paper``
+        leaves nothing to choose.
     pool : (source_pool (m_s, d_s), target_pool (m_t, d_t)), optional
         Unpaired vectors of both spaces, for few anchors: :func:`stitchkit.alignment.pooling.align_with_pool` chooses
         among a closed form, soft and hard matching by held-out anchors; a solver value stands in for the closed form.
@@ -111,13 +120,13 @@ def align(
     ------
     InputError
         Rows that do not match, fewer than two anchors, NaN, zero vectors, a head for matching or without outputs that
-        vary.
+        vary, prompts for a head or beside a pool.
     UnknownNameError
         For a solver or a purpose that there is not.
     NoDirectedMapError
         For ``purpose="head"`` with a solver that has no map into the target's units.
     SpaceMismatchError
-        For a head over another space.
+        For a head over another space, or prompts of another one.
     DataError
         Ids of one side that the other does not have.
 
@@ -134,17 +143,20 @@ def align(
     check_purpose(asked, purpose)
     if head is not None and purpose != "head":
         raise InputError(f"a head is driven with purpose='head'; got purpose={purpose!r}. Set it, or leave head out.")
+    check_prompts(prompts, purpose, pool)
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
     if head is not None:
         if not (hasattr(head, "space") and hasattr(head, "scores")):
             raise InputError(f"head must be a head such as stitchkit.LinearHead; got {type(head).__name__}.")
         head.space.require(y.space, "the head")
+    if prompts is not None:
+        y.space.require(prompts.embeddings.space, "the choice by prompts")
     with one_blas_thread(is_small(len(x), max(x.space.dim, y.space.dim))):
         if pool is not None:
             fitted = _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
         else:
-            fitted = _by_anchors(asked, x, y, Clusters.of(x, cluster), purpose, head, nested, seed, progress)
+            fitted = _by_anchors(asked, x, y, Clusters.of(x, cluster), purpose, head or prompts, nested, seed, progress)
     record = {**fitted.record, "patients": None if cluster is None else len(np.unique(cluster))}
     if anchor_hashes:
         record[KEY] = of_pairs(x, y, cluster, ids_of(source, target))
@@ -152,8 +164,8 @@ def align(
 
 
 def _by_anchors(
-    asked: str | Solver, x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str, head: Head | None,
-    nested: bool, seed: int, progress: bool | None,
+    asked: str | Solver, x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str,
+    reader: Head | PromptVectors | None, nested: bool, seed: int, progress: bool | None,
 ) -> Alignment:  # fmt: skip
     if not isinstance(asked, str):
         return _fixed(asked, x, y, clusters, seed)
@@ -162,7 +174,7 @@ def _by_anchors(
     if few:
         return _without_search(families[0], x, y, few)
     with Progress(progress) as bar:
-        return _searched(families, x, y, clusters, purpose, head, nested, seed, bar)
+        return _searched(families, x, y, clusters, purpose, reader, nested, seed, bar)
 
 
 def _pooled(
@@ -235,7 +247,7 @@ def _searched(
     y: Embeddings,
     clusters: Clusters,
     purpose: str,
-    head: Head | None,
+    reader: Head | PromptVectors | None,
     nested: bool,
     seed: int,
     bar: Progress,
@@ -251,8 +263,11 @@ def _searched(
     tracks = _tracks(families, Extent(smallest, (x.space.dim, y.space.dim)), purpose)
     if balanced and _distinct_targets(repeats[0]) < SPREAD:
         tracks = [one for one in tracks if one.scale != "both"]
-    whole, criterion = repeats[0].evidence(), _criterion(purpose, head, y, balanced)
-    search = Search(TrainingSets(x.vectors, y.vectors, whole.moments), tracks, repeats, criterion, bar)
+    whole, criterion = repeats[0].evidence(), _criterion(purpose, reader, y, balanced, repeats)
+    targets = y.vectors
+    if isinstance(criterion, PromptCriterion):
+        repeats, targets = [criterion.galleries(folds) for folds in repeats], criterion.table(y)
+    search = Search(TrainingSets(x.vectors, targets, whole.moments), tracks, repeats, criterion, bar)
     winner, finalists = search.run()
     frame = Frame.of(whole, winner.track.scale, winner.track.pca)
     weights = search.weights(winner)
@@ -270,6 +285,8 @@ def _searched(
     }
     notes = [*notes_of(winner, fitted, n, purpose), *clusters.notes(n)]
     notes += notes_on_targets(criterion, y)
+    if isinstance(reader, PromptVectors):
+        notes += notes_on_prompts(criterion, reader)
     if nested and len(repeats[0].parts) > 2:
         account["held_out"] = held_out_numbers(search)
         notes += doubts_of(account["held_out"], account["groups"])
@@ -304,10 +321,16 @@ def _are_few(distinct: np.ndarray) -> bool:
     return 1 < len(many) < len(distinct) and (len(many) < FEW_TARGETS or bool(many.max() > COMMON * len(distinct)))
 
 
-def _criterion(purpose: str, head: Head | None, y: Embeddings, balanced: bool) -> Criterion:
-    if purpose == "match":
-        return BalancedReciprocalRank() if balanced else ReciprocalRank()
-    return Explained(y.vectors) if head is None else HeadAgreement(head, y)
+def _criterion(
+    purpose: str, reader: Head | PromptVectors | None, y: Embeddings, balanced: bool, repeats: list[Folds]
+) -> Criterion:
+    if isinstance(reader, PromptVectors):
+        prompted = criterion_of(reader, y, repeats)
+        if prompted.judges:
+            return prompted
+    elif purpose == "head":
+        return Explained(y.vectors) if reader is None else HeadAgreement(reader, y)
+    return BalancedReciprocalRank() if balanced else ReciprocalRank()
 
 
 def _tracks(families: list[str], smallest: Extent, purpose: str) -> list[Track]:

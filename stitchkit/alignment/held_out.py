@@ -27,6 +27,8 @@ class HeldOut:
         Mean number of targets that a query was ranked among; 0 for a head.
     r2 : (m,) or None
         Entries of R2 of the same maps, for a head.
+    prompted : ((m,), (m,)) or None
+        Entries of the prompts' criterion of the same maps, and those of shuffled pairs.
     """
 
     judged: np.ndarray
@@ -35,6 +37,7 @@ class HeldOut:
     variance: float
     gallery: int
     r2: np.ndarray | None = None
+    prompted: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def explained(self) -> tuple[float, float]:

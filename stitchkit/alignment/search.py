@@ -186,14 +186,17 @@ class Search:
 
         Where a fold has a single target, the rivals are the targets of all anchors, and chance is a random ranking.
         """
-        judged, expected, variance, sizes = [], [], 0.0, []
+        judged, expected, variance, sizes, measures = [], [], 0.0, [], []
         for r, f in self.splits:
             draft, at, weights = self._chosen_without((r, f))
             queries, gallery = draft.sides(at, weights)
             kept, truth = np.unique(self.repeats[r].parts[f].truth, return_inverse=True)
             alone = len(kept) == 1
+            if self.criterion.beside:
+                measures.append(self.criterion.measures(draft, at, weights, self.repeats[r].parts[f]))
             if alone:
                 truth = self.repeats[r].parts[f].truth
+                gallery = gallery[: int(gallery.shape[0]) - self.criterion.beside, :]
             else:
                 gallery = take(gallery, kept)
             size = int(gallery.shape[0])
@@ -209,7 +212,13 @@ class Search:
             expected=np.concatenate(expected),
             variance=variance,
             gallery=round(float(np.mean(sizes))),
+            prompted=self._prompted(measures) if measures else None,
         )
+
+    def _prompted(self, measures: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Entries of the prompts' criterion and of shuffled pairs."""
+        pooled = np.concatenate(measures)
+        return self.criterion.entries(pooled), self.criterion.by_chance(pooled)
 
     def _driven(self) -> HeldOut:
         measures, errors, explained = [], [], Explained(self.sets.y)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
+
+EQUAL = 1e-7  # of their length: vectors nearer than this are the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,78 @@ class PromptSet:
         """Every distinct prompt, positives first."""
         everything = [*self.positive.values(), *self.negative.values()]
         return tuple(dict.fromkeys(text for some in everything for text in some))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptVectors:
+    """A prompt set with the text encoder's vectors of its texts, to choose a map by.
+
+    Parameters
+    ----------
+    prompts
+        Classes with their texts.
+    embeddings
+        Vectors (m, d_t) with the prompt texts as ids. Rows of other ids are dropped, so that no item can come along.
+
+    Raises
+    ------
+    DataError
+        If a text has no vector.
+    InputError
+        If there is nothing to tell apart: one class without negatives, or classes whose vectors are all equal.
+
+    Examples
+    --------
+    >>> prompts = PromptSet("mine", {"mass": ("A mass.",), "cyst": ("A cyst.",)}, multiclass=True)
+    >>> from stitchkit.core.space import Space
+    >>> vectors = Embeddings(np.eye(2), np.array(["A mass.", "A cyst."]), Space.of_array(2))
+    >>> PromptVectors(prompts, vectors).embeddings.ids.tolist()
+    ['A mass.', 'A cyst.']
+    """
+
+    prompts: PromptSet
+    embeddings: Embeddings
+
+    def __post_init__(self) -> None:
+        name = self.prompts.name
+        if not isinstance(self.embeddings, Embeddings):
+            raise InputError(
+                f"the vectors of prompt set {name!r} must be embeddings with its texts as ids; got "
+                f"{type(self.embeddings).__name__}. Make them with stitchkit.embed_prompts."
+            )
+        object.__setattr__(self, "embeddings", self.embeddings.of_ids(self.prompts.texts))
+        if len(self.prompts.classes) < 2 and not self.prompts.negative:
+            raise InputError(
+                f"prompt set {name!r} has one class and no negatives, so that its prompts tell no items apart. Name "
+                f"another class, or give it negatives."
+            )
+        rows = to_numpy(self.embeddings.vectors).astype(np.float64)
+        toward = self.directions(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        if not self.prompts.negative:
+            toward = toward - toward.mean(axis=0)
+        if np.abs(toward).max() <= EQUAL:
+            raise InputError(
+                f"the prompts of set {name!r} have the same vectors for every class, so that they tell no items apart. "
+                f"Does the text encoder know their words?"
+            )
+
+    def directions(self, rows: np.ndarray) -> np.ndarray:
+        """Class embeddings (c, k), minus those of the negatives, from the texts' rows (m, k) of about equal length."""
+        place = {text: i for i, text in enumerate(self.prompts.texts)}
+        toward = _means(rows, [[place[one] for one in texts] for texts in self.prompts.positive.values()])
+        if not self.prompts.negative:
+            return toward
+        return toward - _means(rows, [[place[one] for one in self.prompts.negative[c]] for c in self.prompts.classes])
+
+
+def _means(rows: np.ndarray, members: Sequence[Sequence[int]]) -> np.ndarray:
+    """The mean row of each class (c, k) at the mean length of its rows."""
+    lengths = np.linalg.norm(rows, axis=1)
+    means = np.stack([rows[some].mean(axis=0) for some in members])
+    size = np.linalg.norm(means, axis=1)
+    wanted = np.asarray([lengths[some].mean() for some in members])
+    scaled: np.ndarray = means * (wanted / np.where(size > 0, size, 1))[:, None]
+    return scaled
 
 
 def draw_prompts(prompts: PromptSet, k: int, seed: int) -> PromptSet:

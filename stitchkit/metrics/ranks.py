@@ -96,7 +96,7 @@ def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tu
     reciprocal, expected = np.empty(len(truth)), np.empty(len(truth))
     columns, squares, rows = np.zeros(len(share)), 0.0, 0.0
     for a, b, scores in _tiles(queries, gallery):
-        each = 1 / _all_ranks(scores)
+        each = 1 / all_ranks(scores)
         reciprocal[a:b] = each[np.arange(b - a), truth[a:b]]
         expected[a:b] = each @ share
         columns += each.sum(axis=0)
@@ -242,7 +242,7 @@ def _tiles(queries: Array, gallery: Array, rows: np.ndarray | None = None) -> It
         yield a, b, to_numpy(part @ across)
 
 
-def _all_ranks(similarity: np.ndarray) -> np.ndarray:
+def all_ranks(similarity: np.ndarray) -> np.ndarray:
     """The rank of every target for each query (q, g), 1 the best; ties count half."""
     from scipy.stats import rankdata
 

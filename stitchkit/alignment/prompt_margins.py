@@ -1,0 +1,177 @@
+"""Criteria where prompts are known: how they read mapped held-out vectors, and how the anchors' own targets.
+
+The prompts are mapped with each draft, as :func:`stitchkit.zeroshot` maps them, and labels are not needed: an anchor's
+own target says which prompts fit it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from stitchkit.alignment.criteria import ReciprocalRank, balanced_entries
+from stitchkit.alignment.folds import Fold, Folds
+from stitchkit.alignment.head_agreement import correlations
+from stitchkit.core.arrays import Array, like, namespace, to_numpy, working_float
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.prompts import PromptVectors
+from stitchkit.metrics.ranks import all_ranks
+from stitchkit.solvers.drafts import Draft, FilterDraft
+
+FLAT = 1e-6  # spread of cosines over anchors below which they are rounding
+SHRINK = 0.1  # of the mean eigenvalue, added to the targets' covariance where they are whitened
+
+
+class PromptCriterion(ReciprocalRank):
+    """Prompts beside the gallery of every fold, and their scores of the fold's queries.
+
+    Parameters
+    ----------
+    prompts
+        Of the target's space.
+    target
+        The target vectors of all anchors.
+    judged : (q,)
+        Anchors that are held out and judged, at least.
+    """
+
+    judges: bool  # whether the anchors' own targets differ by these prompts
+
+    def __init__(self, prompts: PromptVectors, target: Embeddings, judged: np.ndarray) -> None:
+        self.prompts, self.beside = prompts, len(prompts.embeddings)
+        rows, texts = (to_numpy(one.vectors).astype(np.float64) for one in (target, prompts.embeddings))
+        self.read = np.zeros((len(rows), len(prompts.prompts.classes)))  # scores of the targets themselves
+        mean = rows[judged].mean(axis=0)
+        self.read[judged] = self._read(rows[judged] - mean, texts - mean)
+
+    def galleries(self, folds: Folds) -> Folds:
+        """``folds`` whose galleries end with the prompts, numbered after the anchors."""
+        n = len(folds.target)
+        more = np.arange(n, n + self.beside)
+        parts = (replace(one, gallery=np.concatenate([one.gallery, more])) for one in folds.parts)
+        return replace(folds, parts=tuple(parts))
+
+    def table(self, target: Embeddings) -> Array:
+        """The target vectors of all anchors, then those of the prompts."""
+        known = working_float(target.vectors)
+        return namespace(known).concat([known, like(self.prompts.embeddings.vectors, known, dtype=known.dtype)])
+
+    def scores(self, draft: Draft, at: int, weights: Any) -> np.ndarray:
+        """Scores (q, c) of the draft's queries, as a zero-shot head of its map would give them."""
+        queries, gallery = (to_numpy(rows).astype(np.float64) for rows in draft.sides(at, weights))
+        toward = self.prompts.directions(gallery[-self.beside :] * _shares(draft, self.beside)[:, None])
+        scores: np.ndarray = queries @ toward.T
+        return scores
+
+    def _read(self, rows: np.ndarray, texts: np.ndarray) -> np.ndarray:
+        """Scores (q, c) of centred targets (q, d_t) by centred prompts (p, d_t)."""
+        scores: np.ndarray = _unit(rows) @ self.prompts.directions(_unit(texts)).T
+        return scores
+
+
+class PromptRank(PromptCriterion):
+    """Reciprocal rank, among the classes, of the one whose prompts are nearest to a held-out anchor's own target.
+
+    It is averaged over these classes. Where the anchors' texts are the prompts it is the balanced reciprocal rank of
+    the texts; where every anchor has a text of its own, it counts what the prompts tell apart and nothing else.
+    """
+
+    name = "prompt_mrr"
+
+    def __init__(self, prompts: PromptVectors, target: Embeddings, judged: np.ndarray) -> None:
+        super().__init__(prompts, target, judged)
+        self.nearest = self.read.argmax(axis=1)
+        self.read_as = np.unique(self.nearest[judged])
+        apart = self.read[judged] - self.read[judged].mean(axis=1, keepdims=True)
+        self.judges = len(self.read_as) > 1 and bool(apart.std(axis=0).max() > FLAT)
+        self.words = (
+            f"margin between the prompts of {len(prompts.prompts.classes)} classes: reciprocal rank, on held-out "
+            f"anchors, of the class that the anchor's own target is nearest to, averaged over classes"
+        )
+
+    def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
+        """Reciprocal rank of the nearest class, mean over the fold's classes, and its number, (q, 3)."""
+        nearest = self.nearest[fold.queries]
+        each = 1 / all_ranks(self.scores(draft, at, weights))
+        mean = each[:, np.unique(nearest)].mean(axis=1)
+        return np.column_stack([each[np.arange(len(each)), nearest], mean, nearest])
+
+    def entries(self, measures: np.ndarray) -> np.ndarray:
+        return balanced_entries(measures[:, 0], measures[:, 2])
+
+    def by_chance(self, measures: np.ndarray) -> np.ndarray:
+        """Entries (n,) of pairs shuffled within a fold."""
+        chance: np.ndarray = measures[:, 1]
+        return chance
+
+
+class PromptAgreement(PromptCriterion):
+    """Correlation of the scores of mapped held-out vectors with those of the anchors' own targets, mean over classes.
+
+    For prompts of which several may apply. Targets are read whitened: by plain cosines a common finding's text also
+    scores for findings of similar wording, and maps that repeat this would be preferred.
+    """
+
+    name = "prompt_agreement"
+
+    def __init__(self, prompts: PromptVectors, target: Embeddings, judged: np.ndarray) -> None:
+        super().__init__(prompts, target, judged)
+        flat = self.read[judged].std(axis=0) <= FLAT
+        self.read[:, flat] = 0.0
+        self.judges = not flat.all()
+        self.words = (
+            f"margin between the prompts of {len(prompts.prompts.classes)} classes: correlation, over held-out "
+            f"anchors, of scores of mapped vectors with those of the anchors' own targets, averaged over classes"
+        )
+
+    def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
+        """Scores of mapped vectors and of the targets, (q, 2 c)."""
+        return np.concatenate([self.scores(draft, at, weights), self.read[fold.queries]], axis=1)
+
+    def entries(self, measures: np.ndarray) -> np.ndarray:
+        return correlations(*np.split(measures, 2, axis=1))
+
+    def _read(self, rows: np.ndarray, texts: np.ndarray) -> np.ndarray:
+        values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+        values = np.maximum(values, 0)
+        into = vectors / np.sqrt(values + SHRINK * (values.mean() or 1.0))
+        return super()._read(rows @ into, texts @ into)
+
+
+def criterion_of(prompts: PromptVectors, target: Embeddings, repeats: Sequence[Folds]) -> PromptCriterion:
+    """The criterion of a prompt set: ranks where one class applies, correlations where several may.
+
+    Raises
+    ------
+    SpaceMismatchError
+        For prompts of another text encoder.
+    """
+    target.space.require(prompts.embeddings.space, "the choice by prompts")
+    judged = np.unique(np.concatenate([part.queries for folds in repeats for part in folds.parts]))
+    several = not prompts.prompts.multiclass or len(prompts.prompts.classes) == 1
+    return (PromptAgreement if several else PromptRank)(prompts, target, judged)
+
+
+def _shares(draft: Draft, last: int) -> np.ndarray:
+    """Length of each of the last gallery rows within the training axes, of its whole length.
+
+    Ridge compares in the target space itself, where the part of a prompt that no anchor's text shows counts in its
+    length; with fewer anchors than dimensions it is dropped, as in all other families.
+    """
+    axes = draft.axes
+    if not isinstance(draft, FilterDraft) or axes.pca is not None or axes.count - 1 < max(axes.widths):
+        return np.ones(last)
+    rows = to_numpy(axes.gallery).astype(np.float64)[-last:]
+    inside, beyond = np.sum(rows**2, axis=1), to_numpy(axes.outside).astype(np.float64)[-last:]
+    whole = inside + beyond
+    shares: np.ndarray = np.sqrt(inside / np.where(whole > 0, whole, 1))
+    return shares
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    size = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = rows / np.where(size > 0, size, 1)
+    return unit
