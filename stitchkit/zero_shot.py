@@ -52,7 +52,7 @@ def zeroshot(
     InputError
         If ``text`` is neither an encoder nor embeddings of every prompt.
     """
-    vectors = _prompt_vectors(text, prompts, store)
+    vectors = prompt_vectors(text, prompts, store)
     alignment.target.require(vectors.space, "the alignment's target side")
     common = alignment.target_map(vectors)
     row = {text_: i for i, text_ in enumerate(vectors.ids.tolist())}
@@ -87,10 +87,11 @@ def embed_prompts(
     DataError
         If a prompt has no vector.
     """
-    return PromptVectors(prompts, _prompt_vectors(text, prompts, store))
+    return PromptVectors(prompts, prompt_vectors(text, prompts, store))
 
 
-def _prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str | Path | None) -> Embeddings:
+def prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str | Path | None) -> Embeddings:
+    """Embeddings of a prompt set's texts, with the texts as ids."""
     texts = prompts.texts
     if isinstance(text, Embeddings):
         return text.of_ids(texts)

@@ -148,6 +148,16 @@ def test_the_classifier_is_align_and_zeroshot(world, case):
         assert ours.predict(x[120:]).tolist() == list(plain.predict(x[120:]))
 
 
+@pytest.mark.parametrize("case", list(SETS))
+def test_the_classifier_is_searched_by_its_prompts(world, case):
+    x, y, text = world[0], world[1], world[-1]
+    ours = ZeroShotClassifier(SETS[case], text).fit(x[:120], y[:120])
+    assert ours.alignment_.record["chosen_by"].startswith("margin between the prompts of")
+    prompts = sk.embed_prompts(text, SETS[case])
+    theirs = sk.align(x[:120], y[:120], prompts=prompts, nested=False, progress=False)
+    assert theirs.record["settings"] == ours.alignment_.record["settings"]
+
+
 def test_vectors_name_classes_as_texts_do(world):
     x, y, _, text = world
     by_texts = ZeroShotClassifier(SETS["one of several"], text).fit(x[:120], y[:120])

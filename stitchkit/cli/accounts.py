@@ -12,7 +12,13 @@ NO_PATIENTS = (
     "patients not known, so that a patient's pairs may be on both sides of a fold: the anchors' table needs a column "
     "'patient' or 'patient_id', or --groups names another"
 )
-_CRITERIA = ("balanced_mrr", "mrr", "agreement", "r2")
+_CRITERIA = ("prompt_mrr", "prompt_agreement", "balanced_mrr", "mrr", "agreement", "r2")
+_PROMPTED = {
+    "prompt_mrr": "reciprocal rank of the prompted class {prompt_mrr:.3f} (se {prompt_mrr_se:.3f}; chance "
+    "{chance_prompt_mrr:.3f}), ",
+    "prompt_agreement": "correlation of the prompts' scores {prompt_agreement:.3f} (se {prompt_agreement_se:.3f}; "
+    "chance 0), ",
+}
 _NUMBERS = (*_CRITERIA, "separation", "se", "freedom")
 
 
@@ -54,9 +60,11 @@ def held_out(record: Mapping[str, Any]) -> str:
         if "agreement" in held:
             agreement = f"agreement of the head's outputs {held['agreement']:.3f} (se {held['agreement_se']:.3f}), "
         return f"{agreement}R2 {held['r2']:.3f} (se {held['se']:.3f}; 0 is the mean of the target), {held['estimate']}"
+    prompts = _PROMPTED.get(next((name for name in _PROMPTED if name in held), ""), "")
     return (
         f"mean reciprocal rank {held['mrr']:.3f} (se {held['se']:.3f}; chance {held['chance_mrr']:.3f}), "
-        f"recall@1 {held['recall@1']:.3f} in galleries of {held['gallery']}, {held['estimate']}"
+        f"recall@1 {held['recall@1']:.3f} in galleries of {held['gallery']}, {prompts.format_map(held)}"
+        f"{held['estimate']}"
     )
 
 

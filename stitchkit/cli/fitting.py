@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.talk import Talk
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.prompts import PromptVectors
     from stitchkit.core.roles import Encoder, Solver
 
 
@@ -24,15 +25,22 @@ class Fitting:
     pools: Pools | None = None
 
     def fit(
-        self, x: Embeddings, y: Embeddings, groups: Any, purpose: str, pool: Any = None, head: Any = None
+        self,
+        x: Embeddings,
+        y: Embeddings,
+        groups: Any,
+        purpose: str,
+        pool: Any = None,
+        head: Any = None,
+        prompts: PromptVectors | None = None,
     ) -> Alignment:
-        """The alignment of paired embeddings; ``head`` is the one to be driven, where it is known."""
+        """The alignment of paired embeddings; ``head`` or ``prompts`` are what will read it, where that is known."""
         import stitchkit as sk
 
         self.talk.say(f"{self._told(purpose)} on {len(x)} pairs{'' if pool is None else ' and the pools'}")
         return sk.align(
-            x, y, groups=groups, purpose=purpose, pool=pool, head=head, solver=self.solver, seed=self.seed,
-            progress=self.talk.progress,
+            x, y, groups=groups, purpose=purpose, pool=pool, head=head, prompts=prompts, solver=self.solver,
+            seed=self.seed, progress=self.talk.progress,
         )  # fmt: skip
 
     def pool(self, loading: Loading, left: Encoder | None = None, right: Encoder | None = None) -> Any:

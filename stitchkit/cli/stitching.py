@@ -165,19 +165,24 @@ def stitched(
     from stitchkit.cli.anchor_tables import about
     from stitchkit.cli.heads import kept
     from stitchkit.evaluation.fitted_pairs import remember_files
+    from stitchkit.zero_shot import prompt_vectors
 
     left, right = loading.encoder(source), loading.encoder(target)
     linear, note = choice.linear(right)
     pairs = table.read(left.modality, right.modality)
     drives = linear is not None or (choice.prompts is None and right.modality == "image")
     x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
-    fitted = fitting.fit(x, y, pairs.groups, "head" if drives else "match", head=linear)
+    vectors = by = None
+    if choice.prompts is not None:
+        vectors = prompt_vectors(right, choice.prompts, loading.kept)
+        by = sk.PromptVectors.where_apart(choice.prompts, vectors) if fitting.pools is None else None
+    fitted = fitting.fit(x, y, pairs.groups, "head" if drives else "match", head=linear, prompts=by)
     alignment = remember_files(fitted, pairs.source_items)
     facts: dict[str, Any] = {"anchor_set": about(pairs)}
-    if choice.prompts is None:
+    if choice.prompts is None or vectors is None:
         model = sk.stitch(left, alignment, linear, target_name=target)
     else:
-        named = sk.zeroshot(alignment, right, choice.prompts, store=loading.kept)
+        named = sk.zeroshot(alignment, vectors, choice.prompts)
         facts["prompts"] = kept(choice.prompts)
         model = sk.stitch(left, alignment, named, target_name=target)
     return Made(model, right, x, y, pairs, facts, note, choice.prompts)

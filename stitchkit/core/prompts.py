@@ -122,15 +122,27 @@ class PromptVectors:
                 f"prompt set {name!r} has one class and no negatives, so that its prompts tell no items apart. Name "
                 f"another class, or give it negatives."
             )
-        rows = to_numpy(self.embeddings.vectors).astype(np.float64)
-        toward = self.directions(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-        if not self.prompts.negative:
-            toward = toward - toward.mean(axis=0)
-        if np.abs(toward).max() <= EQUAL:
+        if not self._are_apart():
             raise InputError(
                 f"the prompts of set {name!r} have the same vectors for every class, so that they tell no items apart. "
                 f"Does the text encoder know their words?"
             )
+
+    @classmethod
+    def where_apart(cls, prompts: PromptSet, embeddings: Embeddings) -> PromptVectors | None:
+        """The same, or None where they tell no items apart: their scores can be had, but choose no map."""
+        try:
+            return cls(prompts, embeddings)
+        except InputError:
+            return None
+
+    def _are_apart(self) -> bool:
+        """True where not all classes have the same vectors."""
+        rows = to_numpy(self.embeddings.vectors).astype(np.float64)
+        toward = self.directions(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        if not self.prompts.negative:
+            toward = toward - toward.mean(axis=0)
+        return bool(np.abs(toward).max() > EQUAL)
 
     def directions(self, rows: np.ndarray) -> np.ndarray:
         """Class embeddings (c, k), minus those of the negatives, from the texts' rows (m, k) of about equal length."""

@@ -11,6 +11,7 @@ from stitchkit.alignment.fitting import align
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.space import Space
 
 FLOATS = [np.float64, np.float32, np.float16]  # kept as they come; anything else becomes the first
@@ -54,8 +55,17 @@ def nameless(vectors: np.ndarray) -> Embeddings:
     return Embeddings.mapped(vectors, ids, Space.of_array(vectors.shape[1]))
 
 
-def aligned(estimator: Any, source: np.ndarray, target: np.ndarray, groups: Any, purpose: str) -> Alignment:
+def aligned(
+    estimator: Any,
+    source: np.ndarray,
+    target: np.ndarray,
+    groups: Any,
+    purpose: str,
+    prompts: PromptVectors | None = None,
+) -> Alignment:
     """``sk.align`` of rows (n, d_s) and (n, d_t) with the settings of an estimator."""
     check_consistent_length(source, target)
     settings = {"solver": estimator.solver, "nested": estimator.nested, "seed": estimator.seed}
-    return align(nameless(source), nameless(target), groups=groups, purpose=purpose, progress=False, **settings)
+    return align(
+        nameless(source), nameless(target), groups=groups, purpose=purpose, prompts=prompts, progress=False, **settings
+    )

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
-from stitchkit.core.prompts import PromptSet
+from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.roles import Encoder, Solver
 from stitchkit.estimators.anchor_rows import aligned, nameless, source_rows, target_given, target_rows
 from stitchkit.estimators.class_names import any_number, labels_in, named_classes
@@ -34,7 +34,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     text
         Embeddings of a ``PromptSet``'s texts, with the texts as ids; or the text encoder, which ``clone`` copies.
     solver, nested, seed
-        As in :class:`AlignTransformer`; a search is judged by matching.
+        As in :class:`AlignTransformer`; a search is judged by how the prompts read held-out anchors.
 
     Attributes
     ----------
@@ -101,7 +101,8 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"{name} holds text vectors (n, {vectors.shape[1]}) and those of the prompts are {width} wide. Embed "
                 f"both with one encoder; where y is 0 or 1 for each class, give the text vectors as target=."
             )
-        self.alignment_ = aligned(self, source, vectors, groups, "match")
+        by = PromptVectors.where_apart(names.prompts, names.embeddings)
+        self.alignment_ = aligned(self, source, vectors, groups, "match", by)
         self.head_ = zeroshot(self.alignment_, names.embeddings, names.prompts)
         self._order = np.arange(len(names.labels)) if any_number(self.prompts) else np.argsort(names.labels)
         self.classes_ = names.labels[self._order]

@@ -12,7 +12,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import EvidenceError
 from stitchkit.core.heads import LinearHead
-from stitchkit.core.prompts import PromptSet
+from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.metadata import metadata_scores
 from stitchkit.evaluation.probes import fit_probe
@@ -47,12 +47,18 @@ class FoldData:
         return self.x_test, self.y_test
 
 
-def map_of(fold: FoldData, method: str, head: LinearHead | None = None) -> Alignment:
-    """The alignment that ``method`` fits on the fold's anchors, to drive ``head`` or, without one, for matching."""
+def map_of(
+    fold: FoldData, method: str, head: LinearHead | None = None, prompts: PromptVectors | None = None
+) -> Alignment:
+    """The alignment that ``method`` fits on the fold's anchors, to drive ``head`` or, without one, for matching.
+
+    A search for matching is judged by ``prompts``, where they are given.
+    """
     how: dict[str, Any] = {"paper": method.removeprefix(PAPER)} if method.startswith(PAPER) else {"solver": method}
     settings: dict[str, Any] = {
         "purpose": "match" if head is None else "head",
         "head": head,
+        "prompts": prompts,
         "nested": False,
         "seed": fold.seed,
         "anchor_hashes": False,
@@ -77,7 +83,7 @@ def stitched(fold: FoldData, method: str, head: LinearHead) -> tuple[Scores, dic
 
 def named(fold: FoldData, method: str, prompts: PromptSet, vectors: Embeddings) -> tuple[Scores, dict[str, Any]]:
     """Scores of the test items for classes named by text; ``vectors`` are those of the prompts, by text."""
-    fitted = map_of(fold, method)
+    fitted = map_of(fold, method, prompts=PromptVectors.where_apart(prompts, vectors))
     return zeroshot(fitted, vectors, prompts).scores(fold.x_test), told_of(fitted)
 
 

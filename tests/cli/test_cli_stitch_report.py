@@ -59,6 +59,8 @@ def test_a_stitched_head_is_compared_with_all_it_must_be(cli, films, tmp_path):
 def test_a_model_named_by_text_is_compared_too_and_can_be_loaded(cli, films, tmp_path):
     out = tmp_path / "model"
     done = run(cli, films, "demo:text", out, "--head", "prompts:phantom", "--labels", films, *JUDGED)
+    assert "chosen by margin between the prompts of 7 classes" in done.out
+    assert "correlation of the prompts' scores" in done.out
     assert "minus probe on the anchors" in done.out
     assert f"open {out / 'report.html'}" in done.out
     import stitchkit as sk

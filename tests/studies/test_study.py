@@ -72,9 +72,12 @@ def test_differences_are_paired(planned, vectors, tmp_path):
 def test_a_zero_shot_study_is_what_the_verbs_give(planned, vectors, tmp_path):
     labels, general, _, reports, encoders, train, test = vectors
     found = run(planned("zeroshot"), tmp_path / "out")
+    prompts = subset(sk.read_prompts("phantom"), JUDGED)
+    by = sk.embed_prompts(encoders["text"], prompts, store=None)
     fitted = sk.align(general.take(train), reports.take(train), groups=labels.take(train).groups, solver="ridge",
-                      nested=False, progress=False)  # fmt: skip
-    head = sk.zeroshot(fitted, encoders["text"], subset(sk.read_prompts("phantom"), JUDGED), store=None)
+                      prompts=by, nested=False, progress=False)  # fmt: skip
+    assert fitted.record["chosen_by"].startswith("margin between the prompts of 3 classes")
+    head = sk.zeroshot(fitted, encoders["text"], prompts, store=None)
     (row,) = found.of("ridge")
     assert row.macro == pytest.approx(by_hand(head.scores(general.take(test)), labels, test).macro, abs=1e-9)
     assert OWN not in row.gaps
