@@ -244,9 +244,16 @@ def _tiles(queries: Array, gallery: Array, rows: np.ndarray | None = None) -> It
 
 def all_ranks(similarity: np.ndarray) -> np.ndarray:
     """The rank of every target for each query (q, g), 1 the best; ties count half."""
-    from scipy.stats import rankdata
-
-    ranks: np.ndarray = rankdata(-similarity, method="average", axis=1)
+    order = np.argsort(-similarity, axis=1)
+    falling = np.take_along_axis(similarity, order, axis=1)
+    places = np.broadcast_to(np.arange(falling.shape[1]), falling.shape)
+    changes = falling[:, 1:] != falling[:, :-1]
+    edge = np.ones((len(falling), 1), dtype=bool)
+    first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), places, 0), axis=1)
+    last = np.where(np.hstack([changes, edge]), places, falling.shape[1])
+    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(falling.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2 + 1, axis=1)
     return ranks
 
 

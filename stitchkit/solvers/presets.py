@@ -19,8 +19,9 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments import Evidence
 from stitchkit.solvers.conditions import method, reciprocal
-from stitchkit.solvers.frames import Frame, require
+from stitchkit.solvers.frames import Frame, require, rows_at_hand
 from stitchkit.solvers.least_squares import solve
+from stitchkit.solvers.sides import about_mean
 
 RCOND = 1e-10
 STEPS, RATE, BETAS, TINY = 300, 1e-3, (0.9, 0.999), 1e-8
@@ -109,17 +110,32 @@ def _affine(evidence: Evidence, seed: int) -> Fitted:
     d_s, d_t = frame.moments.shape
     fresh = first_layer(max(d_s, d_t), seed)
     layer = like(np.vstack([fresh[0].T[:d_s, :d_t], fresh[1][:d_t]]), frame.ss)  # (d_s + 1, d_t), the bias below
-    layer = _adam(layer, partial(_slope, frame, 2 / (frame.moments.weight * max(d_s, d_t))))
+    slope = _rows_slope(frame, evidence) or partial(_scatter_slope, frame)
+    factor = 2 / (frame.moments.weight * max(d_s, d_t))
+    layer = _adam(layer, partial(_slope, slope, frame.moments.weight, factor))
     rank = min(frame.source_rank, frame.target_rank)
     record = {"method": "adam on moments", "steps": STEPS, "rate": RATE}
     return Fitted(frame, layer[:d_s, :], layer[d_s, :], rank, record)
 
 
-def _slope(frame: Frame, factor: float, layer: Array) -> Array:
+def _slope(of_weight: Callable[[Array], Array], count: float, factor: float, layer: Array) -> Array:
     """Gradient of the mean squared error; both sides are centred, so the bias does not meet the weight."""
     weight, bias = layer[:-1, :], layer[-1:, :]
-    parts = [frame.ss @ weight - frame.st, frame.moments.weight * bias]
-    return factor * namespace(layer).concat(parts, axis=0)
+    return factor * namespace(layer).concat([of_weight(weight), count * bias], axis=0)
+
+
+def _scatter_slope(frame: Frame, weight: Array) -> Array:
+    return frame.ss @ weight - frame.st
+
+
+def _rows_slope(frame: Frame, evidence: Evidence) -> Callable[[Array], Array] | None:
+    """The same from the anchors' rows, where these are so few that their two products cost less than the scatter's."""
+    rows = rows_at_hand(evidence)
+    if rows is None or 2 * frame.moments.count >= frame.moments.shape[0]:
+        return None
+    a, b = (about_mean(side.coordinates(part)) for side, part in zip((frame.source, frame.target), rows, strict=True))
+    across = namespace(a).matrix_transpose(a)
+    return lambda weight: across @ (a @ weight - b)
 
 
 def _adam(value: Array, slope: Callable[[Array], Array]) -> Array:

@@ -92,7 +92,8 @@ class StudyJobs(ABC):
                 sides["y"] = vectors.of_ids(known.ids)
                 if self.plan.kind != "zeroshot":
                     sides["y_test"] = vectors.of_ids(test.ids)
-            yield FoldData(known, test, metadata=self.plan.data.metadata, seed=self.plan.seed, **sides)
+            first = part is bench.parts[0]
+            yield FoldData(known, test, metadata=self.plan.data.metadata, seed=self.plan.seed, first=first, **sides)
 
     def draws(self) -> list[Draw]:
         """Every number of anchors with every draw of it."""

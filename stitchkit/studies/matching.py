@@ -49,6 +49,6 @@ class Matching(StudyJobs):
             back = np.full(len(turn.test), np.nan)  # a target that several items share is asked once
             back[ranks.first] = ranks.back
             chance = {"shuffled_chance": ranks.chance[:, 1].tolist()}  # "chance" was that of a random ranking
-            record = {**told_of(fitted), "gallery": len(ranks.first), **chance}
+            record = {**told_of(fitted, spectrum=turn.first), "gallery": len(ranks.first), **chance}
             found.append(Worked(np.stack([ranks.there, back], axis=1), RANKS, record))
         return found

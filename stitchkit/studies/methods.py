@@ -38,6 +38,7 @@ class FoldData:
     files: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})  # values in anchors' and test images' files
     metadata: tuple[str, ...] = ()
     seed: int = 0
+    first: bool = True  # of the study's folds: a cell keeps the spectrum of its first map
 
     @property
     def judged(self) -> tuple[Embeddings, Embeddings]:
@@ -78,19 +79,19 @@ def stitched(fold: FoldData, method: str, head: LinearHead) -> tuple[Scores, dic
     fitted = map_of(fold, method, head)
     if fitted.directed is None:
         raise EvidenceError(f"{method} meets in a common space only and has no map that could drive a head")
-    return head.scores(fitted.to_target(fold.x_test)), told_of(fitted)
+    return head.scores(fitted.to_target(fold.x_test)), told_of(fitted, spectrum=fold.first)
 
 
 def named(fold: FoldData, method: str, prompts: PromptSet, vectors: Embeddings) -> tuple[Scores, dict[str, Any]]:
     """Scores of the test items for classes named by text; ``vectors`` are those of the prompts, by text."""
     fitted = map_of(fold, method, prompts=PromptVectors.where_apart(prompts, vectors))
-    return zeroshot(fitted, vectors, prompts).scores(fold.x_test), told_of(fitted)
+    return zeroshot(fitted, vectors, prompts).scores(fold.x_test), told_of(fitted, spectrum=fold.first)
 
 
-def told_of(fitted: Alignment) -> dict[str, Any]:
-    """The record of a map with its spectrum, if it has one."""
-    spectrum = spectrum_of(fitted)
-    return {**fitted.record, **({} if spectrum is None else {"spectrum": asdict(spectrum)})}
+def told_of(fitted: Alignment, *, spectrum: bool = True) -> dict[str, Any]:
+    """The record of a map with its ``spectrum``, if it has one."""
+    found = spectrum_of(fitted) if spectrum else None
+    return {**fitted.record, **({} if found is None else {"spectrum": asdict(found)})}
 
 
 def baseline(fold: FoldData, method: str) -> tuple[Scores, dict[str, Any]]:

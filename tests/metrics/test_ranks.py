@@ -11,6 +11,7 @@ import pytest
 from stitchkit.core.errors import InputError
 from stitchkit.metrics import ranks
 from stitchkit.metrics.ranks import (
+    all_ranks,
     chance_recall,
     chance_reciprocal,
     distinct_rows,
@@ -161,3 +162,14 @@ def test_chance_is_that_of_every_order_counted(gallery):
             assert chance_recall(k, gallery, np.array([right]))[0] == pytest.approx(np.mean(best <= k))
     many = np.array([gallery, 1, gallery])
     assert chance_recall(1, gallery, many).tolist() == [1.0, 1 / gallery, 1.0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 1), (30, 7), (20, 60)])
+def test_the_ranks_of_all_targets_are_those_of_scipy(shape):
+    from scipy.stats import rankdata
+
+    for scores in (
+        RNG.normal(size=shape), RNG.integers(3, size=shape).astype(float), np.zeros(shape),
+        RNG.normal(size=shape).astype(np.float32),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(all_ranks(scores), rankdata(-scores, method="average", axis=1))

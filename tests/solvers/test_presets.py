@@ -10,7 +10,7 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.solvers.presets import PRESETS, Preset, first_layer
 
 SHAPES = [(80, 5, 9), (80, 9, 5), (80, 6, 6)]
-NEW = {d: paired(15, d, d, seed=5)[0] for d in (5, 6, 9, 14)}
+NEW = {d: paired(15, d, d, seed=5)[0] for d in (5, 6, 9, 14, 40)}
 
 
 def pad(rows, width):
@@ -95,6 +95,13 @@ def test_with_fewer_anchors_than_dimensions_the_recipe_is_kept_too(name, rows):
     x, y = paired(8, 14, 9, noise=0.7)
     ours = fit(Preset(name, seed=3), x, y, rows=rows).to_target(NEW[14])
     np.testing.assert_allclose(ours, recipe(x, y, NEW[14], LITERAL[name]), atol=1e-6 if name == "affine" else 1e-9)
+
+
+def test_so_few_anchors_that_their_rows_are_stepped_along_give_the_scatters_own_map():
+    x, y = paired(12, 40, 9, noise=0.7)
+    by_rows, by_scatters = (fit(Preset("affine", seed=3), x, y, rows=rows).to_target(NEW[40]) for rows in (True, False))
+    np.testing.assert_allclose(by_rows, by_scatters, atol=1e-10)
+    np.testing.assert_allclose(by_rows, recipe(x, y, NEW[40], LITERAL["affine"]), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["l-ortho", "ortho"])
