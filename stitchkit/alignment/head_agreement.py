@@ -112,11 +112,11 @@ class HeadAgreement:
         if self.multiclass:
             cosines: np.ndarray = measures[:, 0]
             return cosines
-        return correlations(*np.split(measures, 2, axis=1))
+        return correlation_entries(*np.split(measures, 2, axis=1))
 
     def _along(self, curve: np.ndarray) -> np.ndarray:
         """Entries (strengths, n) of pooled curves."""
-        return curve[..., 0] if self.multiclass else correlations(curve[:-1], curve[-1])
+        return curve[..., 0] if self.multiclass else correlation_entries(curve[:-1], curve[-1])
 
     def _found(self, read: np.ndarray) -> np.ndarray:
         """Outputs (q, c) from what :meth:`_readout` makes of a fold's queries."""
@@ -174,7 +174,7 @@ def _affine(head: Head, multiclass: bool) -> tuple[np.ndarray, np.ndarray] | Non
     return both[:-1], both[-1]
 
 
-def correlations(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def correlation_entries(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The mean over classes of the correlation over items, linear in each item's part: entries (..., n).
 
     Their mean over items is the correlation itself. ``found`` is (..., n, c), ``wanted`` (n, c).

@@ -14,7 +14,7 @@ import numpy as np
 
 from stitchkit.alignment.criteria import ReciprocalRank, balanced_entries
 from stitchkit.alignment.folds import Fold, Folds
-from stitchkit.alignment.head_agreement import correlations
+from stitchkit.alignment.head_agreement import correlation_entries
 from stitchkit.core.arrays import Array, like, namespace, to_numpy, working_float
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.prompts import PromptVectors
@@ -132,7 +132,7 @@ class PromptAgreement(PromptCriterion):
         return np.concatenate([self.scores(draft, at, weights), self.read[fold.queries]], axis=1)
 
     def entries(self, measures: np.ndarray) -> np.ndarray:
-        return correlations(*np.split(measures, 2, axis=1))
+        return correlation_entries(*np.split(measures, 2, axis=1))
 
     def _read(self, rows: np.ndarray, texts: np.ndarray) -> np.ndarray:
         values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
