@@ -20,7 +20,11 @@ from stitchkit.embedding import embed
 
 
 def zeroshot(
-    alignment: Alignment, text: Encoder | Embeddings, prompts: PromptSet, *, store: str | Path | None = "auto"
+    alignment: Alignment,
+    text: Encoder | Embeddings | PromptVectors,
+    prompts: PromptSet | None = None,
+    *,
+    store: str | Path | None = "auto",
 ) -> ZeroShotHead:
     """A head over the alignment's SOURCE space whose classes are named by ``prompts``.
 
@@ -33,7 +37,8 @@ def zeroshot(
     alignment
         From the encoder to be classified to the text encoder.
     text
-        The text encoder, or embeddings of the prompts with the prompt texts as ids.
+        The text encoder, or embeddings of the prompts with the prompt texts as ids; or prompts with their vectors,
+        from :func:`stitchkit.embed_prompts`.
     prompts
         Classes with their positive and, optionally, negative texts.
     store
@@ -50,9 +55,16 @@ def zeroshot(
     SpaceMismatchError
         If ``text`` is not the encoder that the alignment was fitted to.
     InputError
-        If ``text`` is neither an encoder nor embeddings of every prompt.
+        If ``text`` is neither an encoder nor embeddings of every prompt, or the prompts are not given once.
     """
-    vectors = prompt_vectors(text, prompts, store)
+    if isinstance(text, PromptVectors):
+        if prompts is not None:
+            raise InputError("embedded prompts hold their prompt set: leave prompts out, or give the text encoder.")
+        prompts, vectors = text.prompts, text.embeddings
+    elif prompts is None:
+        raise InputError("zeroshot needs prompts: zeroshot(alignment, text_encoder, stitchkit.read_prompts('nih14')).")
+    else:
+        vectors = prompt_vectors(text, prompts, store)
     alignment.target.require(vectors.space, "the alignment's target side")
     common = alignment.target_map(vectors)
     row = {text_: i for i, text_ in enumerate(vectors.ids.tolist())}

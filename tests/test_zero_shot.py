@@ -138,6 +138,17 @@ def test_embeddings_of_the_prompts_do_as_well_as_the_encoder(alignment, images):
     assert np.allclose(by_vectors.scores(images).values, by_encoder.scores(images).values, atol=1e-5)
 
 
+def test_embedded_prompts_are_given_once(alignment, images):
+    prompts = sk.embed_prompts(Reader(), PROMPTS, store=None)
+    head, by_encoder = sk.zeroshot(alignment, prompts), sk.zeroshot(alignment, Reader(), PROMPTS, store=None)
+    assert head.classes == by_encoder.classes
+    assert np.allclose(head.scores(images).values, by_encoder.scores(images).values, atol=1e-5)
+    with pytest.raises(InputError, match="leave prompts out"):
+        sk.zeroshot(alignment, prompts, PROMPTS)
+    with pytest.raises(InputError, match="zeroshot needs prompts"):
+        sk.zeroshot(alignment, Reader())
+
+
 def test_a_prompt_without_an_embedding_is_named(plain):
     texts = [text for text in PROMPTS.texts if text != "A lump."]
     given = sk.Embeddings(np.stack([vector_of(text) for text in texts]), texts, TEXT)

@@ -11,6 +11,7 @@ import pytest
 from nih import FINDINGS, texts_of
 
 import stitchkit as sk
+from stitchkit.datasets.prompt_sets import subset
 from stitchkit.metrics.auroc import auroc
 from stitchkit.metrics.ranks import middle_ranks
 
@@ -92,3 +93,28 @@ def test_on_average_the_choice_is_as_good_as_the_best():
         pytest.skip("needs the tests above, all of them")
     print({name: round(gap, 3) for name, gap in GAPS.items()})
     assert np.mean(list(GAPS.values())) <= AVERAGE
+
+
+@pytest.mark.parametrize("source", ["CheXNet logits", "ResNet-44"])
+def test_prompts_choose_about_as_well_as_texts_or_better(honest, chest_vectors, minilm, source):
+    labels, logits = honest
+    vectors = logits if source == "CheXNet logits" else chest_vectors.of_ids(labels.ids)
+    reports = texts_of(minilm, labels.ids, [str(text) for text in labels.columns["text"]])
+    by = sk.embed_prompts(minilm, subset(sk.read_prompts("nih15"), FINDINGS))
+    truth, gains = labels.of_classes(FINDINGS).values, []
+    for n, seed in [(n, seed) for n in (50, 100, 250) for seed in range(4)]:
+        patients = np.random.default_rng(seed).permutation(np.unique(labels.groups))
+        order = np.concatenate([np.flatnonzero(labels.groups == one) for one in patients])
+        anchors, held = order[:n], order[n:]
+        known = [j for j in range(len(FINDINGS)) if 0 < truth[held, j].sum() < len(held)]
+        reached = []
+        for more in ({}, {"prompts": by}):
+            fitted = sk.align(
+                vectors.take(anchors), reports.take(anchors), groups=labels.groups[anchors], nested=False, **more
+            )
+            scores = sk.zeroshot(fitted, by).scores(vectors.take(held)).values
+            reached.append(np.mean([auroc(scores[:, j], truth[held, j]) for j in known]))
+        gains.append(reached[1] - reached[0])
+    error = np.std(gains, ddof=1) / len(gains) ** 0.5
+    print(f"\n{source}: chosen by prompts against by texts, macro AUROC {np.mean(gains):+.3f} (se {error:.3f})")
+    assert np.mean(gains) >= -0.02
