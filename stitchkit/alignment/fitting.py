@@ -156,7 +156,9 @@ def align(
         if pool is not None:
             fitted = _pooled(asked, x, y, pool, cluster, (purpose, paper), seed, progress)
         else:
-            fitted = _by_anchors(asked, x, y, Clusters.of(x, cluster), purpose, head or prompts, nested, seed, progress)
+            fitted = _by_anchors(
+                asked, x, y, Clusters.of(x, cluster), purpose, prompts if head is None else head, nested, seed, progress
+            )
     record = {**fitted.record, "patients": None if cluster is None else len(np.unique(cluster))}
     if anchor_hashes:
         record[KEY] = of_pairs(x, y, cluster, ids_of(source, target))

@@ -337,3 +337,19 @@ def test_prompts_of_another_width_a_head_and_a_pool_are_refused():
         sk.align(x, y, purpose="head", prompts=named(vectors))
     with pytest.raises(InputError, match="pool"):
         sk.align(x, y, pool=(x, y), prompts=named(vectors))
+
+
+def test_a_head_that_counts_as_false_is_still_the_head():
+    class Counted:
+        multiclass = True
+
+        def __init__(self, head):
+            self.head, self.space, self.classes, self.scores = head, head.space, head.classes, head.scores
+
+        def __len__(self):
+            return 0
+
+    x, y, _, vectors = own_texts(60, seed=0, fresh=0)
+    head = sk.LinearHead(Space.of_array(32), NAMES, vectors.T, np.zeros(4), multiclass=True)
+    chosen = sk.align(x, y, purpose="head", head=Counted(head), nested=False, progress=False)
+    assert "agreement" in chosen.record["candidates"][0]
