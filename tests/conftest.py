@@ -41,6 +41,7 @@ def pytest_collection() -> Generator[None, Any, Any]:
         gc.collect()
         gc.freeze()
         gc.enable()
+        gc.set_threshold(10_000, 20, 50)  # libraries imported later are walked through a few times, not fifty
 
 
 @pytest.fixture(scope="session")
