@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-GROUPS = ("maps", "search", "retrieval", "similarity", "probing", "moments", "training")  # modules with a table ROWS
+GROUPS = ("maps", "search", "pools", "retrieval", "similarity", "probing", "moments", "training")  # with a table ROWS
 PEERS = ("numpy", "scipy", "torch", "scikit-learn", "latentis", "faiss-cpu", "open_clip_torch", "stitchkit")
 
 

@@ -86,10 +86,13 @@ class Bench:
     def every(
         self, rows: np.ndarray | None = None, *, sweeps: int | None = None
     ) -> tuple[dict[str, Alignment], frozenset[tuple[int, int]]]:
-        """All branches on the anchors at ``rows``, and the pool pairs that hard matching ends with."""
-        given = self.evidence(rows)
-        ensemble = self.hard.soft.matched(given)
-        settled = (self.hard if sweeps is None else replace(self.hard, sweeps=sweeps)).settled(ensemble)
+        """All branches on the anchors at ``rows``, and the pool pairs that hard matching ends with.
+
+        Without some of the anchors both matchings are drafts: single precision where the spaces are wide.
+        """
+        given, draft = self.evidence(rows), rows is not None
+        ensemble = self.hard.soft.matched(given, draft=draft)
+        settled = (self.hard if sweeps is None else replace(self.hard, sweeps=sweeps)).settled(ensemble, draft=draft)
         fitted = {
             "closed form": self.closed_form.fit(given),
             "soft": self.hard.soft.alignment(ensemble),
@@ -122,7 +125,8 @@ def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
     hard = whole["hard"].record
     solved = overlap(hard)["same_items"] == "solved"
     parts = assign(n, bench.cluster, seed=bench.seed, k=MANY_FOLDS if n < FEW and not solved else FOLDS)
-    sweeps = None if hard["found_again"] >= SETTLED else 1  # what all anchors do not settle, fewer will not
+    settles = hard["found_again"] >= SETTLED or hard["mutual_share"] > UNSOLVED
+    sweeps = None if settles else 1  # what all anchors do not settle, fewer will not
     bar.begin("matching the pools, fits", 1 + len(parts), done=1)
     for held in parts:
         rest = np.setdiff1d(np.arange(n), held)

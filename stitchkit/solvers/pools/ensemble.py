@@ -9,14 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, namespace, svd
+from stitchkit.core.arrays import Array, float64, namespace
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import AffineMap, JoinedMap, unit
 from stitchkit.core.moments import Moments
 from stitchkit.core.row_moments import RowMoments
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.frames import rows_of_moments
+from stitchkit.solvers.pools.leading import leading
 from stitchkit.solvers.pools.sides import PooledSide, Tempered, at_most, visible
+
+SINGLE = 128  # width of both sides from which drafts are made in single precision
 
 
 class Member(NamedTuple):
@@ -45,11 +48,15 @@ class Carriers(NamedTuple):
     def of(cls, cross: Array, rank: int, power: float) -> Carriers:
         """The first ``rank`` singular directions of ``cross`` (k_s, k_t), each times ``(s / s_0)^(power / 2)``."""
         xp = namespace(cross)
-        u, s, vh = svd(cross)
-        shown = int(xp.sum(xp.astype(s > 1e-10 * s[0], xp.int64)))
-        kept = max(min(rank, shown), 1)
+        u, s, v = leading(cross, rank)
+        kept = max(int(xp.sum(xp.astype(s > 1e-10 * s[0], xp.int64))), 1)
         weight = (s[:kept] / xp.where(s[0] > 0, s[0], xp.ones_like(s[0]))) ** (power / 2)
-        return cls(u[:, :kept] * weight, xp.matrix_transpose(vh)[:, :kept] * weight)
+        return cls(u[:, :kept] * weight, v[:, :kept] * weight)
+
+    def like(self, rows: Array) -> Carriers:
+        """The same in the precision of ``rows``."""
+        xp = namespace(rows)
+        return Carriers(*(xp.astype(one, rows.dtype, copy=False) for one in self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +82,13 @@ class Strand:
     def refitted(self, cross: Array, rank: int) -> Strand:
         """The same member with the carriers of ``cross``."""
         return replace(self, carriers=Carriers.of(cross, rank, self.member.power))
+
+    def draft(self) -> Strand:
+        """The same member in single precision, where the coordinates are wide enough for that to be worth it."""
+        if min(int(side.lift.shape[1]) for side in (self.source, self.target)) < SINGLE:
+            return self
+        source = self.source.single()
+        return replace(self, source=source, target=self.target.single(), carriers=self.carriers.like(source.pool))
 
     def pools(self) -> tuple[Array, Array]:
         """Both pools along the carriers, (m_s, r) and (m_t, r), at unit length."""
@@ -107,6 +121,10 @@ class Ensemble:
         strands = tuple(Strand.start(one, source, target) for one in members or members_for(m.count))
         return cls(m, (source.mean, target.mean), strands, sizes)
 
+    def draft(self) -> Ensemble:
+        """The same members in single precision, where they are wide enough."""
+        return replace(self, strands=tuple(strand.draft() for strand in self.strands))
+
     def pools(self) -> tuple[Array, Array]:
         """Both pools in the joined space: the members' unit rows side by side, at unit length together."""
         both = [strand.pools() for strand in self.strands]
@@ -119,7 +137,7 @@ class Ensemble:
         """The joined alignment; it has no directed map."""
         m = self.moments
         parts = [
-            tuple(view.lift @ carriers for view, carriers in zip((one.source, one.target), one.carriers, strict=True))
+            tuple(view.lift @ float64(side) for view, side in zip((one.source, one.target), one.carriers, strict=True))
             for one in self.strands
         ]
         widths = [int(left.shape[1]) for left, _ in parts]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, namespace, take, to_numpy, top_k
+from stitchkit.core.arrays import Array, best_values, namespace, take, to_numpy
 from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.neighbours import csls
@@ -54,8 +54,8 @@ class HardMatching:
     A round finds the rows of both pools that are each other's best by CSLS(10) on the joined similarity, keeps the
     surest of them (at least 20), and refits every member on them and the anchors, an anchor counting as three pairs.
     A sweep is ``rounds`` rounds whose share grows evenly from .3 to all, and as many that keep all. Sweeps follow one
-    another until one finds the pairs of the last again: one sweep may end halfway, and going back to the surest
-    pairs frees it.
+    another until one finds the pairs of the last again, or no more of them: one sweep may end halfway, and going back
+    to the surest pairs frees it.
 
     Parameters
     ----------
@@ -93,26 +93,33 @@ class HardMatching:
         """The joined alignment of all members after the last round."""
         return self.alignment(self.settled(self.soft.matched(evidence)))
 
-    def settled(self, ensemble: Ensemble) -> Settled:
-        """What the sweeps make of an ensemble that soft matching left."""
-        ensemble, pairs = self._swept(ensemble)
+    def settled(self, ensemble: Ensemble, *, draft: bool = False) -> Settled:
+        """What the sweeps make of an ensemble that soft matching left.
+
+        Pairs are found in single precision, where the members are wide; unless this is a draft, the ensemble is then
+        fitted to the last pairs in its own.
+        """
+        moving = ensemble.draft()
+        moving, used, pairs = self._swept(moving, mutual_pairs(*moving.pools()))
         again = 0.0
         for _ in range(self.sweeps - 1):
             last = pairs.known()
-            ensemble, pairs = self._swept(ensemble)
+            moving, used, pairs = self._swept(moving, pairs)
             again = len(pairs.known() & last) / max(len(pairs.source), 1)
-            if again >= SETTLED:
+            if again >= SETTLED or len(pairs.source) <= len(last):
                 break
-        return Settled(ensemble, pairs, again)
+        return Settled(moving if draft else refitted(ensemble, used), pairs, again)
 
-    def _swept(self, ensemble: Ensemble) -> tuple[Ensemble, Pairs]:
+    def _swept(self, ensemble: Ensemble, pairs: Pairs) -> tuple[Ensemble, Pairs, Pairs]:
+        """The ensemble after one sweep from its mutual ``pairs``, the pairs it is fitted to, and those it finds."""
         used = None
         for share in self.shares():
-            pairs = mutual_pairs(*ensemble.pools()).best(share)
-            if used is not None and share == 1 and pairs.known() == used.known():
+            kept = pairs.best(share)
+            if used is not None and share == 1 and kept.known() == used.known():
                 break  # the same pairs give the same map from here on
-            ensemble, used = refitted(ensemble, pairs), pairs
-        return ensemble, mutual_pairs(*ensemble.pools())
+            ensemble, used = refitted(ensemble, kept), kept
+            pairs = mutual_pairs(*ensemble.pools())
+        return ensemble, used or pairs, pairs
 
     def alignment(self, settled: Settled) -> Alignment:
         """The joined alignment of a settled ensemble, with what its pairs tell."""
@@ -139,7 +146,7 @@ def mutual_pairs(x: Array, y: Array, k: int = NEIGHBOURS) -> Pairs:
     """Rows of ``x`` (m_s, r) and ``y`` (m_t, r), both at unit length, that are each other's best by CSLS(k)."""
     xp = namespace(x)
     similar = x @ xp.matrix_transpose(y)
-    near = (to_numpy(top_k(one, k)[1]).mean(axis=1) for one in (similar, xp.matrix_transpose(similar)))
+    near = (to_numpy(best_values(one, k)).mean(axis=1) for one in (similar, xp.matrix_transpose(similar)))
     scores = csls(similar, *near)
     there, back = to_numpy(xp.argmax(scores, axis=1)), to_numpy(xp.argmax(scores, axis=0))
     own = np.flatnonzero(back[there] == np.arange(len(there)))

@@ -22,6 +22,11 @@ class Tempered(NamedTuple):
     anchors: Array
     pool: Array
 
+    def single(self) -> Tempered:
+        """The same rows in single precision, for drafts; the way to coordinates stays exact."""
+        xp = namespace(self.pool)
+        return Tempered(self.lift, xp.astype(self.anchors, xp.float32), xp.astype(self.pool, xp.float32))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PooledSide:

@@ -10,10 +10,11 @@ from stitchkit.core.arrays import namespace
 from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.solvers.pools.ensemble import Ensemble, Member, Strand
-from stitchkit.solvers.pools.sinkhorn import COLDEST, sinkhorn
+from stitchkit.solvers.pools.sinkhorn import COLDEST, COLDEST_SINGLE, sinkhorn
 from stitchkit.solvers.settings import plain_numbers
 
 MANY, SLOW, QUICK = 40, 16, 8  # fewer anchors than MANY start further from the answer: SLOW steps instead of QUICK
+NEARLY_EVEN = 1e-2  # relative error of the row sums of a draft's plan
 LIMIT = 4000  # rows of a pool that are matched at once: the plan is dense
 
 
@@ -46,7 +47,9 @@ class SoftMatching:
 
     Notes
     -----
-    The pools need not hold the same items, nor be of one size. There is no directed map.
+    The pools need not hold the same items, nor be of one size. There is no directed map. Where both sides are at least
+    128 wide, all steps but the last are made in single precision, with singular directions from a Gram matrix; the
+    last step, and so the map, is in double precision.
 
     References
     ----------
@@ -89,20 +92,26 @@ class SoftMatching:
             }
         )
 
-    def matched(self, evidence: Evidence) -> Ensemble:
-        """All members after the last step."""
+    def matched(self, evidence: Evidence, *, draft: bool = False) -> Ensemble:
+        """All members after the last step, which a draft makes in single precision like those before it."""
         start = Ensemble.start(evidence, self.members, width=self.width, limit=self.limit, seed=self.seed)
-        return replace(start, strands=tuple(self._climb(strand) for strand in start.strands))
+        return replace(start, strands=tuple(self._climb(strand, draft) for strand in start.strands))
 
-    def _climb(self, strand: Strand) -> Strand:
-        given = strand.anchors_cross()
-        first, last = int(strand.carriers.source.shape[1]), strand.member.rank
-        hot, cold = self.heat
+    def _climb(self, strand: Strand, draft: bool) -> Strand:
         steps = self.steps or (SLOW if int(strand.source.anchors.shape[0]) < MANY else QUICK)
+        first, last = int(strand.carriers.source.shape[1]), strand.member.rank
+        moving = strand.draft() if self.heat[1] >= COLDEST_SINGLE else strand
         for step in range(1, steps + 1):
-            x, y = strand.pools()
-            heat = hot * (cold / hot) ** ((step - 1) / max(steps - 1, 1))
-            plan = sinkhorn(x @ namespace(y).matrix_transpose(y), heat)
-            rank = round(first * (last / first) ** (step / steps))
-            strand = strand.refitted(given + plan.cross(strand.source.pool, strand.target.pool), rank)
-        return strand
+            if step == steps and not draft:
+                moving = replace(strand, carriers=moving.carriers.like(strand.source.pool))
+            moving = self._step(moving, (step - 1) / max(steps - 1, 1), round(first * (last / first) ** (step / steps)))
+        return moving
+
+    def _step(self, strand: Strand, done: float, rank: int) -> Strand:
+        """The carriers of one more plan, at the heat of the share ``done`` of the way."""
+        hot, cold = self.heat
+        x, y = strand.pools()
+        single = x.dtype == namespace(x).float32
+        scores = x @ namespace(y).matrix_transpose(y)
+        plan = sinkhorn(scores, hot * (cold / hot) ** done, tolerance=NEARLY_EVEN if single else 0.0)
+        return strand.refitted(strand.anchors_cross() + plan.cross(strand.source.pool, strand.target.pool), rank)

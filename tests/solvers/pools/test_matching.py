@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -13,8 +14,9 @@ from two_clouds import clouds, recall, turn
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, NoDirectedMapError
 from stitchkit.core.moments import Moments
-from stitchkit.solvers.pools.ensemble import Member, members_for
-from stitchkit.solvers.pools.hard_matching import HardMatching, mutual_pairs
+from stitchkit.solvers.pools import ensemble
+from stitchkit.solvers.pools.ensemble import SINGLE, Member, members_for
+from stitchkit.solvers.pools.hard_matching import SETTLED, HardMatching, mutual_pairs
 from stitchkit.solvers.pools.lowdin import Lowdin
 from stitchkit.solvers.pools.soft_matching import SoftMatching
 
@@ -89,6 +91,68 @@ def test_a_sweep_that_ends_halfway_is_freed_by_the_next():
     once, often = (HardMatching(sweeps=most).fit(c.evidence()) for most in (1, 6))
     assert recall(often, c.new_x, c.new_y) > recall(once, c.new_x, c.new_y) + 0.2
     assert often.record["mutual_share"] > once.record["mutual_share"] + 0.1
+
+
+def test_sweeps_end_where_they_find_no_more_pairs(monkeypatch):
+    c = clouds(n=6, m=150, noise=1.0)  # no common items: the pairs wander
+    sizes, plain = [], HardMatching._swept
+
+    def counted(self, ensemble, pairs):
+        found = plain(self, ensemble, pairs)
+        sizes.append(len(found[2].source))
+        return found
+
+    monkeypatch.setattr(HardMatching, "_swept", counted)
+    record = HardMatching().fit(c.evidence()).record
+    assert record["found_again"] < SETTLED
+    assert 2 <= len(sizes) < 6
+    assert all(size > last for last, size in itertools.pairwise(sizes[:-1]))
+    assert sizes[-1] <= sizes[-2]
+
+
+WIDE = {"n": 8, "m": 200, "d": SINGLE + 10}
+
+
+def in_double(monkeypatch, solver, c):
+    with monkeypatch.context() as patch:
+        patch.setattr(ensemble, "SINGLE", 10**9)
+        return solver.fit(c.evidence())
+
+
+@pytest.mark.parametrize(("shared", "near"), [(0.0, 0.03), (1.0, 1e-3)])
+def test_steps_in_single_precision_lead_where_those_in_double_do(library, monkeypatch, shared, near):
+    c = clouds(**WIDE, shared=shared)
+    found, exact = SoftMatching().fit(c.evidence(library)), in_double(monkeypatch, SoftMatching(), c)
+    assert "float64" in str(found.source_map.members[0].weight.dtype)
+    ours = to_numpy(found.similarity(*library(c.new_x, c.new_y)))
+    np.testing.assert_allclose(ours, exact.similarity(c.new_x, c.new_y), atol=near)
+    assert abs(recall(found, *library(c.new_x, c.new_y)) - recall(exact, c.new_x, c.new_y)) <= 0.02
+
+
+def test_pairs_found_in_single_precision_give_the_map_of_double(library, monkeypatch):
+    c = clouds(**WIDE, shared=1.0)
+    found, exact = HardMatching().fit(c.evidence(library)), in_double(monkeypatch, HardMatching(), c)
+    assert found.record["mutual_pairs"] == exact.record["mutual_pairs"]
+    ours = to_numpy(found.similarity(*library(c.new_x, c.new_y)))
+    np.testing.assert_allclose(ours, exact.similarity(c.new_x, c.new_y), atol=1e-9)
+
+
+def test_a_draft_is_single_until_it_becomes_an_alignment(library):
+    c, soft = clouds(**WIDE), SoftMatching(steps=3)
+    draft = soft.matched(c.evidence(library), draft=True)
+    settled = HardMatching(sweeps=1).settled(draft, draft=True)
+    for one in (draft, settled.ensemble):
+        assert {str(part.dtype).split(".")[-1] for strand in one.strands for part in strand.carriers} == {"float32"}
+        assert "float64" in str(soft.alignment(one).source_map.members[0].weight.dtype)
+    narrow = soft.matched(clouds(m=60).evidence(library), draft=True)
+    assert "float64" in str(narrow.strands[0].carriers.source.dtype)
+
+
+def test_colder_plans_than_single_precision_holds_stay_in_double():
+    c = clouds(**WIDE)
+    cold = SoftMatching(steps=3, heat=(0.1, 0.005)).matched(c.evidence(), draft=True)
+    assert cold.strands[0].carriers.source.dtype == np.float64
+    assert np.isfinite(SoftMatching(heat=(0.1, 0.005)).fit(c.evidence()).similarity(c.new_x, c.new_y)).all()
 
 
 def test_the_share_of_mutual_neighbours_tells_shared_pools():

@@ -40,9 +40,29 @@ def test_columns_are_exact_and_rows_come_near():
     np.testing.assert_allclose(plan.sum(axis=1), 1 / 17, rtol=1e-6)
 
 
-def test_the_cross_product_is_that_of_the_whole_plan(library):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("heat", [0.3, 0.1])
+def test_rounds_end_where_the_row_sums_are_even_enough(library, dtype, heat):
+    scores = cosines(17, 23).astype(dtype)
+    plan, whole = (sinkhorn(library(scores), heat, 500, tolerance) for tolerance in (1e-2, 0.0))
+    found, last = to_numpy(plan.matrix()), to_numpy(whole.matrix())
+    assert found.dtype == dtype
+    assert not np.array_equal(found, last)
+    np.testing.assert_allclose(found.sum(axis=0), 1 / 23, rtol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), 1 / 17, rtol=1e-2)
+    np.testing.assert_allclose(found, last, rtol=3e-2)
+
+
+def test_a_tolerance_that_is_not_met_makes_every_round():
+    scores = cosines(17, 23)
+    both = [sinkhorn(scores, 0.02, 30, tolerance).matrix() for tolerance in (1e-9, 0.0)]
+    np.testing.assert_array_equal(*both)
+
+
+@pytest.mark.parametrize(("k_s", "k_t"), [(4, 6), (6, 4), (5, 5)])
+def test_the_cross_product_is_that_of_the_whole_plan(library, k_s, k_t):
     rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(17, 4)), rng.normal(size=(23, 6))
+    x, y = rng.normal(size=(17, k_s)), rng.normal(size=(23, k_t))
     plan = sinkhorn(library(cosines(17, 23)), 0.1)
     np.testing.assert_allclose(to_numpy(plan.cross(*library(x, y))), x.T @ to_numpy(plan.matrix()) @ y, atol=1e-13)
 
