@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from stitchkit.core.arrays import Array, draft_eigh, float64, namespace, single_svd, svd
-
-TAME = 5e-3  # last singular value over first, above which a Gram matrix in single precision resolves its direction
+from stitchkit.core.arrays import Array, draft_eigh, float64, machine_eps, namespace, single_svd, svd
 
 
 def leading(cross: Array, rank: int) -> tuple[Array, Array, Array]:
@@ -25,7 +23,7 @@ def _draft(cross: Array, rank: int) -> tuple[Array, Array, Array]:
     values, vectors = draft_eigh(xp.matrix_transpose(tall) @ tall)
     least = max(int(values.shape[0]) - rank, 0)
     values, inner = xp.flip(values[least:]), xp.flip(vectors[:, least:], axis=1)
-    if float(values[-1]) > TAME**2 * float(values[0]):
+    if float(values[-1]) > 4 * machine_eps(values) * float(values[0]):
         s = xp.sqrt(values)
         outer = tall @ (inner / s)
         return (inner, s, outer) if wide else (outer, s, inner)
