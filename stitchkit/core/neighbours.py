@@ -13,6 +13,7 @@ import numpy as np
 from stitchkit.core.arrays import Array, like, namespace, to_numpy, top_k
 from stitchkit.core.errors import InputError
 
+TEMPERATURE = 0.1  # of the inverted softmax over cosines
 TILE = 1024  # queries at once, so that no n x n matrix is ever held
 
 
@@ -57,6 +58,26 @@ def nearest(queries: Array, gallery: Array, k: int, *, skip_self: bool = False) 
 def crowding(queries: Array, gallery: Array, k: int = 10) -> np.ndarray:
     """Mean similarity (q,) of each query to its ``k`` nearest of ``gallery``: the r of CSLS."""
     return nearest(queries, gallery, k).scores.mean(axis=1)
+
+
+def soft_crowding(queries: Array, gallery: Array, temperature: float = TEMPERATURE) -> np.ndarray:
+    """``T log mean exp(s / T)`` (q,) over each query's similarities s to ``gallery`` (g, d): the norm of softmax.
+
+    Between the mean and the largest similarity; taken off, as the inverted softmax does it, what is near to much of
+    the gallery counts less.
+
+    References
+    ----------
+    Smith et al., "Offline bilingual word vectors, orthogonal transformations and the inverted softmax", ICLR 2017.
+    """
+    queries, gallery = _alike(queries, gallery)
+    found = []
+    for _, tile in _tiles(queries, gallery):
+        xp = namespace(tile)
+        most = xp.max(tile, axis=1, keepdims=True)
+        mean = xp.mean(xp.exp((tile - most) / temperature), axis=1)
+        found.append(to_numpy(most[:, 0] + temperature * xp.log(mean)))
+    return np.concatenate(found)
 
 
 def csls(similarity: Array, of_rows: np.ndarray, of_columns: np.ndarray) -> Array:

@@ -11,11 +11,11 @@ import numpy as np
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.anchor_hashes import given_ids
-from stitchkit.core.arrays import Array, like, namespace, take, to_numpy
-from stitchkit.core.embeddings import Embeddings, as_embeddings
-from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.neighbours import crowding
+from stitchkit.core.arrays import take, to_numpy
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.evaluation.corrected_scores import PLAIN, corrected, how_scored
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, patient_counts, percentile_interval
 from stitchkit.metrics.ranks import (
@@ -27,11 +27,6 @@ from stitchkit.metrics.ranks import (
     recall_at,
 )
 from stitchkit.threads import FEW_PAIRS, one_blas_thread
-
-NEIGHBOURS = 10  # the r of CSLS is a mean over this many
-PLAIN = "similarity as it is"
-FROM_POOL = "CSLS, neighbourhoods from the pool"
-FROM_GALLERY = "CSLS, neighbourhoods from the gallery itself: transductive, every query helps the others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +108,7 @@ def evaluate_retrieval(
     ks: Sequence[int] = (1, 5, 10),
     groups: Any = None,
     csls: Any = None,
+    pool: Any = None,
     replicates: int = 2000,
     seed: int = 0,
     allow_leakage: bool = False,
@@ -132,6 +128,9 @@ def evaluate_retrieval(
         Score by ``2 s - r_x - r_y``, r the mean similarity to the ten nearest of the other side's pool: what is near
         to everything counts less. ``"gallery"`` takes r from the pairs that are judged; the result says so, for
         in deployment one query has no others beside it.
+    pool : (source_pool (m_s, d_s), target_pool (m_t, d_t)), optional
+        Score by the inverted softmax over the pools at temperature .1: ``s - .1 log mean exp(s' / .1)`` with the
+        candidate's similarities s' to the pool of the query's side. Instead of ``csls``.
     replicates, seed
         Resamples of patients and their seed.
     allow_leakage
@@ -156,8 +155,11 @@ def evaluate_retrieval(
 
     References
     ----------
-    CSLS: Conneau et al., "Word translation without parallel data", ICLR 2018.
+    CSLS: Conneau et al., "Word translation without parallel data", ICLR 2018. Inverted softmax: Smith et al.,
+    "Offline bilingual word vectors, orthogonal transformations and the inverted softmax", ICLR 2017.
     """
+    if csls is not None and pool is not None:
+        raise InputError("csls and pool are two ways to correct scores. Give one of them.")
     if not ks or min(ks) < 1:
         raise InputError(f"recall@k needs k of at least 1; got {list(ks)}.")
     x, y = paired_sides(source, target)
@@ -165,7 +167,9 @@ def evaluate_retrieval(
     alignment.target.require(y.space, "retrieval with this alignment (target side)")
     patients = anchor_groups(groups, x)
     notes = audit_pairs(alignment, (x, y), patients, given_ids(source, target), allow=allow_leakage)
-    measured = measure_retrieval(alignment, x, y, patients, ks=ks, csls=csls, replicates=replicates, seed=seed)
+    measured = measure_retrieval(
+        alignment, x, y, patients, ks=ks, csls=csls, pool=pool, replicates=replicates, seed=seed
+    )
     return replace(measured, notes=(*measured.notes, *notes))
 
 
@@ -177,6 +181,7 @@ def measure_retrieval(
     *,
     ks: Sequence[int] = (1, 5, 10),
     csls: Any = None,
+    pool: Any = None,
     replicates: int = 2000,
     seed: int = 0,
 ) -> Retrieval:
@@ -190,7 +195,7 @@ def measure_retrieval(
         Patient of each pair; None: each pair is its own patient.
     ks
         Places counted, at least 1 each.
-    csls, replicates, seed
+    csls, pool, replicates, seed
         As in :func:`evaluate_retrieval`.
 
     Returns
@@ -201,7 +206,7 @@ def measure_retrieval(
     Raises
     ------
     InputError
-        If ``csls`` is no pair of pools, or there are fewer than ten rows to take neighbourhoods from.
+        If ``csls`` or ``pool`` is no pair of pools, or there are fewer than ten rows to take neighbourhoods from.
     UnknownNameError
         If ``csls`` is a word other than ``"gallery"``.
     SpaceMismatchError
@@ -209,7 +214,7 @@ def measure_retrieval(
     """
     of_query = np.arange(len(x)) if patients is None else patients
     with one_blas_thread(len(x) <= FEW_PAIRS):
-        ranks = partner_ranks(alignment, x, y, csls=csls, ks=ks)
+        ranks = partner_ranks(alignment, x, y, csls=csls, pool=pool, ks=ks)
         recalls = _recalls(ranks, of_query, ks, replicates, seed)
 
     def direction(name: str, places: np.ndarray, way: int, gallery: int) -> Direction:
@@ -222,7 +227,7 @@ def measure_retrieval(
     return Retrieval(
         forward=direction(f"{here} to {other}", ranks.there, 0, len(ranks.first)),
         backward=direction(f"{other} to {here}", ranks.back, 1, len(x)),
-        scored=PLAIN if csls is None else FROM_GALLERY if isinstance(csls, str) else FROM_POOL,
+        scored=how_scored(csls, pool),
         patients=None if patients is None else len(np.unique(patients)),
         notes=_estimate_notes(ranks),
     )
@@ -255,7 +260,7 @@ class PartnerRanks:
 
 
 def partner_ranks(
-    alignment: Alignment, x: Embeddings, y: Embeddings, *, csls: Any = None, ks: Sequence[int] = ()
+    alignment: Alignment, x: Embeddings, y: Embeddings, *, csls: Any = None, pool: Any = None, ks: Sequence[int] = ()
 ) -> PartnerRanks:
     """Ranks of the true partners of paired rows, both ways, and their chance.
 
@@ -263,7 +268,7 @@ def partner_ranks(
     ----------
     x : (n, d_s), y : (n, d_t)
         Row i of both is one pair. Equal rows of ``y`` are one target.
-    csls
+    csls, pool
         As in :func:`evaluate_retrieval`.
     ks
         Places k whose recall by chance is counted, a column of ``chance`` each; by default none, so that ``chance``
@@ -277,7 +282,7 @@ def partner_ranks(
     Raises
     ------
     InputError
-        If ``csls`` is no pair of pools, or there are fewer than ten rows to take neighbourhoods from.
+        If ``csls`` or ``pool`` is no pair of pools, or there are fewer than ten rows to take neighbourhoods from.
     UnknownNameError
         If ``csls`` is a word other than ``"gallery"``.
     SpaceMismatchError
@@ -286,9 +291,7 @@ def partner_ranks(
     _, first, truth = np.unique(distinct_rows(to_numpy(y.vectors)), return_index=True, return_inverse=True)
     truth = truth.reshape(-1)
     sides = x.vectors, take(y.vectors, first)
-    asking, asked = alignment.unit_rows(*sides)  # mapped once, ranked in tiles
-    if csls is not None:
-        asking, asked = _corrected(asking, asked, alignment.unit_rows(*_pools(alignment, csls, *sides)))
+    asking, asked = corrected(alignment, sides, csls=csls, pool=pool)  # mapped once, ranked in tiles
     return PartnerRanks(
         there=pair_ranks(asking, asked, truth),
         back=pair_ranks_back(asking, asked, truth),
@@ -312,40 +315,6 @@ def names_of(alignment: Alignment) -> tuple[str, str]:
     """Names of the two sides that tell them apart: arrays have one name for both."""
     both = alignment.source.name, alignment.target.name
     return both if both[0] != both[1] else ("source", "target")
-
-
-def _pools(alignment: Alignment, csls: Any, sources: Array, gallery: Array) -> tuple[Array, Array]:
-    """The vectors of both sides that neighbours are looked for among."""
-    if isinstance(csls, str):
-        if csls != "gallery":
-            raise UnknownNameError.of("way to take CSLS neighbourhoods", csls, ("gallery",), "Or give the two pools.")
-        pair, where = (sources, gallery), "gallery"
-    else:
-        if not isinstance(csls, tuple | list) or len(csls) != 2 or any(side is None for side in csls):
-            raise InputError("csls must be a pair (source_pool, target_pool) of vectors, or 'gallery'.")
-        given = [as_embeddings(one, f"the {side} pool") for one, side in zip(csls, ("source", "target"), strict=True)]
-        for one, space, side in zip(given, (alignment.source, alignment.target), ("source", "target"), strict=True):
-            space.require(one.space, f"CSLS with this {side} pool")
-        pair, where = (given[0].vectors, given[1].vectors), "pool"
-    short = min(int(side.shape[0]) for side in pair)
-    if short < NEIGHBOURS:
-        raise InputError(
-            f"CSLS takes {NEIGHBOURS} neighbours and a {where} of {short} rows has too few. "
-            f"Give a longer pool, or leave csls out: a short list of classes is no place for it."
-        )
-    return pair
-
-
-def _corrected(asking: Array, asked: Array, pools: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Rows whose inner products are ``2 s - r_x - r_y``: the crowdings ride along as two columns more."""
-    xp = namespace(asking)
-    near_s, near_t = (like(pool, asking, dtype=asking.dtype) for pool in pools)
-    of_source, of_target = (
-        like(found, asking, dtype=asking.dtype)[:, None]
-        for found in (crowding(asking, near_t, NEIGHBOURS), crowding(asked, near_s, NEIGHBOURS))
-    )
-    left = xp.concat([2 * asking, -of_source, xp.ones_like(of_source)], axis=1)
-    return left, xp.concat([asked, xp.ones_like(of_target), -of_target], axis=1)
 
 
 def _recalls(

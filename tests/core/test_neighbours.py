@@ -9,7 +9,7 @@ from stitchkit.core import neighbours
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import unit
-from stitchkit.core.neighbours import crowding, csls, nearest
+from stitchkit.core.neighbours import crowding, csls, nearest, soft_crowding
 
 RNG = np.random.default_rng(0)
 QUERIES, GALLERY = unit(RNG.normal(size=(37, 6))), unit(RNG.normal(size=(50, 6)))
@@ -44,3 +44,15 @@ def test_csls_takes_both_crowdings_off(library):
     queries, gallery = library(QUERIES, GALLERY)
     found = csls(library(whole), crowding(queries, gallery), crowding(gallery, queries))
     np.testing.assert_allclose(to_numpy(found), 2 * whole - rows[:, None] - columns[None, :], atol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 0.001])
+def test_soft_crowding_is_the_literal_one_in_tiles(library, monkeypatch, temperature):
+    monkeypatch.setattr(neighbours, "TILE", 10)
+    scores = QUERIES @ GALLERY.T
+    most = scores.max(axis=1, keepdims=True)
+    expected = most[:, 0] + temperature * np.log(np.exp((scores - most) / temperature).mean(axis=1))
+    found = soft_crowding(*library(QUERIES, GALLERY), temperature)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert (found <= scores.max(axis=1)).all()
+    assert (found >= scores.mean(axis=1)).all()

@@ -138,6 +138,30 @@ def test_csls_without_a_neighbourhood_is_refused(pairs, pools):
         sk.evaluate_retrieval(alignment, x, y, csls="pool")
 
 
+def test_the_inverted_softmax_is_the_literal_one_over_the_pools(pairs, pools):
+    alignment, x, y = pairs
+    similarity = alignment.similarity(x, y)
+    of_y = 0.1 * np.log(np.mean(np.exp(alignment.similarity(pools[0], y) / 0.1), axis=0))
+    of_x = 0.1 * np.log(np.mean(np.exp(alignment.similarity(x, pools[1]) / 0.1), axis=1))
+    found = sk.evaluate_retrieval(alignment, x, y, ks=(1, 5), pool=pools, replicates=20)
+    for table, direction in ((similarity - of_y, found.forward), (similarity.T - of_x, found.backward)):
+        above = (table > np.diag(table)[:, None]).sum(axis=1)
+        assert [direction.recall[k].value for k in (1, 5)] == [np.mean(above < k) for k in (1, 5)]
+    assert str(found).startswith("inverted softmax over the pool, T = 0.1\n")
+
+
+def test_the_inverted_softmax_is_refused_beside_csls_and_with_other_pools(pairs, pools):
+    alignment, x, y = pairs
+    with pytest.raises(InputError, match="csls and pool are two ways"):
+        sk.evaluate_retrieval(alignment, x, y, csls=pools, pool=pools)
+    with pytest.raises(InputError, match="pool must be a pair"):
+        sk.evaluate_retrieval(alignment, x, y, pool="gallery")
+    with pytest.raises(InputError, match="a pool of 9 rows has too few"):
+        sk.evaluate_retrieval(alignment, x, y, pool=(pools[0][:9], pools[1]))
+    with pytest.raises(SpaceMismatchError, match="target pool"):
+        sk.evaluate_retrieval(alignment, x, y, pool=(pools[0], pools[0]))
+
+
 def test_vectors_of_another_encoder_of_the_same_width_are_refused(pairs):
     _, x, y = pairs
     ids = [f"p{i}" for i in range(60)]

@@ -57,15 +57,18 @@ def test_pools_carry_few_pairs_of_reports_further(reports, pools, n):
         anchors, left, right = drawn(n, len(x), seed, pools)
         pool = (x[left], y[right])
         found = align_with_pool(x[anchors], y[anchors], pool)
-        reached.append((recall(found, x_test, y_test), recall(found, x_test, y_test, csls=pool)))
+        ways: list[dict] = [{}, {"csls": pool}, {"pool": pool}]
+        reached.append([recall(found, x_test, y_test, **way) for way in ways])
         branches.append(found.record["branch"])
-    plain, corrected = np.mean(reached, axis=0)
+    plain, corrected, softmax = np.mean(reached, axis=0)
     print(f"\nreports -> MiniLM, {n} pairs, {pools} pools: R@1 of 509 {plain:.3f}, with CSLS from the pool "
-          f"{corrected:.3f}; draws {draws} {np.round(reached, 3).tolist()} {branches}")  # fmt: skip
+          f"{corrected:.3f}, with the inverted softmax over it {softmax:.3f}; draws {draws} "
+          f"{np.round(reached, 3).tolist()} {branches}")  # fmt: skip
     branch, plain_bar, corrected_bar = BARS[pools, n]
     assert branches.count(branch) >= len(draws) - len(draws) // 6  # one draw of six may be unlucky
     assert plain >= plain_bar
     assert corrected >= corrected_bar
+    assert softmax >= corrected - 0.005
 
 
 def gradients(path, size=96, cell=12, bins=9):
