@@ -15,6 +15,7 @@ from stitchkit.core.space import Space
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**24)]
+Weight = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Hashes = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})*$")]
 Fields = TypeVar("Fields")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
@@ -154,6 +155,7 @@ class MemberFields(msgspec.Struct, forbid_unknown_fields=True):
 
     space: SpaceFields
     rank: Count
+    weight: Weight = 1.0
 
 
 class JoinedFields(msgspec.Struct, forbid_unknown_fields=True):

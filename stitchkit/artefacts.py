@@ -205,7 +205,9 @@ def _unpack_weights(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 
 def _pack_joined(one: JoinedMap) -> tuple[Config, Arrays]:
-    members = [{"space": _space(each.target), "rank": each.rank} for each in one.members]
+    members: list[Config] = [{"space": _space(each.target), "rank": each.rank} for each in one.members]
+    if one.weights is not None:  # equal weights are left out, as they were before there were others
+        members = [{**each, "weight": float(weight)} for each, weight in zip(members, one.weights, strict=True)]
     arrays: Arrays = {}
     for i, each in enumerate(one.members):
         arrays |= {f"{i}.{part}": array for part, array in _pack_affine(each)[1].items()}
@@ -219,7 +221,8 @@ def _unpack_joined(
     members = tuple(
         _affine(source, one.space.space(), arrays, f"{at}.{i}", one.rank) for i, one in enumerate(fields.members)
     )
-    return JoinedMap(members, target)
+    weights = tuple(one.weight for one in fields.members)
+    return JoinedMap(members, target, None if set(weights) == {1.0} else weights)
 
 
 def _pack_relative(one: RelativeMap) -> tuple[Config, Arrays]:

@@ -39,12 +39,20 @@ def joined():
     return sk.Alignment(*maps, None, parts[0].directed, {"solver": "joined"})
 
 
+def weighed():
+    """The same with unequal weights."""
+    one = joined()
+    maps = [replace(side, weights=(1.0, 2.5)) for side in (one.source_map, one.target_map)]
+    return replace(one, source_map=maps[0], target_map=maps[1])
+
+
 def fitted():
     return sk.align(X, Y, solver=sk.Ridge())
 
 
 MADE = {name: lambda name=name: of_table(name) for name in SOLVERS} | {
     "joined": joined,
+    "joined, weighed": weighed,
     "searched": lambda: sk.align(X, Y, groups=np.arange(80) // 2),
     "made by hand": lambda: replace(fitted(), record={}, directed=None),
 }

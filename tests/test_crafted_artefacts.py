@@ -201,3 +201,15 @@ def test_a_folder_of_embeddings_called_by_another_name_is_no_artefact(tmp_path):
         sk.load(sk.write_embeddings(tmp_path / "e.safetensors", sk.Embeddings(X, range(40), sk.Space("a", 5))))
     with pytest.raises(DataError, match="there is no file of embeddings"):
         sk.read_embeddings(shutil.copytree(folder_of("affine", tmp_path / "a")[0], tmp_path / "b"))
+
+
+@pytest.mark.parametrize("weight", [0, -1.0, 1e300, True, None, "1"])
+def test_weights_of_a_joined_map_that_are_none_are_refused(tmp_path, weight):
+    x = RNG.normal(size=(60, 5))
+    pair = (x, x @ RNG.normal(size=(5, 4)))
+    soft = sk.SoftMatching(lowdin=1.0)
+    folder = sk.save_alignment(sk.align(*(side[:20] for side in pair), pool=pair, solver=soft), tmp_path / "map")
+    assert sk.load_alignment(folder).source_map.weights == (1.0, 1.0, 1.0, 1.0, 4.0)
+    edited(folder, lambda config: config["maps"]["source_map"]["members"][4].update(weight=weight))
+    with pytest.raises(ModelUnavailableError, match="weight"):
+        sk.load_alignment(folder)

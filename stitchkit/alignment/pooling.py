@@ -24,7 +24,7 @@ from stitchkit.core.roles import Solver
 from stitchkit.progress import Progress
 from stitchkit.solvers.pools.hard_matching import HardMatching
 from stitchkit.solvers.pools.lowdin import Lowdin
-from stitchkit.solvers.pools.soft_matching import LIMIT, SoftMatching
+from stitchkit.solvers.pools.soft_matching import LIMIT, SoftMatching, lowdin_weight
 
 TRANSDUCTIVE = (
     "fitted on the pool's rows too: retrieval among those rows is in-sample; an honest number needs items that were "
@@ -100,7 +100,8 @@ def align_with_pool(
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
     pools, dropped = pool_rows(pool, x, y)
-    hard = HardMatching(soft=SoftMatching(limit=limit, seed=seed))
+    # folds join what all anchors join
+    hard = HardMatching(soft=SoftMatching(limit=limit, seed=seed, lowdin=lowdin_weight(len(x))))
     bench = Bench(x, y, pools, closed_form or Lowdin(), hard, cluster, seed, search)
     clusters = len(x) if cluster is None else len(np.unique(cluster))
     notes = dropped_note(dropped)

@@ -137,7 +137,7 @@ class AffineMap:
 class JoinedMap:
     """Several maps of one space side by side: each member's output at unit length, concatenated.
 
-    A cosine in the joined space is the mean of the members' cosines. Not affine, for the rows are normalised.
+    A cosine in the joined space is the weighted mean of the members' cosines. Not affine, for the rows are normalised.
 
     Parameters
     ----------
@@ -145,10 +145,13 @@ class JoinedMap:
         At least one affine map, all leaving one space.
     target
         The joined space, as wide as the members' outputs together.
+    weights
+        Of the members in that mean, each above 0; None weighs them equally.
     """
 
     members: tuple[AffineMap, ...]
     target: Space
+    weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         width = sum(one.target.dim for one in self.members)
@@ -156,6 +159,13 @@ class JoinedMap:
             raise InputError("a joined map needs at least one member, and all members must leave one space.")
         if width != self.target.dim:
             raise InputError(f"the members of a joined map are {width} wide together, its space {self.target.dim}.")
+        if self.weights is not None:
+            some = [one for one in self.weights if 0 < one < float("inf")]
+            if not len(some) == len(self.weights) == len(self.members):
+                raise InputError(
+                    f"a joined map of {len(self.members)} members needs as many weights, each finite and above 0; "
+                    f"got {list(self.weights)}."
+                )
 
     @property
     def source(self) -> Space:
@@ -174,6 +184,8 @@ class JoinedMap:
     def apply(self, vectors: Array) -> Array:
         """``vectors`` (n, d_s) mapped, without checks of space or content."""
         parts = [unit(one.apply(vectors)) for one in self.members]
+        if self.weights is not None:
+            parts = [weight**0.5 * part for weight, part in zip(self.weights, parts, strict=True)]
         return namespace(*parts).concat(parts, axis=1)
 
 

@@ -103,6 +103,22 @@ def test_a_joined_map_takes_and_gives_what_its_members_do():
         joined(Embeddings(x, np.arange(7), Space("stranger", A.dim, "f9")))
 
 
+def test_weights_of_a_joined_map_are_those_of_its_members_in_the_mean_of_cosines(library):
+    parts = (affine(A, B), affine(A, Space("b2", 2, "f5")))
+    weighed = JoinedMap(parts, Space("joined", B.dim + 2, "f6"), (1.0, 3.0))
+    x = np.random.default_rng(4).normal(size=(7, A.dim))
+    cosines = [unit(one(x)) @ unit(one(x)).T for one in parts]
+    rows = unit(to_numpy(weighed(library(x))))
+    np.testing.assert_allclose(rows @ rows.T, (cosines[0] + 3 * cosines[1]) / 4, atol=1e-12)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, -1.0), (1.0, float("inf")), (float("nan"), 1.0)])
+def test_weights_that_are_none_are_refused(weights):
+    parts = (affine(A, B), affine(A, Space("b2", 2, "f5")))
+    with pytest.raises(InputError, match="2 members needs as many weights"):
+        JoinedMap(parts, Space("joined", B.dim + 2, "f6"), weights)
+
+
 @pytest.mark.parametrize("given", DTYPES)
 def test_precision_is_kept_or_made_single(library, given):
     x = library((X * 10).astype(given))

@@ -103,6 +103,7 @@ class Ensemble:
     means: tuple[Array, Array]
     strands: tuple[Strand, ...]
     given: tuple[int, int]  # rows of the pools before any draw
+    closed: tuple[AffineMap, AffineMap] | None = None  # a closed form's maps, which may stand beside the members
 
     @classmethod
     def start(
@@ -133,8 +134,8 @@ class Ensemble:
         x, y = (share * xp.concat([pair[i] for pair in both], axis=1) for i in (0, 1))
         return x, y
 
-    def alignment(self, record: Mapping[str, Any]) -> Alignment:
-        """The joined alignment; it has no directed map."""
+    def alignment(self, record: Mapping[str, Any], weight: float = 0.0) -> Alignment:
+        """The joined alignment, the closed form with ``weight`` beside all members; it has no directed map."""
         m = self.moments
         parts = [
             tuple(view.lift @ float64(side) for view, side in zip((one.source, one.target), one.carriers, strict=True))
@@ -156,7 +157,7 @@ class Ensemble:
                 )
                 for at, (pair, width) in enumerate(zip(parts, widths, strict=True))
             )
-            maps.append(JoinedMap(one_side, Space(name, sum(widths), mark)))
+            maps.append(self._joined(one_side, Space(name, sum(widths), mark), i, weight))
         used = [int(view.pool.shape[0]) for view in (self.strands[0].source, self.strands[0].target)]
         return Alignment(
             maps[0],
@@ -173,6 +174,14 @@ class Ensemble:
                 "centre": "anchors and pool",
             },
         )
+
+    def _joined(self, members: tuple[AffineMap, ...], space: Space, side: int, weight: float) -> JoinedMap:
+        """One side's members side by side, and the closed form behind them where it has a weight."""
+        if self.closed is None or not weight > 0:
+            return JoinedMap(members, space)
+        own, mark = self.closed[side], space.fingerprint
+        wider = Space(space.name, space.dim + own.target.dim, mark and f"{mark}|{weight}")
+        return JoinedMap((*members, own), wider, (*[1.0] * len(members), weight * len(members)))
 
 
 def _product(x: Array, y: Array) -> Array:

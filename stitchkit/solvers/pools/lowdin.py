@@ -62,23 +62,16 @@ class Lowdin:
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The alignment whose common space has one direction for each anchor."""
-        require(self, evidence)
-        m, rows, pools = evidence.moments, evidence.anchors or (None, None), evidence.pools or (None, None)
-        means = [_centre(float64(side), pool) for side, pool in zip(rows, pools, strict=True)]
-        a, b = (float64(side) - mean for side, mean in zip(rows, means, strict=True))
-        left, rank_s, rcond = _symmetric(a, self.shrink)
-        right, rank_t, _ = _symmetric(b, self.shrink)
-        rank = min(rank_s, rank_t)
-        turn = left @ namespace(right).matrix_transpose(right)
+        source, target, rcond = self._both(evidence)
+        m, rank, rows = evidence.moments, source.rank, evidence.anchors or (None, None)
+        turn = source.weight @ namespace(target.weight).matrix_transpose(target.weight)
+        a, b = (float64(side) - one.center for side, one in zip(rows, (source, target), strict=True))
         stretch = _stretch(a @ turn, b)
-        mark = common_mark((m.source, m.target), m.count, weights=[left])
-        common = Space(f"{m.source.name} | {m.target.name}", m.count, mark)
-        nil = namespace(left).zeros_like(left[0, :])
         return Alignment(
-            AffineMap(m.source, common, means[0], left, nil, rank),
-            AffineMap(m.target, common, means[1], right, nil, rank),
+            source,
+            target,
             None,
-            AffineMap(m.source, m.target, means[0], stretch * turn, means[1], rank),
+            AffineMap(m.source, m.target, source.center, stretch * turn, target.center, rank),
             {
                 "solver": "lowdin",
                 "settings": {"shrink": self.shrink},
@@ -90,6 +83,24 @@ class Lowdin:
                 "centre": "anchors" if evidence.pools is None else "anchors and pool",
             },
         )
+
+    def maps(self, evidence: Evidence) -> tuple[AffineMap, AffineMap]:
+        """Both maps into the common space."""
+        return self._both(evidence)[:2]
+
+    def _both(self, evidence: Evidence) -> tuple[AffineMap, AffineMap, float]:
+        """Both maps into the common space, and the source's reciprocal condition number."""
+        require(self, evidence)
+        m, rows, pools = evidence.moments, evidence.anchors or (None, None), evidence.pools or (None, None)
+        means = [_centre(float64(side), pool) for side, pool in zip(rows, pools, strict=True)]
+        a, b = (float64(side) - mean for side, mean in zip(rows, means, strict=True))
+        left, rank_s, rcond = _symmetric(a, self.shrink)
+        right, rank_t, _ = _symmetric(b, self.shrink)
+        mark = common_mark((m.source, m.target), m.count, weights=[left])
+        common = Space(f"{m.source.name} | {m.target.name}", m.count, mark)
+        nil, rank = namespace(left).zeros_like(left[0, :]), min(rank_s, rank_t)
+        source = AffineMap(m.source, common, means[0], left, nil, rank)
+        return source, AffineMap(m.target, common, means[1], right, nil, rank), rcond
 
 
 def _centre(rows: Array, pool: Array | None) -> Array:

@@ -10,12 +10,19 @@ from stitchkit.core.arrays import namespace
 from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.solvers.pools.ensemble import Ensemble, Member, Strand
+from stitchkit.solvers.pools.lowdin import Lowdin
 from stitchkit.solvers.pools.sinkhorn import COLDEST, COLDEST_SINGLE, sinkhorn
 from stitchkit.solvers.settings import plain_numbers
 
 MANY, SLOW, QUICK = 40, 16, 8  # fewer anchors than MANY start further from the answer: SLOW steps instead of QUICK
+ALONE, JOINED = 50, 100  # anchors up to which the members stand alone, and from which Löwdin has its full weight
 NEARLY_EVEN = 1e-2  # relative error of the row sums of a draft's plan
 LIMIT = 4000  # rows of a pool that are matched at once: the plan is dense
+
+
+def lowdin_weight(n: int) -> float:
+    """Weight of Löwdin's map beside soft matching's members, for ``n`` anchors: from 0 at 50 to 1 at 100."""
+    return min(max((n - ALONE) / (JOINED - ALONE), 0.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,8 @@ class SoftMatching:
     ``F = U (S / S_0)^(p / 2)``, ``G = V (S / S_0)^(p / 2)``. Then, ``steps`` times: a transport plan P between the
     pools from ``cos(X F, Y G)`` at a falling heat, ``M = A'B / n + X' P Y``, and new carriers from its SVD with a
     rank that grows geometrically to r. Four members (a, p, r) do this on their own; the common space
-    joins them at unit length, so a cosine in it is the mean of theirs.
+    joins them at unit length, so a cosine in it is the mean of theirs. Above 50 anchors :class:`stitchkit.Lowdin` joins
+    them; from 100 on it weighs as much as all members together.
 
     Parameters
     ----------
@@ -44,6 +52,9 @@ class SoftMatching:
         ``16 m_s m_t`` bytes, 256 MB at the default limit.
     seed
         Of that draw; nothing else is random.
+    lowdin
+        Weight of Löwdin's map beside that of all members together, 0 for none; None takes what suits the number of
+        anchors, ``(n - 50) / 50`` within [0, 1].
 
     Notes
     -----
@@ -63,6 +74,7 @@ class SoftMatching:
     members: tuple[Member, ...] | None = None
     limit: int = LIMIT
     seed: int = 0
+    lowdin: float | None = None
     needs = frozenset({"moments", "anchors", "pools"})
 
     def __post_init__(self) -> None:
@@ -70,6 +82,8 @@ class SoftMatching:
         for name, value, least in (("steps", self.steps, 1), ("width", self.width, 1), ("limit", self.limit, 20)):
             if value is not None and value < least:
                 raise InputError(f"SoftMatching needs {name} of at least {least}; got {value}.")
+        if self.lowdin is not None and not 0 <= self.lowdin < float("inf"):
+            raise InputError(f"SoftMatching needs lowdin of at least 0, a finite weight; got {self.lowdin}.")
         if not self.heat[0] >= self.heat[1] >= COLDEST:
             raise InputError(f"SoftMatching needs a heat that falls to no less than {COLDEST}; got {self.heat}.")
 
@@ -84,18 +98,19 @@ class SoftMatching:
 
     def alignment(self, ensemble: Ensemble) -> Alignment:
         """The joined alignment of a matched ensemble."""
-        return ensemble.alignment(
-            {
-                "solver": "soft_matching",
-                "settings": self.told,
-                "seed": self.seed,
-            }
-        )
+        weight = self._weight(ensemble.moments.count)
+        record = {"solver": "soft_matching", "settings": self.told, "seed": self.seed, "lowdin_weight": weight}
+        return ensemble.alignment(record, weight)
+
+    def _weight(self, n: int) -> float:
+        """Weight of Löwdin's map beside all members together."""
+        return lowdin_weight(n) if self.lowdin is None else float(self.lowdin)
 
     def matched(self, evidence: Evidence, *, draft: bool = False) -> Ensemble:
         """All members after the last step, which a draft makes in single precision like those before it."""
         start = Ensemble.start(evidence, self.members, width=self.width, limit=self.limit, seed=self.seed)
-        return replace(start, strands=tuple(self._climb(strand, draft) for strand in start.strands))
+        closed = Lowdin().maps(evidence) if self._weight(evidence.moments.count) > 0 else None
+        return replace(start, strands=tuple(self._climb(one, draft) for one in start.strands), closed=closed)
 
     def _climb(self, strand: Strand, draft: bool) -> Strand:
         steps = self.steps or (SLOW if int(strand.source.anchors.shape[0]) < MANY else QUICK)

@@ -18,7 +18,7 @@ from stitchkit.solvers.pools import ensemble
 from stitchkit.solvers.pools.ensemble import SINGLE, Member, members_for
 from stitchkit.solvers.pools.hard_matching import SETTLED, HardMatching, mutual_pairs
 from stitchkit.solvers.pools.lowdin import Lowdin
-from stitchkit.solvers.pools.soft_matching import SoftMatching
+from stitchkit.solvers.pools.soft_matching import SoftMatching, lowdin_weight
 
 EVERY = pytest.mark.parametrize("solver", [SoftMatching(), HardMatching()], ids=["soft", "hard"])
 
@@ -260,6 +260,33 @@ def test_the_fewer_anchors_the_fewer_carriers():
     assert members_for(500) == ((0, 0, 160), (0.25, 0, 256), (0.25, 0.3, 160), (0.5, 0.3, 256))
 
 
+@pytest.mark.parametrize(("n", "weight"), [(2, 0), (50, 0), (60, 0.2), (75, 0.5), (100, 1), (400, 1)])
+def test_the_more_anchors_the_more_lowdin_weighs(n, weight):
+    assert lowdin_weight(n) == pytest.approx(weight)
+
+
+def test_lowdin_joins_with_the_weight_of_all_members_together(library):
+    c = clouds(n=110, m=80)
+    alone = SoftMatching(lowdin=0).fit(c.evidence())
+    parts = [one.similarity(c.new_x, c.new_y) for one in (alone, Lowdin().fit(c.evidence()))]
+    assert parts[1].max() <= 1.0001 * np.prod([np.linalg.norm(row) for row in (c.new_x, c.new_y)])
+    for soft, weight in ((SoftMatching(), 1.0), (SoftMatching(lowdin=0.5), 0.5)):
+        found = soft.fit(c.evidence(library))
+        expected = (parts[0] + weight * parts[1]) / (1 + weight)
+        ours = to_numpy(found.similarity(*library(c.new_x, c.new_y)))
+        np.testing.assert_allclose(ours, expected, atol=1e-6)
+        assert found.record["lowdin_weight"] == weight
+    few = SoftMatching().fit(clouds(n=12, m=60).evidence())
+    assert few.record["lowdin_weight"] == 0
+    assert few.source_map.weights is None
+
+
+def test_lowdin_is_no_part_of_hard_matching():
+    c = clouds(n=110, m=80, shared=1.0)
+    with_it, without = (HardMatching(soft=SoftMatching(lowdin=one)).fit(c.evidence()) for one in (1.0, 0.0))
+    np.testing.assert_array_equal(with_it.similarity(c.new_x, c.new_y), without.similarity(c.new_x, c.new_y))
+
+
 def test_what_cannot_be_matched_is_refused():
     c = clouds(m=30)
     with pytest.raises(EvidenceError, match="unpaired pools"):
@@ -268,7 +295,15 @@ def test_what_cannot_be_matched_is_refused():
         HardMatching().fit(c._replace(pool_x=c.pool_x[:19]).evidence())
     with pytest.raises(InputError, match="are the same"):
         SoftMatching().fit(c._replace(x=np.ones((8, 20)), pool_x=np.ones((30, 20))).evidence())
-    for settings in ({"steps": 0}, {"width": 0}, {"limit": 5}, {"heat": (0.1, 0.001)}, {"heat": (0.04, 0.1)}):
+    for settings in (
+        {"steps": 0},
+        {"width": 0},
+        {"limit": 5},
+        {"heat": (0.1, 0.001)},
+        {"heat": (0.04, 0.1)},
+        {"lowdin": -1.0},
+        {"lowdin": float("nan")},
+    ):
         with pytest.raises(InputError, match=next(iter(settings))):
             SoftMatching(**settings)
     with pytest.raises(InputError, match="round"):
