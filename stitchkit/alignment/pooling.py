@@ -93,7 +93,8 @@ def align_with_pool(
     the closed form's median rank is above 10 (above a tenth of the pool for fewer than 20 anchors). Fewer than 4
     anchors (or groups) cannot be held out: the closed form is fitted and the record says so. From 20 anchors on the
     choice is held against ``search`` as well: where that ranks held-out anchors better by one paired standard error,
-    the pools did harm and it is taken.
+    the pools did harm and it is taken. Where both spaces are at least 128 wide, matching without a fold is in single
+    precision; the alignment that is returned is fitted in double.
     """
     if branch != "auto" and branch not in BRANCHES:
         raise UnknownNameError.of("branch", branch, ["auto", *BRANCHES])
