@@ -6,13 +6,18 @@ alternate, or another process is busy, the waiting threads take the processors f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
 from typing import Any
 
 WORK = 2e10  # multiplications in the scatter of a matrix, above which it is worth several threads: some seconds of one
+
 FEW_PAIRS = 5000  # pairs; comparing so many of them is as fast on one thread, and much faster where other processes run
+
+Undo = Callable[[], Any]
 
 
 def is_small(rows: int, columns: int) -> bool:
@@ -20,17 +25,55 @@ def is_small(rows: int, columns: int) -> bool:
     return rows * columns * min(rows, columns) < WORK
 
 
+@dataclass(eq=False)
+class Shared:
+    """A setting of the process, made by the first of several threads that enters and undone by the last that leaves.
+
+    Parameters
+    ----------
+    begin
+        Makes the setting, and gives what undoes it.
+    """
+
+    begin: Callable[[], Undo]
+    inside: int = 0
+    undo: Undo | None = None
+    lock: Any = field(default_factory=Lock)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The setting, for as long as anything is inside."""
+        with self.lock:
+            if not self.inside:
+                self.undo = self.begin()
+            self.inside += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.inside -= 1
+                if not self.inside and self.undo is not None:
+                    self.undo()
+
+
 @contextmanager
 def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     """One thread for BLAS within it, where that is wanted; then as many as before.
 
-    scipy has a BLAS of its own, which scikit-learn's optimisers use too. The limit reaches libraries that are loaded
-    when it is set, so scipy is loaded first.
+    The limit is the process's: while several threads are within, it holds until the last has left. scipy has a BLAS of
+    its own, which scikit-learn's optimisers use too. The limit reaches libraries that are loaded when it is set, so
+    scipy is loaded first.
     """
-    if not wanted:
+    with ExitStack() as stack:
+        if wanted:
+            stack.enter_context(_BLAS.held())
         yield
-        return
-    with _loaded().limit(limits=1, user_api="blas"):
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for BLAS and for torch within it: small networks and matrices, as the demo's."""
+    with _TORCH.held(), one_blas_thread():
         yield
 
 
@@ -43,15 +86,18 @@ def _loaded() -> Any:
     return ThreadpoolController()
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for BLAS and for torch within it: small networks and matrices, as the demo's."""
+def _limit_blas() -> Undo:
+    limiter = _loaded().limit(limits=1, user_api="blas")
+    undo: Undo = limiter.restore_original_limits
+    return undo
+
+
+def _limit_torch() -> Undo:
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
-        with one_blas_thread():
-            yield
-    finally:
-        torch.set_num_threads(before)
+    return lambda: torch.set_num_threads(before)
+
+
+_BLAS, _TORCH = Shared(_limit_blas), Shared(_limit_torch)

@@ -16,13 +16,14 @@ from stitchkit.core.items import Items
 from stitchkit.core.maps import unit
 from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.roles import Encoder
+from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.embedding import embed
 
 
 def zeroshot(
     alignment: Alignment,
     text: Encoder | Embeddings | PromptVectors,
-    prompts: PromptSet | None = None,
+    prompts: PromptSet | str | Path | None = None,
     *,
     store: str | Path | None = "auto",
 ) -> ZeroShotHead:
@@ -40,7 +41,7 @@ def zeroshot(
         The text encoder, or embeddings of the prompts with the prompt texts as ids; or prompts with their vectors,
         from :func:`stitchkit.embed_prompts`.
     prompts
-        Classes with their positive and, optionally, negative texts.
+        Classes with their positive and, optionally, negative texts; or what :func:`stitchkit.read_prompts` takes.
     store
         Where the text encoder's vectors are kept, as in ``stitchkit.embed``.
 
@@ -64,6 +65,7 @@ def zeroshot(
     elif prompts is None:
         raise InputError("zeroshot needs prompts: zeroshot(alignment, text_encoder, stitchkit.read_prompts('nih14')).")
     else:
+        prompts = _prompt_set(prompts)
         vectors = prompt_vectors(text, prompts, store)
     alignment.target.require(vectors.space, "the alignment's target side")
     common = alignment.target_map(vectors)
@@ -79,7 +81,7 @@ def zeroshot(
 
 
 def embed_prompts(
-    text: Encoder | Embeddings, prompts: PromptSet, *, store: str | Path | None = "auto"
+    text: Encoder | Embeddings, prompts: PromptSet | str | Path, *, store: str | Path | None = "auto"
 ) -> PromptVectors:
     """The vectors of a prompt set's texts, by which ``stitchkit.align(..., prompts=)`` chooses a map.
 
@@ -88,7 +90,7 @@ def embed_prompts(
     text
         The text encoder, or embeddings of the prompts with the prompt texts as ids; other rows are dropped.
     prompts
-        Classes with their positive and, optionally, negative texts.
+        Classes with their positive and, optionally, negative texts; or what :func:`stitchkit.read_prompts` takes.
     store
         Where the text encoder's vectors are kept, as in ``stitchkit.embed``.
 
@@ -99,7 +101,19 @@ def embed_prompts(
     DataError
         If a prompt has no vector.
     """
+    prompts = _prompt_set(prompts)
     return PromptVectors(prompts, prompt_vectors(text, prompts, store))
+
+
+def _prompt_set(given: PromptSet | str | Path) -> PromptSet:
+    if isinstance(given, str | Path):
+        return read_prompts(given)
+    if not isinstance(given, PromptSet):
+        raise InputError(
+            f"prompts must be a PromptSet or what stitchkit.read_prompts takes; got {type(given).__name__}. "
+            f"stitchkit.PromptSet('mine', {{class: (text, ...)}}) makes one."
+        )
+    return given
 
 
 def prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str | Path | None) -> Embeddings:

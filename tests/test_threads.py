@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -126,3 +127,21 @@ def test_torch_too_gets_one_thread_and_its_own_number_back(two):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_last_of_several_that_leaves_restores_the_number(two):
+    first, second = one_blas_thread(), one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads() == {1}
+    second.__exit__(None, None, None)
+    assert threads() == {2}
+
+
+def test_alignments_in_several_threads_leave_the_number_as_it_was(two):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 60, 8))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: sk.align(x[:n], y[:n], solver="ridge", progress=False), [60, 20, 40, 30]))
+    assert threads() == {2}

@@ -149,6 +149,15 @@ def test_embedded_prompts_are_given_once(alignment, images):
         sk.zeroshot(alignment, Reader())
 
 
+def test_a_prompt_set_is_found_by_name_and_anything_else_refused(plain):
+    by_name = sk.embed_prompts(Reader(), "phantom", store=None)
+    assert by_name.prompts.name == sk.read_prompts("phantom").name
+    assert repr(by_name) == f"PromptVectors('phantom', 7 classes, {len(by_name.prompts.texts)} texts, 'text' (9))"
+    for call in (lambda: sk.embed_prompts(Reader(), {"mass": ["A mass."]}), lambda: sk.zeroshot(plain, Reader(), 3)):
+        with pytest.raises(InputError, match="must be a PromptSet"):
+            call()
+
+
 def test_a_prompt_without_an_embedding_is_named(plain):
     texts = [text for text in PROMPTS.texts if text != "A lump."]
     given = sk.Embeddings(np.stack([vector_of(text) for text in texts]), texts, TEXT)

@@ -32,7 +32,7 @@ NEAR = 10  # typical rank among the pool at which the two spaces are taken to ag
 ERRORS = 2.0  # standard errors of a random ranking by which held-out anchors must beat it
 MEANING = (
     "mutual_share: part of the smaller pool with a mutual nearest neighbour after the hard sweeps; if both pools hold "
-    f"the same items, {SOLVED} and above is solved, {UNSOLVED} and below is not, and between them nobody can say. "
+    f"the same items, {SOLVED} and above is solved, {UNSOLVED} and below is not, and between them it is uncertain. "
     "stable_share: part of it that the fits of two folds pair alike, a low estimate of the items that both pools hold"
 )
 

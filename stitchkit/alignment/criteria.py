@@ -53,6 +53,10 @@ class Criterion(Protocol):
         """Measures (q, p) of the fold's queries at strength ``at``."""
         ...
 
+    def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+        """Measures (n, p) of splits that are each judged by a map of their own."""
+        ...
+
     def entries(self, measures: np.ndarray) -> np.ndarray:
         """One entry (n,) a query of pooled measures (n, p); their mean is the value."""
         ...
@@ -72,6 +76,9 @@ class _PerSplit:
 
     def score(self, curves: Sequence[np.ndarray], at: int) -> float:
         return float(np.mean([curve[at] for curve in curves]))
+
+    def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate(measures)
 
     def by_chance(self, measures: np.ndarray) -> np.ndarray:
         return np.zeros(len(measures))

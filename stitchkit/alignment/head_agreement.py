@@ -23,14 +23,15 @@ from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.drafts import Draft
 
 LEAST = 1e-12  # probabilities are read as logits no further out than this
-FLAT = 1e-9  # spread of a class's outputs, of their size, below which they do not vary
+FLAT = 1e-10  # spread of a class's outputs, of their size, below which they do not vary
 CLASSES = 100  # of more that apply independently a random part is judged: outputs at all strengths are kept
 
 
 class HeadAgreement:
     """Agreement of a head's outputs on mapped held-out vectors with those on the true target vectors.
 
-    Multi-class: the mean over items of the cosine between the two rows of logits, each minus its mean over classes.
+    Multi-class: the mean over items of the cosine between the two rows of logits, each minus its mean over classes and
+    minus the mean row of the anchors' own targets: what a head says of every item would make all maps look right.
     Multi-label: the mean over classes of the correlation over all held-out items; classes whose outputs do not vary
     are left out, and of more than 100 a random 100 are judged. Probabilities are read as logits.
 
@@ -50,12 +51,19 @@ class HeadAgreement:
     """
 
     name = curve_name = "agreement"
-    words, ranks, beside = "agreement of the head's outputs on held-out anchors", False, 0
+    ranks, beside = False, 0
 
     def __init__(self, head: Head, target: Embeddings) -> None:
         head.space.require(target.space, "the head")
         self.head, self.space = head, target.space
         self.multiclass = bool(getattr(head, "multiclass", False))
+        if self.multiclass and len(head.classes) == 1:
+            raise InputError(
+                f"a head of one class, {head.classes[0]!r}, with multiclass=True gives every item the probability 1. "
+                f"Set multiclass=False, or give it the other classes."
+            )
+        how = "cosines of one item's logits" if self.multiclass else "correlations of each class's outputs"
+        self.words = f"agreement of the head's outputs on held-out anchors, mean of {how}"
         self.linear = _affine(head, self.multiclass)
         self.part: np.ndarray | None = None  # classes that are judged; None for all
         self.readouts: WeakKeyDictionary[Axes, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
@@ -71,7 +79,8 @@ class HeadAgreement:
             self.part = np.sort(np.random.default_rng(0).choice(varying, CLASSES, replace=False))
             wanted = wanted[:, self.part]
             self.linear = self.linear and (self.linear[0][:, self.part], self.linear[1][self.part])
-        self.wanted = wanted
+        self.middle = wanted.mean(axis=0)
+        self.wanted = np.where(_varying(wanted), wanted - self.middle, 0)  # of a constant class no rounding is left
 
     def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
         """Multi-class (strengths, q, 2) measures; else (strengths + 1, q, c) outputs, last of the true targets."""
@@ -82,8 +91,8 @@ class HeadAgreement:
         if self.multiclass:
             return np.stack([self._measured(one, fold) for one in read])
         every_and_true = [*(self._found(one) for one in read), self.wanted[fold.queries]]
-        centre = self.wanted.mean(axis=0)  # large biases would take the digits that single precision has
-        return np.stack([(one - centre).astype(np.float32) for one in every_and_true])
+        size = np.abs(self.wanted).max(axis=0)  # classes in units of their own: single precision ends at 3e38
+        return np.stack([(one / np.where(size > 0, size, 1)).astype(np.float32) for one in every_and_true])
 
     def strength(self, curves: Sequence[np.ndarray], repeat: np.ndarray, clusters: Sequence[np.ndarray]) -> int:
         entries, owners = self._along(np.concatenate(curves, axis=1)), np.concatenate(clusters)
@@ -103,8 +112,12 @@ class HeadAgreement:
         rows, mean = self._readout(draft.axes)
         return self._measured(to_numpy(draft.predicted(at)) @ rows + mean, fold)
 
+    def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+        """Measures of splits that are each judged by a map of their own."""
+        return np.concatenate(measures) if self.multiclass else side_by_side(measures)
+
     def by_chance(self, measures: np.ndarray) -> np.ndarray:
-        """Entries (n,) of pairs shuffled within a fold: a head's mean outputs agree with everything."""
+        """Entries (n,) of pairs shuffled within a fold."""
         chance: np.ndarray = measures[:, 1] if self.multiclass else np.zeros(len(measures))
         return chance
 
@@ -119,8 +132,9 @@ class HeadAgreement:
         return curve[..., 0] if self.multiclass else correlation_entries(curve[:-1], curve[-1])
 
     def _found(self, read: np.ndarray) -> np.ndarray:
-        """Outputs (q, c) from what :meth:`_readout` makes of a fold's queries."""
-        return read if self.linear is not None else self._outputs(read)
+        """Outputs (q, c) about their middle from what :meth:`_readout` makes of a fold's queries."""
+        outputs: np.ndarray = (read if self.linear is not None else self._outputs(read)) - self.middle
+        return outputs
 
     def _measured(self, read: np.ndarray, fold: Fold) -> np.ndarray:
         """Measures of what :meth:`_readout` makes of a fold's queries."""
@@ -174,6 +188,19 @@ def _affine(head: Head, multiclass: bool) -> tuple[np.ndarray, np.ndarray] | Non
     return both[:-1], both[-1]
 
 
+def side_by_side(splits: Sequence[np.ndarray]) -> np.ndarray:
+    """Measures (n, 2 c) of splits whose maps may give outputs of another size and offset.
+
+    Both halves are taken about the split's means, and the first half, found through a map, at one size.
+    """
+    rows = []
+    for one in splits:
+        found, wanted = np.split(one - one.mean(axis=0), 2, axis=1)
+        size = float(np.sqrt(np.mean(found * found)))
+        rows.append(np.concatenate([found / (size or 1.0), wanted], axis=1))
+    return np.concatenate(rows)
+
+
 def correlation_entries(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The mean over classes of the correlation over items, linear in each item's part: entries (..., n).
 
@@ -198,7 +225,7 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 def _varying(outputs: np.ndarray) -> np.ndarray:
     """Classes (c,) whose outputs (n, c) differ between items."""
-    spread: np.ndarray = outputs.std(axis=0) > FLAT * (np.abs(outputs).max(axis=0) + 1)
+    spread: np.ndarray = outputs.std(axis=0) > FLAT * np.abs(outputs).max(axis=0)
     return spread
 
 
@@ -207,6 +234,6 @@ def _standardised(values: np.ndarray) -> np.ndarray:
     values = values.astype(np.float64, copy=False)
     centred = values - values.mean(axis=-2, keepdims=True)
     spread = np.sqrt(np.mean(centred * centred, axis=-2, keepdims=True))
-    alive = spread > FLAT * (np.abs(values).max(axis=-2, keepdims=True) + 1)
+    alive = spread > FLAT * np.abs(values).max(axis=-2, keepdims=True)
     result: np.ndarray = centred / np.where(alive, spread, np.inf)
     return result

@@ -14,14 +14,15 @@ import numpy as np
 
 from stitchkit.alignment.criteria import ReciprocalRank, balanced_entries
 from stitchkit.alignment.folds import Fold, Folds
-from stitchkit.alignment.head_agreement import correlation_entries
+from stitchkit.alignment.head_agreement import correlation_entries, side_by_side
 from stitchkit.core.arrays import Array, like, namespace, to_numpy, working_float
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.prompts import PromptVectors
+from stitchkit.core.prompts import PromptVectors, draw_prompts
 from stitchkit.metrics.ranks import all_ranks
 from stitchkit.solvers.drafts import Draft, FilterDraft
 
 FLAT = 1e-6  # spread of cosines over anchors below which they are rounding
+TEXTS = 1000  # of more a random part judges maps: every draft keeps their vectors
 SHRINK = 0.1  # of the mean eigenvalue, added to the targets' covariance where they are whitened
 
 
@@ -60,7 +61,14 @@ class PromptCriterion(ReciprocalRank):
         return namespace(known).concat([known, like(self.prompts.embeddings.vectors, known, dtype=known.dtype)])
 
     def scores(self, draft: Draft, at: int, weights: Any) -> np.ndarray:
-        """Scores (q, c) of the draft's queries, as a zero-shot head of its map would give them."""
+        """Scores (q, c) of the draft's queries, as a zero-shot head of its map would give them.
+
+        They are projections where a map shows one direction, and angles would be signs.
+        """
+        if draft.rank(at) == 1:
+            queries, gallery = (to_numpy(rows).astype(np.float64) for rows in draft.rows(at))
+            projections: np.ndarray = queries @ self.prompts.directions(gallery[-self.beside :], flat=True).T
+            return projections
         queries, gallery = (to_numpy(rows).astype(np.float64) for rows in draft.sides(at, weights))
         toward = self.prompts.directions(gallery[-self.beside :] * _shares(draft, self.beside)[:, None])
         scores: np.ndarray = queries @ toward.T
@@ -88,24 +96,22 @@ class PromptRank(PromptCriterion):
         apart = self.read[judged] - self.read[judged].mean(axis=1, keepdims=True)
         self.judges = len(self.read_as) > 1 and bool(apart.std(axis=0).max() > FLAT)
         self.words = (
-            f"margin between the prompts of {len(prompts.prompts.classes)} classes: reciprocal rank, on held-out "
+            f"margin between the prompts of {_counted(prompts)}: reciprocal rank, on held-out "
             f"anchors, of the class that the anchor's own target is nearest to, averaged over classes"
         )
 
     def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
-        """Reciprocal rank of the nearest class, mean over the fold's classes, and its number, (q, 3)."""
+        """Reciprocal rank of the nearest class, its mean over the fold's queries, and the class's number, (q, 3)."""
         nearest = self.nearest[fold.queries]
         each = 1 / all_ranks(self.scores(draft, at, weights))
-        mean = each[:, np.unique(nearest)].mean(axis=1)
-        return np.column_stack([each[np.arange(len(each)), nearest], mean, nearest])
+        return np.column_stack([each[np.arange(len(each)), nearest], each.mean(axis=0)[nearest], nearest])
 
     def entries(self, measures: np.ndarray) -> np.ndarray:
         return balanced_entries(measures[:, 0], measures[:, 2])
 
     def by_chance(self, measures: np.ndarray) -> np.ndarray:
         """Entries (n,) of pairs shuffled within a fold."""
-        chance: np.ndarray = measures[:, 1]
-        return chance
+        return balanced_entries(measures[:, 1], measures[:, 2])
 
 
 class PromptAgreement(PromptCriterion):
@@ -123,7 +129,7 @@ class PromptAgreement(PromptCriterion):
         self.read[:, flat] = 0.0
         self.judges = not flat.all()
         self.words = (
-            f"margin between the prompts of {len(prompts.prompts.classes)} classes: correlation, over held-out "
+            f"margin between the prompts of {_counted(prompts)}: correlation, over held-out "
             f"anchors, of scores of mapped vectors with those of the anchors' own targets, averaged over classes"
         )
 
@@ -131,14 +137,25 @@ class PromptAgreement(PromptCriterion):
         """Scores of mapped vectors and of the targets, (q, 2 c)."""
         return np.concatenate([self.scores(draft, at, weights), self.read[fold.queries]], axis=1)
 
+    def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+        """Measures of splits that are each judged by a map of their own: the size of margins differs between maps."""
+        return side_by_side(measures)
+
     def entries(self, measures: np.ndarray) -> np.ndarray:
         return correlation_entries(*np.split(measures, 2, axis=1))
 
     def _read(self, rows: np.ndarray, texts: np.ndarray) -> np.ndarray:
-        values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
-        values = np.maximum(values, 0)
-        into = vectors / np.sqrt(values + SHRINK * (values.mean() or 1.0))
-        return super()._read(rows @ into, texts @ into)
+        _, sizes, across = np.linalg.svd(rows, full_matrices=False)  # of few rows the other directions are shrunk alike
+        values = sizes**2 / len(rows)
+        least = SHRINK * (values.sum() / rows.shape[1] or 1.0)
+        less = 1 - np.sqrt(least / (values + least))
+
+        def whitened(some: np.ndarray) -> np.ndarray:
+            """``some`` (m, d_t) times the root of the shrunk covariance's inverse, but for one factor of all."""
+            rest: np.ndarray = some - (some @ across.T) * less @ across
+            return rest
+
+        return super()._read(whitened(rows), whitened(texts))
 
 
 def criterion_of(prompts: PromptVectors, target: Embeddings, repeats: Sequence[Folds]) -> PromptCriterion:
@@ -152,7 +169,16 @@ def criterion_of(prompts: PromptVectors, target: Embeddings, repeats: Sequence[F
     target.space.require(prompts.embeddings.space, "the choice by prompts")
     judged = np.unique(np.concatenate([part.queries for folds in repeats for part in folds.parts]))
     several = not prompts.prompts.multiclass or len(prompts.prompts.classes) == 1
-    return (PromptAgreement if several else PromptRank)(prompts, target, judged)
+    return (PromptAgreement if several else PromptRank)(_few(prompts), target, judged)
+
+
+def _few(prompts: PromptVectors) -> PromptVectors:
+    """At most so many texts that all drafts can keep them, drawn alike from each class."""
+    sides = len(prompts.prompts.classes) * (2 if prompts.prompts.negative else 1)
+    if len(prompts.embeddings) <= max(TEXTS, sides):
+        return prompts
+    drawn = draw_prompts(prompts.prompts, max(TEXTS // sides, 1), 0)
+    return PromptVectors.where_apart(drawn, prompts.embeddings) or prompts
 
 
 def _shares(draft: Draft, last: int) -> np.ndarray:
@@ -169,6 +195,11 @@ def _shares(draft: Draft, last: int) -> np.ndarray:
     whole = inside + beyond
     shares: np.ndarray = np.sqrt(inside / np.where(whole > 0, whole, 1))
     return shares
+
+
+def _counted(prompts: PromptVectors) -> str:
+    many = len(prompts.prompts.classes)
+    return "one class" if many == 1 else f"{many} classes"
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -217,7 +217,7 @@ class Search:
 
     def _prompted(self, measures: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Entries of the prompts' criterion and of shuffled pairs."""
-        pooled = np.concatenate(measures)
+        pooled = self.criterion.pooled(measures)
         return self.criterion.entries(pooled), self.criterion.by_chance(pooled)
 
     def _driven(self) -> HeldOut:
@@ -226,7 +226,7 @@ class Search:
             draft, at, weights = self._chosen_without((r, f))
             measures.append(self.criterion.measures(draft, at, weights, self.repeats[r].parts[f]))
             errors.append(explained.measures(draft, at, weights, self.repeats[r].parts[f]))
-        pooled = np.concatenate(measures)
+        pooled = self.criterion.pooled(measures)
         return HeldOut(
             judged=self.criterion.entries(pooled),
             clusters=self._clusters(self.splits),

@@ -79,7 +79,7 @@ class PromptSet:
         return tuple(dict.fromkeys(text for some in everything for text in some))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PromptVectors:
     """A prompt set with the text encoder's vectors of its texts, to choose a map by.
 
@@ -128,6 +128,13 @@ class PromptVectors:
                 f"Does the text encoder know their words?"
             )
 
+    def __repr__(self) -> str:
+        many, dim = self.embeddings.vectors.shape
+        return (
+            f"PromptVectors({self.prompts.name!r}, {len(self.prompts.classes)} classes, {many} texts, "
+            f"{self.embeddings.space.name!r} ({dim}))"
+        )
+
     @classmethod
     def where_apart(cls, prompts: PromptSet, embeddings: Embeddings) -> PromptVectors | None:
         """The same, or None where they tell no items apart: their scores can be had, but choose no map."""
@@ -144,19 +151,26 @@ class PromptVectors:
             toward = toward - toward.mean(axis=0)
         return bool(np.abs(toward).max() > EQUAL)
 
-    def directions(self, rows: np.ndarray) -> np.ndarray:
-        """Class embeddings (c, k), minus those of the negatives, from the texts' rows (m, k) of about equal length."""
+    def directions(self, rows: np.ndarray, *, flat: bool = False) -> np.ndarray:
+        """Class embeddings (c, k), minus those of the negatives, from the texts' rows (m, k) of about equal length.
+
+        ``flat``: means of the rows as they are, where they show one direction.
+        """
         place = {text: i for i, text in enumerate(self.prompts.texts)}
-        toward = _means(rows, [[place[one] for one in texts] for texts in self.prompts.positive.values()])
+        toward = _means(rows, [[place[one] for one in texts] for texts in self.prompts.positive.values()], flat)
         if not self.prompts.negative:
             return toward
-        return toward - _means(rows, [[place[one] for one in self.prompts.negative[c]] for c in self.prompts.classes])
+        return toward - _means(
+            rows, [[place[one] for one in self.prompts.negative[c]] for c in self.prompts.classes], flat
+        )
 
 
-def _means(rows: np.ndarray, members: Sequence[Sequence[int]]) -> np.ndarray:
-    """The mean row of each class (c, k) at the mean length of its rows."""
-    lengths = np.linalg.norm(rows, axis=1)
+def _means(rows: np.ndarray, members: Sequence[Sequence[int]], flat: bool) -> np.ndarray:
+    """The mean row of each class (c, k), at the mean length of its rows unless ``flat``."""
     means = np.stack([rows[some].mean(axis=0) for some in members])
+    if flat:
+        return means
+    lengths = np.linalg.norm(rows, axis=1)
     size = np.linalg.norm(means, axis=1)
     wanted = np.asarray([lengths[some].mean() for some in members])
     scaled: np.ndarray = means * (wanted / np.where(size > 0, size, 1))[:, None]

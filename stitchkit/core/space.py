@@ -61,6 +61,11 @@ class Space:
         """
         if self.accepts(other):
             return
+        if self.dim != other.dim and self.name == other.name:  # arrays of a name that says nothing
+            raise SpaceMismatchError(
+                f"{what} takes (n, {self.dim}) vectors; got (n, {other.dim}). Check that the two sides are not "
+                f"exchanged, or fit another map."
+            )
         if self.dim != other.dim:
             raise SpaceMismatchError(
                 f"{what} takes (n, {self.dim}) vectors of {self.name!r}; got (n, {other.dim}) of {other.name!r}. "

@@ -19,7 +19,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import unit
 from stitchkit.core.neighbours import nearest
-from stitchkit.core.prompts import PromptSet
+from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.space import Space
 from stitchkit.evaluation.associations import Association, Associations, plain_association
 from stitchkit.evaluation.class_mentions import NO_POOL
@@ -28,8 +28,8 @@ from stitchkit.metrics.ranks import distinct_rows
 COVERED = 0.5  # reach from which a prompt counts as covered
 FEW_PROMPTS = 0.25  # of the width: above, what is a prompt's own is its difference to the mean of the others
 HOW = (
-    "Give {class: vectors of its prompts} from the target's text encoder: "
-    "{name: sk.embed(text_encoder, list(texts)) for name, texts in prompt_set.positive.items()}."
+    "Give stitchkit.embed_prompts(text_encoder, prompt_set), whose positives are judged, or {class: vectors of its "
+    "prompts}, with the target's text encoder."
 )
 ALIKE = 1e-6  # relative length below which nothing of a prompt is its own
 
@@ -88,7 +88,8 @@ def prompt_coverage(
         The anchors' vectors in the TARGET space.
     prompts
         Embeddings of that space (each row is judged by itself, under its id), or a mapping from class to the
-        vectors (m, d) of its prompts (judged by their mean). Give all classes at once: what tells a finding from
+        vectors (m, d) of its prompts (judged by their mean), or a prompt set from :func:`stitchkit.embed_prompts`,
+        whose positives are judged. Give all classes at once: what tells a finding from
         the others is judged too.
     associations
         From :func:`stitchkit.fit_associations`, with the same names of classes: tells of each class that no anchor's
@@ -161,6 +162,8 @@ def _accompanied(one: PromptCoverage, associations: Associations | None) -> Prom
 
 def _named(prompts: Any, space: Space) -> tuple[list[str], np.ndarray]:
     """Names and mean vectors (m, d) of the prompts, which must be of the anchors' space."""
+    if isinstance(prompts, PromptVectors):
+        prompts = {name: prompts.embeddings.of_ids(texts) for name, texts in prompts.prompts.positive.items()}
     if isinstance(prompts, PromptSet) or _is_text(prompts):
         raise InputError(f"prompts are judged by their vectors; got {_shown(prompts)}. {HOW}")
     if not isinstance(prompts, Mapping):

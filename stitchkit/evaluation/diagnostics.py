@@ -64,7 +64,8 @@ def diagnose(
         With held-out pairs: ``(source, target)`` vectors of the anchors, or ``(source, target, groups)``, for their
         leverage and their coverage of the prompts. Without, the pairs stand in for them and a note says so.
     prompts
-        Embeddings in the TARGET space, or a mapping from class to the vectors (m, d) of its prompts there.
+        Embeddings in the TARGET space, a mapping from class to the vectors (m, d) of its prompts there, or a prompt
+        set from :func:`stitchkit.embed_prompts`, whose positives are judged.
     associations
         From :func:`stitchkit.fit_associations`: company that uncovered classes keep in a pool of unlinked texts.
     groups : (n,) or mapping id -> group, optional

@@ -78,6 +78,11 @@ class Axes:
         )
 
     @property
+    def rank(self) -> int:
+        """Directions that both sides show."""
+        return min(int(self.source_values.shape[0]), int(self.target_values.shape[0]))
+
+    @property
     def targets(self) -> Array:
         """True target (m, r_t) of each query."""
         return take(self.gallery, self.truth)

@@ -45,6 +45,14 @@ class Draft(Protocol):
         """Queries (m, k) and gallery (g, k) as rows whose inner products are their similarities."""
         ...
 
+    def rank(self, at: int) -> int:
+        """Directions that the fitted map identifies at strength ``at``."""
+        ...
+
+    def rows(self, at: int) -> tuple[Array, Array]:
+        """Queries (m, k) and gallery (g, k) before their lengths are taken off."""
+        ...
+
     def coordinates(self, at: int) -> Array:
         """Queries (m, j) on their way through the directed map: on the first j rows of ``inner``."""
         ...
@@ -100,10 +108,16 @@ class LeadingDraft(DirectedDraft):
             found[k] = float(xp.linalg.trace(scores)) / spread**0.5 if spread > 0 else 0.0
         return [found[k] for k in self.kept]
 
-    def sides(self, at: int, weights: Array | None = None) -> tuple[Array, Array]:
+    def rank(self, at: int) -> int:
+        return self.kept[at]
+
+    def rows(self, at: int) -> tuple[Array, Array]:
         k = self.kept[at]
-        left = unit(self.p[:, :k])
-        return left if weights is None else left * fit_width(weights, k), unit(self.q[:, :k])
+        return self.p[:, :k], self.q[:, :k]
+
+    def sides(self, at: int, weights: Array | None = None) -> tuple[Array, Array]:
+        left, right = (unit(rows) for rows in self.rows(at))
+        return left if weights is None else left * fit_width(weights, self.kept[at]), right
 
     def coordinates(self, at: int) -> Array:
         return self.p[:, : self.kept[at]]
@@ -156,8 +170,15 @@ class FilterDraft(DirectedDraft):
         whole = self.axes.target_spread or 1.0
         return [float((2 * a - b) / whole) for a, b in zip(signal, square, strict=True)]
 
+    def rank(self, at: int) -> int:
+        return self.axes.rank
+
+    def rows(self, at: int) -> tuple[Array, Array]:
+        return self.predicted(at), self.axes.gallery
+
     def sides(self, at: int, weights: Array | None = None) -> tuple[Array, Array]:
-        return unit(self.predicted(at)), unit(self.axes.gallery)
+        left, right = self.rows(at)
+        return unit(left), unit(right)
 
     def coordinates(self, at: int) -> Array:
         return self.p * self.filters[at, :]

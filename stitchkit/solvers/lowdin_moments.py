@@ -108,6 +108,12 @@ class LowdinDraft(DirectedDraft):
     def reliability(self, at: int) -> Array | None:
         return None
 
+    def rank(self, at: int) -> int:
+        return self.axes.rank
+
+    def rows(self, at: int) -> tuple[Array, Array]:
+        return self._matched(at), self.axes.gallery
+
     def sides(self, at: int, weights: Array | None = None) -> tuple[Array, Array]:
         axes, (s_root, t_root) = self.axes, self._roots(at)
         xp = namespace(axes.cross)

@@ -9,10 +9,14 @@ import pytest
 from scipy.special import expit, softmax
 
 import stitchkit as sk
-from stitchkit.alignment.head_agreement import HeadAgreement
+from stitchkit.alignment.folds import Folds, assign
+from stitchkit.alignment.head_agreement import HeadAgreement, correlation_entries, side_by_side
+from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError, SpaceMismatchError
 from stitchkit.core.scores import Scores
+from stitchkit.solvers.axes import Extent
+from stitchkit.solvers.ridge import tracks
 
 RNG = np.random.default_rng(0)
 Y = RNG.normal(size=(80, 9))
@@ -55,7 +59,7 @@ def test_of_one_class_it_is_the_cosine_of_centred_logits():
     criterion = HeadAgreement(head_of(5, multiclass=True), as_embeddings(Y))
     logits = head_of(5, multiclass=True).scores(Y).values
     centred = logits - logits.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(criterion.wanted, centred, atol=1e-12)
+    np.testing.assert_allclose(criterion.wanted, centred - centred.mean(axis=0), atol=1e-12)
     assert criterion.entries(np.array([[0.5], [1.0]])).mean() == 0.75
 
 
@@ -64,6 +68,7 @@ def test_many_classes_are_turned_into_fewer_columns_without_changing_a_cosine():
     found = HeadAgreement(head, as_embeddings(Y)).wanted
     logits = head.scores(Y).values
     centred = logits - logits.mean(axis=1, keepdims=True)
+    centred -= centred.mean(axis=0)
     assert found.shape == (80, 10)
     np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-9)
 
@@ -110,6 +115,7 @@ def test_the_number_is_that_of_fresh_items(multiclass):
     found, wanted = head.scores(fitted.to_target(x[200:])).values, head.scores(y[200:]).values
     if multiclass:
         found, wanted = (one - one.mean(axis=1, keepdims=True) for one in (found, wanted))
+        found, wanted = found - wanted.mean(axis=0), wanted - wanted.mean(axis=0)
         each = (found * wanted).sum(axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(wanted, axis=1)
         fresh = each.mean()
     else:
@@ -126,7 +132,7 @@ def test_unrelated_spaces_are_at_chance_however_much_the_heads_biases_agree(mult
     record = sk.align(rng.normal(size=(80, 12)), rng.normal(size=(80, 9)), purpose="head", head=head).record
     assert not record["held_out"]["above_chance"]
     assert any(note.startswith("held out, agreement") for note in record["notes"])
-    assert (record["held_out"]["chance_agreement"] > 0.3) == multiclass
+    assert abs(record["held_out"]["chance_agreement"]) < 0.1
     assert sk.align(X, Y, purpose="head", head=head).record["held_out"]["above_chance"]
 
 
@@ -153,7 +159,9 @@ def test_without_a_head_the_record_says_what_it_was_chosen_by():
     assert record["chosen_by"] == "held-out R2"
     driven = sk.align(X, Y, purpose="head", head=head_of(3)).record
     assert not any("no head was given" in note for note in driven["notes"])
-    assert driven["chosen_by"] == HeadAgreement.words
+    assert driven["chosen_by"].endswith("mean of correlations of each class's outputs")
+    one_of_many = sk.align(X, Y, purpose="head", head=head_of(3, multiclass=True)).record
+    assert one_of_many["chosen_by"].endswith("mean of cosines of one item's logits")
 
 
 def test_a_head_of_another_space_is_refused():
@@ -198,3 +206,83 @@ def test_large_biases_leave_the_choice_as_it_is():
     one, other = (sk.align(X, Y, purpose="head", head=each).record for each in (head, far))
     assert one["settings"] == other["settings"]
     assert one["held_out"]["agreement"] == pytest.approx(other["held_out"]["agreement"], abs=1e-6)
+
+
+@pytest.mark.parametrize("multiclass", [False, True])
+def test_what_a_head_says_of_every_item_neither_chooses_nor_counts(multiclass):
+    head = head_of(3, multiclass=multiclass)
+    partial = sk.LinearHead(
+        SPACE, head.classes, head.weight, head.bias + np.array([40.0, 0.0, -40.0]), "logit", multiclass
+    )
+    one, other = (sk.align(X, Y, purpose="head", head=each).record for each in (head, partial))
+    assert one["settings"] == other["settings"]
+    assert other["held_out"]["above_chance"]
+    assert other["held_out"]["agreement"] == pytest.approx(one["held_out"]["agreement"], abs=1e-6)
+
+
+def test_splits_with_maps_of_their_own_are_put_side_by_side():
+    rng = np.random.default_rng(2)
+    wanted = rng.normal(size=(4, 30, 3))
+    splits = [np.concatenate([one + rng.normal(size=one.shape), one], axis=1) for one in wanted]
+    moved = [
+        one * np.repeat([size, 1], 3) + np.repeat([off, 0], 3)
+        for one, size, off in zip(splits, (1, 7, 0.1, 3), (0, 5, -2, 1), strict=True)
+    ]
+    ours, reference = (correlation_entries(*np.split(side_by_side(some), 2, axis=1)) for some in (moved, splits))
+    np.testing.assert_allclose(ours, reference, atol=1e-9)
+    pooled = correlation_entries(*np.split(np.concatenate(splits), 2, axis=1))
+    assert ours.mean() == pytest.approx(pooled.mean(), abs=0.03)
+    apart = correlation_entries(*np.split(np.concatenate(moved), 2, axis=1))
+    assert apart.mean() < pooled.mean() - 0.2
+
+
+def test_a_softmax_over_one_class_is_refused():
+    with pytest.raises(InputError, match="multiclass=False"):
+        sk.align(X, Y, purpose="head", head=head_of(1, multiclass=True))
+
+
+def test_entries_spread_as_the_mean_correlation_does():
+    rng = np.random.default_rng(6)
+    wanted = rng.normal(size=(300, 4))
+    found = wanted + 0.3 * rng.normal(size=wanted.shape)
+    entries = correlation_entries(found, wanted)
+    left_out = np.array(
+        [
+            np.mean([np.corrcoef(np.delete(found[:, c], i), np.delete(wanted[:, c], i))[0, 1] for c in range(4)])
+            for i in range(300)
+        ]
+    )
+    jackknife = np.sqrt(299 / 300 * np.sum((left_out - left_out.mean()) ** 2))
+    assert entries.std(ddof=1) / 300**0.5 == pytest.approx(jackknife, rel=0.05)
+
+
+@pytest.mark.parametrize("multiclass", [False, True])
+def test_a_curve_scores_every_strength_as_its_measures_do(multiclass):
+    folds = Folds.of(as_embeddings(X), as_embeddings(Y), assign(80, None, seed=0))
+    criterion = HeadAgreement(head_of(4, multiclass=multiclass), as_embeddings(Y))
+    axes = TrainingSets(X, Y, folds.evidence().moments).axes(folds, 0, ["none"])["none"]
+    for track in tracks(Extent(64, (12, 9)), "head")[:1]:
+        draft, fold = track.draft(axes), folds.parts[0]
+        curve = criterion.curve(draft, fold)
+        for at in (0, 7, len(draft) - 1):
+            wanted = criterion.entries(criterion.measures(draft, at, None, fold)).mean()
+            assert criterion.score([curve], at) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_outputs_of_any_size_are_told_apart():
+    head = head_of(3)
+    for size in (1e-30, 1e37, 1e60):
+        huge = sk.LinearHead(SPACE, head.classes, head.weight * size, head.bias * size)
+        one, other = (sk.align(X, Y, purpose="head", head=each).record for each in (head, huge))
+        assert one["settings"] == other["settings"]
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_class_that_hardly_varies_beside_its_bias_is_left_out(size):
+    head = head_of(4)
+    flat = sk.LinearHead(SPACE, head.classes, head.weight * [1, 1, 1, 1e-13], head.bias + [0, 0, 0, size])
+    criterion = HeadAgreement(flat, as_embeddings(Y))
+    assert not criterion.wanted[:, 3].any()
+    three = sk.LinearHead(SPACE, head.classes[:3], head.weight[:, :3], head.bias[:3])
+    one, other = (sk.align(X, Y, purpose="head", head=each).record["held_out"]["agreement"] for each in (flat, three))
+    assert one == pytest.approx(other, abs=1e-6)

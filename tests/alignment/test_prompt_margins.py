@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -131,6 +133,78 @@ def test_entries_average_over_classes_and_chance_is_that_of_shuffled_pairs():
     measures = np.array([[1.0, 0.75, 0], [1.0, 0.75, 0], [1.0, 0.75, 0], [0.5, 0.75, 1]])
     assert criterion.entries(measures).mean() == pytest.approx(0.75)
     assert criterion.by_chance(measures).mean() == pytest.approx(0.75)
+
+
+def test_chance_is_that_of_shuffled_pairs_where_a_fold_has_some_classes_only():
+    rng = np.random.default_rng(4)
+    criterion, scores = object.__new__(PromptRank), rng.normal(size=(2, 6, 3))
+    kinds = np.array([[0, 0, 0, 0, 0, 1], [0, 0, 1, 1, 2, 2]])
+    ranks = 1 + (scores[:, :, :, None] < scores[:, :, None, :]).sum(axis=3)
+    criterion.nearest = kinds.ravel()
+    measures = []
+    for f in range(2):
+        criterion.scores = lambda draft, at, weights, f=f: scores[f]
+        measures.append(criterion.measures(None, 0, None, SimpleNamespace(queries=np.arange(6 * f, 6 * f + 6))))
+    expected = []
+    for k in range(3):
+        of_class = (kinds == k).sum(axis=1)
+        expected.append((of_class * (1 / ranks[:, :, k]).mean(axis=1)).sum() / of_class.sum())
+    assert criterion.by_chance(np.concatenate(measures)).mean() == pytest.approx(np.mean(expected))
+
+
+@pytest.mark.parametrize("family", ["ridge", "procrustes", "csa", "reduced_rank", "lowdin", "isometric_ridge"])
+def test_where_anchors_show_one_direction_scores_are_projections_as_a_head_s(family):
+    x, y, which, _ = own_texts(60, seed=4, fresh=0, spread=0.0)
+    y = np.unique(y, axis=0)[which % 2]
+    texts = np.random.default_rng(1).normal(size=(3, 32)) + y.mean(axis=0)
+    prompts = named(texts)
+    for track, draft, frame, fold, criterion in drafts(60, family, prompts, x, y):
+        if track.scale != "none" or track.pca is not None:
+            continue
+        head = sk.zeroshot(track.open(frame).alignment(1), prompts)
+        wanted, ours = head.scores(x[fold.queries]).values, criterion.scores(draft, 1, None)
+        assert len(np.unique(np.abs(ours[:, 0]).round(6))) > 3
+        assert np.corrcoef(wanted.ravel(), ours.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("n", [20, 200], ids=["fewer texts than dimensions", "more"])
+def test_targets_are_read_about_the_anchors_mean_and_whitened_where_several_findings_may_apply(n):
+    _, y, _, prompts = reports(n, seed=1, fresh=0)
+    rows = y - y.mean(axis=0)
+    values, vectors = np.linalg.eigh(rows.T @ rows / n)
+    root = vectors / np.sqrt(values + 0.1 * values.mean()) @ vectors.T
+    unit = lambda some: some / np.linalg.norm(some, axis=1, keepdims=True)  # noqa: E731
+    texts = unit((prompts.embeddings.vectors - y.mean(axis=0)) @ root)
+    place = {text: i for i, text in enumerate(prompts.prompts.texts)}
+    sides = [
+        [texts[place[some[0]]] for some in side.values()]
+        for side in (prompts.prompts.positive, prompts.prompts.negative)
+    ]
+    criterion = PromptAgreement(prompts, as_embeddings(y), np.arange(n))
+    np.testing.assert_allclose(criterion.read, unit(rows @ root) @ (np.array(sides[0]) - sides[1]).T, atol=1e-9)
+
+
+def test_of_very_many_texts_a_part_judges():
+    x, y, _, vectors = own_texts(60, seed=5, fresh=0)
+    rng = np.random.default_rng(0)
+    positive = {name: tuple(f"{name} {i}." for i in range(300)) for name in NAMES}
+    prompts = sk.PromptSet("mine", positive, multiclass=True)
+    rows = np.repeat(vectors, 300, axis=0) + 0.1 * rng.normal(size=(1200, 32))
+    by = sk.embed_prompts(sk.Embeddings(rows, prompts.texts, Space.of_array(32)), prompts)
+    folds = Folds.of(as_embeddings(x), as_embeddings(y), assign(60, None, seed=0))
+    criterion = criterion_of(by, as_embeddings(y), [folds])
+    assert criterion.beside == 1000
+    assert criterion.prompts.prompts.classes == NAMES
+    whole, part = (sk.align(x, y, prompts=one, progress=False).record for one in (named(vectors), by))
+    assert whole["settings"] == part["settings"]
+
+
+def test_the_held_out_agreement_is_that_of_the_chosen_map_though_folds_choose_others():
+    for seed in range(2):
+        x, y, _, prompts = reports(100, seed, fresh=0)
+        record = sk.align(x, y, prompts=prompts, progress=False).record
+        best = max(one["prompt_agreement"] for one in record["candidates"])
+        assert record["held_out"]["prompt_agreement"] == pytest.approx(best, abs=0.06)
 
 
 def test_correlations_leave_out_classes_that_no_text_varies_in():

@@ -8,10 +8,13 @@ import pytest
 import stitchkit as sk
 from stitchkit.alignment.criteria import BalancedReciprocalRank, Explained
 from stitchkit.alignment.folds import Folds, assign, assign_by_target
+from stitchkit.alignment.search import Contender, Finalist, Search, Trial
 from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.embeddings import as_embeddings
 from stitchkit.metrics.ranks import middle_ranks
+from stitchkit.solvers.axes import Extent
 from stitchkit.solvers.procrustes import ProcrustesDraft
+from stitchkit.solvers.ridge import tracks as ridge_tracks
 
 MIX = np.random.default_rng(99)
 INTO_X, INTO_Y = MIX.normal(size=(6, 20)), MIX.normal(size=(6, 14))
@@ -254,3 +257,19 @@ def test_a_family_behind_after_all_folds_is_left_out_of_the_next_assignment_of_m
     gone = [one["folds"] for one in record["given_up"] if one["solver"] == "procrustes"]
     assert stays or max(gone) == record["folds"]
     assert any(one["solver"] == "ridge" for one in record["candidates"])
+
+
+def test_of_families_only_those_clearly_behind_the_best_are_given_up_but_for_the_reference():
+    rng, tracks = np.random.default_rng(0), ridge_tracks(Extent(80, (20, 14)), "match")
+    noise = rng.normal(size=100)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    finalists = []
+    for track, errors, reference in zip(tracks, (0, 2, 3, 5), (False, False, False, True), strict=False):
+        contender = Contender(Trial(track), reference=reference)
+        finalists.append(Finalist(contender, 0, 1 + noise * bool(errors) - errors / 10, np.arange(100)))
+    search = Search(None, tracks, (), None)
+    search.live = [one.contender for one in finalists]
+    search.splits = [(0, f) for f in range(5)]
+    search._give_up_families(finalists)
+    assert search.live == [finalists[k].contender for k in (0, 1, 3)]
+    assert search.given_up == [(tracks[2], 5)]

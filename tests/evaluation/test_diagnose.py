@@ -395,8 +395,20 @@ def test_prompts_that_are_no_vectors_are_refused_with_the_way_to_make_them(pairs
     alignment, anchors, _ = pairs
     texts = {"effusion": ("a pleural effusion",), "normal": ("no finding",)}
     for prompts in (sk.PromptSet("chest", texts), "chest", texts, ["a pleural effusion"]):
-        with pytest.raises(InputError, match=r"Give \{class: vectors of its prompts\}.*sk.embed\(text_encoder"):
+        with pytest.raises(InputError, match=r"embed_prompts\(text_encoder.*\{class: vectors of its prompts\}"):
             sk.diagnose(alignment, *anchors, prompts=prompts)
+
+
+def test_embedded_prompts_are_judged_by_their_positives(pairs):
+    alignment, anchors, _ = pairs
+    rng = np.random.default_rng(3)
+    prompts = sk.PromptSet("mine", {"a": ("A.", "An a."), "b": ("B.",)}, {"a": ("No a.",), "b": ("No b.",)})
+    vectors = sk.Embeddings(rng.normal(size=(5, alignment.target.dim)), prompts.texts, alignment.target)
+    by_class = {name: vectors.of_ids(texts) for name, texts in prompts.positive.items()}
+    ours, reference = (
+        sk.diagnose(alignment, *anchors, prompts=one).coverage for one in (sk.embed_prompts(vectors, prompts), by_class)
+    )
+    assert ours == reference
 
 
 def test_a_few_distinct_targets_do_not_make_a_good_map_a_bad_one():
