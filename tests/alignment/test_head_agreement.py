@@ -280,7 +280,7 @@ def test_outputs_of_any_size_are_told_apart():
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
 def test_a_class_that_hardly_varies_beside_its_bias_is_left_out(size):
     head = head_of(4)
-    flat = sk.LinearHead(SPACE, head.classes, head.weight * [1, 1, 1, 1e-13], [*head.bias, 0, 0, 0, size])
+    flat = sk.LinearHead(SPACE, head.classes, head.weight * [1, 1, 1, 1e-13], head.bias + size * np.eye(4)[3])
     criterion = HeadAgreement(flat, as_embeddings(Y))
     assert not criterion.wanted[:, 3].any()
     three = sk.LinearHead(SPACE, head.classes[:3], head.weight[:, :3], head.bias[:3])
