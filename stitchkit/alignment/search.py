@@ -30,7 +30,7 @@ from stitchkit.solvers.paths import Track
 FEW_CLUSTERS, SURE = 40, (2.0, 1.0)  # paired standard errors by which the best must beat the reference: below, above
 SETTLED = 100  # anchors from which an assignment that leaves map and strength unchanged ends the search
 BEHIND = 2.5  # paired standard errors behind the best at which a track is given up
-KEPT = {100: (4, 2, 1), 40: (6, 4, 3, 3, 2)}  # queries of a fold -> tracks of a family kept after so many of them
+KEPT = {100: (4, 2, 1), 40: (5, 3, 3, 2, 2)}  # queries of a fold -> tracks of a family kept after so many of them
 
 Split = tuple[int, int]  # the assignment of folds, and the fold that is held out
 
