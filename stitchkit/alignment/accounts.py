@@ -134,8 +134,8 @@ def notes_on_prompts(criterion: Criterion, prompts: PromptVectors) -> list[str]:
     classes, read_as = prompts.prompts.classes, getattr(criterion, "read_as", None)
     if not criterion.beside:
         return [
-            "the prompts read every anchor's own target alike, so that they tell no maps apart: the map was chosen "
-            "without them. Do the anchors' texts mention the classes?"
+            "by these prompts the anchors' own targets all score alike, or are all nearest to one class, so that they "
+            "tell no maps apart: the map was chosen without them. Do the anchors' texts mention the classes?"
         ]
     if read_as is None or len(read_as) == len(classes):
         return []

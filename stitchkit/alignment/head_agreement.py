@@ -195,7 +195,8 @@ def side_by_side(splits: Sequence[np.ndarray]) -> np.ndarray:
     """
     rows = []
     for one in splits:
-        found, wanted = np.split(one - one.mean(axis=0), 2, axis=1)
+        halves = np.split(one, 2, axis=1)
+        found, wanted = (np.where(_varying(half), half - half.mean(axis=0), 0) for half in halves)
         size = float(np.sqrt(np.mean(found * found)))
         rows.append(np.concatenate([found / (size or 1.0), wanted], axis=1))
     return np.concatenate(rows)

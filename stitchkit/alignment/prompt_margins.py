@@ -1,4 +1,4 @@
-"""Criteria where prompts are known: how they read mapped held-out vectors, and how the anchors' own targets.
+"""Criteria that judge maps by prompts: scores of mapped held-out vectors against scores of the anchors' own targets.
 
 The prompts are mapped with each draft, as :func:`stitchkit.zeroshot` maps them, and labels are not needed: an anchor's
 own target says which prompts fit it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from stitchkit.core.arrays import Array, like, namespace, to_numpy, working_floa
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.prompts import PromptVectors, draw_prompts
 from stitchkit.metrics.ranks import all_ranks
+from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.drafts import Draft, FilterDraft
 
 FLAT = 1e-6  # spread of cosines over anchors below which they are rounding
@@ -32,11 +34,11 @@ class PromptCriterion(ReciprocalRank):
     Parameters
     ----------
     prompts
-        Of the target's space.
+        Prompt vectors in the target space.
     target
         The target vectors of all anchors.
     judged : (q,)
-        Anchors that are held out and judged, at least.
+        Rows of the anchors that are held out in any fold.
     """
 
     judges: bool  # whether the anchors' own targets differ by these prompts
@@ -44,6 +46,8 @@ class PromptCriterion(ReciprocalRank):
     def __init__(self, prompts: PromptVectors, target: Embeddings, judged: np.ndarray) -> None:
         self.prompts, self.beside = prompts, len(prompts.embeddings)
         rows, texts = (to_numpy(one.vectors).astype(np.float64) for one in (target, prompts.embeddings))
+        self.texts = texts
+        self.toward: WeakKeyDictionary[Axes, np.ndarray] = WeakKeyDictionary()
         self.read = np.zeros((len(rows), len(prompts.prompts.classes)))  # scores of the targets themselves
         mean = rows[judged].mean(axis=0)
         self.read[judged] = self._read(rows[judged] - mean, texts - mean)
@@ -70,9 +74,24 @@ class PromptCriterion(ReciprocalRank):
             projections: np.ndarray = queries @ self.prompts.directions(gallery[-self.beside :], flat=True).T
             return projections
         queries, gallery = (to_numpy(rows).astype(np.float64) for rows in draft.sides(at, weights))
-        toward = self.prompts.directions(gallery[-self.beside :] * _shares(draft, self.beside)[:, None])
+        compared_whole = isinstance(draft, FilterDraft) and _fills_the_target(draft.axes)
+        toward = self._whole(draft.axes) if compared_whole else self.prompts.directions(gallery[-self.beside :])
         scores: np.ndarray = queries @ toward.T
         return scores
+
+    def _whole(self, axes: Axes) -> np.ndarray:
+        """Class directions (c, r_t) where vectors are compared in the whole target space.
+
+        What no anchor's target shows of a prompt meets no mapped vector, but counts in the prompt's length.
+        """
+        if axes not in self.toward:
+            inside = to_numpy(axes.gallery).astype(np.float64)[-self.beside :]
+            rows, mean = (to_numpy(part) for part in axes.lower())
+            rest = self.texts - mean - inside @ rows
+            rest = rest if axes.target_scale is None else rest * to_numpy(axes.target_scale)
+            whole = self.prompts.directions(_unit(np.concatenate([inside, rest], axis=1)))
+            self.toward[axes] = whole[:, : inside.shape[1]]
+        return self.toward[axes]
 
     def _read(self, rows: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Scores (q, c) of centred targets (q, d_t) by centred prompts (p, d_t)."""
@@ -178,23 +197,12 @@ def _few(prompts: PromptVectors) -> PromptVectors:
     if len(prompts.embeddings) <= max(TEXTS, sides):
         return prompts
     drawn = draw_prompts(prompts.prompts, max(TEXTS // sides, 1), 0)
-    return PromptVectors.where_apart(drawn, prompts.embeddings) or prompts
+    return PromptVectors.distinct_or_none(drawn, prompts.embeddings) or prompts
 
 
-def _shares(draft: Draft, last: int) -> np.ndarray:
-    """Length of each of the last gallery rows within the training axes, of its whole length.
-
-    Ridge compares in the target space itself, where the part of a prompt that no anchor's text shows counts in its
-    length; with fewer anchors than dimensions it is dropped, as in all other families.
-    """
-    axes = draft.axes
-    if not isinstance(draft, FilterDraft) or axes.pca is not None or axes.count - 1 < max(axes.widths):
-        return np.ones(last)
-    rows = to_numpy(axes.gallery).astype(np.float64)[-last:]
-    inside, beyond = np.sum(rows**2, axis=1), to_numpy(axes.outside).astype(np.float64)[-last:]
-    whole = inside + beyond
-    shares: np.ndarray = np.sqrt(inside / np.where(whole > 0, whole, 1))
-    return shares
+def _fills_the_target(axes: Axes) -> bool:
+    """True where a fit keeps the whole target space: with fewer pairs than dimensions it is cut to what they show."""
+    return axes.pca is None and axes.count - 1 >= axes.widths[1]
 
 
 def _counted(prompts: PromptVectors) -> str:

@@ -230,6 +230,7 @@ class TrainingSets:
             gallery=_cast(right.held, exact),
             truth=truth,
             outside=_cast(right.outside, exact),
+            target_scale=target.scale,
             lower=lambda: self._lowered(right, target, train, moments),
         )
 

@@ -175,7 +175,7 @@ def stitched(
     vectors = by = None
     if choice.prompts is not None:
         vectors = prompt_vectors(right, choice.prompts, loading.kept)
-        by = sk.PromptVectors.where_apart(choice.prompts, vectors) if fitting.pools is None else None
+        by = sk.PromptVectors.distinct_or_none(choice.prompts, vectors) if fitting.pools is None else None
     fitted = fitting.fit(x, y, pairs.groups, "head" if drives else "match", head=linear, prompts=by)
     alignment = remember_files(fitted, pairs.source_items)
     facts: dict[str, Any] = {"anchor_set": about(pairs)}

@@ -15,6 +15,10 @@ from stitchkit.core.errors import DataError, InputError
 EQUAL = 1e-7  # of their length: vectors nearer than this are the same
 
 
+class _AlikeError(InputError):
+    """Prompts that tell no items apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class PromptSet:
     """Texts for and against each class.
@@ -95,7 +99,8 @@ class PromptVectors:
     DataError
         If a text has no vector.
     InputError
-        If there is nothing to tell apart: one class without negatives, or classes whose vectors are all equal.
+        If there is nothing to tell apart: one class without negatives, classes whose vectors are all equal, or
+        positives equal to their negatives.
 
     Examples
     --------
@@ -118,14 +123,17 @@ class PromptVectors:
             )
         object.__setattr__(self, "embeddings", self.embeddings.of_ids(self.prompts.texts))
         if len(self.prompts.classes) < 2 and not self.prompts.negative:
-            raise InputError(
+            raise _AlikeError(
                 f"prompt set {name!r} has one class and no negatives, so that its prompts tell no items apart. Name "
                 f"another class, or give it negatives."
             )
         if not self._are_apart():
-            raise InputError(
-                f"the prompts of set {name!r} have the same vectors for every class, so that they tell no items apart. "
-                f"Does the text encoder know their words?"
+            alike = (
+                "positive and negative prompts of every class" if self.prompts.negative else "prompts of all classes"
+            )
+            raise _AlikeError(
+                f"the {alike} of set {name!r} have the same vectors, so that they tell no items apart. Does the text "
+                f"encoder know their words?"
             )
 
     def __repr__(self) -> str:
@@ -136,11 +144,11 @@ class PromptVectors:
         )
 
     @classmethod
-    def where_apart(cls, prompts: PromptSet, embeddings: Embeddings) -> PromptVectors | None:
-        """The same, or None where they tell no items apart: their scores can be had, but choose no map."""
+    def distinct_or_none(cls, prompts: PromptSet, embeddings: Embeddings) -> PromptVectors | None:
+        """The prompt vectors, or None where they tell no items apart and can choose no map."""
         try:
             return cls(prompts, embeddings)
-        except InputError:
+        except _AlikeError:
             return None
 
     def _are_apart(self) -> bool:
@@ -170,8 +178,7 @@ def _means(rows: np.ndarray, members: Sequence[Sequence[int]], flat: bool) -> np
     means = np.stack([rows[some].mean(axis=0) for some in members])
     if flat:
         return means
-    lengths = np.linalg.norm(rows, axis=1)
-    size = np.linalg.norm(means, axis=1)
+    size, lengths = np.linalg.norm(means, axis=1), np.linalg.norm(rows, axis=1)
     wanted = np.asarray([lengths[some].mean() for some in members])
     scaled: np.ndarray = means * (wanted / np.where(size > 0, size, 1))[:, None]
     return scaled

@@ -101,7 +101,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"{name} holds text vectors (n, {vectors.shape[1]}) and those of the prompts are {width} wide. Embed "
                 f"both with one encoder; where y is 0 or 1 for each class, give the text vectors as target=."
             )
-        by = PromptVectors.where_apart(names.prompts, names.embeddings)
+        by = PromptVectors.distinct_or_none(names.prompts, names.embeddings)
         self.alignment_ = aligned(self, source, vectors, groups, "match", by)
         self.head_ = zeroshot(self.alignment_, names.embeddings, names.prompts)
         self._order = np.arange(len(names.labels)) if any_number(self.prompts) else np.argsort(names.labels)

@@ -20,7 +20,15 @@ FROM_GALLERY = "CSLS, neighbourhoods from the gallery itself: transductive, ever
 
 
 def corrected(alignment: Alignment, sides: tuple[Array, Array], *, csls: Any, pool: Any) -> tuple[Array, Array]:
-    """Rows of both sides whose inner products are the scores, corrected as ``csls`` or ``pool`` say."""
+    """Rows of both sides whose inner products are the scores, corrected as ``csls`` or ``pool`` say.
+
+    Raises
+    ------
+    InputError
+        For both of them, or pools that are no pair or too short.
+    """
+    if csls is not None and pool is not None:
+        raise InputError("csls and pool are two ways to correct scores. Give one of them.")
     left, right = alignment.unit_rows(*sides)
     if csls is not None:
         return _by_csls(left, right, alignment.unit_rows(*_pools(alignment, csls, *sides)))
@@ -61,7 +69,7 @@ def _check_length(pair: tuple[Array, Array], name: str, where: str) -> None:
     short = min(int(side.shape[0]) for side in pair)
     if short < NEIGHBOURS:
         raise InputError(
-            f"{name} looks at {NEIGHBOURS} neighbours or more, and a {where} of {short} rows has too few. "
+            f"{name} corrects scores by {NEIGHBOURS} rows or more, and a {where} of {short} rows has too few. "
             f"Give a longer pool, or leave {name} out: a short list of classes is no place for it."
         )
 

@@ -158,8 +158,6 @@ def evaluate_retrieval(
     CSLS: Conneau et al., "Word translation without parallel data", ICLR 2018. Inverted softmax: Smith et al.,
     "Offline bilingual word vectors, orthogonal transformations and the inverted softmax", ICLR 2017.
     """
-    if csls is not None and pool is not None:
-        raise InputError("csls and pool are two ways to correct scores. Give one of them.")
     if not ks or min(ks) < 1:
         raise InputError(f"recall@k needs k of at least 1; got {list(ks)}.")
     x, y = paired_sides(source, target)

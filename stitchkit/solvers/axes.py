@@ -45,6 +45,8 @@ class Axes:
         Gallery row of each query.
     outside : (g,)
         Squared length of each gallery row, in the scaled target space, outside these axes.
+    target_scale : (d_t,) or None
+        What each raw target feature was multiplied by.
     lower
         Makes the rows (r_t, d_t) that turn target coordinates into raw target rows, and the mean (d_t,) to be added.
     """
@@ -60,6 +62,7 @@ class Axes:
     gallery: Array
     truth: np.ndarray
     outside: Array
+    target_scale: Array | None
     lower: Callable[[], tuple[Array, Array]]
 
     def cut(self, pca: int) -> Axes:
@@ -79,7 +82,7 @@ class Axes:
 
     @property
     def rank(self) -> int:
-        """Directions that both sides show."""
+        """Number of directions of the side that shows fewer."""
         return min(int(self.source_values.shape[0]), int(self.target_values.shape[0]))
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import Array, eye_like, like, namespace, svd
+from stitchkit.core.arrays import Array, eye_like, float64, like, namespace, svd
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments import Evidence
@@ -25,6 +25,7 @@ from stitchkit.solvers.sides import about_mean
 
 RCOND = 1e-10
 STEPS, RATE, BETAS, TINY = 300, 1e-3, (0.9, 0.999), 1e-8
+WIDE = 128  # of both sides, from which the steps are in single precision
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Preset:
 
     ``"linear"``: least squares. ``"l-ortho"``: the polar factor of the least-squares R. ``"ortho"``: the polar factor
     of X'Y. ``"affine"``: a linear layer with bias, 300 full-batch steps of Adam at rate 1e-3 on the mean squared
-    error. The common space is the target's own space, centred on the anchors.
+    error; in single precision, as the published code, where both sides are at least 128 wide. The common space is the
+    target's own space, centred on the anchors.
 
     Where anchors are fewer than dimensions the two orthogonal maps keep the partial isometry that the anchors
     identify; the published code completes it to a full rotation in a way that the anchors do not determine.
@@ -110,11 +112,18 @@ def _affine(evidence: Evidence, seed: int) -> Fitted:
     d_s, d_t = frame.moments.shape
     fresh = first_layer(max(d_s, d_t), seed)
     layer = like(np.vstack([fresh[0].T[:d_s, :d_t], fresh[1][:d_t]]), frame.ss)  # (d_s + 1, d_t), the bias below
-    slope = _rows_slope(frame, evidence) or partial(_scatter_slope, frame)
+    xp, single = namespace(layer), min(d_s, d_t) >= WIDE
+
+    def narrowed(array: Array) -> Array:
+        return xp.astype(array, xp.float32 if single else xp.float64, copy=False)
+
+    by_rows = _rows_slope(frame, evidence, narrowed)
+    slope = by_rows or _scatter_slope(frame, narrowed)
     factor = 2 / (frame.moments.weight * max(d_s, d_t))
-    layer = _adam(layer, partial(_slope, slope, frame.moments.weight, factor))
+    layer = float64(_adam(narrowed(layer), partial(_slope, slope, frame.moments.weight, factor)))
     rank = min(frame.source_rank, frame.target_rank)
-    record = {"method": "adam on moments", "steps": STEPS, "rate": RATE}
+    record = {"method": "adam on rows" if by_rows else "adam on moments", "steps": STEPS, "rate": RATE}
+    record["precision"] = "single" if single else "double"
     return Fitted(frame, layer[:d_s, :], layer[d_s, :], rank, record)
 
 
@@ -124,16 +133,20 @@ def _slope(of_weight: Callable[[Array], Array], count: float, factor: float, lay
     return factor * namespace(layer).concat([of_weight(weight), count * bias], axis=0)
 
 
-def _scatter_slope(frame: Frame, weight: Array) -> Array:
-    return frame.ss @ weight - frame.st
+def _scatter_slope(frame: Frame, narrowed: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    ss, st = narrowed(frame.ss), narrowed(frame.st)
+    return lambda weight: ss @ weight - st
 
 
-def _rows_slope(frame: Frame, evidence: Evidence) -> Callable[[Array], Array] | None:
+def _rows_slope(
+    frame: Frame, evidence: Evidence, narrowed: Callable[[Array], Array]
+) -> Callable[[Array], Array] | None:
     """The same from the anchors' rows, where these are so few that their two products cost less than the scatter's."""
     rows = rows_at_hand(evidence)
     if rows is None or 2 * frame.moments.count >= frame.moments.shape[0]:
         return None
-    a, b = (about_mean(side.coordinates(part)) for side, part in zip((frame.source, frame.target), rows, strict=True))
+    sides = zip((frame.source, frame.target), rows, strict=True)
+    a, b = (narrowed(about_mean(side.coordinates(part))) for side, part in sides)
     across = namespace(a).matrix_transpose(a)
     return lambda weight: across @ (a @ weight - b)
 
@@ -141,11 +154,21 @@ def _rows_slope(frame: Frame, evidence: Evidence) -> Callable[[Array], Array] | 
 def _adam(value: Array, slope: Callable[[Array], Array]) -> Array:
     """``value`` after Kingma and Ba's steps along ``slope``."""
     xp, (b1, b2) = namespace(value), BETAS
-    first = second = xp.zeros_like(value)
-    for t in range(1, STEPS + 1):
+    value, first, second = xp.asarray(value, copy=True), xp.zeros_like(value), xp.zeros_like(value)
+    for t in range(1, STEPS + 1):  # in place: such arrays are large, and there are hundreds of steps
         at = slope(value)
-        first, second = b1 * first + (1 - b1) * at, b2 * second + (1 - b2) * at * at
-        value = value - RATE / (1 - b1**t) * first / (xp.sqrt(second) / (1 - b2**t) ** 0.5 + TINY)
+        first *= b1
+        first += (1 - b1) * at
+        at *= at
+        at *= 1 - b2
+        second *= b2
+        second += at
+        size = xp.sqrt(second)
+        size /= (1 - b2**t) ** 0.5
+        size += TINY
+        step = first / size
+        step *= RATE / (1 - b1**t)
+        value -= step
     return value
 
 

@@ -84,7 +84,7 @@ def stitched(fold: FoldData, method: str, head: LinearHead) -> tuple[Scores, dic
 
 def named(fold: FoldData, method: str, prompts: PromptSet, vectors: Embeddings) -> tuple[Scores, dict[str, Any]]:
     """Scores of the test items for classes named by text; ``vectors`` are those of the prompts, by text."""
-    fitted = map_of(fold, method, prompts=PromptVectors.where_apart(prompts, vectors))
+    fitted = map_of(fold, method, prompts=PromptVectors.distinct_or_none(prompts, vectors))
     return zeroshot(fitted, vectors, prompts).scores(fold.x_test), told_of(fitted, spectrum=fold.first)
 
 

@@ -104,6 +104,18 @@ def test_so_few_anchors_that_their_rows_are_stepped_along_give_the_scatters_own_
     np.testing.assert_allclose(by_rows, recipe(x, y, NEW[40], LITERAL["affine"]), atol=1e-6)
 
 
+@pytest.mark.parametrize("rows", [True, False])
+def test_wide_spaces_are_stepped_through_in_single_precision_as_the_published_code_does(rows):
+    x, y = paired(40, 160, 130, noise=0.7)
+    new = paired(15, 160, 160, seed=5)[0]
+    fitted = fit(Preset("affine", seed=3), x, y, rows=rows)
+    assert fitted.record["precision"] == "single"
+    assert fitted.record["method"] == ("adam on rows" if rows else "adam on moments")
+    assert fitted.to_target.weight.dtype == np.float64
+    wanted = recipe(x, y, new, LITERAL["affine"])
+    np.testing.assert_allclose(fitted.to_target(new), wanted, atol=1e-3 * wanted.std())
+
+
 @pytest.mark.parametrize("name", ["l-ortho", "ortho"])
 def test_with_fewer_anchors_than_dimensions_the_isometry_is_that_part_of_the_recipe_that_anchors_determine(name):
     x, y = paired(6, 9, 9, noise=0.7)
