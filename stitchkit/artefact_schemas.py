@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
-from stitchkit.core.maps import AffineMap
+from stitchkit.core.maps import HEAVIEST, AffineMap
 from stitchkit.core.space import Space
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**24)]
-Weight = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+Weight = Annotated[float, msgspec.Meta(gt=0, le=HEAVIEST)]
 Hashes = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})*$")]
 Fields = TypeVar("Fields")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")

@@ -26,13 +26,13 @@ def is_small(rows: int, columns: int) -> bool:
 
 
 @dataclass(eq=False)
-class Shared:
+class SharedSetting:
     """A setting of the process, made by the first of several threads that enters and undone by the last that leaves.
 
     Parameters
     ----------
     begin
-        Makes the setting, and gives what undoes it.
+        Makes the setting and returns the function that undoes it.
     """
 
     begin: Callable[[], Undo]
@@ -61,8 +61,8 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     """One thread for BLAS within it, where that is wanted; then as many as before.
 
     The limit is the process's: while several threads are within, it holds until the last has left. scipy has a BLAS of
-    its own, which scikit-learn's optimisers use too. The limit reaches libraries that are loaded when it is set, so
-    scipy is loaded first.
+    its own, which scikit-learn's optimisers use too. The limit reaches the libraries that are loaded at the first limit
+    of the process; scipy is loaded for it.
     """
     with ExitStack() as stack:
         if wanted:
@@ -78,7 +78,7 @@ def one_thread() -> Iterator[None]:
 
 
 @cache
-def _loaded() -> Any:
+def _blas_libraries() -> Any:
     """The libraries whose threads can be limited; finding them takes milliseconds."""
     import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
@@ -87,7 +87,7 @@ def _loaded() -> Any:
 
 
 def _limit_blas() -> Undo:
-    limiter = _loaded().limit(limits=1, user_api="blas")
+    limiter = _blas_libraries().limit(limits=1, user_api="blas")
     undo: Undo = limiter.restore_original_limits
     return undo
 
@@ -100,4 +100,4 @@ def _limit_torch() -> Undo:
     return lambda: torch.set_num_threads(before)
 
 
-_BLAS, _TORCH = Shared(_limit_blas), Shared(_limit_torch)
+_BLAS, _TORCH = SharedSetting(_limit_blas), SharedSetting(_limit_torch)

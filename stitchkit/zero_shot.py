@@ -58,6 +58,11 @@ def zeroshot(
     InputError
         If ``text`` is neither an encoder nor embeddings of every prompt, or the prompts are not given once.
     """
+    if isinstance(text, PromptSet):
+        raise InputError(
+            f"the prompt set {text.name!r} stands where the text encoder belongs: zeroshot(alignment, text_encoder, "
+            f"prompts), or zeroshot(alignment, stitchkit.embed_prompts(text_encoder, prompts))."
+        )
     if isinstance(text, PromptVectors):
         if prompts is not None:
             raise InputError("embedded prompts hold their prompt set: leave prompts out, or give the text encoder.")
@@ -93,6 +98,11 @@ def embed_prompts(
         Classes with their positive and, optionally, negative texts; or what :func:`stitchkit.read_prompts` takes.
     store
         Where the text encoder's vectors are kept, as in ``stitchkit.embed``.
+
+    Returns
+    -------
+    PromptVectors
+        The set with its vectors (m, d_t), whose ids are the texts.
 
     Raises
     ------

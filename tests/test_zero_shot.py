@@ -147,6 +147,8 @@ def test_embedded_prompts_are_given_once(alignment, images):
         sk.zeroshot(alignment, prompts, PROMPTS)
     with pytest.raises(InputError, match="zeroshot needs prompts"):
         sk.zeroshot(alignment, Reader())
+    with pytest.raises(InputError, match="stands where the text encoder belongs"):
+        sk.zeroshot(alignment, PROMPTS)
 
 
 def test_a_prompt_set_is_found_by_name_and_anything_else_refused(plain):

@@ -82,7 +82,7 @@ def align(
         reads mapped held-out vectors (:class:`~stitchkit.alignment.head_agreement.HeadAgreement`). Without it the
         choice is by R2, which ranks maps otherwise than a head does. Not read where a solver value or ``paper`` leaves
         nothing to choose.
-    prompts
+    prompts : PromptVectors, optional
         For matching, the prompts that will name classes, from :func:`stitchkit.embed_prompts`: maps are chosen by how
         these read mapped held-out vectors, against how they read the anchors' own targets
         (:mod:`stitchkit.alignment.prompt_margins`). They enter no fit. Not read where a solver value or ``paper``

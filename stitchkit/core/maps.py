@@ -13,6 +13,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.space import Space
 
 Vectors = TypeVar("Vectors")
+HEAVIEST = 1e9  # weight of a member of a joined map
 NARROWEST, WIDEST = 1e-15, 1e15  # lengths whose squares every float32 holds
 
 
@@ -160,11 +161,11 @@ class JoinedMap:
         if width != self.target.dim:
             raise InputError(f"the members of a joined map are {width} wide together, its space {self.target.dim}.")
         if self.weights is not None:
-            some = [one for one in self.weights if 0 < one < float("inf")]
+            some = [one for one in self.weights if 0 < one <= HEAVIEST]
             if not len(some) == len(self.weights) == len(self.members):
                 raise InputError(
-                    f"a joined map of {len(self.members)} members needs as many weights, each finite and above 0; "
-                    f"got {list(self.weights)}."
+                    f"a joined map of {len(self.members)} members needs as many weights, each above 0 and at most "
+                    f"{HEAVIEST:g}; got {list(self.weights)}."
                 )
 
     @property

@@ -6,6 +6,7 @@ Nothing of it reaches the map that is fitted in the end.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -62,13 +63,14 @@ class Draft(Protocol):
         ...
 
 
-class DirectedDraft:
+class DirectedDraft(ABC):
     """The directed map in two steps, the second of which is the same at every strength."""
 
     inner: Array
 
+    @abstractmethod
     def coordinates(self, at: int) -> Array:
-        raise NotImplementedError
+        """Queries (m, j) on their way through the directed map: on the first j rows of ``inner``."""
 
     def predicted(self, at: int) -> Array:
         left = self.coordinates(at)

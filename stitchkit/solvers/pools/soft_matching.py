@@ -58,9 +58,10 @@ class SoftMatching:
 
     Notes
     -----
-    The pools need not hold the same items, nor be of one size. There is no directed map. Where both sides are at least
-    128 wide, all steps but the last are made in single precision, with singular directions from a Gram matrix; the
-    last step, and so the map, is in double precision.
+    The pools need not hold the same items, nor be of one size. There is no directed map. Where both sides have at least
+    128 directions and the heat ends at .03 or above, all steps but the last are made in single precision, with singular
+    directions from a Gram matrix and plans whose row sums are even to 1 %; the last step, and so the map, is in double
+    precision.
 
     References
     ----------
@@ -82,8 +83,8 @@ class SoftMatching:
         for name, value, least in (("steps", self.steps, 1), ("width", self.width, 1), ("limit", self.limit, 20)):
             if value is not None and value < least:
                 raise InputError(f"SoftMatching needs {name} of at least {least}; got {value}.")
-        if self.lowdin is not None and not 0 <= self.lowdin < float("inf"):
-            raise InputError(f"SoftMatching needs lowdin of at least 0, a finite weight; got {self.lowdin}.")
+        if self.lowdin is not None and not 0 <= self.lowdin <= 1e6:
+            raise InputError(f"SoftMatching needs lowdin from 0, for none, to 1e6; got {self.lowdin}.")
         if not self.heat[0] >= self.heat[1] >= COLDEST:
             raise InputError(f"SoftMatching needs a heat that falls to no less than {COLDEST}; got {self.heat}.")
 
