@@ -158,7 +158,7 @@ plt.show()
 # the *labels* of the same anchors.
 
 # %%
-prompts = sk.read_prompts("phantom")
+prompts = sk.embed_prompts(text, sk.read_prompts("phantom"))
 truth = sk.Labels(test.labels, test.ids, FINDINGS, test.patients)
 said = sk.Labels(pool.reported, pool.ids, FINDINGS, pool.patients)
 reports = targets["reports"][0]
@@ -167,8 +167,8 @@ reports = targets["reports"][0]
 def named_by_text(rows, solver="auto"):
     """The zero-shot scores of the test films, from the anchors at these rows of the pool."""
     pairs = (x.take(rows), reports.take(rows))
-    fitted = sk.align(*pairs, groups=pool.patients[rows], solver=solver, nested=False, progress=False)
-    return sk.zeroshot(fitted, text, prompts).scores(x_test)
+    how = {"solver": solver, "prompts": prompts, "nested": False, "progress": False}
+    return sk.zeroshot(sk.align(*pairs, groups=pool.patients[rows], **how), prompts).scores(x_test)
 
 
 found = []
