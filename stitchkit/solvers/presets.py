@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,63 +110,60 @@ def _affine(evidence: Evidence, seed: int) -> Fitted:
     frame = Frame.of_features(evidence.moments, "both")
     d_s, d_t = frame.moments.shape
     fresh = first_layer(max(d_s, d_t), seed)
-    layer = like(np.vstack([fresh[0].T[:d_s, :d_t], fresh[1][:d_t]]), frame.ss)  # (d_s + 1, d_t), the bias below
+    layer = np.vstack([fresh[0].T[:d_s, :d_t], fresh[1][:d_t]])  # (d_s + 1, d_t), the bias below
+    layer = like(np.ascontiguousarray(layer), frame.ss)  # in the order of the gradients, which is faster
     xp, single = namespace(layer), min(d_s, d_t) >= WIDE
 
     def narrowed(array: Array) -> Array:
         return xp.astype(array, xp.float32 if single else xp.float64, copy=False)
 
-    by_rows = _rows_slope(frame, evidence, narrowed)
-    slope = by_rows or _scatter_slope(frame, narrowed)
     factor = 2 / (frame.moments.weight * max(d_s, d_t))
-    layer = float64(_adam(narrowed(layer), partial(_slope, slope, frame.moments.weight, factor)))
+    by_rows = _rows_gradient(frame, evidence, factor, narrowed)
+    gradient = by_rows or _scatter_gradient(frame, factor, narrowed)
+    weight = _adam(narrowed(layer[:d_s, :]), gradient)
+    # both sides are centred, so that the bias does not meet the weight
+    bias = _adam(layer[d_s, :], lambda at: factor * frame.moments.weight * at)
     rank = min(frame.source_rank, frame.target_rank)
     record = {"method": "adam on rows" if by_rows else "adam on moments", "steps": STEPS, "rate": RATE}
     record["precision"] = "single" if single else "double"
-    return Fitted(frame, layer[:d_s, :], layer[d_s, :], rank, record)
+    return Fitted(frame, float64(weight), bias, rank, record)
 
 
-def _slope(of_weight: Callable[[Array], Array], count: float, factor: float, layer: Array) -> Array:
-    """Gradient of the mean squared error; both sides are centred, so the bias does not meet the weight."""
-    weight, bias = layer[:-1, :], layer[-1:, :]
-    return factor * namespace(layer).concat([of_weight(weight), count * bias], axis=0)
-
-
-def _scatter_slope(frame: Frame, narrowed: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    ss, st = narrowed(frame.ss), narrowed(frame.st)
+def _scatter_gradient(frame: Frame, factor: float, narrowed: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """``factor`` times half the gradient of the summed squared error by the weight."""
+    ss, st = narrowed(factor * frame.ss), narrowed(factor * frame.st)
     return lambda weight: ss @ weight - st
 
 
-def _rows_slope(
-    frame: Frame, evidence: Evidence, narrowed: Callable[[Array], Array]
+def _rows_gradient(
+    frame: Frame, evidence: Evidence, factor: float, narrowed: Callable[[Array], Array]
 ) -> Callable[[Array], Array] | None:
-    """The same from the anchors' rows, where these are so few that their two products cost less than the scatter's."""
+    """The same from the anchors' rows; None where the scatter costs less than their two products."""
     rows = rows_at_hand(evidence)
     if rows is None or 2 * frame.moments.count >= frame.moments.shape[0]:
         return None
     sides = zip((frame.source, frame.target), rows, strict=True)
     a, b = (narrowed(about_mean(side.coordinates(part))) for side, part in sides)
-    across = namespace(a).matrix_transpose(a)
+    across = factor * namespace(a).matrix_transpose(a)
     return lambda weight: across @ (a @ weight - b)
 
 
-def _adam(value: Array, slope: Callable[[Array], Array]) -> Array:
-    """``value`` after Kingma and Ba's steps along ``slope``."""
+def _adam(value: Array, gradient: Callable[[Array], Array]) -> Array:
+    """``value`` after Kingma and Ba's steps against ``gradient``; constant factors are kept out of the means."""
     xp, (b1, b2) = namespace(value), BETAS
     value, first, second = xp.asarray(value, copy=True), xp.zeros_like(value), xp.zeros_like(value)
     for t in range(1, STEPS + 1):  # in place: such arrays are large, and there are hundreds of steps
-        at = slope(value)
+        at = gradient(value)
         first *= b1
-        first += (1 - b1) * at
+        first += at
         at *= at
-        at *= 1 - b2
         second *= b2
         second += at
+        unit = ((1 - b2**t) / (1 - b2)) ** 0.5
         size = xp.sqrt(second)
-        size /= (1 - b2**t) ** 0.5
-        size += TINY
+        size += TINY * unit
         step = first / size
-        step *= RATE / (1 - b1**t)
+        step *= RATE * unit * (1 - b1) / (1 - b1**t)
         value -= step
     return value
 
