@@ -32,6 +32,7 @@ class HeadAgreement:
 
     Multi-class: the mean over items of the cosine between the two rows of logits, each minus its mean over classes and
     minus the mean row of the anchors' own targets: what a head says of every item would make all maps look right.
+    One of two classes: the correlation over items of the difference of the two logits, for a cosine would be its sign.
     Multi-label: the mean over classes of the correlation over all held-out items; classes whose outputs do not vary
     are left out, and of more than 100 a random 100 are judged. Probabilities are read as logits.
 
@@ -62,9 +63,12 @@ class HeadAgreement:
                 f"a head of one class, {head.classes[0]!r}, with multiclass=True gives every item the probability 1. "
                 f"Set multiclass=False, or give it the other classes."
             )
+        self.of_two = self.multiclass and len(head.classes) == 2
+        self.multiclass = self.multiclass and not self.of_two
         how = "cosines of one item's logits" if self.multiclass else "correlations of each class's outputs"
-        self.words = f"agreement of the head's outputs on held-out anchors, mean of {how}"
-        self.linear = _affine(head, self.multiclass)
+        how = "the correlation of the difference of the two logits" if self.of_two else f"mean of {how}"
+        self.words = f"agreement of the head's outputs on held-out anchors, {how}"
+        self.linear = _affine(head, self.multiclass, self.of_two)
         self.part: np.ndarray | None = None  # classes that are judged; None for all
         self.readouts: WeakKeyDictionary[Axes, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
         head.scores(target)  # refuses NaN and infinity by class
@@ -165,13 +169,14 @@ class HeadAgreement:
         values = np.asarray(scores.values, dtype=np.float64)
         if scores.kind == "probability":
             clipped = np.clip(values, LEAST, 1 - LEAST)
-            values = np.log(clipped) if self.multiclass else np.log(clipped / (1 - clipped))
+            values = np.log(clipped) if self.multiclass or self.of_two else np.log(clipped / (1 - clipped))
+        values = values[:, 1:] - values[:, :1] if self.of_two else values
         values = values if self.part is None else values[:, self.part]
         return values - values.mean(axis=1, keepdims=True) if self.multiclass else values
 
 
-def _affine(head: Head, multiclass: bool) -> tuple[np.ndarray, np.ndarray] | None:
-    """Weight (d, c) and bias (c,) of a linear head's logits, None for other heads.
+def _affine(head: Head, multiclass: bool, of_two: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """Weight (d, c) and bias (c,) of a linear head's logits, None for other heads; of two, their difference.
 
     For one class of many they are centred over classes and turned, so that c is at most d + 1: cosines between rows
     do not change.
@@ -179,6 +184,8 @@ def _affine(head: Head, multiclass: bool) -> tuple[np.ndarray, np.ndarray] | Non
     if not isinstance(head, LinearHead) or head.kind != "logit":
         return None
     weight, bias = (to_numpy(part).astype(np.float64) for part in (head.weight, head.bias))
+    if of_two:
+        return weight[:, 1:] - weight[:, :1], bias[1:] - bias[:1]
     if not multiclass:
         return weight, bias
     both = np.concatenate([weight, bias[None, :]])

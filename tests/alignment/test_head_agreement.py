@@ -286,3 +286,15 @@ def test_a_class_that_hardly_varies_beside_its_bias_is_left_out(size):
     three = sk.LinearHead(SPACE, head.classes[:3], head.weight[:, :3], head.bias[:3])
     one, other = (sk.align(X, Y, purpose="head", head=each).record["held_out"]["agreement"] for each in (flat, three))
     assert one == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.parametrize("squash", [None, lambda z: softmax(z, axis=1)])
+def test_of_two_classes_it_is_the_correlation_of_the_difference_of_their_logits(squash):
+    head = head_of(2, multiclass=True)
+    criterion = HeadAgreement(head if squash is None else Opaque(head, True, squash), as_embeddings(Y))
+    logits = head.scores(Y).values
+    difference = logits[:, 1] - logits[:, 0]
+    np.testing.assert_allclose(criterion.wanted, (difference - difference.mean())[:, None], atol=1e-9)
+    record = sk.align(X, Y, purpose="head", head=head).record
+    assert record["chosen_by"].endswith("the correlation of the difference of the two logits")
+    assert record["held_out"]["agreement"] > 0.5
