@@ -1,4 +1,4 @@
-"""How many threads BLAS takes: for hundreds of small products and factors one is faster than several.
+"""The number of BLAS threads: for hundreds of small products and factors one is faster than several.
 
 numpy and scipy each have a BLAS of their own, whose threads wait for the next product by spinning. Where calls to both
 alternate, or another process is busy, the waiting threads take the processors from the working ones.
@@ -21,7 +21,7 @@ Undo = Callable[[], Any]
 
 
 def is_small(rows: int, columns: int) -> bool:
-    """Whether work on matrices of this form gets one thread."""
+    """True where work on matrices of this form gets one thread."""
     return rows * columns * min(rows, columns) < WORK
 
 

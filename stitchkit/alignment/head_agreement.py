@@ -18,6 +18,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
+from stitchkit.core.maps import unit
 from stitchkit.core.roles import Head
 from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.drafts import Draft
@@ -94,7 +95,7 @@ class HeadAgreement:
         read = (left @ inner[: left.shape[1]] + mean for left in every)
         if self.multiclass:
             return np.stack([self._measured(one, fold) for one in read])
-        every_and_true = [*(self._found(one) for one in read), self.wanted[fold.queries]]
+        every_and_true = [*(self._centred_outputs(one) for one in read), self.wanted[fold.queries]]
         size = np.abs(self.wanted).max(axis=0)  # classes in units of their own: single precision ends at 3e38
         return np.stack([(one / np.where(size > 0, size, 1)).astype(np.float32) for one in every_and_true])
 
@@ -135,17 +136,17 @@ class HeadAgreement:
         """Entries (strengths, n) of pooled curves."""
         return curve[..., 0] if self.multiclass else correlation_entries(curve[:-1], curve[-1])
 
-    def _found(self, read: np.ndarray) -> np.ndarray:
+    def _centred_outputs(self, read: np.ndarray) -> np.ndarray:
         """Outputs (q, c) about their middle from what :meth:`_readout` makes of a fold's queries."""
         outputs: np.ndarray = (read if self.linear is not None else self._outputs(read)) - self.middle
         return outputs
 
     def _measured(self, read: np.ndarray, fold: Fold) -> np.ndarray:
         """Measures of what :meth:`_readout` makes of a fold's queries."""
-        found, wanted = self._found(read), self.wanted[fold.queries]
+        found, wanted = self._centred_outputs(read), self.wanted[fold.queries]
         if not self.multiclass:
             return np.concatenate([found, wanted], axis=1)
-        found, wanted = _unit(found), _unit(wanted)
+        found, wanted = unit(found), unit(wanted)
         return np.stack([np.sum(found * wanted, axis=1), found @ wanted.mean(axis=0)], axis=1)
 
     def _readout(self, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
@@ -222,13 +223,6 @@ def correlation_entries(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     each = both.mean(axis=-2, keepdims=True)
     linear: np.ndarray = np.mean(both - each * (u * u + v * v) / 2 + each, axis=-1)
     return linear
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    """Rows at length one; a zero row stays zero."""
-    size = np.linalg.norm(rows, axis=1, keepdims=True)
-    result: np.ndarray = rows / np.where(size > 0, size, 1)
-    return result
 
 
 def _varying(outputs: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from stitchkit.alignment.folds import Fold, Folds
 from stitchkit.alignment.head_agreement import correlation_entries, side_by_side
 from stitchkit.core.arrays import Array, like, namespace, to_numpy, working_float
 from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.maps import unit
 from stitchkit.core.prompts import PromptVectors, draw_prompts
 from stitchkit.metrics.ranks import all_ranks
 from stitchkit.solvers.axes import Axes
@@ -89,13 +90,13 @@ class PromptCriterion(ReciprocalRank):
             rows, mean = (to_numpy(part) for part in axes.lower())
             rest = self.texts - mean - inside @ rows
             rest = rest if axes.target_scale is None else rest * to_numpy(axes.target_scale)
-            whole = self.prompts.directions(_unit(np.concatenate([inside, rest], axis=1)))
+            whole = self.prompts.directions(unit(np.concatenate([inside, rest], axis=1)))
             self.toward[axes] = whole[:, : inside.shape[1]]
         return self.toward[axes]
 
     def _read(self, rows: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Scores (q, c) of centred targets (q, d_t) by centred prompts (p, d_t)."""
-        scores: np.ndarray = _unit(rows) @ self.prompts.directions(_unit(texts)).T
+        scores: np.ndarray = unit(rows) @ self.prompts.directions(unit(texts)).T
         return scores
 
 
@@ -208,9 +209,3 @@ def _fills_the_target(axes: Axes) -> bool:
 def _counted(prompts: PromptVectors) -> str:
     many = len(prompts.prompts.classes)
     return "one class" if many == 1 else f"{many} classes"
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    size = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: np.ndarray = rows / np.where(size > 0, size, 1)
-    return unit

@@ -94,7 +94,7 @@ class HardMatching:
         return self.alignment(self.settled(self.soft.matched(evidence)))
 
     def settled(self, ensemble: Ensemble, *, draft: bool = False) -> Settled:
-        """What the sweeps make of an ensemble that soft matching left.
+        """The ensemble and its pairs after all sweeps, from one that soft matching left.
 
         Pairs are found in single precision, where the members are wide; unless this is a draft, the ensemble is then
         fitted to the last pairs in its own.
