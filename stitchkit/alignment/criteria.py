@@ -17,6 +17,9 @@ from stitchkit.core.arrays import Array, namespace, take, to_numpy
 from stitchkit.metrics.ranks import pair_ranks
 from stitchkit.solvers.drafts import Draft
 
+FEW_TARGETS = 20  # distinct targets, or classes, below which margins are judged and not ranks
+RARE = 8  # anchors of a target below which it does not count in full: a few items would decide
+
 
 class Criterion(Protocol):
     """Scores of strengths, and measures of held-out pairs."""
@@ -110,6 +113,65 @@ class BalancedReciprocalRank(ReciprocalRank):
 
     def entries(self, measures: np.ndarray) -> np.ndarray:
         return balanced_entries(measures[:, 0], measures[:, 1])
+
+
+class Margin(ReciprocalRank):
+    """Margins between few distinct targets: the correlation of similarities with which of them is the true one.
+
+    Both are taken about their mean over the targets. Targets count alike, but for those of few anchors. Ranks among two
+    to some targets say little more than right or wrong; a margin also says by how much.
+
+    Parameters
+    ----------
+    targets : (n,)
+        Number of each judged anchor's target.
+    """
+
+    name, words = "margin", "margin between the distinct targets of held-out anchors, averaged over targets"
+
+    def __init__(self, targets: np.ndarray) -> None:
+        self.weights = weights_of_kinds(targets)
+
+    def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
+        """Margin, squared length and weight of each query, (q, 3)."""
+        one_direction = draft.rank(at) == 1  # angles would be signs
+        queries, gallery = draft.rows(at) if one_direction else draft.sides(at, weights)
+        scores = to_numpy(queries).astype(np.float64) @ to_numpy(gallery).astype(np.float64).T
+        return np.column_stack([margins(scores, fold.truth), self.weights[fold.target]])
+
+    def entries(self, measures: np.ndarray) -> np.ndarray:
+        return margin_entries(*measures.T)
+
+
+def weights_of_kinds(kinds: np.ndarray) -> np.ndarray:
+    """Weight of an item of each kind, by its number: kinds of at least ``RARE`` items count alike, rarer ones less."""
+    return 1 / np.maximum(np.bincount(kinds), RARE)
+
+
+def margins(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The true column's score above the mean of all columns, and the squared length of the row about it: (q, 2).
+
+    Parameters
+    ----------
+    scores : (q, k)
+    truth : (q,)
+        Column of each row's true answer.
+    """
+    apart = scores - scores.mean(axis=1, keepdims=True)
+    longest = (1 - 1 / apart.shape[1]) ** 0.5  # of a row of length one that points at the truth
+    return np.column_stack([apart[np.arange(len(apart)), truth] / longest, np.sum(apart * apart, axis=1)])
+
+
+def margin_entries(margin: np.ndarray, square: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Entries (n,) whose mean is the weighted correlation of scores with the truth; linear in each item's part."""
+    shares = weights / weights.mean()
+    size = float(np.mean(shares * square))
+    if size <= 0:
+        return np.zeros(len(margin))
+    apart = margin / size**0.5
+    value = float(np.mean(shares * apart))
+    entries: np.ndarray = value + shares * (apart - value - value * (square / size - 1) / 2)
+    return entries
 
 
 def balanced_entries(values: np.ndarray, kinds: np.ndarray) -> np.ndarray:

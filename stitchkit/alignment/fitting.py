@@ -20,11 +20,18 @@ from stitchkit.alignment.accounts import (
 )
 from stitchkit.alignment.asking import asked_for, check_prompts, check_purpose, solver_called, with_pools
 from stitchkit.alignment.clusters import Clusters
-from stitchkit.alignment.criteria import BalancedReciprocalRank, Criterion, Explained, ReciprocalRank
+from stitchkit.alignment.criteria import (
+    FEW_TARGETS,
+    BalancedReciprocalRank,
+    Criterion,
+    Explained,
+    Margin,
+    ReciprocalRank,
+)
 from stitchkit.alignment.folds import JUDGED, Folds, assign, assign_by_target, evidence_of
 from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.pooling import align_with_pool, fit_with_pool
-from stitchkit.alignment.prompt_margins import PromptCriterion, criterion_of
+from stitchkit.alignment.prompt_margins import PromptCriterion, PromptMargin, criterion_of
 from stitchkit.alignment.search import Search
 from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.alignments import Alignment
@@ -47,7 +54,7 @@ from stitchkit.threads import is_small, one_blas_thread
 REPEATED = 400  # below this the folds are drawn REPEATS times: one assignment is too noisy to choose by
 REPEATS = 5
 SPREAD = 5  # distinct targets whose standard deviations tell something of other wordings: two differ nowhere by chance
-FEW_TARGETS, COMMON = 20, 0.2  # fewer distinct targets than this, or one with a larger share, are judged alike
+COMMON = 0.2  # share of the anchors of one target, from which all targets are judged alike
 
 
 def align(
@@ -263,9 +270,8 @@ def _searched(
         )
     smallest = n - max(len(part.rows) for folds in repeats for part in folds.parts)
     tracks = _tracks(families, Extent(smallest, (x.space.dim, y.space.dim)), purpose)
-    if balanced and _distinct_targets(repeats[0]) < SPREAD:
-        tracks = [one for one in tracks if one.scale != "both"]
     whole, criterion = repeats[0].evidence(), _criterion(purpose, reader, y, balanced, repeats)
+    tracks = _of_few(tracks, criterion, len(np.unique(repeats[0].targets))) if balanced else tracks
     targets = y.vectors
     if isinstance(criterion, PromptCriterion):
         repeats, targets = [criterion.galleries(folds) for folds in repeats], criterion.table(y)
@@ -309,12 +315,17 @@ def _assignments(x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str,
     ]
     repeats = [Folds.of(x, y, rows, clusters.labels, distinct=distinct, few=few) for rows in members]
     if purpose == "match" and distinct is None:  # of so many anchors the judged ones tell
-        few = _are_few(np.concatenate([part.target for part in repeats[0].parts]))
+        few = _are_few(repeats[0].targets)
     return repeats, few
 
 
-def _distinct_targets(folds: Folds) -> int:
-    return len(np.unique(np.concatenate([part.target for part in folds.parts])))
+def _of_few(tracks: list[Track], criterion: Criterion, distinct: int) -> list[Track]:
+    """The tracks for few distinct targets, with the references that hold there."""
+    if distinct < SPREAD:
+        tracks = [one for one in tracks if one.scale != "both"]
+    if isinstance(criterion, (Margin, PromptMargin)):
+        tracks = [replace(one, reference=one.reference_of_few) for one in tracks]
+    return tracks
 
 
 def _are_few(distinct: np.ndarray) -> bool:
@@ -332,7 +343,10 @@ def _criterion(
             return prompted
     elif purpose == "head":
         return Explained(y.vectors) if reader is None else HeadAgreement(reader, y)
-    return BalancedReciprocalRank() if balanced else ReciprocalRank()
+    if not balanced:
+        return ReciprocalRank()
+    targets = repeats[0].targets
+    return Margin(targets) if len(np.unique(targets)) < FEW_TARGETS else BalancedReciprocalRank()
 
 
 def _tracks(families: list[str], smallest: Extent, purpose: str) -> list[Track]:

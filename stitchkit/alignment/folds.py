@@ -81,6 +81,11 @@ class Folds:
         """The moments of each fold; where all anchors are fewer than dimensions, as rows."""
         return _moments_of(self.source, self.target, [part.rows for part in self.parts])
 
+    @property
+    def targets(self) -> np.ndarray:
+        """Number (q,) of the target of every judged anchor."""
+        return np.concatenate([part.target for part in self.parts])
+
     def without(self, held: int) -> Moments | RowMoments:
         """The moments of everything but one fold, by adding the others."""
         return together([one for i, one in enumerate(self.moments) if i != held])

@@ -13,7 +13,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from stitchkit.alignment.criteria import ReciprocalRank, balanced_entries
+from stitchkit.alignment.criteria import (
+    FEW_TARGETS,
+    ReciprocalRank,
+    balanced_entries,
+    margin_entries,
+    margins,
+    weights_of_kinds,
+)
 from stitchkit.alignment.folds import Fold, Folds
 from stitchkit.alignment.head_agreement import correlation_entries, side_by_side
 from stitchkit.core.arrays import Array, like, namespace, to_numpy, working_float
@@ -134,6 +141,34 @@ class PromptRank(PromptCriterion):
         return balanced_entries(measures[:, 1], measures[:, 2])
 
 
+class PromptMargin(PromptRank):
+    """Margin, among few classes, of the one whose prompts are nearest to a held-out anchor's own target.
+
+    The correlation of scores with which class that is, as in :class:`stitchkit.alignment.criteria.Margin`.
+    """
+
+    name = "prompt_margin"
+
+    def __init__(self, prompts: PromptVectors, target: Embeddings, judged: np.ndarray) -> None:
+        super().__init__(prompts, target, judged)
+        self.words = self.words.replace("reciprocal rank,", "correlation of scores,")
+        self.weights = weights_of_kinds(self.nearest[judged])
+
+    def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
+        """Margin of the nearest class, its mean over the fold's queries, squared length and weight, (q, 4)."""
+        scores, nearest = self.scores(draft, at, weights), self.nearest[fold.queries]
+        margin, square = margins(scores, nearest).T
+        classes = np.arange(scores.shape[1])
+        on_average = margins(np.tile(scores.mean(axis=0), (len(classes), 1)), classes)[:, 0]
+        return np.column_stack([margin, on_average[nearest], square, self.weights[nearest]])
+
+    def entries(self, measures: np.ndarray) -> np.ndarray:
+        return margin_entries(measures[:, 0], measures[:, 2], measures[:, 3])
+
+    def by_chance(self, measures: np.ndarray) -> np.ndarray:
+        return margin_entries(measures[:, 1], measures[:, 2], measures[:, 3])
+
+
 class PromptAgreement(PromptCriterion):
     """Correlation of the scores of mapped held-out vectors with those of the anchors' own targets, mean over classes.
 
@@ -188,8 +223,10 @@ def criterion_of(prompts: PromptVectors, target: Embeddings, repeats: Sequence[F
     """
     target.space.require(prompts.embeddings.space, "the choice by prompts")
     judged = np.unique(np.concatenate([part.queries for folds in repeats for part in folds.parts]))
-    several = not prompts.prompts.multiclass or len(prompts.prompts.classes) == 1
-    return (PromptAgreement if several else PromptRank)(_few(prompts), target, judged)
+    many = len(prompts.prompts.classes)
+    several = not prompts.prompts.multiclass or many == 1
+    criterion = PromptAgreement if several else PromptMargin if many < FEW_TARGETS else PromptRank
+    return criterion(_few(prompts), target, judged)
 
 
 def _few(prompts: PromptVectors) -> PromptVectors:

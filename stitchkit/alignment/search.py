@@ -107,14 +107,17 @@ def best_of_families(finalists: Sequence[Finalist]) -> list[Finalist]:
 
 
 def between(finalists: Sequence[Finalist]) -> Finalist:
-    """The best mean; the reference where there is one that the best does not clearly beat.
+    """The best mean; the best reference where there is one that it does not clearly beat.
 
     Of few anchors the best of many is mostly the luckiest: a map that is good everywhere is a better choice then.
     """
     best = max(finalists, key=lambda one: one.mean)
     references = [one for one in finalists if one.contender.reference]
+    if not references:
+        return best
+    reference = max(references, key=lambda one: one.mean)
     sure = SURE[0] if len(np.unique(best.clusters)) < FEW_CLUSTERS else SURE[1]
-    return best if not references or references[0].is_behind(best, sure) else references[0]
+    return best if reference.is_behind(best, sure) else reference
 
 
 @dataclass(eq=False)

@@ -12,8 +12,10 @@ NO_PATIENTS = (
     "patients not known, so that a patient's pairs may be on both sides of a fold: the anchors' table needs a column "
     "'patient' or 'patient_id', or --groups names another"
 )
-_CRITERIA = ("prompt_mrr", "prompt_agreement", "balanced_mrr", "mrr", "agreement", "r2")
+_CRITERIA = ("prompt_margin", "prompt_mrr", "prompt_agreement", "margin", "balanced_mrr", "mrr", "agreement", "r2")
 _PROMPTED = {
+    "prompt_margin": "correlation of scores with the prompted class {prompt_margin:.3f} (se {prompt_margin_se:.3f}; "
+    "chance {chance_prompt_margin:.3f}), ",
     "prompt_mrr": "reciprocal rank of the prompted class {prompt_mrr:.3f} (se {prompt_mrr_se:.3f}; chance "
     "{chance_prompt_mrr:.3f}), ",
     "prompt_agreement": "correlation of the prompts' scores {prompt_agreement:.3f} (se {prompt_agreement_se:.3f}; "

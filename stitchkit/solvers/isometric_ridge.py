@@ -112,10 +112,7 @@ def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search that isometric ridge offers: one for each scaling, along alpha, as for ridge."""
     scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
     path, draft = partial(IsometricRidgePath, alphas=ALPHAS), partial(IsometricRidgeDraft, alphas=ALPHAS)
-    default = ALPHAS.index(1.0) if purpose == "head" else None
+    safe = {"none": ALPHAS.index(1.0)} if purpose == "head" else {}
     return [
-        Track(
-            "isometric_ridge", scale, {}, "alpha", ALPHAS, path, draft, reference=default if scale == "none" else None
-        )
-        for scale in scales
+        Track("isometric_ridge", scale, {}, "alpha", ALPHAS, path, draft, reference=safe.get(scale)) for scale in scales
     ]

@@ -50,8 +50,9 @@ class Track:
     uncut
         Judge the first strength as well, as a contender of its own.
     reference
-        Position of the strength that stands for the family's default, for the track whose map is the choice where
-        nothing is clearly better; None for all others.
+        Position of the strength whose map is the choice where nothing is clearly better; None for all other tracks.
+    reference_of_few
+        The same where few targets are distinct; of several the best is the reference.
     """
 
     family: str
@@ -63,6 +64,7 @@ class Track:
     draft: Callable[[Axes], Draft]
     uncut: bool = False
     reference: int | None = None
+    reference_of_few: int | None = None
     pca: int | None = None
 
 

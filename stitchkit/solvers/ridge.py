@@ -140,14 +140,21 @@ class RidgeDraft(FilterDraft):
         return float(xp.sum(kept)) / most * int(self.inner.shape[1]) if most > 0 else 0.0
 
 
+REFERENCE = {"none": ALPHAS.index(0.1)}  # scaling -> strength
+REFERENCES_OF_FEW = {**REFERENCE, "source": ALPHAS.index(1.0)}
+
+
 def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search that ridge offers: one for each scaling; a head wants the target's own units."""
     scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
     path, draft = partial(RidgePath, alphas=ALPHAS), partial(RidgeDraft, alphas=ALPHAS)
-    default = None if purpose == "head" else ALPHAS.index(0.1)
+    usual, few = ({}, {}) if purpose == "head" else (REFERENCE, REFERENCES_OF_FEW)
     whole = [
-        Track("ridge", scale, {}, "alpha", ALPHAS, path, draft, reference=default if scale == "none" else None)
+        Track(
+            "ridge", scale, {}, "alpha", ALPHAS, path, draft,
+            reference=usual.get(scale), reference_of_few=few.get(scale),
+        )
         for scale in scales
-    ]
+    ]  # fmt: skip
     parts = principal_parts(extent) if purpose != "head" else []  # a head wants every direction of the target
     return whole + [Track("ridge", "both", {}, "alpha", ALPHAS, path, draft, pca=pca) for pca in parts]

@@ -274,6 +274,7 @@ def test_the_reference_is_chosen_where_the_best_does_not_clearly_beat_it():
     assert between([best, worse, close]) is close
     assert between([best, worse, far]) is best
     assert between([worse, best]) is best
+    assert between([best, far, close]) is close  # of two references the better one
 
 
 def test_of_few_anchors_the_best_must_beat_the_reference_by_two_standard_errors():

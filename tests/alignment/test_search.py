@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.alignment.criteria import BalancedReciprocalRank, Explained
+from stitchkit.alignment.criteria import (
+    BalancedReciprocalRank,
+    Explained,
+    Margin,
+    margin_entries,
+    margins,
+    weights_of_kinds,
+)
 from stitchkit.alignment.folds import Folds, assign, assign_by_target
 from stitchkit.alignment.search import Contender, Finalist, Search, Trial
 from stitchkit.alignment.training_axes import TrainingSets
@@ -70,10 +77,57 @@ def test_targets_of_unequal_number_are_no_noise():
 def test_few_targets_are_judged_alike():
     x, y, _ = few_texts(120)
     record = sk.align(x, y).record
-    assert record["chosen_by"] == BalancedReciprocalRank.words
-    assert all("balanced_mrr" in one for one in record["candidates"])
+    assert record["chosen_by"] == Margin.words
+    assert all("margin" in one for one in record["candidates"])
     assert record["held_out"]["gallery"] == 4
-    assert "balanced_mrr" not in sk.align(*pairs(120)).record["candidates"][0]
+    assert "margin" not in sk.align(*pairs(120)).record["candidates"][0]
+
+
+def test_the_margin_is_the_correlation_of_scores_with_the_truth():
+    rng = np.random.default_rng(0)
+    scores, truth = rng.normal(size=(60, 4)), np.repeat([0, 1, 2, 3], 15)
+    entries = margin_entries(*margins(scores, truth).T, np.ones(60))
+    apart = scores - scores.mean(axis=1, keepdims=True)
+    assert entries.mean() == pytest.approx(np.corrcoef(apart.ravel(), np.eye(4)[truth].ravel())[0, 1])
+    again = margin_entries(*margins(7 * scores + 3, truth).T, np.ones(60))
+    np.testing.assert_allclose(again, entries)
+    perfect = margin_entries(*margins(np.eye(4)[truth], truth).T, np.ones(60))
+    np.testing.assert_allclose(perfect, 1)
+    assert margin_entries(*margins(np.ones((60, 4)), truth).T, np.ones(60)).tolist() == [0] * 60
+
+
+def test_entries_of_the_margin_are_linear_in_each_item():
+    """Leaving one item out moves the value by its entry's distance from the value, over n - 1."""
+    rng = np.random.default_rng(1)
+    truth = rng.integers(3, size=400)
+    scores, weights = np.eye(3)[truth] + rng.normal(size=(400, 3)), rng.uniform(0.5, 2, size=400)
+    both = np.column_stack([margins(scores, truth), weights])
+    entries = margin_entries(*both.T)
+    for i in (0, 17, 399):
+        without = margin_entries(*np.delete(both, i, axis=0).T).mean()
+        assert without - entries.mean() == pytest.approx((entries.mean() - entries[i]) / 399, abs=2e-5)
+
+
+def test_targets_of_few_anchors_do_not_count_in_full():
+    weights = weights_of_kinds(np.repeat([0, 1, 2, 3], [40, 10, 4, 1]))
+    np.testing.assert_allclose(weights * [40, 10, 4, 1], [1, 1, 4 / 8, 1 / 8])
+
+
+def test_between_two_targets_margins_are_more_than_signs():
+    x, y, which = few_texts(60, weights=(0.5, 0.5, 0, 0))
+    keep = which < 2
+    record = sk.align(x[keep], y[keep]).record
+    assert record["chosen_by"] == Margin.words
+    ridge = [one["margin"] for one in record["candidates"] if one["solver"] == "ridge"]
+    assert len({round(one, 6) for one in ridge}) == len(
+        {(c["scale"], c["alpha"]) for c in record["candidates"] if c["solver"] == "ridge"}
+    )
+
+
+def test_of_few_targets_the_better_of_two_references_must_be_beaten():
+    x, y, _ = few_texts(60)
+    fixed = {(one["scale"], one["alpha"]) for one in sk.align(x, y).record["candidates"] if one["solver"] == "ridge"}
+    assert {("none", 0.1), ("source", 1.0)} <= fixed
 
 
 def test_a_common_target_among_many_counts_as_few():
