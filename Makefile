@@ -11,7 +11,7 @@ PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_
 TEST = .venv/bin/python -m pytest
 PARALLEL = -n auto --maxprocesses=4 --dist=worksteal
 
-.PHONY: help demo test test-real named-data test-slow fuzz lint demo-weights notebooks bench clean
+.PHONY: help demo test test-real named-data test-slow fuzz lint demo-weights notebooks bench coverage clean
 
 help:
 	@echo "make demo         the main job on phantoms, offline after installing; ends by naming the page to open"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint         ruff and mypy"
 	@echo "make demo-weights train the demo's three small encoders again (some ten minutes)"
 	@echo "make bench        speed against peers, one thread; writes benchmarks/results/ (some ten minutes)"
+	@echo "make coverage     coverage of the intervals in simulations (some ten minutes); goes on where it was stopped"
 	@echo "make notebooks    run the notebooks again from their scripts"
 
 demo: .venv/core
@@ -52,6 +53,9 @@ demo-weights: .venv/core
 
 bench: .venv/bench
 	.venv/bin/python -m benchmarks --out benchmarks/results
+
+coverage: .venv/dev
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.coverage
 
 notebooks: .venv/dev
 	.venv/bin/python examples/run_notebooks.py

@@ -1,0 +1,97 @@
+"""The results on AUROC as the short tables of ``docs/intervals.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Found = Mapping[str, float]
+PAIRS = ("0.85 and 0.85", "0.85 and 0.80", "0.97 and 0.97", "0.97 and 0.92")
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """All tables, each under a line that names it."""
+    return "\n\n".join([_single(results), _shapes(results), _pairs(results), _means(results), _rivals(results)])
+
+
+def _single(results: Mapping[str, Any]) -> str:
+    aurocs = ("0.70", "0.85", "0.95", "0.97")
+    rows = {
+        f"{k}, labels of {side}": [f"{k} positive patients of 120, AUROC {one}, {side} labelled" for one in aurocs]
+        for k in (40, 20, 12, 8, 5, 3)
+        for side in ("patients", "images")
+    }
+    head = ["positive patients of 120", *(f"AUROC {one}" for one in aurocs)]
+    return "AUROC of one class: coverage (truth below the low end), %\n\n" + _grid(results, head, rows, "AUROC", _low)
+
+
+def _shapes(results: Mapping[str, Any]) -> str:
+    numbers = (20, 12, 8)
+    start = f"{numbers[0]} positive patients, "
+    names = [one.removeprefix(start) for one in results if one.startswith(start) and "two methods" not in one]
+    rows = {name: [f"{k} positive patients, {name}" for k in numbers] for name in names}
+    head = ["AUROC .85 if not said otherwise", *(f"{k} positive patients" for k in numbers)]
+    return "Other scores: coverage (truth below the low end), %\n\n" + _grid(results, head, rows, "AUROC", _low)
+
+
+def _pairs(results: Mapping[str, Any]) -> str:
+    rows = {f"{k}": [f"{k} positive patients, two methods, {pair}" for pair in PAIRS] for k in (40, 20, 12, 8, 5)}
+    rows |= {
+        f"12, {shape} scores": [None, f"12 positive patients, {shape} scores, two methods, 0.85 and 0.80", None, None]
+        for shape in ("lognormal", "t3")
+    }
+    grid = _grid(results, ["positive patients", *PAIRS], rows, "difference", _both)
+    return "Difference of two methods: coverage (truth below the low end, above the high end), %\n\n" + grid
+
+
+def _means(results: Mapping[str, Any]) -> str:
+    layouts = ("5 x 12", "5 x 8", "40, 30, 20, 12, 8", "14 from 40 to 8")
+    names = {one: [f"classes with {one} positive patients, two methods, {pair}" for pair in PAIRS] for one in layouts}
+    head = ["positive patients of the classes", *PAIRS]
+    mean, apart = (
+        _grid(results, head, names, quantity, form)
+        for quantity, form in (("macro AUROC", _low), ("macro difference", _both))
+    )
+    return (
+        f"Macro AUROC of the first of two methods: coverage (truth below the low end), %\n\n{mean}\n\n"
+        f"Difference of macro AUROCs: coverage (truth below the low end, above the high end), %\n\n{apart}"
+    )
+
+
+def _rivals(results: Mapping[str, Any]) -> str:
+    start = "compared: "
+    cells = [one for one in results if one.startswith(start)]
+    methods = list(dict.fromkeys(name for one in cells for name in results[one]["quantities"]))
+    lines = [_line(["", *methods]), _line(["---"] * (len(methods) + 1))]
+    for one in cells:
+        found = results[one]["quantities"]
+        lines.append(
+            _line([one.removeprefix(start), *(_low(found[name]) if name in found else "" for name in methods)])
+        )
+    return "Compared on the same samples: coverage (truth below the low end), %\n\n" + "\n".join(lines)
+
+
+def _grid(
+    results: Mapping[str, Any],
+    head: Sequence[str],
+    rows: Mapping[str, Sequence[str | None]],
+    quantity: str,
+    form: Callable[[Found], str],
+) -> str:
+    lines = [_line(head), _line(["---"] * len(head))]
+    for label, cells in rows.items():
+        known = [results[one]["quantities"].get(quantity) if one in results else None for one in cells]
+        lines.append(_line([label, *("" if one is None else form(one) for one in known)]))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _low(found: Found) -> str:
+    return f"{found['coverage']:.1f} ({found['truth below']:.1f})"
+
+
+def _both(found: Found) -> str:
+    return f"{found['coverage']:.1f} ({found['truth below']:.1f}, {found['truth above']:.1f})"

@@ -1,0 +1,125 @@
+"""The simulations of coverage: their truth is the truth, their tallies are right, and a stopped run goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stitchkit.metrics.auroc import auroc, auroc_within
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def path(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+
+
+def module(name):
+    return import_module(f"benchmarks.coverage.{name}")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"by_image": True},
+        {"alone": True},
+        {"crowded": True},
+        {"shape": "lognormal"},
+        {"shape": "left-skewed"},
+        {"shape": "t3"},
+        {"spread": 2.0},
+        {"levels": 3},
+        {"levels": 5},
+        {"folds": 3},
+        {"missed": 0.1},
+        {"less": 0.05},
+    ],
+    ids=str,
+)
+def test_the_truth_of_a_population_is_the_auroc_of_a_large_sample(changed):
+    films = module("films").Films((4000,), 0.9, patients=12_000, **changed)
+    sample = films.draw(np.random.default_rng(1))
+    for scores, truth in zip(sample.scores, films.truths, strict=True):
+        pair = scores[:, 0], sample.labels[:, 0]
+        found = auroc(*pair) if sample.parts is None else auroc_within(*pair, sample.parts)
+        assert found == pytest.approx(truth, abs=0.012)  # three standard errors
+
+
+def test_a_sample_has_the_positive_patients_it_was_asked_for():
+    sample = module("films").Films((40, 8), 0.9, by_image=True).draw(np.random.default_rng(0))
+    for column, number in zip(sample.labels.T, (40, 8), strict=True):
+        assert len(np.unique(sample.groups[column == 1])) == number
+    assert sorted(np.unique(np.bincount(sample.groups))) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_tally_counts_what_lies_where():
+    ends = module("cells").Ends
+    nan = float("nan")
+    found = module("cells").tally([ends(0, 2, 1), ends(2, 3, 1), ends(0, 0.5, 1), ends(1, 1, 1), ends(nan, nan, 1)])
+    shares = [found[name] for name in ("coverage", "truth below", "truth above", "undefined", "no width")]
+    assert shares == pytest.approx([40, 20, 20, 20, 25])
+    assert found["width"] == pytest.approx((2 + 1 + 0.5 + 0) / 4)
+
+
+def test_the_other_end_counts_against_a_difference_alone():
+    cells = module("cells")
+    found = {"coverage": 94.0, "truth below": 1.0, "truth above": 5.0, "width": 0.1}
+    bar = {"x": cells.Bar(93, 4)}
+    assert "NOT MET" not in cells.verdict(cells.Cell("a", dict, bar), "x", found)
+    assert "NOT MET" in cells.verdict(cells.Cell("a", dict, bar, two_sided=("x",)), "x", found)
+
+
+def test_every_cell_has_a_name_of_its_own_and_runs():
+    cells = module("auroc").CELLS
+    assert len({one.name for one in cells}) == len(cells) > 50
+    for cell in cells:
+        if not cell.name.startswith("compared"):
+            found = module("cells").run_cell(cell, 1)["quantities"]
+            assert all(one["undefined"] == 0 for one in found.values())
+
+
+def test_a_stopped_run_goes_on_and_a_changed_source_begins_anew(tmp_path, monkeypatch, capsys):
+    main = module("__main__")
+    calls = []
+
+    class Family:
+        CELLS = tuple(
+            module("cells").Cell(name, lambda rng, name=name: calls.append(name) or {"x": (0.0, rng.random(), 0.1)})
+            for name in ("one", "two")
+        )
+        SOURCES = (tmp_path / "source.py",)
+
+    Family.SOURCES[0].write_text("1")
+    main._run("toy", Family, 5, "one", tmp_path)
+    main._run("toy", Family, 5, "", tmp_path)
+    assert calls == ["one"] * 5 + ["two"] * 5
+    main._run("toy", Family, 3, "", tmp_path)
+    first = json.loads((tmp_path / "toy.json").read_text())
+    assert len(calls) == 10
+    Family.SOURCES[0].write_text("2")
+    main._run("toy", Family, 5, "", tmp_path)
+    again = json.loads((tmp_path / "toy.json").read_text())
+    assert len(calls) == 20
+    seedless = [[{**one, "seconds": 0} for one in kept["cells"].values()] for kept in (first, again)]
+    assert seedless[0] == seedless[1]
+    assert "| two | x | 5 | " in (tmp_path / "toy.md").read_text()
+    assert "| one | x | 5 | " in capsys.readouterr().out
+
+
+def test_the_kept_tables_are_those_of_the_kept_results_and_meet_their_bars():
+    cells, family = module("cells"), module("auroc")
+    folder = ROOT / "benchmarks" / "results" / "coverage"
+    kept = json.loads((folder / "auroc.json").read_text())
+    table = (folder / "auroc.md").read_text()
+    assert table.rstrip("\n") == cells.table(family.CELLS, kept["cells"])
+    assert len(kept["cells"]) == len(family.CELLS)
+    assert "met" in table
+    assert "NOT MET" not in table
+    assert module("auroc_page").page(kept["cells"]) in (ROOT / "docs" / "intervals.md").read_text()
