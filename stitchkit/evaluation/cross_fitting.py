@@ -100,7 +100,7 @@ def cross_fitted(
     members = assign(len(test), test.groups, seed=seed, k=folds)
     people = np.arange(len(test)) if test.groups is None else test.groups
     said: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    decisions: dict[str, Decisions] = {}
+    decided: dict[str, tuple[np.ndarray, float]] = {}  # what is called, and the typical threshold
     left_out, notes = {}, []
     for label in scores.classes:
         known, _ = known_labels(test, label)
@@ -128,7 +128,7 @@ def cross_fitted(
         if none := int(np.isnan(levels).sum()):
             notes.append(f"{label}: no decisions, since in {none} of {len(rests)} folds {AGAINST}")
         else:
-            decisions[label] = decisions_of(called, float(np.median(levels)), test, label, replicates, seed)
+            decided[label] = called, float(np.median(levels))
     told = tuple(dict.fromkeys(notes))
     if not said:
         return CrossFitted((), {}, {}, left_out, told, len(members))
@@ -141,6 +141,10 @@ def cross_fitted(
     rows = {CALIBRATED: calibrated, PREVALENCE: prevalence}
     table, _ = table_of(rows, kept, list(classes), multiclass=False, replicates=replicates, seed=seed)
     methods = tuple(Method(one.name, {name: one.measures[name] for name in (BRIER, ECE)}) for one in table)
+    decisions: dict[str, Decisions] = {}
+    if decided:
+        every, levels = zip(*decided.values(), strict=True)
+        decisions = decisions_of(np.stack(every, axis=1), levels, test, list(decided), replicates, seed)
     return CrossFitted(
         methods, reliability_of(calibrated, kept, list(classes)), decisions, left_out, told, len(members)
     )

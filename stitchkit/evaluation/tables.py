@@ -15,11 +15,12 @@ from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions
 from stitchkit.metrics.auroc import resampled_auroc, resampled_auroc_within
 from stitchkit.metrics.bootstrap import Interval, centred_interval, exact_at_ends, patient_counts, percentile_interval
 from stitchkit.metrics.decisions import decision_measures, multiclass_measures
-from stitchkit.metrics.rankings import Ranking
-from stitchkit.metrics.reliability import Bin, reliability_curve, resampled_brier, resampled_calibration_error
+from stitchkit.metrics.rankings import Places
+from stitchkit.metrics.reliability import Bin, Misses, reliability_curve
+from stitchkit.progress import Progress
 
 RANKED = (AUROC, PRECISION)
-OF_PROBABILITIES = {BRIER: resampled_brier, ECE: resampled_calibration_error}
+OF_PROBABILITIES = (BRIER, ECE)
 OF_EACH_CLASS = (*RANKED, *OF_PROBABILITIES)
 
 
@@ -55,34 +56,82 @@ class Truth:
 
     def measured(self, values: np.ndarray, kind: str, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Each measure of scores (n, columns) in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
-        beside = OF_PROBABILITIES if kind == "probability" and self.calibrated else {}
-        ranked = RANKED if self.parts is None else RANKED[:1]
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in (*ranked, *beside)}
-        for label in self.judged:
-            known, truth = known_labels(self.test, label)
-            seen = values[known, self.columns.index(label)], truth, counts if known.all() else counts.T[known].T
-            for name, numbers in self._ranked(*seen, known).items():
-                columns[name].append(numbers)
-            for name, measure in beside.items() if label in self.calibrated else ():
-                columns[name].append(measure(*seen))
-        found = {name: np.stack(parts, axis=1) for name, parts in columns.items()}
-        if self.only is not None:
-            best = multiclass_measures(values.argmax(axis=1), self.only, values.shape[1], counts)
-            found |= {name: numbers[:, None] for name, numbers in best.items()}
-        return found
+        return self.prepared(values, kind).measured(counts)
 
-    def _ranked(
-        self, scores: np.ndarray, truth: np.ndarray, counts: np.ndarray, known: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """AUROC and average precision (b,) of one class.
+    def prepared(self, values: np.ndarray, kind: str) -> Prepared:
+        """Scores (n, columns) sorted and binned, to be measured in many resamples.
 
         With parts the pairs are of one part, and there is no average precision: that of a part's few items is too
         high, and scores of several maps have no common scale for one of all.
         """
+        sides = {label: self._side(values, label) for label in self.judged}
         if self.parts is None:
-            whole = Ranking.of(scores, truth, counts)
-            return {AUROC: whole.auroc(), PRECISION: whole.average_precision()}
-        return {AUROC: resampled_auroc_within(scores, truth, self.parts[known], counts)}
+            ranked = [_by_rank(Places.of(*side)) for side in sides.values()]
+        else:
+            ranked = [_within(*side, self.parts) for side in sides.values()]
+        calibrated = self.calibrated if kind == "probability" else []
+        missed = [Misses.of(*sides[label]) for label in calibrated]
+        best = None if self.only is None else _of_the_best(values, self.only)
+        return Prepared(ranked, missed, best)
+
+    def _side(self, values: np.ndarray, label: str) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and labels (n,) of one class, NaN where the label is not known."""
+        return values[:, self.columns.index(label)], self.test.values[:, self.test.classes.index(label)]
+
+
+Measures = dict[str, np.ndarray]  # each (b,), or (b, columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """One row's scores, sorted and binned once, to be measured in any number of resamples.
+
+    Parameters
+    ----------
+    ranked
+        Of each judged class: its measures of the ranking in resamples (b, n).
+    missed
+        Of each calibrated class, where the scores are probabilities.
+    best
+        With one class an item: the measures of the best-scored class in resamples (b, n).
+    """
+
+    ranked: Sequence[Callable[[np.ndarray], Measures]]
+    missed: Sequence[Misses]
+    best: Callable[[np.ndarray], Measures] | None
+
+    def measured(self, counts: np.ndarray) -> Measures:
+        """Each measure in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
+        each = [measures(counts) for measures in self.ranked]
+        result = {name: np.stack([one[name] for one in each], axis=1) for name in each[0]}
+        exact = counts.astype(np.float64, copy=False) if self.missed or self.best else counts
+        if self.missed:
+            result[BRIER] = np.stack([one.brier(exact) for one in self.missed], axis=1)
+            result[ECE] = np.stack([one.calibration_error(exact) for one in self.missed], axis=1)
+        if self.best is not None:
+            result |= {name: numbers[:, None] for name, numbers in self.best(exact).items()}
+        return result
+
+
+def _by_rank(places: Places) -> Callable[[np.ndarray], Measures]:
+    """AUROC and average precision of one class."""
+
+    def measures(counts: np.ndarray) -> Measures:
+        ranking = places.ranking(counts)
+        return {AUROC: ranking.auroc(), PRECISION: ranking.average_precision()}
+
+    return measures
+
+
+def _within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray) -> Callable[[np.ndarray], Measures]:
+    """AUROC of one class over pairs of one part."""
+    return lambda counts: {AUROC: resampled_auroc_within(scores, labels, parts, counts)}
+
+
+def _of_the_best(values: np.ndarray, only: np.ndarray) -> Callable[[np.ndarray], Measures]:
+    """Measures of the best-scored class, where ``only`` (n,) is the one that applies."""
+    best = values.argmax(axis=1)
+    return lambda counts: multiclass_measures(best, only, values.shape[1], counts)
 
 
 def standardised(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -161,6 +210,7 @@ def table_of(
     replicates: int,
     seed: int,
     not_calibrated: Sequence[str] = (),
+    bar: Progress | None = None,
 ) -> tuple[tuple[Method, ...], int]:
     """Every row's measures on the same resamples, and how many resamples were dropped.
 
@@ -168,14 +218,19 @@ def table_of(
     out the classes ``not_calibrated``.
     """
     truth = Truth.of(test, judged, multiclass, None, not_calibrated)
-    matched = {name: in_order(scores, test, truth.columns, name) for name, scores in rows.items()}
+    matched = {
+        name: truth.prepared(in_order(scores, test, truth.columns, name), scores.kind) for name, scores in rows.items()
+    }
     once = np.ones((1, len(test)))
-    point = {name: truth.measured(values, rows[name].kind, once) for name, values in matched.items()}
+    point = {name: row.measured(once) for name, row in matched.items()}
     drawn: dict[str, dict[str, list[np.ndarray]]] = {name: {one: [] for one in point[name]} for name in rows}
+    bar = bar or Progress(show=False)
+    bar.begin("resampling patients, rows of the table", len(rows) * replicates)
     for counts in _resamples(test, replicates, seed):
-        for name, values in matched.items():
-            for one, numbers in truth.measured(values, rows[name].kind, counts).items():
+        for name, row in matched.items():
+            for one, numbers in row.measured(counts).items():
                 drawn[name][one].append(numbers)
+            bar.step(len(counts))
     resampled = {name: {one: np.concatenate(parts) for one, parts in found.items()} for name, found in drawn.items()}
     main = next(iter(rows))
     complete = ~np.isnan(resampled[main][AUROC]).any(axis=1)
@@ -201,11 +256,8 @@ def table_of(
 
 def resampled_aurocs(values: np.ndarray, test: Labels, judged: Sequence[str], counts: np.ndarray) -> np.ndarray:
     """AUROC (b, classes) of scores (n, all classes) in the test's order, in each resample (b, n)."""
-    columns = []
-    for label in judged:
-        known, truth = known_labels(test, label)
-        columns.append(resampled_auroc(values[known, test.classes.index(label)], truth, counts.T[known].T))
-    return np.stack(columns, axis=1)
+    at = [test.classes.index(label) for label in judged]
+    return np.stack([resampled_auroc(values[:, c], test.values[:, c], counts) for c in at], axis=1)
 
 
 def decided(
@@ -225,23 +277,35 @@ def decided(
             f"thresholds on scores of the same kind."
         )
     wanted = [label for label in judged if label in thresholds.classes and not np.isnan(_of(thresholds, label))]
-    found = {}
-    scores = in_order(known[0], test, wanted, "thresholds")
-    for c, label in enumerate(wanted):
-        threshold = _of(thresholds, label)
-        one = decisions_of(scores[:, c] >= threshold, threshold, test, label, replicates, seed)
-        found[label] = replace(one, kind=thresholds.kind)
-    return found
+    levels = [_of(thresholds, label) for label in wanted]
+    called = in_order(known[0], test, wanted, "thresholds") >= np.asarray(levels)
+    decisions = decisions_of(called, levels, test, wanted, replicates, seed)
+    return {label: replace(one, kind=thresholds.kind) for label, one in decisions.items()}
 
 
 def decisions_of(
-    called: np.ndarray, threshold: float, test: Labels, label: str, replicates: int, seed: int
+    called: np.ndarray, levels: Sequence[float], test: Labels, classes: Sequence[str], replicates: int, seed: int
+) -> dict[str, Decisions]:
+    """What calling ``called`` (n, c) present is worth for each class; items whose label is not known do not count."""
+    sides = {label: (called[known, c], truth, known)
+             for c, label in enumerate(classes) for known, truth in [known_labels(test, label)]}  # fmt: skip
+    draws: dict[str, list[dict[str, np.ndarray]]] = {label: [] for label in classes}
+    for counts in _resamples(test, replicates, seed) if sides else ():
+        for label, (present, truth, known) in sides.items():
+            draws[label].append(decision_measures(present, truth, counts.T[known].T.astype(np.float64)))
+    return {
+        label: _decisions(called[:, c], level, test, label, draws[label])
+        for c, (label, level) in enumerate(zip(classes, levels, strict=True))
+    }
+
+
+def _decisions(
+    called: np.ndarray, threshold: float, test: Labels, label: str, draws: Sequence[dict[str, np.ndarray]]
 ) -> Decisions:
-    """What calling ``called`` (n,) present is worth; items whose label is not known do not count."""
+    """What calling ``called`` (n,) present is worth for one class, with its measures in resamples."""
     rows, truth = known_labels(test, label)
     called = called[rows]
     point = decision_measures(called, truth, np.ones((1, int(rows.sum()))))
-    draws = [decision_measures(called, truth, counts[:, rows]) for counts in _resamples(test, replicates, seed)]
     people = np.arange(len(test)) if test.groups is None else test.groups
     sides = {"sensitivity": truth == 1, "specificity": truth == 0, "ppv": called, "npv": ~called}
     measures = {}
@@ -278,7 +342,9 @@ def known_labels(test: Labels, label: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resamples(test: Labels, replicates: int, seed: int) -> Iterator[np.ndarray]:
-    return patient_counts(np.arange(len(test)) if test.groups is None else test.groups, replicates, seed)
+    """Counts (b, n) in float32: rankings are several times faster by these."""
+    groups = np.arange(len(test)) if test.groups is None else test.groups
+    return patient_counts(groups, replicates, seed, np.float32)
 
 
 def _of(thresholds: Thresholds, label: str) -> float:

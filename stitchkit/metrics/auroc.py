@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stitchkit.metrics.rankings import Ranking, share
+from stitchkit.metrics.rankings import Places, Ranking, share
 
 
 def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -20,7 +20,7 @@ def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
     >>> auroc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([0, 0, 1, 1]))
     0.875
     """
-    return float(resampled_auroc(scores, labels, np.ones((1, len(scores))))[0])
+    return float(share(*_won(scores, labels)))
 
 
 def resampled_auroc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -56,12 +56,20 @@ def auroc_within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray) -> f
     >>> auroc_within(np.array([0.1, 0.4, 5.1, 5.4]), np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
     1.0
     """
-    return float(resampled_auroc_within(scores, labels, parts, np.ones((1, len(scores))))[0])
+    pairs = [_won(scores[rows], labels[rows]) for rows in (parts == one for one in np.unique(parts))]
+    return float(share(*np.sum(pairs, axis=0)))
 
 
 def resampled_auroc_within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """:func:`auroc_within` (b,) of each resample whose rows stand ``counts`` (b, n) times."""
-    rows = [np.flatnonzero(parts == one) for one in np.unique(parts)]
-    pairs = [Ranking.of(scores[some], labels[some], counts.T[some].T).won() for some in rows]
+    inside = (np.where(parts == one, labels, np.nan) for one in np.unique(parts))
+    pairs = [Places.of(scores, some).ranking(counts).won() for some in inside]
     won, of = (np.sum(side, axis=0) for side in zip(*pairs, strict=True))
     return share(won, of)
+
+
+def _won(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a positive above a negative, ties half, and all pairs, each () of one sample."""
+    positives, negatives = scores[labels > 0], np.sort(scores[labels <= 0])
+    twice = sum(np.searchsorted(negatives, positives, side=side).sum() for side in ("left", "right"))
+    return np.asarray(twice / 2), np.asarray(len(positives) * len(negatives))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 ROWS_AT_ONCE = 2_000_000  # of counts held in memory
+STREAM = 2  # number of the way in which a seed decides the resamples; other numbers, other resamples
 
 
 class Interval(NamedTuple):
@@ -21,22 +22,27 @@ class Interval(NamedTuple):
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def patient_counts(groups: np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:
+def patient_counts(
+    groups: np.ndarray, replicates: int, seed: int, dtype: type[np.floating] = np.float64
+) -> Iterator[np.ndarray]:
     """How often each row stands in each resample of whole patients, in blocks (b, n) that add up to ``replicates``.
 
     Parameters
     ----------
     groups : (n,)
         Patient of each row; repeating every row of a patient changes nothing.
+    dtype
+        Of the counts. In float32 rankings are several times faster; sums of it are exact up to 2**24 rows.
     """
     _, of_row = np.unique(groups, return_inverse=True)
     patients = int(of_row.max()) + 1
     rng = np.random.default_rng(seed)
     block = max(ROWS_AT_ONCE // len(groups), 1)
     for start in range(0, replicates, block):
-        size = min(block, replicates - start)
-        drawn = rng.multinomial(patients, np.full(patients, 1 / patients), size=size).T.astype(np.float64)
-        yield drawn[of_row.reshape(-1)].T  # the counts of a row are contiguous: rankings take them row by row
+        drawn = np.empty((min(block, replicates - start), patients), dtype=dtype)
+        for one in drawn:  # a multinomial of equal chances, several times faster than numpy's
+            one[:] = np.bincount(rng.integers(patients, size=patients), minlength=patients)
+        yield drawn.T[of_row.reshape(-1)].T  # the counts of a row are contiguous: rankings take them row by row
 
 
 def percentile_interval(value: float, replicates: np.ndarray, level: float = 0.95) -> Interval:

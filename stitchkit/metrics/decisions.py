@@ -70,15 +70,23 @@ def multiclass_measures(best: np.ndarray, truth: np.ndarray, classes: int, count
     dict of (b,)
         NaN in the means where a resample lacks a class that the whole has.
     """
-    called, is_so = (np.arange(classes) == one[:, None] for one in (best, truth))  # (n, c)
-    known = is_so.any(axis=0)
-    hit, said, true = (counts @ cells.astype(np.float64) for cells in (called & is_so, called, is_so))  # (b, c)
+    known = np.bincount(truth, minlength=classes) > 0
+    right = np.flatnonzero(best == truth)
+    hit = _of_each_class(best[right], right, classes, counts)
+    said, true = (_of_each_class(one, np.arange(len(one)), classes, counts) for one in (best, truth))
     recall, f1 = share(hit, true), np.where(true > 0, share(2 * hit, said + true), np.nan)
     return {
         "accuracy": share(hit.sum(axis=1), true.sum(axis=1)),
         "balanced_accuracy": recall[:, known].mean(axis=1),
         "f1": f1[:, known].mean(axis=1),
     }
+
+
+def _of_each_class(of: np.ndarray, rows: np.ndarray, classes: int, counts: np.ndarray) -> np.ndarray:
+    """Sums (b, c) of ``counts`` (b, n) over those ``rows`` (k,) that are of each class, by ``of`` (k,)."""
+    from scipy.sparse import csr_array
+
+    return (csr_array((np.ones(len(rows)), (of, rows)), shape=(classes, counts.shape[1])) @ counts.T).T
 
 
 def resampled_thresholds(

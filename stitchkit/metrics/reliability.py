@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from stitchkit.metrics.rankings import share
 
 BINS = 10
 
@@ -63,6 +66,44 @@ def expected_error(bins: Sequence[Bin]) -> float:
     return sum(one.n / whole * math.sqrt(2 * one.said * (1 - one.said) / (math.pi * one.n)) for one in bins)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Misses:
+    """By how much each probability of a sample misses its label, binned once and read in any number of resamples.
+
+    Parameters
+    ----------
+    squared : (n,)
+        Squared distance of probability and label; 0 where the label is not known.
+    known : (n,)
+        1 where it is known, else 0.
+    gaps : (bins, n)
+        Sparse: probability less label of the items of each bin.
+    """
+
+    squared: np.ndarray
+    known: np.ndarray
+    gaps: Any
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Misses:
+        """Of ``probabilities`` (n,) with ``labels`` (n,) of 0 and 1; rows whose label is NaN are left out."""
+        from scipy.sparse import csr_array
+
+        rows = np.flatnonzero(~np.isnan(labels))
+        gap, of = (probabilities - labels)[rows], reliability_bins(probabilities[rows], bins)
+        squared, known = np.zeros((2, len(labels)))
+        squared[rows], known[rows] = gap**2, 1.0
+        return cls(squared, known, csr_array((gap, (of, rows)), shape=(int(of.max()) + 1, len(labels))))
+
+    def brier(self, counts: np.ndarray) -> np.ndarray:
+        """Mean squared error (b,) in each resample (b, n); fastest where counts are float64."""
+        return share(counts @ self.squared, counts @ self.known)
+
+    def calibration_error(self, counts: np.ndarray) -> np.ndarray:
+        """Mean distance (b,) between what was said and what was seen, over bins, in each resample (b, n)."""
+        return share(np.abs(self.gaps @ counts.T).sum(axis=0), counts @ self.known)
+
+
 def resampled_brier(probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Mean squared error (b,) of the probabilities (n,) of 0/1 ``labels`` (n,) in each resample (b, n); 0 is best.
 
@@ -70,9 +111,7 @@ def resampled_brier(probabilities: np.ndarray, labels: np.ndarray, counts: np.nd
     ----------
     Brier, Monthly Weather Review 78 (1950).
     """
-    missed = (probabilities - labels) ** 2
-    whole = counts.sum(axis=1)
-    return np.where(whole > 0, counts @ missed / np.where(whole > 0, whole, 1), np.nan)
+    return Misses.of(probabilities, labels).brier(counts)
 
 
 def resampled_calibration_error(
@@ -87,8 +126,4 @@ def resampled_calibration_error(
     ----------
     Expected calibration error, Naeini et al., AAAI 2015, with bins of equal mass (Nguyen and O'Connor, EMNLP 2015).
     """
-    of = reliability_bins(probabilities, bins)
-    inside = (of[:, None] == np.arange(int(of.max()) + 1)).astype(np.float64)
-    gap = counts @ ((probabilities - labels)[:, None] * inside)  # (b, bins)
-    whole = counts.sum(axis=1)
-    return np.where(whole > 0, np.abs(gap).sum(axis=1) / np.where(whole > 0, whole, 1), np.nan)
+    return Misses.of(probabilities, labels, bins).calibration_error(counts)

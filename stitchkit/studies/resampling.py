@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.scores import Labels
-from stitchkit.metrics.bootstrap import Interval, patient_counts
+from stitchkit.metrics.bootstrap import STREAM, Interval, patient_counts
 from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.judges import Judge
@@ -115,7 +115,7 @@ def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
 def _mark(ran: Ran, keys: Sequence[str]) -> str:
     """Digest of all that decides the resamples of a row; a cell's key stands for its items, labels and patients."""
     settings = (keys, ran.judge.main, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None,
-             ran.plan.training is not None)  # fmt: skip
+             ran.plan.training is not None, STREAM)  # fmt: skip
     return hashlib.sha256(repr((settings, ran.plan.replicates, ran.plan.seed)).encode()).hexdigest()[:24]
 
 

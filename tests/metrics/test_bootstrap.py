@@ -32,6 +32,21 @@ def test_each_row_stands_once_on_average_and_a_resample_is_as_long_as_the_data_o
     assert counts.sum(axis=1).mean() == pytest.approx(len(PATIENTS), abs=0.1)
 
 
+def test_the_counts_of_patients_are_those_of_drawing_with_replacement():
+    patients = 6
+    counts = counts_of(np.arange(patients), 20_000)
+    drawn = np.random.default_rng(5).multinomial(patients, np.full(patients, 1 / patients), size=20_000)
+    assert np.allclose(np.cov(counts.T), np.eye(patients) - 1 / patients, atol=0.03)  # the covariance of a multinomial
+    for times in range(4):
+        assert (counts == times).mean() == pytest.approx((drawn == times).mean(), abs=0.01)
+
+
+def test_single_precision_gives_the_same_resamples():
+    single = np.concatenate(list(patient_counts(PATIENTS, 50, 4, np.float32)))
+    assert single.dtype == np.float32
+    assert (single == counts_of(PATIENTS, 50, 4)).all()
+
+
 def test_the_rows_of_a_patient_stay_together():
     counts = counts_of(PATIENTS)
     for patient in set(PATIENTS):

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import brier_score_loss
 
 from stitchkit.metrics.reliability import (
+    Misses,
     expected_error,
     reliability_bins,
     reliability_curve,
@@ -30,6 +31,14 @@ def test_the_calibration_error_is_the_mean_distance_of_its_bins():
     for row, found in zip(COUNTS, resampled_calibration_error(SAID, SEEN, COUNTS), strict=True):
         gaps = [abs(np.sum(row[of == k] * (SAID - SEEN)[of == k])) for k in range(10)]
         assert found == pytest.approx(sum(gaps) / 200)
+
+
+def test_rows_whose_label_is_not_known_are_left_out():
+    known = np.arange(200) % 3 > 0
+    missed = Misses.of(SAID, np.where(known, SEEN, np.nan))
+    part = SAID[known], SEEN[known], COUNTS[:, known]
+    np.testing.assert_allclose(missed.brier(COUNTS), resampled_brier(*part), rtol=1e-12)
+    np.testing.assert_allclose(missed.calibration_error(COUNTS), resampled_calibration_error(*part), rtol=1e-12)
 
 
 def test_bins_hold_equal_numbers_and_never_part_equal_probabilities():
