@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from stitchkit.file_errors import naming
 from stitchkit.path_checks import resolved_path
 
 
-def replace_file(path: str | Path, content: bytes | bytearray) -> Path:
+def replace_file(path: str | Path, content: bytes | bytearray | Iterable[bytes]) -> Path:
     """Write ``content`` to ``path``, all of it or nothing; its folder is made if need be.
+
+    Parameters
+    ----------
+    content
+        Bytes, or parts that are made while the file is written, for content larger than memory should hold.
 
     Raises
     ------
@@ -31,10 +37,10 @@ def replace_file(path: str | Path, content: bytes | bytearray) -> Path:
     return path
 
 
-def write_flushed(path: Path, content: bytes | bytearray) -> None:
+def write_flushed(path: Path, content: bytes | bytearray | Iterable[bytes]) -> None:
     """Write a file and wait until it is on disk."""
     with path.open("wb") as file:
-        file.write(content)
+        file.writelines((content,) if isinstance(content, bytes | bytearray) else content)
         file.flush()
         os.fsync(file.fileno())
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TextIO
 
+import msgspec
 import numpy as np
 
 from stitchkit.atomic_writes import replace_file
@@ -17,6 +22,8 @@ from stitchkit.core.scores import KINDS, Scores
 from stitchkit.path_checks import checked_file, resolved_path
 
 _FIRST = ("id", "kind")
+_ROWS = 256  # rows turned into text at once
+_NUMBERS = msgspec.json.Decoder(list[float])
 
 
 def write_scores(path: str | Path, scores: Scores) -> Path:
@@ -60,12 +67,7 @@ def write_scores(path: str | Path, scores: Scores) -> Path:
     """
     path = check_scores_path(path)
     _check(scores)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_FIRST, *map(as_csv_cell, scores.classes)])
-    for name, row in zip(scores.ids.tolist(), scores.values.tolist(), strict=True):
-        writer.writerow([as_csv_cell(name), scores.kind, *map(repr, row)])
-    return replace_file(path, text.getvalue().encode())
+    return replace_file(path, (line.encode() for line in _lines(scores)))
 
 
 def read_scores(path: str | Path) -> Scores:
@@ -77,25 +79,8 @@ def read_scores(path: str | Path) -> Scores:
         If the file is missing or no such table, with path, row and column.
     """
     path = checked_file(path, "a table of scores")
-    (_, header), *rows = _rows(path)
-    classes = _checked_classes(path, header)
-    for number, row in rows:
-        if len(row) != len(header):
-            raise DataError(f"{path}, row {number}: {len(row)} cells under a header of {len(header)}.")
-    kinds = [row[1].strip() for _, row in rows]
-    for (number, _), kind in zip(rows, kinds, strict=True):
-        if kind not in KINDS:
-            raise DataError(f"{path}, row {number}, column 'kind': {UnknownNameError.of('kind of score', kind, KINDS)}")
-        if kind != kinds[0]:
-            raise DataError(
-                f"{path}, row {number}, column 'kind': {kind} after {kinds[0]} in the rows before. "
-                f"Scores of one table are of one kind; write two tables."
-            )
-    values = [_numbers(path, number, row[2:], classes) for number, row in rows]
-    try:
-        return Scores(np.asarray(values), kinds[0], np.asarray([from_csv_cell(row[0]) for _, row in rows]), classes)
-    except DataError as error:  # a repeated or empty id
-        raise DataError(f"{path}, column 'id': {error}") from error
+    with _readable(path), path.open(encoding="utf-8-sig", newline="") as file:
+        return _scores_of(path, _rows(file))
 
 
 def check_scores_path(path: str | Path) -> Path:
@@ -131,27 +116,107 @@ def _check(scores: Scores) -> None:
         raise InputError(f"the id {broken!r} holds a carriage return, which no CSV gives back. Rename the item.")
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Header and rows, at least one, with the row numbers that a spreadsheet shows."""
+def _lines(scores: Scores) -> Iterator[str]:
+    """The table, line by line."""
+    first: list[str] = []  # of each line: what may need quotes
+    writer = csv.writer(SimpleNamespace(write=first.append), lineterminator="\n")
+    writer.writerow([*_FIRST, *map(as_csv_cell, scores.classes)])
+    writer.writerows((as_csv_cell(name), scores.kind) for name in scores.ids.tolist())
+    yield first[0]
+    for cells, numbers in zip(first[1:], _written(scores.values), strict=True):
+        yield f"{cells[:-1]},{numbers}\n"
+
+
+def _written(values: np.ndarray) -> Iterator[str]:
+    """Each row of ``values`` (n, c) with its numbers as ``repr`` writes them, at a fraction of its time."""
+    for start in range(0, len(values), _ROWS):
+        block = values[start : start + _ROWS]
+        size = np.abs(block)
+        powers = (size >= 1e16) | ((size < 1e-4) & (size > 0))  # numbers that Python writes with an exponent
+        for row, by_power, some in zip(block.tolist(), powers, powers.any(axis=1).tolist(), strict=True):
+            text = msgspec.json.encode(row)[1:-1].decode()
+            if some:
+                cells = text.split(",")
+                for c in np.flatnonzero(by_power).tolist():
+                    cells[c] = repr(row[c])
+                text = ",".join(cells)
+            yield text
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Errors of reading and parsing, with the file they are of."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        yield
     except FileNotFoundError as error:
         raise DataError(f"there is no table of scores {path}. Check the path.") from error
     except OSError as error:
         raise DataError(f"the table of scores {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8, so it is no table of scores. Save it again as CSV UTF-8.") from error
-    found: list[tuple[int, list[str]]] = []
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        found += [(number, row) for number, row in enumerate(reader, start=1) if row]
     except csv.Error as error:
         raise DataError(f"{path}: {error}. Check the quotes and the end of the file.") from error
-    if not found or found[0][1][:2] != list(_FIRST):
+
+
+_Row = tuple[int, list[str], str | None]  # number, cells, and the text of the third and all further ones if not split
+
+
+def _rows(file: TextIO) -> Iterator[_Row]:
+    """Rows that are not blank, with the numbers that a spreadsheet shows."""
+    most = csv.field_size_limit()
+    for number, line in enumerate(file, start=1):  # which goes on behind the lines that a quoted cell takes
+        plain = line.rstrip("\r\n").split(",", 2)
+        if '"' in line or len(plain[0]) > most:
+            yield number, next(csv.reader(chain((line,), file), strict=True)), None
+        elif len(plain) == 3:
+            yield number, plain[:2], plain[2]
+        elif line.strip("\r\n"):
+            yield number, plain, None
+
+
+def _scores_of(path: Path, rows: Iterator[_Row]) -> Scores:
+    """The scores of a table, read row by row so that no more than the numbers is held."""
+    _, first, rest = next(rows, (0, [], None))
+    header = first if rest is None else [*first, *rest.split(",")]
+    if header[:2] != list(_FIRST):
         raise DataError(f"{path} is no table of scores: its first columns must be called id and kind. Is it another?")
-    if len(found) == 1:
+    classes, ids, kind, numbers = _checked_classes(path, header), [], "", array("d")
+    for number, cells, text in rows:
+        values = None if text is None else _plain_numbers(text, len(classes))
+        if values is None and text is not None:
+            cells = [*cells, *text.split(",")]
+        if values is None and len(cells) != len(header):
+            raise DataError(f"{path}, row {number}: {len(cells)} cells under a header of {len(header)}.")
+        kind = _checked_kind(path, number, cells[1].strip(), kind)
+        numbers.extend(_numbers(path, number, cells[2:], classes) if values is None else values)
+        ids.append(from_csv_cell(cells[0]))
+    if not ids:
         raise DataError(f"{path} has a header and no rows. Was it written completely?")
-    return found
+    try:
+        return Scores(np.frombuffer(numbers).reshape(len(ids), len(classes)), kind, np.asarray(ids), classes)
+    except DataError as error:  # a repeated or empty id
+        raise DataError(f"{path}, column 'id': {error}") from error
+
+
+def _plain_numbers(text: str, columns: int) -> list[float] | None:
+    """So many numbers with commas between them, if all are written as JSON allows; None leaves them to ``float``."""
+    try:
+        values = _NUMBERS.decode(f"[{text}]")
+    except msgspec.MsgspecError:
+        return None
+    return values if len(values) == columns and 0.0 not in values else None  # JSON takes the sign from -0
+
+
+def _checked_kind(path: Path, number: int, kind: str, before: str) -> str:
+    """The kind of a row, which is that of the rows ``before``, if there are any."""
+    if kind not in KINDS:
+        raise DataError(f"{path}, row {number}, column 'kind': {UnknownNameError.of('kind of score', kind, KINDS)}")
+    if before and kind != before:
+        raise DataError(
+            f"{path}, row {number}, column 'kind': {kind} after {before} in the rows before. "
+            f"Scores of one table are of one kind; write two tables."
+        )
+    return kind
 
 
 def _checked_classes(path: Path, header: Sequence[str]) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; 
     "datasets": {"numpy", "PIL"},
     "encoders": {"numpy", "PIL", "torch", "safetensors", "msgspec"},
     "artefact_schemas": {"numpy", "msgspec"},
+    "score_tables": {"numpy", "msgspec"},
     "digests": set(),
     "file_errors": set(),
     "path_checks": set(),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -23,6 +26,83 @@ def test_every_bit_of_a_score_comes_back(scores, tmp_path):
     assert np.array_equal(back.values, scores.values)
     assert back.ids.tolist() == scores.ids.tolist()
     assert (back.kind, back.classes) == ("logit", scores.classes)
+
+
+NUMBERS = np.array(
+    [0.0, -0.0, 1.0, -1e5, 1e-4, 9.999999999999999e-5, 1e-5, 1.5e-7, 5e-324, 2.2250738585072011e-308, 1 / 3,
+     123456789012345.67, 9999999999999998.0, 1e16, 1.2345678901234567e17, 1e22, 1e23, -1.7976931348623157e308]
+)  # fmt: skip
+
+
+def test_numbers_are_written_as_python_writes_them_and_come_back_bit_for_bit(tmp_path):
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, 2**63, 6000).view(np.float64)  # of every size
+    values = np.concatenate([NUMBERS, drawn[np.isfinite(drawn)][:3985], rng.normal(size=2000)]).reshape(-1, 3)
+    ids = [f"scan {row}" for row in range(len(values))]
+    path = write_scores(tmp_path / "s.csv", Scores(values, "logit", ids, ("x", "y", "z")))
+    lines = [f"{name},logit,{','.join(map(repr, row))}\n" for name, row in zip(ids, values.tolist(), strict=True)]
+    assert path.read_text() == "".join(["id,kind,x,y,z\n", *lines])
+    assert np.array_equal(read_scores(path).values.view(np.int64), values.view(np.int64))
+
+
+def test_cells_are_quoted_as_the_csv_module_quotes_them(tmp_path):
+    ids = ["a,b", 'c"d', "two\nlines", "=1", " blank ", "'=2", "plain", "ü"]
+    values = np.arange(8.0)[:, None]
+    path = write_scores(tmp_path / "s.csv", Scores(values, "logit", ids, ("x, large",)))
+    text = io.StringIO()
+    cells = ["'=1" if one == "=1" else "''=2" if one == "'=2" else one for one in ids]
+    rows = [[one, "logit", number] for one, number in zip(cells, values[:, 0].tolist(), strict=True)]
+    csv.writer(text, lineterminator="\n").writerows([["id", "kind", "x, large"], *rows])
+    assert path.read_bytes() == text.getvalue().encode()
+    back = read_scores(path)
+    assert back.ids.tolist() == ids
+    assert np.array_equal(back.values, values)
+
+
+@pytest.mark.parametrize(
+    "cell", ["-0", "-0 ", " 0.5", "+1", ".5", "1.", "1_000", "1e5", '"0.25"', "9007199254740993", "1e-400", "٣"]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_number_is_read_as_python_reads_it_however_it_is_written(tmp_path, cell, end):
+    path = tmp_path / "s.csv"
+    path.write_bytes(end.join(["id,kind,x,y", f"a,logit,1.5,{cell}", f'"b",logit,{cell},-2.5', ""]).encode())
+    number = float(cell.strip('"'))
+    expected = np.array([[1.5, number], [number, -2.5]])
+    assert np.array_equal(read_scores(path).values.view(np.int64), expected.view(np.int64))
+
+
+def test_rows_are_numbered_by_record_behind_cells_of_several_lines(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text('id,kind,x\n\n"a\nb\nc",logit,1\nd,logit,1,2\n')
+    with pytest.raises(DataError, match="row 4: 4 cells under a header of 3"):
+        read_scores(path)
+
+
+def test_the_first_fault_of_a_table_is_the_one_that_is_named(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("id,kind,x\na,logit,high\nb,logit\nc,cosine,1\n")
+    with pytest.raises(DataError, match="row 2, column 'x': 'high' is no finite number"):
+        read_scores(path)
+
+
+def test_neither_the_text_of_a_table_nor_its_numbers_one_by_one_are_held_in_memory(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3000, 100))
+    scores = Scores(values, "logit", [f"i{row}" for row in range(3000)], tuple(f"c{c}" for c in range(100)))
+    path = tmp_path / "s.csv"
+
+    def peak(work):
+        tracemalloc.start()
+        try:
+            kept = work()
+            return kept, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    _, writing = peak(lambda: write_scores(path, scores))
+    back, reading = peak(lambda: read_scores(path))
+    assert np.array_equal(back.values, values)
+    assert writing < values.nbytes
+    assert reading < 2 * values.nbytes < path.stat().st_size
 
 
 def test_classes_may_be_called_id_and_kind(tmp_path):
