@@ -128,6 +128,7 @@ class Judging:
             replicates=self.replicates,
             seed=self.seed,
             allow_leakage=self.allow_leakage,
+            progress=loading.progress,
         )
         return replace(result, notes=(*notes, *own, *map(as_flags, result.notes)))
 

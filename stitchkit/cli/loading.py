@@ -84,16 +84,20 @@ class Loading:
         """Embeddings of ``items``."""
         from stitchkit.embedding import embed
 
-        progress = None if self.talk is None else self.talk.progress
         return embed(
             encoder,
             items,
             batch_size=self.batch_size,
             store=self.kept,
-            progress=progress,
+            progress=self.progress,
             out=out,
             on_error=on_error,
         )
+
+    @property
+    def progress(self) -> bool | None:
+        """The ``progress`` argument of verbs."""
+        return None if self.talk is None else self.talk.progress
 
     @property
     def kept(self) -> str | None:

@@ -22,6 +22,7 @@ from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Decisions, Evaluation, Method, is_above_chance
 from stitchkit.evaluation.tables import by_chance, decided, judged_classes, reliability_of, table_of
 from stitchkit.metrics.bootstrap import Interval
+from stitchkit.progress import Progress
 from stitchkit.threads import one_blas_thread
 
 FEW_PATIENTS = 10
@@ -48,6 +49,7 @@ def evaluate(
     replicates: int = 2000,
     seed: int = 0,
     allow_leakage: bool = False,
+    progress: bool | None = None,
 ) -> Evaluation:
     """Each class's AUROC and more, with patient-clustered intervals, chance, a probe and a metadata-only baseline.
 
@@ -86,6 +88,8 @@ def evaluate(
         Resamples of patients, the same for every row.
     allow_leakage
         Go on when a patient stands on both sides, with a note.
+    progress
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
     Returns
     -------
@@ -146,16 +150,18 @@ def evaluate(
             f"no class can be judged among {len(test)} items: {reasons}. Give more items, or lower min_positives where "
             f"there are too few."
         )
-    methods, dropped = table_of(
-        rows, test, judged, multiclass=multiclass, replicates=replicates, seed=seed, not_calibrated=not_calibrated
-    )
     if ordered := [label for label in judged if label in not_calibrated]:
         notes.append(f"not calibrated, judged by the order of scores alone: {', '.join(ordered)}")
     probable = [label for label in judged if label not in not_calibrated]
     decisions: dict[str, Decisions] = {}
-    if thresholds is not None:
-        decidable = judged if thresholds.kind == given.kind else probable
-        decisions = decided(thresholds, given, scores, test, decidable, replicates, seed)
+    with Progress(progress) as bar:
+        methods, dropped = table_of(
+            rows, test, judged, multiclass=multiclass, replicates=replicates, seed=seed, not_calibrated=not_calibrated,
+            bar=bar,
+        )  # fmt: skip
+        if thresholds is not None:
+            decidable = judged if thresholds.kind == given.kind else probable
+            decisions = decided(thresholds, given, scores, test, decidable, replicates, seed, bar)
     if dropped:
         notes.append(
             f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped"

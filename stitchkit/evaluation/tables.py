@@ -268,6 +268,7 @@ def decided(
     judged: list[str],
     replicates: int,
     seed: int,
+    bar: Progress | None = None,
 ) -> dict[str, Decisions]:
     """What the thresholds decide of each judged class that has one; they read the scores of their own kind."""
     known = [one for one in (calibrated, given) if one.kind == thresholds.kind]
@@ -279,20 +280,31 @@ def decided(
     wanted = [label for label in judged if label in thresholds.classes and not np.isnan(_of(thresholds, label))]
     levels = [_of(thresholds, label) for label in wanted]
     called = in_order(known[0], test, wanted, "thresholds") >= np.asarray(levels)
-    decisions = decisions_of(called, levels, test, wanted, replicates, seed)
+    decisions = decisions_of(called, levels, test, wanted, replicates, seed, bar)
     return {label: replace(one, kind=thresholds.kind) for label, one in decisions.items()}
 
 
 def decisions_of(
-    called: np.ndarray, levels: Sequence[float], test: Labels, classes: Sequence[str], replicates: int, seed: int
+    called: np.ndarray,
+    levels: Sequence[float],
+    test: Labels,
+    classes: Sequence[str],
+    replicates: int,
+    seed: int,
+    bar: Progress | None = None,
 ) -> dict[str, Decisions]:
     """What calling ``called`` (n, c) present is worth for each class; items whose label is not known do not count."""
     sides = {label: (called[known, c], truth, known)
              for c, label in enumerate(classes) for known, truth in [known_labels(test, label)]}  # fmt: skip
     draws: dict[str, list[dict[str, np.ndarray]]] = {label: [] for label in classes}
-    for counts in _resamples(test, replicates, seed) if sides else ():
+    if not sides:
+        return {}
+    bar = bar or Progress(show=False)
+    bar.begin("resampling patients, decisions", len(sides) * replicates)
+    for counts in _resamples(test, replicates, seed):
         for label, (present, truth, known) in sides.items():
             draws[label].append(decision_measures(present, truth, counts.T[known].T.astype(np.float64)))
+        bar.step(len(sides) * len(counts))
     return {
         label: _decisions(called[:, c], level, test, label, draws[label])
         for c, (label, level) in enumerate(zip(classes, levels, strict=True))

@@ -15,7 +15,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from stitchkit import AnchorSet, Embeddings, Items, Labels, Scores, Space, evaluate
+from stitchkit import AnchorSet, Embeddings, Items, Labels, Scores, Space, choose_thresholds, evaluate
 from stitchkit.core.errors import DataError, InputError, LeakageError, UnknownNameError
 from stitchkit.evaluation.results import Evaluation
 from stitchkit.metrics.bootstrap import Interval, patient_counts
@@ -57,6 +57,23 @@ def resamples(labels, replicates, seed=0):
 
 def notes_of(result):
     return "\n".join(result.notes)
+
+
+# progress
+
+
+def test_rows_and_decisions_are_counted_for_whoever_watches_and_silence_is_kept(capfd):
+    labels = labels_of()
+    first, scores = scores_of(labels, rows=slice(120)), scores_of(labels, rows=slice(120, None))
+    levels = choose_thresholds(first, labels.take(np.arange(120)), replicates=20)
+    settings = {"thresholds": levels, "replicates": 30}
+    for wanted in (None, False):
+        evaluate(scores, labels, **settings, progress=wanted)
+        assert capfd.readouterr() == ("", "")
+    evaluate(scores, labels, **settings, progress=True)
+    rows, decisions = capfd.readouterr().err.splitlines()
+    assert rows.startswith("resampling patients, rows of the table 60/60 ")  # the scores and chance
+    assert decisions.startswith("resampling patients, decisions 60/60 ")  # of two classes
 
 
 # numbers
