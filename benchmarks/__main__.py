@@ -12,8 +12,18 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-GROUPS = ("maps", "search", "pools", "retrieval", "similarity", "probing", "moments", "training")  # with a table ROWS
-PEERS = ("numpy", "scipy", "torch", "scikit-learn", "latentis", "faiss-cpu", "open_clip_torch", "stitchkit")
+GROUPS = (
+    "maps",
+    "search",
+    "pools",
+    "retrieval",
+    "similarity",
+    "probing",
+    "evaluating",
+    "moments",
+    "training",
+)  # with a table ROWS
+PEERS = ("numpy", "scipy", "pandas", "torch", "scikit-learn", "latentis", "faiss-cpu", "open_clip_torch", "stitchkit")
 
 
 def main() -> int:

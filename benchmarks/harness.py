@@ -18,6 +18,7 @@ class Case:
 
     contestants: Mapping[str, Callable[[], Any]]
     check: Callable[[Mapping[str, Any]], Mapping[str, float]]  # raises where wrong; returns measured errors
+    portion: Mapping[str, float] = field(default_factory=dict)  # of the work that a contestant does, where not all
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def measure(row: Row) -> Outcome:
     for _ in range(rounds):
         for name, work in case.contestants.items():
             times[name].append(_timed(work, clock))
-    seconds = {name: median(found) for name, found in times.items()}
+    seconds = {name: median(found) / case.portion.get(name, 1.0) for name, found in times.items()}
     spread = {name: max(found) / min(found) for name, found in times.items()}
     return Outcome(row, seconds, dict(errors), rounds, spread)
 
@@ -84,10 +85,15 @@ def table(outcomes: Sequence[Outcome]) -> str:
     """A Markdown table of ratios."""
     lines = ["| work | size | peer = 1.00 | stitchkit | errors measured before timing |", "|---|---|---|---|---|"]
     for one in outcomes:
-        ours = "; ".join(f"{name} {one.ratio(name):.2f}" for name in one.seconds if name != one.peer)
+        ours = "; ".join(f"{name} {_short(one.ratio(name))}" for name in one.seconds if name != one.peer)
         errors = "; ".join(f"{name} {value:.1e}" for name, value in one.errors.items())
         lines.append(f"| {one.row.name} | {one.row.size} | {one.peer} | {ours} | {errors} |")
     return "\n".join(lines)
+
+
+def _short(ratio: float) -> str:
+    """Two decimals, or two digits of a small ratio."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
 def _timed(work: Callable[[], Any], clock: Callable[[], float]) -> float:

@@ -127,7 +127,7 @@ def zero_shot_scores() -> Case:
 
     def check(results: Mapping[str, Any]) -> dict[str, float]:
         error = float(np.abs(results["head"].values - results["numpy"]).max())
-        megabytes = _beyond(lambda: head.scores(x))
+        megabytes = beyond(lambda: head.scores(x))
         if error > 2e-6 or megabytes > 200:
             raise AssertionError(f"scores differ by {error}; {megabytes:.0f} MB beyond the input")
         return {"scores": error, "MB beyond the input": megabytes}
@@ -190,7 +190,7 @@ def diagnosis() -> Case:
     return Case({"four products and 2,000 resamples": least, "diagnose": lambda: sk.diagnose(alignment, x, y)}, check)
 
 
-def _beyond(work: Callable[[], Any]) -> float:
+def beyond(work: Callable[[], Any]) -> float:
     """The most memory that ``work`` takes beyond what is held before, in MB, by the process's resident set."""
     seen, done = [], threading.Event()
 

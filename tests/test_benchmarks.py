@@ -38,6 +38,14 @@ def test_contestants_take_turns_and_the_peer_is_the_unit(benchmarks):
     assert "| toy | n = 1 | peer | ours " in benchmarks.table([found])
 
 
+def test_the_seconds_of_a_part_of_the_work_are_those_of_all_of_it(benchmarks, monkeypatch):
+    monkeypatch.setattr(benchmarks, "_timed", lambda work, clock: work() or 3.0)
+    case = benchmarks.Case({"peer": lambda: None, "ours": lambda: None}, lambda results: {}, {"peer": 0.01})
+    outcome = benchmarks.measure(benchmarks.Row("toy", "", lambda: case))
+    assert dict(outcome.seconds) == {"peer": pytest.approx(300.0), "ours": 3.0}
+    assert "| ours 0.01 |" in benchmarks.table([outcome])
+
+
 def test_a_wrong_result_is_not_timed(benchmarks):
     calls = []
 
