@@ -90,7 +90,7 @@ def choose_thresholds(
         few = min(len(np.unique(people[truth == side])) for side in (0, 1))
         if few < FEW_POSITIVES:
             seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
-        blocks = patient_counts(people, replicates, seed)
+        blocks = patient_counts(people, replicates, seed, np.float32)
         draws = np.concatenate([resampled_thresholds(values, truth, counts, at) for counts in blocks])
         found[:, c] = percentile_interval(float(whole), draws)
     if np.isnan(found).all():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stitchkit.metrics.rankings import share
+from stitchkit.metrics.rankings import Ranking, share
 
 Counts = np.ndarray  # (b,) of one cell of the table of decision by truth
 Measure = Callable[[Counts, Counts, Counts, Counts], np.ndarray]
@@ -108,21 +108,21 @@ def resampled_thresholds(
     (b,)
         NaN where a resample lacks a positive or a negative, or, by Youden, no threshold is better than none.
     """
-    order = np.argsort(-scores, kind="stable")
-    ordered, positive, weights = scores[order], labels[order] > 0, counts[:, order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    levels = ordered[starts]
-    found = np.cumsum(np.add.reduceat(weights * positive, starts, axis=1), axis=1)
-    false = np.cumsum(np.add.reduceat(weights * ~positive, starts, axis=1), axis=1)
-    positives, negatives = found[:, -1:], false[:, -1:]
-    empty = (positives[:, 0] == 0) | (negatives[:, 0] == 0)
+    levels, places = np.unique(scores), np.unique(scores[labels > 0])[::-1]  # the best is a score of a positive
+    if not len(places):
+        return np.full(len(counts), np.nan)
+    ranking = Ranking.of(scores, labels, counts)
+    hits, false = ranking.from_above(len(places))
+    positives, negatives = hits[-1], ranking.below[-1, -1]
+    empty = (positives == 0) | (negatives == 0)
     if at is None:
-        gain = found / np.maximum(positives, 1) - false / np.maximum(negatives, 1)
-        best = gain.argmax(axis=1)
-        empty |= gain.max(axis=1) <= 0
-        below = levels[np.minimum(best + 1, len(levels) - 1)]
-        middle = below + (levels[best] - below) / 2  # between this score and the next: neither stands on the edge
-        chosen = np.where(middle > below, middle, levels[best])
+        gain = np.divide(hits, np.maximum(positives, 1), dtype=np.float64)
+        gain -= np.divide(false, np.maximum(negatives, 1), dtype=np.float64)
+        best = places[gain.argmax(axis=0)]
+        empty |= gain.max(axis=0) <= 0
+        below = levels[np.maximum(np.searchsorted(levels, best) - 1, 0)]
+        middle = below + (best - below) / 2  # between this score and the next: neither stands on the edge
+        chosen = np.where(middle > below, middle, best)
     else:
-        chosen = levels[(found >= at * positives - 1e-9).argmax(axis=1)]
+        chosen = places[(hits >= at * positives.astype(np.float64) - 1e-9).argmax(axis=0)]
     return np.where(empty, np.nan, chosen)

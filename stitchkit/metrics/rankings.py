@@ -52,14 +52,23 @@ class Ranking:
 
     def average_precision(self) -> np.ndarray:
         """Mean precision (b,) over the positives, equal scores as one place; NaN without a positive."""
-        up_to = _added_up(self.positives.copy())
-        whole, negatives = up_to[-1, -1].copy(), self.below[-1, -1]
-        hits = np.subtract(whole, up_to, out=up_to)
-        hits += self.positives  # positives of this place and above
-        called = negatives - self.below
-        called += hits
-        precision = np.divide(hits, np.maximum(called, 1, out=called), dtype=np.float64)
-        return share(_products(_flat(self.positives), _flat(precision)), whole.astype(np.float64))
+        hits, false = self._from_above()
+        called = np.maximum(np.add(hits, false, out=false), 1, out=false)
+        precision = np.divide(hits, called, dtype=np.float64)
+        return share(_products(_flat(self.positives), _flat(precision)), hits[0, 0].astype(np.float64))
+
+    def from_above(self, places: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positives and negatives (p, b) at each of the ``places`` and above it, from the highest place down."""
+        cells = _cell(np.arange(places)[::-1], *self.positives.shape[:2])
+        hits, false = self._from_above()
+        return _flat(hits)[cells], _flat(false)[cells]
+
+    def _from_above(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positives and negatives (k, m, b) at each place and above it."""
+        hits = _added_up(self.positives.copy())
+        np.subtract(hits[-1, -1].copy(), hits, out=hits)
+        hits += self.positives
+        return hits, self.below[-1, -1] - self.below
 
 
 @dataclass(frozen=True, slots=True, eq=False)

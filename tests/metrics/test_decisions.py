@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from stitchkit.metrics.decisions import DECISIONS, decision_measures, multiclass_measures
+from stitchkit.metrics.decisions import DECISIONS, decision_measures, multiclass_measures, resampled_thresholds
 
 RNG = np.random.default_rng(0)
 TRUTH = (RNG.random(60) < 0.4).astype(float)
@@ -52,3 +52,32 @@ def test_a_resample_without_one_of_the_classes_has_no_mean_over_classes():
     found = multiclass_measures(np.array([0, 1]), np.array([0, 1]), 2, np.array([[2.0, 0.0]]))
     assert np.isnan(found["balanced_accuracy"][0])
     assert found["accuracy"][0] == 1
+
+
+@pytest.mark.parametrize("at", [None, 0.4, 0.9, 1.0])
+@pytest.mark.parametrize("levels", [None, 1, 4])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_threshold_of_a_resample_is_the_best_of_all_scores(at, levels, dtype):
+    rng = np.random.default_rng(7)
+    labels = (rng.random(30) < 0.4).astype(float)
+    scores = labels + rng.normal(size=30)
+    scores = scores if levels is None else np.round(scores * levels) / 7
+    counts = rng.poisson(0.7, size=(25, 30)).astype(dtype)
+    ladder = np.unique(scores)
+
+    def literal(row):
+        positives, negatives = row[labels == 1].sum(), row[labels == 0].sum()
+        if not (positives and negatives):
+            return np.nan
+        found = [row[(labels == 1) & (scores >= level)].sum() / positives for level in ladder]
+        gains = [
+            s - row[(labels == 0) & (scores >= level)].sum() / negatives for s, level in zip(found, ladder, strict=True)
+        ]
+        if at is not None:
+            return max(level for level, s in zip(ladder, found, strict=True) if s >= at - 1e-12)
+        best = max(range(len(ladder)), key=lambda place: (gains[place], place))
+        return np.nan if gains[best] <= 0 else (ladder[best] + ladder[max(best - 1, 0)]) / 2
+
+    expected = [literal(row) for row in counts.astype(float)]
+    np.testing.assert_allclose(resampled_thresholds(scores, labels, counts, at), expected, atol=1e-12)
+    assert np.isnan(resampled_thresholds(scores, np.zeros(30), counts, at)).all()
