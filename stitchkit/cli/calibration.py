@@ -66,7 +66,7 @@ class Calibrating:
         import stitchkit as sk
 
         seen, multiclass = self.scores.of_classes(classes), how.pop("multiclass")
-        seed, least = how.pop("seed"), how.pop("min_positives")
+        seed, least, progress = how.pop("seed"), how.pop("min_positives"), how.pop("progress")
         calibration = None
         if self.method is not None and seen.kind != "probability":
             lacking: list[str] = []
@@ -77,7 +77,7 @@ class Calibrating:
         thresholds = None
         if self.rule is not None:
             thresholds = sk.choose_thresholds(
-                seen, labels, rule=self.rule, at=self.at, seed=seed, min_positives=least, **how
+                seen, labels, rule=self.rule, at=self.at, seed=seed, min_positives=least, progress=progress, **how
             )
         return calibration, thresholds
 

@@ -109,7 +109,7 @@ class Judging:
         if self.calibrating is not None:
             calibration, thresholds = self.calibrating.fitted(
                 self.labels, self.classes, multiclass=self.multiclass, anchors=pairs, seed=self.seed,
-                allow_leakage=self.allow_leakage, min_positives=self.min_positives,
+                allow_leakage=self.allow_leakage, min_positives=self.min_positives, progress=loading.progress,
             )  # fmt: skip
         labels, own = self.labels, list[str]()
         if pairs is None and alignment is not None:

@@ -12,6 +12,7 @@ from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
 from stitchkit.metrics.decisions import resampled_thresholds
+from stitchkit.progress import Progress
 
 RULES = ("youden", "sensitivity")
 
@@ -28,6 +29,7 @@ def choose_thresholds(
     replicates: int = 1000,
     seed: int = 0,
     allow_leakage: bool = False,
+    progress: bool | None = None,
 ) -> Thresholds:
     """From which score on each class is called present, chosen on items that are neither anchors nor test.
 
@@ -45,6 +47,8 @@ def choose_thresholds(
         Classes with fewer positives or negatives get no threshold, and a note.
     replicates, seed
         Resamples of patients for the intervals.
+    progress
+        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
     Returns
     -------
@@ -77,27 +81,37 @@ def choose_thresholds(
     check_rule(rule, at)
     seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
     found, least = np.full((3, len(scores.classes)), np.nan), max(min_positives, 1)
-    for c, label in enumerate(scores.classes):
-        values, truth, people = seen.of_class(c)
-        fewest = min(int(truth.sum()), int((1 - truth).sum()))
-        if fewest < least:
-            seen.notes.append(f"{label}: {fewest} positives or negatives, fewer than {least}: no threshold chosen")
-            continue
-        whole = resampled_thresholds(values, truth, np.ones((1, len(values))), at)[0]
-        if np.isnan(whole):
-            seen.notes.append(f"{label}: higher scores do not go with the class: no threshold chosen")
-            continue
-        few = min(len(np.unique(people[truth == side])) for side in (0, 1))
-        if few < FEW_POSITIVES:
-            seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
-        blocks = patient_counts(people, replicates, seed, np.float32)
-        draws = np.concatenate([resampled_thresholds(values, truth, counts, at) for counts in blocks])
-        found[:, c] = percentile_interval(float(whole), draws)
+    with Progress(progress) as bar:
+        bar.begin("choosing thresholds, classes", len(scores.classes))
+        for c, label in enumerate(scores.classes):
+            found[:, c] = _threshold(seen, c, label, at, least, replicates, seed)
+            bar.step(1)
     if np.isnan(found).all():
         raise DataError(f"no class has {min_positives} positives and negatives to choose by. Lower min_positives.")
     return Thresholds(
         scores.kind, scores.classes, found[0], found[1], found[2], rule, at, seen.fitted_on, tuple(seen.notes)
     )
+
+
+def _threshold(
+    seen: CalibrationItems, c: int, label: str, at: float | None, least: int, replicates: int, seed: int
+) -> tuple[float, float, float]:
+    """The threshold of one class with its interval, and notes beside it; NaN where there is none."""
+    values, truth, people = seen.of_class(c)
+    fewest, none = min(int(truth.sum()), int((1 - truth).sum())), (np.nan, np.nan, np.nan)
+    if fewest < least:
+        seen.notes.append(f"{label}: {fewest} positives or negatives, fewer than {least}: no threshold chosen")
+        return none
+    whole = resampled_thresholds(values, truth, np.ones((1, len(values))), at)[0]
+    if np.isnan(whole):
+        seen.notes.append(f"{label}: higher scores do not go with the class: no threshold chosen")
+        return none
+    few = min(len(np.unique(people[truth == side])) for side in (0, 1))
+    if few < FEW_POSITIVES:
+        seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
+    blocks = patient_counts(people, replicates, seed, np.float32)
+    draws = np.concatenate([resampled_thresholds(values, truth, counts, at) for counts in blocks])
+    return percentile_interval(float(whole), draws)
 
 
 def check_rule(rule: str, at: float | None) -> None:

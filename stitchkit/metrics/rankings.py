@@ -106,10 +106,9 @@ class Places:
         cells = height * columns
         rows = [_cell(at, height, columns), cells + _cell(passed, height, columns), 2 * cells + which]
         items = np.concatenate([positive, negative, negative[equal]])
-        entries = (np.ones(len(items), dtype=np.float32), (np.concatenate([row.reshape(-1) for row in rows]), items))
-        return cls(
-            csr_array(entries, shape=(2 * cells + len(tied), len(scores))), columns, _cell(tied, height, columns)
-        )
+        at_rows = np.concatenate([row.reshape(-1) for row in rows]).astype(np.int32), items.astype(np.int32)
+        sums = csr_array((np.ones(len(items), np.float32), at_rows), shape=(2 * cells + len(tied), len(scores)))
+        return cls(sums, columns, _cell(tied, height, columns))
 
     def ranking(self, counts: np.ndarray) -> Ranking:
         """The ranking in resamples in which each row stands ``counts`` (b, n) times.

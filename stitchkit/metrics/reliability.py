@@ -93,7 +93,8 @@ class Misses:
         gap, of = (probabilities - labels)[rows], reliability_bins(probabilities[rows], bins)
         squared, known = np.zeros((2, len(labels)))
         squared[rows], known[rows] = gap**2, 1.0
-        return cls(squared, known, csr_array((gap, (of, rows)), shape=(int(of.max()) + 1, len(labels))))
+        sums = csr_array((gap, (of.astype(np.int32), rows.astype(np.int32))), shape=(int(of.max()) + 1, len(labels)))
+        return cls(squared, known, sums)
 
     def brier(self, counts: np.ndarray) -> np.ndarray:
         """Mean squared error (b,) in each resample (b, n); fastest where counts are float64."""

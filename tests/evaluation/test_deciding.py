@@ -50,6 +50,14 @@ def test_intervals_are_over_patients_and_repeating_every_row_does_not_narrow_the
     np.testing.assert_allclose(once.high, doubled.high)
 
 
+def test_classes_are_counted_for_whoever_watches(capfd):
+    scores, labels = drawn(100)
+    sk.choose_thresholds(scores, labels, replicates=20)
+    assert capfd.readouterr() == ("", "")
+    sk.choose_thresholds(scores, labels, replicates=20, progress=True)
+    assert capfd.readouterr().err.startswith("choosing thresholds, classes 2/2 ")
+
+
 def test_a_class_with_few_positives_gets_no_threshold_and_is_never_called():
     scores, labels = drawn(100)
     rare = labels.values.copy()
