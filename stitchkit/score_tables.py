@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -180,7 +179,7 @@ def _scores_of(path: Path, rows: Iterator[_Row]) -> Scores:
     header = first if rest is None else [*first, *rest.split(",")]
     if header[:2] != list(_FIRST):
         raise DataError(f"{path} is no table of scores: its first columns must be called id and kind. Is it another?")
-    classes, ids, kind, numbers = _checked_classes(path, header), [], "", array("d")
+    classes, ids, kind, numbers = _checked_classes(path, header), [], "", bytearray()
     for number, cells, text in rows:
         values = None if text is None else _plain_numbers(text, len(classes))
         if values is None and text is not None:
@@ -188,23 +187,25 @@ def _scores_of(path: Path, rows: Iterator[_Row]) -> Scores:
         if values is None and len(cells) != len(header):
             raise DataError(f"{path}, row {number}: {len(cells)} cells under a header of {len(header)}.")
         kind = _checked_kind(path, number, cells[1].strip(), kind)
-        numbers.extend(_numbers(path, number, cells[2:], classes) if values is None else values)
+        numbers += (_numbers(path, number, cells[2:], classes) if values is None else values).tobytes()
         ids.append(from_csv_cell(cells[0]))
     if not ids:
         raise DataError(f"{path} has a header and no rows. Was it written completely?")
     try:
-        return Scores(np.frombuffer(numbers).reshape(len(ids), len(classes)), kind, np.asarray(ids), classes)
+        return Scores(
+            np.frombuffer(numbers, np.float64).reshape(len(ids), len(classes)), kind, np.asarray(ids), classes
+        )
     except DataError as error:  # a repeated or empty id
         raise DataError(f"{path}, column 'id': {error}") from error
 
 
-def _plain_numbers(text: str, columns: int) -> list[float] | None:
+def _plain_numbers(text: str, columns: int) -> np.ndarray | None:
     """So many numbers with commas between them, if all are written as JSON allows; None leaves them to ``float``."""
     try:
-        values = _NUMBERS.decode(f"[{text}]")
+        values = np.array(_NUMBERS.decode(f"[{text}]"))
     except msgspec.MsgspecError:
         return None
-    return values if len(values) == columns and 0.0 not in values else None  # JSON takes the sign from -0
+    return values if len(values) == columns and values.all() else None  # JSON takes the sign from -0
 
 
 def _checked_kind(path: Path, number: int, kind: str, before: str) -> str:
@@ -232,7 +233,7 @@ def _repeated(names: Sequence[str]) -> str:
     return next((name for name in names if names.count(name) > 1), "")
 
 
-def _numbers(path: Path, number: int, cells: Sequence[str], classes: Sequence[str]) -> list[float]:
+def _numbers(path: Path, number: int, cells: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     values = []
     for cell, label in zip(cells, classes, strict=True):
         try:
@@ -242,4 +243,4 @@ def _numbers(path: Path, number: int, cells: Sequence[str], classes: Sequence[st
         if not math.isfinite(value):
             raise DataError(f"{path}, row {number}, column {label!r}: {cell[:20]!r} is no finite number.")
         values.append(value)
-    return values
+    return np.array(values)
