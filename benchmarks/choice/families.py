@@ -85,6 +85,23 @@ def few_texts(n: int, seed: int) -> Pairs:
     return 0.8 * space.normal(size=(5, 64))[which] + private + 0.5 * rng.normal(size=(n, 64)), texts[which]
 
 
+def pooled_features(n: int, seed: int, *, texts: int, width: int) -> Pairs:
+    """Few texts, and sparse features that are never negative and of unlike size, as a pooled network gives them.
+
+    The first two texts are close to each other on both sides.
+    """
+    world, rng = np.random.default_rng(500 + seed), np.random.default_rng(seed)
+    which = rng.choice(texts, size=n, p=world.dirichlet(np.full(texts, 3.0)))
+    classes = 0.5 * world.normal(size=(texts, 32))
+    classes[1] = (classes[0] + classes[1]) / 2
+    latent = classes[which] + world.permutation(np.geomspace(2, 0.2, 32)) * rng.normal(size=(n, 32))
+    hidden = np.maximum(latent @ _mixing(world, 32, 96) * 2 - world.uniform(-0.2, 0.8, 96), 0)
+    features = np.maximum(hidden @ _mixing(world, 96, width) - world.uniform(0.1, 0.9, width), 0)
+    features = features * np.exp(0.7 * world.normal(size=width)) + 0.02 * rng.random((n, width))
+    said = 1.2 * world.normal(size=48) + 0.6 * world.normal(size=(2, 48))[np.arange(texts) % 2]
+    return features, (said + 0.4 * world.normal(size=(texts, 48)))[which]
+
+
 FAMILIES: dict[str, Callable[[int, int], Pairs]] = {
     "isotropic": shared_latent,
     "rotated": rotated,
@@ -94,6 +111,8 @@ FAMILIES: dict[str, Callable[[int, int], Pairs]] = {
     "private variance": lambda n, seed: shared_latent(n, seed, own=1.0, noise=0.15),
     "clusters": lambda n, seed: shared_latent(n, seed, clusters=40, noise=0.3),
     "few texts": few_texts,
+    "three texts, pooled features": lambda n, seed: pooled_features(n, seed, texts=3, width=64),
+    "seven texts, pooled features": lambda n, seed: pooled_features(n, seed, texts=7, width=512),
     "wide to narrow": lambda n, seed: shared_latent(n, seed, widths=(200, 24), latent=20, noise=0.6, decay=1),
     "narrow to wide": lambda n, seed: shared_latent(n, seed, widths=(14, 128), latent=12, noise=0.25),
     "nonlinear": lambda n, seed: shared_latent(n, seed, bent=True, noise=0.25),

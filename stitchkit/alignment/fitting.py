@@ -32,7 +32,7 @@ from stitchkit.alignment.folds import JUDGED, Folds, assign, assign_by_target, e
 from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.pooling import align_with_pool, fit_with_pool
 from stitchkit.alignment.prompt_margins import PromptCriterion, PromptMargin, criterion_of
-from stitchkit.alignment.search import Search
+from stitchkit.alignment.search import FEW_CLUSTERS, Search
 from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.anchor_hashes import KEY, ids_of, of_pairs
@@ -271,7 +271,8 @@ def _searched(
     smallest = n - max(len(part.rows) for folds in repeats for part in folds.parts)
     tracks = _tracks(families, Extent(smallest, (x.space.dim, y.space.dim)), purpose)
     whole, criterion = repeats[0].evidence(), _criterion(purpose, reader, y, balanced, repeats)
-    tracks = _of_few(tracks, criterion, len(np.unique(repeats[0].targets))) if balanced else tracks
+    if balanced:
+        tracks = _of_few(tracks, criterion, len(np.unique(repeats[0].targets)), clusters.count(n))
     targets = y.vectors
     if isinstance(criterion, PromptCriterion):
         repeats, targets = [criterion.galleries(folds) for folds in repeats], criterion.table(y)
@@ -319,11 +320,11 @@ def _assignments(x: Embeddings, y: Embeddings, clusters: Clusters, purpose: str,
     return repeats, few
 
 
-def _of_few(tracks: list[Track], criterion: Criterion, distinct: int) -> list[Track]:
-    """The tracks for few distinct targets, with the references that hold there."""
+def _of_few(tracks: list[Track], criterion: Criterion, distinct: int, clusters: int) -> list[Track]:
+    """The tracks for few distinct targets, and the references that hold there where clusters can tell them apart."""
     if distinct < SPREAD:
         tracks = [one for one in tracks if one.scale != "both"]
-    if isinstance(criterion, (Margin, PromptMargin)):
+    if isinstance(criterion, (Margin, PromptMargin)) and clusters >= FEW_CLUSTERS:
         tracks = [replace(one, reference=one.reference_of_few) for one in tracks]
     return tracks
 

@@ -52,7 +52,7 @@ class Track:
     reference
         Position of the strength whose map is the choice where nothing is clearly better; None for all other tracks.
     reference_of_few
-        The same where few targets are distinct; of several the best is the reference.
+        The same where few targets are distinct and clusters are not; of several the best is the reference.
     """
 
     family: str

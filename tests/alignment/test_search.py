@@ -128,6 +128,10 @@ def test_of_few_targets_the_better_of_two_references_must_be_beaten():
     x, y, _ = few_texts(60)
     fixed = {(one["scale"], one["alpha"]) for one in sk.align(x, y).record["candidates"] if one["solver"] == "ridge"}
     assert {("none", 0.1), ("source", 1.0)} <= fixed
+    of_few = sk.align(x[:30], y[:30]).record["candidates"]
+    fixed = {(one["scale"], one["alpha"]) for one in of_few if one["solver"] == "ridge"}
+    assert ("none", 0.1) in fixed
+    assert sum(one["solver"] == "ridge" and one["scale"] == "source" for one in of_few) <= 1  # no reference of its own
 
 
 def test_a_common_target_among_many_counts_as_few():
