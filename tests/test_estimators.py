@@ -261,8 +261,9 @@ def test_the_score_of_matching_is_the_mean_reciprocal_rank_among_distinct_target
     assert 2 <= len(gallery) < 10
     similarity = mapper.alignment_.similarity(x[120:], gallery)
     true = similarity[np.arange(40), truth.reshape(-1)][:, None]
-    ranks = (similarity > true).sum(axis=1) + ((similarity == true).sum(axis=1) + 1) / 2
-    assert mapper.score(x[120:], y[120:]) == pytest.approx((1 / ranks).mean())
+    above, equal = (similarity > true).sum(axis=1), (similarity == true).sum(axis=1)
+    expected = [np.mean(1 / np.arange(a + 1, a + b + 1)) for a, b in zip(above, equal, strict=True)]  # over all orders
+    assert mapper.score(x[120:], y[120:]) == pytest.approx(np.mean(expected))
 
 
 # pipelines and searches

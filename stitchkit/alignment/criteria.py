@@ -96,7 +96,7 @@ class ReciprocalRank(_PerSplit):
         return np.asarray(draft.separation())
 
     def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
-        return 1 / pair_ranks(*draft.sides(at, weights), fold.truth)[:, None]
+        return pair_ranks(*draft.sides(at, weights), fold.truth).reciprocal[:, None]
 
     def entries(self, measures: np.ndarray) -> np.ndarray:
         ranks: np.ndarray = measures[:, 0]

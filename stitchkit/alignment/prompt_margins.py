@@ -27,7 +27,7 @@ from stitchkit.core.arrays import Array, like, namespace, to_numpy, working_floa
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.maps import unit
 from stitchkit.core.prompts import PromptVectors, draw_prompts
-from stitchkit.metrics.ranks import all_ranks
+from stitchkit.metrics.ranks import reciprocal_ranks
 from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.drafts import Draft, FilterDraft
 
@@ -130,7 +130,7 @@ class PromptRank(PromptCriterion):
     def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
         """Reciprocal rank of the nearest class, its mean over the fold's queries, and the class's number, (q, 3)."""
         nearest = self.nearest[fold.queries]
-        each = 1 / all_ranks(self.scores(draft, at, weights))
+        each = reciprocal_ranks(self.scores(draft, at, weights))
         return np.column_stack([each[np.arange(len(each)), nearest], each.mean(axis=0)[nearest], nearest])
 
     def entries(self, measures: np.ndarray) -> np.ndarray:

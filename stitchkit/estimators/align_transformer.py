@@ -121,7 +121,8 @@ class AlignTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if self.purpose == "head":
             return float(r2_score(vectors, mapped, multioutput="variance_weighted"))
         _, first, truth = np.unique(distinct_rows(vectors), return_index=True, return_inverse=True)
-        return float(np.mean(1 / pair_ranks(mapped, self.transform_target(vectors[first]), truth.reshape(-1))))
+        ranks = pair_ranks(mapped, self.transform_target(vectors[first]), truth.reshape(-1))
+        return float(np.mean(ranks.reciprocal))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -134,8 +134,8 @@ def judge(
         (" back", back, patient[first], shuffled[1]),
     ):
         one = np.ones(len(ranks))
-        columns.append((f"mrr{suffix}", 1 / ranks, one, asked))
-        columns += [(f"recall@{k}{suffix}", np.where(ranks <= k, 1.0, 0.0), one, asked) for k in ks]
+        columns.append((f"mrr{suffix}", ranks.reciprocal, one, asked))
+        columns += [(f"recall@{k}{suffix}", ranks.recall(k), one, asked) for k in ks]
         by_chance += list(values.T)
     if alignment.directed is not None:
         missed, spread = _squares(alignment, held, middle)

@@ -26,6 +26,7 @@ from stitchkit.metrics.ranks import (
     pair_ranks_back,
     recall_at,
 )
+from stitchkit.metrics.tied_ranks import Ranks
 from stitchkit.threads import FEW_PAIRS, one_blas_thread
 
 
@@ -215,7 +216,7 @@ def measure_retrieval(
         ranks = partner_ranks(alignment, x, y, csls=csls, pool=pool, ks=ks)
         recalls = _recalls(ranks, of_query, ks, replicates, seed)
 
-    def direction(name: str, places: np.ndarray, way: int, gallery: int) -> Direction:
+    def direction(name: str, places: Ranks, way: int, gallery: int) -> Direction:
         by_chance = dict(zip(ks, ranks.chance[way][1:].tolist(), strict=True))
         return Direction(
             name=name, recall=recalls[way], queries=len(places), gallery=gallery, by_chance=by_chance
@@ -233,7 +234,7 @@ def measure_retrieval(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartnerRanks:
-    """Where the true partner stands, 1 the best, ties half: of n items among m distinct targets, and back.
+    """Ranks of the true partners: of n items among m distinct targets, and back.
 
     Parameters
     ----------
@@ -250,8 +251,8 @@ class PartnerRanks:
         :func:`partner_ranks`.
     """
 
-    there: np.ndarray
-    back: np.ndarray
+    there: Ranks
+    back: Ranks
     first: np.ndarray
     truth: np.ndarray
     chance: np.ndarray
@@ -320,8 +321,7 @@ def _recalls(
 ) -> list[dict[int, Interval]]:
     """Recall at each k with its interval, there and back; where every target is distinct both share the resamples."""
     if len(ranks.first) == len(patients):
-        back = np.empty_like(ranks.back)
-        back[ranks.first] = ranks.back  # in the order of the items
+        back = ranks.back.take(np.argsort(ranks.first))  # in the order of the items
         columns = _resampled((ranks.there, back), patients, ks, replicates, seed)
     else:
         columns = _resampled((ranks.there,), patients, ks, replicates, seed)
@@ -330,10 +330,10 @@ def _recalls(
 
 
 def _resampled(
-    ranks: Sequence[np.ndarray], patients: np.ndarray, ks: Sequence[int], replicates: int, seed: int
+    ranks: Sequence[Ranks], patients: np.ndarray, ks: Sequence[int], replicates: int, seed: int
 ) -> list[Interval]:
     """An interval for each of ``ranks`` (n,) and each k, from one set of resamples of ``patients`` (n,)."""
-    hits = np.stack([side <= k for side in ranks for k in ks], axis=1).astype(np.float64)
+    hits = np.stack([side.recall(k) for side in ranks for k in ks], axis=1)
     drawn = [counts @ hits / counts.sum(axis=1, keepdims=True) for counts in patient_counts(patients, replicates, seed)]
     found, people = np.concatenate(drawn), len(np.unique(patients))
     values = [recall_at(side, k) for side in ranks for k in ks]

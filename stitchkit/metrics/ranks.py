@@ -1,7 +1,8 @@
 """Ranks of true pairs: recall@k and mean reciprocal rank.
 
 The true pair's score is read from the same tile of the similarity matrix as its rivals', and equal targets are
-one target: a gallery holds each distinct one once.
+one target: a gallery holds each distinct one once. Equal scores are counted as such, and measures are means over
+their orders: similarities that are all equal score what a random ranking does.
 """
 
 from __future__ import annotations
@@ -13,20 +14,18 @@ import numpy as np
 
 from stitchkit.core.arrays import Array, device_of, lent, like, namespace, take, to_numpy
 from stitchkit.core.errors import InputError
-from stitchkit.metrics.tied_ranks import reached, tie_correction, weighted_ranks
+from stitchkit.metrics.tied_ranks import Ranks, harmonic_sums, weighted_ranks
 
 TILE = 1024  # queries scored at once, so that no n x n matrix is ever held
 NEAR = 1 << 22  # scores of one tile: it is read several times and should stay in a cache
 SORTED = 1 << 22  # scores that are sorted for a chance; of more, those of a random part of the queries
 SAMPLED = 2000  # queries at least in such a part: a chance of one half is then known to about .01
-PROBED = 256  # queries whose scores are first searched for ties
-STEADY = 1e-3  # error of the ties' effect, as a part of the chance, that needs no more queries
 FEW = 8  # targets whose ranks are counted by comparison, without sorting
 COMPARED = 1 << 30  # comparisons for such counts, a few seconds
 
 
-def middle_ranks(similarity: Array, truth: np.ndarray) -> np.ndarray:
-    """Rank of each query's true target, 1 the best; ties count half.
+def true_ranks(similarity: Array, truth: np.ndarray) -> Ranks:
+    """Rank of each query's true target.
 
     Parameters
     ----------
@@ -37,28 +36,40 @@ def middle_ranks(similarity: Array, truth: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (q,) float64
-        ``1 + #(rivals above) + #(rivals equal) / 2``.
+    Ranks
+        Rivals above and rivals equal, (q,).
+
+    Examples
+    --------
+    >>> ranks = true_ranks(np.array([[0.9, 0.1], [0.5, 0.5]]), np.array([0, 1]))
+    >>> ranks.recall(1).tolist(), ranks.reciprocal.tolist()
+    ([1.0, 0.5], [1.0, 0.75])
+    """
+    xp = namespace(similarity)
+    column = xp.asarray(np.asarray(truth, dtype=np.int64), device=device_of(similarity))
+    true = xp.take_along_axis(similarity, column[:, None], axis=1)
+    return _ranks(similarity, true, 1)  # the true one itself is among the equal
+
+
+def middle_ranks(similarity: Array, truth: np.ndarray) -> np.ndarray:
+    """Mean place (q,) of each query's true target over the orders of equal scores, 1 the best.
 
     Examples
     --------
     >>> middle_ranks(np.array([[0.9, 0.1], [0.5, 0.5]]), np.array([0, 1]))
     array([1. , 1.5])
     """
-    xp = namespace(similarity)
-    column = xp.asarray(np.asarray(truth, dtype=np.int64), device=device_of(similarity))
-    true = xp.take_along_axis(similarity, column[:, None], axis=1)
-    return _middle(similarity, true, 1)  # the true one itself is among the equal
+    return true_ranks(similarity, truth).middle
 
 
-def tiled_ranks(similarity: Callable[[int, int], Array], truth: np.ndarray, *, tile: int = TILE) -> np.ndarray:
-    """:func:`middle_ranks` over tiles of queries; ``similarity(a, b)`` gives rows a to b, (b - a, g)."""
+def tiled_ranks(similarity: Callable[[int, int], Array], truth: np.ndarray, *, tile: int = TILE) -> Ranks:
+    """:func:`true_ranks` over tiles of queries; ``similarity(a, b)`` gives rows a to b, (b - a, g)."""
     bounds = [(a, min(a + tile, len(truth))) for a in range(0, len(truth), tile)]
-    return np.concatenate([middle_ranks(similarity(a, b), truth[a:b]) for a, b in bounds])
+    return Ranks.joined([true_ranks(similarity(a, b), truth[a:b]) for a, b in bounds])
 
 
-def pair_ranks(queries: Array, gallery: Array, truth: np.ndarray) -> np.ndarray:
-    """:func:`middle_ranks` of the inner products of ``queries`` (q, k) with ``gallery`` (g, k), tile by tile."""
+def pair_ranks(queries: Array, gallery: Array, truth: np.ndarray) -> Ranks:
+    """:func:`true_ranks` of the inner products of ``queries`` (q, k) with ``gallery`` (g, k), tile by tile."""
     across = namespace(gallery).matrix_transpose(gallery)
     return tiled_ranks(lambda a, b: queries[a:b, :] @ across, truth, tile=_tile(gallery))
 
@@ -96,7 +107,7 @@ def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tu
     reciprocal, expected = np.empty(len(truth)), np.empty(len(truth))
     columns, squares, rows = np.zeros(len(share)), 0.0, 0.0
     for a, b, scores in _tiles(queries, gallery):
-        each = 1 / all_ranks(scores)
+        each = reciprocal_ranks(scores)
         reciprocal[a:b] = each[np.arange(b - a), truth[a:b]]
         expected[a:b] = each @ share
         columns += each.sum(axis=0)
@@ -116,13 +127,11 @@ def chance_both_ways(
 
     Going there, a ranking that puts frequent targets first does better than a random one, as in
     :func:`shuffled_reciprocal`. Where targets are equally frequent, and going back, where the right queries of a target
-    are shuffled, every place is as likely as another: chance is that of a random ranking, with equal scores at the
-    middle of their places. Only targets that are more or less frequent than most need their ranks.
+    are shuffled, every place is as likely as another: chance is that of a random ranking, whatever scores are equal.
+    Only targets that are more or less frequent than most need their ranks.
 
-    Two parts are estimated, from the same random rows in every call. In large tables with many targets of unequal
-    frequency only ``chance_queries`` queries are ranked; with 2,000 a recall is known to about .01. And ties are
-    counted in ``PROBED`` rows where these have equally many, otherwise in all rows of up to ``SORTED`` scores, of more
-    in at least ``SAMPLED`` rows.
+    In large tables with many targets of unequal frequency only ``chance_queries`` queries are ranked, the same random
+    ones in every call; with 2,000 a recall is known to about .01.
 
     Parameters
     ----------
@@ -151,9 +160,9 @@ def chance_both_ways(
     q, g = len(truth), int(gallery.shape[0])
     many, usual, _ = _frequency(truth, g)
     # share of a target = usual / q + (many - usual) / q: the first sum over all targets is that of a random ranking
-    there = _random_chance(queries, gallery, np.ones(q, dtype=np.int64), ks) * (usual * g / q)
+    there = _random_chance(g, np.ones(q, dtype=np.int64), ks) * (usual * g / q)
     there += _of_unusual(queries, gallery, truth, ks)
-    return there, _random_chance(gallery, queries, many, ks)
+    return there, _random_chance(q, many, ks)
 
 
 def chance_queries(truth: np.ndarray, size: int) -> int:
@@ -181,20 +190,9 @@ def _frequency(truth: np.ndarray, size: int) -> tuple[np.ndarray, int, np.ndarra
     return many, usual, np.flatnonzero(many != usual)
 
 
-def _random_chance(asking: Array, asked: Array, right: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """Chance (q, 1 + len(ks)) of the best of ``right`` (q,) random ones among all of ``asked``, ties as in a rank."""
-    size, n = int(asked.shape[0]), len(right)
-    even = np.stack([chance_reciprocal(size, right), *(chance_recall(k, size, right) for k in ks)], axis=1)
-    for some in (_some(n, PROBED), _some(n, _sample_size(size))):
-        tiles = _tiles(asking, asked, some)
-        change = np.concatenate([tie_correction(scores, right[some[a:b]], ks) for a, b, scores in tiles])
-        error = change.std(axis=0) / len(some) ** 0.5
-        if len(some) == n or np.all(error <= STEADY * even.mean(axis=0)):
-            break
-    exact = even[some] + change
-    whole: np.ndarray = even * (exact.sum(axis=0) / even[some].sum(axis=0))
-    whole[some] = exact
-    return whole
+def _random_chance(size: int, right: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """Chance (q, 1 + len(ks)) of the best of ``right`` (q,) random ones among ``size``."""
+    return np.stack([chance_reciprocal(size, right), *(chance_recall(k, size, right) for k in ks)], axis=1)
 
 
 def _of_unusual(queries: Array, gallery: Array, truth: np.ndarray, ks: Sequence[int]) -> np.ndarray:
@@ -209,8 +207,8 @@ def _of_unusual(queries: Array, gallery: Array, truth: np.ndarray, ks: Sequence[
         if len(unusual) > FEW:
             added[a:b] = weighted_ranks(scores, weight, ks)
         else:
-            ranks = np.stack([_middle(scores, scores[:, at, None], 1) for at in unusual], axis=1)
-            added[a:b] = np.einsum("btk,t->bk", reached(ranks, ks), weight[unusual])
+            each = [_ranks(scores, scores[:, at, None], 1).reached(ks) for at in unusual]
+            added[a:b] = np.einsum("tbk,t->bk", np.stack(each), weight[unusual])
     whole = np.tile(added.mean(axis=0), (n, 1))
     whole[some] = added
     return whole
@@ -242,23 +240,29 @@ def _tiles(queries: Array, gallery: Array, rows: np.ndarray | None = None) -> It
         yield a, b, to_numpy(part @ across)
 
 
-def all_ranks(similarity: np.ndarray) -> np.ndarray:
-    """The rank of every target for each query (q, g), 1 the best; ties count half."""
+def reciprocal_ranks(similarity: np.ndarray) -> np.ndarray:
+    """The reciprocal rank of every target for each query (q, g), its mean over the orders of equal scores."""
     order = np.argsort(-similarity, axis=1)
     falling = np.take_along_axis(similarity, order, axis=1)
-    places = np.broadcast_to(np.arange(falling.shape[1]), falling.shape)
+    n = falling.shape[1]
+    places = np.broadcast_to(np.arange(n), falling.shape)
     changes = falling[:, 1:] != falling[:, :-1]
-    edge = np.ones((len(falling), 1), dtype=bool)
-    first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), places, 0), axis=1)
-    last = np.where(np.hstack([changes, edge]), places, falling.shape[1])
-    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
-    ranks = np.empty(falling.shape)
-    np.put_along_axis(ranks, order, (first + last) / 2 + 1, axis=1)
-    return ranks
+    if changes.all():
+        values = np.broadcast_to(1 / np.arange(1, n + 1), falling.shape)
+    else:
+        edge = np.ones((len(falling), 1), dtype=bool)
+        first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), places, 0), axis=1)
+        last = np.where(np.hstack([changes, edge]), places, n)
+        last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+        sums = harmonic_sums(n)
+        values = np.where(first == last, 1 / (1 + first), (sums[last + 1] - sums[first]) / (last - first + 1))
+    found = np.empty(falling.shape)
+    np.put_along_axis(found, order, values, axis=1)
+    return found
 
 
-def pair_ranks_back(queries: Array, gallery: Array, truth: np.ndarray) -> np.ndarray:
-    """Rank of each gallery row's best true query among all queries, (g,), 1 the best; ties with rivals count half.
+def pair_ranks_back(queries: Array, gallery: Array, truth: np.ndarray) -> Ranks:
+    """Rank of each gallery row's best true query among all queries, (g,).
 
     The way back of :func:`pair_ranks`: a target is asked once, and any of its queries is right.
 
@@ -277,10 +281,10 @@ def pair_ranks_back(queries: Array, gallery: Array, truth: np.ndarray) -> np.nda
     Examples
     --------
     >>> rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
-    >>> pair_ranks_back(rows, rows[:2], np.array([0, 1, 0]))
-    array([1., 1.])
-    >>> pair_ranks_back(rows, rows[:2], np.array([1, 1, 0]))
-    array([2., 1.])
+    >>> pair_ranks_back(rows, rows[:2], np.array([0, 1, 0])).recall(1).tolist()
+    [1.0, 1.0]
+    >>> pair_ranks_back(rows, rows[:2], np.array([1, 1, 0])).reciprocal.tolist()
+    [0.5, 1.0]
     """
     size, n = int(gallery.shape[0]), int(queries.shape[0])
     many = np.bincount(truth, minlength=size)
@@ -290,24 +294,23 @@ def pair_ranks_back(queries: Array, gallery: Array, truth: np.ndarray) -> np.nda
     start = np.concatenate([[0], np.cumsum(many)])
     across, step = namespace(queries).matrix_transpose(queries), _tile(queries)
 
-    def ranks(a: int, b: int) -> np.ndarray:
+    def ranks(a: int, b: int) -> Ranks:
         scores, own, first = gallery[a:b, :] @ across, order[start[a] : start[b]], start[a:b] - start[a]  # (b - a, n)
         true = to_numpy(take(namespace(scores).reshape(scores, (-1,)), (truth[own] - a) * n + own))
         best = np.maximum.reduceat(true, first)
         tied = np.add.reduceat((true == np.repeat(best, many[a:b])).astype(np.int64), first)
-        return _middle(scores, like(best, scores)[:, None], tied)
+        return _ranks(scores, like(best, scores)[:, None], tied)
 
-    return np.concatenate([ranks(a, min(a + step, size)) for a in range(0, size, step)])
+    return Ranks.joined([ranks(a, min(a + step, size)) for a in range(0, size, step)])
 
 
-def _middle(similarity: Array, true: Array, tied: np.ndarray | int) -> np.ndarray:
-    """1 + the scores above ``true`` (q, 1) + half of the equal ones, of which ``tied`` are no rivals."""
+def _ranks(similarity: Array, true: Array, right: np.ndarray | int) -> Ranks:
+    """Scores above ``true`` (q, 1) and scores equal to it, of which ``right`` are no rivals."""
     similarity, true = lent(similarity), lent(true)
     xp = namespace(similarity)
     above = to_numpy(xp.count_nonzero(similarity > true, axis=1))
     equal = to_numpy(xp.count_nonzero(similarity == true, axis=1))
-    ranks: np.ndarray = 1 + above + (equal - tied) / 2
-    return ranks
+    return Ranks.of(above, equal - right, right)
 
 
 def _tile(gallery: Array) -> int:
@@ -315,9 +318,9 @@ def _tile(gallery: Array) -> int:
     return max(min(TILE, NEAR // max(int(gallery.shape[0]), 1)), 64)
 
 
-def recall_at(ranks: np.ndarray, k: int) -> float:
-    """Share of queries whose true target is among the best k; a tie counts as the middle of its places."""
-    return float(np.mean(ranks <= k))
+def recall_at(ranks: Ranks, k: int) -> float:
+    """Share of queries whose true target is among the best k, its mean over the orders of equal scores."""
+    return float(np.mean(ranks.recall(k)))
 
 
 def chance_recall(k: int, gallery: int, right: np.ndarray) -> np.ndarray:

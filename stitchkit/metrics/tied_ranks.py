@@ -1,20 +1,134 @@
-"""Equal scores in a ranking: groups of them, and what their middle ranks change in an expected rank."""
+"""Equal scores in a ranking: measures of a true target are means over all orders of what scores the same."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 
-def reached(ranks: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """Reciprocal rank and, for each k, whether the rank is at most k: (..., 1 + len(ks)) of ``ranks`` (...)."""
-    table: np.ndarray = np.stack([1 / ranks, *(np.where(ranks <= k, 1.0, 0.0) for k in ks)], axis=-1)
-    return table
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranks:
+    """Places of true targets, whose order among equal scores is not known.
+
+    Its measures are expectations over a random order of equal scores: a score that says nothing is at chance exactly.
+
+    Parameters
+    ----------
+    above : (...) int
+        Rivals that score higher.
+    equal : (...) int
+        Rivals of the same score.
+    right : (...) int
+        True targets of that score: 1, or more where several are right and the best of them counts.
+
+    Examples
+    --------
+    >>> same = Ranks.of(np.array([0, 2]), np.array([3, 0]))  # four of one score; third, alone
+    >>> same.middle.tolist(), same.recall(1).tolist(), same.reciprocal.round(4).tolist()
+    ([2.5, 3.0], [0.25, 0.0], [0.5208, 0.3333])
+    """
+
+    above: np.ndarray
+    equal: np.ndarray
+    right: np.ndarray
+
+    @classmethod
+    def of(cls, above: np.ndarray, equal: np.ndarray, right: np.ndarray | int = 1) -> Ranks:
+        """Whole numbers of one shape; ``right`` may be one number for all."""
+        higher, same = (np.asarray(one, dtype=np.int64) for one in (above, equal))
+        return cls(higher, same, np.broadcast_to(np.asarray(right, dtype=np.int64), higher.shape))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Ranks]) -> Ranks:
+        """All of ``parts``, one after the other."""
+        return cls(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("above", "equal", "right")))
+
+    def __len__(self) -> int:
+        return len(self.above)
+
+    def take(self, rows: np.ndarray) -> Ranks:
+        """The places at positions ``rows`` (k,)."""
+        return Ranks(self.above[rows], self.equal[rows], self.right[rows])
+
+    @property
+    def middle(self) -> np.ndarray:
+        """``1 + above + equal / 2`` (...): the mean place where one target is right."""
+        places: np.ndarray = 1 + self.above + self.equal / 2
+        return places
+
+    @property
+    def reciprocal(self) -> np.ndarray:
+        """Expected reciprocal rank (...), in (0, 1]."""
+        found = 1 / (1 + self.above)
+        tied = self.equal > 0
+        if not tied.any():
+            return found
+        alone = tied & (self.right == 1)
+        sums = harmonic_sums(int((self.above + self.equal).max()) + 1)
+        last = self.above + self.equal + 1
+        found = np.where(alone, (sums[last] - sums[self.above]) / (self.equal + 1), found)
+        several = tied & ~alone
+        if several.any():
+            found[several] = _reciprocal_of_best(self.above[several], self.equal[several], self.right[several])
+        return found
+
+    def recall(self, k: int) -> np.ndarray:
+        """Chance (...) that the target, or the best of several, is among the best ``k``."""
+        room = np.clip(k - self.above, 0, self.equal + self.right)  # places left for what scores the same
+        found = np.minimum(room / (self.equal + 1), 1.0)
+        several = (self.equal > 0) & (self.right > 1)
+        if several.any():
+            equal, right, left = self.equal[several], self.right[several], room[several]
+            found[several] = 1 - _none_of(equal + right, right, left)
+        return found
+
+    def reached(self, ks: Sequence[int]) -> np.ndarray:
+        """Reciprocal rank and recall at each of ``ks``: (..., 1 + len(ks))."""
+        return np.stack([self.reciprocal, *(self.recall(k) for k in ks)], axis=-1)
+
+    def drawn(self, seed: int) -> np.ndarray:
+        """One place (...) for each, with equal scores in a random order: for files that hold one number a query."""
+        rng = np.random.default_rng(seed)
+        places = 1.0 + self.above + np.floor(rng.random(self.above.shape) * (self.equal + 1))
+        for row in np.argwhere((self.equal > 0) & (self.right > 1)).tolist():
+            at = tuple(row)
+            equal, right = int(self.equal[at]), int(self.right[at])
+            places[at] = 1 + self.above[at] + rng.permutation(equal + right)[:right].min()
+        return places
+
+
+def harmonic_sums(n: int) -> np.ndarray:
+    """Sums of the first 0, 1, ... n reciprocals, (n + 1,)."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n + 1))])
+
+
+def _reciprocal_of_best(above: np.ndarray, equal: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Expected reciprocal rank (n,) of the best of ``right`` among ``equal + right`` of one score."""
+    kinds, of_kind = np.unique(np.stack([above, equal, right]), axis=1, return_inverse=True)
+    means = []
+    for higher, rivals, own in kinds.T.tolist():
+        place = np.arange(1, rivals + 2)
+        behind = _none_of(np.array(rivals + own), np.array(own), np.arange(rivals + 2))  # none among the first r
+        means.append(float(np.sum((behind[:-1] - behind[1:]) / (higher + place))))
+    found: np.ndarray = np.asarray(means)[of_kind.reshape(-1)]
+    return found
+
+
+def _none_of(size: np.ndarray, right: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Chance that none of ``right`` among ``size`` in random order is among the ``first``: a ratio of binomials."""
+    from scipy.special import gammaln
+
+    behind = size - first
+    logs = gammaln(behind + 1.0) - gammaln(np.maximum(behind - right, 0) + 1.0)
+    logs = logs - gammaln(size + 1.0) + gammaln(size - right + 1.0)
+    chance: np.ndarray = np.where(behind >= right, np.exp(logs), 0.0)
+    return chance
 
 
 def weighted_ranks(scores: np.ndarray, weight: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """Sums over all candidates of their weight times :func:`reached` of their rank; ties count half.
+    """Sums over all candidates of their weight times their reciprocal rank and recalls, over all orders of ties.
 
     Parameters
     ----------
@@ -35,53 +149,19 @@ def weighted_ranks(scores: np.ndarray, weight: np.ndarray, ks: Sequence[int]) ->
     array([[1.667, 1.   ]])
     """
     order = np.argsort(scores, axis=1)[:, ::-1]
-    weights, places = weight[order], reached(np.arange(1, scores.shape[1] + 1), ks)
+    place = np.arange(1, scores.shape[1] + 1)
+    weights, places = weight[order], np.stack([1 / place, *(np.where(place <= k, 1.0, 0.0) for k in ks)], axis=1)
     sums: np.ndarray = weights @ places
     row, above, size = _tied_groups(np.take_along_axis(scores, order, axis=1))
     if len(row):
         rows, of_row = np.unique(row, return_inverse=True)
         first, last = (of_row, above), (of_row, above + size)
-        middle = reached(1 + above + (size - 1) / 2, ks)
-        mass = _running(weights[rows])
+        mass, below = _running(weights[rows]), _running(places.T).T
+        mean = (below[above + size] - below[above]) / size[:, None]
         for column in range(places.shape[1]):
             apart = _running(weights[rows] * places[:, column])
-            np.add.at(sums[:, column], row, (mass[last] - mass[first]) * middle[:, column] - apart[last] + apart[first])
+            np.add.at(sums[:, column], row, (mass[last] - mass[first]) * mean[:, column] - apart[last] + apart[first])
     return sums
-
-
-def tie_correction(scores: np.ndarray, right: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """Chance with ties minus chance without any, of the best of ``right`` candidates that are drawn at random.
-
-    Without ties the best of m random ones among n is at place r in ``C(n - r, m - 1)`` of ``C(n, m)`` draws. With
-    ties its rank is 1, plus the candidates above, plus half of the equal ones that are not right themselves.
-
-    Parameters
-    ----------
-    scores : (b, n)
-        Scores of n candidates for each of b queries.
-    right : (b,) int
-        Number of right candidates of each query.
-    ks
-        Places of the recalls.
-
-    Returns
-    -------
-    (b, 1 + len(ks)) float64
-        Change of the expected reciprocal rank and of each recall.
-
-    Examples
-    --------
-    >>> tie_correction(np.array([[0.5, 0.5], [0.5, 0.1]]), np.array([1, 1]), ks=[1]).round(3)  # 1/1.5 - (1 + 1/2) / 2
-    array([[-0.083, -0.5  ],
-           [ 0.   ,  0.   ]])
-    """
-    change = np.zeros((len(scores), 1 + len(ks)))
-    row, above, size = _tied_groups(np.sort(scores, axis=1)[:, ::-1])
-    for many in np.unique(right[row]).tolist():
-        mine = np.flatnonzero(right[row] == many)
-        groups = (scores.shape[1], many, above[mine], size[mine], ks)
-        np.add.at(change, row[mine], _at_middle(*groups) - _at_places(*groups))
-    return change
 
 
 def _tied_groups(falling: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -96,36 +176,3 @@ def _tied_groups(falling: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def _running(values: np.ndarray) -> np.ndarray:
     """Sums of the first 0, 1, ... n columns, (b, n + 1)."""
     return np.pad(np.cumsum(values, axis=1, dtype=np.float64), ((0, 0), (1, 0)))
-
-
-def _at_places(n: int, many: int, above: np.ndarray, size: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """The part of the chance without ties (groups, 1 + len(ks)) that the places of each group contribute."""
-    place, table = np.arange(1, n + 1), _log_factorials(n)
-    share = np.exp(_log_comb(table, n - place, many - 1) - _log_comb(table, np.array(n), many))
-    sums = _running((share[:, None] * reached(place, ks)).T)
-    part: np.ndarray = (sums[:, above + size] - sums[:, above]).T
-    return part
-
-
-def _at_middle(n: int, many: int, above: np.ndarray, size: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """The same part where the scores of a group are equal: j of its members are right, the others count half."""
-    below, total, table = n - above - size, np.zeros((len(above), 1 + len(ks))), _log_factorials(n)
-    whole = _log_comb(table, np.array(n), many)
-    for own in range(max(1, int((many - below).min())), min(many, int(size.max())) + 1):
-        share = np.exp(_log_comb(table, size, own) + _log_comb(table, below, many - own) - whole)
-        total += share[:, None] * reached(1 + above + np.maximum(size - own, 0) / 2, ks)
-    return total
-
-
-def _log_factorials(n: int) -> np.ndarray:
-    """Logarithms of the factorials of 0 to n, (n + 1,)."""
-    from scipy.special import gammaln
-
-    table: np.ndarray = gammaln(np.arange(1.0, n + 2))
-    return table
-
-
-def _log_comb(table: np.ndarray, n: np.ndarray, k: int) -> np.ndarray:
-    """Logarithm of the binomial coefficients of ``n`` (any shape) over ``k``, by log factorials; -inf where 0."""
-    found: np.ndarray = np.where(n >= k, table[n] - table[k] - table[np.maximum(n - k, 0)], -np.inf)
-    return found

@@ -47,8 +47,8 @@ class Matching(StudyJobs):
             fitted = map_of(turn, method)
             ranks = partner_ranks(fitted, *turn.judged, ks=(1,))
             back = np.full(len(turn.test), np.nan)  # a target that several items share is asked once
-            back[ranks.first] = ranks.back
+            back[ranks.first] = ranks.back.drawn(1)
             chance = {"shuffled_chance": ranks.chance[:, 1].tolist()}  # "chance" was that of a random ranking
             record = {**told_of(fitted, spectrum=turn.first), "gallery": len(ranks.first), **chance}
-            found.append(Worked(np.stack([ranks.there, back], axis=1), RANKS, record))
+            found.append(Worked(np.stack([ranks.there.drawn(0), back], axis=1), RANKS, record))
         return found

@@ -55,8 +55,8 @@ class Asked:
         captions = right[self.first]
         values = np.full((len(left), 2, 2), np.nan)
         there = pair_ranks(left, captions, self.same)
-        values[:, 0] = np.stack([there, 1 / there], axis=1)
-        values[self.first, 1, 0] = pair_ranks_back(left, captions, self.same)
+        values[:, 0] = np.stack([there.drawn(0), there.reciprocal], axis=1)
+        values[self.first, 1, 0] = pair_ranks_back(left, captions, self.same).drawn(0)
         for caption, row in enumerate(self.first):
             values[row, 1, 1] = average_precision(left @ captions[caption], self.same == caption)
         return values

@@ -104,7 +104,7 @@ def validate(network: SharedNetwork, held: TrainingPairs, recipe: Recipe, fabric
     by_chance = [way.mean(axis=0).tolist() for way in chance_both_ways(left, right[first], truth, PLACES)]
     chance = {f"{other}@{k}": by_chance[0][i] for i, k in enumerate(PLACES, 1)}
     chance |= {f"{one}@{k}": by_chance[1][i] for i, k in enumerate(PLACES, 1)}
-    reciprocal = float(np.mean([np.mean(1 / ranks) for ranks in (there, back)]))
+    reciprocal = float(np.mean([np.mean(ranks.reciprocal) for ranks in (there, back)]))
     return Validation(step, float(np.mean(losses)), reciprocal, recall, chance, len(held), len(first))
 
 

@@ -299,6 +299,6 @@ def test_intervals_of_all_places_and_ways_are_those_of_each_alone(pairs, known):
     for way, own, of in ((found.forward, stand.there, people), (found.backward, stand.back, people[stand.first])):
         counts = np.concatenate(list(patient_counts(of, 80, 3)))
         for k, interval in way.recall.items():
-            drawn = counts @ (own <= k) / counts.sum(axis=1)
-            expected = percentile_interval(np.mean(own <= k), drawn)
+            drawn = counts @ own.recall(k) / counts.sum(axis=1)
+            expected = percentile_interval(np.mean(own.recall(k)), drawn)
             assert interval == exact_at_ends(expected, len(np.unique(of)))

@@ -1,4 +1,4 @@
-"""Ranks against literal loops; ties in the middle; equal targets are one, different ones are not."""
+"""Ranks against literal loops and over all orders of equal scores; equal targets are one, different ones are not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from stitchkit.core.errors import InputError
 from stitchkit.metrics import ranks
 from stitchkit.metrics.ranks import (
-    all_ranks,
     chance_recall,
     chance_reciprocal,
     distinct_rows,
@@ -19,8 +18,11 @@ from stitchkit.metrics.ranks import (
     pair_ranks,
     pair_ranks_back,
     recall_at,
+    reciprocal_ranks,
     tiled_ranks,
+    true_ranks,
 )
+from stitchkit.metrics.tied_ranks import Ranks
 
 RNG = np.random.default_rng(13)
 
@@ -41,11 +43,82 @@ def test_ranks_are_those_of_the_loop(library, digits):
     np.testing.assert_array_equal(middle_ranks(library(similarity), truth), literal(similarity, truth))
 
 
-def test_a_score_that_says_nothing_ranks_in_the_middle():
-    found = middle_ranks(np.zeros((4, 9)), np.arange(4))
-    assert found.tolist() == [5.0] * 4
-    assert recall_at(found, 1) == 0.0
-    assert recall_at(found, 5) == 1.0
+def literal_orders(scores, right, k):
+    """Mean reciprocal rank and recall@k of the best of ``right`` candidates, over all orders of the candidates."""
+    places = []
+    for order in permutations(range(len(scores))):  # a stable sort leaves equal scores in this order
+        ranked = sorted(order, key=lambda one: -scores[one])
+        places.append(min(ranked.index(one) for one in right) + 1)
+    return np.mean(1 / np.array(places)), np.mean(np.array(places) <= k)
+
+
+TIED = {
+    "none": [5.0, 4.0, 3.0, 2.0, 1.0],
+    "all": [1.0] * 6,
+    "the best": [2.0, 2.0, 2.0, 1.0, 0.0],
+    "the worst": [3.0, 1.0, 1.0, 1.0],
+    "two groups": [2.0, 1.0, 2.0, 1.0, 1.0, 2.0],
+    "a single candidate": [1.0],
+}
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_measures_are_means_over_all_orders_of_equal_scores(library, name):
+    scores = TIED[name]
+    table = library(np.tile(scores, (len(scores), 1)))
+    found, each = true_ranks(table, np.arange(len(scores))), reciprocal_ranks(np.array([scores]))[0]
+    for k in (1, 2, 3, 7):
+        for at in range(len(scores)):
+            reciprocal, recall = literal_orders(scores, [at], k)
+            assert found.reciprocal[at] == pytest.approx(reciprocal, abs=1e-13)
+            assert each[at] == pytest.approx(reciprocal, abs=1e-13)
+            assert found.recall(k)[at] == pytest.approx(recall, abs=1e-13)
+
+
+@pytest.mark.parametrize("name", TIED)
+@pytest.mark.parametrize("right", [[0], [0, 1], [0, 2, 3], [1, 3]], ids=str)
+def test_the_best_of_several_is_a_mean_over_all_orders(name, right):
+    scores = TIED[name]
+    if max(right) >= len(scores):
+        pytest.skip(f"there are {len(scores)} candidates")
+    best = max(scores[one] for one in right)
+    rivals = [one for at, one in enumerate(scores) if at not in right]
+    own = sum(scores[one] == best for one in right)
+    stand = Ranks.of([sum(one > best for one in rivals)], [sum(one == best for one in rivals)], own)
+    for k in (1, 2, 4):
+        reciprocal, recall = literal_orders(scores, right, k)
+        assert stand.reciprocal[0] == pytest.approx(reciprocal, abs=1e-12)
+        assert stand.recall(k)[0] == pytest.approx(recall, abs=1e-12)
+
+
+@pytest.mark.parametrize("g", [1, 2, 9, 400])
+def test_a_score_that_says_nothing_is_at_chance_exactly(g):
+    """At the middle of its places no target would be first, and all would be among the best half."""
+    found = true_ranks(np.zeros((g, g)), np.arange(g))
+    back = pair_ranks_back(np.zeros((3 * g, 2)), np.ones((g, 2)), np.arange(3 * g) % g)
+    for k in (1, 5, 10):
+        assert recall_at(found, k) == pytest.approx(min(k / g, 1), rel=1e-13)
+        assert recall_at(back, k) == pytest.approx(chance_recall(k, 3 * g, np.array([3]))[0], rel=1e-9)
+    assert found.reciprocal.mean() == pytest.approx(chance_reciprocal(g, np.array([1]))[0], rel=1e-12)
+    assert back.reciprocal.mean() == pytest.approx(chance_reciprocal(3 * g, np.array([3]))[0], rel=1e-9)
+
+
+def test_scores_without_ties_have_the_same_bits_as_one_over_the_rank():
+    similarity = RNG.normal(size=(50, 40))
+    truth = RNG.integers(40, size=50)
+    rank = (similarity >= similarity[np.arange(50), truth][:, None]).sum(axis=1)
+    np.testing.assert_array_equal(true_ranks(similarity, truth).reciprocal, 1 / rank)
+    np.testing.assert_array_equal(reciprocal_ranks(similarity)[np.arange(50), truth], 1 / rank)
+
+
+def test_a_drawn_place_is_one_of_those_that_are_possible_and_right_on_average():
+    stand = Ranks.of([0, 2, 1, 0], [0, 3, 2, 5], np.array([1, 1, 1, 2]))
+    draws = np.stack([stand.drawn(seed) for seed in range(4000)])
+    assert draws.min(axis=0).tolist() == [1, 3, 2, 1]
+    assert draws.max(axis=0).tolist() == [1, 6, 4, 6]
+    np.testing.assert_allclose((1 / draws).mean(axis=0), stand.reciprocal, atol=0.02)
+    np.testing.assert_allclose((draws <= 3).mean(axis=0), stand.recall(3), atol=0.03)
+    np.testing.assert_array_equal(stand.drawn(1), draws[1])
 
 
 def test_single_precision_scores_are_ranked(library):
@@ -57,12 +130,12 @@ def test_single_precision_scores_are_ranked(library):
 def test_tiles_are_irrelevant(tile):
     similarity, truth = RNG.normal(size=(30, 12)), RNG.integers(12, size=30)
     found = tiled_ranks(lambda a, b: similarity[a:b], truth, tile=tile)
-    np.testing.assert_array_equal(found, middle_ranks(similarity, truth))
+    np.testing.assert_array_equal(found.middle, middle_ranks(similarity, truth))
 
 
 def test_recall_counts_those_among_the_best():
-    found = np.array([1, 1.5, 2, 5])
-    assert [recall_at(found, k) for k in (1, 2, 5)] == [0.25, 0.75, 1.0]
+    found = Ranks.of([0, 0, 1, 4], [0, 1, 0, 0])
+    assert [recall_at(found, k) for k in (1, 2, 5)] == [0.375, 0.75, 1.0]
 
 
 def test_equal_rows_share_a_label_and_others_do_not():
@@ -132,9 +205,9 @@ def test_ranks_of_pairs_are_those_of_the_loops_both_ways(library, monkeypatch, d
     queries, gallery = (np.round(2 * rng.normal(size=(n, 3)), digits) for n in (150, 90))
     scores = queries @ gallery.T
     found = pair_ranks(library(queries), library(gallery), truth)
-    np.testing.assert_array_equal(found, literal(scores, truth))
+    np.testing.assert_array_equal(found.middle, literal(scores, truth))
     back = pair_ranks_back(library(queries), library(gallery), truth)
-    np.testing.assert_array_equal(back, literal_back(scores, truth))
+    np.testing.assert_array_equal(1 + back.above + back.equal / 2, literal_back(scores, truth))
 
 
 def test_a_target_that_is_nobodys_is_refused():
@@ -165,11 +238,15 @@ def test_chance_is_that_of_every_order_counted(gallery):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 1), (30, 7), (20, 60)])
-def test_the_ranks_of_all_targets_are_those_of_scipy(shape):
+def test_the_reciprocal_ranks_of_all_targets_are_means_over_the_places_of_scipy(shape):
     from scipy.stats import rankdata
 
     for scores in (
         RNG.normal(size=shape), RNG.integers(3, size=shape).astype(float), np.zeros(shape),
         RNG.normal(size=shape).astype(np.float32),
     ):  # fmt: skip
-        np.testing.assert_array_equal(all_ranks(scores), rankdata(-scores, method="average", axis=1))
+        low, high = (rankdata(-scores, method=method, axis=1).astype(int) for method in ("min", "max"))
+        expected = [
+            [np.mean(1 / np.arange(a, b + 1)) for a, b in zip(*row, strict=True)] for row in zip(low, high, strict=True)
+        ]
+        np.testing.assert_allclose(reciprocal_ranks(scores), expected, rtol=1e-12)

@@ -31,10 +31,10 @@ def scene(q, g, seed=0):
 def test_mean_and_variance_are_those_of_all_permutations(q, g):
     left, right, truth = scene(q, g)
     reciprocal, expected, variance = shuffled_reciprocal(left, right, truth)
-    sums = [np.sum(1 / pair_ranks(left, right, np.asarray(one))) for one in permutations(truth)]
+    sums = [np.sum(pair_ranks(left, right, np.asarray(one)).reciprocal) for one in permutations(truth)]
     assert expected.sum() == pytest.approx(np.mean(sums))
     assert variance == pytest.approx(np.var(sums), abs=1e-12)
-    np.testing.assert_allclose(reciprocal, 1 / pair_ranks(left, right, truth))
+    np.testing.assert_allclose(reciprocal, pair_ranks(left, right, truth).reciprocal)
 
 
 def test_tiles_change_nothing(monkeypatch):
@@ -51,8 +51,7 @@ def test_chance_both_ways_is_the_mean_over_all_permutations(q, g):
     chances = chance_both_ways(left, right, truth, ks=[1, 2])
     every = [np.asarray(one) for one in permutations(truth)]
     for found, ranked in zip(chances, (pair_ranks, pair_ranks_back), strict=True):
-        ranks = np.stack([ranked(left, right, one) for one in every])
-        literal = [np.mean(1 / ranks), np.mean(ranks <= 1), np.mean(ranks <= 2)]
+        literal = np.mean([ranked(left, right, one).reached([1, 2]) for one in every], axis=(0, 1))
         np.testing.assert_allclose(found.mean(axis=0), literal, atol=1e-12)
 
 
@@ -67,8 +66,7 @@ def literal_chances(left, right, truth, ks):
     """Mean reciprocal rank and recalls there and back, over every permutation of the pairs."""
     every = sorted(set(permutations(truth.tolist())))
     for ranked in (pair_ranks, pair_ranks_back):
-        found = np.stack([ranked(left, right, np.asarray(one)) for one in every])
-        yield [np.mean(1 / found), *(np.mean(found <= k) for k in ks)]
+        yield np.mean([ranked(left, right, np.asarray(one)).reached(ks) for one in every], axis=(0, 1))
 
 
 CORNER = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]])
@@ -100,11 +98,40 @@ def test_chance_is_that_of_every_permutation(monkeypatch, library, name, few):
         np.testing.assert_allclose(one.mean(axis=0), literal, atol=1e-12)
 
 
-def test_a_collapsed_map_is_never_first_by_chance():
-    """All scores are equal, so that every rank is the middle one; a random ranking would be first in 1 of g."""
-    there, back = chance_both_ways(np.zeros((300, 2)), np.ones((30, 2)), np.arange(300) % 30, ks=[1])
-    np.testing.assert_allclose(there, np.tile([1 / 15.5, 0], (300, 1)), atol=1e-12)
-    np.testing.assert_allclose(back, np.tile([1 / (1 + 290 / 2), 0], (30, 1)), atol=1e-10)
+@pytest.mark.parametrize("frequent", [0, 40])
+def test_a_collapsed_map_is_at_the_chance_of_a_random_ranking(frequent):
+    """All scores are equal, so that any order may be true; at the middle of its places no target would be first."""
+    truth = np.concatenate([np.arange(300) % 30, np.zeros(frequent, dtype=int)])
+    rows = np.zeros((len(truth), 2)), np.ones((30, 2))
+    for ranked, chance in zip((pair_ranks, pair_ranks_back), chance_both_ways(*rows, truth, ks=[1, 5]), strict=True):
+        np.testing.assert_allclose(ranked(*rows, truth).reached([1, 5]).mean(axis=0), chance.mean(axis=0), rtol=1e-9)
+    assert chance_both_ways(*rows, truth, ks=[1])[0][:, 1].mean() == pytest.approx(1 / 30)
+
+
+@pytest.mark.parametrize("y", ["same", "constant plus noise"])
+def test_a_constant_map_is_at_chance_in_the_verbs(y):
+    """Every item is mapped onto one vector: each measure of a verb equals the chance beside it, to rounding."""
+    rng = np.random.default_rng(8)
+    x, targets = rng.normal(size=(60, 4)), rng.normal(size=(60, 4))
+    space, common = sk.Space.of_array(4), sk.Space("common", 4)
+    constant = sk.AffineMap(space, common, np.zeros(4), np.zeros((4, 4)), np.eye(4)[0], rank=0)
+    flat = sk.AffineMap(space, common, np.zeros(4), np.zeros((4, 4)), np.ones(4), rank=0) if y == "same" else (
+        sk.AffineMap(space, common, np.zeros(4), np.eye(4), np.zeros(4), rank=4))  # fmt: skip
+    map_ = sk.Alignment(constant, flat)
+    for verb in ("gate", "retrieval", "compare", "learning_curve"):
+        for found, chance in VERBS[verb](map_, x, targets):
+            assert found.value == pytest.approx(chance, abs=1e-9 if y == "same" else 0.05)
+
+
+def test_ties_of_held_out_numbers_are_at_chance():
+    """Anchors of two scores each and a map onto one: what align writes of held-out anchors is chance, not less."""
+    map_ = sk.AffineMap(sk.Space.of_array(4), sk.Space("common", 4), np.zeros(4), np.zeros((4, 4)), np.ones(4), rank=0)
+    rng = np.random.default_rng(9)
+    sides = rng.normal(size=(40, 4)), rng.normal(size=(40, 4))
+    reciprocal, expected, variance = shuffled_reciprocal(*(map_(one) for one in sides), np.arange(40))
+    np.testing.assert_allclose(reciprocal, expected, rtol=1e-12)
+    assert reciprocal.mean() == pytest.approx(np.mean(1 / np.arange(1, 41)))
+    assert variance == pytest.approx(0, abs=1e-9)
 
 
 def alternating(q, g, share):
@@ -146,16 +173,14 @@ def test_chance_holds_few_scores_at_once():
     assert peak < 8 * 6000 * 2500
 
 
-def test_ties_of_many_queries_are_counted_in_a_part_of_them():
-    """Every third query of 3,000 scores all targets alike."""
+def test_queries_that_score_all_targets_alike_are_at_chance_too():
+    """Every third query of 3,000 does, which changes no chance."""
     rng = np.random.default_rng(6)
     left, right = rng.normal(size=(3000, 3)), rng.normal(size=(1500, 3))
     left[::3] = 0
     there, back = chance_both_ways(left, right, np.arange(3000) % 1500, ks=[1])
-    assert there[:, 1].mean() == pytest.approx(2 / 3 / 1500, rel=0.05)
-    ranks_of_ties = 751  # the middle of 1,500 places
-    expected = (2 * np.mean(1 / np.arange(1, 1501)) + 1 / ranks_of_ties) / 3
-    assert there[:, 0].mean() == pytest.approx(expected, rel=0.05)
+    assert there[:, 1].mean() == pytest.approx(1 / 1500)
+    assert there[:, 0].mean() == pytest.approx(np.mean(1 / np.arange(1, 1501)))
     assert back.shape == (1500, 2)
 
 

@@ -65,7 +65,9 @@ def test_recall_is_that_of_the_verb_both_ways(matched, vectors, tmp_path):
         for k in (5, 10):
             assert row.measures[f"recall@{k}"].value == pytest.approx((forward[k].value + backward[k].value) / 2)
         ranks = partner_ranks(fitted, medical.take(test), reports.take(test))
-        assert row.measures["mrr"].value == pytest.approx((np.mean(1 / ranks.there) + np.mean(1 / ranks.back)) / 2)
+        assert row.measures["mrr"].value == pytest.approx(
+            (np.mean(ranks.there.reciprocal) + np.mean(ranks.back.reciprocal)) / 2
+        )
     assert found.measure == "recall@1"
     there, back = (way.chance(1) for way in (result.forward, result.backward))
     (note,) = [note for note in found.notes if "gallery of" in note]

@@ -107,12 +107,13 @@ def studied(studied_once, tmp_path):
 
 
 def literal(scores, same):
-    """mAP of items among distinct captions and back, and R@1, one query at a time."""
+    """mAP of items among distinct captions and back, and the bounds of R@1 by ties, one query at a time."""
     first = np.unique(same, return_index=True)[1]
-    ranks = np.asarray([1 + (row > row[c]).sum() + ((row == row[c]).sum() - 1) / 2
-                        for row, c in zip(scores[:, first], same, strict=True)])  # fmt: skip
+    places = [np.arange(1 + (row > row[c]).sum(), 1 + (row >= row[c]).sum())
+              for row, c in zip(scores[:, first], same, strict=True)]  # fmt: skip
     back = [average_precision_score(same == caption, scores[:, row]) for caption, row in enumerate(first)]
-    return np.mean(1 / ranks), np.mean(back), np.mean(ranks <= 1)
+    bounds = [np.mean([one.size == 1 and one[0] == 1 for one in places]), np.mean([one[0] == 1 for one in places])]
+    return np.mean([np.mean(1 / one) for one in places]), np.mean(back), bounds
 
 
 @pytest.mark.parametrize("text", ["text", "view"])  # nearly all different; two captions of many films each
@@ -127,14 +128,14 @@ def test_an_arm_is_worth_what_its_encoder_is(planned, films, tmp_path, text, req
                for one, items in ((image, table.images), (caption, table.texts))]  # fmt: skip
     left, right = (np.asarray(v, dtype=np.float64) / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
     same = np.unique([str(value) for value in table.texts.values], return_inverse=True)[1].reshape(-1)
-    there, back, hit = literal(left @ right.T, same)
+    there, back, (fewest, most_hits) = literal(left @ right.T, same)
     most = max(row.anchors for row in found.rows)
     row = next(one for one in found.of("separate", most))
     seeds = run_of(tmp_path / "out", "separate", most)
     assert seeds[0] == pytest.approx((there + back) / 2)
     assert row.draws == pytest.approx(seeds)
     assert row.macro.value == pytest.approx(np.mean(seeds))
-    assert recall_of(tmp_path / "out", "separate", most) == pytest.approx(hit)
+    assert fewest - 1e-12 <= recall_of(tmp_path / "out", "separate", most) <= most_hits + 1e-12
 
 
 def cells(out):
