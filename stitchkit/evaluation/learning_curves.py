@@ -15,7 +15,7 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Solver
 from stitchkit.evaluation.held_pairs import LEAST, HeldPairs, Tally, judge
 from stitchkit.evaluation.leakage import check_apart
-from stitchkit.evaluation.measured_curves import LearningCurve
+from stitchkit.evaluation.measured_curves import SETTLED, LearningCurve
 from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.evaluation.power_law import EXPONENTS, fit_power_law
 from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
@@ -75,7 +75,8 @@ def learning_curve(
     Returns
     -------
     LearningCurve
-        Print it; ``anchors_for(value)`` tells how many anchors a value needs.
+        Print it; ``anchors_for(value)`` tells how many anchors a value needs. R2 is forecast only from three or more
+        sizes of at least twice the source's dimensions.
 
     Raises
     ------
@@ -131,10 +132,11 @@ def learning_curve(
     resampled = _resampled(sums, of, replicates, seed)
     gallery = len(np.unique(held.target))
     settings = {"solver": str(solver), "purpose": purpose, "draws": draws, "replicates": replicates, "seed": seed}
-    laws = _laws(at, values, resampled)
+    width = pool.x.space.dim if measured == "r2" else None
+    laws = _laws(at, values, resampled, SETTLED * (width or 0))
     chance = float(np.reshape(chances, (draws, len(at))).mean(axis=0).max())
     curve = LearningCurve(
-        measured, at, values, resampled, laws, chance, len(held), held.patients, gallery, (), settings
+        measured, at, values, resampled, laws, chance, len(held), held.patients, gallery, (), settings, width
     )
     repeated = Clusters.of(pairs.x, None).repeated
     return replace(curve, notes=(*_findings(curve), *_repeats(repeated, len(pairs)), *_notes(at, len(pool), draws)))
@@ -210,7 +212,10 @@ def _resampled(sums: np.ndarray, of: np.ndarray, replicates: int, seed: int) -> 
     return means
 
 
-def _laws(sizes: np.ndarray, values: np.ndarray, resampled: np.ndarray) -> np.ndarray | None:
+def _laws(sizes: np.ndarray, values: np.ndarray, resampled: np.ndarray, least: int = 0) -> np.ndarray | None:
+    """Laws (1 + b, 3) of the measured curve and its resamples, from sizes of at least ``least``."""
+    used = sizes >= least
+    sizes, values, resampled = sizes[used], values[used], resampled[:, used]
     if len(sizes) < LEAST_SIZES:
         return None
     spread = values.std(axis=1, ddof=1) if values.shape[1] > 1 else resampled.std(axis=0)
@@ -223,6 +228,8 @@ def _findings(curve: LearningCurve) -> list[str]:
     notes = []
     if all(one.low <= curve.chance for one in curve.mean):
         notes.append(f"no size is clearly above chance ({curve.chance:.3f}): more anchors of this kind may not help")
+    if curve.width is not None and curve.laws is None and len(curve.sizes) >= LEAST_SIZES:
+        notes.append(f"no forecast beyond {curve.sizes[-1]} anchors: {curve.no_law}")
     if curve.laws is not None:
         _, b, c = curve.laws[0].tolist()
         if b > 0 and (np.isclose(c, EXPONENTS[0]) or np.isclose(c, EXPONENTS[-1])):

@@ -13,6 +13,7 @@ from stitchkit.evaluation.power_law import size_for, value_at
 from stitchkit.metrics.bootstrap import Interval, percentile_interval
 
 HORIZON = 4  # times the largest size: no value is foretold beyond it
+SETTLED = 2  # times the source's dimensions: number of anchors from which R2 follows one law
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class LearningCurve:
     resampled : (b, s)
         Mean over draws in each resample of draws and held-out patients.
     laws : (1 + b, 3) or None
-        a, b and c of ``a - b n^-c`` for the measured curve and each resample; None for fewer than 3 sizes.
+        a, b and c of ``a - b n^-c`` for the measured curve and each resample; None for fewer than 3 sizes, for R2 fewer
+        than 3 of at least twice the source's dimensions: R2 has another shape below.
     chance
         The measure of shuffled pairs, mean over draws, at the size where it is highest; 0 for R2.
     pairs, patients, gallery
@@ -71,6 +73,8 @@ class LearningCurve:
         What to bear in mind.
     settings
         Solver, purpose, draws, replicates, seed.
+    width
+        Dimensions of the source, which the shape of R2 depends on; None where the measure has no such place.
     """
 
     metric: str
@@ -84,11 +88,26 @@ class LearningCurve:
     gallery: int
     notes: tuple[str, ...]
     settings: dict[str, Any]
+    width: int | None = None
 
     @property
     def horizon(self) -> int:
-        """The largest number of anchors that anything is said of: four times the largest size."""
-        return HORIZON * int(self.sizes[-1])
+        """The largest number of anchors that anything is said of: four times the largest size, without a law itself."""
+        return (1 if self.laws is None else HORIZON) * int(self.sizes[-1])
+
+    @property
+    def no_law(self) -> str:
+        """Reason why there is no law; empty where there is one."""
+        if self.laws is not None:
+            return ""
+        if len(self.sizes) < LEAST_SIZES:
+            return f"a law needs at least {LEAST_SIZES} sizes; there are {len(self.sizes)}. Measure more sizes."
+        far = SETTLED * (self.width or 0)
+        return (
+            f"{self.metric} changes its shape where the number of anchors crosses the source's {self.width} "
+            f"dimensions, and forecasts from smaller numbers were wrong too often. A law needs {LEAST_SIZES} sizes of "
+            f"at least {far}; there are {int(np.sum(self.sizes >= far))}. Measure more such sizes."
+        )
 
     @property
     def mean(self) -> tuple[Interval, ...]:
@@ -102,17 +121,19 @@ class LearningCurve:
         Raises
         ------
         InputError
-            Below the smallest size, beyond the horizon, or where no law could be fitted.
+            Below the smallest size, beyond the horizon or, where there is no law, the largest size; and for R2 between
+            two sizes of which one is below the source's dimensions and one above.
         """
-        laws = self._fitted()
         if not self.sizes[0] <= n <= self.horizon:
             raise InputError(
                 f"the curve was measured at {self.sizes[0]} to {self.sizes[-1]} anchors and says nothing about {n:g}. "
                 f"Ask for {self.sizes[0]} to {self.horizon}, or measure other sizes."
+                + (f" There is no forecast: {self.no_law}" if n > self.horizon and self.no_law else "")
             )
         if n > self.sizes[-1]:
-            found = value_at(laws, n)
+            found = value_at(self._fitted(), n)
         else:
+            self._check_between(n)
             found = np.asarray([np.interp(np.log(n), np.log(self.sizes), one) for one in self._curves])
         return percentile_interval(float(found[0]), found[1:])
 
@@ -124,9 +145,9 @@ class LearningCurve:
         Raises
         ------
         InputError
-            If ``value`` is not above 0 and at most 1, or not above chance, or no law could be fitted.
+            If ``value`` is not above 0 and at most 1, or not above chance, or is not reached within the measured sizes
+            and there is no law; and for R2 if it is reached where the curve crosses the source's dimensions.
         """
-        laws = self._fitted()
         if not 0 < value <= 1:
             raise InputError(f"a target for {self.metric} lies above 0 and is at most 1; got {value}.")
         if value <= self.chance:
@@ -139,9 +160,11 @@ class LearningCurve:
         if first >= value:
             words = f"{what} is reached with {fewest} anchors, the fewest that were tried ({first:.3f})"
             return Needed(self.metric, value, None, self.horizon, words)
-        beyond = np.maximum(size_for(laws, value), self.sizes[-1])
-        curves = zip(self._curves, beyond.tolist(), strict=True)
-        found = np.asarray([_crossing(self.sizes, curve, value, later) for curve, later in curves])
+        found = self._reached_at(value)
+        if found[0] > self.sizes[-1]:
+            self._fitted()
+        else:
+            self._check_between(found[0])
         if found[0] > self.horizon:
             last = self.at(self.horizon)
             words = f"{what} is not reached within {self.horizon} anchors; there the curve is at {last}"
@@ -191,11 +214,30 @@ class LearningCurve:
         """The measured curve and every resample of it, (1 + b, s)."""
         return np.concatenate([self.values.mean(axis=1)[None, :], self.resampled])
 
+    def _reached_at(self, value: float) -> np.ndarray:
+        """Number of anchors (1 + b,) at which each curve reaches ``value``; infinite where it is not known to."""
+        curves, last = self._curves, float(self.sizes[-1])
+        laws = self.laws
+        beyond = np.full(len(curves), np.inf) if laws is None else np.maximum(size_for(laws, value), last)
+        pairs = zip(curves, beyond.tolist(), strict=True)
+        return np.asarray([_crossing(self.sizes, curve, value, later) for curve, later in pairs])
+
+    def _check_between(self, n: float) -> None:
+        """Raise if ``n`` lies between two sizes on either side of the source's dimensions."""
+        if self.width is None or n in self.sizes:
+            return
+        above = int(np.searchsorted(self.sizes, n))
+        low, high = int(self.sizes[above - 1]), int(self.sizes[above])
+        if low < self.width < high:
+            raise InputError(
+                f"{self.metric} at about {n:.0f} anchors is not known from {low} and {high}: between them the number "
+                f"of anchors crosses the source's {self.width} dimensions, where {self.metric} may dip. Measure sizes "
+                f"there."
+            )
+
     def _fitted(self) -> np.ndarray:
         if self.laws is None:
-            raise InputError(
-                f"a law needs at least {LEAST_SIZES} sizes; there are {len(self.sizes)}. Measure more sizes."
-            )
+            raise InputError(self.no_law)
         return self.laws
 
 

@@ -207,6 +207,57 @@ def test_two_sizes_have_no_law(pairs):
         curve.anchors_for(0.5)
 
 
+@pytest.fixture(scope="module")
+def heads():
+    """Pairs of a source of eight dimensions, enough for sizes on either side of them."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(400, 8))
+    return x, x @ rng.normal(size=(8, 5)) + 2 * rng.normal(size=(400, 5))
+
+
+def r2_curve(pairs, sizes, **settings):
+    return sk.learning_curve(*pairs, sizes=sizes, draws=2, solver="ridge", metric="r2", replicates=40, **settings)
+
+
+@pytest.mark.parametrize("sizes", [[4, 5, 6], [4, 8, 16], [4, 6, 8, 10, 15], [4, 6, 16, 30]], ids=str)
+def test_r2_is_not_forecast_from_sizes_around_the_dimensions(heads, sizes):
+    curve = r2_curve(heads, sizes)
+    assert curve.laws is None
+    assert curve.horizon == sizes[-1]
+    assert curve.to_dict()["law"] is None
+    assert any("no forecast beyond" in note and "8 dimensions" in note for note in curve.notes)
+    with pytest.raises(InputError, match=r"crosses the source's 8 dimensions.*3 sizes of at least 16; there are [012]"):
+        curve.at(2 * sizes[-1])
+    with pytest.raises(InputError, match="crosses the source's 8 dimensions"):
+        curve.anchors_for(0.999)
+    assert curve.at(sizes[-1]).value == pytest.approx(curve.values[-1].mean())
+
+
+def test_r2_is_not_read_between_sizes_on_either_side_of_the_dimensions(heads):
+    curve = r2_curve(heads, [4, 7, 12, 40])
+    with pytest.raises(InputError, match="r2 at about 9 anchors is not known from 7 and 12"):
+        curve.at(9)
+    for n in (5, 7, 12, 20):
+        assert np.isfinite(curve.at(n).low)
+    low, high = (float(one.mean()) for one in curve.values[1:3])
+    with pytest.raises(InputError, match="is not known from 7 and 12"):
+        curve.anchors_for((max(low, 0) + high) / 2)
+    assert curve.anchors_for(float(curve.values[3].mean())).reached
+
+
+def test_r2_is_forecast_from_sizes_well_above_the_dimensions_alone(heads):
+    curve, alone = r2_curve(heads, [4, 16, 40, 100, 200]), r2_curve(heads, [16, 40, 100, 200])
+    np.testing.assert_allclose(curve.laws[0], alone.laws[0])
+    assert curve.horizon == 800
+    assert curve.at(400).low < curve.at(400).value <= 1
+
+
+def test_ranks_are_forecast_across_the_dimensions(heads):
+    curve = sk.learning_curve(*heads, sizes=[4, 8, 16], draws=2, solver="procrustes", metric="mrr", replicates=20)
+    assert curve.horizon == 64
+    assert curve.at(64).value > 0
+
+
 def test_the_default_sizes_go_from_ten_to_all_that_is_left(pairs):
     curve = sk.learning_curve(*pairs, **{**SETTINGS, "sizes": None, "draws": 1})
     assert curve.sizes[0] == 10
