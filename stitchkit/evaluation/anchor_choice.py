@@ -15,7 +15,9 @@ from stitchkit.core.pairing import anchor_groups, in_order_of
 from stitchkit.metrics.ranks import distinct_rows
 
 TILE = 8192  # rows whose distances are worked out at once
-RIDGE = 1.0  # of the leverage rule, relative to the mean eigenvalue of the directions' second moments
+RIDGE = 1.0  # of the leverage rule, relative to the mean eigenvalue of the rows' second moments
+USUAL = 0.75  # quantile of the lengths up to which they count
+FAR = 3.0  # times that length, beyond which a row is an outlier
 
 
 def choose_anchors(
@@ -31,9 +33,10 @@ def choose_anchors(
     """Rows to make anchors of, in the order they were picked.
 
     Every method takes patients that were picked least first (with ``groups``, no patient twice while another has none)
-    and, within that, rows equal to a picked one last. Distances are between directions: rows centred on all rows and
-    scaled to unit length, as matching compares them. (On rows as they come, the rules that look for what is far found
-    outliers instead, and did worse than chance picks.)
+    and, within that, rows equal to a picked one last. Rows are centred on all rows. ``"kmeans"`` compares their
+    directions, as matching does. The rules that look for what is far keep a row's length up to the upper quartile of
+    all lengths: of directions alone they picked short rows, which are mostly noise where length carries signal, and of
+    rows as they come outliers. Rows more than three times that long are shortened again.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ def choose_anchors(
     method
         ``"random"``; ``"kmeans"``, the row nearest to each of n centroids; ``"farthest"``, each time the row farthest
         from those picked, from a random first one; ``"leverage"``, each time the row that raises
-        ``log det (lam I + sum x x')`` of the directions most, lam their mean eigenvalue (greedy D-optimal design);
+        ``log det (lam I + sum x x')`` most, lam the mean eigenvalue (greedy D-optimal design);
         ``"balanced"``, as many of each class as can be, at random within a class; ``"diverse-text"``,
         ``"farthest"`` on ``other``.
         The first k picks of every method but ``"kmeans"`` are what it picks for k.
@@ -93,7 +96,8 @@ def choose_anchors(
     copies = distinct_rows(rows)
     labels = _classes(classes, len(x)) if method == "balanced" else None
     patients = _codes(np.arange(len(x)) if named is None else named)
-    choice = _Choice(_directions(rows), patients, copies, np.random.default_rng(seed), labels)
+    scaled = _bounded(rows) if method in FAR_SEEKING else _directions(rows)
+    choice = _Choice(scaled, patients, copies, np.random.default_rng(seed), labels)
     METHODS[method](choice, n)
     return np.asarray(choice.picked, dtype=np.int64)
 
@@ -102,7 +106,7 @@ def choose_anchors(
 class _Choice:
     """Rows picked so far, and what may be picked next."""
 
-    rows: np.ndarray  # (m, d) float64, directions
+    rows: np.ndarray  # (m, d) float64, centred and scaled
     patient: np.ndarray  # (m,) codes
     copy: np.ndarray  # (m,) equal rows share one
     rng: np.random.Generator
@@ -163,7 +167,7 @@ def _leverage(choice: _Choice, n: int) -> None:
     for _ in range(n):
         row = choice.pick(
             np.round(gain / (gain.max() or 1.0), 9)
-        )  # directions start equal: rounding shall not choose among them
+        )  # rows of one length start equal: rounding shall not choose among them
         toward = inverse @ x[row]
         length = 1 + float(x[row] @ toward)
         inverse -= np.outer(toward, toward) / length
@@ -191,12 +195,26 @@ METHODS: dict[str, Callable[[_Choice, int], None]] = {
 }
 
 
+FAR_SEEKING = ("farthest", "leverage", "diverse-text")
+
+
 def _directions(rows: np.ndarray) -> np.ndarray:
     """Rows centred on their mean and at unit length; one that sits on the mean stays zero."""
     centred = rows - rows.mean(axis=0)
     lengths = np.linalg.norm(centred, axis=1, keepdims=True)
     directions: np.ndarray = centred / np.where(lengths > 0, lengths, 1)
     return directions
+
+
+def _bounded(rows: np.ndarray) -> np.ndarray:
+    """Rows centred on their mean, lengths as a share of the usual one: at most 1, and falling again for outliers."""
+    directions = _directions(rows)
+    lengths = np.linalg.norm(rows - rows.mean(axis=0), axis=1, keepdims=True)
+    if not (lengths > 0).any():
+        return directions
+    share = lengths / np.quantile(lengths[lengths > 0], USUAL)
+    bounded: np.ndarray = directions * np.minimum(share, 1) / np.maximum(share / FAR, 1) ** 2
+    return bounded
 
 
 def _squared_distances(rows: np.ndarray, point: np.ndarray) -> np.ndarray:

@@ -29,6 +29,15 @@ def directions(rows):
     return centred / np.linalg.norm(centred, axis=1)[:, None]
 
 
+def bounded(rows):
+    """Centred rows with lengths up to the upper quartile, from three times that on shortened again."""
+    centred = rows - rows.mean(axis=0)
+    lengths = np.linalg.norm(centred, axis=1)
+    usual = np.quantile(lengths, 0.75)
+    kept = [min(one / usual, 1) * min(3 * usual / one, 1) ** 2 for one in lengths]
+    return directions(rows) * np.asarray(kept)[:, None]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_different_rows(rows, sides, method):
     first, again = (sk.choose_anchors(rows, 25, method=method, seed=3, **sides) for _ in range(2))
@@ -88,14 +97,14 @@ def radius(rows, chosen):
 @pytest.mark.parametrize("seed", range(6))
 def test_farthest_covers_within_twice_the_best_radius(seed):
     given = np.random.default_rng(seed).normal(size=(13, 3))
-    points = directions(given)
+    points = bounded(given)
     best = min(radius(points, list(some)) for some in combinations(range(13), 4))
     assert radius(points, sk.choose_anchors(given, 4, method="farthest", seed=seed)) <= 2 * best
 
 
 def test_farthest_is_the_literal_rule(rows):
     chosen = sk.choose_anchors(rows, 12, method="farthest").tolist()
-    points = directions(rows)
+    points = bounded(rows)
     for k in range(1, 12):
         apart = np.linalg.norm(points[:, None] - points[chosen[:k]][None], axis=2).min(axis=1)
         assert chosen[k] == apart.argmax()
@@ -107,7 +116,7 @@ def test_diverse_text_is_farthest_on_the_other_side(rows, sides):
 
 
 def volume(rows, chosen):
-    x = directions(rows)
+    x = bounded(rows)
     floor = RIDGE * np.mean(x**2)
     return np.linalg.slogdet(floor * np.eye(x.shape[1]) + x[chosen].T @ x[chosen])[1]
 
@@ -137,7 +146,41 @@ def test_kmeans_takes_one_row_of_each_cluster():
         assert np.linalg.norm(directions(points)[row] - own.mean(axis=0)) == pytest.approx(apart.min())
 
 
-@pytest.mark.parametrize("method", ["farthest", "leverage", "kmeans"])
+@pytest.mark.parametrize("method", ["farthest", "leverage", "diverse-text", "kmeans"])
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_unit_of_length_changes_nothing(rows, method, scale):
+    plain, scaled = (sk.choose_anchors(one, 12, method=method, other=one) for one in (rows, rows * scale))
+    assert np.array_equal(plain, scaled)
+
+
+@pytest.mark.parametrize("method", ["farthest", "leverage", "diverse-text"])
+def test_short_rows_are_not_taken_for_far_ones(method):
+    """Half of the rows are noise of a tenth of the others' length and as many directions as there are dimensions."""
+    rng = np.random.default_rng(4)
+    short = rng.random(400) < 0.5
+    rows = np.where(
+        short[:, None], 0.05 * rng.normal(size=(400, 40)), rng.normal(size=(400, 5)) @ rng.normal(size=(5, 40))
+    )
+    chosen = sk.choose_anchors(rows, 20, method=method, other=rows)
+    assert short[chosen].mean() <= 0.05  # of directions alone nearly all are short
+
+
+@pytest.mark.parametrize("method", ["farthest", "leverage", "diverse-text"])
+def test_outliers_are_not_taken_for_far_ones(method):
+    rng = np.random.default_rng(5)
+    outlier = rng.random(400) < 0.05
+    rows = rng.normal(size=(400, 5)) @ rng.normal(size=(5, 40)) + 0.3 * rng.normal(size=(400, 40))
+    rows[outlier] += 30 * rng.normal(size=(int(outlier.sum()), 40))
+    chosen = sk.choose_anchors(rows, 15, method=method, other=rows)
+    assert outlier[chosen].mean() <= 0.2
+
+
+@pytest.mark.parametrize("method", ["farthest", "leverage", "kmeans", "diverse-text"])
+def test_rows_that_are_all_equal_can_be_chosen(method):
+    assert len(sk.choose_anchors(np.ones((6, 3)), 4, method=method, other=np.ones((6, 3)))) == 4
+
+
+@pytest.mark.parametrize("method", ["kmeans"])
 def test_how_long_a_row_is_changes_nothing(rows, method):
     both = np.concatenate([rows, -rows])  # so that the mean stays where it is
     stretch = np.tile(np.random.default_rng(3).lognormal(sigma=2, size=(120, 1)), (2, 1))
