@@ -159,8 +159,9 @@ class Thresholds:
 class ConformalSets:
     """For each item and class the answers that cannot be ruled out: present, absent, either, or neither.
 
-    Of new patients with a class at most a share ``alpha`` gets a set without "present"; of those without it at most a
-    share ``alpha`` gets one without "absent". That holds if they are like those it was fitted on.
+    Of one image drawn of each new patient with a class at most a share ``alpha`` gets a set without "present"; of one
+    image drawn of each patient without it at most a share ``alpha`` gets one without "absent". That holds if these
+    patients are like those it was fitted on. It does not hold of all images together, nor of all images of a patient.
 
     Parameters
     ----------

@@ -139,7 +139,8 @@ def conformal_sets(
     scores : (n, c), labels, groups, anchors, allow_leakage
         As in :func:`stitchkit.calibrate`.
     alpha
-        The share of patients with a class, and of those without it, whose set may miss the truth; in (0, 1).
+        The share of sets that may miss the truth, of one image drawn of each patient with a class, and of one drawn of
+        each patient without it; in (0, 1).
     seed
         Of the one item that is drawn of each patient: items of one patient are not exchangeable.
 
