@@ -65,8 +65,8 @@ def overlap_intervals(overlaps: Sequence[Overlap], replicates: int, seed: int) -
     in 1 to 5 %, taken once (the dyadic cluster-robust variance) in 4 to 11 %, and halfway, as here, in 1 to 8 %,
     median 3 %. (Normal spaces of 4 to 40 dimensions, unrelated and related, n = 60 to 400, k = 5 and 10, 300 draws
     each.) Where items form clusters of about k + 1, all of these are too narrow, for it is the clusters that are drawn:
-    this one missed in 10 to 25 % with clusters of k + 1 on average, and in up to half of the draws with clusters of
-    exactly k + 1 (``python -m benchmarks.coverage overlaps``).
+    this one missed in 12 to 28 % with clusters of k + 1 on average, and in 8 to 49 % with clusters of exactly k + 1
+    (``python -m benchmarks.coverage overlaps``).
     """
     if not overlaps:
         return []
