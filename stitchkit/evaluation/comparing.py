@@ -20,7 +20,8 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.roles import Solver
 from stitchkit.evaluation.comparison import Compared, Comparison
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
-from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
+from stitchkit.metrics.bootstrap import Interval, percentile_interval
+from stitchkit.metrics.proportions import exact_difference, exact_interval
 from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
 from stitchkit.threads import is_small, one_blas_thread
@@ -64,7 +65,7 @@ def compare(
     folds
         At least 2, at most the number of patients are made.
     replicates
-        Resamples of patients, the same for every solver, so that differences are paired.
+        Resamples of patients for R2, the same for every solver, so that differences are paired.
     seed
         Of the folds and the resamples.
     progress
@@ -266,22 +267,34 @@ def _rows(
     reference = AUTO if AUTO in tallies else order[0]
     draws = {label: one.resampled(replicates, seed) for label, one in tallies.items()}
     at = {label: one.names.index(criterion) for label, one in tallies.items()}
-    base = draws[reference][:, at[reference]]
+
+    def _difference(label: str) -> Interval:
+        j, ref = at[label], at[reference]
+        if criterion == "r2":
+            apart = values[label][criterion] - values[reference][criterion]
+            return percentile_interval(apart, draws[label][:, j] - draws[reference][:, ref])
+        if _one_map(tallies[label], tallies[reference]):
+            return Interval(0.0, 0.0, 0.0)
+        return exact_difference(tallies[label].won[:, j], tallies[reference].won[:, ref], tallies[label].of[:, j])
+
     rows = []
     for label in order:
         measures = {name: _interval(tallies[label], j, draws[label]) for j, name in enumerate(tallies[label].names)}
-        apart = values[label][criterion] - values[reference][criterion]
-        difference = None if label == reference else percentile_interval(apart, draws[label][:, at[label]] - base)
         rows.append(
             Compared(
                 name=label,
                 measures=measures,
-                difference=difference,
+                difference=None if label == reference else _difference(label),
                 chosen=dict(Counter(chosen[label])),
                 chance=both[label][1].by_name,
             )
         )
     return tuple(rows), reference
+
+
+def _one_map(one: Tally, other: Tally) -> bool:
+    """Squared errors are equal bit by bit, as those of two maps never are: there is no difference to estimate."""
+    return "r2" in one.names and one.names == other.names and np.array_equal(one.won, other.won)
 
 
 def _highest(chances: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -291,9 +304,10 @@ def _highest(chances: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _interval(tally: Tally, j: int, draws: np.ndarray) -> Interval:
-    """Of measure ``j``; exact where every pair is right or none is, which R2 does not know."""
-    found = percentile_interval(float(tally.values[j]), draws[:, j])
-    return found if tally.names[j] == "r2" else exact_at_ends(found, int(np.count_nonzero(tally.of[:, j])))
+    """Of measure ``j``: R2 from resamples, a share or a mean of reciprocal ranks by the rule of proportions."""
+    if tally.names[j] == "r2":
+        return percentile_interval(float(tally.values[j]), draws[:, j])
+    return exact_interval(tally.won[:, j], tally.of[:, j])
 
 
 def _notes(pairs: HeldPairs, reference: str, above: bool) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def cross_fitted(
     decisions: dict[str, Decisions] = {}
     if decided:
         every, levels = zip(*decided.values(), strict=True)
-        decisions = decisions_of(np.stack(every, axis=1), levels, test, list(decided), replicates, seed)
+        decisions = decisions_of(np.stack(every, axis=1), levels, test, list(decided))
     return CrossFitted(
         methods, reliability_of(calibrated, kept, list(classes)), decisions, left_out, told, len(members)
     )

@@ -140,7 +140,7 @@ def diagnose(
             before,
             _fit(alignment.directed, x, y),
             aligned.cosines(seed),
-            measure_retrieval(alignment, x, y, patients, replicates=replicates, seed=seed),
+            measure_retrieval(alignment, x, y, patients),
             Gap(_gap(x.vectors, y.vectors), _gap(aligned.left, aligned.right) or 0.0),
             aligned.hubs(k),
             spectrum_of(alignment),

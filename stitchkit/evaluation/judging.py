@@ -161,7 +161,7 @@ def evaluate(
         )  # fmt: skip
         if thresholds is not None:
             decidable = judged if thresholds.kind == given.kind else probable
-            decisions = decided(thresholds, given, scores, test, decidable, replicates, seed, bar)
+            decisions = decided(thresholds, given, scores, test, decidable, bar)
     if dropped:
         notes.append(
             f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped"

@@ -17,14 +17,14 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.evaluation.corrected_scores import PLAIN, corrected, how_scored
 from stitchkit.evaluation.fitted_pairs import audit_pairs
-from stitchkit.metrics.bootstrap import Interval, exact_at_ends, patient_counts, percentile_interval
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.proportions import by_patient, exact_interval
 from stitchkit.metrics.ranks import (
     chance_both_ways,
     chance_queries,
     distinct_rows,
     pair_ranks,
     pair_ranks_back,
-    recall_at,
 )
 from stitchkit.metrics.tied_ranks import Ranks
 from stitchkit.threads import FEW_PAIRS, one_blas_thread
@@ -124,7 +124,7 @@ def evaluate_retrieval(
     ks
         Places counted, at least 1 each.
     groups : (n,) or mapping id -> group, optional
-        Patients; queries are resampled by patient, the gallery stays fixed.
+        Patients; intervals are over the patients of the queries, the gallery stays fixed.
     csls : (source_pool (m_s, d_s), target_pool (m_t, d_t)) or "gallery", optional
         Score by ``2 s - r_x - r_y``, r the mean similarity to the ten nearest of the other side's pool: what is near
         to everything counts less. ``"gallery"`` takes r from the pairs that are judged; the result says so, for
@@ -133,14 +133,14 @@ def evaluate_retrieval(
         Score by the inverted softmax over the pools at temperature .1: ``s - .1 log mean exp(s' / .1)`` with the
         candidate's similarities s' to the pool of the query's side. Instead of ``csls``.
     replicates, seed
-        Resamples of patients and their seed.
+        Not used: intervals of recall are computed without resamples. Calls that give them stay valid.
     allow_leakage
         Report pairs that the alignment was fitted on in the notes instead of refusing them.
 
     Returns
     -------
     Retrieval
-        With percentile intervals at 95 %, where every query or none is right with an exact bound; print it.
+        With intervals at 95 % by :func:`stitchkit.metrics.proportions.exact_interval`; print it.
 
     Raises
     ------
@@ -166,9 +166,7 @@ def evaluate_retrieval(
     alignment.target.require(y.space, "retrieval with this alignment (target side)")
     patients = anchor_groups(groups, x)
     notes = audit_pairs(alignment, (x, y), patients, given_ids(source, target), allow=allow_leakage)
-    measured = measure_retrieval(
-        alignment, x, y, patients, ks=ks, csls=csls, pool=pool, replicates=replicates, seed=seed
-    )
+    measured = measure_retrieval(alignment, x, y, patients, ks=ks, csls=csls, pool=pool)
     return replace(measured, notes=(*measured.notes, *notes))
 
 
@@ -181,8 +179,6 @@ def measure_retrieval(
     ks: Sequence[int] = (1, 5, 10),
     csls: Any = None,
     pool: Any = None,
-    replicates: int = 2000,
-    seed: int = 0,
 ) -> Retrieval:
     """Recall@k both ways of paired rows, without the check of :func:`evaluate_retrieval` for fitted pairs.
 
@@ -194,7 +190,7 @@ def measure_retrieval(
         Patient of each pair; None: each pair is its own patient.
     ks
         Places counted, at least 1 each.
-    csls, pool, replicates, seed
+    csls, pool
         As in :func:`evaluate_retrieval`.
 
     Returns
@@ -214,7 +210,7 @@ def measure_retrieval(
     of_query = np.arange(len(x)) if patients is None else patients
     with one_blas_thread(len(x) <= FEW_PAIRS):
         ranks = partner_ranks(alignment, x, y, csls=csls, pool=pool, ks=ks)
-        recalls = _recalls(ranks, of_query, ks, replicates, seed)
+        recalls = _recalls(ranks, of_query, ks)
 
     def direction(name: str, places: Ranks, way: int, gallery: int) -> Direction:
         by_chance = dict(zip(ks, ranks.chance[way][1:].tolist(), strict=True))
@@ -316,27 +312,9 @@ def names_of(alignment: Alignment) -> tuple[str, str]:
     return both if both[0] != both[1] else ("source", "target")
 
 
-def _recalls(
-    ranks: PartnerRanks, patients: np.ndarray, ks: Sequence[int], replicates: int, seed: int
-) -> list[dict[int, Interval]]:
-    """Recall at each k with its interval, there and back; where every target is distinct both share the resamples."""
-    if len(ranks.first) == len(patients):
-        back = ranks.back.take(np.argsort(ranks.first))  # in the order of the items
-        columns = _resampled((ranks.there, back), patients, ks, replicates, seed)
-    else:
-        columns = _resampled((ranks.there,), patients, ks, replicates, seed)
-        columns += _resampled((ranks.back,), patients[ranks.first], ks, replicates, seed)
-    return [dict(zip(ks, columns[way * len(ks) : (way + 1) * len(ks)], strict=True)) for way in (0, 1)]
-
-
-def _resampled(
-    ranks: Sequence[Ranks], patients: np.ndarray, ks: Sequence[int], replicates: int, seed: int
-) -> list[Interval]:
-    """An interval for each of ``ranks`` (n,) and each k, from one set of resamples of ``patients`` (n,)."""
-    hits = np.stack([side.recall(k) for side in ranks for k in ks], axis=1)
-    drawn = [counts @ hits / counts.sum(axis=1, keepdims=True) for counts in patient_counts(patients, replicates, seed)]
-    found, people = np.concatenate(drawn), len(np.unique(patients))
-    values = [recall_at(side, k) for side in ranks for k in ks]
+def _recalls(ranks: PartnerRanks, patients: np.ndarray, ks: Sequence[int]) -> list[dict[int, Interval]]:
+    """Recall at each k with its interval, there and back."""
     return [
-        exact_at_ends(percentile_interval(value, column), people) for value, column in zip(values, found.T, strict=True)
+        {k: exact_interval(by_patient(way.recall(k), of), by_patient(np.ones(len(way)), of)) for k in ks}
+        for way, of in ((ranks.there, patients), (ranks.back, patients[ranks.first]))
     ]

@@ -13,8 +13,8 @@ from stitchkit.core.items import rows_of
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
 from stitchkit.metrics.auroc import resampled_auroc, resampled_auroc_within
-from stitchkit.metrics.bootstrap import Interval, centred_interval, exact_at_ends, patient_counts, percentile_interval
-from stitchkit.metrics.decisions import decision_measures, multiclass_measures
+from stitchkit.metrics.bootstrap import Interval, centred_interval, patient_counts, percentile_interval
+from stitchkit.metrics.decisions import decision_intervals, multiclass_measures
 from stitchkit.metrics.rankings import Places
 from stitchkit.metrics.reliability import Bin, Misses, reliability_curve
 from stitchkit.progress import Progress
@@ -266,8 +266,6 @@ def decided(
     calibrated: Scores,
     test: Labels,
     judged: list[str],
-    replicates: int,
-    seed: int,
     bar: Progress | None = None,
 ) -> dict[str, Decisions]:
     """What the thresholds decide of each judged class that has one; they read the scores of their own kind."""
@@ -280,53 +278,23 @@ def decided(
     wanted = [label for label in judged if label in thresholds.classes and not np.isnan(_of(thresholds, label))]
     levels = [_of(thresholds, label) for label in wanted]
     called = in_order(known[0], test, wanted, "thresholds") >= np.asarray(levels)
-    decisions = decisions_of(called, levels, test, wanted, replicates, seed, bar)
+    decisions = decisions_of(called, levels, test, wanted, bar)
     return {label: replace(one, kind=thresholds.kind) for label, one in decisions.items()}
 
 
 def decisions_of(
-    called: np.ndarray,
-    levels: Sequence[float],
-    test: Labels,
-    classes: Sequence[str],
-    replicates: int,
-    seed: int,
-    bar: Progress | None = None,
+    called: np.ndarray, levels: Sequence[float], test: Labels, classes: Sequence[str], bar: Progress | None = None
 ) -> dict[str, Decisions]:
     """What calling ``called`` (n, c) present is worth for each class; items whose label is not known do not count."""
-    sides = {label: (called[known, c], truth, known)
-             for c, label in enumerate(classes) for known, truth in [known_labels(test, label)]}  # fmt: skip
-    draws: dict[str, list[dict[str, np.ndarray]]] = {label: [] for label in classes}
-    if not sides:
-        return {}
+    people, found = np.arange(len(test)) if test.groups is None else test.groups, {}
     bar = bar or Progress(show=False)
-    bar.begin("resampling patients, decisions", len(sides) * replicates)
-    for counts in _resamples(test, replicates, seed):
-        for label, (present, truth, known) in sides.items():
-            draws[label].append(decision_measures(present, truth, counts.T[known].T.astype(np.float64)))
-        bar.step(len(sides) * len(counts))
-    return {
-        label: _decisions(called[:, c], level, test, label, draws[label])
-        for c, (label, level) in enumerate(zip(classes, levels, strict=True))
-    }
-
-
-def _decisions(
-    called: np.ndarray, threshold: float, test: Labels, label: str, draws: Sequence[dict[str, np.ndarray]]
-) -> Decisions:
-    """What calling ``called`` (n,) present is worth for one class, with its measures in resamples."""
-    rows, truth = known_labels(test, label)
-    called = called[rows]
-    point = decision_measures(called, truth, np.ones((1, int(rows.sum()))))
-    people = np.arange(len(test)) if test.groups is None else test.groups
-    sides = {"sensitivity": truth == 1, "specificity": truth == 0, "ppv": called, "npv": ~called}
-    measures = {}
-    for name, value in point.items():
-        interval = percentile_interval(float(value[0]), np.concatenate([one[name] for one in draws]))
-        among = sides.get(name, np.ones(len(truth), dtype=bool))
-        counted = len(np.unique(people[rows][among]))
-        measures[name] = exact_at_ends(interval, counted) if counted else interval
-    return Decisions(float(threshold), int(called.sum()), measures)
+    bar.begin("intervals of decisions, classes", len(classes))
+    for c, (label, level) in enumerate(zip(classes, levels, strict=True)):
+        known, truth = known_labels(test, label)
+        present = called[known, c]
+        found[label] = Decisions(float(level), int(present.sum()), decision_intervals(present, truth, people[known]))
+        bar.step(1)
+    return found
 
 
 def reliability_of(scores: Scores, test: Labels, judged: list[str]) -> dict[str, list[Bin]]:

@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.proportions import by_patient, exact_interval, mean_interval
 from stitchkit.metrics.rankings import Ranking, share
 
-Counts = np.ndarray  # (b,) of one cell of the table of decision by truth
-Measure = Callable[[Counts, Counts, Counts, Counts], np.ndarray]
 
+def decision_intervals(decided: np.ndarray, labels: np.ndarray, patient: np.ndarray) -> dict[str, Interval]:
+    """Each measure of yes or no decisions with its interval over patients, by the rule of proportions.
 
-DECISIONS: dict[str, Measure] = {  # of true positives, false positives, false negatives, true negatives
-    "sensitivity": lambda tp, fp, fn, tn: share(tp, tp + fn),
-    "specificity": lambda tp, fp, fn, tn: share(tn, tn + fp),
-    "ppv": lambda tp, fp, fn, tn: share(tp, tp + fp),
-    "npv": lambda tp, fp, fn, tn: share(tn, tn + fn),
-    "accuracy": lambda tp, fp, fn, tn: share(tp + tn, tp + fp + fn + tn),
-    "balanced_accuracy": lambda tp, fp, fn, tn: (share(tp, tp + fn) + share(tn, tn + fp)) / 2,
-    "f1": lambda tp, fp, fn, tn: share(2 * tp, 2 * tp + fp + fn),
-}
-
-
-def decision_measures(decided: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Every measure of :data:`DECISIONS` in each resample.
+    Sensitivity is of the patients' positives, the positive predictive value of what is called present, and so on; F1 is
+    the share of true positives where these count twice, once as found and once as called. Balanced accuracy is the mean
+    of sensitivity and specificity.
 
     Parameters
     ----------
     decided : (n,) bool
         What was called present.
     labels : (n,) of 0 and 1
-    counts : (b, n)
-        How often each row stands in each resample.
+    patient : (n,)
+        Patient of each item.
 
     Returns
     -------
-    dict of (b,)
-        In [0, 1]; NaN where a resample has nothing to divide by.
+    dict of Interval
+        NaN where there is nothing to divide by.
 
     Examples
     --------
-    >>> found = decision_measures(np.array([True, True, False, False]), np.array([1, 0, 0, 1]), np.ones((1, 4)))
-    >>> {name: float(values[0]) for name, values in found.items() if name in ("sensitivity", "f1")}
-    {'sensitivity': 0.5, 'f1': 0.5}
+    >>> found = decision_intervals(np.arange(40) < 10, (np.arange(40) < 12).astype(float), np.arange(40))
+    >>> print(found["sensitivity"], found["specificity"])
+    0.833 [0.516, 0.979] 1.000 [0.877, 1.000]
     """
     present = labels > 0
-    cells = np.stack([decided & present, decided & ~present, ~decided & present, ~decided & ~present], axis=1)
-    tp, fp, fn, tn = (counts @ cells.astype(np.float64)).T
-    return {name: measure(tp, fp, fn, tn) for name, measure in DECISIONS.items()}
+    tp, fp, fn, tn = (
+        by_patient(one, patient)
+        for one in (decided & present, decided & ~present, ~decided & present, ~decided & ~present)
+    )
+    found, kinds = np.stack([tp, tn], axis=1), np.stack([tp + fn, tn + fp], axis=1)
+    both = kinds.any(axis=0).all()
+    return {
+        "sensitivity": exact_interval(tp, tp + fn),
+        "specificity": exact_interval(tn, tn + fp),
+        "ppv": exact_interval(tp, tp + fp),
+        "npv": exact_interval(tn, tn + fn),
+        "accuracy": exact_interval(tp + tn, tp + fp + fn + tn),
+        "balanced_accuracy": mean_interval(found, kinds) if both else Interval(*3 * (float("nan"),)),
+        "f1": exact_interval(2 * tp, 2 * tp + fp + fn),
+    }
 
 
 def multiclass_measures(best: np.ndarray, truth: np.ndarray, classes: int, counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,4 +1,16 @@
-"""Exact intervals of proportions, and of means of numbers in [0, 1], whose items come in patients."""
+"""Intervals of proportions and of means of numbers in [0, 1], whose items come in patients: monotone in the errors.
+
+One rule for all of them. The patients are weighted at random, by independent exponential weights, beside one more
+patient that is all wrong for the low end and all right for the high end; the ends are quantiles of the weighted share.
+With one item a patient, right or wrong, this is the interval of Clopper and Pearson exactly; for one number in [0, 1]
+a patient it is the bound of Gaffke. The quantiles are computed by integration, not drawn. ``docs/intervals.md`` has
+the coverage in simulations.
+
+References
+----------
+Clopper and Pearson, Biometrika 26 (1934); Gaffke, Mathematical Methods of Statistics 14 (2005); Learned-Miller and
+Thomas, arXiv 1905.06208 (2019); Zou and Donner, Statistics in Medicine 27 (2008).
+"""
 
 from __future__ import annotations
 
@@ -6,28 +18,20 @@ import numpy as np
 
 from stitchkit.metrics.bootstrap import Interval
 
-
-def effective_number(of: np.ndarray) -> float:
-    """Number of independent items that patients with ``of`` (k,) items each are worth, at least 1 and at most k.
-
-    Items of one patient count as if they were all right or all wrong together: ``sum(of)**2 / sum(of**2)``, k where
-    patients are of one size. It depends on the sizes alone, so that a bound made of it falls with every error; a design
-    effect estimated from the errors does not have that property, and does not exist where nothing is wrong.
-
-    References
-    ----------
-    Kish, Survey Sampling, 1965: design effect of unequal weights.
-    """
-    sizes = np.asarray(of, dtype=np.float64)
-    return float(sizes.sum() ** 2 / np.sum(sizes**2))
+STEP = 0.1  # of the parameter of the hyperbola that is integrated along
+ALONG = np.arange(0, 12, STEP)
+COSH, SINH, BEND = np.cosh(ALONG), np.sinh(ALONG), 0.5  # the last is the largest slope of its axis
+SMALL = 1e-12  # to which ends are solved for
 
 
 def exact_interval(won: np.ndarray, of: np.ndarray, level: float = 0.95) -> Interval:
-    """Clopper-Pearson interval of ``sum(won) / sum(of)``, over patients.
+    """Interval of ``sum(won) / sum(of)`` over patients.
 
-    Both ends increase with the mean: one more error lowers them, whichever patient's it is. Repeating every
-    item of every patient changes nothing. For a mean of numbers in [0, 1], whose variance is at most that of a
-    proportion, the interval is wider than it need be.
+    One more error never raises either end, whichever patient's it is, and repeating every item of every patient changes
+    nothing. Where a patient's items are right or wrong together the patients count, where they are hardly correlated
+    the interval is narrower; where all items are right nothing tells these apart, and the patients count. The low end
+    is above the truth in at most 2.5 % of samples (a theorem for one item a patient, a conjecture for one number in
+    [0, 1] a patient, simulations for patients of unequal sizes).
 
     Parameters
     ----------
@@ -43,11 +47,6 @@ def exact_interval(won: np.ndarray, of: np.ndarray, level: float = 0.95) -> Inte
     Interval
         NaN where there are no items.
 
-    References
-    ----------
-    Clopper and Pearson, Biometrika 1934; with an effective number of items as in Korn and Graubard, Survey Methodology
-    1998.
-
     Examples
     --------
     >>> print(exact_interval(np.r_[np.ones(29), 0], np.ones(30)))
@@ -55,15 +54,151 @@ def exact_interval(won: np.ndarray, of: np.ndarray, level: float = 0.95) -> Inte
     >>> print(exact_interval(np.ones(30), np.ones(30)))
     1.000 [0.884, 1.000]
     """
+    present = np.asarray(of) > 0
+    return _interval(np.asarray(won, dtype=np.float64)[present], np.asarray(of, dtype=np.float64)[present], level, 1.0)
+
+
+def exact_difference(won: np.ndarray, other: np.ndarray, of: np.ndarray, level: float = 0.95) -> Interval:
+    """Interval of ``sum(won - other) / sum(of)``, of two methods on the same items, over patients.
+
+    That of :func:`exact_interval` for numbers in [-1, 1]. The additional patient, whose items are all right by one
+    method and all wrong by the other, has half the weight of a patient: with a whole one, differences of a few patients
+    are covered always and say nothing. One more error of the first method never raises either end, one of the other
+    never lowers them. Two methods that are never apart still have a width: the sample shows no more.
+
+    Parameters
+    ----------
+    won, other : (k,)
+        Of each patient, as in :func:`exact_interval`.
+    of : (k,)
+        Number of items of each patient.
+    level
+        Coverage, default 0.95.
+
+    Examples
+    --------
+    >>> print(exact_difference(np.ones(30), np.r_[np.ones(27), np.zeros(3)], np.ones(30)))
+    0.100 [-0.018, 0.247]
+    >>> print(exact_difference(np.ones(30), np.ones(30), np.ones(30)))
+    0.000 [-0.081, 0.081]
+    """
+    present = np.asarray(of) > 0
+    size = np.asarray(of, dtype=np.float64)[present]
+    apart = np.asarray(won, dtype=np.float64)[present] - np.asarray(other)[present]
+    half = _interval((apart + size) / 2, size, level, 0.5)
+    value = float(apart.sum() / size.sum()) if size.size else float("nan")
+    return Interval(value, min(2 * half.low - 1, value), max(2 * half.high - 1, value))
+
+
+def mean_interval(won: np.ndarray, of: np.ndarray, level: float = 0.95) -> Interval:
+    """Interval of the mean over classes of ``sum(won) / sum(of)``, such as the mean recall called balanced accuracy.
+
+    Each class has the interval of :func:`exact_interval`; the distances of their ends from the values are added as
+    standard errors are (Zou and Donner). Classes of different patients are independent; those that share patients are
+    taken to be as correlated as these patients' numbers of items allow. The ends are monotone in the errors.
+
+    Parameters
+    ----------
+    won, of : (k, c)
+        Of each patient in each class; a class without items does not count.
+    level
+        Coverage, default 0.95.
+
+    Examples
+    --------
+    >>> won, of = np.array([[2, 0], [1, 0], [0, 1], [0, 2]]), np.array([[2, 0], [2, 0], [0, 1], [0, 2]])
+    >>> print(mean_interval(won, of))
+    0.875 [0.339, 0.997]
+    """
+    known = np.asarray(of).sum(axis=0) > 0
+    each = [exact_interval(w, s, level) for w, s in zip(np.asarray(won).T[known], np.asarray(of).T[known], strict=True)]
+    return _mean(each, np.asarray(of)[:, known])
+
+
+def mean_difference(won: np.ndarray, other: np.ndarray, of: np.ndarray, level: float = 0.95) -> Interval:
+    """Interval of the mean over classes of a paired difference, as :func:`mean_interval` of :func:`exact_difference`.
+
+    Parameters
+    ----------
+    won, other, of : (k, c)
+        Of each patient in each class.
+    level
+        Coverage, default 0.95.
+    """
+    known = np.asarray(of).sum(axis=0) > 0
+    columns = (np.asarray(one).T[known] for one in (won, other, of))
+    each = [exact_difference(one, another, size, level) for one, another, size in zip(*columns, strict=True)]
+    return _mean(each, np.asarray(of)[:, known])
+
+
+def by_patient(values: np.ndarray, patient: np.ndarray) -> np.ndarray:
+    """Sums (k,) of ``values`` (n,) over the rows of each patient, by ``patient`` (n,) of any names.
+
+    Examples
+    --------
+    >>> by_patient(np.array([1.0, 0.0, 1.0]), np.array(["a", "b", "a"])).tolist()
+    [2.0, 0.0]
+    """
+    return np.bincount(np.unique(patient, return_inverse=True)[1].reshape(-1), weights=values)
+
+
+def _mean(each: list[Interval], of: np.ndarray) -> Interval:
+    """The mean of intervals of classes, whose patients have ``of`` (k, c) items in them."""
+    if not each:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    value, low, high = np.asarray(each).T
+    length = np.sqrt(np.sum(of**2, axis=0))
+    shared = (of.T @ of) / np.outer(length, length)  # 1 for a class with itself, 0 for classes of different patients
+    below, above = (float(np.sqrt(apart @ shared @ apart)) / len(each) for apart in (value - low, high - value))
+    middle = float(value.mean())
+    return Interval(middle, middle - below, middle + above)
+
+
+def _interval(won: np.ndarray, of: np.ndarray, level: float, extra: float) -> Interval:
+    """Of patients who have items (k,); ``extra`` is the weight of the additional patient."""
+    if of.size == 0:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    share, tail = min(max(float(won.sum() / of.sum()), 0.0), 1.0), (1 - level) / 2
+    low, high = _low_end(won, of, tail, extra), 1 - _low_end(of - won, of, tail, extra)
+    return Interval(share, min(low, share), max(high, share))
+
+
+def _low_end(won: np.ndarray, of: np.ndarray, tail: float, extra: float) -> float:
+    """The ``tail`` quantile of the share with exponential weights of the patients and of one that is all wrong."""
+    from scipy.optimize import brentq
     from scipy.stats import beta
 
-    present = np.asarray(of) > 0
-    right, size = np.asarray(won, dtype=np.float64)[present], np.asarray(of, dtype=np.float64)[present]
-    if size.size == 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    share = min(max(float(right.sum() / size.sum()), 0.0), 1.0)
-    number, tail = effective_number(size), (1 - level) / 2
-    good, bad = number * share, number * (1 - share)
-    low = 0.0 if good == 0 else float(beta.ppf(tail, good, bad + 1))
-    high = 1.0 if bad == 0 else float(beta.ppf(1 - tail, good + 1, bad))
-    return Interval(share, low, high)
+    right = float(won.sum())
+    if right <= 0:
+        return 0.0
+    if np.all(of == of[0]) and np.all((won == 0) | (won == of)):
+        good = float(np.count_nonzero(won))
+        return float(beta.ppf(tail, good, len(of) - good + extra))
+    pairs, times = np.unique(np.stack([won, of]) / of.sum(), axis=1, return_counts=True)
+    typical = float(np.sum(times * pairs[1] ** 2))  # size of the patient of a random item
+    c_won, c_of = np.append(pairs[0], 0.0), np.append(pairs[1], typical)
+    weights = np.append(times, extra)
+
+    def beyond(share: float) -> float:
+        return _chance_below_zero(c_won - share * c_of, weights) - tail if share > 0 else -tail
+
+    return float(brentq(beyond, 0.0, min(right / of.sum(), 1.0), xtol=SMALL, rtol=SMALL))
+
+
+def _chance_below_zero(worth: np.ndarray, times: np.ndarray) -> float:
+    """Chance that ``sum(worth * weights)`` is at most 0, where weight j has a gamma distribution of shape ``times[j]``.
+
+    The inversion integral of the moment generating function, along a hyperbola through the saddle point beside 0 that
+    bends as steepest descent does; on a straight line it oscillates for long. Some ``worth`` must be negative.
+    """
+    from scipy.optimize import brentq
+
+    scaled = worth / worth.min()  # 1 is the largest pole's; the line is between 0 and it
+    saddle = float(brentq(lambda at: np.sum(times * scaled * at / (1 - scaled * at)) - 1, 0, 1 - 1e-9, rtol=1e-3))
+    near = scaled / (1 - scaled * saddle)
+    curved, skewed = np.sum(times * near**2) + 1 / saddle**2, 2 * (np.sum(times * near**3) - 1 / saddle**3)
+    stretch, bend = 1 / np.sqrt(curved), np.clip(skewed / (3 * curved**1.5), -BEND, BEND)
+    points = saddle + stretch * (bend * (COSH - 1) + 1j * SINH)
+    transform = np.exp(-(times @ np.log1p(-np.multiply.outer(scaled, points)))) / points
+    heights = (transform * (bend * SINH + 1j * COSH)).imag
+    return float(stretch * STEP / np.pi * (heights.sum() - heights[0] / 2))

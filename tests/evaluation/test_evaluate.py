@@ -73,7 +73,7 @@ def test_rows_and_decisions_are_counted_for_whoever_watches_and_silence_is_kept(
     evaluate(scores, labels, **settings, progress=True)
     rows, decisions = capfd.readouterr().err.splitlines()
     assert rows.startswith("resampling patients, rows of the table 60/60 ")  # the scores and chance
-    assert decisions.startswith("resampling patients, decisions 60/60 ")  # of two classes
+    assert decisions.startswith("intervals of decisions, classes 2/2 ")
 
 
 # numbers

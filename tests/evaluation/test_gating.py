@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import beta, binomtest
 
 import stitchkit as sk
 from stitchkit.core.errors import InputError, SpaceMismatchError, StitchError, UnknownNameError
@@ -100,7 +100,35 @@ def test_a_difference_is_paired(world):
     left, right = (np.concatenate([side, side + 0.001 * rng.normal(size=side.shape)]) for side in (x, y))
     near, nearer = (sk.align(left, right, solver=sk.Ridge(alpha=alpha)) for alpha in (0.1, 0.11))
     check = sk.gate(near, x, y, against=nearer, min_mrr=0, allow_leakage=True).checks
-    assert check[1].interval.high - check[1].interval.low < 0.3 * (check[0].interval.high - check[0].interval.low)
+    apart, own = check[1].interval, check[0].interval
+    assert apart.high - apart.low < 0.6 * (own.high - own.low)  # an unpaired difference has 1.4 times the width
+
+
+def test_equal_ranks_of_few_pairs_do_not_show_that_two_maps_are_equally_good():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(400, 6))
+    one, other = (sk.align(x[:100], x[:100] @ np.eye(6)[::-1], solver=sk.Ridge(alpha=a)) for a in (1e-6, 2e-6))
+    for pairs, passed in ((60, False), (300, True)):
+        rows = x[100 : 100 + pairs]
+        found = sk.gate(one, rows, rows[:, ::-1], against=other)
+        assert found.passed == passed
+        for check in found.checks:
+            assert check.interval.value == 0
+            assert check.interval[1:] == pytest.approx(np.array([-1, 1]) * beta.ppf(0.975, 0.5, pairs), abs=1e-9)
+
+
+def test_one_error_more_never_helps_a_map_through_a_gate():
+    rng = np.random.default_rng(0)
+    for n, threshold in ((10, 0.70), (30, 0.89), (30, 0.83)):
+        x = rng.normal(size=(300, n))
+        fitted, verdicts = sk.align(x, x, solver=sk.Procrustes()), []
+        for wrong in range(4):
+            rows = np.eye(n) * np.where(np.arange(n) < wrong, -1, 1)[:, None] + 1e-3 * rng.normal(size=(n, n))
+            found = sk.gate(fitted, rows, np.eye(n), min_recall_at_1=threshold)
+            exact = binomtest(n - wrong, n).proportion_ci(method="exact")
+            assert found.checks[0].interval == pytest.approx(((n - wrong) / n, exact.low, exact.high), abs=1e-9)
+            verdicts.append(found.passed)
+        assert verdicts == sorted(verdicts, reverse=True)
 
 
 def test_a_swapped_encoder_brings_its_own_vectors(world):

@@ -12,7 +12,7 @@ from stitchkit.core import embeddings as core_embeddings
 from stitchkit.core.errors import InputError, SpaceMismatchError, UnknownNameError
 from stitchkit.evaluation.retrieval import partner_ranks
 from stitchkit.metrics import ranks
-from stitchkit.metrics.bootstrap import exact_at_ends, patient_counts, percentile_interval
+from stitchkit.metrics.proportions import by_patient, exact_interval
 
 
 @pytest.fixture(scope="module")
@@ -289,16 +289,14 @@ def test_the_chance_of_ranks_has_a_column_for_each_k(pairs):
 
 
 @pytest.mark.parametrize("known", ["none", "patients", "equal targets"])
-def test_intervals_of_all_places_and_ways_are_those_of_each_alone(pairs, known):
+def test_intervals_of_all_places_and_ways_are_those_of_shares_over_patients(pairs, known):
     alignment, x, y = pairs
     groups = np.arange(60) // 4 if known == "patients" else None
     y = np.concatenate([y[:30], y[:30]]) if known == "equal targets" else y
-    found = sk.evaluate_retrieval(alignment, x, y, groups=groups, replicates=80, seed=3)
+    found = sk.evaluate_retrieval(alignment, x, y, groups=groups)
     stand = partner_ranks(alignment, *(core_embeddings.as_embeddings(side) for side in (x, y)))
     people = np.arange(60) if groups is None else groups.astype(str)
     for way, own, of in ((found.forward, stand.there, people), (found.backward, stand.back, people[stand.first])):
-        counts = np.concatenate(list(patient_counts(of, 80, 3)))
         for k, interval in way.recall.items():
-            drawn = counts @ own.recall(k) / counts.sum(axis=1)
-            expected = percentile_interval(np.mean(own.recall(k)), drawn)
-            assert interval == exact_at_ends(expected, len(np.unique(of)))
+            assert interval == exact_interval(by_patient(own.recall(k), of), by_patient(np.ones(len(own)), of))
+            assert interval.value == pytest.approx(np.mean(own.recall(k)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics
 
-from stitchkit.metrics.decisions import DECISIONS, decision_measures, multiclass_measures, resampled_thresholds
+from stitchkit.metrics.decisions import decision_intervals, multiclass_measures, resampled_thresholds
 
 RNG = np.random.default_rng(0)
 TRUTH = (RNG.random(60) < 0.4).astype(float)
@@ -23,17 +24,54 @@ LITERAL = {
 }
 
 
-@pytest.mark.parametrize("name", DECISIONS)
-def test_every_resample_is_what_scikit_learn_gives_for_its_weights(name):
-    found = decision_measures(CALLED, TRUTH, COUNTS)[name]
-    np.testing.assert_allclose(found, [LITERAL[name](TRUTH, CALLED, row) for row in COUNTS], atol=1e-12)
+PATIENT = np.arange(60) // 2
+
+
+@pytest.mark.parametrize("name", LITERAL)
+def test_every_value_is_that_of_scikit_learn_and_inside_its_interval(name):
+    for row in COUNTS:
+        rows = np.repeat(np.arange(60), row.astype(int))
+        found = decision_intervals(CALLED[rows], TRUTH[rows], PATIENT[rows])[name]
+        assert found.value == pytest.approx(LITERAL[name](TRUTH, CALLED, row), abs=1e-12)
+        assert 0 <= found.low < found.value <= found.high <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "right"),
+    [("sensitivity", TRUTH > 0, CALLED), ("specificity", TRUTH == 0, ~CALLED), ("ppv", CALLED, TRUTH > 0),
+     ("npv", ~CALLED, TRUTH == 0), ("accuracy", TRUTH >= 0, (TRUTH > 0) == CALLED)],
+)  # fmt: skip
+def test_shares_of_single_items_have_the_interval_of_scipy(name, side, right):
+    found = decision_intervals(CALLED, TRUTH, np.arange(60))[name]
+    exact = binomtest(int((side & right).sum()), int(side.sum())).proportion_ci(method="exact")
+    assert found[1:] == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", LITERAL)
+def test_repeating_every_item_changes_nothing_and_an_error_raises_no_end(name):
+    once = decision_intervals(CALLED, TRUTH, PATIENT)[name]
+    thrice = decision_intervals(np.tile(CALLED, 3), np.tile(TRUTH, 3), np.tile(PATIENT, 3))[name]
+    assert thrice == pytest.approx(once, abs=1e-9)
+    for row in np.flatnonzero((TRUTH > 0) == CALLED)[::6]:
+        wrong = CALLED.copy()
+        wrong[row] = ~wrong[row]
+        worse = decision_intervals(wrong, TRUTH, PATIENT)[name]
+        if name not in ("ppv", "npv"):  # an item that is called otherwise is among those of the other one
+            assert worse.value <= once.value
+            assert worse.low <= once.low + 1e-9
+            assert worse.high <= once.high + 1e-9
+        else:
+            mistaken = TRUTH.copy()
+            mistaken[row] = 1 - mistaken[row]  # among the same calls
+            worse = decision_intervals(CALLED, mistaken, PATIENT)[name]
+            assert all(a <= b + 1e-9 for a, b in zip(worse, once, strict=True))
 
 
 def test_what_has_nothing_to_divide_by_is_not_a_number():
-    found = decision_measures(np.zeros(3, dtype=bool), np.zeros(3), np.ones((1, 3)))
-    assert {name for name, values in found.items() if np.isnan(values[0])} == {
-        "sensitivity", "ppv", "balanced_accuracy", "f1",
-    }  # fmt: skip
+    found = decision_intervals(np.zeros(3, dtype=bool), np.zeros(3), np.arange(3))
+    empty = {name for name, one in found.items() if np.isnan(one.value)}
+    assert empty == {"sensitivity", "ppv", "balanced_accuracy", "f1"}
+    assert np.isnan([found[name].low for name in empty]).all()
 
 
 def test_the_best_class_is_judged_as_scikit_learn_does():
