@@ -20,6 +20,7 @@ from stitchkit.evaluation.anchor_findings import AnchorAudit, ClassCounts, Dupli
 from stitchkit.evaluation.anchor_overlap import Overlap, Side, alike_within, overlap_of
 from stitchkit.evaluation.anchor_shortcuts import Shortcut, find_shortcuts
 from stitchkit.evaluation.anchor_words import ClassWords, class_words
+from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.evaluation.leakage import spelled_notes
 from stitchkit.evaluation.metadata import file_columns
 from stitchkit.progress import Progress
@@ -36,7 +37,7 @@ def check_anchors(
     prompts: PromptSet | str | Path | None = None,
     metadata: Sequence[str] = (),
     likeness: float = LIKENESS,
-    min_positives: int = 10,
+    min_positives: int = MIN_POSITIVES,
     folds: int = 5,
     replicates: int = 2000,
     seed: int = 0,
@@ -66,11 +67,11 @@ def check_anchors(
     likeness
         Likeness from which two images are near duplicates.
     min_positives
-        Classes with fewer positives or negatives are not judged by metadata.
+        Classes with fewer positive or negative patients are not judged by metadata, nor those with fewer than 5.
     folds
         Of the anchors' patients, for the metadata-only baseline.
     replicates
-        Resamples of patients.
+        Has no effect, and is kept for older calls: intervals of AUROC need no resamples.
     progress
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
@@ -109,7 +110,7 @@ def check_anchors(
     notes: list[str] = []
     with Progress(show=progress) as bar:
         looks = _looks(ours, theirs, bar, notes)
-        settings = {"min_positives": min_positives, "folds": folds, "replicates": replicates, "seed": seed}
+        settings = {"min_positives": min_positives, "folds": folds, "seed": seed}
         shortcuts, columns = _shortcuts(known, anchors, metadata, notes, settings, bar)
     overlap = None if theirs is None else overlap_of(ours, theirs, looks[1], likeness)
     within, complete = ((), True) if looks[0] is None else alike_within(ours, looks[0], likeness)

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.scores import Labels
+from stitchkit.evaluation.class_patients import LEAST_PATIENTS, patients_of
 from stitchkit.evaluation.metadata import metadata_scores
 from stitchkit.evaluation.probes import fold_numbers
-from stitchkit.evaluation.tables import known_labels
-from stitchkit.metrics.auroc import auroc, resampled_auroc
-from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
+from stitchkit.metrics.bootstrap import Interval
 from stitchkit.progress import Progress
 from stitchkit.threads import one_blas_thread
 
 SHORTCUT = 0.6  # AUROC; a class whose lower bound is above is called a shortcut
-LEAST_PATIENTS = 5  # with a class, and without it: resamples of fewer do not know how uncertain they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,6 @@ def find_shortcuts(
     *,
     min_positives: int,
     folds: int,
-    replicates: int,
     seed: int,
     bar: Progress | None = None,
 ) -> tuple[tuple[Shortcut, ...], tuple[str, ...]]:
@@ -70,7 +68,7 @@ def find_shortcuts(
     files
         :func:`stitchkit.evaluation.metadata.file_columns` of the same rows, or nothing.
     min_positives
-        Classes with fewer positives or negatives are not judged, nor those of fewer than 5 patients on either side.
+        Classes with fewer positive or negative patients are not judged, nor those with fewer than 5.
     folds
         How many.
     bar
@@ -79,22 +77,13 @@ def find_shortcuts(
     held, used = _held_out(labels, columns, files, folds, seed, bar or Progress(show=False))
     if held is None:
         return (), ()
-    groups = np.arange(len(labels)) if labels.groups is None else labels.groups
-    whys = [_unfit(labels, label, groups, min_positives) for label in labels.classes]
-    draws: list[list[np.ndarray]] = [[] for _ in labels.classes]
-    for counts in patient_counts(groups, replicates, seed):
-        for c, label in enumerate(labels.classes):
-            if not whys[c]:
-                known, truth = known_labels(labels, label)
-                draws[c].append(resampled_auroc(held[known, c], truth, counts[:, known]))
-    found = []
-    for c, (label, why) in enumerate(zip(labels.classes, whys, strict=True)):
-        interval = None
-        if not why:
-            known, truth = known_labels(labels, label)
-            interval = percentile_interval(auroc(held[known, c], truth), np.concatenate(draws[c]))
-        found.append(Shortcut(label, interval, interval is not None and interval.low > SHORTCUT, why))
-    return tuple(found), used
+    least = max(min_positives, LEAST_PATIENTS)
+    whys = [f"{one}, fewer than {least}" if one.fewest < least else "" for one in patients_of(labels).values()]
+    intervals = auroc_intervals(AurocPulls.of(held, labels.values, labels.groups))
+    return tuple(
+        Shortcut(label, None, False, why) if why else Shortcut(label, interval, interval.low > SHORTCUT)
+        for label, interval, why in zip(labels.classes, intervals, whys, strict=True)
+    ), used
 
 
 def _held_out(
@@ -120,15 +109,3 @@ def _held_out(
                 used |= dict.fromkeys(found[1])
             bar.step(1)
     return (held if used else None), tuple(used)
-
-
-def _unfit(labels: Labels, label: str, groups: np.ndarray, least: int) -> str:
-    """Why a class cannot be judged; empty if it can."""
-    known, truth = known_labels(labels, label)
-    present, absent = int(truth.sum()), int((1 - truth).sum())
-    if min(present, absent) < least:
-        return f"{present} present and {absent} absent, fewer than {least}"
-    people = [len(np.unique(groups[known][truth == side])) for side in (1, 0)]
-    if min(people) < LEAST_PATIENTS:
-        return f"present in {people[0]} patients and absent in {people[1]}, fewer than {LEAST_PATIENTS}"
-    return ""

@@ -81,7 +81,7 @@ def fit_associations(
     permutations
         Permutations of the weights, default 199.
     replicates
-        Resamples of patients for the partners' intervals, default 1000.
+        Has no effect, and is kept for older calls: intervals of AUROC need no resamples.
     seed
         Seed of folds, permutations and resamples, default 0.
 
@@ -120,7 +120,7 @@ def fit_associations(
     scored, unscored = _to_score(findings, anchors, texts_of_pool)
     y, people = mention_columns(anchors.mentions, anchors.anchored).astype(np.float64), anchors.people
     held = held_out_partners(anchors.wide, y, people, folds=folds, seed=seed)
-    aurocs = partner_aurocs(held, y, people, replicates=replicates, seed=seed)
+    aurocs = partner_aurocs(held, y, people)
     counts = company(texts_of_pool, scored, anchors.anchored)
     partners = (*anchors.anchored, anchors.normal or NO_FINDING)
     associations = _associations(scored, counts, partners, y.sum(axis=0).astype(int).tolist(), aurocs, texts_of_pool)
@@ -137,7 +137,7 @@ def fit_associations(
         pool_distinct=None if texts_of_pool.texts is None else len(set(texts_of_pool.texts)),
         strength=held.strength,
         notes=tuple(_notes(anchors, texts_of_pool, associations)),
-        settings={"folds": folds, "permutations": permutations, "replicates": replicates, "seed": seed, "level": 0.95},
+        settings={"folds": folds, "permutations": permutations, "seed": seed, "level": 0.95},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,19 @@ from stitchkit.evaluation.associating import (
 from stitchkit.evaluation.association_results import ABNORMAL, ASSOCIATION, AssociationEvaluation, nulls_of
 from stitchkit.evaluation.associations import KIND
 from stitchkit.evaluation.class_mentions import Mentions
+from stitchkit.evaluation.class_patients import (
+    MIN_POSITIVES,
+    judged_classes,
+    notes_on_patients,
+    patients_of,
+    positive_patients,
+)
 from stitchkit.evaluation.cooccurrence import permuted_weights
 from stitchkit.evaluation.partner_scores import held_out_partners, ridge_fits
-from stitchkit.evaluation.results import AUROC, Evaluation, Measured, Method
-from stitchkit.evaluation.tables import judged_classes
-from stitchkit.metrics.auroc import auroc_within, resampled_auroc_within
-from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
+from stitchkit.evaluation.results import AUROC, Evaluation, Method
+from stitchkit.evaluation.tables import auroc_rows
+from stitchkit.metrics.auroc import auroc_within
+from stitchkit.metrics.auroc_intervals import AurocPulls
 
 TRUTH = (
     "each finding was scored without the anchors that mention it, out of fold, and is judged by their mentions; pairs "
@@ -45,7 +53,7 @@ def evaluate_associations(
     groups: Any = None,
     folds: int = 5,
     permutations: int = 199,
-    min_positives: int = 10,
+    min_positives: int = MIN_POSITIVES,
     replicates: int = 1000,
     seed: int = 0,
 ) -> AssociationEvaluation:
@@ -60,9 +68,9 @@ def evaluate_associations(
     vectors : (n, d), texts, pool, prompts, no_finding, groups, folds, permutations, seed
         As in :func:`stitchkit.fit_associations`.
     min_positives
-        Findings that fewer anchors mention are listed, not judged; default 10.
+        Findings that the anchors of fewer patients mention, or do not mention, are listed, not judged; default 10.
     replicates
-        Resamples of patients for the intervals, default 1000.
+        Has no effect, and is kept for older calls: intervals of AUROC need no resamples.
 
     Returns
     -------
@@ -110,12 +118,15 @@ def evaluate_associations(
     if not scored:
         listed = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise DataError(f"no anchored finding can be judged: {listed}. Give more anchors or a larger pool.")
-    methods, nulls = _judged(scored, truth, fold, anchors.people, replicates, seed)
+    methods, nulls = _judged(scored, truth, fold)
     notes = [TRUTH] + ([] if anchors.groups is not None else ["patients are not known: every anchor counts as one"])
+    numbers = patients_of(truth if anchors.groups is not None else replace(truth, groups=None), fold)
+    notes += notes_on_patients(numbers, list(scored))
     table = Evaluation(
         methods, positives, left_out, len(truth), None if anchors.groups is None else len(np.unique(anchors.groups)),
         None, KIND, tuple(notes),
-        {"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives, "folds": folds},
+        {"level": 0.95, "seed": seed, "min_positives": min_positives, "folds": folds},
+        positive_patients={} if anchors.groups is None else positive_patients(truth),
     )  # fmt: skip
     return AssociationEvaluation(table, nulls_of(tuple(scored), *nulls))
 
@@ -143,22 +154,15 @@ def _scored(
 
 
 def _judged(
-    scored: dict[str, np.ndarray], truth: Labels, fold: np.ndarray, people: np.ndarray, replicates: int, seed: int
-) -> tuple[tuple[Method, Method], tuple[np.ndarray, np.ndarray]]:
+    scored: dict[str, np.ndarray], truth: Labels, fold: np.ndarray
+) -> tuple[tuple[Method, ...], tuple[np.ndarray, np.ndarray]]:
     """Rows of the table, and AUROCs (f,) by the true and (b, f) by permuted weights."""
-    sides = {name: truth.values[:, truth.classes.index(name)] for name in scored}
-    point = np.stack([[auroc_within(row, sides[name], fold) for row in rows] for name, rows in scored.items()], axis=1)
-    drawn = []
-    for counts in patient_counts(people, replicates, seed):
-        both = [[resampled_auroc_within(row, sides[name], fold, counts) for row in rows[:2]]
-                for name, rows in scored.items()]  # fmt: skip
-        drawn.append(np.asarray(both).transpose(1, 2, 0))  # (2, b, f)
-    draws = np.concatenate(drawn, axis=1)
-    macro = draws.mean(axis=2)  # NaN where a resample lacks a pair of some finding
-    gap = percentile_interval(float((point[0] - point[1]).mean()), macro[0] - macro[1])
-    methods = []
-    for row, name in enumerate((ASSOCIATION, ABNORMAL)):
-        classes = {one: percentile_interval(float(point[row, f]), draws[row, :, f]) for f, one in enumerate(scored)}
-        overall = percentile_interval(float(point[row].mean()), macro[row])
-        methods.append(Method(name, {AUROC: Measured(overall, classes, gap if row else None)}))
-    return (methods[0], methods[1]), (point[0], point[2:])
+    named = truth.of_classes(tuple(scored))
+    columns = zip(scored.values(), named.values.T, strict=True)
+    point = np.stack([[auroc_within(row, side, fold) for row in rows] for rows, side in columns], axis=1)
+    pulls = {
+        name: AurocPulls.of(np.stack([rows[at] for rows in scored.values()], axis=1), named.values, named.groups, fold)
+        for at, name in enumerate((ASSOCIATION, ABNORMAL))
+    }
+    methods = tuple(Method(name, {AUROC: one}) for name, one in auroc_rows(pulls, named, tuple(scored), fold).items())
+    return methods, (point[0], point[2:])

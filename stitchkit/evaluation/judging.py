@@ -15,18 +15,25 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.datasets.given import as_items
+from stitchkit.evaluation.class_patients import (
+    MIN_POSITIVES,
+    judged_classes,
+    notes_on_patients,
+    patients_of,
+    positive_patients,
+)
 from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_items, rows_of_names
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
+from stitchkit.evaluation.metadata_shortcuts import above_chance, explained_classes, explains
 from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Decisions, Evaluation, Method, is_above_chance
-from stitchkit.evaluation.tables import by_chance, decided, judged_classes, reliability_of, table_of
+from stitchkit.evaluation.tables import Truth, by_chance, decided, in_order, reliability_of, table_of
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.progress import Progress
 from stitchkit.threads import one_blas_thread
 
 FEW_PATIENTS = 10
-CLOSE = 0.05  # a metadata-only baseline whose lower bound is this near the score explains it
 CHANCE, PROBE, METADATA = "chance", "probe on the anchors", "metadata only"
 
 
@@ -45,13 +52,16 @@ def evaluate(
     thresholds: Thresholds | None = None,
     multiclass: bool = False,
     name: str = "scores",
-    min_positives: int = 10,
+    min_positives: int = MIN_POSITIVES,
     replicates: int = 2000,
     seed: int = 0,
     allow_leakage: bool = False,
     progress: bool | None = None,
 ) -> Evaluation:
     """Each class's AUROC and more, with patient-clustered intervals, chance, a probe and a metadata-only baseline.
+
+    Intervals of AUROC, of its macro value and of paired differences are those of
+    :mod:`stitchkit.metrics.auroc_intervals`; those of the other measures are of resamples of patients.
 
     Parameters
     ----------
@@ -70,7 +80,7 @@ def evaluate(
     embeddings
         Source vectors of anchors and test items, for the probe at the same label budget.
     others
-        Further scores of the same items, by name: each a row of the table, compared by paired resamples.
+        Further scores of the same items, by name: each a row of the table, with its paired difference.
     calibration
         From :func:`stitchkit.calibrate`: makes the main scores probabilities, which are then judged as such (Brier
         score, calibration error, reliability curve). Its patients must not be tested. Classes it lacks are judged by
@@ -83,9 +93,11 @@ def evaluate(
     name
         What the main row is called.
     min_positives
-        Classes with fewer positives (or negatives) in the test are listed, not judged.
+        Classes with fewer positive (or negative) patients in the test are listed, not judged; every item counts as a
+        patient where patients are not known. Judged classes with fewer than 5 have no interval, those with fewer than
+        15 a note.
     replicates
-        Resamples of patients, the same for every row.
+        Resamples of patients, the same for every row, for the intervals of all measures but AUROC.
     allow_leakage
         Go on when a patient stands on both sides, with a note.
     progress
@@ -164,13 +176,16 @@ def evaluate(
             decisions = decided(thresholds, given, scores, test, decidable, bar)
     if dropped:
         notes.append(
-            f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped"
+            f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped; "
+            f"intervals of AUROC need none"
         )
+    notes += notes_on_patients(patients_of(test), judged)
     notes += spelled_notes(test.groups)
     people = len(test) if test.groups is None else len(np.unique(test.groups))
     if people < FEW_PATIENTS:
         notes.append(f"{people} patients are too few for intervals to be trusted")
-    notes += _shortcut(methods)
+    notes += _shortcut(methods, rows, test)
+    left_out = _with_values(left_out, scores, test)
     return Evaluation(
         methods,
         positives,
@@ -184,6 +199,7 @@ def evaluate(
         decisions,
         reliability_of(scores, test, probable),
         not_calibrated,
+        positive_patients(test),
     )
 
 
@@ -291,22 +307,31 @@ def _apart(fitted_on: FittedOn, what: str, test: Labels, allow: bool) -> list[st
     return audit(fitted_on.ids, test.ids, fitted_on.groups, test.groups, allow=allow, sides=(what, "test items"))
 
 
-def _shortcut(methods: tuple[Method, ...]) -> list[str]:
+def _with_values(left_out: Mapping[str, str], scores: Scores, test: Labels) -> dict[str, str]:
+    """Reasons of classes that are not judged, with the AUROC of those that have one, which is in no mean."""
+    if not left_out:
+        return {}
+    labels = list(left_out)
+    values = Truth.of(test, labels, multiclass=False).pulls(in_order(scores, test, labels, "scores")).value
+    return {
+        label: why if np.isnan(value) else f"{why}; AUROC {value:.3f}, without interval and in no mean"
+        for (label, why), value in zip(left_out.items(), values.tolist(), strict=True)
+    }
+
+
+def _shortcut(methods: tuple[Method, ...], rows: Mapping[str, Scores], test: Labels) -> list[str]:
     """In words, where metadata alone does about as well as the scores."""
     main, found = methods[0], next((one for one in methods if one.name == METADATA), None)
     if found is None:
         return []
-    if _explains(found.macro, main.macro):
+    if explains(found.macro, main.macro):
         return [_explained("macro AUROC", found.macro, main.macro)]
+    judged = list(found.classes)
+    pulls = Truth.of(test, judged, multiclass=False).pulls(in_order(rows[METADATA], test, judged, METADATA))
     return [
-        _explained(f"AUROC for {label}", one, main.classes[label])
-        for label, one in found.classes.items()
-        if _explains(one, main.classes[label])
+        _explained(f"AUROC for {label}", found.classes[label], main.classes[label])
+        for label in explained_classes(found.classes, main.classes, above_chance(pulls, found.classes))
     ]
-
-
-def _explains(metadata: Interval, score: Interval) -> bool:
-    return metadata.low > max(score.value - CLOSE, 0.5)
 
 
 def _explained(measure: str, metadata: Interval, score: Interval) -> str:

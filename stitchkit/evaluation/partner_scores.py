@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.alignment.folds import assign
-from stitchkit.metrics.auroc import auroc_within, resampled_auroc_within
-from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.core.scores import Labels
+from stitchkit.evaluation.class_patients import patients_of, where_enough
+from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
+from stitchkit.metrics.bootstrap import Interval
 from stitchkit.threads import is_small, one_blas_thread
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the penalty, in mean eigenvalues of the anchors' scatter
@@ -103,20 +105,13 @@ def held_out_partners(
     return HeldOutPartners(fit, float(strengths[best]), held[best], fold)
 
 
-def partner_aurocs(
-    held: HeldOutPartners, y: np.ndarray, people: np.ndarray, *, replicates: int, seed: int
-) -> list[Interval | None]:
+def partner_aurocs(held: HeldOutPartners, y: np.ndarray, people: np.ndarray) -> list[Interval | None]:
     """AUROC of each column of ``y`` (n, g), held out, with its 95 % interval over ``people``; None without a pair.
 
-    Only anchors of one fold are compared with each other.
+    Only anchors of one fold are compared with each other. With few patients on a side the value has no ends.
     """
-    values = [auroc_within(held.scores[:, g], y[:, g], held.fold) for g in range(y.shape[1])]
-    draws: list[list[np.ndarray]] = [[] for _ in values]
-    for counts in patient_counts(people, replicates, seed):
-        for g, value in enumerate(values):
-            if not np.isnan(value):
-                draws[g].append(resampled_auroc_within(held.scores[:, g], y[:, g], held.fold, counts))
-    return [
-        None if np.isnan(value) else percentile_interval(value, np.concatenate(some))
-        for value, some in zip(values, draws, strict=True)
-    ]
+    columns = tuple(str(g) for g in range(y.shape[1]))
+    truth = Labels(y, np.arange(len(y)).astype(str), columns, people.astype(str))
+    intervals = auroc_intervals(AurocPulls.of(held.scores, y, people, held.fold))
+    told = where_enough(dict(zip(columns, intervals, strict=True)), patients_of(truth, held.fold))
+    return [None if np.isnan(one.value) else one for one in told.values()]

@@ -29,7 +29,9 @@ class Measured:
     classes
         Of each judged class; empty for what is of all classes together.
     difference
-        ``main - this`` from the same resamples; None for the main row itself.
+        ``main - this`` on the same patients; None for the main row itself.
+
+    The ends of an interval are NaN where too few patients have a class or lack it.
     """
 
     macro: Interval
@@ -73,7 +75,7 @@ class Method:
 
     @property
     def difference(self) -> Interval | None:
-        """``main - this`` macro AUROC from the same resamples; None for the main row itself."""
+        """``main - this`` macro AUROC on the same patients; None for the main row itself."""
         return self.measures[AUROC].difference
 
 
@@ -126,13 +128,15 @@ class Evaluation:
     notes
         Findings in words: missing baselines, shortcuts, leakage, dropped resamples.
     settings
-        Replicates, level, seed, least number of positives.
+        Replicates, level, seed, least number of positive or negative patients.
     decisions
         Class -> what the main scores decide at its threshold, where thresholds were given.
     reliability
         Class -> bins of what was said and what was seen, where the main scores are probabilities.
     not_calibrated
         Classes that the calibration lacks: judged by their order, without Brier score and calibration error.
+    positive_patients
+        Patients who have positives of each class, judged or not; empty where patients are not known.
     """
 
     methods: tuple[Method, ...]
@@ -147,6 +151,13 @@ class Evaluation:
     decisions: dict[str, Decisions] = field(default_factory=dict)
     reliability: dict[str, list[Bin]] = field(default_factory=dict)
     not_calibrated: tuple[str, ...] = ()
+    positive_patients: dict[str, int] = field(default_factory=dict)
+
+    def positives_in_words(self, label: str) -> str:
+        """Number of positives of a class, with that of their patients where these are known."""
+        found = f"{self.positives[label]} positive"
+        people = self.positive_patients.get(label)
+        return found if people is None else f"{found} of {counted(people, 'patient')}"
 
     @property
     def main(self) -> Method:
@@ -199,7 +210,7 @@ class Evaluation:
         lines = [f"{'method':<{wide}}  {'macro [95 %]':<20}  {beside}"]
         for one in self.methods:
             gap = one.difference
-            less = "" if gap is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+            less = "" if gap is None else gap.signed
             found = [one.measures.get(name) for name in further]
             rest = [
                 f"{'' if cell is None else f'{cell.macro.value:.3f}':>{len(title)}}"
@@ -213,7 +224,7 @@ class Evaluation:
         broad = max([len(label) for label in judged], default=5)
         beside = {label: ", not calibrated" if label in self.not_calibrated else "" for label in judged}
         lines = [
-            f"  {label:<{broad}}  {judged[label]}  ({self.positives[label]} positive{beside[label]})"
+            f"  {label:<{broad}}  {judged[label]}  ({self.positives_in_words(label)}{beside[label]})"
             for label in judged
         ]
         return lines + [f"  {label:<{broad}}  not judged: {why}" for label, why in self.left_out.items()]

@@ -1,4 +1,4 @@
-"""Rows of scores to a table of measures: every row on the same resamples of patients."""
+"""Rows of scores to a table of measures, every row on the same patients: AUROC by placements, the rest by resamples."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from stitchkit.core.calibrations import Thresholds
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import rows_of
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.evaluation.class_patients import patients_of, where_enough, without_ends
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
-from stitchkit.metrics.auroc import resampled_auroc, resampled_auroc_within
+from stitchkit.metrics.auroc_intervals import (
+    AurocPulls,
+    auroc_intervals,
+    macro_auroc_difference,
+    macro_auroc_interval,
+)
 from stitchkit.metrics.bootstrap import Interval, centred_interval, patient_counts, percentile_interval
 from stitchkit.metrics.decisions import decision_intervals, multiclass_measures
 from stitchkit.metrics.rankings import Places
@@ -54,21 +60,23 @@ class Truth:
         check_exclusive(test)
         return cls(test, judged, test.values.argmax(axis=1), parts)
 
-    def measured(self, values: np.ndarray, kind: str, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """Each measure of scores (n, columns) in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
-        return self.prepared(values, kind).measured(counts)
+    def pulls(self, values: np.ndarray) -> AurocPulls:
+        """AUROC of the judged classes by scores (n, columns), and how far each patient moves it.
+
+        With parts the pairs are of one part.
+        """
+        sides = [self._side(values, label) for label in self.judged]
+        scores, labels = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
+        return AurocPulls.of(scores, labels, self.test.groups, self.parts)
 
     def prepared(self, values: np.ndarray, kind: str) -> Prepared:
-        """Scores (n, columns) sorted and binned, to be measured in many resamples.
+        """Scores (n, columns) sorted and binned, for the measures that are resampled: all but AUROC.
 
-        With parts the pairs are of one part, and there is no average precision: that of a part's few items is too
-        high, and scores of several maps have no common scale for one of all.
+        With parts there is no average precision: that of a part's few items is too high, and scores of several maps
+        have no common scale for one of all.
         """
         sides = {label: self._side(values, label) for label in self.judged}
-        if self.parts is None:
-            ranked = [_by_rank(Places.of(*side)) for side in sides.values()]
-        else:
-            ranked = [_within(*side, self.parts) for side in sides.values()]
+        ranked = [Places.of(*side) for side in sides.values()] if self.parts is None else []
         calibrated = self.calibrated if kind == "probability" else []
         missed = [Misses.of(*sides[label]) for label in calibrated]
         best = None if self.only is None else _of_the_best(values, self.only)
@@ -89,21 +97,22 @@ class Prepared:
     Parameters
     ----------
     ranked
-        Of each judged class: its measures of the ranking in resamples (b, n).
+        Of each judged class.
     missed
         Of each calibrated class, where the scores are probabilities.
     best
         With one class an item: the measures of the best-scored class in resamples (b, n).
     """
 
-    ranked: Sequence[Callable[[np.ndarray], Measures]]
+    ranked: Sequence[Places]
     missed: Sequence[Misses]
     best: Callable[[np.ndarray], Measures] | None
 
     def measured(self, counts: np.ndarray) -> Measures:
         """Each measure in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
-        each = [measures(counts) for measures in self.ranked]
-        result = {name: np.stack([one[name] for one in each], axis=1) for name in each[0]}
+        result = {}
+        if self.ranked:
+            result[PRECISION] = np.stack([_average_precision(places, counts) for places in self.ranked], axis=1)
         exact = counts.astype(np.float64, copy=False) if self.missed or self.best else counts
         if self.missed:
             result[BRIER] = np.stack([one.brier(exact) for one in self.missed], axis=1)
@@ -113,19 +122,10 @@ class Prepared:
         return result
 
 
-def _by_rank(places: Places) -> Callable[[np.ndarray], Measures]:
-    """AUROC and average precision of one class."""
-
-    def measures(counts: np.ndarray) -> Measures:
-        ranking = places.ranking(counts)
-        return {AUROC: ranking.auroc(), PRECISION: ranking.average_precision()}
-
-    return measures
-
-
-def _within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray) -> Callable[[np.ndarray], Measures]:
-    """AUROC of one class over pairs of one part."""
-    return lambda counts: {AUROC: resampled_auroc_within(scores, labels, parts, counts)}
+def _average_precision(places: Places, counts: np.ndarray) -> np.ndarray:
+    """Average precision (b,) in resamples (b, n); NaN without a positive, or without a negative to be above."""
+    ranking = places.ranking(counts)
+    return np.where(ranking.below[-1, -1] > 0, ranking.average_precision(), np.nan)
 
 
 def _of_the_best(values: np.ndarray, only: np.ndarray) -> Callable[[np.ndarray], Measures]:
@@ -155,40 +155,6 @@ def check_exclusive(test: Labels) -> None:
         )
 
 
-def judged_classes(
-    test: Labels, least: int, parts: np.ndarray | None = None
-) -> tuple[list[str], dict[str, str], dict[str, int]]:
-    """Classes that can be judged, the others with the reason, and the positives of all.
-
-    With ``parts`` (n,) an item counts only where its part has both kinds: elsewhere it is in no pair.
-    """
-    judged, left_out, positives = [], {}, {}
-    for c, label in enumerate(test.classes):
-        present, absent = int((test.values[:, c] == 1).sum()), int((test.values[:, c] == 0).sum())
-        positives[label] = present
-        within = ""
-        if parts is not None:
-            sides = [test.values[:, c] == side for side in (1, 0)]
-            both = np.intersect1d(parts[sides[0]], parts[sides[1]])
-            present, absent = (int((side & np.isin(parts, both)).sum()) for side in sides)
-            within = " in folds that have both"
-        if _one_patient(test, c):
-            left_out[label] = "all positives, or all negatives, are of one patient"
-        elif min(present, absent) >= max(least, 1):
-            judged.append(label)
-        else:
-            left_out[label] = f"{present} positives and {absent} negatives{within}, fewer than {max(least, 1)}"
-    return judged, left_out, positives
-
-
-def _one_patient(test: Labels, c: int) -> bool:
-    """Whether several positives, or several negatives, of class ``c`` are of one patient: no interval can be had."""
-    if test.groups is None:
-        return False
-    sides = [test.groups[test.values[:, c] == side] for side in (0, 1)]
-    return any(len(side) > 1 and len(np.unique(side)) == 1 for side in sides)
-
-
 def interval_of(measure: str) -> Callable[[float, np.ndarray], Interval]:
     """How a measure's interval is made: where resamples are larger than the sample itself it is moved back."""
     return centred_interval if measure in (ECE, PRECISION) else percentile_interval
@@ -212,52 +178,83 @@ def table_of(
     not_calibrated: Sequence[str] = (),
     bar: Progress | None = None,
 ) -> tuple[tuple[Method, ...], int]:
-    """Every row's measures on the same resamples, and how many resamples were dropped.
+    """Every row's measures on the same patients, and how many resamples were dropped.
 
-    A resample that lacks a positive or a negative of some class is dropped for all. Measures of probabilities leave
-    out the classes ``not_calibrated``.
+    AUROC and its differences have the intervals of :mod:`stitchkit.metrics.auroc_intervals`, the other measures those
+    of resamples. A resample that lacks a positive or a negative of some class is dropped for all. Classes with too few
+    patients have no intervals. Measures of probabilities leave out the classes ``not_calibrated``.
     """
     truth = Truth.of(test, judged, multiclass, None, not_calibrated)
-    matched = {
-        name: truth.prepared(in_order(scores, test, truth.columns, name), scores.kind) for name, scores in rows.items()
-    }
-    once = np.ones((1, len(test)))
-    point = {name: row.measured(once) for name, row in matched.items()}
-    drawn: dict[str, dict[str, list[np.ndarray]]] = {name: {one: [] for one in point[name]} for name in rows}
-    bar = bar or Progress(show=False)
-    bar.begin("resampling patients, rows of the table", len(rows) * replicates)
-    for counts in _resamples(test, replicates, seed):
-        for name, row in matched.items():
+    values = {name: in_order(scores, test, truth.columns, name) for name, scores in rows.items()}
+    prepared = {name: truth.prepared(values[name], scores.kind) for name, scores in rows.items()}
+    found, dropped = _resampled_rows(prepared, truth, replicates, seed, bar or Progress(show=False))
+    ranked = auroc_rows({name: truth.pulls(one) for name, one in values.items()}, test, judged)
+    return tuple(Method(name, {AUROC: ranked[name], **found[name]}) for name in rows), dropped
+
+
+def auroc_rows(
+    pulls: Mapping[str, AurocPulls], test: Labels, judged: Sequence[str], parts: np.ndarray | None = None
+) -> dict[str, Measured]:
+    """AUROC of the judged classes, their mean, and its difference from the first row, of each row."""
+    numbers = patients_of(test.of_classes(tuple(judged)), parts)
+    main, *others = pulls
+    rows = {}
+    for name, one in pulls.items():
+        classes = where_enough(dict(zip(judged, auroc_intervals(one), strict=True)), numbers)
+        difference = macro_auroc_difference(pulls[main], one).interval if name in others else None
+        rows[name] = Measured(macro_auroc_interval(one), classes, difference)
+    return rows
+
+
+def _resampled_rows(
+    prepared: Mapping[str, Prepared], truth: Truth, replicates: int, seed: int, bar: Progress
+) -> tuple[dict[str, dict[str, Measured]], int]:
+    """Measures of each row that are resampled, with their differences from the first, and the resamples dropped."""
+    point = {name: row.measured(np.ones((1, len(truth.test)))) for name, row in prepared.items()}
+    drawn: dict[str, dict[str, list[np.ndarray]]] = {name: {one: [] for one in point[name]} for name in prepared}
+    bar.begin("resampling patients, rows of the table", len(prepared) * replicates)
+    for counts in _resamples(truth.test, replicates, seed):
+        for name, row in prepared.items():
             for one, numbers in row.measured(counts).items():
                 drawn[name][one].append(numbers)
             bar.step(len(counts))
-    resampled = {name: {one: np.concatenate(parts) for one, parts in found.items()} for name, found in drawn.items()}
-    main = next(iter(rows))
-    complete = ~np.isnan(resampled[main][AUROC]).any(axis=1)
-    methods = []
-    for name in rows:
-        measures = {}
-        for one, at in point[name].items():
-            draws, against = resampled[name][one], resampled[main].get(one)
-            difference = None
-            if name != main and against is not None:
-                apart = (against - draws)[complete].mean(axis=1)
-                difference = percentile_interval(float((point[main][one] - at).mean()), apart)
-            classes = judged if one in RANKED else truth.calibrated if one in OF_PROBABILITIES else []
-            around = interval_of(one)
-            measures[one] = Measured(
-                around(float(at.mean()), draws[complete].mean(axis=1)),
-                {label: around(float(at[0, c]), draws[:, c]) for c, label in enumerate(classes)},
-                difference,
-            )
-        methods.append(Method(name, measures))
-    return tuple(methods), int((~complete).sum())
+    found = {
+        name: {one: _Drawn(point[name][one][0], np.concatenate(parts)) for one, parts in blocks.items()}
+        for name, blocks in drawn.items()
+    }
+    main = next(iter(prepared))
+    complete = ~np.isnan(found[main][PRECISION].draws).any(axis=1)
+    rows = {
+        name: {
+            one: _measured(one, own, None if name == main else found[main].get(one), truth, complete)
+            for one, own in measures.items()
+        }
+        for name, measures in found.items()
+    }
+    return rows, int((~complete).sum())
 
 
-def resampled_aurocs(values: np.ndarray, test: Labels, judged: Sequence[str], counts: np.ndarray) -> np.ndarray:
-    """AUROC (b, classes) of scores (n, all classes) in the test's order, in each resample (b, n)."""
-    at = [test.classes.index(label) for label in judged]
-    return np.stack([resampled_auroc(values[:, c], test.values[:, c], counts) for c in at], axis=1)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """One measure of one row, of the sample (columns,) and in its resamples (b, columns)."""
+
+    value: np.ndarray
+    draws: np.ndarray
+
+
+def _measured(measure: str, own: _Drawn, main: _Drawn | None, truth: Truth, complete: np.ndarray) -> Measured:
+    """A measure with its intervals, and with its difference from that of the main row."""
+    around = interval_of(measure)
+    labels = truth.judged if measure in RANKED else truth.calibrated if measure in OF_PROBABILITIES else []
+    numbers = patients_of(truth.test.of_classes(tuple(truth.judged)))
+    classes = {label: around(float(own.value[c]), own.draws[:, c]) for c, label in enumerate(labels)}
+    macro, difference = around(float(own.value.mean()), own.draws[complete].mean(axis=1)), None
+    if main is not None:
+        apart = (main.draws - own.draws)[complete].mean(axis=1)
+        difference = percentile_interval(float((main.value - own.value).mean()), apart)
+    if measure in RANKED and min(one.fewest for one in numbers.values()) < 2:  # of one patient resamples know nothing
+        macro, difference = without_ends(macro), None if difference is None else without_ends(difference)
+    return Measured(macro, where_enough(classes, numbers), difference)
 
 
 def decided(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,14 +13,30 @@ STREAM = 2  # number of the way in which a seed decides the resamples; other num
 
 
 class Interval(NamedTuple):
-    """A number with its percentile interval."""
+    """A number with its interval; the ends are NaN where there is none.
+
+    Examples
+    --------
+    >>> print(Interval(0.8, 0.7, 0.9), Interval(0.8, float("nan"), float("nan")))
+    0.800 [0.700, 0.900] 0.800
+    """
 
     value: float
     low: float
     high: float
 
+    @property
+    def has_ends(self) -> bool:
+        """True if there is an interval."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    @property
+    def signed(self) -> str:
+        """As a difference is printed, signs shown."""
+        return f"{self.value:+.3f}" + (f" [{self.low:+.3f}, {self.high:+.3f}]" if self.has_ends else "")
+
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.value:.3f}" + (f" [{self.low:.3f}, {self.high:.3f}]" if self.has_ends else "")
 
 
 def patient_counts(

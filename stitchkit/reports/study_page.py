@@ -80,7 +80,7 @@ class StudyPage:
     tables: dict[str, list[PageRow]]
     curves: dict[str, tuple[list[Curve], list[tuple[str, float]]]]
     classes: tuple[str, list[tuple[str, Interval]]]
-    findings: tuple[str, list[tuple[str, int, Interval, Interval, float]]]
+    findings: tuple[str, list[tuple[str, str, Interval, Interval, float]]]
     notes: tuple[str, ...]
     plan: str
     command: str
@@ -91,7 +91,7 @@ class StudyPage:
     each: str = "Class by class"
     counted: str = "anchors"
     repeated: str = "draws of anchors"
-    over: str = "patients, draws of anchors averaged inside a resample"
+    over: str = "patients, draws of anchors averaged for each"
     near: str = ""
     fold: bool = False
     judged: CrossFitted | None = None
@@ -168,7 +168,7 @@ def markdown(page: StudyPage) -> str:
 
 def signed(gap: Interval) -> str:
     """A difference with its interval, signs shown."""
-    return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+    return gap.signed
 
 
 def _cells(cells: Sequence[str]) -> str:

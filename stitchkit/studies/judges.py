@@ -10,8 +10,10 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.results import AUROC
-from stitchkit.evaluation.tables import Truth, interval_of, judged_classes
+from stitchkit.evaluation.class_patients import ClassPatients, judged_classes, patients_of, without_ends
+from stitchkit.evaluation.results import AUROC, PRECISION
+from stitchkit.evaluation.tables import Truth, interval_of
+from stitchkit.metrics.auroc_intervals import AurocPulls
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
 from stitchkit.metrics.rankings import share
 
@@ -24,7 +26,7 @@ class Judge(Protocol):
     """Measures of the cells of a kind of study.
 
     ``main`` is the measure that rows are compared by, a mean over ``columns``; ``positives`` counts those of each
-    column that is a class; ``left_out`` tells why a class cannot be judged.
+    column that is a class, ``patients`` those who have it and lack it; ``left_out`` tells why a class cannot be judged.
     """
 
     @property
@@ -39,8 +41,18 @@ class Judge(Protocol):
     @property
     def positives(self) -> Mapping[str, int]: ...
 
+    @property
+    def patients(self) -> Mapping[str, ClassPatients]: ...
+
+    @property
+    def resampled(self) -> str:
+        """The measure that decides which resamples are complete; empty where no measure is resampled."""
+
+    def pulls(self, values: np.ndarray) -> AurocPulls | None:
+        """The main measure of a cell's values (n, ...), where that is AUROC; None where it is resampled."""
+
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """Each measure of a cell's values (n, ...) in resamples (b, n): (b, columns), or (b, 1) of all at once."""
+        """Measures of a cell's values (n, ...) in resamples (b, n): (b, columns), or (b, 1) of all at once."""
 
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
         """A value with its interval from resamples (b,)."""
@@ -57,6 +69,7 @@ class ClassJudge:
     truth: Truth
     left_out: Mapping[str, str]
     positives: Mapping[str, int]
+    patients: Mapping[str, ClassPatients]
     main: str = AUROC
     lacking: str = "a positive or a negative of some class"
 
@@ -69,7 +82,7 @@ class ClassJudge:
         Raises
         ------
         DataError
-            If no class has enough positives and negatives, or, with ``multiclass``, an item has not exactly one.
+            If no class has enough positive and negative patients, or, with ``multiclass``, an item has not exactly one.
         """
         judged, left_out, positives = judged_classes(test, min_positives, parts)
         if not judged:
@@ -78,22 +91,38 @@ class ClassJudge:
                 f"no class can be judged ({few}). Lower min_positives in [judge]"
                 + (", or take fewer folds." if parts is not None else ".")
             )
-        return cls(Truth.of(test, judged, multiclass, parts), left_out, positives)
+        patients = patients_of(test.of_classes(tuple(judged)), parts)
+        return cls(Truth.of(test, judged, multiclass, parts), left_out, positives, patients)
 
     @property
     def columns(self) -> Sequence[str]:
         """The judged classes."""
         return self.truth.judged
 
+    @property
+    def resampled(self) -> str:
+        """As :class:`Judge` says: average precision, or accuracy where scores are of several folds' maps."""
+        if self.truth.parts is None:
+            return PRECISION
+        return "" if self.truth.only is None else "accuracy"
+
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
+        """As :class:`Judge` says; of average precision none where a class has a side of one patient."""
+        found = interval_of(measure)(value, draws)
+        alone = measure == PRECISION and min(one.fewest for one in self.patients.values()) < 2
+        return without_ends(found) if alone else found
+
+    def pulls(self, values: np.ndarray) -> AurocPulls:
         """As :class:`Judge` says."""
-        return interval_of(measure)(value, draws)
+        return self.truth.pulls(self._picked(values))
 
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """As :class:`Judge` says."""
+        """As :class:`Judge` says: all but AUROC."""
+        return self.truth.prepared(self._picked(values), "").measured(counts)
+
+    def _picked(self, values: np.ndarray) -> np.ndarray:
         classes = self.truth.test.classes
-        picked = values[:, [classes.index(label) for label in self.truth.columns]]
-        return self.truth.measured(picked, "", counts)
+        return values[:, [classes.index(label) for label in self.truth.columns]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +134,17 @@ class PairJudge:
     columns: Sequence[str] = DIRECTIONS
     left_out: Mapping[str, str] = field(default_factory=dict)
     positives: Mapping[str, int] = field(default_factory=dict)
+    patients: Mapping[str, ClassPatients] = field(default_factory=dict)
     lacking: str = "every query of some direction"
+
+    @property
+    def resampled(self) -> str:
+        """As :class:`Judge` says."""
+        return self.main
+
+    def pulls(self, values: np.ndarray) -> AurocPulls | None:
+        """As :class:`Judge` says."""
+        return None
 
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """As :class:`Judge` says."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,23 @@ from stitchkit.core.prompts import PromptSet, draw_prompts
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.embedding import embed
-from stitchkit.evaluation.tables import judged_classes, resampled_aurocs
-from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.evaluation.class_patients import (
+    MIN_POSITIVES,
+    ClassPatients,
+    judged_classes,
+    notes_on_patients,
+    patients_of,
+    where_enough,
+)
+from stitchkit.evaluation.tables import Truth
+from stitchkit.metrics.auroc_intervals import (
+    AurocPulls,
+    auroc_differences,
+    auroc_intervals,
+    macro_auroc_difference,
+    macro_auroc_interval,
+)
+from stitchkit.metrics.bootstrap import Interval
 from stitchkit.progress import Progress
 from stitchkit.zero_shot import zeroshot
 
@@ -33,7 +47,9 @@ class ClassSensitivity:
     draws
         AUROC of each draw of prompts.
     gain
-        The ensemble minus the mean over draws, from the same resamples of patients.
+        The ensemble minus the mean over draws, on the same patients.
+
+    The ends of intervals are NaN where too few patients have a class or lack it.
     """
 
     label: str
@@ -58,6 +74,8 @@ class PromptSensitivity:
         Judged items and their patients.
     left_out
         Classes that were not judged, with the reason.
+    notes
+        Classes with few patients, and what follows for their intervals.
     """
 
     macro: ClassSensitivity
@@ -66,6 +84,7 @@ class PromptSensitivity:
     n: int
     patients: int | None
     left_out: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -80,6 +99,7 @@ class PromptSensitivity:
         ]
         return {
             "rows": rows, "k": self.k, "n": self.n, "patients": self.patients, "left_out": self.left_out,
+            "notes": list(self.notes),
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -90,9 +110,9 @@ class PromptSensitivity:
         lines.append(f"{'':<{wide}}  {'all prompts':<20}  {'draws: mean (min to max)':<26}  gain of all over a draw")
         for one in rows:
             spread = f"{np.mean(one.draws):.3f} ({min(one.draws):.3f} to {max(one.draws):.3f})"
-            gap = f"{one.gain.value:+.3f} [{one.gain.low:+.3f}, {one.gain.high:+.3f}]"
-            lines.append(f"{one.label:<{wide}}  {one.ensemble!s:<20}  {spread:<26}  {gap}")
-        return "\n".join([*lines, *(f"not judged: {label}, {why}" for label, why in self.left_out.items())])
+            lines.append(f"{one.label:<{wide}}  {one.ensemble!s:<20}  {spread:<26}  {one.gain.signed}")
+        lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def prompt_sensitivity(
@@ -104,7 +124,7 @@ def prompt_sensitivity(
     *,
     k: int = 1,
     draws: int = 20,
-    min_positives: int = 10,
+    min_positives: int = MIN_POSITIVES,
     replicates: int = 1000,
     seed: int = 0,
     progress: bool | None = None,
@@ -128,9 +148,11 @@ def prompt_sensitivity(
     draws
         How often.
     min_positives
-        Classes with fewer positives (or negatives) are listed, not judged.
-    replicates, seed
-        Resamples of patients; the seed is also that of the draws.
+        Classes with fewer positive (or negative) patients are listed, not judged.
+    replicates
+        Has no effect, and is kept for older calls: intervals of AUROC need no resamples.
+    seed
+        Seed of the draws of prompts, default 0.
     progress
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
@@ -160,7 +182,7 @@ def prompt_sensitivity(
     >>> said = Embeddings(texts @ turn, ["a one", "a two", "no a", "not a"], fitted.target)
     >>> films = Embeddings(meaning, [f"f{i}" for i in range(300)], fitted.source)
     >>> truth = Labels((meaning[:, :1] > meaning[:, 1:2]).astype(float), films.ids, ("a",))
-    >>> found = prompt_sensitivity(fitted, said, prompts, films, truth, draws=5, replicates=20)
+    >>> found = prompt_sensitivity(fitted, said, prompts, films, truth, draws=5)
     >>> len(found.macro.draws), found.k
     (5, 1)
     """
@@ -171,30 +193,38 @@ def prompt_sensitivity(
     test = labels.of_classes(prompts.classes).of_ids(vectors.ids)
     judged, left_out, _ = judged_classes(test, min_positives)
     if not judged:
-        raise DataError(f"no class has {min_positives} positives and negatives. Lower min_positives.")
-    groups = np.arange(len(test)) if test.groups is None else test.groups
+        raise DataError(f"no class has {min_positives} positive and negative patients. Lower min_positives.")
     sets = [prompts, *(draw_prompts(prompts, k, seed + i) for i in range(draws))]
-    scored = [zeroshot(alignment, text, one).scores(vectors).values for one in sets]
-    blocks = []
+    truth, pulls = Truth.of(test, judged, multiclass=False), []
+    columns = [test.classes.index(label) for label in judged]
     with Progress(progress) as bar:
-        bar.begin("resampling patients, draws of prompts", len(sets) * (replicates + 1))
-        for counts in chain([np.ones((1, len(test)))], patient_counts(groups, replicates, seed)):
-            blocks.append(np.stack([resampled_aurocs(values, test, judged, counts) for values in scored]))
-            bar.step(len(sets) * len(counts))
-    found = np.concatenate(blocks, axis=1)
-    whole, drawn = found[0], found[1:]  # (1 + b, classes), (draws, 1 + b, classes)
-    complete = ~np.isnan(whole).any(axis=1)
-    rows = [_row(label, whole[:, c], drawn[:, :, c]) for c, label in enumerate(judged)]
-    macro = _row("macro", whole[complete].mean(axis=1), drawn[:, complete].mean(axis=2))
+        bar.begin("scoring, draws of prompts", len(sets))
+        for one in sets:
+            pulls.append(truth.pulls(zeroshot(alignment, text, one).scores(vectors).values[:, columns]))
+            bar.step(1)
+    numbers = patients_of(test.of_classes(tuple(judged)))
+    macro, rows = _rows(pulls[0], pulls[1:], numbers)
     people = None if test.groups is None else len(np.unique(test.groups))
-    return PromptSensitivity(macro, tuple(rows), k, len(test), people, left_out)
+    notes = tuple(notes_on_patients(numbers, judged))
+    return PromptSensitivity(macro, rows, k, len(test), people, left_out, notes)
 
 
-def _row(label: str, whole: np.ndarray, drawn: np.ndarray) -> ClassSensitivity:
-    apart = whole - drawn.mean(axis=0)
-    return ClassSensitivity(
-        label,
-        percentile_interval(float(whole[0]), whole[1:]),
-        tuple(drawn[:, 0].tolist()),
-        percentile_interval(float(apart[0]), apart[1:]),
+def _rows(
+    whole: AurocPulls, drawn: list[AurocPulls], numbers: dict[str, ClassPatients]
+) -> tuple[ClassSensitivity, tuple[ClassSensitivity, ...]]:
+    """The mean over classes and each class: all prompts, each draw, and the first minus the mean over draws."""
+    mean, values = AurocPulls.mean_of(drawn), np.stack([one.value for one in drawn])  # (draws, classes)
+    gains = [one.interval for one in auroc_differences(whole, mean)]
+    ensembles, gains_of = (
+        where_enough(dict(zip(numbers, each, strict=True)), numbers) for each in (auroc_intervals(whole), gains)
+    )
+    macro = ClassSensitivity(
+        "macro",
+        macro_auroc_interval(whole),
+        tuple(values.mean(axis=1).tolist()),
+        macro_auroc_difference(whole, mean).interval,
+    )
+    return macro, tuple(
+        ClassSensitivity(label, ensembles[label], tuple(values[:, c].tolist()), gains_of[label])
+        for c, label in enumerate(numbers)
     )

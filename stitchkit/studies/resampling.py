@@ -1,4 +1,4 @@
-"""Every row of a study in every resample of patients: worked out once, kept beside the cells."""
+"""Every row of a study with its uncertainty: AUROC by patient, other measures in resamples kept beside the cells."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.scores import Labels
-from stitchkit.metrics.bootstrap import STREAM, Interval, patient_counts
+from stitchkit.evaluation.class_patients import where_enough
+from stitchkit.metrics.auroc_intervals import (
+    AurocPulls,
+    auroc_differences,
+    auroc_intervals,
+    macro_auroc_difference,
+    macro_auroc_interval,
+)
+from stitchkit.metrics.bootstrap import STREAM, Interval, patient_counts, percentile_interval
+from stitchkit.metrics.multiplicity import resampled_p
 from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.judges import Judge
 from stitchkit.studies.plans import StudyPlan
+from stitchkit.studies.results import Gap
 from stitchkit.studies.running import Ran
 
 Group = tuple[str, str, str, int | None]  # source, target, method, anchors
@@ -21,20 +31,24 @@ Group = tuple[str, str, str, int | None]  # source, target, method, anchors
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resampled:
-    """Measures of every row; the first resample is the sample itself.
+    """Measures of every row.
 
     Parameters
     ----------
     found
-        Row -> measure -> (1 + b, columns): the mean over draws of anchors; over training runs, which are resampled too.
+        Row -> resampled measure -> (1 + b, columns), the sample itself first: the mean over draws of anchors; over
+        training runs, which are resampled too.
+    pulls
+        Row -> AUROC of its classes, the mean over draws of anchors; empty where the main measure is another.
     draws
         Row -> the main measure of each draw, mean over columns.
     complete : (b,)
-        Resamples in which everything can be measured.
+        Resamples in which everything can be measured; empty where nothing is resampled.
     """
 
     judge: Judge
     found: Mapping[Group, Mapping[str, np.ndarray]]
+    pulls: Mapping[Group, AurocPulls]
     draws: Mapping[Group, tuple[float, ...]]
     complete: np.ndarray
 
@@ -42,46 +56,85 @@ class Resampled:
     def of(cls, ran: Ran, bar: Progress) -> Resampled:
         """Of every row of a study that ran; what an earlier run has worked out is read."""
         judge, groups = ran.judge, rows_of_cells(ran.cells)
-        found = {group: ran.log.kept(_mark(ran, keys), (judge.main, DRAWS)) for group, keys in groups.items()}
-        missing = [group for group, kept in found.items() if kept is None]
-        bar.begin("resampling patients, rows of the table", len(missing) * (ran.plan.replicates + 1))
-        blocks: dict[Group, list[dict[str, np.ndarray]]] = {group: [] for group in missing}
-        for at, counts in enumerate(_counts(ran.test, ran.plan.replicates, ran.plan.seed) if missing else ()):
-            for group in missing:
-                each = [judge.measured(ran.log.scores(key), counts) for key in groups[group]]
-                shares = _shares(ran.plan, len(each), len(counts), at)
-                block = {name: _mean([one[name] for one in each], shares) for name in each[0]}
-                if not blocks[group]:  # of the sample, which is first
-                    block[DRAWS] = np.asarray([one[judge.main][0].mean() for one in each])
-                blocks[group].append(block)
-                bar.step(len(counts))
-        for group in missing:
-            names = blocks[group][-1]
-            whole = {name: np.concatenate([block[name] for block in blocks[group]]) for name in names}
-            whole[DRAWS] = blocks[group][0][DRAWS]
-            ran.log.keep(_mark(ran, groups[group]), whole)
-            found[group] = whole
-        known = {group: dict(kept) for group, kept in found.items() if kept is not None}
-        draws = {group: tuple(kept.pop(DRAWS).tolist()) for group, kept in known.items()}
-        complete = ~np.isnan(next(iter(known.values()))[judge.main][1:]).any(axis=1)
-        return cls(judge, known, draws, complete)
-
-    def main(self, group: Group) -> np.ndarray:
-        """The main measure (1 + b, columns) of a row."""
-        return self.found[group][self.judge.main]
-
-    def macro(self, group: Group, measure: str = "") -> tuple[float, np.ndarray]:
-        """Mean over columns, of the sample and of the complete resamples; of the main measure if none is named."""
-        whole = self.found[group][measure or self.judge.main].mean(axis=1)
-        return float(whole[0]), whole[1:][self.complete]
+        known = _kept(ran, groups, bar) if judge.resampled else {group: {} for group in groups}
+        draws = {group: tuple(kept.pop(DRAWS, np.empty(0)).tolist()) for group, kept in known.items()}
+        pulls = {}
+        for group, keys in groups.items():
+            each = [one for key in keys if (one := judge.pulls(ran.log.scores(key))) is not None]
+            if each:
+                pulls[group] = AurocPulls.mean_of(each)
+                draws[group] = tuple(float(one.value.mean()) for one in each)
+        first = next(iter(known.values()))
+        complete = ~np.isnan(first[judge.resampled][1:]).any(axis=1) if judge.resampled else np.empty(0, dtype=bool)
+        return cls(judge, known, pulls, draws, complete)
 
     def interval(self, group: Group, measure: str = "") -> Interval:
-        """The macro value with its interval over patients."""
-        return self.judge.interval(measure or self.judge.main, *self.macro(group, measure))
+        """The mean over columns with its interval over patients; of the main measure if none is named."""
+        if not measure and group in self.pulls:
+            return macro_auroc_interval(self.pulls[group])
+        measure = measure or self.judge.main
+        return self.judge.interval(measure, *self._macro(group, measure))
+
+    def columns(self, group: Group) -> dict[str, Interval]:
+        """The main measure of each column, with its interval over patients."""
+        if group in self.pulls:
+            intervals = auroc_intervals(self.pulls[group])
+            return where_enough(dict(zip(self.judge.columns, intervals, strict=True)), self.judge.patients)
+        numbers = self.found[group][self.judge.main]
+        return {
+            label: self.judge.interval(self.judge.main, float(numbers[0, c]), numbers[1:, c])
+            for c, label in enumerate(self.judge.columns)
+        }
+
+    def gap(self, group: Group, other: Group) -> Gap:
+        """``group - other`` of the mean over columns, on the same patients."""
+        if group in self.pulls:
+            found = macro_auroc_difference(self.pulls[group], self.pulls[other])
+            return Gap(found.interval, found.p)
+        (value, draws), (level, against) = (self._macro(one, self.judge.main) for one in (group, other))
+        apart = draws - against
+        return Gap(percentile_interval(value - level, apart), resampled_p(apart))
+
+    def class_gaps(self, group: Group, other: Group) -> dict[str, Gap]:
+        """``group - other`` of each class's AUROC; without ends and p where a class has too few patients."""
+        each = auroc_differences(self.pulls[group], self.pulls[other])
+        named = dict(zip(self.judge.columns, each, strict=True))
+        gaps = where_enough({label: one.interval for label, one in named.items()}, self.judge.patients)
+        return {label: Gap(gap, named[label].p if gap.has_ends else float("nan")) for label, gap in gaps.items()}
 
     def beside(self, group: Group) -> list[str]:
         """The measures of a row that are not the main one."""
         return [name for name in self.found[group] if name != self.judge.main]
+
+    def _macro(self, group: Group, measure: str) -> tuple[float, np.ndarray]:
+        """Mean over columns, of the sample and of the complete resamples."""
+        whole = self.found[group][measure].mean(axis=1)
+        return float(whole[0]), whole[1:][self.complete]
+
+
+def _kept(ran: Ran, groups: Mapping[Group, list[str]], bar: Progress) -> dict[Group, dict[str, np.ndarray]]:
+    """What is resampled of each row, with the main measure of each draw; read where it was kept."""
+    judge = ran.judge
+    found = {group: ran.log.kept(_mark(ran, keys), (judge.resampled,)) for group, keys in groups.items()}
+    missing = [group for group, kept in found.items() if kept is None]
+    bar.begin("resampling patients, rows of the table", len(missing) * (ran.plan.replicates + 1))
+    blocks: dict[Group, list[dict[str, np.ndarray]]] = {group: [] for group in missing}
+    for at, counts in enumerate(_counts(ran.test, ran.plan.replicates, ran.plan.seed) if missing else ()):
+        for group in missing:
+            each = [judge.measured(ran.log.scores(key), counts) for key in groups[group]]
+            shares = _shares(ran.plan, len(each), len(counts), at)
+            block = {name: _mean([one[name] for one in each], shares) for name in each[0]}
+            if at == 0:  # of the sample, which is first
+                block[DRAWS] = np.asarray([one[judge.resampled][0].mean() for one in each])
+            blocks[group].append(block)
+            bar.step(len(counts))
+    for group in missing:
+        names = blocks[group][-1]
+        whole = {name: np.concatenate([block[name] for block in blocks[group]]) for name in names}
+        whole[DRAWS] = blocks[group][0][DRAWS]
+        ran.log.keep(_mark(ran, groups[group]), whole)
+        found[group] = whole
+    return {group: dict(kept) for group, kept in found.items() if kept is not None}
 
 
 DRAWS = "draws"
@@ -114,7 +167,7 @@ def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
 
 def _mark(ran: Ran, keys: Sequence[str]) -> str:
     """Digest of all that decides the resamples of a row; a cell's key stands for its items, labels and patients."""
-    settings = (keys, ran.judge.main, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None,
+    settings = (keys, ran.judge.resampled, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None,
              ran.plan.training is not None, STREAM)  # fmt: skip
     return hashlib.sha256(repr((settings, ran.plan.replicates, ran.plan.seed)).encode()).hexdigest()[:24]
 

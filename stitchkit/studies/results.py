@@ -17,7 +17,7 @@ UNTOLD = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A row minus a baseline from the same resamples, and the two-sided p-value of no difference."""
+    """A row minus a baseline on the same patients, and the two-sided p-value of no difference."""
 
     value: Interval
     p: float
@@ -63,7 +63,11 @@ class StudyRow:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One class at the most anchors: the first solver beside a baseline, p-values adjusted over classes (Holm)."""
+    """One class at the most anchors: the first solver beside a baseline, p-values adjusted over classes (Holm).
+
+    ``patients`` are those of the positives, None where they are not known. Classes with too few patients have intervals
+    without ends, and NaN for ``p``.
+    """
 
     label: str
     positives: int
@@ -71,6 +75,7 @@ class Finding:
     baseline: str
     gap: Interval
     p: float
+    patients: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.results import AUROC
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.figures import thumbnail
@@ -18,7 +19,7 @@ from stitchkit.studies.jobs import CLIP
 from stitchkit.studies.judges import MAP, RECALL
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.plans import PAPER, StudyPlan
-from stitchkit.studies.results import StudyRow, StudySummary
+from stitchkit.studies.results import Finding, StudyRow, StudySummary
 from stitchkit.studies.running import Ran
 from stitchkit.studies.summaries import summarise
 from stitchkit.threads import one_blas_thread
@@ -205,13 +206,19 @@ def _curves(
     ], levels
 
 
-def _findings(summary: StudySummary) -> tuple[str, list[tuple[str, int, Interval, Interval, float]]]:
+def _findings(summary: StudySummary) -> tuple[str, list[tuple[str, str, Interval, Interval, float]]]:
     note = (
         ""
         if not summary.findings
         else f"Difference: minus {summary.findings[0].baseline}; p-values are adjusted over the classes."
     )
-    return note, [(one.label, one.positives, one.value, one.gap, one.p) for one in summary.findings]
+    return note, [(one.label, _positives(one), one.value, one.gap, one.p) for one in summary.findings]
+
+
+def _positives(finding: Finding) -> str:
+    """The number of positives, with that of their patients where these are known."""
+    people = "" if finding.patients is None else f" of {counted(finding.patients, 'patient')}"
+    return f"{finding.positives:,}{people}"
 
 
 def _notes(summary: StudySummary) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Cells to tables: draws averaged inside each resample of patients, the same resamples for every row."""
+"""Cells to tables: draws averaged for every patient or inside each resample of patients, the same for every row."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.evaluation.judging import CLOSE
+from stitchkit.evaluation.class_patients import notes_on_patients
+from stitchkit.evaluation.metadata_shortcuts import above_chance, explained_classes, explains
 from stitchkit.evaluation.results import is_above_chance, measure_name
-from stitchkit.metrics.bootstrap import percentile_interval
-from stitchkit.metrics.multiplicity import holm, resampled_p
+from stitchkit.metrics.multiplicity import holm
 from stitchkit.progress import Progress
 from stitchkit.studies.jobs import CLIP
 from stitchkit.studies.methods import METADATA, OWN, PROBE
 from stitchkit.studies.plans import RANKED, StudyPlan
 from stitchkit.studies.resampling import Group, Resampled
-from stitchkit.studies.results import Finding, Gap, StudyRow, StudySummary, distinct_names
+from stitchkit.studies.results import Finding, StudyRow, StudySummary, distinct_names
 from stitchkit.studies.running import Ran
 
 
@@ -28,9 +28,13 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
     table = _Table(ran.plan, resampled)
     rows = table.rows()
     names = distinct_names((*ran.plan.sources, *ran.plan.targets))
-    notes = [*ran.notes, *_shortcuts(rows, ran.plan, names), *_galleries(ran, names)]
+    notes = [*ran.notes, *_shortcuts(table, rows, names), *_galleries(ran, names)]
+    notes += notes_on_patients(ran.judge.patients, ran.judge.columns) if ran.judge.patients else []
     if dropped := int((~resampled.complete).sum()):
-        notes.append(f"{dropped} of {ran.plan.replicates} resamples lacked {ran.judge.lacking} and were dropped")
+        needless = "; intervals of AUROC need none" if resampled.pulls else ""
+        notes.append(
+            f"{dropped} of {ran.plan.replicates} resamples lacked {ran.judge.lacking} and were dropped{needless}"
+        )
     if ran.parts is not None and ran.plan.kind not in RANKED:
         notes.append("no average precision: scores of several folds' maps have no common scale")
     if ran.test.groups is None:
@@ -72,19 +76,9 @@ class _Table:
     def _row(self, group: Group) -> StudyRow:
         source, target, method, anchors = group
         found = self.resampled
-        value, draws = found.macro(group)
-        numbers = found.main(group)
-        classes = {
-            label: found.judge.interval(found.judge.main, float(numbers[0, c]), numbers[1:, c])
-            for c, label in enumerate(found.judge.columns)
-        }
-        gaps = {}
-        for other in self._baselines(group):
-            level, against = found.macro(other)
-            apart = draws - against
-            gaps[other[2]] = Gap(percentile_interval(value - level, apart), resampled_p(apart))
+        gaps = {other[2]: found.gap(group, other) for other in self._baselines(group)}
         return StudyRow(
-            source, target, method, anchors, found.draws[group], found.interval(group), classes,
+            source, target, method, anchors, found.draws[group], found.interval(group), found.columns(group),
             {name: found.interval(group, name) for name in found.beside(group)}, gaps,
         )  # fmt: skip
 
@@ -112,19 +106,21 @@ class _Table:
         against = next((one for name in (PROBE, OWN) for one in self._baselines(group) if one[2] == name), None)
         if group not in found.found or against is None:
             return ()
-        numbers, other = found.main(group), found.main(against)
-        apart = numbers - other
-        adjusted = holm(np.asarray([resampled_p(apart[1:, c]) for c in range(apart.shape[1])]))
+        values, gaps = found.columns(group), found.class_gaps(group, against)
+        tested = [label for label, gap in gaps.items() if gap.value.has_ends]
+        adjusted = dict(zip(tested, holm(np.asarray([gaps[label].p for label in tested])).tolist(), strict=True))
+        patients = found.judge.patients
         return tuple(
             Finding(
-                label,
-                positives[label],
-                percentile_interval(float(numbers[0, c]), numbers[1:, c]),
-                against[2],
-                percentile_interval(float(apart[0, c]), apart[1:, c]),
-                float(adjusted[c]),
+                label=label,
+                positives=positives[label],
+                value=values[label],
+                baseline=against[2],
+                gap=gap.value,
+                p=adjusted.get(label, float("nan")),
+                patients=patients[label].patients[0] if patients[label].known else None,
             )
-            for c, label in enumerate(found.judge.columns)
+            for label, gap in gaps.items()
         )
 
 
@@ -164,30 +160,31 @@ def _highest(ranked: list[tuple[str, Mapping[str, Any]]], key: str) -> dict[tupl
     return highest
 
 
-def _shortcuts(rows: tuple[StudyRow, ...], plan: StudyPlan, names: Mapping[str, str]) -> list[str]:
+def _shortcuts(table: _Table, rows: tuple[StudyRow, ...], names: Mapping[str, str]) -> list[str]:
     """In words, which maps at the most anchors are not clearly above metadata alone; one finding a pair of encoders."""
     alone = [one for one in rows if one.method == METADATA]
-    if not alone or not max(one.low for one in (alone[-1].macro, *alone[-1].classes.values())) > 0.5:
+    if not alone:
         return []
     most = alone[-1]
+    above = above_chance(table.resampled.pulls[most.source, most.target, METADATA, most.anchors], most.classes)
+    if not above and not is_above_chance(most.macro):
+        return []
     hit: dict[tuple[str, str], list[str]] = {}
     low: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         gap = row.gaps.get(METADATA)
         if row.anchors != most.anchors or gap is None:
             continue
-        if not is_above_chance(row.macro):
-            if most.macro.low > max(row.macro.value - CLOSE, 0.5):
+        if row.macro.has_ends and not is_above_chance(row.macro):
+            if explains(most.macro, row.macro):
                 low.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro}")
             continue
-        single = [
-            label for label, one in most.classes.items()
-            if one.low > max(row.classes[label].value - CLOSE, 0.5) and is_above_chance(row.classes[label])
-        ]  # fmt: skip
+        explained = explained_classes(most.classes, row.classes, above)
+        single = [label for label in explained if is_above_chance(row.classes[label])]
         if gap.value.low <= 0 or single:
             of = "" if gap.value.low <= 0 else f" for {', '.join(single)}"
             hit.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro.value:.3f}{of}")
-    columns = ", ".join(("image files", *plan.data.metadata))
+    columns = ", ".join(("image files", *table.plan.data.metadata))
     alone_reach = f"metadata alone ({columns}) reaches a macro AUROC of {most.macro}"
     told = "These scores may be explained by metadata and must not be read as a diagnosis"
     shortcuts = [

@@ -49,7 +49,8 @@ def test_a_stitched_head_is_compared_with_all_it_must_be(cli, films, tmp_path):
     assert "cross-fitted on the 50 anchors with labels" in page
     assert "stitchkit stitch demo:general demo:medical" in page
     assert "draws of anchors" not in page  # there is one draw
-    assert "Intervals (95 %) are over patients, the same resamples" in page
+    assert "Intervals (95 %) are over patients, the same for every row" in page
+    assert "those of AUROC by placements" in page
     numbers = json.loads((out / "results.json").read_text())
     assert numbers["n"] == 50
     assert {"config.json", "model.safetensors", "README.md", "table.md"} <= {one.name for one in out.iterdir()}

@@ -18,6 +18,12 @@ from sklearn.metrics import (
 from stitchkit import AnchorSet, Embeddings, Items, Labels, Scores, Space, choose_thresholds, evaluate
 from stitchkit.core.errors import DataError, InputError, LeakageError, UnknownNameError
 from stitchkit.evaluation.results import Evaluation
+from stitchkit.metrics.auroc_intervals import (
+    AurocPulls,
+    auroc_intervals,
+    macro_auroc_difference,
+    macro_auroc_interval,
+)
 from stitchkit.metrics.bootstrap import Interval, patient_counts
 
 CLASSES = ("edema", "effusion")
@@ -39,15 +45,15 @@ def scores_of(labels, *, seed=1, signal=1.5, rows=None):
     return Scores(values[rows], "logit", labels.ids[rows], labels.classes)
 
 
-def literal(scores, labels, counts):
-    """Macro AUROC of each resample by repeating rows and asking scikit-learn; NaN where a class is undefined."""
+def literal(scores, labels, counts, measure=average_precision_score):
+    """Macro measure of each resample by repeating rows and asking scikit-learn; NaN where a class is undefined."""
     found = []
     for row in counts.astype(int):
         s, y = np.repeat(scores.values, row, axis=0), np.repeat(labels.values, row, axis=0)
         known = [~np.isnan(column) for column in y.T]
         kinds = [len(np.unique(y[rows, c])) for c, rows in enumerate(known)]
-        aurocs = [roc_auc_score(y[rows, c], s[rows, c]) for c, rows in enumerate(known) if kinds[c] == 2]
-        found.append(np.mean(aurocs) if len(aurocs) == len(kinds) else np.nan)
+        each = [measure(y[rows, c], s[rows, c]) for c, rows in enumerate(known) if kinds[c] == 2]
+        found.append(np.mean(each) if len(each) == len(kinds) else np.nan)
     return np.array(found)
 
 
@@ -79,7 +85,31 @@ def test_rows_and_decisions_are_counted_for_whoever_watches_and_silence_is_kept(
 # numbers
 
 
-def test_every_number_equals_a_literal_bootstrap_over_patients():
+def pulls_of(scores, labels):
+    return AurocPulls.of(scores.values, labels.values, labels.groups)
+
+
+def test_aurocs_have_the_intervals_of_placements_over_patients():
+    labels = labels_of(120)
+    labels.values[:10, 1] = np.nan
+    scores, other = scores_of(labels), scores_of(labels, seed=2, signal=0.8)
+    result = evaluate(scores, labels, others={"other": other}, replicates=FEW, min_positives=1)
+    ours, theirs = pulls_of(scores, labels), pulls_of(other, labels)
+    assert list(result.main.classes.values()) == auroc_intervals(ours)
+    assert result.main.macro == macro_auroc_interval(ours)
+    assert result.method("other").macro == macro_auroc_interval(theirs)
+    assert result.method("other").difference == macro_auroc_difference(ours, theirs).interval
+
+
+@pytest.mark.parametrize("settings", [{"replicates": 3}, {"replicates": 30, "seed": 5}])
+def test_aurocs_do_not_hang_on_resamples(settings):
+    labels = labels_of(120)
+    found, again = (evaluate(scores_of(labels), labels, **one).main for one in ({"replicates": FEW}, settings))
+    assert found.measures["auroc"] == again.measures["auroc"]
+    assert found.measures["average_precision"] != again.measures["average_precision"]
+
+
+def test_other_measures_equal_a_literal_bootstrap_over_patients():
     labels = labels_of(120)
     labels.values[:10, 1] = np.nan
     scores, other = scores_of(labels), scores_of(labels, seed=2, signal=0.8)
@@ -87,13 +117,26 @@ def test_every_number_equals_a_literal_bootstrap_over_patients():
     once = np.ones((1, 120))
     ours, theirs = (literal(one, labels, resamples(labels, 60, 3)) for one in (scores, other))
     points = [literal(one, labels, once)[0] for one in (scores, other)]
+    found = result.method("other").measures["average_precision"]
+    low, high = np.quantile(theirs, [0.025, 0.975]) - theirs.mean() + points[1]
+    assert found.macro == pytest.approx((points[1], low, high), abs=1e-12)
+    expected = points[0] - points[1], *np.quantile(ours - theirs, [0.025, 0.975])
+    assert found.difference == pytest.approx(expected, abs=1e-12)
 
-    def interval(value, draws):
-        return value, *np.quantile(draws, [0.025, 0.975])
 
-    assert result.main.macro == pytest.approx(interval(points[0], ours), abs=1e-12)
-    assert result.method("other").macro == pytest.approx(interval(points[1], theirs), abs=1e-12)
-    assert result.method("other").difference == pytest.approx(interval(points[0] - points[1], ours - theirs), abs=1e-12)
+def test_perfect_separation_has_a_width():
+    labels = labels_of(120)
+    found = evaluate(Scores(labels.values + 0.0, "logit", labels.ids, CLASSES), labels, replicates=FEW).main
+    for one in (*found.classes.values(), found.macro):
+        assert (one.value, one.high) == (1, 1)
+        assert 0.8 < one.low < 0.999
+
+
+def test_classes_of_exclusive_labels_have_the_same_intervals_one_against_the_rest():
+    _, labels = exclusive()
+    scores = scores_of(labels)
+    found = evaluate(scores, labels, multiclass=True, replicates=FEW).main
+    assert list(found.classes.values()) == auroc_intervals(pulls_of(scores, labels))
 
 
 def test_a_class_has_its_own_auroc_and_interval():
@@ -210,17 +253,93 @@ def test_unknown_labels_are_left_out_class_by_class():
 
 
 @pytest.mark.parametrize("rare", ["positives", "negatives"])
-def test_classes_with_too_few_of_a_kind_are_listed_not_judged(rare):
+def test_classes_with_too_few_patients_of_a_kind_are_listed_not_judged(rare):
     labels = labels_of(classes=("edema", "hernia"))
-    labels.values[:, 1] = (np.arange(240) < 9) == (rare == "positives")
+    labels.values[:, 1] = (np.arange(240) < 18) == (rare == "positives")  # of nine patients
     result = evaluate(scores_of(labels), labels, replicates=FEW)
     assert list(result.main.classes) == ["edema"]
     assert result.main.macro == result.main.classes["edema"]
     assert list(result.left_out) == ["hernia"]
-    assert "9 " + rare in result.left_out["hernia"]
-    assert "fewer than 10" in result.left_out["hernia"]
-    assert result.positives["hernia"] == (9 if rare == "positives" else 231)
+    first, last = ("18", "222") if rare == "positives" else ("222", "18")
+    ends = ("9", "111") if rare == "positives" else ("111", "9")
+    reason = f"{first} positives and {last} negatives, of {ends[0]} and {ends[1]} patients, fewer than 10"
+    assert reason in result.left_out["hernia"]
+    assert result.positives["hernia"] == int(first)
+    assert result.positive_patients["hernia"] == int(ends[0])
     assert list(evaluate(scores_of(labels), labels, min_positives=9, replicates=FEW).left_out) == []
+
+
+def test_items_count_where_patients_are_not_known():
+    labels = labels_of(classes=("edema", "hernia"), a_patient=None)
+    labels.values[:, 1] = np.arange(240) < 18
+    assert evaluate(scores_of(labels), labels, min_positives=18, replicates=FEW).left_out == {}
+    reason = evaluate(scores_of(labels), labels, min_positives=19, replicates=FEW).left_out["hernia"]
+    assert "18 positives and 222 negatives, fewer than 19" in reason
+    assert evaluate(scores_of(labels), labels, replicates=FEW).positive_patients == {}
+
+
+def rare_class(*patients, a_patient=2, n=240):
+    """Labels of two classes, the second present in all items of so many patients."""
+    labels = labels_of(n, classes=("edema", "hernia"), a_patient=a_patient)
+    labels.values[:, 1] = np.arange(n) < patients[0] * a_patient
+    return labels
+
+
+def has_ends(one):
+    return np.isfinite([one.low, one.high]).all()
+
+
+def test_a_class_with_three_positive_patients_has_a_value_and_no_interval():
+    labels = rare_class(3)
+    scores = scores_of(labels)
+    result = evaluate(scores, labels, min_positives=1, replicates=FEW)
+    hernia = result.main.classes["hernia"]
+    assert hernia.value == pytest.approx(roc_auc_score(labels.values[:, 1], scores.values[:, 1]))
+    for method in result.methods:
+        for measure in method.measures.values():
+            assert [has_ends(one) for one in measure.classes.values()] == [True, False]
+    assert result.main.macro == macro_auroc_interval(pulls_of(scores, labels))
+    assert has_ends(result.main.macro)
+    assert "fewer than 5 positive or negative patients: hernia (3 positive patients)" in notes_of(result)
+    (line,) = [line for line in str(result).splitlines() if line.startswith("  hernia")]
+    assert line == f"  hernia  {hernia.value:.3f}  (6 positive of 3 patients)"
+    plain = evaluate(scores, labels, replicates=FEW)
+    assert "6 positives and 234 negatives, of 3 and 117 patients, fewer than 10" in plain.left_out["hernia"]
+    assert f"AUROC {hernia.value:.3f}" in plain.left_out["hernia"]  # outside the macro, the value alone
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_side_of_one_patient_leaves_the_macro_without_an_interval(present):
+    labels = rare_class(1)
+    labels.values[:, 1] = labels.values[:, 1] == present
+    scores, other = scores_of(labels), scores_of(labels, seed=2)
+    result = evaluate(scores, labels, others={"other": other}, min_positives=1, replicates=FEW)
+    assert result.main.macro.value == pytest.approx(literal(scores, labels, np.ones((1, 240)), roc_auc_score)[0])
+    for method in result.methods:
+        for name in ("auroc", "average_precision"):
+            measure = method.measures[name]
+            assert not has_ends(measure.macro)
+            assert measure.difference is None or not has_ends(measure.difference)
+    assert has_ends(result.main.classes["edema"])
+    side = "positive" if present else "negative"
+    assert "no interval of macro AUROC, macro average precision and their differences" in notes_of(result)
+    assert f"hernia (1 {side} patient). A min_positives of 2" in notes_of(result)
+    lines = str(result).splitlines()
+    assert any(
+        line == f"scores  {result.main.macro.value:.3f}" or line.startswith(f"scores  {result.main.macro.value:.3f}  ")
+        for line in lines
+    )
+    assert "nan" not in str(result)
+
+
+@pytest.mark.parametrize(("patients", "interval", "noted"), [(4, False, False), (5, True, True), (14, True, True),
+                                                            (15, True, False)])  # fmt: skip
+def test_few_patients_are_noted(patients, interval, noted):
+    labels = rare_class(patients, a_patient=3)
+    result = evaluate(scores_of(labels), labels, min_positives=1, replicates=FEW)
+    assert has_ends(result.main.classes["hernia"]) == interval
+    words = f"fewer than 15 positive or negative patients are wide and approximate: hernia ({patients} positive"
+    assert (words in notes_of(result)) == noted
 
 
 def test_a_class_without_any_positive_is_never_judged():
@@ -233,7 +352,9 @@ def test_a_class_without_any_positive_is_never_judged():
 def test_no_class_that_can_be_judged_is_a_data_error():
     labels = labels_of(20)
     with pytest.raises(
-        DataError, match=r"no class can be judged among 20 items: edema: 4 positives and 16 negatives, fewer than 50; "
+        DataError,
+        match=r"no class can be judged among 20 items: edema: 4 positives and 16 negatives, of 4 and 10 "
+        "patients, fewer than 50",
     ):
         evaluate(scores_of(labels), labels, min_positives=50)
 
@@ -286,8 +407,10 @@ def test_resamples_without_a_kind_are_dropped_and_counted():
     result = evaluate(scores_of(labels), labels, min_positives=1, replicates=400)
     lacking = int(np.isnan(literal(scores_of(labels), labels, resamples(labels, 400))).sum())
     assert 20 < lacking < 120
-    assert f"{lacking} of 400 resamples lacked a positive or a negative" in notes_of(result)
+    words = "resamples lacked a positive or a negative of some class and were dropped; intervals of AUROC need none"
+    assert f"{lacking} of 400 {words}" in notes_of(result)
     assert np.isfinite(result.main.macro).all()
+    assert np.isfinite(result.main.measures["average_precision"].macro).all()
 
 
 # leakage
@@ -542,7 +665,7 @@ def test_what_is_printed_says_what_a_reader_needs(result):
         (line,) = [line for line in lines if line.startswith(one.name)]
         assert str(one.macro) in line
         assert (one.difference is None) or f"{one.difference.value:+.3f}" in line
-    assert f"{result.main.classes['edema']}  ({result.positives['edema']} positive)" in text
+    assert f"{result.main.classes['edema']}  (37 positive of 35 patients)" in text
     assert f"not judged: {result.left_out['effusion']}" in text
     assert all(f"note: {note}" in lines for note in result.notes)
     assert "95 %" in text

@@ -119,13 +119,18 @@ def test_metadata_that_do_not_vary_are_named():
     assert "no metadata-only baseline: age does not vary among the anchors" in found.notes
 
 
-def test_one_patient_with_all_positives_is_the_reason_that_is_named():
+def test_one_patient_with_all_positives_is_the_reason_that_is_named_or_there_is_no_interval():
     values = np.zeros((40, 1))
     values[:3] = 1
     groups = [0] * 3 + list(range(1, 38))
     known = sk.Labels(values, [str(k) for k in range(40)], ("A",), groups)
-    with pytest.raises(DataError, match="A: all positives, or all negatives, are of one patient"):
-        sk.evaluate(sk.Scores(values + 0.1, "logit", known.ids, ("A",)), known, min_positives=1)
+    scores = sk.Scores(values + 0.1, "logit", known.ids, ("A",))
+    with pytest.raises(DataError, match="A: 3 positives and 37 negatives, of 1 and 37 patients, fewer than 2"):
+        sk.evaluate(scores, known, min_positives=2)
+    found = sk.evaluate(scores, known, min_positives=1, replicates=10)
+    assert found.main.macro.value == 1
+    assert not found.main.macro.has_ends
+    assert "A (1 positive patient)" in "".join(found.notes)
 
 
 def test_equal_file_names_in_different_folders_are_different_items():

@@ -76,7 +76,7 @@ def test_more_prompts_a_draw_come_nearer_to_all():
 def test_bad_settings_and_rare_classes_are_named():
     with pytest.raises(InputError, match="k=0"):
         sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, k=0)
-    with pytest.raises(DataError, match="no class has 400 positives"):
+    with pytest.raises(DataError, match="no class has 400 positive and negative patients"):
         sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, min_positives=400)
     rare = sk.Labels(np.stack([TRUTH.values[:, 0], np.arange(N) < 2], axis=1), FILMS.ids, CLASSES)
     found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, rare, draws=2, replicates=10)

@@ -553,14 +553,15 @@ def test_a_class_that_is_no_longer_judged_leaves_the_kept_resamples(planned, tmp
 
 def test_folds_too_small_to_rank_in_judge_nothing(planned, tmp_path):
     with pytest.raises(
-        DataError, match=r"no class can be judged \(1 positives and 1 negatives in folds that have both"
+        DataError,
+        match=r"no class can be judged \(1 positive and 1 negative in folds that have both, of 1 and 1 p",
     ):
         run(planned(data="folds = 200"), tmp_path / "out")
     assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_with_folds_intervals_are_of_pairs_within_them_and_there_is_no_average_precision(planned, tmp_path):
-    from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
+    from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
     from stitchkit.studies.benches import StudyBench
     from stitchkit.studies.plans import read_plan
 
@@ -572,17 +573,16 @@ def test_with_folds_intervals_are_of_pairs_within_them_and_there_is_no_average_p
     key = next(line["key"] for line in lines if line["method"] == "ridge")
     values = np.load(tmp_path / "out" / "scores" / f"{key}.npy")
     (row,) = found.of("ridge")
-    for c, label in enumerate(JUDGED):
-        truth = test.values[:, c]
-        above = (values[:, None, c] > values[None, :, c]) + (values[:, None, c] == values[None, :, c]) / 2
+    at = [test.classes.index(label) for label in JUDGED]
+    pulls = AurocPulls.of(values[:, at], test.values[:, at], test.groups, parts)
+    for literal, (label, one) in zip(auroc_intervals(pulls), row.classes.items(), strict=True):
+        truth = test.values[:, test.classes.index(label)]
+        own = values[:, test.classes.index(label)]
+        above = (own[:, None] > own[None, :]) + (own[:, None] == own[None, :]) / 2
         pairs = (truth[:, None] == 1) & (truth[None, :] == 0) & (parts[:, None] == parts[None, :])
-        draws = []
-        for counts in patient_counts(test.groups, 60, 0):
-            for weights in counts:
-                both = weights[:, None] * weights[None, :] * pairs
-                draws.append((both * above).sum() / both.sum())
-        literal = percentile_interval(row.classes[label].value, np.asarray(draws))
-        assert row.classes[label] == pytest.approx(literal, abs=1e-12)
+        assert one.value == pytest.approx((above * pairs).sum() / pairs.sum(), abs=1e-12)
+        assert one == literal
+    assert not (tmp_path / "out" / "resampled").exists()  # nothing but AUROC, which needs no resamples
     assert row.measures == {}
     assert "beside it" not in str(found)
     assert any("no average precision" in note for note in found.notes)

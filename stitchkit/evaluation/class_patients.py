@@ -1,0 +1,149 @@
+"""Numbers of items and patients with and without each class, and the three thresholds on numbers of patients.
+
+``MIN_POSITIVES`` decides which classes are judged, ``LEAST_PATIENTS`` which have an interval, and ``WIDE_BELOW`` which
+of these are followed by a note. Where patients are not known every item counts as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stitchkit.core.scores import Labels
+from stitchkit.core.wording import counted
+from stitchkit.metrics.bootstrap import Interval
+
+MIN_POSITIVES = 10  # default of ``min_positives``: classes with fewer positive or negative patients are not judged
+LEAST_PATIENTS = 5  # a class with fewer on a side keeps its value and has no interval
+WIDE_BELOW = 15  # with fewer on a side the interval is wide and rests on single patients
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPatients:
+    """Numbers of one class among the test items whose label is known.
+
+    Parameters
+    ----------
+    items
+        Positives and negatives.
+    patients
+        Patients who have positives, and who have negatives; a patient may have both. Items if patients are not known.
+    known
+        True if patients are known.
+    within
+        Words on a restriction of what was counted; empty if there is none.
+    """
+
+    items: tuple[int, int]
+    patients: tuple[int, int]
+    known: bool
+    within: str = ""
+
+    @property
+    def fewest(self) -> int:
+        """Patients of the side that has fewer."""
+        return min(self.patients)
+
+    @property
+    def has_interval(self) -> bool:
+        """True if both sides have enough patients for an interval."""
+        return self.fewest >= LEAST_PATIENTS
+
+    @property
+    def fewer(self) -> str:
+        """The side that has fewer patients in words, ``"8 negative patients"``."""
+        positive = self.patients[0] <= self.patients[1]
+        side = "positive" if positive else "negative"
+        return counted(self.fewest, f"{side} patient" if self.known else side)
+
+    def __str__(self) -> str:
+        present, absent = self.items
+        items = f"{counted(present, 'positive')} and {counted(absent, 'negative')}{self.within}"
+        return f"{items}, of {self.patients[0]:,} and {counted(self.patients[1], 'patient')}" if self.known else items
+
+
+def patients_of(test: Labels, parts: np.ndarray | None = None) -> dict[str, ClassPatients]:
+    """Numbers of each class of ``test``.
+
+    With ``parts`` (n,) an item counts only where its part has both kinds: elsewhere it is in no pair.
+
+    Examples
+    --------
+    >>> test = Labels(np.array([[1.0], [1.0], [0.0], [np.nan]]), ["a", "b", "c", "d"], ("Edema",), ["p", "p", "q", "r"])
+    >>> print(patients_of(test)["Edema"])
+    2 positives and 1 negative, of 1 and 1 patient
+    """
+    people = np.arange(len(test)) if test.groups is None else test.groups
+    return {label: _counted(test, c, people, parts) for c, label in enumerate(test.classes)}
+
+
+def _counted(test: Labels, c: int, people: np.ndarray, parts: np.ndarray | None) -> ClassPatients:
+    sides, within = [test.values[:, c] == side for side in (1, 0)], ""
+    if parts is not None:
+        both = np.isin(parts, np.intersect1d(parts[sides[0]], parts[sides[1]]))
+        sides, within = [side & both for side in sides], " in folds that have both"
+    present, absent = (int(side.sum()) for side in sides)
+    with_it, without = (len(np.unique(people[side])) for side in sides)
+    return ClassPatients((present, absent), (with_it, without), test.groups is not None, within)
+
+
+def judged_classes(
+    test: Labels, least: int, parts: np.ndarray | None = None
+) -> tuple[list[str], dict[str, str], dict[str, int]]:
+    """Classes with at least ``least`` positive and negative patients, the others with the reason, and all positives.
+
+    ``parts`` (n,) as in :func:`patients_of`.
+    """
+    judged, left_out, least = [], {}, max(least, 1)
+    for label, numbers in patients_of(test, parts).items():
+        if numbers.fewest >= least:
+            judged.append(label)
+        else:
+            left_out[label] = f"{numbers}, fewer than {least}"
+    positives = (test.values == 1).sum(axis=0).tolist()
+    return judged, left_out, dict(zip(test.classes, positives, strict=True))
+
+
+def positive_patients(test: Labels) -> dict[str, int]:
+    """Patients who have positives of each class; empty where patients are not known."""
+    return {} if test.groups is None else {label: one.patients[0] for label, one in patients_of(test).items()}
+
+
+def where_enough(intervals: Mapping[str, Interval], numbers: Mapping[str, ClassPatients]) -> dict[str, Interval]:
+    """``intervals`` of classes, without ends where a side has too few patients for them."""
+    return {label: one if numbers[label].has_interval else without_ends(one) for label, one in intervals.items()}
+
+
+def without_ends(one: Interval) -> Interval:
+    """The value alone."""
+    return Interval(one.value, float("nan"), float("nan"))
+
+
+def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str]) -> list[str]:
+    """In words: judged classes without an interval, with an uncertain one, and a macro value that has none."""
+    bare = [label for label in judged if not numbers[label].has_interval]
+    few = [label for label in judged if label not in bare and numbers[label].fewest < WIDE_BELOW]
+    alone = [label for label in bare if numbers[label].fewest < 2]
+    notes = []
+    if bare:
+        notes.append(
+            f"no interval where a class has fewer than {LEAST_PATIENTS} positive or negative patients: "
+            f"{_listed(numbers, bare)}"
+        )
+    if alone:
+        notes.append(
+            f"no interval of macro AUROC, macro average precision and their differences, since one patient tells "
+            f"nothing of how patients differ: {_listed(numbers, alone)}. A min_positives of 2 leaves such classes out"
+        )
+    if few:
+        notes.append(
+            f"intervals of classes with fewer than {WIDE_BELOW} positive or negative patients are wide and "
+            f"approximate: {_listed(numbers, few)}"
+        )
+    return notes
+
+
+def _listed(numbers: Mapping[str, ClassPatients], labels: Iterable[str]) -> str:
+    return ", ".join(f"{label} ({numbers[label].fewer})" for label in labels)
