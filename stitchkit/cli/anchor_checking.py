@@ -9,6 +9,7 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.core.errors import InputError
+from stitchkit.evaluation.class_patients import MIN_POSITIVES
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -45,9 +46,11 @@ def check(
     label_column: o.LabelColumn = None,
     classes: o.Classes = None,
     metadata: o.Metadata = "",
-    min_positives: o.MinPositives = 10,
+    min_positives: o.MinPositives = MIN_POSITIVES,
     folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of patients.", rich_help_panel=o.JUDGE)] = 5,
-    replicates: o.Replicates = 2000,
+    replicates: Annotated[
+        int, typer.Option("--replicates", min=1, hidden=True, help="Has no effect: AUROC needs no resamples.")
+    ] = 2000,
     uncertain: o.Uncertain = "error",
     seed: o.Seed = 0,
     dry_run: o.DryRun = False,

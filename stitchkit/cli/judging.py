@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.evaluation.class_patients import MIN_POSITIVES
 
 
 def evaluate(
@@ -74,7 +75,7 @@ def evaluate(
     label_column: o.LabelColumn = None,
     classes: o.Classes = None,
     metadata: o.Metadata = "",
-    min_positives: o.MinPositives = 10,
+    min_positives: o.MinPositives = MIN_POSITIVES,
     replicates: o.Replicates = 2000,
     uncertain: o.Uncertain = "error",
     batch_size: o.BatchSize = 32,

@@ -139,11 +139,15 @@ Metadata = Annotated[
            help="Columns of the labels that the metadata-only baseline may use."),
 ]  # fmt: skip
 MinPositives = Annotated[
-    int, Option("--min-positives", min=1, help="Classes with fewer are not judged.", rich_help_panel=JUDGE)
-]
+    int,
+    Option("--min-positives", min=1, rich_help_panel=JUDGE,
+           help="Classes with fewer positive or negative patients (items, if patients are not known) are not judged."),
+]  # fmt: skip
 Replicates = Annotated[
-    int, Option("--replicates", min=1, help="Bootstrap resamples of patients.", rich_help_panel=JUDGE)
-]
+    int,
+    Option("--replicates", min=1, rich_help_panel=JUDGE,
+           help="Bootstrap resamples of patients, for all intervals but those of AUROC."),
+]  # fmt: skip
 Uncertain = Annotated[
     str,
     Option("--uncertain", metavar="POLICY", rich_help_panel=JUDGE,

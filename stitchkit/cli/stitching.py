@@ -10,6 +10,7 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.core.errors import InputError
+from stitchkit.evaluation.class_patients import MIN_POSITIVES
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -62,7 +63,7 @@ def stitch(
     label_column: o.LabelColumn = None,
     classes: o.Classes = None,
     metadata: o.Metadata = "",
-    min_positives: o.MinPositives = 10,
+    min_positives: o.MinPositives = MIN_POSITIVES,
     replicates: o.Replicates = 2000,
     uncertain: o.Uncertain = "error",
     images: Annotated[

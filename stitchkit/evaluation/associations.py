@@ -15,6 +15,7 @@ from stitchkit.core.maps import AffineMap
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted
+from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.metrics.bootstrap import Interval
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ class AssociationScores:
         *,
         groups: Any = None,
         anchors: Any = None,
-        min_positives: int = 10,
+        min_positives: int = MIN_POSITIVES,
         replicates: int = 2000,
         seed: int = 0,
         allow_leakage: bool = False,

@@ -10,6 +10,7 @@ from stitchkit.core.calibrations import ConformalSets, Thresholds
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
+from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.progress import Progress
@@ -23,7 +24,7 @@ def choose_thresholds(
     *,
     rule: str = "youden",
     at: float | None = None,
-    min_positives: int = FEW_POSITIVES,
+    min_positives: int = MIN_POSITIVES,
     groups: Any = None,
     anchors: Anchors = None,
     replicates: int = 1000,
@@ -44,7 +45,8 @@ def choose_thresholds(
     at
         In (0, 1], for ``"sensitivity"``.
     min_positives
-        Classes with fewer positives or negatives get no threshold, and a note.
+        Classes with fewer positive or negative patients get no threshold, and a note; every item counts as a patient
+        where patients are not known.
     replicates, seed
         Resamples of patients for the intervals.
     progress
@@ -87,7 +89,9 @@ def choose_thresholds(
             found[:, c] = _threshold(seen, c, label, at, least, replicates, seed)
             bar.step(1)
     if np.isnan(found).all():
-        raise DataError(f"no class has {min_positives} positives and negatives to choose by. Lower min_positives.")
+        raise DataError(
+            f"no class has {min_positives} positive and negative patients to choose by. Lower min_positives."
+        )
     return Thresholds(
         scores.kind, scores.classes, found[0], found[1], found[2], rule, at, seen.fitted_on, tuple(seen.notes)
     )
@@ -98,15 +102,14 @@ def _threshold(
 ) -> tuple[float, float, float]:
     """The threshold of one class with its interval, and notes beside it; NaN where there is none."""
     values, truth, people = seen.of_class(c)
-    fewest, none = min(int(truth.sum()), int((1 - truth).sum())), (np.nan, np.nan, np.nan)
-    if fewest < least:
-        seen.notes.append(f"{label}: {fewest} positives or negatives, fewer than {least}: no threshold chosen")
+    few, none = min(len(np.unique(people[truth == side])) for side in (0, 1)), (np.nan, np.nan, np.nan)
+    if few < least:
+        seen.notes.append(f"{label}: {few} patients with or without it, fewer than {least}: no threshold chosen")
         return none
     whole = resampled_thresholds(values, truth, np.ones((1, len(values))), at)[0]
     if np.isnan(whole):
         seen.notes.append(f"{label}: higher scores do not go with the class: no threshold chosen")
         return none
-    few = min(len(np.unique(people[truth == side])) for side in (0, 1))
     if few < FEW_POSITIVES:
         seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
     blocks = patient_counts(people, replicates, seed, np.float32)

@@ -25,7 +25,7 @@ from stitchkit.evaluation.class_patients import (
 from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_items, rows_of_names
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
-from stitchkit.evaluation.metadata_shortcuts import above_chance, explained_classes, explains
+from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Decisions, Evaluation, Method, is_above_chance
 from stitchkit.evaluation.tables import Truth, by_chance, decided, in_order, reliability_of, table_of
@@ -324,13 +324,14 @@ def _shortcut(methods: tuple[Method, ...], rows: Mapping[str, Scores], test: Lab
     main, found = methods[0], next((one for one in methods if one.name == METADATA), None)
     if found is None:
         return []
-    if explains(found.macro, main.macro):
-        return [_explained("macro AUROC", found.macro, main.macro)]
     judged = list(found.classes)
     pulls = Truth.of(test, judged, multiclass=False).pulls(in_order(rows[METADATA], test, judged, METADATA))
+    alone = MetadataAlone.of(pulls, found.classes)
+    if alone.explain_macro(main.macro):
+        return [_explained("macro AUROC", found.macro, main.macro)]
     return [
         _explained(f"AUROC for {label}", found.classes[label], main.classes[label])
-        for label in explained_classes(found.classes, main.classes, above_chance(pulls, found.classes))
+        for label in alone.explained(main.classes)
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.encoders import is_vectors_file
+from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.solvers import SOLVERS
 from stitchkit.solvers.presets import PRESETS
 from stitchkit.toml_files import TomlTable, read_toml
@@ -129,7 +130,7 @@ class StudyPlan:
     clip: tuple[str, ...] = ()
     classes: tuple[str, ...] | None = None
     multiclass: bool = False
-    min_positives: int = 10
+    min_positives: int = MIN_POSITIVES
     replicates: int = 2000
     sensitivity: float | None = None
     images: int = 0
@@ -187,7 +188,7 @@ def read_plan(path: str | Path) -> StudyPlan:
         clip=grid.texts("clip", ()) if kind == "zeroshot" else (),
         classes=judge.texts("classes", None) if scored else None,
         multiclass=judge.flag("multiclass", False) if scored else False,
-        min_positives=judge.whole("min_positives", 10, least=1) if scored else 10,
+        min_positives=judge.whole("min_positives", MIN_POSITIVES, least=1) if scored else MIN_POSITIVES,
         replicates=judge.whole("replicates", 2000, least=1),
         sensitivity=judge.share("sensitivity", None) if scored else None,
         images=judge.whole("images", 0) if scored else 0,

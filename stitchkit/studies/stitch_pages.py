@@ -19,6 +19,7 @@ from stitchkit.core.prompts import PromptSet
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
+from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.solvers.presets import PRESETS
 from stitchkit.studies.benches import Loads, Part, StudyBench
 from stitchkit.studies.jobs import Naming, Stitching
@@ -68,7 +69,7 @@ def write_stitch(
     *,
     metadata: tuple[str, ...] = (),
     multiclass: bool = False,
-    min_positives: int = 10,
+    min_positives: int = MIN_POSITIVES,
     images: int = 0,
     replicates: int = 2000,
     seed: int = 0,
@@ -83,6 +84,8 @@ def write_stitch(
     ----------
     labels
         Of anchors; those without labels are left out of the comparison. ``groups`` are patients.
+    min_positives
+        Classes with fewer positive or negative patients are listed, not judged.
     images
         How many of the best and worst images of each class the page shows.
     folder

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.evaluation.class_patients import notes_on_patients
-from stitchkit.evaluation.metadata_shortcuts import above_chance, explained_classes, explains
+from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.progress import Progress
@@ -166,8 +166,9 @@ def _shortcuts(table: _Table, rows: tuple[StudyRow, ...], names: Mapping[str, st
     if not alone:
         return []
     most = alone[-1]
-    above = above_chance(table.resampled.pulls[most.source, most.target, METADATA, most.anchors], most.classes)
-    if not above and not is_above_chance(most.macro):
+    pulls = table.resampled.pulls[most.source, most.target, METADATA, most.anchors]
+    metadata = MetadataAlone.of(pulls, most.classes)
+    if not metadata.above and not metadata.macro_above:
         return []
     hit: dict[tuple[str, str], list[str]] = {}
     low: dict[tuple[str, str], list[str]] = {}
@@ -176,11 +177,10 @@ def _shortcuts(table: _Table, rows: tuple[StudyRow, ...], names: Mapping[str, st
         if row.anchors != most.anchors or gap is None:
             continue
         if row.macro.has_ends and not is_above_chance(row.macro):
-            if explains(most.macro, row.macro):
+            if metadata.explain_macro(row.macro):
                 low.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro}")
             continue
-        explained = explained_classes(most.classes, row.classes, above)
-        single = [label for label in explained if is_above_chance(row.classes[label])]
+        single = [label for label in metadata.explained(row.classes) if is_above_chance(row.classes[label])]
         if gap.value.low <= 0 or single:
             of = "" if gap.value.low <= 0 else f" for {', '.join(single)}"
             hit.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro.value:.3f}{of}")

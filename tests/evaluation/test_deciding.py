@@ -65,9 +65,9 @@ def test_a_class_with_few_positives_gets_no_threshold_and_is_never_called():
     found = sk.choose_thresholds(scores, sk.Labels(rare, labels.ids, CLASSES), replicates=20)
     assert np.isnan(found.values[1])
     assert not found.decide(scores)[:, 1].any()
-    assert "Mass: 3 positives or negatives, fewer than 10: no threshold chosen" in found.notes
+    assert "Mass: 3 patients with or without it, fewer than 10: no threshold chosen" in found.notes
     assert "none: too few items" in str(found)
-    with pytest.raises(DataError, match="no class has 50 positives"):
+    with pytest.raises(DataError, match="no class has 50 positive and negative patients"):
         sk.choose_thresholds(scores, labels, min_positives=50)
 
 
