@@ -75,7 +75,7 @@ def patients_of(test: Labels, parts: np.ndarray | None = None) -> dict[str, Clas
     >>> print(patients_of(test)["Edema"])
     2 positives and 1 negative, of 1 and 1 patient
     """
-    people = np.arange(len(test)) if test.groups is None else test.groups
+    people = np.arange(len(test)) if test.groups is None else np.unique(test.groups, return_inverse=True)[1]
     return {label: _counted(test, c, people, parts) for c, label in enumerate(test.classes)}
 
 
@@ -85,7 +85,7 @@ def _counted(test: Labels, c: int, people: np.ndarray, parts: np.ndarray | None)
         both = np.isin(parts, np.intersect1d(parts[sides[0]], parts[sides[1]]))
         sides, within = [side & both for side in sides], " in folds that have both"
     present, absent = (int(side.sum()) for side in sides)
-    with_it, without = (len(np.unique(people[side])) for side in sides)
+    with_it, without = (int(np.count_nonzero(np.bincount(people[side]))) for side in sides)
     return ClassPatients((present, absent), (with_it, without), test.groups is not None, within)
 
 

@@ -11,7 +11,7 @@ from stitchkit.core.calibrations import Thresholds
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import rows_of
 from stitchkit.core.scores import Labels, Scores
-from stitchkit.evaluation.class_patients import patients_of, where_enough, without_ends
+from stitchkit.evaluation.class_patients import ClassPatients, patients_of, where_enough, without_ends
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
@@ -224,9 +224,10 @@ def _resampled_rows(
     }
     main = next(iter(prepared))
     complete = ~np.isnan(found[main][PRECISION].draws).any(axis=1)
+    patients = patients_of(truth.test.of_classes(tuple(truth.judged)))
     rows = {
         name: {
-            one: _measured(one, own, None if name == main else found[main].get(one), truth, complete)
+            one: _measured(one, own, None if name == main else found[main].get(one), truth, patients, complete)
             for one, own in measures.items()
         }
         for name, measures in found.items()
@@ -242,11 +243,17 @@ class _Drawn:
     draws: np.ndarray
 
 
-def _measured(measure: str, own: _Drawn, main: _Drawn | None, truth: Truth, complete: np.ndarray) -> Measured:
+def _measured(
+    measure: str,
+    own: _Drawn,
+    main: _Drawn | None,
+    truth: Truth,
+    numbers: Mapping[str, ClassPatients],
+    complete: np.ndarray,
+) -> Measured:
     """A measure with its intervals, and with its difference from that of the main row."""
     around = interval_of(measure)
     labels = truth.judged if measure in RANKED else truth.calibrated if measure in OF_PROBABILITIES else []
-    numbers = patients_of(truth.test.of_classes(tuple(truth.judged)))
     classes = {label: around(float(own.value[c]), own.draws[:, c]) for c, label in enumerate(labels)}
     macro, difference = around(float(own.value.mean()), own.draws[complete].mean(axis=1)), None
     if main is not None:

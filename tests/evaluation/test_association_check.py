@@ -11,6 +11,12 @@ from test_associations import NAMES, PROMPTS, pool_of, text, worlds
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.metrics.auroc import auroc_within, resampled_auroc_within
+from stitchkit.metrics.auroc_intervals import (
+    AurocPulls,
+    auroc_intervals,
+    macro_auroc_difference,
+    macro_auroc_interval,
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,28 @@ def test_each_finding_is_scored_by_anchors_of_other_folds_that_do_not_mention_it
         assert not truth[kept, call // 5].any()
         assert y.shape[1] == 5  # four other findings and the normal item
         assert len(np.setdiff1d(people, people[kept])) >= 40  # a fold of patients at least
+
+
+def test_rows_have_the_intervals_of_pairs_within_folds(mentioned, monkeypatch):
+    from stitchkit.evaluation import association_check
+
+    _, x, texts = mentioned
+    people, seen = np.arange(400) // 2, []
+    real = association_check._judged
+    monkeypatch.setattr(association_check, "_judged", lambda *given: (seen.append(given), real(*given))[1])
+    table = sk.evaluate_associations(x, texts, pool_of(), PROMPTS, groups=people).table
+    ((scored, truth, fold),) = seen
+    labels = truth.of_classes(tuple(scored)).values
+    assert len(set(truth.groups)) == 200
+    pulls = [
+        AurocPulls.of(np.stack([rows[at] for rows in scored.values()], axis=1), labels, truth.groups, fold)
+        for at in (0, 1)
+    ]
+    for method, one in zip(table.methods, pulls, strict=True):
+        assert list(method.classes.values()) == auroc_intervals(one)
+        assert method.macro == macro_auroc_interval(one)
+    assert table.methods[1].difference == macro_auroc_difference(*pulls).interval
+    assert table.positive_patients["Edema"] == len(set(people[truth.values[:, truth.classes.index("Edema")] == 1]))
 
 
 def test_noise_is_at_chance():

@@ -115,3 +115,23 @@ def test_long_commands_are_wrapped_and_columns_stand_apart():
         text = page.read_text()
         assert ".wide" not in text, f"{page.name} hides columns on narrow screens"
         assert text.count("<pre") == 0 or "house.css" in text
+
+
+def test_patients_stand_beside_images_and_classes_without_an_interval_show_the_value_alone(tmp_path):
+    rng = np.random.default_rng(3)
+    truth = np.stack([rng.random(200) < 0.4, np.arange(200) < 6], axis=1).astype(float)
+    labels = sk.Labels(truth, [f"f{i}" for i in range(200)], ("Edema", "Hernia"), [f"p{i // 2}" for i in range(200)])
+    scores = sk.Scores(truth + rng.normal(size=(200, 2)), "logit", labels.ids, labels.classes)
+    found = sk.evaluate(scores, labels, min_positives=1, replicates=20)
+    page = write_evaluation(found, tmp_path / "page").read_text()
+    assert "Hernia 6 of 3 patients" in page
+    assert "fewer than 5 positive or negative patients: Hernia (3 positive patients)" in page
+    assert "nan" not in page.split("<body>")[1].lower()
+    numbers = json.loads((tmp_path / "page" / "evaluation.json").read_text())
+    assert numbers["methods"][0]["classes"]["Hernia"]["low"] is None
+    assert numbers["positive_patients"] == {"Edema": found.positive_patients["Edema"], "Hernia": 3}
+    alone = replace(labels, values=np.stack([truth[:, 0], np.arange(200) < 2], axis=1).astype(float))
+    bare = sk.evaluate(scores, alone, others={"twin": scores}, min_positives=1, replicates=20)
+    page = write_evaluation(bare, tmp_path / "bare").read_text()
+    assert "nan" not in page.split("<body>")[1].lower()
+    assert f"{bare.main.macro.value:.3f}</td>" in page

@@ -9,6 +9,13 @@ from sklearn.metrics import roc_auc_score
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.prompts import draw_prompts
+from stitchkit.metrics.auroc_intervals import (
+    AurocPulls,
+    auroc_differences,
+    auroc_intervals,
+    macro_auroc_difference,
+    macro_auroc_interval,
+)
 
 N, D = 300, 6
 RNG = np.random.default_rng(0)
@@ -81,3 +88,27 @@ def test_bad_settings_and_rare_classes_are_named():
     rare = sk.Labels(np.stack([TRUTH.values[:, 0], np.arange(N) < 2], axis=1), FILMS.ids, CLASSES)
     found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, rare, draws=2, replicates=10)
     assert list(found.left_out) == ["b"]
+
+
+def test_intervals_are_of_placements_with_the_draws_averaged():
+    found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, draws=4, seed=7)
+    sets = [PROMPTS, *(draw_prompts(PROMPTS, 1, 7 + i) for i in range(4))]
+    scored = [sk.zeroshot(FITTED, said(1.0), one).scores(FILMS).values for one in sets]
+    whole, *drawn = (AurocPulls.of(values, TRUTH.values, TRUTH.groups) for values in scored)
+    mean = AurocPulls.mean_of(drawn)
+    assert [row.ensemble for row in found.classes] == auroc_intervals(whole)
+    assert [row.gain for row in found.classes] == [one.interval for one in auroc_differences(whole, mean)]
+    assert found.macro.ensemble == macro_auroc_interval(whole)
+    assert found.macro.gain == macro_auroc_difference(whole, mean).interval
+    assert found.notes == ()
+
+
+def test_a_class_of_few_patients_has_values_alone_and_a_note():
+    values = np.stack([TRUTH.values[:, 0], np.arange(N) < 9], axis=1).astype(float)
+    few = sk.Labels(values, FILMS.ids, CLASSES, TRUTH.groups)  # b is present in three patients
+    assert "9 positives" in sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, few, draws=2).left_out["b"]
+    found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, few, draws=2, min_positives=1)
+    assert [(row.ensemble.has_ends, row.gain.has_ends) for row in found.classes] == [(True, True), (False, False)]
+    assert found.macro.ensemble.has_ends
+    assert "b (3 positive patients)" in str(found)
+    assert "nan" not in str(found)

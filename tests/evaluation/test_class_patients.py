@@ -1,0 +1,96 @@
+"""Patients of classes: what is counted, which classes are judged, and what is said of few."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stitchkit import Labels
+from stitchkit.evaluation.class_patients import (
+    LEAST_PATIENTS,
+    MIN_POSITIVES,
+    WIDE_BELOW,
+    judged_classes,
+    notes_on_patients,
+    patients_of,
+    positive_patients,
+    where_enough,
+)
+from stitchkit.metrics.bootstrap import Interval
+
+NAN = float("nan")
+
+
+def labels_of(values, groups=None, classes=("Edema",)):
+    values = np.asarray(values, dtype=float)
+    values = values[:, None] if values.ndim == 1 else values
+    return Labels(values, [f"i{i}" for i in range(len(values))], classes, groups)
+
+
+def test_patients_are_counted_once_and_on_both_sides_if_they_have_both():
+    numbers = patients_of(labels_of([1, 1, 0, 0, NAN, 1], ["a", "a", "a", "b", "c", "d"]))["Edema"]
+    assert (numbers.items, numbers.patients, numbers.known) == ((3, 2), (2, 2), True)
+    assert str(numbers) == "3 positives and 2 negatives, of 2 and 2 patients"
+    assert numbers.fewer == "2 positive patients"
+
+
+def test_items_are_patients_where_these_are_not_known():
+    numbers = patients_of(labels_of([1, 1, 0, NAN]))["Edema"]
+    assert (numbers.items, numbers.patients) == ((2, 1), (2, 1))
+    assert str(numbers) == "2 positives and 1 negative"
+    assert numbers.fewer == "1 negative"
+    assert positive_patients(labels_of([1, 0])) == {}
+
+
+def test_items_count_only_in_parts_that_have_both():
+    truth = labels_of([1, 1, 0, 1, 0, 0], ["a", "b", "c", "d", "e", "f"])
+    numbers = patients_of(truth, np.asarray([0, 0, 0, 1, 2, 2]))["Edema"]
+    assert (numbers.items, numbers.patients) == ((2, 1), (2, 1))
+    assert "in folds that have both" in str(numbers)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_classes_need_enough_patients_on_both_sides(side):
+    values = np.full(200, float(1 - side))
+    values[:20] = side  # of ten patients
+    truth = labels_of(values, [f"p{i // 2}" for i in range(200)])
+    assert judged_classes(truth, 10)[0] == ["Edema"]
+    judged, left_out, positives = judged_classes(truth, 11)
+    assert (judged, positives["Edema"]) == ([], 20 if side else 180)
+    assert left_out["Edema"].endswith("patients, fewer than 11")
+
+
+def test_nothing_is_judged_without_both_kinds_even_at_zero():
+    assert judged_classes(labels_of([1, 1, 1]), 0)[0] == []
+    assert judged_classes(labels_of([1, 0, NAN]), 0)[0] == ["Edema"]
+
+
+def test_thresholds_are_in_order():
+    assert 2 < LEAST_PATIENTS < MIN_POSITIVES < WIDE_BELOW
+
+
+@pytest.mark.parametrize(
+    ("patients", "ends", "words"),
+    [
+        (1, False, ["no interval where", "no interval of macro AUROC"]),
+        (2, False, ["no interval where"]),
+        (LEAST_PATIENTS - 1, False, ["no interval where"]),
+        (LEAST_PATIENTS, True, ["intervals of classes"]),
+        (WIDE_BELOW - 1, True, ["intervals of classes"]),
+        (WIDE_BELOW, True, []),
+    ],
+)
+def test_few_patients_have_no_interval_or_a_note(patients, ends, words):
+    numbers = patients_of(labels_of(np.arange(100) < 3 * patients, [f"p{i // 3}" for i in range(100)]))
+    notes = notes_on_patients(numbers, ["Edema"])
+    assert [note.startswith(word) for note, word in zip(notes, words, strict=True)] == [True] * len(words)
+    assert all(f"Edema ({patients} positive patient" in note for note in notes)
+    found = where_enough({"Edema": Interval(0.8, 0.6, 0.9)}, numbers)["Edema"]
+    assert found.value == 0.8
+    assert found.has_ends == ends
+    assert str(found) == ("0.800 [0.600, 0.900]" if ends else "0.800")
+    assert found.signed == ("+0.800 [+0.600, +0.900]" if ends else "+0.800")
+
+
+def test_classes_that_are_not_judged_get_no_note():
+    assert notes_on_patients(patients_of(labels_of(np.arange(50) < 3)), []) == []
