@@ -1,0 +1,106 @@
+"""Intervals and p-values of a study: AUROC by placements, draws averaged for each patient; the rest by resamples."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from phantom_studies import JUDGED, LoadedOnce, run
+
+from stitchkit.metrics.auroc_intervals import (
+    AurocPulls,
+    auroc_differences,
+    auroc_intervals,
+    macro_auroc_difference,
+    macro_auroc_interval,
+)
+from stitchkit.metrics.multiplicity import holm
+from stitchkit.studies.benches import StudyBench
+from stitchkit.studies.methods import PROBE
+from stitchkit.studies.plans import read_plan
+
+
+@pytest.fixture
+def pulls_of(tmp_path):
+    """Pulls of a method in a study that ran into ``out``, from the scores of its cells."""
+
+    def pulls(path, method):
+        test = StudyBench.of(read_plan(path), LoadedOnce(device="cpu")).test.of_classes(JUDGED)
+        lines = [json.loads(line) for line in (tmp_path / "out" / "cells.jsonl").read_text().splitlines()]
+        keys = [line["key"] for line in lines if line["method"] == method]
+        scores = [np.load(tmp_path / "out" / "scores" / f"{key}.npy") for key in keys]
+        return [AurocPulls.of(one, test.values, test.groups) for one in scores]
+
+    return pulls
+
+
+def test_draws_of_anchors_are_averaged_for_each_patient(planned, tmp_path, pulls_of):
+    path = planned(grid='solvers = ["ridge"]\nanchors = [30]\ndraws = 3')
+    found = run(path, tmp_path / "out")
+    (row,), (probe,) = found.of("ridge", 30), found.of(PROBE, 30)
+    each, others = pulls_of(path, "ridge"), pulls_of(path, PROBE)
+    assert len(each) == len(others) == 3
+    mean, other = AurocPulls.mean_of(each), AurocPulls.mean_of(others)
+    assert list(row.classes.values()) == auroc_intervals(mean)
+    assert (row.macro, probe.macro) == (macro_auroc_interval(mean), macro_auroc_interval(other))
+    assert row.draws == pytest.approx([one.value.mean() for one in each])
+    gap = macro_auroc_difference(mean, other)
+    assert (row.gaps[PROBE].value, row.gaps[PROBE].p) == (gap.interval, gap.p)
+    apart = auroc_differences(mean, other)
+    assert [one.gap for one in found.findings] == [one.interval for one in apart]
+    assert [one.p for one in found.findings] == pytest.approx(holm(np.asarray([one.p for one in apart])))
+
+
+def test_another_number_of_resamples_changes_no_auroc(planned, tmp_path):
+    path = planned()
+    first = run(path, tmp_path / "out")
+    path.write_text(path.read_text().replace("replicates = 60", "replicates = 20"))
+    again = run(path, tmp_path / "out")
+    for one, other in zip(first.rows, again.rows, strict=True):
+        assert (one.macro, one.classes, one.gaps) == (other.macro, other.classes, other.gaps)
+        assert one.measures != other.measures
+
+
+@pytest.fixture
+def rare_nodules(films, tmp_path):
+    """The films of the other tests, with nodules in four test patients alone."""
+    shutil.copytree(films, tmp_path / "rare")
+    with (films / "manifest.csv").open(newline="") as file:
+        head, *rows = list(csv.reader(file))
+    nodule, split, patient = (head.index(name) for name in ("nodule", "split", "patient"))
+    ill = [row for row in rows if row[split] == "test" and row[nodule] == "1"]
+    kept = sorted({row[patient] for row in ill})[:4]
+    for row in ill:
+        row[nodule] = str(int(row[patient] in kept))
+    with (tmp_path / "rare" / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+    return tmp_path / "rare"
+
+
+def test_a_class_of_few_patients_has_no_interval_and_no_p_value(planned, films, rare_nodules, tmp_path):
+    path = planned()
+    path.write_text(path.read_text().replace(str(films), str(rare_nodules)))
+    found = run(path, tmp_path / "out")
+    few = {one.label: one for one in found.findings if one.patients < 5}
+    assert list(few) == ["nodule"]
+    assert few["nodule"].patients == 4
+    for one in found.findings:
+        bare = one.label in few
+        assert one.value.has_ends == one.gap.has_ends == (not bare)
+        assert np.isnan(one.p) == bare
+        assert one.positives >= one.patients
+    for row in found.rows:
+        assert row.macro.has_ends
+        assert {label for label, one in row.classes.items() if not one.has_ends} == set(few)
+    note = next(note for note in found.notes if note.startswith("no interval where"))
+    assert all(f"{label} ({one.patients} positive patients)" in note for label, one in few.items())
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "nan" not in page.split("<body>")[1].lower()
+    first = next(iter(few.values()))
+    assert f">{first.positives} of {first.patients} patients<" in page
+    numbers = json.loads((tmp_path / "out" / "results.json").read_text())
+    told = next(one for one in numbers["findings"] if one["label"] == first.label)
+    assert (told["p"], told["value"]["low"], told["patients"]) == (None, None, first.patients)
