@@ -27,7 +27,6 @@ from stitchkit.progress import Progress
 
 RANKED = (AUROC, PRECISION)
 OF_PROBABILITIES = (BRIER, ECE)
-OF_EACH_CLASS = (*RANKED, *OF_PROBABILITIES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stitchkit.metrics.rankings import Places, Ranking, share
+from stitchkit.metrics.rankings import Ranking, share
 
 
 def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -58,14 +58,6 @@ def auroc_within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray) -> f
     """
     pairs = [_won(scores[rows], labels[rows]) for rows in (parts == one for one in np.unique(parts))]
     return float(share(*np.sum(pairs, axis=0)))
-
-
-def resampled_auroc_within(scores: np.ndarray, labels: np.ndarray, parts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """:func:`auroc_within` (b,) of each resample whose rows stand ``counts`` (b, n) times."""
-    inside = (np.where(parts == one, labels, np.nan) for one in np.unique(parts))
-    pairs = [Places.of(scores, some).ranking(counts).won() for some in inside]
-    won, of = (np.sum(side, axis=0) for side in zip(*pairs, strict=True))
-    return share(won, of)
 
 
 def _won(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -243,6 +243,22 @@ def test_patients_stay_in_one_fold():
     assert split.found
 
 
+def test_metadata_have_the_interval_of_placements_over_patients(monkeypatch):
+    from stitchkit.evaluation import anchor_shortcuts
+    from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
+
+    rng = np.random.default_rng(0)
+    values = (rng.random((120, 2)) < 0.3).astype(float)
+    values[:9, 1] = np.nan
+    column = values[:, 0] + rng.normal(size=120)
+    labels = Labels(values, [f"i{i}" for i in range(120)], ("a", "b"), np.arange(120) // 2, {"x": column})
+    seen, real = [], anchor_shortcuts._held_out
+    monkeypatch.setattr(anchor_shortcuts, "_held_out", lambda *given: (seen.append(real(*given)), seen[0])[1])
+    found, used = find_shortcuts(labels, ["x"], {}, min_positives=5, folds=5, seed=0)
+    assert used == ("x",)
+    assert [one.auroc for one in found] == auroc_intervals(AurocPulls.of(seen[0][0], values, labels.groups))
+
+
 def test_classes_that_cannot_be_judged_say_why():
     rng = np.random.default_rng(0)
     values = np.zeros((60, 2))

@@ -10,7 +10,7 @@ from test_associations import NAMES, PROMPTS, pool_of, text, worlds
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError
-from stitchkit.metrics.auroc import auroc_within, resampled_auroc_within
+from stitchkit.metrics.auroc import auroc_within
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_intervals,
@@ -138,6 +138,4 @@ def test_pairs_of_two_folds_do_not_count():
     literal = np.mean(np.asarray(gaps) > 0)
     assert auroc_within(moved, labels, parts) == pytest.approx(literal)
     assert auroc_within(scores, labels, parts) == pytest.approx(literal)
-    twice = np.repeat([[1.0], [2.0]], 60, axis=1)
-    assert resampled_auroc_within(moved, labels, parts, twice) == pytest.approx([literal, literal])
     assert np.isnan(auroc_within(scores, parts == 1, parts))

@@ -414,3 +414,19 @@ def test_leakage_is_refused_when_scores_are_judged(fit):
     with pytest.raises(sk.StitchError, match="anchors"):
         scores.evaluate(sk.Labels(truth, scores.ids, NAMES), anchors=scores.ids[:20], replicates=20)
     assert auroc(scores.association.column("Congestion"), truth[:, 0]) > 0.6
+
+
+def test_partners_have_the_interval_of_pairs_within_folds_and_few_patients_the_value_alone():
+    from stitchkit.evaluation.partner_scores import held_out_partners, partner_aurocs
+    from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
+
+    rng = np.random.default_rng(0)
+    people = np.arange(240) // 2
+    y = np.stack([rng.random(240) < 0.3, people < 3, np.zeros(240)], axis=1).astype(float)
+    held = held_out_partners(y + rng.normal(size=y.shape), y, people, folds=3, seed=0)
+    first, few, none = partner_aurocs(held, y, people)
+    expected = auroc_intervals(AurocPulls.of(held.scores, y, people, held.fold))
+    assert first == expected[0]
+    assert few.value == expected[1].value
+    assert not few.has_ends
+    assert none is None
