@@ -192,6 +192,24 @@ def test_evaluate_prints_the_table_with_every_baseline(cli, scored, world):
         assert word in done.out
 
 
+def test_min_positives_counts_patients_on_the_command_line(cli, scored, world):
+    def judged(least):
+        given = ("--labels", world.labels, "--min-positives", str(least), "--replicates", "2")
+        return cli("evaluate", scored, *given), cli("evaluate", scored, *given, "--json")
+
+    shown, plain = map(fine, judged(1))
+    for label, people in plain.json["positive_patients"].items():
+        images = plain.json["positives"][label]
+        assert people < images  # two films a patient
+        assert f"({images} positive of {people} patients)" in shown.out
+    least = min(plain.json["positives"].values())  # images of every class, but not patients
+    assert max(plain.json["positive_patients"].values()) < least
+    refused, _ = judged(least)
+    assert refused.code == 4
+    assert f"patients, fewer than {least}" in refused.err
+    assert "lower --min-positives" in refused.err
+
+
 def test_evaluate_names_missing_baselines_in_the_words_of_the_command_line(cli, scored, world):
     done = fine(cli("evaluate", scored, "--labels", world.labels, "--anchors", world.anchors, *JUDGED))
     assert "give --encoder and --items for the vectors of anchors and test items" in done.out
