@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.metrics.proportions import by_patient, exact_interval, mean_interval
+from stitchkit.metrics.proportions import by_patient, exact_difference, exact_interval, mean_difference, mean_interval
 from stitchkit.metrics.rankings import Ranking, share
 
 
@@ -51,6 +51,68 @@ def decision_intervals(decided: np.ndarray, labels: np.ndarray, patient: np.ndar
         "balanced_accuracy": mean_interval(found, kinds) if both else Interval(*3 * (float("nan"),)),
         "f1": exact_interval(2 * tp, 2 * tp + fp + fn),
     }
+
+
+def multiclass_intervals(best: np.ndarray, truth: np.ndarray, classes: int, patient: np.ndarray) -> dict[str, Interval]:
+    """Accuracy, balanced accuracy and macro F1 of :func:`multiclass_measures` with intervals over patients.
+
+    Parameters
+    ----------
+    best, truth : (n,) int
+        The class called, and the class it is.
+    classes
+        Number of classes; those that are never true do not count in the two means.
+    patient : (n,)
+        Patient of each item.
+
+    Examples
+    --------
+    >>> truth = np.arange(90) % 3
+    >>> for name, one in multiclass_intervals(np.where(np.arange(90) < 6, 0, truth), truth, 3, np.arange(90)).items():
+    ...     print(name, one)
+    accuracy 0.956 [0.890, 0.988]
+    balanced_accuracy 0.956 [0.886, 0.994]
+    f1 0.956 [0.893, 0.988]
+    """
+    right, true, called = _sums_of_classes(best, truth, classes, patient)
+    return {
+        "accuracy": exact_interval(right.sum(axis=1), true.sum(axis=1)),
+        "balanced_accuracy": mean_interval(right, true),
+        "f1": mean_interval(2 * right, true + called),
+    }
+
+
+def multiclass_differences(
+    best: np.ndarray, other: np.ndarray, truth: np.ndarray, classes: int, patient: np.ndarray
+) -> dict[str, Interval]:
+    """Paired differences, ``best`` minus ``other``, of accuracy and balanced accuracy, as :func:`multiclass_intervals`.
+
+    F1 is not among them: two methods' F1 are not shares of the same items.
+    """
+    (right, true, _), (rights, *_) = (_sums_of_classes(one, truth, classes, patient) for one in (best, other))
+    return {
+        "accuracy": exact_difference(right.sum(axis=1), rights.sum(axis=1), true.sum(axis=1)),
+        "balanced_accuracy": mean_difference(right, rights, true),
+    }
+
+
+def _sums_of_classes(
+    best: np.ndarray, truth: np.ndarray, classes: int, patient: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Items of each patient and class (k, c) that are right, that are of the class, and that are called it.
+
+    Of the classes that are true somewhere.
+    """
+    row = np.unique(patient, return_inverse=True)[1].reshape(-1)
+    shape = int(row.max(initial=-1)) + 1, classes
+
+    def sums(of: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.bincount(rows * classes + of, minlength=shape[0] * classes).reshape(shape).astype(np.float64)
+
+    true = sums(truth, row)
+    known = true.any(axis=0)
+    right = best == truth
+    return sums(truth[right], row[right])[:, known], true[:, known], sums(best, row)[:, known]
 
 
 def multiclass_measures(best: np.ndarray, truth: np.ndarray, classes: int, counts: np.ndarray) -> dict[str, np.ndarray]:

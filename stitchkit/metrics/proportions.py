@@ -95,7 +95,8 @@ def mean_interval(won: np.ndarray, of: np.ndarray, level: float = 0.95) -> Inter
 
     Each class has the interval of :func:`exact_interval`; the distances of their ends from the values are added as
     standard errors are (Zou and Donner). Classes of different patients are independent; those that share patients are
-    taken to be as correlated as these patients' numbers of items allow. The ends are monotone in the errors.
+    taken to be as correlated as these patients' numbers of items allow. The more classes, the more equal the two sides:
+    a mean of many skewed shares is hardly skewed. The ends are monotone in the errors.
 
     Parameters
     ----------
@@ -108,11 +109,11 @@ def mean_interval(won: np.ndarray, of: np.ndarray, level: float = 0.95) -> Inter
     --------
     >>> won, of = np.array([[2, 0], [1, 0], [0, 1], [0, 2]]), np.array([[2, 0], [2, 0], [0, 1], [0, 2]])
     >>> print(mean_interval(won, of))
-    0.875 [0.339, 0.997]
+    0.875 [0.407, 1.000]
     """
     known = np.asarray(of).sum(axis=0) > 0
     each = [exact_interval(w, s, level) for w, s in zip(np.asarray(won).T[known], np.asarray(of).T[known], strict=True)]
-    return _mean(each, np.asarray(of)[:, known])
+    return _mean(each, np.asarray(of, dtype=np.float64)[:, known], 0.0)
 
 
 def mean_difference(won: np.ndarray, other: np.ndarray, of: np.ndarray, level: float = 0.95) -> Interval:
@@ -128,7 +129,7 @@ def mean_difference(won: np.ndarray, other: np.ndarray, of: np.ndarray, level: f
     known = np.asarray(of).sum(axis=0) > 0
     columns = (np.asarray(one).T[known] for one in (won, other, of))
     each = [exact_difference(one, another, size, level) for one, another, size in zip(*columns, strict=True)]
-    return _mean(each, np.asarray(of)[:, known])
+    return _mean(each, np.asarray(of, dtype=np.float64)[:, known], -1.0)
 
 
 def by_patient(values: np.ndarray, patient: np.ndarray) -> np.ndarray:
@@ -142,16 +143,23 @@ def by_patient(values: np.ndarray, patient: np.ndarray) -> np.ndarray:
     return np.bincount(np.unique(patient, return_inverse=True)[1].reshape(-1), weights=values)
 
 
-def _mean(each: list[Interval], of: np.ndarray) -> Interval:
+def _mean(each: list[Interval], of: np.ndarray, least: float) -> Interval:
     """The mean of intervals of classes, whose patients have ``of`` (k, c) items in them."""
     if not each:
         return Interval(float("nan"), float("nan"), float("nan"))
     value, low, high = np.asarray(each).T
     length = np.sqrt(np.sum(of**2, axis=0))
     shared = (of.T @ of) / np.outer(length, length)  # 1 for a class with itself, 0 for classes of different patients
-    below, above = (float(np.sqrt(apart @ shared @ apart)) / len(each) for apart in (value - low, high - value))
+    scale = length / of.sum(axis=0)
+    classes = scale.sum() ** 2 / (scale @ shared @ scale)  # of different patients and one size, worth as much
+    other = (1 - classes**-0.5) / 2  # a mean of many is as likely to be too low as too high
+    down, up = value - low, high - value
+    below, above = (
+        float(np.sqrt(apart @ shared @ apart)) / len(each)
+        for apart in ((1 - other) * down + other * up, (1 - other) * up + other * down)
+    )
     middle = float(value.mean())
-    return Interval(middle, middle - below, middle + above)
+    return Interval(middle, max(middle - below, least), min(middle + above, 1.0))
 
 
 def _interval(won: np.ndarray, of: np.ndarray, level: float, extra: float) -> Interval:

@@ -7,7 +7,13 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from stitchkit.metrics.decisions import decision_intervals, multiclass_measures, resampled_thresholds
+from stitchkit.metrics.decisions import (
+    decision_intervals,
+    multiclass_differences,
+    multiclass_intervals,
+    multiclass_measures,
+    resampled_thresholds,
+)
 
 RNG = np.random.default_rng(0)
 TRUTH = (RNG.random(60) < 0.4).astype(float)
@@ -84,6 +90,43 @@ def test_the_best_class_is_judged_as_scikit_learn_does():
         assert found["balanced_accuracy"][at] == pytest.approx(recall)
         f1 = metrics.f1_score(truth, best, average="macro", labels=[0, 1, 2], **whole)
         assert found["f1"][at] == pytest.approx(f1)
+
+
+def test_intervals_of_several_classes_are_around_the_measures_and_repeats_change_nothing():
+    truth, best, patient = np.arange(60) % 3, RNG.integers(0, 4, 60), np.arange(60) // 4
+    found = multiclass_intervals(best, truth, 4, patient)
+    point = multiclass_measures(best, truth, 4, np.ones((1, 60)))
+    assert list(found) == list(point)
+    for name, one in found.items():
+        assert one.value == pytest.approx(point[name][0], abs=1e-12)
+        assert 0 <= one.low < one.value < one.high <= 1
+    again = multiclass_intervals(*(np.tile(one, 2) for one in (best, truth)), 4, np.tile(patient, 2))
+    assert np.ravel(list(again.values())) == pytest.approx(np.ravel(list(found.values())), abs=1e-9)
+
+
+def test_an_error_more_raises_no_end_of_several_classes():
+    truth, patient = np.arange(60) % 3, np.arange(60) // 4
+    best = truth.copy()
+    before = multiclass_intervals(best, truth, 3, patient)
+    for row in np.random.default_rng(1).permutation(60)[:20]:
+        best[row] = (truth[row] + 1) % 3
+        after = multiclass_intervals(best, truth, 3, patient)
+        for name in ("accuracy", "balanced_accuracy"):
+            assert all(new <= old + 1e-9 for new, old in zip(after[name], before[name], strict=True)), name
+        before = after
+
+
+def test_differences_of_several_classes_are_paired():
+    truth = np.arange(90) % 3
+    best, other = truth.copy(), truth.copy()
+    best[:20] = other[:20] = 0
+    other[20:24] = 1
+    found = multiclass_differences(best, other, truth, 3, np.arange(90))
+    ones = [multiclass_intervals(one, truth, 3, np.arange(90)) for one in (best, other)]
+    assert list(found) == ["accuracy", "balanced_accuracy"]
+    for name, one in found.items():
+        assert one.value == pytest.approx(ones[0][name].value - ones[1][name].value, abs=1e-12)
+        assert one.high - one.low < ones[0][name].high - ones[0][name].low
 
 
 def test_a_resample_without_one_of_the_classes_has_no_mean_over_classes():
