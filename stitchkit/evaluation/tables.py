@@ -20,7 +20,12 @@ from stitchkit.metrics.auroc_intervals import (
     macro_auroc_interval,
 )
 from stitchkit.metrics.bootstrap import Interval, centred_interval, patient_counts, percentile_interval
-from stitchkit.metrics.decisions import decision_intervals, multiclass_measures
+from stitchkit.metrics.decisions import (
+    decision_intervals,
+    multiclass_differences,
+    multiclass_intervals,
+    multiclass_measures,
+)
 from stitchkit.metrics.rankings import Places
 from stitchkit.metrics.reliability import Bin, Misses, reliability_curve
 from stitchkit.progress import Progress
@@ -179,15 +184,18 @@ def table_of(
 ) -> tuple[tuple[Method, ...], int]:
     """Every row's measures on the same patients, and how many resamples were dropped.
 
-    AUROC and its differences have the intervals of :mod:`stitchkit.metrics.auroc_intervals`, the other measures those
-    of resamples. A resample that lacks a positive or a negative of some class is dropped for all. Classes with too few
-    patients have no intervals. Measures of probabilities leave out the classes ``not_calibrated``.
+    AUROC and its differences have the intervals of :mod:`stitchkit.metrics.auroc_intervals`, measures of the
+    best-scored class those of :mod:`stitchkit.metrics.proportions`, the others those of resamples. A resample that
+    lacks a positive or a negative of some class is dropped for all. Classes with too few patients have no intervals.
+    Measures of probabilities leave out the classes ``not_calibrated``.
     """
     truth = Truth.of(test, judged, multiclass, None, not_calibrated)
     values = {name: in_order(scores, test, truth.columns, name) for name, scores in rows.items()}
     prepared = {name: truth.prepared(values[name], scores.kind) for name, scores in rows.items()}
     found, dropped = _resampled_rows(prepared, truth, replicates, seed, bar or Progress(show=False))
     ranked = auroc_rows({name: truth.pulls(one) for name, one in values.items()}, test, judged)
+    if truth.only is not None:
+        found = _with_shares(found, {name: one.argmax(axis=1) for name, one in values.items()}, truth)
     return tuple(Method(name, {AUROC: ranked[name], **found[name]}) for name in rows), dropped
 
 
@@ -232,6 +240,28 @@ def _resampled_rows(
         for name, measures in found.items()
     }
     return rows, int((~complete).sum())
+
+
+def _with_shares(
+    found: Mapping[str, dict[str, Measured]], best: Mapping[str, np.ndarray], truth: Truth
+) -> dict[str, dict[str, Measured]]:
+    """Measures of the best-scored class ``best`` (n,) of each row, by the rule of proportions.
+
+    The difference of two macro F1 stays that of resamples: two methods' F1 are not shares of the same items.
+    """
+    main, only = next(iter(best)), truth.only
+    if only is None:
+        return dict(found)
+    rest = only, len(truth.columns), np.arange(len(truth.test)) if truth.test.groups is None else truth.test.groups
+    rows = {}
+    for name, called in best.items():
+        apart = {} if name == main else multiclass_differences(best[main], called, *rest)
+        shares = {
+            one: Measured(interval, {}, apart.get(one, found[name][one].difference))
+            for one, interval in multiclass_intervals(called, *rest).items()
+        }
+        rows[name] = {**found[name], **shares}
+    return rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

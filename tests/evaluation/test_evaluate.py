@@ -25,6 +25,7 @@ from stitchkit.metrics.auroc_intervals import (
     macro_auroc_interval,
 )
 from stitchkit.metrics.bootstrap import Interval, patient_counts
+from stitchkit.metrics.decisions import multiclass_differences, multiclass_intervals
 
 CLASSES = ("edema", "effusion")
 FEW = 200  # replicates, where the number does not matter
@@ -736,7 +737,10 @@ def test_the_best_of_exclusive_classes_is_judged_with_chance_beside_it():
     chance = found.method("chance").measures
     assert chance["balanced_accuracy"].macro.value == pytest.approx(1 / 3)
     assert chance["accuracy"].macro.value == pytest.approx((best == 0).mean())  # always the commonest
-    assert measures["accuracy"].macro.low < measures["accuracy"].macro.value < measures["accuracy"].macro.high
+    shares = multiclass_intervals(called, best, 3, labels.groups)
+    assert {name: measures[name].macro for name in shares} == shares
+    always = multiclass_differences(called, np.zeros(len(best), dtype=int), best, 3, labels.groups)
+    assert {name: chance[name].difference for name in always} == always
 
 
 def test_labels_of_several_classes_an_item_have_no_best_class():
