@@ -54,12 +54,23 @@ class Judge(Protocol):
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Measures of a cell's values (n, ...) in resamples (b, n): (b, columns), or (b, 1) of all at once."""
 
+    def shares(self, values: np.ndarray) -> Mapping[str, Share]:
+        """Measures of a cell's values (n, ...) that are shares of items, or means of numbers in [0, 1]."""
+
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
         """A value with its interval from resamples (b,)."""
 
     @property
     def lacking(self) -> str:
         """The part that a resample lacks where a measure cannot be computed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Share:
+    """A measure that is the mean over columns of ``sum(won) / sum(of)`` over the items, each (n, columns)."""
+
+    won: np.ndarray
+    of: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +127,15 @@ class ClassJudge:
         """As :class:`Judge` says."""
         return self.truth.pulls(self._picked(values))
 
+    def shares(self, values: np.ndarray) -> Mapping[str, Share]:
+        """As :class:`Judge` says: accuracy, and balanced accuracy as the mean of each class's recall."""
+        only = self.truth.only
+        if only is None:
+            return {}
+        right = (self._picked(values).argmax(axis=1) == only).astype(np.float64)[:, None]
+        true = np.eye(values.shape[1])[only]
+        return {"accuracy": Share(right, np.ones_like(right)), "balanced_accuracy": Share(right * true, true)}
+
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """As :class:`Judge` says: all but AUROC."""
         return self.truth.prepared(self._picked(values), "").measured(counts)
@@ -149,8 +169,14 @@ class PairJudge:
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """As :class:`Judge` says."""
         asked = counts @ ~np.isnan(values)
-        found = {f"recall@{k}": share(counts @ (values <= k), asked) for k in PLACES}
-        return found | {"mrr": share(counts @ np.where(np.isnan(values), 0, 1 / values), asked)}
+        return {name: share(counts @ one.won, asked) for name, one in self.shares(values).items()}
+
+    def shares(self, values: np.ndarray) -> Mapping[str, Share]:
+        """As :class:`Judge` says: all measures."""
+        known = ~np.isnan(values)
+        of = known.astype(np.float64)
+        found = {f"recall@{k}": Share((values <= k).astype(np.float64), of) for k in PLACES}
+        return found | {"mrr": Share(np.where(known, 1 / values, 0), of)}
 
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
         """As :class:`Judge` says; where all are found or none is, as wide as so many patients allow."""
@@ -169,8 +195,13 @@ class RankingJudge(PairJudge):
 
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """As :class:`Judge` says."""
+        asked = counts @ ~np.isnan(values[..., 0])
+        return {name: share(counts @ one.won, asked) for name, one in self.shares(values).items()}
+
+    def shares(self, values: np.ndarray) -> Mapping[str, Share]:
+        """As :class:`Judge` says: all measures."""
         ranks, precision = values[..., 0], values[..., 1]
-        asked = counts @ ~np.isnan(ranks)
-        found = {MAP: share(counts @ np.nan_to_num(precision), asked)}
+        of = (~np.isnan(ranks)).astype(np.float64)
         places = [k for k in PLACES if k == 1 or k <= self.gallery / 20]
-        return found | {f"recall@{k}": share(counts @ (ranks <= k), asked) for k in places}
+        found = {MAP: Share(np.nan_to_num(precision), of)}
+        return found | {f"recall@{k}": Share((ranks <= k).astype(np.float64), of) for k in places}

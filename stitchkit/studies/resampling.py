@@ -1,4 +1,4 @@
-"""Every row of a study with its uncertainty: AUROC by patient, other measures in resamples kept beside the cells."""
+"""Every row of a study with its uncertainty: AUROC and shares by patient, other measures in kept resamples."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from stitchkit.metrics.auroc_intervals import (
 )
 from stitchkit.metrics.bootstrap import STREAM, Interval, patient_counts, percentile_interval
 from stitchkit.metrics.multiplicity import resampled_p
+from stitchkit.metrics.proportions import by_patient, exact_interval, mean_difference, mean_interval
+from stitchkit.metrics.share_tests import mean_difference_p
 from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell
-from stitchkit.studies.judges import Judge
+from stitchkit.studies.judges import Judge, Share
 from stitchkit.studies.plans import StudyPlan
 from stitchkit.studies.results import Gap
 from stitchkit.studies.running import Ran
@@ -40,6 +42,9 @@ class Resampled:
         training runs, which are resampled too.
     pulls
         Row -> AUROC of its classes, the mean over draws of anchors; empty where the main measure is another.
+    shares
+        Row -> measures that are shares, the items of each patient (k, columns) added up and the mean over draws of
+        anchors; empty where training runs are resampled as well as patients.
     draws
         Row -> the main measure of each draw, mean over columns.
     complete : (b,)
@@ -49,6 +54,7 @@ class Resampled:
     judge: Judge
     found: Mapping[Group, Mapping[str, np.ndarray]]
     pulls: Mapping[Group, AurocPulls]
+    shares: Mapping[Group, Mapping[str, Share]]
     draws: Mapping[Group, tuple[float, ...]]
     complete: np.ndarray
 
@@ -58,21 +64,24 @@ class Resampled:
         judge, groups = ran.judge, rows_of_cells(ran.cells)
         known = _kept(ran, groups, bar) if judge.resampled else {group: {} for group in groups}
         draws = {group: tuple(kept.pop(DRAWS, np.empty(0)).tolist()) for group, kept in known.items()}
-        pulls = {}
+        pulls, shares = {}, {}
         for group, keys in groups.items():
+            shares[group] = {} if ran.plan.training is not None else _shares_of(ran, keys)
             each = [one for key in keys if (one := judge.pulls(ran.log.scores(key))) is not None]
             if each:
                 pulls[group] = AurocPulls.mean_of(each)
                 draws[group] = tuple(float(one.value.mean()) for one in each)
         first = next(iter(known.values()))
         complete = ~np.isnan(first[judge.resampled][1:]).any(axis=1) if judge.resampled else np.empty(0, dtype=bool)
-        return cls(judge, known, pulls, draws, complete)
+        return cls(judge, known, pulls, shares, draws, complete)
 
     def interval(self, group: Group, measure: str = "") -> Interval:
         """The mean over columns with its interval over patients; of the main measure if none is named."""
         if not measure and group in self.pulls:
             return macro_auroc_interval(self.pulls[group])
         measure = measure or self.judge.main
+        if (one := self.shares[group].get(measure)) is not None:
+            return mean_interval(one.won, one.of)
         return self.judge.interval(measure, *self._macro(group, measure))
 
     def columns(self, group: Group) -> dict[str, Interval]:
@@ -80,6 +89,9 @@ class Resampled:
         if group in self.pulls:
             intervals = auroc_intervals(self.pulls[group])
             return where_enough(dict(zip(self.judge.columns, intervals, strict=True)), self.judge.patients)
+        if (one := self.shares[group].get(self.judge.main)) is not None:
+            each = [exact_interval(*column) for column in zip(one.won.T, one.of.T, strict=True)]
+            return dict(zip(self.judge.columns, each, strict=True))
         numbers = self.found[group][self.judge.main]
         return {
             label: self.judge.interval(self.judge.main, float(numbers[0, c]), numbers[1:, c])
@@ -91,6 +103,10 @@ class Resampled:
         if group in self.pulls:
             found = macro_auroc_difference(self.pulls[group], self.pulls[other])
             return Gap(found.interval, found.p)
+        own, base = (self.shares[one].get(self.judge.main) for one in (group, other))
+        if own is not None and base is not None:
+            sums = own.won, base.won, own.of
+            return Gap(mean_difference(*sums), mean_difference_p(*sums))
         (value, draws), (level, against) = (self._macro(one, self.judge.main) for one in (group, other))
         apart = draws - against
         return Gap(percentile_interval(value - level, apart), resampled_p(apart))
@@ -135,6 +151,19 @@ def _kept(ran: Ran, groups: Mapping[Group, list[str]], bar: Progress) -> dict[Gr
         ran.log.keep(_mark(ran, groups[group]), whole)
         found[group] = whole
     return {group: dict(kept) for group, kept in found.items() if kept is not None}
+
+
+def _shares_of(ran: Ran, keys: Sequence[str]) -> dict[str, Share]:
+    """Shares of a row, the items of each patient added up: the mean over draws of anchors, which ask the same items."""
+    people = np.arange(len(ran.test)) if ran.test.groups is None else ran.test.groups
+    each = [ran.judge.shares(ran.log.scores(key)) for key in keys]
+
+    def sums(parts: Sequence[np.ndarray]) -> np.ndarray:
+        return np.stack([by_patient(column, people) for column in np.mean(parts, axis=0).T], axis=1)
+
+    return {
+        name: Share(sums([one[name].won for one in each]), sums([one[name].of for one in each])) for name in each[0]
+    }
 
 
 DRAWS = "draws"

@@ -12,7 +12,7 @@ from phantom_studies import TEST, run
 import stitchkit as sk
 from stitchkit.core.errors import DataError
 from stitchkit.evaluation.retrieval import partner_ranks
-from stitchkit.metrics.bootstrap import exact_at_ends, patient_counts, percentile_interval
+from stitchkit.metrics.proportions import by_patient, exact_interval, mean_interval
 from stitchkit.store import write_embeddings
 
 undrawn = pytest.mark.usefixtures("undrawn")
@@ -76,31 +76,25 @@ def test_recall_is_that_of_the_verb_both_ways(matched, vectors, tmp_path):
 
 
 @undrawn
-def test_intervals_are_of_patients_resampled_and_never_of_no_width(matched, vectors, tmp_path):
+def test_intervals_are_of_shares_over_patients_and_never_of_no_width(matched, vectors, tmp_path):
     labels, *_, test = vectors
     found = run(matched(grid='solvers = ["ridge"]'), tmp_path / "out")
     (row,) = found.rows
     values = np.load(next((tmp_path / "out" / "scores").iterdir()))
     people = labels.groups[test]
-    draws = {name: [] for name in ("there", "back", "five")}
-    for counts in patient_counts(people, 60, 0):
-        for weights in counts:
-            known = ~np.isnan(values[:, 1])
-            draws["there"].append(np.sum(weights * (values[:, 0] <= 1)) / weights.sum())
-            draws["back"].append(np.sum((weights * (values[:, 1] <= 1))[known]) / weights[known].sum())
-            ways = [np.sum((weights * (values[:, way] <= 5))[known if way else slice(None)])
-                    / (weights[known] if way else weights).sum() for way in (0, 1)]  # fmt: skip
-            draws["five"].append(np.mean(ways))
-    size = len(np.unique(people))
-    both = np.mean([draws["there"], draws["back"]], axis=0)
+    asked = ~np.isnan(values)
+    of = np.stack([by_patient(column, people) for column in asked.T], axis=1)
+    one, five = (np.stack([by_patient(column <= k, people) for column in values.T], axis=1) for k in (1, 5))
+    mrr = np.stack([by_patient(np.where(known, 1 / np.where(known, column, 1), 0), people)
+                    for column, known in zip(values.T, asked.T, strict=True)], axis=1)  # fmt: skip
     expected = {
-        "macro": (row.macro, both), "five": (row.measures["recall@5"], draws["five"]),
-        "there": (row.classes["source to target"], draws["there"]),
-        "back": (row.classes["target to source"], draws["back"]),
+        "macro": (row.macro, mean_interval(one, of)), "five": (row.measures["recall@5"], mean_interval(five, of)),
+        "mrr": (row.measures["mrr"], mean_interval(mrr, of)),
+        "there": (row.classes["source to target"], exact_interval(one[:, 0], of[:, 0])),
+        "back": (row.classes["target to source"], exact_interval(one[:, 1], of[:, 1])),
     }  # fmt: skip
-    for name, (told, resampled) in expected.items():
-        literal = exact_at_ends(percentile_interval(told.value, np.asarray(resampled)), size)
-        assert told == pytest.approx(literal, abs=1e-12), name
+    for name, (told, literal) in expected.items():
+        assert told == pytest.approx(literal, abs=1e-9), name
         assert told.high > told.low, name
 
 
