@@ -113,13 +113,52 @@ def test_a_stopped_run_goes_on_and_a_changed_source_begins_anew(tmp_path, monkey
     assert "| one | x | 5 | " in capsys.readouterr().out
 
 
-def test_the_kept_tables_are_those_of_the_kept_results_and_meet_their_bars():
-    cells, family = module("cells"), module("auroc")
+FAMILIES = ("auroc", "proportions")
+
+
+def test_every_family_of_the_command_is_tested():
+    assert module("__main__").FAMILIES == FAMILIES
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_kept_tables_are_those_of_the_kept_results_and_meet_their_bars(name):
+    cells, family = module("cells"), module(name)
     folder = ROOT / "benchmarks" / "results" / "coverage"
-    kept = json.loads((folder / "auroc.json").read_text())
-    table = (folder / "auroc.md").read_text()
+    kept = json.loads((folder / f"{name}.json").read_text())
+    table = (folder / f"{name}.md").read_text()
     assert table.rstrip("\n") == cells.table(family.CELLS, kept["cells"])
     assert len(kept["cells"]) == len(family.CELLS)
     assert "met" in table
     assert "NOT MET" not in table
-    assert module("auroc_page").page(kept["cells"]) in (ROOT / "docs" / "intervals.md").read_text()
+    assert module(f"{name}_page").page(kept["cells"]) in (ROOT / "docs" / "intervals.md").read_text()
+
+
+def test_cells_of_shares_have_names_of_their_own_and_run():
+    cells = module("proportions").CELLS
+    assert len({one.name for one in cells}) == len(cells) > 50
+    for cell in cells[::6]:
+        found = module("cells").run_cell(cell, 1)["quantities"]
+        assert all(one["undefined"] == 0 for one in found.values())
+
+
+@pytest.mark.parametrize("harder", [0.0, 0.2])
+@pytest.mark.parametrize("together", [0.0, 0.5, 1.0])
+def test_the_true_share_and_the_correlation_are_those_of_a_large_sample(harder, together):
+    items = module("proportions").Items(40_000, 0.9, 6, together, harder)
+    won, of = items.draw(np.random.default_rng(0))
+    assert won.sum() / of.sum() == pytest.approx(items.truth, abs=0.006)
+    if not harder:
+        spread = np.mean((won - 0.9 * of) ** 2 - 0.09 * of)  # of pairs of a patient's items
+        assert spread / np.mean(of * (of - 1)) / 0.09 == pytest.approx(together, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["decisions_trial", "classes_trial", "ranks_trial"])
+def test_the_true_values_of_decisions_and_ranks_lie_in_the_middle_of_the_intervals(kind):
+    family = module("proportions")
+    settings = {"decisions_trial": (40, 0.8, 0.7), "classes_trial": ((60, 60), (0.7, 0.6)), "ranks_trial": (200, 0.5)}
+    trial, rng = getattr(family, kind)(*settings[kind]), np.random.default_rng(1)
+    drawn = [trial(rng) for _ in range(25)]
+    for name in drawn[0]:
+        low, high, truth = np.asarray([one[name] for one in drawn]).T
+        off = ((low + high) / 2 - truth) / (high - low)  # half is an end
+        assert abs(off.mean()) < 0.15, name
