@@ -125,7 +125,7 @@ class Thresholds:
     values : (c,)
         NaN for a class that had too few items to choose by.
     low, high : (c,)
-        Percentile interval over resamples of patients.
+        Ends of the interval over resamples of patients; NaN where there is none.
     rule
         ``"youden"``, or ``"sensitivity"`` with the share of positives to be found in ``at``.
     """
@@ -150,7 +150,8 @@ class Thresholds:
         rule = self.rule if self.at is None else f"{self.rule} {self.at:g}"
         lines = [f"thresholds by {rule}, chosen on {self.fitted_on!r}; scores are of kind {self.kind}"]
         for label, value, low, high in zip(self.classes, self.values, self.low, self.high, strict=True):
-            told = "none: too few items" if np.isnan(value) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+            ends = "" if np.isnan(low) else f" [{low:.4g}, {high:.4g}]"
+            told = "none: too few items" if np.isnan(value) else f"{value:.4g}{ends}"
             lines.append(f"  {label:<{wide}}  {told}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 

@@ -11,8 +11,9 @@ from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
 from stitchkit.evaluation.class_patients import MIN_POSITIVES
-from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
+from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.decisions import resampled_thresholds
+from stitchkit.metrics.threshold_intervals import patients_for_sensitivity, threshold_interval
 from stitchkit.progress import Progress
 
 RULES = ("youden", "sensitivity")
@@ -55,7 +56,8 @@ def choose_thresholds(
     Returns
     -------
     Thresholds
-        Print it. ``sk.evaluate(..., thresholds=it)`` tables sensitivity, specificity, predictive values and F1.
+        Print it. ``sk.evaluate(..., thresholds=it)`` tables sensitivity, specificity, predictive values and F1. A
+        threshold for a sensitivity has no interval, and a note, where too few patients are positive to bound it.
 
     Raises
     ------
@@ -112,9 +114,16 @@ def _threshold(
         return none
     if few < FEW_POSITIVES:
         seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
+    wanted = patients_for_sensitivity(at)
+    if (positive := len(np.unique(people[truth == 1]))) < wanted:
+        seen.notes.append(
+            f"{label}: no interval: {positive} positive patients may all score above the threshold that finds {at:g} "
+            f"of such patients, and {wanted} rarely do"
+        )
+        return float(whole), np.nan, np.nan
     blocks = patient_counts(people, replicates, seed, np.float32)
     draws = np.concatenate([resampled_thresholds(values, truth, counts, at) for counts in blocks])
-    return percentile_interval(float(whole), draws)
+    return threshold_interval(float(whole), draws, values)
 
 
 def check_rule(rule: str, at: float | None) -> None:

@@ -26,6 +26,7 @@ from stitchkit.metrics.decisions import (
     multiclass_intervals,
     multiclass_measures,
 )
+from stitchkit.metrics.probability_intervals import brier_interval, calibration_error_interval
 from stitchkit.metrics.rankings import Places
 from stitchkit.metrics.reliability import Bin, Misses, reliability_curve
 from stitchkit.progress import Progress
@@ -160,8 +161,9 @@ def check_exclusive(test: Labels) -> None:
 
 
 def interval_of(measure: str) -> Callable[[float, np.ndarray], Interval]:
-    """How a measure's interval is made: where resamples are larger than the sample itself it is moved back."""
-    return centred_interval if measure in (ECE, PRECISION) else percentile_interval
+    """The function that makes a measure's interval from its resamples."""
+    made = {PRECISION: centred_interval, BRIER: brier_interval, ECE: calibration_error_interval}
+    return made.get(measure, percentile_interval)
 
 
 def by_chance(test: Labels) -> Scores:

@@ -188,3 +188,18 @@ def test_all_found_leaves_room_for_doubt():
     )
     assert interval.value == 1
     assert 0.7 < interval.low < 1
+
+
+def test_a_sensitivity_that_few_patients_cannot_bound_has_no_interval_and_says_so():
+    rng = np.random.default_rng(0)
+    truth = (np.arange(200) < 20).astype(float)[:, None]
+    ids = [f"scan{i}" for i in range(200)]
+    known = sk.Scores(truth + rng.normal(size=(200, 1)), "logit", ids, ("Edema",)), sk.Labels(truth, ids, ("Edema",))
+    bounded, loose = (sk.choose_thresholds(*known, rule="sensitivity", at=at, replicates=50) for at in (0.8, 0.9))
+    assert bounded.low[0] <= bounded.values[0] <= bounded.high[0]
+    assert not any("no interval" in note for note in bounded.notes)
+    assert np.isfinite(loose.values[0])
+    assert np.isnan([loose.low[0], loose.high[0]]).all()
+    assert "Edema: no interval: 20 positive patients" in str(loose)
+    assert "nan" not in str(loose)
+    assert np.isfinite(sk.choose_thresholds(*known, replicates=50).low[0])  # Youden's is bounded
