@@ -26,6 +26,9 @@ from stitchkit.evaluation.class_mentions import NO_POOL
 from stitchkit.metrics.ranks import distinct_rows
 
 COVERED = 0.5  # reach from which a prompt counts as covered
+# Both shares grow with the number of anchors, also of findings that no anchor mentions; their ratio hardly does.
+ENOUGH = 0.8  # of ``whole``; more asks no more of ``own``
+KEPT_UP = ((0.0, 0.74, 1.0), (0.0, COVERED, 1.0))  # own / whole, and how far that counts
 FEW_PROMPTS = 0.25  # of the width: above, what is a prompt's own is its difference to the mean of the others
 HOW = (
     "Give stitchkit.embed_prompts(text_encoder, prompt_set), whose positives are judged, or {class: vectors of its "
@@ -43,7 +46,9 @@ class PromptCoverage:
     name
         Of the prompt or class.
     reach
-        Geometric mean of ``whole`` and ``own`` (``whole`` alone where there is no ``own``), in [0, 1].
+        The smaller of ``whole`` and of how far ``own`` keeps up with it, at most 0.8 of it: 1 where ``own`` is as
+        large, 0.5 where it is 0.74 times as large, 0 where it is 0, linear between (``whole`` alone where there is no
+        ``own``); in [0, 1].
     whole
         Share of the prompt's direction from the anchors' mean that the anchors reach, in [0, 1].
     own
@@ -141,7 +146,9 @@ def prompt_coverage(
 
 def _judged(name: str, whole: float, own: float, cosine: float, percentile: float) -> PromptCoverage:
     alone = np.isnan(own)
-    reach = whole if alone else (whole * own) ** 0.5
+    reach = whole
+    if not alone and whole > 0:
+        reach = min(whole, float(np.interp(own / min(whole, ENOUGH), *KEPT_UP)))
     return PromptCoverage(name, reach, whole, None if alone else own, cosine, percentile, reach >= COVERED)
 
 

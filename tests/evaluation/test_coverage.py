@@ -71,7 +71,9 @@ def literal(anchors, prompts):
         others = np.delete(prompts, i, axis=0) - centre
         rest = p - others.T @ np.linalg.lstsq(others.T, p, rcond=None)[0]
         whole, own = (v @ shrink @ v / (v @ v) for v in (p, rest))
-        rows.append([np.sqrt(whole * own), whole, own])
+        ratio = own / min(whole, 0.8)
+        kept_up = 0.5 * ratio / 0.74 if ratio < 0.74 else min(0.5 + 0.5 * (ratio - 0.74) / 0.26, 1)
+        rows.append([min(whole, kept_up), whole, own])
     return np.array(rows)
 
 
@@ -135,6 +137,20 @@ def test_equal_prompts_have_nothing_of_their_own():
     prompt = rng.normal(size=8)
     found = prompt_coverage(rng.normal(size=(40, 8)), {"a": prompt[None, :], "b": prompt[None, :]})
     assert [one.own for one in found] == [None, None]
+
+
+def test_more_anchors_do_not_cover_what_none_of_them_mentions():
+    """Findings of one sentence each about a common theme, one never mentioned: its own part stays behind for any n."""
+    rng = np.random.default_rng(9)
+    theme, own = rng.normal(size=64) / 8, rng.normal(size=(6, 64)) / 8
+    prompts = {str(i): (theme + own[i])[None, :] for i in range(6)}
+
+    def reports(n):
+        mentioned = (rng.random((n, 6)) < 0.4) * np.array([1.0] * 5 + [0.0])
+        return theme * rng.normal(size=(n, 1)) + mentioned @ own + 0.3 * rng.normal(size=(n, 64)) / 8
+
+    for n in (100, 300, 1000, 3000):
+        assert [one.covered for one in prompt_coverage(reports(n), prompts)] == [True] * 5 + [False]
 
 
 def test_many_classes_are_told_apart_by_their_difference_to_the_others():
