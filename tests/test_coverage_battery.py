@@ -113,7 +113,7 @@ def test_a_stopped_run_goes_on_and_a_changed_source_begins_anew(tmp_path, monkey
     assert "| one | x | 5 | " in capsys.readouterr().out
 
 
-FAMILIES = ("auroc", "proportions")
+FAMILIES = ("auroc", "proportions", "overlaps", "probabilities", "thresholds")
 
 
 def test_every_family_of_the_command_is_tested():
@@ -162,3 +162,45 @@ def test_the_true_values_of_decisions_and_ranks_lie_in_the_middle_of_the_interva
         low, high, truth = np.asarray([one[name] for one in drawn]).T
         off = ((low + high) / 2 - truth) / (high - low)  # half is an end
         assert abs(off.mean()) < 0.15, name
+
+
+@pytest.mark.parametrize("name", ["overlaps", "probabilities", "thresholds"])
+def test_cells_of_a_family_have_names_of_their_own_and_run(name):
+    cells = module(name).CELLS
+    assert len({one.name for one in cells}) == len(cells)
+    for cell in (cells[0], cells[-1]):
+        for ends in cell.trial(np.random.default_rng(0)).values():
+            assert np.isnan(ends.low) or ends.high - ends.low >= 0
+
+
+def test_the_true_average_precision_is_that_of_a_large_sample():
+    from stitchkit.metrics.average_precision import average_precision
+
+    films = module("films").Films((1200,), 0.85, patients=12_000, by_image=True)
+    sample = films.draw(np.random.default_rng(2))
+    found = average_precision(sample.scores[0][:, 0], sample.labels[:, 0])
+    share = module("films").Films((120,), 0.85, patients=1200, by_image=True)
+    assert found == pytest.approx(module("probabilities").precision_of(share), abs=0.02)
+
+
+def test_the_true_brier_score_and_calibration_error_are_those_of_a_large_sample():
+    from stitchkit.metrics.reliability import Misses
+
+    population = module("probabilities").Said(100, 0.8, 1.0, -1.0)
+    said, seen, _ = population.draw(np.random.default_rng(3), 40_000)
+    missed, once = Misses.of(said, seen), np.ones((1, len(said)))
+    truth = module("probabilities").truths_of(population)
+    assert missed.brier(once)[0] == pytest.approx(truth[0], abs=0.003)
+    assert missed.calibration_error(once)[0] == pytest.approx(truth[1], abs=0.005)
+
+
+@pytest.mark.parametrize("at", [None, 0.8])
+def test_the_true_threshold_is_that_of_a_large_sample(at):
+    from stitchkit.metrics.decisions import resampled_thresholds
+
+    module_ = module("films")
+    sample = module_.Films((4000,), 0.9, patients=12_000).draw(np.random.default_rng(4))
+    pair = sample.scores[0][:, 0], sample.labels[:, 0]
+    move = module_.move_for(0.9, "normal", 1.0)
+    truth = move / 2 if at is None else move + float(module_.ndtri(1 - at))
+    assert resampled_thresholds(*pair, np.ones((1, len(pair[0]))), at)[0] == pytest.approx(truth, abs=0.15)

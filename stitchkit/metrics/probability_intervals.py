@@ -59,7 +59,7 @@ def calibration_error_interval(value: float, replicates: np.ndarray) -> Interval
     Examples
     --------
     >>> print(calibration_error_interval(0.05, np.array([0.06, 0.07, 0.08])))  # as perfect probabilities show
-    0.050 [0.000, 0.069]
+    0.050 [0.000, 0.070]
     >>> print(calibration_error_interval(0.2, np.array([0.19, 0.205, 0.22])))
     0.200 [0.176, 0.217]
     """
