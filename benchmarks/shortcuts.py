@@ -34,13 +34,13 @@ def main() -> int:
         os.environ[f"{name}_NUM_THREADS"] = "1"  # before numpy multiplies
     print("| " + " | ".join(TITLES) + " |", "|" + " --- |" * len(TITLES), sep="\n")
     for number, (name, case) in enumerate(CASES.items()):
-        found = np.mean([said(np.random.default_rng([number, draw]), *case) for draw in range(options.draws)], axis=0)
-        cells = [f"{share:.1%}" if case[0] or at not in (2, 3) else "" for at, share in enumerate(found)]
+        shares = np.mean([trial(np.random.default_rng([number, draw]), *case) for draw in range(options.draws)], axis=0)
+        cells = [f"{share:.1%}" if case[0] or at not in (2, 3) else "" for at, share in enumerate(shares)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
     return 0
 
 
-def said(rng: np.random.Generator, positives: int | None, metadata: float, score: float) -> list[bool]:
+def trial(rng: np.random.Generator, positives: int | None, metadata: float, score: float) -> list[bool]:
     """Whether SHORTCUT is printed for any class and for the first, by the rule and one by one, and for anchors."""
     from stitchkit.evaluation.anchor_shortcuts import SHORTCUT
     from stitchkit.evaluation.metadata_shortcuts import CLOSE, MetadataAlone
@@ -56,11 +56,11 @@ def said(rng: np.random.Generator, positives: int | None, metadata: float, score
     alone, of_scores = (dict(zip(names, auroc_intervals(one), strict=True)) for one in (by_metadata, by_scores))
     macro, main = macro_auroc_interval(by_metadata), macro_auroc_interval(by_scores)
     rule = MetadataAlone.of(by_metadata, alone)
-    whole, told = rule.explain_macro(main), rule.explained(of_scores)
+    whole, explained = rule.explain_macro(main), rule.explained(of_scores)
     single = [name for name in names if alone[name].low > max(of_scores[name].value - CLOSE, 0.5)]
     whole_single = macro.low > max(main.value - CLOSE, 0.5)
     anchors = any(one.low > SHORTCUT for one in alone.values())
-    return [whole or bool(told), whole_single or bool(single), "0" in told, "0" in single, anchors]
+    return [whole or bool(explained), whole_single or bool(single), "0" in explained, "0" in single, anchors]
 
 
 def population(

@@ -73,12 +73,12 @@ def _above_chance(pulls: AurocPulls, classes: Mapping[str, Interval]) -> tuple[s
     """Classes above chance by Holm's method: with m classes left, those whose interval at level 1 - .05 / m is."""
     order = list(classes)
     left = [label for label, one in classes.items() if one.has_ends]
-    found: set[str] = set()
+    above: set[str] = set()
     while left:
         together = auroc_intervals(pulls.of_columns([order.index(one) for one in left]), 1 - (1 - LEVEL) / len(left))
         clear = {label for label, one in zip(left, together, strict=True) if one.low > 0.5}
         if not clear:
             break
-        found |= clear
+        above |= clear
         left = [label for label in left if label not in clear]
-    return tuple(label for label in order if label in found)
+    return tuple(label for label in order if label in above)

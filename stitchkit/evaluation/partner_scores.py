@@ -113,5 +113,5 @@ def partner_aurocs(held: HeldOutPartners, y: np.ndarray, people: np.ndarray) -> 
     columns = tuple(str(g) for g in range(y.shape[1]))
     truth = Labels(y, np.arange(len(y)).astype(str), columns, people.astype(str))
     intervals = auroc_intervals(AurocPulls.of(held.scores, y, people, held.fold))
-    told = where_enough(dict(zip(columns, intervals, strict=True)), patients_of(truth, held.fold))
-    return [None if np.isnan(one.value) else one for one in told.values()]
+    named = where_enough(dict(zip(columns, intervals, strict=True)), patients_of(truth, held.fold))
+    return [None if np.isnan(one.value) else one for one in named.values()]

@@ -194,11 +194,11 @@ def table_of(
     truth = Truth.of(test, judged, multiclass, None, not_calibrated)
     values = {name: in_order(scores, test, truth.columns, name) for name, scores in rows.items()}
     prepared = {name: truth.prepared(values[name], scores.kind) for name, scores in rows.items()}
-    found, dropped = _resampled_rows(prepared, truth, replicates, seed, bar or Progress(show=False))
+    resampled, dropped = _resampled_rows(prepared, truth, replicates, seed, bar or Progress(show=False))
     ranked = auroc_rows({name: truth.pulls(one) for name, one in values.items()}, test, judged)
     if truth.only is not None:
-        found = _with_shares(found, {name: one.argmax(axis=1) for name, one in values.items()}, truth)
-    return tuple(Method(name, {AUROC: ranked[name], **found[name]}) for name in rows), dropped
+        resampled = _with_shares(resampled, {name: one.argmax(axis=1) for name, one in values.items()}, truth)
+    return tuple(Method(name, {AUROC: ranked[name], **resampled[name]}) for name in rows), dropped
 
 
 def auroc_rows(
@@ -227,19 +227,19 @@ def _resampled_rows(
             for one, numbers in row.measured(counts).items():
                 drawn[name][one].append(numbers)
             bar.step(len(counts))
-    found = {
+    measures = {
         name: {one: _Drawn(point[name][one][0], np.concatenate(parts)) for one, parts in blocks.items()}
         for name, blocks in drawn.items()
     }
     main = next(iter(prepared))
-    complete = ~np.isnan(found[main][PRECISION].draws).any(axis=1)
+    complete = ~np.isnan(measures[main][PRECISION].draws).any(axis=1)
     patients = patients_of(truth.test.of_classes(tuple(truth.judged)))
     rows = {
         name: {
-            one: _measured(one, own, None if name == main else found[main].get(one), truth, patients, complete)
-            for one, own in measures.items()
+            one: _measured(one, own, None if name == main else measures[main].get(one), truth, patients, complete)
+            for one, own in row.items()
         }
-        for name, measures in found.items()
+        for name, row in measures.items()
     }
     return rows, int((~complete).sum())
 
