@@ -22,7 +22,7 @@ help:
 	@echo "make lint         ruff and mypy"
 	@echo "make demo-weights train the demo's three small encoders again (some ten minutes)"
 	@echo "make bench        speed against peers, one thread; writes benchmarks/results/ (some ten minutes)"
-	@echo "make coverage     coverage of the intervals in simulations (some ten minutes); goes on where it was stopped"
+	@echo "make coverage     coverage of the intervals in simulations (some forty minutes); goes on where it was stopped"
 	@echo "make notebooks    run the notebooks again from their scripts"
 
 demo: .venv/core

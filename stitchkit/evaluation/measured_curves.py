@@ -13,6 +13,8 @@ from stitchkit.evaluation.power_law import size_for, value_at
 from stitchkit.metrics.bootstrap import Interval, percentile_interval
 
 HORIZON = 4  # times the largest size: no value is foretold beyond it
+BENT = 0.5  # of the way from the law to a straight line in log n, that the high end of a forecast goes
+STEPS = 100  # numbers of anchors up to the horizon at which the earliest one is looked for
 SETTLED = 2  # times the source's dimensions: number of anchors from which R2 follows one law
 
 
@@ -118,6 +120,9 @@ class LearningCurve:
     def at(self, n: float) -> Interval:
         """The measure at ``n`` anchors: between measured sizes interpolated in ``log n``, beyond them by the law.
 
+        The high end of a forecast allows for a curve that bends less than the law: half-way to a straight line in
+        ``log n`` through the last sizes.
+
         Raises
         ------
         InputError
@@ -132,6 +137,8 @@ class LearningCurve:
             )
         if n > self.sizes[-1]:
             found = value_at(self._fitted(), n)
+            foretold = percentile_interval(float(found[0]), found[1:])
+            return foretold._replace(high=percentile_interval(float(found[0]), self._upper(n)[1:]).high)
         else:
             self._check_between(n)
             found = np.asarray([np.interp(np.log(n), np.log(self.sizes), one) for one in self._curves])
@@ -169,7 +176,8 @@ class LearningCurve:
             last = self.at(self.horizon)
             words = f"{what} is not reached within {self.horizon} anchors; there the curve is at {last}"
             return Needed(self.metric, value, None, self.horizon, words)
-        low, high = np.quantile(found[1:], [0.025, 0.975], method="inverted_cdf")  # infinity is a value here
+        low = np.quantile(self._early(value, found)[1:], 0.025, method="inverted_cdf")  # infinity is a value here
+        high = np.quantile(found[1:], 0.975, method="inverted_cdf")
         n = Interval(float(np.ceil(found[0])), float(np.floor(low)), float(np.ceil(high)))
         upper = f"{n.high:.0f}" if n.high <= self.horizon else f"more than {self.horizon}"
         lower = f"{n.low:.0f}" if n.low > fewest else f"{fewest} or fewer"
@@ -221,6 +229,32 @@ class LearningCurve:
         beyond = np.full(len(curves), np.inf) if laws is None else np.maximum(size_for(laws, value), last)
         pairs = zip(curves, beyond.tolist(), strict=True)
         return np.asarray([_crossing(self.sizes, curve, value, later) for curve, later in pairs])
+
+    def _upper(self, n: float) -> np.ndarray:
+        """What each curve (1 + b,) may be at ``n`` beyond the measured sizes, if the law bends too soon.
+
+        Half-way between the law and a straight line in ``log n`` through the last sizes. Where ranks are measured a
+        curve rises like an S, of which a law sees the end too soon: without this the truth was above the interval in
+        up to 18 % of simulated studies.
+        """
+        laws, curves = self._fitted(), self._curves[:, -LEAST_SIZES:]
+        logs = np.log(self.sizes[-LEAST_SIZES:])
+        away = logs - logs.mean()
+        slope = np.maximum((curves - curves.mean(axis=1, keepdims=True)) @ away / np.sum(away**2), 0)
+        law = value_at(laws, n)
+        line = np.minimum(curves[:, -1] + slope * (np.log(n) - logs[-1]), 1)
+        upper: np.ndarray = law + BENT * np.maximum(line - law, 0)
+        return upper
+
+    def _early(self, value: float, found: np.ndarray) -> np.ndarray:
+        """Numbers of anchors (1 + b,) at which each curve may reach ``value`` at the earliest, at most ``found``."""
+        if self.laws is None:
+            return found
+        grid = np.geomspace(self.sizes[-1], self.horizon, STEPS)
+        reached = np.stack([self._upper(n) for n in grid], axis=1) >= value  # (1 + b, steps)
+        first = np.where(reached.any(axis=1), grid[reached.argmax(axis=1)], np.inf)
+        earliest: np.ndarray = np.minimum(found, first)
+        return earliest
 
     def _check_between(self, n: float) -> None:
         """Raise if ``n`` lies between two sizes on either side of the source's dimensions."""

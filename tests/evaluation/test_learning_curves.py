@@ -84,6 +84,25 @@ def test_a_slow_start_is_left_to_the_measured_curve():
     assert value_at(fitted, 1280)[0] == pytest.approx(1 / (1 + (60 / 1280) ** 1.2), abs=0.02)
 
 
+def test_a_curve_that_bends_less_than_the_law_is_within_the_forecast():
+    """A curve that goes on in a straight line: the low end and the value are the law's, the high end is half-way."""
+    rng = np.random.default_rng(3)
+    straight = 0.1 * np.log2(SIZES / 10)
+    sums = straight[None, :, None] + 0.02 * rng.normal(size=(5, 6, 1)) + 0.1 * rng.normal(size=(1, 1, 200))
+    values, resampled = sums.mean(axis=2).T, learning_curves._resampled(sums, np.ones(200), 300, 0)
+    laws = learning_curves._laws(SIZES, values, resampled)
+    laws[:, 1] *= 0.5  # a law that is flatter beyond
+    laws[:, 0] = values[-1].mean() + laws[:, 1] * 320.0 ** -laws[:, 2]
+    curve = LearningCurve("mrr", SIZES, values, resampled, laws, 0.0, 200, None, 200, (), {})
+    at, law = curve.at(1280), value_at(laws, 1280)
+    assert at.value == pytest.approx(law[0])
+    assert at.low == pytest.approx(np.quantile(law[1:], 0.025))
+    assert at.high > np.quantile(law[1:], 0.975) + 0.02
+    needed, plain = curve.anchors_for(0.53), np.maximum(size_for(laws, 0.53), 320)
+    assert needed.anchors.low < np.quantile(plain[1:], 0.025, method="inverted_cdf")
+    assert needed.anchors.low >= 10
+
+
 def test_a_target_beyond_the_curve_is_not_reached():
     curve = measured(0.9, 2.0, 0.6)
     for value in (0.95, 1.0):

@@ -1,0 +1,120 @@
+"""Cells of learning curves: what is measured, and what the law says of two and four times as many anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import stitchkit as sk
+from benchmarks.choice.families import shared_latent
+from benchmarks.coverage.cells import Bar, Cell, Ends
+from stitchkit.core.errors import InputError
+from stitchkit.evaluation import learning_curves, measured_curves, power_law
+from stitchkit.evaluation.held_pairs import HeldPairs, judge
+
+SOURCES = (
+    *(Path(__file__).parent / name for name in ("curves.py", "cells.py")),
+    *(Path(module.__file__) for module in (learning_curves, measured_curves, power_law)),
+)
+POPULATION, HELD, DRAWS, TRUTH = 6000, 100, 5, 50
+FAMILIES = {
+    "isotropic": {"noise": 2.2},
+    "hubs": {"noise": 2.0, "hubs": 1.0},
+    "clusters": {"noise": 1.0, "clusters": 40},
+    "falling spectrum": {"noise": 1.0, "decay": 3},
+}
+RANKED, FEW, WELL = (10, 20, 40, 80, 160), (10, 16, 25, 40), (128, 180, 256, 360)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finite population of pairs, 64 dimensions to 48, of which each study draws anchors and 100 held-out pairs."""
+
+    family: str
+    solver: str
+    metric: str
+    sizes: tuple[int, ...]
+
+    @property
+    def purpose(self) -> str:
+        return "head" if self.metric == "r2" else "match"
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """Numbers of anchors by the name of the quantity."""
+        last = self.sizes[-1]
+        return {"measured, largest size": last, "forecast, 2 times": 2 * last, "forecast, 4 times": 4 * last}
+
+
+@cache
+def pairs(family: str) -> tuple[np.ndarray, np.ndarray]:
+    return shared_latent(POPULATION, 5, **FAMILIES[family])
+
+
+@cache
+def truth_of(study: Study, n: int) -> float:
+    """Mean of the measure over other draws of ``n`` anchors and of held-out pairs."""
+    x, y = pairs(study.family)
+    rng, sums = np.random.default_rng([n, 7]), np.zeros(2)
+    for _ in range(TRUTH):
+        rows = rng.permutation(POPULATION)
+        held, some = rows[:HELD], rows[HELD : HELD + n]
+        fitted = sk.align(
+            x[some], y[some], solver=study.solver, purpose=study.purpose, nested=False, progress=False
+        )  # fmt: skip
+        places = (int(study.metric.partition("@")[2] or 1),)
+        found, _ = judge(fitted, HeldPairs.of(x[held], y[held]), np.arange(HELD), HELD, ks=places)
+        column = found.names.index(study.metric)
+        sums += found.won[:, column].sum(), found.of[:, column].sum()
+    return float(sums[0] / sums[1])
+
+
+def trial_of(study: Study) -> Callable[[np.random.Generator], dict[str, Ends]]:
+    """Draws one study and its intervals; a forecast that is refused has no ends."""
+
+    def trial(rng: np.random.Generator) -> dict[str, Ends]:
+        x, y = pairs(study.family)
+        rows = rng.permutation(POPULATION)[: HELD + 3 * study.sizes[-1] // 2]
+        held, pool = rows[:HELD], rows[HELD:]
+        curve = sk.learning_curve(
+            x[pool], y[pool], sizes=study.sizes, draws=DRAWS, solver=study.solver, metric=study.metric,
+            purpose=study.purpose, held_out=(x[held], y[held]), replicates=300, seed=int(rng.integers(2**31)),
+            progress=False,
+        )  # fmt: skip
+        found = {}
+        for name, n in study.asked.items():
+            try:
+                at = curve.at(n)
+                found[name] = Ends(at.low, at.high, truth_of(study, n))
+            except InputError:
+                found[name] = Ends(float("nan"), float("nan"), 0.0)
+        return found
+
+    return trial
+
+
+def _cell(study: Study) -> Cell:
+    refused = study.metric == "r2" and study.sizes != WELL
+    hard = study.family == "hubs"  # forecasts are shown without a bar: what remains
+    barred = [name for name in study.asked if not ((refused or hard) and name.startswith("forecast"))]
+    name = f"{study.family}, {study.solver}, {study.metric} of {', '.join(map(str, study.sizes))} anchors"
+    return Cell(
+        name, trial_of(study), dict.fromkeys(barred, Bar(90)), effort=0.03 if study.solver == "procrustes" else 0.015
+    )
+
+
+CELLS = tuple(
+    _cell(Study(family, solver, metric, sizes))
+    for solver, metric, sizes, families in (
+        ("procrustes", "mrr", RANKED, ("isotropic", "hubs", "clusters")),
+        ("procrustes", "recall@5", RANKED, ("isotropic",)),
+        ("ridge", "mrr", RANKED[1:], ("isotropic",)),
+        ("ridge", "r2", FEW, ("isotropic",)),
+        ("ridge", "r2", WELL, ("falling spectrum",)),
+    )
+    for family in families
+)
