@@ -9,7 +9,7 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.core.errors import InputError
-from stitchkit.evaluation.class_patients import MIN_POSITIVES
+from stitchkit.core.least_patients import MIN_POSITIVES
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.evaluation.class_patients import MIN_POSITIVES
+from stitchkit.core.least_patients import MIN_POSITIVES
 
 
 def zeroshot(

@@ -12,6 +12,7 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.near_duplicates import LIKENESS, MOST, Alike, Looks
@@ -20,7 +21,6 @@ from stitchkit.evaluation.anchor_findings import AnchorAudit, ClassCounts, Dupli
 from stitchkit.evaluation.anchor_overlap import Overlap, Side, alike_within, overlap_of
 from stitchkit.evaluation.anchor_shortcuts import Shortcut, find_shortcuts
 from stitchkit.evaluation.anchor_words import ClassWords, class_words
-from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.evaluation.leakage import spelled_notes
 from stitchkit.evaluation.metadata import file_columns
 from stitchkit.progress import Progress

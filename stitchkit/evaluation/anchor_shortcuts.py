@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stitchkit.core.least_patients import LEAST_PATIENTS
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.class_patients import LEAST_PATIENTS, patients_of
+from stitchkit.evaluation.class_patients import patients_of
 from stitchkit.evaluation.metadata import metadata_scores
 from stitchkit.evaluation.probes import fold_numbers
 from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals

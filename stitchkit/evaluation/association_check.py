@@ -10,6 +10,7 @@ import numpy as np
 
 from stitchkit.alignment.folds import assign
 from stitchkit.core.errors import DataError
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.associating import (
@@ -23,13 +24,7 @@ from stitchkit.evaluation.associating import (
 from stitchkit.evaluation.association_results import ABNORMAL, ASSOCIATION, AssociationEvaluation, nulls_of
 from stitchkit.evaluation.associations import KIND
 from stitchkit.evaluation.class_mentions import Mentions
-from stitchkit.evaluation.class_patients import (
-    MIN_POSITIVES,
-    judged_classes,
-    notes_on_patients,
-    patients_of,
-    positive_patients,
-)
+from stitchkit.evaluation.class_patients import judged_classes, notes_on_patients, patients_of, positive_patients
 from stitchkit.evaluation.cooccurrence import permuted_weights
 from stitchkit.evaluation.partner_scores import held_out_partners, ridge_fits
 from stitchkit.evaluation.results import AUROC, Evaluation, Method

@@ -11,11 +11,11 @@ import numpy as np
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.metrics.bootstrap import Interval
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""Numbers of items and patients with and without each class, and the three thresholds on numbers of patients.
+"""Numbers of items and patients with and without each class, and what follows from small ones.
 
 ``MIN_POSITIVES`` decides which classes are judged, ``LEAST_PATIENTS`` which have an interval, and ``WIDE_BELOW`` which
-of these are followed by a note. Where patients are not known every item counts as one.
+of these are followed by a note.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stitchkit.core.least_patients import LEAST_PATIENTS, WIDE_BELOW
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
-
-MIN_POSITIVES = 10  # default of ``min_positives``: classes with fewer positive or negative patients are not judged
-LEAST_PATIENTS = 5  # a class with fewer on a side keeps its value and has no interval
-WIDE_BELOW = 15  # with fewer on a side the interval is wide and rests on single patients
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from stitchkit.core.calibrations import ConformalSets, Thresholds
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
-from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.threshold_intervals import patients_for_sensitivity, threshold_interval

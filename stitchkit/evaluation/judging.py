@@ -13,15 +13,10 @@ from stitchkit.core.calibrations import Calibration, FittedOn, Thresholds
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.datasets.given import as_items
-from stitchkit.evaluation.class_patients import (
-    MIN_POSITIVES,
-    judged_classes,
-    notes_on_patients,
-    patients_of,
-    positive_patients,
-)
+from stitchkit.evaluation.class_patients import judged_classes, notes_on_patients, patients_of, positive_patients
 from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_items, rows_of_names
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.encoders import is_vectors_file
-from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.solvers import SOLVERS
 from stitchkit.solvers.presets import PRESETS
 from stitchkit.toml_files import TomlTable, read_toml

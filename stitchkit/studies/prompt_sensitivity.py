@@ -11,12 +11,12 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.prompts import PromptSet, draw_prompts
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.embedding import embed
 from stitchkit.evaluation.class_patients import (
-    MIN_POSITIVES,
     ClassPatients,
     judged_classes,
     notes_on_patients,

@@ -15,11 +15,11 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import Items
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.evaluation.class_patients import MIN_POSITIVES
 from stitchkit.solvers.presets import PRESETS
 from stitchkit.studies.benches import Loads, Part, StudyBench
 from stitchkit.studies.jobs import Naming, Stitching

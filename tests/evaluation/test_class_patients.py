@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from stitchkit import Labels
+from stitchkit.core.least_patients import LEAST_PATIENTS, MIN_POSITIVES, WIDE_BELOW
 from stitchkit.evaluation.class_patients import (
-    LEAST_PATIENTS,
-    MIN_POSITIVES,
-    WIDE_BELOW,
     judged_classes,
     notes_on_patients,
     patients_of,
