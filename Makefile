@@ -55,7 +55,8 @@ bench: .venv/bench
 	.venv/bin/python -m benchmarks --out benchmarks/results
 
 coverage: .venv/dev
-	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.coverage
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.coverage auroc curves overlaps probabilities thresholds
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.coverage proportions --draws 1000
 
 notebooks: .venv/dev
 	.venv/bin/python examples/run_notebooks.py

@@ -126,6 +126,7 @@ def test_the_kept_tables_are_those_of_the_kept_results_and_meet_their_bars(name)
     folder = ROOT / "benchmarks" / "results" / "coverage"
     kept = json.loads((folder / f"{name}.json").read_text())
     table = (folder / f"{name}.md").read_text()
+    assert kept["digest"] == cells.digest_of(family.SOURCES), f"run python -m benchmarks.coverage {name} again"
     assert table.rstrip("\n") == cells.table(family.CELLS, kept["cells"])
     assert len(kept["cells"]) == len(family.CELLS)
     assert "met" in table

@@ -146,7 +146,7 @@ MinPositives = Annotated[
 Replicates = Annotated[
     int,
     Option("--replicates", min=1, rich_help_panel=JUDGE,
-           help="Bootstrap resamples of patients, for all intervals but those of AUROC."),
+           help="Resamples of patients, for average precision, Brier scores and calibration errors."),
 ]  # fmt: skip
 Uncertain = Annotated[
     str,

@@ -151,8 +151,8 @@ class Thresholds:
         lines = [f"thresholds by {rule}, chosen on {self.fitted_on!r}; scores are of kind {self.kind}"]
         for label, value, low, high in zip(self.classes, self.values, self.low, self.high, strict=True):
             ends = "" if np.isnan(low) else f" [{low:.4g}, {high:.4g}]"
-            told = "none: too few items" if np.isnan(value) else f"{value:.4g}{ends}"
-            lines.append(f"  {label:<{wide}}  {told}")
+            chosen = "none: see the notes" if np.isnan(value) else f"{value:.4g}{ends}"
+            lines.append(f"  {label:<{wide}}  {chosen}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 

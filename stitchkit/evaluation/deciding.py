@@ -114,16 +114,25 @@ def _threshold(
         return none
     if few < FEW_POSITIVES:
         seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
-    wanted = patients_for_sensitivity(at)
-    if (positive := len(np.unique(people[truth == 1]))) < wanted:
-        seen.notes.append(
-            f"{label}: no interval: {positive} positive patients may all score above the threshold that finds {at:g} "
-            f"of such patients, and {wanted} rarely do"
-        )
+    if why := _not_bounded(len(np.unique(people[truth == 1])), at):
+        seen.notes.append(f"{label}: no interval: {why}")
         return float(whole), np.nan, np.nan
     blocks = patient_counts(people, replicates, seed, np.float32)
     draws = np.concatenate([resampled_thresholds(values, truth, counts, at) for counts in blocks])
     return threshold_interval(float(whole), draws, values)
+
+
+def _not_bounded(positive: int, at: float | None) -> str:
+    """The reason for which so many positive patients do not bound a threshold from below; empty where they do."""
+    least = patients_for_sensitivity(at)
+    if least is None:
+        return "no number of patients bounds the lowest score of all positive patients"
+    if positive >= least:
+        return ""
+    return (
+        f"{positive} positive patients may all score above the threshold that finds {at:g} of such patients, and "
+        f"{least} rarely do"
+    )
 
 
 def check_rule(rule: str, at: float | None) -> None:

@@ -46,8 +46,9 @@ def gate(
     A threshold is held against the lower end of the 95 % interval over patients, so that a gate passes only what the
     pairs show, and too few pairs fail it rather than pass it. For mean reciprocal rank and recall@1 it is the interval
     of :func:`stitchkit.metrics.proportions.exact_interval`: its bounds fall with every error, so that no map passes
-    where a better one fails, and a map whose value is the threshold passes at most one time in forty. Differences have
-    that of :func:`stitchkit.metrics.proportions.exact_difference`, R2 a percentile interval from resamples of patients.
+    where a better one fails, and with one pair a patient a map whose value is the threshold passes in at most 2.5 % of
+    samples. Differences have that of :func:`stitchkit.metrics.proportions.exact_difference`, R2 a percentile interval
+    from resamples of patients, too narrow with few of them.
     With ``by="value"`` the measured value counts, with ``by="upper"`` a check fails only where the pairs show that the
     threshold is missed.
 

@@ -287,7 +287,7 @@ def _measured(
     labels = truth.judged if measure in RANKED else truth.calibrated if measure in OF_PROBABILITIES else []
     classes = {label: around(float(own.value[c]), own.draws[:, c]) for c, label in enumerate(labels)}
     macro, difference = around(float(own.value.mean()), own.draws[complete].mean(axis=1)), None
-    if main is not None:
+    if main is not None and measure != ECE:  # resamples make both errors larger, and not alike
         apart = (main.draws - own.draws)[complete].mean(axis=1)
         difference = percentile_interval(float((main.value - own.value).mean()), apart)
     if measure in RANKED and min(one.fewest for one in numbers.values()) < 2:  # of one patient resamples know nothing

@@ -40,8 +40,10 @@ def threshold_interval(value: float, replicates: np.ndarray, scores: np.ndarray)
     return Interval(value, max(low, float(np.min(scores))), min(high, float(np.max(scores))))
 
 
-def patients_for_sensitivity(at: float | None) -> int:
+def patients_for_sensitivity(at: float | None) -> int | None:
     """Number of positive patients from which a threshold for a sensitivity ``at`` has a low end; 0 for Youden's.
+
+    None where no number does: the lowest score of all positive patients has no bound.
 
     Of m patients all score above the score that a share ``at`` of patients reaches with chance ``at ** m``: while that
     is above .025 the sample does not bound the threshold from below.
@@ -53,4 +55,4 @@ def patients_for_sensitivity(at: float | None) -> int:
     """
     if at is None:
         return 0
-    return math.ceil(math.log(BEYOND) / math.log(at)) if at < 1 else 10**9  # no number bounds the lowest of all
+    return math.ceil(math.log(BEYOND) / math.log(at)) if at < 1 else None

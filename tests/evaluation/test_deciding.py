@@ -58,6 +58,14 @@ def test_classes_are_counted_for_whoever_watches(capfd):
     assert capfd.readouterr().err.startswith("choosing thresholds, classes 2/2 ")
 
 
+def test_a_threshold_that_finds_every_positive_has_no_interval():
+    scores, labels = drawn()
+    found = sk.choose_thresholds(scores, labels, rule="sensitivity", at=1.0, replicates=20)
+    assert np.isfinite(found.values).all()
+    assert np.isnan(found.low).all()
+    assert any("no number of patients bounds the lowest score" in note for note in found.notes)
+
+
 def test_a_class_with_few_positives_gets_no_threshold_and_is_never_called():
     scores, labels = drawn(100)
     rare = labels.values.copy()
@@ -66,7 +74,7 @@ def test_a_class_with_few_positives_gets_no_threshold_and_is_never_called():
     assert np.isnan(found.values[1])
     assert not found.decide(scores)[:, 1].any()
     assert "Mass: 3 patients with or without it, fewer than 10: no threshold chosen" in found.notes
-    assert "none: too few items" in str(found)
+    assert "none: see the notes" in str(found)
     with pytest.raises(DataError, match="no class has 50 positive and negative patients"):
         sk.choose_thresholds(scores, labels, min_positives=50)
 
