@@ -113,7 +113,7 @@ def test_a_stopped_run_goes_on_and_a_changed_source_begins_anew(tmp_path, monkey
     assert "| one | x | 5 | " in capsys.readouterr().out
 
 
-FAMILIES = ("auroc", "proportions", "curves", "overlaps", "probabilities", "thresholds")
+FAMILIES = ("auroc", "proportions", "r2", "curves", "overlaps", "probabilities", "thresholds")
 
 
 def test_every_family_of_the_command_is_tested():

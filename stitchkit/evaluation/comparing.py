@@ -22,6 +22,7 @@ from stitchkit.evaluation.comparison import Compared, Comparison
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
 from stitchkit.metrics.bootstrap import Interval, percentile_interval
 from stitchkit.metrics.proportions import exact_difference, exact_interval
+from stitchkit.metrics.r2_intervals import r2_interval
 from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
 from stitchkit.threads import is_small, one_blas_thread
@@ -279,7 +280,7 @@ def _rows(
 
     rows = []
     for label in order:
-        measures = {name: _interval(tallies[label], j, draws[label]) for j, name in enumerate(tallies[label].names)}
+        measures = {name: _interval(tallies[label], j) for j, name in enumerate(tallies[label].names)}
         rows.append(
             Compared(
                 name=label,
@@ -303,10 +304,10 @@ def _highest(chances: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {name: max(one[name] for one in most if name in one) for name in most[0]}
 
 
-def _interval(tally: Tally, j: int, draws: np.ndarray) -> Interval:
-    """Of measure ``j``: R2 from resamples, a share or a mean of reciprocal ranks by the rule of proportions."""
+def _interval(tally: Tally, j: int) -> Interval:
+    """Measure ``j`` with its interval: a share or a mean of reciprocal ranks has that of proportions."""
     if tally.names[j] == "r2":
-        return percentile_interval(float(tally.values[j]), draws[:, j])
+        return r2_interval(tally.of[:, j] - tally.won[:, j], tally.of[:, j])
     return exact_interval(tally.won[:, j], tally.of[:, j])
 
 

@@ -14,8 +14,9 @@ from stitchkit.core.items import rows_of
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.gate_checks import Check, Gate
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
-from stitchkit.metrics.bootstrap import Interval, percentile_interval
+from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.proportions import exact_difference, exact_interval
+from stitchkit.metrics.r2_intervals import r2_interval
 
 BY = ("lower", "value", "upper")  # the end of the interval that a threshold is held against
 MARGIN = 0.02
@@ -47,8 +48,8 @@ def gate(
     pairs show, and too few pairs fail it rather than pass it. For mean reciprocal rank and recall@1 it is the interval
     of :func:`stitchkit.metrics.proportions.exact_interval`: its bounds fall with every error, so that no map passes
     where a better one fails, and with one pair a patient a map whose value is the threshold passes in at most 2.5 % of
-    samples. Differences have that of :func:`stitchkit.metrics.proportions.exact_difference`, R2 a percentile interval
-    from resamples of patients, too narrow with few of them.
+    samples. Differences have that of :func:`stitchkit.metrics.proportions.exact_difference`, R2 that of
+    :func:`stitchkit.metrics.r2_intervals.r2_interval`.
     With ``by="value"`` the measured value counts, with ``by="upper"`` a check fails only where the pairs show that the
     threshold is missed.
 
@@ -76,8 +77,8 @@ def gate(
         How much worse is still as good, from 0 up to 1.
     by
         ``"lower"``, ``"value"`` or ``"upper"``.
-    replicates
-        Resamples of patients, for R2.
+    replicates, seed
+        Not used: no interval of a gate is resampled. Calls that give them stay valid.
     allow_leakage
         Report pairs that an alignment was fitted on in the notes instead of refusing them.
 
@@ -123,7 +124,7 @@ def gate(
         if limit is not None:
             at = tally.names.index(name)
             interval = (
-                percentile_interval(float(tally.values[at]), tally.resampled(replicates, seed)[:, at])
+                r2_interval(tally.of[:, at] - tally.won[:, at], tally.of[:, at])
                 if name == "r2"
                 else exact_interval(tally.won[:, at], tally.of[:, at])
             )
