@@ -1,5 +1,7 @@
-"""The three thresholds on numbers of patients of a class; where patients are not known every item counts as one."""
+"""Thresholds on numbers of patients, of a class and of all; where patients are not known every item counts as one."""
 
 MIN_POSITIVES = 10  # default of ``min_positives``: classes with fewer positive or negative patients are not judged
 LEAST_PATIENTS = 5  # a class with fewer on a side keeps its value and has no interval
+CALIBRATED = 60  # patients below which a calibration error has no interval: it would leave out 0 too often
+SEVERAL_CALIBRATED = 120  # the same for a mean over classes
 WIDE_BELOW = 15  # with fewer on a side the interval is wide and rests on single patients

@@ -8,7 +8,7 @@ import numpy as np
 
 from stitchkit.core.calibrations import ConformalSets, Thresholds
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
-from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.least_patients import LEAST_PATIENTS, MIN_POSITIVES
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts
@@ -83,6 +83,8 @@ def choose_thresholds(
     True
     """
     check_rule(rule, at)
+    if replicates < 1:
+        raise InputError(f"thresholds need at least 1 resample; got replicates={replicates}.")
     seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
     found, least = np.full((3, len(scores.classes)), np.nan), max(min_positives, 1)
     with Progress(progress) as bar:
@@ -114,7 +116,7 @@ def _threshold(
         return none
     if few < FEW_POSITIVES:
         seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
-    if why := _not_bounded(len(np.unique(people[truth == 1])), at):
+    if why := _not_bounded(len(np.unique(people[truth == 1])), few, at):
         seen.notes.append(f"{label}: no interval: {why}")
         return float(whole), np.nan, np.nan
     blocks = patient_counts(people, replicates, seed, np.float32)
@@ -122,17 +124,20 @@ def _threshold(
     return threshold_interval(float(whole), draws, values)
 
 
-def _not_bounded(positive: int, at: float | None) -> str:
-    """The reason for which so many positive patients do not bound a threshold from below; empty where they do."""
-    least = patients_for_sensitivity(at)
-    if least is None:
+def _not_bounded(positive: int, few: int, at: float | None) -> str:
+    """The reason for which so many positive patients do not bound a threshold; empty where they do."""
+    if few < LEAST_PATIENTS:
+        return f"fewer than {LEAST_PATIENTS} patients with or without it"
+    if at == 1:
         return "no number of patients bounds the lowest score of all positive patients"
-    if positive >= least:
-        return ""
-    return (
-        f"{positive} positive patients may all score above the threshold that finds {at:g} of such patients, and "
-        f"{least} rarely do"
-    )
+    for share, side in ((at, "above"), (None if at is None else 1 - at, "below")):
+        least = patients_for_sensitivity(share)
+        if least is not None and positive < least:
+            return (
+                f"{positive} positive patients may all score {side} the threshold that finds {at:g} of such patients, "
+                f"and {least} rarely do"
+            )
+    return ""
 
 
 def check_rule(rule: str, at: float | None) -> None:

@@ -13,7 +13,7 @@ from stitchkit.core.calibrations import Calibration, FittedOn, Thresholds
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
-from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.least_patients import CALIBRATED, MIN_POSITIVES, SEVERAL_CALIBRATED
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.datasets.given import as_items
 from stitchkit.evaluation.class_patients import judged_classes, notes_on_patients, patients_of, positive_patients
@@ -22,7 +22,7 @@ from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.probes import fit_probe
-from stitchkit.evaluation.results import Decisions, Evaluation, Method, is_above_chance
+from stitchkit.evaluation.results import ECE, Decisions, Evaluation, Method, is_above_chance
 from stitchkit.evaluation.tables import Truth, by_chance, decided, in_order, reliability_of, table_of
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.progress import Progress
@@ -106,7 +106,7 @@ def evaluate(
     Raises
     ------
     InputError
-        For ``multiclass`` with scores by association, which allow no decision.
+        For ``multiclass`` with scores by association, which allow no decision, and for fewer than 1 resample.
     UnknownNameError
         If a scored class is not among the labels.
     LeakageError
@@ -115,6 +115,8 @@ def evaluate(
     DataError
         If no class can be judged, a scored item has no label, or, with ``multiclass``, not exactly one class.
     """
+    if replicates < 1:
+        raise InputError(f"evaluate needs at least 1 resample; got replicates={replicates}.")
     if groups is not None:
         labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
     apart = [] if anchors is None or isinstance(anchors, str) else _ids(anchors).tolist()
@@ -179,6 +181,11 @@ def evaluate(
     people = len(test) if test.groups is None else len(np.unique(test.groups))
     if people < FEW_PATIENTS:
         notes.append(f"{people} patients are too few for intervals to be trusted")
+    if ECE in methods[0].measures and people < SEVERAL_CALIBRATED:
+        notes.append(
+            f"calibration errors of fewer than {CALIBRATED} patients, and their mean over classes of fewer than "
+            f"{SEVERAL_CALIBRATED}, have no interval: there are {people}"
+        )
     notes += _shortcut(methods, rows, test)
     left_out = _with_values(left_out, scores, test)
     return Evaluation(

@@ -10,7 +10,7 @@ import numpy as np
 from stitchkit.core.errors import InputError
 from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
 from stitchkit.evaluation.power_law import size_for, value_at
-from stitchkit.metrics.bootstrap import Interval, percentile_interval
+from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
 
 HORIZON = 4  # times the largest size: no value is foretold beyond it
 BENT = 0.5  # of the way from the law to a straight line in log n, that the high end of a forecast goes
@@ -113,9 +113,14 @@ class LearningCurve:
 
     @property
     def mean(self) -> tuple[Interval, ...]:
-        """The mean over draws at each size, with its interval over draws and held-out patients."""
+        """The mean over draws at each size, with its interval over draws and held-out patients.
+
+        Where every pair is right, or none, resamples do not differ, and the far end is that of so many patients.
+        """
         points = zip(self.values.mean(axis=1).tolist(), self.resampled.T, strict=True)
-        return tuple(percentile_interval(value, drawn) for value, drawn in points)
+        found = tuple(percentile_interval(value, drawn) for value, drawn in points)
+        people = self.pairs if self.patients is None else self.patients
+        return found if self.metric == "r2" else tuple(exact_at_ends(one, people) for one in found)
 
     def at(self, n: float) -> Interval:
         """The measure at ``n`` anchors: between measured sizes interpolated in ``log n``, beyond them by the law.

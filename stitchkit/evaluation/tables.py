@@ -10,6 +10,7 @@ import numpy as np
 from stitchkit.core.calibrations import Thresholds
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import rows_of
+from stitchkit.core.least_patients import CALIBRATED, LEAST_PATIENTS, SEVERAL_CALIBRATED
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.class_patients import ClassPatients, patients_of, where_enough, without_ends
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
@@ -49,6 +50,11 @@ class Truth:
     def columns(self) -> Sequence[str]:
         """The classes whose scores are asked for: the judged ones, or all where the best of them counts."""
         return self.judged if self.only is None else self.test.classes
+
+    @property
+    def people(self) -> int:
+        """Number of patients; of items where patients are not known."""
+        return len(self.test) if self.test.groups is None else len(np.unique(self.test.groups))
 
     @property
     def calibrated(self) -> list[str]:
@@ -206,13 +212,24 @@ def auroc_rows(
 ) -> dict[str, Measured]:
     """AUROC of the judged classes, their mean, and its difference from the first row, of each row."""
     numbers = patients_of(test.of_classes(tuple(judged)), parts)
+    people = _carriers(test, judged)
     main, *others = pulls
     rows = {}
     for name, one in pulls.items():
         classes = where_enough(dict(zip(judged, auroc_intervals(one), strict=True)), numbers)
+        macro = macro_auroc_interval(one)
         difference = macro_auroc_difference(pulls[main], one).interval if name in others else None
-        rows[name] = Measured(macro_auroc_interval(one), classes, difference)
+        if people < LEAST_PATIENTS:  # who carry the findings of all classes
+            macro, difference = without_ends(macro), None if difference is None else without_ends(difference)
+        rows[name] = Measured(macro, classes, difference)
     return rows
+
+
+def _carriers(test: Labels, judged: Sequence[str]) -> int:
+    """Patients with a positive of any judged class, or with a negative of any, whichever are fewer."""
+    values = test.of_classes(tuple(judged)).values
+    people = np.arange(len(test)) if test.groups is None else test.groups
+    return min(len(np.unique(people[(values == side).any(axis=1)])) for side in (0, 1))
 
 
 def _resampled_rows(
@@ -292,6 +309,10 @@ def _measured(
         difference = percentile_interval(float((main.value - own.value).mean()), apart)
     if measure in RANKED and min(one.fewest for one in numbers.values()) < 2:  # of one patient resamples know nothing
         macro, difference = without_ends(macro), None if difference is None else without_ends(difference)
+    if measure == ECE:
+        people = truth.people
+        macro = macro if people >= (CALIBRATED if len(labels) == 1 else SEVERAL_CALIBRATED) else without_ends(macro)
+        classes = classes if people >= CALIBRATED else {label: without_ends(one) for label, one in classes.items()}
     return Measured(macro, where_enough(classes, numbers), difference)
 
 

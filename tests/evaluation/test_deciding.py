@@ -58,6 +58,29 @@ def test_classes_are_counted_for_whoever_watches(capfd):
     assert capfd.readouterr().err.startswith("choosing thresholds, classes 2/2 ")
 
 
+def test_a_threshold_of_few_patients_has_no_interval():
+    scores, labels = drawn(60, share=0.05)
+    found = sk.choose_thresholds(scores, labels, min_positives=1, replicates=20)
+    few = [
+        label for label in CLASSES if len(set(labels.groups[labels.values[:, labels.classes.index(label)] == 1])) < 5
+    ]
+    assert few
+    assert all(np.isnan(found.low[CLASSES.index(label)]) for label in few)
+    assert any("fewer than 5 patients" in note for note in found.notes)
+
+
+def test_a_threshold_that_nearly_no_positive_reaches_has_no_interval():
+    scores, labels = drawn(200)
+    found = sk.choose_thresholds(scores, labels, rule="sensitivity", at=0.01, replicates=20)
+    assert np.isnan(found.high).all()
+    assert any("may all score below the threshold that finds 0.01" in note for note in found.notes)
+
+
+def test_thresholds_need_a_resample():
+    with pytest.raises(InputError, match="at least 1 resample"):
+        sk.choose_thresholds(*drawn(200), replicates=0)
+
+
 def test_a_threshold_that_finds_every_positive_has_no_interval():
     scores, labels = drawn()
     found = sk.choose_thresholds(scores, labels, rule="sensitivity", at=1.0, replicates=20)

@@ -747,3 +747,37 @@ def test_labels_of_several_classes_an_item_have_no_best_class():
     labels = labels_of()
     with pytest.raises(DataError, match="do not have exactly one class"):
         evaluate(scores_of(labels), labels, multiclass=True)
+
+
+def test_findings_that_few_patients_carry_have_no_macro_interval():
+    rng = np.random.default_rng(11)
+    truth = np.zeros((40, 2))
+    truth[:2] = 1
+    ids = [f"film{i}" for i in range(40)]
+    one, other = (Scores(rng.normal(size=(40, 2)), "logit", ids, ("A", "B")) for _ in range(2))
+    labels = Labels(truth, ids, ("A", "B"))
+    found = evaluate(one, labels, others={"other": other}, min_positives=2, replicates=20, progress=False)
+    assert np.isnan(found.main.macro.low)
+    assert np.isnan(found.method("other").difference.low)
+    truth[2:8, 0] = 1
+    more = evaluate(one, Labels(truth, ids, ("A", "B")), min_positives=2, replicates=20, progress=False)
+    assert np.isfinite(more.main.macro.low)
+
+
+def test_calibration_errors_of_few_patients_have_no_interval():
+    rng = np.random.default_rng(0)
+    for people, ends in ((50, (False, False)), (80, (True, False)), (130, (True, True))):
+        said = rng.uniform(0.2, 0.8, size=(people, 2))
+        ids = [f"film{i}" for i in range(people)]
+        labels = Labels((rng.random(said.shape) < said).astype(float), ids, ("A", "B"))
+        scores = Scores(said, "probability", ids, ("A", "B"))
+        found = evaluate(scores, labels, min_positives=5, replicates=20, progress=False)
+        measured = found.main.measures["ece"]
+        assert (measured.classes["A"].has_ends, measured.macro.has_ends) == ends
+        assert any("calibration errors of fewer than 60" in note for note in found.notes) == (people < 120)
+
+
+def test_an_evaluation_needs_a_resample():
+    scores = Scores(np.zeros((2, 1)), "logit", ["a", "b"], ("A",))
+    with pytest.raises(InputError, match="at least 1 resample"):
+        evaluate(scores, Labels(np.array([[0.0], [1.0]]), ["a", "b"], ("A",)), replicates=0)

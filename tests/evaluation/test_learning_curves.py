@@ -31,6 +31,13 @@ def measured(a, b, c, *, seed=0, draws=5, patients=200, noise=0.02):
     return LearningCurve("mrr", SIZES, values, resampled, laws, 0.0, patients, None, patients, (), {})
 
 
+def test_a_size_at_which_all_pairs_are_right_has_a_width():
+    values, drawn = np.ones((6, 5)), np.ones((50, 6))
+    found = LearningCurve("recall@1", SIZES, values, drawn, None, 0.0, 90, 30, 90, (), {}).mean
+    assert all((one.value, one.high) == (1, 1) and one.low == pytest.approx(0.025 ** (1 / 30)) for one in found)
+    assert LearningCurve("r2", SIZES, values, drawn, None, 0.0, 90, 30, 90, (), {}).mean[0].low == 1
+
+
 @pytest.mark.parametrize("law", [(0.95, 2.0, 0.7), (0.8, 1.2, 0.5), (1.0, 4.0, 0.9)])
 def test_a_law_without_noise_comes_back(law):
     a, b, c = law
