@@ -358,3 +358,15 @@ def test_twelve_positive_patients_are_covered_where_the_percentile_bootstrap_mis
         found = auroc_intervals(AurocPulls.of(scores, labels, groups))[0]
         held += found.low <= 0.95 <= found.high
     assert held >= 137  # 91 %; the percentile bootstrap holds it in 85 %
+
+
+def test_a_difference_of_means_over_classes_of_different_patients_is_half_as_sure_as_satterthwaite_says():
+    """With four classes of twenty patients each the rule adds up to 4 x 19 degrees; placements have long tails."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((400, 4))
+    for c in range(4):
+        labels[20 * c : 20 * c + 20, c] = 1
+    one, other = (AurocPulls.of(labels + rng.normal(size=labels.shape), labels) for _ in range(2))
+    degrees = macro_auroc_difference(one, other).degrees - 4
+    assert 19 < degrees < 0.6 * 4 * 19
+    assert macro_auroc_difference(one.of_columns([0]), other.of_columns([0])).degrees - 4 == pytest.approx(19)
