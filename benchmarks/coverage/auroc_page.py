@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.coverage.page_cells import both, line, low
+
 Found = Mapping[str, float]
 PAIRS = ("0.85 and 0.85", "0.85 and 0.80", "0.97 and 0.97", "0.97 and 0.92")
 
@@ -22,7 +24,7 @@ def _single(results: Mapping[str, Any]) -> str:
         for side in ("patients", "images")
     }
     head = ["positive patients of 120", *(f"AUROC {one}" for one in aurocs)]
-    return "AUROC of one class: coverage (truth below the low end), %\n\n" + _grid(results, head, rows, "AUROC", _low)
+    return "AUROC of one class: coverage (truth below the low end), %\n\n" + _grid(results, head, rows, "AUROC", low)
 
 
 def _shapes(results: Mapping[str, Any]) -> str:
@@ -31,7 +33,7 @@ def _shapes(results: Mapping[str, Any]) -> str:
     names = [one.removeprefix(start) for one in results if one.startswith(start) and "two methods" not in one]
     rows = {name: [f"{k} positive patients, {name}" for k in numbers] for name in names}
     head = ["AUROC .85 if not said otherwise", *(f"{k} positive patients" for k in numbers)]
-    return "Other scores: coverage (truth below the low end), %\n\n" + _grid(results, head, rows, "AUROC", _low)
+    return "Other scores: coverage (truth below the low end), %\n\n" + _grid(results, head, rows, "AUROC", low)
 
 
 def _pairs(results: Mapping[str, Any]) -> str:
@@ -40,7 +42,7 @@ def _pairs(results: Mapping[str, Any]) -> str:
         f"12, {shape} scores": [None, f"12 positive patients, {shape} scores, two methods, 0.85 and 0.80", None, None]
         for shape in ("lognormal", "t3")
     }
-    grid = _grid(results, ["positive patients", *PAIRS], rows, "difference", _both)
+    grid = _grid(results, ["positive patients", *PAIRS], rows, "difference", both)
     return "Difference of two methods: coverage (truth below the low end, above the high end), %\n\n" + grid
 
 
@@ -50,7 +52,7 @@ def _means(results: Mapping[str, Any]) -> str:
     head = ["positive patients of the classes", *PAIRS]
     mean, apart = (
         _grid(results, head, names, quantity, form)
-        for quantity, form in (("macro AUROC", _low), ("macro difference", _both))
+        for quantity, form in (("macro AUROC", low), ("macro difference", both))
     )
     return (
         f"Macro AUROC of the first of two methods: coverage (truth below the low end), %\n\n{mean}\n\n"
@@ -62,12 +64,10 @@ def _rivals(results: Mapping[str, Any]) -> str:
     start = "compared: "
     cells = [one for one in results if one.startswith(start)]
     methods = list(dict.fromkeys(name for one in cells for name in results[one]["quantities"]))
-    lines = [_line(["", *methods]), _line(["---"] * (len(methods) + 1))]
+    lines = [line(["", *methods]), line(["---"] * (len(methods) + 1))]
     for one in cells:
         found = results[one]["quantities"]
-        lines.append(
-            _line([one.removeprefix(start), *(_low(found[name]) if name in found else "" for name in methods)])
-        )
+        lines.append(line([one.removeprefix(start), *(low(found[name]) if name in found else "" for name in methods)]))
     return "Compared on the same samples: coverage (truth below the low end), %\n\n" + "\n".join(lines)
 
 
@@ -78,20 +78,8 @@ def _grid(
     quantity: str,
     form: Callable[[Found], str],
 ) -> str:
-    lines = [_line(head), _line(["---"] * len(head))]
+    lines = [line(head), line(["---"] * len(head))]
     for label, cells in rows.items():
         known = [results[one]["quantities"].get(quantity) if one in results else None for one in cells]
-        lines.append(_line([label, *("" if one is None else form(one) for one in known)]))
+        lines.append(line([label, *("" if one is None else form(one) for one in known)]))
     return "\n".join(lines)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _low(found: Found) -> str:
-    return f"{found['coverage']:.1f} ({found['truth below']:.1f})"
-
-
-def _both(found: Found) -> str:
-    return f"{found['coverage']:.1f} ({found['truth below']:.1f}, {found['truth above']:.1f})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.coverage.page_cells import both, line, low
 from benchmarks.coverage.proportions import CLASSES, METHODS, PATIENTS, SHARES, SIZES, name_of
 
 Found = Mapping[str, float]
@@ -28,12 +29,12 @@ def _shares(results: Mapping[str, Any]) -> str:
         for size in SIZES
         for together in ((0.0, 0.5, 1.0) if size == "1 to 6 items" else (0.5,))
     }
-    lines = _grid(results, ["", *(f"share {one:g}" for one in SHARES)], rows, "share", _low)
+    lines = _grid(results, ["", *(f"share {one:g}" for one in SHARES)], rows, "share", low)
     for k in PATIENTS:
         for name, quantity in (("large ones harder", "share"), ("reciprocal ranks", "mean reciprocal rank")):
             cell = f"{k} patients, {name}"
             words = {"share": "patients with many items are harder, share .81", "mean reciprocal rank": quantity}
-            lines.append(_line([f"{k} patients, {words[quantity]}", _one(results, cell, quantity, _low), "", "", ""]))
+            lines.append(line([f"{k} patients, {words[quantity]}", _one(results, cell, quantity, low), "", "", ""]))
     return "One share: coverage (truth below the low end), %\n\n" + "\n".join(lines)
 
 
@@ -43,28 +44,28 @@ def _differences(results: Mapping[str, Any]) -> str:
         for k in (15, 30, 100, 300)
         for size in list(SIZES)[:2]
     }
-    grid = _grid(results, ["shares of two methods", *METHODS], rows, "difference", _both)
+    grid = _grid(results, ["shares of two methods", *METHODS], rows, "difference", both)
     return "Difference of two methods: coverage (truth below the low end, above the high end), %\n\n" + "\n".join(grid)
 
 
 def _decisions(results: Mapping[str, Any]) -> str:
     cells = [one for one in results if "positive patients" in one]
-    lines = [_line(["", *(one.replace(" positive patients of 120,", " positive,") for one in cells)])]
-    lines.append(_line(["---"] * (len(cells) + 1)))
+    lines = [line(["", *(one.replace(" positive patients of 120,", " positive,") for one in cells)])]
+    lines.append(line(["---"] * (len(cells) + 1)))
     for name in DECISIONS:
-        lines.append(_line([name.replace("_", " "), *(_one(results, cell, name, _low) for cell in cells)]))
+        lines.append(line([name.replace("_", " "), *(_one(results, cell, name, low) for cell in cells)]))
     return "Decisions, 120 patients: coverage (truth below the low end), %\n\n" + "\n".join(lines)
 
 
 def _classes(results: Mapping[str, Any]) -> str:
     names = {f"{one} patients": f"classes with {one} patients" for one in CLASSES}
     quantities = ("accuracy", "balanced_accuracy", "f1", *APART)
-    lines = [_line(["patients of the classes", *(one.replace("_", " ") for one in quantities)])]
-    lines.append(_line(["---"] * (len(quantities) + 1)))
+    lines = [line(["patients of the classes", *(one.replace("_", " ") for one in quantities)])]
+    lines.append(line(["---"] * (len(quantities) + 1)))
     for label, cell in names.items():
-        forms = [_both if one in APART else _low for one in quantities]
+        forms = [both if one in APART else low for one in quantities]
         found = [_one(results, cell, one, form) for one, form in zip(quantities, forms, strict=True)]
-        lines.append(_line([label, *found]))
+        lines.append(line([label, *found]))
     return (
         "One class an item: coverage (truth below the low end; of differences also above the high end), %\n\n"
         + "\n".join(lines)
@@ -75,11 +76,11 @@ def _rivals(results: Mapping[str, Any]) -> str:
     start = "compared: "
     cells = [one for one in results if one.startswith(start)]
     methods = list(dict.fromkeys(name for one in cells for name in results[one]["quantities"]))
-    lines = [_line(["", *methods]), _line(["---"] * (len(methods) + 1))]
+    lines = [line(["", *methods]), line(["---"] * (len(methods) + 1))]
     for one in cells:
         apart = "two methods" in one
         shown = [_one(results, one, name, _wide_both if apart else _wide) for name in methods]
-        lines.append(_line([one.removeprefix(start), *shown]))
+        lines.append(line([one.removeprefix(start), *shown]))
     return (
         "Compared on the same samples: coverage (truth below the low end; of differences also above the high end), %; "
         "mean width\n\n" + "\n".join(lines)
@@ -93,9 +94,9 @@ def _grid(
     quantity: str,
     form: Callable[[Found], str],
 ) -> list[str]:
-    lines = [_line(head), _line(["---"] * len(head))]
+    lines = [line(head), line(["---"] * len(head))]
     for label, cells in rows.items():
-        lines.append(_line([label, *(_one(results, cell, quantity, form) for cell in cells)]))
+        lines.append(line([label, *(_one(results, cell, quantity, form) for cell in cells)]))
     return lines
 
 
@@ -104,21 +105,9 @@ def _one(results: Mapping[str, Any], cell: str, quantity: str, form: Callable[[F
     return "" if found is None else form(found)
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _low(found: Found) -> str:
-    return f"{found['coverage']:.1f} ({found['truth below']:.1f})"
-
-
-def _both(found: Found) -> str:
-    return f"{found['coverage']:.1f} ({found['truth below']:.1f}, {found['truth above']:.1f})"
-
-
 def _wide(found: Found) -> str:
-    return f"{_low(found)}; {found['width']:.3f}"
+    return f"{low(found)}; {found['width']:.3f}"
 
 
 def _wide_both(found: Found) -> str:
-    return f"{_both(found)}; {found['width']:.3f}"
+    return f"{both(found)}; {found['width']:.3f}"

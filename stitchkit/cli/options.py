@@ -146,7 +146,7 @@ MinPositives = Annotated[
 Replicates = Annotated[
     int,
     Option("--replicates", min=1, rich_help_panel=JUDGE,
-           help="Resamples of patients, for average precision, Brier scores and calibration errors."),
+           help="Resamples of patients, where an interval is made by resampling."),
 ]  # fmt: skip
 Uncertain = Annotated[
     str,

@@ -66,7 +66,7 @@ def compare(
     folds
         At least 2, at most the number of patients are made.
     replicates
-        Resamples of patients for R2, the same for every solver, so that differences are paired.
+        Resamples of patients for differences of R2, the same for every solver.
     seed
         Of the folds and the resamples.
     progress
@@ -266,7 +266,7 @@ def _rows(
     values = {label: found.by_name for label, found in tallies.items()}
     order = sorted(tallies, key=lambda label: -values[label][criterion])
     reference = AUTO if AUTO in tallies else order[0]
-    draws = {label: one.resampled(replicates, seed) for label, one in tallies.items()}
+    draws = {label: one.resampled(replicates, seed) for label, one in tallies.items()} if criterion == "r2" else {}
     at = {label: one.names.index(criterion) for label, one in tallies.items()}
 
     def _difference(label: str) -> Interval:

@@ -324,7 +324,7 @@ def decided(
     judged: list[str],
     bar: Progress | None = None,
 ) -> dict[str, Decisions]:
-    """What the thresholds decide of each judged class that has one; they read the scores of their own kind."""
+    """Decisions of the thresholds for each judged class that has one, on the scores of their own kind."""
     known = [one for one in (calibrated, given) if one.kind == thresholds.kind]
     if not known:
         raise InputError(
@@ -341,7 +341,7 @@ def decided(
 def decisions_of(
     called: np.ndarray, levels: Sequence[float], test: Labels, classes: Sequence[str], bar: Progress | None = None
 ) -> dict[str, Decisions]:
-    """What calling ``called`` (n, c) present is worth for each class; items whose label is not known do not count."""
+    """Measures of the decisions ``called`` (n, c) for each class; items whose label is not known do not count."""
     people, found = np.arange(len(test)) if test.groups is None else test.groups, {}
     bar = bar or Progress(show=False)
     bar.begin("intervals of decisions, classes", len(classes))

@@ -129,7 +129,7 @@ class Resampled:
 
 
 def _kept(ran: Ran, groups: Mapping[Group, list[str]], bar: Progress) -> dict[Group, dict[str, np.ndarray]]:
-    """What is resampled of each row, with the main measure of each draw; read where it was kept."""
+    """Resampled measures of each row and the main measure of each draw, read where they were kept."""
     judge = ran.judge
     found = {group: ran.log.kept(_mark(ran, keys), (judge.resampled,)) for group, keys in groups.items()}
     missing = [group for group, kept in found.items() if kept is None]
