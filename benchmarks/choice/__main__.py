@@ -18,7 +18,7 @@ import numpy as np
 import stitchkit as sk
 from benchmarks.choice.families import FAMILIES, FRESH
 from stitchkit.metrics.auroc import auroc
-from stitchkit.metrics.ranks import distinct_rows, middle_ranks
+from stitchkit.metrics.ranks import distinct_rows, true_ranks
 from stitchkit.threads import one_blas_thread
 
 QUIET = {"progress": False, "anchor_hashes": False}
@@ -56,7 +56,7 @@ def _named(x: np.ndarray, y: np.ndarray) -> Callable[[Any], float]:
             guessed = alignment.similarity(x, y[first]).argmax(axis=1)
             return float(np.mean([(guessed[which == k] == k).mean() for k in range(len(first))]))
         parts = [slice(a, a + 200) for a in range(0, len(x) - 199, 200)]
-        ranks = [middle_ranks(alignment.similarity(x[part], y[part]), np.arange(200)) for part in parts]
+        ranks = [true_ranks(alignment.similarity(x[part], y[part]), np.arange(200)).middle for part in parts]
         return float(np.mean(np.concatenate(ranks) == 1))
 
     return judge

@@ -48,9 +48,6 @@ def check(
     metadata: o.Metadata = "",
     min_positives: o.MinPositives = MIN_POSITIVES,
     folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of patients.", rich_help_panel=o.JUDGE)] = 5,
-    replicates: Annotated[
-        int, typer.Option("--replicates", min=1, hidden=True, help="Has no effect: AUROC needs no resamples.")
-    ] = 2000,
     uncertain: o.Uncertain = "error",
     seed: o.Seed = 0,
     dry_run: o.DryRun = False,
@@ -91,7 +88,7 @@ def check(
     found = check_anchors(
         pairs, test=tested, test_groups=patients, labels=known, prompts=wanted, metadata=columns,
         likeness=LIKENESS if likeness is None else likeness, min_positives=min_positives, folds=folds,
-        replicates=replicates, seed=seed, progress=talk.progress,
+        seed=seed, progress=talk.progress,
     )  # fmt: skip
     document = found.to_dict()
     if out is not None:

@@ -63,7 +63,6 @@ def gate(
         typer.Option("--by", metavar="lower|value|upper", rich_help_panel=GATE,
                      help="Which end of the 95 % interval must reach the threshold."),
     ] = "lower",
-    replicates: o.Replicates = 2000,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON document to this file.")] = None,
     source_column: o.SourceColumn = None,
     target_column: o.TargetColumn = None,
@@ -72,7 +71,6 @@ def gate(
     root: o.Root = None,
     batch_size: o.BatchSize = 32,
     store: o.Store = "auto",
-    seed: o.Seed = 0,
     device: o.Device = "auto",
     dtype: o.Dtype = "float32",
     offline: o.Offline = False,
@@ -102,7 +100,7 @@ def gate(
     if out is not None:
         new_file(out, overwrite)
     limits = {"min_mrr": min_mrr, "min_recall_at_1": min_recall_at_1, "min_r2": min_r2}
-    check_gate(**limits, compared=against is not None, margin=margin, by=by, replicates=replicates)
+    check_gate(**limits, compared=against is not None, margin=margin, by=by)
     table = AnchorTable.of(pairs, source_column, target_column, id_column, groups, root)
     tried = Tried.of(alignment, source, target, table)
     other = None
@@ -120,7 +118,7 @@ def gate(
     fitted, x, y, patients = held.vectors(tried)
     theirs = None if other is None else held.vectors(other)
     found = sk.gate(
-        fitted, x, y, groups=patients, **limits, margin=margin, by=by, replicates=replicates, seed=seed,
+        fitted, x, y, groups=patients, **limits, margin=margin, by=by,
         against=None if theirs is None else theirs[0],
         against_source=None if theirs is None else theirs[1],
         against_target=None if theirs is None else theirs[2], allow_leakage=allow_leakage,

@@ -39,7 +39,6 @@ def check_anchors(
     likeness: float = LIKENESS,
     min_positives: int = MIN_POSITIVES,
     folds: int = 5,
-    replicates: int = 2000,
     seed: int = 0,
     progress: bool | None = None,
 ) -> AnchorAudit:
@@ -70,8 +69,8 @@ def check_anchors(
         Classes with fewer positive or negative patients are not judged by metadata, nor those with fewer than 5.
     folds
         Of the anchors' patients, for the metadata-only baseline.
-    replicates
-        Has no effect, and is kept for older calls: intervals of AUROC need no resamples.
+    seed
+        Seed of the folds, default 0.
     progress
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
@@ -100,7 +99,7 @@ def check_anchors(
     ...     print(line)
     1 pairs of an anchor's and a test item's image are near duplicates under other ids
     """
-    _check_settings(metadata, labels, folds, replicates, min_positives)
+    _check_settings(metadata, labels, folds, min_positives)
     ours = Side.of(anchors)
     theirs = None if test is None else Side.of(test, test_groups)
     named = read_prompts(prompts) if isinstance(prompts, str | Path) else prompts
@@ -130,14 +129,12 @@ def check_anchors(
     )  # fmt: skip
 
 
-def _check_settings(
-    metadata: Sequence[str], labels: Labels | None, folds: int, replicates: int, min_positives: int
-) -> None:
+def _check_settings(metadata: Sequence[str], labels: Labels | None, folds: int, min_positives: int) -> None:
     if isinstance(metadata, str):
         raise InputError("metadata= takes a list of columns; got a single text.")
     if metadata and labels is None:
         raise InputError("metadata are columns of the labels, and there are no labels. Give labels=.")
-    for what, value, least in (("folds", folds, 2), ("replicates", replicates, 1), ("min_positives", min_positives, 1)):
+    for what, value, least in (("folds", folds, 2), ("min_positives", min_positives, 1)):
         if value < least:
             raise InputError(f"{what} must be at least {least}; got {value}.")
 

@@ -129,7 +129,7 @@ class AnchorAudit:
     notes
         What was not checked, and why.
     settings
-        Likeness, folds, replicates, level, seed, least number of positives.
+        Likeness, folds, level, seed, least number of positives.
     """
 
     anchors: int

@@ -49,7 +49,6 @@ def fit_associations(
     groups: Any = None,
     folds: int = 5,
     permutations: int = 199,
-    replicates: int = 1000,
     seed: int = 0,
 ) -> Associations:
     """Scores of findings that no anchor mentions, from the findings that accompany them in a pool of unlinked texts.
@@ -80,10 +79,8 @@ def fit_associations(
         Folds of patients, for the ridge's strength and the partners' AUROC, default 5.
     permutations
         Permutations of the weights, default 199.
-    replicates
-        Has no effect, and is kept for older calls: intervals of AUROC need no resamples.
     seed
-        Seed of folds, permutations and resamples, default 0.
+        Seed of folds and permutations, default 0.
 
     Returns
     -------
@@ -109,13 +106,13 @@ def fit_associations(
     >>> texts = [("Edema. " if a else "") + ("Effusion." if b else "") for a, b in zip(edema, effusion)]
     >>> pool = ["Congestion and edema."] * 40 + ["Effusion."] * 60 + ["Edema."] * 20 + ["Normal film."] * 80
     >>> names = ("Edema", "Effusion", "Congestion")
-    >>> found = fit_associations(x, texts, pool, PromptSet("three", {name: (name,) for name in names}), replicates=50)
+    >>> found = fit_associations(x, texts, pool, PromptSet("three", {name: (name,) for name in names}))
     >>> found.findings, found.associations[0].mentions, found.associations[0].company
     (('Congestion',), 40, ('Edema',))
     >>> found.scores(x).association.kind
     'association'
     """
-    check_settings(folds=(folds, 2), permutations=(permutations, 1), replicates=(replicates, 1), seed=(seed, 0))
+    check_settings(folds=(folds, 2), permutations=(permutations, 1), seed=(seed, 0))
     anchors, texts_of_pool = anchored_inputs(vectors, texts, pool, prompts, no_finding, groups)
     scored, unscored = _to_score(findings, anchors, texts_of_pool)
     y, people = mention_columns(anchors.mentions, anchors.anchored).astype(np.float64), anchors.people

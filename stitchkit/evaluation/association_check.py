@@ -49,7 +49,6 @@ def evaluate_associations(
     folds: int = 5,
     permutations: int = 199,
     min_positives: int = MIN_POSITIVES,
-    replicates: int = 1000,
     seed: int = 0,
 ) -> AssociationEvaluation:
     """AUROC of scores by association on findings whose truth is known: those that the anchors mention.
@@ -64,8 +63,6 @@ def evaluate_associations(
         As in :func:`stitchkit.fit_associations`.
     min_positives
         Findings that the anchors of fewer patients mention, or do not mention, are listed, not judged; default 10.
-    replicates
-        Has no effect, and is kept for older calls: intervals of AUROC need no resamples.
 
     Returns
     -------
@@ -88,12 +85,12 @@ def evaluate_associations(
     >>> names = ("Congestion", "Edema", "Mass")
     >>> texts = [" ".join(f"{name}." for name, one in zip(names, row) if one) or "Normal." for row in shown]
     >>> prompts = PromptSet("three", {name: (name,) for name in names})
-    >>> found = evaluate_associations(x[:200], texts[:200], texts[200:], prompts, replicates=50)
+    >>> found = evaluate_associations(x[:200], texts[:200], texts[200:], prompts)
     >>> found.table.main.classes["Congestion"].value > 0.7
     True
     """
     check_settings(folds=(folds, 2), permutations=(permutations, 1), min_positives=(min_positives, 1),
-                   replicates=(replicates, 1), seed=(seed, 0))  # fmt: skip
+                   seed=(seed, 0))  # fmt: skip
     anchors, texts_of_pool = anchored_inputs(vectors, texts, pool, prompts, no_finding, groups)
     truth = Labels(
         anchors.mentions.columns(anchors.anchored), anchors.x.ids,

@@ -133,7 +133,7 @@ class Associations:
     notes
         Assumptions and limits in words.
     settings
-        Folds, permutations, replicates and seed.
+        Folds, permutations, seed, and level of the intervals.
     """
 
     partner_map: AffineMap

@@ -53,7 +53,7 @@ class Gate:
     notes
         What to bear in mind.
     settings
-        Margin, replicates, level, seed.
+        Margin and level of the intervals.
     """
 
     checks: tuple[Check, ...]

@@ -38,8 +38,6 @@ def gate(
     against_target: Any = None,
     margin: float = MARGIN,
     by: str = "lower",
-    replicates: int = 2000,
-    seed: int = 0,
     allow_leakage: bool = False,
 ) -> Gate:
     """Checks of an alignment on pairs it was not fitted on, against thresholds: for a test that runs at every change.
@@ -61,7 +59,7 @@ def gate(
         At least 10 pairs that neither alignment was fitted on: embeddings paired by id, or arrays paired by row.
         Ranks go from source to target among the distinct targets given.
     groups : (n,) or mapping id -> group, optional
-        Patients; resamples never split one.
+        Patients; intervals are over them.
     min_mrr, min_recall_at_1
         Thresholds from 0 to 1.
     min_r2
@@ -77,8 +75,6 @@ def gate(
         How much worse is still as good, from 0 up to 1.
     by
         ``"lower"``, ``"value"`` or ``"upper"``.
-    replicates, seed
-        Not used: no interval of a gate is resampled. Calls that give them stay valid.
     allow_leakage
         Report pairs that an alignment was fitted on in the notes instead of refusing them.
 
@@ -110,7 +106,7 @@ def gate(
     """
     check_gate(
         min_mrr=min_mrr, min_recall_at_1=min_recall_at_1, min_r2=min_r2, compared=against is not None, margin=margin,
-        by=by, replicates=replicates,
+        by=by,
     )  # fmt: skip
     limits = {"mrr": min_mrr, "recall@1": min_recall_at_1, "r2": min_r2}
     pairs = HeldPairs.of(source, target, groups)
@@ -144,7 +140,7 @@ def gate(
             interval = Interval(0.0, 0.0, 0.0) if one_map else exact_difference(*sums)
             checks.append(_check(f"{name} minus the other", interval, by, -margin, None))
     gallery = len(np.unique(pairs.target))
-    settings = {"margin": margin, "replicates": replicates, "level": 0.95, "seed": seed}
+    settings = {"margin": margin, "level": 0.95}
     notes = list(dict.fromkeys([*notes, *_notes(pairs, checks)]))  # what both maps do not know is said once
     return Gate(tuple(checks), by, len(pairs), pairs.patients, gallery, tuple(notes), settings)
 
@@ -157,7 +153,6 @@ def check_gate(
     compared: bool,
     margin: float,
     by: str,
-    replicates: int,
 ) -> None:
     """Raise for settings of :func:`gate` that cannot be; ``compared`` tells whether there is another alignment."""
     if by not in BY:
@@ -171,8 +166,6 @@ def check_gate(
         raise InputError(f"a threshold for R2 is at most 1; got {min_r2}.")
     if not 0 <= margin < 1:
         raise InputError(f"the margin is from 0 up to 1; got {margin}.")
-    if replicates < 1:
-        raise InputError(f"a gate needs at least 1 resample; got {replicates}.")
 
 
 def _tally(alignment: Alignment, pairs: HeldPairs, patient: np.ndarray, what: str) -> tuple[Tally, Tally]:

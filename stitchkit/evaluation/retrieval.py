@@ -110,8 +110,6 @@ def evaluate_retrieval(
     groups: Any = None,
     csls: Any = None,
     pool: Any = None,
-    replicates: int = 2000,
-    seed: int = 0,
     allow_leakage: bool = False,
 ) -> Retrieval:
     """Recall@k both ways on pairs that the alignment was not fitted on.
@@ -132,8 +130,6 @@ def evaluate_retrieval(
     pool : (source_pool (m_s, d_s), target_pool (m_t, d_t)), optional
         Score by the inverted softmax over the pools at temperature .1: ``s - .1 log mean exp(s' / .1)`` with the
         candidate's similarities s' to the pool of the query's side. Instead of ``csls``.
-    replicates, seed
-        Not used: intervals of recall are computed without resamples. Calls that give them stay valid.
     allow_leakage
         Report pairs that the alignment was fitted on in the notes instead of refusing them.
 

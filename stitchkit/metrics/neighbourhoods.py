@@ -1,4 +1,4 @@
-"""Who is near whom: shared neighbourhoods of two spaces, hubs of a neighbour graph, and k-NN accuracy.
+"""Who is near whom: shared neighbourhoods of two spaces, and hubs of a neighbour graph.
 
 Neighbours are by cosine about the mean of the rows, and a row is no neighbour of itself; the work goes in tiles.
 """
@@ -6,7 +6,6 @@ Neighbours are by cosine about the mean of the rows, and a row is no neighbour o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -158,37 +157,3 @@ def hubness(rows: np.ndarray, gallery: int) -> Hubness:
     (2, 0.5)
     """
     return Hubness(int(rows.shape[1]), np.bincount(rows.reshape(-1), minlength=gallery))
-
-
-def knn_accuracy(vectors: Array, labels: Any, k: int = 10) -> float:
-    """Share of rows whose class is that of most of their ``k`` nearest other rows, in [0, 1].
-
-    Parameters
-    ----------
-    vectors : (n, d)
-    labels : (n,)
-        One class a row. Where classes tie, the one whose neighbour is nearest wins.
-
-    Returns
-    -------
-    float
-        Chance is the share of the commonest class.
-
-    Raises
-    ------
-    InputError
-        If there are not as many labels as rows, or not more than ``k`` rows.
-
-    Examples
-    --------
-    >>> knn_accuracy(np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0], [1.0, 0.1]]), ["a", "a", "b", "b"], k=1)
-    1.0
-    """
-    names, codes = np.unique(np.asarray(labels), return_inverse=True)
-    if len(codes) != int(vectors.shape[0]):
-        raise InputError(f"{len(codes)} labels came with {vectors.shape[0]} rows. Give one class a row.")
-    of_neighbours = codes.reshape(-1)[neighbour_rows(vectors, k)]  # (n, k)
-    votes = (of_neighbours[:, :, None] == np.arange(len(names))).sum(axis=1)  # (n, c)
-    tied = votes == votes.max(axis=1, keepdims=True)
-    first = np.take_along_axis(tied, of_neighbours, axis=1).argmax(axis=1)  # the nearest neighbour of a winning class
-    return float(np.mean(of_neighbours[np.arange(len(codes)), first] == codes.reshape(-1)))

@@ -51,17 +51,6 @@ def true_ranks(similarity: Array, truth: np.ndarray) -> Ranks:
     return _ranks(similarity, true, 1)  # the true one itself is among the equal
 
 
-def middle_ranks(similarity: Array, truth: np.ndarray) -> np.ndarray:
-    """Mean place (q,) of each query's true target over the orders of equal scores, 1 the best.
-
-    Examples
-    --------
-    >>> middle_ranks(np.array([[0.9, 0.1], [0.5, 0.5]]), np.array([0, 1]))
-    array([1. , 1.5])
-    """
-    return true_ranks(similarity, truth).middle
-
-
 def tiled_ranks(similarity: Callable[[int, int], Array], truth: np.ndarray, *, tile: int = TILE) -> Ranks:
     """:func:`true_ranks` over tiles of queries; ``similarity(a, b)`` gives rows a to b, (b - a, g)."""
     bounds = [(a, min(a + tile, len(truth))) for a in range(0, len(truth), tile)]

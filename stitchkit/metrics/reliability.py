@@ -97,34 +97,22 @@ class Misses:
         return cls(squared, known, sums)
 
     def brier(self, counts: np.ndarray) -> np.ndarray:
-        """Mean squared error (b,) in each resample (b, n); fastest where counts are float64."""
+        """Mean squared error (b,) in each resample (b, n), 0 is best; fastest where counts are float64.
+
+        References
+        ----------
+        Brier, Monthly Weather Review 78 (1950).
+        """
         return share(counts @ self.squared, counts @ self.known)
 
     def calibration_error(self, counts: np.ndarray) -> np.ndarray:
-        """Mean distance (b,) between what was said and what was seen, over bins, in each resample (b, n)."""
+        """Mean distance (b,) between what was said and what was seen, over bins, in each resample (b, n).
+
+        Bins are those of the whole sample. It is never below what chance alone gives: with n items in b bins about
+        ``sqrt(b * p (1 - p) / n)`` times .8 for perfect probabilities near p.
+
+        References
+        ----------
+        Expected calibration error, Naeini et al., AAAI 2015, with bins of equal mass (Nguyen and O'Connor, EMNLP 2015).
+        """
         return share(np.abs(self.gaps @ counts.T).sum(axis=0), counts @ self.known)
-
-
-def resampled_brier(probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean squared error (b,) of the probabilities (n,) of 0/1 ``labels`` (n,) in each resample (b, n); 0 is best.
-
-    References
-    ----------
-    Brier, Monthly Weather Review 78 (1950).
-    """
-    return Misses.of(probabilities, labels).brier(counts)
-
-
-def resampled_calibration_error(
-    probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray, bins: int = BINS
-) -> np.ndarray:
-    """Mean distance (b,) between what was said and what was seen, over bins of equal numbers.
-
-    Bins are those of the whole sample. It is never below what chance alone gives: with n items in ``bins`` bins about
-    ``sqrt(bins * p (1 - p) / n)`` times .8 for perfect probabilities near p.
-
-    References
-    ----------
-    Expected calibration error, Naeini et al., AAAI 2015, with bins of equal mass (Nguyen and O'Connor, EMNLP 2015).
-    """
-    return Misses.of(probabilities, labels, bins).calibration_error(counts)

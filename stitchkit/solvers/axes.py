@@ -96,11 +96,6 @@ class Axes:
         return float(namespace(self.source_values).sum(self.source_values)) / self.widths[0] or 1.0
 
     @property
-    def target_unit(self) -> float:
-        """Mean eigenvalue of the target scatter, counted over its raw width; 1 where it does not vary."""
-        return float(namespace(self.target_values).sum(self.target_values)) / self.widths[1] or 1.0
-
-    @property
     def target_spread(self) -> float:
         """Sum of squares of the queries' true targets about the training mean, in the scaled target space."""
         xp, inside = namespace(self.gallery), self.targets

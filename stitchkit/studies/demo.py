@@ -274,18 +274,3 @@ def _padded(vectors: np.ndarray, width: int) -> np.ndarray:
     """``vectors`` (n, d) cut or filled with zeros to (n, width): stitching without a map."""
     kept = vectors[:, :width]
     return np.pad(kept, ((0, 0), (0, width - kept.shape[1])))
-
-
-def gate_numbers(settings: DemoSettings) -> dict[str, float]:
-    """Macro AUROCs by name for one draw of phantoms: what the demo promises and its tests hold it to."""
-    quick = replace(settings, replicates=1, nested=False)
-    bench = make_bench(quick)
-    stitching, _ = stitch_numbers(bench, quick)
-    naming, to_text = naming_numbers(bench, quick)
-    numbers = {one.name: one.macro.value for one in (*stitching.methods, *naming.methods)}
-    hardest = min(one.value for one in stitching.method("own head (medical encoder)").classes.values())
-    return {
-        **numbers,
-        "hardest": hardest,
-        **{k: v for k, v in control_numbers(bench, to_text).items() if k != "silenced"},
-    }

@@ -125,7 +125,6 @@ def prompt_sensitivity(
     k: int = 1,
     draws: int = 20,
     min_positives: int = MIN_POSITIVES,
-    replicates: int = 1000,
     seed: int = 0,
     progress: bool | None = None,
 ) -> PromptSensitivity:
@@ -149,8 +148,6 @@ def prompt_sensitivity(
         How often.
     min_positives
         Classes with fewer positive (or negative) patients are listed, not judged.
-    replicates
-        Has no effect, and is kept for older calls: intervals of AUROC need no resamples.
     seed
         Seed of the draws of prompts, default 0.
     progress

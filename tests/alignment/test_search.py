@@ -18,7 +18,7 @@ from stitchkit.alignment.folds import Folds, assign, assign_by_target
 from stitchkit.alignment.search import Contender, Finalist, Search, Trial
 from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.embeddings import as_embeddings
-from stitchkit.metrics.ranks import middle_ranks
+from stitchkit.metrics.ranks import true_ranks
 from stitchkit.solvers.axes import Extent
 from stitchkit.solvers.procrustes import ProcrustesDraft
 from stitchkit.solvers.ridge import tracks as ridge_tracks
@@ -209,7 +209,7 @@ def fresh_mrr(n, gallery, seed):
     x, y = pairs(n * 4 // 5 + 400, seed, noise=2.0)
     fitted = sk.align(x[:-400], y[:-400], nested=False)
     parts = [slice(-a - gallery, -a or None) for a in range(0, 400 - gallery + 1, gallery)]
-    return np.mean([np.mean(1 / middle_ranks(fitted.similarity(x[p], y[p]), np.arange(gallery))) for p in parts])
+    return np.mean([np.mean(1 / true_ranks(fitted.similarity(x[p], y[p]), np.arange(gallery)).middle) for p in parts])
 
 
 @pytest.mark.parametrize("n", [20, 50])

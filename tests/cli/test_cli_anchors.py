@@ -17,7 +17,7 @@ from stitchkit.datasets.images import read_image
 from stitchkit.store import write_embeddings
 
 PAGE = Path(__file__).parents[2] / "docs" / "anchors.md"
-QUICK = ("--replicates", "50", "--quiet")
+QUICK = ("--quiet",)
 
 
 def table(path):

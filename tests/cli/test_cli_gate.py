@@ -40,7 +40,7 @@ def files(cli, tmp_path_factory):
 
 def fresh(files, *, part="good"):
     sides = ("--source", files / "fresh-x.safetensors", "--target", files / "fresh-y.safetensors")
-    return ("gate", files / part, *sides, "--pairs", files / "fresh.csv", "--replicates", "200")
+    return ("gate", files / part, *sides, "--pairs", files / "fresh.csv")
 
 
 def test_a_good_alignment_passes_with_a_line_a_check(cli, files, tmp_path):
@@ -166,7 +166,7 @@ def noise(cli, tmp_path_factory):
 
 def on(noise, part):
     sides = ("--source", noise / "x.safetensors", "--target", noise / "y.safetensors")
-    return ("gate", noise / "map", *sides, "--pairs", noise / f"{part}.csv", "--min-mrr", "0.5", "--replicates", "50")
+    return ("gate", noise / "map", *sides, "--pairs", noise / f"{part}.csv", "--min-mrr", "0.5")
 
 
 def test_parts_of_the_fit_are_no_test_either(cli, noise):
@@ -188,7 +188,7 @@ def test_parts_of_the_fit_are_no_test_either(cli, noise):
 def test_what_two_folders_do_not_know_is_said_once(cli, files, tmp_path):
     other = tmp_path / "good"  # another folder of the same name
     shutil.copytree(files / "good", other)
-    line = [*fresh(files)[:6], "--replicates", "20"]  # without the table, patients are not known
+    line = fresh(files)[:6]  # without the table, patients are not known
     said = "the patients of these pairs are not known, so that patients were not compared"
     for folder in (other, files / "good"):
         found = cli(*line, "--against", folder, "--margin", "0.5", "--json").json

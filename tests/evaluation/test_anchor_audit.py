@@ -17,7 +17,7 @@ from stitchkit.evaluation.anchor_audit import check_anchors
 from stitchkit.evaluation.anchor_overlap import Side
 from stitchkit.evaluation.anchor_shortcuts import find_shortcuts
 
-QUICK = {"replicates": 100, "progress": False}
+QUICK = {"progress": False}
 
 
 def pairs_of(films, images=None, ids=None, patients=None):
@@ -315,7 +315,7 @@ WRONG = {
     "metadata without labels": ({"metadata": ["age"]}, InputError, "there are no labels"),
     "metadata as a text": ({"metadata": "age"}, InputError, "a list of columns"),
     "one fold": ({"folds": 1}, InputError, "folds must be at least 2; got 1"),
-    "no resample": ({"replicates": 0}, InputError, "at least 1"),
+    "no positive": ({"min_positives": 0}, InputError, "min_positives must be at least 1; got 0"),
     "an unknown prompt set": ({"prompts": "phantoms"}, UnknownNameError, "nearest: phantom"),
     "a test that is a path": ({"test": "test.csv"}, InputError, "Read the table"),
     "an impossible likeness": ({"likeness": 2.0}, InputError, "up to 1"),
@@ -371,9 +371,7 @@ def test_metadata_expose_the_confounded_films_and_spare_the_honest_ones(chest):
 @pytest.mark.real
 def test_a_copy_with_opposite_labels_is_found(real_data):
     table = real_data / "us_busi" / "manifest.csv"
-    found = check_anchors(
-        sk.read_anchors(table), labels=sk.read_labels(table, label="label"), replicates=50, progress=False
-    )
+    found = check_anchors(sk.read_anchors(table), labels=sk.read_labels(table, label="label"), progress=False)
     against = {(one.first, one.second, one.kind) for one in found.duplicates if one.opposite}
     assert ("images/benign__433_.jpg", "images/malignant__145_.jpg", "same file") in against
     assert any(one.startswith("CONTRADICTION") for one in found.warnings)

@@ -28,7 +28,7 @@ def mentioned():
 
 def test_a_finding_with_company_beats_both_rivals(mentioned):
     _, x, texts = mentioned
-    result = sk.evaluate_associations(x, texts, pool_of(), PROMPTS, groups=np.arange(400) // 2, replicates=100)
+    result = sk.evaluate_associations(x, texts, pool_of(), PROMPTS, groups=np.arange(400) // 2)
     table = result.table
     assert tuple(table.main.classes) == NAMES
     assert (table.n, table.patients, table.kind) == (400, 200, "association")
@@ -55,7 +55,7 @@ def test_each_finding_is_scored_by_anchors_of_other_folds_that_do_not_mention_it
         return real(rows, y, strengths)
 
     monkeypatch.setattr(association_check, "ridge_fits", spied)
-    sk.evaluate_associations(x, texts, pool_of(), PROMPTS, groups=people, replicates=10)
+    sk.evaluate_associations(x, texts, pool_of(), PROMPTS, groups=people)
     row = {vector.tobytes(): i for i, vector in enumerate(x)}
     assert len(seen) == 25
     for call, (rows, y) in enumerate(seen):
@@ -90,7 +90,7 @@ def test_rows_have_the_intervals_of_pairs_within_folds(mentioned, monkeypatch):
 def test_noise_is_at_chance():
     rng = np.random.default_rng(0)
     _, _, texts = worlds(300, 3, silent=())
-    result = sk.evaluate_associations(rng.normal(size=(300, 8)), texts, pool_of(), PROMPTS, replicates=200)
+    result = sk.evaluate_associations(rng.normal(size=(300, 8)), texts, pool_of(), PROMPTS)
     assert result.table.main.macro.low < 0.5 < result.table.main.macro.high
     assert result.table.methods[1].difference.low < 0 < result.table.methods[1].difference.high
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_judged_is_listed_with_its_reason(mentioned):
     rare = [f"{one} There is Fracture." if i < 3 else one for i, one in enumerate(texts)]
     more = sk.PromptSet("six", {**PROMPTS.positive, "Fracture": ("There is Fracture.",)})
     pool = [one.replace("Nodule.", "") for one in pool_of()]
-    table = sk.evaluate_associations(x, rare, pool, more, replicates=20).table
+    table = sk.evaluate_associations(x, rare, pool, more).table
     assert "3 positives" in table.left_out["Fracture"]
     assert "none of 800 pool texts mentions it" in table.left_out["Nodule"]
     assert "Fracture" not in table.main.classes
@@ -111,7 +111,7 @@ def test_two_anchored_findings_leave_only_one_partner():
     _, x, _ = worlds(200, 1)
     texts = [text("Edema"), text("Mass"), "Clear."] * 66 + ["Clear."] * 2
     with pytest.raises(DataError, match=r"Edema: of 5 findings .* mention only 'Mass'; association needs at least two"):
-        sk.evaluate_associations(x, texts, pool_of(), PROMPTS, replicates=10)
+        sk.evaluate_associations(x, texts, pool_of(), PROMPTS)
 
 
 @pytest.mark.parametrize(

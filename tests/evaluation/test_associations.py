@@ -41,7 +41,7 @@ def pool_of(n=800, seed=7, **how):
 @pytest.fixture(scope="module")
 def fit():
     _, x, texts = worlds(300, 1)
-    return sk.fit_associations(x, texts, pool_of(), PROMPTS, groups=np.arange(300) // 2, replicates=100)
+    return sk.fit_associations(x, texts, pool_of(), PROMPTS, groups=np.arange(300) // 2)
 
 
 HAND = [  # 3 of edema and congestion, 2 of edema alone, 1 of mass and congestion, 2 of mass alone, 4 normal
@@ -52,7 +52,7 @@ HAND = [  # 3 of edema and congestion, 2 of edema alone, 1 of mass and congestio
 
 def test_weights_counts_and_scores_are_the_literal_ones():
     _, x, texts = worlds(200, 3, silent=("Congestion", "Effusion", "Nodule"))
-    found = sk.fit_associations(x, texts, HAND, PROMPTS, findings=["Congestion"], replicates=20)
+    found = sk.fit_associations(x, texts, HAND, PROMPTS, findings=["Congestion"])
     assert found.partners == ("Edema", "Mass", "No Finding")
     together, expected = np.array([3, 1, 0]), np.array([4 * 5 / 12, 4 * 3 / 12, 4 * 4 / 12])
     literal = np.log((together + 0.5) / (expected + 0.5))
@@ -108,7 +108,7 @@ def test_without_company_the_score_is_no_better_than_permuted_weights():
     shares, gains = [], []
     for seed in range(6):
         _, x, texts = worlds(400, 10 + seed, together=0.0)
-        found = sk.fit_associations(x, texts, pool_of(400, seed=30 + seed, together=0.0), PROMPTS, replicates=20)
+        found = sk.fit_associations(x, texts, pool_of(400, seed=30 + seed, together=0.0), PROMPTS)
         fresh, items, _ = worlds(800, 50 + seed, together=0.0)
         scores = found.scores(items)
         labels = sk.Labels(fresh, scores.ids, NAMES)
@@ -123,7 +123,7 @@ def test_without_company_the_score_is_no_better_than_permuted_weights():
 def test_a_finding_without_company_says_so():
     _, x, texts = worlds(200, 3)
     pool = [*worlds(300, 5)[2], *[text("Congestion")] * 9]
-    found = sk.fit_associations(x, texts, pool, PROMPTS, replicates=20)
+    found = sk.fit_associations(x, texts, pool, PROMPTS)
     shown = str(found)
     assert "9 pool texts, 9 of them without any anchored finding; mentioned with no anchored finding more" in shown
     assert "expect scores near chance" in shown
@@ -139,7 +139,7 @@ def test_partners_are_judged_out_of_fold_with_patients_whole():
     x = np.eye(40)[people] + 0.01 * rng.normal(size=(200, 40))
     aurocs = {}
     for groups in (people, None):
-        found = sk.fit_associations(x, texts, pool_of(), PROMPTS, findings=["Congestion"], groups=groups, replicates=50)
+        found = sk.fit_associations(x, texts, pool_of(), PROMPTS, findings=["Congestion"], groups=groups)
         aurocs[groups is None] = [one.auroc.value for one in found.association("Congestion").partners]
         assert found.patients == (None if groups is None else 40)
     assert max(aurocs[False]) < 0.65
@@ -160,7 +160,7 @@ def test_held_out_aurocs_are_the_literal_ones():
         p, edema = literal[:, 1], y[inside, 1] == 1
         gaps = p[edema][:, None] - p[~edema][None, :]
         wins, pairs = wins + (gaps > 0).sum() + (gaps == 0).sum() / 2, pairs + gaps.size
-    found = sk.fit_associations(x, texts, pool_of(), PROMPTS, groups=people, replicates=20)
+    found = sk.fit_associations(x, texts, pool_of(), PROMPTS, groups=people)
     edema = next(one for one in found.associations[0].partners if one.name == "Edema")
     assert edema.auroc.value == pytest.approx(wins / pairs)
     assert 0.5 < edema.auroc.low <= edema.auroc.value <= edema.auroc.high
@@ -207,7 +207,7 @@ def test_order_of_anchors_and_pool_does_not_matter(fit):
     order, pool = np.random.default_rng(0).permutation(300), pool_of()
     shuffled = [pool[i] for i in np.random.default_rng(1).permutation(len(pool))]
     again = sk.fit_associations(
-        x[order], [texts[i] for i in order], shuffled, PROMPTS, groups=(np.arange(300) // 2)[order], replicates=100
+        x[order], [texts[i] for i in order], shuffled, PROMPTS, groups=(np.arange(300) // 2)[order]
     )
     same_scores(fit, again, worlds(50, 2)[1])
     assert [one.name for one in again.associations[0].partners] == [one.name for one in fit.associations[0].partners]
@@ -218,9 +218,7 @@ def test_a_scaled_rotated_and_shifted_source_has_the_same_scores(fit, scale):
     rng = np.random.default_rng(0)
     _, x, texts = worlds(300, 1)
     turn, shift = np.linalg.qr(rng.normal(size=(12, 12)))[0], scale * rng.normal(size=12)
-    again = sk.fit_associations(
-        scale * x @ turn + shift, texts, pool_of(), PROMPTS, groups=np.arange(300) // 2, replicates=100
-    )
+    again = sk.fit_associations(scale * x @ turn + shift, texts, pool_of(), PROMPTS, groups=np.arange(300) // 2)
     fresh = worlds(50, 2)[1]
     same_scores(fit, again, fresh, scale * fresh @ turn + shift)
     for one, other in zip(fit.associations[0].partners, again.associations[0].partners, strict=True):
@@ -229,7 +227,7 @@ def test_a_scaled_rotated_and_shifted_source_has_the_same_scores(fit, scale):
 
 def test_every_pool_text_twice_keeps_the_order_of_the_partners(fit):
     _, x, texts = worlds(300, 1)
-    twice = sk.fit_associations(x, texts, pool_of() * 2, PROMPTS, groups=np.arange(300) // 2, replicates=100)
+    twice = sk.fit_associations(x, texts, pool_of() * 2, PROMPTS, groups=np.arange(300) // 2)
     assert twice.associations[0].mentions == 2 * fit.associations[0].mentions
     assert twice.pool_distinct == fit.pool_distinct
     np.testing.assert_allclose(twice.weights[:, :-1], fit.weights[:, :-1], atol=0.1)
@@ -237,7 +235,7 @@ def test_every_pool_text_twice_keeps_the_order_of_the_partners(fit):
 
 def test_every_array_library_gives_the_same_scores(fit, library):
     _, x, texts = worlds(300, 1)
-    again = sk.fit_associations(library(x), texts, pool_of(), PROMPTS, groups=np.arange(300) // 2, replicates=20)
+    again = sk.fit_associations(library(x), texts, pool_of(), PROMPTS, groups=np.arange(300) // 2)
     fresh = worlds(50, 2)[1]
     same_scores(fit, again, fresh, library(fresh))
 
@@ -256,11 +254,11 @@ def test_labels_of_texts_stand_for_texts(fit):
     people = dict(zip(ids, np.arange(300) // 2, strict=True))
     for prompts in (None, PROMPTS):
         again = sk.fit_associations(
-            vectors, tables[0].take(order), tables[1], prompts, groups=people, replicates=100
+            vectors, tables[0].take(order), tables[1], prompts, groups=people
         )  # fmt: skip
         same_scores(fit, again, worlds(50, 2)[1])
         assert any("it was not checked that the pool's are none of the anchors'" in note for note in again.notes)
-    assert sk.fit_associations(x, texts, tables[1], PROMPTS, replicates=20).weights.tolist() == fit.weights.tolist()
+    assert sk.fit_associations(x, texts, tables[1], PROMPTS).weights.tolist() == fit.weights.tolist()
 
 
 def test_a_column_of_a_table_is_texts(fit):
@@ -268,7 +266,7 @@ def test_a_column_of_a_table_is_texts(fit):
 
     _, x, texts = worlds(300, 1)
     for column in (np.asarray, pandas.Series, tuple):
-        again = sk.fit_associations(x, column(texts), column(pool_of()), PROMPTS, replicates=10)
+        again = sk.fit_associations(x, column(texts), column(pool_of()), PROMPTS)
         assert again.weights.tolist() == fit.weights.tolist()
 
 
@@ -279,7 +277,7 @@ def test_an_anchor_set_brings_its_texts_and_patients(fit):
     films = sk.Items(ids, [np.zeros((2, 2))] * 300, "image")
     anchors = sk.AnchorSet(ids, films, sk.Items(ids, texts, "text"), np.arange(300) // 2).take(order)
     vectors = sk.Embeddings(x, ids, sk.Space("films", 12))
-    again = sk.fit_associations(vectors, anchors, pool_of(), PROMPTS, replicates=100)
+    again = sk.fit_associations(vectors, anchors, pool_of(), PROMPTS)
     same_scores(fit, again, worlds(50, 2)[1])
     assert (again.anchors, again.patients) == (300, 150)
 
@@ -288,7 +286,7 @@ def test_prompts_go_by_name_and_no_finding_is_a_normal_item():
     texts = ["There is edema.", "There is a mass.", "Clear lungs.", "There is edema and a mass."] * 10
     x = np.random.default_rng(0).normal(size=(40, 4))
     pool = ["There is atelectasis and edema."] * 5 + ["Clear."] * 5
-    found = sk.fit_associations(x, texts, pool, "nih15", replicates=20)
+    found = sk.fit_associations(x, texts, pool, "nih15")
     assert found.partners == ("Mass", "Edema", "No_Finding")
     assert found.findings == ("Atelectasis",)
     assert "none of 10 pool texts mentions it in the words of the prompts" in found.unscored["Hernia"]
@@ -339,7 +337,7 @@ BAD = {
     ),
     "one fold": ({"folds": 1}, InputError, "folds must be a whole number of at least 2; got 1"),
     "no permutation": ({"permutations": 0}, InputError, "permutations must be a whole number of at least 1; got 0"),
-    "half a resample": ({"replicates": 0.5}, InputError, "replicates must be a whole number"),
+    "half a permutation": ({"permutations": 0.5}, InputError, "permutations must be a whole number"),
     "a negative seed": ({"seed": -1}, InputError, "seed must be a whole number of at least 0"),
 }  # fmt: skip
 
@@ -348,7 +346,7 @@ BAD = {
 def test_bad_input_is_refused_with_the_next_step(case):
     change, error, message = BAD[case]
     _, x, texts = worlds(300, 1)
-    given = {"vectors": x, "texts": texts, "pool": pool_of(), "prompts": PROMPTS, "replicates": 10, **change}
+    given = {"vectors": x, "texts": texts, "pool": pool_of(), "prompts": PROMPTS, **change}
     with pytest.raises(error, match=message):
         sk.fit_associations(**given)
 
@@ -358,7 +356,7 @@ def test_pool_texts_of_anchors_are_counted_and_named():
     strange = [f"{one} Report of another hospital." for one in pool_of()]
     for own in (0, 50):
         pool = [*(one.upper() + " " for one in texts[:own]), *strange]
-        found = sk.fit_associations(x, texts, pool, PROMPTS, replicates=10)
+        found = sk.fit_associations(x, texts, pool, PROMPTS)
         notes = [one for one in found.notes if "texts of anchors as well" in one]
         said = f"{own} of {len(pool)} pool texts are texts of anchors as well: they mention no finding that is scored"
         assert [one.startswith(said) for one in notes] == [True] * (own > 0)
@@ -367,7 +365,7 @@ def test_pool_texts_of_anchors_are_counted_and_named():
 def test_items_of_another_encoder_are_refused():
     _, x, texts = worlds(300, 1)
     vectors = sk.Embeddings(x, [str(i) for i in range(300)], sk.Space("films", 12, "one"))
-    found = sk.fit_associations(vectors, texts, pool_of(), PROMPTS, replicates=10)
+    found = sk.fit_associations(vectors, texts, pool_of(), PROMPTS)
     with pytest.raises(SpaceMismatchError):
         found.scores(sk.Embeddings(x, vectors.ids, sk.Space("others", 12, "two")))
     with pytest.raises(SpaceMismatchError):

@@ -183,7 +183,7 @@ def associations():
     silent = [write_report(one, seed=3, noise=0.05, silent=("effusion",)) for one in films]
     pool = [write_report(one, seed=9, noise=0.05) for one in draw_phantoms(300, seed=9)]
     severities = 1 + np.array([one.severities for one in films])
-    return sk.fit_associations(severities, silent, pool, "phantom", replicates=20)
+    return sk.fit_associations(severities, silent, pool, "phantom")
 
 
 def test_an_uncovered_finding_has_its_association_in_the_report(reports, prompts, associations):

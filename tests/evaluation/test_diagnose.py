@@ -428,7 +428,7 @@ def associations_of(x):
     names = ("Congestion", "Edema", "Mass")
     prompts = sk.PromptSet("three", {name: (name,) for name in names})
     pool = ["Congestion, edema."] * 12 + ["Edema."] * 4 + ["Mass."] * 10 + ["Clear."] * 20
-    return sk.fit_associations(x, texts, pool, prompts, replicates=20)
+    return sk.fit_associations(x, texts, pool, prompts)
 
 
 def test_company_of_an_uncovered_prompt_stands_in_table_json_and_page():

@@ -327,7 +327,7 @@ def test_an_alignment_without_anchors_has_none_to_be_compared_with():
 
 
 def retrieval(alignment, source, target, **settings):
-    return sk.evaluate_retrieval(alignment, source, target, ks=(1,), replicates=5, **settings)
+    return sk.evaluate_retrieval(alignment, source, target, ks=(1,), **settings)
 
 
 def test_retrieval_is_not_measured_on_the_anchors(kept):

@@ -178,7 +178,6 @@ WRONG = {
     "not a number": ({"min_r2": float("nan")}, InputError, "at most 1"),
     "margin": ({"min_mrr": 0.5, "margin": -0.1}, InputError, "margin"),
     "end": ({"min_mrr": 0.5, "by": "lowest"}, UnknownNameError, "nearest: lower"),
-    "resamples": ({"min_mrr": 0.5, "replicates": 0}, InputError, "1 resample"),
     "groups": ({"min_mrr": 0.5, "groups": [1, 2]}, InputError, "60 rows"),
 }
 

@@ -91,7 +91,7 @@ COMMANDS = {
     ),
     "gate": Target(
         _gated,
-        run("gate {}/m --source {}/x.safetensors --target {}/y.safetensors --min-mrr 0.1 --replicates 10"),
+        run("gate {}/m --source {}/x.safetensors --target {}/y.safetensors --min-mrr 0.1"),
         {"config.json": _SETTINGS, "*.safetensors": (change_arrays,)},
         FEW,
     ),
@@ -104,7 +104,7 @@ COMMANDS = {
     "anchors": Target(
         _table,
         run(
-            "anchors check {}/t.csv --labels {}/t.csv --metadata age --min-positives 2 --replicates 10 --folds 2",
+            "anchors check {}/t.csv --labels {}/t.csv --metadata age --min-positives 2 --folds 2",
             "anchors card {}/t.csv --out {}/card.json",
             "anchors select {}/t.csv -n 5 --method random --out {}/chosen.csv --overwrite",
         ),

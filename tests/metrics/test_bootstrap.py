@@ -127,7 +127,7 @@ def test_all_or_nothing_has_the_exact_bound_and_its_mirror():
 
 def test_a_measure_that_resampling_makes_larger_keeps_its_value_inside():
     from stitchkit.metrics.bootstrap import centred_interval
-    from stitchkit.metrics.reliability import resampled_calibration_error
+    from stitchkit.metrics.reliability import Misses
 
     inside, covered = [], []
     for seed in range(60):
@@ -135,8 +135,8 @@ def test_a_measure_that_resampling_makes_larger_keeps_its_value_inside():
         said = rng.random(400)
         seen = (rng.random(400) < said**1.5).astype(float)
         counts = rng.multinomial(400, np.full(400, 1 / 400), size=100).astype(float)
-        value = float(resampled_calibration_error(said, seen, np.ones((1, 400)))[0])
-        found = centred_interval(value, resampled_calibration_error(said, seen, counts))
+        value = float(Misses.of(said, seen).calibration_error(np.ones((1, 400)))[0])
+        found = centred_interval(value, Misses.of(said, seen).calibration_error(counts))
         inside.append(found.low <= value <= found.high)
         covered.append(found.low <= 0.1 <= found.high)  # the true error: the mean of p - p^1.5
     assert all(inside)

@@ -11,7 +11,6 @@ from stitchkit.metrics import neighbourhoods
 from stitchkit.metrics.neighbourhoods import (
     chance_overlap,
     hubness,
-    knn_accuracy,
     mutual_knn,
     neighbour_rows,
     shared_neighbours,
@@ -89,38 +88,15 @@ def test_items_that_are_never_retrieved_are_counted_in():
     assert hubness(np.array([[0, 1], [0, 1]]), 8).never == 0.75
 
 
-def test_knn_accuracy_is_that_of_scikit_learn():
-    from sklearn.model_selection import LeaveOneOut, cross_val_predict
-    from sklearn.neighbors import KNeighborsClassifier
-
-    labels = (Y[:, 0] > Y[:, 0].mean()).astype(int)
-    c = X - X.mean(axis=0)
-    units = c / np.linalg.norm(c, axis=1, keepdims=True)
-    predicted = cross_val_predict(KNeighborsClassifier(7), units, labels, cv=LeaveOneOut())
-    assert knn_accuracy(X, labels, 7) == pytest.approx(np.mean(predicted == labels), abs=1e-12)
-
-
-def test_a_tie_of_classes_goes_to_the_nearer_neighbour():
-    angles = np.deg2rad([0, 10, 25, 180, 190, 205])
-    x = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    near = neighbour_rows(x, 2)
-    labels = np.array(["a", "a", "b", "c", "c", "d"])
-    guessed = labels[near[:, 0]]  # of two neighbours of two classes the nearer one counts
-    assert [len(set(labels[row])) for row in near] == [2, 2, 1, 2, 2, 1]
-    assert knn_accuracy(x, labels, 2) == np.mean(guessed == labels) == 4 / 6
-
-
 @pytest.mark.parametrize("k", [0, 90, 200])
 def test_as_many_neighbours_as_rows_are_refused(k):
     with pytest.raises(InputError, match=f"{k} neighbours .* got 90"):
         neighbour_rows(X, k)
 
 
-def test_unequal_sides_and_labels_are_refused():
+def test_unequal_sides_are_refused():
     with pytest.raises(InputError, match="x has 90 rows and y has 89"):
         mutual_knn(X, Y[:89])
-    with pytest.raises(InputError, match="89 labels came with 90 rows"):
-        knn_accuracy(X, [0] * 89)
 
 
 def test_shuffled_overlaps_are_the_same_with_and_without_a_table(monkeypatch):

@@ -14,7 +14,6 @@ from stitchkit.metrics.ranks import (
     chance_recall,
     chance_reciprocal,
     distinct_rows,
-    middle_ranks,
     pair_ranks,
     pair_ranks_back,
     recall_at,
@@ -40,7 +39,7 @@ def literal(similarity, truth):
 def test_ranks_are_those_of_the_loop(library, digits):
     similarity = np.round(RNG.normal(size=(30, 12)), digits)
     truth = RNG.integers(12, size=30)
-    np.testing.assert_array_equal(middle_ranks(library(similarity), truth), literal(similarity, truth))
+    np.testing.assert_array_equal(true_ranks(library(similarity), truth).middle, literal(similarity, truth))
 
 
 def literal_orders(scores, right, k):
@@ -123,14 +122,14 @@ def test_a_drawn_place_is_one_of_those_that_are_possible_and_right_on_average():
 
 def test_single_precision_scores_are_ranked(library):
     similarity = RNG.normal(size=(5, 7)).astype(np.float32)
-    assert middle_ranks(library(similarity), np.zeros(5, dtype=int)).dtype == np.float64
+    assert true_ranks(library(similarity), np.zeros(5, dtype=int)).middle.dtype == np.float64
 
 
 @pytest.mark.parametrize("tile", [1, 7, 30, 100])
 def test_tiles_are_irrelevant(tile):
     similarity, truth = RNG.normal(size=(30, 12)), RNG.integers(12, size=30)
     found = tiled_ranks(lambda a, b: similarity[a:b], truth, tile=tile)
-    np.testing.assert_array_equal(found.middle, middle_ranks(similarity, truth))
+    np.testing.assert_array_equal(found.middle, true_ranks(similarity, truth).middle)
 
 
 def test_recall_counts_those_among_the_best():

@@ -31,7 +31,7 @@ def drawn(n, total, seed, pools):
 
 
 def recall(alignment, x, y, **how):
-    found = sk.evaluate_retrieval(alignment, x, y, ks=(1,), replicates=2, **how)
+    found = sk.evaluate_retrieval(alignment, x, y, ks=(1,), **how)
     return (found.forward.recall[1].value + found.backward.recall[1].value) / 2
 
 

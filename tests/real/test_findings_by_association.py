@@ -29,9 +29,7 @@ def unlinked(real_data):
 
 def judged(vectors, labels, pool, prompts=None, seed=0):
     texts = labels.of_classes(FINDINGS) if prompts is None else [str(one) for one in labels.columns["text"]]
-    return sk.evaluate_associations(
-        vectors, texts, pool, prompts, groups=labels.groups, min_positives=1, replicates=500, seed=seed
-    )
+    return sk.evaluate_associations(vectors, texts, pool, prompts, groups=labels.groups, min_positives=1, seed=seed)
 
 
 def test_company_ranks_findings_that_no_anchor_mentions(honest, unlinked):

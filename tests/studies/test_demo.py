@@ -2,17 +2,30 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from stitchkit.core.errors import InputError
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
-from stitchkit.studies.demo import gate_numbers, run_demo
-from stitchkit.studies.demo_bench import NOISE, DemoSettings
+from stitchkit.studies.demo import control_numbers, naming_numbers, run_demo, stitch_numbers
+from stitchkit.studies.demo_bench import NOISE, DemoSettings, make_bench
 
 SEEDS = (11, 12, 13)
 SMALL = DemoSettings(anchors=60, tested=120, curve=(30,), draws=1, replicates=50)
+
+
+def gate_numbers(settings):
+    """Macro AUROCs by name for one draw of phantoms."""
+    quick = replace(settings, replicates=1, nested=False)
+    bench = make_bench(quick)
+    stitching, _ = stitch_numbers(bench, quick)
+    naming, to_text = naming_numbers(bench, quick)
+    numbers = {one.name: one.macro.value for one in (*stitching.methods, *naming.methods)}
+    hardest = min(one.value for one in stitching.method("own head (medical encoder)").classes.values())
+    controls = {name: value for name, value in control_numbers(bench, to_text).items() if name != "silenced"}
+    return {**numbers, "hardest": hardest, **controls}
 
 
 @pytest.fixture(scope="module", params=[SEEDS[:1], pytest.param(SEEDS, marks=pytest.mark.slow)], ids=["one", "three"])

@@ -44,7 +44,7 @@ def said(noise):
 
 
 def test_each_draw_is_a_zero_shot_head_of_its_own():
-    found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, draws=4, replicates=30, seed=7)
+    found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, draws=4, seed=7)
     for i in range(4):
         head = sk.zeroshot(FITTED, said(1.0), draw_prompts(PROMPTS, 1, 7 + i))
         for c, row in enumerate(found.classes):
@@ -60,8 +60,8 @@ def test_each_draw_is_a_zero_shot_head_of_its_own():
 
 
 def test_wordings_that_mean_the_same_do_not_matter_and_noisy_ones_do():
-    same = sk.prompt_sensitivity(FITTED, said(0.0), PROMPTS, FILMS, TRUTH, draws=6, replicates=30)
-    noisy = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, draws=6, replicates=30)
+    same = sk.prompt_sensitivity(FITTED, said(0.0), PROMPTS, FILMS, TRUTH, draws=6)
+    noisy = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, draws=6)
     assert np.ptp(same.macro.draws) < 1e-9
     assert same.macro.gain.value == pytest.approx(0, abs=1e-9)
     assert np.ptp(noisy.macro.draws) > 0.02
@@ -73,10 +73,10 @@ def test_wordings_that_mean_the_same_do_not_matter_and_noisy_ones_do():
 
 
 def test_more_prompts_a_draw_come_nearer_to_all():
-    one, four = (sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, k=k, draws=8, replicates=10)
+    one, four = (sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, k=k, draws=8)
                  for k in (1, 4))  # fmt: skip
     assert abs(four.macro.gain.value) < one.macro.gain.value
-    whole = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, k=5, draws=2, replicates=10)
+    whole = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, k=5, draws=2)
     assert whole.macro.draws == pytest.approx([whole.macro.ensemble.value] * 2)
 
 
@@ -86,7 +86,7 @@ def test_bad_settings_and_rare_classes_are_named():
     with pytest.raises(DataError, match="no class has 400 positive and negative patients"):
         sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, min_positives=400)
     rare = sk.Labels(np.stack([TRUTH.values[:, 0], np.arange(N) < 2], axis=1), FILMS.ids, CLASSES)
-    found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, rare, draws=2, replicates=10)
+    found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, rare, draws=2)
     assert list(found.left_out) == ["b"]
 
 

@@ -56,7 +56,7 @@ def test_recall_is_that_of_the_verb_both_ways(matched, vectors, tmp_path):
     x, y, groups = medical.take(train), reports.take(train), labels.groups[train]
     for name in ("ridge", "procrustes"):
         fitted = sk.align(x, y, groups=groups, solver=name, nested=False, progress=False)
-        result = sk.evaluate_retrieval(fitted, medical.take(test), reports.take(test), ks=(1, 5, 10), replicates=1)
+        result = sk.evaluate_retrieval(fitted, medical.take(test), reports.take(test), ks=(1, 5, 10))
         (row,) = found.of(name)
         forward, backward = result.forward.recall, result.backward.recall
         assert row.classes["source to target"].value == pytest.approx(forward[1].value)
