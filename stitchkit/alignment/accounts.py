@@ -64,7 +64,7 @@ def held_out_numbers(search: Search) -> dict[str, Any]:
     return {
         "mrr": value,
         "se": found.error,
-        "recall@1": float(np.mean(found.judged == 1)),
+        "recall@1": found.recall_at_1,
         "gallery": found.gallery,
         "chance_mrr": found.chance,
         "above_chance": found.is_above_chance,

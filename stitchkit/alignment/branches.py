@@ -18,6 +18,7 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.moments import Moments
 from stitchkit.core.neighbours import crowding
 from stitchkit.core.roles import Solver
+from stitchkit.metrics.tied_ranks import Ranks
 from stitchkit.progress import Progress
 from stitchkit.solvers.pools.hard_matching import SETTLED, HardMatching
 from stitchkit.solvers.pools.sides import at_most
@@ -101,7 +102,7 @@ class Bench:
         return fitted, settled.pairs.known()
 
     def ranks(self, fitted: Alignment, rows: np.ndarray) -> np.ndarray:
-        """Ranks (2, k) of held-out anchors among the other side's pool by CSLS(10): there, and back; ties count half.
+        """Pool rows above and pool rows equal, (2, 2, k), of held-out anchors by CSLS(10): there, and back.
 
         Without the correction pool rows, which matching has drawn to the other side, would crowd out fresh ones.
         """
@@ -111,7 +112,7 @@ class Bench:
         others = (at_most(pool, soft.limit, soft.seed) for pool in self.pools)  # as many as are matched
         (left, right), (p, q) = fitted.unit_rows(a, b), fitted.unit_rows(*others)
         there = _rank(own, left, right, q, p)
-        return np.stack([there, _rank(own, right, left, p, q)])
+        return np.stack([there, _rank(own, right, left, p, q)], axis=1)
 
 
 def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
@@ -119,7 +120,7 @@ def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
     n = len(bench.x)
     groups = np.arange(n) if bench.cluster is None else bench.cluster
     names = (*BRANCHES, ALONE) if bench.compares_alone else BRANCHES
-    ranks = {name: np.empty((2, n)) for name in names}
+    places = {name: np.empty((2, 2, n), dtype=np.int64) for name in names}
     found = []
     whole, _ = bench.every()
     hard = whole["hard"].record
@@ -135,9 +136,10 @@ def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
         if bench.compares_alone:
             fitted[ALONE] = bench.alone(rest)
         for name, one in fitted.items():
-            ranks[name][:, held] = bench.ranks(one, held)
+            places[name][:, :, held] = bench.ranks(one, held)
         bar.step(1)
     seen = overlap(hard, found)
+    ranks = {name: Ranks.of(*one) for name, one in places.items()}
     best, why = _best({name: ranks[name] for name in BRANCHES}, groups, seen, bench.rivals)
     if bench.compares_alone and _clearly_better(ranks[ALONE], ranks[best], groups):
         why = f"a map searched on the pairs alone ranks held-out anchors clearly better than {best}: pools did harm"
@@ -161,7 +163,7 @@ def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
 
 
 def _best(
-    ranks: Mapping[str, np.ndarray], groups: np.ndarray, seen: Mapping[str, Any], rivals: tuple[int, int]
+    ranks: Mapping[str, Ranks], groups: np.ndarray, seen: Mapping[str, Any], rivals: tuple[int, int]
 ) -> tuple[str, str]:
     """The branch, and why in words.
 
@@ -170,7 +172,7 @@ def _best(
     most anchors far from their partner, the spaces may hardly agree: there a paired standard error must be won. And
     whatever matching finds must rank held-out anchors better than chance does.
     """
-    logs = {name: -np.log(found).mean(axis=0) for name, found in ranks.items()}  # both directions of an anchor
+    logs = {name: -found.logarithm.mean(axis=0) for name, found in ranks.items()}  # both directions of an anchor
     solved = seen["same_items"] == "solved"
     harder = logs["hard"].mean() > logs["soft"].mean() and seen["stable_share"] >= STABLE
     best = "hard" if solved or harder else "soft"
@@ -182,7 +184,7 @@ def _best(
         )
     gains = logs[best] - logs["closed form"]
     near = NEAR if len(groups) >= FEW else max(NEAR, min(rivals) / 10)
-    agree = np.median(ranks["closed form"]) <= near
+    agree = np.median(ranks["closed form"].middle) <= near
     beaten = float(logs[best].mean()) < expected + ERRORS * error
     if beaten or not (solved or gains.mean() > (0 if agree else standard_error(gains, groups))):
         return BRANCHES[0], (
@@ -196,9 +198,9 @@ def _best(
     )
 
 
-def _clearly_better(one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> bool:
+def _clearly_better(one: Ranks, other: Ranks, groups: np.ndarray) -> bool:
     """Whether ranks (2, n) are better than others by more than one paired standard error of their logarithm."""
-    gains = (np.log(other) - np.log(one)).mean(axis=0)
+    gains = (other.logarithm - one.logarithm).mean(axis=0)
     return bool(gains.mean() > standard_error(gains, groups))
 
 
@@ -209,27 +211,27 @@ def _of_chance(rivals: tuple[int, int], groups: int) -> tuple[float, float]:
     return float(np.mean([one.mean() for one in logs])), max(float(one.std()) for one in logs) / groups**0.5
 
 
-def _row(name: str, ranks: np.ndarray, groups: np.ndarray, rivals: tuple[int, int]) -> dict[str, Any]:
+def _row(name: str, ranks: Ranks, groups: np.ndarray, rivals: tuple[int, int]) -> dict[str, Any]:
     """What one branch reached on held-out anchors, beside chance."""
     return {
         "branch": name,
-        "log_rank": float(np.mean(-np.log(ranks))),
-        "mrr": float(np.mean(1 / ranks)),
-        "se": standard_error((1 / ranks).mean(axis=0), groups),
-        "recall@1": float(np.mean(ranks <= 1)),
-        "median_rank": float(np.median(ranks)),
+        "log_rank": float(np.mean(-ranks.logarithm)),
+        "mrr": float(np.mean(ranks.reciprocal)),
+        "se": standard_error(ranks.reciprocal.mean(axis=0), groups),
+        "recall@1": float(np.mean(ranks.recall(1))),
+        "median_rank": float(np.median(ranks.middle)),
         "gallery": round(float(np.mean(rivals))) + 1,
         "chance_mrr": float(np.mean([np.mean(1 / np.arange(1, m + 2)) for m in rivals])),
     }
 
 
 def _rank(own: np.ndarray, queries: Array, truth: Array, rivals: Array, across: Array) -> np.ndarray:
-    """Rank (k,) of each query's truth, similarity ``own``, among ``rivals``; ``across`` is the queries' side's pool."""
+    """Rivals above and rivals equal, (2, k), of each query's truth, similarity ``own``; ``across``: its side's pool."""
     queries, rivals = (float64(rows) for rows in (queries, rivals))
     true = 2 * own - crowding(truth, across)
     against = 2 * to_numpy(queries @ namespace(rivals).matrix_transpose(rivals)) - crowding(rivals, across)[None, :]
     above, equal = against > true[:, None], against == true[:, None]
-    return np.asarray(1 + above.sum(axis=1) + equal.sum(axis=1) / 2)
+    return np.stack([above.sum(axis=1), equal.sum(axis=1)])
 
 
 def overlap(record: Mapping[str, Any], found: Sequence[frozenset[tuple[int, int]]] = ()) -> dict[str, Any]:

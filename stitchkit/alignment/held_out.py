@@ -27,6 +27,8 @@ class HeldOut:
         Mean number of targets that a query was ranked among; 0 for a head.
     r2 : (m,) or None
         Entries of R2 of the same maps, for a head.
+    first : (m,) or None
+        Chance that the query's own target comes first, over the orders of equal scores; None for a head.
     prompted : ((m,), (m,)) or None
         Entries of the prompts' criterion of the same maps, and those of shuffled pairs.
     """
@@ -37,6 +39,7 @@ class HeldOut:
     variance: float
     gallery: int
     r2: np.ndarray | None = None
+    first: np.ndarray | None = None
     prompted: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
@@ -45,6 +48,13 @@ class HeldOut:
         if self.r2 is None:
             raise ValueError("R2 is measured for a head only")
         return float(self.r2.mean()), standard_error(self.r2, self.clusters)
+
+    @property
+    def recall_at_1(self) -> float:
+        """Share of queries whose own target comes first, the mean over the orders of equal scores."""
+        if self.first is None:
+            raise ValueError("recall is measured where targets are ranked, not for a head")
+        return float(self.first.mean())
 
     @property
     def chance(self) -> float:

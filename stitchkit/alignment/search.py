@@ -189,7 +189,7 @@ class Search:
 
         Where a fold has a single target, the rivals are the targets of all anchors, and chance is a random ranking.
         """
-        judged, expected, variance, sizes, measures = [], [], 0.0, [], []
+        judged, first, expected, variance, sizes, measures = [], [], [], 0.0, [], []
         for r, f in self.splits:
             draft, at, weights = self._chosen_without((r, f))
             queries, gallery = draft.sides(at, weights)
@@ -204,7 +204,8 @@ class Search:
                 gallery = take(gallery, kept)
             size = int(gallery.shape[0])
             ranked, by_chance, spread = shuffled_reciprocal(queries, gallery, truth)
-            judged.append(ranked)
+            judged.append(ranked.reciprocal)
+            first.append(ranked.recall(1))
             expected.append(chance_reciprocal(size, np.ones(len(truth), dtype=int)) if alone else by_chance)
             variance += spread
             sizes.append(size)
@@ -215,6 +216,7 @@ class Search:
             expected=np.concatenate(expected),
             variance=variance,
             gallery=round(float(np.mean(sizes))),
+            first=np.concatenate(first),
             prompted=self._prompted(measures) if measures else None,
         )
 

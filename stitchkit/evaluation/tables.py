@@ -25,7 +25,7 @@ from stitchkit.metrics.decisions import (
     decision_intervals,
     multiclass_differences,
     multiclass_intervals,
-    multiclass_measures,
+    resampled_macro_f1,
 )
 from stitchkit.metrics.probability_intervals import brier_interval, calibration_error_interval
 from stitchkit.metrics.rankings import Places
@@ -140,9 +140,9 @@ def _average_precision(places: Places, counts: np.ndarray) -> np.ndarray:
 
 
 def _of_the_best(values: np.ndarray, only: np.ndarray) -> Callable[[np.ndarray], Measures]:
-    """Measures of the best-scored class, where ``only`` (n,) is the one that applies."""
+    """Macro F1 of the best-scored class, where ``only`` (n,) is the one that applies; shares need no resamples."""
     best = values.argmax(axis=1)
-    return lambda counts: multiclass_measures(best, only, values.shape[1], counts)
+    return lambda counts: {"f1": resampled_macro_f1(best, only, values.shape[1], counts)}
 
 
 def standardised(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -276,7 +276,7 @@ def _with_shares(
     for name, called in best.items():
         apart = {} if name == main else multiclass_differences(best[main], called, *rest)
         shares = {
-            one: Measured(interval, {}, apart.get(one, found[name][one].difference))
+            one: Measured(interval, {}, found[name][one].difference if one == "f1" else apart.get(one))
             for one, interval in multiclass_intervals(called, *rest).items()
         }
         rows[name] = {**found[name], **shares}

@@ -54,7 +54,7 @@ def decision_intervals(decided: np.ndarray, labels: np.ndarray, patient: np.ndar
 
 
 def multiclass_intervals(best: np.ndarray, truth: np.ndarray, classes: int, patient: np.ndarray) -> dict[str, Interval]:
-    """Accuracy, balanced accuracy and macro F1 of :func:`multiclass_measures` with intervals over patients.
+    """Accuracy, balanced accuracy (mean recall) and macro F1 of one class an item, with intervals over patients.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def _sums_of_classes(
     return sums(truth[right], row[right])[:, known], true[:, known], sums(best, row)[:, known]
 
 
-def multiclass_measures(best: np.ndarray, truth: np.ndarray, classes: int, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Accuracy, balanced accuracy (mean recall) and macro F1 of one class an item, in each resample.
+def resampled_macro_f1(best: np.ndarray, truth: np.ndarray, classes: int, counts: np.ndarray) -> np.ndarray:
+    """Macro F1 of one class an item, in each resample.
 
     Parameters
     ----------
@@ -125,25 +125,21 @@ def multiclass_measures(best: np.ndarray, truth: np.ndarray, classes: int, count
     truth : (n,) int
         The class it is.
     classes
-        Number of classes; those that are never true do not count in the two means.
+        Number of classes; those that are never true do not count in the mean.
     counts : (b, n)
         How often each row stands in each resample.
 
     Returns
     -------
-    dict of (b,)
-        NaN in the means where a resample lacks a class that the whole has.
+    (b,)
+        NaN where a resample lacks a class that the whole has.
     """
     known = np.bincount(truth, minlength=classes) > 0
     right = np.flatnonzero(best == truth)
     hit = _of_each_class(best[right], right, classes, counts)
-    said, true = (_of_each_class(one, np.arange(len(one)), classes, counts) for one in (best, truth))
-    recall, f1 = share(hit, true), np.where(true > 0, share(2 * hit, said + true), np.nan)
-    return {
-        "accuracy": share(hit.sum(axis=1), true.sum(axis=1)),
-        "balanced_accuracy": recall[:, known].mean(axis=1),
-        "f1": f1[:, known].mean(axis=1),
-    }
+    called, true = (_of_each_class(one, np.arange(len(one)), classes, counts) for one in (best, truth))
+    f1: np.ndarray = np.where(true > 0, share(2 * hit, called + true), np.nan)[:, known].mean(axis=1)
+    return f1
 
 
 def _of_each_class(of: np.ndarray, rows: np.ndarray, classes: int, counts: np.ndarray) -> np.ndarray:

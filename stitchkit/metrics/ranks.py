@@ -63,8 +63,8 @@ def pair_ranks(queries: Array, gallery: Array, truth: np.ndarray) -> Ranks:
     return tiled_ranks(lambda a, b: queries[a:b, :] @ across, truth, tile=_tile(gallery))
 
 
-def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Reciprocal ranks of true pairs, and those that the same ranking gives to pairs shuffled among the queries.
+def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tuple[Ranks, np.ndarray, float]:
+    """Ranks of true pairs, and the reciprocal ranks that the same ranking gives to pairs shuffled among the queries.
 
     A ranking that ignores its query but puts frequent targets first is above the chance of a random ranking, and not
     above this one.
@@ -78,26 +78,26 @@ def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tu
 
     Returns
     -------
-    reciprocal : (q,) float64
-        One over the rank of the true target.
+    ranks : (q,) Ranks
+        Of the true targets.
     expected : (q,) float64
-        Its mean over all q true targets.
+        Mean reciprocal rank over all q true targets.
     variance : float
         Variance of the sum of reciprocal ranks over random permutations of the true targets.
 
     Examples
     --------
     >>> rows = np.array([[1.0, 0.0], [0.0, 1.0]])
-    >>> reciprocal, expected, variance = shuffled_reciprocal(rows, rows, np.array([0, 1]))
-    >>> reciprocal.tolist(), expected.tolist(), variance
+    >>> ranks, expected, variance = shuffled_reciprocal(rows, rows, np.array([0, 1]))
+    >>> ranks.reciprocal.tolist(), expected.tolist(), variance
     ([1.0, 1.0], [0.75, 0.75], 0.25)
     """
     share = _shares(truth, gallery)
-    reciprocal, expected = np.empty(len(truth)), np.empty(len(truth))
+    ranks, expected = [], np.empty(len(truth))
     columns, squares, rows = np.zeros(len(share)), 0.0, 0.0
     for a, b, scores in _tiles(queries, gallery):
         each = reciprocal_ranks(scores)
-        reciprocal[a:b] = each[np.arange(b - a), truth[a:b]]
+        ranks.append(true_ranks(scores, truth[a:b]))
         expected[a:b] = each @ share
         columns += each.sum(axis=0)
         squares += float((each**2 @ share).sum())
@@ -106,7 +106,7 @@ def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tu
     grand = float(column @ share)
     # the sum of squares of the doubly centred (q, q) table of reciprocal ranks, by its parts
     centred = q * squares - q * rows - q * q * float(column**2 @ share) + q * q * grand**2
-    return reciprocal, expected, max(centred, 0.0) / (q - 1) if q > 1 else 0.0
+    return Ranks.joined(ranks), expected, max(centred, 0.0) / (q - 1) if q > 1 else 0.0
 
 
 def chance_both_ways(

@@ -88,15 +88,14 @@ class Ranks:
         """Reciprocal rank and recall at each of ``ks``: (..., 1 + len(ks))."""
         return np.stack([self.reciprocal, *(self.recall(k) for k in ks)], axis=-1)
 
-    def drawn(self, seed: int) -> np.ndarray:
-        """One place (...) for each, with equal scores in a random order: for files that hold one number a query."""
-        rng = np.random.default_rng(seed)
-        places = 1.0 + self.above + np.floor(rng.random(self.above.shape) * (self.equal + 1))
-        for row in np.argwhere((self.equal > 0) & (self.right > 1)).tolist():
-            at = tuple(row)
-            equal, right = int(self.equal[at]), int(self.right[at])
-            places[at] = 1 + self.above[at] + rng.permutation(equal + right)[:right].min()
-        return places
+    @property
+    def logarithm(self) -> np.ndarray:
+        """Expected natural logarithm of the rank (...), where one target is right; 0 is the best."""
+        from scipy.special import gammaln
+
+        sums = gammaln(self.above + self.equal + 2.0) - gammaln(self.above + 1.0)
+        logs: np.ndarray = np.where(self.equal > 0, sums / (self.equal + 1), np.log(1.0 + self.above))
+        return logs
 
 
 def harmonic_sums(n: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from stitchkit.evaluation.tables import Truth, interval_of
 from stitchkit.metrics.auroc_intervals import AurocPulls
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
 from stitchkit.metrics.rankings import share
+from stitchkit.metrics.tied_ranks import Ranks
 
 RECALL, MAP = "recall@1", "mean_average_precision"
 PLACES = (1, 5, 10)
@@ -112,10 +113,10 @@ class ClassJudge:
 
     @property
     def resampled(self) -> str:
-        """As :class:`Judge` says: average precision, or accuracy where scores are of several folds' maps."""
+        """As :class:`Judge` says: average precision, or macro F1 where scores are of several folds' maps."""
         if self.truth.parts is None:
             return PRECISION
-        return "" if self.truth.only is None else "accuracy"
+        return "" if self.truth.only is None else "f1"
 
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
         """As :class:`Judge` says; of average precision none where a class has a side of one patient."""
@@ -147,7 +148,10 @@ class ClassJudge:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairJudge:
-    """Ranks (n, 2) of each item's partner, both ways, by recall@k and mean reciprocal rank; NaN asks nothing."""
+    """Places (n, 2, 3) of each item's partner, both ways, by recall@k and mean reciprocal rank; NaN asks nothing.
+
+    A place is the numbers of candidates above, of candidates that score the same, and of right ones of that score.
+    """
 
     people: int
     main: str = RECALL
@@ -159,8 +163,8 @@ class PairJudge:
 
     @property
     def resampled(self) -> str:
-        """As :class:`Judge` says."""
-        return self.main
+        """As :class:`Judge` says: none, all measures are shares."""
+        return ""
 
     def pulls(self, values: np.ndarray) -> AurocPulls | None:
         """As :class:`Judge` says."""
@@ -168,15 +172,13 @@ class PairJudge:
 
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """As :class:`Judge` says."""
-        asked = counts @ ~np.isnan(values)
-        return {name: share(counts @ one.won, asked) for name, one in self.shares(values).items()}
+        return {name: share(counts @ one.won, counts @ one.of) for name, one in self.shares(values).items()}
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """As :class:`Judge` says: all measures."""
-        known = ~np.isnan(values)
-        of = known.astype(np.float64)
-        found = {f"recall@{k}": Share((values <= k).astype(np.float64), of) for k in PLACES}
-        return found | {"mrr": Share(np.where(known, 1 / values, 0), of)}
+        ranks, of = _ranks(values)
+        found = {f"recall@{k}": Share(of * ranks.recall(k), of) for k in PLACES}
+        return found | {"mrr": Share(of * ranks.reciprocal, of)}
 
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
         """As :class:`Judge` says; where all are found or none is, as wide as so many patients allow."""
@@ -185,7 +187,7 @@ class PairJudge:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class RankingJudge(PairJudge):
-    """Rank and average precision (n, 2, 2) of each query, both ways, by their means; NaN asks nothing.
+    """Place and average precision (n, 2, 4) of each query, both ways, by their means; NaN asks nothing.
 
     Recall is told at places up to a twentieth of the ``gallery``, beyond which most queries are found by chance.
     """
@@ -193,15 +195,32 @@ class RankingJudge(PairJudge):
     gallery: int
     main: str = MAP
 
-    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """As :class:`Judge` says."""
-        asked = counts @ ~np.isnan(values[..., 0])
-        return {name: share(counts @ one.won, asked) for name, one in self.shares(values).items()}
+    @property
+    def resampled(self) -> str:
+        """As :class:`Judge` says: runs are resampled as well as patients."""
+        return self.main
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """As :class:`Judge` says: all measures."""
-        ranks, precision = values[..., 0], values[..., 1]
-        of = (~np.isnan(ranks)).astype(np.float64)
+        (ranks, of), precision = _ranks(values[..., :-1]), values[..., -1]
         places = [k for k in PLACES if k == 1 or k <= self.gallery / 20]
         found = {MAP: Share(np.nan_to_num(precision), of)}
-        return found | {f"recall@{k}": Share((ranks <= k).astype(np.float64), of) for k in places}
+        return found | {f"recall@{k}": Share(of * ranks.recall(k), of) for k in places}
+
+
+def places(ranks: Ranks) -> np.ndarray:
+    """Values (..., 3) of a cell: for each rank the candidates above, those that score the same, and the right ones."""
+    return np.stack([ranks.above, ranks.equal, ranks.right], axis=-1).astype(np.float64)
+
+
+def _ranks(values: np.ndarray) -> tuple[Ranks, np.ndarray]:
+    """Ranks (n, 2) of a cell's places, and 1 for those that were asked, else 0, (n, 2).
+
+    Cells of earlier versions hold one rank a query, (n, 2) or (n, 2, 1), with equal scores in an order that was drawn.
+    """
+    if values.ndim == 2 or values.shape[-1] == 1:
+        rank = values.reshape(len(values), 2)
+        values = np.stack([rank - 1, np.zeros_like(rank), np.ones_like(rank)], axis=-1)
+    known = ~np.isnan(values[..., 0])
+    above, equal, right = np.moveaxis(np.where(known[..., None], values, [0, 0, 1]), -1, 0)
+    return Ranks.of(above, equal, right), known.astype(np.float64)

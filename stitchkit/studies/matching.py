@@ -11,7 +11,7 @@ from stitchkit.evaluation.retrieval import partner_ranks
 from stitchkit.studies.benches import Draw
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.jobs import Job, StudyJobs, Worked
-from stitchkit.studies.judges import PairJudge
+from stitchkit.studies.judges import PairJudge, places
 from stitchkit.studies.methods import map_of, told_of
 
 RANKS = "rank"  # the kind of a cell's values
@@ -46,9 +46,9 @@ class Matching(StudyJobs):
         for turn in self.turns(draw, x=source, y=target):
             fitted = map_of(turn, method)
             ranks = partner_ranks(fitted, *turn.judged, ks=(1,))
-            back = np.full(len(turn.test), np.nan)  # a target that several items share is asked once
-            back[ranks.first] = ranks.back.drawn(1)
+            back = np.full((len(turn.test), 3), np.nan)  # a target that several items share is asked once
+            back[ranks.first] = places(ranks.back)
             chance = {"shuffled_chance": ranks.chance[:, 1].tolist()}  # "chance" was that of a random ranking
             record = {**told_of(fitted, spectrum=turn.first), "gallery": len(ranks.first), **chance}
-            found.append(Worked(np.stack([ranks.there.drawn(0), back], axis=1), RANKS, record))
+            found.append(Worked(np.stack([places(ranks.there), back], axis=1), RANKS, record))
         return found

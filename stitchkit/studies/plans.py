@@ -189,7 +189,7 @@ def read_plan(path: str | Path) -> StudyPlan:
         classes=judge.texts("classes", None) if scored else None,
         multiclass=judge.flag("multiclass", False) if scored else False,
         min_positives=judge.whole("min_positives", MIN_POSITIVES, least=1) if scored else MIN_POSITIVES,
-        replicates=judge.whole("replicates", 2000, least=1),
+        replicates=_replicates(judge, scored),
         sensitivity=judge.share("sensitivity", None) if scored else None,
         images=judge.whole("images", 0) if scored else 0,
         seed=top.whole("seed", 0),
@@ -202,6 +202,17 @@ def read_plan(path: str | Path) -> StudyPlan:
     if plan.head == "identity" and not plan.head_classes:
         raise DataError(f"head = 'identity' of {top.where} needs 'head_classes', the names of the target's columns.")
     return plan
+
+
+def _replicates(judge: TomlTable, resampled: bool) -> int:
+    """Number of resamples; a study in which nothing is resampled takes none."""
+    if not resampled and "replicates" in judge:
+        raise DataError(
+            f"there is no key of {judge.where} called 'replicates' in a study of retrieval: its intervals need no "
+            f"resamples. Take the line out."
+        )
+    count: int = judge.whole("replicates", 2000, least=1)
+    return count
 
 
 def _training(top: TomlTable, path: Path) -> StudyPlan:

@@ -20,6 +20,7 @@ from stitchkit.metrics.auroc_intervals import (
 from stitchkit.metrics.bootstrap import STREAM, Interval, patient_counts, percentile_interval
 from stitchkit.metrics.multiplicity import resampled_p
 from stitchkit.metrics.proportions import by_patient, exact_interval, mean_difference, mean_interval
+from stitchkit.metrics.rankings import share
 from stitchkit.metrics.share_tests import mean_difference_p
 from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell
@@ -46,7 +47,7 @@ class Resampled:
         Row -> measures that are shares, the items of each patient (k, columns) added up and the mean over draws of
         anchors; empty where training runs are resampled as well as patients.
     draws
-        Row -> the main measure of each draw, mean over columns.
+        Row -> the main measure of each draw of anchors, mean over columns.
     complete : (b,)
         Resamples in which everything can be measured; empty where nothing is resampled.
     """
@@ -71,6 +72,8 @@ class Resampled:
             if each:
                 pulls[group] = AurocPulls.mean_of(each)
                 draws[group] = tuple(float(one.value.mean()) for one in each)
+            elif not judge.resampled:
+                draws[group] = _draws_of(ran, keys)
         first = next(iter(known.values()))
         complete = ~np.isnan(first[judge.resampled][1:]).any(axis=1) if judge.resampled else np.empty(0, dtype=bool)
         return cls(judge, known, pulls, shares, draws, complete)
@@ -120,7 +123,8 @@ class Resampled:
 
     def beside(self, group: Group) -> list[str]:
         """The measures of a row that are not the main one."""
-        return [name for name in self.found[group] if name != self.judge.main]
+        names = dict.fromkeys((*self.found[group], *self.shares[group]))
+        return sorted((name for name in names if name != self.judge.main), key=lambda name: name == "f1")
 
     def _macro(self, group: Group, measure: str) -> tuple[float, np.ndarray]:
         """Mean over columns, of the sample and of the complete resamples."""
@@ -164,6 +168,12 @@ def _shares_of(ran: Ran, keys: Sequence[str]) -> dict[str, Share]:
     return {
         name: Share(sums([one[name].won for one in each]), sums([one[name].of for one in each])) for name in each[0]
     }
+
+
+def _draws_of(ran: Ran, keys: Sequence[str]) -> tuple[float, ...]:
+    """The main measure of each draw of a row, where it is a share: mean over columns."""
+    each = [ran.judge.shares(ran.log.scores(key))[ran.judge.main] for key in keys]
+    return tuple(float(share(one.won.sum(axis=0), one.of.sum(axis=0)).mean()) for one in each)
 
 
 DRAWS = "draws"

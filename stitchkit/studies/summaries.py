@@ -50,7 +50,7 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
         ran.failed,
         tuple(notes),
         {
-            "replicates": ran.plan.replicates,
+            **({} if ran.plan.kind == "retrieval" else {"replicates": ran.plan.replicates}),
             "draws": ran.plan.draws,
             "seed": ran.plan.seed,
             "level": 0.95,

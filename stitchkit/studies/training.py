@@ -23,7 +23,7 @@ from stitchkit.metrics.average_precision import average_precision, chance_averag
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back
 from stitchkit.progress import Progress
 from stitchkit.studies.cells import Cell, CellLog
-from stitchkit.studies.judges import RankingJudge
+from stitchkit.studies.judges import RankingJudge, places
 from stitchkit.studies.plans import StudyPlan, TrainingPlan
 from stitchkit.studies.running import Ran
 from stitchkit.training.loop import train
@@ -51,14 +51,14 @@ class Asked:
         return cls(cohort, texts, same, np.unique(same, return_index=True)[1])
 
     def found(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Rank and average precision (n, 2, 2) of each item's caption and of each caption's items; NaN asks nothing."""
+        """Place and average precision (n, 2, 4) of each item's caption and each caption's items; NaN asks nothing."""
         captions = right[self.first]
-        values = np.full((len(left), 2, 2), np.nan)
+        values = np.full((len(left), 2, 4), np.nan)
         there = pair_ranks(left, captions, self.same)
-        values[:, 0] = np.stack([there.drawn(0), there.reciprocal], axis=1)
-        values[self.first, 1, 0] = pair_ranks_back(left, captions, self.same).drawn(0)
+        values[:, 0] = np.column_stack([places(there), there.reciprocal])
+        values[self.first, 1, :3] = places(pair_ranks_back(left, captions, self.same))
         for caption, row in enumerate(self.first):
-            values[row, 1, 1] = average_precision(left @ captions[caption], self.same == caption)
+            values[row, 1, 3] = average_precision(left @ captions[caption], self.same == caption)
         return values
 
     @property

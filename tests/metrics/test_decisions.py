@@ -11,7 +11,7 @@ from stitchkit.metrics.decisions import (
     decision_intervals,
     multiclass_differences,
     multiclass_intervals,
-    multiclass_measures,
+    resampled_macro_f1,
     resampled_thresholds,
 )
 
@@ -82,23 +82,22 @@ def test_what_has_nothing_to_divide_by_is_not_a_number():
 
 def test_the_best_class_is_judged_as_scikit_learn_does():
     truth, best = RNG.integers(0, 3, 60), RNG.integers(0, 4, 60)  # class 3 is called and never true
-    found = multiclass_measures(best, truth, 4, COUNTS)
-    for at, row in enumerate(COUNTS):
-        whole = {"sample_weight": row}
-        assert found["accuracy"][at] == pytest.approx(metrics.accuracy_score(truth, best, **whole))
-        recall = metrics.recall_score(truth, best, average="macro", labels=[0, 1, 2], **whole)
-        assert found["balanced_accuracy"][at] == pytest.approx(recall)
-        f1 = metrics.f1_score(truth, best, average="macro", labels=[0, 1, 2], **whole)
-        assert found["f1"][at] == pytest.approx(f1)
+    for found, row in zip(resampled_macro_f1(best, truth, 4, COUNTS), COUNTS, strict=True):
+        f1 = metrics.f1_score(truth, best, average="macro", labels=[0, 1, 2], sample_weight=row)
+        assert found == pytest.approx(f1)
 
 
 def test_intervals_of_several_classes_are_around_the_measures_and_repeats_change_nothing():
     truth, best, patient = np.arange(60) % 3, RNG.integers(0, 4, 60), np.arange(60) // 4
     found = multiclass_intervals(best, truth, 4, patient)
-    point = multiclass_measures(best, truth, 4, np.ones((1, 60)))
-    assert list(found) == list(point)
+    literal = {
+        "accuracy": metrics.accuracy_score(truth, best),
+        "balanced_accuracy": metrics.recall_score(truth, best, average="macro", labels=[0, 1, 2]),
+        "f1": metrics.f1_score(truth, best, average="macro", labels=[0, 1, 2]),
+    }
+    assert list(found) == list(literal)
     for name, one in found.items():
-        assert one.value == pytest.approx(point[name][0], abs=1e-12)
+        assert one.value == pytest.approx(literal[name], abs=1e-12)
         assert 0 <= one.low < one.value < one.high <= 1
     again = multiclass_intervals(*(np.tile(one, 2) for one in (best, truth)), 4, np.tile(patient, 2))
     assert np.ravel(list(again.values())) == pytest.approx(np.ravel(list(found.values())), abs=1e-9)
@@ -130,9 +129,8 @@ def test_differences_of_several_classes_are_paired():
 
 
 def test_a_resample_without_one_of_the_classes_has_no_mean_over_classes():
-    found = multiclass_measures(np.array([0, 1]), np.array([0, 1]), 2, np.array([[2.0, 0.0]]))
-    assert np.isnan(found["balanced_accuracy"][0])
-    assert found["accuracy"][0] == 1
+    both, counts = np.array([0, 1]), np.array([[2.0, 0.0], [1.0, 1.0]])
+    np.testing.assert_array_equal(resampled_macro_f1(both, both, 2, counts), [np.nan, 1])
 
 
 @pytest.mark.parametrize("at", [None, 0.4, 0.9, 1.0])

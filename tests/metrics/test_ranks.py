@@ -110,14 +110,11 @@ def test_scores_without_ties_have_the_same_bits_as_one_over_the_rank():
     np.testing.assert_array_equal(reciprocal_ranks(similarity)[np.arange(50), truth], 1 / rank)
 
 
-def test_a_drawn_place_is_one_of_those_that_are_possible_and_right_on_average():
-    stand = Ranks.of([0, 2, 1, 0], [0, 3, 2, 5], np.array([1, 1, 1, 2]))
-    draws = np.stack([stand.drawn(seed) for seed in range(4000)])
-    assert draws.min(axis=0).tolist() == [1, 3, 2, 1]
-    assert draws.max(axis=0).tolist() == [1, 6, 4, 6]
-    np.testing.assert_allclose((1 / draws).mean(axis=0), stand.reciprocal, atol=0.02)
-    np.testing.assert_allclose((draws <= 3).mean(axis=0), stand.recall(3), atol=0.03)
-    np.testing.assert_array_equal(stand.drawn(1), draws[1])
+def test_the_expected_logarithm_is_the_mean_over_the_places():
+    stand = Ranks.of([0, 2, 1, 0, 7], [0, 3, 2, 5, 0])
+    literal = [np.log(np.arange(a + 1, a + e + 2)).mean() for a, e in zip(stand.above, stand.equal, strict=True)]
+    np.testing.assert_allclose(stand.logarithm, literal, atol=1e-13)
+    assert stand.logarithm[4] == np.log(8)  # of a place of its own to the last bit
 
 
 def test_single_precision_scores_are_ranked(library):

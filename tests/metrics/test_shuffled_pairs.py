@@ -30,18 +30,20 @@ def scene(q, g, seed=0):
 @pytest.mark.parametrize(("q", "g"), [(6, 3), (6, 6), (5, 9), (6, 1)])
 def test_mean_and_variance_are_those_of_all_permutations(q, g):
     left, right, truth = scene(q, g)
-    reciprocal, expected, variance = shuffled_reciprocal(left, right, truth)
+    found, expected, variance = shuffled_reciprocal(left, right, truth)
     sums = [np.sum(pair_ranks(left, right, np.asarray(one)).reciprocal) for one in permutations(truth)]
     assert expected.sum() == pytest.approx(np.mean(sums))
     assert variance == pytest.approx(np.var(sums), abs=1e-12)
-    np.testing.assert_allclose(reciprocal, pair_ranks(left, right, truth).reciprocal)
+    np.testing.assert_array_equal(found.reciprocal, pair_ranks(left, right, truth).reciprocal)
 
 
 def test_tiles_change_nothing(monkeypatch):
     left, right, truth = scene(40, 7)
     whole = shuffled_reciprocal(left, right, truth)
     monkeypatch.setattr(ranks, "_tile", lambda gallery: 3)
-    for one, other in zip(shuffled_reciprocal(left, right, truth), whole, strict=True):
+    found = shuffled_reciprocal(left, right, truth)
+    np.testing.assert_array_equal(found[0].above, whole[0].above)
+    for one, other in zip(found[1:], whole[1:], strict=True):
         np.testing.assert_allclose(one, other)
 
 
@@ -128,9 +130,10 @@ def test_ties_of_held_out_numbers_are_at_chance():
     map_ = sk.AffineMap(sk.Space.of_array(4), sk.Space("common", 4), np.zeros(4), np.zeros((4, 4)), np.ones(4), rank=0)
     rng = np.random.default_rng(9)
     sides = rng.normal(size=(40, 4)), rng.normal(size=(40, 4))
-    reciprocal, expected, variance = shuffled_reciprocal(*(map_(one) for one in sides), np.arange(40))
-    np.testing.assert_allclose(reciprocal, expected, rtol=1e-12)
-    assert reciprocal.mean() == pytest.approx(np.mean(1 / np.arange(1, 41)))
+    found, expected, variance = shuffled_reciprocal(*(map_(one) for one in sides), np.arange(40))
+    np.testing.assert_allclose(found.reciprocal, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.recall(1), 1 / 40)
+    assert found.reciprocal.mean() == pytest.approx(np.mean(1 / np.arange(1, 41)))
     assert variance == pytest.approx(0, abs=1e-9)
 
 
@@ -192,8 +195,8 @@ def test_chance_of_a_part_is_the_same_in_every_call(monkeypatch):
 
 def test_one_query_says_nothing():
     left, right, truth = scene(1, 4)
-    reciprocal, expected, variance = shuffled_reciprocal(left, right, truth)
-    assert reciprocal == pytest.approx(expected)
+    found, expected, variance = shuffled_reciprocal(left, right, truth)
+    assert found.reciprocal == pytest.approx(expected)
     assert variance == 0
 
 

@@ -54,7 +54,8 @@ def run(bench, name, text, **words):
     for word, value in {"RESNET": resnet, "TEXT": minilm, **words}.items():
         text = text.replace(word, json.dumps(value if isinstance(value, str | list) else list(value)))
     judge = "" if "[judge]" in text else "[judge]"  # the last table of every plan
-    (folder / f"{name}.toml").write_text(f"{text}\n{judge}\nreplicates = 500\n")
+    few = "" if 'kind = "retrieval"' in text else "replicates = 500"
+    (folder / f"{name}.toml").write_text(f"{text}\n{judge}\n{few}\n")
     loads = Loaded(device="cpu", progress=False)
     found = study(folder / f"{name}.toml", folder / name, loads=loads, progress=False, trust_python=[resnet])
     print(f"\n{found}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from stitchkit.core.errors import DataError
 from stitchkit.evaluation.retrieval import partner_ranks
 from stitchkit.metrics.proportions import by_patient, exact_interval, mean_interval
 from stitchkit.store import write_embeddings
+from stitchkit.studies.judges import PairJudge
 
 undrawn = pytest.mark.usefixtures("undrawn")
 PLAN = """
@@ -35,7 +37,6 @@ sources = ["{source}"]
 targets = ["demo:text"]
 {grid}
 [judge]
-replicates = 60
 """
 
 
@@ -82,7 +83,10 @@ def test_intervals_are_of_shares_over_patients_and_never_of_no_width(matched, ve
     (row,) = found.rows
     values = np.load(next((tmp_path / "out" / "scores").iterdir()))
     people = labels.groups[test]
-    asked = ~np.isnan(values)
+    asked = ~np.isnan(values[..., 0])
+    above, equal, _ = np.moveaxis(np.nan_to_num(values), -1, 0)
+    assert not equal.any()
+    values = np.where(asked, above + 1, np.nan)
     of = np.stack([by_patient(column, people) for column in asked.T], axis=1)
     one, five = (np.stack([by_patient(column <= k, people) for column in values.T], axis=1) for k in (1, 5))
     mrr = np.stack([by_patient(np.where(known, 1 / np.where(known, column, 1), 0), people)
@@ -132,8 +136,8 @@ def test_targets_that_are_alike_are_one_and_asked_once(matched, films, tmp_path)
     whole = len(set(texts_of(films)))
     assert any(f"gallery of {whole} " in note for note in found.notes)
     values = np.load(next((tmp_path / "plain" / "scores").iterdir()))
-    assert values.shape == (TEST, 2)
-    assert np.isnan(values[:, 1]).sum() == TEST - whole
+    assert values.shape == (TEST, 2, 3)
+    assert np.isnan(values[:, 1, 0]).sum() == TEST - whole
 
 
 def texts_of(films):
@@ -162,8 +166,8 @@ def test_folds_take_the_place_of_a_split(matched, tmp_path):
     found = run(matched(data="folds = 4", grid='solvers = ["ridge"]'), tmp_path / "out")
     assert found.n == 110
     values = np.load(next((tmp_path / "out" / "scores").iterdir()))
-    assert values.shape == (110, 2)
-    assert np.nanmax(values) <= 110 / 4 + 5  # galleries are those of a fold
+    assert values.shape == (110, 2, 3)
+    assert np.nanmax(values[..., 0]) <= 110 / 4 + 4  # galleries are those of a fold
     assert any("in the first fold" in note for note in found.notes)
 
 
@@ -181,6 +185,41 @@ def test_the_page_says_what_is_looked_for(matched, tmp_path):
     numbers = json.loads((out / "results.json").read_text())
     assert numbers["measure"] == "recall@1"
     assert numbers["close_up"]["spectrum"]["rank"] > 0
+
+
+def test_resamples_are_refused_where_nothing_is_resampled(matched, tmp_path):
+    path = matched()
+    path.write_text(path.read_text() + "replicates = 500\n")
+    with pytest.raises(DataError, match=r"called 'replicates' in a study of retrieval: .* Take the line out"):
+        run(path, tmp_path / "out")
+    assert "replicates" not in run(matched(grid='solvers = ["ridge"]'), tmp_path / "out").settings
+    assert not (tmp_path / "out" / "resampled").exists()
+
+
+@undrawn
+def test_equal_scores_count_over_all_their_orders_as_in_the_verb(matched, vectors, tmp_path):
+    """A source of one dimension points one of two ways: half of the gallery scores alike."""
+    labels, _, medical, reports, _, train, test = vectors
+    flat = replace(medical, vectors=medical.vectors[:, :1], space=replace(medical.space, name="flat", dim=1))
+    write_embeddings(tmp_path / "flat.safetensors", flat)
+    (row,) = run(matched(source="flat.safetensors", grid='solvers = ["procrustes"]'), tmp_path / "out").rows
+    fitted = sk.align(flat.take(train), reports.take(train), groups=labels.groups[train], solver="procrustes",
+                      nested=False, progress=False)  # fmt: skip
+    result = sk.evaluate_retrieval(fitted, flat.take(test), reports.take(test), groups=labels.groups[test])
+    for way, found in (("source to target", result.forward), ("target to source", result.backward)):
+        assert row.classes[way] == pytest.approx(found.recall[1], abs=1e-12)
+        assert 0 < row.classes[way].value < 0.2
+    for k in (5, 10):
+        both = (result.forward.recall[k].value + result.backward.recall[k].value) / 2
+        assert row.measures[f"recall@{k}"].value == pytest.approx(both)
+
+
+def test_cells_of_earlier_versions_hold_one_rank_a_query():
+    old, new = np.array([[3.0, np.nan], [1.0, 12.0]]), np.full((2, 2, 3), np.nan)
+    new[0, 0], new[1, 0], new[1, 1] = [2, 0, 1], [0, 0, 1], [11, 0, 1]
+    for name, one in PairJudge(2).shares(old).items():
+        np.testing.assert_array_equal(one.won, PairJudge(2).shares(new)[name].won)
+        np.testing.assert_array_equal(one.of, [[1, 0], [1, 1]])
 
 
 @pytest.mark.parametrize("key", ["multiclass = true", "min_positives = 3", 'classes = ["edema"]', "images = 3"])

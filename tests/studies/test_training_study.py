@@ -107,13 +107,13 @@ def studied(studied_once, tmp_path):
 
 
 def literal(scores, same):
-    """mAP of items among distinct captions and back, and the bounds of R@1 by ties, one query at a time."""
+    """mAP of items among distinct captions and back, and R@1 over the orders of ties, one query at a time."""
     first = np.unique(same, return_index=True)[1]
     places = [np.arange(1 + (row > row[c]).sum(), 1 + (row >= row[c]).sum())
               for row, c in zip(scores[:, first], same, strict=True)]  # fmt: skip
     back = [average_precision_score(same == caption, scores[:, row]) for caption, row in enumerate(first)]
-    bounds = [np.mean([one.size == 1 and one[0] == 1 for one in places]), np.mean([one[0] == 1 for one in places])]
-    return np.mean([np.mean(1 / one) for one in places]), np.mean(back), bounds
+    first_place = np.mean([np.mean(one == 1) for one in places])
+    return np.mean([np.mean(1 / one) for one in places]), np.mean(back), first_place
 
 
 @pytest.mark.parametrize("text", ["text", "view"])  # nearly all different; two captions of many films each
@@ -128,14 +128,14 @@ def test_an_arm_is_worth_what_its_encoder_is(planned, films, tmp_path, text, req
                for one, items in ((image, table.images), (caption, table.texts))]  # fmt: skip
     left, right = (np.asarray(v, dtype=np.float64) / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
     same = np.unique([str(value) for value in table.texts.values], return_inverse=True)[1].reshape(-1)
-    there, back, (fewest, most_hits) = literal(left @ right.T, same)
+    there, back, first_place = literal(left @ right.T, same)
     most = max(row.anchors for row in found.rows)
     row = next(one for one in found.of("separate", most))
     seeds = run_of(tmp_path / "out", "separate", most)
     assert seeds[0] == pytest.approx((there + back) / 2)
     assert row.draws == pytest.approx(seeds)
     assert row.macro.value == pytest.approx(np.mean(seeds))
-    assert fewest - 1e-12 <= recall_of(tmp_path / "out", "separate", most) <= most_hits + 1e-12
+    assert recall_of(tmp_path / "out", "separate", most) == pytest.approx(first_place)
 
 
 def cells(out):
@@ -148,11 +148,12 @@ def values(out, arm, number, seed):
 
 
 def run_of(out, arm, number):
-    return [float(np.nanmean(values(out, arm, number, seed)[..., 1], axis=0).mean()) for seed in (0, 1)]
+    return [float(np.nanmean(values(out, arm, number, seed)[..., 3], axis=0).mean()) for seed in (0, 1)]
 
 
 def recall_of(out, arm, number):
-    return float((values(out, arm, number, 0)[:, 0, 0] <= 1).mean())
+    above, equal = values(out, arm, number, 0)[:, 0, :2].T
+    return float(np.where(above == 0, 1 / (1 + equal), 0).mean())
 
 
 def test_arms_are_compared_with_the_first_at_every_number(studied, tmp_path):
@@ -304,7 +305,7 @@ def test_chance_is_that_of_the_judged_captions(planned, films, tmp_path):
     assert record["gallery"] == 2
     shares = {view: np.mean(views == view) for view in set(views)}
     other = dict(zip(shares, reversed(shares), strict=True))
-    first = [shares[view if rank == 1 else other[view]] for view, rank in zip(views, found[:, 0, 0], strict=True)]
+    first = [shares[other[view] if above else view] for view, above in zip(views, found[:, 0, 0], strict=True)]
     assert record["shuffled_chance"][0] == pytest.approx(np.mean([share + (1 - share) / 2 for share in first]))
     assert record["shuffled_chance"][1] == pytest.approx(np.mean(back), abs=0.01)
 
@@ -325,9 +326,20 @@ def test_an_arm_may_end_another_way_than_the_recipe(planned, tmp_path):
 
 
 def test_recall_is_told_up_to_a_twentieth_of_the_gallery():
-    values = np.stack([np.full((30, 2), 3.0), np.full((30, 2), 1 / 3)], axis=2)
+    values = np.tile([2.0, 0.0, 1.0, 1 / 3], (30, 2, 1))
     for gallery, places in ((30, {1}), (100, {1, 5}), (200, {1, 5, 10})):
         found = RankingJudge(30, gallery=gallery).measured(values, np.ones((1, 30)))
         assert set(found) == {MAP} | {f"recall@{k}" for k in places}
         assert found[MAP][0].tolist() == pytest.approx([1 / 3, 1 / 3])
         assert found["recall@1"][0].tolist() == [0, 0]
+    old = np.stack([np.full((30, 2), 3.0), np.full((30, 2), 1 / 3)], axis=2)  # one rank a query, by earlier versions
+    for name, one in RankingJudge(30, gallery=200).shares(old).items():
+        np.testing.assert_array_equal(one.won, RankingJudge(30, gallery=200).shares(values)[name].won)
+
+
+def test_equal_scores_count_over_all_their_orders():
+    """A fifth of the chance for each of five equal captions, half for the best of two right ones among four items."""
+    values = np.array([[[0.0, 4.0, 1.0, 0.4], [0.0, 2.0, 2.0, 0.5]], [[2.0, 0.0, 1.0, 1 / 3], [np.nan] * 4]])
+    found = RankingJudge(2, gallery=100).measured(values, np.ones((1, 2)))
+    assert found["recall@1"][0].tolist() == pytest.approx([(1 / 5 + 0) / 2, 1 / 2])
+    assert found["recall@5"][0].tolist() == [1, 1]
