@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json as _json
-import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import typer
+
+from stitchkit.core.plain_values import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +67,7 @@ class Talk:
 
 def as_json(document: Mapping[str, Any]) -> str:
     """``document`` as strict JSON: numpy's numbers as numbers, NaN and infinity as null."""
-    return _json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if hasattr(value, "tolist"):  # numpy
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+    return _json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False, default=str)
 
 
 def _listed(value: Any) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.items import Items
+from stitchkit.core.plain_values import plain_values
 from stitchkit.datasets.content_keys import content_key
 from stitchkit.evaluation.metadata import file_columns
 
@@ -91,6 +92,7 @@ class AnchorCard:
         """What a reader of the card would miss: which of source, licence and obtain were not stated."""
         return tuple(name for name in ("source", "licence", "obtain") if not getattr(self, name))
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)

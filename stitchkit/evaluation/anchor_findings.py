@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.wording import counted
 from stitchkit.datasets.near_duplicates import NEAR
 from stitchkit.evaluation.anchor_shortcuts import Shortcut
@@ -38,6 +39,7 @@ class Duplicate:
     same_patient: bool | None
     opposite: tuple[str, ...] = ()
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
@@ -153,6 +155,7 @@ class AnchorAudit:
         """Whether nothing leaks into the test, as far as it was checked; warnings do not count."""
         return not self.leakage
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; neither texts nor patients are in it."""
         return {

@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError
 from stitchkit.core.items import Items
+from stitchkit.core.plain_values import plain_values
 from stitchkit.datasets.content_keys import content_key
 from stitchkit.datasets.near_duplicates import LIKENESS, MOST
 from stitchkit.evaluation.anchor_choice import choose_anchors
@@ -63,6 +64,7 @@ class Selection:
     patients: int | None
     notes: tuple[str, ...]
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; no id and no patient."""
         return {

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.associations import AssociationScores
 from stitchkit.evaluation.judging import evaluate
@@ -89,6 +90,7 @@ class AssociationEvaluation:
             raise UnknownNameError.of("judged finding", name, known)
         return known[name]
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"table": self.table.to_dict(), "permuted": [asdict(one) for one in self.permuted]}

@@ -13,6 +13,7 @@ from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.maps import AffineMap
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted
@@ -173,6 +174,7 @@ class Associations:
             self.permuted, self.notes,
         )  # fmt: skip
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
@@ -286,6 +288,7 @@ class AssociationScores:
     def _of(self, values: np.ndarray) -> Scores:
         return Scores(values, KIND, self.ids, self.findings)
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

@@ -131,7 +131,7 @@ def compare(
         pairs.patients,
         len(bench.members),
         bench.gallery,
-        _notes(pairs, reference, above),
+        _notes(pairs, reference, above, rows),
         {"purpose": purpose, "replicates": replicates, "level": 0.95, "seed": seed},
     )
 
@@ -280,14 +280,17 @@ def _rows(
 
     rows = []
     for label in order:
-        measures = {name: _interval(tallies[label], j) for j, name in enumerate(tallies[label].names)}
+        chance = both[label][1].by_name
+        measures = {
+            name: _alone(_interval(tallies[label], j), chance[name]) for j, name in enumerate(tallies[label].names)
+        }
         rows.append(
             Compared(
                 name=label,
                 measures=measures,
                 difference=None if label == reference else _difference(label),
                 chosen=dict(Counter(chosen[label])),
-                chance=both[label][1].by_name,
+                chance=chance,
             )
         )
     return tuple(rows), reference
@@ -311,10 +314,17 @@ def _interval(tally: Tally, j: int) -> Interval:
     return exact_interval(tally.won[:, j], tally.of[:, j])
 
 
-def _notes(pairs: HeldPairs, reference: str, above: bool) -> tuple[str, ...]:
+def _alone(found: Interval, chance: float) -> Interval:
+    """``found`` without an interval where no ranking could miss: of k candidates or fewer recall@k is 1."""
+    return found if chance < 1 - 1e-9 else Interval(found.value, float("nan"), float("nan"))
+
+
+def _notes(pairs: HeldPairs, reference: str, above: bool, rows: Sequence[Compared]) -> tuple[str, ...]:
     over = "pairs; patients are not known" if pairs.patients is None else "patients"
     notes = [] if above else ["no solver is clearly above chance"]
     notes.append(f"intervals are over {over}; another draw of anchors would move the numbers further")
+    if whole := list(dict.fromkeys(name for row in rows for name, by in row.chance.items() if by >= 1 - 1e-9)):
+        notes.append(f"{', '.join(whole)}: 1 by construction in galleries so small, and without an interval")
     people = len(pairs) if pairs.patients is None else pairs.patients
     if people < FEW_PATIENTS:
         notes.append(f"{people} patients are too few for intervals to be trusted")

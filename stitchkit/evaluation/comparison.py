@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 
@@ -87,6 +88,7 @@ class Comparison:
             raise UnknownNameError.of("row of the comparison", name, [one.name for one in self.rows])
         return found
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

@@ -19,6 +19,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import unit
 from stitchkit.core.neighbours import nearest
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.space import Space
 from stitchkit.evaluation.associations import Association, Associations, plain_association
@@ -34,6 +35,7 @@ HOW = (
     "Give stitchkit.embed_prompts(text_encoder, prompt_set), whose positives are judged, or {class: vectors of its "
     "prompts}, with the target's text encoder."
 )
+AT_MEAN = "it lies at the mean of the anchors' targets, so that it has no direction they could reach"
 ALIKE = 1e-6  # relative length below which nothing of a prompt is its own
 
 
@@ -64,6 +66,8 @@ class PromptCoverage:
         Company that the class keeps in a pool of unlinked texts, where no anchor's text mentions it; None without.
     unscored
         Reason why an uncovered class has no score by association; empty for others.
+    undefined
+        Reason why ``reach``, ``whole``, ``nearest`` and ``percentile`` are NaN; empty where they are numbers.
     """
 
     name: str
@@ -75,7 +79,9 @@ class PromptCoverage:
     covered: bool
     association: Association | None = None
     unscored: str = ""
+    undefined: str = ""
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         known = None if self.association is None else plain_association(self.association)
@@ -145,7 +151,9 @@ def prompt_coverage(
 
 
 def _judged(name: str, whole: float, own: float, cosine: float, percentile: float) -> PromptCoverage:
-    alone = np.isnan(own)
+    alone, nan = np.isnan(own), float("nan")
+    if np.isnan(whole):
+        return PromptCoverage(name, nan, nan, None, nan, nan, False, undefined=AT_MEAN)
     reach = whole
     if not alone and whole > 0:
         reach = min(whole, float(np.interp(own / min(whole, ENOUGH), *KEPT_UP)))
@@ -206,7 +214,7 @@ def _is_text(some: Any) -> bool:
 
 
 def _reached(directions: Array, spread: Array, axes: Array) -> list[float]:
-    """The share of each of ``directions`` (m, d) that the anchors reach; NaN for a direction of no length."""
+    """The share of each of ``directions`` (m, d) that the anchors reach; NaN for one of no length."""
     xp = namespace(directions)
     along = (unit(directions) @ axes) ** 2  # (m, d): how much of the direction lies along each axis
     spread = xp.clip(spread, min=0.0)
@@ -214,7 +222,7 @@ def _reached(directions: Array, spread: Array, axes: Array) -> list[float]:
     filled = total**2 / xp.sum(spread**2) / width  # 1 if the anchors vary alike in all directions
     level = xp.clip(1 - filled, min=0.0) * total / width
     shrunk = spread / (spread + level)
-    some = xp.any(directions != 0, axis=1)
+    some = xp.linalg.vector_norm(directions, axis=1) > ALIKE * total**0.5  # else it is rounding
     shares: list[float] = to_numpy(xp.where(some, along @ shrunk, xp.full_like(along[:, 0], float("nan")))).tolist()
     return shares
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment.folds import assign
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.calibrating import AGAINST, calibrate
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES
@@ -57,6 +58,7 @@ class CrossFitted:
         """The calibration error that perfect probabilities would show in the same bins, mean over classes."""
         return float(np.mean([expected_error(bins) for bins in self.reliability.values()]))
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.alignments import is_above_chance
+from stitchkit.core.plain_values import plain_values
 from stitchkit.evaluation.coverage import PromptCoverage
 from stitchkit.evaluation.retrieval import Retrieval
 from stitchkit.evaluation.spectra import Spectrum
@@ -225,6 +226,7 @@ class Diagnosis:
 
         return advice(self)
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         plain = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}

@@ -20,10 +20,9 @@ def table(one: Diagnosis) -> str:
         lines += ["", "Coverage of the prompts by the anchors (0.5 and more is covered):"]
         broad = max(len(prompt.name) for prompt in one.coverage)
         for prompt in one.coverage:
-            lines.append(
-                f"  {prompt.name:<{broad}}  reach {prompt.reach:.2f}  nearest anchor {prompt.nearest:+.2f}  "
-                f"{'covered' if prompt.covered else 'NOT COVERED'}"
-            )
+            numbers = f"reach {prompt.reach:.2f}  nearest anchor {prompt.nearest:+.2f}"
+            numbers = f"reach undefined: {prompt.undefined}" if prompt.undefined else numbers
+            lines.append(f"  {prompt.name:<{broad}}  {numbers}  {'covered' if prompt.covered else 'NOT COVERED'}")
         lines += _by_association(one.coverage)
     lines += ["", "Worst pairs:"]
     lines += [

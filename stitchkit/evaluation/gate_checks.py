@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stitchkit.core.plain_values import plain_values
 from stitchkit.metrics.bootstrap import Interval
 
 
@@ -69,6 +70,7 @@ class Gate:
         """Whether every check passed."""
         return all(one.passed for one in self.checks)
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         checks = [

@@ -13,6 +13,7 @@ from stitchkit.core.arrays import Array
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups
+from stitchkit.core.plain_values import plain_values
 from stitchkit.evaluation.patient_draws import PatientDraws
 from stitchkit.evaluation.stitchability import CLEAR, beyond, check_size, repeats_told
 from stitchkit.metrics.bootstrap import Interval
@@ -99,6 +100,7 @@ class LayerSearch:
             f"them on more items."
         )
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         rows = [

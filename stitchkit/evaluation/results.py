@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.reliability import Bin
@@ -16,6 +18,16 @@ NAMES = {
     "f1": "F1", "ppv": "PPV", "npv": "NPV", "mrr": "MRR", "recall@1": "R@1", "recall@5": "R@5", "recall@10": "R@10",
     "mean_average_precision": "mAP",
 }  # fmt: skip
+
+UNDEFINED = {  # measure of decisions -> the reason why it has no value
+    "sensitivity": "no item is positive",
+    "specificity": "no item is negative",
+    "ppv": "no item was called positive",
+    "npv": "no item was called negative",
+    "accuracy": "there is no item",
+    "balanced_accuracy": "no item is positive, or none is negative",
+    "f1": "no item is positive, and none was called positive",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,7 @@ class Measured:
     classes: dict[str, Interval]
     difference: Interval | None = None
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
@@ -100,6 +113,13 @@ class Decisions:
     measures: dict[str, Interval]
     kind: str = ""
 
+    @property
+    def undefined(self) -> list[str]:
+        """In words, the measures that have no value, each with the reason."""
+        missing = [name for name, one in self.measures.items() if math.isnan(one.value)]
+        return [f"{measure_name(name)} is undefined: {UNDEFINED[name]}" for name in missing]
+
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         measures = {name: interval._asdict() for name, interval in self.measures.items()}
@@ -176,6 +196,7 @@ class Evaluation:
         """Kinds of the scores that thresholds are of, in the plural."""
         return sorted({plural(one.kind) for one in self.decisions.values()})
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         plain = asdict(self)
@@ -213,7 +234,7 @@ class Evaluation:
             less = "" if gap is None else gap.signed
             found = [one.measures.get(name) for name in further]
             rest = [
-                f"{'' if cell is None else f'{cell.macro.value:.3f}':>{len(title)}}"
+                f"{'' if cell is None else cell.macro.value_alone():>{len(title)}}"
                 for cell, title in zip(found, titles, strict=True)
             ]
             lines.append(f"{one.name:<{wide}}  {one.macro!s:<20}  {less:<26}  {'  '.join(rest)}".rstrip())
@@ -239,7 +260,7 @@ class Evaluation:
         for label, one in self.decisions.items():
             cells = "  ".join(f"{one.measures[name]!s:<20}" for name in names)
             lines.append(f"  {label:<{broad}}  {f'{one.threshold:.4g}':<{wide}}  {cells}".rstrip())
-        return lines
+        return lines + [f"  {label}: {why}" for label, one in self.decisions.items() for why in one.undefined]
 
 
 def is_above_chance(auroc: Interval) -> bool:

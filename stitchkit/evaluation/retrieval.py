@@ -220,7 +220,7 @@ def measure_retrieval(
         backward=direction(f"{other} to {here}", ranks.back, 1, len(x)),
         scored=how_scored(csls, pool),
         patients=None if patients is None else len(np.unique(patients)),
-        notes=_estimate_notes(ranks),
+        notes=(*_estimate_notes(ranks), *_whole_notes(ks, (len(ranks.first), len(x)))),
     )
 
 
@@ -302,6 +302,16 @@ def _estimate_notes(ranks: PartnerRanks) -> tuple[str, ...]:
     )
 
 
+def _whole_notes(ks: Sequence[int], galleries: tuple[int, int]) -> tuple[str, ...]:
+    """A note where a k is no less than the candidates that are ranked there or back."""
+    whole = ", ".join(f"recall@{k}" for k in ks if k >= min(galleries))
+    return (
+        (f"{whole}: 1 by construction where a gallery has no more candidates, and without an interval",)
+        if whole
+        else ()
+    )
+
+
 def names_of(alignment: Alignment) -> tuple[str, str]:
     """Names of the two sides that tell them apart: arrays have one name for both."""
     both = alignment.source.name, alignment.target.name
@@ -309,8 +319,12 @@ def names_of(alignment: Alignment) -> tuple[str, str]:
 
 
 def _recalls(ranks: PartnerRanks, patients: np.ndarray, ks: Sequence[int]) -> list[dict[int, Interval]]:
-    """Recall at each k with its interval, there and back."""
-    return [
-        {k: exact_interval(by_patient(way.recall(k), of), by_patient(np.ones(len(way)), of)) for k in ks}
-        for way, of in ((ranks.there, patients), (ranks.back, patients[ranks.first]))
-    ]
+    """Recall at each k with its interval, there and back; of k candidates or fewer it is 1 and has none."""
+
+    def measured(way: Ranks, of: np.ndarray, gallery: int, k: int) -> Interval:
+        if k >= gallery:
+            return Interval(1.0, float("nan"), float("nan"))
+        return exact_interval(by_patient(way.recall(k), of), by_patient(np.ones(len(way)), of))
+
+    ways = (ranks.there, patients, len(ranks.first)), (ranks.back, patients[ranks.first], len(ranks.truth))
+    return [{k: measured(way, of, gallery, k) for k in ks} for way, of, gallery in ways]

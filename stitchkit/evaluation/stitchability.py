@@ -14,6 +14,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.items import rows_of
 from stitchkit.core.moments import Moments, check_paired
 from stitchkit.core.pairing import anchor_groups
+from stitchkit.core.plain_values import plain_values
 from stitchkit.evaluation.patient_draws import ROWS, PatientDraws, patient_means
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.cka import LEAST, cka, debiased_cka, debiased_cka_error
@@ -111,6 +112,7 @@ class Stitchability:
         whole, items = (self.n - self.repeats, "items") if self.patients is None else (self.patients, "patients")
         return f"{self.judged} {items}" if self.complete else f"{self.judged} of {whole} {items}, drawn"
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**asdict(self), "overlap": self.overlap._asdict(), "sentence": self.sentence}

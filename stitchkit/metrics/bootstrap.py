@@ -17,8 +17,9 @@ class Interval(NamedTuple):
 
     Examples
     --------
-    >>> print(Interval(0.8, 0.7, 0.9), Interval(0.8, float("nan"), float("nan")))
-    0.800 [0.700, 0.900] 0.800
+    >>> nan = float("nan")
+    >>> print(Interval(0.8, 0.7, 0.9), Interval(0.8, nan, nan), Interval(nan, nan, nan))
+    0.800 [0.700, 0.900] 0.800 -
     """
 
     value: float
@@ -33,10 +34,14 @@ class Interval(NamedTuple):
     @property
     def signed(self) -> str:
         """As a difference is printed, signs shown."""
-        return f"{self.value:+.3f}" + (f" [{self.low:+.3f}, {self.high:+.3f}]" if self.has_ends else "")
+        return self.value_alone("+") + (f" [{self.low:+.3f}, {self.high:+.3f}]" if self.has_ends else "")
+
+    def value_alone(self, sign: str = "") -> str:
+        """The number alone, as it is printed; a dash where it is undefined."""
+        return "-" if math.isnan(self.value) else f"{self.value:{sign}.3f}"
 
     def __str__(self) -> str:
-        return f"{self.value:.3f}" + (f" [{self.low:.3f}, {self.high:.3f}]" if self.has_ends else "")
+        return self.value_alone() + (f" [{self.low:.3f}, {self.high:.3f}]" if self.has_ends else "")
 
 
 def patient_counts(

@@ -82,8 +82,8 @@ def hubs_figure(hubs: Sequence[Hubness]) -> str:
 
 
 def coverage_figure(found: Sequence[PromptCoverage]) -> str:
-    """A bar a prompt, worst on top; dashed: what counts as covered."""
-    rows = sorted(found, key=lambda one: one.reach)
+    """A bar a prompt, worst on top, of those that have a reach; dashed: what counts as covered."""
+    rows = sorted((one for one in found if not one.undefined), key=lambda one: one.reach)
     figure, axes = canvas(0.75 + 0.32 * len(rows))
     for i, one in enumerate(rows):
         colour = COLOURS[0] if one.covered else COLOURS[1]

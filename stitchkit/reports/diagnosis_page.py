@@ -45,7 +45,7 @@ def write_diagnosis(diagnosis: Diagnosis, folder: str | Path) -> Path:
 
 def page(diagnosis: Diagnosis) -> str:
     """The page's HTML."""
-    covered = sorted(diagnosis.coverage or (), key=lambda one: one.reach)
+    covered = sorted(diagnosis.coverage or (), key=lambda one: 0.0 if one.undefined else one.reach)
     text: str = template("diagnosis.html.j2").render(
         found=diagnosis,
         works=works(diagnosis),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from stitchkit.core.plain_values import plain
 
 LOUD = ("LEAKAGE", "SHORTCUT", "LABEL MAP")  # notes that begin so stand at the top
 PACKAGES = ("stitchkit", "torch", "transformers", "timm", "numpy", "scipy", "scikit-learn")
@@ -31,16 +31,7 @@ def _environment() -> Any:
 
 def strict_json(value: Any) -> str:
     """``value`` as JSON that any reader takes: what is not a number is null."""
-    return json.dumps(finite(value), indent=1, allow_nan=False, default=str)
-
-
-def finite(value: Any) -> Any:
-    """``value`` with None for what is no number."""
-    if isinstance(value, Mapping):
-        return {key: finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(plain(value), indent=1, allow_nan=False, default=str)
 
 
 def package_versions() -> dict[str, str]:

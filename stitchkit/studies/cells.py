@@ -22,11 +22,11 @@ import numpy as np
 from stitchkit.artefact_schemas import checked
 from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.plain_values import plain
 from stitchkit.core.strict_json import parsed
 from stitchkit.digests import NO_DIGEST, check_digest, holds_own_digest, sha256_of, with_own_digest
 from stitchkit.file_errors import naming
 from stitchkit.path_checks import checked_file
-from stitchkit.reports.pages import finite
 from stitchkit.studies.cell_fields import CellFields
 
 _DAMAGED = (  # what numpy and zipfile raise of damaged files
@@ -124,7 +124,7 @@ class CellLog:
         np.save(buffer, values)
         content = buffer.getvalue()
         digests = {"sha256": NO_DIGEST, "scores_sha256": sha256_of(content)}  # the first zeros are the line's own
-        whole = finite({**digests, "key": key, **asdict(cell), **facts})
+        whole = plain({**digests, "key": key, **asdict(cell), **facts})
         text = with_own_digest(json.dumps(whole, default=_plain, allow_nan=False).encode())
         line = json.loads(text)
         checked(line, CellFields)

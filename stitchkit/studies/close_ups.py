@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import KINDS, Scores
 from stitchkit.evaluation.cross_fitting import CrossFitted, cross_fitted
 from stitchkit.evaluation.spectra import Spectrum
@@ -49,6 +50,7 @@ class CloseUp:
     spectrum: Spectrum | None
     images: Mapping[str, Mapping[str, Sequence[Shown]]]
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         judged = self.judged

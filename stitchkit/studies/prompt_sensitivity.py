@@ -12,6 +12,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, draw_prompts
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
@@ -86,6 +87,7 @@ class PromptSensitivity:
     left_out: dict[str, str]
     notes: tuple[str, ...] = ()
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         rows = [

@@ -48,6 +48,8 @@ class Resampled:
         anchors; empty where training runs are resampled as well as patients.
     draws
         Row -> the main measure of each draw of anchors, mean over columns.
+    candidates
+        Items that are judged: nothing is ranked among more.
     complete : (b,)
         Resamples in which everything can be measured; empty where nothing is resampled.
     """
@@ -58,6 +60,7 @@ class Resampled:
     shares: Mapping[Group, Mapping[str, Share]]
     draws: Mapping[Group, tuple[float, ...]]
     complete: np.ndarray
+    candidates: int
 
     @classmethod
     def of(cls, ran: Ran, bar: Progress) -> Resampled:
@@ -76,16 +79,23 @@ class Resampled:
                 draws[group] = _draws_of(ran, keys)
         first = next(iter(known.values()))
         complete = ~np.isnan(first[judge.resampled][1:]).any(axis=1) if judge.resampled else np.empty(0, dtype=bool)
-        return cls(judge, known, pulls, shares, draws, complete)
+        return cls(judge, known, pulls, shares, draws, complete, len(ran.test))
 
     def interval(self, group: Group, measure: str = "") -> Interval:
         """The mean over columns with its interval over patients; of the main measure if none is named."""
         if not measure and group in self.pulls:
             return macro_auroc_interval(self.pulls[group])
         measure = measure or self.judge.main
+        if self.is_whole(measure):
+            return Interval(1.0, float("nan"), float("nan"))
         if (one := self.shares[group].get(measure)) is not None:
             return mean_interval(one.won, one.of)
         return self.judge.interval(measure, *self._macro(group, measure))
+
+    def is_whole(self, measure: str) -> bool:
+        """True for recall at as many places as there are items, which is 1 by construction."""
+        name, _, k = measure.partition("@")
+        return name == "recall" and int(k) >= self.candidates
 
     def columns(self, group: Group) -> dict[str, Interval]:
         """The main measure of each column, with its interval over patients."""

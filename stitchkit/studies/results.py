@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from stitchkit.core.plain_values import plain_values
 from stitchkit.evaluation.results import AUROC, measure_name
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.study_page import signed
@@ -125,6 +126,7 @@ class StudySummary:
         """The rows of a method at a number of anchors."""
         return [one for one in self.rows if one.method == method and one.anchors == anchors]
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         plain = asdict(self)

@@ -37,6 +37,9 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
         )
     if ran.parts is not None and ran.plan.kind not in RANKED:
         notes.append("no average precision: scores of several folds' maps have no common scale")
+    beside = dict.fromkeys(name for group in resampled.shares for name in resampled.beside(group))
+    if whole := ", ".join(name for name in beside if resampled.is_whole(name)):
+        notes.append(f"{whole}: 1 by construction among so few items, and without an interval")
     if ran.test.groups is None:
         notes.append("patients are not known: intervals take every item for a patient of its own")
     return StudySummary(

@@ -118,6 +118,8 @@ def test_a_tiny_gallery_has_honest_intervals_and_no_words_about_classes(films, m
     found = run(path, tmp_path / "out")
     (row,) = found.rows
     assert all(one.high - one.low > 0.2 for one in (row.macro, *row.classes.values()))
+    assert row.measures["recall@5"] == pytest.approx((1, np.nan, np.nan), nan_ok=True)  # of two targets, and four films
+    assert any(note.startswith("recall@5, recall@10: 1 by construction") for note in found.notes)
     assert not any("class" in note for note in found.notes)
 
 
