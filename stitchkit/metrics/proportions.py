@@ -3,7 +3,8 @@
 One rule for all of them. The patients are weighted at random, by independent exponential weights, beside one more
 patient that is all wrong for the low end and all right for the high end; the ends are quantiles of the weighted share.
 With one item a patient, right or wrong, this is the interval of Clopper and Pearson exactly; for one number in [0, 1]
-a patient it is the bound of Gaffke. The quantiles are computed by integration, not drawn. ``docs/intervals.md`` has
+a patient it is the bound of Gaffke. The quantiles are computed by integration, not drawn; patients of more than a
+thousand different numbers are taken together in bins, which changes an end by less than 1e-9. ``docs/intervals.md`` has
 the coverage in simulations.
 
 References
@@ -14,6 +15,8 @@ Thomas, arXiv 1905.06208 (2019); Zou and Donner, Statistics in Medicine 27 (2008
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from stitchkit.metrics.bootstrap import Interval
@@ -21,7 +24,11 @@ from stitchkit.metrics.bootstrap import Interval
 STEP = 0.1  # of the parameter of the hyperbola that is integrated along
 ALONG = np.arange(0, 12, STEP)
 COSH, SINH, BEND = np.cosh(ALONG), np.sinh(ALONG), 0.5  # the last is the largest slope of its axis
+BLOCK, NOTHING = 24, 1e-17  # points taken at once; parts of the integral below which the rest is left out
 SMALL = 1e-12  # to which ends are solved for
+MANY = 1000  # different patients from which they are taken together in bins
+BINS, ORDER = 512, 8  # the second is the highest power of the distance from a bin's mean that is kept
+CLOSE = 1e-13  # error of the logarithm of the transform that a bin may add; patients of others are taken one by one
 
 
 def exact_interval(won: np.ndarray, of: np.ndarray, level: float = 0.95) -> Interval:
@@ -182,9 +189,9 @@ def _low_end(won: np.ndarray, of: np.ndarray, tail: float, extra: float) -> floa
     if np.all(of == of[0]) and np.all((won == 0) | (won == of)):
         good = float(np.count_nonzero(won))
         return float(beta.ppf(tail, good, len(of) - good + extra))
-    pairs, times = np.unique(np.stack([won, of]) / of.sum(), axis=1, return_counts=True)
-    typical = float(np.sum(times * pairs[1] ** 2))  # size of the patient of a random item
-    c_won, c_of = np.append(pairs[0], 0.0), np.append(pairs[1], typical)
+    pairs, times = np.unique((won + 1j * of) / of.sum(), return_counts=True)
+    typical = float(np.sum(times * pairs.imag**2))  # size of the patient of a random item
+    c_won, c_of = np.append(pairs.real, 0.0), np.append(pairs.imag, typical)
     weights = np.append(times, extra)
 
     def beyond(share: float) -> float:
@@ -199,14 +206,89 @@ def _chance_below_zero(worth: np.ndarray, times: np.ndarray) -> float:
     The inversion integral of the moment generating function, along a hyperbola through the saddle point beside 0 that
     bends as steepest descent does; on a straight line it oscillates for long. Some ``worth`` must be negative.
     """
+    scaled = worth / worth.min()  # 1 is the largest pole's; the line is between 0 and it
+    sums: _One | _Binned = _One(scaled, times) if len(scaled) <= MANY else _Binned.of_patients(scaled, times)
+    saddle, stretch, bend = _line(sums.places, sums.mass)
+    points = saddle + stretch * (bend * (COSH - 1) + 1j * SINH)
+    steps, heights = bend * SINH + 1j * COSH, np.zeros(len(points))
+    for start in range(0, len(points), BLOCK):
+        block = slice(start, start + BLOCK)
+        transform = np.exp(-sums.logs(points[block])) / points[block]
+        heights[block] = (transform * steps[block]).imag
+        if np.abs(heights[block]).max() < NOTHING * np.abs(heights).max():
+            break
+    return float(stretch * STEP / np.pi * (heights.sum() - heights[0] / 2))
+
+
+def _line(scaled: np.ndarray, times: np.ndarray) -> tuple[float, float, float]:
+    """Saddle point, scale and slope of the hyperbola; any other between the poles gives the same integral."""
     from scipy.optimize import brentq
 
-    scaled = worth / worth.min()  # 1 is the largest pole's; the line is between 0 and it
+    scaled = np.where(scaled == scaled.max(), 1.0, scaled)  # of a bin the mean is below the pole
     saddle = float(brentq(lambda at: np.sum(times * scaled * at / (1 - scaled * at)) - 1, 0, 1 - 1e-9, rtol=1e-3))
     near = scaled / (1 - scaled * saddle)
     curved, skewed = np.sum(times * near**2) + 1 / saddle**2, 2 * (np.sum(times * near**3) - 1 / saddle**3)
-    stretch, bend = 1 / np.sqrt(curved), np.clip(skewed / (3 * curved**1.5), -BEND, BEND)
-    points = saddle + stretch * (bend * (COSH - 1) + 1j * SINH)
-    transform = np.exp(-(times @ np.log1p(-np.multiply.outer(scaled, points)))) / points
-    heights = (transform * (bend * SINH + 1j * COSH)).imag
-    return float(stretch * STEP / np.pi * (heights.sum() - heights[0] / 2))
+    return saddle, float(curved**-0.5), float(np.clip(skewed / (3 * curved**1.5), -BEND, BEND))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _One:
+    """Patients (m,) one by one."""
+
+    places: np.ndarray
+    mass: np.ndarray
+
+    def logs(self, points: np.ndarray) -> np.ndarray:
+        """Sums (p,) of ``mass * log(1 - place * point)`` at each of ``points`` (p,)."""
+        sums: np.ndarray = self.mass @ np.log1p(-np.multiply.outer(self.places, points))
+        return sums
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Binned:
+    """Patients (m,) together in bins, by the Taylor series of the logarithm about each bin's mean.
+
+    Bins are equally wide in ``asinh`` of the places, for the logarithm changes slowly where ``place * point`` is large.
+    Where what a bin's series leaves out may be more than ``CLOSE``, its patients are taken one by one: the sums are off
+    by at most ``BINS * CLOSE``.
+    """
+
+    places: np.ndarray  # (bins,) means
+    mass: np.ndarray  # (bins,)
+    radius: np.ndarray  # (bins,) largest distance from the mean
+    moments: np.ndarray  # (ORDER + 1, bins) sums of powers of the distances; the first two are not used
+    of: np.ndarray  # (m,) bin of each patient
+    scaled: np.ndarray
+    times: np.ndarray
+
+    @classmethod
+    def of_patients(cls, scaled: np.ndarray, times: np.ndarray) -> _Binned:
+        """Of patients (m,) at ``scaled``, each ``times`` there."""
+        reach = SINH[-1] / np.sqrt(np.sum(times * scaled**2) + 1)  # about the last point's distance
+        wide = np.arcsinh(scaled * reach)
+        edges = np.linspace(wide.min(), wide.max(), BINS + 1)
+        of = np.minimum(((wide - edges[0]) * (BINS / max(edges[-1] - edges[0], SMALL))).astype(np.int64), BINS - 1)
+        mass = np.bincount(of, times, BINS)
+        means = np.bincount(of, times * scaled, BINS) / np.maximum(mass, SMALL)
+        ends = np.sinh(edges) / reach
+        away, moments = scaled - means[of], np.zeros((ORDER + 1, BINS))
+        power = times * away
+        for order in range(2, ORDER + 1):
+            power = power * away
+            moments[order] = np.bincount(of, power, BINS)
+        return cls(means, mass, np.maximum(ends[1:] - means, means - ends[:-1]), moments, of, scaled, times)
+
+    def logs(self, points: np.ndarray) -> np.ndarray:
+        """As of :class:`_One`."""
+        near = points / (1 - np.multiply.outer(self.places, points))  # (bins, p)
+        ratio = np.minimum(self.radius * np.abs(near).max(axis=1), 1.0)
+        exact = (ratio < 0.5) & (2 * self.mass * ratio ** (ORDER + 1) / (ORDER + 1) < CLOSE)
+        kept = np.flatnonzero(exact & (self.mass > 0))
+        sums = self.mass[kept] @ np.log1p(-np.multiply.outer(self.places[kept], points))
+        power = near[kept]
+        for order in range(2, ORDER + 1):
+            power = power * near[kept]
+            sums -= self.moments[order, kept] @ power / order
+        alone = ~exact[self.of]
+        found: np.ndarray = sums + self.times[alone] @ np.log1p(-np.multiply.outer(self.scaled[alone], points))
+        return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from stitchkit.metrics.proportions import mean_difference
 
-LEAST, HALVINGS = 1e-4, 14  # p-values are not told apart below the first; how finely they are found
+LEAST, STEP = 1e-4, 5e-4  # p-values are not told apart below the first; how finely their logarithms are found
 
 
 def mean_difference_p(won: np.ndarray, other: np.ndarray, of: np.ndarray) -> float:
@@ -27,20 +27,22 @@ def mean_difference_p(won: np.ndarray, other: np.ndarray, of: np.ndarray) -> flo
     0.001
     """
 
-    def leaves_out(p: float) -> bool:
-        found = mean_difference(won, other, of, 1 - p)
-        return found.low > 0 or found.high < 0
+    from scipy.optimize import brentq
 
-    if leaves_out(LEAST):
-        return LEAST
-    if np.isnan(mean_difference(won, other, of).value):
+    value = mean_difference(won, other, of).value
+    if np.isnan(value):
         return float("nan")
-    inside, outside = np.log(LEAST), 0.0
-    if not leaves_out(0.05):
-        inside = np.log(0.05)
-    else:
-        outside = np.log(0.05)
-    for _ in range(HALVINGS):
-        middle = (inside + outside) / 2
-        inside, outside = (inside, middle) if leaves_out(float(np.exp(middle))) else (middle, outside)
-    return float(np.exp(outside))
+
+    def beyond(log_p: float) -> float:
+        """How far the interval's nearer end lies beyond 0."""
+        found = mean_difference(won, other, of, 1 - float(np.exp(log_p)))
+        return found.low if value > 0 else -found.high
+
+    if beyond(0.0) <= 0:  # not even at the median
+        return 1.0
+    least, usual = np.log(LEAST), np.log(0.05)
+    if beyond(least) > 0:
+        return LEAST
+    inside, outside = (least, usual) if beyond(usual) > 0 else (usual, 0.0)
+    root = float(brentq(beyond, inside, outside, xtol=STEP, rtol=1e-12))
+    return float(np.exp(min(root + STEP, outside)))
