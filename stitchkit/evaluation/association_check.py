@@ -24,7 +24,14 @@ from stitchkit.evaluation.associating import (
 from stitchkit.evaluation.association_results import ABNORMAL, ASSOCIATION, AssociationEvaluation, nulls_of
 from stitchkit.evaluation.associations import KIND
 from stitchkit.evaluation.class_mentions import Mentions
-from stitchkit.evaluation.class_patients import judged_classes, notes_on_patients, patients_of, positive_patients
+from stitchkit.evaluation.class_patients import (
+    carriers,
+    judged_classes,
+    note_on_carriers,
+    notes_on_patients,
+    patients_of,
+    positive_patients,
+)
 from stitchkit.evaluation.cooccurrence import permuted_weights
 from stitchkit.evaluation.partner_scores import held_out_partners, ridge_fits
 from stitchkit.evaluation.results import AUROC, Evaluation, Method
@@ -114,6 +121,7 @@ def evaluate_associations(
     notes = [TRUTH] + ([] if anchors.groups is not None else ["patients are not known: every anchor counts as one"])
     numbers = patients_of(truth if anchors.groups is not None else replace(truth, groups=None), fold)
     notes += notes_on_patients(numbers, list(scored))
+    notes += note_on_carriers(carriers(truth, list(scored), fold), "means over classes and their differences")
     table = Evaluation(
         methods, positives, left_out, len(truth), None if anchors.groups is None else len(np.unique(anchors.groups)),
         None, KIND, tuple(notes),

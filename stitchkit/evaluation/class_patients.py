@@ -1,7 +1,7 @@
 """Numbers of items and patients with and without each class, and what follows from small ones.
 
-``MIN_POSITIVES`` decides which classes are judged, ``LEAST_PATIENTS`` which have an interval, and ``WIDE_BELOW`` which
-of these are followed by a note.
+``MIN_POSITIVES`` decides which classes are judged, ``LEAST_PATIENTS`` which of them, and which means over classes or
+items, have an interval, and ``WIDE_BELOW`` which of these are followed by a note.
 """
 
 from __future__ import annotations
@@ -77,13 +77,37 @@ def patients_of(test: Labels, parts: np.ndarray | None = None) -> dict[str, Clas
 
 
 def _counted(test: Labels, c: int, people: np.ndarray, parts: np.ndarray | None) -> ClassPatients:
-    sides, within = [test.values[:, c] == side for side in (1, 0)], ""
-    if parts is not None:
-        both = np.isin(parts, np.intersect1d(parts[sides[0]], parts[sides[1]]))
-        sides, within = [side & both for side in sides], " in folds that have both"
+    sides = _sides(test, c, parts)
     present, absent = (int(side.sum()) for side in sides)
     with_it, without = (int(np.count_nonzero(np.bincount(people[side]))) for side in sides)
+    within = "" if parts is None else " in folds that have both"
     return ClassPatients((present, absent), (with_it, without), test.groups is not None, within)
+
+
+def _sides(test: Labels, c: int, parts: np.ndarray | None) -> list[np.ndarray]:
+    """Items (n,) with class ``c``, and without it; with ``parts`` only those in parts that have both."""
+    sides = [test.values[:, c] == side for side in (1, 0)]
+    if parts is None:
+        return sides
+    both = np.isin(parts, np.intersect1d(parts[sides[0]], parts[sides[1]]))
+    return [side & both for side in sides]
+
+
+def carriers(test: Labels, judged: Sequence[str], parts: np.ndarray | None = None) -> int:
+    """Patients with a positive of any class of ``judged``, or with a negative of any, whichever are fewer.
+
+    Patients carry a mean over classes together: the same two may stand well in one class and badly in the other, and
+    the variance of the mean cancels. ``parts`` (n,) as in :func:`patients_of`.
+
+    Examples
+    --------
+    >>> test = Labels(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]), ["a", "b", "c"], ("Edema", "Mass"))
+    >>> carriers(test, ["Edema", "Mass"]), carriers(test, ["Mass"])
+    (2, 1)
+    """
+    people = np.arange(len(test)) if test.groups is None else test.groups
+    each = [_sides(test, test.classes.index(label), parts) for label in judged]
+    return min(len(np.unique(people[np.any(sides, axis=0)])) for sides in zip(*each, strict=True))
 
 
 def judged_classes(
@@ -111,6 +135,31 @@ def positive_patients(test: Labels) -> dict[str, int]:
 def where_enough(intervals: Mapping[str, Interval], numbers: Mapping[str, ClassPatients]) -> dict[str, Interval]:
     """``intervals`` of classes, without ends where a side has too few patients for them."""
     return {label: one if numbers[label].has_interval else without_ends(one) for label, one in intervals.items()}
+
+
+def where_carried(mean: Interval, people: int) -> Interval:
+    """A mean over classes or items, or a difference of two, without ends where fewer than five patients carry it.
+
+    Parameters
+    ----------
+    people
+        Patients: :func:`carriers` of a mean of AUROCs or average precisions, all of any other.
+    """
+    return mean if people >= LEAST_PATIENTS else without_ends(mean)
+
+
+def note_on_carriers(people: int, what: str) -> list[str]:
+    """In words, that ``what``, which ``people`` carry, have no interval; nothing where these are enough.
+
+    Examples
+    --------
+    >>> note_on_carriers(4, "means over classes"), note_on_carriers(5, "means over classes")
+    (['no interval of means over classes: 4 patients are too few, at least 5 are needed'], [])
+    """
+    if people >= LEAST_PATIENTS:
+        return []
+    few = f"{counted(people, 'patient')} {'is' if people == 1 else 'are'} too few"
+    return [f"no interval of {what}: {few}, at least {LEAST_PATIENTS} are needed"]
 
 
 def without_ends(one: Interval) -> Interval:

@@ -17,7 +17,10 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import float64, take, to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
 from stitchkit.core.evidence import Evidence
+from stitchkit.core.least_patients import LEAST_PATIENTS
 from stitchkit.core.roles import Solver
+from stitchkit.core.wording import counted
+from stitchkit.evaluation.class_patients import note_on_carriers, where_carried
 from stitchkit.evaluation.comparison import Compared, Comparison
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
 from stitchkit.metrics.bootstrap import Interval, percentile_interval
@@ -119,7 +122,7 @@ def compare(
         why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
     criterion = CRITERION[purpose]
-    rows, reference = _rows(tallies, chosen, criterion, replicates, seed)
+    rows, reference = _rows(tallies, chosen, criterion, pairs.people, replicates, seed)
     above = any(row.measures[criterion].low > row.chance[criterion] for row in rows)
     return Comparison(
         rows,
@@ -258,10 +261,11 @@ def _rows(
     both: Mapping[str, tuple[Tally, Tally]],
     chosen: Mapping[str, tuple[str, ...]],
     criterion: str,
+    people: int,
     replicates: int,
     seed: int,
 ) -> tuple[tuple[Compared, ...], str]:
-    """The rows, best first, and the label of the one they are compared with."""
+    """The rows, best first, and the label of the one they are compared with; means of few ``people`` have no ends."""
     tallies = {label: found for label, (found, _) in both.items()}
     values = {label: found.by_name for label, found in tallies.items()}
     order = sorted(tallies, key=lambda label: -values[label][criterion])
@@ -280,15 +284,15 @@ def _rows(
 
     rows = []
     for label in order:
-        chance = both[label][1].by_name
+        tally, chance = tallies[label], both[label][1].by_name
         measures = {
-            name: _alone(_interval(tallies[label], j), chance[name]) for j, name in enumerate(tallies[label].names)
+            name: where_carried(_alone(_interval(tally, j), chance[name]), people) for j, name in enumerate(tally.names)
         }
         rows.append(
             Compared(
                 name=label,
                 measures=measures,
-                difference=None if label == reference else _difference(label),
+                difference=None if label == reference else where_carried(_difference(label), people),
                 chosen=dict(Counter(chosen[label])),
                 chance=chance,
             )
@@ -321,13 +325,14 @@ def _alone(found: Interval, chance: float) -> Interval:
 
 def _notes(pairs: HeldPairs, reference: str, above: bool, rows: Sequence[Compared]) -> tuple[str, ...]:
     over = "pairs; patients are not known" if pairs.patients is None else "patients"
-    notes = [] if above else ["no solver is clearly above chance"]
+    known = pairs.people >= LEAST_PATIENTS  # else there is no interval that could be above it
+    notes = ["no solver is clearly above chance"] if known and not above else []
     notes.append(f"intervals are over {over}; another draw of anchors would move the numbers further")
     if whole := list(dict.fromkeys(name for row in rows for name, by in row.chance.items() if by >= 1 - 1e-9)):
         notes.append(f"{', '.join(whole)}: 1 by construction in galleries so small, and without an interval")
-    people = len(pairs) if pairs.patients is None else pairs.patients
-    if people < FEW_PATIENTS:
-        notes.append(f"{people} patients are too few for intervals to be trusted")
+    if known and pairs.people < FEW_PATIENTS:
+        notes.append(f"{counted(pairs.people, 'patient')} are too few for intervals to be trusted")
+    notes += note_on_carriers(pairs.people, "the measures and their differences")
     if reference != AUTO:
         notes.append(f"{reference!r} is the reference because it came out best on these pairs, which flatters it")
     return tuple(notes)

@@ -145,7 +145,7 @@ class Comparison:
 
 
 def _gap(gap: Interval | None) -> str:
-    return "" if gap is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+    return "" if gap is None else gap.signed
 
 
 def _counted(chosen: dict[str, int]) -> str:

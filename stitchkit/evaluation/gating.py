@@ -11,6 +11,7 @@ from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
+from stitchkit.evaluation.class_patients import where_carried
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.gate_checks import Check, Gate
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
@@ -124,6 +125,7 @@ def gate(
                 if name == "r2"
                 else exact_interval(tally.won[:, at], tally.of[:, at])
             )
+            interval = where_carried(interval, pairs.people)
             checks.append(_check(name, interval, by, limit, float(guessed.values[at])))
     if against is not None:
         left = source if against_source is None else against_source
@@ -137,7 +139,7 @@ def gate(
         for name in COMPARED:
             at, there = tally.names.index(name), theirs.names.index(name)
             sums = tally.won[:, at], theirs.won[:, there], tally.of[:, at]
-            interval = Interval(0.0, 0.0, 0.0) if one_map else exact_difference(*sums)
+            interval = Interval(0.0, 0.0, 0.0) if one_map else where_carried(exact_difference(*sums), pairs.people)
             checks.append(_check(f"{name} minus the other", interval, by, -margin, None))
     gallery = len(np.unique(pairs.target))
     settings = {"margin": margin, "level": 0.95}
@@ -203,14 +205,9 @@ def _notes(pairs: HeldPairs, checks: list[Check]) -> tuple[str, ...]:
         for one in checks
         if one.chance is not None and one.threshold <= one.chance and one.name != "r2"
     ]
-    if _people(pairs) < FEWEST:
-        notes.append(f"{_people(pairs)} patients are too few for an interval: the value alone was held against it")
+    if pairs.people < FEWEST:
+        notes.append(f"{pairs.people} patients are too few for an interval: the value alone was held against it")
     return tuple(notes)
-
-
-def _people(pairs: HeldPairs) -> int:
-    """Patients, or pairs where patients are not known."""
-    return len(pairs) if pairs.patients is None else pairs.patients
 
 
 def _check_enough(pairs: HeldPairs, by: str) -> None:
@@ -220,8 +217,8 @@ def _check_enough(pairs: HeldPairs, by: str) -> None:
             f"the {len(pairs)} target vectors are all the same to their precision: every rank is 1 and tells nothing. "
             f"Has the encoder collapsed?"
         )
-    if _people(pairs) < FEWEST and by != "value":
+    if pairs.people < FEWEST and by != "value":
         raise InputError(
-            f"{_people(pairs)} patients are too few for an interval; at least {FEWEST} are needed. Give pairs of more "
+            f"{pairs.people} patients are too few for an interval; at least {FEWEST} are needed. Give pairs of more "
             f"patients, or hold the value itself against the threshold: by='value'."
         )

@@ -65,6 +65,11 @@ class HeldPairs:
         """How many patients there are; None where they are not known."""
         return None if self.groups is None else len(np.unique(self.groups))
 
+    @property
+    def people(self) -> int:
+        """How many patients there are; how many pairs, where patients are not known."""
+        return len(self) if self.patients is None else self.patients
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tally:

@@ -16,7 +16,14 @@ from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.least_patients import CALIBRATED, MIN_POSITIVES, SEVERAL_CALIBRATED
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.datasets.given import as_items
-from stitchkit.evaluation.class_patients import judged_classes, notes_on_patients, patients_of, positive_patients
+from stitchkit.evaluation.class_patients import (
+    carriers,
+    judged_classes,
+    note_on_carriers,
+    notes_on_patients,
+    patients_of,
+    positive_patients,
+)
 from stitchkit.evaluation.item_matching import labels_of_anchors, labels_of_items, rows_of_names
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.metadata import file_columns, metadata_scores
@@ -177,6 +184,7 @@ def evaluate(
             f"intervals of AUROC need none"
         )
     notes += notes_on_patients(patients_of(test), judged)
+    notes += note_on_carriers(carriers(test, judged), "means over classes and their differences")
     notes += spelled_notes(test.groups)
     people = len(test) if test.groups is None else len(np.unique(test.groups))
     if people < FEW_PATIENTS:
@@ -328,7 +336,7 @@ def _shortcut(methods: tuple[Method, ...], rows: Mapping[str, Scores], test: Lab
         return []
     judged = list(found.classes)
     pulls = Truth.of(test, judged, multiclass=False).pulls(in_order(rows[METADATA], test, judged, METADATA))
-    alone = MetadataAlone.of(pulls, found.classes)
+    alone = MetadataAlone.of(pulls, found.classes, found.macro)
     if alone.explain_macro(main.macro):
         return [_explained("macro AUROC", found.macro, main.macro)]
     return [

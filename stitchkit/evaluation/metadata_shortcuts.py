@@ -27,7 +27,7 @@ class MetadataAlone:
     ----------
     macro, classes
         Intervals at level .9: their low ends are bounds that hold in 95 % of samples. Classes with too few patients
-        have no ends.
+        have no ends, nor has a macro value that too few carry.
     macro_above
         True if the 95 % interval of the macro value lies above one half.
     above
@@ -50,13 +50,17 @@ class MetadataAlone:
     above: tuple[str, ...]
 
     @classmethod
-    def of(cls, pulls: AurocPulls, classes: Mapping[str, Interval]) -> MetadataAlone:
-        """From the pulls of the metadata's scores and the 95 % intervals of their classes, in the same order."""
+    def of(cls, pulls: AurocPulls, classes: Mapping[str, Interval], macro: Interval | None = None) -> MetadataAlone:
+        """From the pulls of the metadata's scores and the 95 % intervals of their classes, in the same order.
+
+        ``macro`` is the 95 % interval of the mean, by default that of the pulls; without ends it explains nothing.
+        """
         one_sided = zip(classes.items(), auroc_intervals(pulls, ONE_SIDED), strict=True)
+        whole, near_whole = macro or macro_auroc_interval(pulls, LEVEL), macro_auroc_interval(pulls, ONE_SIDED)
         return cls(
-            macro=macro_auroc_interval(pulls, ONE_SIDED),
+            macro=near_whole if whole.has_ends else without_ends(near_whole),
             classes={label: near if one.has_ends else without_ends(near) for (label, one), near in one_sided},
-            macro_above=macro_auroc_interval(pulls, LEVEL).low > 0.5,
+            macro_above=whole.low > 0.5,
             above=_above_chance(pulls, classes),
         )
 

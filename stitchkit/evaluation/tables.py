@@ -10,9 +10,16 @@ import numpy as np
 from stitchkit.core.calibrations import Thresholds
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import rows_of
-from stitchkit.core.least_patients import CALIBRATED, LEAST_PATIENTS, SEVERAL_CALIBRATED
+from stitchkit.core.least_patients import CALIBRATED, SEVERAL_CALIBRATED
 from stitchkit.core.scores import Labels, Scores
-from stitchkit.evaluation.class_patients import ClassPatients, patients_of, where_enough, without_ends
+from stitchkit.evaluation.class_patients import (
+    ClassPatients,
+    carriers,
+    patients_of,
+    where_carried,
+    where_enough,
+    without_ends,
+)
 from stitchkit.evaluation.results import AUROC, BRIER, ECE, PRECISION, Decisions, Measured, Method
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
@@ -212,24 +219,15 @@ def auroc_rows(
 ) -> dict[str, Measured]:
     """AUROC of the judged classes, their mean, and its difference from the first row, of each row."""
     numbers = patients_of(test.of_classes(tuple(judged)), parts)
-    people = _carriers(test, judged)
+    people = carriers(test, judged, parts)
     main, *others = pulls
     rows = {}
     for name, one in pulls.items():
         classes = where_enough(dict(zip(judged, auroc_intervals(one), strict=True)), numbers)
-        macro = macro_auroc_interval(one)
-        difference = macro_auroc_difference(pulls[main], one).interval if name in others else None
-        if people < LEAST_PATIENTS:  # who carry the findings of all classes
-            macro, difference = without_ends(macro), None if difference is None else without_ends(difference)
-        rows[name] = Measured(macro, classes, difference)
+        apart = [macro_auroc_difference(pulls[main], one).interval] if name in others else []
+        macro, *difference = (where_carried(mean, people) for mean in (macro_auroc_interval(one), *apart))
+        rows[name] = Measured(macro, classes, *difference)
     return rows
-
-
-def _carriers(test: Labels, judged: Sequence[str]) -> int:
-    """Patients with a positive of any judged class, or with a negative of any, whichever are fewer."""
-    values = test.of_classes(tuple(judged)).values
-    people = np.arange(len(test)) if test.groups is None else test.groups
-    return min(len(np.unique(people[(values == side).any(axis=1)])) for side in (0, 1))
 
 
 def _resampled_rows(
@@ -251,9 +249,13 @@ def _resampled_rows(
     main = next(iter(prepared))
     complete = ~np.isnan(measures[main][PRECISION].draws).any(axis=1)
     patients = patients_of(truth.test.of_classes(tuple(truth.judged)))
+    alone = min(one.fewest for one in patients.values()) < 2  # of one patient resamples know nothing
+    people = 0 if alone else carriers(truth.test, truth.judged)
     rows = {
         name: {
-            one: _measured(one, own, None if name == main else measures[main].get(one), truth, patients, complete)
+            one: _measured(
+                one, own, None if name == main else measures[main].get(one), truth, patients, people, complete
+            )
             for one, own in row.items()
         }
         for name, row in measures.items()
@@ -275,10 +277,11 @@ def _with_shares(
     rows = {}
     for name, called in best.items():
         apart = {} if name == main else multiclass_differences(best[main], called, *rest)
-        shares = {
-            one: Measured(interval, {}, found[name][one].difference if one == "f1" else apart.get(one))
-            for one, interval in multiclass_intervals(called, *rest).items()
-        }
+        shares = {}
+        for one, interval in multiclass_intervals(called, *rest).items():
+            difference = found[name][one].difference if one == "f1" else apart.get(one)
+            carried = None if difference is None else where_carried(difference, truth.people)
+            shares[one] = Measured(where_carried(interval, truth.people), {}, carried)
         rows[name] = {**found[name], **shares}
     return rows
 
@@ -297,9 +300,13 @@ def _measured(
     main: _Drawn | None,
     truth: Truth,
     numbers: Mapping[str, ClassPatients],
+    people: int,
     complete: np.ndarray,
 ) -> Measured:
-    """A measure with its intervals, and with its difference from that of the main row."""
+    """A measure with its intervals, and with its difference from that of the main row.
+
+    ``people`` carry a mean of average precisions.
+    """
     around = interval_of(measure)
     labels = truth.judged if measure in RANKED else truth.calibrated if measure in OF_PROBABILITIES else []
     classes = {label: around(float(own.value[c]), own.draws[:, c]) for c, label in enumerate(labels)}
@@ -307,12 +314,15 @@ def _measured(
     if main is not None and measure != ECE:  # resamples make both errors larger, and not alike
         apart = (main.draws - own.draws)[complete].mean(axis=1)
         difference = percentile_interval(float((main.value - own.value).mean()), apart)
-    if measure in RANKED and min(one.fewest for one in numbers.values()) < 2:  # of one patient resamples know nothing
-        macro, difference = without_ends(macro), None if difference is None else without_ends(difference)
+    if measure in RANKED:
+        macro = where_carried(macro, people)
+        difference = None if difference is None else where_carried(difference, people)
     if measure == ECE:
-        people = truth.people
-        macro = macro if people >= (CALIBRATED if len(labels) == 1 else SEVERAL_CALIBRATED) else without_ends(macro)
-        classes = classes if people >= CALIBRATED else {label: without_ends(one) for label, one in classes.items()}
+        least = CALIBRATED if len(labels) == 1 else SEVERAL_CALIBRATED
+        macro = macro if truth.people >= least else without_ends(macro)
+        classes = (
+            classes if truth.people >= CALIBRATED else {label: without_ends(one) for label, one in classes.items()}
+        )
     return Measured(macro, where_enough(classes, numbers), difference)
 
 

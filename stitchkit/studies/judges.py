@@ -10,9 +10,9 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.class_patients import ClassPatients, judged_classes, patients_of, without_ends
+from stitchkit.evaluation.class_patients import ClassPatients, carriers, judged_classes, patients_of, without_ends
 from stitchkit.evaluation.results import AUROC, PRECISION
-from stitchkit.evaluation.tables import Truth, interval_of
+from stitchkit.evaluation.tables import RANKED, Truth, interval_of
 from stitchkit.metrics.auroc_intervals import AurocPulls
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
 from stitchkit.metrics.rankings import share
@@ -60,6 +60,9 @@ class Judge(Protocol):
 
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
         """A value with its interval from resamples (b,)."""
+
+    def carriers(self, measure: str) -> int:
+        """Patients who carry the mean of a measure over columns: fewer than five give it no interval."""
 
     @property
     def lacking(self) -> str:
@@ -124,6 +127,11 @@ class ClassJudge:
         alone = measure == PRECISION and min(one.fewest for one in self.patients.values()) < 2
         return without_ends(found) if alone else found
 
+    def carriers(self, measure: str) -> int:
+        """As :class:`Judge` says; of what is measured of all items at once all patients."""
+        truth = self.truth
+        return carriers(truth.test, truth.judged, truth.parts) if measure in RANKED else truth.people
+
     def pulls(self, values: np.ndarray) -> AurocPulls:
         """As :class:`Judge` says."""
         return self.truth.pulls(self._picked(values))
@@ -165,6 +173,10 @@ class PairJudge:
     def resampled(self) -> str:
         """As :class:`Judge` says: none, all measures are shares."""
         return ""
+
+    def carriers(self, measure: str) -> int:
+        """As :class:`Judge` says: all patients."""
+        return self.people
 
     def pulls(self, values: np.ndarray) -> AurocPulls | None:
         """As :class:`Judge` says."""

@@ -19,9 +19,12 @@ from stitchkit.core.scores import Labels
 from stitchkit.embedding import embed
 from stitchkit.evaluation.class_patients import (
     ClassPatients,
+    carriers,
     judged_classes,
+    note_on_carriers,
     notes_on_patients,
     patients_of,
+    where_carried,
     where_enough,
 )
 from stitchkit.evaluation.tables import Truth
@@ -202,14 +205,15 @@ def prompt_sensitivity(
             pulls.append(truth.pulls(zeroshot(alignment, text, one).scores(vectors).values[:, columns]))
             bar.step(1)
     numbers = patients_of(test.of_classes(tuple(judged)))
-    macro, rows = _rows(pulls[0], pulls[1:], numbers)
+    carried = carriers(test, judged)
+    macro, rows = _rows(pulls[0], pulls[1:], numbers, carried)
     people = None if test.groups is None else len(np.unique(test.groups))
-    notes = tuple(notes_on_patients(numbers, judged))
+    notes = (*notes_on_patients(numbers, judged), *note_on_carriers(carried, "the mean over classes and its gain"))
     return PromptSensitivity(macro, rows, k, len(test), people, left_out, notes)
 
 
 def _rows(
-    whole: AurocPulls, drawn: list[AurocPulls], numbers: dict[str, ClassPatients]
+    whole: AurocPulls, drawn: list[AurocPulls], numbers: dict[str, ClassPatients], carried: int
 ) -> tuple[ClassSensitivity, tuple[ClassSensitivity, ...]]:
     """The mean over classes and each class: all prompts, each draw, and the first minus the mean over draws."""
     mean, values = AurocPulls.mean_of(drawn), np.stack([one.value for one in drawn])  # (draws, classes)
@@ -219,9 +223,9 @@ def _rows(
     )
     macro = ClassSensitivity(
         "macro",
-        macro_auroc_interval(whole),
+        where_carried(macro_auroc_interval(whole), carried),
         tuple(values.mean(axis=1).tolist()),
-        macro_auroc_difference(whole, mean).interval,
+        where_carried(macro_auroc_difference(whole, mean).interval, carried),
     )
     return macro, tuple(
         ClassSensitivity(label, ensembles[label], tuple(values[:, c].tolist()), gains_of[label])

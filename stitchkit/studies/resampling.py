@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.class_patients import where_enough
+from stitchkit.evaluation.class_patients import where_carried, where_enough
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_differences,
@@ -82,10 +82,16 @@ class Resampled:
         return cls(judge, known, pulls, shares, draws, complete, len(ran.test))
 
     def interval(self, group: Group, measure: str = "") -> Interval:
-        """The mean over columns with its interval over patients; of the main measure if none is named."""
-        if not measure and group in self.pulls:
+        """The mean over columns with its interval over patients; of the main measure if none is named.
+
+        A mean that too few patients carry has no ends.
+        """
+        named = measure or self.judge.main
+        return where_carried(self._mean(group, named), self.judge.carriers(named))
+
+    def _mean(self, group: Group, measure: str) -> Interval:
+        if measure == self.judge.main and group in self.pulls:
             return macro_auroc_interval(self.pulls[group])
-        measure = measure or self.judge.main
         if self.is_whole(measure):
             return Interval(1.0, float("nan"), float("nan"))
         if (one := self.shares[group].get(measure)) is not None:
@@ -102,17 +108,25 @@ class Resampled:
         if group in self.pulls:
             intervals = auroc_intervals(self.pulls[group])
             return where_enough(dict(zip(self.judge.columns, intervals, strict=True)), self.judge.patients)
-        if (one := self.shares[group].get(self.judge.main)) is not None:
-            each = [exact_interval(*column) for column in zip(one.won.T, one.of.T, strict=True)]
-            return dict(zip(self.judge.columns, each, strict=True))
-        numbers = self.found[group][self.judge.main]
-        return {
-            label: self.judge.interval(self.judge.main, float(numbers[0, c]), numbers[1:, c])
-            for c, label in enumerate(self.judge.columns)
-        }
+        return {label: where_carried(one, self.judge.carriers(self.judge.main)) for label, one in self._each(group)}
+
+    def _each(self, group: Group) -> Iterator[tuple[str, Interval]]:
+        """The main measure of each column where it is no AUROC."""
+        share, named = self.shares[group].get(self.judge.main), self.judge.main
+        for c, label in enumerate(self.judge.columns):
+            if share is not None:
+                yield label, exact_interval(share.won[:, c], share.of[:, c])
+            else:
+                numbers = self.found[group][named]
+                yield label, self.judge.interval(named, float(numbers[0, c]), numbers[1:, c])
 
     def gap(self, group: Group, other: Group) -> Gap:
-        """``group - other`` of the mean over columns, on the same patients."""
+        """``group - other`` of the mean over columns, on the same patients; no ends and p where too few carry it."""
+        gap = self._gap(group, other)
+        found = where_carried(gap.value, self.judge.carriers(self.judge.main))
+        return Gap(found, gap.p if found.has_ends else float("nan"))
+
+    def _gap(self, group: Group, other: Group) -> Gap:
         if group in self.pulls:
             found = macro_auroc_difference(self.pulls[group], self.pulls[other])
             return Gap(found.interval, found.p)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.evaluation.class_patients import notes_on_patients
+from stitchkit.evaluation.class_patients import note_on_carriers, notes_on_patients
 from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
@@ -30,6 +30,7 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
     names = distinct_names((*ran.plan.sources, *ran.plan.targets))
     notes = [*ran.notes, *_shortcuts(table, rows, names), *_galleries(ran, names)]
     notes += notes_on_patients(ran.judge.patients, ran.judge.columns) if ran.judge.patients else []
+    notes += note_on_carriers(ran.judge.carriers(ran.judge.main), "means and their differences")
     if dropped := int((~resampled.complete).sum()):
         needless = "; intervals of AUROC need none" if resampled.pulls else ""
         notes.append(
@@ -170,7 +171,7 @@ def _shortcuts(table: _Table, rows: tuple[StudyRow, ...], names: Mapping[str, st
         return []
     most = alone[-1]
     pulls = table.resampled.pulls[most.source, most.target, METADATA, most.anchors]
-    metadata = MetadataAlone.of(pulls, most.classes)
+    metadata = MetadataAlone.of(pulls, most.classes, most.macro)
     if not metadata.above and not metadata.macro_above:
         return []
     hit: dict[tuple[str, str], list[str]] = {}

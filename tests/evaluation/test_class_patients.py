@@ -8,10 +8,13 @@ import pytest
 from stitchkit import Labels
 from stitchkit.core.least_patients import LEAST_PATIENTS, MIN_POSITIVES, WIDE_BELOW
 from stitchkit.evaluation.class_patients import (
+    carriers,
     judged_classes,
+    note_on_carriers,
     notes_on_patients,
     patients_of,
     positive_patients,
+    where_carried,
     where_enough,
 )
 from stitchkit.metrics.bootstrap import Interval
@@ -92,3 +95,38 @@ def test_few_patients_have_no_interval_or_a_note(patients, ends, words):
 
 def test_classes_that_are_not_judged_get_no_note():
     assert notes_on_patients(patients_of(labels_of(np.arange(50) < 3)), []) == []
+
+
+def test_a_mean_is_carried_by_the_patients_of_all_its_classes():
+    values = np.zeros((12, 2))
+    values[:3, 0], values[2:6, 1] = 1, 1
+    truth = labels_of(values, classes=("Edema", "Mass"))
+    assert carriers(truth, ["Edema"]) == 3
+    assert carriers(truth, ["Edema", "Mass"]) == 6
+    people = [f"p{min(i, 5) // 2}" for i in range(12)]  # the first six items are of three patients
+    assert carriers(labels_of(values, people, ("Edema", "Mass")), ["Edema", "Mass"]) == 3
+
+
+def test_negatives_may_be_carried_by_fewer_than_positives():
+    values = np.ones((12, 2))
+    values[:2] = 0
+    assert carriers(labels_of(values, classes=("Edema", "Mass")), ["Edema", "Mass"]) == 2
+
+
+def test_unknown_labels_carry_nothing():
+    assert carriers(labels_of([1, NAN, NAN, 1, 0, 0, 0]), ["Edema"]) == 2
+
+
+def test_items_of_a_fold_with_one_kind_carry_nothing():
+    truth = labels_of([1, 1, 0, 1, 0, 0, 0])
+    folds = np.asarray([0, 0, 0, 1, 2, 2, 2])
+    assert (carriers(truth, ["Edema"]), carriers(truth, ["Edema"], folds)) == (3, 1)
+
+
+@pytest.mark.parametrize(("people", "ends"), [(1, False), (LEAST_PATIENTS - 1, False), (LEAST_PATIENTS, True)])
+def test_a_mean_that_few_patients_carry_has_no_ends_and_a_note(people, ends):
+    mean = Interval(0.8, 0.6, 0.9)
+    assert where_carried(mean, people) == (
+        mean if ends else (0.8, pytest.approx(NAN, nan_ok=True), pytest.approx(NAN, nan_ok=True))
+    )
+    assert [f"{people} patient" in note for note in note_on_carriers(people, "means")] == [True] * (not ends)

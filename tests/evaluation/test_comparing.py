@@ -214,6 +214,20 @@ def test_few_patients_are_said_to_be_few(pairs):
     assert any("4 patients are too few" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("purpose", ["match", "head"])
+@pytest.mark.parametrize(("patients", "ends"), [(4, False), (5, True)])
+def test_means_of_fewer_than_five_patients_have_no_interval(pairs, purpose, patients, ends):
+    solvers = {"ridge": sk.Ridge(), "strong ridge": sk.Ridge(10.0)}
+    found = sk.compare(*pairs, solvers=solvers, groups=np.arange(90) % patients, purpose=purpose, **QUICK)
+    measures = [one for row in found.rows for one in row.measures.values()]
+    differences = [row.difference for row in found.rows if row.difference is not None]
+    assert {one.has_ends for one in measures + differences} == {ends}
+    assert all(np.isfinite(one.value) for one in measures + differences)
+    assert "nan" not in str(found)
+    assert any(note.startswith("no interval of the measures") for note in found.notes) == (not ends)
+    assert not any("above chance" in note for note in found.notes)
+
+
 WRONG = {
     "unknown solver": ({"solvers": ["rigde"]}, UnknownNameError, "nearest: ridge"),
     "a class": ({"solvers": {"r": sk.Ridge}}, InputError, "neither a name nor a solver value"),

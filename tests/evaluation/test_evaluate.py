@@ -17,7 +17,9 @@ from sklearn.metrics import (
 
 from stitchkit import AnchorSet, Embeddings, Items, Labels, Scores, Space, choose_thresholds, evaluate
 from stitchkit.core.errors import DataError, InputError, LeakageError, UnknownNameError
+from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.results import Evaluation
+from stitchkit.evaluation.tables import auroc_rows
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_intervals,
@@ -757,11 +759,27 @@ def test_findings_that_few_patients_carry_have_no_macro_interval():
     one, other = (Scores(rng.normal(size=(40, 2)), "logit", ids, ("A", "B")) for _ in range(2))
     labels = Labels(truth, ids, ("A", "B"))
     found = evaluate(one, labels, others={"other": other}, min_positives=2, replicates=20, progress=False)
-    assert np.isnan(found.main.macro.low)
-    assert np.isnan(found.method("other").difference.low)
+    for measure in ("auroc", "average_precision"):
+        assert not found.main.measures[measure].macro.has_ends
+        assert not found.method("other").measures[measure].difference.has_ends
+    assert any(note.startswith("no interval of means over classes") and "2 patients" in note for note in found.notes)
     truth[2:8, 0] = 1
     more = evaluate(one, Labels(truth, ids, ("A", "B")), min_positives=2, replicates=20, progress=False)
-    assert np.isfinite(more.main.macro.low)
+    assert all(more.main.measures[measure].macro.has_ends for measure in ("auroc", "average_precision"))
+    assert not any(note.startswith("no interval of means") for note in more.notes)
+
+
+def test_metadata_explain_no_mean_that_few_patients_carry():
+    rng = np.random.default_rng(0)
+    truth = np.zeros((300, 6))
+    truth[:4] = 1
+    pulls = AurocPulls.of(rng.normal(size=(300, 6)) + 3 * truth, truth)
+    labels = Labels(truth, [f"film{i}" for i in range(300)], tuple("ABCDEF"))
+    row = auroc_rows({"metadata": pulls}, labels, labels.classes)["metadata"]
+    assert MetadataAlone.of(pulls, row.classes).explain_macro(Interval(0.8, 0.7, 0.9))
+    alone = MetadataAlone.of(pulls, row.classes, row.macro)
+    assert not alone.macro_above
+    assert not alone.explain_macro(Interval(0.8, 0.7, 0.9))
 
 
 def test_calibration_errors_of_few_patients_have_no_interval():

@@ -212,6 +212,16 @@ def test_few_patients_cannot_pass_by_an_interval(world):
     assert any("the value alone" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(("patients", "ends"), [(4, False), (5, True)])
+def test_checks_on_fewer_than_five_patients_have_a_value_and_no_interval(world, patients, ends):
+    good, worse, x, y = world
+    found = sk.gate(good, x, y, min_mrr=0.01, min_r2=-1, against=worse, groups=np.arange(len(x)) % patients, by="value")
+    assert [one.name for one in found.checks] == ["mrr", "r2", "mrr minus the other", "recall@1 minus the other"]
+    assert {one.interval.has_ends for one in found.checks} == {ends}
+    assert found.passed
+    assert "nan" not in str(found)
+
+
 def test_ten_pairs_that_are_all_right_do_not_prove_near_certainty():
     x = np.random.default_rng(0).normal(size=(70, 5))
     fitted = sk.align(x[:60], x[:60], solver=sk.Procrustes())

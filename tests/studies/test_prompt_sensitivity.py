@@ -112,3 +112,13 @@ def test_a_class_of_few_patients_has_values_alone_and_a_note():
     assert found.macro.ensemble.has_ends
     assert "b (3 positive patients)" in str(found)
     assert "nan" not in str(found)
+
+
+def test_a_mean_that_few_patients_carry_has_no_interval_and_a_note():
+    few = np.repeat((np.arange(N) < 9)[:, None], 2, axis=1).astype(float)
+    labels = sk.Labels(few, FILMS.ids, CLASSES, TRUTH.groups)  # both in the same three patients
+    found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, labels, draws=2, min_positives=1)
+    assert not found.macro.ensemble.has_ends
+    assert not found.macro.gain.has_ends
+    assert any(note.startswith("no interval of the mean over classes") for note in found.notes)
+    assert "nan" not in str(found)

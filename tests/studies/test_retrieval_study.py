@@ -102,24 +102,28 @@ def test_intervals_are_of_shares_over_patients_and_never_of_no_width(matched, ve
         assert told.high > told.low, name
 
 
-def test_a_tiny_gallery_has_honest_intervals_and_no_words_about_classes(films, matched, tmp_path):
+@pytest.mark.parametrize(("people", "ends"), [(4, False), (6, True)])
+def test_a_tiny_gallery_has_honest_intervals_or_none_and_no_words_about_classes(films, matched, tmp_path, people, ends):
     import shutil
 
     folder = tmp_path / "few"
     shutil.copytree(films, folder)
     lines = (folder / "manifest.csv").read_text().splitlines()
-    test = [line for line in lines[1:] if ",test," in line][:4]
+    test = [line for line in lines[1:] if ",test," in line][:people]
     text = test[0].split(",")[1]
-    same = [line.replace(line.split(",")[1], text) for line in test[:3]]  # three films of one report
+    same = [line.replace(line.split(",")[1], text) for line in test[:-1]]  # all films but one of one report
     kept = [line for line in lines if ",test," not in line]
-    (folder / "manifest.csv").write_text("\n".join([*kept, *same, test[3]]) + "\n")
+    (folder / "manifest.csv").write_text("\n".join([*kept, *same, test[-1]]) + "\n")
     path = matched(grid='solvers = ["ridge"]')
     path.write_text(path.read_text().replace(str(films), str(folder)))
     found = run(path, tmp_path / "out")
     (row,) = found.rows
-    assert all(one.high - one.low > 0.2 for one in (row.macro, *row.classes.values()))
     assert row.measures["recall@5"] == pytest.approx((1, np.nan, np.nan), nan_ok=True)  # of two targets, and four films
     assert any(note.startswith("recall@5, recall@10: 1 by construction") for note in found.notes)
+    measured = (row.macro, *row.classes.values(), *(one for name, one in row.measures.items() if "@" not in name))
+    assert {one.has_ends for one in measured} == {ends}
+    assert not ends or all(one.high - one.low > 0.2 for one in measured)
+    assert any(note.startswith("no interval of means") for note in found.notes) == (not ends)
     assert not any("class" in note for note in found.notes)
 
 

@@ -19,8 +19,10 @@ from stitchkit.metrics.auroc_intervals import (
 )
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.studies.benches import StudyBench
+from stitchkit.studies.judges import PairJudge, Share
 from stitchkit.studies.methods import PROBE
 from stitchkit.studies.plans import read_plan
+from stitchkit.studies.resampling import Resampled
 
 
 @pytest.fixture
@@ -104,3 +106,54 @@ def test_a_class_of_few_patients_has_no_interval_and_no_p_value(planned, films, 
     numbers = json.loads((tmp_path / "out" / "results.json").read_text())
     told = next(one for one in numbers["findings"] if one["label"] == first.label)
     assert (told["p"], told["value"]["low"], told["patients"]) == (None, None, first.patients)
+
+
+@pytest.fixture
+def few_carriers(films, tmp_path):
+    """The films of the other tests, with all findings of the test in the same four patients."""
+    shutil.copytree(films, tmp_path / "few")
+    with (films / "manifest.csv").open(newline="") as file:
+        head, *rows = list(csv.reader(file))
+    split, patient = head.index("split"), head.index("patient")
+    tested = [row for row in rows if row[split] == "test"]
+    kept = sorted({row[patient] for row in tested})[:4]
+    for row in tested:
+        for name in JUDGED:
+            row[head.index(name)] = str(int(row[patient] in kept))
+    with (tmp_path / "few" / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+    return tmp_path / "few"
+
+
+def test_means_that_four_patients_carry_have_no_interval_and_no_p_value(planned, films, few_carriers, tmp_path):
+    path = planned()
+    path.write_text(path.read_text().replace(str(films), str(few_carriers)))
+    found = run(path, tmp_path / "out")
+    assert any(row.gaps for row in found.rows)
+    for row in found.rows:
+        assert not row.macro.has_ends
+        assert not row.measures["average_precision"].has_ends
+        assert np.isfinite([row.macro.value, row.measures["average_precision"].value]).all()
+        for gap in row.gaps.values():
+            assert not gap.value.has_ends
+            assert np.isnan(gap.p)
+    assert any(note.startswith("no interval of means") and "4 patients" in note for note in found.notes)
+    assert not any("SHORTCUT" in note or "not above chance" in note for note in found.notes)
+    assert "nan" not in str(found).lower()
+    assert "nan" not in (tmp_path / "out" / "report.html").read_text().split("<body>")[1].lower()
+    numbers = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {row["macro"]["low"] for row in numbers["rows"]} == {None}
+
+
+@pytest.mark.parametrize(("people", "ends"), [(4, False), (5, True)])
+def test_rows_of_partners_follow_the_same_rule(people, ends):
+    judge = PairJudge(people)
+    ranks = np.stack([np.arange(people) % 3 + 1, np.ones(people)], axis=1).astype(float)
+    shares = {name: Share(one.won, one.of) for name, one in judge.shares(ranks).items()}
+    rows = {("s", "t", name, 10): shares for name in ("one", "other")}
+    found = Resampled(judge, {row: {} for row in rows}, {}, rows, dict.fromkeys(rows, ()), np.empty(0, dtype=bool))
+    row, other = rows
+    gap = found.gap(row, other)
+    assert {found.interval(row, name).has_ends for name in shares} == {ends}
+    assert [one.has_ends for one in found.columns(row).values()] == [ends, ends]
+    assert (gap.value.has_ends, np.isnan(gap.p)) == (ends, not ends)
