@@ -1,4 +1,4 @@
-"""The verb ``compare``: several solvers on the same folds, judged on the same held-out pairs and resamples."""
+"""The verb ``compare``: several solvers on the same folds, judged on the same held-out pairs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from stitchkit.core.wording import counted
 from stitchkit.evaluation.class_patients import note_on_carriers, where_carried
 from stitchkit.evaluation.comparison import Compared, Comparison
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
-from stitchkit.metrics.bootstrap import Interval, percentile_interval
+from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.proportions import exact_difference, exact_interval
-from stitchkit.metrics.r2_intervals import r2_interval
+from stitchkit.metrics.r2_intervals import r2_difference, r2_interval
 from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
 from stitchkit.threads import is_small, one_blas_thread
@@ -61,7 +61,7 @@ def compare(
         its default settings. None takes ``"auto"`` and every solver there is with its default settings, which costs
         one search; naming families costs one each.
     groups : (n,) or mapping id -> group, optional
-        Patient of each pair; folds and resamples never split one.
+        Patient of each pair; folds never split one.
     purpose
         ``"match"`` compares by mean reciprocal rank, ``"head"`` by R2 in the target's units.
     ks
@@ -69,9 +69,9 @@ def compare(
     folds
         At least 2, at most the number of patients are made.
     replicates
-        Resamples of patients for differences of R2, the same for every solver.
+        Not used: no interval of a comparison is resampled. Calls that give it stay valid.
     seed
-        Of the folds and the resamples.
+        Seed of the folds, default 0.
     progress
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
@@ -122,7 +122,7 @@ def compare(
         why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
     criterion = CRITERION[purpose]
-    rows, reference = _rows(tallies, chosen, criterion, pairs.people, replicates, seed)
+    rows, reference = _rows(tallies, chosen, criterion, pairs.people)
     above = any(row.measures[criterion].low > row.chance[criterion] for row in rows)
     return Comparison(
         rows,
@@ -262,25 +262,20 @@ def _rows(
     chosen: Mapping[str, tuple[str, ...]],
     criterion: str,
     people: int,
-    replicates: int,
-    seed: int,
 ) -> tuple[tuple[Compared, ...], str]:
     """The rows, best first, and the label of the one they are compared with; means of few ``people`` have no ends."""
     tallies = {label: found for label, (found, _) in both.items()}
     values = {label: found.by_name for label, found in tallies.items()}
     order = sorted(tallies, key=lambda label: -values[label][criterion])
     reference = AUTO if AUTO in tallies else order[0]
-    draws = {label: one.resampled(replicates, seed) for label, one in tallies.items()} if criterion == "r2" else {}
     at = {label: one.names.index(criterion) for label, one in tallies.items()}
 
     def _difference(label: str) -> Interval:
-        j, ref = at[label], at[reference]
-        if criterion == "r2":
-            apart = values[label][criterion] - values[reference][criterion]
-            return percentile_interval(apart, draws[label][:, j] - draws[reference][:, ref])
-        if _one_map(tallies[label], tallies[reference]):
+        one, other = tallies[label], tallies[reference]
+        if _one_map(one, other):
             return Interval(0.0, 0.0, 0.0)
-        return exact_difference(tallies[label].won[:, j], tallies[reference].won[:, ref], tallies[label].of[:, j])
+        won, theirs, of = one.won[:, at[label]], other.won[:, at[reference]], one.of[:, at[label]]
+        return r2_difference(of - won, of - theirs, of) if criterion == "r2" else exact_difference(won, theirs, of)
 
     rows = []
     for label in order:

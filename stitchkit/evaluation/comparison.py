@@ -23,7 +23,7 @@ class Compared:
         ``"mrr"`` and ``"recall@k"`` from source to target, the same with ``" back"`` from target to source, and
         ``"r2"`` of the directed map where there is one: each with its interval.
     difference
-        This solver minus the reference, by the comparison's criterion, from the same resamples; None for the
+        This solver minus the reference, by the comparison's criterion, on the same patients; None for the
         reference itself.
     chosen
         How often each kind of map was fitted, over the folds.

@@ -13,7 +13,6 @@ from stitchkit.core.arrays import float64, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
-from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.ranks import chance_both_ways, distinct_rows, pair_ranks, pair_ranks_back
 
 LEAST = 10  # pairs below which nothing is compared
@@ -99,11 +98,6 @@ class Tally:
     def by_name(self) -> dict[str, float]:
         """Name -> measure."""
         return dict(zip(self.names, self.values.tolist(), strict=True))
-
-    def resampled(self, replicates: int, seed: int) -> np.ndarray:
-        """Every measure in each resample of patients (replicates, m); one seed gives all tallies the same resamples."""
-        blocks = patient_counts(np.arange(len(self.won)), replicates, seed)
-        return np.concatenate([_ratio(counts @ self.won, counts @ self.of) for counts in blocks])
 
 
 def judge(

@@ -1,4 +1,4 @@
-"""Comparing solvers: one set of folds, one set of held-out pairs, one set of resamples."""
+"""Comparing solvers: one set of folds, one set of held-out pairs, paired differences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import stitchkit as sk
 from stitchkit.alignment.folds import assign
 from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
 from stitchkit.evaluation import comparing
+from stitchkit.metrics.r2_intervals import r2_difference
 
 FIXED = {"orthogonal": sk.Procrustes(), "ridge": sk.Ridge(), "least squares": sk.LeastSquares()}
 QUICK = {"replicates": 60}
@@ -126,6 +127,31 @@ def test_a_head_is_compared_by_r2(pairs):
     assert values == sorted(values, reverse=True)
     assert found.row("orthogonal").difference.high < 0  # it cannot shrink each direction by itself
     assert found.to_dict()["rows"][0]["measures"]["r2"]["value"] == found.best.measures["r2"].value
+
+
+@pytest.mark.parametrize("patients", [None, np.arange(90) // 6])
+def test_differences_of_r2_are_paired_over_patients_and_not_resampled(pairs, patients):
+    found = sk.compare(*pairs, solvers=FIXED, groups=patients, purpose="head", **QUICK)
+    assert found.rows == sk.compare(*pairs, solvers=FIXED, groups=patients, purpose="head", replicates=7).rows
+    x, y = pairs
+    people = np.arange(90) if patients is None else patients
+    missed = {}
+    for label in FIXED:
+        each = np.empty(90)
+        for rows in assign(90, patients, seed=0):
+            rest = np.setdiff1d(np.arange(90), rows)
+            fitted = sk.align(x[rest], y[rest], solver=FIXED[label])
+            each[rows] = np.sum((y[rows] - fitted.to_target(x[rows])) ** 2, axis=1)
+        missed[label] = np.bincount(people, each)
+    spread = np.bincount(people, np.sum((y - y.mean(axis=0)) ** 2, axis=1))
+    for row in found.rows[1:]:
+        expected = r2_difference(missed[row.name], missed[found.reference], spread)
+        assert row.difference == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_one_map_under_two_names_has_no_difference_in_r2(pairs):
+    found = sk.compare(*pairs, solvers={"one": sk.Ridge(), "the same": sk.Ridge()}, purpose="head", **QUICK)
+    assert found.rows[1].difference == (0, 0, 0)
 
 
 def test_a_solver_that_fails_is_listed_with_its_reason(pairs):
