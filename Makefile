@@ -57,6 +57,7 @@ bench: .venv/bench
 coverage: .venv/dev
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.coverage auroc r2 curves overlaps probabilities thresholds
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.coverage proportions --draws 1000
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.shortcuts
 
 notebooks: .venv/dev
 	.venv/bin/python examples/run_notebooks.py
