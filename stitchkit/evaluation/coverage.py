@@ -1,9 +1,7 @@
-"""Do the anchors cover what the prompts name? A finding that no anchor mentions is at chance, however it is worded.
+"""Coverage of prompts by anchors: a finding that no anchor mentions is at chance, however it is worded.
 
-A prompt is reached where the anchors' target vectors vary along it. The share of a direction u (of length one)
-that they reach is ``u' C (C + a I)^-1 u`` with C the anchors' covariance in the target space and ``a = m (1 - p / d)``,
-where m is its mean eigenvalue and p its participation ratio: near 1 along directions in which the anchors vary much
-more than on average, near 0 where they hardly vary, and 1 everywhere if they vary alike in all directions.
+A finding is covered where the anchors' target vectors reach what sets its prompts apart from the others
+(:mod:`stitchkit.evaluation.prompt_reach`).
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.core.arrays import Array, float64, like, namespace, svd, take, to_numpy
+from stitchkit.core.arrays import Array, float64, like, namespace, take, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import unit
@@ -24,19 +22,14 @@ from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.space import Space
 from stitchkit.evaluation.associations import Association, Associations, plain_association
 from stitchkit.evaluation.class_mentions import NO_POOL
+from stitchkit.evaluation.prompt_reach import COVERED, PromptReach, prompt_reach
 from stitchkit.metrics.ranks import distinct_rows
 
-COVERED = 0.5  # reach from which a prompt counts as covered
-# Both shares grow with the number of anchors, also of findings that no anchor mentions; their ratio hardly does.
-ENOUGH = 0.8  # of ``whole``; more asks no more of ``own``
-KEPT_UP = ((0.0, 0.74, 1.0), (0.0, COVERED, 1.0))  # own / whole, and how far that counts
-FEW_PROMPTS = 0.25  # of the width: above, what is a prompt's own is its difference to the mean of the others
 HOW = (
     "Give stitchkit.embed_prompts(text_encoder, prompt_set), whose positives are judged, or {class: vectors of its "
     "prompts}, with the target's text encoder."
 )
 AT_MEAN = "it lies at the mean of the anchors' targets, so that it has no direction they could reach"
-ALIKE = 1e-6  # relative length below which nothing of a prompt is its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +41,18 @@ class PromptCoverage:
     name
         Of the prompt or class.
     reach
-        The smaller of ``whole`` and of how far ``own`` keeps up with it, at most 0.8 of it: 1 where ``own`` is as
-        large, 0.5 where it is 0.74 times as large, 0 where it is 0, linear between (``whole`` alone where there is no
-        ``own``); in [0, 1].
+        In [0, 1]: 1 where ``own`` is as large as ``left_out``, 0 where it is 0, and 0.5 at the limit, where the odds
+        of ``own`` are 0.55 m^-0.2 times those of ``left_out`` among m prompts (0.41 times where ``own`` is of the
+        difference to the mean of the others); linear in the odds between. ``whole`` stands for ``own`` where that is
+        None.
     whole
         Share of the prompt's direction from the anchors' mean that the anchors reach, in [0, 1].
     own
-        The same for the part of that direction that no other prompt has; None for a single prompt.
+        The same for the part of that direction that no other prompt has, or, with more than d / 4 others and where the
+        others make it up, for its difference to their mean; None for a single prompt and for equal ones.
+    left_out
+        Share of the anchors' own spread that the others reach, each left out in turn with its equals; below 0.3 it
+        counts as 0.3 in ``reach``.
     nearest
         Cosine about the anchors' mean to the nearest anchor.
     percentile
@@ -74,6 +72,7 @@ class PromptCoverage:
     reach: float
     whole: float
     own: float | None
+    left_out: float
     nearest: float
     percentile: float
     covered: bool
@@ -130,7 +129,8 @@ def prompt_coverage(
     names, means = _named(prompts, known.space)
     vectors = float64(known.vectors)
     xp = namespace(vectors)
-    _, first = np.unique(distinct_rows(to_numpy(known.vectors)), return_index=True)
+    kinds = distinct_rows(to_numpy(known.vectors))
+    _, first = np.unique(kinds, return_index=True)
     if len(first) < 3:
         raise InputError(
             f"the {len(known)} anchors have {len(first)} distinct target vectors; coverage needs at least 3. Give "
@@ -138,26 +138,27 @@ def prompt_coverage(
         )
     centre = xp.mean(vectors, axis=0)
     rows = vectors - centre
-    spread, axes = xp.linalg.eigh(xp.matrix_transpose(rows) @ rows / len(known))
     from_centre = like(means, vectors, dtype=vectors.dtype) - centre  # (m, d)
-    whole = _reached(from_centre, spread, axes)
-    own = _reached(_own_parts(from_centre), spread, axes)
-    cosine, percentile = _nearness(from_centre, take(rows, first))
-    judged = (
-        _judged(name, *numbers)
-        for name, *numbers in zip(names, whole, own, cosine.tolist(), percentile.tolist(), strict=True)
+    found = prompt_reach(from_centre, rows, kinds)
+    near = _nearness(from_centre, take(rows, first))
+    return tuple(_accompanied(_judged(found, near, i, name), associations) for i, name in enumerate(names))
+
+
+def _judged(found: PromptReach, near: tuple[np.ndarray, np.ndarray], i: int, name: str) -> PromptCoverage:
+    """Coverage of the prompt at position ``i``."""
+    if np.isnan(found.whole[i]):
+        nan = float("nan")
+        return PromptCoverage(name, nan, nan, None, found.left_out, nan, nan, False, undefined=AT_MEAN)
+    return PromptCoverage(
+        name=name,
+        reach=float(found.reach[i]),
+        whole=float(found.whole[i]),
+        own=None if np.isnan(found.own[i]) else float(found.own[i]),
+        left_out=found.left_out,
+        nearest=float(near[0][i]),
+        percentile=float(near[1][i]),
+        covered=bool(found.reach[i] >= COVERED),
     )
-    return tuple(_accompanied(one, associations) for one in judged)
-
-
-def _judged(name: str, whole: float, own: float, cosine: float, percentile: float) -> PromptCoverage:
-    alone, nan = np.isnan(own), float("nan")
-    if np.isnan(whole):
-        return PromptCoverage(name, nan, nan, None, nan, nan, False, undefined=AT_MEAN)
-    reach = whole
-    if not alone and whole > 0:
-        reach = min(whole, float(np.interp(own / min(whole, ENOUGH), *KEPT_UP)))
-    return PromptCoverage(name, reach, whole, None if alone else own, cosine, percentile, reach >= COVERED)
 
 
 def _accompanied(one: PromptCoverage, associations: Associations | None) -> PromptCoverage:
@@ -211,38 +212,6 @@ def _is_text(some: Any) -> bool:
     """Whether ``some`` is a text or a list of texts."""
     many = [some] if isinstance(some, str) else some
     return isinstance(many, list | tuple) and any(isinstance(one, str) for one in many)
-
-
-def _reached(directions: Array, spread: Array, axes: Array) -> list[float]:
-    """The share of each of ``directions`` (m, d) that the anchors reach; NaN for one of no length."""
-    xp = namespace(directions)
-    along = (unit(directions) @ axes) ** 2  # (m, d): how much of the direction lies along each axis
-    spread = xp.clip(spread, min=0.0)
-    total, width = xp.sum(spread), int(spread.shape[0])
-    filled = total**2 / xp.sum(spread**2) / width  # 1 if the anchors vary alike in all directions
-    level = xp.clip(1 - filled, min=0.0) * total / width
-    shrunk = spread / (spread + level)
-    some = xp.linalg.vector_norm(directions, axis=1) > ALIKE * total**0.5  # else it is rounding
-    shares: list[float] = to_numpy(xp.where(some, along @ shrunk, xp.full_like(along[:, 0], float("nan")))).tolist()
-    return shares
-
-
-def _own_parts(directions: Array) -> Array:
-    """What each of ``directions`` (m, d) has that the others have not; zero where there is nothing."""
-    given = to_numpy(directions)
-    m, d = given.shape
-    parts = np.zeros_like(given)
-    for i in range(m if m > 1 else 0):
-        others = np.delete(given, i, axis=0)
-        if m - 1 > FEW_PROMPTS * d:  # so many others would leave next to nothing of any direction
-            part = given[i] - others.mean(axis=0)
-        else:
-            _, sizes, rows = svd(others)
-            kept = rows[sizes > ALIKE * sizes[0]]
-            part = given[i] - (given[i] @ kept.T) @ kept
-        if np.linalg.norm(part) > ALIKE * np.linalg.norm(given[i]):
-            parts[i] = part
-    return like(parts, directions)
 
 
 def _nearness(directions: Array, anchors: Array) -> tuple[np.ndarray, np.ndarray]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.evaluation.coverage import COVERED, PromptCoverage
+from stitchkit.evaluation.coverage import PromptCoverage
 from stitchkit.evaluation.diagnosis import Cosines
+from stitchkit.evaluation.prompt_reach import COVERED
 from stitchkit.evaluation.spectra import Spectrum
 from stitchkit.metrics.neighbourhoods import Hubness
 from stitchkit.reports.figures import COLOURS, FAINT, GRID, INK, as_svg, canvas

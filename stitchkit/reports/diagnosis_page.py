@@ -9,8 +9,8 @@ from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import InputError
 from stitchkit.evaluation.advice import works
 from stitchkit.evaluation.associations import HEAD, LIMITS
-from stitchkit.evaluation.coverage import COVERED
 from stitchkit.evaluation.diagnosis import Diagnosis
+from stitchkit.evaluation.prompt_reach import COVERED
 from stitchkit.reports.diagnosis_figures import cosines_figure, coverage_figure, hubs_figure, spectrum_figure
 from stitchkit.reports.pages import template
 

@@ -59,29 +59,50 @@ def test_two_silent_findings_are_both_flagged(reports, prompts):
     assert [one.name for one in found if not one.covered] == ["effusion", "nodule"]
 
 
-def literal(anchors, prompts):
-    """Reach, whole and own of each prompt (m, d), one direction at a time."""
-    centre = anchors.mean(axis=0)
-    covariance = np.cov(anchors.T, bias=True)
+def ridge_of(covariance):
     d = len(covariance)
-    filled = np.trace(covariance) ** 2 / np.sum(covariance**2) / d
-    shrink = covariance @ np.linalg.inv(covariance + (1 - filled) * np.trace(covariance) / d * np.eye(d))
+    return (1 - np.trace(covariance) ** 2 / np.sum(covariance**2) / d) * np.trace(covariance) / d
+
+
+def share(directions, covariance, ridge):
+    """Share of the squared length of rows (m, d) that the covariance reaches, summed over the rows."""
+    reached = covariance @ np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
+    return np.sum((directions @ reached) * directions) / np.sum(directions**2)
+
+
+def left_out(anchors):
+    """Share of the anchors that the others reach, each left out with its equals, the ridge scaled with the rows."""
+    ridge, missed, length = ridge_of(np.cov(anchors.T, bias=True)), 0.0, 0.0
+    for one in np.unique(anchors, axis=0):
+        same = (anchors == one).all(axis=1)
+        rest, gone = anchors[~same], anchors[same] - anchors[~same].mean(axis=0)
+        reached = share(gone, np.cov(rest.T, bias=True), ridge * len(anchors) / len(rest))
+        missed += (1 - reached) * np.sum(gone**2)
+        length += np.sum(gone**2)
+    return 1 - missed / length
+
+
+def literal(anchors, prompts):
+    """Reach, whole, own and the share left out for each prompt (m, d), one direction at a time."""
+    covariance, held = np.cov(anchors.T, bias=True), left_out(anchors)
     rows = []
-    for i, p in enumerate(prompts - centre):
-        others = np.delete(prompts, i, axis=0) - centre
+    for i, p in enumerate(prompts - anchors.mean(axis=0)):
+        others = np.delete(prompts, i, axis=0) - anchors.mean(axis=0)
         rest = p - others.T @ np.linalg.lstsq(others.T, p, rcond=None)[0]
-        whole, own = (v @ shrink @ v / (v @ v) for v in (p, rest))
-        ratio = own / min(whole, 0.8)
-        kept_up = 0.5 * ratio / 0.74 if ratio < 0.74 else min(0.5 + 0.5 * (ratio - 0.74) / 0.26, 1)
-        rows.append([min(whole, kept_up), whole, own])
+        whole, own = (share(v[None, :], covariance, ridge_of(covariance)) for v in (p, rest))
+        ratio, limit = own / (1 - own) / held * (1 - held), 0.55 / len(prompts) ** 0.2
+        kept_up = 0.5 * ratio / limit if ratio < limit else min(0.5 + 0.5 * (ratio - limit) / (1 - limit), 1)
+        rows.append([kept_up, whole, own, held])
     return np.array(rows)
 
 
-def test_shares_are_the_literal_ones(library):
+@pytest.mark.parametrize("repeats", [1, 4])
+def test_shares_are_the_literal_ones(library, repeats):
     rng = np.random.default_rng(0)
     anchors, prompts = rng.normal(size=(50, 12)) * np.geomspace(1, 1e-2, 12) + 3, rng.normal(size=(3, 12)) + 3
+    anchors = np.concatenate([anchors, np.repeat(anchors[:5], repeats - 1, axis=0)])
     found = prompt_coverage(library(anchors), library(prompts))
-    got = np.array([[one.reach, one.whole, one.own] for one in found])
+    got = np.array([[one.reach, one.whole, one.own, one.left_out] for one in found])
     np.testing.assert_allclose(got, literal(anchors, prompts), atol=1e-10)
 
 
@@ -106,7 +127,8 @@ def test_an_anchor_on_the_prompt_is_nearest_and_beyond_all_others():
     anchors = rng.normal(size=(40, 8))
     (one,) = prompt_coverage(anchors, anchors[:1])
     assert (one.nearest, one.percentile, one.own) == (pytest.approx(1.0), 1.0, None)
-    assert one.reach == one.whole
+    ratio = one.whole / (1 - one.whole) / one.left_out * (1 - one.left_out)
+    assert one.reach == pytest.approx(np.interp(ratio, [0, 0.55, 1], [0, 0.5, 1]))
 
 
 def test_equal_anchors_count_once_among_the_neighbours():
@@ -139,6 +161,34 @@ def test_equal_prompts_have_nothing_of_their_own():
     assert [one.own for one in found] == [None, None]
 
 
+def test_prompts_that_are_the_anchors_own_texts_are_covered_and_a_class_left_out_is_not():
+    """One text a class: the anchors' mean is within the span of the prompts, which leave nothing to each alone."""
+    rng = np.random.default_rng(10)
+    texts = rng.normal(size=64) / 2 + rng.normal(size=(7, 64)) / 8
+    kinds = rng.integers(0, 7, 200)
+    prompts = {str(i): one[None, :].astype(np.float32) for i, one in enumerate(texts)}
+    assert all(one.covered and one.own is not None for one in prompt_coverage(texts[kinds], prompts))
+    for gone in range(7):
+        found = prompt_coverage(texts[kinds[kinds != gone]], prompts)
+        assert [one.name for one in found if not one.covered] == [str(gone)]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_ridge_near_zero_and_scales_leave_reach_finite(scale):
+    rng = np.random.default_rng(11)
+    simplex = np.eye(6)[np.arange(12) % 6] * scale
+    for anchors in (simplex, np.concatenate([simplex, -simplex]), scale * rng.normal(size=(5, 200))):
+        found = prompt_coverage(anchors, scale * rng.normal(size=(3, anchors.shape[1])))
+        assert all(0 <= one.reach <= 1 and 0 <= one.left_out <= 1 for one in found)
+
+
+def test_five_anchors_that_hardly_reach_each_other_cover_nothing():
+    rng = np.random.default_rng(12)
+    found = prompt_coverage(rng.normal(size=(5, 200)), rng.normal(size=(3, 200)))
+    assert found[0].left_out < 0.1
+    assert not any(one.covered for one in found)
+
+
 def test_more_anchors_do_not_cover_what_none_of_them_mentions():
     """Findings of one sentence each about a common theme, one never mentioned: its own part stays behind for any n."""
     rng = np.random.default_rng(9)
@@ -157,7 +207,7 @@ def test_many_classes_are_told_apart_by_their_difference_to_the_others():
     rng = np.random.default_rng(6)
     anchors = rng.normal(size=(200, 8)) * ([1.0] * 7 + [1e-3])
     prompts = rng.normal(size=(6, 8)) * ([1.0] * 7 + [0.0])
-    prompts[5] += 5 * np.eye(8)[7]
+    prompts[5] += 2.5 * np.eye(8)[7]  # no prompt is much longer than the others, whose mean it is part of
     assert [one.covered for one in prompt_coverage(anchors, prompts)] == [True] * 5 + [False]
 
 
