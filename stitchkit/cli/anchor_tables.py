@@ -53,6 +53,12 @@ class AnchorTable:
         id = self.id or (None if "id" in read_rows(self.path).columns else source)
         return self._read(id, source=source, target=source, source_modality="text", target_modality="text")
 
+    def has_texts(self) -> bool:
+        """The table has the column of the target side's texts."""
+        from stitchkit.datasets.tables import read_rows
+
+        return (self.target or _DEFAULT["text"]) in read_rows(self.path).columns
+
     def texts(self) -> AnchorSet:
         """Ids, groups and the target side's texts; image files need not be there."""
         from stitchkit.datasets.tables import read_rows

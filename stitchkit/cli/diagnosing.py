@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.loading import Loading
     from stitchkit.core.alignments import Alignment
+    from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.prompts import PromptSet
@@ -172,9 +173,17 @@ class Asked:
         associations = self._associations(x if known is None else known[0], seed)
         return sk.diagnose(
             self.alignment, x, y, pairs="anchors" if self.held_out is None else "held-out", anchors=known,
-            prompts=self._prompts(right, loading), associations=associations, groups=patients, k=k,
-            replicates=replicates, seed=seed,
+            prompts=self._prompts(right, loading), texts=self._texts(), associations=associations, groups=patients,
+            k=k, replicates=replicates, seed=seed,
         )  # fmt: skip
+
+    def _texts(self) -> AnchorSet | None:
+        """Texts of the anchors, where their table has them and prompts name the words to search for."""
+        from stitchkit.core.prompts import PromptSet
+
+        if self.anchors is None or not isinstance(self.prompts, PromptSet) or not self.anchors.has_texts():
+            return None
+        return self.anchors.texts()
 
     def _associations(self, x: Embeddings, seed: int) -> Associations | None:
         """Company, in the pool, of the findings that no anchor mentions, from the anchors' source vectors ``x``."""

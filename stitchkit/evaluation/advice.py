@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stitchkit.core.wording import counted
+from stitchkit.evaluation.coverage_warning import warnings
 
 if TYPE_CHECKING:
     from stitchkit.evaluation.diagnosis import Diagnosis
@@ -80,12 +81,7 @@ def _advice(found: Diagnosis) -> Iterator[str]:
             f"True pairs are not {what} beyond chance. Check that row i of both sides is one item; if it is, compare "
             "other encoders or layers (stitchability, search_layers) before adding anchors."
         )
-    if found.uncovered:
-        names = ", ".join(found.uncovered[:10]) + (" and others" if len(found.uncovered) > 10 else "")
-        yield (
-            f"Not covered: {names}. Expect their scores near chance whatever the wording: add anchors whose texts "
-            f"mention them, present and absent, or leave them out."
-        )
+    yield from warnings(found.coverage or ())
     if found.flagged:
         some = ", ".join(one.id for one in found.outliers if one.flagged)
         some = some if found.flagged <= 5 else ", ".join(one.id for one in found.outliers[:5]) + " and others"

@@ -1,7 +1,8 @@
 """Coverage of prompts by anchors: a finding that no anchor mentions is at chance, however it is worded.
 
-A finding is covered where the anchors' target vectors reach what sets its prompts apart from the others
-(:mod:`stitchkit.evaluation.prompt_reach`).
+Where the anchors' texts are given, a finding is covered if one of them says it in the words of its prompts
+(:mod:`stitchkit.evaluation.anchor_words`). Of vectors alone, it is covered where they reach what sets its prompts apart
+from the others (:mod:`stitchkit.evaluation.prompt_reach`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from stitchkit.core.maps import unit
 from stitchkit.core.neighbours import nearest
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, PromptVectors
+from stitchkit.core.scores import Labels
 from stitchkit.core.space import Space
+from stitchkit.evaluation.anchor_words import ClassWords, class_words
 from stitchkit.evaluation.associations import Association, Associations, plain_association
-from stitchkit.evaluation.class_mentions import NO_POOL
+from stitchkit.evaluation.class_mentions import NO_POOL, in_rows_of, texts_of
 from stitchkit.evaluation.prompt_reach import COVERED, PromptReach, prompt_reach
 from stitchkit.metrics.ranks import distinct_rows
 
@@ -59,7 +62,13 @@ class PromptCoverage:
         Share of anchors whose own nearest other anchor is no nearer than that, in [0, 1]; equal anchors count
         as one.
     covered
-        True if ``reach`` is at least 0.5.
+        True if an anchor's text says the class; where ``mentions`` is None, if ``reach`` is at least 0.5.
+    anchors
+        Number of distinct anchors.
+    mentions
+        Anchors whose texts say the class; None without texts, and for a class whose prompts have no word of their own.
+    denied
+        Anchors whose texts name it in denying sentences only; None with ``mentions``.
     association
         Company that the class keeps in a pool of unlinked texts, where no anchor's text mentions it; None without.
     unscored
@@ -76,6 +85,9 @@ class PromptCoverage:
     nearest: float
     percentile: float
     covered: bool
+    anchors: int
+    mentions: int | None = None
+    denied: int | None = None
     association: Association | None = None
     unscored: str = ""
     undefined: str = ""
@@ -88,9 +100,9 @@ class PromptCoverage:
 
 
 def prompt_coverage(
-    anchors: Any, prompts: Any, *, associations: Associations | None = None
+    anchors: Any, prompts: Any, *, texts: Any = None, associations: Associations | None = None
 ) -> tuple[PromptCoverage, ...]:
-    """How far the anchors' target vectors reach each prompt.
+    """Coverage of each prompt by the anchors: what their texts say, and how far their target vectors reach.
 
     Parameters
     ----------
@@ -101,6 +113,10 @@ def prompt_coverage(
         vectors (m, d) of its prompts (judged by their mean), or a prompt set from :func:`stitchkit.embed_prompts`,
         whose positives are judged. Give all classes at once: what tells a finding from
         the others is judged too.
+    texts
+        Texts of the anchors: an anchor set, text items or n texts, searched for the words of the prompts; or ``Labels``
+        of a labeller, where 1 is a mention and 0 a denial. Joined to ``anchors`` by id where both have ids, else by
+        row. Classes that none of them says are not covered, whatever the vectors.
     associations
         From :func:`stitchkit.fit_associations`, with the same names of classes: tells of each class that no anchor's
         text mentions which findings accompany it. Without, uncovered classes hold the reason for having no score.
@@ -108,15 +124,17 @@ def prompt_coverage(
     Returns
     -------
     tuple of PromptCoverage
-        In the order given. Read a low reach as a warning and a high one as no proof: sentence encoders blur words,
-        so that a finding which free-text anchors never name may still be reached through its neighbours.
+        In the order given. Without texts read a low reach as a warning and a high one as no proof: sentence encoders
+        blur words, so that a finding which free-text anchors never name may still be reached through its neighbours
+        (``docs/diagnose.md`` has both errors).
 
     Raises
     ------
     SpaceMismatchError
         If prompts and anchors are of different encoders.
     InputError
-        For fewer than 3 distinct anchors, or no prompt.
+        For fewer than 3 distinct anchors, no prompt, or texts that are not the anchors' or whose prompts are vectors
+        alone.
 
     Examples
     --------
@@ -124,9 +142,21 @@ def prompt_coverage(
     >>> anchors = rng.normal(size=(100, 8)) * [1, 1, 1, 1, 1, 1, 1, 0.01]  # none varies along the last direction
     >>> [one.covered for one in prompt_coverage(anchors, {"seen": np.eye(8)[:1], "unseen": np.eye(8)[7:]})]
     [True, False]
+    >>> prompts = {name: Embeddings(np.eye(8)[:1], [name], Space.of_array(8)) for name in ("edema", "mass")}
+    >>> found = prompt_coverage(anchors, prompts, texts=["Edema."] * 60 + ["No mass."] * 40)
+    >>> [(one.name, one.mentions, one.denied, one.covered) for one in found]
+    [('edema', 60, 0, True), ('mass', 0, 40, False)]
     """
     known = as_embeddings(anchors, "anchors")
+    return coverage_of(known, prompts, texts, isinstance(anchors, Embeddings), associations)
+
+
+def coverage_of(
+    known: Embeddings, prompts: Any, texts: Any, by_id: bool, associations: Associations | None
+) -> tuple[PromptCoverage, ...]:
+    """:func:`prompt_coverage` by anchors whose ids are those of their texts, or not."""
     names, means = _named(prompts, known.space)
+    said = {} if texts is None else _said(texts, prompts, names, known, by_id)
     vectors = float64(known.vectors)
     xp = namespace(vectors)
     kinds = distinct_rows(to_numpy(known.vectors))
@@ -141,23 +171,58 @@ def prompt_coverage(
     from_centre = like(means, vectors, dtype=vectors.dtype) - centre  # (m, d)
     found = prompt_reach(from_centre, rows, kinds)
     near = _nearness(from_centre, take(rows, first))
-    return tuple(_accompanied(_judged(found, near, i, name), associations) for i, name in enumerate(names))
+    judged = (_judged(found, near, i, name, len(first), said.get(name)) for i, name in enumerate(names))
+    return tuple(_accompanied(one, associations) for one in judged)
 
 
-def _judged(found: PromptReach, near: tuple[np.ndarray, np.ndarray], i: int, name: str) -> PromptCoverage:
-    """Coverage of the prompt at position ``i``."""
-    if np.isnan(found.whole[i]):
-        nan = float("nan")
-        return PromptCoverage(name, nan, nan, None, found.left_out, nan, nan, False, undefined=AT_MEAN)
+def _judged(
+    found: PromptReach, near: tuple[np.ndarray, np.ndarray], i: int, name: str, anchors: int, said: ClassWords | None
+) -> PromptCoverage:
+    """Coverage of the prompt at position ``i``, by what texts say of it if that is known."""
+    mentions = None if said is None else said.said
+    known = not np.isnan(found.whole[i])
+    reach = float(found.reach[i]) if known else float("nan")
     return PromptCoverage(
         name=name,
-        reach=float(found.reach[i]),
+        reach=reach,
         whole=float(found.whole[i]),
         own=None if np.isnan(found.own[i]) else float(found.own[i]),
         left_out=found.left_out,
-        nearest=float(near[0][i]),
-        percentile=float(near[1][i]),
-        covered=bool(found.reach[i] >= COVERED),
+        nearest=float(near[0][i]) if known else reach,
+        percentile=float(near[1][i]) if known else reach,
+        covered=reach >= COVERED if mentions is None else mentions > 0,
+        anchors=anchors,
+        mentions=mentions,
+        denied=None if said is None or mentions is None else said.denied,
+        undefined="" if known else AT_MEAN,
+    )
+
+
+def _said(texts: Any, prompts: Any, names: list[str], known: Embeddings, by_id: bool) -> dict[str, ClassWords]:
+    """What the anchors' texts, or a labeller, say of each class."""
+    given = in_rows_of(texts, known.ids, by_id)
+    if not isinstance(given, Labels):
+        given = texts_of(given, "the anchors' texts")
+    if len(given) != len(known):
+        raise InputError(f"there are {len(known)} anchors and {len(given)} texts of them. Give one text an anchor.")
+    if isinstance(given, Labels):
+        signs = given.of_classes(tuple(names)).values
+        return {
+            name: ClassWords(name, int((sign == 1).sum()), int((sign == 0).sum()), ())
+            for name, sign in zip(names, signs.T, strict=True)
+        }
+    return {one.name: one for one in class_words(given, _worded(prompts))}
+
+
+def _worded(prompts: Any) -> PromptSet:
+    """The prompts' texts."""
+    if isinstance(prompts, PromptVectors):
+        return prompts.prompts
+    if isinstance(prompts, Mapping) and all(isinstance(some, Embeddings) for some in prompts.values()):
+        return PromptSet("prompts", {str(name): tuple(some.ids.tolist()) for name, some in prompts.items()})
+    raise InputError(
+        "the anchors' texts are searched for the words of prompts, and vectors alone have none. Give "
+        "stitchkit.embed_prompts(text_encoder, prompt_set), or {class: embeddings with its prompts as ids}."
     )
 
 

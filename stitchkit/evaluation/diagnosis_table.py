@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from stitchkit.evaluation.associations import LIMITS
+from stitchkit.evaluation.coverage_warning import mentioned
 
 if TYPE_CHECKING:
     from stitchkit.evaluation.coverage import PromptCoverage
@@ -17,12 +18,7 @@ def table(one: Diagnosis) -> str:
     lines = [f"Diagnosis of {one.source} -> {one.target} ({one.solver}) on {one.n} {_pairs(one)}", ""]
     lines += _columns(list(rows(one)))
     if one.coverage is not None:
-        lines += ["", "Coverage of the prompts by the anchors (0.5 and more is covered):"]
-        broad = max(len(prompt.name) for prompt in one.coverage)
-        for prompt in one.coverage:
-            numbers = f"reach {prompt.reach:.2f}  nearest anchor {prompt.nearest:+.2f}"
-            numbers = f"reach undefined: {prompt.undefined}" if prompt.undefined else numbers
-            lines.append(f"  {prompt.name:<{broad}}  {numbers}  {'covered' if prompt.covered else 'NOT COVERED'}")
+        lines += ["", *_coverage(one.coverage)]
         lines += _by_association(one.coverage)
     lines += ["", "Worst pairs:"]
     lines += [
@@ -31,6 +27,20 @@ def table(one: Diagnosis) -> str:
     ]
     lines += ["", one.verdict, *(f"- {what}" for what in one.advice)]
     return "\n".join([*lines, *(f"note: {note}" for note in one.notes)])
+
+
+def _coverage(coverage: Sequence[PromptCoverage]) -> Iterator[str]:
+    """Reach of each prompt, and the anchor texts that say it where they are known."""
+    known = any(prompt.mentions is not None for prompt in coverage)
+    how = "said by an anchor text is covered" if known else "0.5 and more is covered"
+    yield f"Coverage of the prompts by the anchors ({how}):"
+    broad = max(len(prompt.name) for prompt in coverage)
+    for prompt in coverage:
+        said = mentioned(prompt)
+        numbers = f"reach {prompt.reach:.2f}  nearest anchor {prompt.nearest:+.2f}"
+        numbers = f"reach undefined: {prompt.undefined}" if prompt.undefined else numbers
+        verdict = "covered" if prompt.covered else "NOT COVERED"
+        yield f"  {prompt.name:<{broad}}  {said}{', ' if said else ''}{numbers}  {verdict}"
 
 
 def _by_association(coverage: Sequence[PromptCoverage]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from stitchkit.core.maps import AffineMap
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.evaluation.associations import Associations
 from stitchkit.evaluation.common_space import AlignedPairs, outliers
-from stitchkit.evaluation.coverage import prompt_coverage
+from stitchkit.evaluation.coverage import coverage_of
 from stitchkit.evaluation.diagnosis import Diagnosis, Fit, Gap, HeldOut
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.leakage import check_apart
@@ -42,6 +42,7 @@ def diagnose(
     pairs: str = "anchors",
     anchors: Sequence[Any] | None = None,
     prompts: Any = None,
+    texts: Any = None,
     associations: Associations | None = None,
     groups: Any = None,
     k: int = 10,
@@ -66,6 +67,10 @@ def diagnose(
     prompts
         Embeddings in the TARGET space, a mapping from class to the vectors (m, d) of its prompts there, or a prompt
         set from :func:`stitchkit.embed_prompts`, whose positives are judged.
+    texts
+        Texts of the anchors, searched for the words of the prompts: an anchor set, text items, n texts, or ``Labels``
+        of a labeller. A class that none of them says is not covered, whatever the vectors
+        (:func:`stitchkit.evaluation.coverage.prompt_coverage`).
     associations
         From :func:`stitchkit.fit_associations`: company that uncovered classes keep in a pool of unlinked texts.
     groups : (n,) or mapping id -> group, optional
@@ -104,8 +109,11 @@ def diagnose(
         raise UnknownNameError.of("kind of pairs", pairs, PAIRS)
     if anchors is not None and pairs == "anchors":
         raise InputError("anchors are given beside pairs that are the anchors. Leave them out, or say held-out pairs.")
-    if associations is not None and prompts is None:
-        raise InputError("associations belong to the coverage of prompts, and there are none. Give prompts=.")
+    for what, given in (("associations", associations), ("texts", texts)):
+        if given is not None and prompts is None:
+            raise InputError(f"{what} belong to the coverage of prompts, and there are none. Give prompts=.")
+    if texts is not None and pairs == "held-out" and anchors is None:
+        raise InputError("texts are those of the anchors, and there are none. Give anchors=.")
     x, y = paired_sides(source, target)
     check_size(len(x), k)
     alignment.source.require(x.space, "the alignment's source side")
@@ -122,8 +130,9 @@ def diagnose(
     if pairs != "anchors":
         doubts += audit_pairs(alignment, (x, y), patients, given_ids(source, target), step=HELD)
     with one_blas_thread(len(x) <= FEW_PAIRS):
+        named = isinstance(target if anchors is None else anchors[1], Embeddings)
         coverage = (
-            None if prompts is None else prompt_coverage(known[1], prompts, associations=associations)
+            None if prompts is None else coverage_of(known[1], prompts, texts, named, associations)
         )  # refuses early
         near = max(NEAR, k + 1)
         before = stitchability(x, y, k, groups=patients, rows=near, replicates=replicates, seed=seed)

@@ -51,6 +51,7 @@ def page(diagnosis: Diagnosis) -> str:
         works=works(diagnosis),
         found_by=_found_by(diagnosis),
         coverage=covered,
+        said=any(one.mentions is not None for one in covered),
         threshold=COVERED,
         association_head=HEAD,
         association_limits=LIMITS,

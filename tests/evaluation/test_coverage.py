@@ -9,6 +9,7 @@ import stitchkit as sk
 from stitchkit.core.errors import InputError, SpaceMismatchError
 from stitchkit.datasets.phantoms import FINDINGS, draw_phantoms, write_report
 from stitchkit.evaluation.coverage import prompt_coverage, prompts_of
+from stitchkit.evaluation.coverage_warning import errors, warnings
 
 N = 120
 
@@ -224,6 +225,75 @@ def test_what_cannot_be_judged_is_refused(text, prompts):
         prompt_coverage(anchors, {"a": np.zeros((0, 8))})
     with pytest.raises(InputError, match="2 distinct target vectors"):
         prompt_coverage(np.repeat(anchors[:2], 5, axis=0), anchors[:1])
+
+
+@pytest.fixture
+def worded():
+    """Sixty anchors that hardly vary along the last prompt, though half of their texts say it."""
+    rng = np.random.default_rng(0)
+    space = sk.Space("texts", 8)
+    anchors = sk.Embeddings(rng.normal(size=(60, 8)) * [1, 1, 1, 1, 1, 1, 1, 0.01], [f"a{i}" for i in range(60)], space)
+    texts = ["Edema. No mass." if i % 2 else "Large hernia. A mass is absent." for i in range(60)]
+    sides = {"Edema": ("Edema.",), "Mass": ("Mass.",), "Hernia": ("Hernia.",)}
+    rows = sk.Embeddings(np.eye(8)[[0, 1, 7]], ["Edema.", "Mass.", "Hernia."], space)
+    return anchors, texts, sk.embed_prompts(rows, sk.PromptSet("three", sides))
+
+
+def test_texts_decide_over_vectors(worded):
+    anchors, texts, prompts = worded
+    assert [one.covered for one in prompt_coverage(anchors, prompts)] == [True, True, False]
+    found = prompt_coverage(anchors, prompts, texts=texts)
+    assert [(one.mentions, one.denied, one.covered) for one in found] == [(30, 0, True), (0, 60, False), (30, 0, True)]
+    assert [one.reach for one in found] == [one.reach for one in prompt_coverage(anchors, prompts)]
+    assert found[1].unscored
+
+
+def test_texts_come_as_items_labels_or_beside_embeddings_of_prompts_and_are_joined_by_id(worded):
+    anchors, texts, prompts = worded
+    plain = prompt_coverage(anchors, prompts, texts=texts)
+    order = np.random.default_rng(1).permutation(60)
+    items = sk.Items(anchors.ids[order], [texts[i] for i in order], "text")
+    assert prompt_coverage(anchors, prompts, texts=items) == plain
+    by_class = prompts_of(prompts.embeddings, prompts.prompts.positive)
+    assert prompt_coverage(anchors, by_class, texts=texts) == plain
+    values = np.stack([[1.0, 0, np.nan] if i % 2 else [np.nan, 0, 1] for i in order])
+    labels = sk.Labels(values, anchors.ids[order], ("Edema", "Mass", "Hernia"))
+    assert prompt_coverage(anchors, prompts, texts=labels) == plain
+
+
+def test_a_class_without_words_of_its_own_is_judged_by_vectors(worded):
+    anchors, texts, _ = worded
+    sides = {"Edema": ("Edema.",), "Lesion": ("Edema.",)}
+    rows = sk.Embeddings(np.eye(8)[:1], ["Edema."], anchors.space)
+    found = prompt_coverage(anchors, prompts_of(rows, sides), texts=texts)
+    assert [(one.mentions, one.denied, one.covered) for one in found] == [
+        (None, None, one.reach >= 0.5) for one in found
+    ]
+
+
+def test_texts_that_are_not_the_anchors_are_refused(worded):
+    anchors, texts, prompts = worded
+    with pytest.raises(InputError, match="60 anchors and 59 texts"):
+        prompt_coverage(anchors, prompts, texts=texts[1:])
+    with pytest.raises(InputError, match="vectors alone have none"):
+        prompt_coverage(anchors, {"a": np.eye(8)[:1]}, texts=texts)
+    with pytest.raises(InputError, match="list of texts"):
+        prompt_coverage(anchors, prompts, texts="Edema.")
+
+
+def test_the_warning_names_what_texts_lack_and_states_the_errors_of_vectors(worded):
+    anchors, texts, prompts = worded
+    (said,) = warnings(prompt_coverage(anchors, prompts, texts=texts))
+    assert "no anchor text says Mass" in said
+    assert "denied only: Mass by 60" in said
+    assert "%" not in said
+    (reached,) = warnings(prompt_coverage(anchors, prompts))
+    assert "Not covered: Hernia." in reached
+    assert "with 50 anchors, 37 % of the findings that anchors mention got it, mostly" in reached
+    assert "and 6 % of those that none mentions did not" in reached
+    assert "and more with fewer" in errors(12)
+    assert "with 300 anchors" in errors(5000)
+    assert not list(warnings(prompt_coverage(anchors, prompts)[:2]))
 
 
 @pytest.fixture(scope="module")
