@@ -55,3 +55,11 @@ def test_a_wrong_result_is_not_timed(benchmarks):
     with pytest.raises(AssertionError, match="wrong"):
         benchmarks.measure(benchmarks.Row("toy", "", lambda: benchmarks.Case({"peer": lambda: calls.append(1)}, check)))
     assert calls == [1]
+
+
+def test_a_stitch_and_a_probe_are_compared_on_the_same_films(benchmarks):
+    ((n, values),) = import_module("benchmarks.stitch_or_probe").results([60], draws=2, tested=60)
+    assert (n, values.shape) == (60, (2, 4))
+    own, *others = values.T
+    assert own[0] == own[1] > 0.8
+    assert all((other > 0.4).all() and (other < own).all() for other in others)
