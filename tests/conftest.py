@@ -27,6 +27,7 @@ _ONE_THREAD = threadpool_limits(1)  # of numpy, which is here: the matrices of t
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real-data", metavar="DIR", default=None, help="folder of real data for the tests marked 'real'")
+    parser.addoption("--keep-numbers", action="store_true", help="write the numbers that test_kept_numbers compares")
     parser.addoption("--fuzz-seconds", type=float, default=60.0, help="time of all tests marked 'fuzz' together")
     parser.addoption("--fuzz-seed", type=int, default=0, help="first seed of the tests marked 'fuzz'")
 
