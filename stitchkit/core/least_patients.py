@@ -5,3 +5,4 @@ LEAST_PATIENTS = 5  # a class with fewer on a side keeps its value and has no in
 CALIBRATED = 60  # patients below which a calibration error has no interval: it would leave out 0 too often
 SEVERAL_CALIBRATED = 120  # the same for a mean over classes
 WIDE_BELOW = 15  # with fewer on a side the interval is wide and rests on single patients
+MEAN_PATIENTS = 3  # patients a class, on average, below which macro F1 and average precision have none: both are biased

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stitchkit.core.least_patients import LEAST_PATIENTS, WIDE_BELOW
+from stitchkit.core.least_patients import LEAST_PATIENTS, MEAN_PATIENTS, WIDE_BELOW
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
@@ -167,12 +167,31 @@ def without_ends(one: Interval) -> Interval:
     return Interval(one.value, float("nan"), float("nan"))
 
 
+def enough_on_average(shares: np.ndarray) -> bool:
+    """True if classes have enough patients on average, by the ``shares`` (k, c) of each patient in each class.
+
+    With fewer, average precision is too high on average and F1 too low.
+
+    Examples
+    --------
+    >>> enough_on_average(np.eye(4)), enough_on_average(np.ones((4, 2)) / 4)
+    (False, True)
+    """
+    return float(np.count_nonzero(shares, axis=0).mean()) >= MEAN_PATIENTS
+
+
 def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str]) -> list[str]:
     """In words: judged classes without an interval, with an uncertain one, and a macro value that has none."""
     bare = [label for label in judged if not numbers[label].has_interval]
     few = [label for label in judged if label not in bare and numbers[label].fewest < WIDE_BELOW]
     alone = [label for label in bare if numbers[label].fewest < 2]
     notes = []
+    if judged and (mean := sum(numbers[label].fewest for label in judged) / len(judged)) < MEAN_PATIENTS:
+        who = "patients" if numbers[judged[0]].known else "items"
+        notes.append(
+            f"no interval of macro average precision: classes have {mean:.1f} {who} on average, and with fewer than "
+            f"{MEAN_PATIENTS} it is too high on average. Give more items, or raise min_positives"
+        )
     if bare:
         notes.append(
             f"no interval where a class has fewer than {LEAST_PATIENTS} positive or negative patients: "

@@ -141,7 +141,7 @@ def cross_fitted(
         for side in (0, 1)
     )
     rows = {CALIBRATED: calibrated, PREVALENCE: prevalence}
-    table, _ = table_of(rows, kept, list(classes), multiclass=False, replicates=replicates, seed=seed)
+    table = table_of(rows, kept, list(classes), multiclass=False, replicates=replicates, seed=seed)
     methods = tuple(Method(one.name, {name: one.measures[name] for name in (BRIER, ECE)}) for one in table)
     decisions: dict[str, Decisions] = {}
     if decided:

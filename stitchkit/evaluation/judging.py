@@ -16,6 +16,7 @@ from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.least_patients import CALIBRATED, MIN_POSITIVES, SEVERAL_CALIBRATED
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.datasets.given import as_items
+from stitchkit.evaluation.class_answers import notes_on_answers
 from stitchkit.evaluation.class_patients import (
     carriers,
     judged_classes,
@@ -62,8 +63,8 @@ def evaluate(
 ) -> Evaluation:
     """Each class's AUROC and more, with patient-clustered intervals, chance, a probe and a metadata-only baseline.
 
-    Intervals of AUROC, of its macro value and of paired differences are those of
-    :mod:`stitchkit.metrics.auroc_intervals`; those of the other measures are of resamples of patients.
+    Intervals are those of ``docs/intervals.md``: of AUROC and average precision by how far each patient moves them, of
+    shares and of means over classes by patients too, and of Brier score and calibration error by resamples of patients.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def evaluate(
         patient where patients are not known. Judged classes with fewer than 5 have no interval, those with fewer than
         15 a note.
     replicates
-        Resamples of patients, the same for every row, for the intervals of all measures but AUROC.
+        Resamples of patients, the same for every row, for the intervals of Brier score and calibration error.
     allow_leakage
         Go on when a patient stands on both sides, with a note.
     progress
@@ -171,20 +172,16 @@ def evaluate(
     probable = [label for label in judged if label not in not_calibrated]
     decisions: dict[str, Decisions] = {}
     with Progress(progress) as bar:
-        methods, dropped = table_of(
+        methods = table_of(
             rows, test, judged, multiclass=multiclass, replicates=replicates, seed=seed, not_calibrated=not_calibrated,
             bar=bar,
         )  # fmt: skip
         if thresholds is not None:
             decidable = judged if thresholds.kind == given.kind else probable
             decisions = decided(thresholds, given, scores, test, decidable, bar)
-    if dropped:
-        notes.append(
-            f"{dropped} of {replicates} resamples lacked a positive or a negative of some class and were dropped; "
-            f"intervals of AUROC need none"
-        )
     notes += notes_on_patients(patients_of(test), judged)
     notes += note_on_carriers(carriers(test, judged), "means over classes and their differences")
+    notes += notes_on_answers(test) if multiclass else []
     notes += spelled_notes(test.groups)
     people = len(test) if test.groups is None else len(np.unique(test.groups))
     if people < FEW_PATIENTS:

@@ -1,4 +1,4 @@
-"""Rows of scores to a table of measures, every row on the same patients: AUROC by placements, the rest by resamples."""
+"""Rows of scores to a table of measures, every row on the same patients; those of probabilities are resampled."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import rows_of
 from stitchkit.core.least_patients import CALIBRATED, SEVERAL_CALIBRATED
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.evaluation.class_answers import Answers, answer_rows
 from stitchkit.evaluation.class_patients import (
     ClassPatients,
     carriers,
+    enough_on_average,
     patients_of,
     where_carried,
     where_enough,
@@ -27,20 +29,17 @@ from stitchkit.metrics.auroc_intervals import (
     macro_auroc_difference,
     macro_auroc_interval,
 )
-from stitchkit.metrics.bootstrap import Interval, centred_interval, patient_counts, percentile_interval
-from stitchkit.metrics.decisions import (
-    decision_intervals,
-    multiclass_differences,
-    multiclass_intervals,
-    resampled_macro_f1,
+from stitchkit.metrics.average_precision_intervals import (
+    PrecisionPulls,
+    macro_precision_difference,
+    macro_precision_interval,
+    precision_intervals,
 )
+from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_interval
+from stitchkit.metrics.decisions import decision_intervals
 from stitchkit.metrics.probability_intervals import brier_interval, calibration_error_interval
-from stitchkit.metrics.rankings import Places
 from stitchkit.metrics.reliability import Bin, Misses, reliability_curve
 from stitchkit.progress import Progress
-
-RANKED = (AUROC, PRECISION)
-OF_PROBABILITIES = (BRIER, ECE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +61,11 @@ class Truth:
     def people(self) -> int:
         """Number of patients; of items where patients are not known."""
         return len(self.test) if self.test.groups is None else len(np.unique(self.test.groups))
+
+    @property
+    def patients(self) -> np.ndarray:
+        """Patient (n,) of each item; a number of its own where patients are not known."""
+        return np.arange(len(self.test)) if self.test.groups is None else self.test.groups
 
     @property
     def calibrated(self) -> list[str]:
@@ -87,69 +91,37 @@ class Truth:
         scores, labels = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
         return AurocPulls.of(scores, labels, self.test.groups, self.parts)
 
-    def prepared(self, values: np.ndarray, kind: str) -> Prepared:
-        """Scores (n, columns) sorted and binned, for the measures that are resampled: all but AUROC.
+    def precision(self, values: np.ndarray, ranks: AurocPulls) -> PrecisionPulls:
+        """Average precision of the judged classes, and how far each patient moves it; ``ranks`` are :meth:`pulls`."""
+        sides = [self._side(values, label) for label in self.judged]
+        scores, labels = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
+        return PrecisionPulls.of(scores, labels, self.test.groups, ranks)
 
-        With parts there is no average precision: that of a part's few items is too high, and scores of several maps
-        have no common scale for one of all.
-        """
-        sides = {label: self._side(values, label) for label in self.judged}
-        ranked = [Places.of(*side) for side in sides.values()] if self.parts is None else []
-        calibrated = self.calibrated if kind == "probability" else []
-        missed = [Misses.of(*sides[label]) for label in calibrated]
-        best = None if self.only is None else _of_the_best(values, self.only)
-        return Prepared(ranked, missed, best)
+    def answers(self, values: np.ndarray) -> Answers | None:
+        """The best-scored class of each item, with one class an item; else None."""
+        if self.only is None:
+            return None
+        return Answers.of(values.argmax(axis=1), self.only, len(self.columns), self.patients)
+
+    def misses(self, values: np.ndarray, kind: str) -> list[Misses]:
+        """Probabilities of the calibrated classes binned, for the measures that are resampled; none of other scores."""
+        return [Misses.of(*self._side(values, label)) for label in (self.calibrated if kind == "probability" else [])]
 
     def _side(self, values: np.ndarray, label: str) -> tuple[np.ndarray, np.ndarray]:
         """Scores and labels (n,) of one class, NaN where the label is not known."""
         return values[:, self.columns.index(label)], self.test.values[:, self.test.classes.index(label)]
 
 
-Measures = dict[str, np.ndarray]  # each (b,), or (b, columns)
+Measures = dict[str, np.ndarray]  # each (b, classes)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """One row's scores, sorted and binned once, to be measured in any number of resamples.
-
-    Parameters
-    ----------
-    ranked
-        Of each judged class.
-    missed
-        Of each calibrated class, where the scores are probabilities.
-    best
-        With one class an item: the measures of the best-scored class in resamples (b, n).
-    """
-
-    ranked: Sequence[Places]
-    missed: Sequence[Misses]
-    best: Callable[[np.ndarray], Measures] | None
-
-    def measured(self, counts: np.ndarray) -> Measures:
-        """Each measure in resamples (b, n): (b, judged classes), or (b, 1) of all at once."""
-        result = {}
-        if self.ranked:
-            result[PRECISION] = np.stack([_average_precision(places, counts) for places in self.ranked], axis=1)
-        exact = counts.astype(np.float64, copy=False) if self.missed or self.best else counts
-        if self.missed:
-            result[BRIER] = np.stack([one.brier(exact) for one in self.missed], axis=1)
-            result[ECE] = np.stack([one.calibration_error(exact) for one in self.missed], axis=1)
-        if self.best is not None:
-            result |= {name: numbers[:, None] for name, numbers in self.best(exact).items()}
-        return result
-
-
-def _average_precision(places: Places, counts: np.ndarray) -> np.ndarray:
-    """Average precision (b,) in resamples (b, n); NaN without a positive, or without a negative to be above."""
-    ranking = places.ranking(counts)
-    return np.where(ranking.below[-1, -1] > 0, ranking.average_precision(), np.nan)
-
-
-def _of_the_best(values: np.ndarray, only: np.ndarray) -> Callable[[np.ndarray], Measures]:
-    """Macro F1 of the best-scored class, where ``only`` (n,) is the one that applies; shares need no resamples."""
-    best = values.argmax(axis=1)
-    return lambda counts: {"f1": resampled_macro_f1(best, only, values.shape[1], counts)}
+def _measured(misses: Sequence[Misses], counts: np.ndarray) -> Measures:
+    """Brier scores and calibration errors in resamples (b, n); nothing without probabilities."""
+    if not misses:
+        return {}
+    exact = counts.astype(np.float64, copy=False)
+    brier, error = ([one.brier(exact) for one in misses], [one.calibration_error(exact) for one in misses])
+    return {BRIER: np.stack(brier, axis=1), ECE: np.stack(error, axis=1)}
 
 
 def standardised(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -175,8 +147,7 @@ def check_exclusive(test: Labels) -> None:
 
 def interval_of(measure: str) -> Callable[[float, np.ndarray], Interval]:
     """The function that makes a measure's interval from its resamples."""
-    made = {PRECISION: centred_interval, BRIER: brier_interval, ECE: calibration_error_interval}
-    return made.get(measure, percentile_interval)
+    return {BRIER: brier_interval, ECE: calibration_error_interval}.get(measure, percentile_interval)
 
 
 def by_chance(test: Labels) -> Scores:
@@ -196,22 +167,26 @@ def table_of(
     seed: int,
     not_calibrated: Sequence[str] = (),
     bar: Progress | None = None,
-) -> tuple[tuple[Method, ...], int]:
-    """Every row's measures on the same patients, and how many resamples were dropped.
+) -> tuple[Method, ...]:
+    """Every row's measures on the same patients.
 
-    AUROC and its differences have the intervals of :mod:`stitchkit.metrics.auroc_intervals`, measures of the
-    best-scored class those of :mod:`stitchkit.metrics.proportions`, the others those of resamples. A resample that
-    lacks a positive or a negative of some class is dropped for all. Classes with too few patients have no intervals.
-    Measures of probabilities leave out the classes ``not_calibrated``.
+    AUROC has the intervals of :mod:`stitchkit.metrics.auroc_intervals`, average precision those of
+    :mod:`stitchkit.metrics.average_precision_intervals`, the best-scored class those of
+    :mod:`stitchkit.metrics.proportions` and :mod:`stitchkit.metrics.class_means`, probabilities those of resamples.
+    Classes with too few patients have no intervals. Measures of probabilities leave out the classes ``not_calibrated``.
     """
     truth = Truth.of(test, judged, multiclass, None, not_calibrated)
     values = {name: in_order(scores, test, truth.columns, name) for name, scores in rows.items()}
-    prepared = {name: truth.prepared(values[name], scores.kind) for name, scores in rows.items()}
-    resampled, dropped = _resampled_rows(prepared, truth, replicates, seed, bar or Progress(show=False))
-    ranked = auroc_rows({name: truth.pulls(one) for name, one in values.items()}, test, judged)
-    if truth.only is not None:
-        resampled = _with_shares(resampled, {name: one.argmax(axis=1) for name, one in values.items()}, truth)
-    return tuple(Method(name, {AUROC: ranked[name], **resampled[name]}) for name in rows), dropped
+    misses = {name: truth.misses(values[name], scores.kind) for name, scores in rows.items()}
+    resampled = _resampled_rows(misses, truth, replicates, seed, bar or Progress(show=False))
+    pulls = {name: truth.pulls(one) for name, one in values.items()}
+    ranked = auroc_rows(pulls, test, judged)
+    precise = precision_rows({name: truth.precision(values[name], one) for name, one in pulls.items()}, test, judged)
+    answers = answer_rows({name: truth.answers(one) for name, one in values.items()}, truth.people)
+    return tuple(
+        Method(name, {AUROC: ranked[name], PRECISION: precise[name], **resampled[name], **answers[name]})
+        for name in rows
+    )
 
 
 def auroc_rows(
@@ -230,60 +205,49 @@ def auroc_rows(
     return rows
 
 
+def precision_rows(pulls: Mapping[str, PrecisionPulls], test: Labels, judged: Sequence[str]) -> dict[str, Measured]:
+    """Average precision of the judged classes, their mean, and its difference from the first row, of each row."""
+    numbers = patients_of(test.of_classes(tuple(judged)))
+    main, *others = pulls
+    people = carriers(test, judged) if enough_on_average(pulls[main].shares) else 0
+    rows = {}
+    for name, one in pulls.items():
+        classes = where_enough(dict(zip(judged, precision_intervals(one), strict=True)), numbers)
+        apart = [macro_precision_difference(pulls[main], one)] if name in others else []
+        macro, *difference = (where_carried(mean, people) for mean in (macro_precision_interval(one), *apart))
+        rows[name] = Measured(macro, classes, *difference)
+    return rows
+
+
 def _resampled_rows(
-    prepared: Mapping[str, Prepared], truth: Truth, replicates: int, seed: int, bar: Progress
-) -> tuple[dict[str, dict[str, Measured]], int]:
-    """Measures of each row that are resampled, with their differences from the first, and the resamples dropped."""
-    point = {name: row.measured(np.ones((1, len(truth.test)))) for name, row in prepared.items()}
-    drawn: dict[str, dict[str, list[np.ndarray]]] = {name: {one: [] for one in point[name]} for name in prepared}
-    bar.begin("resampling patients, rows of the table", len(prepared) * replicates)
-    for counts in _resamples(truth.test, replicates, seed):
-        for name, row in prepared.items():
-            for one, numbers in row.measured(counts).items():
+    misses: Mapping[str, Sequence[Misses]], truth: Truth, replicates: int, seed: int, bar: Progress
+) -> dict[str, dict[str, Measured]]:
+    """Brier score and calibration error of the rows that have probabilities, with differences from the first."""
+    probable = {name: one for name, one in misses.items() if one}
+    drawn: dict[str, dict[str, list[np.ndarray]]] = {name: {BRIER: [], ECE: []} for name in probable}
+    if probable:
+        bar.begin("resampling patients, rows of the table", len(probable) * replicates)
+    for counts in _resamples(truth.test, replicates, seed) if probable else ():
+        for name, row in probable.items():
+            for one, numbers in _measured(row, counts).items():
                 drawn[name][one].append(numbers)
             bar.step(len(counts))
+    once = np.ones((1, len(truth.test)))
     measures = {
-        name: {one: _Drawn(point[name][one][0], np.concatenate(parts)) for one, parts in blocks.items()}
-        for name, blocks in drawn.items()
-    }
-    main = next(iter(prepared))
-    complete = ~np.isnan(measures[main][PRECISION].draws).any(axis=1)
-    patients = patients_of(truth.test.of_classes(tuple(truth.judged)))
-    alone = min(one.fewest for one in patients.values()) < 2  # of one patient resamples know nothing
-    people = 0 if alone else carriers(truth.test, truth.judged)
-    rows = {
         name: {
-            one: _measured(
-                one, own, None if name == main else measures[main].get(one), truth, patients, people, complete
-            )
+            one: _Drawn(numbers[0], np.concatenate(drawn[name][one])) for one, numbers in _measured(row, once).items()
+        }
+        for name, row in probable.items()
+    }
+    main = measures.get(next(iter(misses)), {})
+    patients = patients_of(truth.test.of_classes(tuple(truth.judged)))
+    return {
+        name: {
+            one: _with_interval(one, own, None if row is main else main.get(one), truth, patients)
             for one, own in row.items()
         }
-        for name, row in measures.items()
+        for name, row in ((name, measures.get(name, {})) for name in misses)
     }
-    return rows, int((~complete).sum())
-
-
-def _with_shares(
-    found: Mapping[str, dict[str, Measured]], best: Mapping[str, np.ndarray], truth: Truth
-) -> dict[str, dict[str, Measured]]:
-    """Measures of the best-scored class ``best`` (n,) of each row, by the rule of proportions.
-
-    The difference of two macro F1 stays that of resamples: two methods' F1 are not shares of the same items.
-    """
-    main, only = next(iter(best)), truth.only
-    if only is None:
-        return dict(found)
-    rest = only, len(truth.columns), np.arange(len(truth.test)) if truth.test.groups is None else truth.test.groups
-    rows = {}
-    for name, called in best.items():
-        apart = {} if name == main else multiclass_differences(best[main], called, *rest)
-        shares = {}
-        for one, interval in multiclass_intervals(called, *rest).items():
-            difference = found[name][one].difference if one == "f1" else apart.get(one)
-            carried = None if difference is None else where_carried(difference, truth.people)
-            shares[one] = Measured(where_carried(interval, truth.people), {}, carried)
-        rows[name] = {**found[name], **shares}
-    return rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,35 +258,20 @@ class _Drawn:
     draws: np.ndarray
 
 
-def _measured(
-    measure: str,
-    own: _Drawn,
-    main: _Drawn | None,
-    truth: Truth,
-    numbers: Mapping[str, ClassPatients],
-    people: int,
-    complete: np.ndarray,
+def _with_interval(
+    measure: str, own: _Drawn, main: _Drawn | None, truth: Truth, numbers: Mapping[str, ClassPatients]
 ) -> Measured:
-    """A measure with its intervals, and with its difference from that of the main row.
-
-    ``people`` carry a mean of average precisions.
-    """
+    """A measure of probabilities with its intervals, and with its difference from that of the main row."""
     around = interval_of(measure)
-    labels = truth.judged if measure in RANKED else truth.calibrated if measure in OF_PROBABILITIES else []
-    classes = {label: around(float(own.value[c]), own.draws[:, c]) for c, label in enumerate(labels)}
-    macro, difference = around(float(own.value.mean()), own.draws[complete].mean(axis=1)), None
+    classes = {label: around(float(own.value[c]), own.draws[:, c]) for c, label in enumerate(truth.calibrated)}
+    macro, difference = around(float(own.value.mean()), own.draws.mean(axis=1)), None
     if main is not None and measure != ECE:  # resamples make both errors larger, and not alike
-        apart = (main.draws - own.draws)[complete].mean(axis=1)
+        apart = (main.draws - own.draws).mean(axis=1)
         difference = percentile_interval(float((main.value - own.value).mean()), apart)
-    if measure in RANKED:
-        macro = where_carried(macro, people)
-        difference = None if difference is None else where_carried(difference, people)
     if measure == ECE:
-        least = CALIBRATED if len(labels) == 1 else SEVERAL_CALIBRATED
-        macro = macro if truth.people >= least else without_ends(macro)
-        classes = (
-            classes if truth.people >= CALIBRATED else {label: without_ends(one) for label, one in classes.items()}
-        )
+        people = truth.people
+        macro = macro if people >= (CALIBRATED if len(classes) == 1 else SEVERAL_CALIBRATED) else without_ends(macro)
+        classes = classes if people >= CALIBRATED else {label: without_ends(one) for label, one in classes.items()}
     return Measured(macro, where_enough(classes, numbers), difference)
 
 

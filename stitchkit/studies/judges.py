@@ -10,11 +10,14 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.class_patients import ClassPatients, carriers, judged_classes, patients_of, without_ends
+from stitchkit.evaluation.class_answers import ACCURACY, BALANCED, F1
+from stitchkit.evaluation.class_patients import ClassPatients, carriers, judged_classes, patients_of
 from stitchkit.evaluation.results import AUROC, PRECISION
-from stitchkit.evaluation.tables import RANKED, Truth, interval_of
+from stitchkit.evaluation.tables import Truth
 from stitchkit.metrics.auroc_intervals import AurocPulls
+from stitchkit.metrics.average_precision_intervals import PrecisionPulls
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
+from stitchkit.metrics.class_means import ClassMeans
 from stitchkit.metrics.rankings import share
 from stitchkit.metrics.tied_ranks import Ranks
 
@@ -57,6 +60,9 @@ class Judge(Protocol):
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """Measures of a cell's values (n, ...) that are shares of items, or means of numbers in [0, 1]."""
+
+    def means(self, values: np.ndarray) -> Mapping[str, PrecisionPulls | ClassMeans]:
+        """Measures of a cell's values (n, ...) that are means over classes, with how far each patient moves them."""
 
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
         """A value with its interval from resamples (b,)."""
@@ -116,38 +122,42 @@ class ClassJudge:
 
     @property
     def resampled(self) -> str:
-        """As :class:`Judge` says: average precision, or macro F1 where scores are of several folds' maps."""
-        if self.truth.parts is None:
-            return PRECISION
-        return "" if self.truth.only is None else "f1"
+        """As :class:`Judge` says: nothing."""
+        return ""
 
     def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
-        """As :class:`Judge` says; of average precision none where a class has a side of one patient."""
-        found = interval_of(measure)(value, draws)
-        alone = measure == PRECISION and min(one.fewest for one in self.patients.values()) < 2
-        return without_ends(found) if alone else found
+        """As :class:`Judge` says; not used, since nothing is resampled."""
+        return percentile_interval(value, draws)
 
     def carriers(self, measure: str) -> int:
         """As :class:`Judge` says; of what is measured of all items at once all patients."""
         truth = self.truth
-        return carriers(truth.test, truth.judged, truth.parts) if measure in RANKED else truth.people
+        return carriers(truth.test, truth.judged, truth.parts) if measure in (AUROC, PRECISION) else truth.people
 
     def pulls(self, values: np.ndarray) -> AurocPulls:
         """As :class:`Judge` says."""
         return self.truth.pulls(self._picked(values))
 
+    def means(self, values: np.ndarray) -> Mapping[str, PrecisionPulls | ClassMeans]:
+        """As :class:`Judge` says: average precision, but of one map's scores alone; balanced accuracy and macro F1."""
+        picked, found = self._picked(values), dict[str, PrecisionPulls | ClassMeans]()
+        if self.truth.parts is None:
+            found[PRECISION] = self.truth.precision(picked, self.truth.pulls(picked))
+        if (answers := self.truth.answers(picked)) is not None:
+            found |= {BALANCED: answers.recall, F1: answers.f1}
+        return found
+
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
-        """As :class:`Judge` says: accuracy, and balanced accuracy as the mean of each class's recall."""
+        """As :class:`Judge` says: accuracy."""
         only = self.truth.only
         if only is None:
             return {}
         right = (self._picked(values).argmax(axis=1) == only).astype(np.float64)[:, None]
-        true = np.eye(values.shape[1])[only]
-        return {"accuracy": Share(right, np.ones_like(right)), "balanced_accuracy": Share(right * true, true)}
+        return {ACCURACY: Share(right, np.ones_like(right))}
 
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """As :class:`Judge` says: all but AUROC."""
-        return self.truth.prepared(self._picked(values), "").measured(counts)
+        """As :class:`Judge` says: nothing."""
+        return {}
 
     def _picked(self, values: np.ndarray) -> np.ndarray:
         classes = self.truth.test.classes
@@ -181,6 +191,10 @@ class PairJudge:
     def pulls(self, values: np.ndarray) -> AurocPulls | None:
         """As :class:`Judge` says."""
         return None
+
+    def means(self, values: np.ndarray) -> Mapping[str, PrecisionPulls | ClassMeans]:
+        """As :class:`Judge` says: none."""
+        return {}
 
     def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """As :class:`Judge` says."""

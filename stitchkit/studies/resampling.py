@@ -1,4 +1,4 @@
-"""Every row of a study with its uncertainty: AUROC and shares by patient, other measures in kept resamples."""
+"""Every row of a study with its uncertainty: by patient, or in kept resamples where training runs are drawn too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.class_patients import where_carried, where_enough
+from stitchkit.evaluation.class_answers import ACCURACY, BALANCED, F1, macro_f1_interval
+from stitchkit.evaluation.class_patients import enough_on_average, where_carried, where_enough, without_ends
+from stitchkit.evaluation.results import PRECISION
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_differences,
@@ -17,7 +19,9 @@ from stitchkit.metrics.auroc_intervals import (
     macro_auroc_difference,
     macro_auroc_interval,
 )
+from stitchkit.metrics.average_precision_intervals import PrecisionPulls, macro_precision_interval
 from stitchkit.metrics.bootstrap import STREAM, Interval, patient_counts, percentile_interval
+from stitchkit.metrics.class_means import ClassMeans
 from stitchkit.metrics.multiplicity import resampled_p
 from stitchkit.metrics.proportions import by_patient, exact_interval, mean_difference, mean_interval
 from stitchkit.metrics.rankings import share
@@ -43,6 +47,8 @@ class Resampled:
         training runs, which are resampled too.
     pulls
         Row -> AUROC of its classes, the mean over draws of anchors; empty where the main measure is another.
+    means
+        Row -> further measures that are means over classes, the mean over draws of anchors.
     shares
         Row -> measures that are shares, the items of each patient (k, columns) added up and the mean over draws of
         anchors; empty where training runs are resampled as well as patients.
@@ -57,6 +63,7 @@ class Resampled:
     judge: Judge
     found: Mapping[Group, Mapping[str, np.ndarray]]
     pulls: Mapping[Group, AurocPulls]
+    means: Mapping[Group, Mapping[str, PrecisionPulls | ClassMeans]]
     shares: Mapping[Group, Mapping[str, Share]]
     draws: Mapping[Group, tuple[float, ...]]
     complete: np.ndarray
@@ -68,8 +75,9 @@ class Resampled:
         judge, groups = ran.judge, rows_of_cells(ran.cells)
         known = _kept(ran, groups, bar) if judge.resampled else {group: {} for group in groups}
         draws = {group: tuple(kept.pop(DRAWS, np.empty(0)).tolist()) for group, kept in known.items()}
-        pulls, shares = {}, {}
+        pulls, means, shares = {}, {}, {}
         for group, keys in groups.items():
+            means[group] = _means_of([judge.means(ran.log.scores(key)) for key in keys])
             shares[group] = {} if ran.plan.training is not None else _shares_of(ran, keys)
             each = [one for key in keys if (one := judge.pulls(ran.log.scores(key))) is not None]
             if each:
@@ -79,7 +87,7 @@ class Resampled:
                 draws[group] = _draws_of(ran, keys)
         first = next(iter(known.values()))
         complete = ~np.isnan(first[judge.resampled][1:]).any(axis=1) if judge.resampled else np.empty(0, dtype=bool)
-        return cls(judge, known, pulls, shares, draws, complete, len(ran.test))
+        return cls(judge, known, pulls, means, shares, draws, complete, len(ran.test))
 
     def interval(self, group: Group, measure: str = "") -> Interval:
         """The mean over columns with its interval over patients; of the main measure if none is named.
@@ -94,6 +102,8 @@ class Resampled:
             return macro_auroc_interval(self.pulls[group])
         if self.is_whole(measure):
             return Interval(1.0, float("nan"), float("nan"))
+        if (mean := self.means[group].get(measure)) is not None:
+            return _mean_interval(measure, mean)
         if (one := self.shares[group].get(measure)) is not None:
             return mean_interval(one.won, one.of)
         return self.judge.interval(measure, *self._macro(group, measure))
@@ -147,8 +157,10 @@ class Resampled:
 
     def beside(self, group: Group) -> list[str]:
         """The measures of a row that are not the main one."""
-        names = dict.fromkeys((*self.found[group], *self.shares[group]))
-        return sorted((name for name in names if name != self.judge.main), key=lambda name: name == "f1")
+        every = dict.fromkeys((*self.means[group], *self.shares[group], *self.found[group]))
+        return [name for name in MEASURES if name in every] + [
+            name for name in every if name not in (*MEASURES, self.judge.main)
+        ]
 
     def _macro(self, group: Group, measure: str) -> tuple[float, np.ndarray]:
         """Mean over columns, of the sample and of the complete resamples."""
@@ -200,6 +212,27 @@ def _draws_of(ran: Ran, keys: Sequence[str]) -> tuple[float, ...]:
     return tuple(float(share(one.won.sum(axis=0), one.of.sum(axis=0)).mean()) for one in each)
 
 
+def _means_of(
+    each: Sequence[Mapping[str, PrecisionPulls | ClassMeans]],
+) -> dict[str, PrecisionPulls | ClassMeans]:
+    """Measures of a row, the mean over its draws."""
+    found: dict[str, PrecisionPulls | ClassMeans] = {}
+    for name in each[0]:
+        drawn = [one[name] for one in each]
+        precise = [one for one in drawn if isinstance(one, PrecisionPulls)]
+        rates = [one for one in drawn if isinstance(one, ClassMeans)]
+        found[name] = PrecisionPulls.mean_of(precise) if precise else ClassMeans.mean_of(rates)
+    return found
+
+
+def _mean_interval(measure: str, found: PrecisionPulls | ClassMeans) -> Interval:
+    if isinstance(found, PrecisionPulls):
+        interval = macro_precision_interval(found)
+        return interval if enough_on_average(found.shares) else without_ends(interval)
+    return macro_f1_interval(found) if measure == F1 else found.interval()
+
+
+MEASURES = (PRECISION, ACCURACY, BALANCED, F1)  # in the order of the table
 DRAWS = "draws"
 
 

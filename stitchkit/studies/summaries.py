@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.evaluation.class_answers import notes_on_answers
 from stitchkit.evaluation.class_patients import note_on_carriers, notes_on_patients
 from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.results import is_above_chance, measure_name
@@ -31,11 +32,9 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
     notes = [*ran.notes, *_shortcuts(table, rows, names), *_galleries(ran, names)]
     notes += notes_on_patients(ran.judge.patients, ran.judge.columns) if ran.judge.patients else []
     notes += note_on_carriers(ran.judge.carriers(ran.judge.main), "means and their differences")
+    notes += notes_on_answers(ran.test) if ran.plan.multiclass else []
     if dropped := int((~resampled.complete).sum()):
-        needless = "; intervals of AUROC need none" if resampled.pulls else ""
-        notes.append(
-            f"{dropped} of {ran.plan.replicates} resamples lacked {ran.judge.lacking} and were dropped{needless}"
-        )
+        notes.append(f"{dropped} of {ran.plan.replicates} resamples lacked {ran.judge.lacking} and were dropped")
     if ran.parts is not None and ran.plan.kind not in RANKED:
         notes.append("no average precision: scores of several folds' maps have no common scale")
     beside = dict.fromkeys(name for group in resampled.shares for name in resampled.beside(group))

@@ -26,8 +26,16 @@ from stitchkit.metrics.auroc_intervals import (
     macro_auroc_difference,
     macro_auroc_interval,
 )
+from stitchkit.metrics.average_precision_intervals import (
+    PrecisionPulls,
+    macro_precision_difference,
+    macro_precision_interval,
+    precision_intervals,
+)
 from stitchkit.metrics.bootstrap import Interval, patient_counts
+from stitchkit.metrics.class_means import class_mean_difference, recalls_and_f1
 from stitchkit.metrics.decisions import multiclass_differences, multiclass_intervals
+from stitchkit.metrics.probability_intervals import brier_interval
 
 CLASSES = ("edema", "effusion")
 FEW = 200  # replicates, where the number does not matter
@@ -81,7 +89,7 @@ def test_rows_and_decisions_are_counted_for_whoever_watches_and_silence_is_kept(
         assert capfd.readouterr() == ("", "")
     evaluate(scores, labels, **settings, progress=True)
     rows, decisions = capfd.readouterr().err.splitlines()
-    assert rows.startswith("resampling patients, rows of the table 60/60 ")  # the scores and chance
+    assert rows.startswith("resampling patients, rows of the table 30/30 ")  # chance, the only probabilities
     assert decisions.startswith("intervals of decisions, classes 2/2 ")
 
 
@@ -105,24 +113,38 @@ def test_aurocs_have_the_intervals_of_placements_over_patients():
 
 
 @pytest.mark.parametrize("settings", [{"replicates": 3}, {"replicates": 30, "seed": 5}])
-def test_aurocs_do_not_hang_on_resamples(settings):
+def test_only_measures_of_probabilities_hang_on_resamples(settings):
     labels = labels_of(120)
-    found, again = (evaluate(scores_of(labels), labels, **one).main for one in ({"replicates": FEW}, settings))
-    assert found.measures["auroc"] == again.measures["auroc"]
-    assert found.measures["average_precision"] != again.measures["average_precision"]
+    said = Scores(1 / (1 + np.exp(-scores_of(labels).values)), "probability", labels.ids, CLASSES)
+    found, again = (evaluate(said, labels, **one).main.measures for one in ({"replicates": FEW}, settings))
+    assert [name for name in found if found[name] != again[name]] == ["brier", "ece"]
 
 
-def test_other_measures_equal_a_literal_bootstrap_over_patients():
+def test_average_precisions_have_the_intervals_of_derivatives_over_patients():
     labels = labels_of(120)
     labels.values[:10, 1] = np.nan
     scores, other = scores_of(labels), scores_of(labels, seed=2, signal=0.8)
-    result = evaluate(scores, labels, others={"other": other}, replicates=60, min_positives=1, seed=3)
-    once = np.ones((1, 120))
-    ours, theirs = (literal(one, labels, resamples(labels, 60, 3)) for one in (scores, other))
-    points = [literal(one, labels, once)[0] for one in (scores, other)]
+    result = evaluate(scores, labels, others={"other": other}, replicates=FEW, min_positives=1)
+    ours, theirs = (PrecisionPulls.of(one.values, labels.values, labels.groups) for one in (scores, other))
     found = result.method("other").measures["average_precision"]
-    low, high = np.quantile(theirs, [0.025, 0.975]) - theirs.mean() + points[1]
-    assert found.macro == pytest.approx((points[1], low, high), abs=1e-12)
+    assert list(found.classes.values()) == precision_intervals(theirs)
+    assert found.macro == macro_precision_interval(theirs)
+    assert found.difference == macro_precision_difference(ours, theirs)
+    assert found.macro.value == pytest.approx(literal(other, labels, np.ones((1, 120)))[0])
+
+
+def test_brier_scores_equal_a_literal_bootstrap_over_patients():
+    labels = labels_of(120)
+    labels.values[:10, 1] = np.nan
+    scores, other = (
+        Scores(1 / (1 + np.exp(-one.values)), "probability", labels.ids, CLASSES)
+        for one in (scores_of(labels), scores_of(labels, seed=2, signal=0.8))
+    )
+    result = evaluate(scores, labels, others={"other": other}, replicates=60, min_positives=1, seed=3)
+    ours, theirs = (literal(one, labels, resamples(labels, 60, 3), brier_score_loss) for one in (scores, other))
+    points = [literal(one, labels, np.ones((1, 120)), brier_score_loss)[0] for one in (scores, other)]
+    found = result.method("other").measures["brier"]
+    assert found.macro == pytest.approx(brier_interval(points[1], theirs), abs=1e-12)
     expected = points[0] - points[1], *np.quantile(ours - theirs, [0.025, 0.975])
     assert found.difference == pytest.approx(expected, abs=1e-12)
 
@@ -404,16 +426,13 @@ def test_scores_that_are_no_numbers_are_refused_with_the_item():
         evaluate(Scores(values, "logit", labels.ids, CLASSES), labels, replicates=FEW)
 
 
-def test_resamples_without_a_kind_are_dropped_and_counted():
+def test_intervals_need_no_resample_that_has_every_class():
     labels = labels_of(40, a_patient=1)
     labels.values[:, 1] = np.arange(40) < 2
     result = evaluate(scores_of(labels), labels, min_positives=1, replicates=400)
-    lacking = int(np.isnan(literal(scores_of(labels), labels, resamples(labels, 400))).sum())
-    assert 20 < lacking < 120
-    words = "resamples lacked a positive or a negative of some class and were dropped; intervals of AUROC need none"
-    assert f"{lacking} of 400 {words}" in notes_of(result)
     assert np.isfinite(result.main.macro).all()
     assert np.isfinite(result.main.measures["average_precision"].macro).all()
+    assert "resamples" not in notes_of(result)
 
 
 # leakage
@@ -693,7 +712,7 @@ def test_the_kind_of_the_scores_is_told(kind, said):
 # further measures
 
 
-def test_average_precision_stands_beside_with_the_same_resamples():
+def test_average_precision_stands_beside():
     labels = labels_of(120)
     scores = scores_of(labels)
     found = evaluate(scores, labels, replicates=FEW).main.measures["average_precision"]
@@ -739,10 +758,40 @@ def test_the_best_of_exclusive_classes_is_judged_with_chance_beside_it():
     chance = found.method("chance").measures
     assert chance["balanced_accuracy"].macro.value == pytest.approx(1 / 3)
     assert chance["accuracy"].macro.value == pytest.approx((best == 0).mean())  # always the commonest
-    shares = multiclass_intervals(called, best, 3, labels.groups)
-    assert {name: measures[name].macro for name in shares} == shares
-    always = multiclass_differences(called, np.zeros(len(best), dtype=int), best, 3, labels.groups)
-    assert {name: chance[name].difference for name in always} == always
+    assert measures["accuracy"].macro == multiclass_intervals(called, best, 3, labels.groups)["accuracy"]
+    recall, f1 = recalls_and_f1(called, best, 3, labels.groups)
+    assert (measures["balanced_accuracy"].macro, measures["f1"].macro) == (recall.interval(), f1.interval())
+    always = np.zeros(len(best), dtype=int)
+    shares = multiclass_differences(called, always, best, 3, labels.groups)
+    assert {name: chance[name].difference for name in shares} == shares
+    differ = np.bincount(np.arange(240) // 2, called != always) / 2
+    literal = class_mean_difference(f1, recalls_and_f1(always, best, 3, labels.groups)[1], differ)
+    assert chance["f1"].difference == pytest.approx(literal)
+
+
+def test_classes_of_few_items_are_named_where_the_best_class_is_judged():
+    best = np.repeat(np.arange(3), [20, 20, 2])
+    ids = [f"i{i}" for i in range(42)]
+    labels = Labels(np.eye(3)[best], ids, ("a", "b", "c"))
+    found = evaluate(scores_of(labels), labels, multiclass=True, replicates=FEW)
+    note = (
+        "balanced accuracy and macro F1 count 1 class of fewer than 15 items (c has 2 items): their intervals are wide"
+    )
+    assert note in notes_of(found)
+    assert "no interval of macro F1" not in notes_of(found)
+    assert has_ends(found.main.measures["f1"].macro)
+    assert "balanced accuracy" not in notes_of(evaluate(scores_of(labels), labels, replicates=FEW))
+
+
+def test_macro_f1_of_two_items_a_class_has_no_interval_and_its_difference_has_one():
+    labels = Labels(np.eye(8)[np.arange(16) // 2], [f"i{i}" for i in range(16)], tuple("abcdefgh"))
+    scores, other = scores_of(labels), scores_of(labels, seed=2)
+    found = evaluate(scores, labels, others={"other": other}, multiclass=True, min_positives=2, replicates=FEW)
+    for method in found.methods:
+        assert not has_ends(method.measures["f1"].macro)
+        assert has_ends(method.measures["balanced_accuracy"].macro)
+    assert has_ends(found.method("other").measures["f1"].difference)
+    assert "no interval of macro F1: classes have 2.0 items on average" in notes_of(found)
 
 
 def test_labels_of_several_classes_an_item_have_no_best_class():
@@ -799,3 +848,15 @@ def test_an_evaluation_needs_a_resample():
     scores = Scores(np.zeros((2, 1)), "logit", ["a", "b"], ("A",))
     with pytest.raises(InputError, match="at least 1 resample"):
         evaluate(scores, Labels(np.array([[0.0], [1.0]]), ["a", "b"], ("A",)), replicates=0)
+
+
+def test_macro_average_precision_of_two_items_a_class_has_no_interval():
+    labels = Labels(np.eye(8)[np.arange(16) // 2], [f"i{i}" for i in range(16)], tuple("abcdefgh"))
+    scores, other = scores_of(labels), scores_of(labels, seed=2)
+    found = evaluate(scores, labels, others={"other": other}, min_positives=2, replicates=FEW)
+    for method in found.methods:
+        measure = method.measures["average_precision"]
+        assert not has_ends(measure.macro)
+        assert measure.difference is None or not has_ends(measure.difference)
+    assert has_ends(found.main.macro)
+    assert "no interval of macro average precision: classes have 2.0 items on average" in notes_of(found)

@@ -1,4 +1,4 @@
-"""The main row from near: calibration, decisions, spectrum, images; and resamples that are kept."""
+"""The main row from near: calibration, decisions, spectrum, images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from phantom_studies import JUDGED, only, run
 import stitchkit as sk
 from stitchkit.evaluation import cross_fitting
 from stitchkit.evaluation.cross_fitting import cross_fitted
-from stitchkit.studies import judges
 from stitchkit.studies.methods import METADATA
 
 FOUR = 'images = 4\nclasses = ["cardiomegaly", "nodule"]'
@@ -95,27 +94,6 @@ def test_too_few_positives_are_told_and_the_page_is_written(planned, tmp_path):
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Not calibrated: " in page
     assert "fewer than 10" in page
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_resamples_are_worked_out_once(planned, tmp_path, monkeypatch):
-    first = run(planned(), tmp_path / "out")
-    asked = []
-    measured = judges.ClassJudge.measured
-    monkeypatch.setattr(judges.ClassJudge, "measured", lambda *args: asked.append(1) or measured(*args))
-    again = run(planned(), tmp_path / "out")
-    assert not asked
-    assert again == first
-    run(planned(judge="sensitivity = 0.8"), tmp_path / "out")
-    assert not asked
-    run(planned(grid='solvers = ["ridge", "procrustes"]'), tmp_path / "out")
-    blocks = len(asked)
-    assert blocks > 0
-    asked.clear()
-    text = planned().read_text().replace("replicates = 60", "replicates = 61")
-    (tmp_path / "plan.toml").write_text(text)
-    run(tmp_path / "plan.toml", tmp_path / "out")
-    assert len(asked) > blocks  # every row, not the new one alone
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -1,4 +1,4 @@
-"""Intervals and p-values of a study: AUROC by placements, draws averaged for each patient; the rest by resamples."""
+"""Intervals and p-values of a study: measures of classes by patient, draws of anchors averaged for each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from phantom_studies import JUDGED, LoadedOnce, run
 
+from stitchkit.core.scores import Labels
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_differences,
@@ -17,9 +18,11 @@ from stitchkit.metrics.auroc_intervals import (
     macro_auroc_difference,
     macro_auroc_interval,
 )
+from stitchkit.metrics.average_precision_intervals import PrecisionPulls, macro_precision_interval
+from stitchkit.metrics.class_means import ClassMeans, recalls_and_f1
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.studies.benches import StudyBench
-from stitchkit.studies.judges import PairJudge, Share
+from stitchkit.studies.judges import ClassJudge, PairJudge, Share
 from stitchkit.studies.methods import PROBE
 from stitchkit.studies.plans import read_plan
 from stitchkit.studies.resampling import Resampled
@@ -27,14 +30,14 @@ from stitchkit.studies.resampling import Resampled
 
 @pytest.fixture
 def pulls_of(tmp_path):
-    """Pulls of a method in a study that ran into ``out``, from the scores of its cells."""
+    """Pulls of a method in a study that ran into ``out``, from the scores of its cells, by default of AUROC."""
 
-    def pulls(path, method):
+    def pulls(path, method, measure=AurocPulls):
         test = StudyBench.of(read_plan(path), LoadedOnce(device="cpu")).test.of_classes(JUDGED)
         lines = [json.loads(line) for line in (tmp_path / "out" / "cells.jsonl").read_text().splitlines()]
         keys = [line["key"] for line in lines if line["method"] == method]
         scores = [np.load(tmp_path / "out" / "scores" / f"{key}.npy") for key in keys]
-        return [AurocPulls.of(one, test.values, test.groups) for one in scores]
+        return [measure.of(one, test.values, test.groups) for one in scores]
 
     return pulls
 
@@ -49,6 +52,8 @@ def test_draws_of_anchors_are_averaged_for_each_patient(planned, tmp_path, pulls
     assert list(row.classes.values()) == auroc_intervals(mean)
     assert (row.macro, probe.macro) == (macro_auroc_interval(mean), macro_auroc_interval(other))
     assert row.draws == pytest.approx([one.value.mean() for one in each])
+    precise = PrecisionPulls.mean_of(pulls_of(path, "ridge", PrecisionPulls))
+    assert row.measures["average_precision"] == macro_precision_interval(precise)
     gap = macro_auroc_difference(mean, other)
     assert (row.gaps[PROBE].value, row.gaps[PROBE].p) == (gap.interval, gap.p)
     apart = auroc_differences(mean, other)
@@ -56,14 +61,14 @@ def test_draws_of_anchors_are_averaged_for_each_patient(planned, tmp_path, pulls
     assert [one.p for one in found.findings] == pytest.approx(holm(np.asarray([one.p for one in apart])))
 
 
-def test_another_number_of_resamples_changes_no_auroc(planned, tmp_path):
+def test_another_number_of_resamples_changes_no_measure_of_classes(planned, tmp_path):
     path = planned()
     first = run(path, tmp_path / "out")
     path.write_text(path.read_text().replace("replicates = 60", "replicates = 20"))
     again = run(path, tmp_path / "out")
     for one, other in zip(first.rows, again.rows, strict=True):
         assert (one.macro, one.classes, one.gaps) == (other.macro, other.classes, other.gaps)
-        assert one.measures != other.measures
+        assert one.measures == other.measures
 
 
 @pytest.fixture
@@ -151,9 +156,27 @@ def test_rows_of_partners_follow_the_same_rule(people, ends):
     ranks = np.stack([np.arange(people) % 3 + 1, np.ones(people)], axis=1).astype(float)
     shares = {name: Share(one.won, one.of) for name, one in judge.shares(ranks).items()}
     rows = {("s", "t", name, 10): shares for name in ("one", "other")}
-    found = Resampled(judge, {row: {} for row in rows}, {}, rows, dict.fromkeys(rows, ()), np.empty(0, dtype=bool))
+    nothing, draws = {row: {} for row in rows}, dict.fromkeys(rows, ())
+    found = Resampled(judge, nothing, {}, nothing, rows, draws, complete=np.empty(0, dtype=bool), candidates=100)
     row, other = rows
     gap = found.gap(row, other)
     assert {found.interval(row, name).has_ends for name in shares} == {ends}
     assert [one.has_ends for one in found.columns(row).values()] == [ends, ends]
     assert (gap.value.has_ends, np.isnan(gap.p)) == (ends, not ends)
+
+
+def test_one_class_an_item_has_balanced_accuracy_and_macro_f1_by_patient():
+    rng = np.random.default_rng(3)
+    truth = np.repeat(np.arange(3), 8)
+    labels = Labels(np.eye(3)[truth], [f"film{i}" for i in range(24)], ("a", "b", "c"), np.arange(24) // 2)
+    judge = ClassJudge.of(labels, multiclass=True, min_positives=2)
+    each = [np.eye(3)[truth] + rng.normal(size=(24, 3)) for _ in range(2)]
+    means = [judge.means(values) for values in each]
+    assert list(means[0]) == ["average_precision", "balanced_accuracy", "f1"]
+    for number, name in enumerate(("balanced_accuracy", "f1")):
+        literal = [recalls_and_f1(one.argmax(axis=1), truth, 3, np.arange(24) // 2)[number] for one in each]
+        found = ClassMeans.mean_of([one[name] for one in means]).interval()
+        assert found == ClassMeans.mean_of(literal).interval()
+        assert found.value == pytest.approx(np.mean([one.value.mean() for one in literal]))
+    parts = ClassJudge.of(labels, multiclass=True, min_positives=2, parts=np.arange(24) % 2)
+    assert list(parts.means(each[0])) == ["balanced_accuracy", "f1"]
