@@ -38,14 +38,15 @@ def errors(anchors: int) -> str:
     Examples
     --------
     >>> errors(120).split(": ")[1].split(", mostly")[0]
-    'on real reports, with 100 anchors, 25 % of the findings that anchors mention got it'
+    'on real reports with 100 anchors 25 % of the findings that anchors do mention got this warning'
     """
     n = max((one for one in ERRORS if one <= anchors), default=min(ERRORS))
     missed, false = ERRORS[n]
     fewer = ", and more with fewer" if anchors < n else ""
     return (
-        f"The warning is of vectors alone: on real reports, with {n} anchors, {false} % of the findings that anchors "
-        f"mention got it{fewer}, mostly those that few mention, and {missed} % of those that none mentions did not."
+        f"This is judged by vectors alone, which err: on real reports with {n} anchors {false} % of the findings that "
+        f"anchors do mention got this warning{fewer}, mostly those that few anchors mention, and {missed} % of the "
+        f"findings that none mentions did not get it."
     )
 
 

@@ -289,8 +289,8 @@ def test_the_warning_names_what_texts_lack_and_states_the_errors_of_vectors(word
     assert "%" not in said
     (reached,) = warnings(prompt_coverage(anchors, prompts))
     assert "Not covered: Hernia." in reached
-    assert "with 50 anchors, 37 % of the findings that anchors mention got it, mostly" in reached
-    assert "and 6 % of those that none mentions did not" in reached
+    assert "with 50 anchors 37 % of the findings that anchors do mention got this warning, mostly" in reached
+    assert "and 6 % of the findings that none mentions did not get it" in reached
     assert "and more with fewer" in errors(12)
     assert "with 300 anchors" in errors(5000)
     assert not list(warnings(prompt_coverage(anchors, prompts)[:2]))

@@ -455,6 +455,46 @@ def test_company_of_an_uncovered_prompt_stands_in_table_json_and_page():
         sk.diagnose(alignment, x, y, associations=associations_of(x), replicates=20)
 
 
+def test_anchor_texts_are_counted_and_decide_what_is_covered():
+    from stitchkit.reports.diagnosis_page import page
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 6))
+    y = np.concatenate([x, 1e-3 * rng.normal(size=(80, 1))], axis=1)
+    alignment = sk.align(x, y, nested=False)
+    names = ("Congestion", "Edema")
+    by_class = {
+        name: sk.Embeddings(np.eye(7)[[row]], [name], sk.Space.of_array(7))
+        for name, row in zip(names, (6, 0), strict=True)
+    }
+    texts = ["Congestion." if i % 4 else "No edema." for i in range(80)]
+    found = sk.diagnose(alignment, x, y, prompts=by_class, texts=texts, replicates=20)
+    assert found.uncovered == ("Edema",)
+    assert [(one.mentions, one.denied) for one in found.coverage] == [(60, 0), (0, 20)]
+    assert "said by 60 anchor texts, denied by 0, reach 0.03" in str(found)
+    assert any("no anchor text says Edema" in one and "Edema by 20" in one for one in found.advice)
+    assert not any("texts were not given" in one for one in found.notes)
+    for shown in ("anchor texts that say it", "no anchor text says Edema"):
+        assert shown in page(found)
+    plain = sk.diagnose(alignment, x, y, prompts=by_class, replicates=20)
+    assert plain.uncovered == ("Congestion",)
+    assert any("texts were not given" in one for one in plain.notes)
+    assert any(
+        "with 50 anchors 37 % of the findings that anchors do mention got this warning, mostly" in one
+        for one in plain.advice
+    )
+    assert "anchor texts that say it" not in page(plain)
+
+
+def test_texts_need_prompts_and_anchors(pairs):
+    alignment, anchors, held = pairs
+    with pytest.raises(InputError, match=r"texts belong to the coverage of prompts.*prompts="):
+        sk.diagnose(alignment, *anchors, texts=["a"] * len(anchors[0]))
+    prompts = np.eye(len(anchors[1][0]))[:1]
+    with pytest.raises(InputError, match=r"texts are those of the anchors.*anchors="):
+        sk.diagnose(alignment, *held, pairs="held-out", prompts={"a": prompts}, texts=["a"])
+
+
 def test_neighbourhoods_of_many_pairs_are_an_estimate_and_say_so(monkeypatch, pairs):
     alignment, anchors, _ = pairs
     whole = sk.diagnose(alignment, *anchors, **QUICK)
