@@ -192,7 +192,7 @@ for row, label in enumerate(FINDINGS):
         right.plot(value, row + shift, "o", color=strong, ms=7)
 left.set_yticks(range(len(FINDINGS)), FINDINGS)
 left.set_ylim(len(FINDINGS) - 0.5, -0.5)
-left.set(xlim=(-0.02, 1.02), xticks=(0, 0.5, 1), xlabel="reach of its prompts")
+left.set(xlim=(-0.04, 1.06), xticks=(0, 0.5, 1), xlabel="reach of its prompts")
 right.set(xlim=(0.38, 1), xticks=(0.4, 0.6, 0.8, 1), xlabel="AUROC on test films")
 for axis in (left, right):
     axis.axvline(0.5, color=FAINT, ls="--", lw=1)
