@@ -20,6 +20,7 @@ from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
+from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import as_keys, content_key
 from stitchkit.datasets.given import as_unchecked_items
 from stitchkit.datasets.grey_levels import one_warning
@@ -308,7 +309,8 @@ class _Run:
         else:
             if vectors.shape != (len(items), space.dim):
                 raise _EncoderError(
-                    f"{space.name!r} made vectors of shape {vectors.shape} from {len(items)} items; its space says "
+                    f"{space.name!r} made vectors of shape {vectors.shape} from {counted(len(items), 'item')}; "
+                    f"its space says "
                     f"({len(items)}, {space.dim}). Correct the encoder's pooling or its space."
                 )
             return vectors

@@ -26,6 +26,7 @@ import numpy as np
 from stitchkit.core.errors import InputError
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
+from stitchkit.core.wording import counted
 from stitchkit.file_errors import naming
 from stitchkit.path_checks import checked_file
 
@@ -307,7 +308,8 @@ class Shelf:
                 self._manifest.end,
             )
         warnings.warn(
-            f"{rows} stored rows in {self.folder} are damaged (checksum) and were dropped; they are embedded again.",
+            f"{counted(rows, 'stored row')} in {self.folder} {'is' if rows == 1 else 'are'} damaged (checksum) "
+            f"and dropped, and embedded again.",
             stacklevel=4,
         )
 

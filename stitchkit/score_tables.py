@@ -18,6 +18,7 @@ from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import as_csv_cell, from_csv_cell
 from stitchkit.core.scores import KINDS, Scores
+from stitchkit.core.wording import counted
 from stitchkit.path_checks import checked_file, resolved_path
 
 _FIRST = ("id", "kind")
@@ -185,7 +186,7 @@ def _scores_of(path: Path, rows: Iterator[_Row]) -> Scores:
         if values is None and text is not None:
             cells = [*cells, *text.split(",")]
         if values is None and len(cells) != len(header):
-            raise DataError(f"{path}, row {number}: {len(cells)} cells under a header of {len(header)}.")
+            raise DataError(f"{path}, row {number}: {counted(len(cells), 'cell')} under a header of {len(header)}.")
         kind = _checked_kind(path, number, cells[1].strip(), kind)
         numbers += (_numbers(path, number, cells[2:], classes) if values is None else values).tobytes()
         ids.append(from_csv_cell(cells[0]))

@@ -185,7 +185,7 @@ def test_other_errors_of_the_encoder_pass_through(text):
 
 
 def test_an_encoder_that_breaks_its_promise_is_named():
-    with pytest.raises(InputError, match=r"shape \(1, 3\) from 1 items; its space says \(1, 5\)"):
+    with pytest.raises(InputError, match=r"shape \(1, 3\) from 1 item; its space says \(1, 5\)"):
         embed(FakeEncoder(dim=5), ["a"], store=None)
 
 
@@ -264,7 +264,7 @@ PAIR = AnchorSet(["1"], Items(["1"], ["a.png"], "image"), Items(["1"], ["a"], "t
 @pytest.mark.parametrize(
     ("items", "says"),
     [
-        (PAIR.source_items, "reads texts; the 1 items are images"),
+        (PAIR.source_items, "reads texts and was given 1 image"),
         (PAIR, "two sides"),
         ([], "no items"),
         (["a", ""], "'1' .row 1. is an empty text"),
@@ -297,7 +297,7 @@ def test_wrong_items_are_refused_before_any_work(text, items, says):
         ([np.ones((0, 8))], "not an image"),
         (np.ones((8, 8)), "not clearly a list"),
         (Image.new("L", (2, 2)), "into a list"),
-        (PAIR.target_items, "reads images; the 1 items are texts"),
+        (PAIR.target_items, "reads images and was given 1 text"),
     ],
 )
 def test_wrong_images_are_refused_before_any_work(items, says):

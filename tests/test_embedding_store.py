@@ -15,6 +15,7 @@ from PIL import Image
 
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.space import Space
+from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import as_keys, content_key
 from stitchkit.embedding_store import EmbeddingStore, default_root
 
@@ -231,7 +232,11 @@ def test_a_manifest_line_beyond_the_files_takes_no_room(shelf, start, rows):
         file.write(json.dumps({"start": start, "rows": rows, "vectors": 1, "keys": 1}) + "\n")
     opened = again(shelf)
     overlaps = start < 8
-    with contextlib.nullcontext() if overlaps else pytest.warns(UserWarning, match=f"{rows} stored rows .* dropped"):
+    with (
+        contextlib.nullcontext()
+        if overlaps
+        else pytest.warns(UserWarning, match=f"{counted(rows, 'stored row')} .* dropped")
+    ):
         assert (opened.find(keys_of(range(8))) >= 0).all()
     opened.append(keys_of([8]), vectors_of([8]))
     opened.append(keys_of([9, 10]), vectors_of([9, 10]))

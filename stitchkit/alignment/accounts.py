@@ -16,6 +16,7 @@ from stitchkit.core.alignments import Alignment, is_above_chance
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.prompts import PromptVectors
+from stitchkit.core.wording import counted
 from stitchkit.solvers.paths import Track
 
 TOO_FEW = 10  # anchors, or patients, that cannot tell a link from chance
@@ -160,7 +161,8 @@ def doubts_of(held_out: Mapping[str, Any], clusters: int) -> list[str]:
         return []
     if clusters <= TOO_FEW:
         return [
-            f"held out, {name} {held_out[name]:.3f} (chance {chance:.3f}): {clusters} anchors or patients cannot tell"
+            f"held out, {name} {held_out[name]:.3f} (chance {chance:.3f}): "
+            f"{counted(clusters, 'anchor or patient', 'anchors or patients')} cannot tell"
         ]
     return [
         f"held out, {name} {held_out[name]:.3f} is not clearly above chance ({chance:.3f}): "

@@ -43,6 +43,7 @@ from stitchkit.core.moments import Evidence
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Head, Solver
+from stitchkit.core.wording import counted
 from stitchkit.metrics.ranks import distinct_rows
 from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED, TRACKS
@@ -218,9 +219,9 @@ def _pooled(
 
 def _too_few(n: int, clusters: Clusters) -> str:
     if n < 5:
-        return f"{n} anchors are too few to hold any out"
+        return f"{counted(n, 'anchor is', 'anchors are')} too few to hold any out"
     found = clusters.count(n)
-    return f"{found} groups are too few to hold any out" if found < 3 else ""
+    return f"{counted(found, 'group is', 'groups are')} too few to hold any out" if found < 3 else ""
 
 
 def _fixed(solver: Solver, x: Embeddings, y: Embeddings, clusters: Clusters, seed: int) -> Alignment:

@@ -9,6 +9,7 @@ import numpy as np
 from stitchkit.core.arrays import Array, namespace, take, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.wording import counted
 from stitchkit.solvers.pools.sides import FEWEST
 
 
@@ -16,7 +17,10 @@ def dropped_note(dropped: tuple[int, int]) -> list[str]:
     """A note where the pools held anchors."""
     if not any(dropped):
         return []
-    return [f"{dropped[0]} source and {dropped[1]} target rows of the pools are anchors already and were left out"]
+    return [
+        f"{counted(dropped[0], 'source row')} and {counted(dropped[1], 'target row')} of the pools are anchors "
+        f"already and were left out"
+    ]
 
 
 def pool_rows(pool: Any, x: Embeddings, y: Embeddings) -> tuple[tuple[Array, Array], tuple[int, int]]:

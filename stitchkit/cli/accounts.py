@@ -33,10 +33,12 @@ def account(record: Mapping[str, Any]) -> list[str]:
     """Lines that tell how an alignment was found."""
     chosen = f"{record.get('solver')} ({_told(record.get('settings', {}))}), rank {record.get('rank')}"
     lines = [f"solver    {chosen}, chosen by {record.get('chosen_by')}"]
-    folds = f"; {record['folds']} folds" if "folds" in record else ""
-    folds += f", drawn {record['repeats']} times" if "repeats" in record else ""
+    folds = f"; {counted(record['folds'], 'fold')}" if "folds" in record else ""
+    folds += f", drawn {counted(record['repeats'], 'time')}" if "repeats" in record else ""
     unknown = "patients" in record and record["patients"] is None
-    groups = "; patients not known" if unknown else f" of {record['groups']} groups" if "groups" in record else ""
+    groups = (
+        "; patients not known" if unknown else f" of {counted(record['groups'], 'group')}" if "groups" in record else ""
+    )
     lines.append(f"anchors   {_pairs(record.get('anchors'))}{groups}{folds}")
     lines.append(f"held out  {held_out(record)}")
     notes = dict.fromkeys((*record.get("notes", []), record.get("transductive"), NO_PATIENTS if unknown else ""))
@@ -79,7 +81,8 @@ def _candidates(found: list[Mapping[str, Any]]) -> list[str]:
     ]
     wide = max(map(len, names))
     return [
-        f"  {name:<{wide}}  {best} {one[best]:.3f} (se {one['se']:.3f}), {one['freedom']} degrees of freedom"
+        f"  {name:<{wide}}  {best} {one[best]:.3f} (se {one['se']:.3f}), "
+        f"{counted(one['freedom'], 'degree', 'degrees')} of freedom"
         for name, one in zip(names, rows, strict=True)
     ]
 

@@ -10,6 +10,7 @@ import typer
 from stitchkit.cli import options as o
 from stitchkit.core.errors import InputError
 from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -84,7 +85,7 @@ def check(
         return
     from stitchkit.evaluation.anchor_audit import check_anchors
 
-    talk.say(f"checking {len(pairs)} anchors")
+    talk.say(f"checking {counted(len(pairs), 'anchor')}")
     found = check_anchors(
         pairs, test=tested, test_groups=patients, labels=known, prompts=wanted, metadata=columns,
         likeness=LIKENESS if likeness is None else likeness, min_positives=min_positives, folds=folds,

@@ -11,6 +11,7 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.core.errors import InputError
+from stitchkit.core.wording import counted
 
 
 def collect(
@@ -71,8 +72,8 @@ def collect(
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     write_text(card, as_json({**cohort.card, "table": {**facts, "file": out.name}}) + "\n")
     write_text(out, buffer.getvalue())
-    who = "patients not known" if people is None else f"{people} patients"
-    lines = [f"{len(cohort)} items ({who}), columns {', '.join(rows[0])}"]
+    who = "patients not known" if people is None else counted(people, "patient")
+    lines = [f"{counted(len(cohort), 'item')} ({who}), columns {', '.join(rows[0])}"]
     lines += [f"left out: {count}, {why}" for why, count in cohort.card.get("left_out", {}).items() if count]
     talk.result("\n".join([*lines, f"wrote {out} and {card}"]), {"out": str(out), "card": str(card), **facts})
 

@@ -11,6 +11,7 @@ from stitchkit.cli import options as o
 from stitchkit.cli.anchor_checking import check
 from stitchkit.cli.anchor_collecting import collect
 from stitchkit.cli.anchor_selecting import select
+from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
     from stitchkit.evaluation.anchor_cards import AnchorCard
@@ -68,7 +69,7 @@ def card(
     if dry_run:
         talk.plan({"anchors": table, "pairs": len(pairs), "writes": out or "stdout"})
         return
-    talk.say(f"reading {len(pairs)} pairs")
+    talk.say(f"reading {counted(len(pairs), 'pair')}")
     made = anchor_card(
         pairs, name=name, description=description, source=source, licence=licence, obtain=obtain,
         columns=column_uses(named, pairs),

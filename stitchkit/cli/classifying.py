@@ -9,6 +9,7 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.wording import counted
 
 
 def zeroshot(
@@ -100,7 +101,7 @@ def zeroshot(
     write_scores(out, scores)
     lines, document = summary_of(model, out)
     lines = lines[-1:] if isinstance(scorer, FolderScorer) else lines
-    lines[-1] += f": {len(scores)} items, {len(scores.classes)} classes, {scores.kind}s"
+    lines[-1] += f": {counted(len(scores), 'item')}, {counted(len(scores.classes), 'class', 'classes')}, {scores.kind}s"
     lines += [f"note      {note}" for note in notes]
     document |= {"n": len(scores), "kind": scores.kind, **({"notes": notes} if notes else {})}
     if evaluation is not None:

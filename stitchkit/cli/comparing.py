@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
@@ -81,7 +82,7 @@ def compare(
         pairs, Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     )
     count = len(names or ["auto", *SOLVERS])
-    talk.say(f"fitting {count} solver{'s' * (count > 1)} on {folds} folds of {len(x)} pairs")
+    talk.say(f"fitting {counted(count, 'solver')} on {counted(folds, 'fold')} of {counted(len(x), 'pair')}")
     found = sk.compare(
         x, y, solvers=names, groups=patients, purpose=purpose, folds=folds, replicates=replicates, seed=seed,
         progress=talk.progress,

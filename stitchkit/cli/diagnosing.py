@@ -11,6 +11,7 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.core.errors import InputError
+from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -157,7 +158,7 @@ class Asked:
             "alignment": f"{self.alignment.source.name} -> {self.alignment.target.name}",
             **{name: table.path for name, table in tables.items() if table is not None},
             "prompts": getattr(self.prompts, "name", "none" if self.prompts is None else "from a file"),
-            **({} if self.pool is None else {"pool": f"{len(self.pool)} texts"}),
+            **({} if self.pool is None else {"pool": counted(len(self.pool), "text")}),
         }
 
     def diagnosis(self, loading: Loading, *, k: int, replicates: int, seed: int) -> Diagnosis:
@@ -167,7 +168,7 @@ class Asked:
         left, right = (one if not isinstance(one, str) else loading.encoder(one) for one in (self.source, self.target))
         x, y, patients = _pairs(left, right, self.held_out or self.anchors, loading)
         known = None
-        loading.say(f"judging {len(x)} pairs")
+        loading.say(f"judging {counted(len(x), 'pair')}")
         if self.held_out is not None and self.anchors is not None:
             known = _pairs(left, right, self.anchors, loading)
         associations = self._associations(x if known is None else known[0], seed)

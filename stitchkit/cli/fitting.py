@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stitchkit.core.wording import counted
+
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pools import Pools
@@ -37,7 +39,7 @@ class Fitting:
         """The alignment of paired embeddings; ``head`` or ``prompts`` are what will read it, where that is known."""
         import stitchkit as sk
 
-        self.talk.say(f"{self._told(purpose)} on {len(x)} pairs{'' if pool is None else ' and the pools'}")
+        self.talk.say(f"{self._told(purpose)} on {counted(len(x), 'pair')}{'' if pool is None else ' and the pools'}")
         return sk.align(
             x, y, groups=groups, purpose=purpose, pool=pool, head=head, prompts=prompts, solver=self.solver,
             seed=self.seed, progress=self.talk.progress,

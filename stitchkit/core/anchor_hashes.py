@@ -19,6 +19,7 @@ from stitchkit.core.arrays import Array, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.keys import constant_prefixes, folded_key, folded_path, folded_spelling, plain_path
+from stitchkit.core.wording import counted
 
 KEY = "anchor_hashes"  # in the record of an alignment
 DIGITS = 16  # of each hash
@@ -34,7 +35,7 @@ class AnchorHashes(dict[str, Any]):
     """Hashes by kind, ready for JSON; printed as counts."""
 
     def __repr__(self) -> str:
-        counts = [f"{self[f'n_{kind}']} {kind}" for kind in KINDS if self.get(kind) is not None]
+        counts = [counted(self[f"n_{kind}"], kind.removesuffix("s")) for kind in KINDS if self.get(kind) is not None]
         counts += [f"{max(self['n_view_rows'])} rows of {len(self['views'])} spaces"] if "views" in self else []
         return f"<hashes of {', '.join(counts)}>"
 
@@ -70,7 +71,7 @@ def hashes_of(ids: Iterable[Any] | None, groups: Iterable[Any] | None, rows: lis
     Examples
     --------
     >>> hashes_of(["scan 1", "scan 2"], [7, 7])
-    <hashes of 2 ids, 1 groups>
+    <hashes of 2 ids, 1 group>
     """
     names = None if ids is None else [str(one) for one in ids]
     seed = "\n".join(sorted(names)).encode() if names is not None else b"".join(sorted(rows or []))

@@ -16,6 +16,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.scatter import Scatter
 from stitchkit.core.space import Space
+from stitchkit.core.wording import counted
 
 CHUNK = 8192  # rows; 4096 to 16384 are equally fast
 SUSPECTS = 1024  # rows looked through at once for one of zeros, so that no (m, d) booleans are made
@@ -129,7 +130,8 @@ def check_paired(n_source: int, n_target: int, least: int = 2) -> None:
         )
     if n_source < least:
         raise InputError(
-            f"got {n_source} anchors; this needs at least {least}, and some 50 to be useful. Give more pairs."
+            f"got {counted(n_source, 'anchor')}; this needs at least {least}, and some 50 to be useful. Give "
+            f"more pairs."
         )
 
 

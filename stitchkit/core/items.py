@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.escaping import escaped
 from stitchkit.core.keys import is_missing, visible_part
+from stitchkit.core.wording import counted
 
 MODALITIES = ("image", "text")
 
@@ -94,7 +95,9 @@ def checked_groups(groups: Any, n: int) -> np.ndarray:
     if given.ndim > 1:
         raise InputError(f"groups has shape {given.shape}. Give one patient (or site) a row, not a table of them.")
     if not isinstance(values, list) or len(values) != n:
-        raise InputError(f"{np.size(groups)} groups came with {n} rows. Give one patient (or site) a row.")
+        raise InputError(
+            f"{counted(int(np.size(groups)), 'group')} came with {counted(n, 'row')}. Give one patient (or site) a row."
+        )
     names = [_group_name(value) for value in values]
     if "" in names:
         first = names.index("")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from stitchkit.core.arrays import Array, float64, namespace
 from stitchkit.core.errors import InputError
 from stitchkit.core.scatter import two_sum
+from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
     from stitchkit.core.moments import Moments
@@ -40,7 +41,8 @@ def difference(whole: Moments, part: Moments) -> Moments:
     lost = _gone(whole.scatter_ss, s) + _gone(whole.scatter_tt, t)
     if lost:
         warnings.warn(
-            f"of {lost} columns the subtraction left nothing but rounding, and they count as constant. If they vary "
+            f"of {counted(lost, 'column')} the subtraction left nothing but rounding, and they count as "
+            f"constant. If they vary "
             f"in what remains, build the moments again from the remaining pairs",
             stacklevel=3,
         )

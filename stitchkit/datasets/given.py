@@ -14,6 +14,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.core.keys import visible_part
+from stitchkit.core.wording import counted
 from stitchkit.datasets.images import looks_like_image
 from stitchkit.datasets.tables import read_items
 
@@ -57,7 +58,7 @@ def as_unchecked_items(items: Any, modality: str) -> Items:
         found = items if isinstance(items, Items) else _of_list(items, modality)
     if found.modality != modality:
         raise InputError(
-            f"the encoder reads {modality}s; the {len(found)} items are {found.modality}s. "
+            f"the encoder reads {modality}s and was given {counted(len(found), found.modality)}. "
             f"Use an encoder for {found.modality}s, or the other side of the pairs."
         )
     if not len(found):

@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.keys import is_missing
 from stitchkit.core.scores import Labels
+from stitchkit.core.wording import counted
 from stitchkit.datasets.class_names import folded_class, spellings_of_one_class
 from stitchkit.datasets.number_cells import comma_number_of, have_decimal_commas, may_be_thousands, number_of
 from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows
@@ -196,7 +197,8 @@ def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[t
     if words:
         count = sum(cell in words for cell in cells)
         warnings.warn(
-            f"{count} cells of column {label!r} of {table.path} hold {', '.join(map(repr, words))} and were taken for "
+            f"{counted(count, 'cell')} of column {label!r} of {table.path} {'holds' if count == 1 else 'hold'} "
+            f"{', '.join(map(repr, words))} and were taken for "
             f"missing. If that is a class, name all classes with classes=.",
             stacklevel=3,
         )
@@ -244,7 +246,8 @@ def _plain(table: Table, name: str) -> np.ndarray:
     numbers = [np.nan if is_missing(cell) else _number(cell) if commas else number_of(cell) for cell in cells]
     if commas:
         _tell(
-            f"column {name!r} of {table.path} has decimal commas: {len(known)} cells such as 46,0 were read as numbers."
+            f"column {name!r} of {table.path} has decimal commas: {counted(len(known), 'cell')} such as 46,0 "
+            f"{'was' if len(known) == 1 else 'were'} read as numbers."
         )
     if all(number is not None for number in numbers):
         return np.asarray(numbers, dtype=np.float64)
@@ -276,7 +279,10 @@ def _tell_of_commas(table: Table, names: Sequence[str]) -> None:
     """A warning for labels with decimal commas."""
     found = [name for name in names if any(comma_number_of(cell) is not None for cell in table.column(name))]
     if found:
-        _tell(f"labels of {table.path} have decimal commas in {len(found)} columns: 1,0 was read as 1 and 0,0 as 0.")
+        _tell(
+            f"labels of {table.path} have decimal commas in {counted(len(found), 'column')}: 1,0 was read as 1 "
+            f"and 0,0 as 0."
+        )
 
 
 def _tell(message: str) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
 from stitchkit.core.strict_json import parsed
+from stitchkit.core.wording import counted
 from stitchkit.path_checks import checked_file
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -204,7 +205,7 @@ def read_rows(path: str | Path) -> Table:
     for number, row in body:
         if len(row) != len(header):
             raise DataError(
-                f"{path}, row {number}: {len(row)} cells under a header of {len(header)}. "
+                f"{path}, row {number}: {counted(len(row), 'cell')} under a header of {len(header)}. "
                 f"Quote cells that hold a comma, and fill up short rows."
             )
     return Table(path, header, tuple(row for _, row in body), tuple(number for number, _ in body))

@@ -17,6 +17,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
 from stitchkit.core.keys import is_missing
+from stitchkit.core.wording import counted
 from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
 from stitchkit.datasets.labels import read_labels
 from stitchkit.datasets.missing_files import account_of_missing
@@ -171,14 +172,21 @@ def _of_folder(folder: Path, modality: str | None) -> Items:
     passed = [f"{count} are {suffix}" for suffix, count in sorted(others.items()) if suffix in _OTHER_IMAGES]
     if not names:
         held = f"; {', '.join(passed)}, which are not read: convert them to PNG" if passed else ""
-        links = f"; {files.links} linked folders in it were not entered" if files.links else ""
+        links = (
+            f"; {counted(files.links, 'linked folder')} in it {'was' if files.links == 1 else 'were'} not entered"
+            if files.links
+            else ""
+        )
         raise DataError(
             f"there are no images ({', '.join(IMAGE_SUFFIXES)}) in or below {folder}{held}{links}. Check the folder."
         )
     if passed:
         warnings.warn(f"of the files below {folder} {', '.join(passed)}; these are not read.", stacklevel=3)
     if files.links:
-        warnings.warn(f"{files.links} linked folders in {folder} were not entered.", stacklevel=3)
+        warnings.warn(
+            f"{counted(files.links, 'linked folder')} in {folder} {'was' if files.links == 1 else 'were'} not entered.",
+            stacklevel=3,
+        )
     return Items(np.asarray(names), [folder / name for name in names], "image")
 
 

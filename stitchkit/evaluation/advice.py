@@ -22,7 +22,7 @@ def verdict(found: Diagnosis) -> str:
     if found.coverage is not None:
         gone = len(found.uncovered)
         parts.append(
-            f"The anchors cover all {len(found.coverage)} prompts."
+            f"The anchors cover {'the prompt' if len(found.coverage) == 1 else f'all {len(found.coverage)} prompts'}."
             if not gone
             else f"{gone} of {len(found.coverage)} prompts {'is' if gone == 1 else 'are'} not covered by the anchors."
         )

@@ -15,6 +15,7 @@ from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
+from stitchkit.core.wording import counted
 from stitchkit.datasets.near_duplicates import LIKENESS, MOST, Alike, Looks
 from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.evaluation.anchor_findings import AnchorAudit, ClassCounts, Duplicate, TextCounts
@@ -97,7 +98,7 @@ def check_anchors(
     >>> test = Items(["other"], [films.images[7].repeat(2, axis=0).repeat(2, axis=1)], "image")  # larger
     >>> for line in check_anchors(anchors, test=test, progress=False).leakage:
     ...     print(line)
-    1 pairs of an anchor's and a test item's image are near duplicates under other ids
+    1 pair of an anchor's and a test item's image are near duplicates under other ids
     """
     _check_settings(metadata, labels, folds, min_positives)
     ours = Side.of(anchors)
@@ -166,7 +167,7 @@ def _looks(
     if theirs is not None and theirs.images:
         found.append(theirs.looks("test images", bar))
     if blank := sum(one.blank for one in found):
-        notes.append(f"{blank} images show nothing; only exact copies of them are found")
+        notes.append(f"{counted(blank, 'image shows', 'images show')} nothing; only exact copies are found")
     return anchors, (anchors, found[1]) if len(found) == 2 else None
 
 
@@ -231,7 +232,10 @@ def _warnings(
     texts: TextCounts | None,
 ) -> Iterable[str]:
     if against := sum(bool(one.opposite) for one in duplicates):
-        yield f"CONTRADICTION: {against} pairs of anchors whose images are or look the same have opposite labels"
+        yield (
+            f"CONTRADICTION: {counted(against, 'pair')} of anchors whose images are or look the same "
+            f"{'has' if against == 1 else 'have'} opposite labels"
+        )
     if bare := [one.name for one in classes if not one.present]:
         yield f"NOT COVERED: no labelled anchor shows {', '.join(bare)}: zero-shot stays at chance there"
     if silent := [one.name for one in words if one.said == 0]:
@@ -246,7 +250,7 @@ def _warnings(
         )
     if texts is not None and texts.distinct <= FEW_TEXTS * texts.n:
         yield (
-            f"FEW TEXTS: {texts.distinct} different ones; a map to them has a rank of at most "
+            f"FEW TEXTS: {counted(texts.distinct, 'different one')}; a map to them has a rank of at most "
             f"{max(texts.distinct - 1, 0)} and is a map to labels"
         )
 

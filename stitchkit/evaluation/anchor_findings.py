@@ -267,8 +267,9 @@ def _counted(n: int, what: str, patients: int | None) -> str:
 
 
 def _told(texts: TextCounts) -> str:
-    also = "" if texts.shared is None else f"; {texts.shared} of them are texts of the test as well"
-    return f"{texts.n} texts, {texts.distinct} different, the commonest {texts.most} times{also}"
+    verb = "is a text" if texts.shared == 1 else "are texts"
+    also = "" if texts.shared is None else f"; {texts.shared} of them {verb} of the test as well"
+    return f"{counted(texts.n, 'text')}, {texts.distinct} different, the commonest {counted(texts.most, 'time')}{also}"
 
 
 def _counts(one: ClassCounts | None) -> list[str]:

@@ -13,6 +13,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items, checked_groups, checked_ids
 from stitchkit.core.keys import spelled_alike
+from stitchkit.core.wording import counted
 from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, Looks, find_alike, look_at
 from stitchkit.evaluation.leakage import in_two_spellings, shared
 from stitchkit.progress import Progress
@@ -113,14 +114,20 @@ class Overlap:
         copies = len({one.second for one in alike if one.kind != NEAR})
         more = "" if self.complete else ", and more"
         lines = (
-            (self.items, "items are both anchors and test items"),
-            (self.patients, "patients have both anchors and test items"),
-            (copies, "test images are copies of anchors' images under other ids"),
-            (near, f"pairs of an anchor's and a test item's image are near duplicates under other ids{more}"),
+            (self.items, "item is", "items are", "both anchors and test items"),
+            (self.patients, "patient has", "patients have", "both anchors and test items"),
+            (copies, "test image is a copy", "test images are copies", "of anchors' images under other ids"),
+            (
+                near,
+                "pair",
+                "pairs",
+                f"of an anchor's and a test item's image are near duplicates under other ids{more}",
+            ),
         )
-        found = [f"{count} {what}" for count, what in lines if count]
+        found = [f"{counted(count, one, many)} {what}" for count, one, many, what in lines if count]
         if self.spelled:
-            found.insert(sum(map(bool, (self.items, self.patients))), in_two_spellings(self.spelled, lines[1][1]))
+            both = (f"{words} {lines[1][3]}" for words in lines[1][1:3])
+            found.insert(sum(map(bool, (self.items, self.patients))), in_two_spellings(self.spelled, *both))
         return tuple(found)
 
 

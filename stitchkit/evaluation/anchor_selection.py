@@ -12,6 +12,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError
 from stitchkit.core.items import Items
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import content_key
 from stitchkit.datasets.near_duplicates import LIKENESS, MOST
 from stitchkit.evaluation.anchor_choice import choose_anchors
@@ -79,8 +80,9 @@ class Selection:
 
     def __str__(self) -> str:
         """What a terminal shows."""
-        people = "patients not known" if self.patients is None else f"{self.patients} patients"
-        head = f"{len(self.rows)} of {self.candidates} rows ({people}), chosen by {self.method}, seed {self.seed}"
+        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+        rows = f"{len(self.rows)} of {counted(self.candidates, 'row')} ({people})"
+        head = f"{rows}, chosen by {self.method}, seed {self.seed}"
         return "\n".join([head, *(f"note: {note}" for note in self.notes)])
 
 
@@ -122,7 +124,9 @@ def candidates_of(
         raise DataError(f"all {len(ours)} anchors share an id, a patient or an image with the test. Give others.")
     notes = []
     if told := found.told():
-        notes.append(f"{len(ours) - len(rows)} rows were left out, because of the test: {'; '.join(told)}")
+        notes.append(
+            f"{counted(len(ours) - len(rows), 'row was', 'rows were')} left out, because of the test: {'; '.join(told)}"
+        )
     if found.patients is None:
         notes.append("patients are not known on both sides, so rows of the test's patients were not looked for")
     if found.alike is None:

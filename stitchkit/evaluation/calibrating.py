@@ -103,7 +103,10 @@ def calibrate(
             )
         few = min(len(np.unique(people[truth == side])) for side in (0, 1))
         if few < FEW_POSITIVES:
-            seen.notes.append(f"{label}: {few} patients with or without it are few to calibrate by")
+            seen.notes.append(
+                f"{label}: {counted(few, 'patient')} with or without it {'is' if few == 1 else 'are'} few to "
+                f"calibrate by"
+            )
     if method == "isotonic":
         curves = tuple(_isotonic(*seen.of_class(c)[:2]) for c in range(len(scores.classes)))
         return IsotonicCalibration(method, scores.kind, scores.classes, curves, seen.fitted_on, tuple(seen.notes))

@@ -326,7 +326,7 @@ def _notes(pairs: HeldPairs, reference: str, above: bool, rows: Sequence[Compare
     if whole := list(dict.fromkeys(name for row in rows for name, by in row.chance.items() if by >= 1 - 1e-9)):
         notes.append(f"{', '.join(whole)}: 1 by construction in galleries so small, and without an interval")
     if known and pairs.people < FEW_PATIENTS:
-        notes.append(f"{counted(pairs.people, 'patient')} are too few for intervals to be trusted")
+        notes.append(f"{counted(pairs.people, 'patient is', 'patients are')} too few for intervals to be trusted")
     notes += note_on_carriers(pairs.people, "the measures and their differences")
     if reference != AUTO:
         notes.append(f"{reference!r} is the reference because it came out best on these pairs, which flatters it")

@@ -14,6 +14,7 @@ import numpy as np
 from stitchkit.alignment.folds import assign
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.calibrating import AGAINST, calibrate
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES
 from stitchkit.evaluation.results import BRIER, ECE, Decisions, Method
@@ -110,7 +111,9 @@ def cross_fitted(
         truth, values = test.values[:, test.classes.index(label)], scores.column(label)
         few = min((len(np.unique(people[rest][truth[rest] == side])) for rest in rests for side in (0, 1)), default=0)
         if few < FEW_POSITIVES or len(rests) < 2:
-            left_out[label] = f"{few} patients with or without it in some fold's others, fewer than {FEW_POSITIVES}"
+            left_out[label] = (
+                f"{counted(few, 'patient')} with or without it in some fold's others, fewer than {FEW_POSITIVES}"
+            )
             continue
         probability, share, called = np.empty(len(test)), np.empty(len(test)), np.zeros(len(test), dtype=bool)
         levels, against = [], 0

@@ -10,6 +10,7 @@ from stitchkit.core.calibrations import ConformalSets, Thresholds
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.least_patients import LEAST_PATIENTS, MIN_POSITIVES
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.decisions import resampled_thresholds
@@ -108,14 +109,19 @@ def _threshold(
     values, truth, people = seen.of_class(c)
     few, none = min(len(np.unique(people[truth == side])) for side in (0, 1)), (np.nan, np.nan, np.nan)
     if few < least:
-        seen.notes.append(f"{label}: {few} patients with or without it, fewer than {least}: no threshold chosen")
+        seen.notes.append(
+            f"{label}: {counted(few, 'patient')} with or without it, fewer than {least}: no threshold chosen"
+        )
         return none
     whole = resampled_thresholds(values, truth, np.ones((1, len(values))), at)[0]
     if np.isnan(whole):
         seen.notes.append(f"{label}: higher scores do not go with the class: no threshold chosen")
         return none
     if few < FEW_POSITIVES:
-        seen.notes.append(f"{label}: {few} patients with or without it are few to choose a threshold by")
+        seen.notes.append(
+            f"{label}: {counted(few, 'patient')} with or without it {'is' if few == 1 else 'are'} few to choose "
+            f"a threshold by"
+        )
     if why := _not_bounded(len(np.unique(people[truth == 1])), few, at):
         seen.notes.append(f"{label}: no interval: {why}")
         return float(whole), np.nan, np.nan
@@ -134,7 +140,8 @@ def _not_bounded(positive: int, few: int, at: float | None) -> str:
         least = patients_for_sensitivity(share)
         if least is not None and positive < least:
             return (
-                f"{positive} positive patients may all score {side} the threshold that finds {at:g} of such patients, "
+                f"{counted(positive, 'positive patient')} may all score {side} the threshold that finds {at:g} "
+                f"of such patients, "
                 f"and {least} rarely do"
             )
     return ""
@@ -206,7 +213,10 @@ def conformal_sets(
         positive, negative = (_one_each(values[truth == side], people[truth == side], seed) for side in (1, 0))
         for of, who in ((positive, "with"), (negative, "without")):
             if int(alpha * (len(of) + 1)) < 1:
-                seen.notes.append(f"{label}: {len(of)} patients {who} it are too few for alpha {alpha:g}: no limit")
+                seen.notes.append(
+                    f"{label}: {counted(len(of), 'patient')} {who} it {'is' if len(of) == 1 else 'are'} too few "
+                    f"for alpha {alpha:g}: no limit"
+                )
         ends[:, c] = _lowest(positive, alpha), -_lowest(-negative, alpha)
     return ConformalSets(scores.kind, scores.classes, alpha, ends[0], ends[1], seen.fitted_on, tuple(seen.notes))
 

@@ -25,6 +25,7 @@ from stitchkit.core.errors import LeakageError
 from stitchkit.core.item_names import same_names
 from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
+from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import content_key
 
 INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
@@ -134,7 +135,10 @@ def without_anchors(labels: Labels, alignment: Alignment, ids: Any) -> tuple[Lab
     own = np.asarray(are_among(kept, labels.ids.tolist())) & ~np.isin(labels.ids, list(scored))
     if not own.any():
         return labels, []
-    return labels.take(np.flatnonzero(~own)), [f"{own.sum()} labelled items are anchors that the map was fitted on"]
+    return labels.take(np.flatnonzero(~own)), [
+        f"{counted(int(own.sum()), 'labelled item is an anchor', 'labelled items are anchors')} that the map "
+        f"was fitted on"
+    ]
 
 
 def _has_anchors(alignment: Alignment) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 
 
@@ -108,10 +109,10 @@ class Gate:
                 f"{verdict}  {one.name:<{wide}}  {one.interval}{chance}: "
                 f"{end} {one.reached:.3f} {sign} {one.threshold:.3f}"
             )
-        people = "patients not known" if self.patients is None else f"{self.patients} patients"
+        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
         good = sum(one.passed for one in self.checks)
         lines.append(
-            f"gate {'passed' if self.passed else 'FAILED'}: {good} of {len(self.checks)} checks passed on {self.pairs} "
-            f"pairs ({people}), gallery of {self.gallery}"
+            f"gate {'passed' if self.passed else 'FAILED'}: {good} of {counted(len(self.checks), 'check')} passed on "
+            f"{counted(self.pairs, 'pair')} ({people}), gallery of {self.gallery}"
         )
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

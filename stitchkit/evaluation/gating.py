@@ -11,6 +11,7 @@ from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.class_patients import where_carried
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.gate_checks import Check, Gate
@@ -206,7 +207,10 @@ def _notes(pairs: HeldPairs, checks: list[Check]) -> tuple[str, ...]:
         if one.chance is not None and one.threshold <= one.chance and one.name != "r2"
     ]
     if pairs.people < FEWEST:
-        notes.append(f"{pairs.people} patients are too few for an interval: the value alone was held against it")
+        notes.append(
+            f"{counted(pairs.people, 'patient is', 'patients are')} too few for an interval: the value alone "
+            f"was held against it"
+        )
     return tuple(notes)
 
 
@@ -219,6 +223,7 @@ def _check_enough(pairs: HeldPairs, by: str) -> None:
         )
     if pairs.people < FEWEST and by != "value":
         raise InputError(
-            f"{pairs.people} patients are too few for an interval; at least {FEWEST} are needed. Give pairs of more "
+            f"{counted(pairs.people, 'patient is', 'patients are')} too few for an interval; at least "
+            f"{FEWEST} are needed. Give pairs of more "
             f"patients, or hold the value itself against the threshold: by='value'."
         )

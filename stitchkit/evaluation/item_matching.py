@@ -12,6 +12,7 @@ from stitchkit.core.errors import DataError, LeakageError
 from stitchkit.core.item_names import alike, fitting, same_names
 from stitchkit.core.items import checked_ids
 from stitchkit.core.scores import Labels
+from stitchkit.core.wording import counted
 
 _REASONS = 5  # items without a label that are looked at for why they have none
 
@@ -83,7 +84,10 @@ def _of_the_anchors(lost: list[str], wanted: list[str], labels: Labels, anchors:
 def _shared(matched: Matched, kept: Mapping[str, str], allow: bool, sides: tuple[str, str]) -> Matched:
     """The labels with rows of anchors once more, under the ids of the items that have the same file names."""
     item, anchor = next(iter(kept.items()))
-    found = f"{len(kept)} items are both {' and '.join(sides)} by their file names, for example {item!r} and {anchor!r}"
+    found = (
+        f"{counted(len(kept), 'item is', 'items are')} both {' and '.join(sides)} by their file names, for example "
+        f"{item!r} and {anchor!r}"
+    )
     if not allow:
         raise LeakageError(
             f"{found}: their labels are those of the {sides[0]}. Score only other items, or go on with "
@@ -170,5 +174,6 @@ def _renamed(labels: Labels, wanted: np.ndarray, kept: frozenset[str]) -> Matche
         return Matched(labels, [])
     ids = np.asarray([new.get(one, one) for one in labels.ids.tolist()], dtype=np.str_)
     old, one = next(iter(new.items()))
-    note = f"{len(new)} items were matched by file name, for example {one!r} is {old!r} of the labels"
+    matched = counted(len(new), "item was", "items were")
+    note = f"{matched} matched by file name, for example {one!r} is {old!r} of the labels"
     return Matched(Labels(labels.values, ids, labels.classes, labels.groups, labels.columns), [note])

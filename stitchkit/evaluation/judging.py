@@ -15,6 +15,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.least_patients import CALIBRATED, MIN_POSITIVES, SEVERAL_CALIBRATED
 from stitchkit.core.scores import Labels, Scores, check_decidable
+from stitchkit.core.wording import counted
 from stitchkit.datasets.given import as_items
 from stitchkit.evaluation.class_answers import notes_on_answers
 from stitchkit.evaluation.class_patients import (
@@ -164,7 +165,8 @@ def evaluate(
     if not judged:
         reasons = "; ".join(f"{label}: {reason}" for label, reason in list(left_out.items())[:5])
         raise DataError(
-            f"no class can be judged among {len(test)} items: {reasons}. Give more items, or lower min_positives where "
+            f"no class can be judged among {counted(len(test), 'item')}: {reasons}. Give more items, or lower "
+            f"min_positives where "
             f"there are too few."
         )
     if ordered := [label for label in judged if label in not_calibrated]:
@@ -185,7 +187,7 @@ def evaluate(
     notes += spelled_notes(test.groups)
     people = len(test) if test.groups is None else len(np.unique(test.groups))
     if people < FEW_PATIENTS:
-        notes.append(f"{people} patients are too few for intervals to be trusted")
+        notes.append(f"{counted(people, 'patient is', 'patients are')} too few for intervals to be trusted")
     if ECE in methods[0].measures and people < SEVERAL_CALIBRATED:
         notes.append(
             f"calibration errors of fewer than {CALIBRATED} patients, and their mean over classes of fewer than "
@@ -271,7 +273,10 @@ def _baselines(
         notes.append(f"no probe and no metadata-only baseline: {why}")
         return rows
     if len(fitted_on) < 4:
-        notes.append(f"no probe and no metadata-only baseline: {len(fitted_on)} labelled anchors are too few")
+        notes.append(
+            f"no probe and no metadata-only baseline: "
+            f"{counted(len(fitted_on), 'labelled anchor is', 'labelled anchors are')} too few"
+        )
         return rows
     if embeddings is None:
         notes.append("no probe: give embeddings= of anchors and test items")

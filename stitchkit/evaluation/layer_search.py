@@ -14,6 +14,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.patient_draws import PatientDraws
 from stitchkit.evaluation.stitchability import CLEAR, beyond, check_size, repeats_told
 from stitchkit.metrics.bootstrap import Interval
@@ -116,8 +117,8 @@ class LayerSearch:
     def __str__(self) -> str:
         names = [f"{one.source} with {one.target}" for one in self.pairs]
         wide = max(map(len, names))
-        of = "" if self.patients is None else f" of {self.patients} patients, one row each"
-        lines = [f"Mutual {self.k}-NN of {self.n} items{of}, chance {self.chance:.3f}"]
+        of = "" if self.patients is None else f" of {counted(self.patients, 'patient')}, one row each"
+        lines = [f"Mutual {self.k}-NN of {counted(self.n, 'item')}{of}, chance {self.chance:.3f}"]
         lines.append(f"  {'layers':<{wide}}  overlap [95 %]         behind the best")
         for name, one in zip(names, self.pairs, strict=True):
             lines.append(f"  {name:<{wide}}  {one.overlap}  {one.behind or ''}".rstrip())

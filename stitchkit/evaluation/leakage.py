@@ -13,6 +13,7 @@ from stitchkit.core.errors import LeakageError
 from stitchkit.core.item_names import same_names
 from stitchkit.core.items import Items
 from stitchkit.core.keys import folded_path, spelled_alike, spelled_twice
+from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import content_key
 
 
@@ -49,7 +50,7 @@ def audit(
     found, notes = [], []
     both = " and ".join(sides)
     if items := shared(anchor_ids, test_ids):
-        found.append(f"{items} items are both {both}")
+        found.append(f"{counted(items, 'item is', 'items are')} both {both}")
     copies, doubts = _items_alike(anchor_ids, test_ids, both)
     found += copies
     if names := same_names(map(str, anchor_ids), set(map(str, test_ids)) - set(map(str, anchor_ids))):
@@ -59,7 +60,7 @@ def audit(
         )
     if anchor_groups is None or test_groups is None:
         notes.append(f"patients are not known, so overlap of patients between {both} was not checked")
-    elif patients := _patients_on_both(anchor_groups, test_groups, f"have both {both}"):
+    elif patients := _patients_on_both(anchor_groups, test_groups, ("has", "have"), f"both {both}"):
         found += patients
     else:
         notes.append(f"no patient has both {both}")
@@ -82,24 +83,30 @@ def spelled_notes(groups: np.ndarray | None) -> list[str]:
     if not pairs:
         return []
     return [
-        f"{len(pairs)} pairs of patients differ in spelling only, for example {_pair(pairs)}: are they one patient?"
+        f"{counted(len(pairs), 'pair of patients differs', 'pairs of patients differ')} in spelling only, for "
+        f"example {_pair(pairs)}: are they one patient?"
     ]
 
 
-def in_two_spellings(pairs: Sequence[tuple[str, str]], what: str) -> str:
-    """The finding that names of one side are names of the other in another spelling, with one pair of them."""
-    return f"{len({one for one, _ in pairs})} {what} in two spellings, for example {_pair(pairs)}"
+def in_two_spellings(pairs: Sequence[tuple[str, str]], one: str, many: str) -> str:
+    """The finding that names of one side are names of the other in another spelling, with one pair of them.
+
+    ``one`` and ``many`` say what is in two spellings.
+    """
+    found = counted(len({name for name, _ in pairs}), one, many)
+    return f"{found} in two spellings, for example {_pair(pairs)}"
 
 
 def _pair(pairs: Sequence[tuple[str, str]]) -> str:
     return " and ".join(repr(str(one)) for one in pairs[0])
 
 
-def _patients_on_both(one: np.ndarray, other: np.ndarray, what: str) -> list[str]:
+def _patients_on_both(one: np.ndarray, other: np.ndarray, verbs: tuple[str, str], what: str) -> list[str]:
     """Findings on patients of both sides: those of one spelling, and those of two."""
-    found = [f"{same} patients {what}"] if (same := shared(one, other)) else []
+    words = f"patient {verbs[0]} {what}", f"patients {verbs[1]} {what}"
+    found = [counted(same, *words)] if (same := shared(one, other)) else []
     pairs = spelled_alike(one, other)
-    return [*found, *([in_two_spellings(pairs, f"patients {what}")] if pairs else [])]
+    return [*found, *([in_two_spellings(pairs, *words)] if pairs else [])]
 
 
 def _items_alike(one: np.ndarray, other: np.ndarray, both: str) -> tuple[list[str], list[str]]:
@@ -109,9 +116,9 @@ def _items_alike(one: np.ndarray, other: np.ndarray, both: str) -> tuple[list[st
     pairs = [(folded[key], name) for name in sorted(right - left) if (key := folded_path(name)) in folded]
     numbers = [pair for pair in pairs if folded_path(pair[0]).isdigit()]
     named = [pair for pair in pairs if not folded_path(pair[0]).isdigit()]
-    found = [in_two_spellings(named, f"items are both {both}")] if named else []
-    doubt = f"ids of {both} differ in spelling only, for example"
-    return found, [f"{len(numbers)} {doubt} {_pair(numbers)}: are they one item?"] if numbers else []
+    found = [in_two_spellings(named, f"item is both {both}", f"items are both {both}")] if named else []
+    doubt = counted(len(numbers), f"pair of ids of {both} differs", f"pairs of ids of {both} differ")
+    return found, [f"{doubt} in spelling only, for example {_pair(numbers)}: are they one item?"] if numbers else []
 
 
 def _advice(found: Sequence[str]) -> str:
@@ -139,13 +146,13 @@ def check_apart(
     named = isinstance(fitted[0], Embeddings) and isinstance(held[0], Embeddings)
     items = shared(fitted[0].ids, held[0].ids) if named else _same_vectors(fitted, held)
     if items:
-        raise LeakageError(f"{items} items are both {what}. Hold out other items.")
+        raise LeakageError(f"{counted(items, 'item is', 'items are')} both {what}. Hold out other items.")
     alike = _items_alike(fitted[0].ids, held[0].ids, what)[0] if named else []
     if alike:
         raise LeakageError(f"{alike[0]}. {_advice(alike)}Hold out other items.")
     if fitted[2] is None or held[2] is None:
         return
-    if patients := _patients_on_both(fitted[2], held[2], f"are both {what}"):
+    if patients := _patients_on_both(fitted[2], held[2], ("is", "are"), f"both {what}"):
         raise LeakageError(f"{'; '.join(patients)}. {_advice(patients)}Hold out other patients.")
 
 
@@ -176,7 +183,9 @@ def same_files(anchors: Items, test: Items, *, allow: bool = False) -> list[str]
     count = sum(content_key(value, test.modality) in known for value in test.values)
     if not count:
         return []
-    found = f"{count} test items are anchors' own files under other ids"
+    found = (
+        counted(count, "test item is an anchor's own file", "test items are anchors' own files") + " under other ids"
+    )
     if not allow:
         raise LeakageError(f"{found}. Take them out of the anchors, or allow leakage (allow_leakage=True) and say so.")
     return [f"LEAKAGE: {found}"]

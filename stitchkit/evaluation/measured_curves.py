@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import InputError
-from stitchkit.core.plain_values import plain_values
 from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
 from stitchkit.evaluation.power_law import size_for, value_at
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval
@@ -190,7 +189,6 @@ class LearningCurve:
         words = f"{what} needs about {n.value:.0f} anchors [{lower}, {upper}]"
         return Needed(self.metric, value, n, self.horizon, words)
 
-    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         law = None if self.laws is None else dict(zip("abc", self.laws[0].tolist(), strict=True))

@@ -15,6 +15,7 @@ from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.corrected_scores import PLAIN, corrected, how_scored
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.metrics.bootstrap import Interval
@@ -95,9 +96,13 @@ class Retrieval:
     def __str__(self) -> str:
         lines = [] if self.scored == PLAIN else [self.scored]
         for one in (self.forward, self.backward):
-            lines.append(f"{one.name}: {one.queries} queries, gallery of {one.gallery}")
+            lines.append(f"{one.name}: {counted(one.queries, 'query', 'queries')}, gallery of {one.gallery}")
             lines += [f"  R@{k:<3} {value}  (chance {one.chance(k):.3f})" for k, value in one.recall.items()]
-        known = f"over {self.patients} patients" if self.patients is not None else "over pairs; patients are not known"
+        known = (
+            f"over {counted(self.patients, 'patient')}"
+            if self.patients is not None
+            else "over pairs; patients are not known"
+        )
         return "\n".join([*lines, f"intervals are {known}", *(f"note: {note}" for note in self.notes)])
 
 

@@ -15,6 +15,7 @@ from stitchkit.core.items import rows_of
 from stitchkit.core.moments import Moments, check_paired
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.patient_draws import ROWS, PatientDraws, patient_means
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.cka import LEAST, cka, debiased_cka, debiased_cka_error
@@ -85,7 +86,7 @@ class Stitchability:
             items = "pairs" if self.patients is None else "patients"
             if self.judged < FEW:
                 return f"{self.judged} {items} are too few to tell neighbourhoods that agree from chance. Give more."
-            whole = pairs if self.patients is None else f"{pairs} of {self.patients} patients"
+            whole = pairs if self.patients is None else f"{pairs} of {counted(self.patients, 'patient')}"
             return (
                 f"The neighbourhoods agree no more than those of shuffled {items} do (p = {self.p_value:.3f}). Check "
                 f"that row i of both sides is one item; if it is, a map has little to find in {whole}."

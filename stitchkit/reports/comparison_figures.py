@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.comparison import Comparison
 from stitchkit.evaluation.measured_curves import LearningCurve
 from stitchkit.reports.figures import COLOURS, FAINT, GRID, INK, canvas
@@ -50,7 +51,7 @@ def learning_curve_figure(curve: LearningCurve, *, target: float | None = None) 
     axes.set_xticks(ticks, [str(one) for one in ticks], rotation=45)
     axes.minorticks_off()
     axes.set_xlabel("anchors")
-    axes.set_ylabel(f"{curve.metric} on {curve.pairs} held-out pairs")
+    axes.set_ylabel(f"{curve.metric} on {counted(curve.pairs, 'held-out pair')}")
     axes.grid(color=GRID, lw=0.8)
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     return figure
@@ -68,6 +69,8 @@ def comparison_figure(comparison: Comparison) -> Figure:
     axes.axvline(comparison.chance[comparison.criterion], color=FAINT, lw=1, ls=(0, (3, 3)))
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"{comparison.criterion} on {comparison.pairs} held-out pairs, galleries of {comparison.gallery}")
+    axes.set_xlabel(
+        f"{comparison.criterion} on {counted(comparison.pairs, 'held-out pair')}, galleries of {comparison.gallery}"
+    )
     axes.grid(axis="x", color=GRID, lw=0.8)
     return figure

@@ -17,6 +17,7 @@ from stitchkit.core.items import Items
 from stitchkit.core.keys import is_missing
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
+from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.encoders import is_vectors_file
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
@@ -94,7 +95,7 @@ class StudyBench:
             notes = audit(labels.ids[left], labels.ids[right], *patients, allow=allow_leakage)
         notes += spelled_notes(labels.groups)
         left_out = cohort.card.get("left_out", {})
-        notes += [f"not read: {count} rows, {why}" for why, count in left_out.items() if count]
+        notes += [f"not read: {counted(count, 'row')}, {why}" for why, count in left_out.items() if count]
         parts = [Part(left, right, _draws(plan, labels, left)) for left, right in sides]
         if not data.folds:
             drawn = np.unique(np.concatenate(list(parts[0].drawn.values())))

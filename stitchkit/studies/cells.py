@@ -24,6 +24,7 @@ from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.plain_values import plain
 from stitchkit.core.strict_json import parsed
+from stitchkit.core.wording import counted
 from stitchkit.digests import NO_DIGEST, check_digest, holds_own_digest, sha256_of, with_own_digest
 from stitchkit.file_errors import naming
 from stitchkit.path_checks import checked_file
@@ -73,7 +74,9 @@ class Cell:
 
     def __str__(self) -> str:
         through = " -> ".join(one for one in (self.source, self.target) if one)
-        count = {None: "all anchors", 0: "no anchors"}.get(self.anchors, f"{self.anchors} anchors, draw {self.draw}")
+        count = {None: "all anchors", 0: "no anchors"}.get(
+            self.anchors, f"{counted(self.anchors or 0, 'anchor')}, draw {self.draw}"
+        )
         return ", ".join(one for one in (through, self.method, count) if one)
 
 
@@ -203,9 +206,15 @@ class CellLog:
         unfit = {key for key, line in known.items() if not self._fits(line)}
         damaged += [str(self._scores(key)) for key in known if key in unfit]
         if damaged:
-            _warn(f"{len(damaged)} cells of {self.folder} are damaged and are worked out again: {damaged[0]} first.")
+            _warn(
+                f"{counted(len(damaged), 'cell')} of {self.folder} {'is' if len(damaged) == 1 else 'are'} "
+                f"damaged and {'is' if len(damaged) == 1 else 'are'} worked out again: {damaged[0]} first."
+            )
         if unchecked := sum("sha256" not in line for line in known.values()):
-            _warn(f"{unchecked} cells of {self.path} were written without SHA-256 digests, {_UNNOTICED}.")
+            _warn(
+                f"{counted(unchecked, 'cell')} of {self.path} {'was' if unchecked == 1 else 'were'} written "
+                f"without SHA-256 digests, {_UNNOTICED}."
+            )
         return {key: line for key, line in known.items() if key not in unfit}
 
     def _sound_lines(self) -> tuple[list[dict[str, Any]], list[str]]:

@@ -16,6 +16,7 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, draw_prompts
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
+from stitchkit.core.wording import counted
 from stitchkit.embedding import embed
 from stitchkit.evaluation.class_patients import (
     ClassPatients,
@@ -110,8 +111,8 @@ class PromptSensitivity:
     def __str__(self) -> str:
         rows = (self.macro, *self.classes)
         wide = max(8, *(len(one.label) for one in rows))
-        told = f"{self.k} prompt{'s' * (self.k > 1)} a class and side"
-        lines = [f"AUROC over {len(self.macro.draws)} draws of {told}, on {self.n} items"]
+        told = f"{counted(self.k, 'prompt')} a class and side"
+        lines = [f"AUROC over {counted(len(self.macro.draws), 'draw')} of {told}, on {counted(self.n, 'item')}"]
         lines.append(f"{'':<{wide}}  {'all prompts':<20}  {'draws: mean (min to max)':<26}  gain of all over a draw")
         for one in rows:
             spread = f"{np.mean(one.draws):.3f} ({min(one.draws):.3f} to {max(one.draws):.3f})"

@@ -14,6 +14,7 @@ from stitchkit.core.escaping import escaped
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder
 from stitchkit.core.strict_json import parsed
+from stitchkit.core.wording import counted
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
 from stitchkit.encoders.consent import TrustPython
@@ -109,7 +110,7 @@ def study(
     ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage,
                     trust_python=trust_python)  # fmt: skip
     replace_file(folder / MARK, mark.encode())
-    say(f"{len(ran.cells)} cells, {ran.done_before} of them done before; resampling patients")
+    say(f"{counted(len(ran.cells), 'cell')}, {ran.done_before} of them done before; resampling patients")
     return write_page(ran, folder, command=command, text=_text(planned), progress=progress)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.results import AUROC, measure_name
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.study_page import signed
@@ -140,9 +141,13 @@ class StudySummary:
         return plain
 
     def __str__(self) -> str:
-        people = "patients not known" if self.patients is None else f"{self.patients} patients"
-        what = f"{self.measured} of {len(self.rows[0].classes)} classes" if self.measure == AUROC else self.measured
-        lines = [f"{self.name}: {what} on {self.n} items ({people})"]
+        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+        what = (
+            f"{self.measured} of {counted(len(self.rows[0].classes), 'class', 'classes')}"
+            if self.measure == AUROC
+            else self.measured
+        )
+        lines = [f"{self.name}: {what} on {counted(self.n, 'item')} ({people})"]
         others = list(dict.fromkeys(name for row in self.rows for name in row.gaps))
         titles = [
             "method",

@@ -12,6 +12,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, StitchError
 from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
+from stitchkit.core.wording import counted
 from stitchkit.encoders.consent import TrustPython
 from stitchkit.progress import Progress
 from stitchkit.studies.benches import Loads, StudyBench
@@ -95,7 +96,10 @@ def run_cells(study: StudyJobs, out: str | Path, *, say: Say, progress: bool | N
     """Every cell of ``study`` that is not yet in ``out``."""
     plan, bench = study.plan, study.bench
     test, judge = bench.test.of_classes(study.classes), study.judge()
-    say(f"{len(test)} items to judge" + (f" on {len(study.classes)} classes" if study.classes else ""))
+    say(
+        f"{counted(len(test), 'item')} to judge"
+        + (f" on {counted(len(study.classes), 'class', 'classes')}" if study.classes else "")
+    )
     log, cells, failed, before = CellLog(out), [], {}, 0
     with Progress(progress) as bar:
         bar.begin("cells of the study", study.count)

@@ -72,14 +72,14 @@ def _page(summary: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, comma
     plan = ran.plan
     last = plan.anchors[-1]
     pairs = [(source, target) for target in plan.targets for source in plan.sources]
-    people = "patients not known" if summary.patients is None else f"{summary.patients:,} patients"
+    people = "patients not known" if summary.patients is None else counted(summary.patients, "patient")
     anchors = _count(summary, main.anchors)
     chances = _chances(summary, ran)
-    judged = f"{len(main.classes)} classes judged; " if summary.measure == AUROC else ""
+    judged = f"{counted(len(main.classes), 'class', 'classes')} judged; " if summary.measure == AUROC else ""
     return StudyPage(
         title=summary.name,
         kind=KINDS[summary.kind],
-        subject=f"{summary.n:,} items of {people}; {judged}up to {anchors:,} {plan.counted}",
+        subject=f"{counted(summary.n, 'item')} of {people}; {judged}up to {anchors:,} {plan.counted}",
         cards=_cards(summary, main, plan),
         tables={summary.called(*pair): _table(summary, pair, last, main) for pair in pairs},
         curves={
@@ -164,7 +164,9 @@ def _table(summary: StudySummary, pair: tuple[str, str], anchors: int | None, ma
     """Rows of one source and target at the most anchors, best first within solvers and baselines; all of a training."""
     source, target = pair
     if summary.kind == "training":
-        return [_page_row(row, f"{row.method}, {row.anchors:,} pairs", row == main) for row in summary.rows]
+        return [
+            _page_row(row, f"{row.method}, {counted(row.anchors or 0, 'pair')}", row == main) for row in summary.rows
+        ]
     rows = [
         row for row in summary.rows
         if row.anchors in (anchors, 0) and row.source in ("", source) and row.target in ("", target)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.class_answers import notes_on_answers
 from stitchkit.evaluation.class_patients import note_on_carriers, notes_on_patients
 from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
@@ -134,12 +135,12 @@ def _galleries(ran: Ran, names: Mapping[str, str]) -> list[str]:
     """
     records = [(cell.target, ran.log[key]["record"]) for cell, key in ran.cells]
     ranked = [(target, one) for target, one in records if "gallery" in one]
-    shuffled, counted = (_highest(ranked, key) for key in ("shuffled_chance", "chance"))
+    shuffled, of_random = (_highest(ranked, key) for key in ("shuffled_chance", "chance"))
     fold = " in the first fold" if ran.plan.data.folds else ""
     measure, notes = measure_name(ran.judge.main), []
     for name, size in dict.fromkeys((target, one["gallery"]) for target, one in ranked):
-        note = f"gallery of {size} distinct targets of {names.get(name, name)}{fold}"
-        for values, words in ((shuffled, "by chance"), (counted, "by a random ranking")):
+        note = f"gallery of {counted(size, 'distinct target')} of {names.get(name, name)}{fold}"
+        for values, words in ((shuffled, "by chance"), (of_random, "by a random ranking")):
             if (name, size) in values:
                 there, back = values[name, size]
                 note += f"; {words} {measure} is {there:.3f} there and {back:.3f} back"

@@ -15,6 +15,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, StitchError
 from stitchkit.core.items import Items
+from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
@@ -110,7 +111,10 @@ def run_training(
     judged, notes, mark = _judged(plan, allow_leakage)
     log, cells, failed, before = CellLog(out), [], {}, 0
     arms = list(_arms(plan))
-    say(f"{len(arms)} runs, judged on {len(judged.same)} pairs with {len(judged.first)} distinct captions")
+    say(
+        f"{counted(len(arms), 'run')}, judged on {counted(len(judged.same), 'pair')} with "
+        f"{counted(len(judged.first), 'distinct caption')}"
+    )
     with Progress(progress) as bar:
         bar.begin("runs of the study", len(arms))
         for arm in arms:
@@ -120,7 +124,7 @@ def run_training(
                 try:
                     _finish(log, key, arm, judged, Path(out) / RUNS / key, device)
                 except StitchError as error:  # a recipe that so few pairs do not suit; the others go on
-                    failed[f"{arm.name}, {arm.pairs} pairs, seed {arm.recipe.seed}"] = str(error)
+                    failed[f"{arm.name}, {counted(arm.pairs, 'pair')}, seed {arm.recipe.seed}"] = str(error)
             if key in log:
                 cells.append((arm.cell, key))
             bar.step(1)

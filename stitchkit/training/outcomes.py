@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.wording import counted
 from stitchkit.training.validation import Validation
 
 
@@ -39,7 +40,7 @@ class TrainedRun:
 
     def __str__(self) -> str:
         return "\n".join([
-            f"{self.steps} steps, {self.epochs:.4g} epochs; kept: step {self.best.step}",
+            f"{counted(self.steps, 'step')}, {self.epochs:.4g} epochs; kept: step {self.best.step}",
             str(self.best),
             ", ".join(self.names),
         ])  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.evaluation.leakage import audit, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
@@ -100,14 +101,18 @@ def chosen_pairs(recipe: PairsRecipe, seed: int) -> ChosenPairs:
     else:
         held = _held_out(people, recipe.held, seed)
         train = np.setdiff1d(np.arange(len(cohort)), held)
-        notes = [f"validated on {len(held)} held-out pairs" + ("" if groups is None else ", patient by patient")]
+        notes = [
+            f"validated on {counted(len(held), 'held-out pair')}" + ("" if groups is None else ", patient by patient")
+        ]
     notes += spelled_notes(groups)
     if recipe.fraction < 1:
         order = patient_order(people[train], seed, 0)
         train = np.sort(train[order[: round(recipe.fraction * len(train))]])
     for what, rows in (("train", train), ("validate", held)):
         if len(rows) < 2:
-            raise DataError(f"{len(rows)} pairs are too few to {what} on. Give more, or a larger fraction.")
+            raise DataError(
+                f"{counted(len(rows), 'pair is', 'pairs are')} too few to {what} on. Give more, or a larger fraction."
+            )
     return ChosenPairs(cohort, train, held, list(notes))
 
 

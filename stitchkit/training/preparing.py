@@ -14,6 +14,7 @@ import numpy as np
 from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
+from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.embedding_store import default_root
 from stitchkit.encoders.shared import TOKENIZER, ImageBatch, text_batch
@@ -108,7 +109,10 @@ class Prepared:
             return TrainingPairs(whole.images.ids[rows], (one, TextSide(right, some, reading)), numbered(some))
 
         train, held = pairs(chosen.train, True), pairs(chosen.held, False)
-        say(f"{len(train)} pairs with {train.captions} distinct captions; {len(held)} to validate on")
+        say(
+            f"{counted(len(train), 'pair')} with {counted(train.captions, 'distinct caption')}; {len(held)} to "
+            f"validate on"
+        )
         return cls(train, held, shape, settings, notes, mark)
 
     def names(self, folder: Path) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stitchkit.artefact_schemas import checked
+from stitchkit.core.wording import counted
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, recall_at
 from stitchkit.training.contrast import contrastive_loss
 
@@ -80,7 +81,10 @@ class Validation:
         return checked({key.removeprefix("valid_"): value for key, value in plain.items()}, cls)
 
     def __str__(self) -> str:
-        lines = [f"validation loss {self.loss:.4f}; {self.pairs} pairs, {self.captions} distinct captions"]
+        lines = [
+            f"validation loss {self.loss:.4f}; {counted(self.pairs, 'pair')}, "
+            f"{counted(self.captions, 'distinct caption')}"
+        ]
         lines += [f"R@{key.partition('@')[2]} of {key.partition('@')[0]}s {value:.3f} (chance {self.chance[key]:.3f})"
                   for key, value in self.recall.items()]  # fmt: skip
         return "\n".join(lines)

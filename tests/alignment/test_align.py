@@ -419,7 +419,7 @@ def test_one_or_two_groups_are_not_searched():
     for k in (1, 2):
         record = align(x, y, groups=np.arange(60) % k).record
         assert (record["chosen_by"], record["held_out"]) == ("default", None)
-        assert f"{k} groups are too few" in record["notes"][0]
+        assert f"{'1 group is' if k == 1 else '2 groups are'} too few" in record["notes"][0]
 
 
 def test_three_groups_are():
@@ -451,7 +451,7 @@ X, Y = paired(20)
 NAN = np.where(np.arange(120).reshape(20, 6) == 13, np.nan, X)
 FAULTS = {
     "rows that do not match": (lambda: align(X, Y[:19]), InputError, "20 rows and target has 19"),
-    "one anchor": (lambda: align(X[:1], Y[:1]), InputError, "1 anchors.*at least 2"),
+    "one anchor": (lambda: align(X[:1], Y[:1]), InputError, "1 anchor.*at least 2"),
     "no anchor": (lambda: align(X[:0], Y[:0]), InputError, "0 anchors"),
     "NaN": (lambda: align(NAN, Y), InputError, "'source' row 2 holds NaN"),
     "zero vector": (lambda: align(X * (np.arange(20) != 4)[:, None], Y), InputError, "'source' row 4 is all zeros"),
@@ -578,7 +578,7 @@ def test_a_matching_solver_is_fitted_on_checked_pools():
     x, y = paired(160)
     found = align(x[:40], y[:40], pool=(x[30:], y[40:]), solver=sk.SoftMatching())
     assert found.record["transductive"]
-    assert any("10 source and 0 target rows" in note for note in found.record["notes"])
+    assert any("10 source rows and 0 target rows" in note for note in found.record["notes"])
     with pytest.raises(InputError, match="NaN"):
         align(x[:40], y[:40], pool=(x[40:] * np.nan, y[40:]), solver=sk.SoftMatching())
     with pytest.raises(InputError, match="paper='ortho' does not look at a pool"):

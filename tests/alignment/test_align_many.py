@@ -101,7 +101,7 @@ REFUSED = {
     "an empty name": ({"xray": VIEWS["xray"], "": VIEWS["ct"]}, InputError, "a view needs a name.*got ''"),
     "two of one name": ([EMBEDDED["ct"], EMBEDDED["ct"]], InputError, "two views are called 'ct'"),
     "arrays without names": ([VIEWS["xray"], VIEWS["ct"]], InputError, "plain arrays have no name"),
-    "one item": ({name: rows[:1] for name, rows in VIEWS.items()}, InputError, "got 1 anchors"),
+    "one item": ({name: rows[:1] for name, rows in VIEWS.items()}, InputError, "got 1 anchor"),
     "a constant view": ({**VIEWS, "ct": np.ones((N, 5))}, InputError, "all 60 vectors of 'ct' are the same"),
     "NaN": ({**VIEWS, "ct": np.full((N, 5), np.nan)}, InputError, "holds NaN"),
 }  # fmt: skip
@@ -177,7 +177,7 @@ def test_pairs_that_cannot_be_composed_are_refused():
         )
     with pytest.raises(InputError, match="'a' has 60 rows and 'the hub of a' has 59"):
         sk.align_through((left[0], left[1][:-1]), right)
-    with pytest.raises(InputError, match="got 1 anchors"):
+    with pytest.raises(InputError, match="got 1 anchor"):
         sk.align_through((left[0][:1], left[1][:1]), right)
     for wrong in (left[0], (left[0],), "xray", None):
         with pytest.raises(InputError, match=r"source must be a pair \(a, the hub of a\)"):

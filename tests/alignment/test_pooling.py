@@ -137,7 +137,7 @@ def test_anchors_that_stand_in_the_pool_are_left_out_of_it():
     found = align_with_pool(
         c.x, c.y, (np.concatenate([c.pool_x, c.x[:3]]), np.concatenate([c.y[:5], c.pool_y])), branch="soft"
     )
-    assert "3 source and 5 target rows of the pools are anchors already and were left out" in found.record["notes"]
+    assert "3 source rows and 5 target rows of the pools are anchors already and were left out" in found.record["notes"]
     np.testing.assert_array_equal(
         found.similarity(c.new_x, c.new_y), fitted(c, branch="soft").similarity(c.new_x, c.new_y)
     )
@@ -178,7 +178,7 @@ def test_what_cannot_be_used_is_refused():
         align_with_pool(c.x, c.y, (c.pool_x, c.pool_y[:19]))
     with pytest.raises(InputError, match="NaN"):
         align_with_pool(c.x, c.y, (np.where(np.arange(40)[:, None] == 2, np.nan, c.pool_x), c.pool_y))
-    with pytest.raises(InputError, match="1 anchors"):
+    with pytest.raises(InputError, match="1 anchor"):
         align_with_pool(c.x[:1], c.y[:1], (c.pool_x, c.pool_y))
     with pytest.raises(InputError, match="8 rows and target has 7"):
         align_with_pool(c.x, c.y[:7], (c.pool_x, c.pool_y))

@@ -80,7 +80,7 @@ def test_leakage_is_told_in_full_and_ends_with_4(cli, world, leaking, tmp_path):
         ("anchors20.png", "t1", "same file"), ("anchors30.png", "t2", "near"),
     ]  # fmt: skip
     assert json.loads(out.read_text()) == done.json
-    assert done.err.startswith("error: 1 patients have both anchors and test items; 1 test images are copies")
+    assert done.err.startswith("error: 1 patient has both anchors and test items; 1 test image is a copy")
     assert "--allow-leakage" in done.err
     allowed = cli(*line, "--allow-leakage", "--quiet")
     assert allowed.code == 0
@@ -107,8 +107,8 @@ def test_a_table_of_ids_and_patients_can_be_the_test(cli, world, tmp_path):
     bare = write(tmp_path / "bare.csv", [["id", "patient"], ["anchors3.png", "x"], ["t", "anchors-9"]])
     done = cli("anchors", "check", world.anchors, "--test", bare, "--quiet")
     assert done.code == 4
-    assert "LEAKAGE: 1 items" in done.out
-    assert "LEAKAGE: 1 patients" in done.out
+    assert "LEAKAGE: 1 item " in done.out
+    assert "LEAKAGE: 1 patient " in done.out
     assert "copies of images in the test were not looked for" in done.out
 
 

@@ -205,14 +205,14 @@ def _test_table(tmp_path, patient):
 @pytest.mark.usefixtures("no_models")
 def test_stitch_refuses_anchors_of_tested_patients_before_any_model_is_loaded(cli, world, tmp_path):
     line = ("stitch", world.quick, world.own("small"), "--anchors", world.anchors, "--out", tmp_path / "x")
-    refused(cli(*line, "--test", _test_table(tmp_path, "anchors-3")), 4, "1 patients")
+    refused(cli(*line, "--test", _test_table(tmp_path, "anchors-3")), 4, "1 patient ")
 
 
 def test_leakage_that_is_allowed_stands_in_the_folder(cli, world, tmp_path):
     out = tmp_path / "x"
     line = ("stitch", world.quick, world.own("small"), "--anchors", world.anchors, "--out", out)
     done = cli(*line, "--test", _test_table(tmp_path, "anchors-3"), "--allow-leakage", "--json")
-    assert done.json["audit"] == ["LEAKAGE: 1 patients have both anchors and test items"]
+    assert done.json["audit"] == ["LEAKAGE: 1 patient has both anchors and test items"]
     assert json.loads((out / "config.json").read_text())["audit"] == done.json["audit"]
 
 

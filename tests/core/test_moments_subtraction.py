@@ -48,7 +48,7 @@ def test_what_is_constant_in_the_rest_has_no_scatter_at_all():
     x = X.copy()
     x[:, 2] -= 3
     x[60:, 2] = 0.25  # varies only in the part that is taken out
-    with pytest.warns(UserWarning, match="of 1 columns the subtraction left nothing but rounding"):
+    with pytest.warns(UserWarning, match="of 1 column the subtraction left nothing but rounding"):
         rest = Moments.of(x, Y) - Moments.of(x[:60], Y[:60])
     assert rest.scatter_ss[2, 2] == 0
     assert not rest.scatter_ss[2, :].any()

@@ -89,7 +89,7 @@ BAD = {  # what is wrong -> (what makes it, the error, what the error names)
     "unknown modality": (lambda: items(modality="sound"), DataError, "'sound'"),
     "anchors without source": (lambda: anchors(source_items=items(["a"], ["x"])), DataError, "3 ids.*1 source"),
     "anchors without target": (lambda: anchors(target_items=items(["a"], ["x"])), DataError, "3 ids.*1 target"),
-    "anchors with few groups": (lambda: anchors(groups=np.array(["p"])), InputError, "1 groups"),
+    "anchors with few groups": (lambda: anchors(groups=np.array(["p"])), InputError, "1 group "),
     "anchors with one id twice": (lambda: anchors(ids=["a", "a", "b"]), DataError, "'a'"),
     "no class": (lambda: PromptSet("p", {}), DataError, "'p' names no class"),
     "class without text": (lambda: PromptSet("p", {"a": ()}), DataError, "'a'"),
@@ -108,7 +108,7 @@ BAD = {  # what is wrong -> (what makes it, the error, what the error names)
     "label of two": (lambda: Labels([[0], [2], [1]], IDS, ("p",)), DataError, "'b' has label 2 for 'p'"),
     "uncertain label": (lambda: Labels([[0], [-1], [1]], IDS, ("p",)), DataError, "-1.*policy"),
     "labels of another shape": (lambda: Labels(np.zeros((2, 1)), IDS, ("p",)), InputError, r"\(2, 1\)"),
-    "labels with few groups": (lambda: Labels(np.zeros((3, 1)), IDS, ("p",), groups=["x"]), InputError, "1 .*groups"),
+    "labels with few groups": (lambda: Labels(np.zeros((3, 1)), IDS, ("p",), groups=["x"]), InputError, "1 group "),
     "labels with a short column": (
         lambda: Labels(np.zeros((3, 1)), IDS, ("p",), columns={"age": np.ones(2)}),
         InputError,

@@ -73,7 +73,7 @@ def test_a_word_for_a_missing_label_is_a_blank(tmp_path, word):
     np.testing.assert_array_equal(labels.values[:, 0], [1, np.nan, 0])
     np.testing.assert_array_equal(labels.columns["age"], [50, np.nan, 61])
     path = table(tmp_path, f"id,label\n1,Mass\n2,{word}\n3,Edema\n", "u.csv")
-    with contextlib.nullcontext() if not word.strip() else pytest.warns(UserWarning, match="1 cells of column 'label'"):
+    with contextlib.nullcontext() if not word.strip() else pytest.warns(UserWarning, match="1 cell of column 'label'"):
         named = sk.read_labels(path, label="label")
     assert named.classes == ("Edema", "Mass")
     assert np.isnan(named.values[1]).all()
@@ -249,7 +249,7 @@ def test_linked_folders_are_counted(films, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
     Image.new("L", (8, 8)).save(other / "far.png")
     (films / "link").symlink_to(other)
-    with pytest.warns(UserWarning, match="1 linked folders in .* were not entered"):
+    with pytest.warns(UserWarning, match="1 linked folder in .* was not entered"):
         assert len(read_items(films)) == 4
 
 

@@ -42,7 +42,7 @@ def test_tabs_separate_a_tsv(tmp_path):
         (b"i\x00d\x00,\x00", "NUL"),
         ("id,text\n1,Erguß\n".encode("cp1252"), "line 2"),
         (b"id,text\n", "no rows"),
-        (b"id,text\n1,a\n2\n", "row 3: 1 cells under a header of 2"),
+        (b"id,text\n1,a\n2\n", "row 3: 1 cell under a header of 2"),
         (b"id,text\n1,a,b\n", "row 2: 3 cells"),
         (b"id,text,text\n1,a,b\n", "2 columns .* are called 'text'"),
         (b",id,\n1,a,b\n", "have no name"),

@@ -68,7 +68,7 @@ def test_ids_and_patients_on_both_sides_are_leakage(anchors, films, others):
     ids[3], patients[:2] = films.ids[0], films.patients[5]
     found = check_anchors(anchors, test=pairs_of(others, ids=ids, patients=patients), progress=False)
     assert not found.passed
-    assert found.leakage == ("1 items are both anchors and test items", "1 patients have both anchors and test items")
+    assert found.leakage == ("1 item is both anchors and test items", "1 patient has both anchors and test items")
 
 
 def test_images_under_other_names_are_leakage(anchors, films, others):
@@ -76,8 +76,8 @@ def test_images_under_other_names_are_leakage(anchors, films, others):
     images[0], images[1] = films.images[7], jpeg(films.images[9])
     found = check_anchors(anchors, test=pairs_of(others, images), progress=False)
     assert found.leakage == (
-        "1 test images are copies of anchors' images under other ids",
-        "1 pairs of an anchor's and a test item's image are near duplicates under other ids",
+        "1 test image is a copy of anchors' images under other ids",
+        "1 pair of an anchor's and a test item's image are near duplicates under other ids",
     )
     named = [(one.first, one.second, one.kind, one.same_patient) for one in found.leaked]
     assert named == [
@@ -94,9 +94,9 @@ def test_an_item_under_its_own_id_is_counted_once(anchors):
 def test_items_and_ids_can_be_the_test(anchors, films, others):
     items = Items(others.ids, list(others.images), "image")
     found = check_anchors(anchors, test=items, test_groups=[films.patients[0], *others.patients[1:]], progress=False)
-    assert found.leakage == ("1 patients have both anchors and test items",)
+    assert found.leakage == ("1 patient has both anchors and test items",)
     found = check_anchors(anchors, test=[films.ids[2], "unknown"], progress=False)
-    assert found.leakage == ("1 items are both anchors and test items",)
+    assert found.leakage == ("1 item is both anchors and test items",)
     assert found.notes == (
         "patients are not known on both sides, so overlap of patients was not checked",
         "images are not known on both sides, so copies of images in the test were not looked for",
@@ -132,7 +132,7 @@ def test_copies_with_opposite_labels_are_a_contradiction(films):
     labels = Labels(values, films.ids, ("edema", "mass", "nodule"), films.patients)
     found = check_anchors(pairs_of(films, images), labels=labels, **QUICK)
     assert [one.opposite for one in found.duplicates] == [("edema",)]
-    assert any(one.startswith("CONTRADICTION: 1 pairs") for one in found.warnings)
+    assert any(one.startswith("CONTRADICTION: 1 pair") for one in found.warnings)
     assert "opposite labels: edema" in str(found)
 
 

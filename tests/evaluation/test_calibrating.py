@@ -151,7 +151,7 @@ def test_bad_input_is_named():
 
 def test_anchors_and_test_items_are_refused():
     scores, labels = drawn(n=200)
-    with pytest.raises(LeakageError, match="1 items are both anchors and calibration items"):
+    with pytest.raises(LeakageError, match="1 item is both anchors and calibration items"):
         sk.calibrate(scores, labels, anchors=["scan0", "other"])
     noted = sk.calibrate(scores, labels, anchors=["scan0", "other"], allow_leakage=True).notes
     assert any("LEAKAGE" in note for note in noted)

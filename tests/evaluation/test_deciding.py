@@ -194,7 +194,7 @@ def test_few_patients_with_many_items_are_told():
     scores, labels = drawn(200)
     one = sk.Labels(labels.values, labels.ids, CLASSES, np.where(labels.values[:, 0] == 1, "p0", labels.groups))
     found = sk.choose_thresholds(scores, one, replicates=10)
-    assert any("Edema: 1 patients" in note for note in found.notes)
+    assert any("Edema: 1 patient " in note for note in found.notes)
 
 
 def test_thresholds_on_probabilities_are_for_the_calibrated_ones():

@@ -300,7 +300,7 @@ def test_anchors_among_the_held_out_pairs_are_refused(pairs):
         sk.diagnose(alignment, *fresh, pairs="held-out", anchors=tuple(known))
     late = [side.take(np.arange(100, 160)) for side in (left, right)]
     patients = {one: i // 7 for i, one in enumerate(ids.tolist())}  # 98 to 104 are one patient
-    with pytest.raises(LeakageError, match="1 patients are both anchors and held out"):
+    with pytest.raises(LeakageError, match="1 patient is both anchors and held out"):
         sk.diagnose(alignment, *late, pairs="held-out", anchors=(*known, patients), groups=patients)
     own = {one: i // 5 for i, one in enumerate(ids.tolist())}
     found = sk.diagnose(alignment, *late, pairs="held-out", anchors=(*known, own), groups=own, **QUICK)

@@ -441,19 +441,19 @@ def test_intervals_need_no_resample_that_has_every_class():
 def test_items_and_patients_on_both_sides_are_refused():
     labels = labels_of()
     scores = scores_of(labels, rows=np.arange(100, 240))
-    with pytest.raises(LeakageError, match="1 items"):
+    with pytest.raises(LeakageError, match="1 item "):
         evaluate(scores, labels, anchors=["i3", "i100"])
     labels.groups[99] = labels.groups[100]
-    with pytest.raises(LeakageError, match="1 patients"):
+    with pytest.raises(LeakageError, match="1 patient "):
         evaluate(scores, labels, anchors=labels.ids[:100])
     allowed = evaluate(scores, labels, anchors=labels.ids[:100], allow_leakage=True, replicates=FEW)
-    assert "LEAKAGE: 1 patients have both" in str(allowed)
+    assert "LEAKAGE: 1 patient has both" in str(allowed)
 
 
 def test_the_anchor_sets_own_patients_count_when_its_items_have_no_labels():
     labels = labels_of(a_patient=1)
     anchors = AnchorSet(["x", "y"], texts(2), texts(2), np.array(["p5", "nobody"]))
-    with pytest.raises(LeakageError, match="1 patients"):
+    with pytest.raises(LeakageError, match="1 patient "):
         evaluate(scores_of(labels), labels, anchors=anchors)
 
 

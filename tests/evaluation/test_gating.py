@@ -10,6 +10,7 @@ from scipy.stats import beta, binomtest
 
 import stitchkit as sk
 from stitchkit.core.errors import InputError, SpaceMismatchError, StitchError, UnknownNameError
+from stitchkit.metrics.proportions import by_patient, exact_difference
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +95,35 @@ def test_a_map_is_as_good_as_itself_and_a_worse_one_is_caught(world):
     assert sk.gate(worse, x, y, against=good, margin=0.99).passed
 
 
-def test_a_difference_is_paired(world):
+def reciprocal_ranks(fitted, x, y):
+    """One over the place of each pair's target, by the table of similarities."""
+    table = fitted.similarity(x, y)
+    return 1 / (1 + (table > np.diag(table)[:, None]).sum(axis=1))
+
+
+def test_a_difference_is_that_of_the_same_pairs(world):
+    """Its interval is that of the differences pair by pair: with the pairs of one map moved on, it is far wider."""
     _, _, x, y = world
     rng = np.random.default_rng(7)
     left, right = (np.concatenate([side, side + 0.001 * rng.normal(size=side.shape)]) for side in (x, y))
     near, nearer = (sk.align(left, right, solver=sk.Ridge(alpha=alpha)) for alpha in (0.1, 0.11))
-    check = sk.gate(near, x, y, against=nearer, min_mrr=0, allow_leakage=True).checks
-    apart, own = check[1].interval, check[0].interval
-    assert apart.high - apart.low < 0.6 * (own.high - own.low)  # an unpaired difference has 1.4 times the width
+    found = sk.gate(near, x, y, against=nearer, allow_leakage=True).checks[0].interval
+    one, other = (reciprocal_ranks(fitted, x, y) for fitted in (near, nearer))
+    assert not np.array_equal(one, other)
+    assert found == pytest.approx(exact_difference(one, other, np.ones(60)), abs=1e-9)
+    apart = exact_difference(one, np.roll(other, 1), np.ones(60))
+    assert apart.value == pytest.approx(found.value, abs=1e-12)
+    assert apart.high - apart.low > 1.4 * (found.high - found.low)
+    itself = exact_difference(one, one, np.ones(60))  # what two maps of equal ranks would have: the least there is
+    assert itself.high - itself.low <= found.high - found.low < 1.4 * (itself.high - itself.low)
+
+
+def test_patients_of_a_difference_are_kept_whole(world):
+    good, worse, x, y = world
+    patient = np.arange(60) // 3
+    found = sk.gate(good, x, y, against=worse, groups=patient).checks[0].interval
+    sums = (by_patient(reciprocal_ranks(one, x, y), patient) for one in (good, worse))
+    assert found == pytest.approx(exact_difference(*sums, np.full(20, 3.0)), abs=1e-9)
 
 
 def test_equal_ranks_of_few_pairs_do_not_show_that_two_maps_are_equally_good():

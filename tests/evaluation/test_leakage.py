@@ -27,7 +27,7 @@ def test_an_item_on_both_sides_is_refused_and_counted():
 
 
 def test_a_patient_on_both_sides_is_refused_even_with_other_items():
-    with pytest.raises(LeakageError, match="1 patients have both anchors and test items"):
+    with pytest.raises(LeakageError, match="1 patient has both anchors and test items"):
         audit(ANCHORS, TEST, ANCHOR_PATIENTS, np.array(["p2", "p4"]))
 
 
@@ -38,7 +38,7 @@ def test_the_refusal_is_a_data_error_and_names_no_patient():
 
 
 def test_patients_are_compared_as_text():
-    with pytest.raises(LeakageError, match="1 patients"):
+    with pytest.raises(LeakageError, match="1 patient "):
         audit(ANCHORS, TEST, np.array([1, 1, 2]), np.array(["2", "3"]))
 
 
@@ -54,8 +54,8 @@ def test_unknown_patients_are_said_not_passed_over(left, right):
 def test_leakage_that_is_allowed_stands_in_the_notes():
     notes = audit(ANCHORS, np.array(["a1", "t1"]), ANCHOR_PATIENTS, np.array(["p1", "p4"]), allow=True)
     assert notes == [
-        "LEAKAGE: 1 items are both anchors and test items",
-        "LEAKAGE: 1 patients have both anchors and test items",
+        "LEAKAGE: 1 item is both anchors and test items",
+        "LEAKAGE: 1 patient has both anchors and test items",
     ]
     assert "LEAKAGE" not in " ".join(audit(ANCHORS, TEST, ANCHOR_PATIENTS, TEST_PATIENTS, allow=True))
 
@@ -96,13 +96,13 @@ SPELLINGS = [
 @pytest.mark.parametrize(("one", "other"), SPELLINGS)
 def test_one_patient_in_two_spellings_is_refused_and_never_called_clean(one, other):
     mine, theirs = (np.array([f"{side}{i}" for i in range(len(names))]) for side, names in (("a", one), ("t", other)))
-    found = f"1 patients have both anchors and test items in two spellings, for example {one[0]!r} and {other[0]!r}"
+    found = f"1 patient has both anchors and test items in two spellings, for example {one[0]!r} and {other[0]!r}"
     with pytest.raises(LeakageError) as refused:
         audit(mine, theirs, np.array(one), np.array(other))
     assert f"{found}. Write each name the same way on both sides" in str(refused.value)
     assert audit(mine, theirs, np.array(one), np.array(other), allow=True) == [f"LEAKAGE: {found}"]
     sides = (vectors_of(mine), None, np.array(one)), (vectors_of(theirs), None, np.array(other))
-    with pytest.raises(LeakageError, match="1 patients are both anchors and held out in two spellings"):
+    with pytest.raises(LeakageError, match="1 patient is both anchors and held out in two spellings"):
         check_apart(*sides, "anchors and held out")
 
 
@@ -121,21 +121,22 @@ def test_patients_of_two_sites_are_two_patients():
     [("Films/X.JPG", "films/x.jpg"), ("films\\x.jpg", "films/x.jpg"), ("./x.jpg", "x.jpg"), ("scan 7", "scan7")],
 )
 def test_an_item_in_two_spellings_is_refused(one, other):
-    with pytest.raises(LeakageError, match="1 items are both anchors and test items in two spellings, for example"):
+    with pytest.raises(LeakageError, match="1 item is both anchors and test items in two spellings, for example"):
         audit(np.array([one, "a"]), np.array([other, "t"]), None, None)
 
 
 def test_bare_numbers_that_differ_in_zeros_may_be_items_of_two_tables():
     notes = audit(np.array(["01", "02"]), np.array(["1", "3"]), ANCHOR_PATIENTS[:2], TEST_PATIENTS)
     assert notes == [
-        "1 ids of anchors and test items differ in spelling only, for example '01' and '1': are they one item?",
+        "1 pair of ids of anchors and test items differs in spelling only, for example '01' and '1': "
+        "are they one item?",
         "no patient has both anchors and test items",
     ]
 
 
 def test_two_spellings_in_one_table_are_a_note():
     (note,) = spelled_notes(np.array(["7", "007", "8", "8"]))
-    assert note == "1 pairs of patients differ in spelling only, for example '007' and '7': are they one patient?"
+    assert note == "1 pair of patients differs in spelling only, for example '007' and '7': are they one patient?"
     assert spelled_notes(np.array(["7", "8", "8"])) == spelled_notes(None) == []
 
 
@@ -144,7 +145,7 @@ def test_anchor_files_under_other_ids_are_found(tmp_path):
         Image.fromarray(np.full((8, 8), grey, np.uint8)).save(tmp_path / name)
     anchors = Items(["x", "y"], [tmp_path / "a.png", tmp_path / "b.png"], "image")
     test = Items(["z"], [tmp_path / "copy.png"], "image")
-    with pytest.raises(LeakageError, match="1 test items are anchors' own files"):
+    with pytest.raises(LeakageError, match="1 test item is an anchor's own file"):
         same_files(anchors, test)
     assert same_files(anchors, test, allow=True)[0].startswith("LEAKAGE")
     assert same_files(anchors.take(np.array([1])), test) == []

@@ -382,5 +382,5 @@ def test_an_unknown_centre_lists_the_nearest_and_one_pair_is_too_few():
     with pytest.raises(UnknownNameError, match="nearest: own"):
         HubComposition(center="owm")
     (a, h, _), (_, other_h, b) = items(20, 1), items(20, 2)
-    with pytest.raises(InputError, match="got 1 anchors; this needs at least 2"):
+    with pytest.raises(InputError, match="got 1 anchor; this needs at least 2"):
         HubComposition().fit(Moments.of(a[:1], h[:1]), Moments.of(other_h, b))

@@ -256,7 +256,7 @@ def test_few_items_and_constant_features_fit_without_a_word(solver):
 def test_constant_spaces_and_one_item_are_refused(solver):
     with pytest.raises(InputError, match="all 70 vectors of 'b' are the same"):
         solver.fit([joint_moments({**VIEWS, "b": np.full((N, 5), 0.1)})])
-    with pytest.raises(InputError, match="got 1 anchors"):
+    with pytest.raises(InputError, match="got 1 anchor"):
         solver.fit([joint_moments({name: x[:1] for name, x in VIEWS.items()})])
 
 

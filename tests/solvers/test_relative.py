@@ -146,7 +146,7 @@ def test_a_head_over_the_common_space_reads_both_sides(solver):
 def test_what_cannot_be_described_is_refused(solver):
     with pytest.raises(EvidenceError, match="needs anchors"):
         solver.fit(evidence(X, Y, rows=False))
-    with pytest.raises(InputError, match="got 1 anchors; this needs at least 2"):
+    with pytest.raises(InputError, match="got 1 anchor; this needs at least 2"):
         solver.fit(Evidence(Moments.of(X[:1], Y[:1]), None, (X[:1], Y[:1])))
 
 

@@ -85,7 +85,7 @@ def test_a_line_without_digests_is_read_and_counted_in_one_warning(folder):
 @pytest.mark.parametrize("change", [{}, {"parts": 2}, record(r2=None), record(gallery=3, chance=[0.1, 1])], ids=str)
 def test_a_sound_line_is_read(folder, change):
     (folder / LINES).write_text(json.dumps(SOUND | change) + "\n")
-    with pytest.warns(UserWarning, match="1 cells"):
+    with pytest.warns(UserWarning, match="1 cell "):
         assert CellLog(folder)["k0"] == SOUND | change
 
 
@@ -127,7 +127,7 @@ def test_a_cell_with_damaged_scores_is_left_out_with_a_warning(folder, damage):
     assert path.read_bytes() != sound
     with pytest.raises(DataError, match=r"k0\.npy is damaged"):
         before.scores("k0")
-    with pytest.warns(UserWarning, match=r"1 cells of .* are damaged and are worked out again: .*k0\.npy"):
+    with pytest.warns(UserWarning, match=r"1 cell of .* is damaged and is worked out again: .*k0\.npy"):
         log = CellLog(folder)
     assert "k0" not in log
     assert "k1" in log
@@ -150,14 +150,14 @@ def test_every_flipped_bit_of_scores_leaves_the_cell_out(folder):
     sound = path.read_bytes()
     for place in range(len(sound)):
         path.write_bytes(flipped(sound, place, place % 8))
-        with pytest.warns(UserWarning, match="1 cells"):
+        with pytest.warns(UserWarning, match="1 cell "):
             assert "k0" not in CellLog(folder)
 
 
 def test_scores_of_another_cell_are_no_scores_of_this_one(folder):
     CellLog(folder).add("k2", Cell("a", "b", "csa", None, 2), np.zeros((3, 2)), FACTS)
     (folder / "scores" / "k0.npy").write_bytes((folder / "scores" / "k2.npy").read_bytes())
-    with pytest.warns(UserWarning, match=r"1 cells of .*k0\.npy"):
+    with pytest.warns(UserWarning, match=r"1 cell of .*k0\.npy"):
         assert "k0" not in CellLog(folder)
 
 
@@ -195,7 +195,7 @@ def test_every_flipped_bit_of_a_line_is_noticed(folder):
 def test_a_damaged_line_is_taken_out_so_that_it_is_noted_once(folder):
     path = folder / LINES
     path.write_bytes(path.read_bytes().replace(b'"seconds": 0.5', b'"seconds": 0.7', 1))
-    with pytest.warns(UserWarning, match=rf"1 cells of .* worked out again: line 1 of .*{LINES}"):
+    with pytest.warns(UserWarning, match=rf"1 cell of .* worked out again: line 1 of .*{LINES}"):
         log = CellLog(folder)
     log.add("k0", Cell("a", "b", "csa", None, 0), np.ones((3, 2)), FACTS)
     assert len(CellLog(folder)) == 2

@@ -320,7 +320,7 @@ def test_films_of_the_test_under_other_ids_are_refused(planned, films, tmp_path)
     shutil.copy(own / "train0.png", own / "test0.png")
     plan = planned()
     plan.write_text(plan.read_text().replace(str(films), str(own)))
-    with pytest.raises(LeakageError, match="1 test items are anchors' own files"):
+    with pytest.raises(LeakageError, match="1 test item is an anchor's own file"):
         run(plan, tmp_path / "out")
 
 
@@ -400,10 +400,10 @@ def test_patients_on_both_sides_are_refused_or_told(planned, films, tmp_path):
         csv.writer(file).writerows(rows)
     plan = planned()
     plan.write_text(plan.read_text().replace("manifest.csv", "leaky.csv"))
-    with pytest.raises(LeakageError, match="1 patients have both anchors and test items"):
+    with pytest.raises(LeakageError, match="1 patient has both anchors and test items"):
         run(plan, tmp_path / "out")
     found = run(plan, tmp_path / "out", allow_leakage=True)
-    assert any(note.startswith("LEAKAGE: 1 patients") for note in found.notes)
+    assert any(note.startswith("LEAKAGE: 1 patient ") for note in found.notes)
     assert "LEAKAGE" in (tmp_path / "out" / "report.html").read_text().split("Everything beside everything")[0]
 
 

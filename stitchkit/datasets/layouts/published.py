@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.core.wording import counted
 from stitchkit.datasets.rows import Table, cells_of_any_length
 
 _FLOAT = re.compile(r"(?<=\d)\.0+$")
@@ -227,7 +228,8 @@ def _read(path: Path, reader: Iterator[list[str]], published: PublishedTable, co
             continue
         if len(row) != len(header) and not _fits(row, header):
             raise DataError(
-                f"{path}, row {number}: {len(row)} cells under a header of {len(header)}. Take the file as it is "
+                f"{path}, row {number}: {counted(len(row), 'cell')} under a header of {len(header)}. Take the "
+                f"file as it is "
                 f"published; a spreadsheet may have changed it."
             )
         cells.append(tuple([row[place].strip() for place in places]))
