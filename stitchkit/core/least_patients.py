@@ -2,6 +2,9 @@
 
 MIN_POSITIVES = 10  # default of ``min_positives``: classes with fewer positive or negative patients are not judged
 LEAST_PATIENTS = 5  # a class with fewer on a side keeps its value and has no interval
+LEAST_EFFECTIVE = (
+    3.0  # the same for the effective number of patients of a side, who are unequal: Kish's, by their items
+)
 CALIBRATED = 60  # patients below which a calibration error has no interval: it would leave out 0 too often
 SEVERAL_CALIBRATED = 120  # the same for a mean over classes
 WIDE_BELOW = 15  # with fewer on a side the interval is wide and rests on single patients

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stitchkit.core.least_patients import LEAST_PATIENTS
+from stitchkit.core.least_patients import LEAST_EFFECTIVE, LEAST_PATIENTS
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.class_patients import patients_of
+from stitchkit.evaluation.class_patients import ClassPatients, patients_of
 from stitchkit.evaluation.metadata import metadata_scores
 from stitchkit.evaluation.probes import fold_numbers
 from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
@@ -69,7 +69,8 @@ def find_shortcuts(
     files
         :func:`stitchkit.evaluation.metadata.file_columns` of the same rows, or nothing.
     min_positives
-        Classes with fewer positive or negative patients are not judged, nor those with fewer than 5.
+        Classes with fewer positive or negative patients are not judged, nor those with fewer than 5, or where few have
+        most positives or negatives.
     folds
         How many.
     bar
@@ -79,12 +80,19 @@ def find_shortcuts(
     if held is None:
         return (), ()
     least = max(min_positives, LEAST_PATIENTS)
-    whys = [f"{one}, fewer than {least}" if one.fewest < least else "" for one in patients_of(labels).values()]
+    whys = [_too_few(one, least) for one in patients_of(labels).values()]
     intervals = auroc_intervals(AurocPulls.of(held, labels.values, labels.groups))
     return tuple(
         Shortcut(label, None, False, why) if why else Shortcut(label, interval, interval.low > SHORTCUT)
         for label, interval, why in zip(labels.classes, intervals, whys, strict=True)
     ), used
+
+
+def _too_few(numbers: ClassPatients, least: int) -> str:
+    """Why a class is not judged; empty if it is."""
+    if numbers.fewest < least:
+        return f"{numbers}, fewer than {least}"
+    return "" if numbers.has_interval else f"{numbers.unequal}, fewer than {LEAST_EFFECTIVE:g}"
 
 
 def _held_out(

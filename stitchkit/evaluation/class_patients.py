@@ -1,7 +1,7 @@
 """Numbers of items and patients with and without each class, and what follows from small ones.
 
-``MIN_POSITIVES`` decides which classes are judged, ``LEAST_PATIENTS`` which of them, and which means over classes or
-items, have an interval, and ``WIDE_BELOW`` which of these are followed by a note.
+``MIN_POSITIVES`` decides which classes are judged, ``LEAST_PATIENTS`` and ``LEAST_EFFECTIVE`` which of them, and which
+means over classes or items, have an interval, and ``WIDE_BELOW`` which of these are followed by a note.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stitchkit.core.least_patients import LEAST_PATIENTS, MEAN_PATIENTS, WIDE_BELOW
+from stitchkit.core.least_patients import LEAST_EFFECTIVE, LEAST_PATIENTS, MEAN_PATIENTS, WIDE_BELOW
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.degrees_of_freedom import effective_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,16 @@ class ClassPatients:
         True if patients are known.
     within
         Words on a restriction of what was counted; empty if there is none.
+    effective
+        Kish's effective number of patients who have positives, and of those who have negatives: of as many patients
+        with one number of items a mean would vary as much, if the items of a patient are alike. 0 where there are none.
     """
 
     items: tuple[int, int]
     patients: tuple[int, int]
     known: bool
     within: str = ""
+    effective: tuple[float, float] = (float("inf"), float("inf"))
 
     @property
     def fewest(self) -> int:
@@ -45,8 +50,13 @@ class ClassPatients:
 
     @property
     def has_interval(self) -> bool:
-        """True if both sides have enough patients for an interval."""
-        return self.fewest >= LEAST_PATIENTS
+        """True if both sides have enough patients for an interval, and no few of them have nearly all items."""
+        return self.fewest >= LEAST_PATIENTS and not self.on_few
+
+    @property
+    def on_few(self) -> bool:
+        """True if a side has enough patients, of whom few have nearly all of its items."""
+        return self.fewest >= LEAST_PATIENTS and min(self.effective) < LEAST_EFFECTIVE
 
     @property
     def fewer(self) -> str:
@@ -54,6 +64,13 @@ class ClassPatients:
         positive = self.patients[0] <= self.patients[1]
         side = "positive" if positive else "negative"
         return counted(self.fewest, f"{side} patient" if self.known else side)
+
+    @property
+    def unequal(self) -> str:
+        """The side with the smaller effective number in words, ``"10 positive patients count as 2.1"``."""
+        positive = self.effective[0] <= self.effective[1]
+        many = counted(self.patients[0 if positive else 1], f"{'positive' if positive else 'negative'} patient")
+        return f"{many} count as {min(self.effective):.1f}"
 
     def __str__(self) -> str:
         present, absent = self.items
@@ -79,9 +96,12 @@ def patients_of(test: Labels, parts: np.ndarray | None = None) -> dict[str, Clas
 def _counted(test: Labels, c: int, people: np.ndarray, parts: np.ndarray | None) -> ClassPatients:
     sides = _sides(test, c, parts)
     present, absent = (int(side.sum()) for side in sides)
-    with_it, without = (int(np.count_nonzero(np.bincount(people[side]))) for side in sides)
+    held = [np.bincount(people[side]) for side in sides]
+    with_it, without = (int(np.count_nonzero(one)) for one in held)
+    effective = tuple(float(effective_number(one / one.sum())) if one.any() else 0.0 for one in held)
     within = "" if parts is None else " in folds that have both"
-    return ClassPatients((present, absent), (with_it, without), test.groups is not None, within)
+    known = test.groups is not None
+    return ClassPatients((present, absent), (with_it, without), known, within, (effective[0], effective[1]))
 
 
 def _sides(test: Labels, c: int, parts: np.ndarray | None) -> list[np.ndarray]:
@@ -97,7 +117,8 @@ def carriers(test: Labels, judged: Sequence[str], parts: np.ndarray | None = Non
     """Patients with a positive of any class of ``judged``, or with a negative of any, whichever are fewer.
 
     Patients carry a mean over classes together: the same two may stand well in one class and badly in the other, and
-    the variance of the mean cancels. ``parts`` (n,) as in :func:`patients_of`.
+    the variance of the mean cancels. 0 if every class rests on few patients with most items: a mean over them does too.
+    ``parts`` (n,) as in :func:`patients_of`.
 
     Examples
     --------
@@ -105,6 +126,8 @@ def carriers(test: Labels, judged: Sequence[str], parts: np.ndarray | None = Non
     >>> carriers(test, ["Edema", "Mass"]), carriers(test, ["Mass"])
     (2, 1)
     """
+    if all(one.on_few for one in patients_of(test.of_classes(tuple(judged)), parts).values()):
+        return 0
     people = np.arange(len(test)) if test.groups is None else test.groups
     each = [_sides(test, test.classes.index(label), parts) for label in judged]
     return min(len(np.unique(people[np.any(sides, axis=0)])) for sides in zip(*each, strict=True))
@@ -151,12 +174,14 @@ def where_carried(mean: Interval, people: int) -> Interval:
 def note_on_carriers(people: int, what: str) -> list[str]:
     """In words, that ``what``, which ``people`` carry, have no interval; nothing where these are enough.
 
+    Nothing either of 0, where :func:`notes_on_patients` has the reason.
+
     Examples
     --------
     >>> note_on_carriers(4, "means over classes"), note_on_carriers(5, "means over classes")
     (['no interval of means over classes: 4 patients are too few, at least 5 are needed'], [])
     """
-    if people >= LEAST_PATIENTS:
+    if people >= LEAST_PATIENTS or people == 0:
         return []
     few = f"{counted(people, 'patient')} {'is' if people == 1 else 'are'} too few"
     return [f"no interval of {what}: {few}, at least {LEAST_PATIENTS} are needed"]
@@ -182,8 +207,9 @@ def enough_on_average(shares: np.ndarray) -> bool:
 
 def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str]) -> list[str]:
     """In words: judged classes without an interval, with an uncertain one, and a macro value that has none."""
-    bare = [label for label in judged if not numbers[label].has_interval]
-    few = [label for label in judged if label not in bare and numbers[label].fewest < WIDE_BELOW]
+    bare = [label for label in judged if numbers[label].fewest < LEAST_PATIENTS]
+    held = [label for label in judged if numbers[label].on_few]
+    few = [label for label in judged if numbers[label].has_interval and numbers[label].fewest < WIDE_BELOW]
     alone = [label for label in bare if numbers[label].fewest < 2]
     notes = []
     if judged and (mean := sum(numbers[label].fewest for label in judged) / len(judged)) < MEAN_PATIENTS:
@@ -196,6 +222,13 @@ def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str
         notes.append(
             f"no interval where a class has fewer than {LEAST_PATIENTS} positive or negative patients: "
             f"{_listed(numbers, bare)}"
+        )
+    if held:
+        listed = ", ".join(f"{label} ({numbers[label].unequal})" for label in held)
+        notes.append(
+            f"no interval where few patients have most positives or negatives of a class, as good as fewer than "
+            f"{LEAST_EFFECTIVE:g} patients with equally many, nor of a mean over such classes alone: {listed}. Add "
+            f"patients, or keep fewer items of those with most"
         )
     if alone:
         notes.append(

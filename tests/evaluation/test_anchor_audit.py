@@ -259,6 +259,16 @@ def test_metadata_have_the_interval_of_placements_over_patients(monkeypatch):
     assert [one.auroc for one in found] == auroc_intervals(AurocPulls.of(seen[0][0], values, labels.groups))
 
 
+def test_a_class_that_one_patient_holds_is_not_judged():
+    rng = np.random.default_rng(0)
+    people = np.r_[np.zeros(60), np.arange(1, 13), np.arange(20, 80)]
+    values = (people < 13).astype(float)[:, None]
+    labels = Labels(values, [f"i{i}" for i in range(132)], ("held",), people, {"x": rng.random(132)})
+    (found,), _ = find_shortcuts(labels, ["x"], {}, min_positives=10, folds=5, seed=0)
+    assert found.auroc is None
+    assert found.why == "13 positive patients count as 1.4, fewer than 3"
+
+
 def test_classes_that_cannot_be_judged_say_why():
     rng = np.random.default_rng(0)
     values = np.zeros((60, 2))

@@ -94,6 +94,57 @@ def test_few_patients_have_no_interval_or_a_note(patients, ends, words):
     assert found.signed == ("+0.800 [+0.600, +0.900]" if ends else "+0.800")
 
 
+def dominated(share, patients=10, side=1):
+    """A class with ten images of each of ten patients of one side, but for one who holds ``share`` of these images."""
+    most = round(share / (1 - share) * 10 * (patients - 1))
+    groups = np.repeat([f"p{i}" for i in range(patients + 50)], [most] + [10] * (patients + 49))
+    values = np.full(len(groups), 1.0 - side)
+    values[: most + 10 * (patients - 1)] = side
+    return labels_of(values, groups)
+
+
+def test_the_effective_number_counts_equal_patients_as_what_they_are():
+    numbers = patients_of(dominated(0.1))["Edema"]
+    assert numbers.effective == pytest.approx((10, 50))
+    assert patients_of(labels_of([1, 1, 0, NAN]))["Edema"].effective == (2, 1)
+    assert patients_of(labels_of([1, 1]))["Edema"].effective == (2, 0)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_patient_with_most_items_of_a_side_is_not_one_of_ten(side):
+    kind = "positive" if side else "negative"
+    for share, ends in ((0.1, True), (0.5, True), (0.6, False), (0.9, False)):
+        numbers = patients_of(dominated(share, side=side))
+        count = 1 / (share**2 + (1 - share) ** 2 / 9)
+        assert min(numbers["Edema"].effective) == pytest.approx(count, rel=0.02)
+        assert numbers["Edema"].fewest == 10
+        found = where_enough({"Edema": Interval(0.8, 0.6, 0.9)}, numbers)["Edema"]
+        assert found.has_ends == ends
+        (note,) = notes_on_patients(numbers, ["Edema"])
+        assert ("intervals of classes" in note) == ends
+        if not ends:
+            assert note.startswith("no interval where few patients have most positives or negatives of a class")
+            assert f"Edema (10 {kind} patients count as {min(numbers['Edema'].effective):.1f})" in note
+            assert "keep fewer items of those with most" in note
+
+
+def test_a_class_of_few_patients_is_named_once():
+    numbers = patients_of(dominated(0.9, patients=4))
+    (note,) = notes_on_patients(numbers, ["Edema"])
+    assert "fewer than 5" in note
+
+
+def test_a_mean_over_classes_that_few_patients_hold_is_carried_by_none():
+    most, equal = dominated(0.8), dominated(0.1)
+    assert carriers(most, ["Edema"]) == 0
+    assert carriers(equal, ["Edema"]) == 10
+    both = Labels(np.repeat(most.values, 2, axis=1), most.ids, ("Edema", "Mass"), most.groups)
+    assert carriers(both, ["Edema", "Mass"]) == 0
+    both.values[:, 1] = np.arange(len(most)) % 2
+    assert carriers(both, ["Edema", "Mass"]) >= 10
+    assert note_on_carriers(0, "means") == []
+
+
 def test_classes_that_are_not_judged_get_no_note():
     assert notes_on_patients(patients_of(labels_of(np.arange(50) < 3)), []) == []
 

@@ -426,6 +426,31 @@ def test_scores_that_are_no_numbers_are_refused_with_the_item():
         evaluate(Scores(values, "logit", labels.ids, CLASSES), labels, replicates=FEW)
 
 
+def test_a_class_that_one_patient_holds_has_no_interval_and_a_note():
+    sizes = np.r_[60, np.full(19, 3), np.full(40, 3)]  # 20 patients with edema, one of whom has half of its images
+    people = np.repeat(np.arange(60), sizes)
+    values = np.stack([people < 20, people % 2 == 0], axis=1).astype(float)
+    values[people == 0, 1] = np.nan
+    labels = Labels(values, [f"i{i}" for i in range(len(people))], CLASSES, people.astype(str))
+    result = evaluate(scores_of(labels), labels, replicates=FEW)
+    edema, effusion = result.main.classes.values()
+    assert edema.has_ends
+    assert effusion.has_ends
+    held = np.where(people < 17, 0, people)  # 17 of the patients are one: 4 are left
+    few = Labels(values, labels.ids, CLASSES, held.astype(str))
+    assert "fewer than 5" in notes_of(evaluate(scores_of(few), few, min_positives=1, replicates=FEW))
+    held = np.where(people < 12, 0, people)  # 9 are left
+    few = Labels(values, labels.ids, CLASSES, held.astype(str))
+    result = evaluate(scores_of(few), few, min_positives=1, replicates=FEW)
+    edema, effusion = result.main.classes.values()
+    assert not edema.has_ends
+    assert effusion.has_ends
+    assert result.main.macro.has_ends  # effusion is of many
+    assert "edema (9 positive patients count as 1.6)" in notes_of(result)
+    alone = few.of_classes(("edema",))
+    assert not evaluate(scores_of(alone), alone, min_positives=1, replicates=FEW).main.macro.has_ends
+
+
 def test_intervals_need_no_resample_that_has_every_class():
     labels = labels_of(40, a_patient=1)
     labels.values[:, 1] = np.arange(40) < 2

@@ -103,6 +103,17 @@ def test_intervals_are_of_placements_with_the_draws_averaged():
     assert found.notes == ()
 
 
+def test_classes_that_one_patient_holds_have_no_intervals_nor_has_their_mean():
+    people = np.where(np.arange(N) < 240, 0, np.arange(N))  # of 61 patients one has four in five films
+    held = sk.Labels(TRUTH.values, FILMS.ids, CLASSES, people)
+    found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, held, draws=2)
+    for row in (*found.classes, found.macro):
+        assert not row.ensemble.has_ends
+        assert not row.gain.has_ends
+    assert "no interval where few patients have most positives or negatives of a class" in " ".join(found.notes)
+    assert "nan" not in str(found)
+
+
 def test_a_class_of_few_patients_has_values_alone_and_a_note():
     values = np.stack([TRUTH.values[:, 0], np.arange(N) < 9], axis=1).astype(float)
     few = sk.Labels(values, FILMS.ids, CLASSES, TRUTH.groups)  # b is present in three patients
