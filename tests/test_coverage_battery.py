@@ -59,6 +59,20 @@ def test_a_sample_has_the_positive_patients_it_was_asked_for():
     assert sorted(np.unique(np.bincount(sample.groups))) == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_dominant_patient_has_the_share_of_positives_that_was_asked_for():
+    sample = module("unequal_films").Held((12,), 0.9, 0.0, held=0.5).draw(np.random.default_rng(0))
+    held = np.bincount(sample.groups[sample.labels[:, 0] == 1])
+    assert np.count_nonzero(held) == 12
+    assert held.max() / held.sum() == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_truth_is_the_auroc_of_a_large_sample_where_one_patient_holds_images_too():
+    films = module("unequal_films").Held((4000,), 0.9, 0.05, patients=12_000, held=0.01)
+    sample = films.draw(np.random.default_rng(1))
+    for scores, truth in zip(sample.scores, films.truths, strict=True):
+        assert auroc(scores[:, 0], sample.labels[:, 0]) == pytest.approx(truth, abs=0.012)
+
+
 def test_a_tally_counts_what_lies_where():
     ends = module("cells").Ends
     nan = float("nan")
@@ -193,6 +207,27 @@ def test_the_true_brier_score_and_calibration_error_are_those_of_a_large_sample(
     truth = module("probabilities").truths_of(population)
     assert missed.brier(once)[0] == pytest.approx(truth[0], abs=0.003)
     assert missed.calibration_error(once)[0] == pytest.approx(truth[1], abs=0.005)
+
+
+@pytest.mark.parametrize("changed", [{}, {"shape": "t3"}, {"spread": 0.5}, {"shape": "lognormal"}], ids=str)
+def test_the_best_threshold_of_a_population_is_that_of_a_large_sample(changed):
+    films = module("films").Films((20_000,), 0.9, patients=40_000, alone=True, **changed)
+    sample = films.draw(np.random.default_rng(5))
+    scores, positive = sample.scores[0][:, 0], sample.labels[:, 0] == 1
+
+    def gain(at):
+        return np.mean(scores[positive] >= at) - np.mean(scores[~positive] >= at)
+
+    best = max(gain(one) for one in np.quantile(scores, np.linspace(0.05, 0.95, 300)))
+    assert gain(module("thresholds").best_of(films)) == pytest.approx(best, abs=0.006)
+
+
+def test_few_negatives_are_few_positives_turned_round():
+    family, films = module("thresholds"), module("films").Films((12,), 0.9, alone=True)
+    sample = films.draw(np.random.default_rng(0))
+    turned = family.mirrored(sample)
+    assert (turned.labels.sum(), sample.labels.sum()) == (108, 12)
+    assert auroc(turned.scores[0][:, 0], turned.labels[:, 0]) == auroc(sample.scores[0][:, 0], sample.labels[:, 0])
 
 
 @pytest.mark.parametrize("at", [None, 0.8])

@@ -14,7 +14,12 @@ from stitchkit.core.wording import counted
 from stitchkit.evaluation.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.decisions import resampled_thresholds
-from stitchkit.metrics.threshold_intervals import patients_for_sensitivity, threshold_interval
+from stitchkit.metrics.threshold_intervals import (
+    effective_patients,
+    patients_for_sensitivity,
+    threshold_interval,
+    unseen_range,
+)
 from stitchkit.progress import Progress
 
 RULES = ("youden", "sensitivity")
@@ -58,7 +63,8 @@ def choose_thresholds(
     -------
     Thresholds
         Print it. ``sk.evaluate(..., thresholds=it)`` tables sensitivity, specificity, predictive values and F1. A
-        threshold for a sensitivity has no interval, and a note, where too few patients are positive to bound it.
+        threshold for a sensitivity has no interval, and a note, where too few patients are positive to bound it, or few
+        of them have most positives.
 
     Raises
     ------
@@ -122,16 +128,18 @@ def _threshold(
             f"{label}: {counted(few, 'patient')} with or without it {'is' if few == 1 else 'are'} few to choose "
             f"a threshold by"
         )
-    if why := _not_bounded(len(np.unique(people[truth == 1])), few, at):
+    if why := _not_bounded(people[truth == 1], few, at):
         seen.notes.append(f"{label}: no interval: {why}")
         return float(whole), np.nan, np.nan
     blocks = patient_counts(people, replicates, seed, np.float32)
     draws = np.concatenate([resampled_thresholds(values, truth, counts, at) for counts in blocks])
-    return threshold_interval(float(whole), draws, values)
+    unseen = unseen_range(float(whole), values, truth, people) if at is None else None
+    return threshold_interval(float(whole), draws, values, unseen)
 
 
-def _not_bounded(positive: int, few: int, at: float | None) -> str:
-    """The reason for which so many positive patients do not bound a threshold; empty where they do."""
+def _not_bounded(positives: np.ndarray, few: int, at: float | None) -> str:
+    """The reason for which the patients of ``positives`` (n,) do not bound a threshold; empty where they do."""
+    positive, effective = len(np.unique(positives)), effective_patients(positives)
     if few < LEAST_PATIENTS:
         return f"fewer than {LEAST_PATIENTS} patients with or without it"
     if at == 1:
@@ -143,6 +151,12 @@ def _not_bounded(positive: int, few: int, at: float | None) -> str:
                 f"{counted(positive, 'positive patient')} may all score {side} the threshold that finds {at:g} "
                 f"of such patients, "
                 f"and {least} rarely do"
+            )
+        if least is not None and effective < least / 2:
+            return (
+                f"few of {counted(positive, 'positive patient')} have most positives, so that they count as {effective:.1f}, and "
+                f"{least / 2:g} at least bound the threshold that finds {at:g} of positives; keep fewer items of those "
+                f"with most"
             )
     return ""
 

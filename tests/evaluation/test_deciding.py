@@ -69,6 +69,38 @@ def test_a_threshold_of_few_patients_has_no_interval():
     assert any("fewer than 5 patients" in note for note in found.notes)
 
 
+def test_a_threshold_for_a_sensitivity_has_no_interval_where_few_patients_have_most_positives():
+    rng = np.random.default_rng(0)
+    sizes = np.r_[60, np.ones(39, dtype=int), np.ones(80, dtype=int)]  # 40 positive patients, 80 negative
+    people = np.repeat(np.arange(120), sizes)
+    truth = (people < 40).astype(float)[:, None]
+    ids = [f"scan{i}" for i in range(len(people))]
+    scores = sk.Scores(1.5 * truth + rng.normal(size=truth.shape), "logit", ids, ("Edema",))
+
+    def chosen(groups, **settings):
+        return sk.choose_thresholds(scores, sk.Labels(truth, ids, ("Edema",), groups), replicates=50, **settings)
+
+    found = chosen(people, rule="sensitivity", at=0.8)
+    assert np.isfinite(found.values[0])
+    assert np.isnan(found.low[0])
+    (note,) = (note for note in found.notes if "no interval" in note)
+    assert "few of 40 positive patients have most positives, so that they count as 2.7" in note
+    assert np.isfinite(chosen(np.arange(len(people)), rule="sensitivity", at=0.8).low[0])
+    assert np.isfinite(chosen(people).low[0])  # Youden's threshold rests on both sides
+
+
+def test_youdens_threshold_is_covered_where_few_positives_hardly_overlap_with_negatives():
+    held = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        truth = (np.arange(120) < 10).astype(float)[:, None]
+        ids = [f"scan{i}" for i in range(120)]
+        scores = sk.Scores(2.66 * truth + rng.normal(size=truth.shape), "logit", ids, ("Edema",))  # AUROC .97
+        found = sk.choose_thresholds(scores, sk.Labels(truth, ids, ("Edema",)), replicates=200)
+        held += found.low[0] <= 1.33 <= found.high[0]
+    assert held >= 57  # 54 by resamples alone
+
+
 def test_a_threshold_that_nearly_no_positive_reaches_has_no_interval():
     scores, labels = drawn(200)
     found = sk.choose_thresholds(scores, labels, rule="sensitivity", at=0.01, replicates=20)

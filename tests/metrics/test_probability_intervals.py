@@ -11,7 +11,7 @@ from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.probability_intervals import brier_interval, calibration_error_interval
 from stitchkit.metrics.reliability import Misses
-from stitchkit.metrics.threshold_intervals import patients_for_sensitivity, threshold_interval
+from stitchkit.metrics.threshold_intervals import patients_for_sensitivity, threshold_interval, unseen_range
 
 
 def sample(seed, n=100, shift=0.0):
@@ -84,6 +84,42 @@ def test_a_threshold_ends_within_the_scores_and_is_at_least_as_wide_as_percentil
     found, inner = threshold_interval(value, draws, scores), percentile_interval(value, draws)
     assert scores.min() <= found.low <= inner.low <= inner.high <= found.high <= scores.max()
     assert threshold_interval(1.0, np.array([-9.0, 9.0]), np.array([0.0, 2.0]))[1:] == (0.0, 2.0)
+
+
+def apart(positives, negatives):
+    """Scores -1, -2, ... of negatives and 1, 2, ... of positives, one patient each, with 0 between them."""
+    scores = np.r_[np.arange(1.0, positives + 1), -np.arange(1.0, negatives + 1)]
+    return scores, (scores > 0).astype(float), np.arange(len(scores))
+
+
+def test_a_threshold_between_groups_that_are_apart_may_be_as_far_as_unseen_patients_lie():
+    low, high = unseen_range(0.0, *apart(12, 400))
+    share = 1 - 0.2 ** (1 / 12)  # of positives that twelve patients lack with a chance of .2
+    assert low == -np.ceil(400 * share)
+    assert high == 1
+    lows = [unseen_range(0.0, *apart(k, 400))[0] for k in (1, 2, 5, 12, 40, 400)]
+    assert np.all(np.diff(lows) > 0)
+
+
+def test_the_range_of_unseen_patients_mirrors_with_labels_and_signs_and_counts_patients():
+    scores, labels, people = apart(12, 30)
+    moved = np.where(np.arange(42) == 3, -2.5, np.where(np.arange(42) == 20, 3.5, scores))
+    low, high = unseen_range(0.5, moved, labels, people)
+    assert unseen_range(-0.5, -moved, 1 - labels, people) == (-high, -low)
+    again = np.tile(np.arange(42), 3)
+    assert unseen_range(0.5, moved[again], labels[again], people[again]) == (low, high)
+    assert unseen_range(0.5, moved, labels, people // 2)[0] < low  # half as many patients
+    most = np.where(labels == 1, np.minimum(people, 3), people)  # nine of twelve images are one patient's
+    equal = np.where(labels == 1, people // 3, people)
+    assert unseen_range(0.5, moved, labels, most)[0] < unseen_range(0.5, moved, labels, equal)[0]
+
+
+def test_an_interval_reaches_as_far_as_unseen_patients():
+    draws, scores = np.array([0.4, 0.5, 0.6]), np.array([-3.0, 9.0])
+    plain = threshold_interval(0.5, draws, scores)
+    assert threshold_interval(0.5, draws, scores, (0.45, 0.55)) == plain
+    assert threshold_interval(0.5, draws, scores, (-1.0, 2.0))[1:] == (-1.0, 2.0)
+    assert threshold_interval(0.5, draws, scores, (-9.0, 0.5))[1:] == (-3.0, plain.high)
 
 
 @pytest.mark.parametrize("at", [0.5, 0.8, 0.9, 0.95, 0.99])
