@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 import stitchkit.metrics.auroc_intervals as intervals
+import stitchkit.metrics.degrees_of_freedom as degrees
 from benchmarks.coverage.cells import Bar, Cell, Ends
 from benchmarks.coverage.films import Films
 from benchmarks.coverage.rivals import rivals_trial
+from benchmarks.coverage.unequal_films import Held
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_differences,
@@ -21,8 +23,9 @@ from stitchkit.metrics.auroc_intervals import (
 )
 
 SOURCES = (
-    *(Path(__file__).parent / name for name in ("auroc.py", "cells.py", "films.py", "rivals.py")),
+    *(Path(__file__).parent / name for name in ("auroc.py", "cells.py", "films.py", "unequal_films.py", "rivals.py")),
     Path(intervals.__file__),
+    Path(degrees.__file__),
 )
 ONE, MACRO, DIFFERENCE, MACRO_DIFFERENCE = "AUROC", "macro AUROC", "difference", "macro difference"
 MIXED = (40, 30, 20, 12, 8)
@@ -81,6 +84,8 @@ def _shapes() -> list[Cell]:
             "lognormal scores": replace(base, shape="lognormal"),
             "t3 scores": replace(base, shape="t3"),
             "left-skewed scores": replace(base, shape="left-skewed"),
+            "left-skewed scores, AUROC .95": replace(base, shape="left-skewed", auroc=0.95),
+            "left-skewed scores, AUROC .97": replace(base, shape="left-skewed", auroc=0.97),
             "positives twice as spread, AUROC .95": replace(base, spread=2.0, auroc=0.95),
             "scores of 3 values": replace(base, levels=3),
             "scores of 5 values": replace(base, levels=5),
@@ -89,17 +94,48 @@ def _shapes() -> list[Cell]:
             "one image a patient": replace(base, alone=True),
             "one image a patient, AUROC .97": replace(base, alone=True, auroc=0.97),
         }
-        for shape in ("lognormal", "t3"):
-            changed[f"{shape} scores, two methods, 0.85 and 0.80"] = replace(base, shape=shape, less=0.05)
         cells += [cell_of(f"{k} positive patients, {name}", films) for name, films in changed.items()]
-        skewed = replace(base, shape="left-skewed", auroc=0.95)
-        hard = {  # where the sample often shows nothing of what makes the AUROC low: no bar, what remains
-            "left-skewed scores, AUROC .95": skewed,
-            "left-skewed scores, two methods, 0.95 and 0.90": replace(skewed, less=0.05),
-            "one in ten scores as a negative": replace(base, auroc=0.99, missed=0.1),
-        }
-        cells += [cell_of(f"{k} positive patients, {name}", films, barred=False) for name, films in hard.items()]
+        missed = replace(base, auroc=0.99, missed=0.1)  # the sample often shows nothing of it: no bar, what remains
+        cells.append(cell_of(f"{k} positive patients, one in ten scores as a negative", missed, barred=False))
     return cells
+
+
+def _unequal() -> list[Cell]:
+    """Two methods on other scores, and on patients who differ much in their numbers of images."""
+    cells = []
+    for k in (20, 12, 8):
+        base = Films((k,), 0.85, 0.05)
+        crowded = replace(base, crowded=True)
+        changed = {
+            "lognormal scores, two methods, 0.85 and 0.80": replace(base, shape="lognormal"),
+            "t3 scores, two methods, 0.85 and 0.80": replace(base, shape="t3"),
+            "left-skewed scores, two methods, 0.95 and 0.90": replace(base, shape="left-skewed", auroc=0.95),
+            "positives twice as spread, two methods, 0.95 and 0.90": replace(base, spread=2.0, auroc=0.95),
+            "every tenth patient with thirty images, two methods, 0.50 and 0.50": replace(crowded, auroc=0.5, less=0.0),
+            "every tenth patient with thirty images, two methods, 0.60 and 0.60": replace(crowded, auroc=0.6, less=0.0),
+            "every tenth patient with thirty images, two methods, 0.70 and 0.65": replace(crowded, auroc=0.7),
+        }
+        if k < 20:
+            for auroc in (0.6, 0.85):
+                held = Held((k,), auroc, 0.0, held=0.5)
+                changed[f"one with half of the positives, two methods, {auroc:.2f} and {auroc:.2f}"] = held
+        cells += [cell_of(f"{k} positive patients, {name}", films) for name, films in changed.items()]
+    five = Films((12,) * 5, 0.6, 0.0, crowded=True)
+    several = {
+        "every tenth patient with thirty images, two methods, 0.60 and 0.60": five,
+        "left-skewed scores, two methods, 0.95 and 0.90": replace(
+            five, auroc=0.95, less=0.05, crowded=False, shape="left-skewed"
+        ),
+    }
+    cells += [cell_of(f"classes with 5 x 12 positive patients, {name}", films) for name, films in several.items()]
+    return cells + [  # too few for an interval by their effective number, 1.7: the tables have none
+        cell_of(
+            f"{k} positive patients, one with three quarters of the positives, two methods, 0.60 and 0.60",
+            Held((k,), 0.6, 0.0, held=0.75),
+            barred=False,
+        )
+        for k in (12, 8)
+    ]
 
 
 def _pairs() -> list[Cell]:
@@ -138,4 +174,4 @@ def _rivals() -> list[Cell]:
     return [Cell(name, rivals_trial(films), effort=0.25) for name, films in compared.items()]
 
 
-CELLS = (*_single(), *_shapes(), *_pairs(), *_rivals())
+CELLS = (*_single(), *_shapes(), *_unequal(), *_pairs(), *_rivals())

@@ -13,7 +13,8 @@ PAIRS = ("0.85 and 0.85", "0.85 and 0.80", "0.97 and 0.97", "0.97 and 0.92")
 
 def page(results: Mapping[str, Any]) -> str:
     """All tables, each under a line that names it."""
-    return "\n\n".join([_single(results), _shapes(results), _pairs(results), _means(results), _rivals(results)])
+    parts = (_single, _shapes, _pairs, _unequal, _means, _rivals)
+    return "\n\n".join(one(results) for one in parts)
 
 
 def _single(results: Mapping[str, Any]) -> str:
@@ -38,12 +39,26 @@ def _shapes(results: Mapping[str, Any]) -> str:
 
 def _pairs(results: Mapping[str, Any]) -> str:
     rows = {f"{k}": [f"{k} positive patients, two methods, {pair}" for pair in PAIRS] for k in (40, 20, 12, 8, 5)}
-    rows |= {
-        f"12, {shape} scores": [None, f"12 positive patients, {shape} scores, two methods, 0.85 and 0.80", None, None]
-        for shape in ("lognormal", "t3")
-    }
     grid = _grid(results, ["positive patients", *PAIRS], rows, "difference", both)
     return "Difference of two methods: coverage (truth below the low end, above the high end), %\n\n" + grid
+
+
+def _unequal(results: Mapping[str, Any]) -> str:
+    numbers = (20, 12, 8)
+    names = dict.fromkeys(
+        shape
+        for one in results
+        for k, _, shape in [one.partition(" positive patients, ")]
+        if ", two methods" in shape and k in map(str, numbers)
+    )
+    rows = {name.replace(", two methods", ""): [f"{k} positive patients, {name}" for k in numbers] for name in names}
+    grid = _grid(
+        results, ["scores and patients", *(f"{k} positive patients" for k in numbers)], rows, "difference", both
+    )
+    return (
+        "Difference of two methods, other scores and unequal patients: coverage (truth below the low end, above the "
+        f"high end), %\n\n{grid}"
+    )
 
 
 def _means(results: Mapping[str, Any]) -> str:
@@ -54,9 +69,16 @@ def _means(results: Mapping[str, Any]) -> str:
         _grid(results, head, names, quantity, form)
         for quantity, form in (("macro AUROC", low), ("macro difference", both))
     )
+    start = "classes with 5 x 12 positive patients, "
+    lines = [line(["5 classes with 12 positive patients", "macro AUROC", "difference"]), line(["---"] * 3)]
+    for name in (one for one in results if one.startswith(start) and not one.startswith(f"{start}two methods")):
+        found = results[name]["quantities"]
+        cells = low(found["macro AUROC"]), both(found["macro difference"])
+        lines.append(line([name.removeprefix(start).replace(", two methods", ""), *cells]))
     return (
         f"Macro AUROC of the first of two methods: coverage (truth below the low end), %\n\n{mean}\n\n"
-        f"Difference of macro AUROCs: coverage (truth below the low end, above the high end), %\n\n{apart}"
+        f"Difference of macro AUROCs: coverage (truth below the low end, above the high end), %\n\n{apart}\n\n"
+        "Both, other scores and unequal patients: %\n\n" + "\n".join(lines)
     )
 
 

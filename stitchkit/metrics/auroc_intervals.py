@@ -3,13 +3,14 @@
 The variance is DeLong's with the placements of a patient's items added up (Obuchowski 1997). With few patients, or near
 an AUROC of 1, it is often far too small, and it vanishes where positives and negatives are apart. It is therefore
 averaged with a second one that does not: that of the items' ranks among their own kind. Intervals of an AUROC are those
-of Student's t on the logit scale, and lend their skewness to those of differences. ``docs/intervals.md`` has the
+of Student's t on the logit scale, and lend their skewness to those of differences. Its degrees of freedom are few where
+patients are, where they are unequal, and where a few of them make most of the variance. ``docs/intervals.md`` has the
 coverage in simulations.
 
 References
 ----------
-DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988); Obuchowski, Biometrics 53 (1997); Zou and Donner, Statistics in
-Medicine 27 (2008).
+DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988); Obuchowski, Biometrics 53 (1997); Bell and McCaffrey, Survey
+Methodology 28 (2002); Zou and Donner, Statistics in Medicine 27 (2008).
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ import numpy as np
 
 from stitchkit.core.errors import InputError
 from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.degrees_of_freedom import (
+    effective_number,
+    left_around_mean,
+    mean_freedom,
+    normal_freedom,
+    tailed_freedom,
+)
 
 PRIOR = 4.0  # degrees of freedom that the variance of ranks is worth, chosen by `python -m benchmarks.coverage auroc`
 USUAL = 0.95  # level at which the two sides of intervals are compared
@@ -58,7 +66,7 @@ class AurocPulls:
         AUROC; NaN where a class has no pair of a positive and a negative.
     pull : (k, c)
         Sum of the deviations of the patient's placements; NaN where a side has fewer than two patients. What a patient
-        adds on one side is divided by the root of one minus the patient's share of that side.
+        adds on one side is divided by the root of the share of its variance that is left around the mean.
     rank_pull : (k, c)
         The same of ranks among the items of one side, which say nothing of how far the sides are apart.
     tied : (c,)
@@ -170,7 +178,8 @@ def auroc_differences(one: AurocPulls, other: AurocPulls, level: float = 0.95) -
     """
     spread, model = (np.sum(part**2, axis=0) for part in _apart(one, other))
     first, second = _Estimates.of_classes(one), _Estimates.of_classes(other)
-    return _differences(first, second, spread, model, first.freedom, level)
+    certain = tailed_freedom(one.pull - other.pull, first.freedom + 1, normal_freedom(one.shares))
+    return _differences(first, second, (spread, model, first.freedom, certain), level)
 
 
 def macro_auroc_difference(one: AurocPulls, other: AurocPulls, level: float = 0.95) -> Difference:
@@ -179,7 +188,9 @@ def macro_auroc_difference(one: AurocPulls, other: AurocPulls, level: float = 0.
     first, second = _Estimates.of_mean(one), _Estimates.of_mean(other)
     # differences of placements have long tails, for which Satterthwaite's rule, made for normal ones, is too sure
     freedom = np.maximum(np.minimum(first.freedom, second.freedom) / 2, np.min(_freedom(one)))
-    return _differences(first, second, spread, model, freedom, level)[0]
+    apart = np.mean(one.pull - other.pull, axis=1, keepdims=True)
+    certain = tailed_freedom(apart, first.freedom + 1, np.minimum(freedom, _macro_freedom(one)[1]))
+    return _differences(first, second, (spread, model, freedom, certain), level)[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,20 +201,25 @@ class _Estimates:
     spread: np.ndarray  # variance by placements
     model: np.ndarray  # variance by ranks
     shrunk: np.ndarray
-    freedom: np.ndarray  # degrees of freedom of ``spread``
+    freedom: np.ndarray  # effective patients minus one, the weight of ``spread`` against ``PRIOR``
+    certain: np.ndarray  # degrees of freedom of ``spread``, fewer where patients are unequal or few make most of it
 
     @classmethod
     def of_classes(cls, pulls: AurocPulls) -> _Estimates:
         model = np.sum((pulls.size * pulls.rank_pull) ** 2, axis=0) + pulls.size**2 * pulls.tied
-        return cls(pulls.value, np.sum(pulls.pull**2, axis=0), model, pulls.shrunk, _freedom(pulls))
+        freedom = _freedom(pulls)
+        certain = tailed_freedom(pulls.pull, freedom + 1, normal_freedom(pulls.shares))
+        return cls(pulls.value, np.sum(pulls.pull**2, axis=0), model, pulls.shrunk, freedom, certain)
 
     @classmethod
     def of_mean(cls, pulls: AurocPulls) -> _Estimates:
-        spread = np.sum(np.mean(pulls.pull, axis=1) ** 2)
+        pull = np.mean(pulls.pull, axis=1)
         model = np.sum(np.mean(pulls.size * pulls.rank_pull, axis=1) ** 2)
         ties = np.mean(pulls.size * np.sqrt(pulls.tied)) ** 2  # as if those of all classes were broken alike
-        parts = pulls.value.mean(), spread, model + ties, pulls.shrunk.mean(), _macro_freedom(pulls)
-        return cls(*(np.asarray([one]) for one in parts))
+        freedom, normal = _macro_freedom(pulls)
+        parts = pulls.value.mean(), np.sum(pull**2), model + ties, pulls.shrunk.mean(), freedom
+        certain = tailed_freedom(pull[:, None], np.asarray([freedom + 1]), np.asarray([normal]))
+        return cls(*map(np.atleast_1d, (*parts, certain[0])))
 
     @property
     def variance(self) -> np.ndarray:
@@ -213,7 +229,7 @@ class _Estimates:
         """Quantile (j,) of Student's t."""
         from scipy.stats import t
 
-        found: np.ndarray = t.ppf((1 + level) / 2, self.freedom + PRIOR)
+        found: np.ndarray = t.ppf((1 + level) / 2, self.certain + PRIOR)
         return found
 
     def intervals(self, level: float) -> list[Interval]:
@@ -250,21 +266,22 @@ def _numbered(names: np.ndarray) -> np.ndarray:
 
 def _freedom(pulls: AurocPulls) -> np.ndarray:
     """Effective number (c,) of patients of the side with fewer, minus one."""
-    found: np.ndarray = 1 / np.sum(pulls.shares**2, axis=0) - 1
+    found: np.ndarray = effective_number(pulls.shares) - 1
     return found
 
 
-def _macro_freedom(pulls: AurocPulls) -> float:
-    """Degrees of freedom of the mean over classes, after Satterthwaite.
+def _macro_freedom(pulls: AurocPulls) -> tuple[float, float]:
+    """Degrees of freedom of the mean over classes, as those of one class by :func:`_freedom` and by normal means.
 
     A patient's part of the variance is expected to be, in each class, that of the class times the patient's share of
-    the side with fewer patients. With one class this is its own; classes of different patients add theirs up.
+    the side with fewer patients, or the square of the share.
     """
-    crowding = np.sum(pulls.shares**2, axis=0)
-    variance = pulls.size**2 * crowding
-    of_patient = pulls.shares @ variance
-    lost = np.sum(variance * (1 - crowding)) / np.sum(variance)  # a mean was taken away in each class
-    return float(np.sum(of_patient) ** 2 / np.sum(of_patient**2) * lost)
+    shares = pulls.shares
+    variance = pulls.size**2 * np.sum(shares**2, axis=0)
+    return (
+        mean_freedom(variance, shares, _freedom(pulls)),
+        mean_freedom(variance, shares**2, normal_freedom(shares)),
+    )
 
 
 def _apart(one: AurocPulls, other: AurocPulls) -> tuple[np.ndarray, np.ndarray]:
@@ -272,14 +289,16 @@ def _apart(one: AurocPulls, other: AurocPulls) -> tuple[np.ndarray, np.ndarray]:
     return one.pull - other.pull, one.size * one.rank_pull - other.size * other.rank_pull
 
 
-def _differences(
-    one: _Estimates, other: _Estimates, spread: np.ndarray, model: np.ndarray, freedom: np.ndarray, level: float
-) -> list[Difference]:
-    """Student's t with the paired standard error, its two sides as unequal as those of the two intervals together."""
+def _differences(one: _Estimates, other: _Estimates, paired: tuple[np.ndarray, ...], level: float) -> list[Difference]:
+    """Student's t with the paired standard error, its two sides as unequal as those of the two intervals together.
+
+    ``paired`` are variance by placements and by ranks, weight of the first, and its degrees of freedom.
+    """
     from scipy.stats import t
 
-    value, degrees = one.value - other.value, freedom + PRIOR
-    error = np.sqrt((freedom * spread + PRIOR * model) / degrees)
+    spread, model, freedom, certain = paired
+    value, degrees = one.value - other.value, certain + PRIOR
+    error = np.sqrt((freedom * spread + PRIOR * model) / (freedom + PRIOR))
     down, up = _stretches(one, other) * error
     reach = t.ppf((1 + level) / 2, degrees)
     against = np.where(value > 0, down, up)
@@ -360,11 +379,12 @@ def _of_patients(
         if np.sum(share > 0) < 2:
             nothing = np.full(patients, np.nan)
             return nothing, nothing, float("nan"), nothing
-        root = np.sqrt(1 - share)
+        left = left_around_mean(share)
+        root = np.sqrt(left)
         pull += np.bincount(of_patient, weight * (ranked.placement[side] - ranked.value), patients) / root
         ranks += np.bincount(of_patient, weight * ranked.rank[side], patients) / root
         lacking = max(1 / 12 - float(np.sum(weight * ranked.rank[side] ** 2)), 0.0)
-        tied += lacking * float(np.sum(share**2 / (1 - share)))
+        tied += lacking * float(np.sum(share**2 / left))
         shares.append(share)
     if np.all(ranked.placement[ranked.weight > 0] == 0.5):
         tied = 0.0  # scores that are all equal: 1/2 whatever the items

@@ -43,6 +43,12 @@ def wins(a, b):
 
 def obuchowski(scores, labels, groups):
     """Variance of the AUROC of clustered items, in loops, with the correction of each side's and patient's share."""
+
+    def kept(mine, side):
+        share = len(mine) / len(side)
+        together = sum((np.sum(groups[side] == one) / len(side)) ** 2 for one in np.unique(groups))
+        return min(1 - share, 1 - 2 * share + together) ** 0.5
+
     positives, negatives = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
     m, n = len(positives), len(negatives)
     value = sum(wins(scores[i], scores[j]) for i in positives for j in negatives) / (m * n)
@@ -51,7 +57,7 @@ def obuchowski(scores, labels, groups):
         mine, others = [i for i in positives if groups[i] == patient], [j for j in negatives if groups[j] == patient]
         above = sum(sum(wins(scores[i], scores[j]) for j in negatives) / n - value for i in mine) / m
         below = sum(sum(wins(scores[i], scores[j]) for i in positives) / m - value for j in others) / n
-        total += (above / (1 - len(mine) / m) ** 0.5 + below / (1 - len(others) / n) ** 0.5) ** 2
+        total += (above / kept(mine, positives) + below / kept(others, negatives)) ** 2
     return value, total
 
 
@@ -63,6 +69,39 @@ def test_the_variance_is_that_of_clustered_placements(levels):
         value, variance = obuchowski(scores[:, j], labels[:, j], groups)
         assert pulls.value[j] == pytest.approx(value, abs=1e-12)
         assert np.sum(pulls.pull[:, j] ** 2) == pytest.approx(variance, rel=1e-10)
+
+
+def literal_degrees(scores, other, labels, groups):
+    """Degrees of freedom of the variance of a paired difference, from the matrix of its quadratic form."""
+    pull = AurocPulls.of(scores[:, None], labels[:, None], groups).pull[:, 0]
+    squares = (pull - AurocPulls.of(other[:, None], labels[:, None], groups).pull[:, 0]) ** 2
+    degrees = []
+    for side in (1, 0):
+        share = np.asarray([np.mean(groups[labels == side] == one) for one in np.unique(groups)])
+        k = len(share)
+        centred = share[:, None] * (np.eye(k) - share)  # (k, k): what a patient adds, from independent patients' means
+        form = centred.T @ np.diag(1 / (1 - 2 * share + share @ share)) @ centred
+        degrees.append((share @ share, np.trace(form) ** 2 / np.trace(form @ form)))
+    crowding, normal = max(degrees)
+    return min(normal, 2 + 2 / max(np.sum(squares**2) / np.sum(squares) ** 2 - crowding, 1e-9))
+
+
+@pytest.mark.parametrize("noise", [0.3, 3.0])
+@pytest.mark.parametrize("positives", [6, 12, 35])
+def test_degrees_of_freedom_fall_with_unequal_patients_and_with_long_tails(positives, noise):
+    scores, labels, groups = drawn(seed=23, positives=positives, patients=45)
+    other = scores + noise * np.random.default_rng(0).normal(size=scores.shape)
+    found = auroc_differences(AurocPulls.of(scores, labels, groups), AurocPulls.of(other, labels, groups))
+    for j, one in enumerate(found):
+        literal = literal_degrees(scores[:, j], other[:, j], labels[:, j], groups)
+        assert one.degrees - 4 == pytest.approx(literal, rel=1e-9)
+
+
+def test_equal_patients_without_long_tails_have_one_degree_less_than_there_are():
+    labels = (np.arange(200) < 20).astype(float)[:, None]
+    one, other = (np.random.default_rng(seed).permutation(200)[:, None].astype(float) for seed in (1, 2))
+    found = auroc_differences(AurocPulls.of(one, labels), AurocPulls.of(other, labels))[0]
+    assert found.degrees - 4 == pytest.approx(19)
 
 
 def test_without_patients_the_variance_is_that_of_delong():
@@ -358,6 +397,32 @@ def test_twelve_positive_patients_are_covered_where_the_percentile_bootstrap_mis
         found = auroc_intervals(AurocPulls.of(scores, labels, groups))[0]
         held += found.low <= 0.95 <= found.high
     assert held >= 137  # 91 %; the percentile bootstrap holds it in 85 %
+
+
+def covered(draw, truth, times=200):
+    """Share of samples whose interval, of ``draw(rng)``, holds the truth."""
+    found = [draw(np.random.default_rng(seed)) for seed in range(times)]
+    return np.mean([one.low <= truth <= one.high for one in found])
+
+
+def test_a_difference_is_covered_where_one_patient_has_most_positives():
+    def draw(rng):
+        sizes = np.r_[120, rng.integers(1, 7, size=99)]  # twelve positive patients, one with three of four images
+        groups = np.repeat(np.arange(100), sizes)
+        labels = (groups < 12).astype(float)[:, None]
+        both = (rng.normal(size=100)[groups, None] + rng.normal(size=labels.shape) for _ in range(2))
+        return auroc_differences(*(AurocPulls.of(one + 0.4 * labels, labels, groups) for one in both))[0].interval
+
+    assert covered(draw, 0.0) >= 0.9  # 87 % if the patient is one of twelve
+
+
+def test_scores_with_a_long_lower_tail_are_covered_near_one():
+    def draw(rng):
+        labels = (np.arange(420) % 21 == 0).astype(float)[:, None]  # 20 positives
+        scores = -np.exp(-rng.normal(size=labels.shape)) + 5.355 * labels  # AUROC .97
+        return auroc_intervals(AurocPulls.of(scores, labels))[0]
+
+    assert covered(draw, 0.97, 300) >= 0.93  # 59 % with the degrees of freedom of normal placements
 
 
 def test_a_difference_of_means_over_classes_of_different_patients_is_half_as_sure_as_satterthwaite_says():
