@@ -127,7 +127,7 @@ def test_a_stopped_run_goes_on_and_a_changed_source_begins_anew(tmp_path, monkey
     assert "| one | x | 5 | " in capsys.readouterr().out
 
 
-FAMILIES = ("auroc", "proportions", "r2", "curves", "overlaps", "probabilities", "thresholds")
+FAMILIES = ("auroc", "proportions", "r2", "curves", "overlaps", "probabilities", "precision", "thresholds")
 
 
 def test_every_family_of_the_command_is_tested():
@@ -179,7 +179,7 @@ def test_the_true_values_of_decisions_and_ranks_lie_in_the_middle_of_the_interva
         assert abs(off.mean()) < 0.15, name
 
 
-@pytest.mark.parametrize("name", ["overlaps", "probabilities", "thresholds"])
+@pytest.mark.parametrize("name", ["overlaps", "precision", "probabilities", "thresholds"])
 def test_cells_of_a_family_have_names_of_their_own_and_run(name):
     cells = module(name).CELLS
     assert len({one.name for one in cells}) == len(cells)
@@ -188,14 +188,36 @@ def test_cells_of_a_family_have_names_of_their_own_and_run(name):
             assert np.isnan(ends.low) or ends.high - ends.low >= 0
 
 
-def test_the_true_average_precision_is_that_of_a_large_sample():
+@pytest.mark.parametrize("tail", [False, True])
+def test_the_true_average_precision_is_that_of_a_large_sample(tail):
     from stitchkit.metrics.average_precision import average_precision
 
-    films = module("films").Films((1200,), 0.85, patients=12_000, by_image=True)
-    sample = films.draw(np.random.default_rng(2))
-    found = average_precision(sample.scores[0][:, 0], sample.labels[:, 0])
-    share = module("films").Films((120,), 0.85, patients=1200, by_image=True)
-    assert found == pytest.approx(module("probabilities").precision_of(share), abs=0.02)
+    family = module("precision")
+    move = family.move_for(0.85, tail)
+    scores, truth, _ = family.Patients((45_000, 5_000), 1, (move, move), tail).draw(np.random.default_rng(2))
+    assert auroc(scores[0][:, 1], truth) == pytest.approx(0.85, abs=0.01)
+    found = average_precision(scores[0][:, 1], truth)
+    assert found == pytest.approx(family.true_precision(move, 0.1, tail), abs=0.02)
+
+
+def test_the_true_balanced_accuracy_and_f1_are_those_of_another_large_sample():
+    from stitchkit.metrics.decisions import multiclass_measures
+
+    family = module("precision")
+    sizes = (30, 10, 3)
+    scores, truth, _ = family.Patients((30_000, 10_000, 3_000), 4, (1.2, 0.7)).draw(np.random.default_rng(3))
+    for one, expected in zip(scores[1:], family.true_answers(sizes, (1.2, 0.7)), strict=True):
+        measured = multiclass_measures(one.argmax(axis=1), truth, 3, np.ones((1, len(truth))))
+        assert measured["balanced_accuracy"][0] == pytest.approx(expected["balanced accuracy"], abs=0.01)
+        assert measured["f1"][0] == pytest.approx(expected["macro F1"], abs=0.01)
+
+
+def test_a_sample_has_as_many_patients_of_each_class_as_it_was_asked_for():
+    population = module("precision").Patients((7, 3), 4, (1.0, 0.5))
+    scores, truth, groups = population.draw(np.random.default_rng(0))
+    assert [len(np.unique(groups[truth == one])) for one in (0, 1)] == [7, 3]
+    assert len(scores) == 3
+    assert sorted(np.unique(np.bincount(groups))) == [1, 2, 3, 4]
 
 
 def test_the_true_brier_score_and_calibration_error_are_those_of_a_large_sample():

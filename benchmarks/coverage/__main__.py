@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-FAMILIES = ("auroc", "proportions", "r2", "curves", "overlaps", "probabilities", "thresholds")
+FAMILIES = ("auroc", "proportions", "r2", "curves", "overlaps", "probabilities", "precision", "thresholds")
 OUT = Path(__file__).parents[1] / "results" / "coverage"
 
 

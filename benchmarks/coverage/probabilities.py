@@ -1,4 +1,4 @@
-"""Cells of average precision, of Brier scores and of calibration errors: few patients, calibrated and not."""
+"""Cells of Brier scores and of calibration errors: few patients, calibrated and not."""
 
 from __future__ import annotations
 
@@ -8,49 +8,22 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit, logit, ndtr, ndtri
+from scipy.special import expit, logit, ndtr
 
 import stitchkit.metrics.probability_intervals as intervals
 from benchmarks.coverage.cells import Bar, Cell, Ends
-from benchmarks.coverage.films import Films, move_for
-from stitchkit.evaluation.results import BRIER, ECE, PRECISION
+from stitchkit.evaluation.results import BRIER, ECE
 from stitchkit.evaluation.tables import interval_of
 from stitchkit.metrics.bootstrap import patient_counts
-from stitchkit.metrics.rankings import Places
 from stitchkit.metrics.reliability import Misses, reliability_bins
 
 SOURCES = (
-    *(Path(__file__).parent / name for name in ("probabilities.py", "cells.py", "films.py")),
+    *(Path(__file__).parent / name for name in ("probabilities.py", "cells.py")),
     Path(intervals.__file__),
 )
 RESAMPLES = 400
 IMAGES = 4  # of a patient: 1 to 4
 BAR = Bar(91)
-
-
-@cache
-def precision_of(films: Films) -> float:
-    """Average precision in a population with as many positive images, by quadrature."""
-    rng = np.random.default_rng(5)
-    share = float(np.mean([films.draw(rng).labels.mean() for _ in range(400)]))
-    missed = (np.arange(20_000) + 0.5) / 20_000  # share of positives below each of their quantiles
-    above = 1 - ndtr(ndtri(missed) + move_for(films.auroc, films.shape, films.spread))
-    return float(np.mean(share * (1 - missed) / (share * (1 - missed) + (1 - share) * above)))
-
-
-def precision_trial(films: Films) -> Callable[[np.random.Generator], dict[str, Ends]]:
-    """Draws one sample and the interval of its average precision."""
-
-    def trial(rng: np.random.Generator) -> dict[str, Ends]:
-        sample = films.draw(rng)
-        places = Places.of(sample.scores[0][:, 0], sample.labels[:, 0])
-        blocks = patient_counts(sample.groups, RESAMPLES, int(rng.integers(2**31)), np.float32)
-        drawn = np.concatenate([places.ranking(counts).average_precision() for counts in blocks])
-        once = float(places.ranking(np.ones((1, len(sample.labels)), np.float32)).average_precision()[0])
-        found = interval_of(PRECISION)(once, drawn)
-        return {PRECISION: Ends(found.low, found.high, precision_of(films))}
-
-    return trial
 
 
 @dataclass(frozen=True)
@@ -100,22 +73,6 @@ def said_trial(population: Said) -> Callable[[np.random.Generator], dict[str, En
     return trial
 
 
-def _precision() -> list[Cell]:
-    return [
-        Cell(
-            f"{k} positive patients of 120, AUROC {auroc:.2f}, {kind}",
-            precision_trial(
-                Films((k,), auroc, by_image=kind == "images labelled", alone=kind == "one image a patient")
-            ),
-            {PRECISION: BAR},
-            effort=0.2,
-        )
-        for k in (40, 12)
-        for auroc in (0.7, 0.85, 0.95)
-        for kind in ("patients labelled", "images labelled", "one image a patient")
-    ]
-
-
 KINDS = {
     "perfect": (0.0, 1.0),
     "a little too low": (0.3, 1.0),
@@ -139,4 +96,4 @@ def _said() -> list[Cell]:
     ]
 
 
-CELLS = (*_precision(), *_said())
+CELLS = tuple(_said())
