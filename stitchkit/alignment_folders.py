@@ -90,13 +90,14 @@ def load_alignment(folder: str | Path) -> Alignment:
 
 
 def found_by(record: Mapping[str, Any]) -> dict[str, str]:
-    """Lines for a card: how a map was found, from how many anchors, and its held-out numbers."""
+    """Lines for a card: how a map was found, from how many anchors, its held-out numbers and its centre."""
     rank = f"rank {record['rank']}" if "rank" in record else ""
     told = [str(record.get("solver", "not on record")), listed(record.get("settings") or {}), rank]
     return {
         "Map": ", ".join(one for one in told if one),
         "Anchors": f"{record.get('anchors', '?')} pairs, {people_of(record)}",
         "Held out": listed(record.get("held_out") or {}) or "not measured",
+        **({"Centre": str(record["centre"])} if "centre" in record else {}),
     }
 
 

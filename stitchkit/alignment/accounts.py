@@ -13,14 +13,15 @@ from stitchkit.alignment.held_out import HeldOut
 from stitchkit.alignment.rules import standard_error
 from stitchkit.alignment.search import Finalist, Search
 from stitchkit.core.alignments import Alignment, is_above_chance
-from stitchkit.core.arrays import to_numpy
-from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.arrays import take, to_numpy
+from stitchkit.core.embeddings import BLOCK, Embeddings
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.wording import counted
 from stitchkit.solvers.paths import Track
 
 TOO_FEW = 10  # anchors, or patients, that cannot tell a link from chance
 FAR, RARE = 6, 0.1  # distances from the mean, of the median one, of which a few rows are outliers
+SAMPLED = 5000  # targets whose median is the middle
 
 
 def with_account(fitted: Alignment, account: Mapping[str, Any], notes: Sequence[str] = ()) -> Alignment:
@@ -109,25 +110,31 @@ def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[
     return notes
 
 
-def notes_on_targets(criterion: Criterion, y: Embeddings) -> list[str]:
-    """Notes on a head that was not given or is judged in part, and on targets that are far from all others."""
+def notes_on_head(criterion: Criterion) -> list[str]:
+    """Notes on a head that was not given or is judged in part."""
     notes = []
     if criterion.name == "r2":
         notes.append(
-            "chosen by R2, since no head was given: a head may rank maps in another order. Pass head= to choose by its "
-            "own outputs"
+            "chosen by R2, since no head was given: a head may rank maps in another order. On three pairs of image "
+            "networks the choice by R2 lost .03 to .07 of accuracy at 25 anchors and .008 to .017 at 100. Pass head= "
+            "to choose by its own outputs"
         )
     if isinstance(criterion, HeadAgreement) and criterion.part is not None:
         many = len(criterion.head.classes)
         notes.append(f"agreement is that of {len(criterion.part)} of the head's {many} classes, drawn at random")
-    lengths = np.sqrt(np.sum(_centred(y) ** 2, axis=1))
-    far = int(np.sum(lengths > FAR * np.median(lengths)))
-    if 0 < far <= RARE * len(y):
-        notes.append(
-            f"{far} of {len(y)} targets lie more than {FAR} times as far from their mean as is usual: squared error "
-            f"follows them. Look at them with sk.diagnose, or leave them out"
-        )
     return notes
+
+
+def notes_on_targets(y: Embeddings) -> list[str]:
+    """A note on targets that are far from all others, however the map was chosen."""
+    lengths = _distances(y)
+    far = int(np.sum(lengths > FAR * np.median(lengths)))
+    if not 0 < far <= RARE * len(y):
+        return []
+    return [
+        f"{far} of {len(y)} targets lie more than {FAR} times as far from their mean as is usual: squared error "
+        f"follows them. Look at them with sk.diagnose, or leave them out"
+    ]
 
 
 def notes_on_prompts(criterion: Criterion, prompts: PromptVectors) -> list[str]:
@@ -147,10 +154,13 @@ def notes_on_prompts(criterion: Criterion, prompts: PromptVectors) -> list[str]:
     ]
 
 
-def _centred(y: Embeddings) -> np.ndarray:
-    rows = to_numpy(y.vectors).astype(np.float64)
-    centred: np.ndarray = rows - np.median(rows, axis=0)
-    return centred
+def _distances(y: Embeddings) -> np.ndarray:
+    """Distance (n,) of each target from the median of evenly spread ones, read in blocks."""
+    n = len(y)
+    some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).astype(np.int64))
+    middle = np.median(to_numpy(take(y.vectors, some)).astype(np.float64), axis=0)
+    blocks = (to_numpy(y.vectors[at : min(at + BLOCK, n), :]).astype(np.float64) for at in range(0, n, BLOCK))
+    return np.concatenate([np.sqrt(np.sum((rows - middle) ** 2, axis=1)) for rows in blocks])
 
 
 def doubts_of(held_out: Mapping[str, Any], clusters: int) -> list[str]:

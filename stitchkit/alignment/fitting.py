@@ -13,6 +13,7 @@ from stitchkit.alignment.accounts import (
     doubts_of,
     held_out_numbers,
     notes_of,
+    notes_on_head,
     notes_on_prompts,
     notes_on_targets,
     settings_of,
@@ -34,7 +35,7 @@ from stitchkit.alignment.pooling import align_with_pool, fit_with_pool
 from stitchkit.alignment.prompt_margins import PromptCriterion, PromptMargin, criterion_of
 from stitchkit.alignment.search import FEW_CLUSTERS, Search
 from stitchkit.alignment.training_axes import TrainingSets
-from stitchkit.core.alignments import Alignment
+from stitchkit.core.alignments import NO_COMMON_CENTRE, NO_PATIENTS, Alignment
 from stitchkit.core.anchor_hashes import KEY, ids_of, of_pairs
 from stitchkit.core.arrays import like, to_numpy
 from stitchkit.core.embeddings import Embeddings
@@ -121,8 +122,9 @@ def align(
     -------
     Alignment
         In the library of the given arrays. ``record`` tells the solver chosen, among what, with which numbers;
-        ``notes``, ``r2``, ``held_out`` and ``patients`` are always there, the last three None where nothing was
-        measured or no groups were given.
+        ``notes``, ``r2``, ``held_out``, ``patients`` and ``centre`` are always there, the middle three None where
+        nothing was measured or no groups were given; the last says what is subtracted, and that separate maps do not
+        share it.
 
     Raises
     ------
@@ -168,6 +170,9 @@ def align(
                 asked, x, y, Clusters.of(x, cluster), purpose, prompts if head is None else head, nested, seed, progress
             )
     record = {**fitted.record, "patients": None if cluster is None else len(np.unique(cluster))}
+    standing = [*fitted.record.get("notes", []), *notes_on_targets(y), *([NO_PATIENTS] if cluster is None else [])]
+    record["centre"] = f"each side's mean over its own anchors; {NO_COMMON_CENTRE}"
+    record["notes"] = list(dict.fromkeys(standing))  # a search beside pools has written some already
     if anchor_hashes:
         record[KEY] = of_pairs(x, y, cluster, ids_of(source, target))
     return replace(fitted, record=record)
@@ -294,7 +299,7 @@ def _searched(
         "seed": seed,
     }
     notes = [*notes_of(winner, fitted, n, purpose), *clusters.notes(n)]
-    notes += notes_on_targets(criterion, y)
+    notes += notes_on_head(criterion)
     if isinstance(reader, PromptVectors):
         notes += notes_on_prompts(criterion, reader)
     if nested and len(repeats[0].parts) > 2:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stitchkit.core.alignments import NO_PATIENTS
 from stitchkit.core.anchor_hashes import KEY
 from stitchkit.core.wording import counted
 
-NO_PATIENTS = (
-    "patients not known, so that a patient's pairs may be on both sides of a fold: the anchors' table needs a column "
-    "'patient' or 'patient_id', or --groups names another"
-)
 _CRITERIA = ("prompt_margin", "prompt_mrr", "prompt_agreement", "margin", "balanced_mrr", "mrr", "agreement", "r2")
 _PROMPTED = {
     "prompt_margin": "correlation of scores with the prompted class {prompt_margin:.3f} (se {prompt_margin_se:.3f}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stitchkit.core.alignments import Alignment
+from stitchkit.core.alignments import NO_COMMON_CENTRE, Alignment
 from stitchkit.core.arrays import Array, float64, like, namespace, svd, zeros_like_width
 from stitchkit.core.chunks import check_paired
 from stitchkit.core.embeddings import Embeddings
@@ -214,9 +214,9 @@ def _coverage(link: Array, covariance: Array, kappa: float) -> float:
 
 
 def _notes(a_hub: Moments, hub_b: Moments, gap: float, coverage: float) -> list[str]:
-    """Notes: no pair was seen, and measured signs that the composition loses."""
+    """Notes: no pair was seen, no centre is shared with other maps, and measured signs that the composition loses."""
     a, hub, b = a_hub.source.name, a_hub.target.name, hub_b.target.name
-    notes = [f"no pair of {a!r} and {b!r} was seen; nothing was measured on one"]
+    notes = [f"no pair of {a!r} and {b!r} was seen; nothing was measured on one", NO_COMMON_CENTRE]
     if coverage < COVERED:
         notes.append(
             f"the {hub_b.count} pairs of {hub!r} and {b!r} show {coverage:.2f} of what {a!r} and the hub share; the "

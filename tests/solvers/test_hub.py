@@ -218,7 +218,7 @@ def test_pairs_of_another_kind_are_noticed_and_pairs_of_the_same_are_not():
     note = next(note for note in other.record["notes"] if "of what 'array' and the hub share" in note)
     assert f"{other.record['hub_coverage']:.2f}" in note
     assert "sk.align_many" in note
-    assert len(same.record["notes"]) == 1
+    assert len(same.record["notes"]) == 2
 
 
 def test_the_note_on_distant_sets_gives_advice_that_helps():
