@@ -6,18 +6,20 @@ strength. The measures of all folds together give one entry a pair, whose mean i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from stitchkit.alignment.folds import Fold
-from stitchkit.alignment.rules import along_path
+from stitchkit.alignment.rules import along_path, standard_error
 from stitchkit.core.arrays import Array, namespace, take, to_numpy
 from stitchkit.metrics.ranks import pair_ranks
 from stitchkit.solvers.drafts import Draft
 
 FEW_TARGETS = 20  # distinct targets, or classes, below which margins are judged and not ranks
+MOST = 0.95  # share of a sum up to which a patient's part is corrected for it
 RARE = 8  # anchors of a target below which it does not count in full: a few items would decide
 
 
@@ -64,12 +66,16 @@ class Criterion(Protocol):
         """One entry (n,) a query of pooled measures (n, p); their mean is the value."""
         ...
 
+    def error(self, measures: np.ndarray, clusters: np.ndarray) -> float:
+        """Standard error of the value of pooled measures (n, p) over ``clusters`` (n,), the maps taken as given."""
+        ...
+
     def by_chance(self, measures: np.ndarray) -> np.ndarray:
         """Entries (n,) of pairs shuffled within a fold, where pairs are not ranked."""
         ...
 
 
-class _PerSplit:
+class _PerSplit(ABC):
     """Criteria that give each strength one number a split."""
 
     beside = 0
@@ -82,6 +88,13 @@ class _PerSplit:
 
     def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(measures)
+
+    @abstractmethod
+    def entries(self, measures: np.ndarray) -> np.ndarray:
+        """One entry (n,) a query of pooled measures (n, p); their mean is the value."""
+
+    def error(self, measures: np.ndarray, clusters: np.ndarray) -> float:
+        return standard_error(self.entries(measures), clusters)
 
     def by_chance(self, measures: np.ndarray) -> np.ndarray:
         return np.zeros(len(measures))
@@ -220,3 +233,17 @@ class Explained(_PerSplit):
         share = error.sum() / whole.sum() if whole.sum() > 0 else 1.0
         linear: np.ndarray = 1 - share - (error - share * whole) / (whole.mean() or 1.0)
         return linear  # the ratio of two means, linear in each query's part
+
+    def error(self, measures: np.ndarray, clusters: np.ndarray) -> float:
+        """Standard error of the ratio; a patient's part is over one minus the larger of his shares in the two sums.
+
+        As for residuals of high leverage: with heavy tails a few patients carry both sums, and draw the ratio to
+        themselves.
+        """
+        _, owner = np.unique(clusters, return_inverse=True)
+        error, whole = (np.bincount(owner.reshape(-1), weights=one) for one in measures.T)
+        if len(error) < 2 or not (error.sum() > 0 and whole.sum() > 0):
+            return 0.0
+        parts = (error - error.sum() / whole.sum() * whole) / whole.sum()
+        share = np.minimum(np.maximum(error / error.sum(), whole / whole.sum()), MOST)
+        return float(np.sqrt(np.sum((parts / (1 - share)) ** 2)))

@@ -42,6 +42,7 @@ class Folds:
     parts: tuple[Fold, ...]
     source: Embeddings
     target: Embeddings
+    known: Sequence[Moments | RowMoments] | None = None  # the moments of each fold, where they were made before
 
     @classmethod
     def of(
@@ -79,7 +80,17 @@ class Folds:
     @cached_property
     def moments(self) -> Sequence[Moments | RowMoments]:
         """The moments of each fold; where all anchors are fewer than dimensions, as rows."""
-        return _moments_of(self.source, self.target, [part.rows for part in self.parts])
+        return self.known or _moments_of(self.source, self.target, [part.rows for part in self.parts])
+
+    def joined(self, a: int, b: int) -> Folds:
+        """The folds ``a`` and ``b`` as one, which comes first; its queries' own targets are its gallery."""
+        both, others = (self.parts[a], self.parts[b]), [i for i in range(len(self.parts)) if i not in (a, b)]
+        rows, queries, target, groups = (
+            np.concatenate([getattr(one, name) for one in both]) for name in ("rows", "queries", "target", "groups")
+        )
+        first = Fold(rows, queries, queries, np.arange(len(queries)), target, groups)
+        moments = [together([self.moments[a], self.moments[b]]), *(self.moments[i] for i in others)]
+        return Folds((first, *(self.parts[i] for i in others)), self.source, self.target, moments)
 
     @property
     def targets(self) -> np.ndarray:

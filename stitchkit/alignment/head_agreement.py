@@ -132,6 +132,10 @@ class HeadAgreement:
             return cosines
         return correlation_entries(*np.split(measures, 2, axis=1))
 
+    def error(self, measures: np.ndarray, clusters: np.ndarray) -> float:
+        """Standard error of the value over ``clusters`` (n,), the maps taken as given."""
+        return standard_error(self.entries(measures), clusters)
+
     def _along(self, curve: np.ndarray) -> np.ndarray:
         """Entries (strengths, n) of pooled curves."""
         return curve[..., 0] if self.multiclass else correlation_entries(curve[:-1], curve[-1])

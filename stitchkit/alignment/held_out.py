@@ -31,6 +31,8 @@ class HeldOut:
         Chance that the query's own target comes first, over the orders of equal scores; None for a head.
     prompted : ((m,), (m,)) or None
         Entries of the prompts' criterion of the same maps, and those of shuffled pairs.
+    errors : (float, float) or None
+        For a head, the standard errors of the value and of R2 (:mod:`stitchkit.alignment.deleted_folds`).
     """
 
     judged: np.ndarray
@@ -41,13 +43,14 @@ class HeldOut:
     r2: np.ndarray | None = None
     first: np.ndarray | None = None
     prompted: tuple[np.ndarray, np.ndarray] | None = None
+    errors: tuple[float, float] | None = None
 
     @property
     def explained(self) -> tuple[float, float]:
         """R2 of the same maps and its standard error."""
-        if self.r2 is None:
+        if self.r2 is None or self.errors is None:
             raise ValueError("R2 is measured for a head only")
-        return float(self.r2.mean()), standard_error(self.r2, self.clusters)
+        return float(self.r2.mean()), self.errors[1]
 
     @property
     def recall_at_1(self) -> float:
@@ -63,8 +66,8 @@ class HeldOut:
 
     @property
     def error(self) -> float:
-        """Standard error of the mean over clusters."""
-        return standard_error(self.judged, self.clusters)
+        """Standard error of the mean over clusters; for a head with what another draw of anchors does to the maps."""
+        return standard_error(self.judged, self.clusters) if self.errors is None else self.errors[0]
 
     @property
     def is_above_chance(self) -> bool:

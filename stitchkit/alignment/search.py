@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment.criteria import Criterion, Explained
+from stitchkit.alignment.deleted_folds import Kept, deletion_errors, joint_error
 from stitchkit.alignment.folds import Folds
 from stitchkit.alignment.held_out import HeldOut
 from stitchkit.alignment.rules import standard_error
@@ -177,12 +178,12 @@ class Search:
         """Each fold judged by what the other folds of its assignment choose."""
         return self._ranked() if self.criterion.ranks else self._driven()
 
-    def _chosen_without(self, split: Split) -> tuple[Draft, int, Any]:
-        """Draft, strength and weights for a split, by the other folds of its assignment."""
+    def _chosen_without(self, split: Split) -> tuple[Draft, int, Any, Track]:
+        """Draft, strength, weights and track for a split, by the other folds of its assignment."""
         others = [one for one in self.splits if one[0] == split[0] and one[1] != split[1]]
         winner = between(self.finalists(others))
         trial = winner.contender.trial
-        return trial.drafts[split], winner.at, trial.weights(winner.at, others)
+        return trial.drafts[split], winner.at, trial.weights(winner.at, others), trial.track
 
     def _ranked(self) -> HeldOut:
         """A query is ranked among its fold's own targets, since the map was fitted on the others.
@@ -191,7 +192,7 @@ class Search:
         """
         judged, first, expected, variance, sizes, measures = [], [], [], 0.0, [], []
         for r, f in self.splits:
-            draft, at, weights = self._chosen_without((r, f))
+            draft, at, weights, _ = self._chosen_without((r, f))
             queries, gallery = draft.sides(at, weights)
             kept, truth = np.unique(self.repeats[r].parts[f].truth, return_inverse=True)
             alone = len(kept) == 1
@@ -226,19 +227,29 @@ class Search:
         return self.criterion.entries(pooled), self.criterion.by_chance(pooled)
 
     def _driven(self) -> HeldOut:
-        measures, errors, explained = [], [], Explained(self.sets.y)
+        judges = self.criterion, Explained(self.sets.y)
+        measures: tuple[list[np.ndarray], ...] = ([], [])
+        kept: dict[Split, Kept] = {}
         for r, f in self.splits:
-            draft, at, weights = self._chosen_without((r, f))
-            measures.append(self.criterion.measures(draft, at, weights, self.repeats[r].parts[f]))
-            errors.append(explained.measures(draft, at, weights, self.repeats[r].parts[f]))
-        pooled = self.criterion.pooled(measures)
+            draft, at, weights, track = self._chosen_without((r, f))
+            kept[r, f] = track, at
+            for judge, found in zip(judges, measures, strict=True):
+                found.append(judge.measures(draft, at, weights, self.repeats[r].parts[f]))
+        (pooled, errors), clusters = (
+            (j.pooled(m) for j, m in zip(judges, measures, strict=True)),
+            self._clusters(self.splits),
+        )
+        deleted = deletion_errors(self.sets, self.repeats, kept, judges)
+        alone = [judge.error(one, clusters) for judge, one in zip(judges, (pooled, errors), strict=True)]
+        value, r2 = (joint_error(*both) for both in zip(alone, deleted, strict=True))
         return HeldOut(
             judged=self.criterion.entries(pooled),
-            clusters=self._clusters(self.splits),
+            clusters=clusters,
             expected=self.criterion.by_chance(pooled),
             variance=0.0,
             gallery=0,
-            r2=explained.entries(np.concatenate(errors)),
+            r2=judges[1].entries(errors),
+            errors=(value, r2),
         )
 
     def _open(self, r: int, f: int) -> None:

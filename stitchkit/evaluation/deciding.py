@@ -155,8 +155,8 @@ def _not_bounded(positives: np.ndarray, few: int, at: float | None) -> str:
         if least is not None and effective < least / 2:
             return (
                 f"few of {counted(positive, 'positive patient')} have most positives, so that they count as "
-                f"{effective:.1f}, and {least / 2:g} at least bound the threshold that finds {at:g} of positives; keep fewer items of those "
-                f"with most"
+                f"{effective:.1f}, and {least / 2:g} at least bound the threshold that finds {at:g} of positives; keep "
+                f"fewer items of those with most"
             )
     return ""
 

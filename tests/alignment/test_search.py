@@ -223,7 +223,7 @@ def test_the_number_of_few_anchors_is_that_of_fresh_pairs(n):
 def test_the_standard_error_of_r2_is_the_spread_of_draws():
     held = [sk.align(*pairs(60, seed), solver="ridge", purpose="head").record["held_out"] for seed in range(24)]
     spread = np.std([one["r2"] for one in held], ddof=1)
-    assert 0.7 * spread < np.mean([one["se"] for one in held]) < 1.5 * spread
+    assert 0.85 * spread < np.mean([one["se"] for one in held]) < 1.3 * spread
 
 
 def test_entries_of_r2_are_the_ratio_and_linear_in_each_pair():

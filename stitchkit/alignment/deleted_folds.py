@@ -1,0 +1,75 @@
+"""Standard errors of out-of-fold numbers that know that an anchor also decides the maps of the other folds.
+
+The spread of held-out entries takes every fold's map as given. With few anchors a dimension, another draw of anchors
+moves the maps as well, and that spread is too small. The jackknife that deletes one fold at a time repeats the whole
+with every other fold's map fitted without it; where maps vary much it is too large, since second-order terms count
+twice in it (Efron and Stein 1981, Annals of Statistics 9, 586-596). The geometric mean of the two is what is printed
+(``tests/alignment/test_standard_errors.py`` holds it against the spread of draws).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from stitchkit.alignment.criteria import Criterion
+from stitchkit.alignment.folds import Folds
+from stitchkit.alignment.training_axes import TrainingSets
+from stitchkit.solvers.paths import Track
+
+LEAST_FOLDS, LEAST_ROWS = 4, 5  # folds of an assignment, and anchors of a training set, that are deleted from
+ASSIGNMENTS = 3  # at most that many are repeated
+
+Kept = tuple[Track, int]  # the map of a fold: its track and the position of its strength
+
+
+def deletion_errors(
+    sets: TrainingSets, repeats: Sequence[Folds], chosen: Mapping[tuple[int, int], Kept], judges: Sequence[Criterion]
+) -> list[float]:
+    """Jackknife standard error of each judge's number: folds deleted one at a time, averaged over assignments.
+
+    0 where too little is left to fit.
+
+    Parameters
+    ----------
+    chosen
+        Assignment and fold -> the map that judges the fold, which stays as it was chosen.
+    """
+    found = [_variances(sets, repeats[r], r, chosen, judges) for r in sorted({r for r, _ in chosen})[:ASSIGNMENTS]]
+    known = [one for one in found if one is not None]
+    return np.sqrt(np.mean(known, axis=0)).tolist() if known else [0.0] * len(judges)
+
+
+def _variances(
+    sets: TrainingSets, folds: Folds, r: int, chosen: Mapping[tuple[int, int], Kept], judges: Sequence[Criterion]
+) -> list[float] | None:
+    k, sizes = len(folds.parts), sorted(len(part.rows) for part in folds.parts)
+    if k < LEAST_FOLDS or sum(sizes[:-2]) < LEAST_ROWS:
+        return None
+    without: list[list[list[np.ndarray]]] = [[[] for _ in range(k)] for _ in judges]  # of each judge and deleted fold
+    for a in range(k):
+        for b in range(a + 1, k):
+            pair = folds.joined(a, b)
+            maps = {f: chosen[r, f] for f in (a, b)}
+            axes = sets.axes(pair, 0, list(dict.fromkeys(track.scale for track, _ in maps.values())))
+            first = len(folds.parts[a].queries)
+            for judged, deleted in ((a, b), (b, a)):
+                track, at = maps[judged]
+                whole = axes[track.scale]
+                draft = track.draft(whole if track.pca is None else whole.cut(track.pca))
+                rows = slice(first) if judged == a else slice(first, None)
+                for j, judge in enumerate(judges):
+                    without[j][deleted].append(judge.measures(draft, at, None, pair.parts[0])[rows])
+    values = np.array([[_value(judge, one) for one in parts] for judge, parts in zip(judges, without, strict=True)])
+    spread: list[float] = ((k - 1) * values.var(axis=1)).tolist()
+    return spread
+
+
+def _value(judge: Criterion, measures: Sequence[np.ndarray]) -> float:
+    return float(judge.entries(judge.pooled(measures)).mean())
+
+
+def joint_error(entries: float, deletion: float) -> float:
+    """The geometric mean of the two standard errors, at least that of the ``entries``."""
+    return float((entries * max(entries, deletion)) ** 0.5)
