@@ -23,7 +23,6 @@ from stitchkit.metrics.average_precision_intervals import (
     macro_precision_interval,
 )
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.metrics.decisions import multiclass_measures
 
 SOURCES = (
     *(Path(__file__).parent / name for name in ("precision.py", "cells.py")),
@@ -135,11 +134,14 @@ def ends(interval: Interval, truth: float) -> Ends:
 @cache
 def true_answers(sizes: tuple[int, ...], moves: tuple[float, float]) -> list[dict[str, float]]:
     """Balanced accuracy and macro F1 of the better and of the worse method, of a large sample with as many a class."""
+    from sklearn.metrics import balanced_accuracy_score, f1_score
+
     times = max(ITEMS // sum(sizes), 1)
     scores, truth, _ = Patients(tuple(times * size for size in sizes), 1, moves).draw(np.random.default_rng(7))
-    every = np.ones((1, len(truth)))
-    measured = (multiclass_measures(one.argmax(axis=1), truth, len(sizes), every) for one in scores[1:])
-    return [{BALANCED: float(one["balanced_accuracy"][0]), F1: float(one["f1"][0])} for one in measured]
+    called = [one.argmax(axis=1) for one in scores[1:]]
+    return [
+        {BALANCED: balanced_accuracy_score(truth, one), F1: f1_score(truth, one, average="macro")} for one in called
+    ]
 
 
 def classes_trial(sizes: tuple[int, ...], moves: tuple[float, float], images: int) -> Callable[..., dict[str, Ends]]:
