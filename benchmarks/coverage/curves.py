@@ -13,14 +13,16 @@ import stitchkit as sk
 from benchmarks.choice.families import shared_latent
 from benchmarks.coverage.cells import Bar, Cell, Ends
 from stitchkit.core.errors import InputError
-from stitchkit.evaluation import learning_curves, measured_curves, power_law
+from stitchkit.evaluation import curve_intervals, learning_curves, measured_curves, power_law
 from stitchkit.evaluation.held_pairs import HeldPairs, judge
 
 SOURCES = (
     *(Path(__file__).parent / name for name in ("curves.py", "cells.py")),
-    *(Path(module.__file__) for module in (learning_curves, measured_curves, power_law)),
+    *(Path(module.__file__) for module in (curve_intervals, learning_curves, measured_curves, power_law)),
 )
-POPULATION, HELD, DRAWS, TRUTH = 6000, 100, 5, 50
+POPULATION, HELD, DRAWS, TRUTH = 6000, 100, 5, 200
+SOLVERS = {"procrustes": sk.Procrustes(), "ridge": sk.Ridge()}  # as they are: a search costs forty times as much
+SPARE = 1.5  # pairs that anchors are drawn from, over the largest size
 FAMILIES = {
     "isotropic": {"noise": 2.2},
     "hubs": {"noise": 2.0, "hubs": 1.0},
@@ -32,12 +34,15 @@ RANKED, FEW, WELL = (10, 20, 40, 80, 160), (10, 16, 25, 40), (128, 180, 256, 360
 
 @dataclass(frozen=True)
 class Study:
-    """A finite population of pairs, 64 dimensions to 48, of which each study draws anchors and 100 held-out pairs."""
+    """A finite population of pairs, 64 dimensions to 48, of which each study draws anchors and held-out pairs."""
 
     family: str
     solver: str
     metric: str
     sizes: tuple[int, ...]
+    spare: float = SPARE
+    held: int = HELD
+    draws: int = DRAWS
 
     @property
     def purpose(self) -> str:
@@ -62,12 +67,12 @@ def truth_of(study: Study, n: int) -> float:
     rng, sums = np.random.default_rng([n, 7]), np.zeros(2)
     for _ in range(TRUTH):
         rows = rng.permutation(POPULATION)
-        held, some = rows[:HELD], rows[HELD : HELD + n]
+        held, some = rows[: study.held], rows[study.held : study.held + n]
         fitted = sk.align(
-            x[some], y[some], solver=study.solver, purpose=study.purpose, nested=False, progress=False
+            x[some], y[some], solver=SOLVERS[study.solver], purpose=study.purpose, nested=False, progress=False
         )  # fmt: skip
         places = (int(study.metric.partition("@")[2] or 1),)
-        found, _ = judge(fitted, HeldPairs.of(x[held], y[held]), np.arange(HELD), HELD, ks=places)
+        found, _ = judge(fitted, HeldPairs.of(x[held], y[held]), np.arange(study.held), study.held, ks=places)
         column = found.names.index(study.metric)
         sums += found.won[:, column].sum(), found.of[:, column].sum()
     return float(sums[0] / sums[1])
@@ -78,10 +83,10 @@ def trial_of(study: Study) -> Callable[[np.random.Generator], dict[str, Ends]]:
 
     def trial(rng: np.random.Generator) -> dict[str, Ends]:
         x, y = pairs(study.family)
-        rows = rng.permutation(POPULATION)[: HELD + 3 * study.sizes[-1] // 2]
-        held, pool = rows[:HELD], rows[HELD:]
+        rows = rng.permutation(POPULATION)[: study.held + round(study.spare * study.sizes[-1])]
+        held, pool = rows[: study.held], rows[study.held :]
         curve = sk.learning_curve(
-            x[pool], y[pool], sizes=study.sizes, draws=DRAWS, solver=study.solver, metric=study.metric,
+            x[pool], y[pool], sizes=study.sizes, draws=study.draws, solver=SOLVERS[study.solver], metric=study.metric,
             purpose=study.purpose, held_out=(x[held], y[held]), replicates=300, seed=int(rng.integers(2**31)),
             progress=False,
         )  # fmt: skip
@@ -102,12 +107,15 @@ def _cell(study: Study) -> Cell:
     hard = study.family == "hubs"  # forecasts are shown without a bar: what remains
     barred = [name for name in study.asked if not ((refused or hard) and name.startswith("forecast"))]
     name = f"{study.family}, {study.solver}, {study.metric} of {', '.join(map(str, study.sizes))} anchors"
+    if (study.spare, study.held, study.draws) != (SPARE, HELD, DRAWS):
+        pool = "the whole pool" if study.spare == 1 else f"{study.spare:g} times as many"
+        name += f", {pool}, {study.draws} draws, {study.held} held-out pairs"
     return Cell(
-        name, trial_of(study), dict.fromkeys(barred, Bar(90)), effort=0.03 if study.solver == "procrustes" else 0.015
+        name, trial_of(study), {one: Bar(85 if one.startswith("forecast") else 90) for one in barred}, effort=0.02
     )
 
 
-CELLS = tuple(
+USUAL = tuple(
     _cell(Study(family, solver, metric, sizes))
     for solver, metric, sizes, families in (
         ("procrustes", "mrr", RANKED, ("isotropic", "hubs", "clusters")),
@@ -118,3 +126,16 @@ CELLS = tuple(
     )
     for family in families
 )
+# where the largest size is the whole pool no draw is left, and few draws or patients tell little
+WHOLE = tuple(
+    _cell(Study("isotropic", solver, metric, sizes, 1.0, held, draws))
+    for solver, metric, sizes, held, draws in (
+        ("procrustes", "mrr", (10, 20, 40, 80), 100, 5),
+        ("procrustes", "mrr", (10, 20, 40), 20, 10),
+        ("ridge", "r2", FEW, 100, 5),
+        ("ridge", "r2", FEW, 100, 2),
+        ("ridge", "r2", FEW, 20, 5),
+        ("ridge", "r2", (16, 40), 100, 20),
+    )
+)
+CELLS = (*USUAL, *WHOLE)

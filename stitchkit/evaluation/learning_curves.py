@@ -13,13 +13,14 @@ from stitchkit.alignment.clusters import Clusters
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Solver
+from stitchkit.evaluation.class_patients import note_on_carriers, where_carried
+from stitchkit.evaluation.curve_intervals import SHARED, DrawnSums
 from stitchkit.evaluation.held_pairs import LEAST, HeldPairs, Tally, judge
 from stitchkit.evaluation.leakage import check_apart
 from stitchkit.evaluation.measured_curves import SETTLED, LearningCurve
 from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.evaluation.power_law import EXPONENTS, fit_power_law
 from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
-from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.progress import Progress
 from stitchkit.solvers import SEARCHED
 from stitchkit.threads import is_small, one_blas_thread
@@ -43,7 +44,7 @@ def learning_curve(
     seed: int = 0,
     progress: bool | None = None,
 ) -> LearningCurve:
-    """How well maps from more and more anchors do on the same held-out pairs.
+    """A measure of maps from more and more anchors on the same held-out pairs.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def learning_curve(
         Numbers of anchors, at least 2 each; None takes eight from 10 to all that are not held out.
     draws
         Orders of the patients that anchors are taken from; the anchors of one draw are nested, so that a curve does
-        not jump because of who was drawn.
+        not jump because of who was drawn. With one draw there are no intervals.
     groups : (n,) or mapping id -> group, optional
         Patient of each pair. Patients are held out whole; the last one drawn may bring only some of his pairs. Pairs
         that repeat a source vector exactly are taken for one patient, with or without groups.
@@ -66,9 +67,9 @@ def learning_curve(
         The share of patients held out, above 0 and below 1, or pairs of other patients as
         ``(source, target)``, with ``groups`` as ``(source, target, groups)``.
     replicates
-        Resamples of draws and held-out patients.
+        Resamples of draws and held-out patients for forecasts, default 500.
     seed
-        Of the split, the draws and the resamples.
+        Seed of the split, the draws and the resamples, default 0.
     progress
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
@@ -128,18 +129,21 @@ def learning_curve(
             chances.append(float(guessed.values[guessed.names.index(measured)]))
             bar.step(1)
     sums = np.stack(won).reshape(draws, len(at), -1)
-    values = (sums.sum(axis=2) / of.sum()).T
-    resampled = _resampled(sums, of, replicates, seed)
+    drawn = DrawnSums(sums, of, at / len(pool))
+    values, resampled = drawn.values, drawn.resampled(measured, replicates, seed)
     gallery = len(np.unique(held.target))
     settings = {"solver": str(solver), "purpose": purpose, "draws": draws, "replicates": replicates, "seed": seed}
     width = pool.x.space.dim if measured == "r2" else None
     laws = _laws(at, values, resampled, SETTLED * (width or 0))
     chance = float(np.reshape(chances, (draws, len(at))).mean(axis=0).max())
     curve = LearningCurve(
-        measured, at, values, resampled, laws, chance, len(held), held.patients, gallery, (), settings, width
-    )
+        measured, at, values, resampled, laws, chance, len(held), held.patients, gallery, (), settings, width,
+        tuple(where_carried(one, held.people) for one in drawn.intervals(measured)),
+    )  # fmt: skip
     repeated = Clusters.of(pairs.x, None).repeated
-    return replace(curve, notes=(*_findings(curve), *_repeats(repeated, len(pairs)), *_notes(at, len(pool), draws)))
+    few = note_on_carriers(held.people, "the curve")
+    notes = (*_findings(curve), *_repeats(repeated, len(pairs)), *few, *_notes(drawn, at, len(pool)))
+    return replace(curve, notes=notes)
 
 
 def _split(source: Any, pairs: HeldPairs, held_out: float | Sequence[Any], seed: int) -> tuple[HeldPairs, HeldPairs]:
@@ -195,23 +199,6 @@ def _column(tally: Tally, name: str) -> np.ndarray:
     return tally.won[:, tally.names.index(name)]
 
 
-def _resampled(sums: np.ndarray, of: np.ndarray, replicates: int, seed: int) -> np.ndarray:
-    """Mean over draws at each size (b, s) in resamples of draws and patients together.
-
-    One draw less than there are is taken each time: as many would make the variance of a mean of few draws too small
-    by (d - 1) / d.
-    """
-    draws, sizes, people = sums.shape
-    rng = np.random.default_rng([seed, 1])
-    taken = max(draws - 1, 1)
-    share = rng.multinomial(taken, np.full(draws, 1 / draws), size=replicates) / taken  # (b, d)
-    flat = sums.reshape(-1, people).T
-    blocks = patient_counts(np.arange(people), replicates, seed)
-    each = np.concatenate([(counts @ flat) / (counts @ of)[:, None] for counts in blocks])
-    means: np.ndarray = (share[:, :, None] * each.reshape(replicates, draws, sizes)).sum(axis=1)
-    return means
-
-
 def _laws(sizes: np.ndarray, values: np.ndarray, resampled: np.ndarray, least: int = 0) -> np.ndarray | None:
     """Laws (1 + b, 3) of the measured curve and its resamples, from sizes of at least ``least``."""
     used = sizes >= least
@@ -224,9 +211,9 @@ def _laws(sizes: np.ndarray, values: np.ndarray, resampled: np.ndarray, least: i
 
 
 def _findings(curve: LearningCurve) -> list[str]:
-    """What the numbers say, and how far the law may be trusted."""
+    """Notes on the numbers and on how far the law may be trusted."""
     notes = []
-    if all(one.low <= curve.chance for one in curve.mean):
+    if curve.mean[0].has_ends and all(one.low <= curve.chance for one in curve.mean):
         notes.append(f"no size is clearly above chance ({curve.chance:.3f}): more anchors of this kind may not help")
     if curve.width is not None and curve.laws is None and len(curve.sizes) >= LEAST_SIZES:
         notes.append(f"no forecast beyond {curve.sizes[-1]} anchors: {curve.no_law}")
@@ -245,12 +232,26 @@ def _repeats(repeated: int, n: int) -> list[str]:
     return [told] if repeated else []
 
 
-def _notes(sizes: np.ndarray, pool: int, draws: int) -> tuple[str, ...]:
-    notes = ["intervals are over draws and held-out patients; that the law itself may be wrong is not in them"]
+def _notes(drawn: DrawnSums, sizes: np.ndarray, pool: int) -> tuple[str, ...]:
+    draws, notes = len(drawn.won), []
+    if np.isnan(drawn.draw_variances).all():
+        reason = "one draw does not tell how much a draw matters; 5 do" if draws < 2 else (
+            f"draws of more than three fifths of {pool} anchors are too much alike to tell how much a draw matters; "
+            f"measure a size of at most {int(SHARED * pool)}"
+        )  # fmt: skip
+        notes.append(f"no intervals: {reason}")
+    else:
+        notes.append("intervals are over draws and held-out patients; that the law itself may be wrong is not in them")
     if draws < 3:
         notes.append(f"{draws} draws tell little of how much a draw matters; 5 are better")
     if 2 * sizes[-1] > pool and draws > 1:
         notes.append(
-            f"draws of more than {pool // 2} of {pool} anchors overlap, so that they agree more than fresh ones"
+            f"draws of more than {pool // 2} of {pool} anchors overlap and agree more than fresh ones; intervals are "
+            f"of fresh ones"
+            + (
+                f", from {int(SHARED * pool)} anchors on by what smaller sizes show"
+                if sizes[-1] > SHARED * pool
+                else ""
+            )
         )
     return tuple(notes)

@@ -27,7 +27,7 @@ def fit_power_law(sizes: np.ndarray, curves: np.ndarray, error: np.ndarray, ceil
     error : (s,)
         Standard error of each value, all above 0.
     ceiling
-        What the measure cannot exceed.
+        Upper limit of the measure, default 1.
 
     Returns
     -------

@@ -8,6 +8,7 @@ import pytest
 import stitchkit as sk
 from stitchkit.core.errors import InputError, LeakageError, NoDirectedMapError, StitchError, UnknownNameError
 from stitchkit.evaluation import learning_curves
+from stitchkit.evaluation.curve_intervals import DrawnSums
 from stitchkit.evaluation.measured_curves import LearningCurve
 from stitchkit.evaluation.power_law import fit_power_law, size_for, value_at
 from stitchkit.solvers.relative import Relative
@@ -25,10 +26,12 @@ def measured(a, b, c, *, seed=0, draws=5, patients=200, noise=0.02):
         -1,
         2,
     )
-    values = sums.mean(axis=2).T
-    resampled = learning_curves._resampled(sums, np.ones(patients), 400, seed)
+    drawn = DrawnSums(sums, np.ones(patients), SIZES / 10_000)
+    values, resampled = drawn.values, drawn.resampled("mrr", 400, seed)
     laws = learning_curves._laws(SIZES, values, resampled)
-    return LearningCurve("mrr", SIZES, values, resampled, laws, 0.0, patients, None, patients, (), {})
+    return LearningCurve(
+        "mrr", SIZES, values, resampled, laws, 0.0, patients, None, patients, (), {}, None, drawn.intervals("mrr")
+    )
 
 
 def test_a_size_at_which_all_pairs_are_right_has_a_width():
@@ -96,7 +99,8 @@ def test_a_curve_that_bends_less_than_the_law_is_within_the_forecast():
     rng = np.random.default_rng(3)
     straight = 0.1 * np.log2(SIZES / 10)
     sums = straight[None, :, None] + 0.02 * rng.normal(size=(5, 6, 1)) + 0.1 * rng.normal(size=(1, 1, 200))
-    values, resampled = sums.mean(axis=2).T, learning_curves._resampled(sums, np.ones(200), 300, 0)
+    drawn = DrawnSums(sums, np.ones(200), SIZES / 10_000)
+    values, resampled = drawn.values, drawn.resampled("mrr", 300, 0)
     laws = learning_curves._laws(SIZES, values, resampled)
     laws[:, 1] *= 0.5  # a law that is flatter beyond
     laws[:, 0] = values[-1].mean() + laws[:, 1] * 320.0 ** -laws[:, 2]
@@ -224,6 +228,45 @@ def test_r2_and_recall_can_be_followed(pairs):
         assert curve.metric == (metric or "r2")
         assert curve.values[-1].mean() > curve.values[0].mean()
     assert curve.chance == 0
+
+
+def test_one_draw_gives_values_without_intervals(pairs):
+    curve = sk.learning_curve(*pairs, **{**SETTINGS, "draws": 1})
+    assert not any(one.has_ends for one in (*curve.mean, curve.at(70), curve.at(200)))
+    assert all(np.isfinite(one.value) for one in (*curve.mean, curve.at(70), curve.at(200)))
+    needed = curve.anchors_for(float(curve.values[1].mean()))
+    assert needed.anchors.value == 40
+    assert not needed.anchors.has_ends
+    assert "nan" not in f"{needed} {curve}"
+    assert any(note.startswith("no intervals: one draw") for note in curve.notes)
+
+
+def test_draws_that_are_nearly_the_whole_pool_tell_nothing_of_draws(pairs):
+    curve = sk.learning_curve(*pairs, **{**SETTINGS, "sizes": [200, 225]})
+    assert not any(one.has_ends for one in curve.mean)
+    assert any("measure a size of at most 135" in note for note in curve.notes)
+
+
+def test_the_whole_pool_has_the_draws_of_smaller_sizes_in_its_interval(pairs):
+    curve = sk.learning_curve(*pairs, **{**SETTINGS, "sizes": [50, 100, 225], "draws": 5, "metric": "r2"})
+    assert np.ptp(curve.values[-1]) == pytest.approx(0, abs=1e-9)
+    assert curve.mean[-1].high - curve.mean[-1].low > 3 * np.ptp(curve.values[1])
+    assert any("by what smaller sizes show" in note for note in curve.notes)
+
+
+def test_fewer_than_five_held_out_patients_have_no_interval(pairs):
+    x, y = pairs
+    held = (x[200:], y[200:], 1000 + np.arange(100) % 4)
+    curve = sk.learning_curve(x[:200], y[:200], groups=np.arange(200), held_out=held, **SETTINGS)
+    assert not any(one.has_ends for one in (*curve.mean, curve.at(300)))
+    assert any(note.startswith("no interval of the curve: 4 patients") for note in curve.notes)
+
+
+def test_between_sizes_ends_are_interpolated_in_the_logarithm(curve):
+    middle = curve.at(np.sqrt(40 * 100))
+    for at in range(3):
+        assert middle[at] == pytest.approx((curve.mean[1][at] + curve.mean[2][at]) / 2)
+    assert curve.at(40) == pytest.approx(curve.mean[1])
 
 
 def test_two_sizes_have_no_law(pairs):
