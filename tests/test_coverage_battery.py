@@ -90,6 +90,24 @@ def test_the_other_end_counts_against_a_difference_alone():
     assert "NOT MET" in cells.verdict(cells.Cell("a", dict, bar, two_sided=("x",)), "x", found)
 
 
+def test_a_digest_is_of_code_and_not_of_words(tmp_path):
+    digest_of = module("cells").digest_of
+    code = 'def f(x):\n    """Words."""\n    return x + 1\n'
+    texts = {
+        "first": f"import a\n\n\n{code}",
+        "other words": "from b import (\n    a,\n)\n"
+        + code.replace("Words.", "Other\n    words.").replace("1", "1  # so"),
+        "other code": code.replace("1", "2"),
+        "another text": code.replace("1", '"# 1"'),
+    }
+    found = {}
+    for name, text in texts.items():
+        (tmp_path / "a.py").write_text(text)
+        found[name] = digest_of([tmp_path / "a.py"])
+    assert found["first"] == found["other words"]
+    assert len({*found.values()}) == 3
+
+
 def test_every_cell_has_a_name_of_its_own_and_runs():
     cells = module("auroc").CELLS
     assert len({one.name for one in cells}) == len(cells) > 50

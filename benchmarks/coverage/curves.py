@@ -110,9 +110,7 @@ def _cell(study: Study) -> Cell:
     if (study.spare, study.held, study.draws) != (SPARE, HELD, DRAWS):
         pool = "the whole pool" if study.spare == 1 else f"{study.spare:g} times as many"
         name += f", {pool}, {study.draws} draws, {study.held} held-out pairs"
-    return Cell(
-        name, trial_of(study), {one: Bar(85 if one.startswith("forecast") else 90) for one in barred}, effort=0.02
-    )
+    return Cell(name, trial_of(study), {one: Bar(90) for one in barred}, effort=0.02)
 
 
 USUAL = tuple(

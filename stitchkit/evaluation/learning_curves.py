@@ -13,6 +13,7 @@ from stitchkit.alignment.clusters import Clusters
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Solver
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.class_patients import note_on_carriers, where_carried
 from stitchkit.evaluation.curve_intervals import SHARED, DrawnSums
 from stitchkit.evaluation.held_pairs import LEAST, HeldPairs, Tally, judge
@@ -243,7 +244,7 @@ def _notes(drawn: DrawnSums, sizes: np.ndarray, pool: int) -> tuple[str, ...]:
     else:
         notes.append("intervals are over draws and held-out patients; that the law itself may be wrong is not in them")
     if draws < 3:
-        notes.append(f"{draws} draws tell little of how much a draw matters; 5 are better")
+        notes.append(f"{counted(draws, 'draw tells', 'draws tell')} little of how much a draw matters; 5 are better")
     if 2 * sizes[-1] > pool and draws > 1:
         notes.append(
             f"draws of more than {pool // 2} of {pool} anchors overlap and agree more than fresh ones; intervals are "

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import InputError
+from stitchkit.core.plain_values import plain_values
+from stitchkit.core.wording import counted
 from stitchkit.evaluation.class_patients import without_ends
 from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
 from stitchkit.evaluation.power_law import size_for, value_at
@@ -199,6 +201,7 @@ class LearningCurve:
         lower = f"{n.low:.0f}" if n.low > fewest else f"{fewest} or fewer"
         return Needed(self.metric, value, n, self.horizon, f"{about} [{lower}, {upper}]")
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         law = None if self.laws is None else dict(zip("abc", self.laws[0].tolist(), strict=True))
@@ -219,10 +222,10 @@ class LearningCurve:
 
     def __str__(self) -> str:
         """A table for a terminal."""
-        people = "patients not known" if self.patients is None else f"{self.patients} patients"
+        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
         lines = [
             f"{self.metric} on {self.pairs} held-out pairs ({people}), gallery of {self.gallery}, "
-            f"chance {self.chance:.3f}; {self.values.shape[1]} draws",
+            f"chance {self.chance:.3f}; {counted(self.values.shape[1], 'draw')}",
             "anchors  mean [95 %]           draws",
         ]
         for n, mean, row in zip(self.sizes, self.mean, self.values, strict=True):

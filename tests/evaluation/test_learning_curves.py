@@ -331,7 +331,7 @@ def test_the_default_sizes_go_from_ten_to_all_that_is_left(pairs):
     curve = sk.learning_curve(*pairs, **{**SETTINGS, "sizes": None, "draws": 1})
     assert curve.sizes[0] == 10
     assert curve.sizes[-1] == 225
-    assert any("1 draws tell little" in note for note in curve.notes)
+    assert any("1 draw tells little" in note for note in curve.notes)
 
 
 WRONG = {
