@@ -8,6 +8,7 @@ from numbers import Integral
 from stitchkit.core.errors import InputError, NoDirectedMapError, UnknownNameError
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Solver
+from stitchkit.core.space import Space
 from stitchkit.solvers import MANY, SEARCHED, SOLVERS, TRACKS
 from stitchkit.solvers.presets import Preset
 
@@ -49,6 +50,17 @@ def check_purpose(solver: str | Solver, purpose: str) -> None:
             f"{type(solver).__name__} only meets in a common space and has no map into the target's own units, which "
             f"purpose='head' needs. Take another solver, or purpose='match'."
         )
+
+
+def check_head(head: object, purpose: str, target: Space) -> None:
+    """Raise unless ``head`` is None, or a head over the ``target`` space for the purpose of driving it."""
+    if head is None:
+        return
+    if purpose != "head":
+        raise InputError(f"a head is driven with purpose='head'; got purpose={purpose!r}. Set it, or leave head out.")
+    if not (hasattr(head, "space") and hasattr(head, "scores")):
+        raise InputError(f"head must be a head such as stitchkit.LinearHead; got {type(head).__name__}.")
+    head.space.require(target, "the head")
 
 
 def check_prompts(prompts: PromptVectors | None, purpose: str, pool: object) -> None:

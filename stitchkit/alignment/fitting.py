@@ -19,7 +19,7 @@ from stitchkit.alignment.accounts import (
     settings_of,
     with_account,
 )
-from stitchkit.alignment.asking import asked_for, check_prompts, check_purpose, solver_called, with_pools
+from stitchkit.alignment.asking import asked_for, check_head, check_prompts, check_purpose, solver_called, with_pools
 from stitchkit.alignment.clusters import Clusters
 from stitchkit.alignment.criteria import (
     FEW_TARGETS,
@@ -151,15 +151,10 @@ def align(
     """
     asked = asked_for(solver, paper, seed)
     check_purpose(asked, purpose)
-    if head is not None and purpose != "head":
-        raise InputError(f"a head is driven with purpose='head'; got purpose={purpose!r}. Set it, or leave head out.")
     check_prompts(prompts, purpose, pool)
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
-    if head is not None:
-        if not (hasattr(head, "space") and hasattr(head, "scores")):
-            raise InputError(f"head must be a head such as stitchkit.LinearHead; got {type(head).__name__}.")
-        head.space.require(y.space, "the head")
+    check_head(head, purpose, y.space)
     if prompts is not None:
         y.space.require(prompts.embeddings.space, "the choice by prompts")
     with one_blas_thread(is_small(len(x), max(x.space.dim, y.space.dim))):

@@ -117,6 +117,11 @@ class HeadAgreement:
         rows, mean = self._readout(draft.axes)
         return self._measured(to_numpy(draft.predicted(at)) @ rows + mean, fold)
 
+    def read(self, vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        """Measures, as :meth:`measures`, of target vectors (q, d_t) that stand for the anchors ``queries`` (q,)."""
+        rows = vectors if self.linear is None else vectors @ self.linear[0] + self.linear[1]
+        return self._against(rows, queries)
+
     def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
         """Measures of splits that are each judged by a map of their own."""
         return np.concatenate(measures) if self.multiclass else side_by_side(measures)
@@ -147,7 +152,10 @@ class HeadAgreement:
 
     def _measured(self, read: np.ndarray, fold: Fold) -> np.ndarray:
         """Measures of what :meth:`_readout` makes of a fold's queries."""
-        found, wanted = self._centred_outputs(read), self.wanted[fold.queries]
+        return self._against(read, fold.queries)
+
+    def _against(self, read: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        found, wanted = self._centred_outputs(read), self.wanted[queries]
         if not self.multiclass:
             return np.concatenate([found, wanted], axis=1)
         found, wanted = unit(found), unit(wanted)

@@ -11,6 +11,7 @@ from stitchkit.cli import options as o
 from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
+    from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pairing import EncoderPairs, FilePairs
 
@@ -31,8 +32,20 @@ def compare(
         ),
     ] = "",
     purpose: Annotated[
-        str, typer.Option("--purpose", help="match compares by mean reciprocal rank, head by R2.")
+        str,
+        typer.Option(
+            "--purpose", help="match compares by mean reciprocal rank, head by what --head reads, else by R2."
+        ),
     ] = "match",
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head",
+            metavar="HEAD",
+            help="The head that is to be driven, with --purpose head: the folder of a saved probe, or of a target "
+            "encoder own or python:FILE:NAME.",
+        ),
+    ] = None,
     folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of patients.", rich_help_panel=o.JUDGE)] = 5,
     replicates: o.Replicates = 2000,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON document to this file.")] = None,
@@ -68,24 +81,30 @@ def compare(
     if out is not None:
         new_file(out, overwrite)
     check_purpose(purpose)
+    choice = _head_choice(head, purpose, files=are_files(source, target))
     names = _names(solvers)
     table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
     pairs = (FilePairs if are_files(source, target) else EncoderPairs).of(source, target, table)
     if dry_run:
         talk.plan(
-            {**pairs.plan(), "solvers": names or "auto, and every one with its defaults", "writes": out or "stdout"}
+            {
+                **pairs.plan(),
+                **({"head": head} if head else {}),
+                "solvers": names or "auto, and every one with its defaults",
+                "writes": out or "stdout",
+            }
         )
         return
     import stitchkit as sk
 
-    x, y, patients = _vectors(
-        pairs, Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
+    x, y, patients, reader = _vectors(
+        pairs, choice, Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     )
     count = len(names or ["auto", *SOLVERS])
     talk.say(f"fitting {counted(count, 'solver')} on {counted(folds, 'fold')} of {counted(len(x), 'pair')}")
     found = sk.compare(
-        x, y, solvers=names, groups=patients, purpose=purpose, folds=folds, replicates=replicates, seed=seed,
-        progress=talk.progress,
+        x, y, solvers=names, groups=patients, purpose=purpose, head=reader, folds=folds, replicates=replicates,
+        seed=seed, progress=talk.progress,
     )  # fmt: skip
     document = found.to_dict()
     if out is not None:
@@ -106,12 +125,32 @@ def _names(solvers: str) -> list[str] | None:
     return names or None
 
 
-def _vectors(pairs: FilePairs | EncoderPairs, loading: Loading) -> tuple[Any, Any, Any]:
-    """Vectors of both sides and the patients."""
+def _head_choice(head: str | None, purpose: str, *, files: bool) -> HeadChoice:
+    """The head that ``--head`` names, its folder read."""
+    from stitchkit.cli.heads import PROMPTS, PYTHON, HeadChoice
+    from stitchkit.core.errors import InputError
+
+    if head is None:
+        return HeadChoice(None)
+    if purpose != "head":
+        raise InputError(f"--head is for --purpose head; got --purpose {purpose}. Set it, or leave --head out.")
+    if head == "none" or head.startswith(PROMPTS):
+        raise InputError(f"--head {head} drives no head. Give the folder of a saved probe, own or {PYTHON}FILE:NAME.")
+    if files and (head == "own" or head.startswith(PYTHON)):
+        raise InputError(
+            f"--head {head} belongs to a target encoder; the target is a file of embeddings. Give the folder of a "
+            f"saved probe, or name the encoder and --anchors."
+        )
+    return HeadChoice.of(head)
+
+
+def _vectors(pairs: FilePairs | EncoderPairs, choice: HeadChoice, loading: Loading) -> tuple[Any, Any, Any, Any]:
+    """Vectors of both sides, the patients, and the head or None."""
     from stitchkit.cli.pairing import FilePairs
 
     if isinstance(pairs, FilePairs):
-        return pairs.source, pairs.target, pairs.groups
+        return pairs.source, pairs.target, pairs.groups, choice.probe
     left, right = loading.encoder(pairs.source), loading.encoder(pairs.target)
+    head = None if choice.asked is None else choice.linear(right)[0]
     table = pairs.table.read(left.modality, right.modality)
-    return loading.embed(left, table.source_items), loading.embed(right, table.target_items), table.groups
+    return loading.embed(left, table.source_items), loading.embed(right, table.target_items), table.groups, head

@@ -11,17 +11,22 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment import align
+from stitchkit.alignment.accounts import notes_on_head
+from stitchkit.alignment.asking import check_head
 from stitchkit.alignment.clusters import Clusters
+from stitchkit.alignment.criteria import Explained
 from stitchkit.alignment.folds import Folds, assign
+from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import float64, take, to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.least_patients import LEAST_PATIENTS
-from stitchkit.core.roles import Solver
+from stitchkit.core.roles import Head, Solver
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.class_patients import note_on_carriers, where_carried
 from stitchkit.evaluation.comparison import Compared, Comparison
+from stitchkit.evaluation.head_comparison import Readings, read_by
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.proportions import exact_difference, exact_interval
@@ -33,7 +38,7 @@ from stitchkit.threads import is_small, one_blas_thread
 AUTO, DEFAULTS = "auto", " (defaults)"
 JUDGED = 2000  # pairs of one fold that are ranked
 FEW_PATIENTS = 10
-CRITERION = {"match": "mrr", "head": "r2"}
+CRITERION, AGREEMENT = {"match": "mrr", "head": "r2"}, "agreement"  # the last where a head is given
 
 
 def compare(
@@ -43,6 +48,7 @@ def compare(
     solvers: Sequence[str] | Mapping[str, str | Solver] | None = None,
     groups: Any = None,
     purpose: str = "match",
+    head: Head | None = None,
     ks: Sequence[int] = (1, 5, 10),
     folds: int = 5,
     replicates: int = 2000,
@@ -63,7 +69,12 @@ def compare(
     groups : (n,) or mapping id -> group, optional
         Patient of each pair; folds never split one.
     purpose
-        ``"match"`` compares by mean reciprocal rank, ``"head"`` by R2 in the target's units.
+        ``"match"`` compares by mean reciprocal rank, ``"head"`` by what ``head`` reads, without one by R2 in the
+        target's units.
+    head
+        With ``purpose="head"`` the head that is to be driven, over the target space: solvers that search choose by it,
+        and all are compared by the agreement of its outputs on mapped and on true held-out vectors
+        (:class:`~stitchkit.alignment.head_agreement.HeadAgreement`).
     ks
         Places counted by recall@k.
     folds
@@ -85,7 +96,10 @@ def compare(
     UnknownNameError
         For a solver or purpose that does not exist.
     InputError
-        For fewer than 10 pairs, one patient alone, k below 1, or if no solver can be fitted.
+        For fewer than 10 pairs, one patient alone, k below 1, a head for matching or without outputs that vary, or if
+        no solver can be fitted.
+    SpaceMismatchError
+        For a head over another space.
 
     Examples
     --------
@@ -104,8 +118,11 @@ def compare(
         raise InputError(f"compare needs 2 folds and 1 resample at least; got folds={folds}, replicates={replicates}.")
     wanted = _candidates(solvers)
     pairs = HeldPairs.of(source, target, groups)
-    bench = _Bench.of(pairs, purpose, tuple(dict.fromkeys(ks)), folds, seed)
+    check_head(head, purpose, pairs.y.space)
+    reader = None if head is None else HeadAgreement(head, pairs.y)
+    bench = _Bench.of(pairs, purpose, reader, tuple(dict.fromkeys(ks)), folds, seed)
     tallies: dict[str, tuple[Tally, Tally]] = {}  # of the pairs, and of shuffled ones
+    readings: dict[str, Readings] = {}  # of the head
     chosen: dict[str, tuple[str, ...]] = {}
     left_out: dict[str, str] = {}
     small = is_small(len(pairs), max(pairs.x.space.dim, pairs.y.space.dim))
@@ -113,16 +130,17 @@ def compare(
         bar.begin("comparing, solvers", len(wanted))
         for label, solver in wanted.items():
             try:
-                found, shuffled, chosen[label] = bench.run(solver)
+                found, shuffled, chosen[label], read = bench.run(solver)
                 tallies[label] = found, shuffled
+                readings |= {} if read is None else {label: read}
             except StitchError as error:  # a solver that this evidence does not suit; the others are still compared
                 left_out[label] = str(error)
             bar.step(1)
     if not tallies:
         why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
-    criterion = CRITERION[purpose]
-    rows, reference = _rows(tallies, chosen, criterion, pairs.people)
+    criterion = CRITERION[purpose] if head is None else AGREEMENT
+    rows, reference = _rows(tallies, readings, chosen, criterion, pairs.people)
     above = any(row.measures[criterion].low > row.chance[criterion] for row in rows)
     return Comparison(
         rows,
@@ -134,7 +152,10 @@ def compare(
         pairs.patients,
         len(bench.members),
         bench.gallery,
-        _notes(pairs, reference, above, rows),
+        (
+            *_notes(pairs, reference, above, rows),
+            *(notes_on_head(reader or Explained(pairs.y.vectors)) if purpose == "head" else ()),
+        ),
         {"purpose": purpose, "replicates": replicates, "level": 0.95, "seed": seed},
     )
 
@@ -158,12 +179,15 @@ class _Bench:
     members: list[np.ndarray]
     judged: list[np.ndarray]
     purpose: str
+    reader: HeadAgreement | None
     ks: tuple[int, ...]
     seed: int
     middle: np.ndarray  # (d_t,) mean of all targets, which R2 is measured against
 
     @classmethod
-    def of(cls, pairs: HeldPairs, purpose: str, ks: tuple[int, ...], folds: int, seed: int) -> _Bench:
+    def of(
+        cls, pairs: HeldPairs, purpose: str, reader: HeadAgreement | None, ks: tuple[int, ...], folds: int, seed: int
+    ) -> _Bench:
         if pairs.patients == 1:
             raise InputError(f"all {len(pairs)} pairs are of one patient; none can be held out. Give more patients.")
         together = Clusters.of(pairs.x, pairs.groups)  # a repeated vector in another fold would be a leak
@@ -177,18 +201,18 @@ class _Bench:
                 f"{len(members)} folds of {len(pairs)} pairs leave a fold with one distinct target: every rank is 1. "
                 f"Lower folds, or give more pairs."
             )
-        return cls(pairs, cut, members, judged, purpose, ks, seed, middle)
+        return cls(pairs, cut, members, judged, purpose, reader, ks, seed, middle)
 
     @property
     def gallery(self) -> int:
         """Distinct targets that a query is ranked among, averaged over folds."""
         return round(float(np.mean([len(np.unique(self.pairs.target[rows])) for rows in self.judged])))
 
-    def run(self, solver: Candidate) -> tuple[Tally, Tally, tuple[str, ...]]:
-        """Measures of one solver on all held-out pairs and on shuffled ones, and the solver chosen in each fold."""
+    def run(self, solver: Candidate) -> tuple[Tally, Tally, tuple[str, ...], Readings | None]:
+        """Measures of held-out pairs and of shuffled ones, the solver chosen in each fold, and what the head reads."""
         made = solver if isinstance(solver, str) and (solver == AUTO or solver in TRACKS) else _made(solver)
         patient = self.pairs.patient
-        results, chosen = [], []
+        results, chosen, read = [], [], []
         for i, rows in enumerate(self.judged):
             fitted = self._fit(made, i)
             if self.purpose == "head" and fitted.directed is None:
@@ -196,10 +220,14 @@ class _Bench:
             held = self.pairs.take(rows)
             results.append(judge(fitted, held, patient[rows], int(patient.max()) + 1, ks=self.ks, middle=self.middle))
             chosen.append(str(fitted.record.get("solver", "")))
+            if self.reader is not None:
+                read.append(read_by(self.reader, fitted, held.x, rows))
         whole, guessed = results[0]
         for one, by_chance in results[1:]:
             whole, guessed = whole + one, guessed + by_chance
-        return whole, guessed, tuple(chosen)
+        owners = [patient[rows] for rows in self.judged]
+        readings = None if self.reader is None else Readings.of(self.reader, read, owners)
+        return whole, guessed, tuple(chosen), readings
 
     def _fit(self, solver: str | Solver, held: int) -> Alignment:
         rest = np.concatenate([rows for i, rows in enumerate(self.members) if i != held])
@@ -208,8 +236,9 @@ class _Bench:
             x, y = pairs.x.take(rest), pairs.y.take(rest)
             groups = None if pairs.groups is None else pairs.groups[rest]
             return align(
-                x, y, groups=groups, purpose=self.purpose, solver=solver, nested=False, seed=self.seed, progress=False
-            )
+                x, y, groups=groups, purpose=self.purpose, solver=solver, nested=False, seed=self.seed, progress=False,
+                head=None if self.reader is None else self.reader.head,
+            )  # fmt: skip
         others = self.cut.evidence(frozenset({held}))
         rows = (take(pairs.x.vectors, rest), take(pairs.y.vectors, rest))
         return solver.fit(Evidence(others.moments, others.folds, rows))
@@ -259,37 +288,44 @@ def _made(solver: Candidate) -> Solver:
 
 def _rows(
     both: Mapping[str, tuple[Tally, Tally]],
+    readings: Mapping[str, Readings],
     chosen: Mapping[str, tuple[str, ...]],
     criterion: str,
     people: int,
 ) -> tuple[tuple[Compared, ...], str]:
     """The rows, best first, and the label of the one they are compared with; means of few ``people`` have no ends."""
     tallies = {label: found for label, (found, _) in both.items()}
-    values = {label: found.by_name for label, found in tallies.items()}
+    read = {label: {AGREEMENT: one.interval} for label, one in readings.items()}
+    guessed = {label: {AGREEMENT: one.chance} for label, one in readings.items()}
+    values = {
+        label: found.by_name | {name: one.value for name, one in read.get(label, {}).items()}
+        for label, found in tallies.items()
+    }
     order = sorted(tallies, key=lambda label: -values[label][criterion])
     reference = AUTO if AUTO in tallies else order[0]
-    at = {label: one.names.index(criterion) for label, one in tallies.items()}
 
     def _difference(label: str) -> Interval:
+        if criterion == AGREEMENT:
+            return readings[label].minus(readings[reference])
         one, other = tallies[label], tallies[reference]
         if _one_map(one, other):
             return Interval(0.0, 0.0, 0.0)
-        won, theirs, of = one.won[:, at[label]], other.won[:, at[reference]], one.of[:, at[label]]
+        own, ref = (each.names.index(criterion) for each in (one, other))
+        won, theirs, of = one.won[:, own], other.won[:, ref], one.of[:, own]
         return r2_difference(of - won, of - theirs, of) if criterion == "r2" else exact_difference(won, theirs, of)
 
     rows = []
     for label in order:
         tally, chance = tallies[label], both[label][1].by_name
-        measures = {
-            name: where_carried(_alone(_interval(tally, j), chance[name]), people) for j, name in enumerate(tally.names)
-        }
+        found = {name: _alone(_interval(tally, j), chance[name]) for j, name in enumerate(tally.names)}
+        measures = {name: where_carried(one, people) for name, one in (found | read.get(label, {})).items()}
         rows.append(
             Compared(
                 name=label,
                 measures=measures,
                 difference=None if label == reference else where_carried(_difference(label), people),
                 chosen=dict(Counter(chosen[label])),
-                chance=chance,
+                chance=chance | guessed.get(label, {}),
             )
         )
     return tuple(rows), reference

@@ -21,7 +21,7 @@ class Compared:
         Its label.
     measures
         ``"mrr"`` and ``"recall@k"`` from source to target, the same with ``" back"`` from target to source, and
-        ``"r2"`` of the directed map where there is one: each with its interval.
+        ``"r2"`` of the directed map where there is one, ``"agreement"`` where a head was given: each with its interval.
     difference
         This solver minus the reference, by the comparison's criterion, on the same patients; None for the
         reference itself.
@@ -49,7 +49,7 @@ class Comparison:
     reference
         Name of the row that the others are compared with: ``"auto"``, or else the best.
     criterion
-        ``"mrr"`` or ``"r2"``: what orders the rows.
+        ``"mrr"``, ``"r2"`` or ``"agreement"``: what orders the rows.
     chance
         Each measure of shuffled pairs, of the solver where it is highest; R2 is 0 at the mean of the targets.
     left_out

@@ -68,3 +68,31 @@ def test_it_explains_itself(cli):
     done = cli("compare", "--help")
     assert done.code == 0
     assert "Dangerous options" in done.out
+
+
+def test_a_saved_head_is_what_solvers_are_compared_by(cli, files, tmp_path):
+    from stitchkit.stitching import save_head
+    from stitchkit.store import read_embeddings
+
+    x, y = (read_embeddings(files / f"{name}.safetensors") for name in "xy")
+    weight = np.random.default_rng(1).normal(size=(5, 3))
+    head = sk.LinearHead(y.space, ("a", "b", "c"), weight, np.zeros(3), multiclass=True)
+    save_head(tmp_path / "head", head)
+    line = ("compare", files / "x.safetensors", files / "y.safetensors", *QUICK, "--solvers", "ridge,procrustes")
+    done = cli(*line, "--purpose", "head", "--head", tmp_path / "head", "--json")
+    assert done.code == 0, done.err
+    asked = {"solvers": ["ridge", "procrustes"], "purpose": "head", "head": head, "replicates": 20}
+    expected = sk.compare(x, y, **asked)
+    assert done.json == json.loads(json.dumps(expected.to_dict()))
+    assert done.json["criterion"] == "agreement"
+    plain = cli(*line, "--purpose", "head")
+    assert "note: chosen by R2, since no head was given" in plain.out
+    for wrong, word in (
+        (("--head", tmp_path / "head"), "--purpose head"),
+        (("--purpose", "head", "--head", "own"), "file of embeddings"),
+        (("--purpose", "head", "--head", "prompts:chest"), "drives no head"),
+        (("--purpose", "head", "--head", "nowhere"), "no folder"),
+    ):
+        refused = cli(*line, *wrong)
+        assert refused.code == 2
+        assert word in refused.err

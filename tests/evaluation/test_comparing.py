@@ -330,3 +330,122 @@ def test_recall_of_all_or_nothing_has_width():
     found = sk.compare(x, x[:, ::-1].copy(), solvers={"orthogonal": sk.Procrustes()}, **QUICK).best.measures
     for name in ("mrr", "recall@1", "recall@1 back"):
         assert found[name] == (1.0, pytest.approx(0.025 ** (1 / 60)), 1.0)
+
+
+# --- a head -------------------------------------------------------------------------------------------------------
+
+
+def head_of(multiclass, classes=3, width=6):
+    rng = np.random.default_rng(4)
+    names = tuple(f"c{i}" for i in range(classes))
+    return sk.LinearHead(
+        sk.Space.of_array(width), names, rng.normal(size=(width, classes)), rng.normal(size=classes),
+        multiclass=multiclass,
+    )  # fmt: skip
+
+
+def literal_agreement(x, y, head, solver):
+    """Outputs of the head on mapped held-out vectors against those on the true ones, pooled over folds."""
+    n, (found, wanted) = len(x), np.zeros((2, len(x), len(head.classes)))
+    wanted[:] = y @ head.weight + head.bias
+    centred = head.multiclass and len(head.classes) > 2
+    if centred:
+        wanted -= wanted.mean(axis=1, keepdims=True)
+    middle = wanted.mean(axis=0)
+    true = wanted - middle
+    for rows in assign(n, None, seed=0):
+        rest = np.setdiff1d(np.arange(n), rows)
+        outputs = sk.align(x[rest], y[rest], solver=solver).to_target(x[rows]) @ head.weight + head.bias
+        outputs = outputs - outputs.mean(axis=1, keepdims=True) - middle if centred else outputs
+        if not centred:
+            outputs = outputs - outputs.mean(axis=0)
+            outputs /= np.sqrt(np.mean(outputs**2))
+            true[rows] -= true[rows].mean(axis=0)
+        found[rows] = outputs
+    if not centred:
+        return np.mean([np.corrcoef(found[:, c], true[:, c])[0, 1] for c in range(len(head.classes))])
+    return np.mean(np.sum(found * true, axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(true, axis=1))
+
+
+@pytest.mark.parametrize("multiclass", [False, True])
+def test_a_head_is_compared_by_what_it_reads(pairs, multiclass):
+    head = head_of(multiclass)
+    result = sk.compare(*pairs, solvers=FIXED, purpose="head", head=head, **QUICK)
+    assert result.criterion == "agreement"
+    assert [row.measures["agreement"].value for row in result.rows] == sorted(
+        (row.measures["agreement"].value for row in result.rows), reverse=True
+    )
+    for label, solver in FIXED.items():
+        row = result.row(label)
+        value = row.measures["agreement"]
+        assert value.value == pytest.approx(literal_agreement(*pairs, head, solver), abs=1e-9)
+        assert value.low < value.value < value.high
+        assert value.low > row.chance["agreement"]
+        assert "r2" in row.measures
+        if row.difference is not None:
+            base = result.row(result.reference).measures["agreement"].value
+            assert row.difference.value == pytest.approx(value.value - base)
+            assert row.difference.low < row.difference.value < row.difference.high
+    assert not any("no head was given" in note for note in result.notes)
+    assert "agreement [95 %]" in str(result)
+    assert result.to_dict()["criterion"] == "agreement"
+
+
+def test_the_search_in_a_comparison_chooses_by_the_head(pairs, monkeypatch):
+    seen = []
+    real = comparing.align
+    monkeypatch.setattr(comparing, "align", lambda *a, **k: seen.append(k["head"]) or real(*a, **k))
+    head = head_of(True)
+    sk.compare(*pairs, solvers=["auto", "ridge"], purpose="head", head=head, **QUICK)
+    assert len(seen) == 10
+    assert all(one is head for one in seen)
+
+
+def test_one_solver_twice_differs_by_nothing_for_a_head(pairs):
+    for multiclass in (False, True):
+        twice = {"one": sk.Ridge(), "the same": sk.Ridge()}
+        result = sk.compare(*pairs, solvers=twice, purpose="head", head=head_of(multiclass), **QUICK)
+        gap = result.rows[1].difference
+        assert gap.value == 0
+        assert gap.low <= 0 <= gap.high
+
+
+def test_intervals_of_a_head_are_over_patients(pairs):
+    x, y = (np.repeat(rows, 2, axis=0) for rows in pairs)
+    for multiclass in (False, True):
+        asked = {"solvers": {"ridge": sk.Ridge()}, "purpose": "head", "head": head_of(multiclass), **QUICK}
+        once, twice = (
+            sk.compare(*both, groups=groups, **asked).best.measures["agreement"]
+            for both, groups in ((pairs, np.arange(90)), ((x, y), np.arange(180) // 2))
+        )
+        assert twice.high - twice.low == pytest.approx(once.high - once.low, rel=0.2)
+
+
+def test_without_a_head_the_note_is_that_of_align(pairs):
+    note = next(one for one in sk.align(*pairs, purpose="head").record["notes"] if "no head was given" in one)
+    assert note in sk.compare(*pairs, solvers=FIXED, purpose="head", **QUICK).notes
+    assert note not in sk.compare(*pairs, solvers=FIXED, **QUICK).notes
+
+
+@pytest.mark.parametrize("classes", [2, 130])
+def test_heads_of_two_and_of_many_classes_are_compared(pairs, classes):
+    for multiclass in (False, True):
+        asked = {"solvers": {"ridge": sk.Ridge()}, "purpose": "head", "head": head_of(multiclass, classes)}
+        result = sk.compare(*pairs, **asked, **QUICK)
+        assert result.best.measures["agreement"].value > 0.5
+        assert any("drawn at random" in note for note in result.notes) == (classes == 130 and not multiclass)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"head": head_of(True)}, "purpose='head'"),
+        ({"purpose": "head", "head": head_of(True, width=5)}, "the head"),
+        ({"purpose": "head", "head": "own"}, "must be a head such as"),
+        ({"purpose": "head", "head": head_of(True, classes=1)}, "probability 1"),
+    ],
+)
+def test_a_head_that_cannot_judge_is_refused_before_any_fit(pairs, asked, message, monkeypatch):
+    monkeypatch.setattr(comparing._Bench, "run", lambda *a: pytest.fail("fitted"))
+    with pytest.raises(StitchError, match=message):
+        sk.compare(*pairs, solvers=FIXED, **asked, **QUICK)
