@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.associations import AssociationScores
-from stitchkit.evaluation.judging import evaluate
+from stitchkit.evaluation.judging import RIVALS, evaluate
 from stitchkit.evaluation.results import Evaluation
 from stitchkit.evaluation.tables import known_labels
 from stitchkit.metrics.auroc import auroc
@@ -100,9 +100,13 @@ class AssociationEvaluation:
         return "\n".join([str(self.table), "", *(f"  {one.name:<{wide}}  {one}" for one in self.permuted)])
 
 
-def judged(scores: AssociationScores, labels: Labels, **settings: Any) -> AssociationEvaluation:
+def judged(
+    scores: AssociationScores, labels: Labels, others: Mapping[str, Scores] | None = None, **settings: Any
+) -> AssociationEvaluation:
     """:meth:`AssociationScores.evaluate`; ``settings`` are those of :func:`stitchkit.evaluate`."""
-    table = evaluate(scores.association, labels, others={ABNORMAL: scores.abnormal}, name=ASSOCIATION, **settings)
+    rows = {ABNORMAL: scores.abnormal, **(others or {})}
+    table = evaluate(scores.association, labels, others=rows, name=ASSOCIATION, **settings)
+    table = replace(table, notes=tuple(note for note in table.notes if note != RIVALS))  # they stand beside it
     names = tuple(table.main.classes)
     truth = labels.of_ids(scores.ids)
     draws = np.asarray([_aurocs(scores.permuted(draw), truth, names) for draw in range(scores.draws)])

@@ -269,6 +269,7 @@ class AssociationScores:
         *,
         groups: Any = None,
         anchors: Any = None,
+        others: Mapping[str, Scores] | None = None,
         min_positives: int = MIN_POSITIVES,
         replicates: int = 2000,
         seed: int = 0,
@@ -276,13 +277,14 @@ class AssociationScores:
     ) -> AssociationEvaluation:
         """AUROC of each finding by ``labels``, beside "abnormal" alone and permuted weights.
 
-        The arguments are those of :func:`stitchkit.evaluate`.
+        The arguments are those of :func:`stitchkit.evaluate`; ``others`` may hold the scores of prompts, as one more
+        rival.
         """
         from stitchkit.evaluation.association_results import judged
 
         return judged(
-            self, labels, groups=groups, anchors=anchors, min_positives=min_positives, replicates=replicates,
-            seed=seed, allow_leakage=allow_leakage,
+            self, labels, groups=groups, anchors=anchors, others=others, min_positives=min_positives,
+            replicates=replicates, seed=seed, allow_leakage=allow_leakage,
         )  # fmt: skip
 
     def _of(self, values: np.ndarray) -> Scores:

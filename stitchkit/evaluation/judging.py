@@ -39,6 +39,11 @@ from stitchkit.threads import one_blas_thread
 
 FEW_PATIENTS = 10
 CHANCE, PROBE, METADATA = "chance", "probe on the anchors", "metadata only"
+RIVALS = (
+    "scores by association stand here without their rivals, 'abnormal' alone and permuted weights, which cannot be "
+    "made from the scores: one that is no better tells an abnormal item, not which finding. In Python, "
+    "sk.fit_associations(...).scores(items).evaluate(labels) prints them, and those of prompts among its others"
+)
 
 
 @one_blas_thread()
@@ -147,6 +152,7 @@ def evaluate(
     if thresholds is not None:
         notes += [*_apart(thresholds.fitted_on, "threshold items", test, allow_leakage), *thresholds.notes]
     rows = {name: scores, **(others or {})}
+    notes += [RIVALS] if any(one.kind == "association" for one in rows.values()) else []
     for one in rows.values() if multiclass else ():  # the best class of an item is a decision
         check_decidable(one)
     if anchors is not None:

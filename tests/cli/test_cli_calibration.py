@@ -158,3 +158,18 @@ def test_the_tested_items_are_refused_before_classes_are_counted(cli, lacking):
     allowed = judge(cli, lacking, "--calibrate", lacking / "test.csv", "--allow-leakage", "--json")
     assert allowed.code == 0, allowed.err
     assert any("LEAKAGE" in note for note in allowed.json["notes"])
+
+
+def test_scores_by_association_are_judged_with_a_note_on_their_rivals(cli, tmp_path):
+    rng = np.random.default_rng(0)
+    truth = np.eye(2)[rng.integers(2, size=60)]
+    rows = [f"scan{i},association,{a:.4f},{b:.4f}" for i, (a, b) in enumerate(truth + rng.normal(size=(60, 2)))]
+    (tmp_path / "scores.csv").write_text("\n".join(["id,kind,Edema,Mass", *rows]) + "\n")
+    rows = [f"scan{i},p{i},{a:.0f},{b:.0f}" for i, (a, b) in enumerate(truth)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,patient,Edema,Mass", *rows]) + "\n")
+    line = ("evaluate", tmp_path / "scores.csv", "--labels", tmp_path / "labels.csv", "--replicates", "20")
+    done = cli(*line, "--report", tmp_path / "page")
+    assert done.code == 0, done.err
+    for word in ("without their rivals", "'abnormal' alone", "permuted weights", ".scores(items).evaluate(labels)"):
+        assert word in done.out
+    assert any("without their rivals" in one.read_text() for one in (tmp_path / "page").glob("*.html"))

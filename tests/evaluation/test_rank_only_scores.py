@@ -8,7 +8,9 @@ import pytest
 import stitchkit as sk
 from stitchkit.core.calibrations import LogisticCalibration
 from stitchkit.core.errors import InputError
+from stitchkit.evaluation.associations import AssociationScores
 from stitchkit.evaluation.cross_fitting import cross_fitted
+from stitchkit.reports.evaluation_page import write_evaluation
 from stitchkit.score_tables import read_scores, write_scores
 
 REFUSAL = "of kind 'association' .* No probability, threshold, conformal set or decision .* Add anchors"
@@ -86,3 +88,60 @@ def test_no_head_gives_them():
     space = sk.Space("images", 3)
     with pytest.raises(InputError, match="come beside their rivals"):
         sk.LinearHead(space, ("Edema",), np.ones((3, 1)), np.zeros(1), kind="association")
+
+
+# their rivals
+
+
+def rivals_missing(found):
+    return [note for note in found.notes if "without their rivals" in note]
+
+
+def test_scores_alone_are_judged_with_a_note_on_their_rivals(scored):
+    scores, labels = scored
+    found = sk.evaluate(scores["association"], labels, replicates=20)
+    (note,) = rivals_missing(found)
+    for word in ("'abnormal' alone", "permuted weights", "prompts", "sk.fit_associations", "evaluate(labels)"):
+        assert word in note
+    assert note in str(found)
+    assert note in found.to_dict()["notes"]
+    assert not rivals_missing(sk.evaluate(scores["logit"], labels, replicates=20))
+
+
+@pytest.mark.parametrize("main", ["association", "logit"])
+def test_they_are_noted_in_any_row_of_the_table(scored, main):
+    scores, labels = scored
+    other = scores["logit" if main == "association" else "association"]
+    assert len(rivals_missing(sk.evaluate(scores[main], labels, others={"other": other}, replicates=20))) == 1
+
+
+def test_a_part_of_the_classes_and_scores_read_from_a_table_are_noted_too(scored, tmp_path):
+    scores, labels = scored
+    write_scores(tmp_path / "scores.csv", scores["association"])
+    for one in (scores["association"].of_classes(("Mass",)), read_scores(tmp_path / "scores.csv")):
+        assert rivals_missing(sk.evaluate(one, labels, replicates=20))
+
+
+def test_the_page_shows_the_note(scored, tmp_path):
+    scores, labels = scored
+    found = sk.evaluate(scores["association"], labels, replicates=20)
+    write_evaluation(found, tmp_path / "page")
+    pages = [one.read_text() for one in (tmp_path / "page").glob("*.html")]
+    assert len(pages) == 1
+    assert "without their rivals" in pages[0]
+
+
+def test_beside_their_rivals_nothing_is_missing_and_prompts_may_be_one_more(scored):
+    scores, labels = scored
+    rng = np.random.default_rng(1)
+    given = AssociationScores(
+        scores["association"].ids, ("Edema", "Mass"), ("Effusion", "normal"), rng.normal(size=(80, 2)),
+        rng.normal(size=(2, 2)), rng.normal(size=(5, 2, 2)), (),
+    )  # fmt: skip
+    plain, prompted = (
+        given.evaluate(labels, others=others, replicates=20) for others in (None, {"prompts": scores["logit"]})
+    )
+    assert not rivals_missing(plain.table)
+    assert not rivals_missing(prompted.table)
+    assert [one.name for one in prompted.table.methods][1:3] == ["'abnormal' alone", "prompts"]
+    assert "weights permuted" in str(plain)
