@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment.criteria import Criterion, Explained
-from stitchkit.alignment.deleted_folds import Kept, deletion_errors, joint_error
+from stitchkit.alignment.deleted_folds import Kept, standard_errors
 from stitchkit.alignment.folds import Folds
 from stitchkit.alignment.held_out import HeldOut
 from stitchkit.alignment.rules import standard_error
@@ -239,9 +239,8 @@ class Search:
             (j.pooled(m) for j, m in zip(judges, measures, strict=True)),
             self._clusters(self.splits),
         )
-        deleted = deletion_errors(self.sets, self.repeats, kept, judges)
         alone = [judge.error(one, clusters) for judge, one in zip(judges, (pooled, errors), strict=True)]
-        value, r2 = (joint_error(*both) for both in zip(alone, deleted, strict=True))
+        value, r2 = standard_errors(self.sets, self.repeats, kept, judges, alone, draft.axes.source_values)
         return HeldOut(
             judged=self.criterion.entries(pooled),
             clusters=clusters,

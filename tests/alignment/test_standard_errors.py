@@ -146,6 +146,22 @@ def test_the_error_of_agreement_is_not_far_below_the_spread_of_draws(multiclass)
     assert 0.75 < printed_over_true(rotated, 60, 24, 40, head=head, solver="ridge", **numbers) < 1.6
 
 
+@pytest.mark.parametrize(("sizes", "least", "most"), [(1.0, 1.49, 1.51), (1 / np.arange(1, 257) ** 2, 1.0, 1.2)])
+def test_many_anchors_of_wide_spaces_are_corrected_without_further_fits(monkeypatch, sizes, least, most):
+    from stitchkit.alignment import deleted_folds
+    from stitchkit.alignment.search import Search
+
+    monkeypatch.setattr(deleted_folds, "deletion_errors", lambda *a: pytest.fail("fitted again"))
+    held, real = [], Search._driven
+    monkeypatch.setattr(Search, "_driven", lambda self: held.append(real(self)) or held[-1])
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(420, 256)) * sizes
+    y = x[:, :8] + rng.normal(size=(420, 8))
+    record = sk.align(x, y, purpose="head", solver="ridge", progress=False).record
+    entries = standard_error(held[0].r2, held[0].clusters)
+    assert least < record["held_out"]["se"] / entries < most * 1.03
+
+
 def test_repeated_assignments_do_not_shrink_the_error():
     x, y = rotated(60, 24, np.random.default_rng(0))
     record = sk.align(x, y, purpose="head", progress=False).record

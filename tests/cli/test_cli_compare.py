@@ -96,3 +96,21 @@ def test_a_saved_head_is_what_solvers_are_compared_by(cli, files, tmp_path):
         refused = cli(*line, *wrong)
         assert refused.code == 2
         assert word in refused.err
+
+
+def test_the_target_encoders_own_head_is_asked_of_the_encoder(cli, world):
+    line = (
+        "compare",
+        world.quick,
+        world.own("small"),
+        "--anchors",
+        world.anchors,
+        "--purpose",
+        "head",
+        "--head",
+        "own",
+    )
+    done = cli(*line)
+    assert done.code == 2
+    assert "has no classifier" in done.err
+    assert cli(*line, "--dry-run", "--json").json["head"] == "own"
