@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import stitchkit as sk
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,3 +67,72 @@ def test_a_stitch_and_a_probe_are_compared_on_the_same_films(benchmarks):
     own, *others = values.T
     assert own[0] == own[1] > 0.8
     assert all((other > 0.4).all() and (other < own).all() for other in others)
+
+
+def choice(name):
+    return import_module(f"benchmarks.choice.{name}")
+
+
+@pytest.fixture
+def toy(benchmarks):
+    """A kind of one task whose single solvers reach .5 and .9 and whose choice reaches what the draw says."""
+    rng = np.random.default_rng(0)
+    x, calls = rng.normal(size=(8, 3)), []
+
+    def draw(seed):
+        calls.append(seed)
+        values = {"procrustes": 0.5, "ridge": 0.9}
+        return choice("cells").Draw(x, x, lambda alignment: values[alignment.record["solver"]] + seed / 100)
+
+    rivals = {"rotation": sk.Procrustes(), "ridge": sk.Ridge(alpha=1.0)}
+    cells = tuple(choice("cells").Cell("toy", n, draw) for n in (8, 10))
+    return choice("cells").Kind("toy", "share", cells, rivals), calls
+
+
+def test_a_cell_of_the_choice_holds_it_against_the_best_single_solver(toy):
+    kind, _ = toy
+    found = choice("cells").run_cell(kind.cells[0], kind.rivals, 3)
+    assert found["best"] == "ridge"
+    assert found["means"]["rotation"] == pytest.approx(0.51)
+    assert found["means"]["ridge"] == pytest.approx(0.91)
+    assert found["gap"] == pytest.approx(found["means"]["auto"] - 0.91)
+    assert sum(found["chosen"].values()) == 3
+
+
+def test_a_stopped_run_of_the_choice_goes_on(toy, tmp_path):
+    kind, calls = toy
+    run = choice("cells").run
+    run(kind, 2, [8], tmp_path)
+    first = list(calls)
+    assert first == [0, 1]
+    kept = run(kind, 2, None, tmp_path)
+    assert calls == [*first, 0, 1]
+    run(kind, 1, None, tmp_path)
+    assert len(calls) == 4
+    assert json.loads((tmp_path / "toy.json").read_text())["cells"] == dict(kept)
+    changed = choice("cells").Kind("toy", "share", kind.cells, kind.rivals, (tmp_path / "toy.json",))
+    run(changed, 1, [8], tmp_path)
+    assert len(calls) == 5
+
+
+def test_a_gap_beyond_its_bar_is_printed_as_missed(benchmarks):
+    cell = {"draws": 20, "best": "ridge", "error": 0.01, "means": {"auto": 0.5, "ridge": 0.5}, "chosen": {"csa": 20}}
+    gaps = (("a", 10, -0.07), ("b", 10, 0.05), ("a", 50, -0.07), ("b", 50, 0.01))
+    kept = {"match": {f"{task} {n}": {**cell, "task": task, "n": n, "gap": gap} for task, n, gap in gaps}}
+    ten, fifty = choice("page").summary(kept).splitlines()[2:]
+    assert ten == "| match | 10 | 2 | 20 | -0.010 | -0.02 met | -0.070 | a | ridge | -0.08 met |"
+    assert fifty == "| match | 50 | 2 | 20 | -0.030 | -0.02 MISSED | -0.070 | a | ridge | -0.05 MISSED |"
+    assert list(choice("page").missed(kept)) == ["match: a, 50 anchors, -0.070 to ridge"]
+    assert "| b | 50 | 20 | 0.500 | ridge | 0.500 | +0.010 | 0.010 | csa 20 |" in choice("page").page(kept, kept)
+
+
+def test_cells_of_the_choice_have_names_of_their_own_and_are_drawn(benchmarks):
+    for kind in choice("tasks").kinds().values():
+        assert len({cell.name for cell in kind.cells}) == len(kind.cells)
+        assert {cell.n for cell in kind.cells} >= {10, 25, 50, 100, 300}
+    for kind in ("match", "head"):
+        for cell in choice("tasks").kinds()[kind].cells[::18]:
+            draw, again = cell.draw(3), cell.draw(3)
+            assert len(draw.x) == len(draw.y) == cell.n
+            assert np.array_equal(draw.x, again.x)
+            assert 0 <= draw.judge(sk.align(draw.x, draw.y, solver=sk.Ridge(alpha=1.0), purpose=draw.purpose)) <= 1

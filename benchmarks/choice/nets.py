@@ -1,4 +1,4 @@
-"""Small residual nets on scikit-learn's digits: features and heads of six, trained from different seeds."""
+"""Small residual nets: features and heads of six, trained from different seeds, on scikit-learn's digits or films."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NETS = ((1, 0), (2, 1), (3, 2), (1, 3), (2, 4), (3, 5))  # residual blocks, seed
 
 @dataclass(frozen=True)
 class Features:
-    """Pooled features of training and test images, with the net's own head (64, 10) and (10,)."""
+    """Pooled features of the images for anchors and of test images, with the net's own head (64, c) and (c,)."""
 
     train: np.ndarray
     test: np.ndarray
@@ -39,11 +39,11 @@ class Block(nn.Module):
 class Net(nn.Module):
     """A stem, residual blocks, the mean over places, a linear head."""
 
-    def __init__(self, blocks: int) -> None:
+    def __init__(self, blocks: int, classes: int, stride: int) -> None:
         super().__init__()
-        stem = (nn.Conv2d(1, WIDTH, 3, padding=1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU())
-        self.body = nn.Sequential(*stem, *(Block() for _ in range(blocks)))
-        self.head = nn.Linear(WIDTH, 10)
+        first = nn.Conv2d(1, WIDTH, 3 if stride == 1 else stride + 1, stride, padding=(stride + 1) // 2, bias=False)
+        self.body = nn.Sequential(first, nn.BatchNorm2d(WIDTH), nn.ReLU(), *(Block() for _ in range(blocks)))
+        self.head = nn.Linear(WIDTH, classes)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x).mean((2, 3))
@@ -58,13 +58,20 @@ def digits() -> tuple[list[Features], np.ndarray]:
     order = np.random.default_rng(0).permutation(len(images))
     x = torch.tensor(images.reshape(-1, 1, 8, 8) / 16, dtype=torch.float32)
     train, test = order[:TRAINED], order[TRAINED:]
-    nets = [_trained(x[train], torch.tensor(digit[train]), blocks, seed) for blocks, seed in NETS]
-    return [_features(net, x[train], x[test]) for net in nets], digit[test]
+    return six(x[train], digit[train], x[train], x[test]), digit[test]
 
 
-def _trained(x: torch.Tensor, digit: torch.Tensor, blocks: int, seed: int) -> Net:
+def six(
+    x: torch.Tensor, label: np.ndarray, anchors: torch.Tensor, test: torch.Tensor, *, stride: int = 1
+) -> list[Features]:
+    """Features of six nets trained on images ``x`` (n, 1, h, w); ``stride`` is that of the first convolution."""
+    nets = (_trained(x, torch.tensor(label), blocks, seed, stride) for blocks, seed in NETS)
+    return [_features(net, anchors, test) for net in nets]
+
+
+def _trained(x: torch.Tensor, label: torch.Tensor, blocks: int, seed: int, stride: int) -> Net:
     torch.manual_seed(seed)
-    net, rng = Net(blocks), np.random.default_rng(seed)
+    net, rng = Net(blocks, int(label.max()) + 1, stride), np.random.default_rng(seed)
     steps = EPOCHS * (len(x) // 64)
     optimizer = torch.optim.AdamW(net.parameters(), 4e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
@@ -72,7 +79,7 @@ def _trained(x: torch.Tensor, digit: torch.Tensor, blocks: int, seed: int) -> Ne
         for rows in np.array_split(rng.permutation(len(x)), len(x) // 64):
             moved = torch.roll(x[rows], tuple(rng.integers(-1, 2, 2).tolist()), (2, 3))
             optimizer.zero_grad()
-            nn.functional.cross_entropy(net(moved), digit[rows]).backward()
+            nn.functional.cross_entropy(net(moved), label[rows]).backward()
             optimizer.step()
             schedule.step()
     return net.eval()
