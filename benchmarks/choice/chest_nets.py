@@ -17,9 +17,9 @@ import stitchkit as sk
 from benchmarks.choice import nets
 from benchmarks.choice.cells import Cell, Draw, Kind
 from benchmarks.choice.rivals import DRIVING
-from benchmarks.choice.tasks import SIZES, head_of
+from benchmarks.choice.tasks import head_of
 
-TRAINED, STRIDE = 1500, 4
+SIZES, TRAINED, STRIDE = (10, 25, 50, 100), 1500, 4
 SIDES = ("train", "val")
 
 

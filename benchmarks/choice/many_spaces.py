@@ -1,10 +1,10 @@
 """``python -m benchmarks.choice.many_spaces [--real-data DIR] [--draws 5]``: rotations beside GCCA for three spaces.
 
 Recall@1 among 400 fresh items, mean over the ordered pairs of spaces and over draws, of ``align_many`` by generalised
-Procrustes, by GCCA at its defaults and by GCCA with a weak ridge. Spaces: a synthetic latent under noise; the features
-of three small nets on digits; with a folder of real data the three stages of ResNet-44 on skin lesions, and three text
-spaces of reports (words, characters, MiniLM). Where links are wrong, a tenth of the items have another one's row in the
-last space.
+Procrustes, by GCCA at its defaults and by GCCA with a weak ridge. Spaces: a synthetic latent under noise, and beside
+other variance; with a folder of real data the three stages of ResNet-44 on skin lesions, and three text spaces of
+reports (words, characters, MiniLM). Where links are wrong, a tenth of the items have another one's row in the last
+space.
 """
 
 from __future__ import annotations
@@ -35,15 +35,6 @@ def latent(noise: float, own: float) -> Views:
     """A latent of 24 directions in three spaces; the first two share variance that the third does not have."""
     x, y = shared_latent(ITEMS + FRESH, 0, noise=noise, own=own, widths=(128, 48), decay=1.0)
     return [x[:, :64], x[:, 64:], y]
-
-
-@cache
-def digits() -> Views:
-    """Features of three nets of one to three blocks, of all images."""
-    from benchmarks.choice import nets
-
-    found = nets.digits()[0][:3]
-    return [np.concatenate([one.train, one.test]) for one in found]
 
 
 @cache
@@ -98,7 +89,6 @@ def main() -> None:
     spaces: dict[str, Callable[[], Views]] = {
         "a latent under noise": partial(latent, 0.7, 0.0),
         "a latent beside other variance": partial(latent, 0.2, 0.5),
-        "three nets on digits": digits,
     }
     if options.real_data is not None:
         data = options.real_data.resolve()

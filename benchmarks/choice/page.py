@@ -48,7 +48,8 @@ def every_cell(cells: Cells) -> str:
         "| task | anchors | draws | auto | best single solver | it reaches | gap | standard error | chosen |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for one in cells.values():
+    tasks = list(dict.fromkeys(one["task"] for one in cells.values()))
+    for one in sorted(cells.values(), key=lambda one: (tasks.index(one["task"]), one["n"])):
         chosen = ", ".join(f"{family} {count}" for family, count in one["chosen"].items())
         error = "-" if one["error"] is None else f"{one['error']:.3f}"
         lines.append(
