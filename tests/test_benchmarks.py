@@ -136,3 +136,30 @@ def test_cells_of_the_choice_have_names_of_their_own_and_are_drawn(benchmarks):
             assert len(draw.x) == len(draw.y) == cell.n
             assert np.array_equal(draw.x, again.x)
             assert 0 <= draw.judge(sk.align(draw.x, draw.y, solver=sk.Ridge(alpha=1.0), purpose=draw.purpose)) <= 1
+
+
+CHOICE = ROOT / "benchmarks" / "results" / "choice"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CHOICE.glob("*.json")))
+def test_the_kept_results_of_the_choice_are_those_of_these_sources(benchmarks, name):
+    kind = (choice("tasks").kinds() | choice("__main__").of_data(Path("none")))[name]
+    kept = json.loads((CHOICE / f"{name}.json").read_text())
+    assert kept["digest"] == kind.digest, f"run python -m benchmarks.choice {name} again"
+    assert set(kept["cells"]) <= {cell.name for cell in kind.cells}
+    assert min(cell["draws"] for cell in kept["cells"].values()) >= (10 if name == "pneumonia" else 20)
+    for cell in kept["cells"].values():
+        rivals = {one: value for one, value in cell["means"].items() if one != "auto"}
+        assert set(rivals) == set(kind.rivals)
+        assert rivals[cell["best"]] == max(rivals.values())
+        assert cell["gap"] == pytest.approx(cell["means"]["auto"] - rivals[cell["best"]], abs=1e-9)
+
+
+def test_the_table_of_the_choice_is_that_of_its_kept_results(benchmarks, tmp_path):
+    for path in CHOICE.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    choice("__main__").write_table(tmp_path)
+    table = (CHOICE / "table.md").read_text()
+    assert (tmp_path / "table.md").read_text() == table
+    summary, _ = table.split("\n\n", 1)
+    assert summary in (ROOT / "docs" / "performance.md").read_text()

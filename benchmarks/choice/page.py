@@ -31,10 +31,9 @@ def summary(kept: Mapping[str, Cells]) -> str:
 def _row(kind: str, n: int, cells: Sequence[Any]) -> str:
     mean, worst = float(np.mean([one["gap"] for one in cells])), min(cells, key=lambda one: one["gap"])
     draws = "-".join(str(one) for one in sorted({one["draws"] for one in cells}))
-    shown = (
-        kind, n, len(cells), draws, f"{mean:+.3f}", _bar(mean, MEAN), f"{worst['gap']:+.3f}", worst["task"],
-        worst["best"], _bar(worst["gap"], worst_bar(n)),
-    )  # fmt: skip
+    bars = _bar(mean, MEAN) if len(cells) > 1 else "-", _bar(worst["gap"], worst_bar(n))
+    means = kind, n, len(cells), draws, f"{mean:+.3f}", bars[0]
+    shown = (*means, f"{worst['gap']:+.3f}", worst["task"], worst["best"], bars[1])
     return f"| {' | '.join(map(str, shown))} |"
 
 
