@@ -25,6 +25,7 @@ STEP = 0.1  # of the parameter of the hyperbola that is integrated along
 ALONG = np.arange(0, 12, STEP)
 COSH, SINH, BEND = np.cosh(ALONG), np.sinh(ALONG), 0.5  # the last is the largest slope of its axis
 BLOCK, NOTHING = 24, 1e-17  # points taken at once; parts of the integral below which the rest is left out
+CLIMB = 1.5  # times its lowest height so far, to which the integrand may climb on a bent line
 SMALL = 1e-12  # to which ends are solved for
 MANY = 1000  # different patients from which they are taken together in bins
 BINS, ORDER = 512, 8  # the second is the highest power of the distance from a bin's mean that is kept
@@ -209,12 +210,25 @@ def _chance_below_zero(worth: np.ndarray, times: np.ndarray) -> float:
     scaled = worth / worth.min()  # 1 is the largest pole's; the line is between 0 and it
     sums: _One | _Binned = _One(scaled, times) if len(scaled) <= MANY else _Binned.of_patients(scaled, times)
     saddle, stretch, bend = _line(sums.places, sums.mass)
+    chance = _integral(sums, saddle, stretch, bend)
+    return _integral(sums, saddle, stretch, 0.0) if np.isnan(chance) else chance
+
+
+def _integral(sums: _One | _Binned, saddle: float, stretch: float, bend: float) -> float:
+    """The integral along the hyperbola of slope ``bend``; NaN if it climbs again, which a straight line never does.
+
+    The slope at the saddle point is that of its own surroundings. Many patients near 0 may turn the descent far out.
+    """
     points = saddle + stretch * (bend * (COSH - 1) + 1j * SINH)
-    steps, heights = bend * SINH + 1j * COSH, np.zeros(len(points))
+    steps, heights, lowest = bend * SINH + 1j * COSH, np.zeros(len(points)), np.inf
     for start in range(0, len(points), BLOCK):
         block = slice(start, start + BLOCK)
-        transform = np.exp(-sums.logs(points[block])) / points[block]
-        heights[block] = (transform * steps[block]).imag
+        parts = np.exp(-sums.logs(points[block])) / points[block] * steps[block]
+        heights[block], sizes = parts.imag, np.abs(parts)
+        lows = np.minimum(np.minimum.accumulate(sizes), lowest)
+        if bend and np.any((sizes > CLIMB * lows) & (sizes > NOTHING)):
+            return float("nan")
+        lowest = lows[-1]
         if np.abs(heights[block]).max() < NOTHING * np.abs(heights).max():
             break
     return float(stretch * STEP / np.pi * (heights.sum() - heights[0] / 2))
