@@ -141,12 +141,12 @@ def test_cells_of_the_choice_have_names_of_their_own_and_are_drawn(benchmarks):
 CHOICE = ROOT / "benchmarks" / "results" / "choice"
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CHOICE.glob("*.json")))
-def test_the_kept_results_of_the_choice_are_those_of_these_sources(benchmarks, name):
+@pytest.mark.parametrize("name", ["match", "head", "nets", "pneumonia", "real"])
+def test_the_kept_results_of_the_choice_are_whole_and_of_these_sources(benchmarks, name):
     kind = (choice("tasks").kinds() | choice("__main__").of_data(Path("none")))[name]
     kept = json.loads((CHOICE / f"{name}.json").read_text())
     assert kept["digest"] == kind.digest, f"run python -m benchmarks.choice {name} again"
-    assert set(kept["cells"]) <= {cell.name for cell in kind.cells}
+    assert set(kept["cells"]) == {cell.name for cell in kind.cells}
     assert min(cell["draws"] for cell in kept["cells"].values()) >= (10 if name == "pneumonia" else 20)
     for cell in kept["cells"].values():
         rivals = {one: value for one, value in cell["means"].items() if one != "auto"}
