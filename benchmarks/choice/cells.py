@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import stitchkit as sk
+from benchmarks.coverage.cells import code_of
 
 QUIET = {"progress": False, "anchor_hashes": False}
 
@@ -74,7 +75,7 @@ class Kind:
         """SHA-256 of the sources and of the package's version."""
         whole = hashlib.sha256(sk.__version__.encode())
         for path in (Path(__file__), Path(__file__).with_name("rivals.py"), *self.sources):
-            whole.update(path.read_bytes())
+            whole.update(code_of(path.read_text(encoding="utf-8")).encode())
         return whole.hexdigest()[:16]
 
 
