@@ -27,7 +27,7 @@ VERBS = {
         {"learning curve": 6},
     ),
     "compare": (
-        lambda **more: sk.compare(X, Y, solvers=["ridge", "asif"], replicates=20, **more),
+        lambda **more: sk.compare(X, Y, solvers=["ridge", "asif"], **more),
         {"comparing, solvers": 2},
     ),
     "search layers": (

@@ -20,6 +20,7 @@ Y = X @ RNG.normal(size=(5, 5)) + RNG.normal(size=(90, 5))
 IDS = [f"i{i}" for i in range(90)]
 LABELS = sk.Labels((X[:, :2] + RNG.normal(size=(90, 2)) > 0).astype(float), IDS, ("Edema", "Mass"))
 SCORES = sk.Scores(X[:, :2], "logit", IDS, ("Edema", "Mass"))
+PROBABLE = sk.Scores(1 / (1 + np.exp(-X[:, :2])), "probability", IDS, ("Edema", "Mass"))
 ALIGNMENT = sk.align(X[:40], Y[:40], solver="ridge", nested=False)
 OTHERS = X[40:], Y[40:]
 SAID = X + 0.5 * RNG.normal(size=X.shape) > 0.4
@@ -29,13 +30,10 @@ NAMED = PromptSet("three", {name: (name,) for name in "ABC"})
 CALLS = {
     "choose_anchors": lambda **more: sk.choose_anchors(X, 9, method="random", **more).tolist(),
     "choose_thresholds": lambda **more: sk.choose_thresholds(SCORES, LABELS, progress=False, **more).low.tolist(),
-    "compare": lambda **more: str(
-        sk.compare(X, Y, solvers=["ridge", "procrustes"], purpose="head", progress=False, **more).rows
-    ),
     "diagnose": lambda **more: str(sk.diagnose(ALIGNMENT, *OTHERS, pairs="held-out", **more)),
-    "evaluate": lambda **more: str(sk.evaluate(SCORES, LABELS, progress=False, **more).main),
+    "evaluate": lambda **more: str(sk.evaluate(PROBABLE, LABELS, progress=False, **more).main),
     "learning_curve": lambda **more: str(
-        sk.learning_curve(X, Y, sizes=[10, 20, 40], draws=2, solver="ridge", progress=False, **more)
+        sk.learning_curve(X, Y, sizes=[10, 20, 40], draws=2, solver="ridge", progress=False, **more).at(80)
     ),
     "search_layers": lambda **more: str(
         sk.search_layers({1: X, 2: X**3}, {1: Y, 2: Y**3}, shuffles=5, progress=False, **more)
@@ -76,6 +74,7 @@ REFUSED = {
     "evaluate_associations": lambda **more: sk.evaluate_associations(X, TEXTS, TEXTS, NAMED, **more),
     "prompt_sensitivity": lambda **more: sk.prompt_sensitivity(ALIGNMENT, None, NAMED, X, LABELS, **more),
     "check_anchors": lambda **more: check_anchors(IDS, **more),
+    "compare": lambda **more: sk.compare(X, Y, solvers=["ridge"], **more),
 }
 
 
@@ -96,11 +95,16 @@ def test_a_gate_keeps_only_settings_that_decide_it():
     assert "replicates" not in json.dumps(REFUSED["gate"]().to_dict())
 
 
-COMMANDS = {"gate": ["gate", "map"], "anchors check": ["anchors", "check", "anchors.csv"]}
+COMMANDS = {
+    "gate": ["gate", "map"],
+    "anchors check": ["anchors", "check", "anchors.csv"],
+    "compare": ["compare", "a", "b"],
+}
 
 
 @pytest.mark.parametrize(
-    ("command", "option"), [("gate", "--replicates"), ("gate", "--seed"), ("anchors check", "--replicates")]
+    ("command", "option"),
+    [("gate", "--replicates"), ("gate", "--seed"), ("anchors check", "--replicates"), ("compare", "--replicates")],
 )
 def test_options_without_effect_are_not_known(command, option):
     done = CliRunner().invoke(app, [*COMMANDS[command], option, "5"])

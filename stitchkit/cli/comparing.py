@@ -47,7 +47,6 @@ def compare(
         ),
     ] = None,
     folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of patients.", rich_help_panel=o.JUDGE)] = 5,
-    replicates: o.Replicates = 2000,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON document to this file.")] = None,
     source_column: o.SourceColumn = None,
     target_column: o.TargetColumn = None,
@@ -103,7 +102,7 @@ def compare(
     count = len(names or ["auto", *SOLVERS])
     talk.say(f"fitting {counted(count, 'solver')} on {counted(folds, 'fold')} of {counted(len(x), 'pair')}")
     found = sk.compare(
-        x, y, solvers=names, groups=patients, purpose=purpose, head=reader, folds=folds, replicates=replicates,
+        x, y, solvers=names, groups=patients, purpose=purpose, head=reader, folds=folds,
         seed=seed, progress=talk.progress,
     )  # fmt: skip
     document = found.to_dict()

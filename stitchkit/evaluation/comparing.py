@@ -51,7 +51,6 @@ def compare(
     head: Head | None = None,
     ks: Sequence[int] = (1, 5, 10),
     folds: int = 5,
-    replicates: int = 2000,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Comparison:
@@ -79,8 +78,6 @@ def compare(
         Places counted by recall@k.
     folds
         At least 2, at most the number of patients are made.
-    replicates
-        Not used: no interval of a comparison is resampled. Calls that give it stay valid.
     seed
         Seed of the folds, default 0.
     progress
@@ -106,7 +103,7 @@ def compare(
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(60, 5))
     >>> turn = np.linalg.qr(rng.normal(size=(5, 5)))[0]
-    >>> found = compare(x, x @ turn, solvers=["procrustes", "ridge"], replicates=100)
+    >>> found = compare(x, x @ turn, solvers=["procrustes", "ridge"])
     >>> found.row("procrustes").measures["recall@1"].value
     1.0
     """
@@ -114,8 +111,8 @@ def compare(
         raise UnknownNameError.of("purpose", purpose, SEARCHED)
     if not ks or min(ks) < 1:
         raise InputError(f"recall@k needs k of at least 1; got {list(ks)}.")
-    if folds < 2 or replicates < 1:
-        raise InputError(f"compare needs 2 folds and 1 resample at least; got folds={folds}, replicates={replicates}.")
+    if folds < 2:
+        raise InputError(f"compare needs 2 folds at least; got folds={folds}.")
     wanted = _candidates(solvers)
     pairs = HeldPairs.of(source, target, groups)
     check_head(head, purpose, pairs.y.space)
@@ -156,7 +153,7 @@ def compare(
             *_notes(pairs, reference, above, rows),
             *(notes_on_head(reader or Explained(pairs.y.vectors)) if purpose == "head" else ()),
         ),
-        {"purpose": purpose, "replicates": replicates, "level": 0.95, "seed": seed},
+        {"purpose": purpose, "level": 0.95, "seed": seed},
     )
 
 

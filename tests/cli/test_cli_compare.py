@@ -10,8 +10,6 @@ import pytest
 import stitchkit as sk
 from stitchkit.store import write_embeddings
 
-QUICK = ("--replicates", "20")
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
@@ -30,12 +28,12 @@ def test_two_files_are_compared_as_in_the_library(cli, files, tmp_path):
     from stitchkit.store import read_embeddings
 
     out = tmp_path / "found.json"
-    line = ("compare", files / "x.safetensors", files / "y.safetensors", "--anchors", files / "table.csv", *QUICK)
+    line = ("compare", files / "x.safetensors", files / "y.safetensors", "--anchors", files / "table.csv")
     done = cli(*line, "--solvers", "least_squares,relative", "--json", "--out", out)
     assert done.code == 0, done.err
     sides = [read_embeddings(files / f"{name}.safetensors") for name in "xy"]
     patients = [f"p{i // 2}" for i in range(60)]
-    expected = sk.compare(*sides, solvers=["least_squares", "relative"], groups=patients, replicates=20)
+    expected = sk.compare(*sides, solvers=["least_squares", "relative"], groups=patients)
     assert done.json == json.loads(json.dumps(expected.to_dict()))
     assert done.json["patients"] == 30
     assert json.loads(out.read_text()) == done.json
@@ -44,7 +42,7 @@ def test_two_files_are_compared_as_in_the_library(cli, files, tmp_path):
 
 
 def test_two_encoders_are_compared_over_a_table(cli, world):
-    line = ("compare", world.quick, world.quick_text, "--anchors", world.anchors, *QUICK)
+    line = ("compare", world.quick, world.quick_text, "--anchors", world.anchors)
     done = cli(*line, "--solvers", "least_squares, procrustes", "--quiet")
     assert done.code == 0, done.err
     for word in ("2 solvers on 40 held-out pairs (20 patients)", "chance", "galleries of", "minus"):
@@ -78,10 +76,10 @@ def test_a_saved_head_is_what_solvers_are_compared_by(cli, files, tmp_path):
     weight = np.random.default_rng(1).normal(size=(5, 3))
     head = sk.LinearHead(y.space, ("a", "b", "c"), weight, np.zeros(3), multiclass=True)
     save_head(tmp_path / "head", head)
-    line = ("compare", files / "x.safetensors", files / "y.safetensors", *QUICK, "--solvers", "ridge,procrustes")
+    line = ("compare", files / "x.safetensors", files / "y.safetensors", "--solvers", "ridge,procrustes")
     done = cli(*line, "--purpose", "head", "--head", tmp_path / "head", "--json")
     assert done.code == 0, done.err
-    asked = {"solvers": ["ridge", "procrustes"], "purpose": "head", "head": head, "replicates": 20}
+    asked = {"solvers": ["ridge", "procrustes"], "purpose": "head", "head": head}
     expected = sk.compare(x, y, **asked)
     assert done.json == json.loads(json.dumps(expected.to_dict()))
     assert done.json["criterion"] == "agreement"

@@ -141,7 +141,7 @@ def test_recall_among_as_many_candidates_is_1_by_construction():
 def test_compared_recall_among_as_many_candidates_has_no_interval():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 40, 4))
-    found = sk.compare(x, y, solvers=["ridge", "procrustes"], ks=(1, 10), folds=5, replicates=5, progress=False)
+    found = sk.compare(x, y, solvers=["ridge", "procrustes"], ks=(1, 10), folds=5, progress=False)
     assert found.gallery == 8
     for row in found.rows:
         assert row.measures["recall@10"].value == 1

@@ -14,7 +14,6 @@ from stitchkit.evaluation import comparing
 from stitchkit.metrics.r2_intervals import r2_difference
 
 FIXED = {"orthogonal": sk.Procrustes(), "ridge": sk.Ridge(), "least squares": sk.LeastSquares()}
-QUICK = {"replicates": 60}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def found(pairs):
-    return sk.compare(*pairs, solvers=FIXED, ks=(1, 4), **QUICK)
+    return sk.compare(*pairs, solvers=FIXED, ks=(1, 4))
 
 
 @pytest.mark.parametrize("label", FIXED)
@@ -72,14 +71,14 @@ def test_chance_and_gallery_stand_beside_the_numbers(found):
 def test_shuffled_pairs_are_at_chance(pairs):
     x, y = pairs
     order = np.random.default_rng(3).permutation(90)
-    row = sk.compare(x, y[order], solvers={"ridge": sk.Ridge()}, **QUICK).best
+    row = sk.compare(x, y[order], solvers={"ridge": sk.Ridge()}).best
     assert row.measures["mrr"].low < 0.194 < row.measures["mrr"].high + 0.05
     assert row.measures["r2"].value < 0
 
 
 def test_differences_are_paired(pairs):
     twice = {"one": sk.Ridge(), "the same": sk.Ridge(), "another": sk.Procrustes()}
-    found = sk.compare(*pairs, solvers=twice, **QUICK)
+    found = sk.compare(*pairs, solvers=twice)
     same = [one for one in found.rows if one.name in ("one", "the same")]
     gaps = [one.difference for one in same if one.difference is not None]
     if found.reference == "another":
@@ -103,7 +102,7 @@ def test_the_best_row_is_first_and_the_others_are_compared_with_it(found):
 
 
 def test_auto_is_the_reference_and_says_what_it_chose(pairs):
-    found = sk.compare(*pairs, solvers=["auto", "procrustes", "least_squares"], **QUICK)
+    found = sk.compare(*pairs, solvers=["auto", "procrustes", "least_squares"])
     assert found.reference == "auto"
     assert sum(found.row("auto").chosen.values()) == 5
     assert "auto chose" in str(found)
@@ -111,17 +110,17 @@ def test_auto_is_the_reference_and_says_what_it_chose(pairs):
 
 
 def test_without_names_every_solver_stands_beside_the_search_with_its_defaults(pairs):
-    found = sk.compare(*pairs, replicates=10)
+    found = sk.compare(*pairs)
     named = [one.name for one in found.rows] + list(found.left_out)
     assert sorted(named) == sorted(
         ["auto", *(f"{name} (defaults)" if name in comparing.TRACKS else name for name in comparing.SOLVERS)]
     )
-    ridge = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, replicates=10).best
+    ridge = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}).best
     assert found.row("ridge (defaults)").measures == ridge.measures
 
 
 def test_a_head_is_compared_by_r2(pairs):
-    found = sk.compare(*pairs, solvers=FIXED, purpose="head", **QUICK)
+    found = sk.compare(*pairs, solvers=FIXED, purpose="head")
     assert found.criterion == "r2"
     values = [one.measures["r2"].value for one in found.rows]
     assert values == sorted(values, reverse=True)
@@ -131,8 +130,8 @@ def test_a_head_is_compared_by_r2(pairs):
 
 @pytest.mark.parametrize("patients", [None, np.arange(90) // 6])
 def test_differences_of_r2_are_paired_over_patients_and_not_resampled(pairs, patients):
-    found = sk.compare(*pairs, solvers=FIXED, groups=patients, purpose="head", **QUICK)
-    assert found.rows == sk.compare(*pairs, solvers=FIXED, groups=patients, purpose="head", replicates=7).rows
+    found = sk.compare(*pairs, solvers=FIXED, groups=patients, purpose="head")
+    assert found.rows == sk.compare(*pairs, solvers=FIXED, groups=patients, purpose="head").rows
     x, y = pairs
     people = np.arange(90) if patients is None else patients
     missed = {}
@@ -150,7 +149,7 @@ def test_differences_of_r2_are_paired_over_patients_and_not_resampled(pairs, pat
 
 
 def test_one_map_under_two_names_has_no_difference_in_r2(pairs):
-    found = sk.compare(*pairs, solvers={"one": sk.Ridge(), "the same": sk.Ridge()}, purpose="head", **QUICK)
+    found = sk.compare(*pairs, solvers={"one": sk.Ridge(), "the same": sk.Ridge()}, purpose="head")
     assert found.rows[1].difference == (0, 0, 0)
 
 
@@ -162,7 +161,7 @@ def test_a_solver_that_fails_is_listed_with_its_reason(pairs):
         def fit(self, evidence):
             raise EvidenceError("Hungry needs pools")
 
-    found = sk.compare(*pairs, solvers={"ridge": sk.Ridge(), "hungry": Hungry()}, **QUICK)
+    found = sk.compare(*pairs, solvers={"ridge": sk.Ridge(), "hungry": Hungry()})
     assert found.left_out == {"hungry": "Hungry needs pools"}
     assert "not compared: hungry: Hungry needs pools" in str(found)
     with pytest.raises(InputError, match=r"none of 1 solvers can be fitted.*Hungry needs pools"):
@@ -184,35 +183,35 @@ class Pooling:
 def test_a_solver_of_the_table_that_pairs_cannot_fit_is_left_out(pairs, monkeypatch, name, why):
     monkeypatch.setitem(comparing.SOLVERS, "new", f"{__name__}:{name}")
     monkeypatch.setattr(comparing, "import_module", lambda _: __import__("sys").modules[__name__])
-    found = sk.compare(*pairs, solvers={"ridge": sk.Ridge(), "new": "new"}, **QUICK)
+    found = sk.compare(*pairs, solvers={"ridge": sk.Ridge(), "new": "new"})
     assert why in found.left_out["new"]
 
 
 def test_a_patient_is_never_split_and_repeating_rows_narrows_nothing(pairs):
     x, y = (np.repeat(side, 2, axis=0) + 0.0 for side in pairs)
     patients = np.repeat(np.arange(90), 2)
-    once = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, groups=np.arange(90), replicates=400)
-    twice = sk.compare(x, y, solvers={"ridge": sk.Ridge()}, groups=patients, replicates=400)
+    once = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, groups=np.arange(90))
+    twice = sk.compare(x, y, solvers={"ridge": sk.Ridge()}, groups=patients)
     assert twice.patients == 90
     widths = [one.best.measures["r2"].high - one.best.measures["r2"].low for one in (once, twice)]
     assert widths[1] > 0.8 * widths[0]
-    repeats = sk.compare(x, y, solvers={"ridge": sk.Ridge()}, replicates=10).best.measures["r2"].value
+    repeats = sk.compare(x, y, solvers={"ridge": sk.Ridge()}).best.measures["r2"].value
     assert twice.best.measures["r2"].value == pytest.approx(repeats)  # exact repeats stay together without being told
     near = x + 1e-9 * np.random.default_rng(0).normal(size=x.shape)
-    leaked = sk.compare(near, y, solvers={"ridge": sk.Ridge()}, replicates=10).best.measures["r2"].value
+    leaked = sk.compare(near, y, solvers={"ridge": sk.Ridge()}).best.measures["r2"].value
     assert twice.best.measures["r2"].value < leaked - 0.01
 
 
 def test_folds_of_single_targets_are_refused(pairs):
     with pytest.raises(InputError, match="Lower folds"):
-        sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, folds=90, replicates=10)
+        sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, folds=90)
 
 
 def test_equal_targets_are_one(pairs):
     x, y = pairs
     same = y.copy()
     same[45:] = y[:45]
-    found = sk.compare(x, same, solvers={"ridge": sk.Ridge()}, groups=np.arange(90) % 45, **QUICK)
+    found = sk.compare(x, same, solvers={"ridge": sk.Ridge()}, groups=np.arange(90) % 45)
     assert found.gallery == 9
     assert found.chance["recall@1"] == pytest.approx(1 / 9)
 
@@ -223,19 +222,19 @@ def test_embeddings_are_paired_by_id(pairs, found):
     order = np.random.default_rng(4).permutation(90)
     source = sk.Embeddings(x, ids, sk.Space("a", 8))
     target = sk.Embeddings(y, ids, sk.Space("b", 6)).take(order)
-    again = sk.compare(source, target, solvers=FIXED, ks=(1, 4), **QUICK)
+    again = sk.compare(source, target, solvers=FIXED, ks=(1, 4))
     assert again.to_dict() == found.to_dict()
 
 
 def test_every_library_gives_the_same_comparison(library, pairs, found):
-    again = sk.compare(*library(*pairs), solvers=FIXED, ks=(1, 4), **QUICK)
+    again = sk.compare(*library(*pairs), solvers=FIXED, ks=(1, 4))
     for row in found.rows:
         for name, value in row.measures.items():
             assert again.row(row.name).measures[name] == pytest.approx(value, abs=1e-7)
 
 
 def test_few_patients_are_said_to_be_few(pairs):
-    found = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, groups=np.arange(90) % 4, **QUICK)
+    found = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, groups=np.arange(90) % 4)
     assert found.folds == 4
     assert any("4 patients are too few" in note for note in found.notes)
 
@@ -244,7 +243,7 @@ def test_few_patients_are_said_to_be_few(pairs):
 @pytest.mark.parametrize(("patients", "ends"), [(4, False), (5, True)])
 def test_means_of_fewer_than_five_patients_have_no_interval(pairs, purpose, patients, ends):
     solvers = {"ridge": sk.Ridge(), "strong ridge": sk.Ridge(10.0)}
-    found = sk.compare(*pairs, solvers=solvers, groups=np.arange(90) % patients, purpose=purpose, **QUICK)
+    found = sk.compare(*pairs, solvers=solvers, groups=np.arange(90) % patients, purpose=purpose)
     measures = [one for row in found.rows for one in row.measures.values()]
     differences = [row.difference for row in found.rows if row.difference is not None]
     assert {one.has_ends for one in measures + differences} == {ends}
@@ -263,7 +262,6 @@ WRONG = {
     "place": ({"ks": (0,)}, InputError, "at least 1"),
     "folds": ({"folds": 1}, InputError, "folds=1"),
     "one patient": ({"groups": np.zeros(90)}, InputError, "one patient"),
-    "resamples": ({"replicates": 0}, InputError, "replicates=0"),
 }
 
 
@@ -286,7 +284,7 @@ WIDE = {"auto": "auto", "relative": sk.Relative(), "least squares": sk.LeastSqua
 def test_noise_in_many_dimensions_is_at_chance_for_solvers_that_search_or_read_rows():
     rng = np.random.default_rng(8)  # 60 pairs in 90 dimensions: a map that saw a pair finds it again
     x, y = rng.normal(size=(60, 90)), rng.normal(size=(60, 80))
-    found = sk.compare(x, y, solvers=WIDE, replicates=50)
+    found = sk.compare(x, y, solvers=WIDE)
     assert not found.left_out
     for row in found.rows:
         assert row.measures["mrr"].value < found.chance["mrr"] + 0.15, row.name
@@ -299,27 +297,27 @@ def test_copies_of_a_patient_do_not_lead_the_search_astray():
     patients = np.arange(160) // 4
     astray = sk.align(x, y, solver="ridge", purpose="head", nested=False).record["settings"]["alpha"]
     solvers = {"searched": "ridge", "astray": sk.Ridge(alpha=astray)}
-    found = sk.compare(x, y, solvers=solvers, groups=patients, purpose="head", replicates=10)
+    found = sk.compare(x, y, solvers=solvers, groups=patients, purpose="head")
     assert found.row("searched").measures["r2"].value > -0.2
     assert found.row("astray").measures["r2"].value < -0.4
 
 
 def test_noise_has_no_winner_and_says_so(found):
     rng = np.random.default_rng(9)
-    noise = sk.compare(rng.normal(size=(60, 6)), rng.normal(size=(60, 5)), solvers=FIXED, **QUICK)
+    noise = sk.compare(rng.normal(size=(60, 6)), rng.normal(size=(60, 5)), solvers=FIXED)
     assert "no solver is clearly above chance" in noise.notes
     assert not any("above chance" in note for note in found.notes)
 
 
 def test_what_the_intervals_are_over_is_said_as_it_is(pairs, found):
     assert any(note.startswith("intervals are over pairs; patients are not known") for note in found.notes)
-    known = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, groups=np.arange(90) // 3, **QUICK)
+    known = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}, groups=np.arange(90) // 3)
     assert any(note.startswith("intervals are over patients;") for note in known.notes)
 
 
 def test_chance_back_counts_every_right_source(pairs):
     x, y = pairs
-    found = sk.compare(x, np.tile(y[:30], (3, 1)), solvers={"ridge": sk.Ridge()}, groups=np.arange(90) % 30, **QUICK)
+    found = sk.compare(x, np.tile(y[:30], (3, 1)), solvers={"ridge": sk.Ridge()}, groups=np.arange(90) % 30)
     assert found.chance["recall@1"] == pytest.approx(1 / 6)
     assert found.chance["recall@1 back"] == pytest.approx(3 / 18)
     assert found.chance["mrr back"] > np.mean(1 / np.arange(1, 19)) + 0.1
@@ -327,7 +325,7 @@ def test_chance_back_counts_every_right_source(pairs):
 
 def test_recall_of_all_or_nothing_has_width():
     x = np.random.default_rng(0).normal(size=(60, 5))
-    found = sk.compare(x, x[:, ::-1].copy(), solvers={"orthogonal": sk.Procrustes()}, **QUICK).best.measures
+    found = sk.compare(x, x[:, ::-1].copy(), solvers={"orthogonal": sk.Procrustes()}).best.measures
     for name in ("mrr", "recall@1", "recall@1 back"):
         assert found[name] == (1.0, pytest.approx(0.025 ** (1 / 60)), 1.0)
 
@@ -370,7 +368,7 @@ def literal_agreement(x, y, head, solver):
 @pytest.mark.parametrize("multiclass", [False, True])
 def test_a_head_is_compared_by_what_it_reads(pairs, multiclass):
     head = head_of(multiclass)
-    result = sk.compare(*pairs, solvers=FIXED, purpose="head", head=head, **QUICK)
+    result = sk.compare(*pairs, solvers=FIXED, purpose="head", head=head)
     assert result.criterion == "agreement"
     assert [row.measures["agreement"].value for row in result.rows] == sorted(
         (row.measures["agreement"].value for row in result.rows), reverse=True
@@ -396,7 +394,7 @@ def test_the_search_in_a_comparison_chooses_by_the_head(pairs, monkeypatch):
     real = comparing.align
     monkeypatch.setattr(comparing, "align", lambda *a, **k: seen.append(k["head"]) or real(*a, **k))
     head = head_of(True)
-    sk.compare(*pairs, solvers=["auto", "ridge"], purpose="head", head=head, **QUICK)
+    sk.compare(*pairs, solvers=["auto", "ridge"], purpose="head", head=head)
     assert len(seen) == 10
     assert all(one is head for one in seen)
 
@@ -404,7 +402,7 @@ def test_the_search_in_a_comparison_chooses_by_the_head(pairs, monkeypatch):
 def test_one_solver_twice_differs_by_nothing_for_a_head(pairs):
     for multiclass in (False, True):
         twice = {"one": sk.Ridge(), "the same": sk.Ridge()}
-        result = sk.compare(*pairs, solvers=twice, purpose="head", head=head_of(multiclass), **QUICK)
+        result = sk.compare(*pairs, solvers=twice, purpose="head", head=head_of(multiclass))
         gap = result.rows[1].difference
         assert gap.value == 0
         assert gap.low <= 0 <= gap.high
@@ -413,7 +411,7 @@ def test_one_solver_twice_differs_by_nothing_for_a_head(pairs):
 def test_intervals_of_a_head_are_over_patients(pairs):
     x, y = (np.repeat(rows, 2, axis=0) for rows in pairs)
     for multiclass in (False, True):
-        asked = {"solvers": {"ridge": sk.Ridge()}, "purpose": "head", "head": head_of(multiclass), **QUICK}
+        asked = {"solvers": {"ridge": sk.Ridge()}, "purpose": "head", "head": head_of(multiclass)}
         once, twice = (
             sk.compare(*both, groups=groups, **asked).best.measures["agreement"]
             for both, groups in ((pairs, np.arange(90)), ((x, y), np.arange(180) // 2))
@@ -423,15 +421,15 @@ def test_intervals_of_a_head_are_over_patients(pairs):
 
 def test_without_a_head_the_note_is_that_of_align(pairs):
     note = next(one for one in sk.align(*pairs, purpose="head").record["notes"] if "no head was given" in one)
-    assert note in sk.compare(*pairs, solvers=FIXED, purpose="head", **QUICK).notes
-    assert note not in sk.compare(*pairs, solvers=FIXED, **QUICK).notes
+    assert note in sk.compare(*pairs, solvers=FIXED, purpose="head").notes
+    assert note not in sk.compare(*pairs, solvers=FIXED).notes
 
 
 @pytest.mark.parametrize("classes", [2, 130])
 def test_heads_of_two_and_of_many_classes_are_compared(pairs, classes):
     for multiclass in (False, True):
         asked = {"solvers": {"ridge": sk.Ridge()}, "purpose": "head", "head": head_of(multiclass, classes)}
-        result = sk.compare(*pairs, **asked, **QUICK)
+        result = sk.compare(*pairs, **asked)
         assert result.best.measures["agreement"].value > 0.5
         assert any("drawn at random" in note for note in result.notes) == (classes == 130 and not multiclass)
 
@@ -448,4 +446,4 @@ def test_heads_of_two_and_of_many_classes_are_compared(pairs, classes):
 def test_a_head_that_cannot_judge_is_refused_before_any_fit(pairs, asked, message, monkeypatch):
     monkeypatch.setattr(comparing._Bench, "run", lambda *a: pytest.fail("fitted"))
     with pytest.raises(StitchError, match=message):
-        sk.compare(*pairs, solvers=FIXED, **asked, **QUICK)
+        sk.compare(*pairs, solvers=FIXED, **asked)

@@ -239,7 +239,7 @@ VERBS = {
     "retrieval": lambda map_, x, y: [(one, way.chance(1)) for way in [
         sk.evaluate_retrieval(map_, x, y, ks=(1,)).forward] for one in way.recall.values()],
     "compare": lambda map_, x, y: [(row.measures[name], row.chance[name]) for name in ("mrr", "recall@1") for row in
-                                   sk.compare(x, y, solvers={"map": Fixed(map_)}, replicates=20).rows],
+                                   sk.compare(x, y, solvers={"map": Fixed(map_)}).rows],
     "learning_curve": lambda map_, x, y: [(one, curve.chance) for name in ("mrr", "recall@1") for curve in [
         sk.learning_curve(x, y, sizes=[20, 40], draws=2, solver=Fixed(map_), metric=name, replicates=20)]
         for one in curve.mean],
