@@ -55,7 +55,7 @@ bench: .venv/bench
 	.venv/bin/python -m benchmarks --out benchmarks/results
 
 coverage: .venv/dev
-	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.coverage auroc r2 curves overlaps probabilities thresholds
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.coverage auroc r2 curves overlaps probabilities precision thresholds
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.coverage proportions --draws 1000
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.shortcuts
 

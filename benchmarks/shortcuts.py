@@ -95,9 +95,9 @@ def _run(cases: Sequence[Case], draws: int, out: Path) -> None:
 def sources() -> tuple[Path, ...]:
     """Files with the two rules and the intervals that these are applied to."""
     from stitchkit.evaluation import anchor_shortcuts, metadata_shortcuts
-    from stitchkit.metrics import auroc_intervals
+    from stitchkit.metrics import auroc_intervals, degrees_of_freedom
 
-    modules = (anchor_shortcuts, metadata_shortcuts, auroc_intervals)
+    modules = (anchor_shortcuts, metadata_shortcuts, auroc_intervals, degrees_of_freedom)
     return (Path(__file__), *(Path(str(module.__file__)) for module in modules))
 
 

@@ -97,7 +97,7 @@ def found_by(record: Mapping[str, Any]) -> dict[str, str]:
         "Map": ", ".join(one for one in told if one),
         "Anchors": f"{record.get('anchors', '?')} pairs, {people_of(record)}",
         "Held out": listed(record.get("held_out") or {}) or "not measured",
-        **({"Centre": str(record["centre"])} if "centre" in record else {}),
+        **({"Common centre": str(record["common_centre"])} if "common_centre" in record else {}),
     }
 
 

@@ -98,7 +98,7 @@ def digest_of(sources: Sequence[Path]) -> str:
 
 
 def code_of(text: str) -> str:
-    """What of a Python file decides numbers, in one line without spaces."""
+    """The code of a Python file that decides numbers, in one line without spaces."""
     lines = text.splitlines(keepends=True)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:

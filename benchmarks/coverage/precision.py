@@ -11,8 +11,10 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
+import stitchkit.metrics.auroc_intervals as auroc_intervals
 import stitchkit.metrics.average_precision_intervals as precision_intervals
 import stitchkit.metrics.class_means as class_means
+import stitchkit.metrics.degrees_of_freedom as degrees_of_freedom
 from benchmarks.coverage.cells import Bar, Cell, Ends
 from stitchkit.core.least_patients import MEAN_PATIENTS, WIDE_BELOW
 from stitchkit.evaluation.class_answers import Answers
@@ -27,7 +29,7 @@ from stitchkit.metrics.bootstrap import Interval
 SOURCES = (
     *(Path(__file__).parent / name for name in ("precision.py", "cells.py")),
     Path(precision_intervals.__file__),
-    Path(class_means.__file__),
+    *(Path(one.__file__) for one in (class_means, auroc_intervals, degrees_of_freedom)),
 )
 PATIENTS, IMAGES = 120, 4  # of a sample with one rare finding; images of a patient where these are several: 1 to 4
 OWN, ALIKE = 0.5, 0.7  # share of a patient in the variance of scores; correlation of two methods' scores

@@ -1,4 +1,4 @@
-"""Standard errors of out-of-fold numbers that know that an anchor also decides the maps of the other folds.
+"""Standard errors of out-of-fold numbers that allow for an anchor also deciding the maps of the other folds.
 
 The spread of held-out entries takes every fold's map as given. With few anchors a dimension, another draw of anchors
 moves the maps as well, and that spread is too small. The jackknife that deletes one fold at a time repeats the whole

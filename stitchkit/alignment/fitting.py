@@ -122,9 +122,8 @@ def align(
     -------
     Alignment
         In the library of the given arrays. ``record`` tells the solver chosen, among what, with which numbers;
-        ``notes``, ``r2``, ``held_out``, ``patients`` and ``centre`` are always there, the middle three None where
-        nothing was measured or no groups were given; the last says what is subtracted, and that separate maps do not
-        share it.
+        ``notes``, ``r2``, ``held_out``, ``patients`` and ``common_centre`` are always there, the middle three None
+        where nothing was measured or no groups were given; the last says that maps fitted separately have none.
 
     Raises
     ------
@@ -166,7 +165,7 @@ def align(
             )
     record = {**fitted.record, "patients": None if cluster is None else len(np.unique(cluster))}
     standing = [*fitted.record.get("notes", []), *notes_on_targets(y), *([NO_PATIENTS] if cluster is None else [])]
-    record["centre"] = f"each side's mean over its own anchors; {NO_COMMON_CENTRE}"
+    record["common_centre"] = NO_COMMON_CENTRE
     record["notes"] = list(dict.fromkeys(standing))  # a search beside pools has written some already
     if anchor_hashes:
         record[KEY] = of_pairs(x, y, cluster, ids_of(source, target))

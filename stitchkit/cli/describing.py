@@ -97,7 +97,7 @@ def _folder(path: Path) -> dict[str, Any]:
         "settings": record.get("settings"),
         "rank": record.get("rank"),
         "held_out": record.get("held_out"),
-        "centre": record.get("centre"),
+        "common_centre": record.get("common_centre"),
         "anchor_set": config.get("anchor_set"),
         **classes,
         "notes": record.get("notes", []),

@@ -67,7 +67,7 @@ class Alignment:
         parts += [f"{name} {self.record[name]}" for name in ("rank", "anchors") if name in self.record]
         parts.append(_held_out_in_words(self.record.get("held_out")))
         written = self.record.get("notes", [])
-        notes = 0 if list(written) == [NO_PATIENTS] else len(written)  # true of every call without groups
+        notes = sum(note != NO_PATIENTS for note in written)  # which is true of every call without groups
         parts += [f"{notes} note{'s' * (notes > 1)} in .record['notes']"] * bool(notes)
         return f"Alignment({escaped(', '.join(parts))})"
 

@@ -205,6 +205,17 @@ def enough_on_average(shares: np.ndarray) -> bool:
     return float(np.count_nonzero(shares, axis=0).mean()) >= MEAN_PATIENTS
 
 
+def note_on_precision(numbers: Mapping[str, ClassPatients], judged: Sequence[str]) -> list[str]:
+    """In words, that classes have too few patients on average for an interval of macro average precision."""
+    if not judged or (mean := sum(numbers[label].fewest for label in judged) / len(judged)) >= MEAN_PATIENTS:
+        return []
+    who = "patients" if numbers[judged[0]].known else "items"
+    return [
+        f"no interval of macro average precision: classes have {mean:.1f} {who} on average, and with fewer than "
+        f"{MEAN_PATIENTS} it is too high on average. Give more items, or raise min_positives"
+    ]
+
+
 def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str]) -> list[str]:
     """In words: judged classes without an interval, with an uncertain one, and a macro value that has none."""
     bare = [label for label in judged if numbers[label].fewest < LEAST_PATIENTS]
@@ -212,12 +223,6 @@ def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str
     few = [label for label in judged if numbers[label].has_interval and numbers[label].fewest < WIDE_BELOW]
     alone = [label for label in bare if numbers[label].fewest < 2]
     notes = []
-    if judged and (mean := sum(numbers[label].fewest for label in judged) / len(judged)) < MEAN_PATIENTS:
-        who = "patients" if numbers[judged[0]].known else "items"
-        notes.append(
-            f"no interval of macro average precision: classes have {mean:.1f} {who} on average, and with fewer than "
-            f"{MEAN_PATIENTS} it is too high on average. Give more items, or raise min_positives"
-        )
     if bare:
         notes.append(
             f"no interval where a class has fewer than {LEAST_PATIENTS} positive or negative patients: "

@@ -181,7 +181,7 @@ def _judged(
     """Coverage of the prompt at position ``i``, by what texts say of it if that is known."""
     mentions = None if said is None else said.said
     known = not np.isnan(found.whole[i])
-    reach = float(found.reach[i]) if known else float("nan")
+    reach = float(found.reach[i])
     return PromptCoverage(
         name=name,
         reach=reach,
@@ -199,7 +199,7 @@ def _judged(
 
 
 def _said(texts: Any, prompts: Any, names: list[str], known: Embeddings, by_id: bool) -> dict[str, ClassWords]:
-    """What the anchors' texts, or a labeller, say of each class."""
+    """Numbers of the anchors' texts, or of a labeller, that say and deny each class."""
     given = in_rows_of(texts, known.ids, by_id)
     if not isinstance(given, Labels):
         given = texts_of(given, "the anchors' texts")

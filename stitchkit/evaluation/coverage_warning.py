@@ -33,7 +33,7 @@ def warnings(coverage: Sequence[PromptCoverage]) -> Iterator[str]:
 
 
 def errors(anchors: int) -> str:
-    """How often the warning by vectors errs with about as many anchors.
+    """Error rates of the warning by vectors with about as many anchors, in words.
 
     Examples
     --------

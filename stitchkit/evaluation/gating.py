@@ -208,8 +208,8 @@ def _notes(pairs: HeldPairs, checks: list[Check]) -> tuple[str, ...]:
     ]
     if pairs.people < FEWEST:
         notes.append(
-            f"{counted(pairs.people, 'patient is', 'patients are')} too few for an interval: the value alone "
-            f"was held against it"
+            f"{counted(pairs.people, 'patient is', 'patients are')} too few for an interval to be held "
+            f"against a threshold: the value alone was"
         )
     return tuple(notes)
 

@@ -66,7 +66,7 @@ class HeldPairs:
 
     @property
     def people(self) -> int:
-        """How many patients there are; how many pairs, where patients are not known."""
+        """Number of patients; of pairs, where patients are not known."""
         return len(self) if self.patients is None else self.patients
 
 

@@ -13,7 +13,7 @@ from stitchkit.core.calibrations import Calibration, FittedOn, Thresholds
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
-from stitchkit.core.least_patients import CALIBRATED, MIN_POSITIVES, SEVERAL_CALIBRATED
+from stitchkit.core.least_patients import CALIBRATED, LEAST_PATIENTS, MIN_POSITIVES, SEVERAL_CALIBRATED
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.core.wording import counted
 from stitchkit.datasets.given import as_items
@@ -22,6 +22,7 @@ from stitchkit.evaluation.class_patients import (
     carriers,
     judged_classes,
     note_on_carriers,
+    note_on_precision,
     notes_on_patients,
     patients_of,
     positive_patients,
@@ -187,12 +188,13 @@ def evaluate(
         if thresholds is not None:
             decidable = judged if thresholds.kind == given.kind else probable
             decisions = decided(thresholds, given, scores, test, decidable, bar)
+    notes += note_on_precision(patients_of(test), judged)
     notes += notes_on_patients(patients_of(test), judged)
     notes += note_on_carriers(carriers(test, judged), "means over classes and their differences")
     notes += notes_on_answers(test) if multiclass else []
     notes += spelled_notes(test.groups)
     people = len(test) if test.groups is None else len(np.unique(test.groups))
-    if people < FEW_PATIENTS:
+    if LEAST_PATIENTS <= people < FEW_PATIENTS:
         notes.append(f"{counted(people, 'patient is', 'patients are')} too few for intervals to be trusted")
     if ECE in methods[0].measures and people < SEVERAL_CALIBRATED:
         notes.append(

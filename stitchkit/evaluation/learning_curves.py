@@ -236,7 +236,7 @@ def _repeats(repeated: int, n: int) -> list[str]:
 def _notes(drawn: DrawnSums, sizes: np.ndarray, pool: int) -> tuple[str, ...]:
     draws, notes = len(drawn.won), []
     if np.isnan(drawn.draw_variances).all():
-        reason = "one draw does not tell how much a draw matters; 5 do" if draws < 2 else (
+        reason = "one draw does not show how much draws differ; 5 do" if draws < 2 else (
             f"draws of more than three fifths of {pool} anchors are too much alike to tell how much a draw matters; "
             f"measure a size of at most {int(SHARED * pool)}"
         )  # fmt: skip

@@ -89,7 +89,7 @@ def prompt_reach(directions: Array, rows: Array, kinds: np.ndarray) -> PromptRea
     ratio = _odds(np.where(alone, whole, own)) / _odds(np.asarray(max(left_out, LEAST)))
     limits = np.where(alone, LIMIT, limits)
     reach = [np.interp(one, (0.0, limit, 1.0), (0.0, COVERED, 1.0)) for one, limit in zip(ratio, limits, strict=True)]
-    return PromptReach(np.where(np.isnan(whole), 0.0, np.asarray(reach)), whole, own, left_out)
+    return PromptReach(np.where(np.isnan(whole), np.nan, np.asarray(reach)), whole, own, left_out)
 
 
 def _odds(shares: np.ndarray) -> np.ndarray:

@@ -146,7 +146,7 @@ class Evaluation:
     kind
         Kind of the main scores.
     notes
-        Findings in words: missing baselines, shortcuts, leakage, dropped resamples.
+        Findings in words: missing baselines, shortcuts, leakage, intervals left out.
     settings
         Replicates, level, seed, least number of positive or negative patients.
     decisions

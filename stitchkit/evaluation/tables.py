@@ -267,7 +267,8 @@ def _with_interval(
     macro, difference = around(float(own.value.mean()), own.draws.mean(axis=1)), None
     if main is not None and measure != ECE:  # resamples make both errors larger, and not alike
         apart = (main.draws - own.draws).mean(axis=1)
-        difference = percentile_interval(float((main.value - own.value).mean()), apart)
+        difference = where_carried(percentile_interval(float((main.value - own.value).mean()), apart), truth.people)
+    macro = where_carried(macro, truth.people)
     if measure == ECE:
         people = truth.people
         macro = macro if people >= (CALIBRATED if len(classes) == 1 else SEVERAL_CALIBRATED) else without_ends(macro)

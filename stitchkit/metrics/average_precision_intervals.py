@@ -82,7 +82,7 @@ class PrecisionPulls:
         groups : (n,), optional
             Patient of each row; every row is one of its own if not given.
         ranks
-            What :meth:`AurocPulls.of` makes of the same, to spare its work.
+            :meth:`AurocPulls.of` of the same arguments, to spare its work.
 
         Raises
         ------

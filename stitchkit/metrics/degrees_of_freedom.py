@@ -95,9 +95,9 @@ def mean_freedom(variance: np.ndarray, parts: np.ndarray, own: np.ndarray) -> fl
     Parameters
     ----------
     variance : (c,)
-        Of each class, up to a factor.
+        Variance of each class, up to a factor.
     parts : (k, c)
-        What each patient is expected to have of it, up to a factor.
+        Expected part of each patient in it, up to a factor.
     own : (c,)
         Degrees of freedom of each class.
     """

@@ -34,7 +34,7 @@ def mean_difference_p(won: np.ndarray, other: np.ndarray, of: np.ndarray) -> flo
         return float("nan")
 
     def beyond(log_p: float) -> float:
-        """How far the interval's nearer end lies beyond 0."""
+        """Distance of the interval's nearer end beyond 0."""
         found = mean_difference(won, other, of, 1 - float(np.exp(log_p)))
         return found.low if value > 0 else -found.high
 

@@ -110,7 +110,7 @@ def study(
     ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage,
                     trust_python=trust_python)  # fmt: skip
     replace_file(folder / MARK, mark.encode())
-    say(f"{counted(len(ran.cells), 'cell')}, {ran.done_before} of them done before; resampling patients")
+    say(f"{counted(len(ran.cells), 'cell')}, {ran.done_before} of them done before; working out intervals")
     return write_page(ran, folder, command=command, text=_text(planned), progress=progress)
 
 

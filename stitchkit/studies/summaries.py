@@ -10,7 +10,7 @@ import numpy as np
 
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.class_answers import notes_on_answers
-from stitchkit.evaluation.class_patients import note_on_carriers, notes_on_patients
+from stitchkit.evaluation.class_patients import note_on_carriers, note_on_precision, notes_on_patients
 from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
@@ -31,7 +31,9 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
     rows = table.rows()
     names = distinct_names((*ran.plan.sources, *ran.plan.targets))
     notes = [*ran.notes, *_shortcuts(table, rows, names), *_galleries(ran, names)]
-    notes += notes_on_patients(ran.judge.patients, ran.judge.columns) if ran.judge.patients else []
+    if ran.judge.patients:
+        notes += note_on_precision(ran.judge.patients, ran.judge.columns) if ran.parts is None else []
+        notes += notes_on_patients(ran.judge.patients, ran.judge.columns)
     notes += note_on_carriers(ran.judge.carriers(ran.judge.main), "means and their differences")
     notes += notes_on_answers(ran.test) if ran.plan.multiclass else []
     if dropped := int((~resampled.complete).sum()):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from stitchkit import Labels
-from stitchkit.core.least_patients import LEAST_PATIENTS, MIN_POSITIVES, WIDE_BELOW
+from stitchkit.core.least_patients import LEAST_PATIENTS, MEAN_PATIENTS, MIN_POSITIVES, WIDE_BELOW
 from stitchkit.evaluation.class_patients import (
     carriers,
     judged_classes,
     note_on_carriers,
+    note_on_precision,
     notes_on_patients,
     patients_of,
     positive_patients,
@@ -73,8 +74,8 @@ def test_thresholds_are_in_order():
 @pytest.mark.parametrize(
     ("patients", "ends", "words"),
     [
-        (1, False, ["no interval of macro average precision", "no interval where", "no interval of macro AUROC"]),
-        (2, False, ["no interval of macro average precision", "no interval where"]),
+        (1, False, ["no interval where", "no interval of macro AUROC"]),
+        (2, False, ["no interval where"]),
         (LEAST_PATIENTS - 1, False, ["no interval where"]),
         (LEAST_PATIENTS, True, ["intervals of classes"]),
         (WIDE_BELOW - 1, True, ["intervals of classes"]),
@@ -85,8 +86,8 @@ def test_few_patients_have_no_interval_or_a_note(patients, ends, words):
     numbers = patients_of(labels_of(np.arange(100) < 3 * patients, [f"p{i // 3}" for i in range(100)]))
     notes = notes_on_patients(numbers, ["Edema"])
     assert [note.startswith(word) for note, word in zip(notes, words, strict=True)] == [True] * len(words)
-    of_classes = [note for note in notes if "average precision" not in note]
-    assert all(f"Edema ({patients} positive patient" in note for note in of_classes)
+    assert all(f"Edema ({patients} positive patient" in note for note in notes)
+    assert len(note_on_precision(numbers, ["Edema"])) == (patients < MEAN_PATIENTS)
     found = where_enough({"Edema": Interval(0.8, 0.6, 0.9)}, numbers)["Edema"]
     assert found.value == 0.8
     assert found.has_ends == ends

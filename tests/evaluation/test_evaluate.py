@@ -885,3 +885,13 @@ def test_macro_average_precision_of_two_items_a_class_has_no_interval():
         assert measure.difference is None or not has_ends(measure.difference)
     assert has_ends(found.main.macro)
     assert "no interval of macro average precision: classes have 2.0 items on average" in notes_of(found)
+
+
+def test_measures_of_probabilities_of_four_patients_have_no_interval_either():
+    labels = labels_of(40, a_patient=10)
+    probable = Scores(1 / (1 + np.exp(-scores_of(labels).values)), "probability", labels.ids, CLASSES)
+    other = Scores(1 - probable.values, "probability", labels.ids, CLASSES)
+    result = evaluate(probable, labels, others={"other": other}, min_positives=1, replicates=FEW)
+    assert [one.measures["brier"].macro.has_ends for one in result.methods[:2]] == [False, False]
+    assert not result.method("other").measures["brier"].difference.has_ends
+    assert not any("to be trusted" in note for note in result.notes)
