@@ -205,10 +205,16 @@ def enough_on_average(shares: np.ndarray) -> bool:
     return float(np.count_nonzero(shares, axis=0).mean()) >= MEAN_PATIENTS
 
 
+def precision_has_ends(numbers: Mapping[str, ClassPatients], judged: Sequence[str]) -> bool:
+    """True if classes have enough patients on average for an interval of macro average precision."""
+    return not judged or sum(numbers[label].fewest for label in judged) >= MEAN_PATIENTS * len(judged)
+
+
 def note_on_precision(numbers: Mapping[str, ClassPatients], judged: Sequence[str]) -> list[str]:
     """In words, that classes have too few patients on average for an interval of macro average precision."""
-    if not judged or (mean := sum(numbers[label].fewest for label in judged) / len(judged)) >= MEAN_PATIENTS:
+    if precision_has_ends(numbers, judged):
         return []
+    mean = sum(numbers[label].fewest for label in judged) / len(judged)
     who = "patients" if numbers[judged[0]].known else "items"
     return [
         f"no interval of macro average precision: classes have {mean:.1f} {who} on average, and with fewer than "

@@ -24,7 +24,7 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.least_patients import LEAST_PATIENTS
 from stitchkit.core.roles import Head, Solver
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.class_patients import note_on_carriers, where_carried
+from stitchkit.evaluation.class_patients import note_on_carriers, where_carried, without_ends
 from stitchkit.evaluation.comparison import Compared, Comparison
 from stitchkit.evaluation.head_comparison import Readings, read_by
 from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
@@ -37,6 +37,10 @@ from stitchkit.threads import is_small, one_blas_thread
 
 AUTO, DEFAULTS = "auto", " (defaults)"
 JUDGED = 2000  # pairs of one fold that are ranked
+NO_ENDS = (
+    "agreement orders solvers and has no interval: outputs of each fold's map are taken at one size, so that a perfect "
+    "map of few pairs stays below 1. Judge the driven head by its scores of held-out items: sk.evaluate"
+)
 FEW_PATIENTS = 10
 CRITERION, AGREEMENT = {"match": "mrr", "head": "r2"}, "agreement"  # the last where a head is given
 
@@ -138,7 +142,7 @@ def compare(
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
     criterion = CRITERION[purpose] if head is None else AGREEMENT
     rows, reference = _rows(tallies, readings, chosen, criterion, pairs.people)
-    above = any(row.measures[criterion].low > row.chance[criterion] for row in rows)
+    above = criterion == AGREEMENT or any(row.measures[criterion].low > row.chance[criterion] for row in rows)
     return Comparison(
         rows,
         reference,
@@ -151,6 +155,7 @@ def compare(
         bench.gallery,
         (
             *_notes(pairs, reference, above, rows),
+            *([NO_ENDS] if criterion == AGREEMENT else ()),
             *(notes_on_head(reader or Explained(pairs.y.vectors)) if purpose == "head" else ()),
         ),
         {"purpose": purpose, "level": 0.95, "seed": seed},
@@ -222,8 +227,7 @@ class _Bench:
         whole, guessed = results[0]
         for one, by_chance in results[1:]:
             whole, guessed = whole + one, guessed + by_chance
-        owners = [patient[rows] for rows in self.judged]
-        readings = None if self.reader is None else Readings.of(self.reader, read, owners)
+        readings = None if self.reader is None else Readings.of(self.reader, read)
         return whole, guessed, tuple(chosen), readings
 
     def _fit(self, solver: str | Solver, held: int) -> Alignment:
@@ -292,7 +296,7 @@ def _rows(
 ) -> tuple[tuple[Compared, ...], str]:
     """The rows, best first, and the label of the one they are compared with; means of few ``people`` have no ends."""
     tallies = {label: found for label, (found, _) in both.items()}
-    read = {label: {AGREEMENT: one.interval} for label, one in readings.items()}
+    read = {label: {AGREEMENT: _value(one.value)} for label, one in readings.items()}
     guessed = {label: {AGREEMENT: one.chance} for label, one in readings.items()}
     values = {
         label: found.by_name | {name: one.value for name, one in read.get(label, {}).items()}
@@ -303,7 +307,7 @@ def _rows(
 
     def _difference(label: str) -> Interval:
         if criterion == AGREEMENT:
-            return readings[label].minus(readings[reference])
+            return _value(readings[label].value - readings[reference].value)
         one, other = tallies[label], tallies[reference]
         if _one_map(one, other):
             return Interval(0.0, 0.0, 0.0)
@@ -346,9 +350,13 @@ def _interval(tally: Tally, j: int) -> Interval:
     return exact_interval(tally.won[:, j], tally.of[:, j])
 
 
+def _value(value: float) -> Interval:
+    return Interval(value, float("nan"), float("nan"))
+
+
 def _alone(found: Interval, chance: float) -> Interval:
     """``found`` without an interval where no ranking could miss: of k candidates or fewer recall@k is 1."""
-    return found if chance < 1 - 1e-9 else Interval(found.value, float("nan"), float("nan"))
+    return found if chance < 1 - 1e-9 else without_ends(found)
 
 
 def _notes(pairs: HeldPairs, reference: str, above: bool, rows: Sequence[Compared]) -> tuple[str, ...]:

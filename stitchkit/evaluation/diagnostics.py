@@ -30,6 +30,7 @@ PAIRS = ("anchors", "held-out")
 NEAR = 1500  # items whose neighbourhoods before mapping are compared: the work grows with their square
 HELD = "They are not held out: judge them as pairs='anchors', or hold out pairs of other patients."
 VECTORS_ALONE = "the anchors' texts were not given, so the coverage of prompts was judged by vectors"
+NO_ANCHORS = "coverage of the prompts was not judged: the anchors decide it, and they were not given"
 ONE_SIDED = (
     "patients are known for only one of anchors and held-out pairs, so it was not checked that no patient is in both"
 )
@@ -128,15 +129,16 @@ def diagnose(
         check_apart((*sides[0], others), (*sides[1], patients), "anchors and held out")
         unchecked = (patients is None) != (others is None)
     doubts = [ONE_SIDED] if unchecked else []
-    if prompts is not None and texts is None:
+    if prompts is not None and anchors is None and pairs != "anchors":
+        doubts.append(NO_ANCHORS)
+    elif prompts is not None and texts is None:
         doubts.append(VECTORS_ALONE)
     if pairs != "anchors":
         doubts += audit_pairs(alignment, (x, y), patients, given_ids(source, target), step=HELD)
     with one_blas_thread(len(x) <= FEW_PAIRS):
         named = isinstance(target if anchors is None else anchors[1], Embeddings)
-        coverage = (
-            None if prompts is None else coverage_of(known[1], prompts, texts, named, associations)
-        )  # refuses early
+        judged = prompts is not None and (anchors is not None or pairs == "anchors")
+        coverage = coverage_of(known[1], prompts, texts, named, associations) if judged else None  # refuses early
         near = max(NEAR, k + 1)
         before = stitchability(x, y, k, groups=patients, rows=near, replicates=replicates, seed=seed)
         aligned = AlignedPairs.of(alignment, x, y, patients)
@@ -161,7 +163,7 @@ def diagnose(
             flagged,
             coverage,
             HeldOut.of(alignment.record) if pairs == "anchors" else None,
-            (*_notes(alignment, pairs, anchors is None, coverage is None, aligned, patients), *doubts),
+            (*_notes(alignment, pairs, anchors is None, prompts is None, aligned, patients), *doubts),
         )
 
 
@@ -215,8 +217,7 @@ def _notes(
             notes.append(f"on held-out folds when it was chosen: R@1 {held['recall@1']:.3f} "
                          f"among {held.get('gallery', '?')}")  # fmt: skip
     elif stand_in:
-        what = "leverage was" if no_prompts else "leverage and coverage were"
-        notes.append(f"no anchors were given, so {what} measured on the held-out pairs instead")
+        notes.append("no anchors were given, so leverage was measured on the held-out pairs instead")
     if no_prompts:
         notes.append("no prompts were given, so their coverage was not judged")
     if patients is None:

@@ -143,7 +143,7 @@ def learning_curve(
     )  # fmt: skip
     repeated = Clusters.of(pairs.x, None).repeated
     few = note_on_carriers(held.people, "the curve")
-    notes = (*_findings(curve), *_repeats(repeated, len(pairs)), *few, *_notes(drawn, at, len(pool)))
+    notes = (*_findings(curve), *_repeats(repeated, len(pairs)), *(few or _notes(drawn, at, len(pool))))
     return replace(curve, notes=notes)
 
 
@@ -236,16 +236,16 @@ def _repeats(repeated: int, n: int) -> list[str]:
 def _notes(drawn: DrawnSums, sizes: np.ndarray, pool: int) -> tuple[str, ...]:
     draws, notes = len(drawn.won), []
     if np.isnan(drawn.draw_variances).all():
-        reason = "one draw does not show how much draws differ; 5 do" if draws < 2 else (
+        reason = "one draw does not show how much draws differ; 2 or more do" if draws < 2 else (
             f"draws of more than three fifths of {pool} anchors are too much alike to tell how much a draw matters; "
             f"measure a size of at most {int(SHARED * pool)}"
         )  # fmt: skip
         notes.append(f"no intervals: {reason}")
     else:
         notes.append("intervals are over draws and held-out patients; that the law itself may be wrong is not in them")
-    if draws < 3:
+    if draws == 2:
         notes.append(f"{counted(draws, 'draw tells', 'draws tell')} little of how much a draw matters; 5 are better")
-    if 2 * sizes[-1] > pool and draws > 1:
+    if 2 * sizes[-1] > pool and notes[0].startswith("intervals"):
         notes.append(
             f"draws of more than {pool // 2} of {pool} anchors overlap and agree more than fresh ones; intervals are "
             f"of fresh ones"

@@ -136,7 +136,8 @@ class LearningCurve:
         """The measure at ``n`` anchors: between measured sizes interpolated in ``log n``, beyond them by the law.
 
         The high end of a forecast allows for a curve that bends less than the law, up to a straight line in ``log n``
-        through the last sizes; the low end of R2 for one that rises half as far.
+        through the last sizes; the low end of R2 for one that rises half as far. Neither end is nearer than that of the
+        largest measured size.
 
         Raises
         ------
@@ -153,7 +154,9 @@ class LearningCurve:
         if n > self.sizes[-1]:
             found = value_at(self._fitted(), n)
             foretold = percentile_interval(float(found[0]), self._lower(found)[1:])
-            foretold = foretold._replace(high=percentile_interval(float(found[0]), self._upper(n)[1:]).high)
+            last = self.mean[-1]  # a forecast is not surer than what was measured: all may be right by chance
+            high = percentile_interval(float(found[0]), self._upper(n)[1:]).high
+            foretold = foretold._replace(low=np.fmin(foretold.low, last.low), high=np.fmax(high, last.high))
             return foretold if self._has_ends else without_ends(foretold)
         self._check_between(n)
         return Interval(*(float(np.interp(np.log(n), np.log(self.sizes), each)) for each in np.transpose(self.mean)))

@@ -16,8 +16,8 @@ from stitchkit.evaluation.class_answers import Answers, answer_rows
 from stitchkit.evaluation.class_patients import (
     ClassPatients,
     carriers,
-    enough_on_average,
     patients_of,
+    precision_has_ends,
     where_carried,
     where_enough,
     without_ends,
@@ -209,7 +209,7 @@ def precision_rows(pulls: Mapping[str, PrecisionPulls], test: Labels, judged: Se
     """Average precision of the judged classes, their mean, and its difference from the first row, of each row."""
     numbers = patients_of(test.of_classes(tuple(judged)))
     main, *others = pulls
-    people = carriers(test, judged) if enough_on_average(pulls[main].shares) else 0
+    people = carriers(test, judged) if precision_has_ends(numbers, judged) else 0
     rows = {}
     for name, one in pulls.items():
         classes = where_enough(dict(zip(judged, precision_intervals(one), strict=True)), numbers)

@@ -10,7 +10,7 @@ import numpy as np
 
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.class_answers import ACCURACY, BALANCED, F1, macro_f1_interval
-from stitchkit.evaluation.class_patients import enough_on_average, where_carried, where_enough, without_ends
+from stitchkit.evaluation.class_patients import precision_has_ends, where_carried, where_enough, without_ends
 from stitchkit.evaluation.results import PRECISION
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
@@ -103,10 +103,16 @@ class Resampled:
         if self.is_whole(measure):
             return Interval(1.0, float("nan"), float("nan"))
         if (mean := self.means[group].get(measure)) is not None:
-            return _mean_interval(measure, mean)
+            return self._mean_interval(measure, mean)
         if (one := self.shares[group].get(measure)) is not None:
             return mean_interval(one.won, one.of)
         return self.judge.interval(measure, *self._macro(group, measure))
+
+    def _mean_interval(self, measure: str, mean: PrecisionPulls | ClassMeans) -> Interval:
+        if isinstance(mean, PrecisionPulls):
+            interval = macro_precision_interval(mean)
+            return interval if precision_has_ends(self.judge.patients, self.judge.columns) else without_ends(interval)
+        return macro_f1_interval(mean) if measure == F1 else mean.interval()
 
     def is_whole(self, measure: str) -> bool:
         """True for recall at as many places as there are items, which is 1 by construction."""
@@ -223,13 +229,6 @@ def _means_of(
         rates = [one for one in drawn if isinstance(one, ClassMeans)]
         found[name] = PrecisionPulls.mean_of(precise) if precise else ClassMeans.mean_of(rates)
     return found
-
-
-def _mean_interval(measure: str, found: PrecisionPulls | ClassMeans) -> Interval:
-    if isinstance(found, PrecisionPulls):
-        interval = macro_precision_interval(found)
-        return interval if enough_on_average(found.shares) else without_ends(interval)
-    return macro_f1_interval(found) if measure == F1 else found.interval()
 
 
 MEASURES = (PRECISION, ACCURACY, BALANCED, F1)  # in the order of the table

@@ -50,7 +50,7 @@ def test_a_stitched_head_is_compared_with_all_it_must_be(cli, films, tmp_path):
     assert "stitchkit stitch demo:general demo:medical" in page
     assert "draws of anchors" not in page  # there is one draw
     assert "Intervals (95 %) are over patients, the same for every row" in page
-    assert "those of AUROC by placements" in page
+    assert "those of AUROC and of means over classes" in page
     numbers = json.loads((out / "results.json").read_text())
     assert numbers["n"] == 50
     assert {"config.json", "model.safetensors", "README.md", "table.md"} <= {one.name for one in out.iterdir()}

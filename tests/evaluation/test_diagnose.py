@@ -193,7 +193,9 @@ def test_it_says_which_pairs_the_numbers_are_of(pairs):
     assert any("taken to be the anchors" in note for note in inside.notes)
     assert any("in-sample" in one for one in inside.advice)
     alone = sk.diagnose(alignment, *held, pairs="held-out", prompts=held[1][:2], **QUICK)
-    assert any("leverage and coverage were measured on the held-out pairs instead" in note for note in alone.notes)
+    assert any("leverage was measured on the held-out pairs instead" in note for note in alone.notes)
+    assert any("coverage of the prompts was not judged" in note for note in alone.notes)
+    assert alone.coverage is None
 
 
 def test_the_fits_own_held_out_number_is_quoted(pairs):
@@ -243,9 +245,12 @@ def test_prompts_that_no_anchor_reaches_are_named(pairs):
 def test_it_is_the_same_in_every_library(pairs, library):
     _, anchors, held = pairs
     expected = sk.diagnose(sk.align(*anchors, solver=sk.Procrustes()), *held, pairs="held-out", prompts=held[1][:2],
-                           **QUICK)  # fmt: skip
+                           anchors=anchors, **QUICK)  # fmt: skip
     alignment = sk.align(*library(*anchors), solver=sk.Procrustes())
-    found = sk.diagnose(alignment, *library(*held), pairs="held-out", prompts=library(held[1][:2]), **QUICK)
+    known = library(*anchors)
+    found = sk.diagnose(
+        alignment, *library(*held), pairs="held-out", prompts=library(held[1][:2]), anchors=known, **QUICK
+    )
     assert found.fit.r2 == pytest.approx(expected.fit.r2, abs=1e-9)
     np.testing.assert_allclose(found.cosines.true, expected.cosines.true, atol=1e-9)
     assert found.retrieval == expected.retrieval

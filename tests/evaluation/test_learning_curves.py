@@ -95,7 +95,7 @@ def test_a_slow_start_is_left_to_the_measured_curve():
 
 
 def test_a_curve_that_bends_less_than_the_law_is_within_the_forecast():
-    """A curve that goes on in a straight line: the low end and the value are the law's, the high end is half-way."""
+    """A curve that goes on in a straight line: the value is the law's, the high end is a straight line's."""
     rng = np.random.default_rng(3)
     straight = 0.1 * np.log2(SIZES / 10)
     sums = straight[None, :, None] + 0.02 * rng.normal(size=(5, 6, 1)) + 0.1 * rng.normal(size=(1, 1, 200))
@@ -107,7 +107,7 @@ def test_a_curve_that_bends_less_than_the_law_is_within_the_forecast():
     curve = LearningCurve("mrr", SIZES, values, resampled, laws, 0.0, 200, None, 200, (), {})
     at, law = curve.at(1280), value_at(laws, 1280)
     assert at.value == pytest.approx(law[0])
-    assert at.low == pytest.approx(np.quantile(law[1:], 0.025))
+    assert at.low == pytest.approx(min(np.quantile(law[1:], 0.025), curve.mean[-1].low))
     assert at.high > np.quantile(law[1:], 0.975) + 0.02
     needed, plain = curve.anchors_for(0.53), np.maximum(size_for(laws, 0.53), 320)
     assert needed.anchors.low < np.quantile(plain[1:], 0.025, method="inverted_cdf")
@@ -331,7 +331,7 @@ def test_the_default_sizes_go_from_ten_to_all_that_is_left(pairs):
     curve = sk.learning_curve(*pairs, **{**SETTINGS, "sizes": None, "draws": 1})
     assert curve.sizes[0] == 10
     assert curve.sizes[-1] == 225
-    assert any("1 draw tells little" in note for note in curve.notes)
+    assert any("one draw does not show" in note for note in curve.notes)
 
 
 WRONG = {
@@ -421,3 +421,15 @@ def test_a_law_at_the_end_of_its_exponents_is_called_a_guess():
     notes = learning_curves._findings(steep)
     assert any("exponent 1.00 is at the end of what is tried (0.05 to 1)" in note for note in notes)
     assert not learning_curves._findings(measured(0.9, 2.0, 0.6, noise=0))
+
+
+def test_a_forecast_is_not_surer_than_the_largest_measured_size():
+    """All held-out pairs are right in every draw: a forecast keeps the width of so many patients."""
+    sums = np.minimum(np.linspace(0.5, 1.4, 6), 1.0)[None, :, None] * np.ones((5, 6, 20))
+    drawn = DrawnSums(sums, np.ones(20), SIZES / 10_000)
+    values, resampled = drawn.values, drawn.resampled("mrr", 300, 0)
+    laws, ends = learning_curves._laws(SIZES, values, resampled), tuple(drawn.intervals("mrr"))
+    curve = LearningCurve("mrr", SIZES, values, resampled, laws, 0.0, 20, None, 20, (), {}, intervals=ends)
+    assert curve.mean[-1].low < 0.95
+    assert curve.at(4 * SIZES[-1]).low <= curve.mean[-1].low
+    assert curve.at(4 * SIZES[-1]).high == 1
