@@ -33,7 +33,7 @@ CALLS = {
     "diagnose": lambda **more: str(sk.diagnose(ALIGNMENT, *OTHERS, pairs="held-out", **more)),
     "evaluate": lambda **more: str(sk.evaluate(PROBABLE, LABELS, progress=False, **more).main),
     "learning_curve": lambda **more: str(
-        sk.learning_curve(X, Y, sizes=[10, 20, 40], draws=2, solver="ridge", progress=False, **more).at(80)
+        sk.learning_curve(X, Y, sizes=[10, 20, 40], draws=2, solver="ridge", progress=False, **more).anchors_for(0.7)
     ),
     "search_layers": lambda **more: str(
         sk.search_layers({1: X, 2: X**3}, {1: Y, 2: Y**3}, shuffles=5, progress=False, **more)
