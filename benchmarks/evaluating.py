@@ -70,7 +70,7 @@ def writing() -> Case:
     """``write_scores`` against ``DataFrame.to_csv``: the same bytes."""
     import pandas as pd
 
-    from stitchkit.score_tables import write_scores
+    from stitchkit.storage.scores import write_scores
 
     folder = tempfile.TemporaryDirectory()
     scores, _ = _scored(50_000, 200)
@@ -98,7 +98,7 @@ def reading() -> Case:
     """``read_scores`` against ``read_csv`` with numbers as exact."""
     import pandas as pd
 
-    from stitchkit.score_tables import read_scores, write_scores
+    from stitchkit.storage.scores import read_scores, write_scores
 
     folder = tempfile.TemporaryDirectory()
     scores, _ = _scored(50_000, 200)

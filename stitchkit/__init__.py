@@ -62,27 +62,27 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "gate": "stitchkit.evaluation.gating:gate",
     "learning_curve": "stitchkit.evaluation.learning_curves:learning_curve",
     "load": "stitchkit.stitching:load",
-    "load_alignment": "stitchkit.alignment_folders:load_alignment",
+    "load_alignment": "stitchkit.storage.alignments:load_alignment",
     "load_encoder": "stitchkit.encoders:load_encoder",
-    "load_joint": "stitchkit.joint_folders:load_joint",
-    "load_moments": "stitchkit.moments_files:load_moments",
+    "load_joint": "stitchkit.storage.joint_alignments:load_joint",
+    "load_moments": "stitchkit.storage.moments:load_moments",
     "log_likelihood_ratio": "stitchkit.solvers.hub:log_likelihood_ratio",
     "orthogonal_map": "stitchkit.solvers.orthogonal:orthogonal_map",
     "prompt_sensitivity": "stitchkit.studies.prompt_sensitivity:prompt_sensitivity",
     "read_anchors": "stitchkit.datasets.tables:read_anchors",
     "read_cohort": "stitchkit.datasets.cohorts:read_cohort",
-    "read_embeddings": "stitchkit.store:read_embeddings",
+    "read_embeddings": "stitchkit.storage.folders:read_embeddings",
     "read_labels": "stitchkit.datasets.tables:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
-    "save_alignment": "stitchkit.alignment_folders:save_alignment",
-    "save_joint": "stitchkit.joint_folders:save_joint",
-    "save_moments": "stitchkit.moments_files:save_moments",
+    "save_alignment": "stitchkit.storage.alignments:save_alignment",
+    "save_joint": "stitchkit.storage.joint_alignments:save_joint",
+    "save_moments": "stitchkit.storage.moments:save_moments",
     "search_layers": "stitchkit.evaluation.layer_search:search_layers",
     "stitch": "stitchkit.stitching:stitch",
     "stitchability": "stitchkit.evaluation.stitchability:stitchability",
     "study": "stitchkit.studies.reporting:study",
     "train": "stitchkit.training.loop:train",
-    "write_embeddings": "stitchkit.store:write_embeddings",
+    "write_embeddings": "stitchkit.storage.folders:write_embeddings",
     "zeroshot": "stitchkit.zero_shot:zeroshot",
 }
 
@@ -107,8 +107,6 @@ if TYPE_CHECKING:
     from stitchkit.alignment.many import align_many as align_many
     from stitchkit.alignment.many import align_through as align_through
     from stitchkit.alignment.without_pairs import align_without_pairs as align_without_pairs
-    from stitchkit.alignment_folders import load_alignment as load_alignment
-    from stitchkit.alignment_folders import save_alignment as save_alignment
     from stitchkit.core.alignments import Alignment as Alignment
     from stitchkit.core.anchors import AnchorSet as AnchorSet
     from stitchkit.core.embeddings import Embeddings as Embeddings
@@ -148,11 +146,7 @@ if TYPE_CHECKING:
     from stitchkit.evaluation.probes import fit_probe as fit_probe
     from stitchkit.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
     from stitchkit.evaluation.stitchability import stitchability as stitchability
-    from stitchkit.joint_folders import load_joint as load_joint
-    from stitchkit.joint_folders import save_joint as save_joint
     from stitchkit.metrics.cka import cka as cka
-    from stitchkit.moments_files import load_moments as load_moments
-    from stitchkit.moments_files import save_moments as save_moments
     from stitchkit.solvers.csa import CSA as CSA
     from stitchkit.solvers.gcca import GCCA as GCCA
     from stitchkit.solvers.generalised_procrustes import GeneralisedProcrustes as GeneralisedProcrustes
@@ -172,8 +166,14 @@ if TYPE_CHECKING:
     from stitchkit.solvers.ridge import Ridge as Ridge
     from stitchkit.stitching import load as load
     from stitchkit.stitching import stitch as stitch
-    from stitchkit.store import read_embeddings as read_embeddings
-    from stitchkit.store import write_embeddings as write_embeddings
+    from stitchkit.storage.alignments import load_alignment as load_alignment
+    from stitchkit.storage.alignments import save_alignment as save_alignment
+    from stitchkit.storage.folders import read_embeddings as read_embeddings
+    from stitchkit.storage.folders import write_embeddings as write_embeddings
+    from stitchkit.storage.joint_alignments import load_joint as load_joint
+    from stitchkit.storage.joint_alignments import save_joint as save_joint
+    from stitchkit.storage.moments import load_moments as load_moments
+    from stitchkit.storage.moments import save_moments as save_moments
     from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
     from stitchkit.studies.reporting import study as study
     from stitchkit.training.loop import train as train

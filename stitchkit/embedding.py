@@ -25,12 +25,12 @@ from stitchkit.datasets.content_keys import as_keys, content_key
 from stitchkit.datasets.given import as_unchecked_items
 from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
-from stitchkit.embedding_store import EmbeddingStore, Shelf
+from stitchkit.datasets.left_out_items import Failures, check_left_out, left_out_path, write_left_out
 from stitchkit.encoders.unknown_texts import check_vocabulary
-from stitchkit.file_errors import free_bytes
-from stitchkit.left_out_items import Failures, check_left_out, left_out_path, write_left_out
-from stitchkit.progress import Progress
-from stitchkit.store import check_embeddings_path, write_embeddings
+from stitchkit.runtime.progress import Progress
+from stitchkit.storage.embedding_cache import EmbeddingStore, Shelf
+from stitchkit.storage.file_errors import free_bytes
+from stitchkit.storage.folders import check_embeddings_path, write_embeddings
 
 _DTYPES = ("float32", "float16")
 _ON_ERROR = ("raise", "skip")

@@ -7,14 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stitchkit.alignment_folders import facts_beside, found_by
-from stitchkit.artefacts import (
-    pack_alignment,
-    pack_head,
-    same_map,
-    unpack_linear_head,
-    unpack_model,
-)
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, ModelUnavailableError
@@ -26,7 +18,15 @@ from stitchkit.encoders import ENCODERS, EncoderName
 from stitchkit.encoders.consent import Consent, TrustPython, runs_python
 from stitchkit.encoders.python_head import load_python_head
 from stitchkit.encoders.stitched import source_encoder
-from stitchkit.store import read_folder, write_folder
+from stitchkit.storage.alignments import facts_beside, found_by
+from stitchkit.storage.artefacts import (
+    pack_alignment,
+    pack_head,
+    same_map,
+    unpack_linear_head,
+    unpack_model,
+)
+from stitchkit.storage.folders import read_folder, write_folder
 
 StitchedHead = LinearHead | ZeroShotHead
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit import store
 from stitchkit.core.errors import DataError
-from stitchkit.tensor_files import OWN, read_tensors, tensor_bytes
+from stitchkit.storage import folders as store
+from stitchkit.storage.tensor_files import OWN, read_tensors, tensor_bytes
 
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stitchkit import embedding, progress
+from stitchkit import embedding
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.embedding import embed
-from stitchkit.embedding_store import EmbeddingStore
-from stitchkit.store import read_embeddings
+from stitchkit.runtime import progress
+from stitchkit.storage.embedding_cache import EmbeddingStore
+from stitchkit.storage.folders import read_embeddings
 
 
 class FakeEncoder:
@@ -339,7 +340,7 @@ def test_a_disk_that_fills_up_ends_the_storing_not_the_run(text, tmp_path, monke
     def full(self, keys, vectors):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stitchkit.embedding_store.Shelf.append", full)
+    monkeypatch.setattr("stitchkit.storage.embedding_cache.Shelf.append", full)
     with pytest.warns(UserWarning, match="No space left") as said:
         assert len(embed(text, TEXTS, batch_size=1, store=tmp_path)) == 6
     assert len(said) == 1

@@ -15,21 +15,10 @@ import pytest
 ROOT = Path(__file__).parents[1] / "stitchkit"
 
 FLOORS = (
-    {"core"},
-    {"digests", "file_errors", "path_checks"},
-    {"tensor_files", "artefact_schemas", "atomic_writes"},
-    {
-        "solvers",
-        "metrics",
-        "datasets",
-        "store",
-        "artefacts",
-        "progress",
-        "embedding_store",
-        "toml_files",
-        "threads",
-    },
-    {"encoders", "moments_files", "joint_folders", "alignment_folders", "left_out_items", "score_tables"},
+    {"core", "runtime"},
+    {"storage"},
+    {"solvers", "metrics", "datasets"},
+    {"encoders"},
     {"embedding", "alignment"},
     {"zero_shot", "stitching", "evaluation"},
     {"training", "scale", "estimators", "reports", "exports"},
@@ -44,14 +33,8 @@ AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; 
     "core": {"numpy", "array_api_compat"},
     "datasets": {"numpy", "PIL"},
     "encoders": {"numpy", "PIL", "torch", "safetensors", "msgspec"},
-    "artefact_schemas": {"numpy", "msgspec"},
-    "score_tables": {"numpy", "msgspec"},
-    "digests": set(),
-    "file_errors": set(),
-    "path_checks": set(),
-    "atomic_writes": set(),
-    "progress": set(),
-    "threads": set(),
+    "storage": {"numpy", "msgspec"},
+    "runtime": set(),
     "training": {"numpy", "PIL", "torch", "safetensors"},
     "scale": {"numpy", "torch"},
     "estimators": {"numpy", "sklearn"},
@@ -66,19 +49,10 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "solvers": {"scipy", "sklearn"},
     "metrics": {"scipy", "sklearn"},
     "datasets": {"PIL", "pydicom", "pyarrow", "pandas"},
-    "digests": set(),
-    "file_errors": set(),
-    "path_checks": set(),
-    "atomic_writes": set(),
-    "artefact_schemas": set(),
-    "tensor_files": set(),
-    "store": set(),
-    "artefacts": set(),
-    "score_tables": set(),
-    "progress": {"rich", "IPython"},
-    "embedding_store": set(),
-    "toml_files": set(),
-    "threads": {"scipy", "threadpoolctl", "torch"},
+    "storage": set(),
+    "runtime": set(),
+    "runtime/progress.py": {"rich", "IPython"},
+    "runtime/threads.py": {"scipy", "threadpoolctl", "torch"},
 }
 VERBS = {"alignment", "zero_shot", "stitching", "evaluation"}
 CLOSED = {"core", "solvers", "metrics"} | VERBS  # rooms that open no file
@@ -329,25 +303,26 @@ def test_no_module_takes_a_private_name_of_another():
 
 
 PRIVATE = {
-    "from a module": "from stitchkit.store import _write",
+    "from a module": "from stitchkit.storage.folders import _write",
     "from a neighbour": "from .b import _write",
-    "inside a function": "def f():\n    from stitchkit.store import write, _write",
-    "through a module": "from stitchkit import store as disk\ndisk._write",
-    "through the package": "import stitchkit.store\nstitchkit.store._write",
+    "inside a function": "def f():\n    from stitchkit.storage.folders import write, _write",
+    "through a module": "from stitchkit.storage import folders as disk\ndisk._write",
+    "through the package": "import stitchkit.storage.folders\nstitchkit.storage.folders._write",
 }
 
 
 @pytest.mark.parametrize("case", PRIVATE)
 def test_a_private_name_of_another_module_is_caught(house, case):
-    found = private_names(house({"cli/a.py": PRIVATE[case], "cli/b.py": "", "store.py": ""}))
+    found = private_names(house({"cli/a.py": PRIVATE[case], "cli/b.py": "", "storage/folders.py": ""}))
     assert len(found) == 1, found
     assert found[0].startswith("cli/a.py:")
     assert "_write" in found[0]
 
 
 def test_private_names_of_ones_own_and_of_python_pass(house):
-    text = "from stitchkit import __version__\nfrom stitchkit.store import write\ndef _f(self):\n    self._x = _f"
-    assert private_names(house({"cli/a.py": text, "store.py": "import os\nos._exit"})) == []
+    text = "from stitchkit import __version__\nfrom stitchkit.storage.folders import write\n"
+    text += "def _f(self):\n    self._x = _f"
+    assert private_names(house({"cli/a.py": text, "storage/folders.py": "import os\nos._exit"})) == []
 
 
 def test_every_room_is_named_for_what_it_holds():
@@ -383,12 +358,15 @@ UPWARD = {
     "a public name": ("solvers/a.py", "from stitchkit import align"),
     "through an alias": ("solvers/a.py", "import stitchkit as sk\ndef f():\n    return sk.align"),
     "inside a function": ("core/a.py", "def f():\n    from stitchkit.metrics import ranks"),
-    "inside a method": ("core/a.py", "class A:\n    def f(self):\n        import stitchkit.store"),
-    "for types": ("core/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import stitchkit.store"),
+    "inside a method": ("core/a.py", "class A:\n    def f(self):\n        import stitchkit.storage.folders"),
+    "for types": (
+        "core/a.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import stitchkit.storage.folders",
+    ),
     "relative": ("core/a.py", "from ..solvers import ridge"),
     "relative package": ("core/a.py", "from .. import solvers"),
     "sideways": ("solvers/a.py", "from stitchkit.metrics.ranks import recall_at"),
-    "sideways module": ("store.py", "import stitchkit.progress"),
+    "sideways module": ("runtime/progress.py", "import stitchkit.core.arrays"),
     "by a table": ("solvers/__init__.py", 'T = {"a": "stitchkit.evaluation.judging:evaluate"}'),
     "by a string": ("core/a.py", 'from importlib import import_module\nimport_module("stitchkit.solvers")'),
     "no floor": ("attic.py", "x = 1"),
@@ -433,7 +411,7 @@ TOUCHING = {
     "numpy file": ("metrics/a.py", "np.load('x')"),
     "print": ("training/a.py", "def f():\n    print(1)"),
     "stdout": ("reports/a.py", "sys.stdout.write('x')"),
-    "torch.load outside": ("store.py", "torch.load(p, weights_only=True)"),
+    "torch.load outside": ("storage/folders.py", "torch.load(p, weights_only=True)"),
     "torch.load with code": ("encoders/a.py", "torch.load(p)"),
     "torch.load with False": ("encoders/a.py", "torch.load(p, weights_only=False)"),
     "lstsq": ("solvers/a.py", "torch.linalg.lstsq(a, b)"),
@@ -441,7 +419,7 @@ TOUCHING = {
     "lstsq imported": ("solvers/a.py", "from torch.linalg import lstsq"),
     "pickle": ("encoders/a.py", "pickle.load(f)"),
     "pickle imported": ("encoders/a.py", "from pickle import loads"),
-    "numpy pickle": ("store.py", "np.load(f, allow_pickle=True)"),
+    "numpy pickle": ("storage/folders.py", "np.load(f, allow_pickle=True)"),
     "bare except": ("cli/a.py", "try:\n    f()\nexcept:\n    pass"),
     "assert": ("core/a.py", "assert x"),
 }
@@ -459,7 +437,7 @@ def test_touching_ones_own_passes(house):
     root = house(
         {
             "alignment/a.py": '"""print(open(1))"""\ntrack.open(frame)',
-            "store.py": "open('x')\npath.open('rb')\nnp.load('x', allow_pickle=False)",
+            "storage/folders.py": "open('x')\npath.open('rb')\nnp.load('x', allow_pickle=False)",
             "encoders/a.py": "torch.load(p, weights_only=True)\ntry:\n    f()\nexcept OSError:\n    pass",
             "cli/main.py": "print(1)\nsys.stdout.write('x')",
             "training/a.py": "print_nothing()\nsys.stderr.write('x')",

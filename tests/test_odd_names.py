@@ -10,7 +10,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.escaping import is_unsafe
 from stitchkit.core.heads import LinearHead
 from stitchkit.reports.evaluation_page import write_evaluation
-from stitchkit.score_tables import read_scores, write_scores
+from stitchkit.storage.scores import read_scores, write_scores
 
 HOSTILE = ["a\x1b[2Jb", "a\x07", "a\nb", "a\rb", "a\u202eb", "a\u200bb", "a\x9bb", "a\u2028b", "a\x00b"]
 

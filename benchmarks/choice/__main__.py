@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.choice.cells import Kind, run
 from benchmarks.choice.page import missed, page, summary
 from benchmarks.choice.tasks import kinds
-from stitchkit.threads import one_blas_thread
+from stitchkit.runtime.threads import one_blas_thread
 
 HINT = "; pneumonia and real need --real-data DIR"
 OUT = Path(__file__).parents[1] / "results" / "choice"

@@ -22,7 +22,7 @@ import stitchkit as sk
 from benchmarks.choice.families import shared_latent
 from benchmarks.choice.images_by_text import images
 from stitchkit.metrics.ranks import true_ranks
-from stitchkit.threads import one_blas_thread
+from stitchkit.runtime.threads import one_blas_thread
 
 SOLVERS = {"rotations": "procrustes", "GCCA": "gcca", "GCCA, kappa 0.01": sk.GCCA(kappa=0.01)}
 SETTINGS = ((50, 0.0), (100, 0.0), (300, 0.0), (1000, 0.0), (300, 0.1))  # items, share of wrong links

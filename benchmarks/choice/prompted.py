@@ -15,7 +15,7 @@ import numpy as np
 
 import stitchkit as sk
 from stitchkit.metrics.auroc import auroc
-from stitchkit.threads import one_blas_thread
+from stitchkit.runtime.threads import one_blas_thread
 
 FRESH, WIDTHS = 1200, (40, 32)
 P5, P4 = (0.55, 0.2, 0.12, 0.08, 0.05), (0.5, 0.25, 0.15, 0.1)

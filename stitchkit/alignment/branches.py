@@ -19,7 +19,7 @@ from stitchkit.core.moments import Moments
 from stitchkit.core.neighbours import crowding
 from stitchkit.core.roles import Solver
 from stitchkit.metrics.tied_ranks import Ranks
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 from stitchkit.solvers.pools.hard_matching import SETTLED, HardMatching
 from stitchkit.solvers.pools.sides import at_most
 

@@ -46,12 +46,12 @@ from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Head, Solver
 from stitchkit.core.wording import counted
 from stitchkit.metrics.ranks import distinct_rows
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
+from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers import SEARCHED, TRACKS
 from stitchkit.solvers.axes import Extent
 from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.paths import Track
-from stitchkit.threads import is_small, one_blas_thread
 
 REPEATED = 400  # below this the folds are drawn REPEATS times: one assignment is too noisy to choose by
 REPEATS = 5

@@ -17,12 +17,12 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.core.moments import Moments
 from stitchkit.core.pairing import anchor_groups, in_order_of
+from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers import MANY
 from stitchkit.solvers.gcca import GCCA
 from stitchkit.solvers.generalised_procrustes import GeneralisedProcrustes
 from stitchkit.solvers.hub import HubComposition
 from stitchkit.solvers.many import JointMoments, check_views
-from stitchkit.threads import is_small, one_blas_thread
 
 
 def align_many(

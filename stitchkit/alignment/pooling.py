@@ -21,7 +21,7 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.moments import Moments
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.roles import Solver
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 from stitchkit.solvers.pools.hard_matching import HardMatching
 from stitchkit.solvers.pools.lowdin import Lowdin
 from stitchkit.solvers.pools.soft_matching import LIMIT, SoftMatching, lowdin_weight

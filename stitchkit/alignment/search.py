@@ -23,7 +23,7 @@ from stitchkit.alignment.rules import standard_error
 from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.arrays import take
 from stitchkit.metrics.ranks import chance_reciprocal, shuffled_reciprocal
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 from stitchkit.solvers.csa import mean_reliability
 from stitchkit.solvers.drafts import Draft
 from stitchkit.solvers.paths import Track

@@ -13,9 +13,9 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, NotIdentifiedError
 from stitchkit.core.maps import AffineMap, unit
 from stitchkit.core.space import Space, common_mark
+from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers.pools.pair_free import PairFree, match_clouds
 from stitchkit.solvers.pools.sides import at_most
-from stitchkit.threads import is_small, one_blas_thread
 
 AGREEMENT, MIXING = 0.5, 0.25  # below either the answer is refused
 LIMIT = 2000

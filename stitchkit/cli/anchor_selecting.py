@@ -140,7 +140,7 @@ def _vectors(
     encoder: str | None, embeddings: Path | None, method: str, pairs: AnchorSet, loading: Loading
 ) -> Embeddings | None:  # fmt: skip
     """Vectors of the pairs' items, or None."""
-    from stitchkit.store import read_embeddings
+    from stitchkit.storage.folders import read_embeddings
 
     if embeddings is not None:
         return read_embeddings(embeddings).of_ids(pairs.ids)

@@ -31,7 +31,7 @@ class Calibrating:
         """The checked request; None if there is none."""
         from stitchkit.evaluation.calibrating import METHODS
         from stitchkit.evaluation.deciding import RULES, check_rule
-        from stitchkit.score_tables import read_scores
+        from stitchkit.storage.scores import read_scores
 
         if path is None:
             if method or threshold:

@@ -68,7 +68,7 @@ def zeroshot(
     from stitchkit.cli.talk import Talk
     from stitchkit.datasets.tables import read_items
     from stitchkit.evaluation.fitted_pairs import audit_items
-    from stitchkit.score_tables import check_scores_path, write_scores
+    from stitchkit.storage.scores import check_scores_path, write_scores
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_file(out, overwrite, check_scores_path)

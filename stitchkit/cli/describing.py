@@ -42,7 +42,7 @@ def info(
 def described(what: str, loading: Loading) -> dict[str, Any]:
     """The facts of ``what``: a path that exists, a shipped prompt set, or an encoder."""
     from stitchkit.datasets.prompt_sets import prompt_set_names
-    from stitchkit.path_checks import checked_file
+    from stitchkit.storage.path_checks import checked_file
 
     path = Path(what)
     if path.exists():
@@ -59,7 +59,7 @@ def _folder_or_encoder(what: str, path: Path, loading: Loading) -> dict[str, Any
     from stitchkit.cli.loading import check_name
     from stitchkit.cli.places import NO_ARTEFACT
     from stitchkit.core.errors import InputError, UnknownNameError
-    from stitchkit.store import is_foreign
+    from stitchkit.storage.folders import is_foreign
 
     if not is_foreign(path):
         return _folder(path)
@@ -71,8 +71,8 @@ def _folder_or_encoder(what: str, path: Path, loading: Loading) -> dict[str, Any
 
 
 def _folder(path: Path) -> dict[str, Any]:
-    from stitchkit.artefacts import unpack_joint, unpack_linear_head, unpack_model
-    from stitchkit.store import read_folder
+    from stitchkit.storage.artefacts import unpack_joint, unpack_linear_head, unpack_model
+    from stitchkit.storage.folders import read_folder
 
     config, arrays = read_folder(path)
     if config.get("kind") == "joint":
@@ -114,7 +114,7 @@ def _shared(path: Path, config: dict[str, Any], arrays: dict[str, Any]) -> dict[
 
 def _file(path: Path) -> dict[str, Any]:
     from stitchkit.core.errors import InputError
-    from stitchkit.score_tables import looks_like_scores, read_scores
+    from stitchkit.storage.scores import looks_like_scores, read_scores
 
     kind = path.suffix.lower()
     if kind == ".safetensors":
@@ -130,7 +130,7 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _embeddings(path: Path) -> dict[str, Any]:
-    from stitchkit.store import read_embeddings
+    from stitchkit.storage.folders import read_embeddings
 
     found = read_embeddings(path)
     space = found.space

@@ -124,11 +124,11 @@ class Asked:
         prompts: str | None, pool: Path | None = None,
     ) -> Asked:  # fmt: skip
         """The alignment and the files read, the names and tables checked."""
-        from stitchkit.artefacts import unpack_alignment
         from stitchkit.cli.loading import check_name
         from stitchkit.cli.pairing import are_files, read_sides
         from stitchkit.cli.places import artefact
-        from stitchkit.store import read_folder
+        from stitchkit.storage.artefacts import unpack_alignment
+        from stitchkit.storage.folders import read_folder
 
         config, arrays = read_folder(artefact(folder))
         done = unpack_alignment(config, arrays)
@@ -213,7 +213,7 @@ def _named(prompts: str | None, files: bool, reader: str | None, folder: Path) -
     from stitchkit.cli.heads import prompts_called
     from stitchkit.cli.pairing import FILE
     from stitchkit.cli.places import there
-    from stitchkit.store import read_embeddings
+    from stitchkit.storage.folders import read_embeddings
 
     if prompts is None:
         return None

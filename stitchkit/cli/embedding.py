@@ -41,8 +41,8 @@ def embed(
     from stitchkit.cli.loading import Loading, check_name, count_items
     from stitchkit.cli.places import new_file
     from stitchkit.cli.talk import Talk
-    from stitchkit.left_out_items import left_out_path
-    from stitchkit.store import check_embeddings_path
+    from stitchkit.datasets.left_out_items import left_out_path
+    from stitchkit.storage.folders import check_embeddings_path
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_file(out, overwrite, check_embeddings_path)

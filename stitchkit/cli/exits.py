@@ -20,7 +20,7 @@ from stitchkit.core.errors import (
     StitchError,
     UnknownNameError,
 )
-from stitchkit.file_errors import NO_ROOM, free_bytes, write_error_in
+from stitchkit.storage.file_errors import NO_ROOM, free_bytes, write_error_in
 
 OK, FAILED, MISTAKE, MISSING, BAD_DATA, UNAVAILABLE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 BROKEN_PIPE = 141  # what a shell says of a program that wrote to a closed pipe

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stitchkit.artefact_schemas import HashFields, checked, wrong
 from stitchkit.core.anchor_hashes import KEY, common, distinct, kept_of
 from stitchkit.core.errors import InputError, LeakageError
+from stitchkit.storage.artefact_schemas import HashFields, checked, wrong
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable

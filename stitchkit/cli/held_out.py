@@ -32,9 +32,9 @@ class Tried:
     @classmethod
     def of(cls, folder: Path, source: Path | None, target: Path | None, table: AnchorTable | None) -> Tried:
         """The folder, read, with all that can be checked before an encoder is loaded."""
-        from stitchkit.artefacts import unpack_alignment
         from stitchkit.cli.places import artefact
-        from stitchkit.store import read_folder
+        from stitchkit.storage.artefacts import unpack_alignment
+        from stitchkit.storage.folders import read_folder
 
         config, arrays = read_folder(artefact(folder))
         if "source" not in config:
@@ -67,7 +67,7 @@ class Tried:
 
     def _names(self) -> tuple[Any, Any]:
         """Ids and patients of the pairs."""
-        from stitchkit.store import read_embeddings
+        from stitchkit.storage.folders import read_embeddings
 
         if self.table is not None:
             pairs = self.table.ids_only()
@@ -97,7 +97,7 @@ class Held:
 
     def vectors(self, tried: Tried) -> Vectors:
         """The alignment, both sides' vectors of the pairs, and their patients."""
-        from stitchkit.store import read_embeddings
+        from stitchkit.storage.folders import read_embeddings
 
         x, y = (None if path is None else read_embeddings(path) for path in (tried.source, tried.target))
         if x is not None and y is not None:

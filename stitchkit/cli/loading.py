@@ -144,8 +144,8 @@ def count_items(path: Path, column: str | None = None) -> int:
 
 def check_stitched(folder: Path) -> dict[str, Any]:
     """The config of a stitched folder that names its source encoder."""
-    from stitchkit.artefacts import unpack_model
-    from stitchkit.store import read_folder
+    from stitchkit.storage.artefacts import unpack_model
+    from stitchkit.storage.folders import read_folder
 
     config, arrays = read_folder(folder)
     if "source" not in config:

@@ -31,7 +31,7 @@ def are_files(source: str, target: str) -> bool:
 def read_sides(source: str, target: str) -> tuple[Embeddings, Embeddings]:
     """The embeddings in two files."""
     from stitchkit.cli.places import there
-    from stitchkit.store import read_embeddings
+    from stitchkit.storage.folders import read_embeddings
 
     x, y = (read_embeddings(there(one, "file of embeddings")) for one in (source, target))
     return x, y
@@ -63,7 +63,7 @@ class FilePairs:
 
     def write(self, out: Path, loading: Loading, fitting: Fitting, purpose: str, overwrite: bool) -> Alignment:
         """The alignment, written to a folder that names no encoder."""
-        from stitchkit.alignment_folders import save_alignment
+        from stitchkit.storage.alignments import save_alignment
 
         done = fitting.fit(self.source, self.target, self.groups, purpose, fitting.pool(loading))
         save_alignment(

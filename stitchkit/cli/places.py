@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from stitchkit.core.errors import InputError
-from stitchkit.path_checks import resolved_path
+from stitchkit.storage.path_checks import resolved_path
 
 T = TypeVar("T")
 NO_ARTEFACT = "is no alignment or stitched folder: give what 'stitchkit align' or 'stitchkit stitch' wrote"
@@ -25,7 +25,7 @@ def there(path: str | Path, what: str) -> Path:
 
 def artefact(folder: Path) -> Path:
     """``folder`` unless it is something else than a folder of stitchkit: the caller named another one by mistake."""
-    from stitchkit.store import is_foreign
+    from stitchkit.storage.folders import is_foreign
 
     if is_foreign(folder):
         raise InputError(f"{folder} {NO_ARTEFACT}.")
@@ -87,7 +87,7 @@ def folder_name(path: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, all of it or nothing."""
-    from stitchkit.atomic_writes import replace_file
+    from stitchkit.storage.atomic_writes import replace_file
 
     replace_file(path, text.encode())
 

@@ -66,7 +66,7 @@ class Pools:
 
 def _vectors(path: Path, encoder: Encoder | None, loading: Loading) -> Any:
     from stitchkit.datasets.tables import read_items
-    from stitchkit.store import read_embeddings
+    from stitchkit.storage.folders import read_embeddings
 
     if path.suffix == FILE or encoder is None:
         return read_embeddings(path)

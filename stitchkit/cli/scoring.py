@@ -128,7 +128,7 @@ class Given:
     ) -> Given:
         """The input at ``path``, checked as far as that is possible without a model."""
         from stitchkit.cli.loading import check_name, count_items
-        from stitchkit.score_tables import read_scores
+        from stitchkit.storage.scores import read_scores
 
         if items is not None:
             count_items(items, column)

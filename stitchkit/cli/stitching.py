@@ -205,8 +205,8 @@ def write_report(
 
     if judging is None:
         import stitchkit as sk
-        from stitchkit.atomic_writes import replace_file
         from stitchkit.reports.diagnosis_page import page
+        from stitchkit.storage.atomic_writes import replace_file
 
         if len(made.x) >= LEAST:
             found = sk.diagnose(made.model.alignment, made.x, made.y, groups=made.pairs.groups, seed=fitting.seed)

@@ -15,7 +15,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
-from stitchkit.path_checks import checked_path
+from stitchkit.storage.path_checks import checked_path
 
 LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one file and one line here
     "table": "stitchkit.datasets.layouts.table:read",

@@ -13,7 +13,7 @@ import numpy as np
 from stitchkit.core.arrays import as_array, to_numpy
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.image_files import PNG, TIFF, image_format
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.path_checks import checked_file
 
 KEY_BYTES = 16
 _READING = b"3\0"  # in keys of images that may hold 16 bits: changes with the way they are read, so that no store

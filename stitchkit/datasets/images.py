@@ -15,7 +15,7 @@ from stitchkit.core.errors import DataError
 from stitchkit.datasets.grey_levels import DEPTH, EIGHT, HIGH, LOW, SIXTEEN, is_eight_bits
 from stitchkit.datasets.image_files import PNG, PixelFile, image_format, pixel_file
 from stitchkit.datasets.unreadable_images import kind_and_step
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.path_checks import checked_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # what Pillow and zlib raise of damaged files; warnings are here for callers who turn them into errors

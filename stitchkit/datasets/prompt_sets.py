@@ -14,7 +14,7 @@ from stitchkit.core.strict_json import parsed
 from stitchkit.datasets.class_names import spellings_of_one_class
 from stitchkit.datasets.prompt_grammar import slots_in, spell_out
 from stitchkit.datasets.rows import read_text
-from stitchkit.path_checks import checked_path
+from stitchkit.storage.path_checks import checked_path
 
 _CARD = ("modality", "source", "licence", "description")
 _KEYS = ("name", *_CARD, "multiclass", "templates", "negative", "others_are_negative", "classes")

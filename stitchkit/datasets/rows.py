@@ -21,7 +21,7 @@ from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
 from stitchkit.core.strict_json import parsed
 from stitchkit.core.wording import counted
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.path_checks import checked_file
 
 JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".tab", *JSON_LINES)

@@ -22,7 +22,7 @@ from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
 from stitchkit.datasets.labels import read_labels
 from stitchkit.datasets.missing_files import account_of_missing
 from stitchkit.datasets.rows import TABLES, Table, groups_of, ids_of, lines_of, read_rows, read_text
-from stitchkit.path_checks import checked_path
+from stitchkit.storage.path_checks import checked_path
 
 __all__ = ["read_anchors", "read_items", "read_labels", "read_rows"]
 

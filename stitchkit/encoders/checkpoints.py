@@ -12,7 +12,7 @@ from typing import Any
 from stitchkit.core.errors import ModelUnavailableError
 from stitchkit.core.strict_json import parsed
 from stitchkit.encoders.folder_kinds import ADAPTER, adapter, described
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.path_checks import checked_file
 
 COUNT_LIMITS = (
     (re.compile(r"(^|_)(layers?|depths?|blocks?|stages?)$"), 1000),

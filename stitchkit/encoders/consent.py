@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.escaping import escaped
-from stitchkit.path_checks import resolved_path
+from stitchkit.storage.path_checks import resolved_path
 
 RUNS_PYTHON = "python:"
 STITCHED = "stitchkit"  # the family whose folders name encoders

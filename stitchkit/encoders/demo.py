@@ -19,7 +19,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stitchkit.artefact_schemas import checked
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
@@ -27,7 +26,8 @@ from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
-from stitchkit.tensor_files import read_tensors
+from stitchkit.storage.artefact_schemas import checked
+from stitchkit.storage.tensor_files import read_tensors
 
 __all__ = [
     "NAMES",

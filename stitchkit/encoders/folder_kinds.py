@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stitchkit.core.errors import ModelUnavailableError
 from stitchkit.core.strict_json import parsed
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.path_checks import checked_file
 
 PYTHON = "Or write a python: encoder around it."
 WEIGHTS_OF_ITS_OWN = "Take the checkpoint that it was made from, with weights in safetensors, and load that folder."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stitchkit.encoders.consent import Consent
 from stitchkit.encoders.names import EncoderName
-from stitchkit.store import read_folder
+from stitchkit.storage.folders import read_folder
 
 if TYPE_CHECKING:
     from stitchkit.encoders.shared import SharedEncoder

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
-from stitchkit.path_checks import checked_path
+from stitchkit.storage.path_checks import checked_path
 
 LOCAL = "local-dir:"
 HUB = "hf-hub:"

@@ -41,7 +41,7 @@ from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.probing import width
-from stitchkit.path_checks import resolved_path
+from stitchkit.storage.path_checks import resolved_path
 
 ROLE = ("space", "modality", "prepare", "encode")
 PYTHON_CLASS = 1 << 9  # CPython's mark of a class made by a class statement, and not in C

@@ -15,11 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stitchkit.artefact_schemas import array_of
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
-from stitchkit.digests import sha256_of
 from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import frozen, moved
 from stitchkit.encoders.images import rgb
@@ -27,6 +25,8 @@ from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.shared_network import ImageInput, Input, SharedNetwork, SharedShape, TableInput, TextInput
 from stitchkit.encoders.shared_schemas import image_preparing, shape_of, text_preparing
 from stitchkit.encoders.tokenizer_files import read_tokenizer
+from stitchkit.storage.artefact_schemas import array_of
+from stitchkit.storage.digests import sha256_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from stitchkit.artefact_schemas import Count, Size, checked
 from stitchkit.core.errors import InputError
 from stitchkit.encoders.shared_network import ImageInput, Input, SharedShape, TableInput, TextInput
+from stitchkit.storage.artefact_schemas import Count, Size, checked
 
 Layers = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Layer = Annotated[int, msgspec.Meta(ge=0, lt=1000)]

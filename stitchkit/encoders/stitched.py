@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stitchkit.artefacts import unpack_alignment
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import ModelUnavailableError, SpaceMismatchError
 from stitchkit.core.escaping import escaped
@@ -17,6 +16,7 @@ from stitchkit.core.roles import Batch, Encoded, Encoder, HasVocabulary
 from stitchkit.core.space import Space
 from stitchkit.encoders.consent import Consent
 from stitchkit.encoders.names import EncoderName
+from stitchkit.storage.artefacts import unpack_alignment
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from stitchkit.evaluation.anchor_shortcuts import Shortcut, find_shortcuts
 from stitchkit.evaluation.anchor_words import ClassWords, class_words
 from stitchkit.evaluation.leakage import spelled_notes
 from stitchkit.evaluation.metadata import file_columns
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 
 FEW_TEXTS = 0.1  # different texts, of all: below, it is said what that does to a map
 

@@ -16,7 +16,7 @@ from stitchkit.core.keys import spelled_alike
 from stitchkit.core.wording import counted
 from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, Looks, find_alike, look_at
 from stitchkit.evaluation.leakage import in_two_spellings, shared
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)

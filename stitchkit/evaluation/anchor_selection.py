@@ -17,7 +17,7 @@ from stitchkit.datasets.content_keys import content_key
 from stitchkit.datasets.near_duplicates import LIKENESS, MOST
 from stitchkit.evaluation.anchor_choice import choose_anchors
 from stitchkit.evaluation.anchor_overlap import Side, overlap_of
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)

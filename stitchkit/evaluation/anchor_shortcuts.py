@@ -14,8 +14,8 @@ from stitchkit.evaluation.metadata import metadata_scores
 from stitchkit.evaluation.probes import fold_numbers
 from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.progress import Progress
-from stitchkit.threads import one_blas_thread
+from stitchkit.runtime.progress import Progress
+from stitchkit.runtime.threads import one_blas_thread
 
 SHORTCUT = 0.6  # AUROC; a class whose lower bound is above is called a shortcut
 

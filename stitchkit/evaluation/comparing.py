@@ -31,9 +31,9 @@ from stitchkit.evaluation.held_pairs import HeldPairs, Tally, judge
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.proportions import exact_difference, exact_interval
 from stitchkit.metrics.r2_intervals import r2_difference, r2_interval
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
+from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
-from stitchkit.threads import is_small, one_blas_thread
 
 AUTO, DEFAULTS = "auto", " (defaults)"
 JUDGED = 2000  # pairs of one fold that are ranked

@@ -21,7 +21,7 @@ from stitchkit.evaluation.results import BRIER, ECE, Decisions, Method
 from stitchkit.evaluation.tables import decisions_of, known_labels, reliability_of, table_of
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.reliability import Bin, expected_error
-from stitchkit.threads import one_blas_thread
+from stitchkit.runtime.threads import one_blas_thread
 
 CALIBRATED, PREVALENCE = "calibrated", "prevalence alone"
 

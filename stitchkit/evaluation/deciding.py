@@ -20,7 +20,7 @@ from stitchkit.metrics.threshold_intervals import (
     threshold_interval,
     unseen_range,
 )
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 
 RULES = ("youden", "sensitivity")
 

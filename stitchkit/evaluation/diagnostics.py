@@ -24,7 +24,7 @@ from stitchkit.evaluation.leverage import hat_values, summary
 from stitchkit.evaluation.retrieval import measure_retrieval, names_of
 from stitchkit.evaluation.spectra import spectrum_of
 from stitchkit.evaluation.stitchability import check_size, stitchability
-from stitchkit.threads import FEW_PAIRS, one_blas_thread
+from stitchkit.runtime.threads import FEW_PAIRS, one_blas_thread
 
 PAIRS = ("anchors", "held-out")
 NEAR = 1500  # items whose neighbourhoods before mapping are compared: the work grows with their square

@@ -35,8 +35,8 @@ from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import ECE, Decisions, Evaluation, Method, is_above_chance
 from stitchkit.evaluation.tables import Truth, by_chance, decided, in_order, reliability_of, table_of
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.progress import Progress
-from stitchkit.threads import one_blas_thread
+from stitchkit.runtime.progress import Progress
+from stitchkit.runtime.threads import one_blas_thread
 
 FEW_PATIENTS = 10
 CHANCE, PROBE, METADATA = "chance", "probe on the anchors", "metadata only"

@@ -20,8 +20,8 @@ from stitchkit.evaluation.stitchability import CLEAR, beyond, check_size, repeat
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.neighbourhoods import shuffled_overlaps
 from stitchkit.metrics.overlap_intervals import Overlap, overlap_intervals, share_intervals
-from stitchkit.progress import Progress
-from stitchkit.threads import FEW_PAIRS, one_blas_thread
+from stitchkit.runtime.progress import Progress
+from stitchkit.runtime.threads import FEW_PAIRS, one_blas_thread
 
 
 @dataclass(frozen=True, slots=True)

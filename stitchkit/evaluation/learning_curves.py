@@ -22,9 +22,9 @@ from stitchkit.evaluation.measured_curves import SETTLED, LearningCurve
 from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.evaluation.power_law import EXPONENTS, fit_power_law
 from stitchkit.evaluation.power_law import LEAST as LEAST_SIZES
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
+from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers import SEARCHED
-from stitchkit.threads import is_small, one_blas_thread
 
 METRICS = ("mrr", "recall@1", "recall@5", "recall@10", "r2")
 SIZES = 8  # of the default grid

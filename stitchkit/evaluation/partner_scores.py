@@ -12,7 +12,7 @@ from stitchkit.core.scores import Labels
 from stitchkit.evaluation.class_patients import patients_of, where_enough
 from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.threads import is_small, one_blas_thread
+from stitchkit.runtime.threads import is_small, one_blas_thread
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the penalty, in mean eigenvalues of the anchors' scatter
 

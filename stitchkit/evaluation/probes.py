@@ -16,7 +16,7 @@ from stitchkit.core.items import checked_groups, rows_of
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.logistic import PrincipalRows, fitted_columns
 from stitchkit.metrics.auroc import auroc
-from stitchkit.threads import one_blas_thread
+from stitchkit.runtime.threads import one_blas_thread
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, on standardised features
 FOLDS = 5

@@ -28,7 +28,7 @@ from stitchkit.metrics.ranks import (
     pair_ranks_back,
 )
 from stitchkit.metrics.tied_ranks import Ranks
-from stitchkit.threads import FEW_PAIRS, one_blas_thread
+from stitchkit.runtime.threads import FEW_PAIRS, one_blas_thread
 
 
 @dataclass(frozen=True, slots=True)

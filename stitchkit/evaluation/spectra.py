@@ -9,7 +9,7 @@ import numpy as np
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import float64, like, namespace, to_numpy
 from stitchkit.core.maps import AffineMap
-from stitchkit.threads import is_small, one_blas_thread
+from stitchkit.runtime.threads import is_small, one_blas_thread
 
 CUT = 1e-10  # of the largest singular value
 

@@ -21,7 +21,7 @@ from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.cka import LEAST, cka, debiased_cka, debiased_cka_error
 from stitchkit.metrics.neighbourhoods import shuffled_overlaps
 from stitchkit.metrics.overlap_intervals import Overlap, share_intervals
-from stitchkit.threads import FEW_PAIRS, one_blas_thread
+from stitchkit.runtime.threads import FEW_PAIRS, one_blas_thread
 
 CLEAR = 0.05  # p-value below which neighbourhoods agree beyond chance
 FEW = 8  # items below which hardly any agreement could be told from chance

@@ -39,7 +39,7 @@ from stitchkit.metrics.bootstrap import Interval, patient_counts, percentile_int
 from stitchkit.metrics.decisions import decision_intervals
 from stitchkit.metrics.probability_intervals import brier_interval, calibration_error_interval
 from stitchkit.metrics.reliability import Bin, Misses, reliability_curve
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.datasets.phantoms import FINDINGS, render
 from stitchkit.evaluation.judging import CHANCE, METADATA, PROBE
 from stitchkit.evaluation.results import Evaluation
 from stitchkit.reports.figures import curves, forest, picture
 from stitchkit.reports.pages import template
+from stitchkit.storage.atomic_writes import replace_file
 
 SHOWN = 192  # pixels; the encoders saw the same films at 96
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import InputError
 from stitchkit.evaluation.advice import works
 from stitchkit.evaluation.associations import HEAD, LIMITS
@@ -13,6 +12,7 @@ from stitchkit.evaluation.diagnosis import Diagnosis
 from stitchkit.evaluation.prompt_reach import COVERED
 from stitchkit.reports.diagnosis_figures import cosines_figure, coverage_figure, hubs_figure, spectrum_figure
 from stitchkit.reports.pages import template
+from stitchkit.storage.atomic_writes import replace_file
 
 PAGE, NUMBERS = "diagnosis.html", "diagnosis.json"
 MANY = 60  # prompts above which only the worst are drawn

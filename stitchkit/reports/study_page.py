@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.evaluation.cross_fitting import CrossFitted
 from stitchkit.evaluation.results import measure_name
 from stitchkit.evaluation.spectra import Spectrum
@@ -16,6 +15,7 @@ from stitchkit.reports.diagnosis_figures import spectrum_figure
 from stitchkit.reports.figures import forest, reliability_figure
 from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
 from stitchkit.reports.study_figures import Curve, learning_figure
+from stitchkit.storage.atomic_writes import replace_file
 
 PAGE, NUMBERS, TABLE = "report.html", "results.json", "table.md"
 

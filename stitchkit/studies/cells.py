@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.artefact_schemas import checked
-from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.plain_values import plain
 from stitchkit.core.strict_json import parsed
 from stitchkit.core.wording import counted
-from stitchkit.digests import NO_DIGEST, check_digest, holds_own_digest, sha256_of, with_own_digest
-from stitchkit.file_errors import naming
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.artefact_schemas import checked
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.digests import NO_DIGEST, check_digest, holds_own_digest, sha256_of, with_own_digest
+from stitchkit.storage.file_errors import naming
+from stitchkit.storage.path_checks import checked_file
 from stitchkit.studies.cell_fields import CellFields
 
 _DAMAGED = (  # what numpy and zipfile raise of damaged files

@@ -26,8 +26,8 @@ from stitchkit.evaluation.probes import fit_probe
 from stitchkit.evaluation.results import Evaluation
 from stitchkit.metrics.auroc import auroc
 from stitchkit.reports.demo_page import write_demo_page
+from stitchkit.runtime.threads import one_thread
 from stitchkit.studies.demo_bench import NOISE, Bench, DemoSettings, joined, make_bench, silent_reports
-from stitchkit.threads import one_thread
 from stitchkit.zero_shot import zeroshot
 
 SILENCED = "effusion"  # the finding that no anchor report mentions in the coverage check

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stitchkit.encoders import EncoderName
 from stitchkit.encoders.consent import Consent, TrustPython, runs_python
-from stitchkit.path_checks import checked_path
+from stitchkit.storage.path_checks import checked_path
 from stitchkit.studies.plans import StudyPlan
 
 

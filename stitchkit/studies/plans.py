@@ -13,7 +13,7 @@ from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.encoders import is_vectors_file
 from stitchkit.solvers import SOLVERS
 from stitchkit.solvers.presets import PRESETS
-from stitchkit.toml_files import TomlTable, read_toml
+from stitchkit.storage.toml_files import TomlTable, read_toml
 from stitchkit.training.recipes import Recipe, read_recipe
 
 RANKED = ("retrieval", "training")  # kinds in which partners are looked for

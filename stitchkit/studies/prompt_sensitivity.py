@@ -37,7 +37,7 @@ from stitchkit.metrics.auroc_intervals import (
     macro_auroc_interval,
 )
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 from stitchkit.zero_shot import zeroshot
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.escaping import escaped
@@ -18,7 +17,8 @@ from stitchkit.core.wording import counted
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
 from stitchkit.encoders.consent import TrustPython
-from stitchkit.path_checks import checked_file, resolved_path
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.path_checks import checked_file, resolved_path
 from stitchkit.studies.benches import Loads
 from stitchkit.studies.cells import LINES
 from stitchkit.studies.plans import StudyPlan, read_plan

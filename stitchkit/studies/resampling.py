@@ -26,7 +26,7 @@ from stitchkit.metrics.multiplicity import resampled_p
 from stitchkit.metrics.proportions import by_patient, exact_interval, mean_difference, mean_interval
 from stitchkit.metrics.rankings import share
 from stitchkit.metrics.share_tests import mean_difference_p
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.judges import Judge, Share
 from stitchkit.studies.plans import StudyPlan

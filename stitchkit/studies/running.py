@@ -14,7 +14,7 @@ from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.encoders.consent import TrustPython
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 from stitchkit.studies.benches import Loads, StudyBench
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.jobs import Job, Naming, Stitching, StudyJobs

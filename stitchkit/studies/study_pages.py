@@ -14,6 +14,7 @@ from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.figures import thumbnail
 from stitchkit.reports.study_figures import Curve
 from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
+from stitchkit.runtime.threads import one_blas_thread
 from stitchkit.studies.close_ups import CloseUp, close_up
 from stitchkit.studies.jobs import CLIP
 from stitchkit.studies.judges import MAP, RECALL
@@ -22,7 +23,6 @@ from stitchkit.studies.plans import PAPER, StudyPlan
 from stitchkit.studies.results import Finding, StudyRow, StudySummary
 from stitchkit.studies.running import Ran
 from stitchkit.studies.summaries import summarise
-from stitchkit.threads import one_blas_thread
 
 KINDS = {
     "stitching": "Stitching: a source encoder drives a head of the target",

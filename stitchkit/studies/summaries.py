@@ -14,7 +14,7 @@ from stitchkit.evaluation.class_patients import note_on_carriers, note_on_precis
 from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 from stitchkit.studies.jobs import CLIP
 from stitchkit.studies.methods import METADATA, OWN, PROBE
 from stitchkit.studies.plans import RANKED, StudyPlan

@@ -22,7 +22,7 @@ from stitchkit.encoders import load_encoder
 from stitchkit.evaluation.leakage import audit
 from stitchkit.metrics.average_precision import average_precision, chance_average_precision
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.judges import RankingJudge, places
 from stitchkit.studies.plans import StudyPlan, TrainingPlan

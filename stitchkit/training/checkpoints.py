@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stitchkit.artefact_schemas import StateFields, checked
-from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.core.strict_json import parsed
-from stitchkit.digests import check_digest, sha256_of
-from stitchkit.file_errors import naming
+from stitchkit.storage.artefact_schemas import StateFields, checked
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.digests import check_digest, sha256_of
+from stitchkit.storage.file_errors import naming
 from stitchkit.training.optimizer_states import check_optimizer, check_precision
 from stitchkit.training.validation import Validation
 

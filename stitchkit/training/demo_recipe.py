@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.datasets.phantoms import FINDINGS, draw_phantoms, make_phantoms, write_report
 from stitchkit.datasets.shapes import KINDS, make_shapes
 from stitchkit.encoders.demo import WEIGHTS, TextNet, VisionNet, features_of, new_net, text_batch, vision_batch
+from stitchkit.storage.atomic_writes import replace_file
 
 __all__ = ["DemoRecipe", "train_demo_encoders"]
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from stitchkit.core.errors import InputError
 from stitchkit.encoders.shared import pack_shared
 from stitchkit.encoders.shared_network import SharedNetwork
-from stitchkit.path_checks import resolved_path
-from stitchkit.progress import Progress
-from stitchkit.store import refresh_folder
+from stitchkit.runtime.progress import Progress
+from stitchkit.storage.folders import refresh_folder
+from stitchkit.storage.path_checks import resolved_path
 from stitchkit.training.cards import encoder_card
 from stitchkit.training.checkpoints import (
     RUN,

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.core.items import Items
 from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
-from stitchkit.digests import block_digests_of_file, sha256_of_file
 from stitchkit.encoders.shared import ImageBatch
-from stitchkit.file_errors import naming
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.digests import block_digests_of_file, sha256_of_file
+from stitchkit.storage.file_errors import naming
 
 AT_ONCE = 64  # images that are decoded together
 _DRAFT = ".draft"

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.embedding_store import default_root
 from stitchkit.encoders.shared import TOKENIZER, ImageBatch, text_batch
 from stitchkit.encoders.shared_network import ImageInput, Input, SharedShape, TextInput
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.embedding_cache import default_root
 from stitchkit.training.checkpoints import RUN
 from stitchkit.training.packing import Pack, packed
 from stitchkit.training.pairs import ChosenPairs, TrainingPairs, chosen_pairs, modalities, numbered

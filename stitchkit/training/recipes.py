@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stitchkit.core.errors import DataError
-from stitchkit.toml_files import TomlTable, read_toml
+from stitchkit.storage.toml_files import TomlTable, read_toml
 
 SIZES = {  # width, layers, heads, dim; side and patch of images; context of texts
     "tiny": {"width": 96, "layers": 3, "heads": 3, "dim": 64, "side": 64, "patch": 16, "context": 64},

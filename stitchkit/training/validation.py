@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stitchkit.artefact_schemas import checked
 from stitchkit.core.wording import counted
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, recall_at
+from stitchkit.storage.artefact_schemas import checked
 from stitchkit.training.contrast import contrastive_loss
 
 if TYPE_CHECKING:

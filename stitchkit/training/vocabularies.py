@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.encoders.tokenizer_files import read_tokenizer
-from stitchkit.path_checks import checked_path
+from stitchkit.storage.path_checks import checked_path
 
 PAD, START, END = "[PAD]", "[START]", "[END]"
 STARTS = (START, "<|startoftext|>", "<s>", "[CLS]")  # what other tokenizers call it

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.score_tables import read_scores
 from stitchkit.solvers import SOLVERS
 from stitchkit.stitching import save_head
-from stitchkit.store import read_embeddings, read_folder
+from stitchkit.storage.folders import read_embeddings, read_folder
+from stitchkit.storage.scores import read_scores
 
 
 def fine(done):

@@ -15,7 +15,7 @@ from stitchkit.cli import folder_leakage
 from stitchkit.cli.anchor_tables import AnchorTable
 from stitchkit.core import anchor_hashes
 from stitchkit.core.errors import LeakageError
-from stitchkit.store import write_embeddings
+from stitchkit.storage.folders import write_embeddings
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from stitchkit.score_tables import read_scores
+from stitchkit.storage.scores import read_scores
 
 HEAVY = ("cupy", "jinja2", "matplotlib", "numpy", "scipy", "sklearn", "timm", "torch", "transformers")
 

@@ -21,7 +21,7 @@ from stitchkit.datasets.layouts.chexpert import HEADER
 from stitchkit.datasets.layouts.report_sections import sections_of
 from stitchkit.datasets.rows import read_rows
 from stitchkit.datasets.tables import read_anchors, read_items
-from stitchkit.toml_files import read_toml
+from stitchkit.storage.toml_files import read_toml
 
 WORDS = ("", "nan", "NaN", "NA", "N/A", "<NA>", "None", "null", "unknown", "?", "-", " NULL ", "missing")
 

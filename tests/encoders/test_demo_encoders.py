@@ -13,7 +13,7 @@ from stitchkit.core.errors import ModelUnavailableError, UnknownNameError
 from stitchkit.core.roles import Encoder, HasClassifier
 from stitchkit.datasets.phantoms import FINDINGS, PhantomSet, make_phantoms
 from stitchkit.encoders import demo, load_encoder
-from stitchkit.tensor_files import tensor_bytes
+from stitchkit.storage.tensor_files import tensor_bytes
 from stitchkit.training.demo_recipe import DemoRecipe, train_demo_encoders
 
 

@@ -11,7 +11,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.evaluation.associations import AssociationScores
 from stitchkit.evaluation.cross_fitting import cross_fitted
 from stitchkit.reports.evaluation_page import write_evaluation
-from stitchkit.score_tables import read_scores, write_scores
+from stitchkit.storage.scores import read_scores, write_scores
 
 REFUSAL = "of kind 'association' .* No probability, threshold, conformal set or decision .* Add anchors"
 

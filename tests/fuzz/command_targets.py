@@ -15,7 +15,7 @@ from stitchkit.cli.exits import INTERNAL
 from stitchkit.cli.main import app
 from stitchkit.core.anchor_hashes import hashes_of
 from stitchkit.core.space import Space
-from stitchkit.score_tables import write_scores
+from stitchkit.storage.scores import write_scores
 
 FEW = 7  # examples of a target that runs whole commands
 _ROWS = 24

@@ -18,12 +18,12 @@ import stitchkit as sk
 from stitchkit.core.space import Space
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.tables import read_items
-from stitchkit.embedding_store import EmbeddingStore
 from stitchkit.encoders.shared import ImageBatch
-from stitchkit.progress import Progress
-from stitchkit.score_tables import read_scores, write_scores
+from stitchkit.runtime.progress import Progress
 from stitchkit.stitching import load_head, save_head
-from stitchkit.store import write_folder
+from stitchkit.storage.embedding_cache import EmbeddingStore
+from stitchkit.storage.folders import write_folder
+from stitchkit.storage.scores import read_scores, write_scores
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import read_plan

@@ -15,7 +15,7 @@ from crafted import edited, with_arrays
 from hypothesis import strategies as st
 
 from stitchkit.core.errors import DataError
-from stitchkit.tensor_files import read_tensors
+from stitchkit.storage.tensor_files import read_tensors
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Change = Callable[[Draw, Path, str], None]

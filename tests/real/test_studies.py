@@ -14,7 +14,7 @@ import pytest
 from nih import FINDINGS, FOURTEEN
 
 import stitchkit as sk
-from stitchkit.store import write_embeddings
+from stitchkit.storage.folders import write_embeddings
 from stitchkit.studies.methods import METADATA, OWN, PROBE
 from stitchkit.studies.reporting import Loaded, study
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from stitchkit.core.items import Items
 from stitchkit.encoders.shared import ImageBatch
-from stitchkit.progress import Progress
+from stitchkit.runtime.progress import Progress
 from stitchkit.training import packing
 from stitchkit.training.loading import Batches
 from stitchkit.training.packing import packed

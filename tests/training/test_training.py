@@ -716,7 +716,7 @@ def test_an_image_that_cannot_be_read_is_named_and_nothing_half_packed_is_kept(r
     (folder / "train7.png").write_bytes(b"\x89PNG cut off")
     with pytest.raises(DataError, match=r"train7\.png"):
         run(recipe(root=folder), tmp_path / "out")
-    from stitchkit.embedding_store import default_root
+    from stitchkit.storage.embedding_cache import default_root
 
     assert not list((default_root() / "training").glob(".*.tmp"))
 

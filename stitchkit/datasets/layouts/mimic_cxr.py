@@ -25,7 +25,7 @@ from stitchkit.datasets.layouts.published import (
 )
 from stitchkit.datasets.layouts.report_sections import SECTIONS, checked_sections, has_section, sections_of
 from stitchkit.datasets.rows import Table, groups_of, ids_of
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.path_checks import checked_file
 
 CLASSES = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stitchkit.artefact_schemas import not_finite
-from stitchkit.artefacts import pack_joint, unpack_joint
 from stitchkit.core.errors import InputError
 from stitchkit.core.joint_alignments import JointAlignment
-from stitchkit.store import read_folder, write_folder
+from stitchkit.storage.artefact_schemas import not_finite
+from stitchkit.storage.artefacts import pack_joint, unpack_joint
+from stitchkit.storage.folders import read_folder, write_folder
 
 
 def save_joint(joint: JointAlignment, folder: str | Path, *, overwrite: bool = False) -> Path:

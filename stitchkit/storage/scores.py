@@ -14,12 +14,12 @@ from typing import TextIO
 import msgspec
 import numpy as np
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import as_csv_cell, from_csv_cell
 from stitchkit.core.scores import KINDS, Scores
 from stitchkit.core.wording import counted
-from stitchkit.path_checks import checked_file, resolved_path
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.path_checks import checked_file, resolved_path
 
 _FIRST = ("id", "kind")
 _ROWS = 256  # rows turned into text at once

@@ -11,12 +11,12 @@ from crafted import with_arrays
 from safetensors.numpy import load_file
 
 import stitchkit as sk
-from stitchkit import store
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments import Moments
 from stitchkit.core.space import Space
-from stitchkit.moments_files import load_moments, save_moments
+from stitchkit.storage import folders as store
+from stitchkit.storage.moments import load_moments, save_moments
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(50, 4)) + 1e8, RNG.normal(size=(50, 3))

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.atomic_writes import replace_file
 from stitchkit.cli.describing import described
 from stitchkit.cli.places import new_file, new_folder
 from stitchkit.core.embeddings import Embeddings
@@ -21,19 +20,20 @@ from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
 from stitchkit.datasets.content_keys import content_key
 from stitchkit.datasets.images import read_image
+from stitchkit.datasets.left_out_items import check_left_out
 from stitchkit.datasets.tables import read_items
-from stitchkit.embedding_store import Shelf
 from stitchkit.encoders.checkpoints import check_weights, settings_in
 from stitchkit.encoders.folder_kinds import adapter
-from stitchkit.left_out_items import check_left_out
-from stitchkit.path_checks import checked_file, checked_path, resolved_path
-from stitchkit.score_tables import check_scores_path, read_scores, write_scores
 from stitchkit.stitching import load_head
-from stitchkit.store import refresh_folder, write_folder
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.embedding_cache import Shelf
+from stitchkit.storage.folders import refresh_folder, write_folder
+from stitchkit.storage.path_checks import checked_file, checked_path, resolved_path
+from stitchkit.storage.scores import check_scores_path, read_scores, write_scores
+from stitchkit.storage.toml_files import read_toml
 from stitchkit.studies.cells import CellLog
 from stitchkit.studies.plans import read_plan
 from stitchkit.studies.reporting import read_mark
-from stitchkit.toml_files import read_toml
 from stitchkit.training.recipes import read_recipe
 
 READERS = {
@@ -167,7 +167,7 @@ def aligned():
     return sk.align(VECTORS, VECTORS, solver="procrustes")
 
 
-RECIPE = Path(__file__).parents[1] / "examples" / "recipes" / "shared.toml"
+RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "shared.toml"
 PLAN = """kind = "stitching"
 head = "identity"
 head_classes = ["A", "B"]

@@ -8,12 +8,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from stitchkit import digests, store, tensor_files
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
 from stitchkit.core.space import Space
-from stitchkit.store import read_embeddings, read_folder, write_embeddings, write_folder
-from stitchkit.tensor_files import read_tensors, tensor_bytes
+from stitchkit.storage import digests, tensor_files
+from stitchkit.storage import folders as store
+from stitchkit.storage.folders import read_embeddings, read_folder, write_embeddings, write_folder
+from stitchkit.storage.tensor_files import read_tensors, tensor_bytes
 
 ARRAYS = {
     "weight": np.arange(6.0).reshape(2, 3).T,  # not contiguous

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.artefacts import (
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.errors import ModelUnavailableError, NoDirectedMapError, StitchError, UnknownNameError
+from stitchkit.core.heads import ZeroShotHead
+from stitchkit.core.maps import JoinedMap
+from stitchkit.solvers import SOLVERS
+from stitchkit.solvers.relative import ASIF, Relative
+from stitchkit.storage.artefacts import (
     KINDS,
     pack_alignment,
     pack_head,
@@ -21,13 +27,7 @@ from stitchkit.artefacts import (
     unpack_joint,
     unpack_linear_head,
 )
-from stitchkit.core.alignments import Alignment
-from stitchkit.core.errors import ModelUnavailableError, NoDirectedMapError, StitchError, UnknownNameError
-from stitchkit.core.heads import ZeroShotHead
-from stitchkit.core.maps import JoinedMap
-from stitchkit.solvers import SOLVERS
-from stitchkit.solvers.relative import ASIF, Relative
-from stitchkit.store import read_folder, write_folder
+from stitchkit.storage.folders import read_folder, write_folder
 
 SOURCE, TARGET = sk.Space("general", 6, "g1"), sk.Space("medical", 4, "m1")
 RNG = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import pytest
 
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.scores import Scores
-from stitchkit.score_tables import check_scores_path, looks_like_scores, read_scores, write_scores
+from stitchkit.storage.scores import check_scores_path, looks_like_scores, read_scores, write_scores
 
 
 @pytest.fixture

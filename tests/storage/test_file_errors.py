@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.cli.exits import INTERNAL, MISTAKE, told
 from stitchkit.cli.places import write_text
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError
 from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
-from stitchkit.embedding_store import EmbeddingStore
-from stitchkit.file_errors import code_in, free_bytes, naming, write_error_in
-from stitchkit.score_tables import write_scores
-from stitchkit.store import refresh_folder, write_embeddings, write_folder
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.embedding_cache import EmbeddingStore
+from stitchkit.storage.file_errors import code_in, free_bytes, naming, write_error_in
+from stitchkit.storage.folders import refresh_folder, write_embeddings, write_folder
+from stitchkit.storage.scores import write_scores
 
 SPACE = Space("demo", 2, "f1")
 
@@ -37,7 +37,7 @@ def write_shelf(folder: Path) -> None:
 def write_pack(folder: Path) -> None:
     from stitchkit.core.items import Items
     from stitchkit.encoders.shared import ImageBatch
-    from stitchkit.progress import Progress
+    from stitchkit.runtime.progress import Progress
     from stitchkit.training.packing import packed
 
     image = Image.new("L", (8, 8), 9)
@@ -105,8 +105,8 @@ from stitchkit.cli.exits import run
 sys.path.insert(0, sys.argv[1])
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.space import Space
-from stitchkit.embedding_store import EmbeddingStore
-from stitchkit.store import write_embeddings, write_folder
+from stitchkit.storage.embedding_cache import EmbeddingStore
+from stitchkit.storage.folders import write_embeddings, write_folder
 folder, large = Path(sys.argv[2]), np.ones((400, 2), np.float32)
 keys, space = np.arange(400).astype("S16"), Space("d", 2, "f")
 writers = {

@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from stitchkit.file_errors import naming
-from stitchkit.path_checks import resolved_path
+from stitchkit.storage.file_errors import naming
+from stitchkit.storage.path_checks import resolved_path
 
 
 def replace_file(path: str | Path, content: bytes | bytearray | Iterable[bytes]) -> Path:

@@ -13,7 +13,14 @@ import numpy as np
 
 from stitchkit.core.errors import StitchError
 from stitchkit.core.strict_json import parsed
-from stitchkit.digests import BLOCK_BYTES, NO_DIGEST, block_digests, check_blocks, holds_own_digest, with_own_digest
+from stitchkit.storage.digests import (
+    BLOCK_BYTES,
+    NO_DIGEST,
+    block_digests,
+    check_blocks,
+    holds_own_digest,
+    with_own_digest,
+)
 
 BLOCKS, OWN = "stitchkit_blocks", "stitchkit_sha256"  # metadata keys: digests of the data's blocks, of the header
 _METADATA = "__metadata__"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stitchkit.atomic_writes import replace_file
 from stitchkit.core.errors import DataError, InputError, StitchError
 from stitchkit.core.escaping import as_csv_cell
 from stitchkit.core.items import Items
 from stitchkit.datasets.given import fault_of
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.path_checks import checked_file
 
 _LEFT_OUT = ("id", "reason")  # columns
 

@@ -11,9 +11,9 @@ from PIL import Image
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
+from stitchkit.datasets.left_out_items import left_out_path
 from stitchkit.embedding import embed
-from stitchkit.left_out_items import left_out_path
-from stitchkit.store import read_embeddings
+from stitchkit.storage.folders import read_embeddings
 
 
 class MeanEncoder:

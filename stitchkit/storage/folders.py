@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.atomic_writes import replace_file, sync_folder, write_flushed
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
-from stitchkit.digests import sha256_of
-from stitchkit.file_errors import naming
-from stitchkit.path_checks import checked_file, checked_path, resolved_path
-from stitchkit.tensor_files import OWN, Tensors, read_tensors, tensor_bytes
+from stitchkit.storage.atomic_writes import replace_file, sync_folder, write_flushed
+from stitchkit.storage.digests import sha256_of
+from stitchkit.storage.file_errors import naming
+from stitchkit.storage.path_checks import checked_file, checked_path, resolved_path
+from stitchkit.storage.tensor_files import OWN, Tensors, read_tensors, tensor_bytes
 
 FORMAT = 2  # of artefact folders and of embedding files; raise it when an old reader would misread a new file
 UNCHECKED = 1  # the format without digests, which is read with a warning

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.artefact_schemas import (
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.core.heads import LinearHead, ZeroShotHead
+from stitchkit.core.joint_alignments import JointAlignment
+from stitchkit.core.maps import AffineMap, JoinedMap, Map
+from stitchkit.core.relative import RelativeMap
+from stitchkit.core.space import Space
+from stitchkit.storage.artefact_schemas import (
     AffineFields,
     AlignmentFields,
     JoinedFields,
@@ -20,14 +28,6 @@ from stitchkit.artefact_schemas import (
     checked_rank,
     wrong,
 )
-from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import to_numpy
-from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
-from stitchkit.core.heads import LinearHead, ZeroShotHead
-from stitchkit.core.joint_alignments import JointAlignment
-from stitchkit.core.maps import AffineMap, JoinedMap, Map
-from stitchkit.core.relative import RelativeMap
-from stitchkit.core.space import Space
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]

@@ -13,13 +13,13 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 import stitchkit as sk
-from stitchkit.artefacts import pack_alignment
 from stitchkit.cli.main import app
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.maps import JoinedMap
 from stitchkit.solvers import SOLVERS
-from stitchkit.store import read_folder, write_embeddings, write_folder
+from stitchkit.storage.artefacts import pack_alignment
+from stitchkit.storage.folders import read_folder, write_embeddings, write_folder
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(80, 4))

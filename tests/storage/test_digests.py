@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from stitchkit.core.errors import DataError, ModelUnavailableError
-from stitchkit.digests import (
+from stitchkit.storage.digests import (
     block_digests,
     block_digests_of_file,
     check_blocks,

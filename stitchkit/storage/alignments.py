@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stitchkit.artefact_schemas import not_finite
-from stitchkit.artefacts import pack_alignment, unpack_alignment
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.errors import InputError
-from stitchkit.store import read_folder, write_folder
+from stitchkit.storage.artefact_schemas import not_finite
+from stitchkit.storage.artefacts import pack_alignment, unpack_alignment
+from stitchkit.storage.folders import read_folder, write_folder
 
 
 def save_alignment(

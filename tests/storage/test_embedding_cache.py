@@ -17,7 +17,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import as_keys, content_key
-from stitchkit.embedding_store import EmbeddingStore, default_root
+from stitchkit.storage.embedding_cache import EmbeddingStore, default_root
 
 SPACE = Space("demo", 4, "f1")
 
@@ -142,7 +142,7 @@ SAME_ROWS = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_embedding_store import SPACE, EmbeddingStore, keys_of, vectors_of
+from test_embedding_cache import SPACE, EmbeddingStore, keys_of, vectors_of
 shelf = EmbeddingStore(Path(sys.argv[2])).open(SPACE)
 Path(sys.argv[2], "ready" + sys.argv[3]).touch()
 while not Path(sys.argv[2], "go").exists():
@@ -250,7 +250,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_embedding_store import SPACE, EmbeddingStore, keys_of, vectors_of
+from test_embedding_cache import SPACE, EmbeddingStore, keys_of, vectors_of
 shelf = EmbeddingStore(Path(sys.argv[2])).open(SPACE)
 start = int(sys.argv[3])
 while True:

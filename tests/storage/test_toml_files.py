@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stitchkit.core.errors import DataError
-from stitchkit.toml_files import read_toml
+from stitchkit.storage.toml_files import read_toml
 
 TEXT = """
 name = "mine"

@@ -27,8 +27,8 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.core.wording import counted
-from stitchkit.file_errors import naming
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.file_errors import naming
+from stitchkit.storage.path_checks import checked_file
 
 try:
     import fcntl

@@ -11,9 +11,9 @@ from crafted import edited, with_arrays
 from safetensors.numpy import load_file
 
 import stitchkit as sk
-from stitchkit import store
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, ModelUnavailableError, SpaceMismatchError
+from stitchkit.storage import folders as store
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(60, 4))

@@ -14,10 +14,10 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import stitchkit as sk
-import stitchkit.threads
+import stitchkit.runtime.threads
 from stitchkit.alignment import fitting
 from stitchkit.evaluation import probes
-from stitchkit.threads import is_small, one_blas_thread, one_thread
+from stitchkit.runtime.threads import is_small, one_blas_thread, one_thread
 
 
 def threads():
@@ -54,7 +54,7 @@ def test_a_fit_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, w
         raise LookupError(threads())
 
     monkeypatch.setattr(fitting, step, fit)
-    monkeypatch.setattr(stitchkit.threads, "WORK", work)
+    monkeypatch.setattr(stitchkit.runtime.threads, "WORK", work)
     rows = np.random.default_rng(0).normal(size=(60, 80))
     with pytest.raises(LookupError) as found:
         sk.align(rows, rows, solver=solver, anchor_hashes=False)
@@ -84,7 +84,7 @@ def test_so_do_maps_among_many_spaces_without_pairs_and_along_a_curve(two, monke
 LOADED_WITHIN = """
 import numpy
 from threadpoolctl import threadpool_info
-from stitchkit.threads import one_blas_thread
+from stitchkit.runtime.threads import one_blas_thread
 
 def threads():
     return sorted(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from stitchkit.artefact_schemas import MomentsFields, checked, not_finite
-from stitchkit.atomic_writes import replace_file
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
-from stitchkit.path_checks import checked_path
-from stitchkit.store import FORMAT, check_file_path, check_format, unpacked
-from stitchkit.tensor_files import tensor_bytes
+from stitchkit.storage.artefact_schemas import MomentsFields, checked, not_finite
+from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.folders import FORMAT, check_file_path, check_format, unpacked
+from stitchkit.storage.path_checks import checked_path
+from stitchkit.storage.tensor_files import tensor_bytes
 
 _KIND = "moments"
 _ARRAYS = ("mean_s", "mean_t", "tail_s", "tail_t", "scatter_ss", "scatter_st", "scatter_tt")

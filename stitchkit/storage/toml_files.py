@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import DataError, UnknownNameError
-from stitchkit.path_checks import checked_file
+from stitchkit.storage.path_checks import checked_file
 
 MISSING: Any = object()
 

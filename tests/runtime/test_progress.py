@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from stitchkit import progress
-from stitchkit.progress import Progress
+from stitchkit.runtime import progress
+from stitchkit.runtime.progress import Progress
 
 CELL = """
-from stitchkit import progress
+from stitchkit.runtime import progress
 progress.PATIENCE = -1.0
 def work(show):
     with progress.Progress(show) as bar:

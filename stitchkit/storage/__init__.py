@@ -1,0 +1,1 @@
+"""Values on disk: folders, tensors, tables and settings that check themselves."""
