@@ -14,7 +14,7 @@ import numpy as np
 
 import stitchkit as sk
 from stitchkit.datasets.phantoms import FINDINGS, draw_phantoms, write_report
-from stitchkit.evaluation.coverage import prompt_coverage
+from stitchkit.evaluation.diagnosis.coverage import prompt_coverage
 
 POOL, FIT = 600, 600  # reports that anchors are drawn from, and that counts of words are fitted on
 RARE = 10  # of so many anchors one mentions a rare finding

@@ -94,7 +94,8 @@ def _run(cases: Sequence[Case], draws: int, out: Path) -> None:
 
 def sources() -> tuple[Path, ...]:
     """Files with the two rules and the intervals that these are applied to."""
-    from stitchkit.evaluation import anchor_shortcuts, metadata_shortcuts
+    from stitchkit.evaluation.anchors import shortcuts as anchor_shortcuts
+    from stitchkit.evaluation.scores import metadata_shortcuts
     from stitchkit.metrics import auroc_intervals, degrees_of_freedom
 
     modules = (anchor_shortcuts, metadata_shortcuts, auroc_intervals, degrees_of_freedom)
@@ -116,8 +117,8 @@ def run_case(case: Case, draws: int) -> dict[str, Any]:
 
 def evaluated(rng: np.random.Generator, case: Case) -> dict[str, bool]:
     """SHORTCUT as ``evaluate`` prints it of any class (or the mean) and of the first, by its rule and one by one."""
-    from stitchkit.evaluation.metadata_shortcuts import CLOSE, MetadataAlone
-    from stitchkit.evaluation.results import is_above_chance
+    from stitchkit.evaluation.scores.metadata_shortcuts import CLOSE, MetadataAlone
+    from stitchkit.evaluation.scores.results import is_above_chance
     from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals, macro_auroc_interval
 
     groups, labels, drawn = population(rng, case.positives)
@@ -146,7 +147,7 @@ def evaluated(rng: np.random.Generator, case: Case) -> dict[str, bool]:
 def audited(rng: np.random.Generator, case: Case) -> dict[str, bool]:
     """SHORTCUT as ``check_anchors`` prints it of any class and of the first, of scores held out in five folds."""
     from stitchkit.core.scores import Labels
-    from stitchkit.evaluation.anchor_shortcuts import find_shortcuts
+    from stitchkit.evaluation.anchors.shortcuts import find_shortcuts
 
     groups, labels, drawn = population(rng, case.positives)
     n = len(groups)

@@ -27,7 +27,7 @@ import numpy as np
 import stitchkit as sk
 from stitchkit.datasets.cohorts import read_cohort
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms, write_report
-from stitchkit.evaluation.anchor_audit import check_anchors
+from stitchkit.evaluation.anchors.check import check_anchors
 from stitchkit.reports.figures import COLOURS, FAINT, GRID, INK
 
 REAL = os.environ.get("STITCHKIT_REAL_DATA")  # a folder with cxr_nih/ and weights/, for the last section

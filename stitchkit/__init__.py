@@ -42,25 +42,25 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "align_many": "stitchkit.alignment.many:align_many",
     "align_through": "stitchkit.alignment.many:align_through",
     "align_without_pairs": "stitchkit.alignment.without_pairs:align_without_pairs",
-    "anchor_card": "stitchkit.evaluation.anchor_cards:anchor_card",
-    "calibrate": "stitchkit.evaluation.calibrating:calibrate",
-    "check_anchors": "stitchkit.evaluation.anchor_audit:check_anchors",
-    "choose_anchors": "stitchkit.evaluation.anchor_choice:choose_anchors",
-    "choose_thresholds": "stitchkit.evaluation.deciding:choose_thresholds",
+    "anchor_card": "stitchkit.evaluation.anchors.card:anchor_card",
+    "calibrate": "stitchkit.evaluation.scores.calibrate:calibrate",
+    "check_anchors": "stitchkit.evaluation.anchors.check:check_anchors",
+    "choose_anchors": "stitchkit.evaluation.anchors.choose:choose_anchors",
+    "choose_thresholds": "stitchkit.evaluation.scores.thresholds:choose_thresholds",
     "cka": "stitchkit.metrics.cka:cka",
     "clip_alignment": "stitchkit.encoders.clip_pairs:clip_alignment",
-    "compare": "stitchkit.evaluation.comparing:compare",
-    "conformal_sets": "stitchkit.evaluation.deciding:conformal_sets",
-    "diagnose": "stitchkit.evaluation.diagnostics:diagnose",
+    "compare": "stitchkit.evaluation.retrieval.compare:compare",
+    "conformal_sets": "stitchkit.evaluation.scores.thresholds:conformal_sets",
+    "diagnose": "stitchkit.evaluation.diagnosis.diagnose:diagnose",
     "embed": "stitchkit.embedding:embed",
     "embed_prompts": "stitchkit.zero_shot:embed_prompts",
-    "evaluate": "stitchkit.evaluation.judging:evaluate",
-    "evaluate_associations": "stitchkit.evaluation.association_check:evaluate_associations",
-    "evaluate_retrieval": "stitchkit.evaluation.retrieval:evaluate_retrieval",
-    "fit_associations": "stitchkit.evaluation.associating:fit_associations",
-    "fit_probe": "stitchkit.evaluation.probes:fit_probe",
-    "gate": "stitchkit.evaluation.gating:gate",
-    "learning_curve": "stitchkit.evaluation.learning_curves:learning_curve",
+    "evaluate": "stitchkit.evaluation.scores.evaluate:evaluate",
+    "evaluate_associations": "stitchkit.evaluation.associations.check:evaluate_associations",
+    "evaluate_retrieval": "stitchkit.evaluation.retrieval.evaluate_retrieval:evaluate_retrieval",
+    "fit_associations": "stitchkit.evaluation.associations.associate:fit_associations",
+    "fit_probe": "stitchkit.evaluation.scores.probe:fit_probe",
+    "gate": "stitchkit.evaluation.retrieval.gate:gate",
+    "learning_curve": "stitchkit.evaluation.retrieval.learning_curve:learning_curve",
     "load": "stitchkit.stitching:load",
     "load_alignment": "stitchkit.storage.alignments:load_alignment",
     "load_encoder": "stitchkit.encoders:load_encoder",
@@ -77,9 +77,9 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "save_alignment": "stitchkit.storage.alignments:save_alignment",
     "save_joint": "stitchkit.storage.joint_alignments:save_joint",
     "save_moments": "stitchkit.storage.moments:save_moments",
-    "search_layers": "stitchkit.evaluation.layer_search:search_layers",
+    "search_layers": "stitchkit.evaluation.spaces.search_layers:search_layers",
     "stitch": "stitchkit.stitching:stitch",
-    "stitchability": "stitchkit.evaluation.stitchability:stitchability",
+    "stitchability": "stitchkit.evaluation.spaces.stitchability:stitchability",
     "study": "stitchkit.studies.reporting:study",
     "train": "stitchkit.training.loop:train",
     "write_embeddings": "stitchkit.storage.folders:write_embeddings",
@@ -129,23 +129,23 @@ if TYPE_CHECKING:
     from stitchkit.embedding import embed as embed
     from stitchkit.encoders import load_encoder as load_encoder
     from stitchkit.encoders.clip_pairs import clip_alignment as clip_alignment
-    from stitchkit.evaluation.anchor_audit import check_anchors as check_anchors
-    from stitchkit.evaluation.anchor_cards import anchor_card as anchor_card
-    from stitchkit.evaluation.anchor_choice import choose_anchors as choose_anchors
-    from stitchkit.evaluation.associating import fit_associations as fit_associations
-    from stitchkit.evaluation.association_check import evaluate_associations as evaluate_associations
-    from stitchkit.evaluation.calibrating import calibrate as calibrate
-    from stitchkit.evaluation.comparing import compare as compare
-    from stitchkit.evaluation.deciding import choose_thresholds as choose_thresholds
-    from stitchkit.evaluation.deciding import conformal_sets as conformal_sets
-    from stitchkit.evaluation.diagnostics import diagnose as diagnose
-    from stitchkit.evaluation.gating import gate as gate
-    from stitchkit.evaluation.judging import evaluate as evaluate
-    from stitchkit.evaluation.layer_search import search_layers as search_layers
-    from stitchkit.evaluation.learning_curves import learning_curve as learning_curve
-    from stitchkit.evaluation.probes import fit_probe as fit_probe
-    from stitchkit.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
-    from stitchkit.evaluation.stitchability import stitchability as stitchability
+    from stitchkit.evaluation.anchors.card import anchor_card as anchor_card
+    from stitchkit.evaluation.anchors.check import check_anchors as check_anchors
+    from stitchkit.evaluation.anchors.choose import choose_anchors as choose_anchors
+    from stitchkit.evaluation.associations.associate import fit_associations as fit_associations
+    from stitchkit.evaluation.associations.check import evaluate_associations as evaluate_associations
+    from stitchkit.evaluation.diagnosis.diagnose import diagnose as diagnose
+    from stitchkit.evaluation.retrieval.compare import compare as compare
+    from stitchkit.evaluation.retrieval.evaluate_retrieval import evaluate_retrieval as evaluate_retrieval
+    from stitchkit.evaluation.retrieval.gate import gate as gate
+    from stitchkit.evaluation.retrieval.learning_curve import learning_curve as learning_curve
+    from stitchkit.evaluation.scores.calibrate import calibrate as calibrate
+    from stitchkit.evaluation.scores.evaluate import evaluate as evaluate
+    from stitchkit.evaluation.scores.probe import fit_probe as fit_probe
+    from stitchkit.evaluation.scores.thresholds import choose_thresholds as choose_thresholds
+    from stitchkit.evaluation.scores.thresholds import conformal_sets as conformal_sets
+    from stitchkit.evaluation.spaces.search_layers import search_layers as search_layers
+    from stitchkit.evaluation.spaces.stitchability import stitchability as stitchability
     from stitchkit.metrics.cka import cka as cka
     from stitchkit.solvers.csa import CSA as CSA
     from stitchkit.solvers.gcca import GCCA as GCCA

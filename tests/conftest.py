@@ -145,7 +145,7 @@ def absent_libraries() -> dict[str, str]:
 @pytest.fixture
 def quick_probes(monkeypatch):
     """Probes of one strength, so that none is chosen by folds."""
-    from stitchkit.evaluation.probes import fit_probe
+    from stitchkit.evaluation.scores.probe import fit_probe
 
     monkeypatch.setitem(fit_probe.__kwdefaults__, "strengths", (1e-2,))
 

@@ -26,6 +26,15 @@ FLOORS = (
     {"cli", "app"},
     {"__main__"},
 )  # a room imports from lower floors only; rooms of one floor do not see each other
+INNER_FLOORS = {  # of rooms that hold rooms, by the same rule
+    "evaluation": (
+        {"leakage", "fitted_pairs", "patient_draws"},
+        {"spaces", "scores"},
+        {"anchors", "retrieval"},
+        {"associations"},
+        {"diagnosis"},
+    ),
+}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 DATA = {"anchors"}  # folders of data, not rooms
 
@@ -195,6 +204,33 @@ def wrong_imports(root: Path) -> list[str]:
     return found
 
 
+def wrong_inner_imports(root: Path) -> list[str]:
+    """Imports within a room of rooms that do not go to a lower inner floor."""
+    public, wrong = public_table(root), []
+    for outer, floors in INNER_FLOORS.items():
+        floor_of = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+        for source in sources(root):
+            if source.room != outer or (source.path.parent == root / outer and source.path.stem == "__init__"):
+                continue
+            here = inner_room(source.place.removesuffix(".py").split("/"))
+            if here not in floor_of:
+                wrong.append(f"{source.place}: {here!r} stands on no floor of {outer}")
+                continue
+            for one in imports(source):
+                parts = one.module.split(".")
+                if parts[:2] != [root.name, outer] and parts[1:2] and parts[1] in public:
+                    parts = public[parts[1]].split(":")[0].split(".")
+                there = inner_room(parts[1:]) if parts[:2] == [root.name, outer] else here
+                if there != here and floor_of.get(there, 99) >= floor_of[here]:
+                    wrong.append(f"{source.place}:{one.line} {here} imports {one.module}, not on a lower floor")
+    return wrong
+
+
+def inner_room(parts: list[str]) -> str:
+    """The room within a room of ``["evaluation", "scores", "evaluate"]``: its second part."""
+    return parts[1] if len(parts) > 1 else ""
+
+
 def may_import(source: Source, library: str, when: str) -> bool:
     if when == "types":
         return True
@@ -294,6 +330,10 @@ def test_no_import_goes_up_or_sideways():
     assert wrong_imports(ROOT) == []
 
 
+def test_no_import_within_a_room_goes_up_or_sideways():
+    assert wrong_inner_imports(ROOT) == []
+
+
 def test_no_room_touches_what_is_not_its_own():
     assert wrong_touches(ROOT) == []
 
@@ -341,7 +381,12 @@ def house(tmp_path):
 
     def build(files: dict[str, str]) -> Path:
         root = tmp_path / "stitchkit"
-        table = '_PUBLIC = {"align": "stitchkit.alignment.fitting:align", "Ridge": "stitchkit.solvers.ridge:Ridge"}\n'
+        public = {
+            "align": "stitchkit.alignment.fitting:align",
+            "Ridge": "stitchkit.solvers.ridge:Ridge",
+            "compare": "stitchkit.evaluation.retrieval.compare:compare",
+        }
+        table = f"_PUBLIC = {public}\n"
         for place, text in {"__init__.py": table, **files}.items():
             path = root / place
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -367,7 +412,7 @@ UPWARD = {
     "relative package": ("core/a.py", "from .. import solvers"),
     "sideways": ("solvers/a.py", "from stitchkit.metrics.ranks import recall_at"),
     "sideways module": ("runtime/progress.py", "import stitchkit.core.arrays"),
-    "by a table": ("solvers/__init__.py", 'T = {"a": "stitchkit.evaluation.judging:evaluate"}'),
+    "by a table": ("solvers/__init__.py", 'T = {"a": "stitchkit.evaluation.scores.evaluate:evaluate"}'),
     "by a string": ("core/a.py", 'from importlib import import_module\nimport_module("stitchkit.solvers")'),
     "no floor": ("attic.py", "x = 1"),
     "eager roof": ("__init__.py", "from stitchkit.core import arrays"),
@@ -386,6 +431,34 @@ def test_an_upward_or_sideways_import_is_caught(house, case):
     found = wrong_imports(house({"solvers/ridge.py": "", place: text}))
     assert len(found) == 1, found
     assert place in found[0]
+
+
+INNER = {
+    "sideways": ("evaluation/spaces/a.py", "from stitchkit.evaluation.scores import b"),
+    "upward": ("evaluation/retrieval/a.py", "def f():\n    import stitchkit.evaluation.diagnosis.b"),
+    "upward from the lowest": ("evaluation/leakage.py", "from stitchkit.evaluation.scores.b import c"),
+    "a public name": ("evaluation/anchors/a.py", "import stitchkit as sk\nsk.compare"),
+    "relative": ("evaluation/scores/a.py", "from ..retrieval import b"),
+    "no floor": ("evaluation/attic.py", "x = 1"),
+}
+
+
+@pytest.mark.parametrize("case", INNER)
+def test_an_upward_or_sideways_import_within_a_room_is_caught(house, case):
+    place, text = INNER[case]
+    found = wrong_inner_imports(house({place: text}))
+    assert len(found) == 1, found
+    assert place in found[0]
+
+
+def test_downward_imports_within_a_room_pass(house):
+    downward = "from stitchkit.evaluation import leakage\nfrom stitchkit.evaluation.scores.a import f\nfrom . import b"
+    files = {
+        "evaluation/__init__.py": "",
+        "evaluation/diagnosis/a.py": downward,
+        "evaluation/leakage.py": "import math",
+    }
+    assert wrong_inner_imports(house(files)) == []
 
 
 def test_downward_imports_pass(house):

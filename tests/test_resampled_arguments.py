@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import stitchkit as sk
 from stitchkit.cli.main import app
 from stitchkit.core.prompts import PromptSet
-from stitchkit.evaluation.anchor_audit import check_anchors
+from stitchkit.evaluation.anchors.check import check_anchors
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 5))

@@ -57,7 +57,7 @@ def test_a_population_has_the_aurocs_it_was_asked_for(shortcuts, monkeypatch):
 
 
 def test_metadata_of_anchors_are_fitted_without_the_patients_they_are_judged_on(shortcuts, monkeypatch):
-    from stitchkit.evaluation import anchor_shortcuts
+    from stitchkit.evaluation.anchors import shortcuts as anchor_shortcuts
 
     real, sides = anchor_shortcuts.metadata_scores, []
     monkeypatch.setattr(

@@ -13,8 +13,9 @@ import stitchkit as sk
 from benchmarks.choice.families import shared_latent
 from benchmarks.coverage.cells import Bar, Cell, Ends
 from stitchkit.core.errors import InputError
-from stitchkit.evaluation import curve_intervals, learning_curves, measured_curves, power_law
-from stitchkit.evaluation.held_pairs import HeldPairs, judge
+from stitchkit.evaluation.retrieval import curve_intervals, measured_curves, power_law
+from stitchkit.evaluation.retrieval import learning_curve as learning_curves
+from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, judge
 
 SOURCES = (
     *(Path(__file__).parent / name for name in ("curves.py", "cells.py")),

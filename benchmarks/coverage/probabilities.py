@@ -12,8 +12,8 @@ from scipy.special import expit, logit, ndtr
 
 import stitchkit.metrics.probability_intervals as intervals
 from benchmarks.coverage.cells import Bar, Cell, Ends
-from stitchkit.evaluation.results import BRIER, ECE
-from stitchkit.evaluation.tables import interval_of
+from stitchkit.evaluation.scores.results import BRIER, ECE
+from stitchkit.evaluation.scores.tables import interval_of
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.reliability import Misses, reliability_bins
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.coverage.probabilities import KINDS
-from stitchkit.evaluation.results import BRIER, ECE
+from stitchkit.evaluation.scores.results import BRIER, ECE
 
 
 def page(results: Mapping[str, Any]) -> str:

@@ -83,7 +83,7 @@ def check(
         talk.plan({"anchors": len(pairs), "test": "none" if tested is None else len(tested), "labels": labels or "none",
                    "prompts": prompts or "none", "writes": out or "stdout"})  # fmt: skip
         return
-    from stitchkit.evaluation.anchor_audit import check_anchors
+    from stitchkit.evaluation.anchors.check import check_anchors
 
     talk.say(f"checking {counted(len(pairs), 'anchor')}")
     found = check_anchors(

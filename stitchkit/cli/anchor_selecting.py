@@ -76,7 +76,7 @@ def select(
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.places import new_file, write_text
     from stitchkit.cli.talk import Talk
-    from stitchkit.evaluation.anchor_selection import candidates_of, select_anchors
+    from stitchkit.evaluation.anchors.select import candidates_of, select_anchors
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_file(out, overwrite, check_table_path)
@@ -108,7 +108,7 @@ def select(
 def _check_method(method: str, encoder: str | None, embeddings: Path | None, label: str | None) -> None:
     """Raise for a method that does not exist, or that lacks what it reads."""
     from stitchkit.cli.loading import check_name
-    from stitchkit.evaluation.anchor_choice import METHODS
+    from stitchkit.evaluation.anchors.choose import METHODS
 
     if method not in METHODS:
         raise UnknownNameError.of("method of choosing anchors", method, METHODS)

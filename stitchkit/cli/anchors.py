@@ -14,7 +14,7 @@ from stitchkit.cli.anchor_selecting import select
 from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
-    from stitchkit.evaluation.anchor_cards import AnchorCard
+    from stitchkit.evaluation.anchors.card import AnchorCard
 
 STATED = "What only you can say"
 MARKDOWN, JSON = ".md", ".json"
@@ -59,7 +59,7 @@ def card(
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.places import new_file, write_text
     from stitchkit.cli.talk import Talk, as_json
-    from stitchkit.evaluation.anchor_cards import anchor_card
+    from stitchkit.evaluation.anchors.card import anchor_card
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     if out is not None:

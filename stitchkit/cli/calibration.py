@@ -29,8 +29,8 @@ class Calibrating:
     @classmethod
     def of(cls, path: Path | None, method: str | None, threshold: str | None, multiclass: bool) -> Calibrating | None:
         """The checked request; None if there is none."""
-        from stitchkit.evaluation.calibrating import METHODS
-        from stitchkit.evaluation.deciding import RULES, check_rule
+        from stitchkit.evaluation.scores.calibrate import METHODS
+        from stitchkit.evaluation.scores.thresholds import RULES, check_rule
         from stitchkit.storage.scores import read_scores
 
         if path is None:
@@ -84,7 +84,7 @@ class Calibrating:
 
 def _calibratable(scores: Scores, labels: Labels) -> tuple[Scores, list[str]]:
     """Scores of the classes that can be calibrated, and notes on the others; raises if there is none."""
-    from stitchkit.evaluation.calibrating import calibratable
+    from stitchkit.evaluation.scores.calibrate import calibratable
 
     kept, reasons = calibratable(scores, labels)
     if not kept:

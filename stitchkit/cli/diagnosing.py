@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from stitchkit.core.prompts import PromptSet
     from stitchkit.core.roles import Encoder
     from stitchkit.core.space import Space
-    from stitchkit.evaluation.associations import Associations
-    from stitchkit.evaluation.diagnosis import Diagnosis
+    from stitchkit.evaluation.associations.associations import Associations
+    from stitchkit.evaluation.diagnosis.diagnosis import Diagnosis
 
 
 def diagnose(
@@ -198,7 +198,7 @@ class Asked:
         from stitchkit.cli.heads import check_text
         from stitchkit.core.embeddings import Embeddings
         from stitchkit.core.items import Items
-        from stitchkit.evaluation.coverage import prompts_of
+        from stitchkit.evaluation.diagnosis.coverage import prompts_of
 
         if self.prompts is None or isinstance(self.prompts, Embeddings):
             return self.prompts

@@ -94,7 +94,7 @@ def gate(
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.places import new_file, write_text
     from stitchkit.cli.talk import Talk, as_json
-    from stitchkit.evaluation.gating import check_gate
+    from stitchkit.evaluation.retrieval.gate import check_gate
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     if out is not None:

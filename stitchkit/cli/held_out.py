@@ -52,7 +52,7 @@ class Tried:
         return made
 
     def _check_enough(self) -> None:
-        from stitchkit.evaluation.held_pairs import LEAST
+        from stitchkit.evaluation.retrieval.held_pairs import LEAST
 
         count = len(self._names()[0])
         if count < LEAST:

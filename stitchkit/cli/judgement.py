@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stitchkit.core.items import Items
     from stitchkit.core.roles import Encoder
     from stitchkit.core.scores import Labels, Scores
-    from stitchkit.evaluation.results import Evaluation
+    from stitchkit.evaluation.scores.results import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class Judging:
 
     def check(self, ids: np.ndarray) -> np.ndarray | None:
         """The patients of test items; raises for items without a label, or for leakage, before they are embedded."""
-        from stitchkit.evaluation.item_matching import labels_of_items
         from stitchkit.evaluation.leakage import audit
+        from stitchkit.evaluation.scores.item_matching import labels_of_items
 
         pairs = None if self.table is None else self.table.ids_only()
         apart = () if pairs is None else pairs.ids.tolist()

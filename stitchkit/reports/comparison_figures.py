@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.comparison import Comparison
-from stitchkit.evaluation.measured_curves import LearningCurve
+from stitchkit.evaluation.retrieval.comparison import Comparison
+from stitchkit.evaluation.retrieval.measured_curves import LearningCurve
 from stitchkit.reports.figures import COLOURS, FAINT, GRID, INK, canvas
 
 if TYPE_CHECKING:

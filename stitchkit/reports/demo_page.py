@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.datasets.phantoms import FINDINGS, render
-from stitchkit.evaluation.judging import CHANCE, METADATA, PROBE
-from stitchkit.evaluation.results import Evaluation
+from stitchkit.evaluation.scores.evaluate import CHANCE, METADATA, PROBE
+from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.reports.figures import curves, forest, picture
 from stitchkit.reports.pages import template
 from stitchkit.storage.atomic_writes import replace_file

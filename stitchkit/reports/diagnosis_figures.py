@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.evaluation.coverage import PromptCoverage
-from stitchkit.evaluation.diagnosis import Cosines
-from stitchkit.evaluation.prompt_reach import COVERED
-from stitchkit.evaluation.spectra import Spectrum
+from stitchkit.evaluation.diagnosis.coverage import PromptCoverage
+from stitchkit.evaluation.diagnosis.diagnosis import Cosines
+from stitchkit.evaluation.diagnosis.prompt_reach import COVERED
+from stitchkit.evaluation.diagnosis.spectra import Spectrum
 from stitchkit.metrics.neighbourhoods import Hubness
 from stitchkit.reports.figures import COLOURS, FAINT, GRID, INK, as_svg, canvas
 

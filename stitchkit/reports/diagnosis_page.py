@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from stitchkit.core.errors import InputError
-from stitchkit.evaluation.advice import works
-from stitchkit.evaluation.associations import HEAD, LIMITS
-from stitchkit.evaluation.diagnosis import Diagnosis
-from stitchkit.evaluation.prompt_reach import COVERED
+from stitchkit.evaluation.associations.associations import HEAD, LIMITS
+from stitchkit.evaluation.diagnosis.advice import works
+from stitchkit.evaluation.diagnosis.diagnosis import Diagnosis
+from stitchkit.evaluation.diagnosis.prompt_reach import COVERED
 from stitchkit.reports.diagnosis_figures import cosines_figure, coverage_figure, hubs_figure, spectrum_figure
 from stitchkit.reports.pages import template
 from stitchkit.storage.atomic_writes import replace_file

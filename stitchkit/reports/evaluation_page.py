@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.results import AUROC, Evaluation, measure_name
+from stitchkit.evaluation.scores.results import AUROC, Evaluation, measure_name
 from stitchkit.reports.figures import forest, reliability_figure
 from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
 from stitchkit.storage.atomic_writes import replace_file

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stitchkit.evaluation.cross_fitting import CrossFitted
-from stitchkit.evaluation.results import measure_name
-from stitchkit.evaluation.spectra import Spectrum
+from stitchkit.evaluation.diagnosis.spectra import Spectrum
+from stitchkit.evaluation.scores.cross_fitting import CrossFitted
+from stitchkit.evaluation.scores.results import measure_name
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.diagnosis_figures import spectrum_figure
 from stitchkit.reports.figures import forest, reliability_figure

@@ -21,9 +21,9 @@ from stitchkit.core.heads import ZeroShotHead
 from stitchkit.core.prompts import PromptSet
 from stitchkit.datasets.phantoms import FINDINGS
 from stitchkit.datasets.prompt_sets import read_prompts
-from stitchkit.evaluation.judging import PROBE, evaluate
-from stitchkit.evaluation.probes import fit_probe
-from stitchkit.evaluation.results import Evaluation
+from stitchkit.evaluation.scores.evaluate import PROBE, evaluate
+from stitchkit.evaluation.scores.probe import fit_probe
+from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.metrics.auroc import auroc
 from stitchkit.reports.demo_page import write_demo_page
 from stitchkit.runtime.threads import one_thread

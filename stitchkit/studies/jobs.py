@@ -21,7 +21,7 @@ from stitchkit.core.space import Space
 from stitchkit.datasets.prompt_sets import read_prompts, subset
 from stitchkit.encoders import is_vectors_file
 from stitchkit.encoders.clip_pairs import clip_alignment
-from stitchkit.evaluation.metadata import file_columns
+from stitchkit.evaluation.scores.metadata import file_columns
 from stitchkit.stitching import head_called
 from stitchkit.studies.benches import Draw, StudyBench
 from stitchkit.studies.cells import Cell

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from stitchkit.evaluation.retrieval import partner_ranks
+from stitchkit.evaluation.retrieval.evaluate_retrieval import partner_ranks
 from stitchkit.studies.benches import Draw
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.jobs import Job, StudyJobs, Worked

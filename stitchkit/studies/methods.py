@@ -14,9 +14,9 @@ from stitchkit.core.errors import EvidenceError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.scores import Labels, Scores
-from stitchkit.evaluation.metadata import metadata_scores
-from stitchkit.evaluation.probes import fit_probe
-from stitchkit.evaluation.spectra import spectrum_of
+from stitchkit.evaluation.diagnosis.spectra import spectrum_of
+from stitchkit.evaluation.scores.metadata import metadata_scores
+from stitchkit.evaluation.scores.probe import fit_probe
 from stitchkit.studies.plans import PAPER
 from stitchkit.zero_shot import zeroshot
 

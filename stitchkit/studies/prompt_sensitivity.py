@@ -18,7 +18,7 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.embedding import embed
-from stitchkit.evaluation.class_patients import (
+from stitchkit.evaluation.scores.class_patients import (
     ClassPatients,
     carriers,
     judged_classes,
@@ -28,7 +28,7 @@ from stitchkit.evaluation.class_patients import (
     where_carried,
     where_enough,
 )
-from stitchkit.evaluation.tables import Truth
+from stitchkit.evaluation.scores.tables import Truth
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_differences,

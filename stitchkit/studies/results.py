@@ -8,7 +8,7 @@ from typing import Any
 
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.results import AUROC, measure_name
+from stitchkit.evaluation.scores.results import AUROC, measure_name
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.study_page import signed
 from stitchkit.studies.judges import MAP, RECALL

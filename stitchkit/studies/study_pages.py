@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.results import AUROC
+from stitchkit.evaluation.scores.results import AUROC
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.figures import thumbnail
 from stitchkit.reports.study_figures import Curve

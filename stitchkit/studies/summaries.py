@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.class_answers import notes_on_answers
-from stitchkit.evaluation.class_patients import note_on_carriers, note_on_precision, notes_on_patients
-from stitchkit.evaluation.metadata_shortcuts import MetadataAlone
-from stitchkit.evaluation.results import is_above_chance, measure_name
+from stitchkit.evaluation.scores.class_answers import notes_on_answers
+from stitchkit.evaluation.scores.class_patients import note_on_carriers, note_on_precision, notes_on_patients
+from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
+from stitchkit.evaluation.scores.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.jobs import CLIP

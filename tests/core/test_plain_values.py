@@ -13,8 +13,8 @@ import pytest
 import stitchkit
 import stitchkit as sk
 from stitchkit.core.plain_values import plain
-from stitchkit.evaluation.coverage import prompt_coverage
-from stitchkit.evaluation.results import UNDEFINED
+from stitchkit.evaluation.diagnosis.coverage import prompt_coverage
+from stitchkit.evaluation.scores.results import UNDEFINED
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.decisions import decision_intervals
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stitchkit.evaluation.results import AUROC, BRIER, ECE
-from stitchkit.evaluation.tables import interval_of
+from stitchkit.evaluation.scores.results import AUROC, BRIER, ECE
+from stitchkit.evaluation.scores.tables import interval_of
 from stitchkit.metrics.bootstrap import patient_counts, percentile_interval
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.probability_intervals import brier_interval, calibration_error_interval

@@ -12,7 +12,7 @@ import pytest
 from nih import texts_of
 
 import stitchkit as sk
-from stitchkit.evaluation.coverage import prompt_coverage
+from stitchkit.evaluation.diagnosis.coverage import prompt_coverage
 
 pytestmark = pytest.mark.real
 

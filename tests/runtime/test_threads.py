@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import stitchkit as sk
 import stitchkit.runtime.threads
 from stitchkit.alignment import fitting
-from stitchkit.evaluation import probes
+from stitchkit.evaluation.scores import probe as probes
 from stitchkit.runtime.threads import is_small, one_blas_thread, one_thread
 
 
@@ -67,8 +67,8 @@ def test_a_fit_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, w
         (lambda x: sk.align_many({"a": x, "b": x}), "stitchkit.alignment.many._fitted"),
         (lambda x: sk.align_through((x, x), (x, x)), "stitchkit.solvers.hub.HubComposition.fit"),
         (lambda x: sk.align_without_pairs(x, x), "stitchkit.alignment.without_pairs.match_clouds"),
-        (lambda x: sk.compare(x, x, solvers=["ridge"]), "stitchkit.evaluation.comparing.align"),
-        (lambda x: sk.learning_curve(x, x, solver="ridge"), "stitchkit.evaluation.learning_curves.align"),
+        (lambda x: sk.compare(x, x, solvers=["ridge"]), "stitchkit.evaluation.retrieval.compare.align"),
+        (lambda x: sk.learning_curve(x, x, solver="ridge"), "stitchkit.evaluation.retrieval.learning_curve.align"),
     ],
 )
 def test_so_do_maps_among_many_spaces_without_pairs_and_along_a_curve(two, monkeypatch, fit, place):

@@ -10,8 +10,8 @@ import pytest
 from phantom_studies import JUDGED, only, run
 
 import stitchkit as sk
-from stitchkit.evaluation import cross_fitting
-from stitchkit.evaluation.cross_fitting import cross_fitted
+from stitchkit.evaluation.scores import cross_fitting
+from stitchkit.evaluation.scores.cross_fitting import cross_fitted
 from stitchkit.studies.methods import METADATA
 
 FOUR = 'images = 4\nclasses = ["cardiomegaly", "nodule"]'
@@ -131,7 +131,7 @@ def test_with_folds_scores_are_standardised_within_each_before_they_are_calibrat
 
 
 def test_constant_scores_stay_constant():
-    from stitchkit.evaluation.tables import standardised
+    from stitchkit.evaluation.scores.tables import standardised
 
     scores = np.full((9, 2), 0.1) * np.asarray([1, 3])
     assert not standardised(scores, np.repeat(range(3), 3)).any()

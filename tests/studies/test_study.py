@@ -16,7 +16,7 @@ from PIL import Image
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, LeakageError
 from stitchkit.datasets.prompt_sets import subset
-from stitchkit.evaluation.metadata import metadata_scores
+from stitchkit.evaluation.scores.metadata import metadata_scores
 from stitchkit.studies.benches import _is_one_of
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.reporting import Loaded, study

@@ -1,0 +1,1 @@
+"""Anchor sets: audit, choice, selection, cards."""

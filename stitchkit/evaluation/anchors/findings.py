@@ -1,0 +1,288 @@
+"""The result of checking an anchor set: what leaks, what repeats, what is covered, what metadata give away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stitchkit.core.plain_values import plain_values
+from stitchkit.core.wording import counted
+from stitchkit.datasets.near_duplicates import NEAR
+from stitchkit.evaluation.anchors.shortcuts import Shortcut
+from stitchkit.evaluation.anchors.words import ClassWords
+
+SHOWN = 10  # pairs of images named in print; all are in to_dict
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Two items whose images are, or look, the same.
+
+    Parameters
+    ----------
+    first, second
+        Their ids; across two sides, the anchor and the test item.
+    kind
+        ``"same file"``, ``"same pixels"`` or ``"near"``.
+    likeness
+        Of their fingerprints or after a registration, 1 for copies.
+    same_patient
+        None where patients are not known.
+    opposite
+        Classes that one of them has and the other has not, by their labels.
+    """
+
+    first: str
+    second: str
+    kind: str
+    likeness: float
+    same_patient: bool | None
+    opposite: tuple[str, ...] = ()
+
+    @plain_values
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "kind": self.kind,
+            "likeness": self.likeness,
+            "same_patient": self.same_patient,
+            "opposite": list(self.opposite),
+        }
+
+    def __str__(self) -> str:
+        """One line."""
+        whose = {None: "", True: ", same patient", False: ", two patients"}[self.same_patient]
+        against = f", opposite labels: {', '.join(self.opposite)}" if self.opposite else ""
+        alike = f"{self.kind} ({self.likeness:.3f})" if self.kind == NEAR else self.kind
+        return f"{self.first} = {self.second}: {alike}{whose}{against}"
+
+
+@dataclass(frozen=True, slots=True)
+class TextCounts:
+    """How often the anchors' texts repeat, case and white space aside.
+
+    Parameters
+    ----------
+    n, distinct
+        Texts, and different ones.
+    most
+        How often the commonest stands.
+    shared
+        Different ones that are also texts of the test; None where it has no texts.
+    """
+
+    n: int
+    distinct: int
+    most: int
+    shared: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCounts:
+    """How many anchors show one class, by their labels.
+
+    Parameters
+    ----------
+    name
+        Of the class.
+    present, absent, unknown
+        Anchors; unknown are those without this label.
+    patients
+        With the class; None where patients are not known.
+    """
+
+    name: str
+    present: int
+    absent: int
+    unknown: int
+    patients: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorAudit:
+    """What was found of an anchor set.
+
+    Parameters
+    ----------
+    anchors, patients
+        How many; patients None where not known.
+    test, test_patients
+        The same of the test; None without one.
+    leakage
+        What anchors and test share, in words, a line each; empty if nothing was found.
+    warnings
+        What else is wrong: contradictions, uncovered classes, shortcuts.
+    duplicates
+        Anchors whose images are, or look, the same.
+    leaked
+        Anchors and test items whose images do, under different ids.
+    texts
+        How often texts repeat; None where no side holds texts.
+    classes
+        How many anchors show each class, where labels were given.
+    words
+        What texts say of each class, where prompts were given.
+    shortcuts
+        How well metadata tell each class, where labels and metadata were given.
+    columns
+        What metadata were used.
+    notes
+        What was not checked, and why.
+    settings
+        Likeness, folds, level, seed, least number of positives.
+    """
+
+    anchors: int
+    patients: int | None
+    test: int | None
+    test_patients: int | None
+    leakage: tuple[str, ...]
+    warnings: tuple[str, ...]
+    duplicates: tuple[Duplicate, ...]
+    leaked: tuple[Duplicate, ...]
+    texts: TextCounts | None
+    classes: tuple[ClassCounts, ...]
+    words: tuple[ClassWords, ...]
+    shortcuts: tuple[Shortcut, ...]
+    columns: tuple[str, ...]
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing leaks into the test, as far as it was checked; warnings do not count."""
+        return not self.leakage
+
+    @plain_values
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; neither texts nor patients are in it."""
+        return {
+            "passed": self.passed,
+            "anchors": self.anchors,
+            "patients": self.patients,
+            "test": self.test,
+            "test_patients": self.test_patients,
+            "leakage": list(self.leakage),
+            "warnings": list(self.warnings),
+            "duplicates": [one.to_dict() for one in self.duplicates],
+            "leaked": [one.to_dict() for one in self.leaked],
+            "texts": None if self.texts is None else {name: getattr(self.texts, name) for name in _TEXTS},
+            "classes": [{name: getattr(one, name) for name in _COUNTS} for one in self.classes],
+            "words": [
+                {"name": one.name, "said": one.said, "denied": one.denied, "unseen": list(one.unseen)}
+                for one in self.words
+            ],
+            "shortcuts": [
+                {
+                    "name": one.name,
+                    "auroc": None if one.auroc is None else one.auroc._asdict(),
+                    "found": one.found,
+                    "why": one.why,
+                }
+                for one in self.shortcuts
+            ],
+            "columns": list(self.columns),
+            "notes": list(self.notes),
+            "settings": dict(self.settings),
+        }
+
+    def __str__(self) -> str:
+        """What a terminal shows: leakage and warnings first."""
+        lines = [self._head(), *(f"LEAKAGE: {one}" for one in self.leakage), *self.warnings]
+        lines += self._pairs("anchors and test", self.leaked) + self._pairs("anchors", self.duplicates)
+        if self.texts is not None:
+            lines.append(_told(self.texts))
+        lines += [*self._table(), *self._unseen()]
+        lines += [f"note: {one}" for one in dict.fromkeys(self.notes)]
+        clean = not (self.leakage or self.warnings or self.leaked or self.duplicates)
+        return "\n".join([*lines, *([f"no fault found; checked: {', '.join(self._checked())}"] if clean else [])])
+
+    def _checked(self) -> list[str]:
+        """The comparisons and counts, in words."""
+        known = "ids" if self.patients is None or self.test_patients is None else "ids and patients"
+        parts = {
+            f"{known} of anchors and test items": self.test is not None,
+            "images that are or look the same": bool(self.settings.get("images_compared")),
+            "repeated texts": self.texts is not None,
+            "labels of each class": bool(self.classes),
+            "classes in the texts": bool(self.words),
+            f"metadata alone ({', '.join(self.columns)})": bool(self.shortcuts) and bool(self.columns),
+        }
+        return [name for name, done in parts.items() if done]
+
+    def _head(self) -> str:
+        head = _counted(self.anchors, "anchor", self.patients)
+        return head if self.test is None else f"{head}; {_counted(self.test, 'test item', self.test_patients)}"
+
+    def _pairs(self, where: str, pairs: tuple[Duplicate, ...]) -> list[str]:
+        if not pairs:
+            return []
+        lines = [f"{counted(len(pairs), 'pair')} of images that are or look the same, {where}:"]
+        ordered = sorted(pairs, key=lambda one: (not one.opposite, one.same_patient is True))
+        lines += [f"  {one}" for one in ordered[:SHOWN]]
+        return lines + ([f"  and {len(pairs) - SHOWN} more (--json lists them)"] if len(pairs) > SHOWN else [])
+
+    def _table(self) -> list[str]:
+        """A row a class: labels, words, metadata, as far as they were looked at."""
+        counts, words = {one.name: one for one in self.classes}, {one.name: one for one in self.words}
+        metadata = {one.name: one for one in self.shortcuts}
+        names = list(dict.fromkeys([*counts, *words]))
+        if not names:
+            return []
+        parts = [[["class"], *([name] for name in names)]]
+        if counts:
+            parts.append([["present", "absent", "unknown", "patients"], *(_counts(counts.get(name)) for name in names)])
+        if words:
+            parts.append([["texts say", "deny"], *(_words(words.get(name)) for name in names)])
+        if metadata:
+            parts.append([["AUROC of metadata alone"], *([_metadata(metadata.get(name))] for name in names)])
+        rows = [[cell for cells in together for cell in cells] for together in zip(*parts, strict=True)]
+        wide = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
+        return [
+            "  ".join(
+                f"{cell:>{w}}" if 0 < j < len(row) - bool(metadata) else f"{cell:<{w}}"
+                for j, (cell, w) in enumerate(zip(row, wide, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+
+    def _unseen(self) -> list[str]:
+        """Words of the prompts that are in no text."""
+        found = [
+            f"{one.name}: {', '.join(one.unseen[:SHOWN])}{', ...' if len(one.unseen) > SHOWN else ''}"
+            for one in self.words
+            if one.unseen
+        ]
+        return [f"words of the prompts that no anchor text has: {'; '.join(found)}"] if found else []
+
+
+_TEXTS = ("n", "distinct", "most", "shared")
+_COUNTS = ("name", "present", "absent", "unknown", "patients")
+
+
+def _counted(n: int, what: str, patients: int | None) -> str:
+    return f"{counted(n, what)} ({'patients not known' if patients is None else counted(patients, 'patient')})"
+
+
+def _told(texts: TextCounts) -> str:
+    verb = "is a text" if texts.shared == 1 else "are texts"
+    also = "" if texts.shared is None else f"; {texts.shared} of them {verb} of the test as well"
+    return f"{counted(texts.n, 'text')}, {texts.distinct} different, the commonest {counted(texts.most, 'time')}{also}"
+
+
+def _counts(one: ClassCounts | None) -> list[str]:
+    if one is None:
+        return ["-"] * 4
+    return [str(one.present), str(one.absent), str(one.unknown), "-" if one.patients is None else str(one.patients)]
+
+
+def _words(one: ClassWords | None) -> list[str]:
+    return ["-", "-"] if one is None or one.said is None else [str(one.said), str(one.denied)]
+
+
+def _metadata(one: Shortcut | None) -> str:
+    if one is None:
+        return "-"
+    return f"not judged: {one.why}" if one.auroc is None else f"{one.auroc}{'  SHORTCUT' if one.found else ''}"

@@ -1,0 +1,184 @@
+"""Anchors chosen out of a table, apart from a test: which rows, by which method, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.anchors import AnchorSet
+from stitchkit.core.errors import DataError
+from stitchkit.core.items import Items
+from stitchkit.core.plain_values import plain_values
+from stitchkit.core.wording import counted
+from stitchkit.datasets.content_keys import content_key
+from stitchkit.datasets.near_duplicates import LIKENESS, MOST
+from stitchkit.evaluation.anchors.choose import choose_anchors
+from stitchkit.evaluation.anchors.overlap import Side, overlap_of
+from stitchkit.runtime.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Rows of an anchor set that may be chosen, and why the others may not.
+
+    Parameters
+    ----------
+    rows : (m,) int64
+        Positions.
+    left_out
+        How many are left out, and why, in words.
+    notes
+        What was not checked.
+    """
+
+    rows: np.ndarray
+    left_out: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Anchors that were chosen.
+
+    Parameters
+    ----------
+    rows : (n,) int64
+        Positions in the anchor set, in the order they were picked.
+    method, seed
+        How.
+    candidates, left_out
+        How many could be chosen, and how many could not because of the test.
+    patients
+        Of the chosen; None where not known.
+    notes
+        What was left out and why, and what was not checked.
+    """
+
+    rows: np.ndarray
+    method: str
+    seed: int
+    candidates: int
+    left_out: int
+    patients: int | None
+    notes: tuple[str, ...]
+
+    @plain_values
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; no id and no patient."""
+        return {
+            "n": len(self.rows),
+            "method": self.method,
+            "seed": self.seed,
+            "candidates": self.candidates,
+            "left_out": self.left_out,
+            "patients": self.patients,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        """What a terminal shows."""
+        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+        rows = f"{len(self.rows)} of {counted(self.candidates, 'row')} ({people})"
+        head = f"{rows}, chosen by {self.method}, seed {self.seed}"
+        return "\n".join([head, *(f"note: {note}" for note in self.notes)])
+
+
+def candidates_of(
+    anchors: AnchorSet,
+    test: AnchorSet | Items | Sequence[str] | np.ndarray | None,
+    test_groups: Any = None,
+    *,
+    likeness: float = LIKENESS,
+    progress: bool | None = None,
+) -> Candidates:
+    """Anchors that share neither id nor patient nor image with the test.
+
+    Parameters
+    ----------
+    anchors, test, test_groups, likeness
+        As :func:`stitchkit.evaluation.anchors.check.check_anchors` takes them; without a test all rows may be chosen.
+
+    Raises
+    ------
+    DataError
+        If no row is left, or more pairs of images are near duplicates than are listed.
+    """
+    if test is None:
+        return Candidates(np.arange(len(anchors)), 0, ())
+    ours, theirs = Side.of(anchors), Side.of(test, test_groups)
+    looks = None
+    if ours.images and theirs.images:
+        with Progress(show=progress) as bar:
+            looks = ours.looks("anchors", bar), theirs.looks("test images", bar)
+    found = overlap_of(ours, theirs, looks, likeness)
+    if not found.complete:
+        raise DataError(
+            f"more than {MOST} pairs of an anchor's and a test item's image look the same, so what leaks cannot be "
+            f"told apart. Are most images nearly empty? See what the check of the anchors lists."
+        )
+    rows = np.flatnonzero(~found.rows)
+    if not rows.size:
+        raise DataError(f"all {len(ours)} anchors share an id, a patient or an image with the test. Give others.")
+    notes = []
+    if told := found.told():
+        notes.append(
+            f"{counted(len(ours) - len(rows), 'row was', 'rows were')} left out, because of the test: {'; '.join(told)}"
+        )
+    if found.patients is None:
+        notes.append("patients are not known on both sides, so rows of the test's patients were not looked for")
+    if found.alike is None:
+        notes.append("images are not known on both sides, so rows that show the test's images were not looked for")
+    return Candidates(rows, len(ours) - len(rows), tuple(notes))
+
+
+def select_anchors(
+    anchors: AnchorSet,
+    n: int,
+    candidates: Candidates,
+    *,
+    method: str,
+    vectors: Any = None,
+    classes: Any = None,
+    seed: int = 0,
+) -> Selection:
+    """``n`` of the candidates, by :func:`stitchkit.choose_anchors`.
+
+    Parameters
+    ----------
+    anchors
+        The pairs.
+    candidates
+        From :func:`candidates_of`.
+    method
+        Of ``choose_anchors``; ``"diverse-text"`` reads ``vectors`` of the texts.
+    vectors : (m, d), optional
+        Of the candidates, in their order. Without them, as ``"random"`` and ``"balanced"`` allow, a row is told from
+        another by its source item.
+    classes : (m,), optional
+        Of the candidates, in their order, for ``"balanced"``.
+
+    Raises
+    ------
+    InputError
+        If n is more than there are candidates, or what the method reads is missing.
+    UnknownNameError
+        If there is no such method.
+    """
+    some = anchors.take(candidates.rows)
+    if vectors is None:
+        vectors = _codes(some.source_items)
+    other = vectors if method == "diverse-text" else None
+    picked = choose_anchors(vectors, n, method=method, other=other, classes=classes, groups=some.groups, seed=seed)
+    people = None if some.groups is None else len(np.unique(some.groups[picked]))
+    return Selection(
+        candidates.rows[picked], method, seed, len(candidates.rows), candidates.left_out, people, candidates.notes
+    )
+
+
+def _codes(items: Items) -> np.ndarray:
+    """Numbers (m, 4) that are equal for equal content and differ otherwise."""
+    keys = b"".join(content_key(value, items.modality) for value in items.values)
+    return np.frombuffer(keys, dtype=np.uint32).reshape(len(items), -1).astype(np.float64)

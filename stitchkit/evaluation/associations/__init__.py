@@ -1,0 +1,1 @@
+"""Scores of findings by association with findings that anchors mention."""

@@ -1,0 +1,1 @@
+"""Held-out pairs: ranks, comparison of solvers, gates, learning curves."""

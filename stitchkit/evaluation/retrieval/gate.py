@@ -1,0 +1,229 @@
+"""The verb ``gate``: an alignment on held-out pairs against thresholds, or against another alignment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.anchor_hashes import given_ids
+from stitchkit.core.arrays import to_numpy
+from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.items import rows_of
+from stitchkit.core.wording import counted
+from stitchkit.evaluation.fitted_pairs import audit_pairs
+from stitchkit.evaluation.retrieval.gate_checks import Check, Gate
+from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally, judge
+from stitchkit.evaluation.scores.class_patients import where_carried
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.proportions import exact_difference, exact_interval
+from stitchkit.metrics.r2_intervals import r2_interval
+
+BY = ("lower", "value", "upper")  # the end of the interval that a threshold is held against
+MARGIN = 0.02
+FEWEST = 10  # patients from which an interval is worth its name
+COMPARED = ("mrr", "recall@1")  # what is compared with another alignment
+
+
+def gate(
+    alignment: Alignment,
+    source: Any,
+    target: Any,
+    *,
+    groups: Any = None,
+    min_mrr: float | None = None,
+    min_recall_at_1: float | None = None,
+    min_r2: float | None = None,
+    against: Alignment | None = None,
+    against_source: Any = None,
+    against_target: Any = None,
+    margin: float = MARGIN,
+    by: str = "lower",
+    allow_leakage: bool = False,
+) -> Gate:
+    """Checks of an alignment on pairs it was not fitted on, against thresholds: for a test that runs at every change.
+
+    A threshold is held against the lower end of the 95 % interval over patients, so that a gate passes only what the
+    pairs show, and too few pairs fail it rather than pass it. For mean reciprocal rank and recall@1 it is the interval
+    of :func:`stitchkit.metrics.proportions.exact_interval`: its bounds fall with every error, so that no map passes
+    where a better one fails, and with one pair a patient a map whose value is the threshold passes in at most 2.5 % of
+    samples. Differences have that of :func:`stitchkit.metrics.proportions.exact_difference`, R2 that of
+    :func:`stitchkit.metrics.r2_intervals.r2_interval`.
+    With ``by="value"`` the measured value counts, with ``by="upper"`` a check fails only where the pairs show that the
+    threshold is missed.
+
+    Parameters
+    ----------
+    alignment
+        The candidate.
+    source : (n, d_s), target : (n, d_t)
+        At least 10 pairs that neither alignment was fitted on: embeddings paired by id, or arrays paired by row.
+        Ranks go from source to target among the distinct targets given.
+    groups : (n,) or mapping id -> group, optional
+        Patients; intervals are over them.
+    min_mrr, min_recall_at_1
+        Thresholds from 0 to 1.
+    min_r2
+        Threshold for the directed map's R2, at most 1; 0 is the mean of the targets given.
+    against
+        An alignment that the candidate must not be worse than: for mean reciprocal rank and recall@1 the paired
+        difference, candidate minus this one, must reach ``-margin``. Two maps that rank all pairs alike are shown to be
+        within 0.02 of each other by 125 patients or more; the same map differs from itself by 0.
+    against_source, against_target
+        The same pairs in the spaces of ``against`` where these are others (the encoder was swapped); by default
+        ``source`` and ``target``.
+    margin
+        How much worse is still as good, from 0 up to 1.
+    by
+        ``"lower"``, ``"value"`` or ``"upper"``.
+    allow_leakage
+        Report pairs that an alignment was fitted on in the notes instead of refusing them.
+
+    Returns
+    -------
+    Gate
+        ``passed`` is the verdict; print it for a line a check.
+
+    Raises
+    ------
+    InputError
+        If nothing is to be checked, for a threshold or margin out of range, fewer than 10 pairs, fewer than 10
+        patients unless ``by="value"``, or targets that are all the same.
+    SpaceMismatchError
+        If the vectors are not of the alignment's spaces.
+    LeakageError
+        If one of the pairs, or a patient, is among the anchors whose hashes an alignment keeps in its record.
+    NoDirectedMapError
+        If R2 is asked of an alignment that has no directed map.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(120, 5))
+    >>> from stitchkit.alignment import align
+    >>> fitted = align(x[:80], x[:80, ::-1], nested=False)
+    >>> gate(fitted, x[80:], x[80:, ::-1], min_mrr=0.9).passed
+    True
+    """
+    check_gate(
+        min_mrr=min_mrr, min_recall_at_1=min_recall_at_1, min_r2=min_r2, compared=against is not None, margin=margin,
+        by=by,
+    )  # fmt: skip
+    limits = {"mrr": min_mrr, "recall@1": min_recall_at_1, "r2": min_r2}
+    pairs = HeldPairs.of(source, target, groups)
+    _check_enough(pairs, by)
+    notes = audit_pairs(alignment, (pairs.x, pairs.y), pairs.groups, given_ids(source, target), allow=allow_leakage)
+    if min_r2 is not None:
+        alignment.to_target  # noqa: B018  says what is missing
+    tally, guessed = _tally(alignment, pairs, pairs.patient, "the gated alignment")
+    checks = []
+    for name, limit in limits.items():
+        if limit is not None:
+            at = tally.names.index(name)
+            interval = (
+                r2_interval(tally.of[:, at] - tally.won[:, at], tally.of[:, at])
+                if name == "r2"
+                else exact_interval(tally.won[:, at], tally.of[:, at])
+            )
+            interval = where_carried(interval, pairs.people)
+            checks.append(_check(name, interval, by, limit, float(guessed.values[at])))
+    if against is not None:
+        left = source if against_source is None else against_source
+        right = target if against_target is None else against_target
+        same = _same_pairs(HeldPairs.of(left, right), pairs)
+        notes += audit_pairs(
+            against, (same.x, same.y), pairs.groups, given_ids(left, right), allow=allow_leakage, what="the other map"
+        )
+        theirs, _ = _tally(against, same, pairs.patient, "the alignment gated against")
+        one_map = _one_map(alignment, pairs, against, same)
+        for name in COMPARED:
+            at, there = tally.names.index(name), theirs.names.index(name)
+            sums = tally.won[:, at], theirs.won[:, there], tally.of[:, at]
+            interval = Interval(0.0, 0.0, 0.0) if one_map else where_carried(exact_difference(*sums), pairs.people)
+            checks.append(_check(f"{name} minus the other", interval, by, -margin, None))
+    gallery = len(np.unique(pairs.target))
+    settings = {"margin": margin, "level": 0.95}
+    notes = list(dict.fromkeys([*notes, *_notes(pairs, checks)]))  # what both maps do not know is said once
+    return Gate(tuple(checks), by, len(pairs), pairs.patients, gallery, tuple(notes), settings)
+
+
+def check_gate(
+    *,
+    min_mrr: float | None,
+    min_recall_at_1: float | None,
+    min_r2: float | None,
+    compared: bool,
+    margin: float,
+    by: str,
+) -> None:
+    """Raise for settings of :func:`gate` that cannot be; ``compared`` tells whether there is another alignment."""
+    if by not in BY:
+        raise UnknownNameError.of("end of an interval", by, BY)
+    if not compared and min_mrr is None and min_recall_at_1 is None and min_r2 is None:
+        raise InputError("there is nothing to check: give min_mrr, min_recall_at_1, min_r2 or against.")
+    for name, limit in (("mrr", min_mrr), ("recall@1", min_recall_at_1)):
+        if limit is not None and not 0 <= limit <= 1:
+            raise InputError(f"a threshold for {name} is from 0 to 1; got {limit}.")
+    if min_r2 is not None and not -np.inf < min_r2 <= 1:
+        raise InputError(f"a threshold for R2 is at most 1; got {min_r2}.")
+    if not 0 <= margin < 1:
+        raise InputError(f"the margin is from 0 up to 1; got {margin}.")
+
+
+def _tally(alignment: Alignment, pairs: HeldPairs, patient: np.ndarray, what: str) -> tuple[Tally, Tally]:
+    alignment.source.require(pairs.x.space, f"{what} (source side)")
+    alignment.target.require(pairs.y.space, f"{what} (target side)")
+    return judge(alignment, pairs, patient, int(patient.max()) + 1, ks=(1,))
+
+
+def _same_pairs(others: HeldPairs, pairs: HeldPairs) -> HeldPairs:
+    """``others`` in the order of ``pairs``: a difference is paired only if row i of both is one pair."""
+    if len(others) != len(pairs):
+        raise InputError(
+            f"the other alignment's vectors are of {len(others)} pairs and the candidate's of {len(pairs)}; "
+            f"both must be the same pairs. Embed the same items with both encoders."
+        )
+    if np.array_equal(others.x.ids, pairs.x.ids):
+        return others
+    return others.take(rows_of(pairs.x.ids, others.x.ids, "the other alignment's vectors"))
+
+
+def _one_map(one: Alignment, pairs: HeldPairs, other: Alignment, same: HeldPairs) -> bool:
+    """Both alignments bring the pairs to the same vectors, bit by bit: there is no difference to estimate."""
+    rows = one.unit_rows(pairs.x.vectors, pairs.y.vectors), other.unit_rows(same.x.vectors, same.y.vectors)
+    return all(np.array_equal(to_numpy(a), to_numpy(b)) for a, b in zip(*rows, strict=True))
+
+
+def _check(name: str, interval: Interval, by: str, threshold: float, chance: float | None) -> Check:
+    reached = {"lower": interval.low, "value": interval.value, "upper": interval.high}[by]
+    return Check(name, interval, reached, threshold, chance)
+
+
+def _notes(pairs: HeldPairs, checks: list[Check]) -> tuple[str, ...]:
+    notes = [
+        f"the threshold {one.threshold:.3f} for {one.name} is no better than chance ({one.chance:.3f})"
+        for one in checks
+        if one.chance is not None and one.threshold <= one.chance and one.name != "r2"
+    ]
+    if pairs.people < FEWEST:
+        notes.append(
+            f"{counted(pairs.people, 'patient is', 'patients are')} too few for an interval to be held "
+            f"against a threshold: the value alone was"
+        )
+    return tuple(notes)
+
+
+def _check_enough(pairs: HeldPairs, by: str) -> None:
+    """Raise for pairs that no gate can pass or fail on."""
+    if len(np.unique(pairs.target)) < 2:
+        raise InputError(
+            f"the {len(pairs)} target vectors are all the same to their precision: every rank is 1 and tells nothing. "
+            f"Has the encoder collapsed?"
+        )
+    if pairs.people < FEWEST and by != "value":
+        raise InputError(
+            f"{counted(pairs.people, 'patient is', 'patients are')} too few for an interval; at least "
+            f"{FEWEST} are needed. Give pairs of more "
+            f"patients, or hold the value itself against the threshold: by='value'."
+        )

@@ -1,0 +1,1 @@
+"""Scores of classes against labels: measures, probes, calibration, thresholds, metadata."""

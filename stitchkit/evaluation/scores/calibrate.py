@@ -1,0 +1,208 @@
+"""The verb ``calibrate``: scores to probabilities, on patients that are neither anchors nor test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stitchkit.core.calibrations import Calibration, IsotonicCalibration, LogisticCalibration, SoftmaxCalibration
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.wording import counted
+from stitchkit.evaluation.scores.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
+from stitchkit.evaluation.scores.logistic import likeliest_curve
+
+METHODS = ("platt", "temperature", "isotonic")
+AGAINST = "higher scores do not go with the class"
+
+
+def calibrate(
+    scores: Scores,
+    labels: Labels,
+    *,
+    method: str = "platt",
+    multiclass: bool = False,
+    groups: Any = None,
+    anchors: Anchors = None,
+    allow_leakage: bool = False,
+) -> Calibration:
+    """What turns scores into probabilities, fitted on items that are neither anchors nor test.
+
+    Parameters
+    ----------
+    scores : (n, c)
+        Of the calibration items.
+    labels
+        Of them at least; joined by id, unknown ones left out class by class.
+    method
+        ``"platt"``: slope and intercept for each class, so that the prevalence is learnt too. ``"temperature"``: one
+        slope for all classes; a margin or logit of 0 stays at one half. ``"isotonic"``: any non-decreasing curve for
+        each class; wants hundreds of items.
+    multiclass
+        Exactly one class applies: ``"temperature"`` is then that of a softmax.
+    groups : (len(labels),), optional
+        Patient of each labelled row; ``labels.groups`` if not given.
+    anchors
+        The anchor set (or its ids): none of its items or patients may be used.
+    allow_leakage
+        Go on when one is, with a note.
+
+    Returns
+    -------
+    Calibration
+        Call it on scores of the same kind and classes; ``sk.evaluate(..., calibration=it)`` uses it and refuses to
+        judge it on its own patients.
+
+    Raises
+    ------
+    InputError
+        For ``multiclass`` with labels that do not name one class an item, fewer than two items, or scores by
+        association.
+    DataError
+        For a class without a positive or without a negative.
+    LeakageError
+        If an item or a patient is an anchor's.
+    UnknownNameError
+        For a method that does not exist.
+
+    References
+    ----------
+    Platt, Advances in Large Margin Classifiers (1999); Guo et al., ICML 2017; Zadrozny and Elkan, KDD 2002.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> truth = (rng.random((400, 1)) < 0.3).astype(float)
+    >>> ids = [f"scan{i}" for i in range(400)]
+    >>> scores = Scores(truth + rng.normal(size=(400, 1)), "logit", ids, ("Edema",))
+    >>> to_probability = calibrate(scores, Labels(truth, ids, ("Edema",)))
+    >>> round(float(to_probability(scores).values.mean()), 2), round(float(truth.mean()), 2)
+    (0.26, 0.26)
+    """
+    if method not in METHODS:
+        raise UnknownNameError.of("method of calibration", method, METHODS)
+    if method == "temperature" and not multiclass and scores.kind in ("probability", "cosine"):
+        raise InputError(
+            f"a temperature keeps a score of 0 at one half, which is not what scores of kind {scores.kind!r} mean. Use "
+            f"'platt'."
+        )
+    seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
+    if multiclass and method == "temperature":
+        return SoftmaxCalibration(
+            method, scores.kind, scores.classes, _softmax_temperature(seen), seen.fitted_on, tuple(seen.notes)
+        )
+    for c, label in enumerate(scores.classes):
+        _, truth, people = seen.of_class(c)
+        sides = _sides(truth)
+        if not min(sides):
+            raise DataError(
+                f"{label!r} has {_too_few(*sides)}; both are needed. Give more items, or calibrate without this class: "
+                f"scores.of_classes(...) takes the others, and evaluate marks it as not calibrated."
+            )
+        few = min(len(np.unique(people[truth == side])) for side in (0, 1))
+        if few < FEW_POSITIVES:
+            seen.notes.append(
+                f"{label}: {counted(few, 'patient')} with or without it {'is' if few == 1 else 'are'} few to "
+                f"calibrate by"
+            )
+    if method == "isotonic":
+        curves = tuple(_isotonic(*seen.of_class(c)[:2]) for c in range(len(scores.classes)))
+        return IsotonicCalibration(method, scores.kind, scores.classes, curves, seen.fitted_on, tuple(seen.notes))
+    slope, intercept = _platt(seen, scores.classes) if method == "platt" else _one_slope(seen)
+    return LogisticCalibration(method, scores.kind, scores.classes, slope, intercept, seen.fitted_on, tuple(seen.notes))
+
+
+def calibratable(scores: Scores, labels: Labels) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Classes of ``scores`` with both positives and negatives among the items, and the reason for each other one.
+
+    Parameters
+    ----------
+    scores : (n, c)
+        Of the calibration items.
+    labels
+        Of them at least, joined by id.
+
+    Examples
+    --------
+    >>> scores = Scores(np.zeros((2, 2)), "logit", ["a", "b"], ("Edema", "Mass"))
+    >>> calibratable(scores, Labels(np.array([[0, 0], [1, 0]]), ["a", "b"], ("Edema", "Mass")))
+    (('Edema',), {'Mass': '0 positives and 2 negatives among the calibration items'})
+    """
+    known = labels.of_classes(scores.classes).of_ids(scores.ids)
+    counts = {label: _sides(known.values[:, c]) for c, label in enumerate(scores.classes)}
+    reasons = {label: _too_few(*sides) for label, sides in counts.items() if not min(sides)}
+    return tuple(label for label in scores.classes if label not in reasons), reasons
+
+
+def _sides(truth: np.ndarray) -> tuple[int, int]:
+    """The number of positives and of negatives in labels (n,)."""
+    return int((truth == 1).sum()), int((truth == 0).sum())
+
+
+def _too_few(positives: int, negatives: int) -> str:
+    return f"{counted(positives, 'positive')} and {counted(negatives, 'negative')} among the calibration items"
+
+
+def _platt(seen: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Slope (c,) and intercept (c,); a class whose scores run against its labels keeps its prevalence alone."""
+    slope, intercept = np.zeros(len(classes)), np.zeros(len(classes))
+    for c, label in enumerate(classes):
+        values, truth, _ = seen.of_class(c)
+        centre, spread = values.mean(), values.std()
+        varies = np.ptp(values) > 1e-12 * np.abs(values).max()  # else what is left is rounding
+        a, b = _logistic((values - centre) / spread, truth) if varies else (0.0, 0.0)
+        spread = spread if varies else 1.0
+        if a <= 0:
+            seen.notes.append(f"{label}: {AGAINST}; every item gets its prevalence")
+            positives = truth.sum()
+            a, b = 0.0, float(np.log((positives + 1) / (len(truth) - positives + 1)))
+        slope[c], intercept[c] = a / spread, b - a * centre / spread
+    return slope, intercept
+
+
+def _logistic(values: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of the most likely logistic curve to Platt's softened targets, which keep it finite."""
+    positives = truth.sum()
+    high, low = (positives + 1) / (positives + 2), 1 / (len(truth) - positives + 2)
+    return likeliest_curve(values, np.where(truth == 1, high, low))
+
+
+def _one_slope(seen: CalibrationItems) -> tuple[np.ndarray, np.ndarray]:
+    """The slope of greatest likelihood over all classes' items, for each class (c,); intercepts are 0."""
+    from scipy.optimize import minimize_scalar
+
+    known = ~np.isnan(seen.truth)
+    signed = np.where(seen.truth[known] == 1, 1.0, -1.0) * seen.values[known]
+    unit = float(np.abs(signed).mean()) or 1.0
+    found = minimize_scalar(
+        lambda log: np.logaddexp(0, -np.exp(log) * signed / unit).mean(), bounds=(-10, 10), method="bounded"
+    )
+    c = seen.values.shape[1]
+    if not found.x > -9.9:
+        seen.notes.append("the scores' signs do not go with the labels: probabilities are nearly one half")
+    return np.full(c, float(np.exp(found.x)) / unit), np.zeros(c)
+
+
+def _softmax_temperature(seen: CalibrationItems) -> float:
+    from scipy.optimize import minimize_scalar
+
+    if not (np.nansum(seen.truth, axis=1) == 1).all():
+        raise InputError("a softmax needs labels that name exactly one class an item. Leave multiclass out.")
+    at = np.nanargmax(seen.truth, axis=1)
+    values = seen.values - seen.values.max(axis=1, keepdims=True)
+    unit = float(values.std()) or 1.0
+
+    def loss(log: float) -> float:
+        scaled = values / (unit * np.exp(log))
+        return float((np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(at)), at]).mean())
+
+    return unit * float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded").x))
+
+
+def _isotonic(values: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.isotonic import IsotonicRegression
+
+    model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(values, truth)
+    return np.asarray(model.X_thresholds_), np.asarray(model.y_thresholds_)

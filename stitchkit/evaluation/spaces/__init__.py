@@ -1,0 +1,1 @@
+"""Two spaces before a map: what they share, and which layers."""
