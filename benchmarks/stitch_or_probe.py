@@ -41,7 +41,7 @@ def results(sizes: list[int], draws: int, tested: int) -> Iterator[tuple[int, np
     import stitchkit as sk
     from stitchkit.datasets.phantoms import FINDINGS
     from stitchkit.metrics.auroc import auroc
-    from stitchkit.studies.demo_bench import DemoSettings, make_bench
+    from stitchkit.studies.demo.bench import DemoSettings, make_bench
 
     data = make_bench(DemoSettings(anchors=2 * max(sizes), tested=tested))
     (general, films), (medical, medical_films) = data.general, data.medical

@@ -70,7 +70,7 @@ def _peer(name: str, shape: Mapping[str, int], side: int, patch: int) -> tuple[A
 
 
 def _ours(name: str, shape: Mapping[str, int], side: int, patch: int) -> tuple[Any, Callable[..., torch.Tensor]]:
-    from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
     from stitchkit.training.contrast import contrastive_loss
 
     inputs = {"image": ImageInput(side, patch, 3), "text": TextInput(CONTEXT, VOCABULARY, VOCABULARY - 1)}
@@ -130,8 +130,8 @@ def loading() -> Case:
     from tokenizers import Tokenizer
 
     from stitchkit.datasets.phantoms import make_phantoms
-    from stitchkit.encoders.shared import ImageBatch, TextBatch
-    from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.encoders.shared.encoder import ImageBatch, TextBatch
+    from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
     from stitchkit.training.contrast import contrastive_loss
     from stitchkit.training.loading import Batches
     from stitchkit.training.pairs import TrainingPairs, numbered

@@ -26,7 +26,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "LeastSquares": "stitchkit.solvers.least_squares:LeastSquares",
     "LinearHead": "stitchkit.core.heads:LinearHead",
     "Lowdin": "stitchkit.solvers.pools.lowdin:Lowdin",
-    "Moments": "stitchkit.core.moments:Moments",
+    "Moments": "stitchkit.core.moments.moments:Moments",
     "PLS": "stitchkit.solvers.pls:PLS",
     "Procrustes": "stitchkit.solvers.procrustes:Procrustes",
     "PromptSet": "stitchkit.core.prompts:PromptSet",
@@ -38,10 +38,10 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "SoftMatching": "stitchkit.solvers.pools.soft_matching:SoftMatching",
     "Space": "stitchkit.core.space:Space",
     "StitchError": "stitchkit.core.errors:StitchError",
-    "align": "stitchkit.alignment.fitting:align",
-    "align_many": "stitchkit.alignment.many:align_many",
-    "align_through": "stitchkit.alignment.many:align_through",
-    "align_without_pairs": "stitchkit.alignment.without_pairs:align_without_pairs",
+    "align": "stitchkit.alignment.align:align",
+    "align_many": "stitchkit.alignment.align_many:align_many",
+    "align_through": "stitchkit.alignment.align_many:align_through",
+    "align_without_pairs": "stitchkit.alignment.pools.align_without_pairs:align_without_pairs",
     "anchor_card": "stitchkit.evaluation.anchors.card:anchor_card",
     "calibrate": "stitchkit.evaluation.scores.calibrate:calibrate",
     "check_anchors": "stitchkit.evaluation.anchors.check:check_anchors",
@@ -72,7 +72,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use
     "read_anchors": "stitchkit.datasets.tables:read_anchors",
     "read_cohort": "stitchkit.datasets.cohorts:read_cohort",
     "read_embeddings": "stitchkit.storage.folders:read_embeddings",
-    "read_labels": "stitchkit.datasets.tables:read_labels",
+    "read_labels": "stitchkit.datasets.labels:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
     "save_alignment": "stitchkit.storage.alignments:save_alignment",
     "save_joint": "stitchkit.storage.joint_alignments:save_joint",
@@ -103,10 +103,10 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from stitchkit.alignment import align as align
-    from stitchkit.alignment.many import align_many as align_many
-    from stitchkit.alignment.many import align_through as align_through
-    from stitchkit.alignment.without_pairs import align_without_pairs as align_without_pairs
+    from stitchkit.alignment.align import align as align
+    from stitchkit.alignment.align_many import align_many as align_many
+    from stitchkit.alignment.align_many import align_through as align_through
+    from stitchkit.alignment.pools.align_without_pairs import align_without_pairs as align_without_pairs
     from stitchkit.core.alignments import Alignment as Alignment
     from stitchkit.core.anchors import AnchorSet as AnchorSet
     from stitchkit.core.embeddings import Embeddings as Embeddings
@@ -116,16 +116,16 @@ if TYPE_CHECKING:
     from stitchkit.core.items import Items as Items
     from stitchkit.core.joint_alignments import JointAlignment as JointAlignment
     from stitchkit.core.maps import AffineMap as AffineMap
-    from stitchkit.core.moments import Moments as Moments
+    from stitchkit.core.moments.moments import Moments as Moments
     from stitchkit.core.prompts import PromptSet as PromptSet
     from stitchkit.core.prompts import PromptVectors as PromptVectors
     from stitchkit.core.scores import Labels as Labels
     from stitchkit.core.scores import Scores as Scores
     from stitchkit.core.space import Space as Space
     from stitchkit.datasets.cohorts import read_cohort as read_cohort
+    from stitchkit.datasets.labels import read_labels as read_labels
     from stitchkit.datasets.prompt_sets import read_prompts as read_prompts
     from stitchkit.datasets.tables import read_anchors as read_anchors
-    from stitchkit.datasets.tables import read_labels as read_labels
     from stitchkit.embedding import embed as embed
     from stitchkit.encoders import load_encoder as load_encoder
     from stitchkit.encoders.clip_pairs import clip_alignment as clip_alignment

@@ -382,7 +382,7 @@ def house(tmp_path):
     def build(files: dict[str, str]) -> Path:
         root = tmp_path / "stitchkit"
         public = {
-            "align": "stitchkit.alignment.fitting:align",
+            "align": "stitchkit.alignment.align:align",
             "Ridge": "stitchkit.solvers.ridge:Ridge",
             "compare": "stitchkit.evaluation.retrieval.compare:compare",
         }
@@ -467,7 +467,7 @@ def test_downward_imports_pass(house):
             "core/arrays.py": "import numpy\nimport array_api_compat\nimport math\ndef f():\n    import torch, scipy",
             "solvers/a.py": "from stitchkit.core.arrays import f\nfrom . import b\ndef g():\n    import scipy",
             "solvers/b.py": 'NAME = "stitchkit.solvers.a:g"\nfrom stitchkit import __version__',
-            "alignment/fitting.py": "from stitchkit import Ridge\nfrom stitchkit.solvers.a import g",
+            "alignment/align.py": "from stitchkit import Ridge\nfrom stitchkit.solvers.a import g",
             "stitching.py": "def f():\n    import torch",
             "cli/main.py": "import stitchkit as sk\nimport typer\nsk.align(1, 2)",
             "anchors/loose.py": "import torch",

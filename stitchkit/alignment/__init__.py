@@ -1,5 +1,1 @@
-"""Embeddings and anchors to moments to a chosen alignment."""
-
-from stitchkit.alignment.fitting import align
-
-__all__ = ["align"]
+"""Alignments: the verbs, the search over solvers, its folds and criteria, and the record."""

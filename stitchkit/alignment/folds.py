@@ -11,8 +11,9 @@ import numpy as np
 
 from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.moments import Evidence, Moments, moments_by
-from stitchkit.core.row_moments import RowMoments, together
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments, moments_by
+from stitchkit.core.moments.row_moments import RowMoments, together
 from stitchkit.metrics.ranks import distinct_rows
 
 JUDGED = 5000  # rows kept for judging by rank

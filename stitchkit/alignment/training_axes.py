@@ -15,8 +15,8 @@ import numpy as np
 
 from stitchkit.alignment.folds import Folds
 from stitchkit.core.arrays import Array, draft_eigh, float64, lent, machine_eps, namespace, take
-from stitchkit.core.moments import Moments
-from stitchkit.core.row_moments import RowMoments
+from stitchkit.core.moments.moments import Moments
+from stitchkit.core.moments.row_moments import RowMoments
 from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.sides import EPS, inverse_deviation
 

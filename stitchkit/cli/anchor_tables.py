@@ -47,7 +47,7 @@ class AnchorTable:
 
     def ids_only(self) -> AnchorSet:
         """Ids and groups; image files need not be there."""
-        from stitchkit.datasets.tables import read_rows
+        from stitchkit.datasets.rows import read_rows
 
         source = self.source or self._usual()
         id = self.id or (None if "id" in read_rows(self.path).columns else source)
@@ -55,13 +55,13 @@ class AnchorTable:
 
     def has_texts(self) -> bool:
         """The table has the column of the target side's texts."""
-        from stitchkit.datasets.tables import read_rows
+        from stitchkit.datasets.rows import read_rows
 
         return (self.target or _DEFAULT["text"]) in read_rows(self.path).columns
 
     def texts(self) -> AnchorSet:
         """Ids, groups and the target side's texts; image files need not be there."""
-        from stitchkit.datasets.tables import read_rows
+        from stitchkit.datasets.rows import read_rows
 
         column = self.target or _DEFAULT["text"]
         id = self.id or (None if "id" in read_rows(self.path).columns else self.source or self._usual())
@@ -74,7 +74,7 @@ class AnchorTable:
         return self._read(self.id, source=left, target=right, source_modality=source, target_modality=target)
 
     def _usual(self) -> str:
-        from stitchkit.datasets.tables import read_rows
+        from stitchkit.datasets.rows import read_rows
 
         columns = read_rows(self.path).columns
         return "text" if "text" in columns and "path" not in columns else "path"

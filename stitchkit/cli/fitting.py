@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
+    from stitchkit.cli.console import Talk
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pools import Pools
-    from stitchkit.cli.talk import Talk
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.prompts import PromptVectors
@@ -61,13 +61,13 @@ class Fitting:
 
 def solver_of(name: str) -> str | Solver:
     """The ``solver`` argument of ``stitchkit.align``: a family to search, or a solver with its default settings."""
-    from stitchkit.alignment.asking import asked_for
+    from stitchkit.alignment.request import asked_for
 
     return asked_for(name, None, seed=0)
 
 
 def check_purpose(purpose: str, solver: str | Solver = "auto") -> None:
     """Raise for a purpose that ``stitchkit.align`` does not know, or that the solver cannot serve."""
-    from stitchkit.alignment import asking
+    from stitchkit.alignment import request
 
-    asking.check_purpose(solver, purpose)
+    request.check_purpose(solver, purpose)

@@ -12,7 +12,7 @@ from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownName
 from stitchkit.core.escaping import escaped
 
 if TYPE_CHECKING:
-    from stitchkit.cli.talk import Talk
+    from stitchkit.cli.console import Talk
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.roles import Encoder
@@ -132,7 +132,8 @@ def check_name(name: str) -> str:
 
 def count_items(path: Path, column: str | None = None) -> int:
     """Number of items that ``path`` names; raises for what can be seen to be wrong without an encoder."""
-    from stitchkit.datasets.tables import read_items, read_rows
+    from stitchkit.datasets.rows import read_rows
+    from stitchkit.datasets.tables import read_items
 
     if path.suffix.lower() not in _TABLES or path.is_dir():
         return len(read_items(path, column=column))

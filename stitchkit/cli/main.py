@@ -10,20 +10,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stitchkit.cli.aligning import align
-from stitchkit.cli.anchors import anchors
-from stitchkit.cli.classifying import zeroshot
-from stitchkit.cli.comparing import compare
-from stitchkit.cli.demonstrating import demo
-from stitchkit.cli.describing import info
-from stitchkit.cli.diagnosing import diagnose
-from stitchkit.cli.embedding import embed
-from stitchkit.cli.exits import asks_for_more, run, stoppable
-from stitchkit.cli.gating import gate
-from stitchkit.cli.judging import evaluate
-from stitchkit.cli.stitching import stitch
-from stitchkit.cli.studying import study
-from stitchkit.cli.training import train
+from stitchkit.cli.commands.align import align
+from stitchkit.cli.commands.anchors.group import anchors
+from stitchkit.cli.commands.compare import compare
+from stitchkit.cli.commands.demo import demo
+from stitchkit.cli.commands.diagnose import diagnose
+from stitchkit.cli.commands.embed import embed
+from stitchkit.cli.commands.evaluate import evaluate
+from stitchkit.cli.commands.gate import gate
+from stitchkit.cli.commands.info import info
+from stitchkit.cli.commands.stitch import stitch
+from stitchkit.cli.commands.study import study
+from stitchkit.cli.commands.train import train
+from stitchkit.cli.commands.zeroshot import zeroshot
+from stitchkit.cli.errors import asks_for_more, run, stoppable
 
 
 class Commands(TyperGroup):

@@ -54,7 +54,7 @@ class Pools:
         """Raise, before anything is embedded, for a fit that does not look at pools."""
         if purpose != "match":
             raise InputError(f"pools help matching, not --purpose {purpose}. Leave the pools out.")
-        from stitchkit.alignment.asking import with_pools
+        from stitchkit.alignment.request import with_pools
 
         if isinstance(with_pools(fitting.solver), str) and fitting.solver != "auto":
             raise InputError(f"--solver {fitting.solver} does not look at pools. Leave the pools out, or the solver.")

@@ -11,7 +11,7 @@ from stitchkit.core.errors import InputError
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.judgement import Judging
+    from stitchkit.cli.judging import Judging
     from stitchkit.cli.loading import Loading
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
@@ -104,8 +104,8 @@ class PairScorer:
 
     def model(self, loading: Loading) -> Stitched:
         """The stitched model with its zero-shot head."""
+        from stitchkit.cli.commands.stitch import stitched
         from stitchkit.cli.heads import HeadChoice
-        from stitchkit.cli.stitching import stitched
 
         choice = HeadChoice("prompts:", prompts=self.prompts)
         return stitched(self.source, self.text, self.table, choice, loading, self.fitting).model

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from stitchkit.core.arrays import Array
 
 if TYPE_CHECKING:
-    from stitchkit.core.moments import Moments
-    from stitchkit.core.row_moments import RowMoments
+    from stitchkit.core.moments.moments import Moments
+    from stitchkit.core.moments.row_moments import RowMoments
 
 
 @dataclass(frozen=True, slots=True, eq=False)

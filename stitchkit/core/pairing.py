@@ -11,7 +11,7 @@ from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.embeddings import BLOCK, Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import checked_groups, rows_of
-from stitchkit.core.moments import check_paired
+from stitchkit.core.moments.chunks import check_paired
 from stitchkit.core.space import Space
 
 SMALLEST, LARGEST = 1e-70, 1e70  # whose fourth powers float64 holds

@@ -8,8 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array
+from stitchkit.core.evidence import Evidence
 from stitchkit.core.heads import LinearHead
-from stitchkit.core.moments import Evidence
 from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
 

@@ -9,7 +9,7 @@ from stitchkit.encoders.names import EncoderName
 from stitchkit.storage.folders import read_folder
 
 if TYPE_CHECKING:
-    from stitchkit.encoders.shared import SharedEncoder
+    from stitchkit.encoders.shared.encoder import SharedEncoder
     from stitchkit.encoders.stitched import StitchedEncoder
 
 
@@ -17,7 +17,7 @@ def load(name: EncoderName, *, device: str, dtype: str, consent: Consent) -> Sha
     """A stitched encoder, or one half of a trained shared encoder (``#modality=image``)."""
     config, arrays = read_folder(name.id)
     if config.get("kind") == "shared encoder":
-        from stitchkit.encoders import shared
+        from stitchkit.encoders.shared import encoder as shared
 
         return shared.load(name, config, arrays, device=device, dtype=dtype)
     from stitchkit.encoders import stitched

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.arrays import Array, float64, namespace, take
-from stitchkit.core.chunks import check_chunk, check_order
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
-from stitchkit.core.moments import CHUNK, Moments, check_paired
+from stitchkit.core.moments.chunks import CHUNK, check_chunk, check_order, check_paired
+from stitchkit.core.moments.moments import Moments
 
 EPS = 2.220446049250313e-16
 SUMS = ("xx", "xy", "yy", "x_of_x", "y_of_x", "x_of_y", "y_of_y", "q_xx", "q_xy", "q_yy")  # of KernelSums

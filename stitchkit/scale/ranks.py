@@ -10,8 +10,8 @@ import torch.distributed as dist
 
 from stitchkit.core.arrays import like, to_numpy
 from stitchkit.core.errors import DataError, InputError, SpaceMismatchError
-from stitchkit.core.moments import Moments
-from stitchkit.core.scatter import two_sum
+from stitchkit.core.moments.moments import Moments
+from stitchkit.core.moments.scatter import two_sum
 from stitchkit.core.space import Space
 
 

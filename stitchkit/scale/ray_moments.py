@@ -8,7 +8,8 @@ from itertools import chain, islice
 from typing import Any
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError, StitchError
-from stitchkit.core.moments import CHUNK, Moments, total
+from stitchkit.core.moments.chunks import CHUNK
+from stitchkit.core.moments.moments import Moments, total
 
 
 def moments_over_ray(
@@ -28,7 +29,7 @@ def moments_over_ray(
         (or an iterator that ends at once) for a part without rows. For the shards of ``dataset.split(k)`` it is
         ``lambda shard: ((b["x"], b["y"]) for b in shard.iter_batches(batch_format="numpy", batch_size=8192))``.
     precision, chunk
-        As for :meth:`~stitchkit.core.moments.Moments.of`.
+        As for :meth:`~stitchkit.core.moments.moments.Moments.of`.
 
     Raises
     ------

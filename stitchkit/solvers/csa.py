@@ -9,8 +9,8 @@ from functools import partial
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace, svd, take
 from stitchkit.core.errors import EvidenceError
-from stitchkit.core.moments import Evidence
-from stitchkit.core.row_moments import together
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.row_moments import together
 from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.drafts import LeadingDraft, draft_svd, leading_sums

@@ -10,9 +10,10 @@ from typing import Any
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, float64, namespace
 from stitchkit.core.errors import EvidenceError, InputError
+from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.moments import Evidence, Moments
-from stitchkit.core.row_moments import RowMoments
+from stitchkit.core.moments.moments import Moments
+from stitchkit.core.moments.row_moments import RowMoments
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.settings import check_pca, check_scale
 from stitchkit.solvers.sides import Side, about_mean, identified, narrowed

@@ -7,11 +7,11 @@ from typing import Any
 
 from stitchkit.core.alignments import NO_COMMON_CENTRE, Alignment
 from stitchkit.core.arrays import Array, float64, like, namespace, svd, zeros_like_width
-from stitchkit.core.chunks import check_paired
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import EvidenceError, InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments.chunks import check_paired
+from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.settings import check_number_kept, check_strength, plain_numbers
 from stitchkit.solvers.sides import identified

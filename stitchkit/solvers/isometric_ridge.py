@@ -8,7 +8,7 @@ from functools import partial
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import namespace
-from stitchkit.core.moments import Evidence
+from stitchkit.core.evidence import Evidence
 from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.drafts import FilterDraft
 from stitchkit.solvers.frames import Frame, require
@@ -37,7 +37,7 @@ class IsometricRidge:
     Examples
     --------
     >>> import numpy as np
-    >>> from stitchkit.core.moments import Moments
+    >>> from stitchkit.core.moments.moments import Moments
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(8, 5))  # hardly more anchors than dimensions
     >>> turn = np.linalg.qr(rng.normal(size=(5, 5)))[0]

@@ -7,7 +7,8 @@ from typing import Any
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, cholesky_or_none, eye_like, namespace, solve_triangular, svd
-from stitchkit.core.moments import CHUNK, Evidence
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.chunks import CHUNK
 from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.frames import Frame, require, rows_of_moments
 from stitchkit.solvers.settings import check_cut, plain_numbers

@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import Any
 
 from stitchkit.core.arrays import Array, float64, namespace, zeros_like_width
-from stitchkit.core.chunks import CHUNK, check_chunk, check_paired
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.scatter import Scatter, two_sum
+from stitchkit.core.moments.chunks import CHUNK, check_chunk, check_paired
+from stitchkit.core.moments.scatter import Scatter, two_sum
 from stitchkit.core.space import Space, common_mark
 
 SCALES = ("none", "each")  # whether every space is divided by its per-feature standard deviation

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.arrays import Array, float64, namespace, svd, working_float
-from stitchkit.core.chunks import CHUNK, PairedRows, check_paired
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
+from stitchkit.core.moments.chunks import CHUNK, PairedRows, check_paired
 
 PRECISIONS = ("exact", "fast")
 

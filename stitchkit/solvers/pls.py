@@ -9,7 +9,7 @@ from typing import Any
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, eye_like, machine_eps, namespace, solve_triangular
-from stitchkit.core.moments import Evidence
+from stitchkit.core.evidence import Evidence
 from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.drafts import leading_sums
@@ -44,7 +44,7 @@ class PLS:
     Examples
     --------
     >>> import numpy as np
-    >>> from stitchkit.core.moments import Moments
+    >>> from stitchkit.core.moments.moments import Moments
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(60, 5))
     >>> y = x @ rng.normal(size=(5, 4)) + rng.normal(size=(60, 4))

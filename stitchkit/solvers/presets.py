@@ -15,8 +15,8 @@ import numpy as np
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, eye_like, float64, like, namespace, svd
 from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.moments import Evidence
 from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.frames import Frame, require, rows_at_hand
 from stitchkit.solvers.least_squares import solve
@@ -53,7 +53,7 @@ class Preset:
     Examples
     --------
     >>> import numpy as np
-    >>> from stitchkit.core.moments import Moments
+    >>> from stitchkit.core.moments.moments import Moments
     >>> x = np.random.default_rng(0).normal(size=(60, 4))
     >>> fitted = Preset("linear").fit(Evidence(Moments.of(x, 3 * x[:, :2] + 1)))
     >>> bool(np.allclose(fitted.to_target(x), 3 * x[:, :2] + 1))

@@ -9,7 +9,7 @@ from typing import Any
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace, svd, take
-from stitchkit.core.moments import Evidence
+from stitchkit.core.evidence import Evidence
 from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.drafts import LeadingDraft, draft_svd

@@ -8,7 +8,7 @@ from functools import partial
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, namespace, svd, take
-from stitchkit.core.moments import Evidence
+from stitchkit.core.evidence import Evidence
 from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.drafts import LeadingDraft, draft_svd
@@ -49,7 +49,7 @@ class ReducedRank:
     Examples
     --------
     >>> import numpy as np
-    >>> from stitchkit.core.moments import Moments
+    >>> from stitchkit.core.moments.moments import Moments
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(60, 5))
     >>> y = x @ rng.normal(size=(5, 4)) + rng.normal(size=(60, 4))

@@ -7,10 +7,10 @@ from typing import Any
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, float64, namespace, to_numpy
-from stitchkit.core.chunks import check_paired
 from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import unit
+from stitchkit.core.moments.chunks import check_paired
 from stitchkit.core.relative import RelativeMap
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.frames import require

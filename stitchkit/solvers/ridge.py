@@ -9,7 +9,7 @@ from functools import partial
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, eye_like, namespace
 from stitchkit.core.errors import UnknownNameError
-from stitchkit.core.moments import Evidence
+from stitchkit.core.evidence import Evidence
 from stitchkit.solvers.axes import Axes, Extent
 from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.drafts import FilterDraft
@@ -48,7 +48,7 @@ class Ridge:
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(60, 5))
     >>> y = x @ rng.normal(size=(5, 3)) + rng.normal(size=(60, 3))
-    >>> from stitchkit.core.moments import Moments
+    >>> from stitchkit.core.moments.moments import Moments
     >>> fitted = Ridge(alpha="gcv").fit(Evidence(Moments.of(x, y)))
     >>> round(fitted.record["settings"]["alpha"], 3), fitted.record["strength"]["rule"]
     (0.01, 'gcv')

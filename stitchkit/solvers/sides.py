@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stitchkit.core.arrays import Array, eye_like, float64, namespace, solve_triangular, svd
-from stitchkit.core.moments import Moments
-from stitchkit.core.row_moments import RowMoments
+from stitchkit.core.moments.moments import Moments
+from stitchkit.core.moments.row_moments import RowMoments
 
 EPS = 2.220446049250313e-16
 SAFE = 1e-8  # reciprocal condition number from which every direction is one

@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import DataError, InputError
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.storage.artefact_schemas import MomentsFields, checked, not_finite

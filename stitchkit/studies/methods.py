@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment import align
+from stitchkit.alignment.align import align
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import EvidenceError

@@ -17,9 +17,9 @@ from stitchkit.encoders.consent import TrustPython
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.benches import Loads, StudyBench
 from stitchkit.studies.cells import Cell, CellLog
-from stitchkit.studies.jobs import Job, Naming, Stitching, StudyJobs
+from stitchkit.studies.jobs.retrieval import Matching
+from stitchkit.studies.jobs.study_jobs import Job, Naming, Stitching, StudyJobs
 from stitchkit.studies.judges import Judge
-from stitchkit.studies.matching import Matching
 from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import StudyPlan
 
@@ -82,7 +82,7 @@ def run_study(
     """
     check_plan_names(plan, trust_python)
     if plan.kind == "training":
-        from stitchkit.studies.training import run_training
+        from stitchkit.studies.jobs.training import run_training
 
         device = getattr(loads, "device", "auto")
         return run_training(plan, out, device=device, say=say, progress=progress, allow_leakage=allow_leakage)

@@ -22,7 +22,7 @@ from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.solvers.presets import PRESETS
 from stitchkit.studies.benches import Loads, Part, StudyBench
-from stitchkit.studies.jobs import Naming, Stitching
+from stitchkit.studies.jobs.study_jobs import Naming, Stitching
 from stitchkit.studies.plans import PAPER, DataPlan, StudyPlan
 from stitchkit.studies.reporting import Loaded
 from stitchkit.studies.results import StudySummary, short

@@ -16,7 +16,7 @@ from stitchkit.reports.study_figures import Curve
 from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
 from stitchkit.runtime.threads import one_blas_thread
 from stitchkit.studies.close_ups import CloseUp, close_up
-from stitchkit.studies.jobs import CLIP
+from stitchkit.studies.jobs.study_jobs import CLIP
 from stitchkit.studies.judges import MAP, RECALL
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
 from stitchkit.studies.plans import PAPER, StudyPlan

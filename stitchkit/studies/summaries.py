@@ -15,7 +15,7 @@ from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.scores.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.runtime.progress import Progress
-from stitchkit.studies.jobs import CLIP
+from stitchkit.studies.jobs.study_jobs import CLIP
 from stitchkit.studies.methods import METADATA, OWN, PROBE
 from stitchkit.studies.plans import RANKED, StudyPlan
 from stitchkit.studies.resampling import Group, Resampled

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from stitchkit.core.errors import InputError
-from stitchkit.encoders.shared import pack_shared
-from stitchkit.encoders.shared_network import SharedNetwork
+from stitchkit.encoders.shared.encoder import pack_shared
+from stitchkit.encoders.shared.network import SharedNetwork
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.folders import refresh_folder
 from stitchkit.storage.path_checks import resolved_path

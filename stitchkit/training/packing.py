@@ -16,7 +16,7 @@ import numpy as np
 from stitchkit.core.items import Items
 from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
-from stitchkit.encoders.shared import ImageBatch
+from stitchkit.encoders.shared.encoder import ImageBatch
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.digests import block_digests_of_file, sha256_of_file

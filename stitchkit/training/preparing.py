@@ -15,8 +15,8 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.encoders.shared import TOKENIZER, ImageBatch, text_batch
-from stitchkit.encoders.shared_network import ImageInput, Input, SharedShape, TextInput
+from stitchkit.encoders.shared.encoder import TOKENIZER, ImageBatch, text_batch
+from stitchkit.encoders.shared.network import ImageInput, Input, SharedShape, TextInput
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.embedding_cache import default_root

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stitchkit.core.errors import InputError, MissingExtraError
 from stitchkit.encoders.devices import chosen_device
-from stitchkit.encoders.shared_network import SharedNetwork
+from stitchkit.encoders.shared.network import SharedNetwork
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

@@ -31,7 +31,7 @@ class NetworkRecipe:
     shared
         Layers that both modalities share; None for all, () for none.
     mode, size
-        As :class:`stitchkit.encoders.shared_network.SharedShape` says.
+        As :class:`stitchkit.encoders.shared.network.SharedShape` says.
     grey
         Images of one channel.
     vocabulary

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stitchkit.encoders.shared import ImageBatch, TextBatch
+from stitchkit.encoders.shared.encoder import ImageBatch, TextBatch
 
 
 class Side(Protocol):

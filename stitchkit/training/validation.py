@@ -18,7 +18,7 @@ from stitchkit.training.contrast import contrastive_loss
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-    from stitchkit.encoders.shared_network import SharedNetwork
+    from stitchkit.encoders.shared.network import SharedNetwork
     from stitchkit.training.pairs import TrainingPairs
     from stitchkit.training.recipes import Recipe
 

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.alignment import align
-from stitchkit.alignment.asking import solver_called
+from stitchkit.alignment.align import align
 from stitchkit.alignment.clusters import Clusters
+from stitchkit.alignment.request import solver_called
 from stitchkit.alignment.rules import along_path
 from stitchkit.alignment.search import Contender, Finalist, Trial, between
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import DataError, InputError, NoDirectedMapError, UnknownNameError
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.solvers import SEARCHED, TRACKS
 from stitchkit.solvers.paths import Track

@@ -7,7 +7,7 @@ import pytest
 
 from stitchkit.alignment.folds import Folds, assign
 from stitchkit.core.embeddings import Embeddings, as_embeddings
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
 
 RNG = np.random.default_rng(0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.alignment.branches import _best, _row
 from stitchkit.alignment.held_out import HeldOut
+from stitchkit.alignment.pools.branches import _best, _row
 from stitchkit.metrics.tied_ranks import Ranks
 
 RNG = np.random.default_rng(0)

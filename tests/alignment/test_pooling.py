@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.alignment.pooling import align_with_pool
+from stitchkit.alignment.pools.align_with_pool import align_with_pool
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, SpaceMismatchError, UnknownNameError

@@ -62,10 +62,10 @@ def test_far_sources_and_targets_in_two_heaps_are_no_outliers(side, far):
 
 
 def test_far_targets_are_found_in_every_block_of_many(monkeypatch):
-    from stitchkit.alignment import accounts
+    from stitchkit.alignment import record
 
-    monkeypatch.setattr(accounts, "BLOCK", 7)
-    monkeypatch.setattr(accounts, "SAMPLED", 20)
+    monkeypatch.setattr(record, "BLOCK", 7)
+    monkeypatch.setattr(record, "SAMPLED", 20)
     x, y = pairs(100)
     y[[0, 50, 99]] += 60
     assert any(note.startswith("3 of 100 targets") for note in sk.align(x, y, solver=sk.Ridge()).record["notes"])

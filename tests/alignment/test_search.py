@@ -192,11 +192,11 @@ def test_paths_that_fall_behind_are_listed_and_every_family_keeps_one_of_one_ass
 
 
 def test_a_solver_without_folds_gets_none(monkeypatch):
-    from stitchkit.alignment import fitting
+    from stitchkit.alignment import align
 
     seen = []
-    real = fitting.evidence_of
-    monkeypatch.setattr(fitting, "evidence_of", lambda x, y, members: seen.append(len(members)) or real(x, y, members))
+    real = align.evidence_of
+    monkeypatch.setattr(align, "evidence_of", lambda x, y, members: seen.append(len(members)) or real(x, y, members))
     for solver in (sk.Ridge(), sk.CSA()):
         sk.align(*pairs(60), solver=solver)
     assert seen == [1, 5]

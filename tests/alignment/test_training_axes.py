@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stitchkit.alignment import align, training_axes
+from stitchkit.alignment import training_axes
+from stitchkit.alignment.align import align
 from stitchkit.alignment.folds import Folds, assign
 from stitchkit.alignment.training_axes import SIDES, TrainingSets, from_rows
 from stitchkit.core.arrays import to_numpy
@@ -50,7 +51,8 @@ def test_the_dual_form_ranks_as_the_features_do(n, d_s, d_t):
     folds, sets = sets_of(x, y)
     axes = sets.axes(folds, 0, ["none"])["none"]
     train = np.concatenate([part.rows for part in folds.parts[1:]])
-    from stitchkit.core.moments import Evidence, Moments
+    from stitchkit.core.evidence import Evidence
+    from stitchkit.core.moments.moments import Moments
     from stitchkit.solvers.ridge import Ridge
 
     fitted = Ridge(alpha=0.1).fit(Evidence(Moments.of(x[train], y[train]), None, (x[train], y[train])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stitchkit.alignment.without_pairs import align_without_pairs
+from stitchkit.alignment.pools.align_without_pairs import align_without_pairs
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, NoDirectedMapError, NotIdentifiedError, SpaceMismatchError

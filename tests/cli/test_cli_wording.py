@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stitchkit.cli.describing import _lines
+from stitchkit.cli.commands.info import _lines
 from stitchkit.cli.wording import as_flags
 from stitchkit.core.errors import LeakageError
 from stitchkit.evaluation.fitted_pairs import STEP

@@ -9,7 +9,7 @@ from literal_moments import error, literal
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, SpaceMismatchError, UnknownNameError
-from stitchkit.core.moments import Moments, total
+from stitchkit.core.moments.moments import Moments, total
 from stitchkit.core.space import Space
 
 RNG = np.random.default_rng(7)

@@ -7,7 +7,7 @@ import pytest
 from literal_moments import error, literal
 
 from stitchkit.core.arrays import to_numpy
-from stitchkit.core.moments import Moments, moments_by, total
+from stitchkit.core.moments.moments import Moments, moments_by, total
 
 N, D_S, D_T = 900, 5, 4
 BOUND = 1e-12  # of sqrt(S_ii S_jj)

@@ -10,7 +10,7 @@ from literal_moments import error, literal, same
 
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, SpaceMismatchError, UnknownNameError
-from stitchkit.core.moments import Moments, moments_by, total
+from stitchkit.core.moments.moments import Moments, moments_by, total
 from stitchkit.core.space import Space
 
 RNG = np.random.default_rng(5)

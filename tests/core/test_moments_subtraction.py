@@ -7,8 +7,8 @@ import pytest
 from literal_moments import error, literal
 
 from stitchkit.core.errors import InputError
-from stitchkit.core.moments import Moments, subtraction_loss
-from stitchkit.core.subtraction import EPS
+from stitchkit.core.moments.moments import Moments
+from stitchkit.core.moments.subtraction import EPS, subtraction_loss
 
 RNG = np.random.default_rng(7)
 N, D_S, D_T = 211, 6, 4

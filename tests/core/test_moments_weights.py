@@ -8,7 +8,7 @@ from literal_moments import error, literal, same
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError
-from stitchkit.core.moments import Moments, moments_by, total
+from stitchkit.core.moments.moments import Moments, moments_by, total
 
 RNG = np.random.default_rng(11)
 N = 400

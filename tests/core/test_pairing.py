@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.core import chunks
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import DataError, InputError
-from stitchkit.core.moments import moments_by
+from stitchkit.core.moments import chunks
+from stitchkit.core.moments.moments import moments_by
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.metrics.cka import debiased_cka
 

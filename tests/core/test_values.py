@@ -14,7 +14,7 @@ from stitchkit.core.errors import DataError, InputError, SpaceMismatchError, Sti
 from stitchkit.core.heads import LinearHead, ZeroShotHead
 from stitchkit.core.items import Items, rows_of
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments.moments import Moments
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.space import Space

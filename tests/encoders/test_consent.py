@@ -216,7 +216,7 @@ def test_a_commit_in_a_folder_is_no_permission_for_hub_code(hostile, monkeypatch
         given.append(trust_remote_code)
         return load_encoder("demo:text", device="cpu")
 
-    monkeypatch.setattr("stitchkit.encoders.hf.load", load)
+    monkeypatch.setattr("stitchkit.encoders.hf.load.load", load)
     folder = hostile.naming(f"hf:org/name@{'a1' * 20}")
     sk.load(folder, trust_python=True)
     sk.load(folder, trust_remote_code=True)

@@ -23,12 +23,12 @@ def a_bug(*_, **__):
 
 
 OWN_CODE = {
-    "images": ("hf_vit", "hf", "", "stitchkit.encoders.hf_inputs.rgb"),
-    "batch of images": ("hf_vit", "hf", "", "stitchkit.encoders.hf.moved"),
-    "images of a pair": ("hf_clip", "hf", "#modality=image", "stitchkit.encoders.hf_pairs.moved"),
-    "batch of texts": ("hf_bert", "hf", "", "stitchkit.encoders.hf.moved"),
+    "images": ("hf_vit", "hf", "", "stitchkit.encoders.hf.inputs.rgb"),
+    "batch of images": ("hf_vit", "hf", "", "stitchkit.encoders.hf.load.moved"),
+    "images of a pair": ("hf_clip", "hf", "#modality=image", "stitchkit.encoders.hf.pairs.moved"),
+    "batch of texts": ("hf_bert", "hf", "", "stitchkit.encoders.hf.load.moved"),
     "pooling": ("hf_vit", "hf", "", "stitchkit.encoders.pooling.Pooling.pooled"),
-    "tokenizer's checks": ("hf_bert", "hf", "", "stitchkit.encoders.hf_inputs.check_token_ids"),
+    "tokenizer's checks": ("hf_bert", "hf", "", "stitchkit.encoders.hf.inputs.check_token_ids"),
     "images for timm": ("timm_vit", "timm", "", "stitchkit.encoders.timm_vision.rgb"),
     "batch for timm": ("timm_vit", "timm", "", "stitchkit.encoders.timm_vision.moved"),
 }
@@ -127,7 +127,7 @@ def test_too_little_main_memory_while_loading_is_said_and_not_blamed_on_the_copy
 
 @pytest.mark.parametrize(
     ("builder", "family", "ours"),
-    [("hf_vit", "hf", "stitchkit.encoders.hf_checkpoints._quiet"),
+    [("hf_vit", "hf", "stitchkit.encoders.hf.checkpoints._quiet"),
      ("timm_vit", "timm", "stitchkit.encoders.timm_vision._missing_weights_raise")],
 )  # fmt: skip
 def test_a_mistake_of_our_own_while_loading_is_not_blamed_on_files(builder, family, ours, checkpoint, monkeypatch):

@@ -250,7 +250,7 @@ def test_levels_of_nothing_are_refused():
 
 def test_padding_to_the_largest_of_a_batch_is_refused(checkpoint, tmp_path, monkeypatch):
     """A processor whose shapes follow the batch: the vector of an image would follow its neighbours."""
-    from stitchkit.encoders.hf_inputs import ImageInputs
+    from stitchkit.encoders.hf.inputs import ImageInputs
 
     own = ImageInputs.__call__
 

@@ -18,7 +18,8 @@ from stitchkit.core.errors import (
     ModelUnavailableError,
     UnknownNameError,
 )
-from stitchkit.encoders import hf_pairs, load_encoder
+from stitchkit.encoders import load_encoder
+from stitchkit.encoders.hf import pairs as hf_pairs
 
 FULL = ("hf_siglip", "hf_siglip2")
 

@@ -15,8 +15,8 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.encoders import load_encoder
 from stitchkit.encoders.checkpoints import fingerprint
-from stitchkit.encoders.hf_checkpoints import preprocessing_of
-from stitchkit.encoders.sentence_pipeline import MODES
+from stitchkit.encoders.hf.checkpoints import preprocessing_of
+from stitchkit.encoders.hf.sentence_pipeline import MODES
 
 OLD_KEYS = {
     "cls": "pooling_mode_cls_token", "max": "pooling_mode_max_tokens", "mean": "pooling_mode_mean_tokens",

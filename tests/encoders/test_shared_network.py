@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.encoders.shared_network import (
+from stitchkit.encoders.shared.network import (
     MODALITY_TOKEN,
     TOKEN_WISE,
     ImageInput,

@@ -80,7 +80,7 @@ def test_a_blank_token_beside_an_unknown_one_is_nothing_known(tmp_path):
 def test_a_tokenizer_of_bytes_knows_every_text():
     from transformers import ByT5Tokenizer
 
-    from stitchkit.encoders.hf_inputs import TextInputs
+    from stitchkit.encoders.hf.inputs import TextInputs
 
     assert all(TextInputs("mine", ByT5Tokenizer(), "", 40).knows(UNKNOWN[:4]))
 

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import stitchkit as sk
-from stitchkit.cli.exits import INTERNAL
+from stitchkit.cli.errors import INTERNAL
 from stitchkit.cli.main import app
 from stitchkit.core.anchor_hashes import hashes_of
 from stitchkit.core.space import Space

@@ -18,7 +18,7 @@ import stitchkit as sk
 from stitchkit.core.space import Space
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.tables import read_items
-from stitchkit.encoders.shared import ImageBatch
+from stitchkit.encoders.shared.encoder import ImageBatch
 from stitchkit.runtime.progress import Progress
 from stitchkit.stitching import load_head, save_head
 from stitchkit.storage.embedding_cache import EmbeddingStore
@@ -221,8 +221,8 @@ def _use_stitched(folder: Path) -> object:
 
 
 def _shared(folder: Path) -> None:
-    from stitchkit.encoders.shared import TOKENIZER, pack_shared
-    from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.encoders.shared.encoder import TOKENIZER, pack_shared
+    from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
 
     words = Vocabulary.of_captions(["no edema", "a large mass"], 270)
     inputs = {"image": ImageInput(4, 2, 1), "text": TextInput(8, words.size, words.end)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.alignment.pooling import align_with_pool
+from stitchkit.alignment.pools.align_with_pool import align_with_pool
 
 pytestmark = pytest.mark.real
 

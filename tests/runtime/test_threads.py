@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import stitchkit as sk
 import stitchkit.runtime.threads
-from stitchkit.alignment import fitting
+from stitchkit.alignment import align
 from stitchkit.evaluation.scores import probe as probes
 from stitchkit.runtime.threads import is_small, one_blas_thread, one_thread
 
@@ -53,7 +53,7 @@ def test_a_fit_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, w
     def fit(*_):
         raise LookupError(threads())
 
-    monkeypatch.setattr(fitting, step, fit)
+    monkeypatch.setattr(align, step, fit)
     monkeypatch.setattr(stitchkit.runtime.threads, "WORK", work)
     rows = np.random.default_rng(0).normal(size=(60, 80))
     with pytest.raises(LookupError) as found:
@@ -64,9 +64,9 @@ def test_a_fit_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, w
 @pytest.mark.parametrize(
     ("fit", "place"),
     [
-        (lambda x: sk.align_many({"a": x, "b": x}), "stitchkit.alignment.many._fitted"),
+        (lambda x: sk.align_many({"a": x, "b": x}), "stitchkit.alignment.align_many._fitted"),
         (lambda x: sk.align_through((x, x), (x, x)), "stitchkit.solvers.hub.HubComposition.fit"),
-        (lambda x: sk.align_without_pairs(x, x), "stitchkit.alignment.without_pairs.match_clouds"),
+        (lambda x: sk.align_without_pairs(x, x), "stitchkit.alignment.pools.align_without_pairs.match_clouds"),
         (lambda x: sk.compare(x, x, solvers=["ridge"]), "stitchkit.evaluation.retrieval.compare.align"),
         (lambda x: sk.learning_curve(x, x, solver="ridge"), "stitchkit.evaluation.retrieval.learning_curve.align"),
     ],

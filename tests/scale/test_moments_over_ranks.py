@@ -11,7 +11,7 @@ import pytest
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, StitchError
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
 
 torch = pytest.importorskip("torch", reason="torch is not installed")

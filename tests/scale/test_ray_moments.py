@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments.moments import Moments
 from stitchkit.scale.ray_moments import moments_over_ray
 
 N = 500

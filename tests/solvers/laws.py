@@ -10,7 +10,8 @@ from importlib import import_module
 
 import numpy as np
 
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments
 from stitchkit.solvers import SOLVERS
 from stitchkit.solvers.csa import CSA
 from stitchkit.solvers.isometric_ridge import IsometricRidge

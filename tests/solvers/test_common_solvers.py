@@ -32,7 +32,8 @@ from laws import (
 
 from stitchkit.core.arrays import device_of, to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, UnknownNameError
-from stitchkit.core.moments import Evidence, Moments, total
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments, total
 from stitchkit.solvers import SOLVERS
 from stitchkit.solvers.csa import CSA
 from stitchkit.solvers.least_squares import LeastSquares
@@ -370,7 +371,8 @@ def test_torch_arrays_are_solved_by_torch(only_torch, solver):
 @pytest.mark.parametrize("purpose", ["match", "head"])
 def test_torch_arrays_on_a_device_are_searched_by_torch(only_torch, purpose, monkeypatch):
     """Arrays in main memory are lent to numpy; this search sees no numpy."""
-    from stitchkit.alignment import align, training_axes
+    from stitchkit.alignment import training_axes
+    from stitchkit.alignment.align import align
 
     monkeypatch.setattr(training_axes, "lent", lambda array: array)
     x, y = only_torch

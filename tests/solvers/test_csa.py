@@ -7,7 +7,8 @@ import pytest
 import scipy.linalg
 from laws import fit, paired
 
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments
 from stitchkit.solvers.csa import CSA
 from stitchkit.solvers.ridge import Ridge
 

@@ -12,7 +12,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import EvidenceError, InputError, SpaceMismatchError, UnknownNameError
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.solvers.hub import HubComposition, log_likelihood_ratio
 

@@ -11,7 +11,8 @@ from laws import rotation
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments
 from stitchkit.solvers import MANY
 from stitchkit.solvers.csa import CSA
 from stitchkit.solvers.gcca import GCCA, POWERS

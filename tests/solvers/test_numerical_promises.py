@@ -8,7 +8,8 @@ import scipy.linalg
 from laws import BY_MOMENTS, CHOSEN, DIRECTED, EVERY, PUBLISHED, RIGID, evidence, fit, paired, rotation, without
 
 from stitchkit.core.arrays import to_numpy
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments
 from stitchkit.solvers.csa import CSA
 from stitchkit.solvers.least_squares import LeastSquares
 from stitchkit.solvers.presets import Preset

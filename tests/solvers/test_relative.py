@@ -12,7 +12,8 @@ from laws import evidence, paired, rotation
 import stitchkit as sk
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, NoDirectedMapError
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments
 from stitchkit.solvers.relative import ASIF, Relative
 
 N = 60

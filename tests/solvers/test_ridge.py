@@ -10,7 +10,8 @@ import sklearn.linear_model
 from laws import fit, paired
 
 from stitchkit.core.errors import EvidenceError, UnknownNameError
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments
 from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.ridge import ALPHAS, Ridge
 from stitchkit.solvers.strengths import gcv, loo

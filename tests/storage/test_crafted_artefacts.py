@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, ModelUnavailableError, StitchError
-from stitchkit.encoders.shared import pack_shared, unpack_shared
-from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
+from stitchkit.encoders.shared.encoder import pack_shared, unpack_shared
+from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
 from stitchkit.stitching import load_head, save_head
 
 RNG = np.random.default_rng(0)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stitchkit.cli.exits import INTERNAL, MISTAKE, told
+from stitchkit.cli.errors import INTERNAL, MISTAKE, told
 from stitchkit.cli.places import write_text
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError
@@ -36,7 +36,7 @@ def write_shelf(folder: Path) -> None:
 
 def write_pack(folder: Path) -> None:
     from stitchkit.core.items import Items
-    from stitchkit.encoders.shared import ImageBatch
+    from stitchkit.encoders.shared.encoder import ImageBatch
     from stitchkit.runtime.progress import Progress
     from stitchkit.training.packing import packed
 
@@ -101,7 +101,7 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
 import numpy as np
 from pathlib import Path
-from stitchkit.cli.exits import run
+from stitchkit.cli.errors import run
 sys.path.insert(0, sys.argv[1])
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.space import Space
@@ -133,7 +133,7 @@ def test_a_file_that_may_not_grow_is_told_with_path_and_free_bytes(tmp_path, wri
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_output_that_cannot_be_printed_ends_with_one_line(tmp_path):
-    words = "import sys; from stitchkit.cli.exits import run; sys.exit(run(lambda: print('x' * 10), []))"
+    words = "import sys; from stitchkit.cli.errors import run; sys.exit(run(lambda: print('x' * 10), []))"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-c", words], stdout=full, stderr=subprocess.PIPE, text=True,
                               cwd=tmp_path, check=False, timeout=120)  # fmt: skip

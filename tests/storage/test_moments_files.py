@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 import stitchkit as sk
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.storage import folders as store
 from stitchkit.storage.moments import load_moments, save_moments

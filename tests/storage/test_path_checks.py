@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.cli.describing import described
+from stitchkit.cli.commands.info import described
 from stitchkit.cli.places import new_file, new_folder
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError

@@ -9,8 +9,8 @@ import pytest
 
 from stitchkit.core.errors import InputError
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
-from stitchkit.studies.demo import control_numbers, naming_numbers, run_demo, stitch_numbers
-from stitchkit.studies.demo_bench import NOISE, DemoSettings, make_bench
+from stitchkit.studies.demo.bench import NOISE, DemoSettings, make_bench
+from stitchkit.studies.demo.run_demo import control_numbers, naming_numbers, run_demo, stitch_numbers
 
 SEEDS = (11, 12, 13)
 SMALL = DemoSettings(anchors=60, tested=120, curve=(30,), draws=1, replicates=50)

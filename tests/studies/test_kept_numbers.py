@@ -20,8 +20,8 @@ import nbformat
 import pytest
 from phantom_studies import run
 
-from stitchkit.studies.demo import run_demo
-from stitchkit.studies.demo_bench import DemoSettings
+from stitchkit.studies.demo.bench import DemoSettings
+from stitchkit.studies.demo.run_demo import run_demo
 
 KEPT = Path(__file__).parent / "kept_numbers"
 EXAMPLES = Path(__file__).parents[2] / "examples"

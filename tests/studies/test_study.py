@@ -103,7 +103,7 @@ def test_draws_hold_whole_patients_first_and_more_anchors_hold_the_fewer(planned
 @pytest.mark.parametrize("kind", ["stitching", "zeroshot"])
 def test_the_number_of_jobs_is_known_before_they_are_made(planned, kind):
     from stitchkit.studies.benches import StudyBench
-    from stitchkit.studies.jobs import Naming, Stitching
+    from stitchkit.studies.jobs.study_jobs import Naming, Stitching
     from stitchkit.studies.plans import read_plan
 
     plan = read_plan(planned(kind, grid='solvers = ["ridge", "procrustes"]\nanchors = [10, "all"]\ndraws = 2'))

@@ -15,8 +15,8 @@ from sklearn.metrics import average_precision_score
 import stitchkit as sk
 from stitchkit.core.errors import DataError, LeakageError
 from stitchkit.reports.study_page import PAGE
-from stitchkit.studies import training
 from stitchkit.studies.cells import Cell, CellLog
+from stitchkit.studies.jobs import training
 from stitchkit.studies.judges import MAP, RankingJudge
 from stitchkit.training.recipes import read_recipe
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from stitchkit.core.items import Items
-from stitchkit.encoders.shared import ImageBatch
+from stitchkit.encoders.shared.encoder import ImageBatch
 from stitchkit.runtime.progress import Progress
 from stitchkit.training import packing
 from stitchkit.training.loading import Batches
@@ -165,7 +165,7 @@ def test_dark_images_are_warned_of_once_a_pack(tmp_path):
 
 
 def test_only_matrices_are_decayed():
-    from stitchkit.encoders.shared_network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
     from stitchkit.training.loop import _optimizer
     from stitchkit.training.recipes import NetworkRecipe, PairsRecipe, Recipe
 

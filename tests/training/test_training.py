@@ -743,7 +743,7 @@ def test_what_is_embedded_has_the_size_of_what_was_trained_on(size):
     """The middle of what crops are drawn from, so that a thing is as large when it is asked for as when it was seen."""
     from PIL import Image
 
-    from stitchkit.encoders.shared import ImageBatch
+    from stitchkit.encoders.shared.encoder import ImageBatch
 
     values = np.random.default_rng(0).integers(0, 256, size=(size[1], size[0]), dtype=np.uint8)
     reading = ImageBatch(32, 37, (0.5,), (0.25,))

@@ -99,7 +99,7 @@ def diagnose(
 
     Examples
     --------
-    >>> from stitchkit.alignment import align
+    >>> from stitchkit.alignment.align import align
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(150, 6))
     >>> y = x @ np.linalg.qr(rng.normal(size=(6, 6)))[0] + 0.1 * rng.normal(size=(150, 6))

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment import align
-from stitchkit.alignment.accounts import notes_on_head
-from stitchkit.alignment.asking import check_head
+from stitchkit.alignment.align import align
 from stitchkit.alignment.clusters import Clusters
 from stitchkit.alignment.criteria import Explained
 from stitchkit.alignment.folds import Folds, assign
 from stitchkit.alignment.head_agreement import HeadAgreement
+from stitchkit.alignment.record import notes_on_head
+from stitchkit.alignment.request import check_head
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import float64, take, to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError

@@ -101,7 +101,7 @@ def gate(
     --------
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(120, 5))
-    >>> from stitchkit.alignment import align
+    >>> from stitchkit.alignment.align import align
     >>> fitted = align(x[:80], x[:80, ::-1], nested=False)
     >>> gate(fitted, x[80:], x[80:, ::-1], min_mrr=0.9).passed
     True

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment import align
+from stitchkit.alignment.align import align
 from stitchkit.alignment.clusters import Clusters
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError

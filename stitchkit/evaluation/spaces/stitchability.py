@@ -12,7 +12,8 @@ from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import rows_of
-from stitchkit.core.moments import Moments, check_paired
+from stitchkit.core.moments.chunks import check_paired
+from stitchkit.core.moments.moments import Moments
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.wording import counted

@@ -12,8 +12,8 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array, float64, namespace
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import AffineMap, JoinedMap, unit
-from stitchkit.core.moments import Moments
-from stitchkit.core.row_moments import RowMoments
+from stitchkit.core.moments.moments import Moments
+from stitchkit.core.moments.row_moments import RowMoments
 from stitchkit.core.space import Space, common_mark
 from stitchkit.solvers.frames import rows_of_moments
 from stitchkit.solvers.pools.leading import leading

@@ -44,7 +44,7 @@ class Lowdin:
     --------
     >>> import numpy as np
     >>> from stitchkit.core.evidence import Evidence
-    >>> from stitchkit.core.moments import Moments
+    >>> from stitchkit.core.moments.moments import Moments
     >>> x = np.random.default_rng(0).normal(size=(8, 20))
     >>> y = x[:, ::-1].copy()
     >>> found = Lowdin().fit(Evidence(Moments.of(x, y), None, (x, y)))

@@ -9,7 +9,8 @@ from two_clouds import clouds, recall, turn
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import EvidenceError, InputError
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments
 from stitchkit.solvers.pools.lowdin import Lowdin
 from stitchkit.solvers.procrustes import Procrustes
 

@@ -13,7 +13,7 @@ from two_clouds import clouds, recall, turn
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, NoDirectedMapError
-from stitchkit.core.moments import Moments
+from stitchkit.core.moments.moments import Moments
 from stitchkit.solvers.pools import ensemble
 from stitchkit.solvers.pools.ensemble import SINGLE, Member, members_for
 from stitchkit.solvers.pools.hard_matching import SETTLED, HardMatching, mutual_pairs

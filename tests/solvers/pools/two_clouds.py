@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stitchkit.core.moments import Evidence, Moments
+from stitchkit.core.evidence import Evidence
+from stitchkit.core.moments.moments import Moments
 
 
 class Clouds(NamedTuple):

@@ -1,0 +1,1 @@
+"""Alignments of few pairs, or none, with unpaired vectors of both spaces."""

@@ -1,0 +1,97 @@
+"""``stitchkit anchors collect``: a public data set as one table that every command reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stitchkit.cli import options as o
+from stitchkit.core.errors import InputError
+from stitchkit.core.wording import counted
+
+
+def collect(
+    ctx: typer.Context,
+    layout: Annotated[
+        str,
+        typer.Argument(
+            metavar="LAYOUT",
+            help="nih, chexpert, mimic-cxr, padchest, vindr-cxr, rsna, open-i, roco, pmc-oa, quilt; table: your own.",
+        ),
+    ],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder it was downloaded to.")],
+    out: Annotated[Path, typer.Option("--out", metavar="CSV", help="The table to write; its card lies beside it.")],
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="NAME", help="Only items of this published split.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the layout's reader, as in a study's [data.reader]: --set uncertain=ignore.",
+        ),
+    ] = None,
+    dry_run: o.DryRun = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Write a data set in its published layout as one table: images, texts, patients, split, metadata, labels.
+
+    Nothing is downloaded or copied; images stay where they are. The table serves as --anchors, --labels and --test.
+    """
+    from stitchkit.cli.console import Talk, as_json
+    from stitchkit.cli.places import new_file, write_text
+    from stitchkit.datasets.cohort_tables import cohort_table
+    from stitchkit.datasets.cohorts import read_cohort
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    card = out.with_name(f"{out.stem}.card.json")
+    new_file(out, overwrite, _check_suffix), new_file(card, overwrite)
+    given = dict(_setting(one) for one in settings or [])
+    talk.say(f"reading {layout} in {root}")
+    cohort = read_cohort(layout, root, **given)
+    if split is not None:
+        cohort = cohort.part(split)
+    people = None if cohort.labels.groups is None else len(set(cohort.labels.groups.tolist()))
+    facts: dict[str, Any] = {
+        "items": len(cohort), "patients": people, "texts": cohort.texts is not None, "split": split,
+        "classes": list(cohort.labels.classes), "columns": list(cohort.labels.columns),
+    }  # fmt: skip
+    if dry_run:
+        talk.plan({**facts, "classes": facts["classes"] or "none", "writes": [str(out), str(card)]})
+        return
+    rows = cohort_table(cohort, out.parent)
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    write_text(card, as_json({**cohort.card, "table": {**facts, "file": out.name}}) + "\n")
+    write_text(out, buffer.getvalue())
+    who = "patients not known" if people is None else counted(people, "patient")
+    lines = [f"{counted(len(cohort), 'item')} ({who}), columns {', '.join(rows[0])}"]
+    lines += [f"left out: {count}, {why}" for why, count in cohort.card.get("left_out", {}).items() if count]
+    talk.result("\n".join([*lines, f"wrote {out} and {card}"]), {"out": str(out), "card": str(card), **facts})
+
+
+def _check_suffix(path: Path) -> Path:
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path} does not end in .csv. Name the table that way.")
+    return path
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """``key=value`` with the value read as TOML where it is any, else as a text."""
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not key.strip() or not equals:
+        raise InputError(f"--set takes KEY=VALUE; got {text!r}.")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError):  # of the grammar, of endless numbers, of nesting without end
+        return key.strip(), value.strip()

@@ -1,0 +1,158 @@
+"""``stitchkit anchors select``: which rows of a table to make anchors of, as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stitchkit.cli import options as o
+from stitchkit.core.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from stitchkit.cli.loading import Loading
+    from stitchkit.core.anchors import AnchorSet
+    from stitchkit.core.embeddings import Embeddings
+
+BLIND = ("random", "balanced")  # methods that need no vectors
+TEXTS = "diverse-text"  # the method that reads vectors of the texts
+
+
+def select(
+    ctx: typer.Context,
+    table: Annotated[Path, typer.Argument(metavar="ANCHORS", help="Table of pairs to choose from.", exists=True)],
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many to choose.")],
+    out: Annotated[Path, typer.Option("--out", metavar="CSV", help="The table to write.")],
+    method: Annotated[
+        str,
+        typer.Option("--method", metavar="NAME",
+                     help="kmeans, farthest, leverage, random, balanced (--label-column) or diverse-text."),
+    ] = "kmeans",
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", metavar="NAME", help="Encoder of the images; for diverse-text, of the texts."),
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option("--embeddings", metavar="FILE", exists=True, help="Or a .safetensors file of their vectors."),
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option("--test", metavar="CSV", exists=True,
+                     help="Table of test items: rows of their ids, patients or images are left out."),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option("--label-column", help="Column of each row's class, for balanced.", rich_help_panel=o.TABLES),
+    ] = None,
+    source_column: o.SourceColumn = None,
+    target_column: o.TargetColumn = None,
+    id_column: o.IdColumn = None,
+    groups: o.Groups = None,
+    root: o.Root = None,
+    batch_size: o.BatchSize = 32,
+    store: o.Store = "auto",
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    dtype: o.Dtype = "float32",
+    offline: o.Offline = False,
+    dry_run: o.DryRun = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
+) -> None:  # fmt: skip
+    """Choose rows to make anchors of, no patient twice while another has none, and write them as a table.
+
+    Rows stand in the order they were picked, cells as they were. Relative image paths are written anew where the table
+    lies in another folder, so that 'stitchkit align --anchors' reads it as it is.
+    """
+    from stitchkit.cli.anchor_reading import read_pairs, read_test
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.chosen_tables import check_table_path, chosen_rows
+    from stitchkit.cli.console import Talk
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.places import new_file, write_text
+    from stitchkit.evaluation.anchors.select import candidates_of, select_anchors
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    new_file(out, overwrite, check_table_path)
+    if out.exists() and out.samefile(table):
+        raise InputError(f"{out} is the table that is chosen from, which is never overwritten. Name another file.")
+    _check_method(method, encoder, embeddings, label_column)
+    named = AnchorTable(table, source_column, target_column, id_column, groups, root)
+    pairs = read_pairs(named)
+    classes = _classes(table, label_column)
+    tested, patients = (None, None) if test is None else read_test(test, named)
+    if dry_run:
+        talk.plan({"anchors": table, "chosen": n, "of": len(pairs), "method": method,
+                   "vectors": encoder or embeddings or "none", "test": test or "none", "writes": out})  # fmt: skip
+        return
+    found = candidates_of(pairs, tested, patients, progress=talk.progress)
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
+    vectors = _vectors(encoder, embeddings, method, pairs.take(found.rows), loading)
+    chosen = select_anchors(
+        pairs, n, found, method=method, vectors=vectors, seed=seed,
+        classes=None if classes is None else classes[found.rows],
+    )  # fmt: skip
+    text, notes = chosen_rows(named, pairs, chosen.rows, out)
+    write_text(out, text)
+    lines = [str(chosen), *(f"note: {note}" for note in notes), f"wrote {out}"]
+    document = {"out": str(out), **chosen.to_dict()}
+    talk.result("\n".join(lines), {**document, "notes": [*document["notes"], *notes]})
+
+
+def _check_method(method: str, encoder: str | None, embeddings: Path | None, label: str | None) -> None:
+    """Raise for a method that does not exist, or that lacks what it reads."""
+    from stitchkit.cli.loading import check_name
+    from stitchkit.evaluation.anchors.choose import METHODS
+
+    if method not in METHODS:
+        raise UnknownNameError.of("method of choosing anchors", method, METHODS)
+    if encoder is not None and embeddings is not None:
+        raise InputError("--encoder and --embeddings both give the vectors. Pass one of them.")
+    if encoder is None and embeddings is None and method not in BLIND:
+        raise InputError(
+            f"--method {method} compares vectors: pass --encoder NAME or --embeddings FILE. {' and '.join(BLIND)} need "
+            f"none."
+        )
+    if method == "balanced" and label is None:
+        raise InputError("--method balanced needs each row's class: pass --label-column COLUMN.")
+    if method != "balanced" and label is not None:
+        raise InputError(f"--label-column is for --method balanced; --method {method} reads no class.")
+    if encoder is not None:
+        check_name(encoder)
+
+
+def _classes(table: Path, column: str | None) -> Any:
+    """The class of each row, or None."""
+    import numpy as np
+
+    from stitchkit.datasets.rows import read_rows
+
+    return None if column is None else np.asarray(read_rows(table).filled(column))
+
+
+def _vectors(
+    encoder: str | None, embeddings: Path | None, method: str, pairs: AnchorSet, loading: Loading
+) -> Embeddings | None:  # fmt: skip
+    """Vectors of the pairs' items, or None."""
+    from stitchkit.storage.folders import read_embeddings
+
+    if embeddings is not None:
+        return read_embeddings(embeddings).of_ids(pairs.ids)
+    if encoder is None:
+        return None
+    loaded = loading.encoder(encoder)
+    if method == TEXTS and loaded.modality != "text":
+        raise InputError(f"--method {TEXTS} compares texts; {encoder} reads {loaded.modality}s. Name a text encoder.")
+    items = next((one for one in (pairs.source_items, pairs.target_items) if one.modality == loaded.modality), None)
+    if items is None:
+        raise InputError(
+            f"{encoder} reads {loaded.modality}s, and neither side of the pairs holds any. Name another encoder, or "
+            f"the column with --source-column."
+        )
+    return loading.embed(loaded, items)

@@ -1,0 +1,284 @@
+"""``stitchkit diagnose``: what is right and wrong with an alignment, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stitchkit.cli import options as o
+from stitchkit.core.errors import InputError
+from stitchkit.core.wording import counted
+
+if TYPE_CHECKING:
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.loading import Loading
+    from stitchkit.core.alignments import Alignment
+    from stitchkit.core.anchors import AnchorSet
+    from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.items import Items
+    from stitchkit.core.prompts import PromptSet
+    from stitchkit.core.roles import Encoder
+    from stitchkit.core.space import Space
+    from stitchkit.evaluation.associations.associations import Associations
+    from stitchkit.evaluation.diagnosis.diagnosis import Diagnosis
+
+
+def diagnose(
+    ctx: typer.Context,
+    alignment: Annotated[
+        Path, typer.Argument(metavar="ALIGNMENT", help="A folder that align or stitch wrote.", exists=True)
+    ],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for diagnosis.html and diagnosis.json.")],
+    anchors: o.MaybeAnchors = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--held-out", metavar="CSV", exists=True, help="Fresh pairs, in the columns of the anchors: judge these."
+        ),
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts", metavar="NAME", help="A prompt set, or a .safetensors file of prompts: judge their coverage."
+        ),
+    ] = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(
+            "--pool",
+            metavar="ITEMS",
+            exists=True,
+            help="Texts that belong to no pair: which findings accompany one that no anchor mentions.",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Neighbours for mutual k-NN and hubs.")] = 10,
+    source_column: o.SourceColumn = None,
+    target_column: o.TargetColumn = None,
+    id_column: o.IdColumn = None,
+    groups: o.Groups = None,
+    root: o.Root = None,
+    replicates: o.Replicates = 2000,
+    batch_size: o.BatchSize = 32,
+    store: o.Store = "auto",
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    dtype: o.Dtype = "float32",
+    offline: o.Offline = False,
+    dry_run: o.DryRun = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    trust_remote_code: o.Trust = False,
+    trust_python: o.TrustPython = None,
+) -> None:
+    """Tell what is right and wrong with an alignment: residuals, retrieval, hubs, outliers, coverage of prompts."""
+    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.console import Talk
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.places import new_page
+    from stitchkit.reports.diagnosis_page import NUMBERS, PAGE, write_diagnosis
+
+    talk = Talk.of(ctx, json=json, quiet=quiet)
+    new_page(out, overwrite, (PAGE, NUMBERS))
+    given = {anchors, held_out} - {None} or {None}  # columns without any table are refused
+    named = {path: AnchorTable.of(path, source_column, target_column, id_column, groups, root) for path in given}
+    tables = [named.get(path) for path in (anchors, held_out)]
+    asked = Asked.of(alignment, source, target, tables[0], tables[1], prompts, pool)
+    if dry_run:
+        talk.plan({**asked.plan(), "writes": out})
+        return
+    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
+    found = asked.diagnosis(loading, k=k, replicates=replicates, seed=seed)
+    page = write_diagnosis(found, out)
+    lines = [str(found), *(f"note: {note}" for note in asked.audit), f"wrote {page}"]
+    talk.result("\n".join(lines), {"out": str(out), **found.to_dict(), "audit": list(asked.audit)})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request for a diagnosis, with all that can be read before a model is loaded."""
+
+    alignment: Alignment
+    source: str | Embeddings
+    target: str | Embeddings
+    anchors: AnchorTable | None
+    held_out: AnchorTable | None
+    prompts: PromptSet | Embeddings | None
+    reader: str | None  # the encoder that reads the prompts, where TARGET is a file; named by the folder
+    folder: Path
+    audit: tuple[str, ...] = ()  # of the pairs against the alignment's anchors
+    pool: Items | None = None  # unlinked texts, for findings that no anchor mentions
+
+    @classmethod
+    def of(
+        cls, folder: Path, source: str, target: str, anchors: AnchorTable | None, held_out: AnchorTable | None,
+        prompts: str | None, pool: Path | None = None,
+    ) -> Asked:  # fmt: skip
+        """The alignment and the files read, the names and tables checked."""
+        from stitchkit.cli.loading import check_name
+        from stitchkit.cli.pairing import are_files, read_sides
+        from stitchkit.cli.places import artefact
+        from stitchkit.storage.artefacts import unpack_alignment
+        from stitchkit.storage.folders import read_folder
+
+        config, arrays = read_folder(artefact(folder))
+        done = unpack_alignment(config, arrays)
+        files = are_files(source, target)
+        sides: Any = read_sides(source, target) if files else (check_name(source), check_name(target))
+        if files:
+            _check_space(done.source, sides[0].space, folder)
+            _check_space(done.target, sides[1].space, folder)
+        elif anchors is None and held_out is None:
+            raise InputError("two encoders are diagnosed on pairs: pass --anchors CSV or --held-out CSV.")
+        else:
+            for table in (anchors, held_out):
+                if table is not None:
+                    table.check()
+        reader = config.get("target_encoder") if files else None
+        named = _named(prompts, files, reader, folder)
+        unlinked = None if pool is None else _unlinked(pool, anchors, named)
+        audit = _known(folder, config, anchors, None if held_out is not None or not files else sides[0].ids)
+        if held_out is not None:
+            audit += _audit(folder, config, anchors, held_out)
+        return cls(done, sides[0], sides[1], anchors, held_out, named, reader, folder, audit, unlinked)
+
+    def plan(self) -> dict[str, Any]:
+        """Inputs that would be read."""
+        tables = {"anchors": self.anchors, "held-out": self.held_out}
+        return {
+            "alignment": f"{self.alignment.source.name} -> {self.alignment.target.name}",
+            **{name: table.path for name, table in tables.items() if table is not None},
+            "prompts": getattr(self.prompts, "name", "none" if self.prompts is None else "from a file"),
+            **({} if self.pool is None else {"pool": counted(len(self.pool), "text")}),
+        }
+
+    def diagnosis(self, loading: Loading, *, k: int, replicates: int, seed: int) -> Diagnosis:
+        """The diagnosis of the held-out pairs if there are any, else of the anchors."""
+        import stitchkit as sk
+
+        left, right = (one if not isinstance(one, str) else loading.encoder(one) for one in (self.source, self.target))
+        x, y, patients = _pairs(left, right, self.held_out or self.anchors, loading)
+        known = None
+        loading.say(f"judging {counted(len(x), 'pair')}")
+        if self.held_out is not None and self.anchors is not None:
+            known = _pairs(left, right, self.anchors, loading)
+        associations = self._associations(x if known is None else known[0], seed)
+        return sk.diagnose(
+            self.alignment, x, y, pairs="anchors" if self.held_out is None else "held-out", anchors=known,
+            prompts=self._prompts(right, loading), texts=self._texts(), associations=associations, groups=patients,
+            k=k, replicates=replicates, seed=seed,
+        )  # fmt: skip
+
+    def _texts(self) -> AnchorSet | None:
+        """Texts of the anchors, where their table has them and prompts name the words to search for."""
+        from stitchkit.core.prompts import PromptSet
+
+        if self.anchors is None or not isinstance(self.prompts, PromptSet) or not self.anchors.has_texts():
+            return None
+        return self.anchors.texts()
+
+    def _associations(self, x: Embeddings, seed: int) -> Associations | None:
+        """Company, in the pool, of the findings that no anchor mentions, from the anchors' source vectors ``x``."""
+        import stitchkit as sk
+
+        if self.pool is None or self.anchors is None:
+            return None
+        return sk.fit_associations(x, self.anchors.texts(), self.pool, self.prompts, seed=seed)  # type: ignore[arg-type]
+
+    def _prompts(self, target: Encoder | Embeddings, loading: Loading) -> Any:
+        from stitchkit.cli.heads import check_text
+        from stitchkit.core.embeddings import Embeddings
+        from stitchkit.core.items import Items
+        from stitchkit.evaluation.diagnosis.coverage import prompts_of
+
+        if self.prompts is None or isinstance(self.prompts, Embeddings):
+            return self.prompts
+        text = loading.recorded(self.reader, self.folder) if isinstance(target, Embeddings) else target
+        check_text(text)
+        texts = tuple(dict.fromkeys(one for some in self.prompts.positive.values() for one in some))
+        return prompts_of(loading.embed(text, Items(list(texts), list(texts), "text")), self.prompts.positive)  # type: ignore[arg-type]
+
+
+def _named(prompts: str | None, files: bool, reader: str | None, folder: Path) -> PromptSet | Embeddings | None:
+    """The prompts as far as they can be read without a model."""
+    from stitchkit.cli.heads import prompts_called
+    from stitchkit.cli.pairing import FILE
+    from stitchkit.cli.places import there
+    from stitchkit.storage.folders import read_embeddings
+
+    if prompts is None:
+        return None
+    if prompts.endswith(FILE):
+        return read_embeddings(there(prompts, "file of embeddings"))
+    named = prompts_called(prompts)
+    if files and not reader:
+        raise InputError(
+            f"{folder} names no target encoder to read the prompts {prompts!r}. Embed them with 'stitchkit embed' "
+            f"and pass that file to --prompts."
+        )
+    return named
+
+
+def _unlinked(pool: Path, anchors: AnchorTable | None, prompts: PromptSet | Embeddings | None) -> Items:
+    """The texts of a pool; refused where the anchors' texts or the words to search for are missing."""
+    from stitchkit.core.prompts import PromptSet
+    from stitchkit.datasets.tables import read_items
+
+    if not isinstance(prompts, PromptSet):
+        raise InputError("--pool is searched for the words of prompts. Name their set with --prompts NAME.")
+    if anchors is None:
+        raise InputError("--pool is held against the anchors' texts. Name their table with --anchors CSV.")
+    return read_items(pool, modality="text")
+
+
+def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -> tuple[Embeddings, Embeddings, Any]:
+    """The paired vectors of a table, from files of embeddings or from encoders, and their patients."""
+    from stitchkit.core.embeddings import Embeddings
+
+    if isinstance(left, Embeddings):
+        if table is None:
+            return left, right, None
+        pairs = table.ids_only()
+        return left.of_ids(pairs.ids), right.of_ids(pairs.ids), pairs.groups
+    if table is None:
+        raise InputError("there is no table of pairs to read: pass --anchors CSV or --held-out CSV.")
+    pairs = table.read(left.modality, right.modality)
+    return loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items), pairs.groups
+
+
+def _known(folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, ids: Any) -> tuple[str, ...]:
+    """Raise if what is given as the anchors, a table or else files of ``ids``, is none of the folder's."""
+    from stitchkit.cli.folder_leakage import anchors_among
+
+    if anchors is not None:
+        return tuple(anchors_among(folder, config, anchors.ids_only().ids, "Did you mean --held-out?"))
+    return () if ids is None else tuple(anchors_among(folder, config, ids, "Name fresh pairs with --held-out CSV."))
+
+
+def _audit(
+    folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, held_out: AnchorTable
+) -> tuple[str, ...]:
+    """Raise if held-out pairs are anchors, of the table or of the folder; what was not checked, in words."""
+    from stitchkit.cli.folder_leakage import audit_folder
+    from stitchkit.evaluation.leakage import audit
+
+    fresh = held_out.ids_only()
+    notes = []
+    instead = "They are not held out: judge them as --anchors, or hold out pairs of other patients."
+    if anchors is not None:
+        known, sides = anchors.ids_only(), ("anchors", "held-out pairs")
+        notes = audit(known.ids, fresh.ids, known.groups, fresh.groups, sides=sides, step=instead)
+    return (*notes, *audit_folder(folder, config, (fresh.ids, fresh.groups), held_out, allow=False, instead=instead))
+
+
+def _check_space(space: Space, given: Space, folder: Path) -> None:
+    space.require(given, f"the alignment in {folder}")

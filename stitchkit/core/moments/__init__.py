@@ -1,0 +1,1 @@
+"""Moments of anchor pairs: counts, means and centred scatters, from chunks of rows."""

@@ -1,0 +1,1 @@
+"""Encoders of transformers and sentence-transformers checkpoints."""

@@ -1,0 +1,1 @@
+"""The shared encoder of images and texts."""

@@ -1,0 +1,1 @@
+"""The cells of a study, one module for each kind of study."""
