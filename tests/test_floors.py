@@ -115,7 +115,7 @@ def is_type_checking(node: ast.AST) -> bool:
 class Import:
     line: int
     module: str  # absolute, dotted; with ``from a import b`` it is ``a.b``
-    when: str  # "module", "function" or "types"
+    when: str  # "module", "function", "types", or "table" for a string such as "stitchkit.encoders.hf:load"
 
 
 def imports(source: Source) -> Iterator[Import]:
@@ -139,7 +139,7 @@ def imports(source: Source) -> Iterator[Import]:
             elif isinstance(child, ast.Constant) and isinstance(child.value, str) and source.room:
                 found = re.fullmatch(rf"({source.root.name}(?:\.\w+)+)(:\w+)?", child.value)
                 if found and (found[2] or is_module(source.root, found[1])):
-                    yield Import(child.lineno, found[1], "function")
+                    yield Import(child.lineno, found[1], "table")
             yield from walk(child, inside)
 
     yield from walk(source.tree, "module")
@@ -244,6 +244,63 @@ def may_import(source: Source, library: str, when: str) -> bool:
     return library in INSIDE_FUNCTIONS[source.room] | INSIDE_FUNCTIONS.get(source.place, set())
 
 
+def names_from_elsewhere(root: Path) -> list[str]:
+    """Names taken from a module that only imports them; the ``__init__`` of a package may collect names."""
+    defined, found = {module_name(source): defined_in(source) for source in sources(root)}, []
+    for source in sources(root):
+        for node in ast.walk(source.tree):
+            if not isinstance(node, ast.ImportFrom) or node.level or node.module not in defined:
+                continue
+            if root.joinpath(*node.module.split(".")[1:]).is_dir():
+                continue
+            found += [
+                f"{source.place}:{node.lineno} takes {name.name} from {node.module}, which does not define it"
+                for name in node.names
+                if name.name not in defined[node.module]
+            ]
+    return found
+
+
+def module_name(source: Source) -> str:
+    return ".".join([*source.package, *([] if source.path.stem == "__init__" else [source.path.stem])])
+
+
+def defined_in(source: Source) -> set[str]:
+    names = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+def import_circles(root: Path) -> list[list[str]]:
+    """Groups of modules that import each other; imports for types and names in tables do not count."""
+    modules = {module_name(source): source for source in sources(root) if source.room}
+    edges: dict[str, set[str]] = {name: set() for name in modules}
+    for name, source in modules.items():
+        for one in imports(source):
+            target = one.module if one.module in modules else one.module.rpartition(".")[0]
+            if one.when in ("module", "function") and target in modules and target != name:
+                edges[name].add(target)
+    while leaves := {name for name, targets in edges.items() if not targets & edges.keys()}:
+        edges = {name: targets for name, targets in edges.items() if name not in leaves}
+    reach = {name: reachable(name, edges) for name in edges}
+    circles = {frozenset(other for other in reach[name] if name in reach.get(other, ())) for name in edges}
+    return sorted(sorted(circle) for circle in circles if circle)
+
+
+def reachable(start: str, edges: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        for target in edges.get(todo.pop(), set()) - seen:
+            seen.add(target)
+            todo.append(target)
+    return seen
+
+
 def private_names(root: Path) -> list[str]:
     """Names with a leading underscore that one module takes out of another of the package."""
     found = []
@@ -336,6 +393,37 @@ def test_no_import_within_a_room_goes_up_or_sideways():
 
 def test_no_room_touches_what_is_not_its_own():
     assert wrong_touches(ROOT) == []
+
+
+def test_names_are_imported_from_the_module_that_defines_them():
+    assert names_from_elsewhere(ROOT) == []
+
+
+def test_no_modules_import_each_other():
+    assert import_circles(ROOT) == []
+
+
+def test_a_name_from_a_module_that_only_imports_it_is_caught(house):
+    files = {
+        "core/a.py": "def f(): ...",
+        "core/b.py": "from stitchkit.core.a import f",
+        "solvers/c.py": "def g():\n    from stitchkit.core.b import f",
+        "solvers/d.py": "from stitchkit.core.a import f\nfrom stitchkit.core import a",
+    }
+    found = names_from_elsewhere(house(files))
+    assert len(found) == 1
+    assert found[0].startswith("solvers/c.py:2 takes f")
+
+
+def test_modules_that_import_each_other_are_caught(house):
+    files = {
+        "core/a.py": "from stitchkit.core.b import f",
+        "core/b.py": "def f():\n    from stitchkit.core import c",
+        "core/c.py": "import stitchkit.core.a",
+        "core/d.py": "if TYPE_CHECKING:\n    from stitchkit.core.e import T",
+        "core/e.py": "from stitchkit.core.d import x\nfrom stitchkit.core.a import f",
+    }
+    assert import_circles(house(files)) == [["stitchkit.core.a", "stitchkit.core.b", "stitchkit.core.c"]]
 
 
 def test_no_module_takes_a_private_name_of_another():
