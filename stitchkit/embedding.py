@@ -18,6 +18,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import Items
+from stitchkit.core.messages import setting
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted
@@ -103,7 +104,7 @@ def embed(
     if dtype not in _DTYPES:
         raise UnknownNameError.of("precision of embeddings", str(dtype), _DTYPES)
     if batch_size < 1:
-        raise InputError(f"a batch holds at least one item; got batch_size={batch_size}.")
+        raise InputError("a batch holds at least one item; got " + setting("batch_size", batch_size) + ".")
     target = None if out is None else check_embeddings_path(out)
     skip = on_error == "skip"
     if skip and target is not None:
@@ -327,12 +328,12 @@ def _out_of_memory(error: BaseException) -> bool:
 
 def _unusable(name: str, vector: np.ndarray, encoder: Encoder, dtype: np.dtype) -> InputError:
     if np.isfinite(vector).all() and vector.any():
-        fault = f"does not fit into {dtype}. Pass dtype='float32'"
+        fault: str = f"does not fit into {dtype}. Pass " + setting("dtype", "float32")
     elif np.isfinite(vector).all():
         fault = "is all zeros, which has no direction. Is the item empty? Leave it out"
     else:
         fault = "holds NaN or infinity. Look at the item, or leave it out"
-    return InputError(f"the vector that {encoder.space.name!r} made of item {name!r} {fault}.")
+    return InputError(f"the vector that {encoder.space.name!r} made of item {name!r} " + fault + ".")
 
 
 def _shelf(store: EmbeddingStore | str | Path | None, space: Space, dtype: str) -> Shelf | None:
@@ -346,7 +347,10 @@ def _shelf(store: EmbeddingStore | str | Path | None, space: Space, dtype: str) 
         if store != "auto":
             raise InputError(f"the store {named.root} cannot be written: {error}. Name another, or None.") from error
         # a read-only home folder is no reason not to embed
-        warnings.warn(f"embeddings are not stored: {error}. Set STITCHKIT_CACHE, or pass store=None.", stacklevel=3)
+        warnings.warn(
+            f"embeddings are not stored: {error}. Set STITCHKIT_CACHE, or pass " + setting("store", None) + ".",
+            stacklevel=3,
+        )
         return None
 
 

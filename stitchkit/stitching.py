@@ -11,6 +11,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
+from stitchkit.core.messages import setting
 from stitchkit.core.roles import Encoder, HasClassifier
 from stitchkit.core.scores import Scores
 from stitchkit.embedding import embed
@@ -169,7 +170,8 @@ def load(
         if "encoder" not in config:
             raise ModelUnavailableError(
                 f"{folder} holds an alignment of vectors, without an encoder. Load it with sk.load_alignment, or pass "
-                f"encoder=."
+                + setting("encoder")
+                + "."
             )
         consent = Consent.of(trust_python, trust_remote_code)
         encoder = source_encoder(config, alignment.source, folder, device=device, dtype=dtype, consent=consent)

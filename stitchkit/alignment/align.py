@@ -41,6 +41,7 @@ from stitchkit.core.arrays import like, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
+from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Head, Solver
@@ -199,12 +200,14 @@ def _pooled(
     purpose, paper = purpose_and_paper
     if purpose != "match":
         raise InputError(
-            f"a pool helps matching; purpose={purpose!r} needs a map into the target's own units. Leave the pool out."
+            "a pool helps matching; "
+            + setting("purpose", purpose)
+            + " needs a map into the target's own units. Leave the pool out."
         )
     asked = with_pools(asked)
     if paper is not None or (isinstance(asked, str) and asked != "auto"):
-        name = f"paper={paper!r}" if paper is not None else f"solver {asked!r}"
-        raise InputError(f"{name} does not look at a pool. Leave the pool out, or the {name.split('=')[0].split()[0]}.")
+        name, kind = (setting("paper", paper), "paper") if paper is not None else (f"solver {asked!r}", "solver")
+        raise InputError(name + f" does not look at a pool. Leave the pool out, or the {kind}.")
     if isinstance(asked, str):
 
         def search(x: Embeddings, y: Embeddings, groups: np.ndarray | None) -> Alignment:

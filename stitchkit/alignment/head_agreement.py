@@ -19,6 +19,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.maps import unit
+from stitchkit.core.messages import setting
 from stitchkit.core.roles import Head
 from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.drafts import Draft
@@ -61,8 +62,11 @@ class HeadAgreement:
         self.multiclass = bool(getattr(head, "multiclass", False))
         if self.multiclass and len(head.classes) == 1:
             raise InputError(
-                f"a head of one class, {head.classes[0]!r}, with multiclass=True gives every item the probability 1. "
-                f"Set multiclass=False, or give it the other classes."
+                f"a head of one class, {head.classes[0]!r}, with "
+                + setting("multiclass", True)
+                + " gives every item the probability 1. Set "
+                + setting("multiclass", False)
+                + ", or give it the other classes."
             )
         self.of_two = self.multiclass and len(head.classes) == 2
         self.multiclass = self.multiclass and not self.of_two

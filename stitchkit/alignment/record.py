@@ -15,6 +15,7 @@ from stitchkit.alignment.search import Finalist, Search
 from stitchkit.core.alignments import Alignment, is_above_chance
 from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import BLOCK, Embeddings
+from stitchkit.core.messages import advice, setting
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.wording import counted
 from stitchkit.solvers.paths import Track
@@ -98,7 +99,8 @@ def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[
         notes.append(
             "to_target is nearly constant: these anchors predict almost nothing of the target"
             if purpose == "head"
-            else "to_target is nearly constant: this map is for matching; for a head fit with purpose='head'"
+            else "to_target is nearly constant: this map is for matching"
+            + advice("; for a head fit with ", setting("purpose", "head"))
         )
     if n - 1 < max(fitted.source.dim, fitted.target.dim):
         narrow = [
@@ -112,12 +114,12 @@ def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[
 
 def notes_on_head(criterion: Criterion) -> list[str]:
     """Notes on a head that was not given or is judged in part."""
-    notes = []
+    notes: list[str] = []
     if criterion.name == "r2":
         notes.append(
             "chosen by R2, since no head was given: a head may rank maps in another order. On three pairs of image "
-            "networks the choice by R2 lost .03 to .07 of accuracy at 25 anchors and .008 to .017 at 100. Pass head= "
-            "to choose by its own outputs"
+            "networks the choice by R2 lost .03 to .07 of accuracy at 25 anchors and .008 to .017 at 100"
+            + advice(". Pass ", setting("head"), " to choose by its own outputs")
         )
     if isinstance(criterion, HeadAgreement) and criterion.part is not None:
         many = len(criterion.head.classes)

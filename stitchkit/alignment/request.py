@@ -6,6 +6,7 @@ from importlib import import_module
 from numbers import Integral
 
 from stitchkit.core.errors import InputError, NoDirectedMapError, UnknownNameError
+from stitchkit.core.messages import advice, python_advice, setting
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Solver
 from stitchkit.core.space import Space
@@ -31,12 +32,14 @@ def asked_for(solver: str | Solver, paper: str | None, seed: int) -> str | Solve
         return _of_pairs(solver)
     if paper is not None:
         if solver != "auto":
-            raise InputError(f"solver={solver!r} and paper={paper!r} exclude each other; give one.")
+            raise InputError(
+                setting("solver", solver) + " and " + setting("paper", paper) + " exclude each other; give one."
+            )
         return Preset(paper, seed=int(seed))
     if solver == "auto" or solver in TRACKS:
         return solver
     if solver not in SOLVERS:
-        raise UnknownNameError.of("solver", solver, ["auto", *SOLVERS], "Or pass a solver value.")
+        raise UnknownNameError.of("solver", solver, ["auto", *SOLVERS], python_advice("Or pass a solver value."))
     made: Solver = solver_called(solver)()
     return made
 
@@ -48,7 +51,10 @@ def check_purpose(solver: str | Solver, purpose: str) -> None:
     if purpose == "head" and not getattr(solver, "directed", True):
         raise NoDirectedMapError(
             f"{type(solver).__name__} only meets in a common space and has no map into the target's own units, which "
-            f"purpose='head' needs. Take another solver, or purpose='match'."
+            + setting("purpose", "head", otherwise="a head")
+            + " needs. Take another solver"
+            + advice(", or ", setting("purpose", "match"))
+            + "."
         )
 
 
@@ -57,7 +63,13 @@ def check_head(head: object, purpose: str, target: Space) -> None:
     if head is None:
         return
     if purpose != "head":
-        raise InputError(f"a head is driven with purpose='head'; got purpose={purpose!r}. Set it, or leave head out.")
+        raise InputError(
+            "a head is driven with "
+            + setting("purpose", "head")
+            + "; got "
+            + setting("purpose", purpose)
+            + ". Set it, or leave head out."
+        )
     if not (hasattr(head, "space") and hasattr(head, "scores")):
         raise InputError(f"head must be a head such as stitchkit.LinearHead; got {type(head).__name__}.")
     head.space.require(target, "the head")
@@ -73,7 +85,13 @@ def check_prompts(prompts: PromptVectors | None, purpose: str, pool: object) -> 
             f"{type(prompts).__name__}. Make them with stitchkit.embed_prompts(text_encoder, prompts)."
         )
     if purpose != "match":
-        raise InputError(f"prompts choose a map for purpose='match'; got purpose={purpose!r}. Leave them out.")
+        raise InputError(
+            "prompts choose a map for "
+            + setting("purpose", "match")
+            + "; got "
+            + setting("purpose", purpose)
+            + ". Leave them out."
+        )
     if pool is not None:
         raise InputError("beside a pool the anchors alone choose among maps. Leave the prompts out, or the pool.")
 

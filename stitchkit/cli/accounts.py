@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stitchkit.cli.flags import in_flags
 from stitchkit.core.alignments import NO_PATIENTS
 from stitchkit.core.anchor_hashes import KEY
 from stitchkit.core.wording import counted
@@ -39,7 +40,7 @@ def account(record: Mapping[str, Any]) -> list[str]:
     lines.append(f"anchors   {_pairs(record.get('anchors'))}{groups}{folds}")
     lines.append(f"held out  {held_out(record)}")
     notes = dict.fromkeys((*record.get("notes", []), record.get("transductive"), NO_PATIENTS if unknown else ""))
-    lines += [f"note      {note}" for note in notes if note]
+    lines += [f"note      {in_flags(note)}" for note in notes if note]
     if branches := record.get("branches"):
         lines += ["branches", *_branches(branches)]
     if candidates := record.get("candidates"):

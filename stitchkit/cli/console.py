@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 import typer
 
+from stitchkit.cli.flags import in_flags
 from stitchkit.core.plain_values import plain
 
 
@@ -66,8 +67,8 @@ class Talk:
 
 
 def as_json(document: Mapping[str, Any]) -> str:
-    """``document`` as strict JSON: numpy's numbers as numbers, NaN and infinity as null."""
-    return _json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    """``document`` as strict JSON: numpy's numbers as numbers, NaN and infinity as null, settings as options."""
+    return _json.dumps(plain(in_flags(document)), indent=2, ensure_ascii=False, allow_nan=False, default=str)
 
 
 def _listed(value: Any) -> str:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from stitchkit.cli.wording import as_flags
+from stitchkit.cli.flags import forget_command, in_flags
 from stitchkit.core.errors import (
     DataError,
     InputError,
@@ -48,13 +48,15 @@ def run(command: Callable[[], Any], args: Sequence[str]) -> int:
         _tell(message)
         _give_up_stdout()
         return code
+    finally:
+        forget_command()
 
 
 def told(error: Exception) -> tuple[int, str]:
     """Exit code and message of an error."""
     if isinstance(error, StitchError):
         code = next((code for kind, code in CODES.items() if isinstance(error, kind)), MISTAKE)
-        return code, f"error: {as_flags(str(error))}"
+        return code, f"error: {in_flags(error.message)}"
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
         where = getattr(getattr(error, "ctx", None), "command_path", "stitchkit")
         return MISTAKE, f"error: {error.format_message()} (see '{where} --help')"
@@ -120,13 +122,18 @@ def _warnings_as_notes(verbose: bool) -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
         if category is UserWarning and f"{os.sep}stitchkit{os.sep}" in filename:
-            _tell(f"note: {as_flags(str(message))}")
+            _tell(f"note: {in_flags(_words(message))}")
         elif verbose:
             _tell(f"note: {category.__name__}: {message} ({filename})")
 
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
+
+
+def _words(message: Warning | str) -> str:
+    """The words of a warning, with the settings that they name."""
+    return message.args[0] if isinstance(message, Warning) and message.args else str(message)
 
 
 def _tell(message: str) -> None:

@@ -65,7 +65,7 @@ class HeadChoice:
         except InputError as error:
             if self.asked is not None:
                 raise
-            return None, f"no head: {error}"
+            return None, "no head: " + error.message
 
 
 def prompts_called(name: str) -> PromptSet:

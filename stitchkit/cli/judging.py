@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stitchkit.cli.wording import as_flags
+from stitchkit.cli.flags import in_flags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,7 +130,7 @@ class Judging:
             allow_leakage=self.allow_leakage,
             progress=loading.progress,
         )
-        return replace(result, notes=(*notes, *own, *map(as_flags, result.notes)))
+        return replace(result, notes=(*notes, *own, *map(in_flags, result.notes)))
 
     def _pairs(self, encoder: Encoder | None, items: Items | None) -> AnchorSet | None:
         """The anchors; without items their ids and patients are enough, and their files need not be here."""

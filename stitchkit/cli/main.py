@@ -4,30 +4,67 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
-from stitchkit.cli.commands.align import align
-from stitchkit.cli.commands.anchors.group import anchors
-from stitchkit.cli.commands.compare import compare
-from stitchkit.cli.commands.demo import demo
-from stitchkit.cli.commands.diagnose import diagnose
-from stitchkit.cli.commands.embed import embed
-from stitchkit.cli.commands.evaluate import evaluate
-from stitchkit.cli.commands.gate import gate
-from stitchkit.cli.commands.info import info
-from stitchkit.cli.commands.stitch import stitch
-from stitchkit.cli.commands.study import study
-from stitchkit.cli.commands.train import train
-from stitchkit.cli.commands.zeroshot import zeroshot
 from stitchkit.cli.errors import asks_for_more, run, stoppable
+from stitchkit.cli.flags import Command
+
+COMMANDS = {  # in the order of the help; a command is imported when it is asked for
+    "demo": "stitchkit.cli.commands.demo:demo",
+    "embed": "stitchkit.cli.commands.embed:embed",
+    "align": "stitchkit.cli.commands.align:align",
+    "stitch": "stitchkit.cli.commands.stitch:stitch",
+    "zeroshot": "stitchkit.cli.commands.zeroshot:zeroshot",
+    "evaluate": "stitchkit.cli.commands.evaluate:evaluate",
+    "diagnose": "stitchkit.cli.commands.diagnose:diagnose",
+    "compare": "stitchkit.cli.commands.compare:compare",
+    "gate": "stitchkit.cli.commands.gate:gate",
+    "study": "stitchkit.cli.commands.study:study",
+    "train": "stitchkit.cli.commands.train:train",
+    "info": "stitchkit.cli.commands.info:info",
+    "anchors": "stitchkit.cli.commands.anchors.group:anchors",
+}
+MARKUP: Final = "rich"  # of help texts
+
+
+class LazyCommands(Mapping[str, Any]):
+    """The commands by name, each imported on first use."""
+
+    def __init__(self, table: Mapping[str, str]) -> None:
+        self._table, self._loaded = table, dict[str, Any]()
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            module, attribute = self._table[name].split(":")
+            self._loaded[name] = _command(getattr(import_module(module), attribute))
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+def _command(given: Any) -> Any:
+    """The command of a function, or the group of an application."""
+    if not isinstance(given, typer.Typer):
+        function, given = given, typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
+        given.command(cls=Command)(function)
+    return typer.main.get_command(given)
 
 
 class Commands(TyperGroup):
     """The commands; an error is one line on stderr and an exit code."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = LazyCommands(COMMANDS)  # type: ignore[assignment]
 
     def main(
         self,
@@ -57,7 +94,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=MARKUP)
 
 
 @app.callback(
@@ -73,11 +110,6 @@ def _stitchkit(
 
     Encoders are named FAMILY:ID, for example timm:resnet18.a1_in1k or hf:local-dir:/models/bert. Not a medical device.
     """
-
-
-for _command in (demo, embed, align, stitch, zeroshot, evaluate, diagnose, compare, gate, study, train, info):
-    app.command()(_command)
-app.add_typer(anchors)
 
 
 def main() -> None:

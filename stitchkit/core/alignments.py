@@ -11,6 +11,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, NoDirectedMapError
 from stitchkit.core.escaping import escaped
 from stitchkit.core.maps import AffineMap, Map, unit
+from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
 
 NO_PATIENTS = (
@@ -93,7 +94,9 @@ class Alignment:
         if self.directed is None:
             raise NoDirectedMapError(
                 f"the alignment {self.source.name!r} -> {self.target.name!r} meets in a common space and has no map "
-                f"into {self.target.name!r} itself. Fit it with purpose='head', or with a solver that has one."
+                f"into {self.target.name!r} itself. Fit it with "
+                + setting("purpose", "head", otherwise="the purpose of a head")
+                + ", or with a solver that has one."
             )
         return self.directed
 

@@ -20,9 +20,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from stitchkit.core.messages import Message
+
 
 class StitchError(Exception):
-    """Base of every error that stitchkit raises on purpose."""
+    """Base of every error that stitchkit raises on purpose; ``str(error)`` is its message in Python's words."""
+
+    @property
+    def message(self) -> str:
+        """The message with the settings it names (see :mod:`stitchkit.core.messages`), for a message around it."""
+        return self.args[0] if self.args and isinstance(self.args[0], Message) else str(self)
 
 
 class InputError(StitchError, ValueError):
@@ -62,7 +69,7 @@ class UnknownNameError(StitchError, LookupError):
         names = sorted(known)
         near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
         listed = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(names)}"
-        return cls(f"no {what} is called {name!r}; {listed}.{' ' + hint if hint else ''}")
+        return cls(f"no {what} is called {name!r}; {listed}." + (" " + hint if hint else ""))
 
 
 class MissingExtraError(StitchError, ImportError):

@@ -9,6 +9,7 @@ from typing import Any
 from stitchkit.core.arrays import Array, device_of, float64, kth_largest, like, namespace, to_numpy, working_float
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import mapped, unit
+from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
 
 TILE = 1 << 20  # entries worked on at once: what stays in the cache, whatever the number of anchors
@@ -65,7 +66,9 @@ class RelativeMap:
                 f"got {tuple(self.anchors.shape)} and {middle}."
             )
         if self.keep is not None and not 1 <= self.keep <= shape[0]:
-            raise InputError(f"a relative map {name} keeps 1 to {shape[0]} of its anchors; got keep={self.keep}.")
+            raise InputError(
+                f"a relative map {name} keeps 1 to {shape[0]} of its anchors; got " + setting("keep", self.keep) + "."
+            )
         if not 0 < self.power < float("inf"):
             raise InputError(f"a relative map {name} needs a finite power above 0; got {self.power}.")
         self._check_lengths(name)

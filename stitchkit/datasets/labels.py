@@ -10,6 +10,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.keys import is_missing
+from stitchkit.core.messages import setting
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.datasets.class_names import folded_class, spellings_of_one_class
@@ -119,8 +120,8 @@ def _binary(table: Table, name: str, uncertain: str) -> np.ndarray:
             raise table.fault(position, name, f"the cell is no label. {ALLOWED}: write these instead of other words")
         if value == -1.0 and uncertain == "error":
             raise table.fault(
-                position, name, "the label is -1 (uncertain). State what that means: uncertain='ignore', "
-                "'positive' or 'negative'",
+                position, name, "the label is -1 (uncertain). State what that means: " + setting("uncertain", "ignore")
+                + ", 'positive' or 'negative'",
             )  # fmt: skip
         values[position] = UNCERTAIN[uncertain] if value == -1.0 else value
     return values
@@ -139,26 +140,30 @@ def _label_columns(table: Table, taken: set[str | None]) -> tuple[str, ...]:
         elif _are_slips(cells, odd):
             raise table.fault(
                 table.column(name).index(odd[0]), name, f"the cell is no label but stands among labels. {ALLOWED}: "
-                f"correct it, or name the columns to read with classes=",
+                "correct it, or name the columns to read with " + setting("classes"),
             )  # fmt: skip
         elif odd and _is_mostly_labels(cells, odd):
             passed.append(name)
     if passed:
         warnings.warn(
             f"the columns {', '.join(map(repr, passed))} of {table.path} hold 0 and 1 and other numbers: they were not "
-            f"read as classes. Name the columns with classes= to be sure.",
+            f"read as classes. Name the columns with " + setting("classes") + " to be sure.",
             stacklevel=3,
         )
     if not columns:
-        hint = " Column 'label' may name classes: pass label='label'." if "label" in table.columns else ""
+        hint = (
+            " Column 'label' may name classes: pass " + setting("label", "label") + "."
+            if "label" in table.columns
+            else ""
+        )
         raise DataError(
             f"no column of {table.path} holds only labels. {ALLOWED}: write these instead of other words, or name the "
-            f"columns with classes=.{hint}"
+            "columns with " + setting("classes") + "." + hint
         )
     if spellings := spellings_of_one_class(columns):
         raise DataError(
             f"the columns {', '.join(map(repr, spellings))} of {table.path} differ in spelling only. Keep one of them, "
-            f"or name the columns to read with classes= if these are different classes."
+            "or name the columns to read with " + setting("classes") + " if these are different classes."
         )
     return tuple(columns)
 
@@ -199,7 +204,7 @@ def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[t
         warnings.warn(
             f"{counted(count, 'cell')} of column {label!r} of {table.path} {'holds' if count == 1 else 'hold'} "
             f"{', '.join(map(repr, words))} and were taken for "
-            f"missing. If that is a class, name all classes with classes=.",
+            f"missing. If that is a class, name all classes with " + setting("classes") + ".",
             stacklevel=3,
         )
     cells = tuple("" if cell not in names and is_missing(cell) else cell for cell in cells)
@@ -212,7 +217,7 @@ def _one_hot(table: Table, label: str, classes: Sequence[str] | None) -> tuple[t
             if (meant := _meant(cell, names)) is not None:
                 raise table.fault(
                     position, label, f"the cell is {cell!r}, another spelling of the class {meant!r}. Write one "
-                    f"spelling, or name both with classes= if they are two classes",
+                    f"spelling, or name both with " + setting("classes") + " if they are two classes",
                 )  # fmt: skip
             raise table.fault(position, label, f"the cell is none of the classes {', '.join(names[:8])}")
     values = np.asarray([[float(cell == name) if cell else np.nan for name in names] for cell in cells])
@@ -234,7 +239,7 @@ def _check_spellings(table: Table, label: str, names: Sequence[str]) -> None:
         raise DataError(
             f"column {label!r} of {table.path} spells one class in {len(spellings)} ways: {', '.join(rows)}. As "
             f"separate classes, the items of one would be negatives of the others. Write one spelling, or name all "
-            f"classes with classes= if these are different ones."
+            f"classes with " + setting("classes") + " if these are different ones."
         )
 
 

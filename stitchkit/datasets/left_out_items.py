@@ -66,7 +66,7 @@ class Failures:
         """Raise the error of the item ``name``, or keep it."""
         if not self.skip:
             raise error
-        self.reasons[name] = str(error)
+        self.reasons[name] = error.message
 
     def sound(self, items: Items) -> Items:
         """``items`` without those of a wrong type or without content, and without earlier failures."""
@@ -95,6 +95,6 @@ class Failures:
         """Warn of what was left out; raise if that is everything."""
         for name, reason in self.listed()[:1]:
             if len(self.reasons) == len(self.ids):
-                raise DataError(f"none of {len(self.ids)} items can be embedded; the first, {name!r}: {reason}")
+                raise DataError(f"none of {len(self.ids)} items can be embedded; the first, {name!r}: " + reason)
             count = f"{len(self.reasons)} of {len(self.ids)} items were left out"
-            warnings.warn(f"{count}; the first, {name!r}: {reason}", stacklevel=3)
+            warnings.warn(f"{count}; the first, {name!r}: " + reason, stacklevel=3)

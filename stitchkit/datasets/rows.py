@@ -19,6 +19,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
+from stitchkit.core.messages import setting
 from stitchkit.core.strict_json import parsed
 from stitchkit.core.wording import counted
 from stitchkit.storage.path_checks import checked_file
@@ -112,7 +113,7 @@ class Table:
 
     def fault(self, position: int, column: str, what: str) -> DataError:
         """The error for one cell: path, row and column, never the neighbouring cells (reports, patients)."""
-        return DataError(f"{self.path}, row {self.numbers[position]}, column {column!r}: {what}.")
+        return DataError(f"{self.path}, row {self.numbers[position]}, column {column!r}: " + what + ".")
 
 
 def read_text(path: str | Path, what: str = "text file") -> str:
@@ -327,7 +328,8 @@ def ids_of(table: Table, named: str | None, fallback: str | None) -> np.ndarray:
         if first.setdefault(cell, position) != position:
             raise table.fault(
                 position, column, f"the same id as in row {table.numbers[first[cell]]} "
-                f"({len(cells) - len(set(cells))} are repeated). Make the ids unique, or name another column with id=",
+                f"({len(cells) - len(set(cells))} are repeated). Make the ids unique, or name another column "
+                "with " + setting("id"),
             )  # fmt: skip
     return np.asarray(cells, dtype=np.str_)
 

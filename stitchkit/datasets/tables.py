@@ -17,6 +17,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
 from stitchkit.core.keys import is_missing
+from stitchkit.core.messages import setting
 from stitchkit.core.wording import counted
 from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
 from stitchkit.datasets.labels import read_labels
@@ -260,7 +261,9 @@ def _default_column(table: Table, modality: str | None) -> str:
     if found is None:
         wanted = {"image": "'path'", "text": "'text'"}.get(str(modality), "'path' or 'text'")
         raise DataError(
-            f"{table.path} has no column {wanted}; it has {', '.join(table.columns)}. Name one with column=."
+            f"{table.path} has no column {wanted}; it has {', '.join(table.columns)}. Name one with "
+            + setting("column")
+            + "."
         )
     return found
 
@@ -285,6 +288,7 @@ def _values(table: Table, column: str, modality: str, folder: Path) -> Sequence[
     if missing:
         raise table.fault(
             missing[0], column, f"{account_of_missing(cells, folder, missing)}. Write the names as the files have "
-            f"them, pass root= if they are relative to another folder, or the modality if these are texts",
+            "them, pass " + setting("root") + " if they are relative to another folder, or the modality if these are "
+            "texts",
         )  # fmt: skip
     return paths

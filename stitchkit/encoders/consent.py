@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.escaping import escaped
+from stitchkit.core.messages import advice, python_advice, setting
 from stitchkit.storage.path_checks import resolved_path
 
 RUNS_PYTHON = "python:"
@@ -80,7 +81,8 @@ class Consent:
         if not self.allows(name):
             raise ModelUnavailableError(
                 f"{where} names {name!r}, which is Python code and would be run. Read it first. To run it, pass "
-                f"trust_python=True or a list of such names in Python, on the command line --trust-python "
+                + python_advice("trust_python=True or a list of such names in Python, on the command line ")
+                + f"--trust-python "
                 f"{shlex.quote(escaped(name))}."
             )
 
@@ -102,7 +104,7 @@ class Consent:
         if len(self.within) >= DEPTH:
             raise ModelUnavailableError(
                 f"{escaped(str(self.within[0]))} names a folder that names a folder, {DEPTH} deep. Stitch from the "
-                f"innermost encoder, or pass encoder=."
+                "innermost encoder" + advice(", or pass ", setting("encoder")) + "."
             )
         return replace(self, within=(*self.within, place))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stitchkit.core.errors import InputError
+from stitchkit.core.messages import setting
 
 if TYPE_CHECKING:
     import torch
@@ -33,14 +34,18 @@ def chosen_device(device: str) -> str:
     except RuntimeError as error:
         raise InputError(f"torch knows no device {device!r}. Use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'.") from error
     if not present.get(kind, True) or (kind == "cuda" and index >= torch.cuda.device_count()):
-        raise InputError(f"this machine has no device {device!r}, or torch cannot use it. Use device='auto' or 'cpu'.")
+        raise InputError(
+            f"this machine has no device {device!r}, or torch cannot use it. Use "
+            + setting("device", "auto")
+            + " or 'cpu'."
+        )
     return device
 
 
 def checked_dtype(dtype: str) -> str:
     """``dtype`` if it is one of :data:`DTYPES`, else an error that lists them."""
     if dtype not in DTYPES:
-        raise InputError(f"encoders compute in {', '.join(DTYPES)}; got dtype={dtype!r}.")
+        raise InputError(f"encoders compute in {', '.join(DTYPES)}; got " + setting("dtype", dtype) + ".")
     return dtype
 
 

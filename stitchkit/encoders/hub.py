@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stitchkit.core.errors import InputError, MissingExtraError, ModelUnavailableError, StitchError
+from stitchkit.core.messages import setting
 from stitchkit.encoders.checkpoints import settings_in
 from stitchkit.encoders.library_calls import is_fault_of_checkpoint, is_lack_of_memory
 from stitchkit.encoders.names import EncoderName
@@ -98,7 +99,7 @@ def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
         if "trust_remote_code" in str(error):
             raise InputError(
                 f"encoder {str(name)!r} needs Python code from its repository, which is not run unasked. "
-                f"{_consent(name)}"
+                + _consent(name)
             ) from error
         if (kind := UNKNOWN_TYPE.search(str(error))) is not None:
             raise _unknown_type(name, kind[1]) from error
@@ -137,9 +138,9 @@ def hub_file(name: EncoderName, hub_id: str, path: str) -> Path | None:
 def _consent(name: EncoderName) -> str:
     """The way to run code of a checkpoint that was read first."""
     if name.folder is not None:
-        return f"Read that code in {name.folder}, then pass trust_remote_code=True."
+        return f"Read that code in {name.folder}, then pass " + setting("trust_remote_code", True) + "."
     commit = f"{name.family}:{name.id}@<40 hex digits>"
-    return f"Read that code, then give its full commit ({commit}) and trust_remote_code=True."
+    return f"Read that code, then give its full commit ({commit}) and " + setting("trust_remote_code", True) + "."
 
 
 def _unknown_type(name: EncoderName, kind: str) -> ModelUnavailableError:
@@ -151,7 +152,7 @@ def _unknown_type(name: EncoderName, kind: str) -> ModelUnavailableError:
     if code:
         return ModelUnavailableError(
             f"{told}; its config.json names Python code of its own for it (auto_map: {code}), which is not run "
-            f"unasked. {_consent(name)}"
+            f"unasked. " + _consent(name)
         )
     return ModelUnavailableError(
         f"{told}. A later version may know it (pip install --upgrade transformers); else the model needs code of its "
@@ -192,9 +193,9 @@ def unavailable(name: EncoderName, hub_id: str | None, error: BaseException) -> 
         )
     repository = hub_id.partition("@")[0]
     return ModelUnavailableError(
-        f"encoder {str(name)!r} cannot be loaded from the hub: {_reason(error)}. If it is gated, accept its licence at "
-        f"https://huggingface.co/{repository} and set HF_TOKEN. Without a network, copy the repository to a folder and "
-        f"load {name.family}:local-dir:/path/to/folder."
+        f"encoder {str(name)!r} cannot be loaded from the hub: " + _reason(error) + ". If it is gated, accept "
+        f"its licence at https://huggingface.co/{repository} and set HF_TOKEN. Without a network, copy the repository "
+        f"to a folder and load {name.family}:local-dir:/path/to/folder."
     )
 
 
@@ -227,7 +228,11 @@ def _reason(error: BaseException) -> str:
     if any(isinstance(one, RepositoryNotFoundError) for one in causes):
         return "there is no such public repository"
     if is_offline():
-        return "hub calls are forbidden (HF_HUB_OFFLINE or offline=True) and it is not in the local cache"
+        return (
+            "hub calls are forbidden (HF_HUB_OFFLINE or "
+            + setting("offline", True)
+            + ") and it is not in the local cache"
+        )
     return _whole(error)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
+from stitchkit.core.messages import setting
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
 
@@ -53,7 +54,7 @@ def width_of(encoder: Encoder, pooled: torch.Tensor, count: int) -> int:
     if not bool(torch.isfinite(pooled).all()):
         raise InputError(
             f"encoder {encoder.name!r} gives NaN or infinity for a neutral {encoder.modality}. "
-            f"Try dtype='float32'; if that does not help, its weights are broken."
+            f"Try " + setting("dtype", "float32") + "; if that does not help, its weights are broken."
         )
     return int(shape[1])
 

@@ -11,6 +11,7 @@ from stitchkit.alignment.align import align
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.messages import setting
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.space import Space
 
@@ -22,7 +23,7 @@ def target_given(estimator: Any, y: Any, target: Any) -> tuple[Any, str]:
     if target is None and y is None:
         raise InputError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None. Give the target vectors "
-            f"(n, d_t) of the same items, as y or as target=."
+            f"(n, d_t) of the same items, as y or as " + setting("target") + "."
         )
     return (y, "y") if target is None else (target, "target")
 
@@ -39,7 +40,7 @@ def target_rows(values: Any, name: str) -> np.ndarray:
     if np.asarray(values).ndim == 1:
         raise InputError(
             f"{name} must be vectors (n, d_t); got shape {np.asarray(values).shape}. Where y is the labels that a "
-            f"later step learns, give the target vectors as target=."
+            f"later step learns, give the target vectors as " + setting("target") + "."
         )
     return np.asarray(check_array(values, dtype=FLOATS, input_name=name))
 

@@ -14,6 +14,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
+from stitchkit.core.messages import setting
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
@@ -38,7 +39,7 @@ class NamedClasses:
         if unknown := [one for one in found.tolist() if one not in texts]:
             raise InputError(
                 f"y holds the label {unknown[0]!r}, which no prompt names; known: {list(texts)}. Name it, or give the "
-                f"text vectors as target= (cross_val_predict, for one, renumbers labels)."
+                f"text vectors as " + setting("target") + " (cross_val_predict, for one, renumbers labels)."
             )
         vectors = to_numpy(self.embeddings.vectors)
         means = [vectors[[row[text] for text in texts[one]]].mean(axis=0, dtype=np.float64) for one in found.tolist()]
@@ -51,8 +52,11 @@ def named_classes(prompts: Any, text: Any, labels: np.ndarray | None) -> NamedCl
         return _named_by_texts(prompts, text)
     if text is not None or not (prompts is None or isinstance(prompts, Mapping)):
         raise InputError(
-            f"prompts must be a PromptSet with text=, or map labels to vectors; got {type(prompts).__name__}"
-            f"{' with text=' if text is not None else ''}."
+            "prompts must be a PromptSet with "
+            + setting("text")
+            + f", or map labels to vectors; got {type(prompts).__name__}"
+            + (" with " + setting("text") if text is not None else "")
+            + "."
         )
     if isinstance(prompts, Mapping):
         known, vectors = _sorted(prompts), prompts
@@ -60,7 +64,9 @@ def named_classes(prompts: Any, text: Any, labels: np.ndarray | None) -> NamedCl
         known = np.unique(labels)
         vectors = dict(zip(known.tolist(), np.eye(len(known)), strict=True))
     else:
-        raise InputError("nothing names the classes. Give prompts; without them y must be labels, and no target=.")
+        raise InputError(
+            "nothing names the classes. Give prompts; without them y must be labels, and no " + setting("target") + "."
+        )
     if len(known) < 2:
         raise InputError(f"a classifier tells apart two classes or more; got {len(known)}. Name another.")
     return _named_by_vectors(known, [np.atleast_2d(vectors[label]) for label in known.tolist()])
@@ -76,7 +82,9 @@ def _sorted(prompts: Mapping[Any, Any]) -> np.ndarray:
 
 def _named_by_texts(prompts: PromptSet, text: Any) -> NamedClasses:
     if text is None:
-        raise InputError(f"prompt set {prompts.name!r} needs text=, the embeddings of its texts or their encoder.")
+        raise InputError(
+            f"prompt set {prompts.name!r} needs " + setting("text") + ", the embeddings of its texts or their encoder."
+        )
     if not isinstance(text, Encoder | Embeddings):
         raise InputError(f"text must be a text encoder or embeddings of the prompts; got {type(text).__name__}.")
     if not isinstance(text, Embeddings):

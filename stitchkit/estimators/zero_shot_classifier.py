@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.messages import setting
 from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.roles import Encoder, Solver
 from stitchkit.estimators.anchor_rows import aligned, nameless, source_rows, target_given, target_rows
@@ -99,7 +100,9 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if vectors.shape[1] != width:
             raise InputError(
                 f"{name} holds text vectors (n, {vectors.shape[1]}) and those of the prompts are {width} wide. Embed "
-                f"both with one encoder; where y is 0 or 1 for each class, give the text vectors as target=."
+                f"both with one encoder; where y is 0 or 1 for each class, give the text vectors as "
+                + setting("target")
+                + "."
             )
         by = PromptVectors.distinct_or_none(names.prompts, names.embeddings)
         self.alignment_ = aligned(self, source, vectors, groups, "match", by)

@@ -24,6 +24,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
 from stitchkit.core.item_names import same_names
 from stitchkit.core.items import Items
+from stitchkit.core.messages import advice, setting
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import content_key
@@ -31,7 +32,9 @@ from stitchkit.datasets.content_keys import content_key
 INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
 UNKNOWN = "{what} keeps no hashes of its anchors, so that these {these} are others was not checked"
 STEP = (
-    "It cannot be judged on them: hold out pairs of other patients, or allow leakage (allow_leakage=True) and say so."
+    "It cannot be judged on them: hold out pairs of other patients"
+    + advice(", or allow leakage (", setting("allow_leakage", True), ") and say so")
+    + "."
 )
 
 
@@ -71,7 +74,7 @@ def audit_pairs(
     found = common(kept, ids=_names(ids), groups=groups, rows=rows)
     leaked = leaks_of(found)
     if leaked and not allow:
-        raise LeakageError(f"{what} was fitted on {leaked}. {step}")
+        raise LeakageError(f"{what} was fitted on {leaked}. " + step)
     unseen = _not_compared(kept, found, ids, groups, what, "pairs")
     return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *unseen, *missed(found, kept, what)]
 
@@ -113,7 +116,7 @@ def audit_items(
     found = common(kept, ids=_names(items.ids), groups=groups, files=files)
     leaked = leaks_of(found)
     if leaked and judged and not allow:
-        raise LeakageError(f"the map was fitted on {leaked}. {STEP}")
+        raise LeakageError(f"the map was fitted on {leaked}. " + STEP)
     unseen: list[str] = []
     if judged:
         unseen = _not_compared(kept, found, items.ids, groups, "the map", "items") + missed(found, kept, "the map")

@@ -13,8 +13,11 @@ from stitchkit.core.errors import LeakageError
 from stitchkit.core.item_names import same_names
 from stitchkit.core.items import Items
 from stitchkit.core.keys import folded_path, spelled_alike, spelled_twice
+from stitchkit.core.messages import advice, setting
 from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import content_key
+
+ALLOW = advice(", or allow leakage (", setting("allow_leakage", True), ") and say so")
 
 
 def audit(
@@ -65,8 +68,8 @@ def audit(
     else:
         notes.append(f"no patient has both {both}")
     if found and not allow:
-        usual = f"Take them out of the {sides[0]}, or allow leakage (allow_leakage=True) and say so."
-        raise LeakageError(f"{'; '.join(found)}. {_advice(found)}{step or usual}")
+        usual = f"Take them out of the {sides[0]}" + ALLOW + "."
+        raise LeakageError(f"{'; '.join(found)}. {_advice(found)}" + (step or usual))
     return [*(f"LEAKAGE: {one}" for one in found), *doubts, *notes]
 
 
@@ -187,5 +190,5 @@ def same_files(anchors: Items, test: Items, *, allow: bool = False) -> list[str]
         counted(count, "test item is an anchor's own file", "test items are anchors' own files") + " under other ids"
     )
     if not allow:
-        raise LeakageError(f"{found}. Take them out of the anchors, or allow leakage (allow_leakage=True) and say so.")
+        raise LeakageError(f"{found}. Take them out of the anchors" + ALLOW + ".")
     return [f"LEAKAGE: {found}"]

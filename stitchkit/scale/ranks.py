@@ -107,7 +107,7 @@ def _joined(heads: list[_Head | None]) -> _Head:
             first.source.require(head.source, f"rank {some[0][0]} (source side; rank {rank} differs)")
             first.target.require(head.target, f"rank {some[0][0]} (target side; rank {rank} differs)")
         except SpaceMismatchError as error:
-            raise InputError(f"the ranks hold moments of different spaces: {error}") from error
+            raise InputError("the ranks hold moments of different spaces: " + error.message) from error
     weight = sum(head.weight for _, head in some)
     steps = sum(head.weight * ((head.mean - first.mean) + (head.tail - first.tail)) for _, head in some)
     mean, tail = two_sum(first.mean, first.tail + steps / weight)

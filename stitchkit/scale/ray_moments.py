@@ -90,4 +90,4 @@ def _of_part(i: int, part: Any, read: Callable[[Any], Any], precision: str, chun
     try:
         return Moments.of_chunks(chain([first], stream), precision=precision, chunk=chunk)
     except StitchError as error:
-        raise type(error)(f"part {i}: {error}") from error
+        raise type(error)(f"part {i}: " + error.message) from error

@@ -10,6 +10,7 @@ from stitchkit.core.arrays import Array, float64, namespace, to_numpy
 from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import unit
+from stitchkit.core.messages import setting
 from stitchkit.core.moments.chunks import check_paired
 from stitchkit.core.relative import RelativeMap
 from stitchkit.core.space import Space, common_mark
@@ -96,7 +97,9 @@ class ASIF:
         """
         have = evidence.moments.count
         settings = {"keep": min(self.keep, have), "power": float(self.power), "center": self.center}
-        notes = [f"keep={self.keep} of {have} anchors: all are kept"] if self.keep > have else []
+        notes: list[str] = (
+            [setting("keep", self.keep) + f" of {have} anchors: all are kept"] if self.keep > have else []
+        )
         return _described(self, evidence, "asif", settings, notes)
 
 
@@ -131,6 +134,6 @@ def _directions(rows: Array, mean: Array | None, space: Space) -> Array:
     if lost.any():
         raise InputError(
             f"anchor {int(lost.argmax())} of {space.name!r} sits exactly on the anchors' mean and has no direction; "
-            f"{int(lost.sum())} of {len(lost)} do. Leave it out, or use center=False."
+            f"{int(lost.sum())} of {len(lost)} do. Leave it out, or use " + setting("center", False) + "."
         )
     return unit(centred)

@@ -255,4 +255,6 @@ def checked_rank(one: AffineMap) -> AffineMap:
 
 def wrong(what: str, error: InputError) -> ModelUnavailableError:
     """The error that a folder does not hold ``what`` together."""
-    return ModelUnavailableError(f"the folder holds no {what}: {str(error).rstrip('.')}. Copy or save it again.")
+    return ModelUnavailableError(
+        f"the folder holds no {what}: " + error.message.rstrip(".") + ". Copy or save it again."
+    )

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import InputError
+from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.core.wording import counted
@@ -81,7 +82,9 @@ class EmbeddingStore:
         """
         if space.fingerprint is None:
             raise InputError(
-                f"space {space.name!r} has no fingerprint, so its vectors cannot be kept. Pass store=None."
+                f"space {space.name!r} has no fingerprint, so its vectors cannot be kept. Pass "
+                + setting("store", None)
+                + "."
             )
         if dtype not in _DTYPES:
             raise InputError(f"the store keeps float16 or float32; got {dtype!r}. Choose one of them.")

@@ -20,6 +20,7 @@ import numpy as np
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError
+from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.storage.atomic_writes import replace_file, sync_folder, write_flushed
@@ -364,7 +365,9 @@ def _check_free(folder: Path, overwrite: bool) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not overwrite:
-        raise InputError(f"{folder} exists and is not empty. Choose another folder, or pass overwrite=True.")
+        raise InputError(
+            f"{folder} exists and is not empty. Choose another folder, or pass " + setting("overwrite", True) + "."
+        )
     # overwrite=True on a home folder must not empty it
     if not ((folder / _CONFIG).is_file() and (folder / _ARRAYS).is_file()):
         raise InputError(f"{folder} holds something else than an artefact and was left alone. Choose another folder.")

@@ -12,6 +12,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.messages import setting
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, draw_prompts
 from stitchkit.core.roles import Encoder
@@ -190,7 +191,9 @@ def prompt_sensitivity(
     (5, 1)
     """
     if k < 1 or draws < 1:
-        raise InputError(f"a draw needs 1 prompt and 1 draw at least; got k={k}, draws={draws}.")
+        raise InputError(
+            "a draw needs 1 prompt and 1 draw at least; got " + setting("k", k) + ", " + setting("draws", draws) + "."
+        )
     if not isinstance(text, Embeddings):
         text = embed(text, Items(np.asarray(prompts.texts), list(prompts.texts), "text"), progress=False)
     test = labels.of_classes(prompts.classes).of_ids(vectors.ids)

@@ -12,6 +12,7 @@ from stitchkit.core.arrays import float64, like, namespace, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, NotIdentifiedError
 from stitchkit.core.maps import AffineMap, unit
+from stitchkit.core.messages import setting
 from stitchkit.core.space import Space, common_mark
 from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers.pools.pair_free import PairFree, match_clouds
@@ -73,7 +74,7 @@ def align_without_pairs(
         if side.space.dim < NARROW:
             raise NotIdentifiedError(
                 f"the {name} is {side.space.dim} wide: clouds so flat fit onto each other whatever they hold, so that "
-                f"nothing can be identified without pairs. Pair a few items and use align with pool=."
+                f"nothing can be identified without pairs. Pair a few items and use align with " + setting("pool") + "."
             )
     namespace(x.vectors, y.vectors)  # one library, or say so now
     drawn = [np.asarray(to_numpy(float64(at_most(side.vectors, limit, seed)))) for side in (x, y)]
@@ -117,5 +118,6 @@ def _refuse_unless_identified(found: PairFree, x: Embeddings, y: Embeddings) -> 
         f"{x.space.name!r} and {y.space.name!r} cannot be aligned without pairs: independent attempts agree on "
         f"{found.agreement:.0%} of the rows (at least {AGREEMENT:.0%} is needed), and {found.mixing:.0%} of the rows "
         f"have their nearest neighbour on the other side (at least {MIXING:.0%}). Pair a few items and use align with "
-        f"pool=."
+        + setting("pool")
+        + "."
     )

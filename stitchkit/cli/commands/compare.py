@@ -71,6 +71,7 @@ def compare(
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.console import Talk, as_json
     from stitchkit.cli.fitting import check_purpose
+    from stitchkit.cli.flags import in_flags
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pairing import EncoderPairs, FilePairs, are_files
     from stitchkit.cli.places import new_file, write_text
@@ -108,7 +109,7 @@ def compare(
     document = found.to_dict()
     if out is not None:
         write_text(out, as_json(document) + "\n")
-    talk.result(str(found), document)
+    talk.result(str(in_flags(found)), document)
 
 
 def _names(solvers: str) -> list[str] | None:

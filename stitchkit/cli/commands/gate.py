@@ -91,6 +91,7 @@ def gate(
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.console import Talk, as_json
     from stitchkit.cli.errors import FAILED
+    from stitchkit.cli.flags import in_flags
     from stitchkit.cli.held_out import Held, Tried
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.places import new_file, write_text
@@ -126,6 +127,6 @@ def gate(
     document = {**found.to_dict(), "audit": notes}
     if out is not None:
         write_text(out, as_json(document) + "\n")
-    talk.result("\n".join([str(found), *(f"note: {note}" for note in notes)]), document)
+    talk.result("\n".join([str(in_flags(found)), *(f"note: {note}" for note in notes)]), document)
     if not found.passed:
         raise typer.Exit(FAILED)

@@ -66,7 +66,7 @@ def _folder_or_encoder(what: str, path: Path, loading: Loading) -> dict[str, Any
     try:
         check_name(what)
     except (InputError, UnknownNameError) as error:
-        raise InputError(f"{what} {NO_ARTEFACT}. Nor is it an encoder that can be loaded: {error}") from error
+        raise InputError(f"{what} {NO_ARTEFACT}. Nor is it an encoder that can be loaded: " + error.message) from error
     return _encoder(what, loading)
 
 
@@ -187,7 +187,7 @@ def _encoder(name: str, loading: Loading) -> dict[str, Any]:
         try:
             classes = list(loaded.classifier().classes)
         except InputError as error:
-            why = f"none: {error}"
+            why = "none: " + error.message
     return {
         "is": "an encoder",
         "name": name,

@@ -102,6 +102,7 @@ def stitch(
     from stitchkit.cli.anchor_tables import AnchorTable, check_test
     from stitchkit.cli.console import Talk
     from stitchkit.cli.fitting import Fitting, check_purpose, solver_of
+    from stitchkit.cli.flags import in_flags
     from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.judging import Judging
     from stitchkit.cli.loading import Loading, check_name
@@ -136,7 +137,7 @@ def stitch(
     found = write_report(made, judging, solver, fitting, loading, audit, out, images)
     lines, document = summary_of(made.model, out)
     notes = [*([made.note] if made.note else []), *audit]
-    lines += [f"note      {one}" for one in notes]
+    lines += [f"note      {in_flags(one)}" for one in notes]
     lines += ["", str(found)] if found is not None else []
     more = {} if found is None else {"comparison": found.to_dict()}
     lines += [f"open {out / REPORT}"] if (out / REPORT).exists() else []

@@ -14,6 +14,7 @@ import numpy as np
 from stitchkit.core.arrays import Array, as_array, device_of, namespace, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.messages import setting
 from stitchkit.core.moments.scatter import Scatter
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted
@@ -110,7 +111,7 @@ class PairedRows:
         self.y.refuse_infinite(start, stop)
         raise InputError(
             f"the squares of rows {start} to {stop - 1} of {self.x.name} and {self.y.name} overflow. "
-            f"Divide the vectors by their size, or with precision='fast' use 'exact'."
+            f"Divide the vectors by their size, or with " + setting("precision", "fast") + " use 'exact'."
         )
 
     def feed(self, scatter: Scatter, chunk: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
+from stitchkit.core.messages import setting
 from stitchkit.datasets.images import IMAGE_SUFFIXES
 from stitchkit.datasets.layouts.assembling import Part
 from stitchkit.datasets.layouts.image_files import with_files, with_images
@@ -71,7 +72,7 @@ def first_folder(root: Path, names: Sequence[str], images: str | None) -> Path:
             return root / name
     raise DataError(
         f"{root} holds no folder {' or '.join(names if images is None else (images,))} of images. Unpack it there, or "
-        f"name it with images=."
+        "name it with " + setting("images") + "."
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.core.messages import setting
 from stitchkit.datasets.images import IMAGE_SUFFIXES
 from stitchkit.datasets.layouts.published import Rows
 
@@ -103,7 +104,7 @@ def with_images(rows: Rows, column: str, folders: Sequence[Path], missing: str) 
         try:
             paths.append(images.path_of(cell))
         except DataError as error:
-            raise rows.table.fault(place, column, str(error).rstrip(".")) from None
+            raise rows.table.fault(place, column, error.message.rstrip(".")) from None
     kept = _without_missing(rows, column, [path is not None for path in paths], missing)
     return kept, [Path(path) for path in paths if path is not None]
 
@@ -138,6 +139,6 @@ def _without_missing(rows: Rows, column: str, there: Sequence[bool] | np.ndarray
     if len(absent) and missing == "error":
         raise rows.table.fault(
             int(absent[0]), column, f"the image file is not there ({len(absent)} of {len(rows)} are missing). Unpack "
-            f"the images where the layout has them, or leave such rows out with missing='skip'",
+            f"the images where the layout has them, or leave such rows out with " + setting("missing", "skip"),
         )  # fmt: skip
     return rows.where(there, "image file missing")

@@ -8,6 +8,7 @@ import numpy as np
 
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.keys import is_missing
+from stitchkit.core.messages import setting
 from stitchkit.datasets.labels import ALLOWED, UNCERTAIN, label_value
 from stitchkit.datasets.layouts.published import names_of
 from stitchkit.datasets.rows import Table
@@ -62,7 +63,7 @@ def numeric_labels(table: Table, columns: Sequence[str], uncertain: str, blank: 
         row, place = (int(first) for first in np.argwhere(doubtful)[0])
         raise table.fault(
             row, columns[place], f"the label is -1 (uncertain; {doubtful.sum()} labels are). State what that means: "
-            f"uncertain='ignore', 'positive' or 'negative'",
+            + setting("uncertain", "ignore") + ", 'positive' or 'negative'",
         )  # fmt: skip
     values[doubtful] = policy
     return values, int(doubtful.sum())

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.keys import is_missing
+from stitchkit.core.messages import setting
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.image_files import checked_missing, with_files
@@ -159,8 +160,9 @@ def _reports(root: Path, rows: Rows, missing: str) -> list[str | None]:
     if None in found and missing == "error":
         raise rows.table.fault(
             found.index(None), "study_id", f"there is no report of this study below {root}/files ({found.count(None)} "
-            f"of {len(found)} films have none). Unpack mimic-cxr-reports.zip and name its folder with reports_root, "
-            f"leave such rows out with missing='skip', or pass reports=False",
+            f"of {len(found)} films have none). Unpack mimic-cxr-reports.zip and name its folder with "
+            + setting("reports_root", text="reports_root") + ", leave such rows out with " + setting("missing", "skip")
+            + ", or pass " + setting("reports", False),
         )  # fmt: skip
     return found
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.messages import setting
 from stitchkit.datasets.layouts.published import names_of
 
 SECTIONS = ("findings", "impression")
@@ -69,7 +70,9 @@ def checked_sections(sections: str | Sequence[str]) -> tuple[str, ...]:
         if name not in SECTIONS:
             raise UnknownNameError.of("section of a report", name, SECTIONS)
     if not wanted:
-        raise InputError("no section of the reports was asked for. Name one, or pass reports=False for no texts.")
+        raise InputError(
+            "no section of the reports was asked for. Name one, or pass " + setting("reports", False) + " for no texts."
+        )
     return wanted
 
 

@@ -204,7 +204,7 @@ def unpack_shared(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -
         return network, dict(settings)
     except (InputError, UnknownNameError) as error:
         raise ModelUnavailableError(
-            f"the folder holds no shared encoder: {str(error).rstrip('.')}. Copy or train it again."
+            "the folder holds no shared encoder: " + error.message.rstrip(".") + ". Copy or train it again."
         ) from error
 
 

@@ -13,6 +13,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.messages import setting
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
@@ -132,9 +133,9 @@ def check_anchors(
 
 def _check_settings(metadata: Sequence[str], labels: Labels | None, folds: int, min_positives: int) -> None:
     if isinstance(metadata, str):
-        raise InputError("metadata= takes a list of columns; got a single text.")
+        raise InputError(setting("metadata") + " takes a list of columns; got a single text.")
     if metadata and labels is None:
-        raise InputError("metadata are columns of the labels, and there are no labels. Give labels=.")
+        raise InputError("metadata are columns of the labels, and there are no labels. Give " + setting("labels") + ".")
     for what, value, least in (("folds", folds, 2), ("min_positives", min_positives, 1)):
         if value < least:
             raise InputError(f"{what} must be at least {least}; got {value}.")

@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.arrays import float64, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, in_order_of
 from stitchkit.metrics.ranks import distinct_rows
 
@@ -140,7 +141,7 @@ def _balanced(choice: _Choice, n: int) -> None:
     """Each time one of the class that has fewest picks and rows left."""
     labels, order = choice.labels, choice.rng.random(len(choice.rows))
     if labels is None:
-        raise InputError("method='balanced' needs classes=, one class a row.")
+        raise InputError(setting("method", "balanced") + " needs " + setting("classes") + ", one class a row.")
     left, have = np.bincount(labels), np.zeros(labels.max() + 1)
     turn = choice.rng.random(len(have)) / 2  # which class gets the odd one
     for _ in range(n):
@@ -225,7 +226,9 @@ def _squared_distances(rows: np.ndarray, point: np.ndarray) -> np.ndarray:
 
 def _other_side(given: Any, x: Embeddings, other: Any) -> Embeddings:
     if other is None:
-        raise InputError("method='diverse-text' needs other=, the vectors of the items' texts.")
+        raise InputError(
+            setting("method", "diverse-text") + " needs " + setting("other") + ", the vectors of the items' texts."
+        )
     y = as_embeddings(other, "other")
     if isinstance(given, Embeddings) and isinstance(other, Embeddings):
         y = in_order_of(x, y, ("embeddings", "other"), f"the embeddings of {y.space.name!r}")
@@ -236,7 +239,7 @@ def _other_side(given: Any, x: Embeddings, other: Any) -> Embeddings:
 
 def _classes(classes: Any, m: int) -> np.ndarray:
     if classes is None:
-        raise InputError("method='balanced' needs classes=, one class a row.")
+        raise InputError(setting("method", "balanced") + " needs " + setting("classes") + ", one class a row.")
     names = np.asarray(classes)
     if names.shape != (m,):
         raise InputError(f"classes has shape {names.shape} and there are {m} rows. Give one class a row.")

@@ -14,6 +14,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
+from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
@@ -203,7 +204,9 @@ def anchored_inputs(
             f"Give prompts of findings that may come together."
         )
     if named is None and not isinstance(texts, Labels):
-        raise InputError("the findings are named by prompts, or by labels of the anchors' texts. Give prompts=.")
+        raise InputError(
+            "the findings are named by prompts, or by labels of the anchors' texts. Give " + setting("prompts") + "."
+        )
     texts = in_rows_of(texts, x.ids, isinstance(vectors, Embeddings))
     classes = texts.classes if named is None else named.classes
     normal = normal_class(classes, no_finding)
@@ -244,7 +247,9 @@ def _named_findings(findings: Sequence[str] | None, anchors: AnchoredMentions) -
             )
         return silent
     if isinstance(findings, str) or not len(findings):
-        raise InputError("findings= takes a list of names; got " + ("a single text." if findings else "none."))
+        raise InputError(
+            setting("findings") + " takes a list of names; got " + ("a single text." if findings else "none.")
+        )
     for name in findings:
         if name == anchors.normal:
             raise InputError(f"{name!r} stands for a normal item, which association does not score. Leave it out.")

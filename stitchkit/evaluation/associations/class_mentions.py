@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import Items, rows_of
+from stitchkit.core.messages import setting
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
@@ -19,7 +20,9 @@ from stitchkit.evaluation.anchors.words import mentions
 NO_FINDING = "No Finding"
 NO_POOL = (
     "no pool of unlinked texts was given, so nothing is known of the findings that accompany it. Give texts of the "
-    "same kind of items, reports without their images for instance (stitchkit.fit_associations, pool=)"
+    "same kind of items, reports without their images for instance (stitchkit.fit_associations, "
+    + setting("pool")
+    + ")"
 )
 
 
@@ -77,7 +80,9 @@ def normal_class(classes: Sequence[str], named: str | None = None) -> str | None
     """
     if named is not None:
         if named not in classes:
-            raise UnknownNameError.of("class", named, classes, "no_finding= names the class of a normal item.")
+            raise UnknownNameError.of(
+                "class", named, classes, setting("no_finding") + " names the class of a normal item."
+            )
         return named
     return next((one for one in classes if "".join(filter(str.isalnum, one.casefold())) == "nofinding"), None)
 
@@ -108,7 +113,9 @@ def mentions_in(given: Any, findings: tuple[str, ...], prompts: PromptSet | None
         return Mentions(findings, given.of_classes(findings).values == 1, np.ones(len(findings), dtype=bool), None)
     texts = texts_of(given, what)
     if prompts is None:
-        raise InputError(f"{what} holds texts, whose findings are counted by the words of prompts. Give prompts=.")
+        raise InputError(
+            f"{what} holds texts, whose findings are counted by the words of prompts. Give " + setting("prompts") + "."
+        )
     signs = mentions(texts, prompts)[:, [prompts.classes.index(name) for name in findings]]
     uncounted = np.isnan(mentions([""], prompts)[0, [prompts.classes.index(name) for name in findings]])
     return Mentions(findings, signs == 1, ~uncounted, texts)

@@ -13,6 +13,7 @@ from stitchkit.core.arrays import Array, float64, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
+from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.evaluation.associations.associations import Associations
 from stitchkit.evaluation.diagnosis.common_space import AlignedPairs, outliers
@@ -28,7 +29,7 @@ from stitchkit.runtime.threads import FEW_PAIRS, one_blas_thread
 
 PAIRS = ("anchors", "held-out")
 NEAR = 1500  # items whose neighbourhoods before mapping are compared: the work grows with their square
-HELD = "They are not held out: judge them as pairs='anchors', or hold out pairs of other patients."
+HELD = "They are not held out: judge them as " + setting("pairs", "anchors") + ", or hold out pairs of other patients."
 VECTORS_ALONE = "the anchors' texts were not given, so the coverage of prompts was judged by vectors"
 NO_ANCHORS = "coverage of the prompts was not judged: the anchors decide it, and they were not given"
 ONE_SIDED = (
@@ -113,9 +114,11 @@ def diagnose(
         raise InputError("anchors are given beside pairs that are the anchors. Leave them out, or say held-out pairs.")
     for what, given in (("associations", associations), ("texts", texts)):
         if given is not None and prompts is None:
-            raise InputError(f"{what} belong to the coverage of prompts, and there are none. Give prompts=.")
+            raise InputError(
+                f"{what} belong to the coverage of prompts, and there are none. Give " + setting("prompts") + "."
+            )
     if texts is not None and pairs == "held-out" and anchors is None:
-        raise InputError("texts are those of the anchors, and there are none. Give anchors=.")
+        raise InputError("texts are those of the anchors, and there are none. Give " + setting("anchors") + ".")
     x, y = paired_sides(source, target)
     check_size(len(x), k)
     alignment.source.require(x.space, "the alignment's source side")
@@ -170,7 +173,9 @@ def diagnose(
 def _anchors(alignment: Alignment, anchors: Sequence[Any]) -> tuple[tuple[Embeddings, Embeddings], np.ndarray | None]:
     """Both sides of the anchors, and their patients."""
     if len(anchors) not in (2, 3):
-        raise InputError(f"anchors= takes (source, target) or (source, target, groups); got {len(anchors)} things.")
+        raise InputError(
+            setting("anchors") + f" takes (source, target) or (source, target, groups); got {len(anchors)} things."
+        )
     x, y = paired_sides(anchors[0], anchors[1])
     alignment.source.require(x.space, "the alignment's source side (anchors)")
     alignment.target.require(y.space, "the alignment's target side (anchors)")

@@ -22,6 +22,7 @@ from stitchkit.core.arrays import float64, take, to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.least_patients import LEAST_PATIENTS
+from stitchkit.core.messages import setting
 from stitchkit.core.roles import Head, Solver
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.retrieval.comparison import Compared, Comparison
@@ -116,7 +117,7 @@ def compare(
     if not ks or min(ks) < 1:
         raise InputError(f"recall@k needs k of at least 1; got {list(ks)}.")
     if folds < 2:
-        raise InputError(f"compare needs 2 folds at least; got folds={folds}.")
+        raise InputError("compare needs 2 folds at least; got " + setting("folds", folds) + ".")
     wanted = _candidates(solvers)
     pairs = HeldPairs.of(source, target, groups)
     check_head(head, purpose, pairs.y.space)
@@ -135,7 +136,7 @@ def compare(
                 tallies[label] = found, shuffled
                 readings |= {} if read is None else {label: read}
             except StitchError as error:  # a solver that this evidence does not suit; the others are still compared
-                left_out[label] = str(error)
+                left_out[label] = error.message
             bar.step(1)
     if not tallies:
         why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())

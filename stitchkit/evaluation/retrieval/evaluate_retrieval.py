@@ -14,6 +14,7 @@ from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.fitted_pairs import audit_pairs
@@ -65,7 +66,7 @@ class Direction:
             measured = ", ".join(str(one) for one in self.by_chance)
             raise InputError(
                 f"chance is known where recall was measured, at k = {measured}; got k = {k}. "
-                f"Measure it there too: ks=[{measured}, {k}]."
+                f"Measure it there too: " + setting("ks", [measured, k]) + "."
             )
         return self.by_chance[k]
 

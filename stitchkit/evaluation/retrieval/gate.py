@@ -11,6 +11,7 @@ from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
+from stitchkit.core.messages import setting
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.retrieval.gate_checks import Check, Gate
@@ -161,7 +162,17 @@ def check_gate(
     if by not in BY:
         raise UnknownNameError.of("end of an interval", by, BY)
     if not compared and min_mrr is None and min_recall_at_1 is None and min_r2 is None:
-        raise InputError("there is nothing to check: give min_mrr, min_recall_at_1, min_r2 or against.")
+        raise InputError(
+            "there is nothing to check: give "
+            + setting("min_mrr", text="min_mrr")
+            + ", "
+            + setting("min_recall_at_1", text="min_recall_at_1")
+            + ", "
+            + setting("min_r2", text="min_r2")
+            + " or "
+            + setting("against", text="against")
+            + "."
+        )
     for name, limit in (("mrr", min_mrr), ("recall@1", min_recall_at_1)):
         if limit is not None and not 0 <= limit <= 1:
             raise InputError(f"a threshold for {name} is from 0 to 1; got {limit}.")
@@ -225,5 +236,5 @@ def _check_enough(pairs: HeldPairs, by: str) -> None:
         raise InputError(
             f"{counted(pairs.people, 'patient is', 'patients are')} too few for an interval; at least "
             f"{FEWEST} are needed. Give pairs of more "
-            f"patients, or hold the value itself against the threshold: by='value'."
+            f"patients, or hold the value itself against the threshold: " + setting("by", "value") + "."
         )

@@ -14,6 +14,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.least_patients import CALIBRATED, LEAST_PATIENTS, MIN_POSITIVES, SEVERAL_CALIBRATED
+from stitchkit.core.messages import setting
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.core.wording import counted
 from stitchkit.datasets.given import as_items
@@ -131,7 +132,7 @@ def evaluate(
         If no class can be judged, a scored item has no label, or, with ``multiclass``, not exactly one class.
     """
     if replicates < 1:
-        raise InputError(f"evaluate needs at least 1 resample; got replicates={replicates}.")
+        raise InputError("evaluate needs at least 1 resample; got " + setting("replicates", replicates) + ".")
     if groups is not None:
         labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
     apart = [] if anchors is None or isinstance(anchors, str) else _ids(anchors).tolist()
@@ -140,7 +141,10 @@ def evaluate(
     test = known.of_ids(scores.ids)
     if isinstance(anchors, str) or isinstance(metadata, str):
         raise InputError(
-            "anchors= takes an anchor set or a list of ids, metadata= a list of columns; got a single text."
+            setting("anchors")
+            + " takes an anchor set or a list of ids, "
+            + setting("metadata")
+            + " a list of columns; got a single text."
         )
     for other in others or {}:
         if other in (name, CHANCE, PROBE, METADATA):
@@ -287,7 +291,7 @@ def _baselines(
         )
         return rows
     if embeddings is None:
-        notes.append("no probe: give embeddings= of anchors and test items")
+        notes.append("no probe: give " + setting("embeddings") + " of anchors and test items")
     else:
         rows[PROBE] = fit_probe(embeddings, fitted_on).scores(embeddings.of_ids(test.ids))
         sides = [(fitted_on.values == side).sum(axis=0) for side in (0, 1)]
@@ -302,12 +306,21 @@ def _baselines(
         files = file_columns(train), file_columns(shown)
     fitted = metadata_scores(fitted_on, test, metadata, files)
     if fitted is None:
-        remedy = "give items= (image files) or metadata= (columns of the labels)"
+        remedy: str = (
+            "give " + setting("items") + " (image files) or " + setting("metadata") + " (columns of the labels)"
+        )
         if items is not None:
-            remedy = "items= needs anchors= as an AnchorSet of image files; or give metadata= (columns of the labels)"
+            remedy = (
+                setting("items")
+                + " needs "
+                + setting("anchors")
+                + " as an AnchorSet of image files; or give "
+                + setting("metadata")
+                + " (columns of the labels)"
+            )
         if given_names := [*files[0], *metadata]:
             remedy = f"{', '.join(given_names)} {'does' if len(given_names) == 1 else 'do'} not vary among the anchors"
-        notes.append(f"no metadata-only baseline: {remedy}")
+        notes.append("no metadata-only baseline: " + remedy)
         return rows
     rows[METADATA], used = fitted
     notes.append(f"the metadata-only baseline used {', '.join(used)}")

@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, LeakageError
 from stitchkit.core.item_names import alike, fitting, same_names
 from stitchkit.core.items import checked_ids
+from stitchkit.core.messages import advice, setting
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 
@@ -90,8 +91,9 @@ def _shared(matched: Matched, kept: Mapping[str, str], allow: bool, sides: tuple
     )
     if not allow:
         raise LeakageError(
-            f"{found}: their labels are those of the {sides[0]}. Score only other items, or go on with "
-            f"allow_leakage=True."
+            f"{found}: their labels are those of the {sides[0]}. Score only other items"
+            + advice(", or go on with ", setting("allow_leakage", True))
+            + "."
         )
     labels = matched.labels
     of = {one: row for row, one in enumerate(labels.ids.tolist())}
@@ -106,14 +108,14 @@ def _shared(matched: Matched, kept: Mapping[str, str], allow: bool, sides: tuple
 def _without_label(lost: list[str], wanted: list[str], labels: Labels) -> str:
     """The error of items without a label, with the likely reason and the next step."""
     known = labels.ids.tolist()
-    step = "Name their column of ids with id=, or write the same ids into both."
+    step: str = "Name their column of ids with " + setting("id") + ", or write the same ids into both."
     for one in lost[:_REASONS]:
         if why := _reason(one, wanted, known):
             step = why
             break
     return (
         f"{len(lost)} of {len(wanted)} items have no label, the first is {lost[0]!r}; the labels have ids such as "
-        f"{known[0]!r}. {step}"
+        f"{known[0]!r}. " + step
     )
 
 
@@ -129,7 +131,7 @@ def _reason(item: str, wanted: list[str], known: list[str]) -> str:
     if len(mine) > 1:
         return (
             f"The name {theirs[0]!r} of the labels fits two files, {mine[0]!r} and {mine[1]!r} of the items: write "
-            f"their folders into the ids of the labels, or name a column that has them with id=."
+            f"their folders into the ids of the labels, or name a column that has them with " + setting("id") + "."
         )
     near = alike(item, known)
     if not near:
@@ -140,7 +142,7 @@ def _reason(item: str, wanted: list[str], known: list[str]) -> str:
         )
     return (
         f"{item!r} is {near!r} of the labels but for capitals or suffix: write the same file names into both, or name "
-        f"a column that has them with id=."
+        f"a column that has them with " + setting("id") + "."
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from stitchkit.core.calibrations import ConformalSets, Thresholds
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.least_patients import LEAST_PATIENTS, MIN_POSITIVES
+from stitchkit.core.messages import setting
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
@@ -91,7 +92,7 @@ def choose_thresholds(
     """
     check_rule(rule, at)
     if replicates < 1:
-        raise InputError(f"thresholds need at least 1 resample; got replicates={replicates}.")
+        raise InputError("thresholds need at least 1 resample; got " + setting("replicates", replicates) + ".")
     seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
     found, least = np.full((3, len(scores.classes)), np.nan), max(min_positives, 1)
     with Progress(progress) as bar:
@@ -166,7 +167,10 @@ def check_rule(rule: str, at: float | None) -> None:
     if rule not in RULES:
         raise UnknownNameError.of("rule for thresholds", rule, RULES)
     if (rule == "sensitivity") != (at is not None) or (at is not None and not 0 < at <= 1):
-        raise InputError(f"rule 'sensitivity' takes at= in (0, 1], rule 'youden' takes none; got {rule!r} and {at!r}.")
+        raise InputError(
+            "rule 'sensitivity' takes " + setting("at", otherwise="a share") + " in (0, 1], rule 'youden' takes none; "
+            f"got {rule!r} and {at!r}."
+        )
 
 
 def conformal_sets(

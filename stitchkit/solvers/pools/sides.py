@@ -10,6 +10,7 @@ import numpy as np
 from stitchkit.core.arrays import Array, float64, namespace, svd, take
 from stitchkit.core.errors import EvidenceError, InputError
 from stitchkit.core.evidence import Evidence
+from stitchkit.core.messages import python_advice, setting
 
 FLOOR = 1e-3  # of the largest variance, added before a direction is scaled
 FEWEST = 20  # rows of a pool: neighbourhoods are of ten
@@ -80,7 +81,12 @@ def visible(evidence: Evidence, solver: str) -> tuple[tuple[Array, Array], tuple
     """The anchors' rows and the pools of ``evidence``; ``solver`` is for the error where one is missing."""
     if evidence.anchors is None or evidence.pools is None:
         missing = "the anchors' rows" if evidence.anchors is None else "unpaired pools of both spaces"
-        raise EvidenceError(f"{solver} needs {missing}. Give sk.align the vectors and pool=(source_pool, target_pool).")
+        raise EvidenceError(
+            f"{solver} needs {missing}. Give "
+            + python_advice("sk.align the vectors and ")
+            + setting("pool", text="pool=(source_pool, target_pool)")
+            + "."
+        )
     return evidence.anchors, evidence.pools
 
 
