@@ -12,7 +12,7 @@ from stitchkit.evaluation.diagnosis.diagnosis import Diagnosis
 from stitchkit.evaluation.diagnosis.prompt_reach import COVERED
 from stitchkit.reports.diagnosis_figures import cosines_figure, coverage_figure, hubs_figure, spectrum_figure
 from stitchkit.reports.pages import template
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import write_text
 
 PAGE, NUMBERS = "diagnosis.html", "diagnosis.json"
 MANY = 60  # prompts above which only the worst are drawn
@@ -38,8 +38,8 @@ def write_diagnosis(diagnosis: Diagnosis, folder: str | Path) -> Path:
         raise InputError(f"{folder} is a file; the diagnosis needs a folder for its page. Name a folder.")
     text = page(diagnosis)
     numbers = json.dumps(diagnosis.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-    replace_file(folder / NUMBERS, (numbers + "\n").encode())
-    replace_file(folder / PAGE, text.encode())
+    write_text(folder / NUMBERS, numbers + "\n")
+    write_text(folder / PAGE, text)
     return folder / PAGE
 
 
