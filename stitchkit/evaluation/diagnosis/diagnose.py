@@ -12,8 +12,10 @@ from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import Array, float64, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.least_patients import REPLICATES
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.core.patients import count_patients
 from stitchkit.evaluation.associations.associations import Associations
 from stitchkit.evaluation.diagnosis.common_space import AlignedPairs, outliers
 from stitchkit.evaluation.diagnosis.coverage import coverage_of
@@ -48,7 +50,7 @@ def diagnose(
     associations: Associations | None = None,
     groups: Any = None,
     k: int = 10,
-    replicates: int = 2000,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Diagnosis:
     """Diagnosis of an alignment: measurements, verdict and advice.
@@ -149,7 +151,7 @@ def diagnose(
             str(alignment.record.get("solver", type(alignment.source_map).__name__)),
             pairs,
             len(x),
-            None if patients is None else len(np.unique(patients)),
+            count_patients(patients),
             len(x) - len(np.unique(aligned.kinds)),
             before,
             _fit(alignment.directed, x, y),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from stitchkit.core.text_tables import text_table
 from stitchkit.evaluation.associations.associations import LIMITS
 from stitchkit.evaluation.diagnosis.coverage_warning import mentioned
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def table(one: Diagnosis) -> str:
     """Every number with what to compare it with, the worst pairs, the verdict, what to do, and the notes."""
     lines = [f"Diagnosis of {one.source} -> {one.target} ({one.solver}) on {one.n} {_pairs(one)}", ""]
-    lines += _columns(list(rows(one)))
+    lines += text_table(list(rows(one)), indent="  ")
     if one.coverage is not None:
         lines += ["", *_coverage(one.coverage)]
         lines += _by_association(one.coverage)
@@ -34,13 +35,14 @@ def _coverage(coverage: Sequence[PromptCoverage]) -> Iterator[str]:
     known = any(prompt.mentions is not None for prompt in coverage)
     how = "said by an anchor text is covered" if known else "0.5 and more is covered"
     yield f"Coverage of the prompts by the anchors ({how}):"
-    broad = max(len(prompt.name) for prompt in coverage)
+    cells = []
     for prompt in coverage:
         said = mentioned(prompt)
         numbers = f"reach {prompt.reach:.2f}  nearest anchor {prompt.nearest:+.2f}"
         numbers = f"reach undefined: {prompt.undefined}" if prompt.undefined else numbers
         verdict = "covered" if prompt.covered else "NOT COVERED"
-        yield f"  {prompt.name:<{broad}}  {said}{', ' if said else ''}{numbers}  {verdict}"
+        cells.append((prompt.name, f"{said}{', ' if said else ''}{numbers}  {verdict}"))
+    yield from text_table(cells, indent="  ")
 
 
 def _by_association(coverage: Sequence[PromptCoverage]) -> Iterator[str]:
@@ -55,11 +57,6 @@ def _by_association(coverage: Sequence[PromptCoverage]) -> Iterator[str]:
         if prompt.unscored:
             reasons.setdefault(prompt.unscored, []).append(prompt.name)
     yield from (f"  no score by association for {', '.join(names)}: {why}" for why, names in reasons.items())
-
-
-def _columns(cells: list[tuple[str, str, str]]) -> list[str]:
-    wide, broad = (max(len(row[i]) for row in cells) for i in (0, 1))
-    return [f"  {name:<{wide}}  {value:<{broad}}  {beside}".rstrip() for name, value, beside in cells]
 
 
 def _pairs(one: Diagnosis) -> str:
