@@ -19,7 +19,6 @@ from stitchkit.encoders import ENCODERS, EncoderName
 from stitchkit.encoders.consent import Consent, TrustPython, runs_python
 from stitchkit.encoders.python_head import load_python_head
 from stitchkit.encoders.stitched import source_encoder
-from stitchkit.storage.alignments import facts_beside, found_by
 from stitchkit.storage.artefacts import (
     pack_alignment,
     pack_head,
@@ -27,6 +26,7 @@ from stitchkit.storage.artefacts import (
     unpack_linear_head,
     unpack_model,
 )
+from stitchkit.storage.cards import extra_facts, fit_facts, model_card
 from stitchkit.storage.folders import read_folder, write_folder
 
 StitchedHead = LinearHead | ZeroShotHead
@@ -237,18 +237,18 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
     facts = {
         "Source encoder": f"`{config['encoder']}` ({config['source']['dim']} wide)",
         "Target space": f"`{config['target']['name']}` ({config['target']['dim']} wide)",
-        **found_by(record),
+        **fit_facts(record),
         "Head": "none" if not head else f"{head['kind']}: {', '.join(head['classes'])}",
     }
-    facts |= facts_beside(config)
-    lines = [*front, "", f"# {config['source']['name']} stitched to {config['target']['name']}", ""]
-    lines += [f"- **{name}**: {value}" for name, value in facts.items()]
-    lines += [f"- {note}" for note in record.get("notes", [])]
-    if command:
-        lines += ["", "## How it was made", "", "```", command, "```"]
     named = f", trust_python=[{config['encoder']!r}]" if runs_python(config["encoder"]) else ""
-    lines += ["", "## How to use it", "", "```python", "import stitchkit as sk"]
-    lines += [f'model = sk.load("this folder"{named})']
-    lines += ["print(model.scores(['scan.png']))" if head else "print(model.embed(['scan.png']))", "```"]
-    lines += ["", "## Intended use", "", "Research. Not a medical device; not validated for any clinical decision.", ""]
-    return "\n".join(lines)
+    return model_card(
+        f"{config['source']['name']} stitched to {config['target']['name']}",
+        (facts | extra_facts(config)).items(),
+        notes=record.get("notes", []),
+        command=command,
+        front=front,
+        code=[
+            f'model = sk.load("this folder"{named})',
+            "print(model.scores(['scan.png']))" if head else "print(model.embed(['scan.png']))",
+        ],
+    )

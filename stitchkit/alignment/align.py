@@ -43,6 +43,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Head, Solver
 from stitchkit.core.wording import counted
@@ -164,7 +165,7 @@ def align(
             fitted = _by_anchors(
                 asked, x, y, Clusters.of(x, cluster), purpose, prompts if head is None else head, nested, seed, progress
             )
-    record = {**fitted.record, "patients": None if cluster is None else len(np.unique(cluster))}
+    record = {**fitted.record, "patients": count_patients(cluster)}
     standing = [*fitted.record.get("notes", []), *notes_on_targets(y), *([NO_PATIENTS] if cluster is None else [])]
     record["common_centre"] = NO_COMMON_CENTRE
     record["notes"] = list(dict.fromkeys(standing))  # a search beside pools has written some already

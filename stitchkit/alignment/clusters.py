@@ -9,6 +9,7 @@ import numpy as np
 from stitchkit.alignment.folds import in_order
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import BLOCK, Embeddings
+from stitchkit.core.patients import patients_or_rows
 
 DOMINANT = 0.5  # share of the anchors in one cluster from which folds are lopsided
 
@@ -34,7 +35,7 @@ class Clusters:
 
     def count(self, n: int) -> int:
         """How many clusters ``n`` anchors make."""
-        return n if self.labels is None else len(np.unique(self.labels))
+        return patients_or_rows(self.labels, n)
 
     def notes(self, n: int) -> list[str]:
         """What the record says of them."""

@@ -14,6 +14,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.moments.moments import Moments, moments_by
 from stitchkit.core.moments.row_moments import RowMoments, together
+from stitchkit.core.patients import patients_or_rows
 from stitchkit.metrics.ranks import distinct_rows
 
 JUDGED = 5000  # rows kept for judging by rank
@@ -156,7 +157,7 @@ def assign_by_target(target: np.ndarray, groups: np.ndarray | None, *, seed: int
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     n = len(target)
-    k = min(k, n if groups is None else len(np.unique(groups)))
+    k = min(k, patients_or_rows(groups, n))
     if np.unique(target, return_counts=True)[1].max() < k:  # no target is in every fold
         return assign(n, groups, seed=seed, k=k)
     with warnings.catch_warnings():

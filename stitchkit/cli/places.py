@@ -87,9 +87,9 @@ def folder_name(path: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, all of it or nothing."""
-    from stitchkit.storage.atomic_writes import replace_file
+    from stitchkit.storage import atomic_writes
 
-    replace_file(path, text.encode())
+    atomic_writes.write_text(path, text)
 
 
 def _check_writable(path: Path) -> None:

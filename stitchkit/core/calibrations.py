@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import InputError
+from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Scores, check_decidable
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 
 PRESENT, ABSENT, EITHER, NEITHER = "present", "absent", "either", "neither"
@@ -32,7 +34,7 @@ class FittedOn:
     @property
     def patients(self) -> int | None:
         """How many patients; None where they are not known."""
-        return None if self.groups is None else len(np.unique(self.groups))
+        return count_patients(self.groups)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,13 +148,14 @@ class Thresholds:
         return np.asarray(values >= np.where(np.isnan(self.values), np.inf, self.values))
 
     def __str__(self) -> str:
-        wide = max(map(len, self.classes))
         rule = self.rule if self.at is None else f"{self.rule} {self.at:g}"
         lines = [f"thresholds by {rule}, chosen on {self.fitted_on!r}; scores are of kind {self.kind}"]
+        rows = []
         for label, value, low, high in zip(self.classes, self.values, self.low, self.high, strict=True):
             ends = "" if np.isnan(low) else f" [{low:.4g}, {high:.4g}]"
             chosen = "none: see the notes" if np.isnan(value) else f"{value:.4g}{ends}"
-            lines.append(f"  {label:<{wide}}  {chosen}")
+            rows.append((label, chosen))
+        lines += text_table(rows, indent="  ")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -194,7 +197,7 @@ def matching(scores: Scores, kind: str, classes: Sequence[str], what: str) -> np
     check_decidable(scores)
     if scores.kind != kind:
         raise InputError(f"{what} read scores of kind {kind!r}; got {scores.kind!r}. Give scores of that kind.")
-    return np.stack([scores.column(label) for label in classes], axis=1)
+    return scores.of_classes(tuple(classes)).values
 
 
 def sigmoid(values: Any) -> np.ndarray:

@@ -107,6 +107,10 @@ class Scores:
         picked = [self.classes.index(label) for label in classes]
         return Scores(self.values[:, picked], self.kind, self.ids, classes)
 
+    def take(self, rows: np.ndarray) -> Scores:
+        """The rows at positions ``rows`` (k,)."""
+        return Scores(self.values[rows], self.kind, self.ids[rows], self.classes)
+
 
 def check_decidable(scores: Scores) -> None:
     """Raise for scores that rank items and allow no probability and no decision.

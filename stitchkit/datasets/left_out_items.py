@@ -14,7 +14,7 @@ from stitchkit.core.errors import DataError, InputError, StitchError
 from stitchkit.core.escaping import as_csv_cell
 from stitchkit.core.items import Items
 from stitchkit.datasets.given import fault_of
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.path_checks import checked_file
 
 _LEFT_OUT = ("id", "reason")  # columns
@@ -38,7 +38,7 @@ def write_left_out(path: Path, left_out: Sequence[tuple[str, str]]) -> Path:
     check_left_out(path)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_LEFT_OUT, *(map(as_csv_cell, row) for row in left_out)])
-    return replace_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
+    return write_text(path, text.getvalue(), errors="backslashreplace")
 
 
 def check_left_out(path: Path) -> None:

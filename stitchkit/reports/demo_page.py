@@ -14,7 +14,7 @@ from stitchkit.evaluation.scores.evaluate import CHANCE, METADATA, PROBE
 from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.reports.figures import curves, forest, picture
 from stitchkit.reports.pages import template
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import write_text
 
 SHOWN = 192  # pixels; the encoders saw the same films at 96
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
@@ -60,8 +60,8 @@ def write_demo_page(
         versions={"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     )
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "results.json", json.dumps(numbers, indent=1).encode())
-    replace_file(folder / "report.html", text.encode())
+    write_text(folder / "results.json", json.dumps(numbers, indent=1))
+    write_text(folder / "report.html", text)
     return folder / "report.html"
 
 

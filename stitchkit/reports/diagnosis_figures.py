@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.evaluation.diagnosis.common_space import Cosines
 from stitchkit.evaluation.diagnosis.coverage import PromptCoverage
-from stitchkit.evaluation.diagnosis.diagnosis import Cosines
 from stitchkit.evaluation.diagnosis.prompt_reach import COVERED
 from stitchkit.evaluation.diagnosis.spectra import Spectrum
 from stitchkit.metrics.neighbourhoods import Hubness

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from stitchkit.core.errors import InputError
 from stitchkit.evaluation.associations.associations import HEAD, LIMITS
-from stitchkit.evaluation.diagnosis.advice import works
 from stitchkit.evaluation.diagnosis.diagnosis import Diagnosis
 from stitchkit.evaluation.diagnosis.prompt_reach import COVERED
 from stitchkit.reports.diagnosis_figures import cosines_figure, coverage_figure, hubs_figure, spectrum_figure
 from stitchkit.reports.pages import template
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import write_text
 
 PAGE, NUMBERS = "diagnosis.html", "diagnosis.json"
 MANY = 60  # prompts above which only the worst are drawn
@@ -38,8 +37,8 @@ def write_diagnosis(diagnosis: Diagnosis, folder: str | Path) -> Path:
         raise InputError(f"{folder} is a file; the diagnosis needs a folder for its page. Name a folder.")
     text = page(diagnosis)
     numbers = json.dumps(diagnosis.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-    replace_file(folder / NUMBERS, (numbers + "\n").encode())
-    replace_file(folder / PAGE, text.encode())
+    write_text(folder / NUMBERS, numbers + "\n")
+    write_text(folder / PAGE, text)
     return folder / PAGE
 
 
@@ -48,8 +47,8 @@ def page(diagnosis: Diagnosis) -> str:
     covered = sorted(diagnosis.coverage or (), key=lambda one: 0.0 if one.undefined else one.reach)
     text: str = template("diagnosis.html.j2").render(
         found=diagnosis,
-        works=works(diagnosis),
-        found_by=_found_by(diagnosis),
+        works=diagnosis.works,
+        main_number=_main_number(diagnosis),
         coverage=covered,
         said=any(one.mentions is not None for one in covered),
         threshold=COVERED,
@@ -66,7 +65,7 @@ def page(diagnosis: Diagnosis) -> str:
     return text
 
 
-def _found_by(diagnosis: Diagnosis) -> tuple[float, str]:
+def _main_number(diagnosis: Diagnosis) -> tuple[float, str]:
     """The number of the first card and what it is: of held-out pairs where there are any."""
     held, way = diagnosis.held_out, diagnosis.retrieval.forward
     if held is not None:

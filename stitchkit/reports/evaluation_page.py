@@ -9,7 +9,7 @@ from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.results import AUROC, Evaluation, measure_name
 from stitchkit.reports.figures import forest, reliability_figure
 from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import write_text
 
 PAGE, NUMBERS = "report.html", "evaluation.json"
 
@@ -54,6 +54,6 @@ def write_evaluation(found: Evaluation, folder: str | Path, *, title: str = "Eva
     )
     plain = strict_json({**found.to_dict(), "command": command})
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / NUMBERS, (plain + "\n").encode())
-    replace_file(folder / PAGE, text.encode())
+    write_text(folder / NUMBERS, plain + "\n")
+    write_text(folder / PAGE, text)
     return folder / PAGE

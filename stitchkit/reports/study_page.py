@@ -15,7 +15,7 @@ from stitchkit.reports.diagnosis_figures import spectrum_figure
 from stitchkit.reports.figures import forest, reliability_figure
 from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
 from stitchkit.reports.study_figures import Curve, learning_figure
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import write_text
 
 PAGE, NUMBERS, TABLE = "report.html", "results.json", "table.md"
 
@@ -140,9 +140,9 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
     folder.mkdir(parents=True, exist_ok=True)
     whole = {**numbers, "command": page.command, "versions": package_versions(), "marks": dict(page.marks)}
     plain = strict_json(whole)
-    replace_file(folder / NUMBERS, (plain + "\n").encode())
-    replace_file(folder / TABLE, (table + "\n").encode())
-    replace_file(folder / PAGE, text.encode())
+    write_text(folder / NUMBERS, plain + "\n")
+    write_text(folder / TABLE, table + "\n")
+    write_text(folder / PAGE, text)
     return folder / PAGE
 
 

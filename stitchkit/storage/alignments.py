@@ -8,8 +8,9 @@ from typing import Any
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.errors import InputError
-from stitchkit.storage.artefact_schemas import not_finite
+from stitchkit.storage.artefact_schemas import check_finite
 from stitchkit.storage.artefacts import pack_alignment, unpack_alignment
+from stitchkit.storage.cards import extra_facts, fit_facts, model_card
 from stitchkit.storage.folders import read_folder, write_folder
 
 
@@ -66,8 +67,7 @@ def save_alignment(
             f"many spaces is saved by sk.save_joint, a stitched model by its own save."
         )
     config, arrays = pack_alignment(alignment)
-    if wrong := not_finite(arrays):
-        raise InputError(f"{wrong} of this alignment holds NaN or infinity. Fit it again.")
+    check_finite(arrays, "this alignment")
     if taken := sorted({"maps", *config} & set(extra or {})):
         raise InputError(f"extra may not hold {taken[0]!r}, which the folder says itself. Rename it.")
     config |= extra or {}
@@ -89,52 +89,15 @@ def load_alignment(folder: str | Path) -> Alignment:
     return unpack_alignment(config, arrays)
 
 
-def found_by(record: Mapping[str, Any]) -> dict[str, str]:
-    """Lines for a card: how a map was found, from how many anchors, its held-out numbers and its centre."""
-    rank = f"rank {record['rank']}" if "rank" in record else ""
-    told = [str(record.get("solver", "not on record")), listed(record.get("settings") or {}), rank]
-    return {
-        "Map": ", ".join(one for one in told if one),
-        "Anchors": f"{record.get('anchors', '?')} pairs, {people_of(record)}",
-        "Held out": listed(record.get("held_out") or {}) or "not measured",
-        **({"Common centre": str(record["common_centre"])} if "common_centre" in record else {}),
-    }
-
-
-def people_of(record: Mapping[str, Any]) -> str:
-    """The groups of the anchors that folds keep whole, in words, or that their patients are not known."""
-    if "patients" in record and record["patients"] is None:
-        return "patients not known"
-    return f"{record.get('groups', record.get('patients', '?'))} groups"
-
-
-def facts_beside(config: Mapping[str, Any]) -> dict[str, str]:
-    """Lines for a card: what the caller said of the anchors and of numbers of its own."""
-    return {key: _told(config[key]) for key in ("anchor_set", "measured") if key in config}
-
-
-def listed(values: Mapping[str, Any]) -> str:
-    """``name value, name value``, numbers to three digits."""
-    return ", ".join(f"{key} {_told(value)}" for key, value in values.items())
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return listed(value) if isinstance(value, Mapping) else str(value)
-
-
 def _card(config: Mapping[str, Any], command: str) -> str:
     source, target, record = config["source"], config["target"], config["record"]
     sides = {"Source space": source, "Target space": target}
     facts = {name: f"`{one['name']}`, {one['dim']} wide" for name, one in sides.items()}
-    facts |= found_by(record) | facts_beside(config)
-    lines = [f"# {source['name']} aligned to {target['name']}", "", "Fitted on vectors; names no encoder.", ""]
-    lines += [f"- **{name}**: {value}" for name, value in facts.items()]
-    lines += [f"- {note}" for note in record.get("notes", [])]
-    if command:
-        lines += ["", "## How it was made", "", "```", command, "```"]
-    lines += ["", "## How to use it", "", "```python", "import stitchkit as sk"]
-    lines += ['alignment = sk.load_alignment("this folder")', "similarity = alignment.similarity(x, y)", "```"]
-    lines += ["", "## Intended use", "", "Research. Not a medical device; not validated for any clinical decision.", ""]
-    return "\n".join(lines)
+    return model_card(
+        f"{source['name']} aligned to {target['name']}",
+        (facts | fit_facts(record) | extra_facts(config)).items(),
+        notes=record.get("notes", []),
+        summary="Fitted on vectors; names no encoder.",
+        command=command,
+        code=['alignment = sk.load_alignment("this folder")', "similarity = alignment.similarity(x, y)"],
+    )

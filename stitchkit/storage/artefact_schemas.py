@@ -240,6 +240,12 @@ def not_finite(arrays: Mapping[str, np.ndarray]) -> str:
     return next((name for name, array in arrays.items() if not np.isfinite(array).all()), "")
 
 
+def check_finite(arrays: Mapping[str, np.ndarray], what: str) -> None:
+    """Raise for an array of ``what`` that holds NaN or infinity."""
+    if wrong := not_finite(arrays):
+        raise InputError(f"{wrong} of {what} holds NaN or infinity. Fit it again.")
+
+
 def checked_rank(one: AffineMap) -> AffineMap:
     """``one``, if its rank may be that of a map between its spaces.
 

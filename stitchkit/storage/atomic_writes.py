@@ -37,6 +37,22 @@ def replace_file(path: str | Path, content: bytes | bytearray | Iterable[bytes])
     return path
 
 
+def write_text(path: str | Path, text: str, *, errors: str = "strict") -> Path:
+    """Write ``text`` to ``path`` in UTF-8, all of it or nothing; its folder is made if need be.
+
+    Parameters
+    ----------
+    errors
+        Treatment of characters that UTF-8 cannot hold, as in :meth:`str.encode`, default ``"strict"``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; its ``filename`` is ``path``.
+    """
+    return replace_file(path, text.encode("utf-8", errors))
+
+
 def write_flushed(path: Path, content: bytes | bytearray | Iterable[bytes]) -> None:
     """Write a file and wait until it is on disk."""
     with path.open("wb") as file:

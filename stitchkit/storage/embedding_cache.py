@@ -28,6 +28,7 @@ from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parsed
 from stitchkit.core.wording import counted
+from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.file_errors import naming
 from stitchkit.storage.path_checks import checked_file
 
@@ -94,8 +95,7 @@ class EmbeddingStore:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         about = {"space": space.name, "dim": space.dim, "fingerprint": space.fingerprint, "dtype": dtype}
         if not (folder / "space.json").exists():
-            with naming(folder / "space.json"):
-                (folder / "space.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+            write_text(folder / "space.json", json.dumps(about, indent=2) + "\n")
         return Shelf(folder, space.dim, dtype)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.joint_alignments import JointAlignment
-from stitchkit.storage.artefact_schemas import not_finite
+from stitchkit.storage.artefact_schemas import check_finite
 from stitchkit.storage.artefacts import pack_joint, unpack_joint
+from stitchkit.storage.cards import model_card
 from stitchkit.storage.folders import read_folder, write_folder
 
 
@@ -49,8 +50,7 @@ def save_joint(joint: JointAlignment, folder: str | Path, *, overwrite: bool = F
             f"alignment of two is saved by sk.save_alignment."
         )
     config, arrays = pack_joint(joint)
-    if wrong := not_finite(arrays):
-        raise InputError(f"{wrong} of this joint alignment holds NaN or infinity. Fit it again.")
+    check_finite(arrays, "this joint alignment")
     return write_folder(folder, config, arrays, _card(joint), overwrite=overwrite)
 
 
@@ -67,14 +67,14 @@ def load_joint(folder: str | Path) -> JointAlignment:
 
 
 def _card(joint: JointAlignment) -> str:
-    record = joint.record
-    lines = [f"# {', '.join(joint.names)} in one space", ""]
-    lines += [f"- **{name}**: {one.source.name}, {one.source.dim} wide" for name, one in joint.maps.items()]
-    lines += [f"- **Common space**: {joint.common.dim} wide"]
-    lines += [f"- **Found by**: {record.get('solver')}, from {record.get('anchors')} items"]
-    lines += [f"- {note}" for note in record.get("notes", [])]
-    a, b = joint.names[:2]
-    lines += ["", "## How to use it", "", "```python", "import stitchkit as sk", 'joint = sk.load_joint("this folder")']
-    lines += [f"similarity = joint.between({a!r}, {b!r}).similarity(x, y)", "```"]
-    lines += ["", "## Intended use", "", "Research. Not a medical device; not validated for any clinical decision.", ""]
-    return "\n".join(lines)
+    record, (a, b) = joint.record, joint.names[:2]
+    return model_card(
+        f"{', '.join(joint.names)} in one space",
+        [
+            *((name, f"{one.source.name}, {one.source.dim} wide") for name, one in joint.maps.items()),
+            ("Common space", f"{joint.common.dim} wide"),
+            ("Found by", f"{record.get('solver')}, from {record.get('anchors')} items"),
+        ],
+        notes=record.get("notes", []),
+        code=['joint = sk.load_joint("this folder")', f"similarity = joint.between({a!r}, {b!r}).similarity(x, y)"],
+    )

@@ -75,7 +75,7 @@ def close_up(ran: Ran, row: StudyRow) -> CloseUp:
         return CloseUp(None, line["kind"], spectrum, {})
     plan, judged = ran.plan, tuple(ran.judge.columns)
     scores = Scores(ran.log.scores(key), line["kind"], ran.test.ids, ran.test.classes)
-    kept = Scores(np.stack([scores.column(label) for label in judged], axis=1), scores.kind, scores.ids, judged)
+    kept = scores.of_classes(judged)
     if ran.parts is not None:
         kept = Scores(standardised(kept.values, ran.parts), "logit", kept.ids, judged)
     crossed = cross_fitted(kept, ran.test, sensitivity=plan.sensitivity, replicates=plan.replicates, seed=plan.seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import DataError, UnknownNameError
-from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.least_patients import MIN_POSITIVES, REPLICATES
 from stitchkit.encoders import is_vectors_file
 from stitchkit.solvers import SOLVERS
 from stitchkit.solvers.presets import PRESETS
@@ -131,7 +131,7 @@ class StudyPlan:
     classes: tuple[str, ...] | None = None
     multiclass: bool = False
     min_positives: int = MIN_POSITIVES
-    replicates: int = 2000
+    replicates: int = REPLICATES
     sensitivity: float | None = None
     images: int = 0
     seed: int = 0
@@ -211,7 +211,7 @@ def _replicates(judge: TomlTable, resampled: bool) -> int:
             f"there is no key of {judge.where} called 'replicates' in a study of retrieval: its intervals need no "
             f"resamples. Take the line out."
         )
-    count: int = judge.whole("replicates", 2000, least=1)
+    count: int = judge.whole("replicates", REPLICATES, least=1)
     return count
 
 
@@ -239,7 +239,7 @@ def _training(top: TomlTable, path: Path) -> StudyPlan:
         targets=(),
         solvers=tuple(changes),
         draws=grid.whole("seeds", 3, least=1),
-        replicates=judge.whole("replicates", 2000, least=1),
+        replicates=judge.whole("replicates", REPLICATES, least=1),
         seed=top.whole("seed", 0),
         training=TrainingPlan(file, changes, tuple(sorted(fractions))),
     )

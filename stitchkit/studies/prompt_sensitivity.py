@@ -13,10 +13,12 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.messages import setting
+from stitchkit.core.patients import count_patients
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, draw_prompts
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.embedding import embed
 from stitchkit.evaluation.scores.class_patients import (
@@ -111,13 +113,13 @@ class PromptSensitivity:
 
     def __str__(self) -> str:
         rows = (self.macro, *self.classes)
-        wide = max(8, *(len(one.label) for one in rows))
         told = f"{counted(self.k, 'prompt')} a class and side"
         lines = [f"AUROC over {counted(len(self.macro.draws), 'draw')} of {told}, on {counted(self.n, 'item')}"]
-        lines.append(f"{'':<{wide}}  {'all prompts':<20}  {'draws: mean (min to max)':<26}  gain of all over a draw")
+        cells = [("", "all prompts", "draws: mean (min to max)", "gain of all over a draw")]
         for one in rows:
             spread = f"{np.mean(one.draws):.3f} ({min(one.draws):.3f} to {max(one.draws):.3f})"
-            lines.append(f"{one.label:<{wide}}  {one.ensemble!s:<20}  {spread:<26}  {one.gain.signed}")
+            cells.append((one.label, str(one.ensemble), spread, one.gain.signed))
+        lines += text_table(cells, least=(8, 20, 26))
         lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
@@ -211,7 +213,7 @@ def prompt_sensitivity(
     numbers = patients_of(test.of_classes(tuple(judged)))
     carried = carriers(test, judged)
     macro, rows = _rows(pulls[0], pulls[1:], numbers, carried)
-    people = None if test.groups is None else len(np.unique(test.groups))
+    people = count_patients(test.groups)
     notes = (*notes_on_patients(numbers, judged), *note_on_carriers(carried, "the mean over classes and its gain"))
     return PromptSensitivity(macro, rows, k, len(test), people, left_out, notes)
 

@@ -17,7 +17,7 @@ from stitchkit.core.wording import counted
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
 from stitchkit.encoders.consent import TrustPython
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.path_checks import checked_file, resolved_path
 from stitchkit.studies.benches import Loads
 from stitchkit.studies.cells import LINES
@@ -109,7 +109,7 @@ def study(
     loads = loads or Loaded(progress=progress, trust_python=trust_python)
     ran = run_study(planned, folder, loads=loads, say=say, progress=progress, allow_leakage=allow_leakage,
                     trust_python=trust_python)  # fmt: skip
-    replace_file(folder / MARK, mark.encode())
+    write_text(folder / MARK, mark)
     say(f"{counted(len(ran.cells), 'cell')}, {ran.done_before} of them done before; working out intervals")
     return write_page(ran, folder, command=command, text=_text(planned), progress=progress)
 

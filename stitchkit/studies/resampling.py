@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stitchkit.core.patients import patient_of_each
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.scores.class_answers import ACCURACY, BALANCED, F1, macro_f1_interval
 from stitchkit.evaluation.scores.class_patients import precision_has_ends, where_carried, where_enough, without_ends
@@ -201,7 +202,7 @@ def _kept(ran: Ran, groups: Mapping[Group, list[str]], bar: Progress) -> dict[Gr
 
 def _shares_of(ran: Ran, keys: Sequence[str]) -> dict[str, Share]:
     """Shares of a row, the items of each patient added up: the mean over draws of anchors, which ask the same items."""
-    people = np.arange(len(ran.test)) if ran.test.groups is None else ran.test.groups
+    people = patient_of_each(ran.test.groups, len(ran.test))
     each = [ran.judge.shares(ran.log.scores(key)) for key in keys]
 
     def sums(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -270,4 +271,4 @@ def _mark(ran: Ran, keys: Sequence[str]) -> str:
 def _counts(test: Labels, replicates: int, seed: int) -> Iterator[np.ndarray]:
     """The sample itself, then its resamples by patient, in blocks (b, n)."""
     yield np.ones((1, len(test)))
-    yield from patient_counts(np.arange(len(test)) if test.groups is None else test.groups, replicates, seed)
+    yield from patient_counts(patient_of_each(test.groups, len(test)), replicates, seed)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.results import AUROC, measure_name
 from stitchkit.metrics.bootstrap import Interval
@@ -141,7 +143,7 @@ class StudySummary:
         return plain
 
     def __str__(self) -> str:
-        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+        people = patients_in_words(self.patients)
         what = (
             f"{self.measured} of {counted(len(self.rows[0].classes), 'class', 'classes')}"
             if self.measure == AUROC
@@ -158,7 +160,7 @@ class StudySummary:
             *(f"minus {name}" for name in others),
         ]
         cells = [titles, *(_cells(row, self.called(row.source, row.target), others) for row in self.rows)]
-        lines += aligned(cells)
+        lines += text_table(cells)
         lines += self._further()
         lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
         lines += [f"not worked out: {cell}: {why}" for cell, why in self.failed.items()]
@@ -175,13 +177,7 @@ class StudySummary:
         for row in most:
             told = [str(row.measures[name]) if name in row.measures else "" for name in names]
             cells.append([row.method, self.called(row.source, row.target), *told])
-        return ["", *aligned(cells)]
-
-
-def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of a table as lines, each column as wide as its widest cell."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+        return ["", *text_table(cells)]
 
 
 def distinct_names(encoders: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import Items
-from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.least_patients import MIN_POSITIVES, REPLICATES
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
@@ -71,7 +71,7 @@ def write_stitch(
     multiclass: bool = False,
     min_positives: int = MIN_POSITIVES,
     images: int = 0,
-    replicates: int = 2000,
+    replicates: int = REPLICATES,
     seed: int = 0,
     say: Say = lambda _: None,
     progress: bool | None = None,

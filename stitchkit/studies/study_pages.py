@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.patients import patients_in_words
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.results import AUROC
 from stitchkit.metrics.bootstrap import Interval
@@ -72,7 +73,7 @@ def _page(summary: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, comma
     plan = ran.plan
     last = plan.anchors[-1]
     pairs = [(source, target) for target in plan.targets for source in plan.sources]
-    people = "patients not known" if summary.patients is None else counted(summary.patients, "patient")
+    people = patients_in_words(summary.patients)
     anchors = _count(summary, main.anchors)
     chances = _chances(summary, ran)
     judged = f"{counted(len(main.classes), 'class', 'classes')} judged; " if summary.measure == AUROC else ""

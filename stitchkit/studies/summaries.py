@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.core.patients import count_patients
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.class_answers import notes_on_answers
 from stitchkit.evaluation.scores.class_patients import note_on_carriers, note_on_precision, notes_on_patients
@@ -49,7 +50,7 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
         ran.plan.name,
         ran.plan.kind,
         len(ran.test),
-        None if ran.test.groups is None else len(np.unique(ran.test.groups)),
+        count_patients(ran.test.groups),
         rows,
         table.findings(ran.judge.positives),
         dict(ran.judge.left_out),

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.core.strict_json import parsed
 from stitchkit.storage.artefact_schemas import StateFields, checked
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import replace_file, write_text
 from stitchkit.storage.digests import check_digest, sha256_of
 from stitchkit.storage.file_errors import naming
 from stitchkit.training.optimizer_states import check_optimizer, check_precision
@@ -207,7 +207,7 @@ class RunLog:
     def __init__(self, folder: Path, step: int, curves: Curves | None = None) -> None:
         self.path, self.curves = folder / LOG, curves
         kept = [line for line in _lines(self.path) if line["step"] <= step]
-        replace_file(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def add(self, line: Mapping[str, Any]) -> None:
         """One more line."""

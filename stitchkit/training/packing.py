@@ -18,7 +18,7 @@ from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
 from stitchkit.encoders.shared.encoder import ImageBatch
 from stitchkit.runtime.progress import Progress
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.digests import block_digests_of_file, sha256_of_file
 from stitchkit.storage.file_errors import naming
 
@@ -65,7 +65,7 @@ def packed(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> P
         try:
             with naming(path, draft):
                 _pack(images, reading, shape, draft, bar)
-                replace_file(_digests_of(path), "\n".join(block_digests_of_file(draft)).encode())
+                write_text(_digests_of(path), "\n".join(block_digests_of_file(draft)))
                 draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

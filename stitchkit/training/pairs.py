@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.patients import patient_of_each
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.evaluation.leakage import audit, spelled_notes
@@ -125,7 +126,7 @@ def _rows(cohort: Cohort, name: str) -> np.ndarray:
 def people_of(cohort: Cohort) -> np.ndarray:
     """Whose each pair is (n,); without patients each pair is of one of its own."""
     groups = cohort.labels.groups
-    return np.arange(len(cohort)) if groups is None else groups
+    return patient_of_each(groups, len(cohort))
 
 
 def _held_out(people: np.ndarray, share: float, seed: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from stitchkit.datasets.cohorts import Cohort
 from stitchkit.encoders.shared.encoder import TOKENIZER, ImageBatch, text_batch
 from stitchkit.encoders.shared.network import ImageInput, Input, SharedShape, TextInput
 from stitchkit.runtime.progress import Progress
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.embedding_cache import default_root
 from stitchkit.training.checkpoints import RUN
 from stitchkit.training.packing import Pack, packed
@@ -94,7 +94,7 @@ class Prepared:
             settings |= {"wide": image.wide, "mean": mean, "std": std}
         if fabric.is_global_zero:
             (folder / RUN).mkdir(parents=True, exist_ok=True)
-            replace_file(folder / TOKENIZER, words.text.encode())
+            write_text(folder / TOKENIZER, words.text)
         fabric.barrier()
         reading = text_batch(text, folder / TOKENIZER, settings)
         captions = _texts(whole.texts)

@@ -20,6 +20,7 @@ from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.roles import Solver
 from stitchkit.runtime.progress import Progress
 from stitchkit.solvers.pools.hard_matching import HardMatching
@@ -104,7 +105,7 @@ def align_with_pool(
     # folds join what all anchors join
     hard = HardMatching(soft=SoftMatching(limit=limit, seed=seed, lowdin=lowdin_weight(len(x))))
     bench = Bench(x, y, pools, closed_form or Lowdin(), hard, cluster, seed, search)
-    clusters = len(x) if cluster is None else len(np.unique(cluster))
+    clusters = patients_or_rows(cluster, len(x))
     notes = dropped_note(dropped)
     if branch == "auto" and clusters < FOLDS:
         kind = "anchors" if cluster is None else "groups of anchors"

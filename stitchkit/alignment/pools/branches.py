@@ -17,6 +17,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.neighbours import crowding
+from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.core.roles import Solver
 from stitchkit.metrics.tied_ranks import Ranks
 from stitchkit.runtime.progress import Progress
@@ -118,7 +119,7 @@ class Bench:
 def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
     """The best branch fitted on all anchors, and the account of the choice."""
     n = len(bench.x)
-    groups = np.arange(n) if bench.cluster is None else bench.cluster
+    groups = patient_of_each(bench.cluster, n)
     names = (*BRANCHES, ALONE) if bench.compares_alone else BRANCHES
     places = {name: np.empty((2, 2, n), dtype=np.int64) for name in names}
     found = []
@@ -156,7 +157,7 @@ def chosen(bench: Bench, bar: Progress) -> tuple[Alignment, dict[str, Any]]:
         },
         "overlap": seen,
         "folds": len(parts),
-        "groups": len(np.unique(groups)),
+        "groups": count_patients(groups),
         "seed": bench.seed,
         "notes": [why],
     }
@@ -176,7 +177,7 @@ def _best(
     solved = seen["same_items"] == "solved"
     harder = logs["hard"].mean() > logs["soft"].mean() and seen["stable_share"] >= STABLE
     best = "hard" if solved or harder else "soft"
-    expected, error = _of_chance(rivals, len(np.unique(groups)))
+    expected, error = _of_chance(rivals, count_patients(groups))
     if max(float(one.mean()) for one in logs.values()) < expected + ERRORS * error:
         return BRANCHES[0], (
             "the pools gave nothing, and no branch ranks held-out anchors clearly better than chance: these anchors "

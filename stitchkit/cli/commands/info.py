@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.core.patients import count_patients
 
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
@@ -155,7 +156,7 @@ def _table(path: Path) -> dict[str, Any]:
         "is": "a table",
         "rows": len(table),
         "columns": list(table.columns),
-        "patients": None if groups is None else len(set(groups.tolist())),
+        "patients": count_patients(groups),
         "blank": {name: count for name, count in blank.items() if count},
     }
 

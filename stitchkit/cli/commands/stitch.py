@@ -207,11 +207,11 @@ def write_report(
     if judging is None:
         import stitchkit as sk
         from stitchkit.reports.diagnosis_page import page
-        from stitchkit.storage.atomic_writes import replace_file
+        from stitchkit.storage.atomic_writes import write_text
 
         if len(made.x) >= LEAST:
             found = sk.diagnose(made.model.alignment, made.x, made.y, groups=made.pairs.groups, seed=fitting.seed)
-            replace_file(out / REPORT, page(found).encode())
+            write_text(out / REPORT, page(found))
         return None
     head = made.model.head
     linear = head if isinstance(head, LinearHead) else None

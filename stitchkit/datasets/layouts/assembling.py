@@ -12,6 +12,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.items import Items
+from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.image_files import DICOM_SUFFIXES
@@ -101,7 +102,7 @@ def assembled(
 def _counts(labels: Labels, paths: Sequence[Path], left_out: Mapping[str, int], uncertain: int) -> dict[str, int]:
     counts = {"listed": len(labels) + sum(left_out.values()), "items": len(labels)}
     if labels.groups is not None:
-        counts["patients"] = len(set(labels.groups.tolist()))
+        counts["patients"] = count_patients(labels.groups)
     counts["uncertain labels"] = uncertain
     counts["unknown labels"] = int(np.isnan(labels.values).sum())
     dicom = sum(path.suffix.lower() in DICOM_SUFFIXES for path in paths)

@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
 from stitchkit.core.keys import is_missing
+from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.labels import read_labels
@@ -121,7 +122,7 @@ def _labels(
 def _card(path: Path, rows: Table, labels: Labels, kept: Rows, uncertain: str) -> dict[str, Any]:
     counts = {"listed": len(rows), "items": len(labels)}
     if labels.groups is not None:
-        counts["patients"] = len(set(labels.groups.tolist()))
+        counts["patients"] = count_patients(labels.groups)
     return {
         "name": path.as_posix(),
         "layout": "table",

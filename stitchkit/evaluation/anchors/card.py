@@ -12,6 +12,7 @@ import numpy as np
 
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.items import Items
+from stitchkit.core.patients import count_patients
 from stitchkit.core.plain_values import plain_values
 from stitchkit.datasets.content_keys import content_key
 from stitchkit.evaluation.scores.metadata import file_columns
@@ -176,7 +177,7 @@ def anchor_card(
     return AnchorCard(
         **filled,
         pairs=len(anchors),
-        patients=None if anchors.groups is None else len(np.unique(anchors.groups)),
+        patients=count_patients(anchors.groups),
         sides={side: _counts(items, len(set(keys[side]))) for side, items in sides.items()},
         columns=dict(columns or {}),
         table=table,

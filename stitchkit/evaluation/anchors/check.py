@@ -14,6 +14,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.messages import setting
+from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
@@ -124,11 +125,22 @@ def check_anchors(
     words = () if named is None else class_words(ours.texts or (), named)
     notes += _unchecked(ours, theirs, overlap, known, words)
     return AnchorAudit(
-        len(ours), _people(ours), None if theirs is None else len(theirs), None if theirs is None else _people(theirs),
-        () if overlap is None else overlap.told(), tuple(_warnings(duplicates, classes, words, shortcuts, texts)),
-        duplicates, leaked, texts, classes, words, shortcuts, columns, tuple(notes),
-        {"likeness": likeness, "images_compared": looks[0] is not None, "level": 0.95, **settings},
-    )  # fmt: skip
+        anchors=len(ours),
+        patients=count_patients(ours.groups),
+        test=None if theirs is None else len(theirs),
+        test_patients=None if theirs is None else count_patients(theirs.groups),
+        leakage=() if overlap is None else overlap.told(),
+        warnings=tuple(_warnings(duplicates, classes, words, shortcuts, texts)),
+        duplicates=duplicates,
+        leaked=leaked,
+        texts=texts,
+        classes=classes,
+        words=words,
+        shortcuts=shortcuts,
+        columns=columns,
+        notes=tuple(notes),
+        settings={"likeness": likeness, "images_compared": looks[0] is not None, "level": 0.95, **settings},
+    )
 
 
 def _check_settings(metadata: Sequence[str], labels: Labels | None, folds: int, min_positives: int) -> None:
@@ -200,7 +212,7 @@ def _texts(texts: Sequence[str], others: Sequence[str] | None) -> TextCounts:
 def _counts(known: Labels) -> Iterable[ClassCounts]:
     for c, name in enumerate(known.classes):
         column = known.values[:, c]
-        people = None if known.groups is None else len(np.unique(known.groups[column == 1]))
+        people = None if known.groups is None else count_patients(known.groups[column == 1])
         yield ClassCounts(name, int((column == 1).sum()), int((column == 0).sum()), int(np.isnan(column).sum()), people)
 
 
@@ -271,7 +283,3 @@ def _unchecked(
         yield f"{len(ours) - len(known)} of {len(ours)} anchors have no labels"
     if bare := [one.name for one in words if one.said is None]:
         yield f"the prompts of {', '.join(bare)} have no words of their own, so texts that say it cannot be counted"
-
-
-def _people(side: Side) -> int | None:
-    return None if side.groups is None else len(np.unique(side.groups))

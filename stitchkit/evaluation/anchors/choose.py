@@ -13,6 +13,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, in_order_of
+from stitchkit.core.patients import patient_of_each
 from stitchkit.metrics.ranks import distinct_rows
 
 TILE = 8192  # rows whose distances are worked out at once
@@ -96,7 +97,7 @@ def choose_anchors(
     rows = to_numpy(float64(x.vectors))
     copies = distinct_rows(rows)
     labels = _classes(classes, len(x)) if method == "balanced" else None
-    patients = _codes(np.arange(len(x)) if named is None else named)
+    patients = _codes(patient_of_each(named, len(x)))
     scaled = _bounded(rows) if method in FAR_SEEKING else _directions(rows)
     choice = _Choice(scaled, patients, copies, np.random.default_rng(seed), labels)
     METHODS[method](choice, n)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.datasets.near_duplicates import NEAR
 from stitchkit.evaluation.anchors.shortcuts import Shortcut
@@ -239,14 +241,7 @@ class AnchorAudit:
         if metadata:
             parts.append([["AUROC of metadata alone"], *([_metadata(metadata.get(name))] for name in names)])
         rows = [[cell for cells in together for cell in cells] for together in zip(*parts, strict=True)]
-        wide = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
-        return [
-            "  ".join(
-                f"{cell:>{w}}" if 0 < j < len(row) - bool(metadata) else f"{cell:<{w}}"
-                for j, (cell, w) in enumerate(zip(row, wide, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
+        return text_table(rows, numbers=range(1, len(rows[0]) - bool(metadata)))
 
     def _unseen(self) -> list[str]:
         """Words of the prompts that are in no text."""
@@ -263,7 +258,7 @@ _COUNTS = ("name", "present", "absent", "unknown", "patients")
 
 
 def _counted(n: int, what: str, patients: int | None) -> str:
-    return f"{counted(n, what)} ({'patients not known' if patients is None else counted(patients, 'patient')})"
+    return f"{counted(n, what)} ({patients_in_words(patients)})"
 
 
 def _told(texts: TextCounts) -> str:

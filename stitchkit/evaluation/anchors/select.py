@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError
 from stitchkit.core.items import Items
+from stitchkit.core.patients import count_patients, patients_in_words
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import content_key
@@ -80,7 +81,7 @@ class Selection:
 
     def __str__(self) -> str:
         """What a terminal shows."""
-        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+        people = patients_in_words(self.patients)
         rows = f"{len(self.rows)} of {counted(self.candidates, 'row')} ({people})"
         head = f"{rows}, chosen by {self.method}, seed {self.seed}"
         return "\n".join([head, *(f"note: {note}" for note in self.notes)])
@@ -172,7 +173,7 @@ def select_anchors(
         vectors = _codes(some.source_items)
     other = vectors if method == "diverse-text" else None
     picked = choose_anchors(vectors, n, method=method, other=other, classes=classes, groups=some.groups, seed=seed)
-    people = None if some.groups is None else len(np.unique(some.groups[picked]))
+    people = None if some.groups is None else count_patients(some.groups[picked])
     return Selection(
         candidates.rows[picked], method, seed, len(candidates.rows), candidates.left_out, people, candidates.notes
     )

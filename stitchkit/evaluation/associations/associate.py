@@ -16,6 +16,7 @@ from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups
+from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.core.space import Space
@@ -130,7 +131,7 @@ def fit_associations(
         weights=counts.weights,
         permuted=permuted_weights(counts.weights, permutations, seed),
         anchors=len(anchors.x),
-        patients=None if anchors.groups is None else len(np.unique(anchors.groups)),
+        patients=count_patients(anchors.groups),
         pool=len(texts_of_pool),
         pool_distinct=None if texts_of_pool.texts is None else len(set(texts_of_pool.texts)),
         strength=held.strength,

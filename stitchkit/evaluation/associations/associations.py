@@ -11,11 +11,12 @@ import numpy as np
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError
-from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.least_patients import MIN_POSITIVES, REPLICATES
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.space import Space
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 
@@ -271,7 +272,7 @@ class AssociationScores:
         anchors: Any = None,
         others: Mapping[str, Scores] | None = None,
         min_positives: int = MIN_POSITIVES,
-        replicates: int = 2000,
+        replicates: int = REPLICATES,
         seed: int = 0,
         allow_leakage: bool = False,
     ) -> AssociationEvaluation:
@@ -357,10 +358,7 @@ def _lines_of(one: Association) -> Iterator[str]:
     yield f"{one.finding}: {one.sentence}"
     partners, rest = _shown(one)
     rows = [HEAD, *(_cells(partner) for partner in partners)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
-    for name, *cells in rows:
-        numbers = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
-        yield f"  {name:<{widths[0]}}  {numbers}"
+    yield from text_table(rows, numbers=range(1, len(HEAD)), indent="  ")
     if rest:
         yield f"  and {counted(rest, 'partner')} of smaller weights"
 

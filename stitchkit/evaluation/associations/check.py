@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.alignment.folds import assign
 from stitchkit.core.errors import DataError
 from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.associations.associate import (
@@ -123,7 +124,7 @@ def evaluate_associations(
     notes += notes_on_patients(numbers, list(scored))
     notes += note_on_carriers(carriers(truth, list(scored), fold), "means over classes and their differences")
     table = Evaluation(
-        methods, positives, left_out, len(truth), None if anchors.groups is None else len(np.unique(anchors.groups)),
+        methods, positives, left_out, len(truth), count_patients(anchors.groups),
         None, KIND, tuple(notes),
         {"level": 0.95, "seed": seed, "min_positives": min_positives, "folds": folds},
         positive_patients={} if anchors.groups is None else positive_patients(truth),

@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.text_tables import text_table
 from stitchkit.evaluation.associations.associations import AssociationScores
 from stitchkit.evaluation.scores.evaluate import RIVALS, evaluate
 from stitchkit.evaluation.scores.results import Evaluation
@@ -96,8 +97,9 @@ class AssociationEvaluation:
         return {"table": self.table.to_dict(), "permuted": [asdict(one) for one in self.permuted]}
 
     def __str__(self) -> str:
-        wide = max(len(one.name) for one in self.permuted)
-        return "\n".join([str(self.table), "", *(f"  {one.name:<{wide}}  {one}" for one in self.permuted)])
+        return "\n".join(
+            [str(self.table), "", *text_table([(one.name, str(one)) for one in self.permuted], indent="  ")]
+        )
 
 
 def judged(

@@ -14,7 +14,6 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import unit
 from stitchkit.core.neighbours import nearest
-from stitchkit.evaluation.diagnosis.diagnosis import Cosines, Outlier
 from stitchkit.metrics.auroc import auroc
 from stitchkit.metrics.neighbourhoods import Hubness, hubness
 from stitchkit.metrics.ranks import distinct_rows
@@ -25,6 +24,56 @@ RANDOM_MOST = 20_000
 BINS = 40
 OUTLYING = 3.5  # robust z, Iglewicz and Hoaglin 1993
 LISTED, AT_LEAST = 20, 5  # outliers kept at most, and worst pairs shown anyhow
+
+
+@dataclass(frozen=True, slots=True)
+class Cosines:
+    """Similarity of true pairs against random ones in the common space.
+
+    Parameters
+    ----------
+    true, random
+        Quantiles at 5, 25, 50, 75 and 95 %.
+    above
+        Chance that a true pair scores above a random one, ties half: .5 is chance, 1 is perfect.
+    edges, of_true, of_random
+        Histograms as shares: ``len(edges) - 1`` bins.
+    pairs
+        Random pairs drawn; never of one item, of equal targets or, if groups are known, of one patient.
+    """
+
+    true: tuple[float, ...]
+    random: tuple[float, ...]
+    above: float
+    edges: tuple[float, ...]
+    of_true: tuple[float, ...]
+    of_random: tuple[float, ...]
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A pair that the alignment fits badly.
+
+    Parameters
+    ----------
+    id
+        Of the item.
+    similarity
+        Of the pair in the common space.
+    z
+        Robust z of its residual ``1 - similarity``: distance from the median over 1.4826 median absolute deviations.
+    leverage
+        Hat value of its source vector among the anchors', or None where it is no anchor.
+    flagged
+        Whether z is above 3.5.
+    """
+
+    id: str
+    similarity: float
+    z: float
+    leverage: float | None
+    flagged: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

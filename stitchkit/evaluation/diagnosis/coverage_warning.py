@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from stitchkit.core.wording import counted
-
-if TYPE_CHECKING:
-    from stitchkit.evaluation.diagnosis.coverage import PromptCoverage
+from stitchkit.evaluation.diagnosis.coverage import PromptCoverage
 
 SHOWN = 10  # names of a list
 # Percent of findings that no anchor mentions and that got no warning, and percent of mentioned findings that got one,

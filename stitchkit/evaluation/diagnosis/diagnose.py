@@ -1,4 +1,4 @@
-"""The verb ``diagnose``: everything that can be said of an alignment from pairs, in one call."""
+"""The verb ``diagnose``: measurements of an alignment on pairs, with verdict and advice."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import Array, float64, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.least_patients import REPLICATES
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.core.patients import count_patients
 from stitchkit.evaluation.associations.associations import Associations
 from stitchkit.evaluation.diagnosis.common_space import AlignedPairs, outliers
 from stitchkit.evaluation.diagnosis.coverage import coverage_of
@@ -49,7 +51,7 @@ def diagnose(
     associations: Associations | None = None,
     groups: Any = None,
     k: int = 10,
-    replicates: int = 2000,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Diagnosis:
     """Diagnosis of an alignment: measurements, verdict and advice.
@@ -147,26 +149,28 @@ def diagnose(
         aligned = AlignedPairs.of(alignment, x, y, patients)
         leverages, ridge = hat_values(known[0].vectors)
         worst, flagged = outliers(aligned, x, leverages if anchors is None else None)
+        from_space, to_space = names_of(alignment)
         return Diagnosis(
-            *names_of(alignment),
-            str(alignment.record.get("solver", type(alignment.source_map).__name__)),
-            pairs,
-            len(x),
-            None if patients is None else len(np.unique(patients)),
-            len(x) - len(np.unique(aligned.kinds)),
-            before,
-            _fit(alignment.directed, x, y),
-            aligned.cosines(seed),
-            measure_retrieval(alignment, x, y, patients),
-            Gap(_gap(x.vectors, y.vectors), _gap(aligned.left, aligned.right) or 0.0),
-            aligned.hubs(k),
-            spectrum_of(alignment),
-            summary(leverages, ridge, known[0].ids),
-            worst,
-            flagged,
-            coverage,
-            HeldOut.of(alignment.record) if pairs == "anchors" else None,
-            (*_notes(alignment, pairs, anchors is None, prompts is None, aligned, patients), *doubts),
+            source=from_space,
+            target=to_space,
+            solver=str(alignment.record.get("solver", type(alignment.source_map).__name__)),
+            pairs=pairs,
+            n=len(x),
+            groups=count_patients(patients),
+            duplicates=len(x) - len(np.unique(aligned.kinds)),
+            before=before,
+            fit=_fit(alignment.directed, x, y),
+            cosines=aligned.cosines(seed),
+            retrieval=measure_retrieval(alignment, x, y, patients),
+            gap=Gap(_gap(x.vectors, y.vectors), _gap(aligned.left, aligned.right) or 0.0),
+            hubs=aligned.hubs(k),
+            spectrum=spectrum_of(alignment),
+            leverage=summary(leverages, ridge, known[0].ids),
+            outliers=worst,
+            flagged=flagged,
+            coverage=coverage,
+            held_out=HeldOut.of(alignment.record) if pairs == "anchors" else None,
+            notes=(*_notes(alignment, pairs, anchors is None, prompts is None, aligned, patients), *doubts),
         )
 
 

@@ -1,18 +1,42 @@
-"""Which anchors a map leans on: their hat values."""
+"""Anchors that a map leans on: their hat values."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from stitchkit.core.arrays import Array, cholesky_or_none, float64, namespace, solve_triangular, svd, to_numpy
 from stitchkit.core.embeddings import as_embeddings
-from stitchkit.evaluation.diagnosis.diagnosis import Leverage
 
 HIGH = 3.0  # times the mean leverage
 CUT = 1e-10  # of the largest singular value
 PIVOT = 1e-3  # of a unit-diagonal Cholesky factor; with smaller ones hat values would lose more than half their digits
+
+
+@dataclass(frozen=True, slots=True)
+class Leverage:
+    """Hat values of the anchors' source vectors, in [1/n, 1].
+
+    Parameters
+    ----------
+    mean, largest
+        The mean is the share of freedom the map spends on each anchor.
+    high
+        Ids of anchors above three times the mean, highest first, at most 10.
+    count
+        How many are above.
+    ridge
+        0 for plain hat values; with fewer than 2 (d + 1) anchors these are all near 1, and ridge leverages with
+        this share of the mean variance are given.
+    """
+
+    mean: float
+    largest: float
+    high: tuple[str, ...]
+    count: int
+    ridge: float
 
 
 def hat_values(vectors: Any) -> tuple[np.ndarray, float]:

@@ -21,7 +21,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import float64, take, to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
 from stitchkit.core.evidence import Evidence
-from stitchkit.core.least_patients import LEAST_PATIENTS
+from stitchkit.core.least_patients import FEW_PATIENTS, LEAST_PATIENTS
 from stitchkit.core.messages import setting
 from stitchkit.core.roles import Head, Solver
 from stitchkit.core.wording import counted
@@ -42,7 +42,6 @@ NO_ENDS = (
     "agreement orders solvers and has no interval: outputs of each fold's map are taken at one size, so that a perfect "
     "map of few pairs stays below 1. Judge the driven head by its scores of held-out items: sk.evaluate"
 )
-FEW_PATIENTS = 10
 CRITERION, AGREEMENT = {"match": "mrr", "head": "r2"}, "agreement"  # the last where a head is given
 
 

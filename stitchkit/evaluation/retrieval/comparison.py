@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 
@@ -116,7 +118,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """A table for a terminal."""
-        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+        people = patients_in_words(self.patients)
         pairs = counted(self.pairs, "held-out pair")
         head = f"{counted(len(self.rows), 'solver')} on {pairs} ({people}), {counted(self.folds, 'fold')}, "
         lines = [head + f"galleries of {self.gallery}, purpose {self.settings['purpose']}", *self._table()]
@@ -140,8 +142,7 @@ class Comparison:
         cells.append(
             ["chance", f"{self.chance[self.criterion]:.3f}", "", *(f"{self.chance[name]:.3f}" for name in others)]
         )
-        wide = [max(len(row[j]) for row in cells) for j in range(len(cells[0]))]
-        return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, wide, strict=True)).rstrip() for row in cells]
+        return text_table(cells)
 
 
 def _gap(gap: Interval | None) -> str:

@@ -16,6 +16,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.retrieval.corrected_scores import PLAIN, corrected, how_scored
@@ -209,7 +210,7 @@ def measure_retrieval(
     SpaceMismatchError
         If a pool belongs to another encoder.
     """
-    of_query = np.arange(len(x)) if patients is None else patients
+    of_query = patient_of_each(patients, len(x))
     with one_blas_thread(len(x) <= FEW_PAIRS):
         ranks = partner_ranks(alignment, x, y, csls=csls, pool=pool, ks=ks)
         recalls = _recalls(ranks, of_query, ks)
@@ -225,7 +226,7 @@ def measure_retrieval(
         forward=direction(f"{here} to {other}", ranks.there, 0, len(ranks.first)),
         backward=direction(f"{other} to {here}", ranks.back, 1, len(x)),
         scored=how_scored(csls, pool),
-        patients=None if patients is None else len(np.unique(patients)),
+        patients=count_patients(patients),
         notes=(*_estimate_notes(ranks), *_whole_notes(ks, (len(ranks.first), len(x)))),
     )
 

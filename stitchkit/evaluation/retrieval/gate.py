@@ -11,6 +11,7 @@ from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
+from stitchkit.core.least_patients import FEW_PATIENTS
 from stitchkit.core.messages import setting
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.fitted_pairs import audit_pairs
@@ -23,7 +24,6 @@ from stitchkit.metrics.r2_intervals import r2_interval
 
 BY = ("lower", "value", "upper")  # the end of the interval that a threshold is held against
 MARGIN = 0.02
-FEWEST = 10  # patients from which an interval is worth its name
 COMPARED = ("mrr", "recall@1")  # what is compared with another alignment
 
 
@@ -217,7 +217,7 @@ def _notes(pairs: HeldPairs, checks: list[Check]) -> tuple[str, ...]:
         for one in checks
         if one.chance is not None and one.threshold <= one.chance and one.name != "r2"
     ]
-    if pairs.people < FEWEST:
+    if pairs.people < FEW_PATIENTS:
         notes.append(
             f"{counted(pairs.people, 'patient is', 'patients are')} too few for an interval to be held "
             f"against a threshold: the value alone was"
@@ -232,9 +232,9 @@ def _check_enough(pairs: HeldPairs, by: str) -> None:
             f"the {len(pairs)} target vectors are all the same to their precision: every rank is 1 and tells nothing. "
             f"Has the encoder collapsed?"
         )
-    if pairs.people < FEWEST and by != "value":
+    if pairs.people < FEW_PATIENTS and by != "value":
         raise InputError(
             f"{counted(pairs.people, 'patient is', 'patients are')} too few for an interval; at least "
-            f"{FEWEST} are needed. Give pairs of more "
+            f"{FEW_PATIENTS} are needed. Give pairs of more "
             f"patients, or hold the value itself against the threshold: " + setting("by", "value") + "."
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 
@@ -98,21 +100,18 @@ class Gate:
 
     def __str__(self) -> str:
         """One line a check, then the verdict."""
-        wide = max(len(one.name) for one in self.checks)
         end = {"lower": "lower bound", "value": "value", "upper": "upper bound"}[self.by]
-        lines = []
+        rows = []
         for one in self.checks:
             sign = "at least" if one.passed else "below"
             chance = "" if one.chance is None else f" (chance {one.chance:.3f})"
             verdict = "passed" if one.passed else "FAILED"
-            lines.append(
-                f"{verdict}  {one.name:<{wide}}  {one.interval}{chance}: "
-                f"{end} {one.reached:.3f} {sign} {one.threshold:.3f}"
-            )
-        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+            numbers = f"{one.interval}{chance}: {end} {one.reached:.3f} {sign} {one.threshold:.3f}"
+            rows.append((verdict, one.name, numbers))
+        people = patients_in_words(self.patients)
         good = sum(one.passed for one in self.checks)
-        lines.append(
+        verdict = (
             f"gate {'passed' if self.passed else 'FAILED'}: {good} of {counted(len(self.checks), 'check')} passed on "
             f"{counted(self.pairs, 'pair')} ({people}), gallery of {self.gallery}"
         )
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([*text_table(rows), verdict, *(f"note: {note}" for note in self.notes)])

@@ -13,6 +13,7 @@ from stitchkit.core.arrays import float64, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.metrics.ranks import chance_both_ways, distinct_rows, pair_ranks, pair_ranks_back
 
 LEAST = 10  # pairs below which nothing is compared
@@ -56,13 +57,13 @@ class HeldPairs:
     @property
     def patient(self) -> np.ndarray:
         """A number (n,) for each pair's patient, from 0."""
-        given = np.arange(len(self)) if self.groups is None else self.groups
+        given = patient_of_each(self.groups, len(self))
         return np.unique(given, return_inverse=True)[1].reshape(-1)
 
     @property
     def patients(self) -> int | None:
         """How many patients there are; None where they are not known."""
-        return None if self.groups is None else len(np.unique(self.groups))
+        return count_patients(self.groups)
 
     @property
     def people(self) -> int:

@@ -9,9 +9,11 @@ import numpy as np
 
 from stitchkit.core.calibrations import Calibration, IsotonicCalibration, LogisticCalibration, SoftmaxCalibration
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.least_patients import FEW_POSITIVES
+from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.scores.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
+from stitchkit.evaluation.scores.calibration_items import Anchors, CalibrationItems
 from stitchkit.evaluation.scores.logistic import likeliest_curve
 
 METHODS = ("platt", "temperature", "isotonic")
@@ -101,7 +103,7 @@ def calibrate(
                 f"{label!r} has {_too_few(*sides)}; both are needed. Give more items, or calibrate without this class: "
                 f"scores.of_classes(...) takes the others, and evaluate marks it as not calibrated."
             )
-        few = min(len(np.unique(people[truth == side])) for side in (0, 1))
+        few = min(count_patients(people[truth == side]) for side in (0, 1))
         if few < FEW_POSITIVES:
             seen.notes.append(
                 f"{label}: {counted(few, 'patient')} with or without it {'is' if few == 1 else 'are'} few to "

@@ -11,11 +11,10 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.calibrations import FittedOn
 from stitchkit.core.items import checked_ids
+from stitchkit.core.patients import patient_of_each
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.evaluation.leakage import audit, spelled_notes
 from stitchkit.evaluation.scores.item_matching import labels_of_items
-
-FEW_POSITIVES = 10  # below this a threshold or a curve hangs on single patients
 
 SIDES = ("anchors", "calibration items")
 
@@ -52,7 +51,7 @@ class CalibrationItems:
         if known.groups is None:
             notes.append("patients are not known: every calibration item counts as a patient of its own")
         fitted_on = FittedOn(scores.ids, known.groups)
-        people = np.arange(len(known)) if known.groups is None else known.groups
+        people = patient_of_each(known.groups, len(known))
         return cls(scores.values, known.values, people, fitted_on, notes)
 
     def of_class(self, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.core.least_patients import LEAST_EFFECTIVE, LEAST_PATIENTS, MEAN_PATIENTS, WIDE_BELOW
+from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
@@ -128,9 +129,9 @@ def carriers(test: Labels, judged: Sequence[str], parts: np.ndarray | None = Non
     """
     if all(one.on_few for one in patients_of(test.of_classes(tuple(judged)), parts).values()):
         return 0
-    people = np.arange(len(test)) if test.groups is None else test.groups
+    people = patient_of_each(test.groups, len(test))
     each = [_sides(test, test.classes.index(label), parts) for label in judged]
-    return min(len(np.unique(people[np.any(sides, axis=0)])) for sides in zip(*each, strict=True))
+    return min(count_patients(people[np.any(sides, axis=0)]) for sides in zip(*each, strict=True))
 
 
 def judged_classes(

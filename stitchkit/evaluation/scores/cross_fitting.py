@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment.folds import assign
+from stitchkit.core.least_patients import FEW_POSITIVES, REPLICATES
+from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.calibrate import AGAINST, calibrate
-from stitchkit.evaluation.scores.calibration_items import FEW_POSITIVES
 from stitchkit.evaluation.scores.results import BRIER, ECE, Decisions, Method
 from stitchkit.evaluation.scores.tables import decisions_of, known_labels, reliability_of, table_of
 from stitchkit.metrics.decisions import resampled_thresholds
@@ -81,7 +82,7 @@ def cross_fitted(
     *,
     sensitivity: float | None = None,
     folds: int = 5,
-    replicates: int = 2000,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> CrossFitted:
     """Platt's calibration and a threshold for each class, each item's by the other folds' patients.
@@ -101,7 +102,7 @@ def cross_fitted(
         Classes that fewer than ten patients of some fold's others have, or lack, are left out.
     """
     members = assign(len(test), test.groups, seed=seed, k=folds)
-    people = np.arange(len(test)) if test.groups is None else test.groups
+    people = patient_of_each(test.groups, len(test))
     said: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     decided: dict[str, tuple[np.ndarray, float]] = {}  # what is called, and the typical threshold
     left_out, notes = {}, []
@@ -109,7 +110,8 @@ def cross_fitted(
         known, _ = known_labels(test, label)
         rests = [np.setdiff1d(np.flatnonzero(known), held) for held in members]
         truth, values = test.values[:, test.classes.index(label)], scores.column(label)
-        few = min((len(np.unique(people[rest][truth[rest] == side])) for rest in rests for side in (0, 1)), default=0)
+        own, labels = scores.of_classes((label,)), test.of_classes((label,))
+        few = min((count_patients(people[rest][truth[rest] == side]) for rest in rests for side in (0, 1)), default=0)
         if few < FEW_POSITIVES or len(rests) < 2:
             left_out[label] = (
                 f"{counted(few, 'patient')} with or without it in some fold's others, fewer than {FEW_POSITIVES}"
@@ -118,10 +120,9 @@ def cross_fitted(
         probability, share, called = np.empty(len(test)), np.empty(len(test)), np.zeros(len(test), dtype=bool)
         levels, against = [], 0
         for held, rest in zip(members, rests, strict=True):
-            one = test.of_classes((label,)).take(rest)
-            fitted = calibrate(Scores(values[rest, None], scores.kind, test.ids[rest], (label,)), one)
+            fitted = calibrate(own.take(rest), labels.take(rest))
             against += AGAINST in " ".join(fitted.notes)
-            probability[held] = fitted(Scores(values[held, None], scores.kind, test.ids[held], (label,))).values[:, 0]
+            probability[held] = fitted(own.take(held)).values[:, 0]
             share[held] = truth[rest].mean()
             level = float(resampled_thresholds(values[rest], truth[rest], np.ones((1, len(rest))), sensitivity)[0])
             called[held] = values[held] >= level  # never where no threshold is better than none

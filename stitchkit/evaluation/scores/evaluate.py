@@ -13,8 +13,16 @@ from stitchkit.core.calibrations import Calibration, FittedOn, Thresholds
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
-from stitchkit.core.least_patients import CALIBRATED, LEAST_PATIENTS, MIN_POSITIVES, SEVERAL_CALIBRATED
+from stitchkit.core.least_patients import (
+    CALIBRATED,
+    FEW_PATIENTS,
+    LEAST_PATIENTS,
+    MIN_POSITIVES,
+    REPLICATES,
+    SEVERAL_CALIBRATED,
+)
 from stitchkit.core.messages import setting
+from stitchkit.core.patients import count_patients, patients_or_rows
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.core.wording import counted
 from stitchkit.datasets.given import as_items
@@ -39,7 +47,6 @@ from stitchkit.metrics.bootstrap import Interval
 from stitchkit.runtime.progress import Progress
 from stitchkit.runtime.threads import one_blas_thread
 
-FEW_PATIENTS = 10
 CHANCE, PROBE, METADATA = "chance", "probe on the anchors", "metadata only"
 RIVALS = (
     "scores by association stand here without their rivals, 'abnormal' alone and permuted weights, which cannot be "
@@ -64,7 +71,7 @@ def evaluate(
     multiclass: bool = False,
     name: str = "scores",
     min_positives: int = MIN_POSITIVES,
-    replicates: int = 2000,
+    replicates: int = REPLICATES,
     seed: int = 0,
     allow_leakage: bool = False,
     progress: bool | None = None,
@@ -197,7 +204,7 @@ def evaluate(
     notes += note_on_carriers(carriers(test, judged), "means over classes and their differences")
     notes += notes_on_answers(test) if multiclass else []
     notes += spelled_notes(test.groups)
-    people = len(test) if test.groups is None else len(np.unique(test.groups))
+    people = patients_or_rows(test.groups, len(test))
     if LEAST_PATIENTS <= people < FEW_PATIENTS:
         notes.append(f"{counted(people, 'patient is', 'patients are')} too few for intervals to be trusted")
     if ECE in methods[0].measures and people < SEVERAL_CALIBRATED:
@@ -212,7 +219,7 @@ def evaluate(
         positives,
         left_out,
         len(test),
-        None if test.groups is None else len(np.unique(test.groups)),
+        count_patients(test.groups),
         None if anchors is None else len(_ids(anchors)),
         scores.kind,
         tuple(notes),

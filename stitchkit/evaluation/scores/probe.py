@@ -13,6 +13,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import checked_groups, rows_of
+from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.scores.logistic import PrincipalRows, fitted_columns
 from stitchkit.metrics.auroc import auroc
@@ -103,7 +104,7 @@ def _chosen(
     design: PrincipalRows, y: np.ndarray, groups: np.ndarray | None, strengths: Sequence[float], seed: int
 ) -> float:
     """The strength of the best mean AUROC over classes; every row is scored by the fold that held it out."""
-    clusters = len(y) if groups is None else len(np.unique(groups))
+    clusters = patients_or_rows(groups, len(y))
     k = min(FOLDS, clusters)
     if k < 2 or len(strengths) == 1:
         return strengths[0]

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.reliability import Bin
@@ -18,6 +20,8 @@ NAMES = {
     "f1": "F1", "ppv": "PPV", "npv": "NPV", "mrr": "MRR", "recall@1": "R@1", "recall@5": "R@5", "recall@10": "R@10",
     "mean_average_precision": "mAP",
 }  # fmt: skip
+
+INTERVAL = 20  # characters of a value with its interval
 
 UNDEFINED = {  # measure of decisions -> the reason why it has no value
     "sensitivity": "no item is positive",
@@ -214,7 +218,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         """A table for a terminal: methods by macro AUROC, then classes, decisions and notes."""
-        people = "patients not known" if self.patients is None else counted(self.patients, "patient")
+        people = patients_in_words(self.patients)
         anchors = "" if self.anchors is None else f", {counted(self.anchors, 'anchor')}"
         classes, items = counted(len(self.main.classes), "class", "classes"), counted(self.n, "item")
         lines = [f"AUROC over {classes} on {items} ({people}){anchors}; scores are {plural(self.kind)}"]
@@ -226,40 +230,27 @@ class Evaluation:
     def _rows(self) -> list[str]:
         further = [name for name in self.main.measures if name != AUROC]
         titles = [measure_name(name) for name in further]
-        wide = max(len(one.name) for one in self.methods)
-        beside = "  ".join(["difference to the main row", *titles])
-        lines = [f"{'method':<{wide}}  {'macro [95 %]':<20}  {beside}"]
+        rows = [["method", "macro [95 %]", "difference to the main row", *titles]]
         for one in self.methods:
-            gap = one.difference
-            less = "" if gap is None else gap.signed
-            found = [one.measures.get(name) for name in further]
-            rest = [
-                f"{'' if cell is None else cell.macro.value_alone():>{len(title)}}"
-                for cell, title in zip(found, titles, strict=True)
-            ]
-            lines.append(f"{one.name:<{wide}}  {one.macro!s:<20}  {less:<26}  {'  '.join(rest)}".rstrip())
-        return lines
+            measured = [one.measures.get(name) for name in further]
+            means = ["" if values is None else values.macro.value_alone() for values in measured]
+            rows.append([one.name, str(one.macro), "" if one.difference is None else one.difference.signed, *means])
+        return text_table(rows, numbers=range(3, 3 + len(titles)), least=(0, INTERVAL))
 
     def _classes(self) -> list[str]:
         judged = self.main.classes
-        broad = max([len(label) for label in judged], default=5)
         beside = {label: ", not calibrated" if label in self.not_calibrated else "" for label in judged}
-        lines = [
-            f"  {label:<{broad}}  {judged[label]}  ({self.positives_in_words(label)}{beside[label]})"
-            for label in judged
-        ]
-        return lines + [f"  {label:<{broad}}  not judged: {why}" for label, why in self.left_out.items()]
+        rows = [(label, f"{judged[label]}  ({self.positives_in_words(label)}{beside[label]})") for label in judged]
+        rows += [(label, f"not judged: {why}") for label, why in self.left_out.items()]
+        return text_table(rows, indent="  ")
 
     def _decided(self) -> list[str]:
         names = ("sensitivity", "specificity", "ppv", "npv", "f1")
-        broad = max(16, *map(len, self.decisions))
         title = "threshold" if len(self.decided_on) > 1 else f"threshold ({next(iter(self.decided_on), '')})"
-        wide = max(len(title), 9)
-        head = "  ".join(f"{measure_name(name):<20}" for name in names)
-        lines = [f"  {'at its threshold':<{broad}}  {title:<{wide}}  {head}".rstrip()]
+        rows = [["at its threshold", title, *map(measure_name, names)]]
         for label, one in self.decisions.items():
-            cells = "  ".join(f"{one.measures[name]!s:<20}" for name in names)
-            lines.append(f"  {label:<{broad}}  {f'{one.threshold:.4g}':<{wide}}  {cells}".rstrip())
+            rows.append([label, f"{one.threshold:.4g}", *(str(one.measures[name]) for name in names)])
+        lines = text_table(rows, least=(0, 9, *[INTERVAL] * len(names)), indent="  ")
         return lines + [f"  {label}: {why}" for label, one in self.decisions.items() for why in one.undefined]
 
 

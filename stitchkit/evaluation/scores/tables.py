@@ -11,6 +11,7 @@ from stitchkit.core.calibrations import Thresholds
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import rows_of
 from stitchkit.core.least_patients import CALIBRATED, SEVERAL_CALIBRATED
+from stitchkit.core.patients import patient_of_each, patients_or_rows
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.scores.class_answers import Answers, answer_rows
 from stitchkit.evaluation.scores.class_patients import (
@@ -60,12 +61,12 @@ class Truth:
     @property
     def people(self) -> int:
         """Number of patients; of items where patients are not known."""
-        return len(self.test) if self.test.groups is None else len(np.unique(self.test.groups))
+        return patients_or_rows(self.test.groups, len(self.test))
 
     @property
     def patients(self) -> np.ndarray:
         """Patient (n,) of each item; a number of its own where patients are not known."""
-        return np.arange(len(self.test)) if self.test.groups is None else self.test.groups
+        return patient_of_each(self.test.groups, len(self.test))
 
     @property
     def calibrated(self) -> list[str]:
@@ -302,7 +303,7 @@ def decisions_of(
     called: np.ndarray, levels: Sequence[float], test: Labels, classes: Sequence[str], bar: Progress | None = None
 ) -> dict[str, Decisions]:
     """Measures of the decisions ``called`` (n, c) for each class; items whose label is not known do not count."""
-    people, found = np.arange(len(test)) if test.groups is None else test.groups, {}
+    people, found = patient_of_each(test.groups, len(test)), {}
     bar = bar or Progress(show=False)
     bar.begin("intervals of decisions, classes", len(classes))
     for c, (label, level) in enumerate(zip(classes, levels, strict=True)):
@@ -339,7 +340,7 @@ def known_labels(test: Labels, label: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _resamples(test: Labels, replicates: int, seed: int) -> Iterator[np.ndarray]:
     """Counts (b, n) in float32: rankings are several times faster by these."""
-    groups = np.arange(len(test)) if test.groups is None else test.groups
+    groups = patient_of_each(test.groups, len(test))
     return patient_counts(groups, replicates, seed, np.float32)
 
 

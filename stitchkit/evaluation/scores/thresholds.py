@@ -8,11 +8,12 @@ import numpy as np
 
 from stitchkit.core.calibrations import ConformalSets, Thresholds
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
-from stitchkit.core.least_patients import LEAST_PATIENTS, MIN_POSITIVES
+from stitchkit.core.least_patients import FEW_POSITIVES, LEAST_PATIENTS, MIN_POSITIVES
 from stitchkit.core.messages import setting
+from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.scores.calibration_items import FEW_POSITIVES, Anchors, CalibrationItems
+from stitchkit.evaluation.scores.calibration_items import Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.threshold_intervals import (
@@ -114,7 +115,7 @@ def _threshold(
 ) -> tuple[float, float, float]:
     """The threshold of one class with its interval, and notes beside it; NaN where there is none."""
     values, truth, people = seen.of_class(c)
-    few, none = min(len(np.unique(people[truth == side])) for side in (0, 1)), (np.nan, np.nan, np.nan)
+    few, none = min(count_patients(people[truth == side]) for side in (0, 1)), (np.nan, np.nan, np.nan)
     if few < least:
         seen.notes.append(
             f"{label}: {counted(few, 'patient')} with or without it, fewer than {least}: no threshold chosen"
@@ -140,7 +141,7 @@ def _threshold(
 
 def _not_bounded(positives: np.ndarray, few: int, at: float | None) -> str:
     """The reason for which the patients of ``positives`` (n,) do not bound a threshold; empty where they do."""
-    positive, effective = len(np.unique(positives)), effective_patients(positives)
+    positive, effective = count_patients(positives), effective_patients(positives)
     if few < LEAST_PATIENTS:
         return f"fewer than {LEAST_PATIENTS} patients with or without it"
     if at == 1:

@@ -14,6 +14,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.patient_draws import PatientDraws
 from stitchkit.evaluation.spaces.stitchability import CLEAR, beyond, check_size, repeats_told
@@ -116,12 +117,11 @@ class LayerSearch:
 
     def __str__(self) -> str:
         names = [f"{one.source} with {one.target}" for one in self.pairs]
-        wide = max(map(len, names))
         of = "" if self.patients is None else f" of {counted(self.patients, 'patient')}, one row each"
         lines = [f"Mutual {self.k}-NN of {counted(self.n, 'item')}{of}, chance {self.chance:.3f}"]
-        lines.append(f"  {'layers':<{wide}}  overlap [95 %]         behind the best")
-        for name, one in zip(names, self.pairs, strict=True):
-            lines.append(f"  {name:<{wide}}  {one.overlap}  {one.behind or ''}".rstrip())
+        rows = [("layers", "overlap [95 %]", "behind the best")]
+        rows += [(name, str(one.overlap), str(one.behind or "")) for name, one in zip(names, self.pairs, strict=True)]
+        lines += text_table(rows, indent="  ")
         return "\n".join([*lines, *repeats_told(self.repeats, self.n), self.sentence])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import Items
+from stitchkit.core.least_patients import REPLICATES
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.phantoms import FINDINGS, PhantomSet, make_phantoms, write_report
@@ -44,7 +45,7 @@ class DemoSettings:
     tested: int = 700
     curve: tuple[int, ...] = (50, 100, 200)
     draws: int = 2
-    replicates: int = 2000
+    replicates: int = REPLICATES
     nested: bool = True
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from stitchkit.core.patients import patients_or_rows
 from stitchkit.evaluation.retrieval.evaluate_retrieval import partner_ranks
 from stitchkit.studies.benches import Draw
 from stitchkit.studies.cells import Cell
@@ -29,7 +30,7 @@ class Matching(StudyJobs):
     def judge(self) -> PairJudge:
         """Recall of the true partner, both ways."""
         test = self.bench.test
-        return PairJudge(len(test) if test.groups is None else len(np.unique(test.groups)))
+        return PairJudge(patients_or_rows(test.groups, len(test)))
 
     def jobs(self) -> Iterator[Job]:
         """Every solver; an encoder is loaded when its turn comes."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, StitchError
 from stitchkit.core.items import Items
+from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.embedding import embed
@@ -133,7 +134,7 @@ def run_training(
     numbers = sorted({arm.pairs for arm in arms})
     known = replace(plan, sources=(cells[0][0].source,), targets=(cells[0][0].target,), anchors=tuple(numbers))
     labels = judged.cohort.labels.of_classes(())
-    people = len(labels) if labels.groups is None else len(np.unique(labels.groups))
+    people = patients_or_rows(labels.groups, len(labels))
     judge = RankingJudge(people, gallery=len(judged.first))
     notes += _over_runs(plan, cells, log, judge)
     return Ran(known, labels, judged.cohort.images, judge, None, tuple(cells), log, failed, tuple(notes), numbers[-1],

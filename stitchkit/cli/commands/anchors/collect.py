@@ -11,6 +11,7 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.core.errors import InputError
+from stitchkit.core.patients import count_patients, patients_in_words
 from stitchkit.core.wording import counted
 
 
@@ -59,7 +60,7 @@ def collect(
     cohort = read_cohort(layout, root, **given)
     if split is not None:
         cohort = cohort.part(split)
-    people = None if cohort.labels.groups is None else len(set(cohort.labels.groups.tolist()))
+    people = count_patients(cohort.labels.groups)
     facts: dict[str, Any] = {
         "items": len(cohort), "patients": people, "texts": cohort.texts is not None, "split": split,
         "classes": list(cohort.labels.classes), "columns": list(cohort.labels.columns),
@@ -72,8 +73,7 @@ def collect(
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     write_text(card, as_json({**cohort.card, "table": {**facts, "file": out.name}}) + "\n")
     write_text(out, buffer.getvalue())
-    who = "patients not known" if people is None else counted(people, "patient")
-    lines = [f"{counted(len(cohort), 'item')} ({who}), columns {', '.join(rows[0])}"]
+    lines = [f"{counted(len(cohort), 'item')} ({patients_in_words(people)}), columns {', '.join(rows[0])}"]
     lines += [f"left out: {count}, {why}" for why, count in cohort.card.get("left_out", {}).items() if count]
     talk.result("\n".join([*lines, f"wrote {out} and {card}"]), {"out": str(out), "card": str(card), **facts})
 

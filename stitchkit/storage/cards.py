@@ -1,0 +1,81 @@
+"""Cards of artefact folders: Markdown that tells what a folder holds, how it was fitted and how to load it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+INTENDED_USE = "Research. Not a medical device; not validated for any clinical decision."
+
+
+def model_card(
+    title: str,
+    facts: Iterable[tuple[str, str]],
+    *,
+    code: Sequence[str],
+    notes: Iterable[str] = (),
+    summary: str = "",
+    command: str = "",
+    front: Sequence[str] = (),
+) -> str:
+    """The Markdown of a card.
+
+    Parameters
+    ----------
+    title
+        Heading of the page.
+    facts
+        Names and values, one line each.
+    code
+        Lines of Python that load and use the folder, after the import.
+    notes
+        Further lines beside the facts, default none.
+    summary
+        Text between heading and facts, default none.
+    command
+        Command line that made the folder, default none.
+    front
+        Lines of Hugging Face front matter, default none.
+    """
+    lines = [*front, *([""] if front else []), f"# {title}", "", *([summary, ""] if summary else [])]
+    lines += [f"- **{name}**: {value}" for name, value in facts]
+    lines += [f"- {note}" for note in notes]
+    if command:
+        lines += ["", "## How it was made", "", "```", command, "```"]
+    lines += ["", "## How to use it", "", "```python", "import stitchkit as sk", *code, "```"]
+    return "\n".join([*lines, "", "## Intended use", "", INTENDED_USE, ""])
+
+
+def fit_facts(record: Mapping[str, Any]) -> dict[str, str]:
+    """How a map was fitted, from how many anchors, with which held-out numbers and which centre, one line each."""
+    rank = f"rank {record['rank']}" if "rank" in record else ""
+    map_words = [str(record.get("solver", "not on record")), _listed(record.get("settings") or {}), rank]
+    return {
+        "Map": ", ".join(words for words in map_words if words),
+        "Anchors": f"{record.get('anchors', '?')} pairs, {_groups(record)}",
+        "Held out": _listed(record.get("held_out") or {}) or "not measured",
+        **({"Common centre": str(record["common_centre"])} if "common_centre" in record else {}),
+    }
+
+
+def extra_facts(config: Mapping[str, Any]) -> dict[str, str]:
+    """Facts that the caller gave of the anchors and of numbers of its own, one line each."""
+    return {key: _shown(config[key]) for key in ("anchor_set", "measured") if key in config}
+
+
+def _groups(record: Mapping[str, Any]) -> str:
+    """The groups of the anchors that folds keep whole, in words, or that their patients are not known."""
+    if "patients" in record and record["patients"] is None:
+        return "patients not known"
+    return f"{record.get('groups', record.get('patients', '?'))} groups"
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    """``name value, name value``, numbers to three digits."""
+    return ", ".join(f"{key} {_shown(value)}" for key, value in values.items())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return _listed(value) if isinstance(value, Mapping) else str(value)
