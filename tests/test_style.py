@@ -83,12 +83,13 @@ NOT_RENAMED = {  # rooms and files digested by kept simulations, which a renamed
     "evaluation/scores/metadata_shortcuts.py",
 }
 WORD_OF_ITS_OWN = {  # (file, name) -> why it stays
+    ("core/embeddings.py", "left_out"): "a public field: items that were left out, not held out",
     ("core/roles.py", "Encoded"): "the name of a role",
+    ("core/wording.py", "counted"): "called in files that kept simulations digest",
 }
 STILL_TO_DO = {
     "alignment": 69,
     "cli": 65,
-    "core": 45,
     "datasets": 117,
     "embedding.py": 8,
     "encoders": 53,
@@ -107,7 +108,7 @@ STILL_TO_DO = {
 OPENINGS_TO_DO = {
     "alignment": 10,
     "cli": 6,
-    "core": 15,
+    "core": 1,
     "datasets": 12,
     "encoders": 4,
     "estimators": 5,

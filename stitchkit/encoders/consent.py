@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 from stitchkit.storage.path_checks import resolved_path
 
 RUNS_PYTHON = "python:"
@@ -81,7 +81,7 @@ class Consent:
             raise ModelUnavailableError(
                 f"{where} names {name!r}, which is Python code and would be run. Read it first. To run it, pass "
                 f"trust_python=True or a list of such names in Python, on the command line --trust-python "
-                f"{shlex.quote(escaped(name))}."
+                f"{shlex.quote(escape(name))}."
             )
 
     def inside(self, folder: str | Path) -> Consent:
@@ -97,11 +97,11 @@ class Consent:
             between = len(self.within) - 1 - self.within.index(place)
             way = f", by way of {between} other{'s' if between > 1 else ''}" if between else ""
             raise ModelUnavailableError(
-                f"the folder {escaped(str(place))} names itself as its encoder{way}. Stitch it again from an encoder."
+                f"the folder {escape(str(place))} names itself as its encoder{way}. Stitch it again from an encoder."
             )
         if len(self.within) >= DEPTH:
             raise ModelUnavailableError(
-                f"{escaped(str(self.within[0]))} names a folder that names a folder, {DEPTH} deep. Stitch from the "
+                f"{escape(str(self.within[0]))} names a folder that names a folder, {DEPTH} deep. Stitch from the "
                 f"innermost encoder, or pass encoder=."
             )
         return replace(self, within=(*self.within, place))
