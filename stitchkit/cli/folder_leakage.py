@@ -60,7 +60,7 @@ def anchors_among(folder: Path, config: Mapping[str, Any], ids: Iterable[Any], i
         return []
     if (some := kept_of(kept, "ids")) < kept["n_ids"]:
         return [f"{folder} keeps {some} of {kept['n_ids']} hashes of its items: that these are its anchors is not sure"]
-    known, n = common(kept, ids=names).found["ids"], distinct("ids", names, kept)
+    known, n = common(kept, ids=names).counts["ids"], distinct("ids", names, kept)
     count = f"{known} of {n} of these pairs are anchors of {folder}"
     if not known:
         raise InputError(f"{count}. {instead}")
@@ -98,9 +98,9 @@ def _overlap(
     overlap = common(kept, ids=pairs[0], groups=pairs[1])
     leaked, unseen = leaks_of(overlap), missed(overlap, kept, str(folder))
     if KEY not in config.get("record", {}):
-        lacking = [words for kind, words in (("ids", "items"), ("groups", "patients")) if kind not in overlap.found]
+        lacking = [words for kind, words in (("ids", "items"), ("groups", "patients")) if kind not in overlap.counts]
         unseen += [f"{one} were not compared with the anchors of {folder}, by id or name" for one in lacking]
-    elif unseen or len(overlap.found) < 2:
+    elif unseen or len(overlap.counts) < 2:
         return leaked, []  # gate and diagnose say what they could not compare
     clean = f"by id and patient, none of these pairs is among the anchors of {folder}; the same item under another id "
     other = "is looked for by its vectors" if KEY in config.get("record", {}) else "would not be seen"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -79,7 +79,7 @@ class Tried:
 
 def _names_no_encoder(folder: Path, config: dict[str, Any], sides: list[str], pairs: Path) -> str:
     """The error of a folder that does not name the encoders of these sides, with the commands that help."""
-    spaces = " and ".join(f"{side} side ({escaped(str(config[side]['name']))!r})" for side in sides)
+    spaces = " and ".join(f"{side} side ({escape(str(config[side]['name']))!r})" for side in sides)
     steps = " and ".join(f"'stitchkit embed {side.upper()} {pairs} --out {side}.safetensors'" for side in sides)
     flags = " ".join(f"--{side} {side}.safetensors" for side in sides)
     return (

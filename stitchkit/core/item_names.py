@@ -43,7 +43,7 @@ def alike(name: str, among: Iterable[str]) -> str:
 
 
 def fitting(name: str, among: Iterable[str]) -> list[str]:
-    """Those of ``among`` that may be the same path further up or down, capitals aside.
+    """Names of ``among`` that may be the same path further up or down, capitals aside.
 
     Examples
     --------

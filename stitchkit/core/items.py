@@ -1,4 +1,4 @@
-"""Items: what an encoder is asked to look at, by id, not yet decoded."""
+"""Items: the inputs of an encoder by id, not yet decoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError, InputError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 from stitchkit.core.keys import is_missing, visible_part
 from stitchkit.core.wording import counted
 
@@ -66,7 +66,7 @@ def checked_ids(ids: Any) -> np.ndarray:
     for one in array.tolist():
         if not one.isascii() and any("\ud800" <= letter <= "\udfff" for letter in one):
             raise DataError(
-                f"the id '{escaped(one)}' is no Unicode text and cannot be written. Rename the item or file."
+                f"the id '{escape(one)}' is no Unicode text and cannot be written. Rename the item or file."
             )
     unique, counts = np.unique(array, return_counts=True)
     if (counts > 1).any():
@@ -90,10 +90,10 @@ def checked_groups(groups: Any, n: int) -> np.ndarray:
     DataError
         Naming the first row without a group.
     """
-    given = np.asarray(groups, dtype=object)
-    values = given.tolist()
-    if given.ndim > 1:
-        raise InputError(f"groups has shape {given.shape}. Give one patient (or site) a row, not a table of them.")
+    array = np.asarray(groups, dtype=object)
+    values = array.tolist()
+    if array.ndim > 1:
+        raise InputError(f"groups has shape {array.shape}. Give one patient (or site) a row, not a table of them.")
     if not isinstance(values, list) or len(values) != n:
         raise InputError(
             f"{counted(int(np.size(groups)), 'group')} came with {counted(n, 'row')}. Give one patient (or site) a row."

@@ -10,7 +10,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.anchor_hashes import KEY, of_two
 from stitchkit.core.arrays import Array
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.space import Space
 
@@ -24,9 +24,9 @@ class JointAlignment:
     maps
         Name of each space -> its map; all end in one space of width k.
     weights : (k,) float64 or None
-        How much each common direction counts in a similarity.
+        Weight of each common direction in a similarity.
     record
-        How it was found: plain numbers and names that can be written as JSON.
+        Record of the fit: plain numbers and names that can be written as JSON.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class JointAlignment:
         """Spaces and solver in one line."""
         spaces = ", ".join(f"{name!r} ({one.source.dim})" for name, one in self.maps.items())
         summary = f"{spaces}, {self.record.get('solver', 'fitted maps')}, {self.common.dim} directions"
-        return f"JointAlignment({escaped(summary)})"
+        return f"JointAlignment({escape(summary)})"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class JointAlignment:
         return self.maps[name]
 
     def between(self, source: str, target: str) -> Alignment:
-        """The alignment of two of the spaces. It meets in the common space; there is no directed map."""
+        """The alignment of two of the spaces, in the common space and without a directed map."""
         record = {**self.record, "between": [source, target]}
         if "views" in (self.record.get(KEY) or {}):
             record[KEY] = of_two(self.record[KEY], source, target)

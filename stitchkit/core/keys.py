@@ -75,7 +75,7 @@ def visible_part(text: str) -> str:
 
 
 def folded_key(key: str) -> str:
-    """A key without regard to spelling: two keys that fold to the same are probably one thing.
+    """Fold the spelling of a key; two keys that fold to the same probably name one thing.
 
     Folded away are Unicode compatibility forms, case, white space, invisible characters, leading zeros of every whole
     number, and what a spreadsheet makes of a whole number (``7.0``, ``7,0``, ``1.2E+05``). Kinds of dashes are one, and
@@ -92,7 +92,7 @@ def folded_key(key: str) -> str:
     """
     text = str(key)
     for _ in range(_PASSES):
-        text, before = _folded(text), text
+        text, before = _fold(text), text
         if text == before or text.isascii():
             break
     return text
@@ -149,7 +149,7 @@ def spelled_alike(one: Iterable[Any], other: Iterable[Any]) -> list[tuple[str, s
     >>> spelled_alike(["A12", "A13"], ["B12", "B13"])
     []
     """
-    left, right = _by_folded(one), _by_folded(other)
+    left, right = _spellings_by_fold(one), _spellings_by_fold(other)
     pairs = _meeting(left, right)
     for mine, theirs, swapped in ((left, right, False), (right, left, True)):
         for prefix in constant_prefixes(mine):
@@ -170,7 +170,7 @@ def spelled_twice(keys: Iterable[Any]) -> list[tuple[str, str]]:
     >>> spelled_twice(["7", "007", "8", "8"])
     [('007', '7')]
     """
-    groups = _by_folded(keys).values()
+    groups = _spellings_by_fold(keys).values()
     return sorted((first, later) for first, *rest in map(sorted, groups) for later in rest)
 
 
@@ -184,7 +184,7 @@ def _shows_nothing(character: str) -> bool:
     )
 
 
-def _folded(key: str) -> str:
+def _fold(key: str) -> str:
     text = _without_ends(_plain(key))
     if _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
@@ -227,13 +227,13 @@ def _written_out(text: str, whole: str, fraction: str, exponent: str) -> str:
     return whole + fraction + "0" * (places - len(fraction))
 
 
-def _by_folded(keys: Iterable[Any]) -> dict[str, set[str]]:
+def _spellings_by_fold(keys: Iterable[Any]) -> dict[str, set[str]]:
     """Folded key -> the spellings that occur; words for a missing value are left out."""
-    found: dict[str, set[str]] = {}
+    spellings: dict[str, set[str]] = {}
     for key in {str(one) for one in keys}:
         if not is_missing(key):
-            found.setdefault(folded_key(key), set()).add(key)
-    return found
+            spellings.setdefault(folded_key(key), set()).add(key)
+    return spellings
 
 
 def _meeting(left: dict[str, set[str]], right: dict[str, set[str]]) -> list[tuple[str, str]]:
@@ -242,7 +242,7 @@ def _meeting(left: dict[str, set[str]], right: dict[str, set[str]]) -> list[tupl
 
 
 def constant_prefixes(keys: Iterable[str]) -> list[str]:
-    """The starts that all keys have, which end before a word or a number; none where a key is nothing more.
+    """Prefixes that all keys share and that end before a word or a number; none where a key is nothing more.
 
     The longest may end within a word where every rest holds a digit.
 

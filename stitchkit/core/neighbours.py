@@ -1,4 +1,4 @@
-"""Nearest rows by inner product, in tiles, and the corrections for hubs that are made of them.
+"""Nearest rows by inner product, in tiles, and the corrections for hubs that use them.
 
 Rows are compared as they are: give unit rows for cosines.
 """
@@ -30,7 +30,7 @@ def nearest(queries: Array, gallery: Array, k: int, *, skip_self: bool = False) 
     Parameters
     ----------
     skip_self
-        The gallery is the queries, and a row is no neighbour of itself.
+        True where the gallery is the queries, so that a row is no neighbour of itself. Default: False
 
     Raises
     ------
@@ -63,28 +63,28 @@ def crowding(queries: Array, gallery: Array, k: int = 10) -> np.ndarray:
 def soft_crowding(queries: Array, gallery: Array, temperature: float = TEMPERATURE) -> np.ndarray:
     """``T log mean exp(s / T)`` (q,) over each query's similarities s to ``gallery`` (g, d): the norm of softmax.
 
-    Between the mean and the largest similarity; taken off, as the inverted softmax does it, what is near to much of
-    the gallery counts less.
+    It lies between the mean and the largest similarity. Subtracted, as in the inverted softmax, it lowers queries
+    that are near to much of the gallery.
 
     References
     ----------
     Smith et al., "Offline bilingual word vectors, orthogonal transformations and the inverted softmax", ICLR 2017.
     """
     queries, gallery = _alike(queries, gallery)
-    found = []
+    values = []
     for _, tile in _tiles(queries, gallery):
         xp = namespace(tile)
         most = xp.max(tile, axis=1, keepdims=True)
         mean = xp.mean(xp.exp((tile - most) / temperature), axis=1)
-        found.append(to_numpy(most[:, 0] + temperature * xp.log(mean)))
-    return np.concatenate(found)
+        values.append(to_numpy(most[:, 0] + temperature * xp.log(mean)))
+    return np.concatenate(values)
 
 
 def csls(similarity: Array, of_rows: np.ndarray, of_columns: np.ndarray) -> Array:
     """Cross-domain similarity local scaling: ``2 s - r_row - r_column`` for ``similarity`` (q, g).
 
     ``of_rows`` (q,) and ``of_columns`` (g,) are :func:`crowding` against the other side. Taken from the gallery
-    that is searched they make the ranking transductive: say so.
+    that is searched they make the ranking transductive, which a report has to say.
 
     References
     ----------
@@ -95,7 +95,7 @@ def csls(similarity: Array, of_rows: np.ndarray, of_columns: np.ndarray) -> Arra
 
 
 def _alike(queries: Array, gallery: Array) -> tuple[Array, Array]:
-    """Both in the wider of their precisions."""
+    """Both arrays in the wider of their precisions."""
     if queries.dtype == gallery.dtype:
         return queries, gallery
     xp = namespace(queries, gallery)

@@ -1,4 +1,4 @@
-"""What every verb asks of its input: paired sides of one library, groups by row or by id."""
+"""Checks of the input of every verb: paired sides of one library, groups by row or by id."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def paired_sides(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
     for label, side in (("the source", x), ("the target", y)):
         if _all_the_same(side.vectors):
             raise InputError(
-                f"all {len(x)} vectors of {_named(label, side)} are the same; nothing can be learnt from them."
+                f"all {len(x)} vectors of {_description(label, side)} are the same; nothing can be learnt from them."
             )
         size = _largest(side.vectors)
         if not SMALLEST < size < LARGEST:
             raise InputError(
-                f"the vectors of {_named(label, side)} are of size {size:.0e}, and products of them leave double "
+                f"the vectors of {_description(label, side)} are of size {size:.0e}, and products of them leave double "
                 f"precision. Divide them by that size."
             )
     namespace(x.vectors, y.vectors)  # one library, or say so now
@@ -54,7 +54,7 @@ def in_order_of(first: Embeddings, other: Embeddings, names: tuple[str, str], wh
     DataError
         Ids of ``first`` that the other does not have.
     InputError
-        Ids that only the other has: which items are the pairs is the caller's to say.
+        Ids that only the other has, since the caller has to say which items are pairs.
     """
     if np.array_equal(first.ids, other.ids):
         return other
@@ -79,8 +79,8 @@ def anchor_groups(groups: Any, x: Embeddings) -> np.ndarray | None:
     return checked_groups(groups, len(x))
 
 
-def _named(label: str, side: Embeddings) -> str:
-    """How a side is spoken of: a plain array has no name but its place."""
+def _description(label: str, side: Embeddings) -> str:
+    """Name of a side for errors; a plain array is named by its place alone."""
     return label if side.space.name == Space.of_array(1).name else repr(side.space.name)
 
 

@@ -1,4 +1,4 @@
-"""Values of results as JSON has them: no NaN, no infinity, no numpy."""
+"""Plain values of results for JSON: no NaN, no infinity, no numpy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON has it: None for a number that is NaN or infinite, lists for tuples and arrays.
+    """Convert ``value`` for JSON: None for NaN and infinity, lists for tuples and arrays.
 
     Examples
     --------
@@ -29,17 +29,17 @@ def plain(value: Any) -> Any:
 
 
 def _key(key: Any) -> Any:
-    """A key as JSON has it; other things than words and numbers by what they print."""
+    """A key for JSON; keys that are no text and no number as they print."""
     key = key.item() if hasattr(key, "item") else key
     return key if key is None or isinstance(key, str | int | float) else str(key)
 
 
 def plain_values(method: Callable[[T], Mapping[str, Any]]) -> Callable[[T], dict[str, Any]]:
-    """A ``to_dict`` whose values are made :func:`plain`."""
+    """Decorate a ``to_dict`` so that its values are :func:`plain`."""
 
     @wraps(method)
     def to_dict(self: T) -> dict[str, Any]:
-        found: dict[str, Any] = plain(method(self))
-        return found
+        result: dict[str, Any] = plain(method(self))
+        return result
 
     return to_dict

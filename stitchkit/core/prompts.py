@@ -16,7 +16,7 @@ EQUAL = 1e-7  # of their length: vectors nearer than this are the same
 
 
 class _AlikeError(InputError):
-    """Prompts that tell no items apart."""
+    """Prompts that cannot distinguish items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class PromptSet:
     Parameters
     ----------
     name
-        What the set is called.
+        Name of the set.
     positive
         Class name -> texts that say the class is present; at least one each.
     negative
@@ -99,7 +99,7 @@ class PromptVectors:
     DataError
         If a text has no vector.
     InputError
-        If there is nothing to tell apart: one class without negatives, classes whose vectors are all equal, or
+        If the prompts cannot distinguish items: one class without negatives, classes whose vectors are all equal, or
         positives equal to their negatives.
 
     Examples
@@ -145,14 +145,14 @@ class PromptVectors:
 
     @classmethod
     def distinct_or_none(cls, prompts: PromptSet, embeddings: Embeddings) -> PromptVectors | None:
-        """The prompt vectors, or None where they tell no items apart and can choose no map."""
+        """The prompt vectors, or None where they cannot distinguish items and so cannot choose a map."""
         try:
             return cls(prompts, embeddings)
         except _AlikeError:
             return None
 
     def _are_apart(self) -> bool:
-        """True where not all classes have the same vectors."""
+        """True where the classes have different vectors."""
         rows = to_numpy(self.embeddings.vectors).astype(np.float64)
         toward = self.directions(rows / np.linalg.norm(rows, axis=1, keepdims=True))
         if not self.prompts.negative:
@@ -199,7 +199,7 @@ def draw_prompts(prompts: PromptSet, k: int, seed: int) -> PromptSet:
     k
         Texts to draw for each class and side; at least 1.
     seed
-        Of the draw; at least 0.
+        Seed of the draw, at least 0.
 
     Returns
     -------
@@ -222,19 +222,19 @@ def draw_prompts(prompts: PromptSet, k: int, seed: int) -> PromptSet:
     for name, value, least in (("k", k, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise InputError(f"{name} of a draw of prompts must be a whole number of at least {least}; got {value!r}.")
-    positive = {label: _drawn(texts, k, [seed, 0, *label.encode()]) for label, texts in prompts.positive.items()}
+    positive = {label: _draw(texts, k, [seed, 0, *label.encode()]) for label, texts in prompts.positive.items()}
     everyone = {text for texts in prompts.positive.values() for text in texts}
     others = bool(prompts.card.get("others_are_negative"))
     negative = {}
     for label, texts in prompts.negative.items():
         own = tuple(text for text in texts if not (others and text in everyone))
         rivals = [text for other, some in positive.items() if others and other != label for text in some]
-        negative[label] = (*dict.fromkeys(rivals), *_drawn(own, k, [seed, 1, *label.encode()]))
+        negative[label] = (*dict.fromkeys(rivals), *_draw(own, k, [seed, 1, *label.encode()]))
     card = {**prompts.card, "drawn": int(k), "seed": int(seed)}
     return PromptSet(prompts.name, positive, negative, prompts.multiclass, card)
 
 
-def _drawn(texts: tuple[str, ...], k: int, seed: list[int]) -> tuple[str, ...]:
+def _draw(texts: tuple[str, ...], k: int, seed: list[int]) -> tuple[str, ...]:
     """k of the texts, in their order."""
     if len(texts) <= k:
         return texts

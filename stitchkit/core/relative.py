@@ -8,7 +8,7 @@ from typing import Any
 
 from stitchkit.core.arrays import Array, device_of, float64, kth_largest, like, namespace, to_numpy, working_float
 from stitchkit.core.errors import InputError
-from stitchkit.core.maps import mapped, unit
+from stitchkit.core.maps import apply_map, unit
 from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
 
@@ -32,9 +32,9 @@ class RelativeMap:
     center : (d,) float64 or None
         Subtracted from the vectors first, in their own precision.
     keep
-        Largest entries of a row that stay; None keeps all.
+        Number of the largest entries of a row that stay; None keeps all.
     power
-        Above 0.
+        Exponent of the entries, above 0. Default: 1
 
     References
     ----------
@@ -86,7 +86,7 @@ class RelativeMap:
 
     @property
     def rank(self) -> int:
-        """Directions that the anchors can tell apart: at most their number and the space's width."""
+        """Number of directions that the anchors identify: at most their number and the space's width."""
         return min(self.source.dim, self.target.dim)
 
     def __call__(self, x: Any) -> Any:
@@ -100,17 +100,17 @@ class RelativeMap:
         SpaceMismatchError
             If ``x`` belongs to another encoder, even one of equal width.
         """
-        return mapped(self, x)
+        return apply_map(self, x)
 
     def apply(self, vectors: Array) -> Array:
         """``vectors`` (n, d) mapped to (n, m), a tile of rows at a time, without checks of space or content."""
         x = working_float(vectors)
         xp, n, m = namespace(x), int(x.shape[0]), self.target.dim
         across = xp.matrix_transpose(like(self.anchors, x, dtype=x.dtype))
-        made = xp.empty((n, m), dtype=x.dtype, device=device_of(x))
+        cosines = xp.empty((n, m), dtype=x.dtype, device=device_of(x))
         for start, tile in self._tiles(x):
-            made[start : start + int(tile.shape[0]), :] = self._sparse(unit(tile) @ across)
-        return made
+            cosines[start : start + int(tile.shape[0]), :] = self._sparse(unit(tile) @ across)
+        return cosines
 
     def _tiles(self, x: Array) -> Iterator[tuple[int, Array]]:
         """Centred rows of ``x``, a tile at a time, and where each tile starts."""
@@ -139,7 +139,7 @@ class RelativeMap:
             floor = xp.where(last > 0, last, floor)
         top = xp.max(cosines, axis=1, keepdims=True)
         top = xp.where(top > 0, top, xp.ones_like(top))
-        return _raised(xp.where(cosines >= floor, cosines / top, zero), self.power)
+        return _raise_to(xp.where(cosines >= floor, cosines / top, zero), self.power)
 
 
 def _without_late_ties(cosines: Array, last: Array, tied: Array, keep: int) -> Array:
@@ -151,14 +151,14 @@ def _without_late_ties(cosines: Array, last: Array, tied: Array, keep: int) -> A
     return xp.where(late, xp.zeros_like(cosines), cosines)
 
 
-def _raised(values: Array, power: float) -> Array:
-    """``values`` at least 0 to the ``power``; a whole power by repeated squaring, which is several times faster."""
+def _raise_to(values: Array, power: float) -> Array:
+    """Raise ``values``, at least 0, to ``power``; a whole power by repeated squaring, several times faster."""
     if power != int(power) or power > 64:
         return values**power
-    left, made, square = int(power), None, values
-    while left:
-        if left & 1:
-            made = square if made is None else made * square
-        left >>= 1
-        square = square * square if left else square
-    return made
+    exponent, product, square = int(power), None, values
+    while exponent:
+        if exponent & 1:
+            product = square if product is None else product * square
+        exponent >>= 1
+        square = square * square if exponent else square
+    return product

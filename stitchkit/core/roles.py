@@ -1,4 +1,4 @@
-"""The roles that rooms play for each other: encoders, heads and solvers, as protocols."""
+"""Protocols of encoders, heads and solvers, by which rooms know each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
 
-Batch = Any  # what an encoder's own prepare() returns and its encode() takes
+Batch = Any  # private to an encoder: returned by its prepare(), read by its encode()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ class HasClassifier(Protocol):
 
 @runtime_checkable
 class HasVocabulary(Protocol):
-    """A text encoder that can say of which texts its tokenizer knows nothing: they get equal vectors."""
+    """A text encoder that detects texts without a known token, which would all get equal vectors."""
 
     def knows(self, texts: Sequence[str]) -> Sequence[bool]:
         """True for each text with at least one token that is known and not special, (n,)."""
@@ -73,7 +73,7 @@ class Head(Protocol):
 
 
 class Solver(Protocol):
-    """Settings that turn evidence into an alignment. ``needs`` names the parts of the evidence it reads."""
+    """Settings of a fit from evidence to an alignment; ``needs`` names the parts of the evidence it reads."""
 
     needs: frozenset[str]
 

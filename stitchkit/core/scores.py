@@ -1,4 +1,4 @@
-"""Scores that say what they are, and the labels they are judged by."""
+"""Scores with their kind, and the labels they are evaluated against."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
-from stitchkit.core.escaping import escaped, is_unsafe
+from stitchkit.core.escaping import escape, is_unsafe
 from stitchkit.core.items import checked_groups, checked_ids, rows_of
 
 KINDS = ("cosine", "margin", "logit", "llr", "probability", "association")
@@ -19,11 +19,11 @@ SLACK = 1e-4  # float16 arithmetic may step over the end of a range by this much
 
 
 def check_classes(classes: tuple[str, ...]) -> None:
-    """Raise for a class that stands twice, and for one whose name a terminal or a page would not show as it is."""
+    """Raise for a repeated class, and for a name that a terminal or a page would not show as it is."""
     for label in classes:
         if any(is_unsafe(one) for one in str(label)):
             raise InputError(
-                f"the class name '{escaped(str(label))}' holds control or invisible characters. Rename the class."
+                f"the class name '{escape(str(label))}' holds control or invisible characters. Rename the class."
             )
     twice = [label for label in classes if classes.count(label) > 1]
     if twice:
@@ -61,11 +61,11 @@ class Scores:
     @classmethod
     def of_vectors(cls, values: np.ndarray, kind: str, ids: np.ndarray, classes: tuple[str, ...]) -> Scores:
         """Scores (n, c) float64 that a head gives vectors, whose ids have been checked with them."""
-        made = object.__new__(cls)
+        scores = object.__new__(cls)
         for name, value in (("values", values), ("kind", kind), ("ids", ids), ("classes", classes)):
-            object.__setattr__(made, name, value)
-        made._check()
-        return made
+            object.__setattr__(scores, name, value)
+        scores._check()
+        return scores
 
     def _check(self) -> None:
         """Raise for an unknown kind, shapes that do not fit, values that are no scores of their kind."""

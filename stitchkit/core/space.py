@@ -1,4 +1,4 @@
-"""A space: what one encoder, with its weights, preprocessing and pooling, puts its vectors into."""
+"""A space: the output space of one encoder with its weights, preprocessing and pooling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Space:
     Parameters
     ----------
     name
-        What the user called the encoder.
+        Name of the encoder, as the user typed it.
     dim
         Width of its vectors.
     fingerprint
@@ -43,7 +43,7 @@ class Space:
 
     @classmethod
     def of_array(cls, dim: int) -> Space:
-        """The space of a plain array: its width is all that is known."""
+        """The space of a plain array, of which only the width is known."""
         return cls("array", dim, None)
 
     def accepts(self, other: Space) -> bool:
@@ -78,17 +78,17 @@ class Space:
         )
 
 
-def common_mark(spaces: Iterable[Space], *facts: int | str, weights: Iterable[Array]) -> str | None:
+def common_fingerprint(spaces: Iterable[Space], *facts: int | str, weights: Iterable[Array]) -> str | None:
     """The fingerprint of a common space, so that vectors of another fit's are refused.
 
     Parameters
     ----------
     spaces
-        Those that meet there.
+        Spaces whose maps end in the common space.
     facts
-        What else tells the fit from others: numbers of anchors, the kind of fit.
+        Further facts that distinguish the fit: number of anchors, kind of fit.
     weights
-        Fitted arrays; the sum of the absolute entries of each goes in.
+        Fitted arrays, each represented by the sum of its absolute entries.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def common_mark(spaces: Iterable[Space], *facts: int | str, weights: Iterable[Ar
     Examples
     --------
     >>> import numpy as np
-    >>> common_mark([Space("a", 2, "f1"), Space("b", 2, "f2")], 50, weights=[np.eye(2)])
+    >>> common_fingerprint([Space("a", 2, "f1"), Space("b", 2, "f2")], 50, weights=[np.eye(2)])
     'f1|f2|50|0x1.0000000000000p+1'
     """
     known = [space.fingerprint for space in spaces]

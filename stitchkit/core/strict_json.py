@@ -1,4 +1,4 @@
-"""JSON of unknown origin: no value twice, no NaN, no number or nesting without end."""
+"""Strict JSON for files of unknown origin: no repeated key, no NaN, no endless number or nesting."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _MOST_LEVELS = 100  # of brackets in brackets; readers may recurse through them,
 _TOO_DEEP = "its brackets are nested too deep"
 
 
-def parsed(text: bytes | str, *, nan_is_null: bool = False, any_float: bool = False) -> Any:
-    """The value that a JSON text holds.
+def parse_json(text: bytes | str, *, nan_is_null: bool = False, any_float: bool = False) -> Any:
+    """Parse a JSON text.
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ def parsed(text: bytes | str, *, nan_is_null: bool = False, any_float: bool = Fa
 
     Examples
     --------
-    >>> parsed('{"a": [1, 2.5]}')
+    >>> parse_json('{"a": [1, 2.5]}')
     {'a': [1, 2.5]}
-    >>> parsed("[Infinity]", any_float=True)
+    >>> parse_json("[Infinity]", any_float=True)
     [inf]
-    >>> parsed('{"a": 1, "a": 2}')
+    >>> parse_json('{"a": 1, "a": 2}')
     Traceback (most recent call last):
     ...
     ValueError: the key 'a' stands twice in one object

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:
-    """``n`` with its noun, in the singular for 1.
+    """Number with its noun, in the singular for 1.
 
     Parameters
     ----------

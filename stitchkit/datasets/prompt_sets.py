@@ -10,7 +10,7 @@ from typing import Any
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.prompts import PromptSet
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.datasets.class_names import spellings_of_one_class
 from stitchkit.datasets.prompt_grammar import slots_in, spell_out
 from stitchkit.datasets.rows import read_text
@@ -75,7 +75,7 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
     path = _found(name_or_path)
     text = read_text(path, "prompt file")
     try:
-        raw = tomllib.loads(text) if path.suffix == ".toml" else {"classes": parsed(text)}
+        raw = tomllib.loads(text) if path.suffix == ".toml" else {"classes": parse_json(text)}
     except (ValueError, RecursionError) as error:  # of the grammar, of endless numbers, of nesting without end
         raise DataError(f"the prompt file {path} cannot be parsed: {error}. Correct it there.") from error
     _check_keys(raw, (*_KEYS, *slots_in([text])), str(path))

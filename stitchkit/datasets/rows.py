@@ -20,7 +20,7 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
 from stitchkit.core.messages import setting
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import counted
 from stitchkit.storage.path_checks import checked_file
 
@@ -266,7 +266,7 @@ def read_json_lines(path: Path, required: Sequence[str] = ()) -> Table:
         if not line.strip():
             continue
         try:
-            value = parsed(line, nan_is_null=True)
+            value = parse_json(line, nan_is_null=True)
         except ValueError as error:
             raise DataError(f"{path}, line {number}, is no JSON: {error}. Was it written completely?") from error
         if not isinstance(value, dict):

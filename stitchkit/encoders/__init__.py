@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 from stitchkit.core.roles import Encoder
 from stitchkit.encoders.consent import STITCHED, Consent, TrustPython
 from stitchkit.encoders.names import EncoderName
@@ -115,7 +115,7 @@ def load_recorded(
         If it is no name, or leads to code without consent.
     """
     if not isinstance(name, str):
-        raise ModelUnavailableError(f"{where} names as its encoder {escaped(repr(name))[:80]}, which is no text.")
+        raise ModelUnavailableError(f"{where} names as its encoder {escape(repr(name))[:80]}, which is no text.")
     consent.require(name, where)
     parsed = EncoderName.parse(name)
     if parsed.family not in ENCODERS:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import ModelUnavailableError
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.encoders.folder_kinds import ADAPTER, adapter, described
 from stitchkit.storage.path_checks import checked_file
 
@@ -93,7 +93,7 @@ def settings_in(file: Path) -> Any:
         If it is no JSON in UTF-8, or has one key twice, of which libraries take either.
     """
     try:
-        return parsed(checked_file(file, "a file of settings", ModelUnavailableError).read_bytes(), any_float=True)
+        return parse_json(checked_file(file, "a file of settings", ModelUnavailableError).read_bytes(), any_float=True)
     except ValueError as error:
         raise ModelUnavailableError(f"{file} is not JSON: {error}. Copy it again from its source.") from error
 
@@ -162,7 +162,7 @@ def check_weights(file: Path) -> None:
         length = int.from_bytes(stream.read(8), "little")
         header = stream.read(length) if length + 8 <= size else b""
     try:
-        tensors = parsed(header)
+        tensors = parse_json(header)
         end = max((entry["data_offsets"][1] for key, entry in tensors.items() if key != "__metadata__"), default=0)
     except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
         raise _bad(file, f"is not a whole safetensors file ({size} bytes, its header cannot be read)") from error

@@ -10,7 +10,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.errors import InputError, SpaceMismatchError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.roles import Encoder
-from stitchkit.core.space import Space, common_mark
+from stitchkit.core.space import Space, common_fingerprint
 
 NOTE = (
     "no anchors: the checkpoint's own image and text encoder share a space; their vectors are compared as they are, "
@@ -55,7 +55,7 @@ def clip_alignment(image: Encoder, text: Encoder) -> Alignment:
             f"their vectors {image.space.dim} and {text.space.dim} wide. Load both from the same, or fit a map with "
             f"sk.align."
         )
-    dim, mark = image.space.dim, common_mark((image.space, text.space), "pair", weights=[])
+    dim, mark = image.space.dim, common_fingerprint((image.space, text.space), "pair", weights=[])
     common = Space(f"{image.space.name} | {text.space.name}", dim, mark)
     record = {
         "solver": "none: a CLIP-like pair",

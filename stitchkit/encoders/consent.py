@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 from stitchkit.core.messages import advice, python_advice, setting
 from stitchkit.storage.path_checks import resolved_path
 
@@ -83,7 +83,7 @@ class Consent:
                 f"{where} names {name!r}, which is Python code and would be run. Read it first. To run it, pass "
                 + python_advice("trust_python=True or a list of such names in Python, on the command line ")
                 + f"--trust-python "
-                f"{shlex.quote(escaped(name))}."
+                f"{shlex.quote(escape(name))}."
             )
 
     def inside(self, folder: str | Path) -> Consent:
@@ -99,11 +99,11 @@ class Consent:
             between = len(self.within) - 1 - self.within.index(place)
             way = f", by way of {between} other{'s' if between > 1 else ''}" if between else ""
             raise ModelUnavailableError(
-                f"the folder {escaped(str(place))} names itself as its encoder{way}. Stitch it again from an encoder."
+                f"the folder {escape(str(place))} names itself as its encoder{way}. Stitch it again from an encoder."
             )
         if len(self.within) >= DEPTH:
             raise ModelUnavailableError(
-                f"{escaped(str(self.within[0]))} names a folder that names a folder, {DEPTH} deep. Stitch from the "
+                f"{escape(str(self.within[0]))} names a folder that names a folder, {DEPTH} deep. Stitch from the "
                 "innermost encoder" + advice(", or pass ", setting("encoder")) + "."
             )
         return replace(self, within=(*self.within, place))

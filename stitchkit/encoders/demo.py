@@ -23,7 +23,7 @@ from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownName
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
 from stitchkit.storage.artefact_schemas import checked
@@ -236,7 +236,7 @@ def read_encoder(path: Path, *, device: str = "cpu") -> DemoEncoder:
     tensors = read_tensors(path, ModelUnavailableError)
     state = {key: torch.from_numpy(array).float() for key, array in tensors.arrays.items()}
     try:
-        facts = checked(parsed(tensors.metadata.get("demo", "null")), DemoFields)
+        facts = checked(parse_json(tensors.metadata.get("demo", "null")), DemoFields)
         net = new_net(facts.modality, facts.dim, len(facts.classes))
         net.load_state_dict(state)
     except (InputError, ValueError, RuntimeError) as error:  # torch lists every weight that does not fit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stitchkit.core.errors import ModelUnavailableError
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.storage.path_checks import checked_file
 
 PYTHON = "Or write a python: encoder around it."
@@ -66,7 +66,7 @@ def adapter(folder: Path) -> str:
     """The same for a folder that holds an adapter of PEFT."""
     file = checked_file(folder / ADAPTER, "a file of settings", ModelUnavailableError)
     try:
-        base = parsed(file.read_bytes(), any_float=True).get("base_model_name_or_path")
+        base = parse_json(file.read_bytes(), any_float=True).get("base_model_name_or_path")
     except (ValueError, AttributeError):
         base = None
     of = f" of {base!r}" if isinstance(base, str) else " of another model"

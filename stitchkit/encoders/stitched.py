@@ -10,7 +10,7 @@ from typing import Any
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import ModelUnavailableError, SpaceMismatchError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.roles import Batch, Encoded, Encoder, HasVocabulary
 from stitchkit.core.space import Space
@@ -92,12 +92,12 @@ def source_encoder(
     if not isinstance(config["encoder"], str):
         raise ModelUnavailableError(f"the encoder that {folder} names is no name. Copy or save the folder again.")
     wanted = source
-    where, inside = f"the stitched folder {escaped(str(folder))}", consent.inside(folder)
+    where, inside = f"the stitched folder {escape(str(folder))}", consent.inside(folder)
     encoder = load_recorded(config["encoder"], where, device=device, dtype=dtype, consent=inside)
     if not wanted.accepts(encoder.space):
         raise SpaceMismatchError(
             f"the folder was stitched on {wanted.name!r} (fingerprint {wanted.fingerprint}, width {wanted.dim}); "
-            f"'{escaped(config['encoder'])}' now has fingerprint {encoder.space.fingerprint} and width "
+            f"'{escape(config['encoder'])}' now has fingerprint {encoder.space.fingerprint} and width "
             f"{encoder.space.dim}. Restore that checkpoint and its preprocessing, or stitch again."
         )
     return encoder

@@ -57,7 +57,7 @@ def check_merges(content: bytes) -> None:
     """
     if not _PREFIX.search(content):
         return
-    values = strict_json.parsed(content, any_float=True)
+    values = strict_json.parse_json(content, any_float=True)
     model = values.get("model") if isinstance(values, dict) else None
     if not isinstance(model, dict) or not isinstance(prefix := model.get("continuing_subword_prefix"), str):
         return

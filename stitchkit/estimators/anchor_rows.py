@@ -53,7 +53,7 @@ def _refuse_embeddings(values: Any, name: str) -> None:
 def nameless(vectors: np.ndarray) -> Embeddings:
     """Rows whose zeros are points, not empty items: a step before may have moved the origin."""
     ids = np.arange(len(vectors)).astype(np.str_)
-    return Embeddings.mapped(vectors, ids, Space.of_array(vectors.shape[1]))
+    return Embeddings.without_checks(vectors, ids, Space.of_array(vectors.shape[1]))
 
 
 def aligned(

@@ -152,7 +152,7 @@ def _has_anchors(alignment: Alignment) -> bool:
 def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any, what: str, these: str) -> list[str]:
     """Notes on ids and patients that one side alone has, and on ids that say nothing."""
     notes = []
-    other = next((words for kind, words in INSTEAD.items() if kind in found.found), None)
+    other = next((words for kind, words in INSTEAD.items() if kind in found.counts), None)
     instead = f"items were compared by {other}" if other else "items were not compared"
     if ids is not None and are_row_numbers(ids):
         notes.append(f"the ids of these {these} are row numbers, which any table has: {instead}{_also(kept, ids)}")
@@ -167,13 +167,13 @@ def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any,
 
 def _also(kept: Mapping[str, Any], ids: Any) -> str:
     """The number of row numbers that are ids of anchors too, in words; it may mean something or nothing."""
-    n = common(kept, ids=ids).found.get("ids", 0)
+    n = common(kept, ids=ids).counts.get("ids", 0)
     return f"; {n} of the numbers are ids of anchors" if n else ""
 
 
 def leaks_of(found: Common) -> str:
     """Counts of what is among the anchors, in words; empty for nothing."""
-    told = [f"{n} of these {KINDS[kind]}" for kind, n in found.found.items() if n]
+    told = [f"{n} of these {KINDS[kind]}" for kind, n in found.counts.items() if n]
     return " and ".join(told)
 
 

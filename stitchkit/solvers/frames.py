@@ -14,7 +14,7 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.moments.row_moments import RowMoments
-from stitchkit.core.space import Space, common_mark
+from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.solvers.settings import check_pca, check_scale
 from stitchkit.solvers.sides import Side, about_mean, identified, narrowed
 
@@ -132,7 +132,7 @@ class Frame:
         """
         m, xp = self.moments, namespace(source_weight)
         k = int(source_weight.shape[1])
-        mark = common_mark((m.source, m.target), m.count, weights=[source_weight])
+        mark = common_fingerprint((m.source, m.target), m.count, weights=[source_weight])
         common = Space(f"{m.source.name} | {m.target.name}", k, mark)
         zero = xp.zeros_like(source_weight[0, :])
         # coordinates of the source to raw target rows: the target side undone

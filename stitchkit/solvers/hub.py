@@ -12,7 +12,7 @@ from stitchkit.core.errors import EvidenceError, InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments.chunks import check_paired
 from stitchkit.core.moments.moments import Moments
-from stitchkit.core.space import Space, common_mark
+from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.solvers.settings import check_number_kept, check_strength, plain_numbers
 from stitchkit.solvers.sides import identified
 
@@ -102,7 +102,7 @@ class HubComposition:
         directed = weight_a @ (c[:k][:, None] * vh[:k, :]) @ colour_b
         center_a, center_b = self._centers(a_hub, hub_b)
         spaces = (a_hub.source, a_hub.target, hub_b.target)
-        mark = common_mark(spaces, a_hub.count, hub_b.count, weights=[weight_a])
+        mark = common_fingerprint(spaces, a_hub.count, hub_b.count, weights=[weight_a])
         common = Space(f"{a_hub.source.name} | {hub_b.target.name}", k, mark)
         zero = zeros_like_width(c, k)
         return Alignment(

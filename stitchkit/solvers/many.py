@@ -15,7 +15,7 @@ from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments.chunks import CHUNK, check_chunk, check_paired
 from stitchkit.core.moments.scatter import Scatter, two_sum
-from stitchkit.core.space import Space, common_mark
+from stitchkit.core.space import Space, common_fingerprint
 
 SCALES = ("none", "each")  # whether every space is divided by its per-feature standard deviation
 
@@ -146,7 +146,7 @@ class JointFrame:
     ) -> JointAlignment:
         """The joint alignment of weights (d_i, k) on sized vectors."""
         k = int(inner[0].shape[1])
-        common = Space(" | ".join(m.spaces), k, common_mark(m.spaces.values(), m.count, weights=inner[:1]))
+        common = Space(" | ".join(m.spaces), k, common_fingerprint(m.spaces.values(), m.count, weights=inner[:1]))
         maps = {
             name: AffineMap(space, common, mean, factor[:, None] * weight, zeros_like_width(weight, k), k)
             for (name, space), mean, factor, weight in zip(

@@ -13,7 +13,7 @@ from stitchkit.core.maps import unit
 from stitchkit.core.messages import setting
 from stitchkit.core.moments.chunks import check_paired
 from stitchkit.core.relative import RelativeMap
-from stitchkit.core.space import Space, common_mark
+from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.solvers.frames import require
 from stitchkit.solvers.settings import check_number_kept, check_strength, plain_numbers
 
@@ -112,7 +112,7 @@ def _described(
     means = (m.mean_s, m.mean_t) if solver.center else (None, None)
     sides = list(zip((m.source, m.target), evidence.anchors or (), means, strict=True))
     units = [_directions(rows, mean, space) for space, rows, mean in sides]
-    mark = common_mark((m.source, m.target), "relative", weights=units)
+    mark = common_fingerprint((m.source, m.target), "relative", weights=units)
     common = Space(f"{m.source.name} ~ {m.target.name}", int(units[0].shape[0]), mark)
     sparse = settings.get("keep"), settings.get("power", 1.0)
     maps = [

@@ -26,7 +26,7 @@ import numpy as np
 from stitchkit.core.errors import InputError
 from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import counted
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.file_errors import naming
@@ -346,7 +346,7 @@ def _overlaps(shards: list[_Shard], new: _Shard) -> bool:
 def _entry(line: bytes) -> dict[str, int]:
     """One manifest line; a damaged one is empty, and its rows are not found."""
     with contextlib.suppress(ValueError):
-        entry = parsed(line)
+        entry = parse_json(line)
         if isinstance(entry, dict) and all(type(value) is int and value >= 0 for value in entry.values()):
             if set(entry) == {"drop"}:
                 return entry

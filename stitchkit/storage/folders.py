@@ -22,7 +22,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError
 from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.storage.atomic_writes import replace_file, sync_folder, write_flushed
 from stitchkit.storage.digests import sha256_of
 from stitchkit.storage.file_errors import naming
@@ -149,7 +149,7 @@ def is_foreign(folder: Path) -> bool:
     if not checked_file(folder / _CONFIG, "a file of settings").is_file():
         return not (folder / _ARRAYS).is_file()
     try:
-        config = parsed((folder / _CONFIG).read_bytes(), any_float=True)
+        config = parse_json((folder / _CONFIG).read_bytes(), any_float=True)
     except (OSError, ValueError):
         return False
     return not isinstance(config, dict) or _FORMAT_KEY not in config
@@ -160,7 +160,7 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], bool]:
     path = folder / _CONFIG
     text = path.read_bytes()
     try:
-        config = parsed(text)
+        config = parse_json(text)
     except ValueError as error:
         kind = _kind(path, ModelUnavailableError) or f"cannot be parsed: {error}"
         raise ModelUnavailableError(f"{path} {kind}. Copy or save the folder again.") from error
@@ -271,7 +271,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
         raise DataError(f"{path} is a safetensors file but holds no embeddings of stitchkit. Was another file meant?")
     check_format(path, metadata.get(_FORMAT_KEY), tensors.digested)
     try:
-        ids = parsed(arrays["ids"].tobytes())
+        ids = parse_json(arrays["ids"].tobytes())
         if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
             raise ValueError("its ids are no list of texts")
         space = Space(metadata["space"], int(metadata["dim"]), metadata.get("fingerprint"))

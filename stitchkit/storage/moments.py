@@ -11,7 +11,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.storage.artefact_schemas import MomentsFields, checked, not_finite
 from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.folders import FORMAT, check_file_path, check_format, unpacked
@@ -80,7 +80,7 @@ def load_moments(path: str | Path) -> Moments:
         raise DataError(f"{path} is a safetensors file of {kind}, not of moments. Was another file meant?")
     check_format(path, metadata.get("format"), tensors.digested)
     try:
-        about = parsed(metadata["moments"])
+        about = parse_json(metadata["moments"])
         fields = checked(about, MomentsFields)
         spaces = fields.source.space(), fields.target.space()
         count, weight = fields.count, float.fromhex(fields.weight)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import StitchError
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.storage.digests import (
     BLOCK_BYTES,
     NO_DIGEST,
@@ -137,7 +137,7 @@ def _header(content: np.ndarray) -> tuple[dict[str, Any], int]:
     (size,) = struct.unpack("<Q", content[:8].tobytes())
     if size > min(_MOST_HEADER, len(content) - 8):
         raise ValueError(f"its header would be {size} bytes long")
-    header = parsed(content[8 : 8 + size].tobytes())
+    header = parse_json(content[8 : 8 + size].tobytes())
     if not isinstance(header, dict):
         raise ValueError("its header is no JSON object")
     return header, 8 + size

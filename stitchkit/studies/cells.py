@@ -21,7 +21,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.plain_values import plain
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import counted
 from stitchkit.storage.artefact_schemas import checked
 from stitchkit.storage.atomic_writes import replace_file
@@ -235,7 +235,7 @@ class CellLog:
 
     def _line(self, number: int, text: bytes) -> dict[str, Any]:
         try:
-            line: dict[str, Any] = parsed(text)
+            line: dict[str, Any] = parse_json(text)
         except ValueError as error:
             raise DataError(
                 f"line {number} of {self.path} is no JSON: {error}. Take it out, or move the file away."

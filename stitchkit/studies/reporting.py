@@ -9,10 +9,10 @@ from pathlib import Path
 
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import counted
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
@@ -131,7 +131,7 @@ def _same(folder: Path, plan: StudyPlan) -> str:
     known = read_mark(folder)
     if known is not None and known != mark:
         raise InputError(
-            f"{folder} holds the study {known['name']!r} of {escaped(known['root'])}; this is {plan.name!r} of "
+            f"{folder} holds the study {known['name']!r} of {escape(known['root'])}; this is {plan.name!r} of "
             f"{mark['root']}. Name another folder with --out."
         )
     return json.dumps(mark)
@@ -149,7 +149,7 @@ def read_mark(folder: Path) -> dict[str, str] | None:
     if not path.exists():
         return None
     try:
-        mark = parsed(path.read_bytes())
+        mark = parse_json(path.read_bytes())
     except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}. Move it away; the cells beside it stay of use.") from error
     if not isinstance(mark, dict) or sorted(mark) != sorted(KEYS) or not all(isinstance(mark[k], str) for k in KEYS):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.storage.artefact_schemas import StateFields, checked
 from stitchkit.storage.atomic_writes import replace_file, write_text
 from stitchkit.storage.digests import check_digest, sha256_of
@@ -135,7 +135,7 @@ def read_stopped(folder: Path) -> Stopped | None:
         return None
     try:
         fields = checked(state, StateFields)
-        best, recipe = parsed(fields.best), parsed(fields.recipe)
+        best, recipe = parse_json(fields.best), parse_json(fields.recipe)
         check_optimizer(fields.optimizer)
         check_precision(fields.precision)
         known = None if best is None else Validation.of_dict(checked(best, dict[str, Any]))
@@ -247,7 +247,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _line(text: bytes, where: str) -> dict[str, Any]:
     try:
-        line = parsed(text)
+        line = parse_json(text)
     except ValueError as error:
         raise DataError(f"{where} is no JSON: {error}. Take it out, or move the file away.") from error
     if not isinstance(line, dict) or type(line.get("step")) is not int:

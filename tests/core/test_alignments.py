@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stitchkit.core.alignments import Alignment, weighed
+from stitchkit.core.alignments import Alignment, weighted_unit_rows
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import NoDirectedMapError, SpaceMismatchError
@@ -70,7 +70,7 @@ def test_a_vector_in_the_middle_is_similar_to_nothing():
 def test_rows_come_to_length_one_and_zero_stays_zero(library):
     lengths = np.linalg.norm(to_numpy(unit(library(np.array([[3.0, 4.0], [0.0, 0.0], [1e-100, 0.0]])))), axis=1)
     np.testing.assert_allclose(lengths, [1, 0, 1])
-    left, right = weighed(library(np.eye(2)), library(np.zeros((1, 2))))
+    left, right = weighted_unit_rows(library(np.eye(2)), library(np.zeros((1, 2))))
     assert (to_numpy(left).tolist(), to_numpy(right).tolist()) == ([[1, 0], [0, 1]], [[0, 0]])
 
 

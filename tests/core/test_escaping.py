@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stitchkit.core.escaping import escaped
+from stitchkit.core.escaping import escape
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ from stitchkit.core.escaping import escaped
     ],
 )
 def test_characters_that_act_on_the_terminal_are_written_out(text, shown):
-    assert escaped(text) == shown
+    assert escape(text) == shown
 
 
 def test_lines_are_kept_where_that_is_wanted():
-    assert escaped("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+    assert escape("a\nb\x1b", keep="\n") == "a\nb\\x1b"

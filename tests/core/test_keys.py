@@ -164,8 +164,8 @@ def test_a_prefix_of_every_key_of_one_table_is_left_out():
 def test_a_prefix_may_be_followed_by_letters(one, other):
     assert spelled_alike(one, other) == [(one[0], other[0])]
     assert spelled_alike(other, one) == [(other[0], one[0])]
-    assert common(hashes_of(None, one), groups=other).found == {"groups": 1}
-    assert common(hashes_of(None, other), groups=one).found == {"groups": 1}
+    assert common(hashes_of(None, one), groups=other).counts == {"groups": 1}
+    assert common(hashes_of(None, other), groups=one).counts == {"groups": 1}
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_prefix_may_be_followed_by_letters(one, other):
 )
 def test_what_is_left_of_a_prefix_must_be_a_whole_name(one, other):
     assert spelled_alike(one, other) == []
-    assert common(hashes_of(None, one), groups=other).found == {"groups": 0}
+    assert common(hashes_of(None, one), groups=other).counts == {"groups": 0}
 
 
 def test_a_prefix_of_only_some_keys_stays():

@@ -133,7 +133,9 @@ def test_the_absolute_row_of_the_first_bad_one_is_said(library):
 
 
 def test_an_item_of_embeddings_is_named_by_its_id():
-    broken = Embeddings.mapped(np.where(np.arange(N)[:, None] == 7, np.nan, X), np.arange(N).astype(str), Space("m", 5))
+    broken = Embeddings.without_checks(
+        np.where(np.arange(N)[:, None] == 7, np.nan, X), np.arange(N).astype(str), Space("m", 5)
+    )
     with pytest.raises(InputError, match=r"in x \(m\) item '7' \(row 7\) holds NaN"):
         Moments.of(broken, Y)
 
@@ -144,7 +146,7 @@ def test_a_row_of_zeros_is_refused_unless_a_map_made_it(library):
     x[50, 0] = 0  # one zero is no fault
     with pytest.raises(InputError, match="in x row 123 is all zeros, which has no direction"):
         Moments.of(*library(x, Y), chunk=50)
-    mapped = Embeddings.mapped(x, np.arange(N).astype(str), Space("m", 5))
+    mapped = Embeddings.without_checks(x, np.arange(N).astype(str), Space("m", 5))
     assert Moments.of(mapped, Y).count == N
 
 
@@ -261,7 +263,7 @@ def on_disk(tmp_path_factory):
 def test_only_one_chunk_of_a_memory_map_is_in_memory(on_disk, how):
     labels = np.arange(len(on_disk)) % 5
     space = Space("s", 32, "f")
-    mapped = Embeddings.mapped(on_disk, np.arange(len(on_disk)), space) if how == "embeddings" else None
+    mapped = Embeddings.without_checks(on_disk, np.arange(len(on_disk)), space) if how == "embeddings" else None
     make = {
         "whole": lambda: Moments.of(on_disk, on_disk),
         "embeddings": lambda: Moments.of(mapped, mapped),

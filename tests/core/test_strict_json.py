@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 
 NESTED = {
     "lists": ("[", "]", ""),
@@ -23,10 +23,10 @@ def test_a_hundred_levels_are_read_and_more_are_not(kind):
     a_time = left.count("[") + left.count("{") if kind == "both" else 1
     levels = 100 - (inner == "[]")
     most = left * (levels // a_time) + inner + right * (levels // a_time)
-    assert parsed(most) == json.loads(most)
+    assert parse_json(most) == json.loads(most)
     for text in (f"[{most}]", f'{{"a": {most}}}', f"[1, {most}, [2]]"):
         with pytest.raises(ValueError, match=r"^its brackets are nested too deep$"):
-            parsed(text)
+            parse_json(text)
 
 
 @pytest.mark.parametrize("levels", [101, 900, 9_000, 200_000])
@@ -35,11 +35,11 @@ def test_the_limit_does_not_depend_on_the_interpreters_own(levels):
     sys.setrecursionlimit(12_000)  # as deep as Python 3.13 reads by itself
     try:
         with pytest.raises(ValueError, match=r"^its brackets are nested too deep$"):
-            parsed("[" * levels + "]" * levels)
+            parse_json("[" * levels + "]" * levels)
     finally:
         sys.setrecursionlimit(before)
 
 
 def test_brackets_in_texts_are_no_nesting():
-    assert parsed(json.dumps(["[" * 500, {"{" * 500: 1}])) == ["[" * 500, {"{" * 500: 1}]
-    assert len(parsed("[" + "[[]]," * 500 + "[]]")) == 501
+    assert parse_json(json.dumps(["[" * 500, {"{" * 500: 1}])) == ["[" * 500, {"{" * 500: 1}]
+    assert len(parse_json("[" + "[[]]," * 500 + "[]]")) == 501

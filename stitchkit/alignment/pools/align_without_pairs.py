@@ -13,7 +13,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, NotIdentifiedError
 from stitchkit.core.maps import AffineMap, unit
 from stitchkit.core.messages import setting
-from stitchkit.core.space import Space, common_mark
+from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers.pools.pair_free import PairFree, match_clouds
 from stitchkit.solvers.pools.sides import at_most
@@ -84,7 +84,7 @@ def align_without_pairs(
         found = match_clouds(left, right, clusters=clusters, seed=seed)
     _refuse_unless_identified(found, x, y)
     rank = int(found.turn.source.shape[1])
-    mark = common_mark((x.space, y.space), "pools", weights=[found.turn.source])
+    mark = common_fingerprint((x.space, y.space), "pools", weights=[found.turn.source])
     common = Space(f"{x.space.name} | {y.space.name}", rank, mark)
     source_map, target_map = (
         AffineMap(

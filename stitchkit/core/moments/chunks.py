@@ -192,18 +192,18 @@ def check_fits(pairs: PairedRows, first: PairedRows, i: int) -> None:
 
 def checked_labels(labels: Any, n: int) -> np.ndarray:
     """``labels`` as (n,) whole numbers from 0 without gaps."""
-    found = to_numpy(as_array(labels, "labels"))
-    if found.shape != (n,) or found.dtype.kind not in "iu":
-        raise InputError(f"labels must be ({n},) whole numbers, one a pair; got {found.dtype} of shape {found.shape}.")
-    if found.min() < 0:
-        row = int(np.argmin(found))
-        raise InputError(f"labels are 0 or more; got {found[row]} in row {row}. Leave such pairs out, or number them.")
-    most = int(found.max())
-    present = np.unique(found)
+    array = to_numpy(as_array(labels, "labels"))
+    if array.shape != (n,) or array.dtype.kind not in "iu":
+        raise InputError(f"labels must be ({n},) whole numbers, one a pair; got {array.dtype} of shape {array.shape}.")
+    if array.min() < 0:
+        row = int(np.argmin(array))
+        raise InputError(f"labels are 0 or more; got {array[row]} in row {row}. Leave such pairs out, or number them.")
+    most = int(array.max())
+    present = np.unique(array)
     if len(present) <= most:
         absent = next(i for i, label in enumerate(present) if i != label)
         raise InputError(
             f"labels go up to {most}, but no pair has label {absent}. Number the sets without gaps: "
             f"np.unique(labels, return_inverse=True)[1]."
         )
-    return found
+    return array

@@ -48,7 +48,7 @@ class Moments:
         Sum of the pairs' weights; left out it is ``count``, a weight of one each. What a mean shift multiplies and a
         mean divides; degrees of freedom come from ``count``.
     tail_s : (d_s,), tail_t : (d_t,)
-        What rounding took from the means, so that moments far from the origin merge exactly; left out zero.
+        Rounding errors of the means, so that moments far from the origin merge exactly; left out zero.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class Moments:
     tail_t: Array = None
 
     def __repr__(self) -> str:
-        """How many pairs of which spaces, in one line."""
+        """Number of pairs and both spaces, in one line."""
         ends = [f"{space.name!r} ({space.dim})" for space in (self.source, self.target)]
         return f"Moments({self.count} pairs, weight {self.weight:g}, {' and '.join(ends)})"
 
@@ -80,9 +80,9 @@ class Moments:
         d_s, d_t = self.shape
         wanted = ((d_s,), (d_t,), (d_s, d_s), (d_s, d_t), (d_t, d_t))
         parts = (self.mean_s, self.mean_t, self.scatter_ss, self.scatter_st, self.scatter_tt)
-        found = tuple(tuple(part.shape) for part in parts)
-        if found != wanted:
-            raise InputError(f"moments of ({d_s}, {d_t}) wide rows need arrays of shapes {wanted}; got {found}.")
+        shapes = tuple(tuple(part.shape) for part in parts)
+        if shapes != wanted:
+            raise InputError(f"moments of ({d_s}, {d_t}) wide rows need arrays of shapes {wanted}; got {shapes}.")
         if self.count < 1:
             raise InputError(f"moments are of at least one pair; got count {self.count}.")
         if self.weight == 0:
@@ -133,9 +133,9 @@ class Moments:
         pairs, scatter = PairedRows.of(x, y, weights), Scatter(precision)
         check_paired(len(pairs), len(pairs), least=1)
         pairs.feed(scatter, chunk)
-        made = _moments(scatter, pairs, "all weights are")
-        warn_of_rounding(made, (pairs.x, pairs.y))
-        return made
+        moments = _moments(scatter, pairs, "all weights are")
+        warn_of_rounding(moments, (pairs.x, pairs.y))
+        return moments
 
     @classmethod
     def of_chunks(cls, chunks: Iterable[Any], *, precision: str = "exact", chunk: int = CHUNK) -> Moments:
@@ -175,9 +175,9 @@ class Moments:
             pairs.feed(scatter, chunk)
         if first is None:
             raise InputError("the stream holds no chunk. Was it read before? Give a fresh iterator.")
-        made = _moments(scatter, first, "every chunk is empty or has weights")
-        warn_of_rounding(made, (first.x, first.y))
-        return made
+        moments = _moments(scatter, first, "every chunk is empty or has weights")
+        warn_of_rounding(moments, (first.x, first.y))
+        return moments
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -224,9 +224,9 @@ class Moments:
         )
 
     def __sub__(self, part: Moments) -> Moments:
-        """Moments without ``part``: for withdrawals. Warns when more than four digits are lost, refuses at eight.
+        """Moments without ``part``, for withdrawals. Warns when more than four digits are lost, refuses at eight.
 
-        Also warns of columns that have nothing left but rounding and so count as constant.
+        Also warns of columns in which only rounding errors remain; they count as constant.
 
         The error of a scatter entry grows with total / remaining scatter of its column (mean displacement
         included), see :func:`subtraction_loss`; for folds add the others instead. A part that was never in the sum
@@ -239,7 +239,7 @@ class Moments:
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def steps_to(self, other: Moments) -> tuple[Array, Array]:
-        """From these means to those of ``other``, (d_s,) and (d_t,), to all digits."""
+        """Differences of the means, ``other`` minus this one, (d_s,) and (d_t,), to all digits."""
         return (
             (other.mean_s - self.mean_s) + (other.tail_s - self.tail_s),
             (other.mean_t - self.mean_t) + (other.tail_t - self.tail_t),
@@ -301,9 +301,9 @@ def moments_by(
             some = order[low:high]
             if some.size and not scatter.add(take(a, some), take(b, some), None if w is None else w[some]):
                 pairs.refuse(start, stop)
-    made = [_moments(scatter, pairs, f"set {i} has weights") for i, scatter in enumerate(scatters)]
-    warn_of_rounding(total(made), (pairs.x, pairs.y))
-    return made
+    sets = [_moments(scatter, pairs, f"set {i} has weights") for i, scatter in enumerate(scatters)]
+    warn_of_rounding(total(sets), (pairs.x, pairs.y))
+    return sets
 
 
 def _check_settings(precision: str, chunk: int) -> None:

@@ -1,4 +1,4 @@
-"""Whether the vectors themselves still held what moments are made of: columns that lie too far from zero."""
+"""Detection of columns whose spread was lost to the rounding of the input, since they lie too far from zero."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from stitchkit.core.moments.chunks import Rows
 if TYPE_CHECKING:
     from stitchkit.core.moments.moments import Moments
 
-ENOUGH = 32  # rows from which one column's standard deviation says something; of fewer, most columns must agree
+ENOUGH = 32  # rows for a usable standard deviation of one column; with fewer, half of the columns must be coarse
 GRAIN = 0.35  # of a standard deviation: rounding in such steps adds a hundredth to the variance (its square / 12)
 
 
 def warn_of_rounding(moments: Moments, sides: tuple[Rows, Rows]) -> None:
-    """Warn of columns whose own rounding, in the precision of the rows, is more than 1 % of their variance."""
+    """Warn of columns in which rounding to the input's precision makes more than 1 % of the variance."""
     sums = ((moments.mean_s, moments.scatter_ss), (moments.mean_t, moments.scatter_tt))
     for rows, (mean, scatter) in zip(sides, sums, strict=True):
         xp, dtype = namespace(scatter), rows.vectors.dtype

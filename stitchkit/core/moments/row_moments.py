@@ -1,4 +1,4 @@
-"""Moments of few pairs in wide spaces: they keep the rows, and make a scatter only when one is asked for.
+"""Moments of few pairs in wide spaces: they keep the rows, and compute a scatter on demand.
 
 Forty pairs of 2,000 wide vectors are 1 MB; their scatters are 100 MB, and cross-validation holds dozens of those.
 """
@@ -83,7 +83,7 @@ class RowMoments:
 
     @cached_property
     def whole(self) -> Moments:
-        """All scatters, made."""
+        """The moments with all scatters."""
         return Moments.of(self.x, self.y)
 
     @property

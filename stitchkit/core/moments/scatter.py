@@ -22,9 +22,10 @@ BLOCKS, BLOCK_WIDTH = 6, 64  # at most so many blocks of columns, none narrower
 
 
 class Sums(NamedTuple):
-    """What a :class:`Scatter` has added up, over joined rows of width d = d_s + d_t.
+    """Sums of a :class:`Scatter` over joined rows of width d = d_s + d_t.
 
-    ``mean + tail`` is the mean to twice the digits of float64: two means of 1e8 differ by what ``mean`` alone rounds.
+    ``mean + tail`` is the mean to twice the digits of float64, for two means of 1e8 can differ by less than the
+    rounding of ``mean``.
     """
 
     pairs: int  # of weight above zero
@@ -40,7 +41,7 @@ class Buffer:
     def __init__(self) -> None:
         self._held: Array = None
 
-    def joined(self, x: Array, y: Array, center: Array, dtype: object) -> Array:
+    def fill(self, x: Array, y: Array, center: Array, dtype: object) -> Array:
         """``[x y] - center`` (m, d_s + d_t) in ``dtype``; valid until the next call."""
         xp, m, split = namespace(x, y), int(x.shape[0]), int(x.shape[1])
         width = split + int(y.shape[1])
@@ -93,7 +94,7 @@ class Scatter:
             x, y, weights = take(x, some), take(y, some), weights[some]
         with np.errstate(invalid="ignore", over="ignore"):  # NaN and overflow are looked for below
             center, weight, step, product = self._of_chunk(x, y, weights, self._dtype(x, y))
-            return math.isfinite(float(namespace(product).linalg.trace(product))) and self._merged(
+            return math.isfinite(float(namespace(product).linalg.trace(product))) and self._merge(
                 count, weight, center, step, product
             )
 
@@ -105,7 +106,7 @@ class Scatter:
         w = None if weights is None else like(weights, x, dtype=xp.float64)
         center = xp.concat([_middle(x, w), _middle(y, w)], axis=0)
         center = float64(xp.astype(center, dtype, copy=False))
-        rows = self._buffer.joined(x, y, center, dtype)
+        rows = self._buffer.fill(x, y, center, dtype)
         if w is None:
             weight, sums = float(x.shape[0]), xp.sum(rows, axis=0, dtype=xp.float64)
         else:
@@ -122,7 +123,7 @@ class Scatter:
         narrow = self._fast and all(working_float(rows[:1, :]).dtype == xp.float32 for rows in (x, y))
         return xp.float32 if narrow else xp.float64
 
-    def _merged(self, count: int, weight: float, center: Array, step: Array, product: Array) -> bool:
+    def _merge(self, count: int, weight: float, center: Array, step: Array, product: Array) -> bool:
         if self._sums is None:
             self.count, self.weight, self._origin, self._mean, self._sums = count, weight, center, step, product
             return True
@@ -138,14 +139,14 @@ class Scatter:
         return True
 
     def sums(self) -> Sums:
-        """What was added; at least one pair of weight above zero."""
+        """Sums so far; needs at least one pair of weight above zero."""
         xp = namespace(self._sums)
         mean, tail = two_sum(self._origin, self._mean)
         return Sums(self.count, self.weight, mean, tail, (self._sums + xp.matrix_transpose(self._sums)) / 2)
 
 
 def two_sum(large: Array, small: Array) -> tuple[Array, Array]:
-    """``large + small`` (d,) rounded, and what the rounding took from it (Knuth, TAOCP 2, 4.2.2, theorem B)."""
+    """``large + small`` (d,) rounded, and the rounding error (Knuth, TAOCP 2, 4.2.2, theorem B)."""
     rounded = large + small
     back = rounded - large
     return rounded, (large - (rounded - back)) + (small - back)
@@ -165,7 +166,7 @@ def _middle(rows: Array, weights: Array | None) -> Array:
 
 
 def _underflows(rows: Array, product: Array) -> bool:
-    """Whether ``rows`` (m, d), float32, hold a column whose squares in ``product`` (d, d) are too small for it."""
+    """True where squares of a column of ``rows`` (m, d) underflow in ``product`` (d, d), in float32."""
     xp = namespace(rows)
     small = xp.linalg.diagonal(product) < int(rows.shape[0]) * SMALLEST
     return bool(xp.any(small)) and bool(xp.any((rows != 0) & small[None, :]))

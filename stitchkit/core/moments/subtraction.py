@@ -1,4 +1,4 @@
-"""Moments without a part of them, and how many digits that costs."""
+"""Subtraction of moments, and the digits that it costs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stitchkit.core.moments.moments import Moments
 
 EPS = 2.220446049250313e-16
-LOSS_WARN, LOSS_REFUSE = 1e4, 1e8  # of total / remaining scatter
+LOSS_WARN, LOSS_REFUSE = 1e4, 1e8  # total / remaining scatter: 4 digits lost leave 11 for a fit, 8 leave too few
 ZERO = 32 * EPS  # a column with less than this share of its scatter left has none
 SLACK = 1e-12  # of the whole's scatter: rounding of a long sum stays far below, a foreign part seldom does
 
@@ -58,9 +58,9 @@ def subtraction_loss(whole: Moments, part: Moments) -> float:
     """The largest kappa_j = S_jj(whole) / S_jj(rest) over the columns of both sides, 1 or more.
 
     The error of ``whole - part``, relative to sqrt(S_ii S_jj) of the rest, stayed below ``20 * 2e-16 * kappa``
-    wherever it was measured. The
-    scatter of the whole includes what the parts' means are apart, so that a site far off costs digits even where it
-    is small. A column of which nothing but rounding remains counts as 1: its scatter is set to zero, with a warning.
+    wherever it was measured. The scatter of the whole includes the distance between the parts' means, so that a
+    distant site costs digits even where it is small. A column in which only rounding errors remain counts as 1: its
+    scatter is set to zero, with a warning.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def _loss(whole: Moments, rest: Moments) -> float:
 
 
 def _gone(before: Array, alive: Array) -> int:
-    """How many columns had scatter ``before`` (d, d) and have none now."""
+    """Number of columns that had scatter ``before`` (d, d) and have none left."""
     xp = namespace(before)
     return int(xp.sum(xp.astype((xp.linalg.diagonal(before) > 0) & (alive == 0), xp.int64)))
 

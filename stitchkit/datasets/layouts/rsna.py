@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import DataError
-from stitchkit.core.strict_json import parsed
+from stitchkit.core.strict_json import parse_json
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
@@ -124,7 +124,7 @@ def _origins(root: Path, films: Table) -> list[str] | None:
     if not path.is_file():
         return None
     try:
-        entries: list[dict[str, Any]] = parsed(read_text(path, "mapping"))
+        entries: list[dict[str, Any]] = parse_json(read_text(path, "mapping"))
         of_film: dict[str, str] = {}
         for number, entry in enumerate(entries, start=1):
             name, image = str(entry["subset_img_id"]), str(entry["img_id"])

@@ -14,7 +14,7 @@ from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import AffineMap, JoinedMap, unit
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.moments.row_moments import RowMoments
-from stitchkit.core.space import Space, common_mark
+from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.solvers.frames import rows_of_moments
 from stitchkit.solvers.pools.leading import leading
 from stitchkit.solvers.pools.sides import PooledSide, Tempered, at_most, visible
@@ -142,7 +142,7 @@ class Ensemble:
             for one in self.strands
         ]
         widths = [int(left.shape[1]) for left, _ in parts]
-        mark = common_mark((m.source, m.target), m.count, weights=[parts[0][0]])
+        mark = common_fingerprint((m.source, m.target), m.count, weights=[parts[0][0]])
         name = f"{m.source.name} | {m.target.name}"
         maps = []
         for i, space in enumerate((m.source, m.target)):

@@ -10,7 +10,7 @@ from stitchkit.core.arrays import Array, float64, namespace, svd
 from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.space import Space, common_mark
+from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.solvers.conditions import reciprocal
 from stitchkit.solvers.frames import require
 from stitchkit.solvers.settings import plain_numbers
@@ -96,7 +96,7 @@ class Lowdin:
         a, b = (float64(side) - mean for side, mean in zip(rows, means, strict=True))
         left, rank_s, rcond = _symmetric(a, self.shrink)
         right, rank_t, _ = _symmetric(b, self.shrink)
-        mark = common_mark((m.source, m.target), m.count, weights=[left])
+        mark = common_fingerprint((m.source, m.target), m.count, weights=[left])
         common = Space(f"{m.source.name} | {m.target.name}", m.count, mark)
         nil, rank = namespace(left).zeros_like(left[0, :]), min(rank_s, rank_t)
         source = AffineMap(m.source, common, means[0], left, nil, rank)

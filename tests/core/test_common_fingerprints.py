@@ -7,29 +7,29 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.core.errors import SpaceMismatchError
-from stitchkit.core.space import Space, common_mark
+from stitchkit.core.space import Space, common_fingerprint
 
 ONE, OTHER = Space("a", 2, "f1"), Space("b", 3, "f2")
 W = np.array([[1.0, -2.0], [0.5, 0.0]])
 
 
 def test_every_part_of_a_mark_counts(library):
-    mark = common_mark([ONE, OTHER], 50, weights=[library(W)])
+    mark = common_fingerprint([ONE, OTHER], 50, weights=[library(W)])
     assert mark == f"f1|f2|50|{(3.5).hex()}"
     others = [
-        common_mark([OTHER, ONE], 50, weights=[W]),
-        common_mark([ONE, Space("b", 3, "f3")], 50, weights=[W]),
-        common_mark([ONE, OTHER], 51, weights=[W]),
-        common_mark([ONE, OTHER], "pools", weights=[W]),
-        common_mark([ONE, OTHER], 50, weights=[W + 1e-15]),
-        common_mark([ONE, OTHER], 50, weights=[W, W]),
+        common_fingerprint([OTHER, ONE], 50, weights=[W]),
+        common_fingerprint([ONE, Space("b", 3, "f3")], 50, weights=[W]),
+        common_fingerprint([ONE, OTHER], 51, weights=[W]),
+        common_fingerprint([ONE, OTHER], "pools", weights=[W]),
+        common_fingerprint([ONE, OTHER], 50, weights=[W + 1e-15]),
+        common_fingerprint([ONE, OTHER], 50, weights=[W, W]),
     ]
     assert len({mark, *others}) == 7
 
 
 @pytest.mark.parametrize("spaces", [[ONE, Space.of_array(3)], [Space.of_array(2), OTHER]])
 def test_a_nameless_space_leaves_no_mark(spaces):
-    assert common_mark(spaces, 50, weights=[W]) is None
+    assert common_fingerprint(spaces, 50, weights=[W]) is None
 
 
 def test_vectors_of_another_fit_are_refused_however_many_spaces_it_joined():
