@@ -104,7 +104,7 @@ def train(
         raise InputError(f"{folder} is a file; a trained encoder is a folder. Name a folder.")
     if folder.exists() and any(folder.iterdir()) and not (folder / RUN).is_dir():
         raise InputError(f"{folder} holds something that is no training run. Name an empty or a new folder.")
-    fabric = launched(recipe.precision, device)
+    fabric = launched(recipe.training.precision, device)
     first = fabric.is_global_zero  # of all processes, the one that talks and writes
     curves = tensorboard_in(folder / RUN) if tensorboard and first else None
     with Progress(progress if first else False) as bar:
@@ -141,13 +141,13 @@ class _Run:
         torch.nn.init.constant_(network.log_scale, FIRST_SCALE)
         network.to(fabric.device)
         optimizer = fabric.setup_optimizers(_optimizer(network, recipe))
-        if min(recipe.batch, len(data.train)) < fabric.world_size:
+        if min(recipe.training.batch, len(data.train)) < fabric.world_size:
             raise InputError(
                 f"a batch of {len(data.train)} pairs cannot be divided among {fabric.world_size} processes."
             )
         batches = Batches(
-            data.train, min(recipe.batch, len(data.train)), recipe.chunk, recipe.seed, fabric.global_rank,
-            fabric.world_size,
+            data.train, min(recipe.training.batch, len(data.train)), recipe.training.chunk, recipe.seed,
+            fabric.global_rank, fabric.world_size,
         )  # fmt: skip
         run = cls(recipe, folder, fabric, say, bar, network, optimizer, data, batches)
         run._restore(stopped, curves)
@@ -156,7 +156,7 @@ class _Run:
     @property
     def total(self) -> int:
         """Steps at most."""
-        return self.recipe.steps or self.recipe.epochs * self.batches.in_pass
+        return self.recipe.training.steps or self.recipe.training.epochs * self.batches.in_pass
 
     @property
     def epochs(self) -> float:
@@ -165,7 +165,7 @@ class _Run:
 
     def go(self) -> TrainedRun:
         """Every step that is left."""
-        every = self.recipe.validate_every or self.batches.in_pass
+        every = self.recipe.training.validate_every or self.batches.in_pass
         self.bar.begin("training, steps", self.total, self.step)
         while self.step < self.total and not self._out_of_patience():
             stop = min(self.step - self.step % every + every, self.total)
@@ -186,7 +186,7 @@ class _Run:
     def _step(self, batch: Batch) -> float:
         """One batch: forward in chunks, exact gradient, one move of the optimizer."""
         recipe, fabric, network, pairs = self.recipe, self.fabric, self.network, self.data.train
-        same = torch.as_tensor(pairs.same[batch.rows], device=fabric.device) if recipe.equal_captions else None
+        same = torch.as_tensor(pairs.same[batch.rows], device=fabric.device) if recipe.training.equal_captions else None
 
         def forward(chunk: int) -> tuple[Tensor, Tensor]:
             with fabric.autocast():
@@ -207,7 +207,7 @@ class _Run:
                 f"validation is kept. Lower the rate, or look at those items."
             )
         sum_over_processes(network, fabric)
-        rate = recipe.rate * (1 + math.cos(math.pi * self.step / self.total)) / 2
+        rate = recipe.training.rate * (1 + math.cos(math.pi * self.step / self.total)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -226,7 +226,7 @@ class _Run:
                 f"the validation loss is {result.loss} after step {self.step}: the state of the validation before is "
                 f"kept. Lower the rate."
             )
-        better = result.better_than(self.best, self.recipe.best)
+        better = result.better_than(self.best, self.recipe.training.best)
         self.best, self.since = (result, 0) if better else (self.best, self.since + 1)
         if not self.fabric.is_global_zero:
             return
@@ -268,7 +268,7 @@ class _Run:
             self.log = RunLog(self.folder / RUN, self.step, curves)
 
     def _out_of_patience(self) -> bool:
-        return bool(self.recipe.patience) and self.since >= self.recipe.patience
+        return bool(self.recipe.training.patience) and self.since >= self.recipe.training.patience
 
 
 def _stopped(recipe: Recipe, folder: Path, world: int) -> Stopped | None:
@@ -293,5 +293,8 @@ def _optimizer(network: SharedNetwork, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW; vectors (biases, norms, modality features) are not decayed."""
     decayed = [one for one in network.parameters() if one.ndim > 1]
     others = [one for one in network.parameters() if one.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.rate, betas=BETAS, eps=EPSILON)
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": recipe.training.decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.training.rate, betas=BETAS, eps=EPSILON)

@@ -92,12 +92,12 @@ class Validation:
 
 def validate(network: SharedNetwork, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int) -> Validation:
     """The network on pairs that were held out; every machine does it all, so that they agree on what is best."""
-    whole = vectors_of(network, held, recipe.chunk, fabric)
+    whole = vectors_of(network, held, recipe.training.chunk, fabric)
     losses = []
     with torch.no_grad():
-        for batch in range(max(len(held) // recipe.batch, 1)):
-            rows = slice(batch * recipe.batch, (batch + 1) * recipe.batch)
-            same = torch.as_tensor(held.same[rows], device=fabric.device) if recipe.equal_captions else None
+        for batch in range(max(len(held) // recipe.training.batch, 1)):
+            rows = slice(batch * recipe.training.batch, (batch + 1) * recipe.training.batch)
+            same = torch.as_tensor(held.same[rows], device=fabric.device) if recipe.training.equal_captions else None
             losses.append(float(contrastive_loss(whole[0][rows], whole[1][rows], network.log_scale, same)))
     left, right = (side.cpu().double().numpy() for side in whole)
     one, other = (side.name for side in held.sides)
