@@ -18,16 +18,14 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import Items
-from stitchkit.core.messages import setting
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.content_keys import as_keys, content_key
 from stitchkit.datasets.given import as_unchecked_items
 from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.left_out_items import Failures, check_left_out, left_out_path, write_left_out
-from stitchkit.encoders.unknown_texts import check_vocabulary
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.embedding_cache import EmbeddingStore, Shelf
 from stitchkit.storage.file_errors import free_bytes
@@ -116,7 +114,10 @@ def embed(
     with one_warning(), Progress(progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         given, keys = _keyed(given, shelf is not None, pool, bar, failures)
         first, which = _distinct(keys)
-        check_vocabulary(encoder, given, first, which)
+        if encoder.modality == "text":
+            from stitchkit.encoders.unknown_texts import check_vocabulary
+
+            check_vocabulary(encoder, given, first, which)
         vectors = np.empty((len(first), encoder.space.dim), dtype)
         work = _Work(given, first, keys[first], vectors, shelf, failures)
         _encode_all(encoder, work, work.recall(), batch_size, pool, bar)

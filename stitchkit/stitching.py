@@ -11,14 +11,13 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
-from stitchkit.core.messages import setting
 from stitchkit.core.roles import Encoder, HasClassifier
 from stitchkit.core.scores import Scores
+from stitchkit.core.wording import setting
 from stitchkit.embedding import embed
-from stitchkit.encoders import ENCODERS, EncoderName
+from stitchkit.encoders import ENCODERS, source_encoder
 from stitchkit.encoders.consent import Consent, TrustPython, runs_python
-from stitchkit.encoders.python_head import load_python_head
-from stitchkit.encoders.stitched import source_encoder
+from stitchkit.encoders.names import EncoderName
 from stitchkit.storage.artefacts import (
     pack_alignment,
     pack_head,
@@ -219,6 +218,8 @@ def head_called(name: str, target: Encoder) -> LinearHead:
             f"encoder {target.name!r} has no classifier. Name the folder of a saved probe, or python:FILE:NAME."
         )
     if name.startswith("python:"):
+        from stitchkit.encoders.python_head import load_python_head
+
         return load_python_head(name, target.space)
     if not Path(name).is_dir():
         raise InputError(f"there is no folder {name}. A head is own, the folder of a saved probe, or python:FILE:NAME.")
@@ -229,6 +230,7 @@ def head_called(name: str, target: Encoder) -> LinearHead:
 
 def card(config: Mapping[str, Any], command: str = "") -> str:
     """The model card (Markdown with Hugging Face front matter) of a stitched folder."""
+
     record, head = config["record"], config.get("head")
     bases = [name for name in (config["encoder"], config.get("target_encoder")) if name]
     task = "zero-shot-image-classification" if head and head["kind"] == "zero-shot" else "feature-extraction"

@@ -41,12 +41,11 @@ from stitchkit.core.arrays import like, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
-from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Head, Solver
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.metrics.ranks import distinct_rows
 from stitchkit.runtime.progress import Progress
 from stitchkit.runtime.threads import is_small, one_blas_thread

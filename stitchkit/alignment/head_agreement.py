@@ -19,8 +19,8 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.maps import unit
-from stitchkit.core.messages import setting
 from stitchkit.core.roles import Head
+from stitchkit.core.wording import setting
 from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.drafts import Draft
 

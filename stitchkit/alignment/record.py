@@ -15,9 +15,8 @@ from stitchkit.alignment.search import Finalist, Search
 from stitchkit.core.alignments import Alignment, is_above_chance
 from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import BLOCK, Embeddings
-from stitchkit.core.messages import advice, setting
 from stitchkit.core.prompts import PromptVectors
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import advice, counted, setting
 from stitchkit.solvers.paths import Track
 
 TOO_FEW = 10  # anchors, or patients, that cannot tell a link from chance

@@ -6,10 +6,10 @@ from importlib import import_module
 from numbers import Integral
 
 from stitchkit.core.errors import InputError, NoDirectedMapError, UnknownNameError
-from stitchkit.core.messages import advice, python_advice, setting
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Solver
 from stitchkit.core.space import Space
+from stitchkit.core.wording import advice, python_advice, setting
 from stitchkit.solvers import MANY, SEARCHED, SOLVERS, TRACKS
 from stitchkit.solvers.presets import Preset
 

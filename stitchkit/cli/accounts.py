@@ -7,7 +7,6 @@ from typing import Any
 
 from stitchkit.cli.flags import in_flags
 from stitchkit.core.alignments import NO_PATIENTS
-from stitchkit.core.anchor_hashes import KEY
 from stitchkit.core.wording import counted
 
 _CRITERIA = ("prompt_margin", "prompt_mrr", "prompt_agreement", "margin", "balanced_mrr", "mrr", "agreement", "r2")
@@ -20,11 +19,6 @@ _PROMPTED = {
     "chance 0), ",
 }
 _NUMBERS = (*_CRITERIA, "separation", "se", "freedom")
-
-
-def without_hashes(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record for the screen: all of it but the hashes of anchors."""
-    return {name: value for name, value in record.items() if name != KEY}
 
 
 def account(record: Mapping[str, Any]) -> list[str]:

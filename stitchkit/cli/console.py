@@ -13,9 +13,6 @@ from typing import Any, TextIO
 
 import typer
 
-from stitchkit.cli.flags import in_flags
-from stitchkit.core.plain_values import plain
-
 
 @dataclass(frozen=True, slots=True)
 class Talk:
@@ -68,6 +65,9 @@ class Talk:
 
 def as_json(document: Mapping[str, Any]) -> str:
     """``document`` as strict JSON: numpy's numbers as numbers, NaN and infinity as null, settings as options."""
+    from stitchkit.cli.flags import in_flags
+    from stitchkit.core.plain_values import plain
+
     return _json.dumps(plain(in_flags(document)), indent=2, ensure_ascii=False, allow_nan=False, default=str)
 
 

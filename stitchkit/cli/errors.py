@@ -9,9 +9,11 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
-from stitchkit.cli.flags import forget_command, in_flags
+from typer.core import TyperCommand
+
 from stitchkit.core.errors import (
     DataError,
     InputError,
@@ -33,6 +35,23 @@ CODES: dict[type[StitchError], int] = {
 }
 
 
+_OPTIONS: ContextVar[Sequence[Any]] = ContextVar("options of the command that runs")
+
+
+class Command(TyperCommand):
+    """A command whose options the messages of its run name."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        _OPTIONS.set(self.params)
+        return super().invoke(ctx)
+
+
+def options_of_run() -> Sequence[Any]:
+    """The options of the command that runs; none before and after it."""
+    return _OPTIONS.get(())
+
+
 def run(command: Callable[[], Any], args: Sequence[str]) -> int:
     """The exit code of ``command``, every error told on stderr."""
     verbose = asks_for_more(args)
@@ -49,14 +68,14 @@ def run(command: Callable[[], Any], args: Sequence[str]) -> int:
         _give_up_stdout()
         return code
     finally:
-        forget_command()
+        _OPTIONS.set(())
 
 
 def told(error: Exception) -> tuple[int, str]:
     """Exit code and message of an error."""
     if isinstance(error, StitchError):
         code = next((code for kind, code in CODES.items() if isinstance(error, kind)), MISTAKE)
-        return code, f"error: {in_flags(error.message)}"
+        return code, f"error: {_in_flags(error.message)}"
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
         where = getattr(getattr(error, "ctx", None), "command_path", "stitchkit")
         return MISTAKE, f"error: {error.format_message()} (see '{where} --help')"
@@ -122,13 +141,19 @@ def _warnings_as_notes(verbose: bool) -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
         if category is UserWarning and f"{os.sep}stitchkit{os.sep}" in filename:
-            _tell(f"note: {in_flags(_words(message))}")
+            _tell(f"note: {_in_flags(_words(message))}")
         elif verbose:
             _tell(f"note: {category.__name__}: {message} ({filename})")
 
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
+
+
+def _in_flags(message: str) -> str:
+    from stitchkit.cli.flags import in_flags  # a run without errors and notes has no message to render
+
+    return str(in_flags(message))
 
 
 def _words(message: Warning | str) -> str:

@@ -61,6 +61,8 @@ class Fitting:
 
 def solver_of(name: str) -> str | Solver:
     """The ``solver`` argument of ``stitchkit.align``: a family to search, or a solver with its default settings."""
+    if name == "auto":  # the default, also where nothing is fitted: no solver is imported for it
+        return name
     from stitchkit.alignment.request import asked_for
 
     return asked_for(name, None, seed=0)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from typer.core import TyperCommand
-
-from stitchkit.core.messages import Message, Setting
+from stitchkit.cli.errors import options_of_run
+from stitchkit.core.wording import Message, Setting
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it, where they are not --setting
     "at": (),
@@ -66,28 +64,10 @@ def _word(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-_NO_COMMAND = Flags({})
-_RUNNING: ContextVar[Flags] = ContextVar("options of the command that runs")
-
-
-class Command(TyperCommand):
-    """A command whose options the messages of its run name."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        _RUNNING.set(Flags.of(self.params))
-        return super().invoke(ctx)
-
-
-def forget_command() -> None:
-    """End a command line: no command runs any more."""
-    _RUNNING.set(_NO_COMMAND)
-
-
 def in_flags(value: Any) -> Any:
     """``value`` with its messages in the words of the command that runs: a text, a document, or a result with notes."""
     if isinstance(value, Message):
-        return value.render(_RUNNING.get(_NO_COMMAND).form).rstrip()
+        return value.render(Flags.of(options_of_run()).form).rstrip()
     if isinstance(value, Mapping):
         return {name: in_flags(one) for name, one in value.items()}
     if isinstance(value, list | tuple) and type(value) in (list, tuple):

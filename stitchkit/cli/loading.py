@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from stitchkit.core.roles import Encoder
     from stitchkit.stitching import Stitched
 
-_TABLES = (".csv", ".tsv", ".tab")
-
 
 @dataclass(frozen=True, slots=True)
 class Loading:
@@ -111,9 +109,9 @@ class Loading:
 
     @contextlib.contextmanager
     def _network(self) -> Iterator[None]:
-        from stitchkit.encoders.hub import network
+        from stitchkit.encoders import hub_access
 
-        with network(self.offline or None):
+        with hub_access(self.offline or None):
             yield
 
 
@@ -128,19 +126,6 @@ def check_name(name: str) -> str:
     if parsed.id.startswith(LOCAL) and parsed.folder is not None and not parsed.folder.exists():
         raise ModelUnavailableError(f"encoder {name!r}: there is no folder {parsed.folder}. Check the path.")
     return name
-
-
-def count_items(path: Path, column: str | None = None) -> int:
-    """Number of items that ``path`` names; raises for what can be seen to be wrong without an encoder."""
-    from stitchkit.datasets.rows import read_rows
-    from stitchkit.datasets.tables import read_items
-
-    if path.suffix.lower() not in _TABLES or path.is_dir():
-        return len(read_items(path, column=column))
-    table = read_rows(path)
-    if column is not None:
-        table.require(column)
-    return len(table)
 
 
 def check_stitched(folder: Path) -> dict[str, Any]:

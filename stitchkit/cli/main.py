@@ -11,8 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from stitchkit.cli.errors import asks_for_more, run, stoppable
-from stitchkit.cli.flags import Command
+from stitchkit.cli.errors import Command, asks_for_more, run, stoppable
 
 COMMANDS = {  # in the order of the help; a command is imported when it is asked for
     "demo": "stitchkit.cli.commands.demo:demo",

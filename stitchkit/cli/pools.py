@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.roles import Encoder
+    from stitchkit.datasets.tables import ItemSource
 
 FILE = ".safetensors"
 
@@ -21,8 +22,8 @@ FILE = ".safetensors"
 class Pools:
     """A pool of each side: a file of embeddings, or items that the side's encoder reads."""
 
-    source: Path
-    target: Path
+    source: Path | ItemSource
+    target: Path | ItemSource
 
     @classmethod
     def of(cls, source: Path | None, target: Path | None, *, files: bool) -> Pools | None:
@@ -33,22 +34,31 @@ class Pools:
         files
             SOURCE and TARGET are files of embeddings, so that no encoder reads a pool's items.
         """
-        from stitchkit.cli.loading import count_items
+        from stitchkit.datasets.tables import open_items
 
         if source is None and target is None:
             return None
         if source is None or target is None:
             raise InputError("pools are of both sides: pass --pool-source and --pool-target.")
+        sides: list[Path | ItemSource] = []
         for flag, path in (("--pool-source", source), ("--pool-target", target)):
             if path.suffix == FILE:
+                sides.append(path)
                 continue
             if files:
                 raise InputError(
                     f"SOURCE and TARGET are files, so no encoder reads {flag} {path}. Embed it with 'stitchkit embed' "
                     f"and pass that {FILE} file."
                 )
-            count_items(path)
-        return cls(source, target)
+            opened = open_items(path)
+            opened.count()
+            sides.append(opened)
+        return cls(*sides)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files or folders of both sides."""
+        return [one if isinstance(one, Path) else one.path for one in (self.source, self.target)]
 
     def check(self, fitting: Fitting, purpose: str) -> None:
         """Raise, before anything is embedded, for a fit that does not look at pools."""
@@ -64,10 +74,9 @@ class Pools:
         return _vectors(self.source, left, loading), _vectors(self.target, right, loading)
 
 
-def _vectors(path: Path, encoder: Encoder | None, loading: Loading) -> Any:
-    from stitchkit.datasets.tables import read_items
+def _vectors(pool: Path | ItemSource, encoder: Encoder | None, loading: Loading) -> Any:
     from stitchkit.storage.folders import read_embeddings
 
-    if path.suffix == FILE or encoder is None:
-        return read_embeddings(path)
-    return loading.embed(encoder, read_items(path, modality=encoder.modality))
+    if isinstance(pool, Path) or encoder is None:
+        return read_embeddings(pool if isinstance(pool, Path) else pool.path)
+    return loading.embed(encoder, pool.read(encoder.modality))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stitchkit.core.prompts import PromptSet
     from stitchkit.core.roles import Encoder
     from stitchkit.core.scores import Scores
+    from stitchkit.datasets.tables import ItemSource
     from stitchkit.stitching import Stitched
 
 
@@ -34,7 +35,6 @@ class FolderScorer:
     @classmethod
     def of(cls, folder: Path, prompts: str | None) -> FolderScorer:
         """The folder's scorer, as far as it can be checked without a model."""
-        from stitchkit.cli.heads import prompts_called
         from stitchkit.cli.loading import check_stitched
         from stitchkit.cli.places import artefact, there
 
@@ -43,6 +43,8 @@ class FolderScorer:
         if prompts is not None:
             if not target:
                 raise InputError(f"{folder} does not name its target encoder, so prompts cannot be read.")
+            from stitchkit.cli.heads import prompts_called
+
             named = prompts_called(prompts)
             return cls(folder, named.classes, named, target)
         if "head" not in config:
@@ -58,12 +60,12 @@ class FolderScorer:
 
     def model(self, loading: Loading) -> Stitched:
         """The stitched model with its head."""
-        import stitchkit as sk
-        from stitchkit.cli.heads import check_text
-
         model = loading.stitched(self.folder)
         if self.prompts is None:
             return model
+        import stitchkit as sk
+        from stitchkit.cli.heads import check_text
+
         text = loading.recorded(self.target, self.folder)
         check_text(text)
         head = sk.zeroshot(model.alignment, text, self.prompts, store=loading.kept)
@@ -118,34 +120,36 @@ class Given:
     classes: tuple[str, ...]
     scores: Scores | None
     scorer: FolderScorer | None
-    items: Path | None
+    items: ItemSource | None
     encoder: str | None
-    reading: dict[str, Any]  # how the items are read
+    reading: dict[str, Any]  # ids and folder of the items
 
     @classmethod
     def of(
         cls, path: Path, items: Path | None, column: str | None, encoder: str | None, id: str | None, root: Path | None
     ) -> Given:
         """The input at ``path``, checked as far as that is possible without a model."""
-        from stitchkit.cli.loading import check_name, count_items
+        from stitchkit.cli.loading import check_name
+        from stitchkit.datasets.tables import open_items
         from stitchkit.storage.scores import read_scores
 
-        if items is not None:
-            count_items(items, column)
-        reading = {"column": column, "id": id, "root": root}
+        opened = None if items is None else open_items(items, column=column)
+        if opened is not None:
+            opened.count()
+        reading = {"id": id, "root": root}
         if path.is_dir():
             if items is None:
                 raise InputError(f"{path} is a stitched folder: pass the test items with --items.")
             if encoder is not None:
                 raise InputError(f"{path} names its own encoder. Leave out --encoder.")
             scorer = FolderScorer.of(path, None)
-            return cls(scorer.classes, None, scorer, items, None, reading)
+            return cls(scorer.classes, None, scorer, opened, None, reading)
         if encoder is not None:
             check_name(encoder)
             if items is None:
                 raise InputError("the probe needs the vectors of the test items: pass them with --items.")
         scores = read_scores(path)
-        return cls(scores.classes, scores, None, items, encoder, reading)
+        return cls(scores.classes, scores, None, opened, encoder, reading)
 
     def ready(
         self, loading: Loading, judging: Judging
@@ -173,8 +177,29 @@ class Given:
         return scores, items, encoder, loading.embed(encoder, items), [], None
 
     def _read(self, modality: str | None) -> Items:
-        from stitchkit.datasets.tables import read_items
-
         if self.items is None:
             raise InputError("there are no items to read: pass --items.")
-        return read_items(self.items, modality=modality, **self.reading)
+        return self.items.read(modality, **self.reading)
+
+
+def summary_of(model: Stitched, out: Path, *, fitted: bool = True) -> tuple[list[str], dict[str, Any]]:
+    """Summary of a stitched model in words and as plain values; ``fitted`` tells how its alignment was found, too."""
+    from stitchkit.core.anchor_hashes import without_hashes
+    from stitchkit.core.heads import LinearHead
+
+    head = model.head
+    kind = "none" if head is None else "linear" if isinstance(head, LinearHead) else "zero-shot"
+    classes = [] if head is None else list(head.classes)
+    document: dict[str, Any] = {
+        "out": str(out),
+        "head": kind,
+        "classes": classes,
+        "record": without_hashes(model.alignment.record),
+    }
+    lines = [f"wrote {out}"]
+    if fitted:
+        from stitchkit.cli.accounts import account
+
+        words = "head      " + (f"{kind}: {', '.join(classes)}" if classes else kind)
+        lines = [*account(document["record"]), words, *lines]
+    return lines, document

@@ -11,8 +11,8 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, NoDirectedMapError
 from stitchkit.core.escaping import escape
 from stitchkit.core.maps import AffineMap, Map, unit
-from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
+from stitchkit.core.wording import setting
 
 NO_PATIENTS = (
     "patients not known, so that a patient's pairs may be on both sides of a fold: give groups=, or on the command "

@@ -20,7 +20,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from stitchkit.core.messages import Message
+from stitchkit.core.wording import Message
 
 
 class StitchError(Exception):
@@ -28,7 +28,7 @@ class StitchError(Exception):
 
     @property
     def message(self) -> str:
-        """The message with the settings it names (see :mod:`stitchkit.core.messages`), for a message around it."""
+        """The message with the settings it names (see :mod:`stitchkit.core.wording`), for a message around it."""
         return self.args[0] if self.args and isinstance(self.args[0], Message) else str(self)
 
 

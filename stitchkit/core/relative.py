@@ -9,8 +9,8 @@ from typing import Any
 from stitchkit.core.arrays import Array, device_of, float64, kth_largest, like, namespace, to_numpy, working_float
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import apply_map, unit
-from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
+from stitchkit.core.wording import setting
 
 TILE = 1 << 20  # entries worked on at once: what stays in the cache, whatever the number of anchors
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array
-from stitchkit.core.evidence import Evidence
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
+
+if TYPE_CHECKING:
+    from stitchkit.core.evidence import Evidence
 
 Batch = Any  # private to an encoder: returned by its prepare(), read by its encode()
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.core.keys import visible_part
@@ -50,8 +49,6 @@ def as_items(items: Any, modality: str) -> Items:
 
 def as_unchecked_items(items: Any, modality: str) -> Items:
     """As :func:`as_items`, but single items may have a fault, which :func:`fault_of` names."""
-    if isinstance(items, AnchorSet):
-        raise InputError("an anchor set has two sides. Pass anchors.source_items or anchors.target_items.")
     if isinstance(items, str | Path):
         found = read_items(items, modality=modality)
     else:
@@ -74,6 +71,10 @@ def fault_of(items: Items, row: int) -> InputError | None:
 
 def _of_list(given: Any, modality: str) -> Items:
     if isinstance(given, Mapping | Image.Image) or not isinstance(given, Sequence | np.ndarray):
+        from stitchkit.core.anchors import AnchorSet
+
+        if isinstance(given, AnchorSet):
+            raise InputError("an anchor set has two sides. Pass anchors.source_items or anchors.target_items.")
         raise InputError(f"items must be Items, a path or a list; got {type(given).__name__}. Put them into a list.")
     if isinstance(given, np.ndarray) and given.dtype.kind not in "UO" and given.ndim != 4:
         raise InputError(

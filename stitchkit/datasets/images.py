@@ -14,7 +14,6 @@ from PIL import Image
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.grey_levels import DEPTH, EIGHT, HIGH, LOW, SIXTEEN, is_eight_bits
 from stitchkit.datasets.image_files import PNG, PixelFile, image_format, pixel_file
-from stitchkit.datasets.unreadable_images import kind_and_step
 from stitchkit.storage.path_checks import checked_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -284,5 +283,7 @@ def _too_large(path: Path, what: str) -> DataError:
 
 
 def _no_image(path: Path, start: bytes, size: int) -> DataError:
+    from stitchkit.datasets.unreadable_images import kind_and_step
+
     kind, step = kind_and_step(start, path.suffix.lower(), size)
     return DataError(f"{path} is not a readable image: {kind}. {step}")

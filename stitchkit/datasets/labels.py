@@ -10,9 +10,8 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.keys import is_missing
-from stitchkit.core.messages import setting
 from stitchkit.core.scores import Labels
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.class_names import folded_class, spellings_of_one_class
 from stitchkit.datasets.number_cells import comma_number_of, have_decimal_commas, may_be_thousands, number_of
 from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows

@@ -19,9 +19,8 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
-from stitchkit.core.messages import setting
 from stitchkit.core.strict_json import parse_json
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.storage.path_checks import checked_file
 
 JSON_LINES = (".jsonl", ".ndjson")

@@ -9,23 +9,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
 from stitchkit.core.keys import is_missing
-from stitchkit.core.messages import setting
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
-from stitchkit.datasets.labels import read_labels
-from stitchkit.datasets.missing_files import account_of_missing
-from stitchkit.datasets.rows import TABLES, Table, groups_of, ids_of, lines_of, read_rows, read_text
 from stitchkit.storage.path_checks import checked_path
 
-__all__ = ["read_anchors", "read_items", "read_labels", "read_rows"]
+if TYPE_CHECKING:
+    from stitchkit.core.anchors import AnchorSet
+    from stitchkit.datasets.rows import Table
+
+__all__ = ["ItemSource", "open_items", "read_anchors", "read_items"]
+
+# the readers of tables are imported where a table is read: a single image, which a service scores, needs none of them
 
 _IMAGE_COLUMNS = ("path", "image", "image_path", "img", "img_path", "file", "filename")
 _OTHER_IMAGES = (".dcm", ".dicom", ".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".nii")
@@ -78,6 +79,9 @@ def read_anchors(
         For a table that cannot be read, a missing column (the nearest are listed), an empty cell, a repeated id or
         a missing image file, with row and column.
     """
+    from stitchkit.core.anchors import AnchorSet
+    from stitchkit.datasets.rows import groups_of, ids_of, read_rows
+
     path = Path(path)
     table = read_rows(path)
     left = source_modality or _modality(table, source)
@@ -137,41 +141,117 @@ def read_items(
         For a folder without images, a missing column or file, or an empty cell or line, with row and column.
     """
     path = checked_path(path)
-    if modality not in (None, *MODALITIES):
-        raise UnknownNameError.of("modality", str(modality), MODALITIES)
+    _check_modality(path, modality)
+    return open_items(path, column=column).read(modality, id=id, root=root)
+
+
+def open_items(path: str | Path, *, column: str | None = None) -> ItemSource:
+    """What :func:`read_items` reads, read once: for callers that count items before they know the modality.
+
+    Parameters
+    ----------
+    path, column
+        As in :func:`read_items`.
+
+    Raises
+    ------
+    DataError
+        For a file that is not there or cannot be read, or a column of what is no table.
+    """
+    path = checked_path(path)
     if path.is_dir():
-        return _of_folder(path, modality)
+        return ItemSource(path, column, files=_files_below(path))
     if not path.exists():
         raise DataError(f"there is no file or folder {path}. To use texts or paths directly, pass a list of them.")
-    folder = path.parent if root is None else Path(root)
-    if path.suffix.lower() in TABLES:
-        table = read_rows(path)
-        name = column or _default_column(table, modality)
-        kind = modality or _modality(table, name)
-        table = _with_texts(table, [name] if kind == "text" else [])
-        return Items(_item_ids(table, id, name, kind), _values(table, name, kind, folder), kind)
+    is_image = looks_like_image(path)
+    if not is_image:
+        from stitchkit.datasets.rows import TABLES, Table, lines_of, read_rows, read_text
+
+        if path.suffix.lower() in TABLES:
+            return ItemSource(path, column, table=read_rows(path))
     if column is not None:
         raise DataError(f"column {column!r} was asked of {path}, which is no table. Leave column out, or give a .csv.")
-    if looks_like_image(path):
-        if modality == "text":
-            raise DataError(f"{path} is an image; texts were asked for. Give a .csv or .txt file.")
-        return Items(np.asarray([path.name]), [path], "image")
+    if is_image:
+        return ItemSource(path)
     if path.suffix.lower() not in _LINES:
         raise DataError(
             f"{path} is no table ({', '.join(TABLES)}), no list of lines ({', '.join(_LINES)}) and no image. Save it "
             f"as one of these; a file with one text a line is a .txt."
         )
-    return _of_lines(path, modality, folder)
+    lines = [line.strip() for line in lines_of(read_text(path, "text file").rstrip())]
+    table = Table(path, ("line",), tuple((line,) for line in lines), tuple(range(1, len(lines) + 1)))
+    return ItemSource(path, lines=table)
 
 
-def _of_folder(folder: Path, modality: str | None) -> Items:
-    if modality == "text":
-        raise DataError(f"{folder} is a folder; texts are read from a .csv column or a .txt file with one text a line.")
-    files = _files_below(folder)
+@dataclass(frozen=True, slots=True)
+class ItemSource:
+    """A folder, table, list of lines or image with items, as :func:`open_items` read it.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    column
+        Column of a table that holds the items; None for the default of their modality.
+    table, lines
+        Rows of a table; lines of a list of lines.
+    files
+        Files below a folder.
+    """
+
+    path: Path
+    column: str | None = None
+    table: Table | None = None
+    lines: Table | None = None
+    files: _Files | None = None
+
+    def count(self) -> int:
+        """Number of images, rows or lines.
+
+        Raises
+        ------
+        DataError
+            For a folder without images, or a column that the table has not.
+        """
+        if self.files is not None:
+            return len(_images(self.path, self.files))
+        if self.table is None:
+            return len(self.read())
+        if self.column is not None:
+            self.table.require(self.column)
+        return len(self.table)
+
+    def read(self, modality: str | None = None, *, id: str | None = None, root: str | Path | None = None) -> Items:
+        """The items; parameters, result and errors are those of :func:`read_items`."""
+        _check_modality(self.path, modality)
+        folder = self.path.parent if root is None else Path(root)
+        if self.files is not None:
+            return _of_folder(self.path, self.files)
+        if self.table is not None:
+            name = self.column or _default_column(self.table, modality)
+            kind = modality or _modality(self.table, name)
+            table = _with_texts(self.table, [name] if kind == "text" else [], stacklevel=4)
+            return Items(_item_ids(table, id, name, kind), _values(table, name, kind, folder), kind)
+        if self.lines is not None:
+            return _of_lines(self.lines, modality, folder)
+        return Items(np.asarray([self.path.name]), [self.path], "image")
+
+
+def _check_modality(path: Path, modality: str | None) -> None:
+    """Raise for a modality that there is not, and for texts where images are."""
+    if modality not in (None, *MODALITIES):
+        raise UnknownNameError.of("modality", str(modality), MODALITIES)
+    if modality == "text" and path.is_dir():
+        raise DataError(f"{path} is a folder; texts are read from a .csv column or a .txt file with one text a line.")
+    if modality == "text" and path.is_file() and looks_like_image(path):
+        raise DataError(f"{path} is an image; texts were asked for. Give a .csv or .txt file.")
+
+
+def _images(folder: Path, files: _Files) -> list[str]:
+    """The names of the images, sorted."""
     names = sorted(name for name in files.names if looks_like_image(name))
-    others = Counter(Path(name).suffix.lower() for name in files.names if not looks_like_image(name))
-    passed = [f"{count} are {suffix}" for suffix, count in sorted(others.items()) if suffix in _OTHER_IMAGES]
     if not names:
+        passed = _passed(files)
         held = f"; {', '.join(passed)}, which are not read: convert them to PNG" if passed else ""
         links = (
             f"; {counted(files.links, 'linked folder')} in it {'was' if files.links == 1 else 'were'} not entered"
@@ -181,12 +261,23 @@ def _of_folder(folder: Path, modality: str | None) -> Items:
         raise DataError(
             f"there are no images ({', '.join(IMAGE_SUFFIXES)}) in or below {folder}{held}{links}. Check the folder."
         )
-    if passed:
-        warnings.warn(f"of the files below {folder} {', '.join(passed)}; these are not read.", stacklevel=3)
+    return names
+
+
+def _passed(files: _Files) -> list[str]:
+    """Numbers of images of kinds that are not read."""
+    others = Counter(Path(name).suffix.lower() for name in files.names if not looks_like_image(name))
+    return [f"{count} are {suffix}" for suffix, count in sorted(others.items()) if suffix in _OTHER_IMAGES]
+
+
+def _of_folder(folder: Path, files: _Files) -> Items:
+    names = _images(folder, files)
+    if passed := _passed(files):
+        warnings.warn(f"of the files below {folder} {', '.join(passed)}; these are not read.", stacklevel=4)
     if files.links:
         warnings.warn(
             f"{counted(files.links, 'linked folder')} in {folder} {'was' if files.links == 1 else 'were'} not entered.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return Items(np.asarray(names), [folder / name for name in names], "image")
 
@@ -210,16 +301,16 @@ def _files_below(folder: Path) -> _Files:
     return _Files([name for name in names if (folder / name).is_file()], links)
 
 
-def _of_lines(path: Path, modality: str | None, folder: Path) -> Items:
-    lines = [line.strip() for line in lines_of(read_text(path, "text file").rstrip())]
-    table = Table(path, ("line",), tuple((line,) for line in lines), tuple(range(1, len(lines) + 1)))
+def _of_lines(table: Table, modality: str | None, folder: Path) -> Items:
+    from stitchkit.datasets.rows import ids_of
+
     kind = modality or _modality(table, "line")
-    table = _with_texts(table, ["line"] if kind == "text" else [])
+    table = _with_texts(table, ["line"] if kind == "text" else [], stacklevel=5)
     ids = np.asarray([str(n) for n in table.numbers]) if kind == "text" else ids_of(table, "line", None)
     return Items(ids, _values(table, "line", kind, folder), kind)
 
 
-def _with_texts(table: Table, columns: Sequence[str]) -> Table:
+def _with_texts(table: Table, columns: Sequence[str], stacklevel: int = 3) -> Table:
     """The rows in which every one of ``columns`` has a text; the others are told of in a warning."""
     missing = {row for name in columns for row, cell in enumerate(table.column(name)) if is_missing(cell)}
     if not missing:
@@ -231,13 +322,15 @@ def _with_texts(table: Table, columns: Sequence[str]) -> Table:
     warnings.warn(
         f"{len(missing)} of {len(table)} rows of {table.path} have no text in column {named}, the first is row "
         f"{first}; they were left out.",
-        stacklevel=3,
+        stacklevel=stacklevel,
     )
     return table.take([row for row in range(len(table)) if row not in missing])
 
 
 def _item_ids(table: Table, id: str | None, column: str, modality: str) -> np.ndarray:
     """Ids (n,) of the rows, the same for every column of one table: ``id``, else image paths, else row numbers."""
+    from stitchkit.datasets.rows import ids_of
+
     if id is not None or table.first_of("id"):
         return ids_of(table, id, None)
     images = (one for one in table.columns if _modality(table, one) == "image")
@@ -286,6 +379,8 @@ def _values(table: Table, column: str, modality: str, folder: Path) -> Sequence[
         position for position, path in enumerate(paths) if not os.path.isfile(path)
     ]  # of any text, even one too long for a name
     if missing:
+        from stitchkit.datasets.missing_files import account_of_missing
+
         raise table.fault(
             missing[0], column, f"{account_of_missing(cells, folder, missing)}. Write the names as the files have "
             "them, pass " + setting("root") + " if they are relative to another folder, or the modality if these are "

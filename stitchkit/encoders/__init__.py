@@ -5,16 +5,20 @@ Adding a family is one file with ``load(name, *, device, dtype) -> Encoder`` and
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
-from stitchkit.core.escaping import escape
+from stitchkit.core.errors import InputError, ModelUnavailableError, SpaceMismatchError, UnknownNameError
+from stitchkit.core.escaping import escape, escaped
 from stitchkit.core.roles import Encoder
+from stitchkit.core.space import Space
+from stitchkit.core.wording import setting
 from stitchkit.encoders.consent import STITCHED, Consent, TrustPython
 from stitchkit.encoders.names import EncoderName
 
-__all__ = ["ENCODERS", "EncoderName", "is_vectors_file", "load_encoder", "load_recorded"]
+__all__ = ["ENCODERS", "EncoderName", "is_vectors_file", "load_encoder", "load_recorded", "source_encoder"]
 
 ENCODERS = {
     "demo": "stitchkit.encoders.demo:load",
@@ -85,7 +89,10 @@ def load_encoder(
     if parsed.family not in ENCODERS:
         raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, "Write FAMILY:NAME.")
     if trust_remote_code and parsed.family not in RUNS_HUB_CODE:
-        raise InputError(f"trust_remote_code has no meaning for {name!r}; only hf encoders run a repository's code.")
+        raise InputError(
+            setting("trust_remote_code", text="trust_remote_code")
+            + f" has no meaning for {name!r}; only hf encoders run a repository's code."
+        )
     return _loaded(parsed, device, dtype, offline, consent)
 
 
@@ -123,10 +130,48 @@ def load_recorded(
     return _loaded(parsed, device, dtype, offline, consent)
 
 
+def source_encoder(
+    config: dict[str, Any], source: Space, folder: str | Path, *, device: str, dtype: str, consent: Consent
+) -> Encoder:
+    """The encoder the stitched ``folder`` was made with, by its config; refused unless its space is ``source``.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the folder names none, itself, or Python code without consent.
+    SpaceMismatchError
+        If its fingerprint is not the one on record.
+    """
+    if "encoder" not in config:
+        raise ModelUnavailableError(
+            "the folder holds an alignment of vectors, without an encoder. Name encoders when aligning, or use the map."
+        )
+    if not isinstance(config["encoder"], str):
+        raise ModelUnavailableError(f"the encoder that {folder} names is no name. Copy or save the folder again.")
+    wanted = source
+    where, inside = f"the stitched folder {escape(str(folder))}", consent.inside(folder)
+    encoder = load_recorded(config["encoder"], where, device=device, dtype=dtype, consent=inside)
+    if not wanted.accepts(encoder.space):
+        raise SpaceMismatchError(
+            f"the folder was stitched on {wanted.name!r} (fingerprint {wanted.fingerprint}, width {wanted.dim}); "
+            f"'{escape(config['encoder'])}' now has fingerprint {encoder.space.fingerprint} and width "
+            f"{encoder.space.dim}. Restore that checkpoint and its preprocessing, or stitch again."
+        )
+    return encoder
+
+
+def hub_access(offline: bool | None) -> AbstractContextManager[None]:
+    """Forbid every hub call inside the block if ``offline``; ``HF_HUB_OFFLINE=1`` always wins."""
+    if not offline:  # what speaks with hubs is not imported for an encoder that needs none
+        return nullcontext()
+    from stitchkit.encoders.hub import network
+
+    return network(offline)
+
+
 def _loaded(parsed: EncoderName, device: str, dtype: str, offline: bool | None, consent: Consent) -> Encoder:
     """The encoder of a name that may be loaded."""
     from stitchkit.encoders.devices import checked_dtype, chosen_device
-    from stitchkit.encoders.hub import network
 
     module, _, attribute = ENCODERS[parsed.family].partition(":")
     trusted: dict[str, Any] = {}
@@ -134,7 +179,7 @@ def _loaded(parsed: EncoderName, device: str, dtype: str, offline: bool | None, 
         trusted = {"consent": consent}
     elif consent.remote_code and parsed.family in RUNS_HUB_CODE:
         trusted = {"trust_remote_code": True}
-    with network(offline):
+    with hub_access(offline):
         load = getattr(import_module(module), attribute)
         encoder: Encoder = load(parsed, device=chosen_device(device), dtype=checked_dtype(dtype), **trusted)
     return encoder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.escaping import escape
-from stitchkit.core.messages import advice, python_advice, setting
+from stitchkit.core.wording import advice, python_advice, setting
 from stitchkit.storage.path_checks import resolved_path
 
 RUNS_PYTHON = "python:"
@@ -58,7 +58,10 @@ class Consent:
             return cls(None if trust_python else frozenset(), remote_code)
         names = [trust_python] if isinstance(trust_python, str) else trust_python
         if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"trust_python is True, False or a list of python: names; got {trust_python!r}.")
+            raise InputError(
+                setting("trust_python", text="trust_python")
+                + f" is True, False or a list of python: names; got {trust_python!r}."
+            )
         return cls(frozenset(names), remote_code)
 
     def allows(self, name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stitchkit.core.errors import InputError
-from stitchkit.core.messages import setting
+from stitchkit.core.wording import setting
 
 if TYPE_CHECKING:
     import torch

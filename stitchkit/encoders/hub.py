@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stitchkit.core.errors import InputError, MissingExtraError, ModelUnavailableError, StitchError
-from stitchkit.core.messages import setting
+from stitchkit.core.wording import setting
 from stitchkit.encoders.checkpoints import settings_in
 from stitchkit.encoders.library_calls import is_fault_of_checkpoint, is_lack_of_memory
 from stitchkit.encoders.names import EncoderName
@@ -203,7 +203,8 @@ def check_trust(name: EncoderName, trust_remote_code: bool) -> None:
     """Raise unless running the repository's code, if asked for, is pinned to one commit."""
     if trust_remote_code and name.folder is None and not COMMIT.fullmatch(name.revision or ""):
         raise InputError(
-            f"trust_remote_code for {str(name)!r} would run whatever the repository holds today. Pin the commit you "
+            setting("trust_remote_code", text="trust_remote_code")
+            + f" for {str(name)!r} would run whatever the repository holds today. Pin the commit you "
             f"have read: {name.family}:{name.id}@<40 hex digits>."
         )
 

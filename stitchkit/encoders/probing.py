@@ -10,9 +10,9 @@ from PIL import Image
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
-from stitchkit.core.messages import setting
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
+from stitchkit.core.wording import setting
 
 if TYPE_CHECKING:
     import torch

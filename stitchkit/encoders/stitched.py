@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stitchkit.core.arrays import to_numpy
-from stitchkit.core.errors import ModelUnavailableError, SpaceMismatchError
-from stitchkit.core.escaping import escape
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.roles import Batch, Encoded, Encoder, HasVocabulary
 from stitchkit.core.space import Space
@@ -66,38 +63,8 @@ def load(
     consent: Consent,
 ) -> StitchedEncoder:
     """The source encoder of the folder ``name.id``, whose config and arrays are given, with its map."""
+    from stitchkit.encoders import source_encoder
+
     alignment = unpack_alignment(config, arrays)
     encoder = source_encoder(config, alignment.source, name.id, device=device, dtype=dtype, consent=consent)
     return StitchedEncoder(str(name), encoder, alignment.to_target)
-
-
-def source_encoder(
-    config: dict[str, Any], source: Space, folder: str | Path, *, device: str, dtype: str, consent: Consent
-) -> Encoder:
-    """The encoder the stitched ``folder`` was made with, by its config; refused unless its space is ``source``.
-
-    Raises
-    ------
-    ModelUnavailableError
-        If the folder names none, itself, or Python code without consent.
-    SpaceMismatchError
-        If its fingerprint is not the one on record.
-    """
-    from stitchkit.encoders import load_recorded
-
-    if "encoder" not in config:
-        raise ModelUnavailableError(
-            "the folder holds an alignment of vectors, without an encoder. Name encoders when aligning, or use the map."
-        )
-    if not isinstance(config["encoder"], str):
-        raise ModelUnavailableError(f"the encoder that {folder} names is no name. Copy or save the folder again.")
-    wanted = source
-    where, inside = f"the stitched folder {escape(str(folder))}", consent.inside(folder)
-    encoder = load_recorded(config["encoder"], where, device=device, dtype=dtype, consent=inside)
-    if not wanted.accepts(encoder.space):
-        raise SpaceMismatchError(
-            f"the folder was stitched on {wanted.name!r} (fingerprint {wanted.fingerprint}, width {wanted.dim}); "
-            f"'{escape(config['encoder'])}' now has fingerprint {encoder.space.fingerprint} and width "
-            f"{encoder.space.dim}. Restore that checkpoint and its preprocessing, or stitch again."
-        )
-    return encoder

@@ -11,9 +11,9 @@ from stitchkit.alignment.align import align
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
-from stitchkit.core.messages import setting
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.space import Space
+from stitchkit.core.wording import setting
 
 FLOATS = [np.float64, np.float32, np.float16]  # kept as they come; anything else becomes the first
 

@@ -14,10 +14,10 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
-from stitchkit.core.messages import setting
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
+from stitchkit.core.wording import setting
 from stitchkit.embedding import embed
 from stitchkit.estimators.anchor_rows import target_rows
 

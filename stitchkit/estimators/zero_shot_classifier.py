@@ -11,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
-from stitchkit.core.messages import setting
 from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.roles import Encoder, Solver
+from stitchkit.core.wording import setting
 from stitchkit.estimators.anchor_rows import aligned, nameless, source_rows, target_given, target_rows
 from stitchkit.estimators.class_names import any_number, labels_in, named_classes
 from stitchkit.zero_shot import zeroshot

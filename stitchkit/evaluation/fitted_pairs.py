@@ -22,11 +22,9 @@ from stitchkit.core.anchor_hashes import (
 )
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
-from stitchkit.core.item_names import same_names
 from stitchkit.core.items import Items
-from stitchkit.core.messages import advice, setting
 from stitchkit.core.scores import Labels
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import advice, counted, setting
 from stitchkit.datasets.content_keys import content_key
 
 INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
@@ -133,6 +131,8 @@ def without_anchors(labels: Labels, alignment: Alignment, ids: Any) -> tuple[Lab
     kept = alignment.record.get(KEY)
     if kept is None:
         return labels, []
+    from stitchkit.core.item_names import same_names
+
     scored = set(map(str, ids))
     scored |= set(same_names(scored, labels.ids.tolist()).values())
     own = np.asarray(are_among(kept, labels.ids.tolist())) & ~np.isin(labels.ids, list(scored))

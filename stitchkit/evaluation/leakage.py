@@ -13,8 +13,7 @@ from stitchkit.core.errors import LeakageError
 from stitchkit.core.item_names import same_names
 from stitchkit.core.items import Items
 from stitchkit.core.keys import folded_path, spelled_alike, spelled_twice
-from stitchkit.core.messages import advice, setting
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import advice, counted, setting
 from stitchkit.datasets.content_keys import content_key
 
 ALLOW = advice(", or allow leakage (", setting("allow_leakage", True), ") and say so")

@@ -10,10 +10,10 @@ from stitchkit.core.arrays import Array, float64, namespace, to_numpy
 from stitchkit.core.errors import InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.maps import unit
-from stitchkit.core.messages import setting
 from stitchkit.core.moments.chunks import check_paired
 from stitchkit.core.relative import RelativeMap
 from stitchkit.core.space import Space, common_fingerprint
+from stitchkit.core.wording import setting
 from stitchkit.solvers.frames import require
 from stitchkit.solvers.settings import check_number_kept, check_strength, plain_numbers
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,9 +11,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
-from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.core.maps import AffineMap, JoinedMap, Map
-from stitchkit.core.relative import RelativeMap
 from stitchkit.core.space import Space
 from stitchkit.storage.artefact_schemas import (
     AffineFields,
@@ -28,6 +26,10 @@ from stitchkit.storage.artefact_schemas import (
     checked_rank,
     wrong,
 )
+
+if TYPE_CHECKING:
+    from stitchkit.core.joint_alignments import JointAlignment
+    from stitchkit.core.relative import RelativeMap
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -119,6 +121,8 @@ def unpack_joint(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
     ModelUnavailableError
         If the folder holds something else, or something is missing or wrong.
     """
+    from stitchkit.core.joint_alignments import JointAlignment
+
     if config.get("kind") != "joint":
         raise ModelUnavailableError(
             "the folder holds no joint alignment of many spaces. One of two spaces is loaded with sk.load_alignment."
@@ -140,12 +144,13 @@ def unpack_joint(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
 
 def pack_map(one: Map) -> tuple[Config, Arrays]:
     """Configuration (its ``"kind"`` included) and arrays of one map, its spaces left out."""
-    for kind, (type_, pack, _) in KINDS.items():
-        if type(one) is type_:
+    named = f"{type(one).__module__}:{type(one).__qualname__}"
+    for kind, (its_class, pack, _) in KINDS.items():
+        if named == its_class:
             config, arrays = pack(one)
             return {"kind": kind, **config}, arrays
     raise UnknownNameError.of(
-        "kind of map that can be saved", type(one).__name__, [row[0].__name__ for row in KINDS.values()]
+        "kind of map that can be saved", type(one).__name__, [row[0].split(":")[1] for row in KINDS.values()]
     )
 
 
@@ -235,15 +240,18 @@ def _pack_relative(one: RelativeMap) -> tuple[Config, Arrays]:
 def _unpack_relative(
     config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str
 ) -> RelativeMap:
+    from stitchkit.core.relative import RelativeMap
+
     fields = checked(config, RelativeFields)
     center = array_of(arrays, f"{at}.center") if fields.centred else None
     return RelativeMap(source, target, array_of(arrays, f"{at}.anchors"), center, fields.keep, fields.power)
 
 
-KINDS: dict[str, tuple[type, Callable[..., Any], Callable[..., Any]]] = {  # kind -> its type, packing, unpacking
-    "affine": (AffineMap, _pack_affine, _unpack_affine),
-    "joined": (JoinedMap, _pack_joined, _unpack_joined),
-    "relative": (RelativeMap, _pack_relative, _unpack_relative),
+# kind -> its class, packing, unpacking; a class by name, so that a folder of affine maps imports no other
+KINDS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
+    "affine": ("stitchkit.core.maps:AffineMap", _pack_affine, _unpack_affine),
+    "joined": ("stitchkit.core.maps:JoinedMap", _pack_joined, _unpack_joined),
+    "relative": ("stitchkit.core.relative:RelativeMap", _pack_relative, _unpack_relative),
 }
 
 

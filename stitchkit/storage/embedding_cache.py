@@ -24,10 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import InputError
-from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parse_json
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.file_errors import naming
 from stitchkit.storage.path_checks import checked_file

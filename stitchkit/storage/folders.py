@@ -20,9 +20,9 @@ import numpy as np
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError
-from stitchkit.core.messages import setting
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parse_json
+from stitchkit.core.wording import setting
 from stitchkit.storage.atomic_writes import replace_file, sync_folder, write_flushed
 from stitchkit.storage.digests import sha256_of
 from stitchkit.storage.file_errors import naming

@@ -12,14 +12,13 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
-from stitchkit.core.messages import setting
 from stitchkit.core.patients import count_patients
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, draw_prompts
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.core.text_tables import text_table
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.embedding import embed
 from stitchkit.evaluation.scores.class_patients import (
     ClassPatients,

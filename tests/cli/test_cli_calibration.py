@@ -64,7 +64,7 @@ def test_the_tested_patients_are_refused(cli, files):
         (("--calibration", "plat"), "nearest: platt"),
         (("--threshold", "yuden"), "nearest: youden"),
         (("--threshold", "sensitivity=high"), "'high' is no number"),
-        (("--threshold", "sensitivity"), "takes at= in"),
+        (("--threshold", "sensitivity"), "takes a share in"),
     ],
 )
 def test_mistakes_are_named(cli, files, flags, said):

@@ -14,10 +14,11 @@ import typer
 import stitchkit
 from stitchkit.alignment.request import check_purpose
 from stitchkit.cli.commands.info import _lines
-from stitchkit.cli.flags import OF_READER, OPTIONS, Command, Flags, in_flags
+from stitchkit.cli.errors import Command
+from stitchkit.cli.flags import OF_READER, OPTIONS, Flags, in_flags
 from stitchkit.cli.main import app
 from stitchkit.core.errors import LeakageError, NoDirectedMapError
-from stitchkit.core.messages import Message, advice, setting
+from stitchkit.core.wording import Message, advice, setting
 from stitchkit.evaluation.fitted_pairs import STEP
 from stitchkit.evaluation.leakage import audit
 from stitchkit.solvers.relative import Relative

@@ -10,7 +10,7 @@ import pytest
 
 from stitchkit.core import errors
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.messages import Message, advice, python_advice, setting
+from stitchkit.core.wording import Message, advice, python_advice, setting
 
 ERRORS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.StitchError)]
 FLAGS = {"overwrite": "--overwrite", "store": "--store none"}

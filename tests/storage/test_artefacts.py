@@ -204,7 +204,7 @@ def test_a_directed_map_is_affine():
 def test_every_kind_of_the_table_is_under_test():
     affine = alignment_of(sk.Ridge())
     found = [type(one) for one in (affine.source_map, *(make().source_map for make in KINDRED.values()))]
-    assert found == [type_ for type_, _, _ in KINDS.values()]
+    assert [f"{one.__module__}:{one.__name__}" for one in found] == [its_class for its_class, _, _ in KINDS.values()]
 
 
 def test_equal_maps_are_the_same_and_others_are_not():

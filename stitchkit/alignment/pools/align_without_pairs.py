@@ -12,8 +12,8 @@ from stitchkit.core.arrays import float64, like, namespace, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, NotIdentifiedError
 from stitchkit.core.maps import AffineMap, unit
-from stitchkit.core.messages import setting
 from stitchkit.core.space import Space, common_fingerprint
+from stitchkit.core.wording import setting
 from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers.pools.pair_free import PairFree, match_clouds
 from stitchkit.solvers.pools.sides import at_most

@@ -44,7 +44,7 @@ def align(
     trust_python: o.TrustPython = None,
 ) -> None:
     """Fit the map between two spaces and tell how it was chosen and how well it does on held-out pairs."""
-    from stitchkit.cli.accounts import account, without_hashes
+    from stitchkit.cli.accounts import account
     from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.console import Talk
     from stitchkit.cli.fitting import Fitting, check_purpose, solver_of
@@ -52,6 +52,7 @@ def align(
     from stitchkit.cli.pairing import EncoderPairs, FilePairs, are_files
     from stitchkit.cli.places import new_folder
     from stitchkit.cli.pools import Pools
+    from stitchkit.core.anchor_hashes import without_hashes
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_folder(out, overwrite)
@@ -64,7 +65,7 @@ def align(
     table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
     pairs = (FilePairs if files else EncoderPairs).of(source, target, table)
     if dry_run:
-        told = {} if pools is None else {"pools": [pools.source, pools.target]}
+        told = {} if pools is None else {"pools": pools.paths}
         talk.plan({**pairs.plan(), **told, "writes": out})
         return
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)

@@ -39,9 +39,10 @@ def embed(
 ) -> None:
     """Write the vectors of images or texts to one file; a run that was killed goes on where it stopped."""
     from stitchkit.cli.console import Talk
-    from stitchkit.cli.loading import Loading, check_name, count_items
+    from stitchkit.cli.loading import Loading, check_name
     from stitchkit.cli.places import new_file
     from stitchkit.datasets.left_out_items import left_out_path
+    from stitchkit.datasets.tables import open_items
     from stitchkit.storage.folders import check_embeddings_path
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
@@ -50,16 +51,15 @@ def embed(
     if skip:
         new_file(left_out_path(out), overwrite)
     check_name(encoder)
-    count = count_items(items, column)
+    opened = open_items(items, column=column)
+    count = opened.count()
     if dry_run:
         listed = {"left_out": left_out_path(out)} if skip else {}
         talk.plan({"encoder": encoder, "items": count, "writes": out, **listed})
         return
-    from stitchkit.datasets.tables import read_items
-
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     loaded = loading.encoder(encoder)
-    given = read_items(items, column=column, modality=loaded.modality, id=id_column, root=root)
+    given = opened.read(loaded.modality, id=id_column, root=root)
     done = loading.embed(loaded, given, out, on_error.value)
     facts = {"out": str(out), "n": len(done), "dim": done.space.dim, "encoder": encoder, "items": given.modality}
     if skip:

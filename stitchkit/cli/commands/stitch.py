@@ -107,6 +107,7 @@ def stitch(
     from stitchkit.cli.judging import Judging
     from stitchkit.cli.loading import Loading, check_name
     from stitchkit.cli.places import new_folder
+    from stitchkit.cli.scoring import summary_of
     from stitchkit.reports.study_page import TABLE
 
     talk = Talk.of(ctx, json=json or format is o.Form.json, quiet=quiet)
@@ -238,17 +239,3 @@ def with_patients(labels: Labels, pairs: AnchorSet) -> Labels:
     kept = labels.take(np.flatnonzero(np.isin(labels.ids, pairs.ids)))
     groups = np.asarray([of[one] for one in kept.ids.tolist()])
     return Labels(kept.values, kept.ids, kept.classes, groups, kept.columns)
-
-
-def summary_of(model: Stitched, out: Path) -> tuple[list[str], dict[str, Any]]:
-    """Summary of a stitched model in words and as plain values."""
-    from stitchkit.cli.accounts import account, without_hashes
-    from stitchkit.core.heads import LinearHead
-
-    head = model.head
-    kind = "none" if head is None else "linear" if isinstance(head, LinearHead) else "zero-shot"
-    classes = [] if head is None else list(head.classes)
-    record = without_hashes(model.alignment.record)
-    words = "head      " + (f"{kind}: {', '.join(classes)}" if classes else kind)
-    document = {"out": str(out), "head": kind, "classes": classes, "record": record}
-    return [*account(record), words, f"wrote {out}"], document

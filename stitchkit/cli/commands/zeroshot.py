@@ -58,39 +58,47 @@ def zeroshot(
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Score items for classes named by text (SOURCE TEXT --anchors --prompts), or with a stitched folder's head."""
-    from stitchkit.cli.anchor_tables import AnchorTable
-    from stitchkit.cli.commands.stitch import summary_of
     from stitchkit.cli.console import Talk
-    from stitchkit.cli.fitting import Fitting, solver_of
-    from stitchkit.cli.judging import Judging
-    from stitchkit.cli.loading import Loading, count_items
+    from stitchkit.cli.loading import Loading
     from stitchkit.cli.places import new_file
-    from stitchkit.cli.scoring import FolderScorer, PairScorer
-    from stitchkit.datasets.tables import read_items
+    from stitchkit.cli.scoring import FolderScorer, PairScorer, summary_of
+    from stitchkit.datasets.tables import open_items
     from stitchkit.evaluation.fitted_pairs import audit_items
     from stitchkit.storage.scores import check_scores_path, write_scores
 
     talk = Talk.of(ctx, json=json, quiet=quiet)
     new_file(out, overwrite, check_scores_path)
-    table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
-    fitting = Fitting(solver_of(solver), seed, talk)
+    # a finished folder that scores an image reads no table, fits nothing and judges nothing: it imports none of it
+    table = judging = None
+    if any(one is not None for one in (anchors, source_column, target_column, id_column, groups)):
+        from stitchkit.cli.anchor_tables import AnchorTable
+
+        table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
+    if text is not None or solver != "auto":
+        from stitchkit.cli.fitting import Fitting, solver_of
+
+        fitting = Fitting(solver_of(solver), seed, talk)
     scorer: FolderScorer | PairScorer
     if text is None:
         scorer = FolderScorer.of(Path(source), prompts)
     else:
         scorer = PairScorer.of(source, text, table, prompts, fitting)
-    judging = None if labels is None else Judging.of(
-        labels, scorer.classes, table, label_column=label_column, only=classes, groups=groups, id_column=id_column,
-        metadata=metadata, uncertain=uncertain, min_positives=min_positives, replicates=replicates, seed=seed,
-        allow_leakage=allow_leakage,
-    )  # fmt: skip
-    count = count_items(items, column)
+    if labels is not None:
+        from stitchkit.cli.judging import Judging
+
+        judging = Judging.of(
+            labels, scorer.classes, table, label_column=label_column, only=classes, groups=groups, id_column=id_column,
+            metadata=metadata, uncertain=uncertain, min_positives=min_positives, replicates=replicates, seed=seed,
+            allow_leakage=allow_leakage,
+        )  # fmt: skip
+    opened = open_items(items, column=column)
+    count = opened.count()
     if dry_run:
         talk.plan({**scorer.plan(), "items": count, "classes": list(scorer.classes), "writes": out})
         return
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     model = scorer.model(loading)
-    given = read_items(items, column=column, modality=model.encoder.modality, id=id_column, root=root)
+    given = opened.read(model.encoder.modality, id=id_column, root=root)
     patients = None if judging is None else judging.check(given.ids)
     notes = audit_items(model.alignment, given, patients, judged=judging is not None, allow=allow_leakage)
     vectors = loading.embed(model.encoder, given)
@@ -99,8 +107,7 @@ def zeroshot(
     if judging is not None:
         evaluation = judging.evaluation(scores, given, model.encoder, vectors, notes, model.alignment, loading)
     write_scores(out, scores)
-    lines, document = summary_of(model, out)
-    lines = lines[-1:] if isinstance(scorer, FolderScorer) else lines
+    lines, document = summary_of(model, out, fitted=text is not None)
     lines[-1] += f": {counted(len(scores), 'item')}, {counted(len(scores.classes), 'class', 'classes')}, {scores.kind}s"
     lines += [f"note      {note}" for note in notes]
     document |= {"n": len(scores), "kind": scores.kind, **({"notes": notes} if notes else {})}

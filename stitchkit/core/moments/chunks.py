@@ -14,10 +14,9 @@ import numpy as np
 from stitchkit.core.arrays import Array, as_array, device_of, namespace, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
-from stitchkit.core.messages import setting
 from stitchkit.core.moments.scatter import Scatter
 from stitchkit.core.space import Space
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 
 CHUNK = 8192  # rows; 4096 to 16384 are equally fast
 SUSPECTS = 1024  # rows looked through at once for one of zeros, so that no (m, d) booleans are made

@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
-from stitchkit.core.messages import setting
+from stitchkit.core.wording import setting
 from stitchkit.datasets.images import IMAGE_SUFFIXES
 from stitchkit.datasets.layouts.assembling import Part
 from stitchkit.datasets.layouts.image_files import with_files, with_images

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
-from stitchkit.core.messages import setting
+from stitchkit.core.wording import setting
 from stitchkit.datasets.images import IMAGE_SUFFIXES
 from stitchkit.datasets.layouts.published import Rows
 

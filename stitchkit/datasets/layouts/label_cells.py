@@ -8,7 +8,7 @@ import numpy as np
 
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.keys import is_missing
-from stitchkit.core.messages import setting
+from stitchkit.core.wording import setting
 from stitchkit.datasets.labels import ALLOWED, UNCERTAIN, label_value
 from stitchkit.datasets.layouts.published import names_of
 from stitchkit.datasets.rows import Table

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stitchkit.core.keys import is_missing
-from stitchkit.core.messages import setting
+from stitchkit.core.wording import setting
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.layouts.assembling import Part, assembled
 from stitchkit.datasets.layouts.image_files import checked_missing, with_files

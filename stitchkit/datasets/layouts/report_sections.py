@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.messages import setting
+from stitchkit.core.wording import setting
 from stitchkit.datasets.layouts.published import names_of
 
 SECTIONS = ("findings", "impression")

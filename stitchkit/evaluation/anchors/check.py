@@ -13,11 +13,10 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
-from stitchkit.core.messages import setting
 from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.near_duplicates import LIKENESS, MOST, Alike, Looks
 from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.evaluation.anchors.findings import AnchorAudit, ClassCounts, Duplicate, TextCounts

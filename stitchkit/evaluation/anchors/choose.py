@@ -11,9 +11,9 @@ import numpy as np
 from stitchkit.core.arrays import float64, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, in_order_of
 from stitchkit.core.patients import patient_of_each
+from stitchkit.core.wording import setting
 from stitchkit.metrics.ranks import distinct_rows
 
 TILE = 8192  # rows whose distances are worked out at once

@@ -13,7 +13,7 @@ from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items, checked_groups, checked_ids
 from stitchkit.core.keys import spelled_alike
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, Looks, find_alike, look_at
 from stitchkit.evaluation.leakage import in_two_spellings, shared
 from stitchkit.runtime.progress import Progress
@@ -54,7 +54,9 @@ class Side:
             raise InputError("the test is an anchor set, items or a list of ids; got a single text. Read the table.")
         if isinstance(given, AnchorSet):
             if groups is not None:
-                raise InputError("an anchor set has its own groups. Leave test_groups out.")
+                raise InputError(
+                    "an anchor set has its own groups. Leave " + setting("test_groups", text="test_groups") + " out."
+                )
             sides = [given.source_items, given.target_items]
             images = [one for one in sides if one.modality == "image"]
             if len(images) == 2 and all(map(_same, images[0].values, images[1].values)):

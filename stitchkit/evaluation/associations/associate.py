@@ -14,13 +14,12 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.core.space import Space
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.evaluation.associations.associations import LEVEL, LIMITS, Association, Associations, Partner
 from stitchkit.evaluation.associations.class_mentions import (

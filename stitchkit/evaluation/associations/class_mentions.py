@@ -11,10 +11,9 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import Items, rows_of
-from stitchkit.core.messages import setting
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.anchors.words import mentions
 
 NO_FINDING = "No Finding"

@@ -14,9 +14,9 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.least_patients import REPLICATES
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.patients import count_patients
+from stitchkit.core.wording import setting
 from stitchkit.evaluation.associations.associations import Associations
 from stitchkit.evaluation.diagnosis.common_space import AlignedPairs, outliers
 from stitchkit.evaluation.diagnosis.coverage import coverage_of

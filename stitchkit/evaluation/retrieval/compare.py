@@ -22,9 +22,8 @@ from stitchkit.core.arrays import float64, take, to_numpy
 from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.least_patients import FEW_PATIENTS, LEAST_PATIENTS
-from stitchkit.core.messages import setting
 from stitchkit.core.roles import Head, Solver
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.retrieval.comparison import Compared, Comparison
 from stitchkit.evaluation.retrieval.head_comparison import Readings, read_by
 from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally, judge

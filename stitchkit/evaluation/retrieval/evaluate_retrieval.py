@@ -14,10 +14,9 @@ from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
-from stitchkit.core.messages import setting
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.patients import count_patients, patient_of_each
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.retrieval.corrected_scores import PLAIN, corrected, how_scored
 from stitchkit.metrics.bootstrap import Interval

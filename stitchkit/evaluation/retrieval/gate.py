@@ -12,8 +12,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
 from stitchkit.core.least_patients import FEW_PATIENTS
-from stitchkit.core.messages import setting
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.retrieval.gate_checks import Check, Gate
 from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally, judge

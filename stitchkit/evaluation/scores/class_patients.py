@@ -14,7 +14,7 @@ import numpy as np
 from stitchkit.core.least_patients import LEAST_EFFECTIVE, LEAST_PATIENTS, MEAN_PATIENTS, WIDE_BELOW
 from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.core.scores import Labels
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.degrees_of_freedom import effective_number
 
@@ -220,7 +220,8 @@ def note_on_precision(numbers: Mapping[str, ClassPatients], judged: Sequence[str
     who = "patients" if numbers[judged[0]].known else "items"
     return [
         f"no interval of macro average precision: classes have {mean:.1f} {who} on average, and with fewer than "
-        f"{MEAN_PATIENTS} it is too high on average. Give more items, or raise min_positives"
+        f"{MEAN_PATIENTS} it is too high on average. Give more items, or raise "
+        + setting("min_positives", text="min_positives")
     ]
 
 
@@ -230,7 +231,7 @@ def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str
     held = [label for label in judged if numbers[label].on_few]
     few = [label for label in judged if numbers[label].has_interval and numbers[label].fewest < WIDE_BELOW]
     alone = [label for label in bare if numbers[label].fewest < 2]
-    notes = []
+    notes: list[str] = []
     if bare:
         notes.append(
             f"no interval where a class has fewer than {LEAST_PATIENTS} positive or negative patients: "
@@ -246,7 +247,9 @@ def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str
     if alone:
         notes.append(
             f"no interval of macro AUROC, macro average precision and their differences, since one patient tells "
-            f"nothing of how patients differ: {_listed(numbers, alone)}. A min_positives of 2 leaves such classes out"
+            f"nothing of how patients differ: {_listed(numbers, alone)}. A "
+            + setting("min_positives", text="min_positives")
+            + " of 2 leaves such classes out"
         )
     if few:
         notes.append(

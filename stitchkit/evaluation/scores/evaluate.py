@@ -21,10 +21,9 @@ from stitchkit.core.least_patients import (
     REPLICATES,
     SEVERAL_CALIBRATED,
 )
-from stitchkit.core.messages import setting
 from stitchkit.core.patients import count_patients, patients_or_rows
 from stitchkit.core.scores import Labels, Scores, check_decidable
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.given import as_items
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.scores.class_answers import notes_on_answers
@@ -184,8 +183,8 @@ def evaluate(
         reasons = "; ".join(f"{label}: {reason}" for label, reason in list(left_out.items())[:5])
         raise DataError(
             f"no class can be judged among {counted(len(test), 'item')}: {reasons}. Give more items, or lower "
-            f"min_positives where "
-            f"there are too few."
+            + setting("min_positives", text="min_positives")
+            + " where there are too few."
         )
     if ordered := [label for label in judged if label in not_calibrated]:
         notes.append(f"not calibrated, judged by the order of scores alone: {', '.join(ordered)}")

@@ -11,9 +11,8 @@ import numpy as np
 from stitchkit.core.errors import DataError, LeakageError
 from stitchkit.core.item_names import alike, fitting, same_names
 from stitchkit.core.items import checked_ids
-from stitchkit.core.messages import advice, setting
 from stitchkit.core.scores import Labels
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import advice, counted, setting
 
 _REASONS = 5  # items without a label that are looked at for why they have none
 

@@ -9,10 +9,9 @@ import numpy as np
 from stitchkit.core.calibrations import ConformalSets, Thresholds
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.least_patients import FEW_POSITIVES, LEAST_PATIENTS, MIN_POSITIVES
-from stitchkit.core.messages import setting
 from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels, Scores
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.scores.calibration_items import Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.decisions import resampled_thresholds

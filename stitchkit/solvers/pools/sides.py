@@ -10,7 +10,7 @@ import numpy as np
 from stitchkit.core.arrays import Array, float64, namespace, svd, take
 from stitchkit.core.errors import EvidenceError, InputError
 from stitchkit.core.evidence import Evidence
-from stitchkit.core.messages import python_advice, setting
+from stitchkit.core.wording import python_advice, setting
 
 FLOOR = 1e-3  # of the largest variance, added before a direction is scaled
 FEWEST = 20  # rows of a pool: neighbourhoods are of ten
