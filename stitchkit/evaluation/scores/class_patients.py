@@ -131,7 +131,8 @@ def carriers(test: Labels, judged: Sequence[str], parts: np.ndarray | None = Non
         return 0
     people = patient_of_each(test.groups, len(test))
     each = [_sides(test, test.classes.index(label), parts) for label in judged]
-    return min(count_patients(people[np.any(sides, axis=0)]) for sides in zip(*each, strict=True))
+    carried: int = min(count_patients(people[np.any(sides, axis=0)]) for sides in zip(*each, strict=True))
+    return carried
 
 
 def judged_classes(
