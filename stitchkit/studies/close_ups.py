@@ -12,7 +12,7 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import KINDS, Scores
 from stitchkit.evaluation.diagnosis.spectra import Spectrum
 from stitchkit.evaluation.scores.cross_fitting import CrossFitted, cross_fitted
-from stitchkit.evaluation.scores.tables import known_labels, standardised
+from stitchkit.evaluation.scores.truth import known_labels, standardised
 from stitchkit.studies.results import StudyRow
 from stitchkit.studies.running import Ran
 

@@ -131,7 +131,7 @@ def test_with_folds_scores_are_standardised_within_each_before_they_are_calibrat
 
 
 def test_constant_scores_stay_constant():
-    from stitchkit.evaluation.scores.tables import standardised
+    from stitchkit.evaluation.scores.truth import standardised
 
     scores = np.full((9, 2), 0.1) * np.asarray([1, 3])
     assert not standardised(scores, np.repeat(range(3), 3)).any()

@@ -15,7 +15,7 @@ from stitchkit.core.text_tables import text_table
 from stitchkit.evaluation.associations.associations import AssociationScores
 from stitchkit.evaluation.scores.evaluate import RIVALS, evaluate
 from stitchkit.evaluation.scores.results import Evaluation
-from stitchkit.evaluation.scores.tables import known_labels
+from stitchkit.evaluation.scores.truth import known_labels
 from stitchkit.metrics.auroc import auroc
 
 ASSOCIATION, ABNORMAL = "by association", "'abnormal' alone"

@@ -18,8 +18,10 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.calibrate import AGAINST, calibrate
+from stitchkit.evaluation.scores.decisions import measure_decisions, reliability_curves
 from stitchkit.evaluation.scores.results import BRIER, ECE, Decisions, Method
-from stitchkit.evaluation.scores.tables import decisions_of, known_labels, reliability_of, table_of
+from stitchkit.evaluation.scores.tables import table_of
+from stitchkit.evaluation.scores.truth import known_labels
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.reliability import Bin, expected_error
 from stitchkit.runtime.threads import one_blas_thread
@@ -150,7 +152,7 @@ def cross_fitted(
     decisions: dict[str, Decisions] = {}
     if decided:
         every, levels = zip(*decided.values(), strict=True)
-        decisions = decisions_of(np.stack(every, axis=1), levels, test, list(decided))
+        decisions = measure_decisions(np.stack(every, axis=1), levels, test, list(decided))
     return CrossFitted(
-        methods, reliability_of(calibrated, kept, list(classes)), decisions, left_out, told, len(members)
+        methods, reliability_curves(calibrated, kept, list(classes)), decisions, left_out, told, len(members)
     )

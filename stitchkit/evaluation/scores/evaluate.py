@@ -36,12 +36,14 @@ from stitchkit.evaluation.scores.class_patients import (
     patients_of,
     positive_patients,
 )
+from stitchkit.evaluation.scores.decisions import decisions_by_thresholds, reliability_curves
 from stitchkit.evaluation.scores.item_matching import labels_of_anchors, labels_of_items, rows_of_names
 from stitchkit.evaluation.scores.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.scores.probe import fit_probe
 from stitchkit.evaluation.scores.results import ECE, Decisions, Evaluation, Method, is_above_chance
-from stitchkit.evaluation.scores.tables import Truth, by_chance, decided, in_order, reliability_of, table_of
+from stitchkit.evaluation.scores.tables import table_of
+from stitchkit.evaluation.scores.truth import Truth, by_chance, in_order
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.runtime.progress import Progress
 from stitchkit.runtime.threads import one_blas_thread
@@ -194,7 +196,7 @@ def evaluate(
         )  # fmt: skip
         if thresholds is not None:
             decidable = judged if thresholds.kind == given.kind else probable
-            decisions = decided(thresholds, given, scores, test, decidable, bar)
+            decisions = decisions_by_thresholds(thresholds, given, scores, test, decidable, bar)
     notes += note_on_precision(patients_of(test), judged)
     notes += notes_on_patients(patients_of(test), judged)
     notes += note_on_carriers(carriers(test, judged), "means over classes and their differences")
@@ -221,7 +223,7 @@ def evaluate(
         tuple(notes),
         {"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives},
         decisions,
-        reliability_of(scores, test, probable),
+        reliability_curves(scores, test, probable),
         not_calibrated,
         positive_patients(test),
     )

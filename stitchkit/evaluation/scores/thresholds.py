@@ -12,7 +12,7 @@ from stitchkit.core.least_patients import FEW_POSITIVES, LEAST_PATIENTS, MIN_POS
 from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.scores.calibration_items import Anchors, CalibrationItems
+from stitchkit.evaluation.scores.calibrate import Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.threshold_intervals import (
