@@ -91,20 +91,20 @@ class AlignTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Inner products of those with rows of :meth:`transform_target` are ``alignment_.similarity``.
         """
         check_is_fitted(self)
-        given = nameless(source_rows(self, X, reset=False))
+        source = nameless(source_rows(self, X, reset=False))
         if self.purpose == "head":
-            return np.asarray(self.alignment_.to_target(given).vectors)
-        rows, weights = np.asarray(unit(self.alignment_.source_map(given).vectors)), self.alignment_.weights
+            return np.asarray(self.alignment_.to_target(source).vectors)
+        rows, weights = np.asarray(unit(self.alignment_.source_map(source).vectors)), self.alignment_.weights
         return rows if weights is None else rows * weights.astype(rows.dtype)
 
     def transform_target(self, y: Any) -> np.ndarray:
         """Target vectors (n, d_t) put where :meth:`transform` puts source vectors; for a head they are there."""
         check_is_fitted(self)
-        given = nameless(target_rows(y, "y"))
-        self.alignment_.target.require(given.space, "transform_target")
+        target = nameless(target_rows(y, "y"))
+        self.alignment_.target.require(target.space, "transform_target")
         if self.purpose == "head":
-            return np.asarray(given.vectors)
-        return np.asarray(unit(self.alignment_.target_map(given).vectors))
+            return np.asarray(target.vectors)
+        return np.asarray(unit(self.alignment_.target_map(target).vectors))
 
     def score(self, X: Any, y: Any) -> float:
         """How well ``X`` (n, d_s) finds ``y`` (n, d_t); take fresh pairs, those of :meth:`fit` flatter the map.

@@ -195,13 +195,13 @@ class AnchorAudit:
         lines = [self._head(), *(f"LEAKAGE: {one}" for one in self.leakage), *self.warnings]
         lines += self._pairs("anchors and test", self.leaked) + self._pairs("anchors", self.duplicates)
         if self.texts is not None:
-            lines.append(_told(self.texts))
-        lines += [*self._table(), *self._unseen()]
+            lines.append(_text_words(self.texts))
+        lines += [*self._table(), *self._unseen_words()]
         lines += [f"note: {one}" for one in dict.fromkeys(self.notes)]
         clean = not (self.leakage or self.warnings or self.leaked or self.duplicates)
-        return "\n".join([*lines, *([f"no fault found; checked: {', '.join(self._checked())}"] if clean else [])])
+        return "\n".join([*lines, *([f"no fault found; checked: {', '.join(self._check_names())}"] if clean else [])])
 
-    def _checked(self) -> list[str]:
+    def _check_names(self) -> list[str]:
         """The comparisons and counts, in words."""
         known = "ids" if self.patients is None or self.test_patients is None else "ids and patients"
         parts = {
@@ -215,8 +215,8 @@ class AnchorAudit:
         return [name for name, done in parts.items() if done]
 
     def _head(self) -> str:
-        head = _counted(self.anchors, "anchor", self.patients)
-        return head if self.test is None else f"{head}; {_counted(self.test, 'test item', self.test_patients)}"
+        head = _count_words(self.anchors, "anchor", self.patients)
+        return head if self.test is None else f"{head}; {_count_words(self.test, 'test item', self.test_patients)}"
 
     def _pairs(self, where: str, pairs: tuple[Duplicate, ...]) -> list[str]:
         if not pairs:
@@ -243,25 +243,25 @@ class AnchorAudit:
         rows = [[cell for cells in together for cell in cells] for together in zip(*parts, strict=True)]
         return text_table(rows, numbers=range(1, len(rows[0]) - bool(metadata)))
 
-    def _unseen(self) -> list[str]:
+    def _unseen_words(self) -> list[str]:
         """Words of the prompts that are in no text."""
-        found = [
+        lists = [
             f"{one.name}: {', '.join(one.unseen[:SHOWN])}{', ...' if len(one.unseen) > SHOWN else ''}"
             for one in self.words
             if one.unseen
         ]
-        return [f"words of the prompts that no anchor text has: {'; '.join(found)}"] if found else []
+        return [f"words of the prompts that no anchor text has: {'; '.join(lists)}"] if lists else []
 
 
 _TEXTS = ("n", "distinct", "most", "shared")
 _COUNTS = ("name", "present", "absent", "unknown", "patients")
 
 
-def _counted(n: int, what: str, patients: int | None) -> str:
+def _count_words(n: int, what: str, patients: int | None) -> str:
     return f"{counted(n, what)} ({patients_in_words(patients)})"
 
 
-def _told(texts: TextCounts) -> str:
+def _text_words(texts: TextCounts) -> str:
     verb = "is a text" if texts.shared == 1 else "are texts"
     also = "" if texts.shared is None else f"; {texts.shared} of them {verb} of the test as well"
     return f"{counted(texts.n, 'text')}, {texts.distinct} different, the commonest {counted(texts.most, 'time')}{also}"

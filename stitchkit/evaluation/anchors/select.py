@@ -114,23 +114,22 @@ def candidates_of(
     if ours.images and theirs.images:
         with Progress(show=progress) as bar:
             looks = ours.looks("anchors", bar), theirs.looks("test images", bar)
-    found = overlap_of(ours, theirs, looks, likeness)
-    if not found.complete:
+    overlap = overlap_of(ours, theirs, looks, likeness)
+    if not overlap.complete:
         raise DataError(
             f"more than {MOST} pairs of an anchor's and a test item's image look the same, so what leaks cannot be "
             f"told apart. Are most images nearly empty? See what the check of the anchors lists."
         )
-    rows = np.flatnonzero(~found.rows)
+    rows = np.flatnonzero(~overlap.rows)
     if not rows.size:
         raise DataError(f"all {len(ours)} anchors share an id, a patient or an image with the test. Give others.")
     notes = []
-    if told := found.told():
-        notes.append(
-            f"{counted(len(ours) - len(rows), 'row was', 'rows were')} left out, because of the test: {'; '.join(told)}"
-        )
-    if found.patients is None:
+    if leaks := overlap.leaks():
+        number = counted(len(ours) - len(rows), "row was", "rows were")
+        notes.append(f"{number} left out, because of the test: {'; '.join(leaks)}")
+    if overlap.patients is None:
         notes.append("patients are not known on both sides, so rows of the test's patients were not looked for")
-    if found.alike is None:
+    if overlap.alike is None:
         notes.append("images are not known on both sides, so rows that show the test's images were not looked for")
     return Candidates(rows, len(ours) - len(rows), tuple(notes))
 

@@ -102,7 +102,7 @@ class AssociationEvaluation:
         )
 
 
-def judged(
+def evaluate_scores(
     scores: AssociationScores, labels: Labels, others: Mapping[str, Scores] | None = None, **settings: Any
 ) -> AssociationEvaluation:
     """:meth:`AssociationScores.evaluate`; ``settings`` are those of :func:`stitchkit.evaluate`."""

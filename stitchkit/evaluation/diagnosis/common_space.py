@@ -107,8 +107,8 @@ class AlignedPairs:
     def similarity(self, order: np.ndarray | None = None) -> np.ndarray:
         """Similarity (n,) of each source row to the target row of its own, or to that at place ``order``."""
         right = to_numpy(unit(self.right))
-        found: np.ndarray = (to_numpy(self.weighted_source) * (right if order is None else right[order])).sum(axis=1)
-        return found
+        inner: np.ndarray = (to_numpy(self.weighted_source) * (right if order is None else right[order])).sum(axis=1)
+        return inner
 
     def cosines(self, seed: int) -> Cosines:
         """True against random pairs."""
@@ -128,14 +128,14 @@ class AlignedPairs:
 
     def _random(self, seed: int) -> np.ndarray:
         """Similarities of pairs of two items that differ in target and patient."""
-        rng, n, found = np.random.default_rng(seed), len(self.kinds), []
+        rng, n, values = np.random.default_rng(seed), len(self.kinds), []
         for _ in range(max(min(RANDOM, RANDOM_MOST // n), 1)):
             order = rng.permutation(n)
             other = self.kinds != self.kinds[order]
             if self.patients is not None:
                 other &= self.patients != self.patients[order]
-            found.append(self.similarity(order)[other])
-        return np.concatenate(found)
+            values.append(self.similarity(order)[other])
+        return np.concatenate(values)
 
     def hubs(self, k: int) -> tuple[Hubness, Hubness]:
         """Hubness of the targets with sources as queries, and of the sources with targets as queries."""

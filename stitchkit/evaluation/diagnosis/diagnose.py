@@ -113,8 +113,8 @@ def diagnose(
         raise UnknownNameError.of("kind of pairs", pairs, PAIRS)
     if anchors is not None and pairs == "anchors":
         raise InputError("anchors are given beside pairs that are the anchors. Leave them out, or say held-out pairs.")
-    for what, given in (("associations", associations), ("texts", texts)):
-        if given is not None and prompts is None:
+    for what, value in (("associations", associations), ("texts", texts)):
+        if value is not None and prompts is None:
             raise InputError(f"{what} belong to the coverage of prompts, and there are none. Give prompts=.")
     if texts is not None and pairs == "held-out" and anchors is None:
         raise InputError("texts are those of the anchors, and there are none. Give anchors=.")

@@ -15,7 +15,7 @@ from stitchkit.core.wording import counted
 from stitchkit.evaluation.associations.associations import LIMITS
 from stitchkit.evaluation.diagnosis.common_space import Cosines, Outlier
 from stitchkit.evaluation.diagnosis.coverage import PromptCoverage
-from stitchkit.evaluation.diagnosis.coverage_warning import mentioned, warnings
+from stitchkit.evaluation.diagnosis.coverage_warning import mentions_in_words, warnings
 from stitchkit.evaluation.diagnosis.leverage import Leverage
 from stitchkit.evaluation.diagnosis.spectra import Spectrum
 from stitchkit.evaluation.retrieval.evaluate_retrieval import Retrieval
@@ -336,7 +336,7 @@ def _coverage(coverage: tuple[PromptCoverage, ...]) -> Iterator[str]:
     yield f"Coverage of the prompts by the anchors ({rule}):"
     cells = []
     for prompt in coverage:
-        mentions = mentioned(prompt)
+        mentions = mentions_in_words(prompt)
         numbers = f"reach {prompt.reach:.2f}  nearest anchor {prompt.nearest:+.2f}"
         numbers = f"reach undefined: {prompt.undefined}" if prompt.undefined else numbers
         verdict = "covered" if prompt.covered else "NOT COVERED"

@@ -78,8 +78,8 @@ def _by_cholesky(rows: Array) -> Array | None:
     factor = cholesky_or_none(xp.matrix_transpose(scaled) @ scaled)
     if factor is None or float(xp.min(xp.linalg.diagonal(factor))) < PIVOT:
         return None
-    found = solve_triangular(factor, xp.matrix_transpose(scaled), lower=True)  # (d, n)
-    return xp.vecdot(found, found, axis=-2)
+    solved = solve_triangular(factor, xp.matrix_transpose(scaled), lower=True)  # (d, n)
+    return xp.vecdot(solved, solved, axis=-2)
 
 
 def summary(values: np.ndarray, ridge: float, ids: np.ndarray) -> Leverage:

@@ -39,7 +39,7 @@ CRITERION, AGREEMENT = {"match": "mrr", "head": "r2"}, "agreement"  # the last w
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class SolverRow:
     """One solver's row.
 
     Parameters
@@ -91,7 +91,7 @@ class Comparison:
         Purpose, replicates, level, seed.
     """
 
-    rows: tuple[Compared, ...]
+    rows: tuple[SolverRow, ...]
     reference: str
     criterion: str
     chance: dict[str, float]
@@ -104,16 +104,16 @@ class Comparison:
     settings: dict[str, Any]
 
     @property
-    def best(self) -> Compared:
+    def best(self) -> SolverRow:
         """The row that came out best; see its difference before believing it."""
         return self.rows[0]
 
-    def row(self, name: str) -> Compared:
+    def row(self, name: str) -> SolverRow:
         """The row called ``name``."""
-        found = next((one for one in self.rows if one.name == name), None)
-        if found is None:
+        row = next((one for one in self.rows if one.name == name), None)
+        if row is None:
             raise UnknownNameError.of("row of the comparison", name, [one.name for one in self.rows])
-        return found
+        return row
 
     @plain_values
     def to_dict(self) -> dict[str, Any]:
@@ -149,7 +149,9 @@ class Comparison:
         lines = [head + f"galleries of {self.gallery}, purpose {self.settings['purpose']}", *self._table()]
         lines += [f"not compared: {name}: {why}" for name, why in self.left_out.items()]
         lines += [
-            f"{one.name} chose {_counted(one.chosen)}" for one in self.rows if len(one.chosen) > 1 or one.name == "auto"
+            f"{one.name} chose {_times_chosen(one.chosen)}"
+            for one in self.rows
+            if len(one.chosen) > 1 or one.name == "auto"
         ]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
@@ -159,10 +161,10 @@ class Comparison:
         others = [name for name in shown if name in self.chance and name != self.criterion]
         cells = [["solver", f"{self.criterion} [95 %]", f"minus {self.reference}", *others]]
         for one in self.rows:
-            found = [one.measures.get(name) for name in others]
+            measures = [one.measures.get(name) for name in others]
             cells.append(
                 [one.name, str(one.measures[self.criterion]), _gap(one.difference)]
-                + ["-" if value is None else f"{value.value:.3f}" for value in found]
+                + ["-" if value is None else f"{value.value:.3f}" for value in measures]
             )
         cells.append(
             ["chance", f"{self.chance[self.criterion]:.3f}", "", *(f"{self.chance[name]:.3f}" for name in others)]
@@ -250,7 +252,7 @@ def compare(
     tallies: dict[str, tuple[Tally, Tally]] = {}  # of the pairs, and of shuffled ones
     readings: dict[str, Readings] = {}  # of the head
     chosen: dict[str, tuple[str, ...]] = {}
-    left_out: dict[str, str] = {}
+    not_fitted: dict[str, str] = {}
     small = is_small(len(pairs), max(pairs.x.space.dim, pairs.y.space.dim))
     with Progress(progress) as bar, one_blas_thread(small):
         bar.begin("comparing, solvers", len(wanted))
@@ -260,10 +262,10 @@ def compare(
                 tallies[label] = measured, shuffled
                 readings |= {} if read is None else {label: read}
             except StitchError as error:  # a solver that this evidence does not suit; the others are still compared
-                left_out[label] = str(error)
+                not_fitted[label] = str(error)
             bar.step(1)
     if not tallies:
-        why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
+        why = "; ".join(f"{label}: {reason}" for label, reason in not_fitted.items())
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
     criterion = CRITERION[purpose] if head is None else AGREEMENT
     rows, reference = _rows(tallies, readings, chosen, criterion, pairs.people)
@@ -273,7 +275,7 @@ def compare(
         reference=reference,
         criterion=criterion,
         chance=_highest(row.chance for row in rows),
-        left_out=left_out,
+        left_out=not_fitted,
         pairs=len(pairs),
         patients=pairs.patients,
         folds=len(folded.members),
@@ -318,14 +320,14 @@ def _rows(
     chosen: Mapping[str, tuple[str, ...]],
     criterion: str,
     people: int,
-) -> tuple[tuple[Compared, ...], str]:
+) -> tuple[tuple[SolverRow, ...], str]:
     """The rows, best first, and the label of the one they are compared with; means of few ``people`` have no ends."""
-    tallies = {label: found for label, (found, _) in both.items()}
+    tallies = {label: tally for label, (tally, _) in both.items()}
     read = {label: {AGREEMENT: _value(one.value)} for label, one in readings.items()}
     guessed = {label: {AGREEMENT: one.chance} for label, one in readings.items()}
     values = {
-        label: found.by_name | {name: one.value for name, one in read.get(label, {}).items()}
-        for label, found in tallies.items()
+        label: tally.by_name | {name: one.value for name, one in read.get(label, {}).items()}
+        for label, tally in tallies.items()
     }
     order = sorted(tallies, key=lambda label: -values[label][criterion])
     reference = AUTO if AUTO in tallies else order[0]
@@ -343,10 +345,10 @@ def _rows(
     rows = []
     for label in order:
         tally, chance = tallies[label], both[label][1].by_name
-        found = {name: _alone(_interval(tally, j), chance[name]) for j, name in enumerate(tally.names)}
-        measures = {name: where_carried(one, people) for name, one in (found | read.get(label, {})).items()}
+        measured = {name: _alone(_interval(tally, j), chance[name]) for j, name in enumerate(tally.names)}
+        measures = {name: where_carried(one, people) for name, one in (measured | read.get(label, {})).items()}
         rows.append(
-            Compared(
+            SolverRow(
                 name=label,
                 measures=measures,
                 difference=None if label == reference else where_carried(_difference(label), people),
@@ -379,12 +381,12 @@ def _value(value: float) -> Interval:
     return Interval(value, float("nan"), float("nan"))
 
 
-def _alone(found: Interval, chance: float) -> Interval:
+def _alone(interval: Interval, chance: float) -> Interval:
     """``found`` without an interval where no ranking could miss: of k candidates or fewer recall@k is 1."""
-    return found if chance < 1 - 1e-9 else without_ends(found)
+    return interval if chance < 1 - 1e-9 else without_ends(interval)
 
 
-def _notes(pairs: HeldPairs, reference: str, above: bool, rows: Sequence[Compared]) -> tuple[str, ...]:
+def _notes(pairs: HeldPairs, reference: str, above: bool, rows: Sequence[SolverRow]) -> tuple[str, ...]:
     over = "pairs; patients are not known" if pairs.patients is None else "patients"
     known = pairs.people >= LEAST_PATIENTS  # else there is no interval that could be above it
     notes = ["no solver is clearly above chance"] if known and not above else []
@@ -403,7 +405,7 @@ def _gap(gap: Interval | None) -> str:
     return "" if gap is None else gap.signed
 
 
-def _counted(chosen: dict[str, int]) -> str:
+def _times_chosen(chosen: dict[str, int]) -> str:
     return (
         ", ".join(f"{name} in {times}" for name, times in sorted(chosen.items(), key=lambda pair: -pair[1])) + " folds"
     )

@@ -155,13 +155,13 @@ def calibrate(
             f"a temperature keeps a score of 0 at one half, which is not what scores of kind {scores.kind!r} mean. Use "
             f"'platt'."
         )
-    seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
+    items = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
     if multiclass and method == "temperature":
         return SoftmaxCalibration(
-            method, scores.kind, scores.classes, _softmax_temperature(seen), seen.fitted_on, tuple(seen.notes)
+            method, scores.kind, scores.classes, _softmax_temperature(items), items.fitted_on, tuple(items.notes)
         )
     for c, label in enumerate(scores.classes):
-        _, truth, people = seen.of_class(c)
+        _, truth, people = items.of_class(c)
         sides = _sides(truth)
         if not min(sides):
             raise DataError(
@@ -170,15 +170,17 @@ def calibrate(
             )
         few = min(count_patients(people[truth == side]) for side in (0, 1))
         if few < FEW_POSITIVES:
-            seen.notes.append(
+            items.notes.append(
                 f"{label}: {counted(few, 'patient')} with or without it {'is' if few == 1 else 'are'} few to "
                 f"calibrate by"
             )
     if method == "isotonic":
-        curves = tuple(_isotonic(*seen.of_class(c)[:2]) for c in range(len(scores.classes)))
-        return IsotonicCalibration(method, scores.kind, scores.classes, curves, seen.fitted_on, tuple(seen.notes))
-    slope, intercept = _platt(seen, scores.classes) if method == "platt" else _one_slope(seen)
-    return LogisticCalibration(method, scores.kind, scores.classes, slope, intercept, seen.fitted_on, tuple(seen.notes))
+        curves = tuple(_isotonic(*items.of_class(c)[:2]) for c in range(len(scores.classes)))
+        return IsotonicCalibration(method, scores.kind, scores.classes, curves, items.fitted_on, tuple(items.notes))
+    slope, intercept = _platt(items, scores.classes) if method == "platt" else _one_slope(items)
+    return LogisticCalibration(
+        method, scores.kind, scores.classes, slope, intercept, items.fitted_on, tuple(items.notes)
+    )
 
 
 def calibratable(scores: Scores, labels: Labels) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -212,17 +214,17 @@ def _too_few(positives: int, negatives: int) -> str:
     return f"{counted(positives, 'positive')} and {counted(negatives, 'negative')} among the calibration items"
 
 
-def _platt(seen: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _platt(items: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Slope (c,) and intercept (c,); a class whose scores run against its labels keeps its prevalence alone."""
     slope, intercept = np.zeros(len(classes)), np.zeros(len(classes))
     for c, label in enumerate(classes):
-        values, truth, _ = seen.of_class(c)
+        values, truth, _ = items.of_class(c)
         centre, spread = values.mean(), values.std()
         varies = np.ptp(values) > 1e-12 * np.abs(values).max()  # else what is left is rounding
         a, b = _logistic((values - centre) / spread, truth) if varies else (0.0, 0.0)
         spread = spread if varies else 1.0
         if a <= 0:
-            seen.notes.append(f"{label}: {AGAINST}; every item gets its prevalence")
+            items.notes.append(f"{label}: {AGAINST}; every item gets its prevalence")
             positives = truth.sum()
             a, b = 0.0, float(np.log((positives + 1) / (len(truth) - positives + 1)))
         slope[c], intercept[c] = a / spread, b - a * centre / spread
@@ -236,29 +238,29 @@ def _logistic(values: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return likeliest_curve(values, np.where(truth == 1, high, low))
 
 
-def _one_slope(seen: CalibrationItems) -> tuple[np.ndarray, np.ndarray]:
+def _one_slope(items: CalibrationItems) -> tuple[np.ndarray, np.ndarray]:
     """The slope of greatest likelihood over all classes' items, for each class (c,); intercepts are 0."""
     from scipy.optimize import minimize_scalar
 
-    known = ~np.isnan(seen.truth)
-    signed = np.where(seen.truth[known] == 1, 1.0, -1.0) * seen.values[known]
+    known = ~np.isnan(items.truth)
+    signed = np.where(items.truth[known] == 1, 1.0, -1.0) * items.values[known]
     unit = float(np.abs(signed).mean()) or 1.0
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda log: np.logaddexp(0, -np.exp(log) * signed / unit).mean(), bounds=(-10, 10), method="bounded"
     )
-    c = seen.values.shape[1]
-    if not found.x > -9.9:
-        seen.notes.append("the scores' signs do not go with the labels: probabilities are nearly one half")
-    return np.full(c, float(np.exp(found.x)) / unit), np.zeros(c)
+    c = items.values.shape[1]
+    if not minimum.x > -9.9:
+        items.notes.append("the scores' signs do not go with the labels: probabilities are nearly one half")
+    return np.full(c, float(np.exp(minimum.x)) / unit), np.zeros(c)
 
 
-def _softmax_temperature(seen: CalibrationItems) -> float:
+def _softmax_temperature(items: CalibrationItems) -> float:
     from scipy.optimize import minimize_scalar
 
-    if not (np.nansum(seen.truth, axis=1) == 1).all():
+    if not (np.nansum(items.truth, axis=1) == 1).all():
         raise InputError("a softmax needs labels that name exactly one class an item. Leave multiclass out.")
-    at = np.nanargmax(seen.truth, axis=1)
-    values = seen.values - seen.values.max(axis=1, keepdims=True)
+    at = np.nanargmax(items.truth, axis=1)
+    values = items.values - items.values.max(axis=1, keepdims=True)
     unit = float(values.std()) or 1.0
 
     def loss(log: float) -> float:

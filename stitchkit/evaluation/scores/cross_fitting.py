@@ -67,7 +67,7 @@ class CrossFitted:
         """Plain values for JSON."""
         return {
             "calibration": {
-                one.name: {name: found.to_dict() for name, found in one.measures.items()} for one in self.methods
+                one.name: {name: values.to_dict() for name, values in one.measures.items()} for one in self.methods
             },
             "reliability": {label: [one._asdict() for one in bins] for label, bins in self.reliability.items()},
             "decisions": {label: one.to_dict() for label, one in self.decisions.items()},
@@ -105,9 +105,9 @@ def cross_fitted(
     """
     members = assign(len(test), test.groups, seed=seed, k=folds)
     people = patient_of_each(test.groups, len(test))
-    said: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    probabilities: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     decided: dict[str, tuple[np.ndarray, float]] = {}  # what is called, and the typical threshold
-    left_out, notes = {}, []
+    not_calibrated, notes = {}, []
     for label in scores.classes:
         known, _ = known_labels(test, label)
         rests = [np.setdiff1d(np.flatnonzero(known), held) for held in members]
@@ -115,7 +115,7 @@ def cross_fitted(
         own, labels = scores.of_classes((label,)), test.of_classes((label,))
         few = min((count_patients(people[rest][truth[rest] == side]) for rest in rests for side in (0, 1)), default=0)
         if few < FEW_POSITIVES or len(rests) < 2:
-            left_out[label] = (
+            not_calibrated[label] = (
                 f"{counted(few, 'patient')} with or without it in some fold's others, fewer than {FEW_POSITIVES}"
             )
             continue
@@ -129,7 +129,7 @@ def cross_fitted(
             level = float(resampled_thresholds(values[rest], truth[rest], np.ones((1, len(rest))), sensitivity)[0])
             called[held] = values[held] >= level  # never where no threshold is better than none
             levels.append(level)
-        said[label] = probability, share
+        probabilities[label] = probability, share
         if against:
             every = "every item gets" if against == len(rests) else "items of those folds get"
             notes.append(f"{label}: in {against} of {len(rests)} folds {AGAINST}; {every} its prevalence")
@@ -137,13 +137,13 @@ def cross_fitted(
             notes.append(f"{label}: no decisions, since in {none} of {len(rests)} folds {AGAINST}")
         else:
             decided[label] = called, float(np.median(levels))
-    told = tuple(dict.fromkeys(notes))
-    if not said:
-        return CrossFitted((), {}, {}, left_out, told, len(members))
-    classes = tuple(said)
+    distinct_notes = tuple(dict.fromkeys(notes))
+    if not probabilities:
+        return CrossFitted((), {}, {}, not_calibrated, distinct_notes, len(members))
+    classes = tuple(probabilities)
     kept = test.of_classes(classes)
     calibrated, prevalence = (
-        Scores(np.stack([both[side] for both in said.values()], axis=1), "probability", test.ids, classes)
+        Scores(np.stack([both[side] for both in probabilities.values()], axis=1), "probability", test.ids, classes)
         for side in (0, 1)
     )
     rows = {CALIBRATED: calibrated, PREVALENCE: prevalence}
@@ -154,5 +154,10 @@ def cross_fitted(
         every, levels = zip(*decided.values(), strict=True)
         decisions = measure_decisions(np.stack(every, axis=1), levels, test, list(decided))
     return CrossFitted(
-        methods, reliability_curves(calibrated, kept, list(classes)), decisions, left_out, told, len(members)
+        methods,
+        reliability_curves(calibrated, kept, list(classes)),
+        decisions,
+        not_calibrated,
+        distinct_notes,
+        len(members),
     )

@@ -20,14 +20,14 @@ from stitchkit.runtime.progress import Progress
 
 def decisions_by_thresholds(
     thresholds: Thresholds,
-    given: Scores,
+    uncalibrated: Scores,
     calibrated: Scores,
     test: Labels,
     judged: list[str],
     bar: Progress | None = None,
 ) -> dict[str, Decisions]:
     """Decisions of the thresholds for each judged class that has one, on the scores of their own kind."""
-    known = [one for one in (calibrated, given) if one.kind == thresholds.kind]
+    known = [one for one in (calibrated, uncalibrated) if one.kind == thresholds.kind]
     if not known:
         raise InputError(
             f"the thresholds are for scores of kind {thresholds.kind!r}; these are {calibrated.kind!r}. Choose "
@@ -44,15 +44,17 @@ def measure_decisions(
     called: np.ndarray, levels: Sequence[float], test: Labels, classes: Sequence[str], bar: Progress | None = None
 ) -> dict[str, Decisions]:
     """Measures of the decisions ``called`` (n, c) for each class; items whose label is not known do not count."""
-    people, found = patient_of_each(test.groups, len(test)), {}
+    people, decisions = patient_of_each(test.groups, len(test)), {}
     bar = bar or Progress(show=False)
     bar.begin("intervals of decisions, classes", len(classes))
     for c, (label, level) in enumerate(zip(classes, levels, strict=True)):
         known, truth = known_labels(test, label)
         present = called[known, c]
-        found[label] = Decisions(float(level), int(present.sum()), decision_intervals(present, truth, people[known]))
+        decisions[label] = Decisions(
+            float(level), int(present.sum()), decision_intervals(present, truth, people[known])
+        )
         bar.step(1)
-    return found
+    return decisions
 
 
 def reliability_curves(scores: Scores, test: Labels, judged: list[str]) -> dict[str, list[Bin]]:

@@ -20,7 +20,7 @@ from stitchkit.evaluation.scores.class_patients import (
     where_enough,
     without_ends,
 )
-from stitchkit.evaluation.scores.results import AUROC, BRIER, ECE, PRECISION, Measured, Method
+from stitchkit.evaluation.scores.results import AUROC, BRIER, ECE, PRECISION, MeasureValues, Method
 from stitchkit.evaluation.scores.truth import Truth, in_order
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
@@ -42,7 +42,7 @@ from stitchkit.runtime.progress import Progress
 Measures = dict[str, np.ndarray]  # each (b, classes)
 
 
-def _measured(misses: Sequence[Misses], counts: np.ndarray) -> Measures:
+def _resampled_measures(misses: Sequence[Misses], counts: np.ndarray) -> Measures:
     """Brier scores and calibration errors in resamples (b, n); nothing without probabilities."""
     if not misses:
         return {}
@@ -90,7 +90,7 @@ def table_of(
 
 def auroc_rows(
     pulls: Mapping[str, AurocPulls], test: Labels, judged: Sequence[str], parts: np.ndarray | None = None
-) -> dict[str, Measured]:
+) -> dict[str, MeasureValues]:
     """AUROC of the judged classes, their mean, and its difference from the first row, of each row."""
     numbers = patients_of(test.of_classes(tuple(judged)), parts)
     people = carriers(test, judged, parts)
@@ -100,11 +100,13 @@ def auroc_rows(
         classes = where_enough(dict(zip(judged, auroc_intervals(one), strict=True)), numbers)
         apart = [macro_auroc_difference(pulls[main], one).interval] if name in others else []
         macro, *difference = (where_carried(mean, people) for mean in (macro_auroc_interval(one), *apart))
-        rows[name] = Measured(macro, classes, *difference)
+        rows[name] = MeasureValues(macro, classes, *difference)
     return rows
 
 
-def precision_rows(pulls: Mapping[str, PrecisionPulls], test: Labels, judged: Sequence[str]) -> dict[str, Measured]:
+def precision_rows(
+    pulls: Mapping[str, PrecisionPulls], test: Labels, judged: Sequence[str]
+) -> dict[str, MeasureValues]:
     """Average precision of the judged classes, their mean, and its difference from the first row, of each row."""
     numbers = patients_of(test.of_classes(tuple(judged)))
     main, *others = pulls
@@ -114,13 +116,13 @@ def precision_rows(pulls: Mapping[str, PrecisionPulls], test: Labels, judged: Se
         classes = where_enough(dict(zip(judged, precision_intervals(one), strict=True)), numbers)
         apart = [macro_precision_difference(pulls[main], one)] if name in others else []
         macro, *difference = (where_carried(mean, people) for mean in (macro_precision_interval(one), *apart))
-        rows[name] = Measured(macro, classes, *difference)
+        rows[name] = MeasureValues(macro, classes, *difference)
     return rows
 
 
 def _resampled_rows(
     misses: Mapping[str, Sequence[Misses]], truth: Truth, replicates: int, seed: int, bar: Progress
-) -> dict[str, dict[str, Measured]]:
+) -> dict[str, dict[str, MeasureValues]]:
     """Brier score and calibration error of the rows that have probabilities, with differences from the first."""
     probable = {name: one for name, one in misses.items() if one}
     drawn: dict[str, dict[str, list[np.ndarray]]] = {name: {BRIER: [], ECE: []} for name in probable}
@@ -128,13 +130,14 @@ def _resampled_rows(
         bar.begin("resampling patients, rows of the table", len(probable) * replicates)
     for counts in _resamples(truth.test, replicates, seed) if probable else ():
         for name, row in probable.items():
-            for one, numbers in _measured(row, counts).items():
+            for one, numbers in _resampled_measures(row, counts).items():
                 drawn[name][one].append(numbers)
             bar.step(len(counts))
     once = np.ones((1, len(truth.test)))
     measures = {
         name: {
-            one: _Drawn(numbers[0], np.concatenate(drawn[name][one])) for one, numbers in _measured(row, once).items()
+            one: _Draws(numbers[0], np.concatenate(drawn[name][one]))
+            for one, numbers in _resampled_measures(row, once).items()
         }
         for name, row in probable.items()
     }
@@ -150,7 +153,7 @@ def _resampled_rows(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Drawn:
+class _Draws:
     """One measure of one row, of the sample (columns,) and in its resamples (b, columns)."""
 
     value: np.ndarray
@@ -158,8 +161,8 @@ class _Drawn:
 
 
 def _with_interval(
-    measure: str, own: _Drawn, main: _Drawn | None, truth: Truth, numbers: Mapping[str, ClassPatients]
-) -> Measured:
+    measure: str, own: _Draws, main: _Draws | None, truth: Truth, numbers: Mapping[str, ClassPatients]
+) -> MeasureValues:
     """A measure of probabilities with its intervals, and with its difference from that of the main row."""
     around = interval_of(measure)
     classes = {label: around(float(own.value[c]), own.draws[:, c]) for c, label in enumerate(truth.calibrated)}
@@ -172,7 +175,7 @@ def _with_interval(
         people = truth.people
         macro = macro if people >= (CALIBRATED if len(classes) == 1 else SEVERAL_CALIBRATED) else without_ends(macro)
         classes = classes if people >= CALIBRATED else {label: without_ends(one) for label, one in classes.items()}
-    return Measured(macro, where_enough(classes, numbers), difference)
+    return MeasureValues(macro, where_enough(classes, numbers), difference)
 
 
 def _resamples(test: Labels, replicates: int, seed: int) -> Iterator[np.ndarray]:

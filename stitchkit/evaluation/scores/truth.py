@@ -117,12 +117,12 @@ def by_chance(test: Labels) -> Scores:
     return Scores(np.tile(share, (len(test), 1)), "probability", test.ids, test.classes)
 
 
-def standardised(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:
+def standardise_within(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """Scores (n, c) of several maps on one scale: each column to mean 0 and sd 1 within each part (n,)."""
-    found = np.empty_like(scores)
+    scaled = np.empty_like(scores)
     for part in np.unique(parts):
         rows = scores[parts == part]
         spread = rows.std(axis=0)
         varies = np.ptp(rows, axis=0) > 1e-12 * np.abs(rows).max(axis=0)  # else what is left is rounding
-        found[parts == part] = np.where(varies, (rows - rows.mean(axis=0)) / np.where(varies, spread, 1), 0.0)
-    return found
+        scaled[parts == part] = np.where(varies, (rows - rows.mean(axis=0)) / np.where(varies, spread, 1), 0.0)
+    return scaled

@@ -191,30 +191,38 @@ def search_layers(
     with one_blas_thread(n <= FEW_PAIRS):
         lists = [{name: draws.neighbours(_layer(one, name, first)) for name, one in side.items()} for side in (x, y)]
     names = [(a, b) for a in x for b in y]
-    found = [Overlap.of(lists[0][a], lists[1][b]) for a, b in names]
+    shares = [Overlap.of(lists[0][a], lists[1][b]) for a, b in names]
     best = np.zeros(shuffles)
     with Progress(progress) as bar:
         bar.begin("shuffling, pairs of layers", len(names))
         for a, b in names:
             best = np.maximum(best, shuffled_overlaps(lists[0][a], lists[1][b], shuffles, seed))
             bar.step(1)
-    order = np.argsort([-one.value for one in found], kind="stable").tolist()
-    found, names = [found[row] for row in order], [names[row] for row in order]
-    overlaps = share_intervals(found, replicates, seed)
-    behind = [None, *overlap_intervals([found[0] - one for one in found[1:]], replicates, seed)]
+    order = np.argsort([-one.value for one in shares], kind="stable").tolist()
+    shares, names = [shares[row] for row in order], [names[row] for row in order]
+    overlaps = share_intervals(shares, replicates, seed)
+    behind = [None, *overlap_intervals([shares[0] - one for one in shares[1:]], replicates, seed)]
     rows = zip(names, overlaps, behind, strict=True)
     pairs = [LayerPair(str(a), str(b), overlap, gap) for (a, b), overlap, gap in rows]
     rivals = sum(one.behind is not None and one.behind.low <= 0 for one in pairs)
     known = None if patients is None else draws.items
     return LayerSearch(
-        tuple(pairs), n, draws.k, draws.chance, rivals, beyond(found[0].value, best), shuffles, known, together.repeated
+        pairs=tuple(pairs),
+        n=n,
+        k=draws.k,
+        chance=draws.chance,
+        rivals=rivals,
+        p_value=beyond(shares[0].value, best),
+        shuffles=shuffles,
+        patients=known,
+        repeats=together.repeated,
     )
 
 
-def _layer(given: Any, name: Any, first: Embeddings) -> Array:
+def _layer(vectors: Any, name: Any, first: Embeddings) -> Array:
     """Vectors (n, d) of a layer in the order of the first one's items."""
-    layer = as_embeddings(given, f"layer {name}")
-    if isinstance(given, Embeddings) and not np.array_equal(layer.ids, first.ids):
+    layer = as_embeddings(vectors, f"layer {name}")
+    if isinstance(vectors, Embeddings) and not np.array_equal(layer.ids, first.ids):
         layer = layer.of_ids(first.ids)
     if len(layer) != len(first):
         raise InputError(f"layer {name} has {len(layer)} rows, the first one {len(first)}. Embed the same items.")

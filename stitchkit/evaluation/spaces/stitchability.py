@@ -93,15 +93,15 @@ class Stitchability:
                 f"that row i of both sides is one item; if it is, a map has little to find in {whole}."
             )
         times, width = self.overlap.value / self.chance, max(self.effective)
-        said = f"Neighbourhoods agree {times:.1f} times as often as by chance, so a map has something to find"
+        gain = f"Neighbourhoods agree {times:.1f} times as often as by chance, so a map has something to find"
         if n < 2 * width:
             return (
-                f"{said}. {pairs} are few for about {width:.0f} directions: more will help, and plain least "
+                f"{gain}. {pairs} are few for about {width:.0f} directions: more will help, and plain least "
                 f"squares will not do."
             )
         few = n < 2 * max(self.dims)
         tail = " Least squares needs more pairs than that for these widths; let the map be chosen." if few else ""
-        return f"{said}; {pairs} are enough for the {width:.0f} directions that carry the spread.{tail}"
+        return f"{gain}; {pairs} are enough for the {width:.0f} directions that carry the spread.{tail}"
 
     @property
     def complete(self) -> bool:
@@ -191,7 +191,7 @@ def stitchability(
     >>> found.p_value < 0.01 and found.overlap.low > found.chance
     True
     """
-    left, right = paired(x, y)
+    left, right = distinct_pairs(x, y)
     n = len(left)
     check_size(n, k)
     if min(shuffles, replicates) < 1 or rows <= k:
@@ -212,7 +212,7 @@ def stitchability(
             moments.shape,
             (effective_rank(moments.scatter_ss), effective_rank(moments.scatter_tt)),
             biased,
-            *_debiased(left, right, together.labels, seed),
+            *_debiased_cka(left, right, together.labels, seed),
             share_intervals([overlap], replicates, seed)[0],
             draws.chance,
             beyond(overlap.value, shuffled),
@@ -235,7 +235,7 @@ def repeats_told(repeats: int, n: int) -> list[str]:
     return [f"{repeats} of {n} items repeat another's vector exactly and count with it as one"] if repeats else []
 
 
-def _debiased(
+def _debiased_cka(
     left: Embeddings, right: Embeddings, together: np.ndarray | None, seed: int
 ) -> tuple[float, float | None]:
     """Debiased CKA of rows, or of patients' means, with its error: the estimate is unbiased for independent rows."""
@@ -253,7 +253,7 @@ def effective_rank(scatter: Array) -> float:
     return float(xp.linalg.trace(scatter)) ** 2 / float(xp.sum(scatter * scatter))
 
 
-def paired(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
+def distinct_pairs(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
     """Both sides as embeddings whose row i is one item: by id where both have ids, else by row."""
     x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
     if isinstance(source, Embeddings) and isinstance(target, Embeddings):
