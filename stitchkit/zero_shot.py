@@ -43,7 +43,7 @@ def zeroshot(
     prompts
         Classes with their positive and, optionally, negative texts; or what :func:`stitchkit.read_prompts` takes.
     store
-        Where the text encoder's vectors are kept, as in ``stitchkit.embed``.
+        Cache of the text encoder's vectors, as in ``stitchkit.embed``.
 
     Returns
     -------
@@ -81,7 +81,12 @@ def zeroshot(
     if prompts.negative:
         negative = _class_embeddings(common.vectors, prompts.negative, prompts.classes, row, flat)
     return ZeroShotHead(
-        alignment.source_map, prompts.classes, positive, negative, alignment.weights, prompts.multiclass
+        to_common=alignment.source_map,
+        classes=prompts.classes,
+        positive=positive,
+        negative=negative,
+        weights=alignment.weights,
+        multiclass=prompts.multiclass,
     )
 
 
@@ -97,7 +102,7 @@ def embed_prompts(
     prompts
         Classes with their positive and, optionally, negative texts; or what :func:`stitchkit.read_prompts` takes.
     store
-        Where the text encoder's vectors are kept, as in ``stitchkit.embed``.
+        Cache of the text encoder's vectors, as in ``stitchkit.embed``.
 
     Returns
     -------

@@ -30,7 +30,7 @@ class AlignTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     nested
         Also estimate how well the search does on unseen pairs, in ``alignment_.record["held_out"]``.
     seed
-        Of the fold assignment.
+        Seed of the fold assignment, default 0.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class AlignTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return np.asarray(unit(self.alignment_.target_map(target).vectors))
 
     def score(self, X: Any, y: Any) -> float:
-        """How well ``X`` (n, d_s) finds ``y`` (n, d_t); take fresh pairs, those of :meth:`fit` flatter the map.
+        """Retrieval of ``y`` (n, d_t) by ``X`` (n, d_s); take fresh pairs, those of :meth:`fit` flatter the map.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What both adapters are fitted on: rows checked as scikit-learn checks them, and the alignment of them."""
+"""Anchors of both adapters: rows checked as scikit-learn checks them, and the alignment of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLOATS = [np.float64, np.float32, np.float16]  # kept as they come; anything els
 
 
 def target_given(estimator: Any, y: Any, target: Any) -> tuple[Any, str]:
-    """What came as the anchors' target vectors, and its name."""
+    """The argument that holds the anchors' target vectors, and its name."""
     if target is None and y is None:
         raise InputError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None. Give the target vectors "

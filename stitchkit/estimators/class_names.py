@@ -1,4 +1,4 @@
-"""What names the classes of a classifier: prompts as vectors, as texts, or nothing."""
+"""Names for the classes of a classifier: prompts as vectors, as texts, or nothing."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _named_by_vectors(labels: np.ndarray, vectors: list[np.ndarray]) -> NamedCla
 
 
 def any_number(prompts: Any) -> bool:
-    """Whether any number of the classes may apply."""
+    """True if any number of the classes may apply."""
     return isinstance(prompts, PromptSet) and not prompts.multiclass and len(prompts.classes) > 1
 
 

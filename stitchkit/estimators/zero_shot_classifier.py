@@ -27,7 +27,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     prompts
-        What names the classes. A mapping of labels to the vectors of their prompts, each (p, d_t) or (d_t,), or a
+        Names for the classes. A mapping of labels to the vectors of their prompts, each (p, d_t) or (d_t,), or a
         multi-class ``PromptSet``: one class applies. A ``PromptSet`` of one class with negatives: it applies or not,
         1 or 0. Another ``PromptSet``: any number apply, 1 or 0 each (n, c). None: every class is an axis of its own,
         which is the baseline without meaning for names that have one.
@@ -111,7 +111,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def decision_function(self, X: Any) -> np.ndarray:
         """Cosines or margins (n, c) of ``X`` (n, d_s), in the order of ``classes_``.
 
-        Of two classes of which one applies (n,): the second's minus the first's, in [-4, 4].
+        Scores of two classes of which one applies (n,): the second's minus the first's, in [-4, 4].
         """
         check_is_fitted(self)
         values = self.head_.scores(nameless(source_rows(self, X, reset=False))).values
@@ -126,7 +126,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            Where any number apply and there are no negatives.
+            If any number apply and there are no negatives.
         """
         scores = self.decision_function(X)
         if scores.ndim == 1:

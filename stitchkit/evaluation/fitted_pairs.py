@@ -57,7 +57,7 @@ def audit_pairs(
     allow
         Report leakage instead of refusing it.
     what, step
-        How the map is called, and the last sentence of the error.
+        Name of the map in words, and the last sentence of the error.
 
     Raises
     ------

@@ -157,7 +157,7 @@ def check_apart(
 
 
 def _same_vectors(fitted: tuple[Any, ...], held: tuple[Any, ...]) -> int:
-    """How many rows of ``held`` are, number for number on both sides, rows of ``fitted``."""
+    """Number of rows of ``held`` that are, number for number on both sides, rows of ``fitted``."""
     known, other = (
         [hash((a.tobytes(), b.tobytes())) for a, b in zip(*(to_numpy(_vectors(one)) for one in both[:2]), strict=True)]
         for both in (fitted, held)
@@ -170,7 +170,7 @@ def _vectors(side: Any) -> Any:
 
 
 def same_files(anchors: Items, test: Items, *, allow: bool = False) -> list[str]:
-    """What is found of test items that are, byte for byte, anchor items under other ids.
+    """Findings about test items that are, byte for byte, anchor items under other ids.
 
     Raises
     ------

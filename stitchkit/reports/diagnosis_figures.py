@@ -64,7 +64,7 @@ def spectrum_figure(spectrum: Spectrum) -> str:
 
 
 def hubs_figure(hubs: Sequence[Hubness]) -> str:
-    """How often items are retrieved: the in-degrees of targets and of sources."""
+    """Numbers of retrievals of items: the in-degrees of targets and of sources."""
     figure, axes = canvas(2.5)
     most = max(one.largest for one in hubs)
     step = max(1, int(np.ceil((most + 1) / 40)))

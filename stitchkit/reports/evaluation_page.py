@@ -22,7 +22,7 @@ def write_evaluation(
     Parameters
     ----------
     found
-        Of :func:`stitchkit.evaluate`.
+        Result of :func:`stitchkit.evaluate`.
     folder
         Made if need be; only the two files are written.
     title, command

@@ -1,4 +1,4 @@
-"""What every page has in common: its templates, the versions it was made with, notes that are shown first."""
+"""Parts that every page shares: templates, versions of packages, notes that are shown first."""
 
 from __future__ import annotations
 

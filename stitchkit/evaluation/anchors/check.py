@@ -44,7 +44,7 @@ def check_anchors(
     seed: int = 0,
     progress: bool | None = None,
 ) -> AnchorAudit:
-    """What is wrong with an anchor set: leakage into the test, repeats, classes without anchors, shortcuts.
+    """Faults of an anchor set: leakage into the test, repeats, classes without anchors, shortcuts.
 
     Nothing is embedded: images are decoded, compared and forgotten.
 
@@ -58,8 +58,8 @@ def check_anchors(
     test_groups : (m,), optional
         Patients of test items that are no anchor set.
     labels
-        Of the anchors, joined by id; of test items too if there are any. Counts each class, finds copies with opposite
-        labels, and, with ``metadata`` or image files, shortcuts.
+        Labels of the anchors, joined by id; of test items too if there are any. Counts each class, finds copies with
+        opposite labels, and, with ``metadata`` or image files, shortcuts.
     prompts
         A prompt set, its name or its file: counts the texts that say each class
         (:mod:`stitchkit.evaluation.anchors.words` tells how).
@@ -70,7 +70,7 @@ def check_anchors(
     min_positives
         Classes with fewer positive or negative patients are not judged by metadata, nor those with fewer than 5.
     folds
-        Of the anchors' patients, for the metadata-only baseline.
+        Folds of the anchors' patients, for the metadata-only baseline, default 5.
     seed
         Seed of the folds, default 0.
     progress
@@ -165,13 +165,13 @@ def _of_anchors(labels: Labels, ours: Side) -> Labels:
         return taken
     place = {name: row for row, name in enumerate(ours.ids.tolist())}
     groups = ours.groups[[place[name] for name in taken.ids.tolist()]]
-    return Labels(taken.values, taken.ids, taken.classes, groups, taken.columns)
+    return Labels(values=taken.values, ids=taken.ids, classes=taken.classes, groups=groups, columns=taken.columns)
 
 
 def _looks(
     ours: Side, theirs: Side | None, bar: Progress, notes: list[str]
 ) -> tuple[Looks | None, tuple[Looks, Looks] | None]:
-    """What the anchors' images look like, and both sides' if both have images."""
+    """Fingerprints of the anchors' images, and of both sides' if both have images."""
     if not ours.images:
         return None, None
     anchors = ours.looks("anchors", bar)
@@ -212,7 +212,13 @@ def _counts(known: Labels) -> Iterable[ClassCounts]:
     for c, name in enumerate(known.classes):
         column = known.values[:, c]
         people = None if known.groups is None else count_patients(known.groups[column == 1])
-        yield ClassCounts(name, int((column == 1).sum()), int((column == 0).sum()), int(np.isnan(column).sum()), people)
+        yield ClassCounts(
+            name=name,
+            present=int((column == 1).sum()),
+            absent=int((column == 0).sum()),
+            unknown=int(np.isnan(column).sum()),
+            patients=people,
+        )
 
 
 def _shortcuts(

@@ -1,4 +1,4 @@
-"""Which rows to make anchors of: n picks out of many, before anybody writes their reports or reads their scans."""
+"""Choice of rows to make anchors of: n picks out of many, before anybody writes their reports or reads their scans."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def choose_anchors(
     groups : (m,) or mapping id -> group, optional
         Patient of each row.
     seed
-        Of the random draws; the same seed gives the same rows. ``"leverage"`` draws nothing.
+        Seed of the random draws, default 0; the same seed gives the same rows. ``"leverage"`` draws nothing.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def choose_anchors(
     labels = _classes(classes, len(x)) if method == "balanced" else None
     patients = _codes(patient_of_each(named, len(x)))
     scaled = _bound(rows) if method in FAR_SEEKING else _directions(rows)
-    choice = _Choice(scaled, patients, copies, np.random.default_rng(seed), labels)
+    choice = _Choice(rows=scaled, patient=patients, copy=copies, rng=np.random.default_rng(seed), labels=labels)
     METHODS[method](choice, n)
     return np.asarray(choice.picked, dtype=np.int64)
 

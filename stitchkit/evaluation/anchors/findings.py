@@ -1,4 +1,4 @@
-"""The result of checking an anchor set: what leaks, what repeats, what is covered, what metadata give away."""
+"""The result of checking an anchor set: leakage, repeats, coverage, shortcuts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Duplicate:
     kind
         ``"same file"``, ``"same pixels"`` or ``"near"``.
     likeness
-        Of their fingerprints or after a registration, 1 for copies.
+        Likeness of their fingerprints or after a registration, 1 for copies.
     same_patient
         None where patients are not known.
     opposite
@@ -63,14 +63,14 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class TextCounts:
-    """How often the anchors' texts repeat, case and white space aside.
+    """Repeats among the anchors' texts, case and white space aside.
 
     Parameters
     ----------
     n, distinct
         Texts, and different ones.
     most
-        How often the commonest stands.
+        Occurrences of the commonest.
     shared
         Different ones that are also texts of the test; None where it has no texts.
     """
@@ -83,12 +83,12 @@ class TextCounts:
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """How many anchors show one class, by their labels.
+    """Numbers of anchors that show one class, by their labels.
 
     Parameters
     ----------
     name
-        Of the class.
+        Name of the class.
     present, absent, unknown
         Anchors; unknown are those without this label.
     patients
@@ -104,34 +104,34 @@ class ClassCounts:
 
 @dataclass(frozen=True, slots=True)
 class AnchorAudit:
-    """What was found of an anchor set.
+    """Findings about an anchor set.
 
     Parameters
     ----------
     anchors, patients
-        How many; patients None where not known.
+        Their numbers; patients None where not known.
     test, test_patients
         The same of the test; None without one.
     leakage
-        What anchors and test share, in words, a line each; empty if nothing was found.
+        Things that anchors and test share, in words, a line each; empty if nothing was found.
     warnings
-        What else is wrong: contradictions, uncovered classes, shortcuts.
+        Other faults: contradictions, uncovered classes, shortcuts.
     duplicates
         Anchors whose images are, or look, the same.
     leaked
         Anchors and test items whose images do, under different ids.
     texts
-        How often texts repeat; None where no side holds texts.
+        Repeats of texts; None where no side holds texts.
     classes
-        How many anchors show each class, where labels were given.
+        Numbers of anchors that show each class, where labels were given.
     words
-        What texts say of each class, where prompts were given.
+        Mentions of each class in the texts, where prompts were given.
     shortcuts
-        How well metadata tell each class, where labels and metadata were given.
+        Each class by metadata alone, where labels and metadata were given.
     columns
-        What metadata were used.
+        Metadata that were used.
     notes
-        What was not checked, and why.
+        Checks that were not made, with the reason.
     settings
         Likeness, folds, level, seed, least number of positives.
     """
@@ -154,7 +154,7 @@ class AnchorAudit:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing leaks into the test, as far as it was checked; warnings do not count."""
+        """True if nothing leaks into the test, as far as it was checked; warnings do not count."""
         return not self.leakage
 
     @plain_values
@@ -191,7 +191,7 @@ class AnchorAudit:
         }
 
     def __str__(self) -> str:
-        """What a terminal shows: leakage and warnings first."""
+        """Text for a terminal: leakage and warnings first."""
         lines = [self._head(), *(f"LEAKAGE: {one}" for one in self.leakage), *self.warnings]
         lines += self._pairs("anchors and test", self.leaked) + self._pairs("anchors", self.duplicates)
         if self.texts is not None:

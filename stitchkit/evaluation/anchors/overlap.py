@@ -1,4 +1,4 @@
-"""What anchors and test items have in common: ids, patients, and images that are the same under other names."""
+"""Overlap of anchors and test items: ids, patients, and images that are the same under other names."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Side:
         return cls(checked_ids(items), known)
 
     def looks(self, what: str, bar: Progress) -> Looks:
-        """What the images look like; an item with two images stands twice."""
+        """Fingerprints of the images; an item with two images stands twice."""
         images = []
         bar.begin(f"looking at {what}", total=sum(map(len, self.images)))
         for items in self.images:
@@ -81,7 +81,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overlap:
-    """What anchors have in common with test items.
+    """Overlap of anchors with test items.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Overlap:
     spelled: tuple[tuple[str, str], ...] = ()
 
     def leaks(self) -> tuple[str, ...]:
-        """What leaks, in words, a line each."""
+        """Leaks in words, a line each."""
         alike = self.alike or ()
         near = sum(one.kind == NEAR for one in alike)
         copies = len({one.second for one in alike if one.kind != NEAR})
@@ -132,12 +132,12 @@ class Overlap:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are one image without looking at it: one object, or one path."""
+    """True if two values are one image without looking at it: one object, or one path."""
     return one is other or (isinstance(one, str | Path) and isinstance(other, str | Path) and Path(one) == Path(other))
 
 
 def overlap_of(anchors: Side, test: Side, looks: tuple[Looks, Looks] | None, likeness: float = LIKENESS) -> Overlap:
-    """What ``anchors`` have in common with ``test``; ``looks`` are of both sides' images, None if one has none."""
+    """Overlap of ``anchors`` with ``test``; ``looks`` are of both sides' images, None if one has none."""
     rows = np.isin(anchors.ids, test.ids)
     items = int(rows.sum())
     patients = shared_values(anchors.groups, test.groups)
@@ -146,13 +146,13 @@ def overlap_of(anchors: Side, test: Side, looks: tuple[Looks, Looks] | None, lik
         spelled = tuple(spelled_alike(anchors.groups, test.groups))
         rows |= np.isin(anchors.groups, test.groups) | np.isin(anchors.groups, [one for one, _ in spelled])
     if looks is None:
-        return Overlap(rows, items, patients, None, True, spelled)
+        return Overlap(rows=rows, items=items, patients=patients, alike=None, complete=True, spelled=spelled)
     pairs, complete = find_alike(*looks, likeness=likeness)
     alike = _of_items(pairs, anchors, test)
     pictures = looks[0].pixels
     shown = np.isin(pictures, pictures[[one.first for one in pairs]])  # a pair names the first of equal pictures
     rows[np.flatnonzero(shown) % len(anchors)] = True
-    return Overlap(rows, items, patients, alike, complete, spelled)
+    return Overlap(rows=rows, items=items, patients=patients, alike=alike, complete=complete, spelled=spelled)
 
 
 def _of_items(pairs: list[Alike], first: Side, second: Side) -> tuple[Alike, ...]:

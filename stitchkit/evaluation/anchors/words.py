@@ -1,4 +1,4 @@
-"""What the anchors' texts say of the classes that prompts name: a plain count of words, no reading.
+"""Mentions in the anchors' texts of the classes that prompts name: a plain count of words, no reading.
 
 A text says a class if one of its sentences holds all the own words of one of the class's positive prompts. A prompt's
 own words are those left when small and denying words, and words that the positives of another class use as well, are
@@ -35,12 +35,12 @@ SMALL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ClassWords:
-    """What the anchors' texts say of one class.
+    """Mentions of one class in the anchors' texts.
 
     Parameters
     ----------
     name
-        Of the class.
+        Name of the class.
     said
         Texts that say it; None if its prompts have no word of their own, so that nothing can be counted.
     denied
@@ -56,12 +56,12 @@ class ClassWords:
 
 
 def class_words(texts: Sequence[str], prompts: PromptSet) -> tuple[ClassWords, ...]:
-    """What ``texts`` say of each class of ``prompts``, in the prompts' order.
+    """Mentions in ``texts`` of each class of ``prompts``, in the prompts' order.
 
     Parameters
     ----------
     texts : n texts
-        Of the anchors.
+        Texts of the anchors.
     prompts
         The prompt set that will name the classes.
 
@@ -160,6 +160,6 @@ def _sign(sentences: Sequence[list[str]], own: Sequence[frozenset[str]]) -> int:
 
 
 def _is_denied(words: list[str], wanted: frozenset[str]) -> bool:
-    """Whether a sentence that holds the wanted words denies them."""
+    """True if a sentence that holds the wanted words denies them."""
     last = max(at for at, word in enumerate(words) if word in wanted)
     return bool(ANYWHERE.intersection(words)) or bool(BEFORE.intersection(words[:last]))

@@ -171,9 +171,14 @@ class Associations:
         items = as_embeddings(embeddings, "the items to score by association")
         self.space.require(items.space, "the scores by association")
         return AssociationScores(
-            items.ids, self.findings, self.partners, to_numpy(self.partner_map.apply(items.vectors)), self.weights,
-            self.permuted, self.notes,
-        )  # fmt: skip
+            ids=items.ids,
+            findings=self.findings,
+            partners=self.partners,
+            partner_scores=to_numpy(self.partner_map.apply(items.vectors)),
+            weights=self.weights,
+            permuted_weights=self.permuted,
+            notes=self.notes,
+        )
 
     @plain_values
     def to_dict(self) -> dict[str, Any]:

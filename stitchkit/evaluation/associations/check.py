@@ -124,11 +124,17 @@ def evaluate_associations(
     notes += notes_on_patients(numbers, list(scored))
     notes += note_on_carriers(carriers(truth, list(scored), fold), "means over classes and their differences")
     table = Evaluation(
-        methods, positives, not_judged, len(truth), count_patients(anchors.groups),
-        None, KIND, tuple(notes),
-        {"level": 0.95, "seed": seed, "min_positives": min_positives, "folds": folds},
+        methods=methods,
+        positives=positives,
+        left_out=not_judged,
+        n=len(truth),
+        patients=count_patients(anchors.groups),
+        anchors=None,
+        kind=KIND,
+        notes=tuple(notes),
+        settings={"level": 0.95, "seed": seed, "min_positives": min_positives, "folds": folds},
         positive_patients={} if anchors.groups is None else positive_patients(truth),
-    )  # fmt: skip
+    )
     return AssociationEvaluation(table, nulls_of(tuple(scored), *nulls))
 
 

@@ -62,11 +62,14 @@ def nulls_of(names: Sequence[str], true: np.ndarray, permuted: np.ndarray) -> tu
     columns = [*zip(names, true, permuted.T, strict=True), (MACRO, true.mean(), permuted.mean(axis=1))]
     return tuple(
         PermutedNull(
-            str(name), float(value), float(draws.mean()), float(draws.max()),
-            float((1 + (draws >= value).sum()) / (1 + len(draws))),
+            name=str(name),
+            value=float(value),
+            mean=float(draws.mean()),
+            most=float(draws.max()),
+            share=float((1 + (draws >= value).sum()) / (1 + len(draws))),
         )
         for name, value, draws in columns
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True)

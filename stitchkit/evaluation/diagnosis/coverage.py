@@ -37,12 +37,12 @@ AT_MEAN = "it lies at the mean of the anchors' targets, so that it has no direct
 
 @dataclass(frozen=True, slots=True)
 class PromptCoverage:
-    """How far the anchors reach one prompt, or one class of prompts by its mean.
+    """Reach of the anchors to one prompt, or one class of prompts by its mean.
 
     Parameters
     ----------
     name
-        Of the prompt or class.
+        Name of the prompt or class.
     reach
         In [0, 1]: 1 where ``own`` is as large as ``left_out``, 0 where it is 0, and 0.5 at the limit, where the odds
         of ``own`` are 0.55 m^-0.2 times those of ``left_out`` among m prompts (0.41 times where ``own`` is of the
@@ -274,7 +274,7 @@ def _in_words(prompts: Any) -> str:
 
 
 def _is_text(some: Any) -> bool:
-    """Whether ``some`` is a text or a list of texts."""
+    """True for a text or a list of texts."""
     many = [some] if isinstance(some, str) else some
     return isinstance(many, list | tuple) and any(isinstance(one, str) for one in many)
 

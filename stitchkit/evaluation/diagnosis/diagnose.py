@@ -82,7 +82,7 @@ def diagnose(
     k
         Neighbours, for mutual k-NN and hubs.
     replicates, seed
-        Of the bootstrap and of the random pairs.
+        Number of resamples, default 2000; seed of the resamples and of the random pairs, default 0.
 
     Returns
     -------

@@ -26,7 +26,7 @@ class Leverage:
     high
         Ids of anchors above three times the mean, highest first, at most 10.
     count
-        How many are above.
+        Number of anchors above it.
     ridge
         0 for plain hat values; with fewer than 2 (d + 1) anchors these are all near 1, and ridge leverages with
         this share of the mean variance are given.
@@ -87,4 +87,6 @@ def summary(values: np.ndarray, ridge: float, ids: np.ndarray) -> Leverage:
     mean = float(values.mean())
     order = np.argsort(-values, kind="stable")
     high = order[values[order] > HIGH * mean]
-    return Leverage(mean, float(values.max()), tuple(ids[high[:10]].tolist()), len(high), ridge)
+    return Leverage(
+        mean=mean, largest=float(values.max()), high=tuple(ids[high[:10]].tolist()), count=len(high), ridge=ridge
+    )

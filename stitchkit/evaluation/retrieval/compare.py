@@ -53,7 +53,7 @@ class SolverRow:
         This solver minus the reference, by the comparison's criterion, on the same patients; None for the
         reference itself.
     chosen
-        How often each kind of map was fitted, over the folds.
+        Number of folds in which each kind of map was fitted.
     chance
         Each measure of this solver's rankings where the pairs are shuffled; R2 is 0 at the mean of the targets.
     """
@@ -82,11 +82,11 @@ class Comparison:
     left_out
         Solvers that could not be fitted, with the reason.
     pairs, patients
-        How many were held out, each once; patients None where not known.
+        Numbers held out, each once; patients None where not known.
     folds, gallery
-        How many folds, and distinct targets in the gallery of one on average.
+        Number of folds, and distinct targets in the gallery of one on average.
     notes
-        What to bear in mind.
+        Cautions in words.
     settings
         Purpose, replicates, level, seed.
     """

@@ -274,7 +274,7 @@ def partner_ranks(
     Returns
     -------
     PartnerRanks
-        Of n items and m distinct targets.
+        Ranks of n items and m distinct targets.
 
     Raises
     ------

@@ -38,11 +38,11 @@ class Check:
     name
         ``"mrr"``, ``"recall@1"`` or ``"r2"``, or the same with ``" minus the other"``.
     interval
-        What was measured.
+        The measured value with its interval.
     reached
         The end of the interval that counts.
     threshold
-        What it must reach.
+        Least value that passes.
     chance
         The measure of the same rankings where the pairs are shuffled; None for a difference.
     """
@@ -55,7 +55,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the threshold is reached; a number that is not known does not."""
+        """True if the threshold is reached; a number that is not known does not."""
         return bool(self.reached >= self.threshold)
 
 
@@ -70,9 +70,9 @@ class Gate:
     by
         ``"lower"``, ``"value"`` or ``"upper"``: which end of an interval counts.
     pairs, patients, gallery
-        What was measured on: pairs, patients (None where not known), distinct targets.
+        Numbers of pairs, patients (None where not known), distinct targets.
     notes
-        What to bear in mind.
+        Cautions in words.
     settings
         Margin and level of the intervals.
     """
@@ -87,7 +87,7 @@ class Gate:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
+        """True if every check passed."""
         return all(one.passed for one in self.checks)
 
     @plain_values
@@ -182,7 +182,7 @@ def gate(
         The same pairs in the spaces of ``against`` where these are others (the encoder was swapped); by default
         ``source`` and ``target``.
     margin
-        How much worse is still as good, from 0 up to 1.
+        Largest loss that still counts as equal, from 0 up to 1, default 0.02.
     by
         ``"lower"``, ``"value"`` or ``"upper"``.
     allow_leakage
@@ -313,7 +313,7 @@ def _one_map(one: Alignment, pairs: HeldPairs, other: Alignment, same: HeldPairs
 
 def _check(name: str, interval: Interval, by: str, threshold: float, chance: float | None) -> Check:
     reached = {"lower": interval.low, "value": interval.value, "upper": interval.high}[by]
-    return Check(name, interval, reached, threshold, chance)
+    return Check(name=name, interval=interval, reached=reached, threshold=threshold, chance=chance)
 
 
 def _notes(pairs: HeldPairs, checks: list[Check]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Pairs that a map was not fitted on, and what a map does on them: ranks both ways and R2, added up by patient."""
+"""Pairs that a map was not fitted on, and measures of a map on them: ranks both ways and R2, added up by patient."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class HeldPairs:
 
     @property
     def patients(self) -> int | None:
-        """How many patients there are; None where they are not known."""
+        """Number of patients; None where they are not known."""
         return count_patients(self.groups)
 
     @property
@@ -78,7 +78,7 @@ class Tally:
     Parameters
     ----------
     names
-        Of the m measures: ``"mrr"``, ``"recall@k"``, the same with ``" back"``, ``"r2"``.
+        Names of the m measures: ``"mrr"``, ``"recall@k"``, the same with ``" back"``, ``"r2"``.
     won, of : (patients, m)
         Numerator and denominator.
     """

@@ -61,7 +61,13 @@ class CalibrationItems:
     def of(cls, scores: Scores, labels: Labels, groups: Any, anchors: Anchors, allow: bool) -> CalibrationItems:
         check_decidable(scores)
         if groups is not None:
-            labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
+            labels = Labels(
+                values=labels.values,
+                ids=labels.ids,
+                classes=labels.classes,
+                groups=np.asarray(groups),
+                columns=labels.columns,
+            )
         ids = anchors.ids if isinstance(anchors, AnchorSet) else checked_ids([] if anchors is None else anchors)
         judged = labels.of_classes(scores.classes)
         matched = labels_of_items(judged, scores.ids, ids.tolist(), allow=allow, sides=SIDES)
@@ -77,7 +83,7 @@ class CalibrationItems:
             notes.append("patients are not known: every calibration item counts as a patient of its own")
         fitted_on = FittedOn(scores.ids, known.groups)
         people = patient_of_each(known.groups, len(known))
-        return cls(scores.values, known.values, people, fitted_on, notes)
+        return cls(values=scores.values, truth=known.values, groups=people, fitted_on=fitted_on, notes=notes)
 
     def of_class(self, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scores, truth and patients of the items whose label of class ``c`` is known."""
@@ -95,7 +101,7 @@ def calibrate(
     anchors: Anchors = None,
     allow_leakage: bool = False,
 ) -> Calibration:
-    """What turns scores into probabilities, fitted on items that are neither anchors nor test.
+    """A calibration of scores as probabilities, fitted on items that are neither anchors nor test.
 
     Parameters
     ----------
@@ -158,7 +164,12 @@ def calibrate(
     items = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
     if multiclass and method == "temperature":
         return SoftmaxCalibration(
-            method, scores.kind, scores.classes, _softmax_temperature(items), items.fitted_on, tuple(items.notes)
+            method=method,
+            kind=scores.kind,
+            classes=scores.classes,
+            temperature=_softmax_temperature(items),
+            fitted_on=items.fitted_on,
+            notes=tuple(items.notes),
         )
     for c, label in enumerate(scores.classes):
         _, truth, people = items.of_class(c)
@@ -176,10 +187,23 @@ def calibrate(
             )
     if method == "isotonic":
         curves = tuple(_isotonic(*items.of_class(c)[:2]) for c in range(len(scores.classes)))
-        return IsotonicCalibration(method, scores.kind, scores.classes, curves, items.fitted_on, tuple(items.notes))
+        return IsotonicCalibration(
+            method=method,
+            kind=scores.kind,
+            classes=scores.classes,
+            knots=curves,
+            fitted_on=items.fitted_on,
+            notes=tuple(items.notes),
+        )
     slope, intercept = _platt(items, scores.classes) if method == "platt" else _one_slope(items)
     return LogisticCalibration(
-        method, scores.kind, scores.classes, slope, intercept, items.fitted_on, tuple(items.notes)
+        method=method,
+        kind=scores.kind,
+        classes=scores.classes,
+        slope=slope,
+        intercept=intercept,
+        fitted_on=items.fitted_on,
+        notes=tuple(items.notes),
     )
 
 

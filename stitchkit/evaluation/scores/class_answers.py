@@ -33,7 +33,7 @@ class Answers:
     patients : (n,)
         Patient of each item.
     recall, f1
-        Of the classes that are true somewhere.
+        Means over the classes that are true somewhere.
     """
 
     best: np.ndarray

@@ -102,7 +102,13 @@ def _class_patients(test: Labels, c: int, people: np.ndarray, parts: np.ndarray 
     effective = tuple(float(effective_number(one / one.sum())) if one.any() else 0.0 for one in held)
     within = "" if parts is None else " in folds that have both"
     known = test.groups is not None
-    return ClassPatients((present, absent), (with_it, without), known, within, (effective[0], effective[1]))
+    return ClassPatients(
+        items=(present, absent),
+        patients=(with_it, without),
+        known=known,
+        within=within,
+        effective=(effective[0], effective[1]),
+    )
 
 
 def _sides(test: Labels, c: int, parts: np.ndarray | None) -> list[np.ndarray]:

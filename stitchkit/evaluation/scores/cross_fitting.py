@@ -31,7 +31,7 @@ CALIBRATED, PREVALENCE = "calibrated", "prevalence alone"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossFitted:
-    """What the scores are worth as probabilities and for decisions.
+    """Worth of the scores as probabilities and for decisions.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class CrossFitted:
     notes
         In words: classes whose scores run against their labels, decisions that could not be made.
     folds
-        Of patients.
+        Number of folds of patients.
     """
 
     methods: tuple[Method, ...]
@@ -92,7 +92,7 @@ def cross_fitted(
     Parameters
     ----------
     scores : (n, c)
-        Of the test items.
+        Scores of the test items.
     test
         Their labels, in the same order; ``groups`` are patients.
     sensitivity
@@ -139,7 +139,9 @@ def cross_fitted(
             decided[label] = called, float(np.median(levels))
     distinct_notes = tuple(dict.fromkeys(notes))
     if not probabilities:
-        return CrossFitted((), {}, {}, not_calibrated, distinct_notes, len(members))
+        return CrossFitted(
+            methods=(), reliability={}, decisions={}, left_out=not_calibrated, notes=distinct_notes, folds=len(members)
+        )
     classes = tuple(probabilities)
     kept = test.of_classes(classes)
     calibrated, prevalence = (
@@ -154,10 +156,10 @@ def cross_fitted(
         every, levels = zip(*decided.values(), strict=True)
         decisions = measure_decisions(np.stack(every, axis=1), levels, test, list(decided))
     return CrossFitted(
-        methods,
-        reliability_curves(calibrated, kept, list(classes)),
-        decisions,
-        not_calibrated,
-        distinct_notes,
-        len(members),
+        methods=methods,
+        reliability=reliability_curves(calibrated, kept, list(classes)),
+        decisions=decisions,
+        left_out=not_calibrated,
+        notes=distinct_notes,
+        folds=len(members),
     )

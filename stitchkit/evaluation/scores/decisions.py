@@ -58,7 +58,7 @@ def measure_decisions(
 
 
 def reliability_curves(scores: Scores, test: Labels, judged: list[str]) -> dict[str, list[Bin]]:
-    """What was said and what was seen of each judged class; nothing where the scores are no probabilities."""
+    """Predicted and observed shares of each judged class, in bins; none where the scores are no probabilities."""
     if scores.kind != "probability":
         return {}
     values, curves = in_order(scores, test, judged, "scores"), {}

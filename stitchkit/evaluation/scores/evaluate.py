@@ -85,9 +85,9 @@ def evaluate(
     Parameters
     ----------
     scores : (n, c)
-        Of the test items; higher means the class is present.
+        Scores of the test items; higher means the class is present.
     labels
-        Of the test items, and of the anchors if the baselines are wanted; joined by id.
+        Labels of the test items, and of the anchors if the baselines are wanted; joined by id.
     groups : (len(labels),), optional
         Patient of each labelled row; ``labels.groups`` if not given.
     anchors
@@ -110,7 +110,7 @@ def evaluate(
     multiclass
         Exactly one class applies to an item: accuracy, balanced accuracy and macro F1 of the best-scored class too.
     name
-        What the main row is called.
+        Name of the main row.
     min_positives
         Classes with fewer positive (or negative) patients in the test are listed, not judged; every item counts as a
         patient where patients are not known. Judged classes with fewer than 5 have no interval, those with fewer than
@@ -142,7 +142,13 @@ def evaluate(
     if replicates < 1:
         raise InputError(f"evaluate needs at least 1 resample; got replicates={replicates}.")
     if groups is not None:
-        labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
+        labels = Labels(
+            values=labels.values,
+            ids=labels.ids,
+            classes=labels.classes,
+            groups=np.asarray(groups),
+            columns=labels.columns,
+        )
     apart = [] if anchors is None or isinstance(anchors, str) else _ids(anchors).tolist()
     by_id = labels_of_items(labels.of_classes(scores.classes), scores.ids, apart, allow=allow_leakage)
     known, notes = by_id.labels, by_id.notes
@@ -213,19 +219,19 @@ def evaluate(
     notes += _shortcut(methods, rows, test)
     not_judged = _with_values(not_judged, scores, test)
     return Evaluation(
-        methods,
-        positives,
-        not_judged,
-        len(test),
-        count_patients(test.groups),
-        None if anchors is None else len(_ids(anchors)),
-        scores.kind,
-        tuple(notes),
-        {"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives},
-        decisions,
-        reliability_curves(scores, test, probable),
-        not_calibrated,
-        positive_patients(test),
+        methods=methods,
+        positives=positives,
+        left_out=not_judged,
+        n=len(test),
+        patients=count_patients(test.groups),
+        anchors=None if anchors is None else len(_ids(anchors)),
+        kind=scores.kind,
+        notes=tuple(notes),
+        settings={"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives},
+        decisions=decisions,
+        reliability=reliability_curves(scores, test, probable),
+        not_calibrated=not_calibrated,
+        positive_patients=positive_patients(test),
     )
 
 

@@ -101,7 +101,7 @@ def _without_anchors(
     ids = np.asarray([*labels.ids.tolist(), *kept], dtype=np.str_)
     groups = None if labels.groups is None else labels.groups[rows]
     columns = {name: values[rows] for name, values in labels.columns.items()}
-    both = Labels(labels.values[rows], ids, labels.classes, groups, columns)
+    both = Labels(values=labels.values[rows], ids=ids, classes=labels.classes, groups=groups, columns=columns)
     return MatchedLabels(both, [*matched.notes, f"LEAKAGE: {sentence}"])
 
 
@@ -178,4 +178,7 @@ def _by_file_name(labels: Labels, wanted: np.ndarray, kept: frozenset[str]) -> M
     old, one = next(iter(new.items()))
     matched = counted(len(new), "item was", "items were")
     note = f"{matched} matched by file name, for example {one!r} is {old!r} of the labels"
-    return MatchedLabels(Labels(labels.values, ids, labels.classes, labels.groups, labels.columns), [note])
+    return MatchedLabels(
+        Labels(values=labels.values, ids=ids, classes=labels.classes, groups=labels.groups, columns=labels.columns),
+        [note],
+    )

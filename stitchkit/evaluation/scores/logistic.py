@@ -130,7 +130,17 @@ class _State:
         moved = margins - weights[-1]  # without the bias, beside which small weights would look like nothing
         size = _dots(weights[:-1], weights[:-1]) + _dots(curvature * moved, moved)
         decrement = _dots(gradient, inverse * gradient)
-        return cls(weights, margins, truth, costs, curvature, gradient, inverse, decrement, size)
+        return cls(
+            coefficients=weights,
+            margins=margins,
+            truth=truth,
+            costs=costs,
+            curvature=curvature,
+            gradient=gradient,
+            inverse=inverse,
+            decrement=decrement,
+            size=size,
+        )
 
     @property
     def goal(self) -> np.ndarray:

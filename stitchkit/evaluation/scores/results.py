@@ -43,7 +43,7 @@ class MeasureValues:
     macro
         Mean over the judged classes.
     classes
-        Of each judged class; empty for what is of all classes together.
+        Interval of each judged class; empty for a measure of all classes together.
     difference
         ``main - this`` on the same patients; None for the main row itself.
 
@@ -71,7 +71,7 @@ class Method:
     Parameters
     ----------
     name
-        What was scored.
+        Name of the scores.
     measures
         ``"auroc"`` and ``"average_precision"`` always; ``"brier"`` and ``"ece"`` of probabilities; ``"accuracy"``,
         ``"balanced_accuracy"`` and ``"f1"`` where exactly one class applies.
@@ -98,14 +98,14 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What the main scores decide about one class at a threshold that was chosen elsewhere.
+    """Decisions of the main scores about one class at a threshold that was chosen elsewhere.
 
     Parameters
     ----------
     threshold
         Scores from here on are called present.
     called
-        How many items are.
+        Number of items called positive.
     measures
         Sensitivity, specificity, ppv, npv, accuracy, balanced_accuracy and f1 with their intervals, in [0, 1].
     kind
@@ -265,5 +265,5 @@ def plural(kind: str) -> str:
 
 
 def measure_name(name: str) -> str:
-    """What a measure is called in print."""
+    """Name of a measure in print."""
     return NAMES.get(name, name.replace("_", " "))

@@ -105,7 +105,15 @@ def choose_thresholds(
             f"no class has {min_positives} positive and negative patients to choose by. Lower min_positives."
         )
     return Thresholds(
-        scores.kind, scores.classes, values[0], values[1], values[2], rule, at, items.fitted_on, tuple(items.notes)
+        kind=scores.kind,
+        classes=scores.classes,
+        values=values[0],
+        low=values[1],
+        high=values[2],
+        rule=rule,
+        at=at,
+        fitted_on=items.fitted_on,
+        notes=tuple(items.notes),
     )
 
 
@@ -190,7 +198,7 @@ def conformal_sets(
         The share of sets that may miss the truth, of one image drawn of each patient with a class, and of one drawn of
         each patient without it; in (0, 1).
     seed
-        Of the one item that is drawn of each patient: items of one patient are not exchangeable.
+        Seed of the one item that is drawn of each patient, default 0: items of one patient are not exchangeable.
 
     Returns
     -------
@@ -233,7 +241,15 @@ def conformal_sets(
                     f"for alpha {alpha:g}: no limit"
                 )
         ends[:, c] = _lowest(positive, alpha), -_lowest(-negative, alpha)
-    return ConformalSets(scores.kind, scores.classes, alpha, ends[0], ends[1], items.fitted_on, tuple(items.notes))
+    return ConformalSets(
+        kind=scores.kind,
+        classes=scores.classes,
+        alpha=alpha,
+        present_from=ends[0],
+        absent_to=ends[1],
+        fitted_on=items.fitted_on,
+        notes=tuple(items.notes),
+    )
 
 
 def _one_each(values: np.ndarray, people: np.ndarray, seed: int) -> np.ndarray:

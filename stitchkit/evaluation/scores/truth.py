@@ -19,7 +19,7 @@ from stitchkit.metrics.reliability import Misses
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What the rows are judged by: the judged classes' labels, and with ``multiclass`` the one class of each item."""
+    """Labels that rows are judged by: those of the judged classes, with ``multiclass`` the one class of each item."""
 
     test: Labels
     judged: list[str]
@@ -53,7 +53,7 @@ class Truth:
         not_calibrated: Sequence[str] = (),
     ) -> Truth:  # fmt: skip
         if not multiclass:
-            return cls(test, judged, None, parts, not_calibrated)
+            return cls(test=test, judged=judged, only=None, parts=parts, not_calibrated=not_calibrated)
         check_exclusive(test)
         return cls(test, judged, test.values.argmax(axis=1), parts)
 
@@ -104,7 +104,7 @@ def in_order(scores: Scores, test: Labels, classes: Sequence[str], name: str) ->
 
 
 def known_labels(test: Labels, label: str) -> tuple[np.ndarray, np.ndarray]:
-    """Which items' labels of a class are known (n,), and those labels."""
+    """Mask (n,) of the items whose label of a class is known, and those labels."""
     column = test.values[:, test.classes.index(label)]
     known = ~np.isnan(column)
     return known, column[known]
