@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.maps import unit
 from stitchkit.core.roles import Solver
-from stitchkit.estimators.anchor_rows import aligned, nameless, source_rows, target_given, target_rows
+from stitchkit.estimators.anchor_rows import align_rows, nameless, source_rows, target_argument, target_rows
 from stitchkit.metrics.ranks import distinct_rows, pair_ranks
 from stitchkit.solvers import SEARCHED
 
@@ -79,8 +79,8 @@ class AlignTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         if self.purpose not in SEARCHED:
             raise UnknownNameError.of("purpose", self.purpose, SEARCHED)
-        source, vectors = source_rows(self, X), target_rows(*target_given(self, y, target))
-        fitted = aligned(self, source, vectors, groups, self.purpose)
+        source, vectors = source_rows(self, X), target_rows(*target_argument(self, y, target))
+        fitted = align_rows(self, source, vectors, groups, self.purpose)
         self._n_features_out = (fitted.to_target if self.purpose == "head" else fitted.source_map).target.dim
         self.alignment_ = fitted
         return self

@@ -17,7 +17,7 @@ from stitchkit.core.space import Space
 FLOATS = [np.float64, np.float32, np.float16]  # kept as they come; anything else becomes the first
 
 
-def target_given(estimator: Any, y: Any, target: Any) -> tuple[Any, str]:
+def target_argument(estimator: Any, y: Any, target: Any) -> tuple[Any, str]:
     """The argument that holds the anchors' target vectors, and its name."""
     if target is None and y is None:
         raise InputError(
@@ -55,7 +55,7 @@ def nameless(vectors: np.ndarray) -> Embeddings:
     return Embeddings.mapped(vectors, ids, Space.of_array(vectors.shape[1]))
 
 
-def aligned(
+def align_rows(
     estimator: Any,
     source: np.ndarray,
     target: np.ndarray,

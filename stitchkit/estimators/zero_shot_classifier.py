@@ -13,7 +13,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.roles import Encoder, Solver
-from stitchkit.estimators.anchor_rows import aligned, nameless, source_rows, target_given, target_rows
+from stitchkit.estimators.anchor_rows import align_rows, nameless, source_rows, target_argument, target_rows
 from stitchkit.estimators.class_names import any_number, labels_in, named_classes
 from stitchkit.zero_shot import zeroshot
 
@@ -91,7 +91,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             If text vectors and prompts do not go together, or a label is named by no prompt.
         """
-        source, (values, name) = source_rows(self, X), target_given(self, y, target)
+        source, (values, name) = source_rows(self, X), target_argument(self, y, target)
         labels = labels_in(values) if name == "y" else None
         names = named_classes(self.prompts, self.text, labels)
         vectors = target_rows(values, name) if labels is None else names.vectors_of(labels)
@@ -102,7 +102,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"both with one encoder; where y is 0 or 1 for each class, give the text vectors as target=."
             )
         by = PromptVectors.distinct_or_none(names.prompts, names.embeddings)
-        self.alignment_ = aligned(self, source, vectors, groups, "match", by)
+        self.alignment_ = align_rows(self, source, vectors, groups, "match", by)
         self.head_ = zeroshot(self.alignment_, names.embeddings, names.prompts)
         self._order = np.arange(len(names.labels)) if any_number(self.prompts) else np.argsort(names.labels)
         self.classes_ = names.labels[self._order]

@@ -88,7 +88,7 @@ def spelled_notes(groups: np.ndarray | None) -> list[str]:
     ]
 
 
-def in_two_spellings(pairs: Sequence[tuple[str, str]], one: str, many: str) -> str:
+def two_spellings_note(pairs: Sequence[tuple[str, str]], one: str, many: str) -> str:
     """The finding that names of one side are names of the other in another spelling, with one pair of them.
 
     ``one`` and ``many`` say what is in two spellings.
@@ -106,7 +106,7 @@ def _patients_on_both(one: np.ndarray, other: np.ndarray, verbs: tuple[str, str]
     words = f"patient {verbs[0]} {what}", f"patients {verbs[1]} {what}"
     leaks = [counted(same, *words)] if (same := shared_values(one, other)) else []
     pairs = spelled_alike(one, other)
-    return [*leaks, *([in_two_spellings(pairs, *words)] if pairs else [])]
+    return [*leaks, *([two_spellings_note(pairs, *words)] if pairs else [])]
 
 
 def _items_alike(one: np.ndarray, other: np.ndarray, both: str) -> tuple[list[str], list[str]]:
@@ -116,7 +116,7 @@ def _items_alike(one: np.ndarray, other: np.ndarray, both: str) -> tuple[list[st
     pairs = [(folded[key], name) for name in sorted(right - left) if (key := folded_path(name)) in folded]
     numbers = [pair for pair in pairs if folded_path(pair[0]).isdigit()]
     named = [pair for pair in pairs if not folded_path(pair[0]).isdigit()]
-    leaks = [in_two_spellings(named, f"item is both {both}", f"items are both {both}")] if named else []
+    leaks = [two_spellings_note(named, f"item is both {both}", f"items are both {both}")] if named else []
     doubt = counted(len(numbers), f"pair of ids of {both} differs", f"pairs of ids of {both} differ")
     return leaks, [f"{doubt} in spelling only, for example {_pair(numbers)}: are they one item?"] if numbers else []
 

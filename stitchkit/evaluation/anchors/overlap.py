@@ -15,7 +15,7 @@ from stitchkit.core.items import Items, checked_groups, checked_ids
 from stitchkit.core.keys import spelled_alike
 from stitchkit.core.wording import counted
 from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, Looks, find_alike, look_at
-from stitchkit.evaluation.leakage import in_two_spellings, shared_values
+from stitchkit.evaluation.leakage import shared_values, two_spellings_note
 from stitchkit.runtime.progress import Progress
 
 
@@ -127,7 +127,7 @@ class Overlap:
         sentences = [f"{counted(count, one, many)} {what}" for count, one, many, what in lines if count]
         if self.spelled:
             both = (f"{words} {lines[1][3]}" for words in lines[1][1:3])
-            sentences.insert(sum(map(bool, (self.items, self.patients))), in_two_spellings(self.spelled, *both))
+            sentences.insert(sum(map(bool, (self.items, self.patients))), two_spellings_note(self.spelled, *both))
         return tuple(sentences)
 
 

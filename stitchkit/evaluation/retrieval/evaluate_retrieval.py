@@ -18,7 +18,7 @@ from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.fitted_pairs import audit_pairs
-from stitchkit.evaluation.retrieval.corrected_scores import PLAIN, correct_rows, how_scored
+from stitchkit.evaluation.retrieval.corrected_scores import PLAIN, correct_rows, scoring_in_words
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.proportions import by_patient, exact_interval
 from stitchkit.metrics.ranks import (
@@ -224,7 +224,7 @@ def measure_retrieval(
     return Retrieval(
         forward=direction(f"{here} to {other}", ranks.there, 0, len(ranks.first)),
         backward=direction(f"{other} to {here}", ranks.back, 1, len(x)),
-        scored=how_scored(csls, pool),
+        scored=scoring_in_words(csls, pool),
         patients=count_patients(patients),
         notes=(*_estimate_notes(ranks), *_whole_notes(ks, (len(ranks.first), len(x)))),
     )

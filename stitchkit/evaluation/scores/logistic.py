@@ -44,7 +44,7 @@ class PrincipalRows:
         return np.asarray(self.basis @ coefficients[:-1])
 
 
-def fitted_columns(
+def fit_columns(
     design: PrincipalRows, truth: np.ndarray, costs: np.ndarray, start: np.ndarray | None = None
 ) -> np.ndarray:
     """Coefficients (r + 1, k) that minimise ``|w|^2 / 2 + sum_i costs_i log(1 + exp(-t_i (x_i w + b)))``.

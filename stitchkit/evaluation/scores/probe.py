@@ -15,7 +15,7 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import checked_groups, rows_of
 from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.scores.logistic import PrincipalRows, fitted_columns
+from stitchkit.evaluation.scores.logistic import PrincipalRows, fit_columns
 from stitchkit.metrics.auroc import auroc
 from stitchkit.runtime.threads import one_blas_thread
 
@@ -80,7 +80,7 @@ def fit_probe(
         whole = np.zeros(len(x), dtype=int)
         inner = np.zeros((design.rows.shape[1], y.shape[1]))
         for part in _parts(y, whole):
-            inner[:, part.classes] = fitted_columns(design, part.truth, strength * part.weights)
+            inner[:, part.classes] = fit_columns(design, part.truth, strength * part.weights)
         weight = design.weight(inner) / sd[:, None]
         return LinearHead(space, labels.classes, weight, inner[-1] - mean @ weight)
 
@@ -121,12 +121,12 @@ def fold_numbers(n: int, groups: np.ndarray | None, k: int, seed: int) -> np.nda
     """The fold (n,) from 1 to k that holds each row out: scikit-learn's shuffled ``KFold`` or ``GroupKFold``."""
     random = np.random.RandomState(seed)  # scikit-learn's generator, so that a seed keeps its folds
     if groups is None:
-        return _dealt(random.permutation(n), k)
+        return _deal(random.permutation(n), k)
     unique, group = np.unique(groups, return_inverse=True)
-    return np.asarray(_dealt(random.permutation(len(unique)), k)[group])
+    return np.asarray(_deal(random.permutation(len(unique)), k)[group])
 
 
-def _dealt(order: np.ndarray, k: int) -> np.ndarray:
+def _deal(order: np.ndarray, k: int) -> np.ndarray:
     """Numbers 1 to k (n,) for positions in ``order`` (n,), in k runs as even as can be."""
     fold = np.empty(len(order), dtype=int)
     for number, some in enumerate(np.array_split(order, k), start=1):
@@ -142,7 +142,7 @@ def _held_out(
     for part in _parts(y, fold):
         start = None
         for strength in sorted(scored):
-            start = fitted_columns(design, part.truth, strength * part.weights, start)
+            start = fit_columns(design, part.truth, strength * part.weights, start)
             rows, column = np.nonzero(part.held)
             scored[strength][rows, part.classes[column]] = (design.rows @ start)[rows, column]
     return scored
