@@ -45,7 +45,7 @@ class Stitched:
         A head of the target space (the target checkpoint's own classifier, or a probe), a zero-shot head over the
         source space, or None.
     target_name
-        What a user types to load the target encoder.
+        Name by which a user loads the target encoder.
     """
 
     encoder: Encoder
@@ -81,7 +81,7 @@ class Stitched:
         extra
             Facts for the config and the card: the anchors' table, hash and licence, measured numbers.
         command
-            How it was made, for the card.
+            Command line that made it, for the card.
 
         Raises
         ------
@@ -111,7 +111,7 @@ def stitch(
     head
         A :class:`~stitchkit.LinearHead` over the target space, a zero-shot head over the source space, or None.
     target_name
-        What a user types to load the target encoder; for the record.
+        Name by which a user loads the target encoder; for the record.
 
     Raises
     ------

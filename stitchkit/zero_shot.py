@@ -43,7 +43,7 @@ def zeroshot(
     prompts
         Classes with their positive and, optionally, negative texts; or what :func:`stitchkit.read_prompts` takes.
     store
-        Where the text encoder's vectors are kept, as in ``stitchkit.embed``.
+        Cache of the text encoder's vectors, as in ``stitchkit.embed``.
 
     Returns
     -------
@@ -81,7 +81,12 @@ def zeroshot(
     if prompts.negative:
         negative = _class_embeddings(common.vectors, prompts.negative, prompts.classes, row, flat)
     return ZeroShotHead(
-        alignment.source_map, prompts.classes, positive, negative, alignment.weights, prompts.multiclass
+        to_common=alignment.source_map,
+        classes=prompts.classes,
+        positive=positive,
+        negative=negative,
+        weights=alignment.weights,
+        multiclass=prompts.multiclass,
     )
 
 
@@ -97,7 +102,7 @@ def embed_prompts(
     prompts
         Classes with their positive and, optionally, negative texts; or what :func:`stitchkit.read_prompts` takes.
     store
-        Where the text encoder's vectors are kept, as in ``stitchkit.embed``.
+        Cache of the text encoder's vectors, as in ``stitchkit.embed``.
 
     Returns
     -------
@@ -115,15 +120,15 @@ def embed_prompts(
     return PromptVectors(prompts, prompt_vectors(text, prompts, store))
 
 
-def _prompt_set(given: PromptSet | str | Path) -> PromptSet:
-    if isinstance(given, str | Path):
-        return read_prompts(given)
-    if not isinstance(given, PromptSet):
+def _prompt_set(prompts: PromptSet | str | Path) -> PromptSet:
+    if isinstance(prompts, str | Path):
+        return read_prompts(prompts)
+    if not isinstance(prompts, PromptSet):
         raise InputError(
-            f"prompts must be a PromptSet or what stitchkit.read_prompts takes; got {type(given).__name__}. "
+            f"prompts must be a PromptSet or what stitchkit.read_prompts takes; got {type(prompts).__name__}. "
             f"stitchkit.PromptSet('mine', {{class: (text, ...)}}) makes one."
         )
-    return given
+    return prompts
 
 
 def prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str | Path | None) -> Embeddings:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError, SpaceMismatchError, UnknownNameError
-from stitchkit.core.escaping import escape, escaped
+from stitchkit.core.escaping import escape
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
 from stitchkit.core.wording import setting

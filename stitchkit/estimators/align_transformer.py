@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.maps import unit
 from stitchkit.core.roles import Solver
-from stitchkit.estimators.anchor_rows import aligned, nameless, source_rows, target_given, target_rows
+from stitchkit.estimators.anchor_rows import align_rows, nameless, source_rows, target_argument, target_rows
 from stitchkit.metrics.ranks import distinct_rows, pair_ranks
 from stitchkit.solvers import SEARCHED
 
@@ -30,7 +30,7 @@ class AlignTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     nested
         Also estimate how well the search does on unseen pairs, in ``alignment_.record["held_out"]``.
     seed
-        Of the fold assignment.
+        Seed of the fold assignment, default 0.
 
     Attributes
     ----------
@@ -79,8 +79,8 @@ class AlignTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         if self.purpose not in SEARCHED:
             raise UnknownNameError.of("purpose", self.purpose, SEARCHED)
-        source, vectors = source_rows(self, X), target_rows(*target_given(self, y, target))
-        fitted = aligned(self, source, vectors, groups, self.purpose)
+        source, vectors = source_rows(self, X), target_rows(*target_argument(self, y, target))
+        fitted = align_rows(self, source, vectors, groups, self.purpose)
         self._n_features_out = (fitted.to_target if self.purpose == "head" else fitted.source_map).target.dim
         self.alignment_ = fitted
         return self
@@ -91,23 +91,23 @@ class AlignTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Inner products of those with rows of :meth:`transform_target` are ``alignment_.similarity``.
         """
         check_is_fitted(self)
-        given = nameless(source_rows(self, X, reset=False))
+        source = nameless(source_rows(self, X, reset=False))
         if self.purpose == "head":
-            return np.asarray(self.alignment_.to_target(given).vectors)
-        rows, weights = np.asarray(unit(self.alignment_.source_map(given).vectors)), self.alignment_.weights
+            return np.asarray(self.alignment_.to_target(source).vectors)
+        rows, weights = np.asarray(unit(self.alignment_.source_map(source).vectors)), self.alignment_.weights
         return rows if weights is None else rows * weights.astype(rows.dtype)
 
     def transform_target(self, y: Any) -> np.ndarray:
         """Target vectors (n, d_t) put where :meth:`transform` puts source vectors; for a head they are there."""
         check_is_fitted(self)
-        given = nameless(target_rows(y, "y"))
-        self.alignment_.target.require(given.space, "transform_target")
+        target = nameless(target_rows(y, "y"))
+        self.alignment_.target.require(target.space, "transform_target")
         if self.purpose == "head":
-            return np.asarray(given.vectors)
-        return np.asarray(unit(self.alignment_.target_map(given).vectors))
+            return np.asarray(target.vectors)
+        return np.asarray(unit(self.alignment_.target_map(target).vectors))
 
     def score(self, X: Any, y: Any) -> float:
-        """How well ``X`` (n, d_s) finds ``y`` (n, d_t); take fresh pairs, those of :meth:`fit` flatter the map.
+        """Retrieval of ``y`` (n, d_t) by ``X`` (n, d_s); take fresh pairs, those of :meth:`fit` flatter the map.
 
         Returns
         -------

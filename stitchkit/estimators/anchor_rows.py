@@ -1,4 +1,4 @@
-"""What both adapters are fitted on: rows checked as scikit-learn checks them, and the alignment of them."""
+"""Anchors of both adapters: rows checked as scikit-learn checks them, and the alignment of them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from stitchkit.core.wording import setting
 FLOATS = [np.float64, np.float32, np.float16]  # kept as they come; anything else becomes the first
 
 
-def target_given(estimator: Any, y: Any, target: Any) -> tuple[Any, str]:
-    """What came as the anchors' target vectors, and its name."""
+def target_argument(estimator: Any, y: Any, target: Any) -> tuple[Any, str]:
+    """The argument that holds the anchors' target vectors, and its name."""
     if target is None and y is None:
         raise InputError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None. Give the target vectors "
@@ -56,7 +56,7 @@ def nameless(vectors: np.ndarray) -> Embeddings:
     return Embeddings.without_checks(vectors, ids, Space.of_array(vectors.shape[1]))
 
 
-def aligned(
+def align_rows(
     estimator: Any,
     source: np.ndarray,
     target: np.ndarray,

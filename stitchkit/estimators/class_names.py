@@ -1,4 +1,4 @@
-"""What names the classes of a classifier: prompts as vectors, as texts, or nothing."""
+"""Names for the classes of a classifier: prompts as vectors, as texts, or nothing."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class NamedClasses:
         """The mean (n, d_t) of the prompts of each label."""
         texts = dict(zip(self.labels.tolist(), self.texts, strict=True))
         row = {text: i for i, text in enumerate(self.embeddings.ids.tolist())}
-        found, which = np.unique(labels, return_inverse=True)
-        if unknown := [one for one in found.tolist() if one not in texts]:
+        names, which = np.unique(labels, return_inverse=True)
+        if unknown := [one for one in names.tolist() if one not in texts]:
             raise InputError(
                 f"y holds the label {unknown[0]!r}, which no prompt names; known: {list(texts)}. Name it, or give the "
                 f"text vectors as " + setting("target") + " (cross_val_predict, for one, renumbers labels)."
             )
         vectors = to_numpy(self.embeddings.vectors)
-        means = [vectors[[row[text] for text in texts[one]]].mean(axis=0, dtype=np.float64) for one in found.tolist()]
+        means = [vectors[[row[text] for text in texts[one]]].mean(axis=0, dtype=np.float64) for one in names.tolist()]
         return np.stack(means)[which.reshape(-1)]
 
 
@@ -59,7 +59,7 @@ def named_classes(prompts: Any, text: Any, labels: np.ndarray | None) -> NamedCl
             + "."
         )
     if isinstance(prompts, Mapping):
-        known, vectors = _sorted(prompts), prompts
+        known, vectors = _sort_classes(prompts), prompts
     elif labels is not None:
         known = np.unique(labels)
         vectors = dict(zip(known.tolist(), np.eye(len(known)), strict=True))
@@ -72,7 +72,7 @@ def named_classes(prompts: Any, text: Any, labels: np.ndarray | None) -> NamedCl
     return _named_by_vectors(known, [np.atleast_2d(vectors[label]) for label in known.tolist()])
 
 
-def _sorted(prompts: Mapping[Any, Any]) -> np.ndarray:
+def _sort_classes(prompts: Mapping[Any, Any]) -> np.ndarray:
     """The labels (c,) in order."""
     try:
         return np.asarray(sorted(prompts))
@@ -110,7 +110,7 @@ def _named_by_vectors(labels: np.ndarray, vectors: list[np.ndarray]) -> NamedCla
 
 
 def any_number(prompts: Any) -> bool:
-    """Whether any number of the classes may apply."""
+    """True if any number of the classes may apply."""
     return isinstance(prompts, PromptSet) and not prompts.multiclass and len(prompts.classes) > 1
 
 

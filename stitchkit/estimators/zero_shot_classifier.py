@@ -14,7 +14,13 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.roles import Encoder, Solver
 from stitchkit.core.wording import setting
-from stitchkit.estimators.anchor_rows import aligned, nameless, source_rows, target_given, target_rows
+from stitchkit.estimators.anchor_rows import (
+    align_rows,
+    nameless,
+    source_rows,
+    target_argument,
+    target_rows,
+)
 from stitchkit.estimators.class_names import any_number, labels_in, named_classes
 from stitchkit.zero_shot import zeroshot
 
@@ -28,7 +34,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     prompts
-        What names the classes. A mapping of labels to the vectors of their prompts, each (p, d_t) or (d_t,), or a
+        Names for the classes. A mapping of labels to the vectors of their prompts, each (p, d_t) or (d_t,), or a
         multi-class ``PromptSet``: one class applies. A ``PromptSet`` of one class with negatives: it applies or not,
         1 or 0. Another ``PromptSet``: any number apply, 1 or 0 each (n, c). None: every class is an axis of its own,
         which is the baseline without meaning for names that have one.
@@ -92,7 +98,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             If text vectors and prompts do not go together, or a label is named by no prompt.
         """
-        source, (values, name) = source_rows(self, X), target_given(self, y, target)
+        source, (values, name) = source_rows(self, X), target_argument(self, y, target)
         labels = labels_in(values) if name == "y" else None
         names = named_classes(self.prompts, self.text, labels)
         vectors = target_rows(values, name) if labels is None else names.vectors_of(labels)
@@ -105,7 +111,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 + "."
             )
         by = PromptVectors.distinct_or_none(names.prompts, names.embeddings)
-        self.alignment_ = aligned(self, source, vectors, groups, "match", by)
+        self.alignment_ = align_rows(self, source, vectors, groups, "match", by)
         self.head_ = zeroshot(self.alignment_, names.embeddings, names.prompts)
         self._order = np.arange(len(names.labels)) if any_number(self.prompts) else np.argsort(names.labels)
         self.classes_ = names.labels[self._order]
@@ -114,7 +120,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def decision_function(self, X: Any) -> np.ndarray:
         """Cosines or margins (n, c) of ``X`` (n, d_s), in the order of ``classes_``.
 
-        Of two classes of which one applies (n,): the second's minus the first's, in [-4, 4].
+        Scores of two classes of which one applies (n,): the second's minus the first's, in [-4, 4].
         """
         check_is_fitted(self)
         values = self.head_.scores(nameless(source_rows(self, X, reset=False))).values
@@ -129,7 +135,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            Where any number apply and there are no negatives.
+            If any number apply and there are no negatives.
         """
         scores = self.decision_function(X)
         if scores.ndim == 1:

@@ -58,7 +58,7 @@ def audit_pairs(
     allow
         Report leakage instead of refusing it.
     what, step
-        How the map is called, and the last sentence of the error.
+        Name of the map in words, and the last sentence of the error.
 
     Raises
     ------
@@ -69,12 +69,12 @@ def audit_pairs(
     if kept is None:
         return [UNKNOWN.format(what=what, these="pairs")] if _has_anchors(alignment) else []
     rows = row_digests(kept, pairs[0].vectors, pairs[1].vectors)
-    found = common(kept, ids=_names(ids), groups=groups, rows=rows)
-    leaked = leaks_of(found)
+    overlap = common(kept, ids=_names(ids), groups=groups, rows=rows)
+    leaked = leaks_of(overlap)
     if leaked and not allow:
         raise LeakageError(f"{what} was fitted on {leaked}. " + step)
-    unseen = _not_compared(kept, found, ids, groups, what, "pairs")
-    return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *unseen, *missed(found, kept, what)]
+    unseen = _not_compared(kept, overlap, ids, groups, what, "pairs")
+    return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *unseen, *missed(overlap, kept, what)]
 
 
 def remember_files(alignment: Alignment, anchors: Items) -> Alignment:
@@ -111,13 +111,13 @@ def audit_items(
     files = None
     if kept.get("files") is not None:
         files = [content_key(value, items.modality) for value in items.values]
-    found = common(kept, ids=_names(items.ids), groups=groups, files=files)
-    leaked = leaks_of(found)
+    overlap = common(kept, ids=_names(items.ids), groups=groups, files=files)
+    leaked = leaks_of(overlap)
     if leaked and judged and not allow:
         raise LeakageError(f"the map was fitted on {leaked}. " + STEP)
     unseen: list[str] = []
     if judged:
-        unseen = _not_compared(kept, found, items.ids, groups, "the map", "items") + missed(found, kept, "the map")
+        unseen = _not_compared(kept, overlap, items.ids, groups, "the map", "items") + missed(overlap, kept, "the map")
     return [*([f"LEAKAGE: the map was fitted on {leaked}"] if leaked else []), *unseen]
 
 
@@ -149,10 +149,10 @@ def _has_anchors(alignment: Alignment) -> bool:
     return bool(alignment.record.get("anchors") != 0)
 
 
-def _not_compared(kept: Mapping[str, Any], found: Common, ids: Any, groups: Any, what: str, these: str) -> list[str]:
+def _not_compared(kept: Mapping[str, Any], overlap: Common, ids: Any, groups: Any, what: str, these: str) -> list[str]:
     """Notes on ids and patients that one side alone has, and on ids that say nothing."""
     notes = []
-    other = next((words for kind, words in INSTEAD.items() if kind in found.counts), None)
+    other = next((words for kind, words in INSTEAD.items() if kind in overlap.counts), None)
     instead = f"items were compared by {other}" if other else "items were not compared"
     if ids is not None and are_row_numbers(ids):
         notes.append(f"the ids of these {these} are row numbers, which any table has: {instead}{_also(kept, ids)}")
@@ -171,16 +171,16 @@ def _also(kept: Mapping[str, Any], ids: Any) -> str:
     return f"; {n} of the numbers are ids of anchors" if n else ""
 
 
-def leaks_of(found: Common) -> str:
+def leaks_of(overlap: Common) -> str:
     """Counts of what is among the anchors, in words; empty for nothing."""
-    told = [f"{n} of these {KINDS[kind]}" for kind, n in found.counts.items() if n]
-    return " and ".join(told)
+    counts = [f"{n} of these {KINDS[kind]}" for kind, n in overlap.counts.items() if n]
+    return " and ".join(counts)
 
 
-def missed(found: Common, kept: Mapping[str, Any], what: str) -> list[str]:
+def missed(overlap: Common, kept: Mapping[str, Any], what: str) -> list[str]:
     """Notes on overlaps that the hashes cannot show, since only a part of them was kept."""
     return [
         f"{what} keeps {kept_of(kept, kind)} of {kept[f'n_{kind}']} hashes of its {KINDS[kind]}, so that an overlap of "
         f"a few can be missed"
-        for kind in found.sampled
+        for kind in overlap.sampled
     ]

@@ -49,12 +49,12 @@ def audit(
         If an item or a patient stands on both sides and ``allow`` is not set. Two spellings of one patient
         (:func:`stitchkit.core.keys.spelled_alike`) are one patient.
     """
-    found, notes = [], []
+    leaks, notes = [], []
     both = " and ".join(sides)
-    if items := shared(anchor_ids, test_ids):
-        found.append(f"{counted(items, 'item is', 'items are')} both {both}")
+    if items := shared_values(anchor_ids, test_ids):
+        leaks.append(f"{counted(items, 'item is', 'items are')} both {both}")
     copies, doubts = _items_alike(anchor_ids, test_ids, both)
-    found += copies
+    leaks += copies
     if names := same_names(map(str, anchor_ids), set(map(str, test_ids)) - set(map(str, anchor_ids))):
         one, other = next(iter(names.items()))
         doubts.append(
@@ -63,16 +63,16 @@ def audit(
     if anchor_groups is None or test_groups is None:
         notes.append(f"patients are not known, so overlap of patients between {both} was not checked")
     elif patients := _patients_on_both(anchor_groups, test_groups, ("has", "have"), f"both {both}"):
-        found += patients
+        leaks += patients
     else:
         notes.append(f"no patient has both {both}")
-    if found and not allow:
+    if leaks and not allow:
         usual = f"Take them out of the {sides[0]}" + ALLOW + "."
-        raise LeakageError(f"{'; '.join(found)}. {_advice(found)}" + (step or usual))
-    return [*(f"LEAKAGE: {one}" for one in found), *doubts, *notes]
+        raise LeakageError(f"{'; '.join(leaks)}. {_advice(leaks)}" + (step or usual))
+    return [*(f"LEAKAGE: {one}" for one in leaks), *doubts, *notes]
 
 
-def shared(one: Any, other: Any) -> int | None:
+def shared_values(one: Any, other: Any) -> int | None:
     """The number of distinct names of ``one`` (n,) that are in ``other`` (m,); None where either is not known."""
     if one is None or other is None:
         return None
@@ -90,13 +90,13 @@ def spelled_notes(groups: np.ndarray | None) -> list[str]:
     ]
 
 
-def in_two_spellings(pairs: Sequence[tuple[str, str]], one: str, many: str) -> str:
+def two_spellings_note(pairs: Sequence[tuple[str, str]], one: str, many: str) -> str:
     """The finding that names of one side are names of the other in another spelling, with one pair of them.
 
     ``one`` and ``many`` say what is in two spellings.
     """
-    found = counted(len({name for name, _ in pairs}), one, many)
-    return f"{found} in two spellings, for example {_pair(pairs)}"
+    number = counted(len({name for name, _ in pairs}), one, many)
+    return f"{number} in two spellings, for example {_pair(pairs)}"
 
 
 def _pair(pairs: Sequence[tuple[str, str]]) -> str:
@@ -106,9 +106,9 @@ def _pair(pairs: Sequence[tuple[str, str]]) -> str:
 def _patients_on_both(one: np.ndarray, other: np.ndarray, verbs: tuple[str, str], what: str) -> list[str]:
     """Findings on patients of both sides: those of one spelling, and those of two."""
     words = f"patient {verbs[0]} {what}", f"patients {verbs[1]} {what}"
-    found = [counted(same, *words)] if (same := shared(one, other)) else []
+    leaks = [counted(same, *words)] if (same := shared_values(one, other)) else []
     pairs = spelled_alike(one, other)
-    return [*found, *([in_two_spellings(pairs, *words)] if pairs else [])]
+    return [*leaks, *([two_spellings_note(pairs, *words)] if pairs else [])]
 
 
 def _items_alike(one: np.ndarray, other: np.ndarray, both: str) -> tuple[list[str], list[str]]:
@@ -118,13 +118,13 @@ def _items_alike(one: np.ndarray, other: np.ndarray, both: str) -> tuple[list[st
     pairs = [(folded[key], name) for name in sorted(right - left) if (key := folded_path(name)) in folded]
     numbers = [pair for pair in pairs if folded_path(pair[0]).isdigit()]
     named = [pair for pair in pairs if not folded_path(pair[0]).isdigit()]
-    found = [in_two_spellings(named, f"item is both {both}", f"items are both {both}")] if named else []
+    leaks = [two_spellings_note(named, f"item is both {both}", f"items are both {both}")] if named else []
     doubt = counted(len(numbers), f"pair of ids of {both} differs", f"pairs of ids of {both} differ")
-    return found, [f"{doubt} in spelling only, for example {_pair(numbers)}: are they one item?"] if numbers else []
+    return leaks, [f"{doubt} in spelling only, for example {_pair(numbers)}: are they one item?"] if numbers else []
 
 
-def _advice(found: Sequence[str]) -> str:
-    if not any("in two spellings" in one for one in found):
+def _advice(leaks: Sequence[str]) -> str:
+    if not any("in two spellings" in one for one in leaks):
         return ""
     return "Write each name the same way on both sides; two patients need names that differ in more than spelling. "
 
@@ -146,7 +146,7 @@ def check_apart(
         With the number of items or patients, and one pair of spellings of patients that differ in spelling only.
     """
     named = isinstance(fitted[0], Embeddings) and isinstance(held[0], Embeddings)
-    items = shared(fitted[0].ids, held[0].ids) if named else _same_vectors(fitted, held)
+    items = shared_values(fitted[0].ids, held[0].ids) if named else _same_vectors(fitted, held)
     if items:
         raise LeakageError(f"{counted(items, 'item is', 'items are')} both {what}. Hold out other items.")
     alike = _items_alike(fitted[0].ids, held[0].ids, what)[0] if named else []
@@ -159,12 +159,12 @@ def check_apart(
 
 
 def _same_vectors(fitted: tuple[Any, ...], held: tuple[Any, ...]) -> int:
-    """How many rows of ``held`` are, number for number on both sides, rows of ``fitted``."""
-    known, found = (
+    """Number of rows of ``held`` that are, number for number on both sides, rows of ``fitted``."""
+    known, other = (
         [hash((a.tobytes(), b.tobytes())) for a, b in zip(*(to_numpy(_vectors(one)) for one in both[:2]), strict=True)]
         for both in (fitted, held)
     )
-    return len(set(known) & set(found))
+    return len(set(known) & set(other))
 
 
 def _vectors(side: Any) -> Any:
@@ -172,7 +172,7 @@ def _vectors(side: Any) -> Any:
 
 
 def same_files(anchors: Items, test: Items, *, allow: bool = False) -> list[str]:
-    """What is found of test items that are, byte for byte, anchor items under other ids.
+    """Findings about test items that are, byte for byte, anchor items under other ids.
 
     Raises
     ------
@@ -185,9 +185,9 @@ def same_files(anchors: Items, test: Items, *, allow: bool = False) -> list[str]
     count = sum(content_key(value, test.modality) in known for value in test.values)
     if not count:
         return []
-    found = (
+    pairs = (
         counted(count, "test item is an anchor's own file", "test items are anchors' own files") + " under other ids"
     )
     if not allow:
-        raise LeakageError(f"{found}. Take them out of the anchors" + ALLOW + ".")
-    return [f"LEAKAGE: {found}"]
+        raise LeakageError(f"{pairs}. Take them out of the anchors" + ALLOW + ".")
+    return [f"LEAKAGE: {pairs}"]

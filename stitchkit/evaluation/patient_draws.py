@@ -30,7 +30,7 @@ class PatientDraws:
     k
         Neighbours to look for: as asked, but with groups at most half of a patient's others.
     grouped
-        Whether rows stand for patients.
+        True if rows stand for patients.
     """
 
     rows: np.ndarray

@@ -18,7 +18,7 @@ from stitchkit.storage.atomic_writes import write_text
 
 SHOWN = 192  # pixels; the encoders saw the same films at 96
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
-TOLD = {  # what each row of the tables is, in words
+ROWS = {  # of the tables -> its description
     "automatic stitch": "general encoder, map chosen on the anchors, medical head",
     "own head (medical encoder)": "the medical encoder itself: the ceiling of a stitch",
     "orthogonal map": "general encoder, orthogonal map, medical head",
@@ -44,7 +44,7 @@ def write_demo_page(
         numbers=numbers,
         stitching=stitching,
         naming=naming,
-        told=TOLD,
+        descriptions=ROWS,
         findings=FINDINGS,
         films=[{**film, "picture": picture(render(film["phantom"], SHOWN))} for film in films],
         methods_figure=forest([(one.name, one.macro) for one in by_score(stitching)], label="macro AUROC"),

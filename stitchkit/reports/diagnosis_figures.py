@@ -17,14 +17,14 @@ from stitchkit.reports.figures import COLOURS, FAINT, GRID, INK, as_svg, canvas
 SHALLOW = 1e-2  # of the largest singular value: a spectrum that falls below is drawn on a log axis
 
 
-def cosines_figure(found: Cosines) -> str:
+def cosines_figure(cosines: Cosines) -> str:
     """Histograms of true and random pairs' similarity, with their medians."""
     figure, axes = canvas(2.8)
-    edges = np.asarray(found.edges)
-    top = max(*found.of_true, *found.of_random)
+    edges = np.asarray(cosines.edges)
+    top = max(*cosines.of_true, *cosines.of_random)
     for shares, quantiles, name, colour, alpha in (
-        (found.of_random, found.random, "random pairs", FAINT, 0.30),
-        (found.of_true, found.true, "true pairs", COLOURS[0], 0.45),
+        (cosines.of_random, cosines.random, "random pairs", FAINT, 0.30),
+        (cosines.of_true, cosines.true, "true pairs", COLOURS[0], 0.45),
     ):
         axes.stairs(shares, edges, fill=True, color=colour, alpha=alpha, lw=0)
         axes.stairs(shares, edges, color=colour, lw=1.5, label=name)
@@ -39,17 +39,17 @@ def cosines_figure(found: Cosines) -> str:
     return as_svg(figure)
 
 
-def spectrum_figure(found: Spectrum) -> str:
+def spectrum_figure(spectrum: Spectrum) -> str:
     """Singular values over the largest one, with the effective rank."""
     figure, axes = canvas(2.5)
-    values = np.asarray(found.values[: max(found.rank, 1)])
+    values = np.asarray(spectrum.values[: max(spectrum.rank, 1)])
     shares = values / values[0] if values[0] > 0 else values
     at = np.arange(1, len(shares) + 1)
     axes.fill_between(at, shares, shares.min() * 0.5 if shares[-1] < SHALLOW else 0, color=COLOURS[0], alpha=0.15, lw=0)
     axes.plot(at, shares, "-o" if len(at) <= 40 else "-", color=COLOURS[0], lw=2, ms=4)
-    axes.axvline(found.effective, color=COLOURS[1], lw=1.2, ls=(0, (3, 2)))
-    left = found.effective < len(at) / 2
-    axes.annotate(f"effective rank {found.effective:.1f}", (found.effective, 1.0), (5 if left else -5, 0),
+    axes.axvline(spectrum.effective, color=COLOURS[1], lw=1.2, ls=(0, (3, 2)))
+    left = spectrum.effective < len(at) / 2
+    axes.annotate(f"effective rank {spectrum.effective:.1f}", (spectrum.effective, 1.0), (5 if left else -5, 0),
                   textcoords="offset points", ha="left" if left else "right", va="top", fontsize=9,
                   color=COLOURS[1])  # fmt: skip
     if shares[-1] < SHALLOW:
@@ -64,7 +64,7 @@ def spectrum_figure(found: Spectrum) -> str:
 
 
 def hubs_figure(hubs: Sequence[Hubness]) -> str:
-    """How often items are retrieved: the in-degrees of targets and of sources."""
+    """Numbers of retrievals of items: the in-degrees of targets and of sources."""
     figure, axes = canvas(2.5)
     most = max(one.largest for one in hubs)
     step = max(1, int(np.ceil((most + 1) / 40)))
@@ -82,9 +82,9 @@ def hubs_figure(hubs: Sequence[Hubness]) -> str:
     return as_svg(figure)
 
 
-def coverage_figure(found: Sequence[PromptCoverage]) -> str:
+def coverage_figure(coverage: Sequence[PromptCoverage]) -> str:
     """A bar a prompt, worst on top, of those that have a reach; dashed: what counts as covered."""
-    rows = sorted((one for one in found if not one.undefined), key=lambda one: one.reach)
+    rows = sorted((one for one in coverage if not one.undefined), key=lambda one: one.reach)
     figure, axes = canvas(0.75 + 0.32 * len(rows))
     for i, one in enumerate(rows):
         colour = COLOURS[0] if one.covered else COLOURS[1]

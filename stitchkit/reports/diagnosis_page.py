@@ -23,7 +23,7 @@ def write_diagnosis(diagnosis: Diagnosis, folder: str | Path) -> Path:
     Parameters
     ----------
     diagnosis
-        Of :func:`stitchkit.diagnose`.
+        Result of :func:`stitchkit.diagnose`.
     folder
         Made if need be; only the two files are written.
 

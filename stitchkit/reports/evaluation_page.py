@@ -14,13 +14,15 @@ from stitchkit.storage.atomic_writes import write_text
 PAGE, NUMBERS = "report.html", "evaluation.json"
 
 
-def write_evaluation(found: Evaluation, folder: str | Path, *, title: str = "Evaluation", command: str = "") -> Path:
+def write_evaluation(
+    evaluation: Evaluation, folder: str | Path, *, title: str = "Evaluation", command: str = ""
+) -> Path:
     """Write ``report.html`` and ``evaluation.json`` into ``folder``, each in one step; the page's path comes back.
 
     Parameters
     ----------
     found
-        Of :func:`stitchkit.evaluate`.
+        Result of :func:`stitchkit.evaluate`.
     folder
         Made if need be; only the two files are written.
     title, command
@@ -34,25 +36,25 @@ def write_evaluation(found: Evaluation, folder: str | Path, *, title: str = "Eva
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; the evaluation needs a folder for its page. Name a folder.")
-    notes = list(dict.fromkeys(found.notes))
+    notes = list(dict.fromkeys(evaluation.notes))
     text = template("evaluation.html.j2").render(
-        found=found,
+        found=evaluation,
         title=title,
         command=command,
-        further=[name for name in found.main.measures if name != AUROC],
+        further=[name for name in evaluation.main.measures if name != AUROC],
         called=measure_name,
         counted=counted,
         loud=[note for note in notes if note.startswith(LOUD)],
         quiet=[note for note in notes if not note.startswith(LOUD)],
         figures={
-            "methods": forest([(one.name, one.macro) for one in found.methods], label="macro AUROC"),
-            "classes": forest(list(found.main.classes.items()), label="AUROC", marked=None),
-            "reliability": reliability_figure(found.reliability) if found.reliability else None,
+            "methods": forest([(one.name, one.macro) for one in evaluation.methods], label="macro AUROC"),
+            "classes": forest(list(evaluation.main.classes.items()), label="AUROC", marked=None),
+            "reliability": reliability_figure(evaluation.reliability) if evaluation.reliability else None,
         },
         versions=package_versions(),
         numbers_file=NUMBERS,
     )
-    plain = strict_json({**found.to_dict(), "command": command})
+    plain = strict_json({**evaluation.to_dict(), "command": command})
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / NUMBERS, plain + "\n")
     write_text(folder / PAGE, text)

@@ -80,8 +80,9 @@ def reliability_figure(curves: Mapping[str, Sequence[Bin]]) -> str:
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=(0, (3, 3)))
     for i, (label, bins) in enumerate(curves.items()):
         style = "-" if i < len(COLOURS) else (0, (4, 1.5))
-        said, seen = [one.said for one in bins], [one.seen for one in bins]
-        axes.plot(said, seen, marker="o", ls=style, ms=3.5, lw=1.6, color=COLOURS[i % len(COLOURS)], label=label)
+        probabilities, shares = [one.said for one in bins], [one.seen for one in bins]
+        colour = COLOURS[i % len(COLOURS)]
+        axes.plot(probabilities, shares, marker="o", ls=style, ms=3.5, lw=1.6, color=colour, label=label)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_aspect("equal")

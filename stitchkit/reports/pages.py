@@ -1,4 +1,4 @@
-"""What every page has in common: its templates, the versions it was made with, notes that are shown first."""
+"""Parts that every page shares: templates, versions of packages, notes that are shown first."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def strict_json(value: Any) -> str:
 
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that numbers may hang on, as far as they are installed."""
-    found = {"Python": platform.python_version()}
+    versions = {"Python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

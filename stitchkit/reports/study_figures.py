@@ -35,11 +35,11 @@ def learning_figure(
     Parameters
     ----------
     levels
-        What uses no anchors: name and height.
+        Methods without anchors: name and height.
     label
-        Of the vertical axis.
+        Label of the vertical axis.
     counted
-        What there is more or less of along the horizontal one.
+        Label of the horizontal one: the thing that is counted.
     """
     figure, axes = canvas(3.3 + 0.2 * (len(curves) // 2))
     for i, curve in enumerate(curves):

@@ -25,7 +25,7 @@ class PageRow:
     """One row of a page's table."""
 
     name: str
-    told: str
+    description: str
     value: Interval
     gaps: dict[str, Interval]
     main: bool = False
@@ -39,11 +39,11 @@ class StudyPage:
     Parameters
     ----------
     title, kind
-        What was studied, and how.
+        Name of the study, and its kind in words.
     subject
         Items, patients, classes, in words.
     cards
-        Number and what it is, the main one first.
+        Number and its name, the main one first.
     tables
         Heading -> rows at the most anchors, with the baselines' names that differences are given to.
     curves
@@ -54,21 +54,23 @@ class StudyPage:
         Class, positives, interval, difference and adjusted p, as they are printed.
     notes
         In words; those that begin with LEAKAGE or SHORTCUT are shown first.
-    measure, told, each
-        What rows are compared by, in words, and what ``classes`` is a heading of.
+    hashes
+        Name and hash of each input, under the versions.
+    measure, explanation, each
+        The measure that rows are compared by, a sentence on it, and the heading of ``classes``.
     chances
         Heading -> the measure by chance, where it is not one half.
     counted, repeated, over
-        What methods get more or fewer of, of what the small dots are (empty where there are none), and what is
-        resampled, in words.
+        Names of the things that methods get more or fewer of, of the small dots (empty where there are none), and of
+        the units that intervals are over.
     near
-        Which draw and scale what follows is of, in words.
+        Draw and scale of the close-up, in words.
     fold
-        Whether the map is one of several folds'.
+        True if the map is one of several folds'.
     judged, scale, rule
-        The main row as probabilities and decisions, what thresholds are of, and how thresholds are chosen.
+        The main row as probabilities and decisions, the scale of thresholds, and the rule that chooses them.
     spectrum
-        Of the main row's map.
+        Spectrum of the main row's map.
     pictures
         Class -> which -> address, caption and score of each image.
     """
@@ -84,9 +86,9 @@ class StudyPage:
     notes: tuple[str, ...]
     plan: str
     command: str
-    marks: Mapping[str, str]
+    hashes: Mapping[str, str]
     measure: str = "macro AUROC"
-    told: str = ""
+    explanation: str = ""
     chances: Mapping[str, float] = field(default_factory=dict)
     each: str = "Class by class"
     counted: str = "anchors"
@@ -138,7 +140,7 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
     )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    whole = {**numbers, "command": page.command, "versions": package_versions(), "marks": dict(page.marks)}
+    whole = {**numbers, "command": page.command, "versions": package_versions(), "marks": dict(page.hashes)}
     plain = strict_json(whole)
     write_text(folder / NUMBERS, plain + "\n")
     write_text(folder / TABLE, table + "\n")
@@ -159,16 +161,11 @@ def markdown(page: StudyPage) -> str:
         titles = ["method", page.measure, *(f"minus {name}" for name in others), *map(measure_name, more)]
         lines += ["", f"## {heading}", "", _cells(titles), _cells(["---"] * len(titles))]
         for row in rows:
-            gaps = [signed(row.gaps[name]) if name in row.gaps else "" for name in others]
+            gaps = [row.gaps[name].signed if name in row.gaps else "" for name in others]
             beside = [str(row.measures[name]) if name in row.measures else "" for name in more]
             lines.append(_cells([row.name, str(row.value), *gaps, *beside]))
     lines += ["", *(f"- {note}" for note in dict.fromkeys(page.notes))]
     return "\n".join(lines)
-
-
-def signed(gap: Interval) -> str:
-    """A difference with its interval, signs shown."""
-    return gap.signed
 
 
 def _cells(cells: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import KINDS, Scores
 from stitchkit.evaluation.diagnosis.spectra import Spectrum
 from stitchkit.evaluation.scores.cross_fitting import CrossFitted, cross_fitted
-from stitchkit.evaluation.scores.tables import known_labels, standardised
+from stitchkit.evaluation.scores.truth import known_labels, standardise_within
 from stitchkit.studies.results import StudyRow
 from stitchkit.studies.running import Ran
 
@@ -77,7 +77,7 @@ def close_up(ran: Ran, row: StudyRow) -> CloseUp:
     scores = Scores(ran.log.scores(key), line["kind"], ran.test.ids, ran.test.classes)
     kept = scores.of_classes(judged)
     if ran.parts is not None:
-        kept = Scores(standardised(kept.values, ran.parts), "logit", kept.ids, judged)
+        kept = Scores(standardise_within(kept.values, ran.parts), "logit", kept.ids, judged)
     crossed = cross_fitted(kept, ran.test, sensitivity=plan.sensitivity, replicates=plan.replicates, seed=plan.seed)
     count = plan.images if ran.items.modality == "image" else 0
     images = {label: _extremes(kept, ran, label, count) for label in judged} if count else {}

@@ -13,7 +13,7 @@ from stitchkit.core.scores import Labels
 from stitchkit.evaluation.scores.class_answers import ACCURACY, BALANCED, F1
 from stitchkit.evaluation.scores.class_patients import ClassPatients, carriers, judged_classes, patients_of
 from stitchkit.evaluation.scores.results import AUROC, PRECISION
-from stitchkit.evaluation.scores.tables import Truth
+from stitchkit.evaluation.scores.truth import Truth
 from stitchkit.metrics.auroc_intervals import AurocPulls
 from stitchkit.metrics.average_precision_intervals import PrecisionPulls
 from stitchkit.metrics.bootstrap import Interval, exact_at_ends, percentile_interval

@@ -30,7 +30,7 @@ from stitchkit.evaluation.scores.class_patients import (
     where_carried,
     where_enough,
 )
-from stitchkit.evaluation.scores.tables import Truth
+from stitchkit.evaluation.scores.truth import Truth
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_differences,

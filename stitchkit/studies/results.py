@@ -12,7 +12,6 @@ from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.results import AUROC, measure_name
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.reports.study_page import signed
 from stitchkit.studies.judges import MAP, RECALL
 
 MEASURED = {AUROC: "macro AUROC", RECALL: "R@1, mean of both ways", MAP: "mAP, mean of both ways"}
@@ -203,5 +202,5 @@ def _count(row: StudyRow) -> str:
 def _cells(row: StudyRow, through: str, others: Sequence[str]) -> list[str]:
     """One line of the printed table."""
     spread = "" if len(row.draws) < 2 else f"{min(row.draws):.3f} to {max(row.draws):.3f}"
-    gaps = [signed(row.gaps[name].value) if name in row.gaps else "" for name in others]
+    gaps = [row.gaps[name].value.signed if name in row.gaps else "" for name in others]
     return [row.method, through, _count(row), str(row.macro), spread, *gaps]

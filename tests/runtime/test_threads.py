@@ -107,8 +107,8 @@ def test_the_limit_reaches_a_blas_that_is_first_used_within():
 
 def test_a_probe_is_fitted_with_one_thread(two, monkeypatch):
     seen = []
-    inner = probes.fitted_columns
-    monkeypatch.setattr(probes, "fitted_columns", lambda *given: seen.append(threads()) or inner(*given))
+    inner = probes.fit_columns
+    monkeypatch.setattr(probes, "fit_columns", lambda *given: seen.append(threads()) or inner(*given))
     rows = np.random.default_rng(0).normal(size=(60, 800))
     sk.fit_probe(rows, sk.Labels((rows[:, :1] > 0).astype(float), [f"i{row}" for row in range(60)], ("a",)))
     assert seen

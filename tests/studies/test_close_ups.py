@@ -131,10 +131,10 @@ def test_with_folds_scores_are_standardised_within_each_before_they_are_calibrat
 
 
 def test_constant_scores_stay_constant():
-    from stitchkit.evaluation.scores.tables import standardised
+    from stitchkit.evaluation.scores.truth import standardise_within
 
     scores = np.full((9, 2), 0.1) * np.asarray([1, 3])
-    assert not standardised(scores, np.repeat(range(3), 3)).any()
+    assert not standardise_within(scores, np.repeat(range(3), 3)).any()
 
 
 def test_the_page_says_that_it_shows_the_first_draw(planned, tmp_path, few_are_enough):

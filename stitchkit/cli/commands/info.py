@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.core.patients import count_patients
 
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
@@ -156,7 +155,7 @@ def _table(path: Path) -> dict[str, Any]:
         "is": "a table",
         "rows": len(table),
         "columns": list(table.columns),
-        "patients": count_patients(groups),
+        "patients": None if groups is None else len(set(groups.tolist())),
         "blank": {name: count for name, count in blank.items() if count},
     }
 

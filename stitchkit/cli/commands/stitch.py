@@ -208,11 +208,11 @@ def write_report(
     if judging is None:
         import stitchkit as sk
         from stitchkit.reports.diagnosis_page import page
-        from stitchkit.storage.atomic_writes import write_text
+        from stitchkit.storage.atomic_writes import replace_file
 
         if len(made.x) >= LEAST:
             found = sk.diagnose(made.model.alignment, made.x, made.y, groups=made.pairs.groups, seed=fitting.seed)
-            write_text(out / REPORT, page(found))
+            replace_file(out / REPORT, page(found).encode())
         return None
     head = made.model.head
     linear = head if isinstance(head, LinearHead) else None

@@ -23,7 +23,7 @@ UNSTATED = "not stated"
 
 @dataclass(frozen=True, slots=True)
 class SideCounts:
-    """What one side of the pairs holds.
+    """Contents of one side of the pairs.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class SideCounts:
     distinct
         Different ones: files byte for byte, texts letter for letter.
     sizes
-        Of image files: least and greatest width, height and bit depth; empty otherwise.
+        Sizes of image files: least and greatest width, height and bit depth; empty otherwise.
     lengths
-        Of texts: characters at the quantiles 0, .05, .25, .5, .75, .95 and 1, by quantile; empty otherwise.
+        Lengths of texts: characters at the quantiles 0, .05, .25, .5, .75, .95 and 1, by quantile; empty otherwise.
     """
 
     modality: str
@@ -43,7 +43,7 @@ class SideCounts:
     lengths: dict[str, int]
 
     def __str__(self) -> str:
-        """What stands in the card."""
+        """Rows of the card."""
         words = f"{self.modality}s, {self.distinct} different"
         if self.sizes:
             across, down, depth = (_span(self.sizes[name]) for name in ("width", "height", "bit_depth"))
@@ -56,14 +56,14 @@ class SideCounts:
 
 @dataclass(frozen=True, slots=True)
 class AnchorCard:
-    """Where an anchor set comes from and what is in it: counts and hashes, never a text or a patient.
+    """Origin and contents of an anchor set: counts and hashes, never a text or a patient.
 
     Parameters
     ----------
     name, description, source, licence, obtain
         As they were stated; empty if not.
     pairs, patients
-        How many; patients None where not known.
+        Their numbers; patients None where not known.
     sides
         ``"source"`` and ``"target"``.
     columns
@@ -90,7 +90,7 @@ class AnchorCard:
 
     @property
     def unstated(self) -> tuple[str, ...]:
-        """What a reader of the card would miss: which of source, licence and obtain were not stated."""
+        """Facts that the card lacks: those of source, licence and obtain that were not stated."""
         return tuple(name for name in ("source", "licence", "obtain") if not getattr(self, name))
 
     @plain_values
@@ -138,15 +138,15 @@ def anchor_card(
     anchors
         The pairs. What is not given here is taken from ``anchors.card``, as :func:`stitchkit.read_anchors` keeps it.
     name
-        Of the set; by default that of its table.
+        Name of the set; by default that of its table.
     description
-        What it is for, and what to be careful about.
+        Intended use, and cautions.
     source
         Who made it, with a citation.
     licence
         Its licence, or an SPDX name.
     obtain
-        How somebody else gets it.
+        Instructions for others to get it.
     columns
         Column of the table -> what it is used for.
 

@@ -44,7 +44,7 @@ def check_anchors(
     seed: int = 0,
     progress: bool | None = None,
 ) -> AnchorAudit:
-    """What is wrong with an anchor set: leakage into the test, repeats, classes without anchors, shortcuts.
+    """Faults of an anchor set: leakage into the test, repeats, classes without anchors, shortcuts.
 
     Nothing is embedded: images are decoded, compared and forgotten.
 
@@ -58,8 +58,8 @@ def check_anchors(
     test_groups : (m,), optional
         Patients of test items that are no anchor set.
     labels
-        Of the anchors, joined by id; of test items too if there are any. Counts each class, finds copies with opposite
-        labels, and, with ``metadata`` or image files, shortcuts.
+        Labels of the anchors, joined by id; of test items too if there are any. Counts each class, finds copies with
+        opposite labels, and, with ``metadata`` or image files, shortcuts.
     prompts
         A prompt set, its name or its file: counts the texts that say each class
         (:mod:`stitchkit.evaluation.anchors.words` tells how).
@@ -70,7 +70,7 @@ def check_anchors(
     min_positives
         Classes with fewer positive or negative patients are not judged by metadata, nor those with fewer than 5.
     folds
-        Of the anchors' patients, for the metadata-only baseline.
+        Folds of the anchors' patients, for the metadata-only baseline, default 5.
     seed
         Seed of the folds, default 0.
     progress
@@ -117,18 +117,18 @@ def check_anchors(
     within, complete = ((), True) if looks[0] is None else alike_within(ours, looks[0], likeness)
     if not complete:
         notes.append(f"more than {MOST} pairs of anchors are near duplicates; the others are not listed")
-    duplicates = _named(within, ours, ours, labels)
-    leaked = () if theirs is None or overlap is None else _named(overlap.alike or (), ours, theirs, labels)
+    duplicates = _duplicates(within, ours, ours, labels)
+    leaked = () if theirs is None or overlap is None else _duplicates(overlap.alike or (), ours, theirs, labels)
     texts = None if ours.texts is None else _texts(ours.texts, None if theirs is None else theirs.texts)
     classes = () if known is None else tuple(_counts(known))
     words = () if named is None else class_words(ours.texts or (), named)
-    notes += _unchecked(ours, theirs, overlap, known, words)
+    notes += _open_notes(ours, theirs, overlap, known, words)
     return AnchorAudit(
         anchors=len(ours),
         patients=count_patients(ours.groups),
         test=None if theirs is None else len(theirs),
         test_patients=None if theirs is None else count_patients(theirs.groups),
-        leakage=() if overlap is None else overlap.told(),
+        leakage=() if overlap is None else overlap.leaks(),
         warnings=tuple(_warnings(duplicates, classes, words, shortcuts, texts)),
         duplicates=duplicates,
         leaked=leaked,
@@ -160,34 +160,34 @@ def _of_anchors(labels: Labels, ours: Side) -> Labels:
             f"none of the {len(ours)} anchors is among the {len(labels)} labelled items. Check that both use the same "
             f"ids."
         )
-    found = labels.take(rows)
+    taken = labels.take(rows)
     if ours.groups is None:
-        return found
+        return taken
     place = {name: row for row, name in enumerate(ours.ids.tolist())}
-    groups = ours.groups[[place[name] for name in found.ids.tolist()]]
-    return Labels(found.values, found.ids, found.classes, groups, found.columns)
+    groups = ours.groups[[place[name] for name in taken.ids.tolist()]]
+    return Labels(values=taken.values, ids=taken.ids, classes=taken.classes, groups=groups, columns=taken.columns)
 
 
 def _looks(
     ours: Side, theirs: Side | None, bar: Progress, notes: list[str]
 ) -> tuple[Looks | None, tuple[Looks, Looks] | None]:
-    """What the anchors' images look like, and both sides' if both have images."""
+    """Fingerprints of the anchors' images, and of both sides' if both have images."""
     if not ours.images:
         return None, None
     anchors = ours.looks("anchors", bar)
-    found = [anchors]
+    sides = [anchors]
     if theirs is not None and theirs.images:
-        found.append(theirs.looks("test images", bar))
-    if blank := sum(one.blank for one in found):
+        sides.append(theirs.looks("test images", bar))
+    if blank := sum(one.blank for one in sides):
         notes.append(f"{counted(blank, 'image shows', 'images show')} nothing; only exact copies are found")
-    return anchors, (anchors, found[1]) if len(found) == 2 else None
+    return anchors, (anchors, sides[1]) if len(sides) == 2 else None
 
 
-def _named(found: Iterable[Alike], first: Side, second: Side, labels: Labels | None) -> tuple[Duplicate, ...]:
+def _duplicates(pairs: Iterable[Alike], first: Side, second: Side, labels: Labels | None) -> tuple[Duplicate, ...]:
     """Pairs by id, with their patients and labels compared."""
     rows = {} if labels is None else {name: row for row, name in enumerate(labels.ids.tolist())}
     named = []
-    for one in found:
+    for one in pairs:
         ids = str(first.ids[one.first]), str(second.ids[one.second])
         same = None
         if first.groups is not None and second.groups is not None:
@@ -212,7 +212,13 @@ def _counts(known: Labels) -> Iterable[ClassCounts]:
     for c, name in enumerate(known.classes):
         column = known.values[:, c]
         people = None if known.groups is None else count_patients(known.groups[column == 1])
-        yield ClassCounts(name, int((column == 1).sum()), int((column == 0).sum()), int(np.isnan(column).sum()), people)
+        yield ClassCounts(
+            name=name,
+            present=int((column == 1).sum()),
+            absent=int((column == 0).sum()),
+            unknown=int(np.isnan(column).sum()),
+            patients=people,
+        )
 
 
 def _shortcuts(
@@ -228,12 +234,12 @@ def _shortcuts(
         return (), ()
     place = {name: row for row, name in enumerate(anchors.ids.tolist())}
     items = anchors.source_items.take(np.asarray([place[name] for name in known.ids.tolist()]))
-    found, columns = find_shortcuts(known, metadata, file_columns(items), **settings, bar=bar)
-    if not found:
+    shortcuts, columns = find_shortcuts(known, metadata, file_columns(items), **settings, bar=bar)
+    if not shortcuts:
         notes.append("no check for shortcuts: no file size, picture size or named column differs among the anchors")
     else:
         notes.append(f"metadata alone are {', '.join(columns)}")
-    return found, columns
+    return shortcuts, columns
 
 
 def _warnings(
@@ -255,9 +261,9 @@ def _warnings(
             f"NOT SAID: no anchor text says {', '.join(silent)} in the words of the prompts: unless it uses others, "
             f"zero-shot stays at chance there"
         )
-    if found := [f"{one.name} {one.auroc}" for one in shortcuts if one.found]:
+    if telling := [f"{one.name} {one.auroc}" for one in shortcuts if one.found]:
         yield (
-            f"SHORTCUT: metadata alone, without the picture, tell {'; '.join(found)}. A map fitted on these anchors "
+            f"SHORTCUT: metadata alone, without the picture, tell {'; '.join(telling)}. A map fitted on these anchors "
             f"may learn the metadata."
         )
     if texts is not None and texts.distinct <= FEW_TEXTS * texts.n:
@@ -267,7 +273,7 @@ def _warnings(
         )
 
 
-def _unchecked(
+def _open_notes(
     ours: Side, theirs: Side | None, overlap: Overlap | None, known: Labels | None, words: Sequence[ClassWords]
 ) -> Iterable[str]:
     if theirs is None or overlap is None:

@@ -1,4 +1,4 @@
-"""Which rows to make anchors of: n picks out of many, before anybody writes their reports or reads their scans."""
+"""Choice of rows to make anchors of: n picks out of many, before anybody writes their reports or reads their scans."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def choose_anchors(
     groups : (m,) or mapping id -> group, optional
         Patient of each row.
     seed
-        Of the random draws; the same seed gives the same rows. ``"leverage"`` draws nothing.
+        Seed of the random draws, default 0; the same seed gives the same rows. ``"leverage"`` draws nothing.
 
     Returns
     -------
@@ -98,8 +98,8 @@ def choose_anchors(
     copies = distinct_rows(rows)
     labels = _classes(classes, len(x)) if method == "balanced" else None
     patients = _codes(patient_of_each(named, len(x)))
-    scaled = _bounded(rows) if method in FAR_SEEKING else _directions(rows)
-    choice = _Choice(scaled, patients, copies, np.random.default_rng(seed), labels)
+    scaled = _bound(rows) if method in FAR_SEEKING else _directions(rows)
+    choice = _Choice(rows=scaled, patient=patients, copy=copies, rng=np.random.default_rng(seed), labels=labels)
     METHODS[method](choice, n)
     return np.asarray(choice.picked, dtype=np.int64)
 
@@ -138,15 +138,15 @@ def _random(choice: _Choice, n: int) -> None:
         choice.pick(order)
 
 
-def _balanced(choice: _Choice, n: int) -> None:
+def _balance(choice: _Choice, n: int) -> None:
     """Each time one of the class that has fewest picks and rows left."""
     labels, order = choice.labels, choice.rng.random(len(choice.rows))
     if labels is None:
         raise InputError(setting("method", "balanced") + " needs " + setting("classes") + ", one class a row.")
     left, have = np.bincount(labels), np.zeros(labels.max() + 1)
-    turn = choice.rng.random(len(have)) / 2  # which class gets the odd one
+    tie_breaks = choice.rng.random(len(have)) / 2  # which class gets the odd one
     for _ in range(n):
-        scarcest = int(np.argmin(np.where(left > 0, have + turn, np.inf)))
+        scarcest = int(np.argmin(np.where(left > 0, have + tie_breaks, np.inf)))
         choice.pick(order, labels == scarcest)
         left[scarcest] -= 1
         have[scarcest] += 1
@@ -192,7 +192,7 @@ METHODS: dict[str, Callable[[_Choice, int], None]] = {
     "kmeans": _kmeans,
     "farthest": _farthest,
     "leverage": _leverage,
-    "balanced": _balanced,
+    "balanced": _balance,
     "diverse-text": _farthest,
 }
 
@@ -208,7 +208,7 @@ def _directions(rows: np.ndarray) -> np.ndarray:
     return directions
 
 
-def _bounded(rows: np.ndarray) -> np.ndarray:
+def _bound(rows: np.ndarray) -> np.ndarray:
     """Rows centred on their mean, lengths as a share of the usual one: at most 1, and falling again for outliers."""
     directions = _directions(rows)
     lengths = np.linalg.norm(rows - rows.mean(axis=0), axis=1, keepdims=True)
@@ -225,13 +225,13 @@ def _squared_distances(rows: np.ndarray, point: np.ndarray) -> np.ndarray:
     return np.concatenate([np.einsum("ij,ij->i", tile, tile) for tile in tiles])
 
 
-def _other_side(given: Any, x: Embeddings, other: Any) -> Embeddings:
+def _other_side(embeddings: Any, x: Embeddings, other: Any) -> Embeddings:
     if other is None:
         raise InputError(
             setting("method", "diverse-text") + " needs " + setting("other") + ", the vectors of the items' texts."
         )
     y = as_embeddings(other, "other")
-    if isinstance(given, Embeddings) and isinstance(other, Embeddings):
+    if isinstance(embeddings, Embeddings) and isinstance(other, Embeddings):
         y = in_order_of(x, y, ("embeddings", "other"), f"the embeddings of {y.space.name!r}")
     if len(y) != len(x):
         raise InputError(f"other has {len(y)} rows and embeddings has {len(x)}; row i of both must be one item.")

@@ -1,4 +1,4 @@
-"""The result of checking an anchor set: what leaks, what repeats, what is covered, what metadata give away."""
+"""The result of checking an anchor set: leakage, repeats, coverage, shortcuts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Duplicate:
     kind
         ``"same file"``, ``"same pixels"`` or ``"near"``.
     likeness
-        Of their fingerprints or after a registration, 1 for copies.
+        Likeness of their fingerprints or after a registration, 1 for copies.
     same_patient
         None where patients are not known.
     opposite
@@ -63,14 +63,14 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class TextCounts:
-    """How often the anchors' texts repeat, case and white space aside.
+    """Repeats among the anchors' texts, case and white space aside.
 
     Parameters
     ----------
     n, distinct
         Texts, and different ones.
     most
-        How often the commonest stands.
+        Occurrences of the commonest.
     shared
         Different ones that are also texts of the test; None where it has no texts.
     """
@@ -83,12 +83,12 @@ class TextCounts:
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """How many anchors show one class, by their labels.
+    """Numbers of anchors that show one class, by their labels.
 
     Parameters
     ----------
     name
-        Of the class.
+        Name of the class.
     present, absent, unknown
         Anchors; unknown are those without this label.
     patients
@@ -104,34 +104,34 @@ class ClassCounts:
 
 @dataclass(frozen=True, slots=True)
 class AnchorAudit:
-    """What was found of an anchor set.
+    """Findings about an anchor set.
 
     Parameters
     ----------
     anchors, patients
-        How many; patients None where not known.
+        Their numbers; patients None where not known.
     test, test_patients
         The same of the test; None without one.
     leakage
-        What anchors and test share, in words, a line each; empty if nothing was found.
+        Things that anchors and test share, in words, a line each; empty if nothing was found.
     warnings
-        What else is wrong: contradictions, uncovered classes, shortcuts.
+        Other faults: contradictions, uncovered classes, shortcuts.
     duplicates
         Anchors whose images are, or look, the same.
     leaked
         Anchors and test items whose images do, under different ids.
     texts
-        How often texts repeat; None where no side holds texts.
+        Repeats of texts; None where no side holds texts.
     classes
-        How many anchors show each class, where labels were given.
+        Numbers of anchors that show each class, where labels were given.
     words
-        What texts say of each class, where prompts were given.
+        Mentions of each class in the texts, where prompts were given.
     shortcuts
-        How well metadata tell each class, where labels and metadata were given.
+        Each class by metadata alone, where labels and metadata were given.
     columns
-        What metadata were used.
+        Metadata that were used.
     notes
-        What was not checked, and why.
+        Checks that were not made, with the reason.
     settings
         Likeness, folds, level, seed, least number of positives.
     """
@@ -154,7 +154,7 @@ class AnchorAudit:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing leaks into the test, as far as it was checked; warnings do not count."""
+        """True if nothing leaks into the test, as far as it was checked; warnings do not count."""
         return not self.leakage
 
     @plain_values
@@ -191,17 +191,17 @@ class AnchorAudit:
         }
 
     def __str__(self) -> str:
-        """What a terminal shows: leakage and warnings first."""
+        """Text for a terminal: leakage and warnings first."""
         lines = [self._head(), *(f"LEAKAGE: {one}" for one in self.leakage), *self.warnings]
         lines += self._pairs("anchors and test", self.leaked) + self._pairs("anchors", self.duplicates)
         if self.texts is not None:
-            lines.append(_told(self.texts))
-        lines += [*self._table(), *self._unseen()]
+            lines.append(_text_words(self.texts))
+        lines += [*self._table(), *self._unseen_words()]
         lines += [f"note: {one}" for one in dict.fromkeys(self.notes)]
         clean = not (self.leakage or self.warnings or self.leaked or self.duplicates)
-        return "\n".join([*lines, *([f"no fault found; checked: {', '.join(self._checked())}"] if clean else [])])
+        return "\n".join([*lines, *([f"no fault found; checked: {', '.join(self._check_names())}"] if clean else [])])
 
-    def _checked(self) -> list[str]:
+    def _check_names(self) -> list[str]:
         """The comparisons and counts, in words."""
         known = "ids" if self.patients is None or self.test_patients is None else "ids and patients"
         parts = {
@@ -215,8 +215,8 @@ class AnchorAudit:
         return [name for name, done in parts.items() if done]
 
     def _head(self) -> str:
-        head = _counted(self.anchors, "anchor", self.patients)
-        return head if self.test is None else f"{head}; {_counted(self.test, 'test item', self.test_patients)}"
+        head = _count_words(self.anchors, "anchor", self.patients)
+        return head if self.test is None else f"{head}; {_count_words(self.test, 'test item', self.test_patients)}"
 
     def _pairs(self, where: str, pairs: tuple[Duplicate, ...]) -> list[str]:
         if not pairs:
@@ -243,25 +243,25 @@ class AnchorAudit:
         rows = [[cell for cells in together for cell in cells] for together in zip(*parts, strict=True)]
         return text_table(rows, numbers=range(1, len(rows[0]) - bool(metadata)))
 
-    def _unseen(self) -> list[str]:
+    def _unseen_words(self) -> list[str]:
         """Words of the prompts that are in no text."""
-        found = [
+        lists = [
             f"{one.name}: {', '.join(one.unseen[:SHOWN])}{', ...' if len(one.unseen) > SHOWN else ''}"
             for one in self.words
             if one.unseen
         ]
-        return [f"words of the prompts that no anchor text has: {'; '.join(found)}"] if found else []
+        return [f"words of the prompts that no anchor text has: {'; '.join(lists)}"] if lists else []
 
 
 _TEXTS = ("n", "distinct", "most", "shared")
 _COUNTS = ("name", "present", "absent", "unknown", "patients")
 
 
-def _counted(n: int, what: str, patients: int | None) -> str:
+def _count_words(n: int, what: str, patients: int | None) -> str:
     return f"{counted(n, what)} ({patients_in_words(patients)})"
 
 
-def _told(texts: TextCounts) -> str:
+def _text_words(texts: TextCounts) -> str:
     verb = "is a text" if texts.shared == 1 else "are texts"
     also = "" if texts.shared is None else f"; {texts.shared} of them {verb} of the test as well"
     return f"{counted(texts.n, 'text')}, {texts.distinct} different, the commonest {counted(texts.most, 'time')}{also}"

@@ -1,4 +1,4 @@
-"""What anchors and test items have in common: ids, patients, and images that are the same under other names."""
+"""Overlap of anchors and test items: ids, patients, and images that are the same under other names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stitchkit.core.items import Items, checked_groups, checked_ids
 from stitchkit.core.keys import spelled_alike
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, Looks, find_alike, look_at
-from stitchkit.evaluation.leakage import in_two_spellings, shared
+from stitchkit.evaluation.leakage import shared_values, two_spellings_note
 from stitchkit.runtime.progress import Progress
 
 
@@ -42,7 +42,7 @@ class Side:
         return len(self.ids)
 
     @classmethod
-    def of(cls, given: AnchorSet | Items | Sequence[str] | np.ndarray, groups: Any = None) -> Side:
+    def of(cls, items: AnchorSet | Items | Sequence[str] | np.ndarray, groups: Any = None) -> Side:
         """Anchors, items or bare ids as a side; ``groups`` where the value itself knows none.
 
         Raises
@@ -50,40 +50,40 @@ class Side:
         InputError
             If groups are given twice, or a single text stands for ids.
         """
-        if isinstance(given, str):
+        if isinstance(items, str):
             raise InputError("the test is an anchor set, items or a list of ids; got a single text. Read the table.")
-        if isinstance(given, AnchorSet):
+        if isinstance(items, AnchorSet):
             if groups is not None:
                 raise InputError(
                     "an anchor set has its own groups. Leave " + setting("test_groups", text="test_groups") + " out."
                 )
-            sides = [given.source_items, given.target_items]
+            sides = [items.source_items, items.target_items]
             images = [one for one in sides if one.modality == "image"]
             if len(images) == 2 and all(map(_same, images[0].values, images[1].values)):
                 del images[1]
             texts = next((one.values for one in reversed(sides) if one.modality == "text"), None)
-            return cls(given.ids, given.groups, tuple(images), texts)
-        known = None if groups is None else checked_groups(groups, len(given))
-        if isinstance(given, Items):
-            if given.modality == "image":
-                return cls(given.ids, known, (given,))
-            return cls(given.ids, known, (), given.values)
-        return cls(checked_ids(given), known)
+            return cls(items.ids, items.groups, tuple(images), texts)
+        known = None if groups is None else checked_groups(groups, len(items))
+        if isinstance(items, Items):
+            if items.modality == "image":
+                return cls(items.ids, known, (items,))
+            return cls(items.ids, known, (), items.values)
+        return cls(checked_ids(items), known)
 
     def looks(self, what: str, bar: Progress) -> Looks:
-        """What the images look like; an item with two images stands twice."""
-        seen = []
+        """Fingerprints of the images; an item with two images stands twice."""
+        images = []
         bar.begin(f"looking at {what}", total=sum(map(len, self.images)))
         for items in self.images:
             for one in look_at(items):
-                seen.append(one)
+                images.append(one)
                 bar.step(1)
-        return Looks.of(np.tile(self.ids, len(self.images)), seen)
+        return Looks.of(np.tile(self.ids, len(self.images)), images)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overlap:
-    """What anchors have in common with test items.
+    """Overlap of anchors with test items.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ class Overlap:
     complete: bool
     spelled: tuple[tuple[str, str], ...] = ()
 
-    def told(self) -> tuple[str, ...]:
-        """What leaks, in words, a line each."""
+    def leaks(self) -> tuple[str, ...]:
+        """Leaks in words, a line each."""
         alike = self.alike or ()
         near = sum(one.kind == NEAR for one in alike)
         copies = len({one.second for one in alike if one.kind != NEAR})
@@ -126,41 +126,41 @@ class Overlap:
                 f"of an anchor's and a test item's image are near duplicates under other ids{more}",
             ),
         )
-        found = [f"{counted(count, one, many)} {what}" for count, one, many, what in lines if count]
+        sentences = [f"{counted(count, one, many)} {what}" for count, one, many, what in lines if count]
         if self.spelled:
             both = (f"{words} {lines[1][3]}" for words in lines[1][1:3])
-            found.insert(sum(map(bool, (self.items, self.patients))), in_two_spellings(self.spelled, *both))
-        return tuple(found)
+            sentences.insert(sum(map(bool, (self.items, self.patients))), two_spellings_note(self.spelled, *both))
+        return tuple(sentences)
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are one image without looking at it: one object, or one path."""
+    """True if two values are one image without looking at it: one object, or one path."""
     return one is other or (isinstance(one, str | Path) and isinstance(other, str | Path) and Path(one) == Path(other))
 
 
 def overlap_of(anchors: Side, test: Side, looks: tuple[Looks, Looks] | None, likeness: float = LIKENESS) -> Overlap:
-    """What ``anchors`` have in common with ``test``; ``looks`` are of both sides' images, None if one has none."""
+    """Overlap of ``anchors`` with ``test``; ``looks`` are of both sides' images, None if one has none."""
     rows = np.isin(anchors.ids, test.ids)
     items = int(rows.sum())
-    patients = shared(anchors.groups, test.groups)
+    patients = shared_values(anchors.groups, test.groups)
     spelled: tuple[tuple[str, str], ...] = ()
     if anchors.groups is not None and test.groups is not None:
         spelled = tuple(spelled_alike(anchors.groups, test.groups))
         rows |= np.isin(anchors.groups, test.groups) | np.isin(anchors.groups, [one for one, _ in spelled])
     if looks is None:
-        return Overlap(rows, items, patients, None, True, spelled)
-    found, complete = find_alike(*looks, likeness=likeness)
-    alike = _of_items(found, anchors, test)
+        return Overlap(rows=rows, items=items, patients=patients, alike=None, complete=True, spelled=spelled)
+    pairs, complete = find_alike(*looks, likeness=likeness)
+    alike = _of_items(pairs, anchors, test)
     pictures = looks[0].pixels
-    shown = np.isin(pictures, pictures[[one.first for one in found]])  # a pair names the first of equal pictures
+    shown = np.isin(pictures, pictures[[one.first for one in pairs]])  # a pair names the first of equal pictures
     rows[np.flatnonzero(shown) % len(anchors)] = True
-    return Overlap(rows, items, patients, alike, complete, spelled)
+    return Overlap(rows=rows, items=items, patients=patients, alike=alike, complete=complete, spelled=spelled)
 
 
-def _of_items(found: list[Alike], first: Side, second: Side) -> tuple[Alike, ...]:
+def _of_items(pairs: list[Alike], first: Side, second: Side) -> tuple[Alike, ...]:
     """Each pair of items once, with their best likeness; not an item with itself."""
     kept: dict[tuple[int, int], Alike] = {}
-    for one in found:
+    for one in pairs:
         pair = one.first % len(first), one.second % len(second)
         if first.ids[pair[0]] != second.ids[pair[1]]:
             kept.setdefault(pair, one._replace(first=pair[0], second=pair[1]))
@@ -169,5 +169,5 @@ def _of_items(found: list[Alike], first: Side, second: Side) -> tuple[Alike, ...
 
 def alike_within(side: Side, looks: Looks, likeness: float = LIKENESS) -> tuple[tuple[Alike, ...], bool]:
     """Items of one side whose images are, or look, the same, and whether all are listed."""
-    found, complete = find_alike(looks, likeness=likeness)
-    return _of_items(found, side, side), complete
+    pairs, complete = find_alike(looks, likeness=likeness)
+    return _of_items(pairs, side, side), complete

@@ -30,9 +30,9 @@ class Candidates:
     rows : (m,) int64
         Positions.
     left_out
-        How many are left out, and why, in words.
+        Number of rows that are left out; the notes say why.
     notes
-        What was not checked.
+        Checks that were not made.
     """
 
     rows: np.ndarray
@@ -49,13 +49,13 @@ class Selection:
     rows : (n,) int64
         Positions in the anchor set, in the order they were picked.
     method, seed
-        How.
+        Method of :func:`choose_anchors`.
     candidates, left_out
-        How many could be chosen, and how many could not because of the test.
+        Numbers of rows that could be chosen, and that could not because of the test.
     patients
-        Of the chosen; None where not known.
+        Patients of the chosen; None where not known.
     notes
-        What was left out and why, and what was not checked.
+        Rows left out with the reason, and checks that were not made.
     """
 
     rows: np.ndarray
@@ -80,7 +80,7 @@ class Selection:
         }
 
     def __str__(self) -> str:
-        """What a terminal shows."""
+        """Text for a terminal."""
         people = patients_in_words(self.patients)
         rows = f"{len(self.rows)} of {counted(self.candidates, 'row')} ({people})"
         head = f"{rows}, chosen by {self.method}, seed {self.seed}"
@@ -114,23 +114,22 @@ def candidates_of(
     if ours.images and theirs.images:
         with Progress(show=progress) as bar:
             looks = ours.looks("anchors", bar), theirs.looks("test images", bar)
-    found = overlap_of(ours, theirs, looks, likeness)
-    if not found.complete:
+    overlap = overlap_of(ours, theirs, looks, likeness)
+    if not overlap.complete:
         raise DataError(
             f"more than {MOST} pairs of an anchor's and a test item's image look the same, so what leaks cannot be "
             f"told apart. Are most images nearly empty? See what the check of the anchors lists."
         )
-    rows = np.flatnonzero(~found.rows)
+    rows = np.flatnonzero(~overlap.rows)
     if not rows.size:
         raise DataError(f"all {len(ours)} anchors share an id, a patient or an image with the test. Give others.")
     notes = []
-    if told := found.told():
-        notes.append(
-            f"{counted(len(ours) - len(rows), 'row was', 'rows were')} left out, because of the test: {'; '.join(told)}"
-        )
-    if found.patients is None:
+    if leaks := overlap.leaks():
+        number = counted(len(ours) - len(rows), "row was", "rows were")
+        notes.append(f"{number} left out, because of the test: {'; '.join(leaks)}")
+    if overlap.patients is None:
         notes.append("patients are not known on both sides, so rows of the test's patients were not looked for")
-    if found.alike is None:
+    if overlap.alike is None:
         notes.append("images are not known on both sides, so rows that show the test's images were not looked for")
     return Candidates(rows, len(ours) - len(rows), tuple(notes))
 
@@ -154,12 +153,12 @@ def select_anchors(
     candidates
         From :func:`candidates_of`.
     method
-        Of ``choose_anchors``; ``"diverse-text"`` reads ``vectors`` of the texts.
+        Method of ``choose_anchors``; ``"diverse-text"`` reads ``vectors`` of the texts.
     vectors : (m, d), optional
-        Of the candidates, in their order. Without them, as ``"random"`` and ``"balanced"`` allow, a row is told from
-        another by its source item.
+        Vectors of the candidates, in their order. Without them, as ``"random"`` and ``"balanced"`` allow, rows are
+        distinguished by their source items.
     classes : (m,), optional
-        Of the candidates, in their order, for ``"balanced"``.
+        Classes of the candidates, in their order, for ``"balanced"``.
 
     Raises
     ------
@@ -175,7 +174,13 @@ def select_anchors(
     picked = choose_anchors(vectors, n, method=method, other=other, classes=classes, groups=some.groups, seed=seed)
     people = None if some.groups is None else count_patients(some.groups[picked])
     return Selection(
-        candidates.rows[picked], method, seed, len(candidates.rows), candidates.left_out, people, candidates.notes
+        rows=candidates.rows[picked],
+        method=method,
+        seed=seed,
+        candidates=len(candidates.rows),
+        left_out=candidates.left_out,
+        patients=people,
+        notes=candidates.notes,
     )
 
 

@@ -22,12 +22,12 @@ SHORTCUT = 0.6  # AUROC; a class whose lower bound is above is called a shortcut
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """How well metadata alone tell one class among the anchors.
+    """One class among the anchors by metadata alone.
 
     Parameters
     ----------
     name
-        Of the class.
+        Name of the class.
     auroc
         Held out, with its 95 % interval over patients; None if the class cannot be judged.
     found
@@ -63,7 +63,7 @@ def find_shortcuts(
     Parameters
     ----------
     labels
-        Of the anchors.
+        Labels of the anchors.
     columns
         Names among ``labels.columns``.
     files
@@ -72,7 +72,7 @@ def find_shortcuts(
         Classes with fewer positive or negative patients are not judged, nor those with fewer than 5, or where few have
         most positives or negatives.
     folds
-        How many.
+        Number of folds.
     bar
         Shows the folds.
     """

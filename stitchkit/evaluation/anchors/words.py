@@ -1,4 +1,4 @@
-"""What the anchors' texts say of the classes that prompts name: a plain count of words, no reading.
+"""Mentions in the anchors' texts of the classes that prompts name: a plain count of words, no reading.
 
 A text says a class if one of its sentences holds all the own words of one of the class's positive prompts. A prompt's
 own words are those left when small and denying words, and words that the positives of another class use as well, are
@@ -35,12 +35,12 @@ SMALL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ClassWords:
-    """What the anchors' texts say of one class.
+    """Mentions of one class in the anchors' texts.
 
     Parameters
     ----------
     name
-        Of the class.
+        Name of the class.
     said
         Texts that say it; None if its prompts have no word of their own, so that nothing can be counted.
     denied
@@ -56,12 +56,12 @@ class ClassWords:
 
 
 def class_words(texts: Sequence[str], prompts: PromptSet) -> tuple[ClassWords, ...]:
-    """What ``texts`` say of each class of ``prompts``, in the prompts' order.
+    """Mentions in ``texts`` of each class of ``prompts``, in the prompts' order.
 
     Parameters
     ----------
     texts : n texts
-        Of the anchors.
+        Texts of the anchors.
     prompts
         The prompt set that will name the classes.
 
@@ -80,8 +80,8 @@ def class_words(texts: Sequence[str], prompts: PromptSet) -> tuple[ClassWords, .
     judged = []
     for (name, wanted), signs in zip(own.items(), _signs(read, own).T, strict=True):
         unseen = tuple(sorted(set().union(*wanted) - vocabulary))
-        said, denied = (int(times[signs == sign].sum()) for sign in (1, -1))
-        judged.append(ClassWords(name, said if wanted else None, denied, unseen))
+        affirmed, denied = (int(times[signs == sign].sum()) for sign in (1, -1))
+        judged.append(ClassWords(name, affirmed if wanted else None, denied, unseen))
     return tuple(judged)
 
 
@@ -106,17 +106,17 @@ def mentions(texts: Sequence[str], prompts: PromptSet) -> np.ndarray:
     [[1.0, 0.0], [-1.0, 0.0]]
     """
     row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    found = _signs([_sentences(text) for text in row], _own_words(prompts))
-    return found[[row[text] for text in texts]]
+    signs = _signs([_sentences(text) for text in row], _own_words(prompts))
+    return signs[[row[text] for text in texts]]
 
 
 def _signs(read: Sequence[list[list[str]]], own: Mapping[str, Sequence[frozenset[str]]]) -> np.ndarray:
     """:func:`mentions` (n, c) of n texts as sentences of words, by the own words of c classes."""
-    found = np.full((len(read), len(own)), np.nan)
+    signs = np.full((len(read), len(own)), np.nan)
     for c, wanted in enumerate(own.values()):
         if wanted:
-            found[:, c] = [_sign(sentences, wanted) for sentences in read]
-    return found
+            signs[:, c] = [_sign(sentences, wanted) for sentences in read]
+    return signs
 
 
 def _sentences(text: str) -> list[list[str]]:
@@ -145,21 +145,21 @@ def _singular(word: str) -> str:
 def _own_words(prompts: PromptSet) -> dict[str, list[frozenset[str]]]:
     """Of each class, the own words of each of its positive prompts that has any."""
     never = SMALL | BEFORE | ANYWHERE  # the "free" of "free air" is in every "free of infiltrates"
-    found = {name: [set(words_of(text)) - never for text in texts] for name, texts in prompts.positive.items()}
-    users = Counter(word for sets in found.values() for word in set().union(*sets))
+    words = {name: [set(words_of(text)) - never for text in texts] for name, texts in prompts.positive.items()}
+    users = Counter(word for sets in words.values() for word in set().union(*sets))
     return {
         name: [own for one in sets if (own := frozenset(word for word in one if users[word] == 1))]
-        for name, sets in found.items()
+        for name, sets in words.items()
     }
 
 
 def _sign(sentences: Sequence[list[str]], own: Sequence[frozenset[str]]) -> int:
     """1 if the sentences of a text say the class of these own words, -1 if they deny it, else 0."""
-    verdicts = [_denied(words, wanted) for words in sentences for wanted in own if wanted <= set(words)]
+    verdicts = [_is_denied(words, wanted) for words in sentences for wanted in own if wanted <= set(words)]
     return 0 if not verdicts else -1 if all(verdicts) else 1
 
 
-def _denied(words: list[str], wanted: frozenset[str]) -> bool:
-    """Whether a sentence that holds the wanted words denies them."""
+def _is_denied(words: list[str], wanted: frozenset[str]) -> bool:
+    """True if a sentence that holds the wanted words denies them."""
     last = max(at for at, word in enumerate(words) if word in wanted)
     return bool(ANYWHERE.intersection(words)) or bool(BEFORE.intersection(words[:last]))

@@ -288,7 +288,14 @@ def mention_columns(mentions: Mentions, names: Sequence[str]) -> np.ndarray:
 
 def _partner_map(x: Embeddings, fit: RidgeFit, partners: int) -> AffineMap:
     to = Space("scores of anchored findings", partners)
-    return AffineMap(x.space, to, fit.center, fit.weight, fit.bias, min(len(x) - 1, x.space.dim))
+    return AffineMap(
+        source=x.space,
+        target=to,
+        center=fit.center,
+        weight=fit.weight,
+        bias=fit.bias,
+        rank=min(len(x) - 1, x.space.dim),
+    )
 
 
 def _associations(
@@ -303,7 +310,15 @@ def _associations(
     for f, name in enumerate(findings):
         numbers = counts.weights[f], counts.together[f], counts.expected[f], p_values[f]
         each = [
-            Partner(partner, float(weight), int(together), float(expected), float(p_value), n, auroc)
+            Partner(
+                name=partner,
+                weight=float(weight),
+                together=int(together),
+                expected=float(expected),
+                p_value=float(p_value),
+                anchors=n,
+                auroc=auroc,
+            )
             for partner, weight, together, expected, p_value, n, auroc in zip(
                 partners, *numbers, anchors, aurocs, strict=True
             )
@@ -312,7 +327,16 @@ def _associations(
         close = tuple(one.name for one in ordered if one.p_value < LEVEL / len(ordered))
         mentioned = pool.columns([name])[:, 0]
         alone = int((mentioned & ~accompanied).sum())
-        result.append(Association(name, int(mentioned.sum()), alone, ordered, each[-1], close))
+        result.append(
+            Association(
+                finding=name,
+                mentions=int(mentioned.sum()),
+                alone=alone,
+                partners=ordered,
+                normal=each[-1],
+                company=close,
+            )
+        )
     return tuple(result)
 
 

@@ -168,12 +168,17 @@ class Associations:
 
     def scores(self, embeddings: Any) -> AssociationScores:
         """Scores of vectors (n, d) of the anchors' space, beside their rivals; those of another encoder are refused."""
-        given = as_embeddings(embeddings, "the items to score by association")
-        self.space.require(given.space, "the scores by association")
+        items = as_embeddings(embeddings, "the items to score by association")
+        self.space.require(items.space, "the scores by association")
         return AssociationScores(
-            given.ids, self.findings, self.partners, to_numpy(self.partner_map.apply(given.vectors)), self.weights,
-            self.permuted, self.notes,
-        )  # fmt: skip
+            ids=items.ids,
+            findings=self.findings,
+            partners=self.partners,
+            partner_scores=to_numpy(self.partner_map.apply(items.vectors)),
+            weights=self.weights,
+            permuted_weights=self.permuted,
+            notes=self.notes,
+        )
 
     @plain_values
     def to_dict(self) -> dict[str, Any]:
@@ -281,9 +286,9 @@ class AssociationScores:
         The arguments are those of :func:`stitchkit.evaluate`; ``others`` may hold the scores of prompts, as one more
         rival.
         """
-        from stitchkit.evaluation.associations.results import judged
+        from stitchkit.evaluation.associations.results import evaluate_scores
 
-        return judged(
+        return evaluate_scores(
             self, labels, groups=groups, anchors=anchors, others=others, min_positives=min_positives,
             replicates=replicates, seed=seed, allow_leakage=allow_leakage,
         )  # fmt: skip
@@ -336,7 +341,7 @@ def _plain_partner(one: Partner) -> dict[str, Any]:
     return {**asdict(one), "auroc": None if one.auroc is None else one.auroc._asdict()}
 
 
-def _shown(one: Association) -> tuple[list[Partner], int]:
+def _largest_partners(one: Association) -> tuple[list[Partner], int]:
     """Partners to print, the largest weight first, and the number of those left out."""
     largest = sorted(one.partners, key=lambda partner: -abs(partner.weight))[:SHOWN]
     kept = [partner for partner in one.partners if partner in largest]
@@ -356,15 +361,15 @@ HEAD = ("partner", "weight", "together", "expected", "p", "anchors", "AUROC held
 
 def _lines_of(one: Association) -> Iterator[str]:
     yield f"{one.finding}: {one.sentence}"
-    partners, rest = _shown(one)
+    partners, rest = _largest_partners(one)
     rows = [HEAD, *(_cells(partner) for partner in partners)]
     yield from text_table(rows, numbers=range(1, len(HEAD)), indent="  ")
     if rest:
         yield f"  and {counted(rest, 'partner')} of smaller weights"
 
 
-def _markdown(found: Associations) -> Iterator[str]:
-    for one in found.associations:
+def _markdown(associations: Associations) -> Iterator[str]:
+    for one in associations.associations:
         yield f"### {_cell(one.finding)}"
         yield ""
         yield f"{one.sentence}."
@@ -373,9 +378,9 @@ def _markdown(found: Associations) -> Iterator[str]:
         yield f"|{'---|' * len(HEAD)}"
         yield from (f"| {' | '.join(map(_cell, cells))} |" for cells in one.rows())
         yield ""
-    for name, why in found.unscored.items():
+    for name, why in associations.unscored.items():
         yield f"- {_cell(name)}: no score: {_cell(why)}"
-    yield from (f"- {note}" for note in found.notes)
+    yield from (f"- {note}" for note in associations.notes)
 
 
 def _cell(text: str) -> str:

@@ -105,30 +105,36 @@ def evaluate_associations(
         anchors.anchored, anchors.people.astype(str),
     )  # fmt: skip
     fold = _folds(anchors, folds, seed)
-    judged, left_out, positives = judged_classes(truth, min_positives, fold)
+    judged, not_judged, positives = judged_classes(truth, min_positives, fold)
     y = mention_columns(anchors.mentions, anchors.anchored).astype(np.float64)
     strength = held_out_partners(anchors.wide, y, anchors.people, folds=folds, seed=seed).strength
     scored = {}
     for name in judged:
         rests = [anchors.without(name, np.flatnonzero(fold != number)) for number in range(fold.max() + 1)]
         if why := fault_of(name, anchors, texts_of_pool) or next(filter(None, (rest.fault for rest in rests)), ""):
-            left_out[name] = why
+            not_judged[name] = why
         else:
-            scored[name] = _scored(name, anchors.wide, rests, texts_of_pool, fold, strength, permutations, seed)
+            scored[name] = _fold_scores(name, anchors.wide, rests, texts_of_pool, fold, strength, permutations, seed)
     if not scored:
-        listed = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        listed = "; ".join(f"{name}: {why}" for name, why in not_judged.items())
         raise DataError(f"no anchored finding can be judged: {listed}. Give more anchors or a larger pool.")
-    methods, nulls = _judged(scored, truth, fold)
+    methods, nulls = _fold_aurocs(scored, truth, fold)
     notes = [TRUTH] + ([] if anchors.groups is not None else ["patients are not known: every anchor counts as one"])
     numbers = patients_of(truth if anchors.groups is not None else replace(truth, groups=None), fold)
     notes += notes_on_patients(numbers, list(scored))
     notes += note_on_carriers(carriers(truth, list(scored), fold), "means over classes and their differences")
     table = Evaluation(
-        methods, positives, left_out, len(truth), count_patients(anchors.groups),
-        None, KIND, tuple(notes),
-        {"level": 0.95, "seed": seed, "min_positives": min_positives, "folds": folds},
+        methods=methods,
+        positives=positives,
+        left_out=not_judged,
+        n=len(truth),
+        patients=count_patients(anchors.groups),
+        anchors=None,
+        kind=KIND,
+        notes=tuple(notes),
+        settings={"level": 0.95, "seed": seed, "min_positives": min_positives, "folds": folds},
         positive_patients={} if anchors.groups is None else positive_patients(truth),
-    )  # fmt: skip
+    )
     return AssociationEvaluation(table, nulls_of(tuple(scored), *nulls))
 
 
@@ -139,7 +145,7 @@ def _folds(anchors: AnchoredMentions, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-def _scored(
+def _fold_scores(
     name: str, x: np.ndarray, rests: list[AnchoredMentions], pool: Mentions, fold: np.ndarray, strength: float,
     permutations: int, seed: int,
 ) -> np.ndarray:  # fmt: skip
@@ -154,7 +160,7 @@ def _scored(
     return scores
 
 
-def _judged(
+def _fold_aurocs(
     scored: dict[str, np.ndarray], truth: Labels, fold: np.ndarray
 ) -> tuple[tuple[Method, ...], tuple[np.ndarray, np.ndarray]]:
     """Rows of the table, and AUROCs (f,) by the true and (b, f) by permuted weights."""

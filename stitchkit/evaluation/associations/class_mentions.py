@@ -86,7 +86,7 @@ def normal_class(classes: Sequence[str], named: str | None = None) -> str | None
     return next((one for one in classes if "".join(filter(str.isalnum, one.casefold())) == "nofinding"), None)
 
 
-def mentions_in(given: Any, findings: tuple[str, ...], prompts: PromptSet | None, what: str) -> Mentions:
+def mentions_in(texts: Any, findings: tuple[str, ...], prompts: PromptSet | None, what: str) -> Mentions:
     """Mentions in texts, by the words of ``prompts``, or in a labeller's table.
 
     Parameters
@@ -108,9 +108,9 @@ def mentions_in(given: Any, findings: tuple[str, ...], prompts: PromptSet | None
     UnknownNameError
         For a finding that the labels lack.
     """
-    if isinstance(given, Labels):
-        return Mentions(findings, given.of_classes(findings).values == 1, np.ones(len(findings), dtype=bool), None)
-    texts = texts_of(given, what)
+    if isinstance(texts, Labels):
+        return Mentions(findings, texts.of_classes(findings).values == 1, np.ones(len(findings), dtype=bool), None)
+    texts = texts_of(texts, what)
     if prompts is None:
         raise InputError(
             f"{what} holds texts, whose findings are counted by the words of prompts. Give " + setting("prompts") + "."
@@ -120,23 +120,23 @@ def mentions_in(given: Any, findings: tuple[str, ...], prompts: PromptSet | None
     return Mentions(findings, signs == 1, ~uncounted, texts)
 
 
-def texts_of(given: Any, what: str) -> tuple[str, ...]:
+def texts_of(texts: Any, what: str) -> tuple[str, ...]:
     """The texts of a sequence, of text items or of an anchor set's text side."""
-    if isinstance(given, AnchorSet):
-        sides = [one for one in (given.target_items, given.source_items) if one.modality == "text"]
+    if isinstance(texts, AnchorSet):
+        sides = [one for one in (texts.target_items, texts.source_items) if one.modality == "text"]
         if not sides:
             raise InputError(f"{what} has no side of texts. Give their texts, or labels of what they mention.")
-        given = sides[0]
-    if isinstance(given, Items):
-        if given.modality != "text":
-            raise InputError(f"{what} holds {given.modality}s; mentions are counted in texts.")
-        given = given.values
-    if isinstance(given, str):
+        texts = sides[0]
+    if isinstance(texts, Items):
+        if texts.modality != "text":
+            raise InputError(f"{what} holds {texts.modality}s; mentions are counted in texts.")
+        texts = texts.values
+    if isinstance(texts, str):
         raise InputError(f"{what} is a list of texts; got a single text.")
-    given = given.tolist() if hasattr(given, "tolist") else given  # an array, or a column of a table
-    if not isinstance(given, Sequence):
-        raise InputError(f"{what} takes texts, text items or labels; got {type(given).__name__}.")
-    texts = list(given)
+    texts = texts.tolist() if hasattr(texts, "tolist") else texts  # an array, or a column of a table
+    if not isinstance(texts, Sequence):
+        raise InputError(f"{what} takes texts, text items or labels; got {type(texts).__name__}.")
+    texts = list(texts)
     odd = [row for row, text in enumerate(texts) if not isinstance(text, str)]
     if odd:
         raise InputError(
@@ -146,14 +146,14 @@ def texts_of(given: Any, what: str) -> tuple[str, ...]:
     return tuple(str(text) for text in texts)
 
 
-def in_rows_of(given: Any, ids: np.ndarray, by_id: bool) -> Any:
+def in_rows_of(texts: Any, ids: np.ndarray, by_id: bool) -> Any:
     """``given`` with its rows in the order of ``ids`` (n,), where both sides have ids; anything else by row."""
-    if by_id and isinstance(given, Labels | AnchorSet):
-        rows = rows_of(ids, given.ids, "the anchors' labels" if isinstance(given, Labels) else "the anchor set")
-        return given.take(rows)
-    if by_id and isinstance(given, Items):
-        return given.take(rows_of(ids, given.ids, "the anchors' texts"))
-    return given
+    if by_id and isinstance(texts, Labels | AnchorSet):
+        rows = rows_of(ids, texts.ids, "the anchors' labels" if isinstance(texts, Labels) else "the anchor set")
+        return texts.take(rows)
+    if by_id and isinstance(texts, Items):
+        return texts.take(rows_of(ids, texts.ids, "the anchors' texts"))
+    return texts
 
 
 def own_texts(pool: Mentions, anchors: Mentions) -> int | None:

@@ -15,7 +15,7 @@ from stitchkit.core.text_tables import text_table
 from stitchkit.evaluation.associations.associations import AssociationScores
 from stitchkit.evaluation.scores.evaluate import RIVALS, evaluate
 from stitchkit.evaluation.scores.results import Evaluation
-from stitchkit.evaluation.scores.tables import known_labels
+from stitchkit.evaluation.scores.truth import known_labels
 from stitchkit.metrics.auroc import auroc
 
 ASSOCIATION, ABNORMAL = "by association", "'abnormal' alone"
@@ -62,11 +62,14 @@ def nulls_of(names: Sequence[str], true: np.ndarray, permuted: np.ndarray) -> tu
     columns = [*zip(names, true, permuted.T, strict=True), (MACRO, true.mean(), permuted.mean(axis=1))]
     return tuple(
         PermutedNull(
-            str(name), float(value), float(draws.mean()), float(draws.max()),
-            float((1 + (draws >= value).sum()) / (1 + len(draws))),
+            name=str(name),
+            value=float(value),
+            mean=float(draws.mean()),
+            most=float(draws.max()),
+            share=float((1 + (draws >= value).sum()) / (1 + len(draws))),
         )
         for name, value, draws in columns
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class AssociationEvaluation:
         )
 
 
-def judged(
+def evaluate_scores(
     scores: AssociationScores, labels: Labels, others: Mapping[str, Scores] | None = None, **settings: Any
 ) -> AssociationEvaluation:
     """:meth:`AssociationScores.evaluate`; ``settings`` are those of :func:`stitchkit.evaluate`."""

@@ -58,15 +58,15 @@ class Outlier:
     Parameters
     ----------
     id
-        Of the item.
+        Id of the item.
     similarity
-        Of the pair in the common space.
+        Similarity of the pair in the common space.
     z
         Robust z of its residual ``1 - similarity``: distance from the median over 1.4826 median absolute deviations.
     leverage
         Hat value of its source vector among the anchors', or None where it is no anchor.
     flagged
-        Whether z is above 3.5.
+        True if z is above 3.5.
     """
 
     id: str
@@ -96,7 +96,14 @@ class AlignedPairs:
         mapped = alignment.source_map(x).vectors
         left, right = float64(mapped), float64(alignment.target_map(y).vectors)
         weights = None if alignment.weights is None else float64(like(alignment.weights, left))
-        return cls(left, like(right, left), weights, distinct_rows(to_numpy(y.vectors)), patients, mapped.dtype)
+        return cls(
+            left=left,
+            right=like(right, left),
+            weights=weights,
+            kinds=distinct_rows(to_numpy(y.vectors)),
+            patients=patients,
+            precision=mapped.dtype,
+        )
 
     @property
     def weighted_source(self) -> Array:
@@ -107,8 +114,8 @@ class AlignedPairs:
     def similarity(self, order: np.ndarray | None = None) -> np.ndarray:
         """Similarity (n,) of each source row to the target row of its own, or to that at place ``order``."""
         right = to_numpy(unit(self.right))
-        found: np.ndarray = (to_numpy(self.weighted_source) * (right if order is None else right[order])).sum(axis=1)
-        return found
+        inner: np.ndarray = (to_numpy(self.weighted_source) * (right if order is None else right[order])).sum(axis=1)
+        return inner
 
     def cosines(self, seed: int) -> Cosines:
         """True against random pairs."""
@@ -122,20 +129,25 @@ class AlignedPairs:
         shares = [np.histogram(one, edges)[0] / len(one) for one in (true, random)]
         quantiles = [np.quantile(one, LEVELS).tolist() for one in (true, random)]
         return Cosines(
-            tuple(quantiles[0]), tuple(quantiles[1]), auroc(scores, labels), tuple(edges.tolist()),
-            tuple(shares[0].tolist()), tuple(shares[1].tolist()), len(random),
-        )  # fmt: skip
+            true=tuple(quantiles[0]),
+            random=tuple(quantiles[1]),
+            above=auroc(scores, labels),
+            edges=tuple(edges.tolist()),
+            of_true=tuple(shares[0].tolist()),
+            of_random=tuple(shares[1].tolist()),
+            pairs=len(random),
+        )
 
     def _random(self, seed: int) -> np.ndarray:
         """Similarities of pairs of two items that differ in target and patient."""
-        rng, n, found = np.random.default_rng(seed), len(self.kinds), []
+        rng, n, values = np.random.default_rng(seed), len(self.kinds), []
         for _ in range(max(min(RANDOM, RANDOM_MOST // n), 1)):
             order = rng.permutation(n)
             other = self.kinds != self.kinds[order]
             if self.patients is not None:
                 other &= self.patients != self.patients[order]
-            found.append(self.similarity(order)[other])
-        return np.concatenate(found)
+            values.append(self.similarity(order)[other])
+        return np.concatenate(values)
 
     def hubs(self, k: int) -> tuple[Hubness, Hubness]:
         """Hubness of the targets with sources as queries, and of the sources with targets as queries."""
@@ -161,10 +173,14 @@ def outliers(aligned: AlignedPairs, x: Embeddings, leverages: np.ndarray | None)
     order = first[np.lexsort((first, -z[first]))]
     flagged = int(np.sum(z[first] > OUTLYING))
     shown = order[: min(max(flagged, AT_LEAST), LISTED)]
-    return tuple(
+    worst = tuple(
         Outlier(
-            str(x.ids[i]), float(similarity[i]), float(z[i]), None if leverages is None else float(leverages[i]),
-            bool(z[i] > OUTLYING),
+            id=str(x.ids[i]),
+            similarity=float(similarity[i]),
+            z=float(z[i]),
+            leverage=None if leverages is None else float(leverages[i]),
+            flagged=bool(z[i] > OUTLYING),
         )
         for i in shown
-    ), flagged  # fmt: skip
+    )
+    return worst, flagged

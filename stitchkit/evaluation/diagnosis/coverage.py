@@ -37,12 +37,12 @@ AT_MEAN = "it lies at the mean of the anchors' targets, so that it has no direct
 
 @dataclass(frozen=True, slots=True)
 class PromptCoverage:
-    """How far the anchors reach one prompt, or one class of prompts by its mean.
+    """Reach of the anchors to one prompt, or one class of prompts by its mean.
 
     Parameters
     ----------
     name
-        Of the prompt or class.
+        Name of the prompt or class.
     reach
         In [0, 1]: 1 where ``own`` is as large as ``left_out``, 0 where it is 0, and 0.5 at the limit, where the odds
         of ``own`` are 0.55 m^-0.2 times those of ``left_out`` among m prompts (0.41 times where ``own`` is of the
@@ -155,8 +155,8 @@ def coverage_of(
     known: Embeddings, prompts: Any, texts: Any, by_id: bool, associations: Associations | None
 ) -> tuple[PromptCoverage, ...]:
     """:func:`prompt_coverage` by anchors whose ids are those of their texts, or not."""
-    names, means = _named(prompts, known.space)
-    said = {} if texts is None else _said(texts, prompts, names, known, by_id)
+    names, means = _named_means(prompts, known.space)
+    words = {} if texts is None else _class_words(texts, prompts, names, known, by_id)
     vectors = float64(known.vectors)
     xp = namespace(vectors)
     kinds = distinct_rows(to_numpy(known.vectors))
@@ -169,52 +169,52 @@ def coverage_of(
     centre = xp.mean(vectors, axis=0)
     rows = vectors - centre
     from_centre = like(means, vectors, dtype=vectors.dtype) - centre  # (m, d)
-    found = prompt_reach(from_centre, rows, kinds)
+    reaches = prompt_reach(from_centre, rows, kinds)
     near = _nearness(from_centre, take(rows, first))
-    judged = (_judged(found, near, i, name, len(first), said.get(name)) for i, name in enumerate(names))
-    return tuple(_accompanied(one, associations) for one in judged)
+    judged = (_coverage_of_prompt(reaches, near, i, name, len(first), words.get(name)) for i, name in enumerate(names))
+    return tuple(_with_association(one, associations) for one in judged)
 
 
-def _judged(
-    found: PromptReach, near: tuple[np.ndarray, np.ndarray], i: int, name: str, anchors: int, said: ClassWords | None
+def _coverage_of_prompt(
+    reaches: PromptReach, near: tuple[np.ndarray, np.ndarray], i: int, name: str, anchors: int, words: ClassWords | None
 ) -> PromptCoverage:
     """Coverage of the prompt at position ``i``, by what texts say of it if that is known."""
-    mentions = None if said is None else said.said
-    known = not np.isnan(found.whole[i])
-    reach = float(found.reach[i])
+    mentions = None if words is None else words.said
+    known = not np.isnan(reaches.whole[i])
+    reach = float(reaches.reach[i])
     return PromptCoverage(
         name=name,
         reach=reach,
-        whole=float(found.whole[i]),
-        own=None if np.isnan(found.own[i]) else float(found.own[i]),
-        left_out=found.left_out,
+        whole=float(reaches.whole[i]),
+        own=None if np.isnan(reaches.own[i]) else float(reaches.own[i]),
+        left_out=reaches.left_out,
         nearest=float(near[0][i]) if known else reach,
         percentile=float(near[1][i]) if known else reach,
         covered=reach >= COVERED if mentions is None else mentions > 0,
         anchors=anchors,
         mentions=mentions,
-        denied=None if said is None or mentions is None else said.denied,
+        denied=None if words is None or mentions is None else words.denied,
         undefined="" if known else AT_MEAN,
     )
 
 
-def _said(texts: Any, prompts: Any, names: list[str], known: Embeddings, by_id: bool) -> dict[str, ClassWords]:
+def _class_words(texts: Any, prompts: Any, names: list[str], known: Embeddings, by_id: bool) -> dict[str, ClassWords]:
     """Numbers of the anchors' texts, or of a labeller, that say and deny each class."""
-    given = in_rows_of(texts, known.ids, by_id)
-    if not isinstance(given, Labels):
-        given = texts_of(given, "the anchors' texts")
-    if len(given) != len(known):
-        raise InputError(f"there are {len(known)} anchors and {len(given)} texts of them. Give one text an anchor.")
-    if isinstance(given, Labels):
-        signs = given.of_classes(tuple(names)).values
+    labels = in_rows_of(texts, known.ids, by_id)
+    if not isinstance(labels, Labels):
+        labels = texts_of(labels, "the anchors' texts")
+    if len(labels) != len(known):
+        raise InputError(f"there are {len(known)} anchors and {len(labels)} texts of them. Give one text an anchor.")
+    if isinstance(labels, Labels):
+        signs = labels.of_classes(tuple(names)).values
         return {
             name: ClassWords(name, int((sign == 1).sum()), int((sign == 0).sum()), ())
             for name, sign in zip(names, signs.T, strict=True)
         }
-    return {one.name: one for one in class_words(given, _worded(prompts))}
+    return {one.name: one for one in class_words(labels, _prompt_texts(prompts))}
 
 
-def _worded(prompts: Any) -> PromptSet:
+def _prompt_texts(prompts: Any) -> PromptSet:
     """The prompts' texts."""
     if isinstance(prompts, PromptVectors):
         return prompts.prompts
@@ -226,7 +226,7 @@ def _worded(prompts: Any) -> PromptSet:
     )
 
 
-def _accompanied(one: PromptCoverage, associations: Associations | None) -> PromptCoverage:
+def _with_association(one: PromptCoverage, associations: Associations | None) -> PromptCoverage:
     """``one`` with its association, or the reason for having none."""
     if associations is None:
         return one if one.covered else replace(one, unscored=NO_POOL)
@@ -241,40 +241,40 @@ def _accompanied(one: PromptCoverage, associations: Associations | None) -> Prom
     ))  # fmt: skip
 
 
-def _named(prompts: Any, space: Space) -> tuple[list[str], np.ndarray]:
+def _named_means(prompts: Any, space: Space) -> tuple[list[str], np.ndarray]:
     """Names and mean vectors (m, d) of the prompts, which must be of the anchors' space."""
     if isinstance(prompts, PromptVectors):
         prompts = {name: prompts.embeddings.of_ids(texts) for name, texts in prompts.prompts.positive.items()}
     if isinstance(prompts, PromptSet) or _is_text(prompts):
-        raise InputError(f"prompts are judged by their vectors; got {_shown(prompts)}. {HOW}")
+        raise InputError(f"prompts are judged by their vectors; got {_in_words(prompts)}. {HOW}")
     if not isinstance(prompts, Mapping):
-        given = as_embeddings(prompts, "prompts")
-        space.require(given.space, "the coverage of prompts by the anchors' target vectors")
-        if not len(given):
+        vectors = as_embeddings(prompts, "prompts")
+        space.require(vectors.space, "the coverage of prompts by the anchors' target vectors")
+        if not len(vectors):
             raise InputError("there is no prompt to judge. Give at least one, or leave prompts out.")
-        return given.ids.tolist(), to_numpy(float64(given.vectors))
+        return vectors.ids.tolist(), to_numpy(float64(vectors.vectors))
     if not prompts:
         raise InputError("there is no class of prompts to judge. Give at least one, or leave prompts out.")
     means = []
     for name, some in prompts.items():
         if _is_text(some):
             raise InputError(f"prompts are judged by their vectors; class {name} has texts. {HOW}")
-        given = as_embeddings(some, f"the prompts of {name}")
-        space.require(given.space, f"the coverage of {name} by the anchors' target vectors")
-        if not len(given):
+        vectors = as_embeddings(some, f"the prompts of {name}")
+        space.require(vectors.space, f"the coverage of {name} by the anchors' target vectors")
+        if not len(vectors):
             raise InputError(f"class {name} has no prompt. Give it at least one, or leave it out.")
-        means.append(to_numpy(float64(given.vectors)).mean(axis=0))
+        means.append(to_numpy(float64(vectors.vectors)).mean(axis=0))
     return [str(name) for name in prompts], np.stack(means)
 
 
-def _shown(prompts: Any) -> str:
+def _in_words(prompts: Any) -> str:
     if isinstance(prompts, PromptSet):
         return f"the prompt set {prompts.name!r}, which holds texts"
     return f"the text {prompts!r}" if isinstance(prompts, str) else f"{len(prompts)} texts"
 
 
 def _is_text(some: Any) -> bool:
-    """Whether ``some`` is a text or a list of texts."""
+    """True for a text or a list of texts."""
     many = [some] if isinstance(some, str) else some
     return isinstance(many, list | tuple) and any(isinstance(one, str) for one in many)
 

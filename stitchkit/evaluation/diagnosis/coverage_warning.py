@@ -18,7 +18,7 @@ def warnings(coverage: Sequence[PromptCoverage]) -> Iterator[str]:
     gone = [one for one in coverage if not one.covered]
     if unsaid := [one for one in gone if one.mentions is not None]:
         yield (
-            f"Not covered: no anchor text says {_names(unsaid)} in the words of the prompts{_denied(unsaid)}. Expect "
+            f"Not covered: no anchor text says {_names(unsaid)} in the words of the prompts{_denials(unsaid)}. Expect "
             f"their scores near chance whatever the wording, unless the texts use other words: add anchors whose texts "
             f"say them, or leave them out."
         )
@@ -47,7 +47,7 @@ def errors(anchors: int) -> str:
     )
 
 
-def mentioned(one: PromptCoverage) -> str:
+def mentions_in_words(one: PromptCoverage) -> str:
     """Anchor texts that say and deny a class; empty where they are not known."""
     if one.mentions is None:
         return ""
@@ -58,6 +58,6 @@ def _names(some: Sequence[PromptCoverage]) -> str:
     return ", ".join(one.name for one in some[:SHOWN]) + (" and others" if len(some) > SHOWN else "")
 
 
-def _denied(some: Sequence[PromptCoverage]) -> str:
+def _denials(some: Sequence[PromptCoverage]) -> str:
     denied = [f"{one.name} by {one.denied}" for one in some[:SHOWN] if one.denied]
     return f" (denied only: {', '.join(denied)})" if denied else ""

@@ -83,7 +83,7 @@ def diagnose(
     k
         Neighbours, for mutual k-NN and hubs.
     replicates, seed
-        Of the bootstrap and of the random pairs.
+        Number of resamples, default 2000; seed of the resamples and of the random pairs, default 0.
 
     Returns
     -------
@@ -114,8 +114,8 @@ def diagnose(
         raise UnknownNameError.of("kind of pairs", pairs, PAIRS)
     if anchors is not None and pairs == "anchors":
         raise InputError("anchors are given beside pairs that are the anchors. Leave them out, or say held-out pairs.")
-    for what, given in (("associations", associations), ("texts", texts)):
-        if given is not None and prompts is None:
+    for what, value in (("associations", associations), ("texts", texts)):
+        if value is not None and prompts is None:
             raise InputError(
                 f"{what} belong to the coverage of prompts, and there are none. Give " + setting("prompts") + "."
             )

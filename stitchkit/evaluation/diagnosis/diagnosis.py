@@ -15,7 +15,7 @@ from stitchkit.core.wording import counted
 from stitchkit.evaluation.associations.associations import LIMITS
 from stitchkit.evaluation.diagnosis.common_space import Cosines, Outlier
 from stitchkit.evaluation.diagnosis.coverage import PromptCoverage
-from stitchkit.evaluation.diagnosis.coverage_warning import mentioned, warnings
+from stitchkit.evaluation.diagnosis.coverage_warning import mentions_in_words, warnings
 from stitchkit.evaluation.diagnosis.leverage import Leverage
 from stitchkit.evaluation.diagnosis.spectra import Spectrum
 from stitchkit.evaluation.retrieval.evaluate_retrieval import Retrieval
@@ -67,12 +67,17 @@ class HeldOut:
         numbers = record.get("held_out")
         if not isinstance(numbers, Mapping):
             return None
-        if "r2" in numbers:
-            return cls("r2", float(numbers["r2"]), float(numbers["se"]), 0.0, None, is_above_chance(numbers))
-        if not {"mrr", "se", "chance_mrr", "gallery"} <= set(numbers):
+        if "r2" not in numbers and not {"mrr", "se", "chance_mrr", "gallery"} <= set(numbers):
             return None
-        value, error, chance = (float(numbers[name]) for name in ("mrr", "se", "chance_mrr"))
-        return cls("mrr", value, error, chance, int(numbers["gallery"]), is_above_chance(numbers))
+        measure = "r2" if "r2" in numbers else "mrr"
+        return cls(
+            measure=measure,
+            value=float(numbers[measure]),
+            error=float(numbers["se"]),
+            chance=0.0 if measure == "r2" else float(numbers["chance_mrr"]),
+            gallery=None if measure == "r2" else int(numbers["gallery"]),
+            clear=is_above_chance(numbers),
+        )
 
     @property
     def name(self) -> str:
@@ -101,13 +106,13 @@ class Diagnosis:
     n, groups, duplicates
         Pairs, patients (None if not known), and rows whose target equals an earlier one.
     before
-        How alike the spaces are before mapping.
+        Likeness of the spaces before mapping.
     fit
         None for an alignment without a directed map.
     cosines, retrieval, gap
         In the common space.
     hubs
-        Of the targets when sources ask, and of the sources when targets ask.
+        Hubness of the targets with sources as queries, and of the sources with targets as queries.
     spectrum
         None where the maps are not affine.
     leverage, outliers
@@ -117,7 +122,7 @@ class Diagnosis:
     coverage
         None if no prompts were given.
     held_out
-        What the fit held out of itself; the verdict on anchors is from it. None where it held out nothing, and for
+        Result on pairs that the fit held out of itself, from which the verdict on anchors is. None without any, and for
         held-out pairs.
     notes
         Assumptions in words.
@@ -336,7 +341,7 @@ def _coverage(coverage: tuple[PromptCoverage, ...]) -> Iterator[str]:
     yield f"Coverage of the prompts by the anchors ({rule}):"
     cells = []
     for prompt in coverage:
-        mentions = mentioned(prompt)
+        mentions = mentions_in_words(prompt)
         numbers = f"reach {prompt.reach:.2f}  nearest anchor {prompt.nearest:+.2f}"
         numbers = f"reach undefined: {prompt.undefined}" if prompt.undefined else numbers
         verdict = "covered" if prompt.covered else "NOT COVERED"

@@ -26,7 +26,7 @@ class Leverage:
     high
         Ids of anchors above three times the mean, highest first, at most 10.
     count
-        How many are above.
+        Number of anchors above it.
     ridge
         0 for plain hat values; with fewer than 2 (d + 1) anchors these are all near 1, and ridge leverages with
         this share of the mean variance are given.
@@ -78,8 +78,8 @@ def _by_cholesky(rows: Array) -> Array | None:
     factor = cholesky_or_none(xp.matrix_transpose(scaled) @ scaled)
     if factor is None or float(xp.min(xp.linalg.diagonal(factor))) < PIVOT:
         return None
-    found = solve_triangular(factor, xp.matrix_transpose(scaled), lower=True)  # (d, n)
-    return xp.vecdot(found, found, axis=-2)
+    solved = solve_triangular(factor, xp.matrix_transpose(scaled), lower=True)  # (d, n)
+    return xp.vecdot(solved, solved, axis=-2)
 
 
 def summary(values: np.ndarray, ridge: float, ids: np.ndarray) -> Leverage:
@@ -87,4 +87,6 @@ def summary(values: np.ndarray, ridge: float, ids: np.ndarray) -> Leverage:
     mean = float(values.mean())
     order = np.argsort(-values, kind="stable")
     high = order[values[order] > HIGH * mean]
-    return Leverage(mean, float(values.max()), tuple(ids[high[:10]].tolist()), len(high), ridge)
+    return Leverage(
+        mean=mean, largest=float(values.max()), high=tuple(ids[high[:10]].tolist()), count=len(high), ridge=ridge
+    )

@@ -81,15 +81,15 @@ def prompt_reach(directions: Array, rows: Array, kinds: np.ndarray) -> PromptRea
     lengths = xp.linalg.vector_norm(directions, axis=1)
     directions = xp.where((lengths > NOTHING * total**0.5)[:, None], directions, xp.zeros_like(directions))
     level = float(xp.clip(1 - total**2 / xp.sum(spread**2) / width, min=0.0) * total / width)
-    whole = _reached(directions, spread, axes, level)
+    whole = _reach(directions, spread, axes, level)
     parts, limits = _own_parts(directions)
-    own = _reached(parts, spread, axes, level)
-    left_out = _left_out(rows @ axes, spread + level, level, kinds)
+    own = _reach(parts, spread, axes, level)
+    held_out = _held_out_reach(rows @ axes, spread + level, level, kinds)
     alone = np.isnan(own)
-    ratio = _odds(np.where(alone, whole, own)) / _odds(np.asarray(max(left_out, LEAST)))
+    ratio = _odds(np.where(alone, whole, own)) / _odds(np.asarray(max(held_out, LEAST)))
     limits = np.where(alone, LIMIT, limits)
     reach = [np.interp(one, (0.0, limit, 1.0), (0.0, COVERED, 1.0)) for one, limit in zip(ratio, limits, strict=True)]
-    return PromptReach(np.where(np.isnan(whole), np.nan, np.asarray(reach)), whole, own, left_out)
+    return PromptReach(np.where(np.isnan(whole), np.nan, np.asarray(reach)), whole, own, held_out)
 
 
 def _odds(shares: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ def _odds(shares: np.ndarray) -> np.ndarray:
     return np.asarray(kept / (1 - kept))
 
 
-def _reached(directions: Array, spread: Array, axes: Array, level: float) -> np.ndarray:
+def _reach(directions: Array, spread: Array, axes: Array, level: float) -> np.ndarray:
     """The share of each of ``directions`` (m, d) that the anchors reach; NaN for a direction of no length."""
     xp = namespace(directions)
     along = (unit(directions) @ axes) ** 2  # (m, d): how much of the direction lies along each axis
@@ -106,7 +106,7 @@ def _reached(directions: Array, spread: Array, axes: Array, level: float) -> np.
     return to_numpy(xp.where(some, shares, xp.full_like(along[:, 0], float("nan"))))
 
 
-def _left_out(rows: Array, ridge: Array, level: float, kinds: np.ndarray) -> float:
+def _held_out_reach(rows: Array, ridge: Array, level: float, kinds: np.ndarray) -> float:
     """Share of the spread of ``rows`` (n, d), along the axes, that the others reach, equal rows left out together.
 
     Without w equal rows r the covariance is ``n / (n - w) (C - w / (n - w) r r')``, and r is n / (n - w) times as far
@@ -127,15 +127,15 @@ def _left_out(rows: Array, ridge: Array, level: float, kinds: np.ndarray) -> flo
 
 def _own_parts(directions: Array) -> tuple[Array, np.ndarray]:
     """The part of each of ``directions`` (m, d) that the others lack, zero where there is none, and its limit."""
-    given = to_numpy(directions)
-    m, d = given.shape
-    parts, limits = np.zeros_like(given), np.full(m, LIMIT * m**-FALL)
+    rows = to_numpy(directions)
+    m, d = rows.shape
+    parts, limits = np.zeros_like(rows), np.full(m, LIMIT * m**-FALL)
     for i in range(m if m > 1 else 0):
-        others = np.delete(given, i, axis=0)
-        part = _apart(given[i], others) if m - 1 <= FEW_PROMPTS * d else None
+        others = np.delete(rows, i, axis=0)
+        part = _apart(rows[i], others) if m - 1 <= FEW_PROMPTS * d else None
         if part is None:  # so many others, or others that make it up, leave next to nothing of it
-            part, limits[i] = given[i] - others.mean(axis=0), MEAN_LIMIT
-        if np.linalg.norm(part) > ALIKE * np.linalg.norm(given[i]):
+            part, limits[i] = rows[i] - others.mean(axis=0), MEAN_LIMIT
+        if np.linalg.norm(part) > ALIKE * np.linalg.norm(rows[i]):
             parts[i] = part
     return like(parts, directions), limits
 

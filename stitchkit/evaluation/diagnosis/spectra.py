@@ -25,7 +25,7 @@ class Spectrum:
     values
         At most min(d_s, d_t) numbers.
     rank
-        How many are above 1e-10 of the largest.
+        Number of values above 1e-10 of the largest.
     effective
         Participation ratio of their squares, between 1 and the rank.
     """

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from importlib import import_module
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment.align import align
-from stitchkit.alignment.clusters import Clusters
 from stitchkit.alignment.criteria import Explained
-from stitchkit.alignment.folds import Folds, assign
 from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.record import notes_on_head
 from stitchkit.alignment.request import check_head
-from stitchkit.core.alignments import Alignment
-from stitchkit.core.arrays import float64, take, to_numpy
-from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
-from stitchkit.core.evidence import Evidence
+from stitchkit.core.errors import InputError, StitchError, UnknownNameError
 from stitchkit.core.least_patients import FEW_PATIENTS, LEAST_PATIENTS
+from stitchkit.core.patients import patients_in_words
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.roles import Head, Solver
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted, setting
-from stitchkit.evaluation.retrieval.comparison import Compared, Comparison
-from stitchkit.evaluation.retrieval.head_comparison import Readings, read_by
-from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally, judge
+from stitchkit.evaluation.retrieval.folded_pairs import AUTO, Candidate, DefaultSettings, FoldedPairs, Readings
+from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally
 from stitchkit.evaluation.scores.class_patients import note_on_carriers, where_carried, without_ends
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.proportions import exact_difference, exact_interval
@@ -35,13 +30,146 @@ from stitchkit.runtime.progress import Progress
 from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
 
-AUTO, DEFAULTS = "auto", " (defaults)"
-JUDGED = 2000  # pairs of one fold that are ranked
+DEFAULTS = " (defaults)"
 NO_ENDS = (
     "agreement orders solvers and has no interval: outputs of each fold's map are taken at one size, so that a perfect "
     "map of few pairs stays below 1. Judge the driven head by its scores of held-out items: sk.evaluate"
 )
 CRITERION, AGREEMENT = {"match": "mrr", "head": "r2"}, "agreement"  # the last where a head is given
+
+
+@dataclass(frozen=True, slots=True)
+class SolverRow:
+    """One solver's row.
+
+    Parameters
+    ----------
+    name
+        Its label.
+    measures
+        ``"mrr"`` and ``"recall@k"`` from source to target, the same with ``" back"`` from target to source, and
+        ``"r2"`` of the directed map where there is one, ``"agreement"`` where a head was given: each with its interval.
+    difference
+        This solver minus the reference, by the comparison's criterion, on the same patients; None for the
+        reference itself.
+    chosen
+        Number of folds in which each kind of map was fitted.
+    chance
+        Each measure of this solver's rankings where the pairs are shuffled; R2 is 0 at the mean of the targets.
+    """
+
+    name: str
+    measures: dict[str, Interval]
+    difference: Interval | None
+    chosen: dict[str, int]
+    chance: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Solvers on the same held-out pairs, best first.
+
+    Parameters
+    ----------
+    rows
+        The solvers that could be fitted.
+    reference
+        Name of the row that the others are compared with: ``"auto"``, or else the best.
+    criterion
+        ``"mrr"``, ``"r2"`` or ``"agreement"``: what orders the rows.
+    chance
+        Each measure of shuffled pairs, of the solver where it is highest; R2 is 0 at the mean of the targets.
+    left_out
+        Solvers that could not be fitted, with the reason.
+    pairs, patients
+        Numbers held out, each once; patients None where not known.
+    folds, gallery
+        Number of folds, and distinct targets in the gallery of one on average.
+    notes
+        Cautions in words.
+    settings
+        Purpose, replicates, level, seed.
+    """
+
+    rows: tuple[SolverRow, ...]
+    reference: str
+    criterion: str
+    chance: dict[str, float]
+    left_out: dict[str, str]
+    pairs: int
+    patients: int | None
+    folds: int
+    gallery: int
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def best(self) -> SolverRow:
+        """The row that came out best; see its difference before believing it."""
+        return self.rows[0]
+
+    def row(self, name: str) -> SolverRow:
+        """The row called ``name``."""
+        row = next((one for one in self.rows if one.name == name), None)
+        if row is None:
+            raise UnknownNameError.of("row of the comparison", name, [one.name for one in self.rows])
+        return row
+
+    @plain_values
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "criterion": self.criterion,
+            "reference": self.reference,
+            "pairs": self.pairs,
+            "patients": self.patients,
+            "folds": self.folds,
+            "gallery": self.gallery,
+            "chance": dict(self.chance),
+            "rows": [
+                {
+                    "name": one.name,
+                    "measures": {name: value._asdict() for name, value in one.measures.items()},
+                    "difference": None if one.difference is None else one.difference._asdict(),
+                    "chosen": dict(one.chosen),
+                    "chance": dict(one.chance),
+                }
+                for one in self.rows
+            ],
+            "left_out": dict(self.left_out),
+            "notes": list(self.notes),
+            "settings": dict(self.settings),
+        }
+
+    def __str__(self) -> str:
+        """A table for a terminal."""
+        people = patients_in_words(self.patients)
+        pairs = counted(self.pairs, "held-out pair")
+        head = f"{counted(len(self.rows), 'solver')} on {pairs} ({people}), {counted(self.folds, 'fold')}, "
+        lines = [head + f"galleries of {self.gallery}, purpose {self.settings['purpose']}", *self._table()]
+        lines += [f"not compared: {name}: {why}" for name, why in self.left_out.items()]
+        lines += [
+            f"{one.name} chose {_times_chosen(one.chosen)}"
+            for one in self.rows
+            if len(one.chosen) > 1 or one.name == "auto"
+        ]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def _table(self) -> list[str]:
+        places = [name for name in self.chance if name.startswith("recall@")]
+        shown = dict.fromkeys(["mrr", "mrr back", *places[:1], f"{places[0]} back", "r2"])
+        others = [name for name in shown if name in self.chance and name != self.criterion]
+        cells = [["solver", f"{self.criterion} [95 %]", f"minus {self.reference}", *others]]
+        for one in self.rows:
+            measures = [one.measures.get(name) for name in others]
+            cells.append(
+                [one.name, str(one.measures[self.criterion]), _gap(one.difference)]
+                + ["-" if value is None else f"{value.value:.3f}" for value in measures]
+            )
+        cells.append(
+            ["chance", f"{self.chance[self.criterion]:.3f}", "", *(f"{self.chance[name]:.3f}" for name in others)]
+        )
+        return text_table(cells)
 
 
 def compare(
@@ -120,128 +248,45 @@ def compare(
     pairs = HeldPairs.of(source, target, groups)
     check_head(head, purpose, pairs.y.space)
     reader = None if head is None else HeadAgreement(head, pairs.y)
-    bench = _Bench.of(pairs, purpose, reader, tuple(dict.fromkeys(ks)), folds, seed)
+    folded = FoldedPairs.of(pairs, purpose, reader, tuple(dict.fromkeys(ks)), folds, seed)
     tallies: dict[str, tuple[Tally, Tally]] = {}  # of the pairs, and of shuffled ones
     readings: dict[str, Readings] = {}  # of the head
     chosen: dict[str, tuple[str, ...]] = {}
-    left_out: dict[str, str] = {}
+    not_fitted: dict[str, str] = {}
     small = is_small(len(pairs), max(pairs.x.space.dim, pairs.y.space.dim))
     with Progress(progress) as bar, one_blas_thread(small):
         bar.begin("comparing, solvers", len(wanted))
         for label, solver in wanted.items():
             try:
-                found, shuffled, chosen[label], read = bench.run(solver)
-                tallies[label] = found, shuffled
+                measured, shuffled, chosen[label], read = folded.measure(solver)
+                tallies[label] = measured, shuffled
                 readings |= {} if read is None else {label: read}
             except StitchError as error:  # a solver that this evidence does not suit; the others are still compared
-                left_out[label] = error.message
+                not_fitted[label] = error.message
             bar.step(1)
     if not tallies:
-        why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
+        why = "; ".join(f"{label}: {reason}" for label, reason in not_fitted.items())
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
     criterion = CRITERION[purpose] if head is None else AGREEMENT
     rows, reference = _rows(tallies, readings, chosen, criterion, pairs.people)
     above = criterion == AGREEMENT or any(row.measures[criterion].low > row.chance[criterion] for row in rows)
     return Comparison(
-        rows,
-        reference,
-        criterion,
-        _highest(row.chance for row in rows),
-        left_out,
-        len(pairs),
-        pairs.patients,
-        len(bench.members),
-        bench.gallery,
-        (
+        rows=rows,
+        reference=reference,
+        criterion=criterion,
+        chance=_highest(row.chance for row in rows),
+        left_out=not_fitted,
+        pairs=len(pairs),
+        patients=pairs.patients,
+        folds=len(folded.members),
+        gallery=folded.gallery,
+        notes=(
             *_notes(pairs, reference, above, rows),
             *([NO_ENDS] if criterion == AGREEMENT else ()),
             *(notes_on_head(reader or Explained(pairs.y.vectors)) if purpose == "head" else ()),
         ),
-        {"purpose": purpose, "level": 0.95, "seed": seed},
+        settings={"purpose": purpose, "level": 0.95, "seed": seed},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plain:
-    """A solver of the table with its default settings, though its family could be searched."""
-
-    name: str
-
-
-Candidate = str | Solver | _Plain
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Bench:
-    """The folds that every solver goes through; their moments are made once."""
-
-    pairs: HeldPairs
-    cut: Folds
-    members: list[np.ndarray]
-    judged: list[np.ndarray]
-    purpose: str
-    reader: HeadAgreement | None
-    ks: tuple[int, ...]
-    seed: int
-    middle: np.ndarray  # (d_t,) mean of all targets, which R2 is measured against
-
-    @classmethod
-    def of(
-        cls, pairs: HeldPairs, purpose: str, reader: HeadAgreement | None, ks: tuple[int, ...], folds: int, seed: int
-    ) -> _Bench:
-        if pairs.patients == 1:
-            raise InputError(f"all {len(pairs)} pairs are of one patient; none can be held out. Give more patients.")
-        together = Clusters.of(pairs.x, pairs.groups)  # a repeated vector in another fold would be a leak
-        members = assign(len(pairs), together.labels, seed=seed, k=folds)
-        rng = np.random.default_rng(seed)
-        judged = [np.sort(rng.permutation(rows)[:JUDGED]) for rows in members]
-        middle = to_numpy(float64(pairs.y.vectors)).mean(axis=0)
-        cut = Folds.of(pairs.x, pairs.y, members, pairs.groups)
-        if min(len(np.unique(pairs.target[rows])) for rows in judged) < 2:
-            raise InputError(
-                f"{len(members)} folds of {len(pairs)} pairs leave a fold with one distinct target: every rank is 1. "
-                f"Lower folds, or give more pairs."
-            )
-        return cls(pairs, cut, members, judged, purpose, reader, ks, seed, middle)
-
-    @property
-    def gallery(self) -> int:
-        """Distinct targets that a query is ranked among, averaged over folds."""
-        return round(float(np.mean([len(np.unique(self.pairs.target[rows])) for rows in self.judged])))
-
-    def run(self, solver: Candidate) -> tuple[Tally, Tally, tuple[str, ...], Readings | None]:
-        """Measures of held-out pairs and of shuffled ones, the solver chosen in each fold, and what the head reads."""
-        made = solver if isinstance(solver, str) and (solver == AUTO or solver in TRACKS) else _made(solver)
-        patient = self.pairs.patient
-        results, chosen, read = [], [], []
-        for i, rows in enumerate(self.judged):
-            fitted = self._fit(made, i)
-            if self.purpose == "head" and fitted.directed is None:
-                raise EvidenceError("it meets in a common space only and has no map that could drive a head")
-            held = self.pairs.take(rows)
-            results.append(judge(fitted, held, patient[rows], int(patient.max()) + 1, ks=self.ks, middle=self.middle))
-            chosen.append(str(fitted.record.get("solver", "")))
-            if self.reader is not None:
-                read.append(read_by(self.reader, fitted, held.x, rows))
-        whole, guessed = results[0]
-        for one, by_chance in results[1:]:
-            whole, guessed = whole + one, guessed + by_chance
-        readings = None if self.reader is None else Readings.of(self.reader, read)
-        return whole, guessed, tuple(chosen), readings
-
-    def _fit(self, solver: str | Solver, held: int) -> Alignment:
-        rest = np.concatenate([rows for i, rows in enumerate(self.members) if i != held])
-        pairs = self.pairs
-        if isinstance(solver, str):
-            x, y = pairs.x.take(rest), pairs.y.take(rest)
-            groups = None if pairs.groups is None else pairs.groups[rest]
-            return align(
-                x, y, groups=groups, purpose=self.purpose, solver=solver, nested=False, seed=self.seed, progress=False,
-                head=None if self.reader is None else self.reader.head,
-            )  # fmt: skip
-        others = self.cut.evidence(frozenset({held}))
-        rows = (take(pairs.x.vectors, rest), take(pairs.y.vectors, rest))
-        return solver.fit(Evidence(others.moments, others.folds, rows))
 
 
 def _candidates(solvers: Sequence[str] | Mapping[str, str | Solver] | None) -> dict[str, Candidate]:
@@ -251,7 +296,7 @@ def _candidates(solvers: Sequence[str] | Mapping[str, str | Solver] | None) -> d
     wanted: dict[str, Candidate] = {}
     if solvers is None:
         wanted[AUTO] = AUTO
-        wanted |= {f"{name}{DEFAULTS if name in TRACKS else ''}": _Plain(name) for name in SOLVERS}
+        wanted |= {f"{name}{DEFAULTS if name in TRACKS else ''}": DefaultSettings(name) for name in SOLVERS}
         return wanted
     wanted.update(solvers if isinstance(solvers, Mapping) else {_label(one): one for one in solvers})
     if not wanted:
@@ -269,37 +314,20 @@ def _label(one: Any) -> str:
     return one if isinstance(one, str) else repr(one)
 
 
-def _made(solver: Candidate) -> Solver:
-    """The solver of a name with its default settings."""
-    if not isinstance(solver, str | _Plain):
-        return solver
-    module, name = SOLVERS[solver if isinstance(solver, str) else solver.name].split(":")
-    kind = getattr(import_module(module), name)
-    settings = fields(kind) if is_dataclass(kind) else ()
-    asked = [one.name for one in settings if one.init and one.default is one.default_factory]  # both MISSING
-    if asked:
-        raise EvidenceError(f"it has no default for {', '.join(asked)}; give a solver value")
-    made: Solver = kind()
-    missing = sorted(made.needs - {"moments", "folds", "anchors"})
-    if missing:
-        raise EvidenceError(f"it needs {', '.join(missing)}, which pairs alone do not give")
-    return made
-
-
 def _rows(
     both: Mapping[str, tuple[Tally, Tally]],
     readings: Mapping[str, Readings],
     chosen: Mapping[str, tuple[str, ...]],
     criterion: str,
     people: int,
-) -> tuple[tuple[Compared, ...], str]:
+) -> tuple[tuple[SolverRow, ...], str]:
     """The rows, best first, and the label of the one they are compared with; means of few ``people`` have no ends."""
-    tallies = {label: found for label, (found, _) in both.items()}
+    tallies = {label: tally for label, (tally, _) in both.items()}
     read = {label: {AGREEMENT: _value(one.value)} for label, one in readings.items()}
     guessed = {label: {AGREEMENT: one.chance} for label, one in readings.items()}
     values = {
-        label: found.by_name | {name: one.value for name, one in read.get(label, {}).items()}
-        for label, found in tallies.items()
+        label: tally.by_name | {name: one.value for name, one in read.get(label, {}).items()}
+        for label, tally in tallies.items()
     }
     order = sorted(tallies, key=lambda label: -values[label][criterion])
     reference = AUTO if AUTO in tallies else order[0]
@@ -317,10 +345,10 @@ def _rows(
     rows = []
     for label in order:
         tally, chance = tallies[label], both[label][1].by_name
-        found = {name: _alone(_interval(tally, j), chance[name]) for j, name in enumerate(tally.names)}
-        measures = {name: where_carried(one, people) for name, one in (found | read.get(label, {})).items()}
+        measured = {name: _alone(_interval(tally, j), chance[name]) for j, name in enumerate(tally.names)}
+        measures = {name: where_carried(one, people) for name, one in (measured | read.get(label, {})).items()}
         rows.append(
-            Compared(
+            SolverRow(
                 name=label,
                 measures=measures,
                 difference=None if label == reference else where_carried(_difference(label), people),
@@ -353,12 +381,12 @@ def _value(value: float) -> Interval:
     return Interval(value, float("nan"), float("nan"))
 
 
-def _alone(found: Interval, chance: float) -> Interval:
+def _alone(interval: Interval, chance: float) -> Interval:
     """``found`` without an interval where no ranking could miss: of k candidates or fewer recall@k is 1."""
-    return found if chance < 1 - 1e-9 else without_ends(found)
+    return interval if chance < 1 - 1e-9 else without_ends(interval)
 
 
-def _notes(pairs: HeldPairs, reference: str, above: bool, rows: Sequence[Compared]) -> tuple[str, ...]:
+def _notes(pairs: HeldPairs, reference: str, above: bool, rows: Sequence[SolverRow]) -> tuple[str, ...]:
     over = "pairs; patients are not known" if pairs.patients is None else "patients"
     known = pairs.people >= LEAST_PATIENTS  # else there is no interval that could be above it
     notes = ["no solver is clearly above chance"] if known and not above else []
@@ -371,3 +399,13 @@ def _notes(pairs: HeldPairs, reference: str, above: bool, rows: Sequence[Compare
     if reference != AUTO:
         notes.append(f"{reference!r} is the reference because it came out best on these pairs, which flatters it")
     return tuple(notes)
+
+
+def _gap(gap: Interval | None) -> str:
+    return "" if gap is None else gap.signed
+
+
+def _times_chosen(chosen: dict[str, int]) -> str:
+    return (
+        ", ".join(f"{name} in {times}" for name, times in sorted(chosen.items(), key=lambda pair: -pair[1])) + " folds"
+    )

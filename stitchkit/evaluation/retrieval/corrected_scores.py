@@ -19,7 +19,7 @@ SOFTMAX = f"inverted softmax over the pool, T = {TEMPERATURE}"
 FROM_GALLERY = "CSLS, neighbourhoods from the gallery itself: transductive, every query helps the others"
 
 
-def corrected(alignment: Alignment, sides: tuple[Array, Array], *, csls: Any, pool: Any) -> tuple[Array, Array]:
+def correct_rows(alignment: Alignment, sides: tuple[Array, Array], *, csls: Any, pool: Any) -> tuple[Array, Array]:
     """Rows of both sides whose inner products are the scores, corrected as ``csls`` or ``pool`` say.
 
     Raises
@@ -33,11 +33,11 @@ def corrected(alignment: Alignment, sides: tuple[Array, Array], *, csls: Any, po
     if csls is not None:
         return _by_csls(left, right, alignment.unit_rows(*_pools(alignment, csls, *sides)))
     if pool is not None:
-        return _by_softmax(left, right, alignment.unit_rows(*_given_pools(alignment, pool, "pool")))
+        return _by_softmax(left, right, alignment.unit_rows(*_checked_pools(alignment, pool, "pool")))
     return left, right
 
 
-def how_scored(csls: Any, pool: Any) -> str:
+def scoring_in_words(csls: Any, pool: Any) -> str:
     """The scoring in words."""
     if pool is not None:
         return SOFTMAX
@@ -47,18 +47,18 @@ def how_scored(csls: Any, pool: Any) -> str:
 def _pools(alignment: Alignment, csls: Any, sources: Array, gallery: Array) -> tuple[Array, Array]:
     """The vectors of both sides that neighbours are looked for among."""
     if not isinstance(csls, str):
-        return _given_pools(alignment, csls, "csls", ", or 'gallery'")
+        return _checked_pools(alignment, csls, "csls", ", or 'gallery'")
     if csls != "gallery":
         raise UnknownNameError.of("way to take CSLS neighbourhoods", csls, ("gallery",), "Or give the two pools.")
     _check_length((sources, gallery), "csls", "gallery")
     return sources, gallery
 
 
-def _given_pools(alignment: Alignment, given: Any, name: str, other: str = "") -> tuple[Array, Array]:
+def _checked_pools(alignment: Alignment, pools: Any, name: str, other: str = "") -> tuple[Array, Array]:
     """The vectors of both pools of the argument ``name``."""
-    if not isinstance(given, tuple | list) or len(given) != 2 or any(side is None for side in given):
+    if not isinstance(pools, tuple | list) or len(pools) != 2 or any(side is None for side in pools):
         raise InputError(f"{name} must be a pair (source_pool, target_pool) of vectors{other}.")
-    pair = [as_embeddings(one, f"the {side} pool") for one, side in zip(given, ("source", "target"), strict=True)]
+    pair = [as_embeddings(one, f"the {side} pool") for one, side in zip(pools, ("source", "target"), strict=True)]
     for one, space, side in zip(pair, (alignment.source, alignment.target), ("source", "target"), strict=True):
         space.require(one.space, f"retrieval with this {side} pool")
     _check_length((pair[0].vectors, pair[1].vectors), name, "pool")
@@ -74,21 +74,23 @@ def _check_length(pair: tuple[Array, Array], name: str, where: str) -> None:
         )
 
 
-def _by_csls(asking: Array, asked: Array, pools: tuple[Array, Array]) -> tuple[Array, Array]:
+def _by_csls(queries: Array, gallery: Array, pools: tuple[Array, Array]) -> tuple[Array, Array]:
     """Rows whose inner products are ``2 s - r_x - r_y``."""
-    near_s, near_t = (like(pool, asking, dtype=asking.dtype) for pool in pools)
-    return _less(2 * asking, asked, crowding(asking, near_t, NEIGHBOURS), crowding(asked, near_s, NEIGHBOURS))
+    near_s, near_t = (like(pool, queries, dtype=queries.dtype) for pool in pools)
+    return _subtract_crowding(
+        2 * queries, gallery, crowding(queries, near_t, NEIGHBOURS), crowding(gallery, near_s, NEIGHBOURS)
+    )
 
 
-def _by_softmax(asking: Array, asked: Array, pools: tuple[Array, Array]) -> tuple[Array, Array]:
+def _by_softmax(queries: Array, gallery: Array, pools: tuple[Array, Array]) -> tuple[Array, Array]:
     """Rows whose inner products are ``s - c_x - c_y``; what a query has of its own changes no rank."""
-    near_s, near_t = (like(pool, asking, dtype=asking.dtype) for pool in pools)
-    return _less(asking, asked, soft_crowding(asking, near_t), soft_crowding(asked, near_s))
+    near_s, near_t = (like(pool, queries, dtype=queries.dtype) for pool in pools)
+    return _subtract_crowding(queries, gallery, soft_crowding(queries, near_t), soft_crowding(gallery, near_s))
 
 
-def _less(left: Array, right: Array, of_left: np.ndarray, of_right: np.ndarray) -> tuple[Array, Array]:
+def _subtract_crowding(left: Array, right: Array, of_left: np.ndarray, of_right: np.ndarray) -> tuple[Array, Array]:
     """Rows whose inner products are less by a number for each row: the numbers ride along as two columns more."""
     xp = namespace(left)
-    off_left, off_right = (like(found, left, dtype=left.dtype)[:, None] for found in (of_left, of_right))
+    off_left, off_right = (like(penalties, left, dtype=left.dtype)[:, None] for penalties in (of_left, of_right))
     wider = xp.concat([left, -off_left, xp.ones_like(off_left)], axis=1)
     return wider, xp.concat([right, xp.ones_like(off_right), -off_right], axis=1)

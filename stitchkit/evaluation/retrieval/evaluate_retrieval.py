@@ -18,7 +18,7 @@ from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.fitted_pairs import audit_pairs
-from stitchkit.evaluation.retrieval.corrected_scores import PLAIN, corrected, how_scored
+from stitchkit.evaluation.retrieval.corrected_scores import PLAIN, correct_rows, scoring_in_words
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.proportions import by_patient, exact_interval
 from stitchkit.metrics.ranks import (
@@ -224,7 +224,7 @@ def measure_retrieval(
     return Retrieval(
         forward=direction(f"{here} to {other}", ranks.there, 0, len(ranks.first)),
         backward=direction(f"{other} to {here}", ranks.back, 1, len(x)),
-        scored=how_scored(csls, pool),
+        scored=scoring_in_words(csls, pool),
         patients=count_patients(patients),
         notes=(*_estimate_notes(ranks), *_whole_notes(ks, (len(ranks.first), len(x)))),
     )
@@ -274,7 +274,7 @@ def partner_ranks(
     Returns
     -------
     PartnerRanks
-        Of n items and m distinct targets.
+        Ranks of n items and m distinct targets.
 
     Raises
     ------
@@ -288,14 +288,14 @@ def partner_ranks(
     _, first, truth = np.unique(distinct_rows(to_numpy(y.vectors)), return_index=True, return_inverse=True)
     truth = truth.reshape(-1)
     sides = x.vectors, take(y.vectors, first)
-    asking, asked = corrected(alignment, sides, csls=csls, pool=pool)  # mapped once, ranked in tiles
+    queries, gallery = correct_rows(alignment, sides, csls=csls, pool=pool)  # mapped once, ranked in tiles
     return PartnerRanks(
-        there=pair_ranks(asking, asked, truth),
-        back=pair_ranks_back(asking, asked, truth),
+        there=pair_ranks(queries, gallery, truth),
+        back=pair_ranks_back(queries, gallery, truth),
         first=first,
         truth=truth,
         chance=np.asarray(
-            [[fsum(one) / len(one) for one in way.T] for way in chance_both_ways(asking, asked, truth, ks)]
+            [[fsum(one) / len(one) for one in way.T] for way in chance_both_ways(queries, gallery, truth, ks)]
         ),
     )
 
@@ -327,10 +327,10 @@ def names_of(alignment: Alignment) -> tuple[str, str]:
 def _recalls(ranks: PartnerRanks, patients: np.ndarray, ks: Sequence[int]) -> list[dict[int, Interval]]:
     """Recall at each k with its interval, there and back; of k candidates or fewer it is 1 and has none."""
 
-    def measured(way: Ranks, of: np.ndarray, gallery: int, k: int) -> Interval:
+    def recall(way: Ranks, of: np.ndarray, gallery: int, k: int) -> Interval:
         if k >= gallery:
             return Interval(1.0, float("nan"), float("nan"))
         return exact_interval(by_patient(way.recall(k), of), by_patient(np.ones(len(way)), of))
 
     ways = (ranks.there, patients, len(ranks.first)), (ranks.back, patients[ranks.first], len(ranks.truth))
-    return [{k: measured(way, of, gallery, k) for k in ks} for way, of, gallery in ways]
+    return [{k: recall(way, of, gallery, k) for k in ks} for way, of, gallery in ways]

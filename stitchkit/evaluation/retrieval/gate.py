@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
 from stitchkit.core.least_patients import FEW_PATIENTS
+from stitchkit.core.patients import patients_in_words
+from stitchkit.core.plain_values import plain_values
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.fitted_pairs import audit_pairs
-from stitchkit.evaluation.retrieval.gate_checks import Check, Gate
 from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally, judge
 from stitchkit.evaluation.scores.class_patients import where_carried
 from stitchkit.metrics.bootstrap import Interval
@@ -24,6 +27,111 @@ from stitchkit.metrics.r2_intervals import r2_interval
 BY = ("lower", "value", "upper")  # the end of the interval that a threshold is held against
 MARGIN = 0.02
 COMPARED = ("mrr", "recall@1")  # what is compared with another alignment
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One number against one threshold.
+
+    Parameters
+    ----------
+    name
+        ``"mrr"``, ``"recall@1"`` or ``"r2"``, or the same with ``" minus the other"``.
+    interval
+        The measured value with its interval.
+    reached
+        The end of the interval that counts.
+    threshold
+        Least value that passes.
+    chance
+        The measure of the same rankings where the pairs are shuffled; None for a difference.
+    """
+
+    name: str
+    interval: Interval
+    reached: float
+    threshold: float
+    chance: float | None
+
+    @property
+    def passed(self) -> bool:
+        """True if the threshold is reached; a number that is not known does not."""
+        return bool(self.reached >= self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Every check of a gate.
+
+    Parameters
+    ----------
+    checks
+        In the order asked for.
+    by
+        ``"lower"``, ``"value"`` or ``"upper"``: which end of an interval counts.
+    pairs, patients, gallery
+        Numbers of pairs, patients (None where not known), distinct targets.
+    notes
+        Cautions in words.
+    settings
+        Margin and level of the intervals.
+    """
+
+    checks: tuple[Check, ...]
+    by: str
+    pairs: int
+    patients: int | None
+    gallery: int
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """True if every check passed."""
+        return all(one.passed for one in self.checks)
+
+    @plain_values
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        checks = [
+            {
+                "name": one.name,
+                "passed": one.passed,
+                "interval": one.interval._asdict(),
+                "reached": one.reached,
+                "threshold": one.threshold,
+                "chance": one.chance,
+            }
+            for one in self.checks
+        ]
+        return {
+            "passed": self.passed,
+            "by": self.by,
+            "checks": checks,
+            "pairs": self.pairs,
+            "patients": self.patients,
+            "gallery": self.gallery,
+            "notes": list(self.notes),
+            "settings": dict(self.settings),
+        }
+
+    def __str__(self) -> str:
+        """One line a check, then the verdict."""
+        end = {"lower": "lower bound", "value": "value", "upper": "upper bound"}[self.by]
+        rows = []
+        for one in self.checks:
+            sign = "at least" if one.passed else "below"
+            chance = "" if one.chance is None else f" (chance {one.chance:.3f})"
+            verdict = "passed" if one.passed else "FAILED"
+            numbers = f"{one.interval}{chance}: {end} {one.reached:.3f} {sign} {one.threshold:.3f}"
+            rows.append((verdict, one.name, numbers))
+        people = patients_in_words(self.patients)
+        good = sum(one.passed for one in self.checks)
+        verdict = (
+            f"gate {'passed' if self.passed else 'FAILED'}: {good} of {counted(len(self.checks), 'check')} passed on "
+            f"{counted(self.pairs, 'pair')} ({people}), gallery of {self.gallery}"
+        )
+        return "\n".join([*text_table(rows), verdict, *(f"note: {note}" for note in self.notes)])
 
 
 def gate(
@@ -74,7 +182,7 @@ def gate(
         The same pairs in the spaces of ``against`` where these are others (the encoder was swapped); by default
         ``source`` and ``target``.
     margin
-        How much worse is still as good, from 0 up to 1.
+        Largest loss that still counts as equal, from 0 up to 1, default 0.02.
     by
         ``"lower"``, ``"value"`` or ``"upper"``.
     allow_leakage
@@ -145,7 +253,15 @@ def gate(
     gallery = len(np.unique(pairs.target))
     settings = {"margin": margin, "level": 0.95}
     notes = list(dict.fromkeys([*notes, *_notes(pairs, checks)]))  # what both maps do not know is said once
-    return Gate(tuple(checks), by, len(pairs), pairs.patients, gallery, tuple(notes), settings)
+    return Gate(
+        checks=tuple(checks),
+        by=by,
+        pairs=len(pairs),
+        patients=pairs.patients,
+        gallery=gallery,
+        notes=tuple(notes),
+        settings=settings,
+    )
 
 
 def check_gate(
@@ -207,7 +323,7 @@ def _one_map(one: Alignment, pairs: HeldPairs, other: Alignment, same: HeldPairs
 
 def _check(name: str, interval: Interval, by: str, threshold: float, chance: float | None) -> Check:
     reached = {"lower": interval.low, "value": interval.value, "upper": interval.high}[by]
-    return Check(name, interval, reached, threshold, chance)
+    return Check(name=name, interval=interval, reached=reached, threshold=threshold, chance=chance)
 
 
 def _notes(pairs: HeldPairs, checks: list[Check]) -> tuple[str, ...]:

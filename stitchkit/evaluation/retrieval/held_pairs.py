@@ -1,4 +1,4 @@
-"""Pairs that a map was not fitted on, and what a map does on them: ranks both ways and R2, added up by patient."""
+"""Pairs that a map was not fitted on, and measures of a map on them: ranks both ways and R2, added up by patient."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class HeldPairs:
     @property
     def patient(self) -> np.ndarray:
         """A number (n,) for each pair's patient, from 0."""
-        given = patient_of_each(self.groups, len(self))
-        return np.unique(given, return_inverse=True)[1].reshape(-1)
+        patients = patient_of_each(self.groups, len(self))
+        return np.unique(patients, return_inverse=True)[1].reshape(-1)
 
     @property
     def patients(self) -> int | None:
-        """How many patients there are; None where they are not known."""
+        """Number of patients; None where they are not known."""
         return count_patients(self.groups)
 
     @property
@@ -78,7 +78,7 @@ class Tally:
     Parameters
     ----------
     names
-        Of the m measures: ``"mrr"``, ``"recall@k"``, the same with ``" back"``, ``"r2"``.
+        Names of the m measures: ``"mrr"``, ``"recall@k"``, the same with ``" back"``, ``"r2"``.
     won, of : (patients, m)
         Numerator and denominator.
     """
@@ -129,23 +129,23 @@ def judge(
     columns: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
     by_chance: list[np.ndarray] = []
     shuffled = chance_both_ways(*rows, truth, ks)
-    for suffix, ranks, asked, values in (
+    for suffix, ranks, whose, values in (
         ("", there, patient, shuffled[0]),
         (" back", back, patient[first], shuffled[1]),
     ):
         one = np.ones(len(ranks))
-        columns.append((f"mrr{suffix}", ranks.reciprocal, one, asked))
-        columns += [(f"recall@{k}{suffix}", ranks.recall(k), one, asked) for k in ks]
+        columns.append((f"mrr{suffix}", ranks.reciprocal, one, whose))
+        columns += [(f"recall@{k}{suffix}", ranks.recall(k), one, whose) for k in ks]
         by_chance += list(values.T)
     if alignment.directed is not None:
         missed, spread = _squares(alignment, held, middle)
         columns.append(("r2", spread - missed, spread, patient))
         by_chance.append(np.zeros(len(held)))
     names = tuple(name for name, *_ in columns)
-    of = np.stack([_by_patient(below, asked, patients) for _, _, below, asked in columns], axis=1)
-    won = np.stack([_by_patient(above, asked, patients) for _, above, _, asked in columns], axis=1)
+    of = np.stack([_by_patient(below, whose, patients) for _, _, below, whose in columns], axis=1)
+    won = np.stack([_by_patient(above, whose, patients) for _, above, _, whose in columns], axis=1)
     guessed = np.stack(
-        [_by_patient(value, asked, patients) for value, (*_, asked) in zip(by_chance, columns, strict=True)], axis=1
+        [_by_patient(value, whose, patients) for value, (*_, whose) in zip(by_chance, columns, strict=True)], axis=1
     )
     return Tally(names, won, of), Tally(names, guessed, of)
 
@@ -153,9 +153,9 @@ def judge(
 def _squares(alignment: Alignment, held: HeldPairs, middle: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Squared distance of each true target from the mapped source and from ``middle``, (n,) each."""
     wanted = to_numpy(float64(held.y.vectors))
-    found = to_numpy(float64(alignment.to_target.apply(held.x.vectors)))
+    mapped = to_numpy(float64(alignment.to_target.apply(held.x.vectors)))
     centre = wanted.mean(axis=0) if middle is None else middle
-    return np.sum((wanted - found) ** 2, axis=1), np.sum((wanted - centre) ** 2, axis=1)
+    return np.sum((wanted - mapped) ** 2, axis=1), np.sum((wanted - centre) ** 2, axis=1)
 
 
 def _by_patient(values: np.ndarray, patient: np.ndarray, patients: int) -> np.ndarray:

@@ -3,21 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from stitchkit.core.calibrations import Calibration, IsotonicCalibration, LogisticCalibration, SoftmaxCalibration
+from stitchkit.core.anchors import AnchorSet
+from stitchkit.core.calibrations import (
+    Calibration,
+    FittedOn,
+    IsotonicCalibration,
+    LogisticCalibration,
+    SoftmaxCalibration,
+)
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.items import checked_ids
 from stitchkit.core.least_patients import FEW_POSITIVES
-from stitchkit.core.patients import count_patients
-from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.patients import count_patients, patient_of_each
+from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.scores.calibration_items import Anchors, CalibrationItems
+from stitchkit.evaluation.leakage import audit, spelled_notes
+from stitchkit.evaluation.scores.item_matching import labels_of_items
 from stitchkit.evaluation.scores.logistic import likeliest_curve
 
 METHODS = ("platt", "temperature", "isotonic")
 AGAINST = "higher scores do not go with the class"
+SIDES = ("anchors", "calibration items")
+
+Anchors = AnchorSet | Sequence[str] | np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationItems:
+    """Items that probabilities, thresholds and conformal sets are fitted on: neither anchors nor test.
+
+    Parameters
+    ----------
+    values : (n, c)
+        Scores.
+    truth : (n, c)
+        Labels: 1, 0, or NaN where one is not known.
+    groups : (n,)
+        Patients; a number of its own for each item where they are not known.
+    fitted_on
+        Ids and known patients, for the record.
+    notes
+        Findings of the audit, in words.
+    """
+
+    values: np.ndarray
+    truth: np.ndarray
+    groups: np.ndarray
+    fitted_on: FittedOn
+    notes: list[str]
+
+    @classmethod
+    def of(cls, scores: Scores, labels: Labels, groups: Any, anchors: Anchors, allow: bool) -> CalibrationItems:
+        check_decidable(scores)
+        if groups is not None:
+            labels = Labels(
+                values=labels.values,
+                ids=labels.ids,
+                classes=labels.classes,
+                groups=np.asarray(groups),
+                columns=labels.columns,
+            )
+        ids = anchors.ids if isinstance(anchors, AnchorSet) else checked_ids([] if anchors is None else anchors)
+        judged = labels.of_classes(scores.classes)
+        matched = labels_of_items(judged, scores.ids, ids.tolist(), allow=allow, sides=SIDES)
+        known, notes = matched.labels.of_ids(scores.ids), matched.notes
+        if anchors is not None:
+            patients = anchors.groups if isinstance(anchors, AnchorSet) else None
+            named = labels.take(np.flatnonzero(np.isin(labels.ids, ids)))
+            if patients is None and len(named) == len(ids):  # one unknown patient leaves the audit open
+                patients = named.groups
+            notes += audit(ids, scores.ids, patients, known.groups, allow=allow, sides=SIDES)
+        notes += spelled_notes(known.groups)
+        if known.groups is None:
+            notes.append("patients are not known: every calibration item counts as a patient of its own")
+        fitted_on = FittedOn(scores.ids, known.groups)
+        people = patient_of_each(known.groups, len(known))
+        return cls(values=scores.values, truth=known.values, groups=people, fitted_on=fitted_on, notes=notes)
+
+    def of_class(self, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scores, truth and patients of the items whose label of class ``c`` is known."""
+        known = ~np.isnan(self.truth[:, c])
+        return self.values[known, c], self.truth[known, c], self.groups[known]
 
 
 def calibrate(
@@ -30,7 +101,7 @@ def calibrate(
     anchors: Anchors = None,
     allow_leakage: bool = False,
 ) -> Calibration:
-    """What turns scores into probabilities, fitted on items that are neither anchors nor test.
+    """A calibration of scores as probabilities, fitted on items that are neither anchors nor test.
 
     Parameters
     ----------
@@ -90,13 +161,18 @@ def calibrate(
             f"a temperature keeps a score of 0 at one half, which is not what scores of kind {scores.kind!r} mean. Use "
             f"'platt'."
         )
-    seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
+    items = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
     if multiclass and method == "temperature":
         return SoftmaxCalibration(
-            method, scores.kind, scores.classes, _softmax_temperature(seen), seen.fitted_on, tuple(seen.notes)
+            method=method,
+            kind=scores.kind,
+            classes=scores.classes,
+            temperature=_softmax_temperature(items),
+            fitted_on=items.fitted_on,
+            notes=tuple(items.notes),
         )
     for c, label in enumerate(scores.classes):
-        _, truth, people = seen.of_class(c)
+        _, truth, people = items.of_class(c)
         sides = _sides(truth)
         if not min(sides):
             raise DataError(
@@ -105,15 +181,30 @@ def calibrate(
             )
         few = min(count_patients(people[truth == side]) for side in (0, 1))
         if few < FEW_POSITIVES:
-            seen.notes.append(
+            items.notes.append(
                 f"{label}: {counted(few, 'patient')} with or without it {'is' if few == 1 else 'are'} few to "
                 f"calibrate by"
             )
     if method == "isotonic":
-        curves = tuple(_isotonic(*seen.of_class(c)[:2]) for c in range(len(scores.classes)))
-        return IsotonicCalibration(method, scores.kind, scores.classes, curves, seen.fitted_on, tuple(seen.notes))
-    slope, intercept = _platt(seen, scores.classes) if method == "platt" else _one_slope(seen)
-    return LogisticCalibration(method, scores.kind, scores.classes, slope, intercept, seen.fitted_on, tuple(seen.notes))
+        curves = tuple(_isotonic(*items.of_class(c)[:2]) for c in range(len(scores.classes)))
+        return IsotonicCalibration(
+            method=method,
+            kind=scores.kind,
+            classes=scores.classes,
+            knots=curves,
+            fitted_on=items.fitted_on,
+            notes=tuple(items.notes),
+        )
+    slope, intercept = _platt(items, scores.classes) if method == "platt" else _one_slope(items)
+    return LogisticCalibration(
+        method=method,
+        kind=scores.kind,
+        classes=scores.classes,
+        slope=slope,
+        intercept=intercept,
+        fitted_on=items.fitted_on,
+        notes=tuple(items.notes),
+    )
 
 
 def calibratable(scores: Scores, labels: Labels) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -147,17 +238,17 @@ def _too_few(positives: int, negatives: int) -> str:
     return f"{counted(positives, 'positive')} and {counted(negatives, 'negative')} among the calibration items"
 
 
-def _platt(seen: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _platt(items: CalibrationItems, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Slope (c,) and intercept (c,); a class whose scores run against its labels keeps its prevalence alone."""
     slope, intercept = np.zeros(len(classes)), np.zeros(len(classes))
     for c, label in enumerate(classes):
-        values, truth, _ = seen.of_class(c)
+        values, truth, _ = items.of_class(c)
         centre, spread = values.mean(), values.std()
         varies = np.ptp(values) > 1e-12 * np.abs(values).max()  # else what is left is rounding
         a, b = _logistic((values - centre) / spread, truth) if varies else (0.0, 0.0)
         spread = spread if varies else 1.0
         if a <= 0:
-            seen.notes.append(f"{label}: {AGAINST}; every item gets its prevalence")
+            items.notes.append(f"{label}: {AGAINST}; every item gets its prevalence")
             positives = truth.sum()
             a, b = 0.0, float(np.log((positives + 1) / (len(truth) - positives + 1)))
         slope[c], intercept[c] = a / spread, b - a * centre / spread
@@ -171,29 +262,29 @@ def _logistic(values: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return likeliest_curve(values, np.where(truth == 1, high, low))
 
 
-def _one_slope(seen: CalibrationItems) -> tuple[np.ndarray, np.ndarray]:
+def _one_slope(items: CalibrationItems) -> tuple[np.ndarray, np.ndarray]:
     """The slope of greatest likelihood over all classes' items, for each class (c,); intercepts are 0."""
     from scipy.optimize import minimize_scalar
 
-    known = ~np.isnan(seen.truth)
-    signed = np.where(seen.truth[known] == 1, 1.0, -1.0) * seen.values[known]
+    known = ~np.isnan(items.truth)
+    signed = np.where(items.truth[known] == 1, 1.0, -1.0) * items.values[known]
     unit = float(np.abs(signed).mean()) or 1.0
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda log: np.logaddexp(0, -np.exp(log) * signed / unit).mean(), bounds=(-10, 10), method="bounded"
     )
-    c = seen.values.shape[1]
-    if not found.x > -9.9:
-        seen.notes.append("the scores' signs do not go with the labels: probabilities are nearly one half")
-    return np.full(c, float(np.exp(found.x)) / unit), np.zeros(c)
+    c = items.values.shape[1]
+    if not minimum.x > -9.9:
+        items.notes.append("the scores' signs do not go with the labels: probabilities are nearly one half")
+    return np.full(c, float(np.exp(minimum.x)) / unit), np.zeros(c)
 
 
-def _softmax_temperature(seen: CalibrationItems) -> float:
+def _softmax_temperature(items: CalibrationItems) -> float:
     from scipy.optimize import minimize_scalar
 
-    if not (np.nansum(seen.truth, axis=1) == 1).all():
+    if not (np.nansum(items.truth, axis=1) == 1).all():
         raise InputError("a softmax needs labels that name exactly one class an item. Leave multiclass out.")
-    at = np.nanargmax(seen.truth, axis=1)
-    values = seen.values - seen.values.max(axis=1, keepdims=True)
+    at = np.nanargmax(items.truth, axis=1)
+    values = items.values - items.values.max(axis=1, keepdims=True)
     unit = float(values.std()) or 1.0
 
     def loss(log: float) -> float:

@@ -11,7 +11,7 @@ from stitchkit.core.least_patients import MEAN_PATIENTS, WIDE_BELOW
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.class_patients import enough_on_average, patients_of, where_carried, without_ends
-from stitchkit.evaluation.scores.results import Measured
+from stitchkit.evaluation.scores.results import MeasureValues
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.class_means import ClassMeans, class_mean_difference, recalls_and_f1
 from stitchkit.metrics.decisions import multiclass_differences
@@ -33,7 +33,7 @@ class Answers:
     patients : (n,)
         Patient of each item.
     recall, f1
-        Of the classes that are true somewhere.
+        Means over the classes that are true somewhere.
     """
 
     best: np.ndarray
@@ -62,27 +62,27 @@ class Answers:
         return {**shares, F1: class_mean_difference(self.f1, other.f1, differ / items)}
 
 
-def answer_rows(answers: Mapping[str, Answers | None], people: int) -> dict[str, dict[str, Measured]]:
+def answer_rows(answers: Mapping[str, Answers | None], people: int) -> dict[str, dict[str, MeasureValues]]:
     """The measures of each row, on ``people`` patients, with differences from the first; none of several classes."""
     main = next(iter(answers))
     first, rows = answers[main], {}
     for name, one in answers.items():
         if one is None or first is None:
-            rows[name] = dict[str, Measured]()
+            rows[name] = dict[str, MeasureValues]()
             continue
         gaps = {} if name == main else first.differences(one)
         carried = {measure: where_carried(gap, people) for measure, gap in gaps.items()}
         rows[name] = {
-            measure: Measured(where_carried(found, people), {}, carried.get(measure))
-            for measure, found in one.intervals().items()
+            measure: MeasureValues(where_carried(mean, people), {}, carried.get(measure))
+            for measure, mean in one.intervals().items()
         }
     return rows
 
 
-def macro_f1_interval(found: ClassMeans) -> Interval:
+def macro_f1_interval(means: ClassMeans) -> Interval:
     """Mean F1 over classes; the value alone where classes have too few patients, for which it is too low on average."""
-    interval = found.interval()
-    return interval if enough_on_average(found.shares) else without_ends(interval)
+    interval = means.interval()
+    return interval if enough_on_average(means.shares) else without_ends(interval)
 
 
 def notes_on_answers(test: Labels) -> list[str]:

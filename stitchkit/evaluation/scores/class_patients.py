@@ -91,10 +91,10 @@ def patients_of(test: Labels, parts: np.ndarray | None = None) -> dict[str, Clas
     2 positives and 1 negative, of 1 and 1 patient
     """
     people = np.arange(len(test)) if test.groups is None else np.unique(test.groups, return_inverse=True)[1]
-    return {label: _counted(test, c, people, parts) for c, label in enumerate(test.classes)}
+    return {label: _class_patients(test, c, people, parts) for c, label in enumerate(test.classes)}
 
 
-def _counted(test: Labels, c: int, people: np.ndarray, parts: np.ndarray | None) -> ClassPatients:
+def _class_patients(test: Labels, c: int, people: np.ndarray, parts: np.ndarray | None) -> ClassPatients:
     sides = _sides(test, c, parts)
     present, absent = (int(side.sum()) for side in sides)
     held = [np.bincount(people[side]) for side in sides]
@@ -102,7 +102,13 @@ def _counted(test: Labels, c: int, people: np.ndarray, parts: np.ndarray | None)
     effective = tuple(float(effective_number(one / one.sum())) if one.any() else 0.0 for one in held)
     within = "" if parts is None else " in folds that have both"
     known = test.groups is not None
-    return ClassPatients((present, absent), (with_it, without), known, within, (effective[0], effective[1]))
+    return ClassPatients(
+        items=(present, absent),
+        patients=(with_it, without),
+        known=known,
+        within=within,
+        effective=(effective[0], effective[1]),
+    )
 
 
 def _sides(test: Labels, c: int, parts: np.ndarray | None) -> list[np.ndarray]:
@@ -142,14 +148,14 @@ def judged_classes(
 
     ``parts`` (n,) as in :func:`patients_of`.
     """
-    judged, left_out, least = [], {}, max(least, 1)
+    judged, not_judged, least = [], {}, max(least, 1)
     for label, numbers in patients_of(test, parts).items():
         if numbers.fewest >= least:
             judged.append(label)
         else:
-            left_out[label] = f"{numbers}, fewer than {least}"
+            not_judged[label] = f"{numbers}, fewer than {least}"
     positives = (test.values == 1).sum(axis=0).tolist()
-    return judged, left_out, dict(zip(test.classes, positives, strict=True))
+    return judged, not_judged, dict(zip(test.classes, positives, strict=True))
 
 
 def positive_patients(test: Labels) -> dict[str, int]:
@@ -235,7 +241,7 @@ def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str
     if bare:
         notes.append(
             f"no interval where a class has fewer than {LEAST_PATIENTS} positive or negative patients: "
-            f"{_listed(numbers, bare)}"
+            f"{_numbers_in_words(numbers, bare)}"
         )
     if held:
         listed = ", ".join(f"{label} ({numbers[label].unequal})" for label in held)
@@ -247,17 +253,17 @@ def notes_on_patients(numbers: Mapping[str, ClassPatients], judged: Sequence[str
     if alone:
         notes.append(
             f"no interval of macro AUROC, macro average precision and their differences, since one patient tells "
-            f"nothing of how patients differ: {_listed(numbers, alone)}. A "
+            f"nothing of how patients differ: {_numbers_in_words(numbers, alone)}. A "
             + setting("min_positives", text="min_positives")
             + " of 2 leaves such classes out"
         )
     if few:
         notes.append(
             f"intervals of classes with fewer than {WIDE_BELOW} positive or negative patients are wide and "
-            f"approximate: {_listed(numbers, few)}"
+            f"approximate: {_numbers_in_words(numbers, few)}"
         )
     return notes
 
 
-def _listed(numbers: Mapping[str, ClassPatients], labels: Iterable[str]) -> str:
+def _numbers_in_words(numbers: Mapping[str, ClassPatients], labels: Iterable[str]) -> str:
     return ", ".join(f"{label} ({numbers[label].fewer})" for label in labels)

@@ -18,8 +18,10 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.calibrate import AGAINST, calibrate
+from stitchkit.evaluation.scores.decisions import measure_decisions, reliability_curves
 from stitchkit.evaluation.scores.results import BRIER, ECE, Decisions, Method
-from stitchkit.evaluation.scores.tables import decisions_of, known_labels, reliability_of, table_of
+from stitchkit.evaluation.scores.tables import table_of
+from stitchkit.evaluation.scores.truth import known_labels
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.reliability import Bin, expected_error
 from stitchkit.runtime.threads import one_blas_thread
@@ -29,7 +31,7 @@ CALIBRATED, PREVALENCE = "calibrated", "prevalence alone"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossFitted:
-    """What the scores are worth as probabilities and for decisions.
+    """Worth of the scores as probabilities and for decisions.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class CrossFitted:
     notes
         In words: classes whose scores run against their labels, decisions that could not be made.
     folds
-        Of patients.
+        Number of folds of patients.
     """
 
     methods: tuple[Method, ...]
@@ -65,7 +67,7 @@ class CrossFitted:
         """Plain values for JSON."""
         return {
             "calibration": {
-                one.name: {name: found.to_dict() for name, found in one.measures.items()} for one in self.methods
+                one.name: {name: values.to_dict() for name, values in one.measures.items()} for one in self.methods
             },
             "reliability": {label: [one._asdict() for one in bins] for label, bins in self.reliability.items()},
             "decisions": {label: one.to_dict() for label, one in self.decisions.items()},
@@ -90,7 +92,7 @@ def cross_fitted(
     Parameters
     ----------
     scores : (n, c)
-        Of the test items.
+        Scores of the test items.
     test
         Their labels, in the same order; ``groups`` are patients.
     sensitivity
@@ -103,9 +105,9 @@ def cross_fitted(
     """
     members = assign(len(test), test.groups, seed=seed, k=folds)
     people = patient_of_each(test.groups, len(test))
-    said: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    probabilities: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     decided: dict[str, tuple[np.ndarray, float]] = {}  # what is called, and the typical threshold
-    left_out, notes = {}, []
+    not_calibrated, notes = {}, []
     for label in scores.classes:
         known, _ = known_labels(test, label)
         rests = [np.setdiff1d(np.flatnonzero(known), held) for held in members]
@@ -113,7 +115,7 @@ def cross_fitted(
         own, labels = scores.of_classes((label,)), test.of_classes((label,))
         few = min((count_patients(people[rest][truth[rest] == side]) for rest in rests for side in (0, 1)), default=0)
         if few < FEW_POSITIVES or len(rests) < 2:
-            left_out[label] = (
+            not_calibrated[label] = (
                 f"{counted(few, 'patient')} with or without it in some fold's others, fewer than {FEW_POSITIVES}"
             )
             continue
@@ -127,7 +129,7 @@ def cross_fitted(
             level = float(resampled_thresholds(values[rest], truth[rest], np.ones((1, len(rest))), sensitivity)[0])
             called[held] = values[held] >= level  # never where no threshold is better than none
             levels.append(level)
-        said[label] = probability, share
+        probabilities[label] = probability, share
         if against:
             every = "every item gets" if against == len(rests) else "items of those folds get"
             notes.append(f"{label}: in {against} of {len(rests)} folds {AGAINST}; {every} its prevalence")
@@ -135,13 +137,15 @@ def cross_fitted(
             notes.append(f"{label}: no decisions, since in {none} of {len(rests)} folds {AGAINST}")
         else:
             decided[label] = called, float(np.median(levels))
-    told = tuple(dict.fromkeys(notes))
-    if not said:
-        return CrossFitted((), {}, {}, left_out, told, len(members))
-    classes = tuple(said)
+    distinct_notes = tuple(dict.fromkeys(notes))
+    if not probabilities:
+        return CrossFitted(
+            methods=(), reliability={}, decisions={}, left_out=not_calibrated, notes=distinct_notes, folds=len(members)
+        )
+    classes = tuple(probabilities)
     kept = test.of_classes(classes)
     calibrated, prevalence = (
-        Scores(np.stack([both[side] for both in said.values()], axis=1), "probability", test.ids, classes)
+        Scores(np.stack([both[side] for both in probabilities.values()], axis=1), "probability", test.ids, classes)
         for side in (0, 1)
     )
     rows = {CALIBRATED: calibrated, PREVALENCE: prevalence}
@@ -150,7 +154,12 @@ def cross_fitted(
     decisions: dict[str, Decisions] = {}
     if decided:
         every, levels = zip(*decided.values(), strict=True)
-        decisions = decisions_of(np.stack(every, axis=1), levels, test, list(decided))
+        decisions = measure_decisions(np.stack(every, axis=1), levels, test, list(decided))
     return CrossFitted(
-        methods, reliability_of(calibrated, kept, list(classes)), decisions, left_out, told, len(members)
+        methods=methods,
+        reliability=reliability_curves(calibrated, kept, list(classes)),
+        decisions=decisions,
+        left_out=not_calibrated,
+        notes=distinct_notes,
+        folds=len(members),
     )

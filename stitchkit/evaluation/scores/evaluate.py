@@ -36,12 +36,14 @@ from stitchkit.evaluation.scores.class_patients import (
     patients_of,
     positive_patients,
 )
+from stitchkit.evaluation.scores.decisions import decisions_by_thresholds, reliability_curves
 from stitchkit.evaluation.scores.item_matching import labels_of_anchors, labels_of_items, rows_of_names
 from stitchkit.evaluation.scores.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.scores.probe import fit_probe
 from stitchkit.evaluation.scores.results import ECE, Decisions, Evaluation, Method, is_above_chance
-from stitchkit.evaluation.scores.tables import Truth, by_chance, decided, in_order, reliability_of, table_of
+from stitchkit.evaluation.scores.tables import table_of
+from stitchkit.evaluation.scores.truth import Truth, by_chance, in_order
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.runtime.progress import Progress
 from stitchkit.runtime.threads import one_blas_thread
@@ -83,9 +85,9 @@ def evaluate(
     Parameters
     ----------
     scores : (n, c)
-        Of the test items; higher means the class is present.
+        Scores of the test items; higher means the class is present.
     labels
-        Of the test items, and of the anchors if the baselines are wanted; joined by id.
+        Labels of the test items, and of the anchors if the baselines are wanted; joined by id.
     groups : (len(labels),), optional
         Patient of each labelled row; ``labels.groups`` if not given.
     anchors
@@ -108,7 +110,7 @@ def evaluate(
     multiclass
         Exactly one class applies to an item: accuracy, balanced accuracy and macro F1 of the best-scored class too.
     name
-        What the main row is called.
+        Name of the main row.
     min_positives
         Classes with fewer positive (or negative) patients in the test are listed, not judged; every item counts as a
         patient where patients are not known. Judged classes with fewer than 5 have no interval, those with fewer than
@@ -140,7 +142,13 @@ def evaluate(
     if replicates < 1:
         raise InputError("evaluate needs at least 1 resample; got " + setting("replicates", replicates) + ".")
     if groups is not None:
-        labels = Labels(labels.values, labels.ids, labels.classes, np.asarray(groups), labels.columns)
+        labels = Labels(
+            values=labels.values,
+            ids=labels.ids,
+            classes=labels.classes,
+            groups=np.asarray(groups),
+            columns=labels.columns,
+        )
     apart = [] if anchors is None or isinstance(anchors, str) else _ids(anchors).tolist()
     by_id = labels_of_items(labels.of_classes(scores.classes), scores.ids, apart, allow=allow_leakage)
     known, notes = by_id.labels, by_id.notes
@@ -155,10 +163,10 @@ def evaluate(
     for other in others or {}:
         if other in (name, CHANCE, PROBE, METADATA):
             raise InputError(f"two rows of the table are called {other!r}. Give one of them another name.")
-    given = scores
+    uncalibrated = scores
     not_calibrated: tuple[str, ...] = ()
     if calibration is not None:
-        scores, not_calibrated = _calibrated(calibration, given, multiclass)
+        scores, not_calibrated = _calibrate(calibration, uncalibrated, multiclass)
         notes += [*_apart(calibration.fitted_on, "calibration items", test, allow_leakage), *calibration.notes]
     if thresholds is not None:
         notes += [*_apart(thresholds.fitted_on, "threshold items", test, allow_leakage), *thresholds.notes]
@@ -170,7 +178,7 @@ def evaluate(
         by_name = labels_of_anchors(known, _ids(anchors), test.ids)
         known, notes = by_name.labels, [*notes, *by_name.notes]
     fitted_on = _anchor_labels(anchors, known)
-    notes += _unused(known, test, fitted_on, anchors is not None, (calibration, thresholds))
+    notes += _note_on_unused(known, test, fitted_on, anchors is not None, (calibration, thresholds))
     if anchors is not None:
         own = anchors.groups if isinstance(anchors, AnchorSet) else None
         # an anchor without labels has no known patient, and one unknown patient leaves the audit open
@@ -178,9 +186,9 @@ def evaluate(
         notes += audit(_ids(anchors), scores.ids, patients, test.groups, allow=allow_leakage)
         notes += _copies(anchors, items, test, allow_leakage)
     rows |= _baselines(fitted_on, test, anchors, items, metadata, embeddings, notes)
-    judged, left_out, positives = judged_classes(test, min_positives)
+    judged, not_judged, positives = judged_classes(test, min_positives)
     if not judged:
-        reasons = "; ".join(f"{label}: {reason}" for label, reason in list(left_out.items())[:5])
+        reasons = "; ".join(f"{label}: {reason}" for label, reason in list(not_judged.items())[:5])
         raise DataError(
             f"no class can be judged among {counted(len(test), 'item')}: {reasons}. Give more items, or lower "
             + setting("min_positives", text="min_positives")
@@ -196,8 +204,8 @@ def evaluate(
             bar=bar,
         )  # fmt: skip
         if thresholds is not None:
-            decidable = judged if thresholds.kind == given.kind else probable
-            decisions = decided(thresholds, given, scores, test, decidable, bar)
+            decidable = judged if thresholds.kind == uncalibrated.kind else probable
+            decisions = decisions_by_thresholds(thresholds, uncalibrated, scores, test, decidable, bar)
     notes += note_on_precision(patients_of(test), judged)
     notes += notes_on_patients(patients_of(test), judged)
     notes += note_on_carriers(carriers(test, judged), "means over classes and their differences")
@@ -212,37 +220,37 @@ def evaluate(
             f"{SEVERAL_CALIBRATED}, have no interval: there are {people}"
         )
     notes += _shortcut(methods, rows, test)
-    left_out = _with_values(left_out, scores, test)
+    not_judged = _with_values(not_judged, scores, test)
     return Evaluation(
-        methods,
-        positives,
-        left_out,
-        len(test),
-        count_patients(test.groups),
-        None if anchors is None else len(_ids(anchors)),
-        scores.kind,
-        tuple(notes),
-        {"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives},
-        decisions,
-        reliability_of(scores, test, probable),
-        not_calibrated,
-        positive_patients(test),
+        methods=methods,
+        positives=positives,
+        left_out=not_judged,
+        n=len(test),
+        patients=count_patients(test.groups),
+        anchors=None if anchors is None else len(_ids(anchors)),
+        kind=scores.kind,
+        notes=tuple(notes),
+        settings={"replicates": replicates, "level": 0.95, "seed": seed, "min_positives": min_positives},
+        decisions=decisions,
+        reliability=reliability_curves(scores, test, probable),
+        not_calibrated=not_calibrated,
+        positive_patients=positive_patients(test),
     )
 
 
-def _calibrated(calibration: Calibration, given: Scores, multiclass: bool) -> tuple[Scores, tuple[str, ...]]:
+def _calibrate(calibration: Calibration, scores: Scores, multiclass: bool) -> tuple[Scores, tuple[str, ...]]:
     """Probabilities of all classes, and the classes that the calibration lacks: theirs are ranks, for AUROC alone."""
-    found = calibration(given)
-    lacking = tuple(label for label in given.classes if label not in found.classes)
+    probabilities = calibration(scores)
+    lacking = tuple(label for label in scores.classes if label not in probabilities.classes)
     if not lacking:
-        return found, ()
+        return probabilities, ()
     if multiclass:
         raise InputError(
             f"with multiclass the best of all classes counts, and the calibration lacks {', '.join(lacking)}. "
             f"Calibrate every class, or leave the calibration out."
         )
-    columns = [_ranks(given.column(one)) if one in lacking else found.column(one) for one in given.classes]
-    return Scores(np.stack(columns, axis=1), found.kind, given.ids, given.classes), lacking
+    columns = [_ranks(scores.column(one)) if one in lacking else probabilities.column(one) for one in scores.classes]
+    return Scores(np.stack(columns, axis=1), probabilities.kind, scores.ids, scores.classes), lacking
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -261,7 +269,7 @@ def _anchor_labels(anchors: AnchorSet | Sequence[str] | np.ndarray | None, label
     return labels.take(np.flatnonzero(np.isin(labels.ids, ids)))
 
 
-def _unused(
+def _note_on_unused(
     labels: Labels, test: Labels, anchors: Labels, has_anchors: bool, fits: tuple[Calibration | Thresholds | None, ...]
 ) -> list[str]:
     """The number of labels that nothing here uses, in words that name the uses there are."""
@@ -301,14 +309,14 @@ def _baselines(
     else:
         rows[PROBE] = fit_probe(embeddings, fitted_on).scores(embeddings.of_ids(test.ids))
         sides = [(fitted_on.values == side).sum(axis=0) for side in (0, 1)]
-        blind = [label for label, *counts in zip(test.classes, *sides, strict=True) if min(counts) < 2]
-        if blind:
-            notes.append(f"the anchors' labels show too little of {', '.join(blind)}: the probe is at .500 there")
+        one_sided = [label for label, *counts in zip(test.classes, *sides, strict=True) if min(counts) < 2]
+        if one_sided:
+            notes.append(f"the anchors' labels show too little of {', '.join(one_sided)}: the probe is at .500 there")
     files: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})
     if items is not None and isinstance(anchors, AnchorSet):
-        given = as_items(items, "image")
+        images = as_items(items, "image")
         train = anchors.source_items.take(rows_of(fitted_on.ids, anchors.ids, "the anchors"))
-        shown = given.take(rows_of(test.ids, given.ids, "items"))
+        shown = images.take(rows_of(test.ids, images.ids, "items"))
         files = file_columns(train), file_columns(shown)
     fitted = metadata_scores(fitted_on, test, metadata, files)
     if fitted is None:
@@ -337,8 +345,8 @@ def _copies(anchors: Any, items: Items | str | Path | None, test: Labels, allow:
     """Refuse, or tell of, test images that are anchors' own files under other ids."""
     if items is None or not isinstance(anchors, AnchorSet):
         return []
-    given = as_items(items, "image")
-    return same_files(anchors.source_items, given.take(rows_of(test.ids, given.ids, "items")), allow=allow)
+    images = as_items(items, "image")
+    return same_files(anchors.source_items, images.take(rows_of(test.ids, images.ids, "items")), allow=allow)
 
 
 def _apart(fitted_on: FittedOn, what: str, test: Labels, allow: bool) -> list[str]:
@@ -346,35 +354,35 @@ def _apart(fitted_on: FittedOn, what: str, test: Labels, allow: bool) -> list[st
     return audit(fitted_on.ids, test.ids, fitted_on.groups, test.groups, allow=allow, sides=(what, "test items"))
 
 
-def _with_values(left_out: Mapping[str, str], scores: Scores, test: Labels) -> dict[str, str]:
+def _with_values(not_judged: Mapping[str, str], scores: Scores, test: Labels) -> dict[str, str]:
     """Reasons of classes that are not judged, with the AUROC of those that have one, which is in no mean."""
-    if not left_out:
+    if not not_judged:
         return {}
-    labels = list(left_out)
+    labels = list(not_judged)
     values = Truth.of(test, labels, multiclass=False).pulls(in_order(scores, test, labels, "scores")).value
     return {
         label: why if np.isnan(value) else f"{why}; AUROC {value:.3f}, without interval and in no mean"
-        for (label, why), value in zip(left_out.items(), values.tolist(), strict=True)
+        for (label, why), value in zip(not_judged.items(), values.tolist(), strict=True)
     }
 
 
 def _shortcut(methods: tuple[Method, ...], rows: Mapping[str, Scores], test: Labels) -> list[str]:
     """In words, where metadata alone does about as well as the scores."""
-    main, found = methods[0], next((one for one in methods if one.name == METADATA), None)
-    if found is None:
+    main, baseline = methods[0], next((one for one in methods if one.name == METADATA), None)
+    if baseline is None:
         return []
-    judged = list(found.classes)
+    judged = list(baseline.classes)
     pulls = Truth.of(test, judged, multiclass=False).pulls(in_order(rows[METADATA], test, judged, METADATA))
-    alone = MetadataAlone.of(pulls, found.classes, found.macro)
+    alone = MetadataAlone.of(pulls, baseline.classes, baseline.macro)
     if alone.explain_macro(main.macro):
-        return [_explained("macro AUROC", found.macro, main.macro)]
+        return [_shortcut_note("macro AUROC", baseline.macro, main.macro)]
     return [
-        _explained(f"AUROC for {label}", found.classes[label], main.classes[label])
+        _shortcut_note(f"AUROC for {label}", baseline.classes[label], main.classes[label])
         for label in alone.explained(main.classes)
     ]
 
 
-def _explained(measure: str, metadata: Interval, score: Interval) -> str:
+def _shortcut_note(measure: str, metadata: Interval, score: Interval) -> str:
     """In words, that metadata do as well; scores at chance are no shortcut."""
     if not is_above_chance(score):
         return (

@@ -18,7 +18,7 @@ _REASONS = 5  # items without a label that are looked at for why they have none
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class MatchedLabels:
     """Labels under the ids of other items.
 
     Parameters
@@ -40,7 +40,7 @@ def labels_of_items(
     *,
     allow: bool = False,
     sides: tuple[str, str] = ("anchors", "test items"),
-) -> Matched:
+) -> MatchedLabels:
     """Labels of every item of ``ids`` (n,), by id, else by file name; labels of ``anchors`` are theirs alone.
 
     Parameters
@@ -60,13 +60,13 @@ def labels_of_items(
     """
     wanted = checked_ids(ids)
     apart = frozenset(anchors)
-    matched = _renamed(labels, wanted, apart)
+    matched = _by_file_name(labels, wanted, apart)
     lost = wanted[~np.isin(wanted, matched.labels.ids)].tolist()
     if not lost:
         return matched
     kept = _of_the_anchors(lost, wanted.tolist(), matched.labels, apart)
     if kept:
-        matched = _shared(matched, kept, allow, sides)
+        matched = _without_anchors(matched, kept, allow, sides)
     if without := [one for one in lost if one not in kept]:
         raise DataError(_without_label(without, wanted.tolist(), labels))
     return matched
@@ -81,16 +81,18 @@ def _of_the_anchors(lost: list[str], wanted: list[str], labels: Labels, anchors:
     return {one: names[one] for one in lost if names.get(one) in known}
 
 
-def _shared(matched: Matched, kept: Mapping[str, str], allow: bool, sides: tuple[str, str]) -> Matched:
+def _without_anchors(
+    matched: MatchedLabels, kept: Mapping[str, str], allow: bool, sides: tuple[str, str]
+) -> MatchedLabels:
     """The labels with rows of anchors once more, under the ids of the items that have the same file names."""
     item, anchor = next(iter(kept.items()))
-    found = (
+    sentence = (
         f"{counted(len(kept), 'item is', 'items are')} both {' and '.join(sides)} by their file names, for example "
         f"{item!r} and {anchor!r}"
     )
     if not allow:
         raise LeakageError(
-            f"{found}: their labels are those of the {sides[0]}. Score only other items"
+            f"{sentence}: their labels are those of the {sides[0]}. Score only other items"
             + advice(", or go on with ", setting("allow_leakage", True))
             + "."
         )
@@ -100,8 +102,8 @@ def _shared(matched: Matched, kept: Mapping[str, str], allow: bool, sides: tuple
     ids = np.asarray([*labels.ids.tolist(), *kept], dtype=np.str_)
     groups = None if labels.groups is None else labels.groups[rows]
     columns = {name: values[rows] for name, values in labels.columns.items()}
-    both = Labels(labels.values[rows], ids, labels.classes, groups, columns)
-    return Matched(both, [*matched.notes, f"LEAKAGE: {found}"])
+    both = Labels(values=labels.values[rows], ids=ids, classes=labels.classes, groups=groups, columns=columns)
+    return MatchedLabels(both, [*matched.notes, f"LEAKAGE: {sentence}"])
 
 
 def _without_label(lost: list[str], wanted: list[str], labels: Labels) -> str:
@@ -150,9 +152,9 @@ def _folder_apart(item: str, near: str) -> bool:
     return item.replace("\\", "/").rpartition("/")[2] == near.replace("\\", "/").rpartition("/")[2]
 
 
-def labels_of_anchors(labels: Labels, ids: Any, test: np.ndarray) -> Matched:
+def labels_of_anchors(labels: Labels, ids: Any, test: np.ndarray) -> MatchedLabels:
     """Labels with the ids of anchors (m,), by id, else by file name; rows of the ``test`` (n,) stay what they are."""
-    return _renamed(labels, checked_ids(ids), frozenset(test.tolist()))
+    return _by_file_name(labels, checked_ids(ids), frozenset(test.tolist()))
 
 
 def rows_of_names(labels: Labels, ids: Any) -> np.ndarray:
@@ -163,18 +165,21 @@ def rows_of_names(labels: Labels, ids: Any) -> np.ndarray:
     return np.isin(labels.ids, [*wanted, *names.values()])
 
 
-def _renamed(labels: Labels, wanted: np.ndarray, kept: frozenset[str]) -> Matched:
+def _by_file_name(labels: Labels, wanted: np.ndarray, kept: frozenset[str]) -> MatchedLabels:
     known = set(labels.ids.tolist())
     missing = [one for one in wanted.tolist() if one not in known]
     if not missing:
-        return Matched(labels, [])
+        return MatchedLabels(labels, [])
     free = known - set(wanted.tolist()) - kept
     names = same_names(wanted.tolist(), labels.ids.tolist())
     new: Mapping[str, str] = {names[one]: one for one in missing if names.get(one) in free}
     if not new:
-        return Matched(labels, [])
+        return MatchedLabels(labels, [])
     ids = np.asarray([new.get(one, one) for one in labels.ids.tolist()], dtype=np.str_)
     old, one = next(iter(new.items()))
     matched = counted(len(new), "item was", "items were")
     note = f"{matched} matched by file name, for example {one!r} is {old!r} of the labels"
-    return Matched(Labels(labels.values, ids, labels.classes, labels.groups, labels.columns), [note])
+    return MatchedLabels(
+        Labels(values=labels.values, ids=ids, classes=labels.classes, groups=labels.groups, columns=labels.columns),
+        [note],
+    )

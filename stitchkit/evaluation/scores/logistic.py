@@ -44,7 +44,7 @@ class PrincipalRows:
         return np.asarray(self.basis @ coefficients[:-1])
 
 
-def fitted_columns(
+def fit_columns(
     design: PrincipalRows, truth: np.ndarray, costs: np.ndarray, start: np.ndarray | None = None
 ) -> np.ndarray:
     """Coefficients (r + 1, k) that minimise ``|w|^2 / 2 + sum_i costs_i log(1 + exp(-t_i (x_i w + b)))``.
@@ -63,19 +63,19 @@ def fitted_columns(
     (r + 1, k)
         The last row is the bias, which is not penalised.
     """
-    found = np.zeros((design.rows.shape[1], truth.shape[1])) if start is None else start.copy()
-    margins, left = design.rows @ found, np.arange(truth.shape[1])
+    weights = np.zeros((design.rows.shape[1], truth.shape[1])) if start is None else start.copy()
+    margins, left = design.rows @ weights, np.arange(truth.shape[1])
     for _ in range(ROUNDS):
-        state = _State.at(found[:, left], margins[:, left], truth[:, left], costs[:, left], design)
+        state = _State.at(weights[:, left], margins[:, left], truth[:, left], costs[:, left], design)
         open_ = state.decrement > state.goal
         if not open_.any():
             break
         left, state = left[open_], state.of(open_)
         step, change = _direction(design, state)
         length = _length(state, step, change)
-        found[:, left] += length * step
+        weights[:, left] += length * step
         margins[:, left] += length * change
-    return found
+    return weights
 
 
 def likeliest_curve(values: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
@@ -83,23 +83,23 @@ def likeliest_curve(values: np.ndarray, shares: np.ndarray) -> tuple[float, floa
 
     The curve of greatest likelihood, without a penalty: Newton's method, steps halved where the loss rises.
     """
-    rows, found = np.stack([values, np.ones(len(values))], axis=1), np.zeros(2)
+    rows, weights = np.stack([values, np.ones(len(values))], axis=1), np.zeros(2)
 
     def loss(at: np.ndarray) -> float:
         margins = rows @ at
         return float(np.logaddexp(0, margins).sum() - shares @ margins)
 
     for _ in range(ROUNDS):
-        chance = _logistic(rows @ found)
+        chance = _logistic(rows @ weights)
         slope = rows.T @ (chance - shares)
         step = np.linalg.solve(rows.T @ (rows * (chance * (1 - chance))[:, None]), slope)
         if slope @ step <= ROUNDING**2 * len(values):
             break
-        length, before = 1.0, loss(found)
-        while length > 1e-6 and loss(found - length * step) > before * (1 + ROUNDING):
+        length, before = 1.0, loss(weights)
+        while length > 1e-6 and loss(weights - length * step) > before * (1 + ROUNDING):
             length /= 2
-        found = found - length * step
-    return float(found[0]), float(found[1])
+        weights = weights - length * step
+    return float(weights[0]), float(weights[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,19 +118,29 @@ class _State:
 
     @classmethod
     def at(
-        cls, found: np.ndarray, margins: np.ndarray, truth: np.ndarray, costs: np.ndarray, design: PrincipalRows
+        cls, weights: np.ndarray, margins: np.ndarray, truth: np.ndarray, costs: np.ndarray, design: PrincipalRows
     ) -> _State:
         chance = _logistic(margins)
         curvature = costs * chance * (1 - chance)
         gradient = design.rows.T @ (costs * (chance - truth))
-        gradient[:-1] += found[:-1]
+        gradient[:-1] += weights[:-1]
         inverse = design.spread[:, None] * curvature.mean(axis=0)
         inverse[:-1] += 1
         inverse = 1 / np.maximum(inverse, np.finfo(float).tiny)
-        moved = margins - found[-1]  # without the bias, beside which small weights would look like nothing
-        size = _dots(found[:-1], found[:-1]) + _dots(curvature * moved, moved)
+        moved = margins - weights[-1]  # without the bias, beside which small weights would look like nothing
+        size = _dots(weights[:-1], weights[:-1]) + _dots(curvature * moved, moved)
         decrement = _dots(gradient, inverse * gradient)
-        return cls(found, margins, truth, costs, curvature, gradient, inverse, decrement, size)
+        return cls(
+            coefficients=weights,
+            margins=margins,
+            truth=truth,
+            costs=costs,
+            curvature=curvature,
+            gradient=gradient,
+            inverse=inverse,
+            decrement=decrement,
+            size=size,
+        )
 
     @property
     def goal(self) -> np.ndarray:

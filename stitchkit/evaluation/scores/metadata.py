@@ -52,7 +52,7 @@ def metadata_scores(
     shared = [name for name in left if name in right and _varies(left[name])]
     if not shared:
         return None
-    encoded = [_encoded(left[name], right[name]) for name in shared]
+    encoded = [_encode(left[name], right[name]) for name in shared]
     x, held = (np.concatenate([pair[side] for pair in encoded], axis=1) for side in (0, 1))
     # a constant column keeps every row non-zero; standardising turns it into nothing
     x, held = (np.concatenate([part, np.ones((len(part), 1))], axis=1) for part in (x, held))
@@ -71,10 +71,10 @@ def _categories(values: np.ndarray) -> list[str]:
     return [names[cell] for cell in cells]
 
 
-def _encoded(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _encode(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """One column as numbers (n, k): itself with a missing flag if numeric, else one column a level."""
     left, right = _numbers(train), _numbers(test)
-    if 2 * np.isfinite(left).sum() > _filled(train):  # a word among numbers is a missing number
+    if 2 * np.isfinite(left).sum() > _known_count(train):  # a word among numbers is a missing number
         fill = float(np.nanmedian(left)) if not np.isnan(left).all() else 0.0
         a, b = (np.stack([np.where(np.isnan(v), fill, v), np.isnan(v)], axis=1) for v in (left, right))
         if len(set(_categories(train))) > CODES:
@@ -97,13 +97,13 @@ def _numbers(values: np.ndarray) -> np.ndarray:
 
     def number(value: Any) -> float:
         try:
-            found = float(str(value).strip())
+            parsed = float(str(value).strip())
         except ValueError:
             return float("nan")
-        return found if math.isfinite(found) else float("nan")
+        return parsed if math.isfinite(parsed) else float("nan")
 
     return np.asarray([number(value) for value in values.tolist()])
 
 
-def _filled(values: np.ndarray) -> int:
+def _known_count(values: np.ndarray) -> int:
     return sum(not is_missing(value) for value in values.tolist())

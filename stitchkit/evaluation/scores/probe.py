@@ -15,7 +15,7 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import checked_groups, rows_of
 from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.scores.logistic import PrincipalRows, fitted_columns
+from stitchkit.evaluation.scores.logistic import PrincipalRows, fit_columns
 from stitchkit.metrics.auroc import auroc
 from stitchkit.runtime.threads import one_blas_thread
 
@@ -71,36 +71,36 @@ def fit_probe(
     >>> fit_probe(x, labels).weight.shape
     (3, 1)
     """
-    x, y, cluster, space = _matched(embeddings, labels, groups)
+    x, y, cluster, space = _match(embeddings, labels, groups)
     with one_blas_thread(x.size < MANY):
         mean, sd = x.mean(axis=0), x.std(axis=0)
         sd = np.where(sd > 0, sd, 1.0)
         design = PrincipalRows.of((x - mean) / sd)
-        strength = _chosen(design, y, cluster, strengths, seed)
+        strength = _choose_strength(design, y, cluster, strengths, seed)
         whole = np.zeros(len(x), dtype=int)
         inner = np.zeros((design.rows.shape[1], y.shape[1]))
         for part in _parts(y, whole):
-            inner[:, part.classes] = fitted_columns(design, part.truth, strength * part.weights)
+            inner[:, part.classes] = fit_columns(design, part.truth, strength * part.weights)
         weight = design.weight(inner) / sd[:, None]
         return LinearHead(space, labels.classes, weight, inner[-1] - mean @ weight)
 
 
-def _matched(embeddings: Any, labels: Labels, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Any]:
-    given = as_embeddings(embeddings, "the probe's vectors")
+def _match(embeddings: Any, labels: Labels, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Any]:
+    vectors = as_embeddings(embeddings, "the probe's vectors")
     cluster = labels.groups if groups is None else checked_groups(groups, len(labels))
     if isinstance(embeddings, Embeddings):
-        here = np.isin(labels.ids, given.ids)
-        rows = rows_of(labels.ids[here], given.ids, "the embeddings")
+        here = np.isin(labels.ids, vectors.ids)
+        rows = rows_of(labels.ids[here], vectors.ids, "the embeddings")
         labels, cluster = labels.take(np.flatnonzero(here)), None if cluster is None else cluster[here]
-        given = given.take(rows)
-    if len(given) != len(labels):
-        raise InputError(f"{len(given)} vectors came with {len(labels)} labelled rows. Give one of each.")
-    if len(given) < 4:
-        raise InputError(f"a probe needs labelled items; got {len(given)}. Check that labels and vectors share ids.")
-    return to_numpy(given.vectors).astype(np.float64), labels.values, cluster, given.space
+        vectors = vectors.take(rows)
+    if len(vectors) != len(labels):
+        raise InputError(f"{len(vectors)} vectors came with {len(labels)} labelled rows. Give one of each.")
+    if len(vectors) < 4:
+        raise InputError(f"a probe needs labelled items; got {len(vectors)}. Check that labels and vectors share ids.")
+    return to_numpy(vectors.vectors).astype(np.float64), labels.values, cluster, vectors.space
 
 
-def _chosen(
+def _choose_strength(
     design: PrincipalRows, y: np.ndarray, groups: np.ndarray | None, strengths: Sequence[float], seed: int
 ) -> float:
     """The strength of the best mean AUROC over classes; every row is scored by the fold that held it out."""
@@ -121,12 +121,12 @@ def fold_numbers(n: int, groups: np.ndarray | None, k: int, seed: int) -> np.nda
     """The fold (n,) from 1 to k that holds each row out: scikit-learn's shuffled ``KFold`` or ``GroupKFold``."""
     random = np.random.RandomState(seed)  # scikit-learn's generator, so that a seed keeps its folds
     if groups is None:
-        return _dealt(random.permutation(n), k)
+        return _deal(random.permutation(n), k)
     unique, group = np.unique(groups, return_inverse=True)
-    return np.asarray(_dealt(random.permutation(len(unique)), k)[group])
+    return np.asarray(_deal(random.permutation(len(unique)), k)[group])
 
 
-def _dealt(order: np.ndarray, k: int) -> np.ndarray:
+def _deal(order: np.ndarray, k: int) -> np.ndarray:
     """Numbers 1 to k (n,) for positions in ``order`` (n,), in k runs as even as can be."""
     fold = np.empty(len(order), dtype=int)
     for number, some in enumerate(np.array_split(order, k), start=1):
@@ -140,11 +140,11 @@ def _held_out(
     """Scores (n, c) of held-out rows by strength; every strength begins where the weaker one before it ended."""
     scored = {strength: np.zeros(y.shape) for strength in strengths}
     for part in _parts(y, fold):
-        found = None
+        start = None
         for strength in sorted(scored):
-            found = fitted_columns(design, part.truth, strength * part.weights, found)
+            start = fit_columns(design, part.truth, strength * part.weights, start)
             rows, column = np.nonzero(part.held)
-            scored[strength][rows, part.classes[column]] = (design.rows @ found)[rows, column]
+            scored[strength][rows, part.classes[column]] = (design.rows @ start)[rows, column]
     return scored
 
 

@@ -35,7 +35,7 @@ UNDEFINED = {  # measure of decisions -> the reason why it has no value
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasureValues:
     """One measure of one row of the table.
 
     Parameters
@@ -43,7 +43,7 @@ class Measured:
     macro
         Mean over the judged classes.
     classes
-        Of each judged class; empty for what is of all classes together.
+        Interval of each judged class; empty for a measure of all classes together.
     difference
         ``main - this`` on the same patients; None for the main row itself.
 
@@ -71,14 +71,14 @@ class Method:
     Parameters
     ----------
     name
-        What was scored.
+        Name of the scores.
     measures
         ``"auroc"`` and ``"average_precision"`` always; ``"brier"`` and ``"ece"`` of probabilities; ``"accuracy"``,
         ``"balanced_accuracy"`` and ``"f1"`` where exactly one class applies.
     """
 
     name: str
-    measures: dict[str, Measured]
+    measures: dict[str, MeasureValues]
 
     @property
     def classes(self) -> dict[str, Interval]:
@@ -98,14 +98,14 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What the main scores decide about one class at a threshold that was chosen elsewhere.
+    """Decisions of the main scores about one class at a threshold that was chosen elsewhere.
 
     Parameters
     ----------
     threshold
         Scores from here on are called present.
     called
-        How many items are.
+        Number of items called positive.
     measures
         Sensitivity, specificity, ppv, npv, accuracy, balanced_accuracy and f1 with their intervals, in [0, 1].
     kind
@@ -179,9 +179,9 @@ class Evaluation:
 
     def positives_in_words(self, label: str) -> str:
         """Number of positives of a class, with that of their patients where these are known."""
-        found = f"{self.positives[label]} positive"
+        words = f"{self.positives[label]} positive"
         people = self.positive_patients.get(label)
-        return found if people is None else f"{found} of {counted(people, 'patient')}"
+        return words if people is None else f"{words} of {counted(people, 'patient')}"
 
     @property
     def main(self) -> Method:
@@ -190,10 +190,10 @@ class Evaluation:
 
     def method(self, name: str) -> Method:
         """The row called ``name``."""
-        found = next((one for one in self.methods if one.name == name), None)
-        if found is None:
+        method = next((one for one in self.methods if one.name == name), None)
+        if method is None:
             raise UnknownNameError.of("row of the table", name, [one.name for one in self.methods])
-        return found
+        return method
 
     @property
     def decided_on(self) -> list[str]:
@@ -208,7 +208,7 @@ class Evaluation:
             {
                 "name": one.name,
                 **one.measures[AUROC].to_dict(),
-                "further": {name: found.to_dict() for name, found in one.measures.items() if name != AUROC},
+                "further": {name: values.to_dict() for name, values in one.measures.items() if name != AUROC},
             }
             for one in self.methods
         ]
@@ -224,7 +224,7 @@ class Evaluation:
         lines = [f"AUROC over {classes} on {items} ({people}){anchors}; scores are {plural(self.kind)}"]
         lines += [*self._rows(), "", *self._classes()]
         if self.decisions:
-            lines += ["", *self._decided()]
+            lines += ["", *self._decision_lines()]
         return "\n".join([*lines, *(f"note: {note}" for note in dict.fromkeys(self.notes))])
 
     def _rows(self) -> list[str]:
@@ -244,7 +244,7 @@ class Evaluation:
         rows += [(label, f"not judged: {why}") for label, why in self.left_out.items()]
         return text_table(rows, indent="  ")
 
-    def _decided(self) -> list[str]:
+    def _decision_lines(self) -> list[str]:
         names = ("sensitivity", "specificity", "ppv", "npv", "f1")
         title = "threshold" if len(self.decided_on) > 1 else f"threshold ({next(iter(self.decided_on), '')})"
         rows = [["at its threshold", title, *map(measure_name, names)]]
@@ -265,5 +265,5 @@ def plural(kind: str) -> str:
 
 
 def measure_name(name: str) -> str:
-    """What a measure is called in print."""
+    """Name of a measure in print."""
     return NAMES.get(name, name.replace("_", " "))

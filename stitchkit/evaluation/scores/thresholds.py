@@ -12,7 +12,7 @@ from stitchkit.core.least_patients import FEW_POSITIVES, LEAST_PATIENTS, MIN_POS
 from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted, setting
-from stitchkit.evaluation.scores.calibration_items import Anchors, CalibrationItems
+from stitchkit.evaluation.scores.calibrate import Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.threshold_intervals import (
@@ -93,44 +93,52 @@ def choose_thresholds(
     check_rule(rule, at)
     if replicates < 1:
         raise InputError("thresholds need at least 1 resample; got " + setting("replicates", replicates) + ".")
-    seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
-    found, least = np.full((3, len(scores.classes)), np.nan), max(min_positives, 1)
+    items = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
+    values, least = np.full((3, len(scores.classes)), np.nan), max(min_positives, 1)
     with Progress(progress) as bar:
         bar.begin("choosing thresholds, classes", len(scores.classes))
         for c, label in enumerate(scores.classes):
-            found[:, c] = _threshold(seen, c, label, at, least, replicates, seed)
+            values[:, c] = _threshold(items, c, label, at, least, replicates, seed)
             bar.step(1)
-    if np.isnan(found).all():
+    if np.isnan(values).all():
         raise DataError(
             f"no class has {min_positives} positive and negative patients to choose by. Lower min_positives."
         )
     return Thresholds(
-        scores.kind, scores.classes, found[0], found[1], found[2], rule, at, seen.fitted_on, tuple(seen.notes)
+        kind=scores.kind,
+        classes=scores.classes,
+        values=values[0],
+        low=values[1],
+        high=values[2],
+        rule=rule,
+        at=at,
+        fitted_on=items.fitted_on,
+        notes=tuple(items.notes),
     )
 
 
 def _threshold(
-    seen: CalibrationItems, c: int, label: str, at: float | None, least: int, replicates: int, seed: int
+    items: CalibrationItems, c: int, label: str, at: float | None, least: int, replicates: int, seed: int
 ) -> tuple[float, float, float]:
     """The threshold of one class with its interval, and notes beside it; NaN where there is none."""
-    values, truth, people = seen.of_class(c)
+    values, truth, people = items.of_class(c)
     few, none = min(count_patients(people[truth == side]) for side in (0, 1)), (np.nan, np.nan, np.nan)
     if few < least:
-        seen.notes.append(
+        items.notes.append(
             f"{label}: {counted(few, 'patient')} with or without it, fewer than {least}: no threshold chosen"
         )
         return none
     whole = resampled_thresholds(values, truth, np.ones((1, len(values))), at)[0]
     if np.isnan(whole):
-        seen.notes.append(f"{label}: higher scores do not go with the class: no threshold chosen")
+        items.notes.append(f"{label}: higher scores do not go with the class: no threshold chosen")
         return none
     if few < FEW_POSITIVES:
-        seen.notes.append(
+        items.notes.append(
             f"{label}: {counted(few, 'patient')} with or without it {'is' if few == 1 else 'are'} few to choose "
             f"a threshold by"
         )
     if why := _not_bounded(people[truth == 1], few, at):
-        seen.notes.append(f"{label}: no interval: {why}")
+        items.notes.append(f"{label}: no interval: {why}")
         return float(whole), np.nan, np.nan
     blocks = patient_counts(people, replicates, seed, np.float32)
     draws = np.concatenate([resampled_thresholds(values, truth, counts, at) for counts in blocks])
@@ -193,7 +201,7 @@ def conformal_sets(
         The share of sets that may miss the truth, of one image drawn of each patient with a class, and of one drawn of
         each patient without it; in (0, 1).
     seed
-        Of the one item that is drawn of each patient: items of one patient are not exchangeable.
+        Seed of the one item that is drawn of each patient, default 0: items of one patient are not exchangeable.
 
     Returns
     -------
@@ -224,19 +232,27 @@ def conformal_sets(
     """
     if not 0 < alpha < 1:
         raise InputError(f"alpha is a share of errors in (0, 1); got {alpha}.")
-    seen = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
+    items = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)
     ends = np.empty((2, len(scores.classes)))
     for c, label in enumerate(scores.classes):
-        values, truth, people = seen.of_class(c)
+        values, truth, people = items.of_class(c)
         positive, negative = (_one_each(values[truth == side], people[truth == side], seed) for side in (1, 0))
         for of, who in ((positive, "with"), (negative, "without")):
             if int(alpha * (len(of) + 1)) < 1:
-                seen.notes.append(
+                items.notes.append(
                     f"{label}: {counted(len(of), 'patient')} {who} it {'is' if len(of) == 1 else 'are'} too few "
                     f"for alpha {alpha:g}: no limit"
                 )
         ends[:, c] = _lowest(positive, alpha), -_lowest(-negative, alpha)
-    return ConformalSets(scores.kind, scores.classes, alpha, ends[0], ends[1], seen.fitted_on, tuple(seen.notes))
+    return ConformalSets(
+        kind=scores.kind,
+        classes=scores.classes,
+        alpha=alpha,
+        present_from=ends[0],
+        absent_to=ends[1],
+        fitted_on=items.fitted_on,
+        notes=tuple(items.notes),
+    )
 
 
 def _one_each(values: np.ndarray, people: np.ndarray, seed: int) -> np.ndarray:

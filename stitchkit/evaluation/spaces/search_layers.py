@@ -17,7 +17,7 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.patient_draws import PatientDraws
-from stitchkit.evaluation.spaces.stitchability import CLEAR, beyond, check_size, repeats_told
+from stitchkit.evaluation.spaces.stitchability import CLEAR, beyond, check_size, repeats_note
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.neighbourhoods import shuffled_overlaps
 from stitchkit.metrics.overlap_intervals import Overlap, overlap_intervals, share_intervals
@@ -46,14 +46,14 @@ class LayerSearch:
     n, k, chance
         Items, neighbours, and the overlap of shuffled items (of shuffled patients, with groups).
     rivals
-        How many other pairs the best one does not beat clearly: the interval of the difference holds 0.
+        Number of other pairs that the best one does not beat clearly: the interval of the difference holds 0.
     p_value
         Share of shuffles of the items whose best pair of layers overlaps at least as much as the best one here, the
         real one counted in: that the best of many was taken is in it, and it is not in the pairs' own intervals.
     shuffles
-        Of the p-value.
+        Number of shuffles of the p-value.
     patients
-        How many the items are of; None without groups. Patients that share a vector of the first layer count as one.
+        Number of patients; None without groups. Patients that share a vector of the first layer count as one.
     repeats
         Items whose vector of the first layer is exactly an earlier one's. All items of one vector are taken for one
         patient.
@@ -122,7 +122,7 @@ class LayerSearch:
         rows = [("layers", "overlap [95 %]", "behind the best")]
         rows += [(name, str(one.overlap), str(one.behind or "")) for name, one in zip(names, self.pairs, strict=True)]
         lines += text_table(rows, indent="  ")
-        return "\n".join([*lines, *repeats_told(self.repeats, self.n), self.sentence])
+        return "\n".join([*lines, *repeats_note(self.repeats, self.n), self.sentence])
 
 
 def search_layers(
@@ -149,7 +149,7 @@ def search_layers(
         patients are resampled. A ``k`` above half of a patient's others is lowered to that. Items that repeat a
         vector of the first layer exactly are taken for one patient, with or without groups.
     shuffles, replicates
-        Of the p-value and of the intervals.
+        Seed of the p-value and of the intervals, default 0.
     progress
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
 
@@ -191,30 +191,38 @@ def search_layers(
     with one_blas_thread(n <= FEW_PAIRS):
         lists = [{name: draws.neighbours(_layer(one, name, first)) for name, one in side.items()} for side in (x, y)]
     names = [(a, b) for a in x for b in y]
-    found = [Overlap.of(lists[0][a], lists[1][b]) for a, b in names]
+    shares = [Overlap.of(lists[0][a], lists[1][b]) for a, b in names]
     best = np.zeros(shuffles)
     with Progress(progress) as bar:
         bar.begin("shuffling, pairs of layers", len(names))
         for a, b in names:
             best = np.maximum(best, shuffled_overlaps(lists[0][a], lists[1][b], shuffles, seed))
             bar.step(1)
-    order = np.argsort([-one.value for one in found], kind="stable").tolist()
-    found, names = [found[row] for row in order], [names[row] for row in order]
-    overlaps = share_intervals(found, replicates, seed)
-    behind = [None, *overlap_intervals([found[0] - one for one in found[1:]], replicates, seed)]
+    order = np.argsort([-one.value for one in shares], kind="stable").tolist()
+    shares, names = [shares[row] for row in order], [names[row] for row in order]
+    overlaps = share_intervals(shares, replicates, seed)
+    behind = [None, *overlap_intervals([shares[0] - one for one in shares[1:]], replicates, seed)]
     rows = zip(names, overlaps, behind, strict=True)
     pairs = [LayerPair(str(a), str(b), overlap, gap) for (a, b), overlap, gap in rows]
     rivals = sum(one.behind is not None and one.behind.low <= 0 for one in pairs)
     known = None if patients is None else draws.items
     return LayerSearch(
-        tuple(pairs), n, draws.k, draws.chance, rivals, beyond(found[0].value, best), shuffles, known, together.repeated
+        pairs=tuple(pairs),
+        n=n,
+        k=draws.k,
+        chance=draws.chance,
+        rivals=rivals,
+        p_value=beyond(shares[0].value, best),
+        shuffles=shuffles,
+        patients=known,
+        repeats=together.repeated,
     )
 
 
-def _layer(given: Any, name: Any, first: Embeddings) -> Array:
+def _layer(vectors: Any, name: Any, first: Embeddings) -> Array:
     """Vectors (n, d) of a layer in the order of the first one's items."""
-    layer = as_embeddings(given, f"layer {name}")
-    if isinstance(given, Embeddings) and not np.array_equal(layer.ids, first.ids):
+    layer = as_embeddings(vectors, f"layer {name}")
+    if isinstance(vectors, Embeddings) and not np.array_equal(layer.ids, first.ids):
         layer = layer.of_ids(first.ids)
     if len(layer) != len(first):
         raise InputError(f"layer {name} has {len(layer)} rows, the first one {len(first)}. Embed the same items.")

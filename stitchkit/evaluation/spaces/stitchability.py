@@ -30,7 +30,7 @@ FEW = 8  # items below which hardly any agreement could be told from chance
 
 @dataclass(frozen=True, slots=True)
 class Stitchability:
-    """How alike two spaces are on the same items, before a map is fitted.
+    """Likeness of two spaces on the same items, before a map is fitted.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ class Stitchability:
     k, judged, shuffles
         Neighbours, items (patients, with groups) among which they were looked for, and shuffles of the p-value.
     patients
-        How many the pairs are of; None without groups. Patients that share a source vector count as one.
+        Number of patients; None without groups. Patients that share a source vector count as one.
     draws
-        Of one row of each patient; 1 without groups.
+        Draws of one row of each patient; 1 without groups.
     repeats
         Pairs whose source vector is exactly an earlier one's. All pairs of one vector are taken for one patient.
     """
@@ -80,7 +80,7 @@ class Stitchability:
 
     @property
     def sentence(self) -> str:
-        """What the numbers say, in words."""
+        """The numbers in words."""
         n = self.n - self.repeats
         pairs = f"{n} {'distinct ' if self.repeats else ''}pairs"
         if self.p_value > CLEAR:
@@ -93,15 +93,15 @@ class Stitchability:
                 f"that row i of both sides is one item; if it is, a map has little to find in {whole}."
             )
         times, width = self.overlap.value / self.chance, max(self.effective)
-        said = f"Neighbourhoods agree {times:.1f} times as often as by chance, so a map has something to find"
+        gain = f"Neighbourhoods agree {times:.1f} times as often as by chance, so a map has something to find"
         if n < 2 * width:
             return (
-                f"{said}. {pairs} are few for about {width:.0f} directions: more will help, and plain least "
+                f"{gain}. {pairs} are few for about {width:.0f} directions: more will help, and plain least "
                 f"squares will not do."
             )
         few = n < 2 * max(self.dims)
         tail = " Least squares needs more pairs than that for these widths; let the map be chosen." if few else ""
-        return f"{said}; {pairs} are enough for the {width:.0f} directions that carry the spread.{tail}"
+        return f"{gain}; {pairs} are enough for the {width:.0f} directions that carry the spread.{tail}"
 
     @property
     def complete(self) -> bool:
@@ -132,7 +132,7 @@ class Stitchability:
                 f"  CKA, debiased      {self.debiased:.3f}{error}  (0 if unrelated)",
                 f"  mutual {self.k}-NN{'':<{max(0, 9 - len(str(self.k)))}}  {self.overlap}  (chance {self.chance:.3f}, "
                 f"p = {self.p_value:.3f}; {among})",
-                *repeats_told(self.repeats, self.n),
+                *repeats_note(self.repeats, self.n),
                 self.sentence,
             ]
         )
@@ -149,7 +149,7 @@ def stitchability(
     replicates: int = 1000,
     seed: int = 0,
 ) -> Stitchability:
-    """How alike two spaces are on the same items: what can be known before a map is fitted.
+    """Likeness of two spaces on the same items, measured before a map is fitted.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def stitchability(
     rows
         At most so many items (patients), drawn with ``seed``, are compared by neighbourhood; CKA takes all.
     shuffles, replicates
-        Of the p-value and of the interval. The interval takes into account that items are each other's neighbours
+        Seed of the p-value and of the interval. The interval takes into account that items are each other's neighbours
         (:func:`stitchkit.metrics.overlap_intervals.overlap_intervals` says what was measured).
 
     Returns
@@ -191,7 +191,7 @@ def stitchability(
     >>> found.p_value < 0.01 and found.overlap.low > found.chance
     True
     """
-    left, right = paired(x, y)
+    left, right = matched_sides(x, y)
     n = len(left)
     check_size(n, k)
     if min(shuffles, replicates) < 1 or rows <= k:
@@ -207,21 +207,23 @@ def stitchability(
         near, far = (draws.neighbours(side.vectors) for side in (left, right))
         overlap = Overlap.of(near, far)
         shuffled = shuffled_overlaps(near, far, shuffles, seed)
+        debiased, error = _debiased_cka(left, right, together.labels, seed)
         return Stitchability(
-            n,
-            moments.shape,
-            (effective_rank(moments.scatter_ss), effective_rank(moments.scatter_tt)),
-            biased,
-            *_debiased(left, right, together.labels, seed),
-            share_intervals([overlap], replicates, seed)[0],
-            draws.chance,
-            beyond(overlap.value, shuffled),
-            draws.k,
-            draws.items,
-            shuffles,
-            None if patients is None else together.count(n),
-            len(draws.rows),
-            together.repeated,
+            n=n,
+            dims=moments.shape,
+            effective=(effective_rank(moments.scatter_ss), effective_rank(moments.scatter_tt)),
+            cka=biased,
+            debiased=debiased,
+            debiased_se=error,
+            overlap=share_intervals([overlap], replicates, seed)[0],
+            chance=draws.chance,
+            p_value=beyond(overlap.value, shuffled),
+            k=draws.k,
+            judged=draws.items,
+            shuffles=shuffles,
+            patients=None if patients is None else together.count(n),
+            draws=len(draws.rows),
+            repeats=together.repeated,
         )
 
 
@@ -230,12 +232,12 @@ def beyond(value: float, shuffled: np.ndarray) -> float:
     return float((1 + np.sum(shuffled >= value * (1 - 1e-12))) / (1 + len(shuffled)))
 
 
-def repeats_told(repeats: int, n: int) -> list[str]:
+def repeats_note(repeats: int, n: int) -> list[str]:
     """A line where vectors repeat, else none."""
     return [f"{repeats} of {n} items repeat another's vector exactly and count with it as one"] if repeats else []
 
 
-def _debiased(
+def _debiased_cka(
     left: Embeddings, right: Embeddings, together: np.ndarray | None, seed: int
 ) -> tuple[float, float | None]:
     """Debiased CKA of rows, or of patients' means, with its error: the estimate is unbiased for independent rows."""
@@ -253,7 +255,7 @@ def effective_rank(scatter: Array) -> float:
     return float(xp.linalg.trace(scatter)) ** 2 / float(xp.sum(scatter * scatter))
 
 
-def paired(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
+def matched_sides(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
     """Both sides as embeddings whose row i is one item: by id where both have ids, else by row."""
     x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
     if isinstance(source, Embeddings) and isinstance(target, Embeddings):

@@ -70,8 +70,8 @@ def test_rows_have_the_intervals_of_pairs_within_folds(mentioned, monkeypatch):
 
     _, x, texts = mentioned
     people, seen = np.arange(400) // 2, []
-    real = association_check._judged
-    monkeypatch.setattr(association_check, "_judged", lambda *given: (seen.append(given), real(*given))[1])
+    real = association_check._fold_aurocs
+    monkeypatch.setattr(association_check, "_fold_aurocs", lambda *given: (seen.append(given), real(*given))[1])
     table = sk.evaluate_associations(x, texts, pool_of(), PROMPTS, groups=people).table
     ((scored, truth, fold),) = seen
     labels = truth.of_classes(tuple(scored)).values

@@ -10,7 +10,7 @@ import pytest
 import stitchkit as sk
 from stitchkit.alignment.folds import assign
 from stitchkit.core.errors import EvidenceError, InputError, StitchError, UnknownNameError
-from stitchkit.evaluation.retrieval import compare as comparing
+from stitchkit.evaluation.retrieval import folded_pairs
 from stitchkit.metrics.r2_intervals import r2_difference
 
 FIXED = {"orthogonal": sk.Procrustes(), "ridge": sk.Ridge(), "least squares": sk.LeastSquares()}
@@ -113,7 +113,7 @@ def test_without_names_every_solver_stands_beside_the_search_with_its_defaults(p
     found = sk.compare(*pairs)
     named = [one.name for one in found.rows] + list(found.left_out)
     assert sorted(named) == sorted(
-        ["auto", *(f"{name} (defaults)" if name in comparing.TRACKS else name for name in comparing.SOLVERS)]
+        ["auto", *(f"{name} (defaults)" if name in folded_pairs.TRACKS else name for name in folded_pairs.SOLVERS)]
     )
     ridge = sk.compare(*pairs, solvers={"ridge": sk.Ridge()}).best
     assert found.row("ridge (defaults)").measures == ridge.measures
@@ -181,8 +181,8 @@ class Pooling:
 
 @pytest.mark.parametrize(("name", "why"), [("Asking", "no default for strength"), ("Pooling", "needs pools")])
 def test_a_solver_of_the_table_that_pairs_cannot_fit_is_left_out(pairs, monkeypatch, name, why):
-    monkeypatch.setitem(comparing.SOLVERS, "new", f"{__name__}:{name}")
-    monkeypatch.setattr(comparing, "import_module", lambda _: __import__("sys").modules[__name__])
+    monkeypatch.setitem(folded_pairs.SOLVERS, "new", f"{__name__}:{name}")
+    monkeypatch.setattr(folded_pairs, "import_module", lambda _: __import__("sys").modules[__name__])
     found = sk.compare(*pairs, solvers={"ridge": sk.Ridge(), "new": "new"})
     assert why in found.left_out["new"]
 
@@ -392,8 +392,8 @@ def test_a_head_is_compared_by_what_it_reads(pairs, multiclass):
 
 def test_the_search_in_a_comparison_chooses_by_the_head(pairs, monkeypatch):
     seen = []
-    real = comparing.align
-    monkeypatch.setattr(comparing, "align", lambda *a, **k: seen.append(k["head"]) or real(*a, **k))
+    real = folded_pairs.align
+    monkeypatch.setattr(folded_pairs, "align", lambda *a, **k: seen.append(k["head"]) or real(*a, **k))
     head = head_of(True)
     sk.compare(*pairs, solvers=["auto", "ridge"], purpose="head", head=head)
     assert len(seen) == 10
@@ -443,6 +443,6 @@ def test_heads_of_two_and_of_many_classes_are_compared(pairs, classes):
     ],
 )
 def test_a_head_that_cannot_judge_is_refused_before_any_fit(pairs, asked, message, monkeypatch):
-    monkeypatch.setattr(comparing._Bench, "run", lambda *a: pytest.fail("fitted"))
+    monkeypatch.setattr(folded_pairs.FoldedPairs, "measure", lambda *a: pytest.fail("fitted"))
     with pytest.raises(StitchError, match=message):
         sk.compare(*pairs, solvers=FIXED, **asked)

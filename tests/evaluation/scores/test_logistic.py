@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from stitchkit.evaluation.scores.logistic import PrincipalRows, fitted_columns, likeliest_curve
+from stitchkit.evaluation.scores.logistic import PrincipalRows, fit_columns, likeliest_curve
 
 
 def problem(n, d, c, seed=0):
@@ -27,7 +27,7 @@ def gradient(x, y, costs, weight, bias):
 def test_every_column_ends_where_its_gradient_vanishes(n, d, strength):
     x, y, weights = problem(n, d, 4)
     design = PrincipalRows.of(x)
-    found = fitted_columns(design, y, strength * weights)
+    found = fit_columns(design, y, strength * weights)
     left = gradient(x, y, strength * weights, design.weight(found), found[-1])
     at_zero = gradient(x, y, strength * weights, np.zeros((d, 4)), np.zeros(4))
     assert np.abs(left).max() < 1e-5 * np.abs(at_zero).max()
@@ -39,7 +39,7 @@ def test_weighted_rows_are_scikit_learns_sample_weights(n, d, strength):
     x, y, weights = problem(n, d, 3)
     weights[: n // 5] = 0
     design = PrincipalRows.of(x)
-    found = fitted_columns(design, y, strength * weights)
+    found = fit_columns(design, y, strength * weights)
     for c in range(3):
         model = LogisticRegression(C=strength, max_iter=10_000, tol=1e-10).fit(x, y[:, c], weights[:, c])
         size = np.abs(model.coef_).max()
@@ -50,18 +50,18 @@ def test_weighted_rows_are_scikit_learns_sample_weights(n, d, strength):
 def test_a_start_changes_the_way_and_not_the_end():
     x, y, weights = problem(80, 20, 3)
     design = PrincipalRows.of(x)
-    cold = fitted_columns(design, y, weights)
-    for start in (fitted_columns(design, y, 1e-3 * weights), 10 * np.ones_like(cold)):
+    cold = fit_columns(design, y, weights)
+    for start in (fit_columns(design, y, 1e-3 * weights), 10 * np.ones_like(cold)):
         before = start.copy()
-        assert np.allclose(fitted_columns(design, y, weights, start), cold, rtol=0, atol=1e-6 * np.abs(cold).max())
+        assert np.allclose(fit_columns(design, y, weights, start), cold, rtol=0, atol=1e-6 * np.abs(cold).max())
         assert np.array_equal(start, before)
 
 
 def test_a_column_does_not_depend_on_its_neighbours():
     x, y, weights = problem(80, 20, 5)
     design = PrincipalRows.of(x)
-    together = fitted_columns(design, y, weights)
-    alone = np.concatenate([fitted_columns(design, y[:, [c]], weights[:, [c]]) for c in range(5)], axis=1)
+    together = fit_columns(design, y, weights)
+    alone = np.concatenate([fit_columns(design, y[:, [c]], weights[:, [c]]) for c in range(5)], axis=1)
     assert np.allclose(together, alone, rtol=0, atol=1e-6 * np.abs(alone).max())
 
 
@@ -69,7 +69,7 @@ def test_separable_rows_end_at_the_penalised_optimum():
     x, _, _ = problem(50, 5, 1)
     y = (x[:, :1] > 0).astype(float)
     design = PrincipalRows.of(x)
-    found = fitted_columns(design, y, np.full((50, 1), 1e4))
+    found = fit_columns(design, y, np.full((50, 1), 1e4))
     left = gradient(x, y, np.full((50, 1), 1e4), design.weight(found), found[-1])
     assert np.abs(left).max() < 1e-4 * np.abs(found).max()
 
@@ -78,7 +78,7 @@ def test_a_feature_that_is_constant_gets_no_weight():
     x, y, weights = problem(40, 6, 2)
     x[:, 2] = 0
     design = PrincipalRows.of(x)
-    assert np.abs(design.weight(fitted_columns(design, y, weights))[2]).max() < 1e-10
+    assert np.abs(design.weight(fit_columns(design, y, weights))[2]).max() < 1e-10
 
 
 @pytest.mark.parametrize("case", ["plain", "separable", "against", "two values", "outlier"])

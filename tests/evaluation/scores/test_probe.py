@@ -86,13 +86,13 @@ def test_scaling_a_feature_scales_its_weight_back_and_leaves_the_scores():
 def columns_fitted(monkeypatch):
     """Used rows (n, k) and costs of every call that fits columns, in order; the last is the fit on all rows."""
     calls = []
-    inner = probes.fitted_columns
+    inner = probes.fit_columns
 
     def spy(design, truth, costs, start=None):
         calls.append(costs)
         return inner(design, truth, costs, start)
 
-    monkeypatch.setattr(probes, "fitted_columns", spy)
+    monkeypatch.setattr(probes, "fit_columns", spy)
     return calls
 
 
