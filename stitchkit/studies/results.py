@@ -1,4 +1,4 @@
-"""What a study found, as values that print themselves."""
+"""Results of a study, as values that print themselves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stitchkit.reports.study_page import signed
 from stitchkit.studies.judges import MAP, RECALL
 
 MEASURED = {AUROC: "macro AUROC", RECALL: "R@1, mean of both ways", MAP: "mAP, mean of both ways"}
-UNTOLD = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path that say nothing
+UNINFORMATIVE = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path that say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class StudyRow:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it looks through no map."""
+        """True if it looks through no map."""
         return not (self.source and self.target)
 
 
@@ -82,7 +82,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class StudySummary:
-    """What a study found.
+    """Results of a study.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class StudySummary:
     left_out
         Classes that were not judged, with the reason.
     failed
-        Cells that could not be worked out, with the reason.
+        Cells that could not be computed, with the reason.
     names
         Encoder -> what it is called in print.
     measure
@@ -136,8 +136,8 @@ class StudySummary:
             row["measures"] = {name: value._asdict() for name, value in one.measures.items()}
             row["classes"] = {label: value._asdict() for label, value in one.classes.items()}
             row["gaps"] = {name: {**gap.value._asdict(), "p": gap.p} for name, gap in one.gaps.items()}
-        for row, found in zip(plain["findings"], self.findings, strict=True):
-            row["value"], row["gap"] = found.value._asdict(), found.gap._asdict()
+        for row, finding in zip(plain["findings"], self.findings, strict=True):
+            row["value"], row["gap"] = finding.value._asdict(), finding.gap._asdict()
         return plain
 
     def __str__(self) -> str:
@@ -173,8 +173,8 @@ class StudySummary:
         most = [row for row in self.rows if row.anchors in (last, 0)]
         cells = [["beside it", "source to target", *map(measure_name, names)]]
         for row in most:
-            told = [str(row.measures[name]) if name in row.measures else "" for name in names]
-            cells.append([row.method, self.called(row.source, row.target), *told])
+            values = [str(row.measures[name]) if name in row.measures else "" for name in names]
+            cells.append([row.method, self.called(row.source, row.target), *values])
         return ["", *aligned(cells)]
 
 
@@ -188,7 +188,7 @@ def distinct_names(encoders: Sequence[str]) -> dict[str, str]:
     """Encoder -> a name to be read, short where that tells it from the others, else with folders and options."""
     brief = {name: short(name) for name in encoders}
     taken = list(brief.values())
-    return {name: told if taken.count(told) == 1 else name.partition(":")[2] or name for name, told in brief.items()}
+    return {name: stem if taken.count(stem) == 1 else name.partition(":")[2] or name for name, stem in brief.items()}
 
 
 def short(name: str) -> str:
@@ -197,7 +197,7 @@ def short(name: str) -> str:
     bare = rest if colon and "/" not in family else name
     parts = [part for part in bare.split("#")[0].rstrip("/").split("/") if part]
     stem = parts[-1] if parts else name
-    return (parts[-2] if stem in UNTOLD and len(parts) > 1 else stem).removesuffix(".safetensors")
+    return (parts[-2] if stem in UNINFORMATIVE and len(parts) > 1 else stem).removesuffix(".safetensors")
 
 
 def _count(row: StudyRow) -> str:
