@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -213,13 +213,13 @@ class _Faults:
         configs = [one.__struct_config__ for one in _records(kind)]
         key, tags = str(configs[0].tag_field), [str(one.tag) for one in configs]
         return self.of_value(key, content[key], Literal[tuple(tags)]) if key in content else (
-            f"{self.where} lacks {key!r}: {' or '.join(map(repr, tags))}."
+            f"{self.where} lacks {key!r}: {_any_of(tags)}."
         )  # fmt: skip
 
     def _of_unknown(self, key: str, known: Collection[str]) -> str:
         others = [one for one in self.rivals if self._takes(one, key)]
-        tags = " or ".join(repr(one.__struct_config__.tag) for one in others)
-        hint = f"It is a key of {others[0].__struct_config__.tag_field} = {tags}." if others else ""
+        configs = [one.__struct_config__ for one in others]
+        hint = f"It is a key of {configs[0].tag_field} = {_any_of([one.tag for one in configs])}." if others else ""
         if not known:
             return f"no key of {self.where} is called {key!r}; the table has none.{' ' + hint if hint else ''}"
         return str(UnknownNameError.of(f"key of {self.where}", key, known, hint))
@@ -274,10 +274,16 @@ def _description(key: str, kind: Any) -> str:
         return f"a table [{key}]"
     for one in (kind, *_members(kind)):
         notes = [note.description for note in getattr(one, "__metadata__", ()) if isinstance(note, Meta)]
-        if told := next((note for note in notes if note), None):
-            return told
+        if description := next((note for note in notes if note), None):
+            return description
         if get_origin(_bare(one)) is Literal:
-            return " or ".join(map(repr, get_args(_bare(one))))
+            return _any_of(get_args(_bare(one)))
         if _bare(one) in _DESCRIPTIONS:
             return _DESCRIPTIONS[_bare(one)]
     return "a value of another kind"
+
+
+def _any_of(values: Sequence[Any]) -> str:
+    """Values of a choice, in words."""
+    *first, last = map(repr, values)
+    return f"{', '.join(first)} or {last}" if first else last

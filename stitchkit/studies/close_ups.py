@@ -41,7 +41,7 @@ class CloseUp:
     scale
         Scale of its thresholds, in words.
     spectrum
-        Of its map (cross-fitted: of the first fold's); None where there is none.
+        Spectrum of its map (cross-fitted: of the first fold's); None where there is none.
     images
         Class -> which -> the images to show; empty by default.
     """

@@ -48,15 +48,8 @@ class Judge(Protocol):
     @property
     def patients(self) -> Mapping[str, ClassPatients]: ...
 
-    @property
-    def resampled(self) -> str:
-        """The measure that decides which resamples are complete; empty where no measure is resampled."""
-
     def pulls(self, values: np.ndarray) -> AurocPulls | None:
         """The main measure of a cell's values (n, ...), where that is AUROC; None where it is resampled."""
-
-    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """Measures of a cell's values (n, ...) in resamples (b, n): (b, columns), or (b, 1) of all at once."""
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """Measures of a cell's values (n, ...) that are shares of items, or means of numbers in [0, 1]."""
@@ -64,15 +57,8 @@ class Judge(Protocol):
     def means(self, values: np.ndarray) -> Mapping[str, PrecisionPulls | ClassMeans]:
         """Measures of a cell's values (n, ...) that are means over classes, with how far each patient moves them."""
 
-    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
-        """A value with its interval from resamples (b,)."""
-
     def carriers(self, measure: str) -> int:
         """Patients who carry the mean of a measure over columns: fewer than five give it no interval."""
-
-    @property
-    def lacking(self) -> str:
-        """The part that a resample lacks where a measure cannot be computed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +78,6 @@ class ClassJudge:
     positives: Mapping[str, int]
     patients: Mapping[str, ClassPatients]
     main: str = AUROC
-    lacking: str = "a positive or a negative of some class"
 
     @classmethod
     def of(cls, test: Labels, *, multiclass: bool, min_positives: int, folds: np.ndarray | None = None) -> ClassJudge:
@@ -120,15 +105,6 @@ class ClassJudge:
         """The judged classes."""
         return self.truth.judged
 
-    @property
-    def resampled(self) -> str:
-        """As :class:`Judge` says: nothing."""
-        return ""
-
-    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
-        """As :class:`Judge` says; not used, since nothing is resampled."""
-        return percentile_interval(value, draws)
-
     def carriers(self, measure: str) -> int:
         """As :class:`Judge` says; of what is measured of all items at once all patients."""
         truth = self.truth
@@ -155,10 +131,6 @@ class ClassJudge:
         right = (self._judged_columns(values).argmax(axis=1) == only).astype(np.float64)[:, None]
         return {ACCURACY: Share(right, np.ones_like(right))}
 
-    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """As :class:`Judge` says: nothing."""
-        return {}
-
     def _judged_columns(self, values: np.ndarray) -> np.ndarray:
         classes = self.truth.test.classes
         return values[:, [classes.index(label) for label in self.truth.columns]]
@@ -177,12 +149,6 @@ class PairJudge:
     left_out: Mapping[str, str] = field(default_factory=dict)
     positives: Mapping[str, int] = field(default_factory=dict)
     patients: Mapping[str, ClassPatients] = field(default_factory=dict)
-    lacking: str = "every query of some direction"
-
-    @property
-    def resampled(self) -> str:
-        """As :class:`Judge` says: none, all measures are shares."""
-        return ""
 
     def carriers(self, measure: str) -> int:
         """As :class:`Judge` says: all patients."""
@@ -196,35 +162,31 @@ class PairJudge:
         """As :class:`Judge` says: none."""
         return {}
 
-    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """As :class:`Judge` says."""
-        return {name: share(counts @ one.won, counts @ one.of) for name, one in self.shares(values).items()}
-
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """As :class:`Judge` says: all measures."""
         ranks, of = _ranks(values)
         shares = {f"recall@{k}": Share(of * ranks.recall(k), of) for k in PLACES}
         return shares | {"mrr": Share(of * ranks.reciprocal, of)}
 
-    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
-        """As :class:`Judge` says; where all partners rank first or none does, as wide as so many patients allow."""
-        return exact_at_ends(percentile_interval(value, draws), self.people)
-
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class RankingJudge(PairJudge):
     """Place and average precision (n, 2, 4) of each query, both ways, by their means; NaN queries are skipped.
 
-    Recall is given at places up to a twentieth of the ``gallery``, beyond which chance finds most partners.
+    Runs are resampled as well as patients. Recall is given at places up to a twentieth of the ``gallery``, beyond which
+    chance finds most partners.
     """
 
     gallery: int
     main: str = MAP
 
-    @property
-    def resampled(self) -> str:
-        """As :class:`Judge` says: runs are resampled as well as patients."""
-        return self.main
+    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Measures of a cell's values (n, ...) in resamples (b, n), each (b, columns)."""
+        return {name: share(counts @ one.won, counts @ one.of) for name, one in self.shares(values).items()}
+
+    def interval(self, value: float, draws: np.ndarray) -> Interval:
+        """A value with its interval from resamples (b,); at 0 and 1 as wide as so many patients allow."""
+        return exact_at_ends(percentile_interval(value, draws), self.people)
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """As :class:`Judge` says: all measures."""

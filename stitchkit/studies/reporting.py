@@ -66,23 +66,23 @@ def study(
     Parameters
     ----------
     plan
-        A TOML file, or what :func:`stitchkit.studies.plans.read_plan` makes of one.
+        TOML file, or a plan that :func:`stitchkit.studies.plans.read_plan` read.
     out
         Folder of the study. Finished cells in it are not done again; what changed is.
     loader
         Loader of encoders and vectors; None, the default, loads by name, on the device there is, with the usual store.
     say
-        Called with a line when a step begins.
+        Function that is called with a line when a step begins; default none.
     progress
-        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
+        Progress bar on a terminal or in a notebook: None, the default, after two seconds, True at once, False never.
     allow_leakage
-        Go on when a patient or an item is both anchor and test; every page says so.
+        Permission to go on when a patient or an item is both anchor and test, default False; every page says so.
     trust_python
         ``python:`` names that may run though they lie outside the study's own folder, or are named by a
         ``stitchkit:`` folder: a list of them, exactly as they are written there, or True for every name. The ``.py``
         files beside the study file and below are the study's own and need none.
     command
-        How it was started, for the page.
+        Command line that started it, for the page; default none.
 
     Returns
     -------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -28,8 +29,8 @@ from stitchkit.metrics.rankings import share
 from stitchkit.metrics.share_tests import mean_difference_p
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.cells import Cell
-from stitchkit.studies.judges import Judge, Share
-from stitchkit.studies.plans import AnyPlan, PairJudgePlan, TrainingPlan
+from stitchkit.studies.judges import Judge, RankingJudge, Share
+from stitchkit.studies.plans import TrainingPlan
 from stitchkit.studies.results import Gap
 from stitchkit.studies.running import StudyRun
 
@@ -73,20 +74,24 @@ class Resampled:
     def of(cls, run: StudyRun, bar: Progress) -> Resampled:
         """Measures of every row of a study that ran; resamples that an earlier run has kept are read."""
         judge, groups = run.judge, rows_of_cells(run.cells)
-        known = _resampled_measures(run, groups, bar) if judge.resampled else {group: {} for group in groups}
+        known = (
+            _resampled_measures(run, judge, groups, bar)
+            if isinstance(judge, RankingJudge)
+            else {group: {} for group in groups}
+        )
         draws = {group: tuple(kept.pop(DRAWS, np.empty(0)).tolist()) for group, kept in known.items()}
         pulls, means, shares = {}, {}, {}
         for group, keys in groups.items():
             means[group] = _means_of([judge.means(run.log.scores(key)) for key in keys])
-            shares[group] = {} if isinstance(run.plan, TrainingPlan) else _shares_of(run, keys)
+            shares[group] = {} if isinstance(judge, RankingJudge) else _shares_of(run, keys)
             each = [one for key in keys if (one := judge.pulls(run.log.scores(key))) is not None]
             if each:
                 pulls[group] = AurocPulls.mean_of(each)
                 draws[group] = tuple(float(one.value.mean()) for one in each)
-            elif not judge.resampled:
+            elif not isinstance(judge, RankingJudge):
                 draws[group] = _draws_of(run, keys)
         first = next(iter(known.values()))
-        complete = ~np.isnan(first[judge.resampled][1:]).any(axis=1) if judge.resampled else np.empty(0, dtype=bool)
+        complete = ~np.isnan(first[judge.main][1:]).any(axis=1) if judge.main in first else np.empty(0, dtype=bool)
         return cls(judge, known, pulls, means, shares, draws, complete, len(run.test))
 
     def interval(self, group: Group, measure: str = "") -> Interval:
@@ -106,7 +111,10 @@ class Resampled:
             return self._mean_interval(measure, mean)
         if (one := self.shares[group].get(measure)) is not None:
             return mean_interval(one.won, one.of)
-        return self.judge.interval(measure, *self._macro(group, measure))
+        return self._resampled_interval(*self._macro(group, measure))
+
+    def _resampled_interval(self, value: float, draws: np.ndarray) -> Interval:
+        return cast(RankingJudge, self.judge).interval(value, draws)  # no other judge resamples
 
     def _mean_interval(self, measure: str, mean: PrecisionPulls | ClassMeans) -> Interval:
         if isinstance(mean, PrecisionPulls):
@@ -134,7 +142,7 @@ class Resampled:
                 yield label, exact_interval(share.won[:, c], share.of[:, c])
             else:
                 numbers = self.values[group][named]
-                yield label, self.judge.interval(named, float(numbers[0, c]), numbers[1:, c])
+                yield label, self._resampled_interval(float(numbers[0, c]), numbers[1:, c])
 
     def gap(self, group: Group, other: Group) -> Gap:
         """``group - other`` of the mean over columns, on the same patients; no ends and p where too few carry it."""
@@ -175,28 +183,29 @@ class Resampled:
 
 
 def _resampled_measures(
-    run: StudyRun, groups: Mapping[Group, list[str]], bar: Progress
+    run: StudyRun, judge: RankingJudge, groups: Mapping[Group, list[str]], bar: Progress
 ) -> dict[Group, dict[str, np.ndarray]]:
-    """Resampled measures of each row and the main measure of each draw, read where they were kept."""
-    judge = run.judge
-    arrays = {group: run.log.kept(_digest(run, keys), (judge.resampled,)) for group, keys in groups.items()}
+    """Resampled measures of each row of training runs and the main measure of each run, read where they were kept."""
+    plan = cast(TrainingPlan, run.plan)  # only training runs are ranked and resampled
+    replicates = plan.judge.replicates
+    arrays = {group: run.log.kept(_digest(run, plan, keys), (judge.main,)) for group, keys in groups.items()}
     missing = [group for group, kept in arrays.items() if kept is None]
-    bar.begin("resampling patients, rows of the table", len(missing) * (_replicates(run) + 1))
+    bar.begin("resampling patients, rows of the table", len(missing) * (replicates + 1))
     blocks: dict[Group, list[dict[str, np.ndarray]]] = {group: [] for group in missing}
-    for at, counts in enumerate(_counts(run.test, _replicates(run), run.plan.seed) if missing else ()):
+    for at, counts in enumerate(_counts(run.test, replicates, plan.seed) if missing else ()):
         for group in missing:
             each = [judge.measured(run.log.scores(key), counts) for key in groups[group]]
-            shares = _shares(run.plan, len(each), len(counts), at)
+            shares = _shares(plan, len(each), len(counts), at)
             block = {name: _mean([one[name] for one in each], shares) for name in each[0]}
             if at == 0:  # of the sample, which is first
-                block[DRAWS] = np.asarray([one[judge.resampled][0].mean() for one in each])
+                block[DRAWS] = np.asarray([one[judge.main][0].mean() for one in each])
             blocks[group].append(block)
             bar.step(len(counts))
     for group in missing:
         names = blocks[group][-1]
         whole = {name: np.concatenate([block[name] for block in blocks[group]]) for name in names}
         whole[DRAWS] = blocks[group][0][DRAWS]
-        run.log.keep(_digest(run, groups[group]), whole)
+        run.log.keep(_digest(run, plan, groups[group]), whole)
         arrays[group] = whole
     return {group: dict(kept) for group, kept in arrays.items() if kept is not None}
 
@@ -237,12 +246,12 @@ MEASURES = (PRECISION, ACCURACY, BALANCED, F1)  # in the order of the table
 DRAWS = "draws"
 
 
-def _shares(plan: AnyPlan, draws: int, resamples: int, at: int) -> np.ndarray:
+def _shares(plan: TrainingPlan, draws: int, resamples: int, at: int) -> np.ndarray:
     """Weights (b, draws) of each draw in each resample of block ``at``; equal in the sample, which is first.
 
     Runs of a training differ by chance more than patients do, and another seed would be as good: they are drawn anew.
     """
-    if at == 0 or not isinstance(plan, TrainingPlan):
+    if at == 0:
         return np.full((resamples, draws), 1 / draws)
     rng = np.random.default_rng([plan.seed, 6, at])
     return rng.multinomial(draws, np.full(draws, 1 / draws), size=resamples) / draws
@@ -262,18 +271,11 @@ def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
     return rows
 
 
-def _digest(run: StudyRun, keys: Sequence[str]) -> str:
+def _digest(run: StudyRun, plan: TrainingPlan, keys: Sequence[str]) -> str:
     """Digest of all that decides the resamples of a row; a cell's key stands for its items, labels and patients."""
-    multiclass, is_training = False, isinstance(run.plan, TrainingPlan)  # both stay, so that kept resamples are found
-    settings = (keys, run.judge.resampled, list(run.judge.columns), multiclass, run.folds is not None, is_training,
-                STREAM)  # fmt: skip
-    return hashlib.sha256(repr((settings, _replicates(run), run.plan.seed)).encode()).hexdigest()[:24]
-
-
-def _replicates(run: StudyRun) -> int:
-    """Number of resamples of a study whose main measure is resampled."""
-    judging = run.plan.judge
-    return 0 if isinstance(judging, PairJudgePlan) else judging.replicates
+    multiclass, is_training = False, True  # constants by now, which stay, so that kept resamples are found
+    settings = (keys, run.judge.main, list(run.judge.columns), multiclass, run.folds is not None, is_training, STREAM)
+    return hashlib.sha256(repr((settings, plan.judge.replicates, plan.seed)).encode()).hexdigest()[:24]
 
 
 def _counts(test: Labels, replicates: int, seed: int) -> Iterator[np.ndarray]:

@@ -38,7 +38,7 @@ class StudyRow:
     macro
         Mean over draws and judged classes (or directions), with its interval over patients.
     classes
-        Of each judged class (or direction).
+        Value of each judged class (or direction), with its interval.
     measures
         ``"average_precision"``, macro; ``"accuracy"``, ``"balanced_accuracy"`` and ``"f1"`` of the best-scored class,
         where exactly one applies. Of retrieval ``"recall@5"``, ``"recall@10"`` and ``"mrr"``; of training
@@ -97,7 +97,7 @@ class StudySummary:
     names
         Encoder -> what it is called in print.
     measure
-        What ``macro``, ``classes`` and ``draws`` of the rows are: ``"auroc"``, or of both directions ``"recall@1"`` or
+        Measure in ``macro``, ``classes`` and ``draws`` of rows: ``"auroc"``, or of both directions ``"recall@1"`` or
         ``"mean_average_precision"``.
     """
 

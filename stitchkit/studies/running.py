@@ -139,7 +139,7 @@ def run_jobs(study: StudyJobs, out: str | Path, *, say: Say, progress: bool | No
         cells=tuple(cells),
         log=log,
         failed=failed,
-        notes=tuple(study.notes(cells, log, judge)),
+        notes=tuple(study.notes(cells, log)),
         available=study.available,
         done_before=before,
     )

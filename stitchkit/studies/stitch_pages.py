@@ -95,11 +95,11 @@ def write_stitch(
     Parameters
     ----------
     labels
-        Of anchors; those without labels are left out of the comparison. ``groups`` are patients.
+        Labels of anchors; those without are left out of the comparison. ``groups`` are patients.
     min_positives
         Classes with fewer positive or negative patients are listed, not judged.
     images
-        How many of the best and worst images of each class the page shows.
+        Number of the best and worst images of each class that the page shows, default 0.
     folder
         ``report.html``, ``results.json`` and ``table.md`` are written there.
 

@@ -41,7 +41,7 @@ def summarise(run: StudyRun, *, progress: bool | None = None) -> StudySummary:
     notes += note_on_carriers(run.judge.carriers(run.judge.main), "means and their differences")
     notes += notes_on_answers(run.test) if by_class is not None and by_class.multiclass else []
     if dropped := int((~resampled.complete).sum()):
-        notes.append(f"{dropped} of {replicates} resamples lacked {run.judge.lacking} and were dropped")
+        notes.append(f"{dropped} of {replicates} resamples lacked every query of some direction and were dropped")
     if run.folds is not None and run.plan.kind not in RANKED:
         notes.append("no average precision: scores of several folds' maps have no common scale")
     beside = dict.fromkeys(name for group in resampled.shares for name in resampled.beside(group))

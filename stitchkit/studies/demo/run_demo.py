@@ -65,9 +65,9 @@ def run_demo(out: str | Path, *, settings: DemoSettings | None = None, say: Say 
     Parameters
     ----------
     out
-        A folder; made if need be. Only the two files are written.
+        Folder, made if need be. Only the two files are written.
     say
-        Called with a line when a step begins.
+        Function that is called with a line when a step begins; default none.
 
     Raises
     ------

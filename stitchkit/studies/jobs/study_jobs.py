@@ -140,7 +140,7 @@ class StudyJobs(Protocol):
             If nothing can be judged.
         """
 
-    def notes(self, cells: Sequence[tuple[Cell, str]], log: CellLog, judge: Judge) -> list[str]:
+    def notes(self, cells: Sequence[tuple[Cell, str]], log: CellLog) -> list[str]:
         """Notes on the study, of which finished cells are known with their keys."""
 
 
@@ -212,7 +212,7 @@ class MapJobs(ABC, Generic[Plan]):
         """The fold (n,) of each judged item; None where there is one."""
         return self.data.fold_of_test
 
-    def notes(self, cells: Sequence[tuple[Cell, str]], log: CellLog, judge: Judge) -> list[str]:
+    def notes(self, cells: Sequence[tuple[Cell, str]], log: CellLog) -> list[str]:
         """Notes on the data and on the classes."""
         return [*self.data.notes, *self.remarks]
 

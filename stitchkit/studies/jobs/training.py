@@ -25,7 +25,7 @@ from stitchkit.metrics.average_precision import average_precision, chance_averag
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.jobs.study_jobs import CellResult, Job, TableAxes
-from stitchkit.studies.judges import Judge, RankingJudge, places
+from stitchkit.studies.judges import RankingJudge, places
 from stitchkit.studies.plans import TrainingPlan
 from stitchkit.studies.study_data import EncoderLoader
 from stitchkit.training.loop import train
@@ -205,9 +205,9 @@ class TrainingJobs:
         for run in self.runs:
             yield Job(run.cell, run.circumstances(self.pairs), partial(self._trained, run), name=str(run))
 
-    def notes(self, cells: Sequence[tuple[Cell, str]], log: CellLog, judge: Judge) -> list[str]:
+    def notes(self, cells: Sequence[tuple[Cell, str]], log: CellLog) -> list[str]:
         """Notes on the data, and each other arm minus the first, run by run."""
-        return [*self.remarks, *_differences_over_runs(tuple(self.plan.arms), cells, log, judge)]
+        return [*self.remarks, *_differences_over_runs(tuple(self.plan.arms), cells, log, self.judge())]
 
     def _trained(self, run: ArmRun, folder: Path) -> CellResult:
         """Train in ``folder``, where a run that was stopped goes on, and judge."""
@@ -256,7 +256,7 @@ def _digest(cohort: Cohort) -> str:
 
 
 def _differences_over_runs(
-    arms: tuple[str, ...], cells: Sequence[tuple[Cell, str]], log: CellLog, judge: Judge
+    arms: tuple[str, ...], cells: Sequence[tuple[Cell, str]], log: CellLog, judge: RankingJudge
 ) -> list[str]:  # fmt: skip
     """In words, each other arm minus the first, run by run: the seeds are repeated, not only the patients."""
     from scipy.stats import wilcoxon
@@ -281,6 +281,6 @@ def _differences_over_runs(
     return notes
 
 
-def _value(judge: Judge, scores: np.ndarray) -> float:
+def _value(judge: RankingJudge, scores: np.ndarray) -> float:
     """The main measure of one run, mean of both ways."""
     return float(judge.measured(scores, np.ones((1, len(scores))))[judge.main].mean())
