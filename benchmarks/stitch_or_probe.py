@@ -41,9 +41,9 @@ def results(sizes: list[int], draws: int, tested: int) -> Iterator[tuple[int, np
     import stitchkit as sk
     from stitchkit.datasets.phantoms import FINDINGS
     from stitchkit.metrics.auroc import auroc
-    from stitchkit.studies.demo.bench import DemoSettings, make_bench
+    from stitchkit.studies.demo.demo_data import DemoSettings, make_demo_data
 
-    data = make_bench(DemoSettings(anchors=2 * max(sizes), tested=tested))
+    data = make_demo_data(DemoSettings(anchors=2 * max(sizes), tested=tested))
     (general, films), (medical, medical_films) = data.general, data.medical
     prompts, groups = sk.embed_prompts(data.text_encoder, sk.read_prompts("phantom")), data.anchors.patients
     truth = data.labels.of_ids(films.ids).of_classes(FINDINGS).values

@@ -30,7 +30,7 @@ sys.path[:] = [one for one in sys.path if os.path.realpath(one or ".") != checko
 SMALL_DEMO = """
 import sys
 from stitchkit.studies.demo.run_demo import run_demo
-from stitchkit.studies.demo.bench import DemoSettings
+from stitchkit.studies.demo.demo_data import DemoSettings
 settings = DemoSettings(anchors=60, tested=80, curve=(30,), draws=1, replicates=50)
 done = run_demo(sys.argv[1], settings=settings)
 assert "chance" in done.summary()

@@ -56,9 +56,9 @@ class Cell:
     method
         A solver, or a baseline.
     anchors
-        How many; None for all, 0 for a method that uses none.
+        Number of anchors; None, the default, for all, 0 for a method that uses none.
     draw
-        Which draw of them.
+        Number of the draw of them, default 0.
     """
 
     source: str
@@ -138,8 +138,8 @@ class CellLog:
             os.fsync(file.fileno())
         self._lines[key] = line
 
-    def kept(self, mark: str, names: Collection[str] = ()) -> dict[str, np.ndarray] | None:
-        """Arrays that were computed from cells and are kept under ``mark``.
+    def kept(self, name: str, names: Collection[str] = ()) -> dict[str, np.ndarray] | None:
+        """Arrays that were computed from cells and are kept under ``name``.
 
         Parameters
         ----------
@@ -151,13 +151,13 @@ class CellLog:
         dict or None
             None where nothing is kept; with a warning, where it is damaged.
         """
-        path = self.folder / RESAMPLED / f"{mark}.npz"
+        path = self.folder / RESAMPLED / f"{name}.npz"
         if not path.exists():
             return None
         try:
             arrays: dict[str, np.ndarray] = _loaded(path, checked_file(path, "an array").read_bytes())
             digest = arrays.pop(_DIGEST, None)
-            if digest is not None and str(digest) != _digest_of(mark, arrays):
+            if digest is not None and str(digest) != _digest_of(name, arrays):
                 raise DataError(f"{path} is damaged: its arrays do not have the SHA-256 on record.")
             if lost := sorted(set(names) - set(arrays)):
                 raise DataError(f"{path} is damaged: {lost[0]!r} is missing.")
@@ -169,13 +169,13 @@ class CellLog:
             warnings.warn(f"files in {path.parent} were written without SHA-256 digests, {_UNNOTICED}.", stacklevel=2)
         return arrays
 
-    def keep(self, mark: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep what was worked out from cells."""
+    def keep(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays that were computed from cells."""
         buffer = io.BytesIO()
-        whole = {**arrays, _DIGEST: np.asarray(_digest_of(mark, arrays))}
+        whole = {**arrays, _DIGEST: np.asarray(_digest_of(name, arrays))}
         np.savez(buffer, allow_pickle=False, **whole)
         (self.folder / RESAMPLED).mkdir(exist_ok=True)
-        replace_file(self.folder / RESAMPLED / f"{mark}.npz", buffer.getvalue())
+        replace_file(self.folder / RESAMPLED / f"{name}.npz", buffer.getvalue())
 
     def scores(self, key: str) -> np.ndarray:
         """The scores (n, c) of a finished cell.
@@ -261,9 +261,9 @@ def _warn(note: str) -> None:
     warnings.warn(note, stacklevel=4)  # at the line that opens the log
 
 
-def _digest_of(mark: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """The SHA-256 of arrays with their names, and of the mark that they are kept under."""
-    whole = hashlib.sha256(mark.encode())
+def _digest_of(key: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of arrays with their names, and of the name that they are kept under."""
+    whole = hashlib.sha256(key.encode())
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
         whole.update(repr((name, array.dtype.str, array.shape)).encode())

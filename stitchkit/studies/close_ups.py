@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from stitchkit.core.scores import KINDS, Scores
 from stitchkit.evaluation.diagnosis.spectra import Spectrum
 from stitchkit.evaluation.scores.cross_fitting import CrossFitted, cross_fitted
 from stitchkit.evaluation.scores.truth import known_labels, standardise_within
+from stitchkit.studies.plans import ClassJudgePlan
 from stitchkit.studies.results import StudyRow
-from stitchkit.studies.running import Ran
+from stitchkit.studies.running import StudyRun
 
 STANDARDISED = "scores standardised within each fold"
 FOUND, MISSED, FALSE = "present, scored highest", "present, scored lowest", "absent, scored highest"
@@ -38,11 +39,11 @@ class CloseUp:
     judged
         Probabilities and decisions; None where the row gives no scores of classes.
     scale
-        What its thresholds are of.
+        Scale of its thresholds, in words.
     spectrum
-        Of its map (cross-fitted: of the first fold's); None where there is none.
+        Spectrum of its map (cross-fitted: of the first fold's); None where there is none.
     images
-        Class -> which -> the images to show; empty unless they were asked for.
+        Class -> which -> the images to show; empty by default.
     """
 
     judged: CrossFitted | None
@@ -54,46 +55,47 @@ class CloseUp:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         judged = self.judged
-        found: dict[str, Any] = {"spectrum": None if self.spectrum is None else asdict(self.spectrum)}
+        plain: dict[str, Any] = {"spectrum": None if self.spectrum is None else asdict(self.spectrum)}
         if judged is not None:
-            found |= judged.to_dict()
-        found["images"] = {
+            plain |= judged.to_dict()
+        plain["images"] = {
             label: {which: [{"id": one.id, "score": one.score} for one in row] for which, row in rows.items()}
             for label, rows in self.images.items()
         }
-        return found
+        return plain
 
 
-def close_up(ran: Ran, row: StudyRow) -> CloseUp:
-    """What the page shows of its main row."""
+def close_up(run: StudyRun, row: StudyRow) -> CloseUp:
+    """Close view of the main row of a page."""
     wanted = (row.source, row.target, row.method, row.anchors)
-    key = next(key for one, key in ran.cells if (one.source, one.target, one.method, one.anchors) == wanted)
-    line = ran.log[key]
-    found = line["record"].get("spectrum")
-    spectrum = None if found is None else Spectrum(**{**found, "values": tuple(found["values"])})
+    key = next(key for one, key in run.cells if (one.source, one.target, one.method, one.anchors) == wanted)
+    line = run.log[key]
+    fields = line["record"].get("spectrum")
+    spectrum = None if fields is None else Spectrum(**{**fields, "values": tuple(fields["values"])})
     if line["kind"] not in KINDS:  # ranks
         return CloseUp(None, line["kind"], spectrum, {})
-    plan, judged = ran.plan, tuple(ran.judge.columns)
-    scores = Scores(ran.log.scores(key), line["kind"], ran.test.ids, ran.test.classes)
+    judged, settings = tuple(run.judge.columns), cast(ClassJudgePlan, run.plan.judge)  # scores are judged by class
+    scores = Scores(run.log.scores(key), line["kind"], run.test.ids, run.test.classes)
     kept = scores.of_classes(judged)
-    if ran.parts is not None:
-        kept = Scores(standardise_within(kept.values, ran.parts), "logit", kept.ids, judged)
-    crossed = cross_fitted(kept, ran.test, sensitivity=plan.sensitivity, replicates=plan.replicates, seed=plan.seed)
-    count = plan.images if ran.items.modality == "image" else 0
-    images = {label: _extremes(kept, ran, label, count) for label in judged} if count else {}
-    return CloseUp(crossed, f"scores of kind {scores.kind}" if ran.parts is None else STANDARDISED, spectrum, images)
+    if run.folds is not None:
+        kept = Scores(standardise_within(kept.values, run.folds), "logit", kept.ids, judged)
+    crossed = cross_fitted(kept, run.test, sensitivity=settings.sensitivity, replicates=settings.replicates,
+                           seed=run.plan.seed)  # fmt: skip
+    count = settings.images if run.items.modality == "image" else 0
+    images = {label: _extremes(kept, run, label, count) for label in judged} if count else {}
+    return CloseUp(crossed, f"scores of kind {scores.kind}" if run.folds is None else STANDARDISED, spectrum, images)
 
 
-def _extremes(scores: Scores, ran: Ran, label: str, count: int) -> dict[str, list[Shown]]:
+def _extremes(scores: Scores, run: StudyRun, label: str, count: int) -> dict[str, list[Shown]]:
     """The items of a class that speak most for the scores, and most against them."""
-    known, truth = known_labels(ran.test, label)
+    known, truth = known_labels(run.test, label)
     rows, values = np.flatnonzero(known), scores.column(label)[known]
     by_score = np.argsort(-values, kind="stable")
     present, absent = by_score[truth[by_score] == 1], by_score[truth[by_score] == 0]
     half = min(count, max(len(present) // 2, 1))  # no image is both best and worst
     picked = {FOUND: present[:half], MISSED: present[half:][::-1][:half], FALSE: absent[:count]}
-    ids = ran.test.ids
+    ids = run.test.ids
     return {
-        which: [Shown(int(rows[i]), str(ids[rows[i]]), float(values[i])) for i in found]
-        for which, found in picked.items()
+        which: [Shown(int(rows[i]), str(ids[rows[i]]), float(values[i])) for i in places]
+        for which, places in picked.items()
     }

@@ -30,7 +30,7 @@ class Judge(Protocol):
     """Measures of the cells of a kind of study.
 
     ``main`` is the measure that rows are compared by, a mean over ``columns``; ``positives`` counts those of each
-    column that is a class, ``patients`` those who have it and lack it; ``left_out`` tells why a class cannot be judged.
+    column that is a class, ``patients`` those who have it and lack it; ``left_out`` says why a class cannot be judged.
     """
 
     @property
@@ -48,15 +48,8 @@ class Judge(Protocol):
     @property
     def patients(self) -> Mapping[str, ClassPatients]: ...
 
-    @property
-    def resampled(self) -> str:
-        """The measure that decides which resamples are complete; empty where no measure is resampled."""
-
     def pulls(self, values: np.ndarray) -> AurocPulls | None:
         """The main measure of a cell's values (n, ...), where that is AUROC; None where it is resampled."""
-
-    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """Measures of a cell's values (n, ...) in resamples (b, n): (b, columns), or (b, 1) of all at once."""
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """Measures of a cell's values (n, ...) that are shares of items, or means of numbers in [0, 1]."""
@@ -64,15 +57,8 @@ class Judge(Protocol):
     def means(self, values: np.ndarray) -> Mapping[str, PrecisionPulls | ClassMeans]:
         """Measures of a cell's values (n, ...) that are means over classes, with how far each patient moves them."""
 
-    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
-        """A value with its interval from resamples (b,)."""
-
     def carriers(self, measure: str) -> int:
         """Patients who carry the mean of a measure over columns: fewer than five give it no interval."""
-
-    @property
-    def lacking(self) -> str:
-        """The part that a resample lacks where a measure cannot be computed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,42 +78,32 @@ class ClassJudge:
     positives: Mapping[str, int]
     patients: Mapping[str, ClassPatients]
     main: str = AUROC
-    lacking: str = "a positive or a negative of some class"
 
     @classmethod
-    def of(cls, test: Labels, *, multiclass: bool, min_positives: int, parts: np.ndarray | None = None) -> ClassJudge:
-        """The judge of items with labels; ``parts`` (n,) tells which items were scored by one map.
+    def of(cls, test: Labels, *, multiclass: bool, min_positives: int, folds: np.ndarray | None = None) -> ClassJudge:
+        """The judge of items with labels; ``folds`` (n,) says which items were scored by one map.
 
-        Scores of different maps are not comparable: pairs and rankings are of one part.
+        Scores of different maps are not comparable: pairs and rankings are of one fold.
 
         Raises
         ------
         DataError
             If no class has enough positive and negative patients, or, with ``multiclass``, an item has not exactly one.
         """
-        judged, left_out, positives = judged_classes(test, min_positives, parts)
+        judged, left_out, positives = judged_classes(test, min_positives, folds)
         if not judged:
             few = next(iter(left_out.values()), "there are no classes")
             raise DataError(
                 f"no class can be judged ({few}). Lower min_positives in [judge]"
-                + (", or take fewer folds." if parts is not None else ".")
+                + (", or take fewer folds." if folds is not None else ".")
             )
-        patients = patients_of(test.of_classes(tuple(judged)), parts)
-        return cls(Truth.of(test, judged, multiclass, parts), left_out, positives, patients)
+        patients = patients_of(test.of_classes(tuple(judged)), folds)
+        return cls(Truth.of(test, judged, multiclass, folds), left_out, positives, patients)
 
     @property
     def columns(self) -> Sequence[str]:
         """The judged classes."""
         return self.truth.judged
-
-    @property
-    def resampled(self) -> str:
-        """As :class:`Judge` says: nothing."""
-        return ""
-
-    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
-        """As :class:`Judge` says; not used, since nothing is resampled."""
-        return percentile_interval(value, draws)
 
     def carriers(self, measure: str) -> int:
         """As :class:`Judge` says; of what is measured of all items at once all patients."""
@@ -136,37 +112,33 @@ class ClassJudge:
 
     def pulls(self, values: np.ndarray) -> AurocPulls:
         """As :class:`Judge` says."""
-        return self.truth.pulls(self._picked(values))
+        return self.truth.pulls(self._judged_columns(values))
 
     def means(self, values: np.ndarray) -> Mapping[str, PrecisionPulls | ClassMeans]:
         """As :class:`Judge` says: average precision, but of one map's scores alone; balanced accuracy and macro F1."""
-        picked, found = self._picked(values), dict[str, PrecisionPulls | ClassMeans]()
+        picked, means = self._judged_columns(values), dict[str, PrecisionPulls | ClassMeans]()
         if self.truth.parts is None:
-            found[PRECISION] = self.truth.precision(picked, self.truth.pulls(picked))
+            means[PRECISION] = self.truth.precision(picked, self.truth.pulls(picked))
         if (answers := self.truth.answers(picked)) is not None:
-            found |= {BALANCED: answers.recall, F1: answers.f1}
-        return found
+            means |= {BALANCED: answers.recall, F1: answers.f1}
+        return means
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """As :class:`Judge` says: accuracy."""
         only = self.truth.only
         if only is None:
             return {}
-        right = (self._picked(values).argmax(axis=1) == only).astype(np.float64)[:, None]
+        right = (self._judged_columns(values).argmax(axis=1) == only).astype(np.float64)[:, None]
         return {ACCURACY: Share(right, np.ones_like(right))}
 
-    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """As :class:`Judge` says: nothing."""
-        return {}
-
-    def _picked(self, values: np.ndarray) -> np.ndarray:
+    def _judged_columns(self, values: np.ndarray) -> np.ndarray:
         classes = self.truth.test.classes
         return values[:, [classes.index(label) for label in self.truth.columns]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairJudge:
-    """Places (n, 2, 3) of each item's partner, both ways, by recall@k and mean reciprocal rank; NaN asks nothing.
+    """Places (n, 2, 3) of each item's partner, both ways, by recall@k and mean reciprocal rank; NaN is skipped.
 
     A place is the numbers of candidates above, of candidates that score the same, and of right ones of that score.
     """
@@ -177,12 +149,6 @@ class PairJudge:
     left_out: Mapping[str, str] = field(default_factory=dict)
     positives: Mapping[str, int] = field(default_factory=dict)
     patients: Mapping[str, ClassPatients] = field(default_factory=dict)
-    lacking: str = "every query of some direction"
-
-    @property
-    def resampled(self) -> str:
-        """As :class:`Judge` says: none, all measures are shares."""
-        return ""
 
     def carriers(self, measure: str) -> int:
         """As :class:`Judge` says: all patients."""
@@ -196,42 +162,38 @@ class PairJudge:
         """As :class:`Judge` says: none."""
         return {}
 
-    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """As :class:`Judge` says."""
-        return {name: share(counts @ one.won, counts @ one.of) for name, one in self.shares(values).items()}
-
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """As :class:`Judge` says: all measures."""
         ranks, of = _ranks(values)
-        found = {f"recall@{k}": Share(of * ranks.recall(k), of) for k in PLACES}
-        return found | {"mrr": Share(of * ranks.reciprocal, of)}
-
-    def interval(self, measure: str, value: float, draws: np.ndarray) -> Interval:
-        """As :class:`Judge` says; where all are found or none is, as wide as so many patients allow."""
-        return exact_at_ends(percentile_interval(value, draws), self.people)
+        shares = {f"recall@{k}": Share(of * ranks.recall(k), of) for k in PLACES}
+        return shares | {"mrr": Share(of * ranks.reciprocal, of)}
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class RankingJudge(PairJudge):
-    """Place and average precision (n, 2, 4) of each query, both ways, by their means; NaN asks nothing.
+    """Place and average precision (n, 2, 4) of each query, both ways, by their means; NaN queries are skipped.
 
-    Recall is told at places up to a twentieth of the ``gallery``, beyond which most queries are found by chance.
+    Runs are resampled as well as patients. Recall is given at places up to a twentieth of the ``gallery``, beyond which
+    chance finds most partners.
     """
 
     gallery: int
     main: str = MAP
 
-    @property
-    def resampled(self) -> str:
-        """As :class:`Judge` says: runs are resampled as well as patients."""
-        return self.main
+    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Measures of a cell's values (n, ...) in resamples (b, n), each (b, columns)."""
+        return {name: share(counts @ one.won, counts @ one.of) for name, one in self.shares(values).items()}
+
+    def interval(self, value: float, draws: np.ndarray) -> Interval:
+        """A value with its interval from resamples (b,); at 0 and 1 as wide as so many patients allow."""
+        return exact_at_ends(percentile_interval(value, draws), self.people)
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """As :class:`Judge` says: all measures."""
         (ranks, of), precision = _ranks(values[..., :-1]), values[..., -1]
         places = [k for k in PLACES if k == 1 or k <= self.gallery / 20]
-        found = {MAP: Share(np.nan_to_num(precision), of)}
-        return found | {f"recall@{k}": Share(of * ranks.recall(k), of) for k in places}
+        shares = {MAP: Share(np.nan_to_num(precision), of)}
+        return shares | {f"recall@{k}": Share(of * ranks.recall(k), of) for k in places}
 
 
 def places(ranks: Ranks) -> np.ndarray:
@@ -240,7 +202,7 @@ def places(ranks: Ranks) -> np.ndarray:
 
 
 def _ranks(values: np.ndarray) -> tuple[Ranks, np.ndarray]:
-    """Ranks (n, 2) of a cell's places, and 1 for those that were asked, else 0, (n, 2).
+    """Ranks (n, 2) of a cell's places, and 1 for queries, 0 for what is skipped, (n, 2).
 
     Cells of earlier versions hold one rank a query, (n, 2) or (n, 2, 1), with equal scores in an order that was drawn.
     """

@@ -22,7 +22,7 @@ from stitchkit.zero_shot import zeroshot
 
 OWN, NAIVE, RELATIVE = "own head", "naive (cut to width)", "relative representations"
 PROBE, METADATA = "probe on the anchors", "metadata only"
-WITHOUT_ANCHORS = (OWN, NAIVE)  # of a stitching study: they look at no anchor
+CLIP = "CLIP-like, no anchors"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,7 @@ class FoldData:
         return self.x_test, self.y_test
 
 
-def map_of(
+def fit_map(
     fold: FoldData, method: str, head: LinearHead | None = None, prompts: PromptVectors | None = None
 ) -> Alignment:
     """The alignment that ``method`` fits on the fold's anchors, to drive ``head`` or, without one, for matching.
@@ -68,40 +68,42 @@ def map_of(
     return align(fold.x, fold.y, groups=fold.known.groups, **settings, **how)
 
 
-def stitched(fold: FoldData, method: str, head: LinearHead) -> tuple[Scores, dict[str, Any]]:
-    """Scores of the test items through a map into the head, or by what it is compared with; and the map's record."""
+def score_through_head(fold: FoldData, method: str, head: LinearHead) -> tuple[Scores, dict[str, Any]]:
+    """Scores of the test items through a map into the head, or by a baseline; and the map's record."""
     if method == OWN:
         return head.scores(fold.y_test), {}
     if method == NAIVE:
         return _naive(fold.x_test, head), {}
     if method == RELATIVE:
         return _relative(fold), {}
-    fitted = map_of(fold, method, head)
+    fitted = fit_map(fold, method, head)
     if fitted.directed is None:
         raise EvidenceError(f"{method} meets in a common space only and has no map that could drive a head")
-    return head.scores(fitted.to_target(fold.x_test)), told_of(fitted, spectrum=fold.first)
+    return head.scores(fitted.to_target(fold.x_test)), map_record(fitted, spectrum=fold.first)
 
 
-def named(fold: FoldData, method: str, prompts: PromptSet, vectors: Embeddings) -> tuple[Scores, dict[str, Any]]:
+def score_by_prompts(
+    fold: FoldData, method: str, prompts: PromptSet, vectors: Embeddings
+) -> tuple[Scores, dict[str, Any]]:
     """Scores of the test items for classes named by text; ``vectors`` are those of the prompts, by text."""
-    fitted = map_of(fold, method, prompts=PromptVectors.distinct_or_none(prompts, vectors))
-    return zeroshot(fitted, vectors, prompts).scores(fold.x_test), told_of(fitted, spectrum=fold.first)
+    fitted = fit_map(fold, method, prompts=PromptVectors.distinct_or_none(prompts, vectors))
+    return zeroshot(fitted, vectors, prompts).scores(fold.x_test), map_record(fitted, spectrum=fold.first)
 
 
-def told_of(fitted: Alignment, *, spectrum: bool = True) -> dict[str, Any]:
+def map_record(fitted: Alignment, *, spectrum: bool = True) -> dict[str, Any]:
     """The record of a map with its ``spectrum``, if it has one."""
-    found = spectrum_of(fitted) if spectrum else None
-    return {**fitted.record, **({} if found is None else {"spectrum": asdict(found)})}
+    values = spectrum_of(fitted) if spectrum else None
+    return {**fitted.record, **({} if values is None else {"spectrum": asdict(values)})}
 
 
-def baseline(fold: FoldData, method: str) -> tuple[Scores, dict[str, Any]]:
-    """The probe on the anchors' labels, or what metadata alone says."""
+def score_baseline(fold: FoldData, method: str) -> tuple[Scores, dict[str, Any]]:
+    """Scores of the probe on the anchors' labels, or of metadata alone."""
     if method == PROBE:
         return fit_probe(fold.x, fold.known, seed=fold.seed).scores(fold.x_test), {}
-    found = metadata_scores(fold.known, fold.test, fold.metadata, fold.files)
-    if found is None:
+    result = metadata_scores(fold.known, fold.test, fold.metadata, fold.files)
+    if result is None:
         raise EvidenceError("nothing of the files and no metadata column varies among these anchors")
-    return found[0], {"columns": list(found[1])}
+    return result[0], {"columns": list(result[1])}
 
 
 def _naive(vectors: Embeddings | None, head: LinearHead) -> Scores:

@@ -8,10 +8,10 @@ from pathlib import Path
 from stitchkit.encoders import EncoderName
 from stitchkit.encoders.consent import Consent, TrustPython, runs_python
 from stitchkit.storage.path_checks import checked_path
-from stitchkit.studies.plans import StudyPlan
+from stitchkit.studies.plans import AnyPlan
 
 
-def check_plan_names(plan: StudyPlan, trust_python: TrustPython = False) -> None:
+def check_plan_names(plan: AnyPlan, trust_python: TrustPython = False) -> None:
     """Raise for a ``python:`` name of a study that may not run; nothing is imported.
 
     A file in the study's own folder may, since whoever runs the study has named that folder. Symbolic links and
@@ -28,7 +28,7 @@ def check_plan_names(plan: StudyPlan, trust_python: TrustPython = False) -> None
         Showing the first such name as it is written, and the two ways to consent.
     """
     consent, folder = Consent.of(trust_python), plan.file.parent.resolve()
-    for name in (*plan.sources, *plan.targets, *plan.clip, plan.head):
+    for name in plan.loaded:
         if not (runs_python(name) and _lies_in(name, folder)):
             consent.require(plan.written.get(name, name), f"the study {plan.file}")
 

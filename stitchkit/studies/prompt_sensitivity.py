@@ -1,4 +1,4 @@
-"""The verb ``prompt_sensitivity``: how much a zero-shot number hangs on the wording of its prompts."""
+"""The verb ``prompt_sensitivity``: dependence of a zero-shot result on the wording of its prompts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PromptSensitivity:
     Parameters
     ----------
     macro
-        Over the judged classes, called ``"macro"``.
+        Mean over the judged classes, called ``"macro"``.
     classes
         Each judged class.
     k
@@ -112,8 +112,8 @@ class PromptSensitivity:
 
     def __str__(self) -> str:
         rows = (self.macro, *self.classes)
-        told = f"{counted(self.k, 'prompt')} a class and side"
-        lines = [f"AUROC over {counted(len(self.macro.draws), 'draw')} of {told}, on {counted(self.n, 'item')}"]
+        prompts = f"{counted(self.k, 'prompt')} a class and side"
+        lines = [f"AUROC over {counted(len(self.macro.draws), 'draw')} of {prompts}, on {counted(self.n, 'item')}"]
         cells = [("", "all prompts", "draws: mean (min to max)", "gain of all over a draw")]
         for one in rows:
             spread = f"{np.mean(one.draws):.3f} ({min(one.draws):.3f} to {max(one.draws):.3f})"
@@ -141,25 +141,25 @@ def prompt_sensitivity(
     Parameters
     ----------
     alignment
-        From the encoder to be classified to the text encoder.
+        Alignment from the encoder to be classified to the text encoder.
     text
-        The text encoder, or embeddings of the prompts with the prompt texts as ids.
+        Text encoder, or embeddings of the prompts with the prompt texts as ids.
     prompts
-        With several texts a class; a class with one is the same in every draw.
+        Prompt set with several texts a class; a class with one is the same in every draw.
     vectors : (n, d)
         Source vectors of the test items.
     labels
-        Of them at least; joined by id.
+        Labels of those items at least; joined by id.
     k
-        Prompts drawn for each class and side, without replacement; all of a class that has fewer.
+        Number of prompts drawn for each class and side, without replacement, default 1; all of a class that has fewer.
     draws
-        How often.
+        Number of draws, default 20.
     min_positives
-        Classes with fewer positive (or negative) patients are listed, not judged.
+        Least number of positive and of negative patients of a judged class, default 10; others are listed.
     seed
         Seed of the draws of prompts, default 0.
     progress
-        A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
+        Progress bar on a terminal or in a notebook: None, the default, after two seconds, True at once, False never.
 
     Returns
     -------
@@ -180,15 +180,15 @@ def prompt_sensitivity(
     >>> rng = np.random.default_rng(0)
     >>> from stitchkit import align
     >>> meaning = rng.normal(size=(300, 4))
-    >>> turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
-    >>> fitted = align(meaning, meaning @ turn, solver="procrustes", nested=False)
+    >>> rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    >>> fitted = align(meaning, meaning @ rotation, solver="procrustes", nested=False)
     >>> texts = np.eye(4)[[0, 0, 1, 1]] + 0.8 * rng.normal(size=(4, 4))
     >>> prompts = PromptSet("mine", {"a": ("a one", "a two")}, {"a": ("no a", "not a")})
-    >>> said = Embeddings(texts @ turn, ["a one", "a two", "no a", "not a"], fitted.target)
+    >>> vectors = Embeddings(texts @ rotation, ["a one", "a two", "no a", "not a"], fitted.target)
     >>> films = Embeddings(meaning, [f"f{i}" for i in range(300)], fitted.source)
     >>> truth = Labels((meaning[:, :1] > meaning[:, 1:2]).astype(float), films.ids, ("a",))
-    >>> found = prompt_sensitivity(fitted, said, prompts, films, truth, draws=5)
-    >>> len(found.macro.draws), found.k
+    >>> result = prompt_sensitivity(fitted, vectors, prompts, films, truth, draws=5)
+    >>> len(result.macro.draws), result.k
     (5, 1)
     """
     if k < 1 or draws < 1:

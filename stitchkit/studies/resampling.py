@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -29,10 +30,10 @@ from stitchkit.metrics.rankings import share
 from stitchkit.metrics.share_tests import mean_difference_p
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.cells import Cell
-from stitchkit.studies.judges import Judge, Share
-from stitchkit.studies.plans import StudyPlan
+from stitchkit.studies.judges import Judge, RankingJudge, Share
+from stitchkit.studies.plans import TrainingPlan
 from stitchkit.studies.results import Gap
-from stitchkit.studies.running import Ran
+from stitchkit.studies.running import StudyRun
 
 Group = tuple[str, str, str, int | None]  # source, target, method, anchors
 
@@ -43,7 +44,7 @@ class Resampled:
 
     Parameters
     ----------
-    found
+    values
         Row -> resampled measure -> (1 + b, columns), the sample itself first: the mean over draws of anchors; over
         training runs, which are resampled too.
     pulls
@@ -62,7 +63,7 @@ class Resampled:
     """
 
     judge: Judge
-    found: Mapping[Group, Mapping[str, np.ndarray]]
+    values: Mapping[Group, Mapping[str, np.ndarray]]
     pulls: Mapping[Group, AurocPulls]
     means: Mapping[Group, Mapping[str, PrecisionPulls | ClassMeans]]
     shares: Mapping[Group, Mapping[str, Share]]
@@ -71,24 +72,28 @@ class Resampled:
     candidates: int
 
     @classmethod
-    def of(cls, ran: Ran, bar: Progress) -> Resampled:
-        """Of every row of a study that ran; what an earlier run has worked out is read."""
-        judge, groups = ran.judge, rows_of_cells(ran.cells)
-        known = _kept(ran, groups, bar) if judge.resampled else {group: {} for group in groups}
+    def of(cls, run: StudyRun, bar: Progress) -> Resampled:
+        """Measures of every row of a study that ran; resamples that an earlier run has kept are read."""
+        judge, groups = run.judge, rows_of_cells(run.cells)
+        known = (
+            _resampled_measures(run, judge, groups, bar)
+            if isinstance(judge, RankingJudge)
+            else {group: {} for group in groups}
+        )
         draws = {group: tuple(kept.pop(DRAWS, np.empty(0)).tolist()) for group, kept in known.items()}
         pulls, means, shares = {}, {}, {}
         for group, keys in groups.items():
-            means[group] = _means_of([judge.means(ran.log.scores(key)) for key in keys])
-            shares[group] = {} if ran.plan.training is not None else _shares_of(ran, keys)
-            each = [one for key in keys if (one := judge.pulls(ran.log.scores(key))) is not None]
+            means[group] = _means_of([judge.means(run.log.scores(key)) for key in keys])
+            shares[group] = {} if isinstance(judge, RankingJudge) else _shares_of(run, keys)
+            each = [one for key in keys if (one := judge.pulls(run.log.scores(key))) is not None]
             if each:
                 pulls[group] = AurocPulls.mean_of(each)
                 draws[group] = tuple(float(one.value.mean()) for one in each)
-            elif not judge.resampled:
-                draws[group] = _draws_of(ran, keys)
+            elif not isinstance(judge, RankingJudge):
+                draws[group] = _draws_of(run, keys)
         first = next(iter(known.values()))
-        complete = ~np.isnan(first[judge.resampled][1:]).any(axis=1) if judge.resampled else np.empty(0, dtype=bool)
-        return cls(judge, known, pulls, means, shares, draws, complete, len(ran.test))
+        complete = ~np.isnan(first[judge.main][1:]).any(axis=1) if judge.main in first else np.empty(0, dtype=bool)
+        return cls(judge, known, pulls, means, shares, draws, complete, len(run.test))
 
     def interval(self, group: Group, measure: str = "") -> Interval:
         """The mean over columns with its interval over patients; of the main measure if none is named.
@@ -107,7 +112,10 @@ class Resampled:
             return self._mean_interval(measure, mean)
         if (one := self.shares[group].get(measure)) is not None:
             return mean_interval(one.won, one.of)
-        return self.judge.interval(measure, *self._macro(group, measure))
+        return self._resampled_interval(*self._macro(group, measure))
+
+    def _resampled_interval(self, value: float, draws: np.ndarray) -> Interval:
+        return cast(RankingJudge, self.judge).interval(value, draws)  # no other judge resamples
 
     def _mean_interval(self, measure: str, mean: PrecisionPulls | ClassMeans) -> Interval:
         if isinstance(mean, PrecisionPulls):
@@ -134,19 +142,19 @@ class Resampled:
             if share is not None:
                 yield label, exact_interval(share.won[:, c], share.of[:, c])
             else:
-                numbers = self.found[group][named]
-                yield label, self.judge.interval(named, float(numbers[0, c]), numbers[1:, c])
+                numbers = self.values[group][named]
+                yield label, self._resampled_interval(float(numbers[0, c]), numbers[1:, c])
 
     def gap(self, group: Group, other: Group) -> Gap:
         """``group - other`` of the mean over columns, on the same patients; no ends and p where too few carry it."""
         gap = self._gap(group, other)
-        found = where_carried(gap.value, self.judge.carriers(self.judge.main))
-        return Gap(found, gap.p if found.has_ends else float("nan"))
+        value = where_carried(gap.value, self.judge.carriers(self.judge.main))
+        return Gap(value, gap.p if value.has_ends else float("nan"))
 
     def _gap(self, group: Group, other: Group) -> Gap:
         if group in self.pulls:
-            found = macro_auroc_difference(self.pulls[group], self.pulls[other])
-            return Gap(found.interval, found.p)
+            difference = macro_auroc_difference(self.pulls[group], self.pulls[other])
+            return Gap(difference.interval, difference.p)
         own, base = (self.shares[one].get(self.judge.main) for one in (group, other))
         if own is not None and base is not None:
             sums = own.won, base.won, own.of
@@ -164,46 +172,49 @@ class Resampled:
 
     def beside(self, group: Group) -> list[str]:
         """The measures of a row that are not the main one."""
-        every = dict.fromkeys((*self.means[group], *self.shares[group], *self.found[group]))
+        every = dict.fromkeys((*self.means[group], *self.shares[group], *self.values[group]))
         return [name for name in MEASURES if name in every] + [
             name for name in every if name not in (*MEASURES, self.judge.main)
         ]
 
     def _macro(self, group: Group, measure: str) -> tuple[float, np.ndarray]:
         """Mean over columns, of the sample and of the complete resamples."""
-        whole = self.found[group][measure].mean(axis=1)
+        whole = self.values[group][measure].mean(axis=1)
         return float(whole[0]), whole[1:][self.complete]
 
 
-def _kept(ran: Ran, groups: Mapping[Group, list[str]], bar: Progress) -> dict[Group, dict[str, np.ndarray]]:
-    """Resampled measures of each row and the main measure of each draw, read where they were kept."""
-    judge = ran.judge
-    found = {group: ran.log.kept(_mark(ran, keys), (judge.resampled,)) for group, keys in groups.items()}
-    missing = [group for group, kept in found.items() if kept is None]
-    bar.begin("resampling patients, rows of the table", len(missing) * (ran.plan.replicates + 1))
+def _resampled_measures(
+    run: StudyRun, judge: RankingJudge, groups: Mapping[Group, list[str]], bar: Progress
+) -> dict[Group, dict[str, np.ndarray]]:
+    """Resampled measures of each row of training runs and the main measure of each run, read where they were kept."""
+    plan = cast(TrainingPlan, run.plan)  # only training runs are ranked and resampled
+    replicates = plan.judge.replicates
+    arrays = {group: run.log.kept(_digest(run, plan, keys), (judge.main,)) for group, keys in groups.items()}
+    missing = [group for group, kept in arrays.items() if kept is None]
+    bar.begin("resampling patients, rows of the table", len(missing) * (replicates + 1))
     blocks: dict[Group, list[dict[str, np.ndarray]]] = {group: [] for group in missing}
-    for at, counts in enumerate(_counts(ran.test, ran.plan.replicates, ran.plan.seed) if missing else ()):
+    for at, counts in enumerate(_counts(run.test, replicates, plan.seed) if missing else ()):
         for group in missing:
-            each = [judge.measured(ran.log.scores(key), counts) for key in groups[group]]
-            shares = _shares(ran.plan, len(each), len(counts), at)
+            each = [judge.measured(run.log.scores(key), counts) for key in groups[group]]
+            shares = _shares(plan, len(each), len(counts), at)
             block = {name: _mean([one[name] for one in each], shares) for name in each[0]}
             if at == 0:  # of the sample, which is first
-                block[DRAWS] = np.asarray([one[judge.resampled][0].mean() for one in each])
+                block[DRAWS] = np.asarray([one[judge.main][0].mean() for one in each])
             blocks[group].append(block)
             bar.step(len(counts))
     for group in missing:
         names = blocks[group][-1]
         whole = {name: np.concatenate([block[name] for block in blocks[group]]) for name in names}
         whole[DRAWS] = blocks[group][0][DRAWS]
-        ran.log.keep(_mark(ran, groups[group]), whole)
-        found[group] = whole
-    return {group: dict(kept) for group, kept in found.items() if kept is not None}
+        run.log.keep(_digest(run, plan, groups[group]), whole)
+        arrays[group] = whole
+    return {group: dict(kept) for group, kept in arrays.items() if kept is not None}
 
 
-def _shares_of(ran: Ran, keys: Sequence[str]) -> dict[str, Share]:
+def _shares_of(run: StudyRun, keys: Sequence[str]) -> dict[str, Share]:
     """Shares of a row, the items of each patient added up: the mean over draws of anchors, which ask the same items."""
-    people = patient_of_each(ran.test.groups, len(ran.test))
-    each = [ran.judge.shares(ran.log.scores(key)) for key in keys]
+    people = patient_of_each(run.test.groups, len(run.test))
+    each = [run.judge.shares(run.log.scores(key)) for key in keys]
 
     def sums(parts: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack([by_patient(column, people) for column in np.mean(parts, axis=0).T], axis=1)
@@ -213,9 +224,9 @@ def _shares_of(ran: Ran, keys: Sequence[str]) -> dict[str, Share]:
     }
 
 
-def _draws_of(ran: Ran, keys: Sequence[str]) -> tuple[float, ...]:
+def _draws_of(run: StudyRun, keys: Sequence[str]) -> tuple[float, ...]:
     """The main measure of each draw of a row, where it is a share: mean over columns."""
-    each = [ran.judge.shares(ran.log.scores(key))[ran.judge.main] for key in keys]
+    each = [run.judge.shares(run.log.scores(key))[run.judge.main] for key in keys]
     return tuple(float(share(one.won.sum(axis=0), one.of.sum(axis=0)).mean()) for one in each)
 
 
@@ -223,25 +234,25 @@ def _means_of(
     each: Sequence[Mapping[str, PrecisionPulls | ClassMeans]],
 ) -> dict[str, PrecisionPulls | ClassMeans]:
     """Measures of a row, the mean over its draws."""
-    found: dict[str, PrecisionPulls | ClassMeans] = {}
+    means: dict[str, PrecisionPulls | ClassMeans] = {}
     for name in each[0]:
         drawn = [one[name] for one in each]
         precise = [one for one in drawn if isinstance(one, PrecisionPulls)]
         rates = [one for one in drawn if isinstance(one, ClassMeans)]
-        found[name] = PrecisionPulls.mean_of(precise) if precise else ClassMeans.mean_of(rates)
-    return found
+        means[name] = PrecisionPulls.mean_of(precise) if precise else ClassMeans.mean_of(rates)
+    return means
 
 
 MEASURES = (PRECISION, ACCURACY, BALANCED, F1)  # in the order of the table
 DRAWS = "draws"
 
 
-def _shares(plan: StudyPlan, draws: int, resamples: int, at: int) -> np.ndarray:
+def _shares(plan: TrainingPlan, draws: int, resamples: int, at: int) -> np.ndarray:
     """Weights (b, draws) of each draw in each resample of block ``at``; equal in the sample, which is first.
 
     Runs of a training differ by chance more than patients do, and another seed would be as good: they are drawn anew.
     """
-    if at == 0 or plan.training is None:
+    if at == 0:
         return np.full((resamples, draws), 1 / draws)
     rng = np.random.default_rng([plan.seed, 6, at])
     return rng.multinomial(draws, np.full(draws, 1 / draws), size=resamples) / draws
@@ -255,17 +266,17 @@ def _mean(each: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
 
 def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
     """Each row of the table with the keys of its draws, in the study's order."""
-    found: dict[Group, list[str]] = {}
+    rows: dict[Group, list[str]] = {}
     for cell, key in cells:
-        found.setdefault((cell.source, cell.target, cell.method, cell.anchors), []).append(key)
-    return found
+        rows.setdefault((cell.source, cell.target, cell.method, cell.anchors), []).append(key)
+    return rows
 
 
-def _mark(ran: Ran, keys: Sequence[str]) -> str:
+def _digest(run: StudyRun, plan: TrainingPlan, keys: Sequence[str]) -> str:
     """Digest of all that decides the resamples of a row; a cell's key stands for its items, labels and patients."""
-    settings = (keys, ran.judge.resampled, list(ran.judge.columns), ran.plan.multiclass, ran.parts is not None,
-             ran.plan.training is not None, STREAM)  # fmt: skip
-    return hashlib.sha256(repr((settings, ran.plan.replicates, ran.plan.seed)).encode()).hexdigest()[:24]
+    multiclass, is_training = False, True  # constants by now, which stay, so that kept resamples are found
+    settings = (keys, run.judge.main, list(run.judge.columns), multiclass, run.folds is not None, is_training, STREAM)
+    return hashlib.sha256(repr((settings, plan.judge.replicates, plan.seed)).encode()).hexdigest()[:24]
 
 
 def _counts(test: Labels, replicates: int, seed: int) -> Iterator[np.ndarray]:

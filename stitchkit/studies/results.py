@@ -1,4 +1,4 @@
-"""What a study found, as values that print themselves."""
+"""Results of a study, as values that print themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stitchkit.metrics.bootstrap import Interval
 from stitchkit.studies.judges import MAP, RECALL
 
 MEASURED = {AUROC: "macro AUROC", RECALL: "R@1, mean of both ways", MAP: "mAP, mean of both ways"}
-UNTOLD = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path that say nothing
+UNINFORMATIVE = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path that say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class StudyRow:
     macro
         Mean over draws and judged classes (or directions), with its interval over patients.
     classes
-        Of each judged class (or direction).
+        Value of each judged class (or direction), with its interval.
     measures
         ``"average_precision"``, macro; ``"accuracy"``, ``"balanced_accuracy"`` and ``"f1"`` of the best-scored class,
         where exactly one applies. Of retrieval ``"recall@5"``, ``"recall@10"`` and ``"mrr"``; of training
@@ -60,7 +60,7 @@ class StudyRow:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it looks through no map."""
+        """True if it looks through no map."""
         return not (self.source and self.target)
 
 
@@ -83,7 +83,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class StudySummary:
-    """What a study found.
+    """Results of a study.
 
     Parameters
     ----------
@@ -94,11 +94,11 @@ class StudySummary:
     left_out
         Classes that were not judged, with the reason.
     failed
-        Cells that could not be worked out, with the reason.
+        Cells that could not be computed, with the reason.
     names
         Encoder -> what it is called in print.
     measure
-        What ``macro``, ``classes`` and ``draws`` of the rows are: ``"auroc"``, or of both directions ``"recall@1"`` or
+        Measure in ``macro``, ``classes`` and ``draws`` of rows: ``"auroc"``, or of both directions ``"recall@1"`` or
         ``"mean_average_precision"``.
     """
 
@@ -137,8 +137,8 @@ class StudySummary:
             row["measures"] = {name: value._asdict() for name, value in one.measures.items()}
             row["classes"] = {label: value._asdict() for label, value in one.classes.items()}
             row["gaps"] = {name: {**gap.value._asdict(), "p": gap.p} for name, gap in one.gaps.items()}
-        for row, found in zip(plain["findings"], self.findings, strict=True):
-            row["value"], row["gap"] = found.value._asdict(), found.gap._asdict()
+        for row, finding in zip(plain["findings"], self.findings, strict=True):
+            row["value"], row["gap"] = finding.value._asdict(), finding.gap._asdict()
         return plain
 
     def __str__(self) -> str:
@@ -174,8 +174,8 @@ class StudySummary:
         most = [row for row in self.rows if row.anchors in (last, 0)]
         cells = [["beside it", "source to target", *map(measure_name, names)]]
         for row in most:
-            told = [str(row.measures[name]) if name in row.measures else "" for name in names]
-            cells.append([row.method, self.called(row.source, row.target), *told])
+            values = [str(row.measures[name]) if name in row.measures else "" for name in names]
+            cells.append([row.method, self.called(row.source, row.target), *values])
         return ["", *text_table(cells)]
 
 
@@ -183,7 +183,7 @@ def distinct_names(encoders: Sequence[str]) -> dict[str, str]:
     """Encoder -> a name to be read, short where that tells it from the others, else with folders and options."""
     brief = {name: short(name) for name in encoders}
     taken = list(brief.values())
-    return {name: told if taken.count(told) == 1 else name.partition(":")[2] or name for name, told in brief.items()}
+    return {name: stem if taken.count(stem) == 1 else name.partition(":")[2] or name for name, stem in brief.items()}
 
 
 def short(name: str) -> str:
@@ -192,7 +192,7 @@ def short(name: str) -> str:
     bare = rest if colon and "/" not in family else name
     parts = [part for part in bare.split("#")[0].rstrip("/").split("/") if part]
     stem = parts[-1] if parts else name
-    return (parts[-2] if stem in UNTOLD and len(parts) > 1 else stem).removesuffix(".safetensors")
+    return (parts[-2] if stem in UNINFORMATIVE and len(parts) > 1 else stem).removesuffix(".safetensors")
 
 
 def _count(row: StudyRow) -> str:

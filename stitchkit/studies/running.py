@@ -1,7 +1,8 @@
-"""Runs a study cell by cell; what is finished stays finished."""
+"""Running a study cell by cell; finished cells stay finished."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,36 +13,56 @@ import numpy as np
 from stitchkit.core.errors import DataError, StitchError
 from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
-from stitchkit.core.wording import counted
 from stitchkit.encoders.consent import TrustPython
 from stitchkit.runtime.progress import Progress
-from stitchkit.studies.benches import Loads, StudyBench
 from stitchkit.studies.cells import Cell, CellLog
-from stitchkit.studies.jobs.retrieval import Matching
-from stitchkit.studies.jobs.study_jobs import Job, Naming, Stitching, StudyJobs
+from stitchkit.studies.jobs.retrieval import RetrievalJobs
+from stitchkit.studies.jobs.stitching import StitchingJobs
+from stitchkit.studies.jobs.study_jobs import Job, StudyJobs, TableAxes
+from stitchkit.studies.jobs.zero_shot import ZeroShotJobs
 from stitchkit.studies.judges import Judge
 from stitchkit.studies.plan_consent import check_plan_names
-from stitchkit.studies.plans import StudyPlan
+from stitchkit.studies.plans import AnyPlan, RetrievalPlan, StitchingPlan, TrainingPlan
+from stitchkit.studies.study_data import EncoderLoader, StudyData
 
 Say = Callable[[str], None]
-KINDS = {"stitching": Stitching, "zeroshot": Naming, "retrieval": Matching}
-RECORDED = ("solver", "settings", "rank", "r2", "notes", "spectrum", "gallery", "shuffled_chance")
+SCRATCH = "runs"  # below the study's folder: files of jobs that are not finished
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ran:
-    """A study that ran: its plan, what was judged and by what, and where each cell's values lie.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class StudyRun:
+    """A study that ran.
 
-    ``items`` are the judged items' images (or texts), ``parts`` (n,) the part of each if there are several; ``cells``
-    are in the study's order; ``failed`` are those that could not be worked out, with the reason; ``available`` is the
-    number of anchors there are (of the smallest fold).
+    Parameters
+    ----------
+    plan, axes
+        The plan, and the axes of its table.
+    test, items
+        The judged items' labels, and their images (or texts).
+    judge
+        Measures of the cells.
+    folds : (n,)
+        The fold of each judged item; None where there is one.
+    cells
+        Finished cells with their keys, in the study's order.
+    log
+        Values and records of the cells, by key.
+    failed
+        Cells that could not be computed, with the reason.
+    notes
+        Notes on the data and on the cells.
+    available
+        Number of anchors there are (of the smallest fold), or of training pairs.
+    done_before
+        Number of cells that were finished before.
     """
 
-    plan: StudyPlan
+    plan: AnyPlan
+    axes: TableAxes
     test: Labels
     items: Items
     judge: Judge
-    parts: np.ndarray | None
+    folds: np.ndarray | None
     cells: tuple[tuple[Cell, str], ...]
     log: CellLog
     failed: dict[str, str]
@@ -51,23 +72,25 @@ class Ran:
 
 
 def run_study(
-    plan: StudyPlan,
+    plan: AnyPlan,
     out: str | Path,
     *,
-    loads: Loads,
+    loader: EncoderLoader,
     say: Say = lambda _: None,
     progress: bool | None = None,
     allow_leakage: bool = False,
     trust_python: TrustPython = False,
-) -> Ran:
-    """Every cell of a study that is not yet in ``out``.
+) -> StudyRun:
+    """Run every cell of a study that is not yet in ``out``.
 
     Parameters
     ----------
-    loads
-        How encoders and vectors are come by.
+    loader
+        Loader of encoders and vectors.
     say
-        Called with a line when a step begins.
+        Function that is called with a line when a step begins; default none.
+    progress, allow_leakage
+        As in :func:`stitchkit.study`.
     trust_python
         ``python:`` names of the study, outside its own folder, that may run; as in :func:`stitchkit.study`.
 
@@ -81,28 +104,17 @@ def run_study(
         If a patient is on both sides and ``allow_leakage`` is not set.
     """
     check_plan_names(plan, trust_python)
-    if plan.kind == "training":
-        from stitchkit.studies.jobs.training import run_training
-
-        device = getattr(loads, "device", "auto")
-        return run_training(plan, out, device=device, say=say, progress=progress, allow_leakage=allow_leakage)
     say("reading the data")
-    bench = StudyBench.of(plan, loads, allow_leakage=allow_leakage)
-    study: StudyJobs = KINDS[plan.kind](plan, bench)
-    return run_cells(study, out, say=say, progress=progress)
+    return run_jobs(_jobs_of(plan, loader, allow_leakage), out, say=say, progress=progress)
 
 
-def run_cells(study: StudyJobs, out: str | Path, *, say: Say, progress: bool | None = None) -> Ran:
-    """Every cell of ``study`` that is not yet in ``out``."""
-    plan, bench = study.plan, study.bench
-    test, judge = bench.test.of_classes(study.classes), study.judge()
-    say(
-        f"{counted(len(test), 'item')} to judge"
-        + (f" on {counted(len(study.classes), 'class', 'classes')}" if study.classes else "")
-    )
+def run_jobs(study: StudyJobs, out: str | Path, *, say: Say, progress: bool | None = None) -> StudyRun:
+    """Run every job of ``study`` whose cell is not yet in ``out``."""
+    judge = study.judge()
+    say(study.extent)
     log, cells, failed, before = CellLog(out), [], {}, 0
     with Progress(progress) as bar:
-        bar.begin("cells of the study", study.count)
+        bar.begin(f"{study.unit}s of the study", study.count)
         for job in study.jobs():
             key = job.cell.key(job.circumstances)
             before += key in log
@@ -110,37 +122,50 @@ def run_cells(study: StudyJobs, out: str | Path, *, say: Say, progress: bool | N
                 try:
                     _finish(log, key, job)
                 except StitchError as error:  # a method that these anchors do not suit; the others go on
-                    failed[str(job.cell)] = str(error)
+                    failed[str(job)] = str(error)
             if key in log:
                 cells.append((job.cell, key))
             bar.step(1)
     if not cells:
-        raise DataError(f"no cell of the study could be worked out. {next(iter(failed.values()), '')}")
-    available = min(len(part.anchors) for part in bench.parts)
-    shown = bench.cohort.images.take(np.concatenate([part.test for part in bench.parts]))
-    return Ran(
-        plan,
-        test,
-        shown,
-        judge,
-        bench.part_of_test,
-        tuple(cells),
-        log,
-        failed,
-        (*bench.notes, *study.notes),
-        available,
-        before,
+        reason = next(iter(failed.values()), "")
+        raise DataError(f"no {study.unit} of the study could be worked out. {reason}")
+    return StudyRun(
+        plan=study.plan,
+        axes=study.axes,
+        test=study.test,
+        items=study.items,
+        judge=judge,
+        folds=study.folds,
+        cells=tuple(cells),
+        log=log,
+        failed=failed,
+        notes=tuple(study.notes(cells, log)),
+        available=study.available,
+        done_before=before,
     )
 
 
+def _jobs_of(plan: AnyPlan, loader: EncoderLoader, allow_leakage: bool) -> StudyJobs:
+    if isinstance(plan, TrainingPlan):
+        from stitchkit.studies.jobs.training import TrainingJobs  # it imports torch
+
+        return TrainingJobs.of(plan, loader, allow_leakage=allow_leakage)
+    data = StudyData.of(plan, loader, allow_leakage=allow_leakage)
+    if isinstance(plan, StitchingPlan):
+        return StitchingJobs(plan, data)
+    return RetrievalJobs(plan, data) if isinstance(plan, RetrievalPlan) else ZeroShotJobs(plan, data)
+
+
 def _finish(log: CellLog, key: str, job: Job) -> None:
-    start = time.monotonic()
-    done = job.work()
-    first = done[0]
+    """Compute a cell and keep it; its scratch folder, where a job that was stopped goes on, is deleted then."""
+    start, scratch = time.monotonic(), log.folder / SCRATCH / key
+    result = job.work(scratch)
     facts = {
-        "kind": first.kind,
-        "record": {name: first.record[name] for name in RECORDED if name in first.record},
-        "parts": len(done),
+        "kind": result.kind,
+        "record": result.record,
+        **({} if result.folds is None else {"parts": result.folds}),
         "seconds": round(time.monotonic() - start, 3),
     }
-    log.add(key, job.cell, np.concatenate([one.values for one in done]), facts)
+    log.add(key, job.cell, result.values, facts)
+    if scratch.exists():
+        shutil.rmtree(scratch)

@@ -21,12 +21,24 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
 from stitchkit.solvers.presets import PRESETS
-from stitchkit.studies.benches import Loads, Part, StudyBench
-from stitchkit.studies.jobs.study_jobs import Naming, Stitching
-from stitchkit.studies.plans import PAPER, DataPlan, StudyPlan
-from stitchkit.studies.reporting import Loaded
+from stitchkit.storage.toml_files import Texts
+from stitchkit.studies.jobs.stitching import StitchingJobs
+from stitchkit.studies.jobs.study_jobs import StudyJobs
+from stitchkit.studies.jobs.zero_shot import ZeroShotJobs
+from stitchkit.studies.plans import (
+    PAPER,
+    ClassJudgePlan,
+    DataPlan,
+    Grid,
+    StitchingPlan,
+    ZeroShotDataPlan,
+    ZeroShotGrid,
+    ZeroShotPlan,
+)
+from stitchkit.studies.reporting import NamedEncoders
 from stitchkit.studies.results import StudySummary, short
-from stitchkit.studies.running import Say, run_cells
+from stitchkit.studies.running import Say, run_jobs
+from stitchkit.studies.study_data import EncoderLoader, Fold, StudyData
 from stitchkit.studies.study_pages import write_page
 
 FOLDS = 5
@@ -40,15 +52,15 @@ class Stitch:
     Parameters
     ----------
     items
-        What the source encoder read, by the anchors' ids.
+        Items that the source encoder read, by the anchors' ids.
     solver
-        As it was asked for.
+        Solver as the caller named it.
     head
         Over the target's vectors; or
     prompts
         that name the classes.
-    loads
-        How the prompts' vectors are come by.
+    loader
+        Loader of the prompts' vectors.
     """
 
     source: Encoder
@@ -59,7 +71,7 @@ class Stitch:
     solver: str
     head: LinearHead | None = None
     prompts: PromptSet | None = None
-    loads: Loads = field(default_factory=Loaded)
+    loader: EncoderLoader = field(default_factory=NamedEncoders)
 
 
 def write_stitch(
@@ -83,11 +95,11 @@ def write_stitch(
     Parameters
     ----------
     labels
-        Of anchors; those without labels are left out of the comparison. ``groups`` are patients.
+        Labels of anchors; those without are left out of the comparison. ``groups`` are patients.
     min_positives
         Classes with fewer positive or negative patients are listed, not judged.
     images
-        How many of the best and worst images of each class the page shows.
+        Number of the best and worst images of each class that the page shows, default 0.
     folder
         ``report.html``, ``results.json`` and ``table.md`` are written there.
 
@@ -100,51 +112,61 @@ def write_stitch(
     if len(known) < 2 * FOLDS:
         raise DataError(f"{len(known)} anchors have labels, too few to judge by. Give more, or leave the labels out.")
     names = (stitch.source.name, stitch.target.name)
-    plan = StudyPlan(
-        kind="stitching" if stitch.head is not None else "zeroshot",
-        name=f"{short(names[0])} stitched to {short(names[1])}",
-        file=Path(folder),
-        data=DataPlan("anchors", Path(folder), folds=FOLDS, metadata=metadata),
-        sources=(names[0],),
-        targets=(names[1],),
-        solvers=tuple(dict.fromkeys((stitch.solver, *FAMILIES, *(PAPER + name for name in PRESETS)))),
-        multiclass=multiclass,
-        min_positives=min_positives,
-        images=images,
-        replicates=replicates,
-        seed=seed,
-    )
-    bench = _bench(stitch, known, plan, tuple(notes))
-    study: Stitching | Naming
+    about: dict[str, Any] = {
+        "name": f"{short(names[0])} stitched to {short(names[1])}",
+        "seed": seed,
+        "judge": ClassJudgePlan(
+            multiclass=multiclass, min_positives=min_positives, images=images, replicates=replicates
+        ),
+    }
+    data: dict[str, Any] = {
+        "layout": "anchors", "root": Path(folder), "folds": FOLDS, "metadata": Texts(metadata)
+    }  # fmt: skip
+    grid: dict[str, Any] = {
+        "sources": Texts(names[:1]),
+        "targets": Texts(names[1:]),
+        "solvers": Texts(dict.fromkeys((stitch.solver, *FAMILIES, *(PAPER + name for name in PRESETS)))),
+    }
+    inputs = _data(stitch, known, seed, metadata, tuple(notes))
+    study: StudyJobs
     if stitch.head is not None:
-        study = Stitching(plan, bench, {names[1]: stitch.head})
+        plan = StitchingPlan(**about, data=DataPlan(**data), grid=Grid(**grid))
+        study = StitchingJobs(plan, inputs, {names[1]: stitch.head})
     else:
-        study = Naming(plan, bench, stitch.prompts)
+        by_text = ZeroShotPlan(**about, data=ZeroShotDataPlan(**data), grid=ZeroShotGrid(**grid), prompts="")
+        study = ZeroShotJobs(by_text, inputs, stitch.prompts)
     with tempfile.TemporaryDirectory() as cells:
         return write_page(
-            run_cells(study, cells, say=say, progress=progress), folder, command=command, progress=progress
+            run_jobs(study, cells, say=say, progress=progress), folder, command=command, progress=progress
         )
 
 
-def _bench(stitch: Stitch, known: Labels, plan: StudyPlan, notes: tuple[str, ...]) -> StudyBench:
-    """The labelled anchors in folds, their vectors already made."""
+def _data(stitch: Stitch, known: Labels, seed: int, metadata: tuple[str, ...], notes: tuple[str, ...]) -> StudyData:
+    """The labelled anchors in folds, with their vectors."""
     rows = np.arange(len(known))
     places = {one: i for i, one in enumerate(stitch.items.ids.tolist())}
     items = stitch.items.take(np.asarray([places[one] for one in known.ids.tolist()]))
-    parts = []
-    for held in assign(len(known), known.groups, seed=plan.seed, k=FOLDS):
+    folds = []
+    for held in assign(len(known), known.groups, seed=seed, k=FOLDS):
         rest = np.setdiff1d(rows, held)
-        parts.append(Part(rest, held, {(None, 0): rest}))
-    source, target = plan.sources[0], plan.targets[0]
-    kept: dict[tuple[str, str], Any] = {
+        folds.append(Fold(rest, held, {(None, 0): rest}))
+    source, target = stitch.source.name, stitch.target.name
+    cache: dict[tuple[str, str], Any] = {
         ("encoder", source): stitch.source,
         ("encoder", target): stitch.target,
         ("source", source): stitch.x,
         ("target", target): stitch.y,
     }
     whose = "items; patients are not known" if known.groups is None else "patients"
-    told = (
+    note = (
         f"cross-fitted on the {len(known)} anchors with labels: each is judged by a map without its fold's {whose}, "
         f"and ranked among its own fold's items"
     )
-    return StudyBench(Cohort(items, known), tuple(parts), stitch.loads, (told, *notes), plan.data.metadata, kept=kept)
+    return StudyData(
+        cohort=Cohort(items, known),
+        folds=tuple(folds),
+        loader=stitch.loader,
+        notes=(note, *notes),
+        metadata=metadata,
+        cache=cache,
+    )

@@ -17,12 +17,12 @@ from stitchkit.reports.study_figures import Curve
 from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
 from stitchkit.runtime.threads import one_blas_thread
 from stitchkit.studies.close_ups import CloseUp, close_up
-from stitchkit.studies.jobs.study_jobs import CLIP
+from stitchkit.studies.jobs.study_jobs import TableAxes
 from stitchkit.studies.judges import MAP, RECALL
-from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
-from stitchkit.studies.plans import PAPER, StudyPlan
+from stitchkit.studies.methods import CLIP, METADATA, NAIVE, OWN, PROBE, RELATIVE
+from stitchkit.studies.plans import PAPER, ClassJudgePlan
 from stitchkit.studies.results import Finding, StudyRow, StudySummary
-from stitchkit.studies.running import Ran
+from stitchkit.studies.running import StudyRun
 from stitchkit.studies.summaries import summarise
 
 KINDS = {
@@ -37,7 +37,7 @@ MEANING = {
     MAP: "mAP: the mean over queries of the average precision, of items among distinct captions and of captions among "
     "items; the mean of both ways.",
 }
-TOLD = {
+DESCRIPTIONS = {
     OWN: "the target encoder itself with its head: the ceiling of a stitch",
     NAIVE: "source vectors cut or filled to the head's width, no map",
     RELATIVE: "cosines to the anchors on both sides, a probe fitted on the target's",
@@ -49,47 +49,48 @@ TOLD = {
 
 @one_blas_thread()
 def write_page(
-    ran: Ran, folder: str | Path, *, command: str = "", text: str = "", progress: bool | None = None
+    run: StudyRun, folder: str | Path, *, command: str = "", text: str = "", progress: bool | None = None
 ) -> StudySummary:
-    """Summarise a study that ran and write its page, numbers and table; ``text`` is the study file's."""
-    summary = summarise(ran, progress=progress)
-    main = _main_row(summary, ran.plan)
-    close = close_up(ran, main)
-    page = _page(summary, ran, main, close, command, text)
+    """Summarise a study that ran and write its page, numbers and table; ``text`` is that of the study file."""
+    summary = summarise(run, progress=progress)
+    main = _main_row(summary, run.axes)
+    close = close_up(run, main)
+    page = _page(summary, run, main, close, command, text)
     write_study(page, {**summary.to_dict(), "close_up": close.to_dict()}, markdown(page), folder)
     return summary
 
 
-def _main_row(summary: StudySummary, plan: StudyPlan) -> StudyRow:
+def _main_row(summary: StudySummary, axes: TableAxes) -> StudyRow:
     """The main solver of the first pair at the most anchors, or what there is of maps."""
     maps = [one for one in summary.rows if not one.is_baseline and one.anchors != 0 and one.method != RELATIVE]
     if not maps:
         raise DataError(f"no map of the study could be worked out. {next(iter(summary.failed.values()), '')}")
-    return next((one for one in maps if one.method == plan.main and one.anchors == plan.anchors[-1]), maps[-1])
+    return next((one for one in maps if one.method == axes.main and one.anchors == axes.counts[-1]), maps[-1])
 
 
-def _page(summary: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, command: str, text: str) -> StudyPage:
+def _page(summary: StudySummary, run: StudyRun, main: StudyRow, close: CloseUp, command: str, text: str) -> StudyPage:
     """Content of the page of a study."""
-    plan = ran.plan
-    last = plan.anchors[-1]
-    pairs = [(source, target) for target in plan.targets for source in plan.sources]
+    axes, judging = run.axes, run.plan.judge
+    sensitivity = judging.sensitivity if isinstance(judging, ClassJudgePlan) else None
+    last = axes.counts[-1]
+    pairs = [(source, target) for target in axes.targets for source in axes.sources]
     people = patients_in_words(summary.patients)
     anchors = _count(summary, main.anchors)
-    chances = _chances(summary, ran)
+    chances = _chances(summary, run)
     judged = f"{counted(len(main.classes), 'class', 'classes')} judged; " if summary.measure == AUROC else ""
     return StudyPage(
         title=summary.name,
         kind=KINDS[summary.kind],
-        subject=f"{counted(summary.n, 'item')} of {people}; {judged}up to {anchors:,} {plan.counted}",
-        cards=_cards(summary, main, plan),
+        subject=f"{counted(summary.n, 'item')} of {people}; {judged}up to {anchors:,} {axes.unit}",
+        cards=_cards(summary, main, axes),
         tables={summary.called(*pair): _table(summary, pair, last, main) for pair in pairs},
         curves={
             called: _curves(summary, pair, main.method, chances.get(called))
             for pair, called in ((pair, summary.called(*pair)) for pair in pairs)
-            if len(plan.anchors) > 1
+            if len(axes.counts) > 1
         },
         classes=(
-            f"{summary.called(main.source, main.target)}, {main.method}, {anchors:,} {plan.counted}.",
+            f"{summary.called(main.source, main.target)}, {main.method}, {anchors:,} {axes.unit}.",
             list(main.classes.items()),
         ),
         findings=_findings(summary),
@@ -101,17 +102,17 @@ def _page(summary: StudySummary, ran: Ran, main: StudyRow, close: CloseUp, comma
         explanation=MEANING[summary.measure],
         chances=chances,
         each="Class by class" if summary.measure == AUROC else "Each way",
-        counted=plan.counted,
+        counted=axes.unit,
         **_repeats(summary),
-        near=_near(ran, main),
-        fold=ran.parts is not None,
+        near=_near(run, main),
+        fold=run.folds is not None,
         judged=close.judged,
         scale=close.scale,
-        rule=f"that find {100 * plan.sensitivity:g} % of the positives" if plan.sensitivity else "by Youden's index",
+        rule=f"that find {100 * sensitivity:g} % of the positives" if sensitivity else "by Youden's index",
         spectrum=close.spectrum,
         pictures={
             label: {
-                which: [(thumbnail(ran.items.values[one.at]), one.id, one.score) for one in shown]
+                which: [(thumbnail(run.items.values[one.at]), one.id, one.score) for one in shown]
                 for which, shown in rows.items()
             }
             for label, rows in close.images.items()
@@ -126,15 +127,15 @@ def _repeats(summary: StudySummary) -> dict[str, str]:
     return {"repeated": "runs", "over": "patients and runs"} if summary.kind == "training" else {}
 
 
-def _near(ran: Ran, main: StudyRow) -> str:
+def _near(run: StudyRun, main: StudyRow) -> str:
     """The draw and folds of the main row that the close-up shows, in words."""
     draw = "" if len(main.draws) < 2 else f", first of {len(main.draws)} draws of anchors"
-    return draw + ("" if ran.parts is None else "; scores of each fold standardised")
+    return draw + ("" if run.folds is None else "; scores of each fold standardised")
 
 
-def _chances(found: StudySummary, ran: Ran) -> dict[str, float]:
+def _chances(summary: StudySummary, run: StudyRun) -> dict[str, float]:
     """The highest R@1 of shuffled pairs for each pair of encoders, the mean of both ways; nothing of other measures."""
-    records = [(found.called(cell.source, cell.target), ran.log[key]["record"]) for cell, key in ran.cells]
+    records = [(summary.called(cell.source, cell.target), run.log[key]["record"]) for cell, key in run.cells]
     chances: dict[str, float] = {}
     for pair, record in records:
         if "shuffled_chance" in record:
@@ -142,13 +143,13 @@ def _chances(found: StudySummary, ran: Ran) -> dict[str, float]:
     return chances
 
 
-def _cards(summary: StudySummary, main: StudyRow, plan: StudyPlan) -> tuple[tuple[float, str], ...]:
+def _cards(summary: StudySummary, main: StudyRow, axes: TableAxes) -> tuple[tuple[float, str], ...]:
     cards = [(main.macro.value, f"{main.method}: {summary.called(main.source, main.target)}")]
     for name, description in (
         (OWN, "the target's own head"),
         (PROBE, "probe on the same anchors"),
         (METADATA, "metadata alone"),
-        *((arm, f"{arm}, as many pairs") for arm in plan.solvers if plan.training and arm != main.method),
+        *((arm, f"{arm}, as many pairs") for arm in axes.methods if summary.kind == "training" and arm != main.method),
     ):
         rows = [row for row in summary.rows if row.method == name and _beside(row, main)]
         cards += [(row.macro.value, description) for row in rows[:1]]
@@ -239,4 +240,4 @@ def _description(method: str) -> str:
         return "image and text encoder of one checkpoint, as they are"
     if method.startswith(PAPER):
         return "published map, to the letter"
-    return TOLD.get(method, "map of this family, its strength chosen on the anchors")
+    return DESCRIPTIONS.get(method, "map of this family, its strength chosen on the anchors")

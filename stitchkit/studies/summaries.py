@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.patients import count_patients
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.class_answers import notes_on_answers
@@ -16,56 +17,59 @@ from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.scores.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.runtime.progress import Progress
-from stitchkit.studies.jobs.study_jobs import CLIP
-from stitchkit.studies.methods import METADATA, OWN, PROBE
-from stitchkit.studies.plans import RANKED, StudyPlan
+from stitchkit.studies.jobs.study_jobs import TableAxes
+from stitchkit.studies.methods import CLIP, METADATA, OWN, PROBE
+from stitchkit.studies.plans import RANKED, AnyPlan, ClassJudgePlan, PairJudgePlan
 from stitchkit.studies.resampling import Group, Resampled
 from stitchkit.studies.results import Finding, StudyRow, StudySummary, distinct_names
-from stitchkit.studies.running import Ran
+from stitchkit.studies.running import StudyRun
 
 
-def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
+def summarise(run: StudyRun, *, progress: bool | None = None) -> StudySummary:
     """The tables of a study; ``progress`` as in :func:`stitchkit.study`."""
     with Progress(progress) as bar:
-        resampled = Resampled.of(ran, bar)
-    table = _Table(ran.plan, resampled)
+        resampled = Resampled.of(run, bar)
+    judging = run.plan.judge
+    by_class = judging if isinstance(judging, ClassJudgePlan) else None
+    replicates = None if isinstance(judging, PairJudgePlan) else judging.replicates
+    table = _Table(run.plan, run.axes, resampled)
     rows = table.rows()
-    names = distinct_names((*ran.plan.sources, *ran.plan.targets))
-    notes = [*ran.notes, *_shortcuts(table, rows, names), *_galleries(ran, names)]
-    if ran.judge.patients:
-        notes += note_on_precision(ran.judge.patients, ran.judge.columns) if ran.parts is None else []
-        notes += notes_on_patients(ran.judge.patients, ran.judge.columns)
-    notes += note_on_carriers(ran.judge.carriers(ran.judge.main), "means and their differences")
-    notes += notes_on_answers(ran.test) if ran.plan.multiclass else []
+    names = distinct_names((*run.axes.sources, *run.axes.targets))
+    notes = [*run.notes, *_shortcuts(table, rows, names), *_galleries(run, names)]
+    if run.judge.patients:
+        notes += note_on_precision(run.judge.patients, run.judge.columns) if run.folds is None else []
+        notes += notes_on_patients(run.judge.patients, run.judge.columns)
+    notes += note_on_carriers(run.judge.carriers(run.judge.main), "means and their differences")
+    notes += notes_on_answers(run.test) if by_class is not None and by_class.multiclass else []
     if dropped := int((~resampled.complete).sum()):
-        notes.append(f"{dropped} of {ran.plan.replicates} resamples lacked {ran.judge.lacking} and were dropped")
-    if ran.parts is not None and ran.plan.kind not in RANKED:
+        notes.append(f"{dropped} of {replicates} resamples lacked every query of some direction and were dropped")
+    if run.folds is not None and run.plan.kind not in RANKED:
         notes.append("no average precision: scores of several folds' maps have no common scale")
     beside = dict.fromkeys(name for group in resampled.shares for name in resampled.beside(group))
     if whole := ", ".join(name for name in beside if resampled.is_whole(name)):
         notes.append(f"{whole}: 1 by construction among so few items, and without an interval")
-    if ran.test.groups is None:
+    if run.test.groups is None:
         notes.append("patients are not known: intervals take every item for a patient of its own")
     return StudySummary(
-        ran.plan.name,
-        ran.plan.kind,
-        len(ran.test),
-        count_patients(ran.test.groups),
-        rows,
-        table.findings(ran.judge.positives),
-        dict(ran.judge.left_out),
-        ran.failed,
-        tuple(notes),
-        {
-            **({} if ran.plan.kind == "retrieval" else {"replicates": ran.plan.replicates}),
-            "draws": ran.plan.draws,
-            "seed": ran.plan.seed,
+        name=run.plan.name,
+        kind=run.plan.kind,
+        n=len(run.test),
+        patients=count_patients(run.test.groups),
+        rows=rows,
+        findings=table.findings(run.judge.positives),
+        left_out=dict(run.judge.left_out),
+        failed=run.failed,
+        notes=tuple(notes),
+        settings={
+            **({} if replicates is None else {"replicates": replicates}),
+            "draws": run.axes.draws,
+            "seed": run.plan.seed,
             "level": 0.95,
-            "all_anchors": ran.available,
-            "min_positives": ran.plan.min_positives,
+            "all_anchors": run.available,
+            "min_positives": MIN_POSITIVES if by_class is None else by_class.min_positives,
         },
-        names,
-        ran.judge.main,
+        names=names,
+        measure=run.judge.main,
     )
 
 
@@ -73,50 +77,58 @@ def summarise(ran: Ran, *, progress: bool | None = None) -> StudySummary:
 class _Table:
     """Rows and findings from what was resampled."""
 
-    plan: StudyPlan
+    plan: AnyPlan
+    axes: TableAxes
     resampled: Resampled
 
     def rows(self) -> tuple[StudyRow, ...]:
         """Every row with what it is compared with."""
-        return tuple(self._row(group) for group in self.resampled.found)
+        return tuple(self._row(group) for group in self.resampled.values)
 
     def _row(self, group: Group) -> StudyRow:
         source, target, method, anchors = group
-        found = self.resampled
-        gaps = {other[2]: found.gap(group, other) for other in self._baselines(group)}
+        resampled = self.resampled
+        gaps = {other[2]: resampled.gap(group, other) for other in self._baselines(group)}
         return StudyRow(
-            source, target, method, anchors, found.draws[group], found.interval(group), found.columns(group),
-            {name: found.interval(group, name) for name in found.beside(group)}, gaps,
-        )  # fmt: skip
+            source=source,
+            target=target,
+            method=method,
+            anchors=anchors,
+            draws=resampled.draws[group],
+            macro=resampled.interval(group),
+            classes=resampled.columns(group),
+            measures={name: resampled.interval(group, name) for name in resampled.beside(group)},
+            gaps=gaps,
+        )
 
     def _baselines(self, group: Group) -> list[Group]:
         """Rows that this one is compared with: what uses no map, at as many anchors, or the first solver or arm."""
         source, target, method, anchors = group
-        plan = self.plan
+        axes = self.axes
         wanted: list[Group] = []
         if method.startswith(CLIP):
-            wanted = [("", "", METADATA, plan.anchors[-1])]
-        elif plan.kind in RANKED:
-            wanted = [(source, target, plan.solvers[0], anchors)] if method != plan.solvers[0] else []
+            wanted = [("", "", METADATA, axes.counts[-1])]
+        elif self.plan.kind in RANKED:
+            wanted = [(source, target, axes.methods[0], anchors)] if method != axes.methods[0] else []
         elif source and target:
             wanted = [("", target, OWN, 0), (source, "", PROBE, anchors), ("", "", METADATA, anchors)]
-            wanted += [("", "", f"{CLIP}: {checkpoint}", 0) for checkpoint in plan.clip]
-        return [one for one in wanted if one in self.resampled.found]
+            wanted += [one for one in self.resampled.values if one[2].startswith(CLIP)]
+        return [one for one in wanted if one in self.resampled.values]
 
     def findings(self, positives: Mapping[str, int]) -> tuple[Finding, ...]:
         """Class by class: the first solver of the first pair at the most anchors, beside the probe or the own head."""
-        found, plan = self.resampled, self.plan
-        first = next((g for g in found.found if g[0] and g[1] and g[2] == plan.solvers[0]), None)
+        resampled, axes = self.resampled, self.axes
+        first = next((g for g in resampled.values if g[0] and g[1] and g[2] == axes.methods[0]), None)
         if first is None:
             return ()
-        group = (*first[:3], plan.anchors[-1])
+        group = (*first[:3], axes.counts[-1])
         against = next((one for name in (PROBE, OWN) for one in self._baselines(group) if one[2] == name), None)
-        if group not in found.found or against is None:
+        if group not in resampled.values or against is None:
             return ()
-        values, gaps = found.columns(group), found.class_gaps(group, against)
+        values, gaps = resampled.columns(group), resampled.class_gaps(group, against)
         tested = [label for label, gap in gaps.items() if gap.value.has_ends]
         adjusted = dict(zip(tested, holm(np.asarray([gaps[label].p for label in tested])).tolist(), strict=True))
-        patients = found.judge.patients
+        patients = resampled.judge.patients
         return tuple(
             Finding(
                 label=label,
@@ -131,16 +143,16 @@ class _Table:
         )
 
 
-def _galleries(ran: Ran, names: Mapping[str, str]) -> list[str]:
+def _galleries(run: StudyRun, names: Mapping[str, str]) -> list[str]:
     """Notes on the size of each gallery that is ranked, and on the chance of the cell where it is highest.
 
     Records of before hold the chance of a random ranking instead, as ``"chance"``: the two are never mixed.
     """
-    records = [(cell.target, ran.log[key]["record"]) for cell, key in ran.cells]
+    records = [(cell.target, run.log[key]["record"]) for cell, key in run.cells]
     ranked = [(target, one) for target, one in records if "gallery" in one]
     shuffled, of_random = (_highest(ranked, key) for key in ("shuffled_chance", "chance"))
-    fold = " in the first fold" if ran.plan.data.folds else ""
-    measure, notes = measure_name(ran.judge.main), []
+    fold = " in the first fold" if run.plan.data.folds else ""
+    measure, notes = measure_name(run.judge.main), []
     for name, size in dict.fromkeys((target, one["gallery"]) for target, one in ranked):
         note = f"gallery of {counted(size, 'distinct target')} of {names.get(name, name)}{fold}"
         for values, words in ((shuffled, "by chance"), (of_random, "by a random ranking")):
@@ -193,13 +205,13 @@ def _shortcuts(table: _Table, rows: tuple[StudyRow, ...], names: Mapping[str, st
             hit.setdefault((row.source, row.target), []).append(f"{row.method} {row.macro.value:.3f}{of}")
     columns = ", ".join(("image files", *table.plan.data.metadata))
     alone_reach = f"metadata alone ({columns}) reaches a macro AUROC of {most.macro}"
-    told = "These scores may be explained by metadata and must not be read as a diagnosis"
+    warning = "These scores may be explained by metadata and must not be read as a diagnosis"
     shortcuts = [
         f"SHORTCUT: {alone_reach}. From {names[source]} to {names[target]} these maps are not clearly above it: "
-        f"{', '.join(found)}. {told}"
-        for (source, target), found in hit.items()
+        f"{', '.join(methods)}. {warning}"
+        for (source, target), methods in hit.items()
     ]
     return shortcuts + [
-        f"not above chance: from {names[source]} to {names[target]}, {', '.join(found)}; {alone_reach}"
-        for (source, target), found in low.items()
+        f"not above chance: from {names[source]} to {names[target]}, {', '.join(methods)}; {alone_reach}"
+        for (source, target), methods in low.items()
     ]

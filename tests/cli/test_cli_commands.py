@@ -276,7 +276,7 @@ def fake_demo(monkeypatch):
         (out / "results.json").write_text(json.dumps({"seed": settings.seed}))
         return FakeResult(out / "report.html")
 
-    bench, study = ModuleType("stitchkit.studies.demo.bench"), ModuleType("stitchkit.studies.demo.run_demo")
+    bench, study = ModuleType("stitchkit.studies.demo.demo_data"), ModuleType("stitchkit.studies.demo.run_demo")
     bench.DemoSettings = lambda seed: type("Settings", (), {"seed": seed})()
     study.run_demo = run_demo
     monkeypatch.setitem(sys.modules, bench.__name__, bench)

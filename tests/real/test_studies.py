@@ -16,7 +16,7 @@ from nih import FINDINGS, FOURTEEN
 import stitchkit as sk
 from stitchkit.storage.folders import write_embeddings
 from stitchkit.studies.methods import METADATA, OWN, PROBE
-from stitchkit.studies.reporting import Loaded, study
+from stitchkit.studies.reporting import NamedEncoders, study
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
@@ -56,8 +56,8 @@ def run(bench, name, text, **words):
     judge = "" if "[judge]" in text else "[judge]"  # the last table of every plan
     few = "" if 'kind = "retrieval"' in text else "replicates = 500"
     (folder / f"{name}.toml").write_text(f"{text}\n{judge}\n{few}\n")
-    loads = Loaded(device="cpu", progress=False)
-    found = study(folder / f"{name}.toml", folder / name, loads=loads, progress=False, trust_python=[resnet])
+    loader = NamedEncoders(device="cpu", progress=False)
+    found = study(folder / f"{name}.toml", folder / name, loader=loader, progress=False, trust_python=[resnet])
     print(f"\n{found}")
     return found
 

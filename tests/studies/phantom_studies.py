@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 import stitchkit as sk
-from stitchkit.studies.reporting import Loaded, study
+from stitchkit.studies.reporting import NamedEncoders, study
 from stitchkit.studies.results import StudySummary
 
 TRAIN, TEST = 60, 50
@@ -49,7 +49,7 @@ def demo_encoder(name):
     return sk.load_encoder(name, device="cpu")
 
 
-class LoadedOnce(Loaded):
+class LoadedOnce(NamedEncoders):
     """The demo's encoders, which are frozen, are loaded once; vectors come from the store of these tests."""
 
     def encoder(self, name):
@@ -57,7 +57,7 @@ class LoadedOnce(Loaded):
 
 
 def run(plan, out, **more) -> StudySummary:
-    return study(plan, out, loads=LoadedOnce(device="cpu", progress=False), progress=False, **more)
+    return study(plan, out, loader=LoadedOnce(device="cpu", progress=False), progress=False, **more)
 
 
 def only(scores):

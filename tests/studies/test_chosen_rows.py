@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stitchkit.studies.benches import _is_one_of
+from stitchkit.studies.study_data import _is_one_of
 
 COLUMNS = {"words": np.asarray(["AP", "PA", "nan", ""]), "numbers": np.asarray([1.0, 2.0, np.nan])}
 

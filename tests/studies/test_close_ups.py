@@ -108,20 +108,20 @@ def test_rows_have_further_measures(planned, scored, tmp_path):
 
 @pytest.mark.usefixtures("undrawn")
 def test_with_folds_scores_are_standardised_within_each_before_they_are_calibrated(planned, tmp_path, few_are_enough):
-    from stitchkit.studies.benches import StudyBench
     from stitchkit.studies.plans import read_plan
-    from stitchkit.studies.reporting import Loaded
+    from stitchkit.studies.reporting import NamedEncoders
+    from stitchkit.studies.study_data import StudyData
 
     path = planned(data="folds = 3")
     run(path, tmp_path / "out")
-    bench = StudyBench.of(read_plan(path), Loaded(device="cpu"))
+    data = StudyData.of(read_plan(path), NamedEncoders(device="cpu"))
     lines = [json.loads(line) for line in (tmp_path / "out" / "cells.jsonl").read_text().splitlines()]
     key = next(line["key"] for line in lines if line["method"] == "ridge")
     values = np.load(tmp_path / "out" / "scores" / f"{key}.npy")
     for part in range(3):
-        rows = bench.part_of_test == part
+        rows = data.fold_of_test == part
         values[rows] = (values[rows] - values[rows].mean(axis=0)) / values[rows].std(axis=0)
-    test = bench.test.of_classes(JUDGED)
+    test = data.test.of_classes(JUDGED)
     literal = cross_fitted(sk.Scores(values, "logit", test.ids, JUDGED), test, replicates=60).to_dict()
     found = numbers_of(tmp_path / "out")["close_up"]
     assert nested(literal["reliability"], found["reliability"])

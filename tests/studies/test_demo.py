@@ -9,7 +9,7 @@ import pytest
 
 from stitchkit.core.errors import InputError
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
-from stitchkit.studies.demo.bench import NOISE, DemoSettings, make_bench
+from stitchkit.studies.demo.demo_data import NOISE, DemoSettings, make_demo_data
 from stitchkit.studies.demo.run_demo import control_numbers, naming_numbers, run_demo, stitch_numbers
 
 SEEDS = (11, 12, 13)
@@ -19,12 +19,12 @@ SMALL = DemoSettings(anchors=60, tested=120, curve=(30,), draws=1, replicates=50
 def gate_numbers(settings):
     """Macro AUROCs by name for one draw of phantoms."""
     quick = replace(settings, replicates=1, nested=False)
-    bench = make_bench(quick)
-    stitching, _ = stitch_numbers(bench, quick)
-    naming, to_text = naming_numbers(bench, quick)
+    data = make_demo_data(quick)
+    stitching, _ = stitch_numbers(data, quick)
+    naming, to_text = naming_numbers(data, quick)
     numbers = {one.name: one.macro.value for one in (*stitching.methods, *naming.methods)}
     hardest = min(one.value for one in stitching.method("own head (medical encoder)").classes.values())
-    controls = {name: value for name, value in control_numbers(bench, to_text).items() if name != "silenced"}
+    controls = {name: value for name, value in control_numbers(data, to_text).items() if name != "silenced"}
     return {**numbers, "hardest": hardest, **controls}
 
 

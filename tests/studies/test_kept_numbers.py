@@ -20,7 +20,7 @@ import nbformat
 import pytest
 from phantom_studies import run
 
-from stitchkit.studies.demo.bench import DemoSettings
+from stitchkit.studies.demo.demo_data import DemoSettings
 from stitchkit.studies.demo.run_demo import run_demo
 
 KEPT = Path(__file__).parent / "kept_numbers"

@@ -17,9 +17,9 @@ import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, LeakageError
 from stitchkit.datasets.prompt_sets import subset
 from stitchkit.evaluation.scores.metadata import metadata_scores
-from stitchkit.studies.benches import _is_one_of
 from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
-from stitchkit.studies.reporting import Loaded, study
+from stitchkit.studies.reporting import NamedEncoders, study
+from stitchkit.studies.study_data import _is_one_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -84,31 +84,32 @@ def test_a_zero_shot_study_is_what_the_verbs_give(planned, vectors, tmp_path):
 
 
 def test_draws_hold_whole_patients_first_and_more_anchors_hold_the_fewer(planned, tmp_path):
-    from stitchkit.studies.benches import StudyBench
     from stitchkit.studies.plans import read_plan
+    from stitchkit.studies.study_data import StudyData
 
     plan = read_plan(planned(grid='anchors = [10, 30, "all"]\ndraws = 2'))
-    bench = StudyBench.of(plan, Loaded(device="cpu"))
-    (part,) = bench.parts
-    assert set(part.drawn) == {(10, 0), (10, 1), (30, 0), (30, 1), (None, 0)}
+    data = StudyData.of(plan, NamedEncoders(device="cpu"))
+    (fold,) = data.folds
+    assert set(fold.draws) == {(10, 0), (10, 1), (30, 0), (30, 1), (None, 0)}
     for draw in (0, 1):
-        assert set(part.drawn[10, draw]) < set(part.drawn[30, draw]) <= set(part.anchors)
-    assert set(part.drawn[10, 0]) != set(part.drawn[10, 1])
-    groups = bench.cohort.labels.groups
-    split = [patient for patient in np.unique(groups[part.drawn[30, 0]])
-             if (groups[part.drawn[30, 0]] == patient).sum() < (groups[part.anchors] == patient).sum()]  # fmt: skip
+        assert set(fold.draws[10, draw]) < set(fold.draws[30, draw]) <= set(fold.anchors)
+    assert set(fold.draws[10, 0]) != set(fold.draws[10, 1])
+    groups = data.cohort.labels.groups
+    split = [patient for patient in np.unique(groups[fold.draws[30, 0]])
+             if (groups[fold.draws[30, 0]] == patient).sum() < (groups[fold.anchors] == patient).sum()]  # fmt: skip
     assert len(split) <= 1
 
 
 @pytest.mark.parametrize("kind", ["stitching", "zeroshot"])
 def test_the_number_of_jobs_is_known_before_they_are_made(planned, kind):
-    from stitchkit.studies.benches import StudyBench
-    from stitchkit.studies.jobs.study_jobs import Naming, Stitching
+    from stitchkit.studies.jobs.stitching import StitchingJobs
+    from stitchkit.studies.jobs.zero_shot import ZeroShotJobs
     from stitchkit.studies.plans import read_plan
+    from stitchkit.studies.study_data import StudyData
 
     plan = read_plan(planned(kind, grid='solvers = ["ridge", "procrustes"]\nanchors = [10, "all"]\ndraws = 2'))
-    bench = StudyBench.of(plan, Loaded(device="cpu", store=None))
-    study = (Stitching if kind == "stitching" else Naming)(plan, bench)
+    data = StudyData.of(plan, NamedEncoders(device="cpu", store=None))
+    study = (StitchingJobs if kind == "stitching" else ZeroShotJobs)(plan, data)
     assert len(list(study.jobs())) == study.count
 
 
@@ -128,13 +129,13 @@ def test_cross_fitted_every_item_is_judged_once_by_other_patients(planned, tmp_p
 
 
 def test_cross_fitted_items_are_ranked_among_those_of_the_same_map(planned, tmp_path):
-    from stitchkit.studies.benches import StudyBench
     from stitchkit.studies.plans import read_plan
+    from stitchkit.studies.study_data import StudyData
 
     path = planned(data="folds = 3")
     found = run(path, tmp_path / "out")
-    bench = StudyBench.of(read_plan(path), Loaded(device="cpu"))
-    test, parts = bench.test.of_classes(JUDGED), np.repeat(range(3), [len(part.test) for part in bench.parts])
+    data = StudyData.of(read_plan(path), NamedEncoders(device="cpu"))
+    test, parts = data.test.of_classes(JUDGED), np.repeat(range(3), [len(fold.test) for fold in data.folds])
     lines = [json.loads(line) for line in (tmp_path / "out" / "cells.jsonl").read_text().splitlines()]
     key = next(line["key"] for line in lines if line["method"] == "ridge")
     values = np.load(tmp_path / "out" / "scores" / f"{key}.npy")
@@ -295,7 +296,7 @@ def test_a_text_encoder_without_a_fingerprint_reads_the_prompts_it_is_told_to(pl
     plan.write_text(plan.read_text().replace(str(films), str(own)))
 
     @dataclass(frozen=True)
-    class Unmarked(Loaded):
+    class Unmarked(NamedEncoders):
         read: tuple = ()
 
         def encoder(self, name):
@@ -309,7 +310,7 @@ def test_a_text_encoder_without_a_fingerprint_reads_the_prompts_it_is_told_to(pl
 
     seen = []
     run_with = Unmarked(device="cpu", store=None, progress=False)
-    study(plan, tmp_path / "out", loads=run_with, progress=False)
+    study(plan, tmp_path / "out", loader=run_with, progress=False)
     first = {sk.read_prompts("phantom").positive[one][0] for one in JUDGED[:2]}
     assert seen[0] == first
 
@@ -461,8 +462,9 @@ def test_prompts_as_anchor_texts_need_one_class_an_item_and_are_told(planned, tm
 class Pair:
     """A made-up CLIP-like checkpoint over the demo's encoders: image and text vectors of one width."""
 
-    def __init__(self, inner: Loaded) -> None:
+    def __init__(self, inner: NamedEncoders) -> None:
         self.inner, self.store = inner, None
+        self.device, self.dtype = inner.device, inner.dtype
 
     def encoder(self, name):
         if not name.startswith("pair:"):
@@ -486,7 +488,9 @@ class Half:
 
 def test_a_clip_like_pair_stands_beside_the_maps_and_is_compared_with_them(planned, tmp_path):
     path = planned("zeroshot", grid='solvers = ["ridge"]\nclip = ["pair:one"]\nanchors = [20, "all"]\ndraws = 1')
-    found = study(path, tmp_path / "out", loads=Pair(Loaded(device="cpu", store=None, progress=False)), progress=False)
+    found = study(
+        path, tmp_path / "out", loader=Pair(NamedEncoders(device="cpu", store=None, progress=False)), progress=False
+    )
     (clip,) = [row for row in found.rows if row.method.startswith("CLIP")]
     assert set(clip.gaps) == {METADATA}
     for anchors in (20, None):
@@ -562,13 +566,13 @@ def test_folds_too_small_to_rank_in_judge_nothing(planned, tmp_path):
 
 def test_with_folds_intervals_are_of_pairs_within_them_and_there_is_no_average_precision(planned, tmp_path):
     from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
-    from stitchkit.studies.benches import StudyBench
     from stitchkit.studies.plans import read_plan
+    from stitchkit.studies.study_data import StudyData
 
     path = planned(data="folds = 3")
     found = run(path, tmp_path / "out")
-    bench = StudyBench.of(read_plan(path), Loaded(device="cpu"))
-    test, parts = bench.test.of_classes(JUDGED), bench.part_of_test
+    data = StudyData.of(read_plan(path), NamedEncoders(device="cpu"))
+    test, parts = data.test.of_classes(JUDGED), data.fold_of_test
     lines = [json.loads(line) for line in (tmp_path / "out" / "cells.jsonl").read_text().splitlines()]
     key = next(line["key"] for line in lines if line["method"] == "ridge")
     values = np.load(tmp_path / "out" / "scores" / f"{key}.npy")
@@ -590,6 +594,8 @@ def test_with_folds_intervals_are_of_pairs_within_them_and_there_is_no_average_p
 
 def test_further_measures_are_of_the_most_anchors_with_a_pair_beside(planned, tmp_path):
     path = planned("zeroshot", grid='solvers = ["ridge"]\nclip = ["pair:one"]\nanchors = [20, 40]\ndraws = 1')
-    found = study(path, tmp_path / "out", loads=Pair(Loaded(device="cpu", store=None, progress=False)), progress=False)
+    found = study(
+        path, tmp_path / "out", loader=Pair(NamedEncoders(device="cpu", store=None, progress=False)), progress=False
+    )
     beside = str(found).split("beside it")[1].split("note:")[0]
     assert [line.split()[0] for line in beside.splitlines()[1:] if line] == ["metadata", "probe", "ridge", "CLIP-like,"]

@@ -44,9 +44,9 @@ def test_a_shipped_study_needs_only_its_paths_edited(path, tmp_path):
         assert plan.data.test in {"chexpert": ("val",), "mimic-cxr": ("val", "test")}[plan.data.layout]
     assert set(plan.data.metadata) <= set(cohort.labels.columns)
     if plan.kind in ("stitching", "zeroshot"):
-        asked = plan.classes or read_prompts(plan.prompts).classes
-        assert set(asked) <= set(cohort.labels.classes)
-    assert set(plan.rename.values()) <= set(cohort.labels.classes)
+        classes = plan.judge.classes or read_prompts(plan.prompts).classes
+        assert set(classes) <= set(cohort.labels.classes)
+        assert set(plan.rename.values()) <= set(cohort.labels.classes)
     assert (cohort.texts is not None) == (plan.kind != "stitching")
 
 
@@ -66,9 +66,9 @@ def test_files_named_in_a_study_lie_beside_it(tmp_path):
     )
     plan = read_plan(path)
     assert plan.prompts == str(tmp_path / "mine.toml")
-    assert str(tmp_path / "vectors.safetensors") in plan.sources
+    assert str(tmp_path / "vectors.safetensors") in plan.grid.sources
     assert plan.data.root.parent.parent == tmp_path
-    assert "timm:vit_base_patch14_dinov2.lvd142m" in plan.sources
+    assert "timm:vit_base_patch14_dinov2.lvd142m" in plan.grid.sources
 
 
 def cli(*args):

@@ -21,11 +21,11 @@ from stitchkit.metrics.auroc_intervals import (
 from stitchkit.metrics.average_precision_intervals import PrecisionPulls, macro_precision_interval
 from stitchkit.metrics.class_means import ClassMeans, recalls_and_f1
 from stitchkit.metrics.multiplicity import holm
-from stitchkit.studies.benches import StudyBench
 from stitchkit.studies.judges import ClassJudge, PairJudge, Share
 from stitchkit.studies.methods import PROBE
 from stitchkit.studies.plans import read_plan
 from stitchkit.studies.resampling import Resampled
+from stitchkit.studies.study_data import StudyData
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def pulls_of(tmp_path):
     """Pulls of a method in a study that ran into ``out``, from the scores of its cells, by default of AUROC."""
 
     def pulls(path, method, measure=AurocPulls):
-        test = StudyBench.of(read_plan(path), LoadedOnce(device="cpu")).test.of_classes(JUDGED)
+        test = StudyData.of(read_plan(path), LoadedOnce(device="cpu")).test.of_classes(JUDGED)
         lines = [json.loads(line) for line in (tmp_path / "out" / "cells.jsonl").read_text().splitlines()]
         keys = [line["key"] for line in lines if line["method"] == method]
         scores = [np.load(tmp_path / "out" / "scores" / f"{key}.npy") for key in keys]
@@ -178,5 +178,5 @@ def test_one_class_an_item_has_balanced_accuracy_and_macro_f1_by_patient():
         found = ClassMeans.mean_of([one[name] for one in means]).interval()
         assert found == ClassMeans.mean_of(literal).interval()
         assert found.value == pytest.approx(np.mean([one.value.mean() for one in literal]))
-    parts = ClassJudge.of(labels, multiclass=True, min_positives=2, parts=np.arange(24) % 2)
+    parts = ClassJudge.of(labels, multiclass=True, min_positives=2, folds=np.arange(24) % 2)
     assert list(parts.means(each[0])) == ["balanced_accuracy", "f1"]

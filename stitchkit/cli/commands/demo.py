@@ -31,7 +31,7 @@ def demo(
     if dry_run:
         talk.plan({"writes": [out / "report.html", out / "results.json"], "seed": seed})
         return
-    from stitchkit.studies.demo.bench import DemoSettings
+    from stitchkit.studies.demo.demo_data import DemoSettings
     from stitchkit.studies.demo.run_demo import run_demo
 
     done = run_demo(out, settings=DemoSettings(seed=seed), say=talk.say)

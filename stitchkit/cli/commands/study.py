@@ -33,7 +33,7 @@ def study(
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.places import folder_name
     from stitchkit.reports.study_page import PAGE, TABLE
-    from stitchkit.studies.plans import read_plan
+    from stitchkit.studies.plans import TrainingPlan, read_plan
     from stitchkit.studies.reporting import study as run
 
     folder_name(out)
@@ -43,18 +43,18 @@ def study(
         shown: dict[str, object] = {
             "study": planned.name, "kind": planned.kind, "data": f"{planned.data.layout} in {planned.data.root}"
         }  # fmt: skip
-        if planned.training:
-            arms, shares = planned.solvers, planned.training.fractions
-            shown |= {"recipe": planned.training.recipe, "arms": arms, "shares of the pairs": shares,
-                      "runs": len(arms) * len(shares) * planned.draws}  # fmt: skip
+        if isinstance(planned, TrainingPlan):
+            arms, shares = tuple(planned.arms), planned.grid.fractions
+            shown |= {"recipe": planned.recipe, "arms": arms, "shares of the pairs": shares,
+                      "runs": len(arms) * len(shares) * planned.grid.seeds}  # fmt: skip
         else:
-            shown |= {"sources": planned.sources, "targets": planned.targets, "solvers": planned.solvers,
-                      "fits per pair": planned.cells_per_pair}  # fmt: skip
+            shown |= {"sources": planned.grid.sources, "targets": planned.grid.targets, "solvers": planned.grid.solvers,
+                      "fits per pair": planned.grid.fits_per_pair}  # fmt: skip
         talk.plan({**shown, "writes": out})
         return
     loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
     found = run(
-        planned, out, loads=loading, say=talk.say, progress=talk.progress, allow_leakage=allow_leakage,
+        planned, out, loader=loading, say=talk.say, progress=talk.progress, allow_leakage=allow_leakage,
         trust_python=trust_python or (), command=talk.command,
     )  # fmt: skip
     text = (out / TABLE).read_text(encoding="utf-8") if format is o.Form.md else f"{found}\nopen {out / PAGE}"

@@ -27,7 +27,7 @@ from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.metrics.auroc import auroc
 from stitchkit.reports.demo_page import write_demo_page
 from stitchkit.runtime.threads import one_thread
-from stitchkit.studies.demo.bench import NOISE, Bench, DemoSettings, joined, make_bench, silent_reports
+from stitchkit.studies.demo.demo_data import NOISE, DemoData, DemoSettings, joined, make_demo_data, silent_reports
 from stitchkit.zero_shot import zeroshot
 
 SILENCED = "effusion"  # the finding that no anchor report mentions in the coverage check
@@ -65,9 +65,9 @@ def run_demo(out: str | Path, *, settings: DemoSettings | None = None, say: Say 
     Parameters
     ----------
     out
-        A folder; made if need be. Only the two files are written.
+        Folder, made if need be. Only the two files are written.
     say
-        Called with a line when a step begins.
+        Function that is called with a line when a step begins; default none.
 
     Raises
     ------
@@ -83,49 +83,49 @@ def run_demo(out: str | Path, *, settings: DemoSettings | None = None, say: Say 
 
 def _run(folder: Path, settings: DemoSettings, say: Say) -> DemoResult:
     say(f"drawing {settings.anchors + settings.tested} phantoms and embedding them")
-    bench = make_bench(settings)
+    data = make_demo_data(settings)
     say("stitching the general encoder to the medical head")
-    stitching, head_map = stitch_numbers(bench, settings)
+    stitching, head_map = stitch_numbers(data, settings)
     say("naming the findings by text")
-    naming, zero_shot = naming_numbers(bench, settings)
+    naming, zero_shot = naming_numbers(data, settings)
     say("checking what must fail: shuffled anchors, a finding that no anchor mentions")
-    controls = control_numbers(bench, zero_shot)
+    controls = control_numbers(data, zero_shot)
     say("learning curve over anchors")
-    curve = learning_curve(bench, settings, stitching, naming)
+    curve = learning_curve(data, settings, stitching, naming)
     numbers = {
         "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
         "noise": NOISE,
         "stitching": stitching.to_dict(),
         "naming": naming.to_dict(),
         "maps": {"head": dict(head_map.record), "text": dict(zero_shot.record)},
-        "severity": severity_split(bench, head_map, zero_shot),
+        "severity": severity_split(data, head_map, zero_shot),
         "controls": controls,
         "curve": curve,
     }
     say("writing the page")
-    films = example_films(bench, head_map, zero_shot)
+    films = example_films(data, head_map, zero_shot)
     report = write_demo_page(folder, numbers, stitching, naming, films)
     return DemoResult(report, numbers, stitching, naming)
 
 
-def stitch_numbers(bench: Bench, settings: DemoSettings) -> tuple[Evaluation, Alignment]:
+def stitch_numbers(data: DemoData, settings: DemoSettings) -> tuple[Evaluation, Alignment]:
     """The general encoder through a map into the medical head, against everything it must be compared with."""
-    x, y = bench.general[0], bench.medical[0]
-    chosen = align(x, y, groups=bench.anchors.patients, purpose="head", head=bench.own_head, nested=settings.nested)
-    orthogonal = align(x, y, groups=bench.anchors.patients, purpose="head", solver="procrustes", nested=False)
-    head, test = bench.own_head, bench.general[1]
+    x, y = data.general[0], data.medical[0]
+    chosen = align(x, y, groups=data.anchors.patients, purpose="head", head=data.own_head, nested=settings.nested)
+    orthogonal = align(x, y, groups=data.anchors.patients, purpose="head", solver="procrustes", nested=False)
+    head, test = data.own_head, data.general[1]
     naive = _padded(test.vectors, head.space.dim)
     others = {
-        "own head (medical encoder)": head.scores(bench.medical[1]),
+        "own head (medical encoder)": head.scores(data.medical[1]),
         "orthogonal map": head.scores(orthogonal.to_target(test)),
         "naive (cut to width)": replace(head.scores(naive), ids=test.ids),
     }
     result = evaluate(
         head.scores(chosen.to_target(test)),
-        bench.labels,
-        anchors=bench.anchors.ids,
+        data.labels,
+        anchors=data.anchors.ids,
         metadata=("view", "sex"),
-        embeddings=joined(bench.general),
+        embeddings=joined(data.general),
         others=others,
         name="automatic stitch",
         replicates=settings.replicates,
@@ -133,22 +133,22 @@ def stitch_numbers(bench: Bench, settings: DemoSettings) -> tuple[Evaluation, Al
     return result, chosen
 
 
-def naming_numbers(bench: Bench, settings: DemoSettings) -> tuple[Evaluation, Alignment]:
+def naming_numbers(data: DemoData, settings: DemoSettings) -> tuple[Evaluation, Alignment]:
     """Findings named by text: the general encoder, the medical one, and prompts worded as no report is."""
     usual, unseen = read_prompts("phantom"), read_prompts("phantom-unseen")
-    groups = bench.anchors.patients
-    to_text = align(bench.general[0], bench.text, groups=groups, nested=settings.nested)
-    medical_to_text = align(bench.medical[0], bench.text, groups=groups, nested=False)
+    groups = data.anchors.patients
+    to_text = align(data.general[0], data.text, groups=groups, nested=settings.nested)
+    medical_to_text = align(data.medical[0], data.text, groups=groups, nested=False)
     others = {
-        "medical encoder, by text": _head(medical_to_text, bench, usual).scores(bench.medical[1]),
-        "unseen prompt wordings": _head(to_text, bench, unseen).scores(bench.general[1]),
+        "medical encoder, by text": _head(medical_to_text, data, usual).scores(data.medical[1]),
+        "unseen prompt wordings": _head(to_text, data, unseen).scores(data.general[1]),
     }
     result = evaluate(
-        _head(to_text, bench, usual).scores(bench.general[1]),
-        bench.labels,
-        anchors=bench.anchors.ids,
+        _head(to_text, data, usual).scores(data.general[1]),
+        data.labels,
+        anchors=data.anchors.ids,
         metadata=("view", "sex"),
-        embeddings=joined(bench.general),
+        embeddings=joined(data.general),
         others=others,
         name="general encoder, by text",
         replicates=settings.replicates,
@@ -156,21 +156,21 @@ def naming_numbers(bench: Bench, settings: DemoSettings) -> tuple[Evaluation, Al
     return result, to_text
 
 
-def control_numbers(bench: Bench, to_text: Alignment, *, seed: int = 0) -> dict[str, Any]:
-    """What must fail does: shuffled pairs are at chance, a finding that no anchor mentions falls."""
-    prompts, truth = read_prompts("phantom"), bench.tested.labels
-    order = np.random.default_rng(seed).permutation(len(bench.anchors))
-    shuffled_medical = Embeddings(bench.medical[0].vectors[order], bench.anchors.ids, bench.medical[0].space)
-    shuffled_text = Embeddings(bench.text.vectors[order], bench.anchors.ids, bench.text.space)
-    to_head = align(bench.general[0], shuffled_medical, purpose="head", head=bench.own_head, nested=False)
-    stitched = to_head.to_target(bench.general[1])
-    named = _head(align(bench.general[0], shuffled_text, nested=False), bench, prompts).scores(bench.general[1])
-    silent = silent_reports(bench, SILENCED)
-    covered = _head(to_text, bench, prompts).scores(bench.general[1])
-    uncovered = _head(align(bench.general[0], silent, nested=False), bench, prompts).scores(bench.general[1])
+def control_numbers(data: DemoData, to_text: Alignment, *, seed: int = 0) -> dict[str, Any]:
+    """Negative controls: shuffled pairs are at chance, a finding that no anchor mentions falls."""
+    prompts, truth = read_prompts("phantom"), data.tested.labels
+    order = np.random.default_rng(seed).permutation(len(data.anchors))
+    shuffled_medical = Embeddings(data.medical[0].vectors[order], data.anchors.ids, data.medical[0].space)
+    shuffled_text = Embeddings(data.text.vectors[order], data.anchors.ids, data.text.space)
+    to_head = align(data.general[0], shuffled_medical, purpose="head", head=data.own_head, nested=False)
+    stitched = to_head.to_target(data.general[1])
+    named = _head(align(data.general[0], shuffled_text, nested=False), data, prompts).scores(data.general[1])
+    silent = silent_reports(data, SILENCED)
+    covered = _head(to_text, data, prompts).scores(data.general[1])
+    uncovered = _head(align(data.general[0], silent, nested=False), data, prompts).scores(data.general[1])
     at = FINDINGS.index(SILENCED)
     return {
-        "shuffled_stitch": macro(bench.own_head.scores(stitched).values, truth),
+        "shuffled_stitch": macro(data.own_head.scores(stitched).values, truth),
         "shuffled_text": macro(named.values, truth),
         "silenced": SILENCED,
         "silenced_covered": auroc(covered.values[:, at], truth[:, at]),
@@ -179,44 +179,44 @@ def control_numbers(bench: Bench, to_text: Alignment, *, seed: int = 0) -> dict[
 
 
 def learning_curve(
-    bench: Bench, settings: DemoSettings, stitching: Evaluation, naming: Evaluation
+    data: DemoData, settings: DemoSettings, stitching: Evaluation, naming: Evaluation
 ) -> list[dict[str, Any]]:
     """Macro AUROC on the test films at each number of anchors: the stitched head, named by text, and the probe.
 
     With all anchors these are the tables' own numbers.
     """
     rng, rows = np.random.default_rng(settings.seed), []
-    for n in (n for n in settings.curve if n < len(bench.anchors)):
+    for n in (n for n in settings.curve if n < len(data.anchors)):
         for draw in range(settings.draws):
-            some = np.sort(rng.permutation(len(bench.anchors))[:n])
-            rows.append({"anchors": n, "draw": draw, **_from_anchors(bench, some)})
+            some = np.sort(rng.permutation(len(data.anchors))[:n])
+            rows.append({"anchors": n, "draw": draw, **_from_anchors(data, some)})
     whole = {"stitch": stitching.main, "text": naming.main, "probe": stitching.method(PROBE)}
-    return [*rows, {"anchors": len(bench.anchors), "draw": 0, **{k: one.macro.value for k, one in whole.items()}}]
+    return [*rows, {"anchors": len(data.anchors), "draw": 0, **{k: one.macro.value for k, one in whole.items()}}]
 
 
-def _from_anchors(bench: Bench, some: np.ndarray) -> dict[str, float]:
+def _from_anchors(data: DemoData, some: np.ndarray) -> dict[str, float]:
     """Macro AUROCs from the anchors at positions ``some`` (n,) alone."""
-    x, test, truth = bench.general[0].take(some), bench.general[1], bench.tested.labels
-    groups = bench.anchors.patients[some]
-    to_head = align(x, bench.medical[0].take(some), groups=groups, purpose="head", head=bench.own_head, nested=False)
-    to_text = align(x, bench.text.take(some), groups=groups, nested=False)
-    probe = fit_probe(x, bench.labels.take(some))  # the labels' first rows are the anchors
+    x, test, truth = data.general[0].take(some), data.general[1], data.tested.labels
+    groups = data.anchors.patients[some]
+    to_head = align(x, data.medical[0].take(some), groups=groups, purpose="head", head=data.own_head, nested=False)
+    to_text = align(x, data.text.take(some), groups=groups, nested=False)
+    probe = fit_probe(x, data.labels.take(some))  # the labels' first rows are the anchors
     return {
-        "stitch": macro(bench.own_head.scores(to_head.to_target(test)).values, truth),
-        "text": macro(_head(to_text, bench, read_prompts("phantom")).scores(test).values, truth),
+        "stitch": macro(data.own_head.scores(to_head.to_target(test)).values, truth),
+        "text": macro(_head(to_text, data, read_prompts("phantom")).scores(test).values, truth),
         "probe": macro(probe.scores(test).values, truth),
     }
 
 
-def severity_split(bench: Bench, to_head: Alignment, to_text: Alignment) -> list[dict[str, Any]]:
+def severity_split(data: DemoData, to_head: Alignment, to_text: Alignment) -> list[dict[str, Any]]:
     """AUROC of subtle and of plain findings, each against the films without the finding."""
-    test = bench.general[1]
+    test = data.general[1]
     methods = {
-        "own head (medical encoder)": bench.own_head.scores(bench.medical[1]).values,
-        "automatic stitch": bench.own_head.scores(to_head.to_target(test)).values,
-        "general encoder, by text": _head(to_text, bench, read_prompts("phantom")).scores(test).values,
+        "own head (medical encoder)": data.own_head.scores(data.medical[1]).values,
+        "automatic stitch": data.own_head.scores(to_head.to_target(test)).values,
+        "general encoder, by text": _head(to_text, data, read_prompts("phantom")).scores(test).values,
     }
-    severity = bench.tested.severity
+    severity = data.tested.severity
     halves = {"subtle": (severity > 0) & (severity < SUBTLE), "plain": severity >= SUBTLE}
     rows = []
     for name, values in methods.items():
@@ -229,35 +229,33 @@ def severity_split(bench: Bench, to_head: Alignment, to_text: Alignment) -> list
     return rows
 
 
-def example_films(bench: Bench, to_head: Alignment, to_text: Alignment, *, count: int = 6) -> list[dict[str, Any]]:
+def example_films(data: DemoData, to_head: Alignment, to_text: Alignment, *, count: int = 6) -> list[dict[str, Any]]:
     """Some test films with what is true, what the report says, and how both routes rank each finding."""
-    test = bench.general[1]
+    test = data.general[1]
     scores = {
-        "stitch": bench.own_head.scores(to_head.to_target(test)).values,
-        "text": _head(to_text, bench, read_prompts("phantom")).scores(test).values,
+        "stitch": data.own_head.scores(to_head.to_target(test)).values,
+        "text": _head(to_text, data, read_prompts("phantom")).scores(test).values,
     }
     # rank among all test films, so that scores of different kinds can be read side by side
     places = {name: values.argsort(axis=0).argsort(axis=0) / (len(test) - 1) for name, values in scores.items()}
-    found = bench.tested.labels.sum(axis=1)
-    picked = np.concatenate([np.flatnonzero(found == 0)[:1], np.flatnonzero(found >= 1)[: count - 1]])
+    findings = data.tested.labels.sum(axis=1)
+    chosen = np.concatenate([np.flatnonzero(findings == 0)[:1], np.flatnonzero(findings >= 1)[: count - 1]])
     return [
         {
-            "phantom": bench.tested.phantoms[int(i)],
-            "id": str(bench.tested.ids[i]),
-            "report": bench.tested.reports[int(i)],
-            "present": [finding for c, finding in enumerate(FINDINGS) if bench.tested.labels[i, c]],
+            "phantom": data.tested.phantoms[int(i)],
+            "id": str(data.tested.ids[i]),
+            "report": data.tested.reports[int(i)],
+            "present": [finding for c, finding in enumerate(FINDINGS) if data.tested.labels[i, c]],
             "misreported": [
-                finding
-                for c, finding in enumerate(FINDINGS)
-                if bench.tested.labels[i, c] != bench.tested.reported[i, c]
+                finding for c, finding in enumerate(FINDINGS) if data.tested.labels[i, c] != data.tested.reported[i, c]
             ],
-            "severity": {finding: float(bench.tested.severity[i, c]) for c, finding in enumerate(FINDINGS)},
+            "severity": {finding: float(data.tested.severity[i, c]) for c, finding in enumerate(FINDINGS)},
             "places": {
                 finding: {name: float(values[i, c]) for name, values in places.items()}
                 for c, finding in enumerate(FINDINGS)
             },
         }
-        for i in picked
+        for i in chosen
     ]
 
 
@@ -266,8 +264,8 @@ def macro(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean([auroc(scores[:, c], truth[:, c]) for c in range(truth.shape[1])]))
 
 
-def _head(alignment: Alignment, bench: Bench, prompts: PromptSet) -> ZeroShotHead:
-    return zeroshot(alignment, bench.text_encoder, prompts, store=None)
+def _head(alignment: Alignment, data: DemoData, prompts: PromptSet) -> ZeroShotHead:
+    return zeroshot(alignment, data.text_encoder, prompts, store=None)
 
 
 def _padded(vectors: np.ndarray, width: int) -> np.ndarray:

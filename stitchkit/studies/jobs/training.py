@@ -1,22 +1,22 @@
-"""A study of training: arms of one recipe at several shares of its pairs, judged by what is found among new pairs."""
+"""Jobs of a training study: arms of one recipe at several shares of its pairs, judged by retrieval among new pairs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from msgspec import structs
 
-from stitchkit.core.errors import DataError, StitchError
 from stitchkit.core.items import Items
 from stitchkit.core.patients import patients_or_rows
+from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.embedding import embed
@@ -24,22 +24,21 @@ from stitchkit.encoders import load_encoder
 from stitchkit.evaluation.leakage import audit
 from stitchkit.metrics.average_precision import average_precision, chance_average_precision
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back
-from stitchkit.runtime.progress import Progress
 from stitchkit.studies.cells import Cell, CellLog
+from stitchkit.studies.jobs.study_jobs import CellResult, Job, TableAxes
 from stitchkit.studies.judges import RankingJudge, places
-from stitchkit.studies.plans import StudyPlan, TrainingPlan
-from stitchkit.studies.running import Ran
+from stitchkit.studies.plans import TrainingPlan
+from stitchkit.studies.study_data import EncoderLoader
 from stitchkit.training.loop import train
-from stitchkit.training.pairs import chosen_pairs, modalities, numbered
-from stitchkit.training.recipes import Recipe, read_recipe
+from stitchkit.training.pairs import ChosenPairs, chosen_pairs, modalities, numbered
+from stitchkit.training.recipes import Recipe
 
-RUNS = "runs"  # below the study's folder, while they last
 KIND = "ranking"  # the kind of a cell's values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """The pairs that runs are judged on: items, captions, which captions are equal."""
+class JudgedPairs:
+    """Pairs that runs are judged on: items and captions, with a number for each distinct caption and its first row."""
 
     cohort: Cohort
     texts: Items
@@ -47,14 +46,20 @@ class Asked:
     first: np.ndarray
 
     @classmethod
-    def of(cls, cohort: Cohort) -> Asked:
-        """Of a cohort with texts."""
+    def of(cls, cohort: Cohort) -> JudgedPairs:
+        """The pairs of a cohort with texts."""
         texts = cohort.anchors().target_items
         same = numbered([str(value) for value in texts.values])
         return cls(cohort, texts, same, np.unique(same, return_index=True)[1])
 
-    def found(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Place and average precision (n, 2, 4) of each item's caption and each caption's items; NaN asks nothing."""
+    @property
+    def people(self) -> int:
+        """Number of patients; of pairs where patients are not known."""
+        groups = self.cohort.labels.groups
+        return patients_or_rows(groups, len(self.same))
+
+    def rankings(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Place and average precision (n, 2, 4) of each item's caption and each caption's items; NaN is skipped."""
         captions = right[self.first]
         values = np.full((len(left), 2, 4), np.nan)
         there = pair_ranks(left, captions, self.same)
@@ -64,11 +69,6 @@ class Asked:
             values[row, 1, 3] = average_precision(left @ captions[caption], self.same == caption)
         return values
 
-    @property
-    def sides(self) -> tuple[Items, Items]:
-        """Items and captions."""
-        return self.cohort.images, self.texts
-
     def record(self, left: np.ndarray, right: np.ndarray) -> dict[str, Any]:
         """Number of distinct captions, and the main measure of shuffled pairs, both ways."""
         there, _ = chance_both_ways(left, right[self.first], self.same)
@@ -77,7 +77,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class ArmRun:
     """One run: an arm of the recipe with a share of the pairs and a seed."""
 
     name: str
@@ -85,138 +85,180 @@ class Arm:
     pairs: int
     sides: tuple[str, str]
 
+    def __str__(self) -> str:
+        return f"{self.name}, {counted(self.pairs, 'pair')}, seed {self.recipe.seed}"
+
     @property
     def cell(self) -> Cell:
         """Its line in the study's log."""
         return Cell(*self.sides, self.name, self.pairs, self.recipe.seed)
 
+    def circumstances(self, pairs: str) -> dict[str, Any]:
+        """All that decides a run; the pairs by their digest, not by where they lie.
 
-def run_training(
-    plan: StudyPlan,
-    out: str | Path,
-    *,
-    device: str,
-    say: Callable[[str], None],
-    progress: bool | None = None,
-    allow_leakage: bool = False,
-) -> Ran:
-    """Every run of a study that is not yet in ``out``.
+        Keys of kept runs are made of them: another name or type of one loses every kept run.
+        """
+        from stitchkit import __version__
 
-    Raises
-    ------
-    DataError
-        For a recipe, data or a split that does not fit.
-    LeakageError
-        If a patient is trained on and judged, and ``allow_leakage`` is not set.
-    """
-    say("reading the data")
-    judged, notes, mark = _judged(plan, allow_leakage)
-    log, cells, failed, before = CellLog(out), [], {}, 0
-    arms = list(_arms(plan))
-    say(
-        f"{counted(len(arms), 'run')}, judged on {counted(len(judged.same), 'pair')} with "
-        f"{counted(len(judged.first), 'distinct caption')}"
-    )
-    with Progress(progress) as bar:
-        bar.begin("runs of the study", len(arms))
-        for arm in arms:
-            key = arm.cell.key(_circumstances(arm.recipe, mark))
-            before += key in log
-            if key not in log:
-                try:
-                    _finish(log, key, arm, judged, Path(out) / RUNS / key, device)
-                except StitchError as error:  # a recipe that so few pairs do not suit; the others go on
-                    failed[f"{arm.name}, {counted(arm.pairs, 'pair')}, seed {arm.recipe.seed}"] = str(error)
-            if key in log:
-                cells.append((arm.cell, key))
-            bar.step(1)
-    if not cells:
-        raise DataError(f"no run of the study could be made. {next(iter(failed.values()), '')}")
-    numbers = sorted({arm.pairs for arm in arms})
-    known = replace(plan, sources=(cells[0][0].source,), targets=(cells[0][0].target,), anchors=tuple(numbers))
-    labels = judged.cohort.labels.of_classes(())
-    people = patients_or_rows(labels.groups, len(labels))
-    judge = RankingJudge(people, gallery=len(judged.first))
-    notes += _over_runs(plan, cells, log, judge)
-    return Ran(known, labels, judged.cohort.images, judge, None, tuple(cells), log, failed, tuple(notes), numbers[-1],
-               before)  # fmt: skip
+        plain = self.recipe.to_dict()
+        del plain["pairs"]["root"]
+        return {"version": __version__, "recipe": plain, "pairs": pairs}
 
 
-def _judged(plan: StudyPlan, allow_leakage: bool) -> tuple[Asked, list[str], str]:
-    """The pairs that are judged, of which no patient is trained on, notes, and a mark of all pairs."""
-    data = plan.data
-    cohort = read_cohort(data.layout, data.root, **data.reader)
-    judged = cohort.part(str(data.test))
-    trained = chosen_pairs(read_recipe(cast(TrainingPlan, plan.training).recipe).pairs, plan.seed).whole
-    notes = audit(
-        trained.images.ids,
-        judged.images.ids,
-        trained.labels.groups,
-        judged.labels.groups,
-        allow=allow_leakage,
-        sides=("pairs of the training", "judged pairs"),
-    )
-    return Asked.of(judged), list(notes), _mark(cohort)
+class TrainingJobs:
+    """Runs of a training study, few pairs first, arms side by side."""
+
+    unit: ClassVar[str] = "run"
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        judged: JudgedPairs,
+        runs: Sequence[ArmRun],
+        *,
+        pairs: str,
+        device: str,
+        remarks: Sequence[str] = (),
+    ) -> None:
+        self.plan, self.judged, self.runs = plan, judged, tuple(runs)
+        self.pairs, self.device, self.remarks = pairs, device, tuple(remarks)
+
+    @classmethod
+    def of(cls, plan: TrainingPlan, loader: EncoderLoader, *, allow_leakage: bool = False) -> TrainingJobs:
+        """The runs of a plan, its data read.
+
+        Raises
+        ------
+        DataError
+            For a recipe, data or a split that does not fit.
+        LeakageError
+            If a patient is trained on and judged, and ``allow_leakage`` is not set.
+        """
+        data = plan.data
+        cohort = read_cohort(data.layout, data.root, **data.reader)
+        judged = cohort.part(plan.judge.split)
+        chosen = chosen_pairs(next(iter(plan.recipes.values())).pairs, plan.seed)
+        notes = audit(
+            chosen.whole.images.ids,
+            judged.images.ids,
+            chosen.whole.labels.groups,
+            judged.labels.groups,
+            allow=allow_leakage,
+            sides=("pairs of the training", "judged pairs"),
+        )
+        runs = list(_runs(plan, chosen))
+        return cls(plan, JudgedPairs.of(judged), runs, pairs=_digest(cohort), device=loader.device, remarks=notes)
+
+    @property
+    def count(self) -> int:
+        """Number of runs."""
+        return len(self.runs)
+
+    @property
+    def axes(self) -> TableAxes:
+        """Arms, and numbers of pairs; the page is about the second arm, since all are compared with the first."""
+        counts = sorted({run.pairs for run in self.runs})
+        source, target = self.runs[0].sides
+        return TableAxes(
+            sources=(source,),
+            targets=(target,),
+            methods=tuple(self.plan.arms),
+            counts=tuple(counts),
+            draws=self.plan.grid.seeds,
+            main=list(self.plan.arms)[1],
+            unit="training pairs",
+        )
+
+    @property
+    def extent(self) -> str:
+        """Numbers of runs, judged pairs and captions, in words."""
+        return (
+            f"{counted(self.count, 'run')}, judged on {counted(len(self.judged.same), 'pair')} with "
+            f"{counted(len(self.judged.first), 'distinct caption')}"
+        )
+
+    @property
+    def available(self) -> int:
+        """The largest number of training pairs."""
+        return max(run.pairs for run in self.runs)
+
+    @property
+    def test(self) -> Labels:
+        """The judged pairs, without classes."""
+        return self.judged.cohort.labels.of_classes(())
+
+    @property
+    def items(self) -> Items:
+        """The judged items."""
+        return self.judged.cohort.images
+
+    @property
+    def folds(self) -> np.ndarray | None:
+        """None: there is one split."""
+        return None
+
+    def judge(self) -> RankingJudge:
+        """Average precision of captions and items."""
+        return RankingJudge(self.judged.people, gallery=len(self.judged.first))
+
+    def jobs(self) -> Iterator[Job]:
+        """Every run."""
+        for run in self.runs:
+            yield Job(run.cell, run.circumstances(self.pairs), partial(self._trained, run), name=str(run))
+
+    def notes(self, cells: Sequence[tuple[Cell, str]], log: CellLog) -> list[str]:
+        """Notes on the data, and each other arm minus the first, run by run."""
+        return [*self.remarks, *_differences_over_runs(tuple(self.plan.arms), cells, log, self.judge())]
+
+    def _trained(self, run: ArmRun, folder: Path) -> CellResult:
+        """Train in ``folder``, where a run that was stopped goes on, and judge."""
+        start = time.monotonic()
+        outcome = train(run.recipe, folder, device=self.device, progress=False)
+        seconds = round(time.monotonic() - start, 1)
+        items = (self.items, self.judged.texts)
+        left, right = (_unit_vectors(name, one, self.device) for name, one in zip(outcome.names, items, strict=True))
+        record = {
+            **self.judged.record(left, right),
+            "steps": outcome.steps,
+            "kept": outcome.best.step,
+            "validation": outcome.best.to_dict(),
+            "seed": run.recipe.seed,
+            "fraction": run.recipe.pairs.fraction,
+            "train_seconds": seconds,
+        }
+        return CellResult(self.judged.rankings(left, right), KIND, record)
 
 
-def _arms(plan: StudyPlan) -> Iterator[Arm]:
+def _runs(plan: TrainingPlan, chosen: ChosenPairs) -> Iterator[ArmRun]:
     """Every run, few pairs first, arms side by side."""
-    training = cast(TrainingPlan, plan.training)
-    recipes = {name: read_recipe(training.recipe, changes) for name, changes in training.arms.items()}
-    first = next(iter(recipes.values()))
-    chosen = chosen_pairs(first.pairs, plan.seed)
-    for fraction in training.fractions:
-        for seed in range(plan.seed, plan.seed + plan.draws):
-            for name, recipe in recipes.items():
+    sides = modalities(next(iter(plan.recipes.values())).pairs, chosen.whole)
+    for fraction in plan.grid.fractions:
+        for seed in range(plan.seed, plan.seed + plan.grid.seeds):
+            for name, recipe in plan.recipes.items():
                 pairs = structs.replace(recipe.pairs, fraction=fraction * recipe.pairs.fraction)
-                yield Arm(name, structs.replace(recipe, pairs=pairs, seed=seed), round(fraction * len(chosen.train)),
-                          modalities(first.pairs, chosen.whole))  # fmt: skip
+                changed = structs.replace(recipe, pairs=pairs, seed=seed)
+                yield ArmRun(name, changed, round(fraction * len(chosen.train)), sides)
 
 
-def _finish(log: CellLog, key: str, arm: Arm, asked: Asked, folder: Path, device: str) -> None:
-    """Train in ``folder``, where a run that was stopped goes on, and judge; the encoder is not kept."""
-    start = time.monotonic()
-    run = train(arm.recipe, folder, device=device, progress=False)
-    trained = time.monotonic() - start
-    left, right = (_vectors(name, items, device) for name, items in zip(run.names, asked.sides, strict=True))
-    facts = {
-        "kind": KIND,
-        "record": {
-            **asked.record(left, right), "steps": run.steps, "kept": run.best.step, "validation": run.best.to_dict(),
-            "seed": arm.recipe.seed, "fraction": arm.recipe.pairs.fraction, "train_seconds": round(trained, 1),
-        },
-        "seconds": round(time.monotonic() - start, 3),
-    }  # fmt: skip
-    log.add(key, arm.cell, asked.found(left, right), facts)
-    shutil.rmtree(folder)
-
-
-def _vectors(name: str, items: Items, device: str) -> np.ndarray:
-    """Unit vectors (n, d) of what the trained encoder makes of items."""
-    found = embed(load_encoder(name, device=device), items, store=None, progress=False)
-    vectors: np.ndarray = np.asarray(found.vectors, dtype=np.float64)
+def _unit_vectors(name: str, items: Items, device: str) -> np.ndarray:
+    """Unit vectors (n, d) of items by a trained encoder."""
+    embeddings = embed(load_encoder(name, device=device), items, store=None, progress=False)
+    vectors: np.ndarray = np.asarray(embeddings.vectors, dtype=np.float64)
     unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
 
 
-def _circumstances(recipe: Recipe, mark: str) -> dict[str, Any]:
-    """All that decides a run; the pairs by what they are, not by where they lie."""
-    from stitchkit import __version__
-
-    plain = recipe.to_dict()
-    del plain["pairs"]["root"]
-    return {"version": __version__, "recipe": plain, "pairs": mark}
-
-
-def _mark(cohort: Cohort) -> str:
-    """Ids, captions, patients and splits; of texts the items too."""
+def _digest(cohort: Cohort) -> str:
+    """Digest of ids, captions, patients and splits; where items are texts, of the items too."""
     sides = [cohort.anchors().target_items, *([cohort.images] if cohort.images.modality == "text" else [])]
     columns = [cohort.images.ids, *(np.asarray([str(value) for value in side.values]) for side in sides)]
     columns += [one for one in (cohort.labels.groups, cohort.split) if one is not None]
     return hashlib.sha256(json.dumps([column.tolist() for column in columns]).encode()).hexdigest()
 
 
-def _over_runs(plan: StudyPlan, cells: list[tuple[Cell, str]], log: CellLog, judge: RankingJudge) -> list[str]:
+def _differences_over_runs(
+    arms: tuple[str, ...], cells: Sequence[tuple[Cell, str]], log: CellLog, judge: RankingJudge
+) -> list[str]:  # fmt: skip
     """In words, each other arm minus the first, run by run: the seeds are repeated, not only the patients."""
     from scipy.stats import wilcoxon
 
@@ -224,16 +266,16 @@ def _over_runs(plan: StudyPlan, cells: list[tuple[Cell, str]], log: CellLog, jud
         (cell.method, cell.anchors, cell.draw): _value(judge, log.scores(key)) for cell, key in cells
     }
     notes = []
-    for other in plan.solvers[1:]:
+    for other in arms[1:]:
         apart = [
             value[other, number, seed] - value[name, number, seed]
             for name, number, seed in value
-            if name == plan.solvers[0] and (other, number, seed) in value
+            if name == arms[0] and (other, number, seed) in value
         ]
         if len(apart) > 1:
             p = wilcoxon(apart).pvalue if np.any(apart) else 1.0
             notes.append(
-                f"{other} minus {plan.solvers[0]} over {len(apart)} pairs of runs of one number and seed: mean "
+                f"{other} minus {arms[0]} over {len(apart)} pairs of runs of one number and seed: mean "
                 f"{np.mean(apart):+.3f}, above 0 in {np.sum(np.asarray(apart) > 0)}; signed ranks, p = {p:.3g} if runs "
                 f"were independent, which those of one seed at several numbers are not quite"
             )

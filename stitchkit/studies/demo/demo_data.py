@@ -1,4 +1,4 @@
-"""The demo's bench: phantoms, three small encoders, and every vector the demo needs."""
+"""The demo's data: phantoms, three small encoders, and every vector the demo needs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ NOISE = 0.05  # chance that a report, of an anchor or a test film, is wrong abou
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """What the demo runs on.
+    """Settings of the demo.
 
     Parameters
     ----------
     seed
-        Of the phantoms: anchors are drawn with ``10000 + 2 * seed``, test films with one more; the encoders'
-        recipe uses another seed.
+        Seed of the phantoms, default 0: anchors are drawn with ``10000 + 2 * seed``, test films with one more; the
+        recipe of the encoders uses another seed.
     anchors, tested
-        Numbers of films.
+        Numbers of films, defaults 500 and 700.
     curve
-        Anchor counts of the learning curve, below the full one.
+        Anchor counts of the learning curve, below the full one; default 50, 100 and 200.
     draws
-        Random subsets at each count below the full one.
+        Random subsets at each count below the full one, default 2.
     replicates
-        Bootstrap resamples.
+        Number of bootstrap resamples, default 2000.
     nested
-        Estimate on held-out folds how well the choice of maps does; the page tells it.
+        Estimate on held-out folds how well the choice of maps does, for the page; default True.
     """
 
     seed: int = 0
@@ -50,7 +50,7 @@ class DemoSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bench:
+class DemoData:
     """Anchors and test films with their vectors in every space."""
 
     anchors: PhantomSet
@@ -63,7 +63,7 @@ class Bench:
     own_head: LinearHead
 
 
-def make_bench(settings: DemoSettings) -> Bench:
+def make_demo_data(settings: DemoSettings) -> DemoData:
     """Draw the phantoms and embed films and reports."""
     anchors = make_phantoms(settings.anchors, seed=10_000 + 2 * settings.seed, noise=NOISE)
     tested = make_phantoms(settings.tested, seed=10_001 + 2 * settings.seed, noise=NOISE)
@@ -78,23 +78,23 @@ def make_bench(settings: DemoSettings) -> Bench:
             "sex": np.concatenate([anchors.sexes, tested.sexes]),
         },
     )
-    return Bench(
-        anchors,
-        tested,
-        labels,
-        (_films(general, anchors), _films(general, tested)),
-        (_films(medical, anchors), _films(medical, tested)),
-        _texts(text, anchors.ids, anchors.reports),
-        text,
-        medical.classifier(),  # type: ignore[attr-defined]
+    return DemoData(
+        anchors=anchors,
+        tested=tested,
+        labels=labels,
+        general=(_films(general, anchors), _films(general, tested)),
+        medical=(_films(medical, anchors), _films(medical, tested)),
+        text=_texts(text, anchors.ids, anchors.reports),
+        text_encoder=text,
+        own_head=medical.classifier(),  # type: ignore[attr-defined]
     )
 
 
-def silent_reports(bench: Bench, finding: str) -> Embeddings:
+def silent_reports(data: DemoData, finding: str) -> Embeddings:
     """The anchors' reports written again without a word on ``finding``, embedded."""
-    seed = int(str(bench.anchors.ids[0]).split("-")[1])
-    texts = [write_report(one, seed=seed, noise=NOISE, silent=(finding,)) for one in bench.anchors.phantoms]
-    return _texts(bench.text_encoder, bench.anchors.ids, texts)
+    seed = int(str(data.anchors.ids[0]).split("-")[1])
+    texts = [write_report(one, seed=seed, noise=NOISE, silent=(finding,)) for one in data.anchors.phantoms]
+    return _texts(data.text_encoder, data.anchors.ids, texts)
 
 
 def joined(pair: tuple[Embeddings, Embeddings]) -> Embeddings:

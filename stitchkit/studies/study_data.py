@@ -1,4 +1,4 @@
-"""A study's bench: the items, who is an anchor and who is judged in each part, and every vector that is asked for."""
+"""Data of a study: the items, anchors and judged items of each fold, and every vector that is needed."""
 
 from __future__ import annotations
 
@@ -23,49 +23,59 @@ from stitchkit.encoders import is_vectors_file
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
 from stitchkit.storage.folders import read_embeddings
-from stitchkit.studies.plans import DataPlan, StudyPlan
+from stitchkit.studies.plans import DataPlan, Grid, MapPlan, RetrievalPlan
 
 Draw = tuple[int | None, int]  # how many anchors (None: all), and which draw of them
 Side = Literal["source", "target"]
 
 
-class Loads(Protocol):
-    """Loading of encoders and embedding of items for a study."""
+class EncoderLoader(Protocol):
+    """Protocol for loading encoders and embeddings.
+
+    ``device`` and ``dtype`` are those that encoders run on and in, as ``load_encoder`` takes them.
+    """
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def dtype(self) -> str: ...
 
     def encoder(self, name: str) -> Encoder:
         """The encoder called ``name``."""
 
     def embed(self, encoder: Encoder, items: Items) -> Embeddings:
-        """Its vectors of ``items``."""
+        """Vectors of ``items`` by ``encoder``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Positions of the items that may be anchors, of those that they judge, and of the anchors of each draw."""
+class Fold:
+    """Positions of the items that may be anchors, of the judged items, and of the anchors of each draw."""
 
     anchors: np.ndarray
     test: np.ndarray
-    drawn: dict[Draw, np.ndarray]
+    draws: dict[Draw, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StudyBench:
-    """Items with labels, parted into anchors and test.
+class StudyData:
+    """Items with labels, divided into anchors and judged items.
 
-    ``parts`` holds one part, or one a fold; the tests of all parts are judged together, in that order.
+    ``folds`` holds one for published splits; the judged items of all folds are judged together, in that order.
+    ``texts_of_all`` is True where the judged items' texts are embedded too. ``cache`` holds encoders and vectors.
     """
 
     cohort: Cohort
-    parts: tuple[Part, ...]
-    loads: Loads
+    folds: tuple[Fold, ...]
+    loader: EncoderLoader
     notes: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
-    texts_of_all: bool = False  # whether the judged items' texts are read too
-    kept: dict[tuple[str, str], Any] = field(default_factory=dict)
+    texts_of_all: bool = False
+    cache: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, plan: StudyPlan, loads: Loads, *, allow_leakage: bool = False) -> StudyBench:
-        """The bench that a plan describes.
+    def of(cls, plan: MapPlan, loader: EncoderLoader, *, allow_leakage: bool = False) -> StudyData:
+        """The data that a plan describes.
 
         Raises
         ------
@@ -96,49 +106,49 @@ class StudyBench:
         notes += spelled_notes(labels.groups)
         left_out = cohort.card.get("left_out", {})
         notes += [f"not read: {counted(count, 'row')}, {why}" for why, count in left_out.items() if count]
-        parts = [Part(left, right, _draws(plan, labels, left)) for left, right in sides]
+        folds = [Fold(left, right, _draws(plan.grid, plan.seed, labels, left)) for left, right in sides]
         if not data.folds:
-            drawn = np.unique(np.concatenate(list(parts[0].drawn.values())))
-            notes += same_files(cohort.images.take(drawn), cohort.images.take(parts[0].test), allow=allow_leakage)
-        return cls(cohort, tuple(parts), loads, tuple(notes), data.metadata, plan.kind == "retrieval")
+            drawn = np.unique(np.concatenate(list(folds[0].draws.values())))
+            notes += same_files(cohort.images.take(drawn), cohort.images.take(folds[0].test), allow=allow_leakage)
+        return cls(cohort, tuple(folds), loader, tuple(notes), data.metadata, isinstance(plan, RetrievalPlan))
 
     @property
     def test(self) -> Labels:
-        """Labels of every judged item, in the order of the parts."""
-        return self.cohort.labels.take(np.concatenate([part.test for part in self.parts]))
+        """Labels of every judged item, in the order of the folds."""
+        return self.cohort.labels.take(np.concatenate([fold.test for fold in self.folds]))
 
     @property
-    def part_of_test(self) -> np.ndarray | None:
-        """The part (n,) of each judged item; None where there is one."""
-        sizes = [len(part.test) for part in self.parts]
+    def fold_of_test(self) -> np.ndarray | None:
+        """The fold (n,) of each judged item; None where there is one."""
+        sizes = [len(fold.test) for fold in self.folds]
         return np.repeat(np.arange(len(sizes)), sizes) if len(sizes) > 1 else None
 
-    def mark(self, draw: Draw | None, classes: tuple[str, ...]) -> str:
-        """A hash of a draw's anchors and of the judged items (None: of these alone), with all that is known of them."""
-        found: str = self.once((f"mark {classes}", repr(draw)), lambda: self._marked(draw, classes))
-        return found
+    def items_digest(self, draw: Draw | None, classes: tuple[str, ...]) -> str:
+        """Digest of a draw's anchors and of the judged items (None: of these alone), with all that is known of them."""
+        digest: str = self.cached((f"digest {classes}", repr(draw)), lambda: self._computed_digest(draw, classes))
+        return digest
 
-    def mark_of(self, side: Side, name: str, draw: Draw | None, texts: Items | None = None) -> str:
-        """Digest of an encoder: its fingerprint, or that of the vectors where it has none or they are a file."""
+    def vectors_digest(self, side: Side, name: str, draw: Draw | None, texts: Items | None = None) -> str:
+        """Fingerprint of an encoder, or a digest of its vectors where it has none or they are a file."""
         fingerprint = None if is_vectors_file(name) else self.encoder(name).space.fingerprint
         if fingerprint is not None:
             return fingerprint
 
-        def hashed() -> str:
+        def computed() -> str:
             vectors, rows = self.vectors(side, name, texts), np.concatenate(self._rows(draw))
             ids = self.cohort.labels.ids[np.unique(rows)]
-            return _hashed(vectors.of_ids(ids[np.isin(ids, vectors.ids)]))
+            return _vectors_digest(vectors.of_ids(ids[np.isin(ids, vectors.ids)]))
 
-        found: str = self.once((f"{side} mark {draw}", name), hashed)
-        return found
+        digest: str = self.cached((f"{side} digest {draw}", name), computed)
+        return digest
 
     def _rows(self, draw: Draw | None) -> list[np.ndarray]:
-        """Positions of the anchors and of the judged items of every part, in turn."""
+        """Positions of the anchors and of the judged items of every fold, one after the other."""
         none = np.empty(0, dtype=np.int64)
-        sides = [(none if draw is None else part.drawn[draw], part.test) for part in self.parts]
+        sides = [(none if draw is None else fold.draws[draw], fold.test) for fold in self.folds]
         return [rows for side in sides for rows in side]
 
-    def _marked(self, draw: Draw | None, classes: tuple[str, ...]) -> str:
+    def _computed_digest(self, draw: Draw | None, classes: tuple[str, ...]) -> str:
         labels, whole = self.cohort.labels.of_classes(classes), hashlib.sha256()
         for i, rows in enumerate(self._rows(draw)):
             known = labels.take(rows)
@@ -158,28 +168,28 @@ class StudyBench:
 
     def encoder(self, name: str) -> Encoder:
         """An encoder, loaded once."""
-        found: Encoder = self.once(("encoder", name), lambda: self.loads.encoder(name))
-        return found
+        encoder: Encoder = self.cached(("encoder", name), lambda: self.loader.encoder(name))
+        return encoder
 
     def vectors(self, side: Side, name: str, texts: Items | None = None) -> Embeddings:
-        """Vectors by an encoder, or of a file, made once.
+        """Vectors by an encoder, or of a file, computed once.
 
         A source reads the items. A target that reads images reads them too; one that reads texts reads those of the
         anchors, or of all. ``texts`` (by the items' ids) stand in for the items' own.
         """
-        found: Embeddings = self.once((side, name), lambda: self._made(side, name, texts))
-        return found
+        vectors: Embeddings = self.cached((side, name), lambda: self._embed(side, name, texts))
+        return vectors
 
     @property
     def used(self) -> np.ndarray:
         """Positions of the items that take part: drawn anchors and test items."""
-        return np.union1d(self._anchors, np.concatenate([part.test for part in self.parts]))
+        return np.union1d(self._anchors, np.concatenate([fold.test for fold in self.folds]))
 
     @property
     def _anchors(self) -> np.ndarray:
-        return np.unique(np.concatenate([rows for part in self.parts for rows in part.drawn.values()]))
+        return np.unique(np.concatenate([rows for fold in self.folds for rows in fold.draws.values()]))
 
-    def _made(self, side: Side, name: str, texts: Items | None) -> Embeddings:
+    def _embed(self, side: Side, name: str, texts: Items | None) -> Embeddings:
         if is_vectors_file(name):
             return read_embeddings(Path(name)).of_ids(self.cohort.labels.ids[self.used])
         encoder = self.encoder(name)
@@ -190,41 +200,41 @@ class StudyBench:
                 f"say in [data.reader] which column holds the items and of what modality."
             )
         if side == "source" or encoder.modality == "image":
-            return self.loads.embed(encoder, images.take(self.used))
+            return self.loader.embed(encoder, images.take(self.used))
         given = self.cohort.texts if texts is None else texts
         if given is None:
             raise DataError(
                 f"{encoder.name!r} reads texts, and these data have none. Name their column, or say texts = 'prompts'."
             )
-        return self.loads.embed(encoder, given.take(self.used if self.texts_of_all else self._anchors))
+        return self.loader.embed(encoder, given.take(self.used if self.texts_of_all else self._anchors))
 
-    def once(self, key: tuple[str, str], make: Callable[[], Any]) -> Any:
+    def cached(self, key: tuple[str, str], make: Callable[[], Any]) -> Any:
         """Result of ``make``, computed at the first request for ``key``."""
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
+        if key not in self.cache:
+            self.cache[key] = make()
+        return self.cache[key]
 
 
-def _hashed(vectors: Embeddings) -> str:
+def _vectors_digest(vectors: Embeddings) -> str:
     whole = hashlib.sha256("\n".join(vectors.ids.tolist()).encode())
     whole.update(np.ascontiguousarray(vectors.vectors).tobytes())
     return whole.hexdigest()
 
 
-def _draws(plan: StudyPlan, labels: Labels, rows: np.ndarray) -> dict[Draw, np.ndarray]:
+def _draws(grid: Grid, seed: int, labels: Labels, rows: np.ndarray) -> dict[Draw, np.ndarray]:
     """The anchors of every draw: patient by patient in a drawn order, so that more anchors hold the fewer ones."""
-    found: dict[Draw, np.ndarray] = {}
+    draws: dict[Draw, np.ndarray] = {}
     people = np.arange(len(rows)) if labels.groups is None else labels.groups[rows]
-    for n in plan.anchors:
+    for n in grid.anchor_counts:
         if n is None:
-            found[None, 0] = rows
+            draws[None, 0] = rows
             continue
         if n > len(rows):
             raise DataError(f"{n} anchors were asked for; there are {len(rows)}. Lower 'anchors' in [grid].")
-        for draw in range(plan.draws):
-            order = patient_order(people, plan.seed, draw)
-            found[n, draw] = np.sort(rows[order[:n]])
-    return found
+        for draw in range(grid.draws):
+            order = patient_order(people, seed, draw)
+            draws[n, draw] = np.sort(rows[order[:n]])
+    return draws
 
 
 def _reader(data: DataPlan) -> dict[str, Any]:
