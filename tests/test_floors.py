@@ -44,7 +44,7 @@ AT_MODULE_LEVEL = {  # third-party libraries a room may import at module level; 
     "encoders": {"numpy", "PIL", "torch", "safetensors", "msgspec"},
     "storage": {"numpy", "msgspec"},
     "runtime": set(),
-    "training": {"numpy", "PIL", "torch", "safetensors"},
+    "training": {"numpy", "PIL", "torch", "safetensors", "msgspec"},
     "scale": {"numpy", "torch"},
     "estimators": {"numpy", "sklearn"},
     "reports": {"numpy", "PIL", "matplotlib", "jinja2"},

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.evaluation.leakage import audit, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
+from stitchkit.training.objectives.objective import BatchFacts
 from stitchkit.training.recipes import PairsRecipe
 from stitchkit.training.sides import Side
 
@@ -41,6 +43,16 @@ class TrainingPairs:
     def captions(self) -> int:
         """Number of distinct captions."""
         return int(self.same.max()) + 1
+
+    @property
+    def present(self) -> dict[str, np.ndarray]:
+        """Modality -> (n,) bool, True where a row has an item of it."""
+        return {side.name: np.ones(len(self), dtype=np.bool_) for side in self.sides}
+
+    def facts(self, rows: np.ndarray | slice, device: torch.device) -> BatchFacts:
+        """Facts about some rows, for the objective."""
+        present = {name: torch.as_tensor(mask[rows], device=device) for name, mask in self.present.items()}
+        return BatchFacts(torch.as_tensor(self.same[rows], device=device), present)
 
 
 def modalities(recipe: PairsRecipe, cohort: Cohort) -> tuple[str, str]:

@@ -167,17 +167,24 @@ def test_dark_images_are_warned_of_once_a_pack(tmp_path):
 def test_only_matrices_are_decayed():
     from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
     from stitchkit.training.loop import _optimizer
+    from stitchkit.training.objectives.clip import Clip, ClipSettings
     from stitchkit.training.recipes import NetworkRecipe, PairsRecipe, Recipe
 
     inputs = {"image": ImageInput(16, 8, 1), "text": TextInput(8, 50, 49)}
     network = SharedNetwork(SharedShape(16, 1, 2, 8, size=4, inputs=inputs))
     recipe = Recipe("r", NetworkRecipe(16, 1, 2, 8, 16, 8, 8), PairsRecipe("table", "."), rate=3e-4, decay=0.3)
-    optimizer = _optimizer(network, recipe)
-    names = {id(one): name for name, one in network.named_parameters()}
+    objective = Clip(ClipSettings(), network.shape)
+    optimizer = _optimizer(network, objective, recipe)
+    names = {id(one): f"network.{name}" for name, one in network.named_parameters()}
+    names[id(objective.log_scale)] = "objective.log_scale"
     decayed, others = ({names[id(one)] for one in group["params"]} for group in optimizer.param_groups)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
-    assert {"shared.0.up.weight", "stems.text.words.weight", "projections.image.weight"} <= decayed
-    assert {"log_scale", "shared.0.up.bias", "norms.text.weight", "stems.image.features"} <= others
+    matrices = {"shared.0.up.weight", "stems.text.words.weight", "projections.image.weight"}
+    vectors = {"shared.0.up.bias", "norms.text.weight", "stems.image.features"}
+    assert {f"network.{one}" for one in matrices} <= decayed
+    assert {"objective.log_scale", *(f"network.{one}" for one in vectors)} <= others
+    stated = optimizer.state_dict()["param_groups"]
+    assert [set(group["param_names"]) for group in stated] == [decayed, others]
     assert decayed | others == set(names.values())
     assert optimizer.defaults["betas"] == (0.9, 0.98)
     assert optimizer.defaults["eps"] == pytest.approx(1e-6)
