@@ -1,12 +1,20 @@
-"""Settings from TOML files: keys are asked for by kind; one that nobody asked for is an error with the nearest key."""
+"""Settings from TOML files, read by msgspec into records; errors name the file, the table, the key and its value."""
 
 from __future__ import annotations
 
 import math
+import os
+import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.storage.path_checks import checked_file
@@ -14,8 +22,34 @@ from stitchkit.storage.path_checks import checked_file
 MISSING: Any = object()
 
 
-def read_toml(path: str | Path) -> TomlTable:
-    """The top table of a TOML file.
+class Texts(tuple[str, ...]):
+    """A list of texts, at least one; a bare text in a file is a list of one."""
+
+    __slots__ = ()
+
+
+# the description of a type is what an error says of its key
+Text = Annotated[str, Meta(pattern=r"\S", description="a text")]
+Flag = Annotated[bool, Meta(description="true or false")]
+Whole = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
+AtLeastOne = Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+# a number that was written without a decimal point stays whole: digests of settings tell 1 from 1.0
+_LARGEST = sys.float_info.max  # not infinite
+Positive = (
+    Annotated[int, Meta(gt=0)] | Annotated[float, Meta(gt=0, le=_LARGEST, description="a number above 0")]
+)  # fmt: skip
+NotNegative = (
+    Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0, le=_LARGEST, description="a number, 0 or more")]
+)  # fmt: skip
+Share = (
+    Annotated[int, Meta(gt=0, le=1)] | Annotated[float, Meta(gt=0, le=1, description="a share in (0, 1]")]
+)  # fmt: skip
+
+_DESCRIPTIONS = {Texts: "a list of texts", Path: "a text"}
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The content of a TOML file.
 
     Raises
     ------
@@ -24,7 +58,7 @@ def read_toml(path: str | Path) -> TomlTable:
     """
     path = checked_file(path, "a TOML file")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}. Check the path.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -33,7 +67,223 @@ def read_toml(path: str | Path) -> TomlTable:
         raise DataError(f"the file {path} cannot be parsed: {error}. Correct it there.") from error
     except RecursionError as error:
         raise DataError(f"the file {path} cannot be parsed: its brackets are nested too deep.") from error
-    return TomlTable(content, str(path), "")
+
+
+def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a TOML file with some keys changed.
+
+    Parameters
+    ----------
+    changes
+        Key -> other value. A table changes the keys that it names, and None takes a key out.
+
+    Examples
+    --------
+    >>> merge({"seed": 1, "grid": {"draws": 3, "clip": "x"}}, {"seed": 2, "grid": {"clip": None}})
+    {'seed': 2, 'grid': {'draws': 3}}
+    """
+    merged = dict(content)
+    for key, value in changes.items():
+        before = merged.get(key)
+        if isinstance(value, Mapping):
+            value = merge(before if isinstance(before, Mapping) else {}, value)
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = value
+    return merged
+
+
+def read_record(
+    content: Mapping[str, Any], kind: Any, file: Path, *, folder: Path | None = None, hidden: Collection[str] = ()
+) -> Any:
+    """A record of the content of a TOML file.
+
+    Parameters
+    ----------
+    content
+        Content of the file, as :func:`read_toml` returns it.
+    kind
+        A frozen ``msgspec.Struct`` with ``forbid_unknown_fields``, or a union of several, told apart by their tag.
+        Relative paths in fields of type ``Path`` begin at ``folder``.
+    file
+        Path of the file, for messages.
+    folder
+        Folder of relative paths; None, the default, for that of the file.
+    hidden
+        Fields of the record that a file must not state.
+
+    Raises
+    ------
+    DataError
+        For a missing or unknown key (the nearest is listed), a value of a wrong kind, or values that a record refuses
+        together: a ValueError of its ``__post_init__``.
+
+    Examples
+    --------
+    >>> Grid = msgspec.defstruct("Grid", [("draws", Whole, 1)], frozen=True, forbid_unknown_fields=True)
+    >>> Plan = msgspec.defstruct("Plan", [("grid", Grid)], frozen=True, forbid_unknown_fields=True)
+    >>> read_record({"grid": {"draws": 3}}, Plan, Path("plan.toml"))
+    Plan(grid=Grid(draws=3))
+    >>> read_record({"grid": {"darws": 3}}, Plan, Path("plan.toml"))
+    Traceback (most recent call last):
+    stitchkit.core.errors.DataError: no key of [grid] in plan.toml is called 'darws'; nearest: draws.
+    """
+    decode = partial(_decode, file.parent if folder is None else folder)
+    faults = _Faults(file, decode, hidden=frozenset(hidden), rivals=_records(kind))
+    if any(key in hidden for key in content):
+        raise DataError(faults.of_table(content, kind))
+    try:
+        return msgspec.convert(content, kind, dec_hook=decode)
+    except msgspec.ValidationError as error:
+        raise DataError(faults.of_table(content, kind) or f"{file}: {error}.") from error
+
+
+def _decode(folder: Path, kind: type, value: Any) -> Any:
+    """Values of the types that msgspec does not know."""
+    if kind is Path:
+        return folder / os.path.expanduser(msgspec.convert(value, Text))
+    listed = [value] if isinstance(value, str) else value
+    return Texts(msgspec.convert(listed, Annotated[tuple[Text, ...], Meta(min_length=1)]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Faults:
+    """Search for the first key that a record does not take; msgspec's own errors do not name keys of dictionaries.
+
+    ``tables`` is the path of the table that is looked at, ``hidden`` are fields that a file must not state, and
+    ``rivals`` the records of a union that the whole file is read into.
+    """
+
+    file: Path
+    decode: Callable[[type, Any], Any]
+    tables: tuple[str, ...] = ()
+    hidden: frozenset[str] = frozenset()
+    rivals: tuple[type[msgspec.Struct], ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The table and the file."""
+        return f"[{'.'.join(self.tables)}] in {self.file}" if self.tables else str(self.file)
+
+    def below(self, key: str) -> _Faults:
+        """The same for a table of this one."""
+        return replace(self, tables=(*self.tables, key))
+
+    def of_table(self, content: Mapping[str, Any], kind: Any) -> str:
+        """The first fault of a table that is read into a record, in words; empty where there is none."""
+        record = _record_of(content, kind)
+        if record is None:
+            return self._of_tag(content, kind)
+        tag = record.__struct_config__.tag_field
+        fields = {name: one for name, one in _fields(record).items() if self.tables or name not in self.hidden}
+        known = [*fields, *([tag] if tag else [])]
+        for key in content:
+            if key not in known:
+                return self._of_unknown(key, known)
+        for name, field in fields.items():
+            if name in content:
+                if fault := self.of_value(name, content[name], field.type):
+                    return fault
+            elif field.required:
+                return f"{self.where} lacks {name!r}: {_description(name, field.type)}."
+        try:
+            msgspec.convert(content, record, dec_hook=self.decode)
+        except msgspec.ValidationError as error:
+            return f"{self.where}: {str(error.__cause__ or error).rstrip('.')}."
+        return ""
+
+    def of_value(self, key: str, value: Any, kind: Any) -> str:
+        """The same of one value."""
+        inner = get_args(_bare(kind))[1] if get_origin(_bare(kind)) in (dict, Mapping) else None
+        if (_records(kind) or inner) and not isinstance(value, Mapping):
+            return f"{key!r} of {self.where} is {_description(key, kind)}; got {value!r}."
+        if _records(kind):
+            return self.below(key).of_table(value, kind)
+        if inner:
+            faults = (self.below(key).of_value(str(name), one, inner) for name, one in value.items())
+            return next((fault for fault in faults if fault), "")
+        try:
+            msgspec.convert(value, kind, dec_hook=self.decode)
+        except msgspec.ValidationError:
+            if get_origin(_bare(kind)) is Literal and isinstance(value, str):
+                return str(UnknownNameError.of(f"{key} of {self.where}", value, get_args(_bare(kind))))
+            return f"{key!r} of {self.where} is {_description(key, kind)}; got {value!r}."
+        return ""
+
+    def _of_tag(self, content: Mapping[str, Any], kind: Any) -> str:
+        """The fault of a table that does not say which record of a union it is."""
+        configs = [one.__struct_config__ for one in _records(kind)]
+        key, tags = str(configs[0].tag_field), [str(one.tag) for one in configs]
+        return self.of_value(key, content[key], Literal[tuple(tags)]) if key in content else (
+            f"{self.where} lacks {key!r}: {' or '.join(map(repr, tags))}."
+        )  # fmt: skip
+
+    def _of_unknown(self, key: str, known: Collection[str]) -> str:
+        others = [one for one in self.rivals if self._takes(one, key)]
+        tags = " or ".join(repr(one.__struct_config__.tag) for one in others)
+        hint = f"It is a key of {others[0].__struct_config__.tag_field} = {tags}." if others else ""
+        if not known:
+            return f"no key of {self.where} is called {key!r}; the table has none.{' ' + hint if hint else ''}"
+        return str(UnknownNameError.of(f"key of {self.where}", key, known, hint))
+
+    def _takes(self, record: type[msgspec.Struct], key: str) -> bool:
+        """True if another record of the union has such a key in this table."""
+        for name in self.tables:
+            inside = _records(_fields(record)[name].type) if name in _fields(record) else ()
+            if not inside:
+                return False
+            record = inside[0]
+        return key in _fields(record) and not (not self.tables and key in self.hidden)
+
+
+def _fields(record: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields of a record by their keys in a file."""
+    return {one.encode_name: one for one in msgspec.structs.fields(record)}
+
+
+def _bare(kind: Any) -> Any:
+    """A type without its annotations."""
+    return _bare(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
+
+
+def _members(kind: Any) -> Iterator[Any]:
+    """The types of a union, or the only one; annotations stay."""
+    if get_origin(_bare(kind)) in (Union, UnionType):
+        for one in get_args(_bare(kind)):
+            yield from _members(one)
+    else:
+        yield kind
+
+
+def _records(kind: Any) -> tuple[type[msgspec.Struct], ...]:
+    """The records among the types of a union."""
+    each = [_bare(one) for one in _members(kind)]
+    return tuple(one for one in each if isinstance(one, type) and issubclass(one, msgspec.Struct))
+
+
+def _record_of(content: Mapping[str, Any], kind: Any) -> type[msgspec.Struct] | None:
+    """The record that a table is read into; None where its tag is missing or unknown."""
+    records = _records(kind)
+    if len(records) == 1:
+        return records[0]
+    configs = [one.__struct_config__ for one in records]
+    return next((one for one, c in zip(records, configs, strict=True) if content.get(str(c.tag_field)) == c.tag), None)
+
+
+def _description(key: str, kind: Any) -> str:
+    """The values that a type takes, in words."""
+    if _records(kind) or get_origin(_bare(kind)) in (dict, Mapping):
+        return f"a table [{key}]"
+    for one in (kind, *_members(kind)):
+        notes = [note.description for note in getattr(one, "__metadata__", ()) if isinstance(note, Meta)]
+        if told := next((note for note in notes if note), None):
+            return told
+        if get_origin(_bare(one)) is Literal:
+            return " or ".join(map(repr, get_args(_bare(one))))
+        if _bare(one) in _DESCRIPTIONS:
+            return _DESCRIPTIONS[_bare(one)]
+    return "a value of another kind"
 
 
 class TomlTable:
@@ -103,7 +353,7 @@ class TomlTable:
 
     def changed(self, changes: Mapping[str, Any]) -> TomlTable:
         """The table with some keys other; a table among the changes changes the keys it names, None takes a key out."""
-        return TomlTable(_merged(self._content, changes), self._file, self._name)
+        return TomlTable(merge(self._content, changes), self._file, self._name)
 
     def shares(self, key: str, default: Any = MISSING) -> Any:
         """A tuple of numbers above 0, 1 at most; at least one."""
@@ -153,19 +403,6 @@ class TomlTable:
         if not fits(value):
             raise DataError(f"{key!r} of {self.where} is {what}; got {value!r}.")
         return value
-
-
-def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(content)
-    for key, value in changes.items():
-        before = merged.get(key)
-        if isinstance(value, Mapping):
-            value = _merged(before if isinstance(before, Mapping) else {}, value)
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = value
-    return merged
 
 
 def _is_number(value: Any) -> bool:

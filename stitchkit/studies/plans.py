@@ -164,7 +164,7 @@ def read_plan(path: str | Path) -> StudyPlan:
         For a file that cannot be read, a missing or unknown key (the nearest is listed), or a value of a wrong kind.
     """
     path = Path(path)
-    top = read_toml(path)
+    top = TomlTable(read_toml(path), str(path), "")
     kind = top.one_of("kind", KINDS)
     if kind == "training":
         return _training(top, path)

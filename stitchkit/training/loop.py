@@ -106,7 +106,7 @@ def train(
         raise InputError(f"{folder} is a file; a trained encoder is a folder. Name a folder.")
     if folder.exists() and any(folder.iterdir()) and not (folder / RUN).is_dir():
         raise InputError(f"{folder} holds something that is no training run. Name an empty or a new folder.")
-    fabric = launched(recipe.precision, device)
+    fabric = launched(recipe.training.precision, device)
     first = fabric.is_global_zero  # of all processes, the one that talks and writes
     curves = tensorboard_in(folder / RUN) if tensorboard and first else None
     with Progress(progress if first else False) as bar:
@@ -141,20 +141,20 @@ class _Run:
         data = Prepared.of(recipe, folder, fabric, say, bar, None if stopped is None else stopped.pairs)
         torch.manual_seed(recipe.seed)
         network = SharedNetwork(data.shape)
-        settings = ClipSettings(equal_captions=recipe.equal_captions)
+        settings = ClipSettings(equal_captions=recipe.training.equal_captions)
         objective = objective_type(settings.name)(settings, data.shape)
         for pairs in (data.train, data.held):
             objective.check(pairs.present)
         network.to(fabric.device)
         objective.to(fabric.device)
         optimizer = fabric.setup_optimizers(_optimizer(network, objective, recipe))
-        if min(recipe.batch, len(data.train)) < fabric.world_size:
+        if min(recipe.training.batch, len(data.train)) < fabric.world_size:
             raise InputError(
                 f"a batch of {len(data.train)} pairs cannot be divided among {fabric.world_size} processes."
             )
         batches = Batches(
-            data.train, min(recipe.batch, len(data.train)), recipe.chunk, recipe.seed, fabric.global_rank,
-            fabric.world_size,
+            data.train, min(recipe.training.batch, len(data.train)), recipe.training.chunk, recipe.seed,
+            fabric.global_rank, fabric.world_size,
         )  # fmt: skip
         run = cls(recipe, folder, fabric, say, bar, network, objective, optimizer, data, batches)
         run._restore(stopped, curves)
@@ -163,7 +163,7 @@ class _Run:
     @property
     def total(self) -> int:
         """Steps at most."""
-        return self.recipe.steps or self.recipe.epochs * self.batches.in_pass
+        return self.recipe.training.steps or self.recipe.training.epochs * self.batches.in_pass
 
     @property
     def epochs(self) -> float:
@@ -172,7 +172,7 @@ class _Run:
 
     def go(self) -> TrainedRun:
         """Every step that is left."""
-        every = self.recipe.validate_every or self.batches.in_pass
+        every = self.recipe.training.validate_every or self.batches.in_pass
         self.bar.begin("training, steps", self.total, self.step)
         while self.step < self.total and not self._out_of_patience():
             stop = min(self.step - self.step % every + every, self.total)
@@ -192,13 +192,7 @@ class _Run:
 
     def _step(self, batch: Batch) -> float:
         """One batch: forward in chunks, exact gradient, one move of the optimizer."""
-        recipe, fabric, network, objective, pairs = (
-            self.recipe,
-            self.fabric,
-            self.network,
-            self.objective,
-            self.data.train,
-        )
+        fabric, network, objective, pairs = self.fabric, self.network, self.objective, self.data.train
         facts = pairs.facts(batch.rows, fabric.device)
 
         def forward(chunk: int) -> Outputs:
@@ -222,7 +216,7 @@ class _Run:
                 f"validation is kept. Lower the rate, or look at those items."
             )
         sum_over_processes(network, fabric)
-        rate = recipe.rate * (1 + math.cos(math.pi * self.step / self.total)) / 2
+        rate = self.recipe.training.rate * (1 + math.cos(math.pi * self.step / self.total)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -240,7 +234,7 @@ class _Run:
                 f"the validation loss is {result.loss} after step {self.step}: the state of the validation before is "
                 f"kept. Lower the rate."
             )
-        better = result.better_than(self.best, self.recipe.best)
+        better = result.better_than(self.best, self.recipe.training.best)
         self.best, self.since = (result, 0) if better else (self.best, self.since + 1)
         if not self.fabric.is_global_zero:
             return
@@ -284,7 +278,7 @@ class _Run:
             self.log = RunLog(self.folder / RUN, self.step, curves)
 
     def _out_of_patience(self) -> bool:
-        return bool(self.recipe.patience) and self.since >= self.recipe.patience
+        return bool(self.recipe.training.patience) and self.since >= self.recipe.training.patience
 
 
 def _stopped(recipe: Recipe, folder: Path, world: int) -> Stopped | None:
@@ -313,5 +307,5 @@ def _optimizer(network: SharedNetwork, objective: Objective, recipe: Recipe) -> 
         for name, parameter in owner.named_parameters()
     ]
     decayed, others = ([one for one in named if (one[1].ndim > 1) == matrix] for matrix in (True, False))
-    groups = [{"params": decayed, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.rate, betas=BETAS, eps=EPSILON)
+    groups = [{"params": decayed, "weight_decay": recipe.training.decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.training.rate, betas=BETAS, eps=EPSILON)

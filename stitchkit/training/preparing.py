@@ -72,7 +72,7 @@ class Prepared:
         left, right = modalities(recipe.pairs, whole)
         given, words = recipe.network, _vocabulary(recipe.network, whole.take(chosen.train))
         mean, std = GREY if given.grey else COLOUR
-        wide = given.side + 2 * round((recipe.zoom - 1) * given.side / 2)  # even margins: one middle
+        wide = given.side + 2 * round((recipe.training.zoom - 1) * given.side / 2)  # even margins: one middle
         image = ImageBatch(given.side, wide, mean, std)
         with fabric.rank_zero_first(local=True):  # one process of a machine packs, the others find it done
             pack = packed(whole.images, image, default_root() / "training", bar) if pictured else None
@@ -87,7 +87,7 @@ class Prepared:
             )
         text = TextInput(given.context, words.size, words.end)
         first: Input = ImageInput(given.side, given.patch, len(mean)) if pictured else text
-        shape = SharedShape(given.width, given.layers, given.heads, given.dim, given.shared, given.mode, given.size,
+        shape = SharedShape(given.width, given.layers, given.heads, given.dim, given.shared, given.mode, given.features,
                             {left: first, right: text})  # fmt: skip
         settings: dict[str, Any] = {"start": words.start, "tokenizer": words.mark}
         if pictured:
@@ -132,7 +132,7 @@ def _mark(chosen: ChosenPairs, words: Vocabulary, pack: Pack | None) -> str:
 def _vocabulary(given: NetworkRecipe, train: Cohort) -> Vocabulary:
     """The named tokenizer, or one made of all texts to train on."""
     if given.tokenizer:
-        return Vocabulary.of_folder(given.tokenizer)
+        return Vocabulary.of_folder(str(given.tokenizer))
     texts, groups = _texts(train.texts), train.labels.groups
     patients = None if groups is None else groups.tolist()
     if train.images.modality == "text":

@@ -2,141 +2,227 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+from msgspec.structs import asdict, force_setattr
 
 from stitchkit.core.errors import DataError
-from stitchkit.storage.toml_files import TomlTable, read_toml
+from stitchkit.storage.toml_files import (
+    AtLeastOne,
+    Flag,
+    NotNegative,
+    Positive,
+    Share,
+    Text,
+    Whole,
+    merge,
+    read_record,
+    read_toml,
+)
 
 SIZES = {  # width, layers, heads, dim; side and patch of images; context of texts
     "tiny": {"width": 96, "layers": 3, "heads": 3, "dim": 64, "side": 64, "patch": 16, "context": 64},
     "small": {"width": 384, "layers": 8, "heads": 6, "dim": 256, "side": 128, "patch": 16, "context": 77},
     "base": {"width": 768, "layers": 12, "heads": 12, "dim": 512, "side": 224, "patch": 16, "context": 77},
 }
-PRECISIONS = ("32", "bf16", "16")
-NAME = re.compile(r"[a-z][a-z0-9_-]*")  # of a modality: it stands in an encoder's name
+RIVALS = (  # keys of one table that exclude each other, and what both of them say
+    ("training", "steps", "epochs", "say when to end"),
+    ("pairs", "valid", "held", "say what is validated on"),
+)
+_NAMES = "two different names of small letters, digits, - and _, with a letter first"
+
+Layers = Annotated[
+    Literal["all", "none"] | Annotated[tuple[Whole, ...], Meta(min_length=1)],
+    Meta(description="'all', 'none' or a list of whole numbers, 0 or more each"),
+]
+ContextLength = Annotated[int, Meta(ge=3, description="a whole number, 3 or more")]  # start, a word, end
+VocabularySize = Annotated[int, Meta(ge=300, description="a whole number, 300 or more")]
+BatchSize = Annotated[int, Meta(ge=2, description="a whole number, 2 or more")]
+Zoom = Annotated[int, Meta(ge=1)] | Annotated[float, Meta(ge=1, le=1e6, description="a number, 1 or more")]
+ModalityName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z")]  # it stands in an encoder's name
+Modalities = Annotated[tuple[ModalityName, ModalityName] | None, Meta(description=_NAMES)]
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkRecipe:
-    """The network: a size, or single numbers instead of its own.
+class NetworkRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``[network]`` of a recipe: a size, or single numbers instead of its own.
 
     Parameters
     ----------
-    shared
-        Layers that both modalities share; None for all, () for none.
-    mode, size
-        As :class:`stitchkit.encoders.shared.network.SharedShape` says.
+    size
+        Key of ``SIZES``, default ``"tiny"``.
+    width, layers, heads, dim, side, patch, context
+        Numbers instead of those of ``size``; 0, the default, takes that of ``size``.
+    sharing
+        Layers that both modalities share: ``"all"`` (the default), ``"none"``, or a list of layers from 0. The key in a
+        file is ``shared``.
+    mode, features
+        Mode and size of :class:`stitchkit.encoders.shared.network.SharedShape`; defaults ``"token_wise"`` and 20.
     grey
-        Images of one channel.
+        Images of one channel, default False.
     vocabulary
-        Entries of the tokenizer that is made from the captions.
+        Entries of the tokenizer that is made from the captions, default 4096.
     tokenizer
-        A folder with a ``tokenizer.json`` to be used instead; relative to the recipe's file.
+        Folder with a ``tokenizer.json`` to be used instead, default None.
     """
 
-    width: int
-    layers: int
-    heads: int
-    dim: int
-    side: int
-    patch: int
-    context: int
-    shared: tuple[int, ...] | None = None
-    mode: str = "token_wise"
-    size: int = 20
-    grey: bool = False
-    vocabulary: int = 4096
-    tokenizer: str = ""
+    size: Literal["tiny", "small", "base"] = "tiny"
+    width: AtLeastOne = 0
+    layers: AtLeastOne = 0
+    heads: AtLeastOne = 0
+    dim: AtLeastOne = 0
+    side: AtLeastOne = 0
+    patch: AtLeastOne = 0
+    context: ContextLength = 0
+    sharing: Layers = field(name="shared", default="all")
+    mode: Text = "token_wise"
+    features: Whole = 20
+    grey: Flag = False
+    vocabulary: VocabularySize = 4096
+    tokenizer: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, number in SIZES[self.size].items():
+            if not getattr(self, name):
+                force_setattr(self, name, number)
+
+    @property
+    def shared(self) -> tuple[int, ...] | None:
+        """Layers that both modalities share; None for all, () for none."""
+        if self.sharing == "all":
+            return None
+        return () if self.sharing == "none" else self.sharing
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; ``size`` is the number of features."""
+        numbers = {name: getattr(self, name) for name in SIZES[self.size]}
+        return {
+            **numbers,
+            "shared": self.shared,
+            "mode": self.mode,
+            "size": self.features,
+            "grey": self.grey,
+            "vocabulary": self.vocabulary,
+            "tokenizer": str(self.tokenizer or ""),
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class PairsRecipe:
-    """The pairs of a recipe.
+class PairsRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``[pairs]`` of a recipe.
 
     Parameters
     ----------
     layout, root, reader
-        As ``read_cohort`` takes them; a root is relative to the recipe's file.
+        Arguments of ``read_cohort``; a root is relative to the recipe's file.
     train, valid
-        Published splits; where ``valid`` is empty, a share ``held`` of the train patients is held out instead.
+        Published splits, defaults ``"train"`` and none; without ``valid`` a share ``held`` of the train patients is
+        held out instead.
+    held
+        Share of the train patients that is held out where ``valid`` is empty, in (0, 1], default 0.1.
     fraction
-        The share of the train pairs that is used, drawn patient by patient, the fewer inside the more.
+        Share of the train pairs that is used, in (0, 1], default 1, drawn patient by patient in nested subsets.
     modalities
-        What the two sides are called, ``stitchkit:FOLDER#modality=...``; None for image and text, or, where items are
-        texts too (``modality = "text"`` of the reader), first and second.
+        Names of the two sides, ``stitchkit:FOLDER#modality=...``; None, the default, for image and text, or, where
+        items are texts too (``modality = "text"`` of the reader), first and second.
     """
 
-    layout: str
+    layout: Text
     root: Path
-    reader: Mapping[str, Any] = field(default_factory=dict)
-    train: str = "train"
-    valid: str = ""
-    held: float = 0.1
-    fraction: float = 1.0
-    modalities: tuple[str, str] | None = None
+    reader: dict[str, Any] = {}
+    train: Text = "train"
+    valid: Text = ""
+    held: Share = 0.1
+    fraction: Share = 1.0
+    modalities: Modalities = None
+
+    def __post_init__(self) -> None:
+        if self.modalities is not None and self.modalities[0] == self.modalities[1]:
+            raise ValueError(f"'modalities' are {_NAMES}; got {', '.join(self.modalities)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides a training run.
+class TrainingRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``[training]`` of a recipe.
 
     Parameters
     ----------
     epochs
-        At most so many passes over the pairs; 0 where ``steps`` says when to end.
+        Largest number of passes over the pairs, default 50; 0 where ``steps`` says when to end.
     steps
-        At most so many batches; 0 where ``epochs`` says when to end.
+        Largest number of batches; 0, the default, where ``epochs`` says when to end.
     validate_every
-        Steps between validations; 0 for once an epoch.
+        Steps between validations; 0, the default, for once an epoch.
     batch
-        Pairs that are contrasted with each other, over all machines.
+        Pairs that are contrasted with each other, over all machines, default 256.
     chunk
-        Pairs that are in memory with their activations at once; the gradient is that of the whole batch.
+        Pairs that are in memory with their activations at once; 0, the default, for a whole batch. The gradient is
+        that of the whole batch either way.
     rate, decay
-        Peak learning rate (cosine to 0, no warm-up) and weight decay of AdamW.
+        Peak learning rate (cosine to 0, no warm-up), default 5e-4, and weight decay, default 0.2, of AdamW.
     best
-        The weights of which validation are kept: that of the least ``"loss"``, as the original does, or of the best
-        ``"rank"``, the mean reciprocal rank of both ways. On few pairs the loss rises, from confidence, while ranks
-        still get better.
+        Validation whose weights are kept: that of the least ``"loss"`` (the default), as the original does, or of the
+        best ``"rank"``, the mean reciprocal rank of both ways. On few pairs the loss rises, from confidence, while
+        ranks still get better.
     patience
-        Validations without a better one after which it ends; 0 for never.
+        Validations without a better one after which training ends, default 10; 0 for never.
     equal_captions
-        Pairs of one caption are positives of each other; False takes each pair alone, as the original does.
+        Pairs of one caption are positives of each other (True, the default); False takes each pair alone, as the
+        original does.
     zoom
-        Images are resized to this much more than the network takes, and a square is cut out: at random in training, the
-        middle ever after, so that things keep their size.
+        Size that images are resized to, as a multiple of the network's, 1 or more, default 1.14. A square is cut out:
+        at random in training, the middle ever after, so that things keep their size.
     precision
-        ``"32"``, ``"bf16"`` or ``"16"`` (mixed).
+        ``"32"`` (the default), ``"bf16"`` or ``"16"`` (mixed).
     """
 
-    name: str
-    network: NetworkRecipe
+    epochs: AtLeastOne = 50
+    steps: AtLeastOne = 0
+    validate_every: Whole = 0
+    batch: BatchSize = 256
+    chunk: AtLeastOne = 0
+    rate: Positive = 5e-4
+    decay: NotNegative = 0.2
+    best: Literal["loss", "rank"] = "loss"
+    patience: Whole = 10
+    equal_captions: Flag = True
+    zoom: Zoom = 1.14
+    precision: Literal["32", "bf16", "16"] = "32"
+
+    def __post_init__(self) -> None:
+        if self.steps:
+            force_setattr(self, "epochs", 0)
+        if not self.chunk:
+            force_setattr(self, "chunk", self.batch)
+
+
+class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that decides a training run; each table of its file is a record.
+
+    Parameters
+    ----------
+    name
+        Name of the run, in the encoder's card; default the name of the file.
+    seed
+        Seed of weights, batches, crops, held-out patients and the fraction, default 0.
+    """
+
+    name: Text
+    seed: Whole = 0
+    network: NetworkRecipe = NetworkRecipe()
     pairs: PairsRecipe
-    epochs: int = 50
-    steps: int = 0
-    validate_every: int = 0
-    batch: int = 256
-    chunk: int = 256
-    rate: float = 5e-4
-    decay: float = 0.2
-    best: str = "loss"
-    patience: int = 10
-    equal_captions: bool = True
-    zoom: float = 1.14
-    precision: str = "32"
-    seed: int = 0
+    training: TrainingRecipe = TrainingRecipe()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        plain = asdict(self)
-        plain["pairs"]["root"] = str(self.pairs.root)
-        return plain
+        """Plain values. Keys of kept runs and states of stopped ones are made of them, so that none may change."""
+        return {
+            "name": self.name,
+            "network": self.network.to_dict(),
+            "pairs": {**asdict(self.pairs), "root": str(self.pairs.root)},
+            **asdict(self.training),
+            "seed": self.seed,
+        }
 
 
 def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType({})) -> Recipe:
@@ -148,84 +234,19 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType(
         For a file that cannot be read, a missing or unknown key (the nearest is listed), or a value of a wrong kind.
     """
     path = Path(path)
-    top = read_toml(path).changed(_without_rivals(changes))
-    training = top.table("training")
-    if "steps" in training and "epochs" in training:
-        raise DataError(f"'steps' and 'epochs' of {training.where} both say when to end. Keep one.")
-    steps = training.whole("steps", 0, least=1)
-    batch = training.whole("batch", 256, least=2)
-    recipe = Recipe(
-        name=top.text("name", path.stem),
-        seed=top.whole("seed", 0),
-        network=_network(top.table("network"), path.parent),
-        pairs=_pairs(top.table("pairs"), path.parent),
-        epochs=0 if steps else training.whole("epochs", 50, least=1),
-        steps=steps,
-        validate_every=training.whole("validate_every", 0),
-        batch=batch,
-        chunk=training.whole("chunk", batch, least=1),
-        rate=training.number("rate", 5e-4, above=True),
-        decay=training.number("decay", 0.2, least=0),
-        best=training.one_of("best", ("loss", "rank"), "loss"),
-        patience=training.whole("patience", 10),
-        equal_captions=training.flag("equal_captions", True),
-        zoom=training.number("zoom", 1.14, least=1),
-        precision=training.one_of("precision", PRECISIONS, "32"),
-    )
-    training.close()
-    top.close()
+    content = {"name": path.stem, **merge(read_toml(path), _without_rivals(changes))}
+    for name, *keys, purpose in RIVALS:
+        table = content.get(name)
+        if isinstance(table, Mapping) and all(key in table for key in keys):
+            first, second = keys
+            raise DataError(f"{first!r} and {second!r} of [{name}] in {path} both {purpose}. Keep one.")
+    recipe: Recipe = read_record(content, Recipe, path, folder=path.parent.absolute())  # wherever it is run
     return recipe
 
 
 def _without_rivals(changes: Mapping[str, Any]) -> Mapping[str, Any]:
     """Changes that say when to end another way take the first way out."""
     training = changes.get("training", {})
-    gone = {"steps": "epochs", "epochs": "steps"}
-    out = {other: None for one, other in gone.items() if one in training and other not in training}
+    rivals = {"steps": "epochs", "epochs": "steps"}
+    out = {other: None for one, other in rivals.items() if one in training and other not in training}
     return {**changes, "training": {**training, **out}} if out else changes
-
-
-def _network(table: TomlTable, folder: Path) -> NetworkRecipe:
-    numbers = dict(SIZES[table.one_of("size", SIZES, "tiny")])
-    for key in numbers:
-        numbers[key] = table.whole(key, numbers[key], least=3 if key == "context" else 1)  # start, a word, end
-    common = table.wholes("shared") if table.holds_list("shared") else table.text("shared", "all")
-    if isinstance(common, str) and common not in ("all", "none"):
-        raise DataError(f"'shared' of {table.where} is 'all', 'none' or a list of layers; got {common!r}.")
-    shared = None if common == "all" else () if common == "none" else tuple(common)
-    tokenizer = table.text("tokenizer", "")
-    found = NetworkRecipe(
-        **numbers,
-        shared=shared,
-        mode=table.text("mode", "token_wise"),
-        size=table.whole("features", 20),
-        grey=table.flag("grey", False),
-        vocabulary=table.whole("vocabulary", 4096, least=300),
-        tokenizer=str((folder / os.path.expanduser(tokenizer)).absolute()) if tokenizer else "",
-    )
-    table.close()
-    return found
-
-
-def _pairs(table: TomlTable, folder: Path) -> PairsRecipe:
-    valid = table.text("valid", "")
-    if valid and "held" in table:
-        raise DataError(f"'valid' and 'held' of {table.where} both say what is validated on. Keep one.")
-    names = table.texts("modalities", None)
-    if names is not None and (len(set(names)) != 2 or len(names) != 2 or not all(map(NAME.fullmatch, names))):
-        raise DataError(
-            f"'modalities' of {table.where} are two different names of small letters, digits, - and _, with a letter "
-            f"first; got {', '.join(names)}."
-        )
-    found = PairsRecipe(
-        layout=table.text("layout"),
-        root=(folder / os.path.expanduser(table.text("root"))).absolute(),  # the same from wherever it is run
-        reader=table.table("reader").rest(),
-        train=table.text("train", "train"),
-        valid=valid,
-        held=table.share("held", 0.1),
-        fraction=table.share("fraction", 1.0),
-        modalities=names,
-    )
-    table.close()
-    return found

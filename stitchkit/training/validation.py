@@ -98,9 +98,9 @@ def validate(
     """The network on pairs that were held out; every machine does it all, so that they agree on what is best."""
     losses = []
     with _evaluating(network, objective):
-        outputs = _outputs(network, objective, held, recipe.chunk, fabric)
-        for batch in range(max(len(held) // recipe.batch, 1)):
-            rows = slice(batch * recipe.batch, (batch + 1) * recipe.batch)
+        outputs = _outputs(network, objective, held, recipe.training.chunk, fabric)
+        for batch in range(max(len(held) // recipe.training.batch, 1)):
+            rows = slice(batch * recipe.training.batch, (batch + 1) * recipe.training.batch)
             some = {name: tuple(tensor[rows] for tensor in tensors) for name, tensors in outputs.items()}
             losses.append(float(objective.loss(some, held.facts(rows, fabric.device))))
     left, right = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stitchkit.core.errors import DataError
-from stitchkit.storage.toml_files import read_toml
+from stitchkit.storage.toml_files import TomlTable, read_toml
 
 TEXT = """
 name = "mine"
@@ -22,7 +22,7 @@ subset = "both"
 @pytest.fixture
 def top(tmp_path):
     (tmp_path / "plan.toml").write_text(TEXT)
-    return read_toml(tmp_path / "plan.toml")
+    return TomlTable(read_toml(tmp_path / "plan.toml"), str(tmp_path / "plan.toml"), "")
 
 
 def test_every_kind_is_read_and_defaults_stand_in(top):

@@ -168,11 +168,16 @@ def test_only_matrices_are_decayed():
     from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
     from stitchkit.training.loop import _optimizer
     from stitchkit.training.objectives.clip import Clip, ClipSettings
-    from stitchkit.training.recipes import NetworkRecipe, PairsRecipe, Recipe
+    from stitchkit.training.recipes import NetworkRecipe, PairsRecipe, Recipe, TrainingRecipe
 
     inputs = {"image": ImageInput(16, 8, 1), "text": TextInput(8, 50, 49)}
     network = SharedNetwork(SharedShape(16, 1, 2, 8, size=4, inputs=inputs))
-    recipe = Recipe("r", NetworkRecipe(16, 1, 2, 8, 16, 8, 8), PairsRecipe("table", "."), rate=3e-4, decay=0.3)
+    recipe = Recipe(
+        name="r",
+        network=NetworkRecipe(width=16, layers=1, heads=2, dim=8, side=16, patch=8, context=8),
+        pairs=PairsRecipe(layout="table", root="."),
+        training=TrainingRecipe(rate=3e-4, decay=0.3),
+    )
     objective = Clip(ClipSettings(), network.shape)
     optimizer = _optimizer(network, objective, recipe)
     names = {id(one): f"network.{name}" for name, one in network.named_parameters()}

@@ -40,8 +40,9 @@ def train(
             {
                 "recipe": read.name, "pairs": f"{read.pairs.layout} in {read.pairs.root}",
                 "network": f"{network.layers} layers of {network.width}, shared: {common}, {network.mode}",
-                "batch": f"{read.batch}, in chunks of {read.chunk}",
-                "until": f"step {read.steps}" if read.steps else f"epoch {read.epochs}", "writes": out,
+                "batch": f"{read.training.batch}, in chunks of {read.training.chunk}",
+                "until": f"step {read.training.steps}" if read.training.steps else f"epoch {read.training.epochs}",
+                "writes": out,
             }
         )  # fmt: skip
         return

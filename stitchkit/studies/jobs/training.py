@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from msgspec import structs
 
 from stitchkit.core.errors import DataError, StitchError
 from stitchkit.core.items import Items
@@ -166,8 +167,8 @@ def _arms(plan: StudyPlan) -> Iterator[Arm]:
     for fraction in training.fractions:
         for seed in range(plan.seed, plan.seed + plan.draws):
             for name, recipe in recipes.items():
-                pairs = replace(recipe.pairs, fraction=fraction * recipe.pairs.fraction)
-                yield Arm(name, replace(recipe, pairs=pairs, seed=seed), round(fraction * len(chosen.train)),
+                pairs = structs.replace(recipe.pairs, fraction=fraction * recipe.pairs.fraction)
+                yield Arm(name, structs.replace(recipe, pairs=pairs, seed=seed), round(fraction * len(chosen.train)),
                           modalities(first.pairs, chosen.whole))  # fmt: skip
 
 
