@@ -36,7 +36,6 @@ from stitchkit.training.checkpoints import tensorboard as tensorboard_in
 from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.loading import Batch, Batches
 from stitchkit.training.objectives import objective_type
-from stitchkit.training.objectives.clip import ClipSettings
 from stitchkit.training.objectives.objective import Objective, Outputs
 from stitchkit.training.optimizer_states import check_groups_fit
 from stitchkit.training.outcomes import TrainedRun, TrainingError
@@ -141,8 +140,7 @@ class _Run:
         data = Prepared.of(recipe, folder, fabric, say, bar, None if stopped is None else stopped.pairs)
         torch.manual_seed(recipe.seed)
         network = SharedNetwork(data.shape)
-        settings = ClipSettings(equal_captions=recipe.training.equal_captions)
-        objective = objective_type(settings.name)(settings, data.shape)
+        objective = objective_type(recipe.objective.name)(recipe.objective, data.shape)
         for pairs in (data.train, data.held):
             objective.check(pairs.present)
         network.to(fabric.device)

@@ -413,7 +413,7 @@ def test_with_few_captions_chance_is_theirs_and_joint_positives_are_the_same_los
     """Equal captions have equal vectors: whether each is right alone or all are together, the sums are the same."""
     root = few_captions(films, tmp_path / "few")
     joint = run(recipe(root=root), tmp_path / "joint")
-    alone = run(recipe(root=root, training={"equal_captions": False}), tmp_path / "alone")
+    alone = run(recipe(root=root, objective={"equal_captions": False}), tmp_path / "alone")
     assert losses(tmp_path / "joint") == pytest.approx(losses(tmp_path / "alone"), abs=1e-4)
     assert joint.best.captions == alone.best.captions == 3
     assert joint.best.chance["text@1"] == pytest.approx(1 / 3)
@@ -701,6 +701,18 @@ MISTAKES = {
     "mixed": ({"network": {"shared": [0, "all"]}}, DataError, "a list of whole numbers"),
     "context": ({"network": {"context": 2}}, DataError, "3 or more"),
     "names": ({"pairs": {"valid": "test", "modalities": ["a", "a"]}}, DataError, "two different names"),
+    "loss": ({"objective": {"name": "clap"}}, DataError, "name of .objective. in .*'clap'.*clip"),
+    "loss's key": (
+        {"objective": {"temprature": 0.1}},
+        DataError,
+        "of .objective. .*'temprature'.*nearest: temperature",
+    ),
+    "loss's value": ({"objective": {"temperature": 0}}, DataError, r"'temperature' of .* a number in .0.01, 1.; got 0"),
+    "loss's key elsewhere": (
+        {"training": {"equal_captions": True}},
+        DataError,
+        r"'equal_captions': it is a key of \[objective\]",
+    ),
     "split": ({"pairs": {"valid": "dev"}}, UnknownNameError, "'dev'"),
     "fraction": ({"pairs": {"valid": "test", "fraction": 0.01}}, DataError, "too few to train on"),
 }

@@ -9,16 +9,30 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from stitchkit.core.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from stitchkit.training.objectives.objective import Objective
 
-__all__ = ["OBJECTIVES", "objective_type"]
+__all__ = ["OBJECTIVES", "ObjectiveSettings", "objective_type"]
 
 OBJECTIVES = {
     "clip": "stitchkit.training.objectives.clip:Clip",
 }
+
+
+class ObjectiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of an objective: the ``[objective]`` of a recipe. A subclass adds the keys of its own.
+
+    Parameters
+    ----------
+    name
+        Key of :data:`OBJECTIVES`; a subclass has its own as the default.
+    """
+
+    name: str
 
 
 def objective_type(name: str) -> type[Objective]:

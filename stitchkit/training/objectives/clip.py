@@ -6,20 +6,22 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
 from stitchkit.encoders.shared.network import SharedShape
+from stitchkit.storage.toml_files import Flag
+from stitchkit.training.objectives import ObjectiveSettings
 from stitchkit.training.objectives.objective import BatchFacts, Objective, Outputs
 
 MAX_LOG_SCALE = 4.605170185988092  # ln 100: the scale's logarithm is kept in [0, MAX_LOG_SCALE] after each step
 
 
-class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClipSettings(ObjectiveSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of CLIP's objective.
 
     Parameters
@@ -32,8 +34,8 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: Literal["clip"] = "clip"
-    equal_captions: bool = True
-    temperature: Annotated[float, msgspec.Meta(ge=0.01, le=1)] = 0.07
+    equal_captions: Flag = True
+    temperature: Annotated[float, Meta(ge=0.01, le=1, description="a number in [0.01, 1]")] = 0.07
 
 
 class Clip(Objective):

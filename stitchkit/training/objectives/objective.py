@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
+from stitchkit.training.objectives import ObjectiveSettings
 
 Outputs = Mapping[str, tuple[Tensor, ...]]  # modality -> tensors (m, ...) of m rows, as `Objective.outputs` gives them
 
@@ -61,7 +62,7 @@ class Objective(nn.Module, ABC):
         Form of the network, for heads that need its widths.
     """
 
-    Settings: ClassVar[type[Any]]  # msgspec struct of the keys of [objective]; its `name` is the one in OBJECTIVES
+    Settings: ClassVar[type[ObjectiveSettings]]  # record of the keys that a recipe's [objective] may state
 
     @abstractmethod
     def __init__(self, settings: Any, shape: SharedShape) -> None:
