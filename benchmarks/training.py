@@ -151,30 +151,31 @@ def loading() -> Case:
     from stitchkit.encoders.shared.encoder import ImageBatch, TextBatch
     from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
     from stitchkit.training.loading import Batches
-    from stitchkit.training.pairs import TrainingPairs, numbered
+    from stitchkit.training.modality_data import ImageData, TextData
+    from stitchkit.training.pairs import TrainingPairs, number_captions
     from stitchkit.training.recipes import SIZES
-    from stitchkit.training.sides import ImageSide, TextSide
     from stitchkit.training.vocabularies import Vocabulary
 
     tiny, films = SIZES["tiny"], make_phantoms(512, seed=1, size=72)
     words = Vocabulary.of_captions(films.reports, 2048)
     reading = TextBatch(Tokenizer.from_str(words.text), tiny["context"], words.start, words.end)
     reading_images = ImageBatch(tiny["side"], 72, (0.5,), (0.25,))
-    image = ImageSide("image", films.images[..., None], np.arange(512), reading_images, 0, True)
-    pairs = TrainingPairs(films.ids, (image, TextSide("text", films.reports, reading)), numbered(films.reports))
+    images = ImageData(films.images[..., None], np.arange(512), reading_images, seed=0, moving=True)
+    data = {"image": images, "text": TextData(films.reports, reading)}
+    pairs = TrainingPairs.complete(films.ids, data, number_captions(films.reports))
     batches = Batches(pairs, 128, 128, 0)
     text = TextInput(tiny["context"], words.size, words.end)
     inputs = {"image": ImageInput(tiny["side"], tiny["patch"], 1), "text": text}
     network = SharedNetwork(SharedShape(tiny["width"], tiny["layers"], tiny["heads"], tiny["dim"], inputs=inputs))
     objective = _objective(network.shape)
     optimizer = torch.optim.AdamW([*network.parameters(), *objective.parameters()], lr=1e-5)
-    rows, (kept,), _ = batches.fetched(0)
+    rows, (kept,), _ = batches.fetch(0)
     facts = pairs.facts(rows, torch.device("cpu"))
 
     def step() -> int:
         outputs = {
-            side.name: objective.outputs(network, side.name, side.ready(part))
-            for side, part in zip(pairs.sides, kept, strict=True)
+            name: objective.outputs(network, name, data[name].to_inputs(rows_of_one))
+            for name, rows_of_one in kept.items()
         }
         optimizer.zero_grad(set_to_none=True)
         objective.loss(outputs, facts).backward()
@@ -186,7 +187,7 @@ def loading() -> Case:
             raise AssertionError("a batch is not whole")
         return {}
 
-    return Case({"step": step, "fetching": lambda: batches.fetched(1)}, check)
+    return Case({"step": step, "fetching": lambda: batches.fetch(1)}, check)
 
 
 ROWS = [

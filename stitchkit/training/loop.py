@@ -196,8 +196,8 @@ class _Run:
         def forward(chunk: int) -> Outputs:
             with fabric.autocast():
                 return {
-                    side.name: objective.outputs(network, side.name, side.ready(part.to(fabric.device)))
-                    for side, part in zip(pairs.sides, batch.parts[chunk], strict=True)
+                    name: objective.outputs(network, name, pairs.modalities[name].to_inputs(rows.to(fabric.device)))
+                    for name, rows in batch.chunks[chunk].items()
                 }
 
         def loss_of(outputs: Outputs) -> Tensor:
@@ -206,7 +206,7 @@ class _Run:
             return objective.loss(whole, facts)
 
         self.optimizer.zero_grad(set_to_none=True)
-        loss = float(cached_backward(forward, len(batch.parts), loss_of, fabric.backward))
+        loss = float(cached_backward(forward, len(batch.chunks), loss_of, fabric.backward))
         if not math.isfinite(loss):
             ids = ", ".join(pairs.ids[batch.rows[:3]].tolist())
             raise TrainingError(
@@ -242,7 +242,7 @@ class _Run:
         if better:
             self._keep(result)
         save_state(self.folder / RUN, {
-            "recipe": _as_json(self.recipe), "world": self.fabric.world_size, "pairs": self.data.mark,
+            "recipe": _as_json(self.recipe), "world": self.fabric.world_size, "pairs": self.data.digest,
             "step": self.step, "since": self.since, "best": json.dumps(self.best.to_dict() if self.best else None),
             "network": self.network.state_dict(), "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -254,8 +254,8 @@ class _Run:
         data = self.data
         config, arrays = pack_shared(self.network, data.settings)
         record = {
-            "recipe": self.recipe.to_dict(), "modalities": [side.name for side in data.train.sides],
-            "notes": data.notes, "pairs": len(data.train), "captions": data.train.captions,
+            "recipe": self.recipe.to_dict(), "modalities": list(data.train.modalities),
+            "notes": data.notes, "pairs": len(data.train), "captions": data.train.distinct,
             "validation": found.to_dict(),
         }  # fmt: skip
         refresh_folder(self.folder, {**config, "record": record}, arrays, encoder_card(self.recipe, record, found))
@@ -305,5 +305,8 @@ def _optimizer(network: SharedNetwork, objective: Objective, recipe: Recipe) -> 
         for name, parameter in owner.named_parameters()
     ]
     decayed, others = ([one for one in named if (one[1].ndim > 1) == matrix] for matrix in (True, False))
-    groups = [{"params": decayed, "weight_decay": recipe.training.decay}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": recipe.training.decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=recipe.training.rate, betas=BETAS, eps=EPSILON)

@@ -106,14 +106,15 @@ def validate(
     left, right = (
         torch.nn.functional.normalize(pooled, dim=1).cpu().double().numpy() for pooled, *_ in outputs.values()
     )
-    one, other = (side.name for side in held.sides)
-    _, first, truth = np.unique(held.same, return_index=True, return_inverse=True)
+    items, captions = held.modalities
+    _, first, truth = np.unique(held.captions, return_index=True, return_inverse=True)
     truth = truth.reshape(-1)
     there, back = pair_ranks(left, right[first], truth), pair_ranks_back(left, right[first], truth)
-    recall = {f"{other}@{k}": recall_at(there, k) for k in PLACES} | {f"{one}@{k}": recall_at(back, k) for k in PLACES}
+    recall = {f"{captions}@{k}": recall_at(there, k) for k in PLACES}
+    recall |= {f"{items}@{k}": recall_at(back, k) for k in PLACES}
     by_chance = [way.mean(axis=0).tolist() for way in chance_both_ways(left, right[first], truth, PLACES)]
-    chance = {f"{other}@{k}": by_chance[0][i] for i, k in enumerate(PLACES, 1)}
-    chance |= {f"{one}@{k}": by_chance[1][i] for i, k in enumerate(PLACES, 1)}
+    chance = {f"{captions}@{k}": by_chance[0][i] for i, k in enumerate(PLACES, 1)}
+    chance |= {f"{items}@{k}": by_chance[1][i] for i, k in enumerate(PLACES, 1)}
     reciprocal = float(np.mean([np.mean(ranks.reciprocal) for ranks in (there, back)]))
     return Validation(step, float(np.mean(losses)), reciprocal, recall, chance, len(held), len(first))
 
@@ -136,7 +137,7 @@ def _outputs(network: SharedNetwork, objective: Objective, pairs: TrainingPairs,
         for start in range(0, len(pairs), chunk):
             rows = np.arange(start, min(start + chunk, len(pairs)))
             pieces.append({
-                side.name: objective.outputs(network, side.name, side.ready(side.fetched(rows, 0).to(fabric.device)))
-                for side in pairs.sides
+                name: objective.outputs(network, name, data.to_inputs(data.fetch(rows, 0).to(fabric.device)))
+                for name, data in pairs.modalities.items()
             })  # fmt: skip
     return join_outputs(pieces)

@@ -476,11 +476,11 @@ def test_a_run_on_images_that_were_replaced_is_refused(recipe, films, tmp_path):
 
 
 def test_another_seed_draws_another_share(recipe):
-    from stitchkit.training.pairs import chosen_pairs
+    from stitchkit.training.pairs import choose_pairs
     from stitchkit.training.recipes import read_recipe
 
     pairs = read_recipe(recipe(pairs={"valid": "test", "fraction": 0.5})).pairs
-    one, two = (chosen_pairs(pairs, seed).train.tolist() for seed in (0, 1))
+    one, two = (choose_pairs(pairs, seed).train.tolist() for seed in (0, 1))
     assert one != two
 
 
@@ -640,13 +640,13 @@ def test_a_state_with_a_scale_beyond_its_range_goes_on_from_the_end_of_it(recipe
 
 
 def test_a_fraction_is_drawn_by_patient_and_inside_the_larger(recipe):
-    from stitchkit.training.pairs import chosen_pairs
+    from stitchkit.training.pairs import choose_pairs
     from stitchkit.training.recipes import read_recipe
 
     drawn = {}
     for fraction in (0.25, 0.5, 1.0):
         pairs = read_recipe(recipe(pairs={"valid": "test", "fraction": fraction})).pairs
-        chosen = chosen_pairs(pairs, 0)
+        chosen = choose_pairs(pairs, 0)
         drawn[fraction] = set(chosen.whole.images.ids[chosen.train].tolist())
         assert len(chosen.held) == 24
     assert [len(one) for one in drawn.values()] == [12, 24, 48]
@@ -654,10 +654,10 @@ def test_a_fraction_is_drawn_by_patient_and_inside_the_larger(recipe):
 
 
 def test_without_a_validation_split_patients_are_held_out(recipe):
-    from stitchkit.training.pairs import chosen_pairs
+    from stitchkit.training.pairs import choose_pairs
     from stitchkit.training.recipes import read_recipe
 
-    chosen = chosen_pairs(read_recipe(recipe(pairs={"held": 0.25})).pairs, 0)
+    chosen = choose_pairs(read_recipe(recipe(pairs={"held": 0.25})).pairs, 0)
     people = chosen.whole.labels.groups
     assert not set(people[chosen.train]) & set(people[chosen.held])
     assert len(chosen.train) + len(chosen.held) == len(chosen.whole) == 48

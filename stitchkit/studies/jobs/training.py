@@ -29,7 +29,7 @@ from stitchkit.studies.judges import RankingJudge, places
 from stitchkit.studies.plans import StudyPlan, TrainingPlan
 from stitchkit.studies.running import Ran
 from stitchkit.training.loop import train
-from stitchkit.training.pairs import chosen_pairs, modalities, numbered
+from stitchkit.training.pairs import choose_pairs, modality_names, number_captions
 from stitchkit.training.recipes import Recipe, read_recipe
 
 RUNS = "runs"  # below the study's folder, while they last
@@ -49,7 +49,7 @@ class Asked:
     def of(cls, cohort: Cohort) -> Asked:
         """Of a cohort with texts."""
         texts = cohort.anchors().target_items
-        same = numbered([str(value) for value in texts.values])
+        same = number_captions([str(value) for value in texts.values])
         return cls(cohort, texts, same, np.unique(same, return_index=True)[1])
 
     def found(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -146,7 +146,7 @@ def _judged(plan: StudyPlan, allow_leakage: bool) -> tuple[Asked, list[str], str
     data = plan.data
     cohort = read_cohort(data.layout, data.root, **data.reader)
     judged = cohort.part(str(data.test))
-    trained = chosen_pairs(read_recipe(cast(TrainingPlan, plan.training).recipe).pairs, plan.seed).whole
+    trained = choose_pairs(read_recipe(cast(TrainingPlan, plan.training).recipe).pairs, plan.seed).whole
     notes = audit(
         trained.images.ids,
         judged.images.ids,
@@ -163,13 +163,13 @@ def _arms(plan: StudyPlan) -> Iterator[Arm]:
     training = cast(TrainingPlan, plan.training)
     recipes = {name: read_recipe(training.recipe, changes) for name, changes in training.arms.items()}
     first = next(iter(recipes.values()))
-    chosen = chosen_pairs(first.pairs, plan.seed)
+    chosen = choose_pairs(first.pairs, plan.seed)
     for fraction in training.fractions:
         for seed in range(plan.seed, plan.seed + plan.draws):
             for name, recipe in recipes.items():
                 pairs = structs.replace(recipe.pairs, fraction=fraction * recipe.pairs.fraction)
                 yield Arm(name, structs.replace(recipe, pairs=pairs, seed=seed), round(fraction * len(chosen.train)),
-                          modalities(first.pairs, chosen.whole))  # fmt: skip
+                          modality_names(first.pairs, chosen.whole))  # fmt: skip
 
 
 def _finish(log: CellLog, key: str, arm: Arm, asked: Asked, folder: Path, device: str) -> None:
