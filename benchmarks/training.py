@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,14 +71,32 @@ def _peer(name: str, shape: Mapping[str, int], side: int, patch: int) -> tuple[A
 
 def _ours(name: str, shape: Mapping[str, int], side: int, patch: int) -> tuple[Any, Callable[..., torch.Tensor]]:
     from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
-    from stitchkit.training.contrast import contrastive_loss
 
     inputs = {"image": ImageInput(side, patch, 3), "text": TextInput(CONTEXT, VOCABULARY, VOCABULARY - 1)}
     network = SharedNetwork(SharedShape(**shape, shared=() if name == SEPARATE else None, inputs=inputs))
-    torch.nn.init.constant_(network.log_scale, np.log(1 / 0.07))
-    return network, lambda images, ids: contrastive_loss(
-        network("image", images).pooled, network("text", ids).pooled, network.log_scale
-    )
+    objective = _objective(network.shape, equal_captions=False)
+
+    def loss_of(images: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        outputs = {one: objective.outputs(network, one, batch) for one, batch in (("image", images), ("text", ids))}
+        return objective.loss(outputs, _facts(torch.arange(len(images), device=images.device), outputs))
+
+    return torch.nn.ModuleList([network, objective]), loss_of
+
+
+def _objective(shape: Any, **settings: Any) -> Any:
+    """The objective of recipes that name none."""
+    from stitchkit.training.objectives import objective_type
+
+    kind = objective_type("clip")
+    return kind(kind.Settings(**settings), shape)
+
+
+def _facts(captions: torch.Tensor, modalities: Iterable[str]) -> Any:
+    """Facts about a batch whose rows have all modalities."""
+    from stitchkit.training.objectives.objective import BatchFacts
+
+    present = torch.ones(len(captions), dtype=torch.bool, device=captions.device)
+    return BatchFacts(captions, dict.fromkeys(modalities, present))
 
 
 def steps(size: str) -> Case:
@@ -132,41 +150,44 @@ def loading() -> Case:
     from stitchkit.datasets.phantoms import make_phantoms
     from stitchkit.encoders.shared.encoder import ImageBatch, TextBatch
     from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
-    from stitchkit.training.contrast import contrastive_loss
     from stitchkit.training.loading import Batches
-    from stitchkit.training.pairs import TrainingPairs, numbered
+    from stitchkit.training.modality_data import ImageData, TextData
+    from stitchkit.training.pairs import TrainingPairs, number_captions
     from stitchkit.training.recipes import SIZES
-    from stitchkit.training.sides import ImageSide, TextSide
     from stitchkit.training.vocabularies import Vocabulary
 
     tiny, films = SIZES["tiny"], make_phantoms(512, seed=1, size=72)
     words = Vocabulary.of_captions(films.reports, 2048)
     reading = TextBatch(Tokenizer.from_str(words.text), tiny["context"], words.start, words.end)
     reading_images = ImageBatch(tiny["side"], 72, (0.5,), (0.25,))
-    image = ImageSide("image", films.images[..., None], np.arange(512), reading_images, 0, True)
-    pairs = TrainingPairs(films.ids, (image, TextSide("text", films.reports, reading)), numbered(films.reports))
+    images = ImageData(films.images[..., None], np.arange(512), reading_images, seed=0, moving=True)
+    data = {"image": images, "text": TextData(films.reports, reading)}
+    pairs = TrainingPairs.complete(films.ids, data, number_captions(films.reports))
     batches = Batches(pairs, 128, 128, 0)
     text = TextInput(tiny["context"], words.size, words.end)
     inputs = {"image": ImageInput(tiny["side"], tiny["patch"], 1), "text": text}
     network = SharedNetwork(SharedShape(tiny["width"], tiny["layers"], tiny["heads"], tiny["dim"], inputs=inputs))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5)
-    kept = batches.fetched(0)[1][0]
+    objective = _objective(network.shape)
+    optimizer = torch.optim.AdamW([*network.parameters(), *objective.parameters()], lr=1e-5)
+    rows, (kept,), _ = batches.fetch(0)
+    facts = pairs.facts(rows, torch.device("cpu"))
 
     def step() -> int:
-        left, right = (
-            network(side.name, side.ready(part)).pooled for side, part in zip(pairs.sides, kept, strict=True)
-        )
+        outputs = {
+            name: objective.outputs(network, name, data[name].to_inputs(rows_of_one))
+            for name, rows_of_one in kept.items()
+        }
         optimizer.zero_grad(set_to_none=True)
-        contrastive_loss(left, right, network.log_scale).backward()
+        objective.loss(outputs, facts).backward()
         optimizer.step()
-        return len(left)
+        return len(facts.captions)
 
     def check(results: Mapping[str, Any]) -> dict[str, float]:
         if results["step"] != 128 or len(results["fetching"][0]) != 128:
             raise AssertionError("a batch is not whole")
         return {}
 
-    return Case({"step": step, "fetching": lambda: batches.fetched(1)}, check)
+    return Case({"step": step, "fetching": lambda: batches.fetch(1)}, check)
 
 
 ROWS = [

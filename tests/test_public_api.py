@@ -22,6 +22,7 @@ TABLES = {  # table -> where it stands
     "TRACKS": "stitchkit.solvers",
     "ENCODERS": "stitchkit.encoders",
     "LAYOUTS": "stitchkit.datasets.cohorts",
+    "OBJECTIVES": "stitchkit.training.objectives",
 }
 
 

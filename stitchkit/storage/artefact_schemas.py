@@ -133,6 +133,7 @@ class StateFields(msgspec.Struct):
     """The state of a training run; ``best`` and ``recipe`` are JSON."""
 
     network: dict[str, Any]
+    objective: dict[str, Any]
     optimizer: dict[str, Any]
     precision: dict[str, Any]
     step: Count

@@ -92,7 +92,13 @@ def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 
 def read_record(
-    content: Mapping[str, Any], kind: Any, file: Path, *, folder: Path | None = None, hidden: Collection[str] = ()
+    content: Mapping[str, Any],
+    kind: Any,
+    file: Path,
+    *,
+    table: str = "",
+    folder: Path | None = None,
+    hidden: Collection[str] = (),
 ) -> Any:
     """A record of the content of a TOML file.
 
@@ -105,6 +111,8 @@ def read_record(
         Relative paths in fields of type ``Path`` begin at ``folder``.
     file
         Path of the file, for messages.
+    table
+        Name of the table that ``content`` is, for messages; empty, the default, for the whole file.
     folder
         Folder of relative paths; None, the default, for that of the file.
     hidden
@@ -127,7 +135,8 @@ def read_record(
     stitchkit.core.errors.DataError: no key of [grid] in plan.toml is called 'darws'; nearest: draws.
     """
     decode = partial(_decode, file.parent if folder is None else folder)
-    faults = _Faults(file, decode, hidden=frozenset(hidden), rivals=_records(kind))
+    tables = (table,) if table else ()
+    faults = _Faults(file, decode, tables, hidden=frozenset(hidden), rivals=() if table else _records(kind))
     if any(key in hidden for key in content):
         raise DataError(faults.of_table(content, kind))
     try:

@@ -99,7 +99,7 @@ class Stopped:
 
     Parameters
     ----------
-    network, optimizer, precision
+    network, objective, optimizer, precision
         States for torch to load, within :func:`restoring`.
     step, since, world
         Steps made, validations since the best one, processes.
@@ -112,6 +112,7 @@ class Stopped:
     """
 
     network: dict[str, Any]
+    objective: dict[str, Any]
     optimizer: dict[str, Any]
     precision: dict[str, Any]
     step: int
@@ -140,7 +141,8 @@ def read_stopped(folder: Path) -> Stopped | None:
         check_precision(fields.precision)
         known = None if best is None else Validation.of_dict(checked(best, dict[str, Any]))
         return Stopped(
-            network=state["network"], optimizer=state["optimizer"], precision=state["precision"],  # as torch made them
+            network=state["network"], objective=state["objective"],  # as torch made them
+            optimizer=state["optimizer"], precision=state["precision"],
             step=fields.step, since=fields.since, world=fields.world, best=known,
             recipe=checked(recipe, dict[str, Any]), pairs=fields.pairs,
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,22 +16,22 @@ from stitchkit.training.pairs import TrainingPairs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """One step's pairs.
+    """Data of one step.
 
     Parameters
     ----------
-    rows : (b,)
-        Of the whole batch, over all processes.
-    parts
-        This process's chunks, both sides each.
+    rows : (b,) int
+        Rows of the whole batch, over all processes.
+    chunks : modality -> fetched rows, for each chunk
+        Chunks of this process.
     shares
-        How many rows each process has.
+        Number of rows of each process.
     waited
-        Seconds that were waited for it.
+        Seconds until the data were there.
     """
 
     rows: np.ndarray
-    parts: tuple[tuple[Tensor, Tensor], ...]
+    chunks: tuple[Mapping[str, Tensor], ...]
     shares: tuple[int, ...]
     waited: float
 
@@ -40,18 +40,20 @@ class Batch:
 class Batches:
     """The batches of a run: all of equal size, in an order that pass and seed decide.
 
-    What is left over at the end of a pass is left out of it.
+    Pairs that do not fill a batch at the end of a pass are left out of it.
 
     Parameters
     ----------
     pairs
-        What they are of.
+        Pairs to draw from.
     size
         Pairs of a batch, over all processes.
     chunk
-        At most so many pairs of a process are in memory with their activations.
+        Largest number of pairs of a process that are in memory with their activations.
+    seed
+        Seed of the order.
     rank, world
-        Which of how many processes.
+        Number of this process, default 0, and of processes, default 1.
     """
 
     pairs: TrainingPairs
@@ -75,21 +77,22 @@ class Batches:
     def between(self, start: int, stop: int) -> Generator[Batch]:
         """Every batch from step ``start`` to before ``stop``."""
         with ThreadPoolExecutor(1) as loader:
-            ahead = loader.submit(self.fetched, start)
+            ahead = loader.submit(self.fetch, start)
             for step in range(start, stop):
                 began = time.monotonic()
-                rows, parts, shares = ahead.result()
+                rows, chunks, shares = ahead.result()
                 waited = time.monotonic() - began
                 if step + 1 < stop:
-                    ahead = loader.submit(self.fetched, step + 1)
-                yield Batch(rows, parts, shares, waited)
+                    ahead = loader.submit(self.fetch, step + 1)
+                yield Batch(rows, chunks, shares, waited)
 
-    def fetched(self, step: int) -> tuple[np.ndarray, tuple[tuple[Tensor, Tensor], ...], tuple[int, ...]]:
-        """The batch's rows, this process's chunks of both sides, and how many rows each process has."""
+    def fetch(self, step: int) -> tuple[np.ndarray, tuple[Mapping[str, Tensor], ...], tuple[int, ...]]:
+        """Rows of the whole batch, chunks of this process, and the number of rows of each process."""
         rows, epoch = self.rows(step), step // self.in_pass
-        each = np.array_split(rows, self.world)
-        mine = each[self.rank]
-        some = np.array_split(mine, math.ceil(len(mine) / self.chunk))
-        left, right = self.pairs.sides
-        parts = tuple((left.fetched(part, epoch), right.fetched(part, epoch)) for part in some)
-        return rows, parts, tuple(map(len, each))
+        shares = np.array_split(rows, self.world)
+        own = shares[self.rank]
+        chunks = tuple(
+            {name: data.fetch(chunk, epoch) for name, data in self.pairs.modalities.items()}
+            for chunk in np.array_split(own, math.ceil(len(own) / self.chunk))
+        )
+        return rows, chunks, tuple(map(len, shares))

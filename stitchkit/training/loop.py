@@ -33,8 +33,10 @@ from stitchkit.training.checkpoints import (
     save_state,
 )
 from stitchkit.training.checkpoints import tensorboard as tensorboard_in
-from stitchkit.training.contrast import cached_backward, contrastive_loss, keep_in_range
+from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.loading import Batch, Batches
+from stitchkit.training.objectives import objective_type
+from stitchkit.training.objectives.objective import Objective, Outputs
 from stitchkit.training.optimizer_states import check_groups_fit
 from stitchkit.training.outcomes import TrainedRun, TrainingError
 from stitchkit.training.preparing import Prepared
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 BETAS, EPSILON = (0.9, 0.98), 1e-6
-FIRST_SCALE = math.log(1 / 0.07)
 
 
 def train(
@@ -121,6 +122,7 @@ class _Run:
     say: Callable[[str], None]
     bar: Progress
     network: SharedNetwork
+    objective: Objective
     optimizer: Any
     data: Prepared
     batches: Batches
@@ -138,9 +140,12 @@ class _Run:
         data = Prepared.of(recipe, folder, fabric, say, bar, None if stopped is None else stopped.pairs)
         torch.manual_seed(recipe.seed)
         network = SharedNetwork(data.shape)
-        torch.nn.init.constant_(network.log_scale, FIRST_SCALE)
+        objective = objective_type(recipe.objective.name)(recipe.objective, data.shape)
+        for pairs in (data.train, data.held):
+            objective.check(pairs.present)
         network.to(fabric.device)
-        optimizer = fabric.setup_optimizers(_optimizer(network, recipe))
+        objective.to(fabric.device)
+        optimizer = fabric.setup_optimizers(_optimizer(network, objective, recipe))
         if min(recipe.training.batch, len(data.train)) < fabric.world_size:
             raise InputError(
                 f"a batch of {len(data.train)} pairs cannot be divided among {fabric.world_size} processes."
@@ -149,7 +154,7 @@ class _Run:
             data.train, min(recipe.training.batch, len(data.train)), recipe.training.chunk, recipe.seed,
             fabric.global_rank, fabric.world_size,
         )  # fmt: skip
-        run = cls(recipe, folder, fabric, say, bar, network, optimizer, data, batches)
+        run = cls(recipe, folder, fabric, say, bar, network, objective, optimizer, data, batches)
         run._restore(stopped, curves)
         return run
 
@@ -185,21 +190,23 @@ class _Run:
 
     def _step(self, batch: Batch) -> float:
         """One batch: forward in chunks, exact gradient, one move of the optimizer."""
-        recipe, fabric, network, pairs = self.recipe, self.fabric, self.network, self.data.train
-        same = torch.as_tensor(pairs.same[batch.rows], device=fabric.device) if recipe.training.equal_captions else None
+        fabric, network, objective, pairs = self.fabric, self.network, self.objective, self.data.train
+        facts = pairs.facts(batch.rows, fabric.device)
 
-        def forward(chunk: int) -> tuple[Tensor, Tensor]:
+        def forward(chunk: int) -> Outputs:
             with fabric.autocast():
-                left, right = (network(side.name, side.ready(part.to(fabric.device))).pooled.float()
-                               for side, part in zip(pairs.sides, batch.parts[chunk], strict=True))  # fmt: skip
-            return left, right
+                return {
+                    name: objective.outputs(network, name, pairs.modalities[name].to_inputs(rows.to(fabric.device)))
+                    for name, rows in batch.chunks[chunk].items()
+                }
 
-        def loss_of(left: Tensor, right: Tensor) -> Tensor:
-            whole = [with_others(side, batch.shares, fabric) for side in (left, right)]
-            return contrastive_loss(whole[0], whole[1], network.log_scale, same)
+        def loss_of(outputs: Outputs) -> Tensor:
+            whole = {name: tuple(with_others(tensor, batch.shares, fabric) for tensor in tensors)
+                     for name, tensors in outputs.items()}  # fmt: skip
+            return objective.loss(whole, facts)
 
         self.optimizer.zero_grad(set_to_none=True)
-        loss = float(cached_backward(forward, len(batch.parts), loss_of, fabric.backward))
+        loss = float(cached_backward(forward, len(batch.chunks), loss_of, fabric.backward))
         if not math.isfinite(loss):
             ids = ", ".join(pairs.ids[batch.rows[:3]].tolist())
             raise TrainingError(
@@ -207,20 +214,19 @@ class _Run:
                 f"validation is kept. Lower the rate, or look at those items."
             )
         sum_over_processes(network, fabric)
-        rate = recipe.training.rate * (1 + math.cos(math.pi * self.step / self.total)) / 2
+        rate = self.recipe.training.rate * (1 + math.cos(math.pi * self.step / self.total)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
-        keep_in_range(network.log_scale)
+        objective.constrain()
         self.step += 1
         if fabric.is_global_zero:
-            scale = float(network.log_scale.detach().exp())
-            self.log.add({"step": self.step, "loss": loss, "rate": rate, "scale": scale})
+            self.log.add({"step": self.step, "loss": loss, "rate": rate, **objective.log_values()})
         return loss
 
     def _validated(self, facts: dict[str, float]) -> None:
         """Validate, keep the best weights, and the state to go on from."""
-        result = validate(self.network, self.data.held, self.recipe, self.fabric, self.step)
+        result = validate(self.network, self.objective, self.data.held, self.recipe, self.fabric, self.step)
         if not math.isfinite(result.loss):  # of every process, so that none waits for the others
             raise TrainingError(
                 f"the validation loss is {result.loss} after step {self.step}: the state of the validation before is "
@@ -236,9 +242,10 @@ class _Run:
         if better:
             self._keep(result)
         save_state(self.folder / RUN, {
-            "recipe": _as_json(self.recipe), "world": self.fabric.world_size, "pairs": self.data.mark,
+            "recipe": _as_json(self.recipe), "world": self.fabric.world_size, "pairs": self.data.digest,
             "step": self.step, "since": self.since, "best": json.dumps(self.best.to_dict() if self.best else None),
-            "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "network": self.network.state_dict(), "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),  # the scale of half precision's gradients
         })  # fmt: skip
 
@@ -247,8 +254,8 @@ class _Run:
         data = self.data
         config, arrays = pack_shared(self.network, data.settings)
         record = {
-            "recipe": self.recipe.to_dict(), "modalities": [side.name for side in data.train.sides],
-            "notes": data.notes, "pairs": len(data.train), "captions": data.train.captions,
+            "recipe": self.recipe.to_dict(), "modalities": list(data.train.modalities),
+            "notes": data.notes, "pairs": len(data.train), "captions": data.train.distinct,
             "validation": found.to_dict(),
         }  # fmt: skip
         refresh_folder(self.folder, {**config, "record": record}, arrays, encoder_card(self.recipe, record, found))
@@ -258,10 +265,11 @@ class _Run:
         if stopped is not None:
             with restoring(self.folder / RUN):
                 self.network.load_state_dict(stopped.network)
+                self.objective.load_state_dict(stopped.objective)
                 check_groups_fit(stopped.optimizer, self.optimizer.param_groups)
                 self.optimizer.load_state_dict(stopped.optimizer)
                 self.fabric.strategy.precision.load_state_dict(stopped.precision)
-            keep_in_range(self.network.log_scale)
+            self.objective.constrain()
             self.step, self.since, self.best = stopped.step, stopped.since, stopped.best
             self.say(f"going on after step {self.step}")
         if self.fabric.is_global_zero:
@@ -289,10 +297,14 @@ def _as_json(recipe: Recipe) -> str:
     return json.dumps(recipe.to_dict(), default=str)
 
 
-def _optimizer(network: SharedNetwork, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW; vectors (biases, norms, modality features) are not decayed."""
-    decayed = [one for one in network.parameters() if one.ndim > 1]
-    others = [one for one in network.parameters() if one.ndim <= 1]
+def _optimizer(network: SharedNetwork, objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW of all parameters by name; vectors (biases, norms, modality features) are not decayed."""
+    named = [
+        (f"{module}.{name}", parameter)
+        for module, owner in (("network", network), ("objective", objective))
+        for name, parameter in owner.named_parameters()
+    ]
+    decayed, others = ([one for one in named if (one[1].ndim > 1) == matrix] for matrix in (True, False))
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": recipe.training.decay},
         {"params": others, "weight_decay": 0.0},

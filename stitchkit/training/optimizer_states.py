@@ -84,10 +84,21 @@ def check_groups_fit(state: Mapping[str, Any], groups: Sequence[Mapping[str, Any
         for name, value in group.items():
             if (value is None or isinstance(value, bool)) and held.get(name, value) is not value:
                 raise InputError(f"its optimizer's {name} is {_shown(held[name])} and this one's {value}")
+        _check_names(held.get("param_names"), group.get("param_names"))
         for parameter in group["params"]:
             if entry := entries.get(place):
                 _check_moments(place, entry, tuple(parameter.shape))
             place += 1
+
+
+def _check_names(names: Any, wanted: Sequence[str] | None) -> None:
+    """Raise unless a state's parameters are those of this optimizer, in its order."""
+    if wanted is not None and names != wanted:
+        known = names if isinstance(names, list) else []
+        name = next(
+            (one for place, one in enumerate(wanted) if known[place : place + 1] != [one]), "no more parameters"
+        )
+        raise InputError(f"its optimizer has no {name!r} where this one has it")
 
 
 def _entries(state: Mapping[str, Any]) -> Mapping[Any, Any]:

@@ -29,14 +29,14 @@ class TrainedRun:
     best
         The validation of the weights that were kept.
     names
-        Names of the encoder's two modalities: ``stitchkit:FOLDER#modality=...``.
+        Names of the encoders of all modalities: ``stitchkit:FOLDER#modality=...``.
     """
 
     folder: Path
     steps: int
     epochs: float
     best: Validation
-    names: tuple[str, str]
+    names: tuple[str, ...]
 
     def __str__(self) -> str:
         return "\n".join([

@@ -44,8 +44,8 @@ class Pack:
     digest: str
 
 
-def packed(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> Pack:
-    """Decoded images in one file of ``folder``, made the first time.
+def pack_images(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> Pack:
+    """Decode images into one file of ``folder``, or map the file that is there.
 
     The images of patients lie in that file, so only its owner may read the folder. SHA-256 digests lie beside it; a
     file that does not agree with them, or has none, is made again. Drafts of processes that were stopped are removed.
@@ -56,7 +56,7 @@ def packed(images: Items, reading: ImageBatch, folder: Path, bar: Progress) -> P
         Naming the image that cannot be read; nothing is kept then.
     """
     shape = (len(images), reading.wide, reading.wide, len(reading.mean))
-    path = folder / f"{_mark(images, shape)}.npy"
+    path = folder / f"{_digest_of(images, shape)}.npy"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     _remove_old_drafts(folder)
@@ -127,12 +127,12 @@ def _opened(value: object) -> object:
     return read_image(value) if isinstance(value, str | Path) else value
 
 
-def _mark(images: Items, form: tuple[int, ...]) -> str:
-    whole = hashlib.sha256(repr((_READING, *form)).encode())
+def _digest_of(images: Items, shape: tuple[int, ...]) -> str:
+    digest = hashlib.sha256(repr((_READING, *shape)).encode())
     for name, value in zip(images.ids.tolist(), images.values, strict=True):
         if isinstance(value, str | Path):
             facts = Path(value).stat()
-            whole.update(f"{name}\0{value}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+            digest.update(f"{name}\0{value}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
         else:
-            whole.update(name.encode() + np.asarray(value).tobytes())
-    return whole.hexdigest()[:24]
+            digest.update(name.encode() + np.asarray(value).tobytes())
+    return digest.hexdigest()[:24]

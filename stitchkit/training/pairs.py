@@ -1,58 +1,95 @@
-"""Pairs for training: drawn by patient, with the rule by which two captions are the same."""
+"""Pairs for training: drawn by patient, with a number for each distinct caption."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from stitchkit.core.errors import DataError
+from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.patients import patient_of_each
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.evaluation.leakage import audit, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
+from stitchkit.training.modality_data import ModalityData
+from stitchkit.training.objectives.objective import BatchFacts
 from stitchkit.training.recipes import PairsRecipe
-from stitchkit.training.sides import Side
 
-IMAGE_TEXT, TEXT_TEXT = ("image", "text"), ("first", "second")  # what sides are called where nothing is said
+IMAGE_TEXT, TEXT_TEXT = ("image", "text"), ("first", "second")  # modalities of a recipe that names none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingPairs:
-    """Pairs of two modalities.
+    """Rows of items that belong together, one of each modality.
 
     Parameters
     ----------
     ids : (n,) str
-    sides
-        What is paired; the second side are the captions.
-    same : (n,) int
-        One number for each distinct caption.
+        Ids of the rows.
+    modalities : name -> data
+        Data of each modality, by its name in the network. Names are roles (``"findings"``, ``"impression"``), so that
+        two modalities may be of one kind; the last are the captions.
+    present : name -> (n,) bool
+        True where the row has an item of the modality. Where it has none, its data hold a placeholder.
+    captions : (n,) int
+        Number of the caption of each row; equal captions have equal numbers, from 0.
     """
 
     ids: np.ndarray
-    sides: tuple[Side, Side]
-    same: np.ndarray
+    modalities: Mapping[str, ModalityData]
+    present: Mapping[str, np.ndarray]
+    captions: np.ndarray
+
+    def __post_init__(self) -> None:
+        if list(self.present) != list(self.modalities):
+            raise InputError(
+                f"there is data of {', '.join(self.modalities)}, and presence of {', '.join(self.present)}. Give both "
+                f"of each modality, in one order."
+            )
+        for name, mask in self.present.items():
+            if mask.shape != self.ids.shape or mask.dtype != np.bool_:
+                raise InputError(
+                    f"the presence of {name!r} is {mask.dtype} {mask.shape}; give {len(self.ids)} values of True or "
+                    f"False."
+                )
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @classmethod
+    def complete(cls, ids: np.ndarray, modalities: Mapping[str, ModalityData], captions: np.ndarray) -> TrainingPairs:
+        """Rows that have all modalities."""
+        return cls(ids, modalities, {name: np.ones(len(ids), dtype=np.bool_) for name in modalities}, captions)
+
     @property
-    def captions(self) -> int:
+    def distinct(self) -> int:
         """Number of distinct captions."""
-        return int(self.same.max()) + 1
+        return int(self.captions.max()) + 1
+
+    def facts(self, rows: np.ndarray | slice, device: torch.device) -> BatchFacts:
+        """Facts about some rows, for the objective."""
+        present = {name: torch.as_tensor(mask[rows], device=device) for name, mask in self.present.items()}
+        return BatchFacts(torch.as_tensor(self.captions[rows], device=device), present)
 
 
-def modalities(recipe: PairsRecipe, cohort: Cohort) -> tuple[str, str]:
-    """Names of the two sides of pairs."""
+def modality_names(recipe: PairsRecipe, cohort: Cohort) -> tuple[str, str]:
+    """Names of the two modalities of pairs: of the items, and of the captions."""
     return recipe.modalities or (IMAGE_TEXT if cohort.images.modality == "image" else TEXT_TEXT)
 
 
-def numbered(captions: list[str]) -> np.ndarray:
-    """One number (n,) for each distinct caption."""
-    found: np.ndarray = np.unique(np.asarray(captions, dtype=np.str_), return_inverse=True)[1].reshape(-1)
-    return found
+def number_captions(captions: Iterable[str]) -> np.ndarray:
+    """Numbers (n,) of captions, from 0; equal captions have equal numbers.
+
+    Examples
+    --------
+    >>> number_captions(["No finding.", "Effusion.", "No finding."]).tolist()
+    [1, 0, 1]
+    """
+    numbers: np.ndarray = np.unique(np.asarray(list(captions), dtype=np.str_), return_inverse=True)[1].reshape(-1)
+    return numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +99,9 @@ class ChosenPairs:
     Parameters
     ----------
     whole
-        All pairs that the recipe speaks of, whatever its fraction, seed and share held out.
-    train, held
-        Rows of it.
+        All pairs of the splits that the recipe names, whatever its fraction, seed and share held out.
+    train, held : (m,) int
+        Rows of ``whole``.
     notes
         Notes on the pairs, for the user.
     """
@@ -75,8 +112,15 @@ class ChosenPairs:
     notes: list[str]
 
 
-def chosen_pairs(recipe: PairsRecipe, seed: int) -> ChosenPairs:
-    """The pairs of a recipe.
+def choose_pairs(recipe: PairsRecipe, seed: int) -> ChosenPairs:
+    """Choose the pairs to train and to validate on.
+
+    Parameters
+    ----------
+    recipe
+        Pairs of a recipe.
+    seed
+        Seed of the held-out patients and of the fraction.
 
     Raises
     ------
@@ -93,26 +137,28 @@ def chosen_pairs(recipe: PairsRecipe, seed: int) -> ChosenPairs:
         for name in names:
             cohort.part(name)  # or an error that lists those there are
         cohort = cohort.take(np.isin(cohort.split, names))
-    people, groups = people_of(cohort), cohort.labels.groups
+    patients_or_rows, groups = patients_of(cohort), cohort.labels.groups
     if recipe.valid:
         train, held = _rows(cohort, recipe.train), _rows(cohort, recipe.valid)
-        sides = [(cohort.images.ids[rows], None if groups is None else groups[rows]) for rows in (train, held)]
-        (ids, known), (other_ids, others) = sides
-        notes = audit(ids, other_ids, known, others, sides=("training pairs", "validation pairs"))
+        (ids, patients), (held_ids, held_patients) = (
+            (cohort.images.ids[rows], None if groups is None else groups[rows]) for rows in (train, held)
+        )
+        notes = audit(ids, held_ids, patients, held_patients, sides=("training pairs", "validation pairs"))
     else:
-        held = _held_out(people, recipe.held, seed)
+        held = _held_out(patients_or_rows, recipe.held, seed)
         train = np.setdiff1d(np.arange(len(cohort)), held)
         notes = [
             f"validated on {counted(len(held), 'held-out pair')}" + ("" if groups is None else ", patient by patient")
         ]
     notes += spelled_notes(groups)
     if recipe.fraction < 1:
-        order = patient_order(people[train], seed, 0)
+        order = patient_order(patients_or_rows[train], seed, 0)
         train = np.sort(train[order[: round(recipe.fraction * len(train))]])
-    for what, rows in (("train", train), ("validate", held)):
+    for purpose, rows in (("train", train), ("validate", held)):
         if len(rows) < 2:
             raise DataError(
-                f"{counted(len(rows), 'pair is', 'pairs are')} too few to {what} on. Give more, or a larger fraction."
+                f"{counted(len(rows), 'pair is', 'pairs are')} too few to {purpose} on. Give more, or a larger "
+                f"fraction."
             )
     return ChosenPairs(cohort, train, held, list(notes))
 
@@ -123,21 +169,21 @@ def _rows(cohort: Cohort, name: str) -> np.ndarray:
     return np.flatnonzero(np.asarray(cohort.split) == name)
 
 
-def people_of(cohort: Cohort) -> np.ndarray:
-    """Whose each pair is (n,); without patients each pair is of one of its own."""
+def patients_of(cohort: Cohort) -> np.ndarray:
+    """Patients (n,) of the pairs; where they are not known each pair is of a patient of its own."""
     groups = cohort.labels.groups
     return patient_of_each(groups, len(cohort))
 
 
-def _held_out(people: np.ndarray, share: float, seed: int) -> np.ndarray:
+def _held_out(patients: np.ndarray, share: float, seed: int) -> np.ndarray:
     """The rows of patients drawn until the share is reached; one patient is always left to train on."""
-    order = patient_order(people, seed, 1)
-    whose: np.ndarray = people[order]
-    ends: np.ndarray = np.flatnonzero(whose[1:] != whose[:-1]) + 1  # of every patient but the last
+    order = patient_order(patients, seed, 1)
+    drawn: np.ndarray = patients[order]
+    ends: np.ndarray = np.flatnonzero(drawn[1:] != drawn[:-1]) + 1  # of every patient but the last
     if not len(ends):
         raise DataError(
             "all train pairs are of one patient, so none can be held out to validate on. Name a published split with "
             "'valid' in [pairs]."
         )
-    enough = min(int(np.searchsorted(ends, share * len(people))), len(ends) - 1)
+    enough = min(int(np.searchsorted(ends, share * len(patients))), len(ends) - 1)
     return np.sort(order[: int(ends[enough])])

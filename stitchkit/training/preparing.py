@@ -1,4 +1,4 @@
-"""From a recipe to what is trained: pairs with both sides ready to be read, the tokenizer, the network's form."""
+"""From a recipe to the data of a run: pairs of modalities, the tokenizer, and the form of the network."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from stitchkit.runtime.progress import Progress
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.embedding_cache import default_root
 from stitchkit.training.checkpoints import RUN
-from stitchkit.training.packing import Pack, packed
-from stitchkit.training.pairs import ChosenPairs, TrainingPairs, chosen_pairs, modalities, numbered
+from stitchkit.training.modality_data import ImageData, ModalityData, TextData
+from stitchkit.training.packing import Pack, pack_images
+from stitchkit.training.pairs import ChosenPairs, TrainingPairs, choose_pairs, modality_names, number_captions
 from stitchkit.training.recipes import NetworkRecipe, Recipe
-from stitchkit.training.sides import ImageSide, Side, TextSide
 from stitchkit.training.vocabularies import LEAST, Vocabulary
 
 if TYPE_CHECKING:
@@ -35,15 +35,19 @@ GREY, COLOUR = ((0.5,), (0.25,)), ((0.481, 0.458, 0.408), (0.269, 0.261, 0.276))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """Pairs to train on and to validate on, and what the network must be to read them.
+    """Pairs to train on and to validate on, and the form of a network that reads them.
 
     Parameters
     ----------
+    train, held
+        Pairs to train on and pairs to validate on.
+    shape
+        Form of the network.
     settings
         Settings of the inputs, as the encoder's folder keeps them.
     notes
         Notes on the pairs, for the user.
-    mark
+    digest
         Digest of ids, texts, pixels and tokenizer: it differs as soon as a run would.
     """
 
@@ -52,7 +56,7 @@ class Prepared:
     shape: SharedShape
     settings: dict[str, Any]
     notes: list[str]
-    mark: str
+    digest: str
 
     @classmethod
     def of(
@@ -63,70 +67,72 @@ class Prepared:
         Raises
         ------
         InputError
-            If the pairs are not those of the mark that is ``known`` of a run that was stopped.
+            If the pairs of a stopped run had another digest, which is ``known``.
         """
         say("reading the pairs")
-        chosen = chosen_pairs(recipe.pairs, recipe.seed)
+        chosen = choose_pairs(recipe.pairs, recipe.seed)
         whole = chosen.whole
-        pictured = whole.images.modality == "image"
-        left, right = modalities(recipe.pairs, whole)
-        given, words = recipe.network, _vocabulary(recipe.network, whole.take(chosen.train))
+        has_images = whole.images.modality == "image"
+        item_name, caption_name = modality_names(recipe.pairs, whole)
+        given, vocabulary = recipe.network, _vocabulary(recipe.network, whole.take(chosen.train))
         mean, std = GREY if given.grey else COLOUR
         wide = given.side + 2 * round((recipe.training.zoom - 1) * given.side / 2)  # even margins: one middle
-        image = ImageBatch(given.side, wide, mean, std)
+        reading_images = ImageBatch(given.side, wide, mean, std)
         with fabric.rank_zero_first(local=True):  # one process of a machine packs, the others find it done
-            pack = packed(whole.images, image, default_root() / "training", bar) if pictured else None
-        mark = _mark(chosen, words, pack)
+            pack = pack_images(whole.images, reading_images, default_root() / "training", bar) if has_images else None
+        digest = _digest(chosen, vocabulary, pack)
         notes = list(chosen.notes)
         if not given.tokenizer and whole.labels.groups is None:
             notes.append(f"patients are not known: every word of the tokenizer stands in at least {LEAST} captions")
-        if known not in (None, mark):
+        if known not in (None, digest):
             raise InputError(
                 f"the run in {folder} was begun with other pairs: ids, texts, images or splits of {whole.name} have "
                 f"changed since. Restore them, or name another folder."
             )
-        text = TextInput(given.context, words.size, words.end)
-        first: Input = ImageInput(given.side, given.patch, len(mean)) if pictured else text
-        shape = SharedShape(given.width, given.layers, given.heads, given.dim, given.shared, given.mode, given.features,
-                            {left: first, right: text})  # fmt: skip
-        settings: dict[str, Any] = {"start": words.start, "tokenizer": words.mark}
-        if pictured:
-            settings |= {"wide": image.wide, "mean": mean, "std": std}
+        text = TextInput(given.context, vocabulary.size, vocabulary.end)
+        item: Input = ImageInput(given.side, given.patch, len(mean)) if has_images else text
+        shape = SharedShape(
+            width=given.width, layers=given.layers, heads=given.heads, dim=given.dim, shared=given.shared,
+            mode=given.mode, size=given.features, inputs={item_name: item, caption_name: text},
+        )  # fmt: skip
+        settings: dict[str, Any] = {"start": vocabulary.start, "tokenizer": vocabulary.digest}
+        if has_images:
+            settings |= {"wide": reading_images.wide, "mean": mean, "std": std}
         if fabric.is_global_zero:
             (folder / RUN).mkdir(parents=True, exist_ok=True)
-            write_text(folder / TOKENIZER, words.text)
+            write_text(folder / TOKENIZER, vocabulary.text)
         fabric.barrier()
-        reading = text_batch(text, folder / TOKENIZER, settings)
+        reading_texts = text_batch(text, folder / TOKENIZER, settings)
         captions = _texts(whole.texts)
 
         def pairs(rows: np.ndarray, moving: bool) -> TrainingPairs:
-            some = [captions[row] for row in rows]
-            one: Side
+            texts = [captions[row] for row in rows]
+            items: ModalityData
             if pack is not None:
-                one = ImageSide(left, pack.pixels, rows, image, recipe.seed, moving)
+                items = ImageData(pack.pixels, rows, reading_images, recipe.seed, moving)
             else:
-                one = TextSide(left, [str(whole.images.values[row]) for row in rows], reading)
-            return TrainingPairs(whole.images.ids[rows], (one, TextSide(right, some, reading)), numbered(some))
+                items = TextData([str(whole.images.values[row]) for row in rows], reading_texts)
+            data = {item_name: items, caption_name: TextData(texts, reading_texts)}
+            return TrainingPairs.complete(whole.images.ids[rows], data, number_captions(texts))
 
         train, held = pairs(chosen.train, True), pairs(chosen.held, False)
         say(
-            f"{counted(len(train), 'pair')} with {counted(train.captions, 'distinct caption')}; {len(held)} to "
+            f"{counted(len(train), 'pair')} with {counted(train.distinct, 'distinct caption')}; {len(held)} to "
             f"validate on"
         )
-        return cls(train, held, shape, settings, notes, mark)
+        return cls(train=train, held=held, shape=shape, settings=settings, notes=notes, digest=digest)
 
-    def names(self, folder: Path) -> tuple[str, str]:
-        """Names of both modalities of the encoder in ``folder``."""
-        one, other = (f"stitchkit:{folder}#modality={side.name}" for side in self.train.sides)
-        return one, other
+    def names(self, folder: Path) -> tuple[str, ...]:
+        """Names of the encoders of all modalities in ``folder``."""
+        return tuple(f"stitchkit:{folder}#modality={name}" for name in self.train.modalities)
 
 
-def _mark(chosen: ChosenPairs, words: Vocabulary, pack: Pack | None) -> str:
+def _digest(chosen: ChosenPairs, vocabulary: Vocabulary, pack: Pack | None) -> str:
     whole = chosen.whole
     texts = [_texts(whole.texts), *([_texts(whole.images)] if whole.images.modality == "text" else [])]
-    known = [words.mark, whole.images.ids.tolist(), chosen.train.tolist(), chosen.held.tolist(), texts]
-    known += [] if pack is None else [pack.digest]
-    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+    content = [vocabulary.digest, whole.images.ids.tolist(), chosen.train.tolist(), chosen.held.tolist(), texts]
+    content += [] if pack is None else [pack.digest]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _vocabulary(given: NetworkRecipe, train: Cohort) -> Vocabulary:

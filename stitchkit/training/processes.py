@@ -55,21 +55,21 @@ def launched(precision: str, device: str) -> Fabric:
 
 
 def with_others(mine: Tensor, shares: Sequence[int], fabric: Fabric) -> Tensor:
-    """Vectors of all processes in order; only this one's take a gradient, and the sum over processes is the whole."""
+    """Rows of all processes in order; only this one's take a gradient, and the sum over processes is the whole."""
     if fabric.world_size == 1:
         return mine
     most = max(shares)
-    padded = torch.nn.functional.pad(mine.detach(), (0, 0, 0, most - len(mine)))
+    padded = torch.nn.functional.pad(mine.detach(), (0, 0) * (mine.ndim - 1) + (0, most - len(mine)))
     found = fabric.all_gather(padded)
     parts = [mine if rank == fabric.global_rank else found[rank, :size] for rank, size in enumerate(shares)]  # type: ignore[call-overload]
     return torch.cat(parts)
 
 
 def sum_over_processes(network: SharedNetwork, fabric: Fabric) -> None:
-    """Each process's gradient is of its own vectors: their sum is the batch's. The scale's is whole on each."""
+    """Add up the gradients of each process's own rows. The objective's gradient is whole on each already."""
     if fabric.world_size == 1:
         return
-    grads = [one.grad for one in network.parameters() if one.grad is not None and one is not network.log_scale]
+    grads = [one.grad for one in network.parameters() if one.grad is not None]
     flat = torch.cat([one.reshape(-1) for one in grads])
     total = fabric.all_reduce(flat, reduce_op="sum")
     for one, part in zip(grads, torch.split(total, [one.numel() for one in grads]), strict=True):  # type: ignore[arg-type]

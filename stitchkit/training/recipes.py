@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
-from msgspec.structs import asdict, force_setattr
+from msgspec.structs import asdict, force_setattr, replace
 
-from stitchkit.core.errors import DataError
+from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.storage.toml_files import (
     AtLeastOne,
     Flag,
@@ -23,6 +23,7 @@ from stitchkit.storage.toml_files import (
     read_record,
     read_toml,
 )
+from stitchkit.training.objectives import OBJECTIVES, ObjectiveSettings, objective_type
 
 SIZES = {  # width, layers, heads, dim; side and patch of images; context of texts
     "tiny": {"width": 96, "layers": 3, "heads": 3, "dim": 64, "side": 64, "patch": 16, "context": 64},
@@ -33,6 +34,7 @@ RIVALS = (  # keys of one table that exclude each other, and what both of them s
     ("training", "steps", "epochs", "say when to end"),
     ("pairs", "valid", "held", "say what is validated on"),
 )
+OBJECTIVE = "clip"  # of recipes that name none
 _NAMES = "two different names of small letters, digits, - and _, with a letter first"
 
 Layers = Annotated[
@@ -167,9 +169,6 @@ class TrainingRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ranks still get better.
     patience
         Validations without a better one after which training ends, default 10; 0 for never.
-    equal_captions
-        Pairs of one caption are positives of each other (True, the default); False takes each pair alone, as the
-        original does.
     zoom
         Size that images are resized to, as a multiple of the network's, 1 or more, default 1.14. A square is cut out:
         at random in training, the middle ever after, so that things keep their size.
@@ -186,7 +185,6 @@ class TrainingRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     decay: NotNegative = 0.2
     best: Literal["loss", "rank"] = "loss"
     patience: Whole = 10
-    equal_captions: Flag = True
     zoom: Zoom = 1.14
     precision: Literal["32", "bf16", "16"] = "32"
 
@@ -206,12 +204,15 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Name of the run, in the encoder's card; default the name of the file.
     seed
         Seed of weights, batches, crops, held-out patients and the fraction, default 0.
+    objective
+        Settings of the loss, default those of CLIP's. The file names it; its keys are those of its own settings.
     """
 
     name: Text
     seed: Whole = 0
     network: NetworkRecipe = NetworkRecipe()
     pairs: PairsRecipe
+    objective: ObjectiveSettings = field(default_factory=lambda: objective_type(OBJECTIVE).Settings(name=OBJECTIVE))
     training: TrainingRecipe = TrainingRecipe()
 
     def to_dict(self) -> dict[str, Any]:
@@ -220,6 +221,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "name": self.name,
             "network": self.network.to_dict(),
             "pairs": {**asdict(self.pairs), "root": str(self.pairs.root)},
+            "objective": asdict(self.objective),
             **asdict(self.training),
             "seed": self.seed,
         }
@@ -240,8 +242,31 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType(
         if isinstance(table, Mapping) and all(key in table for key in keys):
             first, second = keys
             raise DataError(f"{first!r} and {second!r} of [{name}] in {path} both {purpose}. Keep one.")
+    objective = _read_objective(content.pop("objective", {}), path)
+    _check_keys_of_objective(content, objective, path)
     recipe: Recipe = read_record(content, Recipe, path, folder=path.parent.absolute())  # wherever it is run
-    return recipe
+    return replace(recipe, objective=objective)
+
+
+def _read_objective(table: Any, path: Path) -> ObjectiveSettings:
+    """Settings of the objective that a recipe names."""
+    if not isinstance(table, Mapping):
+        raise DataError(f"'objective' of {path} is a table [objective]; got {table!r}.")
+    name = table.get("name", OBJECTIVE)
+    if name not in OBJECTIVES:
+        raise DataError(str(UnknownNameError.of(f"name of [objective] in {path}", str(name), OBJECTIVES)))
+    settings: ObjectiveSettings = read_record(table, objective_type(name).Settings, path, table="objective")
+    return settings
+
+
+def _check_keys_of_objective(content: Mapping[str, Any], objective: ObjectiveSettings, path: Path) -> None:
+    """Raise where a setting of the objective stands among those of the training."""
+    training = content.get("training")
+    for key in training if isinstance(training, Mapping) else ():
+        if key in objective.__struct_fields__ and key not in TrainingRecipe.__struct_fields__:
+            raise DataError(
+                f"no key of [training] in {path} is called {key!r}: it is a key of [objective]. Move it there."
+            )
 
 
 def _without_rivals(changes: Mapping[str, Any]) -> Mapping[str, Any]:

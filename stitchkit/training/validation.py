@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
 from stitchkit.core.wording import counted
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, recall_at
 from stitchkit.storage.artefact_schemas import checked
-from stitchkit.training.contrast import contrastive_loss
+from stitchkit.training.objectives.objective import join_outputs
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
     from stitchkit.encoders.shared.network import SharedNetwork
+    from stitchkit.training.objectives.objective import Objective, Outputs
     from stitchkit.training.pairs import TrainingPairs
     from stitchkit.training.recipes import Recipe
 
@@ -90,37 +92,52 @@ class Validation:
         return "\n".join(lines)
 
 
-def validate(network: SharedNetwork, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int) -> Validation:
+def validate(
+    network: SharedNetwork, objective: Objective, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int
+) -> Validation:
     """The network on pairs that were held out; every machine does it all, so that they agree on what is best."""
-    whole = vectors_of(network, held, recipe.training.chunk, fabric)
     losses = []
-    with torch.no_grad():
+    with _evaluating(network, objective):
+        outputs = _outputs(network, objective, held, recipe.training.chunk, fabric)
         for batch in range(max(len(held) // recipe.training.batch, 1)):
             rows = slice(batch * recipe.training.batch, (batch + 1) * recipe.training.batch)
-            same = torch.as_tensor(held.same[rows], device=fabric.device) if recipe.training.equal_captions else None
-            losses.append(float(contrastive_loss(whole[0][rows], whole[1][rows], network.log_scale, same)))
-    left, right = (side.cpu().double().numpy() for side in whole)
-    one, other = (side.name for side in held.sides)
-    _, first, truth = np.unique(held.same, return_index=True, return_inverse=True)
+            some = {name: tuple(tensor[rows] for tensor in tensors) for name, tensors in outputs.items()}
+            losses.append(float(objective.loss(some, held.facts(rows, fabric.device))))
+    left, right = (
+        torch.nn.functional.normalize(pooled, dim=1).cpu().double().numpy() for pooled, *_ in outputs.values()
+    )
+    items, captions = held.modalities
+    _, first, truth = np.unique(held.captions, return_index=True, return_inverse=True)
     truth = truth.reshape(-1)
     there, back = pair_ranks(left, right[first], truth), pair_ranks_back(left, right[first], truth)
-    recall = {f"{other}@{k}": recall_at(there, k) for k in PLACES} | {f"{one}@{k}": recall_at(back, k) for k in PLACES}
+    recall = {f"{captions}@{k}": recall_at(there, k) for k in PLACES}
+    recall |= {f"{items}@{k}": recall_at(back, k) for k in PLACES}
     by_chance = [way.mean(axis=0).tolist() for way in chance_both_ways(left, right[first], truth, PLACES)]
-    chance = {f"{other}@{k}": by_chance[0][i] for i, k in enumerate(PLACES, 1)}
-    chance |= {f"{one}@{k}": by_chance[1][i] for i, k in enumerate(PLACES, 1)}
+    chance = {f"{captions}@{k}": by_chance[0][i] for i, k in enumerate(PLACES, 1)}
+    chance |= {f"{items}@{k}": by_chance[1][i] for i, k in enumerate(PLACES, 1)}
     reciprocal = float(np.mean([np.mean(ranks.reciprocal) for ranks in (there, back)]))
     return Validation(step, float(np.mean(losses)), reciprocal, recall, chance, len(held), len(first))
 
 
-def vectors_of(network: SharedNetwork, pairs: TrainingPairs, chunk: int, fabric: Fabric) -> tuple[Tensor, Tensor]:
-    """Unit vectors (n, d) of both sides."""
-    found: tuple[list[Tensor], list[Tensor]] = [], []
-    network.eval()
-    with torch.no_grad(), fabric.autocast():
+@contextmanager
+def _evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Modules in evaluation mode and without gradients inside the block, in training mode after it."""
+    for module in modules:
+        module.eval()
+    with torch.no_grad():
+        yield
+    for module in modules:
+        module.train()
+
+
+def _outputs(network: SharedNetwork, objective: Objective, pairs: TrainingPairs, chunk: int, fabric: Fabric) -> Outputs:
+    """Outputs (n, ...) of all rows that the objective takes."""
+    pieces = []
+    with fabric.autocast():
         for start in range(0, len(pairs), chunk):
             rows = np.arange(start, min(start + chunk, len(pairs)))
-            for side, vectors in zip(pairs.sides, found, strict=True):
-                batch = side.ready(side.fetched(rows, 0).to(fabric.device))
-                vectors.append(torch.nn.functional.normalize(network(side.name, batch).pooled.float(), dim=1))
-    network.train()
-    return torch.cat(found[0]), torch.cat(found[1])
+            pieces.append({
+                name: objective.outputs(network, name, data.to_inputs(data.fetch(rows, 0).to(fabric.device)))
+                for name, data in pairs.modalities.items()
+            })  # fmt: skip
+    return join_outputs(pieces)

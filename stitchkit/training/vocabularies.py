@@ -15,15 +15,25 @@ from stitchkit.encoders.tokenizer_files import read_tokenizer
 from stitchkit.storage.path_checks import checked_path
 
 PAD, START, END = "[PAD]", "[START]", "[END]"
-STARTS = (START, "<|startoftext|>", "<s>", "[CLS]")  # what other tokenizers call it
-LEAST = 5  # patients who share a word
+STARTS = (START, "<|startoftext|>", "<s>", "[CLS]")  # names in other tokenizers
+LEAST = 5  # patients who share a word that is kept: a name of few would travel with the tokenizer
 _WORD = re.compile(r"\w+")
 ENDS = (END, "<|endoftext|>", "</s>", "[SEP]")
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """A tokenizer as text, and what the network must know of it."""
+    """A tokenizer as text, with its numbers that the network needs.
+
+    Parameters
+    ----------
+    text
+        Content of ``tokenizer.json``.
+    size
+        Number of entries.
+    start, end
+        Ids of the tokens that begin and end a text.
+    """
 
     text: str
     size: int
@@ -31,8 +41,8 @@ class Vocabulary:
     end: int
 
     @property
-    def mark(self) -> str:
-        """Its hash."""
+    def digest(self) -> str:
+        """SHA-256 of the text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @classmethod
@@ -43,8 +53,12 @@ class Vocabulary:
 
         Parameters
         ----------
-        captions, patients : (n,)
-            Without patients every distinct caption counts as one.
+        captions : (n,)
+            Texts to make it of.
+        size
+            Largest number of entries.
+        patients : (n,), optional
+            Patients of the captions. Default: None, each distinct caption counts as one
         """
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -81,8 +95,8 @@ class Vocabulary:
         return cls.read(text, str(path))
 
     @classmethod
-    def read(cls, text: str, what: str) -> Vocabulary:
-        """The vocabulary of a tokenizer's own text; ``what`` names it in errors.
+    def read(cls, text: str, label: str) -> Vocabulary:
+        """The vocabulary of a tokenizer's own text; ``label`` names it in errors.
 
         Raises
         ------
@@ -94,29 +108,37 @@ class Vocabulary:
         try:
             tokenizer = read_tokenizer(text.encode("utf-8"))
         except ValueError as error:
-            raise DataError(f"{what} cannot be read as a tokenizer: {error}. Copy it again from its source.") from error
-        found = [
+            raise DataError(
+                f"{label} cannot be read as a tokenizer: {error}. Copy it again from its source."
+            ) from error
+        start, end = (
             next((at for one in names if (at := tokenizer.token_to_id(one)) is not None), None)
             for names in (STARTS, ENDS)
-        ]
-        start, end = found
+        )
         if start is None or end is None:
-            raise InputError(f"{what} has no start and end token that are known ({', '.join(STARTS + ENDS)}).")
+            raise InputError(f"{label} has no start and end token that are known ({', '.join(STARTS + ENDS)}).")
         return cls(text, tokenizer.get_vocab_size(), start, end)
 
 
 def shared_words(captions: Sequence[str], patients: Sequence[str], least: int = LEAST) -> list[str]:
     """The distinct captions without the words that fewer than ``least`` patients have.
 
+    Parameters
+    ----------
+    captions, patients : (n,)
+        Texts and their patients.
+    least
+        Smallest number of patients who share a word that is kept. Default: 5
+
     Examples
     --------
     >>> shared_words(["Mr Doe: edema.", "Edema."], ["1", "2"], least=2)
     [' : edema.', 'edema.']
     """
-    having: dict[str, set[str]] = {}
+    patients_of: dict[str, set[str]] = {}
     plain = [unicodedata.normalize("NFKC", one).lower() for one in captions]
     for caption, patient in zip(plain, patients, strict=True):
         for word in set(_WORD.findall(caption)):
-            having.setdefault(word, set()).add(patient)
-    kept = {word for word, some in having.items() if len(some) >= least}
+            patients_of.setdefault(word, set()).add(patient)
+    kept = {word for word, those in patients_of.items() if len(those) >= least}
     return sorted({_WORD.sub(lambda match: match[0] if match[0] in kept else "", one) for one in plain})

@@ -29,7 +29,7 @@ from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import read_plan
 from stitchkit.studies.reporting import KEYS, MARK, read_mark
 from stitchkit.training.checkpoints import LOG, STATE, check_same, read_log, read_stopped, restoring, save_state
-from stitchkit.training.packing import packed
+from stitchkit.training.packing import pack_images
 from stitchkit.training.recipes import read_recipe
 from stitchkit.training.validation import Validation
 from stitchkit.training.vocabularies import Vocabulary
@@ -303,7 +303,7 @@ def _packed(folder: Path) -> object:
     """Pixels are packed again where their files were changed."""
     reading = ImageBatch(4, 4, (0.5,), (0.2,))
     pictures = sk.Items(list("abc"), [Image.new("L", (6, 6), k) for k in (0, 100, 255)], "image")
-    pack = packed(pictures, reading, folder / "p", Progress(False))
+    pack = pack_images(pictures, reading, folder / "p", Progress(False))
     assert pack.pixels[:, 0, 0, 0].tolist() == [0, 100, 255], "every pixel is that of its image"
     return pack
 

@@ -38,10 +38,10 @@ def write_pack(folder: Path) -> None:
     from stitchkit.core.items import Items
     from stitchkit.encoders.shared.encoder import ImageBatch
     from stitchkit.runtime.progress import Progress
-    from stitchkit.training.packing import packed
+    from stitchkit.training.packing import pack_images
 
     image = Image.new("L", (8, 8), 9)
-    packed(Items(["a"], [image], "image"), ImageBatch(8, 8, (0.5,), (0.5,)), folder, Progress(False))
+    pack_images(Items(["a"], [image], "image"), ImageBatch(8, 8, (0.5,), (0.5,)), folder, Progress(False))
 
 
 def write_run_log(folder: Path) -> None:

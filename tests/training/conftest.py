@@ -44,12 +44,13 @@ def films(tmp_path_factory):
     return folder
 
 
-def write_recipe(path, root, *, network=(), pairs=None, training=(), seed=0, reader=READER):
+def write_recipe(path, root, *, network=(), pairs=None, objective=None, training=(), seed=0, reader=READER):
     """A recipe of small films at ``path``; what is given stands beside, or instead of, its own; None: no key."""
     tables = {
         "network": {**NETWORK, **dict(network)},
         "pairs": {"layout": "table", "root": str(root), **({"valid": "test"} if pairs is None else pairs)},
         "pairs.reader": reader,
+        **({} if objective is None else {"objective": objective}),
         "training": {**TRAINING, **dict(training)},
     }
     lines = ['name = "small films"', f"seed = {seed}"]

@@ -29,6 +29,7 @@ from stitchkit.encoders.clip_pairs import clip_alignment
 from stitchkit.training import loop
 from stitchkit.training.checkpoints import read_log, read_state, save_state
 from stitchkit.training.loop import train
+from stitchkit.training.objectives.clip import Clip, contrastive_loss
 from stitchkit.training.outcomes import TrainingError
 
 pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
@@ -258,6 +259,11 @@ OTHER_STATES = {
     "deep nesting": (lambda state: state.update(recipe="[" * 99_999), "holds no state of a run: its brackets"),
     "a key of the recipe twice": (lambda state: state.update(recipe='{"a": 1, "a": 2}'), "'a' stands twice"),
     "weights that are missing": (without_weights, "does not fit this run's network"),
+    "no objective": (lambda state: state.pop("objective"), "holds no state of a run: 'objective' is missing"),
+    "an objective of something else": (
+        lambda state: state.update(objective={"scale": torch.ones(())}),
+        "does not fit this run's network: .* Clip",
+    ),
     "no optimizer": (lambda state: state.update(optimizer={}), "holds no state of a run: .* no list of param_groups"),
     "groups that are words": (lambda state: state["optimizer"].update(param_groups=["a"]), "no list of param_groups"),
     "no groups": (lambda state: state["optimizer"].update(param_groups=[]), "0 parameter groups and this one 2"),
@@ -272,6 +278,7 @@ OTHER_STATES = {
     "no betas": (lambda state: state["optimizer"]["param_groups"][1].pop("betas"), "betas are None"),
     "a switch that is a word": (of_group(amsgrad="yes"), "amsgrad is 'yes' and this one's False"),
     "another switch": (of_group(capturable=True), "does not fit this run's network: .* capturable is True"),
+    "parameters of other names": (of_group(param_names=["network.a"]), "no 'network.stems.image.position' where"),
     "steps that are a word": (of_parameter(step="three"), "count of steps of parameter 0 is 'three' where"),
     "steps without end": (of_parameter(step=torch.tensor(math.inf)), "count of steps of parameter 0 is inf where"),
     "a moment that is a word": (of_parameter(exp_avg="a"), "exp_avg of parameter 0 is no array of floats"),
@@ -307,14 +314,14 @@ def test_a_damaged_state_is_noticed_and_one_of_earlier_times_is_read_with_a_warn
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_the_last_state_stays(recipe, tmp_path, monkeypatch):
     out = tmp_path / "nan"
-    honest = loop.contrastive_loss
-    seen = []
+    honest = Clip.loss
+    calls = []
 
-    def breaks(*args):
-        seen.append(1)
-        return honest(*args) * (math.nan if len(seen) == 5 else 1)
+    def breaks(self, *args):
+        calls.extend([1] * self.training)  # validation asks for a loss too
+        return honest(self, *args) * (math.nan if len(calls) == 5 else 1)
 
-    monkeypatch.setattr(loop, "contrastive_loss", breaks)
+    monkeypatch.setattr(Clip, "loss", breaks)
     with pytest.raises(TrainingError, match=r"nan at step 5, in the batch of train"):
         run(recipe(), out)
     assert read_state(out / "run")["step"] == 3
@@ -406,7 +413,7 @@ def test_with_few_captions_chance_is_theirs_and_joint_positives_are_the_same_los
     """Equal captions have equal vectors: whether each is right alone or all are together, the sums are the same."""
     root = few_captions(films, tmp_path / "few")
     joint = run(recipe(root=root), tmp_path / "joint")
-    alone = run(recipe(root=root, training={"equal_captions": False}), tmp_path / "alone")
+    alone = run(recipe(root=root, objective={"equal_captions": False}), tmp_path / "alone")
     assert losses(tmp_path / "joint") == pytest.approx(losses(tmp_path / "alone"), abs=1e-4)
     assert joint.best.captions == alone.best.captions == 3
     assert joint.best.chance["text@1"] == pytest.approx(1 / 3)
@@ -416,14 +423,13 @@ def test_with_few_captions_chance_is_theirs_and_joint_positives_are_the_same_los
 
 def test_the_validation_loss_is_the_mean_over_whole_batches(recipe, films, tmp_path):
     """24 pairs in batches of 10: two of ten, and four pairs that would be easier are left out."""
-    from stitchkit.training.contrast import contrastive_loss
-
     found = run(recipe(training={"batch": 10, "epochs": 1}), tmp_path / "out")
     image, text = (sk.load_encoder(name, device="cpu") for name in found.names)
     table = sk.read_cohort("table", films, **READER).part("test")
     left, right = (torch.as_tensor(sk.embed(one, items, store=None, progress=False).vectors)
                    for one, items in ((image, table.images), (text, table.texts)))  # fmt: skip
-    by_hand = [float(contrastive_loss(left[at : at + 10], right[at : at + 10], image.network.log_scale))
+    log_scale = read_state(tmp_path / "out" / "run")["objective"]["log_scale"]
+    by_hand = [float(contrastive_loss(left[at : at + 10], right[at : at + 10], log_scale))
                for at in (0, 10)]  # fmt: skip
     assert found.best.loss == pytest.approx(np.mean(by_hand), abs=1e-5)
 
@@ -470,11 +476,11 @@ def test_a_run_on_images_that_were_replaced_is_refused(recipe, films, tmp_path):
 
 
 def test_another_seed_draws_another_share(recipe):
-    from stitchkit.training.pairs import chosen_pairs
+    from stitchkit.training.pairs import choose_pairs
     from stitchkit.training.recipes import read_recipe
 
     pairs = read_recipe(recipe(pairs={"valid": "test", "fraction": 0.5})).pairs
-    one, two = (chosen_pairs(pairs, seed).train.tolist() for seed in (0, 1))
+    one, two = (choose_pairs(pairs, seed).train.tolist() for seed in (0, 1))
     assert one != two
 
 
@@ -625,7 +631,7 @@ def test_a_state_with_a_scale_beyond_its_range_goes_on_from_the_end_of_it(recipe
     path, out = recipe(), tmp_path / "out"
     stopped_at(7, monkeypatch, path, out)
     state = read_state(out / "run")
-    state["network"]["log_scale"].fill_(9.0)
+    state["objective"]["log_scale"].fill_(9.0)
     save_state(out / "run", state)
     run(path, out)
     later = [line["scale"] for line in read_log(out / "run") if "scale" in line and line["step"] > 6]
@@ -634,13 +640,13 @@ def test_a_state_with_a_scale_beyond_its_range_goes_on_from_the_end_of_it(recipe
 
 
 def test_a_fraction_is_drawn_by_patient_and_inside_the_larger(recipe):
-    from stitchkit.training.pairs import chosen_pairs
+    from stitchkit.training.pairs import choose_pairs
     from stitchkit.training.recipes import read_recipe
 
     drawn = {}
     for fraction in (0.25, 0.5, 1.0):
         pairs = read_recipe(recipe(pairs={"valid": "test", "fraction": fraction})).pairs
-        chosen = chosen_pairs(pairs, 0)
+        chosen = choose_pairs(pairs, 0)
         drawn[fraction] = set(chosen.whole.images.ids[chosen.train].tolist())
         assert len(chosen.held) == 24
     assert [len(one) for one in drawn.values()] == [12, 24, 48]
@@ -648,10 +654,10 @@ def test_a_fraction_is_drawn_by_patient_and_inside_the_larger(recipe):
 
 
 def test_without_a_validation_split_patients_are_held_out(recipe):
-    from stitchkit.training.pairs import chosen_pairs
+    from stitchkit.training.pairs import choose_pairs
     from stitchkit.training.recipes import read_recipe
 
-    chosen = chosen_pairs(read_recipe(recipe(pairs={"held": 0.25})).pairs, 0)
+    chosen = choose_pairs(read_recipe(recipe(pairs={"held": 0.25})).pairs, 0)
     people = chosen.whole.labels.groups
     assert not set(people[chosen.train]) & set(people[chosen.held])
     assert len(chosen.train) + len(chosen.held) == len(chosen.whole) == 48
@@ -695,6 +701,18 @@ MISTAKES = {
     "mixed": ({"network": {"shared": [0, "all"]}}, DataError, "a list of whole numbers"),
     "context": ({"network": {"context": 2}}, DataError, "3 or more"),
     "names": ({"pairs": {"valid": "test", "modalities": ["a", "a"]}}, DataError, "two different names"),
+    "loss": ({"objective": {"name": "clap"}}, DataError, "name of .objective. in .*'clap'.*clip"),
+    "loss's key": (
+        {"objective": {"temprature": 0.1}},
+        DataError,
+        "of .objective. .*'temprature'.*nearest: temperature",
+    ),
+    "loss's value": ({"objective": {"temperature": 0}}, DataError, r"'temperature' of .* a number in .0.01, 1.; got 0"),
+    "loss's key elsewhere": (
+        {"training": {"equal_captions": True}},
+        DataError,
+        r"'equal_captions': it is a key of \[objective\]",
+    ),
     "split": ({"pairs": {"valid": "dev"}}, UnknownNameError, "'dev'"),
     "fraction": ({"pairs": {"valid": "test", "fraction": 0.01}}, DataError, "too few to train on"),
 }

@@ -269,7 +269,6 @@ class SharedNetwork(nn.Module):
         })  # fmt: skip
         self.norms = nn.ModuleDict({name: nn.LayerNorm(shape.width) for name in shape.inputs})
         self.projections = nn.ModuleDict({name: nn.Linear(shape.width, shape.dim, bias=False) for name in shape.inputs})
-        self.log_scale = nn.Parameter(torch.zeros(()))  # of the contrastive loss
         self._initialise()
 
     def blocks(self, modality: str) -> list[Block]:

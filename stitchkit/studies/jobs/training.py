@@ -30,7 +30,7 @@ from stitchkit.studies.judges import RankingJudge, places
 from stitchkit.studies.plans import TrainingPlan
 from stitchkit.studies.study_data import EncoderLoader
 from stitchkit.training.loop import train
-from stitchkit.training.pairs import ChosenPairs, chosen_pairs, modalities, numbered
+from stitchkit.training.pairs import ChosenPairs, choose_pairs, modality_names, number_captions
 from stitchkit.training.recipes import Recipe
 
 KIND = "ranking"  # the kind of a cell's values
@@ -49,7 +49,7 @@ class JudgedPairs:
     def of(cls, cohort: Cohort) -> JudgedPairs:
         """The pairs of a cohort with texts."""
         texts = cohort.anchors().target_items
-        same = numbered([str(value) for value in texts.values])
+        same = number_captions([str(value) for value in texts.values])
         return cls(cohort, texts, same, np.unique(same, return_index=True)[1])
 
     @property
@@ -137,7 +137,7 @@ class TrainingJobs:
         data = plan.data
         cohort = read_cohort(data.layout, data.root, **data.reader)
         judged = cohort.part(plan.judge.split)
-        chosen = chosen_pairs(next(iter(plan.recipes.values())).pairs, plan.seed)
+        chosen = choose_pairs(next(iter(plan.recipes.values())).pairs, plan.seed)
         notes = audit(
             chosen.whole.images.ids,
             judged.images.ids,
@@ -231,7 +231,7 @@ class TrainingJobs:
 
 def _runs(plan: TrainingPlan, chosen: ChosenPairs) -> Iterator[ArmRun]:
     """Every run, few pairs first, arms side by side."""
-    sides = modalities(next(iter(plan.recipes.values())).pairs, chosen.whole)
+    sides = modality_names(next(iter(plan.recipes.values())).pairs, chosen.whole)
     for fraction in plan.grid.fractions:
         for seed in range(plan.seed, plan.seed + plan.grid.seeds):
             for name, recipe in plan.recipes.items():

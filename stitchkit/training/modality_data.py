@@ -1,4 +1,4 @@
-"""The two sides of training pairs: what is kept of a side, and how rows of it become what the network reads."""
+"""Data of one modality: rows as they are kept, fetched for a batch, and as the network reads them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,21 @@ from torch import Tensor
 from stitchkit.encoders.shared.encoder import ImageBatch, TextBatch
 
 
-class Side(Protocol):
-    """One side of n pairs.
+class ModalityData(Protocol):
+    """Items of one modality, one for each of n rows.
 
-    ``name`` is its modality's in the network. ``fetched`` may run in another thread; ``ready`` runs where the network
-    does.
+    ``fetch`` may run in another thread; ``to_inputs`` runs where the network does.
     """
 
-    @property
-    def name(self) -> str: ...
-
-    def fetched(self, rows: np.ndarray, epoch: int) -> Tensor:
+    def fetch(self, rows: np.ndarray, epoch: int) -> Tensor:
         """Some rows as small as they can travel; a row looks the same whenever it is fetched in one epoch."""
 
-    def ready(self, batch: Tensor) -> Tensor:
+    def to_inputs(self, batch: Tensor) -> Tensor:
         """The fetched batch as the network takes it, on the device it is on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImageSide:
+class ImageData:
     """Images of which squares are cut out.
 
     Parameters
@@ -41,18 +37,21 @@ class ImageSide:
         Packed images.
     places : (n,) int
         Rows of ``pixels``.
+    reading
+        Size of the squares and normalisation.
+    seed
+        Seed of the random places.
     moving
         True to cut squares out at random places, False in the middle.
     """
 
-    name: str
     pixels: np.ndarray = field(repr=False)
     places: np.ndarray = field(repr=False)
     reading: ImageBatch
     seed: int
     moving: bool
 
-    def fetched(self, rows: np.ndarray, epoch: int) -> Tensor:
+    def fetch(self, rows: np.ndarray, epoch: int) -> Tensor:
         """Pixels (m, side, side, channels) uint8."""
         side = self.reading.side
         room = self.pixels.shape[1] - side
@@ -64,24 +63,23 @@ class ImageSide:
             for row, (down, across) in zip(self.places[rows].tolist(), corners.tolist(), strict=True)
         ]))  # fmt: skip
 
-    def ready(self, batch: Tensor) -> Tensor:
+    def to_inputs(self, batch: Tensor) -> Tensor:
         """Images (m, channels, side, side) float32, normalised."""
         return self.reading.normalised(batch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TextSide:
+class TextData:
     """Texts, read by the tokenizer anew each time."""
 
-    name: str
     texts: Sequence[str] = field(repr=False)
     reading: TextBatch
 
-    def fetched(self, rows: np.ndarray, epoch: int) -> Tensor:
+    def fetch(self, rows: np.ndarray, epoch: int) -> Tensor:
         """Token ids (m, t)."""
         return self.reading([self.texts[row] for row in rows.tolist()])
 
-    def ready(self, batch: Tensor) -> Tensor:
+    def to_inputs(self, batch: Tensor) -> Tensor:
         """The ids themselves."""
         return batch
 

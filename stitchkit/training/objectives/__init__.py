@@ -1,0 +1,50 @@
+"""Losses of the training loop behind one role, a file for each; the recipe names one under ``[objective]``.
+
+Adding an objective is one file with a class of :class:`~stitchkit.training.objectives.objective.Objective` and one line
+in :data:`OBJECTIVES`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from stitchkit.core.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from stitchkit.training.objectives.objective import Objective
+
+__all__ = ["OBJECTIVES", "ObjectiveSettings", "objective_type"]
+
+OBJECTIVES = {
+    "clip": "stitchkit.training.objectives.clip:Clip",
+}
+
+
+class ObjectiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of an objective: the ``[objective]`` of a recipe. A subclass adds the keys of its own.
+
+    Parameters
+    ----------
+    name
+        Key of :data:`OBJECTIVES`; a subclass has its own as the default.
+    """
+
+    name: str
+
+
+def objective_type(name: str) -> type[Objective]:
+    """Class of an objective by its name in recipes.
+
+    Raises
+    ------
+    UnknownNameError
+        For a name that is not in :data:`OBJECTIVES`, listing the nearest.
+    """
+    if name not in OBJECTIVES:
+        raise UnknownNameError.of("objective", name, OBJECTIVES)
+    module, _, attribute = OBJECTIVES[name].partition(":")
+    objective: type[Objective] = getattr(import_module(module), attribute)
+    return objective

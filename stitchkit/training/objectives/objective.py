@@ -1,0 +1,124 @@
+"""The role of a loss: all that the training loop, validation and checkpoints know of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
+from stitchkit.training.objectives import ObjectiveSettings
+
+Outputs = Mapping[str, tuple[Tensor, ...]]  # modality -> tensors (m, ...) of m rows, as `Objective.outputs` gives them
+
+
+def join_outputs(chunks: Sequence[Outputs]) -> dict[str, tuple[Tensor, ...]]:
+    """Outputs of the rows of all chunks, in order."""
+    return {
+        name: tuple(torch.cat(tensors) for tensors in zip(*(chunk[name] for chunk in chunks), strict=True))
+        for name in chunks[0]
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchFacts:
+    """Facts about the rows of a whole batch, over all chunks and processes.
+
+    Parameters
+    ----------
+    captions : (b,) int
+        Number of each row's caption; equal captions have equal numbers.
+    present : modality -> (b,) bool
+        True where the row has an item of the modality. Where it has none, the outputs are of a placeholder.
+    """
+
+    captions: Tensor
+    present: Mapping[str, Tensor]
+
+
+class Objective(nn.Module, ABC):
+    """A loss with its own settings, and perhaps parameters that are learnt with the network.
+
+    The loop makes it after the network, from one seed; moves it to the device; lets the optimizer learn its parameters
+    (matrices are decayed, vectors and numbers are not); and keeps its ``state_dict()`` in the run's state, not in the
+    encoder's folder. For each batch it calls :meth:`outputs` for each chunk and modality, joins the outputs of all
+    chunks and processes in the order of the rows, and calls :meth:`loss` with them. The gradient is that of the whole
+    batch, whatever the chunks and processes, on two conditions:
+
+    - :meth:`outputs` gives the same tensors when it is called again for a chunk: it is, where there are several.
+    - Parameters of the objective are used in :meth:`loss` alone. Each process works out the loss of the whole batch, so
+      their gradient is whole on each, and is not added up as the network's is.
+
+    Parameters
+    ----------
+    settings
+        Value of :attr:`Settings`.
+    shape
+        Form of the network, for heads that need its widths.
+    """
+
+    Settings: ClassVar[type[ObjectiveSettings]]  # record of the keys that a recipe's [objective] may state
+
+    @abstractmethod
+    def __init__(self, settings: Any, shape: SharedShape) -> None:
+        super().__init__()
+
+    def check(self, present: Mapping[str, np.ndarray]) -> None:
+        """Raise unless the loss is defined for such data; called before the first step.
+
+        Parameters
+        ----------
+        present : modality -> (n,) bool
+            True where a row has an item of the modality.
+
+        Raises
+        ------
+        InputError
+            Naming the modalities.
+        """
+
+    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of one modality's chunk that the loss takes; by default pooled vectors alone.
+
+        A loss over tokens returns ``(pooled, tokens, mask)``, with tokens padded to one length, as those of all chunks
+        are joined.
+
+        Parameters
+        ----------
+        network
+            The network in training.
+        modality
+            Name of the modality.
+        inputs : (m, ...)
+            The chunk as the network takes it.
+
+        Returns
+        -------
+        tuple of Tensor
+            Each of m rows. The first are the pooled vectors (m, d) float32 by which validation ranks.
+        """
+        return (network(modality, inputs).pooled.float(),)
+
+    @abstractmethod
+    def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:
+        """Loss of a whole batch, a number.
+
+        Parameters
+        ----------
+        outputs : modality -> tensors (b, ...)
+            As :meth:`outputs` gives them, of all rows.
+        facts
+            Captions and presence of the same rows.
+        """
+
+    def constrain(self) -> None:
+        """Put parameters back into their range in place: after each step, and when a state was loaded."""
+
+    def log_values(self) -> dict[str, float]:
+        """Numbers for the log's line of a step, such as a learnt scale."""
+        return {}
