@@ -277,6 +277,17 @@ def _without_prefixes(names: set[str], kept: Mapping[str, Any]) -> set[str]:
     return _folded_all("groups", bare, kept)
 
 
+def without_hashes(record: Mapping[str, Any]) -> dict[str, Any]:
+    """An alignment's record for a screen: everything but the hashes of anchors.
+
+    Examples
+    --------
+    >>> without_hashes({"solver": "ridge", "anchor_hashes": hashes_of(["scan 1"], None)})
+    {'solver': 'ridge'}
+    """
+    return {name: value for name, value in record.items() if name != KEY}
+
+
 def split(text: str) -> list[str]:
     """The hashes that were run together in ``text``."""
     return [text[a : a + DIGITS] for a in range(0, len(text), DIGITS)]

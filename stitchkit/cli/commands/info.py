@@ -9,37 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.cli.records import flat, without
 
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
 
-HELD = {"mrr", "se", "chance_mrr", "recall@1", "gallery", "estimate"}
 
-
+@flat
 def info(
-    ctx: typer.Context,
     what: Annotated[
         str, typer.Argument(metavar="NAME|FOLDER|FILE", help="An encoder, a prompt set, a stitched folder, or a file.")
     ],
-    device: o.Device = "auto",
-    dtype: o.Dtype = "float32",
-    offline: o.Offline = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    trust_remote_code: o.Trust = False,
-    trust_python: o.TrustPython = None,
+    *,
+    compute: Annotated[o.Compute, without("batch_size", "store")],
+    output: Annotated[o.Output, without("dry_run", "overwrite")],
 ) -> None:
     """Tell what an encoder, a stitched folder, a file of embeddings or scores, a prompt set or a table holds."""
-    from stitchkit.cli.console import Talk
+    from stitchkit.cli.console import Console
     from stitchkit.cli.loading import Loading
 
-    talk = Talk.of(ctx, json=json, quiet=quiet)
-    facts = described(what, Loading(device, dtype, offline, trust_remote_code, talk=talk, trust_python=trust_python))
-    talk.result("\n".join(_lines(facts)), facts)
+    console = Console.of(output)
+    facts = describe(what, Loading(compute, console))
+    console.result("\n".join(_lines(facts)), facts)
 
 
-def described(what: str, loading: Loading) -> dict[str, Any]:
+def describe(what: str, loading: Loading) -> dict[str, Any]:
     """The facts of ``what``: a path that exists, a shipped prompt set, or an encoder."""
     from stitchkit.datasets.prompt_sets import prompt_set_names
     from stitchkit.storage.path_checks import checked_file
@@ -57,7 +51,7 @@ def described(what: str, loading: Loading) -> dict[str, Any]:
 def _folder_or_encoder(what: str, path: Path, loading: Loading) -> dict[str, Any]:
     """The facts of a folder: one of stitchkit, or a checkpoint of an encoder."""
     from stitchkit.cli.loading import check_name
-    from stitchkit.cli.places import NO_ARTEFACT
+    from stitchkit.cli.paths import NO_ARTEFACT
     from stitchkit.core.errors import InputError, UnknownNameError
     from stitchkit.storage.folders import is_foreign
 
@@ -132,13 +126,13 @@ def _file(path: Path) -> dict[str, Any]:
 def _embeddings(path: Path) -> dict[str, Any]:
     from stitchkit.storage.folders import read_embeddings
 
-    found = read_embeddings(path)
-    space = found.space
+    vectors = read_embeddings(path)
+    space = vectors.space
     return {
         "is": "a file of embeddings",
-        "n": len(found),
+        "n": len(vectors),
         "dim": space.dim,
-        "dtype": str(found.vectors.dtype),
+        "dtype": str(vectors.vectors.dtype),
         "space": space.name,
         "fingerprint": space.fingerprint,
     }
@@ -163,15 +157,15 @@ def _table(path: Path) -> dict[str, Any]:
 def _prompts(name: str) -> dict[str, Any]:
     from stitchkit.datasets.prompt_sets import read_prompts
 
-    found = read_prompts(name)
+    prompts = read_prompts(name)
     return {
         "is": "a prompt set",
-        "name": found.name,
-        "classes": list(found.classes),
-        "texts": len(found.texts),
-        "negatives": bool(found.negative),
-        "multiclass": found.multiclass,
-        **{key: value for key, value in found.card.items() if key in ("modality", "source", "licence", "sha256")},
+        "name": prompts.name,
+        "classes": list(prompts.classes),
+        "texts": len(prompts.texts),
+        "negatives": bool(prompts.negative),
+        "multiclass": prompts.multiclass,
+        **{key: value for key, value in prompts.card.items() if key in ("modality", "source", "licence", "sha256")},
     }
 
 
@@ -199,26 +193,19 @@ def _encoder(name: str, loading: Loading) -> dict[str, Any]:
 
 
 def _lines(facts: Mapping[str, Any]) -> list[str]:
-    shown = {key.replace("_", " "): _told(value) for key, value in facts.items() if value not in (None, "", [], {})}
+    from stitchkit.core.alignment_summary import held_out_summary
+
+    shown = {key.replace("_", " "): _listed(value) for key, value in facts.items() if value not in (None, "", [], {})}
     if isinstance(held := facts.get("held_out"), Mapping) and held:
-        shown["held out"] = _held(held)
+        doubt = "" if held.get("above_chance", True) else "; not clearly above chance"
+        shown["held out"] = held_out_summary(held) + doubt
     wide = max(map(len, shown))
     return [f"{key:<{wide}}  {value}" for key, value in shown.items()]
 
 
-def _held(held: Mapping[str, Any]) -> str:
-    """Held-out numbers as ``align`` prints them; those of a folder that lacks some of them as they are."""
-    from stitchkit.cli.accounts import held_out
-
-    needed = {"r2", "se", "estimate"} if "r2" in held else HELD
-    if not needed <= set(held) or not all(isinstance(held[name], int | float) for name in needed - {"estimate"}):
-        return _told(held)
-    return held_out({"held_out": held}) + ("" if held.get("above_chance", True) else "; not clearly above chance")
-
-
-def _told(value: Any) -> str:
+def _listed(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_told(one)}" for key, one in value.items())
+        return ", ".join(f"{key} {_listed(one)}" for key, one in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_told, value))
+        return ", ".join(map(_listed, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)
