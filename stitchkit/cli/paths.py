@@ -10,8 +10,6 @@ from typing import Any
 from stitchkit.core.errors import InputError
 from stitchkit.storage.path_checks import resolved_path
 
-NO_ARTEFACT = "is no alignment or stitched folder: give what 'stitchkit align' or 'stitchkit stitch' wrote"
-
 PAGES = (".html", ".htm")
 
 
@@ -24,7 +22,7 @@ def existing_path(path: str | Path, what: str) -> Path:
 
 def read_artefact(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and arrays of a folder of stitchkit; another folder was named by mistake."""
-    from stitchkit.storage.folders import is_foreign, read_folder
+    from stitchkit.storage.folders import NO_ARTEFACT, is_foreign, read_folder
 
     if is_foreign(folder):
         raise InputError(f"{folder} {NO_ARTEFACT}.")

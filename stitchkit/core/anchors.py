@@ -58,6 +58,6 @@ class AnchorSet:
         --------
         >>> scans, texts = Items(["1"], ["a.png"], "image"), Items(["1"], ["clear lungs"], "text")
         >>> AnchorSet(["1"], scans, texts).items_of("text").values
-        ('clear lungs',)
+        ['clear lungs']
         """
         return next((one for one in (self.source_items, self.target_items) if one.modality == modality), None)
