@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import escaped, is_unsafe
 from stitchkit.core.items import checked_groups, checked_ids, rows_of
+
+if TYPE_CHECKING:
+    from stitchkit.core.anchors import AnchorSet
 
 KINDS = ("cosine", "margin", "logit", "llr", "probability", "association")
 RANK_ONLY = frozenset({"association"})  # kinds that order items and stand for no threshold and no probability
@@ -199,6 +201,7 @@ class Labels:
 
         Examples
         --------
+        >>> from stitchkit.core.anchors import AnchorSet
         >>> from stitchkit.core.items import Items
         >>> texts = Items(["a", "b"], ["clear", "opacity"], "text")
         >>> anchors = AnchorSet(["a", "b"], texts, texts, groups=["p1", "p2"])
