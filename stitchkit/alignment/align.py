@@ -35,7 +35,8 @@ from stitchkit.alignment.record import (
 from stitchkit.alignment.request import asked_for, check_head, check_prompts, check_purpose, solver_called, with_pools
 from stitchkit.alignment.search import FEW_CLUSTERS, Search
 from stitchkit.alignment.training_axes import TrainingSets
-from stitchkit.core.alignments import NO_COMMON_CENTRE, NO_PATIENTS, Alignment
+from stitchkit.core.alignment_summary import NO_PATIENTS
+from stitchkit.core.alignments import NO_COMMON_CENTRE, Alignment
 from stitchkit.core.anchor_hashes import KEY, ids_of, of_pairs
 from stitchkit.core.arrays import like, to_numpy
 from stitchkit.core.embeddings import Embeddings

@@ -1,1 +1,1 @@
-"""The command line: argv to calls, results to stdout or files, talk to stderr, errors to exit codes."""
+"""The command line: argv to calls, results to stdout or files, progress to stderr, errors to exit codes."""

@@ -1,31 +1,32 @@
-"""What a command says, and where: results on stdout, as text or as one JSON document; talk on stderr."""
+"""Console output of a command: results on stdout, as text or as one JSON document; progress and notes on stderr."""
 
 from __future__ import annotations
 
 import contextlib
-import json as _json
+import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import typer
+if TYPE_CHECKING:
+    from stitchkit.cli.options import Output
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
-    """The voice of one command.
+class Console:
+    """Console output of one command.
 
     Parameters
     ----------
     out
         The real stdout; while a command runs, what libraries print goes to stderr.
     json
-        Give results as one JSON document.
+        Results as one JSON document.
     quiet
-        Say nothing but results and errors.
+        Results and errors alone, without progress.
     command
         The command line, for the record.
     """
@@ -36,31 +37,42 @@ class Talk:
     command: str
 
     @classmethod
-    def of(cls, ctx: typer.Context, *, json: bool = False, quiet: bool = False) -> Talk:
-        """The voice for ``ctx``; from now until its end stdout belongs to results alone."""
-        talk = cls(sys.stdout, json, quiet, shlex.join(["stitchkit", *(ctx.obj or [])]))
+    def of(cls, output: Output, *, json: bool = False) -> Console:
+        """The console that ``output`` asks for; from now until the command's end stdout belongs to results alone."""
+        ctx = output.ctx
+        console = cls(sys.stdout, json or output.json, output.quiet, shlex.join(["stitchkit", *(ctx.obj or [])]))
         ctx.with_resource(contextlib.redirect_stdout(sys.stderr))
-        return talk
+        return console
 
     @property
     def progress(self) -> bool | None:
-        """What a verb takes as ``progress``."""
+        """The ``progress`` argument of verbs."""
         return False if self.quiet else None
 
     def say(self, line: str) -> None:
-        """A line of talk."""
+        """Print a line of progress."""
         if not self.quiet:
             print(line, file=sys.stderr, flush=True)
 
-    def result(self, text: str, document: Mapping[str, Any]) -> None:
-        """The command's result, in the form asked for."""
-        print(as_json(document) if self.json else text, file=self.out, flush=True)
+    def result(self, result: Any, document: Mapping[str, Any]) -> None:
+        """Print the command's result, or its ``document`` as JSON: settings that they name become options.
 
-    def plan(self, what: Mapping[str, Any]) -> None:
-        """What a dry run would have done."""
-        wide = max(map(len, what))
-        lines = [f"{name:<{wide}}  {_listed(value)}" for name, value in what.items()]
-        self.result("\n".join(["dry run: nothing was done", *lines]), {"dry_run": True, **what})
+        Parameters
+        ----------
+        result
+            A text, a result that prints itself, or a list of these, printed below each other.
+        """
+        from stitchkit.cli.flags import in_flags
+
+        parts = result if isinstance(result, list) else [result]
+        text = as_json(document) if self.json else "\n".join(str(in_flags(part)) for part in parts)
+        print(text, file=self.out, flush=True)
+
+    def plan(self, steps: Mapping[str, Any]) -> None:
+        """Print what a dry run would have done."""
+        wide = max(map(len, steps))
+        lines = [f"{name:<{wide}}  {_listed(value)}" for name, value in steps.items()]
+        self.result("\n".join(["dry run: nothing was done", *lines]), {"dry_run": True, **steps})
 
 
 def as_json(document: Mapping[str, Any]) -> str:
@@ -68,7 +80,7 @@ def as_json(document: Mapping[str, Any]) -> str:
     from stitchkit.cli.flags import in_flags
     from stitchkit.core.plain_values import plain
 
-    return _json.dumps(plain(in_flags(document)), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    return json.dumps(plain(in_flags(document)), indent=2, ensure_ascii=False, allow_nan=False, default=str)
 
 
 def _listed(value: Any) -> str:

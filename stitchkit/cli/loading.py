@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownName
 from stitchkit.core.escaping import escape
 
 if TYPE_CHECKING:
-    from stitchkit.cli.console import Talk
+    from stitchkit.cli.console import Console
+    from stitchkit.cli.options import Compute
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.roles import Encoder
@@ -21,31 +22,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """Settings for loading and running encoders."""
+    """Loading of encoders and embedding of items, by a command's options; studies take it as their ``loader``."""
 
-    device: str = "auto"
-    dtype: str = "float32"
-    offline: bool = False
-    trust_remote_code: bool = False
-    batch_size: int = 32
-    store: str = "auto"
-    talk: Talk | None = None
-    trust_python: Sequence[str] | None = None
+    compute: Compute
+    console: Console
 
     def encoder(self, name: str) -> Encoder:
         """The encoder called ``name``, which the user typed."""
         from stitchkit.encoders import RUNS_HUB_CODE, EncoderName, load_encoder
 
-        self.say(f"loading {name}")
+        self.console.say(f"loading {name}")
         # the permission is for the encoder that needs it; the other one of a pair may be of a family without code
-        trusted = self.trust_remote_code and EncoderName.parse(name).family in RUNS_HUB_CODE
+        trusted = self.compute.trust_remote_code and EncoderName.parse(name).family in RUNS_HUB_CODE
         return load_encoder(
             name,
-            device=self.device,
-            dtype=self.dtype,
-            offline=self.offline or None,
+            device=self.compute.device,
+            dtype=self.compute.dtype,
+            offline=self.compute.offline or None,
             trust_remote_code=trusted,
-            trust_python=self.trust_python or (),
+            trust_python=self.compute.trust_python or (),
         )
 
     def recorded(self, name: object, folder: Path) -> Encoder:
@@ -53,14 +48,14 @@ class Loading:
         from stitchkit.encoders import load_recorded
         from stitchkit.encoders.consent import Consent
 
-        self.say(f"loading {escape(str(name))}")
-        consent = Consent.of(self.trust_python or (), self.trust_remote_code).inside(folder)
+        self.console.say(f"loading {escape(str(name))}")
+        consent = Consent.of(self.compute.trust_python or (), self.compute.trust_remote_code).inside(folder)
         return load_recorded(
             name,
             f"the stitched folder {escape(str(folder))}",
-            device=self.device,
-            dtype=self.dtype,
-            offline=self.offline or None,
+            device=self.compute.device,
+            dtype=self.compute.dtype,
+            offline=self.compute.offline or None,
             consent=consent,
         )
 
@@ -68,14 +63,14 @@ class Loading:
         """The stitched model in ``folder``."""
         from stitchkit.stitching import load
 
-        self.say(f"loading {folder}")
+        self.console.say(f"loading {folder}")
         with self._network():
             return load(
                 folder,
-                device=self.device,
-                dtype=self.dtype,
-                trust_remote_code=self.trust_remote_code,
-                trust_python=self.trust_python or (),
+                device=self.compute.device,
+                dtype=self.compute.dtype,
+                trust_remote_code=self.compute.trust_remote_code,
+                trust_python=self.compute.trust_python or (),
             )
 
     def embed(self, encoder: Encoder, items: Items, out: Path | None = None, on_error: str = "raise") -> Embeddings:
@@ -85,33 +80,33 @@ class Loading:
         return embed(
             encoder,
             items,
-            batch_size=self.batch_size,
-            store=self.kept,
-            progress=self.progress,
+            batch_size=self.compute.batch_size,
+            store=self.store,
+            progress=self.console.progress,
             out=out,
             on_error=on_error,
         )
 
     @property
-    def progress(self) -> bool | None:
-        """The ``progress`` argument of verbs."""
-        return None if self.talk is None else self.talk.progress
+    def device(self) -> str:
+        """Device that encoders run on."""
+        return self.compute.device
 
     @property
-    def kept(self) -> str | None:
-        """The ``store`` argument of ``stitchkit.embed``."""
-        return None if self.store == "none" else self.store
+    def dtype(self) -> str:
+        """Precision that encoders compute in; part of the key of a study's cells."""
+        return self.compute.dtype
 
-    def say(self, line: str) -> None:
-        """A line of talk."""
-        if self.talk is not None:
-            self.talk.say(line)
+    @property
+    def store(self) -> str | None:
+        """The ``store`` argument of ``stitchkit.embed``."""
+        return None if self.compute.store == "none" else self.compute.store
 
     @contextlib.contextmanager
     def _network(self) -> Iterator[None]:
         from stitchkit.encoders import hub_access
 
-        with hub_access(self.offline or None):
+        with hub_access(self.compute.offline or None):
             yield
 
 
@@ -128,12 +123,12 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_stitched(folder: Path) -> dict[str, Any]:
-    """The config of a stitched folder that names its source encoder."""
+def read_stitched(folder: Path) -> dict[str, Any]:
+    """The configuration of a stitched folder that names its source encoder."""
+    from stitchkit.cli.paths import existing_path, read_artefact
     from stitchkit.storage.artefacts import unpack_model
-    from stitchkit.storage.folders import read_folder
 
-    config, arrays = read_folder(folder)
+    config, arrays = read_artefact(existing_path(folder, "stitched folder"))
     if "source" not in config:
         raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
     if not config.get("encoder"):

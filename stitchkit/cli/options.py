@@ -1,17 +1,25 @@
-"""The options that commands share, each declared once."""
+"""The options that commands share, each declared once: records of options that go together, and single ones."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Option
+import typer
+from typer import Argument, Option
 
+from stitchkit.cli.records import DANGEROUS
+from stitchkit.core.errors import InputError
+from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.solvers import SOLVERS
 
-COMPUTE, TABLES, JUDGE, TALK = "Where and how it runs", "Columns of the table", "Evaluation", "Output"
-DANGEROUS = "Dangerous options"
+if TYPE_CHECKING:
+    from stitchkit.datasets.anchor_tables import AnchorTable
+
+
+COMPUTE, COLUMNS, EVALUATION, OUTPUT = "Where and how it runs", "Columns of the table", "Evaluation", "Output"
 
 
 class Form(StrEnum):
@@ -29,127 +37,198 @@ class OnError(StrEnum):
     skip = "skip"
 
 
-Device = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=COMPUTE)]
-Dtype = Annotated[
-    str, Option("--dtype", help="Encoders compute in float32, float16 or bfloat16.", rich_help_panel=COMPUTE)
-]
-Offline = Annotated[bool, Option("--offline", help="Forbid every call to a model hub.", rich_help_panel=COMPUTE)]
-BatchSize = Annotated[
-    int, Option("--batch-size", min=1, help="Items a batch; halved when memory runs out.", rich_help_panel=COMPUTE)
-]
-Store = Annotated[
-    str,
-    Option("--store", metavar="DIR|none", rich_help_panel=COMPUTE,
-           help="Folder that keeps embeddings; auto: the cache; none: keep nothing."),
-]  # fmt: skip
-OnErrorOption = Annotated[
-    OnError,
-    Option("--on-error", rich_help_panel=COMPUTE,
-           help="raise: a damaged item ends the work; skip: it is left out and listed in OUT's .left_out.csv."),
-]  # fmt: skip
-Seed = Annotated[int, Option("--seed", help="Of every random draw.", rich_help_panel=COMPUTE)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """Where encoders run, what of their work is kept, and which code may run."""
 
-Format = Annotated[
-    Form, Option("--format", help="What is printed; md: the tables as Markdown, json: as --json.", rich_help_panel=TALK)
-]
-Json = Annotated[bool, Option("--json", help="One JSON document on stdout.", rich_help_panel=TALK)]
-Quiet = Annotated[
-    bool,
-    Option("--quiet", "-q", help="No progress and no talk on stderr; notes and errors stay.", rich_help_panel=TALK),
-]
-Verbose = Annotated[
-    bool, Option("--verbose", "-v", help="Show tracebacks and what libraries say.", rich_help_panel=TALK)
-]
-DryRun = Annotated[bool, Option("--dry-run", help="Say what would be done, and do nothing.", rich_help_panel=TALK)]
-Overwrite = Annotated[bool, Option("--overwrite", help="Replace an earlier output.", rich_help_panel=TALK)]
+    batch_size: Annotated[
+        int, Option("--batch-size", min=1, help="Items a batch; halved when memory runs out.", rich_help_panel=COMPUTE)
+    ] = 32
+    store: Annotated[
+        str,
+        Option("--store", metavar="DIR|none", rich_help_panel=COMPUTE,
+               help="Folder that keeps embeddings; auto: the cache; none: keep nothing."),
+    ] = "auto"  # fmt: skip
+    device: Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=COMPUTE)] = "auto"
+    dtype: Annotated[
+        str, Option("--dtype", help="Encoders compute in float32, float16 or bfloat16.", rich_help_panel=COMPUTE)
+    ] = "float32"
+    offline: Annotated[bool, Option("--offline", help="Forbid every call to a model hub.", rich_help_panel=COMPUTE)] = (
+        False
+    )
+    trust_remote_code: Annotated[
+        bool,
+        Option("--trust-remote-code", rich_help_panel=DANGEROUS,
+               help="Run a hub repository's Python code; only with @ and a full commit."),
+    ] = False  # fmt: skip
+    trust_python: Annotated[
+        list[str] | None,
+        Option("--trust-python", metavar="NAME", rich_help_panel=DANGEROUS,
+               help="Run this python: name where a folder or a study names it, exactly as written there; may be "
+                    "repeated."),
+    ] = None  # fmt: skip
 
-Trust = Annotated[
-    bool,
-    Option("--trust-remote-code", rich_help_panel=DANGEROUS,
-           help="Run a hub repository's Python code; only with @ and a full commit."),
-]  # fmt: skip
-TrustPython = Annotated[
-    list[str] | None,
-    Option("--trust-python", metavar="NAME", rich_help_panel=DANGEROUS,
-           help="Run this python: name where a folder or a study names it, exactly as written there; may be repeated."),
-]  # fmt: skip
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Columns of a table of anchors or items, where they are not the usual ones."""
+
+    source_column: Annotated[
+        str | None,
+        Option("--source-column", rich_help_panel=COLUMNS,
+               help="What the source encoder reads; default: path, or text."),
+    ] = None  # fmt: skip
+    target_column: Annotated[
+        str | None,
+        Option("--target-column", rich_help_panel=COLUMNS,
+               help="What the target encoder reads; default: the source column if it reads the same, else path or "
+                    "text."),
+    ] = None  # fmt: skip
+    id_column: Annotated[
+        str | None, Option("--id-column", help="Unique ids; default: id, or the image paths.", rich_help_panel=COLUMNS)
+    ] = None
+    groups: Annotated[
+        str | None,
+        Option("--groups", "--patient-column", rich_help_panel=COLUMNS,
+               help="Patient (lesion, site) of each row; default: patient or patient_id if there is one."),
+    ] = None  # fmt: skip
+    root: Annotated[
+        Path | None,
+        Option("--root", exists=True, rich_help_panel=COLUMNS,
+               help="Folder the image paths are relative to; default: the table's."),
+    ] = None  # fmt: skip
+
+    def of(self, path: Path) -> AnchorTable:
+        """The table of anchors at ``path`` with these columns."""
+        from stitchkit.datasets.anchor_tables import AnchorTable
+
+        return AnchorTable(path, self.source_column, self.target_column, self.id_column, self.groups, self.root)
+
+    def of_optional(self, path: Path | None) -> AnchorTable | None:
+        """The table of anchors, or None if none was given; a column of no table is refused."""
+        if path is not None:
+            return self.of(path)
+        columns = {
+            "--source-column": self.source_column, "--target-column": self.target_column,
+            "--id-column": self.id_column, "--groups": self.groups,
+        }  # fmt: skip
+        if flags := [flag for flag, column in columns.items() if column is not None]:
+            raise InputError(f"{flags[0]} names a column of the anchors' table, and none is given. Pass --anchors CSV.")
+        return None
+
+
 AllowLeakage = Annotated[
     bool,
     Option("--allow-leakage", rich_help_panel=DANGEROUS,
            help="Go on though a patient or an item is both anchor and test; the result says so."),
 ]  # fmt: skip
 
-Anchors = Annotated[Path, Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV", exists=True)]
-MaybeAnchors = Annotated[
-    Path | None, Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV", exists=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Reading of labels, and what scores are judged by."""
+
+    label_column: Annotated[
+        str | None,
+        Option("--label-column", rich_help_panel=EVALUATION,
+               help="The one column that names each item's only class, instead of a column a class."),
+    ] = None  # fmt: skip
+    classes: Annotated[
+        list[str] | None, Option("--class", help="Judge only this class; may be repeated.", rich_help_panel=EVALUATION)
+    ] = None
+    metadata: Annotated[
+        str,
+        Option("--metadata", metavar="COLUMN,COLUMN", rich_help_panel=EVALUATION,
+               help="Columns of the labels that the metadata-only baseline may use."),
+    ] = ""  # fmt: skip
+    min_positives: Annotated[
+        int,
+        Option("--min-positives", min=1, rich_help_panel=EVALUATION,
+               help="Classes with fewer positive or negative patients (items, if patients are not known) are not "
+                    "judged."),
+    ] = MIN_POSITIVES  # fmt: skip
+    replicates: Annotated[
+        int,
+        Option("--replicates", min=1, rich_help_panel=EVALUATION,
+               help="Resamples of patients, where an interval is made by resampling."),
+    ] = 2000  # fmt: skip
+    uncertain: Annotated[
+        str,
+        Option("--uncertain", metavar="POLICY", rich_help_panel=EVALUATION,
+               help="What the label -1 means: ignore, positive, negative or error."),
+    ] = "error"  # fmt: skip
+    allow_leakage: AllowLeakage = False
+
+    @property
+    def metadata_columns(self) -> tuple[str, ...]:
+        """The columns that ``--metadata`` lists."""
+        return tuple(one.strip() for one in self.metadata.split(",") if one.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Calibration items, and what is made of them."""
+
+    calibrate: Annotated[
+        Path | None,
+        Option("--calibrate", metavar="CSV", exists=True, rich_help_panel=EVALUATION,
+               help="Scores of labelled items, neither anchors nor test, that give probabilities and thresholds."),
+    ] = None  # fmt: skip
+    calibration: Annotated[
+        str | None,
+        Option("--calibration", metavar="METHOD", rich_help_panel=EVALUATION,
+               help="platt, temperature (the default with --multiclass), isotonic, or none."),
+    ] = None  # fmt: skip
+    threshold: Annotated[
+        str | None,
+        Option("--threshold", metavar="RULE", rich_help_panel=EVALUATION,
+               help="youden (the default), sensitivity=0.9 or another share, or none."),
+    ] = None  # fmt: skip
+    multiclass: Annotated[
+        bool,
+        Option("--multiclass", rich_help_panel=EVALUATION,
+               help="Exactly one class applies: accuracy, balanced accuracy and F1 of the best one too."),
+    ] = False  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a command prints and writes, with typer's context of the running command."""
+
+    ctx: typer.Context
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Say what would be done, and do nothing.", rich_help_panel=OUTPUT)
+    ] = False
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an earlier output.", rich_help_panel=OUTPUT)] = False
+    json: Annotated[bool, Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT)] = False
+    quiet: Annotated[
+        bool,
+        Option("--quiet", "-q", rich_help_panel=OUTPUT,
+               help="No progress on stderr; notes and errors stay."),
+    ] = False  # fmt: skip
+    verbose: Annotated[
+        bool, Option("--verbose", "-v", help="Show tracebacks and what libraries say.", rich_help_panel=OUTPUT)
+    ] = False
+
+
+AnchorTableArgument = Annotated[
+    Path, Argument(metavar="ANCHORS", help="Table of anchor pairs, one a row.", exists=True)
 ]
-PoolSource = Annotated[
-    Path | None,
-    Option("--pool-source", metavar="ITEMS|FILE", exists=True,
-           help="Few anchors: unpaired items for SOURCE, or a .safetensors file of their embeddings."),
-]  # fmt: skip
-PoolTarget = Annotated[
-    Path | None, Option("--pool-target", metavar="ITEMS|FILE", exists=True, help="The same for TARGET.")
-]
+_ANCHORS = Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV", exists=True)
+Anchors = Annotated[Path, _ANCHORS]
+OptionalAnchors = Annotated[Path | None, _ANCHORS]
 Column = Annotated[
     str | None,
-    Option("--column", help="What is read of a CSV of items; default: path, or text.", rich_help_panel=TABLES),
+    Option("--column", help="What is read of a CSV of items; default: path, or text.", rich_help_panel=COLUMNS),
 ]
-SourceColumn = Annotated[
-    str | None,
-    Option("--source-column", help="What the source encoder reads; default: path, or text.", rich_help_panel=TABLES),
+Folds = Annotated[int, Option("--folds", min=2, help="Folds of patients.", rich_help_panel=EVALUATION)]
+Format = Annotated[
+    Form,
+    Option("--format", help="What is printed; md: the tables as Markdown, json: as --json.", rich_help_panel=OUTPUT),
 ]
-TargetColumn = Annotated[
-    str | None,
-    Option("--target-column", rich_help_panel=TABLES,
-           help="What the target encoder reads; default: the source column if it reads the same, else path or text."),
-]  # fmt: skip
-IdColumn = Annotated[
-    str | None, Option("--id-column", help="Unique ids; default: id, or the image paths.", rich_help_panel=TABLES)
-]
-Groups = Annotated[
-    str | None,
-    Option("--groups", "--patient-column", rich_help_panel=TABLES,
-           help="Patient (lesion, site) of each row; default: patient or patient_id if there is one."),
-]  # fmt: skip
-Root = Annotated[
-    Path | None,
-    Option("--root", exists=True, rich_help_panel=TABLES,
-           help="Folder the image paths are relative to; default: the table's."),
-]  # fmt: skip
+JsonOut = Annotated[Path | None, Option("--out", help="Also write the JSON document to this file.")]
+OutFolder = Annotated[Path, Option("--out", help="Folder to write.")]
+Seed = Annotated[int, Option("--seed", help="Seed of every random draw.", rich_help_panel=COMPUTE)]
 Solver = Annotated[str, Option("--solver", help=f"auto, or one of {', '.join(SOLVERS)}.", metavar="NAME")]
-
-Labels = Annotated[Path, Option("--labels", help="Table of labels, one item a row.", metavar="CSV", exists=True)]
-MaybeLabels = Annotated[
-    Path | None,
-    Option("--labels", metavar="CSV", exists=True, rich_help_panel=JUDGE,
-           help="Table of labels: also evaluate the scores."),
-]  # fmt: skip
-LabelColumn = Annotated[
-    str | None,
-    Option("--label-column", rich_help_panel=JUDGE,
-           help="The one column that names each item's only class, instead of a column a class."),
-]  # fmt: skip
-Classes = Annotated[
-    list[str] | None, Option("--class", help="Judge only this class; may be repeated.", rich_help_panel=JUDGE)
-]
-Metadata = Annotated[
-    str,
-    Option("--metadata", metavar="COLUMN,COLUMN", rich_help_panel=JUDGE,
-           help="Columns of the labels that the metadata-only baseline may use."),
-]  # fmt: skip
-MinPositives = Annotated[
-    int,
-    Option("--min-positives", min=1, rich_help_panel=JUDGE,
-           help="Classes with fewer positive or negative patients (items, if patients are not known) are not judged."),
-]  # fmt: skip
-Replicates = Annotated[
-    int,
-    Option("--replicates", min=1, rich_help_panel=JUDGE,
-           help="Resamples of patients, where an interval is made by resampling."),
-]  # fmt: skip
-Uncertain = Annotated[
-    str,
-    Option("--uncertain", metavar="POLICY", rich_help_panel=JUDGE,
-           help="What the label -1 means: ignore, positive, negative or error."),
-]  # fmt: skip
+SourceSide = Annotated[str, Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")]
+TargetSide = Annotated[str, Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")]

@@ -1,4 +1,4 @@
-"""Scorers of items: two encoders with anchors and prompts, or a stitched folder."""
+"""Sources of scores: a stitched folder, two encoders with anchors and a head or prompts, or a table of scores."""
 
 from __future__ import annotations
 
@@ -6,21 +6,92 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stitchkit.cli.evaluation import ScoredItems
 from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:
-    from stitchkit.cli.anchor_tables import AnchorTable
+    from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.judging import Judging
+    from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.loading import Loading
-    from stitchkit.core.alignments import Alignment
+    from stitchkit.cli.options import Columns
+    from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.prompts import PromptSet
     from stitchkit.core.roles import Encoder
     from stitchkit.core.scores import Scores
+    from stitchkit.datasets.anchor_tables import AnchorTable
     from stitchkit.datasets.tables import ItemSource
     from stitchkit.stitching import Stitched
+
+
+@dataclass(frozen=True, slots=True)
+class FittedStitch:
+    """A stitched model, and what it was fitted on.
+
+    Parameters
+    ----------
+    target
+        The encoder whose space the model enters.
+    x, y
+        Vectors of the anchors in both spaces.
+    facts
+        What the model's folder keeps beside it.
+    note
+        Why there is no head; empty where there is one, or none was wanted.
+    """
+
+    model: Stitched
+    target: Encoder
+    x: Embeddings
+    y: Embeddings
+    pairs: AnchorSet
+    facts: dict[str, Any]
+    note: str
+    prompts: PromptSet | None = None
+
+
+def fit_stitch(
+    source: str, target: str, table: AnchorTable, choice: HeadChoice, loading: Loading, fitting: Fitting
+) -> FittedStitch:
+    """The stitched model of two encoders, with its head if one is to be had."""
+    import stitchkit as sk
+    from stitchkit.datasets.anchor_tables import table_facts
+    from stitchkit.evaluation.fitted_pairs import remember_files
+    from stitchkit.zero_shot import prompt_vectors
+
+    left, right = loading.encoder(source), loading.encoder(target)
+    linear, note = choice.linear(right)
+    pairs, prompts = table.read(left.modality, right.modality), choice.prompts
+    drives = linear is not None or (prompts is None and right.modality == "image")
+    x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
+    vectors = None if prompts is None else prompt_vectors(right, prompts, loading.store)
+    by = None if prompts is None or vectors is None else sk.PromptVectors.distinct_or_none(prompts, vectors)
+    fitted = fitting.fit(x, y, pairs.groups, "head" if drives else "match", head=linear, prompts=by)
+    alignment = remember_files(fitted, pairs.source_items)
+    facts: dict[str, Any] = {"anchor_set": table_facts(pairs)}
+    head: Any = linear
+    if prompts is not None and vectors is not None:
+        head, facts["prompts"] = sk.zeroshot(alignment, vectors, prompts), prompts.to_dict()
+    model = sk.stitch(left, alignment, head, target_name=target)
+    return FittedStitch(model, right, x, y, pairs, facts, note, prompts)
+
+
+def summary_of(model: Stitched, out: Path) -> tuple[list[Any], dict[str, Any]]:
+    """Summary of a stitched model in lines and as plain values."""
+    from stitchkit.core.alignment_summary import summary_lines
+    from stitchkit.core.anchor_hashes import without_hashes
+    from stitchkit.core.heads import LinearHead
+
+    head = model.head
+    kind = "none" if head is None else "linear" if isinstance(head, LinearHead) else "zero-shot"
+    classes = [] if head is None else list(head.classes)
+    words = "head      " + (f"{kind}: {', '.join(classes)}" if classes else kind)
+    document = {
+        "out": str(out), "head": kind, "classes": classes, "record": without_hashes(model.alignment.record)
+    }  # fmt: skip
+    return [*summary_lines(model.alignment.record), words, f"wrote {out}"], document
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +106,10 @@ class FolderScorer:
     @classmethod
     def of(cls, folder: Path, prompts: str | None) -> FolderScorer:
         """The folder's scorer, as far as it can be checked without a model."""
-        from stitchkit.cli.loading import check_stitched
-        from stitchkit.cli.places import artefact, there
+        from stitchkit.cli.heads import prompts_called
+        from stitchkit.cli.loading import read_stitched
 
-        config = check_stitched(artefact(there(folder, "stitched folder")))
+        config = read_stitched(folder)
         target = str(config.get("target_encoder") or "")
         if prompts is not None:
             if not target:
@@ -68,7 +139,7 @@ class FolderScorer:
 
         text = loading.recorded(self.target, self.folder)
         check_text(text)
-        head = sk.zeroshot(model.alignment, text, self.prompts, store=loading.kept)
+        head = sk.zeroshot(model.alignment, text, self.prompts, store=loading.store)
         return sk.stitch(model.encoder, model.alignment, head, target_name=self.target)
 
 
@@ -106,100 +177,103 @@ class PairScorer:
 
     def model(self, loading: Loading) -> Stitched:
         """The stitched model with its zero-shot head."""
-        from stitchkit.cli.commands.stitch import stitched
         from stitchkit.cli.heads import HeadChoice
 
         choice = HeadChoice("prompts:", prompts=self.prompts)
-        return stitched(self.source, self.text, self.table, choice, loading, self.fitting).model
+        return fit_stitch(self.source, self.text, self.table, choice, loading, self.fitting).model
+
+
+def scorer_of(
+    source: str, text: str | None, table: AnchorTable | None, prompts: str | None, fitting: Fitting
+) -> FolderScorer | PairScorer:
+    """The scorer that SOURCE and TEXT name: without TEXT, SOURCE is a stitched folder."""
+    if text is None:
+        return FolderScorer.of(Path(source), prompts)
+    return PairScorer.of(source, text, table, prompts, fitting)
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """Input of ``evaluate``: a table of scores, or a stitched folder to score items with."""
+class ItemsFile:
+    """Items to score in a file or folder, which is read once, and the columns that ids and folder come from."""
+
+    source: ItemSource
+    columns: Columns
+
+    @classmethod
+    def open(cls, path: Path, column: str | None, columns: Columns) -> ItemsFile:
+        """The items at ``path``, in this column of a table."""
+        from stitchkit.datasets.tables import open_items
+
+        return cls(open_items(path, column=column), columns)
+
+    def check(self) -> int:
+        """Number of items; raises for what can be seen to be wrong without an encoder."""
+        return self.source.count()
+
+    def read(self, modality: str | None) -> Items:
+        """The items, as an encoder of this modality reads them; None takes the modality from the file."""
+        return self.source.read(modality, id=self.columns.id_column, root=self.columns.root)
+
+
+def score_items(
+    model: Stitched, items: ItemsFile, request: EvaluationRequest | None, loading: Loading, *, allow_leakage: bool
+) -> ScoredItems:
+    """Scores of items by a stitched model; with a ``request`` they are checked against labels and anchors first."""
+    from stitchkit.evaluation.fitted_pairs import audit_items
+
+    read = items.read(model.encoder.modality)
+    patients = None if request is None else request.check(read.ids)
+    notes = audit_items(model.alignment, read, patients, judged=request is not None, allow=allow_leakage)
+    vectors = loading.embed(model.encoder, read)
+    return ScoredItems(model.scores(vectors), read, model.encoder, vectors, model.alignment, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSource:
+    """Scores to evaluate: a table of them, or a stitched folder with the items to score."""
 
     classes: tuple[str, ...]
     scores: Scores | None
     scorer: FolderScorer | None
-    items: ItemSource | None
+    items: ItemsFile | None
     encoder: str | None
-    reading: dict[str, Any]  # ids and folder of the items
 
     @classmethod
-    def of(
-        cls, path: Path, items: Path | None, column: str | None, encoder: str | None, id: str | None, root: Path | None
-    ) -> Given:
-        """The input at ``path``, checked as far as that is possible without a model."""
+    def of(cls, path: Path, items: ItemsFile | None, encoder: str | None) -> ScoreSource:
+        """The source at ``path``, checked as far as that is possible without a model."""
         from stitchkit.cli.loading import check_name
-        from stitchkit.datasets.tables import open_items
         from stitchkit.storage.scores import read_scores
 
-        opened = None if items is None else open_items(items, column=column)
-        if opened is not None:
-            opened.count()
-        reading = {"id": id, "root": root}
+        if items is not None:
+            items.check()
         if path.is_dir():
             if items is None:
                 raise InputError(f"{path} is a stitched folder: pass the test items with --items.")
             if encoder is not None:
                 raise InputError(f"{path} names its own encoder. Leave out --encoder.")
             scorer = FolderScorer.of(path, None)
-            return cls(scorer.classes, None, scorer, opened, None, reading)
+            return cls(scorer.classes, None, scorer, items, None)
         if encoder is not None:
             check_name(encoder)
             if items is None:
                 raise InputError("the probe needs the vectors of the test items: pass them with --items.")
         scores = read_scores(path)
-        return cls(scores.classes, scores, None, opened, encoder, reading)
+        return cls(scores.classes, scores, None, items, encoder)
 
-    def ready(
-        self, loading: Loading, judging: Judging
-    ) -> tuple[Scores, Items | None, Encoder | None, Embeddings | None, list[str], Alignment | None]:
-        """Scores, items, source encoder and their vectors where there are, notes on leakage, a folder's alignment."""
-        if self.scorer is not None:
-            model = self.scorer.model(loading)
-            from stitchkit.evaluation.fitted_pairs import audit_items
-
-            items = self._read(model.encoder.modality)
-            patients = judging.check(items.ids)
-            notes = audit_items(model.alignment, items, patients, allow=judging.allow_leakage)
-            vectors = loading.embed(model.encoder, items)
-            return model.scores(vectors), items, model.encoder, vectors, notes, model.alignment
-        scores = self.scores
-        if scores is None:
-            raise InputError("there are neither scores nor a stitched folder to judge.")
-        if self.encoder is None:
-            return scores, self._read(None) if self.items else None, None, None, [], None
+    def scored(self, request: EvaluationRequest, loading: Loading) -> ScoredItems:
+        """The scores, with items, encoder and vectors where there are."""
         from stitchkit.core.items import rows_of
 
-        encoder = loading.encoder(self.encoder)
-        items = self._read(encoder.modality)
-        items = items.take(rows_of(scores.ids, items.ids, "the items"))
-        return scores, items, encoder, loading.embed(encoder, items), [], None
-
-    def _read(self, modality: str | None) -> Items:
+        if self.scorer is not None and self.items is not None:
+            model = self.scorer.model(loading)
+            return score_items(model, self.items, request, loading, allow_leakage=request.options.allow_leakage)
+        if self.scores is None:
+            raise InputError("there are neither scores nor a stitched folder to judge.")
         if self.items is None:
-            raise InputError("there are no items to read: pass --items.")
-        return self.items.read(modality, **self.reading)
-
-
-def summary_of(model: Stitched, out: Path, *, fitted: bool = True) -> tuple[list[str], dict[str, Any]]:
-    """Summary of a stitched model in words and as plain values; ``fitted`` tells how its alignment was found, too."""
-    from stitchkit.core.anchor_hashes import without_hashes
-    from stitchkit.core.heads import LinearHead
-
-    head = model.head
-    kind = "none" if head is None else "linear" if isinstance(head, LinearHead) else "zero-shot"
-    classes = [] if head is None else list(head.classes)
-    document: dict[str, Any] = {
-        "out": str(out),
-        "head": kind,
-        "classes": classes,
-        "record": without_hashes(model.alignment.record),
-    }
-    lines = [f"wrote {out}"]
-    if fitted:
-        from stitchkit.cli.accounts import account
-
-        words = "head      " + (f"{kind}: {', '.join(classes)}" if classes else kind)
-        lines = [*account(document["record"]), words, *lines]
-    return lines, document
+            return ScoredItems(self.scores)
+        if self.encoder is None:
+            return ScoredItems(self.scores, self.items.read(None))
+        encoder = loading.encoder(self.encoder)
+        items = self.items.read(encoder.modality)
+        items = items.take(rows_of(self.scores.ids, items.ids, "the items"))
+        return ScoredItems(self.scores, items, encoder, loading.embed(encoder, items))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stitchkit.core.alignment_summary import NO_PATIENTS, summary_lines
 from stitchkit.core.arrays import Array, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, NoDirectedMapError
@@ -14,10 +15,6 @@ from stitchkit.core.maps import AffineMap, Map, unit
 from stitchkit.core.space import Space
 from stitchkit.core.wording import setting
 
-NO_PATIENTS = (
-    "patients not known, so that a patient's pairs may be on both sides of a fold: give groups=, or on the command "
-    "line a table of anchors with a column 'patient' or 'patient_id', or --groups with another's name"
-)
 NO_COMMON_CENTRE = (
     "maps that were fitted separately share no common centre, and do not tell the sources of vectors apart (of four "
     "modalities .22 to .34 were named right, chance .25); sk.align_many gives one"
@@ -71,6 +68,23 @@ class Alignment:
         notes = sum(note != NO_PATIENTS for note in written)  # which is true of every call without groups
         parts += [f"{notes} note{'s' * (notes > 1)} in .record['notes']"] * bool(notes)
         return f"Alignment({escape(', '.join(parts))})"
+
+    def __str__(self) -> str:
+        """How it was found, in lines: solver, anchors, held-out numbers, notes, candidates.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import stitchkit as sk
+        >>> x = np.random.default_rng(0).normal(size=(60, 4))
+        >>> print(sk.align(x, x, solver="procrustes"))  # doctest: +ELLIPSIS
+        solver    procrustes (...), rank 4, chosen by ...
+        anchors   60 pairs; patients not known...
+        held out  mean reciprocal rank 1.000 ...
+        """
+        if "solver" not in self.record:  # made by hand, or from published maps: nothing was chosen or measured
+            return repr(self)
+        return "\n".join(escape(line) for line in summary_lines(self.record))
 
     @property
     def source(self) -> Space:

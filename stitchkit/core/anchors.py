@@ -50,3 +50,14 @@ class AnchorSet:
         """The anchors at positions ``rows`` (k,)."""
         groups = None if self.groups is None else self.groups[rows]
         return AnchorSet(self.ids[rows], self.source_items.take(rows), self.target_items.take(rows), groups, self.card)
+
+    def items_of(self, modality: str) -> Items | None:
+        """The items of the side that holds this modality, source before target; None if neither side does.
+
+        Examples
+        --------
+        >>> scans, texts = Items(["1"], ["a.png"], "image"), Items(["1"], ["clear lungs"], "text")
+        >>> AnchorSet(["1"], scans, texts).items_of("text").values
+        ['clear lungs']
+        """
+        return next((one for one in (self.source_items, self.target_items) if one.modality == modality), None)

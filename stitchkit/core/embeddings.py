@@ -73,6 +73,20 @@ class Embeddings:
         """The rows with these ids, in their order; a missing id is an error that names it."""
         return self.take(rows_of(np.asarray(ids, dtype=np.str_), self.ids, f"the embeddings of {self.space.name!r}"))
 
+    def joined(self, other: Embeddings) -> Embeddings:
+        """These rows, then those of ``other``, which must be of the same space; in numpy.
+
+        Examples
+        --------
+        >>> space = Space("ct", 2)
+        >>> first = Embeddings(np.eye(2), ["a", "b"], space)
+        >>> first.joined(Embeddings([[1.0, 1.0]], ["c"], space)).ids.tolist()
+        ['a', 'b', 'c']
+        """
+        self.space.require(other.space, f"the embeddings of {self.space.name!r}")
+        both = np.concatenate([to_numpy(self.vectors), to_numpy(other.vectors)])
+        return Embeddings(both, np.concatenate([self.ids, other.ids]), self.space)
+
 
 def as_embeddings(values: Any, what: str = "array") -> Embeddings:
     """``values`` if they are embeddings, else a plain (n, d) array with row numbers for ids and a nameless space."""

@@ -82,6 +82,22 @@ class PromptSet:
         everything = [*self.positive.values(), *self.negative.values()]
         return tuple(dict.fromkeys(text for some in everything for text in some))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: all that an artefact keeps, so that its numbers can be made again.
+
+        Examples
+        --------
+        >>> PromptSet("mine", {"mass": ("A mass.",)}).to_dict()["positive"]
+        {'mass': ['A mass.']}
+        """
+        return {
+            "name": self.name,
+            "sha256": self.card.get("sha256"),
+            "multiclass": self.multiclass,
+            "positive": {label: list(texts) for label, texts in self.positive.items()},
+            "negative": {label: list(texts) for label, texts in self.negative.items()},
+        }
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PromptVectors:

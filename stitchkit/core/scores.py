@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import escape, is_unsafe
 from stitchkit.core.items import checked_groups, checked_ids, rows_of
+
+if TYPE_CHECKING:
+    from stitchkit.core.anchors import AnchorSet
 
 KINDS = ("cosine", "margin", "logit", "llr", "probability", "association")
 RANK_ONLY = frozenset({"association"})  # kinds that order items and stand for no threshold and no probability
@@ -196,3 +199,23 @@ class Labels:
                 )
         picked = [self.classes.index(label) for label in classes]
         return Labels(self.values[:, picked], self.ids, classes, self.groups, self.columns)
+
+    def with_patients_of(self, anchors: AnchorSet) -> Labels:
+        """The labels of the anchors with the anchors' own patients; as they are where either side settles that.
+
+        Examples
+        --------
+        >>> from stitchkit.core.anchors import AnchorSet
+        >>> from stitchkit.core.items import Items
+        >>> texts = Items(["a", "b"], ["clear", "opacity"], "text")
+        >>> anchors = AnchorSet(["a", "b"], texts, texts, groups=["p1", "p2"])
+        >>> labels = Labels(np.eye(3)[:, :1], ["c", "b", "a"], ("Edema",))
+        >>> labels.with_patients_of(anchors).groups.tolist()
+        ['p2', 'p1']
+        """
+        if self.groups is not None or anchors.groups is None:
+            return self
+        patient = dict(zip(anchors.ids.tolist(), anchors.groups.tolist(), strict=True))
+        some = self.take(np.flatnonzero(np.isin(self.ids, anchors.ids)))
+        groups = np.asarray([patient[one] for one in some.ids.tolist()])
+        return Labels(some.values, some.ids, some.classes, groups, some.columns)

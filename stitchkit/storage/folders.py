@@ -139,6 +139,9 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
     return config, tensors.arrays
 
 
+NO_ARTEFACT = "is no alignment or stitched folder: give what 'stitchkit align' or 'stitchkit stitch' wrote"
+
+
 def is_foreign(folder: Path) -> bool:
     """True for a file, and for a folder that stitchkit did not write: neither complete nor damaged, but something else.
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.core.alignments import NO_COMMON_CENTRE, NO_PATIENTS
+from stitchkit.core.alignment_summary import NO_PATIENTS
+from stitchkit.core.alignments import NO_COMMON_CENTRE
 
 MIX = np.random.default_rng(99)
 INTO_X, INTO_Y = MIX.normal(size=(6, 20)), MIX.normal(size=(6, 14))

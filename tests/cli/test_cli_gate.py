@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from crafted import edited
 
 import stitchkit as sk
-from stitchkit.cli import folder_leakage
-from stitchkit.cli.anchor_tables import AnchorTable
-from stitchkit.core import anchor_hashes
-from stitchkit.core.errors import LeakageError
+from stitchkit.datasets.anchor_tables import AnchorTable
+from stitchkit.evaluation.anchors.fitted_folders import audit_folder
 from stitchkit.storage.folders import write_embeddings
 
 
@@ -235,22 +232,6 @@ def test_a_folder_of_older_times_is_known_by_its_table_alone_and_that_is_said(cl
     assert cli(*line[:1], folder, *line[2:]).code == 4
 
 
-def test_of_many_anchors_a_fixed_sample_is_kept_and_that_is_said(monkeypatch):
-    monkeypatch.setattr(anchor_hashes, "MOST", 100)
-    ids = [f"scan-{i}" for i in range(1000)]
-    hashes = anchor_hashes.hashes_of(ids, [i // 20 for i in range(1000)])
-    assert len(hashes["ids"]) == 1600
-    assert (hashes["n_ids"], hashes["n_groups"]) == (1000, 50)
-    with pytest.raises(LeakageError, match=r"fitted on \d+ of these items"):
-        folder_leakage.audit_folder(
-            Path("map"), {"record": {"anchor_hashes": hashes}}, (ids[:200], None), None, allow=False, instead=""
-        )
-    notes = folder_leakage.audit_folder(
-        Path("map"), {"anchor_marks": dict(hashes)}, (["scan-x"], [99]), None, allow=False, instead=""
-    )
-    assert notes == ["map keeps 100 of 1000 hashes of its items, so that an overlap of a few can be missed"]
-
-
 @pytest.mark.parametrize("verb", ["align", "stitch"])
 def test_folders_of_encoders_know_their_anchors_too(cli, world, tmp_path, no_models_after, verb):
     lines = world.anchors.read_text().splitlines()
@@ -292,7 +273,5 @@ def test_a_folder_may_say_anything_of_its_anchor_set(known, files, cli, world, t
     edited(folder, lambda config: config.update(anchor_set=known))
     line = ("--source", files / "fresh-x.safetensors", "--target", files / "fresh-y.safetensors", "--min-mrr", "0.1")
     assert cli("gate", folder, *line).code == 0
-    notes = folder_leakage.audit_folder(
-        folder, {"anchor_set": known}, (["item7"], None), AnchorTable(world.anchors), allow=False, instead=""
-    )
+    notes = audit_folder(folder, ["item7"], table=AnchorTable(world.anchors), config={"anchor_set": known})
     assert "keeps no hashes of its anchors" in notes[0]

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from stitchkit.cli.errors import INTERNAL, MISTAKE, told
-from stitchkit.cli.places import write_text
+from stitchkit.cli.paths import write_text
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError
 from stitchkit.core.scores import Scores

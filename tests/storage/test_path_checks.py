@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.cli.commands.info import described
-from stitchkit.cli.places import new_file, new_folder
+from stitchkit.cli.paths import new_file, new_folder
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError
 from stitchkit.core.scores import Scores
@@ -24,6 +23,7 @@ from stitchkit.datasets.left_out_items import check_left_out
 from stitchkit.datasets.tables import read_items
 from stitchkit.encoders.checkpoints import check_weights, settings_in
 from stitchkit.encoders.folder_kinds import adapter
+from stitchkit.reports.descriptions import describe
 from stitchkit.stitching import load_head
 from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.embedding_cache import Shelf
@@ -115,7 +115,7 @@ PIPES = {  # a file that is a pipe -> the reader of it; of some the folder is re
     "written.csv": lambda path: check_scores_path(path),
     "left_out.csv": lambda path: check_left_out(path),
     "embeddings.safetensors": lambda path: sk.read_embeddings(path),
-    "described/config.json": lambda path: described(str(path.parent), None),
+    "described/config.json": lambda path: describe(path.parent),
     "model/config.json": lambda path: settings_in(path),
     "model/model.safetensors": lambda path: check_weights(path),
     "model/adapter_config.json": lambda path: adapter(path.parent),

@@ -8,68 +8,60 @@ from typing import Annotated
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.cli.records import flat
 
 
+@flat
 def align(
-    ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")],
-    target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
-    anchors: o.MaybeAnchors = None,
-    pool_source: o.PoolSource = None,
-    pool_target: o.PoolTarget = None,
+    source: o.SourceSide,
+    target: o.TargetSide,
+    *,
+    out: o.OutFolder,
+    anchors: o.OptionalAnchors = None,
+    pool_source: Annotated[
+        Path | None,
+        typer.Option(
+            "--pool-source",
+            metavar="ITEMS|FILE",
+            exists=True,
+            help="Few anchors: unpaired items for SOURCE, or a .safetensors file of their embeddings.",
+        ),
+    ] = None,
+    pool_target: Annotated[
+        Path | None, typer.Option("--pool-target", metavar="ITEMS|FILE", exists=True, help="The same for TARGET.")
+    ] = None,
     purpose: Annotated[
         str, typer.Option("--purpose", help="match (zero-shot, retrieval) or head (driving a target head).")
     ] = "match",
     solver: o.Solver = "auto",
-    source_column: o.SourceColumn = None,
-    target_column: o.TargetColumn = None,
-    id_column: o.IdColumn = None,
-    groups: o.Groups = None,
-    root: o.Root = None,
-    batch_size: o.BatchSize = 32,
-    store: o.Store = "auto",
+    columns: o.Columns,
+    compute: o.Compute,
     seed: o.Seed = 0,
-    device: o.Device = "auto",
-    dtype: o.Dtype = "float32",
-    offline: o.Offline = False,
-    dry_run: o.DryRun = False,
-    overwrite: o.Overwrite = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    trust_remote_code: o.Trust = False,
-    trust_python: o.TrustPython = None,
+    output: o.Output,
 ) -> None:
     """Fit the map between two spaces and tell how it was chosen and how well it does on held-out pairs."""
-    from stitchkit.cli.accounts import account
-    from stitchkit.cli.anchor_tables import AnchorTable
-    from stitchkit.cli.console import Talk
-    from stitchkit.cli.fitting import Fitting, check_purpose, solver_of
+    from stitchkit.cli.console import Console
+    from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.pairing import EncoderPairs, FilePairs, are_files
-    from stitchkit.cli.places import new_folder
-    from stitchkit.cli.pools import Pools
+    from stitchkit.cli.pairs import Pools, are_files, pairs_of
+    from stitchkit.cli.paths import new_folder
+    from stitchkit.core.alignment_summary import summary_lines
     from stitchkit.core.anchor_hashes import without_hashes
 
-    talk = Talk.of(ctx, json=json, quiet=quiet)
-    new_folder(out, overwrite)
-    check_purpose(purpose, solver_of(solver))
-    files = are_files(source, target)
-    pools = Pools.of(pool_source, pool_target, files=files)
-    fitting = Fitting(solver_of(solver), seed, talk, pools)
+    console = Console.of(output)
+    new_folder(out, output.overwrite)
+    fitting = Fitting.of(solver, seed, console)
+    fitting.check_purpose(purpose)
+    pools = Pools.of(pool_source, pool_target, files=are_files(source, target))
     if pools is not None:
-        pools.check(fitting, purpose)
-    table = AnchorTable.of(anchors, source_column, target_column, id_column, groups, root)
-    pairs = (FilePairs if files else EncoderPairs).of(source, target, table)
-    if dry_run:
-        told = {} if pools is None else {"pools": pools.paths}
-        talk.plan({**pairs.plan(), **told, "writes": out})
+        pools.check_fit(fitting, purpose)
+    pairs = pairs_of(source, target, columns.of_optional(anchors))
+    if output.dry_run:
+        listed = {} if pools is None else {"pools": [pools.source, pools.target]}
+        console.plan({**pairs.plan(), **listed, "writes": out})
         return
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
-    done = pairs.write(out, loading, fitting, purpose, overwrite)
-    talk.result(
-        "\n".join([*account(done.record), f"wrote {out}"]), {"out": str(out), "record": without_hashes(done.record)}
+    alignment = pairs.write(out, purpose, fitting, pools, Loading(compute, console), overwrite=output.overwrite)
+    console.result(
+        [*summary_lines(alignment.record), f"wrote {out}"],
+        {"out": str(out), "record": without_hashes(alignment.record)},
     )

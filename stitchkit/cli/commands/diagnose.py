@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.cli.records import flat, only
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
-    from stitchkit.cli.anchor_tables import AnchorTable
     from stitchkit.cli.loading import Loading
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.anchors import AnchorSet
@@ -22,22 +22,21 @@ if TYPE_CHECKING:
     from stitchkit.core.items import Items
     from stitchkit.core.prompts import PromptSet
     from stitchkit.core.roles import Encoder
-    from stitchkit.core.space import Space
+    from stitchkit.datasets.anchor_tables import AnchorTable
     from stitchkit.evaluation.associations.associations import Associations
     from stitchkit.evaluation.diagnosis.diagnosis import Diagnosis
 
 
+@flat
 def diagnose(
-    ctx: typer.Context,
     alignment: Annotated[
         Path, typer.Argument(metavar="ALIGNMENT", help="A folder that align or stitch wrote.", exists=True)
     ],
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")],
-    target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")
-    ],
+    source: o.SourceSide,
+    target: o.TargetSide,
+    *,
     out: Annotated[Path, typer.Option("--out", help="Folder for diagnosis.html and diagnosis.json.")],
-    anchors: o.MaybeAnchors = None,
+    anchors: o.OptionalAnchors = None,
     held_out: Annotated[
         Path | None,
         typer.Option(
@@ -60,51 +59,35 @@ def diagnose(
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Neighbours for mutual k-NN and hubs.")] = 10,
-    source_column: o.SourceColumn = None,
-    target_column: o.TargetColumn = None,
-    id_column: o.IdColumn = None,
-    groups: o.Groups = None,
-    root: o.Root = None,
-    replicates: o.Replicates = 2000,
-    batch_size: o.BatchSize = 32,
-    store: o.Store = "auto",
+    columns: o.Columns,
+    evaluation: Annotated[o.Evaluation, only("replicates")],
+    compute: o.Compute,
     seed: o.Seed = 0,
-    device: o.Device = "auto",
-    dtype: o.Dtype = "float32",
-    offline: o.Offline = False,
-    dry_run: o.DryRun = False,
-    overwrite: o.Overwrite = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    trust_remote_code: o.Trust = False,
-    trust_python: o.TrustPython = None,
+    output: o.Output,
 ) -> None:
     """Tell what is right and wrong with an alignment: residuals, retrieval, hubs, outliers, coverage of prompts."""
-    from stitchkit.cli.anchor_tables import AnchorTable
-    from stitchkit.cli.console import Talk
+    from stitchkit.cli.console import Console
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.places import new_page
+    from stitchkit.cli.paths import new_page
     from stitchkit.reports.diagnosis_page import NUMBERS, PAGE, write_diagnosis
 
-    talk = Talk.of(ctx, json=json, quiet=quiet)
-    new_page(out, overwrite, (PAGE, NUMBERS))
-    given = {anchors, held_out} - {None} or {None}  # columns without any table are refused
-    named = {path: AnchorTable.of(path, source_column, target_column, id_column, groups, root) for path in given}
-    tables = [named.get(path) for path in (anchors, held_out)]
-    asked = Asked.of(alignment, source, target, tables[0], tables[1], prompts, pool)
-    if dry_run:
-        talk.plan({**asked.plan(), "writes": out})
+    console = Console.of(output)
+    new_page(out, output.overwrite, (PAGE, NUMBERS))
+    if anchors is None and held_out is None:
+        columns.of_optional(None)  # columns without any table are refused
+    tables = [None if path is None else columns.of(path) for path in (anchors, held_out)]
+    request = DiagnosisRequest.of(alignment, source, target, tables[0], tables[1], prompts, pool)
+    if output.dry_run:
+        console.plan({**request.plan(), "writes": out})
         return
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
-    found = asked.diagnosis(loading, k=k, replicates=replicates, seed=seed)
-    page = write_diagnosis(found, out)
-    lines = [str(found), *(f"note: {note}" for note in asked.audit), f"wrote {page}"]
-    talk.result("\n".join(lines), {"out": str(out), **found.to_dict(), "audit": list(asked.audit)})
+    diagnosis = request.diagnose(Loading(compute, console), k=k, replicates=evaluation.replicates, seed=seed)
+    page = write_diagnosis(diagnosis, out)
+    parts = [diagnosis, *("note: " + note for note in request.audit), f"wrote {page}"]
+    console.result(parts, {"out": str(out), **diagnosis.to_dict(), "audit": list(request.audit)})
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DiagnosisRequest:
     """The request for a diagnosis, with all that can be read before a model is loaded."""
 
     alignment: Alignment
@@ -122,21 +105,20 @@ class Asked:
     def of(
         cls, folder: Path, source: str, target: str, anchors: AnchorTable | None, held_out: AnchorTable | None,
         prompts: str | None, pool: Path | None = None,
-    ) -> Asked:  # fmt: skip
+    ) -> DiagnosisRequest:  # fmt: skip
         """The alignment and the files read, the names and tables checked."""
         from stitchkit.cli.loading import check_name
-        from stitchkit.cli.pairing import are_files, read_sides
-        from stitchkit.cli.places import artefact
+        from stitchkit.cli.pairs import are_files, read_vectors
+        from stitchkit.cli.paths import read_artefact
         from stitchkit.storage.artefacts import unpack_alignment
-        from stitchkit.storage.folders import read_folder
 
-        config, arrays = read_folder(artefact(folder))
-        done = unpack_alignment(config, arrays)
+        config, arrays = read_artefact(folder)
+        alignment = unpack_alignment(config, arrays)
         files = are_files(source, target)
-        sides: Any = read_sides(source, target) if files else (check_name(source), check_name(target))
+        sides: Any = [read_vectors(one) if files else check_name(one) for one in (source, target)]
         if files:
-            _check_space(done.source, sides[0].space, folder)
-            _check_space(done.target, sides[1].space, folder)
+            alignment.source.require(sides[0].space, f"the alignment in {folder}")
+            alignment.target.require(sides[1].space, f"the alignment in {folder}")
         elif anchors is None and held_out is None:
             raise InputError("two encoders are diagnosed on pairs: pass --anchors CSV or --held-out CSV.")
         else:
@@ -146,10 +128,13 @@ class Asked:
         reader = config.get("target_encoder") if files else None
         named = _named(prompts, files, reader, folder)
         unlinked = None if pool is None else _unlinked(pool, anchors, named)
-        audit = _known(folder, config, anchors, None if held_out is not None or not files else sides[0].ids)
+        audit = _check_anchors(folder, config, anchors, None if held_out is not None or not files else sides[0].ids)
         if held_out is not None:
             audit += _audit(folder, config, anchors, held_out)
-        return cls(done, sides[0], sides[1], anchors, held_out, named, reader, folder, audit, unlinked)
+        return cls(
+            alignment=alignment, source=sides[0], target=sides[1], anchors=anchors, held_out=held_out, prompts=named,
+            reader=reader, folder=folder, audit=audit, pool=unlinked,
+        )  # fmt: skip
 
     def plan(self) -> dict[str, Any]:
         """Inputs that would be read."""
@@ -161,14 +146,14 @@ class Asked:
             **({} if self.pool is None else {"pool": counted(len(self.pool), "text")}),
         }
 
-    def diagnosis(self, loading: Loading, *, k: int, replicates: int, seed: int) -> Diagnosis:
+    def diagnose(self, loading: Loading, *, k: int, replicates: int, seed: int) -> Diagnosis:
         """The diagnosis of the held-out pairs if there are any, else of the anchors."""
         import stitchkit as sk
 
         left, right = (one if not isinstance(one, str) else loading.encoder(one) for one in (self.source, self.target))
         x, y, patients = _pairs(left, right, self.held_out or self.anchors, loading)
         known = None
-        loading.say(f"judging {counted(len(x), 'pair')}")
+        loading.console.say(f"judging {counted(len(x), 'pair')}")
         if self.held_out is not None and self.anchors is not None:
             known = _pairs(left, right, self.anchors, loading)
         associations = self._associations(x if known is None else known[0], seed)
@@ -211,14 +196,12 @@ class Asked:
 def _named(prompts: str | None, files: bool, reader: str | None, folder: Path) -> PromptSet | Embeddings | None:
     """The prompts as far as they can be read without a model."""
     from stitchkit.cli.heads import prompts_called
-    from stitchkit.cli.pairing import FILE
-    from stitchkit.cli.places import there
-    from stitchkit.storage.folders import read_embeddings
+    from stitchkit.cli.pairs import FILE, read_vectors
 
     if prompts is None:
         return None
     if prompts.endswith(FILE):
-        return read_embeddings(there(prompts, "file of embeddings"))
+        return read_vectors(prompts)
     named = prompts_called(prompts)
     if files and not reader:
         raise InputError(
@@ -255,30 +238,28 @@ def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -
     return loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items), pairs.groups
 
 
-def _known(folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, ids: Any) -> tuple[str, ...]:
+def _check_anchors(folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, ids: Any) -> tuple[str, ...]:
     """Raise if what is given as the anchors, a table or else files of ``ids``, is none of the folder's."""
-    from stitchkit.cli.folder_leakage import anchors_among
+    from stitchkit.evaluation.anchors.fitted_folders import check_own_anchors
 
     if anchors is not None:
-        return tuple(anchors_among(folder, config, anchors.ids_only().ids, "Did you mean --held-out?"))
-    return () if ids is None else tuple(anchors_among(folder, config, ids, "Name fresh pairs with --held-out CSV."))
+        own = check_own_anchors(folder, anchors.ids_only().ids, config=config, step="Did you mean --held-out?")
+        return tuple(own)
+    step = "Name fresh pairs with --held-out CSV."
+    return () if ids is None else tuple(check_own_anchors(folder, ids, config=config, step=step))
 
 
 def _audit(
     folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, held_out: AnchorTable
 ) -> tuple[str, ...]:
-    """Raise if held-out pairs are anchors, of the table or of the folder; what was not checked, in words."""
-    from stitchkit.cli.folder_leakage import audit_folder
+    """Raise if held-out pairs are anchors, of the table or of the folder; notes on what was not checked."""
+    from stitchkit.evaluation.anchors.fitted_folders import audit_folder
     from stitchkit.evaluation.leakage import audit
 
     fresh = held_out.ids_only()
     notes = []
-    instead = "They are not held out: judge them as --anchors, or hold out pairs of other patients."
+    step = "They are not held out: judge them as --anchors, or hold out pairs of other patients."
     if anchors is not None:
         known, sides = anchors.ids_only(), ("anchors", "held-out pairs")
-        notes = audit(known.ids, fresh.ids, known.groups, fresh.groups, sides=sides, step=instead)
-    return (*notes, *audit_folder(folder, config, (fresh.ids, fresh.groups), held_out, allow=False, instead=instead))
-
-
-def _check_space(space: Space, given: Space, folder: Path) -> None:
-    space.require(given, f"the alignment in {folder}")
+        notes = audit(known.ids, fresh.ids, known.groups, fresh.groups, sides=sides, step=step)
+    return (*notes, *audit_folder(folder, fresh.ids, fresh.groups, table=held_out, config=config, step=step))

@@ -2,223 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.cli.records import flat, without
+from stitchkit.core.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
 
-HELD = {"mrr", "se", "chance_mrr", "recall@1", "gallery", "estimate"}
 
-
+@flat
 def info(
-    ctx: typer.Context,
     what: Annotated[
         str, typer.Argument(metavar="NAME|FOLDER|FILE", help="An encoder, a prompt set, a stitched folder, or a file.")
     ],
-    device: o.Device = "auto",
-    dtype: o.Dtype = "float32",
-    offline: o.Offline = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    trust_remote_code: o.Trust = False,
-    trust_python: o.TrustPython = None,
+    *,
+    compute: Annotated[o.Compute, without("batch_size", "store")],
+    output: Annotated[o.Output, without("dry_run", "overwrite")],
 ) -> None:
     """Tell what an encoder, a stitched folder, a file of embeddings or scores, a prompt set or a table holds."""
-    from stitchkit.cli.console import Talk
+    from stitchkit.cli.console import Console
     from stitchkit.cli.loading import Loading
+    from stitchkit.reports.descriptions import description_lines
 
-    talk = Talk.of(ctx, json=json, quiet=quiet)
-    facts = described(what, Loading(device, dtype, offline, trust_remote_code, talk=talk, trust_python=trust_python))
-    talk.result("\n".join(_lines(facts)), facts)
+    console = Console.of(output)
+    facts = facts_of(what, Loading(compute, console))
+    console.result(description_lines(facts), facts)
 
 
-def described(what: str, loading: Loading) -> dict[str, Any]:
+def facts_of(what: str, loading: Loading) -> dict[str, Any]:
     """The facts of ``what``: a path that exists, a shipped prompt set, or an encoder."""
-    from stitchkit.datasets.prompt_sets import prompt_set_names
-    from stitchkit.storage.path_checks import checked_file
-
-    path = Path(what)
-    if path.exists():
-        checked_file(path, "a file")
-    if path.is_dir():
-        return _folder_or_encoder(what, path, loading)
-    if path.is_file():
-        return _file(path)
-    return _prompts(what) if what in prompt_set_names() else _encoder(what, loading)
-
-
-def _folder_or_encoder(what: str, path: Path, loading: Loading) -> dict[str, Any]:
-    """The facts of a folder: one of stitchkit, or a checkpoint of an encoder."""
     from stitchkit.cli.loading import check_name
-    from stitchkit.cli.places import NO_ARTEFACT
-    from stitchkit.core.errors import InputError, UnknownNameError
+    from stitchkit.datasets.prompt_sets import prompt_set_names
+    from stitchkit.reports.descriptions import describe, describe_encoder, describe_prompts
     from stitchkit.storage.folders import is_foreign
 
-    if not is_foreign(path):
-        return _folder(path)
-    try:
-        check_name(what)
-    except (InputError, UnknownNameError) as error:
-        raise InputError(f"{what} {NO_ARTEFACT}. Nor is it an encoder that can be loaded: " + error.message) from error
-    return _encoder(what, loading)
+    path = Path(what)
+    if path.is_dir() and is_foreign(path):
+        _check_checkpoint(what)
+    elif path.exists():
+        return describe(path)
+    elif what in prompt_set_names():
+        return describe_prompts(what)
+    return describe_encoder(what, loading.encoder(check_name(what)))
 
 
-def _folder(path: Path) -> dict[str, Any]:
-    from stitchkit.storage.artefacts import unpack_joint, unpack_linear_head, unpack_model
-    from stitchkit.storage.folders import read_folder
-
-    config, arrays = read_folder(path)
-    if config.get("kind") == "joint":
-        joint = unpack_joint(config, arrays)
-        spaces = {name: one.source.dim for name, one in joint.maps.items()}
-        return {"is": "an alignment of many spaces", "spaces": spaces, "directions": joint.common.dim}
-    if config.get("kind") == "shared encoder":
-        return _shared(path, config, arrays)
-    if "source" not in config:
-        alone = unpack_linear_head(config.get("head", {}), arrays)
-        return {"is": "a head", "space": alone.space.name, "head": "linear", "classes": list(alone.classes)}
-    head = unpack_model(config, arrays)[1]
-    classes = {"head": config["head"]["kind"], "classes": list(head.classes)} if head else {"head": "none"}
-    record = config["record"]
-    return {
-        "is": "a stitched folder" if config.get("encoder") else "an alignment without encoders",
-        "encoder": config.get("encoder"),
-        "source": config["source"],
-        "target": config["target"],
-        "target_encoder": config.get("target_encoder"),
-        "solver": record.get("solver"),
-        "settings": record.get("settings"),
-        "rank": record.get("rank"),
-        "held_out": record.get("held_out"),
-        "common_centre": record.get("common_centre"),
-        "anchor_set": config.get("anchor_set"),
-        **classes,
-        "notes": record.get("notes", []),
-    }
-
-
-def _shared(path: Path, config: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
-    from stitchkit.encoders.shared.encoder import unpack_shared
-
-    network, _ = unpack_shared(config, arrays)
-    named = {one: f"stitchkit:{path}#modality={one}" for one in network.shape.inputs}
-    return {"is": "a shared encoder", "width": network.shape.dim, "modalities": named}
-
-
-def _file(path: Path) -> dict[str, Any]:
-    from stitchkit.core.errors import InputError
-    from stitchkit.storage.scores import looks_like_scores, read_scores
-
-    kind = path.suffix.lower()
-    if kind == ".safetensors":
-        return _embeddings(path)
-    if kind in (".toml", ".json"):
-        return _prompts(str(path))
-    if kind not in (".csv", ".tsv", ".tab"):
-        raise InputError(f"{path} is none of .safetensors, .csv, .tsv, .toml and .json. Name one of these.")
-    if looks_like_scores(path):
-        scores = read_scores(path)
-        return {"is": "a table of scores", "n": len(scores), "kind": scores.kind, "classes": list(scores.classes)}
-    return _table(path)
-
-
-def _embeddings(path: Path) -> dict[str, Any]:
-    from stitchkit.storage.folders import read_embeddings
-
-    found = read_embeddings(path)
-    space = found.space
-    return {
-        "is": "a file of embeddings",
-        "n": len(found),
-        "dim": space.dim,
-        "dtype": str(found.vectors.dtype),
-        "space": space.name,
-        "fingerprint": space.fingerprint,
-    }
-
-
-def _table(path: Path) -> dict[str, Any]:
-    """Counts only: no cell of the table."""
-    from stitchkit.datasets.rows import groups_of, read_rows
-
-    table = read_rows(path)
-    groups = groups_of(table, None)
-    blank = {name: sum(not cell for cell in table.column(name)) for name in table.columns}
-    return {
-        "is": "a table",
-        "rows": len(table),
-        "columns": list(table.columns),
-        "patients": None if groups is None else len(set(groups.tolist())),
-        "blank": {name: count for name, count in blank.items() if count},
-    }
-
-
-def _prompts(name: str) -> dict[str, Any]:
-    from stitchkit.datasets.prompt_sets import read_prompts
-
-    found = read_prompts(name)
-    return {
-        "is": "a prompt set",
-        "name": found.name,
-        "classes": list(found.classes),
-        "texts": len(found.texts),
-        "negatives": bool(found.negative),
-        "multiclass": found.multiclass,
-        **{key: value for key, value in found.card.items() if key in ("modality", "source", "licence", "sha256")},
-    }
-
-
-def _encoder(name: str, loading: Loading) -> dict[str, Any]:
+def _check_checkpoint(folder: str) -> None:
+    """Raise unless a folder that stitchkit did not write is a checkpoint of an encoder."""
     from stitchkit.cli.loading import check_name
-    from stitchkit.core.errors import InputError
-    from stitchkit.core.roles import HasClassifier
+    from stitchkit.storage.folders import NO_ARTEFACT
 
-    loaded = loading.encoder(check_name(name))
-    space = loaded.space
-    classes, why = None, "none"
-    if isinstance(loaded, HasClassifier):
-        try:
-            classes = list(loaded.classifier().classes)
-        except InputError as error:
-            why = "none: " + error.message
-    return {
-        "is": "an encoder",
-        "name": name,
-        "reads": f"{loaded.modality}s",
-        "dim": space.dim,
-        "fingerprint": space.fingerprint,
-        "classifier": classes or why,
-    }
-
-
-def _lines(facts: Mapping[str, Any]) -> list[str]:
-    shown = {key.replace("_", " "): _told(value) for key, value in facts.items() if value not in (None, "", [], {})}
-    if isinstance(held := facts.get("held_out"), Mapping) and held:
-        shown["held out"] = _held(held)
-    wide = max(map(len, shown))
-    return [f"{key:<{wide}}  {value}" for key, value in shown.items()]
-
-
-def _held(held: Mapping[str, Any]) -> str:
-    """Held-out numbers as ``align`` prints them; those of a folder that lacks some of them as they are."""
-    from stitchkit.cli.accounts import held_out
-
-    needed = {"r2", "se", "estimate"} if "r2" in held else HELD
-    if not needed <= set(held) or not all(isinstance(held[name], int | float) for name in needed - {"estimate"}):
-        return _told(held)
-    return held_out({"held_out": held}) + ("" if held.get("above_chance", True) else "; not clearly above chance")
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_told(one)}" for key, one in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_told, value))
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    try:
+        check_name(folder)
+    except (InputError, UnknownNameError) as error:
+        raise InputError(
+            f"{folder} {NO_ARTEFACT}. Nor is it an encoder that can be loaded: " + error.message
+        ) from error

@@ -3,59 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.cli.records import flat, without
+
+if TYPE_CHECKING:
+    from stitchkit.studies.plans import AnyPlan
 
 
+@flat
 def study(
-    ctx: typer.Context,
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The study's TOML file.")],
+    *,
     out: Annotated[Path, typer.Option("--out", help="Folder of the study; what is finished in it stays finished.")],
-    batch_size: o.BatchSize = 32,
-    store: o.Store = "auto",
-    device: o.Device = "auto",
-    dtype: o.Dtype = "float32",
-    offline: o.Offline = False,
-    dry_run: o.DryRun = False,
-    json: o.Json = False,
+    compute: o.Compute,
+    output: Annotated[o.Output, without("overwrite")],
     format: o.Format = o.Form.text,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    trust_remote_code: o.Trust = False,
-    trust_python: o.TrustPython = None,
     allow_leakage: o.AllowLeakage = False,
 ) -> None:
     """Run a study, or go on with one that was stopped: cells, tables, and one page to mail."""
-    from stitchkit.cli.console import Talk
+    from stitchkit.cli.console import Console
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.places import folder_name
+    from stitchkit.cli.paths import folder_name
     from stitchkit.reports.study_page import PAGE, TABLE
-    from stitchkit.studies.plans import TrainingPlan, read_plan
+    from stitchkit.studies.plans import read_plan
     from stitchkit.studies.reporting import study as run
 
     folder_name(out)
-    talk = Talk.of(ctx, json=json or format is o.Form.json, quiet=quiet)
+    console = Console.of(output, json=format is o.Form.json)
     planned = read_plan(plan)
-    if dry_run:
-        shown: dict[str, object] = {
-            "study": planned.name, "kind": planned.kind, "data": f"{planned.data.layout} in {planned.data.root}"
-        }  # fmt: skip
-        if isinstance(planned, TrainingPlan):
-            arms, shares = tuple(planned.arms), planned.grid.fractions
-            shown |= {"recipe": planned.recipe, "arms": arms, "shares of the pairs": shares,
-                      "runs": len(arms) * len(shares) * planned.grid.seeds}  # fmt: skip
-        else:
-            shown |= {"sources": planned.grid.sources, "targets": planned.grid.targets, "solvers": planned.grid.solvers,
-                      "fits per pair": planned.grid.fits_per_pair}  # fmt: skip
-        talk.plan({**shown, "writes": out})
+    if output.dry_run:
+        console.plan({**_summary(planned), "writes": out})
         return
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
-    found = run(
-        planned, out, loader=loading, say=talk.say, progress=talk.progress, allow_leakage=allow_leakage,
-        trust_python=trust_python or (), command=talk.command,
+    summary = run(
+        planned, out, loader=Loading(compute, console), say=console.say, progress=console.progress,
+        allow_leakage=allow_leakage, trust_python=compute.trust_python or (), command=console.command,
     )  # fmt: skip
-    text = (out / TABLE).read_text(encoding="utf-8") if format is o.Form.md else f"{found}\nopen {out / PAGE}"
-    talk.result(text, {"out": str(out), **found.to_dict()})
+    text = (out / TABLE).read_text(encoding="utf-8") if format is o.Form.md else f"{summary}\nopen {out / PAGE}"
+    console.result(text, {"out": str(out), **summary.to_dict()})
+
+
+def _summary(plan: AnyPlan) -> dict[str, Any]:
+    """The study's data and the size of its grid."""
+    from stitchkit.studies.plans import TrainingPlan
+
+    data = {"study": plan.name, "kind": plan.kind, "data": f"{plan.data.layout} in {plan.data.root}"}
+    if isinstance(plan, TrainingPlan):
+        arms, shares = tuple(plan.arms), plan.grid.fractions
+        return {**data, "recipe": plan.recipe, "arms": arms, "shares of the pairs": shares,
+                "runs": len(arms) * len(shares) * plan.grid.seeds}  # fmt: skip
+    grid = plan.grid
+    return {**data, "sources": grid.sources, "targets": grid.targets, "solvers": grid.solvers,
+            "fits per pair": grid.fits_per_pair}  # fmt: skip

@@ -20,6 +20,9 @@ from stitchkit.evaluation.anchors.choose import choose_anchors
 from stitchkit.evaluation.anchors.overlap import Side, overlap_of
 from stitchkit.runtime.progress import Progress
 
+WITHOUT_VECTORS = ("random", "balanced")  # methods that compare no vectors
+OF_TEXTS = "diverse-text"  # the method that compares vectors of the texts
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
@@ -170,7 +173,7 @@ def select_anchors(
     some = anchors.take(candidates.rows)
     if vectors is None:
         vectors = _codes(some.source_items)
-    other = vectors if method == "diverse-text" else None
+    other = vectors if method == OF_TEXTS else None
     picked = choose_anchors(vectors, n, method=method, other=other, classes=classes, groups=some.groups, seed=seed)
     people = None if some.groups is None else count_patients(some.groups[picked])
     return Selection(

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.cli.records import flat
 from stitchkit.core.errors import InputError
 from stitchkit.core.patients import count_patients, patients_in_words
 from stitchkit.core.wording import counted
 
 
+@flat
 def collect(
-    ctx: typer.Context,
     layout: Annotated[
         str,
         typer.Argument(
@@ -25,6 +26,7 @@ def collect(
         ),
     ],
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder it was downloaded to.")],
+    *,
     out: Annotated[Path, typer.Option("--out", metavar="CSV", help="The table to write; its card lies beside it.")],
     split: Annotated[
         str | None, typer.Option("--split", metavar="NAME", help="Only items of this published split.")
@@ -37,26 +39,22 @@ def collect(
             help="A setting of the layout's reader, as in a study's [data.reader]: --set uncertain=ignore.",
         ),
     ] = None,
-    dry_run: o.DryRun = False,
-    overwrite: o.Overwrite = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    output: o.Output,
 ) -> None:
     """Write a data set in its published layout as one table: images, texts, patients, split, metadata, labels.
 
     Nothing is downloaded or copied; images stay where they are. The table serves as --anchors, --labels and --test.
     """
-    from stitchkit.cli.console import Talk, as_json
-    from stitchkit.cli.places import new_file, write_text
+    from stitchkit.cli.console import Console
+    from stitchkit.cli.paths import new_file, write_json, write_text
     from stitchkit.datasets.cohort_tables import cohort_table
     from stitchkit.datasets.cohorts import read_cohort
 
-    talk = Talk.of(ctx, json=json, quiet=quiet)
+    console = Console.of(output)
     card = out.with_name(f"{out.stem}.card.json")
-    new_file(out, overwrite, _check_suffix), new_file(card, overwrite)
+    new_file(out, output.overwrite, _check_suffix), new_file(card, output.overwrite)
     given = dict(_setting(one) for one in settings or [])
-    talk.say(f"reading {layout} in {root}")
+    console.say(f"reading {layout} in {root}")
     cohort = read_cohort(layout, root, **given)
     if split is not None:
         cohort = cohort.part(split)
@@ -65,17 +63,17 @@ def collect(
         "items": len(cohort), "patients": people, "texts": cohort.texts is not None, "split": split,
         "classes": list(cohort.labels.classes), "columns": list(cohort.labels.columns),
     }  # fmt: skip
-    if dry_run:
-        talk.plan({**facts, "classes": facts["classes"] or "none", "writes": [str(out), str(card)]})
+    if output.dry_run:
+        console.plan({**facts, "classes": facts["classes"] or "none", "writes": [str(out), str(card)]})
         return
     rows = cohort_table(cohort, out.parent)
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\n").writerows(rows)
-    write_text(card, as_json({**cohort.card, "table": {**facts, "file": out.name}}) + "\n")
+    write_json(card, {**cohort.card, "table": {**facts, "file": out.name}})
     write_text(out, buffer.getvalue())
     lines = [f"{counted(len(cohort), 'item')} ({patients_in_words(people)}), columns {', '.join(rows[0])}"]
     lines += [f"left out: {count}, {why}" for why, count in cohort.card.get("left_out", {}).items() if count]
-    talk.result("\n".join([*lines, f"wrote {out} and {card}"]), {"out": str(out), "card": str(card), **facts})
+    console.result("\n".join([*lines, f"wrote {out} and {card}"]), {"out": str(out), "card": str(card), **facts})
 
 
 def _check_suffix(path: Path) -> Path:

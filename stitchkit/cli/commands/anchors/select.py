@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
+from stitchkit.cli.records import flat
 from stitchkit.core.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -15,13 +16,11 @@ if TYPE_CHECKING:
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
 
-BLIND = ("random", "balanced")  # methods that need no vectors
-TEXTS = "diverse-text"  # the method that reads vectors of the texts
 
-
+@flat
 def select(
-    ctx: typer.Context,
     table: Annotated[Path, typer.Argument(metavar="ANCHORS", help="Table of pairs to choose from.", exists=True)],
+    *,
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many to choose.")],
     out: Annotated[Path, typer.Option("--out", metavar="CSV", help="The table to write.")],
     method: Annotated[
@@ -44,80 +43,64 @@ def select(
     ] = None,
     label_column: Annotated[
         str | None,
-        typer.Option("--label-column", help="Column of each row's class, for balanced.", rich_help_panel=o.TABLES),
+        typer.Option("--label-column", help="Column of each row's class, for balanced.", rich_help_panel=o.COLUMNS),
     ] = None,
-    source_column: o.SourceColumn = None,
-    target_column: o.TargetColumn = None,
-    id_column: o.IdColumn = None,
-    groups: o.Groups = None,
-    root: o.Root = None,
-    batch_size: o.BatchSize = 32,
-    store: o.Store = "auto",
+    columns: o.Columns,
+    compute: o.Compute,
     seed: o.Seed = 0,
-    device: o.Device = "auto",
-    dtype: o.Dtype = "float32",
-    offline: o.Offline = False,
-    dry_run: o.DryRun = False,
-    overwrite: o.Overwrite = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    trust_remote_code: o.Trust = False,
-    trust_python: o.TrustPython = None,
+    output: o.Output,
 ) -> None:  # fmt: skip
     """Choose rows to make anchors of, no patient twice while another has none, and write them as a table.
 
     Rows stand in the order they were picked, cells as they were. Relative image paths are written anew where the table
     lies in another folder, so that 'stitchkit align --anchors' reads it as it is.
     """
-    from stitchkit.cli.anchor_reading import read_pairs, read_test
-    from stitchkit.cli.anchor_tables import AnchorTable
-    from stitchkit.cli.chosen_tables import check_table_path, chosen_rows
-    from stitchkit.cli.console import Talk
+    from stitchkit.cli.console import Console
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.places import new_file, write_text
+    from stitchkit.cli.paths import new_file, write_text
+    from stitchkit.datasets.row_selection import check_table_path, select_rows
     from stitchkit.evaluation.anchors.select import candidates_of, select_anchors
 
-    talk = Talk.of(ctx, json=json, quiet=quiet)
-    new_file(out, overwrite, check_table_path)
+    console = Console.of(output)
+    new_file(out, output.overwrite, check_table_path)
     if out.exists() and out.samefile(table):
         raise InputError(f"{out} is the table that is chosen from, which is never overwritten. Name another file.")
     _check_method(method, encoder, embeddings, label_column)
-    named = AnchorTable(table, source_column, target_column, id_column, groups, root)
-    pairs = read_pairs(named)
+    anchors = columns.of(table)
+    pairs = anchors.pairs()
     classes = _classes(table, label_column)
-    tested, patients = (None, None) if test is None else read_test(test, named)
-    if dry_run:
-        talk.plan({"anchors": table, "chosen": n, "of": len(pairs), "method": method,
-                   "vectors": encoder or embeddings or "none", "test": test or "none", "writes": out})  # fmt: skip
+    tested, patients = (None, None) if test is None else anchors.read_test(test)
+    if output.dry_run:
+        console.plan({"anchors": table, "chosen": n, "of": len(pairs), "method": method,
+                      "vectors": encoder or embeddings or "none", "test": test or "none", "writes": out})  # fmt: skip
         return
-    found = candidates_of(pairs, tested, patients, progress=talk.progress)
-    loading = Loading(device, dtype, offline, trust_remote_code, batch_size, store, talk, trust_python)
-    vectors = _vectors(encoder, embeddings, method, pairs.take(found.rows), loading)
-    chosen = select_anchors(
-        pairs, n, found, method=method, vectors=vectors, seed=seed,
-        classes=None if classes is None else classes[found.rows],
+    candidates = candidates_of(pairs, tested, patients, progress=console.progress)
+    vectors = _vectors(encoder, embeddings, method, pairs.take(candidates.rows), Loading(compute, console))
+    selection = select_anchors(
+        pairs, n, candidates, method=method, vectors=vectors, seed=seed,
+        classes=None if classes is None else classes[candidates.rows],
     )  # fmt: skip
-    text, notes = chosen_rows(named, pairs, chosen.rows, out)
+    text, notes = select_rows(anchors, pairs, selection.rows, out)
     write_text(out, text)
-    lines = [str(chosen), *(f"note: {note}" for note in notes), f"wrote {out}"]
-    document = {"out": str(out), **chosen.to_dict()}
-    talk.result("\n".join(lines), {**document, "notes": [*document["notes"], *notes]})
+    lines = [str(selection), *("note: " + note for note in notes), f"wrote {out}"]
+    document = {"out": str(out), **selection.to_dict()}
+    console.result(lines, {**document, "notes": [*document["notes"], *notes]})
 
 
 def _check_method(method: str, encoder: str | None, embeddings: Path | None, label: str | None) -> None:
     """Raise for a method that does not exist, or that lacks what it reads."""
     from stitchkit.cli.loading import check_name
     from stitchkit.evaluation.anchors.choose import METHODS
+    from stitchkit.evaluation.anchors.select import WITHOUT_VECTORS
 
     if method not in METHODS:
         raise UnknownNameError.of("method of choosing anchors", method, METHODS)
     if encoder is not None and embeddings is not None:
         raise InputError("--encoder and --embeddings both give the vectors. Pass one of them.")
-    if encoder is None and embeddings is None and method not in BLIND:
+    if encoder is None and embeddings is None and method not in WITHOUT_VECTORS:
         raise InputError(
-            f"--method {method} compares vectors: pass --encoder NAME or --embeddings FILE. {' and '.join(BLIND)} need "
-            f"none."
+            f"--method {method} compares vectors: pass --encoder NAME or --embeddings FILE. "
+            f"{' and '.join(WITHOUT_VECTORS)} need none."
         )
     if method == "balanced" and label is None:
         raise InputError("--method balanced needs each row's class: pass --label-column COLUMN.")
@@ -140,6 +123,7 @@ def _vectors(
     encoder: str | None, embeddings: Path | None, method: str, pairs: AnchorSet, loading: Loading
 ) -> Embeddings | None:  # fmt: skip
     """Vectors of the pairs' items, or None."""
+    from stitchkit.evaluation.anchors.select import OF_TEXTS
     from stitchkit.storage.folders import read_embeddings
 
     if embeddings is not None:
@@ -147,9 +131,11 @@ def _vectors(
     if encoder is None:
         return None
     loaded = loading.encoder(encoder)
-    if method == TEXTS and loaded.modality != "text":
-        raise InputError(f"--method {TEXTS} compares texts; {encoder} reads {loaded.modality}s. Name a text encoder.")
-    items = next((one for one in (pairs.source_items, pairs.target_items) if one.modality == loaded.modality), None)
+    if method == OF_TEXTS and loaded.modality != "text":
+        raise InputError(
+            f"--method {OF_TEXTS} compares texts; {encoder} reads {loaded.modality}s. Name a text encoder."
+        )
+    items = pairs.items_of(loaded.modality)
     if items is None:
         raise InputError(
             f"{encoder} reads {loaded.modality}s, and neither side of the pairs holds any. Name another encoder, or "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stitchkit.cli.places import folder_name, new_folder, new_page
+from stitchkit.cli.paths import folder_name, new_folder, new_page
 from stitchkit.core.errors import InputError
 
 FILES = ("report.html", "evaluation.json")

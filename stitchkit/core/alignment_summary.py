@@ -1,14 +1,16 @@
-"""The account of an alignment for a terminal: what was chosen, among what, with which held-out numbers."""
+"""The summary of an alignment in lines: chosen solver, anchors, held-out numbers, notes and candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from stitchkit.cli.flags import in_flags
-from stitchkit.core.alignments import NO_PATIENTS
 from stitchkit.core.wording import counted
 
+NO_PATIENTS = (
+    "patients not known, so that a patient's pairs may be on both sides of a fold: give groups=, or on the command "
+    "line a table of anchors with a column 'patient' or 'patient_id', or --groups with another's name"
+)
 _CRITERIA = ("prompt_margin", "prompt_mrr", "prompt_agreement", "margin", "balanced_mrr", "mrr", "agreement", "r2")
 _PROMPTED = {
     "prompt_margin": "correlation of scores with the prompted class {prompt_margin:.3f} (se {prompt_margin_se:.3f}; "
@@ -18,12 +20,14 @@ _PROMPTED = {
     "prompt_agreement": "correlation of the prompts' scores {prompt_agreement:.3f} (se {prompt_agreement_se:.3f}; "
     "chance 0), ",
 }
+_OF_MATCH = frozenset({"mrr", "se", "chance_mrr", "recall@1", "gallery", "estimate"})
+_OF_HEAD = frozenset({"r2", "se", "estimate"})
 _NUMBERS = (*_CRITERIA, "separation", "se", "freedom")
 
 
-def account(record: Mapping[str, Any]) -> list[str]:
-    """Lines that tell how an alignment was found."""
-    chosen = f"{record.get('solver')} ({_told(record.get('settings', {}))}), rank {record.get('rank')}"
+def summary_lines(record: Mapping[str, Any]) -> list[str]:
+    """The lines that ``print(alignment)`` shows, from the alignment's record."""
+    chosen = f"{record.get('solver')} ({_listed(record.get('settings', {}))}), rank {record.get('rank')}"
     lines = [f"solver    {chosen}, chosen by {record.get('chosen_by')}"]
     folds = f"; {counted(record['folds'], 'fold')}" if "folds" in record else ""
     folds += f", drawn {counted(record['repeats'], 'time')}" if "repeats" in record else ""
@@ -32,25 +36,33 @@ def account(record: Mapping[str, Any]) -> list[str]:
         "; patients not known" if unknown else f" of {counted(record['groups'], 'group')}" if "groups" in record else ""
     )
     lines.append(f"anchors   {_pairs(record.get('anchors'))}{groups}{folds}")
-    lines.append(f"held out  {held_out(record)}")
+    lines.append(f"held out  {held_out_summary(record.get('held_out'))}")
     notes = dict.fromkeys((*record.get("notes", []), record.get("transductive"), NO_PATIENTS if unknown else ""))
-    lines += [f"note      {in_flags(note)}" for note in notes if note]
-    if branches := record.get("branches"):
+    lines += ["note      " + note for note in notes if note]
+    if branches := _complete(record.get("branches"), ("branch", "mrr", "se", "median_rank")):
         lines += ["branches", *_branches(branches)]
-    if candidates := record.get("candidates"):
+    if candidates := _complete(record.get("candidates"), ("solver", "se", "freedom")):
         lines += ["candidates", *_candidates(candidates)]
     return lines
+
+
+def _complete(rows: Any, fields: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    """Entries that have what their line shows; a folder that was written by hand may lack it."""
+    entries = rows if isinstance(rows, list | tuple) else []
+    return [one for one in entries if isinstance(one, Mapping) and all(name in one for name in fields)]
 
 
 def _pairs(n: Any) -> str:
     return counted(n, "pair") if isinstance(n, int) else f"{n} pairs"
 
 
-def held_out(record: Mapping[str, Any]) -> str:
-    """The held-out numbers of an alignment's record, in words."""
-    held = record.get("held_out")
+def held_out_summary(held: Mapping[str, Any] | None) -> str:
+    """The held-out numbers of an alignment's record in one line; ``not measured`` where there are none."""
     if not held:
         return "not measured"
+    needed = _OF_HEAD if "r2" in held else _OF_MATCH
+    if not needed <= set(held) or not all(isinstance(held[name], int | float) for name in needed - {"estimate"}):
+        return _listed(held)  # a folder may have been written by hand
     if "r2" in held:
         agreement = ""
         if "agreement" in held:
@@ -64,12 +76,12 @@ def held_out(record: Mapping[str, Any]) -> str:
     )
 
 
-def _candidates(found: list[Mapping[str, Any]]) -> list[str]:
+def _candidates(candidates: list[Mapping[str, Any]]) -> list[str]:
     """One line a candidate, best first."""
-    best = next(name for name in _CRITERIA if name in found[0])
-    rows = sorted(found, key=lambda one: -one[best])
+    best = next((name for name in _CRITERIA if name in candidates[0]), "se")
+    rows = sorted((one for one in candidates if best in one), key=lambda one: -one[best])
     names = [
-        f"{one['solver']} ({_told({k: v for k, v in one.items() if k not in (*_NUMBERS, 'solver')})})" for one in rows
+        f"{one['solver']} ({_listed({k: v for k, v in one.items() if k not in (*_NUMBERS, 'solver')})})" for one in rows
     ]
     wide = max(map(len, names))
     return [
@@ -79,16 +91,16 @@ def _candidates(found: list[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _branches(found: list[Mapping[str, Any]]) -> list[str]:
+def _branches(branches: list[Mapping[str, Any]]) -> list[str]:
     """One line for each way of using pools, best first."""
-    wide = max(len(one["branch"]) for one in found)
+    wide = max(len(one["branch"]) for one in branches)
     return [
         f"  {one['branch']:<{wide}}  mrr {one['mrr']:.3f} (se {one['se']:.3f}), median rank {one['median_rank']:g}"
-        for one in sorted(found, key=lambda one: -one["mrr"])
+        for one in sorted(branches, key=lambda one: -one["mrr"])
     ]
 
 
-def _told(settings: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()
-    )
+def _listed(settings: Mapping[str, Any]) -> str:
+    """``name value, name value``, numbers to three digits."""
+    shown = {key: f"{value:.3g}" if isinstance(value, float) else value for key, value in settings.items()}
+    return ", ".join(f"{key} {value}" for key, value in shown.items())

@@ -1,35 +1,32 @@
-"""Checks of output and input paths before any work, and writing in one step."""
+"""Checks of input and output paths before any work, and writing in one step."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from stitchkit.core.errors import InputError
 from stitchkit.storage.path_checks import resolved_path
 
-T = TypeVar("T")
-NO_ARTEFACT = "is no alignment or stitched folder: give what 'stitchkit align' or 'stitchkit stitch' wrote"
-
 PAGES = (".html", ".htm")
 
 
-def there(path: str | Path, what: str) -> Path:
+def existing_path(path: str | Path, what: str) -> Path:
     """``path`` if something is there: a mistyped path is the caller's mistake, a bad file is not."""
     if not Path(path).exists():
         raise InputError(f"there is no {what} {path}. Check the path.")
     return Path(path)
 
 
-def artefact(folder: Path) -> Path:
-    """``folder`` unless it is something else than a folder of stitchkit: the caller named another one by mistake."""
-    from stitchkit.storage.folders import is_foreign
+def read_artefact(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Configuration and arrays of a folder of stitchkit; another folder was named by mistake."""
+    from stitchkit.storage.folders import NO_ARTEFACT, is_foreign, read_folder
 
     if is_foreign(folder):
         raise InputError(f"{folder} {NO_ARTEFACT}.")
-    return folder
+    return read_folder(folder)
 
 
 def new_file(path: Path, overwrite: bool, check: Callable[[Path], Path] | None = None) -> Path:
@@ -42,11 +39,11 @@ def new_file(path: Path, overwrite: bool, check: Callable[[Path], Path] | None =
     return check(path) if check else path
 
 
-def new_folder(path: Path, overwrite: bool, marks: tuple[str, ...] = ("config.json", "model.safetensors")) -> Path:
-    """``path`` if a folder may be written there; what lacks one of the files ``marks`` is never replaced."""
+def new_folder(path: Path, overwrite: bool, files: tuple[str, ...] = ("config.json", "model.safetensors")) -> Path:
+    """``path`` if a folder may be written there; one that lacks any of ``files`` is never replaced."""
     folder_name(path)
     if path.is_dir() and any(path.iterdir()):
-        if not all((path / mark).is_file() for mark in marks):
+        if not all((path / file).is_file() for file in files):
             raise InputError(
                 f"{path} is not empty: it holds something else, which is never overwritten. Choose another folder."
             )
@@ -83,6 +80,14 @@ def folder_name(path: Path) -> Path:
             f"{path.with_suffix('')}."
         )
     return path
+
+
+def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
+    """Write a result's JSON document, if a file for it was named."""
+    from stitchkit.cli.console import as_json
+
+    if path is not None:
+        write_text(path, as_json(document) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

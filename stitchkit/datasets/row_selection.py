@@ -1,4 +1,4 @@
-"""Some rows of a table as a table of their own: cells as they stand, image paths still leading to the images."""
+"""Rows of a table as a table of their own: cells as they stand, image paths still leading to the images."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from stitchkit.cli.anchor_tables import AnchorTable
-    from stitchkit.core.anchors import AnchorSet
-    from stitchkit.datasets.rows import Table
+from stitchkit.datasets.anchor_tables import AnchorTable
+from stitchkit.datasets.images import looks_like_image
+from stitchkit.datasets.rows import Table, cells_as_written, read_rows
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 
@@ -28,15 +26,32 @@ def check_table_path(path: Path) -> Path:
     return path
 
 
-def chosen_rows(table: AnchorTable, pairs: AnchorSet, rows: np.ndarray, out: Path) -> tuple[str, list[str]]:
-    """The text of a table of ``rows`` (n,) of the anchors' table, for a file ``out``, and what was changed, in words.
+def select_rows(table: AnchorTable, pairs: AnchorSet, rows: np.ndarray, out: Path) -> tuple[str, list[str]]:
+    """The text of a table of some rows of the anchors' table, for a file ``out``, and notes on what was changed.
 
     Relative image paths are written anew where ``out`` lies in another folder than they are relative to, so that it is
-    read without --root. Where the paths served as ids, a column ``id`` keeps what they were.
-    """
-    from stitchkit.cli.anchor_reading import id_column
-    from stitchkit.datasets.rows import cells_as_written, read_rows
+    read without a root. Where the paths served as ids, a column ``id`` keeps what they were.
 
+    Parameters
+    ----------
+    table, pairs
+        The table, and what :meth:`AnchorTable.pairs` reads of it.
+    rows : (n,) int
+        Positions of the rows, in the order to write them.
+    out
+        File that the text is for: its suffix says the separator, its folder what the paths are relative to.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "pairs.csv")
+    ...     _ = path.write_text("id,text\\n1,clear lungs\\n2,large heart\\n")
+    ...     table = AnchorTable(path)
+    ...     text, notes = select_rows(table, table.pairs(), np.array([1]), Path(folder, "few.tsv"))
+    >>> text, notes
+    ('id\\ttext\\n2\\tlarge heart\\n', [])
+    """
     read = read_rows(table.path)
     written = cells_as_written(read)
     picked = [list(written[row]) for row in rows.tolist()]
@@ -52,7 +67,7 @@ def chosen_rows(table: AnchorTable, pairs: AnchorSet, rows: np.ndarray, out: Pat
             notes.append(
                 f"paths in column {', '.join(moved)} are relative to the folder of {out.name}: read it without --root"
             )
-        if id_column(table, pairs) in moved and "id" not in header:
+        if table.id_column(pairs) in moved and "id" not in header:
             header.insert(0, "id")
             picked = [[str(pairs.ids[row]), *cells] for row, cells in zip(rows.tolist(), picked, strict=True)]
             notes.append("column id keeps the ids, which were the paths as they stood")
@@ -68,10 +83,7 @@ def _same_folder(one: Path, other: Path) -> bool:
 
 def _image_columns(read: Table, table: AnchorTable, pairs: AnchorSet, folder: Path) -> list[str]:
     """Columns of image paths: those read as pairs, and others in which every cell is an image that is there."""
-    from stitchkit.cli.anchor_reading import columns_read
-    from stitchkit.datasets.images import looks_like_image
-
-    sides = zip(columns_read(table), (pairs.source_items, pairs.target_items), strict=True)
+    sides = zip(table.sides, (pairs.source_items, pairs.target_items), strict=True)
     known = {name for name, items in sides if items.modality == "image"}
 
     def leads_to_images(cells: Sequence[str]) -> bool:
@@ -86,8 +98,8 @@ def _relative(folder: Path, cell: str, to: Path) -> str:
     """``cell``, a path relative to ``folder``, as one relative to ``to``; absolute and empty ones as they are."""
     if not cell or Path(cell).is_absolute():
         return cell
-    found = Path(os.path.realpath(folder)) / cell
+    place = Path(os.path.realpath(folder)) / cell
     try:
-        return Path(os.path.relpath(found, os.path.realpath(to))).as_posix()
+        return Path(os.path.relpath(place, os.path.realpath(to))).as_posix()
     except ValueError:  # another drive
-        return found.as_posix()
+        return place.as_posix()

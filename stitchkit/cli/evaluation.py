@@ -1,0 +1,265 @@
+"""Requests for an evaluation: labels, anchors, settings and calibration, read and checked before there are scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from stitchkit.cli import options as o
+    from stitchkit.cli.loading import Loading
+    from stitchkit.core.alignments import Alignment
+    from stitchkit.core.anchors import AnchorSet
+    from stitchkit.core.calibrations import Calibration, Thresholds
+    from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.items import Items
+    from stitchkit.core.roles import Encoder
+    from stitchkit.core.scores import Labels, Scores
+    from stitchkit.datasets.anchor_tables import AnchorTable
+    from stitchkit.evaluation.scores.results import Evaluation
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredItems:
+    """Scores, and what is known beside them.
+
+    Parameters
+    ----------
+    scores
+        Of the test items.
+    items
+        What was scored, where it could be read.
+    encoder, vectors
+        Source encoder and its embeddings of the items, for a probe.
+    alignment
+        What a stitched folder's scores come from.
+    notes
+        On leakage between its anchors and the items.
+    """
+
+    scores: Scores
+    items: Items | None = None
+    encoder: Encoder | None = None
+    vectors: Embeddings | None = None
+    alignment: Alignment | None = None
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRequest:
+    """Labels, anchors and settings of an evaluation.
+
+    Parameters
+    ----------
+    labels
+        Of the classes to judge.
+    table
+        The anchors' table: its items may not be among the test, and a probe is fitted on their labels.
+    classes
+        Classes to judge.
+    options
+        As the command line gives them.
+    multiclass
+        True if exactly one class applies to an item.
+    """
+
+    labels: Labels
+    table: AnchorTable | None
+    classes: tuple[str, ...]
+    options: o.Evaluation
+    seed: int
+    multiclass: bool = False
+    calibration: CalibrationRequest | None = None
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        scored: Sequence[str],
+        table: AnchorTable | None,
+        options: o.Evaluation,
+        columns: o.Columns,
+        seed: int,
+        *,
+        multiclass: bool = False,
+        calibration: CalibrationRequest | None = None,
+    ) -> EvaluationRequest:
+        """The request, the labels at ``path`` read; ``scored`` are the classes that there are scores of."""
+        from stitchkit.datasets.labels import read_labels
+
+        for label in options.classes or ():
+            if label not in scored:
+                raise UnknownNameError.of("scored class", label, scored)
+        classes = tuple(options.classes or scored)
+        labels = read_labels(
+            path, classes=None if options.label_column else classes, label=options.label_column, id=columns.id_column,
+            groups=columns.groups, columns=options.metadata_columns, uncertain=options.uncertain,
+        ).of_classes(classes)  # fmt: skip
+        return cls(labels, table, classes, options, seed, multiclass, calibration)
+
+    def check(self, ids: np.ndarray) -> np.ndarray | None:
+        """The patients of test items; raises for items without a label, or for leakage, before they are embedded."""
+        from stitchkit.evaluation.scores.item_patients import patients_of_test
+
+        pairs, allow = None if self.table is None else self.table.ids_only(), self.options.allow_leakage
+        patients = patients_of_test(self.labels, ids, pairs, allow_leakage=allow)
+        if self.calibration is not None:
+            self.calibration.check(self.labels, ids, patients, allow_leakage=allow)
+        return patients
+
+    def evaluate(self, scored: ScoredItems, loading: Loading) -> Evaluation:
+        """The evaluation; with an encoder and anchors also of a probe on their labels.
+
+        Without a table of anchors the labels of those of the alignment are left out, as far as it knows them.
+        """
+        import stitchkit as sk
+        from stitchkit.evaluation.fitted_pairs import without_anchors
+
+        pairs, items = self._pairs(scored), scored.items
+        probed = self._probed(scored, pairs, loading)
+        calibration, thresholds = None, None
+        if self.calibration is not None:
+            calibration, thresholds = self.calibration.fit(self, pairs, loading.console.progress)
+        labels, own = self.labels, list[str]()
+        if pairs is None and scored.alignment is not None:
+            labels, own = without_anchors(labels, scored.alignment, scored.scores.ids)
+        result = sk.evaluate(
+            scored.scores.of_classes(self.classes),
+            labels,
+            calibration=calibration,
+            thresholds=thresholds,
+            multiclass=self.multiclass,
+            anchors=pairs,
+            items=items if items is not None and items.modality == "image" else None,
+            metadata=self.options.metadata_columns,
+            embeddings=probed,
+            min_positives=self.options.min_positives,
+            replicates=self.options.replicates,
+            seed=self.seed,
+            allow_leakage=self.options.allow_leakage,
+            progress=loading.console.progress,
+        )
+        return replace(result, notes=(*scored.notes, *own, *result.notes))
+
+    def _pairs(self, scored: ScoredItems) -> AnchorSet | None:
+        """The anchors; without items their ids and patients are enough, and their files need not be here."""
+        if self.table is None:
+            return None
+        if scored.encoder is None and scored.items is None:
+            return self.table.ids_only()
+        kind = next(one.modality for one in (scored.encoder, scored.items) if one is not None)
+        return self.table.read(kind, kind)
+
+    def _probed(self, scored: ScoredItems, pairs: AnchorSet | None, loading: Loading) -> Embeddings | None:
+        """Vectors of the test items and of the labelled anchors, for the probe; None if no anchor is labelled."""
+        import numpy as np
+
+        if scored.encoder is None or scored.vectors is None or pairs is None:
+            return None
+        labelled = np.isin(pairs.ids, self.labels.ids) & ~np.isin(pairs.ids, scored.vectors.ids)
+        if not labelled.any():
+            return None
+        anchors = pairs.source_items.take(np.flatnonzero(labelled))
+        return scored.vectors.joined(loading.embed(scored.encoder, anchors))
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRequest:
+    """Scores of items that are neither anchors nor test, the method of calibration, and the rule of the thresholds.
+
+    Parameters
+    ----------
+    method
+        Of ``sk.calibrate``; None for no calibration.
+    rule, at
+        Of ``sk.choose_thresholds``; no rule for no thresholds.
+    """
+
+    scores: Scores
+    method: str | None
+    rule: str | None
+    at: float | None
+
+    @classmethod
+    def of(cls, options: o.Calibration) -> CalibrationRequest | None:
+        """The checked request; None if there is none."""
+        from stitchkit.evaluation.scores.calibrate import METHODS
+        from stitchkit.evaluation.scores.thresholds import RULES, check_rule
+        from stitchkit.storage.scores import read_scores
+
+        path, method, threshold = options.calibrate, options.calibration, options.threshold
+        if path is None:
+            if method or threshold:
+                raise InputError("probabilities and thresholds are fitted on other items: pass --calibrate SCORES.csv.")
+            return None
+        if method not in (None, NONE, *METHODS):
+            raise UnknownNameError.of("method of calibration", str(method), [NONE, *METHODS])
+        rule, _, share = (threshold or "youden").partition("=")
+        if rule not in (NONE, *RULES):
+            raise UnknownNameError.of("rule for thresholds", rule, [NONE, *RULES], "Or write sensitivity=0.9.")
+        try:
+            at = float(share) if share else None
+        except ValueError as error:
+            raise InputError(f"--threshold {threshold}: {share!r} is no number. Write sensitivity=0.9.") from error
+        if rule != NONE:
+            check_rule(rule, at)
+        # of several classes that exclude each other, a curve for each would change which one is the best
+        usual = "temperature" if options.multiclass else "platt"
+        method = None if method == NONE else method or usual
+        return cls(read_scores(path), method, None if rule == NONE else rule, at)
+
+    def check(self, labels: Labels, ids: np.ndarray, groups: np.ndarray | None, *, allow_leakage: bool) -> None:
+        """Raise where a calibration item, or its patient, is also a test item's (``ids``, ``groups``: (n,))."""
+        from stitchkit.evaluation.leakage import audit
+
+        known = labels.of_ids(self.scores.ids)
+        audit(known.ids, ids, known.groups, groups, allow=allow_leakage, sides=("calibration items", "test items"))
+
+    def fit(
+        self, request: EvaluationRequest, anchors: AnchorSet | None, progress: bool | None
+    ) -> tuple[Calibration | None, Thresholds | None]:
+        """Calibration and thresholds, as far as they were asked for, on the items' labels."""
+        import stitchkit as sk
+
+        labels, options = request.labels, request.options
+        scores = self.scores.of_classes(request.classes)
+        calibration = None
+        if self.method is not None and scores.kind != "probability":
+            lacking: list[str] = []
+            if not request.multiclass:  # where one class applies, all are calibrated together
+                scores, lacking = _calibratable(scores, labels)
+            calibration = sk.calibrate(
+                scores, labels, method=self.method, multiclass=request.multiclass, anchors=anchors,
+                allow_leakage=options.allow_leakage,
+            )  # fmt: skip
+            calibration = replace(calibration, notes=(*lacking, *calibration.notes))
+        thresholds = None
+        if self.rule is not None:
+            thresholds = sk.choose_thresholds(
+                scores, labels, rule=self.rule, at=self.at, min_positives=options.min_positives, anchors=anchors,
+                seed=request.seed, allow_leakage=options.allow_leakage, progress=progress,
+            )  # fmt: skip
+        return calibration, thresholds
+
+
+def _calibratable(scores: Scores, labels: Labels) -> tuple[Scores, list[str]]:
+    """Scores of the classes that can be calibrated, and notes on the others; raises if there is none."""
+    from stitchkit.evaluation.scores.calibrate import calibratable
+
+    classes, reasons = calibratable(scores, labels)
+    if not classes:
+        first = "; ".join(f"{label}: {why}" for label, why in list(reasons.items())[:5])
+        raise DataError(
+            f"no class can be calibrated, since both positives and negatives are needed. {first}. Give --calibrate "
+            f"scores of more items, or pass --calibration none."
+        )
+    notes = [f"{label}: {why}, so it has no calibration and no threshold" for label, why in reasons.items()]
+    return scores.of_classes(classes), notes

@@ -1,0 +1,186 @@
+"""Descriptions of artefacts: the facts that a folder, a file, a prompt set or an encoder holds, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stitchkit.core.alignment_summary import held_out_summary
+from stitchkit.core.errors import InputError
+from stitchkit.core.roles import Encoder, HasClassifier
+from stitchkit.datasets.prompt_sets import read_prompts
+from stitchkit.datasets.rows import groups_of, read_rows
+from stitchkit.storage.artefacts import unpack_joint, unpack_linear_head, unpack_model
+from stitchkit.storage.folders import NO_ARTEFACT, is_foreign, read_embeddings, read_folder
+from stitchkit.storage.path_checks import checked_file
+from stitchkit.storage.scores import looks_like_scores, read_scores
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """The facts of a folder or file that stitchkit wrote, or of a table or prompt file; never a cell of a table.
+
+    Parameters
+    ----------
+    path
+        A folder of an alignment, a stitched model, a head or a shared encoder; a ``.safetensors`` of embeddings; a
+        ``.csv`` or ``.tsv`` of scores or of anything; a ``.toml`` or ``.json`` of prompts.
+
+    Returns
+    -------
+    dict
+        ``is`` says what it is; the other facts depend on that. Ready for JSON.
+
+    Raises
+    ------
+    InputError
+        For a file of another kind, or a folder that stitchkit did not write.
+    ModelUnavailableError, DataError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "pairs.csv")
+    ...     _ = path.write_text("id,text,patient\\n1,clear,ann\\n2,,ann\\n")
+    ...     describe(path)
+    {'is': 'a table', 'rows': 2, 'columns': ['id', 'text', 'patient'], 'patients': 1, 'blank': {'text': 1}}
+    """
+    place = Path(checked_file(path, "a file"))
+    if not place.is_dir():
+        return _file(place)
+    if is_foreign(place):
+        raise InputError(f"{place} {NO_ARTEFACT}.")
+    return _folder(place)
+
+
+def describe_prompts(name: str | Path) -> dict[str, Any]:
+    """The facts of a prompt set, by the name of a shipped one or by its file."""
+    prompts = read_prompts(name)
+    return {
+        "is": "a prompt set",
+        "name": prompts.name,
+        "classes": list(prompts.classes),
+        "texts": len(prompts.texts),
+        "negatives": bool(prompts.negative),
+        "multiclass": prompts.multiclass,
+        **{key: value for key, value in prompts.card.items() if key in ("modality", "source", "licence", "sha256")},
+    }
+
+
+def describe_encoder(name: str, encoder: Encoder) -> dict[str, Any]:
+    """The facts of a loaded encoder; ``name`` is what a user types to load it."""
+    space = encoder.space
+    classes, why = None, "none"
+    if isinstance(encoder, HasClassifier):
+        try:
+            classes = list(encoder.classifier().classes)
+        except InputError as error:
+            why = f"none: {error}"
+    return {
+        "is": "an encoder",
+        "name": name,
+        "reads": f"{encoder.modality}s",
+        "dim": space.dim,
+        "fingerprint": space.fingerprint,
+        "classifier": classes or why,
+    }
+
+
+def description_lines(facts: Mapping[str, Any]) -> list[str]:
+    """The facts of a description for a screen, one a line; what is unknown or empty is left out."""
+    shown = {key.replace("_", " "): _listed(value) for key, value in facts.items() if value not in (None, "", [], {})}
+    if isinstance(held := facts.get("held_out"), Mapping) and held:
+        doubt = "" if held.get("above_chance", True) else "; not clearly above chance"
+        shown["held out"] = held_out_summary(held) + doubt
+    wide = max(map(len, shown))
+    return [f"{key:<{wide}}  {value}" for key, value in shown.items()]
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_listed(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_listed, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _folder(path: Path) -> dict[str, Any]:
+    config, arrays = read_folder(path)
+    if config.get("kind") == "joint":
+        joint = unpack_joint(config, arrays)
+        spaces = {name: one.source.dim for name, one in joint.maps.items()}
+        return {"is": "an alignment of many spaces", "spaces": spaces, "directions": joint.common.dim}
+    if config.get("kind") == "shared encoder":
+        return _shared(path, config, arrays)
+    if "source" not in config:
+        alone = unpack_linear_head(config.get("head", {}), arrays)
+        return {"is": "a head", "space": alone.space.name, "head": "linear", "classes": list(alone.classes)}
+    head = unpack_model(config, arrays)[1]
+    classes = {"head": config["head"]["kind"], "classes": list(head.classes)} if head else {"head": "none"}
+    record = config["record"]
+    return {
+        "is": "a stitched folder" if config.get("encoder") else "an alignment without encoders",
+        "encoder": config.get("encoder"),
+        "source": config["source"],
+        "target": config["target"],
+        "target_encoder": config.get("target_encoder"),
+        "solver": record.get("solver"),
+        "settings": record.get("settings"),
+        "rank": record.get("rank"),
+        "held_out": record.get("held_out"),
+        "common_centre": record.get("common_centre"),
+        "anchor_set": config.get("anchor_set"),
+        **classes,
+        "notes": record.get("notes", []),
+    }
+
+
+def _shared(path: Path, config: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
+    from stitchkit.encoders.shared.encoder import unpack_shared  # which needs torch
+
+    network, _ = unpack_shared(config, arrays)
+    named = {one: f"stitchkit:{path}#modality={one}" for one in network.shape.inputs}
+    return {"is": "a shared encoder", "width": network.shape.dim, "modalities": named}
+
+
+def _file(path: Path) -> dict[str, Any]:
+    kind = path.suffix.lower()
+    if kind == ".safetensors":
+        return _embeddings(path)
+    if kind in (".toml", ".json"):
+        return describe_prompts(path)
+    if kind not in (".csv", ".tsv", ".tab"):
+        raise InputError(f"{path} is none of .safetensors, .csv, .tsv, .toml and .json. Name one of these.")
+    if looks_like_scores(path):
+        scores = read_scores(path)
+        return {"is": "a table of scores", "n": len(scores), "kind": scores.kind, "classes": list(scores.classes)}
+    return _table(path)
+
+
+def _embeddings(path: Path) -> dict[str, Any]:
+    vectors = read_embeddings(path)
+    space = vectors.space
+    return {
+        "is": "a file of embeddings",
+        "n": len(vectors),
+        "dim": space.dim,
+        "dtype": str(vectors.vectors.dtype),
+        "space": space.name,
+        "fingerprint": space.fingerprint,
+    }
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """Counts only: no cell of the table."""
+    table = read_rows(path)
+    groups = groups_of(table, None)
+    blank = {name: sum(not cell for cell in table.column(name)) for name in table.columns}
+    return {
+        "is": "a table",
+        "rows": len(table),
+        "columns": list(table.columns),
+        "patients": None if groups is None else len(set(groups.tolist())),
+        "blank": {name: count for name, count in blank.items() if count},
+    }

@@ -1,0 +1,63 @@
+"""Leakage between an alignment folder and other pairs, by the hashes that the folder keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.core import anchor_hashes
+from stitchkit.core.errors import InputError, LeakageError
+from stitchkit.datasets.anchor_tables import AnchorTable
+from stitchkit.evaluation.anchors.fitted_folders import audit_folder, audit_test_table, check_own_anchors
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A map of 40 scans of 20 patients."""
+    rng = np.random.default_rng(0)
+    ids = np.asarray([f"scan-{i}" for i in range(40)])
+    x, y = (sk.Embeddings(rng.normal(size=(40, 4)), ids, sk.Space(name, 4)) for name in "xy")
+    alignment = sk.align(x, y, groups=[f"smith{i // 2}" for i in range(40)], solver="procrustes")
+    return sk.save_alignment(alignment, tmp_path_factory.mktemp("fitted") / "map")
+
+
+def test_an_anchor_is_known_by_id_and_its_patient_by_name(folder):
+    with pytest.raises(LeakageError, match="fitted on 1 of these items and 1 of these patients"):
+        audit_folder(folder, ["scan-3", "scan-99"], ["smith1", "jones"])
+    with pytest.raises(LeakageError, match=r"1 of these patients\. Take others\.$"):
+        audit_folder(folder, ["scan-99"], ["smith1"], step="Take others.")
+
+
+def test_other_pairs_are_no_leakage_and_the_audit_says_how_far_it_saw(folder):
+    (note,) = audit_folder(folder, ["scan-98", "scan-99"], ["jones", "miller"])
+    assert "none of these pairs is among the anchors" in note
+
+
+def test_pairs_that_are_no_anchors_of_a_folder_are_not_its_anchors(folder):
+    assert check_own_anchors(folder, [f"scan-{i}" for i in range(40)]) == []
+    assert check_own_anchors(folder, ["scan-3", "scan-99"]) == [f"1 of 2 of these pairs are anchors of {folder}"]
+    with pytest.raises(InputError, match=r"0 of 1 of these pairs are anchors of .*Name others\.$"):
+        check_own_anchors(folder, ["scan-99"], step="Name others.")
+
+
+def test_a_test_table_is_compared_by_the_columns_of_the_anchors_table(tmp_path):
+    (tmp_path / "anchors.csv").write_text("key,text,person\n1,clear,ann\n2,opacity,bob\n")
+    (tmp_path / "test.csv").write_text("key,person\n7,bob\n")
+    table = AnchorTable(tmp_path / "anchors.csv", id="key", groups="person")
+    with pytest.raises(LeakageError, match="1 patient has both anchors and test items"):
+        audit_test_table(table.check(), table, tmp_path / "test.csv")
+    notes = audit_test_table(table.check(), table, tmp_path / "test.csv", allow=True)
+    assert notes[0].startswith("LEAKAGE: 1 patient")
+
+
+def test_of_many_anchors_a_fixed_sample_is_kept_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(anchor_hashes, "MOST", 100)
+    ids = [f"scan-{i}" for i in range(1000)]
+    hashes = anchor_hashes.hashes_of(ids, [i // 20 for i in range(1000)])
+    assert len(hashes["ids"]) == 1600
+    assert (hashes["n_ids"], hashes["n_groups"]) == (1000, 50)
+    with pytest.raises(LeakageError, match=r"fitted on \d+ of these items"):
+        audit_folder("map", ids[:200], config={"record": {"anchor_hashes": hashes}})
+    notes = audit_folder("map", ["scan-x"], [99], config={"anchor_marks": dict(hashes)})
+    assert notes == ["map keeps 100 of 1000 hashes of its items, so that an overlap of a few can be missed"]
