@@ -39,7 +39,7 @@ class OnError(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compute:
-    """Where encoders run, what of their work is kept, and which code may run."""
+    """Device and precision of encoders, the store of their embeddings, and consent to run code."""
 
     batch_size: Annotated[
         int, Option("--batch-size", min=1, help="Items a batch; halved when memory runs out.", rich_help_panel=COMPUTE)
@@ -126,7 +126,7 @@ AllowLeakage = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Reading of labels, and what scores are judged by."""
+    """Reading of labels, and settings of an evaluation."""
 
     label_column: Annotated[
         str | None,
@@ -167,7 +167,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Calibration items, and what is made of them."""
+    """Calibration items, the method of calibration and the rule of thresholds."""
 
     calibrate: Annotated[
         Path | None,
@@ -193,7 +193,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a command prints and writes, with typer's context of the running command."""
+    """Form of the output, and whether files are written; with typer's context of the running command."""
 
     ctx: typer.Context
     dry_run: Annotated[

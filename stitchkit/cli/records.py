@@ -43,20 +43,20 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     options: list[inspect.Parameter] = []
     records: dict[str, tuple[Any, list[str]]] = {}
     for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
-        record, *marks = get_args(parameter.annotation) if _is_annotated(parameter) else [parameter.annotation]
+        record, *extras = get_args(parameter.annotation) if _is_annotated(parameter) else [parameter.annotation]
         if not is_dataclass(record):
             options.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
             continue
-        hints, subset = get_type_hints(record, include_extras=True), next(iter(marks), without())
+        hints, subset = get_type_hints(record, include_extras=True), next(iter(extras), without())
         shown = [field for field in fields(record) if field.name in subset]
         records[name] = record, [field.name for field in shown]
         options += [_parameter(field.name, hints[field.name], field.default) for field in shown]
 
     @functools.wraps(command)
-    def call(**given: Any) -> None:
+    def call(**values: Any) -> None:
         for name, (record, names) in records.items():
-            given[name] = record(**{one: given.pop(one) for one in names})
-        command(**given)
+            values[name] = record(**{one: values.pop(one) for one in names})
+        command(**values)
 
     options.sort(key=_is_dangerous)
     call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
@@ -69,7 +69,7 @@ def _is_annotated(parameter: inspect.Parameter) -> bool:
 
 
 def _is_dangerous(option: inspect.Parameter) -> bool:
-    return any(getattr(mark, "rich_help_panel", None) == DANGEROUS for mark in get_args(option.annotation)[1:])
+    return any(getattr(extra, "rich_help_panel", None) == DANGEROUS for extra in get_args(option.annotation)[1:])
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -53,9 +53,9 @@ def collect(
     console = Console.of(output)
     card = out.with_name(f"{out.stem}.card.json")
     new_file(out, output.overwrite, _check_suffix), new_file(card, output.overwrite)
-    given = dict(_setting(one) for one in settings or [])
+    reader = dict(_setting(one) for one in settings or [])
     console.say(f"reading {layout} in {root}")
-    cohort = read_cohort(layout, root, **given)
+    cohort = read_cohort(layout, root, **reader)
     if split is not None:
         cohort = cohort.part(split)
     people = count_patients(cohort.labels.groups)
