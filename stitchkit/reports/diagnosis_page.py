@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from stitchkit.core.errors import InputError
 from stitchkit.evaluation.associations.associations import HEAD, LIMITS
 from stitchkit.evaluation.diagnosis.diagnosis import Diagnosis
 from stitchkit.evaluation.diagnosis.prompt_reach import COVERED
 from stitchkit.reports.diagnosis_figures import cosines_figure, coverage_figure, hubs_figure, spectrum_figure
-from stitchkit.reports.pages import template
+from stitchkit.reports.pages import page_folder, template
 from stitchkit.storage.atomic_writes import write_text
 
 PAGE, NUMBERS = "diagnosis.html", "diagnosis.json"
@@ -32,9 +31,7 @@ def write_diagnosis(diagnosis: Diagnosis, folder: str | Path) -> Path:
     InputError
         If ``folder`` is a file.
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; the diagnosis needs a folder for its page. Name a folder.")
+    folder = page_folder(folder, "diagnosis")
     text = page(diagnosis)
     numbers = json.dumps(diagnosis.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
     write_text(folder / NUMBERS, numbers + "\n")

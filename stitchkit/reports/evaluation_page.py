@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.results import AUROC, Evaluation, measure_name
 from stitchkit.reports.figures import forest, reliability_figure
-from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
+from stitchkit.reports.pages import LOUD, package_versions, page_folder, strict_json, template
 from stitchkit.storage.atomic_writes import write_text
 
 PAGE, NUMBERS = "report.html", "evaluation.json"
@@ -33,9 +32,7 @@ def write_evaluation(
     InputError
         If ``folder`` is a file.
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; the evaluation needs a folder for its page. Name a folder.")
+    folder = page_folder(folder, "evaluation")
     notes = list(dict.fromkeys(evaluation.notes))
     text = template("evaluation.html.j2").render(
         found=evaluation,

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from stitchkit.core.errors import InputError
 from stitchkit.core.plain_values import plain
 
 LOUD = ("LEAKAGE", "SHORTCUT", "LABEL MAP")  # notes that begin so stand at the top
@@ -27,6 +28,14 @@ def _environment() -> Any:
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+
+
+def page_folder(folder: str | Path, what: str) -> Path:
+    """``folder`` as the place of the page of ``what``; a file of that name is refused."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; the {what} needs a folder for its page. Name a folder.")
+    return folder
 
 
 def strict_json(value: Any) -> str:

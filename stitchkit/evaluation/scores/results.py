@@ -241,8 +241,11 @@ class Evaluation:
         judged = self.main.classes
         beside = {label: ", not calibrated" if label in self.not_calibrated else "" for label in judged}
         rows = [(label, f"{judged[label]}  ({self.positives_in_words(label)}{beside[label]})") for label in judged]
-        rows += [(label, f"not judged: {why}") for label, why in self.left_out.items()]
-        return text_table(rows, indent="  ")
+        lines = text_table(rows, indent="  ")
+        width = max(map(len, judged), default=5)  # long names of classes that are not judged do not widen the table
+        for label, why in self.left_out.items():
+            lines += text_table([(label, f"not judged: {why}")], least=(width,), indent="  ")
+        return lines
 
     def _decision_lines(self) -> list[str]:
         names = ("sensitivity", "specificity", "ppv", "npv", "f1")
