@@ -211,6 +211,7 @@ class Arm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keys of a recipe that are other in one arm of a training study, table by table."""
 
     network: dict[str, Any] = {}
+    objective: dict[str, Any] = {}
     training: dict[str, Any] = {}
 
 

@@ -149,6 +149,20 @@ def test_keys_of_training_runs_are_those_of_before(end, tmp_path):
     assert run.cell.key(run.circumstances("digest of the pairs")) == RUNS[end]
 
 
+@pytest.mark.parametrize("objective", ["equal_captions = false", "temperature = 0.1"])
+def test_another_objective_is_another_run(objective, tmp_path):
+    pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+    from stitchkit.studies.jobs.training import ArmRun
+
+    (tmp_path / "recipe.toml").write_text(RECIPE.format(end="steps = 40"))
+    arms = f"[arms.one]\n[arms.two.objective]\n{objective}\n"
+    (tmp_path / "plan.toml").write_text(f'kind = "training"\nrecipe = "recipe.toml"\n{arms}')
+    recipes = read_plan(tmp_path / "plan.toml").recipes.values()
+    first, other = (ArmRun("arm", one, 40, ("image", "text")) for one in recipes)
+    assert first.cell.key(first.circumstances("digest of the pairs")) == RUNS["steps = 40"]
+    assert other.cell.key(other.circumstances("digest of the pairs")) != RUNS["steps = 40"]
+
+
 def test_a_plan_is_read_from_any_folder(tmp_path, monkeypatch):
     (tmp_path / "recipe.toml").write_text(RECIPE.format(end="steps = 4").replace("/data/films", "films"))
     monkeypatch.chdir(tmp_path)

@@ -30,6 +30,7 @@ from stitchkit.studies.judges import RankingJudge, places
 from stitchkit.studies.plans import TrainingPlan
 from stitchkit.studies.study_data import EncoderLoader
 from stitchkit.training.loop import train
+from stitchkit.training.objectives.clip import ClipSettings
 from stitchkit.training.pairs import ChosenPairs, choose_pairs, modality_names, number_captions
 from stitchkit.training.recipes import Recipe
 
@@ -102,6 +103,11 @@ class ArmRun:
 
         plain = self.recipe.to_dict()
         del plain["pairs"]["root"]
+        objective = self.recipe.objective
+        if isinstance(objective, ClipSettings) and objective.temperature == ClipSettings().temperature:
+            # as recipes stated it before they named a loss, so that runs of then are found
+            del plain["objective"]
+            plain["equal_captions"] = objective.equal_captions
         return {"version": __version__, "recipe": plain, "pairs": pairs}
 
 
