@@ -61,9 +61,9 @@ class Fitting:
 
 def solver_of(name: str) -> str | Solver:
     """The ``solver`` argument of ``stitchkit.align``: a family to search, or a solver with its default settings."""
-    from stitchkit.alignment.request import asked_for
+    from stitchkit.alignment.request import resolve_solver
 
-    return asked_for(name, None, seed=0)
+    return resolve_solver(name, None, seed=0)
 
 
 def check_purpose(purpose: str, solver: str | Solver = "auto") -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from stitchkit.alignment.align import align
 from stitchkit.alignment.clusters import Clusters
-from stitchkit.alignment.criteria import Explained
+from stitchkit.alignment.criteria import ExplainedVariance
 from stitchkit.alignment.folds import Folds, assign
 from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.record import notes_on_head
@@ -156,7 +156,7 @@ def compare(
         (
             *_notes(pairs, reference, above, rows),
             *([NO_ENDS] if criterion == AGREEMENT else ()),
-            *(notes_on_head(reader or Explained(pairs.y.vectors)) if purpose == "head" else ()),
+            *(notes_on_head(reader or ExplainedVariance(pairs.y.vectors)) if purpose == "head" else ()),
         ),
         {"purpose": purpose, "level": 0.95, "seed": seed},
     )
