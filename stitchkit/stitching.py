@@ -18,7 +18,7 @@ from stitchkit.encoders import ENCODERS, EncoderName
 from stitchkit.encoders.consent import Consent, TrustPython, runs_python
 from stitchkit.encoders.python_head import load_python_head
 from stitchkit.encoders.stitched import source_encoder
-from stitchkit.storage.alignments import facts_beside, found_by
+from stitchkit.storage.alignments import facts_beside, fit_lines
 from stitchkit.storage.artefacts import (
     pack_alignment,
     pack_head,
@@ -179,7 +179,7 @@ def load(
 
 def findable(name: str) -> str:
     """An encoder's name with its paths made absolute; a name of another kind unchanged."""
-    return str(EncoderName.parse(name).resolved()) if name.partition(":")[0] in ENCODERS else name
+    return str(EncoderName.parse(name).resolve()) if name.partition(":")[0] in ENCODERS else name
 
 
 def save_head(folder: str | Path, head: LinearHead, *, overwrite: bool = False) -> Path:
@@ -235,7 +235,7 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
     facts = {
         "Source encoder": f"`{config['encoder']}` ({config['source']['dim']} wide)",
         "Target space": f"`{config['target']['name']}` ({config['target']['dim']} wide)",
-        **found_by(record),
+        **fit_lines(record),
         "Head": "none" if not head else f"{head['kind']}: {', '.join(head['classes'])}",
     }
     facts |= facts_beside(config)

@@ -115,15 +115,15 @@ def embed_prompts(
     return PromptVectors(prompts, prompt_vectors(text, prompts, store))
 
 
-def _prompt_set(given: PromptSet | str | Path) -> PromptSet:
-    if isinstance(given, str | Path):
-        return read_prompts(given)
-    if not isinstance(given, PromptSet):
+def _prompt_set(prompts: PromptSet | str | Path) -> PromptSet:
+    if isinstance(prompts, str | Path):
+        return read_prompts(prompts)
+    if not isinstance(prompts, PromptSet):
         raise InputError(
-            f"prompts must be a PromptSet or what stitchkit.read_prompts takes; got {type(given).__name__}. "
+            f"prompts must be a PromptSet or what stitchkit.read_prompts takes; got {type(prompts).__name__}. "
             f"stitchkit.PromptSet('mine', {{class: (text, ...)}}) makes one."
         )
-    return given
+    return prompts
 
 
 def prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str | Path | None) -> Embeddings:

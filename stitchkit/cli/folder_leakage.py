@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.anchor_hashes import KEY, common, distinct, kept_of
 from stitchkit.core.errors import InputError, LeakageError
-from stitchkit.storage.artefact_schemas import HashFields, checked, wrong
+from stitchkit.storage.artefact_schemas import HashFields, check_fields, wrong
 
 if TYPE_CHECKING:
     from stitchkit.cli.anchor_tables import AnchorTable
@@ -73,7 +73,7 @@ def _hashes(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if kept is None and _EARLIER in config:
         try:
             kept = config[_EARLIER]
-            checked(kept, HashFields)
+            check_fields(kept, HashFields)
         except InputError as error:
             raise wrong("hashes of its anchors that can be read", error) from error
     return kept

@@ -86,7 +86,7 @@ def load_encoder(
         raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, "Write FAMILY:NAME.")
     if trust_remote_code and parsed.family not in RUNS_HUB_CODE:
         raise InputError(f"trust_remote_code has no meaning for {name!r}; only hf encoders run a repository's code.")
-    return _loaded(parsed, device, dtype, offline, consent)
+    return _load(parsed, device, dtype, offline, consent)
 
 
 def load_recorded(
@@ -120,10 +120,10 @@ def load_recorded(
     parsed = EncoderName.parse(name)
     if parsed.family not in ENCODERS:
         raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, f"It is named by {where}.")
-    return _loaded(parsed, device, dtype, offline, consent)
+    return _load(parsed, device, dtype, offline, consent)
 
 
-def _loaded(parsed: EncoderName, device: str, dtype: str, offline: bool | None, consent: Consent) -> Encoder:
+def _load(parsed: EncoderName, device: str, dtype: str, offline: bool | None, consent: Consent) -> Encoder:
     """The encoder of a name that may be loaded."""
     from stitchkit.encoders.devices import checked_dtype, chosen_device
     from stitchkit.encoders.hub import network

@@ -89,14 +89,14 @@ def load_alignment(folder: str | Path) -> Alignment:
     return unpack_alignment(config, arrays)
 
 
-def found_by(record: Mapping[str, Any]) -> dict[str, str]:
+def fit_lines(record: Mapping[str, Any]) -> dict[str, str]:
     """Lines for a card: how a map was found, from how many anchors, its held-out numbers and its centre."""
     rank = f"rank {record['rank']}" if "rank" in record else ""
-    told = [str(record.get("solver", "not on record")), listed(record.get("settings") or {}), rank]
+    settings = [str(record.get("solver", "not on record")), list_values(record.get("settings") or {}), rank]
     return {
-        "Map": ", ".join(one for one in told if one),
+        "Map": ", ".join(one for one in settings if one),
         "Anchors": f"{record.get('anchors', '?')} pairs, {people_of(record)}",
-        "Held out": listed(record.get("held_out") or {}) or "not measured",
+        "Held out": list_values(record.get("held_out") or {}) or "not measured",
         **({"Common centre": str(record["common_centre"])} if "common_centre" in record else {}),
     }
 
@@ -110,25 +110,25 @@ def people_of(record: Mapping[str, Any]) -> str:
 
 def facts_beside(config: Mapping[str, Any]) -> dict[str, str]:
     """Lines for a card: what the caller said of the anchors and of numbers of its own."""
-    return {key: _told(config[key]) for key in ("anchor_set", "measured") if key in config}
+    return {key: _format(config[key]) for key in ("anchor_set", "measured") if key in config}
 
 
-def listed(values: Mapping[str, Any]) -> str:
+def list_values(values: Mapping[str, Any]) -> str:
     """``name value, name value``, numbers to three digits."""
-    return ", ".join(f"{key} {_told(value)}" for key, value in values.items())
+    return ", ".join(f"{key} {_format(value)}" for key, value in values.items())
 
 
-def _told(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
-    return listed(value) if isinstance(value, Mapping) else str(value)
+    return list_values(value) if isinstance(value, Mapping) else str(value)
 
 
 def _card(config: Mapping[str, Any], command: str) -> str:
     source, target, record = config["source"], config["target"], config["record"]
     sides = {"Source space": source, "Target space": target}
     facts = {name: f"`{one['name']}`, {one['dim']} wide" for name, one in sides.items()}
-    facts |= found_by(record) | facts_beside(config)
+    facts |= fit_lines(record) | facts_beside(config)
     lines = [f"# {source['name']} aligned to {target['name']}", "", "Fitted on vectors; names no encoder.", ""]
     lines += [f"- **{name}**: {value}" for name, value in facts.items()]
     lines += [f"- {note}" for note in record.get("notes", [])]

@@ -66,7 +66,7 @@ class ImageSide:
 
     def ready(self, batch: Tensor) -> Tensor:
         """Images (m, channels, side, side) float32, normalised."""
-        return self.reading.normalised(batch)
+        return self.reading.normalise(batch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
