@@ -11,7 +11,7 @@ PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_
 TEST = .venv/bin/python -m pytest
 PARALLEL = -n auto --maxprocesses=4 --dist=worksteal
 
-.PHONY: help demo test test-real named-data test-slow fuzz lint demo-weights notebooks bench coverage clean
+.PHONY: help demo test test-real named-data test-slow fuzz lint stub demo-weights notebooks bench coverage clean
 
 help:
 	@echo "make demo         the main job on phantoms, offline after installing; ends by naming the page to open"
@@ -23,6 +23,7 @@ help:
 	@echo "make demo-weights train the demo's three small encoders again (some ten minutes)"
 	@echo "make bench        speed against peers, one thread; writes benchmarks/results/ (some ten minutes)"
 	@echo "make coverage     coverage of the intervals in simulations (some forty minutes); goes on where it was stopped"
+	@echo "make stub         write the public names for type checkers again, after a change of stitchkit._PUBLIC"
 	@echo "make notebooks    run the notebooks again from their scripts"
 
 demo: .venv/core
@@ -42,6 +43,9 @@ test-real: named-data .venv/real
 
 named-data:
 	@test -n "$(DATA)" || { echo "Name the folder of real data: make test-real DATA=DIR"; exit 2; }
+
+stub: .venv/dev
+	.venv/bin/python tests/public_stub.py
 
 lint: .venv/dev
 	.venv/bin/ruff check .

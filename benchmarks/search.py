@@ -39,7 +39,7 @@ def ridge_folds() -> Case:
         folds = Folds.of(as_embeddings(x), as_embeddings(y), members)
         sets = TrainingSets(x, y, folds.evidence().moments)
         axes = (sets.axes(folds, k, ["none"])["none"] for k in range(len(members)))
-        return np.mean([RidgeDraft(one, ALPHAS).explained() for one in axes], axis=0)
+        return np.mean([RidgeDraft(one, ALPHAS).held_out_r2() for one in axes], axis=0)
 
     def theirs() -> Any:
         search = GridSearchCV(Ridge(), {"alpha": absolute * 0.8}, cv=PredefinedSplit(of_row), scoring="r2", refit=False)

@@ -27,7 +27,7 @@ from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
 from stitchkit.datasets.left_out_items import Failures, check_left_out, left_out_path, write_left_out
 from stitchkit.runtime.progress import Progress
-from stitchkit.storage.embedding_cache import EmbeddingStore, Shelf
+from stitchkit.storage.embedding_cache import EmbeddingStore, SpaceCache
 from stitchkit.storage.file_errors import free_bytes
 from stitchkit.storage.folders import check_embeddings_path, write_embeddings
 
@@ -109,22 +109,24 @@ def embed(
         check_left_out(left_out_path(target))
     whole = as_unchecked_items(items, encoder.modality)
     failures = Failures(skip, whole.ids)
-    given = failures.sound(whole)
-    shelf = _shelf(store, encoder.space, dtype)
+    items_in = failures.sound(whole)
+    cache = _cache_of(store, encoder.space, dtype)
     with one_warning(), Progress(progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        given, keys = _keyed(given, shelf is not None, pool, bar, failures)
+        items_in, keys = _content_keys(items_in, cache is not None, pool, bar, failures)
         first, which = _distinct(keys)
         if encoder.modality == "text":
             from stitchkit.encoders.unknown_texts import check_vocabulary
 
-            check_vocabulary(encoder, given, first, which)
+            check_vocabulary(encoder, items_in, first, which)
         vectors = np.empty((len(first), encoder.space.dim), dtype)
-        work = _Work(given, first, keys[first], vectors, shelf, failures)
+        work = _Work(items_in, first, keys[first], vectors, cache, failures)
         _encode_all(encoder, work, work.recall(), batch_size, pool, bar)
-    rows = failures.spread(given.ids, first, which)
+    rows = failures.spread(items_in.ids, first, which)
     failures.summarize()
-    whole_set = len(first) == len(rows) == len(given)
-    done = Embeddings(vectors if whole_set else vectors[which[rows]], given.ids[rows], encoder.space, failures.listed())
+    whole_set = len(first) == len(rows) == len(items_in)
+    done = Embeddings(
+        vectors if whole_set else vectors[which[rows]], items_in.ids[rows], encoder.space, failures.excluded()
+    )
     if target is not None:
         write_embeddings(target, done)
     if target is not None and (skip or left_out_path(target).exists()):  # one of an earlier run would not be true
@@ -145,7 +147,7 @@ class _Work:
     first: np.ndarray  # (m,) row of each distinct item
     keys: np.ndarray  # (m,)
     vectors: np.ndarray  # (m, d)
-    shelf: Shelf | None
+    cache: SpaceCache | None
     failures: Failures
 
     def __post_init__(self) -> None:
@@ -159,14 +161,14 @@ class _Work:
         return str(self.items.ids[int(self.first[place])])
 
     def recall(self) -> np.ndarray:
-        """Read what the shelf has; the places (k,) that are left to encode."""
-        if self.shelf is None:
+        """Read what the cache holds; the places (k,) that are left to encode."""
+        if self.cache is None:
             return np.arange(len(self.first))
-        rows = self.shelf.find(self.keys)
+        rows = self.cache.find(self.keys)
         known = np.flatnonzero(rows >= 0)
         for start in range(0, len(known), 1 << 16):
             piece = known[start : start + (1 << 16)]
-            self.vectors[piece] = self.shelf.read(rows[piece])
+            self.vectors[piece] = self.cache.read(rows[piece])
         return np.flatnonzero(rows < 0)
 
     def keep(self, places: np.ndarray, shard: int) -> None:
@@ -178,17 +180,17 @@ class _Work:
     def flush(self) -> None:
         places, self._pending = np.asarray(self._pending, dtype=np.int64), []
         self._stored_at = time.monotonic()
-        if self.shelf is None:
+        if self.cache is None:
             return
         try:
-            self.shelf.append(self.keys[places], self.vectors[places])
+            self.cache.append(self.keys[places], self.vectors[places])
         except OSError as error:  # a full disk must not end a run whose vectors are safe in memory
-            free = free_bytes(self.shelf.folder)
+            free = free_bytes(self.cache.folder)
             warnings.warn(
-                f"embeddings are no longer stored in {self.shelf.folder}: {error}; {free} bytes are free there.",
+                f"embeddings are no longer stored in {self.cache.folder}: {error}; {free} bytes are free there.",
                 stacklevel=2,
             )
-            self.shelf = None
+            self.cache = None
 
 
 def _encode_all(
@@ -250,13 +252,13 @@ def _batches(
         return
     ahead: list[Future[Any]] = []
     for i in range(len(pieces) + 1):
-        coming = [pool.submit(_decoded, work.value(place)) for place in pieces[i]] if i < len(pieces) else []
+        coming = [pool.submit(_decode, work.value(place)) for place in pieces[i]] if i < len(pieces) else []
         if i > 0:
-            yield _arrived(work, pieces[i - 1], ahead)
+            yield _wait_for(work, pieces[i - 1], ahead)
         ahead = coming
 
 
-def _arrived(work: _Work, places: np.ndarray, tasks: list[Future[Any]]) -> tuple[np.ndarray, list[Any]]:
+def _wait_for(work: _Work, places: np.ndarray, tasks: list[Future[Any]]) -> tuple[np.ndarray, list[Any]]:
     """The places (k,) whose items could be decoded, and the decoded items."""
     kept, values = [], []
     for place, task in zip(places.tolist(), tasks, strict=True):
@@ -268,7 +270,7 @@ def _arrived(work: _Work, places: np.ndarray, tasks: list[Future[Any]]) -> tuple
     return np.asarray(kept, dtype=np.int64), values
 
 
-def _decoded(value: Any) -> Any:
+def _decode(value: Any) -> Any:
     return read_image(value) if isinstance(value, str | Path) else value
 
 
@@ -337,8 +339,8 @@ def _unusable(name: str, vector: np.ndarray, encoder: Encoder, dtype: np.dtype) 
     return InputError(f"the vector that {encoder.space.name!r} made of item {name!r} " + fault + ".")
 
 
-def _shelf(store: EmbeddingStore | str | Path | None, space: Space, dtype: str) -> Shelf | None:
-    """The shelf to use, or None: without a store, and for an encoder that nothing tells from another."""
+def _cache_of(store: EmbeddingStore | str | Path | None, space: Space, dtype: str) -> SpaceCache | None:
+    """The cache to use; None without a store, and for an encoder without a fingerprint."""
     if store is None or space.fingerprint is None:
         return None
     named = EmbeddingStore(None if store == "auto" else Path(store)) if isinstance(store, str | Path) else store
@@ -355,7 +357,7 @@ def _shelf(store: EmbeddingStore | str | Path | None, space: Space, dtype: str) 
         return None
 
 
-def _keyed(
+def _content_keys(
     items: Items, by_content: bool, pool: ThreadPoolExecutor, bar: Progress, failures: Failures
 ) -> tuple[Items, np.ndarray]:
     """Items that can be read, and their content keys (n,).
@@ -382,7 +384,7 @@ def _keyed(
             else:
                 failures.add(name, result)
         bar.step(min(1024, len(items) - start))
-    return failures.left(items), as_keys(keys)
+    return failures.without_failed(items), as_keys(keys)
 
 
 def _distinct(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

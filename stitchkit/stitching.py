@@ -180,7 +180,7 @@ def load(
 
 def findable(name: str) -> str:
     """An encoder's name with its paths made absolute; a name of another kind unchanged."""
-    return str(EncoderName.parse(name).resolved()) if name.partition(":")[0] in ENCODERS else name
+    return str(EncoderName.parse(name).resolve()) if name.partition(":")[0] in ENCODERS else name
 
 
 def save_head(folder: str | Path, head: LinearHead, *, overwrite: bool = False) -> Path:

@@ -340,7 +340,7 @@ def test_a_disk_that_fills_up_ends_the_storing_not_the_run(text, tmp_path, monke
     def full(self, keys, vectors):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stitchkit.storage.embedding_cache.Shelf.append", full)
+    monkeypatch.setattr("stitchkit.storage.embedding_cache.SpaceCache.append", full)
     with pytest.warns(UserWarning, match="No space left") as said:
         assert len(embed(text, TEXTS, batch_size=1, store=tmp_path)) == 6
     assert len(said) == 1

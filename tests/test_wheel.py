@@ -103,6 +103,7 @@ def test_all_of_the_package_is_in_it_and_nothing_else(names):
 @pytest.mark.parametrize(
     "name",
     [
+        "stitchkit/__init__.pyi",
         "stitchkit/py.typed",
         *(f"stitchkit/anchors/prompts/{path.name}" for path in sorted((ROOT / "anchors" / "prompts").glob("*.toml"))),
         *(f"stitchkit/encoders/demo_weights/{name}.safetensors" for name in ("general", "medical", "text")),

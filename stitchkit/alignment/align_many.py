@@ -79,16 +79,16 @@ def align_many(
     >>> bool((similarity.argmax(axis=1) == np.arange(80)).mean() > 0.9)
     True
     """
-    chosen = _many_solver(solver)
-    given = _named_views(views)
-    paired = _paired_views(given)
+    settings = _many_solver(solver)
+    named = _named_views(views)
+    paired = _paired_views(named)
     first = next(iter(paired.values()))
     patients = anchor_groups(groups, first)
     with one_blas_thread(is_small(len(first), max(one.space.dim for one in paired.values()))):
-        fitted = _fitted(chosen, paired, patients, seed)
+        fitted = _fit(settings, paired, patients, seed)
     if not anchor_hashes:
         return fitted
-    hashes = of_views(paired, patients, ids_of(*given.values()))
+    hashes = of_views(paired, patients, ids_of(*named.values()))
     return replace(fitted, record={**fitted.record, KEY: hashes})
 
 
@@ -103,13 +103,13 @@ def align_through(source: Any, target: Any, *, solver: HubComposition | None = N
     target
         ``(hub_of_b, b)``: the hub's vectors (m, d_h) of OTHER items, and the target's (m, d_b); or their moments.
     solver
-        Settings; ``HubComposition()`` by default.
+        Settings of the composition. Default: ``HubComposition()``
 
     Returns
     -------
     Alignment
-        From A to B, with a directed map. No pair of A and B was seen: judge it on some if you have any. Notes of its
-        record say where the two sets of pairs do not meet in the hub, and what then helps.
+        From A to B, with a directed map. No pair of A and B was seen, so evaluate it on pairs if there are any. Notes
+        of its record say where the two sets of pairs cover different parts of the hub, and what then helps.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def align_through(source: Any, target: Any, *, solver: HubComposition | None = N
         return (solver or HubComposition()).fit(left, right)
 
 
-def _fitted(
+def _fit(
     solver: GCCA | GeneralisedProcrustes, views: Mapping[str, Embeddings], patients: np.ndarray | None, seed: int
 ) -> JointAlignment:
     if "folds" not in solver.needs:
@@ -157,8 +157,8 @@ def _many_solver(solver: Any) -> GCCA | GeneralisedProcrustes:
         if solver not in MANY:
             raise UnknownNameError.of("solver for many spaces", solver, MANY, "Or pass a solver value.")
         module, _, attribute = MANY[solver].partition(":")
-        made: GCCA | GeneralisedProcrustes = getattr(import_module(module), attribute)()
-        return made
+        default: GCCA | GeneralisedProcrustes = getattr(import_module(module), attribute)()
+        return default
     if not isinstance(solver, GCCA | GeneralisedProcrustes):
         name = f"the class {solver.__name__}" if isinstance(solver, type) else f"a {type(solver).__name__}"
         raise InputError(f"solver must be one of {sorted(MANY)}, or a value such as GCCA(kappa=0.1); got {name}.")
@@ -168,14 +168,14 @@ def _many_solver(solver: Any) -> GCCA | GeneralisedProcrustes:
 def _named_views(views: Any) -> dict[str, Any]:
     """Views by name; embeddings given alone are called by their spaces."""
     if not isinstance(views, Mapping):
-        given = list(views)
-        if not all(isinstance(one, Embeddings) for one in given):
+        embeddings = list(views)
+        if not all(isinstance(one, Embeddings) for one in embeddings):
             raise InputError("plain arrays have no name. Give a mapping of names to vectors: {'xray': x, 'ct': y}.")
-        names = [one.space.name for one in given]
+        names = [one.space.name for one in embeddings]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise InputError(f"two views are called {twice[0]!r}. Give a mapping with a name of its own for each.")
-        return dict(zip(names, given, strict=True))
+        return dict(zip(names, embeddings, strict=True))
     odd = [name for name in views if not (isinstance(name, str) and name)]
     if odd:
         raise InputError(f"a view needs a name, a string that is not empty; got {odd[0]!r}.")
@@ -184,20 +184,20 @@ def _named_views(views: Any) -> dict[str, Any]:
 
 def _paired_views(views: Mapping[str, Any]) -> dict[str, Embeddings]:
     """Views whose row i is one item: by id where all are embeddings, as they stand where not."""
-    given = {name: as_embeddings(one, name) for name, one in views.items()}
+    paired = {name: as_embeddings(one, name) for name, one in views.items()}
     named = [name for name, one in views.items() if isinstance(one, Embeddings)]
-    plain = [name for name in given if name not in named]
+    plain = [name for name in paired if name not in named]
     for name in named[1:]:
-        first, one = given[named[0]], given[name]
+        first, one = paired[named[0]], paired[name]
         if plain and not np.array_equal(first.ids, one.ids):
             raise InputError(
                 f"the views {named[0]!r} and {name!r} have other ids or another order of them, and {plain[0]!r} is a "
                 f"plain array, which is paired by row: whose rows it follows cannot be told. Make it Embeddings with "
                 f"ids, or bring the others into its order with .of_ids(ids)."
             )
-        given[name] = in_order_of(first, one, (repr(named[0]), repr(name)), f"the view {name!r}")
-    check_views(given)
-    return given
+        paired[name] = in_order_of(first, one, (repr(named[0]), repr(name)), f"the view {name!r}")
+    check_views(paired)
+    return paired
 
 
 def _moments(pair: Any, what: str, names: tuple[str, str]) -> Moments:

@@ -1,4 +1,4 @@
-"""Which anchors must stay together when some are held out: those of a patient, and exact repeats of a vector."""
+"""Clusters of anchors that folds keep together: those of a patient, and exact repeats of a vector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOMINANT = 0.5  # share of the anchors in one cluster from which folds are lopsi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
-    """A number (n,) for each anchor, or None where each stands alone; and how many anchors repeat another's vector.
+    """Cluster number (n,) of each anchor, or None where each is its own; and the number of repeated vectors.
 
     Numbers go by first appearance: other names of the groups change nothing.
     """
@@ -31,38 +31,38 @@ class Clusters:
         repeated = len(x) - len(np.unique(same))
         if repeated == 0:
             return cls(None if groups is None else in_order(groups), 0)
-        return cls(in_order(same if groups is None else _joined(same, groups)), repeated)
+        return cls(in_order(same if groups is None else _join(same, groups)), repeated)
 
     def count(self, n: int) -> int:
-        """How many clusters ``n`` anchors make."""
+        """Number of clusters of ``n`` anchors."""
         return patients_or_rows(self.labels, n)
 
     def notes(self, n: int) -> list[str]:
-        """What the record says of them."""
-        found = []
+        """Notes for the record."""
+        notes = []
         if self.repeated:
-            found.append(f"{self.repeated} of {n} anchors repeat another's source vector; folds keep repeats together")
+            notes.append(f"{self.repeated} of {n} anchors repeat another's source vector; folds keep repeats together")
         largest = 1 if self.labels is None else int(np.unique(self.labels, return_counts=True)[1].max())
         if largest > DOMINANT * n:
-            found.append(
+            notes.append(
                 f"one group holds {largest} of {n} anchors: where it is held out, little is left to fit; held-out "
                 f"numbers are lower than those of the final map"
             )
-        return found
+        return notes
 
 
 def _same_rows(x: Embeddings) -> np.ndarray:
     """A label (n,) that equal rows share, read in blocks."""
-    seen: dict[int, int] = {}
+    numbers: dict[int, int] = {}
     labels = np.empty(len(x), dtype=np.int64)
     for start in range(0, len(x), BLOCK):
         block = np.ascontiguousarray(to_numpy(x.vectors[start : min(start + BLOCK, len(x)), :]))
         for i, row in enumerate(block, start):
-            labels[i] = seen.setdefault(hash(row.tobytes()), len(seen))
+            labels[i] = numbers.setdefault(hash(row.tobytes()), len(numbers))
     return labels
 
 
-def _joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _join(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The finest labels (n,) that keep together whatever ``a`` or ``b`` keep together."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

@@ -19,8 +19,8 @@ from stitchkit.metrics.ranks import pair_ranks
 from stitchkit.solvers.drafts import Draft
 
 FEW_TARGETS = 20  # distinct targets, or classes, below which margins are judged and not ranks
-MOST = 0.95  # share of a sum up to which a patient's part is corrected for it
-RARE = 8  # anchors of a target below which it does not count in full: a few items would decide
+MOST = 0.95  # largest share in a sum that the correction for leverage uses: at 1 it would divide by zero
+RARE = 8  # anchors of a target from which it has full weight; below, a few items would decide
 
 
 class Criterion(Protocol):
@@ -29,7 +29,7 @@ class Criterion(Protocol):
     name: str  # in the record
     curve_name: str
     words: str
-    ranks: bool  # whether pairs are ranked, so that shuffled pairs have a chance of their own
+    ranks: bool  # True where pairs are ranked, so that chance is that of shuffled pairs
     beside: int  # last rows of a fold's gallery that are no anchor's target
 
     def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
@@ -42,11 +42,11 @@ class Criterion(Protocol):
         Parameters
         ----------
         curves
-            Of each split.
+            Scores of each split.
         repeat : (splits,)
-            The assignment of folds that a split belongs to.
+            Assignment of folds of each split.
         clusters
-            Of each split, the patients of its queries.
+            Patients of the queries of each split.
         """
         ...
 
@@ -58,7 +58,7 @@ class Criterion(Protocol):
         """Measures (q, p) of the fold's queries at strength ``at``."""
         ...
 
-    def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+    def pool(self, measures: Sequence[np.ndarray]) -> np.ndarray:
         """Measures (n, p) of splits that are each judged by a map of their own."""
         ...
 
@@ -86,7 +86,7 @@ class _PerSplit(ABC):
     def score(self, curves: Sequence[np.ndarray], at: int) -> float:
         return float(np.mean([curve[at] for curve in curves]))
 
-    def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+    def pool(self, measures: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(measures)
 
     @abstractmethod
@@ -129,7 +129,7 @@ class BalancedReciprocalRank(ReciprocalRank):
 
 
 class Margin(ReciprocalRank):
-    """Margins between few distinct targets: the correlation of similarities with which of them is the true one.
+    """Margins between few distinct targets: the correlation of similarities with the indicator of the true target.
 
     Both are taken about their mean over the targets. Targets count alike, but for those of few anchors. Ranks among two
     to some targets say little more than right or wrong; a margin also says by how much.
@@ -200,7 +200,7 @@ def balanced_entries(values: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     return entries
 
 
-class Explained(_PerSplit):
+class ExplainedVariance(_PerSplit):
     """R2 of the directed map, in the target's units.
 
     Parameters
@@ -215,10 +215,10 @@ class Explained(_PerSplit):
         self.target = target
 
     def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
-        return np.asarray(draft.explained())
+        return np.asarray(draft.held_out_r2())
 
     def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
-        axes, predicted = draft.axes, draft.predicted(at)
+        axes, predicted = draft.axes, draft.predictions(at)
         if axes.scale == "both":  # the axes are of scaled targets
             rows, mean = axes.lower()
             predicted = to_numpy(predicted @ namespace(predicted).astype(rows, predicted.dtype, copy=False))
@@ -235,7 +235,7 @@ class Explained(_PerSplit):
         return linear  # the ratio of two means, linear in each query's part
 
     def error(self, measures: np.ndarray, clusters: np.ndarray) -> float:
-        """Standard error of the ratio; a patient's part is over one minus the larger of his shares in the two sums.
+        """Standard error of the ratio; a patient's part is divided by one minus the larger of his shares in the sums.
 
         As for residuals of high leverage: with heavy tails a few patients carry both sums, and draw the ratio to
         themselves.

@@ -1,4 +1,4 @@
-"""Standard errors of out-of-fold numbers that allow for an anchor also deciding the maps of the other folds.
+"""Standard errors of out-of-fold numbers, allowing for the influence of each anchor on the maps of the other folds.
 
 The spread of held-out entries takes every fold's map as given. With few anchors a dimension, another draw of anchors
 moves the maps as well, and that spread is too small. The jackknife that deletes one fold at a time repeats the whole
@@ -21,8 +21,8 @@ from stitchkit.alignment.training_axes import TrainingSets
 from stitchkit.core.arrays import Array, to_numpy
 from stitchkit.solvers.paths import Track
 
-LEAST_FOLDS, LEAST_ROWS = 4, 5  # folds of an assignment, and anchors of a training set, that are deleted from
-MANY, WIDE = 400, 256  # anchors and dimensions from which nothing is fitted again
+LEAST_FOLDS, LEAST_ROWS = 4, 5  # folds of an assignment, and anchors left in a training set, for deletion to be usable
+MANY, WIDE = 400, 256  # anchors and dimensions from which refitting would double the time of the search
 A_DIMENSION = 3  # anchors a dimension up to which the correction counts in full
 ASSIGNMENTS = 3  # at most that many are repeated
 
@@ -44,7 +44,7 @@ def standard_errors(
     chosen
         Assignment and fold -> the map that judges the fold.
     values : (r,)
-        Eigenvalues of a training set's source scatter, which say how many dimensions count.
+        Eigenvalues of a training set's source scatter, from which the effective number of dimensions follows.
     """
     n, widths, k = sets.whole.count, sets.whole.shape, len(repeats[0].parts)
     if n >= MANY and max(widths) >= WIDE:
@@ -55,7 +55,7 @@ def standard_errors(
 
 
 def _dimensions(values: Array, width: int) -> float:
-    """Directions that count beside the mean variance of all ``width``: all of them where they vary alike."""
+    """Effective number of directions, relative to the mean variance of all ``width``; all where they vary alike."""
     rows = to_numpy(values).astype(np.float64)
     return float(2 * np.sum(rows / (rows + (rows.sum() / width or 1.0))))
 
@@ -70,10 +70,10 @@ def deletion_errors(
     Parameters
     ----------
     chosen
-        Assignment and fold -> the map that judges the fold, which stays as it was chosen.
+        Assignment and fold -> the map of the fold; it is not chosen again.
     """
-    found = [_variances(sets, repeats[r], r, chosen, judges) for r in sorted({r for r, _ in chosen})[:ASSIGNMENTS]]
-    known = [one for one in found if one is not None]
+    variances = [_variances(sets, repeats[r], r, chosen, judges) for r in sorted({r for r, _ in chosen})[:ASSIGNMENTS]]
+    known = [one for one in variances if one is not None]
     return np.sqrt(np.mean(known, axis=0)).tolist() if known else [0.0] * len(judges)
 
 
@@ -83,10 +83,10 @@ def _variances(
     k, sizes = len(folds.parts), sorted(len(part.rows) for part in folds.parts)
     if k < LEAST_FOLDS or sum(sizes[:-2]) < LEAST_ROWS:
         return None
-    without: list[list[list[np.ndarray]]] = [[[] for _ in range(k)] for _ in judges]  # of each judge and deleted fold
+    without: list[list[list[np.ndarray]]] = [[[] for _ in range(k)] for _ in judges]  # by judge and deleted fold
     for a in range(k):
         for b in range(a + 1, k):
-            pair = folds.joined(a, b)
+            pair = folds.join(a, b)
             maps = {f: chosen[r, f] for f in (a, b)}
             axes = sets.axes(pair, 0, list(dict.fromkeys(track.scale for track, _ in maps.values())))
             first = len(folds.parts[a].queries)
@@ -103,7 +103,7 @@ def _variances(
 
 
 def _value(judge: Criterion, measures: Sequence[np.ndarray]) -> float:
-    return float(judge.entries(judge.pooled(measures)).mean())
+    return float(judge.entries(judge.pool(measures)).mean())
 
 
 def joint_error(entries: float, deletion: float) -> float:

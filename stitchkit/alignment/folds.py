@@ -17,14 +17,14 @@ from stitchkit.core.moments.row_moments import RowMoments, together
 from stitchkit.core.patients import patients_or_rows
 from stitchkit.metrics.ranks import distinct_rows
 
-JUDGED = 5000  # rows kept for judging by rank
+JUDGED = 5000  # rows ranked at most, for ranks take memory and time by their square
 FOLDS = 5
 SMALL = 20  # rows of a fold below which it is ranked against the targets of all anchors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """One fold's anchors, and those of them it is judged by: each query's true column among distinct targets.
+    """Anchors of one fold, and the queries among them with their true column among distinct targets.
 
     The first three are positions among the anchors.
     """
@@ -39,12 +39,12 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """All folds of one assignment; moments are made when they are first read."""
+    """All folds of one assignment; their moments are computed on first use."""
 
     parts: tuple[Fold, ...]
     source: Embeddings
     target: Embeddings
-    known: Sequence[Moments | RowMoments] | None = None  # the moments of each fold, where they were made before
+    known: Sequence[Moments | RowMoments] | None = None  # the moments of each fold, where they exist already
 
     @classmethod
     def of(
@@ -59,17 +59,17 @@ class Folds:
     ) -> Folds:
         """Folds whose rows are ``members``; small ones, or those of ``few`` targets, are ranked against all of them.
 
-        ``distinct`` (n,) are numbers that equal targets share; None finds them.
+        ``distinct`` (n,) are numbers that equal targets share; None computes them.
         """
         n, some = len(source), max(JUDGED // len(members), 1)
-        rng = np.random.default_rng(0)  # judged rows are drawn, for tables are sorted by site or date
-        picked = [np.sort(rng.permutation(rows)[:some]) for rows in members]
+        rng = np.random.default_rng(0)  # rows are drawn and not the first ones: tables are sorted by site or date
+        judged_rows = [np.sort(rng.permutation(rows)[:some]) for rows in members]
         if distinct is None:
-            seen = np.arange(n) if min(map(len, members)) < SMALL else np.concatenate(picked)
+            compared = np.arange(n) if min(map(len, members)) < SMALL else np.concatenate(judged_rows)
             distinct = np.empty(n, dtype=np.int64)
-            distinct[seen] = distinct_rows(to_numpy(take(target.vectors, seen)))
+            distinct[compared] = distinct_rows(to_numpy(take(target.vectors, compared)))
         parts: list[Fold] = []
-        for rows, judged in zip(members, picked, strict=True):
+        for rows, judged in zip(members, judged_rows, strict=True):
             pool = judged if len(rows) >= SMALL and not few else np.arange(n)
             _, first = np.unique(distinct[pool], return_index=True)
             gallery = pool[np.sort(first)]
@@ -84,7 +84,7 @@ class Folds:
         """The moments of each fold; where all anchors are fewer than dimensions, as rows."""
         return self.known or _moments_of(self.source, self.target, [part.rows for part in self.parts])
 
-    def joined(self, a: int, b: int) -> Folds:
+    def join(self, a: int, b: int) -> Folds:
         """The folds ``a`` and ``b`` as one, which comes first; its queries' own targets are its gallery."""
         both, others = (self.parts[a], self.parts[b]), [i for i in range(len(self.parts)) if i not in (a, b)]
         rows, queries, target, groups = (
@@ -161,7 +161,8 @@ def assign_by_target(target: np.ndarray, groups: np.ndarray | None, *, seed: int
     if np.unique(target, return_counts=True)[1].max() < k:  # no target is in every fold
         return assign(n, groups, seed=seed, k=k)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # it is spread as far as it goes
+        # a rare target is spread over as many folds as it has anchors, which is all that is wanted here
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         if groups is None:
             parts = StratifiedKFold(k, shuffle=True, random_state=seed).split(np.zeros(n), target)
         else:
@@ -176,8 +177,14 @@ def assign(n: int, groups: np.ndarray | None, *, seed: int, k: int = FOLDS) -> l
 
     Parameters
     ----------
+    n
+        Number of anchors.
     groups : (n,) or None
-        None: each row is its own group.
+        Group of each anchor; None where each is its own.
+    seed
+        Seed of the order in which groups of equal size are assigned.
+    k
+        Number of folds. Default: 5
     """
     of_row = in_order(np.arange(n) if groups is None else np.asarray(groups))
     sizes = np.bincount(of_row)

@@ -1,7 +1,7 @@
-"""The criterion for driving a head: does it read from mapped held-out vectors what it reads from the true ones?
+"""The criterion for driving a head: agreement of its outputs on mapped and on true held-out vectors.
 
-Squared error in the target's units ranks maps otherwise than a head does: what a head ignores counts there, and what
-it reads may be small. Labels are not needed.
+Squared error in the target's units ranks maps otherwise than a head does: it counts directions that the head ignores,
+and those that the head reads may be small. Labels are not needed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from stitchkit.core.wording import setting
 from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.drafts import Draft
 
-LEAST = 1e-12  # probabilities are read as logits no further out than this
+LEAST = 1e-12  # probabilities are clipped to this before they become logits, so that 0 and 1 stay finite
 FLAT = 1e-10  # spread of a class's outputs, of their size, below which they do not vary
-CLASSES = 100  # of more that apply independently a random part is judged: outputs at all strengths are kept
+CLASSES = 100  # of more independent classes a random part is compared, since outputs of all strengths are in memory
 
 
 class HeadAgreement:
@@ -89,7 +89,8 @@ class HeadAgreement:
             wanted = wanted[:, self.part]
             self.linear = self.linear and (self.linear[0][:, self.part], self.linear[1][self.part])
         self.middle = wanted.mean(axis=0)
-        self.wanted = np.where(_varying(wanted), wanted - self.middle, 0)  # of a constant class no rounding is left
+        # zero for constant classes, whose difference from the mean is rounding
+        self.wanted = np.where(_varying(wanted), wanted - self.middle, 0)
 
     def curve(self, draft: Draft, fold: Fold) -> np.ndarray:
         """Multi-class (strengths, q, 2) measures; else (strengths + 1, q, c) outputs, last of the true targets."""
@@ -98,7 +99,7 @@ class HeadAgreement:
         every = [to_numpy(draft.coordinates(at)) for at in range(len(draft))]
         read = (left @ inner[: left.shape[1]] + mean for left in every)
         if self.multiclass:
-            return np.stack([self._measured(one, fold) for one in read])
+            return np.stack([self._measures(one, fold) for one in read])
         every_and_true = [*(self._centred_outputs(one) for one in read), self.wanted[fold.queries]]
         size = np.abs(self.wanted).max(axis=0)  # classes in units of their own: single precision ends at 3e38
         return np.stack([(one / np.where(size > 0, size, 1)).astype(np.float32) for one in every_and_true])
@@ -119,14 +120,14 @@ class HeadAgreement:
     def measures(self, draft: Draft, at: int, weights: Any, fold: Fold) -> np.ndarray:
         """Multi-class (q, 2): the cosine, and its mean over the fold's true targets; else (q, 2 c) both outputs."""
         rows, mean = self._readout(draft.axes)
-        return self._measured(to_numpy(draft.predicted(at)) @ rows + mean, fold)
+        return self._measures(to_numpy(draft.predictions(at)) @ rows + mean, fold)
 
     def read(self, vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
         """Measures, as :meth:`measures`, of target vectors (q, d_t) that stand for the anchors ``queries`` (q,)."""
         rows = vectors if self.linear is None else vectors @ self.linear[0] + self.linear[1]
         return self._against(rows, queries)
 
-    def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+    def pool(self, measures: Sequence[np.ndarray]) -> np.ndarray:
         """Measures of splits that are each judged by a map of their own."""
         return np.concatenate(measures) if self.multiclass else side_by_side(measures)
 
@@ -154,16 +155,16 @@ class HeadAgreement:
         outputs: np.ndarray = (read if self.linear is not None else self._outputs(read)) - self.middle
         return outputs
 
-    def _measured(self, read: np.ndarray, fold: Fold) -> np.ndarray:
+    def _measures(self, read: np.ndarray, fold: Fold) -> np.ndarray:
         """Measures of what :meth:`_readout` makes of a fold's queries."""
         return self._against(read, fold.queries)
 
     def _against(self, read: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        found, wanted = self._centred_outputs(read), self.wanted[queries]
+        outputs, wanted = self._centred_outputs(read), self.wanted[queries]
         if not self.multiclass:
-            return np.concatenate([found, wanted], axis=1)
-        found, wanted = unit(found), unit(wanted)
-        return np.stack([np.sum(found * wanted, axis=1), found @ wanted.mean(axis=0)], axis=1)
+            return np.concatenate([outputs, wanted], axis=1)
+        outputs, wanted = unit(outputs), unit(wanted)
+        return np.stack([np.sum(outputs * wanted, axis=1), outputs @ wanted.mean(axis=0)], axis=1)
 
     def _readout(self, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
         """Rows (r_t, c) and offset (c,) by which a linear head's logits are read from target coordinates.
@@ -220,21 +221,21 @@ def side_by_side(splits: Sequence[np.ndarray]) -> np.ndarray:
     rows = []
     for one in splits:
         halves = np.split(one, 2, axis=1)
-        found, wanted = (np.where(_varying(half), half - half.mean(axis=0), 0) for half in halves)
-        size = float(np.sqrt(np.mean(found * found)))
-        rows.append(np.concatenate([found / (size or 1.0), wanted], axis=1))
+        outputs, wanted = (np.where(_varying(half), half - half.mean(axis=0), 0) for half in halves)
+        size = float(np.sqrt(np.mean(outputs * outputs)))
+        rows.append(np.concatenate([outputs / (size or 1.0), wanted], axis=1))
     return np.concatenate(rows)
 
 
-def correlation_entries(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def correlation_entries(outputs: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The mean over classes of the correlation over items, linear in each item's part: entries (..., n).
 
-    Their mean over items is the correlation itself. ``found`` is (..., n, c), ``wanted`` (n, c).
+    Their mean over items is the correlation itself. ``outputs`` is (..., n, c), ``wanted`` (n, c).
     """
     kept = _varying(wanted)
     if not kept.any():
-        return np.zeros(found.shape[:-1])
-    u, v = _standardised(found[..., kept]), _standardised(wanted[..., kept])
+        return np.zeros(outputs.shape[:-1])
+    u, v = _standardise(outputs[..., kept]), _standardise(wanted[..., kept])
     both = u * v
     each = both.mean(axis=-2, keepdims=True)
     linear: np.ndarray = np.mean(both - each * (u * u + v * v) / 2 + each, axis=-1)
@@ -247,7 +248,7 @@ def _varying(outputs: np.ndarray) -> np.ndarray:
     return spread
 
 
-def _standardised(values: np.ndarray) -> np.ndarray:
+def _standardise(values: np.ndarray) -> np.ndarray:
     """Columns (..., n, c) of mean 0 and mean square 1; a constant one is all zeros."""
     values = values.astype(np.float64, copy=False)
     centred = values - values.mean(axis=-2, keepdims=True)

@@ -1,4 +1,4 @@
-"""Numbers of held-out pairs, and whether they are above those of shuffled pairs."""
+"""Numbers of held-out pairs beside those of shuffled pairs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class HeldOut:
     judged : (m,)
         One entry for each held-out query.
     clusters : (m,)
-        Its patient.
+        Patient of each query.
     expected : (m,)
         Mean of the same entries over pairs shuffled within a fold.
     variance
-        Of the sum of the latter over random shuffles, repeated assignments counted as one; 0 for a head.
+        Variance of the sum of ``expected`` over random shuffles, repeated assignments counted as one; 0 for a head.
     gallery
         Mean number of targets that a query was ranked among; 0 for a head.
     r2 : (m,) or None
@@ -66,7 +66,7 @@ class HeldOut:
 
     @property
     def error(self) -> float:
-        """Standard error of the mean over clusters; for a head with what another draw of anchors does to the maps."""
+        """Standard error of the mean over clusters; for a head with the variation of maps over draws of anchors."""
         return standard_error(self.judged, self.clusters) if self.errors is None else self.errors[0]
 
     @property

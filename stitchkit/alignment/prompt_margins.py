@@ -32,7 +32,7 @@ from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.drafts import Draft, FilterDraft
 
 FLAT = 1e-6  # spread of cosines over anchors below which they are rounding
-TEXTS = 1000  # of more a random part judges maps: every draft keeps their vectors
+TEXTS = 1000  # of more texts a random part is used, since every draft keeps their vectors in memory
 SHRINK = 0.1  # of the mean eigenvalue, added to the targets' covariance where they are whitened
 
 
@@ -49,7 +49,7 @@ class PromptCriterion(ReciprocalRank):
         Rows of the anchors that are held out in any fold.
     """
 
-    judges: bool  # whether the anchors' own targets differ by these prompts
+    judges: bool  # True where the scores of the anchors' own targets differ
 
     def __init__(self, prompts: PromptVectors, target: Embeddings, judged: np.ndarray) -> None:
         self.prompts, self.beside = prompts, len(prompts.embeddings)
@@ -90,7 +90,8 @@ class PromptCriterion(ReciprocalRank):
     def _whole(self, axes: Axes) -> np.ndarray:
         """Class directions (c, r_t) where vectors are compared in the whole target space.
 
-        What no anchor's target shows of a prompt meets no mapped vector, but counts in the prompt's length.
+        Directions of a prompt outside the span of the anchors' targets are orthogonal to every mapped vector, but
+        count in the prompt's length.
         """
         if axes not in self.toward:
             inside = to_numpy(axes.gallery).astype(np.float64)[-self.beside :]
@@ -111,7 +112,7 @@ class PromptRank(PromptCriterion):
     """Reciprocal rank, among the classes, of the one whose prompts are nearest to a held-out anchor's own target.
 
     It is averaged over these classes. Where the anchors' texts are the prompts it is the balanced reciprocal rank of
-    the texts; where every anchor has a text of its own, it counts what the prompts tell apart and nothing else.
+    the texts; where every anchor has a text of its own, only distinctions between the prompts count.
     """
 
     name = "prompt_mrr"
@@ -123,7 +124,7 @@ class PromptRank(PromptCriterion):
         apart = self.read[judged] - self.read[judged].mean(axis=1, keepdims=True)
         self.judges = len(self.read_as) > 1 and bool(apart.std(axis=0).max() > FLAT)
         self.words = (
-            f"margin between the prompts of {_counted(prompts)}: reciprocal rank, on held-out "
+            f"margin between the prompts of {_number_of_classes(prompts)}: reciprocal rank, on held-out "
             f"anchors, of the class that the anchor's own target is nearest to, averaged over classes"
         )
 
@@ -184,7 +185,7 @@ class PromptAgreement(PromptCriterion):
         self.read[:, flat] = 0.0
         self.judges = not flat.all()
         self.words = (
-            f"margin between the prompts of {_counted(prompts)}: correlation, over held-out "
+            f"margin between the prompts of {_number_of_classes(prompts)}: correlation, over held-out "
             f"anchors, of scores of mapped vectors with those of the anchors' own targets, averaged over classes"
         )
 
@@ -192,7 +193,7 @@ class PromptAgreement(PromptCriterion):
         """Scores of mapped vectors and of the targets, (q, 2 c)."""
         return np.concatenate([self.scores(draft, at, weights), self.read[fold.queries]], axis=1)
 
-    def pooled(self, measures: Sequence[np.ndarray]) -> np.ndarray:
+    def pool(self, measures: Sequence[np.ndarray]) -> np.ndarray:
         """Measures of splits that are each judged by a map of their own: the size of margins differs between maps."""
         return side_by_side(measures)
 
@@ -200,17 +201,18 @@ class PromptAgreement(PromptCriterion):
         return correlation_entries(*np.split(measures, 2, axis=1))
 
     def _read(self, rows: np.ndarray, texts: np.ndarray) -> np.ndarray:
-        _, sizes, across = np.linalg.svd(rows, full_matrices=False)  # of few rows the other directions are shrunk alike
+        # directions outside the span of few rows all get the same factor, so that a thin SVD is enough
+        _, sizes, across = np.linalg.svd(rows, full_matrices=False)
         values = sizes**2 / len(rows)
         least = SHRINK * (values.sum() / rows.shape[1] or 1.0)
         less = 1 - np.sqrt(least / (values + least))
 
-        def whitened(some: np.ndarray) -> np.ndarray:
+        def whiten(some: np.ndarray) -> np.ndarray:
             """``some`` (m, d_t) times the root of the shrunk covariance's inverse, but for one factor of all."""
             rest: np.ndarray = some - (some @ across.T) * less @ across
             return rest
 
-        return super()._read(whitened(rows), whitened(texts))
+        return super()._read(whiten(rows), whiten(texts))
 
 
 def criterion_of(prompts: PromptVectors, target: Embeddings, repeats: Sequence[Folds]) -> PromptCriterion:
@@ -230,7 +232,7 @@ def criterion_of(prompts: PromptVectors, target: Embeddings, repeats: Sequence[F
 
 
 def _few(prompts: PromptVectors) -> PromptVectors:
-    """At most so many texts that all drafts can keep them, drawn alike from each class."""
+    """Prompts of at most ``TEXTS`` texts, drawn equally from each class."""
     sides = len(prompts.prompts.classes) * (2 if prompts.prompts.negative else 1)
     if len(prompts.embeddings) <= max(TEXTS, sides):
         return prompts
@@ -239,10 +241,10 @@ def _few(prompts: PromptVectors) -> PromptVectors:
 
 
 def _fills_the_target(axes: Axes) -> bool:
-    """True where a fit keeps the whole target space: with fewer pairs than dimensions it is cut to what they show."""
+    """True where a fit keeps the whole target space; fewer pairs than dimensions span only a part of it."""
     return axes.pca is None and axes.count - 1 >= axes.widths[1]
 
 
-def _counted(prompts: PromptVectors) -> str:
+def _number_of_classes(prompts: PromptVectors) -> str:
     many = len(prompts.prompts.classes)
     return "one class" if many == 1 else f"{many} classes"

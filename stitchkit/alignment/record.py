@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,35 @@ from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.held_out import HeldOut
 from stitchkit.alignment.rules import standard_error
 from stitchkit.alignment.search import Finalist, Search
-from stitchkit.core.alignments import Alignment, is_above_chance
+from stitchkit.core.alignment_summary import NO_PATIENTS
+from stitchkit.core.alignments import NO_COMMON_CENTRE, Alignment, is_above_chance
 from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import BLOCK, Embeddings
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.wording import advice, counted, setting
 from stitchkit.solvers.paths import Track
 
-TOO_FEW = 10  # anchors, or patients, that cannot tell a link from chance
-FAR, RARE = 6, 0.1  # distances from the mean, of the median one, of which a few rows are outliers
-SAMPLED = 5000  # targets whose median is the middle
+TOO_FEW = 10  # anchors or patients: so few cannot distinguish a link from chance
+FAR, RARE = 6, 0.1  # outliers: rows this many median distances away, as long as they are at most this share
+SAMPLED = 5000  # targets of which the median is taken, so that a long table is read in blocks only
 
 
-def with_account(fitted: Alignment, account: Mapping[str, Any], notes: Sequence[str] = ()) -> Alignment:
-    """``fitted`` with the account in its record; ``notes``, ``r2`` and ``held_out`` are always there."""
-    told = [*fitted.record.get("notes", []), *notes]
-    record = {"r2": None, "held_out": None, **fitted.record, **account, "notes": told}
+def with_record(fitted: Alignment, summary: Mapping[str, Any], notes: Sequence[str] = ()) -> Alignment:
+    """``fitted`` with the summary in its record; ``notes``, ``r2`` and ``held_out`` are always there."""
+    every = [*fitted.record.get("notes", []), *notes]
+    record = {"r2": None, "held_out": None, **fitted.record, **summary, "notes": every}
     return Alignment(fitted.source_map, fitted.target_map, fitted.weights, fitted.directed, record)
+
+
+def with_facts(fitted: Alignment, y: Embeddings, groups: np.ndarray | None) -> Alignment:
+    """``fitted`` with what every record holds of its anchors: number of patients, notes on targets and on patients."""
+    notes = [*fitted.record.get("notes", []), *notes_on_targets(y), *([NO_PATIENTS] if groups is None else [])]
+    facts = {
+        "patients": None if groups is None else len(np.unique(groups)),
+        "common_centre": NO_COMMON_CENTRE,
+        "notes": list(dict.fromkeys(notes)),  # a search beside pools has written some already
+    }
+    return replace(fitted, record={**fitted.record, **facts})
 
 
 def candidate(one: Finalist, search: Search) -> dict[str, Any]:
@@ -53,36 +66,36 @@ def settings_of(track: Track) -> dict[str, Any]:
 
 def held_out_numbers(search: Search) -> dict[str, Any]:
     """Held-out numbers of the search, choice included."""
-    found = search.held_out()
+    numbers = search.held_out()
     kind = "held-out folds, each judged by the map that the other folds choose and that was fitted without it"
-    value = float(found.judged.mean())
+    value = float(numbers.judged.mean())
     if not search.criterion.ranks:
-        above = found.is_above_chance
+        above = numbers.is_above_chance
         if search.criterion.name == "r2":
-            return {"r2": value, "se": found.error, "above_chance": above, "estimate": kind}
-        r2, error = found.explained
-        agreement = {"agreement": value, "agreement_se": found.error, "chance_agreement": found.chance}
+            return {"r2": value, "se": numbers.error, "above_chance": above, "estimate": kind}
+        r2, error = numbers.explained
+        agreement = {"agreement": value, "agreement_se": numbers.error, "chance_agreement": numbers.chance}
         return {**agreement, "r2": r2, "se": error, "above_chance": above, "estimate": kind}
     return {
         "mrr": value,
-        "se": found.error,
-        "recall@1": found.recall_at_1,
-        "gallery": found.gallery,
-        "chance_mrr": found.chance,
-        "above_chance": found.is_above_chance,
-        **_prompted_numbers(search.criterion.name, found),
+        "se": numbers.error,
+        "recall@1": numbers.recall_at_1,
+        "gallery": numbers.gallery,
+        "chance_mrr": numbers.chance,
+        "above_chance": numbers.is_above_chance,
+        **_prompted_numbers(search.criterion.name, numbers),
         "estimate": kind,
     }
 
 
-def _prompted_numbers(name: str, found: HeldOut) -> dict[str, float]:
+def _prompted_numbers(name: str, numbers: HeldOut) -> dict[str, float]:
     """Held-out numbers of the prompts' criterion, where it chose."""
-    if found.prompted is None:
+    if numbers.prompted is None:
         return {}
-    entries, chance = found.prompted
+    entries, chance = numbers.prompted
     return {
         name: float(entries.mean()),
-        f"{name}_se": standard_error(entries, found.clusters),
+        f"{name}_se": standard_error(entries, numbers.clusters),
         f"chance_{name}": float(chance.mean()),
     }
 
@@ -112,7 +125,7 @@ def notes_of(winner: Finalist, fitted: Alignment, n: int, purpose: str) -> list[
 
 
 def notes_on_head(criterion: Criterion) -> list[str]:
-    """Notes on a head that was not given or is judged in part."""
+    """Notes on a missing head, and on a head of which only some classes are compared."""
     notes: list[str] = []
     if criterion.name == "r2":
         notes.append(
@@ -127,7 +140,7 @@ def notes_on_head(criterion: Criterion) -> list[str]:
 
 
 def notes_on_targets(y: Embeddings) -> list[str]:
-    """A note on targets that are far from all others, however the map was chosen."""
+    """A note on targets that are far from all others."""
     lengths = _distances(y)
     far = int(np.sum(lengths > FAR * np.median(lengths)))
     if not 0 < far <= RARE * len(y):
@@ -139,7 +152,7 @@ def notes_on_targets(y: Embeddings) -> list[str]:
 
 
 def notes_on_prompts(criterion: Criterion, prompts: PromptVectors) -> list[str]:
-    """Notes on prompts that judge nothing, since no anchor's own target is nearest to them."""
+    """Notes on prompts that cannot compare maps, since no anchor's own target is nearest to them."""
     classes, read_as = prompts.prompts.classes, getattr(criterion, "read_as", None)
     if not criterion.beside:
         return [
@@ -165,7 +178,7 @@ def _distances(y: Embeddings) -> np.ndarray:
 
 
 def doubts_of(held_out: Mapping[str, Any], clusters: int) -> list[str]:
-    """A note where held-out pairs do no better than chance: pairs shuffled, or for R2 the mean of the targets."""
+    """A note where held-out pairs do no better than chance: shuffled pairs, or for R2 the mean of the targets."""
     name = next(one for one in ("agreement", "r2", "mrr") if one in held_out)
     chance = held_out.get(f"chance_{name}", 0.0)
     if is_above_chance(held_out):

@@ -1,4 +1,4 @@
-"""What a caller may ask ``align`` to fit: everything, a family, a solver by name or value, or a published map."""
+"""Checks of a request to ``align``: a search, a family, a solver by name or value, or a published map."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from stitchkit.solvers import MANY, SEARCHED, SOLVERS, TRACKS
 from stitchkit.solvers.presets import Preset
 
 
-def asked_for(solver: str | Solver, paper: str | None, seed: int) -> str | Solver:
-    """``"auto"``, the family to search, or a solver value; a name without settings to search is its defaults.
+def resolve_solver(solver: str | Solver, paper: str | None, seed: int) -> str | Solver:
+    """``"auto"``, the family to search, or a solver value; a name without settings to search becomes its defaults.
 
     Raises
     ------
     UnknownNameError
-        For a name nobody knows.
+        For an unknown name.
     InputError
-        For what is no solver of pairs, for a solver beside ``paper``, for a seed that is no whole number.
+        For a value that is no solver of pairs, a solver beside ``paper``, or a seed that is no whole number.
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed must be a whole number, 0 or more; got {seed!r}.")
@@ -40,12 +40,12 @@ def asked_for(solver: str | Solver, paper: str | None, seed: int) -> str | Solve
         return solver
     if solver not in SOLVERS:
         raise UnknownNameError.of("solver", solver, ["auto", *SOLVERS], python_advice("Or pass a solver value."))
-    made: Solver = solver_called(solver)()
-    return made
+    default: Solver = solver_class(solver)()
+    return default
 
 
 def check_purpose(solver: str | Solver, purpose: str) -> None:
-    """Raise for a purpose that there is not, and for a head with a solver that has no map into the target's units."""
+    """Raise for an unknown purpose, and for a head with a solver that has no map into the target's units."""
     if purpose not in SEARCHED:
         raise UnknownNameError.of("purpose", purpose, SEARCHED)
     if purpose == "head" and not getattr(solver, "directed", True):
@@ -97,15 +97,15 @@ def check_prompts(prompts: PromptVectors | None, purpose: str, pool: object) -> 
 
 
 def with_pools(solver: str | Solver) -> str | Solver:
-    """The solver beside pools: Löwdin, which can be searched without them, is the closed form of the branches there."""
-    return solver_called(solver)() if isinstance(solver, str) and solver == "lowdin" else solver
+    """The solver for a fit with pools: Löwdin, which is searched without them, is their closed form at its defaults."""
+    return solver_class(solver)() if isinstance(solver, str) and solver == "lowdin" else solver
 
 
-def solver_called(name: str) -> type:
+def solver_class(name: str) -> type:
     """The solver class of this name in the table."""
     module, attribute = SOLVERS[name].split(":")
-    found: type = getattr(import_module(module), attribute)
-    return found
+    solver: type = getattr(import_module(module), attribute)
+    return solver
 
 
 def _of_pairs(solver: Solver) -> Solver:

@@ -12,8 +12,9 @@ StandardError = Callable[[np.ndarray, np.ndarray], float]
 def along_path(curve: np.ndarray, repeat: np.ndarray) -> int:
     """The strength chosen from a criterion (splits, strengths): one standard error toward more regularised.
 
-    The standard error is that of the split-wise difference to the best strength; ``repeat`` (splits,) tells the
-    assignment of folds that a split belongs to.
+    The standard error is that of the split-wise difference to the best strength; ``repeat`` (splits,) is the
+    assignment of folds of each split. The rule is that of one standard error of Breiman et al. (1984), for paired
+    differences.
     """
     best = int(curve.mean(axis=0).argmax())
     chosen = best
@@ -39,7 +40,7 @@ def standard_error(values: np.ndarray, clusters: np.ndarray) -> float:
 def fold_error(values: np.ndarray, repeat: np.ndarray) -> float:
     """Standard error of a mean over folds (m,): that of one assignment of folds, averaged over assignments.
 
-    Repeating the assignment cuts the same items anew and makes nothing more certain.
+    Repeated assignments cut the same items anew, so that they do not reduce the error.
     """
     parts = [values[repeat == one] for one in np.unique(repeat)]
     return float(np.mean([part.std(ddof=1) / len(part) ** 0.5 if len(part) > 1 else 0.0 for part in parts]))

@@ -1,8 +1,8 @@
 """The training sets of the search in their principal axes, from the anchors' rows or from the moments of folds.
 
-Where a training set has no more rows than a side has dimensions, that side is worked out from inner products of the
-rows (the dual form), which all training sets share. Everything is centred on the training set; standard deviations
-are those of all anchors.
+Where a training set has no more rows than a side has dimensions, that side is computed from inner products of the rows
+(the dual form), which all training sets share. Everything is centred on the training set; standard deviations are those
+of all anchors.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from stitchkit.core.moments.row_moments import RowMoments
 from stitchkit.solvers.axes import Axes
 from stitchkit.solvers.sides import EPS, inverse_deviation
 
-SINGLE = 128  # width from which training sets are worked out in single precision
+SINGLE = 128  # width from which drafts are computed in single precision: half the time, and drafts only rank maps
 TAME = 1e-5  # least eigenvalue, of the largest, that single precision still resolves
 SIDES = {"none": (False, False), "source": (True, False), "both": (True, True)}  # which sides are scaled
 
 
 @dataclass(frozen=True, eq=False)
 class AnchorSide:
-    """One side of the anchors: its raw vectors (n, d), their mean (d,), and what each feature is multiplied by."""
+    """One side of the anchors: its raw vectors (n, d), their mean (d,), and the factor of each feature (d,) or None."""
 
     vectors: Array
     mean: Array
@@ -58,9 +58,9 @@ class Principal:
     outside : (h,)
         Squared length of the held-out rows outside the axes.
     train : (n, r) or None
-        Training rows, where they were made.
+        Training rows on the axes, where they were computed.
     vectors
-        Makes the axes (d, r) in the scaled space.
+        Function that computes the axes (d, r) in the scaled space.
     """
 
     values: Array
@@ -117,7 +117,7 @@ def _dual(side: AnchorSide, train: np.ndarray, held: np.ndarray) -> Principal:
 
 
 def _readable(vectors: Array) -> Array:
-    """``vectors`` lent to numpy where they are in main memory; in double precision where numpy lacks theirs."""
+    """``vectors`` as numpy arrays where they are in main memory; in double precision where numpy lacks theirs."""
     borrowed = lent(vectors)
     return lent(float64(vectors)) if borrowed is vectors and str(vectors.dtype) == "torch.bfloat16" else borrowed
 
@@ -178,16 +178,17 @@ class TrainingSets:
         train = np.sort(np.concatenate([part.rows for i, part in enumerate(folds.parts) if i != held]))
         from_rows_only = len(train) <= max(self.whole.shape)
         moments = None if from_rows_only else folds.without(held)
-        made: dict[tuple[bool, bool], Principal] = {}
+        principal: dict[tuple[bool, bool], Principal] = {}
         for key in {(target, SIDES[scale][target]) for scale in scales for target in (False, True)}:
             index = folds.parts[held].gallery if key[0] else folds.parts[held].queries
             if moments is None:
-                made[key] = from_rows(self.side(*key), train, index)
+                principal[key] = from_rows(self.side(*key), train, index)
             else:
                 scatter = moments.scatter_tt if key[0] else moments.scatter_ss
                 mean = moments.mean_t if key[0] else moments.mean_s
-                made[key] = from_moments(self.side(*key), lent(scatter), lent(mean), index)
-        return {scale: self._joined(scale, made, moments, train, folds.parts[held].truth) for scale in scales}
+                principal[key] = from_moments(self.side(*key), lent(scatter), lent(mean), index)
+        truth = folds.parts[held].truth
+        return {scale: self._axes_between(scale, principal, moments, train, truth) for scale in scales}
 
     def side(self, target: bool, scaled: bool) -> AnchorSide:
         """One side of the anchors, scaled or not."""
@@ -198,16 +199,16 @@ class TrainingSets:
             self.sides[target, scaled] = AnchorSide(_readable(self.y if target else self.x), lent(mean), scale)
         return self.sides[target, scaled]
 
-    def _joined(
+    def _axes_between(
         self,
         scale: str,
-        made: dict[tuple[bool, bool], Principal],
+        principal: dict[tuple[bool, bool], Principal],
         moments: Moments | RowMoments | None,
         train: np.ndarray,
         truth: np.ndarray,
     ) -> Axes:
         keys = tuple((target, SIDES[scale][target]) for target in (False, True))
-        (left, right), (source, target) = (made[key] for key in keys), (self.side(*key) for key in keys)
+        (left, right), (source, target) = (principal[key] for key in keys), (self.side(*key) for key in keys)
         xp = namespace(left.values)
         exact = left.values if machine_eps(left.values) < machine_eps(right.values) else right.values
         if moments is None:
@@ -231,10 +232,10 @@ class TrainingSets:
             truth=truth,
             outside=_cast(right.outside, exact),
             target_scale=target.scale,
-            lower=lambda: self._lowered(right, target, train, moments),
+            lower=lambda: self._raw_targets(right, target, train, moments),
         )
 
-    def _lowered(
+    def _raw_targets(
         self, right: Principal, target: AnchorSide, train: np.ndarray, moments: Moments | RowMoments | None
     ) -> tuple[Array, Array]:
         """The rows (r_t, d_t) that turn target coordinates into raw target rows, and the mean (d_t,) to be added."""

@@ -32,9 +32,9 @@ class Fitting:
     @classmethod
     def of(cls, name: str, seed: int, console: Console) -> Fitting:
         """The settings, the solver's name checked."""
-        from stitchkit.alignment.request import asked_for
+        from stitchkit.alignment.request import resolve_solver
 
-        return cls(asked_for(name, None, seed=0), seed, console)
+        return cls(resolve_solver(name, None, seed=0), seed, console)
 
     def check_purpose(self, purpose: str) -> None:
         """Raise for a purpose that ``stitchkit.align`` does not know, or that the solver cannot serve."""

@@ -1,1 +1,1 @@
-"""What can be read from disk (tables, images, prompt sets) and what is drawn (phantoms)."""
+"""Data from disk (tables, images, prompt sets) and drawn phantoms."""

@@ -53,9 +53,9 @@ def spellings_of_one_class(names: Iterable[str]) -> tuple[str, ...]:
     return next((tuple(sorted(some)) for _, some in sorted(spelled.items()) if len(some) > 1), ())
 
 
-def _joint(found: re.Match[str]) -> str:
+def _joint(match: re.Match[str]) -> str:
     """The separator that stays between two words: a sign between two digits, which else were one number, or nothing."""
-    text, start, end = found.string, found.start(), found.end()
+    text, start, end = match.string, match.start(), match.end()
     if not (text[start - 1].isdecimal() and text[end].isdecimal()):
         return ""
-    return "-" if "-" in found[0] else "_"
+    return "-" if "-" in match[0] else "_"

@@ -38,7 +38,7 @@ def cohort_table(cohort: Cohort, folder: str | Path) -> list[list[str]]:
     labels, place = cohort.labels, Path(os.path.realpath(folder))
     columns: dict[str, list[str]] = {
         "id": labels.ids.tolist(),
-        "path": [_named(Path(os.path.realpath(value)), place) for value in cohort.images.values],
+        "path": [_path_below(Path(os.path.realpath(value)), place) for value in cohort.images.values],
     }
     if cohort.texts is not None:
         columns["text"] = [str(value) for value in cohort.texts.values]
@@ -56,7 +56,7 @@ def cohort_table(cohort: Cohort, folder: str | Path) -> list[list[str]]:
     return [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))]
 
 
-def _named(path: Path, folder: Path) -> str:
+def _path_below(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 

@@ -90,7 +90,7 @@ class Cohort:
 
     @property
     def name(self) -> str:
-        """What the card calls the set."""
+        """Name of the set on its card."""
         return str(self.card.get("name", "the cohort"))
 
     def take(self, rows: Any) -> Cohort:

@@ -53,12 +53,12 @@ def content_key(value: Any, modality: str) -> bytes:
 
 
 def as_keys(keys: Sequence[bytes]) -> np.ndarray:
-    """Content keys as the (n,) array that a shelf takes."""
+    """Content keys as the (n,) array for a cache."""
     return np.frombuffer(b"".join(keys), dtype=f"S{KEY_BYTES}")
 
 
 def _may_be_deep(content: bytes) -> bool:
-    """Whether an image file may hold 16 bits a channel: a PNG that says so, or any TIFF."""
+    """True where an image file may hold 16 bits a channel: a PNG that says so, or any TIFF."""
     kind = image_format(content[:8])
     return kind == TIFF or (kind == PNG and content[24:25] == b"\x10")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stitchkit.datasets.thumbnails import SIDE, centres, reduced
+from stitchkit.datasets.thumbnails import SIDE, centres, grey_thumbnail
 
 WAVES = 16  # a side of the lowest cosine waves of a fingerprint
 LENGTH = WAVES * WAVES - 1  # without the constant
@@ -49,11 +49,11 @@ def fingerprint(image: Any) -> np.ndarray:
     >>> bool(fingerprint(np.zeros((50, 50))).any())
     False
     """
-    small = reduced(image, REDUCED, Image.Resampling.LANCZOS)
+    small = grey_thumbnail(image, REDUCED, Image.Resampling.LANCZOS)
     if small is None:
         return np.zeros(LENGTH, dtype=np.float32)
     cosines = _cosines((np.arange(REDUCED) + 0.5) / REDUCED)
-    return _rooted((cosines @ small @ cosines.T).ravel()[1:] * _frequencies())
+    return _signed_roots((cosines @ small @ cosines.T).ravel()[1:] * _frequencies())
 
 
 def view_fingerprints(thumbnails: np.ndarray, view: int = 0) -> np.ndarray:
@@ -75,7 +75,7 @@ def view_fingerprints(thumbnails: np.ndarray, view: int = 0) -> np.ndarray:
     levels = thumbnails.reshape(len(thumbnails), SIDE * SIDE).astype(np.float32)
     waves = (levels - 128) @ _view_waves(*VIEWS[view]).T
     waves[~levels.any(axis=1)] = 0
-    return _rooted(waves)
+    return _signed_roots(waves)
 
 
 def view_map(view: int) -> np.ndarray:
@@ -106,7 +106,7 @@ def tiles(n: int, m: int | None = None) -> Iterator[tuple[slice, list[slice]]]:
         yield slice(start, start + TILE), [slice(one, one + TILE) for one in columns]
 
 
-def _rooted(waves: np.ndarray) -> np.ndarray:
+def _signed_roots(waves: np.ndarray) -> np.ndarray:
     """Signed square roots of waves (..., 255), of unit length; zeros stay zeros."""
     rooted = np.sign(waves) * np.sqrt(np.abs(waves))
     return np.asarray(rooted / np.maximum(np.linalg.norm(rooted, axis=-1, keepdims=True), 1e-12), dtype=np.float32)

@@ -50,17 +50,17 @@ def as_items(items: Any, modality: str) -> Items:
 def as_unchecked_items(items: Any, modality: str) -> Items:
     """As :func:`as_items`, but single items may have a fault, which :func:`fault_of` names."""
     if isinstance(items, str | Path):
-        found = read_items(items, modality=modality)
+        result = read_items(items, modality=modality)
     else:
-        found = items if isinstance(items, Items) else _of_list(items, modality)
-    if found.modality != modality:
+        result = items if isinstance(items, Items) else _of_list(items, modality)
+    if result.modality != modality:
         raise InputError(
-            f"the encoder reads {modality}s and was given {counted(len(found), found.modality)}. "
-            f"Use an encoder for {found.modality}s, or the other side of the pairs."
+            f"the encoder reads {modality}s and was given {counted(len(result), result.modality)}. "
+            f"Use an encoder for {result.modality}s, or the other side of the pairs."
         )
-    if not len(found):
+    if not len(result):
         raise InputError("there are no items to embed. Pass at least one.")
-    return found
+    return result
 
 
 def fault_of(items: Items, row: int) -> InputError | None:
@@ -69,18 +69,18 @@ def fault_of(items: Items, row: int) -> InputError | None:
     return InputError(f"item {str(items.ids[row])!r} (row {row}) is {fault}.") if fault else None
 
 
-def _of_list(given: Any, modality: str) -> Items:
-    if isinstance(given, Mapping | Image.Image) or not isinstance(given, Sequence | np.ndarray):
+def _of_list(batch: Any, modality: str) -> Items:
+    if isinstance(batch, Mapping | Image.Image) or not isinstance(batch, Sequence | np.ndarray):
         from stitchkit.core.anchors import AnchorSet
 
-        if isinstance(given, AnchorSet):
+        if isinstance(batch, AnchorSet):
             raise InputError("an anchor set has two sides. Pass anchors.source_items or anchors.target_items.")
-        raise InputError(f"items must be Items, a path or a list; got {type(given).__name__}. Put them into a list.")
-    if isinstance(given, np.ndarray) and given.dtype.kind not in "UO" and given.ndim != 4:
+        raise InputError(f"items must be Items, a path or a list; got {type(batch).__name__}. Put them into a list.")
+    if isinstance(batch, np.ndarray) and batch.dtype.kind not in "UO" and batch.ndim != 4:
         raise InputError(
-            f"one array of shape {given.shape} is not clearly a list of images. Pass a list of (h, w[, 3])."
+            f"one array of shape {batch.shape} is not clearly a list of images. Pass a list of (h, w[, 3])."
         )
-    values = [str(value) if isinstance(value, np.str_) else value for value in given]
+    values = [str(value) if isinstance(value, np.str_) else value for value in batch]
     paths = modality == "image" and all(isinstance(value, str | Path) for value in values)
     if modality == "text" and values and all(isinstance(value, str) and looks_like_image(value) for value in values):
         raise InputError("the encoder reads texts; all items are names of image files. Use an encoder for images.")

@@ -31,7 +31,7 @@ class RangeCount:
 
     def add(self, image: Image.Image | np.ndarray) -> None:
         """Count one image, if it was stored with 16 bits."""
-        judged = _judged(image)
+        judged = _levels_of(image)
         if judged is not None:
             key, low, top, is_narrow = judged
             if is_narrow:
@@ -128,7 +128,7 @@ def _at_share(values: np.ndarray, share: float) -> int:
     return int(np.partition(values, place, axis=None)[place])
 
 
-def _judged(image: Image.Image | np.ndarray) -> tuple[int, int, int, bool] | None:
+def _levels_of(image: Image.Image | np.ndarray) -> tuple[int, int, int, bool] | None:
     """Checksum, 0.1th and 99.9th percentile in 16 bits, and if 8 bits held all; None for 8 bits and for all black."""
     values = np.asarray(image)
     factor, narrow = 1, False

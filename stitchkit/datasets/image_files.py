@@ -75,7 +75,7 @@ class PixelFile:
 
 def image_format(start: bytes) -> str | None:
     """The format of an image file that begins with ``start`` ("PNG", ...), or None for one that is not read here."""
-    return next((kind for mark, kind in _STARTS if start.startswith(mark)), None)
+    return next((kind for prefix, kind in _STARTS if start.startswith(prefix)), None)
 
 
 def pixel_file(content: bytes) -> PixelFile:
@@ -236,9 +236,9 @@ def _layout(content: bytes) -> tuple[str, bool, int]:
 def _directories(content: bytes) -> list[_Directory]:
     order, wide, at = _layout(content)
     pages: list[_Directory] = []
-    seen, size = {0}, 0
-    while at not in seen and len(pages) < _MOST_PAGES:
-        seen.add(at)
+    visited, size = {0}, 0
+    while at not in visited and len(pages) < _MOST_PAGES:
+        visited.add(at)
         page = _directory(content, at, order, wide)
         if page is None:
             break
@@ -267,7 +267,7 @@ def _tiff(content: bytes) -> PixelFile:
     if inverted and form == _UNSIGNED and bits in (12, 16) and page.number(_SAMPLES, 1) == 1:
         page = _as_black_is_zero(page)  # which the decoder reads in both byte orders, and does not turn round
     turned = turned if 1 <= turned <= 8 else 1
-    return PixelFile(TIFF, _rewritten(content, page), turned, len(full), bits, inverted, form == _SIGNED, sort)
+    return PixelFile(TIFF, _pixel_tags_only(content, page), turned, len(full), bits, inverted, form == _SIGNED, sort)
 
 
 def _sort(page: _Directory, bits: int, form: int) -> str:
@@ -300,7 +300,7 @@ def _first_of(content: bytes, page: _Directory, tag: int) -> int:
     return int(struct.unpack_from(page.order + "H", content, at)[0]) if at + 2 <= len(content) else 0
 
 
-def _rewritten(content: bytes, page: _Directory) -> bytes:
+def _pixel_tags_only(content: bytes, page: _Directory) -> bytes:
     rows = [row for tag, row in sorted(page.entries.items()) if tag in _PIXEL_TAGS]
     body = content + b"\0" * (-len(content) % 8)
     count_code, offset_code, place = ("Q", "Q", 8) if page.wide else ("H", "I", 4)

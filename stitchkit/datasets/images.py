@@ -77,15 +77,15 @@ def read_image(path: str | Path) -> Image.Image:
     path = checked_file(path, "an image")
     file = _pixel_file(path)
     try:
-        with _opened(path, file) as opened:
+        with _open(path, file) as opened:
             opened.load()
             image = _at_its_depth(opened.copy(), file, path)  # a copy lets go of the file's bytes
-        turn = _UPRIGHT.get(file.orientation)
-        return image if turn is None else image.transpose(turn)
+        rotation = _UPRIGHT.get(file.orientation)
+        return image if rotation is None else image.transpose(rotation)
     except DataError:
         raise
     except _BROKEN as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
 
 
 def image_metadata(path: str | Path) -> dict[str, int]:
@@ -104,7 +104,7 @@ def image_metadata(path: str | Path) -> dict[str, int]:
     """
     path = checked_file(path, "an image")
     file = _pixel_file(path)
-    with _opened(path, file) as image:
+    with _open(path, file) as image:
         depth = _BIT_DEPTHS.get(image.mode, 8)
         return {
             "file_bytes": path.stat().st_size,
@@ -140,26 +140,26 @@ def _pixel_file(path: Path) -> PixelFile:
     try:
         return pixel_file(content)
     except (ValueError, struct.error) as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
 
 
-def _opened(path: Path, file: PixelFile) -> Image.Image:
+def _open(path: Path, file: PixelFile) -> Image.Image:
     """The image with its header read and checked; pixels follow on load()."""
     try:
         image = _with_header(file)
     except (SyntaxError, IndexError, TypeError, struct.error) as error:  # what Image.open takes for another kind
         if _NO_READER in str(error):
             raise _other_sort(path, file) from error
-        raise _damaged(path, ValueError(f"its {file.kind} header cannot be read")) from error
+        raise _damage_error(path, ValueError(f"its {file.kind} header cannot be read")) from error
     except _BROKEN as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         image.close()
         raise _too_large(path, f"{image.width} x {image.height} pixels, the limit is {limit}")
     if min(image.size) == 0:
         image.close()
-        raise _damaged(path, ValueError(f"{image.width} x {image.height} pixels"))
+        raise _damage_error(path, ValueError(f"{image.width} x {image.height} pixels"))
     if file.frames > 1:
         image.close()
         raise DataError(f"the image {path} holds {file.frames} frames. Save the frame you mean as one PNG.")
@@ -193,15 +193,15 @@ def _at_its_depth(image: Image.Image, file: PixelFile, path: Path) -> Image.Imag
             values = np.uint16(top) - values.astype(np.uint16)
             image = Image.fromarray(values)
             if top == EIGHT:
-                return _marked(Image.fromarray(values.astype(np.uint8)), LOW)
+                return _with_depth(Image.fromarray(values.astype(np.uint8)), LOW)
         if file.bits == 12:  # stated by the file, not guessed from its values
             return Image.fromarray(((values.astype(np.uint32) * SIXTEEN + 2047) // 4095).astype(np.uint16))
         if file.bits in (16, 32) and is_eight_bits(values):
-            return _marked(Image.fromarray(values.astype(np.uint8)), LOW)
+            return _with_depth(Image.fromarray(values.astype(np.uint8)), LOW)
     elif file.bits == 16 and image.mode != "F":
         if max(_brightest(image)) > 0 or (low := _low_bytes(file)) is None:
-            return _marked(image, HIGH)
-        return _marked(low, LOW)
+            return _with_depth(image, HIGH)
+        return _with_depth(low, LOW)
     return image
 
 
@@ -218,7 +218,7 @@ def _within_sixteen_bits(values: np.ndarray, file: PixelFile, path: Path) -> np.
     return values
 
 
-def _marked(image: Image.Image, bytes_used: str) -> Image.Image:
+def _with_depth(image: Image.Image, bytes_used: str) -> Image.Image:
     image.info[DEPTH] = bytes_used
     return image
 
@@ -263,7 +263,7 @@ def _other_order(tile: Any) -> Any:
     return tile._make(fields) if hasattr(tile, "_make") else fields  # a plain tuple in older Pillow
 
 
-def _damaged(path: Path, error: BaseException) -> DataError:
+def _damage_error(path: Path, error: BaseException) -> DataError:
     return DataError(f"the image {path} is damaged or cut off ({error}). Copy or download it again, or leave it out.")
 
 

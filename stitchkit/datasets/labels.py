@@ -78,15 +78,15 @@ def read_labels(
     patients = groups_of(table, groups)
     further = {name: _plain(table, name) for name in columns}
     if label is not None:
-        found, values = _one_hot(table, label, classes)
+        names, values = _one_hot(table, label, classes)
     else:
         taken = {id, groups, "id", "path", "patient", "patient_id", *columns}
-        found = _label_columns(table, taken) if classes is None else tuple(classes)
-        if not found:
+        names = _label_columns(table, taken) if classes is None else tuple(classes)
+        if not names:
             raise DataError(f"no class was asked of {table.path}. Name at least one, or leave classes out.")
-        values = np.stack([_binary(table, name, uncertain) for name in found], axis=1)
-        _tell_of_commas(table, found)
-    return Labels(values, ids, found, patients, further)
+        values = np.stack([_binary(table, name, uncertain) for name in names], axis=1)
+        _tell_of_commas(table, names)
+    return Labels(values, ids, names, patients, further)
 
 
 def label_value(cell: str) -> float | None:
@@ -281,10 +281,10 @@ def _tell_of_mixture(table: Table, name: str, known: Sequence[str]) -> None:
 
 def _tell_of_commas(table: Table, names: Sequence[str]) -> None:
     """A warning for labels with decimal commas."""
-    found = [name for name in names if any(comma_number_of(cell) is not None for cell in table.column(name))]
-    if found:
+    columns = [name for name in names if any(comma_number_of(cell) is not None for cell in table.column(name))]
+    if columns:
         _tell(
-            f"labels of {table.path} have decimal commas in {counted(len(found), 'column')}: 1,0 was read as 1 "
+            f"labels of {table.path} have decimal commas in {counted(len(columns), 'column')}: 1,0 was read as 1 "
             f"and 0,0 as 0."
         )
 

@@ -73,9 +73,9 @@ class Failures:
         for row, name in enumerate(items.ids.tolist()):
             if name not in self.reasons and (error := fault_of(items, row)):
                 self.add(name, error)
-        return self.left(items)
+        return self.without_failed(items)
 
-    def left(self, items: Items) -> Items:
+    def without_failed(self, items: Items) -> Items:
         """``items`` without those that failed."""
         if not self.reasons:
             return items
@@ -87,13 +87,13 @@ class Failures:
         self.reasons |= {name: reason for name, reason in zip(ids.tolist(), reasons, strict=True) if reason}
         return np.flatnonzero([reason is None for reason in reasons])
 
-    def listed(self) -> tuple[tuple[str, str], ...]:
+    def excluded(self) -> tuple[tuple[str, str], ...]:
         """Ids and reasons in the order of the items."""
         return tuple((name, self.reasons[name]) for name in self.ids.tolist() if name in self.reasons)
 
     def summarize(self) -> None:
         """Warn of what was left out; raise if that is everything."""
-        for name, reason in self.listed()[:1]:
+        for name, reason in self.excluded()[:1]:
             if len(self.reasons) == len(self.ids):
                 raise DataError(f"none of {len(self.ids)} items can be embedded; the first, {name!r}: " + reason)
             count = f"{len(self.reasons)} of {len(self.ids)} items were left out"

@@ -33,20 +33,20 @@ def name_near(folder: Path, cell: str) -> str:
     parts = [part for part in cell.replace("\\", "/").split("/") if part not in ("", ".")]
     if not parts or ".." in parts or Path(cell).is_absolute():
         return ""
-    place, found = folder, list[str]()
+    place, folders = folder, list[str]()
     for part in parts[:-1]:
         names = _names(place)
         same = part if part in names else next((one for one in names if one.casefold() == part.casefold()), None)
         if same is None:
             return ""
-        found.append(same)
+        folders.append(same)
         place = place / same
     names = _names(place)
     if near := alike(parts[-1], [one for one in names if looks_like_image(one)]):
-        return "/".join([*found, near])
+        return "/".join([*folders, near])
     below = (one for one in names[:_MOST] if os.path.isfile(place / one / parts[-1]))
     deeper = next(below, None)
-    return "" if deeper is None else "/".join([*found, deeper, parts[-1]])
+    return "" if deeper is None else "/".join([*folders, deeper, parts[-1]])
 
 
 def _names(folder: Path) -> list[str]:

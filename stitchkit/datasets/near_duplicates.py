@@ -61,9 +61,9 @@ class Looks:
         return len(self.ids)
 
     @classmethod
-    def of(cls, ids: np.ndarray, seen: list[tuple[bytes, bytes, np.ndarray, np.ndarray]]) -> Looks:
+    def of(cls, ids: np.ndarray, looks: list[tuple[bytes, bytes, np.ndarray, np.ndarray]]) -> Looks:
         """The looks of images seen one by one with :func:`look_at`."""
-        files, pixels, prints, small = zip(*seen, strict=True) if seen else ((), (), (), ())
+        files, pixels, prints, small = zip(*looks, strict=True) if looks else ((), (), (), ())
         rows = np.stack(prints) if prints else np.zeros((0, LENGTH), dtype=np.float32)
         return cls(
             ids=ids,
@@ -156,12 +156,12 @@ def _copies(looks: Looks, others: Looks | None) -> list[Alike]:
         by_pixels.setdefault(key, row)
     files = set(looks.files.tolist()) if others is not None else set()
     copies: list[Alike] = []
-    seen: set[bytes] = set()
+    previous: set[bytes] = set()
     for row, (key, file) in enumerate(zip(other.pixels.tolist(), other.files.tolist(), strict=True)):
         first = by_pixels.get(key)
         if first is not None and (others is not None or first != row):
-            copies.append(Alike(first, row, FILE if file in (files or seen) else PIXELS, 1.0))
-        seen.add(file)
+            copies.append(Alike(first, row, FILE if file in (files or previous) else PIXELS, 1.0))
+        previous.add(file)
     return copies
 
 

@@ -31,7 +31,7 @@ def prompt_set_names() -> tuple[str, ...]:
      'fundus-grades', 'histology-colon', 'histology-lymph-node', 'modality', 'nih14', 'nih15', 'phantom',
      'phantom-unseen', 'projection', 'rsna', 'sex', 'view', 'vindr')
     """
-    return tuple(sorted(path.stem for path in _shipped().glob("*.toml")))
+    return tuple(sorted(path.stem for path in _shipped_folder().glob("*.toml")))
 
 
 def read_prompts(name_or_path: str | Path) -> PromptSet:
@@ -72,7 +72,7 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
     >>> read_prompts("view").classes
     ('AP', 'PA')
     """
-    path = _found(name_or_path)
+    path = _path_of(name_or_path)
     text = read_text(path, "prompt file")
     try:
         raw = tomllib.loads(text) if path.suffix == ".toml" else {"classes": parse_json(text)}
@@ -91,14 +91,14 @@ def read_prompts(name_or_path: str | Path) -> PromptSet:
     others = _flag(raw, "others_are_negative", path)
     positive, negative = {}, {}
     for label, entry in classes.items():
-        positive[label], negative[label] = _filled(label, entry, raw, shared, path)
+        positive[label], negative[label] = _expand(label, entry, raw, shared, path)
     if others:
         for label in positive:
             rivals = [text for other, some in positive.items() if other != label for text in some]
             negative[label] = tuple(dict.fromkeys((*rivals, *negative[label])))
     _check_sides(positive, negative, path)
     card = {key: str(raw[key]) for key in _CARD if key in raw} | {
-        "path": path.as_posix() if path.parent != _shipped() else f"anchors/prompts/{path.name}",
+        "path": path.as_posix() if path.parent != _shipped_folder() else f"anchors/prompts/{path.name}",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "others_are_negative": others,
     }
@@ -153,16 +153,16 @@ def subset(prompts: PromptSet, classes: Sequence[str]) -> PromptSet:
     return PromptSet(prompts.name, positive, negative, prompts.multiclass, prompts.card)
 
 
-def _shipped() -> Path:
+def _shipped_folder() -> Path:
     """The folder of shipped sets: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "anchors" / "prompts"
     return inside if inside.is_dir() else package.parent / "anchors" / "prompts"
 
 
-def _found(name_or_path: str | Path) -> Path:
+def _path_of(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, str) and name_or_path in prompt_set_names():
-        return _shipped() / f"{name_or_path}.toml"
+        return _shipped_folder() / f"{name_or_path}.toml"
     path = checked_path(name_or_path)
     if path.suffix in (".toml", ".json"):
         return path
@@ -173,7 +173,7 @@ def _found(name_or_path: str | Path) -> Path:
     )
 
 
-def _filled(
+def _expand(
     label: str, entry: Any, raw: Mapping[str, Any], shared: tuple[str, ...], path: Path
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Positive and negative texts of one class, templates filled in."""
@@ -200,7 +200,7 @@ def _filled(
 def _words(
     label: str, entry: Mapping[str, Any], raw: Mapping[str, Any], slots: tuple[str, ...], where: str
 ) -> dict[str, tuple[str, ...]]:
-    """What fills each slot of a class's texts; ``{}`` is the slot without a name."""
+    """Words for each slot of a class's texts; ``{}`` is the slot without a name."""
     words = {"": _texts(entry.get("words", [label.replace("_", " ")]), f"'words' of {where}")}
     fixed = {*_KEYS, *_CLASS_KEYS}
     for name in filter(None, slots):
@@ -243,7 +243,7 @@ def _flag(raw: Mapping[str, Any], key: str, path: Path) -> bool:
     return value
 
 
-def _check_keys(found: Mapping[str, Any], known: Sequence[str], where: str, hint: str = "") -> None:
-    for key in found:
+def _check_keys(entries: Mapping[str, Any], known: Sequence[str], where: str, hint: str = "") -> None:
+    for key in entries:
         if key not in known:
             raise DataError(str(UnknownNameError.of(f"key of {where}", key, filter(None, known), hint)))

@@ -53,7 +53,7 @@ def registered_likeness(templates: np.ndarray, images: np.ndarray, starts: np.nd
     True
     """
     ours, theirs = np.asarray(templates, dtype=np.float32), np.asarray(images, dtype=np.float32)
-    maps, gains = register(_halved(ours), _halved(theirs), starts)
+    maps, gains = register(_halve(ours), _halve(theirs), starts)
     warped, visible = sample(theirs, maps)
     warped = np.where(gains[:, None, None] < 0, 255 - warped, warped)
     likeness = _detail_correlation(ours, warped, visible)
@@ -86,17 +86,17 @@ def register(templates: np.ndarray, images: np.ndarray, starts: np.ndarray) -> t
     inner = np.broadcast_to((here[:, None] & here[None, :]).ravel().astype(np.float32), (n, side * side))
     maps, gains = np.asarray(starts, dtype=np.float64).copy(), np.ones(n)
     weighed, inverse = _normal(slopes, inner)
-    for turn in range(ROUNDS):
+    for step in range(ROUNDS):
         warped, visible = sample(images, maps)
-        seen = warped.reshape(n, -1, 1)
-        solution = (inverse @ (weighed @ seen))[:, :, 0]
-        if turn >= PLAIN:
-            residual = np.abs(seen[:, :, 0] - (solution[:, None].astype(np.float32) @ slopes)[:, 0])
+        values = warped.reshape(n, -1, 1)
+        solution = (inverse @ (weighed @ values))[:, :, 0]
+        if step >= PLAIN:
+            residual = np.abs(values[:, :, 0] - (solution[:, None].astype(np.float32) @ slopes)[:, 0])
             scale = OUTLIER * np.median(residual, axis=1, keepdims=True) + 1e-3
             weighed, inverse = _normal(slopes, inner * visible.reshape(n, -1) / (1 + (residual / scale) ** 2))
-            solution = (inverse @ (weighed @ seen))[:, :, 0]
+            solution = (inverse @ (weighed @ values))[:, :, 0]
         gains = np.where(np.abs(solution[:, 6]) < 0.1, np.copysign(0.1, solution[:, 6]), solution[:, 6])
-        maps = _composed(maps, np.clip(solution[:, :6] / gains[:, None], -STEP, STEP).reshape(n, 2, 3))
+        maps = _compose(maps, np.clip(solution[:, :6] / gains[:, None], -STEP, STEP).reshape(n, 2, 3))
     return maps, gains
 
 
@@ -119,7 +119,7 @@ def _normal(slopes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
     return weighed, np.linalg.inv(normal + ridge[:, :, None] * np.eye(8))
 
 
-def _composed(maps: np.ndarray, change: np.ndarray) -> np.ndarray:
+def _compose(maps: np.ndarray, change: np.ndarray) -> np.ndarray:
     """The maps after the inverse of a small change of the template's coordinates."""
     step = np.tile(np.eye(3), (len(maps), 1, 1))
     step[:, :2] += change
@@ -168,17 +168,17 @@ def _detail_correlation(ours: np.ndarray, theirs: np.ndarray, visible: np.ndarra
 
 def _agreement(ours: np.ndarray, theirs: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """(n,): how alike the ranks of grey levels are where both images are visible; 1 for equal images."""
-    seen = visible.reshape(len(visible), -1)
-    gap = np.abs(_ranks(ours, seen) - _ranks(theirs, seen))
-    gap[~seen] = np.nan
+    shown = visible.reshape(len(visible), -1)
+    gap = np.abs(_ranks(ours, shown) - _ranks(theirs, shown))
+    gap[~shown] = np.nan
     return np.asarray(1 - np.nanmedian(gap, axis=1) / HALF)
 
 
-def _ranks(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _ranks(images: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """(n, pixels): ranks, from 0 to 255, of grey levels among the visible ones; equal levels have equal ranks."""
-    levels = np.clip(np.rint(images.reshape(seen.shape)), 0, 255).astype(np.int64)
+    levels = np.clip(np.rint(images.reshape(shown.shape)), 0, 255).astype(np.int64)
     shifted = levels + 256 * np.arange(len(images))[:, None]
-    counts = np.bincount(shifted[seen], minlength=256 * len(images)).reshape(-1, 256)
+    counts = np.bincount(shifted[shown], minlength=256 * len(images)).reshape(-1, 256)
     ranks = (np.cumsum(counts, axis=1) - counts / 2) * (255 / counts.sum(axis=1, keepdims=True))
     return np.asarray(np.take_along_axis(ranks, levels, axis=1))
 
@@ -198,7 +198,7 @@ def _blocks(images: np.ndarray) -> np.ndarray:
     return images.reshape(n, count, BLOCK, count, BLOCK).transpose(0, 1, 3, 2, 4).reshape(n, count * count, -1)
 
 
-def _halved(images: np.ndarray) -> np.ndarray:
+def _halve(images: np.ndarray) -> np.ndarray:
     """Means of two by two pixels."""
     n, side, _ = images.shape
     return np.asarray(images.reshape(n, side // 2, 2, side // 2, 2).mean(axis=(2, 4)))

@@ -95,7 +95,7 @@ class Table:
         place = self.places[self.require(name)]
         return tuple(row[place] for row in self.cells)
 
-    def filled(self, name: str) -> tuple[str, ...]:
+    def filled_column(self, name: str) -> tuple[str, ...]:
         """The n cells of a column in which every cell has a value."""
         cells = self.column(name)
         empty = [position for position, cell in enumerate(cells) if is_missing(cell)]
@@ -185,7 +185,7 @@ def read_rows(path: str | Path) -> Table:
     path = Path(path)
     if path.suffix.lower() in JSON_LINES:
         return read_json_lines(path)
-    separator, text = _separated(path)
+    separator, text = _separator_and_text(path)
     rows: list[tuple[int, tuple[str, ...]]] = []
     number = 0
     with cells_of_any_length():
@@ -221,23 +221,23 @@ def cells_as_written(table: Table) -> tuple[tuple[str, ...], ...]:
     """
     if table.path.suffix.lower() in JSON_LINES:
         return table.cells
-    separator, text = _separated(table.path)
+    separator, text = _separator_and_text(table.path)
     with cells_of_any_length():
         try:
             records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
-            found = tuple(tuple(records[number - 1]) for number in table.numbers)
+            cells = tuple(tuple(records[number - 1]) for number in table.numbers)
         except (csv.Error, IndexError):
-            found = ()
-    if tuple(tuple(cell.strip() for cell in row) for row in found) != table.cells:
+            cells = ()
+    if tuple(tuple(cell.strip() for cell in row) for row in cells) != table.cells:
         raise DataError(f"{table.path} was changed while it was read. Run the same command again.")
-    return found
+    return cells
 
 
-def _separated(path: Path) -> tuple[str, str]:
+def _separator_and_text(path: Path) -> tuple[str, str]:
     """The separator of the cells of a CSV or TSV, and its text without the line that may name it."""
     text = read_text(path, "table")
-    if said := _SEPARATOR.match(text):
-        return said[1], text[said.end() :]
+    if match := _SEPARATOR.match(text):
+        return match[1], text[match.end() :]
     return "\t" if path.suffix.lower() in (".tsv", ".tab") else ",", text
 
 
@@ -296,8 +296,8 @@ def _cell(value: Any) -> str:
 
 
 def _checked_header(path: Path, header: tuple[str, ...], separator: str) -> tuple[str, ...]:
-    others = [mark for mark in ",;\t|" if mark != separator]
-    if len(header) == 1 and (other := next((mark for mark in others if mark in header[0]), None)):
+    others = [sign for sign in ",;\t|" if sign != separator]
+    if len(header) == 1 and (other := next((sign for sign in others if sign in header[0]), None)):
         wanted = {",": "commas", "\t": "tabs"}.get(separator, repr(separator))
         raise DataError(f"{path} is separated by {other!r}, not {separator!r}. Save it with {wanted}{_or_say(other)}.")
     # one nameless column is what pandas writes for its index
@@ -321,7 +321,7 @@ def ids_of(table: Table, named: str | None, fallback: str | None) -> np.ndarray:
         raise DataError(
             f"{table.path} has no column 'id' and no image paths to serve as ids. Add a column of unique ids."
         )
-    cells = table.filled(column)
+    cells = table.filled_column(column)
     first: dict[str, int] = {}
     for position, cell in enumerate(cells):
         if first.setdefault(cell, position) != position:
@@ -336,4 +336,4 @@ def ids_of(table: Table, named: str | None, fallback: str | None) -> np.ndarray:
 def groups_of(table: Table, named: str | None) -> np.ndarray | None:
     """The patient (n,) of each row: column ``named``, else ``patient`` or ``patient_id``, else None."""
     column = named or table.first_of(*_GROUP_COLUMNS)
-    return None if column is None else np.asarray(table.filled(column), dtype=np.str_)
+    return None if column is None else np.asarray(table.filled_column(column), dtype=np.str_)

@@ -48,18 +48,18 @@ def _picture(rng: np.random.Generator, centres: Floats, kind: int, quadrant: int
     """One shape on a background of waves, specks and noise."""
     grey = _background(rng, centres)
     strength = rng.choice([-1, 1]) * rng.uniform(0.08, 0.5)
-    grey += np.float32(strength) * _placed(rng, centres, kind, quadrant)
+    grey += np.float32(strength) * _place(rng, centres, kind, quadrant)
     grey += np.float32(rng.uniform(0.0, 0.06)) * rng.standard_normal(grey.shape, np.float32)
     return np.clip(grey * 255, 0, 255).astype(np.uint8)
 
 
-def _placed(rng: np.random.Generator, centres: Floats, kind: int, quadrant: int) -> Floats:
+def _place(rng: np.random.Generator, centres: Floats, kind: int, quadrant: int) -> Floats:
     """One shape, turned, stretched and moved about in its quadrant."""
     at_x = (quadrant % 2 - 0.5) * 0.95 + rng.uniform(-0.22, 0.22)
     at_y = (quadrant // 2 - 0.5) * 0.95 + rng.uniform(-0.22, 0.22)
-    turn, scale, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.14, 0.46), rng.uniform(0.75, 1.33)
+    angle, scale, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.14, 0.46), rng.uniform(0.75, 1.33)
     x, y = centres[None, :] - np.float32(at_x), centres[:, None] - np.float32(at_y)
-    cos, sin = np.float32(np.cos(turn) / scale), np.float32(np.sin(turn) / scale)
+    cos, sin = np.float32(np.cos(angle) / scale), np.float32(np.sin(angle) / scale)
     u, v = (x * cos + y * sin) * np.float32(stretch), y * cos - x * sin
     return _DRAW[kind](u, v, np.float32(0.025 / scale), rng)
 
@@ -79,48 +79,48 @@ def _background(rng: np.random.Generator, centres: Floats) -> Floats:
     return grey
 
 
-def _filled(distance: Floats, soft: np.float32) -> Floats:
+def _fill(distance: Floats, soft: np.float32) -> Floats:
     """1 where the distance is positive, with an edge ``soft`` wide."""
     return np.asarray(np.clip(distance / soft + np.float32(0.5), 0, 1), np.float32)
 
 
 def _disc(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
-    return _filled(1 - np.hypot(u, v), soft * np.float32(rng.uniform(1, 8)))
+    return _fill(1 - np.hypot(u, v), soft * np.float32(rng.uniform(1, 8)))
 
 
 def _ring(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
-    return _filled(np.float32(rng.uniform(0.06, 0.22)) - np.abs(np.hypot(u, v) - np.float32(0.8)), soft)
+    return _fill(np.float32(rng.uniform(0.06, 0.22)) - np.abs(np.hypot(u, v) - np.float32(0.8)), soft)
 
 
 def _square(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
-    return _filled(np.float32(0.85) - np.maximum(np.abs(u), np.abs(v)), soft)
+    return _fill(np.float32(0.85) - np.maximum(np.abs(u), np.abs(v)), soft)
 
 
 def _triangle(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
     sides = [u * np.float32(np.cos(a)) + v * np.float32(np.sin(a)) for a in (0.0, 2.094, 4.189)]
-    return _filled(np.float32(0.55) - np.maximum(np.maximum(sides[0], sides[1]), sides[2]), soft)
+    return _fill(np.float32(0.55) - np.maximum(np.maximum(sides[0], sides[1]), sides[2]), soft)
 
 
 def _cross(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
     thin = np.float32(rng.uniform(0.12, 0.28))
     arms = np.maximum(thin - np.abs(u), thin - np.abs(v))
-    return _filled(np.minimum(arms, 1 - np.maximum(np.abs(u), np.abs(v))), soft)
+    return _fill(np.minimum(arms, 1 - np.maximum(np.abs(u), np.abs(v))), soft)
 
 
 def _bar(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
     thin = np.float32(rng.uniform(0.05, 0.2))
-    return _filled(np.minimum(thin - np.abs(v), np.float32(1.2) - np.abs(u)), soft)
+    return _fill(np.minimum(thin - np.abs(v), np.float32(1.2) - np.abs(u)), soft)
 
 
 def _bow(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
     bend = np.float32(rng.uniform(0.4, 1.2))
     line = v - bend * (u * u - np.float32(0.4))
-    return _filled(np.minimum(np.float32(rng.uniform(0.06, 0.16)) - np.abs(line), 1 - np.abs(u)), soft)
+    return _fill(np.minimum(np.float32(rng.uniform(0.06, 0.16)) - np.abs(line), 1 - np.abs(u)), soft)
 
 
 def _crescent(u: Floats, v: Floats, soft: np.float32, rng: np.random.Generator) -> Floats:
     hole = np.hypot(u - np.float32(rng.uniform(0.3, 0.6)), v)
-    return _filled(np.minimum(1 - np.hypot(u, v), hole - np.float32(0.85)), soft)
+    return _fill(np.minimum(1 - np.hypot(u, v), hole - np.float32(0.85)), soft)
 
 
 def _window(u: Floats, v: Floats) -> Floats:

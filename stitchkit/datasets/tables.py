@@ -348,17 +348,17 @@ def _are_unique(cells: Sequence[str]) -> bool:
 
 def _default_column(table: Table, modality: str | None) -> str:
     image = table.first_of(*_IMAGE_COLUMNS) if modality != "text" else None
-    found = image or (table.first_of("text") if modality != "image" else None)
-    if found is None and len(table.columns) == 1:
+    column = image or (table.first_of("text") if modality != "image" else None)
+    if column is None and len(table.columns) == 1:
         return table.columns[0]
-    if found is None:
+    if column is None:
         wanted = {"image": "'path'", "text": "'text'"}.get(str(modality), "'path' or 'text'")
         raise DataError(
             f"{table.path} has no column {wanted}; it has {', '.join(table.columns)}. Name one with "
             + setting("column")
             + "."
         )
-    return found
+    return column
 
 
 def _modality(table: Table, column: str) -> str:
@@ -371,7 +371,7 @@ def _values(table: Table, column: str, modality: str, folder: Path) -> Sequence[
     """Texts, or paths of images that exist."""
     if modality not in MODALITIES:
         raise UnknownNameError.of("modality", modality, MODALITIES)
-    cells = table.filled(column)
+    cells = table.filled_column(column)
     if modality == "text":
         return cells
     paths = [folder / cell for cell in cells]

@@ -34,7 +34,7 @@ def thumbnail(image: Any) -> np.ndarray:
     >>> bool(thumbnail(np.zeros((50, 50))).any())
     False
     """
-    small = reduced(image, SIDE, Image.Resampling.BILINEAR)
+    small = grey_thumbnail(image, SIDE, Image.Resampling.BILINEAR)
     if small is None:
         return np.zeros((SIDE, SIDE), dtype=np.uint8)
     levels = np.rint((small - small.min()) * (STEPS / np.ptp(small))).astype(np.int64)
@@ -43,7 +43,7 @@ def thumbnail(image: Any) -> np.ndarray:
     return np.asarray(np.rint(1 + 254 * ranks).astype(np.uint8)[levels])
 
 
-def reduced(image: Any, side: int, resampling: Image.Resampling) -> np.ndarray | None:
+def grey_thumbnail(image: Any, side: int, resampling: Image.Resampling) -> np.ndarray | None:
     """Grey levels (side, side) in float64 of a small copy; None for an image that shows nothing, or holds NaN."""
     small = np.asarray(grey(image).resize((side, side), resampling), dtype=np.float64)
     return small if small.std() > BLANK * np.abs(small).max() else None

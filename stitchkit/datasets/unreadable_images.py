@@ -56,12 +56,12 @@ def kind_and_step(start: bytes, suffix: str, size: int) -> tuple[str, str]:
     >>> kind_and_step(b"RIFF....WEBPVP8 ", ".png", 44)
     ('it is a WebP image, called .png', 'Convert it to PNG.')
     """
-    for mark, place, kind, step in _KINDS:
-        if start[place : place + len(mark)] == mark:
-            return _called(kind, suffix), step
+    for prefix, place, kind, step in _KINDS:
+        if start[place : place + len(prefix)] == prefix:
+            return _with_suffix(kind, suffix), step
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for mark, kind, step in _TEXTS:
-        if text.startswith(mark):
+    for prefix, kind, step in _TEXTS:
+        if text.startswith(prefix):
             return kind, step
     if suffix in (".dcm", ".dicom"):
         return "by its name it is DICOM", "Convert it to PNG (16 bits are kept), windowed as the encoder expects."
@@ -70,5 +70,5 @@ def kind_and_step(start: bytes, suffix: str, size: int) -> tuple[str, str]:
     return f"{size:,} bytes that are no PNG, JPEG, BMP or TIFF, or a cut-off header", _AGAIN
 
 
-def _called(kind: str, suffix: str) -> str:
+def _with_suffix(kind: str, suffix: str) -> str:
     return f"{kind}, called {suffix}" if suffix in (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff") else kind

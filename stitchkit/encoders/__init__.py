@@ -93,7 +93,7 @@ def load_encoder(
             setting("trust_remote_code", text="trust_remote_code")
             + f" has no meaning for {name!r}; only hf encoders run a repository's code."
         )
-    return _loaded(parsed, device, dtype, offline, consent)
+    return _load(parsed, device, dtype, offline, consent)
 
 
 def load_recorded(
@@ -127,7 +127,7 @@ def load_recorded(
     parsed = EncoderName.parse(name)
     if parsed.family not in ENCODERS:
         raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, f"It is named by {where}.")
-    return _loaded(parsed, device, dtype, offline, consent)
+    return _load(parsed, device, dtype, offline, consent)
 
 
 def source_encoder(
@@ -169,7 +169,7 @@ def hub_access(offline: bool | None) -> AbstractContextManager[None]:
     return network(offline)
 
 
-def _loaded(parsed: EncoderName, device: str, dtype: str, offline: bool | None, consent: Consent) -> Encoder:
+def _load(parsed: EncoderName, device: str, dtype: str, offline: bool | None, consent: Consent) -> Encoder:
     """The encoder of a name that may be loaded."""
     from stitchkit.encoders.devices import checked_dtype, chosen_device
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from stitchkit.core.errors import ModelUnavailableError
 from stitchkit.core.strict_json import parse_json
-from stitchkit.encoders.folder_kinds import ADAPTER, adapter, described
+from stitchkit.encoders.folder_kinds import ADAPTER, adapter, describe_folder
 from stitchkit.storage.path_checks import checked_file
 
 COUNT_LIMITS = (
@@ -63,7 +63,7 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     if (folder / ADAPTER).is_file():  # with peft installed transformers would load the adapter's base instead
         raise ModelUnavailableError(f"encoder {name!r}: {folder} is not a whole model. {adapter(folder)}")
     if not config.is_file():
-        advice = described(folder) or "Copy the whole folder from its source, not the weights alone."
+        advice = describe_folder(folder) or "Copy the whole folder from its source, not the weights alone."
         raise ModelUnavailableError(
             f"encoder {name!r}: {folder} holds no config.json, so it is not a checkpoint of this family. {advice}"
         )
@@ -74,7 +74,7 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     check_counts(settings, config)
     files = weight_files(folder)
     if not files or all(file.name.startswith("open_clip") for file in files):
-        kind = described(folder)
+        kind = describe_folder(folder)
         advice = kind if kind and "without" not in kind else "Copy the weights next to config.json."
         raise ModelUnavailableError(
             f"encoder {name!r}: {folder} holds no weights ({', '.join(WEIGHTS)}); they would be random. {advice}"
@@ -146,9 +146,9 @@ def _check_count(key: str, count: int, where: object) -> None:
 def weight_files(folder: Path) -> list[Path]:
     """The weights of the preferred kind in ``folder``; the main file alone where there is one."""
     for pattern in WEIGHTS:
-        if found := sorted(folder.glob(pattern)):
-            main = [file for file in found if file.stem in ("model", "pytorch_model")]
-            return main or found
+        if files := sorted(folder.glob(pattern)):
+            main = [file for file in files if file.stem in ("model", "pytorch_model")]
+            return main or files
     return []
 
 

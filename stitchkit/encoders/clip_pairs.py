@@ -55,8 +55,8 @@ def clip_alignment(image: Encoder, text: Encoder) -> Alignment:
             f"their vectors {image.space.dim} and {text.space.dim} wide. Load both from the same, or fit a map with "
             f"sk.align."
         )
-    dim, mark = image.space.dim, common_fingerprint((image.space, text.space), "pair", weights=[])
-    common = Space(f"{image.space.name} | {text.space.name}", dim, mark)
+    dim, fingerprint = image.space.dim, common_fingerprint((image.space, text.space), "pair", weights=[])
+    common = Space(f"{image.space.name} | {text.space.name}", dim, fingerprint)
     record = {
         "solver": "none: a CLIP-like pair",
         "settings": {},

@@ -26,7 +26,7 @@ from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parse_json
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
-from stitchkit.storage.artefact_schemas import checked
+from stitchkit.storage.artefact_schemas import check_fields
 from stitchkit.storage.tensor_files import read_tensors
 
 __all__ = [
@@ -236,12 +236,12 @@ def read_encoder(path: Path, *, device: str = "cpu") -> DemoEncoder:
     tensors = read_tensors(path, ModelUnavailableError)
     state = {key: torch.from_numpy(array).float() for key, array in tensors.arrays.items()}
     try:
-        facts = checked(parse_json(tensors.metadata.get("demo", "null")), DemoFields)
+        facts = check_fields(parse_json(tensors.metadata.get("demo", "null")), DemoFields)
         net = new_net(facts.modality, facts.dim, len(facts.classes))
         net.load_state_dict(state)
     except (InputError, ValueError, RuntimeError) as error:  # torch lists every weight that does not fit
-        said = str(error).splitlines()[0].rstrip(".:")
-        raise ModelUnavailableError(f"{path} holds no demo encoder: {said}. Reinstall stitchkit.") from error
+        reason = str(error).splitlines()[0].rstrip(".:")
+        raise ModelUnavailableError(f"{path} holds no demo encoder: {reason}. Reinstall stitchkit.") from error
     net.requires_grad_(False).eval().to(device)
     name = f"demo:{facts.name}"
     space = Space(name, facts.dim, _fingerprint(state, _PREPARED[facts.modality]))

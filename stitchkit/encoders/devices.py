@@ -1,4 +1,4 @@
-"""Where and in what precision an encoder runs, and how a module is frozen."""
+"""Device and precision of an encoder, and the freezing of modules."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ def checked_dtype(dtype: str) -> str:
     return dtype
 
 
-def frozen(module: Module, device: str, dtype: str) -> Module:
+def freeze(module: Module, device: str, dtype: str) -> Module:
     """``module`` on ``device`` in ``dtype``, in evaluation mode and without gradients."""
     import torch
 
     return module.eval().requires_grad_(False).to(device=device, dtype=getattr(torch, dtype))
 
 
-def moved(batch: Any, device: str, dtype: str) -> Any:
+def move(batch: Any, device: str, dtype: str) -> Any:
     """The tensors of ``batch`` (a tensor, or a mapping, list or tuple of them) on ``device``, floats in ``dtype``."""
     import torch
 
     if isinstance(batch, torch.Tensor):
         return batch.to(device, getattr(torch, dtype)) if batch.is_floating_point() else batch.to(device)
     if isinstance(batch, Mapping):
-        return {key: moved(value, device, dtype) for key, value in batch.items()}
+        return {key: move(value, device, dtype) for key, value in batch.items()}
     if isinstance(batch, list | tuple):
-        return type(batch)([moved(value, device, dtype) for value in batch])
+        return type(batch)([move(value, device, dtype) for value in batch])
     return batch

@@ -46,7 +46,7 @@ KINDS = (
 ADAPTER = "adapter_config.json"
 
 
-def described(folder: Path) -> str:
+def describe_folder(folder: Path) -> str:
     """The kind of ``folder`` by its files, and the next step: two sentences, or none where nothing is known."""
     if (folder / ADAPTER).is_file():
         return adapter(folder)

@@ -40,7 +40,7 @@ def network(offline: bool | None) -> Iterator[None]:
 
 
 def is_offline() -> bool:
-    """Whether hub calls are forbidden now."""
+    """True where hub calls are forbidden now."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
@@ -95,7 +95,7 @@ def loading(name: EncoderName, hub_id: str | None) -> Iterator[None]:
         if (broken := _broken_torchvision(str(name), error)) is not None:
             raise broken from error
         if any(isinstance(one, pickle.UnpicklingError) for one in _chain(error)):
-            raise _refused(name) from error
+            raise _refusal(name) from error
         if "trust_remote_code" in str(error):
             raise InputError(
                 f"encoder {str(name)!r} needs Python code from its repository, which is not run unasked. "
@@ -116,12 +116,12 @@ def hub_file(name: EncoderName, hub_id: str, path: str) -> Path | None:
     from transformers.utils.hub import cached_file
 
     with loading(name, hub_id):
-        found = cached_file(
+        file = cached_file(
             hub_id, path, revision=name.revision,
             _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
         )  # fmt: skip
-    if found is not None:
-        return Path(found)
+    if file is not None:
+        return Path(file)
     with loading(name, hub_id):
         known = try_to_load_from_cache(hub_id, path, revision=name.revision)
         config = try_to_load_from_cache(hub_id, "config.json", revision=name.revision)
@@ -147,15 +147,15 @@ def _unknown_type(name: EncoderName, kind: str) -> ModelUnavailableError:
     """The error for a model type that transformers does not know: remote code, or a later version."""
     from transformers import __version__
 
-    told = f"encoder {str(name)!r} is of model type {kind!r}, which transformers {__version__} does not know"
+    fault = f"encoder {str(name)!r} is of model type {kind!r}, which transformers {__version__} does not know"
     code = _own_code(name)
     if code:
         return ModelUnavailableError(
-            f"{told}; its config.json names Python code of its own for it (auto_map: {code}), which is not run "
+            f"{fault}; its config.json names Python code of its own for it (auto_map: {code}), which is not run "
             f"unasked. " + _consent(name)
         )
     return ModelUnavailableError(
-        f"{told}. A later version may know it (pip install --upgrade transformers); else the model needs code of its "
+        f"{fault}. A later version may know it (pip install --upgrade transformers); else the model needs code of its "
         f"own, and a python: encoder around it."
     )
 
@@ -172,10 +172,10 @@ def _own_code(name: EncoderName) -> str:
 
 def _lacking(name: EncoderName, error: ImportError) -> MissingExtraError:
     """The error for a library that a part of the checkpoint needs; transformers names it in its own words."""
-    told = f"encoder {str(name)!r} needs a library that is missing"
+    fault = f"encoder {str(name)!r} needs a library that is missing"
     if (named := re.search(r"requires the (\w+) library", str(error))) is None:
-        return MissingExtraError(f"{told}: {_whole(error)}.")
-    return MissingExtraError(f"{told}: {named[1]}. Install it: pip install {named[1].lower()}.")
+        return MissingExtraError(f"{fault}: {_whole(error)}.")
+    return MissingExtraError(f"{fault}: {named[1]}. Install it: pip install {named[1].lower()}.")
 
 
 def unavailable(name: EncoderName, hub_id: str | None, error: BaseException) -> ModelUnavailableError:
@@ -209,7 +209,7 @@ def check_trust(name: EncoderName, trust_remote_code: bool) -> None:
         )
 
 
-def _refused(name: EncoderName) -> ModelUnavailableError:
+def _refusal(name: EncoderName) -> ModelUnavailableError:
     return ModelUnavailableError(
         f"the weights of {str(name)!r} are a pickle that would run code when opened, so they are refused. "
         f"Convert them to safetensors on a machine where that is safe: load the tensors there and write "
@@ -239,15 +239,15 @@ def _reason(error: BaseException) -> str:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """``error`` and what caused it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
 
 
 def _whole(error: BaseException) -> str:
     """A library's message on one line; one of pages is cut, with its length."""
-    said = " ".join(str(error).split())
-    if len(said) > LONGEST:
-        said = f"{said[:LONGEST]} ... ({len(said)} characters)"
-    return said.rstrip(".!") or type(error).__name__
+    message = " ".join(str(error).split())
+    if len(message) > LONGEST:
+        message = f"{message[:LONGEST]} ... ({len(message)} characters)"
+    return message.rstrip(".!") or type(error).__name__

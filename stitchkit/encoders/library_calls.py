@@ -101,8 +101,8 @@ def fits(fault: str, advice: str) -> Iterator[None]:
     except Exception as error:
         if not (hasattr(error, _MARKER) and is_fault_of_checkpoint(error)):
             raise
-        raise ModelUnavailableError(f"{fault}. {advice}. The library says: {_said(error)}.") from error
+        raise ModelUnavailableError(f"{fault}. {advice}. The library says: {_message(error)}.") from error
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")[:_MOST] or type(error).__name__

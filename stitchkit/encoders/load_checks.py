@@ -87,15 +87,15 @@ def image_width(encoder: Encoder, processor: str, settings: Mapping[str, Any], t
     shown = ", ".join(f"{key} = {settings[key]}" for key in SIZES if settings.get(key) is not None)
     images = probe_images()
     fault = f"{processor} of {encoder.name!r}"
-    made = []
+    batches = []
     for count, of, remedy in (
         (1, "an image of 60 x 80 pixels", "Take preprocessing and weights from one source"),
         (2, "two images of different shapes (60 x 80 and 80 x 60)", "Set it to resize or crop images to one shape"),
     ):
         makes_none = f"the {fault} makes no input of {of}; it is set to {shown or 'no size'}"
         with fits(makes_none, f"{remedy}, in the checkpoint's preprocessing settings"):
-            made.append(encoder.prepare(images[:count]))
-    alone, both = made
+            batches.append(encoder.prepare(images[:count]))
+    alone, both = batches
     shapes = _shape(both), _shape(alone)
     if shapes[0] != shapes[1] and not (isinstance(both, Mapping) and "pixel_mask" in both):
         raise ModelUnavailableError(
@@ -193,8 +193,8 @@ def sizes_of(config: Any) -> str:
 
 def settings_of(processor: Any) -> dict[str, Any]:
     """The settings of an image processor, in plain values."""
-    made = processor.to_dict()
-    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in made.items()}
+    settings = processor.to_dict()
+    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in settings.items()}
 
 
 def _shape(batch: Any) -> tuple[int, ...]:

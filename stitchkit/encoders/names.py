@@ -18,7 +18,7 @@ FAMILY = re.compile(r"[a-z][a-z0-9_-]+")  # two characters at least: a single on
 
 @dataclass(frozen=True, slots=True)
 class EncoderName:
-    """What a user types to load an encoder, taken apart.
+    """Parsed name of an encoder, as a user types it.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class EncoderName:
 
     def __str__(self) -> str:
         at = f"@{self.revision}" if self.revision else ""
-        options = "&".join(f"{key}={_escaped(value)}" for key, value in self.options.items())
+        options = "&".join(f"{key}={_escape(value)}" for key, value in self.options.items())
         return f"{self.family}:{self.id}{at}{'#' + options if options else ''}"
 
     @property
@@ -89,7 +89,7 @@ class EncoderName:
             return checked_path(os.path.expanduser(self.id.removeprefix(LOCAL)), ModelUnavailableError)
         return Path(os.path.expanduser(self.id)) if _on_disk(self.id) else None
 
-    def resolved(self) -> EncoderName:
+    def resolve(self) -> EncoderName:
         """The same name with every path that exists made absolute, to be found from any folder."""
         start = LOCAL if self.id.startswith(LOCAL) else ""
         place = _absolute(self.id.removeprefix(LOCAL))
@@ -115,7 +115,7 @@ def _absolute(text: str) -> str:
 
 
 def _on_disk(text: str) -> bool:
-    """Whether ``text`` is a path that exists; what follows the last colon may be an attribute of a file."""
+    """True where ``text`` is a path that exists; the part after the last colon may be an attribute of a file."""
     path = os.path.expanduser(text.removeprefix(LOCAL))
     file, colon, attribute = path.rpartition(":")
     names_file = bool(colon) and attribute.isidentifier() and file.endswith(".py")
@@ -141,15 +141,15 @@ def _options(tail: str, text: str) -> dict[str, str]:
             raise InputError(f"encoder {text!r} has the option {part!r}; write key=value, joined by '&'.")
         if key in options:
             raise InputError(f"encoder {text!r} sets the option {key!r} twice. Keep one.")
-        options[key] = _unescaped(value)
+        options[key] = _unescape(value)
     return options
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return value.replace("%", "%25").replace("&", "%26").replace("#", "%23")
 
 
-def _unescaped(value: str) -> str:
+def _unescape(value: str) -> str:
     return value.replace("%26", "&").replace("%23", "#").replace("%25", "%")
 
 

@@ -116,12 +116,12 @@ class Pooling:
             )
         return states[self.layer]
 
-    def pooled(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def vectors(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """One float32 vector an item, (b, d)."""
-        vectors = self._pooled(output, tokens, mask)
+        vectors = self._pool(output, tokens, mask)
         return at_norm(vectors if self.after is None else self.after(vectors), self.norm)
 
-    def _pooled(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def _pool(self, output: Any, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         import torch
 
         if self.pool == "pooler":
@@ -130,7 +130,7 @@ class Pooling:
                 raise InputError(f"encoder {self.name!r} has no pooler. Use pool=cls or pool=mean.")
             return vector.flatten(1).float()
         if self.every or self.skip or self.pool not in POOLS:
-            return torch.cat([_by_mode(mode, *self._masked(tokens, mask)) for mode in self.pool.split("+")], dim=1)
+            return torch.cat([_by_mode(mode, *self._mask(tokens, mask)) for mode in self.pool.split("+")], dim=1)
         if self.pool == "cls":
             return tokens[:, 0].float()
         if tokens.ndim == 4:
@@ -140,7 +140,7 @@ class Pooling:
         weight = mask[..., None].float()
         return (tokens.float() * weight).sum(dim=1) / weight.sum(dim=1)
 
-    def _masked(self, tokens: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def _mask(self, tokens: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens (b, t, d) and the mask (b, t) of those to pool, both float32; a feature map becomes tokens."""
         import torch
 

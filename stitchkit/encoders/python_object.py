@@ -38,7 +38,7 @@ from stitchkit.core.items import MODALITIES
 from stitchkit.core.roles import Batch, Encoded, Encoder, HasClassifier
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import fingerprint
-from stitchkit.encoders.devices import frozen, moved
+from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.probing import width
 from stitchkit.storage.path_checks import resolved_path
@@ -72,7 +72,7 @@ class PythonEncoder:
             encoded: Encoded = self.thing.encode(batch)
             return encoded
         with torch.inference_mode():
-            inputs = moved(batch, self.device, self.dtype) if self.kind == "module" else batch
+            inputs = move(batch, self.device, self.dtype) if self.kind == "module" else batch
             pooled = torch.as_tensor(self.thing(inputs)).to(self.device, torch.float32)
         return Encoded(pooled)
 
@@ -90,10 +90,10 @@ def load(name: EncoderName, *, device: str, dtype: str) -> PythonEncoder:
     if kind == "encoder":
         return PythonEncoder(str(name), thing.space, _modality(thing, name), thing, kind, device, dtype)
     attribute = name.id.rpartition(":")[2]
-    mark = fingerprint(_state(thing), {"attribute": attribute, "options": _contents(name)}, _source(module))
-    used = frozen(thing, device, dtype) if kind == "module" else thing
+    digest = fingerprint(_state(thing), {"attribute": attribute, "options": _contents(name)}, _source(module))
+    used = freeze(thing, device, dtype) if kind == "module" else thing
     encoder = PythonEncoder(str(name), Space(str(name), 1), _modality(thing, name), used, kind, device, dtype)
-    encoder.space = Space(str(name), _dim(encoder), mark)
+    encoder.space = Space(str(name), _dim(encoder), digest)
     return encoder
 
 
@@ -114,7 +114,7 @@ def thing_at(name: EncoderName) -> tuple[ModuleType, Any]:
     if not _is_called(thing, name):
         return module, thing
     _check_own(thing, module, name)
-    return module, _made(thing, name)
+    return module, _call(thing, name)
 
 
 def _module(path: str, name: EncoderName) -> ModuleType:
@@ -202,7 +202,7 @@ def _named_in(thing: Any, module: ModuleType) -> Any:
     return result
 
 
-def _made(thing: Any, name: EncoderName) -> Any:
+def _call(thing: Any, name: EncoderName) -> Any:
     """The result of calling ``thing`` with the options."""
     try:
         inspect.signature(thing).bind(**name.options)
@@ -263,10 +263,10 @@ def _source(module: ModuleType) -> list[bytes]:
 
 def _contents(name: EncoderName) -> dict[str, str]:
     """The options, with the hash of what is in it for each that names a file or folder."""
-    return {key: _hashed(Path(value)) if os.path.exists(value) else value for key, value in name.options.items()}
+    return {key: _hash(Path(value)) if os.path.exists(value) else value for key, value in name.options.items()}
 
 
-def _hashed(path: Path) -> str:
+def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():

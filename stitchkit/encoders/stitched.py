@@ -35,10 +35,10 @@ class StitchedEncoder:
         m, known = self.to_target, self.encoder.space.fingerprint
         if known is None:
             return Space(self.name, m.target.dim, None)
-        mark = hashlib.sha256(known.encode())
+        digest = hashlib.sha256(known.encode())
         for part in (m.center, m.weight, m.bias):
-            mark.update(to_numpy(part).tobytes())
-        return Space(self.name, m.target.dim, mark.hexdigest()[:16])
+            digest.update(to_numpy(part).tobytes())
+        return Space(self.name, m.target.dim, digest.hexdigest()[:16])
 
     def prepare(self, items: Sequence[Any]) -> Batch:
         """The source encoder's preprocessing."""

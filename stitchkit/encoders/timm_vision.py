@@ -15,7 +15,7 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_folder, fingerprint
-from stitchkit.encoders.devices import frozen, moved
+from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.hub import importing, is_offline, loading
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.library_calls import fits, library_call
@@ -53,7 +53,7 @@ class TimmEncoder:
         """Pooled vectors (b, d) in float32 on the device, and tokens (b, t, d) where the features are tokens."""
         import torch
 
-        inputs = moved(batch, self.device, self.dtype)
+        inputs = move(batch, self.device, self.dtype)
         with torch.inference_mode(), library_call():
             features = self.model.forward_features(inputs)
             pooled = self.model.forward_head(features, pre_logits=True).float()
@@ -74,7 +74,7 @@ class TimmEncoder:
             raise InputError(f"the checkpoint of {self.name!r} has no linear classifier. Fit a probe on its vectors.")
         batch = random_images(self.input_size)
         with torch.inference_mode():
-            logits = self.model(moved(batch, self.device, self.dtype))
+            logits = self.model(move(batch, self.device, self.dtype))
         config = self.model.pretrained_cfg
         classes = class_names(config.get("label_names"), linear.out_features)
         pooled = self.encode(batch).pooled
@@ -103,15 +103,15 @@ def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
         transform = timm.data.create_transform(**config, is_training=False)
     if config["input_size"][0] not in (1, 3):
         raise InputError(f"encoder {str(name)!r} takes {config['input_size'][0]} channels; images have 1 or 3.")
-    mark = fingerprint(_trunk_state(model), {"preprocessing": config, "pool": "pre_logits"})
+    digest = fingerprint(_trunk_state(model), {"preprocessing": config, "pool": "pre_logits"})
     size = tuple(config["input_size"])
     check_levels(name, 1.0, config["mean"], config["std"], "timm, which scales to 0 to 1,")
     sizes = getattr(getattr(model, "patch_embed", None), "img_size", None)
     encoder = TimmEncoder(
-        str(name), Space(str(name), 1), frozen(model, device, dtype), transform, size, device, dtype
+        str(name), Space(str(name), 1), freeze(model, device, dtype), transform, size, device, dtype
     )  # fmt: skip
     takes = f"input_size = {list(size)}" if sizes is None else f"images of {sizes}"
-    encoder.space = Space(str(name), image_width(encoder, "preprocessing", {"size": list(size)}, takes), mark)
+    encoder.space = Space(str(name), image_width(encoder, "preprocessing", {"size": list(size)}, takes), digest)
     return encoder
 
 
@@ -131,12 +131,12 @@ def _model(timm: Any, name: EncoderName) -> Any:
         hub_id = name.id.removeprefix(HUB) + (f"@{name.revision}" if name.revision else "")
         where = f"{HUB}{hub_id}"
     else:
-        where, hub_id = name.id, _registered(timm, name)
+        where, hub_id = name.id, _repository_of(timm, name)
     with _missing_weights_raise(name), loading(name, hub_id):
         return timm.create_model(where, pretrained=True)
 
 
-def _registered(timm: Any, name: EncoderName) -> str | None:
+def _repository_of(timm: Any, name: EncoderName) -> str | None:
     """The hub repository of a model that timm knows by name."""
     if "/" in name.id or "\\" in name.id:
         raise ModelUnavailableError(

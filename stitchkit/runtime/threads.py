@@ -41,7 +41,7 @@ class SharedSetting:
     lock: Any = field(default_factory=Lock)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def entered(self) -> Iterator[None]:
         """The setting, for as long as anything is inside."""
         with self.lock:
             if not self.inside:
@@ -66,14 +66,14 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     """
     with ExitStack() as stack:
         if wanted:
-            stack.enter_context(_BLAS.held())
+            stack.enter_context(_BLAS.entered())
         yield
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread for BLAS and for torch within it: small networks and matrices, as the demo's."""
-    with _TORCH.held(), one_blas_thread():
+    with _TORCH.entered(), one_blas_thread():
         yield
 
 

@@ -1,4 +1,4 @@
-"""A training set of the search in its principal axes, and the held-out pairs that judge it."""
+"""A training set of the search in its principal axes, with its held-out pairs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Axes:
     count
         Training pairs.
     widths
-        Of the two spaces, (d_s, d_t).
+        Widths of the two spaces, (d_s, d_t).
     source_values : (r_s,), target_values : (r_t,)
         Eigenvalues of the scatters, falling, all above rounding; one that is 0 where a side does not vary.
     cross : (r_s, r_t)
@@ -46,9 +46,10 @@ class Axes:
     outside : (g,)
         Squared length of each gallery row, in the scaled target space, outside these axes.
     target_scale : (d_t,) or None
-        What each raw target feature was multiplied by.
+        Factor of each raw target feature.
     lower
-        Makes the rows (r_t, d_t) that turn target coordinates into raw target rows, and the mean (d_t,) to be added.
+        Function that computes the rows (r_t, d_t) that turn target coordinates into raw target rows, and the mean
+        (d_t,) to add.
     """
 
     scale: str

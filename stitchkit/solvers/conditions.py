@@ -1,4 +1,4 @@
-"""How well a fit was conditioned and by what method it was made, in the words of the record."""
+"""Method and condition of a fit, for its record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Canonical similarity analysis: regularised CCA whose directions are weighed by held-out correlation."""
+"""Canonical similarity analysis: regularised CCA whose directions are weighted by held-out correlation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stitchkit.solvers.drafts import LeadingDraft, draft_svd, leading_sums
 from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.paths import Track, fit_width, principal_parts
 from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale, check_strength, plain_numbers
-from stitchkit.solvers.sides import identified
+from stitchkit.solvers.sides import numerical_rank
 
 KAPPAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -85,7 +85,7 @@ class CSAPath:
         self.on_axes = u / s_root[:, None], xp.matrix_transpose(self.inner_v) / t_root[:, None]
         self.a, self.b = s_vectors @ self.on_axes[0], t_vectors @ self.on_axes[1]
         self.unwhiten = t_root[:, None] * xp.matrix_transpose(t_vectors)
-        known = (identified(values) for values in (self.rho, s_values, t_values))
+        known = (numerical_rank(values) for values in (self.rho, s_values, t_values))
         most = max(min(known), 1)  # what the anchors do not show is no direction
         self.dims = [most if one is None else min(one, most) for one in dims]
 
@@ -127,7 +127,7 @@ def _ratio(both: Array, left: Array, right: Array) -> Array:
 
 
 def mean_reliability(parts: Sequence[Array | None]) -> Array | None:
-    """Mean over folds of held-out correlations, on the directions all of them have; None where none weighs."""
+    """Mean over folds of held-out correlations, on the directions all of them have; None without weights."""
     some = [part for part in parts if part is not None]
     if not some:
         return None
@@ -152,7 +152,7 @@ class CSADraft(LeadingDraft):
         back = namespace(v).matrix_transpose(v * self.t_root[:, None]) * self.rho[:, None]
         super().__init__(axes, u / s_root[:, None], v / self.t_root[:, None], back, kept)
 
-    def explained(self) -> list[float]:
+    def held_out_r2(self) -> list[float]:
         xp, whole = namespace(self.p), self.axes.target_spread or 1.0
         across = xp.matrix_transpose(self.inner)
         signal = xp.cumulative_sum(xp.sum(self.p * (self.axes.targets @ across), axis=0))
@@ -171,21 +171,23 @@ class CSADraft(LeadingDraft):
 def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search that CSA offers: one for each kappa, along dims from all to few.
 
-    d' does not see the weights, which make most cuts needless, so that the uncut form is judged as well.
+    d' ignores the weights, which make most cuts needless, so that the uncut form is a contender as well.
     """
     dims = [k for k in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) if k < extent.widest]
     path: tuple[int | None, ...] = (None, *reversed(dims))
     shown = ["all", *reversed(dims)]
-    found = [Track("csa", "none", {"kappa": kappa}, "dims", shown, *_both(kappa, path), uncut=True) for kappa in KAPPAS]
-    if purpose == "head":  # which wants the target's own units
-        return found
+    rows = [Track("csa", "none", {"kappa": kappa}, "dims", shown, *_both(kappa, path), uncut=True) for kappa in KAPPAS]
+    if purpose == "head":  # a head needs the target's own units
+        return rows
     parts: list[int | None] = [*principal_parts(extent)]
     for pca in parts or [None]:  # scaled, where no part cuts anything the whole
         few = tuple(k for k in path if k is None or pca is None or k < pca)
-        told = ["all" if k is None else k for k in few]
+        shown_dims = ["all" if k is None else k for k in few]
         for kappa in KAPPAS[2:]:
-            found.append(Track("csa", "both", {"kappa": kappa}, "dims", told, *_both(kappa, few), uncut=True, pca=pca))
-    return found
+            rows.append(
+                Track("csa", "both", {"kappa": kappa}, "dims", shown_dims, *_both(kappa, few), uncut=True, pca=pca)
+            )
+    return rows
 
 
 def _both(kappa: float, dims: Sequence[int | None]) -> tuple[Callable[[Frame], CSAPath], Callable[[Axes], CSADraft]]:

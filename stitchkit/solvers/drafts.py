@@ -1,7 +1,7 @@
-"""Solvers as the search sees them: every strength of a family from one decomposition, judged on held-out pairs.
+"""Drafts of solvers for the search: every strength of a family from one decomposition, with held-out pairs.
 
-A draft is worked out on principal axes, often in single precision, and its singular vectors come from a Gram matrix.
-Nothing of it reaches the map that is fitted in the end.
+A draft is computed on principal axes, often in single precision, and its singular vectors come from a Gram matrix.
+It only serves to compare strengths: the final map is fitted anew in double precision.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Draft(Protocol):
         """d' of the held-out pairs at each strength: sum of true scores over the spread of all pairs."""
         ...
 
-    def explained(self) -> list[float]:
+    def held_out_r2(self) -> list[float]:
         """Held-out R2 of the directed map at each strength, in the scaled target space."""
         ...
 
@@ -51,14 +51,14 @@ class Draft(Protocol):
         ...
 
     def rows(self, at: int) -> tuple[Array, Array]:
-        """Queries (m, k) and gallery (g, k) before their lengths are taken off."""
+        """Queries (m, k) and gallery (g, k) before they are divided by their lengths."""
         ...
 
     def coordinates(self, at: int) -> Array:
         """Queries (m, j) on their way through the directed map: on the first j rows of ``inner``."""
         ...
 
-    def predicted(self, at: int) -> Array:
+    def predictions(self, at: int) -> Array:
         """Queries through the directed map, in target coordinates, (m, r_t)."""
         ...
 
@@ -72,7 +72,7 @@ class DirectedDraft(ABC):
     def coordinates(self, at: int) -> Array:
         """Queries (m, j) on their way through the directed map: on the first j rows of ``inner``."""
 
-    def predicted(self, at: int) -> Array:
+    def predictions(self, at: int) -> Array:
         left = self.coordinates(at)
         return left @ self.inner[: int(left.shape[1]), :]
 
@@ -102,13 +102,13 @@ class LeadingDraft(DirectedDraft):
     def separation(self) -> list[float]:
         p, q = self.p, take(self.q, self.axes.truth)
         xp = namespace(p)
-        scores, done, found = None, 0, {}
+        scores, done, ratios = None, 0, {}
         for k in sorted(set(self.kept)):
             more = p[:, done:k] @ xp.matrix_transpose(q[:, done:k])
             scores, done = more if scores is None else scores + more, k
             spread = float(xp.sum(scores * scores))
-            found[k] = float(xp.linalg.trace(scores)) / spread**0.5 if spread > 0 else 0.0
-        return [found[k] for k in self.kept]
+            ratios[k] = float(xp.linalg.trace(scores)) / spread**0.5 if spread > 0 else 0.0
+        return [ratios[k] for k in self.kept]
 
     def rank(self, at: int) -> int:
         return self.kept[at]
@@ -155,15 +155,15 @@ class FilterDraft(DirectedDraft):
         xp = namespace(self.p)
         across = xp.matrix_transpose(self.inner)
         signal = self.filters @ xp.sum(self.p * (self.axes.targets @ across), axis=0)
-        seen = right @ across
-        weave = (xp.matrix_transpose(self.p) @ self.p) * (xp.matrix_transpose(seen) @ seen)
+        projected = right @ across
+        weave = (xp.matrix_transpose(self.p) @ self.p) * (xp.matrix_transpose(projected) @ projected)
         return signal, xp.sum((self.filters @ weave) * self.filters, axis=1)
 
     def separation(self) -> list[float]:
         pairs = zip(*self._traces(self.axes.targets), strict=True)
         return [float(a) / float(b) ** 0.5 if float(b) > 0 else 0.0 for a, b in pairs]
 
-    def explained(self) -> list[float]:
+    def held_out_r2(self) -> list[float]:
         xp = namespace(self.p)
         across = xp.matrix_transpose(self.inner)
         signal = self.filters @ xp.sum(self.p * (self.axes.targets @ across), axis=0)
@@ -176,7 +176,7 @@ class FilterDraft(DirectedDraft):
         return self.axes.rank
 
     def rows(self, at: int) -> tuple[Array, Array]:
-        return self.predicted(at), self.axes.gallery
+        return self.predictions(at), self.axes.gallery
 
     def sides(self, at: int, weights: Array | None = None) -> tuple[Array, Array]:
         left, right = self.rows(at)

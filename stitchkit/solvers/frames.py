@@ -1,4 +1,4 @@
-"""The coordinates a solver works in: centred, scaled, and no wider than the anchors' span or the principal part."""
+"""The coordinates of a fit: centred, scaled, and no wider than the anchors' span or the principal part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stitchkit.core.moments.moments import Moments
 from stitchkit.core.moments.row_moments import RowMoments
 from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.solvers.settings import check_pca, check_scale
-from stitchkit.solvers.sides import Side, about_mean, identified, narrowed
+from stitchkit.solvers.sides import Side, about_mean, narrow, numerical_rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Frame:
     """Anchor moments in a solver's coordinates, and the way back.
 
     ``ss`` (r_s, r_s), ``st`` (r_s, r_t), ``tt`` (r_t, r_t) are centred scatters of the coordinates. Their
-    decompositions are made once, when a solver first asks for them.
+    decompositions are computed once, on first use.
     """
 
     scale: str
@@ -49,8 +49,8 @@ class Frame:
         m = evidence.moments
         rows = rows_at_hand(evidence)
         left, right = (None, None) if rows is None else rows
-        source, a = narrowed(Side.of_source(m, scaled=scale != "none"), m.count, left, lambda: m.scatter_ss, pca)
-        target, b = narrowed(Side.of_target(m, scaled=scale == "both"), m.count, right, lambda: m.scatter_tt, pca)
+        source, a = narrow(Side.of_source(m, scaled=scale != "none"), m.count, left, lambda: m.scatter_ss, pca)
+        target, b = narrow(Side.of_target(m, scaled=scale == "both"), m.count, right, lambda: m.scatter_tt, pca)
         if rows is None or (a is None and b is None):
             return cls(scale, pca, m, source, target, *_inside(source, target, m, None))
         a = about_mean(source.coordinates(left)) if a is None else a
@@ -59,7 +59,7 @@ class Frame:
 
     @classmethod
     def of_features(cls, moments: Moments | RowMoments, scale: str = "none") -> Frame:
-        """The features themselves, centred and scaled, however few the anchors are: for what is not blind to turns."""
+        """All features, centred and scaled, however few the anchors: for solvers that are not rotation-equivariant."""
         source = Side.of_source(moments, scaled=scale != "none")
         target = Side.of_target(moments, scaled=scale == "both")
         return cls(scale, None, moments, source, target, *_inside(source, target, moments, None))
@@ -81,13 +81,13 @@ class Frame:
 
     @cached_property
     def source_rank(self) -> int:
-        """How many directions of the source the anchors show."""
-        return self.source.width if self.source.filled else identified(self.source_eigh[0])
+        """Number of directions of the source that the anchors identify."""
+        return self.source.width if self.source.filled else numerical_rank(self.source_eigh[0])
 
     @cached_property
     def target_rank(self) -> int:
-        """How many directions of the target the anchors show."""
-        return self.target.width if self.target.filled else identified(self.target_eigh[0])
+        """Number of directions of the target that the anchors identify."""
+        return self.target.width if self.target.filled else numerical_rank(self.target_eigh[0])
 
     @cached_property
     def cross_in_axes(self) -> Array:
@@ -132,8 +132,8 @@ class Frame:
         """
         m, xp = self.moments, namespace(source_weight)
         k = int(source_weight.shape[1])
-        mark = common_fingerprint((m.source, m.target), m.count, weights=[source_weight])
-        common = Space(f"{m.source.name} | {m.target.name}", k, mark)
+        fingerprint = common_fingerprint((m.source, m.target), m.count, weights=[source_weight])
+        common = Space(f"{m.source.name} | {m.target.name}", k, fingerprint)
         zero = xp.zeros_like(source_weight[0, :])
         # coordinates of the source to raw target rows: the target side undone
         into_target = self.source.lift(self.target.lower(directed_weight))

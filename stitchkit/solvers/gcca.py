@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from stitchkit.core.arrays import Array, namespace
 from stitchkit.core.errors import InputError
 from stitchkit.core.joint_alignments import JointAlignment
-from stitchkit.solvers.many import JointFrame, JointMoments, check_joint, check_spread, joint_total, signed
+from stitchkit.solvers.many import JointFrame, JointMoments, check_joint, check_spread, fix_signs, joint_total
 from stitchkit.solvers.settings import check_strength, plain_numbers
-from stitchkit.solvers.sides import identified
+from stitchkit.solvers.sides import numerical_rank
 
 POWERS = (1.0, 0.5, 0.25, 0.0)  # exponents of the held-out correlations that are compared
 TAIL = 8  # a fold's last 1/8 of directions stands for those it does not show; one correlation alone is noise
@@ -107,7 +107,7 @@ class GCCA:
             values, vectors = xp.linalg.eigh(row[i])
             values = xp.where(values > 0, values, xp.zeros_like(values))
             floor = self.kappa * float(xp.sum(values)) / int(values.shape[0]) or 1.0
-            shown.append(max(identified(values), 1))
+            shown.append(max(numerical_rank(values), 1))
             white.append((vectors / xp.sqrt(values + floor))[:, -shown[-1] :])  # the rest no item shows
         joined = [
             xp.concat([xp.matrix_transpose(a) @ one @ b for one, b in zip(row, white, strict=True)], axis=1)
@@ -121,7 +121,7 @@ class GCCA:
             stop = start + int(a.shape[1])
             maps.append(a @ vectors[start:stop, :] * xp.sqrt(values))
             start = stop
-        return frame, signed(maps), values
+        return frame, fix_signs(maps), values
 
 
 @dataclass(frozen=True, slots=True, eq=False)

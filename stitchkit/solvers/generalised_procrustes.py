@@ -1,4 +1,4 @@
-"""Generalised Procrustes: many spaces turned until they agree."""
+"""Generalised Procrustes: rotations of many spaces that agree best."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stitchkit.core.arrays import Array, namespace, svd
 from stitchkit.core.errors import InputError
 from stitchkit.core.joint_alignments import JointAlignment
-from stitchkit.solvers.many import JointFrame, JointMoments, check_joint, check_spread, joint_total, signed
+from stitchkit.solvers.many import JointFrame, JointMoments, check_joint, check_spread, fix_signs, joint_total
 from stitchkit.solvers.settings import plain_numbers
 
 
@@ -17,7 +17,7 @@ class GeneralisedProcrustes:
     """Rotations R_i that bring centred spaces of equal size together: minimise ``sum_i |X_i R_i - mean_j X_j R_j|^2``.
 
     Each space is first divided by the square root of its total variance. R_i (d_i, r) has orthonormal columns; for
-    r below a width it maximises ``sum_{i<j} tr(R_i' S_ij R_j)``, which is the same for r = d. R_i is replaced in turn
+    r below a width it maximises ``sum_{i<j} tr(R_i' S_ij R_j)``, which is the same for r = d. Each R_i is replaced
     by the polar factor of ``sum_{j != i} S_ij R_j``, which never lowers that sum. The start is spectral: the first r
     eigenvectors of the cross scatters. The common axes are the first space's principal axes there.
 
@@ -30,7 +30,7 @@ class GeneralisedProcrustes:
     tolerance
         Relative growth of the sum at which a sweep is the last.
     sweeps
-        At most so many; the record says if they did not suffice.
+        Largest number of sweeps; the record says if they did not suffice.
     rcond
         Singular values below ``rcond`` times the largest are not shared.
 
@@ -58,10 +58,10 @@ class GeneralisedProcrustes:
         check_spread(m)
         frame = JointFrame.of(m, self.scale)
         blocks = frame.blocks(m)
-        r = self._shared(blocks)
-        turns, sums = self._sweep(blocks, _spectral(blocks, r))
-        turns = _on_principal_axes(turns, blocks[0][0])
-        sizes = float(len(turns) * (len(turns) - 1)) / 2
+        r = self._common_rank(blocks)
+        rotations, sums = self._sweep(blocks, _spectral(blocks, r))
+        rotations = _on_principal_axes(rotations, blocks[0][0])
+        sizes = float(len(rotations) * (len(rotations) - 1)) / 2
         record = {
             "solver": "generalised procrustes",
             "settings": {
@@ -74,30 +74,32 @@ class GeneralisedProcrustes:
             "rank": r,
             "sweeps": len(sums) - 1,
             "agreement": sums[-1] / sizes,
-            "notes": [] if self._settled(sums) else [f"{self.sweeps} sweeps did not settle the rotations; allow more"],
+            "notes": []
+            if self._converged(sums)
+            else [f"{self.sweeps} sweeps did not settle the rotations; allow more"],
         }
-        return frame.joint(m, turns, None, record)
+        return frame.joint(m, rotations, None, record)
 
-    def _shared(self, blocks: list[list[Array]]) -> int:
-        """Directions that every space shares with the others, or fewer if asked."""
-        xp, found = namespace(blocks[0][0]), []
+    def _common_rank(self, blocks: list[list[Array]]) -> int:
+        """Number of directions that every space shares with the others, at most ``rank``."""
+        xp, ranks = namespace(blocks[0][0]), []
         for i, row in enumerate(blocks):
             s = xp.linalg.svdvals(xp.concat([one for j, one in enumerate(row) if j != i], axis=1))
-            found.append(max(int(xp.sum(xp.astype(s > self.rcond * xp.max(s), xp.int64))), 1))
-        return min(found) if self.rank is None else min(self.rank, *found)
+            ranks.append(max(int(xp.sum(xp.astype(s > self.rcond * xp.max(s), xp.int64))), 1))
+        return min(ranks) if self.rank is None else min(self.rank, *ranks)
 
-    def _sweep(self, blocks: list[list[Array]], turns: list[Array]) -> tuple[list[Array], list[float]]:
+    def _sweep(self, blocks: list[list[Array]], rotations: list[Array]) -> tuple[list[Array], list[float]]:
         """Rotations after the last sweep and the sum at the start and after each sweep."""
-        sums = [_agreement(blocks, turns)]
+        sums = [_agreement(blocks, rotations)]
         for _ in range(self.sweeps):
             for i, row in enumerate(blocks):
-                turns[i] = _polar(sum(row[j] @ turns[j] for j in range(len(turns)) if j != i))
-            sums.append(_agreement(blocks, turns))
-            if self._settled(sums):
+                rotations[i] = _polar(sum(row[j] @ rotations[j] for j in range(len(rotations)) if j != i))
+            sums.append(_agreement(blocks, rotations))
+            if self._converged(sums):
                 break
-        return turns, sums
+        return rotations, sums
 
-    def _settled(self, sums: Sequence[float]) -> bool:
+    def _converged(self, sums: Sequence[float]) -> bool:
         return sums[-1] - sums[-2] <= self.tolerance * abs(sums[-1])
 
 
@@ -109,12 +111,12 @@ def _spectral(blocks: list[list[Array]], r: int) -> list[Array]:
         for i, row in enumerate(blocks)
     ]
     _, vectors = xp.linalg.eigh(xp.concat(rows, axis=0))
-    first, made, start = xp.flip(vectors, axis=1)[:, :r], [], 0
+    first, rotations, start = xp.flip(vectors, axis=1)[:, :r], [], 0
     for row in blocks:
         stop = start + int(row[0].shape[0])
-        made.append(_polar(first[start:stop, :]))
+        rotations.append(_polar(first[start:stop, :]))
         start = stop
-    return made
+    return rotations
 
 
 def _polar(matrix: Array) -> Array:
@@ -123,14 +125,14 @@ def _polar(matrix: Array) -> Array:
     return u @ vh
 
 
-def _agreement(blocks: list[list[Array]], turns: Sequence[Array]) -> float:
+def _agreement(blocks: list[list[Array]], rotations: Sequence[Array]) -> float:
     """``sum_{i<j} tr(R_i' S_ij R_j)``: the number of pairs where all agree, for spaces of total variance 1."""
-    xp, v = namespace(turns[0]), len(turns)
-    return sum(float(xp.sum(turns[i] * (blocks[i][j] @ turns[j]))) for i in range(v) for j in range(i + 1, v))
+    xp, v = namespace(rotations[0]), len(rotations)
+    return sum(float(xp.sum(rotations[i] * (blocks[i][j] @ rotations[j]))) for i in range(v) for j in range(i + 1, v))
 
 
-def _on_principal_axes(turns: list[Array], first: Array) -> list[Array]:
-    """The common space turned so that the first space's spread there is diagonal, largest first."""
+def _on_principal_axes(rotations: list[Array], first: Array) -> list[Array]:
+    """Rotations into a common space in which the scatter of the first space is diagonal, largest first."""
     xp = namespace(first)
-    _, axes = xp.linalg.eigh(xp.matrix_transpose(turns[0]) @ first @ turns[0])
-    return signed([turn @ xp.flip(axes, axis=1) for turn in turns])
+    _, axes = xp.linalg.eigh(xp.matrix_transpose(rotations[0]) @ first @ rotations[0])
+    return fix_signs([rotation @ xp.flip(axes, axis=1) for rotation in rotations])

@@ -14,7 +14,7 @@ from stitchkit.core.moments.chunks import check_paired
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.solvers.settings import check_number_kept, check_strength, plain_numbers
-from stitchkit.solvers.sides import identified
+from stitchkit.solvers.sides import numerical_rank
 
 CENTERS = ("own", "hub")
 APART = 0.5  # of the hub's total standard deviation: from here on the record remarks on how far its two means differ
@@ -47,7 +47,7 @@ class HubComposition:
         Let carrier j count ``c_j ** power`` in the similarity. Without weights every direction counts alike, noise
         included.
     center
-        What is subtracted from each side: ``"own"``, its mean over its own pairs, or ``"hub"``, the mean it would
+        Centre subtracted from each side: ``"own"``, its mean over its own pairs, or ``"hub"``, the mean it would
         have if both sets had the same, pooled mean in the hub. ``"own"`` forgets that the two sets differ as a
         whole, which is right where they do so in kind (X-ray and CT reports); ``"hub"`` keeps it, which is right
         where the same kind of item was drawn differently and is a guess where the sets lie far apart. For a list of
@@ -96,14 +96,14 @@ class HubComposition:
         white_a, _ = _roots(a_hub.scatter_ss / n, self.kappa)
         white_b, colour_b = _roots(hub_b.scatter_tt / m, self.kappa)
         u, c, vh = svd(xp.matrix_transpose(white_a) @ left @ right @ white_b)
-        shown = max(identified(c), 1)
+        shown = max(numerical_rank(c), 1)
         k = shown if self.dims is None else min(self.dims, shown)
         weight_a, weight_b = white_a @ u[:, :k], white_b @ xp.matrix_transpose(vh[:k, :])
         directed = weight_a @ (c[:k][:, None] * vh[:k, :]) @ colour_b
         center_a, center_b = self._centers(a_hub, hub_b)
         spaces = (a_hub.source, a_hub.target, hub_b.target)
-        mark = common_fingerprint(spaces, a_hub.count, hub_b.count, weights=[weight_a])
-        common = Space(f"{a_hub.source.name} | {hub_b.target.name}", k, mark)
+        fingerprint = common_fingerprint(spaces, a_hub.count, hub_b.count, weights=[weight_a])
+        common = Space(f"{a_hub.source.name} | {hub_b.target.name}", k, fingerprint)
         zero = zeros_like_width(c, k)
         return Alignment(
             AffineMap(a_hub.source, common, center_a, weight_a, zero, k),
@@ -120,7 +120,7 @@ class HubComposition:
         )
 
     def _centers(self, a_hub: Moments, hub_b: Moments) -> tuple[Array, Array]:
-        """What is subtracted from A (d_a,) and from B (d_b,)."""
+        """Centres subtracted from A (d_a,) and from B (d_b,)."""
         if self.center == "own":
             return a_hub.mean_s, hub_b.mean_t
         n, m, xp = a_hub.weight, hub_b.weight, namespace(a_hub.scatter_st)
@@ -149,10 +149,10 @@ class HubComposition:
 
 
 def log_likelihood_ratio(alignment: Alignment, a: Any, b: Any, *, ceiling: float = 0.99) -> Array:
-    """How much likelier ``a`` and ``b`` are as a pair than as strangers, under the fitted Gaussian carriers.
+    """Log-likelihood ratio of ``a`` and ``b`` as a pair against independent items, under the fitted Gaussian carriers.
 
     ``sum_j -log(1 - c_j^2) / 2 + (2 c_j x_j y_j - c_j^2 (x_j^2 + y_j^2)) / (2 (1 - c_j^2))`` with x and y the
-    vectors in the common space. Unlike the cosine it is not blind to how far from the mean a vector lies.
+    vectors in the common space. Unlike the cosine it depends on the distance of a vector from the mean.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def log_likelihood_ratio(alignment: Alignment, a: Any, b: Any, *, ceiling: float
     Returns
     -------
     (n_a, n_b) array
-        In nats, any real number; 0 where nothing speaks either way.
+        In nats, any real number; 0 where the evidence is balanced.
     """
     if "carriers" not in alignment.record:
         raise EvidenceError(

@@ -83,7 +83,7 @@ class IsometricRidgePath(RidgePath):
         self.inner = xp.concat([self.inner, xp.matrix_transpose(self.vectors) @ toward], axis=0)
         self.vectors = xp.concat([self.vectors, self.vectors], axis=1)
 
-    def _explained(self, at: int) -> None:
+    def _explained_scatter(self, at: int) -> None:
         return None  # two maps meet on every axis: no sum over axes
 
 

@@ -41,20 +41,20 @@ class LeastSquares:
         """The alignment whose common space is the target space, centred."""
         require(self, evidence)
         frame = Frame.of(evidence)
-        found = solve(frame, evidence.anchors, self.rcond)
-        same = eye_like(found.weight, frame.target.width)
+        solution = solve(frame, evidence.anchors, self.rcond)
+        same = eye_like(solution.weight, frame.target.width)
         n, d = evidence.moments.count, evidence.moments.shape[0]
         notes = [] if n > 3 * d else [f"{n} anchors for {d} source dimensions: least squares overfits; try ridge"]
-        if found.rank < d:
-            notes += [f"the source scatter has rank {found.rank} of {d}: what no anchor shows is dropped"]
-        record = {"solver": "least_squares", "settings": {"rcond": self.rcond}, **found.record, "notes": notes}
-        rank = min(found.rank, frame.target.width)
-        return frame.alignment(found.weight, same, found.weight, rank=rank, record=record)
+        if solution.rank < d:
+            notes += [f"the source scatter has rank {solution.rank} of {d}: what no anchor shows is dropped"]
+        record = {"solver": "least_squares", "settings": {"rcond": self.rcond}, **solution.record, "notes": notes}
+        rank = min(solution.rank, frame.target.width)
+        return frame.alignment(solution.weight, same, solution.weight, rank=rank, record=record)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
-    """A least-squares weight (r_s, r_t) in a frame's coordinates, and how it was come by."""
+    """A least-squares weight (r_s, r_t) in a frame's coordinates, with its method."""
 
     weight: Array
     rank: int  # of the source scatter
@@ -64,7 +64,7 @@ class Solution:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the record of a fit keeps."""
+        """Method and condition, for the record."""
         return {"method": self.method, "rcond": self.rcond, "fallback": self.fallback or None}
 
 
@@ -78,7 +78,7 @@ def solve(frame: Frame, anchors: tuple[Array, Array] | None, rcond: float) -> So
 
 
 def _by_cholesky(frame: Frame, unit: Array, least: float) -> Solution | str:
-    """The solution, or why it cannot be trusted."""
+    """The solution, or the reason why it cannot be trusted."""
     xp = namespace(unit)
     scaled = unit[:, None] * frame.ss * unit[None, :]
     lower = cholesky_or_none(scaled)

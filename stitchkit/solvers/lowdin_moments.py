@@ -12,7 +12,7 @@ from stitchkit.solvers.conditions import method, reciprocal
 from stitchkit.solvers.drafts import DirectedDraft
 from stitchkit.solvers.frames import Frame
 from stitchkit.solvers.paths import Track
-from stitchkit.solvers.sides import identified
+from stitchkit.solvers.sides import numerical_rank
 
 SHRINKS = (0.01, 0.03, 0.1, 0.3)
 
@@ -27,7 +27,7 @@ class LowdinPath:
 
     def __init__(self, frame: Frame, shrinks: Sequence[float]) -> None:
         self.frame, self.shrinks = frame, shrinks
-        self.source, self.target = (_seen(*side) for side in (frame.source_eigh, frame.target_eigh))
+        self.source, self.target = (_above_rounding(*side) for side in (frame.source_eigh, frame.target_eigh))
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         frame, shrink, n = self.frame, self.shrinks[at], self.frame.moments.count
@@ -38,7 +38,7 @@ class LowdinPath:
         cross = xp.matrix_transpose(s_axes) @ frame.st @ t_axes
         u, c, vh = svd(cross / xp.sqrt(_alive(s_values))[:, None] / xp.sqrt(_alive(t_values)))
         gains = xp.sqrt(s_values) / s_root, xp.sqrt(t_values) / t_root
-        left, right, c = _completed(u, xp.matrix_transpose(vh), c)
+        left, right, c = _complete(u, xp.matrix_transpose(vh), c)
         directed = (s_axes / s_root) @ cross @ xp.matrix_transpose(t_axes / t_root)
         stretch = _stretch(frame, directed)
         record = {
@@ -72,32 +72,32 @@ class LowdinDraft(DirectedDraft):
     def _roots(self, at: int) -> tuple[Array, Array]:
         """Roots of the regularised eigenvalues of both sides."""
         xp, axes = namespace(self.axes.cross), self.axes
-        found = []
+        roots = []
         for values in (axes.source_values, axes.target_values):
             floor = self.shrinks[at] * float(xp.sum(values)) / axes.count
-            found.append(xp.sqrt(values + (floor or 1.0)))
-        return found[0], found[1]
+            roots.append(xp.sqrt(values + (floor or 1.0)))
+        return roots[0], roots[1]
 
-    def _matched(self, at: int) -> Array:
+    def _query_rows(self, at: int) -> Array:
         """Queries as rows (m, r_t) whose inner products with the gallery are the scores before the lengths."""
         axes, (s_root, t_root) = self.axes, self._roots(at)
         return ((axes.queries / s_root) @ axes.cross) / t_root
 
     def separation(self) -> list[float]:
-        xp, found = namespace(self.axes.cross), []
+        xp, ratios = namespace(self.axes.cross), []
         for at in range(len(self.shrinks)):
-            scores = self._matched(at) @ xp.matrix_transpose(self.axes.targets)
+            scores = self._query_rows(at) @ xp.matrix_transpose(self.axes.targets)
             spread = float(xp.sum(scores * scores))
-            found.append(float(xp.linalg.trace(scores)) / spread**0.5 if spread > 0 else 0.0)
-        return found
+            ratios.append(float(xp.linalg.trace(scores)) / spread**0.5 if spread > 0 else 0.0)
+        return ratios
 
-    def explained(self) -> list[float]:
+    def held_out_r2(self) -> list[float]:
         xp, whole, targets = namespace(self.axes.cross), self.axes.target_spread or 1.0, self.axes.targets
-        found = []
+        shares = []
         for at in range(len(self.shrinks)):
-            rows = self.predicted(at)
-            found.append(float(2 * xp.sum(rows * targets) - xp.sum(rows * rows)) / whole)
-        return found
+            rows = self.predictions(at)
+            shares.append(float(2 * xp.sum(rows * targets) - xp.sum(rows * rows)) / whole)
+        return shares
 
     def freedom(self, at: int) -> float:
         """Degrees of freedom of an isometry of the directions that the anchors show."""
@@ -112,19 +112,19 @@ class LowdinDraft(DirectedDraft):
         return self.axes.rank
 
     def rows(self, at: int) -> tuple[Array, Array]:
-        return self._matched(at), self.axes.gallery
+        return self._query_rows(at), self.axes.gallery
 
     def sides(self, at: int, weights: Array | None = None) -> tuple[Array, Array]:
         axes, (s_root, t_root) = self.axes, self._roots(at)
         xp = namespace(axes.cross)
         left = axes.queries * (xp.sqrt(axes.source_values) / s_root)
         right = axes.gallery * (xp.sqrt(axes.target_values) / t_root)
-        return _divided(self._matched(at), left), _divided(axes.gallery, right)
+        return _divide(self._query_rows(at), left), _divide(axes.gallery, right)
 
     def coordinates(self, at: int) -> Array:
-        return self.predicted(at)
+        return self.predictions(at)
 
-    def predicted(self, at: int) -> Array:
+    def predictions(self, at: int) -> Array:
         axes, (s_root, t_root) = self.axes, self._roots(at)
         xp = namespace(axes.cross)
         weight = axes.cross / s_root[:, None] / t_root
@@ -133,17 +133,17 @@ class LowdinDraft(DirectedDraft):
         return stretch * (axes.queries @ weight)
 
 
-def _divided(rows: Array, measured: Array) -> Array:
+def _divide(rows: Array, measured: Array) -> Array:
     """``rows`` (m, k) by the lengths of ``measured`` (m, r)."""
     xp = namespace(rows)
     lengths = xp.linalg.vector_norm(measured, axis=1, keepdims=True)
     return rows / xp.where(lengths > 0, lengths, xp.ones_like(lengths))
 
 
-def _seen(values: Array, vectors: Array) -> tuple[Array, Array]:
+def _above_rounding(values: Array, vectors: Array) -> tuple[Array, Array]:
     """The eigenvalues above rounding, falling, and their vectors."""
     xp = namespace(values)
-    r = max(identified(values), 1)
+    r = max(numerical_rank(values), 1)
     return xp.flip(values)[:r], xp.flip(vectors, axis=1)[:, :r]
 
 
@@ -152,7 +152,7 @@ def _alive(values: Array) -> Array:
     return xp.where(values > 0, values, xp.ones_like(values))
 
 
-def _completed(u: Array, v: Array, c: Array) -> tuple[Array, Array, Array]:
+def _complete(u: Array, v: Array, c: Array) -> tuple[Array, Array, Array]:
     """``u`` (r_s, k) or ``v`` (r_t, k) made square with directions of weight 0, the other with zeros.
 
     A direction that one side lacks adds nothing to an inner product, but to the length of the rows that have it.

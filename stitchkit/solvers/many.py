@@ -1,4 +1,4 @@
-"""What solvers for many spaces work on: one joint scatter of all, and the sizes each space is brought to."""
+"""Evidence of solvers for many spaces: one joint scatter, and the factors that bring each space to one size."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class JointMoments:
     spaces
         Name -> space.
     tail : (D,)
-        What rounding took from the means, so that moments far from the origin merge exactly; left out zero.
+        Rounding errors of the means, so that moments far from the origin merge exactly; left out zero.
     """
 
     count: int
@@ -89,7 +89,7 @@ class JointMoments:
 
     @property
     def bounds(self) -> list[tuple[int, int]]:
-        """Where each space's columns of ``scatter`` start and end."""
+        """First column and end of each space in ``scatter``."""
         return _bounds(self.spaces)
 
     def about(self, means: Sequence[Array]) -> Array:
@@ -187,8 +187,8 @@ def check_joint(width: int | None, name: str, scale: str) -> None:
         raise UnknownNameError.of("scale", scale, SCALES)
 
 
-def signed(weights: list[Array]) -> list[Array]:
-    """Common directions flipped so that the largest entry of the first space's column is positive."""
+def fix_signs(weights: list[Array]) -> list[Array]:
+    """Flip common directions so that the largest entry of the first space's column is positive."""
     xp, first = namespace(weights[0]), weights[0]
     up, one = xp.max(first, axis=0) >= -xp.min(first, axis=0), xp.ones_like(first[0, :])
     sign = xp.where(up, one, -one)

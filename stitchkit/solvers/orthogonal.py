@@ -60,7 +60,7 @@ def orthogonal_map(x: Any, y: Any, *, precision: str = "exact", rcond: float = 1
         stop = min(start + CHUNK, n)
         a, b, _ = pairs.read(start, stop)
         with np.errstate(invalid="ignore", over="ignore"):  # NaN and overflow are looked for below
-            part_s, part_t, part = _centred(a, b, precision)
+            part_s, part_t, part = _centred_moments(a, b, precision)
         if not math.isfinite(float(namespace(part).sum(part))):
             pairs.refuse(start, stop)
         if cross is None:
@@ -78,7 +78,7 @@ def orthogonal_map(x: Any, y: Any, *, precision: str = "exact", rcond: float = 1
     return AffineMap(pairs.x.space, pairs.y.space, mean_s, u[:, :rank] @ vh[:rank, :], mean_t, rank)
 
 
-def _centred(a: Array, b: Array, precision: str) -> tuple[Array, Array, Array]:
+def _centred_moments(a: Array, b: Array, precision: str) -> tuple[Array, Array, Array]:
     """Means (d_s,), (d_t,) and the cross scatter (d_s, d_t) about them, of one chunk."""
     xp = namespace(a, b)
     narrow = precision == "fast" and all(working_float(rows[:1, :]).dtype == xp.float32 for rows in (a, b))

@@ -36,9 +36,9 @@ class Track:
     family
         Name in the table of solvers.
     scale, pca
-        The frame it works in.
+        Scaling and principal directions of its frame.
     settings
-        What else is fixed, for the record.
+        Further fixed settings, for the record.
     strengths
         Values of the strength along the path, weak regularisation first.
     strength
@@ -48,7 +48,7 @@ class Track:
     draft
         Decomposes a training set into a :class:`~stitchkit.solvers.drafts.Draft`.
     uncut
-        Judge the first strength as well, as a contender of its own.
+        True where the first strength is a contender of its own as well. Default: False
     reference
         Position of the strength whose map is the choice where nothing is clearly better; None for all other tracks.
     reference_of_few
@@ -69,12 +69,12 @@ class Track:
 
 
 def principal_parts(extent: Extent) -> list[int]:
-    """Numbers of principal directions that a search tries, of those that cut something and the anchors can show."""
+    """Numbers of principal directions for a search, below the width and within what the anchors identify."""
     return [pca for pca in PCAS if pca < min(max(extent.shape), extent.pairs - 1)]
 
 
 def fit_width(weights: Array | None, k: int) -> Array | None:
-    """``weights`` cut or continued with zeros to (k,): a direction no fold could hold out counts for nothing."""
+    """``weights`` cut or continued with zeros to (k,): a direction that no fold could hold out has weight 0."""
     if weights is None or int(weights.shape[0]) == k:
         return weights
     have = int(weights.shape[0])

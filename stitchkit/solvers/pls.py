@@ -112,7 +112,7 @@ class PLSDraft(ProcrustesDraft):
         a, self.inner, _ = _nested_regressions(axes.source_values, self.left, axes.cross)
         self.scores = axes.queries @ a
 
-    def explained(self) -> list[float]:
+    def held_out_r2(self) -> list[float]:
         xp, whole = namespace(self.inner), self.axes.target_spread or 1.0
         across = xp.matrix_transpose(self.inner)
         signal = xp.cumulative_sum(xp.sum(self.scores * (self.axes.targets @ across), axis=0))

@@ -44,7 +44,7 @@ class Preset:
     name
         ``"affine"``, ``"linear"``, ``"l-ortho"`` or ``"ortho"``.
     seed
-        Of the layer's first weights; only ``"affine"`` draws any.
+        Seed of the layer's first weights, which only ``"affine"`` draws. Default: 0
 
     References
     ----------
@@ -77,7 +77,7 @@ class Preset:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
+class StandardisedMap:
     """A map between standardised spaces, in a frame's coordinates."""
 
     frame: Frame
@@ -87,26 +87,28 @@ class Fitted:
     record: dict[str, Any]
 
 
-def _linear(evidence: Evidence, seed: int) -> Fitted:
+def _linear(evidence: Evidence, seed: int) -> StandardisedMap:
     frame = Frame.of(evidence, "both")
-    found = solve(frame, evidence.anchors, RCOND)
-    return Fitted(frame, found.weight, _no_bias(frame), max(min(found.rank, frame.target.width), 1), {**found.record})
+    solution = solve(frame, evidence.anchors, RCOND)
+    return StandardisedMap(
+        frame, solution.weight, _no_bias(frame), max(min(solution.rank, frame.target.width), 1), {**solution.record}
+    )
 
 
-def _l_ortho(evidence: Evidence, seed: int) -> Fitted:
+def _l_ortho(evidence: Evidence, seed: int) -> StandardisedMap:
     linear = _linear(evidence, seed)
     weight, rank, _ = _polar(linear.weight)
     return replace(linear, weight=weight, rank=rank)
 
 
-def _ortho(evidence: Evidence, seed: int) -> Fitted:
+def _ortho(evidence: Evidence, seed: int) -> StandardisedMap:
     frame = Frame.of(evidence, "both")
     weight, rank, rcond = _polar(frame.st)
-    return Fitted(frame, weight, _no_bias(frame), rank, {"method": method(frame, "svd"), "rcond": rcond})
+    return StandardisedMap(frame, weight, _no_bias(frame), rank, {"method": method(frame, "svd"), "rcond": rcond})
 
 
-def _affine(evidence: Evidence, seed: int) -> Fitted:
-    # Adam is not the same in turned coordinates: the span of few anchors is no frame for it, all features are
+def _affine(evidence: Evidence, seed: int) -> StandardisedMap:
+    # Adam is not rotation-equivariant, so that it needs all features and not the span of few anchors
     frame = Frame.of_features(evidence.moments, "both")
     d_s, d_t = frame.moments.shape
     fresh = first_layer(max(d_s, d_t), seed)
@@ -114,36 +116,36 @@ def _affine(evidence: Evidence, seed: int) -> Fitted:
     layer = like(np.ascontiguousarray(layer), frame.ss)  # in the order of the gradients, which is faster
     xp, single = namespace(layer), min(d_s, d_t) >= WIDE
 
-    def narrowed(array: Array) -> Array:
+    def cast(array: Array) -> Array:
         return xp.astype(array, xp.float32 if single else xp.float64, copy=False)
 
     factor = 2 / (frame.moments.weight * max(d_s, d_t))
-    by_rows = _rows_gradient(frame, evidence, factor, narrowed)
-    gradient = by_rows or _scatter_gradient(frame, factor, narrowed)
-    weight = _adam(narrowed(layer[:d_s, :]), gradient)
-    # both sides are centred, so that the bias does not meet the weight
+    by_rows = _rows_gradient(frame, evidence, factor, cast)
+    gradient = by_rows or _scatter_gradient(frame, factor, cast)
+    weight = _adam(cast(layer[:d_s, :]), gradient)
+    # both sides are centred, so that the gradients of bias and weight are independent
     bias = _adam(layer[d_s, :], lambda at: factor * frame.moments.weight * at)
     rank = min(frame.source_rank, frame.target_rank)
     record = {"method": "adam on rows" if by_rows else "adam on moments", "steps": STEPS, "rate": RATE}
     record["precision"] = "single" if single else "double"
-    return Fitted(frame, float64(weight), bias, rank, record)
+    return StandardisedMap(frame, float64(weight), bias, rank, record)
 
 
-def _scatter_gradient(frame: Frame, factor: float, narrowed: Callable[[Array], Array]) -> Callable[[Array], Array]:
+def _scatter_gradient(frame: Frame, factor: float, cast: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """``factor`` times half the gradient of the summed squared error by the weight."""
-    ss, st = narrowed(factor * frame.ss), narrowed(factor * frame.st)
+    ss, st = cast(factor * frame.ss), cast(factor * frame.st)
     return lambda weight: ss @ weight - st
 
 
 def _rows_gradient(
-    frame: Frame, evidence: Evidence, factor: float, narrowed: Callable[[Array], Array]
+    frame: Frame, evidence: Evidence, factor: float, cast: Callable[[Array], Array]
 ) -> Callable[[Array], Array] | None:
     """The same from the anchors' rows; None where the scatter costs less than their two products."""
     rows = rows_at_hand(evidence)
     if rows is None or 2 * frame.moments.count >= frame.moments.shape[0]:
         return None
     sides = zip((frame.source, frame.target), rows, strict=True)
-    a, b = (narrowed(about_mean(side.coordinates(part))) for side, part in sides)
+    a, b = (cast(about_mean(side.coordinates(part))) for side, part in sides)
     across = factor * namespace(a).matrix_transpose(a)
     return lambda weight: across @ (a @ weight - b)
 
@@ -168,7 +170,7 @@ def _adam(value: Array, gradient: Callable[[Array], Array]) -> Array:
     return value
 
 
-PRESETS: dict[str, Callable[[Evidence, int], Fitted]] = {
+PRESETS: dict[str, Callable[[Evidence, int], StandardisedMap]] = {
     "affine": _affine,
     "l-ortho": _l_ortho,
     "linear": _linear,
@@ -179,8 +181,8 @@ PRESETS: dict[str, Callable[[Evidence, int], Fitted]] = {
 def first_layer(width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Weight (width, width), outputs by inputs, and bias (width,) of a fresh linear layer.
 
-    Uniform within 1 / sqrt(width), as ``torch.nn.Linear`` draws them, from numpy's generator. What stands at
-    padded inputs and outputs never meets the rest, so that the fit leaves it out.
+    Uniform within 1 / sqrt(width), as ``torch.nn.Linear`` draws them, from numpy's generator. Entries of padded
+    inputs and outputs have no influence on the others, so that the fit leaves them out.
     """
     rng, bound = np.random.default_rng(seed), width**-0.5
     return rng.uniform(-bound, bound, (width, width)), rng.uniform(-bound, bound, width)
@@ -199,7 +201,7 @@ def _no_bias(frame: Frame) -> Array:
     return namespace(frame.st).zeros_like(frame.st[0, :])
 
 
-def _in_target_units(fitted: Fitted, settings: dict[str, Any]) -> Alignment:
+def _in_target_units(fitted: StandardisedMap, settings: dict[str, Any]) -> Alignment:
     """Both maps into the centred target space, target scaling undone."""
     frame, m = fitted.frame, fitted.frame.moments
     record = {"solver": "preset", "settings": settings, **fitted.record}
@@ -218,7 +220,7 @@ def _in_target_units(fitted: Fitted, settings: dict[str, Any]) -> Alignment:
     )
 
 
-def _lost(fitted: Fitted) -> float:
+def _lost(fitted: StandardisedMap) -> float:
     """The share of the standardised target scatter that a bias away from the mean adds to the residual."""
     frame, xp = fitted.frame, namespace(fitted.bias)
     whole = frame.target_spread

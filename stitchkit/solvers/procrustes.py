@@ -39,9 +39,9 @@ class Procrustes:
     rcond
         Singular values below ``rcond`` times the largest are not identified.
     stretch
-        Whether the directed map carries the scale s; False makes it rigid (s = 1). Cosines do not see it.
+        True for a directed map with the scale s, False for a rigid one (s = 1); cosines are the same. Default: True
     reflections
-        Whether det R = -1 is allowed. False flips the direction of least singular value where that is the answer
+        True to allow det R = -1 (default). False flips the direction of least singular value where that is the answer
         (Kabsch). A determinant exists only for equal widths at full rank; a map of lower rank is part of a
         proper rotation and of an improper one, so nothing is flipped there, and the record says so.
 
@@ -88,11 +88,13 @@ class ProcrustesPath:
         self.frame, self.stretch, self.reflections = frame, stretch, reflections
         xp = namespace(frame.st)
         u, s, vh = svd(frame.st)
-        found = max(int(xp.sum(xp.astype(s > rcond * xp.max(s), xp.int64))), 1)
-        self.ranks = [found if rank is None else min(rank, found) for rank in ranks]
-        self.u, self.s, self.v = u[:, :found], s[:found], xp.matrix_transpose(vh)[:, :found]
-        self.full = found == frame.moments.shape[0] == frame.moments.shape[1]
-        self.gap = reciprocal(self.s[-2:]) if self.full and found > 1 else 0.0  # 1: which one to flip is not determined
+        identified = max(int(xp.sum(xp.astype(s > rcond * xp.max(s), xp.int64))), 1)
+        self.ranks = [identified if rank is None else min(rank, identified) for rank in ranks]
+        self.u, self.s, self.v = u[:, :identified], s[:identified], xp.matrix_transpose(vh)[:, :identified]
+        self.full = identified == frame.moments.shape[0] == frame.moments.shape[1]
+        self.gap = (
+            reciprocal(self.s[-2:]) if self.full and identified > 1 else 0.0
+        )  # 1: which one to flip is not determined
         self.flipped = self.full and not reflections and _is_improper(self.u, self.v)
         if self.flipped:
             self.s = xp.concat([self.s[:-1], -self.s[-1:]])
@@ -135,7 +137,7 @@ class ProcrustesPath:
 
 
 def _is_improper(u: Array, v: Array) -> bool:
-    """Whether the square ``u v'`` has determinant -1."""
+    """True where the square ``u v'`` has determinant -1."""
     xp = namespace(u)
     return float(xp.linalg.det(u)) * float(xp.linalg.det(v)) < 0
 
@@ -145,8 +147,8 @@ class ProcrustesDraft(LeadingDraft):
 
     def __init__(self, axes: Axes, ranks: Sequence[int | None]) -> None:
         u, self.s, v = draft_svd(axes.cross)
-        found = int(self.s.shape[0])
-        kept = [found if rank is None else min(rank, found) for rank in ranks]
+        identified = int(self.s.shape[0])
+        kept = [identified if rank is None else min(rank, identified) for rank in ranks]
         super().__init__(axes, u, v, namespace(v).matrix_transpose(v), kept)
 
     def factor(self, at: int) -> float:
@@ -156,7 +158,7 @@ class ProcrustesDraft(LeadingDraft):
         spread = float(xp.sum(u * (self.axes.source_values[:, None] * u)))
         return float(xp.sum(self.s[:r])) / spread if spread > 0 else 0.0
 
-    def explained(self) -> list[float]:
+    def held_out_r2(self) -> list[float]:
         xp, whole = namespace(self.p), self.axes.target_spread or 1.0
         signal = xp.cumulative_sum(xp.sum(self.p * take(self.q, self.axes.truth), axis=0))
         square = xp.cumulative_sum(xp.sum(self.p * self.p, axis=0))
@@ -176,7 +178,7 @@ class ProcrustesDraft(LeadingDraft):
 
 
 def rank_path(extent: Extent, more: Sequence[int] = ()) -> tuple[tuple[int | None, ...], list[int | str]]:
-    """Ranks from all (None) to few that the anchors can tell apart, and how they are shown; ``more`` are added."""
+    """Ranks from all (None) to few that the anchors can identify, and their values in a record; ``more`` are added."""
     ranks = [r for r in (*more, *RANKS) if r < extent.widest]
     return (None, *reversed(ranks)), ["all", *reversed(ranks)]
 
@@ -184,7 +186,7 @@ def rank_path(extent: Extent, more: Sequence[int] = ()) -> tuple[tuple[int | Non
 def tracks(extent: Extent, purpose: str) -> list[Track]:
     """The rows of the search that Procrustes offers: one for each scaling, along ranks from all to few.
 
-    For a head the map of full rank is judged as well: what a rank costs shows in the outputs, not in d'.
+    For a head the map of full rank is a contender as well, since a low rank costs in its outputs, not in d'.
     """
     path, shown = rank_path(extent)
     opened, draft = partial(ProcrustesPath, ranks=path), partial(ProcrustesDraft, ranks=path)

@@ -16,7 +16,7 @@ from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.paths import Track
 from stitchkit.solvers.procrustes import rank_path
 from stitchkit.solvers.settings import check_number_kept, check_pca, check_scale, check_strength, plain_numbers
-from stitchkit.solvers.sides import identified
+from stitchkit.solvers.sides import numerical_rank
 from stitchkit.solvers.strengths import mean_eigenvalue
 
 STEPS = (1e-1, 1.0, 10.0)  # alphas that the search tries, each along all ranks
@@ -88,12 +88,12 @@ class ReducedRankPath:
         inner = xp.matrix_transpose(vectors) @ frame.st
         # (Sx + lam I)^1/2 W on the principal axes: its right singular vectors are the directions wanted
         u, s, vh = svd(inner / xp.sqrt(self.raised)[:, None])
-        known = min(identified(s), frame.source_rank, frame.target_rank)
-        found = max(known, 1)
-        self.ranks = [found if rank is None else min(rank, found) for rank in ranks]
-        self.p = xp.matrix_transpose(vh)[:, :found]  # (r_t, r)
-        self.a = vectors @ (u[:, :found] * s[:found] / xp.sqrt(self.raised)[:, None])  # W P (r_s, r)
-        self.s = s[:found]
+        known = min(numerical_rank(s), frame.source_rank, frame.target_rank)
+        identified = max(known, 1)
+        self.ranks = [identified if rank is None else min(rank, identified) for rank in ranks]
+        self.p = xp.matrix_transpose(vh)[:, :identified]  # (r_t, r)
+        self.a = vectors @ (u[:, :identified] * s[:identified] / xp.sqrt(self.raised)[:, None])  # W P (r_s, r)
+        self.s = s[:identified]
 
     def alignment(self, at: int, weights: Array | None = None) -> Alignment:
         r = self.ranks[at]
@@ -124,14 +124,14 @@ class ReducedRankDraft(LeadingDraft):
         raised = axes.source_values + alpha * axes.source_unit
         root = xp.sqrt(raised)[:, None]
         u, s, v = draft_svd(axes.cross / root)
-        found = int(s.shape[0])
-        ranked = [found if rank is None else min(rank, found) for rank in ranks]
+        identified = int(s.shape[0])
+        ranked = [identified if rank is None else min(rank, identified) for rank in ranks]
         super().__init__(axes, u * s / root, v, xp.matrix_transpose(v), ranked)
         kept = axes.source_values / raised
         most = float(xp.max(kept))  # a cosine does not see a common shrinkage
         self.source_freedom = float(xp.sum(kept)) / most if most > 0 else 0.0
 
-    def explained(self) -> list[float]:
+    def held_out_r2(self) -> list[float]:
         xp, whole = namespace(self.p), self.axes.target_spread or 1.0
         signal = xp.cumulative_sum(xp.sum(self.p * take(self.q, self.axes.truth), axis=0))
         square = xp.cumulative_sum(xp.sum(self.p * self.p, axis=0))

@@ -50,7 +50,7 @@ class Relative:
         InputError
             For fewer than two anchors, or an anchor that sits on the mean and so has no direction.
         """
-        return _described(self, evidence, "relative", {"center": self.center}, [])
+        return _alignment_by_anchors(self, evidence, "relative", {"center": self.center}, [])
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,10 @@ class ASIF:
         notes: list[str] = (
             [setting("keep", self.keep) + f" of {have} anchors: all are kept"] if self.keep > have else []
         )
-        return _described(self, evidence, "asif", settings, notes)
+        return _alignment_by_anchors(self, evidence, "asif", settings, notes)
 
 
-def _described(
+def _alignment_by_anchors(
     solver: Relative | ASIF, evidence: Evidence, name: str, settings: dict[str, Any], notes: list[str]
 ) -> Alignment:
     require(solver, evidence)
@@ -112,8 +112,8 @@ def _described(
     means = (m.mean_s, m.mean_t) if solver.center else (None, None)
     sides = list(zip((m.source, m.target), evidence.anchors or (), means, strict=True))
     units = [_directions(rows, mean, space) for space, rows, mean in sides]
-    mark = common_fingerprint((m.source, m.target), "relative", weights=units)
-    common = Space(f"{m.source.name} ~ {m.target.name}", int(units[0].shape[0]), mark)
+    fingerprint = common_fingerprint((m.source, m.target), "relative", weights=units)
+    common = Space(f"{m.source.name} ~ {m.target.name}", int(units[0].shape[0]), fingerprint)
     sparse = settings.get("keep"), settings.get("power", 1.0)
     maps = [
         RelativeMap(space, common, rows, mean, *sparse) for (space, _, mean), rows in zip(sides, units, strict=True)

@@ -16,7 +16,7 @@ from stitchkit.solvers.drafts import FilterDraft
 from stitchkit.solvers.frames import Frame, require
 from stitchkit.solvers.paths import Track, principal_parts
 from stitchkit.solvers.settings import check_pca, check_scale, check_strength, plain_numbers
-from stitchkit.solvers.strengths import RULES, chosen, mean_eigenvalue
+from stitchkit.solvers.strengths import RULES, choose_strength, mean_eigenvalue
 
 ALPHAS = tuple(10.0 ** (half / 2) for half in range(-12, 11))  # 1e-6 .. 1e5
 
@@ -28,7 +28,7 @@ class Ridge:
     Parameters
     ----------
     alpha
-        Strength, relative to the mean eigenvalue of the source scatter; or the rule that finds it between 1e-6
+        Strength, relative to the mean eigenvalue of the source scatter; or the rule that chooses it between 1e-6
         and 1e5 (four decades further at an end that wins). ``"gcv"``: generalised cross-validation, from moments
         alone. ``"loo"``: exact leave-one-out at a fixed penalty, from the anchor rows. Neither knows groups: where
         a patient has several anchors both choose too little, and ``sk.align(solver="ridge", groups=...)`` does not.
@@ -75,9 +75,9 @@ class Ridge:
         frame = Frame.of(evidence, self.scale, self.pca)
         if not isinstance(self.alpha, str):
             return RidgePath(frame, (self.alpha,)).alignment(0)
-        found = chosen(self.alpha, frame, evidence.anchors, ALPHAS)
-        fitted = RidgePath(frame, (found.alpha,)).alignment(0)
-        return replace(fitted, record={**fitted.record, "strength": found.record, "notes": found.notes})
+        choice = choose_strength(self.alpha, frame, evidence.anchors, ALPHAS)
+        fitted = RidgePath(frame, (choice.alpha,)).alignment(0)
+        return replace(fitted, record={**fitted.record, "strength": choice.record, "notes": choice.notes})
 
 
 def check_alpha(alpha: float | str) -> None:
@@ -113,12 +113,12 @@ class RidgePath:
             "method": method(self.frame, "eigh"),
             "rcond": reciprocal(self.values, self.alphas[at] * self.unit),
         }
-        explained = self._explained(at)
+        explained = self._explained_scatter(at)
         return self.frame.alignment(
             weight, same, weight, rank=rank, weights=weights, record=record, explained=explained
         )
 
-    def _explained(self, at: int) -> float | None:
+    def _explained_scatter(self, at: int) -> float | None:
         """Scatter of the anchors' own targets that the map explains: each axis its own part."""
         kept, xp = self.filters[at, :], namespace(self.values)
         return float(xp.sum(kept * (2 - self.values * kept) * xp.sum(self.inner * self.inner, axis=1)))
@@ -145,7 +145,7 @@ REFERENCES_OF_FEW = {**REFERENCE, "source": ALPHAS.index(1.0)}
 
 
 def tracks(extent: Extent, purpose: str) -> list[Track]:
-    """The rows of the search that ridge offers: one for each scaling; a head wants the target's own units."""
+    """The rows of the search that ridge offers: one for each scaling; a head needs the target's own units."""
     scales = ("none", "source") if purpose == "head" else ("none", "source", "both")
     path, draft = partial(RidgePath, alphas=ALPHAS), partial(RidgeDraft, alphas=ALPHAS)
     usual, few = ({}, {}) if purpose == "head" else (REFERENCE, REFERENCES_OF_FEW)

@@ -1,4 +1,4 @@
-"""Checks of what a solver may be set to."""
+"""Checks of the settings of solvers."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Side:
         return scaled if self.basis is None else scaled @ self.basis
 
 
-def narrowed(
+def narrow(
     side: Side, count: int, rows: Array | None, scatter: Callable[[], Array], pca: int | None
 ) -> tuple[Side, Array | None]:
     """``side`` rotated to what ``count`` anchors span, or to its first ``pca`` principal directions.
@@ -72,15 +72,15 @@ def narrowed(
         if spanned is not None:
             return spanned
         u, s, vh = svd(inside)
-        known, axes, seen = identified(s), namespace(vh).matrix_transpose(vh), u * s
+        known, axes, coordinates = numerical_rank(s), namespace(vh).matrix_transpose(vh), u * s
     else:
         whole = scatter()
         xp = namespace(whole)
         scaled = whole if side.scale is None else side.scale[:, None] * whole * side.scale[None, :]
         values, vectors = xp.linalg.eigh(scaled)
-        known, axes, seen = identified(values) if few else side.width, xp.flip(vectors, axis=1), None
+        known, axes, coordinates = numerical_rank(values) if few else side.width, xp.flip(vectors, axis=1), None
     kept = min(max(min(known, count - 1), 1), pca or side.width) if few else pca
-    return Side(side.mean, side.scale, axes[:, :kept]), None if seen is None else seen[:, :kept]
+    return Side(side.mean, side.scale, axes[:, :kept]), None if coordinates is None else coordinates[:, :kept]
 
 
 def _span(side: Side, centred: Array) -> tuple[Side, Array] | None:
@@ -106,7 +106,7 @@ def _span(side: Side, centred: Array) -> tuple[Side, Array] | None:
 
 
 def about_mean(coordinates: Array) -> Array:
-    """Centred ``coordinates`` (n, r) centred again: far from the origin the mean was rounded, which is no direction."""
+    """Centre ``coordinates`` (n, r) again: far from the origin the rounding of the mean would show as a direction."""
     return coordinates - namespace(coordinates).mean(coordinates, axis=0)
 
 
@@ -121,7 +121,7 @@ def inverse_deviation(mean: Array, variance: Array, count: int) -> Array:
     return xp.where(alive, 1 / xp.where(alive, sd, one), one)
 
 
-def identified(values: Array) -> int:
-    """How many of the (r,) eigenvalues or singular values are above rounding."""
+def numerical_rank(values: Array) -> int:
+    """Number of the (r,) eigenvalues or singular values above rounding."""
     xp = namespace(values)
     return int(xp.sum(xp.astype(values > RESOLVED * xp.max(values), xp.int64)))

@@ -20,14 +20,14 @@ Curve = Callable[[float], float]  # penalty -> estimated squared error of an uns
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """The alpha that a rule chose, and the account of it."""
+    """The alpha that a rule chose, with its record and notes."""
 
     alpha: float
     record: dict[str, Any]
     notes: list[str]
 
 
-def chosen(rule: str, frame: Frame, anchors: tuple[Array, Array] | None, alphas: Sequence[float]) -> Strength:
+def choose_strength(rule: str, frame: Frame, anchors: tuple[Array, Array] | None, alphas: Sequence[float]) -> Strength:
     """The alpha of least estimated error; of equal ones (to nine digits) the largest.
 
     Parameters

@@ -196,7 +196,7 @@ class ZeroShotHeadFields(msgspec.Struct, forbid_unknown_fields=True):
     negatives: bool | None = None
 
 
-def checked(config: Any, fields: type[Fields]) -> Fields:
+def check_fields(config: Any, fields: type[Fields]) -> Fields:
     """The values of a config as ``fields``.
 
     Raises
@@ -222,12 +222,12 @@ def array_of(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """
     if name not in arrays:
         raise InputError(f"{name!r} is missing")
-    found = arrays[name]
-    if found.dtype.kind != "f":
-        raise InputError(f"the array {name!r} is {found.dtype}, not floating")
-    if not_finite({name: found}):
+    array = arrays[name]
+    if array.dtype.kind != "f":
+        raise InputError(f"the array {name!r} is {array.dtype}, not floating")
+    if not_finite({name: array}):
         raise InputError(f"{name} holds NaN or infinity")
-    return found
+    return array
 
 
 def not_finite(arrays: Mapping[str, np.ndarray]) -> str:

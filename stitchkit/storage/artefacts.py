@@ -22,7 +22,7 @@ from stitchkit.storage.artefact_schemas import (
     RelativeFields,
     ZeroShotHeadFields,
     array_of,
-    checked,
+    check_fields,
     checked_rank,
     wrong,
 )
@@ -76,23 +76,23 @@ def unpack_alignment(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
             "the folder holds an alignment of many spaces, not of two. Load it with sk.load_joint."
         )
     try:
-        fields = checked(config, AlignmentFields)
+        fields = check_fields(config, AlignmentFields)
         source, target, common = fields.source.space(), fields.target.space(), fields.common.space()
         ends = {"source_map": (source, common), "target_map": (target, common), "directed": (source, target)}
         if odd := sorted({*fields.ranks, *fields.maps} - set(ends)):
             raise InputError(f"it names a map {odd[0]!r}; known are {', '.join(ends)}")
-        made = {}
+        maps = {}
         for name, spaces in ends.items():
             if name in fields.ranks:
                 kind = {"kind": "affine", "rank": fields.ranks[name], **fields.maps.get(name, {})}
-                made[name] = unpack_map(kind, *spaces, arrays, name)
-        if missing := [name for name in ("source_map", "target_map") if name not in made]:
+                maps[name] = unpack_map(kind, *spaces, arrays, name)
+        if missing := [name for name in ("source_map", "target_map") if name not in maps]:
             raise InputError(f"ranks lack {missing[0]!r}")
-        directed = made.get("directed")
+        directed = maps.get("directed")
         if directed is not None and not isinstance(directed, AffineMap):
             raise InputError("its directed map is not affine")
         weights = _unpack_weights(arrays)
-        return Alignment(made["source_map"], made["target_map"], weights, directed, config["record"])
+        return Alignment(maps["source_map"], maps["target_map"], weights, directed, config["record"])
     except InputError as error:
         raise wrong("alignment", error) from error
 
@@ -128,7 +128,7 @@ def unpack_joint(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
             "the folder holds no joint alignment of many spaces. One of two spaces is loaded with sk.load_alignment."
         )
     try:
-        fields = checked(config, JointFields)
+        fields = check_fields(config, JointFields)
         common = fields.common.space()
         names = [one.name for one in fields.spaces]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -171,8 +171,8 @@ def unpack_map(
             f"the folder holds a map of kind {config['kind']!r}; this version reads {', '.join(KINDS)}. "
             f"Load it with the version of stitchkit that wrote it."
         )
-    made: Map = KINDS[config["kind"]][2](config, source, target, arrays, name)
-    return made
+    unpacked: Map = KINDS[config["kind"]][2](config, source, target, arrays, name)
+    return unpacked
 
 
 def same_map(one: Map, other: Map) -> bool:
@@ -192,7 +192,7 @@ def _pack_affine(one: AffineMap) -> tuple[Config, Arrays]:
 def _unpack_affine(
     config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str
 ) -> AffineMap:
-    return _affine(source, target, arrays, at, checked(config, AffineFields).rank)
+    return _affine(source, target, arrays, at, check_fields(config, AffineFields).rank)
 
 
 def _affine(source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str, rank: int) -> AffineMap:
@@ -222,7 +222,7 @@ def _pack_joined(one: JoinedMap) -> tuple[Config, Arrays]:
 def _unpack_joined(
     config: Mapping[str, Any], source: Space, target: Space, arrays: Mapping[str, np.ndarray], at: str
 ) -> JoinedMap:
-    fields = checked(config, JoinedFields)
+    fields = check_fields(config, JoinedFields)
     members = tuple(
         _affine(source, one.space.space(), arrays, f"{at}.{i}", one.rank) for i, one in enumerate(fields.members)
     )
@@ -242,7 +242,7 @@ def _unpack_relative(
 ) -> RelativeMap:
     from stitchkit.core.relative import RelativeMap
 
-    fields = checked(config, RelativeFields)
+    fields = check_fields(config, RelativeFields)
     center = array_of(arrays, f"{at}.center") if fields.centred else None
     return RelativeMap(source, target, array_of(arrays, f"{at}.anchors"), center, fields.keep, fields.power)
 
@@ -278,11 +278,11 @@ def unpack_head(
     if not isinstance(config, Mapping) or config.get("kind") != "zero-shot":
         return unpack_linear_head(config, arrays)
     try:
-        fields = checked(config, ZeroShotHeadFields)
-        given = "head.negative" in arrays
-        if given != (given if fields.negatives is None else fields.negatives):
+        fields = check_fields(config, ZeroShotHeadFields)
+        has_negatives = "head.negative" in arrays
+        if has_negatives != (has_negatives if fields.negatives is None else fields.negatives):
             raise InputError("its negative class embeddings are missing" if fields.negatives else "it has no negatives")
-        negative = array_of(arrays, "head.negative") if given else None
+        negative = array_of(arrays, "head.negative") if has_negatives else None
         positive, classes = array_of(arrays, "head.positive"), tuple(fields.classes)
         return ZeroShotHead(alignment.source_map, classes, positive, negative, alignment.weights, fields.multiclass)
     except InputError as error:
@@ -317,7 +317,7 @@ def unpack_linear_head(config: Mapping[str, Any], arrays: Mapping[str, np.ndarra
     if isinstance(kind, str) and kind != "linear":
         raise UnknownNameError.of("kind of head", kind, ["linear", "zero-shot"])
     try:
-        fields = checked(config, LinearHeadFields)
+        fields = check_fields(config, LinearHeadFields)
         weight, bias = array_of(arrays, "head.weight"), array_of(arrays, "head.bias")
         return LinearHead(fields.space.space(), tuple(fields.classes), weight, bias, fields.scores, fields.multiclass)
     except InputError as error:

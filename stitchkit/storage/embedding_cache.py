@@ -1,10 +1,10 @@
 """A cache of embeddings that survives being killed: what was embedded once is never embedded again.
 
-One folder (a shelf) per space and precision holds ``vectors.bin`` (raw rows), ``keys.bin`` (16-byte hashes of the
+One folder per space and precision holds ``vectors.bin`` (raw rows), ``keys.bin`` (16-byte hashes of the
 items' content, so that no file name or text is kept) and ``manifest.jsonl``. An append (a shard) writes rows and
 keys, flushes them to disk, and only then adds a manifest line with its row range and both CRC-32s. Rows without a
 line are a killed run's and are cut off at the next opening; a shard with a wrong CRC-32 is dropped and said. Writers
-that share a shelf append one after the other, and a key that is there already is not stored again.
+that share a folder append one after the other, and a key that is there already is not stored again.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from stitchkit.storage.path_checks import checked_file
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock: there, two processes must not write one shelf at the same time
+except ImportError:  # Windows has no flock: there, two processes must not write one cache at the same time
     fcntl = None  # type: ignore[assignment]
 
 KEY_BYTES = 16
-_LAYOUT = "1"  # part of every shelf's name: raise it when the files or the hashing of items change
+_LAYOUT = "1"  # part of the name of every folder: raise it when the files or the hashing of items change
 _DTYPES = ("float16", "float32")
 
 
@@ -49,28 +49,28 @@ def default_root() -> Path:
 
 @dataclass(frozen=True)
 class EmbeddingStore:
-    """Shelves of embeddings under one folder.
+    """Caches of embeddings under one folder.
 
     Parameters
     ----------
     root
-        Default: ``$STITCHKIT_CACHE`` or ``~/.cache/stitchkit``. Deleting it loses nothing but time.
+        Folder of the caches. Default: ``$STITCHKIT_CACHE`` or ``~/.cache/stitchkit``. Deleting it loses only time.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     shelf = EmbeddingStore(Path(folder)).open(Space("demo", 2, "f1"))
-    ...     shelf.append(np.array([b"a" * 16]), np.array([[1.0, 2.0]]))
-    ...     rows = shelf.find(np.array([b"b" * 16, b"a" * 16]))
-    ...     print(rows, shelf.read(rows[1:]))
+    ...     cache = EmbeddingStore(Path(folder)).open(Space("demo", 2, "f1"))
+    ...     cache.append(np.array([b"a" * 16]), np.array([[1.0, 2.0]]))
+    ...     rows = cache.find(np.array([b"b" * 16, b"a" * 16]))
+    ...     print(rows, cache.read(rows[1:]))
     [-1  0] [[1. 2.]]
     """
 
     root: Path | None = None
 
-    def open(self, space: Space, dtype: str = "float32") -> Shelf:
-        """The shelf of one space and precision, made if it is new.
+    def open(self, space: Space, dtype: str = "float32") -> SpaceCache:
+        """The cache of one space and precision, made if it is new.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class EmbeddingStore:
         about = {"space": space.name, "dim": space.dim, "fingerprint": space.fingerprint, "dtype": dtype}
         if not (folder / "space.json").exists():
             write_text(folder / "space.json", json.dumps(about, indent=2) + "\n")
-        return Shelf(folder, space.dim, dtype)
+        return SpaceCache(folder, space.dim, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,10 @@ class _Manifest:
     end: int = 0  # first row after the last shard, dropped ones included
 
 
-class Shelf:
+class SpaceCache:
     """The stored vectors of one space in one precision; made by :meth:`EmbeddingStore.open`.
 
-    Several processes may append to one shelf; each finds what the others had finished when it opened it or last
+    Several processes may append to one cache; each finds what the others had finished when it opened it or last
     appended to it. Row numbers never change.
     """
 
@@ -136,7 +136,7 @@ class Shelf:
         self._keys, self._rows = _no_keys(), np.empty(0, np.int64)  # the index: sorted keys and their rows
         self._indexed: frozenset[_Shard] = frozenset()
         self._sound: set[_Shard] = set()  # those whose vectors were checked
-        with self._locked():
+        with self._exclusive():
             self._refresh()
             for path, width in self._files():
                 if path.exists() and path.stat().st_size > self._manifest.end * width:
@@ -170,7 +170,7 @@ class Shelf:
         """The vectors (k, d) at row numbers ``rows`` (k,) that :meth:`find` gave."""
         if not len(rows):
             return np.empty((0, self.dim), self.dtype)
-        return np.asarray(self._stored()[rows])
+        return np.asarray(self._rows_on_disk()[rows])
 
     def append(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         """Store ``vectors`` (n, d) under ``keys`` (n,): when this returns, they are on disk.
@@ -188,7 +188,7 @@ class Shelf:
             raise InputError(f"a shelf of width {self.dim} got vectors {vectors.shape} under {len(keys)} keys.")
         if not len(keys):
             return
-        with self._locked():
+        with self._exclusive():
             self._refresh()
             new = np.sort(np.unique(keys, return_index=True)[1])
             new = new[self.find(keys[new]) < 0]
@@ -214,8 +214,8 @@ class Shelf:
         return (self.folder / "vectors.bin", self._row_bytes), (self.folder / "keys.bin", KEY_BYTES)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Alone among the threads and processes that use this shelf; may be entered again inside."""
+    def _exclusive(self) -> Iterator[None]:
+        """Alone among the threads and processes that use this cache; may be entered again inside."""
         with self._lock, contextlib.ExitStack() as stack:
             if not self._depth and fcntl is not None:
                 for name in ("lock", "manifest.jsonl", "vectors.bin", "keys.bin"):
@@ -238,7 +238,7 @@ class Shelf:
         if whole != text:
             os.truncate(path, len(whole))  # a line that a killed run did not finish
         on_disk = min(path.stat().st_size // width if path.exists() else 0 for path, width in self._files())
-        self._manifest, self._size = _listed(whole, on_disk), len(whole)
+        self._manifest, self._size = _read_manifest(whole, on_disk), len(whole)
 
     def _note(self, entry: dict[str, int]) -> None:
         line = json.dumps(entry).encode() + b"\n"
@@ -282,11 +282,11 @@ class Shelf:
 
     def _check(self, shard: _Shard) -> bool:
         """True if the vectors of ``shard`` are those that were written."""
-        if shard not in self._sound and zlib.crc32(self._stored()[shard.place].tobytes()) == shard.vectors:
+        if shard not in self._sound and zlib.crc32(self._rows_on_disk()[shard.place].tobytes()) == shard.vectors:
             self._sound.add(shard)
         return shard in self._sound
 
-    def _stored(self) -> np.ndarray:
+    def _rows_on_disk(self) -> np.ndarray:
         """All rows on disk (m, d), memory-mapped."""
         path = self.folder / "vectors.bin"
         if not path.exists() or path.stat().st_size < self._row_bytes:
@@ -295,11 +295,11 @@ class Shelf:
         return np.memmap(path, self.dtype, mode="r", shape=(whole, self.dim))
 
     def _drop(self, broken: Sequence[_Shard]) -> None:
-        """Forget shards for good, and say so."""
+        """Forget damaged shards, with a warning."""
         if not broken:
             return
         rows = sum(shard.rows for shard in broken)
-        with self._locked():
+        with self._exclusive():
             self._refresh()
             for shard in broken:
                 if shard in self._manifest.shards or shard in self._manifest.lost:  # else another process was first
@@ -316,7 +316,7 @@ class Shelf:
         )
 
 
-def _listed(text: bytes, on_disk: int) -> _Manifest:
+def _read_manifest(text: bytes, on_disk: int) -> _Manifest:
     """The shards of a manifest's lines, of which ``on_disk`` rows are there; damaged lines are passed over."""
     shards: list[_Shard] = []
     lost: list[_Shard] = []
@@ -359,7 +359,7 @@ def _no_keys() -> np.ndarray:
 
 
 def _put(path: Path, offset: int, content: bytes) -> None:
-    """Write at a place of our own, not at the end: behind it may lie what a killed run left."""
+    """Write at a given place and not at the end, behind which a killed run may have left rows."""
     with naming(path), path.open("r+b" if path.exists() else "w+b") as file:
         file.seek(offset)
         file.write(content)

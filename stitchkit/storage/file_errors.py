@@ -47,7 +47,7 @@ def naming(path: str | Path, draft: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         if not isinstance(error, StitchError) and error.errno is not None:
-            error.filename, error.filename2 = _named(error.filename, Path(path), draft), None
+            error.filename, error.filename2 = _file_name(error.filename, Path(path), draft), None
             _note_free_bytes(error)
         raise
     except RuntimeError as error:  # torch's
@@ -112,7 +112,7 @@ def free_bytes(path: str | Path) -> int | None:
     return None
 
 
-def _named(filename: str | bytes | int | None, path: Path, draft: Path | None) -> str:
+def _file_name(filename: str | bytes | int | None, path: Path, draft: Path | None) -> str:
     """``filename``, or ``path`` for none and for its draft."""
     if filename is None or isinstance(filename, int):
         return str(path)

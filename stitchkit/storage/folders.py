@@ -133,7 +133,7 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
                 f"{folder} has no {name}, so it is not a complete artefact. Copy the whole folder, or save it again."
             )
     config, digested = _read_config(folder)
-    tensors = unpacked(folder / _ARRAYS, ModelUnavailableError)
+    tensors = read_arrays(folder / _ARRAYS, ModelUnavailableError)
     if digested and not tensors.digested:
         raise ModelUnavailableError(f"{folder / _ARRAYS} {_LOST}. Copy or save the folder again.")
     return config, tensors.arrays
@@ -268,7 +268,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     path = checked_file(path, "a file of embeddings")
     if not path.is_file():
         raise DataError(f"there is no file of embeddings {path}. Check the path.")
-    tensors = unpacked(path, DataError)
+    tensors = read_arrays(path, DataError)
     arrays, metadata = tensors.arrays, tensors.metadata
     if metadata.get("kind") != "embeddings" or not {"vectors", "ids"} <= set(arrays):
         raise DataError(f"{path} is a safetensors file but holds no embeddings of stitchkit. Was another file meant?")
@@ -317,12 +317,12 @@ def check_file_path(path: str | Path, kind: str) -> Path:
 def stated_kind(path: Path) -> str:
     """The kind that the metadata of a safetensors file states, such as ``"embeddings"``."""
     try:
-        return unpacked(path, DataError).metadata.get("kind", "another safetensors file")
+        return read_arrays(path, DataError).metadata.get("kind", "another safetensors file")
     except DataError:
         return "unreadable"
 
 
-def unpacked(path: Path, error_class: type[StitchError]) -> Tensors:
+def read_arrays(path: Path, error_class: type[StitchError]) -> Tensors:
     """Arrays and metadata of a safetensors file; one that is none, or damaged, is an ``error_class`` that says so."""
     try:
         if kind := _kind(path, error_class):
@@ -333,7 +333,7 @@ def unpacked(path: Path, error_class: type[StitchError]) -> Tensors:
 
 
 def _kind(path: Path, error_class: type[StitchError]) -> str:
-    """What a file is by its first bytes, if it is one of the things people get instead of weights."""
+    """Kind of a file by its first bytes, for what is often downloaded instead of weights; else empty."""
     with checked_file(path, "a file", error_class).open("rb") as file:
         start = file.read(64).lstrip().lower()
     return next((what for magic, what in _STRANGERS.items() if start.startswith(magic)), "")

@@ -12,9 +12,9 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parse_json
-from stitchkit.storage.artefact_schemas import MomentsFields, checked, not_finite
+from stitchkit.storage.artefact_schemas import MomentsFields, check_fields, not_finite
 from stitchkit.storage.atomic_writes import replace_file
-from stitchkit.storage.folders import FORMAT, check_file_path, check_format, unpacked
+from stitchkit.storage.folders import FORMAT, check_file_path, check_format, read_arrays
 from stitchkit.storage.path_checks import checked_path
 from stitchkit.storage.tensor_files import tensor_bytes
 
@@ -73,7 +73,7 @@ def load_moments(path: str | Path) -> Moments:
     path = checked_path(path)
     if not path.is_file():
         raise DataError(f"there is no file of moments {path}. Check the path.")
-    tensors = unpacked(path, DataError)
+    tensors = read_arrays(path, DataError)
     arrays, metadata = tensors.arrays, tensors.metadata
     if metadata.get("kind") != _KIND:
         kind = metadata.get("kind", "something else")
@@ -81,7 +81,7 @@ def load_moments(path: str | Path) -> Moments:
     check_format(path, metadata.get("format"), tensors.digested)
     try:
         about = parse_json(metadata["moments"])
-        fields = checked(about, MomentsFields)
+        fields = check_fields(about, MomentsFields)
         spaces = fields.source.space(), fields.target.space()
         count, weight = fields.count, float.fromhex(fields.weight)
         sums = {name: arrays[name] for name in _ARRAYS}

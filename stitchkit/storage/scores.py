@@ -102,7 +102,7 @@ def check_scores_path(path: str | Path) -> Path:
 
 
 def looks_like_scores(path: str | Path) -> bool:
-    """Whether a file starts like a table of scores."""
+    """True where a file starts like a table of scores."""
     with checked_file(path, "a table of scores").open("rb") as file:
         start = file.read(64).removeprefix(b"\xef\xbb\xbf")
     return start.startswith(b"id,kind,")
@@ -123,11 +123,11 @@ def _lines(scores: Scores) -> Iterator[str]:
     writer.writerow([*_FIRST, *map(as_csv_cell, scores.classes)])
     writer.writerows((as_csv_cell(name), scores.kind) for name in scores.ids.tolist())
     yield first[0]
-    for cells, numbers in zip(first[1:], _written(scores.values), strict=True):
+    for cells, numbers in zip(first[1:], _number_texts(scores.values), strict=True):
         yield f"{cells[:-1]},{numbers}\n"
 
 
-def _written(values: np.ndarray) -> Iterator[str]:
+def _number_texts(values: np.ndarray) -> Iterator[str]:
     """Each row of ``values`` (n, c) with its numbers as ``repr`` writes them, at a fraction of its time."""
     for start in range(0, len(values), _ROWS):
         block = values[start : start + _ROWS]
@@ -225,12 +225,12 @@ def _checked_classes(path: Path, header: Sequence[str]) -> tuple[str, ...]:
     classes = tuple(from_csv_cell(name.strip()) for name in header[2:])
     if not classes or "" in classes:
         raise DataError(f"{path}, row 1: every column after id and kind must be called like a class.")
-    if twice := _repeated(classes):
+    if twice := _first_repeated(classes):
         raise DataError(f"{path}, row 1: two columns are called {twice!r}. Give every class its own name.")
     return classes
 
 
-def _repeated(names: Sequence[str]) -> str:
+def _first_repeated(names: Sequence[str]) -> str:
     return next((name for name in names if names.count(name) > 1), "")
 
 

@@ -123,11 +123,11 @@ def read_tensors(path: Path, error_class: type[StitchError]) -> Tensors:
 
 
 def _plain(name: str, array: np.ndarray) -> np.ndarray:
-    made = np.asarray(array, order="C")
-    made = made.astype(made.dtype.newbyteorder("<"), copy=False)
-    if made.dtype not in _NAMES:
-        raise TypeError(f"the array {name!r} is {made.dtype}, which a safetensors file cannot hold")
-    return made
+    plain = np.asarray(array, order="C")
+    plain = plain.astype(plain.dtype.newbyteorder("<"), copy=False)
+    if plain.dtype not in _NAMES:
+        raise TypeError(f"the array {name!r} is {plain.dtype}, which a safetensors file cannot hold")
+    return plain
 
 
 def _header(content: np.ndarray) -> tuple[dict[str, Any], int]:

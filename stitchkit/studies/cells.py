@@ -23,7 +23,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.plain_values import plain
 from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import counted
-from stitchkit.storage.artefact_schemas import checked
+from stitchkit.storage.artefact_schemas import check_fields
 from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.digests import NO_DIGEST, check_digest, holds_own_digest, sha256_of, with_own_digest
 from stitchkit.storage.file_errors import naming
@@ -130,7 +130,7 @@ class CellLog:
         whole = plain({**digests, "key": key, **asdict(cell), **facts})
         text = with_own_digest(json.dumps(whole, default=_plain, allow_nan=False).encode())
         line = json.loads(text)
-        checked(line, CellFields)
+        check_fields(line, CellFields)
         replace_file(self._scores(key), content)
         with naming(self.path), self.path.open("ab") as file:
             file.write(text + b"\n")
@@ -241,7 +241,7 @@ class CellLog:
                 f"line {number} of {self.path} is no JSON: {error}. Take it out, or move the file away."
             ) from error
         try:
-            checked(line, CellFields)
+            check_fields(line, CellFields)
         except InputError as error:
             raise DataError(
                 f"line {number} of {self.path} is no cell: {error}. Take it out, or move the file away."

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError
 from stitchkit.core.strict_json import parse_json
-from stitchkit.storage.artefact_schemas import StateFields, checked
+from stitchkit.storage.artefact_schemas import StateFields, check_fields
 from stitchkit.storage.atomic_writes import replace_file, write_text
 from stitchkit.storage.digests import check_digest, sha256_of
 from stitchkit.storage.file_errors import naming
@@ -135,16 +135,16 @@ def read_stopped(folder: Path) -> Stopped | None:
     if state is None:
         return None
     try:
-        fields = checked(state, StateFields)
+        fields = check_fields(state, StateFields)
         best, recipe = parse_json(fields.best), parse_json(fields.recipe)
         check_optimizer(fields.optimizer)
         check_precision(fields.precision)
-        known = None if best is None else Validation.of_dict(checked(best, dict[str, Any]))
+        known = None if best is None else Validation.of_dict(check_fields(best, dict[str, Any]))
         return Stopped(
             network=state["network"], objective=state["objective"],  # as torch made them
             optimizer=state["optimizer"], precision=state["precision"],
             step=fields.step, since=fields.since, world=fields.world, best=known,
-            recipe=checked(recipe, dict[str, Any]), pairs=fields.pairs,
+            recipe=check_fields(recipe, dict[str, Any]), pairs=fields.pairs,
         )  # fmt: skip
     except (InputError, ValueError) as error:
         raise DataError(

@@ -65,7 +65,7 @@ class ImageData:
 
     def to_inputs(self, batch: Tensor) -> Tensor:
         """Images (m, channels, side, side) float32, normalised."""
-        return self.reading.normalised(batch)
+        return self.reading.normalise(batch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from torch import nn
 
 from stitchkit.core.wording import counted
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, recall_at
-from stitchkit.storage.artefact_schemas import checked
+from stitchkit.storage.artefact_schemas import check_fields
 from stitchkit.training.objectives.objective import join_outputs
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Validation:
         InputError
             If a number is missing or of another type.
         """
-        return checked({key.removeprefix("valid_"): value for key, value in plain.items()}, cls)
+        return check_fields({key.removeprefix("valid_"): value for key, value in plain.items()}, cls)
 
     def __str__(self) -> str:
         lines = [

@@ -11,7 +11,7 @@ import pytest
 import stitchkit as sk
 from stitchkit.alignment.align import align
 from stitchkit.alignment.clusters import Clusters
-from stitchkit.alignment.request import solver_called
+from stitchkit.alignment.request import solver_class
 from stitchkit.alignment.rules import along_path
 from stitchkit.alignment.search import Contender, Finalist, Trial, between
 from stitchkit.core.arrays import to_numpy
@@ -543,7 +543,7 @@ def test_a_family_without_a_path_is_fitted_at_its_defaults():
 @pytest.mark.parametrize("solver", ["ridge", "csa", "isometric_ridge", "reduced_rank", "pls"])
 def test_without_a_search_a_family_has_its_own_defaults(solver):
     settings = align(*paired(4), solver=solver).record["settings"]
-    default = solver_called(solver)()
+    default = solver_class(solver)()
     assert all(getattr(default, name) in (value, None) for name, value in settings.items())
 
 

@@ -70,7 +70,7 @@ def macro_auroc(alignment, prompts, x, truth):
 
 def drafts(n, family, prompts, x, y):
     """One fold's drafts of a family's tracks, with what fits the same pairs, the fold, and the criterion."""
-    from stitchkit.alignment.align import _tracks
+    from stitchkit.alignment.anchor_search import _tracks
     from stitchkit.solvers.axes import Extent
     from stitchkit.solvers.frames import Frame
 

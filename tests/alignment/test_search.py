@@ -8,7 +8,7 @@ import pytest
 import stitchkit as sk
 from stitchkit.alignment.criteria import (
     BalancedReciprocalRank,
-    Explained,
+    ExplainedVariance,
     Margin,
     margin_entries,
     margins,
@@ -192,11 +192,13 @@ def test_paths_that_fall_behind_are_listed_and_every_family_keeps_one_of_one_ass
 
 
 def test_a_solver_without_folds_gets_none(monkeypatch):
-    from stitchkit.alignment import align
+    from stitchkit.alignment import anchor_search
 
     seen = []
-    real = align.evidence_of
-    monkeypatch.setattr(align, "evidence_of", lambda x, y, members: seen.append(len(members)) or real(x, y, members))
+    real = anchor_search.evidence_of
+    monkeypatch.setattr(
+        anchor_search, "evidence_of", lambda x, y, members: seen.append(len(members)) or real(x, y, members)
+    )
     for solver in (sk.Ridge(), sk.CSA()):
         sk.align(*pairs(60), solver=solver)
     assert seen == [1, 5]
@@ -230,11 +232,11 @@ def test_entries_of_r2_are_the_ratio_and_linear_in_each_pair():
     rng = np.random.default_rng(0)
     error, whole = rng.random((2, 50))
     whole = whole + 1
-    entries = Explained(np.zeros((50, 1))).entries(np.stack([error, whole], axis=1))
+    entries = ExplainedVariance(np.zeros((50, 1))).entries(np.stack([error, whole], axis=1))
     assert entries.mean() == pytest.approx(1 - error.sum() / whole.sum())
     moved = error.copy()
     moved[3] += 1e-6
-    change = Explained(np.zeros((50, 1))).entries(np.stack([moved, whole], axis=1)).mean() - entries.mean()
+    change = ExplainedVariance(np.zeros((50, 1))).entries(np.stack([moved, whole], axis=1)).mean() - entries.mean()
     assert change == pytest.approx(-1e-6 / whole.sum(), rel=1e-6)
 
 
@@ -246,9 +248,9 @@ def test_r2_is_that_of_the_map_in_raw_units(scale, factor):
     folds = Folds.of(as_embeddings(x), as_embeddings(y), assign(60, None, seed=0))
     axes = TrainingSets(x, y, folds.evidence().moments).axes(folds, 0, [scale])[scale]
     draft, fold = ProcrustesDraft(axes, (None,)), folds.parts[0]
-    ours = Explained(y).entries(Explained(y).measures(draft, 0, None, fold)).mean()
+    ours = ExplainedVariance(y).entries(ExplainedVariance(y).measures(draft, 0, None, fold)).mean()
     rows, mean = axes.lower()
-    predicted, true = draft.predicted(0) @ rows + mean, y[fold.queries]
+    predicted, true = draft.predictions(0) @ rows + mean, y[fold.queries]
     literal = 1 - ((true - predicted) ** 2).sum() / ((true - mean) ** 2).sum()
     assert ours == pytest.approx(literal, abs=1e-6)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.alignment.criteria import Explained
+from stitchkit.alignment.criteria import ExplainedVariance
 from stitchkit.alignment.deleted_folds import deletion_errors, joint_error
 from stitchkit.alignment.folds import Folds, assign
 from stitchkit.alignment.rules import standard_error
@@ -86,7 +86,7 @@ def test_deleting_folds_is_what_fits_without_two_folds_give():
     sets = TrainingSets(x, y, folds.evidence().moments)
     track = next(one for one in ridge_tracks(Extent(24, (12, 12)), "head") if one.scale == "none")
     at = track.strengths.index(0.1)
-    found = deletion_errors(sets, [folds], {(0, f): (track, at) for f in range(5)}, [Explained(y)])
+    found = deletion_errors(sets, [folds], {(0, f): (track, at) for f in range(5)}, [ExplainedVariance(y)])
     values = []
     for deleted in range(5):
         missed = whole = 0.0
@@ -105,7 +105,7 @@ def test_the_error_of_a_ratio_is_that_of_leaving_each_patient_out():
     whole = 1 + rng.random(400)
     error = 0.3 * whole * rng.random(400)
     owner = np.arange(400) // 2
-    ours = Explained(np.zeros((400, 1))).error(np.stack([error, whole], axis=1), owner)
+    ours = ExplainedVariance(np.zeros((400, 1))).error(np.stack([error, whole], axis=1), owner)
     left = [1 - error[owner != g].sum() / whole[owner != g].sum() for g in range(200)]
     assert ours == pytest.approx(np.sqrt(199 / 200 * np.sum((left - np.mean(left)) ** 2)), rel=0.02)
 
@@ -113,12 +113,12 @@ def test_the_error_of_a_ratio_is_that_of_leaving_each_patient_out():
 @pytest.mark.parametrize(("error", "whole"), [([1.0, 2.0], [0.0, 0.0]), ([0.0, 0.0], [1.0, 2.0]), ([1.0], [2.0])])
 def test_the_error_of_a_ratio_of_nothing_is_0(error, whole):
     measures = np.stack([error, whole], axis=1)
-    assert Explained(np.zeros((len(error), 1))).error(measures, np.arange(len(error))) == 0.0
+    assert ExplainedVariance(np.zeros((len(error), 1))).error(measures, np.arange(len(error))) == 0.0
 
 
 def test_one_patient_who_carries_both_sums_makes_a_large_error_and_not_an_infinite_one():
     measures = np.array([[1e9, 1e9], *[[1.0, 2.0]] * 20])
-    assert 0 < Explained(np.zeros((21, 1))).error(measures, np.arange(21)) < np.inf
+    assert 0 < ExplainedVariance(np.zeros((21, 1))).error(measures, np.arange(21)) < np.inf
 
 
 def test_the_joint_error_lies_between_and_is_never_below_that_of_the_entries():
@@ -152,8 +152,8 @@ def test_many_anchors_of_wide_spaces_are_corrected_without_further_fits(monkeypa
     from stitchkit.alignment.search import Search
 
     monkeypatch.setattr(deleted_folds, "deletion_errors", lambda *a: pytest.fail("fitted again"))
-    held, real = [], Search._driven
-    monkeypatch.setattr(Search, "_driven", lambda self: held.append(real(self)) or held[-1])
+    held, real = [], Search._held_out_agreement
+    monkeypatch.setattr(Search, "_held_out_agreement", lambda self: held.append(real(self)) or held[-1])
     rng = np.random.default_rng(0)
     x = rng.normal(size=(420, 256)) * sizes
     y = x[:, :8] + rng.normal(size=(420, 8))

@@ -15,7 +15,7 @@ from mutations import Change, Target, change_arrays, change_bytes, change_json, 
 from PIL import Image
 
 import stitchkit as sk
-from stitchkit.encoders.folder_kinds import described
+from stitchkit.encoders.folder_kinds import describe_folder
 
 TESTS = Path(__file__).parents[1]
 FEW = 10  # examples of a target that loads a model each time
@@ -112,5 +112,5 @@ CHECKPOINTS = {
     "hf pairs": _checkpoint(_tiny("hf_clip"), _loaded("hf", "#modality=image", "#modality=text")),
     "sentence pipelines": _checkpoint(_pipeline, _loaded("hf")),
     "timm images": _checkpoint(_tiny("timm_vit"), _loaded("timm")),
-    "adapters": Target(_adapter, lambda folder: described(folder / "m"), {"*.json": _SETTINGS}),
+    "adapters": Target(_adapter, lambda folder: describe_folder(folder / "m"), {"*.json": _SETTINGS}),
 }

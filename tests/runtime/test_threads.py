@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import stitchkit as sk
 import stitchkit.runtime.threads
-from stitchkit.alignment import align
+from stitchkit.alignment import anchor_search
 from stitchkit.evaluation.scores import probe as probes
 from stitchkit.runtime.threads import is_small, one_blas_thread, one_thread
 
@@ -48,12 +48,12 @@ def test_what_takes_seconds_on_one_thread_is_small(rows, columns, small):
 
 
 @pytest.mark.parametrize(("work", "seen"), [(1e9, {1}), (1e3, {2})])
-@pytest.mark.parametrize(("solver", "step"), [("auto", "_searched"), (sk.Ridge(), "_fixed")])
+@pytest.mark.parametrize(("solver", "step"), [("auto", "_search"), (sk.Ridge(), "_fit_solver")])
 def test_a_fit_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, work, seen, solver, step):
     def fit(*_):
         raise LookupError(threads())
 
-    monkeypatch.setattr(align, step, fit)
+    monkeypatch.setattr(anchor_search, step, fit)
     monkeypatch.setattr(stitchkit.runtime.threads, "WORK", work)
     rows = np.random.default_rng(0).normal(size=(60, 80))
     with pytest.raises(LookupError) as found:

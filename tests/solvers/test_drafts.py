@@ -104,9 +104,9 @@ def test_separation_is_true_pairs_over_the_spread_of_all_pairs(size, family, pur
 def test_predictions_and_r2_are_those_of_the_directed_map(size, family):
     for track, draft, train, x, y in opened(size, family, "head"):
         rows, mean = draft.axes.lower()
-        for i, found in enumerate(draft.explained()):
+        for i, found in enumerate(draft.held_out_r2()):
             to_target = fitted(track, i, train).to_target
-            np.testing.assert_allclose(draft.predicted(i) @ rows + mean, to_target(x), atol=1e-6)
+            np.testing.assert_allclose(draft.predictions(i) @ rows + mean, to_target(x), atol=1e-6)
             if track.scale != "both":
                 residual, whole = y - to_target(x), y - to_target.bias
                 expected = 1 - (residual**2).sum() / (whole**2).sum()

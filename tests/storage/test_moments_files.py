@@ -134,7 +134,7 @@ def test_what_is_no_file_of_moments_is_refused(tmp_path):
 
 def rewritten(path, change):
     """The file with its arrays and metadata changed by ``change(arrays, metadata, about)``."""
-    tensors = store.unpacked(path, DataError)
+    tensors = store.read_arrays(path, DataError)
     about = json.loads(tensors.metadata["moments"])
     change(tensors.arrays, tensors.metadata, about)
     with_arrays(path, tensors.arrays, {**tensors.metadata, "moments": json.dumps(about)})

@@ -26,7 +26,7 @@ from stitchkit.encoders.folder_kinds import adapter
 from stitchkit.reports.descriptions import describe
 from stitchkit.stitching import load_head
 from stitchkit.storage.atomic_writes import replace_file
-from stitchkit.storage.embedding_cache import Shelf
+from stitchkit.storage.embedding_cache import SpaceCache
 from stitchkit.storage.folders import refresh_folder, write_folder
 from stitchkit.storage.path_checks import checked_file, checked_path, resolved_path
 from stitchkit.storage.scores import check_scores_path, read_scores, write_scores
@@ -121,9 +121,9 @@ PIPES = {  # a file that is a pipe -> the reader of it; of some the folder is re
     "model/adapter_config.json": lambda path: adapter(path.parent),
     "study/study.json": lambda path: read_mark(path.parent),
     "study/cells.jsonl": lambda path: CellLog(path.parent),
-    "shelf/lock": lambda path: Shelf(path.parent, 2, "float32"),
-    "shelf/manifest.jsonl": lambda path: Shelf(path.parent, 2, "float32"),
-    "shelf/vectors.bin": lambda path: Shelf(path.parent, 2, "float32"),
+    "shelf/lock": lambda path: SpaceCache(path.parent, 2, "float32"),
+    "shelf/manifest.jsonl": lambda path: SpaceCache(path.parent, 2, "float32"),
+    "shelf/vectors.bin": lambda path: SpaceCache(path.parent, 2, "float32"),
     "image.png": lambda path: read_image(path),
     "key.png": lambda path: content_key(path, "image"),
 }  # fmt: skip

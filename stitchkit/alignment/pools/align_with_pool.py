@@ -1,19 +1,18 @@
 """The verb for a few pairs and unpaired pools.
 
 Three branches: the closed form (Löwdin, centred on anchors and pool), soft matching (pools without common items),
-hard matching (pools that share items). Where the two spaces hardly agree the pools mislead and the closed form wins.
+hard matching (pools that share items). Where the two spaces hardly agree, pools mislead and the closed form is chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from stitchkit.alignment.pools.branches import ALONE, BRANCHES, FOLDS, Bench, chosen, overlap
+from stitchkit.alignment.anchor_search import AnchorSearch
+from stitchkit.alignment.pools.branches import ALONE, BRANCHES, FOLDS, Branches, choose_branch, overlap
 from stitchkit.alignment.pools.rows import dropped_note, pool_rows
-from stitchkit.alignment.record import with_account
+from stitchkit.alignment.record import with_record
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import UnknownNameError
@@ -44,7 +43,7 @@ def align_with_pool(
     limit: int = LIMIT,
     seed: int = 0,
     progress: bool | None = None,
-    search: Callable[[Embeddings, Embeddings, np.ndarray | None], Alignment] | None = None,
+    search: AnchorSearch | None = None,
 ) -> Alignment:
     """The map between two spaces from few anchors and unpaired vectors of both.
 
@@ -58,18 +57,18 @@ def align_with_pool(
     groups : (n,), optional
         Patient of each anchor; folds never split a group.
     branch
-        ``"auto"`` judges all three; ``"closed form"``, ``"soft"`` or ``"hard"`` fits that one.
+        ``"auto"`` compares all three; ``"closed form"``, ``"soft"`` or ``"hard"`` fits that one.
     closed_form
-        Solver of the first branch; None is :class:`stitchkit.Lowdin`.
+        Solver of the first branch. Default: None, for :class:`stitchkit.Lowdin`
     limit
         Rows of a pool that are matched (a seeded draw of a longer pool); memory is ``24 limit^2`` bytes.
     seed
-        Of folds and draws.
+        Seed of the folds and of draws from a pool. Default: 0
     progress
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
     search
-        Of anchors and their patients: an alignment without the pools, which from 20 anchors on is a rival of the
-        branches (``"pairs alone"``). :func:`stitchkit.align` gives its own search.
+        Settings of a search on the anchors without the pools, which from 20 anchors on is a rival of the branches
+        (``"pairs alone"``). Default: None, for no such rival; :func:`stitchkit.align` gives its own search.
 
     Returns
     -------
@@ -102,36 +101,45 @@ def align_with_pool(
     x, y = paired_sides(source, target)
     cluster = anchor_groups(groups, x)
     pools, dropped = pool_rows(pool, x, y)
-    # folds join what all anchors join
+    # the weight is that of all anchors, so that folds fit the same solver
     hard = HardMatching(soft=SoftMatching(limit=limit, seed=seed, lowdin=lowdin_weight(len(x))))
-    bench = Bench(x, y, pools, closed_form or Lowdin(), hard, cluster, seed, search)
+    branches = Branches(
+        x=x,
+        y=y,
+        pools=pools,
+        closed_form=closed_form or Lowdin(),
+        hard=hard,
+        cluster=cluster,
+        seed=seed,
+        search=search,
+    )
     clusters = patients_or_rows(cluster, len(x))
     notes = dropped_note(dropped)
     if branch == "auto" and clusters < FOLDS:
         kind = "anchors" if cluster is None else "groups of anchors"
         notes.append(f"{clusters} {kind} are too few to hold any out: the closed form, and no choice was made")
-        return _with(bench.fit(BRANCHES[0]), {"branch": BRANCHES[0], "chosen_by": "default", "notes": notes})
+        return _with(branches.fit(BRANCHES[0]), {"branch": BRANCHES[0], "chosen_by": "default", "notes": notes})
     if branch != "auto":
-        fitted = bench.fit(branch)
-        account: dict[str, Any] = {"branch": branch, "chosen_by": "the caller", "notes": notes}
+        fitted = branches.fit(branch)
+        summary: dict[str, Any] = {"branch": branch, "chosen_by": "the caller", "notes": notes}
         if branch == "hard":
-            account["overlap"] = overlap(fitted.record)
-        return _with(fitted, account)
+            summary["overlap"] = overlap(fitted.record)
+        return _with(fitted, summary)
     with Progress(progress) as bar:
-        fitted, account = chosen(bench, bar)
-    if account["branch"] == ALONE:  # it has seen no pool
-        rest = {name: value for name, value in account.items() if name != "notes"}
-        return with_account(fitted, rest, notes + account["notes"])
-    return _with(fitted, {**account, "notes": notes + account["notes"]})
+        fitted, summary = choose_branch(branches, bar)
+    if summary["branch"] == ALONE:  # fitted without the pools, so not transductive
+        rest = {name: value for name, value in summary.items() if name != "notes"}
+        return with_record(fitted, rest, notes + summary["notes"])
+    return _with(fitted, {**summary, "notes": notes + summary["notes"]})
 
 
 def fit_with_pool(solver: Solver, x: Embeddings, y: Embeddings, pool: Any) -> Alignment:
-    """A solver that matches pools, as it is: paired anchors ``x`` and ``y``, and both pools."""
+    """Fit a solver that matches pools itself to paired anchors ``x`` and ``y`` and both pools."""
     pools, dropped = pool_rows(pool, x, y)
     fitted = solver.fit(Evidence(Moments.of(x, y), None, (x.vectors, y.vectors), pools))
     return _with(fitted, {"chosen_by": "the caller", "notes": dropped_note(dropped)})
 
 
-def _with(fitted: Alignment, account: Mapping[str, Any]) -> Alignment:
-    rest = {name: value for name, value in account.items() if name != "notes"}
-    return with_account(fitted, {**rest, "transductive": TRANSDUCTIVE}, account.get("notes", []))
+def _with(fitted: Alignment, summary: Mapping[str, Any]) -> Alignment:
+    rest = {name: value for name, value in summary.items() if name != "notes"}
+    return with_record(fitted, {**rest, "transductive": TRANSDUCTIVE}, summary.get("notes", []))

@@ -20,7 +20,7 @@ from stitchkit.solvers.pools.sides import at_most
 
 AGREEMENT, MIXING = 0.5, 0.25  # below either the answer is refused
 LIMIT = 2000
-NARROW = 3  # dimensions below which any two clouds fit
+NARROW = 3  # dimensions below which any two clouds fit onto each other
 
 
 def align_without_pairs(
@@ -33,24 +33,24 @@ def align_without_pairs(
     source : (m_s, d_s), target : (m_t, d_t)
         Embeddings or arrays of similar items, in no common order; at least ``5 * clusters`` rows a side.
     clusters
-        Of each clustering, at least 3.
+        Number of clusters of each clustering, at least 3. Default: 20
     limit
         Rows of a side that are matched, a seeded draw of a longer one.
     seed
-        Of clusterings, assignments and draws.
+        Seed of clusterings, assignments and draws. Default: 0
 
     Returns
     -------
     Alignment
         ``record["confidence"]`` holds ``agreement``, ``mixing`` and ``mutual_share``
-        (:class:`stitchkit.solvers.pools.pair_free.PairFree`). It has no directed map: nothing says in which units.
+        (:class:`stitchkit.solvers.pools.pair_free.PairFree`). It has no directed map, since unpaired vectors do not
+        determine the units.
 
     Raises
     ------
     NotIdentifiedError
-        If independent attempts disagree or the clouds do not fit onto each other: round clouds can be turned at will.
-        A few pairs and :func:`stitchkit.align` with ``pool=`` get further.
-        So can clouds of fewer than 3 dimensions.
+        If independent attempts disagree or the clouds do not fit onto each other: round clouds, and clouds of fewer
+        than 3 dimensions, fit in any rotation. A few pairs and :func:`stitchkit.align` with ``pool=`` get further.
     InputError
         For NaN, zero rows or too few of them.
 
@@ -77,15 +77,15 @@ def align_without_pairs(
                 f"nothing can be identified without pairs. Pair a few items and use align with " + setting("pool") + "."
             )
     namespace(x.vectors, y.vectors)  # one library, or say so now
-    drawn = [np.asarray(to_numpy(float64(at_most(side.vectors, limit, seed)))) for side in (x, y)]
-    means = [rows.mean(axis=0) for rows in drawn]
-    left, right = (np.asarray(unit(rows - mean)) for rows, mean in zip(drawn, means, strict=True))
+    samples = [np.asarray(to_numpy(float64(at_most(side.vectors, limit, seed)))) for side in (x, y)]
+    means = [rows.mean(axis=0) for rows in samples]
+    left, right = (np.asarray(unit(rows - mean)) for rows, mean in zip(samples, means, strict=True))
     with one_blas_thread(is_small(len(left) + len(right), max(x.space.dim, y.space.dim))):
-        found = match_clouds(left, right, clusters=clusters, seed=seed)
-    _refuse_unless_identified(found, x, y)
-    rank = int(found.turn.source.shape[1])
-    mark = common_fingerprint((x.space, y.space), "pools", weights=[found.turn.source])
-    common = Space(f"{x.space.name} | {y.space.name}", rank, mark)
+        match = match_clouds(left, right, clusters=clusters, seed=seed)
+    _refuse_unless_identified(match, x, y)
+    rank = int(match.rotations.source.shape[1])
+    fingerprint = common_fingerprint((x.space, y.space), "pools", weights=[match.rotations.source])
+    common = Space(f"{x.space.name} | {y.space.name}", rank, fingerprint)
     source_map, target_map = (
         AffineMap(
             side.space,
@@ -95,7 +95,7 @@ def align_without_pairs(
             like(np.zeros(rank), x.vectors),
             rank,
         )
-        for side, mean, weight in zip((x, y), means, (found.turn.source, found.turn.target), strict=True)
+        for side, mean, weight in zip((x, y), means, (match.rotations.source, match.rotations.target), strict=True)
     )
     record = {
         "solver": "pair_free",
@@ -104,19 +104,19 @@ def align_without_pairs(
         "rank": rank,
         "anchors": 0,
         "pool": {"source": len(x), "target": len(y)},
-        "pool_used": {"source": len(drawn[0]), "target": len(drawn[1])},
-        "confidence": {"agreement": found.agreement, "mixing": found.mixing, "mutual_share": found.mutual_share},
+        "pool_used": {"source": len(samples[0]), "target": len(samples[1])},
+        "confidence": {"agreement": match.agreement, "mixing": match.mixing, "mutual_share": match.mutual_share},
         "notes": ["fitted without a single pair: check it on pairs before it is used"],
     }
     return Alignment(source_map, target_map, record=record)
 
 
-def _refuse_unless_identified(found: PairFree, x: Embeddings, y: Embeddings) -> None:
-    if found.agreement >= AGREEMENT and found.mixing >= MIXING:
+def _refuse_unless_identified(match: PairFree, x: Embeddings, y: Embeddings) -> None:
+    if match.agreement >= AGREEMENT and match.mixing >= MIXING:
         return
     raise NotIdentifiedError(
         f"{x.space.name!r} and {y.space.name!r} cannot be aligned without pairs: independent attempts agree on "
-        f"{found.agreement:.0%} of the rows (at least {AGREEMENT:.0%} is needed), and {found.mixing:.0%} of the rows "
+        f"{match.agreement:.0%} of the rows (at least {AGREEMENT:.0%} is needed), and {match.mixing:.0%} of the rows "
         f"have their nearest neighbour on the other side (at least {MIXING:.0%}). Pair a few items and use align with "
         + setting("pool")
         + "."

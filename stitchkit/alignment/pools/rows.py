@@ -1,4 +1,4 @@
-"""The pools that a fit sees: of the same spaces, without the anchors' own rows."""
+"""Checks of the pools of a fit: of the same spaces, without the anchors' own rows."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def dropped_note(dropped: tuple[int, int]) -> list[str]:
 
 
 def pool_rows(pool: Any, x: Embeddings, y: Embeddings) -> tuple[tuple[Array, Array], tuple[int, int]]:
-    """Both pools without the anchors' own rows, and how many those were."""
+    """Both pools without the anchors' own rows, and the number of those rows."""
     if not isinstance(pool, tuple | list) or len(pool) != 2 or any(side is None for side in pool):
         raise InputError("pool must be a pair (source_pool, target_pool) of vectors; both sides are needed.")
     kept, dropped = [], []
-    for given, anchors, side in zip(pool, (x, y), ("source", "target"), strict=True):
-        found = as_embeddings(given, f"the {side} pool")
-        anchors.space.require(found.space, f"the {side} pool of anchors")
-        namespace(anchors.vectors, found.vectors)  # one library, or say so now
-        fresh = _fresh(found, anchors, by_id=isinstance(given, Embeddings))
+    for side_pool, anchors, side in zip(pool, (x, y), ("source", "target"), strict=True):
+        embeddings = as_embeddings(side_pool, f"the {side} pool")
+        anchors.space.require(embeddings.space, f"the {side} pool of anchors")
+        namespace(anchors.vectors, embeddings.vectors)  # one library, or say so now
+        fresh = _fresh(embeddings, anchors, by_id=isinstance(side_pool, Embeddings))
         if len(fresh) < FEWEST:
             raise InputError(
                 f"the {side} pool has {len(fresh)} rows besides anchors; matching needs at least {FEWEST}. "
                 f"Give more unpaired vectors, or align without a pool."
             )
-        kept.append(take(found.vectors, fresh))
-        dropped.append(len(found) - len(fresh))
+        kept.append(take(embeddings.vectors, fresh))
+        dropped.append(len(embeddings) - len(fresh))
     return (kept[0], kept[1]), (dropped[0], dropped[1])
 
 

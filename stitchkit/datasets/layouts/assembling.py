@@ -52,7 +52,7 @@ class Part:
     uncertain: int = 0
 
 
-def assembled(
+def assemble(
     facts: Mapping[str, Any], tables: Sequence[PublishedTable], classes: Sequence[str], parts: Sequence[Part]
 ) -> Cohort:
     """One cohort of all parts, one after the other.
@@ -69,7 +69,7 @@ def assembled(
     DataError
         If no image is left, with the counts by reason.
     """
-    left_out = _added([part.left_out for part in parts])
+    left_out = _sum([part.left_out for part in parts])
     if not any(len(part.ids) for part in parts):
         reasons = ", ".join(f"{reason} ({count})" for reason, count in left_out.items())
         raise DataError(f"no image of {facts['name']} is left; left out: {reasons}. Check the settings and the folder.")
@@ -79,14 +79,14 @@ def assembled(
         np.concatenate([part.values for part in parts]),
         ids,
         tuple(classes),
-        _joined([part.groups for part in parts]),
+        _concatenate([part.groups for part in parts]),
         {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
     )
-    texts = _joined([part.texts for part in parts])
-    split = _joined([part.split for part in parts])
+    texts = _concatenate([part.texts for part in parts])
+    split = _concatenate([part.split for part in parts])
     card = dict(facts) | {
         "header": {table.names[0]: table.header for table in tables},
-        "header_seen": {table.names[0]: table.seen for table in tables},
+        "header_seen": {table.names[0]: table.reference for table in tables},
         "counts": _counts(labels, paths, left_out, sum(part.uncertain for part in parts)) | in_splits(labels, split),
         "left_out": left_out,
     }
@@ -118,7 +118,7 @@ def in_splits(labels: Labels, split: np.ndarray | None) -> dict[str, int]:
     return {"patients in several splits": several} if several else {}
 
 
-def _added(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def _sum(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     total: dict[str, int] = {}
     for some in counts:
         for reason, count in some.items():
@@ -126,7 +126,7 @@ def _added(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def _joined(sides: Sequence[Sequence[str] | np.ndarray | None]) -> np.ndarray | None:
+def _concatenate(sides: Sequence[Sequence[str] | np.ndarray | None]) -> np.ndarray | None:
     """All sides one after the other; None unless every part has one."""
     there = [np.asarray(side, dtype=object) for side in sides if side is not None]
     return np.concatenate(there) if len(there) == len(sides) else None

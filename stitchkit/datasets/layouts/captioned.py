@@ -16,7 +16,7 @@ from stitchkit.datasets.layouts.image_files import with_files, with_images
 from stitchkit.datasets.layouts.published import Rows
 
 
-def captioned(
+def read_captioned(
     rows: Rows,
     image: str,
     caption: str,
@@ -41,13 +41,13 @@ def captioned(
         The name of all rows' split, or the column that holds it.
     """
     rows = rows.where([not is_missing(cell) for cell in rows.column(caption)], "empty caption")
-    rows.table.filled(image)
+    rows.table.filled_column(image)
     if all(name.lower().endswith(IMAGE_SUFFIXES) for name in rows.column(image)):  # asks for these files alone
         rows, paths = with_files(rows, image, [str(folder / name) for name in rows.column(image)], missing)
     else:
         rows, paths = with_images(rows, image, [folder], missing)
     images = rows.column(image)
-    parts = rows.table.filled(split_column) if split_column else [split] * len(rows)
+    parts = rows.table.filled_column(split_column) if split_column else [split] * len(rows)
     return Part(
         _distinct(images),
         paths,
@@ -77,9 +77,9 @@ def first_folder(root: Path, names: Sequence[str], images: str | None) -> Path:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    found = []
+    counts: dict[str, int] = {}
+    ids = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return found
+        counts[name] = counts.get(name, 0) + 1
+        ids.append(name if counts[name] == 1 else f"{name}#{counts[name]}")
+    return ids

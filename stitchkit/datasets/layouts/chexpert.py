@@ -10,7 +10,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, with_files
 from stitchkit.datasets.layouts.label_cells import checked_blank, checked_uncertain, numbers, numeric_labels
 from stitchkit.datasets.layouts.published import PublishedTable, Rows, keep_views, names_of, read_published, there_is
@@ -22,10 +22,10 @@ CLASSES = (
     "Support Devices",
 )  # fmt: skip
 HEADER = "Path,Sex,Age,Frontal/Lateral,AP/PA," + ",".join(CLASSES)
-SEEN = "torchxrayvision, tests/gen_chexpert.py; huggingface.co/datasets/danjacobellis/chexpert"
+REFERENCE = "torchxrayvision, tests/gen_chexpert.py; huggingface.co/datasets/danjacobellis/chexpert"
 TABLES = {
-    "train": PublishedTable(("train.csv",), HEADER, SEEN),
-    "val": PublishedTable(("valid.csv",), HEADER, SEEN),
+    "train": PublishedTable(("train.csv",), HEADER, REFERENCE),
+    "val": PublishedTable(("valid.csv",), HEADER, REFERENCE),
 }
 FOLDERS = (".", "CheXpert-v1.0", "CheXpert-v1.0-small")
 FRONTAL = ("Frontal",)
@@ -85,13 +85,13 @@ def read(
     parts = [_part(folder, name, uncertain, blank, views, missing) for name in names]
     labels = f"-1 (uncertain): {uncertain}; blank (not mentioned): {blank}"
     facts = CARD | {"labels": labels, "views": list(names_of(views))}
-    return assembled(facts, [TABLES[name] for name in names], CLASSES, parts)
+    return assemble(facts, [TABLES[name] for name in names], CLASSES, parts)
 
 
 def _place(root: Path, splits: str | Sequence[str] | None) -> tuple[Path, list[str]]:
     """The folder of the tables, and the splits to read."""
-    asked = names_of(splits or ())
-    for name in asked:
+    wanted = names_of(splits or ())
+    for name in wanted:
         if name not in TABLES:
             raise UnknownNameError.of("split of CheXpert", name, TABLES)
     places = [root / name for name in FOLDERS if any(there_is(root / name, table) for table in TABLES.values())]
@@ -102,7 +102,7 @@ def _place(root: Path, splits: str | Sequence[str] | None) -> tuple[Path, list[s
     if len(places) > 1 and places[0] != root:
         raise DataError(f"{root} holds {' and '.join(one.name for one in places)}. Give the one you mean.")
     folder = places[0]
-    return folder, [name for name in TABLES if (name in asked if asked else there_is(folder, TABLES[name]))]
+    return folder, [name for name in TABLES if (name in wanted if wanted else there_is(folder, TABLES[name]))]
 
 
 def _part(folder: Path, name: str, uncertain: str, blank: str, views: str | Sequence[str], missing: str) -> Part:
@@ -148,10 +148,10 @@ def _files(folder: Path, name: str, rows: Rows) -> list[str]:
 
 def _paths(rows: Rows) -> list[tuple[str, str]]:
     """The path below the folder of the tables, and the patient, of each row."""
-    found = [_PATH.search(cell) for cell in rows.column("Path")]
-    if None in found:
+    matches = [_PATH.search(cell) for cell in rows.column("Path")]
+    if None in matches:
         raise rows.table.fault(
-            found.index(None), "Path", "the cell is no path such as CheXpert-v1.0-small/train/patient00001/study1/"
+            matches.index(None), "Path", "the cell is no path such as CheXpert-v1.0-small/train/patient00001/study1/"
             "view1_frontal.jpg. Take the table as published",
         )  # fmt: skip
-    return [(match[1], match[2]) for match in found if match]
+    return [(match[1], match[2]) for match in matches if match]

@@ -113,7 +113,7 @@ def with_files(rows: Rows, column: str, paths: Sequence[str], missing: str) -> t
     """The rows whose file of ``paths`` (n,) exists, and these paths; ``column`` is named where one is missing."""
     there = files_there(paths)
     kept = _without_missing(rows, column, there, missing)
-    return kept, [Path(path) for path, found in zip(paths, there, strict=True) if found]
+    return kept, [Path(path) for path, exists in zip(paths, there, strict=True) if exists]
 
 
 def files_there(paths: Sequence[str]) -> np.ndarray:

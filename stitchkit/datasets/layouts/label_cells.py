@@ -69,12 +69,12 @@ def numeric_labels(table: Table, columns: Sequence[str], uncertain: str, blank: 
     return values, int(doubtful.sum())
 
 
-def folded(term: str) -> str:
+def fold_term(term: str) -> str:
     """A term without regard to case and white space.
 
     Examples
     --------
-    >>> folded(" Pleural  Effusion ")
+    >>> fold_term(" Pleural  Effusion ")
     'pleural effusion'
     """
     return " ".join(term.split()).casefold()
@@ -102,8 +102,9 @@ def term_labels(
     >>> term_labels([["a", "b"], ["B "], ["unchanged"], []], ["b", "c"], frozenset({"unchanged"}))[1].tolist()
     [[1.0, 0.0], [1.0, 0.0], [nan, nan], [nan, nan]]
     """
-    sets = [frozenset(folded(term) for term in some) - {""} for some in terms]
-    meant = _meanings([term for term in _spelled(terms) if folded(term) not in silent] if classes is None else classes)
+    sets = [frozenset(fold_term(term) for term in some) - {""} for some in terms]
+    spoken = [term for term in _spellings(terms) if fold_term(term) not in silent]
+    meant = _meanings(spoken if classes is None else classes)
     classes_of: dict[str, list[int]] = {}
     for place, words in enumerate(meant.values()):
         for word in words:
@@ -117,31 +118,31 @@ def term_labels(
 
 def checked_terms(terms: Sequence[Sequence[str]], classes: Classes | None, where: str) -> None:
     """Refuse a class none of whose terms occurs among the terms of the items; ``where`` says what those come from."""
-    there = _spelled(terms)
-    known = {folded(term) for term in there}
+    there = _spellings(terms)
+    known = {fold_term(term) for term in there}
     for name, words in _meanings(classes or ()).items():
         if not words & known:
             raise UnknownNameError.of(f"term of {where}", name, there)
 
 
-def _spelled(terms: Sequence[Sequence[str]]) -> list[str]:
+def _spellings(terms: Sequence[Sequence[str]]) -> list[str]:
     """All terms that occur, in one spelling each, sorted."""
-    return sorted({folded(term): " ".join(term.split()) for some in terms for term in some if term.strip()}.values())
+    return sorted({fold_term(term): " ".join(term.split()) for some in terms for term in some if term.strip()}.values())
 
 
 def _meanings(classes: Classes) -> dict[str, Terms]:
     """Class name -> folded terms."""
     if isinstance(classes, Mapping):
-        return {name: frozenset(folded(word) for word in names_of(words)) for name, words in classes.items()}
-    return {name: frozenset([folded(name)]) for name in classes}
+        return {name: frozenset(fold_term(word) for word in names_of(words)) for name, words in classes.items()}
+    return {name: frozenset([fold_term(name)]) for name in classes}
 
 
-def typed(cells: Sequence[str]) -> np.ndarray:
+def typed_column(cells: Sequence[str]) -> np.ndarray:
     """A column (n,) as float64 where every cell is a number or blank (NaN), else as str.
 
     Examples
     --------
-    >>> typed(["61", "", "45.5"]).tolist(), typed(["AP", "1"]).tolist()
+    >>> typed_column(["61", "", "45.5"]).tolist(), typed_column(["AP", "1"]).tolist()
     ([61.0, nan, 45.5], ['AP', '1'])
     """
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from stitchkit.core.keys import is_missing
 from stitchkit.core.wording import setting
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, with_files
 from stitchkit.datasets.layouts.label_cells import checked_blank, checked_uncertain, numeric_labels
 from stitchkit.datasets.layouts.published import (
@@ -21,7 +21,7 @@ from stitchkit.datasets.layouts.published import (
     keep_views,
     names_of,
     read_published,
-    taken,
+    take_rows,
     whole_numbers,
 )
 from stitchkit.datasets.layouts.report_sections import SECTIONS, checked_sections, has_section, sections_of
@@ -126,19 +126,19 @@ def read(
     rows, paths = with_files(rows, "dicom_id", _image_paths(root, rows), missing)
     texts = None
     if reports:
-        given = _reports(root / (reports_root or ""), rows, missing)
-        rows, paths, texts = _with_texts(rows, paths, given, wanted)
+        report_texts = _reports(root / (reports_root or ""), rows, missing)
+        rows, paths, texts = _with_texts(rows, paths, report_texts, wanted)
     part = _part(rows, paths, texts, findings, split, uncertain, blank)
     labels = f"-1 (uncertain): {uncertain}; blank (not mentioned): {blank}; one row a study"
     repeats = {"repeated rows": repeated + again} if repeated + again else {}
-    made = repeats | {"texts": f"sections {' and '.join(wanted)} of the study's report"} if reports else repeats
-    return assembled(CARD | {"labels": labels, "views": list(names_of(views))} | made, TABLES, CLASSES, [part])
+    facts = repeats | {"texts": f"sections {' and '.join(wanted)} of the study's report"} if reports else repeats
+    return assemble(CARD | {"labels": labels, "views": list(names_of(views))} | facts, TABLES, CLASSES, [part])
 
 
 def _of_films(splits: Table) -> tuple[dict[str, str], int]:
     """The split of each film, and how many rows repeated an earlier one."""
     table, repeated = agreeing(splits, "dicom_id", ("split",))
-    pairs = zip(table.column("dicom_id"), table.filled("split"), strict=True)
+    pairs = zip(table.column("dicom_id"), table.filled_column("split"), strict=True)
     return {image: NAMES.get(split, split) for image, split in pairs}, repeated
 
 
@@ -156,15 +156,15 @@ def _reports(root: Path, rows: Rows, missing: str) -> list[str | None]:
     studies = zip(_patient_folders(root, rows), rows.column("study_id"), strict=True)
     files = [f"{folder}/s{study}.txt" for folder, study in studies]
     texts = {file: _text(file) for file in dict.fromkeys(files)}
-    found = [texts[file] for file in files]
-    if None in found and missing == "error":
+    of_rows = [texts[file] for file in files]
+    if None in of_rows and missing == "error":
         raise rows.table.fault(
-            found.index(None), "study_id", f"there is no report of this study below {root}/files ({found.count(None)} "
-            f"of {len(found)} films have none). Unpack mimic-cxr-reports.zip and name its folder with "
+            of_rows.index(None), "study_id", f"there is no report of this study below {root}/files "
+            f"({of_rows.count(None)} of {len(of_rows)} films have none). Unpack mimic-cxr-reports.zip and name its folder with "
             + setting("reports_root", text="reports_root") + ", leave such rows out with " + setting("missing", "skip")
             + ", or pass " + setting("reports", False),
         )  # fmt: skip
-    return found
+    return of_rows
 
 
 def _text(file: str) -> str | None:
@@ -206,7 +206,7 @@ def _part(
     place = {study: row for row, study in enumerate(findings.column("study_id"))}
     studies = rows.column("study_id")
     used, of_row = np.unique([place[study] for study in studies], return_inverse=True)
-    values, doubtful = numeric_labels(taken(findings, used.astype(np.int64)), CLASSES, uncertain, blank)
+    values, doubtful = numeric_labels(take_rows(findings, used.astype(np.int64)), CLASSES, uncertain, blank)
     columns = {"view": np.asarray(rows.column("ViewPosition"), dtype=np.str_), "study": np.asarray(studies)}
     groups = None if patients is None else patients.tolist()
     splits = np.asarray([split[name] for name in ids.tolist()], dtype=np.str_)

@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import checked_uncertain, numbers
 from stitchkit.datasets.layouts.published import PublishedTable, Rows, read_published
@@ -81,7 +81,7 @@ def read(root: Path, *, uncertain: str = "error", images: str | None = None, mis
     ids, patients = ids_of(table, "Image Index", None), groups_of(table, "Patient ID")
     groups = None if patients is None else patients.tolist()
     part = Part(ids, paths, values, rows.left_out, groups, metadata, split=_split(root, rows))
-    return assembled(CARD, [ENTRIES], CLASSES, [part])
+    return assemble(CARD, [ENTRIES], CLASSES, [part])
 
 
 def _folders(root: Path, images: str | None) -> list[Path]:
@@ -130,10 +130,10 @@ def _split(root: Path, rows: Rows) -> np.ndarray | None:
                     f"{path}, line {number}: the image is also in {LISTS[of[line.strip()]]}. Take the lists as "
                     f"published, or remove the line that is wrong."
                 )
-    found = [of.get(name, "") for name in rows.column("Image Index")]
-    if "" in found:
+    split = [of.get(name, "") for name in rows.column("Image Index")]
+    if "" in split:
         raise rows.table.fault(
-            found.index(""), "Image Index", f"the image is in neither {' nor '.join(LISTS.values())} "
-            f"({found.count('')} of {len(found)} are). Take the lists as published, or remove both to have no split",
+            split.index(""), "Image Index", f"the image is in neither {' nor '.join(LISTS.values())} "
+            f"({split.count('')} of {len(split)} are). Take the lists as published, or remove both to have no split",
         )  # fmt: skip
-    return np.asarray(found)
+    return np.asarray(split)

@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchkit.core.keys import is_missing
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import Classes, checked_terms, checked_uncertain, term_labels
 from stitchkit.datasets.layouts.published import PublishedTable, keep_views, names_of, read_published
@@ -110,7 +110,7 @@ def read(
         [texts[row] for row in place] if reports else None,
     )  # fmt: skip
     facts = CARD | {"views": list(names_of(views))} | ({"texts": list(names_of(sections))} if reports else {})
-    return assembled(facts, [REPORTS, PROJECTIONS], names, [part])
+    return assemble(facts, [REPORTS, PROJECTIONS], names, [part])
 
 
 def _texts(table: Table, sections: str | Sequence[str]) -> list[str]:

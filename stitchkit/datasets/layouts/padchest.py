@@ -10,7 +10,7 @@ import numpy as np
 
 from stitchkit.core.keys import is_missing
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import Classes, checked_terms, checked_uncertain, numbers, term_labels
 from stitchkit.datasets.layouts.published import PublishedTable, keep_views, names_of, read_published
@@ -103,7 +103,7 @@ def read(
     groups = None if patients is None else patients.tolist()
     texts = list(table.column("Report")) if reports else None
     facts = {key: value for key, value in CARD.items() if reports or key != "texts"} | {"views": list(names_of(views))}
-    return assembled(facts, [TABLE], names, [Part(ids, paths, values, rows.left_out, groups, _metadata(table), texts)])
+    return assemble(facts, [TABLE], names, [Part(ids, paths, values, rows.left_out, groups, _metadata(table), texts)])
 
 
 def _folders(root: Path, images: str | None, packs: Sequence[str]) -> list[Path]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import assembled
-from stitchkit.datasets.layouts.captioned import captioned, first_folder
+from stitchkit.datasets.layouts.assembling import assemble
+from stitchkit.datasets.layouts.captioned import first_folder, read_captioned
 from stitchkit.datasets.layouts.image_files import checked_missing
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
 from stitchkit.datasets.layouts.published import PublishedTable, Rows
@@ -70,8 +70,8 @@ def read(
     if path is None:
         raise DataError(f"{root} holds no {' or '.join(names)}. Give the folder that holds it.")
     folder = first_folder(root, FOLDERS, images)
-    part = captioned(Rows(_lines(path)), *COLUMNS, folder, missing, group=lambda name: name.partition("_")[0])
-    return assembled(CARD | {"table": path.name}, [PAIRS], (), [part])
+    part = read_captioned(Rows(_lines(path)), *COLUMNS, folder, missing, group=lambda name: name.partition("_")[0])
+    return assemble(CARD | {"table": path.name}, [PAIRS], (), [part])
 
 
 def _lines(path: Path) -> Table:

@@ -32,13 +32,13 @@ class PublishedTable:
         Paths below the root it goes by, the usual one first; with ``.gz`` behind it as well.
     header
         Its first line, quoted.
-    seen
-        Where that line was read.
+    reference
+        Source of that line: a repository, page or paper.
     """
 
     names: tuple[str, ...]
     header: str
-    seen: str
+    reference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Rows:
         out = len(self) - len(rows)
         if not out:
             return self
-        return Rows(taken(self.table, rows), {**self.left_out, reason: self.left_out.get(reason, 0) + out})
+        return Rows(take_rows(self.table, rows), {**self.left_out, reason: self.left_out.get(reason, 0) + out})
 
     def _check_undivided(self, kept: np.ndarray, reason: str, key: str) -> None:
         """Refuse an item that stays in by one row and is left out by another."""
@@ -85,7 +85,7 @@ class Rows:
                 )  # fmt: skip
 
 
-def taken(table: Table, rows: np.ndarray) -> Table:
+def take_rows(table: Table, rows: np.ndarray) -> Table:
     """The rows of a table at positions ``rows`` (k,), with their own row numbers."""
     return table.take(rows.tolist())
 
@@ -100,7 +100,7 @@ def agreeing(table: Table, key: str, columns: Sequence[str]) -> tuple[Table, int
     """
     first: dict[str, int] = {}
     cells = [table.column(name) for name in columns]
-    for row, name in enumerate(table.filled(key)):
+    for row, name in enumerate(table.filled_column(key)):
         before = first.setdefault(name, row)
         odd = next((one for one, values in zip(columns, cells, strict=True) if values[row] != values[before]), None)
         if odd is not None:
@@ -170,7 +170,7 @@ def read_published(root: Path, published: PublishedTable, columns: Columns) -> R
             f"{root} holds no {published.names[0]}{others}, packed as .gz or not. Give the folder that holds it."
         )
     try:
-        with _opened(path) as file, cells_of_any_length():
+        with _open_text(path) as file, cells_of_any_length():
             return Rows(_read(path, csv.reader(file), published, columns))
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8. Take the file as it is published, or save it again as UTF-8.") from error
@@ -180,9 +180,9 @@ def read_published(root: Path, published: PublishedTable, columns: Columns) -> R
         raise DataError(f"{path} cannot be read ({error}). Was it downloaded completely?") from error
 
 
-def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
+def names_of(names: str | Sequence[str]) -> tuple[str, ...]:
     """Names as given: one, or several."""
-    return (given,) if isinstance(given, str) else tuple(given)
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def keep_views(rows: Rows, column: str, views: str | Sequence[str], usual: Sequence[str], key: str) -> Rows:
@@ -198,12 +198,12 @@ def keep_views(rows: Rows, column: str, views: str | Sequence[str], usual: Seque
     check_agree([rows.table], key, column)
     if views == "all":
         return rows
-    asked = names_of(views)
+    wanted = names_of(views)
     cells = rows.column(column)
-    for view in asked:
+    for view in wanted:
         if view not in usual and view not in cells:
             raise UnknownNameError.of(f"view in {rows.table.path}", view, {*usual, *cells, "all"} - {""})
-    return rows.where([cell in asked for cell in cells], "other view", key)
+    return rows.where([cell in wanted for cell in cells], "other view", key)
 
 
 def _find(root: Path, published: PublishedTable) -> Path | None:
@@ -211,7 +211,7 @@ def _find(root: Path, published: PublishedTable) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _opened(path: Path) -> IO[str]:
+def _open_text(path: Path) -> IO[str]:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
@@ -219,7 +219,7 @@ def _opened(path: Path) -> IO[str]:
 
 def _read(path: Path, reader: Iterator[list[str]], published: PublishedTable, columns: Columns) -> Table:
     header = [cell.strip() for cell in next(reader, [])]
-    names = [_named(path, header, published, column) for column in columns]
+    names = [_column_name(path, header, published, column) for column in columns]
     places = [header.index(name) for name in names]
     cells: list[tuple[str, ...]] = []
     numbers: list[int] = []
@@ -245,16 +245,16 @@ def _fits(row: list[str], header: list[str]) -> bool:
     return (extra == 1 and not row[-1].strip()) or (extra == -1 and not header[-1])
 
 
-def _named(path: Path, header: list[str], published: PublishedTable, column: str | tuple[str, ...]) -> str:
+def _column_name(path: Path, header: list[str], published: PublishedTable, column: str | tuple[str, ...]) -> str:
     names = (column,) if isinstance(column, str) else column
-    found = next((name for name in names if name in header), None)
-    if found is None:
+    name = next((name for name in names if name in header), None)
+    if name is None:
         near = difflib.get_close_matches(names[0], [name for name in header if name], n=3, cutoff=0.5)
         shown = f"; nearest: {', '.join(near)}" if near else ""
         raise DataError(
             f"{path} has no column {' or '.join(map(repr, names))}{shown}. Its published header is "
             f"{published.header!r}. Take that file, or read your own with the layout 'table'."
         )
-    if header.count(found) > 1:
-        raise DataError(f"{header.count(found)} columns of {path} are called {found!r}. Take the file as published.")
-    return found
+    if header.count(name) > 1:
+        raise DataError(f"{header.count(name)} columns of {path} are called {name!r}. Take the file as published.")
+    return name

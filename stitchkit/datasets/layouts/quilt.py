@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import assembled
-from stitchkit.datasets.layouts.captioned import captioned, first_folder
+from stitchkit.datasets.layouts.assembling import assemble
+from stitchkit.datasets.layouts.captioned import first_folder, read_captioned
 from stitchkit.datasets.layouts.image_files import checked_missing
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
 from stitchkit.datasets.layouts.published import PublishedTable, names_of, read_published
@@ -76,5 +76,5 @@ def read(
     rows = read_published(root, LOOKUP, ("image_path", "caption", "subset", "split"))
     rows = rows.where([cell in wanted for cell in rows.column("subset")], "other subset")
     folder = first_folder(root, FOLDERS, images)
-    part = captioned(rows, "image_path", "caption", folder, missing, group=str, split_column="split")
-    return assembled(CARD | {"subsets": list(wanted)}, [LOOKUP], (), [part])
+    part = read_captioned(rows, "image_path", "caption", folder, missing, group=str, split_column="split")
+    return assemble(CARD | {"subsets": list(wanted)}, [LOOKUP], (), [part])

@@ -44,19 +44,19 @@ def sections_of(report: str, wanted: Sequence[str] = SECTIONS) -> str:
 
 
 def has_section(report: str, name: str) -> bool:
-    """Whether a report has a section, even an empty one."""
+    """True where a report has a section, even an empty one."""
     return any(_is(heading, name) for heading, _ in _sections(report))
 
 
 def _sections(report: str) -> list[tuple[str, str]]:
     """Heading and text of every section."""
-    headings = [found for found in _HEADING.finditer(report) if _is_heading(found[1], bare=not found[2])]
+    headings = [match for match in _HEADING.finditer(report) if _is_heading(match[1], bare=not match[2])]
     ends = [*(heading.start() for heading in headings[1:]), len(report)]
     return [(heading[1], report[heading.end() : end]) for heading, end in zip(headings, ends, strict=False)]
 
 
 def _is_heading(words: str, *, bare: bool) -> bool:
-    """Whether words in capitals head a section; ``bare`` if no colon follows, as often in texts all in capitals."""
+    """True where words in capitals head a section; ``bare`` if no colon follows, as often in texts all in capitals."""
     if bare:
         return words in _BARE
     parts = re.split(r" AND | ?[&/,] ?", words.partition("(")[0].strip())

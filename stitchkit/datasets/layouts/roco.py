@@ -9,8 +9,8 @@ from pathlib import Path
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import Part, assembled
-from stitchkit.datasets.layouts.captioned import captioned, first_folder
+from stitchkit.datasets.layouts.assembling import Part, assemble
+from stitchkit.datasets.layouts.captioned import first_folder, read_captioned
 from stitchkit.datasets.layouts.image_files import checked_missing
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
 from stitchkit.datasets.layouts.published import PublishedTable, Rows, agreeing, read_published, there_is
@@ -74,13 +74,13 @@ def read(root: Path, *, uncertain: str = "error", missing: str = "error") -> Coh
     checked_missing(missing)
     names = [name for name in SPLITS if there_is(root, TABLES[name])]
     if names:
-        articles = _licensed(root)
+        articles = _articles_by_license(root)
         parts = [
             _part(read_published(root, TABLES[name], ("ID", "Caption")), "ID", "Caption",
                   first_folder(root, (name, f"{name}_images"), None), missing, articles, SPLITS[name])
             for name in names
         ]  # fmt: skip
-        return assembled(_card("ROCOv2"), [TABLES[name] for name in names], (), parts)
+        return assemble(_card("ROCOv2"), [TABLES[name] for name in names], (), parts)
     base = next((root / name for name in BASES if (root / name / CAPTIONS.names[0]).is_file()), None)
     if base is None:
         raise DataError(
@@ -90,24 +90,24 @@ def read(root: Path, *, uncertain: str = "error", missing: str = "error") -> Coh
     folders = {name: base / name / "radiology" for name in FIRST if (base / name / "radiology").is_dir()}
     parts = [
         _part(Rows(_first_captions(folder / "captions.txt")), "image", "caption", folder / "images", missing,
-              _linked(folder / "dlinks.txt"), FIRST[name])
+              _articles_by_link(folder / "dlinks.txt"), FIRST[name])
         for name, folder in folders.items()
     ]  # fmt: skip
-    return assembled(_card("ROCO"), [CAPTIONS], (), parts)
+    return assemble(_card("ROCO"), [CAPTIONS], (), parts)
 
 
 def _part(
     rows: Rows, image: str, caption: str, folder: Path, missing: str, articles: Mapping[str, str], split: str
 ) -> Part:
     group = (lambda name: articles.get(name, name)) if articles else None
-    return captioned(rows, image, caption, folder, missing, group=group, split=split)
+    return read_captioned(rows, image, caption, folder, missing, group=group, split=split)
 
 
 def _card(name: str) -> dict[str, object]:
     return {"name": name, "source": SOURCES[name], **CARD}
 
 
-def _licensed(root: Path) -> dict[str, str]:
+def _articles_by_license(root: Path) -> dict[str, str]:
     """Image -> article; empty where the table is not there."""
     if not there_is(root, LICENCES):
         return {}
@@ -116,7 +116,7 @@ def _licensed(root: Path) -> dict[str, str]:
     return {name: article for name, article in pairs if not is_missing(article)}
 
 
-def _linked(path: Path) -> dict[str, str]:
+def _articles_by_link(path: Path) -> dict[str, str]:
     """Image -> article, from the lines that say where it was downloaded."""
     if not path.is_file():
         return {}
@@ -135,23 +135,23 @@ def _linked(path: Path) -> dict[str, str]:
 def _first_captions(path: Path) -> Table:
     if not path.is_file():
         raise DataError(f"there is no {path}. Take the set as it is published.")
-    found = list(_joined(path))
-    cells = tuple((name, caption) for _, name, caption in found)
-    return Table(path, ("image", "caption"), cells, tuple(number for number, _, _ in found))
+    captions = list(_caption_lines(path))
+    cells = tuple((name, caption) for _, name, caption in captions)
+    return Table(path, ("image", "caption"), cells, tuple(number for number, _, _ in captions))
 
 
-def _joined(path: Path) -> Iterator[tuple[int, str, str]]:
+def _caption_lines(path: Path) -> Iterator[tuple[int, str, str]]:
     """Line, image and caption; a line without an image goes on with the caption before."""
-    name, said, at = "", "", 0
+    name, text, at = "", "", 0
     for number, line in enumerate(lines_of(read_text(path)), start=1):
         first, tab, rest = line.partition("\t")
         if tab and first.strip().startswith("ROCO_"):
             if name:
-                yield at, name, said.strip()
-            name, said, at = first.strip(), rest, number
+                yield at, name, text.strip()
+            name, text, at = first.strip(), rest, number
         elif name:
-            said = f"{said} {line.strip()}"
+            text = f"{text} {line.strip()}"
         elif line.strip():
             raise DataError(f"{path}, line {number}: no image, a tab and a caption. Take the file as it is published.")
     if name:
-        yield at, name, said.strip()
+        yield at, name, text.strip()

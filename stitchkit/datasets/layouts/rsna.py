@@ -11,7 +11,7 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.strict_json import parse_json
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
 from stitchkit.datasets.layouts.published import PublishedTable, Rows, agreeing, read_published
@@ -92,7 +92,7 @@ def read(root: Path, *, uncertain: str = "error", images: str | None = None, mis
     groups = None if origin is None else [str(int(name.split("_")[0])) for name in origin]
     facts = CARD | {"patients": ALONE if origin is None else f"as in NIH ChestX-ray14, by {MAPPING}"}
     part = Part(ids, paths, values.reshape(-1, len(CLASSES)), films.left_out, groups, columns)
-    return assembled(facts, [BOXES, KINDS], CLASSES, [part])
+    return assemble(facts, [BOXES, KINDS], CLASSES, [part])
 
 
 def _one_a_film(table: Table, column: str, known: Sequence[str]) -> Table:
@@ -133,15 +133,15 @@ def _origins(root: Path, films: Table) -> list[str] | None:
                     f"{path}, entry {number}: another NIH film than in an earlier entry of the same film. Take the "
                     f"file as published, or remove it."
                 )
-        found = [of_film.get(name, "") for name in films.column("patientId")]
+        names = [of_film.get(name, "") for name in films.column("patientId")]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} is no list of entries with 'subset_img_id' and 'img_id'. Take the file as published, or remove it."
         ) from error
-    odd = [row for row, name in enumerate(found) if not name.split("_")[0].isdecimal()]
+    odd = [row for row, name in enumerate(names) if not name.split("_")[0].isdecimal()]
     if odd:
         raise films.fault(
-            odd[0], "patientId", f"{MAPPING} gives no NIH film for it ({len(odd)} of {len(found)}). Take the file as "
+            odd[0], "patientId", f"{MAPPING} gives no NIH film for it ({len(odd)} of {len(names)}). Take the file as "
             f"published, or remove it",
         )  # fmt: skip
-    return found
+    return names

@@ -17,7 +17,7 @@ from stitchkit.datasets.cohorts import Cohort
 from stitchkit.datasets.labels import read_labels
 from stitchkit.datasets.layouts.assembling import in_splits
 from stitchkit.datasets.layouts.image_files import with_files
-from stitchkit.datasets.layouts.label_cells import checked_uncertain, typed
+from stitchkit.datasets.layouts.label_cells import checked_uncertain, typed_column
 from stitchkit.datasets.layouts.published import Rows
 from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows
 
@@ -91,7 +91,7 @@ def read(
     place = {name: row for row, name in enumerate(ids.tolist())}
     there = ids_of(kept.table, named, None)
     labels = labels.take(np.asarray([place[name] for name in there.tolist()]))
-    parts = None if split is None else np.asarray(kept.table.filled(split), dtype=np.str_)
+    parts = None if split is None else np.asarray(kept.table.filled_column(split), dtype=np.str_)
     card = _card(path, rows, labels, kept, uncertain)
     card["counts"] |= in_splits(labels, parts)
     texts = None if text is None else Items(there, list(kept.column(text)), "text")
@@ -103,7 +103,7 @@ def _items(rows: Rows, column: str, modality: str, missing: str) -> tuple[Rows, 
         rows = rows.where([not is_missing(cell) for cell in rows.column(column)], "empty item")
         return rows, list(rows.column(column))
     folder = rows.table.path.parent
-    return with_files(rows, column, [str(folder / cell) for cell in rows.table.filled(column)], missing)
+    return with_files(rows, column, [str(folder / cell) for cell in rows.table.filled_column(column)], missing)
 
 
 def _labels(
@@ -112,7 +112,7 @@ def _labels(
 ) -> Labels:  # fmt: skip
     if classes is not None and not classes and label is None:
         checked_uncertain(uncertain)
-        metadata = {name: typed(rows.column(name)) for name in columns}
+        metadata = {name: typed_column(rows.column(name)) for name in columns}
         return Labels(np.empty((len(ids), 0)), ids, (), groups_of(rows, patient), metadata)
     return read_labels(
         rows.path, classes=classes, label=label, id=named, groups=patient, columns=columns, uncertain=uncertain

@@ -9,10 +9,10 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.assembling import Part, assembled
+from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import checked_uncertain, numeric_labels
-from stitchkit.datasets.layouts.published import PublishedTable, Rows, names_of, read_published, taken, there_is
+from stitchkit.datasets.layouts.published import PublishedTable, Rows, names_of, read_published, take_rows, there_is
 
 CLASSES = (
     "Aortic enlargement", "Atelectasis", "Calcification", "Cardiomegaly", "Clavicle fracture", "Consolidation", "Edema",
@@ -21,7 +21,7 @@ CLASSES = (
     "Other lesion", "COPD", "Lung tumor", "Pneumonia", "Tuberculosis", "Other diseases", "No finding",
 )  # fmt: skip
 OTHER = ("Other diseases", "Other disease")  # the name in the training table, and in the test table
-SEEN = (
+REFERENCE = (
     "names, their order and the two names of other diseases: public code that reads both tables; the lines themselves "
     "were put together from it"
 )
@@ -29,12 +29,12 @@ TABLES = {
     "train": PublishedTable(
         ("annotations/image_labels_train.csv", "image_labels_train.csv"),
         "image_id,rad_id," + ",".join(CLASSES),
-        SEEN,
+        REFERENCE,
     ),
     "test": PublishedTable(
         ("annotations/image_labels_test.csv", "image_labels_test.csv"),
         "image_id," + ",".join(CLASSES).replace(*OTHER),
-        SEEN,
+        REFERENCE,
     ),
 }
 READERS = {"majority": "more than half of its readers say so", "any": "one of its readers says so"}
@@ -95,15 +95,15 @@ def read(
     names = _names(root, splits)
     parts = [_part(root, name, folder / name, readers, uncertain, missing) for name in names]
     facts = CARD | {"labels": LABELS.format(READERS[readers])}
-    return assembled(facts, [TABLES[name] for name in names], CLASSES, parts)
+    return assemble(facts, [TABLES[name] for name in names], CLASSES, parts)
 
 
 def _names(root: Path, splits: str | Sequence[str] | None) -> list[str]:
-    asked = names_of(splits or ())
-    for name in asked:
+    wanted = names_of(splits or ())
+    for name in wanted:
         if name not in TABLES:
             raise UnknownNameError.of("split of VinDr-CXR", name, TABLES)
-    names = [name for name in TABLES if (name in asked if asked else there_is(root, TABLES[name]))]
+    names = [name for name in TABLES if (name in wanted if wanted else there_is(root, TABLES[name]))]
     if not names:
         files = " and no ".join(table.names[0] for table in TABLES.values())
         raise DataError(f"{root} holds no {files}. Give the folder that holds them.")
@@ -114,23 +114,23 @@ def _part(root: Path, name: str, folder: Path, readers: str, uncertain: str, mis
     columns = [OTHER if label in OTHER else label for label in CLASSES]
     rows = read_published(root, TABLES[name], ("image_id", *columns))
     of_film: dict[str, int] = {}
-    for image in rows.table.filled("image_id"):
+    for image in rows.table.filled_column("image_id"):
         of_film.setdefault(image, len(of_film))
     film = np.asarray([of_film[image] for image in rows.column("image_id")])
     says, _ = numeric_labels(rows.table, rows.table.columns[1:], uncertain, "unknown")
-    values = _agreed(says, film, len(of_film), readers)
+    values = _labels_of_readers(says, film, len(of_film), readers)
     _, first = np.unique(film, return_index=True)
-    films, paths = with_images(Rows(taken(rows.table, first)), "image_id", [folder], missing)
+    films, paths = with_images(Rows(take_rows(rows.table, first)), "image_id", [folder], missing)
     ids = films.column("image_id")
     kept = [of_film[image] for image in ids]
     return Part(ids, paths, values[kept], films.left_out, split=np.full(len(ids), name))
 
 
-def _agreed(says: np.ndarray, film: np.ndarray, n: int, readers: str) -> np.ndarray:
+def _labels_of_readers(says: np.ndarray, film: np.ndarray, n: int, readers: str) -> np.ndarray:
     """Labels (n, c) of n films from what readers say (r, c); NaN where none says anything."""
     known = ~np.isnan(says)
-    votes, asked = np.zeros((n, says.shape[1])), np.zeros((n, says.shape[1]))
+    votes, readings = np.zeros((n, says.shape[1])), np.zeros((n, says.shape[1]))
     np.add.at(votes, film, np.where(known, says, 0.0))
-    np.add.at(asked, film, known.astype(np.float64))
-    needed = asked / 2 if readers == "majority" else 0.0
-    return np.where(asked > 0, (votes > needed).astype(np.float64), np.nan)
+    np.add.at(readings, film, known.astype(np.float64))
+    needed = readings / 2 if readers == "majority" else 0.0
+    return np.where(readings > 0, (votes > needed).astype(np.float64), np.nan)

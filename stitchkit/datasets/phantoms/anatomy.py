@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stitchkit.datasets.phantoms.canvas import Canvas, Floats, Marks, arcs, curve, edge, join
+from stitchkit.datasets.phantoms.canvas import Canvas, Floats, Spots, arcs, curve, edge, join
 from stitchkit.datasets.phantoms.facts import FINDINGS, Phantom
 
 __all__ = ["Chest", "body", "bones", "chest_of", "lungs", "vessels", "wall"]
@@ -47,7 +47,7 @@ class Chest:
 
 
 def chest_of(phantom: Phantom, canvas: Canvas) -> Chest:
-    """Where the borders of this patient run on this canvas."""
+    """Borders of a patient's organs on a canvas."""
     nuisance, portable = phantom.nuisance, phantom.view == "AP"
     depth = nuisance.inspiration - (0.9 if portable else 0.0)
     apex = -0.80 + 0.02 * nuisance.inspiration
@@ -55,7 +55,7 @@ def chest_of(phantom: Phantom, canvas: Canvas) -> Chest:
     width = 0.74 + 0.025 * depth + 0.03 * (nuisance.habitus - 0.5) - (0.03 if phantom.sex == "F" else 0.0)
     x, y = canvas.x, canvas.y
     right = (x < 0).astype(np.float32)
-    off = np.abs(x) * (1 + np.float32(0.05 * nuisance.turn) * (2 * right - 1))
+    off = np.abs(x) * (1 + np.float32(0.05 * nuisance.rotation) * (2 * right - 1))
     lateral = wall(y, apex, width)
     inner = _inner(y, apex)
     across = (off - inner) / np.maximum(lateral - inner, np.float32(0.05))
@@ -91,8 +91,8 @@ def _mediastinum(phantom: Phantom, x: Floats, y: Floats, portable: bool, dome_y:
     upper = 1 + (0.12 if portable else 0.0) * (1 - cardiac)
     left = np.asarray(_LEFT_BORDER) * upper * (1 + (size * (1 + 0.57 * big) - 1) * cardiac)
     other = np.asarray(_RIGHT_BORDER) * upper * (1 + (size * (1 + 0.39 * big) - 1) * cardiac)
-    to_left = _lookup(y, level, left + 0.03 * nuisance.turn)
-    to_right = _lookup(y, level, other - 0.03 * nuisance.turn)
+    to_left = _lookup(y, level, left + 0.03 * nuisance.rotation)
+    to_right = _lookup(y, level, other - 0.03 * nuisance.rotation)
     soft = np.float32(0.022) + np.float32(0.03) * edge(y - np.float32(0.05), 0.2) * (x > 0)
     rim = np.minimum(to_left - x, x + to_right)
     inside = np.clip(rim / (2 * soft) + np.float32(0.5), 0, 1)
@@ -196,27 +196,27 @@ def _abdomen(phantom: Phantom, chest: Chest, canvas: Canvas) -> Floats:
     return np.asarray(below * (organs + canvas.spots(join(gas, flank))), np.float32)
 
 
-def vessels(phantom: Phantom) -> tuple[Marks, Marks]:
+def vessels(phantom: Phantom) -> tuple[Spots, Spots]:
     """Hila and the branching lung vessels as spots; the trunks first, the branches second."""
     rng = np.random.default_rng([phantom.nuisance.body, 1])
     trunks, branches, full = [], [], rng.uniform(0.75, 1.35)
     for sign, height in ((-1.0, -0.02), (1.0, -0.08)):
         root = np.array([sign * 0.185, height])
-        trunks.append(curve(root + _mirrored(sign, [(-0.02, -0.07), (0.005, 0), (0.03, 0.09), (0.06, 0.20)]),
+        trunks.append(curve(root + _mirror(sign, [(-0.02, -0.07), (0.005, 0), (0.03, 0.09), (0.06, 0.20)]),
                             (0.040, 0.016), (0.19, 0.08)))  # fmt: skip
-        trunks.append(curve(root + _mirrored(sign, [(-0.02, -0.12), (0.02, -0.06)]), 0.034, 0.12))
+        trunks.append(curve(root + _mirror(sign, [(-0.02, -0.12), (0.02, -0.06)]), 0.034, 0.12))
         angles = np.deg2rad([-78, -48, -22, 2, 24, 44, 66]) + rng.normal(0, 0.09, 7)
         branches.append(_tree(rng, root, sign, angles))
     return join(*trunks) * (1, 1, 1, full), join(*branches) * (1, 1, 1, full)
 
 
-def _mirrored(sign: float, points: list[tuple[float, float]]) -> np.ndarray:
+def _mirror(sign: float, points: list[tuple[float, float]]) -> np.ndarray:
     return np.asarray(points) * (sign, 1.0)
 
 
-def _tree(rng: np.random.Generator, root: np.ndarray, sign: float, angles: np.ndarray) -> Marks:
+def _tree(rng: np.random.Generator, root: np.ndarray, sign: float, angles: np.ndarray) -> Spots:
     """Vessels from one hilum: each bends, tapers and forks twice."""
-    lengths, marks = rng.uniform(0.36, 0.50, len(angles)), []
+    lengths, spots = rng.uniform(0.36, 0.50, len(angles)), []
     starts = root + rng.uniform(0.03, 0.09, (len(angles), 1)) * np.stack([sign * np.cos(angles), np.sin(angles)], 1)
     for level in range(3):
         bends = angles + rng.normal(0, 0.22, len(angles))
@@ -225,11 +225,11 @@ def _tree(rng: np.random.Generator, root: np.ndarray, sign: float, angles: np.nd
         ends = middles + half * np.stack([np.cos(bends), np.sin(bends)], 1)
         width, density = 0.0155 * 0.74**level, 0.12 * 0.72**level
         lines = np.stack([starts, middles, ends], 1)
-        marks.append(arcs(lines, (width, 0.6 * width), (density, 0.4 * density), count=(22, 14, 9)[level]))
+        spots.append(arcs(lines, (width, 0.6 * width), (density, 0.4 * density), count=(22, 14, 9)[level]))
         fork = rng.uniform(0.3, 0.6, len(angles))
         starts, lengths = np.concatenate([middles, middles]), np.concatenate([0.60 * lengths, 0.55 * lengths])
         angles = np.concatenate([bends - fork, bends + fork])
-    return join(*marks)
+    return join(*spots)
 
 
 def bones(phantom: Phantom, chest: Chest, canvas: Canvas) -> Floats:
@@ -265,7 +265,7 @@ def _rib(phase: Floats, gap: float, half: float) -> Floats:
 
 def _spine(phantom: Phantom, canvas: Canvas) -> Floats:
     x, y = canvas.x, canvas.y
-    turn = phantom.nuisance.turn
+    rotation = phantom.nuisance.rotation
     levels = np.arange(-1.05, 1.2, 0.118)
     column = edge(0.088 - np.abs(x), 0.022)
     disc = np.abs((y + np.float32(1.05)) / np.float32(0.118) - np.rint((y + np.float32(1.05)) / np.float32(0.118)))
@@ -273,11 +273,11 @@ def _spine(phantom: Phantom, canvas: Canvas) -> Floats:
     middle = levels + 0.059
     pedicle, process = np.full_like(levels, 0.016), np.full_like(levels, 0.014)
     knobs = join(
-        np.stack([0 * levels - 0.052 + 0.012 * turn, middle - 0.015, pedicle, 0 * levels + 0.05], 1),
-        np.stack([0 * levels + 0.052 + 0.012 * turn, middle - 0.015, pedicle, 0 * levels + 0.05], 1),
-        np.stack([0 * levels + 0.02 * turn, middle + 0.03, process, 0 * levels + 0.07], 1),
+        np.stack([0 * levels - 0.052 + 0.012 * rotation, middle - 0.015, pedicle, 0 * levels + 0.05], 1),
+        np.stack([0 * levels + 0.052 + 0.012 * rotation, middle - 0.015, pedicle, 0 * levels + 0.05], 1),
+        np.stack([0 * levels + 0.02 * rotation, middle + 0.03, process, 0 * levels + 0.07], 1),
     )
-    shift = 0.02 * turn
+    shift = 0.02 * rotation
     windpipe = join(
         curve([(shift, -1.1), (shift, -0.6), (shift - 0.02, -0.36), (shift - 0.012, -0.26)], (0.036, 0.030), -0.26),
         curve([(shift - 0.012, -0.26), (shift - 0.09, -0.17), (shift - 0.17, -0.09)], (0.026, 0.018), (-0.13, -0.03)),
@@ -288,12 +288,12 @@ def _spine(phantom: Phantom, canvas: Canvas) -> Floats:
     return np.asarray(bodies + canvas.spots(join(knobs, windpipe)), np.float32)
 
 
-def _girdle(phantom: Phantom) -> Marks:
+def _girdle(phantom: Phantom) -> Spots:
     """Clavicles cross the lungs on a PA film and ride above the apices on an AP one; scapulae the other way."""
-    portable, turn = phantom.view == "AP", phantom.nuisance.turn
-    marks = []
+    portable, rotation = phantom.view == "AP", phantom.nuisance.rotation
+    spots = []
     for sign in (-1.0, 1.0):
-        inner = 0.085 + 0.03 * turn * sign
+        inner = 0.085 + 0.03 * rotation * sign
         if portable:
             collar = [(inner, -0.66), (0.28, -0.79), (0.50, -0.85), (0.80, -0.84)]
             blade = [(0.80, -0.62), (0.63, -0.48), (0.58, -0.18), (0.66, 0.16), (0.80, 0.02)]
@@ -302,10 +302,10 @@ def _girdle(phantom: Phantom) -> Marks:
             collar = [(inner, -0.53), (0.27, -0.59), (0.50, -0.70), (0.82, -0.74)]
             blade = [(0.95, -0.55), (0.86, -0.40), (0.82, -0.10), (0.86, 0.16), (0.95, 0.05)]
             haze, bright = (0.92, -0.22, 0.10, 0.06), 0.07
-        marks += [
+        spots += [
             curve([(sign * x, y) for x, y in collar], (0.026, 0.021), 0.115),
             curve([(sign * x, y - 0.022) for x, y in collar], 0.0105, 0.05),
             curve([(sign * x, y) for x, y in blade], 0.016, bright),
             np.array([(sign * haze[0], *haze[1:]), (sign * 0.97, collar[-1][1] + 0.14, 0.085, 0.20)]),
         ]
-    return join(*marks)
+    return join(*spots)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Canvas", "Floats", "Marks", "arcs", "box", "curve", "edge", "join"]
+__all__ = ["Canvas", "Floats", "Spots", "arcs", "box", "curve", "edge", "join"]
 
 Floats = NDArray[np.floating[Any]]
-Marks = NDArray[np.float64]  # (m, 4): x, y, sigma, weight of round Gaussian spots
+Spots = NDArray[np.float64]  # (m, 4): x, y, sigma, weight of round Gaussian spots
 
 _COARSE = 0.024  # wider spots are few
-_TURN = np.sqrt(2 * np.pi)
+_ROOT_TWO_PI = np.sqrt(2 * np.pi)
 _FINEST = 0.0105  # no spot is narrower (half a pixel at 96 px): thinner ones would flicker with the size
 
 
@@ -46,11 +46,11 @@ class Canvas:
         u, v = film_x - np.float32(shift[0]), film_y - np.float32(shift[1])
         return cls(size, film_x, film_y, u * cos + v * sin, v * cos - u * sin, angle, zoom, shift)
 
-    def spots(self, marks: Marks, *, on_film: bool = False) -> Floats:
+    def spots(self, spots: Spots, *, on_film: bool = False) -> Floats:
         """The sum of Gaussian spots, ``(size, size)``; ``on_film`` for marks in film coordinates."""
-        if len(marks) == 0:
+        if len(spots) == 0:
             return np.zeros((self.size, self.size), np.float32)
-        x, y, sigma, weight = marks.T
+        x, y, sigma, weight = spots.T
         if not on_film:
             cos, sin, zoom = np.cos(self.tilt), np.sin(self.tilt), self.zoom
             x, y, sigma = (
@@ -88,9 +88,9 @@ def _near(size: int, x: Column, y: Column, wide: Column, weight: Column) -> Floa
         return np.zeros((size, size), np.float32)
     reach = int(np.ceil(3 * wide.max()))
     place = np.stack([x, y])
-    seen = ((place > -reach) & (place < size + reach - 1)).all(axis=0)
-    if not seen.all():
-        place, wide, weight = place[:, seen], wide[seen], weight[seen]
+    visible = ((place > -reach) & (place < size + reach - 1)).all(axis=0)
+    if not visible.all():
+        place, wide, weight = place[:, visible], wide[visible], weight[visible]
     near, window, padded = np.rint(place), np.arange(-reach, reach + 1), size + 4 * reach
     away = (near - place)[:, :, None] + window
     away *= (np.sqrt(0.5) / wide)[:, None]
@@ -123,7 +123,7 @@ def box(x: Floats, y: Floats, centre: tuple[float, float], half: tuple[float, fl
 Span = float | tuple[float, float]  # one value, or the first and the last along a line
 
 
-def curve(knots: object, sigma: Span, weight: Span) -> Marks:
+def curve(knots: object, sigma: Span, weight: Span) -> Spots:
     """Spots along a smooth line through ``knots`` (k, 2): width and density run from the first to the last value.
 
     ``weight`` is the density on the line's axis, whatever the spacing of the spots.
@@ -132,21 +132,21 @@ def curve(knots: object, sigma: Span, weight: Span) -> Marks:
     chords = points[1:] - points[:-1]
     thin = max(min(_ends(sigma)), _FINEST)
     count = 4 * int(np.ceil(np.sqrt((chords * chords).sum(1)).sum() / thin / 4.4)) + 1
-    line: Marks = _along(_spline(len(points), count) @ points, _ends(sigma), _ends(weight))[0]
+    line: Spots = _along(_spline(len(points), count) @ points, _ends(sigma), _ends(weight))[0]
     return line
 
 
-def arcs(knots: NDArray[np.float64], sigma: Span, weight: Span, *, count: int) -> Marks:
+def arcs(knots: NDArray[np.float64], sigma: Span, weight: Span, *, count: int) -> Spots:
     """Many short lines at once, ``knots`` (m, k, 2), each as ``count`` spots."""
     return _along(_spline(knots.shape[1], count) @ knots, _ends(sigma), _ends(weight)).reshape(-1, 4)
 
 
-def join(*marks: Marks) -> Marks:
+def join(*sets: Spots) -> Spots:
     """Several sets of spots as one."""
-    return np.concatenate([_NOTHING, *marks])
+    return np.concatenate([_NOTHING, *sets])
 
 
-_NOTHING: Marks = np.empty((0, 4))
+_NOTHING: Spots = np.empty((0, 4))
 
 
 def _ends(span: Span) -> tuple[float, float]:
@@ -167,7 +167,7 @@ def _along(points: NDArray[np.float64], sigma: tuple[float, float], weight: tupl
     spots[:, :-1, 3] = half
     spots[:, -1, 3] = 0
     spots[:, 1:, 3] += half
-    spots[..., 3] *= (weight[0] + (weight[1] - weight[0]) * t) / _TURN / wide
+    spots[..., 3] *= (weight[0] + (weight[1] - weight[0]) * t) / _ROOT_TWO_PI / wide
     return spots
 
 

@@ -1,4 +1,4 @@
-"""What is true about a chest phantom, drawn before anything is painted or written."""
+"""Facts of a chest phantom, drawn before its image and its report are made."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -32,7 +32,7 @@ class Nuisance:
     habitus: float  # 0 slim .. 1 heavy
     heart: float  # -1 small .. 1 large, within the normal range
     inspiration: float  # -1 shallow .. 1 deep
-    turn: float  # rotation about the long axis, -1 .. 1
+    rotation: float  # rotation about the long axis, -1 .. 1
     tilt: float  # degrees in the film plane
     zoom: float  # magnification about 1
     shift: tuple[float, float]  # of the patient on the film, in half film widths
@@ -180,7 +180,7 @@ def _nuisance(rng: np.random.Generator, view: str) -> Nuisance:
         habitus=float(rng.beta(2.0, 2.5)),
         heart=spread(0.6),
         inspiration=spread(0.45),
-        turn=spread(0.45),
+        rotation=spread(0.45),
         tilt=spread(2.2),
         zoom=1.0 + spread(0.035),
         shift=(spread(0.03), spread(0.03)),

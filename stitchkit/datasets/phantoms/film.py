@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stitchkit.datasets.phantoms.anatomy import body, bones, chest_of, lungs, vessels
-from stitchkit.datasets.phantoms.canvas import Canvas, Floats, Marks, curve, edge, join
+from stitchkit.datasets.phantoms.canvas import Canvas, Floats, Spots, curve, edge, join
 from stitchkit.datasets.phantoms.facts import Phantom
-from stitchkit.datasets.phantoms.findings import change_lungs, foreign_bodies, lung_marks
+from stitchkit.datasets.phantoms.findings import change_lungs, foreign_bodies, lung_spots
 
 __all__ = ["render"]
 
@@ -34,7 +34,7 @@ def render(phantom: Phantom, size: int = 96) -> NDArray[np.uint8]:
     chest = chest_of(phantom, canvas)
     trunks, branches = vessels(phantom)
     air = lungs(chest, canvas)
-    marked = lung_marks(phantom, chest)
+    marked = lung_spots(phantom, chest)
     air, bare = change_lungs(phantom, chest, canvas, air)
     aerated = air * (1 - np.float32(0.86) * chest.heart)
     tissue, skin = body(phantom, chest, canvas)
@@ -60,7 +60,7 @@ def _develop(phantom: Phantom, canvas: Canvas, total: Floats) -> NDArray[np.uint
     bend = bend + np.float32(uneven[0]) * canvas.film_x + np.float32(uneven[1]) * canvas.film_y
     grey = np.float32(236) / (1 + np.exp(-bend)) + np.float32(6)
     grain = rng.standard_normal((_GRAIN, _GRAIN), np.float32)
-    grey = grey + np.float32(2 * nuisance.noise) * _sampled(grain, canvas.size) * (0.35 + grey / 240)
+    grey = grey + np.float32(2 * nuisance.noise) * _sample(grain, canvas.size) * (0.35 + grey / 240)
     grey = np.maximum(grey, 250 * np.minimum(canvas.spots(_marker(phantom), on_film=True), 1))
     left, top, right, bottom = nuisance.collimation
     rim = np.minimum(
@@ -72,7 +72,7 @@ def _develop(phantom: Phantom, canvas: Canvas, total: Floats) -> NDArray[np.uint
     return film
 
 
-def _sampled(grain: Floats, size: int) -> Floats:
+def _sample(grain: Floats, size: int) -> Floats:
     """The grain at the pixel centres, bilinear: at half its own size, means of 2 x 2 cells."""
     at = np.clip((np.arange(size) + 0.5) * grain.shape[0] / size - 0.5, 0, grain.shape[0] - 1.001)
     low = at.astype(int)
@@ -81,7 +81,7 @@ def _sampled(grain: Floats, size: int) -> Floats:
     return np.asarray(rows[:, low] + part * (rows[:, low + 1] - rows[:, low]), np.float32)
 
 
-def _marker(phantom: Phantom) -> Marks:
+def _marker(phantom: Phantom) -> Spots:
     """A lead letter on the patient's right, inside the collimated field; "AP" beside it on portable films."""
     left, top, _, _ = phantom.nuisance.collimation
     letters = [_letter("R", (-0.90 + left, -0.88 + top), 0.062)]
@@ -97,6 +97,6 @@ _STROKES: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
 }
 
 
-def _letter(letter: str, at: tuple[float, float], half: float) -> Marks:
+def _letter(letter: str, at: tuple[float, float], half: float) -> Spots:
     """A letter as strokes round its left middle, ``half`` of its height tall on either side."""
     return join(*(curve(np.asarray(one) * half + at, 0.0105, 0.85) for one in _STROKES[letter]))

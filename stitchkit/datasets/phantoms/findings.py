@@ -7,10 +7,10 @@ An enlarged heart is part of the outline in ``anatomy``.
 import numpy as np
 
 from stitchkit.datasets.phantoms.anatomy import Chest, wall
-from stitchkit.datasets.phantoms.canvas import Canvas, Floats, Marks, box, curve, edge, join
+from stitchkit.datasets.phantoms.canvas import Canvas, Floats, Spots, box, curve, edge, join
 from stitchkit.datasets.phantoms.facts import FINDINGS, Phantom
 
-__all__ = ["change_lungs", "foreign_bodies", "lung_marks"]
+__all__ = ["change_lungs", "foreign_bodies", "lung_spots"]
 
 
 def change_lungs(phantom: Phantom, chest: Chest, canvas: Canvas, air: Floats) -> tuple[Floats, Floats]:
@@ -28,20 +28,20 @@ def change_lungs(phantom: Phantom, chest: Chest, canvas: Canvas, air: Floats) ->
     return air, bare
 
 
-def lung_marks(phantom: Phantom, chest: Chest) -> Marks:
+def lung_spots(phantom: Phantom, chest: Chest) -> Spots:
     """Lines and spots inside the lungs: nodule, pleural line, septal lines, and the harmless look-alikes."""
-    marks = [_look_alikes(phantom, chest)]
+    spots = [_look_alikes(phantom, chest)]
     if _severity(phantom, "nodule") > 0:
-        marks.append(_nodule(phantom, chest))
+        spots.append(_nodule(phantom, chest))
     if _severity(phantom, "pneumothorax") > 0:
-        marks.append(_pleural_line(phantom, chest))
+        spots.append(_pleural_line(phantom, chest))
     if _severity(phantom, "edema") > 0:
-        marks.append(_septal_lines(phantom, chest))
-    return join(*marks)
+        spots.append(_septal_lines(phantom, chest))
+    return join(*spots)
 
 
 def foreign_bodies(phantom: Phantom, chest: Chest, canvas: Canvas) -> Floats:
-    """What lies on or in the chest: a pacemaker, and the ECG leads that are none."""
+    """Foreign bodies: a pacemaker, and ECG leads that look like one."""
     harmless = join(*([_wires(phantom)] * phantom.nuisance.wires), *([_catheter(phantom)] * phantom.nuisance.line))
     added = canvas.spots(harmless)
     severity = _severity(phantom, "pacemaker")
@@ -87,9 +87,9 @@ def _opacity(phantom: Phantom, chest: Chest, canvas: Canvas) -> Floats:
     rng, severity = _rng(phantom, "opacity"), _severity(phantom, "opacity")
     x, y = chest.place(_side(phantom, "opacity"), *_place(phantom, "opacity"))
     reach = 0.085 + 0.10 * severity
-    turns, away = rng.uniform(0, 2 * np.pi, 16), rng.uniform(0, 1, 16) ** 0.6
+    angles, away = rng.uniform(0, 2 * np.pi, 16), rng.uniform(0, 1, 16) ** 0.6
     lobules = np.stack(
-        [x + 0.85 * reach * away * np.cos(turns), y + reach * away * np.sin(turns),
+        [x + 0.85 * reach * away * np.cos(angles), y + reach * away * np.sin(angles),
          rng.uniform(0.30, 0.6, 16) * reach, rng.uniform(0.1, 0.4, 16) * (0.4 + severity)], axis=1,
     )  # fmt: skip
     cloud = 1 - np.exp(-canvas.spots(lobules))
@@ -99,72 +99,72 @@ def _opacity(phantom: Phantom, chest: Chest, canvas: Canvas) -> Floats:
 def _edema_haze(phantom: Phantom, chest: Chest, canvas: Canvas) -> Floats:
     """Bat wings about both hila, spreading down."""
     rng, severity = _rng(phantom, "edema"), _severity(phantom, "edema")
-    marks = []
+    spots = []
     for sign in (-1.0, 1.0):
         away = rng.uniform(0.05, 0.40, 26) * (0.8 + 0.4 * severity)
-        turns = rng.uniform(-1.0, 1.2, 26)
-        marks.append(np.stack(
-            [sign * (0.16 + away * np.cos(turns)), 0.02 + away * np.sin(turns), rng.uniform(0.04, 0.09, 26),
+        angles = rng.uniform(-1.0, 1.2, 26)
+        spots.append(np.stack(
+            [sign * (0.16 + away * np.cos(angles)), 0.02 + away * np.sin(angles), rng.uniform(0.04, 0.09, 26),
              rng.uniform(0.05, 0.28, 26)], axis=1,
         ))  # fmt: skip
-    cloud = 1 - np.exp(-canvas.spots(join(*marks)))
+    cloud = 1 - np.exp(-canvas.spots(join(*spots)))
     return np.asarray(np.float32(0.03 + 0.65 * severity) * cloud, np.float32)
 
 
-def _septal_lines(phantom: Phantom, chest: Chest) -> Marks:
+def _septal_lines(phantom: Phantom, chest: Chest) -> Spots:
     """Short level lines at the lateral bases, and thick upper-lobe vessels."""
     rng, severity = _rng(phantom, "edema"), _severity(phantom, "edema")
-    marks = []
+    spots = []
     for sign in (-1.0, 1.0):
         for y in np.linspace(chest.base - 0.36, chest.base - 0.12, 5) + rng.normal(0, 0.01, 5):
             x = sign * (chest.width - 0.035)
-            marks.append(curve([(x, y), (x - sign * 0.08, y + 0.006)], 0.0105, 0.13 * severity))
+            spots.append(curve([(x, y), (x - sign * 0.08, y + 0.006)], 0.0105, 0.13 * severity))
         for lean in (0.10, 0.22, 0.34):
             start, end = (sign * 0.20, -0.10), (sign * (0.20 + lean), -0.48 + 0.4 * lean)
-            marks.append(curve([start, end], (0.022, 0.012), (0.09 * severity, 0.03 * severity)))
-    return join(*marks)
+            spots.append(curve([start, end], (0.022, 0.012), (0.09 * severity, 0.03 * severity)))
+    return join(*spots)
 
 
-def _nodule(phantom: Phantom, chest: Chest) -> Marks:
+def _nodule(phantom: Phantom, chest: Chest) -> Spots:
     """One round spot with a firm edge: a disc made of a ring of spots round a core."""
     severity = _severity(phantom, "nodule")
     x, y = chest.place(_side(phantom, "nodule"), *_place(phantom, "nodule"))
     radius, density = 0.029 + 0.038 * severity, 0.15 + 0.26 * severity
-    turns = np.linspace(0, 2 * np.pi, 9)[:8]
-    ring = np.stack([x + 0.62 * radius * np.cos(turns), y + 0.62 * radius * np.sin(turns),
+    angles = np.linspace(0, 2 * np.pi, 9)[:8]
+    ring = np.stack([x + 0.62 * radius * np.cos(angles), y + 0.62 * radius * np.sin(angles),
                      np.full(8, 0.42 * radius), np.full(8, 0.42 * density)], axis=1)  # fmt: skip
     return join(ring, np.array([(x, y, 0.5 * radius, 0.55 * density)]))
 
 
-def _look_alikes(phantom: Phantom, chest: Chest) -> Marks:
+def _look_alikes(phantom: Phantom, chest: Chest) -> Spots:
     """Nipple shadows, vessels seen end-on, a healed granuloma, a skin fold: on any film, whatever the findings."""
     rng = np.random.default_rng([phantom.seed, 50])
-    marks = []
+    spots = []
     if rng.random() < 0.35:
         height = 0.22 + rng.normal(0, 0.03)
-        marks += [np.array([(sign * 0.47, height, 0.020, rng.uniform(0.04, 0.11))]) for sign in (-1, 1)]
+        spots += [np.array([(sign * 0.47, height, 0.020, rng.uniform(0.04, 0.11))]) for sign in (-1, 1)]
     for _ in range(int(rng.integers(0, 3))):
         sign = rng.choice([-1.0, 1.0])
         spot = (sign * rng.uniform(0.22, 0.36), rng.uniform(-0.25, 0.2), 0.014, rng.uniform(0.08, 0.2))
-        marks.append(np.array([spot]))
+        spots.append(np.array([spot]))
     if rng.random() < 0.12:
         side = "left" if rng.random() < 0.5 else "right"
-        marks.append(np.array([(*chest.place(side, rng.uniform(0.2, 0.8), rng.uniform(0.1, 0.8)), 0.0115, 0.3)]))
+        spots.append(np.array([(*chest.place(side, rng.uniform(0.2, 0.8), rng.uniform(0.1, 0.8)), 0.0115, 0.3)]))
     if rng.random() < (0.35 if phantom.view == "AP" else 0.1):
         sign, off, lean = rng.choice([-1.0, 1.0]), rng.uniform(0.40, 0.62), rng.uniform(-0.05, 0.15)
         fold = [(sign * (off - lean), -0.6), (sign * off, -0.15), (sign * (off + 0.5 * lean), 0.3)]
-        marks.append(curve(fold, 0.014, rng.uniform(0.05, 0.13)))
-    return join(*marks)
+        spots.append(curve(fold, 0.014, rng.uniform(0.05, 0.13)))
+    return join(*spots)
 
 
-def _collapsed(phantom: Phantom, chest: Chest) -> tuple[float, float, float]:
-    """How much the lung shrank, and the point (off the midline, down) it shrank towards."""
+def _collapse(phantom: Phantom, chest: Chest) -> tuple[float, float, float]:
+    """Shrinkage of a lung, and the point (off the midline, down) towards which it shrank."""
     return 0.03 + 0.30 * _severity(phantom, "pneumothorax"), 0.30, chest.base + 0.10
 
 
 def _pneumothorax(phantom: Phantom, chest: Chest, canvas: Canvas) -> Floats:
     """1 between the fallen lung and the wall: where the lung, blown up again, would not reach."""
-    shrunk, x, y = _collapsed(phantom, chest)
+    shrunk, x, y = _collapse(phantom, chest)
     off = np.float32(x) + (chest.off - np.float32(x)) / np.float32(1 - shrunk)
     down = np.float32(y) + (canvas.y - np.float32(y)) / np.float32(1 - shrunk)
     lung = np.minimum(wall(down, chest.apex, chest.width) - off, down - np.float32(chest.apex))
@@ -172,9 +172,9 @@ def _pneumothorax(phantom: Phantom, chest: Chest, canvas: Canvas) -> Floats:
     return np.asarray(gone * _on_side(_side(phantom, "pneumothorax"), chest), np.float32)
 
 
-def _pleural_line(phantom: Phantom, chest: Chest) -> Marks:
+def _pleural_line(phantom: Phantom, chest: Chest) -> Spots:
     """The edge of the fallen lung."""
-    shrunk, x, y = _collapsed(phantom, chest)
+    shrunk, x, y = _collapse(phantom, chest)
     down = np.concatenate([[0.0, 0.01, 0.04], np.linspace(0.10, 1.0, 8)])
     level = chest.apex + down * (chest.base - 0.08 - chest.apex)
     off = np.append(0.14, wall(level.astype(np.float32), chest.apex, chest.width))
@@ -191,11 +191,11 @@ def _pacemaker(phantom: Phantom, canvas: Canvas, severity: float) -> Floats:
     vein = [(x, y - 0.10), (sign * 0.36, -0.62), (sign * 0.14, -0.54), (-0.10, -0.36), (-0.13, -0.05)]
     density = 0.10 + 0.50 * severity
     tip = (0.25 + rng.uniform(-0.04, 0.04), 0.36 + rng.uniform(-0.04, 0.04))
-    marks = [curve([*vein, (-0.11, 0.18), (0.04, 0.33), tip], 0.0115, density)]
-    marks.append(np.array([(*tip, 0.018, density)]))
+    spots = [curve([*vein, (-0.11, 0.18), (0.04, 0.33), tip], 0.0115, density)]
+    spots.append(np.array([(*tip, 0.018, density)]))
     if severity > 0.6:
-        marks.append(curve([*vein, (-0.17, 0.10), (-0.12, 0.17), (-0.06, 0.08)], 0.0115, density))
-    added = canvas.spots(join(*marks))
+        spots.append(curve([*vein, (-0.17, 0.10), (-0.12, 0.17), (-0.06, 0.08)], 0.0115, density))
+    added = canvas.spots(join(*spots))
     if severity <= 0.3:
         return added
     grow = 0.75 + 0.45 * severity
@@ -205,7 +205,7 @@ def _pacemaker(phantom: Phantom, canvas: Canvas, severity: float) -> Floats:
     return np.asarray(added + 0.42 * case + 0.25 * header * (1 - case) + 0.22 * inner, np.float32)
 
 
-def _catheter(phantom: Phantom) -> Marks:
+def _catheter(phantom: Phantom) -> Spots:
     """A central venous line, from the neck or from below a clavicle, that could pass for a pacing lead."""
     rng = np.random.default_rng([phantom.seed, 61])
     sign = rng.choice([-1.0, 1.0])
@@ -218,13 +218,13 @@ def _catheter(phantom: Phantom) -> Marks:
     return curve([*entry, (-0.08 + 0.03 * sign, -0.45), (-0.125, -0.28), (-0.13, end)], 0.0105, rng.uniform(0.10, 0.28))
 
 
-def _wires(phantom: Phantom) -> Marks:
+def _wires(phantom: Phantom) -> Spots:
     """Three or four ECG electrodes with their cables, thinner and smoother than a pacing lead."""
     rng = np.random.default_rng([phantom.seed, 60])
-    marks = []
+    spots = []
     for _ in range(int(rng.integers(2, 5))):
         sign = rng.choice([-1.0, 1.0])
         x, y = sign * rng.uniform(0.35, 0.8), rng.uniform(-0.6, 0.6)
         path = [(x, y), (x * 0.8 + rng.normal(0, 0.1), y + 0.3), (rng.normal(0.1, 0.3), 0.8), (rng.normal(0, 0.4), 1.2)]
-        marks += [curve(path, 0.0105, rng.uniform(0.10, 0.22)), np.array([(x, y, 0.022, 0.45)])]
-    return join(*marks)
+        spots += [curve(path, 0.0105, rng.uniform(0.10, 0.22)), np.array([(x, y, 0.022, 0.45)])]
+    return join(*spots)

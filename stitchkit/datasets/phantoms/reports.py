@@ -15,7 +15,7 @@ _NORMAL = 0.25  # chance that a film without findings gets only the summary sent
 
 
 def reported_findings(phantom: Phantom, *, seed: int, noise: float = 0.0) -> tuple[bool, ...]:
-    """Which of ``FINDINGS`` the report says are there: the truth, each flipped with chance ``noise`` (0 .. 1)."""
+    """Findings that the report mentions: the truth, each flipped with probability ``noise`` (0 .. 1)."""
     flips = _rng(phantom, seed, 1).random(len(FINDINGS)) < noise
     return tuple((grade > 0) != bool(flip) for grade, flip in zip(phantom.severities, flips, strict=True))
 
@@ -53,14 +53,14 @@ def write_report(
     if unknown:
         raise ValueError(f"cannot be silent about {unknown[0]!r}; the phantoms have {', '.join(FINDINGS)}")
     bank, rng = _BANKS[wording], _rng(phantom, seed, 2)
-    said = reported_findings(phantom, seed=seed, noise=noise)
+    mentioned = reported_findings(phantom, seed=seed, noise=noise)
     positive, negative = [], []
     for index, finding in enumerate(FINDINGS):
         sentences = _present(phantom, index, bank, rng), _pick(rng, bank.absent[finding])
         mention = rng.random() < _NEGATIVE_MENTIONED
         if finding in silent:
             continue
-        if said[index]:
+        if mentioned[index]:
             positive.append(sentences[0])
         elif mention:
             negative.append(sentences[1])
@@ -117,7 +117,7 @@ def _tidy(sentence: str) -> str:
 
 
 def _frame(phantom: Phantom, bank: Wording, rng: np.random.Generator) -> tuple[list[str], list[str]]:
-    """What is said about view, patient and the rest of the chest."""
+    """Sentences about the view, the patient and the rest of the chest."""
     opening, closing = [], []
     view, sex, rest = _pick(rng, bank.views[phantom.view]), _pick(rng, bank.sexes[phantom.sex]), _pick(rng, bank.rest)
     if rng.random() < 0.7:

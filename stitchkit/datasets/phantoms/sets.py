@@ -84,7 +84,7 @@ def make_phantoms(
     """
     phantoms = draw_phantoms(n, seed=seed, prevalence=prevalence)
     severity = np.array([one.severities for one in phantoms], np.float32).reshape(n, len(FINDINGS))
-    said = [reported_findings(one, seed=seed, noise=noise) for one in phantoms]
+    reported = [reported_findings(one, seed=seed, noise=noise) for one in phantoms]
     images = np.empty((n, size, size), np.uint8)
     for row, one in enumerate(phantoms):
         images[row] = render(one, size)
@@ -93,7 +93,7 @@ def make_phantoms(
         images=images,
         reports=[write_report(one, seed=seed, noise=noise, silent=silent) for one in phantoms],
         labels=(severity > 0).astype(np.int8),
-        reported=np.array(said, np.int8).reshape(n, len(FINDINGS)),
+        reported=np.array(reported, np.int8).reshape(n, len(FINDINGS)),
         severity=severity,
         views=np.array([one.view for one in phantoms], np.str_),
         sexes=np.array([one.sex for one in phantoms], np.str_),

@@ -180,19 +180,19 @@ def modality_of(model: torch.nn.Module, name: EncoderName) -> str:
     if takes not in MODALITIES:
         raise InputError(f"the model of {str(name)!r} takes {takes}; encoders take images or texts.")
     modality = MODALITIES[takes]
-    if asked_modality(name) not in (None, modality):
+    if requested_modality(name) not in (None, modality):
         raise InputError(
             f"the checkpoint of {str(name)!r} holds one encoder, which takes {modality}s. Leave out modality=."
         )
     return modality
 
 
-def asked_modality(name: EncoderName) -> str | None:
+def requested_modality(name: EncoderName) -> str | None:
     """The modality that the options of ``name`` ask for, or None."""
-    asked = name.options.get("modality")
-    if asked is not None and asked not in MODALITIES.values():
-        raise UnknownNameError.of("modality", asked, MODALITIES.values())
-    return asked
+    modality = name.options.get("modality")
+    if modality is not None and modality not in MODALITIES.values():
+        raise UnknownNameError.of("modality", modality, MODALITIES.values())
+    return modality
 
 
 def preprocessing_of(processor: Any) -> Any:

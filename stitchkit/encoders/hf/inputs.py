@@ -112,9 +112,9 @@ class TextInputs:
         cut = {"truncation": True, "max_length": self.length} if self.length else {}
         nothing = {self.tokenizer.unk_token_id, *self.tokenizer.all_special_ids}
         read = self.tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, **cut)["input_ids"]
-        seen = sorted({token for ids in read for token in ids} - nothing)
-        tokens = self.tokenizer.convert_ids_to_tokens(seen)
-        blank = {token for token, text in zip(seen, tokens, strict=True) if not str(text).strip(SPACES)}
+        token_ids = sorted({token for ids in read for token in ids} - nothing)
+        tokens = self.tokenizer.convert_ids_to_tokens(token_ids)
+        blank = {token for token, text in zip(token_ids, tokens, strict=True) if not str(text).strip(SPACES)}
         return [not (nothing | blank).issuperset(ids) for ids in read]
 
     @property

@@ -11,15 +11,15 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_counts, fingerprint
-from stitchkit.encoders.devices import frozen, moved
+from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.hf.checkpoints import (
     Source,
     architecture_of,
-    asked_modality,
     check_whole,
     holds_two,
     modality_of,
     model_class,
+    requested_modality,
 )
 from stitchkit.encoders.hf.inputs import Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hf.pairs import HFPairEncoder, load_half
@@ -66,13 +66,13 @@ class HFEncoder:
         """Pooled vectors (b, d) in float32 on the device, tokens (b, t, d) and, for texts, their mask (b, t)."""
         import torch
 
-        inputs = moved(batch, self.device, self.dtype)
+        inputs = move(batch, self.device, self.dtype)
         mask = inputs.get("attention_mask")
         with torch.inference_mode():
             with library_call():
                 output = self.model(**inputs, output_hidden_states=self.pooling.layer != -1, return_dict=True)
             tokens = self.pooling.tokens(output)
-            pooled = self.pooling.pooled(output, tokens, mask)
+            pooled = self.pooling.vectors(output, tokens, mask)
         return Encoded(pooled, tokens if tokens.ndim == 3 else None, mask)
 
     def classifier(self) -> LinearHead:
@@ -114,7 +114,7 @@ class HFEncoder:
         ):
             if not layers or (pooling.pool == "pooler" and getattr(output, "pooler_output", None) is None):
                 continue
-            pooled = pooling.pooled(output, pooling.tokens(output), None)
+            pooled = pooling.vectors(output, pooling.tokens(output), None)
             space = Space(self.name, pooled.shape[1], self.space.fingerprint)
             one_of_many = model.config.problem_type in (None, "single_label_classification")
             head = linear_head(space, layers[-1], classes, pooled, logits, multiclass=one_of_many)
@@ -141,7 +141,7 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     image and a text encoder, ``modality=image|text`` chooses one; its vectors are the projected features.
     """
     name.check_options(OPTIONS)
-    asked_modality(name)
+    requested_modality(name)
     root = Source.of(name, trust_remote_code)
     with importing("transformers"):
         import torch
@@ -165,11 +165,11 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     if isinstance(pooling.after, torch.nn.Module):
         used |= {f"pipeline.{key}": value for key, value in pooling.after.state_dict().items()}
         after = {"pipeline": pooling.after.settings}
-    mark = fingerprint(used, {**pooling.settings, **inputs.settings, **after})  # before the weights change precision
+    digest = fingerprint(used, {**pooling.settings, **inputs.settings, **after})  # before the weights change precision
     encoder = HFEncoder(
-        str(name), Space(str(name), 1), modality, frozen(model, device, dtype), inputs, pooling, device, dtype, source
+        str(name), Space(str(name), 1), modality, freeze(model, device, dtype), inputs, pooling, device, dtype, source
     )  # fmt: skip
-    encoder.space = Space(str(name), checked_width(encoder, inputs, model.config), mark)
+    encoder.space = Space(str(name), checked_width(encoder, inputs, model.config), digest)
     return encoder
 
 
@@ -190,4 +190,4 @@ def _pooling(
     parts, norm = pipeline.ending(norm_of(root.name))
     after = after_of(root, parts, pipeline.truncate)
     skip = inputs.prompt_tokens if isinstance(inputs, TextInputs) and not pipeline.include_prompt else 0
-    return replace(pooling, norm=norm, skip=skip, after=None if after is None else frozen(after, device, "float32"))
+    return replace(pooling, norm=norm, skip=skip, after=None if after is None else freeze(after, device, "float32"))

@@ -13,8 +13,8 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import fingerprint
-from stitchkit.encoders.devices import frozen, moved
-from stitchkit.encoders.hf.checkpoints import Source, asked_modality, check_none_missing, check_shapes
+from stitchkit.encoders.devices import freeze, move
+from stitchkit.encoders.hf.checkpoints import Source, check_none_missing, check_shapes, requested_modality
 from stitchkit.encoders.hf.inputs import Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hf.sentence_pipeline import SentencePipeline
 from stitchkit.encoders.hub import importing
@@ -65,7 +65,7 @@ class HFPairEncoder:
         """Projected features (b, d) in float32 on the device, of any length unless ``norm=unit``."""
         import torch
 
-        inputs = moved(batch, self.device, self.dtype)
+        inputs = move(batch, self.device, self.dtype)
         features_of = getattr(self.model, FEATURES[self.modality])
         with torch.inference_mode():
             with library_call():
@@ -86,20 +86,20 @@ def load_half(source: Source, config: Any, pipeline: SentencePipeline, *, device
         If weights of either half are missing.
     """
     name = source.name
-    modality, norm = _chosen(name, config), _norm(name, pipeline)
+    modality, norm = _choose_modality(name, config), _norm(name, pipeline)
     model = _whole(source, config)
-    marks = {one: fingerprint(_state(model, one, name), {}) for one in FEATURES}
+    digests = {one: fingerprint(_state(model, one, name), {}) for one in FEATURES}
     half = getattr(model, "text_model" if modality == "text" else "vision_model", model)
     inputs = inputs_of(source, modality, half, pipeline, full=config.model_type in FULL_LENGTH)
     facts = {key: getattr(half.config, key, None) for key in FACTS}
-    settings = {"weights": marks[modality], "modality": modality, "pool": "projected", "norm": norm, **facts}
-    mark = fingerprint({}, {**settings, **inputs.settings})
+    settings = {"weights": digests[modality], "modality": modality, "pool": "projected", "norm": norm, **facts}
+    digest = fingerprint({}, {**settings, **inputs.settings})
     _drop_other(model, modality)
     encoder = HFPairEncoder(
-        str(name), Space(str(name), 1), modality, frozen(model, device, dtype), inputs, norm, device, dtype,
-        fingerprint({}, marks),
+        str(name), Space(str(name), 1), modality, freeze(model, device, dtype), inputs, norm, device, dtype,
+        fingerprint({}, digests),
     )  # fmt: skip
-    encoder.space = Space(str(name), checked_width(encoder, inputs, half.config), mark)
+    encoder.space = Space(str(name), checked_width(encoder, inputs, half.config), digest)
     if modality == "text":
         _check_padding(encoder)
     return encoder
@@ -134,9 +134,9 @@ def _whole(source: Source, config: Any) -> torch.nn.Module:
     return whole
 
 
-def _chosen(name: EncoderName, config: Any) -> str:
+def _choose_modality(name: EncoderName, config: Any) -> str:
     """The modality asked for; the two there are in an error if there is none."""
-    modality = asked_modality(name)
+    modality = requested_modality(name)
     if modality is None:
         both = (str(replace(name, options={**name.options, "modality": one})) for one in FEATURES)
         raise InputError(

@@ -37,10 +37,10 @@ class Dense(torch.nn.Module):
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """(b, width) as (b, height)."""
-        made: torch.Tensor = self.activation(self.linear(vectors))
+        output: torch.Tensor = self.activation(self.linear(vectors))
         if not self.has_residual:
-            return made
-        return made + (self.residual(vectors) if hasattr(self, "residual") else vectors)
+            return output
+        return output + (self.residual(vectors) if hasattr(self, "residual") else vectors)
 
 
 class Norm(torch.nn.Module):
@@ -52,8 +52,8 @@ class Norm(torch.nn.Module):
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """(b, width) as (b, width)."""
-        made: torch.Tensor = self.norm(vectors)
-        return made
+        output: torch.Tensor = self.norm(vectors)
+        return output
 
 
 class UnitLength(torch.nn.Module):
@@ -128,7 +128,7 @@ def _module(source: Source, part: Part) -> torch.nn.Module:
         sizes = [_size(settings, key, part, name) for key in ("in_features", "out_features")]
         bias, residual = bool(settings.get("bias", True)), bool(settings.get("use_residual", False))
         module = Dense(sizes[0], sizes[1], bias, _activation(settings, name), residual)
-    return _filled(module, source, part)
+    return _fill(module, source, part)
 
 
 _ADVICE = "Leave the pipeline out with #pipeline=none, or write a python: encoder around sentence_transformers."
@@ -160,7 +160,7 @@ def _facts(part: Part, module: torch.nn.Module) -> dict[str, Any]:
     return {"activation": type(module.activation).__name__, "residual": module.has_residual}
 
 
-def _filled(module: torch.nn.Module, source: Source, part: Part) -> torch.nn.Module:
+def _fill(module: torch.nn.Module, source: Source, part: Part) -> torch.nn.Module:
     """``module`` with the weights of the checkpoint, all of them of the right shape."""
     folder = part.path.rstrip("/")
     file = next((one for name in FILES if (one := source.file(f"{folder}/{name}")) is not None), None)

@@ -165,7 +165,7 @@ class SentencePipeline:
         lines = None if wanted == "none" else source.json("modules.json")
         if lines is None:
             return cls()
-        modules = _converted(lines, list[Module], "modules.json", name)
+        modules = _convert(lines, list[Module], "modules.json", name)
         _check_modules(modules, name)
         first, pooling = modules[0], [one for one in modules if one.kind == "Pooling"]
         transformer = _transformer(source, first.path)
@@ -176,7 +176,7 @@ class SentencePipeline:
             raise _refusal(name, f"a {whole.model_type}, which gives no one vector an item")
         if whole.truncate_dim is not None and whole.truncate_dim < 1:
             raise _refusal(name, f"truncate_dim = {whole.truncate_dim}")
-        pooled = _settings(source, _joined(pooling[0].path, "config.json"), PoolingSettings) if pooling else None
+        pooled = _settings(source, _join(pooling[0].path, "config.json"), PoolingSettings) if pooling else None
         return cls(
             declared=True,
             path=first.path,
@@ -220,8 +220,8 @@ def _check_modules(modules: list[Module], name: EncoderName) -> None:
 
 def _part(source: Source, module: Module) -> Part:
     """A module behind the pooling, with the settings it was saved with."""
-    config = source.json(_joined(module.path, "config.json"))
-    settings = _converted(config if config is not None else {}, dict[str, Any], module.path, source.name)
+    config = source.json(_join(module.path, "config.json"))
+    settings = _convert(config if config is not None else {}, dict[str, Any], module.path, source.name)
     ends = [settings.get(f"module_{end}_name") for end in ("input", "output")]
     if strange := [one for one in ends if one not in (None, POOLED)]:
         raise _refusal(source.name, f"a {module.kind} of {strange[0]!r}, which is not the pooled vector")
@@ -231,8 +231,8 @@ def _part(source: Source, module: Module) -> Part:
 def _transformer(source: Source, path: str) -> TransformerSettings:
     """The settings of the transformer, of the first of its files that is there."""
     for file in TRANSFORMER_FILES:
-        if source.json(_joined(path, file)):
-            return _settings(source, _joined(path, file), TransformerSettings)
+        if source.json(_join(path, file)):
+            return _settings(source, _join(path, file), TransformerSettings)
     return TransformerSettings()
 
 
@@ -241,9 +241,9 @@ def _check_outputs(settings: TransformerSettings, name: EncoderName) -> None:
     wanted = {"method": "forward", "method_output_name": "last_hidden_state"}
     if settings.transformer_task != "feature-extraction":
         raise _refusal(name, f"transformer_task = {settings.transformer_task!r}")
-    for modality, made in settings.modality_config.items():
-        if modality == "message" or any(made.get(key, value) != value for key, value in wanted.items()):
-            raise _refusal(name, f"modality_config of {modality!r}: {made.get('method_output_name')!r}")
+    for modality, outputs in settings.modality_config.items():
+        if modality == "message" or any(outputs.get(key, value) != value for key, value in wanted.items()):
+            raise _refusal(name, f"modality_config of {modality!r}: {outputs.get('method_output_name')!r}")
     if settings.module_output_name not in (None, "token_embeddings"):
         raise _refusal(name, f"module_output_name = {settings.module_output_name!r}")
 
@@ -257,8 +257,8 @@ def _length(settings: TransformerSettings, name: EncoderName) -> int | None:
     processor = {**settings.tokenizer_args, **settings.processor_kwargs}
     model = {**settings.model_args, **settings.model_kwargs}
     config = {**settings.config_args, **settings.config_kwargs}
-    for kind, given in (("model", model), ("processor", processor), ("config", config)):
-        if strange := sorted(set(given) - HARMLESS[kind]):
+    for kind, arguments in (("model", model), ("processor", processor), ("config", config)):
+        if strange := sorted(set(arguments) - HARMLESS[kind]):
             raise _refusal(name, f"{strange[0]!r} among its {kind}_kwargs")
     length = processor.get("model_max_length", settings.max_seq_length)
     if length is not None and (not isinstance(length, int) or length < 1):
@@ -293,10 +293,10 @@ def _settings(source: Source, path: str, kind: type[Settings]) -> Settings:
         raise ModelUnavailableError(
             f"the checkpoint of {str(source.name)!r} lacks {path}, which its modules.json names. Copy the whole folder."
         )
-    return _converted({} if config is None else config, kind, path, source.name)
+    return _convert({} if config is None else config, kind, path, source.name)
 
 
-def _converted(value: Any, kind: type[Settings], file: str, name: EncoderName) -> Settings:
+def _convert(value: Any, kind: type[Settings], file: str, name: EncoderName) -> Settings:
     """``value`` as ``kind``, or an error that names the file and the field."""
     try:
         return msgspec.convert(value, kind)
@@ -304,7 +304,7 @@ def _converted(value: Any, kind: type[Settings], file: str, name: EncoderName) -
         raise _refusal(name, f"in {file} something that cannot be followed ({error})") from error
 
 
-def _joined(folder: str, file: str) -> str:
+def _join(folder: str, file: str) -> str:
     return f"{folder.rstrip('/')}/{file}" if folder else file
 
 

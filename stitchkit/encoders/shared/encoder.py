@@ -19,7 +19,7 @@ from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownName
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import fingerprint
-from stitchkit.encoders.devices import frozen, moved
+from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.shared.network import ImageInput, Input, SharedNetwork, SharedShape, TableInput, TextInput
@@ -57,7 +57,7 @@ class ImageBatch:
 
     def __call__(self, items: Sequence[Any]) -> torch.Tensor:
         """Images (b, channels, side, side) float32."""
-        return self.normalised(torch.from_numpy(np.stack([self.pixels(item) for item in items])))
+        return self.normalise(torch.from_numpy(np.stack([self.pixels(item) for item in items])))
 
     def pixels(self, item: Any, side: int | None = None) -> np.ndarray:
         """The middle of one image, (side, side, channels) uint8; by default as much as the network takes."""
@@ -71,7 +71,7 @@ class ImageBatch:
         array = np.asarray(image.crop((left, top, left + side, top + side)))
         return array[..., None] if array.ndim == 2 else array
 
-    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels (b, side, side, channels) uint8 as the network takes them, on the device they are on."""
         mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (self.mean, self.std))
         return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
@@ -130,8 +130,8 @@ class SharedEncoder:
     @torch.no_grad()
     def encode(self, batch: torch.Tensor) -> Encoded:
         """Vectors (b, d); ``tokens`` are patches or words, ``mask`` is True where they are content."""
-        found = self.network(self.branch, moved(batch, self.device, self.dtype))
-        return Encoded(found.pooled.float(), found.tokens.float(), found.mask)
+        output = self.network(self.branch, move(batch, self.device, self.dtype))
+        return Encoded(output.pooled.float(), output.tokens.float(), output.mask)
 
 
 def load(
@@ -153,19 +153,19 @@ def load(
     if modality not in known:
         example = f"{name.family}:{name.id}#modality={known[0]}"
         raise UnknownNameError.of(f"modality of {name.id}", modality, known, f"Write {example}.")
-    given = network.shape.inputs[modality]
-    if isinstance(given, TableInput):
+    kind_of_input = network.shape.inputs[modality]
+    if isinstance(kind_of_input, TableInput):
         raise InputError(f"{str(name)!r} reads rows of numbers; only images and texts can be embedded by name.")
     inputs: Callable[[Sequence[Any]], torch.Tensor]
-    if isinstance(given, ImageInput):
-        inputs = image_batch(given, settings)
+    if isinstance(kind_of_input, ImageInput):
+        inputs = image_batch(kind_of_input, settings)
     else:
-        inputs = text_batch(given, Path(name.id) / TOKENIZER, settings)
+        inputs = text_batch(kind_of_input, Path(name.id) / TOKENIZER, settings)
     state = network.state_dict()
     whole = fingerprint(state, settings)
     space = Space(str(name), network.shape.dim, fingerprint({}, {"pair": whole, "modality": modality}))
-    kind = "image" if isinstance(given, ImageInput) else "text"
-    return SharedEncoder(str(name), kind, modality, space, whole, frozen(network, device, dtype), inputs, device, dtype)
+    kind = "image" if isinstance(kind_of_input, ImageInput) else "text"
+    return SharedEncoder(str(name), kind, modality, space, whole, freeze(network, device, dtype), inputs, device, dtype)
 
 
 def pack_shared(network: SharedNetwork, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -219,13 +219,13 @@ def _check_shapes(shape: SharedShape, state: Mapping[str, torch.Tensor]) -> None
             raise InputError(f"the array {key!r} is {tuple(state[key].shape)} and not {tuple(value.shape)}")
 
 
-def image_batch(given: ImageInput, settings: Mapping[str, Any]) -> ImageBatch:
+def image_batch(shape: ImageInput, settings: Mapping[str, Any]) -> ImageBatch:
     """The step from images to tensors, from a folder's settings."""
-    fields = image_preparing(settings, given)
-    return ImageBatch(given.side, fields.wide, tuple(fields.mean), tuple(fields.std))
+    fields = image_preparing(settings, shape)
+    return ImageBatch(shape.side, fields.wide, tuple(fields.mean), tuple(fields.std))
 
 
-def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> TextBatch:
+def text_batch(shape: TextInput, path: Path, settings: Mapping[str, Any]) -> TextBatch:
     """The step from texts to token ids, from a folder's settings and its tokenizer.
 
     Raises
@@ -236,7 +236,7 @@ def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> Tex
 
     if not path.is_file():
         raise ModelUnavailableError(f"there is no {path}. Copy the whole folder.")
-    fields, content = text_preparing(settings, given), path.read_bytes()
+    fields, content = text_preparing(settings, shape), path.read_bytes()
     if sha256_of(content) != fields.tokenizer:
         raise ModelUnavailableError(f"{path} is not the tokenizer that the network was trained with. Copy it again.")
     try:
@@ -244,11 +244,11 @@ def text_batch(given: TextInput, path: Path, settings: Mapping[str, Any]) -> Tex
     except ValueError as error:
         raise ModelUnavailableError(f"{path} cannot be read as a tokenizer: {error}. Copy it again.") from error
     largest = max(tokenizer.get_vocab().values(), default=0)
-    if largest >= given.vocabulary:
+    if largest >= shape.vocabulary:
         raise ModelUnavailableError(
-            f"{path} has a token {largest}, and the network a vocabulary of {given.vocabulary}. Copy the whole folder."
+            f"{path} has a token {largest}, and the network a vocabulary of {shape.vocabulary}. Copy the whole folder."
         )
     tokenizer.encode_special_tokens = True  # a text that holds "[END]" does not end there
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return TextBatch(tokenizer, given.context, fields.start, given.end)
+    return TextBatch(tokenizer, shape.context, fields.start, shape.end)

@@ -161,10 +161,10 @@ class Stem(nn.Module, ABC):
 class ImageStem(Stem):
     """Patches by a convolution, after a class token of full width that carries no modality features."""
 
-    def __init__(self, shape: SharedShape, given: ImageInput) -> None:
-        self.count = (given.side // given.patch) ** 2
+    def __init__(self, shape: SharedShape, inputs: ImageInput) -> None:
+        self.count = (inputs.side // inputs.patch) ** 2
         super().__init__(shape, self.count + 1)
-        self.patches = nn.Conv2d(given.channels, self.width, given.patch, given.patch, bias=False)
+        self.patches = nn.Conv2d(inputs.channels, self.width, inputs.patch, inputs.patch, bias=False)
         self.first = nn.Parameter(torch.empty(shape.width))
         self.norm = nn.LayerNorm(shape.width)
 
@@ -185,16 +185,16 @@ class TextStem(Stem):
 
     causal = True
 
-    def __init__(self, shape: SharedShape, given: TextInput) -> None:
-        super().__init__(shape, given.context)
-        self.given = given
-        self.words = nn.Embedding(given.vocabulary, self.width)
+    def __init__(self, shape: SharedShape, inputs: TextInput) -> None:
+        super().__init__(shape, inputs.context)
+        self.inputs = inputs
+        self.words = nn.Embedding(inputs.vocabulary, self.width)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.insert(self.join(self.words(ids)) + self.position[: ids.shape[1]])
 
     def pooled_at(self, batch: Tensor) -> Tensor:
-        return (batch == self.given.end).int().argmax(dim=1)  # the first end token: padding may look like it
+        return (batch == self.inputs.end).int().argmax(dim=1)  # the first end token: padding may look like it
 
     def content(self, batch: Tensor) -> Tensor:
         at = torch.arange(batch.shape[1], device=batch.device)
@@ -204,11 +204,11 @@ class TextStem(Stem):
 class TableStem(Stem):
     """A token a column: its value times a vector, plus another; a third for a value that is missing."""
 
-    def __init__(self, shape: SharedShape, given: TableInput) -> None:
-        super().__init__(shape, given.columns + 1)
-        self.columns = given.columns
-        self.slope = nn.Parameter(torch.empty(given.columns, self.width))
-        self.missing = nn.Parameter(torch.empty(given.columns, self.width))
+    def __init__(self, shape: SharedShape, inputs: TableInput) -> None:
+        super().__init__(shape, inputs.columns + 1)
+        self.columns = inputs.columns
+        self.slope = nn.Parameter(torch.empty(inputs.columns, self.width))
+        self.missing = nn.Parameter(torch.empty(inputs.columns, self.width))
         self.first = nn.Parameter(torch.empty(shape.width))
 
     def forward(self, rows: Tensor) -> Tensor:

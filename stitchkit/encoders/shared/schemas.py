@@ -8,7 +8,7 @@ import msgspec
 
 from stitchkit.core.errors import InputError
 from stitchkit.encoders.shared.network import ImageInput, Input, SharedShape, TableInput, TextInput
-from stitchkit.storage.artefact_schemas import Count, Size, checked
+from stitchkit.storage.artefact_schemas import Count, Size, check_fields
 
 Layers = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Layer = Annotated[int, msgspec.Meta(ge=0, lt=1000)]
@@ -88,7 +88,7 @@ def shape_of(config: Any) -> SharedShape:
     InputError
         Naming the value that is missing or wrong.
     """
-    fields = checked(config, ShapeFields)
+    fields = check_fields(config, ShapeFields)
     if not fields.inputs:
         raise InputError("it reads no modality")
     inputs = {name: one.input() for name, one in fields.inputs.items()}
@@ -97,19 +97,19 @@ def shape_of(config: Any) -> SharedShape:
     )
 
 
-def image_preparing(settings: Any, given: ImageInput) -> ImagePreparing:
-    """Preparation of images for ``given``, from a folder's settings; errors as of :func:`shape_of`."""
-    fields = checked(settings, ImagePreparing)
-    if not len(fields.mean) == len(fields.std) == given.channels:
-        raise InputError(f"mean and std must have {given.channels} values each")
-    if fields.wide < given.side:
-        raise InputError(f"images of {fields.wide} pixels cannot be cut to {given.side}")
+def image_preparing(settings: Any, shape: ImageInput) -> ImagePreparing:
+    """Preparation of images for ``shape``, from a folder's settings; errors as of :func:`shape_of`."""
+    fields = check_fields(settings, ImagePreparing)
+    if not len(fields.mean) == len(fields.std) == shape.channels:
+        raise InputError(f"mean and std must have {shape.channels} values each")
+    if fields.wide < shape.side:
+        raise InputError(f"images of {fields.wide} pixels cannot be cut to {shape.side}")
     return fields
 
 
-def text_preparing(settings: Any, given: TextInput) -> TextPreparing:
-    """Preparation of texts for ``given``, from a folder's settings; errors as of :func:`shape_of`."""
-    fields = checked(settings, TextPreparing)
-    if fields.start >= given.vocabulary:
-        raise InputError(f"the start token {fields.start} is none of a vocabulary of {given.vocabulary}")
+def text_preparing(settings: Any, shape: TextInput) -> TextPreparing:
+    """Preparation of texts for ``shape``, from a folder's settings; errors as of :func:`shape_of`."""
+    fields = check_fields(settings, TextPreparing)
+    if fields.start >= shape.vocabulary:
+        raise InputError(f"the start token {fields.start} is none of a vocabulary of {shape.vocabulary}")
     return fields

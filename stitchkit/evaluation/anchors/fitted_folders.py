@@ -19,7 +19,7 @@ from stitchkit.datasets.anchor_tables import AnchorTable, table_facts
 from stitchkit.datasets.rows import groups_of, ids_of, read_rows
 from stitchkit.evaluation.fitted_pairs import STEP, leaks_of, missed
 from stitchkit.evaluation.leakage import audit, same_files
-from stitchkit.storage.artefact_schemas import HashFields, checked, wrong
+from stitchkit.storage.artefact_schemas import HashFields, check_fields, wrong
 from stitchkit.storage.folders import read_folder
 
 _EARLIER = "anchor_marks"  # where folders kept them before records did
@@ -147,7 +147,7 @@ def _hashes(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if kept is None and _EARLIER in config:
         try:
             kept = config[_EARLIER]
-            checked(kept, HashFields)
+            check_fields(kept, HashFields)
         except InputError as error:
             raise wrong("hashes of its anchors that can be read", error) from error
     return kept

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment.criteria import Explained
+from stitchkit.alignment.criteria import ExplainedVariance
 from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.record import notes_on_head
 from stitchkit.alignment.request import check_head
@@ -283,7 +283,7 @@ def compare(
         notes=(
             *_notes(pairs, reference, above, rows),
             *([NO_ENDS] if criterion == AGREEMENT else ()),
-            *(notes_on_head(reader or Explained(pairs.y.vectors)) if purpose == "head" else ()),
+            *(notes_on_head(reader or ExplainedVariance(pairs.y.vectors)) if purpose == "head" else ()),
         ),
         settings={"purpose": purpose, "level": 0.95, "seed": seed},
     )

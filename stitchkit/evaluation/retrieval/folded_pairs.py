@@ -43,7 +43,7 @@ class Readings:
     @classmethod
     def of(cls, head: HeadAgreement, folds: Sequence[np.ndarray]) -> Readings:
         """Measures (q, p) of each fold, pooled."""
-        return cls(head, head.pooled(folds))
+        return cls(head, head.pool(folds))
 
     @property
     def value(self) -> float:

@@ -1,1 +1,1 @@
-"""What unpaired vectors of both spaces add to a few pairs, and what can be had without any pair."""
+"""Solvers that use unpaired vectors of both spaces, beside a few pairs or without any."""

@@ -1,4 +1,4 @@
-"""The ensemble that matching moves: members that see the same rows through different spreads, powers and ranks."""
+"""The ensemble of matching: members with the same rows and different spreads, powers and ranks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from stitchkit.core.moments.row_moments import RowMoments
 from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.solvers.frames import rows_of_moments
 from stitchkit.solvers.pools.leading import leading
-from stitchkit.solvers.pools.sides import PooledSide, Tempered, at_most, visible
+from stitchkit.solvers.pools.sides import PooledSide, TemperedRows, at_most, visible
 
 SINGLE = 128  # width of both sides from which drafts are made in single precision
 
 
 class Member(NamedTuple):
-    """How one member looks: spreads tempered by ``exponent``, carriers weighed by ``power``, ``rank`` of them."""
+    """Settings of one member: spreads tempered by ``exponent``, carriers weighted by ``power``, ``rank`` of them."""
 
     exponent: float
     power: float
@@ -61,17 +61,17 @@ class Carriers(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strand:
-    """One member at work: both sides as it sees them, and its carriers so far."""
+    """State of one member: both sides in its coordinates, and its carriers so far."""
 
     member: Member
-    source: Tempered
-    target: Tempered
+    source: TemperedRows
+    target: TemperedRows
     carriers: Carriers
 
     @classmethod
     def start(cls, member: Member, source: PooledSide, target: PooledSide) -> Strand:
         """Carriers of the anchors alone, as many as they show."""
-        left, right = source.tempered(member.exponent), target.tempered(member.exponent)
+        left, right = source.temper(member.exponent), target.temper(member.exponent)
         first = min(max(int(left.anchors.shape[0]) - 1, 1), member.rank)
         return cls(member, left, right, Carriers.of(_product(left.anchors, right.anchors), first, member.power))
 
@@ -79,7 +79,7 @@ class Strand:
         """``A' B / n`` (k_s, k_t) of the anchors."""
         return _product(self.source.anchors, self.target.anchors) / int(self.source.anchors.shape[0])
 
-    def refitted(self, cross: Array, rank: int) -> Strand:
+    def refit(self, cross: Array, rank: int) -> Strand:
         """The same member with the carriers of ``cross``."""
         return replace(self, carriers=Carriers.of(cross, rank, self.member.power))
 
@@ -102,7 +102,7 @@ class Ensemble:
     moments: Moments | RowMoments
     means: tuple[Array, Array]
     strands: tuple[Strand, ...]
-    given: tuple[int, int]  # rows of the pools before any draw
+    pool_sizes: tuple[int, int]  # rows of the pools before any draw
     closed: tuple[AffineMap, AffineMap] | None = None  # a closed form's maps, which may stand beside the members
 
     @classmethod
@@ -142,14 +142,14 @@ class Ensemble:
             for one in self.strands
         ]
         widths = [int(left.shape[1]) for left, _ in parts]
-        mark = common_fingerprint((m.source, m.target), m.count, weights=[parts[0][0]])
+        fingerprint = common_fingerprint((m.source, m.target), m.count, weights=[parts[0][0]])
         name = f"{m.source.name} | {m.target.name}"
         maps = []
         for i, space in enumerate((m.source, m.target)):
             one_side = tuple(
                 AffineMap(
                     space,
-                    Space(f"{name} ({at + 1})", width, mark and f"{mark}|{at}"),
+                    Space(f"{name} ({at + 1})", width, fingerprint and f"{fingerprint}|{at}"),
                     self.means[i],
                     pair[i],
                     namespace(pair[i]).zeros_like(pair[i][0, :]),
@@ -157,7 +157,7 @@ class Ensemble:
                 )
                 for at, (pair, width) in enumerate(zip(parts, widths, strict=True))
             )
-            maps.append(self._joined(one_side, Space(name, sum(widths), mark), i, weight))
+            maps.append(self._join(one_side, Space(name, sum(widths), fingerprint), i, weight))
         used = [int(view.pool.shape[0]) for view in (self.strands[0].source, self.strands[0].target)]
         return Alignment(
             maps[0],
@@ -169,18 +169,18 @@ class Ensemble:
                 "rank": max(widths),
                 "anchors": m.count,
                 "members": [one.member._asdict() for one in self.strands],
-                "pool": {"source": self.given[0], "target": self.given[1]},
+                "pool": {"source": self.pool_sizes[0], "target": self.pool_sizes[1]},
                 "pool_used": {"source": used[0], "target": used[1]},
                 "centre": "anchors and pool",
             },
         )
 
-    def _joined(self, members: tuple[AffineMap, ...], space: Space, side: int, weight: float) -> JoinedMap:
+    def _join(self, members: tuple[AffineMap, ...], space: Space, side: int, weight: float) -> JoinedMap:
         """One side's members side by side, and the closed form behind them where it has a weight."""
         if self.closed is None or not weight > 0:
             return JoinedMap(members, space)
-        own, mark = self.closed[side], space.fingerprint
-        wider = Space(space.name, space.dim + own.target.dim, mark and f"{mark}|{weight}")
+        own, fingerprint = self.closed[side], space.fingerprint
+        wider = Space(space.name, space.dim + own.target.dim, fingerprint and f"{fingerprint}|{weight}")
         return JoinedMap((*members, own), wider, (*[1.0] * len(members), weight * len(members)))
 
 

@@ -34,13 +34,13 @@ class Pairs(NamedTuple):
         kept = max(FEWEST, round(share * len(self.source)))
         return Pairs(self.source[:kept], self.target[:kept])
 
-    def known(self) -> frozenset[tuple[int, int]]:
+    def as_set(self) -> frozenset[tuple[int, int]]:
         """The pairs in no order."""
         return frozenset(zip(self.source.tolist(), self.target.tolist(), strict=True))
 
 
-class Settled(NamedTuple):
-    """An ensemble after its last sweep, its mutual pairs, and the share of them that the sweep before found too."""
+class HardMatch(NamedTuple):
+    """Result of all sweeps: the ensemble, its mutual pairs, and the share of them that the sweep before had too."""
 
     ensemble: Ensemble
     pairs: Pairs
@@ -60,11 +60,11 @@ class HardMatching:
     Parameters
     ----------
     rounds
-        Of growing share, and again of the full share; at least 1.
+        Rounds of growing share, and again of the full share; at least 1.
     sweeps
-        At most; at least 1.
+        Largest number of sweeps, at least 1.
     soft
-        What comes before.
+        Settings of the soft matching before. Default: ``SoftMatching()``
 
     Notes
     -----
@@ -91,44 +91,44 @@ class HardMatching:
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The joined alignment of all members after the last round."""
-        return self.alignment(self.settled(self.soft.matched(evidence)))
+        return self.alignment(self.run_sweeps(self.soft.match(evidence)))
 
-    def settled(self, ensemble: Ensemble, *, draft: bool = False) -> Settled:
+    def run_sweeps(self, ensemble: Ensemble, *, draft: bool = False) -> HardMatch:
         """The ensemble and its pairs after all sweeps, from one that soft matching left.
 
         Pairs are found in single precision, where the members are wide; unless this is a draft, the ensemble is then
         fitted to the last pairs in its own.
         """
         moving = ensemble.draft()
-        moving, used, pairs = self._swept(moving, mutual_pairs(*moving.pools()))
+        moving, used, pairs = self._sweep(moving, mutual_pairs(*moving.pools()))
         again = 0.0
         for _ in range(self.sweeps - 1):
-            last = pairs.known()
-            moving, used, pairs = self._swept(moving, pairs)
-            again = len(pairs.known() & last) / max(len(pairs.source), 1)
+            last = pairs.as_set()
+            moving, used, pairs = self._sweep(moving, pairs)
+            again = len(pairs.as_set() & last) / max(len(pairs.source), 1)
             if again >= SETTLED or len(pairs.source) <= len(last):
                 break
-        return Settled(moving if draft else refitted(ensemble, used), pairs, again)
+        return HardMatch(moving if draft else refit(ensemble, used), pairs, again)
 
-    def _swept(self, ensemble: Ensemble, pairs: Pairs) -> tuple[Ensemble, Pairs, Pairs]:
+    def _sweep(self, ensemble: Ensemble, pairs: Pairs) -> tuple[Ensemble, Pairs, Pairs]:
         """The ensemble after one sweep from its mutual ``pairs``, the pairs it is fitted to, and those it finds."""
         used = None
         for share in self.shares():
             kept = pairs.best(share)
-            if used is not None and share == 1 and kept.known() == used.known():
+            if used is not None and share == 1 and kept.as_set() == used.as_set():
                 break  # the same pairs give the same map from here on
-            ensemble, used = refitted(ensemble, kept), kept
+            ensemble, used = refit(ensemble, kept), kept
             pairs = mutual_pairs(*ensemble.pools())
         return ensemble, used or pairs, pairs
 
-    def alignment(self, settled: Settled) -> Alignment:
-        """The joined alignment of a settled ensemble, with what its pairs tell."""
+    def alignment(self, settled: HardMatch) -> Alignment:
+        """The joined alignment of a match, with the shares of its pairs in the record."""
         pairs = settled.pairs
         smaller = min(int(side.shape[0]) for side in settled.ensemble.pools())
         return settled.ensemble.alignment(
             {
                 "solver": "hard_matching",
-                "settings": {"rounds": self.rounds, "sweeps": self.sweeps, **self.soft.told},
+                "settings": {"rounds": self.rounds, "sweeps": self.sweeps, **self.soft.settings_record},
                 "seed": self.soft.seed,
                 "mutual_pairs": len(pairs.source),
                 "mutual_share": len(pairs.source) / smaller,
@@ -155,13 +155,13 @@ def mutual_pairs(x: Array, y: Array, k: int = NEIGHBOURS) -> Pairs:
     return Pairs(order, there[order])
 
 
-def refitted(ensemble: Ensemble, pairs: Pairs) -> Ensemble:
+def refit(ensemble: Ensemble, pairs: Pairs) -> Ensemble:
     """Every member fitted to the anchors and ``pairs``."""
 
     def again(strand: Strand) -> Strand:
         x, y = take(strand.source.pool, pairs.source), take(strand.target.pool, pairs.target)
-        found = namespace(x).matrix_transpose(x) @ y
+        cross = namespace(x).matrix_transpose(x) @ y
         anchors = int(strand.source.anchors.shape[0])
-        return strand.refitted(ANCHOR * anchors * strand.anchors_cross() + found, strand.member.rank)
+        return strand.refit(ANCHOR * anchors * strand.anchors_cross() + cross, strand.member.rank)
 
     return replace(ensemble, strands=tuple(again(strand) for strand in ensemble.strands))

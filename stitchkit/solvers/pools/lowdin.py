@@ -14,7 +14,7 @@ from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.solvers.conditions import reciprocal
 from stitchkit.solvers.frames import require
 from stitchkit.solvers.settings import plain_numbers
-from stitchkit.solvers.sides import identified
+from stitchkit.solvers.sides import numerical_rank
 
 
 @dataclass(frozen=True)
@@ -64,20 +64,20 @@ class Lowdin:
         """The alignment whose common space has one direction for each anchor."""
         source, target, rcond = self._both(evidence)
         m, rank, rows = evidence.moments, source.rank, evidence.anchors or (None, None)
-        turn = source.weight @ namespace(target.weight).matrix_transpose(target.weight)
+        rotation = source.weight @ namespace(target.weight).matrix_transpose(target.weight)
         a, b = (float64(side) - one.center for side, one in zip(rows, (source, target), strict=True))
-        stretch = _stretch(a @ turn, b)
+        stretch = _stretch(a @ rotation, b)
         return Alignment(
             source,
             target,
             None,
-            AffineMap(m.source, m.target, source.center, stretch * turn, target.center, rank),
+            AffineMap(m.source, m.target, source.center, stretch * rotation, target.center, rank),
             {
                 "solver": "lowdin",
                 "settings": {"shrink": self.shrink},
                 "rank": rank,
                 "anchors": m.count,
-                "r2": _explained(stretch * (a @ turn), b, float64(rows[1])),
+                "r2": _explained_share(stretch * (a @ rotation), b, float64(rows[1])),
                 "method": "svd in the span of the anchors" if m.count - 1 < m.shape[0] else "svd",
                 "rcond": rcond,
                 "centre": "anchors" if evidence.pools is None else "anchors and pool",
@@ -96,8 +96,8 @@ class Lowdin:
         a, b = (float64(side) - mean for side, mean in zip(rows, means, strict=True))
         left, rank_s, rcond = _symmetric(a, self.shrink)
         right, rank_t, _ = _symmetric(b, self.shrink)
-        mark = common_fingerprint((m.source, m.target), m.count, weights=[left])
-        common = Space(f"{m.source.name} | {m.target.name}", m.count, mark)
+        fingerprint = common_fingerprint((m.source, m.target), m.count, weights=[left])
+        common = Space(f"{m.source.name} | {m.target.name}", m.count, fingerprint)
         nil, rank = namespace(left).zeros_like(left[0, :]), min(rank_s, rank_t)
         source = AffineMap(m.source, common, means[0], left, nil, rank)
         return source, AffineMap(m.target, common, means[1], right, nil, rank), rcond
@@ -107,8 +107,8 @@ def _centre(rows: Array, pool: Array | None) -> Array:
     """Mean (d,) of all rows at hand."""
     xp = namespace(rows)
     near = rows[0, :]  # far from the origin a plain mean loses digits
-    seen = rows - near if pool is None else xp.concat([rows - near, float64(pool) - near], axis=0)
-    return near + xp.mean(seen, axis=0)
+    offsets = rows - near if pool is None else xp.concat([rows - near, float64(pool) - near], axis=0)
+    return near + xp.mean(offsets, axis=0)
 
 
 def _symmetric(rows: Array, shrink: float) -> tuple[Array, int, float]:
@@ -119,7 +119,7 @@ def _symmetric(rows: Array, shrink: float) -> tuple[Array, int, float]:
     if floor == 0:
         return xp.zeros_like(xp.matrix_transpose(rows)), 1, 0.0
     gain = s / xp.sqrt(s * s + floor)
-    return (xp.matrix_transpose(vh) * gain) @ xp.matrix_transpose(u), identified(s * s), reciprocal(s * s, floor)
+    return (xp.matrix_transpose(vh) * gain) @ xp.matrix_transpose(u), numerical_rank(s * s), reciprocal(s * s, floor)
 
 
 def _stretch(mapped: Array, wanted: Array) -> float:
@@ -129,7 +129,7 @@ def _stretch(mapped: Array, wanted: Array) -> float:
     return float(xp.sum(mapped * wanted)) / size if size > 0 else 0.0
 
 
-def _explained(mapped: Array, wanted: Array, rows: Array) -> float:
+def _explained_share(mapped: Array, wanted: Array, rows: Array) -> float:
     """Share of the anchors' own scatter in the target that the directed map explains, in-sample."""
     xp = namespace(mapped)
     whole = float(xp.sum((rows - xp.mean(rows, axis=0)) ** 2))

@@ -23,8 +23,8 @@ ASSIGNMENTS = 20  # starts of each assignment problem
 CLOSE = 10  # neighbours among which two attempts agree
 
 
-class Turn(NamedTuple):
-    """Unit rows of both clouds to common directions: ``x @ source`` meets ``y @ target``; how close they come."""
+class Rotations(NamedTuple):
+    """Rotations of both clouds to common directions, ``x @ source`` and ``y @ target``, and their closeness there."""
 
     source: np.ndarray  # (d_s, r)
     target: np.ndarray  # (d_t, r)
@@ -33,11 +33,11 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairFree:
-    """What geometry alone says.
+    """Match of two clouds by their geometry alone.
 
     Parameters
     ----------
-    turn
+    rotations
         The best attempt.
     agreement
         Share of rows, 0 to 1, whose partner under one of the best attempts is among the ten nearest under another.
@@ -48,14 +48,14 @@ class PairFree:
         Share of the smaller cloud that has a mutual nearest neighbour.
     """
 
-    turn: Turn
+    rotations: Rotations
     agreement: float
     mixing: float
     mutual_share: float
 
 
 def match_clouds(x: np.ndarray, y: np.ndarray, *, clusters: int = 20, seed: int = 0) -> PairFree:
-    """Turn two unpaired clouds ``x`` (m_s, d_s) and ``y`` (m_t, d_t), centred rows at unit length, onto each other.
+    """Rotate two unpaired clouds ``x`` (m_s, d_s) and ``y`` (m_t, d_t), centred rows at unit length, onto each other.
 
     Each attempt clusters both sides several times, matches the centroids by the quadratic assignment of their Gram
     matrices, and describes every row by its cosines to the matched centroids. The nearest rows by that description are
@@ -70,55 +70,55 @@ def match_clouds(x: np.ndarray, y: np.ndarray, *, clusters: int = 20, seed: int 
             f"pools of {len(x)} and {len(y)} rows are too small for {clusters} clusters; "
             f"matching without pairs needs at least {5 * clusters} rows a side, and rather thousands."
         )
-    turns = [_attempt(x, y, clusters, np.random.default_rng([seed, run])) for run in range(RUNS)]
-    best = sorted(turns, key=lambda one: -one.closeness)[:BEST]
+    attempts = [_attempt(x, y, clusters, np.random.default_rng([seed, run])) for run in range(RUNS)]
+    best = sorted(attempts, key=lambda one: -one.closeness)[:BEST]
     pairs = [(best[i], best[j]) for i in range(BEST) for j in range(BEST) if i != j]
     agreement = float(np.mean([_agreement(x, y, one, other) for one, other in pairs]))
-    a, b = _turned(x, y, best[0])
+    a, b = _rotate(x, y, best[0])
     share = len(mutual_pairs(a, b).source) / min(len(x), len(y))
     return PairFree(best[0], agreement, _mixing(a, b), share)
 
 
-def _attempt(x: np.ndarray, y: np.ndarray, clusters: int, rng: np.random.Generator) -> Turn:
+def _attempt(x: np.ndarray, y: np.ndarray, clusters: int, rng: np.random.Generator) -> Rotations:
     described_x, described_y = [], []
     for _ in range(CLUSTERINGS):
         left, right = (_centroids(side, clusters, rng) for side in (x, y))
-        order = _assigned(left @ left.T, right @ right.T, rng)
+        order = _assign(left @ left.T, right @ right.T, rng)
         described_x.append(_standard(x @ left.T))
         described_y.append(_standard(y @ right[order].T))
     a, b = (unit(np.concatenate(parts, axis=1)) for parts in (described_x, described_y))
-    turn = _orthogonal(x, _mean_target(a, b, y))
-    for _ in range(10):  # broad neighbourhoods first: they forgive a bad start
-        turn = _orthogonal(x, _mean_target(*_turned(x, y, turn), y))
+    rotation = _orthogonal(x, _mean_target(a, b, y))
+    for _ in range(10):  # broad neighbourhoods first, since they are robust to a bad start
+        rotation = _orthogonal(x, _mean_target(*_rotate(x, y, rotation), y))
     for share in (*np.linspace(0.4, 1.0, 10), *[1.0] * 10):
-        found = mutual_pairs(*_turned(x, y, turn)).best(float(share))
-        turn = _orthogonal(x[found.source], y[found.target])
-    a, b = _turned(x, y, turn)
+        pairs = mutual_pairs(*_rotate(x, y, rotation)).best(float(share))
+        rotation = _orthogonal(x[pairs.source], y[pairs.target])
+    a, b = _rotate(x, y, rotation)
     near = nearest(a, b, 1).scores.mean() + nearest(b, a, 1).scores.mean()
-    return turn._replace(closeness=float(near) / 2)
+    return rotation._replace(closeness=float(near) / 2)
 
 
 def _centroids(rows: np.ndarray, clusters: int, rng: np.random.Generator) -> np.ndarray:
     from sklearn.cluster import KMeans
 
-    found = KMeans(clusters, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(rows)
-    return np.asarray(unit(np.asarray(found.cluster_centers_, dtype=np.float64)))
+    clustering = KMeans(clusters, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(rows)
+    return np.asarray(unit(np.asarray(clustering.cluster_centers_, dtype=np.float64)))
 
 
-def _assigned(left: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _assign(left: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The order of ``right`` (c, c) that fits ``left`` (c, c) best: many starts, each polished by exchanges."""
     from scipy.optimize import quadratic_assignment
 
     best, order = -np.inf, np.arange(len(left))
     for _ in range(ASSIGNMENTS):
         options = {"maximize": True, "P0": "randomized", "rng": np.random.default_rng(int(rng.integers(2**31)))}
-        fit, found = exchanged(left, right, np.asarray(quadratic_assignment(left, right, options=options).col_ind))
+        fit, candidate = exchange(left, right, np.asarray(quadratic_assignment(left, right, options=options).col_ind))
         if fit > best:
-            best, order = fit, found
+            best, order = fit, candidate
     return order
 
 
-def exchanged(left: np.ndarray, right: np.ndarray, order: np.ndarray) -> tuple[float, np.ndarray]:
+def exchange(left: np.ndarray, right: np.ndarray, order: np.ndarray) -> tuple[float, np.ndarray]:
     """Exchange the two entries of ``order`` that raise ``sum(left * right[order, order])`` most, while any do.
 
     ``left`` and ``right`` are symmetric. Gives the sum and the order reached.
@@ -129,7 +129,7 @@ def exchanged(left: np.ndarray, right: np.ndarray, order: np.ndarray) -> tuple[f
         moved = right[np.ix_(order, order)]
         cross, there = left @ moved, np.diagonal(moved)
         within = cross + cross.T - np.diagonal(cross)[:, None] - np.diagonal(cross)[None, :]
-        # what the two exchanged entries themselves add to that sum, and what is true of them instead
+        # the two exchanged entries enter that sum by other terms
         at_r = (own[:, None] - left) * (moved - there[:, None])
         at_s = (left - own[None, :]) * (there[None, :] - moved)
         gain = 2 * (within - at_r - at_s) + (own[:, None] - own[None, :]) * (there[None, :] - there[:, None])
@@ -141,7 +141,7 @@ def exchanged(left: np.ndarray, right: np.ndarray, order: np.ndarray) -> tuple[f
 
 
 def _standard(described: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and spread 1, for the two sides' cosines need not be of one size."""
+    """Columns with mean 0 and spread 1, since the cosines of the two sides can differ in size."""
     centred = described - described.mean(axis=0)
     spread = centred.std(axis=0)
     return centred / np.where(spread > 0, spread, 1.0)
@@ -152,17 +152,17 @@ def _mean_target(a: np.ndarray, b: np.ndarray, y: np.ndarray, k: int = CLOSE) ->
     return np.asarray(y[nearest(a, b, k).rows].mean(axis=1))
 
 
-def _orthogonal(x: np.ndarray, y: np.ndarray) -> Turn:
+def _orthogonal(x: np.ndarray, y: np.ndarray) -> Rotations:
     u, _, vh = svd(x.T @ y)
-    return Turn(u, vh.T, 0.0)
+    return Rotations(u, vh.T, 0.0)
 
 
-def _turned(x: np.ndarray, y: np.ndarray, turn: Turn) -> tuple[np.ndarray, np.ndarray]:
-    return unit(x @ turn.source), unit(y @ turn.target)
+def _rotate(x: np.ndarray, y: np.ndarray, rotation: Rotations) -> tuple[np.ndarray, np.ndarray]:
+    return unit(x @ rotation.source), unit(y @ rotation.target)
 
 
-def _agreement(x: np.ndarray, y: np.ndarray, one: Turn, other: Turn) -> float:
-    mine, theirs = (nearest(*_turned(x, y, turn), k).rows for turn, k in ((one, 1), (other, CLOSE)))
+def _agreement(x: np.ndarray, y: np.ndarray, one: Rotations, other: Rotations) -> float:
+    mine, theirs = (nearest(*_rotate(x, y, rotation), k).rows for rotation, k in ((one, 1), (other, CLOSE)))
     return float((theirs == mine).any(axis=1).mean())
 
 

@@ -16,27 +16,27 @@ FLOOR = 1e-3  # of the largest variance, added before a direction is scaled
 FEWEST = 20  # rows of a pool: neighbourhoods are of ten
 
 
-class Tempered(NamedTuple):
+class TemperedRows(NamedTuple):
     """Anchors (n, k) and pool (m, k) of one side in coordinates ``(row - mean) @ lift``, mean squared length 1."""
 
     lift: Array  # (d, k)
     anchors: Array
     pool: Array
 
-    def single(self) -> Tempered:
+    def single(self) -> TemperedRows:
         """The same rows in single precision, for drafts; the way to coordinates stays exact."""
         xp = namespace(self.pool)
-        return Tempered(self.lift, xp.astype(self.anchors, xp.float32), xp.astype(self.pool, xp.float32))
+        return TemperedRows(self.lift, xp.astype(self.anchors, xp.float32), xp.astype(self.pool, xp.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PooledSide:
-    """Principal coordinates of everything that is seen of one space.
+    """Principal coordinates of the anchors and the pool of one space.
 
     Parameters
     ----------
     mean : (d,)
-        Of anchors and pool together.
+        Mean of anchors and pool together.
     basis : (d, k), variances : (k,)
         Principal directions, widest first.
     anchors : (n, k), pool : (m, k)
@@ -69,12 +69,12 @@ class PooledSide:
         inside = centred @ basis
         return cls(mean, basis, variances, inside[:n, :], inside[n:, :])
 
-    def tempered(self, exponent: float) -> Tempered:
+    def temper(self, exponent: float) -> TemperedRows:
         """Direction i scaled by ``(l_i + 1e-3 l_max)^(-exponent / 2)``: 0 leaves the spread, 1 whitens."""
         xp = namespace(self.variances)
         scale = (self.variances + FLOOR * self.variances[0]) ** (-exponent / 2)
         scale = scale / xp.sqrt(xp.sum(self.variances * scale**2))
-        return Tempered(self.basis * scale, self.anchors * scale, self.pool * scale)
+        return TemperedRows(self.basis * scale, self.anchors * scale, self.pool * scale)
 
 
 def visible(evidence: Evidence, solver: str) -> tuple[tuple[Array, Array], tuple[Array, Array]]:

@@ -40,9 +40,9 @@ class SoftMatching:
     Parameters
     ----------
     steps
-        Plans made, at least 1; None takes 16 below 40 anchors, 8 from there on.
+        Number of plans, at least 1; None takes 16 below 40 anchors, 8 from there on.
     heat
-        Of the first and of the last plan, falling geometrically; not below 0.005.
+        Temperatures of the first and of the last plan, falling geometrically; not below 0.005.
     width
         Principal directions kept of each side.
     members
@@ -51,7 +51,7 @@ class SoftMatching:
         Rows of a pool that are matched; of a longer pool a seeded draw is used. The plan is dense:
         ``16 m_s m_t`` bytes, 256 MB at the default limit.
     seed
-        Of that draw; nothing else is random.
+        Seed of that draw; nothing else is random. Default: 0
     lowdin
         Weight of Löwdin's map beside that of all members together, 0 for none; None takes what suits the number of
         anchors, ``(n - 50) / 50`` within [0, 1].
@@ -89,25 +89,30 @@ class SoftMatching:
             raise InputError(f"SoftMatching needs a heat that falls to no less than {COLDEST}; got {self.heat}.")
 
     @property
-    def told(self) -> dict[str, Any]:
-        """The settings that a record tells."""
+    def settings_record(self) -> dict[str, Any]:
+        """Settings for the record."""
         return {"steps": self.steps, "heat": list(self.heat), "width": self.width}
 
     def fit(self, evidence: Evidence) -> Alignment:
         """The joined alignment of all members."""
-        return self.alignment(self.matched(evidence))
+        return self.alignment(self.match(evidence))
 
     def alignment(self, ensemble: Ensemble) -> Alignment:
         """The joined alignment of a matched ensemble."""
         weight = self._weight(ensemble.moments.count)
-        record = {"solver": "soft_matching", "settings": self.told, "seed": self.seed, "lowdin_weight": weight}
+        record = {
+            "solver": "soft_matching",
+            "settings": self.settings_record,
+            "seed": self.seed,
+            "lowdin_weight": weight,
+        }
         return ensemble.alignment(record, weight)
 
     def _weight(self, n: int) -> float:
         """Weight of Löwdin's map beside all members together."""
         return lowdin_weight(n) if self.lowdin is None else float(self.lowdin)
 
-    def matched(self, evidence: Evidence, *, draft: bool = False) -> Ensemble:
+    def match(self, evidence: Evidence, *, draft: bool = False) -> Ensemble:
         """All members after the last step, which a draft makes in single precision like those before it."""
         start = Ensemble.start(evidence, self.members, width=self.width, limit=self.limit, seed=self.seed)
         closed = Lowdin().maps(evidence) if self._weight(evidence.moments.count) > 0 else None
@@ -130,4 +135,4 @@ class SoftMatching:
         single = x.dtype == namespace(x).float32
         scores = x @ namespace(y).matrix_transpose(y)
         plan = sinkhorn(scores, hot * (cold / hot) ** done, tolerance=NEARLY_EVEN if single else 0.0)
-        return strand.refitted(strand.anchors_cross() + plan.cross(strand.source.pool, strand.target.pool), rank)
+        return strand.refit(strand.anchors_cross() + plan.cross(strand.source.pool, strand.target.pool), rank)

@@ -139,18 +139,18 @@ def test_pairs_found_in_single_precision_give_the_map_of_double(library, monkeyp
 
 def test_a_draft_is_single_until_it_becomes_an_alignment(library):
     c, soft = clouds(**WIDE), SoftMatching(steps=3)
-    draft = soft.matched(c.evidence(library), draft=True)
-    settled = HardMatching(sweeps=1).settled(draft, draft=True)
+    draft = soft.match(c.evidence(library), draft=True)
+    settled = HardMatching(sweeps=1).run_sweeps(draft, draft=True)
     for one in (draft, settled.ensemble):
         assert {str(part.dtype).split(".")[-1] for strand in one.strands for part in strand.carriers} == {"float32"}
         assert "float64" in str(soft.alignment(one).source_map.members[0].weight.dtype)
-    narrow = soft.matched(clouds(m=60).evidence(library), draft=True)
+    narrow = soft.match(clouds(m=60).evidence(library), draft=True)
     assert "float64" in str(narrow.strands[0].carriers.source.dtype)
 
 
 def test_colder_plans_than_single_precision_holds_stay_in_double():
     c = clouds(**WIDE)
-    cold = SoftMatching(steps=3, heat=(0.1, 0.005)).matched(c.evidence(), draft=True)
+    cold = SoftMatching(steps=3, heat=(0.1, 0.005)).match(c.evidence(), draft=True)
     assert cold.strands[0].carriers.source.dtype == np.float64
     assert np.isfinite(SoftMatching(heat=(0.1, 0.005)).fit(c.evidence()).similarity(c.new_x, c.new_y)).all()
 

@@ -7,7 +7,7 @@ import pytest
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.maps import unit
-from stitchkit.solvers.pools.pair_free import exchanged, match_clouds
+from stitchkit.solvers.pools.pair_free import exchange, match_clouds
 
 
 def symmetric(size, seed):
@@ -23,7 +23,7 @@ def fit(left, right, order):
 def test_no_exchange_raises_what_exchanges_reached(seed):
     left, right = symmetric(9, seed), symmetric(9, seed + 50)
     start = np.random.default_rng(seed).permutation(9)
-    reached, order = exchanged(left, right, start)
+    reached, order = exchange(left, right, start)
     assert sorted(order) == list(range(9))
     assert reached == pytest.approx(fit(left, right, order))
     assert reached >= fit(left, right, start)
@@ -41,7 +41,7 @@ def test_one_wrong_exchange_is_undone():
     answer = np.argsort(hidden)
     start = answer.copy()
     start[[2, 6]] = answer[[6, 2]]
-    np.testing.assert_array_equal(exchanged(left, right, start)[1], answer)
+    np.testing.assert_array_equal(exchange(left, right, start)[1], answer)
 
 
 def test_too_few_rows_for_the_clusters_are_refused():

@@ -116,7 +116,7 @@ def _classes(table: Path, column: str | None) -> Any:
 
     from stitchkit.datasets.rows import read_rows
 
-    return None if column is None else np.asarray(read_rows(table).filled(column))
+    return None if column is None else np.asarray(read_rows(table).filled_column(column))
 
 
 def _vectors(
