@@ -160,7 +160,8 @@ def _reports(root: Path, rows: Rows, missing: str) -> list[str | None]:
     if None in of_rows and missing == "error":
         raise rows.table.fault(
             of_rows.index(None), "study_id", f"there is no report of this study below {root}/files "
-            f"({of_rows.count(None)} of {len(of_rows)} films have none). Unpack mimic-cxr-reports.zip and name its folder with "
+            f"({of_rows.count(None)} of {len(of_rows)} films have none). Unpack mimic-cxr-reports.zip and name its "
+            "folder with "
             + setting("reports_root", text="reports_root") + ", leave such rows out with " + setting("missing", "skip")
             + ", or pass " + setting("reports", False),
         )  # fmt: skip
