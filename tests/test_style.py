@@ -89,6 +89,7 @@ WORD_OF_ITS_OWN = {  # (file, name) -> why it stays
     ("datasets/layouts/published.py", "left_out"): "the same",
     ("datasets/left_out_items.py", "left_out"): "the same, and the name of the file",
     ("datasets/left_out_items.py", "_LEFT_OUT"): "the same",
+    ("core/embeddings.py", "joined"): "the same rows and those of another, as str.join",
     ("core/wording.py", "counted"): "called in files that kept simulations digest",
 }
 STILL_TO_DO = {

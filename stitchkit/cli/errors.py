@@ -9,11 +9,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
 from typing import Any
 
-from typer.core import TyperCommand
-
+from stitchkit.cli.records import forget_command
 from stitchkit.core.errors import (
     DataError,
     InputError,
@@ -35,23 +33,6 @@ CODES: dict[type[StitchError], int] = {
 }
 
 
-_OPTIONS: ContextVar[Sequence[Any]] = ContextVar("options of the command that runs")
-
-
-class Command(TyperCommand):
-    """A command whose options the messages of its run name."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        _OPTIONS.set(self.params)
-        return super().invoke(ctx)
-
-
-def options_of_run() -> Sequence[Any]:
-    """The options of the command that runs; none before and after it."""
-    return _OPTIONS.get(())
-
-
 def run(command: Callable[[], Any], args: Sequence[str]) -> int:
     """The exit code of ``command``, every error told on stderr."""
     verbose = asks_for_more(args)
@@ -68,7 +49,7 @@ def run(command: Callable[[], Any], args: Sequence[str]) -> int:
         _give_up_stdout()
         return code
     finally:
-        _OPTIONS.set(())
+        forget_command()
 
 
 def told(error: Exception) -> tuple[int, str]:

@@ -32,6 +32,8 @@ class Fitting:
     @classmethod
     def of(cls, name: str, seed: int, console: Console) -> Fitting:
         """The settings, the solver's name checked."""
+        if name == "auto":  # the default, also where nothing is fitted: no solver is imported for it
+            return cls(name, seed, console)
         from stitchkit.alignment.request import resolve_solver
 
         return cls(resolve_solver(name, None, seed=0), seed, console)

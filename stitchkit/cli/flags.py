@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from stitchkit.cli.errors import options_of_run
+from stitchkit.cli.records import options_of_run
 from stitchkit.core.wording import Message, Setting
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it, where they are not --setting

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from stitchkit.cli.errors import Command, asks_for_more, run, stoppable
+from stitchkit.cli.errors import asks_for_more, run, stoppable
+from stitchkit.cli.records import Command
 
 COMMANDS = {  # in the order of the help; a command is imported when it is asked for
     "demo": "stitchkit.cli.commands.demo:demo",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from typer.core import TyperCommand
 
 DANGEROUS = "Dangerous options"  # the last panel of a command's help
 
@@ -76,3 +79,25 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     """A field as a parameter of the command; without a default it must be given."""
     usual = inspect.Parameter.empty if default is MISSING else default
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=usual, annotation=annotation)
+
+
+_OPTIONS: ContextVar[Sequence[Any]] = ContextVar("options of the command that runs")
+
+
+class Command(TyperCommand):
+    """A command whose options the messages of its run name."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        _OPTIONS.set(self.params)
+        return super().invoke(ctx)
+
+
+def options_of_run() -> Sequence[Any]:
+    """The options of the command that runs; none before and after it."""
+    return _OPTIONS.get(())
+
+
+def forget_command() -> None:
+    """End a command line: no command runs any more."""
+    _OPTIONS.set(())

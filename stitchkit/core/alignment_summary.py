@@ -27,7 +27,7 @@ _NUMBERS = (*_CRITERIA, "separation", "se", "freedom")
 
 def summary_lines(record: Mapping[str, Any]) -> list[str]:
     """The lines that ``print(alignment)`` shows, from the alignment's record."""
-    chosen = f"{record.get('solver')} ({_listed(record.get('settings', {}))}), rank {record.get('rank')}"
+    chosen = f"{record.get('solver')} ({_join_settings(record.get('settings', {}))}), rank {record.get('rank')}"
     lines = [f"solver    {chosen}, chosen by {record.get('chosen_by')}"]
     folds = f"; {counted(record['folds'], 'fold')}" if "folds" in record else ""
     folds += f", drawn {counted(record['repeats'], 'time')}" if "repeats" in record else ""
@@ -62,7 +62,7 @@ def held_out_summary(held: Mapping[str, Any] | None) -> str:
         return "not measured"
     needed = _OF_HEAD if "r2" in held else _OF_MATCH
     if not needed <= set(held) or not all(isinstance(held[name], int | float) for name in needed - {"estimate"}):
-        return _listed(held)  # a folder may have been written by hand
+        return _join_settings(held)  # a folder may have been written by hand
     if "r2" in held:
         agreement = ""
         if "agreement" in held:
@@ -81,7 +81,8 @@ def _candidates(candidates: list[Mapping[str, Any]]) -> list[str]:
     best = next((name for name in _CRITERIA if name in candidates[0]), "se")
     rows = sorted((one for one in candidates if best in one), key=lambda one: -one[best])
     names = [
-        f"{one['solver']} ({_listed({k: v for k, v in one.items() if k not in (*_NUMBERS, 'solver')})})" for one in rows
+        f"{one['solver']} ({_join_settings({k: v for k, v in one.items() if k not in (*_NUMBERS, 'solver')})})"
+        for one in rows
     ]
     wide = max(map(len, names))
     return [
@@ -100,7 +101,7 @@ def _branches(branches: list[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _listed(settings: Mapping[str, Any]) -> str:
+def _join_settings(settings: Mapping[str, Any]) -> str:
     """``name value, name value``, numbers to three digits."""
     shown = {key: f"{value:.3g}" if isinstance(value, float) else value for key, value in settings.items()}
     return ", ".join(f"{key} {value}" for key, value in shown.items())

@@ -70,7 +70,7 @@ class Alignment:
         return f"Alignment({escape(', '.join(parts))})"
 
     def __str__(self) -> str:
-        """How it was found, in lines: solver, anchors, held-out numbers, notes, candidates.
+        """Summary of the fit, in lines: solver, anchors, held-out numbers, notes, candidates.
 
         Examples
         --------

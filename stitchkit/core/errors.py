@@ -49,7 +49,7 @@ class NoDirectedMapError(InputError):
 
 
 class NotIdentifiedError(InputError):
-    """What was given does not decide the answer: unpaired vectors that fit in several ways, or in none."""
+    """The input does not decide the answer: unpaired vectors that fit in several ways, or in none."""
 
 
 class DataError(StitchError, ValueError):

@@ -171,8 +171,10 @@ def _rendered(parts: tuple[Part, ...], form: Callable[[Setting], str | None]) ->
     words = []
     for one in parts:
         if isinstance(one, Setting):
-            found = form(one)
-            words.append(found if found is not None else one.text if one.otherwise is None else one.otherwise)
+            words_there = form(one)
+            words.append(
+                words_there if words_there is not None else one.text if one.otherwise is None else one.otherwise
+            )
         elif isinstance(one, Advice):
             helps = not one.python and all(form(part) is not None for part in one.parts if isinstance(part, Setting))
             words.append(_rendered(one.parts, form) if helps else "")

@@ -251,7 +251,7 @@ def _images(folder: Path, files: _Files) -> list[str]:
     """The names of the images, sorted."""
     names = sorted(name for name in files.names if looks_like_image(name))
     if not names:
-        passed = _passed(files)
+        passed = _other_formats(files)
         held = f"; {', '.join(passed)}, which are not read: convert them to PNG" if passed else ""
         links = (
             f"; {counted(files.links, 'linked folder')} in it {'was' if files.links == 1 else 'were'} not entered"
@@ -264,7 +264,7 @@ def _images(folder: Path, files: _Files) -> list[str]:
     return names
 
 
-def _passed(files: _Files) -> list[str]:
+def _other_formats(files: _Files) -> list[str]:
     """Numbers of images of kinds that are not read."""
     others = Counter(Path(name).suffix.lower() for name in files.names if not looks_like_image(name))
     return [f"{count} are {suffix}" for suffix, count in sorted(others.items()) if suffix in _OTHER_IMAGES]
@@ -272,7 +272,7 @@ def _passed(files: _Files) -> list[str]:
 
 def _of_folder(folder: Path, files: _Files) -> Items:
     names = _images(folder, files)
-    if passed := _passed(files):
+    if passed := _other_formats(files):
         warnings.warn(f"of the files below {folder} {', '.join(passed)}; these are not read.", stacklevel=4)
     if files.links:
         warnings.warn(

@@ -13,14 +13,14 @@ import typer
 
 import stitchkit
 from stitchkit.alignment.request import check_purpose
-from stitchkit.cli.commands.info import _lines
-from stitchkit.cli.errors import Command
 from stitchkit.cli.flags import OF_READER, OPTIONS, Flags, in_flags
 from stitchkit.cli.main import app
+from stitchkit.cli.records import Command
 from stitchkit.core.errors import LeakageError, NoDirectedMapError
 from stitchkit.core.wording import Message, advice, setting
 from stitchkit.evaluation.fitted_pairs import STEP
 from stitchkit.evaluation.leakage import audit
+from stitchkit.reports.descriptions import description_lines
 from stitchkit.solvers.relative import Relative
 
 HELD = {
@@ -174,7 +174,9 @@ def test_allowing_leakage_names_the_option():
 
 
 def test_held_out_numbers_of_a_folder_are_a_sentence():
-    (line,) = [one for one in _lines({"is": "a stitched folder", "held_out": HELD}) if one.startswith("held out")]
+    (line,) = [
+        one for one in description_lines({"is": "a stitched folder", "held_out": HELD}) if one.startswith("held out")
+    ]
     assert "mean reciprocal rank 0.168 (se 0.015; chance 0.158)" in line
     assert line.endswith("not clearly above chance")
     assert "above_chance" not in line
@@ -182,4 +184,4 @@ def test_held_out_numbers_of_a_folder_are_a_sentence():
 
 @pytest.mark.parametrize("held", [{"mrr": 0.2}, {"r2": 0.3}, {"r2": "high", "se": 0.1, "estimate": "x"}])
 def test_numbers_that_a_folder_lacks_are_no_error(held):
-    assert any(one.startswith("held out") for one in _lines({"is": "a stitched folder", "held_out": held}))
+    assert any(one.startswith("held out") for one in description_lines({"is": "a stitched folder", "held_out": held}))

@@ -19,7 +19,8 @@ from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.decisions import decision_intervals
 
 NAN = float("nan")
-SETTINGS = ("Recipe", "Validation")  # settings and numbers that are read again, checked by their types
+# settings and numbers that are read again, checked by their types
+SETTINGS = ("NetworkRecipe", "PromptSet", "Recipe", "Validation")
 
 
 def with_to_dict():

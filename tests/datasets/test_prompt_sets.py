@@ -108,7 +108,7 @@ def test_classes_are_named_as_in_the_published_tables(name):
 
 
 def test_the_table_of_the_folder_lists_every_set():
-    folder = prompt_sets._shipped().parent
+    folder = prompt_sets._shipped_folder().parent
     rows = [line.split("|")[1:-1] for line in (folder / "README.md").read_text("utf-8").splitlines() if "| `" in line]
     listed = {cells[0].strip(" `"): cells[1] for cells in rows}
     assert sorted(listed) == sorted(prompt_set_names())
@@ -120,7 +120,7 @@ def test_the_table_of_the_folder_lists_every_set():
 
 @pytest.mark.parametrize("name", NORMAL)
 def test_normal_has_texts_of_its_own_and_is_no_other_class_turned_round(name):
-    raw = tomllib.loads((prompt_sets._shipped() / f"{name}.toml").read_text("utf-8"))
+    raw = tomllib.loads((prompt_sets._shipped_folder() / f"{name}.toml").read_text("utf-8"))
     prompts, normal = read_prompts(name), NORMAL[name]
     assert raw["classes"][normal]["positive"]
     if not prompts.multiclass:

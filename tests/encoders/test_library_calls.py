@@ -24,13 +24,13 @@ def a_bug(*_, **__):
 
 OWN_CODE = {
     "images": ("hf_vit", "hf", "", "stitchkit.encoders.hf.inputs.rgb"),
-    "batch of images": ("hf_vit", "hf", "", "stitchkit.encoders.hf.load.moved"),
-    "images of a pair": ("hf_clip", "hf", "#modality=image", "stitchkit.encoders.hf.pairs.moved"),
-    "batch of texts": ("hf_bert", "hf", "", "stitchkit.encoders.hf.load.moved"),
-    "pooling": ("hf_vit", "hf", "", "stitchkit.encoders.pooling.Pooling.pooled"),
+    "batch of images": ("hf_vit", "hf", "", "stitchkit.encoders.hf.load.move"),
+    "images of a pair": ("hf_clip", "hf", "#modality=image", "stitchkit.encoders.hf.pairs.move"),
+    "batch of texts": ("hf_bert", "hf", "", "stitchkit.encoders.hf.load.move"),
+    "pooling": ("hf_vit", "hf", "", "stitchkit.encoders.pooling.Pooling._pool"),
     "tokenizer's checks": ("hf_bert", "hf", "", "stitchkit.encoders.hf.inputs.check_token_ids"),
     "images for timm": ("timm_vit", "timm", "", "stitchkit.encoders.timm_vision.rgb"),
-    "batch for timm": ("timm_vit", "timm", "", "stitchkit.encoders.timm_vision.moved"),
+    "batch for timm": ("timm_vit", "timm", "", "stitchkit.encoders.timm_vision.move"),
 }
 
 

@@ -163,8 +163,8 @@ def test_a_patient_is_known_by_the_same_letters(name):
 
 def test_bare_numbers_as_ids_are_compared_as_they_are_written():
     kept = hashes_of(["500", "9", "scan 7"], None)
-    assert common(kept, ids=["0500", "9.0", "Scan-007"]).found == {"ids": 1}
-    assert common(kept, ids=["500", "9"]).found == {"ids": 2}
+    assert common(kept, ids=["0500", "9.0", "Scan-007"]).counts == {"ids": 1}
+    assert common(kept, ids=["500", "9"]).counts == {"ids": 2}
 
 
 @pytest.mark.parametrize(("ids", "counted"), [(["6"], False), (["4"], True), (["1", "6"], True), ([], False)])
@@ -255,7 +255,7 @@ def test_hashes_of_a_record_that_an_earlier_version_wrote_are_compared():
         "rows": None, "n_rows": None, "bare": None,
     }  # fmt: skip
     found = common(kept, ids=["Films\\1.png", "02.png", "3.png"], groups=["p-7", "O´Brien 7", "P7"])
-    assert found.found == {"ids": 2, "groups": 2}
+    assert found.counts == {"ids": 2, "groups": 2}
 
 
 @pytest.mark.parametrize("spelled", ["P{}", "P_{}", "p-{:03d}", "(P {})", "#P{}", "P.{}", "P/{}", "{},0", "[{}]"])

@@ -27,7 +27,7 @@ from stitchkit.storage.scores import read_scores, write_scores
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import read_plan
-from stitchkit.studies.reporting import KEYS, MARK, read_mark
+from stitchkit.studies.reporting import IDENTITY, KEYS, read_identity
 from stitchkit.training.checkpoints import LOG, STATE, check_same, read_log, read_stopped, restoring, save_state
 from stitchkit.training.packing import pack_images
 from stitchkit.training.recipes import read_recipe
@@ -296,7 +296,7 @@ def _use_state(folder: Path) -> object:
 
 
 def _mark(folder: Path) -> None:
-    (folder / MARK).write_text(json.dumps(dict.fromkeys(KEYS, "a")))
+    (folder / IDENTITY).write_text(json.dumps(dict.fromkeys(KEYS, "a")))
 
 
 def _packed(folder: Path) -> object:
@@ -373,7 +373,7 @@ TARGETS: dict[str, Target] = {
     "embedding store": Target(_shelf, _use_shelf, {"manifest.jsonl": (change_bytes, change_json), "*.bin": _BYTES}),
     "training states": Target(_state, _use_state, {STATE: (change_bytes, change_state)}),
     "packed pixels": Target(_packed, _packed, {"p/*.npy": _BYTES, "p/*.sha256": _BYTES}),
-    "study names": Target(_mark, read_mark, {MARK: (change_bytes, change_json)}),
+    "study names": Target(_mark, read_identity, {IDENTITY: (change_bytes, change_json)}),
     "training logs": Target(_run_log, _use_run_log, {LOG: (change_bytes, change_json)}),
     "study cells": Target(_cells, _use_cells, {"cells.jsonl": (change_bytes, change_json), "*.np[yz]": _BYTES}),
     **CHECKPOINTS,

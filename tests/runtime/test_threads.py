@@ -64,10 +64,10 @@ def test_a_fit_takes_one_thread_where_its_matrices_are_small(two, monkeypatch, w
 @pytest.mark.parametrize(
     ("fit", "place"),
     [
-        (lambda x: sk.align_many({"a": x, "b": x}), "stitchkit.alignment.align_many._fitted"),
+        (lambda x: sk.align_many({"a": x, "b": x}), "stitchkit.alignment.align_many._fit"),
         (lambda x: sk.align_through((x, x), (x, x)), "stitchkit.solvers.hub.HubComposition.fit"),
         (lambda x: sk.align_without_pairs(x, x), "stitchkit.alignment.pools.align_without_pairs.match_clouds"),
-        (lambda x: sk.compare(x, x, solvers=["ridge"]), "stitchkit.evaluation.retrieval.compare.align"),
+        (lambda x: sk.compare(x, x, solvers=["ridge"]), "stitchkit.evaluation.retrieval.folded_pairs.align"),
         (lambda x: sk.learning_curve(x, x, solver="ridge"), "stitchkit.evaluation.retrieval.learning_curve.align"),
     ],
 )

@@ -33,7 +33,7 @@ from stitchkit.storage.scores import check_scores_path, read_scores, write_score
 from stitchkit.storage.toml_files import read_toml
 from stitchkit.studies.cells import CellLog
 from stitchkit.studies.plans import read_plan
-from stitchkit.studies.reporting import read_mark
+from stitchkit.studies.reporting import read_identity
 from stitchkit.training.recipes import read_recipe
 
 READERS = {
@@ -119,7 +119,7 @@ PIPES = {  # a file that is a pipe -> the reader of it; of some the folder is re
     "model/config.json": lambda path: settings_in(path),
     "model/model.safetensors": lambda path: check_weights(path),
     "model/adapter_config.json": lambda path: adapter(path.parent),
-    "study/study.json": lambda path: read_mark(path.parent),
+    "study/study.json": lambda path: read_identity(path.parent),
     "study/cells.jsonl": lambda path: CellLog(path.parent),
     "shelf/lock": lambda path: SpaceCache(path.parent, 2, "float32"),
     "shelf/manifest.jsonl": lambda path: SpaceCache(path.parent, 2, "float32"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,11 +12,14 @@ from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.text_tables import text_table
-from stitchkit.evaluation.associations.associations import AssociationScores
 from stitchkit.evaluation.scores.evaluate import RIVALS, evaluate
 from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.evaluation.scores.truth import known_labels
 from stitchkit.metrics.auroc import auroc
+
+if TYPE_CHECKING:
+    from stitchkit.evaluation.associations.associations import AssociationScores
+
 
 ASSOCIATION, ABNORMAL = "by association", "'abnormal' alone"
 MACRO = "macro"

@@ -66,7 +66,7 @@ class Direction:
             measured = ", ".join(str(one) for one in self.by_chance)
             raise InputError(
                 f"chance is known where recall was measured, at k = {measured}; got k = {k}. "
-                f"Measure it there too: " + setting("ks", [measured, k]) + "."
+                f"Measure it there too: " + setting("ks", [*self.by_chance, k]) + "."
             )
         return self.by_chance[k]
 

@@ -95,14 +95,14 @@ def test_a_sweep_that_ends_halfway_is_freed_by_the_next():
 
 def test_sweeps_end_where_they_find_no_more_pairs(monkeypatch):
     c = clouds(n=6, m=150, noise=1.0)  # no common items: the pairs wander
-    sizes, plain = [], HardMatching._swept
+    sizes, plain = [], HardMatching._sweep
 
     def counted(self, ensemble, pairs):
         found = plain(self, ensemble, pairs)
         sizes.append(len(found[2].source))
         return found
 
-    monkeypatch.setattr(HardMatching, "_swept", counted)
+    monkeypatch.setattr(HardMatching, "_sweep", counted)
     record = HardMatching().fit(c.evidence()).record
     assert record["found_again"] < SETTLED
     assert 2 <= len(sizes) < 6
