@@ -17,10 +17,10 @@ BUILDERS = {"setting", "advice", "python_advice"}
 NAME_OPTIONS = {"layer", "modality", "pipeline", "pool", "prompt", "key"}  # of encoders' names, at each door alike
 EXCEPTIONS = {  # file -> words of its texts that are no settings of a function, or not to be told otherwise
     "alignment/align_many.py": {"kappa"},  # code: GCCA(kappa=0.1)
-    "cli/calibration.py": {"sensitivity"},  # what --threshold takes
+    "cli/evaluation.py": {"sensitivity"},  # what --threshold takes
+    "cli/options.py": {"sensitivity"},
     "cli/commands/anchors/collect.py": {"uncertain"},  # what --set takes
-    "cli/commands/evaluate.py": {"sensitivity"},
-    "core/alignments.py": {"groups"},  # the note names both doors
+    "core/alignment_summary.py": {"groups"},  # the note names both doors
     "core/moments/chunks.py": {"return_inverse"},  # code: np.unique(...)
     "datasets/phantoms/canvas.py": {"size"},  # an error of Python's own
     "datasets/rows.py": {"sep"},  # a line of a table
@@ -28,7 +28,7 @@ EXCEPTIONS = {  # file -> words of its texts that are no settings of a function,
     # kept simulations are of this very code, which no command runs
     "evaluation/retrieval/learning_curve.py": {"draws", "groups", "held_out", "replicates"},
     "stitching.py": {"trust_python"},  # code in a model card
-    "studies/jobs/study_jobs.py": {"modality"},  # of an encoder's name
+    "studies/jobs/zero_shot.py": {"modality"},  # of an encoder's name
 }  # fmt: skip
 
 BARE = {  # the same for names without a value

@@ -12,7 +12,6 @@ import typer
 from stitchkit.cli import options as o
 from stitchkit.cli.records import flat
 from stitchkit.core.errors import InputError
-from stitchkit.core.patients import count_patients, patients_in_words
 from stitchkit.core.wording import counted
 
 
@@ -45,6 +44,7 @@ def collect(
 
     Nothing is downloaded or copied; images stay where they are. The table serves as --anchors, --labels and --test.
     """
+    from stitchkit.core.patients import count_patients, patients_in_words
     from stitchkit.cli.console import Console
     from stitchkit.cli.paths import new_file, write_json, write_text
     from stitchkit.datasets.cohort_tables import cohort_table
