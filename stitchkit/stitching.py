@@ -25,7 +25,6 @@ from stitchkit.storage.artefacts import (
     unpack_linear_head,
     unpack_model,
 )
-from stitchkit.storage.cards import extra_facts, fit_facts, model_card
 from stitchkit.storage.folders import read_folder, write_folder
 
 StitchedHead = LinearHead | ZeroShotHead
@@ -230,6 +229,7 @@ def head_called(name: str, target: Encoder) -> LinearHead:
 
 def card(config: Mapping[str, Any], command: str = "") -> str:
     """The model card (Markdown with Hugging Face front matter) of a stitched folder."""
+    from stitchkit.storage.cards import extra_facts, fit_facts, model_card
 
     record, head = config["record"], config.get("head")
     bases = [name for name in (config["encoder"], config.get("target_encoder")) if name]

@@ -13,12 +13,11 @@ from stitchkit.alignment.head_agreement import HeadAgreement
 from stitchkit.alignment.held_out import HeldOut
 from stitchkit.alignment.rules import standard_error
 from stitchkit.alignment.search import Finalist, Search
-from stitchkit.core.alignment_summary import NO_PATIENTS
 from stitchkit.core.alignments import NO_COMMON_CENTRE, Alignment, is_above_chance
 from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import BLOCK, Embeddings
 from stitchkit.core.prompts import PromptVectors
-from stitchkit.core.wording import advice, counted, setting
+from stitchkit.core.wording import NO_PATIENTS, advice, counted, setting
 from stitchkit.solvers.paths import Track
 
 TOO_FEW = 10  # anchors or patients: so few cannot distinguish a link from chance

@@ -132,7 +132,7 @@ def _warnings_as_notes(verbose: bool) -> Iterator[None]:
 
 
 def _in_flags(message: str) -> str:
-    from stitchkit.cli.flags import in_flags  # a run without errors and notes has no message to render
+    from stitchkit.cli.records import in_flags  # a run without errors and notes has no message to render
 
     return str(in_flags(message))
 

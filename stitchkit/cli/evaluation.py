@@ -14,43 +14,15 @@ if TYPE_CHECKING:
 
     from stitchkit.cli import options as o
     from stitchkit.cli.loading import Loading
-    from stitchkit.core.alignments import Alignment
+    from stitchkit.cli.scoring import ScoredItems
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.calibrations import Calibration, Thresholds
     from stitchkit.core.embeddings import Embeddings
-    from stitchkit.core.items import Items
-    from stitchkit.core.roles import Encoder
     from stitchkit.core.scores import Labels, Scores
     from stitchkit.datasets.anchor_tables import AnchorTable
     from stitchkit.evaluation.scores.results import Evaluation
 
 NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredItems:
-    """Scores, and what is known beside them.
-
-    Parameters
-    ----------
-    scores
-        Of the test items.
-    items
-        What was scored, where it could be read.
-    encoder, vectors
-        Source encoder and its embeddings of the items, for a probe.
-    alignment
-        What a stitched folder's scores come from.
-    notes
-        On leakage between its anchors and the items.
-    """
-
-    scores: Scores
-    items: Items | None = None
-    encoder: Encoder | None = None
-    vectors: Embeddings | None = None
-    alignment: Alignment | None = None
-    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

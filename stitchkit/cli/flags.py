@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from stitchkit.cli.records import options_of_run
-from stitchkit.core.wording import Message, Setting
+from stitchkit.core.wording import Setting
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it, where they are not --setting
     "at": (),
@@ -25,7 +24,6 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it
     "text": (),
 }
 AS_TEXT = {"embeddings": "for the vectors"}  # what the options give, where they say less than the setting
-TOLD = {"left_out", "notes"}  # fields of results that hold messages
 READER, OF_READER = "--set", {"images", "missing", "reports", "reports_root", "uncertain"}  # --set KEY=VALUE
 
 
@@ -62,17 +60,3 @@ class Flags:
 
 def _word(value: object) -> str:
     return "none" if value is None else str(value)
-
-
-def in_flags(value: Any) -> Any:
-    """``value`` with its messages in the words of the command that runs: a text, a document, or a result with notes."""
-    if isinstance(value, Message):
-        return value.render(Flags.of(options_of_run()).form).rstrip()
-    if isinstance(value, Mapping):
-        return {name: in_flags(one) for name, one in value.items()}
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        return type(value)(map(in_flags, value))
-    if is_dataclass(value) and not isinstance(value, type):
-        told = {one.name for one in fields(value)} & TOLD
-        return replace(value, **{name: in_flags(getattr(value, name)) for name in told})
-    return value

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer.core import TyperCommand
+
+from stitchkit.core.wording import Message
 
 DANGEROUS = "Dangerous options"  # the last panel of a command's help
 
@@ -81,6 +83,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=usual, annotation=annotation)
 
 
+WITH_MESSAGES = {"left_out", "notes"}  # fields of results that hold messages
 _OPTIONS: ContextVar[Sequence[Any]] = ContextVar("options of the command that runs")
 
 
@@ -101,3 +104,19 @@ def options_of_run() -> Sequence[Any]:
 def forget_command() -> None:
     """End a command line: no command runs any more."""
     _OPTIONS.set(())
+
+
+def in_flags(value: Any) -> Any:
+    """``value`` with its messages in the words of the command that runs: a text, a document, or a result with notes."""
+    if isinstance(value, Message):
+        from stitchkit.cli.flags import Flags  # only where a message names a setting
+
+        return value.render(Flags.of(options_of_run()).form).rstrip()
+    if isinstance(value, Mapping):
+        return {name: in_flags(one) for name, one in value.items()}
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(map(in_flags, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        named = {one.name for one in fields(value)} & WITH_MESSAGES
+        return replace(value, **{name: in_flags(getattr(value, name)) for name in named})
+    return value

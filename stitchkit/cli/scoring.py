@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stitchkit.cli.evaluation import ScoredItems
 from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.options import Columns
+    from stitchkit.core.alignments import Alignment
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
@@ -78,20 +79,24 @@ def fit_stitch(
     return FittedStitch(model, right, x, y, pairs, facts, note, prompts)
 
 
-def summary_of(model: Stitched, out: Path) -> tuple[list[Any], dict[str, Any]]:
-    """Summary of a stitched model in lines and as plain values."""
-    from stitchkit.core.alignment_summary import summary_lines
+def summary_of(model: Stitched, out: Path, *, fitted: bool = True) -> tuple[list[Any], dict[str, Any]]:
+    """Summary of a stitched model in lines and as plain values; ``fitted`` adds the lines of its alignment."""
     from stitchkit.core.anchor_hashes import without_hashes
     from stitchkit.core.heads import LinearHead
 
     head = model.head
     kind = "none" if head is None else "linear" if isinstance(head, LinearHead) else "zero-shot"
     classes = [] if head is None else list(head.classes)
-    words = "head      " + (f"{kind}: {', '.join(classes)}" if classes else kind)
     document = {
         "out": str(out), "head": kind, "classes": classes, "record": without_hashes(model.alignment.record)
     }  # fmt: skip
-    return [*summary_lines(model.alignment.record), words, f"wrote {out}"], document
+    lines = [f"wrote {out}"]
+    if fitted:
+        from stitchkit.core.alignment_summary import summary_lines
+
+        words = "head      " + (f"{kind}: {', '.join(classes)}" if classes else kind)
+        lines = [*summary_lines(model.alignment.record), words, *lines]
+    return lines, document
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,6 @@ class FolderScorer:
     @classmethod
     def of(cls, folder: Path, prompts: str | None) -> FolderScorer:
         """The folder's scorer, as far as it can be checked without a model."""
-        from stitchkit.cli.heads import prompts_called
         from stitchkit.cli.loading import read_stitched
 
         config = read_stitched(folder)
@@ -184,10 +188,10 @@ class PairScorer:
 
 
 def scorer_of(
-    source: str, text: str | None, table: AnchorTable | None, prompts: str | None, fitting: Fitting
+    source: str, text: str | None, table: AnchorTable | None, prompts: str | None, fitting: Fitting | None
 ) -> FolderScorer | PairScorer:
     """The scorer that SOURCE and TEXT name: without TEXT, SOURCE is a stitched folder."""
-    if text is None:
+    if text is None or fitting is None:
         return FolderScorer.of(Path(source), prompts)
     return PairScorer.of(source, text, table, prompts, fitting)
 
@@ -213,6 +217,32 @@ class ItemsFile:
     def read(self, modality: str | None) -> Items:
         """The items, as an encoder of this modality reads them; None takes the modality from the file."""
         return self.source.read(modality, id=self.columns.id_column, root=self.columns.root)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredItems:
+    """Scores, and what is known beside them.
+
+    Parameters
+    ----------
+    scores
+        Of the test items.
+    items
+        What was scored, where it could be read.
+    encoder, vectors
+        Source encoder and its embeddings of the items, for a probe.
+    alignment
+        What a stitched folder's scores come from.
+    notes
+        On leakage between its anchors and the items.
+    """
+
+    scores: Scores
+    items: Items | None = None
+    encoder: Encoder | None = None
+    vectors: Embeddings | None = None
+    alignment: Alignment | None = None
+    notes: Sequence[str] = ()
 
 
 def score_items(

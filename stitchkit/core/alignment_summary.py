@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import NO_PATIENTS, counted
 
-NO_PATIENTS = (
-    "patients not known, so that a patient's pairs may be on both sides of a fold: give groups=, or on the command "
-    "line a table of anchors with a column 'patient' or 'patient_id', or --groups with another's name"
-)
 _CRITERIA = ("prompt_margin", "prompt_mrr", "prompt_agreement", "margin", "balanced_mrr", "mrr", "agreement", "r2")
 _PROMPTED = {
     "prompt_margin": "correlation of scores with the prompted class {prompt_margin:.3f} (se {prompt_margin_se:.3f}; "

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stitchkit.core.alignment_summary import NO_PATIENTS, summary_lines
 from stitchkit.core.arrays import Array, like, namespace
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, NoDirectedMapError
 from stitchkit.core.escaping import escape
 from stitchkit.core.maps import AffineMap, Map, unit
 from stitchkit.core.space import Space
-from stitchkit.core.wording import setting
+from stitchkit.core.wording import NO_PATIENTS, setting
 
 NO_COMMON_CENTRE = (
     "maps that were fitted separately share no common centre, and do not tell the sources of vectors apart (of four "
@@ -84,6 +83,8 @@ class Alignment:
         """
         if "solver" not in self.record:  # made by hand, or from published maps: nothing was chosen or measured
             return repr(self)
+        from stitchkit.core.alignment_summary import summary_lines
+
         return "\n".join(escape(line) for line in summary_lines(self.record))
 
     @property

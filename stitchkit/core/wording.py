@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+NO_PATIENTS = (
+    "patients not known, so that a patient's pairs may be on both sides of a fold: give groups=, or on the command "
+    "line a table of anchors with a column 'patient' or 'patient_id', or --groups with another's name"
+)
 _ABSENT = object()
 
 

@@ -49,8 +49,6 @@ def zeroshot(
 ) -> None:
     """Score items for classes named by text (SOURCE TEXT --anchors --prompts), or with a stitched folder's head."""
     from stitchkit.cli.console import Console
-    from stitchkit.cli.evaluation import EvaluationRequest
-    from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.paths import new_file
     from stitchkit.cli.scoring import ItemsFile, score_items, scorer_of, summary_of
@@ -59,9 +57,16 @@ def zeroshot(
     console = Console.of(output)
     new_file(out, output.overwrite, check_scores_path)
     table = columns.of_optional(anchors)
-    scorer = scorer_of(source, text, table, prompts, Fitting.of(solver, seed, console))
+    fitting = None
+    if text is not None or solver != "auto":  # a finished folder that scores items fits nothing
+        from stitchkit.cli.fitting import Fitting
+
+        fitting = Fitting.of(solver, seed, console)
+    scorer = scorer_of(source, text, table, prompts, fitting)
     request = None
     if labels is not None:
+        from stitchkit.cli.evaluation import EvaluationRequest
+
         request = EvaluationRequest.of(labels, scorer.classes, table, evaluation, columns, seed)
     file = ItemsFile.open(items, column, columns)
     count = file.check()
@@ -74,8 +79,7 @@ def zeroshot(
     result = None if request is None else request.evaluate(scored, loading)
     scores = scored.scores
     write_scores(out, scores)
-    lines, document = summary_of(model, out)
-    lines = lines[-1:] if text is None else lines
+    lines, document = summary_of(model, out, fitted=text is not None)
     lines[-1] += f": {counted(len(scores), 'item')}, {counted(len(scores.classes), 'class', 'classes')}, {scores.kind}s"
     lines += ["note      " + note for note in scored.notes]
     document |= {"n": len(scores), "kind": scores.kind, **({"notes": scored.notes} if scored.notes else {})}

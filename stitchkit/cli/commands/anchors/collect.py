@@ -44,9 +44,9 @@ def collect(
 
     Nothing is downloaded or copied; images stay where they are. The table serves as --anchors, --labels and --test.
     """
-    from stitchkit.core.patients import count_patients, patients_in_words
     from stitchkit.cli.console import Console
     from stitchkit.cli.paths import new_file, write_json, write_text
+    from stitchkit.core.patients import count_patients, patients_in_words
     from stitchkit.datasets.cohort_tables import cohort_table
     from stitchkit.datasets.cohorts import read_cohort
 
