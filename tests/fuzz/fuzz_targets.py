@@ -226,7 +226,7 @@ def _shared(folder: Path) -> None:
 
     words = Vocabulary.of_captions(["no edema", "a large mass"], 270)
     inputs = {"image": ImageInput(4, 2, 1), "text": TextInput(8, words.size, words.end)}
-    settings = {"start": words.start, "tokenizer": words.mark, "wide": 4, "mean": [0.5], "std": [0.2]}
+    settings = {"start": words.start, "tokenizer": words.digest, "wide": 4, "mean": [0.5], "std": [0.2]}
     shape = SharedShape(8, 2, 2, 4, None, "token_wise", 2, inputs)
     config, arrays = pack_shared(SharedNetwork(shape), settings)
     write_folder(folder / "m", config, arrays, "card")
@@ -273,11 +273,12 @@ def _use_shelf(folder: Path) -> object:
 def _state(folder: Path) -> None:
     import torch
 
-    network = torch.nn.Linear(2, 3)
+    network, objective = torch.nn.Linear(2, 3), torch.nn.Linear(1, 1)
     optimizer = torch.optim.AdamW(network.parameters())
     best = Validation(step=3, loss=0.5, reciprocal=0.2, recall={"a@1": 0.1}, chance={"a@1": 0.1}, pairs=4, captions=4)
-    save_state(folder, {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "precision": {},
-                        "step": 3, "since": 1, "world": 1, "best": json.dumps(best.to_dict()), "recipe": '{"a": 1}',
+    save_state(folder, {"network": network.state_dict(), "objective": objective.state_dict(),
+                        "optimizer": optimizer.state_dict(), "precision": {}, "step": 3, "since": 1, "world": 1,
+                        "best": json.dumps(best.to_dict()), "recipe": '{"a": 1}',
                         "pairs": "0" * 64})  # fmt: skip
 
 
@@ -289,6 +290,7 @@ def _use_state(folder: Path) -> object:
     if stopped is not None:
         with restoring(folder):
             network.load_state_dict(stopped.network)
+            torch.nn.Linear(1, 1).load_state_dict(stopped.objective)
             torch.optim.AdamW(network.parameters()).load_state_dict(stopped.optimizer)
         check_same({"a": 1}, stopped.recipe, folder)
         assert stopped.best is None or stopped.best.better_than(stopped.best, "loss") is False
@@ -356,7 +358,7 @@ TARGETS: dict[str, Target] = {
     "plans": Target(_plans, _use_plans, {"studies/*.toml": _BYTES}),
     "recipes": Target(lambda folder: shutil.copy(ROOT / "examples" / "recipes" / "shared.toml", folder),
                       lambda folder: read_recipe(folder / "shared.toml"), {"*.toml": _BYTES}),
-    "vocabularies": Target(_vocabulary, lambda folder: Vocabulary.of_folder(str(folder)).mark,
+    "vocabularies": Target(_vocabulary, lambda folder: Vocabulary.of_folder(str(folder)).digest,
                            {"tokenizer.json": (change_bytes, change_json)}),
     "images": Target(_images, _read_images, {"*": _BYTES}),
     "embeddings": Target(_embeddings, lambda folder: sk.read_embeddings(folder / "e.safetensors"),
