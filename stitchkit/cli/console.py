@@ -62,7 +62,7 @@ class Console:
         result
             A text, a result that prints itself, or a list of these, printed below each other.
         """
-        from stitchkit.cli.records import in_flags
+        from stitchkit.cli.flags import in_flags
 
         parts = result if isinstance(result, list) else [result]
         text = as_json(document) if self.json else "\n".join(str(in_flags(part)) for part in parts)
@@ -77,7 +77,7 @@ class Console:
 
 def as_json(document: Mapping[str, Any]) -> str:
     """``document`` as strict JSON: numpy's numbers as numbers, NaN and infinity as null, settings as options."""
-    from stitchkit.cli.records import in_flags
+    from stitchkit.cli.flags import in_flags
     from stitchkit.core.plain_values import plain
 
     return json.dumps(plain(in_flags(document)), indent=2, ensure_ascii=False, allow_nan=False, default=str)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from stitchkit.cli.records import forget_command
+from stitchkit.cli.flags import forget_command
 from stitchkit.core.errors import (
     DataError,
     InputError,
@@ -34,7 +34,7 @@ CODES: dict[type[StitchError], int] = {
 
 
 def run(command: Callable[[], Any], args: Sequence[str]) -> int:
-    """The exit code of ``command``, every error told on stderr."""
+    """The exit code of ``command``, every error described on stderr."""
     verbose = asks_for_more(args)
     try:
         with _warnings_as_notes(verbose):
@@ -44,7 +44,7 @@ def run(command: Callable[[], Any], args: Sequence[str]) -> int:
     except Exception as error:
         if verbose:
             traceback.print_exc()
-        code, message = told(error)
+        code, message = describe_error(error)
         _tell(message)
         _give_up_stdout()
         return code
@@ -52,7 +52,7 @@ def run(command: Callable[[], Any], args: Sequence[str]) -> int:
         forget_command()
 
 
-def told(error: Exception) -> tuple[int, str]:
+def describe_error(error: Exception) -> tuple[int, str]:
     """Exit code and message of an error."""
     if isinstance(error, StitchError):
         code = next((code for kind, code in CODES.items() if isinstance(error, kind)), MISTAKE)
@@ -132,7 +132,7 @@ def _warnings_as_notes(verbose: bool) -> Iterator[None]:
 
 
 def _in_flags(message: str) -> str:
-    from stitchkit.cli.records import in_flags  # a run without errors and notes has no message to render
+    from stitchkit.cli.flags import in_flags  # a run without errors and notes has no message to render
 
     return str(in_flags(message))
 

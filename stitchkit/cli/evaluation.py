@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stitchkit.cli.flags import in_flags
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class EvaluationRequest:
             allow_leakage=self.options.allow_leakage,
             progress=loading.console.progress,
         )
-        return replace(result, notes=(*scored.notes, *own, *result.notes))
+        evaluation: Evaluation = in_flags(replace(result, notes=(*scored.notes, *own, *result.notes)))
+        return evaluation  # for its page too
 
     def _pairs(self, scored: ScoredItems) -> AnchorSet | None:
         """The anchors; without items their ids and patients are enough, and their files need not be here."""

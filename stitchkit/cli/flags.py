@@ -1,13 +1,16 @@
-"""Settings that messages name, as options of the command that runs."""
+"""Messages in the words of the command that runs: the settings they name become its options."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from stitchkit.core.wording import Setting
+from typer.core import TyperCommand
+
+from stitchkit.core.wording import Message, Setting
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it, where they are not --setting
     "at": (),
@@ -25,6 +28,9 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it
 }
 AS_TEXT = {"embeddings": "for the vectors"}  # what the options give, where they say less than the setting
 READER, OF_READER = "--set", {"images", "missing", "reports", "reports_root", "uncertain"}  # --set KEY=VALUE
+
+WITH_MESSAGES = {"left_out", "notes"}  # fields of results that hold messages
+_OPTIONS: ContextVar[Sequence[Any]] = ContextVar("options of the command that runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +66,36 @@ class Flags:
 
 def _word(value: object) -> str:
     return "none" if value is None else str(value)
+
+
+class Command(TyperCommand):
+    """A command whose options the messages of its run name."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        _OPTIONS.set(self.params)
+        return super().invoke(ctx)
+
+
+def options_of_run() -> Sequence[Any]:
+    """The options of the command that runs; none before and after it."""
+    return _OPTIONS.get(())
+
+
+def forget_command() -> None:
+    """End a command line: no command runs any more."""
+    _OPTIONS.set(())
+
+
+def in_flags(value: Any) -> Any:
+    """``value`` with its messages in the words of the command that runs: a text, a document, or a result with notes."""
+    if isinstance(value, Message):
+        return value.render(Flags.of(options_of_run()).form).rstrip()
+    if isinstance(value, Mapping):
+        return {name: in_flags(one) for name, one in value.items()}
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(map(in_flags, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        named = {one.name for one in fields(value)} & WITH_MESSAGES
+        return replace(value, **{name: in_flags(getattr(value, name)) for name in named})
+    return value

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from stitchkit.cli.errors import asks_for_more, run, stoppable
-from stitchkit.cli.records import Command
+from stitchkit.cli.flags import Command
 
 COMMANDS = {  # in the order of the help; a command is imported when it is asked for
     "demo": "stitchkit.cli.commands.demo:demo",

@@ -1,24 +1,27 @@
-"""The options that commands share, each declared once: records of options that go together, and single ones."""
+"""Options of commands as records: those that commands share, each declared once, and their flattening for typer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from typer import Argument, Option
 
-from stitchkit.cli.records import DANGEROUS
 from stitchkit.core.errors import InputError
-from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.least_patients import MIN_POSITIVES, REPLICATES
 from stitchkit.solvers import SOLVERS
 
 if TYPE_CHECKING:
     from stitchkit.datasets.anchor_tables import AnchorTable
 
 
+DANGEROUS = "Dangerous options"  # the last panel of a command's help
 COMPUTE, COLUMNS, EVALUATION, OUTPUT = "Where and how it runs", "Columns of the table", "Evaluation", "Output"
 
 
@@ -151,7 +154,7 @@ class Evaluation:
         int,
         Option("--replicates", min=1, rich_help_panel=EVALUATION,
                help="Resamples of patients, where an interval is made by resampling."),
-    ] = 2000  # fmt: skip
+    ] = REPLICATES  # fmt: skip
     uncertain: Annotated[
         str,
         Option("--uncertain", metavar="POLICY", rich_help_panel=EVALUATION,
@@ -232,3 +235,70 @@ Seed = Annotated[int, Option("--seed", help="Seed of every random draw.", rich_h
 Solver = Annotated[str, Option("--solver", help=f"auto, or one of {', '.join(SOLVERS)}.", metavar="NAME")]
 SourceSide = Annotated[str, Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")]
 TargetSide = Annotated[str, Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Fields of a record that a command has; the others keep their defaults."""
+
+    names: tuple[str, ...]
+    kept: bool
+
+    def __contains__(self, name: str) -> bool:
+        return (name in self.names) is self.kept
+
+
+def only(*names: str) -> Subset:
+    """The fields ``names`` of a record and no other, in ``Annotated[Record, only(...)]``."""
+    return Subset(names, kept=True)
+
+
+def without(*names: str) -> Subset:
+    """All fields of a record but ``names``, in ``Annotated[Record, without(...)]``."""
+    return Subset(names, kept=False)
+
+
+def flat(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` as typer reads it: a parameter that is a record becomes the options of the record's fields.
+
+    Parameters
+    ----------
+    command
+        Its annotations are types, ``Annotated`` with typer's own, or records: dataclasses with such fields.
+    """
+    options: list[inspect.Parameter] = []
+    records: dict[str, tuple[Any, list[str]]] = {}
+    for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+        record, *extras = get_args(parameter.annotation) if _is_annotated(parameter) else [parameter.annotation]
+        if not is_dataclass(record):
+            options.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+            continue
+        hints, subset = get_type_hints(record, include_extras=True), next(iter(extras), without())
+        shown = [field for field in fields(record) if field.name in subset]
+        records[name] = record, [field.name for field in shown]
+        options += [_parameter(field.name, hints[field.name], field.default) for field in shown]
+
+    @functools.wraps(command)
+    def call(**values: Any) -> None:
+        for name, (record, names) in records.items():
+            values[name] = record(**{one: values.pop(one) for one in names})
+        command(**values)
+
+    options.sort(key=_is_dangerous)
+    call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    call.__annotations__ = {option.name: option.annotation for option in options}
+    return call
+
+
+def _is_annotated(parameter: inspect.Parameter) -> bool:
+    return get_origin(parameter.annotation) is Annotated
+
+
+def _is_dangerous(option: inspect.Parameter) -> bool:
+    return any(getattr(extra, "rich_help_panel", None) == DANGEROUS for extra in get_args(option.annotation)[1:])
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """A field as a parameter of the command; without a default it must be given."""
+    usual = inspect.Parameter.empty if default is MISSING else default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=usual, annotation=annotation)

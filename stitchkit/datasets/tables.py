@@ -146,7 +146,7 @@ def read_items(
 
 
 def open_items(path: str | Path, *, column: str | None = None) -> ItemSource:
-    """What :func:`read_items` reads, read once: for callers that count items before they know the modality.
+    """The items of :func:`read_items`, read once, for callers that count them before they know the modality.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def model_card(
 
 
 def fit_facts(record: Mapping[str, Any]) -> dict[str, str]:
-    """How a map was fitted, from how many anchors, with which held-out numbers and which centre, one line each."""
+    """Solver, anchors, held-out numbers and centre of a fitted map, one line each."""
     rank = f"rank {record['rank']}" if "rank" in record else ""
     map_words = [str(record.get("solver", "not on record")), _listed(record.get("settings") or {}), rank]
     return {

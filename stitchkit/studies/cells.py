@@ -138,7 +138,7 @@ class CellLog:
             os.fsync(file.fileno())
         self._lines[key] = line
 
-    def kept(self, name: str, names: Collection[str] = ()) -> dict[str, np.ndarray] | None:
+    def read_arrays(self, name: str, names: Collection[str] = ()) -> dict[str, np.ndarray] | None:
         """Arrays that were computed from cells and are kept under ``name``.
 
         Parameters

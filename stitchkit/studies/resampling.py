@@ -189,7 +189,7 @@ def _resampled_measures(
     """Resampled measures of each row of training runs and the main measure of each run, read where they were kept."""
     plan = cast(TrainingPlan, run.plan)  # only training runs are ranked and resampled
     replicates = plan.judge.replicates
-    arrays = {group: run.log.kept(_digest(run, plan, keys), (judge.main,)) for group, keys in groups.items()}
+    arrays = {group: run.log.read_arrays(_digest(run, plan, keys), (judge.main,)) for group, keys in groups.items()}
     missing = [group for group, kept in arrays.items() if kept is None]
     bar.begin("resampling patients, rows of the table", len(missing) * (replicates + 1))
     blocks: dict[Group, list[dict[str, np.ndarray]]] = {group: [] for group in missing}

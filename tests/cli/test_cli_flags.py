@@ -13,9 +13,8 @@ import typer
 
 import stitchkit
 from stitchkit.alignment.request import check_purpose
-from stitchkit.cli.flags import OF_READER, OPTIONS, Flags
+from stitchkit.cli.flags import OF_READER, OPTIONS, Command, Flags, in_flags
 from stitchkit.cli.main import app
-from stitchkit.cli.records import Command, in_flags
 from stitchkit.core.errors import LeakageError, NoDirectedMapError
 from stitchkit.core.wording import Message, advice, setting
 from stitchkit.evaluation.fitted_pairs import STEP

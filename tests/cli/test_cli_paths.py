@@ -92,3 +92,15 @@ def test_a_folder_of_other_things_is_refused_with_a_step_that_helps(tmp_path):
     for overwrite in (False, True):
         with pytest.raises(InputError, match="something else, which is never overwritten"):
             new_folder(tmp_path, overwrite)
+
+
+def test_a_page_names_options_of_the_command_line(cli, scores, tmp_path):
+    anchors, labels = tmp_path / "anchors.csv", tmp_path / "labels.csv"
+    names = [f"a{i}" for i in range(10)]
+    anchors.write_text("\n".join(["id,patient,path,text", *(f"{one},{one},{one}.png,clear" for one in names)]))
+    labels.write_text(labels.read_text() + "".join(f"{one},{one},{i % 2}\n" for i, one in enumerate(names)))
+    done = cli("evaluate", *scores, "--anchors", anchors, "--report", tmp_path / "page")
+    assert done.code == 0, done.err
+    for text in (done.out, *((tmp_path / "page" / name).read_text() for name in FILES)):
+        assert "--metadata" in text
+        assert "metadata=" not in text

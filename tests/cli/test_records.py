@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 import stitchkit.cli
-from stitchkit.cli.records import flat, only, without
+from stitchkit.cli.options import flat, only, without
 
 CLI = Path(stitchkit.cli.__file__).parent
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stitchkit.cli.errors import INTERNAL, MISTAKE, told
+from stitchkit.cli.errors import INTERNAL, MISTAKE, describe_error
 from stitchkit.cli.paths import write_text
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError
@@ -86,7 +86,7 @@ def test_a_writer_names_its_file_when_the_disk_refuses(tmp_path, monkeypatch, wr
     assert caught.value.errno == code
     assert Path(caught.value.filename).is_relative_to(tmp_path)
     assert not Path(caught.value.filename).name.endswith(".tmp")
-    exit_code, message = told(caught.value)
+    exit_code, message = describe_error(caught.value)
     assert exit_code == MISTAKE
     assert caught.value.filename in message
     assert os.strerror(code) in message
@@ -169,18 +169,18 @@ def safetensors_error() -> Exception:
     ids=repr,
 )
 def test_a_full_disk_in_other_words_is_no_internal_error(error):
-    code, message = told(error)
+    code, message = describe_error(error)
     assert code == MISTAKE
     assert "bytes free" in message
     assert "The fault is in stitchkit" not in message
 
 
 def test_other_errors_stay_what_they_are():
-    assert told(RuntimeError("mat1 and mat2"))[0] == INTERNAL
-    assert told(wrapped(PermissionError(errno.EACCES, "Permission denied")))[0] == INTERNAL
+    assert describe_error(RuntimeError("mat1 and mat2"))[0] == INTERNAL
+    assert describe_error(wrapped(PermissionError(errno.EACCES, "Permission denied")))[0] == INTERNAL
     assert write_error_in(wrapped(io.UnsupportedOperation("read"))) is None
-    assert told(DataError("No space left on device"))[1] == "error: No space left on device"
-    assert told(FileNotFoundError(2, "No such file or directory", "x.csv"))[1] == (
+    assert describe_error(DataError("No space left on device"))[1] == "error: No space left on device"
+    assert describe_error(FileNotFoundError(2, "No such file or directory", "x.csv"))[1] == (
         "error: x.csv: No such file or directory."
     )
 

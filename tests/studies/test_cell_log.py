@@ -29,8 +29,8 @@ def test_what_was_added_is_read_again(folder):
     log = CellLog(folder)
     assert len(log) == 2
     np.testing.assert_array_equal(log.scores("k1"), np.ones((3, 2)))
-    np.testing.assert_array_equal(log.kept("mark")["x"], np.ones((3, 2)))
-    assert log.kept("other") is None
+    np.testing.assert_array_equal(log.read_arrays("mark")["x"], np.ones((3, 2)))
+    assert log.read_arrays("other") is None
 
 
 SPECTRUM = {"of": "directed map", "values": [2.0, 1.0], "rank": 2, "effective": 1.5}
@@ -142,7 +142,7 @@ def test_damaged_resamples_are_left_out_with_a_warning(folder, damage):
     path.write_bytes(DAMAGE[damage](sound))
     assert path.read_bytes() != sound
     with pytest.warns(UserWarning, match=r"mark\.npz is damaged: .* worked out again"):
-        assert CellLog(folder).kept("mark") is None
+        assert CellLog(folder).read_arrays("mark") is None
 
 
 def test_every_flipped_bit_of_scores_leaves_the_cell_out(folder):
@@ -228,7 +228,7 @@ def test_resamples_with_other_numbers_or_of_another_mark_are_left_out(folder):
     rewritten(folder, "other", x=np.ones((3, 2)), sha256=digest)
     for mark in ("mark", "other"):
         with pytest.warns(UserWarning, match=rf"{mark}\.npz is damaged"):
-            assert log.kept(mark) is None
+            assert log.read_arrays(mark) is None
 
 
 def test_resamples_without_a_digest_are_read_with_one_warning(folder):
@@ -236,11 +236,11 @@ def test_resamples_without_a_digest_are_read_with_one_warning(folder):
     rewritten(folder, "two", x=np.ones(3))
     log = CellLog(folder)
     with pytest.warns(UserWarning, match="without SHA-256") as said:
-        found = [log.kept("one", ["x"]), log.kept("two")]
+        found = [log.read_arrays("one", ["x"]), log.read_arrays("two")]
     assert [one["x"].sum() for one in found] == [0, 3]
     assert len(said) == 1
     with pytest.warns(UserWarning, match="'y' is missing"):
-        assert log.kept("one", ["y"]) is None
+        assert log.read_arrays("one", ["y"]) is None
 
 
 def flipped(content, place, bit):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat, only
+from stitchkit.cli.options import flat, only
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat, without
+from stitchkit.cli.options import flat, without
 
 
 @flat

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat
+from stitchkit.cli.options import flat
 from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat, without
+from stitchkit.cli.options import flat, without
 
 if TYPE_CHECKING:
     from stitchkit.studies.plans import AnyPlan
@@ -42,8 +42,8 @@ def study(
         planned, out, loader=Loading(compute, console), say=console.say, progress=console.progress,
         allow_leakage=allow_leakage, trust_python=compute.trust_python or (), command=console.command,
     )  # fmt: skip
-    text = (out / TABLE).read_text(encoding="utf-8") if format is o.Form.md else f"{summary}\nopen {out / PAGE}"
-    console.result(text, {"out": str(out), **summary.to_dict()})
+    result = (out / TABLE).read_text(encoding="utf-8") if format is o.Form.md else [summary, f"open {out / PAGE}"]
+    console.result(result, {"out": str(out), **summary.to_dict()})
 
 
 def _summary(plan: AnyPlan) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat, only, without
+from stitchkit.cli.options import flat, only, without
 
 if TYPE_CHECKING:
     from stitchkit.training.recipes import Recipe
@@ -49,7 +49,7 @@ def train(
         "out": str(result.folder), "encoders": result.names, "epochs": result.epochs, "steps": result.steps,
         **result.best.to_dict(), "kept_step": result.best.step,
     }  # fmt: skip
-    console.result(str(result), document)
+    console.result(result, document)
 
 
 def _summary(recipe: Recipe) -> dict[str, Any]:

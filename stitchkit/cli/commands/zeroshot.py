@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat
+from stitchkit.cli.options import flat
 from stitchkit.core.wording import counted
 
 

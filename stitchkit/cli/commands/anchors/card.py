@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat
+from stitchkit.cli.options import flat
 from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat, without
+from stitchkit.cli.options import flat, without
 from stitchkit.core.errors import InputError, LeakageError
 from stitchkit.core.wording import counted
 

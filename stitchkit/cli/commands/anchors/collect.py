@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat
+from stitchkit.cli.options import flat
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
 

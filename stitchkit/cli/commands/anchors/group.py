@@ -8,7 +8,7 @@ from stitchkit.cli.commands.anchors.card import card
 from stitchkit.cli.commands.anchors.check import check
 from stitchkit.cli.commands.anchors.collect import collect
 from stitchkit.cli.commands.anchors.select import select
-from stitchkit.cli.records import Command
+from stitchkit.cli.flags import Command
 
 anchors = typer.Typer(
     name="anchors",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stitchkit.cli import options as o
-from stitchkit.cli.records import flat
+from stitchkit.cli.options import flat
 from stitchkit.core.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ def select(
     )  # fmt: skip
     text, notes = select_rows(anchors, pairs, selection.rows, out)
     write_text(out, text)
-    lines = [str(selection), *("note: " + note for note in notes), f"wrote {out}"]
+    parts = [selection, *("note: " + note for note in notes), f"wrote {out}"]
     document = {"out": str(out), **selection.to_dict()}
-    console.result(lines, {**document, "notes": [*document["notes"], *notes]})
+    console.result(parts, {**document, "notes": [*document["notes"], *notes]})
 
 
 def _check_method(method: str, encoder: str | None, embeddings: Path | None, label: str | None) -> None:
