@@ -22,10 +22,15 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.content_keys import as_keys, content_key
-from stitchkit.datasets.given import as_unchecked_items
+from stitchkit.datasets.embeddable_items import (
+    Failures,
+    as_unchecked_items,
+    check_left_out,
+    left_out_path,
+    write_left_out,
+)
 from stitchkit.datasets.grey_levels import one_warning
 from stitchkit.datasets.images import read_image
-from stitchkit.datasets.left_out_items import Failures, check_left_out, left_out_path, write_left_out
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.embedding_cache import EmbeddingStore, SpaceCache
 from stitchkit.storage.file_errors import free_bytes
@@ -109,23 +114,23 @@ def embed(
         check_left_out(left_out_path(target))
     whole = as_unchecked_items(items, encoder.modality)
     failures = Failures(skip, whole.ids)
-    items_in = failures.sound(whole)
+    usable = failures.sound(whole)
     cache = _cache_of(store, encoder.space, dtype)
     with one_warning(), Progress(progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        items_in, keys = _content_keys(items_in, cache is not None, pool, bar, failures)
+        usable, keys = _content_keys(usable, cache is not None, pool, bar, failures)
         first, which = _distinct(keys)
         if encoder.modality == "text":
             from stitchkit.encoders.unknown_texts import check_vocabulary
 
-            check_vocabulary(encoder, items_in, first, which)
+            check_vocabulary(encoder, usable, first, which)
         vectors = np.empty((len(first), encoder.space.dim), dtype)
-        work = _Work(items_in, first, keys[first], vectors, cache, failures)
+        work = _Work(usable, first, keys[first], vectors, cache, failures)
         _encode_all(encoder, work, work.recall(), batch_size, pool, bar)
-    rows = failures.spread(items_in.ids, first, which)
+    rows = failures.spread(usable.ids, first, which)
     failures.summarize()
-    whole_set = len(first) == len(rows) == len(items_in)
+    whole_set = len(first) == len(rows) == len(usable)
     done = Embeddings(
-        vectors if whole_set else vectors[which[rows]], items_in.ids[rows], encoder.space, failures.excluded()
+        vectors if whole_set else vectors[which[rows]], usable.ids[rows], encoder.space, failures.excluded()
     )
     if target is not None:
         write_embeddings(target, done)

@@ -31,7 +31,7 @@ StitchedHead = LinearHead | ZeroShotHead
 
 
 @dataclass(frozen=True, slots=True)
-class Stitched:
+class StitchedModel:
     """A frozen encoder whose vectors are read as another's.
 
     Parameters
@@ -102,7 +102,7 @@ class Stitched:
 
 def stitch(
     encoder: Encoder, alignment: Alignment, head: StitchedHead | None = None, *, target_name: str = ""
-) -> Stitched:
+) -> StitchedModel:
     """Join an encoder, an alignment that starts in its space, and a head that ends in the target's.
 
     Parameters
@@ -128,7 +128,7 @@ def stitch(
             raise InputError(
                 "the zero-shot head was made from another alignment. Stitch it with the alignment it was made from."
             )
-    return Stitched(encoder, alignment, head, target_name)
+    return StitchedModel(encoder, alignment, head, target_name)
 
 
 def load(
@@ -139,7 +139,7 @@ def load(
     dtype: str = "float32",
     trust_remote_code: bool = False,
     trust_python: TrustPython = False,
-) -> Stitched:
+) -> StitchedModel:
     """A stitched model from its folder.
 
     The folder is data: a ``python:`` encoder that it names is not loaded without consent.

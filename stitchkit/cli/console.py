@@ -71,7 +71,7 @@ class Console:
     def plan(self, steps: Mapping[str, Any]) -> None:
         """Print what a dry run would have done."""
         wide = max(map(len, steps))
-        lines = [f"{name:<{wide}}  {_listed(value)}" for name, value in steps.items()]
+        lines = [f"{name:<{wide}}  {_text_of(value)}" for name, value in steps.items()]
         self.result("\n".join(["dry run: nothing was done", *lines]), {"dry_run": True, **steps})
 
 
@@ -83,7 +83,7 @@ def as_json(document: Mapping[str, Any]) -> str:
     return json.dumps(plain(in_flags(document)), indent=2, ensure_ascii=False, allow_nan=False, default=str)
 
 
-def _listed(value: Any) -> str:
+def _text_of(value: Any) -> str:
     return (
         ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str | Path) else str(value)
     )

@@ -33,7 +33,7 @@ class EvaluationRequest:
     Parameters
     ----------
     labels
-        Of the classes to judge.
+        Labels of the classes to judge.
     table
         The anchors' table: its items may not be among the test, and a probe is fitted on their labels.
     classes
@@ -152,9 +152,9 @@ class CalibrationRequest:
     Parameters
     ----------
     method
-        Of ``sk.calibrate``; None for no calibration.
+        Method of ``sk.calibrate``; None for no calibration.
     rule, at
-        Of ``sk.choose_thresholds``; no rule for no thresholds.
+        Arguments of ``sk.choose_thresholds``; no rule for no thresholds.
     """
 
     scores: Scores

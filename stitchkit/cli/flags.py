@@ -29,7 +29,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it
 AS_TEXT = {"embeddings": "for the vectors"}  # what the options give, where they say less than the setting
 READER, OF_READER = "--set", {"images", "missing", "reports", "reports_root", "uncertain"}  # --set KEY=VALUE
 
-WITH_MESSAGES = {"left_out", "notes"}  # fields of results that hold messages
+WITH_MESSAGES = {"not_calibrated", "not_compared", "not_judged", "notes"}  # fields of results that hold messages
 _OPTIONS: ContextVar[Sequence[Any]] = ContextVar("options of the command that runs")
 
 

@@ -96,8 +96,8 @@ class GateInputs:
             return x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups
         if self.table is None:
             raise InputError(NO_PAIRS)
-        left = None if x is not None else loading.recorded(self.config["encoder"], self.folder)
-        right = None if y is not None else loading.recorded(self.config["target_encoder"], self.folder)
+        left = None if x is not None else loading.folder_encoder(self.config["encoder"], self.folder)
+        right = None if y is not None else loading.folder_encoder(self.config["target_encoder"], self.folder)
         kinds = [None if one is None else one.modality for one in (left, right)]
         pairs = self.table.read(kinds[0] or kinds[1] or "image", kinds[1] or kinds[0] or "image")
         if left is not None:

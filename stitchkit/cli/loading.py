@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.roles import Encoder
-    from stitchkit.stitching import Stitched
+    from stitchkit.stitching import StitchedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Loading:
             trust_python=self.compute.trust_python or (),
         )
 
-    def recorded(self, name: object, folder: Path) -> Encoder:
+    def folder_encoder(self, name: object, folder: Path) -> Encoder:
         """The encoder that a stitched folder names; Python code only with ``--trust-python``."""
         from stitchkit.encoders import load_recorded
         from stitchkit.encoders.consent import Consent
@@ -59,7 +59,7 @@ class Loading:
             consent=consent,
         )
 
-    def stitched(self, folder: Path) -> Stitched:
+    def stitched_model(self, folder: Path) -> StitchedModel:
         """The stitched model in ``folder``."""
         from stitchkit.stitching import load
 

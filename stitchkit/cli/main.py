@@ -51,12 +51,12 @@ class LazyCommands(Mapping[str, Any]):
         return len(self._table)
 
 
-def _command(given: Any) -> Any:
+def _command(target: Any) -> Any:
     """The command of a function, or the group of an application."""
-    if not isinstance(given, typer.Typer):
-        function, given = given, typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
-        given.command(cls=Command)(function)
-    return typer.main.get_command(given)
+    if not isinstance(target, typer.Typer):
+        function, target = target, typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
+        target.command(cls=Command)(function)
+    return typer.main.get_command(target)
 
 
 class Commands(TyperGroup):
@@ -76,9 +76,9 @@ class Commands(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run and exit."""
-        given = list(sys.argv[1:] if args is None else args) or ["--help"]
+        words = list(sys.argv[1:] if args is None else args) or ["--help"]
         parent = super().main
-        sys.exit(run(lambda: parent(given, "stitchkit", standalone_mode=False, obj=given, **extra), given))
+        sys.exit(run(lambda: parent(words, "stitchkit", standalone_mode=False, obj=words, **extra), words))
 
     def invoke(self, ctx: Any) -> Any:
         """Run one command."""
@@ -86,8 +86,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(show: bool) -> None:
+    if show:
         from stitchkit import __version__
 
         print(f"stitchkit {__version__}")

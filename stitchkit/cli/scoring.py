@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stitchkit.core.scores import Scores
     from stitchkit.datasets.anchor_tables import AnchorTable
     from stitchkit.datasets.tables import ItemSource
-    from stitchkit.stitching import Stitched
+    from stitchkit.stitching import StitchedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class FittedStitch:
     x, y
         Vectors of the anchors in both spaces.
     facts
-        What the model's folder keeps beside it.
+        Further values of the configuration in the model's folder.
     note
         Why there is no head; empty where there is one, or none was wanted.
     """
 
-    model: Stitched
+    model: StitchedModel
     target: Encoder
     x: Embeddings
     y: Embeddings
@@ -79,7 +79,7 @@ def fit_stitch(
     return FittedStitch(model, right, x, y, pairs, facts, note, prompts)
 
 
-def summary_of(model: Stitched, out: Path, *, fitted: bool = True) -> tuple[list[Any], dict[str, Any]]:
+def summary_of(model: StitchedModel, out: Path, *, fitted: bool = True) -> tuple[list[Any], dict[str, Any]]:
     """Summary of a stitched model in lines and as plain values; ``fitted`` adds the lines of its alignment."""
     from stitchkit.core.anchor_hashes import without_hashes
     from stitchkit.core.heads import LinearHead
@@ -133,15 +133,15 @@ class FolderScorer:
         """Inputs that would be loaded."""
         return {"stitched": self.folder}
 
-    def model(self, loading: Loading) -> Stitched:
+    def model(self, loading: Loading) -> StitchedModel:
         """The stitched model with its head."""
-        model = loading.stitched(self.folder)
+        model = loading.stitched_model(self.folder)
         if self.prompts is None:
             return model
         import stitchkit as sk
         from stitchkit.cli.heads import check_text
 
-        text = loading.recorded(self.target, self.folder)
+        text = loading.folder_encoder(self.target, self.folder)
         check_text(text)
         head = sk.zeroshot(model.alignment, text, self.prompts, store=loading.store)
         return sk.stitch(model.encoder, model.alignment, head, target_name=self.target)
@@ -179,7 +179,7 @@ class PairScorer:
         """Inputs that would be loaded and fitted."""
         return {"source": self.source, "text": self.text, "anchors": len(self.table.check())}
 
-    def model(self, loading: Loading) -> Stitched:
+    def model(self, loading: Loading) -> StitchedModel:
         """The stitched model with its zero-shot head."""
         from stitchkit.cli.heads import HeadChoice
 
@@ -226,13 +226,13 @@ class ScoredItems:
     Parameters
     ----------
     scores
-        Of the test items.
+        Scores of the test items.
     items
-        What was scored, where it could be read.
+        Scored items; None where they cannot be read.
     encoder, vectors
         Source encoder and its embeddings of the items, for a probe.
     alignment
-        What a stitched folder's scores come from.
+        Alignment of the stitched folder that gave the scores; None for a table of scores.
     notes
         On leakage between its anchors and the items.
     """
@@ -246,7 +246,7 @@ class ScoredItems:
 
 
 def score_items(
-    model: Stitched, items: ItemsFile, request: EvaluationRequest | None, loading: Loading, *, allow_leakage: bool
+    model: StitchedModel, items: ItemsFile, request: EvaluationRequest | None, loading: Loading, *, allow_leakage: bool
 ) -> ScoredItems:
     """Scores of items by a stitched model; with a ``request`` they are checked against labels and anchors first."""
     from stitchkit.evaluation.fitted_pairs import audit_items
@@ -290,7 +290,7 @@ class ScoreSource:
         scores = read_scores(path)
         return cls(scores.classes, scores, None, items, encoder)
 
-    def scored(self, request: EvaluationRequest, loading: Loading) -> ScoredItems:
+    def score(self, request: EvaluationRequest, loading: Loading) -> ScoredItems:
         """The scores, with items, encoder and vectors where there are."""
         from stitchkit.core.items import rows_of
 

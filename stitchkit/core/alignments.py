@@ -29,7 +29,7 @@ class Alignment:
     source_map, target_map
         Maps of both spaces into the common space of width k. Matching happens there, centred.
     weights : (k,) float64 or None
-        How much each common direction counts in :meth:`similarity`.
+        Weight of each common direction in :meth:`similarity`.
     directed
         Map from the source space into the target space itself, for driving a head; never an inverse of a map.
     record

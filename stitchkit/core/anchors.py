@@ -24,7 +24,7 @@ class AnchorSet:
     groups : (n,) str or None
         The patient (or lesion, or site) each pair belongs to; folds and intervals never split a group.
     card
-        Where the pairs come from: source, licence, path of the table.
+        Provenance of the pairs: source, licence, path of the table.
     """
 
     ids: np.ndarray

@@ -18,9 +18,9 @@ def cohort_table(cohort: Cohort, folder: str | Path) -> list[list[str]]:
     Parameters
     ----------
     cohort
-        Of image files.
+        Cohort of image files.
     folder
-        Where the table will lie: images below it are named relative to it, others by their whole path.
+        Folder of the table: images below it are named relative to it, others by their whole path.
 
     Returns
     -------

@@ -48,7 +48,7 @@ class Cohort:
     split : (n,) str or None
         ``"train"``, ``"val"`` or ``"test"`` as published; None where no split is.
     card
-        Where it comes from and what was done: ``name``, ``source``, ``licence``, ``header`` (the quoted header line of
+        Provenance and counts of rows read: ``name``, ``source``, ``licence``, ``header`` (the quoted header line of
         each table), ``labels`` (the policies), ``counts`` and ``left_out`` (rows by reason) as they were when the set
         was read. ``take`` and ``part`` keep it as it is.
 
@@ -148,7 +148,7 @@ def read_cohort(layout: str, root: str | Path, **settings: Any) -> Cohort:
     root
         The folder that holds the tables as they are published.
     **settings
-        What the layout's reader takes, among them ``uncertain`` (what an uncertain label means; see
+        Settings of the layout's reader, among them ``uncertain`` (the meaning of an uncertain label; see
         :func:`stitchkit.read_labels`) and ``missing``: ``"error"``, or ``"skip"`` to leave out and count rows whose
         image file is not there.
 

@@ -60,7 +60,7 @@ class PixelFile:
     signed
         True if its values are signed, as a TIFF may say.
     sort
-        What a TIFF states of its values, in words.
+        Sample format of a TIFF, in words.
     """
 
     kind: str

@@ -54,7 +54,7 @@ def read_labels(
         warning, as are labels; ``1,234`` may be thousands and is not. A column of numbers with a few other cells is
         named in a warning.
     uncertain
-        What -1 means: ``"ignore"`` (not known), ``"positive"``, ``"negative"``, or ``"error"`` to refuse it until
+        Meaning of -1: ``"ignore"`` (not known), ``"positive"``, ``"negative"``, or ``"error"`` to refuse it until
         a policy is stated.
 
     Returns

@@ -48,7 +48,7 @@ def spell_out(texts: Sequence[str], words: Mapping[str, Sequence[str]], what: st
     words
         Name of a slot -> what may stand there; ``""`` is the name of ``{}``.
     what
-        What the texts are, for error messages: ``"positive texts of class 'Edema' of mine.toml"``.
+        Name of the texts in error messages: ``"positive texts of class 'Edema' of mine.toml"``.
 
     Returns
     -------

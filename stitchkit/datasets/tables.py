@@ -64,7 +64,7 @@ def read_anchors(
     root
         Folder the image paths are relative to. Default: the folder of the table.
     card
-        Where the pairs come from: source, licence, ... Path, SHA-256 and number of rows of the table are added.
+        Provenance of the pairs: source, licence, ... Path, SHA-256 and number of rows of the table are added.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def image_width(encoder: Encoder, processor: str, settings: Mapping[str, Any], t
     processor
         The name of what makes its inputs, for messages.
     settings
-        What that is set to.
+        Value of that setting.
     takes
         The shape of input that the model takes, in words.
 
@@ -138,7 +138,7 @@ def check_levels(name: object, white: float, mean: Any, std: Any, scaling: str) 
     mean, std
         One number, or one a channel.
     scaling
-        What decides ``white``, in the checkpoint's own words.
+        Setting that decides ``white``, in the checkpoint's own words.
 
     Examples
     --------

@@ -74,7 +74,8 @@ def audit_pairs(
     if leaked and not allow:
         raise LeakageError(f"{what} was fitted on {leaked}. " + step)
     unseen = _not_compared(kept, overlap, ids, groups, what, "pairs")
-    return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *unseen, *missed(overlap, kept, what)]
+    unseen += sampling_notes(overlap, kept, what)
+    return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *unseen]
 
 
 def remember_files(alignment: Alignment, anchors: Items) -> Alignment:
@@ -117,7 +118,8 @@ def audit_items(
         raise LeakageError(f"the map was fitted on {leaked}. " + STEP)
     unseen: list[str] = []
     if judged:
-        unseen = _not_compared(kept, overlap, items.ids, groups, "the map", "items") + missed(overlap, kept, "the map")
+        unseen = _not_compared(kept, overlap, items.ids, groups, "the map", "items")
+        unseen += sampling_notes(overlap, kept, "the map")
     return [*([f"LEAKAGE: the map was fitted on {leaked}"] if leaked else []), *unseen]
 
 
@@ -177,7 +179,7 @@ def leaks_of(overlap: Common) -> str:
     return " and ".join(counts)
 
 
-def missed(overlap: Common, kept: Mapping[str, Any], what: str) -> list[str]:
+def sampling_notes(overlap: Common, kept: Mapping[str, Any], what: str) -> list[str]:
     """Notes on overlaps that the hashes cannot show, since only a part of them was kept."""
     return [
         f"{what} keeps {kept_of(kept, kind)} of {kept[f'n_{kind}']} hashes of its {KINDS[kind]}, so that an overlap of "

@@ -31,7 +31,7 @@ def resampled_auroc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) 
     scores : (n,)
     labels : (n,) of 0 and 1
     counts : (b, n)
-        How often each row stands in each resample.
+        Number of times each row stands in each resample.
 
     Returns
     -------

@@ -45,7 +45,7 @@ class Difference(NamedTuple):
     p
         Two-sided; below 0.05 exactly where the 95 % interval leaves out 0. 1 where the order of scores is the same.
     standard_error
-        That of the value, before its two sides are made unequal; 0 where the order of scores is the same.
+        Standard error of the value, before its two sides are made unequal; 0 where the order of scores is the same.
     degrees
         Degrees of freedom of Student's t.
     """

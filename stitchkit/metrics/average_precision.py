@@ -49,7 +49,7 @@ def resampled_average_precision(scores: np.ndarray, labels: np.ndarray, counts: 
     scores : (n,)
     labels : (n,) of 0 and 1
     counts : (b, n)
-        How often each row stands in each resample.
+        Number of times each row stands in each resample.
 
     Returns
     -------

@@ -53,7 +53,7 @@ class PrecisionPulls:
     prevalence : (c,)
         Share of positives among the items.
     bias : (c,)
-        By how much resamples of patients lie above the sample on average, to second order.
+        Mean excess of resamples of patients over the sample, to second order.
     """
 
     value: np.ndarray

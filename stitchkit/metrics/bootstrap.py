@@ -54,7 +54,7 @@ def patient_counts(
     groups : (n,)
         Patient of each row; repeating every row of a patient changes nothing.
     dtype
-        Of the counts. In float32 rankings are several times faster; sums of it are exact up to 2**24 rows.
+        Precision of the counts. In float32 rankings are several times faster; sums of it are exact up to 2**24 rows.
     """
     _, of_row = np.unique(groups, return_inverse=True)
     patients = int(of_row.max()) + 1
@@ -93,7 +93,7 @@ def exact_at_ends(found: Interval, people: int, level: float = 0.95) -> Interval
     Parameters
     ----------
     found
-        Of a share, or of a mean of numbers in [0, 1].
+        Interval of a share, or of a mean of numbers in [0, 1].
     people
         Patients (or items, where these are independent). None of m wrong leaves the share above
         ``((1 - level) / 2) ** (1 / m)``, and none of m right leaves it below one minus that.

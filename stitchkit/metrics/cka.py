@@ -32,7 +32,7 @@ def cka(moments: Moments) -> float:
     Parameters
     ----------
     moments
-        Of any number of pairs; merge them as you like first.
+        Moments of any number of pairs; merge them as you like first.
 
     Raises
     ------

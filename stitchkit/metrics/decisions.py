@@ -19,7 +19,7 @@ def decision_intervals(decided: np.ndarray, labels: np.ndarray, patient: np.ndar
     Parameters
     ----------
     decided : (n,) bool
-        What was called present.
+        True for items called present.
     labels : (n,) of 0 and 1
     patient : (n,)
         Patient of each item.
@@ -127,7 +127,7 @@ def resampled_macro_f1(best: np.ndarray, truth: np.ndarray, classes: int, counts
     classes
         Number of classes; those that are never true do not count in the mean.
     counts : (b, n)
-        How often each row stands in each resample.
+        Number of times each row stands in each resample.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def resampled_thresholds(
     scores : (n,)
     labels : (n,) of 0 and 1
     counts : (b, n)
-        How often each row stands in each resample.
+        Number of times each row stands in each resample.
     at
         None for Youden's; or the share of positives, in (0, 1], that the highest such threshold finds.
 

@@ -114,7 +114,7 @@ class Hubness:
     k
         Neighbours taken of each query.
     in_degree : (g,) int
-        How many queries have each item of the gallery among their ``k`` nearest; the mean is ``q k / g``.
+        Number of queries that have each item of the gallery among their ``k`` nearest; mean ``q k / g``.
     """
 
     k: int

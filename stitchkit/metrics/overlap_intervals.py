@@ -19,11 +19,11 @@ class Overlap:
     value
         Mean share of neighbours in common.
     items
-        How many there are.
+        Number of items.
     pair : (e,) int
         ``i * items + j`` with i < j, ascending, of pairs of which one is the other's neighbour somewhere.
     excess : (e,)
-        What the pair adds to ``value`` beyond what two neighbours add on average; they sum to zero.
+        Contribution of the pair to ``value`` beyond that of two neighbours on average; they sum to zero.
     """
 
     value: float

@@ -77,7 +77,7 @@ def exact_difference(won: np.ndarray, other: np.ndarray, of: np.ndarray, level: 
     Parameters
     ----------
     won, other : (k,)
-        Of each patient, as in :func:`exact_interval`.
+        Sums of each patient, as in :func:`exact_interval`.
     of : (k,)
         Number of items of each patient.
     level
@@ -109,7 +109,7 @@ def mean_interval(won: np.ndarray, of: np.ndarray, level: float = 0.95) -> Inter
     Parameters
     ----------
     won, of : (k, c)
-        Of each patient in each class; a class without items does not count.
+        Sums of each patient in each class; a class without items does not count.
     level
         Coverage, default 0.95.
 
@@ -130,7 +130,7 @@ def mean_difference(won: np.ndarray, other: np.ndarray, of: np.ndarray, level: f
     Parameters
     ----------
     won, other, of : (k, c)
-        Of each patient in each class.
+        Sums of each patient in each class.
     level
         Coverage, default 0.95.
     """

@@ -79,7 +79,7 @@ def shuffled_reciprocal(queries: Array, gallery: Array, truth: np.ndarray) -> tu
     Returns
     -------
     ranks : (q,) Ranks
-        Of the true targets.
+        Ranks of the true targets.
     expected : (q,) float64
         Mean reciprocal rank over all q true targets.
     variance : float

@@ -18,7 +18,7 @@ def mean_difference_p(won: np.ndarray, other: np.ndarray, of: np.ndarray) -> flo
     Parameters
     ----------
     won, other, of : (k, c)
-        Of each patient in each class.
+        Sums of each patient in each class.
 
     Examples
     --------

@@ -28,7 +28,7 @@ def threshold_interval(
     replicates : (b,)
         The same of resamples; NaN ones are left out.
     scores : (n,)
-        Of all items; no end is below or above them.
+        Scores of all items; no end is below or above them.
     unseen
         For Youden's threshold the result of :func:`unseen_range`.
 

@@ -90,7 +90,7 @@ def describe_encoder(name: str, encoder: Encoder) -> dict[str, Any]:
 
 def description_lines(facts: Mapping[str, Any]) -> list[str]:
     """The facts of a description for a screen, one a line; what is unknown or empty is left out."""
-    shown = {key.replace("_", " "): _listed(value) for key, value in facts.items() if value not in (None, "", [], {})}
+    shown = {key.replace("_", " "): _text_of(value) for key, value in facts.items() if value not in (None, "", [], {})}
     if isinstance(held := facts.get("held_out"), Mapping) and held:
         doubt = "" if held.get("above_chance", True) else "; not clearly above chance"
         shown["held out"] = held_out_summary(held) + doubt
@@ -98,11 +98,11 @@ def description_lines(facts: Mapping[str, Any]) -> list[str]:
     return [f"{key:<{wide}}  {value}" for key, value in shown.items()]
 
 
-def _listed(value: Any) -> str:
+def _text_of(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_listed(one)}" for key, one in value.items())
+        return ", ".join(f"{key} {_text_of(one)}" for key, one in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_listed, value))
+        return ", ".join(map(_text_of, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -113,7 +113,7 @@ def _folder(path: Path) -> dict[str, Any]:
         spaces = {name: one.source.dim for name, one in joint.maps.items()}
         return {"is": "an alignment of many spaces", "spaces": spaces, "directions": joint.common.dim}
     if config.get("kind") == "shared encoder":
-        return _shared(path, config, arrays)
+        return _shared_encoder(path, config, arrays)
     if "source" not in config:
         alone = unpack_linear_head(config.get("head", {}), arrays)
         return {"is": "a head", "space": alone.space.name, "head": "linear", "classes": list(alone.classes)}
@@ -137,7 +137,7 @@ def _folder(path: Path) -> dict[str, Any]:
     }
 
 
-def _shared(path: Path, config: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
+def _shared_encoder(path: Path, config: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
     from stitchkit.encoders.shared.encoder import unpack_shared  # which needs torch
 
     network, _ = unpack_shared(config, arrays)

@@ -63,16 +63,16 @@ def all_reduce_moments(local: Moments | None, group: Any = None) -> Moments:
         dist.all_gather_object(heads, None if local is None else _head(local), group=group)
     except RuntimeError as error:  # of the backend, mostly because another rank has ended
         raise _no_exchange(group, error) from error
-    whole = _joined(heads)
+    whole = _pooled_head(heads)
     d = whole.mean.shape[0]
     sums = torch.from_numpy(np.zeros((d, d)) if local is None else _about(whole, local)).to(_place(group))
     try:
         dist.all_reduce(sums, group=group)
     except RuntimeError as error:
         raise _no_exchange(group, error) from error
-    found = sums.cpu().numpy()
-    made = _split(whole, (found + found.T) / 2)  # the order of adding may differ between (i, j) and (j, i)
-    return made if local is None else _in_library_of(local, made)
+    total = sums.cpu().numpy()
+    moments = _split(whole, (total + total.T) / 2)  # the order of adding may differ between (i, j) and (j, i)
+    return moments if local is None else _in_library_of(local, moments)
 
 
 def _no_exchange(group: Any, error: RuntimeError) -> DataError:
@@ -96,8 +96,8 @@ def _head(local: Moments) -> _Head:
     return _Head(local.count, local.weight, mean, tail, local.source, local.target)
 
 
-def _joined(heads: list[_Head | None]) -> _Head:
-    """Count, weight and mean of all ranks; worked out alike on each of them."""
+def _pooled_head(heads: list[_Head | None]) -> _Head:
+    """Count, weight and mean of all ranks; computed alike on each of them."""
     some = [(rank, head) for rank, head in enumerate(heads) if head is not None]
     if not some:
         raise InputError(f"none of the {len(heads)} ranks has rows. Give at least one rank some pairs.")
@@ -139,7 +139,7 @@ def _split(whole: _Head, scatter: np.ndarray) -> Moments:
     )
 
 
-def _in_library_of(local: Moments, made: Moments) -> Moments:
+def _in_library_of(local: Moments, moments: Moments) -> Moments:
     names = ("mean_s", "mean_t", "scatter_ss", "scatter_st", "scatter_tt", "tail_s", "tail_t")
-    arrays = {name: like(np.ascontiguousarray(getattr(made, name)), local.scatter_st) for name in names}
-    return Moments(count=made.count, weight=made.weight, source=made.source, target=made.target, **arrays)
+    arrays = {name: like(np.ascontiguousarray(getattr(moments, name)), local.scatter_st) for name in names}
+    return Moments(count=moments.count, weight=moments.weight, source=moments.source, target=moments.target, **arrays)

@@ -23,7 +23,7 @@ def moments_over_ray(
     Parameters
     ----------
     parts
-        What tells a worker which rows are its own: paths, row ranges, object references, shards of a Ray dataset.
+        Parts of the rows, one a call of ``read``: paths, row ranges, object references, shards of a Ray dataset.
     read
         Runs on the worker: ``read(part)`` gives ``(x, y)``, ``(x, y, weights)``, an iterator of such tuples, or None
         (or an iterator that ends at once) for a part without rows. For the shards of ``dataset.split(k)`` it is
@@ -67,7 +67,7 @@ def _in_order(ray: Any, calls: Iterator[Any], width: int) -> Iterator[Moments | 
     waiting, part = deque(islice(calls, width)), 0
     while waiting:
         try:
-            found = ray.get(waiting.popleft())
+            moments = ray.get(waiting.popleft())
         except StitchError as error:
             raise getattr(error, "cause", error) from None  # Ray wraps it in the worker's traceback
         except ray.exceptions.RayError as error:  # what read() raised, or a worker that died
@@ -78,12 +78,12 @@ def _in_order(ray: Any, calls: Iterator[Any], width: int) -> Iterator[Moments | 
             ) from error
         part += 1
         waiting.extend(islice(calls, 1))
-        yield found
+        yield moments
 
 
 def _of_part(i: int, part: Any, read: Callable[[Any], Any], precision: str, chunk: int) -> Moments | None:
-    found = read(part)
-    stream = iter(() if found is None else [found] if isinstance(found, tuple) else found)
+    rows = read(part)
+    stream = iter(() if rows is None else [rows] if isinstance(rows, tuple) else rows)
     first = next(stream, None)
     if first is None:
         return None

@@ -138,7 +138,7 @@ class FilterDraft(DirectedDraft):
     filters : (a, b r_s)
         One row for each strength; b blocks of r_s axes.
     inner : (b r_s, r_t)
-        What each axis of each block maps to.
+        Image of each axis of each block.
     """
 
     def __init__(self, axes: Axes, filters: Array, inner: Array) -> None:

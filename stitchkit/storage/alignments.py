@@ -27,12 +27,12 @@ def save_alignment(
     Parameters
     ----------
     alignment
-        Of :func:`stitchkit.align`, with maps of any kind, in arrays of any library.
+        Alignment of :func:`stitchkit.align`, with maps of any kind, in arrays of any library.
     extra
         Facts for the config, and under ``"anchor_set"`` and ``"measured"`` for the card: where the anchors come from,
         numbers of your own.
     command
-        How it was made, for the card.
+        Command that made it, for the card.
     overwrite
         Replace an earlier artefact at ``folder``.
 

@@ -49,18 +49,18 @@ def model_card(
 def fit_facts(record: Mapping[str, Any]) -> dict[str, str]:
     """Solver, anchors, held-out numbers and centre of a fitted map, one line each."""
     rank = f"rank {record['rank']}" if "rank" in record else ""
-    map_words = [str(record.get("solver", "not on record")), _listed(record.get("settings") or {}), rank]
+    map_words = [str(record.get("solver", "not on record")), _fields_text(record.get("settings") or {}), rank]
     return {
         "Map": ", ".join(words for words in map_words if words),
         "Anchors": f"{record.get('anchors', '?')} pairs, {_groups(record)}",
-        "Held out": _listed(record.get("held_out") or {}) or "not measured",
+        "Held out": _fields_text(record.get("held_out") or {}) or "not measured",
         **({"Common centre": str(record["common_centre"])} if "common_centre" in record else {}),
     }
 
 
 def extra_facts(config: Mapping[str, Any]) -> dict[str, str]:
     """Facts that the caller gave of the anchors and of numbers of its own, one line each."""
-    return {key: _shown(config[key]) for key in ("anchor_set", "measured") if key in config}
+    return {key: _value_text(config[key]) for key in ("anchor_set", "measured") if key in config}
 
 
 def _groups(record: Mapping[str, Any]) -> str:
@@ -70,12 +70,12 @@ def _groups(record: Mapping[str, Any]) -> str:
     return f"{record.get('groups', record.get('patients', '?'))} groups"
 
 
-def _listed(values: Mapping[str, Any]) -> str:
+def _fields_text(values: Mapping[str, Any]) -> str:
     """``name value, name value``, numbers to three digits."""
-    return ", ".join(f"{key} {_shown(value)}" for key, value in values.items())
+    return ", ".join(f"{key} {_value_text(value)}" for key, value in values.items())
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
-    return _listed(value) if isinstance(value, Mapping) else str(value)
+    return _fields_text(value) if isinstance(value, Mapping) else str(value)

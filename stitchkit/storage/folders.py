@@ -57,7 +57,7 @@ def write_folder(
     Parameters
     ----------
     folder
-        Where it goes; its parent is made if need be.
+        Folder to write; its parent is made if need be.
     config
         Plain values that JSON can hold; numpy numbers are turned into Python's.
     arrays

@@ -18,7 +18,7 @@ def save_joint(joint: JointAlignment, folder: str | Path, *, overwrite: bool = F
     Parameters
     ----------
     joint
-        Of :func:`stitchkit.align_many`.
+        Joint alignment of :func:`stitchkit.align_many`.
     overwrite
         Replace an earlier artefact at ``folder``.
 

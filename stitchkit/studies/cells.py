@@ -155,7 +155,7 @@ class CellLog:
         if not path.exists():
             return None
         try:
-            arrays: dict[str, np.ndarray] = _loaded(path, checked_file(path, "an array").read_bytes())
+            arrays: dict[str, np.ndarray] = _read_arrays(path, checked_file(path, "an array").read_bytes())
             digest = arrays.pop(_DIGEST, None)
             if digest is not None and str(digest) != _digest_of(name, arrays):
                 raise DataError(f"{path} is damaged: its arrays do not have the SHA-256 on record.")
@@ -192,7 +192,7 @@ class CellLog:
         content = checked_file(path, "an array").read_bytes()
         if "scores_sha256" in line:
             check_digest(content, line["scores_sha256"], path, remedy=_REMEDY)
-        scores: np.ndarray = _loaded(path, content)
+        scores: np.ndarray = _read_arrays(path, content)
         return scores
 
     def _scores(self, key: str) -> Path:
@@ -271,7 +271,7 @@ def _digest_of(key: str, arrays: Mapping[str, np.ndarray]) -> str:
     return whole.hexdigest()
 
 
-def _loaded(path: Path, content: bytes) -> Any:
+def _read_arrays(path: Path, content: bytes) -> Any:
     """The array of an ``.npy`` file, or those of an ``.npz`` by name; ``content`` is that of ``path``."""
     try:
         if path.suffix == ".npy":

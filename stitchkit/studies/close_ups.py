@@ -18,11 +18,11 @@ from stitchkit.studies.results import StudyRow
 from stitchkit.studies.running import StudyRun
 
 STANDARDISED = "scores standardised within each fold"
-FOUND, MISSED, FALSE = "present, scored highest", "present, scored lowest", "absent, scored highest"
+DETECTED, MISSED, FALSE = "present, scored highest", "present, scored lowest", "absent, scored highest"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ExampleImage:
     """One image to be shown: where it is among the judged items, and its score."""
 
     at: int
@@ -49,7 +49,7 @@ class CloseUp:
     judged: CrossFitted | None
     scale: str
     spectrum: Spectrum | None
-    images: Mapping[str, Mapping[str, Sequence[Shown]]]
+    images: Mapping[str, Mapping[str, Sequence[ExampleImage]]]
 
     @plain_values
     def to_dict(self) -> dict[str, Any]:
@@ -86,16 +86,16 @@ def close_up(run: StudyRun, row: StudyRow) -> CloseUp:
     return CloseUp(crossed, f"scores of kind {scores.kind}" if run.folds is None else STANDARDISED, spectrum, images)
 
 
-def _extremes(scores: Scores, run: StudyRun, label: str, count: int) -> dict[str, list[Shown]]:
+def _extremes(scores: Scores, run: StudyRun, label: str, count: int) -> dict[str, list[ExampleImage]]:
     """The items of a class that speak most for the scores, and most against them."""
     known, truth = known_labels(run.test, label)
     rows, values = np.flatnonzero(known), scores.column(label)[known]
     by_score = np.argsort(-values, kind="stable")
     present, absent = by_score[truth[by_score] == 1], by_score[truth[by_score] == 0]
     half = min(count, max(len(present) // 2, 1))  # no image is both best and worst
-    picked = {FOUND: present[:half], MISSED: present[half:][::-1][:half], FALSE: absent[:count]}
+    picked = {DETECTED: present[:half], MISSED: present[half:][::-1][:half], FALSE: absent[:count]}
     ids = run.test.ids
     return {
-        which: [Shown(int(rows[i]), str(ids[rows[i]]), float(values[i])) for i in places]
+        which: [ExampleImage(int(rows[i]), str(ids[rows[i]]), float(values[i])) for i in places]
         for which, places in picked.items()
     }

@@ -30,7 +30,8 @@ class Judge(Protocol):
     """Measures of the cells of a kind of study.
 
     ``main`` is the measure that rows are compared by, a mean over ``columns``; ``positives`` counts those of each
-    column that is a class, ``patients`` those who have it and lack it; ``left_out`` says why a class cannot be judged.
+    column that is a class, ``patients`` those who have it and lack it; ``not_judged`` gives the reasons of
+    classes that cannot be judged.
     """
 
     @property
@@ -40,7 +41,7 @@ class Judge(Protocol):
     def columns(self) -> Sequence[str]: ...
 
     @property
-    def left_out(self) -> Mapping[str, str]: ...
+    def not_judged(self) -> Mapping[str, str]: ...
 
     @property
     def positives(self) -> Mapping[str, int]: ...
@@ -74,7 +75,7 @@ class ClassJudge:
     """Scores (n, classes) by AUROC, average precision and, where exactly one class applies, the best-scored class."""
 
     truth: Truth
-    left_out: Mapping[str, str]
+    not_judged: Mapping[str, str]
     positives: Mapping[str, int]
     patients: Mapping[str, ClassPatients]
     main: str = AUROC
@@ -90,15 +91,15 @@ class ClassJudge:
         DataError
             If no class has enough positive and negative patients, or, with ``multiclass``, an item has not exactly one.
         """
-        judged, left_out, positives = judged_classes(test, min_positives, folds)
+        judged, not_judged, positives = judged_classes(test, min_positives, folds)
         if not judged:
-            few = next(iter(left_out.values()), "there are no classes")
+            few = next(iter(not_judged.values()), "there are no classes")
             raise DataError(
                 f"no class can be judged ({few}). Lower min_positives in [judge]"
                 + (", or take fewer folds." if folds is not None else ".")
             )
         patients = patients_of(test.of_classes(tuple(judged)), folds)
-        return cls(Truth.of(test, judged, multiclass, folds), left_out, positives, patients)
+        return cls(Truth.of(test, judged, multiclass, folds), not_judged, positives, patients)
 
     @property
     def columns(self) -> Sequence[str]:
@@ -146,7 +147,7 @@ class PairJudge:
     people: int
     main: str = RECALL
     columns: Sequence[str] = DIRECTIONS
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    not_judged: Mapping[str, str] = field(default_factory=dict)
     positives: Mapping[str, int] = field(default_factory=dict)
     patients: Mapping[str, ClassPatients] = field(default_factory=dict)
 
@@ -180,7 +181,7 @@ class RankingJudge(PairJudge):
     gallery: int
     main: str = MAP
 
-    def measured(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    def measure(self, values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Measures of a cell's values (n, ...) in resamples (b, n), each (b, columns)."""
         return {name: share(counts @ one.won, counts @ one.of) for name, one in self.shares(values).items()}
 

@@ -79,7 +79,7 @@ class PromptSensitivity:
         Prompts a class and side in each draw.
     n, patients
         Judged items and their patients.
-    left_out
+    not_judged
         Classes that were not judged, with the reason.
     notes
         Classes with few patients, and what follows for their intervals.
@@ -90,7 +90,7 @@ class PromptSensitivity:
     k: int
     n: int
     patients: int | None
-    left_out: dict[str, str]
+    not_judged: dict[str, str]
     notes: tuple[str, ...] = ()
 
     @plain_values
@@ -106,7 +106,7 @@ class PromptSensitivity:
             for one in (self.macro, *self.classes)
         ]
         return {
-            "rows": rows, "k": self.k, "n": self.n, "patients": self.patients, "left_out": self.left_out,
+            "rows": rows, "k": self.k, "n": self.n, "patients": self.patients, "not_judged": self.not_judged,
             "notes": list(self.notes),
         }  # fmt: skip
 
@@ -119,7 +119,7 @@ class PromptSensitivity:
             spread = f"{np.mean(one.draws):.3f} ({min(one.draws):.3f} to {max(one.draws):.3f})"
             cells.append((one.label, str(one.ensemble), spread, one.gain.signed))
         lines += text_table(cells, least=(8, 20, 26))
-        lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
+        lines += [f"not judged: {label}, {why}" for label, why in self.not_judged.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -198,7 +198,7 @@ def prompt_sensitivity(
     if not isinstance(text, Embeddings):
         text = embed(text, Items(np.asarray(prompts.texts), list(prompts.texts), "text"), progress=False)
     test = labels.of_classes(prompts.classes).of_ids(vectors.ids)
-    judged, left_out, _ = judged_classes(test, min_positives)
+    judged, not_judged, _ = judged_classes(test, min_positives)
     if not judged:
         raise DataError(f"no class has {min_positives} positive and negative patients. Lower min_positives.")
     sets = [prompts, *(draw_prompts(prompts, k, seed + i) for i in range(draws))]
@@ -214,7 +214,7 @@ def prompt_sensitivity(
     macro, rows = _rows(pulls[0], pulls[1:], numbers, carried)
     people = count_patients(test.groups)
     notes = (*notes_on_patients(numbers, judged), *note_on_carriers(carried, "the mean over classes and its gain"))
-    return PromptSensitivity(macro, rows, k, len(test), people, left_out, notes)
+    return PromptSensitivity(macro, rows, k, len(test), people, not_judged, notes)
 
 
 def _rows(

@@ -39,7 +39,7 @@ Group = tuple[str, str, str, int | None]  # source, target, method, anchors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Resampled:
+class Resamples:
     """Measures of every row.
 
     Parameters
@@ -72,7 +72,7 @@ class Resampled:
     candidates: int
 
     @classmethod
-    def of(cls, run: StudyRun, bar: Progress) -> Resampled:
+    def of(cls, run: StudyRun, bar: Progress) -> Resamples:
         """Measures of every row of a study that ran; resamples that an earlier run has kept are read."""
         judge, groups = run.judge, rows_of_cells(run.cells)
         known = (
@@ -195,7 +195,7 @@ def _resampled_measures(
     blocks: dict[Group, list[dict[str, np.ndarray]]] = {group: [] for group in missing}
     for at, counts in enumerate(_counts(run.test, replicates, plan.seed) if missing else ()):
         for group in missing:
-            each = [judge.measured(run.log.scores(key), counts) for key in groups[group]]
+            each = [judge.measure(run.log.scores(key), counts) for key in groups[group]]
             shares = _shares(plan, len(each), len(counts), at)
             block = {name: _mean([one[name] for one in each], shares) for name in each[0]}
             if at == 0:  # of the sample, which is first

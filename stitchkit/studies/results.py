@@ -91,7 +91,7 @@ class StudySummary:
         Baselines first, then every solver at every number of anchors.
     findings
         Class by class, at the most anchors.
-    left_out
+    not_judged
         Classes that were not judged, with the reason.
     failed
         Cells that could not be computed, with the reason.
@@ -108,7 +108,7 @@ class StudySummary:
     patients: int | None
     rows: tuple[StudyRow, ...]
     findings: tuple[Finding, ...]
-    left_out: dict[str, str]
+    not_judged: dict[str, str]
     failed: dict[str, str]
     notes: tuple[str, ...]
     settings: dict[str, Any]
@@ -120,7 +120,7 @@ class StudySummary:
         """The measure that rows are compared by, in print."""
         return MEASURED[self.measure]
 
-    def called(self, *encoders: str) -> str:
+    def title(self, *encoders: str) -> str:
         """Encoders as people read them, ``source to target``; two of a study never alike."""
         return " to ".join(self.names.get(one) or short(one) for one in encoders if one)
 
@@ -158,10 +158,10 @@ class StudySummary:
             "draws",
             *(f"minus {name}" for name in others),
         ]
-        cells = [titles, *(_cells(row, self.called(row.source, row.target), others) for row in self.rows)]
+        cells = [titles, *(_cells(row, self.title(row.source, row.target), others) for row in self.rows)]
         lines += text_table(cells)
         lines += self._further()
-        lines += [f"not judged: {label}, {why}" for label, why in self.left_out.items()]
+        lines += [f"not judged: {label}, {why}" for label, why in self.not_judged.items()]
         lines += [f"not worked out: {cell}: {why}" for cell, why in self.failed.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
@@ -175,7 +175,7 @@ class StudySummary:
         cells = [["beside it", "source to target", *map(measure_name, names)]]
         for row in most:
             values = [str(row.measures[name]) if name in row.measures else "" for name in names]
-            cells.append([row.method, self.called(row.source, row.target), *values])
+            cells.append([row.method, self.title(row.source, row.target), *values])
         return ["", *text_table(cells)]
 
 

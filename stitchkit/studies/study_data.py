@@ -104,8 +104,8 @@ class StudyData:
             patients = [None if groups is None else groups[rows] for rows in sides[0]]
             notes = audit(labels.ids[left], labels.ids[right], *patients, allow=allow_leakage)
         notes += spelled_notes(labels.groups)
-        left_out = cohort.card.get("left_out", {})
-        notes += [f"not read: {counted(count, 'row')}, {why}" for why, count in left_out.items() if count]
+        unread = cohort.card.get("left_out", {})
+        notes += [f"not read: {counted(count, 'row')}, {why}" for why, count in unread.items() if count]
         folds = [Fold(left, right, _draws(plan.grid, plan.seed, labels, left)) for left, right in sides]
         if not data.folds:
             drawn = np.unique(np.concatenate(list(folds[0].draws.values())))
@@ -201,12 +201,12 @@ class StudyData:
             )
         if side == "source" or encoder.modality == "image":
             return self.loader.embed(encoder, images.take(self.used))
-        given = self.cohort.texts if texts is None else texts
-        if given is None:
+        items = self.cohort.texts if texts is None else texts
+        if items is None:
             raise DataError(
                 f"{encoder.name!r} reads texts, and these data have none. Name their column, or say texts = 'prompts'."
             )
-        return self.loader.embed(encoder, given.take(self.used if self.texts_of_all else self._anchors))
+        return self.loader.embed(encoder, items.take(self.used if self.texts_of_all else self._anchors))
 
     def cached(self, key: tuple[str, str], make: Callable[[], Any]) -> Any:
         """Result of ``make``, computed at the first request for ``key``."""

@@ -83,14 +83,14 @@ def _page(summary: StudySummary, run: StudyRun, main: StudyRow, close: CloseUp, 
         kind=KINDS[summary.kind],
         subject=f"{counted(summary.n, 'item')} of {people}; {judged}up to {anchors:,} {axes.unit}",
         cards=_cards(summary, main, axes),
-        tables={summary.called(*pair): _table(summary, pair, last, main) for pair in pairs},
+        tables={summary.title(*pair): _table(summary, pair, last, main) for pair in pairs},
         curves={
             called: _curves(summary, pair, main.method, chances.get(called))
-            for pair, called in ((pair, summary.called(*pair)) for pair in pairs)
+            for pair, called in ((pair, summary.title(*pair)) for pair in pairs)
             if len(axes.counts) > 1
         },
         classes=(
-            f"{summary.called(main.source, main.target)}, {main.method}, {anchors:,} {axes.unit}.",
+            f"{summary.title(main.source, main.target)}, {main.method}, {anchors:,} {axes.unit}.",
             list(main.classes.items()),
         ),
         findings=_findings(summary),
@@ -135,7 +135,7 @@ def _near(run: StudyRun, main: StudyRow) -> str:
 
 def _chances(summary: StudySummary, run: StudyRun) -> dict[str, float]:
     """The highest R@1 of shuffled pairs for each pair of encoders, the mean of both ways; nothing of other measures."""
-    records = [(summary.called(cell.source, cell.target), run.log[key]["record"]) for cell, key in run.cells]
+    records = [(summary.title(cell.source, cell.target), run.log[key]["record"]) for cell, key in run.cells]
     chances: dict[str, float] = {}
     for pair, record in records:
         if "shuffled_chance" in record:
@@ -144,7 +144,7 @@ def _chances(summary: StudySummary, run: StudyRun) -> dict[str, float]:
 
 
 def _cards(summary: StudySummary, main: StudyRow, axes: TableAxes) -> tuple[tuple[float, str], ...]:
-    cards = [(main.macro.value, f"{main.method}: {summary.called(main.source, main.target)}")]
+    cards = [(main.macro.value, f"{main.method}: {summary.title(main.source, main.target)}")]
     for name, description in (
         (OWN, "the target's own head"),
         (PROBE, "probe on the same anchors"),
@@ -226,7 +226,7 @@ def _positives(finding: Finding) -> str:
 
 
 def _notes(summary: StudySummary) -> tuple[str, ...]:
-    left = [f"not judged: {label}, {why}" for label, why in summary.left_out.items()]
+    left = [f"not judged: {label}, {why}" for label, why in summary.not_judged.items()]
     failed = [f"not worked out: {cell}: {why}" for cell, why in summary.failed.items()]
     return (*summary.notes, *left, *failed)
 

@@ -20,7 +20,7 @@ from stitchkit.runtime.progress import Progress
 from stitchkit.studies.jobs.study_jobs import TableAxes
 from stitchkit.studies.methods import CLIP, METADATA, OWN, PROBE
 from stitchkit.studies.plans import RANKED, AnyPlan, ClassJudgePlan, PairJudgePlan
-from stitchkit.studies.resampling import Group, Resampled
+from stitchkit.studies.resampling import Group, Resamples
 from stitchkit.studies.results import Finding, StudyRow, StudySummary, distinct_names
 from stitchkit.studies.running import StudyRun
 
@@ -28,7 +28,7 @@ from stitchkit.studies.running import StudyRun
 def summarise(run: StudyRun, *, progress: bool | None = None) -> StudySummary:
     """The tables of a study; ``progress`` as in :func:`stitchkit.study`."""
     with Progress(progress) as bar:
-        resampled = Resampled.of(run, bar)
+        resampled = Resamples.of(run, bar)
     judging = run.plan.judge
     by_class = judging if isinstance(judging, ClassJudgePlan) else None
     replicates = None if isinstance(judging, PairJudgePlan) else judging.replicates
@@ -57,7 +57,7 @@ def summarise(run: StudyRun, *, progress: bool | None = None) -> StudySummary:
         patients=count_patients(run.test.groups),
         rows=rows,
         findings=table.findings(run.judge.positives),
-        left_out=dict(run.judge.left_out),
+        not_judged=dict(run.judge.not_judged),
         failed=run.failed,
         notes=tuple(notes),
         settings={
@@ -79,7 +79,7 @@ class _Table:
 
     plan: AnyPlan
     axes: TableAxes
-    resampled: Resampled
+    resampled: Resamples
 
     def rows(self) -> tuple[StudyRow, ...]:
         """Every row with what it is compared with."""

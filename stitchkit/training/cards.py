@@ -8,7 +8,7 @@ from stitchkit.training.recipes import Recipe
 from stitchkit.training.validation import Validation
 
 
-def encoder_card(recipe: Recipe, record: dict[str, Any], found: Validation) -> str:
+def encoder_card(recipe: Recipe, record: dict[str, Any], validation: Validation) -> str:
     """Markdown for ``README.md``."""
     network, pairs = recipe.network, recipe.pairs
     common = (
@@ -22,7 +22,7 @@ def encoder_card(recipe: Recipe, record: dict[str, Any], found: Validation) -> s
         f"shared ({network.mode}). Research software; not a medical device.", "",
         f"Trained on {record['pairs']} pairs with {record['captions']} distinct captions of {pairs.layout} "
         f"(fraction {pairs.fraction:g}), seed {recipe.seed}.", "",
-        f"Validation after step {found.step}:", "", "```", str(found), "```", "",
+        f"Validation after step {validation.step}:", "", "```", str(validation), "```", "",
         *(f"- {note}" for note in record["notes"]), "",
         "```python", "import stitchkit as sk",
         f'encoder = sk.load_encoder("stitchkit:FOLDER#modality={first}")', "```", "",

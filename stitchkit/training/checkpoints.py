@@ -26,7 +26,7 @@ RUN = "run"  # below the encoder's folder: state and log
 IN_FILE = {"network.size": "network.features"}  # keys that are called otherwise in a recipe's file
 STATE, LOG = "last.pt", "log.jsonl"
 _BROKEN = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError)
-MARK = b"stitchkit state 2\n"  # begins the file; the SHA-256 of the rest follows in a line of its own
+HEADER = b"stitchkit state 2\n"  # begins the file; the SHA-256 of the rest follows in a line of its own
 
 
 class Curves(Protocol):
@@ -64,7 +64,7 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     content = buffer.getvalue()
-    replace_file(folder / STATE, MARK + sha256_of(content).encode() + b"\n" + content)
+    replace_file(folder / STATE, HEADER + sha256_of(content).encode() + b"\n" + content)
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
@@ -85,16 +85,16 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     path = folder / STATE
     if not path.is_file():
         return None
-    content = _checked(path.read_bytes(), path)
+    content = _without_digest(path.read_bytes(), path)
     try:
-        found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except _BROKEN as error:
         raise DataError(f"{path} cannot be read: {error}. Move it away to begin again.") from error
-    return found
+    return state
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class RunState:
     """State of a run that was stopped, as read from its file.
 
     Parameters
@@ -123,7 +123,7 @@ class Stopped:
     pairs: str
 
 
-def read_stopped(folder: Path) -> Stopped | None:
+def read_run_state(folder: Path) -> RunState | None:
     """The state in which the run in ``folder`` was stopped, or None.
 
     Raises
@@ -140,7 +140,7 @@ def read_stopped(folder: Path) -> Stopped | None:
         check_optimizer(fields.optimizer)
         check_precision(fields.precision)
         known = None if best is None else Validation.of_dict(check_fields(best, dict[str, Any]))
-        return Stopped(
+        return RunState(
             network=state["network"], objective=state["objective"],  # as torch made them
             optimizer=state["optimizer"], precision=state["precision"],
             step=fields.step, since=fields.since, world=fields.world, best=known,
@@ -164,15 +164,15 @@ def restoring(folder: Path) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".:")
         raise DataError(
-            f"{folder / STATE} does not fit this run's network: {said[:300].rstrip('.:')}. Move it away to begin again."
+            f"{folder / STATE} does not fit this run's network: {reason}. Move it away to begin again."
         ) from error
 
 
-def _checked(content: bytes, path: Path) -> bytes:
+def _without_digest(content: bytes, path: Path) -> bytes:
     """The bytes that torch wrote, without the digest before them, by which they are checked."""
-    if not content.startswith(MARK):
+    if not content.startswith(HEADER):
         if not content.startswith(b"PK"):  # a ZIP archive, as torch writes
             raise DataError(f"{path} cannot be read: it is no state of a run. Move it away to begin again.")
         warnings.warn(
@@ -181,7 +181,7 @@ def _checked(content: bytes, path: Path) -> bytes:
             stacklevel=3,
         )
         return content
-    digest, _, rest = content[len(MARK) :].partition(b"\n")
+    digest, _, rest = content[len(HEADER) :].partition(b"\n")
     check_digest(rest, digest.decode("latin-1"), path, remedy="Move it away to begin again.")
     return rest
 
@@ -266,10 +266,10 @@ def _numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{before}{key}.")
+            flat |= _flat(value, f"{before}{key}.")
         else:
-            found[f"{before}{key}"] = list(value) if isinstance(value, tuple) else value
-    return found
+            flat[f"{before}{key}"] = list(value) if isinstance(value, tuple) else value
+    return flat

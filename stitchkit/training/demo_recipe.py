@@ -91,8 +91,8 @@ def _train_medical(recipe: DemoRecipe) -> tuple[nn.Module, tuple[str, ...]]:
     """A network trained on the findings that a (noisy) report names, and its classes."""
     films = make_phantoms(recipe.phantoms, seed=recipe.seed, noise=recipe.noise)
     net = new_net("image", recipe.dims[1], len(FINDINGS))
-    said = torch.as_tensor(films.reported).float()
-    _train_vision(recipe, "medical", net, films.images, said, recipe.medical_steps)
+    reported = torch.as_tensor(films.reported).float()
+    _train_vision(recipe, "medical", net, films.images, reported, recipe.medical_steps)
     return net, FINDINGS
 
 
@@ -110,7 +110,7 @@ def _train_vision(
 
     def step() -> Tensor:
         chosen = next(rows)
-        batch = _jittered(rng, images[chosen])
+        batch = _shift_randomly(rng, images[chosen])
         logits = net.get_submodule("classify")(net(vision_batch(batch)))
         wrong: Tensor = loss(logits, labels[torch.as_tensor(chosen)])
         return wrong
@@ -118,7 +118,7 @@ def _train_vision(
     _descend(name, net.to(memory_format=torch.channels_last), step, steps, recipe.rate, recipe.decay)
 
 
-def _jittered(rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
+def _shift_randomly(rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
     """The batch moved by up to four pixels."""
     down, across = rng.integers(-4, 5, size=2)
     padded = np.pad(images, ((0, 0), (4, 4), (4, 4)), mode="edge")

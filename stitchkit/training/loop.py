@@ -26,9 +26,9 @@ from stitchkit.training.checkpoints import (
     RUN,
     Curves,
     RunLog,
-    Stopped,
+    RunState,
     check_same,
-    read_stopped,
+    read_run_state,
     restoring,
     save_state,
 )
@@ -39,8 +39,8 @@ from stitchkit.training.objectives import objective_type
 from stitchkit.training.objectives.objective import Objective, Outputs
 from stitchkit.training.optimizer_states import check_groups_fit
 from stitchkit.training.outcomes import TrainedRun, TrainingError
-from stitchkit.training.preparing import Prepared
-from stitchkit.training.processes import launched, sum_over_processes, with_others
+from stitchkit.training.preparing import PreparedPairs
+from stitchkit.training.processes import launch, sum_over_processes, with_others
 from stitchkit.training.recipes import Recipe, read_recipe
 from stitchkit.training.validation import Validation, validate
 
@@ -105,7 +105,7 @@ def train(
         raise InputError(f"{folder} is a file; a trained encoder is a folder. Name a folder.")
     if folder.exists() and any(folder.iterdir()) and not (folder / RUN).is_dir():
         raise InputError(f"{folder} holds something that is no training run. Name an empty or a new folder.")
-    fabric = launched(recipe.training.precision, device)
+    fabric = launch(recipe.training.precision, device)
     first = fabric.is_global_zero  # of all processes, the one that talks and writes
     curves = tensorboard_in(folder / RUN) if tensorboard and first else None
     with Progress(progress if first else False) as bar:
@@ -124,7 +124,7 @@ class _Run:
     network: SharedNetwork
     objective: Objective
     optimizer: Any
-    data: Prepared
+    data: PreparedPairs
     batches: Batches
     step: int = 0
     best: Validation | None = None
@@ -136,8 +136,8 @@ class _Run:
         cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress,
         curves: Curves | None,
     ) -> _Run:  # fmt: skip
-        stopped = _stopped(recipe, folder, fabric.world_size)  # refused before anything is written
-        data = Prepared.of(recipe, folder, fabric, say, bar, None if stopped is None else stopped.pairs)
+        stopped = _earlier_state(recipe, folder, fabric.world_size)  # refused before anything is written
+        data = PreparedPairs.of(recipe, folder, fabric, say, bar, None if stopped is None else stopped.pairs)
         torch.manual_seed(recipe.seed)
         network = SharedNetwork(data.shape)
         objective = objective_type(recipe.objective.name)(recipe.objective, data.shape)
@@ -182,7 +182,7 @@ class _Run:
                     self.bar.step(1)
             seconds = max(time.monotonic() - began, 1e-9)
             rate = len(losses) * self.batches.size / seconds
-            self._validated({"train_loss": float(np.mean(losses)), "pairs_per_second": round(rate, 1),
+            self._validate({"train_loss": float(np.mean(losses)), "pairs_per_second": round(rate, 1),
                              "waited_for_data": round(waited / seconds, 4)})  # fmt: skip
         if self.best is None:
             raise TrainingError("no step was made, so there is nothing to keep.")
@@ -224,7 +224,7 @@ class _Run:
             self.log.add({"step": self.step, "loss": loss, "rate": rate, **objective.log_values()})
         return loss
 
-    def _validated(self, facts: dict[str, float]) -> None:
+    def _validate(self, facts: dict[str, float]) -> None:
         """Validate, keep the best weights, and the state to go on from."""
         result = validate(self.network, self.objective, self.data.held, self.recipe, self.fabric, self.step)
         if not math.isfinite(result.loss):  # of every process, so that none waits for the others
@@ -249,18 +249,18 @@ class _Run:
             "precision": self.fabric.strategy.precision.state_dict(),  # the scale of half precision's gradients
         })  # fmt: skip
 
-    def _keep(self, found: Validation) -> None:
+    def _keep(self, validation: Validation) -> None:
         """The encoder's folder with the weights as they are now."""
         data = self.data
         config, arrays = pack_shared(self.network, data.settings)
         record = {
             "recipe": self.recipe.to_dict(), "modalities": list(data.train.modalities),
             "notes": data.notes, "pairs": len(data.train), "captions": data.train.distinct,
-            "validation": found.to_dict(),
+            "validation": validation.to_dict(),
         }  # fmt: skip
-        refresh_folder(self.folder, {**config, "record": record}, arrays, encoder_card(self.recipe, record, found))
+        refresh_folder(self.folder, {**config, "record": record}, arrays, encoder_card(self.recipe, record, validation))
 
-    def _restore(self, stopped: Stopped | None, curves: Curves | None) -> None:
+    def _restore(self, stopped: RunState | None, curves: Curves | None) -> None:
         """Stand where an earlier run was stopped."""
         if stopped is not None:
             with restoring(self.folder / RUN):
@@ -279,9 +279,9 @@ class _Run:
         return bool(self.recipe.training.patience) and self.since >= self.recipe.training.patience
 
 
-def _stopped(recipe: Recipe, folder: Path, world: int) -> Stopped | None:
+def _earlier_state(recipe: Recipe, folder: Path, world: int) -> RunState | None:
     """The state of an earlier run in ``folder``, of the same recipe on as many processes; others are refused."""
-    stopped = read_stopped(folder / RUN)
+    stopped = read_run_state(folder / RUN)
     if stopped is None:
         return None
     check_same(json.loads(_as_json(recipe)), stopped.recipe, folder)

@@ -42,7 +42,7 @@ def check_optimizer(state: Mapping[str, Any]) -> None:
             _check_number(name, group.get(name))
         betas = group.get("betas")
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise InputError(f"the optimizer's betas are {_shown(betas)} where two numbers are needed")
+            raise InputError(f"the optimizer's betas are {_repr(betas)} where two numbers are needed")
         for beta in betas:
             _check_number("betas", beta, below=1)
     for place, entry in _entries(state).items():
@@ -83,7 +83,7 @@ def check_groups_fit(state: Mapping[str, Any], groups: Sequence[Mapping[str, Any
     for held, group in zip(state["param_groups"], groups, strict=True):
         for name, value in group.items():
             if (value is None or isinstance(value, bool)) and held.get(name, value) is not value:
-                raise InputError(f"its optimizer's {name} is {_shown(held[name])} and this one's {value}")
+                raise InputError(f"its optimizer's {name} is {_repr(held[name])} and this one's {value}")
         _check_names(held.get("param_names"), group.get("param_names"))
         for parameter in group["params"]:
             if entry := entries.get(place):
@@ -112,14 +112,14 @@ def _entries(state: Mapping[str, Any]) -> Mapping[Any, Any]:
 def _check_number(name: str, value: Any, *, of: str = "optimizer", below: float = math.inf) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < below:
         limits = "a number of at least 0" + ("" if below == math.inf else f" and below {below:g}")
-        raise InputError(f"the {of}'s {name} is {_shown(value)} where {limits} is needed")
+        raise InputError(f"the {of}'s {name} is {_repr(value)} where {limits} is needed")
 
 
 def _check_steps(place: Any, steps: Any) -> None:
     import torch
 
     value = steps.item() if isinstance(steps, torch.Tensor) and steps.numel() == 1 else steps
-    _check_number(f"count of steps of parameter {_shown(place)}", value)
+    _check_number(f"count of steps of parameter {_repr(place)}", value)
 
 
 def _check_moments(place: int, entry: Mapping[str, Any], shape: tuple[int, ...]) -> None:
@@ -136,5 +136,5 @@ def _check_moments(place: int, entry: Mapping[str, Any], shape: tuple[int, ...])
             )
 
 
-def _shown(value: Any) -> str:
+def _repr(value: Any) -> str:
     return repr(value)[:80]

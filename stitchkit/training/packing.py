@@ -106,7 +106,7 @@ def _is_running(process: int) -> bool:
 
 def _pack(images: Items, reading: ImageBatch, shape: tuple[int, ...], path: Path, bar: Progress) -> None:
     def pixels_of(value: object) -> np.ndarray:
-        return reading.pixels(_opened(value), shape[1])
+        return reading.pixels(_image(value), shape[1])
 
     bar.begin("decoding images", len(images))
     opener = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -123,7 +123,7 @@ def _pack(images: Items, reading: ImageBatch, shape: tuple[int, ...], path: Path
         os.fsync(file.fileno())
 
 
-def _opened(value: object) -> object:
+def _image(value: object) -> object:
     return read_image(value) if isinstance(value, str | Path) else value
 
 

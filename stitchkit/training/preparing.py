@@ -34,7 +34,7 @@ GREY, COLOUR = ((0.5,), (0.25,)), ((0.481, 0.458, 0.408), (0.269, 0.261, 0.276))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class PreparedPairs:
     """Pairs to train on and to validate on, and the form of a network that reads them.
 
     Parameters
@@ -61,7 +61,7 @@ class Prepared:
     @classmethod
     def of(
         cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress, known: str | None
-    ) -> Prepared:
+    ) -> PreparedPairs:
         """Read the pairs, make the tokenizer and put it into ``folder``, pack images.
 
         Raises
@@ -74,26 +74,26 @@ class Prepared:
         whole = chosen.whole
         has_images = whole.images.modality == "image"
         item_name, caption_name = modality_names(recipe.pairs, whole)
-        given, vocabulary = recipe.network, _vocabulary(recipe.network, whole.take(chosen.train))
-        mean, std = GREY if given.grey else COLOUR
-        wide = given.side + 2 * round((recipe.training.zoom - 1) * given.side / 2)  # even margins: one middle
-        reading_images = ImageBatch(given.side, wide, mean, std)
+        network, vocabulary = recipe.network, _vocabulary(recipe.network, whole.take(chosen.train))
+        mean, std = GREY if network.grey else COLOUR
+        wide = network.side + 2 * round((recipe.training.zoom - 1) * network.side / 2)  # even margins: one middle
+        reading_images = ImageBatch(network.side, wide, mean, std)
         with fabric.rank_zero_first(local=True):  # one process of a machine packs, the others find it done
             pack = pack_images(whole.images, reading_images, default_root() / "training", bar) if has_images else None
         digest = _digest(chosen, vocabulary, pack)
         notes = list(chosen.notes)
-        if not given.tokenizer and whole.labels.groups is None:
+        if not network.tokenizer and whole.labels.groups is None:
             notes.append(f"patients are not known: every word of the tokenizer stands in at least {LEAST} captions")
         if known not in (None, digest):
             raise InputError(
                 f"the run in {folder} was begun with other pairs: ids, texts, images or splits of {whole.name} have "
                 f"changed since. Restore them, or name another folder."
             )
-        text = TextInput(given.context, vocabulary.size, vocabulary.end)
-        item: Input = ImageInput(given.side, given.patch, len(mean)) if has_images else text
+        text = TextInput(network.context, vocabulary.size, vocabulary.end)
+        item: Input = ImageInput(network.side, network.patch, len(mean)) if has_images else text
         shape = SharedShape(
-            width=given.width, layers=given.layers, heads=given.heads, dim=given.dim, shared=given.shared,
-            mode=given.mode, size=given.features, inputs={item_name: item, caption_name: text},
+            width=network.width, layers=network.layers, heads=network.heads, dim=network.dim, shared=network.shared,
+            mode=network.mode, size=network.features, inputs={item_name: item, caption_name: text},
         )  # fmt: skip
         settings: dict[str, Any] = {"start": vocabulary.start, "tokenizer": vocabulary.digest}
         if has_images:
@@ -135,16 +135,16 @@ def _digest(chosen: ChosenPairs, vocabulary: Vocabulary, pack: Pack | None) -> s
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _vocabulary(given: NetworkRecipe, train: Cohort) -> Vocabulary:
+def _vocabulary(network: NetworkRecipe, train: Cohort) -> Vocabulary:
     """The named tokenizer, or one made of all texts to train on."""
-    if given.tokenizer:
-        return Vocabulary.of_folder(str(given.tokenizer))
+    if network.tokenizer:
+        return Vocabulary.of_folder(str(network.tokenizer))
     texts, groups = _texts(train.texts), train.labels.groups
     patients = None if groups is None else groups.tolist()
     if train.images.modality == "text":
         texts += _texts(train.images)
         patients = None if patients is None else patients * 2
-    return Vocabulary.of_captions(texts, given.vocabulary, patients)
+    return Vocabulary.of_captions(texts, network.vocabulary, patients)
 
 
 def _texts(items: Items | None) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 
-def launched(precision: str, device: str) -> Fabric:
+def launch(precision: str, device: str) -> Fabric:
     """Lightning Fabric on the devices that are meant: one, or torchrun's.
 
     Raises
@@ -60,8 +60,8 @@ def with_others(mine: Tensor, shares: Sequence[int], fabric: Fabric) -> Tensor:
         return mine
     most = max(shares)
     padded = torch.nn.functional.pad(mine.detach(), (0, 0) * (mine.ndim - 1) + (0, most - len(mine)))
-    found = fabric.all_gather(padded)
-    parts = [mine if rank == fabric.global_rank else found[rank, :size] for rank, size in enumerate(shares)]  # type: ignore[call-overload]
+    gathered = fabric.all_gather(padded)
+    parts = [mine if rank == fabric.global_rank else gathered[rank, :size] for rank, size in enumerate(shares)]  # type: ignore[call-overload]
     return torch.cat(parts)
 
 

@@ -34,7 +34,7 @@ class Validation:
     Parameters
     ----------
     step
-        How many were made.
+        Number of steps made.
     loss
         Mean over whole batches of the recipe's size, in the order of the pairs; what is left over would be easier.
     reciprocal
@@ -44,7 +44,7 @@ class Validation:
     chance
         The same of shuffled pairs.
     pairs, captions
-        How many there are to be found; captions are distinct.
+        Numbers of pairs and of distinct captions in the gallery.
     """
 
     step: int

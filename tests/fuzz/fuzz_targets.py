@@ -28,7 +28,7 @@ from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import read_plan
 from stitchkit.studies.reporting import IDENTITY, KEYS, read_identity
-from stitchkit.training.checkpoints import LOG, STATE, check_same, read_log, read_stopped, restoring, save_state
+from stitchkit.training.checkpoints import LOG, STATE, check_same, read_log, read_run_state, restoring, save_state
 from stitchkit.training.packing import pack_images
 from stitchkit.training.recipes import read_recipe
 from stitchkit.training.validation import Validation
@@ -285,7 +285,7 @@ def _state(folder: Path) -> None:
 def _use_state(folder: Path) -> object:
     import torch
 
-    stopped = read_stopped(folder)
+    stopped = read_run_state(folder)
     network = torch.nn.Linear(2, 3)
     if stopped is not None:
         with restoring(folder):
@@ -332,8 +332,8 @@ def _cells(folder: Path) -> None:
 
 def _use_cells(folder: Path) -> object:
     log = CellLog(folder)
-    kept = log.kept("mark")
-    return [log.scores(key) for key in ("k0", "k1") if key in log], kept
+    arrays = log.read_arrays("mark")
+    return [log.scores(key) for key in ("k0", "k1") if key in log], arrays
 
 
 _FOLDER: dict[str, tuple[Change, ...]] = {

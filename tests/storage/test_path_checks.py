@@ -18,8 +18,8 @@ from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, 
 from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
 from stitchkit.datasets.content_keys import content_key
+from stitchkit.datasets.embeddable_items import check_left_out
 from stitchkit.datasets.images import read_image
-from stitchkit.datasets.left_out_items import check_left_out
 from stitchkit.datasets.tables import read_items
 from stitchkit.encoders.checkpoints import check_weights, settings_in
 from stitchkit.encoders.folder_kinds import adapter

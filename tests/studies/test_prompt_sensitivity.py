@@ -87,7 +87,7 @@ def test_bad_settings_and_rare_classes_are_named():
         sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, TRUTH, min_positives=400)
     rare = sk.Labels(np.stack([TRUTH.values[:, 0], np.arange(N) < 2], axis=1), FILMS.ids, CLASSES)
     found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, rare, draws=2)
-    assert list(found.left_out) == ["b"]
+    assert list(found.not_judged) == ["b"]
 
 
 def test_intervals_are_of_placements_with_the_draws_averaged():
@@ -117,7 +117,7 @@ def test_classes_that_one_patient_holds_have_no_intervals_nor_has_their_mean():
 def test_a_class_of_few_patients_has_values_alone_and_a_note():
     values = np.stack([TRUTH.values[:, 0], np.arange(N) < 9], axis=1).astype(float)
     few = sk.Labels(values, FILMS.ids, CLASSES, TRUTH.groups)  # b is present in three patients
-    assert "9 positives" in sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, few, draws=2).left_out["b"]
+    assert "9 positives" in sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, few, draws=2).not_judged["b"]
     found = sk.prompt_sensitivity(FITTED, said(1.0), PROMPTS, FILMS, few, draws=2, min_positives=1)
     assert [(row.ensemble.has_ends, row.gain.has_ends) for row in found.classes] == [(True, True), (False, False)]
     assert found.macro.ensemble.has_ends

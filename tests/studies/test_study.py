@@ -276,7 +276,7 @@ def test_two_encoders_of_one_short_name_are_told_apart(planned, vectors, tmp_pat
     plan = planned()
     plan.write_text(plan.read_text().replace('["demo:general"]', '["a/x.safetensors", "b/x.safetensors"]'))
     found = run(plan, tmp_path / "out")
-    first, second = (found.called(source) for source in found.names if source.endswith("x.safetensors"))
+    first, second = (found.title(source) for source in found.names if source.endswith("x.safetensors"))
     assert first != second
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"<h3>{first} to medical</h3>" in page

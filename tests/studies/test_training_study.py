@@ -328,7 +328,7 @@ def test_an_arm_may_end_another_way_than_the_recipe(planned, tmp_path):
 def test_recall_is_told_up_to_a_twentieth_of_the_gallery():
     values = np.tile([2.0, 0.0, 1.0, 1 / 3], (30, 2, 1))
     for gallery, places in ((30, {1}), (100, {1, 5}), (200, {1, 5, 10})):
-        found = RankingJudge(30, gallery=gallery).measured(values, np.ones((1, 30)))
+        found = RankingJudge(30, gallery=gallery).measure(values, np.ones((1, 30)))
         assert set(found) == {MAP} | {f"recall@{k}" for k in places}
         assert found[MAP][0].tolist() == pytest.approx([1 / 3, 1 / 3])
         assert found["recall@1"][0].tolist() == [0, 0]
@@ -340,6 +340,6 @@ def test_recall_is_told_up_to_a_twentieth_of_the_gallery():
 def test_equal_scores_count_over_all_their_orders():
     """A fifth of the chance for each of five equal captions, half for the best of two right ones among four items."""
     values = np.array([[[0.0, 4.0, 1.0, 0.4], [0.0, 2.0, 2.0, 0.5]], [[2.0, 0.0, 1.0, 1 / 3], [np.nan] * 4]])
-    found = RankingJudge(2, gallery=100).measured(values, np.ones((1, 2)))
+    found = RankingJudge(2, gallery=100).measure(values, np.ones((1, 2)))
     assert found["recall@1"][0].tolist() == pytest.approx([(1 / 5 + 0) / 2, 1 / 2])
     assert found["recall@5"][0].tolist() == [1, 1]

@@ -126,8 +126,8 @@ class DiagnosisRequest:
                 if table is not None:
                     table.check()
         reader = config.get("target_encoder") if files else None
-        named = _named(prompts, files, reader, folder)
-        unlinked = None if pool is None else _unlinked(pool, anchors, named)
+        named = _read_prompts(prompts, files, reader, folder)
+        unlinked = None if pool is None else _read_pool(pool, anchors, named)
         audit = _check_anchors(folder, config, anchors, None if held_out is not None or not files else sides[0].ids)
         if held_out is not None:
             audit += _audit(folder, config, anchors, held_out)
@@ -187,13 +187,13 @@ class DiagnosisRequest:
 
         if self.prompts is None or isinstance(self.prompts, Embeddings):
             return self.prompts
-        text = loading.recorded(self.reader, self.folder) if isinstance(target, Embeddings) else target
+        text = loading.folder_encoder(self.reader, self.folder) if isinstance(target, Embeddings) else target
         check_text(text)
         texts = tuple(dict.fromkeys(one for some in self.prompts.positive.values() for one in some))
         return prompts_of(loading.embed(text, Items(list(texts), list(texts), "text")), self.prompts.positive)  # type: ignore[arg-type]
 
 
-def _named(prompts: str | None, files: bool, reader: str | None, folder: Path) -> PromptSet | Embeddings | None:
+def _read_prompts(prompts: str | None, files: bool, reader: str | None, folder: Path) -> PromptSet | Embeddings | None:
     """The prompts as far as they can be read without a model."""
     from stitchkit.cli.heads import prompts_called
     from stitchkit.cli.pairs import FILE, read_vectors
@@ -211,7 +211,7 @@ def _named(prompts: str | None, files: bool, reader: str | None, folder: Path) -
     return named
 
 
-def _unlinked(pool: Path, anchors: AnchorTable | None, prompts: PromptSet | Embeddings | None) -> Items:
+def _read_pool(pool: Path, anchors: AnchorTable | None, prompts: PromptSet | Embeddings | None) -> Items:
     """The texts of a pool; refused where the anchors' texts or the words to search for are missing."""
     from stitchkit.core.prompts import PromptSet
     from stitchkit.datasets.tables import read_items

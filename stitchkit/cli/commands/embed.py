@@ -40,7 +40,7 @@ def embed(
     from stitchkit.cli.loading import Loading, check_name
     from stitchkit.cli.paths import new_file
     from stitchkit.cli.scoring import ItemsFile
-    from stitchkit.datasets.left_out_items import left_out_path
+    from stitchkit.datasets.embeddable_items import left_out_path
     from stitchkit.storage.folders import check_embeddings_path
 
     console = Console.of(output)

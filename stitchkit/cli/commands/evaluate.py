@@ -69,7 +69,7 @@ def evaluate(
         console.plan({"scores": scores, "labels": labels, "classes": list(source.classes), "writes": out or "stdout"})
         return
     loading = Loading(compute, console)
-    result = request.evaluate(source.scored(request, loading), loading)
+    result = request.evaluate(source.score(request, loading), loading)
     write_json(out, result.to_dict())
     lines: list[Any] = [result]
     if report is not None:

@@ -38,7 +38,7 @@ class Part:
         The n reports, or None.
     split : (n,) str or None
     uncertain
-        How many labels were uncertain.
+        Number of uncertain labels.
     """
 
     ids: Sequence[str] | np.ndarray

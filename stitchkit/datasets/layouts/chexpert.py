@@ -57,9 +57,9 @@ def read(
         ``CheXpert-v1.0`` or ``CheXpert-v1.0-small`` that does. The full set may lie in the folders it is downloaded
         in, ``CheXpert-v1.0 batch 1 (validate & csv)`` to ``CheXpert-v1.0 batch 4 (train 3)``.
     uncertain
-        What -1 means; see :func:`stitchkit.read_labels`.
+        Meaning of -1; see :func:`stitchkit.read_labels`.
     blank
-        What an empty cell, a finding that the report does not mention, means: ``"unknown"`` or ``"negative"``.
+        Meaning of an empty cell, a finding that the report does not mention: ``"unknown"`` or ``"negative"``.
     views
         ``"Frontal"``, ``"Lateral"`` or both; the other rows are left out and counted.
     splits

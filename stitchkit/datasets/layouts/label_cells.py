@@ -39,9 +39,9 @@ def numeric_labels(table: Table, columns: Sequence[str], uncertain: str, blank: 
     Parameters
     ----------
     uncertain
-        What -1 means: a key of ``UNCERTAIN``.
+        Meaning of -1: a key of ``UNCERTAIN``.
     blank
-        What an empty cell means: a key of ``BLANK``.
+        Meaning of an empty cell: a key of ``BLANK``.
 
     Raises
     ------

@@ -81,18 +81,18 @@ def read(
         Holds the tables ``mimic-cxr-2.0.0-metadata``, ``-chexpert`` and ``-split`` as ``.csv`` or ``.csv.gz``, and
         ``files/p10/p10000032/s50414267/*.jpg`` and so on.
     uncertain
-        What -1 means; see :func:`stitchkit.read_labels`.
+        Meaning of -1; see :func:`stitchkit.read_labels`.
     blank
-        What an empty cell, a finding that the report does not mention, means: ``"unknown"`` or ``"negative"``.
+        Meaning of an empty cell, a finding that the report does not mention: ``"unknown"`` or ``"negative"``.
     views
-        Of column ``ViewPosition``, or ``"all"``; the other rows are left out and counted.
+        Values of column ``ViewPosition``, or ``"all"``; the other rows are left out and counted.
     reports
         False: no texts, and nothing of the reports is read.
     reports_root
         Folder, relative to ``root``, that holds ``files/p10/p10000032/s50414267.txt`` and so on
         (``mimic-cxr-reports.zip``). Default: ``root``.
     sections
-        Which sections make a text, in this order: ``"findings"``, ``"impression"`` or both. Films whose report has
+        Sections that make a text, in this order: ``"findings"``, ``"impression"`` or both. Films whose report has
         none of them are left out and counted.
     missing
         ``"error"``, or ``"skip"`` to leave out and count rows without an image or report file.

@@ -74,7 +74,7 @@ def read(
     reports
         False: no texts, and films whose report is empty stay.
     sections
-        Which of ``"findings"`` and ``"impression"`` make a text, in this order.
+        Sections that make a text, in this order, of ``"findings"`` and ``"impression"``.
     images
         Folder below ``root`` with the images, where they lie elsewhere.
     missing

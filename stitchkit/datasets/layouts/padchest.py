@@ -67,7 +67,7 @@ def read(
     uncertain
         Accepted as for the other sets; no label of this one is uncertain.
     views
-        Of column ``Projection``, or ``"all"``; the other rows are left out and counted.
+        Values of column ``Projection``, or ``"all"``; the other rows are left out and counted.
     classes
         Labels that are classes, or class -> labels that mean it, as
         ``{"Atelectasis": ["atelectasis", "laminar atelectasis"]}``; case does not matter. Default: all that occur.

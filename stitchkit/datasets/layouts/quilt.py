@@ -49,7 +49,7 @@ def read(
     uncertain
         Accepted as for the other sets; this one has no labels.
     subsets
-        Which of ``"quilt"``, ``"openpath"``, ``"pubmed"`` and ``"laion"`` are read; the others are left out
+        Subsets to read, of ``"quilt"``, ``"openpath"``, ``"pubmed"`` and ``"laion"``; the others are left out
         and counted.
     images
         Folder below ``root`` with the images, where they lie elsewhere.

@@ -52,9 +52,9 @@ def read(root: Path, *, uncertain: str = "error", missing: str = "error") -> Coh
     Parameters
     ----------
     root
-        Of ROCOv2: holds ``train_captions.csv``, ``valid_captions.csv``, ``test_captions.csv`` (or some of them), images
-        in ``train``, ``valid`` and ``test`` (or ``train_images``, ...), and ``license_information.csv``. Of ROCO: holds
-        ``train/radiology/captions.txt`` and ``train/radiology/images``, ..., or ``data`` with these.
+        Folder of ROCOv2: holds ``train_captions.csv``, ``valid_captions.csv``, ``test_captions.csv`` (or some of them),
+        images in ``train``, ``valid`` and ``test`` (or ``train_images``, ...), and ``license_information.csv``. Of
+        ROCO: holds ``train/radiology/captions.txt`` and ``train/radiology/images``, ..., or ``data`` with these.
     uncertain
         Accepted as for the other sets; this one has no labels.
     missing

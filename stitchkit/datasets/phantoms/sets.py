@@ -23,9 +23,9 @@ class PhantomSet:
     images : (n, size, size) uint8
     reports : n texts
     labels : (n, c) int8
-        What is true; c = ``len(FINDINGS)``.
+        True findings, 0 or 1; c = ``len(FINDINGS)``.
     reported : (n, c) int8
-        What the reports say: ``labels`` with the label noise.
+        Findings that the reports name: ``labels`` with the label noise.
     severity : (n, c) float32
         In [0, 1]; 0 is absent.
     views, sexes : (n,) str

@@ -47,7 +47,7 @@ class ImageBatch:
     wide
         Pixels of the shorter side before; crops of training are taken from as much.
     mean, std
-        Of each channel, of values in [0, 1]; one channel means grey.
+        Mean and standard deviation of each channel, of values in [0, 1]; one channel means grey.
     """
 
     side: int
@@ -108,7 +108,7 @@ class SharedEncoder:
     modality
         ``"image"`` or ``"text"``: the kind of its items.
     branch
-        What the network calls it.
+        Name of the modality in the network.
     pair
         Mark of the whole: its modalities were trained into one space, and need no anchors to be compared.
     """

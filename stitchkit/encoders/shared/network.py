@@ -57,11 +57,11 @@ class SharedShape:
     Parameters
     ----------
     width, layers, heads
-        Of the blocks.
+        Width of the blocks, their number, and the attention heads of each.
     dim
-        Of the vectors that come out.
+        Width of the output vectors.
     shared
-        Which layers are shared, from 0; None for all. With none of them the modalities are encoders of their own.
+        Indices of the shared layers, from 0; None for all. With none of them the modalities are encoders of their own.
     mode
         ``"token_wise"``: a learnable vector of ``size`` features is joined to every token. ``"modality_token"``:
         ``size`` learnable tokens follow the first one.

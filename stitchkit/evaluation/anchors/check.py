@@ -256,7 +256,7 @@ def _warnings(
         )
     if bare := [one.name for one in classes if not one.present]:
         yield f"NOT COVERED: no labelled anchor shows {', '.join(bare)}: zero-shot stays at chance there"
-    if silent := [one.name for one in words if one.said == 0]:
+    if silent := [one.name for one in words if one.mentions == 0]:
         yield (
             f"NOT SAID: no anchor text says {', '.join(silent)} in the words of the prompts: unless it uses others, "
             f"zero-shot stays at chance there"
@@ -286,5 +286,5 @@ def _open_notes(
     yield from spelled_notes(ours.groups)
     if known is not None and len(known) < len(ours):
         yield f"{len(ours) - len(known)} of {len(ours)} anchors have no labels"
-    if bare := [one.name for one in words if one.said is None]:
+    if bare := [one.name for one in words if one.mentions is None]:
         yield f"the prompts of {', '.join(bare)} have no words of their own, so texts that say it cannot be counted"

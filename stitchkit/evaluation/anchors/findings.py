@@ -173,7 +173,7 @@ class AnchorAudit:
             "texts": None if self.texts is None else {name: getattr(self.texts, name) for name in _TEXTS},
             "classes": [{name: getattr(one, name) for name in _COUNTS} for one in self.classes],
             "words": [
-                {"name": one.name, "said": one.said, "denied": one.denied, "unseen": list(one.unseen)}
+                {"name": one.name, "mentions": one.mentions, "denied": one.denied, "unseen": list(one.unseen)}
                 for one in self.words
             ],
             "shortcuts": [
@@ -274,7 +274,7 @@ def _counts(one: ClassCounts | None) -> list[str]:
 
 
 def _words(one: ClassWords | None) -> list[str]:
-    return ["-", "-"] if one is None or one.said is None else [str(one.said), str(one.denied)]
+    return ["-", "-"] if one is None or one.mentions is None else [str(one.mentions), str(one.denied)]
 
 
 def _metadata(one: Shortcut | None) -> str:

@@ -17,7 +17,7 @@ from stitchkit.core.errors import InputError, LeakageError
 from stitchkit.core.items import Items
 from stitchkit.datasets.anchor_tables import AnchorTable, table_facts
 from stitchkit.datasets.rows import groups_of, ids_of, read_rows
-from stitchkit.evaluation.fitted_pairs import STEP, leaks_of, missed
+from stitchkit.evaluation.fitted_pairs import STEP, leaks_of, sampling_notes
 from stitchkit.evaluation.leakage import audit, same_files
 from stitchkit.storage.artefact_schemas import HashFields, check_fields, wrong
 from stitchkit.storage.folders import read_folder
@@ -40,7 +40,7 @@ def audit_folder(
     Parameters
     ----------
     folder
-        What ``stitchkit align`` or ``stitchkit stitch`` wrote, or :meth:`Stitched.save`.
+        Folder written by ``stitchkit align`` or ``stitchkit stitch``, or :meth:`StitchedModel.save`.
     ids, groups : (n,), (n,) or None
         Ids and patients of the pairs.
     table
@@ -77,8 +77,8 @@ def audit_folder(
         raise LeakageError(f"{folder} was fitted on {leaked}. {step}")
     record, pools = known.get("record", {}), f"{folder} was also fitted on pools, whose items it keeps no hashes of"
     unseen = [pools] if "transductive" in record else []
-    said = leaked and KEY not in record  # otherwise by gate and diagnose, with what they find besides
-    return [*([f"LEAKAGE: {folder} was fitted on {leaked}"] if said else []), *notes, *unseen]
+    note_leakage = leaked and KEY not in record  # otherwise by gate and diagnose, with what they find besides
+    return [*([f"LEAKAGE: {folder} was fitted on {leaked}"] if note_leakage else []), *notes, *unseen]
 
 
 def check_own_anchors(
@@ -89,7 +89,7 @@ def check_own_anchors(
     Parameters
     ----------
     ids : (n,)
-        Of the pairs.
+        Ids of the pairs.
     config
         The folder's configuration, if it has been read already.
     step
@@ -167,7 +167,7 @@ def _overlap(
         step = "Fit it anew with 'stitchkit align' to have them"
         return "", [f"{folder} keeps no hashes of its anchors: of leakage {check}. {step}"]
     overlap = common(kept, ids=pairs[0], groups=pairs[1])
-    leaked, unseen = leaks_of(overlap), missed(overlap, kept, str(folder))
+    leaked, unseen = leaks_of(overlap), sampling_notes(overlap, kept, str(folder))
     if KEY not in config.get("record", {}):
         lacking = [words for kind, words in (("ids", "items"), ("groups", "patients")) if kind not in overlap.counts]
         unseen += [f"{one} were not compared with the anchors of {folder}, by id or name" for one in lacking]

@@ -32,14 +32,14 @@ class Candidates:
     ----------
     rows : (m,) int64
         Positions.
-    left_out
+    excluded
         Number of rows that are left out; the notes say why.
     notes
         Checks that were not made.
     """
 
     rows: np.ndarray
-    left_out: int
+    excluded: int
     notes: tuple[str, ...]
 
 
@@ -53,7 +53,7 @@ class Selection:
         Positions in the anchor set, in the order they were picked.
     method, seed
         Method of :func:`choose_anchors`.
-    candidates, left_out
+    candidates, excluded
         Numbers of rows that could be chosen, and that could not because of the test.
     patients
         Patients of the chosen; None where not known.
@@ -65,7 +65,7 @@ class Selection:
     method: str
     seed: int
     candidates: int
-    left_out: int
+    excluded: int
     patients: int | None
     notes: tuple[str, ...]
 
@@ -77,7 +77,7 @@ class Selection:
             "method": self.method,
             "seed": self.seed,
             "candidates": self.candidates,
-            "left_out": self.left_out,
+            "excluded": self.excluded,
             "patients": self.patients,
             "notes": list(self.notes),
         }
@@ -181,7 +181,7 @@ def select_anchors(
         method=method,
         seed=seed,
         candidates=len(candidates.rows),
-        left_out=candidates.left_out,
+        excluded=candidates.excluded,
         patients=people,
         notes=candidates.notes,
     )

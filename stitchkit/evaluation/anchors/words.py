@@ -41,7 +41,7 @@ class ClassWords:
     ----------
     name
         Name of the class.
-    said
+    mentions
         Texts that say it; None if its prompts have no word of their own, so that nothing can be counted.
     denied
         Texts that name it in denying sentences only.
@@ -50,7 +50,7 @@ class ClassWords:
     """
 
     name: str
-    said: int | None
+    mentions: int | None
     denied: int
     unseen: tuple[str, ...]
 
@@ -69,7 +69,7 @@ def class_words(texts: Sequence[str], prompts: PromptSet) -> tuple[ClassWords, .
     --------
     >>> prompts = PromptSet("two", {"Edema": ("There is edema.",), "Mass": ("There is a lung mass.",)})
     >>> for one in class_words(["Mild edema.", "No edema or effusion.", "No effusion but edema."], prompts):
-    ...     print(one.name, one.said, one.denied, one.unseen)
+    ...     print(one.name, one.mentions, one.denied, one.unseen)
     Edema 2 1 ()
     Mass 0 0 ('lung', 'mass')
     """

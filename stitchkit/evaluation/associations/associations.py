@@ -256,7 +256,7 @@ class AssociationScores:
         """Number of permutations of the weights."""
         return len(self.permuted_weights)
 
-    def permuted(self, draw: int) -> Scores:
+    def permutation(self, draw: int) -> Scores:
         """Scores (n, f) by permuted weights, ``draw`` in [0, draws)."""
         if not 0 <= draw < self.draws:
             raise InputError(f"there are {self.draws} permutations, 0 to {self.draws - 1}; got {draw}.")

@@ -126,7 +126,7 @@ def evaluate_associations(
     table = Evaluation(
         methods=methods,
         positives=positives,
-        left_out=not_judged,
+        not_judged=not_judged,
         n=len(truth),
         patients=count_patients(anchors.groups),
         anchors=None,

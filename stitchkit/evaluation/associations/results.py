@@ -117,7 +117,7 @@ def evaluate_scores(
     table = replace(table, notes=tuple(note for note in table.notes if note != RIVALS))  # they stand beside it
     names = tuple(table.main.classes)
     truth = labels.of_ids(scores.ids)
-    draws = np.asarray([_aurocs(scores.permuted(draw), truth, names) for draw in range(scores.draws)])
+    draws = np.asarray([_aurocs(scores.permutation(draw), truth, names) for draw in range(scores.draws)])
     return AssociationEvaluation(table, nulls_of(names, _aurocs(scores.association, truth, names), draws))
 
 

@@ -44,16 +44,16 @@ class PromptCoverage:
     name
         Name of the prompt or class.
     reach
-        In [0, 1]: 1 where ``own`` is as large as ``left_out``, 0 where it is 0, and 0.5 at the limit, where the odds
-        of ``own`` are 0.55 m^-0.2 times those of ``left_out`` among m prompts (0.41 times where ``own`` is of the
-        difference to the mean of the others); linear in the odds between. ``whole`` stands for ``own`` where that is
-        None.
+        In [0, 1]: 1 where ``own`` is as large as ``leave_one_out``, 0 where it is 0, and 0.5 at the limit, where the
+        odds of ``own`` are 0.55 m^-0.2 times those of ``leave_one_out`` among m prompts (0.41 times where ``own`` is of
+        the difference to the mean of the others); linear in the odds between. ``whole`` stands for ``own`` where that
+        is None.
     whole
         Share of the prompt's direction from the anchors' mean that the anchors reach, in [0, 1].
     own
         The same for the part of that direction that no other prompt has, or, with more than d / 4 others and where the
         others make it up, for its difference to their mean; None for a single prompt and for equal ones.
-    left_out
+    leave_one_out
         Share of the anchors' own spread that the others reach, each left out in turn with its equals; below 0.3 it
         counts as 0.3 in ``reach``.
     nearest
@@ -81,7 +81,7 @@ class PromptCoverage:
     reach: float
     whole: float
     own: float | None
-    left_out: float
+    leave_one_out: float
     nearest: float
     percentile: float
     covered: bool
@@ -179,7 +179,7 @@ def _coverage_of_prompt(
     reaches: PromptReach, near: tuple[np.ndarray, np.ndarray], i: int, name: str, anchors: int, words: ClassWords | None
 ) -> PromptCoverage:
     """Coverage of the prompt at position ``i``, by what texts say of it if that is known."""
-    mentions = None if words is None else words.said
+    mentions = None if words is None else words.mentions
     known = not np.isnan(reaches.whole[i])
     reach = float(reaches.reach[i])
     return PromptCoverage(
@@ -187,7 +187,7 @@ def _coverage_of_prompt(
         reach=reach,
         whole=float(reaches.whole[i]),
         own=None if np.isnan(reaches.own[i]) else float(reaches.own[i]),
-        left_out=reaches.left_out,
+        leave_one_out=reaches.leave_one_out,
         nearest=float(near[0][i]) if known else reach,
         percentile=float(near[1][i]) if known else reach,
         covered=reach >= COVERED if mentions is None else mentions > 0,

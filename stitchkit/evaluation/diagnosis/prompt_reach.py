@@ -45,14 +45,14 @@ class PromptReach:
         Shares of the whole directions.
     own : (m,)
         Shares of the parts that no other direction has; NaN where there is none.
-    left_out
+    leave_one_out
         Share of the anchors' spread that the others reach, each left out in turn.
     """
 
     reach: np.ndarray
     whole: np.ndarray
     own: np.ndarray
-    left_out: float
+    leave_one_out: float
 
 
 def prompt_reach(directions: Array, rows: Array, kinds: np.ndarray) -> PromptReach:
@@ -71,7 +71,7 @@ def prompt_reach(directions: Array, rows: Array, kinds: np.ndarray) -> PromptRea
     --------
     >>> rows = np.random.default_rng(0).normal(size=(200, 4)) * [1, 1, 1, 0.01]
     >>> found = prompt_reach(np.eye(4)[2:], rows - rows.mean(axis=0), np.arange(200))
-    >>> found.reach.round(2).tolist(), round(found.left_out, 2)
+    >>> found.reach.round(2).tolist(), round(found.leave_one_out, 2)
     ([1.0, 0.0], 0.84)
     """
     xp = namespace(rows)

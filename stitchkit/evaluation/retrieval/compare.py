@@ -79,7 +79,7 @@ class Comparison:
         ``"mrr"``, ``"r2"`` or ``"agreement"``: what orders the rows.
     chance
         Each measure of shuffled pairs, of the solver where it is highest; R2 is 0 at the mean of the targets.
-    left_out
+    not_compared
         Solvers that could not be fitted, with the reason.
     pairs, patients
         Numbers held out, each once; patients None where not known.
@@ -95,7 +95,7 @@ class Comparison:
     reference: str
     criterion: str
     chance: dict[str, float]
-    left_out: dict[str, str]
+    not_compared: dict[str, str]
     pairs: int
     patients: int | None
     folds: int
@@ -136,7 +136,7 @@ class Comparison:
                 }
                 for one in self.rows
             ],
-            "left_out": dict(self.left_out),
+            "not_compared": dict(self.not_compared),
             "notes": list(self.notes),
             "settings": dict(self.settings),
         }
@@ -147,7 +147,7 @@ class Comparison:
         pairs = counted(self.pairs, "held-out pair")
         head = f"{counted(len(self.rows), 'solver')} on {pairs} ({people}), {counted(self.folds, 'fold')}, "
         lines = [head + f"galleries of {self.gallery}, purpose {self.settings['purpose']}", *self._table()]
-        lines += [f"not compared: {name}: {why}" for name, why in self.left_out.items()]
+        lines += [f"not compared: {name}: {why}" for name, why in self.not_compared.items()]
         lines += [
             f"{one.name} chose {_times_chosen(one.chosen)}"
             for one in self.rows
@@ -217,7 +217,7 @@ def compare(
     Returns
     -------
     Comparison
-        Print it. Solvers that could not be fitted stand under ``left_out`` with the reason.
+        Print it. Solvers that could not be fitted stand under ``not_compared`` with the reason.
 
     Raises
     ------
@@ -275,7 +275,7 @@ def compare(
         reference=reference,
         criterion=criterion,
         chance=_highest(row.chance for row in rows),
-        left_out=not_fitted,
+        not_compared=not_fitted,
         pairs=len(pairs),
         patients=pairs.patients,
         folds=len(folded.members),

@@ -80,7 +80,7 @@ class Retrieval:
     forward, backward
         Each way.
     scored
-        By what the candidates were ordered.
+        Similarity by which the candidates were ordered.
     patients
         Number of patients; None where they are not known.
     notes

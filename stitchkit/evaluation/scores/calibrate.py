@@ -106,9 +106,9 @@ def calibrate(
     Parameters
     ----------
     scores : (n, c)
-        Of the calibration items.
+        Scores of the calibration items.
     labels
-        Of them at least; joined by id, unknown ones left out class by class.
+        Labels of these items at least; joined by id, unknown ones left out class by class.
     method
         ``"platt"``: slope and intercept for each class, so that the prevalence is learnt too. ``"temperature"``: one
         slope for all classes; a margin or logit of 0 stays at one half. ``"isotonic"``: any non-decreasing curve for
@@ -213,9 +213,9 @@ def calibratable(scores: Scores, labels: Labels) -> tuple[tuple[str, ...], dict[
     Parameters
     ----------
     scores : (n, c)
-        Of the calibration items.
+        Scores of the calibration items.
     labels
-        Of them at least, joined by id.
+        Labels of these items at least, joined by id.
 
     Examples
     --------

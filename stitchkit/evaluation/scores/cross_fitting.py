@@ -42,7 +42,7 @@ class CrossFitted:
         Class -> bins of what was said and what was seen.
     decisions
         Class -> decisions; the threshold is the median of the folds'.
-    left_out
+    not_calibrated
         Class -> why it could not be calibrated.
     notes
         In words: classes whose scores run against their labels, decisions that could not be made.
@@ -53,7 +53,7 @@ class CrossFitted:
     methods: tuple[Method, ...]
     reliability: dict[str, list[Bin]]
     decisions: dict[str, Decisions]
-    left_out: dict[str, str]
+    not_calibrated: dict[str, str]
     notes: tuple[str, ...]
     folds: int
 
@@ -71,7 +71,7 @@ class CrossFitted:
             },
             "reliability": {label: [one._asdict() for one in bins] for label, bins in self.reliability.items()},
             "decisions": {label: one.to_dict() for label, one in self.decisions.items()},
-            "not_calibrated": dict(self.left_out),
+            "not_calibrated": dict(self.not_calibrated),
             "notes": list(self.notes),
             "folds": self.folds,
         }
@@ -140,7 +140,12 @@ def cross_fitted(
     distinct_notes = tuple(dict.fromkeys(notes))
     if not probabilities:
         return CrossFitted(
-            methods=(), reliability={}, decisions={}, left_out=not_calibrated, notes=distinct_notes, folds=len(members)
+            methods=(),
+            reliability={},
+            decisions={},
+            not_calibrated=not_calibrated,
+            notes=distinct_notes,
+            folds=len(members),
         )
     classes = tuple(probabilities)
     kept = test.of_classes(classes)
@@ -159,7 +164,7 @@ def cross_fitted(
         methods=methods,
         reliability=reliability_curves(calibrated, kept, list(classes)),
         decisions=decisions,
-        left_out=not_calibrated,
+        not_calibrated=not_calibrated,
         notes=distinct_notes,
         folds=len(members),
     )

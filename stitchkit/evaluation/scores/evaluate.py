@@ -24,7 +24,7 @@ from stitchkit.core.least_patients import (
 from stitchkit.core.patients import count_patients, patients_or_rows
 from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.core.wording import counted, setting
-from stitchkit.datasets.given import as_items
+from stitchkit.datasets.embeddable_items import as_items
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.scores.class_answers import notes_on_answers
 from stitchkit.evaluation.scores.class_patients import (
@@ -224,7 +224,7 @@ def evaluate(
     return Evaluation(
         methods=methods,
         positives=positives,
-        left_out=not_judged,
+        not_judged=not_judged,
         n=len(test),
         patients=count_patients(test.groups),
         anchors=None if anchors is None else len(_ids(anchors)),

@@ -22,7 +22,7 @@ def patients_of_test(
     Parameters
     ----------
     labels
-        Of the test items at least, matched by id, else by file name.
+        Labels of the test items at least, matched by id, else by file name.
     ids : (n,)
         Test items.
     anchors

@@ -141,7 +141,7 @@ class Evaluation:
         The main scores first.
     positives
         Positives among the judged items of each class, judged or not.
-    left_out
+    not_judged
         Classes that were not judged, with the reason.
     n, patients
         Judged items, and their patients; None where these are not known.
@@ -165,7 +165,7 @@ class Evaluation:
 
     methods: tuple[Method, ...]
     positives: dict[str, int]
-    left_out: dict[str, str]
+    not_judged: dict[str, str]
     n: int
     patients: int | None
     anchors: int | None
@@ -243,7 +243,7 @@ class Evaluation:
         rows = [(label, f"{judged[label]}  ({self.positives_in_words(label)}{beside[label]})") for label in judged]
         lines = text_table(rows, indent="  ")
         width = max(map(len, judged), default=5)  # long names of classes that are not judged do not widen the table
-        for label, why in self.left_out.items():
+        for label, why in self.not_judged.items():
             lines += text_table([(label, f"not judged: {why}")], least=(width,), indent="  ")
         return lines
 

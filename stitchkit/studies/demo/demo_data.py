@@ -97,7 +97,7 @@ def silent_reports(data: DemoData, finding: str) -> Embeddings:
     return _texts(data.text_encoder, data.anchors.ids, texts)
 
 
-def joined(pair: tuple[Embeddings, Embeddings]) -> Embeddings:
+def concatenate(pair: tuple[Embeddings, Embeddings]) -> Embeddings:
     """Anchors and test films as one."""
     ids = np.concatenate([part.ids for part in pair])
     return Embeddings(np.concatenate([part.vectors for part in pair]), ids, pair[0].space)

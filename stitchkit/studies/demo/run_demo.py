@@ -27,7 +27,7 @@ from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.metrics.auroc import auroc
 from stitchkit.reports.demo_page import write_demo_page
 from stitchkit.runtime.threads import one_thread
-from stitchkit.studies.demo.demo_data import NOISE, DemoData, DemoSettings, joined, make_demo_data, silent_reports
+from stitchkit.studies.demo.demo_data import NOISE, DemoData, DemoSettings, concatenate, make_demo_data, silent_reports
 from stitchkit.zero_shot import zeroshot
 
 SILENCED = "effusion"  # the finding that no anchor report mentions in the coverage check
@@ -114,7 +114,7 @@ def stitch_numbers(data: DemoData, settings: DemoSettings) -> tuple[Evaluation, 
     chosen = align(x, y, groups=data.anchors.patients, purpose="head", head=data.own_head, nested=settings.nested)
     orthogonal = align(x, y, groups=data.anchors.patients, purpose="head", solver="procrustes", nested=False)
     head, test = data.own_head, data.general[1]
-    naive = _padded(test.vectors, head.space.dim)
+    naive = _zero_pad(test.vectors, head.space.dim)
     others = {
         "own head (medical encoder)": head.scores(data.medical[1]),
         "orthogonal map": head.scores(orthogonal.to_target(test)),
@@ -125,7 +125,7 @@ def stitch_numbers(data: DemoData, settings: DemoSettings) -> tuple[Evaluation, 
         data.labels,
         anchors=data.anchors.ids,
         metadata=("view", "sex"),
-        embeddings=joined(data.general),
+        embeddings=concatenate(data.general),
         others=others,
         name="automatic stitch",
         replicates=settings.replicates,
@@ -148,7 +148,7 @@ def naming_numbers(data: DemoData, settings: DemoSettings) -> tuple[Evaluation, 
         data.labels,
         anchors=data.anchors.ids,
         metadata=("view", "sex"),
-        embeddings=joined(data.general),
+        embeddings=concatenate(data.general),
         others=others,
         name="general encoder, by text",
         replicates=settings.replicates,
@@ -268,7 +268,7 @@ def _head(alignment: Alignment, data: DemoData, prompts: PromptSet) -> ZeroShotH
     return zeroshot(alignment, data.text_encoder, prompts, store=None)
 
 
-def _padded(vectors: np.ndarray, width: int) -> np.ndarray:
+def _zero_pad(vectors: np.ndarray, width: int) -> np.ndarray:
     """``vectors`` (n, d) cut or filled with zeros to (n, width): stitching without a map."""
     kept = vectors[:, :width]
     return np.pad(kept, ((0, 0), (0, width - kept.shape[1])))

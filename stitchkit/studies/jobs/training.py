@@ -290,4 +290,4 @@ def _differences_over_runs(
 
 def _value(judge: RankingJudge, scores: np.ndarray) -> float:
     """The main measure of one run, mean of both ways."""
-    return float(judge.measured(scores, np.ones((1, len(scores))))[judge.main].mean())
+    return float(judge.measure(scores, np.ones((1, len(scores))))[judge.main].mean())

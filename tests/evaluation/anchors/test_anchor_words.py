@@ -19,7 +19,7 @@ PROMPTS = PromptSet(
 
 
 def verdicts(*texts):
-    return {one.name: (one.said, one.denied) for one in class_words(texts, PROMPTS)}
+    return {one.name: (one.mentions, one.denied) for one in class_words(texts, PROMPTS)}
 
 
 SAYS = {
@@ -73,7 +73,7 @@ def test_words_that_no_text_has_are_told():
 
 def test_a_class_without_words_of_its_own_cannot_be_counted():
     alike = PromptSet("alike", {"a": ("A mass.",), "b": ("The mass.",)})
-    assert [one.said for one in class_words(["A mass."], alike)] == [None, None]
+    assert [one.mentions for one in class_words(["A mass."], alike)] == [None, None]
 
 
 def test_other_alphabets_are_words():
@@ -89,7 +89,7 @@ def test_mentions_are_those_that_class_words_count():
     np.testing.assert_array_equal(found[:, :3], [[-1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, 1, -1], [0, 0, 0]])
     assert np.isnan(found[:, 3]).all()
     for one, column in zip(class_words(texts, prompts)[:3], found.T[:3], strict=True):
-        assert (one.said, one.denied) == ((column == 1).sum(), (column == -1).sum())
+        assert (one.mentions, one.denied) == ((column == 1).sum(), (column == -1).sum())
     assert mentions([], prompts).shape == (0, 4)
 
 

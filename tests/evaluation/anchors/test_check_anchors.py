@@ -182,7 +182,7 @@ def test_classes_are_counted_and_bare_ones_named(anchors, films):
 def test_a_finding_that_no_report_says_is_named():
     silent = make_phantoms(60, seed=23, silent=("nodule",))
     found = check_anchors(pairs_of(silent), prompts="phantom", progress=False)
-    said = {one.name: one.said for one in found.words}
+    said = {one.name: one.mentions for one in found.words}
     assert said["nodule"] == 0
     assert min(count for name, count in said.items() if name != "nodule") > 3
     (warning,) = [one for one in found.warnings if one.startswith("NOT SAID")]

@@ -44,7 +44,7 @@ def test_what_check_calls_leakage_is_left_out(films, test_set):
     gone = set(range(60)) - set(found.rows.tolist())
     same_patient = set(np.flatnonzero(films.patients == films.patients[20]).tolist())
     assert gone == {10, 30, 31} | same_patient
-    assert found.left_out == len(gone)
+    assert found.excluded == len(gone)
     assert not check_anchors(anchors, test=test_set, progress=False).passed
     assert check_anchors(anchors.take(found.rows), test=test_set, progress=False).passed
 
@@ -60,12 +60,12 @@ def test_every_copy_of_a_leaking_image_is_left_out(films, test_set):
 def test_without_a_test_all_rows_may_be_chosen(films):
     found = candidates_of(pairs_of(films), None)
     assert found.rows.tolist() == list(range(60))
-    assert (found.left_out, found.notes) == (0, ())
+    assert (found.excluded, found.notes) == (0, ())
 
 
 def test_what_was_not_looked_for_is_said(films):
     found = candidates_of(pairs_of(films), [films.ids[0]], progress=False)
-    assert found.left_out == 1
+    assert found.excluded == 1
     assert len(found.notes) == 3
 
 

@@ -101,8 +101,8 @@ def test_what_cannot_be_judged_is_listed_with_its_reason(mentioned):
     more = sk.PromptSet("six", {**PROMPTS.positive, "Fracture": ("There is Fracture.",)})
     pool = [one.replace("Nodule.", "") for one in pool_of()]
     table = sk.evaluate_associations(x, rare, pool, more).table
-    assert "3 positives" in table.left_out["Fracture"]
-    assert "none of 800 pool texts mentions it" in table.left_out["Nodule"]
+    assert "3 positives" in table.not_judged["Fracture"]
+    assert "none of 800 pool texts mentions it" in table.not_judged["Nodule"]
     assert "Fracture" not in table.main.classes
     assert table.positives["Nodule"] == truth[:, 4].sum()
 

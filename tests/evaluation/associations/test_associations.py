@@ -189,10 +189,10 @@ def test_permutations_keep_the_normal_item_in_place_and_follow_the_seed(fit):
     assert not np.array_equal(draws, permuted_weights(weights, 199, 4))
     assert fit.permuted.shape == (199, 1, 5)
     scores = fit.scores(worlds(9, 2)[1])
-    np.testing.assert_allclose(scores.permuted(198).values, scores.partner_scores @ fit.permuted[198].T, atol=1e-12)
+    np.testing.assert_allclose(scores.permutation(198).values, scores.partner_scores @ fit.permuted[198].T, atol=1e-12)
     for draw in (-1, 199):
         with pytest.raises(InputError, match="there are 199 permutations, 0 to 198"):
-            scores.permuted(draw)
+            scores.permutation(draw)
 
 
 def same_scores(one, other, fresh, moved=None):
@@ -400,7 +400,7 @@ def test_scores_of_all_kinds_are_refused_by_calibration(fit):
     truth, x, _ = worlds(200, 2)
     scores = fit.scores(x)
     labels = sk.Labels(truth, scores.ids, NAMES)
-    for one in (scores.association, scores.abnormal, scores.permuted(0)):
+    for one in (scores.association, scores.abnormal, scores.permutation(0)):
         for verb in (sk.calibrate, sk.choose_thresholds, sk.conformal_sets):
             with pytest.raises(InputError, match="rank items by the findings that accompany Congestion"):
                 verb(one, labels)

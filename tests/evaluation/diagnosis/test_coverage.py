@@ -71,7 +71,7 @@ def share(directions, covariance, ridge):
     return np.sum((directions @ reached) * directions) / np.sum(directions**2)
 
 
-def left_out(anchors):
+def leave_one_out(anchors):
     """Share of the anchors that the others reach, each left out with its equals, the ridge scaled with the rows."""
     ridge, missed, length = ridge_of(np.cov(anchors.T, bias=True)), 0.0, 0.0
     for one in np.unique(anchors, axis=0):
@@ -85,7 +85,7 @@ def left_out(anchors):
 
 def literal(anchors, prompts):
     """Reach, whole, own and the share left out for each prompt (m, d), one direction at a time."""
-    covariance, held = np.cov(anchors.T, bias=True), left_out(anchors)
+    covariance, held = np.cov(anchors.T, bias=True), leave_one_out(anchors)
     rows = []
     for i, p in enumerate(prompts - anchors.mean(axis=0)):
         others = np.delete(prompts, i, axis=0) - anchors.mean(axis=0)
@@ -103,7 +103,7 @@ def test_shares_are_the_literal_ones(library, repeats):
     anchors, prompts = rng.normal(size=(50, 12)) * np.geomspace(1, 1e-2, 12) + 3, rng.normal(size=(3, 12)) + 3
     anchors = np.concatenate([anchors, np.repeat(anchors[:5], repeats - 1, axis=0)])
     found = prompt_coverage(library(anchors), library(prompts))
-    got = np.array([[one.reach, one.whole, one.own, one.left_out] for one in found])
+    got = np.array([[one.reach, one.whole, one.own, one.leave_one_out] for one in found])
     np.testing.assert_allclose(got, literal(anchors, prompts), atol=1e-10)
 
 
@@ -128,7 +128,7 @@ def test_an_anchor_on_the_prompt_is_nearest_and_beyond_all_others():
     anchors = rng.normal(size=(40, 8))
     (one,) = prompt_coverage(anchors, anchors[:1])
     assert (one.nearest, one.percentile, one.own) == (pytest.approx(1.0), 1.0, None)
-    ratio = one.whole / (1 - one.whole) / one.left_out * (1 - one.left_out)
+    ratio = one.whole / (1 - one.whole) / one.leave_one_out * (1 - one.leave_one_out)
     assert one.reach == pytest.approx(np.interp(ratio, [0, 0.55, 1], [0, 0.5, 1]))
 
 
@@ -180,13 +180,13 @@ def test_a_ridge_near_zero_and_scales_leave_reach_finite(scale):
     simplex = np.eye(6)[np.arange(12) % 6] * scale
     for anchors in (simplex, np.concatenate([simplex, -simplex]), scale * rng.normal(size=(5, 200))):
         found = prompt_coverage(anchors, scale * rng.normal(size=(3, anchors.shape[1])))
-        assert all(0 <= one.reach <= 1 and 0 <= one.left_out <= 1 for one in found)
+        assert all(0 <= one.reach <= 1 and 0 <= one.leave_one_out <= 1 for one in found)
 
 
 def test_five_anchors_that_hardly_reach_each_other_cover_nothing():
     rng = np.random.default_rng(12)
     found = prompt_coverage(rng.normal(size=(5, 200)), rng.normal(size=(3, 200)))
-    assert found[0].left_out < 0.1
+    assert found[0].leave_one_out < 0.1
     assert not any(one.covered for one in found)
 
 

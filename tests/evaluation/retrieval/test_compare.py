@@ -111,7 +111,7 @@ def test_auto_is_the_reference_and_says_what_it_chose(pairs):
 
 def test_without_names_every_solver_stands_beside_the_search_with_its_defaults(pairs):
     found = sk.compare(*pairs)
-    named = [one.name for one in found.rows] + list(found.left_out)
+    named = [one.name for one in found.rows] + list(found.not_compared)
     assert sorted(named) == sorted(
         ["auto", *(f"{name} (defaults)" if name in folded_pairs.TRACKS else name for name in folded_pairs.SOLVERS)]
     )
@@ -162,7 +162,7 @@ def test_a_solver_that_fails_is_listed_with_its_reason(pairs):
             raise EvidenceError("Hungry needs pools")
 
     found = sk.compare(*pairs, solvers={"ridge": sk.Ridge(), "hungry": Hungry()})
-    assert found.left_out == {"hungry": "Hungry needs pools"}
+    assert found.not_compared == {"hungry": "Hungry needs pools"}
     assert "not compared: hungry: Hungry needs pools" in str(found)
     with pytest.raises(InputError, match=r"none of 1 solvers can be fitted.*Hungry needs pools"):
         sk.compare(*pairs, solvers={"hungry": Hungry()})
@@ -184,7 +184,7 @@ def test_a_solver_of_the_table_that_pairs_cannot_fit_is_left_out(pairs, monkeypa
     monkeypatch.setitem(folded_pairs.SOLVERS, "new", f"{__name__}:{name}")
     monkeypatch.setattr(folded_pairs, "import_module", lambda _: __import__("sys").modules[__name__])
     found = sk.compare(*pairs, solvers={"ridge": sk.Ridge(), "new": "new"})
-    assert why in found.left_out["new"]
+    assert why in found.not_compared["new"]
 
 
 def test_a_patient_is_never_split_and_repeating_rows_narrows_nothing(pairs):
@@ -285,7 +285,7 @@ def test_noise_in_many_dimensions_is_at_chance_for_solvers_that_search_or_read_r
     rng = np.random.default_rng(8)  # 60 pairs in 90 dimensions: a map that saw a pair finds it again
     x, y = rng.normal(size=(60, 90)), rng.normal(size=(60, 80))
     found = sk.compare(x, y, solvers=WIDE)
-    assert not found.left_out
+    assert not found.not_compared
     for row in found.rows:
         assert row.measures["mrr"].value < found.chance["mrr"] + 0.15, row.name
         assert row.measures["mrr back"].value < found.chance["mrr back"] + 0.15, row.name

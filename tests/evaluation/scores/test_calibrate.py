@@ -245,7 +245,7 @@ def test_classes_that_a_calibration_lacks_are_judged_by_their_order():
     assert chance["ece"].difference is None  # resamples make both calibration errors larger, and not alike
     assert chance["brier"].difference is not None
     rare = sk.evaluate(scores, without_positives(labels), calibration=fitted, replicates=20)
-    assert "Mass" in rare.left_out
+    assert "Mass" in rare.not_judged
     with pytest.raises(InputError, match="calibration lacks Mass"):
         sk.evaluate(scores, labels, calibration=fitted, multiclass=True, replicates=20)
 

@@ -57,9 +57,9 @@ def test_classes_need_enough_patients_on_both_sides(side):
     values[:20] = side  # of ten patients
     truth = labels_of(values, [f"p{i // 2}" for i in range(200)])
     assert judged_classes(truth, 10)[0] == ["Edema"]
-    judged, left_out, positives = judged_classes(truth, 11)
+    judged, not_judged, positives = judged_classes(truth, 11)
     assert (judged, positives["Edema"]) == ([], 20 if side else 180)
-    assert left_out["Edema"].endswith("patients, fewer than 11")
+    assert not_judged["Edema"].endswith("patients, fewer than 11")
 
 
 def test_nothing_is_judged_without_both_kinds_even_at_zero():

@@ -74,7 +74,7 @@ def test_a_class_with_few_positives_is_left_out_and_unknown_labels_do_not_count(
     values[np.flatnonzero(values[:, 1] == 1)[11:], 1] = np.nan
     found = cross_fitted(scores, sk.Labels(values, test.ids, CLASSES), replicates=5)
     assert list(found.reliability) == ["often"]
-    assert "fewer than 10" in found.left_out["seldom"]
+    assert "fewer than 10" in found.not_calibrated["seldom"]
     nothing = cross_fitted(scores, sk.Labels(np.zeros((200, 2)), test.ids, CLASSES), replicates=5)
     assert (nothing.methods, nothing.reliability, nothing.decisions) == ((), {}, {})
 
@@ -91,8 +91,8 @@ def test_few_patients_are_few_however_many_images_they_have():
     scores, test, _ = drawn(200, patients=200)
     groups = np.where(test.values[:, 0] == 1, np.char.add("p", (np.arange(200) % 4).astype(str)), test.groups)
     found = cross_fitted(scores, sk.Labels(test.values, test.ids, CLASSES, groups), replicates=5)
-    assert "often" in found.left_out
-    assert "patients" in found.left_out["often"]
+    assert "often" in found.not_calibrated
+    assert "patients" in found.not_calibrated["often"]
 
 
 def test_what_runs_against_its_labels_is_told():

@@ -284,21 +284,21 @@ def test_classes_with_too_few_patients_of_a_kind_are_listed_not_judged(rare):
     result = evaluate(scores_of(labels), labels, replicates=FEW)
     assert list(result.main.classes) == ["edema"]
     assert result.main.macro == result.main.classes["edema"]
-    assert list(result.left_out) == ["hernia"]
+    assert list(result.not_judged) == ["hernia"]
     first, last = ("18", "222") if rare == "positives" else ("222", "18")
     ends = ("9", "111") if rare == "positives" else ("111", "9")
     reason = f"{first} positives and {last} negatives, of {ends[0]} and {ends[1]} patients, fewer than 10"
-    assert reason in result.left_out["hernia"]
+    assert reason in result.not_judged["hernia"]
     assert result.positives["hernia"] == int(first)
     assert result.positive_patients["hernia"] == int(ends[0])
-    assert list(evaluate(scores_of(labels), labels, min_positives=9, replicates=FEW).left_out) == []
+    assert list(evaluate(scores_of(labels), labels, min_positives=9, replicates=FEW).not_judged) == []
 
 
 def test_items_count_where_patients_are_not_known():
     labels = labels_of(classes=("edema", "hernia"), a_patient=None)
     labels.values[:, 1] = np.arange(240) < 18
-    assert evaluate(scores_of(labels), labels, min_positives=18, replicates=FEW).left_out == {}
-    reason = evaluate(scores_of(labels), labels, min_positives=19, replicates=FEW).left_out["hernia"]
+    assert evaluate(scores_of(labels), labels, min_positives=18, replicates=FEW).not_judged == {}
+    reason = evaluate(scores_of(labels), labels, min_positives=19, replicates=FEW).not_judged["hernia"]
     assert "18 positives and 222 negatives, fewer than 19" in reason
     assert evaluate(scores_of(labels), labels, replicates=FEW).positive_patients == {}
 
@@ -329,8 +329,8 @@ def test_a_class_with_three_positive_patients_has_a_value_and_no_interval():
     (line,) = [line for line in str(result).splitlines() if line.startswith("  hernia")]
     assert line == f"  hernia  {hernia.value:.3f}  (6 positive of 3 patients)"
     plain = evaluate(scores, labels, replicates=FEW)
-    assert "6 positives and 234 negatives, of 3 and 117 patients, fewer than 10" in plain.left_out["hernia"]
-    assert f"AUROC {hernia.value:.3f}" in plain.left_out["hernia"]  # outside the macro, the value alone
+    assert "6 positives and 234 negatives, of 3 and 117 patients, fewer than 10" in plain.not_judged["hernia"]
+    assert f"AUROC {hernia.value:.3f}" in plain.not_judged["hernia"]  # outside the macro, the value alone
 
 
 @pytest.mark.parametrize("present", [True, False])
@@ -371,7 +371,7 @@ def test_a_class_without_any_positive_is_never_judged():
     labels = labels_of()
     labels.values[:, 1] = 0
     result = evaluate(scores_of(labels), labels, min_positives=0, replicates=FEW)
-    assert list(result.left_out) == ["effusion"]
+    assert list(result.not_judged) == ["effusion"]
 
 
 def test_no_class_that_can_be_judged_is_a_data_error():
@@ -701,7 +701,7 @@ def test_the_result_can_be_written_as_strict_json_and_read_back(result):
     assert plain["methods"][1]["difference"]["value"] == pytest.approx(result.main.macro.value - 0.5)
     assert plain["settings"] == {"replicates": FEW, "level": 0.95, "seed": 0, "min_positives": 10}
     assert plain["notes"] == list(result.notes)
-    assert plain["left_out"] == result.left_out
+    assert plain["not_judged"] == result.not_judged
 
 
 def test_what_is_printed_says_what_a_reader_needs(result):
@@ -713,7 +713,7 @@ def test_what_is_printed_says_what_a_reader_needs(result):
         assert str(one.macro) in line
         assert (one.difference is None) or f"{one.difference.value:+.3f}" in line
     assert f"{result.main.classes['edema']}  (37 positive of 35 patients)" in text
-    assert f"not judged: {result.left_out['effusion']}" in text
+    assert f"not judged: {result.not_judged['effusion']}" in text
     assert all(f"note: {note}" in lines for note in result.notes)
     assert "95 %" in text
 

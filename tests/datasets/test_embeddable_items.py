@@ -11,7 +11,7 @@ from PIL import Image
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
-from stitchkit.datasets.left_out_items import left_out_path
+from stitchkit.datasets.embeddable_items import left_out_path
 from stitchkit.embedding import embed
 from stitchkit.storage.folders import read_embeddings
 
