@@ -22,7 +22,6 @@ from stitchkit.storage.artefacts import (
     pack_alignment,
     pack_head,
     same_map,
-    unpack_linear_head,
     unpack_model,
 )
 from stitchkit.storage.folders import read_folder, write_folder
@@ -131,7 +130,7 @@ def stitch(
     return StitchedModel(encoder, alignment, head, target_name)
 
 
-def load(
+def load_stitched(
     folder: str | Path,
     *,
     encoder: Encoder | None = None,
@@ -140,20 +139,7 @@ def load(
     trust_remote_code: bool = False,
     trust_python: TrustPython = False,
 ) -> StitchedModel:
-    """A stitched model from its folder.
-
-    The folder is data: a ``python:`` encoder that it names is not loaded without consent.
-
-    Parameters
-    ----------
-    encoder
-        Its source encoder, already loaded, for a checkpoint that has moved; by default it is loaded by the name on
-        record, on ``device`` and in ``dtype``.
-    trust_remote_code
-        As in :func:`stitchkit.load_encoder`.
-    trust_python
-        ``python:`` names that the folder, or a folder it names, may lead to: a list of them, exactly as they are
-        written there, or True for every name. By default none, and the error shows the name.
+    """A stitched model from its folder; the parameters are those of :func:`stitchkit.load`.
 
     Raises
     ------
@@ -167,9 +153,7 @@ def load(
     if encoder is None:
         if "encoder" not in config:
             raise ModelUnavailableError(
-                f"{folder} holds an alignment of vectors, without an encoder. Load it with sk.load_alignment, or pass "
-                + setting("encoder")
-                + "."
+                f"{folder} names no source encoder. Load its alignment alone, or pass " + setting("encoder") + "."
             )
         consent = Consent.of(trust_python, trust_remote_code)
         encoder = source_encoder(config, alignment.source, folder, device=device, dtype=dtype, consent=consent)
@@ -180,19 +164,6 @@ def load(
 def findable(name: str) -> str:
     """An encoder's name with its paths made absolute; a name of another kind unchanged."""
     return str(EncoderName.parse(name).resolve()) if name.partition(":")[0] in ENCODERS else name
-
-
-def save_head(folder: str | Path, head: LinearHead, *, overwrite: bool = False) -> Path:
-    """Write a linear head (a probe, say) to a folder of its own."""
-    config, arrays = pack_head(head)
-    text = f"# A linear head over {head.space.name}\n\nClasses: {', '.join(head.classes)}. Not a medical device.\n"
-    return write_folder(folder, {"head": config}, arrays, text, overwrite=overwrite)
-
-
-def load_head(folder: str | Path) -> LinearHead:
-    """A linear head written by :func:`save_head`."""
-    config, arrays = read_folder(folder)
-    return unpack_linear_head(config.get("head", {}), arrays)
 
 
 def head_called(name: str, target: Encoder) -> LinearHead:
@@ -222,6 +193,8 @@ def head_called(name: str, target: Encoder) -> LinearHead:
         return load_python_head(name, target.space)
     if not Path(name).is_dir():
         raise InputError(f"there is no folder {name}. A head is own, the folder of a saved probe, or python:FILE:NAME.")
+    from stitchkit.storage.heads import load_head
+
     head = load_head(name)
     head.space.require(target.space, f"the head in {name}")
     return head

@@ -21,7 +21,7 @@ FLOORS = (
     {"encoders"},
     {"embedding", "alignment"},
     {"zero_shot", "stitching", "evaluation"},
-    {"training", "scale", "estimators", "reports", "exports"},
+    {"training", "scale", "estimators", "reports", "exports", "persistence"},
     {"studies"},
     {"cli", "app"},
     {"__main__"},

@@ -15,7 +15,8 @@ from crafted import edited
 
 import stitchkit as sk
 from stitchkit.core.errors import InputError, ModelUnavailableError, NoDirectedMapError, SpaceMismatchError
-from stitchkit.stitching import card, load_head, save_head
+from stitchkit.stitching import card, load_stitched
+from stitchkit.storage.heads import load_head
 
 SOURCE = '''
 """Three tiny encoders: two look at images, one reads; numpy only, but for the module."""
@@ -459,30 +460,34 @@ def test_a_head_of_another_space_than_the_maps_target_is_refused(saved):
 
 
 def test_a_saved_probe_comes_back_as_it_was(world):
-    folder = save_head(world.folder / "probe", world.head)
-    assert np.array_equal(load_head(folder).scores(world.y).values, world.head.scores(world.y).values)
+    folder = sk.save(world.head, world.folder / "probe")
+    assert np.array_equal(sk.load(folder).scores(world.y).values, world.head.scores(world.y).values)
     assert "Not a medical device" in (folder / "README.md").read_text()
     with pytest.raises(InputError, match="exists and is not empty"):
-        save_head(folder, world.head)
-    save_head(folder, replace(world.head, bias=world.head.bias + 1), overwrite=True)
-    assert np.allclose(load_head(folder).bias, world.head.bias + 1)
+        sk.save(world.head, folder)
+    sk.save(replace(world.head, bias=world.head.bias + 1), folder, overwrite=True)
+    assert np.allclose(sk.load(folder).bias, world.head.bias + 1)
 
 
 def test_the_head_of_a_stitched_folder_can_be_read_alone(world):
     folder = world.model().save(world.folder / "stitched")
-    assert load_head(folder).classes == ("edema", "mass")
+    assert sk.load(folder, part="head").classes == ("edema", "mass")
 
 
 def test_folders_without_a_linear_head_say_so(world):
     bare = sk.stitch(world.general, world.alignment()).save(world.folder / "bare")
     with pytest.raises(ModelUnavailableError, match="holds no head"):
         load_head(bare)
+    with pytest.raises(InputError, match="without a head"):
+        sk.load(bare, part="head")
     named = world.named().save(world.folder / "named")
     with pytest.raises((InputError, ModelUnavailableError), match="zero-shot head"):
         load_head(named)
+    assert isinstance(sk.load(named, part="head"), sk.ZeroShotHead)
 
 
 def test_a_saved_probe_is_no_stitched_model(world):
-    folder = save_head(world.folder / "probe", world.head)
+    folder = sk.save(world.head, world.folder / "probe")
+    assert isinstance(sk.load(folder), sk.LinearHead)
     with pytest.raises(ModelUnavailableError, match="holds no alignment"):
-        sk.load(folder)
+        load_stitched(folder)

@@ -45,7 +45,7 @@ class HeadChoice:
                 f"--head {name} is no folder. Give own, none, {PROMPTS}NAME, {PYTHON}FILE:NAME, or the folder of a "
                 f"saved probe."
             )
-        from stitchkit.stitching import load_head
+        from stitchkit.storage.heads import load_head
 
         return cls(name, probe=load_head(name))
 

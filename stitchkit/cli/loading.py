@@ -61,11 +61,11 @@ class Loading:
 
     def stitched_model(self, folder: Path) -> StitchedModel:
         """The stitched model in ``folder``."""
-        from stitchkit.stitching import load
+        from stitchkit.stitching import load_stitched
 
         self.console.say(f"loading {folder}")
         with self._network():
-            return load(
+            return load_stitched(
                 folder,
                 device=self.compute.device,
                 dtype=self.compute.dtype,

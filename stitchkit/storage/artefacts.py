@@ -72,9 +72,7 @@ def unpack_alignment(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
         If something is missing or wrong, or a map is of a kind that this version does not know.
     """
     if config.get("kind") == "joint":
-        raise ModelUnavailableError(
-            "the folder holds an alignment of many spaces, not of two. Load it with sk.load_joint."
-        )
+        raise ModelUnavailableError("the folder holds an alignment of many spaces, not of two. Load it with sk.load.")
     try:
         fields = check_fields(config, AlignmentFields)
         source, target, common = fields.source.space(), fields.target.space(), fields.common.space()
@@ -124,9 +122,7 @@ def unpack_joint(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
     from stitchkit.core.joint_alignments import JointAlignment
 
     if config.get("kind") != "joint":
-        raise ModelUnavailableError(
-            "the folder holds no joint alignment of many spaces. One of two spaces is loaded with sk.load_alignment."
-        )
+        raise ModelUnavailableError("the folder holds no joint alignment of many spaces.")
     try:
         fields = check_fields(config, JointFields)
         common = fields.common.space()

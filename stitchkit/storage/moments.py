@@ -12,6 +12,7 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parse_json
+from stitchkit.core.wording import setting
 from stitchkit.storage.artefact_schemas import MomentsFields, check_fields, not_finite
 from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.folders import FORMAT, check_file_path, check_format, read_arrays
@@ -22,8 +23,8 @@ _KIND = "moments"
 _ARRAYS = ("mean_s", "mean_t", "tail_s", "tail_t", "scatter_ss", "scatter_st", "scatter_tt")
 
 
-def save_moments(moments: Moments, path: str | Path) -> Path:
-    """Write ``moments`` to one ``.safetensors`` file, whole or not at all; earlier moments there are replaced.
+def save_moments(moments: Moments, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write ``moments`` to one ``.safetensors`` file, whole or not at all.
 
     The file holds means and scatters in float64, and in its metadata count, weight, and name, width and fingerprint
     of both spaces: no row, id or text. It is what sites can share, a shard can leave behind, or a fit can start from.
@@ -32,6 +33,8 @@ def save_moments(moments: Moments, path: str | Path) -> Path:
     ----------
     path
         Ends in ``.safetensors``; its folder is made if need be.
+    overwrite
+        Replace earlier moments there.
 
     Returns
     -------
@@ -41,7 +44,8 @@ def save_moments(moments: Moments, path: str | Path) -> Path:
     Raises
     ------
     InputError
-        If ``path`` has another ending, is a folder or is another kind of file, or if the moments are not finite.
+        If ``path`` has another ending, is a folder, is another kind of file, or holds moments and ``overwrite`` is not
+        set, or if the moments are not finite.
 
     Examples
     --------
@@ -53,6 +57,8 @@ def save_moments(moments: Moments, path: str | Path) -> Path:
     (10, True)
     """
     path = check_file_path(path, _KIND)
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists. Choose another name, or pass " + setting("overwrite", True) + ".")
     arrays = {name: to_numpy(getattr(moments, name)).astype(np.float64) for name in _ARRAYS}
     if wrong := not_finite(arrays):
         raise InputError(f"{wrong} of these moments holds NaN or infinity. Build the moments again.")
@@ -77,7 +83,8 @@ def load_moments(path: str | Path) -> Moments:
     arrays, metadata = tensors.arrays, tensors.metadata
     if metadata.get("kind") != _KIND:
         kind = metadata.get("kind", "something else")
-        raise DataError(f"{path} is a safetensors file of {kind}, not of moments. Was another file meant?")
+        step = "Read them with sk.read_embeddings." if kind == "embeddings" else "Was another file meant?"
+        raise DataError(f"{path} is a safetensors file of {kind}, not of moments. {step}")
     check_format(path, metadata.get("format"), tensors.digested)
     try:
         about = parse_json(metadata["moments"])

@@ -119,13 +119,13 @@ def test_a_composition_through_a_hub_always_notes_that_it_shares_no_centre(solve
 def test_the_card_of_a_saved_map_has_notes_and_centre(tmp_path):
     x, y = pairs(60)
     y[:3] += 60
-    text = (sk.save_alignment(sk.align(x, y, solver=sk.Ridge()), tmp_path / "map") / "README.md").read_text()
+    text = (sk.save(sk.align(x, y, solver=sk.Ridge()), tmp_path / "map") / "README.md").read_text()
     assert "**Anchors**: 60 pairs, patients not known" in text
     assert f"- {NO_PATIENTS}" in text
     assert "3 of 60 targets lie more than 6 times as far" in text
     assert NO_COMMON_CENTRE in text
     known = sk.align(x, y, solver=sk.Ridge(), groups=np.arange(60) // 2)
-    card = (sk.save_alignment(known, tmp_path / "known") / "README.md").read_text()
+    card = (sk.save(known, tmp_path / "known") / "README.md").read_text()
     assert "patients not known" not in card
     assert "**Anchors**: 60 pairs, 30 groups" in card
 

@@ -13,7 +13,6 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.solvers import SOLVERS
-from stitchkit.stitching import save_head
 from stitchkit.storage.folders import read_embeddings, read_folder
 from stitchkit.storage.scores import read_scores
 
@@ -135,7 +134,7 @@ def test_stitch_to_text_without_a_head_matches_only(cli, world, tmp_path):
 def test_stitch_takes_a_saved_probe_as_head(cli, world, tmp_path):
     target = world.own("small")
     labels = sk.read_labels(world.labels, classes=("effusion",))
-    save_head(tmp_path / "probe", sk.fit_probe(sk.embed(sk.load_encoder(target), world.test, store=None), labels))
+    sk.save(sk.fit_probe(sk.embed(sk.load_encoder(target), world.test, store=None), labels), tmp_path / "probe")
     args = ("--anchors", world.anchors, "--head", tmp_path / "probe", "--out", tmp_path / "map", "--json")
     assert fine(cli("stitch", world.quick, target, *args)).json["classes"] == ["effusion"]
 

@@ -69,13 +69,12 @@ def test_it_explains_itself(cli):
 
 
 def test_a_saved_head_is_what_solvers_are_compared_by(cli, files, tmp_path):
-    from stitchkit.stitching import save_head
     from stitchkit.storage.folders import read_embeddings
 
     x, y = (read_embeddings(files / f"{name}.safetensors") for name in "xy")
     weight = np.random.default_rng(1).normal(size=(5, 3))
     head = sk.LinearHead(y.space, ("a", "b", "c"), weight, np.zeros(3), multiclass=True)
-    save_head(tmp_path / "head", head)
+    sk.save(head, tmp_path / "head")
     line = ("compare", files / "x.safetensors", files / "y.safetensors", "--solvers", "ridge,procrustes")
     done = cli(*line, "--purpose", "head", "--head", tmp_path / "head", "--json")
     assert done.code == 0, done.err

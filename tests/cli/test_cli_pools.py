@@ -46,7 +46,7 @@ def test_files_are_aligned_with_their_pools_as_in_the_library(cli, files, tmp_pa
     fresh = [pool[0], files / "late-y.safetensors"]
     gate = cli("gate", tmp_path / "map", "--source", fresh[0], "--target", fresh[1], "--min-mrr", "0", "--json")
     assert gate.json["audit"][-1] == f"{tmp_path / 'map'} was also fitted on pools, whose items it keeps no hashes of"
-    found = sk.load_alignment(tmp_path / "map")
+    found = sk.load(tmp_path / "map")
     sides = [read_embeddings(one) for one in few]
     assert np.array_equal(found.similarity(*sides), expected.similarity(*sides))
     assert done.err == "fitting a closed form, soft and hard matching on 12 pairs and the pools\n"

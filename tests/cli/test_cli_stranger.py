@@ -234,7 +234,7 @@ def test_a_map_saved_from_python_says_what_to_do_to_score_and_to_gate(cli, folde
     pairs = sk.read_anchors(folder / "anchors.csv")
     x, y = (sk.embed(sk.load_encoder(name), items) for name, items in
             (("demo:general", pairs.source_items), ("demo:text", pairs.target_items)))  # fmt: skip
-    sk.save_alignment(sk.align(x, y, groups=pairs.groups, solver=sk.Procrustes()), tmp_path / "map")
+    sk.save(sk.align(x, y, groups=pairs.groups, solver=sk.Procrustes()), tmp_path / "map")
     done = cli("zeroshot", tmp_path / "map", "--items", folder / "scans", "--out", tmp_path / "s.csv")
     assert done.code == 2
     assert "names no encoder" in done.err

@@ -68,7 +68,7 @@ def test_the_record_says_that_no_anchors_were_used(pair, tmp_path):
     assert (alignment.record["anchors"], alignment.record["r2"], alignment.record["held_out"]) == (0, None, None)
     assert "no anchors" in alignment.record["notes"][0]
     assert "nothing held out" in repr(alignment)
-    again = sk.load_alignment(sk.save_alignment(alignment, tmp_path / "pair"))
+    again = sk.load(sk.save(alignment, tmp_path / "pair"))
     assert again.record == alignment.record
     assert again.source_map.target == alignment.source_map.target
     with pytest.raises(NoDirectedMapError):

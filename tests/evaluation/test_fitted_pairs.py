@@ -38,7 +38,7 @@ def kept(request, tmp_path):
     def through(alignment):
         if request.param == "in memory":
             return alignment
-        return sk.load_alignment(sk.save_alignment(alignment, tmp_path / "map"))
+        return sk.load(sk.save(alignment, tmp_path / "map"))
 
     return through
 
@@ -399,11 +399,11 @@ def views(rows, ids=None):
 def between(request, tmp_path):
     def pair(joint, source, target):
         if request.param == "joint from disk":
-            joint = sk.load_joint(sk.save_joint(joint, tmp_path / f"joint of {source} and {target}"))
+            joint = sk.load(sk.save(joint, tmp_path / f"joint of {source} and {target}"))
         alignment = joint.between(source, target)
         if request.param != "from disk":
             return alignment
-        return sk.load_alignment(sk.save_alignment(alignment, tmp_path / f"{source} to {target}"))
+        return sk.load(sk.save(alignment, tmp_path / f"{source} to {target}"))
 
     return pair
 

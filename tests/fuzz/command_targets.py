@@ -73,7 +73,7 @@ def _gated(folder: Path) -> None:
     alignment = sk.align(*pairs, groups=_PATIENTS[:14], solver=sk.Ridge(), progress=False)
     known = {"anchor_set": {"table": "t.csv", "sha256": "0" * 64, "n": 14, "groups": 7},
              "anchor_marks": dict(hashes_of(_IDS[:14], _PATIENTS[:14]))}  # fmt: skip
-    sk.save_alignment(alignment, folder / "m", extra=known)
+    sk.save(alignment, folder / "m", extra=known)
     _embeddings(folder, slice(14, None))
 
 

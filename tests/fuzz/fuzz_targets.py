@@ -20,7 +20,6 @@ from stitchkit.datasets.images import read_image
 from stitchkit.datasets.tables import read_items
 from stitchkit.encoders.shared.encoder import ImageBatch
 from stitchkit.runtime.progress import Progress
-from stitchkit.stitching import load_head, save_head
 from stitchkit.storage.embedding_cache import EmbeddingStore
 from stitchkit.storage.folders import write_folder
 from stitchkit.storage.scores import read_scores, write_scores
@@ -151,37 +150,37 @@ def _embeddings(folder: Path) -> None:
 
 
 def _moments(folder: Path) -> None:
-    sk.save_moments(sk.Moments.of(*_vectors()), folder / "m.safetensors")
+    sk.save(sk.Moments.of(*_vectors()), folder / "m.safetensors")
 
 
 def _alignment(solver: Any) -> Callable[[Path], object]:
-    return lambda folder: sk.save_alignment(sk.align(*_vectors(), solver=solver, progress=False), folder / "m")
+    return lambda folder: sk.save(sk.align(*_vectors(), solver=solver, progress=False), folder / "m")
 
 
 def _joint(folder: Path) -> None:
     x, y = _vectors()
-    sk.save_joint(sk.align_many({"a": x, "b": y}), folder / "m")
+    sk.save(sk.align_many({"a": x, "b": y}), folder / "m")
 
 
 def _use_alignment(folder: Path) -> object:
-    found = sk.load_alignment(folder / "m")
+    found = sk.load(folder / "m")
     with _any_numbers():
         return str(found), found.similarity(*_vectors())
 
 
 def _use_joint(folder: Path) -> object:
-    found = sk.load_joint(folder / "m")
+    found = sk.load(folder / "m")
     with _any_numbers():
         return str(found), found.between("a", "b").similarity(*_vectors())
 
 
 def _head(folder: Path) -> None:
     rng = _rng()
-    save_head(folder / "m", sk.LinearHead(Space("t", 4, "f"), ("a", "b"), rng.normal(size=(4, 2)), np.zeros(2)))
+    sk.save(sk.LinearHead(Space("t", 4, "f"), ("a", "b"), rng.normal(size=(4, 2)), np.zeros(2)), folder / "m")
 
 
 def _use_head(folder: Path) -> object:
-    found = load_head(folder / "m")
+    found = sk.load(folder / "m")
     with _any_numbers():
         return found.scores(_vectors()[1]).values
 
@@ -363,7 +362,7 @@ TARGETS: dict[str, Target] = {
     "images": Target(_images, _read_images, {"*": _BYTES}),
     "embeddings": Target(_embeddings, lambda folder: sk.read_embeddings(folder / "e.safetensors"),
                          {"*.safetensors": _TENSORS}),
-    "moments": Target(_moments, lambda folder: sk.load_moments(folder / "m.safetensors"),
+    "moments": Target(_moments, lambda folder: sk.load(folder / "m.safetensors"),
                       {"*.safetensors": _TENSORS}),
     "affine alignments": Target(_alignment(sk.CSA()), _use_alignment, _FOLDER),
     "relative alignments": Target(_alignment(sk.Relative()), _use_alignment, _FOLDER),

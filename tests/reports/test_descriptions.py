@@ -33,7 +33,7 @@ def test_numbers_that_a_folder_lacks_are_no_error(held):
 def test_a_folder_of_an_alignment_is_described_by_its_record(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 3))
     scans = sk.Embeddings(x, np.array([f"scan-{i}" for i in range(40)]), sk.Space("scans", 3))
-    facts = describe(sk.save_alignment(sk.align(scans, scans, solver="procrustes"), tmp_path / "map"))
+    facts = describe(sk.save(sk.align(scans, scans, solver="procrustes"), tmp_path / "map"))
     assert (facts["is"], facts["solver"], facts["head"]) == ("an alignment without encoders", "procrustes", "none")
     assert "scan-3" not in json.dumps(facts)
     lines = description_lines(facts)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import stitchkit as sk
 from stitchkit.cli.main import app
 from stitchkit.core.arrays import to_numpy
-from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
 from stitchkit.core.maps import JoinedMap
 from stitchkit.solvers import SOLVERS
 from stitchkit.storage.artefacts import pack_alignment
@@ -61,7 +61,7 @@ MADE = {name: lambda name=name: of_table(name) for name in SOLVERS} | {
 @pytest.mark.parametrize("kind", MADE)
 def test_every_kind_of_map_comes_back_to_the_last_bit(kind, tmp_path):
     before = MADE[kind]()
-    after = sk.load_alignment(sk.save_alignment(before, tmp_path / "new" / "map"))
+    after = sk.load(sk.save(before, tmp_path / "new" / "map"))
     (config, arrays), (others, theirs) = pack_alignment(after), pack_alignment(before)
     assert config == json.loads(json.dumps(others))
     assert arrays.keys() == theirs.keys()
@@ -74,7 +74,7 @@ def test_every_kind_of_map_comes_back_to_the_last_bit(kind, tmp_path):
 @pytest.mark.parametrize("solver", ["csa", "relative"])
 def test_alignments_of_any_library_come_back_as_numpy(library, tmp_path, solver):
     before = sk.align(library(X), library(Y), solver=solver)
-    after = sk.load_alignment(sk.save_alignment(before, tmp_path / "map"))
+    after = sk.load(sk.save(before, tmp_path / "map"))
     found = pack_alignment(after)[1]
     assert all(type(one) is np.ndarray for one in found.values())
     assert np.allclose(after.similarity(X, Y), to_numpy(before.similarity(library(X), library(Y))), rtol=0, atol=1e-13)
@@ -82,7 +82,7 @@ def test_alignments_of_any_library_come_back_as_numpy(library, tmp_path, solver)
 
 def test_the_card_says_how_it_was_found_and_how_to_use_it(tmp_path):
     facts = {"anchor_set": {"table": "mine.csv", "licence": "CC-BY"}, "why": "a test"}
-    folder = sk.save_alignment(MADE["searched"](), tmp_path / "map", extra=facts, command="python fit.py")
+    folder = sk.save(MADE["searched"](), tmp_path / "map", extra=facts, command="python fit.py")
     text = (folder / "README.md").read_text("utf-8")
     for words in ("6 wide", "5 wide", "80 pairs, 40 groups", "**Held out**: mrr ", "licence CC-BY", "python fit.py"):
         assert words in text
@@ -94,17 +94,17 @@ def test_the_card_says_how_it_was_found_and_how_to_use_it(tmp_path):
 
 
 def test_an_earlier_folder_is_replaced_only_when_asked_and_a_strange_one_never(tmp_path):
-    folder = sk.save_alignment(fitted(), tmp_path / "map")
+    folder = sk.save(fitted(), tmp_path / "map")
     with pytest.raises(InputError, match="overwrite=True"):
-        sk.save_alignment(MADE["csa"](), folder)
-    assert sk.load_alignment(folder).record["solver"] == "ridge"
-    sk.save_alignment(MADE["csa"](), folder, overwrite=True)
-    assert sk.load_alignment(folder).record["solver"] == "csa"
+        sk.save(MADE["csa"](), folder)
+    assert sk.load(folder).record["solver"] == "ridge"
+    sk.save(MADE["csa"](), folder, overwrite=True)
+    assert sk.load(folder).record["solver"] == "csa"
     strange = tmp_path / "home"
     strange.mkdir()
     (strange / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="left alone"):
-        sk.save_alignment(fitted(), strange, overwrite=True)
+        sk.save(fitted(), strange, overwrite=True)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["home", "map"]
 
 
@@ -112,45 +112,51 @@ def test_what_is_no_sound_alignment_is_not_saved(tmp_path):
     one = fitted()
     broken = replace(one, target_map=replace(one.target_map, bias=np.full(len(one.target_map.bias), np.nan)))
     with pytest.raises(InputError, match=r"target_map\.bias of this alignment holds NaN"):
-        sk.save_alignment(broken, tmp_path / "map")
-    with pytest.raises(InputError, match=r"got JointAlignment.*sk\.save_joint"):
-        sk.save_alignment(sk.align_many({"x": X, "y": Y}), tmp_path / "map")
+        sk.save(broken, tmp_path / "map")
+    with pytest.raises(InputError, match=r"got dict.*sk\.write_embeddings"):
+        sk.save({"x": X, "y": Y}, tmp_path / "map")
     for key in ("source", "maps"):
         with pytest.raises(InputError, match=f"extra may not hold '{key}'"):
-            sk.save_alignment(one, tmp_path / "map", extra={key: "mine"})
+            sk.save(one, tmp_path / "map", extra={key: "mine"})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_does_not_hold_together_is_refused(tmp_path):
     with pytest.raises(ModelUnavailableError, match="there is no artefact folder"):
-        sk.load_alignment(tmp_path / "absent")
-    folder = sk.save_alignment(fitted(), tmp_path / "map")
+        sk.load(tmp_path / "absent")
+    folder = sk.save(fitted(), tmp_path / "map")
     model = folder / "model.safetensors"
     whole, arrays = model.read_bytes(), load_file(model)
     with_arrays(model, {**arrays, "directed.weight": np.full_like(arrays["directed.weight"], np.inf)})
     with pytest.raises(ModelUnavailableError, match=r"directed\.weight holds NaN or infinity"):
-        sk.load_alignment(folder)
+        sk.load(folder)
     model.write_bytes(whole[:-5])
     with pytest.raises(ModelUnavailableError, match="cut off"):
-        sk.load_alignment(folder)
+        sk.load(folder)
     head = write_folder(tmp_path / "head", {"head": {}}, {}, "")
-    with pytest.raises(ModelUnavailableError, match="holds no alignment"):
-        sk.load_alignment(head)
+    with pytest.raises(ModelUnavailableError, match="head"):
+        sk.load(head)
 
 
-def test_the_doors_name_each_other(tmp_path):
-    folder = sk.save_alignment(fitted(), tmp_path / "map")
-    joint = sk.save_joint(sk.align_many({"x": X, "y": Y}), tmp_path / "joint")
-    for load, wrong, right in (
-        (sk.load, folder, "load_alignment"),
-        (sk.load_joint, folder, "load_alignment"),
-        (sk.load_alignment, joint, "load_joint"),
-        (sk.load, joint, "load_joint"),
-    ):
-        with pytest.raises(ModelUnavailableError, match=rf"sk\.{right}"):
-            load(wrong)
-    with pytest.raises(InputError, match=r"sk\.save_alignment"):
-        sk.save_joint(fitted(), tmp_path / "other")
+def test_each_kind_is_loaded_as_what_it_is(tmp_path):
+    head = sk.LinearHead(sk.Space("t", 3, "f"), ("a", "b"), np.eye(3)[:, :2], np.zeros(2))
+    values = [fitted(), sk.align_many({"x": X, "y": Y}), head, sk.Moments.of(X, Y)]
+    for number, value in enumerate(values):
+        path = tmp_path / f"{number}{'.safetensors' if isinstance(value, sk.Moments) else ''}"
+        assert type(sk.load(sk.save(value, path))) is type(value)
+    assert isinstance(sk.load(tmp_path / "0", part="alignment"), sk.Alignment)
+    with pytest.raises(InputError, match=r"without a head.*part"):
+        sk.load(tmp_path / "0", part="head")
+    with pytest.raises(sk.StitchError, match="'maps'"):
+        sk.load(tmp_path / "0", part="maps")
+
+
+def test_other_files_are_refused_with_the_verb_that_reads_them(tmp_path):
+    vectors = sk.Embeddings(X, [str(i) for i in range(len(X))], sk.Space("a", X.shape[1], "f"))
+    with pytest.raises(DataError, match=r"sk\.read_embeddings"):
+        sk.load(sk.write_embeddings(tmp_path / "e.safetensors", vectors))
+    with pytest.raises(InputError, match="Moments is saved without extra="):
+        sk.save(sk.Moments.of(X, Y), tmp_path / "m.safetensors", extra={"a": 1})
 
 
 def command(*args):
@@ -160,7 +166,7 @@ def command(*args):
 
 
 def test_the_command_line_reads_what_python_wrote(tmp_path):
-    folder = sk.save_alignment(sk.align(X[:50], Y[:50], solver="procrustes"), tmp_path / "map")
+    folder = sk.save(sk.align(X[:50], Y[:50], solver="procrustes"), tmp_path / "map")
     sides = [
         write_embeddings(
             tmp_path / f"{name}.safetensors", sk.Embeddings(rows[50:], range(30), sk.Space(name, rows.shape[1]))
@@ -170,7 +176,7 @@ def test_the_command_line_reads_what_python_wrote(tmp_path):
     assert command("info", folder, "--json")["solver"] == "procrustes"
     gate = command("gate", folder, "--source", sides[0], "--target", sides[1], "--min-mrr", "0.1", "--json")
     assert gate["pairs"] == 30
-    expected = sk.gate(sk.load_alignment(folder), X[50:], Y[50:], min_mrr=0.1)
+    expected = sk.gate(sk.load(folder), X[50:], Y[50:], min_mrr=0.1)
     assert gate["checks"] == json.loads(json.dumps(expected.to_dict()["checks"]))
     page = command("diagnose", folder, *sides, "--out", tmp_path / "page", "--replicates", "20", "--json")
     assert page["n"] == 30
@@ -182,8 +188,8 @@ def test_python_and_the_command_line_write_the_same_folder(tmp_path):
         for name, rows in (("x", X), ("y", Y))
     ]
     command("align", *paths, "--solver", "ridge", "--out", tmp_path / "theirs", "--json")
-    theirs = sk.load_alignment(tmp_path / "theirs")
-    ours = sk.save_alignment(theirs, tmp_path / "ours")
+    theirs = sk.load(tmp_path / "theirs")
+    ours = sk.save(theirs, tmp_path / "ours")
     (config, arrays), (other, others) = read_folder(ours), read_folder(tmp_path / "theirs")
     assert set(other) - set(config) == {"anchor_set"}
     assert all(other[name] == value for name, value in config.items())

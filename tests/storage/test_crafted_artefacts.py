@@ -18,7 +18,6 @@ import stitchkit as sk
 from stitchkit.core.errors import DataError, ModelUnavailableError, StitchError
 from stitchkit.encoders.shared.encoder import pack_shared, unpack_shared
 from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
-from stitchkit.stitching import load_head, save_head
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 5)), RNG.normal(size=(40, 4))
@@ -49,17 +48,17 @@ def replaced(whole: Any, at: tuple[Any, ...], value: Any) -> Any:
 def folder_of(kind: str, folder: Path) -> tuple[Path, Any]:
     """A saved artefact, and what loads it and uses all of it."""
     if kind == "joint":
-        sk.save_joint(sk.align_many({"a": X, "b": Y}), folder)
+        sk.save(sk.align_many({"a": X, "b": Y}), folder)
         return (
             folder,
-            lambda: str(sk.load_joint(folder)) + str(sk.load_joint(folder).between("a", "b").similarity(X, Y)),
+            lambda: str(sk.load(folder)) + str(sk.load(folder).between("a", "b").similarity(X, Y)),
         )
     if kind == "head":
-        save_head(folder, sk.LinearHead(sk.Space("t", 4, "f"), ("a", "b"), RNG.normal(size=(4, 2)), np.zeros(2)))
-        return folder, lambda: str(load_head(folder).scores(Y).values)
+        sk.save(sk.LinearHead(sk.Space("t", 4, "f"), ("a", "b"), RNG.normal(size=(4, 2)), np.zeros(2)), folder)
+        return folder, lambda: str(sk.load(folder).scores(Y).values)
     solver = {"relative": sk.Relative(), "affine": sk.CSA()}[kind]
-    sk.save_alignment(sk.align(X, Y, solver=solver, progress=False), folder)
-    return folder, lambda: str(sk.load_alignment(folder)) + str(sk.load_alignment(folder).similarity(X, Y))
+    sk.save(sk.align(X, Y, solver=solver, progress=False), folder)
+    return folder, lambda: str(sk.load(folder)) + str(sk.load(folder).similarity(X, Y))
 
 
 @pytest.mark.parametrize("kind", ["affine", "relative", "joint", "head"])
@@ -196,8 +195,8 @@ def test_a_wrong_array_of_a_shared_encoder_is_refused(damage):
             unpack_shared(config, {**arrays, name: BROKEN[damage](array)})
 
 
-def test_a_folder_of_embeddings_called_by_another_name_is_no_artefact(tmp_path):
-    with pytest.raises(ModelUnavailableError, match="there is no artefact folder"):
+def test_a_folder_of_embeddings_is_read_by_its_own_verb(tmp_path):
+    with pytest.raises(DataError, match=r"sk\.read_embeddings"):
         sk.load(sk.write_embeddings(tmp_path / "e.safetensors", sk.Embeddings(X, range(40), sk.Space("a", 5))))
     with pytest.raises(DataError, match="there is no file of embeddings"):
         sk.read_embeddings(shutil.copytree(folder_of("affine", tmp_path / "a")[0], tmp_path / "b"))
@@ -208,8 +207,8 @@ def test_weights_of_a_joined_map_that_are_none_are_refused(tmp_path, weight):
     x = RNG.normal(size=(60, 5))
     pair = (x, x @ RNG.normal(size=(5, 4)))
     soft = sk.SoftMatching(lowdin=1.0)
-    folder = sk.save_alignment(sk.align(*(side[:20] for side in pair), pool=pair, solver=soft), tmp_path / "map")
-    assert sk.load_alignment(folder).source_map.weights == (1.0, 1.0, 1.0, 1.0, 4.0)
+    folder = sk.save(sk.align(*(side[:20] for side in pair), pool=pair, solver=soft), tmp_path / "map")
+    assert sk.load(folder).source_map.weights == (1.0, 1.0, 1.0, 1.0, 4.0)
     edited(folder, lambda config: config["maps"]["source_map"]["members"][4].update(weight=weight))
     with pytest.raises(ModelUnavailableError, match="weight"):
-        sk.load_alignment(folder)
+        sk.load(folder)

@@ -43,7 +43,7 @@ def test_every_bit_comes_back(tmp_path):
 
 def test_what_comes_back_fits_the_same_map(tmp_path):
     moments = Moments.of(RNG.normal(size=(50, 4)), Y)
-    back = sk.load_moments(sk.save_moments(moments, tmp_path / "m.safetensors"))
+    back = sk.load(sk.save(moments, tmp_path / "m.safetensors"))
     weights = [sk.Ridge().fit(sk.Evidence(one)).to_target.weight for one in (moments, back)]
     assert np.array_equal(*weights)
 
@@ -76,9 +76,12 @@ def test_the_file_holds_sums_and_no_rows(tmp_path):
     }
 
 
-def test_earlier_moments_are_replaced_and_other_files_are_not(tmp_path):
+def test_earlier_moments_are_replaced_only_when_asked_and_other_files_never(tmp_path):
     path = save_moments(weighted(), tmp_path / "m.safetensors")
-    assert load_moments(save_moments(Moments.of(X[:7], Y[:7]), path)).count == 7
+    with pytest.raises(InputError, match=r"exists.*overwrite=True"):
+        save_moments(Moments.of(X[:7], Y[:7]), path)
+    assert load_moments(path).count == len(X)
+    assert load_moments(save_moments(Moments.of(X[:7], Y[:7]), path, overwrite=True)).count == 7
     other = store.write_embeddings(tmp_path / "e.safetensors", Embeddings(X, IDS, Space("a", 4, "f")))
     before = other.read_bytes()
     with pytest.raises(InputError, match="is embeddings, not moments; it was left alone"):
@@ -107,7 +110,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        save_moments(Moments.of(X, Y), path)
+        save_moments(Moments.of(X, Y), path, overwrite=True)
     assert path.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["m.safetensors"]
 

@@ -24,10 +24,10 @@ from stitchkit.datasets.tables import read_items
 from stitchkit.encoders.checkpoints import check_weights, settings_in
 from stitchkit.encoders.folder_kinds import adapter
 from stitchkit.reports.descriptions import describe
-from stitchkit.stitching import load_head
 from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.embedding_cache import SpaceCache
 from stitchkit.storage.folders import refresh_folder, write_folder
+from stitchkit.storage.heads import load_head
 from stitchkit.storage.path_checks import checked_file, checked_path, resolved_path
 from stitchkit.storage.scores import check_scores_path, read_scores, write_scores
 from stitchkit.storage.toml_files import read_toml
@@ -45,9 +45,9 @@ READERS = {
     "cohort": lambda path: sk.read_cohort("nih", path),
     "scores": lambda path: read_scores(path),
     "embeddings": lambda path: sk.read_embeddings(path),
-    "moments": lambda path: sk.load_moments(path),
-    "alignment": lambda path: sk.load_alignment(path),
-    "joint": lambda path: sk.load_joint(path),
+    "moments": lambda path: sk.load(path),
+    "alignment": lambda path: sk.load(path),
+    "joint": lambda path: sk.load(path),
     "model": lambda path: sk.load(path),
     "head": lambda path: load_head(path),
     "plan": lambda path: read_plan(path),
@@ -195,7 +195,7 @@ def train_in(place, folder):
 
 
 WRITERS = {
-    "alignment": ("", lambda place, folder: sk.save_alignment(aligned(), place)),
+    "alignment": ("", lambda place, folder: sk.save(aligned(), place)),
     "artefact": ("", lambda place, folder: write_folder(place, {}, {"w": np.ones(2)}, "card")),
     "refreshed artefact": ("", lambda place, folder: refresh_folder(place, {}, {"w": np.ones(2)}, "card")),
     "embeddings": (".safetensors", lambda place, folder: sk.write_embeddings(place, VECTORS)),

@@ -65,7 +65,7 @@ def audit_folder(
     >>> x = np.random.default_rng(0).normal(size=(40, 3))
     >>> scans = sk.Embeddings(x, np.array([f"scan {i}" for i in range(40)]), sk.Space("scans", 3))
     >>> with TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
-    ...     path = sk.save_alignment(sk.align(scans, scans, solver="procrustes"), Path(folder, "map"))
+    ...     path = sk.save(sk.align(scans, scans, solver="procrustes"), Path(folder, "map"))
     ...     audit_folder(path, ["scan 3", "scan 77"])
     Traceback (most recent call last):
     ...

@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
     ids = np.asarray([f"scan-{i}" for i in range(40)])
     x, y = (sk.Embeddings(rng.normal(size=(40, 4)), ids, sk.Space(name, 4)) for name in "xy")
     alignment = sk.align(x, y, groups=[f"smith{i // 2}" for i in range(40)], solver="procrustes")
-    return sk.save_alignment(alignment, tmp_path_factory.mktemp("fitted") / "map")
+    return sk.save(alignment, tmp_path_factory.mktemp("fitted") / "map")
 
 
 def test_an_anchor_is_known_by_id_and_its_patient_by_name(folder):

@@ -1,0 +1,194 @@
+"""The verbs ``save`` and ``load``: fitted values on disk, the same to the last bit when they are read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.heads import LinearHead
+from stitchkit.core.roles import Encoder
+from stitchkit.core.wording import setting
+from stitchkit.encoders.consent import TrustPython
+from stitchkit.stitching import StitchedModel, load_stitched
+from stitchkit.storage.artefacts import unpack_alignment, unpack_linear_head, unpack_model
+from stitchkit.storage.folders import read_folder
+from stitchkit.storage.path_checks import checked_path
+
+if TYPE_CHECKING:
+    from stitchkit.core.joint_alignments import JointAlignment
+    from stitchkit.core.moments.moments import Moments
+
+PARTS = ("alignment", "head")
+IN_ALIGNMENTS = {"source", "target", "record", "encoder"}  # keys that the folder of a linear head has not
+
+
+def save(
+    value: StitchedModel | Alignment | JointAlignment | LinearHead | Moments,
+    path: str | Path,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    command: str = "",
+    overwrite: bool = False,
+) -> Path:
+    """Write a fitted value, whole or not at all; :func:`load` reads it.
+
+    Moments are one ``.safetensors`` file of sums; everything else is a folder of ``config.json``,
+    ``model.safetensors`` and the card ``README.md``, which ``stitchkit info`` describes.
+
+    Parameters
+    ----------
+    value
+        A stitched model of :func:`stitchkit.stitch`, an alignment of :func:`stitchkit.align` (maps of any kind, arrays
+        of any library) or of :func:`stitchkit.align_many`, a linear head (a probe, say), or moments.
+    path
+        The folder, or the file of moments; what lies above it is made if need be.
+    extra
+        Facts for the config of a stitched model or an alignment of two spaces, under ``"anchor_set"`` and
+        ``"measured"`` for its card too: provenance of the anchors, numbers of your own.
+    command
+        Command line that made a stitched model or an alignment of two spaces, for its card.
+    overwrite
+        Replace an earlier artefact at ``path``.
+
+    Returns
+    -------
+    Path
+        The folder or file.
+
+    Raises
+    ------
+    InputError
+        If ``value`` is of another kind or its arrays are not finite, if ``path`` holds something (with ``overwrite``:
+        something that is not of this package), or if ``extra`` names what the folder says itself.
+    UnknownNameError
+        For a map of a kind that cannot be saved.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import stitchkit as sk
+    >>> x = np.random.default_rng(0).normal(size=(50, 3))
+    >>> before = sk.align(x, x[:, ::-1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     after = sk.load(sk.save(before, f"{folder}/map"))
+    >>> bool((after.similarity(x, x[:, ::-1]) == before.similarity(x, x[:, ::-1])).all())
+    True
+    """
+    if isinstance(value, StitchedModel):
+        return value.save(path, extra=extra, command=command, overwrite=overwrite)
+    if isinstance(value, Alignment):
+        from stitchkit.storage.alignments import save_alignment
+
+        return save_alignment(value, path, extra=extra, command=command, overwrite=overwrite)
+    name = type(value).__name__
+    if extra:
+        raise InputError(f"{name} is saved without " + setting("extra") + ". Leave it out.")
+    if command:
+        raise InputError(f"{name} is saved without " + setting("command") + ". Leave it out.")
+    if isinstance(value, LinearHead):
+        from stitchkit.storage.heads import save_head
+
+        return save_head(value, path, overwrite=overwrite)
+    from stitchkit.core.joint_alignments import JointAlignment
+    from stitchkit.core.moments.moments import Moments
+
+    if isinstance(value, JointAlignment):
+        from stitchkit.storage.joint_alignments import save_joint
+
+        return save_joint(value, path, overwrite=overwrite)
+    if isinstance(value, Moments):
+        from stitchkit.storage.moments import save_moments
+
+        return save_moments(value, path, overwrite=overwrite)
+    raise InputError(
+        f"stitched models, alignments, linear heads and moments are saved; got {name}. Vectors are written by "
+        f"sk.write_embeddings; a zero-shot head is saved with its alignment, by sk.save(sk.stitch(...), folder)."
+    )
+
+
+def load(
+    path: str | Path,
+    *,
+    part: Literal["alignment", "head"] | None = None,
+    encoder: Encoder | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
+    trust_python: TrustPython = False,
+) -> Any:
+    """What :func:`save` or a command wrote: a stitched model, an alignment, a linear head, or moments.
+
+    Arrays come back as numpy's, whatever library they were fitted in. A stitched folder is data: a ``python:`` encoder
+    that it names is not loaded without consent.
+
+    Parameters
+    ----------
+    path
+        The folder, or the ``.safetensors`` file of moments.
+    part
+        ``"alignment"`` or ``"head"``: this part of a stitched folder alone, without loading an encoder.
+    encoder
+        Source encoder of a stitched folder, already loaded, for a checkpoint that has moved; by default it is loaded
+        by the name on record, on ``device`` and in ``dtype``. With the folder of an alignment it gives a stitched
+        model without a head.
+    device, dtype, trust_remote_code
+        Arguments of :func:`stitchkit.load_encoder` for the encoder of a stitched folder.
+    trust_python
+        ``python:`` names that the folder, or a folder it names, may lead to: a list of them, exactly as they are
+        written there, or True for every name. By default none, and the error shows the name.
+
+    Returns
+    -------
+    Any
+        A StitchedModel, Alignment, JointAlignment, LinearHead, ZeroShotHead or Moments.
+
+    Raises
+    ------
+    SpaceMismatchError
+        If the weights or preprocessing of a stitched folder's encoder are no longer those the map was fitted on.
+    ModelUnavailableError
+        If the folder or the encoder cannot be read, does not hold together, or names Python code that
+        ``trust_python`` does not allow.
+    DataError
+        If the file is missing, damaged, or not of moments.
+    InputError
+        If there is no such ``part``.
+    """
+    if part is not None and part not in PARTS:
+        raise UnknownNameError.of("part of a stitched folder", part, PARTS)
+    if Path(checked_path(path)).suffix == ".safetensors" and not Path(path).is_dir():
+        from stitchkit.storage.moments import load_moments
+
+        return load_moments(path)
+    config, arrays = read_folder(path)
+    if config.get("kind") == "shared encoder":
+        raise InputError(
+            f"{path} holds a shared encoder. Load one of its modalities, with "
+            f"sk.load_encoder('stitchkit:FOLDER#modality=NAME')."
+        )
+    if config.get("kind") == "joint":
+        from stitchkit.storage.artefacts import unpack_joint
+
+        return unpack_joint(config, arrays)
+    if "head" in config and not IN_ALIGNMENTS & config.keys():
+        return unpack_linear_head(config["head"], arrays)
+    stitched = bool({"encoder", "target_encoder", "head"} & config.keys())
+    if part == "alignment" or (part is None and encoder is None and not stitched):
+        return unpack_alignment(config, arrays)
+    if part == "head":
+        head = unpack_model(config, arrays)[1]
+        if head is None:
+            raise InputError(f"{path} holds an alignment without a head. Load it without " + setting("part") + ".")
+        return head
+    return load_stitched(
+        path,
+        encoder=encoder,
+        device=device,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        trust_python=trust_python,
+    )
