@@ -200,7 +200,7 @@ plt.show()
 
 # %%
 folder = Path(tempfile.mkdtemp(), "general-to-medical")
-model.save(folder, extra={"anchor_set": {"source": "500 chest phantoms, drawn by stitchkit"}})
+sk.save(model, folder, extra={"anchor_set": {"source": "500 chest phantoms, drawn by stitchkit"}})
 print(*sorted(f"{file.name}: {file.stat().st_size / 1000:.0f} kB" for file in folder.iterdir()), sep="\n")
 again = sk.load(folder)
 print("the same scores, to the last bit:", np.array_equal(again.scores(x_test).values, stitched.values))
