@@ -353,7 +353,11 @@ def _cache_of(store: EmbeddingStore | str | Path | None, space: Space, dtype: st
         return named.open(space, dtype)
     except OSError as error:
         if store != "auto":
-            raise InputError(f"the store {named.root} cannot be written: {error}. Name another, or None.") from error
+            raise InputError(
+                f"the store {named.root} cannot be written: {error}. Name another, or pass "
+                + setting("store", None)
+                + "."
+            ) from error
         # a read-only home folder is no reason not to embed
         warnings.warn(
             f"embeddings are not stored: {error}. Set STITCHKIT_CACHE, or pass " + setting("store", None) + ".",

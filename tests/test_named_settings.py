@@ -20,7 +20,6 @@ EXCEPTIONS = {  # file -> words of its texts that are no settings of a function,
     "cli/evaluation.py": {"sensitivity"},  # what --threshold takes
     "cli/options.py": {"sensitivity"},
     "cli/commands/anchors/collect.py": {"uncertain"},  # what --set takes
-    "core/wording.py": {"groups"},  # the note names both doors
     "core/moments/chunks.py": {"return_inverse"},  # code: np.unique(...)
     "datasets/phantoms/canvas.py": {"size"},  # an error of Python's own
     "datasets/rows.py": {"sep"},  # a line of a table

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from numbers import Integral
 
 from stitchkit.core.errors import InputError, NoDirectedMapError, UnknownNameError
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Solver
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.space import Space
 from stitchkit.core.wording import advice, python_advice, setting
 from stitchkit.solvers import MANY, SEARCHED, SOLVERS, TRACKS
@@ -24,8 +24,7 @@ def resolve_solver(solver: str | Solver, paper: str | None, seed: int) -> str | 
     InputError
         For a value that is no solver of pairs, a solver beside ``paper``, or a seed that is no whole number.
     """
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-        raise InputError(f"seed must be a whole number, 0 or more; got {seed!r}.")
+    check_seed(seed)
     if isinstance(solver, type):
         raise InputError(f"solver must be a name or a solver value; got the class. Write {solver.__name__}().")
     if not isinstance(solver, str):

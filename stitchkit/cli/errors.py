@@ -13,6 +13,7 @@ from typing import Any
 
 from stitchkit.cli.flags import forget_command
 from stitchkit.core.errors import (
+    OWN_CODE,
     DataError,
     InputError,
     MissingExtraError,
@@ -65,6 +66,8 @@ def describe_error(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return MISTAKE, f"error: {error.filename}: {error.strerror}."
     first = (str(error).strip().splitlines() or [""])[0][:300]
+    if own := next((note for note in getattr(error, "__notes__", ()) if note.startswith(OWN_CODE)), None):
+        return MISTAKE, f"error: {type(error).__name__}: {first} ({own}). Correct that code; -v shows the traceback."
     return INTERNAL, (
         f"error: internal error, {type(error).__name__}: {first}. The fault is in stitchkit or in a library it "
         f"uses; run the same command with -v and report the traceback with the output of 'stitchkit --version'."

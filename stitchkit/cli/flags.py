@@ -27,7 +27,19 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it
     "text": (),
 }
 AS_TEXT = {"embeddings": "for the vectors"}  # what the options give, where they say less than the setting
-READER, OF_READER = "--set", {"images", "missing", "reports", "reports_root", "uncertain"}  # --set KEY=VALUE
+READER, OF_READER = (
+    "--set",
+    {
+        "classes",
+        "id",
+        "images",
+        "label",
+        "missing",
+        "reports",
+        "reports_root",
+        "uncertain",
+    },
+)  # --set KEY=VALUE
 
 WITH_MESSAGES = {"not_calibrated", "not_compared", "not_judged", "notes"}  # fields of results that hold messages
 _OPTIONS: ContextVar[Sequence[Any]] = ContextVar("options of the command that runs")
@@ -55,7 +67,8 @@ class Flags:
         names = OPTIONS.get(setting.name, (f"--{setting.name.replace('_', '-')}",))
         if not names or not all(name in self.takes_value for name in names):
             if READER in self.takes_value and setting.name in OF_READER:
-                return f"{READER} {shlex.quote(f'{setting.name}={_word(setting.value)}')}"
+                text = _word(setting.value) if setting.value != "" else "..."
+                return f"{READER} {shlex.quote(f'{setting.name}={text}')}"
             return None
         value, with_value = setting.value, self.takes_value[names[0]]
         if isinstance(value, bool) if with_value else value not in (True, ""):

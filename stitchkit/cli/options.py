@@ -107,14 +107,16 @@ class Columns:
 
         return AnchorTable(path, self.source_column, self.target_column, self.id_column, self.groups, self.root)
 
-    def of_optional(self, path: Path | None) -> AnchorTable | None:
-        """The table of anchors, or None if none was given; a column of no table is refused."""
+    def of_optional(self, path: Path | None, *, beside: bool = False) -> AnchorTable | None:
+        """The table of anchors, or None if none was given; a column of no table is refused.
+
+        ``beside`` is for commands that read another table too, whose ids and patients the same options name.
+        """
         if path is not None:
             return self.of(path)
-        columns = {
-            "--source-column": self.source_column, "--target-column": self.target_column,
-            "--id-column": self.id_column, "--groups": self.groups,
-        }  # fmt: skip
+        columns = {"--source-column": self.source_column, "--target-column": self.target_column}
+        if not beside:
+            columns |= {"--id-column": self.id_column, "--groups": self.groups}
         if flags := [flag for flag, column in columns.items() if column is not None]:
             raise InputError(f"{flags[0]} names a column of the anchors' table, and none is given. Pass --anchors CSV.")
         return None
@@ -231,7 +233,9 @@ Format = Annotated[
 ]
 JsonOut = Annotated[Path | None, Option("--out", help="Also write the JSON document to this file.")]
 OutFolder = Annotated[Path, Option("--out", help="Folder to write.")]
-Seed = Annotated[int, Option("--seed", help="Seed of every random draw.", rich_help_panel=COMPUTE)]
+Seed = Annotated[  # at most what core/seeds.py allows
+    int, Option("--seed", min=0, max=2**32 - 1, help="Seed of every random draw.", rich_help_panel=COMPUTE)
+]
 Solver = Annotated[str, Option("--solver", help=f"auto, or one of {', '.join(SOLVERS)}.", metavar="NAME")]
 SourceSide = Annotated[str, Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")]
 TargetSide = Annotated[str, Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")]

@@ -16,7 +16,7 @@ from stitchkit.core.wording import NO_PATIENTS, setting
 
 NO_COMMON_CENTRE = (
     "maps that were fitted separately share no common centre, and do not tell the sources of vectors apart (of four "
-    "modalities .22 to .34 were named right, chance .25); sk.align_many gives one"
+    "modalities .22 to .34 were named right, chance .25); a joint alignment of all spaces gives one"
 )
 
 

@@ -22,6 +22,9 @@ from collections.abc import Iterable
 
 from stitchkit.core.wording import Message
 
+MOST_NAMES = 20  # known names that an error lists
+OWN_CODE = "raised by the Python code of encoder"  # begins the note on errors of a user's own encoder
+
 
 class StitchError(Exception):
     """Base of every error that stitchkit raises on purpose; ``str(error)`` is its message in Python's words."""
@@ -68,7 +71,8 @@ class UnknownNameError(StitchError, LookupError):
         """The error for ``name``, listing the nearest of ``known``, or all of them where none is near."""
         names = sorted(known)
         near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
-        listed = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(names)}"
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        listed = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(names[:MOST_NAMES])}{more}"
         return cls(f"no {what} is called {name!r}; {listed}." + (" " + hint if hint else ""))
 
 

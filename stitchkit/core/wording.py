@@ -14,10 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-NO_PATIENTS = (
-    "patients not known, so that a patient's pairs may be on both sides of a fold: give groups=, or on the command "
-    "line a table of anchors with a column 'patient' or 'patient_id', or --groups with another's name"
-)
 _ABSENT = object()
 
 
@@ -185,3 +181,9 @@ def _rendered(parts: tuple[Part, ...], form: Callable[[Setting], str | None]) ->
         else:
             words.append(one)
     return "".join(words)
+
+
+NO_PATIENTS = (
+    "patients not known, so that a patient's pairs may be on both sides of a fold: name the column of the table of "
+    "anchors that holds them 'patient' or 'patient_id', or pass " + setting("groups")
+)

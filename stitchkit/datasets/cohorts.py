@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,7 @@ from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
 from stitchkit.storage.path_checks import checked_path
 
+_IN_WORDS = {"bool": "true or false", "str": "a text", "Sequence[str]": "a list of texts", "Classes": "a list of texts"}
 LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one file and one line here
     "table": "stitchkit.datasets.layouts.table:read",
     "nih": "stitchkit.datasets.layouts.nih:read",
@@ -138,7 +139,7 @@ class Cohort:
         return AnchorSet(self.images.ids, self.images, self.texts, self.labels.groups, self.card)
 
 
-def read_cohort(layout: str, root: str | Path, **settings: Any) -> Cohort:
+def read_cohort(layout: str, root: str | Path, /, **settings: Any) -> Cohort:
     """A data set from the folder it was downloaded or described in.
 
     Parameters
@@ -170,12 +171,29 @@ def read_cohort(layout: str, root: str | Path, **settings: Any) -> Cohort:
     module, attribute = LAYOUTS[layout].split(":")
     read = getattr(import_module(module), attribute)
     parameters = inspect.signature(read).parameters.values()
-    known = [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
-    for name in settings:
+    known = {one.name: one.annotation for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
+    for name, value in settings.items():
         if name not in known:
             raise UnknownNameError.of(f"setting of the layout {layout!r}", name, known)
+        _check_type(layout, name, value, known[name])
     folder = checked_path(root)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}. Give the folder that holds the tables of {layout!r}.")
     cohort: Cohort = read(folder, **settings)
     return cohort
+
+
+def _check_type(layout: str, name: str, value: Any, annotation: str) -> None:
+    """Raise for a setting of another type than its reader's ``annotation``, such as ``"Sequence[str] | None"``."""
+    kinds = annotation.split(" | ")
+    texts = isinstance(value, Sequence) and all(isinstance(one, str) for one in value)
+    fits = {
+        "None": value is None,
+        "bool": isinstance(value, bool),
+        "str": isinstance(value, str),
+        "Sequence[str]": texts and not isinstance(value, str),
+        "Classes": (texts and not isinstance(value, str)) or isinstance(value, Mapping),
+    }
+    if not any(fits[kind] for kind in kinds):
+        wanted = " or ".join(_IN_WORDS[kind] for kind in kinds if kind in _IN_WORDS)
+        raise InputError(f"the setting {name!r} of the layout {layout!r} is {wanted}; got {value!r}.")

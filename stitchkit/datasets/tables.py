@@ -16,7 +16,7 @@ import numpy as np
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
 from stitchkit.core.keys import is_missing
-from stitchkit.core.wording import counted, setting
+from stitchkit.core.wording import counted, python_advice, setting
 from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
 from stitchkit.storage.path_checks import checked_path
 
@@ -170,7 +170,11 @@ def open_items(path: str | Path, *, column: str | None = None) -> ItemSource:
         if path.suffix.lower() in TABLES:
             return ItemSource(path, column, table=read_rows(path))
     if column is not None:
-        raise DataError(f"column {column!r} was asked of {path}, which is no table. Leave column out, or give a .csv.")
+        raise DataError(
+            f"column {column!r} was asked of {path}, which is no table. Leave out "
+            + setting("column", text="column")
+            + ", or give a .csv."
+        )
     if is_image:
         return ItemSource(path)
     if path.suffix.lower() not in _LINES:
@@ -383,7 +387,7 @@ def _values(table: Table, column: str, modality: str, folder: Path) -> Sequence[
 
         raise table.fault(
             missing[0], column, f"{account_of_missing(cells, folder, missing)}. Write the names as the files have "
-            "them, pass " + setting("root") + " if they are relative to another folder, or the modality if these are "
-            "texts",
+            "them, or pass " + setting("root") + " if they are relative to another folder"
+            + python_advice(" (of texts: modality='text')"),
         )  # fmt: skip
     return paths

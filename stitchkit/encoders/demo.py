@@ -24,6 +24,7 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parse_json
+from stitchkit.core.wording import setting
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
 from stitchkit.storage.artefact_schemas import check_fields
@@ -217,7 +218,9 @@ def load(name: EncoderName, *, device: str, dtype: str) -> DemoEncoder:
     if name.id not in NAMES:
         raise UnknownNameError.of("demo encoder", name.id, NAMES)
     if dtype != "float32":
-        raise InputError(f"{str(name)!r} computes in float32 only; got {dtype!r}. Leave out dtype.")
+        raise InputError(
+            f"{str(name)!r} computes in float32 only; got {dtype!r}. Leave out " + setting("dtype", text="dtype") + "."
+        )
     return read_encoder(WEIGHTS / f"{name.id}.safetensors", device=device)
 
 

@@ -26,13 +26,14 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.core.errors import OWN_CODE, InputError, ModelUnavailableError, StitchError, UnknownNameError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import MODALITIES
 from stitchkit.core.roles import Batch, Encoded, Encoder, HasClassifier
@@ -62,18 +63,24 @@ class PythonEncoder:
 
     def prepare(self, items: Sequence[Any]) -> Batch:
         """The batch of the thing's own ``prepare``, or the items as a list for a plain callable."""
-        return list(items) if self.kind == "callable" else self.thing.prepare(items)
+        if self.kind == "callable":
+            return list(items)
+        with _own_code(self.name):
+            return self.thing.prepare(items)
 
     def encode(self, batch: Batch) -> Encoded:
         """Pooled vectors (b, d): float32 on the device, except for what is already an encoder."""
         import torch
 
         if self.kind == "encoder":
-            encoded: Encoded = self.thing.encode(batch)
+            with _own_code(self.name):
+                encoded: Encoded = self.thing.encode(batch)
             return encoded
         with torch.inference_mode():
             inputs = move(batch, self.device, self.dtype) if self.kind == "module" else batch
-            pooled = torch.as_tensor(self.thing(inputs)).to(self.device, torch.float32)
+            with _own_code(self.name):
+                pooled = self.thing(inputs)
+            pooled = torch.as_tensor(pooled).to(self.device, torch.float32)
         return Encoded(pooled)
 
     def classifier(self) -> LinearHead:
@@ -135,7 +142,8 @@ def _module(path: str, name: EncoderName) -> ModuleType:
         raise ModelUnavailableError(f"encoder {str(name)!r}: Python cannot import {file}.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[key] = module  # dataclasses and pickle look their module up
-    spec.loader.exec_module(module)
+    with _own_code(str(name)):
+        spec.loader.exec_module(module)
     return module
 
 
@@ -211,7 +219,20 @@ def _call(thing: Any, name: EncoderName) -> Any:
             f"encoder {str(name)!r}: the options do not fit {inspect.signature(thing)}: {error}. "
             f"Give them as #key=value&key=value."
         ) from error
-    return thing(**name.options)
+    with _own_code(str(name)):
+        return thing(**name.options)
+
+
+@contextmanager
+def _own_code(name: str) -> Iterator[None]:
+    """Note on an error that the Python code of the encoder raises inside the block where it comes from."""
+    try:
+        yield
+    except StitchError:
+        raise
+    except Exception as error:
+        error.add_note(f"{OWN_CODE} {name!r}")
+        raise
 
 
 def _kind(thing: Any, name: EncoderName) -> str:

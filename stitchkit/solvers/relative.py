@@ -98,7 +98,7 @@ class ASIF:
         have = evidence.moments.count
         settings = {"keep": min(self.keep, have), "power": float(self.power), "center": self.center}
         notes: list[str] = (
-            [setting("keep", self.keep) + f" of {have} anchors: all are kept"] if self.keep > have else []
+            [f"{self.keep} anchors were to be kept and there are {have}: all are kept"] if self.keep > have else []
         )
         return _alignment_by_anchors(self, evidence, "asif", settings, notes)
 

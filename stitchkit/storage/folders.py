@@ -170,7 +170,7 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], bool]:
     version = config.pop(_FORMAT_KEY, None) if isinstance(config, dict) else None
     if version not in (UNCHECKED, FORMAT) or isinstance(version, bool):
         raise ModelUnavailableError(
-            f"{folder} has artefact format {version}; this version of stitchkit reads format {FORMAT}. "
+            f"{folder} has artefact format {version!r}; this version of stitchkit reads format {FORMAT}. "
             + ("Update stitchkit." if isinstance(version, int) and version > FORMAT else "Was it saved by stitchkit?")
         )
     digest = config.pop(OWN, None)

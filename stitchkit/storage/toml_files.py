@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.core.seeds import LARGEST_SEED
 from stitchkit.storage.path_checks import checked_file
 
 
@@ -29,6 +30,7 @@ class Texts(tuple[str, ...]):
 Text = Annotated[str, Meta(pattern=r"\S", description="a text")]
 Flag = Annotated[bool, Meta(description="true or false")]
 Whole = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
+Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED, description=f"a whole number from 0 to {LARGEST_SEED}")]
 AtLeastOne = Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
 # a number that was written without a decimal point stays whole: digests of settings tell 1 from 1.0
 _LARGEST = sys.float_info.max  # not infinite
@@ -54,6 +56,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         If no file has such a path, or it cannot be parsed.
     """
     path = checked_file(path, "a TOML file")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder. Name a TOML file.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

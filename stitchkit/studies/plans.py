@@ -18,6 +18,7 @@ from stitchkit.solvers.presets import PRESETS
 from stitchkit.storage.toml_files import (
     AtLeastOne,
     Flag,
+    Seed,
     Share,
     Text,
     Texts,
@@ -231,7 +232,7 @@ class StudyPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     """
 
     name: Text
-    seed: Whole = 0
+    seed: Seed = 0
     file: Path = Path()
     written: dict[str, str] = {}
 

@@ -122,7 +122,7 @@ def run_jobs(study: StudyJobs, out: str | Path, *, say: Say, progress: bool | No
                 try:
                     _finish(log, key, job)
                 except StitchError as error:  # a method that these anchors do not suit; the others go on
-                    failed[str(job)] = str(error)
+                    failed[str(job)] = error.message
             if key in log:
                 cells.append((job.cell, key))
             bar.step(1)

@@ -16,6 +16,7 @@ from stitchkit.storage.toml_files import (
     Flag,
     NotNegative,
     Positive,
+    Seed,
     Share,
     Text,
     Whole,
@@ -209,7 +210,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: Text
-    seed: Whole = 0
+    seed: Seed = 0
     network: NetworkRecipe = NetworkRecipe()
     pairs: PairsRecipe
     objective: ObjectiveSettings = field(default_factory=lambda: objective_type(OBJECTIVE).Settings(name=OBJECTIVE))

@@ -139,7 +139,11 @@ MISTAKES = {
     ),
     "no checkpoint": ("info hf:local-dir:{tmp}/gone", 5, "no folder"),
     "gone from the hub": ("info timm:hf-hub:nobody/nothing --offline", 5, "hub calls are forbidden"),
-    "a fault inside": ("embed {broken} {test} --store none --out {tmp}/x.safetensors", 70, "TypeError"),
+    "a fault inside": (
+        "embed {broken} {test} --store none --out {tmp}/x.safetensors",
+        2,
+        "TypeError: the battery is empty",
+    ),
 }
 
 
@@ -178,7 +182,16 @@ def test_a_traceback_is_shown_only_when_asked_for(cli, world, tmp_path):
     done = cli(*line, "-v")
     assert "Traceback" in done.err
     assert "the battery is empty" in done.err.splitlines()[-1]
-    assert done.code == 70
+    assert done.code == 2
+
+
+def test_a_fault_of_the_package_is_an_internal_error(cli, world, tmp_path, monkeypatch):
+    def fault(*args, **settings):
+        raise TypeError("a wrong turn")
+
+    monkeypatch.setattr("stitchkit.embedding.embed", fault)
+    done = cli("embed", world.quick, world.test, "--store", "none", "--out", tmp_path / "x.safetensors")
+    refused(done, 70, "internal error, TypeError: a wrong turn. The fault is in stitchkit")
 
 
 def test_advice_is_given_in_flags_and_not_in_python(cli, world, tmp_path):

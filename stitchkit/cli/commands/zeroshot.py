@@ -56,7 +56,7 @@ def zeroshot(
 
     console = Console.of(output)
     new_file(out, output.overwrite, check_scores_path)
-    table = columns.of_optional(anchors)
+    table = columns.of_optional(anchors, beside=True)
     fitting = None
     if text is not None or solver != "auto":  # a finished folder that scores items fits nothing
         from stitchkit.cli.fitting import Fitting

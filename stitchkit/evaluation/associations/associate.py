@@ -243,7 +243,7 @@ def _named_findings(findings: Sequence[str] | None, anchors: AnchoredMentions) -
         if not silent:
             raise InputError(
                 f"the anchors mention all {len(counts)} findings, so none is left to association. Score them by "
-                f"prompts (stitchkit.zeroshot)."
+                f"prompts."
             )
         return silent
     if isinstance(findings, str) or not len(findings):

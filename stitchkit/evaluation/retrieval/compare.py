@@ -33,7 +33,7 @@ from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
 DEFAULTS = " (defaults)"
 NO_ENDS = (
     "agreement orders solvers and has no interval: outputs of each fold's map are taken at one size, so that a perfect "
-    "map of few pairs stays below 1. Judge the driven head by its scores of held-out items: sk.evaluate"
+    "map of few pairs stays below 1. Judge the driven head by its scores of items that were held out"
 )
 CRITERION, AGREEMENT = {"match": "mrr", "head": "r2"}, "agreement"  # the last where a head is given
 

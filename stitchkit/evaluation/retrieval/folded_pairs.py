@@ -18,6 +18,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import EvidenceError, InputError
 from stitchkit.core.evidence import Evidence
 from stitchkit.core.roles import Solver
+from stitchkit.core.wording import setting
 from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally, judge
 from stitchkit.solvers import SOLVERS, TRACKS
 
@@ -100,7 +101,7 @@ class FoldedPairs:
         if min(len(np.unique(pairs.target[rows])) for rows in judged) < 2:
             raise InputError(
                 f"{len(members)} folds of {len(pairs)} pairs leave a fold with one distinct target: every rank is 1. "
-                f"Lower folds, or give more pairs."
+                "Lower " + setting("folds", text="folds") + ", or give more pairs."
             )
         return cls(
             pairs=pairs,

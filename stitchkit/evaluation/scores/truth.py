@@ -11,6 +11,7 @@ from stitchkit.core.errors import DataError
 from stitchkit.core.items import rows_of
 from stitchkit.core.patients import patient_of_each, patients_or_rows
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.wording import setting
 from stitchkit.evaluation.scores.class_answers import Answers
 from stitchkit.metrics.auroc_intervals import AurocPulls
 from stitchkit.metrics.average_precision_intervals import PrecisionPulls
@@ -93,7 +94,7 @@ def check_exclusive(test: Labels) -> None:
     if len(odd):
         raise DataError(
             f"{len(odd)} of {len(test)} items do not have exactly one class, {str(test.ids[odd[0]])!r} among them. "
-            f"Leave multiclass out, or correct the labels."
+            "Leave out " + setting("multiclass", text="multiclass") + ", or correct the labels."
         )
 
 
