@@ -228,17 +228,6 @@ class RunLog:
             os.fsync(file.fileno())
 
 
-def read_log(folder: str | Path) -> list[dict[str, Any]]:
-    """Every line of a run's log.
-
-    Raises
-    ------
-    DataError
-        For a line that is damaged, with its number.
-    """
-    return _lines(Path(folder) / LOG)
-
-
 def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []

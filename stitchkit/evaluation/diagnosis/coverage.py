@@ -148,15 +148,8 @@ def prompt_coverage(
     [('edema', 60, 0, True), ('mass', 0, 40, False)]
     """
     known = as_embeddings(anchors, "anchors")
-    return coverage_of(known, prompts, texts, isinstance(anchors, Embeddings), associations)
-
-
-def coverage_of(
-    known: Embeddings, prompts: Any, texts: Any, by_id: bool, associations: Associations | None
-) -> tuple[PromptCoverage, ...]:
-    """:func:`prompt_coverage` by anchors whose ids are those of their texts, or not."""
     names, means = _named_means(prompts, known.space)
-    words = {} if texts is None else _class_words(texts, prompts, names, known, by_id)
+    words = {} if texts is None else _class_words(texts, prompts, names, known, isinstance(anchors, Embeddings))
     vectors = float64(known.vectors)
     xp = namespace(vectors)
     kinds = distinct_rows(to_numpy(known.vectors))
