@@ -88,7 +88,7 @@ def train(
         For pairs that cannot be read.
     InputError
         If ``out`` is no path that may be written, or the run in it was begun with another recipe or another number of
-        machines; for half precision of 16 without a GPU.
+        processes; for half precision of 16 without a GPU.
     TrainingError
         If a loss is not finite, naming step and batch.
     MissingExtraError
@@ -287,7 +287,7 @@ def _earlier_state(recipe: Recipe, folder: Path, world: int) -> RunState | None:
     check_same(json.loads(_as_json(recipe)), stopped.recipe, folder)
     if stopped.world != world:
         raise InputError(
-            f"the run in {folder} was begun on {stopped.world} machines and is to go on on {world}, which would cut "
+            f"the run in {folder} was begun on {stopped.world} processes and is to go on on {world}, which would cut "
             f"batches anew. Use as many, or name another folder."
         )
     return stopped

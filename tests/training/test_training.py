@@ -183,7 +183,7 @@ def test_two_processes_take_the_same_way_as_one(recipe, tmp_path, network):
     run(path, tmp_path / "one")
     assert len(losses(tmp_path / "two")) == 6
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), atol=1e-6)
-    with pytest.raises(InputError, match="begun on 2 machines"):
+    with pytest.raises(InputError, match="begun on 2 processes"):
         run(path, tmp_path / "two")
 
 
@@ -224,10 +224,10 @@ def test_a_device_that_is_not_there_is_named(recipe, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_another_number_of_machines_is_refused(recipe, trained):
+def test_another_number_of_processes_is_refused(recipe, trained):
     _, out = trained
     save_state(out / "run", {**read_state(out / "run"), "world": 4})
-    with pytest.raises(InputError, match="begun on 4 machines"):
+    with pytest.raises(InputError, match="begun on 4 processes"):
         run(recipe(), out)
 
 

@@ -1,4 +1,4 @@
-"""The verb ``check_anchors``: is an anchor set fit to be fitted on, and apart from its test?"""
+"""The verb ``check_anchors``: fitness of an anchor set to be fitted on, and its distance from the test."""
 
 from __future__ import annotations
 

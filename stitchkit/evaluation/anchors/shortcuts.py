@@ -1,4 +1,4 @@
-"""Can metadata alone tell the labels of the anchors? Then a map fitted on them may learn the metadata."""
+"""Labels of the anchors that metadata alone can tell: a map fitted on them may learn the metadata."""
 
 from __future__ import annotations
 
