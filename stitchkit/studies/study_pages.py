@@ -10,6 +10,8 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.wording import counted
+from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
+from stitchkit.evaluation.scores.naive import NAIVE
 from stitchkit.evaluation.scores.results import AUROC
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.figures import thumbnail
@@ -19,7 +21,7 @@ from stitchkit.runtime.threads import one_blas_thread
 from stitchkit.studies.close_ups import CloseUp, close_up
 from stitchkit.studies.jobs.study_jobs import TableAxes
 from stitchkit.studies.judges import MAP, RECALL
-from stitchkit.studies.methods import CLIP, METADATA, NAIVE, OWN, PROBE, RELATIVE
+from stitchkit.studies.methods import CLIP, OWN, RELATIVE
 from stitchkit.studies.plans import PAPER, ClassJudgePlan
 from stitchkit.studies.results import Finding, StudyRow, StudySummary
 from stitchkit.studies.running import StudyRun

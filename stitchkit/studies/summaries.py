@@ -13,12 +13,13 @@ from stitchkit.core.patients import count_patients
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.class_answers import notes_on_answers
 from stitchkit.evaluation.scores.class_patients import note_on_carriers, note_on_precision, notes_on_patients
+from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
 from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.scores.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.jobs.study_jobs import TableAxes
-from stitchkit.studies.methods import CLIP, METADATA, OWN, PROBE
+from stitchkit.studies.methods import CLIP, OWN
 from stitchkit.studies.plans import RANKED, AnyPlan, ClassJudgePlan, PairJudgePlan
 from stitchkit.studies.resampling import Group, Resamples
 from stitchkit.studies.results import Finding, StudyRow, StudySummary, distinct_names

@@ -14,8 +14,9 @@ import pytest
 from nih import FINDINGS, FOURTEEN
 
 import stitchkit as sk
+from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
 from stitchkit.storage.folders import write_embeddings
-from stitchkit.studies.methods import METADATA, OWN, PROBE
+from stitchkit.studies.methods import OWN
 from stitchkit.studies.reporting import NamedEncoders, study
 
 pytestmark = pytest.mark.real

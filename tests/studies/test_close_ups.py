@@ -12,7 +12,7 @@ from phantom_studies import JUDGED, only, run
 import stitchkit as sk
 from stitchkit.evaluation.scores import cross_fitting
 from stitchkit.evaluation.scores.cross_fitting import cross_fitted
-from stitchkit.studies.methods import METADATA
+from stitchkit.evaluation.scores.evaluate import METADATA
 
 FOUR = 'images = 4\nclasses = ["cardiomegaly", "nodule"]'
 

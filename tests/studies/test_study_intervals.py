@@ -11,6 +11,7 @@ import pytest
 from phantom_studies import JUDGED, LoadedOnce, run
 
 from stitchkit.core.scores import Labels
+from stitchkit.evaluation.scores.evaluate import PROBE
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_differences,
@@ -22,7 +23,6 @@ from stitchkit.metrics.average_precision_intervals import PrecisionPulls, macro_
 from stitchkit.metrics.class_means import ClassMeans, recalls_and_f1
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.studies.judges import ClassJudge, PairJudge, Share
-from stitchkit.studies.methods import PROBE
 from stitchkit.studies.plans import read_plan
 from stitchkit.studies.resampling import Resamples
 from stitchkit.studies.study_data import StudyData

@@ -164,8 +164,7 @@ def _of_anchors(labels: Labels, ours: Side) -> Labels:
     if ours.groups is None:
         return taken
     place = {name: row for row, name in enumerate(ours.ids.tolist())}
-    groups = ours.groups[[place[name] for name in taken.ids.tolist()]]
-    return Labels(values=taken.values, ids=taken.ids, classes=taken.classes, groups=groups, columns=taken.columns)
+    return taken.with_groups(ours.groups[[place[name] for name in taken.ids.tolist()]])
 
 
 def _looks(

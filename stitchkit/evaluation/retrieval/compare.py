@@ -24,8 +24,8 @@ from stitchkit.evaluation.retrieval.folded_pairs import AUTO, Candidate, Default
 from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally
 from stitchkit.evaluation.scores.class_patients import note_on_carriers, where_carried, without_ends
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.metrics.proportions import exact_difference, exact_interval
-from stitchkit.metrics.r2_intervals import r2_difference, r2_interval
+from stitchkit.metrics.proportions import exact_difference
+from stitchkit.metrics.r2_intervals import r2_difference
 from stitchkit.runtime.progress import Progress
 from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
@@ -345,7 +345,7 @@ def _rows(
     rows = []
     for label in order:
         tally, chance = tallies[label], both[label][1].by_name
-        measured = {name: _alone(_interval(tally, j), chance[name]) for j, name in enumerate(tally.names)}
+        measured = {name: _alone(tally.interval(name), chance[name]) for name in tally.names}
         measures = {name: where_carried(one, people) for name, one in (measured | read.get(label, {})).items()}
         rows.append(
             SolverRow(
@@ -368,13 +368,6 @@ def _highest(chances: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """The highest chance of each measure; the solver with the most measures gives their order."""
     most = sorted(chances, key=len, reverse=True)
     return {name: max(one[name] for one in most if name in one) for name in most[0]}
-
-
-def _interval(tally: Tally, j: int) -> Interval:
-    """Measure ``j`` with its interval: a share or a mean of reciprocal ranks has that of proportions."""
-    if tally.names[j] == "r2":
-        return r2_interval(tally.of[:, j] - tally.won[:, j], tally.of[:, j])
-    return exact_interval(tally.won[:, j], tally.of[:, j])
 
 
 def _value(value: float) -> Interval:

@@ -142,13 +142,7 @@ def evaluate(
     if replicates < 1:
         raise InputError("evaluate needs at least 1 resample; got " + setting("replicates", replicates) + ".")
     if groups is not None:
-        labels = Labels(
-            values=labels.values,
-            ids=labels.ids,
-            classes=labels.classes,
-            groups=np.asarray(groups),
-            columns=labels.columns,
-        )
+        labels = labels.with_groups(groups)
     apart = [] if anchors is None or isinstance(anchors, str) else _ids(anchors).tolist()
     by_id = labels_of_items(labels.of_classes(scores.classes), scores.ids, apart, allow=allow_leakage)
     known, notes = by_id.labels, by_id.notes

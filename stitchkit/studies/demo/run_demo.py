@@ -7,7 +7,7 @@ stands beside chance, the medical encoder's own head, a probe at the same label 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from stitchkit.core.prompts import PromptSet
 from stitchkit.datasets.phantoms import FINDINGS
 from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.evaluation.scores.evaluate import PROBE, evaluate
+from stitchkit.evaluation.scores.naive import NAIVE, naive_scores
 from stitchkit.evaluation.scores.probe import fit_probe
 from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.metrics.auroc import auroc
@@ -114,11 +115,10 @@ def stitch_numbers(data: DemoData, settings: DemoSettings) -> tuple[Evaluation, 
     chosen = align(x, y, groups=data.anchors.patients, purpose="head", head=data.own_head, nested=settings.nested)
     orthogonal = align(x, y, groups=data.anchors.patients, purpose="head", solver="procrustes", nested=False)
     head, test = data.own_head, data.general[1]
-    naive = _zero_pad(test.vectors, head.space.dim)
     others = {
         "own head (medical encoder)": head.scores(data.medical[1]),
         "orthogonal map": head.scores(orthogonal.to_target(test)),
-        "naive (cut to width)": replace(head.scores(naive), ids=test.ids),
+        NAIVE: naive_scores(test, head),
     }
     result = evaluate(
         head.scores(chosen.to_target(test)),
@@ -266,9 +266,3 @@ def macro(scores: np.ndarray, truth: np.ndarray) -> float:
 
 def _head(alignment: Alignment, data: DemoData, prompts: PromptSet) -> ZeroShotHead:
     return zeroshot(alignment, data.text_encoder, prompts, store=None)
-
-
-def _zero_pad(vectors: np.ndarray, width: int) -> np.ndarray:
-    """``vectors`` (n, d) cut or filled with zeros to (n, width): stitching without a map."""
-    kept = vectors[:, :width]
-    return np.pad(kept, ((0, 0), (0, width - kept.shape[1])))
