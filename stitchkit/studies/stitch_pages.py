@@ -24,6 +24,7 @@ from stitchkit.storage.toml_files import Texts
 from stitchkit.studies.jobs.stitching import StitchingJobs
 from stitchkit.studies.jobs.study_jobs import StudyJobs
 from stitchkit.studies.jobs.zero_shot import ZeroShotJobs
+from stitchkit.studies.named_encoders import NamedEncoders
 from stitchkit.studies.plans import (
     PAPER,
     ClassJudgePlan,
@@ -34,7 +35,6 @@ from stitchkit.studies.plans import (
     ZeroShotGrid,
     ZeroShotPlan,
 )
-from stitchkit.studies.reporting import NamedEncoders
 from stitchkit.studies.results import StudySummary, short
 from stitchkit.studies.running import Say, run_jobs
 from stitchkit.studies.study_data import EncoderLoader, Fold, StudyData, cross_fit_folds

@@ -22,7 +22,7 @@ from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.encoders import is_vectors_file
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
-from stitchkit.storage.folders import read_embeddings
+from stitchkit.storage.embeddings import read_embeddings
 from stitchkit.studies.plans import DataPlan, Grid, MapPlan, RetrievalPlan
 
 Draw = tuple[int | None, int]  # how many anchors (None: all), and which draw of them

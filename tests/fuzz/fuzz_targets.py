@@ -25,9 +25,9 @@ from stitchkit.storage.embedding_cache import EmbeddingStore
 from stitchkit.storage.folders import write_folder
 from stitchkit.storage.scores import read_scores, write_scores
 from stitchkit.studies.cells import Cell, CellLog
+from stitchkit.studies.identity import IDENTITY, KEYS, read_identity
 from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import read_plan
-from stitchkit.studies.reporting import IDENTITY, KEYS, read_identity
 from stitchkit.training.checkpoints import LOG, STATE, check_same, read_run_state, restoring, save_state
 from stitchkit.training.packing import pack_images
 from stitchkit.training.recipes import read_recipe

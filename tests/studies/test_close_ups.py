@@ -108,8 +108,8 @@ def test_rows_have_further_measures(planned, scored, tmp_path):
 
 @pytest.mark.usefixtures("undrawn")
 def test_with_folds_scores_are_standardised_within_each_before_they_are_calibrated(planned, tmp_path, few_are_enough):
+    from stitchkit.studies.named_encoders import NamedEncoders
     from stitchkit.studies.plans import read_plan
-    from stitchkit.studies.reporting import NamedEncoders
     from stitchkit.studies.study_data import StudyData
 
     path = planned(data="folds = 3")

@@ -20,7 +20,8 @@ from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
 from stitchkit.evaluation.scores.metadata import metadata_scores
 from stitchkit.evaluation.scores.naive import NAIVE
 from stitchkit.studies.methods import OWN, RELATIVE
-from stitchkit.studies.reporting import NamedEncoders, study
+from stitchkit.studies.named_encoders import NamedEncoders
+from stitchkit.studies.study import study
 from stitchkit.studies.study_data import _is_one_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
