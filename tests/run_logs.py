@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stitchkit.training.checkpoints import LOG
+from stitchkit.training.run_log import LOG
 
 
 def log_lines(folder: Path) -> list[dict[str, Any]]:

@@ -24,15 +24,12 @@ from stitchkit.storage.path_checks import resolved_path
 from stitchkit.training.cards import encoder_card
 from stitchkit.training.checkpoints import (
     RUN,
-    Curves,
-    RunLog,
     RunState,
     check_same,
     read_run_state,
     restoring,
     save_state,
 )
-from stitchkit.training.checkpoints import tensorboard as tensorboard_in
 from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.loading import Batch, Batches
 from stitchkit.training.objectives import objective_type
@@ -42,6 +39,8 @@ from stitchkit.training.outcomes import TrainedRun, TrainingError
 from stitchkit.training.preparing import PreparedPairs
 from stitchkit.training.processes import launch, sum_over_processes, with_others
 from stitchkit.training.recipes import Recipe, read_recipe
+from stitchkit.training.run_log import Curves, RunLog
+from stitchkit.training.run_log import tensorboard as tensorboard_in
 from stitchkit.training.validation import Validation, validate
 
 if TYPE_CHECKING:

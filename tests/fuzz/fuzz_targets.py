@@ -28,9 +28,10 @@ from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.identity import IDENTITY, KEYS, read_identity
 from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import read_plan
-from stitchkit.training.checkpoints import LOG, STATE, check_same, read_run_state, restoring, save_state
+from stitchkit.training.checkpoints import STATE, check_same, read_run_state, restoring, save_state
 from stitchkit.training.packing import pack_images
 from stitchkit.training.recipes import read_recipe
+from stitchkit.training.run_log import LOG
 from stitchkit.training.validation import Validation
 from stitchkit.training.vocabularies import Vocabulary
 
@@ -316,7 +317,7 @@ def _run_log(folder: Path) -> None:
 
 
 def _use_run_log(folder: Path) -> object:
-    from stitchkit.training.checkpoints import RunLog
+    from stitchkit.training.run_log import RunLog
 
     RunLog(folder, 2)
     return log_lines(folder)

@@ -46,7 +46,7 @@ def write_pack(folder: Path) -> None:
 
 
 def write_run_log(folder: Path) -> None:
-    from stitchkit.training.checkpoints import RunLog
+    from stitchkit.training.run_log import RunLog
 
     log = object.__new__(RunLog)
     log.path, log.curves = folder / "log.jsonl", None

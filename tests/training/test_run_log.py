@@ -6,7 +6,7 @@ import pytest
 from run_logs import log_lines
 
 from stitchkit.core.errors import DataError
-from stitchkit.training.checkpoints import LOG, RunLog
+from stitchkit.training.run_log import LOG, RunLog
 
 
 def test_lines_beyond_the_step_and_a_cut_one_are_left_out(tmp_path):

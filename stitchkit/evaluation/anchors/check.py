@@ -19,10 +19,10 @@ from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.near_duplicates import LIKENESS, MOST, Alike, Looks
 from stitchkit.datasets.prompt_sets import read_prompts
-from stitchkit.evaluation.anchors.findings import AnchorAudit, ClassCounts, Duplicate, TextCounts
+from stitchkit.evaluation.anchors.anchor_audit import AnchorAudit, ClassCounts, Duplicate, TextCounts
 from stitchkit.evaluation.anchors.overlap import Overlap, Side, alike_within, overlap_of
 from stitchkit.evaluation.anchors.shortcuts import Shortcut, find_shortcuts
-from stitchkit.evaluation.anchors.words import ClassWords, class_words
+from stitchkit.evaluation.anchors.text_mentions import ClassMentions, count_mentions
 from stitchkit.evaluation.leakage import spelled_notes
 from stitchkit.evaluation.scores.metadata import file_columns
 from stitchkit.runtime.progress import Progress
@@ -62,7 +62,7 @@ def check_anchors(
         opposite labels, and, with ``metadata`` or image files, shortcuts.
     prompts
         A prompt set, its name or its file: counts the texts that say each class
-        (:mod:`stitchkit.evaluation.anchors.words` tells how).
+        (:mod:`stitchkit.evaluation.anchors.text_mentions` tells how).
     metadata
         Columns of ``labels`` that the metadata-only baseline may use, beside file size, width, height and bit depth.
     likeness
@@ -121,7 +121,7 @@ def check_anchors(
     leaked = () if theirs is None or overlap is None else _duplicates(overlap.alike or (), ours, theirs, labels)
     texts = None if ours.texts is None else _texts(ours.texts, None if theirs is None else theirs.texts)
     classes = () if known is None else tuple(_counts(known))
-    words = () if named is None else class_words(ours.texts or (), named)
+    words = () if named is None else count_mentions(ours.texts or (), named)
     notes += _open_notes(ours, theirs, overlap, known, words)
     return AnchorAudit(
         anchors=len(ours),
@@ -244,7 +244,7 @@ def _shortcuts(
 def _warnings(
     duplicates: Sequence[Duplicate],
     classes: Sequence[ClassCounts],
-    words: Sequence[ClassWords],
+    words: Sequence[ClassMentions],
     shortcuts: Sequence[Shortcut],
     texts: TextCounts | None,
 ) -> Iterable[str]:
@@ -273,7 +273,7 @@ def _warnings(
 
 
 def _open_notes(
-    ours: Side, theirs: Side | None, overlap: Overlap | None, known: Labels | None, words: Sequence[ClassWords]
+    ours: Side, theirs: Side | None, overlap: Overlap | None, known: Labels | None, words: Sequence[ClassMentions]
 ) -> Iterable[str]:
     if theirs is None or overlap is None:
         yield "no test was given, so nothing is known of leakage"

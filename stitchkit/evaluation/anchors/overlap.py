@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items, checked_groups, checked_ids
 from stitchkit.core.keys import spelled_alike
 from stitchkit.core.wording import counted, setting
+from stitchkit.datasets.anchor_tables import AnchorTable
 from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, Looks, find_alike, look_at
-from stitchkit.evaluation.leakage import shared_values, two_spellings_note
+from stitchkit.datasets.rows import groups_of, ids_of, read_rows
+from stitchkit.evaluation.leakage import audit, same_files, shared_values, two_spellings_note
 from stitchkit.runtime.progress import Progress
 
 
@@ -171,3 +174,32 @@ def alike_within(side: Side, looks: Looks, likeness: float = LIKENESS) -> tuple[
     """Items of one side whose images are, or look, the same, and whether all are listed."""
     pairs, complete = find_alike(looks, likeness=likeness)
     return _of_items(pairs, side, side), complete
+
+
+def audit_test_table(anchors: AnchorSet, table: AnchorTable, test: Path, *, allow: bool = False) -> list[str]:
+    """Notes on anchors that are also in a table of test items, by id, patient and image, before any model is loaded.
+
+    Parameters
+    ----------
+    table
+        The anchors' table; columns that it names are those of the test as well, where it has them.
+    test
+        The table of test items.
+    allow
+        Report leakage instead of refusing it.
+
+    Raises
+    ------
+    LeakageError
+        If an item, a patient or an image is on both sides and ``allow`` is not set.
+    """
+    rows = read_rows(test)
+    id, patients = (name if name in rows.columns else None for name in (table.id, table.groups))
+    ids = ids_of(rows, id, rows.first_of("path"))
+    notes = audit(anchors.ids, ids, anchors.groups, groups_of(rows, patients), allow=allow)
+    if "path" not in rows.columns:
+        return notes
+    files = [test.parent / cell for cell in rows.column("path")]
+    if not all(os.path.isfile(file) for file in files):
+        return [*notes, f"images of {test} are not all here: anchors' images under other names were not looked for"]
+    return [*notes, *same_files(anchors.source_items, Items(ids, files, "image"), allow=allow)]

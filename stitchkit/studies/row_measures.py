@@ -39,7 +39,7 @@ Group = tuple[str, str, str, int | None]  # source, target, method, anchors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Resamples:
+class RowMeasures:
     """Measures of every row.
 
     Parameters
@@ -72,7 +72,7 @@ class Resamples:
     candidates: int
 
     @classmethod
-    def of(cls, run: StudyRun, bar: Progress) -> Resamples:
+    def of(cls, run: StudyRun, bar: Progress) -> RowMeasures:
         """Measures of every row of a study that ran; resamples that an earlier run has kept are read."""
         judge, groups = run.judge, rows_of_cells(run.cells)
         known = (
