@@ -11,8 +11,8 @@ import numpy as np
 
 from stitchkit.core.patients import patient_of_each
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.scores.class_answers import ACCURACY, BALANCED, F1, macro_f1_interval
 from stitchkit.evaluation.scores.class_patients import precision_has_ends, where_carried, where_enough, without_ends
+from stitchkit.evaluation.scores.multiclass_measures import ACCURACY, BALANCED, F1, macro_f1_interval
 from stitchkit.evaluation.scores.results import PRECISION
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,

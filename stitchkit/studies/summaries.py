@@ -11,10 +11,10 @@ import numpy as np
 from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.patients import count_patients
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.scores.class_answers import notes_on_answers
 from stitchkit.evaluation.scores.class_patients import note_on_carriers, note_on_precision, notes_on_patients
 from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
 from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
+from stitchkit.evaluation.scores.multiclass_measures import notes_on_multiclass
 from stitchkit.evaluation.scores.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.runtime.progress import Progress
@@ -41,7 +41,7 @@ def summarise(run: StudyRun, *, progress: bool | None = None) -> StudySummary:
         notes += note_on_precision(run.judge.patients, run.judge.columns) if run.folds is None else []
         notes += notes_on_patients(run.judge.patients, run.judge.columns)
     notes += note_on_carriers(run.judge.carriers(run.judge.main), "means and their differences")
-    notes += notes_on_answers(run.test) if by_class is not None and by_class.multiclass else []
+    notes += notes_on_multiclass(run.test) if by_class is not None and by_class.multiclass else []
     if dropped := int((~measures.complete).sum()):
         notes.append(f"{dropped} of {replicates} resamples lacked every query of some direction and were dropped")
     if run.folds is not None and run.plan.kind not in RANKED:

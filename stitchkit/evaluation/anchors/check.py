@@ -17,7 +17,7 @@ from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted, setting
-from stitchkit.datasets.near_duplicates import LIKENESS, MOST, Alike, Looks
+from stitchkit.datasets.near_duplicates import LIKENESS, MOST, Alike, ImageFingerprints
 from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.evaluation.anchors.anchor_audit import AnchorAudit, ClassCounts, Duplicate, TextCounts
 from stitchkit.evaluation.anchors.overlap import Overlap, Side, alike_within, overlap_of
@@ -110,11 +110,11 @@ def check_anchors(
     known = None if labels is None else _of_anchors(labels, ours)
     notes: list[str] = []
     with Progress(show=progress) as bar:
-        looks = _looks(ours, theirs, bar, notes)
+        fingerprints = _fingerprints(ours, theirs, bar, notes)
         settings = {"min_positives": min_positives, "folds": folds, "seed": seed}
         shortcuts, columns = _shortcuts(known, anchors, metadata, notes, settings, bar)
-    overlap = None if theirs is None else overlap_of(ours, theirs, looks[1], likeness)
-    within, complete = ((), True) if looks[0] is None else alike_within(ours, looks[0], likeness)
+    overlap = None if theirs is None else overlap_of(ours, theirs, fingerprints[1], likeness)
+    within, complete = ((), True) if fingerprints[0] is None else alike_within(ours, fingerprints[0], likeness)
     if not complete:
         notes.append(f"more than {MOST} pairs of anchors are near duplicates; the others are not listed")
     duplicates = _duplicates(within, ours, ours, labels)
@@ -138,7 +138,7 @@ def check_anchors(
         shortcuts=shortcuts,
         columns=columns,
         notes=tuple(notes),
-        settings={"likeness": likeness, "images_compared": looks[0] is not None, "level": 0.95, **settings},
+        settings={"likeness": likeness, "images_compared": fingerprints[0] is not None, "level": 0.95, **settings},
     )
 
 
@@ -167,16 +167,16 @@ def _of_anchors(labels: Labels, ours: Side) -> Labels:
     return taken.with_groups(ours.groups[[place[name] for name in taken.ids.tolist()]])
 
 
-def _looks(
+def _fingerprints(
     ours: Side, theirs: Side | None, bar: Progress, notes: list[str]
-) -> tuple[Looks | None, tuple[Looks, Looks] | None]:
+) -> tuple[ImageFingerprints | None, tuple[ImageFingerprints, ImageFingerprints] | None]:
     """Fingerprints of the anchors' images, and of both sides' if both have images."""
     if not ours.images:
         return None, None
-    anchors = ours.looks("anchors", bar)
+    anchors = ours.fingerprints("anchors", bar)
     sides = [anchors]
     if theirs is not None and theirs.images:
-        sides.append(theirs.looks("test images", bar))
+        sides.append(theirs.fingerprints("test images", bar))
     if blank := sum(one.blank for one in sides):
         notes.append(f"{counted(blank, 'image shows', 'images show')} nothing; only exact copies are found")
     return anchors, (anchors, sides[1]) if len(sides) == 2 else None

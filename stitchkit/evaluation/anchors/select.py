@@ -112,11 +112,11 @@ def candidates_of(
     if test is None:
         return Candidates(np.arange(len(anchors)), 0, ())
     ours, theirs = Side.of(anchors), Side.of(test, test_groups)
-    looks = None
+    fingerprints = None
     if ours.images and theirs.images:
         with Progress(show=progress) as bar:
-            looks = ours.looks("anchors", bar), theirs.looks("test images", bar)
-    overlap = overlap_of(ours, theirs, looks)
+            fingerprints = ours.fingerprints("anchors", bar), theirs.fingerprints("test images", bar)
+    overlap = overlap_of(ours, theirs, fingerprints)
     if not overlap.complete:
         raise DataError(
             f"more than {MOST} pairs of an anchor's and a test item's image look the same, so what leaks cannot be "

@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchkit.alignment.folds import assign
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.scores.class_patients import patients_of, where_enough
+from stitchkit.evaluation.scores.class_patients import count_class_patients, where_enough
 from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.runtime.threads import is_small, one_blas_thread
@@ -111,5 +111,5 @@ def partner_aurocs(held: HeldOutPartners, y: np.ndarray, people: np.ndarray) -> 
     columns = tuple(str(g) for g in range(y.shape[1]))
     truth = Labels(y, np.arange(len(y)).astype(str), columns, people.astype(str))
     intervals = auroc_intervals(AurocPulls.of(held.scores, y, people, held.fold))
-    named = where_enough(dict(zip(columns, intervals, strict=True)), patients_of(truth, held.fold))
+    named = where_enough(dict(zip(columns, intervals, strict=True)), count_class_patients(truth, held.fold))
     return [None if np.isnan(one.value) else one for one in named.values()]

@@ -21,7 +21,7 @@ from stitchkit.evaluation.associations.associations import Associations
 from stitchkit.evaluation.diagnosis.common_space import AlignedPairs, outliers
 from stitchkit.evaluation.diagnosis.coverage import prompt_coverage
 from stitchkit.evaluation.diagnosis.diagnosis import Diagnosis, Fit, Gap, HeldOut
-from stitchkit.evaluation.diagnosis.leverage import hat_values, summary
+from stitchkit.evaluation.diagnosis.leverage import Leverage, hat_values
 from stitchkit.evaluation.diagnosis.spectra import spectrum_of
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.leakage import check_apart
@@ -166,7 +166,7 @@ def diagnose(
             gap=Gap(_gap(x.vectors, y.vectors), _gap(aligned.left, aligned.right) or 0.0),
             hubs=aligned.hubs(k),
             spectrum=spectrum_of(alignment),
-            leverage=summary(leverages, ridge, known[0].ids),
+            leverage=Leverage.of(leverages, ridge, known[0].ids),
             outliers=worst,
             flagged=flagged,
             coverage=coverage,
