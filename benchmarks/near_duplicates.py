@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from stitchkit import Items, read_anchors
 from stitchkit.datasets.images import read_image
-from stitchkit.datasets.near_duplicates import Looks, find_alike, look_at
+from stitchkit.datasets.near_duplicates import ImageFingerprints, find_alike, fingerprints_of
 from stitchkit.datasets.phantoms import make_phantoms
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
@@ -146,9 +146,9 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def looks_of(ids: list[str], images: Sequence[Any]) -> Looks:
+def looks_of(ids: list[str], images: Sequence[Any]) -> ImageFingerprints:
     items = Items(ids, images, "image")
-    return Looks.of(items.ids, list(look_at(items)))
+    return ImageFingerprints.of(items.ids, list(fingerprints_of(items)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +176,7 @@ class Films:
         return value if isinstance(value, Image.Image) else read_image(value)
 
 
-def rates(films: Films, looks: Looks, rows: np.ndarray, name: str, seed: int) -> tuple[float, int]:
+def rates(films: Films, looks: ImageFingerprints, rows: np.ndarray, name: str, seed: int) -> tuple[float, int]:
     """Share of altered images that are found again, and pairs with an image of another patient."""
     rng = np.random.default_rng(seed)
     images = [CHANGES[name](films.image(row), rng) for row in rows]
@@ -186,11 +186,11 @@ def rates(films: Films, looks: Looks, rows: np.ndarray, name: str, seed: int) ->
     return len(again) / len(rows), false
 
 
-def _same(looks: Looks, row: int, other: int) -> bool:
+def _same(looks: ImageFingerprints, row: int, other: int) -> bool:
     return bool(looks.pixels[row] == looks.pixels[other])
 
 
-def different(films: Films, looks: Looks) -> str:
+def different(films: Films, looks: ImageFingerprints) -> str:
     """Pairs of different patients: their number, near duplicates among them, and the most alike fingerprints."""
     count, most = 0, 0.0
     for start in range(0, len(looks), 1024):

@@ -73,7 +73,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "prompt_sensitivity": "stitchkit.studies.prompt_sensitivity:prompt_sensitivity",
     "read_anchors": "stitchkit.datasets.tables:read_anchors",
     "read_cohort": "stitchkit.datasets.cohorts:read_cohort",
-    "read_embeddings": "stitchkit.storage.folders:read_embeddings",
+    "read_embeddings": "stitchkit.storage.embeddings:read_embeddings",
     "read_items": "stitchkit.datasets.tables:read_items",
     "read_labels": "stitchkit.datasets.labels:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
@@ -81,9 +81,9 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "search_layers": "stitchkit.evaluation.spaces.search_layers:search_layers",
     "stitch": "stitchkit.stitching:stitch",
     "stitchability": "stitchkit.evaluation.spaces.stitchability:stitchability",
-    "study": "stitchkit.studies.reporting:study",
+    "study": "stitchkit.studies.study:study",
     "train": "stitchkit.training.loop:train",
-    "write_embeddings": "stitchkit.storage.folders:write_embeddings",
+    "write_embeddings": "stitchkit.storage.embeddings:write_embeddings",
     "zeroshot": "stitchkit.zero_shot:zeroshot",
 }
 

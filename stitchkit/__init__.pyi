@@ -70,10 +70,10 @@ from stitchkit.solvers.relative import Relative as Relative
 from stitchkit.solvers.ridge import Ridge as Ridge
 from stitchkit.stitching import StitchedModel as StitchedModel
 from stitchkit.stitching import stitch as stitch
-from stitchkit.storage.folders import read_embeddings as read_embeddings
-from stitchkit.storage.folders import write_embeddings as write_embeddings
+from stitchkit.storage.embeddings import read_embeddings as read_embeddings
+from stitchkit.storage.embeddings import write_embeddings as write_embeddings
 from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
-from stitchkit.studies.reporting import study as study
+from stitchkit.studies.study import study as study
 from stitchkit.training.loop import train as train
 from stitchkit.zero_shot import embed_prompts as embed_prompts
 from stitchkit.zero_shot import zeroshot as zeroshot

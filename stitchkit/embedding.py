@@ -34,7 +34,6 @@ from stitchkit.datasets.images import read_image
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.embedding_cache import EmbeddingStore, SpaceCache
 from stitchkit.storage.file_errors import free_bytes
-from stitchkit.storage.folders import check_embeddings_path, write_embeddings
 
 _DTYPES = ("float32", "float16")
 _ON_ERROR = ("raise", "skip")
@@ -108,7 +107,11 @@ def embed(
         raise UnknownNameError.of("precision of embeddings", str(dtype), _DTYPES)
     if batch_size < 1:
         raise InputError("a batch holds at least one item; got " + setting("batch_size", batch_size) + ".")
-    target = None if out is None else check_embeddings_path(out)
+    target: Path | None = None
+    if out is not None:  # not imported where vectors stay in memory
+        from stitchkit.storage.embeddings import check_embeddings_path, write_embeddings
+
+        target = check_embeddings_path(out)
     skip = on_error == "skip"
     if skip and target is not None:
         check_left_out(left_out_path(target))

@@ -16,7 +16,7 @@ from stitchkit.core.space import Space
 from stitchkit.embedding import embed
 from stitchkit.runtime import progress
 from stitchkit.storage.embedding_cache import EmbeddingStore
-from stitchkit.storage.folders import read_embeddings
+from stitchkit.storage.embeddings import read_embeddings
 
 
 class FakeEncoder:

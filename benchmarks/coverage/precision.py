@@ -17,8 +17,8 @@ import stitchkit.metrics.class_means as class_means
 import stitchkit.metrics.degrees_of_freedom as degrees_of_freedom
 from benchmarks.coverage.cells import Bar, Cell, Ends
 from stitchkit.core.least_patients import MEAN_PATIENTS, WIDE_BELOW
-from stitchkit.evaluation.scores.class_answers import Answers
 from stitchkit.evaluation.scores.class_patients import enough_on_average
+from stitchkit.evaluation.scores.multiclass_measures import MulticlassMeasures as Answers
 from stitchkit.metrics.average_precision_intervals import (
     PrecisionPulls,
     macro_precision_difference,

@@ -75,7 +75,7 @@ class GateInputs:
 
     def _names(self) -> tuple[Any, Any]:
         """Ids and patients of the pairs."""
-        from stitchkit.storage.folders import read_embeddings
+        from stitchkit.storage.embeddings import read_embeddings
 
         if self.table is not None:
             pairs = self.table.ids_only()
@@ -86,7 +86,7 @@ class GateInputs:
 
     def vectors(self, loading: Loading) -> tuple[Embeddings, Embeddings, Any]:
         """Both sides' vectors of the pairs, and their patients."""
-        from stitchkit.storage.folders import read_embeddings
+        from stitchkit.storage.embeddings import read_embeddings
 
         x, y = (None if path is None else read_embeddings(path) for path in (self.source, self.target))
         if x is not None and y is not None:

@@ -32,7 +32,7 @@ def are_files(source: str, target: str) -> bool:
 def read_vectors(path: str | Path) -> Embeddings:
     """The embeddings in a file; that there is none is the caller's mistake."""
     from stitchkit.cli.paths import existing_path
-    from stitchkit.storage.folders import read_embeddings
+    from stitchkit.storage.embeddings import read_embeddings
 
     return read_embeddings(existing_path(path, "file of embeddings"))
 
@@ -170,7 +170,7 @@ class Pools:
 
 def _vectors(path: Path, encoder: Encoder | None, loading: Loading) -> Embeddings:
     from stitchkit.datasets.tables import read_items
-    from stitchkit.storage.folders import read_embeddings
+    from stitchkit.storage.embeddings import read_embeddings
 
     if path.suffix == FILE or encoder is None:
         return read_embeddings(path)

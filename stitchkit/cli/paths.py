@@ -11,6 +11,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.storage.path_checks import resolved_path
 
 PAGES = (".html", ".htm")
+ARTEFACT = ("config.json", "model.safetensors")  # files of every folder that may be written again
 
 
 def existing_path(path: str | Path, what: str) -> Path:
@@ -39,11 +40,11 @@ def new_file(path: Path, overwrite: bool, check: Callable[[Path], Path] | None =
     return check(path) if check else path
 
 
-def new_folder(path: Path, overwrite: bool, files: tuple[str, ...] = ("config.json", "model.safetensors")) -> Path:
-    """``path`` if a folder may be written there; one that lacks any of ``files`` is never replaced."""
+def new_folder(path: Path, overwrite: bool) -> Path:
+    """``path`` if the folder of an artefact may be written there; another folder is never replaced."""
     folder_name(path)
     if path.is_dir() and any(path.iterdir()):
-        if not all((path / file).is_file() for file in files):
+        if not all((path / file).is_file() for file in ARTEFACT):
             raise InputError(
                 f"{path} is not empty: it holds something else, which is never overwritten. Choose another folder."
             )

@@ -60,8 +60,8 @@ def crowding(queries: Array, gallery: Array, k: int = 10) -> np.ndarray:
     return nearest(queries, gallery, k).scores.mean(axis=1)
 
 
-def soft_crowding(queries: Array, gallery: Array, temperature: float = TEMPERATURE) -> np.ndarray:
-    """``T log mean exp(s / T)`` (q,) over each query's similarities s to ``gallery`` (g, d): the norm of softmax.
+def soft_crowding(queries: Array, gallery: Array) -> np.ndarray:
+    """``T log mean exp(s / T)`` (q,) over similarities s to ``gallery`` (g, d), T = .1: the norm of softmax.
 
     It lies between the mean and the largest similarity. Subtracted, as in the inverted softmax, it lowers queries
     that are near to much of the gallery.
@@ -75,8 +75,8 @@ def soft_crowding(queries: Array, gallery: Array, temperature: float = TEMPERATU
     for _, tile in _tiles(queries, gallery):
         xp = namespace(tile)
         most = xp.max(tile, axis=1, keepdims=True)
-        mean = xp.mean(xp.exp((tile - most) / temperature), axis=1)
-        values.append(to_numpy(most[:, 0] + temperature * xp.log(mean)))
+        mean = xp.mean(xp.exp((tile - most) / TEMPERATURE), axis=1)
+        values.append(to_numpy(most[:, 0] + TEMPERATURE * xp.log(mean)))
     return np.concatenate(values)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -200,6 +200,10 @@ class Labels:
         picked = [self.classes.index(label) for label in classes]
         return Labels(self.values[:, picked], self.ids, classes, self.groups, self.columns)
 
+    def with_groups(self, groups: Any) -> Labels:
+        """The labels with ``groups`` (n,) as the patients of their items."""
+        return replace(self, groups=np.asarray(groups))
+
     def with_patients_of(self, anchors: AnchorSet) -> Labels:
         """The labels of the anchors with the anchors' own patients; as they are where either side settles that.
 
@@ -217,5 +221,4 @@ class Labels:
             return self
         patient = dict(zip(anchors.ids.tolist(), anchors.groups.tolist(), strict=True))
         some = self.take(np.flatnonzero(np.isin(self.ids, anchors.ids)))
-        groups = np.asarray([patient[one] for one in some.ids.tolist()])
-        return Labels(some.values, some.ids, some.classes, groups, some.columns)
+        return some.with_groups([patient[one] for one in some.ids.tolist()])

@@ -35,7 +35,7 @@ class Alike(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looks:
+class ImageFingerprints:
     """Content keys, fingerprints and thumbnails of n images.
 
     Parameters
@@ -61,9 +61,9 @@ class Looks:
         return len(self.ids)
 
     @classmethod
-    def of(cls, ids: np.ndarray, looks: list[tuple[bytes, bytes, np.ndarray, np.ndarray]]) -> Looks:
-        """The looks of images seen one by one with :func:`look_at`."""
-        files, pixels, prints, small = zip(*looks, strict=True) if looks else ((), (), (), ())
+    def of(cls, ids: np.ndarray, fingerprints: list[tuple[bytes, bytes, np.ndarray, np.ndarray]]) -> ImageFingerprints:
+        """Fingerprints of images, one by one from :func:`fingerprints_of`."""
+        files, pixels, prints, small = zip(*fingerprints, strict=True) if fingerprints else ((), (), (), ())
         rows = np.stack(prints) if prints else np.zeros((0, LENGTH), dtype=np.float32)
         return cls(
             ids=ids,
@@ -79,8 +79,8 @@ class Looks:
         return int((~self.prints.any(axis=1)).sum())
 
 
-def look_at(items: Items) -> Iterator[tuple[bytes, bytes, np.ndarray, np.ndarray]]:
-    """File key, pixel key, fingerprint and thumbnail of each image, one by one, for :meth:`Looks.of`.
+def fingerprints_of(items: Items) -> Iterator[tuple[bytes, bytes, np.ndarray, np.ndarray]]:
+    """File key, pixel key, fingerprint and thumbnail of each image, one by one, for :meth:`ImageFingerprints.of`.
 
     Raises
     ------
@@ -100,7 +100,9 @@ def look_at(items: Items) -> Iterator[tuple[bytes, bytes, np.ndarray, np.ndarray
             yield key, key, fingerprint(value), thumbnail(value)
 
 
-def find_alike(looks: Looks, others: Looks | None = None, *, likeness: float = LIKENESS) -> tuple[list[Alike], bool]:
+def find_alike(
+    fingerprints: ImageFingerprints, others: ImageFingerprints | None = None, *, likeness: float = LIKENESS
+) -> tuple[list[Alike], bool]:
     """Images that show the same, within one side or across two, and whether all near ones are listed.
 
     Two images are near duplicates by the cosine of their fingerprints, or by their likeness after a registration
@@ -115,10 +117,10 @@ def find_alike(looks: Looks, others: Looks | None = None, *, likeness: float = L
 
     Parameters
     ----------
-    looks
+    fingerprints
         One side.
     others
-        The other side; by default the rows of ``looks`` among themselves.
+        The other side; by default the rows of ``fingerprints`` among themselves.
     likeness
         From which two images are near duplicates, in (0, 1].
 
@@ -138,23 +140,23 @@ def find_alike(looks: Looks, others: Looks | None = None, *, likeness: float = L
     """
     if not 0 < likeness <= 1:
         raise InputError(f"the likeness of near duplicates is above 0 and up to 1; got {likeness}.")
-    exact, near = _copies(looks, others), _near(looks, others, likeness)
+    exact, near = _copies(fingerprints, others), _near(fingerprints, others, likeness)
     return [*exact, *near[:MOST]], len(near) <= MOST
 
 
-def _firsts(looks: Looks) -> list[int]:
+def _firsts(fingerprints: ImageFingerprints) -> list[int]:
     """The first row of each distinct picture."""
-    _, first = np.unique(looks.pixels, return_index=True)
+    _, first = np.unique(fingerprints.pixels, return_index=True)
     return sorted(first.tolist())
 
 
-def _copies(looks: Looks, others: Looks | None) -> list[Alike]:
+def _copies(fingerprints: ImageFingerprints, others: ImageFingerprints | None) -> list[Alike]:
     """Rows of equal files or equal pixels."""
-    other = looks if others is None else others
+    other = fingerprints if others is None else others
     by_pixels: dict[bytes, int] = {}
-    for row, key in enumerate(looks.pixels.tolist()):
+    for row, key in enumerate(fingerprints.pixels.tolist()):
         by_pixels.setdefault(key, row)
-    files = set(looks.files.tolist()) if others is not None else set()
+    files = set(fingerprints.files.tolist()) if others is not None else set()
     copies: list[Alike] = []
     previous: set[bytes] = set()
     for row, (key, file) in enumerate(zip(other.pixels.tolist(), other.files.tolist(), strict=True)):
@@ -165,24 +167,24 @@ def _copies(looks: Looks, others: Looks | None) -> list[Alike]:
     return copies
 
 
-def _near(looks: Looks, others: Looks | None, likeness: float) -> list[Alike]:
+def _near(fingerprints: ImageFingerprints, others: ImageFingerprints | None, likeness: float) -> list[Alike]:
     """Pairs of different pictures that look alike, up to one more than are listed: by fingerprint, then registered."""
-    by_print = _near_prints(looks, others, likeness)
+    by_print = _near_prints(fingerprints, others, likeness)
     if len(by_print) > MOST:
         return by_print
     best = {(one.first, one.second): one for one in by_print}
-    for one in _near_registered(looks, others, likeness):
+    for one in _near_registered(fingerprints, others, likeness):
         known = best.get((one.first, one.second))
         if known is None or known.likeness < one.likeness:
             best[one.first, one.second] = one
     return [best[pair] for pair in sorted(best)]
 
 
-def _near_prints(looks: Looks, others: Looks | None, likeness: float) -> list[Alike]:
+def _near_prints(fingerprints: ImageFingerprints, others: ImageFingerprints | None, likeness: float) -> list[Alike]:
     """Pairs of different pictures whose fingerprints are alike."""
-    other = looks if others is None else others
-    ours, theirs = _firsts(looks), _firsts(other)
-    left, right = looks.prints[ours], other.prints[theirs]
+    other = fingerprints if others is None else others
+    ours, theirs = _firsts(fingerprints), _firsts(other)
+    left, right = fingerprints.prints[ours], other.prints[theirs]
     matches: list[Alike] = []
     for rows, columns_of in tiles(len(left), None if others is None else len(right)):
         for columns in columns_of:
@@ -191,25 +193,26 @@ def _near_prints(looks: Looks, others: Looks | None, likeness: float) -> list[Al
                 cosines = np.triu(cosines, 1)
             for i, j in np.argwhere(cosines >= likeness).tolist():
                 first, second = ours[rows.start + i], theirs[columns.start + j]
-                if looks.pixels[first] != other.pixels[second]:  # those are copies
+                if fingerprints.pixels[first] != other.pixels[second]:  # those are copies
                     matches.append(Alike(first, second, NEAR, float(cosines[i, j])))
             if len(matches) > MOST:
                 return matches[: MOST + 1]
     return matches
 
 
-def _near_registered(looks: Looks, others: Looks | None, likeness: float) -> list[Alike]:
+def _near_registered(fingerprints: ImageFingerprints, others: ImageFingerprints | None, likeness: float) -> list[Alike]:
     """Pairs of different pictures that are alike after a registration."""
-    other = looks if others is None else others
-    ours, theirs = np.asarray(_firsts(looks), dtype=int), np.asarray(_firsts(other), dtype=int)
-    pairs = candidate_pairs(looks.thumbnails[ours], None if others is None else other.thumbnails[theirs])
+    other = fingerprints if others is None else others
+    ours, theirs = np.asarray(_firsts(fingerprints), dtype=int), np.asarray(_firsts(other), dtype=int)
+    pairs = candidate_pairs(fingerprints.thumbnails[ours], None if others is None else other.thumbnails[theirs])
     first, second = ours[pairs["first"]], theirs[pairs["second"]]
-    pairs = pairs[looks.pixels[first] != other.pixels[second]]  # others are copies; as one line, ten seconds of mypy
+    differ = fingerprints.pixels[first] != other.pixels[second]  # others are copies
+    pairs = pairs[differ]  # as one line, ten seconds of mypy
     matches: list[Alike] = []
     for start in range(0, len(pairs), TOGETHER):
         part = pairs[start : start + TOGETHER]
         first, second = ours[part["first"]], theirs[part["second"]]
-        alike = _likeness_of_pairs(looks.thumbnails[first], other.thumbnails[second], part["view"])
+        alike = _likeness_of_pairs(fingerprints.thumbnails[first], other.thumbnails[second], part["view"])
         for row in np.flatnonzero(alike >= likeness).tolist():
             matches.append(Alike(int(first[row]), int(second[row]), NEAR, float(alike[row])))
         if len(matches) > MOST:

@@ -91,7 +91,7 @@ def load_encoder(
     if trust_remote_code and parsed.family not in RUNS_HUB_CODE:
         raise InputError(
             setting("trust_remote_code", text="trust_remote_code")
-            + f" has no meaning for {name!r}; only hf encoders run a repository's code."
+            + f" has no meaning for {name!r}; encoders of {' and '.join(RUNS_HUB_CODE)} alone run a repository's code."
         )
     return _load(parsed, device, dtype, offline, consent)
 
@@ -148,12 +148,11 @@ def source_encoder(
         )
     if not isinstance(config["encoder"], str):
         raise ModelUnavailableError(f"the encoder that {folder} names is no name. Copy or save the folder again.")
-    wanted = source
     where, inside = f"the stitched folder {escape(str(folder))}", consent.inside(folder)
     encoder = load_recorded(config["encoder"], where, device=device, dtype=dtype, consent=inside)
-    if not wanted.accepts(encoder.space):
+    if not source.accepts(encoder.space):
         raise SpaceMismatchError(
-            f"the folder was stitched on {wanted.name!r} (fingerprint {wanted.fingerprint}, width {wanted.dim}); "
+            f"the folder was stitched on {source.name!r} (fingerprint {source.fingerprint}, width {source.dim}); "
             f"'{escape(config['encoder'])}' now has fingerprint {encoder.space.fingerprint} and width "
             f"{encoder.space.dim}. Restore that checkpoint and its preprocessing, or stitch again."
         )

@@ -29,13 +29,10 @@ class PatientDraws:
     rows : (m, p) int
     k
         Neighbours to look for: as asked, but with groups at most half of a patient's others.
-    grouped
-        True if rows stand for patients.
     """
 
     rows: np.ndarray
     k: int
-    grouped: bool
 
     @classmethod
     def of(cls, n: int, patients: np.ndarray | None, k: int, *, most: int, seed: int) -> PatientDraws:
@@ -48,7 +45,7 @@ class PatientDraws:
         """
         rng = np.random.default_rng(seed)
         if patients is None:
-            return cls(np.sort(rng.permutation(n)[:most])[None, :], k, False)
+            return cls(np.sort(rng.permutation(n)[:most])[None, :], k)
         order, starts, sizes = _by_patient(patients)
         if len(sizes) < 2:
             raise InputError(
@@ -60,7 +57,7 @@ class PatientDraws:
         once = sizes.max() == 1 or len(some) < len(sizes)
         draws = 1 if once else int(np.clip((ROWS // len(some)) ** 2, 1, MOST))
         which = rng.integers(0, sizes[some], size=(draws, len(some)))
-        return cls(order[starts[some] + which], min(k, max((len(some) - 1) // 2, 1)), True)
+        return cls(order[starts[some] + which], min(k, max((len(some) - 1) // 2, 1)))
 
     @property
     def items(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from stitchkit.datasets.phantoms import FINDINGS, render
 from stitchkit.evaluation.scores.evaluate import CHANCE, METADATA, PROBE
+from stitchkit.evaluation.scores.naive import NAIVE
 from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.reports.figures import curves, forest, picture
 from stitchkit.reports.pages import template
@@ -22,7 +23,7 @@ ROWS = {  # of the tables -> its description
     "automatic stitch": "general encoder, map chosen on the anchors, medical head",
     "own head (medical encoder)": "the medical encoder itself: the ceiling of a stitch",
     "orthogonal map": "general encoder, orthogonal map, medical head",
-    "naive (cut to width)": "general encoder fed to the medical head without a map",
+    NAIVE: "general encoder fed to the medical head without a map",
     PROBE: "logistic regression on the general encoder, tuned by cross-validation on the same anchors' reports",
     METADATA: "view and sex of the film, without looking at it",
     CHANCE: "the same score for every film",
@@ -44,6 +45,7 @@ def write_demo_page(
         numbers=numbers,
         stitching=stitching,
         naming=naming,
+        naive=stitching.method(NAIVE).macro.value,
         descriptions=ROWS,
         findings=FINDINGS,
         films=[{**film, "picture": picture(render(film["phantom"], SHOWN))} for film in films],

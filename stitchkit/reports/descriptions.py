@@ -12,7 +12,8 @@ from stitchkit.core.roles import Encoder, HasClassifier
 from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.datasets.rows import groups_of, read_rows
 from stitchkit.storage.artefacts import unpack_joint, unpack_linear_head, unpack_model
-from stitchkit.storage.folders import NO_ARTEFACT, is_foreign, read_embeddings, read_folder
+from stitchkit.storage.embeddings import read_embeddings
+from stitchkit.storage.folders import NO_ARTEFACT, is_foreign, read_folder
 from stitchkit.storage.path_checks import checked_file
 from stitchkit.storage.scores import looks_like_scores, read_scores
 

@@ -64,7 +64,7 @@ class StudyPage:
         Names of the things that methods get more or fewer of, of the small dots (empty where there are none), and of
         the units that intervals are over.
     near
-        Draw and scale of the close-up, in words.
+        Draw and scale of the detail, in words.
     fold
         True if the map is one of several folds'.
     judged, scale, rule

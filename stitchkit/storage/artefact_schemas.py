@@ -129,21 +129,6 @@ class MomentsFields(msgspec.Struct):
     weight: str
 
 
-class StateFields(msgspec.Struct):
-    """The state of a training run; ``best`` and ``recipe`` are JSON."""
-
-    network: dict[str, Any]
-    objective: dict[str, Any]
-    optimizer: dict[str, Any]
-    precision: dict[str, Any]
-    step: Count
-    since: Count
-    world: Size
-    best: str
-    recipe: str
-    pairs: str
-
-
 class AffineFields(msgspec.Struct, forbid_unknown_fields=True):
     """An affine map."""
 

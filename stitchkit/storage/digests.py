@@ -11,6 +11,7 @@ from stitchkit.core.errors import DataError, StitchError
 
 BLOCK_BYTES = 64 * 2**20  # of a large file, so that a reader of some rows checks some blocks
 NO_DIGEST = "0" * 64  # stands in a text for the digest that :func:`with_own_digest` puts there
+REMEDY = "Copy or download it again."
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -48,11 +49,10 @@ def block_digests(content: bytes | bytearray | memoryview, size: int = BLOCK_BYT
     return [sha256_of(view[start : start + size]) for start in range(0, len(view), size)]
 
 
-def block_digests_of_file(path: str | Path, start: int = 0, size: int = BLOCK_BYTES) -> list[str]:
-    """:func:`block_digests` of a file's content from byte ``start`` on, one block in memory at a time."""
+def block_digests_of_file(path: str | Path, size: int = BLOCK_BYTES) -> list[str]:
+    """:func:`block_digests` of a file's content, one block in memory at a time."""
     digests = []
     with Path(path).open("rb") as file:
-        file.seek(start)
         while block := file.read(size):
             digests.append(sha256_of(block))
     return digests
@@ -63,7 +63,7 @@ def check_digest(
     recorded: str,
     name: str | Path,
     error_class: type[StitchError] = DataError,
-    remedy: str = "Copy or download it again.",
+    remedy: str = REMEDY,
 ) -> None:
     """Raise unless the SHA-256 of ``content`` is ``recorded``.
 
@@ -91,16 +91,14 @@ def check_blocks(
     name: str | Path,
     error_class: type[StitchError] = DataError,
     *,
-    first: int = 0,
     size: int = BLOCK_BYTES,
-    remedy: str = "Copy or download it again.",
 ) -> None:
     """Raise unless every block of ``content`` has the digest on record.
 
     Parameters
     ----------
     content
-        Whole blocks of a file's data, the first of them number ``first``; only the file's last block may be shorter.
+        A file's data.
     recorded
         Digests of all blocks of the file, of :func:`block_digests`.
     name
@@ -114,18 +112,18 @@ def check_blocks(
     Examples
     --------
     >>> digests = block_digests(b"abcde", size=2)
-    >>> check_blocks(b"cde", digests, "some file", first=1, size=2)
-    >>> check_blocks(b"cdf", digests, "e.bin", first=1, size=2)
+    >>> check_blocks(b"abcde", digests, "some file", size=2)
+    >>> check_blocks(b"abcdf", digests, "e.bin", size=2)
     Traceback (most recent call last):
     ...
     stitchkit.core.errors.DataError: e.bin is damaged in block 3 of 3 of its data (SHA-256). Copy or download it again.
     """
     digests = block_digests(content, size)
-    if first + len(digests) > len(recorded):
-        raise error_class(f"{name} has more data than the {len(recorded)} blocks on record. {remedy}")
-    for i, (one, other) in enumerate(zip(digests, recorded[first:], strict=False), start=first):
+    if len(digests) > len(recorded):
+        raise error_class(f"{name} has more data than the {len(recorded)} blocks on record. {REMEDY}")
+    for i, (one, other) in enumerate(zip(digests, recorded, strict=False), start=1):
         if one != other:
-            raise error_class(f"{name} is damaged in block {i + 1} of {len(recorded)} of its data (SHA-256). {remedy}")
+            raise error_class(f"{name} is damaged in block {i} of {len(recorded)} of its data (SHA-256). {REMEDY}")
 
 
 def with_own_digest(text: bytes) -> bytes:

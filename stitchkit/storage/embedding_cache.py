@@ -185,7 +185,7 @@ class SpaceCache:
             If the disk is full or read-only; what was stored before stays.
         """
         if vectors.shape != (len(keys), self.dim):
-            raise InputError(f"a shelf of width {self.dim} got vectors {vectors.shape} under {len(keys)} keys.")
+            raise InputError(f"a cache of width {self.dim} got vectors {vectors.shape} under {len(keys)} keys.")
         if not len(keys):
             return
         with self._exclusive():

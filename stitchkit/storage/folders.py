@@ -1,4 +1,4 @@
-"""Values on disk: artefact folders and files of embeddings, never half-written.
+"""Artefact folders: values on disk, never half-written.
 
 An artefact folder is ``config.json`` (plain values), ``model.safetensors`` (arrays) and ``README.md`` (its card).
 Whatever is written goes to a temporary neighbour first, is flushed to disk, and takes its name in one step. Config and
@@ -17,31 +17,23 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.core.arrays import to_numpy
-from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, StitchError
-from stitchkit.core.space import Space
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
 from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import setting
 from stitchkit.storage.atomic_writes import replace_file, sync_folder, write_flushed
 from stitchkit.storage.digests import sha256_of
 from stitchkit.storage.file_errors import naming
 from stitchkit.storage.path_checks import checked_file, checked_path, resolved_path
-from stitchkit.storage.tensor_files import OWN, Tensors, read_tensors, tensor_bytes
+from stitchkit.storage.tensor_files import OWN, foreign_kind, read_arrays, tensor_bytes
 
 FORMAT = 2  # of artefact folders and of embedding files; raise it when an old reader would misread a new file
 UNCHECKED = 1  # the format without digests, which is read with a warning
-_FORMAT_KEY = "stitchkit_format"
-RESERVED = (_FORMAT_KEY, OWN)  # keys of every config
+FORMAT_KEY = "stitchkit_format"
+RESERVED = (FORMAT_KEY, OWN)  # keys of every config
 # not under the digest, so that a checkpoint may move: the fingerprints of both spaces tell whether it is the same
 EDITABLE = ("encoder", "target_encoder")
 _CONFIG, _ARRAYS, _CARD = "config.json", "model.safetensors", "README.md"
 _LOST = "has lost the SHA-256 digests that a file of this format holds"
-_STRANGERS = {
-    b"<!doctype": "is a web page: the download needs a login or another link",
-    b"<html": "is a web page: the download needs a login or another link",
-    b"version https://git-lfs": "is a Git LFS pointer: run 'git lfs pull'",
-}
 
 
 def write_folder(
@@ -155,7 +147,7 @@ def is_foreign(folder: Path) -> bool:
         config = parse_json((folder / _CONFIG).read_bytes(), any_float=True)
     except (OSError, ValueError):
         return False
-    return not isinstance(config, dict) or _FORMAT_KEY not in config
+    return not isinstance(config, dict) or FORMAT_KEY not in config
 
 
 def _read_config(folder: Path) -> tuple[dict[str, Any], bool]:
@@ -165,9 +157,9 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], bool]:
     try:
         config = parse_json(text)
     except ValueError as error:
-        kind = _kind(path, ModelUnavailableError) or f"cannot be parsed: {error}"
+        kind = foreign_kind(path, ModelUnavailableError) or f"cannot be parsed: {error}"
         raise ModelUnavailableError(f"{path} {kind}. Copy or save the folder again.") from error
-    version = config.pop(_FORMAT_KEY, None) if isinstance(config, dict) else None
+    version = config.pop(FORMAT_KEY, None) if isinstance(config, dict) else None
     if version not in (UNCHECKED, FORMAT) or isinstance(version, bool):
         raise ModelUnavailableError(
             f"{folder} has artefact format {version!r}; this version of stitchkit reads format {FORMAT}. "
@@ -219,126 +211,6 @@ def _warn_of_no_digest(path: Path) -> None:
     )
 
 
-def write_embeddings(path: str | Path, embeddings: Embeddings) -> Path:
-    """Write embeddings to one ``.safetensors`` file; an earlier file of embeddings there is replaced.
-
-    The file holds ``vectors`` (n, d) in float16, float32 or float64 as given, ``ids`` as UTF-8 JSON in a uint8
-    tensor, and name, width and fingerprint of the space in its metadata.
-
-    Raises
-    ------
-    InputError
-        If ``path`` does not end in ``.safetensors`` or is another kind of file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> mine = Embeddings(np.ones((1, 2), np.float16), ["scan 1"], Space("demo", 2, "f1"))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     back = read_embeddings(write_embeddings(f"{folder}/mine.safetensors", mine))
-    >>> back.ids.tolist(), back.vectors.dtype.name, back.space.fingerprint
-    (['scan 1'], 'float16', 'f1')
-    """
-    path = check_embeddings_path(path)
-    vectors = to_numpy(embeddings.vectors)
-    if vectors.dtype not in (np.float16, np.float32, np.float64):
-        vectors = vectors.astype(np.float64)
-    space = embeddings.space
-    metadata = {"kind": "embeddings", _FORMAT_KEY: str(FORMAT), "space": space.name, "dim": str(space.dim)}
-    if space.fingerprint is not None:
-        metadata["fingerprint"] = space.fingerprint
-    # escaped, for file names on disk need not be Unicode: halves of surrogate pairs come back as they were
-    ids = np.frombuffer(json.dumps(embeddings.ids.tolist()).encode(), dtype=np.uint8)
-    return replace_file(path, tensor_bytes({"vectors": vectors, "ids": ids}, metadata))
-
-
-def read_embeddings(path: str | Path) -> Embeddings:
-    """Embeddings from a file of :func:`write_embeddings`.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, not of embeddings, or of another format version.
-
-    Warns
-    -----
-    UserWarning
-        If the file is of the earlier format without digests.
-    """
-    path = checked_file(path, "a file of embeddings")
-    if not path.is_file():
-        raise DataError(f"there is no file of embeddings {path}. Check the path.")
-    tensors = read_arrays(path, DataError)
-    arrays, metadata = tensors.arrays, tensors.metadata
-    if metadata.get("kind") != "embeddings" or not {"vectors", "ids"} <= set(arrays):
-        raise DataError(f"{path} is a safetensors file but holds no embeddings of stitchkit. Was another file meant?")
-    check_format(path, metadata.get(_FORMAT_KEY), tensors.digested)
-    try:
-        ids = parse_json(arrays["ids"].tobytes())
-        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-            raise ValueError("its ids are no list of texts")
-        space = Space(metadata["space"], int(metadata["dim"]), metadata.get("fingerprint"))
-        return Embeddings(arrays["vectors"], np.asarray(ids, dtype=np.str_), space)
-    except (InputError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path} does not hold embeddings together: {str(error).rstrip('.')}. Write them again."
-        ) from error
-
-
-def check_embeddings_path(path: str | Path) -> Path:
-    """``path`` if :func:`write_embeddings` may write there, to be checked before the work.
-
-    Raises
-    ------
-    InputError
-        As of :func:`check_file_path`.
-    """
-    return check_file_path(path, "embeddings")
-
-
-def check_file_path(path: str | Path, kind: str) -> Path:
-    """``path``, absolute, if a ``.safetensors`` file of ``kind`` may be written there.
-
-    Raises
-    ------
-    InputError
-        For another ending, a folder, or a file there that is of another kind.
-    """
-    path = resolved_path(path)
-    if path.suffix != ".safetensors":
-        raise InputError(f"{kind} are written to a .safetensors file; got {path}. Change the ending.")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; {kind} are written to one file. Name a file.")
-    if path.exists() and (there := stated_kind(path)) != kind:
-        raise InputError(f"{path} exists and is {there}, not {kind}; it was left alone. Choose another name.")
-    return path
-
-
-def stated_kind(path: Path) -> str:
-    """The kind that the metadata of a safetensors file states, such as ``"embeddings"``."""
-    try:
-        return read_arrays(path, DataError).metadata.get("kind", "another safetensors file")
-    except DataError:
-        return "unreadable"
-
-
-def read_arrays(path: Path, error_class: type[StitchError]) -> Tensors:
-    """Arrays and metadata of a safetensors file; one that is none, or damaged, is an ``error_class`` that says so."""
-    try:
-        if kind := _kind(path, error_class):
-            raise error_class(f"{path} {kind}. Copy or download it again.")
-        return read_tensors(path, error_class)
-    except OSError as error:
-        raise error_class(f"{path} cannot be read: {error.strerror or error}. Check the file.") from error
-
-
-def _kind(path: Path, error_class: type[StitchError]) -> str:
-    """Kind of a file by its first bytes, for what is often downloaded instead of weights; else empty."""
-    with checked_file(path, "a file", error_class).open("rb") as file:
-        start = file.read(64).lstrip().lower()
-    return next((what for magic, what in _STRANGERS.items() if start.startswith(magic)), "")
-
-
 def _config_text(config: Mapping[str, Any], name: str) -> bytes:
     """The content of ``config.json``."""
     if taken := [key for key in RESERVED if key in config]:
@@ -347,7 +219,7 @@ def _config_text(config: Mapping[str, Any], name: str) -> bytes:
         plain = json.loads(json.dumps(dict(config), default=_plain, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"the config of {name!r} cannot be written as JSON: {error}.") from error
-    whole = {_FORMAT_KEY: FORMAT, OWN: digest_of(plain), **plain}
+    whole = {FORMAT_KEY: FORMAT, OWN: digest_of(plain), **plain}
     return (json.dumps(whole, indent=2) + "\n").encode()
 
 

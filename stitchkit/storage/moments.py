@@ -15,9 +15,9 @@ from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import setting
 from stitchkit.storage.artefact_schemas import MomentsFields, check_fields, not_finite
 from stitchkit.storage.atomic_writes import replace_file
-from stitchkit.storage.folders import FORMAT, check_file_path, check_format, read_arrays
+from stitchkit.storage.folders import FORMAT, check_format
 from stitchkit.storage.path_checks import checked_path
-from stitchkit.storage.tensor_files import tensor_bytes
+from stitchkit.storage.tensor_files import check_file_path, read_arrays, tensor_bytes
 
 _KIND = "moments"
 _ARRAYS = ("mean_s", "mean_t", "tail_s", "tail_t", "scatter_ss", "scatter_st", "scatter_tt")

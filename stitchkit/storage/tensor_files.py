@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.core.errors import StitchError
+from stitchkit.core.errors import DataError, InputError, StitchError
 from stitchkit.core.strict_json import parse_json
 from stitchkit.storage.digests import (
     BLOCK_BYTES,
@@ -21,6 +21,7 @@ from stitchkit.storage.digests import (
     holds_own_digest,
     with_own_digest,
 )
+from stitchkit.storage.path_checks import checked_file, resolved_path
 
 BLOCKS, OWN = "stitchkit_blocks", "stitchkit_sha256"  # metadata keys: digests of the data's blocks, of the header
 _METADATA = "__metadata__"
@@ -29,6 +30,11 @@ _TYPES = {
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "|b1",
 }  # fmt: skip
 _NAMES = {np.dtype(code): name for name, code in _TYPES.items()}
+_STRANGERS = {
+    b"<!doctype": "is a web page: the download needs a login or another link",
+    b"<html": "is a web page: the download needs a login or another link",
+    b"version https://git-lfs": "is a Git LFS pointer: run 'git lfs pull'",
+}
 _MOST_HEADER = 100 * 2**20  # bytes, as the format's own library has it
 
 
@@ -186,3 +192,46 @@ def _check_cover(shapes: dict[str, tuple[Any, Any, int, int]], size: int) -> Non
         at = end
     if at != size:
         raise ValueError(f"its arrays end {size - at} bytes before its end")
+
+
+def check_file_path(path: str | Path, kind: str) -> Path:
+    """``path``, absolute, if a ``.safetensors`` file of ``kind`` may be written there.
+
+    Raises
+    ------
+    InputError
+        For another ending, a folder, or a file there that is of another kind.
+    """
+    path = resolved_path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{kind} are written to a .safetensors file; got {path}. Change the ending.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; {kind} are written to one file. Name a file.")
+    if path.exists() and (there := stated_kind(path)) != kind:
+        raise InputError(f"{path} exists and is {there}, not {kind}; it was left alone. Choose another name.")
+    return path
+
+
+def stated_kind(path: Path) -> str:
+    """The kind that the metadata of a safetensors file states, such as ``"embeddings"``."""
+    try:
+        return read_arrays(path, DataError).metadata.get("kind", "another safetensors file")
+    except DataError:
+        return "unreadable"
+
+
+def read_arrays(path: Path, error_class: type[StitchError]) -> Tensors:
+    """Arrays and metadata of a safetensors file; one that is none, or damaged, is an ``error_class`` that says so."""
+    try:
+        if kind := foreign_kind(path, error_class):
+            raise error_class(f"{path} {kind}. Copy or download it again.")
+        return read_tensors(path, error_class)
+    except OSError as error:
+        raise error_class(f"{path} cannot be read: {error.strerror or error}. Check the file.") from error
+
+
+def foreign_kind(path: Path, error_class: type[StitchError]) -> str:
+    """Kind of a file by its first bytes, for what is often downloaded instead of weights; else empty."""
+    with checked_file(path, "a file", error_class).open("rb") as file:
+        start = file.read(64).lstrip().lower()
+    return next((what for magic, what in _STRANGERS.items() if start.startswith(magic)), "")

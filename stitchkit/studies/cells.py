@@ -128,7 +128,7 @@ class CellLog:
         content = buffer.getvalue()
         digests = {"sha256": NO_DIGEST, "scores_sha256": sha256_of(content)}  # the first zeros are the line's own
         whole = plain({**digests, "key": key, **asdict(cell), **facts})
-        text = with_own_digest(json.dumps(whole, default=_plain, allow_nan=False).encode())
+        text = with_own_digest(json.dumps(whole, default=str, allow_nan=False).encode())
         line = json.loads(text)
         check_fields(line, CellFields)
         replace_file(self._scores(key), content)
@@ -288,9 +288,3 @@ def _array(content: bytes) -> np.ndarray:
         raise ValueError("its header is none that numpy writes of numbers")
     array: np.ndarray = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     return array
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return str(value)

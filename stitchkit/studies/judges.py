@@ -10,8 +10,8 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.scores.class_answers import ACCURACY, BALANCED, F1
-from stitchkit.evaluation.scores.class_patients import ClassPatients, carriers, judged_classes, patients_of
+from stitchkit.evaluation.scores.class_patients import ClassPatients, carriers, count_class_patients, judged_classes
+from stitchkit.evaluation.scores.multiclass_measures import ACCURACY, BALANCED, F1
 from stitchkit.evaluation.scores.results import AUROC, PRECISION
 from stitchkit.evaluation.scores.truth import Truth
 from stitchkit.metrics.auroc_intervals import AurocPulls
@@ -98,7 +98,7 @@ class ClassJudge:
                 f"no class can be judged ({few}). Lower min_positives in [judge]"
                 + (", or take fewer folds." if folds is not None else ".")
             )
-        patients = patients_of(test.of_classes(tuple(judged)), folds)
+        patients = count_class_patients(test.of_classes(tuple(judged)), folds)
         return cls(Truth.of(test, judged, multiclass, folds), not_judged, positives, patients)
 
     @property
@@ -120,8 +120,8 @@ class ClassJudge:
         picked, means = self._judged_columns(values), dict[str, PrecisionPulls | ClassMeans]()
         if self.truth.parts is None:
             means[PRECISION] = self.truth.precision(picked, self.truth.pulls(picked))
-        if (answers := self.truth.answers(picked)) is not None:
-            means |= {BALANCED: answers.recall, F1: answers.f1}
+        if (multiclass := self.truth.multiclass(picked)) is not None:
+            means |= {BALANCED: multiclass.recall, F1: multiclass.f1}
         return means
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:

@@ -15,13 +15,14 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.diagnosis.spectra import spectrum_of
+from stitchkit.evaluation.scores.evaluate import PROBE
 from stitchkit.evaluation.scores.metadata import metadata_scores
+from stitchkit.evaluation.scores.naive import NAIVE, naive_scores
 from stitchkit.evaluation.scores.probe import fit_probe
 from stitchkit.studies.plans import PAPER
 from stitchkit.zero_shot import zeroshot
 
-OWN, NAIVE, RELATIVE = "own head", "naive (cut to width)", "relative representations"
-PROBE, METADATA = "probe on the anchors", "metadata only"
+OWN, RELATIVE = "own head", "relative representations"
 CLIP = "CLIP-like, no anchors"
 
 
@@ -73,7 +74,9 @@ def score_through_head(fold: FoldData, method: str, head: LinearHead) -> tuple[S
     if method == OWN:
         return head.scores(fold.y_test), {}
     if method == NAIVE:
-        return _naive(fold.x_test, head), {}
+        if fold.x_test is None:
+            raise EvidenceError("there are no source vectors of the test items")
+        return naive_scores(fold.x_test, head), {}
     if method == RELATIVE:
         return _relative(fold), {}
     fitted = fit_map(fold, method, head)
@@ -104,16 +107,6 @@ def score_baseline(fold: FoldData, method: str) -> tuple[Scores, dict[str, Any]]
     if result is None:
         raise EvidenceError("nothing of the files and no metadata column varies among these anchors")
     return result[0], {"columns": list(result[1])}
-
-
-def _naive(vectors: Embeddings | None, head: LinearHead) -> Scores:
-    """The head on source vectors cut, or filled with zeros, to its width: stitching without a map."""
-    if vectors is None:
-        raise EvidenceError("there are no source vectors of the test items")
-    width = head.space.dim
-    kept = np.asarray(vectors.vectors)[:, :width]
-    kept = np.pad(kept, ((0, 0), (0, width - kept.shape[1])))
-    return head.scores(Embeddings(kept, vectors.ids, head.space))
 
 
 def _relative(fold: FoldData) -> Scores:

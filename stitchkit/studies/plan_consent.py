@@ -28,7 +28,7 @@ def check_plan_names(plan: AnyPlan, trust_python: TrustPython = False) -> None:
         Showing the first such name as it is written, and the two ways to consent.
     """
     consent, folder = Consent.of(trust_python), plan.file.parent.resolve()
-    for name in plan.loaded:
+    for name in plan.model_names:
         if not (runs_python(name) and _lies_in(name, folder)):
             consent.require(plan.written.get(name, name), f"the study {plan.file}")
 

@@ -247,7 +247,7 @@ class StudyPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
         return (self.file,)
 
     @property
-    def loaded(self) -> tuple[str, ...]:
+    def model_names(self) -> tuple[str, ...]:
         """Names of the encoders and heads that are loaded."""
         return ()
 
@@ -278,7 +278,7 @@ class StitchingPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=
             raise InputError("head = 'identity' needs 'head_classes', the names of the target's columns")
 
     @property
-    def loaded(self) -> tuple[str, ...]:
+    def model_names(self) -> tuple[str, ...]:
         """Names of the encoders and of the head."""
         return (*self.grid.sources, *self.grid.targets, self.head)
 
@@ -305,7 +305,7 @@ class ZeroShotPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise InputError(f"target {files[0]} of [grid] cannot read prompts: name the text encoder itself")
 
     @property
-    def loaded(self) -> tuple[str, ...]:
+    def model_names(self) -> tuple[str, ...]:
         """Names of the encoders and CLIP-like checkpoints."""
         return (*self.grid.sources, *self.grid.targets, *self.grid.clip)
 
@@ -325,7 +325,7 @@ class RetrievalPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=
     rename: dict[str, Text] = {}
 
     @property
-    def loaded(self) -> tuple[str, ...]:
+    def model_names(self) -> tuple[str, ...]:
         """Names of the encoders."""
         return (*self.grid.sources, *self.grid.targets)
 

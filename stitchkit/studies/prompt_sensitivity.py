@@ -23,10 +23,10 @@ from stitchkit.embedding import embed
 from stitchkit.evaluation.scores.class_patients import (
     ClassPatients,
     carriers,
+    count_class_patients,
     judged_classes,
     note_on_carriers,
     notes_on_patients,
-    patients_of,
     where_carried,
     where_enough,
 )
@@ -209,7 +209,7 @@ def prompt_sensitivity(
         for one in sets:
             pulls.append(truth.pulls(zeroshot(alignment, text, one).scores(vectors).values[:, columns]))
             bar.step(1)
-    numbers = patients_of(test.of_classes(tuple(judged)))
+    numbers = count_class_patients(test.of_classes(tuple(judged)))
     carried = carriers(test, judged)
     macro, rows = _rows(pulls[0], pulls[1:], numbers, carried)
     people = count_patients(test.groups)

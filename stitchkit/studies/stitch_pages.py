@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.alignment.folds import assign
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError
 from stitchkit.core.heads import LinearHead
@@ -25,6 +24,7 @@ from stitchkit.storage.toml_files import Texts
 from stitchkit.studies.jobs.stitching import StitchingJobs
 from stitchkit.studies.jobs.study_jobs import StudyJobs
 from stitchkit.studies.jobs.zero_shot import ZeroShotJobs
+from stitchkit.studies.named_encoders import NamedEncoders
 from stitchkit.studies.plans import (
     PAPER,
     ClassJudgePlan,
@@ -35,10 +35,9 @@ from stitchkit.studies.plans import (
     ZeroShotGrid,
     ZeroShotPlan,
 )
-from stitchkit.studies.reporting import NamedEncoders
 from stitchkit.studies.results import StudySummary, short
 from stitchkit.studies.running import Say, run_jobs
-from stitchkit.studies.study_data import EncoderLoader, Fold, StudyData
+from stitchkit.studies.study_data import EncoderLoader, Fold, StudyData, cross_fit_folds
 from stitchkit.studies.study_pages import write_page
 
 FOLDS = 5
@@ -143,13 +142,9 @@ def write_stitch(
 
 def _data(stitch: Stitch, known: Labels, seed: int, metadata: tuple[str, ...], notes: tuple[str, ...]) -> StudyData:
     """The labelled anchors in folds, with their vectors."""
-    rows = np.arange(len(known))
     places = {one: i for i, one in enumerate(stitch.items.ids.tolist())}
     items = stitch.items.take(np.asarray([places[one] for one in known.ids.tolist()]))
-    folds = []
-    for held in assign(len(known), known.groups, seed=seed, k=FOLDS):
-        rest = np.setdiff1d(rows, held)
-        folds.append(Fold(rest, held, {(None, 0): rest}))
+    sides, note = cross_fit_folds(known, FOLDS, seed, scope=f" on the {len(known)} anchors with labels")
     source, target = stitch.source.name, stitch.target.name
     cache: dict[tuple[str, str], Any] = {
         ("encoder", source): stitch.source,
@@ -157,14 +152,9 @@ def _data(stitch: Stitch, known: Labels, seed: int, metadata: tuple[str, ...], n
         ("source", source): stitch.x,
         ("target", target): stitch.y,
     }
-    whose = "items; patients are not known" if known.groups is None else "patients"
-    note = (
-        f"cross-fitted on the {len(known)} anchors with labels: each is judged by a map without its fold's {whose}, "
-        f"and ranked among its own fold's items"
-    )
     return StudyData(
         cohort=Cohort(items, known),
-        folds=tuple(folds),
+        folds=tuple(Fold(rest, held, {(None, 0): rest}) for rest, held in sides),
         loader=stitch.loader,
         notes=(note, *notes),
         metadata=metadata,

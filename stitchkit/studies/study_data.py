@@ -22,7 +22,7 @@ from stitchkit.datasets.cohorts import Cohort, read_cohort
 from stitchkit.encoders import is_vectors_file
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
-from stitchkit.storage.folders import read_embeddings
+from stitchkit.storage.embeddings import read_embeddings
 from stitchkit.studies.plans import DataPlan, Grid, MapPlan, RetrievalPlan
 
 Draw = tuple[int | None, int]  # how many anchors (None: all), and which draw of them
@@ -91,13 +91,8 @@ class StudyData:
             if column not in labels.columns:
                 raise DataError(str(UnknownNameError.of("metadata column of the data", column, labels.columns)))
         if data.folds:
-            members = assign(len(cohort), labels.groups, seed=plan.seed, k=data.folds)
-            sides = [(np.setdiff1d(np.arange(len(cohort)), held), held) for held in members]
-            whose = "items; patients are not known" if labels.groups is None else "patients"
-            notes = [
-                f"cross-fitted: each item is judged by anchors of the other {len(sides) - 1} folds' {whose}, and "
-                f"ranked among its own fold's items, whose scores are of the same map"
-            ]
+            sides, note = cross_fit_folds(labels, data.folds, plan.seed)
+            notes = [note]
         else:
             sides = [(_rows_of(cohort, data.anchors), _rows_of(cohort, data.test))]
             (left, right), groups = sides[0], labels.groups
@@ -213,6 +208,22 @@ class StudyData:
         if key not in self.cache:
             self.cache[key] = make()
         return self.cache[key]
+
+
+def cross_fit_folds(
+    labels: Labels, folds: int, seed: int, scope: str = ""
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], str]:
+    """Rows of the anchors and of the judged items in each of ``folds`` folds by patient, and a note that says so.
+
+    ``scope`` follows the note's first word: the items that are judged, default none.
+    """
+    members = assign(len(labels), labels.groups, seed=seed, k=folds)
+    sides = [(np.setdiff1d(np.arange(len(labels)), held), held) for held in members]
+    whose = "items; patients are not known" if labels.groups is None else "patients"
+    return sides, (
+        f"cross-fitted{scope}: each item is judged by anchors of the other {len(sides) - 1} folds' {whose}, and "
+        f"ranked among its own fold's items, whose scores are of the same map"
+    )
 
 
 def _vectors_digest(vectors: Embeddings) -> str:

@@ -10,16 +10,18 @@ import numpy as np
 from stitchkit.core.errors import DataError
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.wording import counted
+from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
+from stitchkit.evaluation.scores.naive import NAIVE
 from stitchkit.evaluation.scores.results import AUROC
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.figures import thumbnail
 from stitchkit.reports.study_figures import Curve
 from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
 from stitchkit.runtime.threads import one_blas_thread
-from stitchkit.studies.close_ups import CloseUp, close_up
 from stitchkit.studies.jobs.study_jobs import TableAxes
 from stitchkit.studies.judges import MAP, RECALL
-from stitchkit.studies.methods import CLIP, METADATA, NAIVE, OWN, PROBE, RELATIVE
+from stitchkit.studies.main_row_detail import MainRowDetail, main_row_detail
+from stitchkit.studies.methods import CLIP, OWN, RELATIVE
 from stitchkit.studies.plans import PAPER, ClassJudgePlan
 from stitchkit.studies.results import Finding, StudyRow, StudySummary
 from stitchkit.studies.running import StudyRun
@@ -54,9 +56,9 @@ def write_page(
     """Summarise a study that ran and write its page, numbers and table; ``text`` is that of the study file."""
     summary = summarise(run, progress=progress)
     main = _main_row(summary, run.axes)
-    close = close_up(run, main)
-    page = _page(summary, run, main, close, command, text)
-    write_study(page, {**summary.to_dict(), "close_up": close.to_dict()}, markdown(page), folder)
+    detail = main_row_detail(run, main)
+    page = _page(summary, run, main, detail, command, text)
+    write_study(page, {**summary.to_dict(), "close_up": detail.to_dict()}, markdown(page), folder)
     return summary
 
 
@@ -68,7 +70,9 @@ def _main_row(summary: StudySummary, axes: TableAxes) -> StudyRow:
     return next((one for one in maps if one.method == axes.main and one.anchors == axes.counts[-1]), maps[-1])
 
 
-def _page(summary: StudySummary, run: StudyRun, main: StudyRow, close: CloseUp, command: str, text: str) -> StudyPage:
+def _page(
+    summary: StudySummary, run: StudyRun, main: StudyRow, detail: MainRowDetail, command: str, text: str
+) -> StudyPage:
     """Content of the page of a study."""
     axes, judging = run.axes, run.plan.judge
     sensitivity = judging.sensitivity if isinstance(judging, ClassJudgePlan) else None
@@ -106,16 +110,16 @@ def _page(summary: StudySummary, run: StudyRun, main: StudyRow, close: CloseUp, 
         **_repeats(summary),
         near=_near(run, main),
         fold=run.folds is not None,
-        judged=close.judged,
-        scale=close.scale,
+        judged=detail.judged,
+        scale=detail.scale,
         rule=f"that find {100 * sensitivity:g} % of the positives" if sensitivity else "by Youden's index",
-        spectrum=close.spectrum,
+        spectrum=detail.spectrum,
         pictures={
             label: {
                 which: [(thumbnail(run.items.values[one.at]), one.id, one.score) for one in shown]
                 for which, shown in rows.items()
             }
-            for label, rows in close.images.items()
+            for label, rows in detail.images.items()
         },
     )
 
@@ -128,7 +132,7 @@ def _repeats(summary: StudySummary) -> dict[str, str]:
 
 
 def _near(run: StudyRun, main: StudyRow) -> str:
-    """The draw and folds of the main row that the close-up shows, in words."""
+    """The draw and folds of the main row that the detail shows, in words."""
     draw = "" if len(main.draws) < 2 else f", first of {len(main.draws)} draws of anchors"
     return draw + ("" if run.folds is None else "; scores of each fold standardised")
 

@@ -11,28 +11,29 @@ import numpy as np
 from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.patients import count_patients
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.scores.class_answers import notes_on_answers
 from stitchkit.evaluation.scores.class_patients import note_on_carriers, note_on_precision, notes_on_patients
+from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
 from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
+from stitchkit.evaluation.scores.multiclass_measures import notes_on_multiclass
 from stitchkit.evaluation.scores.results import is_above_chance, measure_name
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.jobs.study_jobs import TableAxes
-from stitchkit.studies.methods import CLIP, METADATA, OWN, PROBE
+from stitchkit.studies.methods import CLIP, OWN
 from stitchkit.studies.plans import RANKED, AnyPlan, ClassJudgePlan, PairJudgePlan
-from stitchkit.studies.resampling import Group, Resamples
 from stitchkit.studies.results import Finding, StudyRow, StudySummary, distinct_names
+from stitchkit.studies.row_measures import Group, RowMeasures
 from stitchkit.studies.running import StudyRun
 
 
 def summarise(run: StudyRun, *, progress: bool | None = None) -> StudySummary:
     """The tables of a study; ``progress`` as in :func:`stitchkit.study`."""
     with Progress(progress) as bar:
-        resampled = Resamples.of(run, bar)
+        measures = RowMeasures.of(run, bar)
     judging = run.plan.judge
     by_class = judging if isinstance(judging, ClassJudgePlan) else None
     replicates = None if isinstance(judging, PairJudgePlan) else judging.replicates
-    table = _Table(run.plan, run.axes, resampled)
+    table = _Table(run.plan, run.axes, measures)
     rows = table.rows()
     names = distinct_names((*run.axes.sources, *run.axes.targets))
     notes = [*run.notes, *_shortcuts(table, rows, names), *_galleries(run, names)]
@@ -40,13 +41,13 @@ def summarise(run: StudyRun, *, progress: bool | None = None) -> StudySummary:
         notes += note_on_precision(run.judge.patients, run.judge.columns) if run.folds is None else []
         notes += notes_on_patients(run.judge.patients, run.judge.columns)
     notes += note_on_carriers(run.judge.carriers(run.judge.main), "means and their differences")
-    notes += notes_on_answers(run.test) if by_class is not None and by_class.multiclass else []
-    if dropped := int((~resampled.complete).sum()):
+    notes += notes_on_multiclass(run.test) if by_class is not None and by_class.multiclass else []
+    if dropped := int((~measures.complete).sum()):
         notes.append(f"{dropped} of {replicates} resamples lacked every query of some direction and were dropped")
     if run.folds is not None and run.plan.kind not in RANKED:
         notes.append("no average precision: scores of several folds' maps have no common scale")
-    beside = dict.fromkeys(name for group in resampled.shares for name in resampled.beside(group))
-    if whole := ", ".join(name for name in beside if resampled.is_whole(name)):
+    beside = dict.fromkeys(name for group in measures.shares for name in measures.beside(group))
+    if whole := ", ".join(name for name in beside if measures.is_whole(name)):
         notes.append(f"{whole}: 1 by construction among so few items, and without an interval")
     if run.test.groups is None:
         notes.append("patients are not known: intervals take every item for a patient of its own")
@@ -75,29 +76,29 @@ def summarise(run: StudyRun, *, progress: bool | None = None) -> StudySummary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Table:
-    """Rows and findings from what was resampled."""
+    """Rows and findings from the measures of rows."""
 
     plan: AnyPlan
     axes: TableAxes
-    resampled: Resamples
+    measures: RowMeasures
 
     def rows(self) -> tuple[StudyRow, ...]:
         """Every row with what it is compared with."""
-        return tuple(self._row(group) for group in self.resampled.values)
+        return tuple(self._row(group) for group in self.measures.values)
 
     def _row(self, group: Group) -> StudyRow:
         source, target, method, anchors = group
-        resampled = self.resampled
-        gaps = {other[2]: resampled.gap(group, other) for other in self._baselines(group)}
+        measures = self.measures
+        gaps = {other[2]: measures.gap(group, other) for other in self._baselines(group)}
         return StudyRow(
             source=source,
             target=target,
             method=method,
             anchors=anchors,
-            draws=resampled.draws[group],
-            macro=resampled.interval(group),
-            classes=resampled.columns(group),
-            measures={name: resampled.interval(group, name) for name in resampled.beside(group)},
+            draws=measures.draws[group],
+            macro=measures.interval(group),
+            classes=measures.columns(group),
+            measures={name: measures.interval(group, name) for name in measures.beside(group)},
             gaps=gaps,
         )
 
@@ -112,23 +113,23 @@ class _Table:
             wanted = [(source, target, axes.methods[0], anchors)] if method != axes.methods[0] else []
         elif source and target:
             wanted = [("", target, OWN, 0), (source, "", PROBE, anchors), ("", "", METADATA, anchors)]
-            wanted += [one for one in self.resampled.values if one[2].startswith(CLIP)]
-        return [one for one in wanted if one in self.resampled.values]
+            wanted += [one for one in self.measures.values if one[2].startswith(CLIP)]
+        return [one for one in wanted if one in self.measures.values]
 
     def findings(self, positives: Mapping[str, int]) -> tuple[Finding, ...]:
         """Class by class: the first solver of the first pair at the most anchors, beside the probe or the own head."""
-        resampled, axes = self.resampled, self.axes
-        first = next((g for g in resampled.values if g[0] and g[1] and g[2] == axes.methods[0]), None)
+        measures, axes = self.measures, self.axes
+        first = next((g for g in measures.values if g[0] and g[1] and g[2] == axes.methods[0]), None)
         if first is None:
             return ()
         group = (*first[:3], axes.counts[-1])
         against = next((one for name in (PROBE, OWN) for one in self._baselines(group) if one[2] == name), None)
-        if group not in resampled.values or against is None:
+        if group not in measures.values or against is None:
             return ()
-        values, gaps = resampled.columns(group), resampled.class_gaps(group, against)
+        values, gaps = measures.columns(group), measures.class_gaps(group, against)
         tested = [label for label, gap in gaps.items() if gap.value.has_ends]
         adjusted = dict(zip(tested, holm(np.asarray([gaps[label].p for label in tested])).tolist(), strict=True))
-        patients = resampled.judge.patients
+        patients = measures.judge.patients
         return tuple(
             Finding(
                 label=label,
@@ -185,7 +186,7 @@ def _shortcuts(table: _Table, rows: tuple[StudyRow, ...], names: Mapping[str, st
     if not alone:
         return []
     most = alone[-1]
-    pulls = table.resampled.pulls[most.source, most.target, METADATA, most.anchors]
+    pulls = table.measures.pulls[most.source, most.target, METADATA, most.anchors]
     metadata = MetadataAlone.of(pulls, most.classes, most.macro)
     if not metadata.above and not metadata.macro_above:
         return []

@@ -1,60 +1,31 @@
-"""The state of a run on disk: one file that is there entirely or not at all, and the log beside it."""
+"""The state of a run on disk: one file that is there entirely or not at all."""
 
 from __future__ import annotations
 
 import io
-import json
-import os
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from stitchkit.core.errors import DataError, InputError, MissingExtraError
+import msgspec
+
+from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.strict_json import parse_json
-from stitchkit.storage.artefact_schemas import StateFields, check_fields
-from stitchkit.storage.atomic_writes import replace_file, write_text
+from stitchkit.storage.artefact_schemas import Count, Size, check_fields
+from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.digests import check_digest, sha256_of
-from stitchkit.storage.file_errors import naming
 from stitchkit.training.optimizer_states import check_optimizer, check_precision
 from stitchkit.training.validation import Validation
 
 RUN = "run"  # below the encoder's folder: state and log
 IN_FILE = {"network.size": "network.features"}  # keys that are called otherwise in a recipe's file
-STATE, LOG = "last.pt", "log.jsonl"
+STATE = "last.pt"
 _BROKEN = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 HEADER = b"stitchkit state 2\n"  # begins the file; the SHA-256 of the rest follows in a line of its own
-
-
-class Curves(Protocol):
-    """A logger that draws numbers as curves, such as TensorBoard's of Lightning."""
-
-    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        """Some numbers after a step."""
-
-    def save(self) -> None:
-        """Put on disk what was given so far."""
-
-
-def tensorboard(folder: Path) -> Curves:
-    """TensorBoard's event files in ``folder/tensorboard``.
-
-    Raises
-    ------
-    MissingExtraError
-        Without TensorBoard.
-    """
-    from lightning.fabric.loggers.tensorboard import TensorBoardLogger
-
-    try:
-        return TensorBoardLogger(folder, name="", version="tensorboard")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "TensorBoard cannot be imported. Run: pip install tensorboard, or leave it out."
-        ) from error
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
@@ -91,6 +62,21 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     except _BROKEN as error:
         raise DataError(f"{path} cannot be read: {error}. Move it away to begin again.") from error
     return state
+
+
+class StateFields(msgspec.Struct):
+    """The state of a training run; ``best`` and ``recipe`` are JSON."""
+
+    network: dict[str, Any]
+    objective: dict[str, Any]
+    optimizer: dict[str, Any]
+    precision: dict[str, Any]
+    step: Count
+    since: Count
+    world: Size
+    best: str
+    recipe: str
+    pairs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,71 +184,6 @@ def check_same(recipe: Mapping[str, Any], before: Mapping[str, Any], folder: Pat
         raise InputError(
             f"the run in {folder} was begun with another recipe: {changes}{more}. Restore it, or name another folder."
         )
-
-
-class RunLog:
-    """Lines of JSON, one a step or a validation; what lies beyond the state a run goes on from is taken off.
-
-    ``curves`` gets the same numbers.
-    """
-
-    def __init__(self, folder: Path, step: int, curves: Curves | None = None) -> None:
-        self.path, self.curves = folder / LOG, curves
-        kept = [line for line in _lines(self.path) if line["step"] <= step]
-        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
-
-    def add(self, line: Mapping[str, Any]) -> None:
-        """One more line."""
-        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(line), allow_nan=False) + "\n")
-        if self.curves is not None:
-            with naming(self.path.parent / "tensorboard"):
-                self.curves.log_metrics(dict(_numbers(line)), line["step"])
-
-    def sync(self) -> None:
-        """Make what was added last through a power cut."""
-        if self.curves is not None:
-            with naming(self.path.parent / "tensorboard"):
-                self.curves.save()
-        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
-            os.fsync(file.fileno())
-
-
-def read_log(folder: str | Path) -> list[dict[str, Any]]:
-    """Every line of a run's log.
-
-    Raises
-    ------
-    DataError
-        For a line that is damaged, with its number.
-    """
-    return _lines(Path(folder) / LOG)
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    whole = path.read_bytes()
-    lines = whole[: whole.rfind(b"\n") + 1].splitlines()  # a kill may cut the last one
-    return [_line(line, f"line {number} of {path}") for number, line in enumerate(lines, start=1)]
-
-
-def _line(text: bytes, where: str) -> dict[str, Any]:
-    try:
-        line = parse_json(text)
-    except ValueError as error:
-        raise DataError(f"{where} is no JSON: {error}. Take it out, or move the file away.") from error
-    if not isinstance(line, dict) or type(line.get("step")) is not int:
-        raise DataError(f"{where} is no line of a training log: it has no 'step'. Take it out, or move the file away.")
-    return line
-
-
-def _numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for key, value in line.items():
-        if isinstance(value, Mapping):
-            yield from ((f"{key}/{name}", number) for name, number in _numbers(value))
-        elif isinstance(value, int | float) and key != "step":
-            yield key, value
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

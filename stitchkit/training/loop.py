@@ -24,15 +24,12 @@ from stitchkit.storage.path_checks import resolved_path
 from stitchkit.training.cards import encoder_card
 from stitchkit.training.checkpoints import (
     RUN,
-    Curves,
-    RunLog,
     RunState,
     check_same,
     read_run_state,
     restoring,
     save_state,
 )
-from stitchkit.training.checkpoints import tensorboard as tensorboard_in
 from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.loading import Batch, Batches
 from stitchkit.training.objectives import objective_type
@@ -42,6 +39,8 @@ from stitchkit.training.outcomes import TrainedRun, TrainingError
 from stitchkit.training.preparing import PreparedPairs
 from stitchkit.training.processes import launch, sum_over_processes, with_others
 from stitchkit.training.recipes import Recipe, read_recipe
+from stitchkit.training.run_log import Curves, RunLog
+from stitchkit.training.run_log import tensorboard as tensorboard_in
 from stitchkit.training.validation import Validation, validate
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def train(
         For pairs that cannot be read.
     InputError
         If ``out`` is no path that may be written, or the run in it was begun with another recipe or another number of
-        machines; for half precision of 16 without a GPU.
+        processes; for half precision of 16 without a GPU.
     TrainingError
         If a loss is not finite, naming step and batch.
     MissingExtraError
@@ -287,7 +286,7 @@ def _earlier_state(recipe: Recipe, folder: Path, world: int) -> RunState | None:
     check_same(json.loads(_as_json(recipe)), stopped.recipe, folder)
     if stopped.world != world:
         raise InputError(
-            f"the run in {folder} was begun on {stopped.world} machines and is to go on on {world}, which would cut "
+            f"the run in {folder} was begun on {stopped.world} processes and is to go on on {world}, which would cut "
             f"batches anew. Use as many, or name another folder."
         )
     return stopped

@@ -158,7 +158,7 @@ class TrainingRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     validate_every
         Steps between validations; 0, the default, for once an epoch.
     batch
-        Pairs that are contrasted with each other, over all machines, default 256.
+        Pairs that are contrasted with each other, over all processes, default 256.
     chunk
         Pairs that are in memory with their activations at once; 0, the default, for a whole batch. The gradient is
         that of the whole batch either way.

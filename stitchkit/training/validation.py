@@ -95,7 +95,7 @@ class Validation:
 def validate(
     network: SharedNetwork, objective: Objective, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int
 ) -> Validation:
-    """The network on pairs that were held out; every machine does it all, so that they agree on what is best."""
+    """The network on pairs that were held out; every process does it all, so that they agree on what is best."""
     losses = []
     with _evaluating(network, objective):
         outputs = _outputs(network, objective, held, recipe.training.chunk, fabric)

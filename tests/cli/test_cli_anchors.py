@@ -14,7 +14,7 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.datasets.images import read_image
-from stitchkit.storage.folders import write_embeddings
+from stitchkit.storage.embeddings import write_embeddings
 
 PAGE = Path(__file__).parents[2] / "docs" / "anchors.md"
 QUICK = ("--quiet",)

@@ -13,7 +13,8 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.solvers import SOLVERS
-from stitchkit.storage.folders import read_embeddings, read_folder
+from stitchkit.storage.embeddings import read_embeddings
+from stitchkit.storage.folders import read_folder
 from stitchkit.storage.scores import read_scores
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.storage.folders import write_embeddings
+from stitchkit.storage.embeddings import write_embeddings
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def files(tmp_path_factory):
 
 
 def test_two_files_are_compared_as_in_the_library(cli, files, tmp_path):
-    from stitchkit.storage.folders import read_embeddings
+    from stitchkit.storage.embeddings import read_embeddings
 
     out = tmp_path / "found.json"
     line = ("compare", files / "x.safetensors", files / "y.safetensors", "--anchors", files / "table.csv")
@@ -69,7 +69,7 @@ def test_it_explains_itself(cli):
 
 
 def test_a_saved_head_is_what_solvers_are_compared_by(cli, files, tmp_path):
-    from stitchkit.storage.folders import read_embeddings
+    from stitchkit.storage.embeddings import read_embeddings
 
     x, y = (read_embeddings(files / f"{name}.safetensors") for name in "xy")
     weight = np.random.default_rng(1).normal(size=(5, 3))

@@ -12,7 +12,7 @@ from crafted import edited
 import stitchkit as sk
 from stitchkit.datasets.anchor_tables import AnchorTable
 from stitchkit.evaluation.anchors.fitted_folders import audit_folder
-from stitchkit.storage.folders import write_embeddings
+from stitchkit.storage.embeddings import write_embeddings
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stitchkit.storage.folders import read_embeddings
+from stitchkit.storage.embeddings import read_embeddings
 
 
 @pytest.mark.filterwarnings("default::UserWarning")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.storage.folders import read_embeddings, write_embeddings
+from stitchkit.storage.embeddings import read_embeddings, write_embeddings
 
 
 @pytest.fixture(scope="module")

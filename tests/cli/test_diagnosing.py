@@ -11,7 +11,7 @@ import pytest
 from crafted import edited
 
 import stitchkit as sk
-from stitchkit.storage.folders import read_embeddings, write_embeddings
+from stitchkit.storage.embeddings import read_embeddings, write_embeddings
 
 
 def fine(done):

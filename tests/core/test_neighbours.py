@@ -49,10 +49,11 @@ def test_csls_takes_both_crowdings_off(library):
 @pytest.mark.parametrize("temperature", [1.0, 0.1, 0.001])
 def test_soft_crowding_is_the_literal_one_in_tiles(library, monkeypatch, temperature):
     monkeypatch.setattr(neighbours, "TILE", 10)
+    monkeypatch.setattr(neighbours, "TEMPERATURE", temperature)
     scores = QUERIES @ GALLERY.T
     most = scores.max(axis=1, keepdims=True)
     expected = most[:, 0] + temperature * np.log(np.exp((scores - most) / temperature).mean(axis=1))
-    found = soft_crowding(*library(QUERIES, GALLERY), temperature)
+    found = soft_crowding(*library(QUERIES, GALLERY))
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert (found <= scores.max(axis=1)).all()
     assert (found >= scores.mean(axis=1)).all()

@@ -13,7 +13,7 @@ from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.datasets.embeddable_items import left_out_path
 from stitchkit.embedding import embed
-from stitchkit.storage.folders import read_embeddings
+from stitchkit.storage.embeddings import read_embeddings
 
 
 class MeanEncoder:

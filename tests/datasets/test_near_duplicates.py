@@ -12,7 +12,15 @@ from stitchkit import Items
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.datasets import candidate_pairs, near_duplicates
 from stitchkit.datasets.fingerprints import fingerprint
-from stitchkit.datasets.near_duplicates import FILE, LIKENESS, NEAR, PIXELS, Looks, find_alike, look_at
+from stitchkit.datasets.near_duplicates import (
+    FILE,
+    LIKENESS,
+    NEAR,
+    PIXELS,
+    ImageFingerprints,
+    find_alike,
+    fingerprints_of,
+)
 from stitchkit.datasets.phantoms import make_phantoms
 
 
@@ -123,7 +131,7 @@ def looks(films):
 
 def looks_of(values, ids=None):
     items = Items(ids or [f"i{i}" for i in range(len(values))], values, "image")
-    return Looks.of(items.ids, list(look_at(items)))
+    return ImageFingerprints.of(items.ids, list(fingerprints_of(items)))
 
 
 @pytest.mark.parametrize("change", SAME)
@@ -255,17 +263,17 @@ def test_an_impossible_likeness_is_refused(phantoms, likeness):
 
 def test_texts_and_broken_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="the items are texts"):
-        list(look_at(Items(["a"], ["No effusion."], "text")))
+        list(fingerprints_of(Items(["a"], ["No effusion."], "text")))
     (tmp_path / "cut.png").write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match=r"cut\.png"):
-        list(look_at(Items(["a"], [tmp_path / "cut.png"], "image")))
+        list(fingerprints_of(Items(["a"], [tmp_path / "cut.png"], "image")))
 
 
 def table_of(folder):
     import stitchkit as sk
 
     anchors = sk.read_anchors(folder / "manifest.csv")
-    looks = Looks.of(anchors.ids, list(look_at(anchors.source_items)))
+    looks = ImageFingerprints.of(anchors.ids, list(fingerprints_of(anchors.source_items)))
     return anchors, looks
 
 

@@ -119,7 +119,7 @@ def test_an_unknown_option_is_refused_with_the_known_ones(text, message):
         ({"device": "gpu"}, "no device 'gpu'"),
         ({"device": "cuda:99"}, "no device 'cuda:99'"),
         ({"dtype": "float64"}, "float32, float16, bfloat16; got dtype='float64'"),
-        ({"trust_remote_code": True}, "only hf encoders run"),
+        ({"trust_remote_code": True}, "encoders of hf and stitchkit alone run"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(settings, message):

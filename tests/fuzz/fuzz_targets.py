@@ -13,6 +13,7 @@ from checkpoint_targets import CHECKPOINTS, of_tests
 from command_targets import COMMANDS
 from mutations import Change, Target, change_arrays, change_bytes, change_config, change_json, change_state
 from PIL import Image
+from run_logs import log_lines
 
 import stitchkit as sk
 from stitchkit.core.space import Space
@@ -24,12 +25,13 @@ from stitchkit.storage.embedding_cache import EmbeddingStore
 from stitchkit.storage.folders import write_folder
 from stitchkit.storage.scores import read_scores, write_scores
 from stitchkit.studies.cells import Cell, CellLog
+from stitchkit.studies.identity import IDENTITY, KEYS, read_identity
 from stitchkit.studies.plan_consent import check_plan_names
 from stitchkit.studies.plans import read_plan
-from stitchkit.studies.reporting import IDENTITY, KEYS, read_identity
-from stitchkit.training.checkpoints import LOG, STATE, check_same, read_log, read_run_state, restoring, save_state
+from stitchkit.training.checkpoints import STATE, check_same, read_run_state, restoring, save_state
 from stitchkit.training.packing import pack_images
 from stitchkit.training.recipes import read_recipe
+from stitchkit.training.run_log import LOG
 from stitchkit.training.validation import Validation
 from stitchkit.training.vocabularies import Vocabulary
 
@@ -315,10 +317,10 @@ def _run_log(folder: Path) -> None:
 
 
 def _use_run_log(folder: Path) -> object:
-    from stitchkit.training.checkpoints import RunLog
+    from stitchkit.training.run_log import RunLog
 
     RunLog(folder, 2)
-    return read_log(folder)
+    return log_lines(folder)
 
 
 def _cells(folder: Path) -> None:

@@ -14,9 +14,11 @@ import pytest
 from nih import FINDINGS, FOURTEEN
 
 import stitchkit as sk
-from stitchkit.storage.folders import write_embeddings
-from stitchkit.studies.methods import METADATA, OWN, PROBE
-from stitchkit.studies.reporting import NamedEncoders, study
+from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
+from stitchkit.storage.embeddings import write_embeddings
+from stitchkit.studies.methods import OWN
+from stitchkit.studies.named_encoders import NamedEncoders
+from stitchkit.studies.study import study
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,8 @@ from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
 from stitchkit.core.maps import JoinedMap
 from stitchkit.solvers import SOLVERS
 from stitchkit.storage.artefacts import pack_alignment
-from stitchkit.storage.folders import read_folder, write_embeddings, write_folder
+from stitchkit.storage.embeddings import write_embeddings
+from stitchkit.storage.folders import read_folder, write_folder
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(80, 4))

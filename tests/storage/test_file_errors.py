@@ -23,8 +23,9 @@ from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
 from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.embedding_cache import EmbeddingStore
+from stitchkit.storage.embeddings import write_embeddings
 from stitchkit.storage.file_errors import code_in, free_bytes, naming, write_error_in
-from stitchkit.storage.folders import refresh_folder, write_embeddings, write_folder
+from stitchkit.storage.folders import refresh_folder, write_folder
 from stitchkit.storage.scores import write_scores
 
 SPACE = Space("demo", 2, "f1")
@@ -45,7 +46,7 @@ def write_pack(folder: Path) -> None:
 
 
 def write_run_log(folder: Path) -> None:
-    from stitchkit.training.checkpoints import RunLog
+    from stitchkit.training.run_log import RunLog
 
     log = object.__new__(RunLog)
     log.path, log.curves = folder / "log.jsonl", None
@@ -106,7 +107,8 @@ sys.path.insert(0, sys.argv[1])
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.space import Space
 from stitchkit.storage.embedding_cache import EmbeddingStore
-from stitchkit.storage.folders import write_embeddings, write_folder
+from stitchkit.storage.embeddings import write_embeddings
+from stitchkit.storage.folders import write_folder
 folder, large = Path(sys.argv[2]), np.ones((400, 2), np.float32)
 keys, space = np.arange(400).astype("S16"), Space("d", 2, "f")
 writers = {

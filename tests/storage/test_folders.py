@@ -13,7 +13,8 @@ from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
 from stitchkit.core.space import Space
 from stitchkit.storage import digests, tensor_files
 from stitchkit.storage import folders as store
-from stitchkit.storage.folders import read_embeddings, read_folder, write_embeddings, write_folder
+from stitchkit.storage.embeddings import read_embeddings, write_embeddings
+from stitchkit.storage.folders import read_folder, write_folder
 from stitchkit.storage.tensor_files import read_tensors, tensor_bytes
 
 ARRAYS = {

@@ -15,8 +15,9 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.space import Space
-from stitchkit.storage import folders as store
+from stitchkit.storage.embeddings import write_embeddings
 from stitchkit.storage.moments import load_moments, save_moments
+from stitchkit.storage.tensor_files import read_arrays
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(50, 4)) + 1e8, RNG.normal(size=(50, 3))
@@ -82,7 +83,7 @@ def test_earlier_moments_are_replaced_only_when_asked_and_other_files_never(tmp_
         save_moments(Moments.of(X[:7], Y[:7]), path)
     assert load_moments(path).count == len(X)
     assert load_moments(save_moments(Moments.of(X[:7], Y[:7]), path, overwrite=True)).count == 7
-    other = store.write_embeddings(tmp_path / "e.safetensors", Embeddings(X, IDS, Space("a", 4, "f")))
+    other = write_embeddings(tmp_path / "e.safetensors", Embeddings(X, IDS, Space("a", 4, "f")))
     before = other.read_bytes()
     with pytest.raises(InputError, match="is embeddings, not moments; it was left alone"):
         save_moments(weighted(), other)
@@ -127,7 +128,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, kept):
 def test_what_is_no_file_of_moments_is_refused(tmp_path):
     with pytest.raises(DataError, match="there is no file of moments"):
         load_moments(tmp_path / "m.safetensors")
-    other = store.write_embeddings(tmp_path / "e.safetensors", Embeddings(X, IDS, Space("a", 4, "f")))
+    other = write_embeddings(tmp_path / "e.safetensors", Embeddings(X, IDS, Space("a", 4, "f")))
     with pytest.raises(DataError, match="is a safetensors file of embeddings, not of moments"):
         load_moments(other)
     (tmp_path / "p.safetensors").write_text("<!DOCTYPE html><html>")
@@ -137,7 +138,7 @@ def test_what_is_no_file_of_moments_is_refused(tmp_path):
 
 def rewritten(path, change):
     """The file with its arrays and metadata changed by ``change(arrays, metadata, about)``."""
-    tensors = store.read_arrays(path, DataError)
+    tensors = read_arrays(path, DataError)
     about = json.loads(tensors.metadata["moments"])
     change(tensors.arrays, tensors.metadata, about)
     with_arrays(path, tensors.arrays, {**tensors.metadata, "moments": json.dumps(about)})

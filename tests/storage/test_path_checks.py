@@ -32,8 +32,8 @@ from stitchkit.storage.path_checks import checked_file, checked_path, resolved_p
 from stitchkit.storage.scores import check_scores_path, read_scores, write_scores
 from stitchkit.storage.toml_files import read_toml
 from stitchkit.studies.cells import CellLog
+from stitchkit.studies.identity import read_identity
 from stitchkit.studies.plans import read_plan
-from stitchkit.studies.reporting import read_identity
 from stitchkit.training.recipes import read_recipe
 
 READERS = {

@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 
 import stitchkit as sk
-from stitchkit.studies.reporting import NamedEncoders, study
+from stitchkit.studies.named_encoders import NamedEncoders
 from stitchkit.studies.results import StudySummary
+from stitchkit.studies.study import study
 
 TRAIN, TEST = 60, 50
 JUDGED = ("cardiomegaly", "edema", "nodule")

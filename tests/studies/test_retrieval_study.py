@@ -14,7 +14,7 @@ import stitchkit as sk
 from stitchkit.core.errors import DataError
 from stitchkit.evaluation.retrieval.evaluate_retrieval import partner_ranks
 from stitchkit.metrics.proportions import by_patient, exact_interval, mean_interval
-from stitchkit.storage.folders import write_embeddings
+from stitchkit.storage.embeddings import write_embeddings
 from stitchkit.studies.judges import PairJudge
 
 undrawn = pytest.mark.usefixtures("undrawn")

@@ -16,9 +16,12 @@ from PIL import Image
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, LeakageError
 from stitchkit.datasets.prompt_sets import subset
+from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
 from stitchkit.evaluation.scores.metadata import metadata_scores
-from stitchkit.studies.methods import METADATA, NAIVE, OWN, PROBE, RELATIVE
-from stitchkit.studies.reporting import NamedEncoders, study
+from stitchkit.evaluation.scores.naive import NAIVE
+from stitchkit.studies.methods import OWN, RELATIVE
+from stitchkit.studies.named_encoders import NamedEncoders
+from stitchkit.studies.study import study
 from stitchkit.studies.study_data import _is_one_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")

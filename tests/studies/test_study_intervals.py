@@ -11,6 +11,7 @@ import pytest
 from phantom_studies import JUDGED, LoadedOnce, run
 
 from stitchkit.core.scores import Labels
+from stitchkit.evaluation.scores.evaluate import PROBE
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
     auroc_differences,
@@ -22,9 +23,8 @@ from stitchkit.metrics.average_precision_intervals import PrecisionPulls, macro_
 from stitchkit.metrics.class_means import ClassMeans, recalls_and_f1
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.studies.judges import ClassJudge, PairJudge, Share
-from stitchkit.studies.methods import PROBE
 from stitchkit.studies.plans import read_plan
-from stitchkit.studies.resampling import Resamples
+from stitchkit.studies.row_measures import RowMeasures
 from stitchkit.studies.study_data import StudyData
 
 
@@ -157,7 +157,7 @@ def test_rows_of_partners_follow_the_same_rule(people, ends):
     shares = {name: Share(one.won, one.of) for name, one in judge.shares(ranks).items()}
     rows = {("s", "t", name, 10): shares for name in ("one", "other")}
     nothing, draws = {row: {} for row in rows}, dict.fromkeys(rows, ())
-    found = Resamples(judge, nothing, {}, nothing, rows, draws, complete=np.empty(0, dtype=bool), candidates=100)
+    found = RowMeasures(judge, nothing, {}, nothing, rows, draws, complete=np.empty(0, dtype=bool), candidates=100)
     row, other = rows
     gap = found.gap(row, other)
     assert {found.interval(row, name).has_ends for name in shares} == {ends}

@@ -7,7 +7,7 @@ import re
 
 from phantom_studies import run
 
-from stitchkit.studies.methods import PROBE
+from stitchkit.evaluation.scores.evaluate import PROBE
 
 
 def test_the_page_tells_what_was_done(planned, tmp_path):

@@ -7,9 +7,9 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
+from run_logs import log_lines
 
 from stitchkit.datasets.phantoms import FINDINGS, draw_phantoms, render, write_report
-from stitchkit.training.checkpoints import read_log
 from stitchkit.training.loop import train
 
 pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
@@ -65,7 +65,7 @@ def test_two_hundred_steps_learn_from_captions_that_belong_to_the_films(films, t
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE.format(root=films, table=table))
     found = train(path, tmp_path / "out", device="cpu", progress=False)
-    losses = [line["loss"] for line in read_log(tmp_path / "out" / "run") if "loss" in line]
+    losses = [line["loss"] for line in log_lines(tmp_path / "out" / "run") if "loss" in line]
     recall, chance = found.best.recall, found.best.chance
     print(table, [round(float(np.mean(losses[at : at + 10])), 3) for at in (0, 95, 190)], recall, chance)
     if table == "true":

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from run_logs import log_lines
 from torch import nn
 
 from stitchkit.training import loop, objectives
-from stitchkit.training.checkpoints import read_log, read_state
+from stitchkit.training.checkpoints import read_state
 from stitchkit.training.loop import train
 from stitchkit.training.objectives import ObjectiveSettings
 from stitchkit.training.objectives.objective import Objective
@@ -65,7 +66,7 @@ def fine(recipe, monkeypatch):
 
 
 def losses(out):
-    return [line["loss"] for line in read_log(out / "run") if "loss" in line]
+    return [line["loss"] for line in log_lines(out / "run") if "loss" in line]
 
 
 def test_tokens_masks_and_a_head_need_no_change_of_the_loop(fine, recipe, tmp_path):
@@ -79,7 +80,7 @@ def test_tokens_masks_and_a_head_need_no_change_of_the_loop(fine, recipe, tmp_pa
     names = [name for group in state["optimizer"]["param_groups"] for name in group["param_names"]]
     at = [names.index(f"objective.head.{one}") for one in ("weight", "bias")]
     assert all(state["optimizer"]["state"][place]["exp_avg"].abs().sum() > 0 for place in at)
-    assert "scale" not in read_log(tmp_path / "chunks" / "run")[0]
+    assert "scale" not in log_lines(tmp_path / "chunks" / "run")[0]
 
 
 def test_a_run_with_a_head_that_is_stopped_goes_on_the_same_way(fine, tmp_path, monkeypatch):

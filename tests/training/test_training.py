@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from run_logs import log_lines
 
 import stitchkit as sk
 from stitchkit.core.errors import (
@@ -27,7 +28,7 @@ from stitchkit.core.errors import (
 )
 from stitchkit.encoders.clip_pairs import clip_alignment
 from stitchkit.training import loop
-from stitchkit.training.checkpoints import read_log, read_state, save_state
+from stitchkit.training.checkpoints import read_state, save_state
 from stitchkit.training.loop import train
 from stitchkit.training.objectives.clip import Clip, contrastive_loss
 from stitchkit.training.outcomes import TrainingError
@@ -42,7 +43,7 @@ def run(path, out, **more):
 
 
 def losses(out):
-    return [line["loss"] for line in read_log(out / "run") if "loss" in line]
+    return [line["loss"] for line in log_lines(out / "run") if "loss" in line]
 
 
 def weights(out):
@@ -182,7 +183,7 @@ def test_two_processes_take_the_same_way_as_one(recipe, tmp_path, network):
     run(path, tmp_path / "one")
     assert len(losses(tmp_path / "two")) == 6
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), atol=1e-6)
-    with pytest.raises(InputError, match="begun on 2 machines"):
+    with pytest.raises(InputError, match="begun on 2 processes"):
         run(path, tmp_path / "two")
 
 
@@ -223,10 +224,10 @@ def test_a_device_that_is_not_there_is_named(recipe, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_another_number_of_machines_is_refused(recipe, trained):
+def test_another_number_of_processes_is_refused(recipe, trained):
     _, out = trained
     save_state(out / "run", {**read_state(out / "run"), "world": 4})
-    with pytest.raises(InputError, match="begun on 4 machines"):
+    with pytest.raises(InputError, match="begun on 4 processes"):
         run(recipe(), out)
 
 
@@ -391,7 +392,7 @@ def test_weights_that_are_not_finite_stop_the_run_at_the_validation(recipe, tmp_
 
 def test_the_scale_begins_at_one_over_seven_hundredths(recipe, tmp_path):
     run(recipe(training={"rate": 1e-9}), tmp_path / "out")
-    (first, *_) = [line["scale"] for line in read_log(tmp_path / "out" / "run") if "scale" in line]
+    (first, *_) = [line["scale"] for line in log_lines(tmp_path / "out" / "run") if "scale" in line]
     assert first == pytest.approx(1 / 0.07, rel=1e-4)
 
 
@@ -492,7 +493,7 @@ def test_a_caption_that_holds_the_end_token_does_not_end_there(trained):
 
 
 def test_the_log_has_a_line_a_step_and_one_an_epoch(trained):
-    lines = read_log(trained[1] / "run")
+    lines = log_lines(trained[1] / "run")
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 10))
     ends = [line for line in lines if "valid_loss" in line]
     assert [line["epochs"] for line in ends] == [1, 2, 3]
@@ -525,7 +526,7 @@ def test_tensorboard_that_is_not_there_is_named(recipe, tmp_path, monkeypatch):
 def test_steps_may_say_when_to_end_and_when_to_validate(recipe, trained, tmp_path):
     """Across passes of three steps; a run that ends as the epochs do is the same run."""
     found = run(recipe(training={"epochs": None, "steps": 7, "validate_every": 2}), tmp_path / "seven")
-    lines = read_log(tmp_path / "seven" / "run")
+    lines = log_lines(tmp_path / "seven" / "run")
     assert [line["step"] for line in lines if "valid_loss" in line] == [2, 4, 6, 7]
     assert (found.steps, round(found.epochs, 3)) == (7, 2.333)
     run(recipe(training={"epochs": None, "steps": 9, "validate_every": 2}), tmp_path / "nine")
@@ -612,14 +613,14 @@ def test_a_tokenizer_of_clip_may_be_named(recipe, tmp_path):
 
 def test_the_clamped_scale_stays_in_its_range(recipe, tmp_path):
     run(recipe(training={"rate": 10.0}), tmp_path / "out")
-    scales = [line["scale"] for line in read_log(tmp_path / "out" / "run") if "scale" in line]
+    scales = [line["scale"] for line in log_lines(tmp_path / "out" / "run") if "scale" in line]
     assert all(1 - 1e-6 <= one <= 100.01 for one in scales)
 
 
 def test_a_run_whose_scale_touched_its_end_goes_on_the_same_way(recipe, tmp_path, monkeypatch):
     path = recipe(training={"rate": 2.0})  # far too high: the scale is at an end within a few steps
     run(path, tmp_path / "whole")
-    scales = [line["scale"] for line in read_log(tmp_path / "whole" / "run") if "scale" in line]
+    scales = [line["scale"] for line in log_lines(tmp_path / "whole" / "run") if "scale" in line]
     assert {round(one) for one in scales} & {1, 100}
     stopped_at(7, monkeypatch, path, tmp_path / "stopped")
     run(path, tmp_path / "stopped")
@@ -634,7 +635,7 @@ def test_a_state_with_a_scale_beyond_its_range_goes_on_from_the_end_of_it(recipe
     state["objective"]["log_scale"].fill_(9.0)
     save_state(out / "run", state)
     run(path, out)
-    later = [line["scale"] for line in read_log(out / "run") if "scale" in line and line["step"] > 6]
+    later = [line["scale"] for line in log_lines(out / "run") if "scale" in line and line["step"] > 6]
     assert len(later) == 3
     assert max(later) < 100.01
 

@@ -24,7 +24,7 @@ from stitchkit.core.roles import Solver
 from stitchkit.runtime.progress import Progress
 from stitchkit.solvers.pools.hard_matching import HardMatching
 from stitchkit.solvers.pools.lowdin import Lowdin
-from stitchkit.solvers.pools.soft_matching import LIMIT, SoftMatching, lowdin_weight
+from stitchkit.solvers.pools.soft_matching import SoftMatching, lowdin_weight
 
 TRANSDUCTIVE = (
     "fitted on the pool's rows too: retrieval among those rows is in-sample; an honest number needs items that were "
@@ -40,7 +40,6 @@ def align_with_pool(
     groups: Any = None,
     branch: str = "auto",
     closed_form: Solver | None = None,
-    limit: int = LIMIT,
     seed: int = 0,
     progress: bool | None = None,
     search: AnchorSearch | None = None,
@@ -53,15 +52,14 @@ def align_with_pool(
         Anchors: Embeddings (paired by id) or arrays paired by row.
     pool : (source_pool (m_s, d_s), target_pool (m_t, d_t))
         Unpaired Embeddings or arrays of the same two spaces, at least 20 rows each: of the same items in unknown order,
-        of other items, or anything between. Rows that are anchors already are left out.
+        of other items, or anything between. Rows that are anchors already are left out, and of a longer pool a seeded
+        draw of 4,000 rows is matched.
     groups : (n,), optional
         Patient of each anchor; folds never split a group.
     branch
         ``"auto"`` compares all three; ``"closed form"``, ``"soft"`` or ``"hard"`` fits that one.
     closed_form
         Solver of the first branch. Default: None, for :class:`stitchkit.Lowdin`
-    limit
-        Rows of a pool that are matched (a seeded draw of a longer pool); memory is ``24 limit^2`` bytes.
     seed
         Seed of the folds and of draws from a pool. Default: 0
     progress
@@ -102,7 +100,7 @@ def align_with_pool(
     cluster = anchor_groups(groups, x)
     pools, dropped = pool_rows(pool, x, y)
     # the weight is that of all anchors, so that folds fit the same solver
-    hard = HardMatching(soft=SoftMatching(limit=limit, seed=seed, lowdin=lowdin_weight(len(x))))
+    hard = HardMatching(soft=SoftMatching(seed=seed, lowdin=lowdin_weight(len(x))))
     branches = Branches(
         x=x,
         y=y,

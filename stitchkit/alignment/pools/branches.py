@@ -62,7 +62,7 @@ class Branches:
     def fit_pairs_alone(self, rows: np.ndarray | None = None) -> Alignment:
         """The map that the search chooses on the anchors at ``rows`` (all if None), without the pools."""
         if self.search is None:
-            raise InputError("this bench has no search to compare pools with.")
+            raise InputError("there is no search on the pairs alone to compare the pools with.")
         at = np.arange(len(self.x)) if rows is None else rows
         x, y = paired_sides(self.x.take(at), self.y.take(at))
         return self.search.fit(x, y, None if self.cluster is None else self.cluster[at])

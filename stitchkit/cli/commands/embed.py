@@ -41,7 +41,7 @@ def embed(
     from stitchkit.cli.paths import new_file
     from stitchkit.cli.scoring import ItemsFile
     from stitchkit.datasets.embeddable_items import left_out_path
-    from stitchkit.storage.folders import check_embeddings_path
+    from stitchkit.storage.embeddings import check_embeddings_path
 
     console = Console.of(output)
     new_file(out, output.overwrite, check_embeddings_path)

@@ -78,7 +78,7 @@ def stitch(
     from stitchkit.cli.loading import Loading, check_name
     from stitchkit.cli.paths import new_folder
     from stitchkit.cli.scoring import fit_stitch, summary_of
-    from stitchkit.evaluation.anchors.fitted_folders import audit_test_table
+    from stitchkit.evaluation.anchors.overlap import audit_test_table
     from stitchkit.reports.study_page import TABLE
 
     console = Console.of(output, json=format is o.Form.json)

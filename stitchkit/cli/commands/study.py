@@ -30,7 +30,7 @@ def study(
     from stitchkit.cli.paths import folder_name
     from stitchkit.reports.study_page import PAGE, TABLE
     from stitchkit.studies.plans import read_plan
-    from stitchkit.studies.reporting import study as run
+    from stitchkit.studies.study import study as run
 
     folder_name(out)
     console = Console.of(output, json=format is o.Form.json)

@@ -1,4 +1,4 @@
-"""The verb ``check_anchors``: is an anchor set fit to be fitted on, and apart from its test?"""
+"""The verb ``check_anchors``: fitness of an anchor set to be fitted on, and its distance from the test."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted, setting
-from stitchkit.datasets.near_duplicates import LIKENESS, MOST, Alike, Looks
+from stitchkit.datasets.near_duplicates import LIKENESS, MOST, Alike, ImageFingerprints
 from stitchkit.datasets.prompt_sets import read_prompts
-from stitchkit.evaluation.anchors.findings import AnchorAudit, ClassCounts, Duplicate, TextCounts
+from stitchkit.evaluation.anchors.anchor_audit import AnchorAudit, ClassCounts, Duplicate, TextCounts
 from stitchkit.evaluation.anchors.overlap import Overlap, Side, alike_within, overlap_of
 from stitchkit.evaluation.anchors.shortcuts import Shortcut, find_shortcuts
-from stitchkit.evaluation.anchors.words import ClassWords, class_words
+from stitchkit.evaluation.anchors.text_mentions import ClassMentions, count_mentions
 from stitchkit.evaluation.leakage import spelled_notes
 from stitchkit.evaluation.scores.metadata import file_columns
 from stitchkit.runtime.progress import Progress
@@ -62,7 +62,7 @@ def check_anchors(
         opposite labels, and, with ``metadata`` or image files, shortcuts.
     prompts
         A prompt set, its name or its file: counts the texts that say each class
-        (:mod:`stitchkit.evaluation.anchors.words` tells how).
+        (:mod:`stitchkit.evaluation.anchors.text_mentions` tells how).
     metadata
         Columns of ``labels`` that the metadata-only baseline may use, beside file size, width, height and bit depth.
     likeness
@@ -110,18 +110,18 @@ def check_anchors(
     known = None if labels is None else _of_anchors(labels, ours)
     notes: list[str] = []
     with Progress(show=progress) as bar:
-        looks = _looks(ours, theirs, bar, notes)
+        fingerprints = _fingerprints(ours, theirs, bar, notes)
         settings = {"min_positives": min_positives, "folds": folds, "seed": seed}
         shortcuts, columns = _shortcuts(known, anchors, metadata, notes, settings, bar)
-    overlap = None if theirs is None else overlap_of(ours, theirs, looks[1], likeness)
-    within, complete = ((), True) if looks[0] is None else alike_within(ours, looks[0], likeness)
+    overlap = None if theirs is None else overlap_of(ours, theirs, fingerprints[1], likeness)
+    within, complete = ((), True) if fingerprints[0] is None else alike_within(ours, fingerprints[0], likeness)
     if not complete:
         notes.append(f"more than {MOST} pairs of anchors are near duplicates; the others are not listed")
     duplicates = _duplicates(within, ours, ours, labels)
     leaked = () if theirs is None or overlap is None else _duplicates(overlap.alike or (), ours, theirs, labels)
     texts = None if ours.texts is None else _texts(ours.texts, None if theirs is None else theirs.texts)
     classes = () if known is None else tuple(_counts(known))
-    words = () if named is None else class_words(ours.texts or (), named)
+    words = () if named is None else count_mentions(ours.texts or (), named)
     notes += _open_notes(ours, theirs, overlap, known, words)
     return AnchorAudit(
         anchors=len(ours),
@@ -138,7 +138,7 @@ def check_anchors(
         shortcuts=shortcuts,
         columns=columns,
         notes=tuple(notes),
-        settings={"likeness": likeness, "images_compared": looks[0] is not None, "level": 0.95, **settings},
+        settings={"likeness": likeness, "images_compared": fingerprints[0] is not None, "level": 0.95, **settings},
     )
 
 
@@ -164,20 +164,19 @@ def _of_anchors(labels: Labels, ours: Side) -> Labels:
     if ours.groups is None:
         return taken
     place = {name: row for row, name in enumerate(ours.ids.tolist())}
-    groups = ours.groups[[place[name] for name in taken.ids.tolist()]]
-    return Labels(values=taken.values, ids=taken.ids, classes=taken.classes, groups=groups, columns=taken.columns)
+    return taken.with_groups(ours.groups[[place[name] for name in taken.ids.tolist()]])
 
 
-def _looks(
+def _fingerprints(
     ours: Side, theirs: Side | None, bar: Progress, notes: list[str]
-) -> tuple[Looks | None, tuple[Looks, Looks] | None]:
+) -> tuple[ImageFingerprints | None, tuple[ImageFingerprints, ImageFingerprints] | None]:
     """Fingerprints of the anchors' images, and of both sides' if both have images."""
     if not ours.images:
         return None, None
-    anchors = ours.looks("anchors", bar)
+    anchors = ours.fingerprints("anchors", bar)
     sides = [anchors]
     if theirs is not None and theirs.images:
-        sides.append(theirs.looks("test images", bar))
+        sides.append(theirs.fingerprints("test images", bar))
     if blank := sum(one.blank for one in sides):
         notes.append(f"{counted(blank, 'image shows', 'images show')} nothing; only exact copies are found")
     return anchors, (anchors, sides[1]) if len(sides) == 2 else None
@@ -245,7 +244,7 @@ def _shortcuts(
 def _warnings(
     duplicates: Sequence[Duplicate],
     classes: Sequence[ClassCounts],
-    words: Sequence[ClassWords],
+    words: Sequence[ClassMentions],
     shortcuts: Sequence[Shortcut],
     texts: TextCounts | None,
 ) -> Iterable[str]:
@@ -274,7 +273,7 @@ def _warnings(
 
 
 def _open_notes(
-    ours: Side, theirs: Side | None, overlap: Overlap | None, known: Labels | None, words: Sequence[ClassWords]
+    ours: Side, theirs: Side | None, overlap: Overlap | None, known: Labels | None, words: Sequence[ClassMentions]
 ) -> Iterable[str]:
     if theirs is None or overlap is None:
         yield "no test was given, so nothing is known of leakage"

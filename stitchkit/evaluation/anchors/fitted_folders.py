@@ -6,19 +6,14 @@ fitted_pairs` compares vectors and files as well, once they are there.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from stitchkit.core.anchor_hashes import KEY, common, distinct, kept_of
-from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError, LeakageError
-from stitchkit.core.items import Items
 from stitchkit.datasets.anchor_tables import AnchorTable, table_facts
-from stitchkit.datasets.rows import groups_of, ids_of, read_rows
 from stitchkit.evaluation.fitted_pairs import STEP, leaks_of, sampling_notes
-from stitchkit.evaluation.leakage import audit, same_files
 from stitchkit.storage.artefact_schemas import HashFields, check_fields, wrong
 from stitchkit.storage.folders import read_folder
 
@@ -110,35 +105,6 @@ def check_own_anchors(
     if not known:
         raise InputError(f"{count}. {step}".rstrip())
     return [] if known == n else [count]
-
-
-def audit_test_table(anchors: AnchorSet, table: AnchorTable, test: Path, *, allow: bool = False) -> list[str]:
-    """Notes on anchors that are also in a table of test items, by id, patient and image, before any model is loaded.
-
-    Parameters
-    ----------
-    table
-        The anchors' table; columns that it names are those of the test as well, where it has them.
-    test
-        The table of test items.
-    allow
-        Report leakage instead of refusing it.
-
-    Raises
-    ------
-    LeakageError
-        If an item, a patient or an image is on both sides and ``allow`` is not set.
-    """
-    rows = read_rows(test)
-    id, patients = (name if name in rows.columns else None for name in (table.id, table.groups))
-    ids = ids_of(rows, id, rows.first_of("path"))
-    notes = audit(anchors.ids, ids, anchors.groups, groups_of(rows, patients), allow=allow)
-    if "path" not in rows.columns:
-        return notes
-    files = [test.parent / cell for cell in rows.column("path")]
-    if not all(os.path.isfile(file) for file in files):
-        return [*notes, f"images of {test} are not all here: anchors' images under other names were not looked for"]
-    return [*notes, *same_files(anchors.source_items, Items(ids, files, "image"), allow=allow)]
 
 
 def _hashes(config: Mapping[str, Any]) -> Mapping[str, Any] | None:

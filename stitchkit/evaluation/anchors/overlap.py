@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items, checked_groups, checked_ids
 from stitchkit.core.keys import spelled_alike
 from stitchkit.core.wording import counted, setting
-from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, Looks, find_alike, look_at
-from stitchkit.evaluation.leakage import shared_values, two_spellings_note
+from stitchkit.datasets.anchor_tables import AnchorTable
+from stitchkit.datasets.near_duplicates import LIKENESS, NEAR, Alike, ImageFingerprints, find_alike, fingerprints_of
+from stitchkit.datasets.rows import groups_of, ids_of, read_rows
+from stitchkit.evaluation.leakage import audit, same_files, shared_values, two_spellings_note
 from stitchkit.runtime.progress import Progress
 
 
@@ -70,15 +73,15 @@ class Side:
             return cls(items.ids, known, (), items.values)
         return cls(checked_ids(items), known)
 
-    def looks(self, what: str, bar: Progress) -> Looks:
+    def fingerprints(self, what: str, bar: Progress) -> ImageFingerprints:
         """Fingerprints of the images; an item with two images stands twice."""
         images = []
         bar.begin(f"looking at {what}", total=sum(map(len, self.images)))
         for items in self.images:
-            for one in look_at(items):
+            for one in fingerprints_of(items):
                 images.append(one)
                 bar.step(1)
-        return Looks.of(np.tile(self.ids, len(self.images)), images)
+        return ImageFingerprints.of(np.tile(self.ids, len(self.images)), images)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,8 +141,13 @@ def _same(one: Any, other: Any) -> bool:
     return one is other or (isinstance(one, str | Path) and isinstance(other, str | Path) and Path(one) == Path(other))
 
 
-def overlap_of(anchors: Side, test: Side, looks: tuple[Looks, Looks] | None, likeness: float = LIKENESS) -> Overlap:
-    """Overlap of ``anchors`` with ``test``; ``looks`` are of both sides' images, None if one has none."""
+def overlap_of(
+    anchors: Side,
+    test: Side,
+    fingerprints: tuple[ImageFingerprints, ImageFingerprints] | None,
+    likeness: float = LIKENESS,
+) -> Overlap:
+    """Overlap of ``anchors`` with ``test``; ``fingerprints`` are of both sides' images, None if one has none."""
     rows = np.isin(anchors.ids, test.ids)
     items = int(rows.sum())
     patients = shared_values(anchors.groups, test.groups)
@@ -147,11 +155,11 @@ def overlap_of(anchors: Side, test: Side, looks: tuple[Looks, Looks] | None, lik
     if anchors.groups is not None and test.groups is not None:
         spelled = tuple(spelled_alike(anchors.groups, test.groups))
         rows |= np.isin(anchors.groups, test.groups) | np.isin(anchors.groups, [one for one, _ in spelled])
-    if looks is None:
+    if fingerprints is None:
         return Overlap(rows=rows, items=items, patients=patients, alike=None, complete=True, spelled=spelled)
-    pairs, complete = find_alike(*looks, likeness=likeness)
+    pairs, complete = find_alike(*fingerprints, likeness=likeness)
     alike = _of_items(pairs, anchors, test)
-    pictures = looks[0].pixels
+    pictures = fingerprints[0].pixels
     shown = np.isin(pictures, pictures[[one.first for one in pairs]])  # a pair names the first of equal pictures
     rows[np.flatnonzero(shown) % len(anchors)] = True
     return Overlap(rows=rows, items=items, patients=patients, alike=alike, complete=complete, spelled=spelled)
@@ -167,7 +175,38 @@ def _of_items(pairs: list[Alike], first: Side, second: Side) -> tuple[Alike, ...
     return tuple(kept.values())
 
 
-def alike_within(side: Side, looks: Looks, likeness: float = LIKENESS) -> tuple[tuple[Alike, ...], bool]:
+def alike_within(
+    side: Side, fingerprints: ImageFingerprints, likeness: float = LIKENESS
+) -> tuple[tuple[Alike, ...], bool]:
     """Items of one side whose images are, or look, the same, and whether all are listed."""
-    pairs, complete = find_alike(looks, likeness=likeness)
+    pairs, complete = find_alike(fingerprints, likeness=likeness)
     return _of_items(pairs, side, side), complete
+
+
+def audit_test_table(anchors: AnchorSet, table: AnchorTable, test: Path, *, allow: bool = False) -> list[str]:
+    """Notes on anchors that are also in a table of test items, by id, patient and image, before any model is loaded.
+
+    Parameters
+    ----------
+    table
+        The anchors' table; columns that it names are those of the test as well, where it has them.
+    test
+        The table of test items.
+    allow
+        Report leakage instead of refusing it.
+
+    Raises
+    ------
+    LeakageError
+        If an item, a patient or an image is on both sides and ``allow`` is not set.
+    """
+    rows = read_rows(test)
+    id, patients = (name if name in rows.columns else None for name in (table.id, table.groups))
+    ids = ids_of(rows, id, rows.first_of("path"))
+    notes = audit(anchors.ids, ids, anchors.groups, groups_of(rows, patients), allow=allow)
+    if "path" not in rows.columns:
+        return notes
+    files = [test.parent / cell for cell in rows.column("path")]
+    if not all(os.path.isfile(file) for file in files):
+        return [*notes, f"images of {test} are not all here: anchors' images under other names were not looked for"]
+    return [*notes, *same_files(anchors.source_items, Items(ids, files, "image"), allow=allow)]

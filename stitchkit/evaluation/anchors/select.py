@@ -15,7 +15,7 @@ from stitchkit.core.patients import count_patients, patients_in_words
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.wording import counted
 from stitchkit.datasets.content_keys import content_key
-from stitchkit.datasets.near_duplicates import LIKENESS, MOST
+from stitchkit.datasets.near_duplicates import MOST
 from stitchkit.evaluation.anchors.choose import choose_anchors
 from stitchkit.evaluation.anchors.overlap import Side, overlap_of
 from stitchkit.runtime.progress import Progress
@@ -95,14 +95,13 @@ def candidates_of(
     test: AnchorSet | Items | Sequence[str] | np.ndarray | None,
     test_groups: Any = None,
     *,
-    likeness: float = LIKENESS,
     progress: bool | None = None,
 ) -> Candidates:
     """Anchors that share neither id nor patient nor image with the test.
 
     Parameters
     ----------
-    anchors, test, test_groups, likeness
+    anchors, test, test_groups
         As :func:`stitchkit.evaluation.anchors.check.check_anchors` takes them; without a test all rows may be chosen.
 
     Raises
@@ -113,11 +112,11 @@ def candidates_of(
     if test is None:
         return Candidates(np.arange(len(anchors)), 0, ())
     ours, theirs = Side.of(anchors), Side.of(test, test_groups)
-    looks = None
+    fingerprints = None
     if ours.images and theirs.images:
         with Progress(show=progress) as bar:
-            looks = ours.looks("anchors", bar), theirs.looks("test images", bar)
-    overlap = overlap_of(ours, theirs, looks, likeness)
+            fingerprints = ours.fingerprints("anchors", bar), theirs.fingerprints("test images", bar)
+    overlap = overlap_of(ours, theirs, fingerprints)
     if not overlap.complete:
         raise DataError(
             f"more than {MOST} pairs of an anchor's and a test item's image look the same, so what leaks cannot be "

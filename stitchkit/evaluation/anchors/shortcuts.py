@@ -1,4 +1,4 @@
-"""Can metadata alone tell the labels of the anchors? Then a map fitted on them may learn the metadata."""
+"""Labels of the anchors that metadata alone can tell: a map fitted on them may learn the metadata."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from stitchkit.core.least_patients import LEAST_EFFECTIVE, LEAST_PATIENTS
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.scores.class_patients import ClassPatients, patients_of
+from stitchkit.evaluation.scores.class_patients import ClassPatients
+from stitchkit.evaluation.scores.class_patients import count_class_patients as patients_of
 from stitchkit.evaluation.scores.metadata import metadata_scores
 from stitchkit.evaluation.scores.probe import fold_numbers
 from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals

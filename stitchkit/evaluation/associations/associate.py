@@ -64,8 +64,8 @@ def fit_associations(
         The anchors' vectors in the SOURCE space.
     texts
         Texts of the anchors: an anchor set, text items or n texts, searched for the words of the prompts with negation
-        (:mod:`stitchkit.evaluation.anchors.words`); or ``Labels`` of a labeller, where 1 is a mention, 0 and NaN are
-        none. Joined to ``vectors`` by id where both have ids, else by row.
+        (:mod:`stitchkit.evaluation.anchors.text_mentions`); or ``Labels`` of a labeller, where 1 is a mention, 0 and
+        NaN are none. Joined to ``vectors`` by id where both have ids, else by row.
     pool
         Texts, text items or ``Labels`` of the same kind of items, linked to none of the anchors.
     prompts

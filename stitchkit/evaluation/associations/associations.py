@@ -195,10 +195,6 @@ class Associations:
             "settings": dict(self.settings),
         }
 
-    def to_markdown(self) -> str:
-        """The partners of each finding as tables in Markdown."""
-        return "\n".join(_markdown(self))
-
     def __str__(self) -> str:
         people = "" if self.patients is None else f" of {counted(self.patients, 'patient')}"
         distinct = "" if self.pool_distinct is None else f" ({self.pool_distinct:,} different)"
@@ -366,23 +362,3 @@ def _lines_of(one: Association) -> Iterator[str]:
     yield from text_table(rows, numbers=range(1, len(HEAD)), indent="  ")
     if rest:
         yield f"  and {counted(rest, 'partner')} of smaller weights"
-
-
-def _markdown(associations: Associations) -> Iterator[str]:
-    for one in associations.associations:
-        yield f"### {_cell(one.finding)}"
-        yield ""
-        yield f"{one.sentence}."
-        yield ""
-        yield f"| {' | '.join(HEAD)} |"
-        yield f"|{'---|' * len(HEAD)}"
-        yield from (f"| {' | '.join(map(_cell, cells))} |" for cells in one.rows())
-        yield ""
-    for name, why in associations.unscored.items():
-        yield f"- {_cell(name)}: no score: {_cell(why)}"
-    yield from (f"- {note}" for note in associations.notes)
-
-
-def _cell(text: str) -> str:
-    """Text that stays inside one cell of a Markdown table."""
-    return " ".join(text.replace("|", "\\|").split())

@@ -29,10 +29,10 @@ from stitchkit.evaluation.associations.partner_scores import held_out_partners, 
 from stitchkit.evaluation.associations.results import ABNORMAL, ASSOCIATION, AssociationEvaluation, nulls_of
 from stitchkit.evaluation.scores.class_patients import (
     carriers,
+    count_class_patients,
     judged_classes,
     note_on_carriers,
     notes_on_patients,
-    patients_of,
     positive_patients,
 )
 from stitchkit.evaluation.scores.results import AUROC, Evaluation, Method
@@ -120,7 +120,7 @@ def evaluate_associations(
         raise DataError(f"no anchored finding can be judged: {listed}. Give more anchors or a larger pool.")
     methods, nulls = _fold_aurocs(scored, truth, fold)
     notes = [TRUTH] + ([] if anchors.groups is not None else ["patients are not known: every anchor counts as one"])
-    numbers = patients_of(truth if anchors.groups is not None else replace(truth, groups=None), fold)
+    numbers = count_class_patients(truth if anchors.groups is not None else replace(truth, groups=None), fold)
     notes += notes_on_patients(numbers, list(scored))
     notes += note_on_carriers(carriers(truth, list(scored), fold), "means over classes and their differences")
     table = Evaluation(

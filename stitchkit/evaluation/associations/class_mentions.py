@@ -14,7 +14,7 @@ from stitchkit.core.items import Items, rows_of
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted, setting
-from stitchkit.evaluation.anchors.words import mentions
+from stitchkit.evaluation.anchors.text_mentions import mentions
 
 NO_FINDING = "No Finding"
 NO_POOL = (

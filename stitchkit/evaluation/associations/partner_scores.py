@@ -9,7 +9,7 @@ import numpy as np
 
 from stitchkit.alignment.folds import assign
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.scores.class_patients import patients_of, where_enough
+from stitchkit.evaluation.scores.class_patients import count_class_patients, where_enough
 from stitchkit.metrics.auroc_intervals import AurocPulls, auroc_intervals
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.runtime.threads import is_small, one_blas_thread
@@ -88,21 +88,19 @@ class HeldOutPartners:
     fold: np.ndarray
 
 
-def held_out_partners(
-    x: np.ndarray, y: np.ndarray, people: np.ndarray, *, folds: int, seed: int, strengths: Sequence[float] = STRENGTHS
-) -> HeldOutPartners:
+def held_out_partners(x: np.ndarray, y: np.ndarray, people: np.ndarray, *, folds: int, seed: int) -> HeldOutPartners:
     """Ridge from ``x`` (n, d) onto mentions ``y`` (n, g), its strength chosen on folds that keep ``people`` whole."""
     members = assign(len(x), people, seed=seed, k=folds)
-    held, fold = np.empty((len(strengths), *y.shape)), np.empty(len(x), dtype=np.int64)
+    held, fold = np.empty((len(STRENGTHS), *y.shape)), np.empty(len(x), dtype=np.int64)
     with one_blas_thread(is_small(*x.shape)):
         for number, rows in enumerate(members):
             rest = np.setdiff1d(np.arange(len(x)), rows)
             fold[rows] = number
-            held[:, rows] = [fit(x[rows]) for fit in ridge_fits(x[rest], y[rest], strengths)]
+            held[:, rows] = [fit(x[rows]) for fit in ridge_fits(x[rest], y[rest], STRENGTHS)]
         errors = ((held - y) ** 2).mean(axis=(1, 2))
         best = int(np.argmin(errors))
-        fit = ridge_fits(x, y, [strengths[best]])[0]
-    return HeldOutPartners(fit, float(strengths[best]), held[best], fold)
+        fit = ridge_fits(x, y, [STRENGTHS[best]])[0]
+    return HeldOutPartners(fit, STRENGTHS[best], held[best], fold)
 
 
 def partner_aurocs(held: HeldOutPartners, y: np.ndarray, people: np.ndarray) -> list[Interval | None]:
@@ -113,5 +111,5 @@ def partner_aurocs(held: HeldOutPartners, y: np.ndarray, people: np.ndarray) -> 
     columns = tuple(str(g) for g in range(y.shape[1]))
     truth = Labels(y, np.arange(len(y)).astype(str), columns, people.astype(str))
     intervals = auroc_intervals(AurocPulls.of(held.scores, y, people, held.fold))
-    named = where_enough(dict(zip(columns, intervals, strict=True)), patients_of(truth, held.fold))
+    named = where_enough(dict(zip(columns, intervals, strict=True)), count_class_patients(truth, held.fold))
     return [None if np.isnan(one.value) else one for one in named.values()]

@@ -1,8 +1,8 @@
 """Coverage of prompts by anchors: a finding that no anchor mentions is at chance, however it is worded.
 
 Where the anchors' texts are given, a finding is covered if one of them says it in the words of its prompts
-(:mod:`stitchkit.evaluation.anchors.words`). Of vectors alone, it is covered where they reach what sets its prompts
-apart from the others (:mod:`stitchkit.evaluation.diagnosis.prompt_reach`).
+(:mod:`stitchkit.evaluation.anchors.text_mentions`). Of vectors alone, it is covered where they reach what sets its
+prompts apart from the others (:mod:`stitchkit.evaluation.diagnosis.prompt_reach`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, PromptVectors
 from stitchkit.core.scores import Labels
 from stitchkit.core.space import Space
-from stitchkit.evaluation.anchors.words import ClassWords, class_words
+from stitchkit.evaluation.anchors.text_mentions import ClassMentions, count_mentions
 from stitchkit.evaluation.associations.associations import Association, Associations, plain_association
 from stitchkit.evaluation.associations.class_mentions import NO_POOL, in_rows_of, texts_of
 from stitchkit.evaluation.diagnosis.prompt_reach import COVERED, PromptReach, prompt_reach
@@ -148,15 +148,8 @@ def prompt_coverage(
     [('edema', 60, 0, True), ('mass', 0, 40, False)]
     """
     known = as_embeddings(anchors, "anchors")
-    return coverage_of(known, prompts, texts, isinstance(anchors, Embeddings), associations)
-
-
-def coverage_of(
-    known: Embeddings, prompts: Any, texts: Any, by_id: bool, associations: Associations | None
-) -> tuple[PromptCoverage, ...]:
-    """:func:`prompt_coverage` by anchors whose ids are those of their texts, or not."""
     names, means = _named_means(prompts, known.space)
-    words = {} if texts is None else _class_words(texts, prompts, names, known, by_id)
+    words = {} if texts is None else _class_mentions(texts, prompts, names, known, isinstance(anchors, Embeddings))
     vectors = float64(known.vectors)
     xp = namespace(vectors)
     kinds = distinct_rows(to_numpy(known.vectors))
@@ -176,7 +169,12 @@ def coverage_of(
 
 
 def _coverage_of_prompt(
-    reaches: PromptReach, near: tuple[np.ndarray, np.ndarray], i: int, name: str, anchors: int, words: ClassWords | None
+    reaches: PromptReach,
+    near: tuple[np.ndarray, np.ndarray],
+    i: int,
+    name: str,
+    anchors: int,
+    words: ClassMentions | None,
 ) -> PromptCoverage:
     """Coverage of the prompt at position ``i``, by what texts say of it if that is known."""
     mentions = None if words is None else words.mentions
@@ -198,7 +196,9 @@ def _coverage_of_prompt(
     )
 
 
-def _class_words(texts: Any, prompts: Any, names: list[str], known: Embeddings, by_id: bool) -> dict[str, ClassWords]:
+def _class_mentions(
+    texts: Any, prompts: Any, names: list[str], known: Embeddings, by_id: bool
+) -> dict[str, ClassMentions]:
     """Numbers of the anchors' texts, or of a labeller, that say and deny each class."""
     labels = in_rows_of(texts, known.ids, by_id)
     if not isinstance(labels, Labels):
@@ -208,10 +208,10 @@ def _class_words(texts: Any, prompts: Any, names: list[str], known: Embeddings, 
     if isinstance(labels, Labels):
         signs = labels.of_classes(tuple(names)).values
         return {
-            name: ClassWords(name, int((sign == 1).sum()), int((sign == 0).sum()), ())
+            name: ClassMentions(name, int((sign == 1).sum()), int((sign == 0).sum()), ())
             for name, sign in zip(names, signs.T, strict=True)
         }
-    return {one.name: one for one in class_words(labels, _prompt_texts(prompts))}
+    return {one.name: one for one in count_mentions(labels, _prompt_texts(prompts))}
 
 
 def _prompt_texts(prompts: Any) -> PromptSet:

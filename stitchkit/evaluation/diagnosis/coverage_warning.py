@@ -13,7 +13,7 @@ SHOWN = 10  # names of a list
 ERRORS = {50: (6, 37), 100: (10, 25), 200: (14, 15), 300: (9, 14)}
 
 
-def warnings(coverage: Sequence[PromptCoverage]) -> Iterator[str]:
+def coverage_advice(coverage: Sequence[PromptCoverage]) -> Iterator[str]:
     """Classes that are not covered: those that no text says, and those that vectors do not reach."""
     gone = [one for one in coverage if not one.covered]
     if unsaid := [one for one in gone if one.mentions is not None]:

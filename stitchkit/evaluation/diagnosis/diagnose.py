@@ -19,9 +19,9 @@ from stitchkit.core.patients import count_patients
 from stitchkit.core.wording import setting
 from stitchkit.evaluation.associations.associations import Associations
 from stitchkit.evaluation.diagnosis.common_space import AlignedPairs, outliers
-from stitchkit.evaluation.diagnosis.coverage import coverage_of
+from stitchkit.evaluation.diagnosis.coverage import prompt_coverage
 from stitchkit.evaluation.diagnosis.diagnosis import Diagnosis, Fit, Gap, HeldOut
-from stitchkit.evaluation.diagnosis.leverage import hat_values, summary
+from stitchkit.evaluation.diagnosis.leverage import Leverage, hat_values
 from stitchkit.evaluation.diagnosis.spectra import spectrum_of
 from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.leakage import check_apart
@@ -143,7 +143,8 @@ def diagnose(
     with one_blas_thread(len(x) <= FEW_PAIRS):
         named = isinstance(target if anchors is None else anchors[1], Embeddings)
         judged = prompts is not None and (anchors is not None or pairs == "anchors")
-        coverage = coverage_of(known[1], prompts, texts, named, associations) if judged else None  # refuses early
+        reaching = known[1] if named else known[1].vectors  # rows without ids of their own meet texts by row
+        coverage = prompt_coverage(reaching, prompts, texts=texts, associations=associations) if judged else None
         near = max(NEAR, k + 1)
         before = stitchability(x, y, k, groups=patients, rows=near, replicates=replicates, seed=seed)
         aligned = AlignedPairs.of(alignment, x, y, patients)
@@ -165,7 +166,7 @@ def diagnose(
             gap=Gap(_gap(x.vectors, y.vectors), _gap(aligned.left, aligned.right) or 0.0),
             hubs=aligned.hubs(k),
             spectrum=spectrum_of(alignment),
-            leverage=summary(leverages, ridge, known[0].ids),
+            leverage=Leverage.of(leverages, ridge, known[0].ids),
             outliers=worst,
             flagged=flagged,
             coverage=coverage,

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
-import numpy as np
-
 from stitchkit.core.alignments import is_above_chance
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.text_tables import text_table
@@ -15,7 +13,7 @@ from stitchkit.core.wording import counted
 from stitchkit.evaluation.associations.associations import LIMITS
 from stitchkit.evaluation.diagnosis.common_space import Cosines, Outlier
 from stitchkit.evaluation.diagnosis.coverage import PromptCoverage
-from stitchkit.evaluation.diagnosis.coverage_warning import mentions_in_words, warnings
+from stitchkit.evaluation.diagnosis.coverage_warning import coverage_advice, mentions_in_words
 from stitchkit.evaluation.diagnosis.leverage import Leverage
 from stitchkit.evaluation.diagnosis.spectra import Spectrum
 from stitchkit.evaluation.retrieval.evaluate_retrieval import Retrieval
@@ -246,7 +244,7 @@ def _advice(diagnosis: Diagnosis) -> Iterator[str]:
             f"True pairs are not {verb} beyond chance. Check that row i of both sides is one item; if it is, compare "
             "other encoders or layers (stitchability, search_layers) before adding anchors."
         )
-    yield from warnings(diagnosis.coverage or ())
+    yield from coverage_advice(diagnosis.coverage or ())
     if diagnosis.flagged:
         some = ", ".join(one.id for one in diagnosis.outliers if one.flagged)
         some = some if diagnosis.flagged <= 5 else ", ".join(one.id for one in diagnosis.outliers[:5]) + " and others"
@@ -364,11 +362,11 @@ def _by_association(coverage: tuple[PromptCoverage, ...]) -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as numbers, strings, lists and dictionaries."""
+    """``value`` with dictionaries for results; the rest becomes plain with the whole."""
     if isinstance(value, Hubness):
         return {
             "k": value.k, "skewness": value.skewness, "largest": value.largest, "mean": value.mean,
-            "never": value.never, "in_degree": value.in_degree.tolist(),
+            "never": value.never, "in_degree": value.in_degree,
         }  # fmt: skip
     if isinstance(value, Stitchability | PromptCoverage):
         return value.to_dict()
@@ -378,7 +376,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(one) for key, one in asdict(value).items()}
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
-    return value.item() if isinstance(value, np.generic) else value
+    return value
 
 
 def _direction(way: Any) -> dict[str, Any]:

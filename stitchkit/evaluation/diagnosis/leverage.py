@@ -38,6 +38,16 @@ class Leverage:
     count: int
     ridge: float
 
+    @classmethod
+    def of(cls, values: np.ndarray, ridge: float, ids: np.ndarray) -> Leverage:
+        """Mean, largest and highest of the leverages ``values`` (n,) of the anchors ``ids`` (n,)."""
+        mean = float(values.mean())
+        order = np.argsort(-values, kind="stable")
+        high = order[values[order] > HIGH * mean]
+        return cls(
+            mean=mean, largest=float(values.max()), high=tuple(ids[high[:10]].tolist()), count=len(high), ridge=ridge
+        )
+
 
 def hat_values(vectors: Any) -> tuple[np.ndarray, float]:
     """Leverages (n,) of the rows of ``vectors`` (n, d) in a fit with intercept, in [1/n, 1], and the ridge used.
@@ -80,13 +90,3 @@ def _by_cholesky(rows: Array) -> Array | None:
         return None
     solved = solve_triangular(factor, xp.matrix_transpose(scaled), lower=True)  # (d, n)
     return xp.vecdot(solved, solved, axis=-2)
-
-
-def summary(values: np.ndarray, ridge: float, ids: np.ndarray) -> Leverage:
-    """Mean, largest and highest of the leverages ``values`` (n,) of the anchors ``ids`` (n,)."""
-    mean = float(values.mean())
-    order = np.argsort(-values, kind="stable")
-    high = order[values[order] > HIGH * mean]
-    return Leverage(
-        mean=mean, largest=float(values.max()), high=tuple(ids[high[:10]].tolist()), count=len(high), ridge=ridge
-    )

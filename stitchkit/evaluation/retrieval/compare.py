@@ -20,12 +20,12 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.roles import Head, Solver
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted, setting
-from stitchkit.evaluation.retrieval.folded_pairs import AUTO, Candidate, DefaultSettings, FoldedPairs, Readings
+from stitchkit.evaluation.retrieval.folded_pairs import AUTO, Candidate, DefaultSettings, FoldedPairs, HeadMeasures
 from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally
 from stitchkit.evaluation.scores.class_patients import note_on_carriers, where_carried, without_ends
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.metrics.proportions import exact_difference, exact_interval
-from stitchkit.metrics.r2_intervals import r2_difference, r2_interval
+from stitchkit.metrics.proportions import exact_difference
+from stitchkit.metrics.r2_intervals import r2_difference
 from stitchkit.runtime.progress import Progress
 from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers import SEARCHED, SOLVERS, TRACKS
@@ -250,7 +250,7 @@ def compare(
     reader = None if head is None else HeadAgreement(head, pairs.y)
     folded = FoldedPairs.of(pairs, purpose, reader, tuple(dict.fromkeys(ks)), folds, seed)
     tallies: dict[str, tuple[Tally, Tally]] = {}  # of the pairs, and of shuffled ones
-    readings: dict[str, Readings] = {}  # of the head
+    head_measures: dict[str, HeadMeasures] = {}  # of the head
     chosen: dict[str, tuple[str, ...]] = {}
     not_fitted: dict[str, str] = {}
     small = is_small(len(pairs), max(pairs.x.space.dim, pairs.y.space.dim))
@@ -260,7 +260,7 @@ def compare(
             try:
                 measured, shuffled, chosen[label], read = folded.measure(solver)
                 tallies[label] = measured, shuffled
-                readings |= {} if read is None else {label: read}
+                head_measures |= {} if read is None else {label: read}
             except StitchError as error:  # a solver that this evidence does not suit; the others are still compared
                 not_fitted[label] = error.message
             bar.step(1)
@@ -268,7 +268,7 @@ def compare(
         why = "; ".join(f"{label}: {reason}" for label, reason in not_fitted.items())
         raise InputError(f"none of {len(wanted)} solvers can be fitted. {why}")
     criterion = CRITERION[purpose] if head is None else AGREEMENT
-    rows, reference = _rows(tallies, readings, chosen, criterion, pairs.people)
+    rows, reference = _rows(tallies, head_measures, chosen, criterion, pairs.people)
     above = criterion == AGREEMENT or any(row.measures[criterion].low > row.chance[criterion] for row in rows)
     return Comparison(
         rows=rows,
@@ -316,15 +316,15 @@ def _label(one: Any) -> str:
 
 def _rows(
     both: Mapping[str, tuple[Tally, Tally]],
-    readings: Mapping[str, Readings],
+    head_measures: Mapping[str, HeadMeasures],
     chosen: Mapping[str, tuple[str, ...]],
     criterion: str,
     people: int,
 ) -> tuple[tuple[SolverRow, ...], str]:
     """The rows, best first, and the label of the one they are compared with; means of few ``people`` have no ends."""
     tallies = {label: tally for label, (tally, _) in both.items()}
-    read = {label: {AGREEMENT: _value(one.value)} for label, one in readings.items()}
-    guessed = {label: {AGREEMENT: one.chance} for label, one in readings.items()}
+    read = {label: {AGREEMENT: _value(one.value)} for label, one in head_measures.items()}
+    guessed = {label: {AGREEMENT: one.chance} for label, one in head_measures.items()}
     values = {
         label: tally.by_name | {name: one.value for name, one in read.get(label, {}).items()}
         for label, tally in tallies.items()
@@ -334,7 +334,7 @@ def _rows(
 
     def _difference(label: str) -> Interval:
         if criterion == AGREEMENT:
-            return _value(readings[label].value - readings[reference].value)
+            return _value(head_measures[label].value - head_measures[reference].value)
         one, other = tallies[label], tallies[reference]
         if _one_map(one, other):
             return Interval(0.0, 0.0, 0.0)
@@ -345,7 +345,7 @@ def _rows(
     rows = []
     for label in order:
         tally, chance = tallies[label], both[label][1].by_name
-        measured = {name: _alone(_interval(tally, j), chance[name]) for j, name in enumerate(tally.names)}
+        measured = {name: _alone(tally.interval(name), chance[name]) for name in tally.names}
         measures = {name: where_carried(one, people) for name, one in (measured | read.get(label, {})).items()}
         rows.append(
             SolverRow(
@@ -368,13 +368,6 @@ def _highest(chances: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """The highest chance of each measure; the solver with the most measures gives their order."""
     most = sorted(chances, key=len, reverse=True)
     return {name: max(one[name] for one in most if name in one) for name in most[0]}
-
-
-def _interval(tally: Tally, j: int) -> Interval:
-    """Measure ``j`` with its interval: a share or a mean of reciprocal ranks has that of proportions."""
-    if tally.names[j] == "r2":
-        return r2_interval(tally.of[:, j] - tally.won[:, j], tally.of[:, j])
-    return exact_interval(tally.won[:, j], tally.of[:, j])
 
 
 def _value(value: float) -> Interval:

@@ -27,7 +27,7 @@ JUDGED = 2000  # pairs of one fold that are ranked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Readings:
+class HeadMeasures:
     """Measures of a head's outputs on all held-out pairs of one solver, each pair by the map of its fold.
 
     Parameters
@@ -42,7 +42,7 @@ class Readings:
     measures: np.ndarray
 
     @classmethod
-    def of(cls, head: HeadAgreement, folds: Sequence[np.ndarray]) -> Readings:
+    def of(cls, head: HeadAgreement, folds: Sequence[np.ndarray]) -> HeadMeasures:
         """Measures (q, p) of each fold, pooled."""
         return cls(head, head.pool(folds))
 
@@ -57,7 +57,7 @@ class Readings:
         return float(self.head.by_chance(self.measures).mean())
 
 
-def read_by(head: HeadAgreement, fitted: Alignment, x: Embeddings, rows: np.ndarray) -> np.ndarray:
+def measure_head(head: HeadAgreement, fitted: Alignment, x: Embeddings, rows: np.ndarray) -> np.ndarray:
     """Measures (q, p) of the pairs at positions ``rows``, whose sources are ``x`` (q, d_s)."""
     return head.read(to_numpy(float64(fitted.to_target.apply(x.vectors))), rows)
 
@@ -120,14 +120,14 @@ class FoldedPairs:
         """Distinct targets that a query is ranked among, averaged over folds."""
         return round(float(np.mean([len(np.unique(self.pairs.target[rows])) for rows in self.judged])))
 
-    def measure(self, solver: Candidate) -> tuple[Tally, Tally, tuple[str, ...], Readings | None]:
-        """Measures of held-out pairs and of shuffled ones, the solver chosen in each fold, and the head's readings."""
+    def measure(self, solver: Candidate) -> tuple[Tally, Tally, tuple[str, ...], HeadMeasures | None]:
+        """Measures of held-out pairs and of shuffled ones, the solver chosen in each fold, and the head's measures."""
         if isinstance(solver, str) and (solver == AUTO or solver in TRACKS):
             settings: str | Solver = solver  # searched anew in every fold
         else:
             settings = _with_defaults(solver)
         patient = self.pairs.patient
-        results, chosen, readings = [], [], []
+        results, chosen, head_measures = [], [], []
         for i, rows in enumerate(self.judged):
             fitted = self._fit(settings, i)
             if self.purpose == "head" and fitted.directed is None:
@@ -136,11 +136,11 @@ class FoldedPairs:
             results.append(judge(fitted, held, patient[rows], int(patient.max()) + 1, ks=self.ks, middle=self.middle))
             chosen.append(str(fitted.record.get("solver", "")))
             if self.reader is not None:
-                readings.append(read_by(self.reader, fitted, held.x, rows))
+                head_measures.append(measure_head(self.reader, fitted, held.x, rows))
         whole, guessed = results[0]
         for one, by_chance in results[1:]:
             whole, guessed = whole + one, guessed + by_chance
-        pooled = None if self.reader is None else Readings.of(self.reader, readings)
+        pooled = None if self.reader is None else HeadMeasures.of(self.reader, head_measures)
         return whole, guessed, tuple(chosen), pooled
 
     def _fit(self, solver: str | Solver, held: int) -> Alignment:

@@ -21,8 +21,7 @@ from stitchkit.evaluation.fitted_pairs import audit_pairs
 from stitchkit.evaluation.retrieval.held_pairs import HeldPairs, Tally, judge
 from stitchkit.evaluation.scores.class_patients import where_carried
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.metrics.proportions import exact_difference, exact_interval
-from stitchkit.metrics.r2_intervals import r2_interval
+from stitchkit.metrics.proportions import exact_difference
 
 BY = ("lower", "value", "upper")  # the end of the interval that a threshold is held against
 MARGIN = 0.02
@@ -228,14 +227,8 @@ def gate(
     checks = []
     for name, limit in limits.items():
         if limit is not None:
-            at = tally.names.index(name)
-            interval = (
-                r2_interval(tally.of[:, at] - tally.won[:, at], tally.of[:, at])
-                if name == "r2"
-                else exact_interval(tally.won[:, at], tally.of[:, at])
-            )
-            interval = where_carried(interval, pairs.people)
-            checks.append(_check(name, interval, by, limit, float(guessed.values[at])))
+            interval = where_carried(tally.interval(name), pairs.people)
+            checks.append(_check(name, interval, by, limit, guessed.by_name[name]))
     if against is not None:
         left = source if against_source is None else against_source
         right = target if against_target is None else against_target

@@ -14,6 +14,9 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.patients import count_patients, patient_of_each
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.metrics.proportions import exact_interval
+from stitchkit.metrics.r2_intervals import r2_interval
 from stitchkit.metrics.ranks import chance_both_ways, distinct_rows, pair_ranks, pair_ranks_back
 
 LEAST = 10  # pairs below which nothing is compared
@@ -94,6 +97,12 @@ class Tally:
     def values(self) -> np.ndarray:
         """Every measure (m,)."""
         return _ratio(self.won.sum(axis=0), self.of.sum(axis=0))
+
+    def interval(self, name: str) -> Interval:
+        """The measure ``name`` with its interval: a share or a mean of reciprocal ranks has that of proportions."""
+        at = self.names.index(name)
+        won, of = self.won[:, at], self.of[:, at]
+        return r2_interval(of - won, of) if name == "r2" else exact_interval(won, of)
 
     @property
     def by_name(self) -> dict[str, float]:

@@ -61,13 +61,7 @@ class CalibrationItems:
     def of(cls, scores: Scores, labels: Labels, groups: Any, anchors: Anchors, allow: bool) -> CalibrationItems:
         check_decidable(scores)
         if groups is not None:
-            labels = Labels(
-                values=labels.values,
-                ids=labels.ids,
-                classes=labels.classes,
-                groups=np.asarray(groups),
-                columns=labels.columns,
-            )
+            labels = labels.with_groups(groups)
         ids = anchors.ids if isinstance(anchors, AnchorSet) else checked_ids([] if anchors is None else anchors)
         judged = labels.of_classes(scores.classes)
         matched = labels_of_items(judged, scores.ids, ids.tolist(), allow=allow, sides=SIDES)

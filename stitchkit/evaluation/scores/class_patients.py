@@ -79,7 +79,7 @@ class ClassPatients:
         return f"{items}, of {self.patients[0]:,} and {counted(self.patients[1], 'patient')}" if self.known else items
 
 
-def patients_of(test: Labels, parts: np.ndarray | None = None) -> dict[str, ClassPatients]:
+def count_class_patients(test: Labels, parts: np.ndarray | None = None) -> dict[str, ClassPatients]:
     """Numbers of each class of ``test``.
 
     With ``parts`` (n,) an item counts only where its part has both kinds: elsewhere it is in no pair.
@@ -87,7 +87,7 @@ def patients_of(test: Labels, parts: np.ndarray | None = None) -> dict[str, Clas
     Examples
     --------
     >>> test = Labels(np.array([[1.0], [1.0], [0.0], [np.nan]]), ["a", "b", "c", "d"], ("Edema",), ["p", "p", "q", "r"])
-    >>> print(patients_of(test)["Edema"])
+    >>> print(count_class_patients(test)["Edema"])
     2 positives and 1 negative, of 1 and 1 patient
     """
     people = np.arange(len(test)) if test.groups is None else np.unique(test.groups, return_inverse=True)[1]
@@ -125,7 +125,7 @@ def carriers(test: Labels, judged: Sequence[str], parts: np.ndarray | None = Non
 
     Patients carry a mean over classes together: the same two may stand well in one class and badly in the other, and
     the variance of the mean cancels. 0 if every class rests on few patients with most items: a mean over them does too.
-    ``parts`` (n,) as in :func:`patients_of`.
+    ``parts`` (n,) as in :func:`count_class_patients`.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def carriers(test: Labels, judged: Sequence[str], parts: np.ndarray | None = Non
     >>> carriers(test, ["Edema", "Mass"]), carriers(test, ["Mass"])
     (2, 1)
     """
-    if all(one.on_few for one in patients_of(test.of_classes(tuple(judged)), parts).values()):
+    if all(one.on_few for one in count_class_patients(test.of_classes(tuple(judged)), parts).values()):
         return 0
     people = patient_of_each(test.groups, len(test))
     each = [_sides(test, test.classes.index(label), parts) for label in judged]
@@ -146,10 +146,10 @@ def judged_classes(
 ) -> tuple[list[str], dict[str, str], dict[str, int]]:
     """Classes with at least ``least`` positive and negative patients, the others with the reason, and all positives.
 
-    ``parts`` (n,) as in :func:`patients_of`.
+    ``parts`` (n,) as in :func:`count_class_patients`.
     """
     judged, not_judged, least = [], {}, max(least, 1)
-    for label, numbers in patients_of(test, parts).items():
+    for label, numbers in count_class_patients(test, parts).items():
         if numbers.fewest >= least:
             judged.append(label)
         else:
@@ -160,7 +160,7 @@ def judged_classes(
 
 def positive_patients(test: Labels) -> dict[str, int]:
     """Patients who have positives of each class; empty where patients are not known."""
-    return {} if test.groups is None else {label: one.patients[0] for label, one in patients_of(test).items()}
+    return {} if test.groups is None else {label: one.patients[0] for label, one in count_class_patients(test).items()}
 
 
 def where_enough(intervals: Mapping[str, Interval], numbers: Mapping[str, ClassPatients]) -> dict[str, Interval]:

@@ -26,6 +26,7 @@ from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.reliability import Bin, expected_error
 from stitchkit.runtime.threads import one_blas_thread
 
+FOLDS = 5
 CALIBRATED, PREVALENCE = "calibrated", "prevalence alone"
 
 
@@ -83,7 +84,6 @@ def cross_fitted(
     test: Labels,
     *,
     sensitivity: float | None = None,
-    folds: int = 5,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> CrossFitted:
@@ -103,7 +103,7 @@ def cross_fitted(
     CrossFitted
         Classes that fewer than ten patients of some fold's others have, or lack, are left out.
     """
-    members = assign(len(test), test.groups, seed=seed, k=folds)
+    members = assign(len(test), test.groups, seed=seed, k=FOLDS)
     people = patient_of_each(test.groups, len(test))
     probabilities: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     decided: dict[str, tuple[np.ndarray, float]] = {}  # what is called, and the typical threshold

@@ -26,20 +26,20 @@ from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.embeddable_items import as_items
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
-from stitchkit.evaluation.scores.class_answers import notes_on_answers
 from stitchkit.evaluation.scores.class_patients import (
     carriers,
+    count_class_patients,
     judged_classes,
     note_on_carriers,
     note_on_precision,
     notes_on_patients,
-    patients_of,
     positive_patients,
 )
 from stitchkit.evaluation.scores.decisions import decisions_by_thresholds, reliability_curves
 from stitchkit.evaluation.scores.item_matching import labels_of_anchors, labels_of_items, rows_of_names
 from stitchkit.evaluation.scores.metadata import file_columns, metadata_scores
 from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
+from stitchkit.evaluation.scores.multiclass_measures import notes_on_multiclass
 from stitchkit.evaluation.scores.probe import fit_probe
 from stitchkit.evaluation.scores.results import ECE, Decisions, Evaluation, Method, is_above_chance
 from stitchkit.evaluation.scores.tables import table_of
@@ -142,17 +142,7 @@ def evaluate(
     if replicates < 1:
         raise InputError("evaluate needs at least 1 resample; got " + setting("replicates", replicates) + ".")
     if groups is not None:
-        labels = Labels(
-            values=labels.values,
-            ids=labels.ids,
-            classes=labels.classes,
-            groups=np.asarray(groups),
-            columns=labels.columns,
-        )
-    apart = [] if anchors is None or isinstance(anchors, str) else _ids(anchors).tolist()
-    by_id = labels_of_items(labels.of_classes(scores.classes), scores.ids, apart, allow=allow_leakage)
-    known, notes = by_id.labels, by_id.notes
-    test = known.of_ids(scores.ids)
+        labels = labels.with_groups(groups)
     if isinstance(anchors, str) or isinstance(metadata, str):
         raise InputError(
             setting("anchors")
@@ -160,6 +150,10 @@ def evaluate(
             + setting("metadata")
             + " a list of columns; got a single text."
         )
+    apart = [] if anchors is None else _ids(anchors).tolist()
+    test_labels = labels_of_items(labels.of_classes(scores.classes), scores.ids, apart, allow=allow_leakage)
+    known, notes = test_labels.labels, test_labels.notes
+    test = known.of_ids(scores.ids)
     for other in others or {}:
         if other in (name, CHANCE, PROBE, METADATA):
             raise InputError(f"two rows of the table are called {other!r}. Give one of them another name.")
@@ -175,8 +169,8 @@ def evaluate(
     for one in rows.values() if multiclass else ():  # the best class of an item is a decision
         check_decidable(one)
     if anchors is not None:
-        by_name = labels_of_anchors(known, _ids(anchors), test.ids)
-        known, notes = by_name.labels, [*notes, *by_name.notes]
+        anchor_labels = labels_of_anchors(known, _ids(anchors), test.ids)
+        known, notes = anchor_labels.labels, [*notes, *anchor_labels.notes]
     fitted_on = _anchor_labels(anchors, known)
     notes += _note_on_unused(known, test, fitted_on, anchors is not None, (calibration, thresholds))
     if anchors is not None:
@@ -206,10 +200,10 @@ def evaluate(
         if thresholds is not None:
             decidable = judged if thresholds.kind == uncalibrated.kind else probable
             decisions = decisions_by_thresholds(thresholds, uncalibrated, scores, test, decidable, bar)
-    notes += note_on_precision(patients_of(test), judged)
-    notes += notes_on_patients(patients_of(test), judged)
+    notes += note_on_precision(count_class_patients(test), judged)
+    notes += notes_on_patients(count_class_patients(test), judged)
     notes += note_on_carriers(carriers(test, judged), "means over classes and their differences")
-    notes += notes_on_answers(test) if multiclass else []
+    notes += notes_on_multiclass(test) if multiclass else []
     notes += spelled_notes(test.groups)
     people = patients_or_rows(test.groups, len(test))
     if LEAST_PATIENTS <= people < FEW_PATIENTS:

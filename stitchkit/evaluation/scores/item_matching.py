@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ def _without_anchors(
     ids = np.asarray([*labels.ids.tolist(), *kept], dtype=np.str_)
     groups = None if labels.groups is None else labels.groups[rows]
     columns = {name: values[rows] for name, values in labels.columns.items()}
-    both = Labels(values=labels.values[rows], ids=ids, classes=labels.classes, groups=groups, columns=columns)
+    both = replace(labels, values=labels.values[rows], ids=ids, groups=groups, columns=columns)
     return MatchedLabels(both, [*matched.notes, f"LEAKAGE: {sentence}"])
 
 
@@ -179,7 +179,4 @@ def _by_file_name(labels: Labels, wanted: np.ndarray, kept: frozenset[str]) -> M
     old, one = next(iter(new.items()))
     matched = counted(len(new), "item was", "items were")
     note = f"{matched} matched by file name, for example {one!r} is {old!r} of the labels"
-    return MatchedLabels(
-        Labels(values=labels.values, ids=ids, classes=labels.classes, groups=labels.groups, columns=labels.columns),
-        [note],
-    )
+    return MatchedLabels(replace(labels, ids=ids), [note])

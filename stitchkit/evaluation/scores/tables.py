@@ -10,16 +10,16 @@ import numpy as np
 from stitchkit.core.least_patients import CALIBRATED, SEVERAL_CALIBRATED
 from stitchkit.core.patients import patient_of_each
 from stitchkit.core.scores import Labels, Scores
-from stitchkit.evaluation.scores.class_answers import answer_rows
 from stitchkit.evaluation.scores.class_patients import (
     ClassPatients,
     carriers,
-    patients_of,
+    count_class_patients,
     precision_has_ends,
     where_carried,
     where_enough,
     without_ends,
 )
+from stitchkit.evaluation.scores.multiclass_measures import multiclass_rows
 from stitchkit.evaluation.scores.results import AUROC, BRIER, ECE, PRECISION, MeasureValues, Method
 from stitchkit.evaluation.scores.truth import Truth, in_order
 from stitchkit.metrics.auroc_intervals import (
@@ -81,9 +81,9 @@ def table_of(
     pulls = {name: truth.pulls(one) for name, one in values.items()}
     ranked = auroc_rows(pulls, test, judged)
     precise = precision_rows({name: truth.precision(values[name], one) for name, one in pulls.items()}, test, judged)
-    answers = answer_rows({name: truth.answers(one) for name, one in values.items()}, truth.people)
+    of_classes = multiclass_rows({name: truth.multiclass(one) for name, one in values.items()}, truth.people)
     return tuple(
-        Method(name, {AUROC: ranked[name], PRECISION: precise[name], **resampled[name], **answers[name]})
+        Method(name, {AUROC: ranked[name], PRECISION: precise[name], **resampled[name], **of_classes[name]})
         for name in rows
     )
 
@@ -92,7 +92,7 @@ def auroc_rows(
     pulls: Mapping[str, AurocPulls], test: Labels, judged: Sequence[str], parts: np.ndarray | None = None
 ) -> dict[str, MeasureValues]:
     """AUROC of the judged classes, their mean, and its difference from the first row, of each row."""
-    numbers = patients_of(test.of_classes(tuple(judged)), parts)
+    numbers = count_class_patients(test.of_classes(tuple(judged)), parts)
     people = carriers(test, judged, parts)
     main, *others = pulls
     rows = {}
@@ -108,7 +108,7 @@ def precision_rows(
     pulls: Mapping[str, PrecisionPulls], test: Labels, judged: Sequence[str]
 ) -> dict[str, MeasureValues]:
     """Average precision of the judged classes, their mean, and its difference from the first row, of each row."""
-    numbers = patients_of(test.of_classes(tuple(judged)))
+    numbers = count_class_patients(test.of_classes(tuple(judged)))
     main, *others = pulls
     people = carriers(test, judged) if precision_has_ends(numbers, judged) else 0
     rows = {}
@@ -142,7 +142,7 @@ def _resampled_rows(
         for name, row in probable.items()
     }
     main = measures.get(next(iter(misses)), {})
-    patients = patients_of(truth.test.of_classes(tuple(truth.judged)))
+    patients = count_class_patients(truth.test.of_classes(tuple(truth.judged)))
     return {
         name: {
             one: _with_interval(one, own, None if row is main else main.get(one), truth, patients)

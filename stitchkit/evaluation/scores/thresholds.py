@@ -12,7 +12,7 @@ from stitchkit.core.least_patients import FEW_POSITIVES, LEAST_PATIENTS, MIN_POS
 from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import counted, setting
-from stitchkit.evaluation.scores.calibrate import Anchors, CalibrationItems
+from stitchkit.evaluation.scores.calibrate import AGAINST, Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts
 from stitchkit.metrics.decisions import resampled_thresholds
 from stitchkit.metrics.threshold_intervals import (
@@ -130,7 +130,7 @@ def _threshold(
         return none
     whole = resampled_thresholds(values, truth, np.ones((1, len(values))), at)[0]
     if np.isnan(whole):
-        items.notes.append(f"{label}: higher scores do not go with the class: no threshold chosen")
+        items.notes.append(f"{label}: {AGAINST}: no threshold chosen")
         return none
     if few < FEW_POSITIVES:
         items.notes.append(

@@ -12,7 +12,7 @@ from stitchkit.core.items import rows_of
 from stitchkit.core.patients import patient_of_each, patients_or_rows
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.wording import setting
-from stitchkit.evaluation.scores.class_answers import Answers
+from stitchkit.evaluation.scores.multiclass_measures import MulticlassMeasures
 from stitchkit.metrics.auroc_intervals import AurocPulls
 from stitchkit.metrics.average_precision_intervals import PrecisionPulls
 from stitchkit.metrics.reliability import Misses
@@ -73,11 +73,11 @@ class Truth:
         scores, labels = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
         return PrecisionPulls.of(scores, labels, self.test.groups, ranks)
 
-    def answers(self, values: np.ndarray) -> Answers | None:
+    def multiclass(self, values: np.ndarray) -> MulticlassMeasures | None:
         """The best-scored class of each item, with one class an item; else None."""
         if self.only is None:
             return None
-        return Answers.of(values.argmax(axis=1), self.only, len(self.columns), self.patients)
+        return MulticlassMeasures.of(values.argmax(axis=1), self.only, len(self.columns), self.patients)
 
     def misses(self, values: np.ndarray, kind: str) -> list[Misses]:
         """Probabilities of the calibrated classes binned, for the measures that are resampled; none of other scores."""

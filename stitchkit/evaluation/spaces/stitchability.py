@@ -1,4 +1,4 @@
-"""Can two spaces be stitched? What is known from pairs before any map is fitted."""
+"""Likeness of two spaces by pairs alone, before any map is fitted: a forecast of how well they can be stitched."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ stands beside chance, the medical encoder's own head, a probe at the same label 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from stitchkit.core.prompts import PromptSet
 from stitchkit.datasets.phantoms import FINDINGS
 from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.evaluation.scores.evaluate import PROBE, evaluate
+from stitchkit.evaluation.scores.naive import NAIVE, naive_scores
 from stitchkit.evaluation.scores.probe import fit_probe
 from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.metrics.auroc import auroc
@@ -31,6 +32,7 @@ from stitchkit.studies.demo.demo_data import NOISE, DemoData, DemoSettings, conc
 from stitchkit.zero_shot import zeroshot
 
 SILENCED = "effusion"  # the finding that no anchor report mentions in the coverage check
+EXAMPLES = 6  # test films that the page shows
 SUBTLE = 0.5  # severity that divides subtle from plain findings
 Say = Callable[[str], None]
 
@@ -114,11 +116,10 @@ def stitch_numbers(data: DemoData, settings: DemoSettings) -> tuple[Evaluation, 
     chosen = align(x, y, groups=data.anchors.patients, purpose="head", head=data.own_head, nested=settings.nested)
     orthogonal = align(x, y, groups=data.anchors.patients, purpose="head", solver="procrustes", nested=False)
     head, test = data.own_head, data.general[1]
-    naive = _zero_pad(test.vectors, head.space.dim)
     others = {
         "own head (medical encoder)": head.scores(data.medical[1]),
         "orthogonal map": head.scores(orthogonal.to_target(test)),
-        "naive (cut to width)": replace(head.scores(naive), ids=test.ids),
+        NAIVE: naive_scores(test, head),
     }
     result = evaluate(
         head.scores(chosen.to_target(test)),
@@ -156,10 +157,10 @@ def naming_numbers(data: DemoData, settings: DemoSettings) -> tuple[Evaluation, 
     return result, to_text
 
 
-def control_numbers(data: DemoData, to_text: Alignment, *, seed: int = 0) -> dict[str, Any]:
+def control_numbers(data: DemoData, to_text: Alignment) -> dict[str, Any]:
     """Negative controls: shuffled pairs are at chance, a finding that no anchor mentions falls."""
     prompts, truth = read_prompts("phantom"), data.tested.labels
-    order = np.random.default_rng(seed).permutation(len(data.anchors))
+    order = np.random.default_rng(0).permutation(len(data.anchors))
     shuffled_medical = Embeddings(data.medical[0].vectors[order], data.anchors.ids, data.medical[0].space)
     shuffled_text = Embeddings(data.text.vectors[order], data.anchors.ids, data.text.space)
     to_head = align(data.general[0], shuffled_medical, purpose="head", head=data.own_head, nested=False)
@@ -229,7 +230,7 @@ def severity_split(data: DemoData, to_head: Alignment, to_text: Alignment) -> li
     return rows
 
 
-def example_films(data: DemoData, to_head: Alignment, to_text: Alignment, *, count: int = 6) -> list[dict[str, Any]]:
+def example_films(data: DemoData, to_head: Alignment, to_text: Alignment) -> list[dict[str, Any]]:
     """Some test films with what is true, what the report says, and how both routes rank each finding."""
     test = data.general[1]
     scores = {
@@ -239,7 +240,7 @@ def example_films(data: DemoData, to_head: Alignment, to_text: Alignment, *, cou
     # rank among all test films, so that scores of different kinds can be read side by side
     places = {name: values.argsort(axis=0).argsort(axis=0) / (len(test) - 1) for name, values in scores.items()}
     findings = data.tested.labels.sum(axis=1)
-    chosen = np.concatenate([np.flatnonzero(findings == 0)[:1], np.flatnonzero(findings >= 1)[: count - 1]])
+    chosen = np.concatenate([np.flatnonzero(findings == 0)[:1], np.flatnonzero(findings >= 1)[: EXAMPLES - 1]])
     return [
         {
             "phantom": data.tested.phantoms[int(i)],
@@ -266,9 +267,3 @@ def macro(scores: np.ndarray, truth: np.ndarray) -> float:
 
 def _head(alignment: Alignment, data: DemoData, prompts: PromptSet) -> ZeroShotHead:
     return zeroshot(alignment, data.text_encoder, prompts, store=None)
-
-
-def _zero_pad(vectors: np.ndarray, width: int) -> np.ndarray:
-    """``vectors`` (n, d) cut or filled with zeros to (n, width): stitching without a map."""
-    kept = vectors[:, :width]
-    return np.pad(kept, ((0, 0), (0, width - kept.shape[1])))

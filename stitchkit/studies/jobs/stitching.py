@@ -12,11 +12,12 @@ import numpy as np
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.heads import LinearHead
 from stitchkit.encoders import is_vectors_file
+from stitchkit.evaluation.scores.naive import NAIVE
 from stitchkit.stitching import head_called
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.jobs.study_jobs import CellResult, Job, MapJobs
 from stitchkit.studies.judges import ClassJudge
-from stitchkit.studies.methods import NAIVE, OWN, RELATIVE, score_through_head
+from stitchkit.studies.methods import OWN, RELATIVE, score_through_head
 from stitchkit.studies.plans import StitchingPlan
 from stitchkit.studies.study_data import Draw, StudyData
 

@@ -16,10 +16,11 @@ from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted
 from stitchkit.encoders import is_vectors_file
+from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
 from stitchkit.evaluation.scores.metadata import file_columns
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.judges import ClassJudge, Judge
-from stitchkit.studies.methods import METADATA, PROBE, FoldData, score_baseline
+from stitchkit.studies.methods import FoldData, score_baseline
 from stitchkit.studies.plans import AnyPlan, RetrievalPlan, StitchingPlan, ZeroShotPlan
 from stitchkit.studies.study_data import Draw, StudyData
 

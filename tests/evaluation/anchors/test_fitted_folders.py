@@ -8,8 +8,7 @@ import pytest
 import stitchkit as sk
 from stitchkit.core import anchor_hashes
 from stitchkit.core.errors import InputError, LeakageError
-from stitchkit.datasets.anchor_tables import AnchorTable
-from stitchkit.evaluation.anchors.fitted_folders import audit_folder, audit_test_table, check_own_anchors
+from stitchkit.evaluation.anchors.fitted_folders import audit_folder, check_own_anchors
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +38,6 @@ def test_pairs_that_are_no_anchors_of_a_folder_are_not_its_anchors(folder):
     assert check_own_anchors(folder, ["scan-3", "scan-99"]) == [f"1 of 2 of these pairs are anchors of {folder}"]
     with pytest.raises(InputError, match=r"0 of 1 of these pairs are anchors of .*Name others\.$"):
         check_own_anchors(folder, ["scan-99"], step="Name others.")
-
-
-def test_a_test_table_is_compared_by_the_columns_of_the_anchors_table(tmp_path):
-    (tmp_path / "anchors.csv").write_text("key,text,person\n1,clear,ann\n2,opacity,bob\n")
-    (tmp_path / "test.csv").write_text("key,person\n7,bob\n")
-    table = AnchorTable(tmp_path / "anchors.csv", id="key", groups="person")
-    with pytest.raises(LeakageError, match="1 patient has both anchors and test items"):
-        audit_test_table(table.check(), table, tmp_path / "test.csv")
-    notes = audit_test_table(table.check(), table, tmp_path / "test.csv", allow=True)
-    assert notes[0].startswith("LEAKAGE: 1 patient")
 
 
 def test_of_many_anchors_a_fixed_sample_is_kept_and_that_is_said(monkeypatch):

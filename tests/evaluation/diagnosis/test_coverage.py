@@ -9,7 +9,7 @@ import stitchkit as sk
 from stitchkit.core.errors import InputError, SpaceMismatchError
 from stitchkit.datasets.phantoms import FINDINGS, draw_phantoms, write_report
 from stitchkit.evaluation.diagnosis.coverage import prompt_coverage, prompts_of
-from stitchkit.evaluation.diagnosis.coverage_warning import errors, warnings
+from stitchkit.evaluation.diagnosis.coverage_warning import coverage_advice, errors
 
 N = 120
 
@@ -283,17 +283,17 @@ def test_texts_that_are_not_the_anchors_are_refused(worded):
 
 def test_the_warning_names_what_texts_lack_and_states_the_errors_of_vectors(worded):
     anchors, texts, prompts = worded
-    (said,) = warnings(prompt_coverage(anchors, prompts, texts=texts))
+    (said,) = coverage_advice(prompt_coverage(anchors, prompts, texts=texts))
     assert "no anchor text says Mass" in said
     assert "denied only: Mass by 60" in said
     assert "%" not in said
-    (reached,) = warnings(prompt_coverage(anchors, prompts))
+    (reached,) = coverage_advice(prompt_coverage(anchors, prompts))
     assert "Not covered: Hernia." in reached
     assert "with 50 anchors 37 % of the findings that anchors do mention got this warning, mostly" in reached
     assert "and 6 % of the findings that none mentions did not get it" in reached
     assert "and more with fewer" in errors(12)
     assert "with 300 anchors" in errors(5000)
-    assert not list(warnings(prompt_coverage(anchors, prompts)[:2]))
+    assert not list(coverage_advice(prompt_coverage(anchors, prompts)[:2]))
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from stitchkit import Labels
 from stitchkit.core.least_patients import LEAST_PATIENTS, MEAN_PATIENTS, MIN_POSITIVES, WIDE_BELOW
 from stitchkit.evaluation.scores.class_patients import (
     carriers,
+    count_class_patients,
     judged_classes,
     note_on_carriers,
     note_on_precision,
     notes_on_patients,
-    patients_of,
     positive_patients,
     where_carried,
     where_enough,
@@ -30,14 +30,14 @@ def labels_of(values, groups=None, classes=("Edema",)):
 
 
 def test_patients_are_counted_once_and_on_both_sides_if_they_have_both():
-    numbers = patients_of(labels_of([1, 1, 0, 0, NAN, 1], ["a", "a", "a", "b", "c", "d"]))["Edema"]
+    numbers = count_class_patients(labels_of([1, 1, 0, 0, NAN, 1], ["a", "a", "a", "b", "c", "d"]))["Edema"]
     assert (numbers.items, numbers.patients, numbers.known) == ((3, 2), (2, 2), True)
     assert str(numbers) == "3 positives and 2 negatives, of 2 and 2 patients"
     assert numbers.fewer == "2 positive patients"
 
 
 def test_items_are_patients_where_these_are_not_known():
-    numbers = patients_of(labels_of([1, 1, 0, NAN]))["Edema"]
+    numbers = count_class_patients(labels_of([1, 1, 0, NAN]))["Edema"]
     assert (numbers.items, numbers.patients) == ((2, 1), (2, 1))
     assert str(numbers) == "2 positives and 1 negative"
     assert numbers.fewer == "1 negative"
@@ -46,7 +46,7 @@ def test_items_are_patients_where_these_are_not_known():
 
 def test_items_count_only_in_parts_that_have_both():
     truth = labels_of([1, 1, 0, 1, 0, 0], ["a", "b", "c", "d", "e", "f"])
-    numbers = patients_of(truth, np.asarray([0, 0, 0, 1, 2, 2]))["Edema"]
+    numbers = count_class_patients(truth, np.asarray([0, 0, 0, 1, 2, 2]))["Edema"]
     assert (numbers.items, numbers.patients) == ((2, 1), (2, 1))
     assert "in folds that have both" in str(numbers)
 
@@ -83,7 +83,7 @@ def test_thresholds_are_in_order():
     ],
 )
 def test_few_patients_have_no_interval_or_a_note(patients, ends, words):
-    numbers = patients_of(labels_of(np.arange(100) < 3 * patients, [f"p{i // 3}" for i in range(100)]))
+    numbers = count_class_patients(labels_of(np.arange(100) < 3 * patients, [f"p{i // 3}" for i in range(100)]))
     notes = notes_on_patients(numbers, ["Edema"])
     assert [note.startswith(word) for note, word in zip(notes, words, strict=True)] == [True] * len(words)
     assert all(f"Edema ({patients} positive patient" in note for note in notes)
@@ -105,17 +105,17 @@ def dominated(share, patients=10, side=1):
 
 
 def test_the_effective_number_counts_equal_patients_as_what_they_are():
-    numbers = patients_of(dominated(0.1))["Edema"]
+    numbers = count_class_patients(dominated(0.1))["Edema"]
     assert numbers.effective == pytest.approx((10, 50))
-    assert patients_of(labels_of([1, 1, 0, NAN]))["Edema"].effective == (2, 1)
-    assert patients_of(labels_of([1, 1]))["Edema"].effective == (2, 0)
+    assert count_class_patients(labels_of([1, 1, 0, NAN]))["Edema"].effective == (2, 1)
+    assert count_class_patients(labels_of([1, 1]))["Edema"].effective == (2, 0)
 
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_patient_with_most_items_of_a_side_is_not_one_of_ten(side):
     kind = "positive" if side else "negative"
     for share, ends in ((0.1, True), (0.5, True), (0.6, False), (0.9, False)):
-        numbers = patients_of(dominated(share, side=side))
+        numbers = count_class_patients(dominated(share, side=side))
         count = 1 / (share**2 + (1 - share) ** 2 / 9)
         assert min(numbers["Edema"].effective) == pytest.approx(count, rel=0.02)
         assert numbers["Edema"].fewest == 10
@@ -130,7 +130,7 @@ def test_a_patient_with_most_items_of_a_side_is_not_one_of_ten(side):
 
 
 def test_a_class_of_few_patients_is_named_once():
-    numbers = patients_of(dominated(0.9, patients=4))
+    numbers = count_class_patients(dominated(0.9, patients=4))
     (note,) = notes_on_patients(numbers, ["Edema"])
     assert "fewer than 5" in note
 
@@ -147,7 +147,7 @@ def test_a_mean_over_classes_that_few_patients_hold_is_carried_by_none():
 
 
 def test_classes_that_are_not_judged_get_no_note():
-    assert notes_on_patients(patients_of(labels_of(np.arange(50) < 3)), []) == []
+    assert notes_on_patients(count_class_patients(labels_of(np.arange(50) < 3)), []) == []
 
 
 def test_a_mean_is_carried_by_the_patients_of_all_its_classes():

@@ -124,7 +124,7 @@ def _vectors(
 ) -> Embeddings | None:  # fmt: skip
     """Vectors of the pairs' items, or None."""
     from stitchkit.evaluation.anchors.select import OF_TEXTS
-    from stitchkit.storage.folders import read_embeddings
+    from stitchkit.storage.embeddings import read_embeddings
 
     if embeddings is not None:
         return read_embeddings(embeddings).of_ids(pairs.ids)

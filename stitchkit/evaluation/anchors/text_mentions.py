@@ -34,7 +34,7 @@ SMALL = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class ClassWords:
+class ClassMentions:
     """Mentions of one class in the anchors' texts.
 
     Parameters
@@ -55,7 +55,7 @@ class ClassWords:
     unseen: tuple[str, ...]
 
 
-def class_words(texts: Sequence[str], prompts: PromptSet) -> tuple[ClassWords, ...]:
+def count_mentions(texts: Sequence[str], prompts: PromptSet) -> tuple[ClassMentions, ...]:
     """Mentions in ``texts`` of each class of ``prompts``, in the prompts' order.
 
     Parameters
@@ -68,7 +68,7 @@ def class_words(texts: Sequence[str], prompts: PromptSet) -> tuple[ClassWords, .
     Examples
     --------
     >>> prompts = PromptSet("two", {"Edema": ("There is edema.",), "Mass": ("There is a lung mass.",)})
-    >>> for one in class_words(["Mild edema.", "No edema or effusion.", "No effusion but edema."], prompts):
+    >>> for one in count_mentions(["Mild edema.", "No edema or effusion.", "No effusion but edema."], prompts):
     ...     print(one.name, one.mentions, one.denied, one.unseen)
     Edema 2 1 ()
     Mass 0 0 ('lung', 'mass')
@@ -81,7 +81,7 @@ def class_words(texts: Sequence[str], prompts: PromptSet) -> tuple[ClassWords, .
     for (name, wanted), signs in zip(own.items(), _signs(read, own).T, strict=True):
         unseen = tuple(sorted(set().union(*wanted) - vocabulary))
         affirmed, denied = (int(times[signs == sign].sum()) for sign in (1, -1))
-        judged.append(ClassWords(name, affirmed if wanted else None, denied, unseen))
+        judged.append(ClassMentions(name, affirmed if wanted else None, denied, unseen))
     return tuple(judged)
 
 

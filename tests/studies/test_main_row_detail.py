@@ -12,7 +12,7 @@ from phantom_studies import JUDGED, only, run
 import stitchkit as sk
 from stitchkit.evaluation.scores import cross_fitting
 from stitchkit.evaluation.scores.cross_fitting import cross_fitted
-from stitchkit.studies.methods import METADATA
+from stitchkit.evaluation.scores.evaluate import METADATA
 
 FOUR = 'images = 4\nclasses = ["cardiomegaly", "nodule"]'
 
@@ -108,8 +108,8 @@ def test_rows_have_further_measures(planned, scored, tmp_path):
 
 @pytest.mark.usefixtures("undrawn")
 def test_with_folds_scores_are_standardised_within_each_before_they_are_calibrated(planned, tmp_path, few_are_enough):
+    from stitchkit.studies.named_encoders import NamedEncoders
     from stitchkit.studies.plans import read_plan
-    from stitchkit.studies.reporting import NamedEncoders
     from stitchkit.studies.study_data import StudyData
 
     path = planned(data="folds = 3")

@@ -31,7 +31,7 @@ class ExampleImage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CloseUp:
+class MainRowDetail:
     """One row of a study, by its first draw of anchors.
 
     Parameters
@@ -65,15 +65,15 @@ class CloseUp:
         return plain
 
 
-def close_up(run: StudyRun, row: StudyRow) -> CloseUp:
-    """Close view of the main row of a page."""
+def main_row_detail(run: StudyRun, row: StudyRow) -> MainRowDetail:
+    """Detail of the main row of a page."""
     wanted = (row.source, row.target, row.method, row.anchors)
     key = next(key for one, key in run.cells if (one.source, one.target, one.method, one.anchors) == wanted)
     line = run.log[key]
     fields = line["record"].get("spectrum")
     spectrum = None if fields is None else Spectrum(**{**fields, "values": tuple(fields["values"])})
     if line["kind"] not in KINDS:  # ranks
-        return CloseUp(None, line["kind"], spectrum, {})
+        return MainRowDetail(None, line["kind"], spectrum, {})
     judged, settings = tuple(run.judge.columns), cast(ClassJudgePlan, run.plan.judge)  # scores are judged by class
     scores = Scores(run.log.scores(key), line["kind"], run.test.ids, run.test.classes)
     kept = scores.of_classes(judged)
@@ -83,7 +83,9 @@ def close_up(run: StudyRun, row: StudyRow) -> CloseUp:
                            seed=run.plan.seed)  # fmt: skip
     count = settings.images if run.items.modality == "image" else 0
     images = {label: _extremes(kept, run, label, count) for label in judged} if count else {}
-    return CloseUp(crossed, f"scores of kind {scores.kind}" if run.folds is None else STANDARDISED, spectrum, images)
+    return MainRowDetail(
+        crossed, f"scores of kind {scores.kind}" if run.folds is None else STANDARDISED, spectrum, images
+    )
 
 
 def _extremes(scores: Scores, run: StudyRun, label: str, count: int) -> dict[str, list[ExampleImage]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stitchkit import PromptSet
-from stitchkit.evaluation.anchors.words import class_words, mentions, words_of
+from stitchkit.evaluation.anchors.text_mentions import count_mentions, mentions, words_of
 
 PROMPTS = PromptSet(
     "three",
@@ -19,7 +19,7 @@ PROMPTS = PromptSet(
 
 
 def verdicts(*texts):
-    return {one.name: (one.mentions, one.denied) for one in class_words(texts, PROMPTS)}
+    return {one.name: (one.mentions, one.denied) for one in count_mentions(texts, PROMPTS)}
 
 
 SAYS = {
@@ -65,7 +65,7 @@ def test_equal_texts_count_each_time():
 
 
 def test_words_that_no_text_has_are_told():
-    found = {one.name: one.unseen for one in class_words(["Heart and fluid."], PROMPTS)}
+    found = {one.name: one.unseen for one in count_mentions(["Heart and fluid."], PROMPTS)}
     assert found == {
         "Effusion": ("effusion", "space"), "Cardiomegaly": ("cardiomegaly", "enlarged"), "Thickening": ("thickening",),
     }  # fmt: skip
@@ -73,7 +73,7 @@ def test_words_that_no_text_has_are_told():
 
 def test_a_class_without_words_of_its_own_cannot_be_counted():
     alike = PromptSet("alike", {"a": ("A mass.",), "b": ("The mass.",)})
-    assert [one.mentions for one in class_words(["A mass."], alike)] == [None, None]
+    assert [one.mentions for one in count_mentions(["A mass."], alike)] == [None, None]
 
 
 def test_other_alphabets_are_words():
@@ -88,7 +88,7 @@ def test_mentions_are_those_that_class_words_count():
     found = mentions(texts, prompts)
     np.testing.assert_array_equal(found[:, :3], [[-1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, 1, -1], [0, 0, 0]])
     assert np.isnan(found[:, 3]).all()
-    for one, column in zip(class_words(texts, prompts)[:3], found.T[:3], strict=True):
+    for one, column in zip(count_mentions(texts, prompts)[:3], found.T[:3], strict=True):
         assert (one.mentions, one.denied) == ((column == 1).sum(), (column == -1).sum())
     assert mentions([], prompts).shape == (0, 4)
 

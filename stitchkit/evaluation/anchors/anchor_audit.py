@@ -11,7 +11,7 @@ from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.datasets.near_duplicates import NEAR
 from stitchkit.evaluation.anchors.shortcuts import Shortcut
-from stitchkit.evaluation.anchors.words import ClassWords
+from stitchkit.evaluation.anchors.text_mentions import ClassMentions
 
 SHOWN = 10  # pairs of images named in print; all are in to_dict
 
@@ -146,7 +146,7 @@ class AnchorAudit:
     leaked: tuple[Duplicate, ...]
     texts: TextCounts | None
     classes: tuple[ClassCounts, ...]
-    words: tuple[ClassWords, ...]
+    words: tuple[ClassMentions, ...]
     shortcuts: tuple[Shortcut, ...]
     columns: tuple[str, ...]
     notes: tuple[str, ...]
@@ -273,7 +273,7 @@ def _counts(one: ClassCounts | None) -> list[str]:
     return [str(one.present), str(one.absent), str(one.unknown), "-" if one.patients is None else str(one.patients)]
 
 
-def _words(one: ClassWords | None) -> list[str]:
+def _words(one: ClassMentions | None) -> list[str]:
     return ["-", "-"] if one is None or one.mentions is None else [str(one.mentions), str(one.denied)]
 
 

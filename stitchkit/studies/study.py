@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import DataError, InputError
-from stitchkit.core.escaping import escape
-from stitchkit.core.items import Items
-from stitchkit.core.roles import Encoder
-from stitchkit.core.strict_json import parse_json
+from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
-from stitchkit.embedding import embed
-from stitchkit.encoders import load_encoder
 from stitchkit.encoders.consent import TrustPython
 from stitchkit.storage.atomic_writes import write_text
-from stitchkit.storage.path_checks import checked_file, resolved_path
-from stitchkit.studies.cells import LINES
+from stitchkit.storage.path_checks import resolved_path
+from stitchkit.studies.identity import IDENTITY, holds_study, identity_of
+from stitchkit.studies.named_encoders import NamedEncoders
 from stitchkit.studies.plans import AnyPlan, StudyPlan, read_plan
 from stitchkit.studies.results import StudySummary
 from stitchkit.studies.running import run_study
 from stitchkit.studies.study_data import EncoderLoader
 from stitchkit.studies.study_pages import write_page
-
-IDENTITY = "study.json"  # it says which study a folder holds
-KEYS = ("name", "kind", "layout", "root")  # in that file
-
-
-@dataclass(frozen=True, slots=True)
-class NamedEncoders:
-    """Loader of encoders by name; their vectors are kept in the embedding cache."""
-
-    device: str = "auto"
-    dtype: str = "float32"
-    batch_size: int = 32
-    store: str | Path | None = "auto"
-    progress: bool | None = None
-    trust_python: TrustPython = False
-
-    def encoder(self, name: str) -> Encoder:
-        """The encoder called ``name``."""
-        return load_encoder(name, device=self.device, dtype=self.dtype, trust_python=self.trust_python)
-
-    def embed(self, encoder: Encoder, items: Items) -> Embeddings:
-        """Vectors of ``items`` by ``encoder``."""
-        return embed(encoder, items, batch_size=self.batch_size, store=self.store, progress=self.progress)
 
 
 def study(
@@ -103,9 +72,9 @@ def study(
     planned = plan if isinstance(plan, StudyPlan) else read_plan(plan)
     resolved_path(out)  # refuses what is no path, before the work
     folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_study(folder))):
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not holds_study(folder))):
         raise InputError(f"{folder} holds something that is no study. Name an empty or a new folder.")
-    identity = _identity(folder, planned)
+    identity = identity_of(folder, planned)
     loader = loader or NamedEncoders(progress=progress, trust_python=trust_python)
     finished = run_study(planned, folder, loader=loader, say=say, progress=progress, allow_leakage=allow_leakage,
                     trust_python=trust_python)  # fmt: skip
@@ -117,46 +86,3 @@ def study(
 def _text(plan: AnyPlan) -> str:
     """Text of the study file, and of the recipe that it begins with."""
     return "\n".join(file.read_text(encoding="utf-8") for file in plan.files)
-
-
-def _is_study(folder: Path) -> bool:
-    return (folder / IDENTITY).exists() or (folder / LINES).exists()
-
-
-def _identity(folder: Path, plan: AnyPlan) -> str:
-    """Content of ``study.json`` in ``folder``; another study there is refused."""
-    root = resolved_path(plan.data.root, DataError)
-    identity = {"name": plan.name, "kind": plan.kind, "layout": plan.data.layout, "root": str(root)}
-    known = read_identity(folder)
-    if known is not None and known != identity:
-        raise InputError(
-            f"{folder} holds the study {known['name']!r} of {escape(known['root'])}; this is {plan.name!r} of "
-            f"{identity['root']}. Name another folder with --out."
-        )
-    return json.dumps(identity)
-
-
-def read_identity(folder: Path) -> dict[str, str] | None:
-    """Name, kind, layout and root of the study in ``folder``, from its ``study.json``; None without the file.
-
-    Raises
-    ------
-    DataError
-        If it is no such file.
-    """
-    path = checked_file(folder / IDENTITY, "a study's file")
-    if not path.exists():
-        return None
-    try:
-        identity = parse_json(path.read_bytes())
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Move it away; the cells beside it stay of use.") from error
-    if (
-        not isinstance(identity, dict)
-        or sorted(identity) != sorted(KEYS)
-        or not all(isinstance(identity[k], str) for k in KEYS)
-    ):
-        raise DataError(
-            f"{path} does not name a study by {', '.join(KEYS)}. Move it away; the cells beside it stay of use."
-        )
-    return dict(identity)

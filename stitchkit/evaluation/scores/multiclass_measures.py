@@ -10,7 +10,12 @@ import numpy as np
 from stitchkit.core.least_patients import MEAN_PATIENTS, WIDE_BELOW
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.scores.class_patients import enough_on_average, patients_of, where_carried, without_ends
+from stitchkit.evaluation.scores.class_patients import (
+    count_class_patients,
+    enough_on_average,
+    where_carried,
+    without_ends,
+)
 from stitchkit.evaluation.scores.results import MeasureValues
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.class_means import ClassMeans, class_mean_difference, recalls_and_f1
@@ -21,7 +26,7 @@ ACCURACY, BALANCED, F1 = "accuracy", "balanced_accuracy", "f1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
+class MulticlassMeasures:
     """The classes that one method calls, with recall and F1 of each class and how far each patient moves them.
 
     Parameters
@@ -44,7 +49,7 @@ class Answers:
     f1: ClassMeans
 
     @classmethod
-    def of(cls, best: np.ndarray, truth: np.ndarray, classes: int, patients: np.ndarray) -> Answers:
+    def of(cls, best: np.ndarray, truth: np.ndarray, classes: int, patients: np.ndarray) -> MulticlassMeasures:
         """Recall and F1 added up over patients."""
         return cls(best, truth, classes, patients, *recalls_and_f1(best, truth, classes, patients))
 
@@ -54,7 +59,7 @@ class Answers:
         accuracy = exact_interval(right, by_patient(np.ones(len(self.best)), self.patients))
         return {ACCURACY: accuracy, BALANCED: self.recall.interval(), F1: macro_f1_interval(self.f1)}
 
-    def differences(self, other: Answers) -> dict[str, Interval]:
+    def differences(self, other: MulticlassMeasures) -> dict[str, Interval]:
         """Each measure minus that of another method: shares of the same items by the rule of proportions, and F1."""
         differ = by_patient((self.best != other.best).astype(np.float64), self.patients)
         items = by_patient(np.ones(len(self.best)), self.patients)
@@ -62,11 +67,13 @@ class Answers:
         return {**shares, F1: class_mean_difference(self.f1, other.f1, differ / items)}
 
 
-def answer_rows(answers: Mapping[str, Answers | None], people: int) -> dict[str, dict[str, MeasureValues]]:
+def multiclass_rows(
+    measures: Mapping[str, MulticlassMeasures | None], people: int
+) -> dict[str, dict[str, MeasureValues]]:
     """The measures of each row, on ``people`` patients, with differences from the first; none of several classes."""
-    main = next(iter(answers))
-    first, rows = answers[main], {}
-    for name, one in answers.items():
+    main = next(iter(measures))
+    first, rows = measures[main], {}
+    for name, one in measures.items():
         if one is None or first is None:
             rows[name] = dict[str, MeasureValues]()
             continue
@@ -85,9 +92,9 @@ def macro_f1_interval(means: ClassMeans) -> Interval:
     return interval if enough_on_average(means.shares) else without_ends(interval)
 
 
-def notes_on_answers(test: Labels) -> list[str]:
+def notes_on_multiclass(test: Labels) -> list[str]:
     """In words: classes of few patients that count in balanced accuracy and macro F1, judged or not."""
-    numbers = {label: one.patients[0] for label, one in patients_of(test).items() if one.patients[0] > 0}
+    numbers = {label: one.patients[0] for label, one in count_class_patients(test).items() if one.patients[0] > 0}
     few = {label: number for label, number in numbers.items() if number < WIDE_BELOW}
     if not few:
         return []

@@ -11,8 +11,8 @@ import numpy as np
 
 from stitchkit.core.patients import patient_of_each
 from stitchkit.core.scores import Labels
-from stitchkit.evaluation.scores.class_answers import ACCURACY, BALANCED, F1, macro_f1_interval
 from stitchkit.evaluation.scores.class_patients import precision_has_ends, where_carried, where_enough, without_ends
+from stitchkit.evaluation.scores.multiclass_measures import ACCURACY, BALANCED, F1, macro_f1_interval
 from stitchkit.evaluation.scores.results import PRECISION
 from stitchkit.metrics.auroc_intervals import (
     AurocPulls,
@@ -39,7 +39,7 @@ Group = tuple[str, str, str, int | None]  # source, target, method, anchors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Resamples:
+class RowMeasures:
     """Measures of every row.
 
     Parameters
@@ -72,7 +72,7 @@ class Resamples:
     candidates: int
 
     @classmethod
-    def of(cls, run: StudyRun, bar: Progress) -> Resamples:
+    def of(cls, run: StudyRun, bar: Progress) -> RowMeasures:
         """Measures of every row of a study that ran; resamples that an earlier run has kept are read."""
         judge, groups = run.judge, rows_of_cells(run.cells)
         known = (
