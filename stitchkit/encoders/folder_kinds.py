@@ -15,8 +15,7 @@ WEIGHTS_OF_ITS_OWN = "Take the checkpoint that it was made from, with weights in
 KINDS = (
     (("open_clip_config.json", "open_clip_*.bin", "open_clip_*.safetensors", "open_clip_*.pt"),
      "an open_clip checkpoint",
-     "Take a copy in the format of transformers where its authors give one, or write a python: encoder around "
-     "open_clip (pip install open_clip_torch)."),
+     "Load it as open_clip:FOLDER#modality=image or #modality=text (pip install open_clip_torch)."),
     (("model_index.json",),
      "a diffusers pipeline of several models",
      "Copy the encoder that you need (text_encoder or image_encoder, with its tokenizer or image processor) into a "

@@ -47,8 +47,10 @@ def is_offline() -> bool:
 
 
 @contextmanager
-def importing(library: str) -> Iterator[None]:
+def importing(library: str, package: str = "") -> Iterator[None]:
     """Turn a missing or broken ``library`` imported inside the block into a MissingExtraError.
+
+    ``package`` is what pip installs it by, where that is called otherwise.
 
     A torch and a torchvision of different builds fail on import with a RuntimeError about
     ``torchvision::nms``, and on a second try with an AttributeError about a half-imported torchvision.
@@ -60,7 +62,8 @@ def importing(library: str) -> Iterator[None]:
             raise broken from error
         if not isinstance(error, ImportError):
             raise
-        raise MissingExtraError(f"{library} cannot be imported: {error}. Install it: pip install {library}.") from error
+        step = f"Install it: pip install {package or library}."
+        raise MissingExtraError(f"{library} cannot be imported: {error}. {step}") from error
 
 
 def _broken_torchvision(what: str, error: BaseException) -> MissingExtraError | None:

@@ -15,7 +15,10 @@ from stitchkit.core.roles import Encoder
 from stitchkit.encoders import ENCODERS, EncoderName, load_encoder
 
 ROWS = sorted(TABLE)
-HALVED = ["timm-path", "hf-vit-cls", "hf-bert-mean", "hf-clip-image", "hf-clip-text", "hf-siglip-text", "python-module"]
+HALVED = [
+    "timm-path", "hf-vit-cls", "hf-bert-mean", "hf-clip-image", "hf-clip-text", "hf-siglip-text", "open-clip-image",
+    "open-clip-text", "open-clip-hf-text", "python-module",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

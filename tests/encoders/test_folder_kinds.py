@@ -35,7 +35,7 @@ def touch(folder, *names):
 
 OTHERS = {
     "open_clip": (("open_clip_config.json", "open_clip_pytorch_model.bin"), "an open_clip checkpoint", "pip install"),
-    "open_clip weights": (("open_clip_model.safetensors",), "an open_clip checkpoint", "python: encoder"),
+    "open_clip weights": (("open_clip_model.safetensors",), "an open_clip checkpoint", "open_clip:FOLDER#modality"),
     "adapter": (("adapter_config.json", "adapter_model.safetensors"), "a PEFT adapter", "merge_and_unload"),
     "diffusers": (("model_index.json", "unet/config.json"), "a diffusers pipeline", "text_encoder"),
     "onnx": (("onnx/model.onnx", "tokenizer.json"), "an ONNX export .onnx/model.onnx", "made from"),
