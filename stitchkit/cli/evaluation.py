@@ -89,10 +89,7 @@ class EvaluationRequest:
         return patients
 
     def evaluate(self, scored: ScoredItems, loading: Loading) -> Evaluation:
-        """The evaluation; with an encoder and anchors also of a probe on their labels.
-
-        Without a table of anchors the labels of those of the alignment are left out, as far as it knows them.
-        """
+        """The evaluation; with an encoder and anchors also of a probe on their labels."""
         import stitchkit as sk
         from stitchkit.evaluation.fitted_pairs import without_anchors
 
@@ -101,9 +98,7 @@ class EvaluationRequest:
         calibration, thresholds = None, None
         if self.calibration is not None:
             calibration, thresholds = self.calibration.fit(self, pairs, loading.console.progress)
-        labels, own = self.labels, list[str]()
-        if pairs is None and scored.alignment is not None:
-            labels, own = without_anchors(labels, scored.alignment, scored.scores.ids)
+        labels, own = without_anchors(self.labels, scored.alignment, scored.scores.ids, pairs)
         result = sk.evaluate(
             scored.scores.of_classes(self.classes),
             labels,
@@ -134,15 +129,12 @@ class EvaluationRequest:
 
     def _probed(self, scored: ScoredItems, pairs: AnchorSet | None, loading: Loading) -> Embeddings | None:
         """Vectors of the test items and of the labelled anchors, for the probe; None if no anchor is labelled."""
-        import numpy as np
+        from stitchkit.evaluation.scores.probe import probe_items
 
         if scored.encoder is None or scored.vectors is None or pairs is None:
             return None
-        labelled = np.isin(pairs.ids, self.labels.ids) & ~np.isin(pairs.ids, scored.vectors.ids)
-        if not labelled.any():
-            return None
-        anchors = pairs.source_items.take(np.flatnonzero(labelled))
-        return scored.vectors.joined(loading.embed(scored.encoder, anchors))
+        items = probe_items(pairs, self.labels, scored.vectors.ids)
+        return None if items is None else scored.vectors.joined(loading.embed(scored.encoder, items))
 
 
 @dataclass(frozen=True, slots=True)

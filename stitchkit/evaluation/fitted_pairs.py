@@ -20,6 +20,7 @@ from stitchkit.core.anchor_hashes import (
     row_digests,
     with_files,
 )
+from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
 from stitchkit.core.items import Items
@@ -128,9 +129,21 @@ def _names(ids: Any) -> Any:
     return None if ids is None or are_row_numbers(ids) else ids
 
 
-def without_anchors(labels: Labels, alignment: Alignment, ids: Any) -> tuple[Labels, list[str]]:
-    """The labels without those of the map's own anchors, and their number in words; rows of ``ids`` (n,) stay."""
-    kept = alignment.record.get(KEY)
+def without_anchors(
+    labels: Labels, alignment: Alignment | None, ids: Any, anchors: AnchorSet | None = None
+) -> tuple[Labels, list[str]]:
+    """The labels without those of the map's own anchors, and their number in words.
+
+    Parameters
+    ----------
+    alignment
+        The map that scores come from; None where it is not known, and all labels stay.
+    ids : (n,)
+        Scored items, whose labels stay.
+    anchors
+        The anchors, where they are given to :func:`stitchkit.evaluate`, which then reads their labels: all labels stay.
+    """
+    kept = None if alignment is None or anchors is not None else alignment.record.get(KEY)
     if kept is None:
         return labels, []
     from stitchkit.core.item_names import same_names
