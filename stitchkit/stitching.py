@@ -11,7 +11,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
-from stitchkit.core.roles import Encoder, HasClassifier
+from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Scores
 from stitchkit.core.wording import setting
 from stitchkit.embedding import embed
@@ -164,40 +164,6 @@ def load_stitched(
 def findable(name: str) -> str:
     """An encoder's name with its paths made absolute; a name of another kind unchanged."""
     return str(EncoderName.parse(name).resolve()) if name.partition(":")[0] in ENCODERS else name
-
-
-def head_called(name: str, target: Encoder) -> LinearHead:
-    """The linear head over the target's vectors that ``name`` means.
-
-    Parameters
-    ----------
-    name
-        ``own`` (the target checkpoint's classifier), ``python:FILE:NAME``, or the folder of a saved head.
-
-    Raises
-    ------
-    InputError
-        If there is no such head.
-    SpaceMismatchError
-        If a saved head is over another encoder's vectors.
-    """
-    if name == "own":
-        if isinstance(target, HasClassifier):
-            return target.classifier()
-        raise InputError(
-            f"encoder {target.name!r} has no classifier. Name the folder of a saved probe, or python:FILE:NAME."
-        )
-    if name.startswith("python:"):
-        from stitchkit.encoders.python_head import load_python_head
-
-        return load_python_head(name, target.space)
-    if not Path(name).is_dir():
-        raise InputError(f"there is no folder {name}. A head is own, the folder of a saved probe, or python:FILE:NAME.")
-    from stitchkit.storage.heads import load_head
-
-    head = load_head(name)
-    head.space.require(target.space, f"the head in {name}")
-    return head
 
 
 def card(config: Mapping[str, Any], command: str = "") -> str:

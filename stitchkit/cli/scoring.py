@@ -12,7 +12,6 @@ from stitchkit.core.errors import InputError
 if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.options import Columns
     from stitchkit.core.alignments import Alignment
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from stitchkit.core.scores import Scores
     from stitchkit.datasets.anchor_tables import AnchorTable
     from stitchkit.datasets.tables import ItemSource
+    from stitchkit.head_names import HeadChoice
     from stitchkit.stitching import StitchedModel
 
 
@@ -118,7 +118,7 @@ class FolderScorer:
         if prompts is not None:
             if not target:
                 raise InputError(f"{folder} does not name its target encoder, so prompts cannot be read.")
-            from stitchkit.cli.heads import prompts_called
+            from stitchkit.cli.prompts import prompts_called
 
             named = prompts_called(prompts)
             return cls(folder, named.classes, named, target)
@@ -139,7 +139,7 @@ class FolderScorer:
         if self.prompts is None:
             return model
         import stitchkit as sk
-        from stitchkit.cli.heads import check_text
+        from stitchkit.core.roles import check_text
 
         text = loading.folder_encoder(self.target, self.folder)
         check_text(text)
@@ -160,8 +160,8 @@ class PairScorer:
     @classmethod
     def of(cls, source: str, text: str, table: AnchorTable | None, prompts: str | None, fitting: Fitting) -> PairScorer:
         """The pair's scorer, as far as it can be checked without a model."""
-        from stitchkit.cli.heads import prompts_called
         from stitchkit.cli.loading import check_name
+        from stitchkit.cli.prompts import prompts_called
 
         if table is None or prompts is None:
             missing = "--anchors CSV" if table is None else "--prompts NAME"
@@ -181,9 +181,9 @@ class PairScorer:
 
     def model(self, loading: Loading) -> StitchedModel:
         """The stitched model with its zero-shot head."""
-        from stitchkit.cli.heads import HeadChoice
+        from stitchkit.head_names import HeadChoice
 
-        choice = HeadChoice("prompts:", prompts=self.prompts)
+        choice = HeadChoice.of_prompts(self.prompts)
         return fit_stitch(self.source, self.text, self.table, choice, loading, self.fitting).model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +20,15 @@ from stitchkit.core.anchor_hashes import (
     row_digests,
     with_files,
 )
-from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import LeakageError
 from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import advice, counted, setting
 from stitchkit.datasets.content_keys import content_key
+
+if TYPE_CHECKING:  # scoring one image imports this file
+    from stitchkit.core.anchors import AnchorSet
 
 INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
 UNKNOWN = "{what} keeps no hashes of its anchors, so that these {these} are others was not checked"

@@ -11,9 +11,9 @@ from stitchkit.cli.options import flat
 from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
-    from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pairs import EncoderPairs, FilePairs
+    from stitchkit.head_names import HeadChoice
 
 
 @flat
@@ -99,16 +99,17 @@ def _solver_names(solvers: str) -> list[str] | None:
 
 def _head_choice(head: str | None, purpose: str, *, files: bool) -> HeadChoice:
     """The head that ``--head`` names, its folder read."""
-    from stitchkit.cli.heads import PROMPTS, PYTHON, HeadChoice
     from stitchkit.core.errors import InputError
+    from stitchkit.head_names import PYTHON, HeadChoice
 
+    named = HeadChoice(head)
     if head is None:
-        return HeadChoice(None)
+        return named
     if purpose != "head":
         raise InputError(f"--head is for --purpose head; got --purpose {purpose}. Set it, or leave --head out.")
-    if head == "none" or head.startswith(PROMPTS):
+    if not named.is_linear:
         raise InputError(f"--head {head} drives no head. Give the folder of a saved probe, own or {PYTHON}FILE:NAME.")
-    if files and (head == "own" or head.startswith(PYTHON)):
+    if files and named.is_of_encoder:
         raise InputError(
             f"--head {head} belongs to a target encoder; the target is a file of embeddings. Give the folder of a "
             f"saved probe, or name the encoder and --anchors."

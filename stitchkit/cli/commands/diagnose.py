@@ -180,9 +180,9 @@ class DiagnosisRequest:
         return sk.fit_associations(x, self.anchors.texts(), self.pool, self.prompts, seed=seed)  # type: ignore[arg-type]
 
     def _prompts(self, target: Encoder | Embeddings, loading: Loading) -> Any:
-        from stitchkit.cli.heads import check_text
         from stitchkit.core.embeddings import Embeddings
         from stitchkit.core.items import Items
+        from stitchkit.core.roles import check_text
         from stitchkit.evaluation.diagnosis.coverage import prompts_of
 
         if self.prompts is None or isinstance(self.prompts, Embeddings):
@@ -195,8 +195,8 @@ class DiagnosisRequest:
 
 def _read_prompts(prompts: str | None, files: bool, reader: str | None, folder: Path) -> PromptSet | Embeddings | None:
     """The prompts as far as they can be read without a model."""
-    from stitchkit.cli.heads import prompts_called
     from stitchkit.cli.pairs import FILE, read_vectors
+    from stitchkit.cli.prompts import prompts_called
 
     if prompts is None:
         return None

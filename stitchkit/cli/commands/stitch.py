@@ -74,19 +74,20 @@ def stitch(
     from stitchkit.cli.console import Console
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.loading import Loading, check_name
     from stitchkit.cli.paths import new_folder
+    from stitchkit.cli.prompts import prompts_called
     from stitchkit.cli.scoring import fit_stitch, summary_of
     from stitchkit.evaluation.anchors.fitted_folders import audit_test_table
+    from stitchkit.head_names import HeadChoice
     from stitchkit.reports.study_page import TABLE
 
     console = Console.of(output, json=format is o.Form.json)
     if labels is None and (images or format is o.Form.md):
         raise InputError("--images and --format md are about the comparison: give --labels of the anchors too.")
     new_folder(out, output.overwrite)
-    choice, fitting = HeadChoice.of(head), Fitting.of(solver, seed, console)
-    if choice.prompts is None and head not in (None, "none"):
+    choice, fitting = HeadChoice.of(head, prompts_called), Fitting.of(solver, seed, console)
+    if choice.is_linear:
         fitting.check_purpose("head")
     check_name(source), check_name(target)
     table = columns.of(anchors)
