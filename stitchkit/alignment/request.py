@@ -96,6 +96,21 @@ def check_prompts(prompts: PromptVectors | None, purpose: str, pool: object) -> 
         raise InputError("beside a pool the anchors alone choose among maps. Leave the prompts out, or the pool.")
 
 
+def fit_in_words(solver: str | Solver, purpose: str, *, pools: bool = False) -> str:
+    """Description of the fit that a request leads to, for a line before it begins.
+
+    Examples
+    --------
+    >>> fit_in_words("ridge", "match"), fit_in_words("auto", "match", pools=True)
+    ('searching ridge', 'fitting a closed form, soft and hard matching')
+    """
+    if not isinstance(solver, str):
+        return f"fitting {type(solver).__name__}"
+    if pools:
+        return "fitting a closed form, soft and hard matching"
+    return f"searching {', '.join(SEARCHED[purpose] if solver == 'auto' else [solver])}"
+
+
 def with_pools(solver: str | Solver) -> str | Solver:
     """The solver for a fit with pools: Löwdin, which is searched without them, is their closed form at its defaults."""
     return solver_class(solver)() if isinstance(solver, str) and solver == "lowdin" else solver

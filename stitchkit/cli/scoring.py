@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.options import Columns
     from stitchkit.core.alignments import Alignment
-    from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.prompts import PromptSet
@@ -23,60 +22,7 @@ if TYPE_CHECKING:
     from stitchkit.core.scores import Scores
     from stitchkit.datasets.anchor_tables import AnchorTable
     from stitchkit.datasets.tables import ItemSource
-    from stitchkit.head_names import HeadChoice
     from stitchkit.stitching import StitchedModel
-
-
-@dataclass(frozen=True, slots=True)
-class FittedStitch:
-    """A stitched model, and what it was fitted on.
-
-    Parameters
-    ----------
-    target
-        The encoder whose space the model enters.
-    x, y
-        Vectors of the anchors in both spaces.
-    facts
-        Further values of the configuration in the model's folder.
-    note
-        Why there is no head; empty where there is one, or none was wanted.
-    """
-
-    model: StitchedModel
-    target: Encoder
-    x: Embeddings
-    y: Embeddings
-    pairs: AnchorSet
-    facts: dict[str, Any]
-    note: str
-    prompts: PromptSet | None = None
-
-
-def fit_stitch(
-    source: str, target: str, table: AnchorTable, choice: HeadChoice, loading: Loading, fitting: Fitting
-) -> FittedStitch:
-    """The stitched model of two encoders, with its head if one is to be had."""
-    import stitchkit as sk
-    from stitchkit.datasets.anchor_tables import table_facts
-    from stitchkit.evaluation.fitted_pairs import remember_files
-    from stitchkit.zero_shot import prompt_vectors
-
-    left, right = loading.encoder(source), loading.encoder(target)
-    linear, note = choice.linear(right)
-    pairs, prompts = table.read(left.modality, right.modality), choice.prompts
-    drives = linear is not None or (prompts is None and right.modality == "image")
-    x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
-    vectors = None if prompts is None else prompt_vectors(right, prompts, loading.store)
-    by = None if prompts is None or vectors is None else sk.PromptVectors.distinct_or_none(prompts, vectors)
-    fitted = fitting.fit(x, y, pairs.groups, "head" if drives else "match", head=linear, prompts=by)
-    alignment = remember_files(fitted, pairs.source_items)
-    facts: dict[str, Any] = {"anchor_set": table_facts(pairs)}
-    head: Any = linear
-    if prompts is not None and vectors is not None:
-        head, facts["prompts"] = sk.zeroshot(alignment, vectors, prompts), prompts.to_dict()
-    model = sk.stitch(left, alignment, head, target_name=target)
-    return FittedStitch(model, right, x, y, pairs, facts, note, prompts)
 
 
 def summary_of(model: StitchedModel, out: Path, *, fitted: bool = True) -> tuple[list[Any], dict[str, Any]]:
@@ -184,7 +130,7 @@ class PairScorer:
         from stitchkit.head_names import HeadChoice
 
         choice = HeadChoice.of_prompts(self.prompts)
-        return fit_stitch(self.source, self.text, self.table, choice, loading, self.fitting).model
+        return self.fitting.stitch(self.source, self.text, self.table, choice, loading).model
 
 
 def scorer_of(

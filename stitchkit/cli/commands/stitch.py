@@ -14,7 +14,7 @@ from stitchkit.core.errors import InputError
 if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.scoring import FittedStitch
+    from stitchkit.fitting import FittedStitch
     from stitchkit.studies.results import StudySummary
 
 REPORT = "report.html"  # the page beside the model
@@ -77,7 +77,7 @@ def stitch(
     from stitchkit.cli.loading import Loading, check_name
     from stitchkit.cli.paths import new_folder
     from stitchkit.cli.prompts import prompts_called
-    from stitchkit.cli.scoring import fit_stitch, summary_of
+    from stitchkit.cli.scoring import summary_of
     from stitchkit.evaluation.anchors.fitted_folders import audit_test_table
     from stitchkit.head_names import HeadChoice
     from stitchkit.reports.study_page import TABLE
@@ -97,7 +97,7 @@ def stitch(
         console.plan({"source": source, "target": target, "anchors": len(pairs), "head": head or "own", "writes": out})
         return
     loading = Loading(compute, console)
-    fitted = fit_stitch(source, target, table, choice, loading, fitting)
+    fitted = fitting.stitch(source, target, table, choice, loading)
     request = None
     if labels is not None and fitted.model.head is not None:
         request = EvaluationRequest.of(labels, fitted.model.head.classes, None, evaluation, columns, seed)
