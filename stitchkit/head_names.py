@@ -73,6 +73,34 @@ class HeadChoice:
         """The zero-shot head whose classes these prompts name."""
         return cls(PROMPTS + prompts.name, prompts=prompts)
 
+    @classmethod
+    def of_linear(cls, name: str, *, encoder: bool = True) -> HeadChoice:
+        """The choice of a linear head, its folder read.
+
+        Parameters
+        ----------
+        encoder
+            False where the target is known by its vectors alone, so that no encoder gives a head.
+
+        Raises
+        ------
+        InputError
+            If ``name`` is of no linear head, or of one that only a target encoder gives.
+        """
+        named = cls(name)
+        if not named.is_linear:
+            raise InputError(
+                setting("head", name)
+                + f" drives no head. Give the folder of a saved probe, {OWN} or {PYTHON}FILE:NAME."
+            )
+        if named.is_of_encoder and not encoder:
+            raise InputError(
+                setting("head", name)
+                + " belongs to a target encoder; the target is a file of embeddings. Give the folder of a saved probe, "
+                "or name the encoder and " + setting("anchors", text="anchors") + "."
+            )
+        return cls.of(name)
+
     @property
     def is_linear(self) -> bool:
         """True for the name of a linear head, which the map has to drive."""

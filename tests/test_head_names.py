@@ -61,3 +61,15 @@ def test_a_folder_is_a_head_over_the_targets_vectors(encoders, probe):
 )
 def test_the_kind_of_a_head_is_known_by_its_name(name, is_linear, is_of_encoder):
     assert (HeadChoice(name).is_linear, HeadChoice(name).is_of_encoder) == (is_linear, is_of_encoder)
+
+
+@pytest.mark.parametrize(("name", "words"), [("none", "drives no head"), ("prompts:view", "drives no head")])
+def test_a_name_of_no_linear_head_is_refused(name, words):
+    with pytest.raises(InputError, match=words):
+        HeadChoice.of_linear(name)
+
+
+def test_without_an_encoder_a_linear_head_is_in_a_folder(probe):
+    assert HeadChoice.of_linear(str(probe), encoder=False).probe.classes == ("Edema",)
+    with pytest.raises(InputError, match="belongs to a target encoder"):
+        HeadChoice.of_linear("own", encoder=False)

@@ -152,15 +152,6 @@ class Pools:
             open_items(path).count()
         return cls(source, target)
 
-    def check_fit(self, fitting: Fitting, purpose: str) -> None:
-        """Raise, before anything is embedded, for a fit that does not look at pools."""
-        if purpose != "match":
-            raise InputError(f"pools help matching, not --purpose {purpose}. Leave the pools out.")
-        from stitchkit.alignment.request import with_pools
-
-        if isinstance(with_pools(fitting.solver), str) and fitting.solver != "auto":
-            raise InputError(f"--solver {fitting.solver} does not look at pools. Leave the pools out, or the solver.")
-
     def vectors(
         self, loading: Loading, left: Encoder | None = None, right: Encoder | None = None
     ) -> tuple[Embeddings, Embeddings]:

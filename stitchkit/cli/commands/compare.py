@@ -58,7 +58,7 @@ def compare(
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pairs import are_files, pairs_of
     from stitchkit.cli.paths import new_file, write_json
-    from stitchkit.solvers import SOLVERS
+    from stitchkit.evaluation.retrieval.compare import solver_candidates
 
     console = Console.of(output)
     if out is not None:
@@ -66,6 +66,7 @@ def compare(
     check_purpose("auto", purpose)
     choice = _head_choice(head, purpose, files=are_files(source, target))
     names = _solver_names(solvers)
+    count = counted(len(solver_candidates(names)), "solver")
     pairs = pairs_of(source, target, columns.of_optional(anchors))
     if output.dry_run:
         listed = names or "auto, and every one with its defaults"
@@ -74,8 +75,7 @@ def compare(
     import stitchkit as sk
 
     x, y, patients, reader = _vectors(pairs, choice, Loading(compute, console))
-    count = len(names or ["auto", *SOLVERS])
-    console.say(f"fitting {counted(count, 'solver')} on {counted(folds, 'fold')} of {counted(len(x), 'pair')}")
+    console.say(f"fitting {count} on {counted(folds, 'fold')} of {counted(len(x), 'pair')}")
     comparison = sk.compare(
         x, y, solvers=names, groups=patients, purpose=purpose, head=reader, folds=folds,
         seed=seed, progress=console.progress,
@@ -85,36 +85,19 @@ def compare(
 
 
 def _solver_names(solvers: str) -> list[str] | None:
-    """The solvers named, all of them known; None for none."""
-    from stitchkit.core.errors import UnknownNameError
-    from stitchkit.solvers import SOLVERS
-
-    known = ["auto", *SOLVERS]
-    names = list(dict.fromkeys(one.strip() for one in solvers.split(",") if one.strip()))
-    for name in names:
-        if name not in known:
-            raise UnknownNameError.of("solver", name, known)
-    return names or None
+    """The solvers named; None for none."""
+    return list(dict.fromkeys(one.strip() for one in solvers.split(",") if one.strip())) or None
 
 
 def _head_choice(head: str | None, purpose: str, *, files: bool) -> HeadChoice:
     """The head that ``--head`` names, its folder read."""
-    from stitchkit.core.errors import InputError
-    from stitchkit.head_names import PYTHON, HeadChoice
+    from stitchkit.alignment.request import check_head_purpose
+    from stitchkit.head_names import HeadChoice
 
-    named = HeadChoice(head)
     if head is None:
-        return named
-    if purpose != "head":
-        raise InputError(f"--head is for --purpose head; got --purpose {purpose}. Set it, or leave --head out.")
-    if not named.is_linear:
-        raise InputError(f"--head {head} drives no head. Give the folder of a saved probe, own or {PYTHON}FILE:NAME.")
-    if files and named.is_of_encoder:
-        raise InputError(
-            f"--head {head} belongs to a target encoder; the target is a file of embeddings. Give the folder of a "
-            f"saved probe, or name the encoder and --anchors."
-        )
-    return HeadChoice.of(head)
+        return HeadChoice()
+    check_head_purpose(purpose)
+    return HeadChoice.of_linear(head, encoder=not files)
 
 
 def _vectors(pairs: FilePairs | EncoderPairs, choice: HeadChoice, loading: Loading) -> tuple[Any, Any, Any, Any]:
