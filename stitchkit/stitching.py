@@ -24,7 +24,7 @@ from stitchkit.storage.artefacts import (
     same_map,
     unpack_model,
 )
-from stitchkit.storage.folders import read_folder, write_folder
+from stitchkit.storage.folders import check_artefact, read_folder, write_folder
 
 StitchedHead = LinearHead | ZeroShotHead
 
@@ -159,6 +159,29 @@ def load_stitched(
         encoder = source_encoder(config, alignment.source, folder, device=device, dtype=dtype, consent=consent)
     alignment.source.require(encoder.space, f"the stitched folder {Path(folder).name!r}")
     return stitch(encoder, alignment, head, target_name=config.get("target_encoder", ""))
+
+
+def read_stitched(folder: Path) -> dict[str, Any]:
+    """The configuration of a stitched folder that names its source encoder, all of the folder checked.
+
+    Raises
+    ------
+    InputError
+        If it is no folder of stitchkit, or holds a head alone, or a map without its encoder.
+    ModelUnavailableError
+        If it cannot be read.
+    """
+    config, arrays = read_folder(check_artefact(folder))
+    if "source" not in config:
+        raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
+    if not config.get("encoder"):
+        raise InputError(
+            f"{folder} holds a map between vectors and names no encoder, so it cannot read items. Make a folder that "
+            f"can with 'stitchkit stitch SOURCE TARGET --anchors CSV', or in Python with sk.stitch(encoder, "
+            f"alignment).save(folder)."
+        )
+    unpack_model(config, arrays)
+    return config
 
 
 def findable(name: str) -> str:

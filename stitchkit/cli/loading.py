@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.escaping import escape
 
 if TYPE_CHECKING:
@@ -29,11 +28,11 @@ class Loading:
 
     def encoder(self, name: str) -> Encoder:
         """The encoder called ``name``, which the user typed."""
-        from stitchkit.encoders import RUNS_HUB_CODE, EncoderName, load_encoder
+        from stitchkit.encoders import load_encoder, runs_hub_code
 
         self.console.say(f"loading {name}")
         # the permission is for the encoder that needs it; the other one of a pair may be of a family without code
-        trusted = self.compute.trust_remote_code and EncoderName.parse(name).family in RUNS_HUB_CODE
+        trusted = self.compute.trust_remote_code and runs_hub_code(name)
         return load_encoder(
             name,
             device=self.compute.device,
@@ -108,34 +107,3 @@ class Loading:
 
         with hub_access(self.compute.offline or None):
             yield
-
-
-def check_name(name: str) -> str:
-    """``name`` if it is well formed, of a known family and, if it names a folder, there."""
-    from stitchkit.encoders import ENCODERS, EncoderName
-    from stitchkit.encoders.names import LOCAL
-
-    parsed = EncoderName.parse(name)
-    if parsed.family not in ENCODERS:
-        raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, "Write FAMILY:NAME.")
-    if parsed.id.startswith(LOCAL) and parsed.folder is not None and not parsed.folder.exists():
-        raise ModelUnavailableError(f"encoder {name!r}: there is no folder {parsed.folder}. Check the path.")
-    return name
-
-
-def read_stitched(folder: Path) -> dict[str, Any]:
-    """The configuration of a stitched folder that names its source encoder."""
-    from stitchkit.cli.paths import existing_path, read_artefact
-    from stitchkit.storage.artefacts import unpack_model
-
-    config, arrays = read_artefact(existing_path(folder, "stitched folder"))
-    if "source" not in config:
-        raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
-    if not config.get("encoder"):
-        raise InputError(
-            f"{folder} holds a map between vectors and names no encoder, so it cannot read items. Make a folder that "
-            f"can with 'stitchkit stitch SOURCE TARGET --anchors CSV', or in Python with sk.stitch(encoder, "
-            f"alignment).save(folder)."
-        )
-    unpack_model(config, arrays)
-    return config

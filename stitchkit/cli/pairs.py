@@ -90,12 +90,12 @@ class EncoderPairs:
     @classmethod
     def of(cls, source: str, target: str, table: AnchorTable | None) -> EncoderPairs:
         """The names and the table, checked."""
-        from stitchkit.cli.loading import check_name
+        from stitchkit.encoders import check_encoder_name
 
         if table is None:
             raise InputError("two encoders are aligned on anchors: pass --anchors CSV.")
         table.check()
-        return cls(check_name(source), check_name(target), table)
+        return cls(check_encoder_name(source), check_encoder_name(target), table)
 
     def plan(self) -> dict[str, Any]:
         """Inputs that would be embedded and aligned."""

@@ -57,9 +57,10 @@ class FolderScorer:
     @classmethod
     def of(cls, folder: Path, prompts: str | None) -> FolderScorer:
         """The folder's scorer, as far as it can be checked without a model."""
-        from stitchkit.cli.loading import read_stitched
+        from stitchkit.cli.paths import existing_path
+        from stitchkit.stitching import read_stitched
 
-        config = read_stitched(folder)
+        config = read_stitched(existing_path(folder, "stitched folder"))
         target = str(config.get("target_encoder") or "")
         if prompts is not None:
             if not target:
@@ -106,13 +107,13 @@ class PairScorer:
     @classmethod
     def of(cls, source: str, text: str, table: AnchorTable | None, prompts: str | None, fitting: Fitting) -> PairScorer:
         """The pair's scorer, as far as it can be checked without a model."""
-        from stitchkit.cli.loading import check_name
         from stitchkit.cli.prompts import prompts_called
+        from stitchkit.encoders import check_encoder_name
 
         if table is None or prompts is None:
             missing = "--anchors CSV" if table is None else "--prompts NAME"
             raise InputError(f"two encoders need anchors and prompts: pass {missing}.")
-        check_name(source), check_name(text)
+        check_encoder_name(source), check_encoder_name(text)
         table.check()
         return cls(source, text, table, prompts_called(prompts), fitting)
 
@@ -217,7 +218,7 @@ class ScoreSource:
     @classmethod
     def of(cls, path: Path, items: ItemsFile | None, encoder: str | None) -> ScoreSource:
         """The source at ``path``, checked as far as that is possible without a model."""
-        from stitchkit.cli.loading import check_name
+        from stitchkit.encoders import check_encoder_name
         from stitchkit.storage.scores import read_scores
 
         if items is not None:
@@ -230,7 +231,7 @@ class ScoreSource:
             scorer = FolderScorer.of(path, None)
             return cls(scorer.classes, None, scorer, items, None)
         if encoder is not None:
-            check_name(encoder)
+            check_encoder_name(encoder)
             if items is None:
                 raise InputError("the probe needs the vectors of the test items: pass them with --items.")
         scores = read_scores(path)

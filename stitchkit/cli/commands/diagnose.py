@@ -107,15 +107,15 @@ class DiagnosisRequest:
         prompts: str | None, pool: Path | None = None,
     ) -> DiagnosisRequest:  # fmt: skip
         """The alignment and the files read, the names and tables checked."""
-        from stitchkit.cli.loading import check_name
         from stitchkit.cli.pairs import are_files, read_vectors
         from stitchkit.cli.paths import read_artefact
+        from stitchkit.encoders import check_encoder_name
         from stitchkit.storage.artefacts import unpack_alignment
 
         config, arrays = read_artefact(folder)
         alignment = unpack_alignment(config, arrays)
         files = are_files(source, target)
-        sides: Any = [read_vectors(one) if files else check_name(one) for one in (source, target)]
+        sides: Any = [read_vectors(one) if files else check_encoder_name(one) for one in (source, target)]
         if files:
             alignment.source.require(sides[0].space, f"the alignment in {folder}")
             alignment.target.require(sides[1].space, f"the alignment in {folder}")

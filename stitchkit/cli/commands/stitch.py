@@ -74,10 +74,11 @@ def stitch(
     from stitchkit.cli.console import Console
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.loading import Loading, check_name
+    from stitchkit.cli.loading import Loading
     from stitchkit.cli.paths import new_folder
     from stitchkit.cli.prompts import prompts_called
     from stitchkit.cli.scoring import summary_of
+    from stitchkit.encoders import check_encoder_name
     from stitchkit.evaluation.anchors.fitted_folders import audit_test_table
     from stitchkit.head_names import HeadChoice
     from stitchkit.reports.study_page import TABLE
@@ -89,7 +90,7 @@ def stitch(
     choice, fitting = HeadChoice.of(head, prompts_called), Fitting.of(solver, seed, console)
     if choice.is_linear:
         fitting.check_purpose("head")
-    check_name(source), check_name(target)
+    check_encoder_name(source), check_encoder_name(target)
     table = columns.of(anchors)
     pairs = table.check()
     audit = audit_test_table(pairs, table, test, allow=evaluation.allow_leakage) if test else []

@@ -89,14 +89,14 @@ def select(
 
 def _check_method(method: str, encoder: str | None, embeddings: Path | None, label: str | None) -> None:
     """Raise for a method that does not exist, or that lacks what it reads."""
-    from stitchkit.cli.loading import check_name
+    from stitchkit.encoders import check_encoder_name
     from stitchkit.evaluation.anchors.select import check_selection
 
     if encoder is not None and embeddings is not None:
         raise InputError("--encoder and --embeddings both give the vectors. Pass one of them.")
     check_selection(method, vectors=encoder is not None or embeddings is not None, classes=label is not None)
     if encoder is not None:
-        check_name(encoder)
+        check_encoder_name(encoder)
 
 
 def _classes(table: Path, column: str | None) -> Any:
