@@ -77,6 +77,5 @@ class Fitting:
         left, right = loading.encoder(source), loading.encoder(target)
         return fit_stitch(
             left, right, table.read(left.modality, right.modality), head=choice, solver=self.solver, seed=self.seed,
-            batch_size=loading.compute.batch_size, store=loading.store, progress=self.console.progress,
-            say=self.console.say,
+            say=self.console.say, **loading.embedding,
         )  # fmt: skip

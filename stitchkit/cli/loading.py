@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.escaping import escape
 
@@ -76,15 +76,16 @@ class Loading:
         """Embeddings of ``items``."""
         from stitchkit.embedding import embed
 
-        return embed(
-            encoder,
-            items,
-            batch_size=self.compute.batch_size,
-            store=self.store,
-            progress=self.console.progress,
-            out=out,
-            on_error=on_error,
-        )
+        return embed(encoder, items, **self.embedding, out=out, on_error=on_error)
+
+    @property
+    def embedding(self) -> dict[str, Any]:
+        """Settings of ``stitchkit.embed``: its batches, store and bar."""
+        return {
+            "batch_size": self.compute.batch_size,
+            "store": self.store,
+            "progress": self.console.progress,
+        }
 
     @property
     def device(self) -> str:

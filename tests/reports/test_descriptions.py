@@ -58,7 +58,7 @@ def test_a_name_is_a_path_a_prompt_set_or_an_encoder(tmp_path):
     assert describe_named(str(tmp_path / "pairs.csv"))["is"] == "a table"
     assert describe_named("view")["is"] == "a prompt set"
     assert describe_named("demo:text")["is"] == "an encoder"
-    with pytest.raises(InputError, match="is no alignment or stitched folder.*Nor is it an encoder"):
+    with pytest.raises(InputError, match=r"is no alignment or stitched folder.*Nor is it an encoder"):
         describe_named(str(tmp_path))
     with pytest.raises(UnknownNameError, match="encoder family"):
         describe_named("tim:resnet18")
