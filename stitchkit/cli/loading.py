@@ -12,10 +12,11 @@ from stitchkit.core.escaping import escape
 
 if TYPE_CHECKING:
     from stitchkit.cli.console import Console
-    from stitchkit.cli.options import Compute
+    from stitchkit.cli.options import Columns, Compute
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.roles import Encoder
+    from stitchkit.datasets.tables import ItemSource
     from stitchkit.stitching import StitchedModel
 
 
@@ -108,3 +109,26 @@ class Loading:
 
         with hub_access(self.compute.offline or None):
             yield
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsFile:
+    """Items to score in a file or folder, which is read once, and the columns that ids and folder come from."""
+
+    source: ItemSource
+    columns: Columns
+
+    @classmethod
+    def open(cls, path: Path, column: str | None, columns: Columns) -> ItemsFile:
+        """The items at ``path``, in this column of a table."""
+        from stitchkit.datasets.tables import open_items
+
+        return cls(open_items(path, column=column), columns)
+
+    def check(self) -> int:
+        """Number of items; raises for what can be seen to be wrong without an encoder."""
+        return self.source.count()
+
+    def read(self, modality: str | None) -> Items:
+        """The items, as an encoder of this modality reads them; None takes the modality from the file."""
+        return self.source.read(modality, id=self.columns.id_column, root=self.columns.root)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
     from stitchkit.core.alignments import Alignment
+    from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.roles import Encoder
     from stitchkit.datasets.anchor_tables import AnchorTable
@@ -35,6 +36,14 @@ def read_vectors(path: str | Path) -> Embeddings:
     from stitchkit.storage.folders import read_embeddings
 
     return read_embeddings(existing_path(path, "file of embeddings"))
+
+
+def embed_table(
+    left: Encoder, right: Encoder, table: AnchorTable, loading: Loading
+) -> tuple[Embeddings, Embeddings, AnchorSet]:
+    """Both sides' vectors of a table's pairs, and the pairs, as the two encoders read them."""
+    pairs = table.read(left.modality, right.modality)
+    return loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items), pairs
 
 
 def pairs_of(source: str, target: str, table: AnchorTable | None) -> FilePairs | EncoderPairs:
@@ -110,8 +119,7 @@ class EncoderPairs:
         from stitchkit.evaluation.fitted_pairs import remember_files
 
         left, right = loading.encoder(self.source), loading.encoder(self.target)
-        pairs = self.table.read(left.modality, right.modality)
-        x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
+        x, y, pairs = embed_table(left, right, self.table, loading)
         pool = None if pools is None else pools.vectors(loading, left, right)
         alignment = remember_files(fitting.fit(x, y, pairs.groups, purpose, pool=pool), pairs.source_items)
         model = sk.stitch(left, alignment, target_name=self.target)

@@ -12,8 +12,7 @@ from stitchkit.core.errors import InputError
 if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.loading import Loading
-    from stitchkit.cli.options import Columns
+    from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from stitchkit.core.roles import Encoder
     from stitchkit.core.scores import Scores
     from stitchkit.datasets.anchor_tables import AnchorTable
-    from stitchkit.datasets.tables import ItemSource
     from stitchkit.stitching import StitchedModel
 
 
@@ -141,29 +139,6 @@ def scorer_of(
     if text is None or fitting is None:
         return FolderScorer.of(Path(source), prompts)
     return PairScorer.of(source, text, table, prompts, fitting)
-
-
-@dataclass(frozen=True, slots=True)
-class ItemsFile:
-    """Items to score in a file or folder, which is read once, and the columns that ids and folder come from."""
-
-    source: ItemSource
-    columns: Columns
-
-    @classmethod
-    def open(cls, path: Path, column: str | None, columns: Columns) -> ItemsFile:
-        """The items at ``path``, in this column of a table."""
-        from stitchkit.datasets.tables import open_items
-
-        return cls(open_items(path, column=column), columns)
-
-    def check(self) -> int:
-        """Number of items; raises for what can be seen to be wrong without an encoder."""
-        return self.source.count()
-
-    def read(self, modality: str | None) -> Items:
-        """The items, as an encoder of this modality reads them; None takes the modality from the file."""
-        return self.source.read(modality, id=self.columns.id_column, root=self.columns.root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,11 +102,11 @@ def _head_choice(head: str | None, purpose: str, *, files: bool) -> HeadChoice:
 
 def _vectors(pairs: FilePairs | EncoderPairs, choice: HeadChoice, loading: Loading) -> tuple[Any, Any, Any, Any]:
     """Vectors of both sides, the patients, and the head or None."""
-    from stitchkit.cli.pairs import FilePairs
+    from stitchkit.cli.pairs import FilePairs, embed_table
 
     if isinstance(pairs, FilePairs):
         return pairs.source, pairs.target, pairs.groups, choice.probe
     left, right = loading.encoder(pairs.source), loading.encoder(pairs.target)
     head = None if choice.name is None else choice.linear(right)[0]
-    table = pairs.table.read(left.modality, right.modality)
-    return loading.embed(left, table.source_items), loading.embed(right, table.target_items), table.groups, head
+    x, y, anchors = embed_table(left, right, pairs.table, loading)
+    return x, y, anchors.groups, head

@@ -220,6 +220,7 @@ def _read_pool(pool: Path, anchors: AnchorTable | None, prompts: PromptSet | Emb
 
 def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -> tuple[Embeddings, Embeddings, Any]:
     """The paired vectors of a table, from files of embeddings or from encoders, and their patients."""
+    from stitchkit.cli.pairs import embed_table
     from stitchkit.core.embeddings import Embeddings
 
     if isinstance(left, Embeddings):
@@ -229,5 +230,5 @@ def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -
         return left.of_ids(pairs.ids), right.of_ids(pairs.ids), pairs.groups
     if table is None:
         raise InputError("there is no table of pairs to read: pass --anchors CSV or --held-out CSV.")
-    pairs = table.read(left.modality, right.modality)
-    return loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items), pairs.groups
+    x, y, pairs = embed_table(left, right, table, loading)
+    return x, y, pairs.groups

@@ -37,9 +37,8 @@ def embed(
 ) -> None:
     """Write the vectors of images or texts to one file; a run that was killed goes on where it stopped."""
     from stitchkit.cli.console import Console
-    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.cli.paths import new_file
-    from stitchkit.cli.scoring import ItemsFile
     from stitchkit.datasets.embeddable_items import left_out_path
     from stitchkit.encoders import check_encoder_name
     from stitchkit.storage.folders import check_embeddings_path

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from stitchkit.fitting import FittedStitch
     from stitchkit.studies.results import StudySummary
 
-REPORT = "report.html"  # the page beside the model
-
 
 @flat
 def stitch(
@@ -81,7 +79,7 @@ def stitch(
     from stitchkit.encoders import check_encoder_name
     from stitchkit.evaluation.anchors.fitted_folders import audit_test_table
     from stitchkit.head_names import HeadChoice
-    from stitchkit.reports.study_page import TABLE
+    from stitchkit.reports.study_page import PAGE, TABLE
 
     console = Console.of(output, json=format is o.Form.json)
     if labels is None and (images or format is o.Form.md):
@@ -109,7 +107,7 @@ def stitch(
     notes = [*([fitted.note] if fitted.note else []), *audit]
     lines += ["note      " + note for note in notes]
     lines += [] if comparison is None else ["", comparison]
-    lines += [f"open {out / REPORT}"] if (out / REPORT).exists() else []
+    lines += [f"open {out / PAGE}"] if (out / PAGE).exists() else []
     compared = {} if comparison is None else {"comparison": comparison.to_dict()}
     as_table = format is o.Form.md and comparison is not None
     result = (out / TABLE).read_text(encoding="utf-8") if as_table else lines
@@ -123,20 +121,10 @@ def _write_report(
     """``report.html`` beside the model: with labels the comparison, which comes back; else a diagnosis of the map."""
     if request is not None:
         return _write_comparison(fitted, request, solver, loading, notes, out, images)
-    _write_diagnosis(fitted, out, seed)
+    from stitchkit.studies.stitch_pages import write_diagnosis_page
+
+    write_diagnosis_page(fitted.model.alignment, fitted.x, fitted.y, out, groups=fitted.pairs.groups, seed=seed)
     return None
-
-
-def _write_diagnosis(fitted: FittedStitch, out: Path, seed: int) -> None:
-    """A diagnosis of the map, where there are pairs enough for one."""
-    import stitchkit as sk
-    from stitchkit.evaluation.retrieval.held_pairs import LEAST
-    from stitchkit.reports.diagnosis_page import page
-    from stitchkit.storage.atomic_writes import replace_file
-
-    if len(fitted.x) >= LEAST:
-        diagnosis = sk.diagnose(fitted.model.alignment, fitted.x, fitted.y, groups=fitted.pairs.groups, seed=seed)
-        replace_file(out / REPORT, page(diagnosis).encode())
 
 
 def _write_comparison(
