@@ -94,9 +94,9 @@ def write_diagnosis_page(
     """
     if len(x) < LEAST:
         return None
-    found = diagnose(alignment, x, y, groups=groups, seed=seed)
+    diagnosis = diagnose(alignment, x, y, groups=groups, seed=seed)
     path = Path(folder) / PAGE
-    replace_file(path, page(found).encode())
+    replace_file(path, page(diagnosis).encode())
     return path
 
 
