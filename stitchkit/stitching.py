@@ -11,7 +11,7 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
-from stitchkit.core.roles import Encoder, HasClassifier
+from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Scores
 from stitchkit.core.wording import setting
 from stitchkit.embedding import embed
@@ -24,7 +24,7 @@ from stitchkit.storage.artefacts import (
     same_map,
     unpack_model,
 )
-from stitchkit.storage.folders import read_folder, write_folder
+from stitchkit.storage.folders import check_artefact, read_folder, write_folder
 
 StitchedHead = LinearHead | ZeroShotHead
 
@@ -161,43 +161,32 @@ def load_stitched(
     return stitch(encoder, alignment, head, target_name=config.get("target_encoder", ""))
 
 
-def findable(name: str) -> str:
-    """An encoder's name with its paths made absolute; a name of another kind unchanged."""
-    return str(EncoderName.parse(name).resolve()) if name.partition(":")[0] in ENCODERS else name
-
-
-def head_called(name: str, target: Encoder) -> LinearHead:
-    """The linear head over the target's vectors that ``name`` means.
-
-    Parameters
-    ----------
-    name
-        ``own`` (the target checkpoint's classifier), ``python:FILE:NAME``, or the folder of a saved head.
+def read_stitched(folder: Path) -> dict[str, Any]:
+    """The configuration of a stitched folder that names its source encoder, all of the folder checked.
 
     Raises
     ------
     InputError
-        If there is no such head.
-    SpaceMismatchError
-        If a saved head is over another encoder's vectors.
+        If it is no folder of stitchkit, or holds a head alone, or a map without its encoder.
+    ModelUnavailableError
+        If it cannot be read.
     """
-    if name == "own":
-        if isinstance(target, HasClassifier):
-            return target.classifier()
+    config, arrays = read_folder(check_artefact(folder))
+    if "source" not in config:
+        raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
+    if not config.get("encoder"):
         raise InputError(
-            f"encoder {target.name!r} has no classifier. Name the folder of a saved probe, or python:FILE:NAME."
+            f"{folder} holds a map between vectors and names no encoder, so it cannot read items. Make a folder that "
+            f"can with 'stitchkit stitch SOURCE TARGET --anchors CSV', or in Python with sk.stitch(encoder, "
+            f"alignment).save(folder)."
         )
-    if name.startswith("python:"):
-        from stitchkit.encoders.python_head import load_python_head
+    unpack_model(config, arrays)
+    return config
 
-        return load_python_head(name, target.space)
-    if not Path(name).is_dir():
-        raise InputError(f"there is no folder {name}. A head is own, the folder of a saved probe, or python:FILE:NAME.")
-    from stitchkit.storage.heads import load_head
 
-    head = load_head(name)
-    head.space.require(target.space, f"the head in {name}")
-    return head
+def findable(name: str) -> str:
+    """An encoder's name with its paths made absolute; a name of another kind unchanged."""
+    return str(EncoderName.parse(name).resolve()) if name.partition(":")[0] in ENCODERS else name
 
 
 def card(config: Mapping[str, Any], command: str = "") -> str:

@@ -15,7 +15,7 @@ from stitchkit.core.heads import ZeroShotHead, one_direction
 from stitchkit.core.items import Items
 from stitchkit.core.maps import unit
 from stitchkit.core.prompts import PromptSet, PromptVectors
-from stitchkit.core.roles import Encoder
+from stitchkit.core.roles import Encoder, check_text
 from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.embedding import embed
 
@@ -138,8 +138,7 @@ def prompt_vectors(text: Encoder | Embeddings, prompts: PromptSet, store: str | 
         return text.of_ids(texts)
     if not (hasattr(text, "encode") and hasattr(text, "modality")):  # a str has a method encode as well
         raise InputError(f"text must be a text encoder or embeddings; got {type(text).__name__}.")
-    if text.modality != "text":
-        raise InputError(f"{text.space.name!r} is an {text.modality} encoder; prompts need the text encoder.")
+    check_text(text)
     return embed(text, Items(np.asarray(texts), list(texts), "text"), store=store, progress=False)
 
 

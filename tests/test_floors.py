@@ -20,8 +20,8 @@ FLOORS = (
     {"solvers", "metrics", "datasets"},
     {"encoders"},
     {"embedding", "alignment"},
-    {"zero_shot", "stitching", "evaluation"},
-    {"training", "scale", "estimators", "reports", "exports", "persistence"},
+    {"zero_shot", "stitching", "head_names", "evaluation"},
+    {"training", "scale", "estimators", "reports", "exports", "persistence", "fitting"},
     {"studies"},
     {"cli", "app"},
     {"__main__"},
@@ -63,7 +63,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "runtime/progress.py": {"rich", "IPython"},
     "runtime/threads.py": {"scipy", "threadpoolctl", "torch"},
 }
-VERBS = {"alignment", "zero_shot", "stitching", "evaluation"}
+VERBS = {"alignment", "zero_shot", "stitching", "head_names", "evaluation"}
 CLOSED = {"core", "solvers", "metrics"} | VERBS  # rooms that open no file
 VAGUE = {"utils", "helpers", "common"}
 

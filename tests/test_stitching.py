@@ -15,7 +15,7 @@ from crafted import edited
 
 import stitchkit as sk
 from stitchkit.core.errors import InputError, ModelUnavailableError, NoDirectedMapError, SpaceMismatchError
-from stitchkit.stitching import card, load_stitched
+from stitchkit.stitching import card, load_stitched, read_stitched
 from stitchkit.storage.heads import load_head
 
 SOURCE = '''
@@ -491,3 +491,14 @@ def test_a_saved_probe_is_no_stitched_model(world):
     assert isinstance(sk.load(folder), sk.LinearHead)
     with pytest.raises(ModelUnavailableError, match="holds no alignment"):
         load_stitched(folder)
+
+
+def test_a_folder_that_names_no_encoder_cannot_read_items(world, tmp_path):
+    assert read_stitched(world.named().save(world.folder / "named"))["encoder"].startswith("python:")
+    bare = sk.save(world.alignment(), world.folder / "map")
+    with pytest.raises(InputError, match="names no encoder, so it cannot read items"):
+        read_stitched(bare)
+    with pytest.raises(InputError, match="holds a head alone"):
+        read_stitched(sk.save(world.head, world.folder / "probe"))
+    with pytest.raises(InputError, match="is no alignment or stitched folder"):
+        read_stitched(tmp_path)

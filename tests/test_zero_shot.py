@@ -181,7 +181,7 @@ def test_prompts_of_another_text_encoder_are_refused(plain, as_vectors, other):
 
 
 def test_an_image_encoder_is_refused_as_the_text_encoder(plain):
-    with pytest.raises(InputError, match="'text' is an image encoder; prompts need the text encoder"):
+    with pytest.raises(InputError, match="'python:reader' is an image encoder; prompts need the text encoder"):
         sk.zeroshot(plain, Reader(modality="image"), PROMPTS)
 
 

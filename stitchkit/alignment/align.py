@@ -17,16 +17,14 @@ from stitchkit.alignment.request import (
     check_prompts,
     check_purpose,
     resolve_solver,
-    with_pools,
+    solver_beside_pools,
 )
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.anchor_hashes import KEY, ids_of, of_pairs
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.prompts import PromptVectors
 from stitchkit.core.roles import Head, Solver
-from stitchkit.core.wording import setting
 from stitchkit.runtime.threads import is_small, one_blas_thread
 
 
@@ -134,27 +132,12 @@ def align(
         )
         fitted = settings.fit(x, y, patients)
     else:
-        beside = _solver_beside_pools(request, purpose, paper)
+        beside = solver_beside_pools(request, purpose, paper)
         with one_blas_thread(is_small(len(x), max(x.space.dim, y.space.dim))):
             fitted = with_facts(_fit_with_pools(beside, x, y, pool, patients, seed, progress), y, patients)
     if not anchor_hashes:
         return fitted
     return replace(fitted, record={**fitted.record, KEY: of_pairs(x, y, patients, ids_of(source, target))})
-
-
-def _solver_beside_pools(solver: str | Solver, purpose: str, paper: str | None) -> str | Solver:
-    """``"auto"`` or a solver value for a fit with pools; whatever cannot use a pool is refused."""
-    if purpose != "match":
-        raise InputError(
-            "a pool helps matching; "
-            + setting("purpose", purpose)
-            + " needs a map into the target's own units. Leave the pool out."
-        )
-    solver = with_pools(solver)
-    if paper is not None or (isinstance(solver, str) and solver != "auto"):
-        name, kind = (setting("paper", paper), "paper") if paper is not None else (f"solver {solver!r}", "solver")
-        raise InputError(name + f" does not look at a pool. Leave the pool out, or the {kind}.")
-    return solver
 
 
 def _fit_with_pools(

@@ -61,6 +61,14 @@ def check_head(head: object, purpose: str, target: Space) -> None:
     """Raise unless ``head`` is None, or a head over the ``target`` space for the purpose of driving it."""
     if head is None:
         return
+    check_head_purpose(purpose)
+    if not (hasattr(head, "space") and hasattr(head, "scores")):
+        raise InputError(f"head must be a head such as stitchkit.LinearHead; got {type(head).__name__}.")
+    head.space.require(target, "the head")
+
+
+def check_head_purpose(purpose: str) -> None:
+    """Raise unless the purpose is that of a head."""
     if purpose != "head":
         raise InputError(
             "a head is driven with "
@@ -69,9 +77,6 @@ def check_head(head: object, purpose: str, target: Space) -> None:
             + setting("purpose", purpose)
             + ". Set it, or leave head out."
         )
-    if not (hasattr(head, "space") and hasattr(head, "scores")):
-        raise InputError(f"head must be a head such as stitchkit.LinearHead; got {type(head).__name__}.")
-    head.space.require(target, "the head")
 
 
 def check_prompts(prompts: PromptVectors | None, purpose: str, pool: object) -> None:
@@ -95,9 +100,44 @@ def check_prompts(prompts: PromptVectors | None, purpose: str, pool: object) -> 
         raise InputError("beside a pool the anchors alone choose among maps. Leave the prompts out, or the pool.")
 
 
-def with_pools(solver: str | Solver) -> str | Solver:
-    """The solver for a fit with pools: Löwdin, which is searched without them, is their closed form at its defaults."""
-    return solver_class(solver)() if isinstance(solver, str) and solver == "lowdin" else solver
+def fit_in_words(solver: str | Solver, purpose: str, *, pools: bool = False) -> str:
+    """Description of the fit that a request leads to, for a line before it begins.
+
+    Examples
+    --------
+    >>> fit_in_words("ridge", "match"), fit_in_words("auto", "match", pools=True)
+    ('searching ridge', 'fitting a closed form, soft and hard matching')
+    """
+    if not isinstance(solver, str):
+        return f"fitting {type(solver).__name__}"
+    if pools:
+        return "fitting a closed form, soft and hard matching"
+    return f"searching {', '.join(SEARCHED[purpose] if solver == 'auto' else [solver])}"
+
+
+def solver_beside_pools(solver: str | Solver, purpose: str, paper: str | None = None) -> str | Solver:
+    """The solver of a fit with pools: ``"auto"``, or a solver value; whatever cannot use a pool is refused.
+
+    Löwdin, which is searched without pools, is their closed form at its defaults.
+
+    Raises
+    ------
+    InputError
+        For a purpose, a family or a published map that looks at no pool.
+    """
+    if purpose != "match":
+        raise InputError(
+            "a pool helps matching; "
+            + setting("purpose", purpose)
+            + " needs a map into the target's own units. Leave the pool out."
+        )
+    if isinstance(solver, str) and solver == "lowdin":
+        solver = solver_class(solver)()
+    if paper is not None or (isinstance(solver, str) and solver != "auto"):
+        name = setting("solver", solver, text=f"solver {solver!r}") if paper is None else setting("paper", paper)
+        kind = "solver" if paper is None else "paper"
+        raise InputError(name + f" does not look at a pool. Leave the pool out, or the {kind}.")
+    return solver
 
 
 def solver_class(name: str) -> type:

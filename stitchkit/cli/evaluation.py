@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stitchkit.cli.flags import in_flags
-from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,10 +89,7 @@ class EvaluationRequest:
         return patients
 
     def evaluate(self, scored: ScoredItems, loading: Loading) -> Evaluation:
-        """The evaluation; with an encoder and anchors also of a probe on their labels.
-
-        Without a table of anchors the labels of those of the alignment are left out, as far as it knows them.
-        """
+        """The evaluation; with an encoder and anchors also of a probe on their labels."""
         import stitchkit as sk
         from stitchkit.evaluation.fitted_pairs import without_anchors
 
@@ -101,9 +98,7 @@ class EvaluationRequest:
         calibration, thresholds = None, None
         if self.calibration is not None:
             calibration, thresholds = self.calibration.fit(self, pairs, loading.console.progress)
-        labels, own = self.labels, list[str]()
-        if pairs is None and scored.alignment is not None:
-            labels, own = without_anchors(labels, scored.alignment, scored.scores.ids)
+        labels, own = without_anchors(self.labels, scored.alignment, scored.scores.ids, pairs)
         result = sk.evaluate(
             scored.scores.of_classes(self.classes),
             labels,
@@ -134,15 +129,12 @@ class EvaluationRequest:
 
     def _probed(self, scored: ScoredItems, pairs: AnchorSet | None, loading: Loading) -> Embeddings | None:
         """Vectors of the test items and of the labelled anchors, for the probe; None if no anchor is labelled."""
-        import numpy as np
+        from stitchkit.evaluation.scores.probe import probe_items
 
         if scored.encoder is None or scored.vectors is None or pairs is None:
             return None
-        labelled = np.isin(pairs.ids, self.labels.ids) & ~np.isin(pairs.ids, scored.vectors.ids)
-        if not labelled.any():
-            return None
-        anchors = pairs.source_items.take(np.flatnonzero(labelled))
-        return scored.vectors.joined(loading.embed(scored.encoder, anchors))
+        items = probe_items(pairs, self.labels, scored.vectors.ids)
+        return None if items is None else scored.vectors.joined(loading.embed(scored.encoder, items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +157,7 @@ class CalibrationRequest:
     @classmethod
     def of(cls, options: o.Calibration) -> CalibrationRequest | None:
         """The checked request; None if there is none."""
-        from stitchkit.evaluation.scores.calibrate import METHODS
+        from stitchkit.evaluation.scores.calibrate import METHODS, usual_method
         from stitchkit.evaluation.scores.thresholds import RULES, check_rule
         from stitchkit.storage.scores import read_scores
 
@@ -185,55 +177,36 @@ class CalibrationRequest:
             raise InputError(f"--threshold {threshold}: {share!r} is no number. Write sensitivity=0.9.") from error
         if rule != NONE:
             check_rule(rule, at)
-        # of several classes that exclude each other, a curve for each would change which one is the best
-        usual = "temperature" if options.multiclass else "platt"
-        method = None if method == NONE else method or usual
-        return cls(read_scores(path), method, None if rule == NONE else rule, at)
+        if method is None:
+            method = usual_method(multiclass=options.multiclass)
+        return cls(read_scores(path), None if method == NONE else method, None if rule == NONE else rule, at)
 
     def check(self, labels: Labels, ids: np.ndarray, groups: np.ndarray | None, *, allow_leakage: bool) -> None:
         """Raise where a calibration item, or its patient, is also a test item's (``ids``, ``groups``: (n,))."""
-        from stitchkit.evaluation.leakage import audit
+        from stitchkit.evaluation.scores.calibrate import audit_calibration_items
 
-        known = labels.of_ids(self.scores.ids)
-        audit(known.ids, ids, known.groups, groups, allow=allow_leakage, sides=("calibration items", "test items"))
+        audit_calibration_items(labels, self.scores.ids, ids, groups, allow_leakage=allow_leakage)
 
     def fit(
         self, request: EvaluationRequest, anchors: AnchorSet | None, progress: bool | None
     ) -> tuple[Calibration | None, Thresholds | None]:
         """Calibration and thresholds, as far as they were asked for, on the items' labels."""
         import stitchkit as sk
+        from stitchkit.evaluation.scores.calibrate import calibrate_possible_classes
 
         labels, options = request.labels, request.options
         scores = self.scores.of_classes(request.classes)
-        calibration = None
-        if self.method is not None and scores.kind != "probability":
-            lacking: list[str] = []
-            if not request.multiclass:  # where one class applies, all are calibrated together
-                scores, lacking = _calibratable(scores, labels)
-            calibration = sk.calibrate(
+        calibration = thresholds = None
+        if self.method is not None:
+            calibration = calibrate_possible_classes(
                 scores, labels, method=self.method, multiclass=request.multiclass, anchors=anchors,
                 allow_leakage=options.allow_leakage,
             )  # fmt: skip
-            calibration = replace(calibration, notes=(*lacking, *calibration.notes))
-        thresholds = None
         if self.rule is not None:
+            scores = scores if calibration is None else scores.of_classes(calibration.classes)
             thresholds = sk.choose_thresholds(
                 scores, labels, rule=self.rule, at=self.at, min_positives=options.min_positives, anchors=anchors,
-                seed=request.seed, allow_leakage=options.allow_leakage, progress=progress,
+                replicates=options.replicates, seed=request.seed, allow_leakage=options.allow_leakage,
+                progress=progress,
             )  # fmt: skip
         return calibration, thresholds
-
-
-def _calibratable(scores: Scores, labels: Labels) -> tuple[Scores, list[str]]:
-    """Scores of the classes that can be calibrated, and notes on the others; raises if there is none."""
-    from stitchkit.evaluation.scores.calibrate import calibratable
-
-    classes, reasons = calibratable(scores, labels)
-    if not classes:
-        first = "; ".join(f"{label}: {why}" for label, why in list(reasons.items())[:5])
-        raise DataError(
-            f"no class can be calibrated, since both positives and negatives are needed. {first}. Give --calibrate "
-            f"scores of more items, or pass --calibration none."
-        )
-    notes = [f"{label}: {why}, so it has no calibration and no threshold" for label, why in reasons.items()]
-    return scores.of_classes(classes), notes

@@ -9,10 +9,13 @@ from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
     from stitchkit.cli.console import Console
+    from stitchkit.cli.loading import Loading
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
-    from stitchkit.core.prompts import PromptVectors
     from stitchkit.core.roles import Solver
+    from stitchkit.datasets.anchor_tables import AnchorTable
+    from stitchkit.fitting import FittedStitch
+    from stitchkit.head_names import HeadChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +55,27 @@ class Fitting:
         purpose: str,
         *,
         pool: tuple[Embeddings, Embeddings] | None = None,
-        head: Any = None,
-        prompts: PromptVectors | None = None,
     ) -> Alignment:
-        """The alignment of paired embeddings; ``head`` or ``prompts`` are what will read it, where that is known."""
+        """The alignment of paired embeddings."""
         import stitchkit as sk
+        from stitchkit.alignment.request import fit_in_words
 
         pools = "" if pool is None else " and the pools"
-        self.console.say(f"{self._step(purpose, pool is not None)} on {counted(len(x), 'pair')}{pools}")
+        step = fit_in_words(self.solver, purpose, pools=pool is not None)
+        self.console.say(f"{step} on {counted(len(x), 'pair')}{pools}")
         return sk.align(
-            x, y, groups=groups, purpose=purpose, pool=pool, head=head, prompts=prompts, solver=self.solver,
-            seed=self.seed, progress=self.console.progress,
+            x, y, groups=groups, purpose=purpose, pool=pool, solver=self.solver, seed=self.seed,
+            progress=self.console.progress,
         )  # fmt: skip
 
-    def _step(self, purpose: str, with_pools: bool) -> str:
-        from stitchkit.solvers import SEARCHED
+    def stitch(
+        self, source: str, target: str, table: AnchorTable, choice: HeadChoice, loading: Loading
+    ) -> FittedStitch:
+        """The stitched model of two encoders, with its head if one is to be had."""
+        from stitchkit.fitting import fit_stitch
 
-        if not isinstance(self.solver, str):
-            return f"fitting {type(self.solver).__name__}"
-        if with_pools:
-            return "fitting a closed form, soft and hard matching"
-        return f"searching {', '.join(SEARCHED[purpose] if self.solver == 'auto' else [self.solver])}"
+        left, right = loading.encoder(source), loading.encoder(target)
+        return fit_stitch(
+            left, right, table.read(left.modality, right.modality), head=choice, solver=self.solver, seed=self.seed,
+            say=self.console.say, **loading.embedding,
+        )  # fmt: skip

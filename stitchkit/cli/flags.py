@@ -25,7 +25,9 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it
     "pool": ("--pool-source", "--pool-target"),
     "target": (),
     "text": (),
+    "vectors": ("--encoder", "--embeddings"),
 }
+EITHER = {"vectors"}  # settings that one of their options gives
 AS_TEXT = {"embeddings": "for the vectors"}  # what the options give, where they say less than the setting
 READER, OF_READER = (
     "--set",
@@ -73,7 +75,8 @@ class Flags:
         value, with_value = setting.value, self.takes_value[names[0]]
         if isinstance(value, bool) if with_value else value not in (True, ""):
             return None
-        words = [" and ".join(names), *([shlex.quote(_word(value))] if with_value and value != "" else [])]
+        either = " or " if setting.name in EITHER else " and "
+        words = [either.join(names), *([shlex.quote(_word(value))] if with_value and value != "" else [])]
         return " ".join([*words, *([AS_TEXT[setting.name]] if setting.name in AS_TEXT else [])])
 
 

@@ -41,6 +41,7 @@ class GateInputs:
     def of(cls, folder: Path, source: Path | None, target: Path | None, table: AnchorTable | None) -> GateInputs:
         """The folder, read, with all that can be checked before an encoder is loaded."""
         from stitchkit.cli.paths import read_artefact
+        from stitchkit.evaluation.retrieval.held_pairs import check_enough
         from stitchkit.storage.artefacts import unpack_alignment
 
         config, arrays = read_artefact(folder)
@@ -55,15 +56,8 @@ class GateInputs:
                 raise InputError(_no_encoder(folder, config, missing, table.path))
             table.check()
         inputs = cls(folder, config, unpack_alignment(config, arrays), source, target, table)
-        inputs._check_count()
+        check_enough(len(inputs._names()[0]), "a gate")
         return inputs
-
-    def _check_count(self) -> None:
-        from stitchkit.evaluation.retrieval.held_pairs import LEAST
-
-        count = len(self._names()[0])
-        if count < LEAST:
-            raise InputError(f"a gate needs at least {LEAST} pairs; got {count}. Give more pairs.")
 
     def audit(self, allow: bool) -> list[str]:
         """Raise, or say so, if an item or a patient of the pairs is among those the alignment was fitted on."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.escaping import escape
 
 if TYPE_CHECKING:
     from stitchkit.cli.console import Console
-    from stitchkit.cli.options import Compute
+    from stitchkit.cli.options import Columns, Compute
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.roles import Encoder
+    from stitchkit.datasets.tables import ItemSource
     from stitchkit.stitching import StitchedModel
 
 
@@ -29,11 +29,11 @@ class Loading:
 
     def encoder(self, name: str) -> Encoder:
         """The encoder called ``name``, which the user typed."""
-        from stitchkit.encoders import RUNS_HUB_CODE, EncoderName, load_encoder
+        from stitchkit.encoders import load_encoder, runs_hub_code
 
         self.console.say(f"loading {name}")
         # the permission is for the encoder that needs it; the other one of a pair may be of a family without code
-        trusted = self.compute.trust_remote_code and EncoderName.parse(name).family in RUNS_HUB_CODE
+        trusted = self.compute.trust_remote_code and runs_hub_code(name)
         return load_encoder(
             name,
             device=self.compute.device,
@@ -77,15 +77,16 @@ class Loading:
         """Embeddings of ``items``."""
         from stitchkit.embedding import embed
 
-        return embed(
-            encoder,
-            items,
-            batch_size=self.compute.batch_size,
-            store=self.store,
-            progress=self.console.progress,
-            out=out,
-            on_error=on_error,
-        )
+        return embed(encoder, items, **self.embedding, out=out, on_error=on_error)
+
+    @property
+    def embedding(self) -> dict[str, Any]:
+        """Settings of ``stitchkit.embed``: its batches, store and bar."""
+        return {
+            "batch_size": self.compute.batch_size,
+            "store": self.store,
+            "progress": self.console.progress,
+        }
 
     @property
     def device(self) -> str:
@@ -110,32 +111,24 @@ class Loading:
             yield
 
 
-def check_name(name: str) -> str:
-    """``name`` if it is well formed, of a known family and, if it names a folder, there."""
-    from stitchkit.encoders import ENCODERS, EncoderName
-    from stitchkit.encoders.names import LOCAL
+@dataclass(frozen=True, slots=True)
+class ItemsFile:
+    """Items to score in a file or folder, which is read once, and the columns that ids and folder come from."""
 
-    parsed = EncoderName.parse(name)
-    if parsed.family not in ENCODERS:
-        raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, "Write FAMILY:NAME.")
-    if parsed.id.startswith(LOCAL) and parsed.folder is not None and not parsed.folder.exists():
-        raise ModelUnavailableError(f"encoder {name!r}: there is no folder {parsed.folder}. Check the path.")
-    return name
+    source: ItemSource
+    columns: Columns
 
+    @classmethod
+    def open(cls, path: Path, column: str | None, columns: Columns) -> ItemsFile:
+        """The items at ``path``, in this column of a table."""
+        from stitchkit.datasets.tables import open_items
 
-def read_stitched(folder: Path) -> dict[str, Any]:
-    """The configuration of a stitched folder that names its source encoder."""
-    from stitchkit.cli.paths import existing_path, read_artefact
-    from stitchkit.storage.artefacts import unpack_model
+        return cls(open_items(path, column=column), columns)
 
-    config, arrays = read_artefact(existing_path(folder, "stitched folder"))
-    if "source" not in config:
-        raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
-    if not config.get("encoder"):
-        raise InputError(
-            f"{folder} holds a map between vectors and names no encoder, so it cannot read items. Make a folder that "
-            f"can with 'stitchkit stitch SOURCE TARGET --anchors CSV', or in Python with sk.stitch(encoder, "
-            f"alignment).save(folder)."
-        )
-    unpack_model(config, arrays)
-    return config
+    def check(self) -> int:
+        """Number of items; raises for what can be seen to be wrong without an encoder."""
+        return self.source.count()
+
+    def read(self, modality: str | None) -> Items:
+        """The items, as an encoder of this modality reads them; None takes the modality from the file."""
+        return self.source.read(modality, id=self.columns.id_column, root=self.columns.root)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
     from stitchkit.core.alignments import Alignment
+    from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.roles import Encoder
     from stitchkit.datasets.anchor_tables import AnchorTable
@@ -35,6 +36,14 @@ def read_vectors(path: str | Path) -> Embeddings:
     from stitchkit.storage.embeddings import read_embeddings
 
     return read_embeddings(existing_path(path, "file of embeddings"))
+
+
+def embed_table(
+    left: Encoder, right: Encoder, table: AnchorTable, loading: Loading
+) -> tuple[Embeddings, Embeddings, AnchorSet]:
+    """Both sides' vectors of a table's pairs, and the pairs, as the two encoders read them."""
+    pairs = table.read(left.modality, right.modality)
+    return loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items), pairs
 
 
 def pairs_of(source: str, target: str, table: AnchorTable | None) -> FilePairs | EncoderPairs:
@@ -90,12 +99,12 @@ class EncoderPairs:
     @classmethod
     def of(cls, source: str, target: str, table: AnchorTable | None) -> EncoderPairs:
         """The names and the table, checked."""
-        from stitchkit.cli.loading import check_name
+        from stitchkit.encoders import check_encoder_name
 
         if table is None:
             raise InputError("two encoders are aligned on anchors: pass --anchors CSV.")
         table.check()
-        return cls(check_name(source), check_name(target), table)
+        return cls(check_encoder_name(source), check_encoder_name(target), table)
 
     def plan(self) -> dict[str, Any]:
         """Inputs that would be embedded and aligned."""
@@ -110,8 +119,7 @@ class EncoderPairs:
         from stitchkit.evaluation.fitted_pairs import remember_files
 
         left, right = loading.encoder(self.source), loading.encoder(self.target)
-        pairs = self.table.read(left.modality, right.modality)
-        x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
+        x, y, pairs = embed_table(left, right, self.table, loading)
         pool = None if pools is None else pools.vectors(loading, left, right)
         alignment = remember_files(fitting.fit(x, y, pairs.groups, purpose, pool=pool), pairs.source_items)
         model = sk.stitch(left, alignment, target_name=self.target)
@@ -151,15 +159,6 @@ class Pools:
                 )
             open_items(path).count()
         return cls(source, target)
-
-    def check_fit(self, fitting: Fitting, purpose: str) -> None:
-        """Raise, before anything is embedded, for a fit that does not look at pools."""
-        if purpose != "match":
-            raise InputError(f"pools help matching, not --purpose {purpose}. Leave the pools out.")
-        from stitchkit.alignment.request import with_pools
-
-        if isinstance(with_pools(fitting.solver), str) and fitting.solver != "auto":
-            raise InputError(f"--solver {fitting.solver} does not look at pools. Leave the pools out, or the solver.")
 
     def vectors(
         self, loading: Loading, left: Encoder | None = None, right: Encoder | None = None

@@ -23,11 +23,9 @@ def existing_path(path: str | Path, what: str) -> Path:
 
 def read_artefact(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and arrays of a folder of stitchkit; another folder was named by mistake."""
-    from stitchkit.storage.folders import NO_ARTEFACT, is_foreign, read_folder
+    from stitchkit.storage.folders import check_artefact, read_folder
 
-    if is_foreign(folder):
-        raise InputError(f"{folder} {NO_ARTEFACT}.")
-    return read_folder(folder)
+    return read_folder(check_artefact(folder))
 
 
 def new_file(path: Path, overwrite: bool, check: Callable[[Path], Path] | None = None) -> Path:

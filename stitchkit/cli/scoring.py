@@ -12,71 +12,15 @@ from stitchkit.core.errors import InputError
 if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.heads import HeadChoice
-    from stitchkit.cli.loading import Loading
-    from stitchkit.cli.options import Columns
+    from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.core.alignments import Alignment
-    from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.prompts import PromptSet
     from stitchkit.core.roles import Encoder
     from stitchkit.core.scores import Scores
     from stitchkit.datasets.anchor_tables import AnchorTable
-    from stitchkit.datasets.tables import ItemSource
     from stitchkit.stitching import StitchedModel
-
-
-@dataclass(frozen=True, slots=True)
-class FittedStitch:
-    """A stitched model, and what it was fitted on.
-
-    Parameters
-    ----------
-    target
-        The encoder whose space the model enters.
-    x, y
-        Vectors of the anchors in both spaces.
-    facts
-        Further values of the configuration in the model's folder.
-    note
-        Why there is no head; empty where there is one, or none was wanted.
-    """
-
-    model: StitchedModel
-    target: Encoder
-    x: Embeddings
-    y: Embeddings
-    pairs: AnchorSet
-    facts: dict[str, Any]
-    note: str
-    prompts: PromptSet | None = None
-
-
-def fit_stitch(
-    source: str, target: str, table: AnchorTable, choice: HeadChoice, loading: Loading, fitting: Fitting
-) -> FittedStitch:
-    """The stitched model of two encoders, with its head if one is to be had."""
-    import stitchkit as sk
-    from stitchkit.datasets.anchor_tables import table_facts
-    from stitchkit.evaluation.fitted_pairs import remember_files
-    from stitchkit.zero_shot import prompt_vectors
-
-    left, right = loading.encoder(source), loading.encoder(target)
-    linear, note = choice.linear(right)
-    pairs, prompts = table.read(left.modality, right.modality), choice.prompts
-    drives = linear is not None or (prompts is None and right.modality == "image")
-    x, y = loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items)
-    vectors = None if prompts is None else prompt_vectors(right, prompts, loading.store)
-    by = None if prompts is None or vectors is None else sk.PromptVectors.distinct_or_none(prompts, vectors)
-    fitted = fitting.fit(x, y, pairs.groups, "head" if drives else "match", head=linear, prompts=by)
-    alignment = remember_files(fitted, pairs.source_items)
-    facts: dict[str, Any] = {"anchor_set": table_facts(pairs)}
-    head: Any = linear
-    if prompts is not None and vectors is not None:
-        head, facts["prompts"] = sk.zeroshot(alignment, vectors, prompts), prompts.to_dict()
-    model = sk.stitch(left, alignment, head, target_name=target)
-    return FittedStitch(model, right, x, y, pairs, facts, note, prompts)
 
 
 def summary_of(model: StitchedModel, out: Path, *, fitted: bool = True) -> tuple[list[Any], dict[str, Any]]:
@@ -111,14 +55,15 @@ class FolderScorer:
     @classmethod
     def of(cls, folder: Path, prompts: str | None) -> FolderScorer:
         """The folder's scorer, as far as it can be checked without a model."""
-        from stitchkit.cli.loading import read_stitched
+        from stitchkit.cli.paths import existing_path
+        from stitchkit.stitching import read_stitched
 
-        config = read_stitched(folder)
+        config = read_stitched(existing_path(folder, "stitched folder"))
         target = str(config.get("target_encoder") or "")
         if prompts is not None:
             if not target:
                 raise InputError(f"{folder} does not name its target encoder, so prompts cannot be read.")
-            from stitchkit.cli.heads import prompts_called
+            from stitchkit.cli.prompts import prompts_called
 
             named = prompts_called(prompts)
             return cls(folder, named.classes, named, target)
@@ -139,7 +84,7 @@ class FolderScorer:
         if self.prompts is None:
             return model
         import stitchkit as sk
-        from stitchkit.cli.heads import check_text
+        from stitchkit.core.roles import check_text
 
         text = loading.folder_encoder(self.target, self.folder)
         check_text(text)
@@ -160,13 +105,13 @@ class PairScorer:
     @classmethod
     def of(cls, source: str, text: str, table: AnchorTable | None, prompts: str | None, fitting: Fitting) -> PairScorer:
         """The pair's scorer, as far as it can be checked without a model."""
-        from stitchkit.cli.heads import prompts_called
-        from stitchkit.cli.loading import check_name
+        from stitchkit.cli.prompts import prompts_called
+        from stitchkit.encoders import check_encoder_name
 
         if table is None or prompts is None:
             missing = "--anchors CSV" if table is None else "--prompts NAME"
             raise InputError(f"two encoders need anchors and prompts: pass {missing}.")
-        check_name(source), check_name(text)
+        check_encoder_name(source), check_encoder_name(text)
         table.check()
         return cls(source, text, table, prompts_called(prompts), fitting)
 
@@ -181,10 +126,10 @@ class PairScorer:
 
     def model(self, loading: Loading) -> StitchedModel:
         """The stitched model with its zero-shot head."""
-        from stitchkit.cli.heads import HeadChoice
+        from stitchkit.head_names import HeadChoice
 
-        choice = HeadChoice("prompts:", prompts=self.prompts)
-        return fit_stitch(self.source, self.text, self.table, choice, loading, self.fitting).model
+        choice = HeadChoice.of_prompts(self.prompts)
+        return self.fitting.stitch(self.source, self.text, self.table, choice, loading).model
 
 
 def scorer_of(
@@ -194,29 +139,6 @@ def scorer_of(
     if text is None or fitting is None:
         return FolderScorer.of(Path(source), prompts)
     return PairScorer.of(source, text, table, prompts, fitting)
-
-
-@dataclass(frozen=True, slots=True)
-class ItemsFile:
-    """Items to score in a file or folder, which is read once, and the columns that ids and folder come from."""
-
-    source: ItemSource
-    columns: Columns
-
-    @classmethod
-    def open(cls, path: Path, column: str | None, columns: Columns) -> ItemsFile:
-        """The items at ``path``, in this column of a table."""
-        from stitchkit.datasets.tables import open_items
-
-        return cls(open_items(path, column=column), columns)
-
-    def check(self) -> int:
-        """Number of items; raises for what can be seen to be wrong without an encoder."""
-        return self.source.count()
-
-    def read(self, modality: str | None) -> Items:
-        """The items, as an encoder of this modality reads them; None takes the modality from the file."""
-        return self.source.read(modality, id=self.columns.id_column, root=self.columns.root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +193,7 @@ class ScoreSource:
     @classmethod
     def of(cls, path: Path, items: ItemsFile | None, encoder: str | None) -> ScoreSource:
         """The source at ``path``, checked as far as that is possible without a model."""
-        from stitchkit.cli.loading import check_name
+        from stitchkit.encoders import check_encoder_name
         from stitchkit.storage.scores import read_scores
 
         if items is not None:
@@ -284,7 +206,7 @@ class ScoreSource:
             scorer = FolderScorer.of(path, None)
             return cls(scorer.classes, None, scorer, items, None)
         if encoder is not None:
-            check_name(encoder)
+            check_encoder_name(encoder)
             if items is None:
                 raise InputError("the probe needs the vectors of the test items: pass them with --items.")
         scores = read_scores(path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import Array
+from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space
@@ -72,6 +73,12 @@ class Head(Protocol):
     def space(self) -> Space: ...
 
     def scores(self, embeddings: Any) -> Scores: ...
+
+
+def check_text(encoder: Encoder) -> None:
+    """Raise unless ``encoder`` can read prompts."""
+    if encoder.modality != "text":
+        raise InputError(f"{encoder.name!r} is an {encoder.modality} encoder; prompts need the text encoder.")
 
 
 class Solver(Protocol):

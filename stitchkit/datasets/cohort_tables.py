@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.patients import count_patients
 from stitchkit.datasets.cohorts import Cohort
 
 
@@ -54,6 +58,42 @@ def cohort_table(cohort: Cohort, folder: str | Path) -> list[list[str]]:
             raise DataError(f"the column {twice[0]!r} of {cohort.name} would stand twice in the table. Rename it.")
         columns |= further
     return [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))]
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of cells as the text of a CSV file.
+
+    Examples
+    --------
+    >>> csv_text([["id", "text"], ["1", "clear, no effusion"]])
+    'id,text\\n1,"clear, no effusion"\\n'
+    """
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def card_path(table: Path) -> Path:
+    """The card beside a cohort's table.
+
+    Examples
+    --------
+    >>> card_path(Path("nih.csv")).name
+    'nih.card.json'
+    """
+    return table.with_name(f"{table.stem}.card.json")
+
+
+def cohort_facts(cohort: Cohort, split: str | None = None) -> dict[str, Any]:
+    """Numbers and columns of a cohort, and the published split it is, for its card."""
+    return {
+        "items": len(cohort),
+        "patients": count_patients(cohort.labels.groups),
+        "texts": cohort.texts is not None,
+        "split": split,
+        "classes": list(cohort.labels.classes),
+        "columns": list(cohort.labels.columns),
+    }
 
 
 def _path_below(path: Path, folder: Path) -> str:

@@ -16,9 +16,18 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
 from stitchkit.core.wording import setting
 from stitchkit.encoders.consent import STITCHED, Consent, TrustPython
-from stitchkit.encoders.names import EncoderName
+from stitchkit.encoders.names import LOCAL, EncoderName
 
-__all__ = ["ENCODERS", "EncoderName", "is_vectors_file", "load_encoder", "load_recorded", "source_encoder"]
+__all__ = [
+    "ENCODERS",
+    "EncoderName",
+    "check_encoder_name",
+    "is_vectors_file",
+    "load_encoder",
+    "load_recorded",
+    "runs_hub_code",
+    "source_encoder",
+]
 
 ENCODERS = {
     "demo": "stitchkit.encoders.demo:load",
@@ -35,6 +44,43 @@ RUNS_HUB_CODE = ("hf", "stitchkit")  # families whose load() takes trust_remote_
 def is_vectors_file(name: str) -> bool:
     """True if ``name`` is a file of embeddings and no encoder (whose options may end like one)."""
     return name.endswith(".safetensors") and name.partition(":")[0] not in ENCODERS
+
+
+def runs_hub_code(name: str) -> bool:
+    """True for an encoder of a family whose repositories may hold code, which is what ``trust_remote_code`` allows.
+
+    Examples
+    --------
+    >>> runs_hub_code("hf:org/name"), runs_hub_code("demo:text")
+    (True, False)
+    """
+    return EncoderName.parse(name).family in RUNS_HUB_CODE
+
+
+def check_encoder_name(name: str) -> str:
+    """``name`` if it is well formed, of a known family and, if it names a folder, there; no library is imported.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown family, or a name without one.
+    InputError
+        For an empty id, or options that are not ``key=value``.
+    ModelUnavailableError
+        If there is no such folder.
+    """
+    parsed = _of_known_family(name, "Write FAMILY:NAME.")
+    if parsed.id.startswith(LOCAL) and parsed.folder is not None and not parsed.folder.exists():
+        raise ModelUnavailableError(f"encoder {name!r}: there is no folder {parsed.folder}. Check the path.")
+    return name
+
+
+def _of_known_family(name: str, hint: str) -> EncoderName:
+    """The parts of a name whose family is in the table; ``hint`` ends the error of one that is not."""
+    parsed = EncoderName.parse(name)
+    if parsed.family not in ENCODERS:
+        raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, hint)
+    return parsed
 
 
 def load_encoder(
@@ -86,10 +132,8 @@ def load_encoder(
         For a device, dtype or pooling that cannot be used.
     """
     consent = Consent.of(trust_python, trust_remote_code)
-    parsed = EncoderName.parse(name)
-    if parsed.family not in ENCODERS:
-        raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, "Write FAMILY:NAME.")
-    if trust_remote_code and parsed.family not in RUNS_HUB_CODE:
+    parsed = _of_known_family(name, "Write FAMILY:NAME.")
+    if trust_remote_code and not runs_hub_code(name):
         raise InputError(
             setting("trust_remote_code", text="trust_remote_code")
             + f" has no meaning for {name!r}; encoders of {' and '.join(RUNS_HUB_CODE)} alone run a repository's code."
@@ -125,9 +169,7 @@ def load_recorded(
     if not isinstance(name, str):
         raise ModelUnavailableError(f"{where} names as its encoder {escape(repr(name))[:80]}, which is no text.")
     consent.require(name, where)
-    parsed = EncoderName.parse(name)
-    if parsed.family not in ENCODERS:
-        raise UnknownNameError.of("encoder family", parsed.family, ENCODERS, f"It is named by {where}.")
+    parsed = _of_known_family(name, f"It is named by {where}.")
     return _load(parsed, device, dtype, offline, consent)
 
 

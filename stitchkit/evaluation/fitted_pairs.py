@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import advice, counted, setting
 from stitchkit.datasets.content_keys import content_key
+
+if TYPE_CHECKING:  # scoring one image imports this file
+    from stitchkit.core.anchors import AnchorSet
 
 INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
 UNKNOWN = "{what} keeps no hashes of its anchors, so that these {these} are others was not checked"
@@ -128,9 +131,21 @@ def _names(ids: Any) -> Any:
     return None if ids is None or are_row_numbers(ids) else ids
 
 
-def without_anchors(labels: Labels, alignment: Alignment, ids: Any) -> tuple[Labels, list[str]]:
-    """The labels without those of the map's own anchors, and their number in words; rows of ``ids`` (n,) stay."""
-    kept = alignment.record.get(KEY)
+def without_anchors(
+    labels: Labels, alignment: Alignment | None, ids: Any, anchors: AnchorSet | None = None
+) -> tuple[Labels, list[str]]:
+    """The labels without those of the map's own anchors, and their number in words.
+
+    Parameters
+    ----------
+    alignment
+        The map that scores come from; None where it is not known, and all labels stay.
+    ids : (n,)
+        Scored items, whose labels stay.
+    anchors
+        The anchors, where they are given to :func:`stitchkit.evaluate`, which then reads their labels: all labels stay.
+    """
+    kept = None if alignment is None or anchors is not None else alignment.record.get(KEY)
     if kept is None:
         return labels, []
     from stitchkit.core.item_names import same_names

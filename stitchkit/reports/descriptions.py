@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from stitchkit.core.alignment_summary import held_out_summary
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Encoder, HasClassifier
-from stitchkit.datasets.prompt_sets import read_prompts
+from stitchkit.datasets.prompt_sets import prompt_set_names, read_prompts
 from stitchkit.datasets.rows import groups_of, read_rows
+from stitchkit.encoders import check_encoder_name, load_encoder
 from stitchkit.storage.artefacts import unpack_joint, unpack_linear_head, unpack_model
 from stitchkit.storage.embeddings import read_embeddings
-from stitchkit.storage.folders import NO_ARTEFACT, is_foreign, read_folder
+from stitchkit.storage.folders import NO_ARTEFACT, check_artefact, is_foreign, read_folder
 from stitchkit.storage.path_checks import checked_file
 from stitchkit.storage.scores import looks_like_scores, read_scores
 
@@ -51,9 +52,42 @@ def describe(path: str | Path) -> dict[str, Any]:
     place = Path(checked_file(path, "a file"))
     if not place.is_dir():
         return _file(place)
-    if is_foreign(place):
-        raise InputError(f"{place} {NO_ARTEFACT}.")
-    return _folder(place)
+    return _folder(check_artefact(place))
+
+
+def describe_named(name: str, load: Callable[[str], Encoder] = load_encoder) -> dict[str, Any]:
+    """The facts of what a name means: a path that exists, a shipped prompt set, or an encoder.
+
+    Parameters
+    ----------
+    load
+        Loader of an encoder by its name.
+
+    Raises
+    ------
+    InputError
+        For a folder that is neither stitchkit's nor an encoder's.
+    UnknownNameError
+        For a name of nothing.
+
+    Examples
+    --------
+    >>> describe_named("view")["classes"], describe_named("demo:text")["reads"]
+    (['AP', 'PA'], 'texts')
+    """
+    path = Path(name)
+    if path.is_dir() and is_foreign(path):
+        try:
+            check_encoder_name(name)
+        except (InputError, UnknownNameError) as error:
+            raise InputError(
+                f"{name} {NO_ARTEFACT}. Nor is it an encoder that can be loaded: " + error.message
+            ) from error
+    elif path.exists():
+        return describe(path)
+    elif name in prompt_set_names():
+        return describe_prompts(name)
+    return describe_encoder(name, load(check_encoder_name(name)))
 
 
 def describe_prompts(name: str | Path) -> dict[str, Any]:

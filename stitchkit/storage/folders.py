@@ -150,6 +150,19 @@ def is_foreign(folder: Path) -> bool:
     return not isinstance(config, dict) or FORMAT_KEY not in config
 
 
+def check_artefact(folder: Path) -> Path:
+    """``folder``; raises for one that stitchkit did not write, which was named by mistake.
+
+    Raises
+    ------
+    InputError
+        If it is a file, or something else's folder.
+    """
+    if is_foreign(folder):
+        raise InputError(f"{folder} {NO_ARTEFACT}.")
+    return folder
+
+
 def _read_config(folder: Path) -> tuple[dict[str, Any], bool]:
     """The config of a folder, and whether it is of the format with digests."""
     path = folder / _CONFIG

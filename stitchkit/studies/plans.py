@@ -354,6 +354,11 @@ class TrainingPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise InputError(f"[arms] has {len(self.arms)} arms; name two or more, each with what is other in it")
 
     @property
+    def runs(self) -> int:
+        """Number of training runs: each arm, with each share of the pairs, from each seed."""
+        return len(self.arms) * len(self.grid.fractions) * self.grid.seeds
+
+    @property
     def data(self) -> DataPlan:
         """The data of its recipe."""
         pairs = next(iter(self.recipes.values())).pairs

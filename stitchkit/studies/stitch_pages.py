@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError
 from stitchkit.core.heads import LinearHead
@@ -19,7 +20,12 @@ from stitchkit.core.prompts import PromptSet
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
+from stitchkit.evaluation.diagnosis.diagnose import diagnose
+from stitchkit.evaluation.retrieval.held_pairs import LEAST
+from stitchkit.reports.diagnosis_page import page
+from stitchkit.reports.study_page import PAGE
 from stitchkit.solvers.presets import PRESETS
+from stitchkit.storage.atomic_writes import replace_file
 from stitchkit.storage.toml_files import Texts
 from stitchkit.studies.jobs.stitching import StitchingJobs
 from stitchkit.studies.jobs.study_jobs import StudyJobs
@@ -71,6 +77,26 @@ class Stitch:
     head: LinearHead | None = None
     prompts: PromptSet | None = None
     loader: EncoderLoader = field(default_factory=NamedEncoders)
+
+
+def write_diagnosis_page(
+    alignment: Alignment, x: Embeddings, y: Embeddings, folder: str | Path, *, groups: Any = None, seed: int = 0
+) -> Path | None:
+    """Write a diagnosis of the map of a stitched model as ``report.html`` into its folder; None for too few pairs.
+
+    Parameters
+    ----------
+    x, y
+        Vectors of the anchors in both spaces.
+    groups : (n,), optional
+        Patients of the anchors.
+    """
+    if len(x) < LEAST:
+        return None
+    diagnosis = diagnose(alignment, x, y, groups=groups, seed=seed)
+    path = Path(folder) / PAGE
+    replace_file(path, page(diagnosis).encode())
+    return path
 
 
 def write_stitch(

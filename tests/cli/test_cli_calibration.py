@@ -7,6 +7,9 @@ import csv
 import numpy as np
 import pytest
 
+from stitchkit.evaluation.scores import thresholds
+from stitchkit.metrics.bootstrap import patient_counts
+
 CLASSES = ("Edema", "Mass")
 
 
@@ -173,3 +176,24 @@ def test_scores_by_association_are_judged_with_a_note_on_their_rivals(cli, tmp_p
     for word in ("without their rivals", "'abnormal' alone", "permuted weights", ".scores(items).evaluate(labels)"):
         assert word in done.out
     assert any("without their rivals" in one.read_text() for one in (tmp_path / "page").glob("*.html"))
+
+
+def test_thresholds_take_the_number_of_resamples(cli, files, monkeypatch):
+    replicates = []
+
+    def count(people, number, *more):
+        replicates.append(number)
+        return patient_counts(people, number, *more)
+
+    monkeypatch.setattr(thresholds, "patient_counts", count)
+    done = judge(cli, files, "--calibrate", files / "known.csv")
+    assert done.code == 0, done.err
+    assert replicates == [50, 50]
+
+
+def test_calibration_items_are_matched_by_file_name(cli, files, tmp_path):
+    text = (files / "known.csv").read_text().replace("\nf", "\nfilms/f")
+    (tmp_path / "known.csv").write_text(text)
+    done = judge(cli, files, "--calibrate", tmp_path / "known.csv", "--json")
+    assert done.code == 0, done.err
+    assert any("matched by file name" in note for note in done.json["notes"])

@@ -199,7 +199,7 @@ def test_too_few_pairs_are_told_what_a_gate_needs(cli, files, tmp_path):
     line = [one if one != files / "fresh.csv" else tmp_path / "one.csv" for one in fresh(files)]
     done = cli(*line, "--min-mrr", "0.1")
     assert done.code == 2
-    assert "a gate needs at least 10 pairs; got 1" in done.err
+    assert "1 pair is too few to judge by; a gate needs at least 10 pairs" in done.err
     rows = "\n".join(f"item{150 + i},q{i % 3},text" for i in range(12))
     (tmp_path / "one.csv").write_text(f"id,patient,text\n{rows}\n")
     done = cli(*line, "--min-mrr", "0.1")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stitchkit.core.errors import InputError, StitchError, UnknownNameError
-from stitchkit.encoders import EncoderName, load_encoder
+from stitchkit.core.errors import InputError, ModelUnavailableError, StitchError, UnknownNameError
+from stitchkit.encoders import EncoderName, check_encoder_name, load_encoder, runs_hub_code
 
 
 @pytest.mark.parametrize(
@@ -140,3 +140,19 @@ def test_names_that_mean_nothing_end_in_errors_of_this_package(form):
     for odd in ODD:
         with pytest.raises(StitchError):
             load_encoder(form + odd, device="cpu", offline=True)
+
+
+@pytest.mark.parametrize("name", ["demo:text", "hf:org/name@main", "timm:resnet18"])
+def test_a_name_is_checked_without_loading(name):
+    assert check_encoder_name(name) == name
+
+
+def test_a_name_of_no_family_or_of_a_missing_folder_is_refused():
+    with pytest.raises(UnknownNameError, match=r"nearest: timm\. Write FAMILY:NAME"):
+        check_encoder_name("tim:resnet18")
+    with pytest.raises(ModelUnavailableError, match="there is no folder /nowhere/x"):
+        check_encoder_name("hf:local-dir:/nowhere/x")
+
+
+def test_families_whose_repositories_hold_code_are_known():
+    assert [runs_hub_code(name) for name in ("hf:org/name", "stitchkit:folder", "timm:resnet18")] == [True, True, False]

@@ -11,7 +11,7 @@ import pytest
 import stitchkit as sk
 from stitchkit.core.anchor_hashes import are_row_numbers, common, hashes_of, pair_digests, split
 from stitchkit.core.errors import InputError, LeakageError
-from stitchkit.evaluation.fitted_pairs import audit_items, remember_files
+from stitchkit.evaluation.fitted_pairs import audit_items, remember_files, without_anchors
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 6))
@@ -476,3 +476,15 @@ def test_hashes_that_are_not_whole_are_refused_by_name(lost):
     broken = dataclasses.replace(one, record={**one.record, "anchor_hashes": hashes})
     with pytest.raises(InputError, match=f"the hashes of anchors in the record lack '{lost}'"):
         sk.gate(broken, *named(FRESH), min_mrr=0)
+
+
+def test_labels_of_the_maps_own_anchors_are_left_out_where_no_anchors_are_given():
+    one = fitted(*named(ANCHORS))
+    ids = named(ANCHORS)[0].ids
+    labels = sk.Labels(np.ones((len(ids), 1)), ids, ("Edema",))
+    left, notes = without_anchors(labels, one, ids[:3])
+    assert left.ids.tolist() == ids[:3].tolist()
+    assert notes == ["77 labelled items are anchors that the map was fitted on"]
+    anchors = sk.AnchorSet(ids, items(ANCHORS), items(ANCHORS))
+    assert without_anchors(labels, one, ids[:3], anchors) == (labels, [])
+    assert without_anchors(labels, None, ids[:3]) == (labels, [])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.core.errors import InputError
-from stitchkit.reports.descriptions import describe, describe_prompts, description_lines
+from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.reports.descriptions import describe, describe_named, describe_prompts, description_lines
 
 HELD = {
     "mrr": 0.168, "se": 0.015, "chance_mrr": 0.158, "recall@1": 0.033, "gallery": 24, "estimate": "outer folds",
@@ -51,3 +51,14 @@ def test_a_file_of_no_known_kind_is_refused(tmp_path):
     (tmp_path / "notes.doc").write_text("x")
     with pytest.raises(InputError, match="is none of"):
         describe(tmp_path / "notes.doc")
+
+
+def test_a_name_is_a_path_a_prompt_set_or_an_encoder(tmp_path):
+    (tmp_path / "pairs.csv").write_text("id,text\n1,clear\n")
+    assert describe_named(str(tmp_path / "pairs.csv"))["is"] == "a table"
+    assert describe_named("view")["is"] == "a prompt set"
+    assert describe_named("demo:text")["is"] == "an encoder"
+    with pytest.raises(InputError, match=r"is no alignment or stitched folder.*Nor is it an encoder"):
+        describe_named(str(tmp_path))
+    with pytest.raises(UnknownNameError, match="encoder family"):
+        describe_named("tim:resnet18")

@@ -40,6 +40,7 @@ def align(
     output: o.Output,
 ) -> None:
     """Fit the map between two spaces and tell how it was chosen and how well it does on held-out pairs."""
+    from stitchkit.alignment.request import solver_beside_pools
     from stitchkit.cli.console import Console
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
@@ -54,7 +55,7 @@ def align(
     fitting.check_purpose(purpose)
     pools = Pools.of(pool_source, pool_target, files=are_files(source, target))
     if pools is not None:
-        pools.check_fit(fitting, purpose)
+        solver_beside_pools(fitting.solver, purpose)
     pairs = pairs_of(source, target, columns.of_optional(anchors))
     if output.dry_run:
         listed = {} if pools is None else {"pools": [pools.source, pools.target]}

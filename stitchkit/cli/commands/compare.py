@@ -11,9 +11,9 @@ from stitchkit.cli.options import flat
 from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
-    from stitchkit.cli.heads import HeadChoice
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pairs import EncoderPairs, FilePairs
+    from stitchkit.head_names import HeadChoice
 
 
 @flat
@@ -58,7 +58,7 @@ def compare(
     from stitchkit.cli.loading import Loading
     from stitchkit.cli.pairs import are_files, pairs_of
     from stitchkit.cli.paths import new_file, write_json
-    from stitchkit.solvers import SOLVERS
+    from stitchkit.evaluation.retrieval.compare import solver_candidates
 
     console = Console.of(output)
     if out is not None:
@@ -66,6 +66,7 @@ def compare(
     check_purpose("auto", purpose)
     choice = _head_choice(head, purpose, files=are_files(source, target))
     names = _solver_names(solvers)
+    count = counted(len(solver_candidates(names)), "solver")
     pairs = pairs_of(source, target, columns.of_optional(anchors))
     if output.dry_run:
         listed = names or "auto, and every one with its defaults"
@@ -74,8 +75,7 @@ def compare(
     import stitchkit as sk
 
     x, y, patients, reader = _vectors(pairs, choice, Loading(compute, console))
-    count = len(names or ["auto", *SOLVERS])
-    console.say(f"fitting {counted(count, 'solver')} on {counted(folds, 'fold')} of {counted(len(x), 'pair')}")
+    console.say(f"fitting {count} on {counted(folds, 'fold')} of {counted(len(x), 'pair')}")
     comparison = sk.compare(
         x, y, solvers=names, groups=patients, purpose=purpose, head=reader, folds=folds,
         seed=seed, progress=console.progress,
@@ -85,44 +85,28 @@ def compare(
 
 
 def _solver_names(solvers: str) -> list[str] | None:
-    """The solvers named, all of them known; None for none."""
-    from stitchkit.core.errors import UnknownNameError
-    from stitchkit.solvers import SOLVERS
-
-    known = ["auto", *SOLVERS]
-    names = list(dict.fromkeys(one.strip() for one in solvers.split(",") if one.strip()))
-    for name in names:
-        if name not in known:
-            raise UnknownNameError.of("solver", name, known)
-    return names or None
+    """The solvers named; None for none."""
+    return list(dict.fromkeys(one.strip() for one in solvers.split(",") if one.strip())) or None
 
 
 def _head_choice(head: str | None, purpose: str, *, files: bool) -> HeadChoice:
     """The head that ``--head`` names, its folder read."""
-    from stitchkit.cli.heads import PROMPTS, PYTHON, HeadChoice
-    from stitchkit.core.errors import InputError
+    from stitchkit.alignment.request import check_head_purpose
+    from stitchkit.head_names import HeadChoice
 
     if head is None:
-        return HeadChoice(None)
-    if purpose != "head":
-        raise InputError(f"--head is for --purpose head; got --purpose {purpose}. Set it, or leave --head out.")
-    if head == "none" or head.startswith(PROMPTS):
-        raise InputError(f"--head {head} drives no head. Give the folder of a saved probe, own or {PYTHON}FILE:NAME.")
-    if files and (head == "own" or head.startswith(PYTHON)):
-        raise InputError(
-            f"--head {head} belongs to a target encoder; the target is a file of embeddings. Give the folder of a "
-            f"saved probe, or name the encoder and --anchors."
-        )
-    return HeadChoice.of(head)
+        return HeadChoice()
+    check_head_purpose(purpose)
+    return HeadChoice.of_linear(head, encoder=not files)
 
 
 def _vectors(pairs: FilePairs | EncoderPairs, choice: HeadChoice, loading: Loading) -> tuple[Any, Any, Any, Any]:
     """Vectors of both sides, the patients, and the head or None."""
-    from stitchkit.cli.pairs import FilePairs
+    from stitchkit.cli.pairs import FilePairs, embed_table
 
     if isinstance(pairs, FilePairs):
         return pairs.source, pairs.target, pairs.groups, choice.probe
     left, right = loading.encoder(pairs.source), loading.encoder(pairs.target)
     head = None if choice.name is None else choice.linear(right)[0]
-    table = pairs.table.read(left.modality, right.modality)
-    return loading.embed(left, table.source_items), loading.embed(right, table.target_items), table.groups, head
+    x, y, anchors = embed_table(left, right, pairs.table, loading)
+    return x, y, anchors.groups, head

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,15 +106,16 @@ class DiagnosisRequest:
         prompts: str | None, pool: Path | None = None,
     ) -> DiagnosisRequest:  # fmt: skip
         """The alignment and the files read, the names and tables checked."""
-        from stitchkit.cli.loading import check_name
         from stitchkit.cli.pairs import are_files, read_vectors
         from stitchkit.cli.paths import read_artefact
+        from stitchkit.encoders import check_encoder_name
+        from stitchkit.evaluation.anchors.fitted_folders import audit_diagnosis
         from stitchkit.storage.artefacts import unpack_alignment
 
         config, arrays = read_artefact(folder)
         alignment = unpack_alignment(config, arrays)
         files = are_files(source, target)
-        sides: Any = [read_vectors(one) if files else check_name(one) for one in (source, target)]
+        sides: Any = [read_vectors(one) if files else check_encoder_name(one) for one in (source, target)]
         if files:
             alignment.source.require(sides[0].space, f"the alignment in {folder}")
             alignment.target.require(sides[1].space, f"the alignment in {folder}")
@@ -128,12 +128,11 @@ class DiagnosisRequest:
         reader = config.get("target_encoder") if files else None
         named = _read_prompts(prompts, files, reader, folder)
         unlinked = None if pool is None else _read_pool(pool, anchors, named)
-        audit = _check_anchors(folder, config, anchors, None if held_out is not None or not files else sides[0].ids)
-        if held_out is not None:
-            audit += _audit(folder, config, anchors, held_out)
+        ids = sides[0].ids if files else None
+        audit = audit_diagnosis(folder, anchors=anchors, held_out=held_out, ids=ids, config=config)
         return cls(
             alignment=alignment, source=sides[0], target=sides[1], anchors=anchors, held_out=held_out, prompts=named,
-            reader=reader, folder=folder, audit=audit, pool=unlinked,
+            reader=reader, folder=folder, audit=tuple(audit), pool=unlinked,
         )  # fmt: skip
 
     def plan(self) -> dict[str, Any]:
@@ -180,23 +179,19 @@ class DiagnosisRequest:
         return sk.fit_associations(x, self.anchors.texts(), self.pool, self.prompts, seed=seed)  # type: ignore[arg-type]
 
     def _prompts(self, target: Encoder | Embeddings, loading: Loading) -> Any:
-        from stitchkit.cli.heads import check_text
         from stitchkit.core.embeddings import Embeddings
-        from stitchkit.core.items import Items
-        from stitchkit.evaluation.diagnosis.coverage import prompts_of
+        from stitchkit.evaluation.diagnosis.coverage import embed_positives
 
         if self.prompts is None or isinstance(self.prompts, Embeddings):
             return self.prompts
         text = loading.folder_encoder(self.reader, self.folder) if isinstance(target, Embeddings) else target
-        check_text(text)
-        texts = tuple(dict.fromkeys(one for some in self.prompts.positive.values() for one in some))
-        return prompts_of(loading.embed(text, Items(list(texts), list(texts), "text")), self.prompts.positive)  # type: ignore[arg-type]
+        return embed_positives(text, self.prompts, **loading.embedding)
 
 
 def _read_prompts(prompts: str | None, files: bool, reader: str | None, folder: Path) -> PromptSet | Embeddings | None:
     """The prompts as far as they can be read without a model."""
-    from stitchkit.cli.heads import prompts_called
     from stitchkit.cli.pairs import FILE, read_vectors
+    from stitchkit.cli.prompts import prompts_called
 
     if prompts is None:
         return None
@@ -225,6 +220,7 @@ def _read_pool(pool: Path, anchors: AnchorTable | None, prompts: PromptSet | Emb
 
 def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -> tuple[Embeddings, Embeddings, Any]:
     """The paired vectors of a table, from files of embeddings or from encoders, and their patients."""
+    from stitchkit.cli.pairs import embed_table
     from stitchkit.core.embeddings import Embeddings
 
     if isinstance(left, Embeddings):
@@ -234,32 +230,5 @@ def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -
         return left.of_ids(pairs.ids), right.of_ids(pairs.ids), pairs.groups
     if table is None:
         raise InputError("there is no table of pairs to read: pass --anchors CSV or --held-out CSV.")
-    pairs = table.read(left.modality, right.modality)
-    return loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items), pairs.groups
-
-
-def _check_anchors(folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, ids: Any) -> tuple[str, ...]:
-    """Raise if what is given as the anchors, a table or else files of ``ids``, is none of the folder's."""
-    from stitchkit.evaluation.anchors.fitted_folders import check_own_anchors
-
-    if anchors is not None:
-        own = check_own_anchors(folder, anchors.ids_only().ids, config=config, step="Did you mean --held-out?")
-        return tuple(own)
-    step = "Name fresh pairs with --held-out CSV."
-    return () if ids is None else tuple(check_own_anchors(folder, ids, config=config, step=step))
-
-
-def _audit(
-    folder: Path, config: Mapping[str, Any], anchors: AnchorTable | None, held_out: AnchorTable
-) -> tuple[str, ...]:
-    """Raise if held-out pairs are anchors, of the table or of the folder; notes on what was not checked."""
-    from stitchkit.evaluation.anchors.fitted_folders import audit_folder
-    from stitchkit.evaluation.leakage import audit
-
-    fresh = held_out.ids_only()
-    notes = []
-    step = "They are not held out: judge them as --anchors, or hold out pairs of other patients."
-    if anchors is not None:
-        known, sides = anchors.ids_only(), ("anchors", "held-out pairs")
-        notes = audit(known.ids, fresh.ids, known.groups, fresh.groups, sides=sides, step=step)
-    return (*notes, *audit_folder(folder, fresh.ids, fresh.groups, table=held_out, config=config, step=step))
+    x, y, pairs = embed_table(left, right, table, loading)
+    return x, y, pairs.groups

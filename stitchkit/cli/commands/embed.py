@@ -37,10 +37,10 @@ def embed(
 ) -> None:
     """Write the vectors of images or texts to one file; a run that was killed goes on where it stopped."""
     from stitchkit.cli.console import Console
-    from stitchkit.cli.loading import Loading, check_name
+    from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.cli.paths import new_file
-    from stitchkit.cli.scoring import ItemsFile
     from stitchkit.datasets.embeddable_items import left_out_path
+    from stitchkit.encoders import check_encoder_name
     from stitchkit.storage.embeddings import check_embeddings_path
 
     console = Console.of(output)
@@ -48,7 +48,7 @@ def embed(
     skip = on_error is o.OnError.skip
     if skip:
         new_file(left_out_path(out), output.overwrite)
-    check_name(encoder)
+    check_encoder_name(encoder)
     file = ItemsFile.open(items, column, columns)
     count = file.check()
     if output.dry_run:

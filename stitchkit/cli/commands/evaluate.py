@@ -45,9 +45,9 @@ def evaluate(
     """Judge scores by labels: AUROC with intervals over patients, and what chance, a probe and metadata reach."""
     from stitchkit.cli.console import Console
     from stitchkit.cli.evaluation import CalibrationRequest, EvaluationRequest
-    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.cli.paths import new_file, new_page, write_json
-    from stitchkit.cli.scoring import ItemsFile, ScoreSource
+    from stitchkit.cli.scoring import ScoreSource
     from stitchkit.reports.evaluation_page import NUMBERS, PAGE, write_evaluation
 
     console = Console.of(output)

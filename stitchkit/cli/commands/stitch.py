@@ -14,10 +14,8 @@ from stitchkit.core.errors import InputError
 if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.scoring import FittedStitch
+    from stitchkit.fitting import FittedStitch
     from stitchkit.studies.results import StudySummary
-
-REPORT = "report.html"  # the page beside the model
 
 
 @flat
@@ -74,21 +72,23 @@ def stitch(
     from stitchkit.cli.console import Console
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.heads import HeadChoice
-    from stitchkit.cli.loading import Loading, check_name
+    from stitchkit.cli.loading import Loading
     from stitchkit.cli.paths import new_folder
-    from stitchkit.cli.scoring import fit_stitch, summary_of
+    from stitchkit.cli.prompts import prompts_called
+    from stitchkit.cli.scoring import summary_of
+    from stitchkit.encoders import check_encoder_name
     from stitchkit.evaluation.anchors.overlap import audit_test_table
-    from stitchkit.reports.study_page import TABLE
+    from stitchkit.head_names import HeadChoice
+    from stitchkit.reports.study_page import PAGE, TABLE
 
     console = Console.of(output, json=format is o.Form.json)
     if labels is None and (images or format is o.Form.md):
         raise InputError("--images and --format md are about the comparison: give --labels of the anchors too.")
     new_folder(out, output.overwrite)
-    choice, fitting = HeadChoice.of(head), Fitting.of(solver, seed, console)
-    if choice.prompts is None and head not in (None, "none"):
+    choice, fitting = HeadChoice.of(head, prompts_called), Fitting.of(solver, seed, console)
+    if choice.is_linear:
         fitting.check_purpose("head")
-    check_name(source), check_name(target)
+    check_encoder_name(source), check_encoder_name(target)
     table = columns.of(anchors)
     pairs = table.check()
     audit = audit_test_table(pairs, table, test, allow=evaluation.allow_leakage) if test else []
@@ -96,7 +96,7 @@ def stitch(
         console.plan({"source": source, "target": target, "anchors": len(pairs), "head": head or "own", "writes": out})
         return
     loading = Loading(compute, console)
-    fitted = fit_stitch(source, target, table, choice, loading, fitting)
+    fitted = fitting.stitch(source, target, table, choice, loading)
     request = None
     if labels is not None and fitted.model.head is not None:
         request = EvaluationRequest.of(labels, fitted.model.head.classes, None, evaluation, columns, seed)
@@ -107,7 +107,7 @@ def stitch(
     notes = [*([fitted.note] if fitted.note else []), *audit]
     lines += ["note      " + note for note in notes]
     lines += [] if comparison is None else ["", comparison]
-    lines += [f"open {out / REPORT}"] if (out / REPORT).exists() else []
+    lines += [f"open {out / PAGE}"] if (out / PAGE).exists() else []
     compared = {} if comparison is None else {"comparison": comparison.to_dict()}
     as_table = format is o.Form.md and comparison is not None
     result = (out / TABLE).read_text(encoding="utf-8") if as_table else lines
@@ -121,20 +121,10 @@ def _write_report(
     """``report.html`` beside the model: with labels the comparison, which comes back; else a diagnosis of the map."""
     if request is not None:
         return _write_comparison(fitted, request, solver, loading, notes, out, images)
-    _write_diagnosis(fitted, out, seed)
+    from stitchkit.studies.stitch_pages import write_diagnosis_page
+
+    write_diagnosis_page(fitted.model.alignment, fitted.x, fitted.y, out, groups=fitted.pairs.groups, seed=seed)
     return None
-
-
-def _write_diagnosis(fitted: FittedStitch, out: Path, seed: int) -> None:
-    """A diagnosis of the map, where there are pairs enough for one."""
-    import stitchkit as sk
-    from stitchkit.evaluation.retrieval.held_pairs import LEAST
-    from stitchkit.reports.diagnosis_page import page
-    from stitchkit.storage.atomic_writes import replace_file
-
-    if len(fitted.x) >= LEAST:
-        diagnosis = sk.diagnose(fitted.model.alignment, fitted.x, fitted.y, groups=fitted.pairs.groups, seed=seed)
-        replace_file(out / REPORT, page(diagnosis).encode())
 
 
 def _write_comparison(

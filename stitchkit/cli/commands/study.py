@@ -54,7 +54,7 @@ def _summary(plan: AnyPlan) -> dict[str, Any]:
     if isinstance(plan, TrainingPlan):
         arms, shares = tuple(plan.arms), plan.grid.fractions
         return {**data, "recipe": plan.recipe, "arms": arms, "shares of the pairs": shares,
-                "runs": len(arms) * len(shares) * plan.grid.seeds}  # fmt: skip
+                "runs": plan.runs}  # fmt: skip
     grid = plan.grid
     return {**data, "sources": grid.sources, "targets": grid.targets, "solvers": grid.solvers,
             "fits per pair": grid.fits_per_pair}  # fmt: skip

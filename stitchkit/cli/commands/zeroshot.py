@@ -49,9 +49,9 @@ def zeroshot(
 ) -> None:
     """Score items for classes named by text (SOURCE TEXT --anchors --prompts), or with a stitched folder's head."""
     from stitchkit.cli.console import Console
-    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.cli.paths import new_file
-    from stitchkit.cli.scoring import ItemsFile, score_items, scorer_of, summary_of
+    from stitchkit.cli.scoring import score_items, scorer_of, summary_of
     from stitchkit.storage.scores import check_scores_path, write_scores
 
     console = Console.of(output)

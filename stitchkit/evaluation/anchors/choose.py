@@ -19,6 +19,8 @@ from stitchkit.metrics.ranks import distinct_rows
 TILE = 8192  # rows whose distances are worked out at once
 RIDGE = 1.0  # of the leverage rule, relative to the mean eigenvalue of the rows' second moments
 USUAL = 0.75  # quantile of the lengths up to which they count
+OF_CLASSES, OF_TEXTS = "balanced", "diverse-text"  # methods that read classes, and vectors of the texts
+WITHOUT_VECTORS = ("random", OF_CLASSES)  # methods that compare no vectors
 FAR = 3.0  # times that length, beyond which a row is an outlier
 
 
@@ -86,22 +88,40 @@ def choose_anchors(
     >>> sorted(choose_anchors(x, 2, method="balanced", classes=["ill"] * 5 + ["well"]).tolist())[1]
     5
     """
-    if method not in METHODS:
-        raise UnknownNameError.of("method of choosing anchors", method, METHODS)
+    check_method(method, classes=classes is not None)
     x = as_embeddings(embeddings, "embeddings")
     if not 1 <= n <= len(x):
         raise InputError(f"{n} anchors were asked of {len(x)} rows. Ask for 1 to {len(x)}, or give more rows.")
     named = anchor_groups(groups, x)
-    if method == "diverse-text":
+    if method == OF_TEXTS:
         x = _other_side(embeddings, x, other)
     rows = to_numpy(float64(x.vectors))
     copies = distinct_rows(rows)
-    labels = _classes(classes, len(x)) if method == "balanced" else None
+    labels = _classes(classes, len(x)) if method == OF_CLASSES else np.zeros(len(x), dtype=int)
     patients = _codes(patient_of_each(named, len(x)))
     scaled = _bound(rows) if method in FAR_SEEKING else _directions(rows)
     choice = _Choice(rows=scaled, patient=patients, copy=copies, rng=np.random.default_rng(seed), labels=labels)
     METHODS[method](choice, n)
     return np.asarray(choice.picked, dtype=np.int64)
+
+
+def check_method(method: str, *, classes: bool) -> None:
+    """Raise for a method that does not exist, or that lacks the classes it reads.
+
+    Parameters
+    ----------
+    classes
+        True if there is a class of each row.
+    """
+    if method not in METHODS:
+        raise UnknownNameError.of("method of choosing anchors", method, METHODS)
+    if method == OF_CLASSES and not classes:
+        raise InputError(
+            setting("method", method)
+            + " needs each row's class: pass "
+            + setting("label_column", text="classes=, one class a row")
+            + "."
+        )
 
 
 @dataclass(slots=True)
@@ -112,7 +132,7 @@ class _Choice:
     patient: np.ndarray  # (m,) codes
     copy: np.ndarray  # (m,) equal rows share one
     rng: np.random.Generator
-    labels: np.ndarray | None = None  # (m,) codes
+    labels: np.ndarray  # (m,) codes
     picked: list[int] = field(default_factory=list)
     burden: np.ndarray = field(init=False)  # (m,) twice the picks of the row's patient, and 1 for a copy of a pick
 
@@ -141,8 +161,6 @@ def _random(choice: _Choice, n: int) -> None:
 def _balance(choice: _Choice, n: int) -> None:
     """Each time one of the class that has fewest picks and rows left."""
     labels, order = choice.labels, choice.rng.random(len(choice.rows))
-    if labels is None:
-        raise InputError(setting("method", "balanced") + " needs " + setting("classes") + ", one class a row.")
     left, have = np.bincount(labels), np.zeros(labels.max() + 1)
     tie_breaks = choice.rng.random(len(have)) / 2  # which class gets the odd one
     for _ in range(n):
@@ -228,7 +246,7 @@ def _squared_distances(rows: np.ndarray, point: np.ndarray) -> np.ndarray:
 def _other_side(embeddings: Any, x: Embeddings, other: Any) -> Embeddings:
     if other is None:
         raise InputError(
-            setting("method", "diverse-text") + " needs " + setting("other") + ", the vectors of the items' texts."
+            setting("method", OF_TEXTS) + " needs " + setting("other") + ", the vectors of the items' texts."
         )
     y = as_embeddings(other, "other")
     if isinstance(embeddings, Embeddings) and isinstance(other, Embeddings):
@@ -239,8 +257,6 @@ def _other_side(embeddings: Any, x: Embeddings, other: Any) -> Embeddings:
 
 
 def _classes(classes: Any, m: int) -> np.ndarray:
-    if classes is None:
-        raise InputError(setting("method", "balanced") + " needs " + setting("classes") + ", one class a row.")
     names = np.asarray(classes)
     if names.shape != (m,):
         raise InputError(f"classes has shape {names.shape} and there are {m} rows. Give one class a row.")

@@ -12,11 +12,18 @@ from typing import Any
 
 from stitchkit.core.anchor_hashes import KEY, common, distinct, kept_of
 from stitchkit.core.errors import InputError, LeakageError
+from stitchkit.core.wording import setting
 from stitchkit.datasets.anchor_tables import AnchorTable, table_facts
 from stitchkit.evaluation.fitted_pairs import STEP, leaks_of, sampling_notes
+from stitchkit.evaluation.leakage import audit
 from stitchkit.storage.artefact_schemas import HashFields, check_fields, wrong
 from stitchkit.storage.folders import read_folder
 
+HELD = (
+    "They are not held out: judge them as "
+    + setting("anchors", text="anchors")
+    + ", or hold out pairs of other patients."
+)
 _EARLIER = "anchor_marks"  # where folders kept them before records did
 
 
@@ -69,7 +76,7 @@ def audit_folder(
     known = read_folder(folder)[0] if config is None else config
     leaked, notes = _overlap(folder, known, (list(ids), groups), table)
     if leaked and not allow:
-        raise LeakageError(f"{folder} was fitted on {leaked}. {step}")
+        raise LeakageError(f"{folder} was fitted on {leaked}. " + step)
     record, pools = known.get("record", {}), f"{folder} was also fitted on pools, whose items it keeps no hashes of"
     unseen = [pools] if "transductive" in record else []
     note_leakage = leaked and KEY not in record  # otherwise by gate and diagnose, with what they find besides
@@ -103,8 +110,53 @@ def check_own_anchors(
     known, n = common(kept, ids=names).counts["ids"], distinct("ids", names, kept)
     count = f"{known} of {n} of these pairs are anchors of {folder}"
     if not known:
-        raise InputError(f"{count}. {step}".rstrip())
+        raise InputError((f"{count}. " + step).rstrip())
     return [] if known == n else [count]
+
+
+def audit_diagnosis(
+    folder: str | Path,
+    *,
+    anchors: AnchorTable | None = None,
+    held_out: AnchorTable | None = None,
+    ids: Iterable[Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Notes on the pairs of a diagnosis of ``folder``, before any encoder is loaded.
+
+    What is given as the anchors must be the folder's own; held-out pairs may be neither of the table of anchors nor of
+    the folder's.
+
+    Parameters
+    ----------
+    anchors, held_out
+        Tables of the anchors and of fresh pairs.
+    ids : (n,), optional
+        Ids of the pairs where they are vectors: the anchors, if there is no table.
+    config
+        The folder's configuration, if it has been read already.
+
+    Raises
+    ------
+    InputError
+        If none of what is given as the anchors is one of the folder's.
+    LeakageError
+        If a held-out item or patient is among the anchors.
+    """
+    known = read_folder(folder)[0] if config is None else config
+    notes, fresh = list[str](), setting("held_out", text="held_out=")
+    if anchors is not None:
+        own = anchors.ids_only()
+        notes = check_own_anchors(folder, own.ids, config=known, step="Did you mean " + fresh + "?")
+    elif held_out is None and ids is not None:
+        notes = check_own_anchors(folder, ids, config=known, step="Name fresh pairs with " + fresh + ".")
+    if held_out is None:
+        return notes
+    pairs = held_out.ids_only()
+    if anchors is not None:
+        sides = ("anchors", "held-out pairs")
+        notes += audit(own.ids, pairs.ids, own.groups, pairs.groups, sides=sides, step=HELD)
+    return [*notes, *audit_folder(folder, pairs.ids, pairs.groups, table=held_out, config=known, step=HELD)]
 
 
 def _hashes(config: Mapping[str, Any]) -> Mapping[str, Any] | None:

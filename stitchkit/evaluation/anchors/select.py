@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.anchors import AnchorSet
-from stitchkit.core.errors import DataError
+from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.patients import count_patients, patients_in_words
 from stitchkit.core.plain_values import plain_values
-from stitchkit.core.wording import counted
+from stitchkit.core.roles import Encoder
+from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.content_keys import content_key
 from stitchkit.datasets.near_duplicates import MOST
-from stitchkit.evaluation.anchors.choose import choose_anchors
+from stitchkit.evaluation.anchors.choose import OF_CLASSES, OF_TEXTS, WITHOUT_VECTORS, check_method, choose_anchors
 from stitchkit.evaluation.anchors.overlap import Side, overlap_of
 from stitchkit.runtime.progress import Progress
-
-WITHOUT_VECTORS = ("random", "balanced")  # methods that compare no vectors
-OF_TEXTS = "diverse-text"  # the method that compares vectors of the texts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +134,62 @@ def candidates_of(
     return Candidates(rows, len(ours) - len(rows), tuple(notes))
 
 
+def check_selection(method: str, *, vectors: bool, classes: bool) -> None:
+    """Raise for a method that does not exist, that lacks what it reads, or that reads no classes where some are given.
+
+    Parameters
+    ----------
+    vectors, classes
+        True if there are vectors of the candidates, and a class of each.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such method.
+    InputError
+        If vectors or classes are missing, or classes are not read.
+    """
+    check_method(method, classes=classes)
+    if not vectors and method not in WITHOUT_VECTORS:
+        raise InputError(
+            setting("method", method)
+            + " compares vectors: pass "
+            + setting("vectors")
+            + f". {' and '.join(WITHOUT_VECTORS)} need none."
+        )
+    if method != OF_CLASSES and classes:
+        raise InputError(
+            setting("label_column", text="classes=")
+            + " is for "
+            + setting("method", OF_CLASSES)
+            + "; "
+            + setting("method", method)
+            + " reads no class."
+        )
+
+
+def compared_items(method: str, pairs: AnchorSet, encoder: Encoder) -> Items:
+    """The items of the pairs whose vectors the method compares, on the side that the encoder reads.
+
+    Raises
+    ------
+    InputError
+        If the method compares texts and the encoder reads none, or neither side holds what it reads.
+    """
+    if method == OF_TEXTS and encoder.modality != "text":
+        raise InputError(
+            setting("method", method)
+            + f" compares texts; {encoder.name} reads {encoder.modality}s. Name a text encoder."
+        )
+    items = pairs.items_of(encoder.modality)
+    if items is None:
+        raise InputError(
+            f"{encoder.name} reads {encoder.modality}s, and neither side of the pairs holds any. Name another encoder, "
+            "or the column with " + setting("source_column", text="AnchorTable(source=)") + "."
+        )
+    return items
+
+
 def select_anchors(
     anchors: AnchorSet,
     n: int,
@@ -169,6 +223,7 @@ def select_anchors(
     UnknownNameError
         If there is no such method.
     """
+    check_selection(method, vectors=vectors is not None, classes=classes is not None)
     some = anchors.take(candidates.rows)
     if vectors is None:
         vectors = _codes(some.source_items)

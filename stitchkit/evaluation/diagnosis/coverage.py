@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,15 @@ import numpy as np
 from stitchkit.core.arrays import Array, float64, like, namespace, take, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.items import Items
 from stitchkit.core.maps import unit
 from stitchkit.core.neighbours import nearest
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, PromptVectors
+from stitchkit.core.roles import Encoder, check_text
 from stitchkit.core.scores import Labels
 from stitchkit.core.space import Space
+from stitchkit.embedding import embed
 from stitchkit.evaluation.anchors.text_mentions import ClassMentions, count_mentions
 from stitchkit.evaluation.associations.associations import Association, Associations, plain_association
 from stitchkit.evaluation.associations.class_mentions import NO_POOL, in_rows_of, texts_of
@@ -285,6 +289,37 @@ def _nearness(directions: Array, anchors: Array) -> tuple[np.ndarray, np.ndarray
     cosine = nearest(unit(directions), units, 1).scores[:, 0]
     among = nearest(units, units, 1, skip_self=True).scores[:, 0]
     return cosine, (among[None, :] <= cosine[:, None] * (1 + 1e-12)).mean(axis=1)
+
+
+def embed_positives(
+    text: Encoder,
+    prompts: PromptSet,
+    *,
+    batch_size: int = 32,
+    store: str | Path | None = "auto",
+    progress: bool | None = None,
+) -> dict[str, Embeddings]:
+    """The embedded positive prompts of each class, whose coverage is judged; negatives are not embedded.
+
+    Unlike :func:`stitchkit.embed_prompts` it takes prompts that tell no items apart, which coverage may judge.
+
+    Parameters
+    ----------
+    text
+        The text encoder.
+    batch_size, store, progress
+        As in :func:`stitchkit.embed`.
+
+    Raises
+    ------
+    InputError
+        If the encoder reads no texts.
+    """
+    check_text(text)
+    texts = list(dict.fromkeys(one for some in prompts.positive.values() for one in some))
+    items = Items(np.asarray(texts), texts, "text")
+    vectors = embed(text, items, batch_size=batch_size, store=store, progress=progress)
+    return prompts_of(vectors, prompts.positive)
 
 
 def prompts_of(embeddings: Embeddings, classes: Mapping[str, Any]) -> dict[str, Embeddings]:

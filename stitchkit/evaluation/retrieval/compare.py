@@ -244,7 +244,7 @@ def compare(
         raise InputError(f"recall@k needs k of at least 1; got {list(ks)}.")
     if folds < 2:
         raise InputError("compare needs 2 folds at least; got " + setting("folds", folds) + ".")
-    wanted = _candidates(solvers)
+    wanted = solver_candidates(solvers)
     pairs = HeldPairs.of(source, target, groups)
     check_head(head, purpose, pairs.y.space)
     reader = None if head is None else HeadAgreement(head, pairs.y)
@@ -289,8 +289,21 @@ def compare(
     )
 
 
-def _candidates(solvers: Sequence[str] | Mapping[str, str | Solver] | None) -> dict[str, Candidate]:
-    """Label -> name or value, every name known."""
+def solver_candidates(solvers: Sequence[str] | Mapping[str, str | Solver] | None) -> dict[str, Candidate]:
+    """Solvers to compare by their labels in the table, as :func:`stitchkit.compare` takes ``solvers``.
+
+    Raises
+    ------
+    UnknownNameError
+        For a solver that does not exist.
+    InputError
+        For an empty list, a single text, or what is no solver.
+
+    Examples
+    --------
+    >>> solver_candidates(["auto", "ridge"])
+    {'auto': 'auto', 'ridge': 'ridge'}
+    """
     if isinstance(solvers, str):
         raise InputError(f"solvers takes a list of names or a mapping; got the single text {solvers!r}. Write a list.")
     wanted: dict[str, Candidate] = {}

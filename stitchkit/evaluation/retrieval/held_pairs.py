@@ -14,12 +14,22 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.patients import count_patients, patient_of_each
+from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.proportions import exact_interval
 from stitchkit.metrics.r2_intervals import r2_interval
 from stitchkit.metrics.ranks import chance_both_ways, distinct_rows, pair_ranks, pair_ranks_back
 
 LEAST = 10  # pairs below which nothing is compared
+
+
+def check_enough(pairs: int, what: str = "this") -> None:
+    """Raise for a number of held-out pairs by which nothing can be judged; ``what`` is what needs them."""
+    if pairs < LEAST:
+        raise InputError(
+            f"{counted(pairs, 'pair is', 'pairs are')} too few to judge by; {what} needs at least {LEAST} pairs. Give "
+            f"more pairs."
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +55,7 @@ class HeldPairs:
     def of(cls, source: Any, target: Any, groups: Any = None) -> HeldPairs:
         """Pairs of embeddings (by id) or arrays (by row), checked."""
         x, y = paired_sides(source, target)
-        if len(x) < LEAST:
-            raise InputError(f"{len(x)} pairs are too few to judge by; this needs at least {LEAST}. Give more pairs.")
+        check_enough(len(x))
         return cls(x, y, anchor_groups(groups, x), distinct_rows(to_numpy(y.vectors)))
 
     def __len__(self) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from stitchkit.core.items import checked_ids
 from stitchkit.core.least_patients import FEW_POSITIVES
 from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.core.scores import Labels, Scores, check_decidable
-from stitchkit.core.wording import counted
+from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.leakage import audit, spelled_notes
 from stitchkit.evaluation.scores.item_matching import labels_of_items
 from stitchkit.evaluation.scores.logistic import likeliest_curve
@@ -209,7 +209,7 @@ def calibratable(scores: Scores, labels: Labels) -> tuple[tuple[str, ...], dict[
     scores : (n, c)
         Scores of the calibration items.
     labels
-        Labels of these items at least, joined by id.
+        Labels of these items at least, matched by id, else by file name.
 
     Examples
     --------
@@ -217,10 +217,131 @@ def calibratable(scores: Scores, labels: Labels) -> tuple[tuple[str, ...], dict[
     >>> calibratable(scores, Labels(np.array([[0, 0], [1, 0]]), ["a", "b"], ("Edema", "Mass")))
     (('Edema',), {'Mass': '0 positives and 2 negatives among the calibration items'})
     """
-    known = labels.of_classes(scores.classes).of_ids(scores.ids)
+    known = labels_of_items(labels.of_classes(scores.classes), scores.ids).labels.of_ids(scores.ids)
     counts = {label: _sides(known.values[:, c]) for c, label in enumerate(scores.classes)}
     reasons = {label: _too_few(*sides) for label, sides in counts.items() if not min(sides)}
     return tuple(label for label in scores.classes if label not in reasons), reasons
+
+
+def usual_method(*, multiclass: bool = False) -> str:
+    """Method of calibration where none is named.
+
+    Of several classes that exclude each other, a curve for each would change which one is the best.
+
+    Examples
+    --------
+    >>> usual_method(), usual_method(multiclass=True)
+    ('platt', 'temperature')
+    """
+    return "temperature" if multiclass else "platt"
+
+
+def calibrate_possible_classes(
+    scores: Scores,
+    labels: Labels,
+    *,
+    method: str | None = None,
+    multiclass: bool = False,
+    groups: Any = None,
+    anchors: Anchors = None,
+    allow_leakage: bool = False,
+) -> Calibration | None:
+    """A calibration of the classes with both positives and negatives, with notes on the others.
+
+    Classes of which exactly one applies (``multiclass``) are calibrated together, or not at all.
+
+    Parameters
+    ----------
+    scores : (n, c), labels, groups, anchors, allow_leakage
+        As in :func:`stitchkit.calibrate`.
+    method
+        Method of calibration; the usual one by default.
+    multiclass
+        Exactly one class applies.
+
+    Returns
+    -------
+    Calibration or None
+        None for scores that are probabilities already.
+
+    Raises
+    ------
+    DataError
+        If no class can be calibrated.
+
+    Examples
+    --------
+    >>> scores = Scores(np.arange(8.0).reshape(4, 2), "logit", ["a", "b", "c", "d"], ("Edema", "Mass"))
+    >>> labels = Labels(np.array([[0, 0], [1, 0], [0, 0], [1, 0]]), ["a", "b", "c", "d"], ("Edema", "Mass"))
+    >>> fitted = calibrate_possible_classes(scores, labels)
+    >>> fitted.classes, fitted.notes[0][:33]
+    (('Edema',), 'Mass: 0 positives and 4 negatives')
+    """
+    if scores.kind == "probability":
+        return None
+    lacking: list[str] = []
+    if not multiclass:
+        classes, reasons = calibratable(scores, labels)
+        if not classes:
+            raise DataError(_none_calibratable(reasons))
+        lacking = [f"{label}: {why}, so it has no calibration and no threshold" for label, why in reasons.items()]
+        scores = scores.of_classes(classes)
+    calibration = calibrate(
+        scores,
+        labels,
+        method=method or usual_method(multiclass=multiclass),
+        multiclass=multiclass,
+        groups=groups,
+        anchors=anchors,
+        allow_leakage=allow_leakage,
+    )
+    return replace(calibration, notes=(*lacking, *calibration.notes))
+
+
+def _none_calibratable(reasons: Mapping[str, str]) -> str:
+    """The error of scores of which no class can be calibrated."""
+    first = "; ".join(f"{label}: {why}" for label, why in list(reasons.items())[:5])
+    return (
+        f"no class can be calibrated, since both positives and negatives are needed. {first}. Give "
+        + setting("calibrate", text="the")
+        + " scores of more items, or pass "
+        + setting("calibration", None)
+        + "."
+    )
+
+
+def audit_calibration_items(
+    labels: Labels, ids: Any, test_ids: np.ndarray, test_groups: np.ndarray | None, *, allow_leakage: bool = False
+) -> list[str]:
+    """Notes on calibration items, or their patients, that are test items' as well.
+
+    :func:`stitchkit.evaluate` checks the same; this needs no scores of the test, so it comes before the work.
+
+    Parameters
+    ----------
+    labels
+        Labels of the calibration items at least, matched by id, else by file name.
+    ids : (m,)
+        Calibration items.
+    test_ids : (n,), test_groups : (n,) or None
+        Test items and their patients.
+    allow_leakage
+        Report leakage instead of refusing it.
+
+    Raises
+    ------
+    DataError
+        If a calibration item has no label.
+    LeakageError
+        If an item or a patient is on both sides and ``allow_leakage`` is not set.
+    """
+    wanted = checked_ids(ids)
+    matched = labels_of_items(
+        labels, wanted, test_ids.tolist(), allow=allow_leakage, sides=("test items", "calibration items")
+    )
+    patients = matched.labels.of_ids(wanted).groups
+    sides = ("calibration items", "test items")
+    return matched.notes + audit(wanted, test_ids, patients, test_groups, allow=allow_leakage, sides=sides)
 
 
 def _sides(truth: np.ndarray) -> tuple[int, int]:

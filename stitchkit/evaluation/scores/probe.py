@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
-from stitchkit.core.items import checked_groups, rows_of
+from stitchkit.core.items import Items, checked_groups, rows_of
 from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.scores import Labels
 from stitchkit.evaluation.scores.logistic import PrincipalRows, fit_columns
@@ -83,6 +84,27 @@ def fit_probe(
             inner[:, part.classes] = fit_columns(design, part.truth, strength * part.weights)
         weight = design.weight(inner) / sd[:, None]
         return LinearHead(space, labels.classes, weight, inner[-1] - mean @ weight)
+
+
+def probe_items(anchors: AnchorSet, labels: Labels, test_ids: Any) -> Items | None:
+    """Source items of the anchors that a probe learns from: labelled, and not among the test; None if there are none.
+
+    Parameters
+    ----------
+    labels
+        Labels, by id.
+    test_ids : (n,)
+        Test items.
+
+    Examples
+    --------
+    >>> items = Items(["a", "b", "c"], ["one", "two", "three"], "text")
+    >>> anchors = AnchorSet(items.ids, items, items)
+    >>> probe_items(anchors, Labels(np.ones((2, 1)), ["b", "c"], ("Edema",)), ["c"]).ids.tolist()
+    ['b']
+    """
+    labelled = np.isin(anchors.ids, labels.ids) & ~np.isin(anchors.ids, np.asarray(test_ids))
+    return anchors.source_items.take(np.flatnonzero(labelled)) if labelled.any() else None
 
 
 def _match(embeddings: Any, labels: Labels, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Any]:

@@ -13,7 +13,7 @@ from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.heads import LinearHead
 from stitchkit.encoders import is_vectors_file
 from stitchkit.evaluation.scores.naive import NAIVE
-from stitchkit.stitching import head_called
+from stitchkit.head_names import head_called
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.jobs.study_jobs import CellResult, Job, MapJobs
 from stitchkit.studies.judges import ClassJudge

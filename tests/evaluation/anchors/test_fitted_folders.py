@@ -8,7 +8,8 @@ import pytest
 import stitchkit as sk
 from stitchkit.core import anchor_hashes
 from stitchkit.core.errors import InputError, LeakageError
-from stitchkit.evaluation.anchors.fitted_folders import audit_folder, check_own_anchors
+from stitchkit.datasets.anchor_tables import AnchorTable
+from stitchkit.evaluation.anchors.fitted_folders import audit_diagnosis, audit_folder, check_own_anchors
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +51,21 @@ def test_of_many_anchors_a_fixed_sample_is_kept_and_that_is_said(monkeypatch):
         audit_folder("map", ids[:200], config={"record": {"anchor_hashes": hashes}})
     notes = audit_folder("map", ["scan-x"], [99], config={"anchor_marks": dict(hashes)})
     assert notes == ["map keeps 100 of 1000 hashes of its items, so that an overlap of a few can be missed"]
+
+
+def test_the_pairs_of_a_diagnosis_are_held_against_table_and_folder(folder, tmp_path):
+    def table(name, rows):
+        (tmp_path / name).write_text("\n".join(["id,text,patient", *(f"scan-{i},clear,{who}" for i, who in rows)]))
+        return AnchorTable(tmp_path / name)
+
+    own = table("own.csv", [(i, f"smith{i // 2}") for i in range(40)])
+    fresh, known = table("fresh.csv", [(77, "jones")]), table("known.csv", [(78, "smith3")])
+    assert audit_diagnosis(folder, anchors=own) == audit_diagnosis(folder, ids=["scan-1"]) == []
+    assert any("no patient has both" in note for note in audit_diagnosis(folder, anchors=own, held_out=fresh))
+    with pytest.raises(InputError, match=r"Did you mean held_out=\?$"):
+        audit_diagnosis(folder, anchors=fresh)
+    with pytest.raises(InputError, match=r"Name fresh pairs with held_out=\.$"):
+        audit_diagnosis(folder, ids=["scan-99"])
+    for anchors in (own, None):
+        with pytest.raises(LeakageError, match=r"judge them as anchors, or hold out pairs of other patients\.$"):
+            audit_diagnosis(folder, anchors=anchors, held_out=known)

@@ -9,10 +9,10 @@ import pytest
 
 import stitchkit as sk
 from stitchkit import AnchorSet, Items
-from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.datasets.phantoms import make_phantoms
 from stitchkit.evaluation.anchors.check import check_anchors
-from stitchkit.evaluation.anchors.select import candidates_of, select_anchors
+from stitchkit.evaluation.anchors.select import candidates_of, check_selection, compared_items, select_anchors
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +122,35 @@ def test_it_tells_neither_ids_nor_patients(films, test_set):
     told = str(chosen) + json.dumps(chosen.to_dict())
     assert not [name for name in (*films.ids, *films.patients) if name in told]
     assert "5 of " in told
+
+
+REFUSED = {
+    "unknown": (("kmean", True, False), UnknownNameError, "nearest: kmeans"),
+    "without vectors": (("kmeans", False, False), InputError, "compares vectors: pass vectors=. random and balanced"),
+    "without classes": (("balanced", False, False), InputError, "method='balanced' needs each row's class"),
+    "classes of no use": (("random", False, True), InputError, "method='random' reads no class"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_a_method_reads_is_checked(films, case):
+    (method, vectors, classes), error, words = REFUSED[case]
+    with pytest.raises(error, match=words):
+        check_selection(method, vectors=vectors, classes=classes)
+    anchors, some = pairs_of(films), np.arange(60.0)
+    with pytest.raises(error, match=words):
+        select_anchors(
+            anchors, 5, candidates_of(anchors, None), method=method,
+            vectors=some[:, None] if vectors else None, classes=some if classes else None,
+        )  # fmt: skip
+
+
+def test_texts_are_compared_by_a_text_encoder_and_items_are_of_its_side(films):
+    images = pairs_of(films)
+    medical, text = (sk.load_encoder(f"demo:{name}", device="cpu") for name in ("medical", "text"))
+    assert compared_items("kmeans", images, medical) is images.source_items
+    with pytest.raises(InputError, match="compares texts; demo:medical reads images"):
+        compared_items("diverse-text", images, medical)
+    only_images = sk.AnchorSet(images.ids, images.source_items, images.source_items)
+    with pytest.raises(InputError, match="demo:text reads texts, and neither side"):
+        compared_items("diverse-text", only_images, text)

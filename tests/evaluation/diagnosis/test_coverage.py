@@ -8,7 +8,7 @@ import pytest
 import stitchkit as sk
 from stitchkit.core.errors import InputError, SpaceMismatchError
 from stitchkit.datasets.phantoms import FINDINGS, draw_phantoms, write_report
-from stitchkit.evaluation.diagnosis.coverage import prompt_coverage, prompts_of
+from stitchkit.evaluation.diagnosis.coverage import embed_positives, prompt_coverage, prompts_of
 from stitchkit.evaluation.diagnosis.coverage_warning import coverage_advice, errors
 
 N = 120
@@ -26,10 +26,7 @@ def read(text, texts):
 
 @pytest.fixture(scope="module")
 def prompts(text):
-    asked = sk.read_prompts("phantom")
-    texts = asked.texts
-    return prompts_of(sk.embed(text, sk.Items(np.asarray(texts), list(texts), "text"), store=None, progress=False),
-                      asked.positive)  # fmt: skip
+    return embed_positives(text, sk.read_prompts("phantom"), store=None, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -333,3 +330,13 @@ def test_reasons_of_uncovered_classes_that_association_cannot_score(associations
         (found,) = prompt_coverage(anchors, {name: unseen}, associations=associations)
         assert not found.covered
         assert reason in found.unscored
+
+
+def test_positives_are_embedded_even_where_they_tell_no_items_apart(text):
+    alike = sk.PromptSet(
+        "alike", {"Edema": ("Edema.",), "Lesion": ("Edema.",)}, {"Edema": ("Clear.",), "Lesion": ("Clear.",)}
+    )
+    vectors = embed_positives(text, alike, store=None, progress=False)
+    assert {name: some.ids.tolist() for name, some in vectors.items()} == {"Edema": ["Edema."], "Lesion": ["Edema."]}
+    with pytest.raises(InputError, match="prompts need the text encoder"):
+        embed_positives(sk.load_encoder("demo:medical", device="cpu"), alike)

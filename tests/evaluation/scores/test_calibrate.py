@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 import stitchkit as sk
 from stitchkit.core.calibrations import FittedOn, sigmoid
 from stitchkit.core.errors import DataError, InputError, LeakageError, UnknownNameError
-from stitchkit.evaluation.scores.calibrate import calibratable
+from stitchkit.evaluation.scores.calibrate import audit_calibration_items, calibratable, calibrate_possible_classes
 
 N = 4000
 IDS = [f"scan{i}" for i in range(N)]
@@ -259,3 +259,28 @@ def test_no_judged_class_may_be_calibrated():
     assert set(found.main.classes) == {"Mass"}
     assert "brier" not in found.main.measures
     assert found.reliability == {}
+
+
+def test_classes_that_can_be_calibrated_are_and_the_others_are_named():
+    scores, labels = drawn(n=400)
+    fitted = calibrate_possible_classes(scores, without_positives(labels))
+    assert fitted.method == "platt"
+    assert fitted.classes == ("Edema",)
+    assert fitted.notes[0].startswith("Mass: 0 positives and 400 negatives")
+    none = sk.Labels(np.zeros_like(labels.values), labels.ids, labels.classes)
+    with pytest.raises(DataError, match="pass calibration=None"):
+        calibrate_possible_classes(scores, none)
+
+
+def test_probabilities_are_not_calibrated_again():
+    scores, labels = drawn(n=400)
+    probabilities = sk.calibrate(scores, labels)(scores)
+    assert calibrate_possible_classes(probabilities, labels) is None
+
+
+def test_calibration_items_of_the_test_are_refused_by_file_name_too():
+    labels = sk.Labels(np.eye(2), ["a.png", "b.png"], ("Edema", "Mass"), groups=["p1", "p2"])
+    test = np.array(["a.png"]), np.array(["p1"])
+    assert audit_calibration_items(labels, ["films/b.png"], *test)[0].startswith("1 item was matched by file name")
+    with pytest.raises(LeakageError, match="both test items and calibration items"):
+        audit_calibration_items(labels, ["films/a.png"], *test)

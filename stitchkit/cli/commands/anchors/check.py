@@ -51,8 +51,8 @@ def check(
     Nothing is embedded. Exit code 4 if anchors and test share an id, a patient or an image; the rest are warnings.
     """
     from stitchkit.cli.console import Console
-    from stitchkit.cli.heads import prompts_called
     from stitchkit.cli.paths import new_file, write_json
+    from stitchkit.cli.prompts import prompts_called
     from stitchkit.datasets.near_duplicates import LIKENESS
     from stitchkit.evaluation.anchors.check import check_anchors
 

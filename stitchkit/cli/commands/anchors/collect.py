@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,32 +44,26 @@ def collect(
     """
     from stitchkit.cli.console import Console
     from stitchkit.cli.paths import new_file, write_json, write_text
-    from stitchkit.core.patients import count_patients, patients_in_words
-    from stitchkit.datasets.cohort_tables import cohort_table
+    from stitchkit.core.patients import patients_in_words
+    from stitchkit.datasets.cohort_tables import card_path, cohort_facts, cohort_table, csv_text
     from stitchkit.datasets.cohorts import read_cohort
 
     console = Console.of(output)
-    card = out.with_name(f"{out.stem}.card.json")
+    card = card_path(out)
     new_file(out, output.overwrite, _check_suffix), new_file(card, output.overwrite)
     reader = dict(_setting(one) for one in settings or [])
     console.say(f"reading {layout} in {root}")
     cohort = read_cohort(layout, root, **reader)
     if split is not None:
         cohort = cohort.part(split)
-    people = count_patients(cohort.labels.groups)
-    facts: dict[str, Any] = {
-        "items": len(cohort), "patients": people, "texts": cohort.texts is not None, "split": split,
-        "classes": list(cohort.labels.classes), "columns": list(cohort.labels.columns),
-    }  # fmt: skip
+    facts = cohort_facts(cohort, split)
     if output.dry_run:
         console.plan({**facts, "classes": facts["classes"] or "none", "writes": [str(out), str(card)]})
         return
     rows = cohort_table(cohort, out.parent)
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
     write_json(card, {**cohort.card, "table": {**facts, "file": out.name}})
-    write_text(out, buffer.getvalue())
-    lines = [f"{counted(len(cohort), 'item')} ({patients_in_words(people)}), columns {', '.join(rows[0])}"]
+    write_text(out, csv_text(rows))
+    lines = [f"{counted(len(cohort), 'item')} ({patients_in_words(facts['patients'])}), columns {', '.join(rows[0])}"]
     lines += [f"left out: {count}, {why}" for why, count in cohort.card.get("left_out", {}).items() if count]
     console.result("\n".join([*lines, f"wrote {out} and {card}"]), {"out": str(out), "card": str(card), **facts})
 

@@ -9,7 +9,7 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.cli.options import flat
-from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
@@ -89,25 +89,14 @@ def select(
 
 def _check_method(method: str, encoder: str | None, embeddings: Path | None, label: str | None) -> None:
     """Raise for a method that does not exist, or that lacks what it reads."""
-    from stitchkit.cli.loading import check_name
-    from stitchkit.evaluation.anchors.choose import METHODS
-    from stitchkit.evaluation.anchors.select import WITHOUT_VECTORS
+    from stitchkit.encoders import check_encoder_name
+    from stitchkit.evaluation.anchors.select import check_selection
 
-    if method not in METHODS:
-        raise UnknownNameError.of("method of choosing anchors", method, METHODS)
     if encoder is not None and embeddings is not None:
         raise InputError("--encoder and --embeddings both give the vectors. Pass one of them.")
-    if encoder is None and embeddings is None and method not in WITHOUT_VECTORS:
-        raise InputError(
-            f"--method {method} compares vectors: pass --encoder NAME or --embeddings FILE. "
-            f"{' and '.join(WITHOUT_VECTORS)} need none."
-        )
-    if method == "balanced" and label is None:
-        raise InputError("--method balanced needs each row's class: pass --label-column COLUMN.")
-    if method != "balanced" and label is not None:
-        raise InputError(f"--label-column is for --method balanced; --method {method} reads no class.")
+    check_selection(method, vectors=encoder is not None or embeddings is not None, classes=label is not None)
     if encoder is not None:
-        check_name(encoder)
+        check_encoder_name(encoder)
 
 
 def _classes(table: Path, column: str | None) -> Any:
@@ -123,7 +112,7 @@ def _vectors(
     encoder: str | None, embeddings: Path | None, method: str, pairs: AnchorSet, loading: Loading
 ) -> Embeddings | None:  # fmt: skip
     """Vectors of the pairs' items, or None."""
-    from stitchkit.evaluation.anchors.select import OF_TEXTS
+    from stitchkit.evaluation.anchors.select import compared_items
     from stitchkit.storage.embeddings import read_embeddings
 
     if embeddings is not None:
@@ -131,14 +120,4 @@ def _vectors(
     if encoder is None:
         return None
     loaded = loading.encoder(encoder)
-    if method == OF_TEXTS and loaded.modality != "text":
-        raise InputError(
-            f"--method {OF_TEXTS} compares texts; {encoder} reads {loaded.modality}s. Name a text encoder."
-        )
-    items = pairs.items_of(loaded.modality)
-    if items is None:
-        raise InputError(
-            f"{encoder} reads {loaded.modality}s, and neither side of the pairs holds any. Name another encoder, or "
-            f"the column with --source-column."
-        )
-    return loading.embed(loaded, items)
+    return loading.embed(loaded, compared_items(method, pairs, loaded))
