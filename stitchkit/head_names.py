@@ -111,6 +111,12 @@ class HeadChoice:
         """True for a linear head that is read with the target encoder, and is in no folder."""
         return self.name is not None and (self.name == OWN or self.name.startswith(PYTHON))
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Classes of the head, where they are known before an encoder is loaded."""
+        known = self.prompts or self.probe
+        return None if known is None else known.classes
+
     def linear(self, target: Encoder) -> tuple[LinearHead | None, str]:
         """The linear head over the target's vectors, if one is to be had, and a note where one is not.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from stitchkit.core.errors import InputError
@@ -102,3 +104,11 @@ def _check_writable(path: Path) -> None:
         raise InputError(f"{path} cannot be written: {above} is a file. Choose another place.")
     if not os.access(above, os.W_OK):
         raise InputError(f"{path} cannot be written: no permission in {above}. Choose another place.")
+
+
+@contextlib.contextmanager
+def draft_beside(path: Path) -> Iterator[Path]:
+    """A temporary folder beside ``path``, on the same disk, which is gone after the block."""
+    resolved_path(path.parent).mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        yield Path(folder)

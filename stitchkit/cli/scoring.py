@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError
+from stitchkit.core.wording import advice, setting
 
 if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
@@ -69,8 +70,9 @@ class FolderScorer:
             return cls(folder, named.classes, named, target)
         if "head" not in config:
             raise InputError(
-                f"{folder} has no head, so it scores nothing. Pass --prompts NAME if its target reads text, or stitch "
-                f"it again with --head."
+                f"{folder} has no head, so it scores nothing. "
+                + advice("Name the classes with ", setting("prompts"), " if its target reads text, or ")
+                + "stitch it again with 'stitchkit stitch SOURCE TARGET --head ...'."
             )
         return cls(folder, tuple(config["head"]["classes"]), None, target)
 

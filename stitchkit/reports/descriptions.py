@@ -10,7 +10,7 @@ from stitchkit.core.alignment_summary import held_out_summary
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Encoder, HasClassifier
 from stitchkit.datasets.prompt_sets import prompt_set_names, read_prompts
-from stitchkit.datasets.rows import groups_of, read_rows
+from stitchkit.datasets.rows import TABLES, groups_of, read_rows
 from stitchkit.encoders import check_encoder_name, load_encoder
 from stitchkit.storage.artefacts import unpack_joint, unpack_linear_head, unpack_model
 from stitchkit.storage.embeddings import read_embeddings
@@ -186,8 +186,8 @@ def _file(path: Path) -> dict[str, Any]:
         return _embeddings(path)
     if kind in (".toml", ".json"):
         return describe_prompts(path)
-    if kind not in (".csv", ".tsv", ".tab"):
-        raise InputError(f"{path} is none of .safetensors, .csv, .tsv, .toml and .json. Name one of these.")
+    if kind not in TABLES:
+        raise InputError(f"{path} is none of .safetensors, .toml, .json, {', '.join(TABLES)}. Name one of these.")
     if looks_like_scores(path):
         scores = read_scores(path)
         return {"is": "a table of scores", "n": len(scores), "kind": scores.kind, "classes": list(scores.classes)}

@@ -99,6 +99,20 @@ def write_diagnosis_page(
     return path
 
 
+def labels_of_anchors(labels: Labels, ids: np.ndarray) -> Labels:
+    """The labels of those anchors ``ids`` (n,) that have some.
+
+    Raises
+    ------
+    DataError
+        If they are too few to be judged by, cross-fitted.
+    """
+    known = labels.take(np.flatnonzero(np.isin(labels.ids, ids)))
+    if len(known) < 2 * FOLDS:
+        raise DataError(f"{len(known)} anchors have labels, too few to judge by. Give more, or leave the labels out.")
+    return known
+
+
 def write_stitch(
     stitch: Stitch,
     labels: Labels,
@@ -133,9 +147,7 @@ def write_stitch(
     DataError
         If no class of the head (or prompts) has enough labelled anchors.
     """
-    known = labels.take(np.flatnonzero(np.isin(labels.ids, stitch.x.ids)))
-    if len(known) < 2 * FOLDS:
-        raise DataError(f"{len(known)} anchors have labels, too few to judge by. Give more, or leave the labels out.")
+    known = labels_of_anchors(labels, stitch.x.ids)
     names = (stitch.source.name, stitch.target.name)
     about: dict[str, Any] = {
         "name": f"{short(names[0])} stitched to {short(names[1])}",

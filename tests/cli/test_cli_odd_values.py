@@ -118,3 +118,20 @@ def test_items_of_a_stitched_folder_have_the_columns_that_are_named(cli, world, 
     refused = cli(*line, "--source-column", "path", "--out", tmp_path / "u.csv")
     assert refused.code == 2
     assert "--source-column names a column of the anchors' table" in refused.err
+
+
+def test_a_stitch_whose_comparison_fails_leaves_nothing(cli, world, tmp_path):
+    few = tmp_path / "few.csv"
+    few.write_text("\n".join(world.anchors.read_text().splitlines()[:5]) + "\n")
+    head = ("--head", f"prompts:{world.prompts}", "--solver", "procrustes", "--root", world.anchors.parent)
+    line = ("stitch", world.quick, world.quick_text, "--anchors", few, *head, "--labels", world.labels)
+    done = cli(*line, "--out", tmp_path / "out")
+    assert done.code == 4
+    assert "too few to judge by" in done.err
+    assert [one.name for one in tmp_path.iterdir()] == ["few.csv"]
+    for options in (("--class", "nope"), ("--metadata", "nope")):
+        early = cli(*line, *options, "--out", tmp_path / "out")
+        assert early.code in (2, 4)
+        assert "nope" in early.err
+        assert "loading" not in early.err
+    assert [one.name for one in tmp_path.iterdir()] == ["few.csv"]

@@ -73,13 +73,14 @@ def stitch(
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.paths import new_folder
+    from stitchkit.cli.paths import draft_beside, new_folder
     from stitchkit.cli.prompts import prompts_called
     from stitchkit.cli.scoring import summary_of
     from stitchkit.encoders import check_encoder_name
     from stitchkit.evaluation.anchors.overlap import audit_test_table
     from stitchkit.head_names import HeadChoice
     from stitchkit.reports.study_page import PAGE, TABLE
+    from stitchkit.studies.stitch_pages import labels_of_anchors
 
     console = Console.of(output, json=format is o.Form.json)
     if labels is None and (images or format is o.Form.md):
@@ -95,14 +96,20 @@ def stitch(
     if output.dry_run:
         console.plan({"source": source, "target": target, "anchors": len(pairs), "head": head or "own", "writes": out})
         return
+    request = None
+    if labels is not None and choice.classes is not None:  # refused before the encoders are loaded
+        request = EvaluationRequest.of(labels, choice.classes, None, evaluation, columns, seed)
+        labels_of_anchors(request.labels, pairs.ids)
     loading = Loading(compute, console)
     fitted = fitting.stitch(source, target, table, choice, loading)
-    request = None
-    if labels is not None and fitted.model.head is not None:
+    if labels is not None and request is None and fitted.model.head is not None:
         request = EvaluationRequest.of(labels, fitted.model.head.classes, None, evaluation, columns, seed)
     facts = {**fitted.facts, **({"audit": audit} if audit else {})}
-    fitted.model.save(out, extra=facts, command=console.command, overwrite=output.overwrite)
-    comparison = _write_report(fitted, request, solver, seed, loading, audit, out, images)
+    with draft_beside(out) as pages:  # a comparison that cannot be made leaves no folder
+        comparison = _write_report(fitted, request, solver, seed, loading, audit, pages, images)
+        fitted.model.save(out, extra=facts, command=console.command, overwrite=output.overwrite)
+        for page in pages.iterdir():
+            page.replace(out / page.name)
     lines, document = summary_of(fitted.model, out)
     notes = [*([fitted.note] if fitted.note else []), *audit]
     lines += ["note      " + note for note in notes]
