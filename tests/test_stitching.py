@@ -476,7 +476,7 @@ def test_the_head_of_a_stitched_folder_can_be_read_alone(world):
 
 def test_folders_without_a_linear_head_say_so(world):
     bare = sk.stitch(world.general, world.alignment()).save(world.folder / "bare")
-    with pytest.raises(ModelUnavailableError, match="holds no head"):
+    with pytest.raises(InputError, match=f"{bare} holds no head"):
         load_head(bare)
     with pytest.raises(InputError, match="without a head"):
         sk.load(bare, part="head")

@@ -18,6 +18,8 @@ from stitchkit.storage.folders import NO_ARTEFACT, check_artefact, is_foreign, r
 from stitchkit.storage.path_checks import checked_file
 from stitchkit.storage.scores import looks_like_scores, read_scores
 
+FILES = (".safetensors", ".toml", ".json", *TABLES)
+
 
 def describe(path: str | Path) -> dict[str, Any]:
     """The facts of a folder or file that stitchkit wrote, or of a table or prompt file; never a cell of a table.
@@ -87,6 +89,8 @@ def describe_named(name: str, load: Callable[[str], Encoder] = load_encoder) -> 
         return describe(path)
     elif name in prompt_set_names():
         return describe_prompts(name)
+    elif path.suffix.lower() in FILES:
+        raise InputError(f"there is no file {name}. Check the path.")
     return describe_encoder(name, load(check_encoder_name(name)))
 
 
@@ -187,7 +191,7 @@ def _file(path: Path) -> dict[str, Any]:
     if kind in (".toml", ".json"):
         return describe_prompts(path)
     if kind not in TABLES:
-        raise InputError(f"{path} is none of .safetensors, .toml, .json, {', '.join(TABLES)}. Name one of these.")
+        raise InputError(f"{path} is none of {', '.join(FILES)}. Name one of these.")
     if looks_like_scores(path):
         scores = read_scores(path)
         return {"is": "a table of scores", "n": len(scores), "kind": scores.kind, "classes": list(scores.classes)}

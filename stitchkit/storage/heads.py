@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
 from stitchkit.storage.artefact_schemas import check_finite
 from stitchkit.storage.artefacts import pack_head, unpack_linear_head
@@ -29,7 +30,11 @@ def load_head(folder: str | Path) -> LinearHead:
     Raises
     ------
     ModelUnavailableError
-        If the folder or a file in it is missing, damaged, or holds no linear head.
+        If the folder or a file in it is missing or damaged.
+    InputError
+        If it is the folder of something without a head.
     """
     config, arrays = read_folder(folder)
-    return unpack_linear_head(config.get("head", {}), arrays)
+    if "head" not in config:
+        raise InputError(f"{folder} holds no head. Name the folder of a saved head, or of a stitched model with one.")
+    return unpack_linear_head(config["head"], arrays)

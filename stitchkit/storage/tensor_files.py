@@ -226,6 +226,8 @@ def read_arrays(path: Path, error_class: type[StitchError]) -> Tensors:
         if kind := foreign_kind(path, error_class):
             raise error_class(f"{path} {kind}. Copy or download it again.")
         return read_tensors(path, error_class)
+    except StitchError:  # of which some are errors of the operating system too
+        raise
     except OSError as error:
         raise error_class(f"{path} cannot be read: {error.strerror or error}. Check the file.") from error
 

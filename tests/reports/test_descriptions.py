@@ -62,3 +62,11 @@ def test_a_name_is_a_path_a_prompt_set_or_an_encoder(tmp_path):
         describe_named(str(tmp_path))
     with pytest.raises(UnknownNameError, match="encoder family"):
         describe_named("tim:resnet18")
+
+
+def test_a_file_that_is_not_there_is_no_encoder(tmp_path):
+    from stitchkit.reports.descriptions import describe_named
+
+    for name in ("nope.csv", "nope.safetensors", "nope.toml"):
+        with pytest.raises(InputError, match=f"there is no file {name}"):
+            describe_named(name)

@@ -212,3 +212,13 @@ def test_weights_of_a_joined_map_that_are_none_are_refused(tmp_path, weight):
     edited(folder, lambda config: config["maps"]["source_map"]["members"][4].update(weight=weight))
     with pytest.raises(ModelUnavailableError, match="weight"):
         sk.load(folder)
+
+
+def test_a_file_cut_short_is_named_once(tmp_path):
+    folder = folder_of("affine", tmp_path / "a")[0]
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(ModelUnavailableError) as caught:
+        sk.load(folder)
+    assert str(caught.value).count("model.safetensors") == 1
+    assert ".." not in str(caught.value).replace(str(folder), "")
