@@ -118,3 +118,28 @@ def test_no_public_name_turns_into_a_module_once_every_submodule_is_imported():
     done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout)["turned"] == []
+
+
+WITH_SEEDS = sorted(
+    name
+    for name in stitchkit._PUBLIC
+    if not isinstance(value := getattr(stitchkit, name), type)
+    and callable(value)
+    and "seed" in inspect.signature(value).parameters
+    and name not in ("learning_curve", "draw_prompts")  # kept simulations are of its code; has a check of its own
+)
+
+
+@pytest.mark.parametrize("name", WITH_SEEDS)
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, True, None])
+def test_every_public_function_refuses_a_seed_that_no_library_takes(name, seed):
+    function = getattr(stitchkit, name)
+    needed = [
+        one.name
+        for one in inspect.signature(function).parameters.values()
+        if one.default is one.empty
+        and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        and one.name != "seed"
+    ]
+    with pytest.raises(stitchkit.StitchError, match="seed"):
+        function(*[None] * len(needed), seed=seed)

@@ -17,6 +17,7 @@ from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.pairing import anchor_groups, in_order_of
+from stitchkit.core.seeds import check_seed
 from stitchkit.runtime.threads import is_small, one_blas_thread
 from stitchkit.solvers import MANY
 from stitchkit.solvers.gcca import GCCA
@@ -79,6 +80,7 @@ def align_many(
     >>> bool((similarity.argmax(axis=1) == np.arange(80)).mean() > 0.9)
     True
     """
+    check_seed(seed)
     settings = _many_solver(solver)
     named = _named_views(views)
     paired = _paired_views(named)

@@ -17,6 +17,7 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, draw_prompts
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted, setting
 from stitchkit.embedding import embed
@@ -191,6 +192,7 @@ def prompt_sensitivity(
     >>> len(result.macro.draws), result.k
     (5, 1)
     """
+    check_seed(seed)
     if k < 1 or draws < 1:
         raise InputError(
             "a draw needs 1 prompt and 1 draw at least; got " + setting("k", k) + ", " + setting("draws", draws) + "."

@@ -12,6 +12,7 @@ from stitchkit.core.arrays import float64, like, namespace, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, NotIdentifiedError
 from stitchkit.core.maps import AffineMap, unit
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.space import Space, common_fingerprint
 from stitchkit.core.wording import setting
 from stitchkit.runtime.threads import is_small, one_blas_thread
@@ -60,6 +61,7 @@ def align_without_pairs(
     0.25 of mixing, are conservative: encoders whose clouds differ by their own noise are refused even where part
     of the answer is right. Nothing here replaces a check on pairs: symmetric data fit equally well the wrong way.
     """
+    check_seed(seed)
     if isinstance(clusters, bool) or not isinstance(clusters, Integral) or clusters < 3:
         raise InputError(f"matching without pairs needs at least 3 clusters, a whole number; got {clusters!r}.")
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:

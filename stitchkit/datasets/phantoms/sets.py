@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stitchkit.core.seeds import check_seed
 from stitchkit.datasets.phantoms.facts import FINDINGS, Phantom, draw_phantoms
 from stitchkit.datasets.phantoms.film import render
 from stitchkit.datasets.phantoms.reports import reported_findings, write_report
@@ -82,6 +83,7 @@ def make_phantoms(
     >>> few.images.shape, few.ids[2]
     ((3, 32, 32), np.str_('phantom-1-00002'))
     """
+    check_seed(seed)
     phantoms = draw_phantoms(n, seed=seed, prevalence=prevalence)
     severity = np.array([one.severities for one in phantoms], np.float32).reshape(n, len(FINDINGS))
     reported = [reported_findings(one, seed=seed, noise=noise) for one in phantoms]

@@ -16,6 +16,7 @@ from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.near_duplicates import LIKENESS, MOST, Alike, ImageFingerprints
 from stitchkit.datasets.prompt_sets import read_prompts
@@ -101,6 +102,7 @@ def check_anchors(
     ...     print(line)
     1 pair of an anchor's and a test item's image are near duplicates under other ids
     """
+    check_seed(seed)
     _check_settings(metadata, labels, folds, min_positives)
     ours = Side.of(anchors)
     theirs = None if test is None else Side.of(test, test_groups)

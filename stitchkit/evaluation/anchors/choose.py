@@ -13,6 +13,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.pairing import anchor_groups, in_order_of
 from stitchkit.core.patients import patient_of_each
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.wording import setting
 from stitchkit.metrics.ranks import distinct_rows
 
@@ -88,6 +89,7 @@ def choose_anchors(
     >>> sorted(choose_anchors(x, 2, method="balanced", classes=["ill"] * 5 + ["well"]).tolist())[1]
     5
     """
+    check_seed(seed)
     check_method(method, classes=classes is not None)
     x = as_embeddings(embeddings, "embeddings")
     if not 1 <= n <= len(x):

@@ -18,6 +18,7 @@ from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.prompt_sets import read_prompts
@@ -113,6 +114,7 @@ def fit_associations(
     >>> found.scores(x).association.kind
     'association'
     """
+    check_seed(seed)
     check_settings(folds=(folds, 2), permutations=(permutations, 1), seed=(seed, 0))
     anchors, texts_of_pool = anchored_inputs(vectors, texts, pool, prompts, no_finding, groups)
     scored, unscored = _to_score(findings, anchors, texts_of_pool)

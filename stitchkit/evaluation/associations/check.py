@@ -14,6 +14,7 @@ from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.patients import count_patients
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels
+from stitchkit.core.seeds import check_seed
 from stitchkit.evaluation.associations.associate import (
     AnchoredMentions,
     anchored_inputs,
@@ -97,6 +98,7 @@ def evaluate_associations(
     >>> found.table.main.classes["Congestion"].value > 0.7
     True
     """
+    check_seed(seed)
     check_settings(folds=(folds, 2), permutations=(permutations, 1), min_positives=(min_positives, 1),
                    seed=(seed, 0))  # fmt: skip
     anchors, texts_of_pool = anchored_inputs(vectors, texts, pool, prompts, no_finding, groups)

@@ -16,6 +16,7 @@ from stitchkit.core.least_patients import REPLICATES
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.patients import count_patients
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.wording import setting
 from stitchkit.evaluation.associations.associations import Associations
 from stitchkit.evaluation.diagnosis.common_space import AlignedPairs, outliers
@@ -110,6 +111,7 @@ def diagnose(
     >>> found.fit.r2 > 0.9, found.cosines.above > 0.95
     (True, True)
     """
+    check_seed(seed)
     if pairs not in PAIRS:
         raise UnknownNameError.of("kind of pairs", pairs, PAIRS)
     if anchors is not None and pairs == "anchors":

@@ -18,6 +18,7 @@ from stitchkit.core.least_patients import FEW_PATIENTS, LEAST_PATIENTS
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.roles import Head, Solver
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.retrieval.folded_pairs import AUTO, Candidate, DefaultSettings, FoldedPairs, HeadMeasures
@@ -238,6 +239,7 @@ def compare(
     >>> found.row("procrustes").measures["recall@1"].value
     1.0
     """
+    check_seed(seed)
     if purpose not in SEARCHED:
         raise UnknownNameError.of("purpose", purpose, SEARCHED)
     if not ks or min(ks) < 1:

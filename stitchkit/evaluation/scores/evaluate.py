@@ -23,6 +23,7 @@ from stitchkit.core.least_patients import (
 )
 from stitchkit.core.patients import count_patients, patients_or_rows
 from stitchkit.core.scores import Labels, Scores, check_decidable
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.embeddable_items import as_items
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
@@ -139,6 +140,7 @@ def evaluate(
     DataError
         If no class can be judged, a scored item has no label, or, with ``multiclass``, not exactly one class.
     """
+    check_seed(seed)
     if replicates < 1:
         raise InputError("evaluate needs at least 1 resample; got " + setting("replicates", replicates) + ".")
     if groups is not None:

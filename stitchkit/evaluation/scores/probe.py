@@ -16,6 +16,7 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.items import Items, checked_groups, rows_of
 from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.scores import Labels
+from stitchkit.core.seeds import check_seed
 from stitchkit.evaluation.scores.logistic import PrincipalRows, fit_columns
 from stitchkit.metrics.auroc import auroc
 from stitchkit.runtime.threads import one_blas_thread
@@ -72,6 +73,7 @@ def fit_probe(
     >>> fit_probe(x, labels).weight.shape
     (3, 1)
     """
+    check_seed(seed)
     x, y, cluster, space = _match(embeddings, labels, groups)
     with one_blas_thread(x.size < MANY):
         mean, sd = x.mean(axis=0), x.std(axis=0)

@@ -11,6 +11,7 @@ from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.least_patients import FEW_POSITIVES, LEAST_PATIENTS, MIN_POSITIVES
 from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.scores.calibrate import AGAINST, Anchors, CalibrationItems
 from stitchkit.metrics.bootstrap import patient_counts
@@ -90,6 +91,7 @@ def choose_thresholds(
     >>> bool(0.9 <= found.decide(scores)[truth[:, 0] == 1].mean() < 0.92)
     True
     """
+    check_seed(seed)
     check_rule(rule, at)
     if replicates < 1:
         raise InputError("thresholds need at least 1 resample; got " + setting("replicates", replicates) + ".")
@@ -230,6 +232,7 @@ def conformal_sets(
     >>> sorted(set(sets[:, 0].tolist()))
     ['absent', 'either', 'present']
     """
+    check_seed(seed)
     if not 0 < alpha < 1:
         raise InputError(f"alpha is a share of errors in (0, 1); got {alpha}.")
     items = CalibrationItems.of(scores, labels, groups, anchors, allow_leakage)

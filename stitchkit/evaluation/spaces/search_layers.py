@@ -14,6 +14,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.patient_draws import PatientDraws
@@ -178,6 +179,7 @@ def search_layers(
     >>> found.best.source, found.clear
     ('8', True)
     """
+    check_seed(seed)
     for side, layers in (("x", x), ("y", y)):
         if not isinstance(layers, Mapping) or not layers:
             raise InputError(f"{side} must name at least one layer: pass {{layer: vectors}}.")

@@ -16,6 +16,7 @@ from stitchkit.core.moments.chunks import check_paired
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.seeds import check_seed
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.patient_draws import ROWS, PatientDraws, patient_means
 from stitchkit.metrics.bootstrap import Interval
@@ -191,6 +192,7 @@ def stitchability(
     >>> found.p_value < 0.01 and found.overlap.low > found.chance
     True
     """
+    check_seed(seed)
     left, right = matched_sides(x, y)
     n = len(left)
     check_size(n, k)
