@@ -77,6 +77,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "read_items": "stitchkit.datasets.tables:read_items",
     "read_labels": "stitchkit.datasets.labels:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
+    "read_vectors": "stitchkit.datasets.vector_files:read_vectors",
     "save": "stitchkit.persistence:save",
     "search_layers": "stitchkit.evaluation.spaces.search_layers:search_layers",
     "stitch": "stitchkit.stitching:stitch",

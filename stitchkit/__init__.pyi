@@ -28,6 +28,7 @@ from stitchkit.datasets.phantoms import make_phantoms as make_phantoms
 from stitchkit.datasets.prompt_sets import read_prompts as read_prompts
 from stitchkit.datasets.tables import read_anchors as read_anchors
 from stitchkit.datasets.tables import read_items as read_items
+from stitchkit.datasets.vector_files import read_vectors as read_vectors
 from stitchkit.embedding import embed as embed
 from stitchkit.encoders import load_encoder as load_encoder
 from stitchkit.encoders.clip_pairs import clip_alignment as clip_alignment

@@ -29,7 +29,7 @@ class FittedStitch:
     Parameters
     ----------
     target
-        The encoder whose space the model enters.
+        The encoder whose space the model enters; None where that is known by its vectors alone.
     x, y
         Vectors of the anchors in both spaces.
     facts
@@ -39,7 +39,7 @@ class FittedStitch:
     """
 
     model: StitchedModel
-    target: Encoder
+    target: Encoder | None
     x: Embeddings
     y: Embeddings
     pairs: AnchorSet
@@ -50,7 +50,7 @@ class FittedStitch:
 
 def fit_stitch(
     source: Encoder,
-    target: Encoder,
+    target: Encoder | Embeddings,
     pairs: AnchorSet,
     *,
     head: HeadChoice | None = None,
@@ -61,13 +61,16 @@ def fit_stitch(
     progress: bool | None = None,
     say: Callable[[str], None] | None = None,
 ) -> FittedStitch:
-    """The stitched model of two encoders, with its head if one is to be had.
+    """The stitched model of two encoders, with its head if one is to be had; the target may be vectors alone.
 
     The map is fitted to drive a linear head, or an image encoder's space, and to match otherwise; prompts that name
     the classes choose it, where they tell items apart.
 
     Parameters
     ----------
+    target
+        The encoder of the target space, or vectors of it with the ids of the anchors, such as the outputs of a model
+        that is not at hand.
     pairs
         Anchors: source items that ``source`` reads, target items that ``target`` reads.
     head
@@ -103,13 +106,16 @@ def fit_stitch(
     choice, request = head or HeadChoice(), resolve_solver(solver, None, seed)
     linear, note = choice.linear(target)
     prompts = choice.prompts
-    x, y = (
-        embed(encoder, items, batch_size=batch_size, store=store, progress=progress)
-        for encoder, items in ((source, pairs.source_items), (target, pairs.target_items))
-    )
-    vectors = None if prompts is None else prompt_vectors(target, prompts, store)
+    reading: dict[str, Any] = {"batch_size": batch_size, "store": store, "progress": progress}
+    x = embed(source, pairs.source_items, **reading)
+    if isinstance(target, Embeddings):
+        y, encoder = target.of_ids(pairs.ids), None
+    else:
+        y, encoder = embed(target, pairs.target_items, **reading), target
+    vectors = None if prompts is None or encoder is None else prompt_vectors(encoder, prompts, store)
     by = None if prompts is None or vectors is None else PromptVectors.distinct_or_none(prompts, vectors)
-    purpose = "head" if linear is not None or (prompts is None and target.modality == "image") else "match"
+    images = encoder is None or encoder.modality == "image"
+    purpose = "head" if linear is not None or (prompts is None and images) else "match"
     if say is not None:
         say(f"{fit_in_words(request, purpose)} on {counted(len(x), 'pair')}")
     fitted = align(
@@ -129,8 +135,8 @@ def fit_stitch(
     if prompts is not None and vectors is not None:
         reader, facts["prompts"] = zeroshot(alignment, vectors, prompts), prompts.to_dict()
     return FittedStitch(
-        model=stitch(source, alignment, reader, target_name=target.name),
-        target=target,
+        model=stitch(source, alignment, reader, target_name="" if encoder is None else encoder.name),
+        target=encoder,
         x=x,
         y=y,
         pairs=pairs,

@@ -69,13 +69,16 @@ class Fitting:
         )  # fmt: skip
 
     def stitch(
-        self, source: str, target: str, table: AnchorTable, choice: HeadChoice, loading: Loading
+        self, source: str, target: str | Embeddings, table: AnchorTable, choice: HeadChoice, loading: Loading
     ) -> FittedStitch:
-        """The stitched model of two encoders, with its head if one is to be had."""
+        """The stitched model of two encoders, or of one and vectors, with its head if one is to be had."""
+        from stitchkit.core.embeddings import Embeddings
         from stitchkit.fitting import fit_stitch
 
-        left, right = loading.encoder(source), loading.encoder(target)
+        left = loading.encoder(source)
+        right = loading.encoder(target) if isinstance(target, str) else target
+        kind = left.modality if isinstance(right, Embeddings) else right.modality
         return fit_stitch(
-            left, right, table.read(left.modality, right.modality), head=choice, solver=self.solver, seed=self.seed,
+            left, right, table.read(left.modality, kind), head=choice, solver=self.solver, seed=self.seed,
             say=self.console.say, **loading.embedding,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from stitchkit.core.escaping import escape
 
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
+    from stitchkit.cli.options import VectorFiles
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.datasets.anchor_tables import AnchorTable
@@ -36,9 +37,12 @@ class GateInputs:
     source: Path | None
     target: Path | None
     table: AnchorTable | None
+    files: VectorFiles
 
     @classmethod
-    def of(cls, folder: Path, source: Path | None, target: Path | None, table: AnchorTable | None) -> GateInputs:
+    def of(
+        cls, folder: Path, source: Path | None, target: Path | None, table: AnchorTable | None, files: VectorFiles
+    ) -> GateInputs:  # fmt: skip
         """The folder, read, with all that can be checked before an encoder is loaded."""
         from stitchkit.cli.paths import read_artefact
         from stitchkit.evaluation.retrieval.held_pairs import check_enough
@@ -55,7 +59,7 @@ class GateInputs:
             if missing:
                 raise InputError(_no_encoder(folder, config, missing, table.path))
             table.check()
-        inputs = cls(folder, config, unpack_alignment(config, arrays), source, target, table)
+        inputs = cls(folder, config, unpack_alignment(config, arrays), source, target, table, files)
         check_enough(len(inputs._names()[0]), "a gate")
         return inputs
 
@@ -69,20 +73,16 @@ class GateInputs:
 
     def _names(self) -> tuple[Any, Any]:
         """Ids and patients of the pairs."""
-        from stitchkit.storage.embeddings import read_embeddings
-
         if self.table is not None:
             pairs = self.table.ids_only()
             return pairs.ids, pairs.groups
         if self.source is None:
             raise InputError(NO_PAIRS)
-        return read_embeddings(self.source).ids, None
+        return self.files.read(self.source).ids, None
 
     def vectors(self, loading: Loading) -> tuple[Embeddings, Embeddings, Any]:
         """Both sides' vectors of the pairs, and their patients."""
-        from stitchkit.storage.embeddings import read_embeddings
-
-        x, y = (None if path is None else read_embeddings(path) for path in (self.source, self.target))
+        x, y = (None if path is None else self.files.read(path) for path in (self.source, self.target))
         if x is not None and y is not None:
             if self.table is None:
                 return x, y, None

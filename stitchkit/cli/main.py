@@ -17,6 +17,7 @@ from stitchkit.cli.flags import Command
 COMMANDS = {  # in the order of the help; a command is imported when it is asked for
     "demo": "stitchkit.cli.commands.demo:demo",
     "embed": "stitchkit.cli.commands.embed:embed",
+    "import": "stitchkit.cli.commands.import_vectors:import_vectors",
     "align": "stitchkit.cli.commands.align:align",
     "stitch": "stitchkit.cli.commands.stitch:stitch",
     "zeroshot": "stitchkit.cli.commands.zeroshot:zeroshot",

@@ -18,6 +18,7 @@ from stitchkit.core.least_patients import MIN_POSITIVES, REPLICATES
 from stitchkit.solvers import SOLVERS
 
 if TYPE_CHECKING:
+    from stitchkit.core.embeddings import Embeddings
     from stitchkit.datasets.anchor_tables import AnchorTable
 
 
@@ -38,6 +39,11 @@ class OnError(StrEnum):
 
     raising = "raise"
     skip = "skip"
+
+
+Seed = Annotated[  # at most what core/seeds.py allows
+    int, Option("--seed", min=0, max=2**32 - 1, help="Seed of every random draw.", rich_help_panel=COMPUTE)
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +126,40 @@ class Columns:
         if flags := [flag for flag, column in columns.items() if column is not None]:
             raise InputError(f"{flags[0]} names a column of the anchors' table, and none is given. Pass --anchors CSV.")
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorFiles:
+    """Ids and consent for files of vectors that other tools wrote."""
+
+    ids: Annotated[
+        str | None,
+        Option("--ids", metavar="TABLE[:COLUMN]", rich_help_panel=COLUMNS,
+               help="Ids of the rows of .npy, .npz or .parquet files, in their order."),
+    ] = None  # fmt: skip
+    unstamped: Annotated[
+        bool,
+        Option("--unstamped", rich_help_panel=DANGEROUS,
+               help="Take such files though they do not say which model made them; or stamp them: stitchkit import."),
+    ] = False  # fmt: skip
+
+    def read(self, path: str | Path) -> Embeddings:
+        """The vectors in a file; that there is none is the caller's mistake."""
+        from stitchkit.cli.paths import existing_path
+        from stitchkit.datasets.vector_files import STAMPED, read_vectors
+
+        file = existing_path(path, "file of vectors")
+        if file.suffix.lower() == STAMPED:  # whose ids are its own; the option is of the other file
+            return read_vectors(file)
+        return read_vectors(file, ids=self.ids, unstamped=self.unstamped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Solver of a map, and seed of its folds."""
+
+    solver: Annotated[str, Option("--solver", help=f"auto, or one of {', '.join(SOLVERS)}.", metavar="NAME")] = "auto"
+    seed: Seed = 0
 
 
 AllowLeakage = Annotated[
@@ -233,11 +273,10 @@ Format = Annotated[
 ]
 JsonOut = Annotated[Path | None, Option("--out", help="Also write the JSON document to this file.")]
 OutFolder = Annotated[Path, Option("--out", help="Folder to write.")]
-Seed = Annotated[  # at most what core/seeds.py allows
-    int, Option("--seed", min=0, max=2**32 - 1, help="Seed of every random draw.", rich_help_panel=COMPUTE)
+VectorsOut = Annotated[Path, Option("--out", help="The .safetensors file to write.")]
+SourceSide = Annotated[
+    str, Argument(metavar="SOURCE", help="An encoder, or a file of vectors: .safetensors, .npy, .npz or .parquet.")
 ]
-Solver = Annotated[str, Option("--solver", help=f"auto, or one of {', '.join(SOLVERS)}.", metavar="NAME")]
-SourceSide = Annotated[str, Argument(metavar="SOURCE", help="An encoder, or a .safetensors file of embeddings.")]
 TargetSide = Annotated[str, Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")]
 
 

@@ -11,6 +11,7 @@ from stitchkit.core.errors import InputError
 if TYPE_CHECKING:
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
+    from stitchkit.cli.options import VectorFiles
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
@@ -30,14 +31,6 @@ def are_files(source: str, target: str) -> bool:
     return all(files)
 
 
-def read_vectors(path: str | Path) -> Embeddings:
-    """The embeddings in a file; that there is none is the caller's mistake."""
-    from stitchkit.cli.paths import existing_path
-    from stitchkit.storage.embeddings import read_embeddings
-
-    return read_embeddings(existing_path(path, "file of embeddings"))
-
-
 def embed_table(
     left: Encoder, right: Encoder, table: AnchorTable, loading: Loading
 ) -> tuple[Embeddings, Embeddings, AnchorSet]:
@@ -46,9 +39,11 @@ def embed_table(
     return loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items), pairs
 
 
-def pairs_of(source: str, target: str, table: AnchorTable | None) -> FilePairs | EncoderPairs:
+def pairs_of(source: str, target: str, table: AnchorTable | None, vectors: VectorFiles) -> FilePairs | EncoderPairs:
     """The pairs that SOURCE, TARGET and the table of anchors name, with all that can be checked without a model."""
-    return (FilePairs if are_files(source, target) else EncoderPairs).of(source, target, table)
+    if are_files(source, target):
+        return FilePairs.of(source, target, table, vectors)
+    return EncoderPairs.of(source, target, table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +56,11 @@ class FilePairs:
     anchor_set: dict[str, Any]
 
     @classmethod
-    def of(cls, source: str, target: str, table: AnchorTable | None) -> FilePairs:
+    def of(cls, source: str, target: str, table: AnchorTable | None, vectors: VectorFiles) -> FilePairs:
         """The files, read."""
         from stitchkit.datasets.anchor_tables import table_facts
 
-        x, y = read_vectors(source), read_vectors(target)
+        x, y = vectors.read(source), vectors.read(target)
         if table is None:
             return cls(x, y, None, {"files": [Path(source).name, Path(target).name], "n": len(x)})
         pairs = table.ids_only()

@@ -82,8 +82,11 @@ class AnchorTable:
 
     def ids_only(self) -> AnchorSet:
         """Ids and groups; image files need not be there."""
-        source = self.source or self._usual()
-        id = self.id or (None if "id" in self._rows().columns else source)
+        columns = self._rows().columns
+        source, named = self.source or self._usual(), self.id or ("id" if "id" in columns else None)
+        if self.source is None and source not in columns and named is not None:  # a table of ids alone
+            source = named
+        id = self.id or (None if "id" in columns else source)
         return self._read(id, source=source, target=source, source_modality="text", target_modality="text")
 
     def has_texts(self) -> bool:

@@ -42,8 +42,10 @@ RUNS_HUB_CODE = ("hf", "stitchkit")  # families whose load() takes trust_remote_
 
 
 def is_vectors_file(name: str) -> bool:
-    """True if ``name`` is a file of embeddings and no encoder (whose options may end like one)."""
-    return name.endswith(".safetensors") and name.partition(":")[0] not in ENCODERS
+    """True if ``name`` is a file of vectors and no encoder (whose options may end like one)."""
+    return (
+        name.lower().endswith((".safetensors", ".npy", ".npz", ".parquet")) and name.partition(":")[0] not in ENCODERS
+    )
 
 
 def runs_hub_code(name: str) -> bool:

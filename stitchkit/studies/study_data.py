@@ -19,10 +19,10 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
+from stitchkit.datasets.vector_files import read_vectors
 from stitchkit.encoders import is_vectors_file
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
-from stitchkit.storage.embeddings import read_embeddings
 from stitchkit.studies.plans import DataPlan, Grid, MapPlan, RetrievalPlan
 
 Draw = tuple[int | None, int]  # how many anchors (None: all), and which draw of them
@@ -186,7 +186,7 @@ class StudyData:
 
     def _embed(self, side: Side, name: str, texts: Items | None) -> Embeddings:
         if is_vectors_file(name):
-            return read_embeddings(Path(name)).of_ids(self.cohort.labels.ids[self.used])
+            return read_vectors(Path(name)).of_ids(self.cohort.labels.ids[self.used])
         encoder = self.encoder(name)
         images = self.cohort.images
         if side == "source" and encoder.modality != images.modality:

@@ -108,7 +108,7 @@ def test_asif_that_keeps_all_at_power_one_is_relative_without_the_negatives():
 def test_more_anchors_than_there_are_to_keep_are_said_to_be_kept_all():
     record = ASIF(keep=800).fit(evidence(X, Y)).record
     assert record["settings"] == {"keep": N, "power": 8.0, "center": True}
-    assert "800 of 60 anchors" in record["notes"][0]
+    assert "800 anchors were to be kept and there are 60" in record["notes"][0]
     assert ASIF(keep=N).fit(evidence(X, Y)).record["notes"] == []
 
 

@@ -33,10 +33,10 @@ def align(
     purpose: Annotated[
         str, typer.Option("--purpose", help="match (zero-shot, retrieval) or head (driving a target head).")
     ] = "match",
-    solver: o.Solver = "auto",
+    fit: o.Fit,
     columns: o.Columns,
+    vectors: o.VectorFiles,
     compute: o.Compute,
-    seed: o.Seed = 0,
     output: o.Output,
 ) -> None:
     """Fit the map between two spaces and tell how it was chosen and how well it does on held-out pairs."""
@@ -51,12 +51,12 @@ def align(
 
     console = Console.of(output)
     new_folder(out, output.overwrite)
-    fitting = Fitting.of(solver, seed, console)
+    fitting = Fitting.of(fit.solver, fit.seed, console)
     fitting.check_purpose(purpose)
     pools = Pools.of(pool_source, pool_target, files=are_files(source, target))
     if pools is not None:
         solver_beside_pools(fitting.solver, purpose)
-    pairs = pairs_of(source, target, columns.of_optional(anchors))
+    pairs = pairs_of(source, target, columns.of_optional(anchors), vectors)
     if output.dry_run:
         listed = {} if pools is None else {"pools": [pools.source, pools.target]}
         console.plan({**pairs.plan(), **listed, "writes": out})

@@ -48,6 +48,7 @@ def compare(
     folds: o.Folds = 5,
     out: o.JsonOut = None,
     columns: o.Columns,
+    vectors: o.VectorFiles,
     compute: o.Compute,
     seed: o.Seed = 0,
     output: o.Output,
@@ -67,7 +68,7 @@ def compare(
     choice = _head_choice(head, purpose, files=are_files(source, target))
     names = _solver_names(solvers)
     count = counted(len(solver_candidates(names)), "solver")
-    pairs = pairs_of(source, target, columns.of_optional(anchors))
+    pairs = pairs_of(source, target, columns.of_optional(anchors), vectors)
     if output.dry_run:
         listed = names or "auto, and every one with its defaults"
         console.plan({**pairs.plan(), **({"head": head} if head else {}), "solvers": listed, "writes": out or "stdout"})

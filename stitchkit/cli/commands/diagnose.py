@@ -59,6 +59,7 @@ def diagnose(
     ] = None,
     k: Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Neighbours for mutual k-NN and hubs.")] = 10,
     columns: o.Columns,
+    vectors: o.VectorFiles,
     evaluation: Annotated[o.Evaluation, only("replicates")],
     compute: o.Compute,
     seed: o.Seed = 0,
@@ -75,7 +76,7 @@ def diagnose(
     if anchors is None and held_out is None:
         columns.of_optional(None)  # columns without any table are refused
     tables = [None if path is None else columns.of(path) for path in (anchors, held_out)]
-    request = DiagnosisRequest.of(alignment, source, target, tables[0], tables[1], prompts, pool)
+    request = DiagnosisRequest.of(alignment, source, target, tables[0], tables[1], prompts, vectors, pool)
     if output.dry_run:
         console.plan({**request.plan(), "writes": out})
         return
@@ -103,10 +104,10 @@ class DiagnosisRequest:
     @classmethod
     def of(
         cls, folder: Path, source: str, target: str, anchors: AnchorTable | None, held_out: AnchorTable | None,
-        prompts: str | None, pool: Path | None = None,
+        prompts: str | None, vectors: o.VectorFiles, pool: Path | None = None,
     ) -> DiagnosisRequest:  # fmt: skip
         """The alignment and the files read, the names and tables checked."""
-        from stitchkit.cli.pairs import are_files, read_vectors
+        from stitchkit.cli.pairs import are_files
         from stitchkit.cli.paths import read_artefact
         from stitchkit.encoders import check_encoder_name
         from stitchkit.evaluation.anchors.fitted_folders import audit_diagnosis
@@ -115,7 +116,7 @@ class DiagnosisRequest:
         config, arrays = read_artefact(folder)
         alignment = unpack_alignment(config, arrays)
         files = are_files(source, target)
-        sides: Any = [read_vectors(one) if files else check_encoder_name(one) for one in (source, target)]
+        sides: Any = [vectors.read(one) if files else check_encoder_name(one) for one in (source, target)]
         if files:
             alignment.source.require(sides[0].space, f"the alignment in {folder}")
             alignment.target.require(sides[1].space, f"the alignment in {folder}")
@@ -190,13 +191,13 @@ class DiagnosisRequest:
 
 def _read_prompts(prompts: str | None, files: bool, reader: str | None, folder: Path) -> PromptSet | Embeddings | None:
     """The prompts as far as they can be read without a model."""
-    from stitchkit.cli.pairs import FILE, read_vectors
+    from stitchkit.cli.pairs import FILE
     from stitchkit.cli.prompts import prompts_called
 
     if prompts is None:
         return None
     if prompts.endswith(FILE):
-        return read_vectors(prompts)
+        return o.VectorFiles().read(prompts)
     named = prompts_called(prompts)
     if files and not reader:
         raise InputError(

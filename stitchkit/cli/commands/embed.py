@@ -21,7 +21,7 @@ def embed(
         ),
     ],
     *,
-    out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+    out: o.VectorsOut,
     column: o.Column = None,
     columns: Annotated[o.Columns, only("id_column", "root")],
     compute: o.Compute,

@@ -76,7 +76,7 @@ def gate(
     source: Annotated[
         Path | None,
         typer.Option("--source", metavar="FILE", exists=True,
-                     help=".safetensors of source embeddings, instead of the encoder."),
+                     help="A file of source vectors, instead of the encoder."),
     ] = None,
     target: Annotated[
         Path | None,
@@ -85,6 +85,7 @@ def gate(
     checks: Checks,
     out: o.JsonOut = None,
     columns: o.Columns,
+    vectors: o.VectorFiles,
     compute: o.Compute,
     output: o.Output,
     allow_leakage: o.AllowLeakage = False,
@@ -106,10 +107,10 @@ def gate(
         new_file(out, output.overwrite)
     check_gate(**checks.limits, compared=checks.against is not None, margin=checks.margin, by=checks.by)
     table = columns.of_optional(pairs)
-    inputs, other = GateInputs.of(alignment, source, target, table), None
+    inputs, other = GateInputs.of(alignment, source, target, table, vectors), None
     if checks.against is not None:
         sides = checks.against_source or source, checks.against_target or target
-        other = GateInputs.of(checks.against, *sides, table)
+        other = GateInputs.of(checks.against, *sides, table, vectors)
     audits = [one.audit(allow_leakage) for one in (inputs, other) if one is not None]
     notes = list(dict.fromkeys(note for one in audits for note in one))  # a folder gated against itself says it once
     if output.dry_run:

@@ -14,6 +14,7 @@ from stitchkit.core.errors import InputError
 if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.loading import Loading
+    from stitchkit.core.roles import Encoder
     from stitchkit.fitting import FittedStitch
     from stitchkit.studies.results import StudySummary
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 @flat
 def stitch(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The encoder that reads the items.")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="The encoder whose space, head or language it gets.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="The encoder whose space, head or language it gets, or a file of its vectors."
+        ),
+    ],
     *,
     anchors: o.Anchors,
     out: o.OutFolder,
@@ -30,8 +36,8 @@ def stitch(
         typer.Option(
             "--head",
             metavar="HEAD",
-            help="own (the target's classifier), none, prompts:NAME_OR_PATH, python:FILE:NAME or the folder of a "
-            "probe; default: own if the target reads images and has one.",
+            help="own (the target's classifier), none, prompts:NAME_OR_PATH, python:FILE:NAME, identity:CLASSES (the "
+            "vectors are their scores) or the folder of a probe; default: own if the target reads images and has one.",
         ),
     ] = None,
     test: Annotated[
@@ -61,10 +67,10 @@ def stitch(
             help="Show N best and worst images of each class in report.html; they are the patients' own.",
         ),
     ] = 0,
-    solver: o.Solver = "auto",
+    fit: o.Fit,
     columns: o.Columns,
+    vectors: o.VectorFiles,
     compute: o.Compute,
-    seed: o.Seed = 0,
     output: o.Output,
     format: o.Format = o.Form.text,
 ) -> None:
@@ -76,7 +82,7 @@ def stitch(
     from stitchkit.cli.paths import draft_beside, new_folder
     from stitchkit.cli.prompts import prompts_called
     from stitchkit.cli.scoring import summary_of
-    from stitchkit.encoders import check_encoder_name
+    from stitchkit.encoders import check_encoder_name, is_vectors_file
     from stitchkit.evaluation.anchors.overlap import audit_test_table
     from stitchkit.head_names import HeadChoice
     from stitchkit.reports.study_page import PAGE, TABLE
@@ -86,10 +92,15 @@ def stitch(
     if labels is None and (images or format is o.Form.md):
         raise InputError("--images and --format md are about the comparison: give --labels of the anchors too.")
     new_folder(out, output.overwrite)
-    choice, fitting = HeadChoice.of(head, prompts_called), Fitting.of(solver, seed, console)
+    choice, fitting = HeadChoice.of(head, prompts_called), Fitting.of(fit.solver, fit.seed, console)
     if choice.is_linear:
         fitting.check_purpose("head")
-    check_encoder_name(source), check_encoder_name(target)
+    check_encoder_name(source)
+    side = vectors.read(target) if is_vectors_file(target) else check_encoder_name(target)
+    if labels is not None and not isinstance(side, str):
+        raise InputError(
+            "--labels compares with the target encoder, and TARGET is a file. Judge by 'stitchkit evaluate'."
+        )
     table = columns.of(anchors)
     pairs = table.check()
     audit = audit_test_table(pairs, table, test, allow=evaluation.allow_leakage) if test else []
@@ -98,15 +109,15 @@ def stitch(
         return
     request = None
     if labels is not None and choice.classes is not None:  # refused before the encoders are loaded
-        request = EvaluationRequest.of(labels, choice.classes, None, evaluation, columns, seed)
+        request = EvaluationRequest.of(labels, choice.classes, None, evaluation, columns, fit.seed)
         labels_of_anchors(request.labels, pairs.ids)
     loading = Loading(compute, console)
-    fitted = fitting.stitch(source, target, table, choice, loading)
+    fitted = fitting.stitch(source, side, table, choice, loading)
     if labels is not None and request is None and fitted.model.head is not None:
-        request = EvaluationRequest.of(labels, fitted.model.head.classes, None, evaluation, columns, seed)
+        request = EvaluationRequest.of(labels, fitted.model.head.classes, None, evaluation, columns, fit.seed)
     facts = {**fitted.facts, **({"audit": audit} if audit else {})}
     with draft_beside(out) as pages:  # a comparison that cannot be made leaves no folder
-        comparison = _write_report(fitted, request, solver, seed, loading, audit, pages, images)
+        comparison = _write_report(fitted, request, fit, loading, audit, pages, images)
         fitted.model.save(out, extra=facts, command=console.command, overwrite=output.overwrite)
         for page in pages.iterdir():
             page.replace(out / page.name)
@@ -122,21 +133,21 @@ def stitch(
 
 
 def _write_report(
-    fitted: FittedStitch, request: EvaluationRequest | None, solver: str, seed: int, loading: Loading,
+    fitted: FittedStitch, request: EvaluationRequest | None, fit: o.Fit, loading: Loading,
     notes: list[str], out: Path, images: int,
 ) -> StudySummary | None:  # fmt: skip
     """``report.html`` beside the model: with labels the comparison, which comes back; else a diagnosis of the map."""
-    if request is not None:
-        return _write_comparison(fitted, request, solver, loading, notes, out, images)
+    if request is not None and fitted.target is not None:
+        return _write_comparison(fitted, fitted.target, request, fit.solver, loading, notes, out, images)
     from stitchkit.studies.stitch_pages import write_diagnosis_page
 
-    write_diagnosis_page(fitted.model.alignment, fitted.x, fitted.y, out, groups=fitted.pairs.groups, seed=seed)
+    write_diagnosis_page(fitted.model.alignment, fitted.x, fitted.y, out, groups=fitted.pairs.groups, seed=fit.seed)
     return None
 
 
 def _write_comparison(
-    fitted: FittedStitch, request: EvaluationRequest, solver: str, loading: Loading, notes: list[str], out: Path,
-    images: int,
+    fitted: FittedStitch, target: Encoder, request: EvaluationRequest, solver: str, loading: Loading,
+    notes: list[str], out: Path, images: int,
 ) -> StudySummary:  # fmt: skip
     """The stitch, cross-fitted on its labelled anchors, beside what it must beat."""
     from stitchkit.core.heads import LinearHead
@@ -145,7 +156,7 @@ def _write_comparison(
     model, console, options = fitted.model, loading.console, request.options
     linear = model.head if isinstance(model.head, LinearHead) else None
     stitch = Stitch(
-        source=model.encoder, target=fitted.target, x=fitted.x, y=fitted.y, items=fitted.pairs.source_items,
+        source=model.encoder, target=target, x=fitted.x, y=fitted.y, items=fitted.pairs.source_items,
         solver=solver, head=linear, prompts=fitted.prompts, loader=loading,
     )  # fmt: skip
     return write_stitch(

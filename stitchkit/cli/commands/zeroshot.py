@@ -30,7 +30,7 @@ def zeroshot(
         str | None, typer.Option("--prompts", help="A shipped prompt set, or a .toml or .json of your own.")
     ] = None,
     column: o.Column = None,
-    solver: o.Solver = "auto",
+    fit: o.Fit,
     columns: o.Columns,
     labels: Annotated[
         Path | None,
@@ -44,7 +44,6 @@ def zeroshot(
     ] = None,
     evaluation: o.Evaluation,
     compute: o.Compute,
-    seed: o.Seed = 0,
     output: o.Output,
 ) -> None:
     """Score items for classes named by text (SOURCE TEXT --anchors --prompts), or with a stitched folder's head."""
@@ -58,16 +57,16 @@ def zeroshot(
     new_file(out, output.overwrite, check_scores_path)
     table = columns.of_optional(anchors, beside=True)
     fitting = None
-    if text is not None or solver != "auto":  # a finished folder that scores items fits nothing
+    if text is not None or fit.solver != "auto":  # a finished folder that scores items fits nothing
         from stitchkit.cli.fitting import Fitting
 
-        fitting = Fitting.of(solver, seed, console)
+        fitting = Fitting.of(fit.solver, fit.seed, console)
     scorer = scorer_of(source, text, table, prompts, fitting)
     request = None
     if labels is not None:
         from stitchkit.cli.evaluation import EvaluationRequest
 
-        request = EvaluationRequest.of(labels, scorer.classes, table, evaluation, columns, seed)
+        request = EvaluationRequest.of(labels, scorer.classes, table, evaluation, columns, fit.seed)
     file = ItemsFile.open(items, column, columns)
     count = file.check()
     if output.dry_run:

@@ -1,0 +1,93 @@
+"""Vectors of other tools on the command line: two files to a gated map, and an encoder that drives known outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Two files of 120 pairs and two of 40 others, with the tables of their ids and patients."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(160, 4))
+    x, y = (z @ rng.normal(size=(4, d)) + 0.1 * rng.normal(size=(160, d)) for d in (12, 8))
+    for name, rows in (("", slice(0, 120)), ("_test", slice(120, 160))):
+        np.save(f"x{name}.npy", x[rows].astype(np.float32))
+        np.savez(f"y{name}.npz", vectors=y[rows])
+        lines = [f"i{i},p{i // 2}" for i in range(160)][rows]
+        (tmp_path / f"ids{name}.csv").write_text("\n".join(["id,patient", *lines]) + "\n")
+    return tmp_path
+
+
+def test_two_files_become_a_gated_map_by_two_commands(cli, files):
+    fit = ("align", "x.npy", "y.npz", "--ids", "ids.csv", "--anchors", "ids.csv", "--solver", "ridge", "--out", "map")
+    refused = cli(*fit)
+    assert refused.code == 2
+    assert "x.npy does not say which model made it" in refused.err
+    assert "--unstamped" in refused.err
+    assert "fingerprint" not in refused.err  # which align has no option for
+    done = cli(*fit, "--unstamped", "--json")
+    assert done.code == 0, done.err
+    assert sk.load(files / "map").record["patients"] == 60
+    judged = cli("gate", "map", "--source", "x_test.npy", "--target", "y_test.npz", "--ids", "ids_test.csv",
+                 "--pairs", "ids_test.csv", "--unstamped", "--min-mrr", "0.5")  # fmt: skip
+    assert judged.code == 0, judged.err
+    assert "gate passed" in judged.out
+    leaking = cli("gate", "map", "--source", "x.npy", "--target", "y.npz", "--ids", "ids.csv", "--unstamped",
+                  "--min-mrr", "0.5")  # fmt: skip
+    assert leaking.code == 4
+    for verb, more in (("compare", ("--solvers", "ridge")), ("diagnose", ("--out", "page"))):
+        folder = ("map",) if verb == "diagnose" else ()
+        other = cli(verb, *folder, "x.npy", "y.npz", "--ids", "ids.csv", "--unstamped", *more)
+        assert other.code == 0, other.err
+
+
+def test_an_imported_file_is_stamped_and_stands_for_an_encoder(cli, files):
+    for side in ("x.npy", "y.npz"):
+        out = f"{side[0]}.safetensors"
+        done = cli(
+            "import", side, "--ids", "ids.csv", "--fingerprint", "net 2", "--name", side[0], "--out", out, "--json"
+        )
+        assert done.code == 0, done.err
+        assert done.json["fingerprint"] == "net 2"
+    assert sk.read_embeddings(files / "x.safetensors").space == sk.Space("x", 12, "net 2")
+    done = cli("align", "x.safetensors", "y.safetensors", "--solver", "ridge", "--out", "map")
+    assert done.code == 0, done.err
+    again = cli("import", "x.npy", "--ids", "ids.csv", "--fingerprint", "net 3", "--out", "x.safetensors")
+    assert again.code == 2
+    assert "--overwrite" in again.err
+    bare = cli("import", "x.npy", "--ids", "ids.csv", "--out", "z.safetensors")
+    assert bare.code == 2
+    assert "--fingerprint" in bare.err
+    assert not (files / "z.safetensors").exists()
+
+
+def test_an_encoder_drives_outputs_that_are_known(cli, world, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = world.anchors.read_text().splitlines()
+    scores = rng.normal(size=(len(rows) - 1, 2)).astype(np.float32)
+    np.save(tmp_path / "logits.npy", scores)
+    line = ("stitch", world.quick, tmp_path / "logits.npy", "--anchors", world.anchors, "--ids", world.anchors,
+            "--unstamped", "--solver", "ridge")  # fmt: skip
+    done = cli(*line, "--head", "identity:effusion,edema", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    scored = cli("zeroshot", tmp_path / "out", "--items", world.test, "--out", tmp_path / "s.csv", *world.trusted)
+    assert scored.code == 0, scored.err
+    assert (tmp_path / "s.csv").read_text().startswith("id,kind,effusion,edema\n")
+    for head, words in (
+        ("own", "needs the target encoder"),
+        ("prompts:nih14", "needs the target encoder"),
+        ("identity:effusion", "have 2 columns, and 1 classes are named"),
+        ("identity:a,a", "names no classes, or one twice"),
+    ):
+        refused = cli(*line, "--head", head, "--out", tmp_path / "other")
+        assert refused.code == 2, refused.err
+        assert words in refused.err
+    labelled = cli(*line, "--head", "identity:effusion,edema", "--labels", world.labels, "--out", tmp_path / "other")
+    assert labelled.code == 2
+    assert "TARGET is a file" in labelled.err
+    assert not (tmp_path / "other").exists()
