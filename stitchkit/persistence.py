@@ -114,7 +114,7 @@ def load(
     path: str | Path,
     *,
     part: Literal["alignment", "head"] | None = None,
-    encoder: Encoder | None = None,
+    encoder: Encoder | str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     trust_remote_code: bool = False,
@@ -132,9 +132,9 @@ def load(
     part
         ``"alignment"`` or ``"head"``: this part of a stitched folder alone, without loading an encoder.
     encoder
-        Source encoder of a stitched folder, already loaded, for a checkpoint that has moved; by default it is loaded
-        by the name on record, on ``device`` and in ``dtype``. With the folder of an alignment it gives a stitched
-        model without a head.
+        Source encoder of a stitched folder or its name, for a checkpoint that has moved; by default the name on record.
+        It must be the one that the map was fitted on, by its fingerprint. With the folder of an alignment it gives a
+        stitched model without a head.
     device, dtype, trust_remote_code
         Arguments of :func:`stitchkit.load_encoder` for the encoder of a stitched folder.
     trust_python

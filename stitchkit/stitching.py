@@ -15,7 +15,7 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Scores
 from stitchkit.core.wording import setting
 from stitchkit.embedding import embed
-from stitchkit.encoders import ENCODERS, source_encoder
+from stitchkit.encoders import ENCODERS, load_encoder, source_encoder
 from stitchkit.encoders.consent import Consent, TrustPython, runs_python
 from stitchkit.encoders.names import EncoderName
 from stitchkit.storage.artefacts import (
@@ -133,7 +133,7 @@ def stitch(
 def load_stitched(
     folder: str | Path,
     *,
-    encoder: Encoder | None = None,
+    encoder: Encoder | str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     trust_remote_code: bool = False,
@@ -150,6 +150,10 @@ def load_stitched(
     """
     config, arrays = read_folder(folder)
     alignment, head = unpack_model(config, arrays)
+    if isinstance(encoder, str):
+        encoder = load_encoder(
+            encoder, device=device, dtype=dtype, trust_remote_code=trust_remote_code, trust_python=trust_python
+        )
     if encoder is None:
         if "encoder" not in config:
             raise ModelUnavailableError(

@@ -502,3 +502,31 @@ def test_a_folder_that_names_no_encoder_cannot_read_items(world, tmp_path):
         read_stitched(sk.save(world.head, world.folder / "probe"))
     with pytest.raises(InputError, match="is no alignment or stitched folder"):
         read_stitched(tmp_path)
+
+
+# an encoder that has moved
+
+
+def test_a_stitched_folder_follows_its_encoder(world):
+    folder = world.model().save(world.folder / "stitched")
+    before = sk.load(folder, trust_python=True)
+    moved = world.folder / "elsewhere"
+    moved.mkdir()
+    name = before.encoder.name
+    path = Path(name.removeprefix("python:").rpartition(":")[0])
+    file = moved / path.name
+    path.rename(file)
+    with pytest.raises(ModelUnavailableError, match="encoder="):
+        sk.load(folder, trust_python=True)
+    new = f"python:{file}:{name.rpartition(':')[2]}"
+    by_name, by_value = sk.load(folder, encoder=new), sk.load(folder, encoder=sk.load_encoder(new))
+    for model in (by_name, by_value):
+        assert model.encoder.name == new
+        assert model.encoder.space.accepts(before.encoder.space)
+    file.rename(path)
+
+
+def test_another_encoder_does_not_stand_for_the_one_that_was_fitted(world):
+    folder = world.model().save(world.folder / "stitched")
+    with pytest.raises(SpaceMismatchError):
+        sk.load(folder, encoder="demo:general")

@@ -16,7 +16,6 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it
     "at": (),
     "classes": ("--class",),
     "embeddings": ("--encoder", "--items"),
-    "encoder": (),  # the folder's own encoder; the option names another one, for a probe
     "id": ("--id-column",),
     "images": (),  # a folder of a data set; the option counts images to show
     "label": ("--label-column",),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.options import VectorFiles
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.embeddings import Embeddings
+    from stitchkit.core.roles import Encoder
     from stitchkit.datasets.anchor_tables import AnchorTable
 
 NO_PAIRS = "a gate needs pairs: pass --pairs CSV, or --source and --target files of embeddings."
@@ -38,10 +39,12 @@ class GateInputs:
     target: Path | None
     table: AnchorTable | None
     files: VectorFiles
+    encoder: str | None = None
 
     @classmethod
     def of(
-        cls, folder: Path, source: Path | None, target: Path | None, table: AnchorTable | None, files: VectorFiles
+        cls, folder: Path, source: Path | None, target: Path | None, table: AnchorTable | None, files: VectorFiles,
+        encoder: str | None = None,
     ) -> GateInputs:  # fmt: skip
         """The folder, read, with all that can be checked before an encoder is loaded."""
         from stitchkit.cli.paths import read_artefact
@@ -59,7 +62,7 @@ class GateInputs:
             if missing:
                 raise InputError(_no_encoder(folder, config, missing, table.path))
             table.check()
-        inputs = cls(folder, config, unpack_alignment(config, arrays), source, target, table, files)
+        inputs = cls(folder, config, unpack_alignment(config, arrays), source, target, table, files, encoder)
         check_enough(len(inputs._names()[0]), "a gate")
         return inputs
 
@@ -80,6 +83,12 @@ class GateInputs:
             raise InputError(NO_PAIRS)
         return self.files.read(self.source).ids, None
 
+    def _left(self, loading: Loading) -> Encoder:
+        """The source encoder, by the folder or by another name."""
+        if self.encoder is not None:
+            return loading.encoder(self.encoder)
+        return loading.folder_encoder(self.config["encoder"], self.folder)
+
     def vectors(self, loading: Loading) -> tuple[Embeddings, Embeddings, Any]:
         """Both sides' vectors of the pairs, and their patients."""
         x, y = (None if path is None else self.files.read(path) for path in (self.source, self.target))
@@ -90,7 +99,7 @@ class GateInputs:
             return x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups
         if self.table is None:
             raise InputError(NO_PAIRS)
-        left = None if x is not None else loading.folder_encoder(self.config["encoder"], self.folder)
+        left = None if x is not None else self._left(loading)
         right = None if y is not None else loading.folder_encoder(self.config["target_encoder"], self.folder)
         kinds = [None if one is None else one.modality for one in (left, right)]
         pairs = self.table.read(kinds[0] or kinds[1] or "image", kinds[1] or kinds[0] or "image")

@@ -59,14 +59,15 @@ class Loading:
             consent=consent,
         )
 
-    def stitched_model(self, folder: Path) -> StitchedModel:
-        """The stitched model in ``folder``."""
+    def stitched_model(self, folder: Path, encoder: str | None = None) -> StitchedModel:
+        """The stitched model in ``folder``, with its encoder by another name where one is given."""
         from stitchkit.stitching import load_stitched
 
         self.console.say(f"loading {folder}")
         with self._network():
             return load_stitched(
                 folder,
+                encoder=None if encoder is None else self.encoder(encoder),
                 device=self.compute.device,
                 dtype=self.compute.dtype,
                 trust_remote_code=self.compute.trust_remote_code,

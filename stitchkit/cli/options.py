@@ -273,6 +273,10 @@ Format = Annotated[
 ]
 JsonOut = Annotated[Path | None, Option("--out", help="Also write the JSON document to this file.")]
 OutFolder = Annotated[Path, Option("--out", help="Folder to write.")]
+FolderEncoder = Annotated[
+    str | None,
+    Option("--encoder", metavar="NAME", help="The folder's source encoder, if it has moved."),
+]
 VectorsOut = Annotated[Path, Option("--out", help="The .safetensors file to write.")]
 SourceSide = Annotated[
     str, Argument(metavar="SOURCE", help="An encoder, or a file of vectors: .safetensors, .npy, .npz or .parquet.")

@@ -52,9 +52,10 @@ class FolderScorer:
     classes: tuple[str, ...]
     prompts: PromptSet | None
     target: str
+    encoder: str | None = None  # its source encoder's name, where it has moved
 
     @classmethod
-    def of(cls, folder: Path, prompts: str | None) -> FolderScorer:
+    def of(cls, folder: Path, prompts: str | None, encoder: str | None = None) -> FolderScorer:
         """The folder's scorer, as far as it can be checked without a model."""
         from stitchkit.cli.paths import existing_path
         from stitchkit.stitching import read_stitched
@@ -67,14 +68,14 @@ class FolderScorer:
             from stitchkit.cli.prompts import prompts_called
 
             named = prompts_called(prompts)
-            return cls(folder, named.classes, named, target)
+            return cls(folder, named.classes, named, target, encoder)
         if "head" not in config:
             raise InputError(
                 f"{folder} has no head, so it scores nothing. "
                 + advice("Name the classes with ", setting("prompts"), " if its target reads text, or ")
                 + "stitch it again with 'stitchkit stitch SOURCE TARGET --head ...'."
             )
-        return cls(folder, tuple(config["head"]["classes"]), None, target)
+        return cls(folder, tuple(config["head"]["classes"]), None, target, encoder)
 
     def plan(self) -> dict[str, Any]:
         """Inputs that would be loaded."""
@@ -82,7 +83,7 @@ class FolderScorer:
 
     def model(self, loading: Loading) -> StitchedModel:
         """The stitched model with its head."""
-        model = loading.stitched_model(self.folder)
+        model = loading.stitched_model(self.folder, self.encoder)
         if self.prompts is None:
             return model
         import stitchkit as sk
@@ -135,11 +136,14 @@ class PairScorer:
 
 
 def scorer_of(
-    source: str, text: str | None, table: AnchorTable | None, prompts: str | None, fitting: Fitting | None
-) -> FolderScorer | PairScorer:
-    """The scorer that SOURCE and TEXT name: without TEXT, SOURCE is a stitched folder."""
+    source: str, text: str | None, table: AnchorTable | None, prompts: str | None, fitting: Fitting | None,
+    encoder: str | None = None,
+) -> FolderScorer | PairScorer:  # fmt: skip
+    """The scorer that SOURCE and TEXT name: without TEXT, SOURCE is a stitched folder, of which ``encoder`` is."""
     if text is None or fitting is None:
-        return FolderScorer.of(Path(source), prompts)
+        return FolderScorer.of(Path(source), prompts, encoder)
+    if encoder is not None:
+        raise InputError("--encoder is the source encoder of a stitched folder, and SOURCE names one. Leave it out.")
     return PairScorer.of(source, text, table, prompts, fitting)
 
 
@@ -203,9 +207,7 @@ class ScoreSource:
         if path.is_dir():
             if items is None:
                 raise InputError(f"{path} is a stitched folder: pass the test items with --items.")
-            if encoder is not None:
-                raise InputError(f"{path} names its own encoder. Leave out --encoder.")
-            scorer = FolderScorer.of(path, None)
+            scorer = FolderScorer.of(path, None, encoder)
             return cls(scorer.classes, None, scorer, items, None)
         if encoder is not None:
             check_encoder_name(encoder)

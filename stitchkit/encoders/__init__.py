@@ -5,6 +5,7 @@ Adding a family is one file with ``load(name, *, device, dtype) -> Encoder`` and
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from stitchkit.core.errors import InputError, ModelUnavailableError, SpaceMismat
 from stitchkit.core.escaping import escape
 from stitchkit.core.roles import Encoder
 from stitchkit.core.space import Space
-from stitchkit.core.wording import setting
+from stitchkit.core.wording import advice, setting
 from stitchkit.encoders.consent import STITCHED, Consent, TrustPython
 from stitchkit.encoders.names import LOCAL, EncoderName
 
@@ -194,7 +195,15 @@ def source_encoder(
     if not isinstance(config["encoder"], str):
         raise ModelUnavailableError(f"the encoder that {folder} names is no name. Copy or save the folder again.")
     where, inside = f"the stitched folder {escape(str(folder))}", consent.inside(folder)
-    encoder = load_recorded(config["encoder"], where, device=device, dtype=dtype, consent=inside)
+    try:
+        encoder = load_recorded(config["encoder"], where, device=device, dtype=dtype, consent=inside)
+    except ModelUnavailableError as error:
+        if not _has_moved(config["encoder"]):
+            raise
+        raise ModelUnavailableError(
+            error.message
+            + advice(" Where that checkpoint is at another place now, name it with ", setting("encoder"), ".")
+        ) from error
     if not source.accepts(encoder.space):
         raise SpaceMismatchError(
             f"the folder was stitched on {source.name!r} (fingerprint {source.fingerprint}, width {source.dim}); "
@@ -202,6 +211,12 @@ def source_encoder(
             f"{encoder.space.dim}. Restore that checkpoint and its preprocessing, or stitch again."
         )
     return encoder
+
+
+def _has_moved(name: str) -> bool:
+    """True for the name of a file or folder that is not there."""
+    place = EncoderName.parse(name).id.removeprefix(LOCAL).partition(".py:")[0]
+    return os.path.isabs(place) and not (os.path.exists(place) or os.path.exists(place + ".py"))
 
 
 def hub_access(offline: bool | None) -> AbstractContextManager[None]:

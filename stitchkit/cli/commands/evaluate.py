@@ -28,7 +28,11 @@ def evaluate(
     ] = None,
     anchors: o.OptionalAnchors = None,
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="Source encoder, for the probe on the anchors' labels.")
+        str | None,
+        typer.Option(
+            "--encoder",
+            help="Source encoder, for a probe on the anchors' labels; of a folder if it has moved.",
+        ),
     ] = None,
     calibration: o.Calibration,
     out: o.JsonOut = None,

@@ -82,6 +82,7 @@ def gate(
         Path | None,
         typer.Option("--target", metavar="FILE", exists=True, help="The same for the target; paired by id."),
     ] = None,
+    encoder: o.FolderEncoder = None,
     checks: Checks,
     out: o.JsonOut = None,
     columns: o.Columns,
@@ -107,7 +108,7 @@ def gate(
         new_file(out, output.overwrite)
     check_gate(**checks.limits, compared=checks.against is not None, margin=checks.margin, by=checks.by)
     table = columns.of_optional(pairs)
-    inputs, other = GateInputs.of(alignment, source, target, table, vectors), None
+    inputs, other = GateInputs.of(alignment, source, target, table, vectors, encoder), None
     if checks.against is not None:
         sides = checks.against_source or source, checks.against_target or target
         other = GateInputs.of(checks.against, *sides, table, vectors)

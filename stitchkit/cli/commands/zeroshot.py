@@ -29,6 +29,7 @@ def zeroshot(
     prompts: Annotated[
         str | None, typer.Option("--prompts", help="A shipped prompt set, or a .toml or .json of your own.")
     ] = None,
+    encoder: o.FolderEncoder = None,
     column: o.Column = None,
     fit: o.Fit,
     columns: o.Columns,
@@ -61,7 +62,7 @@ def zeroshot(
         from stitchkit.cli.fitting import Fitting
 
         fitting = Fitting.of(fit.solver, fit.seed, console)
-    scorer = scorer_of(source, text, table, prompts, fitting)
+    scorer = scorer_of(source, text, table, prompts, fitting, encoder)
     request = None
     if labels is not None:
         from stitchkit.cli.evaluation import EvaluationRequest
