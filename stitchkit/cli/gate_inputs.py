@@ -83,7 +83,7 @@ class GateInputs:
             raise InputError(NO_PAIRS)
         return self.files.read(self.source).ids, None
 
-    def _left(self, loading: Loading) -> Encoder:
+    def _source_encoder(self, loading: Loading) -> Encoder:
         """The source encoder, by the folder or by another name."""
         if self.encoder is not None:
             return loading.encoder(self.encoder)
@@ -99,7 +99,7 @@ class GateInputs:
             return x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups
         if self.table is None:
             raise InputError(NO_PAIRS)
-        left = None if x is not None else self._left(loading)
+        left = None if x is not None else self._source_encoder(loading)
         right = None if y is not None else loading.folder_encoder(self.config["target_encoder"], self.folder)
         kinds = [None if one is None else one.modality for one in (left, right)]
         pairs = self.table.read(kinds[0] or kinds[1] or "image", kinds[1] or kinds[0] or "image")

@@ -68,6 +68,12 @@ class Alignment:
         parts += [f"{notes} note{'s' * (notes > 1)} in .record['notes']"] * bool(notes)
         return f"Alignment({escape(', '.join(parts))})"
 
+    def _repr_html_(self) -> str:
+        """The text for a terminal, in a notebook."""
+        from stitchkit.core.notebook_text import notebook_html
+
+        return notebook_html(str(self))
+
     def __str__(self) -> str:
         """Summary of the fit, in lines: solver, anchors, held-out numbers, notes, candidates.
 

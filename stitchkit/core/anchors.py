@@ -10,6 +10,7 @@ import numpy as np
 
 from stitchkit.core.errors import DataError
 from stitchkit.core.items import Items, checked_groups, checked_ids
+from stitchkit.core.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ class AnchorSet:
         for what, size in sizes.items():
             if size != n:
                 raise DataError(f"the anchor set has {n} ids and {size} {what}. Give one of each per anchor.")
+
+    def __repr__(self) -> str:
+        groups = "" if self.groups is None else f" of {counted(len(np.unique(self.groups)), 'group')}"
+        sides = f"{self.source_items.modality} -> {self.target_items.modality}"
+        return f"AnchorSet({counted(len(self), 'pair')}{groups}, {sides})"
 
     def __len__(self) -> int:
         return len(self.ids)

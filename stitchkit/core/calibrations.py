@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import InputError
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Scores, check_decidable
 from stitchkit.core.text_tables import text_table
@@ -117,7 +118,7 @@ Calibration = LogisticCalibration | SoftmaxCalibration | IsotonicCalibration
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Thresholds:
+class Thresholds(NotebookText):
     """Lowest scores at which classes are called present.
 
     Parameters

@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.wording import counted
 
 EQUAL = 1e-7  # of their length: vectors nearer than this are the same
 
@@ -70,6 +71,13 @@ class PromptSet:
                 f"class {bare!r} of prompt set {self.name!r} has no negative prompts while others have: their scores "
                 f"would not be comparable. Give every class negatives, or none."
             )
+
+    def __repr__(self) -> str:
+        negatives = ", with negatives" if self.negative else ""
+        return (
+            f"PromptSet({self.name!r}, {counted(len(self.classes), 'class', 'classes')}, "
+            f"{counted(len(self.texts), 'text')}{negatives})"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:

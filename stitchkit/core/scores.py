@@ -11,10 +11,12 @@ import numpy as np
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import escape, is_unsafe
 from stitchkit.core.items import checked_groups, checked_ids, rows_of
+from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
     from stitchkit.core.anchors import AnchorSet
 
+MOST_NAMED = 5  # classes that a short description names
 KINDS = ("cosine", "margin", "logit", "llr", "probability", "association")
 RANK_ONLY = frozenset({"association"})  # kinds that order items and stand for no threshold and no probability
 RANGES = {"cosine": (-1, 1), "margin": (-2, 2), "probability": (0, 1)}
@@ -93,6 +95,9 @@ class Scores:
                 f"scores of kind {self.kind!r} lie in [{low}, {high}]; got {self.values.min():g} to "
                 f"{self.values.max():g}. Say what they are with another kind."
             )
+
+    def __repr__(self) -> str:
+        return f"Scores({self.kind}s of {counted(len(self), 'item')}, {_in_short(self.classes)})"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -177,6 +182,10 @@ class Labels:
             if len(values) != len(self.ids):
                 raise InputError(f"{len(values)} values of {what!r} came with {len(self.ids)} labelled items.")
 
+    def __repr__(self) -> str:
+        groups = "" if self.groups is None else f" of {counted(len(np.unique(self.groups)), 'patient')}"
+        return f"Labels({counted(len(self), 'item')}{groups}, {_in_short(self.classes)})"
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -222,3 +231,9 @@ class Labels:
         patient = dict(zip(anchors.ids.tolist(), anchors.groups.tolist(), strict=True))
         some = self.take(np.flatnonzero(np.isin(self.ids, anchors.ids)))
         return some.with_groups([patient[one] for one in some.ids.tolist()])
+
+
+def _in_short(classes: tuple[str, ...]) -> str:
+    """Number of classes, with the names of the first."""
+    named = ", ".join(classes[:MOST_NAMED]) + (", ..." if len(classes) > MOST_NAMED else "")
+    return f"{counted(len(classes), 'class', 'classes')}: {named}"

@@ -12,6 +12,7 @@ from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import count_patients
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.prompts import PromptSet, draw_prompts
@@ -67,7 +68,7 @@ class ClassSensitivity:
 
 
 @dataclass(frozen=True, slots=True)
-class PromptSensitivity:
+class PromptSensitivity(NotebookText):
     """Dependence of AUROC on the wording, class by class and over them all.
 
     Parameters

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.text_tables import text_table
@@ -82,7 +83,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class StudySummary:
+class StudySummary(NotebookText):
     """Results of a study.
 
     Parameters

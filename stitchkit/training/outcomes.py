@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.wording import counted
 from stitchkit.training.validation import Validation
 
@@ -15,7 +16,7 @@ class TrainingError(DataError):
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedRun:
+class TrainedRun(NotebookText):
     """Result of a training run.
 
     Parameters

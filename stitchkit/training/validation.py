@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.wording import counted
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, recall_at
 from stitchkit.storage.artefact_schemas import check_fields
@@ -28,7 +29,7 @@ PLACES = (1, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(NotebookText):
     """The network after one step.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.text_tables import text_table
@@ -103,7 +104,7 @@ class ClassCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorAudit:
+class AnchorAudit(NotebookText):
     """Findings about an anchor set.
 
     Parameters

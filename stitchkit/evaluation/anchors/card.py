@@ -12,6 +12,7 @@ import numpy as np
 
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.items import Items
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import count_patients
 from stitchkit.core.plain_values import plain_values
 from stitchkit.datasets.content_keys import content_key
@@ -55,7 +56,7 @@ class SideCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorCard:
+class AnchorCard(NotebookText):
     """Origin and contents of an anchor set: counts and hashes, never a text or a patient.
 
     Parameters

@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import count_patients, patients_in_words
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.roles import Encoder
@@ -42,7 +43,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Selection:
+class Selection(NotebookText):
     """Anchors that were chosen.
 
     Parameters

@@ -13,6 +13,7 @@ from stitchkit.core.embeddings import as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.least_patients import MIN_POSITIVES, REPLICATES
 from stitchkit.core.maps import AffineMap
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.space import Space
@@ -110,7 +111,7 @@ class Association:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Associations:
+class Associations(NotebookText):
     """Scores by association, ready for items of the source space; print it for partners, counts and limits.
 
     Parameters
@@ -209,7 +210,7 @@ class Associations:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AssociationScores:
+class AssociationScores(NotebookText):
     """Scores of n items for f findings that no anchor mentions, beside their rivals.
 
     Parameters

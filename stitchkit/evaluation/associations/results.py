@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.text_tables import text_table
@@ -76,7 +77,7 @@ def nulls_of(names: Sequence[str], true: np.ndarray, permuted: np.ndarray) -> tu
 
 
 @dataclass(frozen=True, slots=True)
-class AssociationEvaluation:
+class AssociationEvaluation(NotebookText):
     """AUROC of scores by association with both rivals; print it.
 
     Parameters

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from stitchkit.core.alignments import is_above_chance
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
@@ -92,7 +93,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Diagnosis:
+class Diagnosis(NotebookText):
     """Measurements of an alignment, with a verdict and advice; print it, or :meth:`to_dict`.
 
     Parameters

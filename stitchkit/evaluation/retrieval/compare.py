@@ -15,6 +15,7 @@ from stitchkit.alignment.record import notes_on_head
 from stitchkit.alignment.request import check_head
 from stitchkit.core.errors import InputError, StitchError, UnknownNameError
 from stitchkit.core.least_patients import FEW_PATIENTS, LEAST_PATIENTS
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.roles import Head, Solver
@@ -67,7 +68,7 @@ class SolverRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NotebookText):
     """Solvers on the same held-out pairs, best first.
 
     Parameters

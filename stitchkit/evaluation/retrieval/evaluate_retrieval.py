@@ -14,6 +14,7 @@ from stitchkit.core.anchor_hashes import given_ids
 from stitchkit.core.arrays import take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.patients import count_patients, patient_of_each
 from stitchkit.core.wording import counted, setting
@@ -72,7 +73,7 @@ class Direction:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieval:
+class Retrieval(NotebookText):
     """Recall@k from source to target and back.
 
     Parameters

@@ -13,6 +13,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.items import rows_of
 from stitchkit.core.least_patients import FEW_PATIENTS
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.text_tables import text_table
@@ -59,7 +60,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(NotebookText):
     """Every check of a gate.
 
     Parameters

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.text_tables import text_table
@@ -132,7 +133,7 @@ class Decisions:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(NotebookText):
     """AUROC of the main scores, with chance, probe and metadata-only baseline beside it.
 
     Parameters

@@ -12,6 +12,7 @@ from stitchkit.alignment.clusters import Clusters
 from stitchkit.core.arrays import Array
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.seeds import check_seed
@@ -37,7 +38,7 @@ class LayerPair:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerSearch:
+class LayerSearch(NotebookText):
     """Every pair of layers, best first.
 
     Parameters

@@ -14,6 +14,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.items import rows_of
 from stitchkit.core.moments.chunks import check_paired
 from stitchkit.core.moments.moments import Moments
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.pairing import anchor_groups
 from stitchkit.core.plain_values import plain_values
 from stitchkit.core.seeds import check_seed
@@ -30,7 +31,7 @@ FEW = 8  # items below which hardly any agreement could be told from chance
 
 
 @dataclass(frozen=True, slots=True)
-class Stitchability:
+class Stitchability(NotebookText):
     """Likeness of two spaces on the same items, before a map is fitted.
 
     Parameters
