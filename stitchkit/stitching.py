@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +191,8 @@ def read_stitched(folder: Path) -> dict[str, Any]:
 
 def findable(name: str) -> str:
     """An encoder's name with its paths made absolute; a name of another kind unchanged."""
-    return str(EncoderName.parse(name).resolve()) if name.partition(":")[0] in ENCODERS else name
+    parsed = _parsed(name)
+    return name if parsed is None else str(parsed.resolve())
 
 
 def card(config: Mapping[str, Any], command: str = "") -> str:
@@ -198,25 +200,39 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
     from stitchkit.storage.cards import extra_facts, fit_facts, model_card
 
     record, head = config["record"], config.get("head")
-    bases = [name for name in (config["encoder"], config.get("target_encoder")) if name]
+    names = [_parsed(name) for name in (config["encoder"], config.get("target_encoder")) if name]
+    bases = [one.repository for one in names if one is not None and one.repository is not None]
     task = "zero-shot-image-classification" if head and head["kind"] == "zero-shot" else "feature-extraction"
-    front = ["---", "library_name: stitchkit", "base_model:", *[f"- {name!r}" for name in bases]]
+    front = ["---", "library_name: stitchkit", *(["base_model:"] if bases else []), *[f"- {name!r}" for name in bases]]
     front += [f"pipeline_tag: {task}", "---"]
+    source, target = (_public(str(config[side]["name"])) for side in ("source", "target"))
     facts = {
-        "Source encoder": f"`{config['encoder']}` ({config['source']['dim']} wide)",
-        "Target space": f"`{config['target']['name']}` ({config['target']['dim']} wide)",
+        "Source encoder": f"`{_public(config['encoder'])}` ({config['source']['dim']} wide)",
+        "Target space": f"`{target}` ({config['target']['dim']} wide)",
         **fit_facts(record),
         "Head": "none" if not head else f"{head['kind']}: {', '.join(head['classes'])}",
     }
-    named = f", trust_python=[{config['encoder']!r}]" if runs_python(config["encoder"]) else ""
+    named = ", trust_python=True" if runs_python(config["encoder"]) else ""
     return model_card(
-        f"{config['source']['name']} stitched to {config['target']['name']}",
+        f"{source} stitched to {target}",
         (facts | extra_facts(config)).items(),
         notes=record.get("notes", []),
         command=command,
         front=front,
         code=[
+            *(["# runs the Python code that the folder names: read it first"] if named else []),
             f'model = sk.load("this folder"{named})',
             "print(model.scores(['scan.png']))" if head else "print(model.embed(['scan.png']))",
         ],
     )
+
+
+def _parsed(name: str) -> EncoderName | None:
+    """The parts of an encoder's name; None for a name of another kind, as that of a file of vectors."""
+    return EncoderName.parse(name) if name.partition(":")[0] in ENCODERS else None
+
+
+def _public(name: str) -> str:
+    """A name without the folders of this machine."""
+    parsed = _parsed(name)
+    return Path(name).name if parsed is None and os.path.isabs(name) else name if parsed is None else parsed.public

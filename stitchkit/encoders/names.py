@@ -97,6 +97,24 @@ class EncoderName:
             self.family, start + place, self.revision, {k: _absolute(v) for k, v in self.options.items()}
         )
 
+    @property
+    def repository(self) -> str | None:
+        """The hub repository that the name means, ``org/name``; None for files and for names that say no repository."""
+        if self.folder is not None or self.family not in ("hf", "open_clip", "st", "timm"):
+            return None
+        if self.id.startswith(HUB):
+            return self.id.removeprefix(HUB)
+        if self.family == "timm":
+            return f"timm/{self.id}"
+        return self.id if self.family != "open_clip" and self.id.count("/") == 1 else None
+
+    @property
+    def public(self) -> str:
+        """The name without the folders of this machine, to be read by others."""
+        start = LOCAL if self.id.startswith(LOCAL) else ""
+        options = {key: _last_part(value) for key, value in self.options.items()}
+        return str(EncoderName(self.family, start + _last_part(self.id.removeprefix(LOCAL)), self.revision, options))
+
     def check_options(self, known: Iterable[str]) -> None:
         """Raise for an option that the family does not have, listing those it has."""
         names = list(known)
@@ -107,6 +125,11 @@ class EncoderName:
                     f"encoder {str(self)!r} sets the option {key!r}, which {self.family} encoders do not have; "
                     f"known options: {listed}."
                 )
+
+
+def _last_part(text: str) -> str:
+    """The last part of an absolute path; other text unchanged."""
+    return text.rstrip("/").rpartition("/")[2] if os.path.isabs(os.path.expanduser(text)) else text
 
 
 def _absolute(text: str) -> str:

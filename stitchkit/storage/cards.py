@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from stitchkit.core.alignment_summary import held_out_summary
+
+EXTRA = {"anchor_set": "Anchor set", "measured": "Measured"}  # keys of the config that a caller gives -> their titles
 INTENDED_USE = "Research. Not a medical device; not validated for any clinical decision."
 
 
@@ -53,14 +56,14 @@ def fit_facts(record: Mapping[str, Any]) -> dict[str, str]:
     return {
         "Map": ", ".join(words for words in map_words if words),
         "Anchors": f"{record.get('anchors', '?')} pairs, {_groups(record)}",
-        "Held out": _fields_text(record.get("held_out") or {}) or "not measured",
+        "Held out": held_out_summary(record.get("held_out")),
         **({"Common centre": str(record["common_centre"])} if "common_centre" in record else {}),
     }
 
 
 def extra_facts(config: Mapping[str, Any]) -> dict[str, str]:
     """Facts that the caller gave of the anchors and of numbers of its own, one line each."""
-    return {key: _value_text(config[key]) for key in ("anchor_set", "measured") if key in config}
+    return {title: _value_text(config[key]) for key, title in EXTRA.items() if key in config}
 
 
 def _groups(record: Mapping[str, Any]) -> str:

@@ -156,3 +156,22 @@ def test_a_name_of_no_family_or_of_a_missing_folder_is_refused():
 
 def test_families_whose_repositories_hold_code_are_known():
     assert [runs_hub_code(name) for name in ("hf:org/name", "stitchkit:folder", "timm:resnet18")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "public"),
+    [
+        ("hf:org/name@main", "org/name", "hf:org/name@main"),
+        ("timm:resnet18.a1_in1k", "timm/resnet18.a1_in1k", "timm:resnet18.a1_in1k"),
+        ("timm:hf-hub:org/name", "org/name", "timm:hf-hub:org/name"),
+        ("timm:local-dir:/home/ann/net", None, "timm:local-dir:net"),
+        ("hf:local-dir:/home/ann/net#pool=mean", None, "hf:local-dir:net#pool=mean"),
+        ("open_clip:ViT-B-32/openai#modality=text", None, "open_clip:ViT-B-32/openai#modality=text"),
+        ("open_clip:hf-hub:org/name#modality=text", "org/name", "open_clip:hf-hub:org/name#modality=text"),
+        ("python:/home/ann/mine.py:Net#weights=/home/ann/w.pt", None, "python:mine.py:Net#weights=w.pt"),
+        ("demo:text", None, "demo:text"),
+    ],
+)
+def test_what_others_may_read_of_a_name(name, repository, public):
+    parsed = EncoderName.parse(name)
+    assert (parsed.repository, parsed.public) == (repository, public)

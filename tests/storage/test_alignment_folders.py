@@ -85,7 +85,14 @@ def test_the_card_says_how_it_was_found_and_how_to_use_it(tmp_path):
     facts = {"anchor_set": {"table": "mine.csv", "licence": "CC-BY"}, "why": "a test"}
     folder = sk.save(MADE["searched"](), tmp_path / "map", extra=facts, command="python fit.py")
     text = (folder / "README.md").read_text("utf-8")
-    for words in ("6 wide", "5 wide", "80 pairs, 40 groups", "**Held out**: mrr ", "licence CC-BY", "python fit.py"):
+    for words in (
+        "6 wide",
+        "5 wide",
+        "80 pairs, 40 groups",
+        "**Held out**: mean reciprocal rank ",
+        "licence CC-BY",
+        "python fit.py",
+    ):
         assert words in text
     assert read_folder(folder)[0]["why"] == "a test"
     code = text.split("```python\n")[1].split("```")[0].replace("this folder", str(folder))
