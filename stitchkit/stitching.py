@@ -191,7 +191,7 @@ def read_stitched(folder: Path) -> dict[str, Any]:
 
 def findable(name: str) -> str:
     """An encoder's name with its paths made absolute; a name of another kind unchanged."""
-    parsed = _parsed(name)
+    parsed = _encoder_name(name)
     return name if parsed is None else str(parsed.resolve())
 
 
@@ -200,7 +200,7 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
     from stitchkit.storage.cards import extra_facts, fit_facts, model_card
 
     record, head = config["record"], config.get("head")
-    names = [_parsed(name) for name in (config["encoder"], config.get("target_encoder")) if name]
+    names = [_encoder_name(name) for name in (config["encoder"], config.get("target_encoder")) if name]
     bases = [one.repository for one in names if one is not None and one.repository is not None]
     task = "zero-shot-image-classification" if head and head["kind"] == "zero-shot" else "feature-extraction"
     front = ["---", "library_name: stitchkit", *(["base_model:"] if bases else []), *[f"- {name!r}" for name in bases]]
@@ -227,12 +227,12 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
     )
 
 
-def _parsed(name: str) -> EncoderName | None:
+def _encoder_name(name: str) -> EncoderName | None:
     """The parts of an encoder's name; None for a name of another kind, as that of a file of vectors."""
     return EncoderName.parse(name) if name.partition(":")[0] in ENCODERS else None
 
 
 def _public(name: str) -> str:
     """A name without the folders of this machine."""
-    parsed = _parsed(name)
+    parsed = _encoder_name(name)
     return Path(name).name if parsed is None and os.path.isabs(name) else name if parsed is None else parsed.public
