@@ -20,6 +20,7 @@ from stitchkit.storage.path_checks import checked_path
 _IN_WORDS = {"bool": "true or false", "str": "a text", "Sequence[str]": "a list of texts", "Classes": "a list of texts"}
 LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one file and one line here
     "table": "stitchkit.datasets.layouts.table:read",
+    "dicom": "stitchkit.datasets.layouts.dicom:read",
     "nih": "stitchkit.datasets.layouts.nih:read",
     "chexpert": "stitchkit.datasets.layouts.chexpert:read",
     "mimic-cxr": "stitchkit.datasets.layouts.mimic_cxr:read",

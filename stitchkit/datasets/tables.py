@@ -17,7 +17,7 @@ from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
 from stitchkit.core.keys import is_missing
 from stitchkit.core.wording import counted, python_advice, setting
-from stitchkit.datasets.image_files import DICOM_BYTES, file_and_choice, is_dicom
+from stitchkit.datasets.image_files import DICOM_BYTES, DICOM_SUFFIXES, file_and_choice, is_dicom
 from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
 from stitchkit.storage.path_checks import checked_path
 
@@ -318,6 +318,12 @@ def _files_below(folder: Path) -> _Files:
     names = [name for name in names if (folder / name).is_file()]
     unnamed = (name for name in names if not _names_its_kind(name))
     return _Files(names, frozenset(name for name in unnamed if _is_dicom_file(folder / name)), links)
+
+
+def dicom_files_below(folder: Path) -> list[str]:
+    """Relative paths of the DICOM files in and below a folder, sorted: by their endings, or by their content."""
+    files = _files_below(folder)
+    return sorted(name for name in files.names if name.lower().endswith(DICOM_SUFFIXES) or name in files.dicom)
 
 
 def _names_its_kind(name: str) -> bool:

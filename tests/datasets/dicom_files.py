@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 CR, ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.2.1"
 EXPLICIT, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
+
+
+@contextmanager
+def unchecked():
+    """Let pydicom write values that the standard does not allow, without a warning."""
+    from pydicom.config import IGNORE, settings
+
+    before = settings.reading_validation_mode, settings.writing_validation_mode
+    settings.reading_validation_mode = settings.writing_validation_mode = IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        settings.reading_validation_mode, settings.writing_validation_mode = before
 
 
 def dataset(values, *, bits=None, syntax=EXPLICIT, kind=CR, **tags):
@@ -46,7 +63,8 @@ def dataset(values, *, bits=None, syntax=EXPLICIT, kind=CR, **tags):
 
 
 def write_dicom(path: Path, values, **settings) -> Path:
-    made = dataset(values, **settings)
+    with unchecked():
+        made = dataset(values, **settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     made.save_as(path, enforce_file_format=True)
     return path

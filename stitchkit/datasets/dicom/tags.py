@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -79,11 +80,18 @@ class _WhileReading:
 
 
 _IGNORE: Any = ("ignore", None, Warning, _WhileReading(), 0)
+_LOGS = ("pydicom", "pydicom.pixels.utils", "pydicom.pixels.decoders.base")
+
+
+def _elsewhere(record: logging.LogRecord) -> bool:
+    return not _READING.get()
 
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """No warnings of pydicom inside the block: they repeat values of tags. What matters is checked here."""
+    """No warnings and no logs of pydicom inside the block: they repeat values of tags. What matters is checked here."""
+    for name in _LOGS:
+        logging.getLogger(name).addFilter(_elsewhere)  # once, however often
     filters: Any = warnings.filters
     if _IGNORE not in filters[:1]:
         filters.insert(0, _IGNORE)
@@ -108,23 +116,15 @@ def import_pydicom() -> Any:
 
 def read_tags(path: Path, pixels: bool = True) -> Any:
     """The tags of a file that decide its pixels, checked to be there."""
-    pydicom = import_pydicom()
     grey = [keyword for _, keywords in IN_GROUPS for keyword in keywords]
-    wanted = [*DECIDING, *grey, *LUTS, *FRAME_GROUPS, *PIXELS, *OFFSETS]
-    try:
-        meta = pydicom.filereader.read_file_meta_info(path)
-        syntax = str(meta.get("TransferSyntaxUID") or "")
-        if syntax == _DEFLATED:
-            _check_deflated(path)
-        data = pydicom.dcmread(path, specific_tags=wanted, stop_before_pixels=not pixels)
-    except (*BROKEN, pydicom.errors.InvalidDicomError):
-        raise DicomFault("is damaged or cut off: its tags cannot be read") from None
-    kind = pydicom.uid.UID(str(meta.get("MediaStorageSOPClassUID") or ""))
+    data = read_header(path, [*DECIDING, *grey, *LUTS, *FRAME_GROUPS, *PIXELS, *OFFSETS], pixels)
     if not any(tag in data for tag in PIXELS) and (pixels or "Rows" not in data):
-        known = kind in pydicom.uid.UID_dictionary
-        raise DicomFault(f"holds no picture{f': it is of the kind {kind.name}' if known else ''}", "Leave it out.")
-    if not syntax:
-        raise DicomFault("states no transfer syntax, so that its pixels cannot be read", _AGAIN)
+        uid = import_pydicom().uid
+        kind = uid.UID(str(data.file_meta.get("MediaStorageSOPClassUID") or ""))
+        named = f": it is of the kind {kind.name}" if kind in uid.UID_dictionary else ""
+        raise DicomFault("holds no picture" + named, "Leave it out.")
+    if not data.file_meta.get("TransferSyntaxUID"):
+        raise DicomFault("states no transfer syntax, so that its pixels cannot be read")
     for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored"):
         if keyword != "BitsStored" or "PixelData" in data:
             number_of(data, keyword)
@@ -134,6 +134,17 @@ def read_tags(path: Path, pixels: bool = True) -> Any:
     if min(width, height) < 1:
         raise DicomFault("is damaged: it states a picture without pixels")
     return data
+
+
+def read_header(path: Path, keywords: Sequence[str], pixels: bool = False) -> Any:
+    """Some tags of a file, and no others."""
+    pydicom = import_pydicom()
+    try:
+        if str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") or "") == _DEFLATED:
+            _check_deflated(path)
+        return pydicom.dcmread(path, specific_tags=[*keywords], stop_before_pixels=not pixels)
+    except (*BROKEN, pydicom.errors.InvalidDicomError):
+        raise DicomFault("is damaged or cut off: its tags cannot be read") from None
 
 
 def _too_large(what: str) -> DicomFault:
