@@ -217,6 +217,17 @@ def test_bits_above_those_stored_are_dropped(tmp_path):
     np.testing.assert_array_equal(np.asarray(read_image(path)), np.asarray(read_image(clean)))
 
 
+@pytest.mark.parametrize("syntax", [EXPLICIT, BIG])
+def test_pixels_may_begin_above_the_lowest_bit(tmp_path, syntax):
+    clean = read_image(write_dicom(tmp_path / "clean", FILM, bits=12))
+    for shift in (2, 4):
+        path = write_dicom(tmp_path / "high", FILM << shift | 1, bits=12, syntax=syntax, HighBit=11 + shift)
+        np.testing.assert_array_equal(np.asarray(read_image(path)), np.asarray(clean))
+    signed = (HU // 2).astype(np.int16)
+    path = write_dicom(tmp_path / "signed", signed << 3, bits=13, HighBit=15, WindowCenter=40, WindowWidth=400)
+    np.testing.assert_allclose(levels(path), np.clip((signed - 39.5) / 399 + 0.5, 0, 1), atol=1e-5)
+
+
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
 def test_padding_is_black_and_the_picture_is_not_touched(tmp_path, syntax, kind):
@@ -513,6 +524,7 @@ def test_a_video_is_refused(tmp_path):
         ("Rows", None, "states no Rows"),
         ("BitsStored", None, "states no BitsStored"),
         ("BitsStored", 99, "damaged"),
+        ("HighBit", 3, "BitsAllocated, BitsStored and HighBit do not fit"),
         ("Rows", 0, "picture without pixels"),
         ("Rows", 60000, "damaged or cut off"),
         ("SamplesPerPixel", 3, "damaged"),

@@ -108,8 +108,12 @@ def stored_frame(data: Any, frame: int) -> np.ndarray:
     if not codec.is_available:
         raise _without_reader(pydicom, syntax)
     _check_codestream(data, frame, syntax)
+    options = {}
+    if not syntax.is_encapsulated and "PixelData" in data:  # pydicom drops what lies above BitsStored, not HighBit
+        bits = number_of(data, "BitsStored")
+        options["bits_stored"] = max(bits, number_of(data, "HighBit", bits - 1) + 1)
     try:
-        return np.asarray(pydicom.pixels.pixel_array(data, index=frame))
+        return np.asarray(pydicom.pixels.pixel_array(data, index=frame, **options))
     except BROKEN:
         if not syntax.is_compressed or syntax in _BY_PILLOW or not codec.missing_dependencies:
             raise DicomFault("is damaged or cut off: its pixels cannot be decoded") from None

@@ -33,6 +33,7 @@ class Grey:
     function: str = "LINEAR"
     padding: tuple[int, int] | None = None
     inverted: bool = False
+    shift: int = 0  # bits below those stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Lut:
 def grey_settings(data: Any, frame: int, photometric: str, chosen: Choice) -> Grey:
     bits = number_of(data, "BitsStored") if "PixelData" in data else 0
     signed = number_of(data, "PixelRepresentation", 0) == 1
-    if bits and not 1 <= bits <= 32:
+    if bits and not 1 <= bits <= min(32, number_of(data, "BitsAllocated")):
         raise DicomFault("is damaged: its BitsStored is no number of bits")
     near = frame_settings(data, frame)
     slope = near.get("RescaleSlope")
@@ -63,7 +64,7 @@ def grey_settings(data: Any, frame: int, photometric: str, chosen: Choice) -> Gr
     below_zero = modality is None and (signed or intercept < 0)
     voi = None if chosen.window else _lut(data, "VOILUTSequence", below_zero)
     window = chosen.window or (None if voi else _own_window(near))
-    padding = value_of(data, "PixelPaddingValue")
+    padding = value_of(data, "PixelPaddingValue") if bits else None  # PS3.3 C.7.5.1.1.2: not of floating-point pixels
     limit = value_of(data, "PixelPaddingRangeLimit")
     return Grey(
         bits=bits,
@@ -76,7 +77,18 @@ def grey_settings(data: Any, frame: int, photometric: str, chosen: Choice) -> Gr
         function="LINEAR" if chosen.window else _function(near),
         padding=None if padding is None else _padding(padding, padding if limit is None else limit, bits, signed),
         inverted=photometric == "MONOCHROME1",
+        shift=_shift(data, bits),
     )
+
+
+def _shift(data: Any, bits: int) -> int:
+    """Bits below those stored, which older files may have (PS3.5 section 8.1.1); none where they were compressed."""
+    if not bits or data.file_meta.TransferSyntaxUID.is_encapsulated:
+        return 0
+    shift = number_of(data, "HighBit", bits - 1) + 1 - bits
+    if not 0 <= shift <= number_of(data, "BitsAllocated") - bits:
+        raise DicomFault("is damaged: its BitsAllocated, BitsStored and HighBit do not fit")
+    return shift
 
 
 def frame_settings(data: Any, frame: int) -> dict[str, Any]:
@@ -167,13 +179,14 @@ def grey_picture(values: np.ndarray, grey: Grey) -> Image.Image:
     if grey.bits and grey.bits <= 16:
         every = np.arange(1 << grey.bits)
         stored = np.where(every >= 1 << (grey.bits - 1), every - (1 << grey.bits), every) if grey.signed else every
-        places = values.astype(np.int64, copy=False) & ((1 << grey.bits) - 1)  # bits above those stored say nothing
+        unsigned = values.astype(f"u{values.dtype.itemsize}") >> grey.shift
+        places = unsigned & ((1 << grey.bits) - 1)  # bits above those stored say nothing
         shares = _shares(stored.astype(np.float64), grey)
         if grey.bits <= 8:
             return Image.fromarray(np.rint(shares * EIGHT).astype(np.uint8)[places])
         whole = grey.bits == 16 and not grey.signed and grey.voi is None and grey.window is None
-        if whole and is_eight_bits(values):  # the package's rule for 16 bits without a value above 255
-            low = values.astype(np.uint8)
+        if whole and is_eight_bits(places):  # the package's rule for 16 bits without a value above 255
+            low = places.astype(np.uint8)
             return with_depth(EIGHT - low if grey.inverted else low, LOW)
         levels = np.rint(shares * SIXTEEN).astype(np.uint16)[places]
     else:

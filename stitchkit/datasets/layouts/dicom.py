@@ -56,8 +56,8 @@ def read(
     salt
         Secret of at least eight characters, for the same hashes in every run. Default: a new one that is not kept.
     frame
-        Of files with several frames: ``"error"`` refuses them, ``"middle"`` takes the middle one, ``"all"`` makes an
-        item of each, a number takes that one.
+        Treatment of files with several frames: ``"error"`` refuses them, ``"middle"`` takes the middle one, ``"all"``
+        makes an item of each, a number takes that one.
     uncertain
         Accepted as for the other sets; DICOM files have no labels.
     missing
@@ -84,7 +84,7 @@ def read(
     if frame not in (ERROR, MIDDLE, ALL) and not (frame.isascii() and frame.isdigit()):
         raise InputError(f"a frame is 'error', 'middle', 'all' or a number from 1; got {frame!r}.")
     keywords = [*keywords_of(columns), *(PATIENT if patients != NONE else ()), *_PICTURE]
-    names, headers, left_out = _headers(root, keywords, missing)
+    names, headers, excluded = _headers(root, keywords, missing)
     items, rows = _items(root, names, [one["NumberOfFrames"] for one in headers], frame)
     groups = None
     if patients == HASH:
@@ -93,7 +93,7 @@ def read(
         groups = np.asarray([one[PATIENT[0]] or f"file {name}" for one, name in zip(headers, names, strict=True)])[rows]
     metadata = {name: column[rows] for name, column in columns_of(headers, columns).items()}
     labels = Labels(np.empty((len(items), 0)), items.ids, (), groups, metadata)
-    counts = {"listed": len(items) + sum(left_out.values()), "items": len(items)}
+    counts = {"listed": len(items) + sum(excluded.values()), "items": len(items)}
     if groups is not None:
         counts["patients"] = count_patients(groups)
     card = {
@@ -105,7 +105,7 @@ def read(
         "labels": "none",
         "patients": {HASH: "salted hashes of PatientID", ID: "PatientID as it stands", NONE: "not read"}[patients],
         "counts": counts | {"DICOM images": len(items), "unknown labels": 0},
-        "left_out": left_out,
+        "left_out": excluded,
     }
     return Cohort(items, labels, card=card)
 
@@ -129,24 +129,24 @@ def _headers(
     root: Path, keywords: Sequence[str], missing: str
 ) -> tuple[list[str], list[dict[str, str]], dict[str, int]]:
     """Names and tags of the files with a picture, and the number of the others by reason."""
-    names, headers, left_out = list[str](), list[dict[str, str]](), Counter[str]()
+    names, headers, excluded = list[str](), list[dict[str, str]](), Counter[str]()
     for name in dicom_files_below(root):
         try:
             values = header_values(root / name, keywords)
         except DataError:
             if missing == "error":
                 raise
-            left_out["unreadable"] += 1
+            excluded["unreadable"] += 1
             continue
         if not values["Rows"]:
-            left_out["no picture"] += 1
+            excluded["no picture"] += 1
             continue
         names.append(name)
         headers.append(values)
     if not names:
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in left_out.items()) or "there are none"
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in excluded.items()) or "there are none"
         raise DataError(f"no DICOM file in or below {root} has a picture; left out: {reasons}. Check the folder.")
-    return names, headers, dict(left_out)
+    return names, headers, dict(excluded)
 
 
 def _file_of(name: str, names: dict[str, int]) -> str:
