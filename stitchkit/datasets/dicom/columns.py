@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.datasets.dicom.tags import BROKEN, DicomFault, naming_faults, read_header, silent
+from stitchkit.datasets.dicom.tags import fault_of, naming_faults, read_header, silent
 from stitchkit.datasets.image_files import file_and_choice
 
 COLUMNS = {  # name -> keywords of PS3.6, the first that is filled counts
@@ -157,12 +157,10 @@ def header_values(path: str | Path, keywords: Sequence[str]) -> dict[str, str]:
 
 
 def _text(data: Any, keyword: str) -> str:
-    try:
+    with fault_of(f"is damaged: its {keyword} cannot be read"):
         value = data.get(keyword)
         if hasattr(value, "append") and not isinstance(value, str | bytes):
             value = value[0] if len(value) else None
-    except BROKEN:
-        raise DicomFault(f"is damaged: its {keyword} cannot be read") from None
     return "" if value is None else " ".join(str(value).replace("\0", " ").split())
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from stitchkit.core.errors import MissingExtraError
 from stitchkit.core.wording import counted
 from stitchkit.datasets.dicom.tags import (
-    BROKEN,
+    AGAIN,
     EXTRA,
     OFFSETS,
     PIXELS,
     DicomFault,
+    fault_of,
     import_pydicom,
     number_of,
     value_of,
@@ -112,16 +113,12 @@ def stored_frame(data: Any, frame: int) -> np.ndarray:
     if not syntax.is_encapsulated and "PixelData" in data:  # pydicom drops what lies above BitsStored, not HighBit
         bits = number_of(data, "BitsStored")
         options["bits_stored"] = max(bits, number_of(data, "HighBit", bits - 1) + 1)
-    try:
+    what, step = "is damaged or cut off: its pixels cannot be decoded", AGAIN
+    if syntax.is_compressed and syntax not in _BY_PILLOW and codec.missing_dependencies:
+        what = f"cannot be decoded ({_syntax_name(pydicom, syntax)}): it is damaged, or needs another reader"
+        step = f"Install one ({OWN_CHOICE if syntax in _JPEG else EXTRA}); if it is installed, export the file again."
+    with fault_of(what, step):
         return np.asarray(pydicom.pixels.pixel_array(data, index=frame, **options))
-    except BROKEN:
-        if not syntax.is_compressed or syntax in _BY_PILLOW or not codec.missing_dependencies:
-            raise DicomFault("is damaged or cut off: its pixels cannot be decoded") from None
-        step = OWN_CHOICE if syntax in _JPEG else EXTRA
-        raise DicomFault(
-            f"cannot be decoded ({_syntax_name(pydicom, syntax)}): it is damaged, or needs another reader",
-            f"Install one ({step}); if it is installed, copy or export the file again.",
-        ) from None
 
 
 def _without_reader(pydicom: Any, syntax: Any) -> MissingExtraError:
@@ -153,14 +150,12 @@ def encoded_frame(data: Any, frame: int) -> bytes:
             bits = bits * 2 // 3
         return content[frame * bits // 8 : -(-(frame + 1) * bits // 8)]
     offsets = [value_of(data, name) for name in OFFSETS[1:]]
-    try:
+    with fault_of("is damaged or cut off: its frames cannot be told apart"):
         return bytes(
             pydicom.encaps.get_frame(
                 content, frame, extended_offsets=tuple(offsets) if all(offsets) else None, number_of_frames=frames
             )
         )
-    except BROKEN:
-        raise DicomFault("is damaged or cut off: its frames cannot be told apart") from None
 
 
 def _check_codestream(data: Any, frame: int, syntax: Any) -> None:

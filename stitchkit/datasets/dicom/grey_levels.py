@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from stitchkit.datasets.dicom.frames import Choice
-from stitchkit.datasets.dicom.tags import BROKEN, FRAME_GROUPS, IN_GROUPS, DicomFault, decimal_of, number_of, value_of
+from stitchkit.datasets.dicom.tags import FRAME_GROUPS, IN_GROUPS, DicomFault, decimal_of, fault_of, number_of, value_of
 from stitchkit.datasets.grey_levels import DEPTH, EIGHT, HIGH, LOW, SIXTEEN, is_eight_bits
 
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # PS3.3 C.11.2.1.3
@@ -137,7 +137,7 @@ def _own_window(settings: dict[str, Any]) -> tuple[float, float] | None:
 
 def _lut(data: Any, keyword: str, signed: bool) -> Lut | None:
     """The first look-up table of a sequence; None without one."""
-    try:
+    with fault_of(f"is damaged: its {keyword} cannot be read"):
         items = data.get(keyword)
         if not items:
             return None
@@ -151,8 +151,6 @@ def _lut(data: Any, keyword: str, signed: bool) -> Lut | None:
         entries = np.asarray(content, dtype=np.int64)[:count] & 0xFFFF
         if len(entries) < count or not 1 <= bits <= 16:
             raise ValueError
-    except BROKEN:
-        raise DicomFault(f"is damaged: its {keyword} cannot be read") from None
     if signed and first >= 1 << 15:
         first -= 1 << 16
     return Lut(first, entries.astype(np.float64), max(bits, int(entries.max()).bit_length()))
@@ -167,10 +165,8 @@ def _padding(value: Any, limit: Any, bits: int, signed: bool) -> tuple[int, int]
             number -= 1 << 16
         return number
 
-    try:
+    with fault_of("is damaged: its PixelPaddingValue cannot be read"):
         ends = sorted((stored_value(value), stored_value(limit)))
-    except BROKEN:
-        raise DicomFault("is damaged: its PixelPaddingValue cannot be read") from None
     return ends[0], ends[1]
 
 

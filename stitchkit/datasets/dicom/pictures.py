@@ -15,11 +15,11 @@ from PIL import Image
 from stitchkit.datasets.dicom.frames import Choice, choice_of, count_frames, encoded_frame, frame_of, stored_frame
 from stitchkit.datasets.dicom.grey_levels import frame_settings, grey_picture, grey_settings, with_depth
 from stitchkit.datasets.dicom.tags import (
-    BROKEN,
     DECIDING,
     LUTS,
     OF_LUT,
     DicomFault,
+    fault_of,
     import_pydicom,
     naming_faults,
     number_of,
@@ -149,10 +149,8 @@ def _picture(data: Any, frame: int, chosen: Choice) -> Image.Image:
         raise DicomFault("is coloured, and a window was asked for", "Name it without one.")
     if photometric == _PALETTE:
         pydicom = import_pydicom()
-        try:
+        with fault_of("is damaged: its palette cannot be read"):
             values = pydicom.pixels.apply_color_lut(values, data)
-        except BROKEN:
-            raise DicomFault("is damaged: its palette cannot be read") from None
         return _colour_picture(values[..., :3], values.dtype.itemsize * 8)
     if values.ndim != 3 or values.shape[2] != 3:
         raise DicomFault("is damaged: it is coloured and has not three samples a pixel")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stitchkit.core.errors import DataError, MissingExtraError
+from stitchkit.core.errors import DataError, MissingExtraError, StitchError
 
 EXTRA = "pip install 'stitchkit[dicom]'"
 DECIDING = (  # keywords of what decides the pixels, in the order of a content key
@@ -38,32 +38,36 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 OFFSETS = ("NumberOfFrames", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _BYTES_PER_PIXEL = 16  # of a deflated file that is unpacked, for every pixel that is allowed
-_AGAIN = "Copy or export it again, or leave it out."
-BROKEN = (
-    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
-    AssertionError, NotImplementedError, RuntimeError, struct.error, zlib.error, UserWarning,
-)  # fmt: skip
+AGAIN = "Copy or export it again, or leave it out."
 
 
 class DicomFault(Exception):
     """What is wrong with a file, and the next step; never with the value of a tag."""
 
-    def __init__(self, what: str, step: str = _AGAIN) -> None:
+    def __init__(self, what: str, step: str = AGAIN) -> None:
         super().__init__(what)
         self.step = step
 
 
 @contextmanager
 def naming_faults(path: Path) -> Iterator[None]:
-    """Faults as errors that name the file. What pydicom said is not repeated: it may hold values of tags."""
+    """Faults as errors that name the file."""
     try:
-        yield
+        with fault_of("is damaged or cut off"):
+            yield
     except DicomFault as fault:
         raise DataError(f"the DICOM file {path} {fault}. {fault.step}") from None
-    except (DataError, MissingExtraError):
+
+
+@contextmanager
+def fault_of(what: str, step: str = AGAIN) -> Iterator[None]:
+    """Any error of pydicom and its readers as a fault in own words: theirs repeat values of tags, and bytes of them."""
+    try:
+        yield
+    except (DicomFault, StitchError, MemoryError):
         raise
-    except BROKEN:
-        raise DataError(f"the DICOM file {path} is damaged or cut off. {_AGAIN}") from None
+    except Exception:  # they have errors of their own that share no base
+        raise DicomFault(what, step) from None
 
 
 _READING: ContextVar[bool] = ContextVar("reading DICOM", default=False)
@@ -139,12 +143,10 @@ def read_tags(path: Path, pixels: bool = True) -> Any:
 def read_header(path: Path, keywords: Sequence[str], pixels: bool = False) -> Any:
     """Some tags of a file, and no others."""
     pydicom = import_pydicom()
-    try:
+    with fault_of("is damaged or cut off: its tags cannot be read"):
         if str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") or "") == _DEFLATED:
             _check_deflated(path)
         return pydicom.dcmread(path, specific_tags=[*keywords], stop_before_pixels=not pixels)
-    except (*BROKEN, pydicom.errors.InvalidDicomError):
-        raise DicomFault("is damaged or cut off: its tags cannot be read") from None
 
 
 def _too_large(what: str) -> DicomFault:
@@ -171,13 +173,11 @@ def _check_deflated(path: Path) -> None:
 
 def value_of(data: Any, keyword: str) -> Any:
     """The value of a tag, the first of several; None where it is absent or empty."""
-    try:
+    with fault_of(f"is damaged: its {keyword} cannot be read"):
         value = data.get(keyword)
         if hasattr(value, "append") and not isinstance(value, str | bytes):
             value = value[0] if len(value) else None
         return None if value is None or (isinstance(value, str) and not value.strip()) else value
-    except BROKEN:
-        raise DicomFault(f"is damaged: its {keyword} cannot be read") from None
 
 
 def number_of(data: Any, keyword: str, default: int | None = None) -> int:
@@ -203,10 +203,8 @@ def decimal_of(data: Any, keyword: str) -> float | None:
 
 def tag_bytes(data: Any, keyword: str) -> bytes:
     """A tag and all its values as bytes."""
-    try:
+    with fault_of(f"is damaged: its {keyword} cannot be read"):
         value = data.get(keyword)
         if hasattr(value, "append") and not isinstance(value, str | bytes):
             value = [str(one) for one in value]
-    except BROKEN:
-        raise DicomFault(f"is damaged: its {keyword} cannot be read") from None
     return f"{keyword}\0".encode() + (value if isinstance(value, bytes) else str(value).encode()) + b"\0"
