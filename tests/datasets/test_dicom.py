@@ -507,6 +507,27 @@ def test_without_a_reader_of_the_compression_the_error_has_the_pip_line(monkeypa
         read_image(SHIPPED / name)
 
 
+def test_a_damaged_run_of_rle_is_refused(tmp_path):
+    pytest.importorskip("pylibjpeg")  # pydicom's own reader drops what is too much
+    whole = bytearray((SHIPPED / "MR_small_RLE.dcm").read_bytes())
+    first = whole.rindex(b"\xfe\xff\x00\xe0") + 8 + 64  # behind the item's head and the table of segments
+    whole[first : first + 200] = bytes([0x81, 7]) * 100  # runs of 128, more than the picture holds
+    (tmp_path / "rle.dcm").write_bytes(whole)
+    with pytest.raises(DataError, match=r"rle\.dcm"):
+        read_image(tmp_path / "rle.dcm")
+
+
+@pytest.mark.parametrize("error", [type("PanicException", (BaseException,), {}), MemoryError, KeyboardInterrupt])
+def test_a_panic_of_a_reader_is_a_damaged_file_and_memory_is_not(tmp_path, monkeypatch, error):
+    def decode(*args, **settings):
+        raise error("no value of a tag")
+
+    path = write_dicom(tmp_path / "a.dcm", FILM, bits=12)
+    monkeypatch.setattr(pydicom.pixels, "pixel_array", decode)
+    with pytest.raises(error if error.__name__ != "PanicException" else DataError):
+        read_image(path)
+
+
 def test_a_video_is_refused(tmp_path):
     made = dataset(CINE, NumberOfFrames=5)
     made.file_meta.TransferSyntaxUID = pydicom.uid.UID("1.2.840.10008.1.2.4.102")

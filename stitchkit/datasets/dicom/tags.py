@@ -38,6 +38,7 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 OFFSETS = ("NumberOfFrames", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _BYTES_PER_PIXEL = 16  # of a deflated file that is unpacked, for every pixel that is allowed
+_PANIC = "PanicException"
 AGAIN = "Copy or export it again, or leave it out."
 
 
@@ -66,7 +67,9 @@ def fault_of(what: str, step: str = AGAIN) -> Iterator[None]:
         yield
     except (DicomFault, StitchError, MemoryError):
         raise
-    except Exception:  # they have errors of their own that share no base
+    except BaseException as error:  # they have errors of their own; a panic of a reader in Rust is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
         raise DicomFault(what, step) from None
 
 
