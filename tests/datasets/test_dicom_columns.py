@@ -90,7 +90,7 @@ def test_a_folder_is_a_cohort(folder):
     whole = sk.read_cohort("dicom", folder, frame="all", patients="id", columns=["modality"])
     assert whole.images.ids.tolist()[3:] == [f"sub/cine.dcm#frame={k}" for k in (1, 2, 3)]
     assert whole.labels.groups.tolist() == ["MRN-1", "MRN-1", *["MRN-2"] * 4]
-    third = sk.read_cohort("dicom", folder, frame="3", patients="none")
+    third = sk.read_cohort("dicom", folder, frame=3, patients="none")
     assert third.labels.groups is None
     assert len(third) == 4
 

@@ -112,19 +112,21 @@ def test_no_value_of_a_tag_is_written_or_printed_by_the_command_line(scans, tmp_
         (tmp_path / name / "a.dcm").write_bytes((scans / f"{name}.dcm").read_bytes())
     environment = {**os.environ, "HOME": str(home), "STITCHKIT_CACHE": str(cache), "TMPDIR": str(home)}
     environment.pop("PYTHONWARNINGS", None)
-    lines = [["embed", "demo:medical", scans, "--out", out / "a.safetensors", "--on-error", "skip"]]
+    lines = [["embed", "demo:medical", f"{scans}#frame=middle", "--out", out / "a.safetensors", "--on-error", "skip"]]
     lines += [["embed", "demo:medical", tmp_path / name, "--out", out / f"{name}.safetensors"]
               for name in ("palette", "frames", "numbers", "early")]  # fmt: skip
     lines += [["anchors", "collect", "dicom", scans, "--set", "frame=middle", "--set", "missing=skip",
                "--set", "columns=[]", "--out", out / "table.csv"]]  # fmt: skip
+    (tmp_path / "pairs.csv").write_text("path,text\n" + "".join(f"scans/{k}.dcm,clear {k}\n" for k in range(3)))
+    lines += [["anchors", "check", tmp_path / "pairs.csv", "--out", out / "check.json"]]
+    lines += [["anchors", "card", tmp_path / "pairs.csv", "--out", out / "card.md"]]
     codes = []
     for line in lines:
         command = [sys.executable, "-m", "stitchkit", *map(str, line)]
         done = subprocess.run(command, capture_output=True, timeout=300, env=environment)
         assert WORD.encode() not in done.stdout + done.stderr, line
         codes.append(done.returncode)
-    assert codes[0] == codes[-1] == 0
-    assert all(codes[1:-1])
+    assert [bool(code) for code in codes] == [False, *[True] * 4, *[False] * 3]
     assert files_with_the_word(home, cache, out) == []
     assert (out / "a.safetensors").is_file()
     assert any(path.is_file() for path in cache.rglob("*"))

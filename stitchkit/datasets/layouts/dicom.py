@@ -39,7 +39,7 @@ def read(
     columns: Sequence[str] = DEFAULT,
     patients: str = HASH,
     salt: str | None = None,
-    frame: str = ERROR,
+    frame: int | str = ERROR,
     uncertain: str = "error",
     missing: str = "error",
 ) -> Cohort:
@@ -81,11 +81,12 @@ def read(
     check_salt(salt)
     if patients not in PATIENTS:
         raise UnknownNameError.of("treatment of patients", patients, PATIENTS)
-    if frame not in (ERROR, MIDDLE, ALL) and not (frame.isascii() and frame.isdigit()):
-        raise InputError(f"a frame is 'error', 'middle', 'all' or a number from 1; got {frame!r}.")
+    choice = str(frame)
+    if choice not in (ERROR, MIDDLE, ALL) and not (choice.isascii() and choice.isdigit()):
+        raise InputError(f"a frame is 'error', 'middle', 'all' or a number from 1; got {choice!r}.")
     keywords = [*keywords_of(columns), *(PATIENT if patients != NONE else ()), *_PICTURE]
     names, headers, excluded = _headers(root, keywords, missing)
-    items, rows = _items(root, names, [one["NumberOfFrames"] for one in headers], frame)
+    items, rows = _items(root, names, [one["NumberOfFrames"] for one in headers], choice)
     groups = None
     if patients == HASH:
         groups = patients_of(headers, names, salt)[rows]
