@@ -23,6 +23,7 @@ EXCEPTIONS = {  # file -> words of its texts that are no settings of a function,
     "core/moments/chunks.py": {"return_inverse"},  # code: np.unique(...)
     "datasets/phantoms/canvas.py": {"size"},  # an error of Python's own
     "datasets/rows.py": {"sep"},  # a line of a table
+    "datasets/tables.py": {"frame"},  # behind the path of a DICOM file
     "encoders/folder_kinds.py": {"from_flax", "from_tf"},  # code of transformers 4
     # kept simulations are of this very code, which no command runs
     "evaluation/retrieval/learning_curve.py": {"draws", "groups", "held_out", "replicates"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
@@ -44,6 +45,15 @@ class OnError(StrEnum):
 Seed = Annotated[  # at most what core/seeds.py allows
     int, Option("--seed", min=0, max=2**32 - 1, help="Seed of every random draw.", rich_help_panel=COMPUTE)
 ]
+
+
+def existing_items(value: Path | None) -> Path | None:
+    """``value`` if that file or folder is there, whatever frame is chosen behind it (``scan.dcm#frame=3``)."""
+    from stitchkit.datasets.image_files import file_and_choice
+
+    if value is not None and not os.path.exists(file_and_choice(value)[0]):
+        raise typer.BadParameter(f"path {str(value)!r} does not exist.")
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,16 @@ from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
 from stitchkit.storage.path_checks import checked_path
 
-_IN_WORDS = {"bool": "true or false", "str": "a text", "Sequence[str]": "a list of texts", "Classes": "a list of texts"}
+_IN_WORDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "str": "a text",
+    "Sequence[str]": "a list of texts",
+    "Classes": "a list of texts",
+}
 LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one file and one line here
     "table": "stitchkit.datasets.layouts.table:read",
+    "dicom": "stitchkit.datasets.layouts.dicom:read",
     "nih": "stitchkit.datasets.layouts.nih:read",
     "chexpert": "stitchkit.datasets.layouts.chexpert:read",
     "mimic-cxr": "stitchkit.datasets.layouts.mimic_cxr:read",
@@ -190,6 +197,7 @@ def _check_type(layout: str, name: str, value: Any, annotation: str) -> None:
     fits = {
         "None": value is None,
         "bool": isinstance(value, bool),
+        "int": isinstance(value, int) and not isinstance(value, bool),
         "str": isinstance(value, str),
         "Sequence[str]": texts and not isinstance(value, str),
         "Classes": (texts and not isinstance(value, str)) or isinstance(value, Mapping),

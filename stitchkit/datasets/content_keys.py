@@ -12,12 +12,13 @@ import numpy as np
 
 from stitchkit.core.arrays import as_array, to_numpy
 from stitchkit.core.errors import DataError
-from stitchkit.datasets.image_files import PNG, TIFF, image_format
+from stitchkit.datasets.image_files import PNG, TIFF, file_and_choice, image_format, is_dicom
 from stitchkit.storage.path_checks import checked_file
 
 KEY_BYTES = 16
 _READING = b"3\0"  # in keys of images that may hold 16 bits: changes with the way they are read, so that no store
 # answers with vectors of pixels as they were read before
+_DICOM_READING = b"1\0"  # the same of DICOM files
 
 
 def content_key(value: Any, modality: str) -> bytes:
@@ -26,7 +27,8 @@ def content_key(value: Any, modality: str) -> bytes:
     Parameters
     ----------
     value
-        A text; or the path of an image file (its bytes count, not its name), a PIL image, or an array.
+        A text; or the path of an image file (its bytes count, not its name; of DICOM what decides the pixels of one
+        frame, and no other tag), a PIL image, or an array.
     modality
         ``"image"`` or ``"text"``; tells a path from a text.
 
@@ -39,8 +41,16 @@ def content_key(value: Any, modality: str) -> bytes:
     if modality == "text":
         digest.update(b"text\0" + str(value).encode("utf-8", "surrogatepass"))
     elif isinstance(value, str | Path):
-        content = _file_bytes(Path(value))
-        digest.update(b"file\0" + (_READING if _may_be_deep(content) else b"") + content)
+        path, choice = file_and_choice(value)
+        content = _file_bytes(path)
+        if is_dicom(content):
+            from stitchkit.datasets.dicom.pictures import key_parts
+
+            digest.update(b"dicom\0" + _DICOM_READING)
+            for part in key_parts(path, choice):
+                digest.update(part)
+        else:
+            digest.update(b"file\0" + (_READING if _may_be_deep(content) else b"") + content)
     elif hasattr(value, "tobytes") and hasattr(value, "getpalette"):  # PIL, which need not be imported to ask
         reading = _READING if value.mode.startswith("I") else b""
         pixels = _pixel_bytes(value)

@@ -22,7 +22,7 @@ from stitchkit.core.items import Items
 from stitchkit.core.keys import visible_part
 from stitchkit.core.wording import counted
 from stitchkit.datasets.images import looks_like_image
-from stitchkit.datasets.tables import read_items
+from stitchkit.datasets.tables import read_items, with_all_frames
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.path_checks import checked_file
 
@@ -62,7 +62,7 @@ def as_unchecked_items(items: Any, modality: str) -> Items:
     if isinstance(items, str | Path):
         result = read_items(items, modality=modality)
     else:
-        result = items if isinstance(items, Items) else _of_list(items, modality)
+        result = with_all_frames(items if isinstance(items, Items) else _of_list(items, modality))
     if result.modality != modality:
         raise InputError(
             f"the encoder reads {modality}s and was given {counted(len(result), result.modality)}. "

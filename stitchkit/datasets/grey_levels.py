@@ -58,7 +58,8 @@ class RangeCount:
                 f"{len(self.bands)} of {whole} 16-bit images lie in less than a quarter of the range, away from black "
                 f"(the widest of them in {low:,} to {high:,} of {SIXTEEN:,}): they look grey or white and flat to an "
                 f"encoder. Subtract one value from the whole set and scale it by one factor first; where 0 is white "
-                f"(TIFF), save the set with 0 as black and scale it."
+                f"(TIFF), save the set with 0 as black and scale it; of DICOM files without a window, name one for the "
+                f"whole set (scan.dcm#window=CENTER,WIDTH)."
             )
         if self.narrow and self.tops:
             lines.append(

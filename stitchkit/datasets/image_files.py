@@ -11,6 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 PNG, JPEG, BMP, TIFF = "PNG", "JPEG", "BMP", "TIFF"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -24,6 +25,10 @@ _STARTS = (
     (b"II+\0", TIFF),  # BigTIFF
     (b"MM\0+", TIFF),
 )
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_DICM, _DICM_AT = b"DICM", 128  # PS3.10 section 7.1
+DICOM_BYTES = _DICM_AT + len(_DICM)  # bytes that tell a DICOM file
+_CHOICE = re.compile(r"#((?:frame|window)=[^/#]*)$")  # behind the path of a DICOM file
 _PHOTOMETRIC, _COMPRESSION, _SAMPLES, _SAMPLE_FORMAT = 262, 259, 277, 339
 _UNSIGNED, _SIGNED = 1, 2
 _FORMATS = {_UNSIGNED: "unsigned", _SIGNED: "signed", 3: "floating-point"}
@@ -76,6 +81,24 @@ class PixelFile:
 def image_format(start: bytes) -> str | None:
     """The format of an image file that begins with ``start`` ("PNG", ...), or None for one that is not read here."""
     return next((kind for prefix, kind in _STARTS if start.startswith(prefix)), None)
+
+
+def is_dicom(start: bytes) -> bool:
+    """True for a file that begins with ``start`` if it is DICOM, whatever its name."""
+    return start[_DICM_AT:DICOM_BYTES] == _DICM
+
+
+def file_and_choice(path: str | Path) -> tuple[Path, str]:
+    """The file of a path, and the choice of frame or window behind it, empty where there is none.
+
+    Examples
+    --------
+    >>> file_and_choice("scans/1.dcm#frame=3&window=40,400")[1], file_and_choice("scans/a#1.png")[1]
+    ('frame=3&window=40,400', '')
+    """
+    text = str(path)
+    match = _CHOICE.search(text) if "#" in text else None
+    return (Path(text[: match.start()]), match.group(1)) if match else (Path(path), "")
 
 
 def pixel_file(content: bytes) -> PixelFile:

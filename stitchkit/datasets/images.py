@@ -13,10 +13,18 @@ from PIL import Image
 
 from stitchkit.core.errors import DataError
 from stitchkit.datasets.grey_levels import DEPTH, EIGHT, HIGH, LOW, SIXTEEN, is_eight_bits
-from stitchkit.datasets.image_files import PNG, PixelFile, image_format, pixel_file
+from stitchkit.datasets.image_files import (
+    DICOM_SUFFIXES,
+    PNG,
+    PixelFile,
+    file_and_choice,
+    image_format,
+    is_dicom,
+    pixel_file,
+)
 from stitchkit.storage.path_checks import checked_file
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *DICOM_SUFFIXES)
 # what Pillow and zlib raise of damaged files; warnings are here for callers who turn them into errors
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
@@ -42,14 +50,14 @@ def looks_like_image(path: str | Path) -> bool:
 
     Examples
     --------
-    >>> looks_like_image("scans/0001.PNG"), looks_like_image("No pleural effusion.")
-    (True, False)
+    >>> looks_like_image("scans/0001.PNG"), looks_like_image("No pleural effusion."), looks_like_image("1.dcm#frame=3")
+    (True, False, True)
     """
-    return str(path).lower().endswith(IMAGE_SUFFIXES)
+    return str(file_and_choice(path)[0]).lower().endswith(IMAGE_SUFFIXES)
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """A PNG, JPEG, BMP or TIFF image, fully loaded and upright.
+    """A PNG, JPEG, BMP, TIFF or DICOM image, fully loaded and upright.
 
     Only what decides the pixels is decoded: of EXIF the orientation, of a phone's JPEG with previews (MPO) the first
     image, of a TIFF with smaller copies the full one. Damaged camera data and large colour profiles do no harm.
@@ -58,10 +66,13 @@ def read_image(path: str | Path) -> Image.Image:
     are scaled to 16; of 16-bit colour the upper 8 bits are kept. A 16-bit image without a stored value above 255 is
     read as the 8-bit image that it is, and then turned round where a TIFF says that 0 is white.
 
+    DICOM is known by its first bytes, not by its name, and read by its own LUTs or window
+    (:func:`stitchkit.datasets.dicom.pictures.read_dicom`).
+
     Parameters
     ----------
     path
-        The image file.
+        The image file; of a DICOM file also ``scan.dcm#frame=3`` or ``scan.dcm#window=40,400``.
 
     Returns
     -------
@@ -73,9 +84,17 @@ def read_image(path: str | Path) -> Image.Image:
         If the file is missing, empty, truncated, of another kind, has several frames, holds values below 0 or beyond 16
         bits, or claims more pixels than
         ``PIL.Image.MAX_IMAGE_PIXELS``.
+    MissingExtraError
+        For DICOM without pydicom, or without the reader of its compression.
     """
-    path = checked_file(path, "an image")
+    named, choice = file_and_choice(path)
+    path = checked_file(named, "an image")
     file = _pixel_file(path)
+    if file is None:
+        from stitchkit.datasets.dicom.pictures import read_dicom
+
+        return read_dicom(path, choice)
+    _check_no_choice(path, choice)
     try:
         with _open(path, file) as opened:
             opened.load()
@@ -102,8 +121,14 @@ def image_metadata(path: str | Path) -> dict[str, int]:
     DataError
         If the file is missing, empty, or not an image.
     """
-    path = checked_file(path, "an image")
+    named, choice = file_and_choice(path)
+    path = checked_file(named, "an image")
     file = _pixel_file(path)
+    if file is None:
+        from stitchkit.datasets.dicom.pictures import dicom_metadata
+
+        return dicom_metadata(path, choice)
+    _check_no_choice(path, choice)
     with _open(path, file) as image:
         depth = _BIT_DEPTHS.get(image.mode, 8)
         return {
@@ -114,8 +139,13 @@ def image_metadata(path: str | Path) -> dict[str, int]:
         }
 
 
-def _pixel_file(path: Path) -> PixelFile:
-    """The file's bytes without what its pixels do not need."""
+def _check_no_choice(path: Path, choice: str) -> None:
+    if choice:
+        raise DataError(f"{path} is no DICOM file, so it has no #{choice}. Name it without.")
+
+
+def _pixel_file(path: Path) -> PixelFile | None:
+    """The file's bytes without what its pixels do not need; None for DICOM, which has a reader of its own."""
     if path.is_dir():
         raise DataError(f"{path} is a folder, not an image. Give the path of one file.")
     try:
@@ -127,6 +157,8 @@ def _pixel_file(path: Path) -> PixelFile:
     try:
         with path.open("rb") as stream:
             start = stream.read(_START)
+            if is_dicom(start):
+                return None
             if image_format(start) is None:
                 raise _no_image(path, start, facts.st_size)
             limit = Image.MAX_IMAGE_PIXELS

@@ -13,6 +13,7 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.errors import InputError
 from stitchkit.datasets.anchor_tables import AnchorTable
+from stitchkit.datasets.image_files import file_and_choice
 from stitchkit.datasets.images import looks_like_image
 from stitchkit.datasets.rows import Table, cells_as_written, read_rows
 
@@ -88,7 +89,9 @@ def _image_columns(read: Table, table: AnchorTable, pairs: AnchorSet, folder: Pa
 
     def leads_to_images(cells: Sequence[str]) -> bool:
         filled = [cell for cell in cells if cell]
-        return bool(filled) and all(looks_like_image(cell) and os.path.isfile(folder / cell) for cell in filled)
+        return bool(filled) and all(
+            looks_like_image(cell) and os.path.isfile(file_and_choice(folder / cell)[0]) for cell in filled
+        )
 
     ids = {table.id, "id"}
     return [name for name in read.columns if name in known or (name not in ids and leads_to_images(read.column(name)))]

@@ -17,6 +17,7 @@ from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
 from stitchkit.core.keys import is_missing
 from stitchkit.core.wording import counted, python_advice, setting
+from stitchkit.datasets.image_files import DICOM_BYTES, DICOM_SUFFIXES, file_and_choice, is_dicom
 from stitchkit.datasets.images import IMAGE_SUFFIXES, looks_like_image
 from stitchkit.storage.path_checks import checked_path
 
@@ -29,7 +30,7 @@ __all__ = ["ItemSource", "open_items", "read_anchors", "read_items"]
 # the readers of tables are imported where a table is read: a single image, which a service scores, needs none of them
 
 _IMAGE_COLUMNS = ("path", "image", "image_path", "img", "img_path", "file", "filename")
-_OTHER_IMAGES = (".dcm", ".dicom", ".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".nii")
+_OTHER_IMAGES = (".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".nii")
 _LINES = (".txt", ".text", ".lst")  # one item a line
 
 
@@ -116,9 +117,11 @@ def read_items(
     Parameters
     ----------
     path
-        A folder: all images in it and below, sorted, with their relative paths as ids; other kinds of images, and
-        linked folders, are counted in a warning. A ``.csv``, ``.tsv`` or ``.jsonl``: one column of it. A ``.txt``: one
-        text (or image path) a line. An image file: that image.
+        A folder: all images in it and below, sorted, with their relative paths as ids, DICOM files without a suffix
+        among them; other kinds of images, and linked folders, are counted in a warning. A ``.csv``, ``.tsv`` or
+        ``.jsonl``: one column of it. A ``.txt``: one text (or image path) a line. An image file: that image. A path of
+        a DICOM file may choose a frame: ``scan.dcm#frame=3``; ``scan.dcm#frame=all`` is an item for each frame, with
+        ids ``scan.dcm#frame=1``, ...; behind a folder, ``scans#frame=middle``, it holds for every DICOM file there.
     column
         Column of a CSV. Default: ``path`` (or another image column) for images, ``text`` for texts, images first
         if ``modality`` is open.
@@ -159,11 +162,12 @@ def open_items(path: str | Path, *, column: str | None = None) -> ItemSource:
         For a file that is not there or cannot be read, or a column of what is no table.
     """
     path = checked_path(path)
-    if path.is_dir():
-        return ItemSource(path, column, files=_files_below(path))
-    if not path.exists():
+    file, choice = file_and_choice(path)
+    if file.is_dir():
+        return ItemSource(file, column, files=_files_below(file), choice=choice)
+    if not file.exists():
         raise DataError(f"there is no file or folder {path}. To use texts or paths directly, pass a list of them.")
-    is_image = looks_like_image(path)
+    is_image = looks_like_image(path) or (not _names_its_kind(file.name) and _is_dicom_file(file))
     if not is_image:
         from stitchkit.datasets.rows import TABLES, Table, lines_of, read_rows, read_text
 
@@ -201,6 +205,8 @@ class ItemSource:
         Rows of a table; lines of a list of lines.
     files
         Files below a folder.
+    choice
+        Choice of frame or window for every DICOM file below a folder.
     """
 
     path: Path
@@ -208,6 +214,7 @@ class ItemSource:
     table: Table | None = None
     lines: Table | None = None
     files: _Files | None = None
+    choice: str = ""
 
     def count(self) -> int:
         """Number of images, rows or lines.
@@ -230,30 +237,31 @@ class ItemSource:
         _check_modality(self.path, modality)
         folder = self.path.parent if root is None else Path(root)
         if self.files is not None:
-            return _of_folder(self.path, self.files)
+            return with_all_frames(_of_folder(self.path, self.files, self.choice))
         if self.table is not None:
             name = self.column or _default_column(self.table, modality)
             kind = modality or _modality(self.table, name)
             table = _with_texts(self.table, [name] if kind == "text" else [], stacklevel=4)
-            return Items(_item_ids(table, id, name, kind), _values(table, name, kind, folder), kind)
+            return with_all_frames(Items(_item_ids(table, id, name, kind), _values(table, name, kind, folder), kind))
         if self.lines is not None:
             return _of_lines(self.lines, modality, folder)
-        return Items(np.asarray([self.path.name]), [self.path], "image")
+        return with_all_frames(Items(np.asarray([self.path.name]), [self.path], "image"))
 
 
 def _check_modality(path: Path, modality: str | None) -> None:
     """Raise for a modality that there is not, and for texts where images are."""
     if modality not in (None, *MODALITIES):
         raise UnknownNameError.of("modality", str(modality), MODALITIES)
-    if modality == "text" and path.is_dir():
+    file = file_and_choice(path)[0]
+    if modality == "text" and file.is_dir():
         raise DataError(f"{path} is a folder; texts are read from a .csv column or a .txt file with one text a line.")
-    if modality == "text" and path.is_file() and looks_like_image(path):
+    if modality == "text" and looks_like_image(path) and file.is_file():
         raise DataError(f"{path} is an image; texts were asked for. Give a .csv or .txt file.")
 
 
 def _images(folder: Path, files: _Files) -> list[str]:
     """The names of the images, sorted."""
-    names = sorted(name for name in files.names if looks_like_image(name))
+    names = sorted(name for name in files.names if looks_like_image(name) or name in files.dicom)
     if not names:
         passed = _other_formats(files)
         held = f"; {', '.join(passed)}, which are not read: convert them to PNG" if passed else ""
@@ -263,7 +271,8 @@ def _images(folder: Path, files: _Files) -> list[str]:
             else ""
         )
         raise DataError(
-            f"there are no images ({', '.join(IMAGE_SUFFIXES)}) in or below {folder}{held}{links}. Check the folder."
+            f"there are no images ({', '.join(IMAGE_SUFFIXES)}, DICOM without a suffix) in or below {folder}{held}"
+            f"{links}. Check the folder."
         )
     return names
 
@@ -274,7 +283,7 @@ def _other_formats(files: _Files) -> list[str]:
     return [f"{count} are {suffix}" for suffix, count in sorted(others.items()) if suffix in _OTHER_IMAGES]
 
 
-def _of_folder(folder: Path, files: _Files) -> Items:
+def _of_folder(folder: Path, files: _Files, choice: str) -> Items:
     names = _images(folder, files)
     if passed := _other_formats(files):
         warnings.warn(f"of the files below {folder} {', '.join(passed)}; these are not read.", stacklevel=4)
@@ -283,14 +292,18 @@ def _of_folder(folder: Path, files: _Files) -> Items:
             f"{counted(files.links, 'linked folder')} in {folder} {'was' if files.links == 1 else 'were'} not entered.",
             stacklevel=4,
         )
-    return Items(np.asarray(names), [folder / name for name in names], "image")
+    paths = [folder / name for name in names]
+    if choice:
+        paths = [Path(f"{path}#{choice}") if _is_dicom_file(path) else path for path in paths]
+    return Items(np.asarray(names), paths, "image")
 
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Relative paths of the files below a folder, and the number of linked folders."""
+    """Relative paths of the files below a folder, DICOM files by content, and the number of linked folders."""
 
     names: list[str]
+    dicom: frozenset[str]
     links: int
 
 
@@ -302,7 +315,57 @@ def _files_below(folder: Path) -> _Files:
         links += sum(os.path.islink(os.path.join(place, one)) for one in folders)
         here = Path(place).relative_to(folder)
         names += [(here / one).as_posix() for one in files if not one.startswith(".")]
-    return _Files([name for name in names if (folder / name).is_file()], links)
+    names = [name for name in names if (folder / name).is_file()]
+    unnamed = (name for name in names if not _names_its_kind(name))
+    return _Files(names, frozenset(name for name in unnamed if _is_dicom_file(folder / name)), links)
+
+
+def dicom_files_below(folder: Path) -> list[str]:
+    """Relative paths of the DICOM files in and below a folder, sorted: by their endings, or by their content."""
+    files = _files_below(folder)
+    return sorted(name for name in files.names if name.lower().endswith(DICOM_SUFFIXES) or name in files.dicom)
+
+
+def _names_its_kind(name: str) -> bool:
+    """False for a name without a suffix, as ``IM000001`` or ``1.2.840.113``, except that of a DICOM directory."""
+    suffix = Path(name).suffix[1:]
+    return bool(suffix and not suffix.isdigit()) or Path(name).name.upper() == "DICOMDIR"
+
+
+def _is_dicom_file(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_dicom(file.read(DICOM_BYTES))
+    except OSError:
+        return False
+
+
+def with_all_frames(items: Items) -> Items:
+    """``items`` with an item for each frame in place of one whose path ends in ``#frame=all``.
+
+    Its id is that of the file, with ``#frame=1`` and so on at the end.
+    """
+    whole = [isinstance(one, str | Path) and "frame=all" in file_and_choice(one)[1].split("&") for one in items.values]
+    if items.modality != "image" or not any(whole):
+        return items
+    from stitchkit.datasets.dicom.pictures import frame_count
+
+    ids: list[str] = []
+    values: list[Any] = []
+    for name, value, several in zip(items.ids.tolist(), items.values, whole, strict=True):
+        frames = range(1, frame_count(file_and_choice(value)[0]) + 1) if several else [0]
+        for frame in frames:
+            ids.append(_of_frame(name, frame) if frame else name)
+            values.append(Path(_of_frame(str(value), frame)) if frame else value)
+    return Items(np.asarray(ids), values, "image")
+
+
+def _of_frame(name: str, frame: int) -> str:
+    """A path, or an id, with one frame in place of all."""
+    choice = file_and_choice(name)[1]
+    if "frame=all" not in choice.split("&"):
+        return f"{name}#frame={frame}"
+    return name[: -len(choice)] + choice.replace("frame=all", f"frame={frame}")
 
 
 def _of_lines(table: Table, modality: str | None, folder: Path) -> Items:
@@ -311,7 +374,7 @@ def _of_lines(table: Table, modality: str | None, folder: Path) -> Items:
     kind = modality or _modality(table, "line")
     table = _with_texts(table, ["line"] if kind == "text" else [], stacklevel=5)
     ids = np.asarray([str(n) for n in table.numbers]) if kind == "text" else ids_of(table, "line", None)
-    return Items(ids, _values(table, "line", kind, folder), kind)
+    return with_all_frames(Items(ids, _values(table, "line", kind, folder), kind))
 
 
 def _with_texts(table: Table, columns: Sequence[str], stacklevel: int = 3) -> Table:
@@ -380,7 +443,7 @@ def _values(table: Table, column: str, modality: str, folder: Path) -> Sequence[
         return cells
     paths = [folder / cell for cell in cells]
     missing = [
-        position for position, path in enumerate(paths) if not os.path.isfile(path)
+        position for position, path in enumerate(paths) if not os.path.isfile(file_and_choice(path)[0])
     ]  # of any text, even one too long for a name
     if missing:
         from stitchkit.datasets.missing_files import account_of_missing

@@ -1,11 +1,12 @@
-"""Files that are no PNG, JPEG, BMP or TIFF: their kind by their first bytes, and the next step."""
+"""Files that are no PNG, JPEG, BMP, TIFF or DICOM: their kind by their first bytes, and the next step."""
 
 from __future__ import annotations
+
+from stitchkit.datasets.image_files import DICOM_SUFFIXES
 
 _CONVERT = "Convert it to PNG."
 _AGAIN = "Copy or download it again, or leave it out."
 _KINDS = (  # first bytes, where they stand, the kind, the next step
-    (b"DICM", 128, "it is DICOM", "Convert it to PNG (16 bits are kept), windowed as the encoder expects."),
     (b"WEBP", 8, "it is a WebP image", _CONVERT),
     (b"GIF87a", 0, "it is a GIF image", _CONVERT),
     (b"GIF89a", 0, "it is a GIF image", _CONVERT),
@@ -63,11 +64,14 @@ def kind_and_step(start: bytes, suffix: str, size: int) -> tuple[str, str]:
     for prefix, kind, step in _TEXTS:
         if text.startswith(prefix):
             return kind, step
-    if suffix in (".dcm", ".dicom"):
-        return "by its name it is DICOM", "Convert it to PNG (16 bits are kept), windowed as the encoder expects."
+    if suffix in DICOM_SUFFIXES:
+        return (
+            "by its name it is DICOM, but it does not begin with 128 bytes and DICM, the file meta information",
+            "Export it again as a DICOM file, or convert it to PNG.",
+        )
     if not start.strip(b"\0"):
         return f"{size:,} bytes that begin with zeros", _AGAIN
-    return f"{size:,} bytes that are no PNG, JPEG, BMP or TIFF, or a cut-off header", _AGAIN
+    return f"{size:,} bytes that are no PNG, JPEG, BMP, TIFF or DICOM, or a cut-off header", _AGAIN
 
 
 def _with_suffix(kind: str, suffix: str) -> str:

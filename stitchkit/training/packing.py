@@ -15,6 +15,7 @@ import numpy as np
 
 from stitchkit.core.items import Items
 from stitchkit.datasets.grey_levels import one_warning
+from stitchkit.datasets.image_files import file_and_choice
 from stitchkit.datasets.images import read_image
 from stitchkit.encoders.shared.encoder import ImageBatch
 from stitchkit.runtime.progress import Progress
@@ -131,7 +132,7 @@ def _digest_of(images: Items, shape: tuple[int, ...]) -> str:
     digest = hashlib.sha256(repr((_READING, *shape)).encode())
     for name, value in zip(images.ids.tolist(), images.values, strict=True):
         if isinstance(value, str | Path):
-            facts = Path(value).stat()
+            facts = file_and_choice(value)[0].stat()
             digest.update(f"{name}\0{value}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
         else:
             digest.update(name.encode() + np.asarray(value).tobytes())

@@ -236,12 +236,12 @@ def test_absurd_toml_is_refused(tmp_path, text):
 
 
 def test_what_is_passed_over_in_a_folder_is_counted(films):
-    (films / "x.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    (films / "x.gif").write_bytes(b"GIF89a")
     (films / "y.webp").write_bytes(b"RIFF....WEBP")
     (films / "z.webp").write_bytes(b"RIFF....WEBP")
     (films / "notes.txt").write_text("mine")
     (films / ".hidden").mkdir()
-    with pytest.warns(UserWarning, match=r"1 are \.dcm, 2 are \.webp; these are not read"):
+    with pytest.warns(UserWarning, match=r"1 are \.gif, 2 are \.webp; these are not read"):
         assert len(read_items(films)) == 4
 
 
@@ -253,9 +253,9 @@ def test_linked_folders_are_counted(films, tmp_path_factory):
         assert len(read_items(films)) == 4
 
 
-def test_a_folder_of_dicom_says_so(tmp_path):
-    (tmp_path / "a.dcm").write_bytes(b"\0" * 128 + b"DICM")
-    with pytest.raises(DataError, match=r"no images .* 1 are \.dcm, which are not read: convert them to PNG"):
+def test_a_folder_of_images_of_another_kind_says_so(tmp_path):
+    (tmp_path / "a.webp").write_bytes(b"RIFF....WEBP")
+    with pytest.raises(DataError, match=r"no images .* 1 are \.webp, which are not read: convert them to PNG"):
         read_items(tmp_path)
 
 

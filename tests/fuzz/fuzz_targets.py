@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from run_logs import log_lines
 
 import stitchkit as sk
 from stitchkit.core.space import Space
-from stitchkit.datasets.images import read_image
+from stitchkit.datasets.content_keys import content_key
+from stitchkit.datasets.dicom.columns import COLUMNS, dicom_columns, dicom_patients
+from stitchkit.datasets.images import image_metadata, read_image
 from stitchkit.datasets.tables import read_items
 from stitchkit.encoders.shared.encoder import ImageBatch
 from stitchkit.runtime.progress import Progress
@@ -36,6 +39,7 @@ from stitchkit.training.validation import Validation
 from stitchkit.training.vocabularies import Vocabulary
 
 ROOT = Path(__file__).parents[2]
+DICOM_FILES = ("MR_small_RLE.dcm", "JPEG2000.dcm", "MR_small_jpeg_ls_lossless.dcm", "SC_rgb_small_odd_jpeg.dcm")
 
 
 def _rng() -> np.random.Generator:
@@ -45,6 +49,24 @@ def _rng() -> np.random.Generator:
 def _pictures(folder: Path) -> None:
     for name in ("a", "b", "c"):
         Image.new("L", (4, 4), 9).save(folder / f"{name}.png")
+
+
+def _dicom(folder: Path) -> None:
+    """Pictures of every kind of compression that is read, cut to what is quickly changed, and one with tables."""
+    shipped = Path(find_spec("pydicom").origin).parent / "data" / "test_files"
+    for name in DICOM_FILES:
+        shutil.copy(shipped / name, folder / name)
+    files = of_tests("datasets/dicom_files.py")
+    film = _rng().integers(0, 4096, (9, 8)).astype(np.uint16)
+    tables = {"VOILUTSequence": files.lut(0, range(50), 8), "ModalityLUTSequence": files.lut(0, range(90), 8, "OW")}
+    files.write_dicom(folder / "tables.dcm", film, bits=12, PixelPaddingValue=3, **tables)
+
+
+def _use_dicom(folder: Path) -> object:
+    paths = sorted(folder.glob("*.dcm"))
+    columns = dicom_columns(paths, list(COLUMNS)), dicom_patients(paths)
+    return columns, [(read_image(f"{path}#frame=1"), image_metadata(path), content_key(f"{path}#frame=1", "image"))
+                     for path in paths]  # fmt: skip
 
 
 def _text(name: str, text: str) -> Callable[[Path], None]:
@@ -362,6 +384,7 @@ TARGETS: dict[str, Target] = {
     "vocabularies": Target(_vocabulary, lambda folder: Vocabulary.of_folder(str(folder)).digest,
                            {"tokenizer.json": (change_bytes, change_json)}),
     "images": Target(_images, _read_images, {"*": _BYTES}),
+    "DICOM files": Target(_dicom, _use_dicom, {"*.dcm": _BYTES}),
     "embeddings": Target(_embeddings, lambda folder: sk.read_embeddings(folder / "e.safetensors"),
                          {"*.safetensors": _TENSORS}),
     "moments": Target(_moments, lambda folder: sk.load(folder / "m.safetensors"),

@@ -23,12 +23,13 @@ def align(
         typer.Option(
             "--pool-source",
             metavar="ITEMS|FILE",
-            exists=True,
+            callback=o.existing_items,
             help="Few anchors: unpaired items for SOURCE, or a .safetensors file of their embeddings.",
         ),
     ] = None,
     pool_target: Annotated[
-        Path | None, typer.Option("--pool-target", metavar="ITEMS|FILE", exists=True, help="The same for TARGET.")
+        Path | None,
+        typer.Option("--pool-target", metavar="ITEMS|FILE", callback=o.existing_items, help="The same for TARGET."),
     ] = None,
     purpose: Annotated[
         str, typer.Option("--purpose", help="match (zero-shot, retrieval) or head (driving a target head).")

@@ -17,7 +17,9 @@ def embed(
     items: Annotated[
         Path,
         typer.Argument(
-            metavar="ITEMS", help="A folder of images, a CSV, a .txt with an item a line, or an image.", exists=True
+            metavar="ITEMS",
+            help="A folder of images, a CSV, a .txt with an item a line, or an image.",
+            callback=o.existing_items,
         ),
     ],
     *,

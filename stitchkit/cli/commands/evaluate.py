@@ -23,7 +23,9 @@ def evaluate(
     items: Annotated[
         Path | None,
         typer.Option(
-            "--items", help="The test images or texts: for a folder, the probe and file metadata.", exists=True
+            "--items",
+            help="The test images or texts: for a folder, the probe and file metadata.",
+            callback=o.existing_items,
         ),
     ] = None,
     anchors: o.OptionalAnchors = None,

@@ -22,7 +22,7 @@ def zeroshot(
     ] = None,
     *,
     items: Annotated[
-        Path, typer.Option("--items", help="A folder of images, a CSV, a .txt, or an image.", exists=True)
+        Path, typer.Option("--items", help="A folder of images, a CSV, a .txt, or an image.", callback=o.existing_items)
     ],
     out: Annotated[Path, typer.Option("--out", help="The .csv file of scores to write.")],
     anchors: o.OptionalAnchors = None,

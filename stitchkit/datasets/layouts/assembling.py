@@ -15,7 +15,7 @@ from stitchkit.core.items import Items
 from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.datasets.layouts.image_files import DICOM_SUFFIXES
+from stitchkit.datasets.image_files import DICOM_SUFFIXES
 from stitchkit.datasets.layouts.published import PublishedTable
 
 

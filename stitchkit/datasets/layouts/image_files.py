@@ -12,12 +12,12 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.wording import setting
+from stitchkit.datasets.image_files import DICOM_SUFFIXES
 from stitchkit.datasets.images import IMAGE_SUFFIXES
 from stitchkit.datasets.layouts.published import Rows
 
 MISSING = ("error", "skip")
-DICOM_SUFFIXES = (".dcm", ".dicom")
-_SUFFIXES = frozenset((*IMAGE_SUFFIXES, *DICOM_SUFFIXES))
+_SUFFIXES = frozenset(IMAGE_SUFFIXES)
 _CHUNK = 2048  # file names a thread asks for at a time
 _THREADS = 16  # a network disk answers each question late, but many at a time
 

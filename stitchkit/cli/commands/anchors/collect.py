@@ -19,7 +19,8 @@ def collect(
         str,
         typer.Argument(
             metavar="LAYOUT",
-            help="nih, chexpert, mimic-cxr, padchest, vindr-cxr, rsna, open-i, roco, pmc-oa, quilt; table: your own.",
+            help="nih, chexpert, mimic-cxr, padchest, vindr-cxr, rsna, open-i, roco, pmc-oa, quilt; of "
+            "your own: table, dicom.",
         ),
     ],
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder it was downloaded to.")],

@@ -1,0 +1,1 @@
+"""DICOM files: tags, frames, grey levels, pictures, and metadata on request."""
