@@ -338,7 +338,7 @@ BAD = {
     "one fold": ({"folds": 1}, InputError, "folds must be a whole number of at least 2; got 1"),
     "no permutation": ({"permutations": 0}, InputError, "permutations must be a whole number of at least 1; got 0"),
     "half a permutation": ({"permutations": 0.5}, InputError, "permutations must be a whole number"),
-    "a negative seed": ({"seed": -1}, InputError, "seed must be a whole number of at least 0"),
+    "a negative seed": ({"seed": -1}, InputError, "seed must be a whole number from 0"),
 }  # fmt: skip
 
 
