@@ -26,6 +26,7 @@ ENCODERS = {
     "onnx": "stitchkit.encoders.onnx_folder:load",
     "open_clip": "stitchkit.encoders.open_clip_pairs:load",
     "python": "stitchkit.encoders.python_object:load",
+    "st": "stitchkit.encoders.sentence_models:load",
     "stitchkit": "stitchkit.encoders.folders:load",
     "timm": "stitchkit.encoders.timm_vision:load",
 }

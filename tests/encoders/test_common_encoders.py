@@ -18,7 +18,7 @@ from stitchkit.encoders import ENCODERS, EncoderName, load_encoder
 ROWS = sorted(TABLE)
 HALVED = [
     "timm-path", "hf-vit-cls", "hf-bert-mean", "hf-clip-image", "hf-clip-text", "hf-siglip-text", "open-clip-image",
-    "open-clip-text", "open-clip-hf-text", "python-module",
+    "open-clip-text", "open-clip-hf-text", "python-module", "st",
 ]  # fmt: skip
 FLOAT32_ONLY = [row for row in ROWS if row.startswith("onnx-")]
 

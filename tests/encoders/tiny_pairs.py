@@ -11,6 +11,7 @@ import numpy as np
 from tiny_encoders import BUILDERS, TABLE, WORDS
 from tiny_onnx import ONNX, ONNX_TABLE
 from tiny_open_clip import OPEN_CLIP, OPEN_CLIP_TABLE
+from tiny_sentences import SENTENCE_TABLE, SENTENCES
 
 from stitchkit.core.arrays import to_numpy
 
@@ -152,7 +153,7 @@ PAIRS = {  # builder, width of its vectors
     "hf_altclip": (hf_altclip, 8),
     "hf_dual": (hf_dual, 8),
 }
-ALL_BUILDERS = {**BUILDERS, **ONNX, **OPEN_CLIP, **{name: build for name, (build, _) in PAIRS.items()}}
+ALL_BUILDERS = {**BUILDERS, **ONNX, **OPEN_CLIP, **SENTENCES, **{name: build for name, (build, _) in PAIRS.items()}}
 ALL_TABLE = {
     **TABLE,
     **{
@@ -162,6 +163,7 @@ ALL_TABLE = {
     },
     **ONNX_TABLE,
     **OPEN_CLIP_TABLE,
+    **SENTENCE_TABLE,
     "hf-clip-text-unit": ("hf:local-dir:{folder}#modality=text&norm=unit", "hf_clip", 8),
 }
 
