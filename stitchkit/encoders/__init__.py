@@ -23,6 +23,7 @@ __all__ = ["ENCODERS", "EncoderName", "is_vectors_file", "load_encoder", "load_r
 ENCODERS = {
     "demo": "stitchkit.encoders.demo:load",
     "hf": "stitchkit.encoders.hf.load:load",
+    "local": "stitchkit.encoders.local_weights:load",
     "onnx": "stitchkit.encoders.onnx_folder:load",
     "open_clip": "stitchkit.encoders.open_clip_pairs:load",
     "python": "stitchkit.encoders.python_object:load",

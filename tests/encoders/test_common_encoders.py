@@ -19,6 +19,11 @@ ROWS = sorted(TABLE)
 HALVED = [
     "timm-path", "hf-vit-cls", "hf-bert-mean", "hf-clip-image", "hf-clip-text", "hf-siglip-text", "open-clip-image",
     "open-clip-text", "open-clip-hf-text", "python-module", "st",
+    "local-torchvision",
+]  # fmt: skip
+MEANS = [
+    "timm-maps", "hf-maps", "hf-maps-pooler", "hf-bert-mean", "hf-roberta", "hf-swin-mean", "local-timm",
+    "local-torchvision", "onnx-text-mean", "onnx-image-mean",
 ]  # fmt: skip
 FLOAT32_ONLY = [row for row in ROWS if row.startswith("onnx-")]
 
@@ -86,6 +91,16 @@ def test_batch_size_does_not_change_vectors(row, loaded, items):
     alone = np.concatenate([vectors(encoder, [item]) for item in given])
     np.testing.assert_allclose(together, alone, atol=1e-5)
     np.testing.assert_array_equal(together, vectors(encoder, given))
+
+
+@pytest.mark.parametrize("row", MEANS)
+def test_tokens_of_a_mean_have_the_vector_as_their_mean(row, loaded, items):
+    encoder = loaded(row)
+    encoded = encoder.encode(encoder.prepare(items(encoder.modality)))
+    tokens = encoded.tokens
+    weight = torch.ones(tokens.shape[:2]) if encoded.mask is None else encoded.mask
+    mean = (tokens * weight[..., None]).sum(dim=1) / weight.sum(dim=1, keepdim=True)
+    np.testing.assert_allclose(to_numpy(mean), to_numpy(encoded.pooled), atol=1e-6)
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from tiny_encoders import BUILDERS, TABLE, WORDS
+from tiny_files import FILE_TABLE, FILES
 from tiny_onnx import ONNX, ONNX_TABLE
 from tiny_open_clip import OPEN_CLIP, OPEN_CLIP_TABLE
 from tiny_sentences import SENTENCE_TABLE, SENTENCES
@@ -153,7 +154,14 @@ PAIRS = {  # builder, width of its vectors
     "hf_altclip": (hf_altclip, 8),
     "hf_dual": (hf_dual, 8),
 }
-ALL_BUILDERS = {**BUILDERS, **ONNX, **OPEN_CLIP, **SENTENCES, **{name: build for name, (build, _) in PAIRS.items()}}
+ALL_BUILDERS = {
+    **BUILDERS,
+    **FILES,
+    **ONNX,
+    **OPEN_CLIP,
+    **SENTENCES,
+    **{name: build for name, (build, _) in PAIRS.items()},
+}
 ALL_TABLE = {
     **TABLE,
     **{
@@ -161,6 +169,7 @@ ALL_TABLE = {
         for name, (_, dim) in PAIRS.items()
         for modality in ("image", "text")
     },
+    **FILE_TABLE,
     **ONNX_TABLE,
     **OPEN_CLIP_TABLE,
     **SENTENCE_TABLE,
