@@ -30,6 +30,7 @@ ENCODERS = {
     "st": "stitchkit.encoders.sentence_models:load",
     "stitchkit": "stitchkit.encoders.folders:load",
     "timm": "stitchkit.encoders.timm_vision:load",
+    "xrv": "stitchkit.encoders.xray_vision:load",
 }
 
 RUNS_HUB_CODE = ("hf", "stitchkit")  # families whose load() takes trust_remote_code

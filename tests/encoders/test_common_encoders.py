@@ -23,7 +23,7 @@ HALVED = [
 ]  # fmt: skip
 MEANS = [
     "timm-maps", "hf-maps", "hf-maps-pooler", "hf-bert-mean", "hf-roberta", "hf-swin-mean", "local-timm",
-    "local-torchvision", "onnx-text-mean", "onnx-image-mean",
+    "local-torchvision", "onnx-text-mean", "onnx-image-mean", "xrv-densenet", "xrv-resnet",
 ]  # fmt: skip
 FLOAT32_ONLY = [row for row in ROWS if row.startswith("onnx-")]
 
@@ -140,6 +140,8 @@ def test_half_precision_gives_the_same_space_and_nearly_the_same_vectors(row, dt
 def test_a_cuda_device_gives_the_same_space_and_vectors(dtype, loaded, items):
     for row in ROWS:
         if row in FLOAT32_ONLY and (dtype != "float32" or "CUDAExecutionProvider" not in _providers()):
+            continue
+        if row.startswith("xrv-") and dtype == "float16":
             continue
         encoder = loaded(row)
         there = load_encoder(encoder.name, device="cuda", dtype=dtype)

@@ -13,6 +13,7 @@ from tiny_files import FILE_TABLE, FILES
 from tiny_onnx import ONNX, ONNX_TABLE
 from tiny_open_clip import OPEN_CLIP, OPEN_CLIP_TABLE
 from tiny_sentences import SENTENCE_TABLE, SENTENCES
+from tiny_xrays import XRAY_TABLE, XRAYS
 
 from stitchkit.core.arrays import to_numpy
 
@@ -160,6 +161,7 @@ ALL_BUILDERS = {
     **ONNX,
     **OPEN_CLIP,
     **SENTENCES,
+    **XRAYS,
     **{name: build for name, (build, _) in PAIRS.items()},
 }
 ALL_TABLE = {
@@ -173,6 +175,7 @@ ALL_TABLE = {
     **ONNX_TABLE,
     **OPEN_CLIP_TABLE,
     **SENTENCE_TABLE,
+    **XRAY_TABLE,
     "hf-clip-text-unit": ("hf:local-dir:{folder}#modality=text&norm=unit", "hf_clip", 8),
 }
 
