@@ -42,6 +42,7 @@ NAMED_TOKENS = ("unk_token", "pad_token", "cls_token", "sep_token", "mask_token"
 PADS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")  # where a tokenizer does not name its own
 EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\xff][\x01-\x7f]?)")  # key of an entry, start of its value
 LONGEST_TRIAL = 1024  # tokens; the memory of attention grows with their square
+TRIAL_TEXTS = ("a", "The lungs are clear, and no effusion is seen. The heart is large: 15.5 cm.")  # of two lengths
 FOLLOWS = 1e-4  # of the largest value: more than rounding
 
 
@@ -404,7 +405,9 @@ def _width(encoder: OnnxEncoder) -> int:
 def _settle(encoder: OnnxEncoder) -> None:
     """Set what trial runs tell: the pooling that the output allows, and whether items must be encoded alone."""
     image = encoder.modality == "image"
-    items: list[Any] = probe_images() if image else ["a", "a a a a a a a a"]
+    if not image:
+        _check_tokens(encoder)
+    items: list[Any] = probe_images() if image else list(TRIAL_TEXTS)
     if encoder.pool is None:
         encoder.pool = BY_AXES[encoder._run(next(encoder._one_by_one(encoder.prepare(items[:1])))).ndim]
     if not encoder.alone:
@@ -416,8 +419,6 @@ def _settle(encoder: OnnxEncoder) -> None:
                 f"those without {MASK} do), so items are encoded one at a time.",
                 stacklevel=3,
             )
-    if not image:
-        _check_tokens(encoder)
 
 
 def _check_tokens(encoder: OnnxEncoder) -> None:

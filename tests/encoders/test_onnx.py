@@ -129,6 +129,19 @@ def test_a_model_without_a_mask_is_given_texts_alone(tmp_path):
     np.testing.assert_allclose(vectors(bare, TEXTS), vectors(loaded(onnx_text(tmp_path / "m")), TEXTS), atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the tool that quantises
+def test_a_dynamically_quantised_model_is_given_texts_alone(tmp_path):
+    """It takes the scale of its numbers from the whole batch."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    folder = onnx_text(tmp_path / "m")
+    quantization.quantize_dynamic(folder / "model.onnx", folder / "q.onnx")
+    (folder / "q.onnx").replace(folder / "model.onnx")
+    encoder = loaded(folder)
+    assert encoder.alone
+    together = vectors(encoder, TEXTS)
+    np.testing.assert_array_equal(together, np.concatenate([vectors(encoder, [text]) for text in TEXTS]))
+
+
 @pytest.mark.parametrize("batch", ["b", 1])
 def test_a_fixed_length_is_filled(tmp_path, batch, recwarn):
     fixed = loaded(onnx_text(tmp_path / "fixed", length=10, batch=batch))
