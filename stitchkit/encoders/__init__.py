@@ -33,10 +33,14 @@ __all__ = [
 ENCODERS = {
     "demo": "stitchkit.encoders.demo:load",
     "hf": "stitchkit.encoders.hf.load:load",
+    "local": "stitchkit.encoders.local_weights:load",
+    "onnx": "stitchkit.encoders.onnx_folder:load",
     "open_clip": "stitchkit.encoders.open_clip_pairs:load",
     "python": "stitchkit.encoders.python_object:load",
+    "st": "stitchkit.encoders.sentence_models:load",
     "stitchkit": "stitchkit.encoders.folders:load",
     "timm": "stitchkit.encoders.timm_vision:load",
+    "xrv": "stitchkit.encoders.xray_vision:load",
 }
 
 RUNS_HUB_CODE = ("hf", "stitchkit")  # families whose load() takes trust_remote_code

@@ -20,7 +20,8 @@ KINDS = (
      "a diffusers pipeline of several models",
      "Copy the encoder that you need (text_encoder or image_encoder, with its tokenizer or image processor) into a "
      "folder of its own and load that."),
-    (("*.onnx", "onnx/*.onnx"), "an ONNX export", WEIGHTS_OF_ITS_OWN),
+    (("*.onnx", "onnx/*.onnx"), "an ONNX export",
+     f"Load it as onnx:FOLDER (pip install onnxruntime). Or: {WEIGHTS_OF_ITS_OWN}"),
     (("openvino_model.xml", "openvino/*.xml"), "an OpenVINO export", WEIGHTS_OF_ITS_OWN),
     (("*.gguf",), "a GGUF file of quantised weights", WEIGHTS_OF_ITS_OWN),
     (("*.tflite", "*.mlmodel", "*.mlpackage", "*.engine"), "an export for another runtime", WEIGHTS_OF_ITS_OWN),

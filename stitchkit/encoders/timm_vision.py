@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -16,6 +16,7 @@ from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_folder, fingerprint
 from stitchkit.encoders.devices import freeze, move
+from stitchkit.encoders.feature_maps import is_mean, near, rows_of
 from stitchkit.encoders.hub import importing, is_offline, loading
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.library_calls import fits, library_call
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class TimmEncoder:
-    """A timm model as an encoder: pooled vectors are what its own classifier reads."""
+    """A timm model as an encoder: pooled vectors are what its own classifier reads.
+
+    ``maps`` is the way from a last feature map to tokens: ``"mean"`` where its mean is the vector, ``"head"`` where
+    something follows the mean (a norm, say), which is then done at each position, or None.
+    """
 
     name: str
     space: Space
@@ -39,6 +44,7 @@ class TimmEncoder:
     device: str
     dtype: str
     modality: str = "image"
+    maps: str | None = None
 
     def prepare(self, items: Sequence[Any]) -> torch.Tensor:
         """Decoded images as a (b, channels, h, w) float32 tensor on the CPU, by the checkpoint's own transform."""
@@ -50,14 +56,25 @@ class TimmEncoder:
             return torch.stack([self.transform(one) for one in pictures])
 
     def encode(self, batch: torch.Tensor) -> Encoded:
-        """Pooled vectors (b, d) in float32 on the device, and tokens (b, t, d) where the features are tokens."""
+        """Pooled vectors (b, d) in float32 on the device, and tokens (b, t, d) or the positions of the last map."""
         import torch
 
         inputs = move(batch, self.device, self.dtype)
         with torch.inference_mode(), library_call():
             features = self.model.forward_features(inputs)
             pooled = self.model.forward_head(features, pre_logits=True).float()
-        return Encoded(pooled, features if features.ndim == 3 else None)
+            return Encoded(pooled, self._tokens(features))
+
+    def _tokens(self, features: torch.Tensor) -> torch.Tensor | None:
+        """Tokens (b, t, d) of features, which are tokens already or a map."""
+        if features.ndim == 3:
+            return features
+        if features.ndim != 4 or self.maps is None:
+            return None
+        rows = rows_of(features, _is_channels_last(self.model))
+        if self.maps == "mean":
+            return rows
+        return _by_head(self.model, rows.flatten(0, 1)).reshape(len(rows), rows.shape[1], -1)
 
     def classifier(self) -> LinearHead:
         """The checkpoint's own linear classifier, checked against the model's logits.
@@ -88,7 +105,7 @@ class TimmEncoder:
 
 
 def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
-    """The encoder ``name`` means: a timm model name, ``hf-hub:org/name[@revision]``, ``local-dir:/path`` or a path.
+    """The encoder of a timm model name, ``hf-hub:org/name[@revision]``, ``local-dir:/path`` or a path.
 
     Pooling is the checkpoint's own (``forward_head(..., pre_logits=True)``), so there are no options. The
     fingerprint leaves the classifier out: it does not change the vectors.
@@ -96,23 +113,69 @@ def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
     name.check_options(())
     with importing("timm"):
         timm: Any = import_module("timm")
-    model = _model(timm, name)
+    return encoder_of(timm, name, _model(timm, name), device=device, dtype=dtype)
+
+
+def encoder_of(
+    timm: Any, name: EncoderName, model: Any, *, device: str, dtype: str, changes: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> TimmEncoder:  # fmt: skip
+    """The encoder of a model that has its weights.
+
+    Parameters
+    ----------
+    changes
+        Settings of the preprocessing in place of the model's own.
+    facts
+        Further settings that the fingerprint holds.
+    """
     fault = f"the preprocessing of {str(name)!r} cannot be made from its settings (pretrained_cfg in config.json)"
     with fits(fault, "Copy config.json again from its source"), library_call():
-        config = timm.data.resolve_model_data_config(model)
+        config = {**timm.data.resolve_model_data_config(model), **(changes or {})}
         transform = timm.data.create_transform(**config, is_training=False)
     if config["input_size"][0] not in (1, 3):
         raise InputError(f"encoder {str(name)!r} takes {config['input_size'][0]} channels; images have 1 or 3.")
-    digest = fingerprint(_trunk_state(model), {"preprocessing": config, "pool": "pre_logits"})
+    digest = fingerprint(_trunk_state(model), {"preprocessing": config, "pool": "pre_logits", **(facts or {})})
     size = tuple(config["input_size"])
     check_levels(name, 1.0, config["mean"], config["std"], "timm, which scales to 0 to 1,")
     sizes = getattr(getattr(model, "patch_embed", None), "img_size", None)
+    maps = _way_to_tokens(model, size)
     encoder = TimmEncoder(
-        str(name), Space(str(name), 1), freeze(model, device, dtype), transform, size, device, dtype
+        str(name), Space(str(name), 1), freeze(model, device, dtype), transform, size, device, dtype, maps=maps
     )  # fmt: skip
     takes = f"input_size = {list(size)}" if sizes is None else f"images of {sizes}"
     encoder.space = Space(str(name), image_width(encoder, "preprocessing", {"size": list(size)}, takes), digest)
     return encoder
+
+
+def _way_to_tokens(model: Any, size: tuple[int, int, int]) -> str | None:
+    """The way from the last feature map to tokens of the vectors' width, by a trial in float32 on the CPU."""
+    import torch
+
+    with torch.inference_mode():
+        try:
+            features = model.eval().forward_features(random_images(size))
+            if not isinstance(features, torch.Tensor) or features.ndim != 4:
+                return None
+            pooled = model.forward_head(features, pre_logits=True)
+            rows = rows_of(features, _is_channels_last(model))
+            if is_mean(rows, pooled):
+                return "mean"
+            alike = _by_head(model, rows.mean(dim=1))
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError):  # a head that reads one size of map
+            return None
+        return "head" if alike.shape == pooled.shape and near(alike, pooled) else None
+
+
+def _by_head(model: Any, rows: torch.Tensor) -> torch.Tensor:
+    """What the head makes of maps of one position (n, c), (n, d)."""
+    maps = rows[:, None, None] if _is_channels_last(model) else rows[..., None, None]
+    tokens: torch.Tensor = model.forward_head(maps, pre_logits=True)
+    return tokens
+
+
+def _is_channels_last(model: Any) -> bool:
+    return bool(getattr(model, "output_fmt", "NCHW") == "NHWC")
 
 
 def _model(timm: Any, name: EncoderName) -> Any:

@@ -1,10 +1,11 @@
-"""No network: the switch is set before any library reads it."""
+"""No network: the switches are set before any library reads them."""
 
 from __future__ import annotations
 
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -11,14 +11,25 @@ import torch
 from tiny_pairs import ALL_TABLE as TABLE
 
 from stitchkit.core.arrays import to_numpy
+from stitchkit.core.errors import InputError
 from stitchkit.core.roles import Encoder
 from stitchkit.encoders import ENCODERS, EncoderName, load_encoder
 
 ROWS = sorted(TABLE)
 HALVED = [
     "timm-path", "hf-vit-cls", "hf-bert-mean", "hf-clip-image", "hf-clip-text", "hf-siglip-text", "open-clip-image",
-    "open-clip-text", "open-clip-hf-text", "python-module",
+    "open-clip-text", "open-clip-hf-text", "python-module", "st",
+    "local-torchvision",
 ]  # fmt: skip
+MEANS = [
+    "timm-maps", "hf-maps", "hf-maps-pooler", "hf-bert-mean", "hf-roberta", "hf-swin-mean", "local-timm",
+    "local-torchvision", "onnx-text-mean", "onnx-image-mean", "xrv-densenet", "xrv-resnet",
+]  # fmt: skip
+FLOAT32_ONLY = [row for row in ROWS if row.startswith("onnx-")]
+
+
+def _providers():
+    return pytest.importorskip("onnxruntime").get_available_providers()
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +93,16 @@ def test_batch_size_does_not_change_vectors(row, loaded, items):
     np.testing.assert_array_equal(together, vectors(encoder, given))
 
 
+@pytest.mark.parametrize("row", MEANS)
+def test_tokens_of_a_mean_have_the_vector_as_their_mean(row, loaded, items):
+    encoder = loaded(row)
+    encoded = encoder.encode(encoder.prepare(items(encoder.modality)))
+    tokens = encoded.tokens
+    weight = torch.ones(tokens.shape[:2]) if encoded.mask is None else encoded.mask
+    mean = (tokens * weight[..., None]).sum(dim=1) / weight.sum(dim=1, keepdim=True)
+    np.testing.assert_allclose(to_numpy(mean), to_numpy(encoded.pooled), atol=1e-6)
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_different_items_have_different_vectors(row, loaded, items):
     encoder = loaded(row)
@@ -118,6 +139,10 @@ def test_half_precision_gives_the_same_space_and_nearly_the_same_vectors(row, dt
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_a_cuda_device_gives_the_same_space_and_vectors(dtype, loaded, items):
     for row in ROWS:
+        if row in FLOAT32_ONLY and (dtype != "float32" or "CUDAExecutionProvider" not in _providers()):
+            continue
+        if row.startswith("xrv-") and dtype == "float16":
+            continue
         encoder = loaded(row)
         there = load_encoder(encoder.name, device="cuda", dtype=dtype)
         given = items(encoder.modality)
@@ -133,6 +158,12 @@ def test_the_spaces_of_the_table_are_all_different(loaded):
     marks = {row: loaded(row).space.fingerprint for row in ROWS if row not in same}
     assert len(set(marks.values())) == len(marks)
     assert loaded("timm-path").space.fingerprint == marks["timm-local-dir"]
+
+
+@pytest.mark.parametrize("row", FLOAT32_ONLY[:1])
+def test_a_family_of_one_precision_refuses_the_others(row, loaded):
+    with pytest.raises(InputError, match="Use float32"):
+        load_encoder(loaded(row).name, device="cpu", dtype="bfloat16")
 
 
 def test_importing_the_room_imports_no_library():

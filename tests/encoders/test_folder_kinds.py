@@ -38,7 +38,7 @@ OTHERS = {
     "open_clip weights": (("open_clip_model.safetensors",), "an open_clip checkpoint", "open_clip:FOLDER#modality"),
     "adapter": (("adapter_config.json", "adapter_model.safetensors"), "a PEFT adapter", "merge_and_unload"),
     "diffusers": (("model_index.json", "unet/config.json"), "a diffusers pipeline", "text_encoder"),
-    "onnx": (("onnx/model.onnx", "tokenizer.json"), "an ONNX export .onnx/model.onnx", "made from"),
+    "onnx": (("onnx/model.onnx", "tokenizer.json"), "an ONNX export .onnx/model.onnx", "Load it as onnx:FOLDER"),
     "openvino": (("openvino_model.xml", "openvino_model.bin"), "an OpenVINO export", "made from"),
     "gguf": (("model-q4.gguf",), "a GGUF file", "made from"),
     "keras": (("tf_model.h5",), "a TensorFlow checkpoint", "from_tf=True"),

@@ -127,7 +127,7 @@ def test_too_little_main_memory_while_loading_is_said_and_not_blamed_on_the_copy
 
 @pytest.mark.parametrize(
     ("builder", "family", "ours"),
-    [("hf_vit", "hf", "stitchkit.encoders.hf.checkpoints._quiet"),
+    [("hf_vit", "hf", "stitchkit.encoders.hf.checkpoints.quiet"),
      ("timm_vit", "timm", "stitchkit.encoders.timm_vision._missing_weights_raise")],
 )  # fmt: skip
 def test_a_mistake_of_our_own_while_loading_is_not_blamed_on_files(builder, family, ours, checkpoint, monkeypatch):

@@ -47,11 +47,31 @@ def test_vectors_and_logits_are_timms_own(checkpoint, images, builder):
     assert list(head.classes) == names[builder]
 
 
-def test_tokens_come_from_transformers_only(checkpoint, images):
+def test_tokens_are_those_of_transformers_and_positions_of_maps(checkpoint, images, tmp_path):
     tokens = load_encoder(f"timm:{checkpoint('timm_vit')}", device="cpu")
     assert tokens.encode(tokens.prepare(images)).tokens.shape == (5, 5, 16)
     maps = load_encoder(f"timm:{checkpoint('timm_resnet')}", device="cpu")
-    assert maps.encode(maps.prepare(images)).tokens is None
+    found = maps.encode(maps.prepare(images))
+    assert found.tokens.shape == (5, 25, 96)
+    np.testing.assert_allclose(found.tokens.mean(dim=1), found.pooled, atol=1e-6)
+
+
+def test_a_norm_behind_the_mean_is_done_at_each_position(images, tmp_path):
+    import timm
+
+    torch.manual_seed(0)
+    model = timm.create_model("test_convnext", num_classes=2)
+    timm.models.save_for_hf(model, str(tmp_path), model_config={"num_classes": 2}, safe_serialization=True)
+    encoder = load_encoder(f"timm:{tmp_path}", device="cpu")
+    batch = encoder.prepare(images)
+    tokens = encoder.encode(batch).tokens
+    own = encoder.model
+    with torch.inference_mode():
+        wanted = own.head.norm(own.forward_features(batch)).flatten(2).transpose(1, 2)
+    np.testing.assert_allclose(tokens, wanted, atol=1e-6)
+    assert encoder.maps == "head"
+    half = load_encoder(f"timm:{tmp_path}", device="cpu", dtype="bfloat16")
+    assert half.maps == "head"
 
 
 def test_a_trunk_without_classifier_says_so_and_is_the_same_space(checkpoint, tmp_path):

@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 from tiny_encoders import BUILDERS, TABLE, WORDS
+from tiny_files import FILE_TABLE, FILES
+from tiny_onnx import ONNX, ONNX_TABLE
 from tiny_open_clip import OPEN_CLIP, OPEN_CLIP_TABLE
+from tiny_sentences import SENTENCE_TABLE, SENTENCES
+from tiny_xrays import XRAY_TABLE, XRAYS
 
 from stitchkit.core.arrays import to_numpy
 
@@ -151,7 +155,15 @@ PAIRS = {  # builder, width of its vectors
     "hf_altclip": (hf_altclip, 8),
     "hf_dual": (hf_dual, 8),
 }
-ALL_BUILDERS = {**BUILDERS, **OPEN_CLIP, **{name: build for name, (build, _) in PAIRS.items()}}
+ALL_BUILDERS = {
+    **BUILDERS,
+    **FILES,
+    **ONNX,
+    **OPEN_CLIP,
+    **SENTENCES,
+    **XRAYS,
+    **{name: build for name, (build, _) in PAIRS.items()},
+}
 ALL_TABLE = {
     **TABLE,
     **{
@@ -159,7 +171,11 @@ ALL_TABLE = {
         for name, (_, dim) in PAIRS.items()
         for modality in ("image", "text")
     },
+    **FILE_TABLE,
+    **ONNX_TABLE,
     **OPEN_CLIP_TABLE,
+    **SENTENCE_TABLE,
+    **XRAY_TABLE,
     "hf-clip-text-unit": ("hf:local-dir:{folder}#modality=text&norm=unit", "hf_clip", 8),
 }
 

@@ -74,7 +74,7 @@ class Source:
 
     def read(self, auto: Any, **settings: Any) -> Any:
         """``auto.from_pretrained`` of this checkpoint, with this library's errors."""
-        with _quiet(), loading(self.name, self.hub_id):
+        with quiet(), loading(self.name, self.hub_id):
             return auto.from_pretrained(self.where, **self.keywords, **settings)
 
 
@@ -234,20 +234,39 @@ def _family_of(settings: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the load report and its progress bar: what it warns of is checked here, and raises or does not matter."""
+def quiet() -> Iterator[list[str]]:
+    """Without the load report and its progress bar: what it warns of is checked here, and raises or does not matter.
+
+    The list that comes back holds the reports, of every load inside the block that was not wholly clean.
+    """
     own: Any = import_module("transformers.utils.logging")
 
-    def unless_report(record: logging.LogRecord) -> bool:
-        return "LOAD REPORT" not in record.getMessage()
+    reports: list[str] = []
 
+    def unless_report(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if "LOAD REPORT" in message:
+            reports.append(message)
+        return "LOAD REPORT" not in message and record.levelno >= before
+
+    def unless_sharding(record: logging.LogRecord) -> bool:
+        return "layers were not sharded" not in record.getMessage()  # said of every model that lies on one device
+
+    sharding = [logging.getLogger(f"transformers.{part}.tensor_parallel") for part in ("distributed", "integrations")]
+    for one in sharding:
+        one.addFilter(unless_sharding)
     logger = logging.getLogger("transformers.modeling_utils")
     bars = own.is_progress_bar_enabled()
+    before, level = logger.getEffectiveLevel(), logger.level
     logger.addFilter(unless_report)
+    logger.setLevel(min(before, logging.WARNING))
     own.disable_progress_bar()
     try:
-        yield
+        yield reports
     finally:
+        logger.setLevel(level)
         logger.removeFilter(unless_report)
+        for one in sharding:
+            one.removeFilter(unless_sharding)
         if bars:
             own.enable_progress_bar()

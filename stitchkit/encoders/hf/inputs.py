@@ -154,7 +154,7 @@ def inputs_of(
         kind = "AutoImageProcessor" if modality == "image" else "AutoTokenizer"
         processor_class = getattr(transformers, kind)  # imported by transformers at this access
     if modality == "text":
-        _check_tokenizer_file(source)
+        check_tokenizer_file(source)
     processor = source.read(processor_class)
     if modality == "image":
         check_processor_levels(name, processor)
@@ -196,7 +196,7 @@ def _lower_case(tokenizer: Any, name: EncoderName) -> None:
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 
 
-def _check_tokenizer_file(source: Source) -> None:
+def check_tokenizer_file(source: Source) -> None:
     """Raise for a tokenizer in a folder on which the library would end the process."""
     if source.hub_id is not None or (file := source.file("tokenizer.json")) is None:
         return

@@ -12,6 +12,7 @@ from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_counts, fingerprint
 from stitchkit.encoders.devices import freeze, move
+from stitchkit.encoders.feature_maps import rows_of
 from stitchkit.encoders.hf.checkpoints import (
     Source,
     architecture_of,
@@ -63,7 +64,10 @@ class HFEncoder:
         return self.inputs.knows(texts) if isinstance(self.inputs, TextInputs) else [True] * len(texts)
 
     def encode(self, batch: dict[str, torch.Tensor]) -> Encoded:
-        """Pooled vectors (b, d) in float32 on the device, tokens (b, t, d) and, for texts, their mask (b, t)."""
+        """Pooled vectors (b, d) in float32 on the device, tokens (b, t, d), and of texts their mask (b, t).
+
+        Tokens of a network with feature maps are the positions of the last one.
+        """
         import torch
 
         inputs = move(batch, self.device, self.dtype)
@@ -73,7 +77,7 @@ class HFEncoder:
                 output = self.model(**inputs, output_hidden_states=self.pooling.layer != -1, return_dict=True)
             tokens = self.pooling.tokens(output)
             pooled = self.pooling.vectors(output, tokens, mask)
-        return Encoded(pooled, tokens if tokens.ndim == 3 else None, mask)
+        return Encoded(pooled, rows_of(tokens) if tokens.ndim == 4 else tokens, mask)
 
     def classifier(self) -> LinearHead:
         """The linear classifier of an image classification checkpoint, checked against the model's own logits.
