@@ -212,7 +212,7 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
         **fit_facts(record),
         "Head": "none" if not head else f"{head['kind']}: {', '.join(head['classes'])}",
     }
-    named = ", trust_python=True" if runs_python(config["encoder"]) else ""
+    code = ["# it names Python code: read that, then pass trust_python=[its name], which the error shows"]
     return model_card(
         f"{source} stitched to {target}",
         (facts | extra_facts(config)).items(),
@@ -220,8 +220,8 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
         command=command,
         front=front,
         code=[
-            *(["# runs the Python code that the folder names: read it first"] if named else []),
-            f'model = sk.load("this folder"{named})',
+            *(code if runs_python(config["encoder"]) else []),
+            'model = sk.load("this folder")',
             "print(model.scores(['scan.png']))" if head else "print(model.embed(['scan.png']))",
         ],
     )

@@ -148,7 +148,7 @@ def test_a_name_is_checked_without_loading(name):
 
 
 def test_a_name_of_no_family_or_of_a_missing_folder_is_refused():
-    with pytest.raises(UnknownNameError, match=r"nearest: timm\. Write FAMILY:NAME"):
+    with pytest.raises(UnknownNameError, match=r"nearest: timm, st\. Write FAMILY:NAME"):
         check_encoder_name("tim:resnet18")
     with pytest.raises(ModelUnavailableError, match="there is no folder /nowhere/x"):
         check_encoder_name("hf:local-dir:/nowhere/x")
