@@ -120,7 +120,7 @@ def load(
     trust_remote_code: bool = False,
     trust_python: TrustPython = False,
 ) -> Any:
-    """What :func:`save` or a command wrote: a stitched model, an alignment, a linear head, or moments.
+    """A fitted value that :func:`save` or a command wrote: a stitched model, an alignment, a linear head, or moments.
 
     Arrays come back as numpy's, whatever library they were fitted in. A stitched folder is data: a ``python:`` encoder
     that it names is not loaded without consent.

@@ -252,7 +252,7 @@ def _options(runtime: Any) -> Any:
 
 
 def _providers(runtime: Any, device: str) -> list[Any]:
-    """What runs the model: CUDA, in full float32, where the device is one and onnxruntime has it, else the CPU."""
+    """Execution provider: CUDA, in full float32, where the device is one and onnxruntime has it, else the CPU."""
     kind, _, number = device.partition(":")
     if kind == "cuda" and "CUDAExecutionProvider" in runtime.get_available_providers():
         return [("CUDAExecutionProvider", {"device_id": number or "0", "use_tf32": "0"}), "CPUExecutionProvider"]

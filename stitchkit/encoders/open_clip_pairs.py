@@ -179,7 +179,7 @@ def _repository(config: Mapping[str, Any], name: EncoderName) -> str | None:
 
 
 def _check_folder(folder: Path, name: EncoderName) -> dict[str, Any]:
-    """What open_clip must be told beside the folder's config, once its files look like a checkpoint."""
+    """Settings for open_clip beside the folder's config, once its files look like a checkpoint."""
     if not folder.is_dir():
         raise ModelUnavailableError(f"encoder {str(name)!r}: there is no folder {folder}. Check the path.")
     if not (folder / CONFIG).is_file():

@@ -177,7 +177,7 @@ def _config(module: Any) -> Any:
 
 
 def _tokenizer(model: Any) -> Any:
-    """What decides the tokens of a text, as JSON."""
+    """Settings that decide the tokens of a text, as JSON."""
     tokenizer: Any = getattr(model, "tokenizer", None)
     if hasattr(tokenizer, "all_special_tokens"):
         return {"side": tokenizer.padding_side, "preprocessing": preprocessing_of(tokenizer)}

@@ -124,7 +124,7 @@ def fill(name: EncoderName, model: torch.nn.Module, state: Mapping[str, torch.Te
 
 
 def _keys(content: Any) -> str:
-    """What a file holds, in words."""
+    """Content of a file, in words."""
     if not isinstance(content, Mapping):
         return f"it holds a {type(content).__name__}"
     keys = [str(key) for key in content]

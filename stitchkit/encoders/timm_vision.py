@@ -168,7 +168,7 @@ def _way_to_tokens(model: Any, size: tuple[int, int, int]) -> str | None:
 
 
 def _by_head(model: Any, rows: torch.Tensor) -> torch.Tensor:
-    """What the head makes of maps of one position (n, c), (n, d)."""
+    """Vectors (n, d) that the head gives for maps of one position (n, c)."""
     maps = rows[:, None, None] if _is_channels_last(model) else rows[..., None, None]
     tokens: torch.Tensor = model.forward_head(maps, pre_logits=True)
     return tokens

@@ -19,7 +19,7 @@ from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
-from stitchkit.datasets.vector_files import read_vectors
+from stitchkit.datasets.vector_files import STAMPED, read_vectors
 from stitchkit.encoders import is_vectors_file
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
@@ -186,6 +186,11 @@ class StudyData:
 
     def _embed(self, side: Side, name: str, texts: Items | None) -> Embeddings:
         if is_vectors_file(name):
+            if Path(name).suffix.lower() != STAMPED:
+                raise DataError(
+                    f"{name} does not say which model made it. Write it once as a {STAMPED} file: stitchkit import "
+                    f"{Path(name).name} --ids TABLE --fingerprint TEXT --out {Path(name).stem}{STAMPED}."
+                )
             return read_vectors(Path(name)).of_ids(self.cohort.labels.ids[self.used])
         encoder = self.encoder(name)
         images = self.cohort.images

@@ -91,3 +91,14 @@ def test_an_encoder_drives_outputs_that_are_known(cli, world, tmp_path):
     assert labelled.code == 2
     assert "TARGET is a file" in labelled.err
     assert not (tmp_path / "other").exists()
+
+
+def test_a_head_named_for_files_is_the_one_that_solvers_are_judged_by(cli, files):
+    line = ("compare", "x.npy", "y.npz", "--ids", "ids.csv", "--unstamped", "--solvers", "ridge", "--purpose", "head")
+    done = cli(*line, "--head", "identity:a,b,c,d,e,f,g,h", "--json")
+    assert done.code == 0, done.err
+    assert "agreement" in done.json["rows"][0]["measures"]
+    assert "agreement" not in cli(*line, "--json").json["rows"][0]["measures"]
+    refused = cli(*line, "--head", "identity:a,b")
+    assert refused.code == 2
+    assert "8 columns, and 2 classes" in refused.err

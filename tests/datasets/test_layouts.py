@@ -1,6 +1,8 @@
 """Each published layout on a miniature copy: ids, patients, labels, splits and texts."""
 
 import gzip
+import importlib
+import inspect
 import re
 
 import numpy as np
@@ -26,7 +28,7 @@ from published_copies import (
 )
 
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
-from stitchkit.datasets.cohorts import read_cohort
+from stitchkit.datasets.cohorts import LAYOUTS, read_cohort
 from stitchkit.datasets.layouts.image_files import files_there
 from stitchkit.datasets.layouts.report_sections import sections_of
 from stitchkit.datasets.prompt_sets import read_prompts
@@ -628,3 +630,13 @@ def test_rows_that_agree_are_left_out_together(tmp_path):
     path = mimic_cxr(tmp_path) / MIMIC_FILE
     repeated(path, "bb", "LATERAL", "LATERAL")
     assert read_cohort("mimic-cxr", tmp_path, uncertain="ignore").card["left_out"]["other view"] == 2
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_setting_of_a_reader_is_of_a_type_that_is_checked(layout, tmp_path):
+    module, name = LAYOUTS[layout].split(":")
+    parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters.values()
+    for one in parameters:
+        if one.kind is one.KEYWORD_ONLY:
+            with pytest.raises(InputError, match=f"the setting '{one.name}' of the layout '{layout}' is .*got 0.5"):
+                read_cohort(layout, tmp_path, **{one.name: 0.5})

@@ -106,7 +106,8 @@ def _vectors(pairs: FilePairs | EncoderPairs, choice: HeadChoice, loading: Loadi
     from stitchkit.cli.pairs import FilePairs, embed_table
 
     if isinstance(pairs, FilePairs):
-        return pairs.source, pairs.target, pairs.groups, choice.probe
+        head = None if choice.name is None else choice.linear(pairs.target)[0]
+        return pairs.source, pairs.target, pairs.groups, head
     left, right = loading.encoder(pairs.source), loading.encoder(pairs.target)
     head = None if choice.name is None else choice.linear(right)[0]
     x, y, anchors = embed_table(left, right, pairs.table, loading)

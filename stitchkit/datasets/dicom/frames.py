@@ -34,7 +34,7 @@ _STRICT = frozenset(  # JPEG-LS and JPEG 2000: a codestream that is cut off is d
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a path says behind ``#``: one frame of several, and a window in place of the file's."""
+    """The choice behind ``#`` in a path: one frame of several, and a window in place of the file's."""
 
     frame: str = ""
     window: tuple[float, float] | None = None

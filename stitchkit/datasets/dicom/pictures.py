@@ -96,7 +96,7 @@ def frame_count(path: Path) -> int:
 
 
 def key_parts(path: Path, choice: str = "") -> Iterator[bytes]:
-    """What decides the pixels of one frame, for its content key: no other tag, so that patients are not in it.
+    """Tags that decide the pixels of one frame, for its content key; no other, so that patients are not in it.
 
     Raises
     ------

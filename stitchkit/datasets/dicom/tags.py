@@ -43,7 +43,7 @@ AGAIN = "Copy or export it again, or leave it out."
 
 
 class DicomFault(Exception):
-    """What is wrong with a file, and the next step; never with the value of a tag."""
+    """The fault of a file and the next step, without the value of any tag."""
 
     def __init__(self, what: str, step: str = AGAIN) -> None:
         super().__init__(what)
