@@ -12,7 +12,8 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.labels import read_labels
-from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows
+from stitchkit.datasets.rows import groups_of, ids_of, read_rows
+from stitchkit.datasets.string_tables import Table
 from stitchkit.datasets.tables import read_anchors
 
 SIDES = ("path", "text")  # columns that a side is read from where none is named
@@ -29,7 +30,7 @@ class AnchorTable:
     Parameters
     ----------
     path
-        The table: CSV, TSV or JSON lines.
+        The table: CSV, TSV, JSON lines or Parquet.
     source, target
         Columns of the two sides. Default: ``path`` for images and ``text`` for texts.
     id

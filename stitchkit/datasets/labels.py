@@ -1,10 +1,11 @@
-"""Labels from CSV tables: 0, 1, blank and the uncertain -1 of radiology labellers, or one column of class names."""
+"""Labels from tables: 0, 1, blank and the uncertain -1 of radiology labellers, or one column of class names."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.class_names import folded_class, spellings_of_one_class
 from stitchkit.datasets.number_cells import comma_number_of, have_decimal_commas, may_be_thousands, number_of
-from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows
+from stitchkit.datasets.rows import groups_of, ids_of, read_rows
+from stitchkit.datasets.string_tables import Table
 
 UNCERTAIN = {"ignore": np.nan, "positive": 1.0, "negative": 0.0, "error": -1.0}
 ALLOWED = "Labels are 1, 0, -1 (uncertain), True, False or blank"
@@ -22,7 +24,7 @@ _WORDS = {"true": 1.0, "false": 0.0}
 
 
 def read_labels(
-    path: str | Path,
+    path: str | Path | Any,
     *,
     classes: Sequence[str] | None = None,
     label: str | None = None,
@@ -31,12 +33,12 @@ def read_labels(
     columns: Sequence[str] = (),
     uncertain: str = "error",
 ) -> Labels:
-    """Labels of n items and c classes from a CSV table with one item a row.
+    """Labels of n items and c classes from a table with one item a row.
 
     Parameters
     ----------
     path
-        The table: UTF-8, one header row.
+        The table: CSV, TSV or JSON lines in UTF-8, ``.parquet``, or a data frame of pandas, polars or pyarrow.
     classes
         Columns to read as classes, each cell 1 (present), 0 (absent), -1 (uncertain) or blank (not known);
         ``true`` and ``false`` are labels too, and a word for a missing value such as ``NA`` is a blank.

@@ -15,7 +15,8 @@ from stitchkit.core.errors import InputError
 from stitchkit.datasets.anchor_tables import AnchorTable
 from stitchkit.datasets.image_files import file_and_choice
 from stitchkit.datasets.images import looks_like_image
-from stitchkit.datasets.rows import Table, cells_as_written, read_rows
+from stitchkit.datasets.rows import cells_as_written, read_rows
+from stitchkit.datasets.string_tables import Table
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 import re
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stitchkit.core.errors import DataError
-from stitchkit.core.keys import is_missing
 from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import counted, setting
+from stitchkit.datasets.string_tables import Table, check_column_names
 from stitchkit.storage.path_checks import checked_file
 
 JSON_LINES = (".jsonl", ".ndjson")
-TABLES = (".csv", ".tsv", ".tab", *JSON_LINES)
+PARQUET = ".parquet"
+TABLES = (".csv", ".tsv", ".tab", *JSON_LINES, PARQUET)
 _SEPARATOR = re.compile(r"sep=([,;\t|])[ \t]*(?:\r\n|\r|\n)", re.I)  # how a spreadsheet says its separator
 _LIMIT = threading.Lock()
 _MOST_EMPTY = 1_000_000  # cells of JSON lines that may be missing in any case
-_MOST_NAMES = 2000  # that are looked through for one like a name that is not there
 _GROUP_COLUMNS = ("patient", "patient_id")
 
 # first bytes of files that people hand over as a table or a text, and what to tell them
@@ -38,81 +35,10 @@ _STRANGERS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the {what} itself: run 'git lfs pull'"),
     (b"pk\x03\x04", "is a zip or spreadsheet file, not a {what}: unpack it, or export it as CSV UTF-8"),
     (b"\x1f\x8b", "is gzip-compressed: unpack it first"),
-    (b"par1", "is a Parquet file: export it as CSV UTF-8"),
+    (b"par1", "is a Parquet file: call it .parquet"),
     (b"\xff\xfe", "is UTF-16, not UTF-8: save it again as UTF-8"),
     (b"\xfe\xff", "is UTF-16, not UTF-8: save it again as UTF-8"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A CSV table as strings.
-
-    Parameters
-    ----------
-    path
-        File it was read from, for error messages.
-    columns
-        c header names, unique.
-    cells
-        n rows of c stripped strings.
-    numbers
-        The n row numbers as a spreadsheet shows them; the header is row 1.
-    """
-
-    path: Path
-    columns: tuple[str, ...]
-    cells: tuple[tuple[str, ...], ...]
-    numbers: tuple[int, ...]
-    places: Mapping[str, int] = field(init=False, repr=False, compare=False)  # of the columns, by name
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "places", {name: place for place, name in enumerate(self.columns)})
-
-    def __len__(self) -> int:
-        return len(self.cells)
-
-    def require(self, name: str) -> str:
-        """``name`` if the table has such a column, else an error that lists the nearest ones."""
-        if name in self.places:
-            return name
-        named = [column for column in self.columns if column][:_MOST_NAMES]
-        # without regard to case: 'Patient' is what somebody who asks for 'patient' wants to hear about
-        lower = {column.lower(): column for column in named}
-        near = difflib.get_close_matches(name.lower(), list(lower), n=3, cutoff=0.4)
-        shown = [lower[one] for one in near] or named[:8]
-        raise DataError(
-            f"{self.path} has no column {name!r}; nearest: {', '.join(shown)}. "
-            f"Name the column you mean, or add it to the table."
-        )
-
-    def first_of(self, *names: str) -> str | None:
-        """The first of ``names`` that is a column, or None."""
-        return next((name for name in names if name in self.places), None)
-
-    def column(self, name: str) -> tuple[str, ...]:
-        """The n cells of one column; a missing column is an error that lists the nearest ones."""
-        place = self.places[self.require(name)]
-        return tuple(row[place] for row in self.cells)
-
-    def filled_column(self, name: str) -> tuple[str, ...]:
-        """The n cells of a column in which every cell has a value."""
-        cells = self.column(name)
-        empty = [position for position, cell in enumerate(cells) if is_missing(cell)]
-        if empty:
-            word = f" ({cells[empty[0]]!r} stands for a missing value)" if cells[empty[0]] else ""
-            raise self.fault(empty[0], name, f"the cell is empty{word}; {len(empty)} of {len(cells)} are. Fill it in, "
-                                             f"or leave the row out")  # fmt: skip
-        return cells
-
-    def take(self, rows: Sequence[int]) -> Table:
-        """The rows at positions ``rows`` (k,), with their own row numbers."""
-        cells, numbers = self.cells, self.numbers
-        return Table(self.path, self.columns, tuple(cells[i] for i in rows), tuple(numbers[i] for i in rows))
-
-    def fault(self, position: int, column: str, what: str) -> DataError:
-        """The error for one cell: path, row and column, never the neighbouring cells (reports, patients)."""
-        return DataError(f"{self.path}, row {self.numbers[position]}, column {column!r}: " + what + ".")
 
 
 def read_text(path: str | Path, what: str = "text file") -> str:
@@ -162,15 +88,16 @@ def lines_of(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
-def read_rows(path: str | Path) -> Table:
-    """A table as strings: CSV, or by its suffix TSV or JSON lines.
+def read_rows(source: str | Path | Any) -> Table:
+    """A table as strings: a data frame, CSV, or by its suffix TSV, JSON lines or Parquet.
 
     Parameters
     ----------
-    path
-        UTF-8. CSV and TSV: one header row, as many cells in every row; blank lines are skipped, and so is a first line
-        ``sep=;`` as spreadsheets write it. ``.jsonl`` or ``.ndjson``: one object a line; a key that an object lacks is
-        an empty cell.
+    source
+        A file in UTF-8. CSV and TSV: one header row, as many cells in every row; blank lines are skipped, and so is a
+        first line ``sep=;`` as spreadsheets write it. ``.jsonl`` or ``.ndjson``: one object a line; a key that an
+        object lacks is an empty cell. Or a ``.parquet`` file; or a data frame of pandas or polars, or a table of
+        pyarrow, as :func:`stitchkit.datasets.frames.table_of_frame` takes it.
 
     Returns
     -------
@@ -182,9 +109,18 @@ def read_rows(path: str | Path) -> Table:
     DataError
         If the file is not such a table; the message names the row.
     """
-    path = Path(path)
+    if not isinstance(source, str | Path):
+        from stitchkit.datasets.frames import is_frame, table_of_frame
+
+        if is_frame(source):
+            return table_of_frame(source)
+    path = Path(source)
     if path.suffix.lower() in JSON_LINES:
         return read_json_lines(path)
+    if path.suffix.lower() == PARQUET:
+        from stitchkit.datasets.frames import read_parquet
+
+        return read_parquet(path)
     separator, text = _separator_and_text(path)
     rows: list[tuple[int, tuple[str, ...]]] = []
     number = 0
@@ -212,14 +148,14 @@ def read_rows(path: str | Path) -> Table:
 
 
 def cells_as_written(table: Table) -> tuple[tuple[str, ...], ...]:
-    """The cells of a table's rows with the white space around them; of JSON lines the cells of the table.
+    """The cells of a table's rows with the white space around them; of JSON lines and Parquet the cells of the table.
 
     Raises
     ------
     DataError
         If the file is no longer the table that was read.
     """
-    if table.path.suffix.lower() in JSON_LINES:
+    if table.path.suffix.lower() in (*JSON_LINES, PARQUET):
         return table.cells
     separator, text = _separator_and_text(table.path)
     with cells_of_any_length():
@@ -300,12 +236,7 @@ def _checked_header(path: Path, header: tuple[str, ...], separator: str) -> tupl
     if len(header) == 1 and (other := next((sign for sign in others if sign in header[0]), None)):
         wanted = {",": "commas", "\t": "tabs"}.get(separator, repr(separator))
         raise DataError(f"{path} is separated by {other!r}, not {separator!r}. Save it with {wanted}{_or_say(other)}.")
-    # one nameless column is what pandas writes for its index
-    name, count = Counter(header).most_common(1)[0]
-    if count > 1:
-        named = f"are called {name!r}" if name else "have no name"
-        raise DataError(f"{count} columns of {path} {named}. Give every column its own name.")
-    return header
+    return check_column_names(path, header)
 
 
 def _or_say(separator: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections import Counter
@@ -23,7 +22,7 @@ from stitchkit.storage.path_checks import checked_path
 
 if TYPE_CHECKING:
     from stitchkit.core.anchors import AnchorSet
-    from stitchkit.datasets.rows import Table
+    from stitchkit.datasets.string_tables import Table
 
 __all__ = ["ItemSource", "open_items", "read_anchors", "read_items"]
 
@@ -35,7 +34,7 @@ _LINES = (".txt", ".text", ".lst")  # one item a line
 
 
 def read_anchors(
-    path: str | Path,
+    path: str | Path | Any,
     *,
     id: str | None = None,
     source: str = "path",
@@ -46,7 +45,7 @@ def read_anchors(
     source_modality: str | None = None,
     target_modality: str | None = None,
 ) -> AnchorSet:
-    """Anchor pairs from a table, CSV or JSON lines, with one pair a row.
+    """Anchor pairs from a table with one pair a row: CSV, TSV, JSON lines, Parquet, or a data frame.
 
     A column holds images if it is called ``path``, ``image``, ``image_path``, ``img``, ``img_path``, ``file`` or
     ``filename``, or if every cell ends like an image file (``.png``, ``.jpg``, ...); otherwise it holds texts.
@@ -55,7 +54,7 @@ def read_anchors(
     Parameters
     ----------
     path
-        The table: UTF-8, one header row.
+        The table: a file in UTF-8 with one header row, ``.parquet``, or a data frame of pandas, polars or pyarrow.
     id
         Column of unique ids. Default: ``id`` if there is one, else the image paths as they stand in the table.
     source, target
@@ -63,7 +62,7 @@ def read_anchors(
     groups
         Column of the patient (lesion, site) of each pair. Default: ``patient`` or ``patient_id`` if there is one.
     root
-        Folder the image paths are relative to. Default: the folder of the table.
+        Folder the image paths are relative to. Default: the folder of the table; of a data frame the working folder.
     card
         Provenance of the pairs: source, licence, ... Path, SHA-256 and number of rows of the table are added.
 
@@ -83,13 +82,12 @@ def read_anchors(
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.datasets.rows import groups_of, ids_of, read_rows
 
-    path = Path(path)
     table = read_rows(path)
     left = source_modality or _modality(table, source)
     right = target_modality or _modality(table, target)
-    folder = path.parent if root is None else Path(root)
+    folder = table.path.parent if root is None else Path(root)
     fallback = source if left == "image" else target if right == "image" else None
-    facts = {"table": path.as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": len(table)}
+    facts = {"table": table.path.as_posix(), "sha256": table.digest(), "rows": len(table)}
     whole, texts = table, [name for name, kind in ((source, left), (target, right)) if kind == "text"]
     table = _with_texts(table, texts)
     if len(table) < len(whole):
@@ -105,7 +103,7 @@ def read_anchors(
 
 
 def read_items(
-    path: str | Path,
+    path: str | Path | Any,
     *,
     column: str | None = None,
     modality: str | None = None,
@@ -118,10 +116,11 @@ def read_items(
     ----------
     path
         A folder: all images in it and below, sorted, with their relative paths as ids, DICOM files without a suffix
-        among them; other kinds of images, and linked folders, are counted in a warning. A ``.csv``, ``.tsv`` or
-        ``.jsonl``: one column of it. A ``.txt``: one text (or image path) a line. An image file: that image. A path of
-        a DICOM file may choose a frame: ``scan.dcm#frame=3``; ``scan.dcm#frame=all`` is an item for each frame, with
-        ids ``scan.dcm#frame=1``, ...; behind a folder, ``scans#frame=middle``, it holds for every DICOM file there.
+        among them; other kinds of images, and linked folders, are counted in a warning. A table (``.csv``, ``.tsv``,
+        ``.jsonl``, ``.parquet``, or a data frame of pandas, polars or pyarrow): one column of it. A ``.txt``: one text
+        (or image path) a line. An image file: that image. A path of a DICOM file may choose a frame:
+        ``scan.dcm#frame=3``; ``scan.dcm#frame=all`` is an item for each frame, with ids ``scan.dcm#frame=1``, ...;
+        behind a folder, ``scans#frame=middle``, it holds for every DICOM file there.
     column
         Column of a CSV. Default: ``path`` (or another image column) for images, ``text`` for texts, images first
         if ``modality`` is open.
@@ -143,12 +142,11 @@ def read_items(
     DataError
         For a folder without images, a missing column or file, or an empty cell or line, with row and column.
     """
-    path = checked_path(path)
-    _check_modality(path, modality)
-    return open_items(path, column=column).read(modality, id=id, root=root)
+    source = open_items(path, column=column)
+    return source.read(modality, id=id, root=root)
 
 
-def open_items(path: str | Path, *, column: str | None = None) -> ItemSource:
+def open_items(path: str | Path | Any, *, column: str | None = None) -> ItemSource:
     """The items of :func:`read_items`, read once, for callers that count them before they know the modality.
 
     Parameters
@@ -161,6 +159,12 @@ def open_items(path: str | Path, *, column: str | None = None) -> ItemSource:
     DataError
         For a file that is not there or cannot be read, or a column of what is no table.
     """
+    if not isinstance(path, str | Path):
+        from stitchkit.datasets.frames import is_frame, table_of_frame
+
+        if is_frame(path):
+            table = table_of_frame(path)
+            return ItemSource(table.path, column, table=table)
     path = checked_path(path)
     file, choice = file_and_choice(path)
     if file.is_dir():
@@ -169,7 +173,8 @@ def open_items(path: str | Path, *, column: str | None = None) -> ItemSource:
         raise DataError(f"there is no file or folder {path}. To use texts or paths directly, pass a list of them.")
     is_image = looks_like_image(path) or (not _names_its_kind(file.name) and _is_dicom_file(file))
     if not is_image:
-        from stitchkit.datasets.rows import TABLES, Table, lines_of, read_rows, read_text
+        from stitchkit.datasets.rows import TABLES, lines_of, read_rows, read_text
+        from stitchkit.datasets.string_tables import Table
 
         if path.suffix.lower() in TABLES:
             return ItemSource(path, column, table=read_rows(path))

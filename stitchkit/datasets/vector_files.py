@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import DataError, InputError, MissingExtraError, StitchError
+from stitchkit.core.errors import DataError, InputError, StitchError
 from stitchkit.core.space import Space
 from stitchkit.core.wording import advice, setting
 from stitchkit.datasets.rows import ids_of, read_rows
@@ -183,18 +183,11 @@ def _of_npz(path: Path) -> tuple[np.ndarray, Any]:
 
 
 def _of_parquet(path: Path) -> tuple[np.ndarray, Any]:
-    try:
-        import pyarrow as arrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            f"pyarrow cannot be imported: {error}. Install it: pip install 'stitchkit[parquet]'."
-        ) from error
-    try:
-        table = parquet.read_table(path)
-    except (arrow.ArrowException, OSError) as error:
-        first = str(error).splitlines()[0].rstrip(".")
-        raise DataError(f"{path} is no Parquet file that can be read: {first}. Save it again.") from error
+    from stitchkit.datasets.frames import read_arrow
+
+    table = read_arrow(path)
+    import pyarrow as arrow
+
     columns = {name: table.column(name) for name in table.column_names}
     key = next((name for name in IDS if name in columns), None)
     ids = None if key is None else columns.pop(key).to_pylist()

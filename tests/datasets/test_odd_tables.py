@@ -171,7 +171,7 @@ def test_broken_json_lines_are_refused_by_line(tmp_path, content, says):
         read_items(table(tmp_path, content, "t.jsonl"), column="text")
 
 
-@pytest.mark.parametrize("name", ["notes.md", "run.log", "a.json", "reports", "reports.xml", "a.docx", "a.parquet"])
+@pytest.mark.parametrize("name", ["notes.md", "run.log", "a.json", "reports", "reports.xml", "a.docx"])
 def test_files_of_unknown_kinds_are_refused(tmp_path, name):
     with pytest.raises(DataError, match=r"is no table .* no list of lines"):
         read_items(table(tmp_path, "one\ntwo\n", name))

@@ -11,7 +11,7 @@ from stitchkit.core.keys import is_missing
 from stitchkit.core.wording import setting
 from stitchkit.datasets.labels import ALLOWED, UNCERTAIN, label_value
 from stitchkit.datasets.layouts.published import names_of
-from stitchkit.datasets.rows import Table
+from stitchkit.datasets.string_tables import Table
 
 BLANK = {"unknown": np.nan, "negative": 0.0}
 

@@ -25,7 +25,8 @@ from stitchkit.datasets.layouts.published import (
     whole_numbers,
 )
 from stitchkit.datasets.layouts.report_sections import SECTIONS, checked_sections, has_section, sections_of
-from stitchkit.datasets.rows import Table, groups_of, ids_of
+from stitchkit.datasets.rows import groups_of, ids_of
+from stitchkit.datasets.string_tables import Table
 from stitchkit.storage.path_checks import checked_file
 
 CLASSES = (

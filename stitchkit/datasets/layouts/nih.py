@@ -13,7 +13,8 @@ from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import checked_uncertain, numbers
 from stitchkit.datasets.layouts.published import PublishedTable, Rows, read_published
-from stitchkit.datasets.rows import Table, groups_of, ids_of, lines_of, read_text
+from stitchkit.datasets.rows import groups_of, ids_of, lines_of, read_text
+from stitchkit.datasets.string_tables import Table
 
 CLASSES = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",

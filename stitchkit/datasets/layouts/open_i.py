@@ -14,7 +14,8 @@ from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_im
 from stitchkit.datasets.layouts.label_cells import Classes, checked_terms, checked_uncertain, term_labels
 from stitchkit.datasets.layouts.published import PublishedTable, keep_views, names_of, read_published
 from stitchkit.datasets.layouts.report_sections import SECTIONS, checked_sections, joined_texts
-from stitchkit.datasets.rows import Table, ids_of
+from stitchkit.datasets.rows import ids_of
+from stitchkit.datasets.string_tables import Table
 
 REPORTS = PublishedTable(
     ("indiana_reports.csv",),

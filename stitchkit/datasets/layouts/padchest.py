@@ -14,7 +14,8 @@ from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import Classes, checked_terms, checked_uncertain, numbers, term_labels
 from stitchkit.datasets.layouts.published import PublishedTable, keep_views, names_of, read_published
-from stitchkit.datasets.rows import Table, groups_of, ids_of
+from stitchkit.datasets.rows import groups_of, ids_of
+from stitchkit.datasets.string_tables import Table
 
 TABLE = PublishedTable(
     ("PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", "PADCHEST_chest_x_ray_images_labels_160K.csv"),

@@ -11,7 +11,8 @@ from stitchkit.datasets.layouts.captioned import first_folder, read_captioned
 from stitchkit.datasets.layouts.image_files import checked_missing
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
 from stitchkit.datasets.layouts.published import PublishedTable, Rows
-from stitchkit.datasets.rows import Table, read_json_lines
+from stitchkit.datasets.rows import read_json_lines
+from stitchkit.datasets.string_tables import Table
 
 PAIRS = PublishedTable(
     ("pmc_oa.jsonl", "pmc_oa_beta.jsonl"),

@@ -16,7 +16,8 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.wording import counted
-from stitchkit.datasets.rows import Table, cells_of_any_length
+from stitchkit.datasets.rows import cells_of_any_length
+from stitchkit.datasets.string_tables import Table
 
 _FLOAT = re.compile(r"(?<=\d)\.0+$")
 Columns = Sequence[str | tuple[str, ...]]  # of a tuple, the first name that is there

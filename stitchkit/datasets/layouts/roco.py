@@ -14,7 +14,8 @@ from stitchkit.datasets.layouts.captioned import first_folder, read_captioned
 from stitchkit.datasets.layouts.image_files import checked_missing
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
 from stitchkit.datasets.layouts.published import PublishedTable, Rows, agreeing, read_published, there_is
-from stitchkit.datasets.rows import Table, lines_of, read_text
+from stitchkit.datasets.rows import lines_of, read_text
+from stitchkit.datasets.string_tables import Table
 
 SPLITS = {"train": "train", "valid": "val", "test": "test"}  # of ROCOv2's files; what the cohort calls it
 TABLES = {

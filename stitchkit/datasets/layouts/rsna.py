@@ -15,7 +15,8 @@ from stitchkit.datasets.layouts.assembling import Part, assemble
 from stitchkit.datasets.layouts.image_files import checked_missing, folder_of_images, with_images
 from stitchkit.datasets.layouts.label_cells import checked_uncertain
 from stitchkit.datasets.layouts.published import PublishedTable, Rows, agreeing, read_published
-from stitchkit.datasets.rows import Table, read_text
+from stitchkit.datasets.rows import read_text
+from stitchkit.datasets.string_tables import Table
 
 BOXES = PublishedTable(
     ("stage_2_train_labels.csv",),

@@ -19,7 +19,8 @@ from stitchkit.datasets.layouts.assembling import in_splits
 from stitchkit.datasets.layouts.image_files import with_files
 from stitchkit.datasets.layouts.label_cells import checked_uncertain, typed_column
 from stitchkit.datasets.layouts.published import Rows
-from stitchkit.datasets.rows import Table, groups_of, ids_of, read_rows
+from stitchkit.datasets.rows import groups_of, ids_of, read_rows
+from stitchkit.datasets.string_tables import Table
 
 
 def read(
