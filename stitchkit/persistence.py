@@ -176,7 +176,7 @@ def load(
         return unpack_joint(config, arrays)
     if "head" in config and not IN_ALIGNMENTS & config.keys():
         return unpack_linear_head(config["head"], arrays)
-    stitched = bool({"encoder", "target_encoder", "head"} & config.keys())
+    stitched = bool({"encoder", "head"} & config.keys())
     if part == "alignment" or (part is None and encoder is None and not stitched):
         return unpack_alignment(config, arrays)
     if part == "head":

@@ -77,8 +77,8 @@ class Fitting:
 
         left = loading.encoder(source)
         right = loading.encoder(target) if isinstance(target, str) else target
-        kind = left.modality if isinstance(right, Embeddings) else right.modality
+        kind = None if isinstance(right, Embeddings) else right.modality
         return fit_stitch(
-            left, right, table.read(left.modality, kind), head=choice, solver=self.solver, seed=self.seed,
+            left, right, table.read_for(left.modality, kind), head=choice, solver=self.solver, seed=self.seed,
             say=self.console.say, **loading.embedding,
         )  # fmt: skip

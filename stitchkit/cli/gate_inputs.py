@@ -81,7 +81,8 @@ class GateInputs:
             return pairs.ids, pairs.groups
         if self.source is None:
             raise InputError(NO_PAIRS)
-        return self.files.read(self.source).ids, None
+        ids = self.files.read(self.source).ids
+        return ids, self.files.patients(ids)
 
     def _source_encoder(self, loading: Loading) -> Encoder:
         """The source encoder, by the folder or by another name."""
@@ -94,7 +95,7 @@ class GateInputs:
         x, y = (None if path is None else self.files.read(path) for path in (self.source, self.target))
         if x is not None and y is not None:
             if self.table is None:
-                return x, y, None
+                return x, y, self.files.patients(x.ids)
             pairs = self.table.ids_only()
             return x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups
         if self.table is None:

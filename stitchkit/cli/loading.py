@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +110,27 @@ class Loading:
 
         with hub_access(self.compute.offline or None):
             yield
+
+
+@dataclass(frozen=True, slots=True)
+class FolderEncoder:
+    """The name of an encoder as a folder of an alignment records it; not loaded."""
+
+    name: str
+    folder: Path
+
+    @classmethod
+    def of(cls, folder: Path, config: Mapping[str, Any], side: str) -> FolderEncoder:
+        """The encoder of the ``"source"`` or ``"target"`` side; an error names what to do where there is none."""
+        from stitchkit.core.errors import InputError
+
+        name = config.get({"source": "encoder", "target": "target_encoder"}[side])
+        if not name:
+            raise InputError(
+                f"{folder} does not name the encoder of its {side} side ({escape(str(config[side]['name']))!r}). Name "
+                f"it, or a file of its vectors, as {side.upper()}."
+            )
+        return cls(name, folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from stitchkit.core.least_patients import MIN_POSITIVES, REPLICATES
 from stitchkit.solvers import SOLVERS
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.datasets.anchor_tables import AnchorTable
 
@@ -145,7 +147,7 @@ class VectorFiles:
     ids: Annotated[
         str | None,
         Option("--ids", metavar="TABLE[:COLUMN]", rich_help_panel=COLUMNS,
-               help="Ids of the rows of .npy, .npz or .parquet files, in their order."),
+               help="Table with the ids of the rows of .npy, .npz or .parquet files, in their order; and patients."),
     ] = None  # fmt: skip
     unstamped: Annotated[
         bool,
@@ -162,6 +164,18 @@ class VectorFiles:
         if file.suffix.lower() == STAMPED:  # whose ids are its own; the option is of the other file
             return read_vectors(file)
         return read_vectors(file, ids=self.ids, unstamped=self.unstamped)
+
+    def read_pool(self, path: Path) -> Embeddings:
+        """The vectors of a pool, whose ids nobody needs."""
+        from stitchkit.datasets.vector_files import read_pool_vectors
+
+        return read_pool_vectors(path, unstamped=self.unstamped)
+
+    def patients(self, ids: np.ndarray) -> np.ndarray | None:
+        """The patient (n,) of each of ``ids``, where the table of ids knows all of them."""
+        from stitchkit.datasets.vector_files import patients_of_ids
+
+        return None if self.ids is None else patients_of_ids(self.ids, ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +306,10 @@ SourceSide = Annotated[
     str, Argument(metavar="SOURCE", help="An encoder, or a file of vectors: .safetensors, .npy, .npz or .parquet.")
 ]
 TargetSide = Annotated[str, Argument(metavar="TARGET", help="The same for the target space; files are paired by id.")]
+FolderSource = Annotated[
+    str | None, Argument(metavar="[SOURCE]", help="An encoder or a file of vectors; default: the folder's own encoder.")
+]
+FolderTarget = Annotated[str | None, Argument(metavar="[TARGET]", help="The same for the target space.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Inputs of ``align`` and ``compare``: two files of embeddings paired by id, or two encoders over anchors; pools."""
+"""Inputs of ``align``, ``compare`` and ``diagnose``: encoders or files of vectors, their anchors, and pools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.loading import FolderEncoder, Loading
     from stitchkit.cli.options import VectorFiles
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.anchors import AnchorSet
@@ -18,154 +18,156 @@ if TYPE_CHECKING:
     from stitchkit.core.roles import Encoder
     from stitchkit.datasets.anchor_tables import AnchorTable
 
-FILE = ".safetensors"
+NO_ANCHORS = "encoders are aligned on anchors: pass --anchors CSV."
 
 
-def are_files(source: str, target: str) -> bool:
-    """True if both are files of embeddings; one alone is an error."""
-    from stitchkit.encoders import is_vectors_file
+def side_called(name: str, vectors: VectorFiles) -> str | Embeddings:
+    """The vectors in the file ``name``, read; or the name of an encoder, checked."""
+    from stitchkit.encoders import check_encoder_name, is_vectors_file
 
-    files = [is_vectors_file(one) for one in (source, target)]
-    if any(files) and not all(files):
-        raise InputError(f"SOURCE and TARGET must both be {FILE} files or both be encoders; got {source} and {target}.")
-    return all(files)
+    return vectors.read(name) if is_vectors_file(name) else check_encoder_name(name)
+
+
+def load_side(side: str | FolderEncoder | Embeddings, loading: Loading) -> Encoder | Embeddings:
+    """The encoder of a name, typed or recorded in a folder; vectors as they are."""
+    from stitchkit.cli.loading import FolderEncoder
+
+    if isinstance(side, FolderEncoder):
+        return loading.folder_encoder(side.name, side.folder)
+    return loading.encoder(side) if isinstance(side, str) else side
 
 
 def embed_table(
-    left: Encoder, right: Encoder, table: AnchorTable, loading: Loading
+    left: Encoder | Embeddings, right: Encoder | Embeddings, table: AnchorTable, loading: Loading
 ) -> tuple[Embeddings, Embeddings, AnchorSet]:
-    """Both sides' vectors of a table's pairs, and the pairs, as the two encoders read them."""
-    pairs = table.read(left.modality, right.modality)
-    return loading.embed(left, pairs.source_items), loading.embed(right, pairs.target_items), pairs
+    """Both sides' vectors of a table's pairs, and the pairs, as the encoders among the sides read them."""
+    from stitchkit.core.embeddings import Embeddings
 
-
-def pairs_of(source: str, target: str, table: AnchorTable | None, vectors: VectorFiles) -> FilePairs | EncoderPairs:
-    """The pairs that SOURCE, TARGET and the table of anchors name, with all that can be checked without a model."""
-    if are_files(source, target):
-        return FilePairs.of(source, target, table, vectors)
-    return EncoderPairs.of(source, target, table)
+    pairs = table.read_for(*(None if isinstance(one, Embeddings) else one.modality for one in (left, right)))
+    x = left.of_ids(pairs.ids) if isinstance(left, Embeddings) else loading.embed(left, pairs.source_items)
+    y = right.of_ids(pairs.ids) if isinstance(right, Embeddings) else loading.embed(right, pairs.target_items)
+    return x, y, pairs
 
 
 @dataclass(frozen=True, slots=True)
-class FilePairs:
-    """Two files of embeddings; a table of anchors says which ids to use, and their patients."""
+class Pairs:
+    """Two sides, each an encoder's name or vectors, and the table of anchors.
 
-    source: Embeddings
-    target: Embeddings
-    groups: Any
-    anchor_set: dict[str, Any]
+    Parameters
+    ----------
+    table
+        Ids, patients and items of the pairs; None where both sides are vectors, which are paired by id.
+    groups
+        Patients of the source side's rows where there is no table, from the table of their ids.
+    """
 
-    @classmethod
-    def of(cls, source: str, target: str, table: AnchorTable | None, vectors: VectorFiles) -> FilePairs:
-        """The files, read."""
-        from stitchkit.datasets.anchor_tables import table_facts
-
-        x, y = vectors.read(source), vectors.read(target)
-        if table is None:
-            return cls(x, y, None, {"files": [Path(source).name, Path(target).name], "n": len(x)})
-        pairs = table.ids_only()
-        return cls(x.of_ids(pairs.ids), y.of_ids(pairs.ids), pairs.groups, table_facts(pairs))
-
-    def plan(self) -> dict[str, Any]:
-        """Inputs that would be aligned."""
-        return {"source": self.source.space.name, "target": self.target.space.name, "pairs": len(self.source)}
-
-    def write(
-        self, out: Path, purpose: str, fitting: Fitting, pools: Pools | None, loading: Loading, *, overwrite: bool
-    ) -> Alignment:
-        """The alignment, written to a folder that names no encoder."""
-        from stitchkit.storage.alignments import save_alignment
-
-        pool = None if pools is None else pools.vectors(loading)
-        alignment = fitting.fit(self.source, self.target, self.groups, purpose, pool=pool)
-        facts = {"anchor_set": self.anchor_set}
-        save_alignment(alignment, out, extra=facts, command=loading.console.command, overwrite=overwrite)
-        return alignment
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderPairs:
-    """Two encoders and a table of anchors."""
-
-    source: str
-    target: str
-    table: AnchorTable
+    source: str | Embeddings
+    target: str | Embeddings
+    table: AnchorTable | None
+    groups: Any = None
 
     @classmethod
-    def of(cls, source: str, target: str, table: AnchorTable | None) -> EncoderPairs:
-        """The names and the table, checked."""
-        from stitchkit.encoders import check_encoder_name
+    def of(cls, source: str, target: str, table: AnchorTable | None, vectors: VectorFiles) -> Pairs:
+        """The pairs that SOURCE, TARGET and the table of anchors name, checked as far as no model is needed."""
+        left, right = side_called(source, vectors), side_called(target, vectors)
+        if isinstance(left, str) or isinstance(right, str):
+            if table is None:
+                raise InputError(NO_ANCHORS)
+            table.check()
+            return cls(left, right, table)
+        return cls(left, right, table, vectors.patients(left.ids) if table is None else None)
 
-        if table is None:
-            raise InputError("two encoders are aligned on anchors: pass --anchors CSV.")
-        table.check()
-        return cls(check_encoder_name(source), check_encoder_name(target), table)
+    @property
+    def of_files(self) -> bool:
+        """True where both sides are vectors, so that no encoder is loaded."""
+        return not isinstance(self.source, str) and not isinstance(self.target, str)
 
     def plan(self) -> dict[str, Any]:
         """Inputs that would be embedded and aligned."""
-        return {"source": self.source, "target": self.target, "pairs": len(self.table.check())}
+        sides = [one if isinstance(one, str) else one.space.name for one in (self.source, self.target)]
+        ids: Any = self.source if self.table is None else self.table.ids_only().ids
+        return {"source": sides[0], "target": sides[1], "pairs": len(ids)}
+
+    def vectors(
+        self, loading: Loading
+    ) -> tuple[Encoder | Embeddings, Encoder | Embeddings, Embeddings, Embeddings, AnchorSet | None]:
+        """Both sides, their vectors of the pairs, and the pairs of the table if there is one."""
+        left, right = load_side(self.source, loading), load_side(self.target, loading)
+        if self.table is None:
+            return left, right, left, right, None  # type: ignore[return-value]
+        return left, right, *embed_table(left, right, self.table, loading)
 
     def write(
         self, out: Path, purpose: str, fitting: Fitting, pools: Pools | None, loading: Loading, *, overwrite: bool
     ) -> Alignment:
-        """The alignment, written to a stitched folder without a head."""
+        """The alignment, written to a folder that names the encoders among the sides."""
         import stitchkit as sk
+        from stitchkit.core.embeddings import Embeddings
         from stitchkit.datasets.anchor_tables import table_facts
         from stitchkit.evaluation.fitted_pairs import remember_files
+        from stitchkit.stitching import findable
+        from stitchkit.storage.alignments import save_alignment
 
-        left, right = loading.encoder(self.source), loading.encoder(self.target)
-        x, y, pairs = embed_table(left, right, self.table, loading)
-        pool = None if pools is None else pools.vectors(loading, left, right)
-        alignment = remember_files(fitting.fit(x, y, pairs.groups, purpose, pool=pool), pairs.source_items)
-        model = sk.stitch(left, alignment, target_name=self.target)
-        model.save(out, extra={"anchor_set": table_facts(pairs)}, command=loading.console.command, overwrite=overwrite)
+        left, right, x, y, pairs = self.vectors(loading)
+        pool = None if pools is None else pools.vectors(left, right, loading)
+        alignment = fitting.fit(x, y, self.groups if pairs is None else pairs.groups, purpose, pool=pool)
+        facts: dict[str, Any] = {"files": [x.space.name, y.space.name], "n": len(x)}
+        extra = {"anchor_set": facts if pairs is None else table_facts(pairs)}
+        written: Any = {"command": loading.console.command, "overwrite": overwrite}
+        if isinstance(left, Embeddings):
+            named = {"target_encoder": findable(self.target)} if isinstance(self.target, str) else {}
+            save_alignment(alignment, out, extra=extra | named, **written)
+            return alignment
+        if pairs is not None:
+            alignment = remember_files(alignment, pairs.source_items)
+        name = self.target if isinstance(self.target, str) else ""
+        sk.stitch(left, alignment, target_name=name).save(out, extra=extra, **written)
         return alignment
 
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """A pool of each side: a file of embeddings, or items that the side's encoder reads."""
+    """A pool of each side: a file of vectors, read, or items that the side's encoder reads."""
 
-    source: Path
-    target: Path
+    source: Path | Embeddings
+    target: Path | Embeddings
 
     @classmethod
-    def of(cls, source: Path | None, target: Path | None, *, files: bool) -> Pools | None:
-        """The pools, as far as they can be checked without an encoder; None if none was given.
-
-        Parameters
-        ----------
-        files
-            SOURCE and TARGET are files of embeddings, so that no encoder reads a pool's items.
-        """
-        from stitchkit.datasets.tables import open_items
-
+    def of(cls, source: Path | None, target: Path | None, pairs: Pairs, vectors: VectorFiles) -> Pools | None:
+        """The pools of ``pairs``, as far as they can be read without an encoder; None if none was given."""
         if source is None and target is None:
             return None
         if source is None or target is None:
             raise InputError("pools are of both sides: pass --pool-source and --pool-target.")
-        for flag, path in (("--pool-source", source), ("--pool-target", target)):
-            if path.suffix == FILE:
-                continue
-            if files:
-                raise InputError(
-                    f"SOURCE and TARGET are files, so no encoder reads {flag} {path}. Embed it with 'stitchkit embed' "
-                    f"and pass that {FILE} file."
-                )
-            open_items(path).count()
-        return cls(source, target)
+        return cls(_pool(source, pairs.source, "--pool-source", vectors),
+                   _pool(target, pairs.target, "--pool-target", vectors))  # fmt: skip
 
     def vectors(
-        self, loading: Loading, left: Encoder | None = None, right: Encoder | None = None
+        self, left: Encoder | Embeddings, right: Encoder | Embeddings, loading: Loading
     ) -> tuple[Embeddings, Embeddings]:
         """The vectors of both pools, items read by the encoders."""
-        return _vectors(self.source, left, loading), _vectors(self.target, right, loading)
+        return _pool_vectors(self.source, left, loading), _pool_vectors(self.target, right, loading)
 
 
-def _vectors(path: Path, encoder: Encoder | None, loading: Loading) -> Embeddings:
+def _pool(path: Path, side: str | Embeddings, flag: str, vectors: VectorFiles) -> Path | Embeddings:
+    from stitchkit.datasets.tables import open_items
+    from stitchkit.datasets.vector_files import holds_vectors
+
+    if holds_vectors(path):
+        return vectors.read_pool(path)
+    if not isinstance(side, str):
+        raise InputError(
+            f"that side is a file of vectors, so no encoder reads {flag} {path}. Embed it with 'stitchkit embed' and "
+            f"pass that file."
+        )
+    open_items(path).count()
+    return path
+
+
+def _pool_vectors(pool: Path | Embeddings, side: Encoder | Embeddings, loading: Loading) -> Embeddings:
     from stitchkit.datasets.tables import read_items
-    from stitchkit.storage.embeddings import read_embeddings
 
-    if path.suffix == FILE or encoder is None:
-        return read_embeddings(path)
-    return loading.embed(encoder, read_items(path, modality=encoder.modality))
+    if isinstance(pool, Path):
+        encoder: Any = side  # checked with the pool
+        return loading.embed(encoder, read_items(pool, modality=encoder.modality))
+    return pool

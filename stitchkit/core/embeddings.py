@@ -13,6 +13,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.items import checked_ids, rows_of
 from stitchkit.core.space import Space
 
+VECTOR_FILES = (".safetensors", ".npy", ".npz", ".parquet")  # endings of files of vectors, of this package first
 BLOCK = 16_384  # rows checked at once, so that a memory map is never read whole
 
 

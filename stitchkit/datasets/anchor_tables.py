@@ -76,6 +76,21 @@ class AnchorTable:
         right = self.target or (left if source == target else _DEFAULT[target])
         return self._read(self.id, source=left, target=right, source_modality=source, target_modality=target)
 
+    def read_for(self, source: str | None, target: str | None) -> AnchorSet:
+        """The pairs for a source and a target encoder of these modalities; None for a side known by its vectors.
+
+        Of such a side no items are read: a table of images need not have texts. Ids are those of :meth:`ids_only`.
+        """
+        if source is not None and target is not None:
+            return self.read(source, target)
+        kind = source or target
+        if kind is None:
+            return self.ids_only()
+        column = (self.source if target is None else self.target) or _DEFAULT[kind]
+        columns = self._rows().columns
+        id = self.id or ("id" if "id" in columns else "path" if "path" in columns else None)
+        return self._read(id, source=column, target=column, source_modality=kind, target_modality=kind)
+
     def check(self) -> AnchorSet:
         """The pairs, with all that can be checked before it is known what the encoders read."""
         source = self.source or self._usual()

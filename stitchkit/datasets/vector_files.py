@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.embeddings import VECTOR_FILES, Embeddings
 from stitchkit.core.errors import DataError, InputError, StitchError
 from stitchkit.core.space import Space
 from stitchkit.core.wording import advice, setting
-from stitchkit.datasets.rows import ids_of, read_rows
+from stitchkit.datasets.rows import groups_of, ids_of, read_rows
 from stitchkit.storage.embeddings import read_embeddings
 from stitchkit.storage.path_checks import checked_file
 
-STAMPED = ".safetensors"  # files of this package, which hold ids and fingerprint
-OTHERS = (".npy", ".npz", ".parquet")
-FILES = (STAMPED, *OTHERS)
+STAMPED = VECTOR_FILES[0]  # files of this package, which hold ids and fingerprint
+ITEM_COLUMNS = ("path", "text", "image")  # of a Parquet file that is a table of items
 VECTORS, IDS = ("vectors", "embeddings", "embedding", "features"), ("ids", "id")  # names of arrays and columns
 
 
@@ -75,8 +74,8 @@ def read_vectors(
     """
     path = Path(checked_file(path, "a file of vectors"))
     kind = path.suffix.lower()
-    if kind not in FILES:
-        raise InputError(f"{path} is no file of vectors. Give {', '.join(FILES)}.")
+    if kind not in VECTOR_FILES:
+        raise InputError(f"{path} is no file of vectors. Give {', '.join(VECTOR_FILES)}.")
     if kind == STAMPED:
         if name is not None:
             raise InputError(f"{path} has a name of its own. Leave out " + setting("name", text="name") + ".")
@@ -96,12 +95,11 @@ def read_vectors(
             + advice(", or give ", setting("fingerprint"), ", a text that changes with the model")
             + "."
         )
-    array, own = {".npy": _of_npy, ".npz": _of_npz, ".parquet": _of_parquet}[kind](path)
-    array = _as_floats(array, path)
+    array, own = _read(path)
     if ids is not None:
         names = ids_of_table(ids)
     elif own is not None:
-        names = np.asarray([str(one) for one in own], dtype=np.str_)
+        names = own
     else:
         raise InputError(f"{path} holds no ids. Give the table of its rows with " + setting("ids") + ".")
     if len(names) != len(array):
@@ -113,13 +111,71 @@ def read_vectors(
         raise DataError(f"{path} is no file of vectors with ids: " + error.message) from error
 
 
+def read_pool_vectors(path: str | Path, *, unstamped: bool = False) -> Embeddings:
+    """Vectors of items that belong to no pair; where the file has no ids, its rows are numbered.
+
+    Parameters
+    ----------
+    path, unstamped
+        As in :func:`read_vectors`.
+
+    Raises
+    ------
+    InputError, DataError, MissingExtraError
+        As :func:`read_vectors`.
+    """
+    path = Path(checked_file(path, "a file of vectors"))
+    if path.suffix.lower() == STAMPED or not path.is_file() or not unstamped:
+        return read_vectors(path, unstamped=unstamped)
+    array, own = _read(path)
+    names = np.asarray([str(row) for row in range(1, len(array) + 1)]) if own is None else own
+    return Embeddings(array, names, Space(path.stem, array.shape[1], None))
+
+
+def holds_vectors(path: str | Path) -> bool:
+    """True for a file of vectors; a Parquet file with a column of paths or texts is a table of items."""
+    kind = Path(path).suffix.lower()
+    if kind != ".parquet" or not Path(path).is_file():
+        return kind in VECTOR_FILES
+    from stitchkit.datasets.frames import read_arrow
+
+    return not any(name in ITEM_COLUMNS for name in read_arrow(Path(path)).column_names)
+
+
 def ids_of_table(table: str | Path) -> np.ndarray:
     """The ids (n,) in ``TABLE`` or ``TABLE:COLUMN``, in the order of its rows."""
+    return _ids_and_patients(table)[0]
+
+
+def patients_of_ids(table: str | Path, ids: np.ndarray) -> np.ndarray | None:
+    """The patient (n,) of each of ``ids``, by the table of ids; None where it knows no patients, or not all of them.
+
+    Parameters
+    ----------
+    table
+        ``TABLE`` or ``TABLE:COLUMN``, as in :func:`read_vectors`.
+    """
+    names, groups = _ids_and_patients(table)
+    if groups is None:
+        return None
+    patient = dict(zip(names.tolist(), groups.tolist(), strict=True))
+    known = [patient.get(one) for one in ids.tolist()]
+    return None if None in known else np.asarray(known, dtype=np.str_)
+
+
+def _ids_and_patients(table: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
     text, column = str(table), None
     if not Path(text).exists() and ":" in text:
         text, _, column = text.rpartition(":")
     rows = read_rows(Path(text))
-    return ids_of(rows, column or None, rows.first_of("path"))
+    return ids_of(rows, column or None, rows.first_of("path")), groups_of(rows, None)
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Vectors (n, d) of another tool's file, and its ids if it has any."""
+    reader: Any = {".npy": _of_npy, ".npz": _of_npz, ".parquet": _of_parquet}[path.suffix.lower()]
+    array, own = reader(path)
+    return _as_floats(array, path), None if own is None else np.asarray([str(one) for one in own], dtype=np.str_)
 
 
 def _with_ids(vectors: Embeddings, ids: str | Path, path: Path) -> Embeddings:

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from stitchkit.core.embeddings import VECTOR_FILES
 from stitchkit.core.errors import InputError, ModelUnavailableError, SpaceMismatchError, UnknownNameError
 from stitchkit.core.escaping import escape
 from stitchkit.core.roles import Encoder
@@ -48,9 +49,7 @@ RUNS_HUB_CODE = ("hf", "stitchkit")  # families whose load() takes trust_remote_
 
 def is_vectors_file(name: str) -> bool:
     """True if ``name`` is a file of vectors and no encoder (whose options may end like one)."""
-    return (
-        name.lower().endswith((".safetensors", ".npy", ".npz", ".parquet")) and name.partition(":")[0] not in ENCODERS
-    )
+    return name.lower().endswith(VECTOR_FILES) and name.partition(":")[0] not in ENCODERS
 
 
 def runs_hub_code(name: str) -> bool:

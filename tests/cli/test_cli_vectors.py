@@ -102,3 +102,86 @@ def test_a_head_named_for_files_is_the_one_that_solvers_are_judged_by(cli, files
     refused = cli(*line, "--head", "identity:a,b")
     assert refused.code == 2
     assert "8 columns, and 2 classes" in refused.err
+
+
+@pytest.fixture
+def outputs(world, tmp_path):
+    """A file of vectors of the anchors and the options that read it."""
+    n = len(world.anchors.read_text().splitlines()) - 1
+    np.save(tmp_path / "outputs.npy", np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32))
+    options = ("--anchors", world.anchors, "--ids", world.anchors, "--unstamped", "--solver", "ridge")
+    return tmp_path / "outputs.npy", options
+
+
+def test_an_encoder_is_aligned_to_a_file_and_the_folder_reads_its_own_encoder(cli, world, outputs, tmp_path):
+    file, options = outputs
+    done = cli("align", world.quick, file, *options, "--out", tmp_path / "map")
+    assert done.code == 0, done.err
+    model = sk.load(tmp_path / "map", trust_python=True)
+    assert model.encoder.name == world.quick
+    assert (model.alignment.target.dim, model.target_name) == (3, "")
+    table, unstamped = ("--anchors", world.anchors), ("--ids", world.anchors, "--unstamped")
+    page = cli("diagnose", tmp_path / "map", *table, "--out", tmp_path / "page", *world.trusted)
+    assert page.code == 2
+    assert "does not name the encoder of its target side ('outputs')" in page.err
+    line = ("diagnose", tmp_path / "map", world.quick, file, *table, *unstamped, "--out", tmp_path / "page")
+    page = cli(*line)
+    assert page.code == 0, page.err
+
+
+def test_a_file_is_aligned_to_an_encoder(cli, world, outputs, tmp_path):
+    file, options = outputs
+    done = cli("align", file, world.quick_text, *options, "--out", tmp_path / "map")
+    assert done.code == 0, done.err
+    assert isinstance(sk.load(tmp_path / "map"), sk.Alignment)
+    assert sk.load(tmp_path / "map").record["patients"] == 20
+    page = cli("diagnose", tmp_path / "map", file, "--anchors", world.anchors, "--ids", world.anchors, "--unstamped",
+               "--out", tmp_path / "page", *world.trusted)  # fmt: skip
+    assert page.code == 0, page.err
+    few = cli("align", file, world.quick_text, "--ids", world.anchors, "--unstamped", "--out", tmp_path / "x")
+    assert few.code == 2
+    assert "--anchors CSV" in few.err
+
+
+def test_diagnose_reads_both_encoders_from_the_folder(cli, world, tmp_path):
+    line = ("--anchors", world.anchors, "--solver", "ridge", "--out", tmp_path / "map")
+    assert cli("align", world.quick, world.quick_text, *line).code == 0
+    pages = []
+    for name, sides in (("own", ()), ("source", (world.quick,)), ("named", (world.quick, world.quick_text))):
+        done = cli("diagnose", tmp_path / "map", *sides, "--anchors", world.anchors, "--out", tmp_path / name,
+                   "--json", *world.trusted)  # fmt: skip
+        assert done.code == 0, done.err
+        pages.append({key: value for key, value in done.json.items() if key != "out"})
+    assert pages[0] == pages[1] == pages[2]
+    refused = cli("diagnose", tmp_path / "map", "--anchors", world.anchors, "--out", tmp_path / "other")
+    assert refused.code == 5
+    assert "--trust-python" in refused.err
+
+
+def test_patients_of_two_files_are_those_of_the_table_of_ids(cli, files):
+    line = ("x.npy", "y.npz", "--ids", "ids.csv", "--unstamped")
+    done = cli("align", *line, "--solver", "ridge", "--out", "map")
+    assert done.code == 0, done.err
+    assert sk.load(files / "map").record["patients"] == 60
+    judged = cli("gate", "map", "--source", "x_test.npy", "--target", "y_test.npz", "--ids", "ids_test.csv",
+                 "--unstamped", "--min-mrr", "0.1", "--json")  # fmt: skip
+    assert judged.json["patients"] == 20
+    page = cli("diagnose", "map", *line, "--out", "page", "--json")
+    assert page.code == 0, page.err
+
+
+def test_pools_are_files_without_ids(cli, files):
+    rng = np.random.default_rng(1)
+    for name, width in (("x_pool", 12), ("y_pool", 8)):
+        np.save(f"{name}.npy", rng.normal(size=(300, width)))
+    line = ("align", "x.npy", "y.npz", "--ids", "ids.csv", "--pool-source", "x_pool.npy", "--pool-target", "y_pool.npy")
+    refused = cli(*line, "--out", "map")
+    assert refused.code == 2
+    done = cli(*line, "--unstamped", "--out", "map", "--json")
+    assert done.code == 0, done.err
+    assert "pool" in str(done.json["record"])
+    for pool in ("x_pool.npy", "ids.csv"):
+        refused = cli("align", "x.npy", "y.npz", "--ids", "ids.csv", "--unstamped", "--pool-source", pool,
+                      "--pool-target", "ids.csv", "--out", "other")  # fmt: skip
+        assert refused.code == 2
+        assert "no encoder reads --pool-" in refused.err

@@ -1,4 +1,4 @@
-"""``stitchkit align``: a map between two spaces, from files of embeddings or from two encoders and anchors."""
+"""``stitchkit align``: a map between two spaces, each an encoder or a file of vectors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def align(
             "--pool-source",
             metavar="ITEMS|FILE",
             callback=o.existing_items,
-            help="Few anchors: unpaired items for SOURCE, or a .safetensors file of their embeddings.",
+            help="Few anchors: unpaired items for SOURCE, or a file of their vectors.",
         ),
     ] = None,
     pool_target: Annotated[
@@ -45,7 +45,7 @@ def align(
     from stitchkit.cli.console import Console
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.pairs import Pools, are_files, pairs_of
+    from stitchkit.cli.pairs import Pairs, Pools
     from stitchkit.cli.paths import new_folder
     from stitchkit.core.alignment_summary import summary_lines
     from stitchkit.core.anchor_hashes import without_hashes
@@ -54,12 +54,12 @@ def align(
     new_folder(out, output.overwrite)
     fitting = Fitting.of(fit.solver, fit.seed, console)
     fitting.check_purpose(purpose)
-    pools = Pools.of(pool_source, pool_target, files=are_files(source, target))
-    if pools is not None:
+    if pool_source is not None or pool_target is not None:
         solver_beside_pools(fitting.solver, purpose)
-    pairs = pairs_of(source, target, columns.of_optional(anchors), vectors)
+    pairs = Pairs.of(source, target, columns.of_optional(anchors), vectors)
+    pools = Pools.of(pool_source, pool_target, pairs, vectors)
     if output.dry_run:
-        listed = {} if pools is None else {"pools": [pools.source, pools.target]}
+        listed = {} if pools is None else {"pools": [pool_source, pool_target]}
         console.plan({**pairs.plan(), **listed, "writes": out})
         return
     alignment = pairs.write(out, purpose, fitting, pools, Loading(compute, console), overwrite=output.overwrite)

@@ -12,7 +12,7 @@ from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.pairs import EncoderPairs, FilePairs
+    from stitchkit.cli.pairs import Pairs
     from stitchkit.head_names import HeadChoice
 
 
@@ -57,7 +57,7 @@ def compare(
     from stitchkit.alignment.request import check_purpose
     from stitchkit.cli.console import Console
     from stitchkit.cli.loading import Loading
-    from stitchkit.cli.pairs import are_files, pairs_of
+    from stitchkit.cli.pairs import Pairs
     from stitchkit.cli.paths import new_file, write_json
     from stitchkit.evaluation.retrieval.compare import solver_candidates
 
@@ -65,10 +65,10 @@ def compare(
     if out is not None:
         new_file(out, output.overwrite)
     check_purpose("auto", purpose)
-    choice = _head_choice(head, purpose, files=are_files(source, target))
+    choice = _head_choice(head, purpose, target)
     names = _solver_names(solvers)
     count = counted(len(solver_candidates(names)), "solver")
-    pairs = pairs_of(source, target, columns.of_optional(anchors), vectors)
+    pairs = Pairs.of(source, target, columns.of_optional(anchors), vectors)
     if output.dry_run:
         listed = names or "auto, and every one with its defaults"
         console.plan({**pairs.plan(), **({"head": head} if head else {}), "solvers": listed, "writes": out or "stdout"})
@@ -90,25 +90,20 @@ def _solver_names(solvers: str) -> list[str] | None:
     return list(dict.fromkeys(one.strip() for one in solvers.split(",") if one.strip())) or None
 
 
-def _head_choice(head: str | None, purpose: str, *, files: bool) -> HeadChoice:
+def _head_choice(head: str | None, purpose: str, target: str) -> HeadChoice:
     """The head that ``--head`` names, its folder read."""
     from stitchkit.alignment.request import check_head_purpose
+    from stitchkit.encoders import is_vectors_file
     from stitchkit.head_names import HeadChoice
 
     if head is None:
         return HeadChoice()
     check_head_purpose(purpose)
-    return HeadChoice.of_linear(head, encoder=not files)
+    return HeadChoice.of_linear(head, encoder=not is_vectors_file(target))
 
 
-def _vectors(pairs: FilePairs | EncoderPairs, choice: HeadChoice, loading: Loading) -> tuple[Any, Any, Any, Any]:
+def _vectors(pairs: Pairs, choice: HeadChoice, loading: Loading) -> tuple[Any, Any, Any, Any]:
     """Vectors of both sides, the patients, and the head or None."""
-    from stitchkit.cli.pairs import FilePairs, embed_table
-
-    if isinstance(pairs, FilePairs):
-        head = None if choice.name is None else choice.linear(pairs.target)[0]
-        return pairs.source, pairs.target, pairs.groups, head
-    left, right = loading.encoder(pairs.source), loading.encoder(pairs.target)
-    head = None if choice.name is None else choice.linear(right)[0]
-    x, y, anchors = embed_table(left, right, pairs.table, loading)
-    return x, y, anchors.groups, head
+    _, target, x, y, anchors = pairs.vectors(loading)
+    head = None if choice.name is None else choice.linear(target)[0]
+    return x, y, pairs.groups if anchors is None else anchors.groups, head

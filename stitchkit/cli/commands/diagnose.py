@@ -14,7 +14,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
-    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.loading import FolderEncoder, Loading
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
@@ -31,8 +31,8 @@ def diagnose(
     alignment: Annotated[
         Path, typer.Argument(metavar="ALIGNMENT", help="A folder that align or stitch wrote.", exists=True)
     ],
-    source: o.SourceSide,
-    target: o.TargetSide,
+    source: o.FolderSource = None,
+    target: o.FolderTarget = None,
     *,
     out: Annotated[Path, typer.Option("--out", help="Folder for diagnosis.html and diagnosis.json.")],
     anchors: o.OptionalAnchors = None,
@@ -91,8 +91,8 @@ class DiagnosisRequest:
     """The request for a diagnosis, with all that can be read before a model is loaded."""
 
     alignment: Alignment
-    source: str | Embeddings
-    target: str | Embeddings
+    source: str | Embeddings | FolderEncoder
+    target: str | Embeddings | FolderEncoder
     anchors: AnchorTable | None
     held_out: AnchorTable | None
     prompts: PromptSet | Embeddings | None
@@ -100,40 +100,47 @@ class DiagnosisRequest:
     folder: Path
     audit: tuple[str, ...] = ()  # of the pairs against the alignment's anchors
     pool: Items | None = None  # unlinked texts, for findings that no anchor mentions
+    groups: Any = None  # patients of two files that no table pairs
 
     @classmethod
     def of(
-        cls, folder: Path, source: str, target: str, anchors: AnchorTable | None, held_out: AnchorTable | None,
+        cls, folder: Path, source: str | None, target: str | None,
+        anchors: AnchorTable | None, held_out: AnchorTable | None,
         prompts: str | None, vectors: o.VectorFiles, pool: Path | None = None,
     ) -> DiagnosisRequest:  # fmt: skip
         """The alignment and the files read, the names and tables checked."""
-        from stitchkit.cli.pairs import are_files
+        from stitchkit.cli.loading import FolderEncoder
+        from stitchkit.cli.pairs import side_called
         from stitchkit.cli.paths import read_artefact
-        from stitchkit.encoders import check_encoder_name
+        from stitchkit.core.embeddings import Embeddings
         from stitchkit.evaluation.anchors.fitted_folders import audit_diagnosis
         from stitchkit.storage.artefacts import unpack_alignment
 
         config, arrays = read_artefact(folder)
         alignment = unpack_alignment(config, arrays)
-        files = are_files(source, target)
-        sides: Any = [vectors.read(one) if files else check_encoder_name(one) for one in (source, target)]
-        if files:
-            alignment.source.require(sides[0].space, f"the alignment in {folder}")
-            alignment.target.require(sides[1].space, f"the alignment in {folder}")
-        elif anchors is None and held_out is None:
-            raise InputError("two encoders are diagnosed on pairs: pass --anchors CSV or --held-out CSV.")
-        else:
+        sides: list[Any] = [
+            FolderEncoder.of(folder, config, side) if name is None else side_called(name, vectors)
+            for name, side in ((source, "source"), (target, "target"))
+        ]
+        known = [isinstance(one, Embeddings) for one in sides]
+        for side, space in zip(sides, (alignment.source, alignment.target), strict=True):
+            if isinstance(side, Embeddings):
+                space.require(side.space, f"the alignment in {folder}")
+        if not all(known):
+            if anchors is None and held_out is None:
+                raise InputError("encoders are diagnosed on pairs: pass --anchors CSV or --held-out CSV.")
             for table in (anchors, held_out):
                 if table is not None:
                     table.check()
-        reader = config.get("target_encoder") if files else None
-        named = _read_prompts(prompts, files, reader, folder)
+        reader = config.get("target_encoder") if known[1] else None
+        named = _read_prompts(prompts, known[1], reader, folder)
         unlinked = None if pool is None else _read_pool(pool, anchors, named)
-        ids = sides[0].ids if files else None
+        ids = sides[0].ids if all(known) else None
+        groups = vectors.patients(sides[0].ids) if known[0] else None
         audit = audit_diagnosis(folder, anchors=anchors, held_out=held_out, ids=ids, config=config)
         return cls(
             alignment=alignment, source=sides[0], target=sides[1], anchors=anchors, held_out=held_out, prompts=named,
-            reader=reader, folder=folder, audit=tuple(audit), pool=unlinked,
+            reader=reader, folder=folder, audit=tuple(audit), pool=unlinked, groups=groups,
         )  # fmt: skip
 
     def plan(self) -> dict[str, Any]:
@@ -149,9 +156,11 @@ class DiagnosisRequest:
     def diagnose(self, loading: Loading, *, k: int, replicates: int, seed: int) -> Diagnosis:
         """The diagnosis of the held-out pairs if there are any, else of the anchors."""
         import stitchkit as sk
+        from stitchkit.cli.pairs import load_side
 
-        left, right = (one if not isinstance(one, str) else loading.encoder(one) for one in (self.source, self.target))
+        left, right = load_side(self.source, loading), load_side(self.target, loading)
         x, y, patients = _pairs(left, right, self.held_out or self.anchors, loading)
+        patients = self.groups if self.held_out is None and self.anchors is None else patients
         known = None
         loading.console.say(f"judging {counted(len(x), 'pair')}")
         if self.held_out is not None and self.anchors is not None:
@@ -191,12 +200,12 @@ class DiagnosisRequest:
 
 def _read_prompts(prompts: str | None, files: bool, reader: str | None, folder: Path) -> PromptSet | Embeddings | None:
     """The prompts as far as they can be read without a model."""
-    from stitchkit.cli.pairs import FILE
     from stitchkit.cli.prompts import prompts_called
+    from stitchkit.encoders import is_vectors_file
 
     if prompts is None:
         return None
-    if prompts.endswith(FILE):
+    if is_vectors_file(prompts):
         return o.VectorFiles().read(prompts)
     named = prompts_called(prompts)
     if files and not reader:
@@ -224,12 +233,9 @@ def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -
     from stitchkit.cli.pairs import embed_table
     from stitchkit.core.embeddings import Embeddings
 
-    if isinstance(left, Embeddings):
-        if table is None:
-            return left, right, None
-        pairs = table.ids_only()
-        return left.of_ids(pairs.ids), right.of_ids(pairs.ids), pairs.groups
     if table is None:
+        if isinstance(left, Embeddings) and isinstance(right, Embeddings):
+            return left, right, None
         raise InputError("there is no table of pairs to read: pass --anchors CSV or --held-out CSV.")
     x, y, pairs = embed_table(left, right, table, loading)
     return x, y, pairs.groups

@@ -79,10 +79,11 @@ def stitch(
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import Loading
+    from stitchkit.cli.pairs import side_called
     from stitchkit.cli.paths import draft_beside, new_folder
     from stitchkit.cli.prompts import prompts_called
     from stitchkit.cli.scoring import summary_of
-    from stitchkit.encoders import check_encoder_name, is_vectors_file
+    from stitchkit.encoders import check_encoder_name
     from stitchkit.evaluation.anchors.overlap import audit_test_table
     from stitchkit.head_names import HeadChoice
     from stitchkit.reports.study_page import PAGE, TABLE
@@ -96,7 +97,7 @@ def stitch(
     if choice.is_linear:
         fitting.check_purpose("head")
     check_encoder_name(source)
-    side = vectors.read(target) if is_vectors_file(target) else check_encoder_name(target)
+    side = side_called(target, vectors)
     if labels is not None and not isinstance(side, str):
         raise InputError(
             "--labels compares with the target encoder, and TARGET is a file. Judge by 'stitchkit evaluate'."
