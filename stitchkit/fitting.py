@@ -49,7 +49,7 @@ class FittedStitch:
 
 
 def fit_stitch(
-    source: Encoder,
+    source: Encoder | Embeddings,
     target: Encoder | Embeddings,
     pairs: AnchorSet,
     *,
@@ -61,18 +61,19 @@ def fit_stitch(
     progress: bool | None = None,
     say: Callable[[str], None] | None = None,
 ) -> FittedStitch:
-    """The stitched model of two encoders, with its head if one is to be had; the target may be vectors alone.
+    """The stitched model of two encoders, with its head if one is to be had; either side may be vectors alone.
 
     The map is fitted to drive a linear head, or an image encoder's space, and to match otherwise; prompts that name
     the classes choose it, where they tell items apart.
 
     Parameters
     ----------
-    target
-        The encoder of the target space, or vectors of it with the ids of the anchors, such as the outputs of a model
+    source, target
+        The encoder of each side's space, or vectors of it with the ids of the anchors, such as the outputs of a model
         that is not at hand.
     pairs
-        Anchors: source items that ``source`` reads, target items that ``target`` reads.
+        Anchors: source items that ``source`` reads, target items that ``target`` reads; not read where a side is
+        vectors.
     head
         Head that is wanted, from :meth:`~stitchkit.head_names.HeadChoice.of`; by default the target's own, if it has
         one and reads images.
@@ -107,7 +108,8 @@ def fit_stitch(
     linear, note = choice.linear(target)
     prompts = choice.prompts
     reading: dict[str, Any] = {"batch_size": batch_size, "store": store, "progress": progress}
-    x = embed(source, pairs.source_items, **reading)
+    reader = None if isinstance(source, Embeddings) else source
+    x = source.of_ids(pairs.ids) if isinstance(source, Embeddings) else embed(source, pairs.source_items, **reading)
     if isinstance(target, Embeddings):
         y, encoder = target.of_ids(pairs.ids), None
     else:
@@ -129,13 +131,13 @@ def fit_stitch(
         seed=seed,
         progress=progress,
     )
-    alignment = remember_files(fitted, pairs.source_items)
+    alignment = fitted if reader is None else remember_files(fitted, pairs.source_items)
     facts: dict[str, Any] = {"anchor_set": table_facts(pairs)} if "table" in pairs.card else {}
-    reader: Any = linear
+    driven: Any = linear
     if prompts is not None and vectors is not None:
-        reader, facts["prompts"] = zeroshot(alignment, vectors, prompts), prompts.to_dict()
+        driven, facts["prompts"] = zeroshot(alignment, vectors, prompts), prompts.to_dict()
     return FittedStitch(
-        model=stitch(source, alignment, reader, target_name="" if encoder is None else encoder.name),
+        model=stitch(reader, alignment, driven, target_name="" if encoder is None else encoder.name),
         target=encoder,
         x=x,
         y=y,

@@ -18,15 +18,17 @@ from stitchkit.storage.folders import read_folder
 from stitchkit.storage.path_checks import checked_path
 
 if TYPE_CHECKING:
+    from stitchkit.core.calibrations import Calibration, Thresholds
     from stitchkit.core.joint_alignments import JointAlignment
     from stitchkit.core.moments.moments import Moments
 
-PARTS = ("alignment", "head")
+PARTS = ("alignment", "head", "calibration", "thresholds")
+DECISIONS = {"calibration", "thresholds"}
 IN_ALIGNMENTS = {"source", "target", "record", "encoder"}  # keys that the folder of a linear head has not
 
 
 def save(
-    value: StitchedModel | Alignment | JointAlignment | LinearHead | Moments,
+    value: StitchedModel | Alignment | JointAlignment | LinearHead | Calibration | Thresholds | Moments,
     path: str | Path,
     *,
     extra: Mapping[str, Any] | None = None,
@@ -42,7 +44,8 @@ def save(
     ----------
     value
         A stitched model of :func:`stitchkit.stitch`, an alignment of :func:`stitchkit.align` (maps of any kind, arrays
-        of any library) or of :func:`stitchkit.align_many`, a linear head (a probe, say), or moments.
+        of any library) or of :func:`stitchkit.align_many`, a linear head (a probe, say), a calibration or thresholds
+        (the items of their fit are kept as hashes), or moments.
     path
         The folder, or the file of moments; what lies above it is made if need be.
     extra
@@ -93,9 +96,18 @@ def save(
         from stitchkit.storage.heads import save_head
 
         return save_head(value, path, overwrite=overwrite)
+    from stitchkit.core.calibrations import Calibration, Thresholds
     from stitchkit.core.joint_alignments import JointAlignment
     from stitchkit.core.moments.moments import Moments
 
+    if isinstance(value, Calibration):
+        from stitchkit.storage.calibrations import save_calibration
+
+        return save_calibration(value, None, path, overwrite=overwrite)
+    if isinstance(value, Thresholds):
+        from stitchkit.storage.calibrations import save_calibration
+
+        return save_calibration(None, value, path, overwrite=overwrite)
     if isinstance(value, JointAlignment):
         from stitchkit.storage.joint_alignments import save_joint
 
@@ -105,7 +117,8 @@ def save(
 
         return save_moments(value, path, overwrite=overwrite)
     raise InputError(
-        f"stitched models, alignments, linear heads and moments are saved; got {name}. Vectors are written by "
+        f"stitched models, alignments, linear heads, calibrations, thresholds and moments are saved; got {name}. "
+        f"Vectors are written by "
         f"sk.write_embeddings; a zero-shot head is saved with its alignment, by sk.save(sk.stitch(...), folder)."
     )
 
@@ -113,14 +126,14 @@ def save(
 def load(
     path: str | Path,
     *,
-    part: Literal["alignment", "head"] | None = None,
+    part: Literal["alignment", "head", "calibration", "thresholds"] | None = None,
     encoder: Encoder | str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     trust_remote_code: bool = False,
     trust_python: TrustPython = False,
 ) -> Any:
-    """A fitted value that :func:`save` or a command wrote: a stitched model, an alignment, a linear head, or moments.
+    """A fitted value that :func:`save` or a command wrote: a stitched model, alignment, head, calibration, moments.
 
     Arrays come back as numpy's, whatever library they were fitted in. A stitched folder is data: a ``python:`` encoder
     that it names is not loaded without consent.
@@ -130,7 +143,8 @@ def load(
     path
         The folder, or the ``.safetensors`` file of moments.
     part
-        ``"alignment"`` or ``"head"``: this part of a stitched folder alone, without loading an encoder.
+        ``"alignment"``, ``"head"``, ``"calibration"`` or ``"thresholds"``: this part of a folder alone, without loading
+        an encoder. Needed for a folder that holds a calibration and thresholds and no model.
     encoder
         Source encoder of a stitched folder or its name, for a checkpoint that has moved; by default the name on record.
         It must be the one that the map was fitted on, by its fingerprint. With the folder of an alignment it gives a
@@ -144,7 +158,7 @@ def load(
     Returns
     -------
     Any
-        A StitchedModel, Alignment, JointAlignment, LinearHead, ZeroShotHead or Moments.
+        A StitchedModel, Alignment, JointAlignment, LinearHead, ZeroShotHead, a calibration, Thresholds or Moments.
 
     Raises
     ------
@@ -156,7 +170,7 @@ def load(
     DataError
         If the file is missing, damaged, or not of moments.
     InputError
-        If there is no such ``part``.
+        If there is no such ``part``, or the folder lacks it.
     """
     if part is not None and part not in PARTS:
         raise UnknownNameError.of("part of a stitched folder", part, PARTS)
@@ -174,6 +188,8 @@ def load(
         from stitchkit.storage.artefacts import unpack_joint
 
         return unpack_joint(config, arrays)
+    if part in DECISIONS or (DECISIONS & config.keys() and "source" not in config):
+        return _decision(path, config, part)
     if "head" in config and not IN_ALIGNMENTS & config.keys():
         return unpack_linear_head(config["head"], arrays)
     stitched = bool({"encoder", "head"} & config.keys())
@@ -192,3 +208,17 @@ def load(
         trust_remote_code=trust_remote_code,
         trust_python=trust_python,
     )
+
+
+def _decision(path: str | Path, config: Mapping[str, Any], part: str | None) -> Calibration | Thresholds:
+    """The calibration or the thresholds of a folder."""
+    from stitchkit.storage.calibrations import unpack_calibration, unpack_thresholds
+
+    held = [name for name in PARTS if name in DECISIONS & config.keys()]
+    if part is None and len(held) > 1:
+        raise InputError(f"{path} holds a calibration and thresholds. Name one with " + setting("part", held[0]) + ".")
+    wanted = part or held[0]
+    result = unpack_calibration(config) if wanted == "calibration" else unpack_thresholds(config)
+    if result is None:
+        raise InputError(f"{path} holds no {wanted}. Make a folder that does with 'stitchkit calibrate'.")
+    return result

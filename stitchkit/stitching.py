@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
 from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Scores
@@ -27,6 +29,9 @@ from stitchkit.storage.artefacts import (
 )
 from stitchkit.storage.folders import check_artefact, read_folder, write_folder
 
+if TYPE_CHECKING:  # of which scoring one image needs none
+    from stitchkit.core.calibrations import Calibration, Thresholds
+
 StitchedHead = LinearHead | ZeroShotHead
 
 
@@ -37,7 +42,7 @@ class StitchedModel:
     Parameters
     ----------
     encoder
-        The source encoder.
+        The source encoder; None where it is known by its vectors alone, which are then what is scored.
     alignment
         From its space to the target space.
     head
@@ -45,25 +50,64 @@ class StitchedModel:
         source space, or None.
     target_name
         Name by which a user loads the target encoder.
+    calibration
+        Map of the head's scores to probabilities, from :func:`stitchkit.calibrate`, or None.
+    thresholds
+        Scores, or probabilities, from which on classes are called present, or None.
     """
 
-    encoder: Encoder
+    encoder: Encoder | None
     alignment: Alignment
     head: StitchedHead | None = None
     target_name: str = ""
+    calibration: Calibration | None = None
+    thresholds: Thresholds | None = None
 
     def embed(self, items: Any, **settings: Any) -> Embeddings:
         """Vectors of ``items`` in the target space's own units; ``settings`` as in ``stitchkit.embed``."""
-        mapped: Embeddings = self.alignment.to_target(embed(self.encoder, items, **settings))
+        mapped: Embeddings = self.alignment.to_target(self._vectors(items, settings))
         return mapped
 
     def scores(self, items: Any, **settings: Any) -> Scores:
-        """Scores of ``items``: images, texts, or embeddings of the source encoder."""
+        """Scores of ``items``, as the head gives them: images, texts, or embeddings of the source encoder."""
         if self.head is None:
             raise InputError("this stitched model has no head. Use embed(), or stitch it with one.")
-        vectors = items if isinstance(items, Embeddings) else embed(self.encoder, items, **settings)
+        vectors = self._vectors(items, settings)
         reads_target = isinstance(self.head, LinearHead)
         return self.head.scores(self.alignment.to_target(vectors) if reads_target else vectors)
+
+    def probabilities(self, items: Any, **settings: Any) -> Scores:
+        """Calibrated probabilities of ``items``, for the classes that the calibration has.
+
+        Raises
+        ------
+        InputError
+            If the model has no calibration.
+        """
+        if self.calibration is None:
+            raise InputError(
+                "this stitched model has no calibration. Fit one with stitchkit.calibrate on scores of labelled items, "
+                "and stitch it with " + setting("calibration") + "."
+            )
+        return self.calibration(self.scores(items, **settings))
+
+    def _vectors(self, items: Any, settings: Mapping[str, Any]) -> Embeddings:
+        return items if isinstance(items, Embeddings) else embed(self.require_encoder(), items, **settings)
+
+    def require_encoder(self) -> Encoder:
+        """The source encoder.
+
+        Raises
+        ------
+        InputError
+            If the source space is known by its vectors alone.
+        """
+        if self.encoder is None:
+            raise InputError(
+                f"the source space {self.alignment.source.name!r} is known by its vectors alone, so no encoder reads "
+                f"items. Give embeddings, or load the folder with " + setting("encoder", "NAME") + "."
+            )
+        return self.encoder
 
     def save(
         self,
@@ -88,29 +132,43 @@ class StitchedModel:
             If ``folder`` already holds something and ``overwrite`` is not set.
         """
         config, arrays = pack_alignment(self.alignment)
-        config |= {
-            "encoder": findable(self.encoder.name),
-            "target_encoder": findable(self.target_name),
-            **(extra or {}),
-        }
+        named = {} if self.encoder is None else {"encoder": findable(self.encoder.name)}
+        config |= {**named, "target_encoder": findable(self.target_name), **(extra or {})}
         if self.head is not None:
             head, more = pack_head(self.head)
             config["head"] = head
             arrays |= more
+        if self.calibration is not None or self.thresholds is not None:
+            from stitchkit.storage.calibrations import pack_calibration, pack_thresholds
+
+            config |= pack_calibration(self.calibration) | pack_thresholds(self.thresholds)
         return write_folder(folder, config, arrays, card(config, command), overwrite=overwrite)
 
 
 def stitch(
-    encoder: Encoder, alignment: Alignment, head: StitchedHead | None = None, *, target_name: str = ""
+    encoder: Encoder | None,
+    alignment: Alignment,
+    head: StitchedHead | None = None,
+    *,
+    target_name: str = "",
+    calibration: Calibration | None = None,
+    thresholds: Thresholds | None = None,
 ) -> StitchedModel:
     """Join an encoder, an alignment that starts in its space, and a head that ends in the target's.
 
     Parameters
     ----------
+    encoder
+        The source encoder; None where only vectors of its space will be scored.
     head
         A :class:`~stitchkit.LinearHead` over the target space, a zero-shot head over the source space, or None.
     target_name
         Name by which a user loads the target encoder; for the record.
+    calibration
+        From :func:`stitchkit.calibrate`, fitted on scores of this head through this alignment; default none.
+    thresholds
+        From :func:`stitchkit.choose_thresholds`, on the head's scores or on their calibrated probabilities; default
+        none.
 
     Raises
     ------
@@ -118,17 +176,48 @@ def stitch(
         If encoder, alignment and head do not belong together.
     NoDirectedMapError
         If the head reads the target space and the alignment has no map into it.
+    InputError
+        If calibration or thresholds are of other classes, or of scores of another kind.
     """
-    alignment.source.require(encoder.space, "the alignment")
+    if encoder is not None:
+        alignment.source.require(encoder.space, "the alignment")
     if isinstance(head, LinearHead):
         head.space.require(alignment.to_target.target, "the head")
     elif head is not None:
-        head.space.require(encoder.space, "the zero-shot head")
+        head.space.require(alignment.source if encoder is None else encoder.space, "the zero-shot head")
         if not same_map(head.to_common, alignment.source_map):  # the folder keeps one map for both
             raise InputError(
                 "the zero-shot head was made from another alignment. Stitch it with the alignment it was made from."
             )
-    return StitchedModel(encoder, alignment, head, target_name)
+    if calibration is not None or thresholds is not None:
+        _check_decisions(head, calibration, thresholds)
+    return StitchedModel(
+        encoder=encoder,
+        alignment=alignment,
+        head=head,
+        target_name=target_name,
+        calibration=calibration,
+        thresholds=thresholds,
+    )
+
+
+def _check_decisions(head: StitchedHead | None, calibration: Calibration | None, thresholds: Thresholds | None) -> None:
+    """Raise unless calibration and thresholds are of the head's classes and kind of scores."""
+    if head is None:
+        raise InputError("calibration and thresholds are of a head's scores, and there is no head. Give it too.")
+    for one, what in ((calibration, "calibration"), (thresholds, "thresholds")):
+        if one is None:
+            continue
+        kinds = [head.kind, *(["probability"] if calibration is not None and one is thresholds else [])]
+        if one.kind not in kinds:
+            raise InputError(
+                f"the {what} read scores of kind {one.kind!r}; the head gives {' or '.join(map(repr, kinds))}. Fit it "
+                f"on scores of this model."
+            )
+        if unknown := [label for label in one.classes if label not in head.classes]:
+            raise InputError(
+                f"the {what} has a class {unknown[0]!r}, which the head lacks. Fit it on scores of this model."
+            )
 
 
 def load_stitched(
@@ -150,24 +239,89 @@ def load_stitched(
         If the folder or the encoder cannot be read, or it names Python code that ``trust_python`` does not allow.
     """
     config, arrays = read_folder(folder)
-    alignment, head = unpack_model(config, arrays)
+    model = unpack_stitched(config, arrays)
     if isinstance(encoder, str):
         encoder = load_encoder(
             encoder, device=device, dtype=dtype, trust_remote_code=trust_remote_code, trust_python=trust_python
         )
-    if encoder is None:
-        if "encoder" not in config:
-            raise ModelUnavailableError(
-                f"{folder} names no source encoder. Load its alignment alone, or pass " + setting("encoder") + "."
-            )
+    source = model.alignment.source
+    if encoder is None and "encoder" in config:
         consent = Consent.of(trust_python, trust_remote_code)
-        encoder = source_encoder(config, alignment.source, folder, device=device, dtype=dtype, consent=consent)
-    alignment.source.require(encoder.space, f"the stitched folder {Path(folder).name!r}")
-    return stitch(encoder, alignment, head, target_name=config.get("target_encoder", ""))
+        encoder = source_encoder(config, source, folder, device=device, dtype=dtype, consent=consent)
+    if encoder is not None:
+        source.require(encoder.space, f"the stitched folder {Path(folder).name!r}")
+    return replace(model, encoder=encoder)
 
 
-def read_stitched(folder: Path) -> dict[str, Any]:
-    """The configuration of a stitched folder that names its source encoder, all of the folder checked.
+def add_decisions(
+    folder: Path,
+    out: Path,
+    calibration: Calibration | None,
+    thresholds: Thresholds | None,
+    *,
+    command: str = "",
+    overwrite: bool = False,
+) -> Path:
+    """A copy of a stitched folder with a calibration, thresholds or both beside its head; no encoder is loaded.
+
+    Parameters
+    ----------
+    folder, out
+        The stitched folder, and the folder to write, which may be the same with ``overwrite``.
+    calibration, thresholds
+        As :func:`stitch` takes them, in place of those that the folder has.
+    command
+        Command line that made them, for the card.
+    overwrite
+        Replace an earlier artefact at ``out``.
+
+    Raises
+    ------
+    InputError
+        If they are of other classes or of scores of another kind than the head's.
+    ModelUnavailableError
+        If the folder cannot be read.
+    """
+    from stitchkit.storage.calibrations import CALIBRATION, THRESHOLDS, pack_calibration, pack_thresholds
+
+    config, arrays = read_folder(folder)
+    _check_decisions(unpack_stitched(config, arrays).head, calibration, thresholds)
+    kept = {key: value for key, value in config.items() if key not in (CALIBRATION, THRESHOLDS)}
+    kept |= pack_calibration(calibration) | pack_thresholds(thresholds)
+    return write_folder(out, kept, arrays, card(kept, command), overwrite=overwrite)
+
+
+def unpack_stitched(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> StitchedModel:
+    """The stitched model of a folder that was read, without its encoder: it scores vectors.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If something is missing or wrong.
+    """
+    alignment, head = unpack_model(config, arrays)
+    calibration = thresholds = None
+    if {"calibration", "thresholds"} & config.keys():
+        from stitchkit.storage.calibrations import unpack_calibration, unpack_thresholds
+
+        calibration, thresholds = unpack_calibration(config), unpack_thresholds(config)
+    return stitch(
+        None,
+        alignment,
+        head,
+        target_name=config.get("target_encoder", ""),
+        calibration=calibration,
+        thresholds=thresholds,
+    )
+
+
+def read_stitched(folder: Path, *, vectors: bool = False) -> tuple[dict[str, Any], StitchedModel]:
+    """The configuration of a stitched folder and its model without the encoder, all of the folder checked.
+
+    Parameters
+    ----------
+    vectors
+        True where vectors will be scored, so that the folder need not name its source encoder. Default False.
 
     Raises
     ------
@@ -179,14 +333,13 @@ def read_stitched(folder: Path) -> dict[str, Any]:
     config, arrays = read_folder(check_artefact(folder))
     if "source" not in config:
         raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
-    if not config.get("encoder"):
+    if not vectors and not config.get("encoder"):
         raise InputError(
             f"{folder} holds a map between vectors and names no encoder, so it cannot read items. Make a folder that "
             f"can with 'stitchkit stitch SOURCE TARGET --anchors CSV', or in Python with sk.stitch(encoder, "
-            f"alignment).save(folder)."
+            f"alignment).save(folder). It can score a file of vectors."
         )
-    unpack_model(config, arrays)
-    return config
+    return config, unpack_stitched(config, arrays)
 
 
 def findable(name: str) -> str:
@@ -199,19 +352,27 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
     """The model card (Markdown with Hugging Face front matter) of a stitched folder."""
     from stitchkit.storage.cards import extra_facts, fit_facts, model_card
 
-    record, head = config["record"], config.get("head")
-    names = [_encoder_name(name) for name in (config["encoder"], config.get("target_encoder")) if name]
+    record, head, decisions = config["record"], config.get("head"), {}
+    if {"calibration", "thresholds"} & config.keys():
+        from stitchkit.storage.calibrations import decision_facts
+
+        decisions = decision_facts(config)
+    encoder = config.get("encoder")
+    names = [_encoder_name(name) for name in (encoder, config.get("target_encoder")) if name]
     bases = [one.repository for one in names if one is not None and one.repository is not None]
     task = "zero-shot-image-classification" if head and head["kind"] == "zero-shot" else "feature-extraction"
     front = ["---", "library_name: stitchkit", *(["base_model:"] if bases else []), *[f"- {name!r}" for name in bases]]
     front += [f"pipeline_tag: {task}", "---"]
     source, target = (_public(str(config[side]["name"])) for side in ("source", "target"))
     facts = {
-        "Source encoder": f"`{_public(config['encoder'])}` ({config['source']['dim']} wide)",
+        "Source encoder" if encoder else "Source space": f"`{_public(encoder or source)}` "
+        f"({config['source']['dim']} wide)",
         "Target space": f"`{target}` ({config['target']['dim']} wide)",
         **fit_facts(record),
         "Head": "none" if not head else f"{head['kind']}: {', '.join(head['classes'])}",
+        **decisions,
     }
+    items = "['scan.png']" if encoder else "vectors"
     code = ["# it names Python code: read that, then pass trust_python=[its name], which the error shows"]
     return model_card(
         f"{source} stitched to {target}",
@@ -220,9 +381,10 @@ def card(config: Mapping[str, Any], command: str = "") -> str:
         command=command,
         front=front,
         code=[
-            *(code if runs_python(config["encoder"]) else []),
+            *(code if encoder and runs_python(encoder) else []),
             'model = sk.load("this folder")',
-            "print(model.scores(['scan.png']))" if head else "print(model.embed(['scan.png']))",
+            f"print(model.{'scores' if head else 'embed'}({items}))",
+            *([f"print(model.probabilities({items}))"] if "calibration" in config else []),
         ],
     )
 

@@ -429,12 +429,22 @@ def test_a_folder_that_is_not_there_or_cut_off_is_refused(saved, tmp_path):
         sk.load(saved)
 
 
-@pytest.mark.parametrize("key", ["source", "target", "record", "ranks", "encoder"])
+@pytest.mark.parametrize("key", ["source", "target", "record", "ranks"])
 def test_a_config_that_lacks_something_is_refused_by_both_doors(saved, key):
     edited(saved, lambda config: config.pop(key))
     with pytest.raises(ModelUnavailableError, match=key):
         sk.load(saved)
     with pytest.raises(ModelUnavailableError, match=key):
+        sk.load_encoder(f"stitchkit:{saved}")
+
+
+def test_a_folder_that_lost_the_name_of_its_encoder_scores_vectors_alone(saved, world):
+    edited(saved, lambda config: config.pop("encoder"))
+    model = sk.load(saved)
+    assert np.array_equal(model.scores(world.x).values, world.model().scores(world.x).values)
+    with pytest.raises(InputError, match="load the folder with encoder='NAME'"):
+        model.scores(["film.png"])
+    with pytest.raises(ModelUnavailableError, match="encoder"):
         sk.load_encoder(f"stitchkit:{saved}")
 
 
@@ -494,10 +504,11 @@ def test_a_saved_probe_is_no_stitched_model(world):
 
 
 def test_a_folder_that_names_no_encoder_cannot_read_items(world, tmp_path):
-    assert read_stitched(world.named().save(world.folder / "named"))["encoder"].startswith("python:")
+    assert read_stitched(world.named().save(world.folder / "named"))[0]["encoder"].startswith("python:")
     bare = sk.save(world.alignment(), world.folder / "map")
     with pytest.raises(InputError, match="names no encoder, so it cannot read items"):
         read_stitched(bare)
+    assert read_stitched(bare, vectors=True)[1].encoder is None
     with pytest.raises(InputError, match="holds a head alone"):
         read_stitched(sk.save(world.head, world.folder / "probe"))
     with pytest.raises(InputError, match="is no alignment or stitched folder"):

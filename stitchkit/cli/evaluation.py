@@ -95,15 +95,16 @@ class EvaluationRequest:
 
         pairs, items = self._pairs(scored), scored.items
         probed = self._probed(scored, pairs, loading)
-        calibration, thresholds = None, None
+        calibration, thresholds = scored.calibration, scored.thresholds
         if self.calibration is not None:
-            calibration, thresholds = self.calibration.fit(self, pairs, loading.console.progress)
+            progress = loading.console.progress
+            calibration, thresholds = self.calibration.fit(self, scored.scores.kind, pairs, progress)
         labels, own = without_anchors(self.labels, scored.alignment, scored.scores.ids, pairs)
         result = sk.evaluate(
             scored.scores.of_classes(self.classes),
             labels,
-            calibration=calibration,
-            thresholds=thresholds,
+            calibration=None if calibration is None else calibration.of_classes(self.classes),
+            thresholds=None if thresholds is None else thresholds.of_classes(self.classes),
             multiclass=self.multiclass,
             anchors=pairs,
             items=items if items is not None and items.modality == "image" else None,
@@ -143,70 +144,101 @@ class CalibrationRequest:
 
     Parameters
     ----------
+    scores
+        Scores of the calibration items; None where ``stored`` holds what was fitted on them.
     method
         Method of ``sk.calibrate``; None for no calibration.
     rule, at
         Arguments of ``sk.choose_thresholds``; no rule for no thresholds.
+    stored
+        Calibration and thresholds of a folder.
     """
 
-    scores: Scores
-    method: str | None
-    rule: str | None
-    at: float | None
+    scores: Scores | None
+    method: str | None = None
+    rule: str | None = None
+    at: float | None = None
+    stored: tuple[Calibration | None, Thresholds | None] = (None, None)
 
     @classmethod
-    def of(cls, options: o.Calibration) -> CalibrationRequest | None:
-        """The checked request; None if there is none."""
-        from stitchkit.evaluation.scores.calibrate import METHODS, usual_method
-        from stitchkit.evaluation.scores.thresholds import RULES, check_rule
+    def of(cls, options: o.Calibration, *, folder: bool) -> CalibrationRequest | None:
+        """The checked request; None if there is none, or a stitched ``folder`` that is judged has its own."""
         from stitchkit.storage.scores import read_scores
 
         path, method, threshold = options.calibrate, options.calibration, options.threshold
+        if path is None and folder and (method, threshold) == (NONE, None):
+            return cls(None)
         if path is None:
             if method or threshold:
                 raise InputError("probabilities and thresholds are fitted on other items: pass --calibrate SCORES.csv.")
             return None
-        if method not in (None, NONE, *METHODS):
-            raise UnknownNameError.of("method of calibration", str(method), [NONE, *METHODS])
-        rule, _, share = (threshold or "youden").partition("=")
-        if rule not in (NONE, *RULES):
-            raise UnknownNameError.of("rule for thresholds", rule, [NONE, *RULES], "Or write sensitivity=0.9.")
-        try:
-            at = float(share) if share else None
-        except ValueError as error:
-            raise InputError(f"--threshold {threshold}: {share!r} is no number. Write sensitivity=0.9.") from error
-        if rule != NONE:
-            check_rule(rule, at)
-        if method is None:
-            method = usual_method(multiclass=options.multiclass)
-        return cls(read_scores(path), None if method == NONE else method, None if rule == NONE else rule, at)
+        if path.is_dir():
+            if method or threshold:
+                raise InputError(
+                    f"{path} holds what was fitted. Leave {'--calibration' if method else '--threshold'} out."
+                )
+            return cls(None, stored=read_decisions(path))
+        return cls(read_scores(path), *check_methods(method, threshold, multiclass=options.multiclass))
 
     def check(self, labels: Labels, ids: np.ndarray, groups: np.ndarray | None, *, allow_leakage: bool) -> None:
         """Raise where a calibration item, or its patient, is also a test item's (``ids``, ``groups``: (n,))."""
         from stitchkit.evaluation.scores.calibrate import audit_calibration_items
 
-        audit_calibration_items(labels, self.scores.ids, ids, groups, allow_leakage=allow_leakage)
+        if self.scores is not None:  # of what is stored, the evaluation itself checks the hashes
+            audit_calibration_items(labels, self.scores.ids, ids, groups, allow_leakage=allow_leakage)
 
     def fit(
-        self, request: EvaluationRequest, anchors: AnchorSet | None, progress: bool | None
+        self, request: EvaluationRequest, kind: str, anchors: AnchorSet | None, progress: bool | None
     ) -> tuple[Calibration | None, Thresholds | None]:
-        """Calibration and thresholds, as far as they were asked for, on the items' labels."""
-        import stitchkit as sk
-        from stitchkit.evaluation.scores.calibrate import calibrate_possible_classes
+        """Calibration and thresholds, as far as they were asked for, on the items' labels or as they are stored.
 
-        labels, options = request.labels, request.options
-        scores = self.scores.of_classes(request.classes)
-        calibration = thresholds = None
-        if self.method is not None:
-            calibration = calibrate_possible_classes(
-                scores, labels, method=self.method, multiclass=request.multiclass, anchors=anchors,
-                allow_leakage=options.allow_leakage,
-            )  # fmt: skip
-        if self.rule is not None:
-            scores = scores if calibration is None else scores.of_classes(calibration.classes)
-            thresholds = sk.choose_thresholds(
-                scores, labels, rule=self.rule, at=self.at, min_positives=options.min_positives, anchors=anchors,
-                replicates=options.replicates, seed=request.seed, allow_leakage=options.allow_leakage,
-                progress=progress,
-            )  # fmt: skip
-        return calibration, thresholds
+        Parameters
+        ----------
+        kind
+            Kind of the scores that are judged: probabilities are not calibrated again.
+        """
+        from stitchkit.evaluation.scores.decision_fits import fit_decisions
+
+        if self.scores is None:
+            calibration, thresholds = self.stored
+            return None if kind == "probability" else calibration, thresholds
+        options = request.options
+        return fit_decisions(
+            self.scores.of_classes(request.classes), request.labels, method=self.method, rule=self.rule, at=self.at,
+            multiclass=request.multiclass, min_positives=options.min_positives, anchors=anchors,
+            replicates=options.replicates, seed=request.seed, allow_leakage=options.allow_leakage, progress=progress,
+        )  # fmt: skip
+
+
+def check_methods(
+    method: str | None, threshold: str | None, *, multiclass: bool
+) -> tuple[str | None, str | None, float | None]:
+    """The method of calibration, the rule of thresholds and its share, checked; None for those not wanted."""
+    from stitchkit.evaluation.scores.calibrate import METHODS, usual_method
+    from stitchkit.evaluation.scores.thresholds import RULES, check_rule
+
+    if method not in (None, NONE, *METHODS):
+        raise UnknownNameError.of("method of calibration", str(method), [NONE, *METHODS])
+    rule, _, share = (threshold or "youden").partition("=")
+    if rule not in (NONE, *RULES):
+        raise UnknownNameError.of("rule for thresholds", rule, [NONE, *RULES], "Or write sensitivity=0.9.")
+    try:
+        at = float(share) if share else None
+    except ValueError as error:
+        raise InputError(f"--threshold {threshold}: {share!r} is no number. Write sensitivity=0.9.") from error
+    if rule != NONE:
+        check_rule(rule, at)
+    method = method or usual_method(multiclass=multiclass)
+    return None if method == NONE else method, None if rule == NONE else rule, at
+
+
+def read_decisions(folder: Path) -> tuple[Calibration | None, Thresholds | None]:
+    """The calibration and the thresholds in a folder, stitched or their own; one of them may be missing."""
+    from stitchkit.cli.paths import read_artefact
+    from stitchkit.storage.calibrations import unpack_calibration, unpack_thresholds
+
+    config, _ = read_artefact(folder)
+    stored = unpack_calibration(config), unpack_thresholds(config)
+    if stored == (None, None):
+        raise InputError(f"{folder} holds neither a calibration nor thresholds. Make one with 'stitchkit calibrate'.")
+    return stored

@@ -69,16 +69,19 @@ class Fitting:
         )  # fmt: skip
 
     def stitch(
-        self, source: str, target: str | Embeddings, table: AnchorTable, choice: HeadChoice, loading: Loading
+        self,
+        source: str | Embeddings,
+        target: str | Embeddings,
+        table: AnchorTable,
+        choice: HeadChoice,
+        loading: Loading,
     ) -> FittedStitch:
-        """The stitched model of two encoders, or of one and vectors, with its head if one is to be had."""
-        from stitchkit.core.embeddings import Embeddings
+        """The stitched model of two encoders, or of vectors on either side, with its head if one is to be had."""
+        from stitchkit.cli.pairs import load_side, modality_of
         from stitchkit.fitting import fit_stitch
 
-        left = loading.encoder(source)
-        right = loading.encoder(target) if isinstance(target, str) else target
-        kind = None if isinstance(right, Embeddings) else right.modality
+        left, right = load_side(source, loading), load_side(target, loading)
         return fit_stitch(
-            left, right, table.read_for(left.modality, kind), head=choice, solver=self.solver, seed=self.seed,
-            say=self.console.say, **loading.embedding,
+            left, right, table.read_for(modality_of(left), modality_of(right)), head=choice,
+            solver=self.solver, seed=self.seed, say=self.console.say, **loading.embedding,
         )  # fmt: skip

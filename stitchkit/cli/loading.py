@@ -12,7 +12,7 @@ from stitchkit.core.escaping import escape
 
 if TYPE_CHECKING:
     from stitchkit.cli.console import Console
-    from stitchkit.cli.options import Columns, Compute
+    from stitchkit.cli.options import Columns, Compute, VectorFiles
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.roles import Encoder
@@ -146,6 +146,21 @@ class ItemsFile:
         from stitchkit.datasets.tables import open_items
 
         return cls(open_items(path, column=column), columns)
+
+    @classmethod
+    def or_vectors(cls, path: Path, column: str | None, columns: Columns, files: VectorFiles) -> ItemsFile | Embeddings:
+        """The items at ``path``; or the vectors there, read, which need no encoder."""
+        from stitchkit.core.embeddings import VECTOR_FILES
+
+        if column is None and path.suffix.lower() in VECTOR_FILES:
+            from stitchkit.datasets.vector_files import holds_vectors
+
+            if holds_vectors(path):
+                return files.read(path)
+        return cls.open(path, column, columns)
+
+    def __len__(self) -> int:
+        return self.check()
 
     def check(self) -> int:
         """Number of items; raises for what can be seen to be wrong without an encoder."""

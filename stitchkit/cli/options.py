@@ -21,6 +21,7 @@ from stitchkit.solvers import SOLVERS
 if TYPE_CHECKING:
     import numpy as np
 
+    from stitchkit.cli.loading import ItemsFile
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.datasets.anchor_tables import AnchorTable
 
@@ -240,8 +241,9 @@ class Calibration:
 
     calibrate: Annotated[
         Path | None,
-        Option("--calibrate", metavar="CSV", exists=True, rich_help_panel=EVALUATION,
-               help="Scores of labelled items, neither anchors nor test, that give probabilities and thresholds."),
+        Option("--calibrate", metavar="CSV|FOLDER", exists=True, rich_help_panel=EVALUATION,
+               help="Scores of labelled items, neither anchors nor test, that give probabilities and thresholds; or "
+                    "what 'stitchkit calibrate' wrote."),
     ] = None  # fmt: skip
     calibration: Annotated[
         str | None,
@@ -290,6 +292,30 @@ Column = Annotated[
     str | None,
     Option("--column", help="What is read of a CSV of items; default: path, or text.", rich_help_panel=COLUMNS),
 ]
+ITEMS = "A folder of images, a table, a .txt, an image, or a file of vectors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredItems:
+    """Items to score, and the column of a table that holds them."""
+
+    items: Annotated[Path, Option("--items", help=f"{ITEMS}.", callback=existing_items)]
+    column: Column = None
+    raw: Annotated[
+        bool, Option("--raw", help="Scores as the head gives them, also of a folder that has a calibration.")
+    ] = False
+
+    def open(self, columns: Columns, vectors: VectorFiles) -> ItemsFile | Embeddings:
+        """The items, opened but not read; or their vectors."""
+        from stitchkit.cli.loading import ItemsFile
+
+        return ItemsFile.or_vectors(self.items, self.column, columns, vectors)
+
+
+OptionalItems = Annotated[
+    Path | None, Option("--items", help=f"{ITEMS}, for a stitched folder to score.", callback=existing_items)
+]
+LabelTable = Annotated[Path, Option("--labels", help="Table of labels, one item a row.", metavar="CSV", exists=True)]
 Folds = Annotated[int, Option("--folds", min=2, help="Folds of patients.", rich_help_panel=EVALUATION)]
 Format = Annotated[
     Form,

@@ -37,13 +37,18 @@ def load_side(side: str | FolderEncoder | Embeddings, loading: Loading) -> Encod
     return loading.encoder(side) if isinstance(side, str) else side
 
 
+def modality_of(side: Encoder | Embeddings) -> str | None:
+    """The modality that an encoder reads; None for vectors."""
+    return getattr(side, "modality", None)
+
+
 def embed_table(
     left: Encoder | Embeddings, right: Encoder | Embeddings, table: AnchorTable, loading: Loading
 ) -> tuple[Embeddings, Embeddings, AnchorSet]:
     """Both sides' vectors of a table's pairs, and the pairs, as the encoders among the sides read them."""
     from stitchkit.core.embeddings import Embeddings
 
-    pairs = table.read_for(*(None if isinstance(one, Embeddings) else one.modality for one in (left, right)))
+    pairs = table.read_for(modality_of(left), modality_of(right))
     x = left.of_ids(pairs.ids) if isinstance(left, Embeddings) else loading.embed(left, pairs.source_items)
     y = right.of_ids(pairs.ids) if isinstance(right, Embeddings) else loading.embed(right, pairs.target_items)
     return x, y, pairs

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
     from stitchkit.cli.loading import ItemsFile, Loading
+    from stitchkit.cli.options import VectorFiles
     from stitchkit.core.alignments import Alignment
+    from stitchkit.core.calibrations import Calibration, Thresholds
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.items import Items
     from stitchkit.core.prompts import PromptSet
@@ -49,18 +51,21 @@ class FolderScorer:
     """A stitched folder with its own head, or with prompts read by its target encoder."""
 
     folder: Path
+    stored: StitchedModel  # without its encoder
     classes: tuple[str, ...]
     prompts: PromptSet | None
     target: str
     encoder: str | None = None  # its source encoder's name, where it has moved
 
     @classmethod
-    def of(cls, folder: Path, prompts: str | None, encoder: str | None = None) -> FolderScorer:
-        """The folder's scorer, as far as it can be checked without a model."""
+    def of(
+        cls, folder: Path, prompts: str | None, encoder: str | None = None, *, vectors: bool = False
+    ) -> FolderScorer:
+        """The folder's scorer, as far as it can be checked without a model; with ``vectors`` it scores these alone."""
         from stitchkit.cli.paths import existing_path
         from stitchkit.stitching import read_stitched
 
-        config = read_stitched(existing_path(folder, "stitched folder"))
+        config, stored = read_stitched(existing_path(folder, "stitched folder"), vectors=vectors or encoder is not None)
         target = str(config.get("target_encoder") or "")
         if prompts is not None:
             if not target:
@@ -68,22 +73,22 @@ class FolderScorer:
             from stitchkit.cli.prompts import prompts_called
 
             named = prompts_called(prompts)
-            return cls(folder, named.classes, named, target, encoder)
-        if "head" not in config:
+            return cls(folder, stored, named.classes, named, target, encoder)
+        if stored.head is None:
             raise InputError(
                 f"{folder} has no head, so it scores nothing. "
                 + advice("Name the classes with ", setting("prompts"), " if its target reads text, or ")
                 + "stitch it again with 'stitchkit stitch SOURCE TARGET --head ...'."
             )
-        return cls(folder, tuple(config["head"]["classes"]), None, target, encoder)
+        return cls(folder, stored, stored.head.classes, None, target, encoder)
 
     def plan(self) -> dict[str, Any]:
         """Inputs that would be loaded."""
         return {"stitched": self.folder}
 
-    def model(self, loading: Loading) -> StitchedModel:
-        """The stitched model with its head."""
-        model = loading.stitched_model(self.folder, self.encoder)
+    def model(self, loading: Loading, *, vectors: bool = False) -> StitchedModel:
+        """The stitched model with its head; its source encoder is not loaded to score ``vectors``."""
+        model = self.stored if vectors else loading.stitched_model(self.folder, self.encoder)
         if self.prompts is None:
             return model
         import stitchkit as sk
@@ -97,16 +102,18 @@ class FolderScorer:
 
 @dataclass(frozen=True, slots=True)
 class PairScorer:
-    """An encoder whose vectors are named by a text encoder's prompts, through anchors."""
+    """An encoder, or a file of its vectors, that a text encoder's prompts name through anchors."""
 
-    source: str
+    source: str | Embeddings
     text: str
     table: AnchorTable
     prompts: PromptSet
     fitting: Fitting
 
     @classmethod
-    def of(cls, source: str, text: str, table: AnchorTable | None, prompts: str | None, fitting: Fitting) -> PairScorer:
+    def of(
+        cls, source: str | Embeddings, text: str, table: AnchorTable | None, prompts: str | None, fitting: Fitting
+    ) -> PairScorer:
         """The pair's scorer, as far as it can be checked without a model."""
         from stitchkit.cli.prompts import prompts_called
         from stitchkit.encoders import check_encoder_name
@@ -114,8 +121,8 @@ class PairScorer:
         if table is None or prompts is None:
             missing = "--anchors CSV" if table is None else "--prompts NAME"
             raise InputError(f"two encoders need anchors and prompts: pass {missing}.")
-        check_encoder_name(source), check_encoder_name(text)
-        table.check()
+        check_encoder_name(text)
+        table.check() if isinstance(source, str) else table.ids_only()
         return cls(source, text, table, prompts_called(prompts), fitting)
 
     @property
@@ -125,9 +132,10 @@ class PairScorer:
 
     def plan(self) -> dict[str, Any]:
         """Inputs that would be loaded and fitted."""
-        return {"source": self.source, "text": self.text, "anchors": len(self.table.check())}
+        source = self.source if isinstance(self.source, str) else self.source.space.name
+        return {"source": source, "text": self.text, "anchors": len(self.table.ids_only())}
 
-    def model(self, loading: Loading) -> StitchedModel:
+    def model(self, loading: Loading, *, vectors: bool = False) -> StitchedModel:
         """The stitched model with its zero-shot head."""
         from stitchkit.head_names import HeadChoice
 
@@ -137,14 +145,22 @@ class PairScorer:
 
 def scorer_of(
     source: str, text: str | None, table: AnchorTable | None, prompts: str | None, fitting: Fitting | None,
-    encoder: str | None = None,
+    files: VectorFiles, encoder: str | None = None, *, vectors: bool = False,
 ) -> FolderScorer | PairScorer:  # fmt: skip
-    """The scorer that SOURCE and TEXT name: without TEXT, SOURCE is a stitched folder, of which ``encoder`` is."""
+    """The scorer that SOURCE and TEXT name: without TEXT, SOURCE is a stitched folder, of which ``encoder`` is.
+
+    With ``vectors`` it scores these alone, and no source encoder is loaded.
+    """
     if text is None or fitting is None:
-        return FolderScorer.of(Path(source), prompts, encoder)
+        return FolderScorer.of(Path(source), prompts, encoder, vectors=vectors)
     if encoder is not None:
         raise InputError("--encoder is the source encoder of a stitched folder, and SOURCE names one. Leave it out.")
-    return PairScorer.of(source, text, table, prompts, fitting)
+    from stitchkit.cli.pairs import side_called
+
+    side = side_called(source, files)
+    if not isinstance(side, str) and not vectors:
+        raise InputError(f"SOURCE {source} is a file of vectors, so no encoder reads --items. Give their vectors too.")
+    return PairScorer.of(side, text, table, prompts, fitting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +179,8 @@ class ScoredItems:
         Alignment of the stitched folder that gave the scores; None for a table of scores.
     notes
         On leakage between its anchors and the items.
+    calibration, thresholds
+        Those that the stitched folder holds.
     """
 
     scores: Scores
@@ -171,19 +189,47 @@ class ScoredItems:
     vectors: Embeddings | None = None
     alignment: Alignment | None = None
     notes: Sequence[str] = ()
+    calibration: Calibration | None = None
+    thresholds: Thresholds | None = None
+
+    def read(self) -> tuple[Scores, list[str]]:
+        """The scores as a reader gets them, calibrated where the folder has a calibration, and notes on that."""
+        if self.calibration is None:
+            return self.scores, []
+        probabilities = self.calibration(self.scores)
+        lacking = [label for label in self.scores.classes if label not in probabilities.classes]
+        notes = [f"probabilities by {self.calibration.method}, fitted on {self.calibration.fitted_on!r}"]
+        if lacking:
+            notes.append(
+                f"not calibrated, so not among the probabilities: {', '.join(lacking)}; --raw has their scores"
+            )
+        return probabilities, notes
 
 
 def score_items(
-    model: StitchedModel, items: ItemsFile, request: EvaluationRequest | None, loading: Loading, *, allow_leakage: bool
-) -> ScoredItems:
-    """Scores of items by a stitched model; with a ``request`` they are checked against labels and anchors first."""
+    model: StitchedModel, items: ItemsFile | Embeddings, request: EvaluationRequest | None, loading: Loading, *,
+    allow_leakage: bool, raw: bool = False,
+) -> ScoredItems:  # fmt: skip
+    """Scores of items by a stitched model; with a ``request`` they are checked against labels and anchors first.
+
+    With ``raw`` the calibration and the thresholds of the model are left out.
+    """
+    from stitchkit.core.embeddings import Embeddings
     from stitchkit.evaluation.fitted_pairs import audit_items
 
-    read = items.read(model.encoder.modality)
-    patients = None if request is None else request.check(read.ids)
-    notes = audit_items(model.alignment, read, patients, judged=request is not None, allow=allow_leakage)
-    vectors = loading.embed(model.encoder, read)
-    return ScoredItems(model.scores(vectors), read, model.encoder, vectors, model.alignment, notes)
+    def audit(read: Items | Embeddings) -> list[str]:
+        patients = None if request is None else request.check(read.ids)
+        return audit_items(model.alignment, read, patients, judged=request is not None, allow=allow_leakage)
+
+    decisions = (None, None) if raw else (model.calibration, model.thresholds)
+    if isinstance(items, Embeddings):
+        notes = audit(items)
+        return ScoredItems(model.scores(items), None, None, None, model.alignment, notes, *decisions)
+    encoder = model.require_encoder()
+    read = items.read(encoder.modality)
+    notes = audit(read)
+    vectors = loading.embed(encoder, read)
+    return ScoredItems(model.scores(vectors), read, encoder, vectors, model.alignment, notes, *decisions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,22 +239,25 @@ class ScoreSource:
     classes: tuple[str, ...]
     scores: Scores | None
     scorer: FolderScorer | None
-    items: ItemsFile | None
+    items: ItemsFile | Embeddings | None
     encoder: str | None
 
     @classmethod
-    def of(cls, path: Path, items: ItemsFile | None, encoder: str | None) -> ScoreSource:
+    def of(cls, path: Path, items: ItemsFile | Embeddings | None, encoder: str | None) -> ScoreSource:
         """The source at ``path``, checked as far as that is possible without a model."""
+        from stitchkit.cli.loading import ItemsFile
         from stitchkit.encoders import check_encoder_name
         from stitchkit.storage.scores import read_scores
 
-        if items is not None:
+        if isinstance(items, ItemsFile):
             items.check()
         if path.is_dir():
             if items is None:
                 raise InputError(f"{path} is a stitched folder: pass the test items with --items.")
-            scorer = FolderScorer.of(path, None, encoder)
+            scorer = FolderScorer.of(path, None, encoder, vectors=not isinstance(items, ItemsFile))
             return cls(scorer.classes, None, scorer, items, None)
+        if items is not None and not isinstance(items, ItemsFile):
+            raise InputError(f"{path} holds scores, so vectors of the items add nothing. Leave --items out.")
         if encoder is not None:
             check_encoder_name(encoder)
             if items is None:
@@ -218,14 +267,15 @@ class ScoreSource:
 
     def score(self, request: EvaluationRequest, loading: Loading) -> ScoredItems:
         """The scores, with items, encoder and vectors where there are."""
+        from stitchkit.cli.loading import ItemsFile
         from stitchkit.core.items import rows_of
 
         if self.scorer is not None and self.items is not None:
-            model = self.scorer.model(loading)
+            model = self.scorer.model(loading, vectors=not isinstance(self.items, ItemsFile))
             return score_items(model, self.items, request, loading, allow_leakage=request.options.allow_leakage)
         if self.scores is None:
             raise InputError("there are neither scores nor a stitched folder to judge.")
-        if self.items is None:
+        if not isinstance(self.items, ItemsFile):
             return ScoredItems(self.scores)
         if self.encoder is None:
             return ScoredItems(self.scores, self.items.read(None))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,45 @@ class FittedOn:
         """Number of patients; None where they are not known."""
         return count_patients(self.groups)
 
+    def as_hashes(self) -> HashedItems:
+        """The same items as hashes, which is how a file holds them."""
+        from stitchkit.core.anchor_hashes import hashes_of
+
+        return HashedItems(hashes_of(self.ids, self.groups), len(self), self.patients)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class HashedItems:
+    """Items of a fit that was read from a file: salted hashes of their ids and patients, and how many there are.
+
+    Parameters
+    ----------
+    hashes
+        As :func:`stitchkit.core.anchor_hashes.hashes_of` makes them.
+    n
+        Number of items.
+    patients
+        Number of patients; None where they are not known.
+    """
+
+    hashes: Mapping[str, Any]
+    n: int
+    patients: int | None = None
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __repr__(self) -> str:
+        people = "" if self.patients is None else f" of {counted(self.patients, 'patient')}"
+        return f"{counted(len(self), 'item')}{people}"
+
+    def as_hashes(self) -> HashedItems:
+        """The items themselves."""
+        return self
+
+
+FittedItems = FittedOn | HashedItems
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogisticCalibration:
@@ -56,13 +95,19 @@ class LogisticCalibration:
     classes: tuple[str, ...]
     slope: np.ndarray
     intercept: np.ndarray
-    fitted_on: FittedOn
+    fitted_on: FittedItems
     notes: tuple[str, ...] = ()
 
     def __call__(self, scores: Scores) -> Scores:
         """Probabilities of scores of the same kind and classes."""
         values = matching(scores, self.kind, self.classes, "the calibration")
         return Scores(sigmoid(values * self.slope + self.intercept), "probability", scores.ids, self.classes)
+
+    def of_classes(self, classes: Sequence[str]) -> LogisticCalibration:
+        """The calibration of those of its classes that are among ``classes``."""
+        kept = _places(self.classes, classes)
+        labels = tuple(self.classes[c] for c in kept)
+        return replace(self, classes=labels, slope=self.slope[kept], intercept=self.intercept[kept])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +124,7 @@ class SoftmaxCalibration:
     kind: str
     classes: tuple[str, ...]
     temperature: float
-    fitted_on: FittedOn
+    fitted_on: FittedItems
     notes: tuple[str, ...] = ()
 
     def __call__(self, scores: Scores) -> Scores:
@@ -88,6 +133,15 @@ class SoftmaxCalibration:
         powers = np.exp(values - values.max(axis=1, keepdims=True))
         shares = powers / powers.sum(axis=1, keepdims=True)
         return Scores(shares, "probability", scores.ids, self.classes)
+
+    def of_classes(self, classes: Sequence[str]) -> SoftmaxCalibration:
+        """The calibration itself, whose probabilities need all of its classes."""
+        if missing := [label for label in self.classes if label not in classes]:
+            raise InputError(
+                f"exactly one of the calibration's classes applies, so its probabilities need all of them; missing is "
+                f"{missing[0]!r}. Keep all classes, or leave the calibration out."
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +158,7 @@ class IsotonicCalibration:
     kind: str
     classes: tuple[str, ...]
     knots: tuple[tuple[np.ndarray, np.ndarray], ...]
-    fitted_on: FittedOn
+    fitted_on: FittedItems
     notes: tuple[str, ...] = ()
 
     def __call__(self, scores: Scores) -> Scores:
@@ -112,6 +166,12 @@ class IsotonicCalibration:
         values = matching(scores, self.kind, self.classes, "the calibration")
         columns = [np.interp(values[:, c], *knots) for c, knots in enumerate(self.knots)]
         return Scores(np.stack(columns, axis=1), "probability", scores.ids, self.classes)
+
+    def of_classes(self, classes: Sequence[str]) -> IsotonicCalibration:
+        """The calibration of those of its classes that are among ``classes``."""
+        kept = _places(self.classes, classes)
+        labels = tuple(self.classes[c] for c in kept)
+        return replace(self, classes=labels, knots=tuple(self.knots[c] for c in kept))
 
 
 Calibration = LogisticCalibration | SoftmaxCalibration | IsotonicCalibration
@@ -140,8 +200,22 @@ class Thresholds(NotebookText):
     high: np.ndarray
     rule: str
     at: float | None
-    fitted_on: FittedOn
+    fitted_on: FittedItems
     notes: tuple[str, ...] = ()
+
+    def of_classes(self, classes: Sequence[str]) -> Thresholds:
+        """The thresholds of those classes that are among ``classes``."""
+        kept = _places(self.classes, classes)
+        labels = tuple(self.classes[c] for c in kept)
+        return replace(self, classes=labels, values=self.values[kept], low=self.low[kept], high=self.high[kept])
+
+    def to_dict(self) -> dict[str, dict[str, float | None]]:
+        """Threshold of each class and the ends of its interval, ready for JSON; None where there is none."""
+        ends = {"threshold": self.values, "low": self.low, "high": self.high}
+        return {
+            label: {name: None if np.isnan(values[c]) else float(values[c]) for name, values in ends.items()}
+            for c, label in enumerate(self.classes)
+        }
 
     def decide(self, scores: Scores) -> np.ndarray:
         """Present classes as bool (n, c); a class without a threshold is never present."""
@@ -183,7 +257,7 @@ class ConformalSets:
     alpha: float
     present_from: np.ndarray
     absent_to: np.ndarray
-    fitted_on: FittedOn
+    fitted_on: FittedItems
     notes: tuple[str, ...] = ()
 
     def __call__(self, scores: Scores) -> np.ndarray:
@@ -191,6 +265,14 @@ class ConformalSets:
         values = matching(scores, self.kind, self.classes, "the conformal sets")
         may, may_not = values >= self.present_from, values <= self.absent_to
         return np.where(may & may_not, EITHER, np.where(may, PRESENT, np.where(may_not, ABSENT, NEITHER)))
+
+
+def _places(classes: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Positions of the classes that are among ``wanted``; an error where none is."""
+    kept = [c for c, label in enumerate(classes) if label in wanted]
+    if not kept:
+        raise InputError(f"none of the classes {', '.join(wanted)} is among {', '.join(classes)}. Name one of these.")
+    return kept
 
 
 def matching(scores: Scores, kind: str, classes: Sequence[str], what: str) -> np.ndarray:

@@ -116,13 +116,18 @@ class ZeroShotHead:
         """The space whose vectors it reads."""
         return self.to_common.source
 
+    @property
+    def kind(self) -> str:
+        """Kind of its scores."""
+        one = one_direction(self.to_common)
+        return "logit" if one else "cosine" if self.negative is None else "margin"
+
     def scores(self, embeddings: Any) -> Scores:
         """Scores (n, c) of vectors (n, d) of the head's space; refuses those of another encoder."""
         inputs = as_embeddings(embeddings, "the zero-shot head's input")
         one, width = one_direction(self.to_common), max(self.space.dim, self.to_common.target.dim)
         values = _in_parts(inputs, self._projections if one else self._cosines, len(self.classes), width)
-        kind = "logit" if one else "cosine" if self.negative is None else "margin"
-        return Scores.of_vectors(values, kind, inputs.ids, self.classes)
+        return Scores.of_vectors(values, self.kind, inputs.ids, self.classes)
 
     def _projections(self, part: Embeddings) -> Array:
         """Projections (m, c) of some items, in float64."""

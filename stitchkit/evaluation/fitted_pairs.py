@@ -29,6 +29,7 @@ from stitchkit.datasets.content_keys import content_key
 
 if TYPE_CHECKING:  # scoring one image imports this file
     from stitchkit.core.anchors import AnchorSet
+    from stitchkit.core.calibrations import HashedItems
 
 INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
 UNKNOWN = "{what} keeps no hashes of its anchors, so that these {these} are others was not checked"
@@ -81,6 +82,35 @@ def audit_pairs(
     return [*([f"LEAKAGE: {what} was fitted on {leaked}"] if leaked else []), *unseen]
 
 
+def audit_hashed_items(items: HashedItems, what: str, ids: Any, groups: Any, *, allow: bool = False) -> list[str]:
+    """Notes on test items that a calibration or thresholds from a file were fitted on.
+
+    Parameters
+    ----------
+    what
+        Name of the items in words, ``"calibration items"``.
+    ids, groups : (n,) or None
+        Test items and their patients; None for patients that are not known.
+    allow
+        Report leakage instead of refusing it.
+
+    Raises
+    ------
+    LeakageError
+        If an item or a patient is on both sides and ``allow`` is not set.
+    """
+    overlap = common(items.hashes, ids=ids, groups=groups)
+    leaked = leaks_of(overlap)
+    if leaked and not allow:
+        raise LeakageError(f"{leaked} are {what} too. " + STEP)
+    notes = [f"LEAKAGE: {leaked} are {what} too"] if leaked else []
+    if groups is None or items.hashes.get("groups") is None:
+        notes.append(f"patients are not known, so overlap of patients between {what} and test items was not checked")
+    elif not overlap.counts.get("groups"):
+        notes.append(f"no patient has both {what} and test items")
+    return [*notes, *sampling_notes(overlap, items.hashes, f"the record of {what}")]
+
+
 def remember_files(alignment: Alignment, anchors: Items) -> Alignment:
     """The alignment with hashes of what its anchors hold, beside those of their ids; without those, as it is."""
     kept = alignment.record.get(KEY)
@@ -91,12 +121,14 @@ def remember_files(alignment: Alignment, anchors: Items) -> Alignment:
 
 
 def audit_items(
-    alignment: Alignment, items: Items, groups: Any = None, *, judged: bool = True, allow: bool = False
+    alignment: Alignment, items: Items | Embeddings, groups: Any = None, *, judged: bool = True, allow: bool = False
 ) -> list[str]:
     """Notes on items of the source side that the map was fitted on, by their ids, patients and by what they hold.
 
     Parameters
     ----------
+    items
+        Images or texts; or their vectors, which are compared by id and patient alone.
     groups : (n,) or None
         Patients of the items.
     judged
@@ -113,7 +145,7 @@ def audit_items(
     if kept is None:
         return [UNKNOWN.format(what="the map", these="items")] if judged and _has_anchors(alignment) else []
     files = None
-    if kept.get("files") is not None:
+    if kept.get("files") is not None and isinstance(items, Items):
         files = [content_key(value, items.modality) for value in items.values]
     overlap = common(kept, ids=_names(items.ids), groups=groups, files=files)
     leaked = leaks_of(overlap)

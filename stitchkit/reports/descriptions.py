@@ -13,6 +13,7 @@ from stitchkit.datasets.prompt_sets import prompt_set_names, read_prompts
 from stitchkit.datasets.rows import TABLES, groups_of, read_rows
 from stitchkit.encoders import check_encoder_name, load_encoder
 from stitchkit.storage.artefacts import unpack_joint, unpack_linear_head, unpack_model
+from stitchkit.storage.calibrations import decision_facts
 from stitchkit.storage.embeddings import read_embeddings
 from stitchkit.storage.folders import NO_ARTEFACT, check_artefact, is_foreign, read_folder
 from stitchkit.storage.path_checks import checked_file
@@ -153,6 +154,9 @@ def _folder(path: Path) -> dict[str, Any]:
         return {"is": "an alignment of many spaces", "spaces": spaces, "directions": joint.common.dim}
     if config.get("kind") == "shared encoder":
         return _shared_encoder(path, config, arrays)
+    decisions = {name.lower(): value for name, value in decision_facts(config).items()}
+    if decisions and "source" not in config:
+        return {"is": "a fit on scores", **decisions}
     if "source" not in config:
         alone = unpack_linear_head(config.get("head", {}), arrays)
         return {"is": "a head", "space": alone.space.name, "head": "linear", "classes": list(alone.classes)}
@@ -172,6 +176,7 @@ def _folder(path: Path) -> dict[str, Any]:
         "common_centre": record.get("common_centre"),
         "anchor_set": config.get("anchor_set"),
         **classes,
+        **decisions,
         "notes": record.get("notes", []),
     }
 

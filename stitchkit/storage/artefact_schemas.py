@@ -181,6 +181,43 @@ class ZeroShotHeadFields(msgspec.Struct, forbid_unknown_fields=True):
     negatives: bool | None = None
 
 
+class FittedItemsFields(msgspec.Struct, forbid_unknown_fields=True):
+    """Items that a calibration or thresholds were fitted on."""
+
+    n: Count
+    patients: Count | None
+    hashes: HashFields
+
+
+class CalibrationFields(msgspec.Struct, forbid_unknown_fields=True):
+    """A calibration of scores; which of the last four there are depends on its kind."""
+
+    kind: Literal["logistic", "softmax", "isotonic"]
+    method: str
+    scores: str
+    classes: list[str]
+    fitted_on: FittedItemsFields
+    notes: list[str] = []
+    slope: list[float] = []
+    intercept: list[float] = []
+    temperature: float | None = None
+    knots: list[list[list[float]]] = []
+
+
+class ThresholdsFields(msgspec.Struct, forbid_unknown_fields=True):
+    """Thresholds of scores, and the ends of their intervals; None where there is none."""
+
+    scores: str
+    classes: list[str]
+    values: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    rule: str
+    fitted_on: FittedItemsFields
+    at: float | None = None
+    notes: list[str] = []
+
+
 def check_fields(config: Any, fields: type[Fields]) -> Fields:
     """The values of a config as ``fields``.
 

@@ -185,3 +185,72 @@ def test_pools_are_files_without_ids(cli, files):
                       "--pool-target", "ids.csv", "--out", "other")  # fmt: skip
         assert refused.code == 2
         assert "no encoder reads --pool-" in refused.err
+
+
+def test_vectors_of_new_films_are_scored_without_their_encoder(cli, world, tmp_path):
+    """A folder that names an encoder, and one that names none, score the same vectors the same."""
+    options = ("--anchors", world.anchors, "--solver", "ridge")
+    line = (world.quick, world.quick_text, *options, "--prompts", world.prompts)
+    assert cli("stitch", *line[:-2], "--head", f"prompts:{world.prompts}", "--out", tmp_path / "map").code == 0
+    for name, items in (("anchors", world.anchors), ("test", world.test)):
+        done = cli("embed", world.quick, items, "--out", tmp_path / f"{name}.safetensors")
+        assert done.code == 0, done.err
+    vectors = ("--items", tmp_path / "test.safetensors")
+    scored = {
+        "by the encoder": (tmp_path / "map", "--items", world.test, *world.trusted),
+        "by vectors": (tmp_path / "map", *vectors),
+        "at once": (tmp_path / "anchors.safetensors", world.quick_text, *options, "--prompts", world.prompts, *vectors),
+    }
+    tables = {}
+    for name, words in scored.items():
+        out = tmp_path / f"{name}.csv"
+        done = cli("zeroshot", *words, "--out", out)
+        assert done.code == 0, done.err
+        tables[name] = out.read_text()
+    assert tables["by the encoder"] == tables["by vectors"] == tables["at once"]
+    judged = [
+        cli("evaluate", tmp_path / "map", *words, "--labels", world.labels, "--min-positives", 2, "--json")
+        for words in (vectors, ("--items", world.test, *world.trusted))
+    ]
+    assert [one.code for one in judged] == [0, 0], [one.err for one in judged]
+    assert judged[0].json["methods"][0] == judged[1].json["methods"][0]
+    refused = cli("zeroshot", *scored["at once"][:-2], "--items", world.test, "--out", tmp_path / "x.csv")
+    assert refused.code == 2
+    assert "no encoder reads --items" in refused.err
+
+
+def test_vectors_of_another_encoder_are_refused(cli, world, tmp_path):
+    options = ("--anchors", world.anchors, "--solver", "ridge", "--head", f"prompts:{world.prompts}")
+    assert cli("stitch", world.quick, world.quick_text, *options, "--out", tmp_path / "map").code == 0
+    np.save(tmp_path / "other.npy", np.random.default_rng(0).normal(size=(30, 16)))
+    np.save(tmp_path / "wide.npy", np.ones((30, 17)))
+    (tmp_path / "ids.csv").write_text("\n".join(["id", *(f"t{i}" for i in range(30))]) + "\n")
+    line = ("zeroshot", tmp_path / "map", "--ids", tmp_path / "ids.csv", "--out", tmp_path / "s.csv")
+    bare = cli(*line, "--items", tmp_path / "other.npy")
+    assert bare.code == 2
+    assert "does not say which model made it" in bare.err
+    stamped = cli("import", tmp_path / "other.npy", "--ids", tmp_path / "ids.csv", "--fingerprint", "net 1", "--out",
+                  tmp_path / "other.safetensors")  # fmt: skip
+    assert stamped.code == 0
+    assert cli(*line, "--items", tmp_path / "other.safetensors").code == 2
+    assert cli(*line, "--items", tmp_path / "wide.npy", "--unstamped").code == 2
+    assert not (tmp_path / "s.csv").exists()
+    assert cli(*line, "--items", tmp_path / "other.npy", "--unstamped").code == 0
+
+
+def test_a_parquet_of_items_is_a_table_and_one_of_vectors_is_not(cli, world, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    table = pandas.read_csv(world.anchors)
+    table.to_parquet(tmp_path / "anchors.parquet", index=False)
+    line = ("--root", world.anchors.parent, "--solver", "ridge", "--head", f"prompts:{world.prompts}")
+    both = []
+    for name, anchors in (("csv", world.anchors), ("parquet", tmp_path / "anchors.parquet")):
+        done = cli("stitch", world.quick, world.quick_text, "--anchors", anchors, *line, "--out", tmp_path / name)
+        assert done.code == 0, done.err
+        both.append(sk.load(tmp_path / name, part="alignment").directed.weight)
+    assert np.array_equal(*both)
+    done = cli("zeroshot", tmp_path / "csv", "--items", tmp_path / "anchors.parquet", "--root", world.anchors.parent,
+               "--out", tmp_path / "s.csv", *world.trusted)  # fmt: skip
+    assert done.code == 0, done.err
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 1 + len(table)

@@ -17,9 +17,7 @@ def evaluate(
         Path, typer.Argument(metavar="SCORES", help="A .csv of scores, or a stitched folder (--items).", exists=True)
     ],
     *,
-    labels: Annotated[
-        Path, typer.Option("--labels", help="Table of labels, one item a row.", metavar="CSV", exists=True)
-    ],
+    labels: o.LabelTable,
     items: Annotated[
         Path | None,
         typer.Option(
@@ -44,6 +42,7 @@ def evaluate(
     column: o.Column = None,
     columns: Annotated[o.Columns, without("target_column")],
     evaluation: o.Evaluation,
+    vectors: o.VectorFiles,
     compute: o.Compute,
     seed: o.Seed = 0,
     output: o.Output,
@@ -61,14 +60,15 @@ def evaluate(
         new_file(out, output.overwrite)
     if report is not None:
         new_page(report, output.overwrite, (PAGE, NUMBERS))
-    source = ScoreSource.of(scores, None if items is None else ItemsFile.open(items, column, columns), encoder)
+    file = None if items is None else ItemsFile.or_vectors(items, column, columns, vectors)
+    source = ScoreSource.of(scores, file, encoder)
     # the columns of ids and patients are those of the labels as well, which are there without anchors
     of_anchors = columns if anchors is not None else o.Columns(source_column=columns.source_column)
     table = of_anchors.of_optional(anchors)
+    fit = CalibrationRequest.of(calibration, folder=source.scorer is not None)
     request = EvaluationRequest.of(
-        labels, source.classes, table, evaluation, columns, seed,
-        multiclass=calibration.multiclass, calibration=CalibrationRequest.of(calibration),
-    )  # fmt: skip
+        labels, source.classes, table, evaluation, columns, seed, multiclass=calibration.multiclass, calibration=fit
+    )
     if source.scores is not None:
         request.check(source.scores.ids)
     if output.dry_run:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 @flat
 def stitch(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The encoder that reads the items.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The encoder that reads the items, or a file of its vectors.")
+    ],
     target: Annotated[
         str,
         typer.Argument(
@@ -83,7 +85,6 @@ def stitch(
     from stitchkit.cli.paths import draft_beside, new_folder
     from stitchkit.cli.prompts import prompts_called
     from stitchkit.cli.scoring import summary_of
-    from stitchkit.encoders import check_encoder_name
     from stitchkit.evaluation.anchors.overlap import audit_test_table
     from stitchkit.head_names import HeadChoice
     from stitchkit.reports.study_page import PAGE, TABLE
@@ -96,12 +97,10 @@ def stitch(
     choice, fitting = HeadChoice.of(head, prompts_called), Fitting.of(fit.solver, fit.seed, console)
     if choice.is_linear:
         fitting.check_purpose("head")
-    check_encoder_name(source)
-    side = side_called(target, vectors)
-    if labels is not None and not isinstance(side, str):
-        raise InputError(
-            "--labels compares with the target encoder, and TARGET is a file. Judge by 'stitchkit evaluate'."
-        )
+    sides = side_called(source, vectors), side_called(target, vectors)
+    for side, what in zip(sides, ("source encoder's vectors, and SOURCE", "target encoder, and TARGET"), strict=True):
+        if labels is not None and not isinstance(side, str):
+            raise InputError(f"--labels compares with the {what} is a file. Judge by 'stitchkit evaluate'.")
     table = columns.of(anchors)
     pairs = table.check()
     audit = audit_test_table(pairs, table, test, allow=evaluation.allow_leakage) if test else []
@@ -113,7 +112,7 @@ def stitch(
         request = EvaluationRequest.of(labels, choice.classes, None, evaluation, columns, fit.seed)
         labels_of_anchors(request.labels, pairs.ids)
     loading = Loading(compute, console)
-    fitted = fitting.stitch(source, side, table, choice, loading)
+    fitted = fitting.stitch(*sides, table, choice, loading)
     if labels is not None and request is None and fitted.model.head is not None:
         request = EvaluationRequest.of(labels, fitted.model.head.classes, None, evaluation, columns, fit.seed)
     facts = {**fitted.facts, **({"audit": audit} if audit else {})}
@@ -138,8 +137,9 @@ def _write_report(
     notes: list[str], out: Path, images: int,
 ) -> StudySummary | None:  # fmt: skip
     """``report.html`` beside the model: with labels the comparison, which comes back; else a diagnosis of the map."""
-    if request is not None and fitted.target is not None:
-        return _write_comparison(fitted, fitted.target, request, fit.solver, loading, notes, out, images)
+    if request is not None and fitted.target is not None and fitted.model.encoder is not None:
+        sides = fitted.model.encoder, fitted.target
+        return _write_comparison(fitted, sides, request, fit.solver, loading, notes, out, images)
     from stitchkit.studies.stitch_pages import write_diagnosis_page
 
     write_diagnosis_page(fitted.model.alignment, fitted.x, fitted.y, out, groups=fitted.pairs.groups, seed=fit.seed)
@@ -147,7 +147,7 @@ def _write_report(
 
 
 def _write_comparison(
-    fitted: FittedStitch, target: Encoder, request: EvaluationRequest, solver: str, loading: Loading,
+    fitted: FittedStitch, sides: tuple[Encoder, Encoder], request: EvaluationRequest, solver: str, loading: Loading,
     notes: list[str], out: Path, images: int,
 ) -> StudySummary:  # fmt: skip
     """The stitch, cross-fitted on its labelled anchors, beside what it must beat."""
@@ -157,7 +157,7 @@ def _write_comparison(
     model, console, options = fitted.model, loading.console, request.options
     linear = model.head if isinstance(model.head, LinearHead) else None
     stitch = Stitch(
-        source=model.encoder, target=target, x=fitted.x, y=fitted.y, items=fitted.pairs.source_items,
+        source=sides[0], target=sides[1], x=fitted.x, y=fitted.y, items=fitted.pairs.source_items,
         solver=solver, head=linear, prompts=fitted.prompts, loader=loading,
     )  # fmt: skip
     return write_stitch(

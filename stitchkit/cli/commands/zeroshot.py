@@ -15,22 +15,20 @@ from stitchkit.core.wording import counted
 @flat
 def zeroshot(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="The encoder that reads the items, or a stitched folder.")
+        str,
+        typer.Argument(metavar="SOURCE", help="The encoder that reads the items, its vectors, or a stitched folder."),
     ],
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="The text encoder; none with a stitched folder.")
     ] = None,
     *,
-    items: Annotated[
-        Path, typer.Option("--items", help="A folder of images, a CSV, a .txt, or an image.", callback=o.existing_items)
-    ],
+    items: o.ScoredItems,
     out: Annotated[Path, typer.Option("--out", help="The .csv file of scores to write.")],
     anchors: o.OptionalAnchors = None,
     prompts: Annotated[
         str | None, typer.Option("--prompts", help="A shipped prompt set, or a .toml or .json of your own.")
     ] = None,
     encoder: o.FolderEncoder = None,
-    column: o.Column = None,
     fit: o.Fit,
     columns: o.Columns,
     labels: Annotated[
@@ -44,6 +42,7 @@ def zeroshot(
         ),
     ] = None,
     evaluation: o.Evaluation,
+    vectors: o.VectorFiles,
     compute: o.Compute,
     output: o.Output,
 ) -> None:
@@ -62,27 +61,30 @@ def zeroshot(
         from stitchkit.cli.fitting import Fitting
 
         fitting = Fitting.of(fit.solver, fit.seed, console)
-    scorer = scorer_of(source, text, table, prompts, fitting, encoder)
+    file = items.open(columns, vectors)
+    alone = not isinstance(file, ItemsFile)
+    scorer = scorer_of(source, text, table, prompts, fitting, vectors, encoder, vectors=alone)
     request = None
     if labels is not None:
         from stitchkit.cli.evaluation import EvaluationRequest
 
         request = EvaluationRequest.of(labels, scorer.classes, table, evaluation, columns, fit.seed)
-    file = ItemsFile.open(items, column, columns)
-    count = file.check()
+    count = len(file)
     if output.dry_run:
         console.plan({**scorer.plan(), "items": count, "classes": list(scorer.classes), "writes": out})
         return
     loading = Loading(compute, console)
-    model = scorer.model(loading)
-    scored = score_items(model, file, request, loading, allow_leakage=evaluation.allow_leakage)
+    model = scorer.model(loading, vectors=alone)
+    scored = score_items(model, file, request, loading, allow_leakage=evaluation.allow_leakage, raw=items.raw)
     result = None if request is None else request.evaluate(scored, loading)
-    scores = scored.scores
+    scores, calibrated = scored.read()
+    notes = [*scored.notes, *calibrated]
     write_scores(out, scores)
     lines, document = summary_of(model, out, fitted=text is not None)
-    lines[-1] += f": {counted(len(scores), 'item')}, {counted(len(scores.classes), 'class', 'classes')}, {scores.kind}s"
-    lines += ["note      " + note for note in scored.notes]
-    document |= {"n": len(scores), "kind": scores.kind, **({"notes": scored.notes} if scored.notes else {})}
+    kinds = f"{scores.kind.removesuffix('y')}ies" if scores.kind.endswith("y") else f"{scores.kind}s"
+    lines[-1] += f": {counted(len(scores), 'item')}, {counted(len(scores.classes), 'class', 'classes')}, {kinds}"
+    lines += ["note      " + note for note in notes]
+    document |= {"n": len(scores), "kind": scores.kind, **({"notes": notes} if notes else {})}
     if result is not None:
         lines += ["", result]
         document["evaluation"] = result.to_dict()

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.core.anchor_hashes import are_among
 from stitchkit.core.anchors import AnchorSet
-from stitchkit.core.calibrations import Calibration, FittedOn, Thresholds
+from stitchkit.core.calibrations import Calibration, FittedItems, HashedItems, Thresholds
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.items import Items, checked_ids, rows_of
@@ -26,6 +27,7 @@ from stitchkit.core.scores import Labels, Scores, check_decidable
 from stitchkit.core.seeds import check_seed
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.embeddable_items import as_items
+from stitchkit.evaluation.fitted_pairs import audit_hashed_items
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.scores.class_patients import (
     carriers,
@@ -270,9 +272,12 @@ def _note_on_unused(
 ) -> list[str]:
     """The number of labels that nothing here uses, in words that name the uses there are."""
     used = np.isin(labels.ids, test.ids) | np.isin(labels.ids, anchors.ids)
-    fitted = [one.fitted_on.ids for one in fits if one is not None]
-    for ids in fitted:
-        used |= rows_of_names(labels, ids)
+    fitted = [one.fitted_on for one in fits if one is not None]
+    for items in fitted:
+        if isinstance(items, HashedItems):
+            used |= np.asarray(are_among(items.hashes, labels.ids.tolist()), dtype=bool)
+        else:
+            used |= rows_of_names(labels, items.ids)
     if used.all():
         return []
     uses = ["scored", *(["anchors"] if has_anchors else []), *(["calibration items"] if fitted else [])]
@@ -345,8 +350,10 @@ def _copies(anchors: Any, items: Items | str | Path | None, test: Labels, allow:
     return same_files(anchors.source_items, images.take(rows_of(test.ids, images.ids, "items")), allow=allow)
 
 
-def _apart(fitted_on: FittedOn, what: str, test: Labels, allow: bool) -> list[str]:
+def _apart(fitted_on: FittedItems, what: str, test: Labels, allow: bool) -> list[str]:
     """Refuse, or tell, that something was fitted on items or patients of the test."""
+    if isinstance(fitted_on, HashedItems):
+        return audit_hashed_items(fitted_on, what, test.ids, test.groups, allow=allow)
     return audit(fitted_on.ids, test.ids, fitted_on.groups, test.groups, allow=allow, sides=(what, "test items"))
 
 

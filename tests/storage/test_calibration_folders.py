@@ -1,0 +1,162 @@
+"""Calibrations and thresholds on disk: the same numbers, hashes in place of names, and refusals of what is damaged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from crafted import edited
+
+import stitchkit as sk
+from stitchkit.core.errors import InputError, LeakageError, ModelUnavailableError
+
+CLASSES = ("Edema", "Mass")
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Scores and labels of 240 items of 120 patients."""
+    rng = np.random.default_rng(0)
+    truth = np.zeros((240, 2))
+    truth[np.arange(240), rng.integers(0, 2, 240)] = 1
+    ids = [f"film{i}" for i in range(240)]
+    scores = sk.Scores(truth + rng.normal(size=truth.shape), "logit", ids, CLASSES)
+    return scores, sk.Labels(truth, ids, CLASSES, [f"patient{i // 2}" for i in range(240)])
+
+
+@pytest.mark.parametrize(
+    ("method", "multiclass"), [("platt", False), ("isotonic", False), ("temperature", False), ("temperature", True)]
+)
+def test_probabilities_come_back_to_the_last_bit(known, tmp_path, method, multiclass):
+    scores, labels = known
+    calibration = sk.calibrate(scores, labels, method=method, multiclass=multiclass)
+    stored = sk.load(sk.save(calibration, tmp_path / "fit"))
+    assert type(stored) is type(calibration)
+    np.testing.assert_array_equal(stored(scores).values, calibration(scores).values)
+    assert (stored.method, stored.kind, stored.classes, stored.notes) == (
+        method, calibration.kind, CLASSES, calibration.notes,
+    )  # fmt: skip
+    assert repr(stored.fitted_on) == "240 items of 120 patients"
+    again = sk.load(sk.save(stored, tmp_path / "again"))  # hashes are kept as they are
+    assert again.fitted_on.hashes == stored.fitted_on.hashes
+
+
+@pytest.mark.parametrize(("rule", "at"), [("youden", None), ("sensitivity", 0.9)])
+def test_thresholds_come_back_to_the_last_bit_with_their_gaps(known, tmp_path, rule, at):
+    scores, labels = known
+    chosen = sk.choose_thresholds(scores, labels, rule=rule, at=at, replicates=50)
+    chosen = replace(chosen, values=np.array([chosen.values[0], np.nan]))
+    stored = sk.load(sk.save(chosen, tmp_path / "fit"))
+    for name in ("values", "low", "high"):
+        np.testing.assert_array_equal(getattr(stored, name), getattr(chosen, name))
+    np.testing.assert_array_equal(stored.decide(scores), chosen.decide(scores))
+    assert str(stored) == str(chosen)
+
+
+def test_no_file_holds_an_id_or_a_patient(known, tmp_path):
+    scores, labels = known
+    folder = sk.save(sk.calibrate(scores, labels), tmp_path / "fit")
+    for file in folder.iterdir():
+        assert b"film1" not in file.read_bytes()
+        assert b"patient1" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("part", ["calibration", "thresholds"])
+def test_a_stored_fit_knows_its_own_items_and_patients(known, tmp_path, part):
+    scores, labels = known
+    one = sk.calibrate(scores, labels) if part == "calibration" else sk.choose_thresholds(scores, labels, replicates=20)
+    stored = sk.load(sk.save(one, tmp_path / "fit"))
+    few = np.arange(100)
+    test = sk.Scores(scores.values[few], "logit", scores.ids[few], CLASSES)
+    with pytest.raises(LeakageError, match=f"100 of these items and 50 of these patients are {part.rstrip('s')} items"):
+        sk.evaluate(test, labels, **{part: stored})
+    renamed = [f"new{i}" for i in range(100)]
+    other = sk.Labels(labels.values[few], renamed, CLASSES, labels.groups[few])
+    test = sk.Scores(test.values, "logit", renamed, CLASSES)
+    with pytest.raises(LeakageError, match="50 of these patients"):
+        sk.evaluate(test, other, **{part: stored})
+    told = sk.evaluate(test, other, allow_leakage=True, **{part: stored})
+    assert any(note.startswith("LEAKAGE: 50 of these patients") for note in told.notes)
+    apart = sk.Labels(labels.values[few], renamed, CLASSES, [f"q{i // 2}" for i in range(100)])
+    fresh, same = (sk.evaluate(test, apart, **{part: each}) for each in (stored, one))
+    assert fresh.to_dict() == same.to_dict()  # as with the fit that was never on disk
+    assert any("no patient has both" in note for note in fresh.notes)
+
+
+def test_labels_of_a_stored_fits_items_are_not_counted_as_unused(known, tmp_path):
+    scores, labels = known
+    first, last = np.arange(120), np.arange(120, 240)
+    fit = sk.calibrate(sk.Scores(scores.values[first], "logit", scores.ids[first], CLASSES), labels)
+    stored = sk.load(sk.save(fit, tmp_path / "fit"))
+    test = sk.Scores(scores.values[last], "logit", scores.ids[last], CLASSES)
+    notes = [sk.evaluate(test, labels, calibration=one).notes for one in (fit, stored)]
+    assert notes[0] == notes[1]
+    assert not any("labelled items are neither" in note for note in notes[1])
+
+
+def test_a_folder_of_both_needs_the_name_of_a_part(known, tmp_path):
+    from stitchkit.storage.calibrations import save_calibration
+
+    scores, labels = known
+    calibration = sk.calibrate(scores, labels)
+    thresholds = sk.choose_thresholds(calibration(scores), labels, replicates=20)
+    folder = save_calibration(calibration, thresholds, tmp_path / "both")
+    with pytest.raises(InputError, match="holds a calibration and thresholds"):
+        sk.load(folder)
+    assert sk.load(folder, part="thresholds").kind == "probability"
+    alone = sk.save(calibration, tmp_path / "alone")
+    with pytest.raises(InputError, match="holds no thresholds"):
+        sk.load(alone, part="thresholds")
+
+
+BROKEN = {
+    "a slope too few": lambda c: c["calibration"]["slope"].pop(),
+    "no intercept": lambda c: c["calibration"].pop("intercept"),
+    "a negative slope": lambda c: c["calibration"]["slope"].__setitem__(0, -1.0),
+    "an unknown kind": lambda c: c["calibration"].update(kind="spline"),
+    "an unknown kind of scores": lambda c: c["calibration"].update(scores="votes"),
+    "one class twice": lambda c: c["calibration"].update(classes=["Edema", "Edema"]),
+    "no hashes": lambda c: c["calibration"]["fitted_on"].pop("hashes"),
+    "a text for a number": lambda c: c["calibration"]["slope"].__setitem__(0, "1.0"),
+    "a threshold too few": lambda c: c["thresholds"]["low"].pop(),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_damaged_config_is_refused_by_name(known, tmp_path, name):
+    from stitchkit.storage.calibrations import save_calibration
+
+    scores, labels = known
+    folder = save_calibration(
+        sk.calibrate(scores, labels), sk.choose_thresholds(scores, labels, replicates=20), tmp_path / "both"
+    )
+    edited(folder, BROKEN[name])
+    part = "thresholds" if "threshold" in name else "calibration"
+    with pytest.raises(ModelUnavailableError, match=f"holds no {part}"):
+        sk.load(folder, part=part)
+
+
+def test_a_curve_that_falls_is_refused(known, tmp_path):
+    from stitchkit.storage.calibrations import pack_calibration, unpack_calibration
+
+    config = pack_calibration(sk.calibrate(*known, method="isotonic"))
+    config["calibration"]["knots"][0][1].reverse()
+    with pytest.raises(ModelUnavailableError, match="knots are no curve"):
+        unpack_calibration(json.loads(json.dumps(config)))
+
+
+def test_parts_for_some_classes_say_the_same_of_these(known):
+    scores, labels = known
+    for method in ("platt", "isotonic"):
+        calibration = sk.calibrate(scores, labels, method=method)
+        mass = calibration.of_classes(["Mass"])
+        np.testing.assert_array_equal(mass(scores).values[:, 0], calibration(scores).column("Mass"))
+    thresholds = sk.choose_thresholds(scores, labels, replicates=20)
+    np.testing.assert_array_equal(thresholds.of_classes(["Mass"]).decide(scores)[:, 0], thresholds.decide(scores)[:, 1])
+    with pytest.raises(InputError, match="none of the classes Nodule"):
+        thresholds.of_classes(["Nodule"])
+    softmax = sk.calibrate(scores, labels, method="temperature", multiclass=True)
+    with pytest.raises(InputError, match="need all of them"):
+        softmax.of_classes(["Mass"])
