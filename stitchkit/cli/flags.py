@@ -16,6 +16,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {  # setting -> the options that set it
     "at": (),
     "classes": ("--class",),
     "embeddings": ("--encoder", "--items"),
+    "held_out": ("--test",),
     "id": ("--id-column",),
     "images": (),  # a folder of a data set; the option counts images to show
     "label": ("--label-column",),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stitchkit.core.roles import Encoder
     from stitchkit.datasets.anchor_tables import AnchorTable
 
-NO_PAIRS = "a gate needs pairs: pass --pairs CSV, or --source and --target files of embeddings."
+NO_PAIRS = "a gate needs pairs: pass --test CSV, or --source and --target files of embeddings."
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,6 +285,11 @@ class Output:
 AnchorTableArgument = Annotated[
     Path, Argument(metavar="ANCHORS", help="Table of anchor pairs, one a row.", exists=True)
 ]
+TestTable = Annotated[
+    Path | None,
+    Option("--test", metavar="CSV", exists=True,
+           help="Table of test items or pairs, in the anchors' columns: none of its patients may be an anchor's."),
+]  # fmt: skip
 _ANCHORS = Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV", exists=True)
 Anchors = Annotated[Path, _ANCHORS]
 OptionalAnchors = Annotated[Path | None, _ANCHORS]

@@ -39,7 +39,7 @@ def lines(world, folder, out):
         "zeroshot of a pair": ("zeroshot", name, world.quick_text, *anchors, "--prompts", world.prompts, *items,
                                "--out", out / "z.csv"),
         "evaluate": ("evaluate", folder, "--labels", world.labels, *items, "--min-positives", 5, "--replicates", 20),
-        "gate": ("gate", folder, "--pairs", world.anchors, "--min-mrr", 0, "--allow-leakage"),
+        "gate": ("gate", folder, "--test", world.anchors, "--min-mrr", 0, "--allow-leakage"),
         "diagnose": ("diagnose", folder, name, world.quick_text, *anchors, "--out", out / "d"),
         "compare": ("compare", name, world.quick_text, *anchors),
         "info": ("info", name),

@@ -122,9 +122,9 @@ MISTAKES = {
     "no embeddings": ("align {tmp}/no.safetensors {tmp}/no.safetensors --out {tmp}/x", 2, "no.safetensors"),
     "no prompt file": ("stitch {pair} {on} --head prompts:{tmp}/no.toml --out {tmp}/x", 2, "no.toml"),
     "no stitched folder": ("zeroshot {tmp}/no --items {test} --out {tmp}/x.csv", 2, "no stitched folder"),
-    "no alignment": ("gate {tmp}/no --pairs {anchors} --min-mrr 0.1", 2, "FOLDER"),
+    "no alignment": ("gate {tmp}/no --test {anchors} --min-mrr 0.1", 2, "FOLDER"),
     "no alignment to diagnose": ("diagnose {tmp}/no {quick} {quick} {on} --out {tmp}/x", 2, "ALIGNMENT"),
-    "not an alignment": ("gate {test} --pairs {anchors} --min-mrr 0.1", 2, "is no alignment or stitched folder"),
+    "not an alignment": ("gate {test} --test {anchors} --min-mrr 0.1", 2, "is no alignment or stitched folder"),
     "not a table": ("stitch {pair} --anchors {test} --out {tmp}/x", 4, "folder"),
     "not embeddings": ("align {bad} {bad} --out {tmp}/x", 4, "no safetensors file"),
     "no column": ("align {pair} {on} --target-column tekst --out {tmp}/x", 4, "nearest: text"),
@@ -199,7 +199,7 @@ def test_advice_is_given_in_flags_and_not_in_python(cli, world, tmp_path):
     refused(unknown, 2, "nearest: ridge")
     assert "solver value" not in unknown.err
     assert cli(*line, "--solver", "procrustes", "--quiet").code == 0
-    nothing = cli("gate", tmp_path / "x", "--pairs", world.anchors)
+    nothing = cli("gate", tmp_path / "x", "--test", world.anchors)
     refused(nothing, 2, "give --min-mrr, --min-recall-at-1, --min-r2 or --against.")
 
 

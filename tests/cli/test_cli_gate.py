@@ -37,7 +37,7 @@ def files(cli, tmp_path_factory):
 
 def fresh(files, *, part="good"):
     sides = ("--source", files / "fresh-x.safetensors", "--target", files / "fresh-y.safetensors")
-    return ("gate", files / part, *sides, "--pairs", files / "fresh.csv")
+    return ("gate", files / part, *sides, "--test", files / "fresh.csv")
 
 
 def test_a_good_alignment_passes_with_a_line_a_check(cli, files, tmp_path):
@@ -74,7 +74,7 @@ def test_the_shell_sees_the_exit_code(shell, files):
 
 def test_the_table_of_the_fit_is_no_test(cli, files):
     sides = ("--source", files / "good-x.safetensors", "--target", files / "good-y.safetensors")
-    line = ("gate", files / "good", *sides, "--anchors", files / "good.csv", "--min-mrr", "0.1")
+    line = ("gate", files / "good", *sides, "--test", files / "good.csv", "--min-mrr", "0.1")
     done = cli(*line)
     assert done.code == 4
     assert "fitted on this very table of 150 pairs" in done.err
@@ -91,7 +91,7 @@ def test_a_folder_that_names_its_encoders_reads_the_items(cli, world, tmp_path):
         "align", world.quick, world.quick_text, "--anchors", world.anchors, "--out", out, "--solver", "procrustes"
     )
     assert done.code == 0, done.err
-    line = ("gate", out, "--pairs", tmp_path / "pairs.csv", "--root", world.test, *world.trusted)
+    line = ("gate", out, "--test", tmp_path / "pairs.csv", "--root", world.test, *world.trusted)
     done = cli(*line, "--min-recall-at-1", "0", "--json", "--quiet")
     assert done.code == 0, done.err
     assert done.json["pairs"] == 30
@@ -117,7 +117,7 @@ def test_a_mistake_is_told_before_any_encoder_is_loaded(cli, files, no_models, c
 
 
 def test_a_folder_without_encoders_asks_for_vectors(cli, files, no_models):
-    done = cli("gate", files / "good", "--pairs", files / "fresh.csv", "--min-mrr", "0.1")
+    done = cli("gate", files / "good", "--test", files / "fresh.csv", "--min-mrr", "0.1")
     assert done.code == 2
     assert "--source source.safetensors --target target.safetensors" in done.err
     assert cli("gate", files / "good", "--min-mrr", "0.1").code == 2
@@ -163,7 +163,7 @@ def noise(cli, tmp_path_factory):
 
 def on(noise, part):
     sides = ("--source", noise / "x.safetensors", "--target", noise / "y.safetensors")
-    return ("gate", noise / "map", *sides, "--pairs", noise / f"{part}.csv", "--min-mrr", "0.5")
+    return ("gate", noise / "map", *sides, "--test", noise / f"{part}.csv", "--min-mrr", "0.5")
 
 
 def test_parts_of_the_fit_are_no_test_either(cli, noise):
@@ -251,7 +251,7 @@ def test_folders_of_encoders_know_their_anchors_too(cli, world, tmp_path, no_mod
     assert "salt" not in done.out
     assert "salt" not in (out / "README.md").read_text()
     no_models_after()
-    line = ("gate", out, "--pairs", tmp_path / "part.csv", "--root", world.anchors.parent, "--min-mrr", "0.1")
+    line = ("gate", out, "--test", tmp_path / "part.csv", "--root", world.anchors.parent, "--min-mrr", "0.1")
     refused = cli(*line)
     assert refused.code == 4
     assert "fitted on 20 of these items and 10 of these patients" in refused.err

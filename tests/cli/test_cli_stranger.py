@@ -200,15 +200,15 @@ def held_out(folder, tmp_path):
 def test_the_audit_says_that_vectors_are_compared_where_they_are(cli, folder, stitched, tmp_path):
     fresh = held_out(folder, tmp_path)
     seen = "the same item under another id is looked for by its vectors"
-    done = cli("gate", stitched, "--pairs", fresh, "--min-mrr", "0.01")
+    done = cli("gate", stitched, "--test", fresh, "--min-mrr", "0.01")
     assert seen in done.out, done.err
-    done = cli("diagnose", stitched, "demo:general", "demo:text", "--held-out", fresh, "--out", tmp_path / "page")
+    done = cli("diagnose", stitched, "demo:general", "demo:text", "--test", fresh, "--out", tmp_path / "page")
     assert seen in done.out, done.err
     own = [["id", "path", "text", "patient"]]
     for i, row in enumerate(lines_of(folder / "anchors.csv", 0, 60)[1:]):
         own.append([f"new-{i}", str(folder / row[0]), row[1], f"other{i}"])
     renamed = written(tmp_path / "renamed.csv", own)
-    done = cli("gate", stitched, "--pairs", renamed, "--min-mrr", "0.01")
+    done = cli("gate", stitched, "--test", renamed, "--min-mrr", "0.01")
     assert done.code == 4
     assert "pairs of vectors" in done.err
 
@@ -242,7 +242,7 @@ def test_a_map_saved_from_python_says_what_to_do_to_score_and_to_gate(cli, folde
     for step in ("stitchkit stitch SOURCE TARGET --anchors CSV", "sk.stitch(encoder, alignment)"):
         assert step in done.err
     fresh = held_out(folder, tmp_path)
-    done = cli("gate", tmp_path / "map", "--pairs", fresh, "--min-mrr", "0.01")
+    done = cli("gate", tmp_path / "map", "--test", fresh, "--min-mrr", "0.01")
     assert done.code == 2
     for side, name in (("source", "demo:general"), ("target", "demo:text")):
         assert f"{side} side ({name!r}" in done.err
@@ -251,7 +251,7 @@ def test_a_map_saved_from_python_says_what_to_do_to_score_and_to_gate(cli, folde
         made = cli("embed", name, fresh, "--out", tmp_path / f"{side}.safetensors")
         assert made.code == 0, made.err
     files = ("--source", tmp_path / "source.safetensors", "--target", tmp_path / "target.safetensors")
-    assert cli("gate", tmp_path / "map", "--pairs", fresh, "--min-mrr", "0.01", *files).code == 0
+    assert cli("gate", tmp_path / "map", "--test", fresh, "--min-mrr", "0.01", *files).code == 0
 
 
 @pytest.fixture(scope="module")
@@ -270,8 +270,8 @@ def others(folder, tmp_path_factory):
 def test_another_folder_than_an_alignment_is_the_callers_mistake(cli, folder, others, tmp_path, name):
     films, table = folder / "scans", folder / "anchors.csv"
     lines = {
-        "gate": (others[name], "--pairs", table, "--min-mrr", "0.1"),
-        "diagnose": (others[name], "demo:general", "demo:text", "--held-out", table, "--out", tmp_path / "d"),
+        "gate": (others[name], "--test", table, "--min-mrr", "0.1"),
+        "diagnose": (others[name], "demo:general", "demo:text", "--test", table, "--out", tmp_path / "d"),
         "zeroshot": (others[name], "--items", films, "--out", tmp_path / "s.csv"),
         "evaluate": (others[name], "--items", films, "--labels", folder / "labels.csv"),
         **({} if name == "checkpoint" else {"info": (others[name],)}),
@@ -287,9 +287,9 @@ def test_a_folder_of_stitchkit_that_is_damaged_is_still_said_to_be(cli, stitched
         half = tmp_path / lost.partition(".")[0]
         shutil.copytree(stitched, half)
         (half / lost).unlink()
-        done = cli("gate", half, "--pairs", folder / "anchors.csv", "--min-mrr", "0.1")
+        done = cli("gate", half, "--test", folder / "anchors.csv", "--min-mrr", "0.1")
         assert done.code == 5
         assert "not a complete artefact" in done.err
     (tmp_path / "config" / "config.json").write_text("{")
-    done = cli("gate", tmp_path / "config", "--pairs", folder / "anchors.csv", "--min-mrr", "0.1")
+    done = cli("gate", tmp_path / "config", "--test", folder / "anchors.csv", "--min-mrr", "0.1")
     assert done.code == 5

@@ -34,7 +34,7 @@ def test_two_files_become_a_gated_map_by_two_commands(cli, files):
     assert done.code == 0, done.err
     assert sk.load(files / "map").record["patients"] == 60
     judged = cli("gate", "map", "--source", "x_test.npy", "--target", "y_test.npz", "--ids", "ids_test.csv",
-                 "--pairs", "ids_test.csv", "--unstamped", "--min-mrr", "0.5")  # fmt: skip
+                 "--test", "ids_test.csv", "--unstamped", "--min-mrr", "0.5")  # fmt: skip
     assert judged.code == 0, judged.err
     assert "gate passed" in judged.out
     leaking = cli("gate", "map", "--source", "x.npy", "--target", "y.npz", "--ids", "ids.csv", "--unstamped",

@@ -65,7 +65,7 @@ def test_held_out_pairs_are_judged_beside_the_anchors(cli, files, world, tmp_pat
     anchors = table_of(tmp_path / "anchors.csv", world, range(24))
     fresh = table_of(tmp_path / "fresh.csv", world, range(24, 40))
     fine(cli("align", *files[1:], "--anchors", anchors, "--solver", "ridge", "--out", tmp_path / "map"))
-    args = ("--anchors", anchors, "--held-out", fresh, "--json", "--replicates", 20)
+    args = ("--anchors", anchors, "--test", fresh, "--json", "--replicates", 20)
     done = fine(cli("diagnose", tmp_path / "map", *files[1:], *args, "--out", tmp_path / "page"))
     assert (done.json["pairs"], done.json["n"]) == ("held-out", 16)
     first, second = done.json["audit"]
@@ -123,11 +123,11 @@ def test_files_of_another_space_are_refused_before_any_work(cli, files, tmp_path
 
 def test_held_out_pairs_that_are_anchors_are_refused(cli, files, world, tmp_path, no_models):
     args = ("diagnose", *files, "--out", tmp_path / "page")
-    done = cli(*args, "--anchors", world.anchors, "--held-out", world.anchors)
+    done = cli(*args, "--anchors", world.anchors, "--test", world.anchors)
     assert done.code == 4
     assert "40 items are both anchors and held-out pairs" in done.err
     part = table_of(tmp_path / "part.csv", world, range(30, 40))
-    done = cli(*args, "--held-out", part)
+    done = cli(*args, "--test", part)
     assert done.code == 4
     assert "fitted on 10 of these items and 5 of these patients" in done.err
     assert "judge them as --anchors" in done.err
@@ -140,10 +140,10 @@ def test_pairs_that_are_no_anchors_are_not_called_the_anchors(cli, files, world,
     folder = tmp_path / "map"
     fine(cli("align", *files[1:], "--anchors", anchors, "--solver", "ridge", "--out", folder))
     line = ("diagnose", folder, *files[1:], "--replicates", 20, "--json")
-    for table, more in ((fresh, ()), (fresh, ("--held-out", some))):
+    for table, more in ((fresh, ()), (fresh, ("--test", some))):
         done = cli(*line, "--anchors", table, *more, "--out", tmp_path / "page")
         assert done.code == 2
-        assert f"0 of 16 of these pairs are anchors of {folder}. Did you mean --held-out?" in done.err
+        assert f"0 of 16 of these pairs are anchors of {folder}. Did you mean --test?" in done.err
     done = fine(cli(*line, "--anchors", some, "--out", tmp_path / "page"))
     assert done.json["audit"] == [f"4 of 12 of these pairs are anchors of {folder}"]
     done = fine(cli(*line, "--anchors", anchors, "--out", tmp_path / "all"))
@@ -199,7 +199,7 @@ def test_a_pool_needs_words_to_search_for_and_the_anchors_texts(cli, world, file
     args, out = (world.quick, world.quick_text), ("--out", tmp_path / "page", "--pool", pooled[1])
     for rest, said in (
         (("--anchors", world.anchors), "--prompts NAME"),
-        (("--held-out", world.anchors, "--prompts", pooled[0]), "--anchors CSV"),
+        (("--test", world.anchors, "--prompts", pooled[0]), "--anchors CSV"),
     ):
         refused = cli("diagnose", files[0], *args, *rest, *out)
         assert refused.code == 2
@@ -213,7 +213,7 @@ def test_a_pool_needs_words_to_search_for_and_the_anchors_texts(cli, world, file
     assert not (tmp_path / "page").exists()
 
 
-@pytest.mark.parametrize("table", ["--anchors", "--held-out"])
+@pytest.mark.parametrize("table", ["--anchors", "--test"])
 def test_patients_of_the_one_table_that_is_given_are_read(cli, world, files, tmp_path, table):
     rows = table_of(tmp_path / "anchors.csv", world, range(24))
     fresh = table_of(tmp_path / "fresh.csv", world, range(24, 40))

@@ -36,12 +36,7 @@ def diagnose(
     *,
     out: Annotated[Path, typer.Option("--out", help="Folder for diagnosis.html and diagnosis.json.")],
     anchors: o.OptionalAnchors = None,
-    held_out: Annotated[
-        Path | None,
-        typer.Option(
-            "--held-out", metavar="CSV", exists=True, help="Fresh pairs, in the columns of the anchors: judge these."
-        ),
-    ] = None,
+    test: o.TestTable = None,
     prompts: Annotated[
         str | None,
         typer.Option(
@@ -73,9 +68,9 @@ def diagnose(
 
     console = Console.of(output)
     new_page(out, output.overwrite, (PAGE, NUMBERS))
-    if anchors is None and held_out is None:
+    if anchors is None and test is None:
         columns.of_optional(None)  # columns without any table are refused
-    tables = [None if path is None else columns.of(path) for path in (anchors, held_out)]
+    tables = [None if path is None else columns.of(path) for path in (anchors, test)]
     request = DiagnosisRequest.of(alignment, source, target, tables[0], tables[1], prompts, vectors, pool)
     if output.dry_run:
         console.plan({**request.plan(), "writes": out})
@@ -128,7 +123,7 @@ class DiagnosisRequest:
                 space.require(side.space, f"the alignment in {folder}")
         if not all(known):
             if anchors is None and held_out is None:
-                raise InputError("encoders are diagnosed on pairs: pass --anchors CSV or --held-out CSV.")
+                raise InputError("encoders are diagnosed on pairs: pass --anchors CSV or --test CSV.")
             for table in (anchors, held_out):
                 if table is not None:
                     table.check()
@@ -236,6 +231,6 @@ def _pairs(left: Any, right: Any, table: AnchorTable | None, loading: Loading) -
     if table is None:
         if isinstance(left, Embeddings) and isinstance(right, Embeddings):
             return left, right, None
-        raise InputError("there is no table of pairs to read: pass --anchors CSV or --held-out CSV.")
+        raise InputError("there is no table of pairs to read: pass --anchors CSV or --test CSV.")
     x, y, pairs = embed_table(left, right, table, loading)
     return x, y, pairs.groups

@@ -68,11 +68,7 @@ def gate(
         Path, typer.Argument(metavar="FOLDER", help="The alignment: what 'align' or 'stitch' wrote.", exists=True)
     ],
     *,
-    pairs: Annotated[
-        Path | None,
-        typer.Option("--pairs", "--anchors", metavar="CSV", exists=True,
-                     help="Table of pairs that it was not fitted on."),
-    ] = None,
+    test: o.TestTable = None,
     source: Annotated[
         Path | None,
         typer.Option("--source", metavar="FILE", exists=True,
@@ -107,7 +103,7 @@ def gate(
     if out is not None:
         new_file(out, output.overwrite)
     check_gate(**checks.limits, compared=checks.against is not None, margin=checks.margin, by=checks.by)
-    table = columns.of_optional(pairs)
+    table = columns.of_optional(test)
     inputs, other = GateInputs.of(alignment, source, target, table, vectors, encoder), None
     if checks.against is not None:
         sides = checks.against_source or source, checks.against_target or target

@@ -42,12 +42,7 @@ def stitch(
             "vectors are their scores) or the folder of a probe; default: own if the target reads images and has one.",
         ),
     ] = None,
-    test: Annotated[
-        Path | None,
-        typer.Option(
-            "--test", help="Table of test items: refuse anchors of their patients.", metavar="CSV", exists=True
-        ),
-    ] = None,
+    test: o.TestTable = None,
     labels: Annotated[
         Path | None,
         typer.Option(

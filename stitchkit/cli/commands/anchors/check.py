@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 def check(
     table: o.AnchorTableArgument,
     *,
-    test: Annotated[
-        Path | None,
-        typer.Option("--test", metavar="CSV", exists=True,
-                     help="Table of test items: no id, patient or image may be on both sides."),
-    ] = None,
+    test: o.TestTable = None,
     labels: Annotated[
         Path | None,
         typer.Option("--labels", metavar="CSV", exists=True, rich_help_panel=o.EVALUATION,

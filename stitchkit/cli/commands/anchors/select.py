@@ -36,11 +36,7 @@ def select(
         Path | None,
         typer.Option("--embeddings", metavar="FILE", exists=True, help="Or a .safetensors file of their vectors."),
     ] = None,
-    test: Annotated[
-        Path | None,
-        typer.Option("--test", metavar="CSV", exists=True,
-                     help="Table of test items: rows of their ids, patients or images are left out."),
-    ] = None,
+    test: o.TestTable = None,
     label_column: Annotated[
         str | None,
         typer.Option("--label-column", help="Column of each row's class, for balanced.", rich_help_panel=o.COLUMNS),
