@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from stitchkit.runtime.progress import announce_long_steps
+
 if TYPE_CHECKING:
     from stitchkit.cli.options import Output
 
@@ -27,6 +29,8 @@ class Console:
         Results as one JSON document.
     quiet
         Results and errors alone, without progress.
+    verbose
+        Details of a result, such as all candidates of a fit.
     command
         The command line, for the record.
     """
@@ -34,13 +38,16 @@ class Console:
     out: TextIO
     json: bool
     quiet: bool
+    verbose: bool
     command: str
 
     @classmethod
     def of(cls, output: Output, *, json: bool = False) -> Console:
         """The console that ``output`` asks for; from now until the command's end stdout belongs to results alone."""
         ctx = output.ctx
-        console = cls(sys.stdout, json or output.json, output.quiet, shlex.join(["stitchkit", *(ctx.obj or [])]))
+        line = shlex.join(["stitchkit", *(ctx.obj or [])])
+        console = cls(sys.stdout, json or output.json, output.quiet, output.verbose, line)
+        ctx.with_resource(announce_long_steps())
         ctx.with_resource(contextlib.redirect_stdout(sys.stderr))
         return console
 

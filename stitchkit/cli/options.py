@@ -278,7 +278,13 @@ class Output:
                help="No progress on stderr; notes and errors stay."),
     ] = False  # fmt: skip
     verbose: Annotated[
-        bool, Option("--verbose", "-v", help="Show tracebacks and what libraries say.", rich_help_panel=OUTPUT)
+        bool,
+        Option(
+            "--verbose",
+            "-v",
+            help="All candidates of a fit, tracebacks, and what libraries say.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False
 
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from stitchkit.stitching import StitchedModel
 
 
-def summary_of(model: StitchedModel, out: Path, *, fitted: bool = True) -> tuple[list[Any], dict[str, Any]]:
+def summary_of(
+    model: StitchedModel, out: Path, *, fitted: bool = True, candidates: bool = True
+) -> tuple[list[Any], dict[str, Any]]:
     """Summary of a stitched model in lines and as plain values; ``fitted`` adds the lines of its alignment."""
     from stitchkit.core.anchor_hashes import without_hashes
     from stitchkit.core.heads import LinearHead
@@ -42,7 +44,7 @@ def summary_of(model: StitchedModel, out: Path, *, fitted: bool = True) -> tuple
         from stitchkit.core.alignment_summary import summary_lines
 
         words = "head      " + (f"{kind}: {', '.join(classes)}" if classes else kind)
-        lines = [*summary_lines(model.alignment.record), words, *lines]
+        lines = [*summary_lines(model.alignment.record, candidates=candidates), words, *lines]
     return lines, document
 
 

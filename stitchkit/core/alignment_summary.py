@@ -21,8 +21,14 @@ _OF_HEAD = frozenset({"r2", "se", "estimate"})
 _NUMBERS = (*_CRITERIA, "separation", "se", "freedom")
 
 
-def summary_lines(record: Mapping[str, Any]) -> list[str]:
-    """The lines that ``print(alignment)`` shows, from the alignment's record."""
+def summary_lines(record: Mapping[str, Any], *, candidates: bool = True) -> list[str]:
+    """The lines that ``print(alignment)`` shows, from the alignment's record.
+
+    Parameters
+    ----------
+    candidates
+        Lines on every map that was tried, with its degrees of freedom; else their number. Default True.
+    """
     chosen = f"{record.get('solver')} ({_join_settings(record.get('settings', {}))}), rank {record.get('rank')}"
     lines = [f"solver    {chosen}, chosen by {record.get('chosen_by')}"]
     folds = f"; {counted(record['folds'], 'fold')}" if "folds" in record else ""
@@ -35,10 +41,14 @@ def summary_lines(record: Mapping[str, Any]) -> list[str]:
     lines.append(f"held out  {held_out_summary(record.get('held_out'))}")
     notes = dict.fromkeys((*record.get("notes", []), record.get("transductive"), NO_PATIENTS if unknown else ""))
     lines += ["note      " + note for note in notes if note]
-    if branches := _complete(record.get("branches"), ("branch", "mrr", "se", "median_rank")):
+    branches = _complete(record.get("branches"), ("branch", "mrr", "se", "median_rank"))
+    tried = _complete(record.get("candidates"), ("solver", "se", "freedom"))
+    if not candidates:
+        return [*lines, *([f"tried     {counted(len(tried), 'map')}: -v lists them"] if tried else [])]
+    if branches:
         lines += ["branches", *_branches(branches)]
-    if candidates := _complete(record.get("candidates"), ("solver", "se", "freedom")):
-        lines += ["candidates", *_candidates(candidates)]
+    if tried:
+        lines += ["candidates", *_candidates(tried)]
     return lines
 
 

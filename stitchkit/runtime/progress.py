@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 import time
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
 PATIENCE = 2.0  # seconds of silence
+ESTIMATE_AFTER = 5.0  # seconds of work, from which the rest is estimated
+LONG = 120.0  # seconds of an expected rest that is worth a line
 PAUSE = 0.25  # seconds between two updates of a notebook's line: each is a message to the browser
+
+
+_ANNOUNCES: ContextVar[bool] = ContextVar("long steps are announced", default=False)
+
+
+@contextlib.contextmanager
+def announce_long_steps() -> Iterator[None]:
+    """Write a line to stderr, once for each piece of work of minutes, where no bar shows the time left.
+
+    For command lines, also quiet ones: a job's log then says how long it will be.
+    """
+    before = _ANNOUNCES.set(True)
+    try:
+        yield
+    finally:
+        _ANNOUNCES.reset(before)
 
 
 @dataclass
@@ -25,6 +47,10 @@ class Piece:
     def seconds(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self.began
+
+    def seconds_left(self) -> float:
+        """Expected seconds until it is done, at the rate so far; infinity before the first item."""
+        return (self.total - self.done) * self.seconds() / self.here if self.here else math.inf
 
     def rate(self) -> str:
         """Items a second."""
@@ -71,6 +97,7 @@ class Progress:
         self._show = show
         self._surface: Surface | None = None
         self._piece = Piece("", 0, 0)
+        self._announced = not _ANNOUNCES.get()
 
     def __enter__(self) -> Progress:
         return self
@@ -82,6 +109,7 @@ class Progress:
     def begin(self, what: str, total: int, done: int = 0) -> None:
         """Start a piece of work of ``total`` items, ``done`` of them done before."""
         self._piece = Piece(what, total, done)
+        self._announced = not _ANNOUNCES.get()
         if self._surface is not None:
             self._surface.begin(self._piece)
         elif self._show:
@@ -95,6 +123,11 @@ class Progress:
             self._surface.update()
         elif self._show is None and piece.seconds() > PATIENCE and piece.done < piece.total:
             self._open()
+        if self._surface is None and not self._announced and piece.seconds() > ESTIMATE_AFTER:
+            self._announced = True
+            if LONG <= (left := piece.seconds_left()) < math.inf and sys.stderr is not None:
+                sys.stderr.write(f"{piece.what}: about {_duration(left)} to go, {piece.done} of {piece.total} done\n")
+                sys.stderr.flush()
 
     def _open(self) -> None:
         self._surface = _surface_for(self._show)
@@ -102,6 +135,12 @@ class Progress:
             self._show = False  # nobody watches: do not look again at each step
         else:
             self._surface.begin(self._piece)
+
+
+def _duration(seconds: float) -> str:
+    """Whole minutes, or hours from two on."""
+    minutes = round(seconds / 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
 
 
 def _surface_for(show: bool | None) -> Surface | None:

@@ -62,8 +62,11 @@ def test_align_of_two_files_tells_held_out_numbers_with_chance_and_gallery(cli, 
     for encoder, file in zip((world.quick, world.quick_text), files, strict=True):
         fine(cli("embed", encoder, world.anchors, "--out", file))
     done = fine(cli("align", *files, "--anchors", world.anchors, "--out", tmp_path / "map"))
-    for word in ("held out", "chance", "galleries of", "20 groups", "candidates"):
+    for word in ("held out", "chance", "galleries of", "20 groups", "-v lists them"):
         assert word in done.out
+    assert "degrees of freedom" not in done.out
+    more = fine(cli("align", *files, "--anchors", world.anchors, "--out", tmp_path / "verbose", "-v"))
+    assert "degrees of freedom" in more.out
     assert done.err == "searching procrustes, ridge, csa, lowdin, reduced_rank on 40 pairs\n"
     config, arrays = read_folder(tmp_path / "map")
     assert "encoder" not in config

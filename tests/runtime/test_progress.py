@@ -87,3 +87,41 @@ def test_a_notebook_gets_one_output_a_verb():
         line = cell.outputs[0]["data"]["text/plain"]
         assert line.startswith("second 40/40 ")
         assert not set(line) & {"\n", "\r", "\x1b"}
+
+
+@pytest.mark.parametrize("show", [None, False])
+def test_a_command_line_says_once_that_a_step_takes_minutes(clock, capfd, show):
+    with progress.announce_long_steps():
+        work(show, clock, seconds=1000.0)
+    err = capfd.readouterr().err
+    assert err == "first: about 12 minutes to go, 1 of 4 done\nsecond: about 12 minutes to go, 1 of 4 done\n"
+
+
+@pytest.mark.parametrize("seconds", [4.0, 150.0])
+def test_a_step_that_is_soon_done_is_not_announced(clock, capfd, seconds):
+    with progress.announce_long_steps():
+        work(False, clock, seconds)
+    assert capfd.readouterr().err == ""
+
+
+def test_work_that_was_done_before_is_not_in_the_estimate(clock, capfd):
+    with progress.announce_long_steps(), Progress(False) as bar:
+        bar.begin("embedding", 10_000, done=9_000)
+        clock[0] += 10.0
+        bar.step(10)
+    assert capfd.readouterr().err == "embedding: about 16 minutes to go, 9010 of 10000 done\n"
+
+
+def test_days_are_told_in_hours(clock, capfd):
+    with progress.announce_long_steps(), Progress(None) as bar:
+        bar.begin("embedding", 1001)
+        clock[0] += 36.0
+        bar.step(1)
+    assert "about 10.0 hours to go" in capfd.readouterr().err
+
+
+def test_a_terminal_has_its_bar_instead(clock, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with progress.announce_long_steps():
+        work(None, clock, 1000.0)
+    assert "to go" not in terminal.getvalue()

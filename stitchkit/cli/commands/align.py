@@ -64,6 +64,6 @@ def align(
         return
     alignment = pairs.write(out, purpose, fitting, pools, Loading(compute, console), overwrite=output.overwrite)
     console.result(
-        [*summary_lines(alignment.record), f"wrote {out}"],
+        [*summary_lines(alignment.record, candidates=console.verbose), f"wrote {out}"],
         {"out": str(out), "record": without_hashes(alignment.record)},
     )

@@ -116,7 +116,7 @@ def stitch(
         fitted.model.save(out, extra=facts, command=console.command, overwrite=output.overwrite)
         for page in pages.iterdir():
             page.replace(out / page.name)
-    lines, document = summary_of(fitted.model, out)
+    lines, document = summary_of(fitted.model, out, candidates=console.verbose)
     notes = [*([fitted.note] if fitted.note else []), *audit]
     lines += ["note      " + note for note in notes]
     lines += [] if comparison is None else ["", comparison]

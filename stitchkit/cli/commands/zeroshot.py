@@ -80,7 +80,7 @@ def zeroshot(
     scores, calibrated = scored.read()
     notes = [*scored.notes, *calibrated]
     write_scores(out, scores)
-    lines, document = summary_of(model, out, fitted=text is not None)
+    lines, document = summary_of(model, out, fitted=text is not None, candidates=console.verbose)
     kinds = f"{scores.kind.removesuffix('y')}ies" if scores.kind.endswith("y") else f"{scores.kind}s"
     lines[-1] += f": {counted(len(scores), 'item')}, {counted(len(scores.classes), 'class', 'classes')}, {kinds}"
     lines += ["note      " + note for note in notes]
