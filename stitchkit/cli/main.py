@@ -29,6 +29,7 @@ COMMANDS = {  # in the order of the help; a command is imported when it is asked
     "study": "stitchkit.cli.commands.study:study",
     "train": "stitchkit.cli.commands.train:train",
     "info": "stitchkit.cli.commands.info:info",
+    "list": "stitchkit.cli.commands.list:list_names",
     "anchors": "stitchkit.cli.commands.anchors.group:anchors",
 }
 MARKUP: Final = "rich"  # of help texts
