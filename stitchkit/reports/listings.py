@@ -16,7 +16,7 @@ def listing(kind: str) -> list[dict[str, str]]:
     Parameters
     ----------
     kind
-        One of ``KINDS``: ``"prompts"``, ``"families"``, ``"solvers"``, ``"layouts"`` or ``"objectives"``.
+        One of ``KINDS``: ``"prompts"``, ``"families"``, ``"solvers"`` or ``"layouts"``.
 
     Raises
     ------
@@ -63,23 +63,16 @@ def _layouts() -> dict[str, str]:
     return _first_lines(LAYOUTS)
 
 
-def _objectives() -> dict[str, str]:
-    from stitchkit.training.objectives import OBJECTIVES
-
-    return _first_lines(OBJECTIVES)
-
-
 KINDS: Mapping[str, Callable[[], dict[str, str]]] = {
     "prompts": _prompts,
     "families": _families,
     "solvers": _solvers,
     "layouts": _layouts,
-    "objectives": _objectives,
 }
 
 
 def _first_lines(table: Mapping[str, str]) -> dict[str, str]:
-    """Names of a table ``name -> "module:attribute"``, each with the first line of its module, which is not imported."""
+    """Names of a table ``name -> "module:attribute"``, each with its module's first line; nothing is imported."""
     return {name: _first_line(place.partition(":")[0]) for name, place in table.items()}
 
 

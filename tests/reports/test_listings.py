@@ -12,14 +12,12 @@ from stitchkit.datasets.prompt_sets import prompt_set_names
 from stitchkit.encoders import ENCODERS
 from stitchkit.reports.listings import KINDS, listing
 from stitchkit.solvers import SOLVERS
-from stitchkit.training.objectives import OBJECTIVES
 
 TABLES = {
     "prompts": prompt_set_names(),
     "families": ENCODERS,
     "solvers": SOLVERS,
     "layouts": LAYOUTS,
-    "objectives": OBJECTIVES,
 }
 
 

@@ -1,4 +1,4 @@
-"""``stitchkit list``: names of prompt sets, encoder families, solvers, layouts of data sets and objectives."""
+"""``stitchkit list``: names of prompt sets, encoder families, solvers and layouts of data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from stitchkit.cli import options as o
 from stitchkit.cli.options import flat, only
 
-KINDS = ("prompts", "families", "solvers", "layouts", "objectives")
+KINDS = ("prompts", "families", "solvers", "layouts")
 
 
 @flat
@@ -18,7 +18,7 @@ def list_names(
     *,
     output: Annotated[o.Output, only("ctx", "json", "quiet", "verbose")],
 ) -> None:
-    """List the names of shipped prompt sets, encoder families, solvers, layouts of data sets or objectives."""
+    """List the names of shipped prompt sets, encoder families, solvers or layouts of data sets."""
     from stitchkit.cli.console import Console
     from stitchkit.core.text_tables import text_table
     from stitchkit.reports.listings import listing
