@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.alignment_summary import held_out_summary
+from stitchkit.core.embeddings import VECTOR_FILES, Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Encoder, HasClassifier
+from stitchkit.core.wording import counted
 from stitchkit.datasets.prompt_sets import prompt_set_names, read_prompts
 from stitchkit.datasets.rows import TABLES, groups_of, read_rows
+from stitchkit.datasets.vector_files import holds_vectors, read_pool_vectors
 from stitchkit.encoders import check_encoder_name, load_encoder
 from stitchkit.storage.artefacts import unpack_joint, unpack_linear_head, unpack_model
 from stitchkit.storage.calibrations import decision_facts
@@ -19,7 +22,8 @@ from stitchkit.storage.folders import NO_ARTEFACT, check_artefact, is_foreign, r
 from stitchkit.storage.path_checks import checked_file
 from stitchkit.storage.scores import looks_like_scores, read_scores
 
-FILES = (".safetensors", ".toml", ".json", *TABLES)
+SENTENCES, SHOWN = "sentences", 4  # key of a prompt set's texts, and those shown of each side of a class
+FILES = (*VECTOR_FILES[:-1], ".toml", ".json", *TABLES)  # tables may be Parquet too
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -28,8 +32,9 @@ def describe(path: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     path
-        A folder of an alignment, a stitched model, a head or a shared encoder; a ``.safetensors`` of embeddings; a
-        ``.csv`` or ``.tsv`` of scores or of anything; a ``.toml`` or ``.json`` of prompts.
+        A folder of an alignment, a stitched model, a head, a calibration or a shared encoder; a file of vectors
+        (``.safetensors``, ``.npy``, ``.npz``, ``.parquet``); a table of scores or of anything; a ``.toml`` or ``.json``
+        of prompts.
 
     Returns
     -------
@@ -106,6 +111,10 @@ def describe_prompts(name: str | Path) -> dict[str, Any]:
         "negatives": bool(prompts.negative),
         "multiclass": prompts.multiclass,
         **{key: value for key, value in prompts.card.items() if key in ("modality", "source", "licence", "sha256")},
+        SENTENCES: {
+            label: {"positive": list(prompts.positive[label]), "negative": list(prompts.negative.get(label, ()))}
+            for label in prompts.classes
+        },
     }
 
 
@@ -130,12 +139,29 @@ def describe_encoder(name: str, encoder: Encoder) -> dict[str, Any]:
 
 def description_lines(facts: Mapping[str, Any]) -> list[str]:
     """The facts of a description for a screen, one a line; what is unknown or empty is left out."""
-    shown = {key.replace("_", " "): _text_of(value) for key, value in facts.items() if value not in (None, "", [], {})}
+    rest = {key: value for key, value in facts.items() if key != SENTENCES and value not in (None, "", [], {})}
+    shown = {key.replace("_", " "): _text_of(value) for key, value in rest.items()}
     if isinstance(held := facts.get("held_out"), Mapping) and held:
         doubt = "" if held.get("above_chance", True) else "; not clearly above chance"
         shown["held out"] = held_out_summary(held) + doubt
     wide = max(map(len, shown))
-    return [f"{key:<{wide}}  {value}" for key, value in shown.items()]
+    lines = [f"{key:<{wide}}  {value}" for key, value in shown.items()]
+    return lines + _sentence_lines(facts.get(SENTENCES, {}))
+
+
+def _sentence_lines(sentences: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
+    """The first texts of each class: a plus for one that states it, a minus for one that states its absence."""
+    lines = []
+    for label, sides in sentences.items():
+        others = {text for name, one in sentences.items() if name != label for text in one["positive"]}
+        own = [text for text in sides["negative"] if text not in others]
+        shared = len(sides["negative"]) - len(own)
+        lines += ["", label]
+        for sign, texts in (("+", sides["positive"]), ("-", own)):
+            lines += [f"  {sign} {text}" for text in texts[:SHOWN]]
+            lines += [f"  {sign} {len(texts) - SHOWN} more: --json lists them"] if len(texts) > SHOWN else []
+        lines += [f"  - {counted(shared, 'text')} of the other classes"] if shared else []
+    return lines
 
 
 def _text_of(value: Any) -> str:
@@ -191,8 +217,10 @@ def _shared_encoder(path: Path, config: dict[str, Any], arrays: dict[str, Any]) 
 
 def _file(path: Path) -> dict[str, Any]:
     kind = path.suffix.lower()
-    if kind == ".safetensors":
-        return _embeddings(path)
+    if kind == VECTOR_FILES[0]:
+        return _embeddings(read_embeddings(path))
+    if kind in VECTOR_FILES and holds_vectors(path):
+        return _embeddings(read_pool_vectors(path, unstamped=True))
     if kind in (".toml", ".json"):
         return describe_prompts(path)
     if kind not in TABLES:
@@ -203,11 +231,10 @@ def _file(path: Path) -> dict[str, Any]:
     return _table(path)
 
 
-def _embeddings(path: Path) -> dict[str, Any]:
-    vectors = read_embeddings(path)
+def _embeddings(vectors: Embeddings) -> dict[str, Any]:
     space = vectors.space
     return {
-        "is": "a file of embeddings",
+        "is": "a file of embeddings" if space.fingerprint else "a file of vectors without a fingerprint",
         "n": len(vectors),
         "dim": space.dim,
         "dtype": str(vectors.vectors.dtype),

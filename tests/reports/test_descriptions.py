@@ -45,6 +45,26 @@ def test_a_shipped_prompt_set_is_described_by_name():
     facts = describe_prompts("nih14")
     assert facts["is"] == "a prompt set"
     assert len(facts["classes"]) == 14
+    assert facts["sentences"]["Hernia"]["positive"] == ["Frontal chest X-ray showing hernia."]
+    lines = description_lines(facts)
+    at = lines.index("Hernia")
+    assert lines[at + 1] == "  + Frontal chest X-ray showing hernia."
+    assert lines[at + 2] == "  - Frontal chest X-ray with no acute finding."
+    assert "  - 13 texts of the other classes" in lines[at:]
+
+
+def test_long_lists_of_texts_are_cut_on_a_screen_and_whole_in_json():
+    facts = describe_prompts("chexpert14")
+    most = max(facts["sentences"].values(), key=lambda sides: len(sides["positive"]))["positive"]
+    lines = description_lines(facts)
+    assert most[3] in "\n".join(lines)
+    assert f"  + {len(most) - 4} more: --json lists them" in lines
+
+
+def test_a_file_of_another_tools_vectors_says_that_it_has_no_fingerprint(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((3, 2), dtype=np.float32))
+    facts = describe(tmp_path / "x.npy")
+    assert (facts["n"], facts["dim"], facts["is"]) == (3, 2, "a file of vectors without a fingerprint")
 
 
 def test_a_file_of_no_known_kind_is_refused(tmp_path):
