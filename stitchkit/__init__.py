@@ -46,6 +46,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "align_through": "stitchkit.alignment.align_many:align_through",
     "align_without_pairs": "stitchkit.alignment.pools.align_without_pairs:align_without_pairs",
     "anchor_card": "stitchkit.evaluation.anchors.card:anchor_card",
+    "bundle": "stitchkit.bundling:bundle",
     "calibrate": "stitchkit.evaluation.scores.calibrate:calibrate",
     "check_anchors": "stitchkit.evaluation.anchors.check:check_anchors",
     "choose_anchors": "stitchkit.evaluation.anchors.choose:choose_anchors",

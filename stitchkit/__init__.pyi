@@ -4,6 +4,7 @@ from stitchkit.alignment.align import align as align
 from stitchkit.alignment.align_many import align_many as align_many
 from stitchkit.alignment.align_many import align_through as align_through
 from stitchkit.alignment.pools.align_without_pairs import align_without_pairs as align_without_pairs
+from stitchkit.bundling import bundle as bundle
 from stitchkit.core.alignments import Alignment as Alignment
 from stitchkit.core.anchors import AnchorSet as AnchorSet
 from stitchkit.core.embeddings import Embeddings as Embeddings

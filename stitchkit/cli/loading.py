@@ -45,10 +45,11 @@ class Loading:
 
     def folder_encoder(self, name: object, folder: Path) -> Encoder:
         """The encoder that a stitched folder names; Python code only with ``--trust-python``."""
-        from stitchkit.encoders import load_recorded
+        from stitchkit.encoders import check_files, load_recorded
         from stitchkit.encoders.consent import Consent
 
         self.console.say(f"loading {escape(str(name))}")
+        check_files(folder)
         consent = Consent.of(self.compute.trust_python or (), self.compute.trust_remote_code).inside(folder)
         return load_recorded(
             name,

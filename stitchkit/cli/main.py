@@ -28,6 +28,7 @@ COMMANDS = {  # in the order of the help; a command is imported when it is asked
     "gate": "stitchkit.cli.commands.gate:gate",
     "study": "stitchkit.cli.commands.study:study",
     "train": "stitchkit.cli.commands.train:train",
+    "bundle": "stitchkit.cli.commands.bundle:bundle",
     "info": "stitchkit.cli.commands.info:info",
     "list": "stitchkit.cli.commands.list:list_names",
     "anchors": "stitchkit.cli.commands.anchors.group:anchors",

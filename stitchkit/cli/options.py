@@ -333,7 +333,9 @@ Format = Annotated[
     Option("--format", help="What is printed; md: the tables as Markdown, json: as --json.", rich_help_panel=OUTPUT),
 ]
 JsonOut = Annotated[Path | None, Option("--out", help="Also write the JSON document to this file.")]
-OutFolder = Annotated[Path, Option("--out", help="Folder to write.")]
+_OUT_FOLDER = Option("--out", help="Folder to write.")
+OutFolder = Annotated[Path, _OUT_FOLDER]
+OptionalOutFolder = Annotated[Path | None, _OUT_FOLDER]
 FolderEncoder = Annotated[
     str | None,
     Option("--encoder", metavar="NAME", help="The folder's source encoder, if it has moved."),

@@ -19,11 +19,13 @@ from stitchkit.core.space import Space
 from stitchkit.core.wording import advice, setting
 from stitchkit.encoders.consent import STITCHED, Consent, TrustPython
 from stitchkit.encoders.names import LOCAL, EncoderName
+from stitchkit.storage.folders import MANIFEST
 
 __all__ = [
     "ENCODERS",
     "EncoderName",
     "check_encoder_name",
+    "check_files",
     "is_vectors_file",
     "load_encoder",
     "load_recorded",
@@ -198,9 +200,12 @@ def source_encoder(
     if not isinstance(config["encoder"], str):
         raise ModelUnavailableError(f"the encoder that {folder} names is no name. Copy or save the folder again.")
     where, inside = f"the stitched folder {escape(str(folder))}", consent.inside(folder)
+    inside.require(config["encoder"], where)
+    check_files(folder)
     try:
         encoder = load_recorded(config["encoder"], where, device=device, dtype=dtype, consent=inside)
     except ModelUnavailableError as error:
+        check_files(folder, every=True)  # a damaged file is a better reason than what its library says of it
         if not _has_moved(config["encoder"]):
             raise
         raise ModelUnavailableError(
@@ -208,12 +213,21 @@ def source_encoder(
             + advice(" Where that checkpoint is at another place now, name it with ", setting("encoder"), ".")
         ) from error
     if not source.accepts(encoder.space):
+        check_files(folder, every=True)
         raise SpaceMismatchError(
             f"the folder was stitched on {source.name!r} (fingerprint {source.fingerprint}, width {source.dim}); "
             f"'{escape(config['encoder'])}' now has fingerprint {encoder.space.fingerprint} and width "
             f"{encoder.space.dim}. Restore that checkpoint and its preprocessing, or stitch again."
         )
     return encoder
+
+
+def check_files(folder: str | Path, *, every: bool = False) -> None:
+    """Raise for a bundle whose encoders' files are missing or damaged; ``every`` hashes large ones as well."""
+    if Path(folder, MANIFEST).is_file():
+        from stitchkit.storage.bundles import check_bundle
+
+        check_bundle(folder, every=every)
 
 
 def _has_moved(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import warnings
@@ -26,6 +25,7 @@ from stitchkit.encoders.load_checks import check_processor_levels, image_width, 
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.pooling import at_norm, norm_of
 from stitchkit.encoders.tokenizer_files import read_tokenizer
+from stitchkit.storage.digests import sha256_of_file
 
 if TYPE_CHECKING:
     import torch
@@ -160,7 +160,7 @@ def load(name: EncoderName, *, device: str, dtype: str) -> OnnxEncoder:
     pool, norm = name.options.get("pool"), norm_of(name) or "none"
     if pool is not None and pool not in POOLS:
         raise UnknownNameError.of("pooling", pool, POOLS)
-    folder, file = _files(name)
+    folder, file = onnx_files(name)
     runtime = _runtime()
     digests = _digests(name, file)
     with loading(name, None), _plain_errors():
@@ -191,7 +191,7 @@ def _runtime() -> Any:
     return runtime
 
 
-def _files(name: EncoderName) -> tuple[Path, Path]:
+def onnx_files(name: EncoderName) -> tuple[Path, Path]:
     """The folder, and the model's file in it once it looks like one."""
     folder = name.folder
     if name.revision:
@@ -212,31 +212,34 @@ def _files(name: EncoderName) -> tuple[Path, Path]:
     )
 
 
-def _digests(name: EncoderName, file: Path) -> list[str]:
-    """SHA-256 of the model's file and of the files of weights that it names, which must lie beside it."""
+def weights_beside(name: EncoderName, file: Path) -> list[Path]:
+    """The files of weights that the model's file names, which must lie beside it."""
     content = file.read_bytes()
     others = set()
     for entry in EXTERNAL.finditer(content):
         length = entry[1][0] if entry[1][0] < 128 else entry[1][0] - 128 + 128 * entry[1][-1]
         start = entry.start(1) + (1 if entry[1][0] < 128 else 2)
         others.add(content[start : start + length].decode("utf-8", "replace"))
-    digests = [hashlib.sha256(content).hexdigest()]
     del content
     for other in sorted(others):
-        at = file.parent / other
         if Path(other).is_absolute() or ".." in Path(other).parts:
             raise ModelUnavailableError(
                 f"{file} keeps weights at {other!r}, outside its folder. Export it again with its data beside it."
             )
-        if not at.is_file():
+        if not (file.parent / other).is_file():
             raise ModelUnavailableError(
                 f"encoder {str(name)!r}: {file.name} keeps weights in {other}, which is not in {file.parent}. Copy it "
                 f"there from the model's source."
             )
-        check_weights(at)
-        with at.open("rb") as stream:
-            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-    return digests
+    return [file.parent / other for other in sorted(others)]
+
+
+def _digests(name: EncoderName, file: Path) -> list[str]:
+    """SHA-256 of the model's file and of the files of weights that it names."""
+    beside = weights_beside(name, file)
+    for one in beside:
+        check_weights(one)
+    return [sha256_of_file(one) for one in (file, *beside)]
 
 
 def _options(runtime: Any) -> Any:

@@ -161,7 +161,7 @@ def load(name: EncoderName, *, device: str, dtype: str) -> XrayEncoder:
     with importing("torchxrayvision", "'stitchkit[xrv]'"), warnings.catch_warnings():
         library: Any = import_module("torchxrayvision")  # which silences all warnings of the process
         networks: Any = import_module("torchxrayvision.models")
-    file, labels = _file(name, networks)
+    file, labels = xray_file(name, networks)
     state = read_state(name, file, name.options.get("key", ""), _classes(networks))
     state = {key.removeprefix("model."): one for key, one in state.items()}
     thresholds = state.pop(THRESHOLDS, None)
@@ -185,7 +185,7 @@ def load(name: EncoderName, *, device: str, dtype: str) -> XrayEncoder:
     return encoder
 
 
-def _file(name: EncoderName, networks: Any) -> tuple[Path, Sequence[str] | None]:
+def xray_file(name: EncoderName, networks: Any) -> tuple[Path, Sequence[str] | None]:
     """The file of weights, and the labels of a name that the library knows."""
     known = {key: one for key, one in networks.model_urls.items() if "-" in key}
     if name.folder is not None or name.id.startswith(LOCAL) or "/" in name.id or "." in name.id:

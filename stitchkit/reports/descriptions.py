@@ -16,6 +16,7 @@ from stitchkit.datasets.rows import TABLES, groups_of, read_rows
 from stitchkit.datasets.vector_files import holds_vectors, read_pool_vectors
 from stitchkit.encoders import check_encoder_name, load_encoder
 from stitchkit.storage.artefacts import unpack_joint, unpack_linear_head, unpack_model
+from stitchkit.storage.bundles import is_bundle, read_manifest
 from stitchkit.storage.calibrations import decision_facts
 from stitchkit.storage.embeddings import read_embeddings
 from stitchkit.storage.folders import NO_ARTEFACT, check_artefact, is_foreign, read_folder
@@ -204,6 +205,17 @@ def _folder(path: Path) -> dict[str, Any]:
         **classes,
         **decisions,
         "notes": record.get("notes", []),
+        **({"bundle": _bundle(path)} if is_bundle(path) else {}),
+    }
+
+
+def _bundle(path: Path) -> dict[str, Any]:
+    """Encoders whose files a bundle holds, and the size of all of it; nothing is hashed."""
+    manifest = read_manifest(path)
+    return {
+        "encoders": list(manifest["encoders"].values()),
+        "files": len(manifest["files"]),
+        "bytes": sum(facts["bytes"] for facts in manifest["files"].values()),
     }
 
 

@@ -11,7 +11,8 @@ import json
 import secrets
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ FORMAT_KEY = "stitchkit_format"
 RESERVED = (FORMAT_KEY, OWN)  # keys of every config
 # not under the digest, so that a checkpoint may move: the fingerprints of both spaces tell whether it is the same
 EDITABLE = ("encoder", "target_encoder")
+MANIFEST = "bundle.json"  # list of the files of a folder that holds its encoders (bundles.py)
+HERE = "{folder}"  # in a name under EDITABLE: the folder of this config, wherever it lies now
 _CONFIG, _ARRAYS, _CARD = "config.json", "model.safetensors", "README.md"
 _LOST = "has lost the SHA-256 digests that a file of this format holds"
 
@@ -73,21 +76,31 @@ def write_folder(
     folder = resolved_path(folder)
     _check_free(folder, overwrite)
     text = _config_text(config, folder.name)
+    with whole_folder(folder) as draft:
+        write_flushed(draft / _CONFIG, text)
+        write_flushed(draft / _ARRAYS, tensor_bytes(arrays))
+        write_flushed(draft / _CARD, card.encode())
+    return folder
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside ``folder``, which takes its name once the block has filled it.
+
+    What was there goes then, and nothing is left of the new folder if the block raises.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     with naming(folder, draft):
         draft.mkdir()
         try:
-            write_flushed(draft / _CONFIG, text)
-            write_flushed(draft / _ARRAYS, tensor_bytes(arrays))
-            write_flushed(draft / _CARD, card.encode())
+            yield draft
             sync_folder(draft)
             _swap(draft, folder)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
         sync_folder(folder.parent)
-    return folder
 
 
 def refresh_folder(folder: str | Path, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], card: str) -> Path:
@@ -104,7 +117,7 @@ def refresh_folder(folder: str | Path, config: Mapping[str, Any], arrays: Mappin
 
 
 def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Config and arrays of an artefact folder.
+    """Config and arrays of an artefact folder; encoders that lie inside it are named by the place it has now.
 
     Raises
     ------
@@ -128,7 +141,47 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
     tensors = read_arrays(folder / _ARRAYS, ModelUnavailableError)
     if digested and not tensors.digested:
         raise ModelUnavailableError(f"{folder / _ARRAYS} {_LOST}. Copy or save the folder again.")
-    return config, tensors.arrays
+    return _with_place(config, folder), tensors.arrays
+
+
+def _with_place(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """``config`` with the folder's path in names of encoders that lie inside it."""
+    for key in EDITABLE:
+        if isinstance(config.get(key), str):
+            config[key] = placed_name(config[key], folder)
+    return config
+
+
+def placed_name(name: str, folder: Path) -> str:
+    """An encoder's name with the path of ``folder`` for :data:`HERE`.
+
+    Examples
+    --------
+    >>> placed_name("hf:local-dir:{folder}/encoders/source#pool=cls", Path("/models/#1"))
+    'hf:local-dir:/models/#1/encoders/source#pool=cls'
+    >>> placed_name("demo:text", Path("/models"))
+    'demo:text'
+    """
+    if HERE not in name:
+        return name
+    place = resolved_path(folder, ModelUnavailableError).as_posix()
+    start, sign, options = name.partition("#")
+    escaped = place.replace("%", "%25").replace("&", "%26").replace("#", "%23")  # as encoders/names.py has options
+    return start.replace(HERE, place) + sign + options.replace(HERE, escaped)
+
+
+def config_naming(folder: Path, names: Mapping[str, str]) -> bytes:
+    """The ``config.json`` of ``folder`` with other names under the keys that may be edited; all else stays as it is.
+
+    Raises
+    ------
+    InputError
+        For another key.
+    """
+    if others := [key for key in names if key not in EDITABLE]:
+        raise InputError(f"the config key {others[0]!r} is under a digest. Only {' and '.join(EDITABLE)} may change.")
+    config = parse_json((folder / _CONFIG).read_bytes())
+    return (json.dumps({**config, **names}, indent=2) + "\n").encode()
 
 
 NO_ARTEFACT = "is no alignment or stitched folder: give what 'stitchkit align' or 'stitchkit stitch' wrote"
