@@ -191,7 +191,8 @@ def test_a_command_line_on_a_page_is_one_the_program_takes(words):
 
 
 def test_flags_in_the_prose_exist_on_some_command():
-    flags = {flag for command in commands().values() for one in command.params for flag in one.opts}
+    parameters = [one for command in commands().values() for one in command.params]
+    flags = {flag for one in parameters for flag in (*one.opts, *one.secondary_opts)}
     for page in PAGES:
         for span in SPAN.findall(prose_of(page)):
             if not span.startswith(("make ", "pip ", "pytest ", "python -m benchmarks.")):

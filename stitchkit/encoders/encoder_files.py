@@ -61,8 +61,9 @@ class EncoderFiles:
         """
         inside = f"{HERE}/{place}"
         options = {key: value.replace(HERE, inside) for key, value in self.options.items()}
-        settled = replace(original, id=self.id.replace(HERE, inside), options={**original.options, **options})
-        return str(settled if not self.files else replace(settled, revision=None))
+        placed = self.id.replace(HERE, inside)
+        revision = original.revision if placed == self.id else None  # folders have none
+        return str(EncoderName(original.family, placed, revision, {**original.options, **options}))
 
     @property
     def sizes(self) -> dict[str, int]:
