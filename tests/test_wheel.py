@@ -93,7 +93,8 @@ def test_all_of_the_package_is_in_it_and_nothing_else(names):
         for path in PACKAGE.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     }
-    anchors = {f"stitchkit/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "anchors").rglob("*.toml")}
+    data = [path for kind in ("toml", "csv", "json") for path in (ROOT / "anchors").rglob(f"*.{kind}")]
+    anchors = {f"stitchkit/{path.relative_to(ROOT).as_posix()}" for path in data}
     inside = {name for name in names if ".dist-info/" not in name}
     assert tracked | anchors <= inside
     assert not {name for name in inside if not name.startswith("stitchkit/")}
@@ -106,6 +107,8 @@ def test_all_of_the_package_is_in_it_and_nothing_else(names):
         "stitchkit/__init__.pyi",
         "stitchkit/py.typed",
         *(f"stitchkit/anchors/prompts/{path.name}" for path in sorted((ROOT / "anchors" / "prompts").glob("*.toml"))),
+        "stitchkit/anchors/sets/phantoms-500.csv",
+        "stitchkit/anchors/sets/phantoms-500.card.json",
         *(f"stitchkit/encoders/demo_weights/{name}.safetensors" for name in ("general", "medical", "text")),
         *(f"stitchkit/reports/templates/{path.name}" for path in sorted(PACKAGE.glob("reports/templates/*"))),
     ],
@@ -148,6 +151,11 @@ def test_the_guard_closes_the_network(python):
 def test_its_prompt_sets_are_read(python):
     code = "import stitchkit as sk; p = sk.read_prompts('chexpert5'); print(len(p.classes), p.card['path'])"
     assert python("-c", code).split() == ["5", "anchors/prompts/chexpert5.toml"]
+
+
+def test_its_anchor_set_is_read_and_drawn(python):
+    code = "import stitchkit as sk; a = sk.read_anchors('phantoms-500'); print(len(a), a.card['licence'])"
+    assert python("-c", code).split() == ["500", "Apache-2.0"]
 
 
 def test_its_command_line_answers(python):

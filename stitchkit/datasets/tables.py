@@ -54,7 +54,9 @@ def read_anchors(
     Parameters
     ----------
     path
-        The table: a file in UTF-8 with one header row, ``.parquet``, or a data frame of pandas, polars or pyarrow.
+        The table: a file in UTF-8 with one header row, ``.parquet``, or a data frame of pandas, polars or pyarrow. Or
+        the name of a set that travels with the package (:func:`stitchkit.datasets.anchor_sets.anchor_set_names`); a
+        file of that name wins.
     id
         Column of unique ids. Default: ``id`` if there is one, else the image paths as they stand in the table.
     source, target
@@ -78,11 +80,14 @@ def read_anchors(
     DataError
         For a table that cannot be read, a missing column (the nearest are listed), an empty cell, a repeated id or
         a missing image file, with row and column.
+    UnknownNameError
+        For a name that is neither a file's nor a shipped set's, listing the nearest.
     """
     from stitchkit.core.anchors import AnchorSet
+    from stitchkit.datasets.anchor_sets import anchor_table, stated_facts
     from stitchkit.datasets.rows import groups_of, ids_of, read_rows
 
-    table = read_rows(path)
+    table = read_rows(anchor_table(path) if isinstance(path, str | Path) else path)
     left = source_modality or _modality(table, source)
     right = target_modality or _modality(table, target)
     folder = table.path.parent if root is None else Path(root)
@@ -98,7 +103,7 @@ def read_anchors(
         Items(ids, _values(table, source, left, folder), left),
         Items(ids, _values(table, target, right, folder), right),
         groups_of(table, groups),
-        facts | dict(card or {}),
+        facts | stated_facts(table.path) | dict(card or {}),
     )
 
 

@@ -11,6 +11,7 @@ from stitchkit.core.embeddings import VECTOR_FILES, Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.roles import Encoder, HasClassifier
 from stitchkit.core.wording import counted
+from stitchkit.datasets.anchor_sets import anchor_set_card, anchor_set_names
 from stitchkit.datasets.prompt_sets import prompt_set_names, read_prompts
 from stitchkit.datasets.rows import TABLES, groups_of, read_rows
 from stitchkit.datasets.vector_files import holds_vectors, read_pool_vectors
@@ -65,7 +66,7 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 
 def describe_named(name: str, load: Callable[[str], Encoder] = load_encoder) -> dict[str, Any]:
-    """The facts of what a name means: a path that exists, a shipped prompt set, or an encoder.
+    """The facts of what a name means: a path that exists, a shipped prompt set or set of anchors, or an encoder.
 
     Parameters
     ----------
@@ -96,6 +97,8 @@ def describe_named(name: str, load: Callable[[str], Encoder] = load_encoder) -> 
         return describe(path)
     elif name in prompt_set_names():
         return describe_prompts(name)
+    elif name in anchor_set_names():
+        return _anchor_set(name)
     elif path.suffix.lower() in FILES:
         raise InputError(f"there is no file {name}. Check the path.")
     return describe_encoder(name, load(check_encoder_name(name)))
@@ -116,6 +119,20 @@ def describe_prompts(name: str | Path) -> dict[str, Any]:
             label: {"positive": list(prompts.positive[label]), "negative": list(prompts.negative.get(label, ()))}
             for label in prompts.classes
         },
+    }
+
+
+def _anchor_set(name: str) -> dict[str, Any]:
+    """The card of a shipped set of anchors; its images are not drawn for it."""
+    card = anchor_set_card(name)
+    sides = {side: f"{card['sides'][side]['modality']}s" for side in ("source", "target")}
+    return {
+        "is": "a set of anchors",
+        **{key: card[key] for key in ("name", "description", "pairs", "patients")},
+        "sides": sides,
+        **{key: card[key] for key in ("source", "licence", "obtain")},
+        "columns": list(card["columns"]),
+        **{key: card[key] for key in ("sha256", "content")},
     }
 
 

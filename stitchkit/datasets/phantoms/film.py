@@ -8,7 +8,7 @@ from stitchkit.datasets.phantoms.canvas import Canvas, Floats, Spots, curve, edg
 from stitchkit.datasets.phantoms.facts import Phantom
 from stitchkit.datasets.phantoms.findings import change_lungs, foreign_bodies, lung_spots
 
-__all__ = ["render"]
+__all__ = ["film_levels", "render"]
 
 _GRAIN = 192  # the noise has this many cells a side, whatever the size of the film
 
@@ -28,6 +28,15 @@ def render(phantom: Phantom, size: int = 96) -> NDArray[np.uint8]:
     >>> from stitchkit.datasets.phantoms import draw_phantoms
     >>> render(draw_phantoms(1, seed=0)[0]).shape
     (96, 96)
+    """
+    film: NDArray[np.uint8] = np.clip(film_levels(phantom, size) + np.float32(0.5), 0, 255).astype(np.uint8)
+    return film
+
+
+def film_levels(phantom: Phantom, size: int = 96) -> Floats:
+    """The grey levels of :func:`render`, ``(size, size)`` float32, before they are rounded.
+
+    Their last digits depend on the processor and on numpy's build.
     """
     nuisance = phantom.nuisance
     canvas = Canvas.of(size, tilt=nuisance.tilt, zoom=nuisance.zoom, shift=nuisance.shift)
@@ -51,7 +60,7 @@ def render(phantom: Phantom, size: int = 96) -> NDArray[np.uint8]:
     return _develop(phantom, canvas, np.asarray(total, np.float32))
 
 
-def _develop(phantom: Phantom, canvas: Canvas, total: Floats) -> NDArray[np.uint8]:
+def _develop(phantom: Phantom, canvas: Canvas, total: Floats) -> Floats:
     """Film curve, grain (more of it where little light came), marker, collimation."""
     nuisance = phantom.nuisance
     bend = (total - np.float32(0.50 + 0.06 * nuisance.exposure)) * np.float32(4.9 * nuisance.contrast)
@@ -68,8 +77,7 @@ def _develop(phantom: Phantom, canvas: Canvas, total: Floats) -> NDArray[np.uint
         np.minimum(canvas.film_y + np.float32(1 - top), np.float32(1 - bottom) - canvas.film_y),
     )
     field = np.where(rim < 0.08, edge(rim, 0.012), 1) if max(nuisance.collimation) > 0 else np.float32(1)
-    film: NDArray[np.uint8] = np.clip(grey * field + 3 * (1 - field) + 0.5, 0, 255).astype(np.uint8)
-    return film
+    return np.asarray(grey * field + 3 * (1 - field), np.float32)
 
 
 def _sample(grain: Floats, size: int) -> Floats:
