@@ -59,6 +59,18 @@ def existing_items(value: Path | None) -> Path | None:
     return value
 
 
+def existing_anchors(value: Path | None) -> Path | None:
+    """The table of anchors at ``value`` if it is there, or that of the shipped set of this name."""
+    if value is None:
+        return None
+    from stitchkit.datasets.anchor_sets import anchor_table
+
+    table = anchor_table(value)
+    if not table.exists():
+        raise typer.BadParameter(f"path {str(value)!r} does not exist.")
+    return table
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compute:
     """Device and precision of encoders, the store of their embeddings, and consent to run code."""
@@ -289,14 +301,20 @@ class Output:
 
 
 AnchorTableArgument = Annotated[
-    Path, Argument(metavar="ANCHORS", help="Table of anchor pairs, one a row.", exists=True)
+    Path,
+    Argument(
+        metavar="ANCHORS", help="Table of anchor pairs, one a row, or a shipped set by name.", callback=existing_anchors
+    ),
 ]
 TestTable = Annotated[
     Path | None,
     Option("--test", metavar="CSV", exists=True,
            help="Table of test items or pairs, in the anchors' columns: none of its patients may be an anchor's."),
 ]  # fmt: skip
-_ANCHORS = Option("--anchors", help="Table of anchor pairs, one a row.", metavar="CSV", exists=True)
+_ANCHORS = Option(
+    "--anchors", metavar="CSV|NAME", callback=existing_anchors,
+    help="Table of anchor pairs, one a row, or a shipped set by name.",
+)  # fmt: skip
 Anchors = Annotated[Path, _ANCHORS]
 OptionalAnchors = Annotated[Path | None, _ANCHORS]
 Column = Annotated[

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @flat
 def select(
-    table: Annotated[Path, typer.Argument(metavar="ANCHORS", help="Table of pairs to choose from.", exists=True)],
+    table: Annotated[
+        Path,
+        typer.Argument(metavar="ANCHORS", help="Table of pairs to choose from, or a shipped set by name.",
+                       callback=o.existing_anchors),
+    ],
     *,
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many to choose.")],
     out: Annotated[Path, typer.Option("--out", metavar="CSV", help="The table to write.")],
