@@ -32,6 +32,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "Procrustes": "stitchkit.solvers.procrustes:Procrustes",
     "PromptSet": "stitchkit.core.prompts:PromptSet",
     "PromptVectors": "stitchkit.core.prompts:PromptVectors",
+    "Provenance": "stitchkit.core.scores:Provenance",
     "ReducedRank": "stitchkit.solvers.reduced_rank:ReducedRank",
     "Relative": "stitchkit.solvers.relative:Relative",
     "Ridge": "stitchkit.solvers.ridge:Ridge",

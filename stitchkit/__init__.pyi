@@ -20,6 +20,7 @@ from stitchkit.core.prompts import PromptSet as PromptSet
 from stitchkit.core.prompts import PromptVectors as PromptVectors
 from stitchkit.core.prompts import draw_prompts as draw_prompts
 from stitchkit.core.scores import Labels as Labels
+from stitchkit.core.scores import Provenance as Provenance
 from stitchkit.core.scores import Scores as Scores
 from stitchkit.core.space import Space as Space
 from stitchkit.datasets.cohorts import Cohort as Cohort

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,9 @@ def fit_stitch(
     driven: Any = linear
     if prompts is not None and vectors is not None:
         driven, facts["prompts"] = zeroshot(alignment, vectors, prompts), prompts.to_dict()
+    model = stitch(reader, alignment, driven, target_name="" if encoder is None else encoder.name)
     return FittedStitch(
-        model=stitch(reader, alignment, driven, target_name="" if encoder is None else encoder.name),
+        model=replace(model, facts=facts),
         target=encoder,
         x=x,
         y=y,

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stitchkit.core.alignments import Alignment
+from stitchkit.core.alignments import Alignment, anchors_in_words, map_in_words
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import InputError, StitchError
 from stitchkit.core.heads import LinearHead, ZeroShotHead
 from stitchkit.core.roles import Encoder
-from stitchkit.core.scores import Scores
-from stitchkit.core.wording import setting
+from stitchkit.core.scores import Provenance, Scores
+from stitchkit.core.wording import counted, setting
 from stitchkit.embedding import embed
 from stitchkit.encoders import ENCODERS, load_encoder, source_encoder
 from stitchkit.encoders.consent import Consent, TrustPython, runs_python
-from stitchkit.encoders.names import EncoderName
+from stitchkit.encoders.names import FAMILY, LOCAL, EncoderName
 from stitchkit.storage.artefacts import (
     pack_alignment,
     pack_head,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:  # of which scoring one image needs none
     from stitchkit.core.calibrations import Calibration, Thresholds
 
 StitchedHead = LinearHead | ZeroShotHead
+FACTS = ("anchor_set", "prompts")  # keys of a folder's config that tell what the model was fitted on
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class StitchedModel:
         Map of the head's scores to probabilities, from :func:`stitchkit.calibrate`, or None.
     thresholds
         Scores, or probabilities, from which on classes are called present, or None.
+    facts
+        Table of the anchors and prompts, as the config of the model's folder has them; empty where not known.
     """
 
     encoder: Encoder | None
@@ -62,6 +67,26 @@ class StitchedModel:
     target_name: str = ""
     calibration: Calibration | None = None
     thresholds: Thresholds | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Origin of this model's scores: its encoders, map, head and anchors."""
+        record, head = self.alignment.record, self.head
+        table, prompts = (self.facts.get(key, {}) for key in FACTS)
+        named = head is not None and not isinstance(head, LinearHead)
+        pairs = [str(table.get("table") or ""), anchors_in_words(record) if "anchors" in record else ""]
+        kind = "classes named by text" if named else "linear"
+        return Provenance(
+            source=_public(findable(self.alignment.source.name if self.encoder is None else self.encoder.name)),
+            target=_public(findable(self.target_name or self.alignment.target.name)),
+            map=map_in_words(record) if "solver" in record else "",
+            head="" if head is None else f"{kind}, {counted(len(head.classes), 'class', 'classes')}",
+            prompts=_last_part(str(prompts.get("name") or "")) if named else "",
+            prompts_sha256=str(prompts.get("sha256") or "") if named else "",
+            anchors=", ".join(one for one in pairs if one),
+            anchors_sha256=str(table.get("sha256") or ""),
+        )
 
     def embed(self, items: Any, **settings: Any) -> Embeddings:
         """Vectors of ``items`` in the target space's own units; ``settings`` as in ``stitchkit.embed``."""
@@ -74,7 +99,8 @@ class StitchedModel:
             raise InputError("this stitched model has no head. Use embed(), or stitch it with one.")
         vectors = self._vectors(items, settings)
         reads_target = isinstance(self.head, LinearHead)
-        return self.head.scores(self.alignment.to_target(vectors) if reads_target else vectors)
+        scores = self.head.scores(self.alignment.to_target(vectors) if reads_target else vectors)
+        return scores.with_provenance(self.provenance)
 
     def probabilities(self, items: Any, **settings: Any) -> Scores:
         """Calibrated probabilities of ``items``, for the classes that the calibration has.
@@ -305,7 +331,7 @@ def unpack_stitched(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
         from stitchkit.storage.calibrations import unpack_calibration, unpack_thresholds
 
         calibration, thresholds = unpack_calibration(config), unpack_thresholds(config)
-    return stitch(
+    model = stitch(
         None,
         alignment,
         head,
@@ -313,6 +339,7 @@ def unpack_stitched(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
         calibration=calibration,
         thresholds=thresholds,
     )
+    return replace(model, facts={key: config[key] for key in FACTS if isinstance(config.get(key), Mapping)})
 
 
 def read_stitched(folder: Path, *, vectors: bool = False) -> tuple[dict[str, Any], StitchedModel]:
@@ -346,6 +373,35 @@ def findable(name: str) -> str:
     """An encoder's name with its paths made absolute; a name of another kind unchanged."""
     parsed = _encoder_name(name)
     return name if parsed is None else str(parsed.resolve())
+
+
+def public_command(command: str) -> str:
+    """A command line with the names of its files and folders without the folders that they are in.
+
+    Examples
+    --------
+    >>> public_command("stitchkit zeroshot /home/ann/model --items=films/test.csv --prompts nih14")
+    'stitchkit zeroshot model --items=test.csv --prompts nih14'
+    """
+    return shlex.join(_public_argument(one) for one in shlex.split(command))
+
+
+def _public_argument(argument: str) -> str:
+    option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
+    prefix, colon, rest = value.partition(":")
+    if not (colon and FAMILY.fullmatch(prefix)):  # a path, or no name at all
+        return option + equals + _last_part(value)
+    try:
+        known = _encoder_name(value)
+    except StitchError:
+        known = None
+    of_hub = known is not None and known.folder is None and not rest.startswith(LOCAL)
+    return option + equals + (_public(findable(value)) if of_hub else f"{prefix}:{_last_part(rest)}")
+
+
+def _last_part(path: str) -> str:
+    """The last part of a path of any system."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
 
 
 def card(config: Mapping[str, Any], command: str = "") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,8 @@ class FolderScorer:
         text = loading.folder_encoder(self.target, self.folder)
         check_text(text)
         head = sk.zeroshot(model.alignment, text, self.prompts, store=loading.store)
-        return sk.stitch(model.encoder, model.alignment, head, target_name=self.target)
+        facts = {**model.facts, "prompts": self.prompts.to_dict()}
+        return replace(sk.stitch(model.encoder, model.alignment, head, target_name=self.target), facts=facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,14 @@ def score_items(
     notes = audit(read)
     vectors = loading.embed(encoder, read)
     return ScoredItems(model.scores(vectors), read, encoder, vectors, model.alignment, notes, *decisions)
+
+
+def with_command(scores: Scores, command: str) -> Scores:
+    """The scores with the command line that made them in their provenance, files without their folders."""
+    from stitchkit.stitching import public_command
+
+    known = scores.provenance
+    return scores.with_provenance(None if known is None else replace(known, command=public_command(command)))
 
 
 @dataclass(frozen=True, slots=True)

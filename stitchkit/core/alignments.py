@@ -167,3 +167,29 @@ def weighted_unit_rows(left: Array, right: Array, weights: Array | None = None) 
     a = unit(left)
     b = like(unit(right), a, dtype=a.dtype)
     return (a if weights is None else a * like(weights, a, dtype=a.dtype)), b
+
+
+def map_in_words(record: Mapping[str, Any]) -> str:
+    """Solver, settings and rank of a fitted map, from its record."""
+    settings, rank = record.get("settings"), f"rank {record['rank']}" if "rank" in record else ""
+    known = value_in_words(settings) if isinstance(settings, Mapping) else ""
+    return ", ".join(words for words in (str(record.get("solver", "not on record")), known, rank) if words)
+
+
+def anchors_in_words(record: Mapping[str, Any]) -> str:
+    """Number of the anchors of a fitted map and of their groups, from its record."""
+    return f"{record.get('anchors', '?')} pairs, {_groups(record)}"
+
+
+def value_in_words(value: Any) -> str:
+    """A value of a record: ``name value, name value``, numbers to three digits."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {value_in_words(one)}" for key, one in value.items())
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _groups(record: Mapping[str, Any]) -> str:
+    """The groups of the anchors that folds keep whole, in words, or that their patients are not known."""
+    if "patients" in record and record["patients"] is None:
+        return "patients not known"
+    return f"{record.get('groups', record.get('patients', '?'))} groups"

@@ -101,7 +101,7 @@ class LogisticCalibration:
     def __call__(self, scores: Scores) -> Scores:
         """Probabilities of scores of the same kind and classes."""
         values = matching(scores, self.kind, self.classes, "the calibration")
-        return Scores(sigmoid(values * self.slope + self.intercept), "probability", scores.ids, self.classes)
+        return _probabilities(sigmoid(values * self.slope + self.intercept), scores, self)
 
     def of_classes(self, classes: Sequence[str]) -> LogisticCalibration:
         """The calibration of those of its classes that are among ``classes``."""
@@ -132,7 +132,7 @@ class SoftmaxCalibration:
         values = matching(scores, self.kind, self.classes, "the calibration") / self.temperature
         powers = np.exp(values - values.max(axis=1, keepdims=True))
         shares = powers / powers.sum(axis=1, keepdims=True)
-        return Scores(shares, "probability", scores.ids, self.classes)
+        return _probabilities(shares, scores, self)
 
     def of_classes(self, classes: Sequence[str]) -> SoftmaxCalibration:
         """The calibration itself, whose probabilities need all of its classes."""
@@ -165,7 +165,7 @@ class IsotonicCalibration:
         """Probabilities of scores of the same kind and classes."""
         values = matching(scores, self.kind, self.classes, "the calibration")
         columns = [np.interp(values[:, c], *knots) for c, knots in enumerate(self.knots)]
-        return Scores(np.stack(columns, axis=1), "probability", scores.ids, self.classes)
+        return _probabilities(np.stack(columns, axis=1), scores, self)
 
     def of_classes(self, classes: Sequence[str]) -> IsotonicCalibration:
         """The calibration of those of its classes that are among ``classes``."""
@@ -265,6 +265,13 @@ class ConformalSets:
         values = matching(scores, self.kind, self.classes, "the conformal sets")
         may, may_not = values >= self.present_from, values <= self.absent_to
         return np.where(may & may_not, EITHER, np.where(may, PRESENT, np.where(may_not, ABSENT, NEITHER)))
+
+
+def _probabilities(values: np.ndarray, scores: Scores, calibration: Calibration) -> Scores:
+    """Probabilities (n, c) made of ``scores``, whose provenance names the calibration too."""
+    known = scores.provenance
+    origin = known and replace(known, calibration=f"{calibration.method}, fitted on {calibration.fitted_on!r}")
+    return Scores(values, "probability", scores.ids, calibration.classes, origin)
 
 
 def _places(classes: Sequence[str], wanted: Sequence[str]) -> list[int]:

@@ -1,9 +1,9 @@
-"""Scores with their kind, and the labels they are evaluated against."""
+"""Scores with their kind and provenance, and the labels they are evaluated against."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,21 @@ RANGES = {"cosine": (-1, 1), "margin": (-2, 2), "probability": (0, 1)}
 SLACK = 1e-4  # float16 arithmetic may step over the end of a range by this much
 
 
+_TITLES = {
+    "source": "Source encoder",
+    "target": "Target encoder",
+    "map": "Map",
+    "head": "Head",
+    "calibration": "Calibration",
+    "prompts": "Prompts",
+    "anchors": "Anchors",
+    "version": "Scored with",
+    "date": "Scored on",
+    "command": "Scored by",
+}
+_DIGESTS = {"prompts": "prompts_sha256", "anchors": "anchors_sha256"}  # fact -> the field with its digest
+
+
 def check_classes(classes: tuple[str, ...]) -> None:
     """Raise for a repeated class, and for a name that a terminal or a page would not show as it is."""
     for label in classes:
@@ -33,6 +48,73 @@ def check_classes(classes: tuple[str, ...]) -> None:
     twice = [label for label in classes if classes.count(label) > 1]
     if twice:
         raise InputError(f"class {twice[0]!r} stands twice among the classes. Give each class once.")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Origin of scores, for the page that judges them; a field that is not known is empty.
+
+    Names of files stand without their folders, and nothing of a patient is in it.
+
+    Parameters
+    ----------
+    source, target
+        Names of the encoder that read the items, and of the one whose space the map enters.
+    map
+        Solver, settings and rank of the map.
+    head
+        Kind of the head, in words.
+    calibration
+        Method that made probabilities of the head's scores, and the number of items it was fitted on.
+    prompts, prompts_sha256
+        Name of the prompt set, and its digest.
+    anchors, anchors_sha256
+        Table and number of the anchors, and the digest of the table.
+    version
+        Package and version that made the scores.
+    date
+        Day on which they were written, ``YYYY-MM-DD``.
+    command
+        Command line that wrote them.
+    remark
+        Reason why a record is not shown: it is of another table.
+
+    Examples
+    --------
+    >>> origin = Provenance(source="demo:general", anchors="pairs.csv, 200 pairs", anchors_sha256="9f86d081884c7d65")
+    >>> list(origin.facts())
+    [('Source encoder', 'demo:general'), ('Anchors', 'pairs.csv, 200 pairs (SHA-256 9f86d081884c)')]
+    """
+
+    source: str = ""
+    target: str = ""
+    map: str = ""
+    head: str = ""
+    calibration: str = ""
+    prompts: str = ""
+    prompts_sha256: str = ""
+    anchors: str = ""
+    anchors_sha256: str = ""
+    version: str = ""
+    date: str = ""
+    command: str = ""
+    remark: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (one.name for one in fields(self)):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"the provenance's {name} is a text; got {getattr(self, name)!r}.")
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Titles and values of the fields that are known, in the order of a page, safe to print."""
+        for name, title in _TITLES.items():
+            if value := getattr(self, name):
+                digest = getattr(self, _DIGESTS[name]) if name in _DIGESTS else ""
+                yield title, escape(value) + (f" (SHA-256 {escape(digest[:12])})" if digest else "")
+
+    def to_dict(self) -> dict[str, str]:
+        """The fields that are known, for JSON."""
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,12 +132,15 @@ class Scores:
     ids : (n,) str
     classes
         c class names.
+    provenance
+        Encoders, map and anchors that made the scores; None where these are not recorded.
     """
 
     values: np.ndarray
     kind: str
     ids: np.ndarray
     classes: tuple[str, ...]
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", np.asarray(self.values, dtype=np.float64))
@@ -66,10 +151,16 @@ class Scores:
     @classmethod
     def of_vectors(cls, values: np.ndarray, kind: str, ids: np.ndarray, classes: tuple[str, ...]) -> Scores:
         """Scores (n, c) float64 that a head gives vectors, whose ids have been checked with them."""
-        scores = object.__new__(cls)
-        for name, value in (("values", values), ("kind", kind), ("ids", ids), ("classes", classes)):
-            object.__setattr__(scores, name, value)
+        scores = cls._of_fields(values, kind, ids, classes, None)
         scores._check()
+        return scores
+
+    @classmethod
+    def _of_fields(cls, *fields: Any) -> Scores:
+        """Scores of fields that are those of other scores, or are checked by the caller."""
+        scores = object.__new__(cls)
+        for name, value in zip(cls.__slots__, fields, strict=True):
+            object.__setattr__(scores, name, value)
         return scores
 
     def _check(self) -> None:
@@ -113,11 +204,15 @@ class Scores:
         for label in classes:
             self.column(label)
         picked = [self.classes.index(label) for label in classes]
-        return Scores(self.values[:, picked], self.kind, self.ids, classes)
+        return Scores(self.values[:, picked], self.kind, self.ids, classes, self.provenance)
 
     def take(self, rows: np.ndarray) -> Scores:
         """The rows at positions ``rows`` (k,)."""
-        return Scores(self.values[rows], self.kind, self.ids[rows], self.classes)
+        return Scores(self.values[rows], self.kind, self.ids[rows], self.classes, self.provenance)
+
+    def with_provenance(self, provenance: Provenance | None) -> Scores:
+        """The same scores with the record of their origin."""
+        return Scores._of_fields(self.values, self.kind, self.ids, self.classes, provenance)
 
 
 def check_decidable(scores: Scores) -> None:

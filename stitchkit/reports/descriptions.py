@@ -256,7 +256,14 @@ def _file(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is none of {', '.join(FILES)}. Name one of these.")
     if looks_like_scores(path):
         scores = read_scores(path)
-        return {"is": "a table of scores", "n": len(scores), "kind": scores.kind, "classes": list(scores.classes)}
+        origin = {} if scores.provenance is None else {"provenance": scores.provenance.to_dict()}
+        return {
+            "is": "a table of scores",
+            "n": len(scores),
+            "kind": scores.kind,
+            "classes": list(scores.classes),
+            **origin,
+        }
     return _table(path)
 
 

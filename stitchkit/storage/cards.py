@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stitchkit.core.alignment_summary import held_out_summary
+from stitchkit.core.alignments import anchors_in_words, map_in_words, value_in_words
 
 EXTRA = {"anchor_set": "Anchor set", "measured": "Measured"}  # keys of the config that a caller gives -> their titles
 INTENDED_USE = "Research. Not a medical device; not validated for any clinical decision."
@@ -51,11 +52,9 @@ def model_card(
 
 def fit_facts(record: Mapping[str, Any]) -> dict[str, str]:
     """Solver, anchors, held-out numbers and centre of a fitted map, one line each."""
-    rank = f"rank {record['rank']}" if "rank" in record else ""
-    map_words = [str(record.get("solver", "not on record")), _fields_text(record.get("settings") or {}), rank]
     return {
-        "Map": ", ".join(words for words in map_words if words),
-        "Anchors": f"{record.get('anchors', '?')} pairs, {_groups(record)}",
+        "Map": map_in_words(record),
+        "Anchors": anchors_in_words(record),
         "Held out": held_out_summary(record.get("held_out")),
         **({"Common centre": str(record["common_centre"])} if "common_centre" in record else {}),
     }
@@ -63,22 +62,4 @@ def fit_facts(record: Mapping[str, Any]) -> dict[str, str]:
 
 def extra_facts(config: Mapping[str, Any]) -> dict[str, str]:
     """Facts that the caller gave of the anchors and of numbers of its own, one line each."""
-    return {title: _value_text(config[key]) for key, title in EXTRA.items() if key in config}
-
-
-def _groups(record: Mapping[str, Any]) -> str:
-    """The groups of the anchors that folds keep whole, in words, or that their patients are not known."""
-    if "patients" in record and record["patients"] is None:
-        return "patients not known"
-    return f"{record.get('groups', record.get('patients', '?'))} groups"
-
-
-def _fields_text(values: Mapping[str, Any]) -> str:
-    """``name value, name value``, numbers to three digits."""
-    return ", ".join(f"{key} {_value_text(value)}" for key, value in values.items())
-
-
-def _value_text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return _fields_text(value) if isinstance(value, Mapping) else str(value)
+    return {title: value_in_words(config[key]) for key, title in EXTRA.items() if key in config}

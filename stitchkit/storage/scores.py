@@ -1,11 +1,19 @@
-"""Scores as a CSV table on disk: ``id``, ``kind``, then one column a class."""
+"""Scores as a CSV table on disk: ``id``, ``kind``, then one column a class.
+
+The provenance of the scores stands beside the table in ``NAME.provenance.json``, with the digest of the table that it
+is of, so that the CSV has nothing but a header and rows, which pandas and R read without options.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,21 +24,33 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.escaping import as_csv_cell, from_csv_cell
-from stitchkit.core.scores import KINDS, Scores
+from stitchkit.core.scores import KINDS, Provenance, Scores
 from stitchkit.core.wording import counted
 from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.digests import sha256_of_file
 from stitchkit.storage.path_checks import checked_file, resolved_path
 
 _FIRST = ("id", "kind")
 _ROWS = 256  # rows turned into text at once
 _NUMBERS = msgspec.json.Decoder(list[float])
+_BESIDE = ".provenance.json"
+
+
+class _Record(msgspec.Struct):
+    """Content of the file with a table's provenance."""
+
+    stitchkit_provenance: int  # version of the format
+    table_sha256: str
+    scores: Provenance
 
 
 def write_scores(path: str | Path, scores: Scores) -> Path:
     """Write scores to one CSV file, all of it or nothing; an earlier table of scores there is replaced.
 
     One row an item: ``id``, ``kind`` (the same in every row) and the scores, with as many digits as it takes to read
-    back the very same numbers. A name that a spreadsheet would take for a formula gets a quote in front.
+    back the very same numbers. A name that a spreadsheet would take for a formula gets a quote in front. Their
+    provenance, if they have one, is written beside it into ``NAME.provenance.json``, with the day and the version
+    where it does not name them; that of an earlier table there is replaced or removed.
 
     Parameters
     ----------
@@ -67,20 +87,79 @@ def write_scores(path: str | Path, scores: Scores) -> Path:
     """
     path = check_scores_path(path)
     _check(scores)
-    return replace_file(path, (line.encode() for line in _lines(scores)))
+    whole = hashlib.sha256()
+    replace_file(path, _add_to_digest((line.encode() for line in _lines(scores)), whole))
+    beside = provenance_path(path)
+    known = scores.provenance
+    if known is None or known.remark:
+        beside.unlink(missing_ok=True)  # it is of the table that was there before
+        return path
+    dated = replace(
+        known,
+        date=known.date or f"{datetime.now(UTC):%Y-%m-%d}",
+        version=known.version or f"stitchkit {version('stitchkit')}",
+    )
+    record = {"stitchkit_provenance": 1, "table_sha256": whole.hexdigest(), "scores": dated.to_dict()}
+    replace_file(beside, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    return path
 
 
 def read_scores(path: str | Path) -> Scores:
-    """Scores from a table of :func:`write_scores`.
+    """Scores from a table of :func:`write_scores`, with their provenance where it is recorded beside the table.
+
+    A record with the digest of another table is not taken: the provenance then holds a remark alone.
 
     Raises
     ------
     DataError
-        If the file is missing or no such table, with path, row and column.
+        If the file is missing or no such table, with path, row and column, or the record beside it cannot be read.
     """
     path = checked_file(path, "a table of scores")
     with _readable(path), path.open(encoding="utf-8-sig", newline="") as file:
-        return _scores_of(path, _rows(file))
+        scores = _scores_of(path, _rows(file))
+    return scores.with_provenance(_read_provenance(path))
+
+
+def provenance_path(path: str | Path) -> Path:
+    """The file with the provenance of the table of scores at ``path``.
+
+    Examples
+    --------
+    >>> provenance_path("runs/scores.csv").name
+    'scores.provenance.json'
+    """
+    return Path(path).with_suffix(_BESIDE)
+
+
+def _read_provenance(path: Path) -> Provenance | None:
+    """The provenance recorded beside a table; a remark alone where it is of another table, None where there is none."""
+    beside = provenance_path(path)
+    if not beside.exists():
+        return None
+    record = _record_in(beside)
+    if record is None:
+        raise DataError(f"{beside} is no provenance of scores. Remove it, or write the scores again.")
+    if record.table_sha256 == sha256_of_file(path):
+        return record.scores
+    return Provenance(
+        remark=f"{beside.name} is the provenance of another table than {path.name} as it is now, so the origin of "
+        f"these scores is not known: write the scores again, or remove {beside.name}"
+    )
+
+
+def _record_in(path: Path) -> _Record | None:
+    """The record in a file; None where it holds something else, or cannot be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Record)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _add_to_digest(parts: Iterator[bytes], whole: hashlib._Hash) -> Iterator[bytes]:
+    """The parts as they are, each added to a digest on its way."""
+    for part in parts:
+        whole.update(part)
+        yield part
 
 
 def check_scores_path(path: str | Path) -> Path:
@@ -89,7 +168,7 @@ def check_scores_path(path: str | Path) -> Path:
     Raises
     ------
     InputError
-        For another ending, a folder, or a file there that is no table of scores.
+        For another ending, a folder, a file there that is no table of scores, or one in the place of its provenance.
     """
     path = resolved_path(path)
     if path.suffix.lower() != ".csv":
@@ -98,6 +177,11 @@ def check_scores_path(path: str | Path) -> Path:
         raise InputError(f"{path} is a folder; scores are written to one file. Name a file.")
     if path.exists() and not looks_like_scores(path):
         raise InputError(f"{path} exists and is no table of scores; it was left alone. Choose another name.")
+    beside = provenance_path(path)
+    if beside.exists() and _record_in(beside) is None:
+        raise InputError(
+            f"{beside} exists and is no provenance of scores; it was left alone. Choose another name than {path.name}."
+        )
     return path
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import tracemalloc
+from datetime import date
 
 import numpy as np
 import pytest
 
 from stitchkit.core.errors import DataError, InputError
-from stitchkit.core.scores import Scores
-from stitchkit.storage.scores import check_scores_path, looks_like_scores, read_scores, write_scores
+from stitchkit.core.scores import Provenance, Scores
+from stitchkit.storage.digests import sha256_of_file
+from stitchkit.storage.scores import check_scores_path, looks_like_scores, provenance_path, read_scores, write_scores
 
 
 @pytest.fixture
@@ -200,3 +203,53 @@ def test_a_missing_or_undecodable_table_says_so(tmp_path):
         read_scores(tmp_path / "s.csv")
     with pytest.raises(DataError, match="cannot be read"):
         read_scores(tmp_path)
+
+
+ORIGIN = Provenance(source="demo:general", anchors="pairs.csv, 200 pairs", anchors_sha256="ab" * 32, command="mine")
+
+
+def test_provenance_comes_back_with_the_day_and_the_version(scores, tmp_path):
+    bare = write_scores(tmp_path / "bare.csv", scores).read_bytes()
+    path = write_scores(tmp_path / "scores.csv", scores.with_provenance(ORIGIN))
+    assert path.read_bytes() == bare, "the table is the same with and without a record"
+    back = read_scores(path).provenance
+    assert date.fromisoformat(back.date) <= date.today()
+    assert back.version.startswith("stitchkit ")
+    assert back.to_dict() == ORIGIN.to_dict() | {"date": back.date, "version": back.version}
+    again = read_scores(write_scores(tmp_path / "again.csv", read_scores(path)))
+    assert again.provenance == back
+    assert json.loads((tmp_path / "again.provenance.json").read_text())["table_sha256"] == sha256_of_file(path)
+
+
+def test_scores_without_provenance_leave_no_record_behind(scores, tmp_path):
+    path = write_scores(tmp_path / "s.csv", scores.with_provenance(ORIGIN))
+    write_scores(path, scores)
+    assert [one.name for one in tmp_path.iterdir()] == ["s.csv"]
+    assert read_scores(path).provenance is None
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: text.replace("logit,", "margin,"), lambda text: text + "new,logit,0,0\n"]
+)
+def test_a_record_of_another_table_is_noticed_and_not_believed(change, tmp_path):
+    mine = Scores(np.zeros((3, 2)), "logit", ["a", "b", "c"], ("edema", "mass"), ORIGIN)
+    path = write_scores(tmp_path / "s.csv", mine)
+    path.write_text(change(path.read_text()))
+    back = read_scores(path).provenance
+    assert list(back.to_dict()) == ["remark"]
+    assert "s.provenance.json is the provenance of another table than s.csv" in back.remark
+    assert read_scores(write_scores(path, read_scores(path))).provenance is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"\xff", b'{"stitchkit_provenance": 1, "table_sha256": 3, "scores": {}}']
+)
+def test_a_file_that_is_no_record_is_named_and_left_alone(content, scores, tmp_path):
+    path = write_scores(tmp_path / "s.csv", scores)
+    beside = provenance_path(path)
+    beside.write_bytes(content)
+    with pytest.raises(DataError, match=r"s\.provenance\.json is no provenance of scores"):
+        read_scores(path)
+    with pytest.raises(InputError, match=r"s\.provenance\.json exists and is no provenance of scores"):
+        write_scores(path, scores.with_provenance(ORIGIN))
+    assert beside.read_bytes() == content

@@ -50,7 +50,7 @@ def zeroshot(
     from stitchkit.cli.console import Console
     from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.cli.paths import new_file
-    from stitchkit.cli.scoring import score_items, scorer_of, summary_of
+    from stitchkit.cli.scoring import score_items, scorer_of, summary_of, with_command
     from stitchkit.storage.scores import check_scores_path, write_scores
 
     console = Console.of(output)
@@ -79,7 +79,7 @@ def zeroshot(
     result = None if request is None else request.evaluate(scored, loading)
     scores, calibrated = scored.read()
     notes = [*scored.notes, *calibrated]
-    write_scores(out, scores)
+    write_scores(out, with_command(scores, console.command))
     lines, document = summary_of(model, out, fitted=text is not None, candidates=console.verbose)
     kinds = f"{scores.kind.removesuffix('y')}ies" if scores.kind.endswith("y") else f"{scores.kind}s"
     lines[-1] += f": {counted(len(scores), 'item')}, {counted(len(scores.classes), 'class', 'classes')}, {kinds}"

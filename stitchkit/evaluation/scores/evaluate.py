@@ -162,6 +162,8 @@ def evaluate(
         if other in (name, CHANCE, PROBE, METADATA):
             raise InputError(f"two rows of the table are called {other!r}. Give one of them another name.")
     uncalibrated = scores
+    if scores.provenance is not None and scores.provenance.remark:
+        notes.append(scores.provenance.remark)
     not_calibrated: tuple[str, ...] = ()
     if calibration is not None:
         scores, not_calibrated = _calibrate(calibration, uncalibrated, multiclass)
@@ -233,6 +235,7 @@ def evaluate(
         reliability=reliability_curves(scores, test, probable),
         not_calibrated=not_calibrated,
         positive_patients=positive_patients(test),
+        provenance=uncalibrated.provenance,
     )
 
 

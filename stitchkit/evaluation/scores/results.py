@@ -10,6 +10,7 @@ from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
+from stitchkit.core.scores import Provenance
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
@@ -162,6 +163,8 @@ class Evaluation(NotebookText):
         Classes that the calibration lacks: judged by their order, without Brier score and calibration error.
     positive_patients
         Patients who have positives of each class, judged or not; empty where patients are not known.
+    provenance
+        Encoders, map and anchors that made the main scores; None where these are not recorded.
     """
 
     methods: tuple[Method, ...]
@@ -177,6 +180,7 @@ class Evaluation(NotebookText):
     reliability: dict[str, list[Bin]] = field(default_factory=dict)
     not_calibrated: tuple[str, ...] = ()
     positive_patients: dict[str, int] = field(default_factory=dict)
+    provenance: Provenance | None = None
 
     def positives_in_words(self, label: str) -> str:
         """Number of positives of a class, with that of their patients where these are known."""
@@ -215,6 +219,8 @@ class Evaluation(NotebookText):
         ]
         plain["decisions"] = {label: one.to_dict() for label, one in self.decisions.items()}
         plain["reliability"] = {label: [one._asdict() for one in bins] for label, bins in self.reliability.items()}
+        if plain.pop("provenance") is not None and self.provenance is not None:
+            plain["provenance"] = self.provenance.to_dict()
         return plain
 
     def __str__(self) -> str:
@@ -231,7 +237,7 @@ class Evaluation(NotebookText):
     def _rows(self) -> list[str]:
         further = [name for name in self.main.measures if name != AUROC]
         titles = [measure_name(name) for name in further]
-        rows = [["method", "macro [95 %]", "difference to the main row", *titles]]
+        rows = [["method", "macro [95 %]", "difference from the first row", *titles]]
         for one in self.methods:
             measured = [one.measures.get(name) for name in further]
             means = ["" if values is None else values.macro.value_alone() for values in measured]
