@@ -52,6 +52,26 @@ def summary_lines(record: Mapping[str, Any], *, candidates: bool = True) -> list
     return lines
 
 
+def chosen_candidate(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The candidate of a record's search whose solver and settings are those of the map; None if there is none.
+
+    Examples
+    --------
+    >>> candidates = [{"solver": "csa", "dims": 8, "mrr": 0.2}, {"solver": "csa", "dims": "all", "mrr": 0.3}]
+    >>> chosen_candidate({"solver": "csa", "settings": {"dims": 96}, "candidates": candidates})["mrr"]
+    0.3
+    """
+    settings = record.get("settings", {})
+    alike = [
+        row
+        for row in record.get("candidates", ())
+        if row.get("solver") == record.get("solver")
+        and all(row[key] in (value, "all") for key, value in settings.items() if key in row)
+    ]
+    # "all" stands for the number that the settings name, unless another candidate has that number
+    return min(alike, key=lambda row: sum(row.get(key) == "all" for key in settings), default=None)
+
+
 def _complete(rows: Any, fields: tuple[str, ...]) -> list[Mapping[str, Any]]:
     """Entries that have what their line shows; a folder that was written by hand may lack it."""
     entries = rows if isinstance(rows, list | tuple) else []

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from stitchkit.core.alignment_summary import chosen_candidate
 from stitchkit.datasets.phantoms import FINDINGS, render
 from stitchkit.evaluation.scores.evaluate import CHANCE, METADATA, PROBE
 from stitchkit.evaluation.scores.naive import NAIVE
@@ -43,6 +44,7 @@ def write_demo_page(
     """Write ``report.html`` and ``results.json`` into ``folder``, each in one step; the page's path comes back."""
     text = template("demo.html.j2").render(
         numbers=numbers,
+        chosen={name: chosen_candidate(record) for name, record in numbers["maps"].items()},
         stitching=stitching,
         naming=naming,
         naive=stitching.method(NAIVE).macro.value,

@@ -12,7 +12,7 @@ from stitchkit.evaluation.diagnosis.coverage import PromptCoverage
 from stitchkit.evaluation.diagnosis.prompt_reach import COVERED
 from stitchkit.evaluation.diagnosis.spectra import Spectrum
 from stitchkit.metrics.neighbourhoods import Hubness
-from stitchkit.reports.figures import COLOURS, FAINT, GRID, INK, as_svg, canvas
+from stitchkit.reports.figures import COLOURS, FAINT, GRID, INK, SMALL, as_svg, canvas
 
 SHALLOW = 1e-2  # of the largest singular value: a spectrum that falls below is drawn on a log axis
 
@@ -29,8 +29,9 @@ def cosines_figure(cosines: Cosines) -> str:
         axes.stairs(shares, edges, fill=True, color=colour, alpha=alpha, lw=0)
         axes.stairs(shares, edges, color=colour, lw=1.5, label=name)
         axes.plot([quantiles[2]] * 2, [0, 1.06 * top], color=colour, lw=1.2, ls=(0, (3, 2)))
-        axes.annotate(f"{quantiles[2]:+.2f}", (quantiles[2], 1.06 * top), (0, 2), textcoords="offset points",
-                      ha="center", fontsize=9, color=colour)  # fmt: skip
+        median = f"{round(quantiles[2], 2) + 0.0:+.2f}".replace("-", "−")
+        axes.annotate(median, (quantiles[2], 1.06 * top), (0, 2), textcoords="offset points", ha="center",
+                      fontsize=SMALL, color=colour)  # fmt: skip
     axes.set_ylim(0, 1.2 * top)
     axes.set_yticks([])
     axes.locator_params(axis="x", nbins=5)  # more run into each other on a phone
@@ -50,7 +51,7 @@ def spectrum_figure(spectrum: Spectrum) -> str:
     axes.axvline(spectrum.effective, color=COLOURS[1], lw=1.2, ls=(0, (3, 2)))
     left = spectrum.effective < len(at) / 2
     axes.annotate(f"effective rank {spectrum.effective:.1f}", (spectrum.effective, 1.0), (5 if left else -5, 0),
-                  textcoords="offset points", ha="left" if left else "right", va="top", fontsize=9,
+                  textcoords="offset points", ha="left" if left else "right", va="top", fontsize=SMALL,
                   color=COLOURS[1])  # fmt: skip
     if shares[-1] < SHALLOW:
         axes.set_yscale("log")
@@ -74,7 +75,7 @@ def hubs_figure(hubs: Sequence[Hubness]) -> str:
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.2, lw=0)
         axes.stairs(shares, edges, color=colour, lw=1.6, label=f"{name}: largest {one.largest}")
     axes.axvline(hubs[0].mean, color=FAINT, lw=1, ls=(0, (3, 3)))
-    axes.set_xlabel(f"times an item is among the {hubs[0].k} nearest (dashed: mean)")
+    axes.set_xlabel(f"times among the {hubs[0].k} nearest (dashed: mean)")
     axes.set_ylabel("% of items")
     axes.set_xlim(-0.6, most + step)
     axes.grid(axis="y", color=GRID, lw=0.8)
@@ -89,13 +90,14 @@ def coverage_figure(coverage: Sequence[PromptCoverage]) -> str:
     for i, one in enumerate(rows):
         colour = COLOURS[0] if one.covered else COLOURS[1]
         axes.barh(i, one.reach, height=0.62, color=colour, alpha=0.85 if one.covered else 1)
-        axes.annotate(f"{one.reach:.2f}", (one.reach, i), (4, 0), textcoords="offset points", va="center", fontsize=9,
-                      color=colour, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
+        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        axes.annotate(f"{one.reach:.2f}", (one.reach, i), (4, 0), textcoords="offset points", va="center",
+                      fontsize=SMALL, color=colour, bbox=clear)  # fmt: skip
     axes.axvline(COVERED, color=INK, lw=1.1, ls=(0, (3, 3)))
     axes.set_yticks(range(len(rows)), [_short(one.name) for one in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 1.08)
-    axes.set_xlabel("reach of the anchors (dashed: covered from here)")
+    axes.set_xlabel("reach (dashed: covered from here)")
     return as_svg(figure)
 
 
@@ -106,5 +108,5 @@ def _short(name: str, most: int = 24) -> str:
 
 def _legend(axes: Any) -> None:
     """Above the axes, where no line can run into it."""
-    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, handlelength=1.2,
+    axes.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, handlelength=1.2,
                 borderaxespad=0.1)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.plain_values import plain
 
 LOUD = ("LEAKAGE", "SHORTCUT", "LABEL MAP")  # notes that begin so stand at the top
+LINE = 72  # characters of a command, above which its options stand on lines of their own
 PACKAGES = ("stitchkit", "torch", "transformers", "timm", "numpy", "scipy", "scikit-learn")
 
 
@@ -52,3 +54,28 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def wrapped_command(command: str) -> str:
+    """A shell command with each option on a line of its own where it is long; a shell reads it as before.
+
+    Examples
+    --------
+    >>> print(wrapped_command("stitchkit evaluate scores.csv --labels labels.csv --anchors anchors.csv --report page"))
+    stitchkit evaluate scores.csv \\
+      --labels labels.csv \\
+      --anchors anchors.csv \\
+      --report page
+    """
+    try:
+        words = shlex.split(command) if len(command) > LINE else []
+    except ValueError:  # no shell would read it either
+        words = []
+    if not words:
+        return command
+    lines: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("-") and lines[-1]:
+            lines.append([])
+        lines[-1].append(word)
+    return " \\\n  ".join(map(shlex.join, lines))

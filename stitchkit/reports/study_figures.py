@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stitchkit.metrics.bootstrap import Interval
-from stitchkit.reports.figures import COLOURS, FAINT, GRID, as_svg, canvas
+from stitchkit.reports.figures import COLOURS, FAINT, GRID, LONG, MARKERS, SMALL, as_svg, canvas
 
 STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))  # of lines, once the colours are used up
 
@@ -41,16 +41,17 @@ def learning_figure(
     counted
         Label of the horizontal one: the thing that is counted.
     """
-    figure, axes = canvas(3.3 + 0.2 * (len(curves) // 2))
+    figure, axes = canvas(3.5 + 0.22 * (len(curves) if _long(curves) else (len(curves) + 1) // 2))
     for i, curve in enumerate(curves):
         colour, style = COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS) % len(STYLES)]
+        marker = MARKERS[i % len(MARKERS)]
         at = np.asarray(curve.at)
         ends = np.asarray([(one.low, one.high) for one in curve.values]).T
         if curve.strong:
             axes.fill_between(at, *ends, color=colour, alpha=0.15, lw=0)
         thick = {"lw": 2.4, "ms": 5} if curve.strong else {"lw": 1.2, "ms": 3, "alpha": 0.8}
         axes.plot(
-            at, [one.value for one in curve.values], marker="o", ls=style, color=colour, label=curve.name, **thick
+            at, [one.value for one in curve.values], marker=marker, ls=style, color=colour, label=curve.name, **thick
         )
         for place, draws in zip(curve.at, curve.draws, strict=True):
             if curve.strong and len(draws) > 1:
@@ -58,12 +59,19 @@ def learning_figure(
     ticks = sorted({place for curve in curves for place in curve.at})
     for name, level in levels:
         axes.axhline(level, color=FAINT, lw=1, ls=(0, (3, 3)))
-        axes.annotate(name, (ticks[0], level), (0, 3), textcoords="offset points", fontsize=8, color=FAINT)
+        axes.annotate(name, (ticks[0], level), (0, 3), textcoords="offset points", fontsize=SMALL, color=FAINT)
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(place) for place in ticks])
     axes.minorticks_off()
     axes.set_xlabel(counted)
     axes.set_ylabel(label)
     axes.grid(color=GRID, lw=0.8)
-    axes.legend(frameon=False, fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    axes.legend(
+        frameon=False, fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=1 if _long(curves) else 2
+    )
     return as_svg(figure)
+
+
+def _long(curves: Sequence[Curve]) -> bool:
+    """True where two names of the legend do not fit beside each other."""
+    return any(len(one.name) > LONG for one in curves)

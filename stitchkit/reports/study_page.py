@@ -12,8 +12,8 @@ from stitchkit.evaluation.scores.cross_fitting import CrossFitted
 from stitchkit.evaluation.scores.results import measure_name
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.reports.diagnosis_figures import spectrum_figure
-from stitchkit.reports.figures import forest, reliability_figure
-from stitchkit.reports.pages import LOUD, package_versions, strict_json, template
+from stitchkit.reports.figures import forest, reliability_figures
+from stitchkit.reports.pages import LOUD, package_versions, strict_json, template, wrapped_command
 from stitchkit.reports.study_figures import Curve, learning_figure
 from stitchkit.storage.atomic_writes import write_text
 
@@ -131,10 +131,11 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
                 chance=next(iter(chances.values()), 0.5),
                 marked=None,
             ),
-            "reliability": reliability_figure(curves) if curves else None,
+            "reliability": reliability_figures(curves) if curves else None,
             "spectrum": spectrum_figure(page.spectrum) if page.spectrum else None,
         },
         called=measure_name,
+        command=wrapped_command(page.command),
         versions=package_versions(),
         numbers_file=NUMBERS,
     )

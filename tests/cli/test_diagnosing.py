@@ -101,7 +101,7 @@ def test_encoders_are_diagnosed_on_a_table_with_prompts_by_class(cli, world, tmp
     shown = (tmp_path / "page" / "diagnosis.html").read_text()
     for one in done.json["coverage"]:  # counted in the texts of the table
         assert one["covered"] is (one["mentions"] > 0)
-    assert "anchor texts that say it" in shown
+    assert "said in anchor texts" in shown
     assert "heart large" not in (tmp_path / "page" / "diagnosis.html").read_text()
     bare = cli("diagnose", tmp_path / "map", *args, "--out", tmp_path / "other")
     assert bare.code == 2

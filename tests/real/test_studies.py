@@ -256,7 +256,7 @@ def test_a_confounded_set_is_exposed_at_the_top_of_its_page(bench):
         """)  # fmt: skip
     assert row_of(found, METADATA).macro.value > 0.85
     page = (bench[0] / "talo" / "report.html").read_text()
-    assert "SHORTCUT" in page.split("Everything beside everything")[0]
+    assert "SHORTCUT" in page.split("All methods")[0]
 
 
 def test_the_modality_is_named_by_text(bench, real_data):

@@ -70,7 +70,7 @@ def test_verdict_advice_and_every_number_of_the_table_stand_on_the_page(found):
     for one in (*found.advice, *found.notes):
         assert " ".join(one.split()) in text
     for name, value, beside in found.rows():
-        assert all(part in text for part in (name.strip(), value, beside))
+        assert all(part in text for part in (name.strip(), value.replace("+-", "±").replace("-", "−"), beside))
 
 
 def test_names_are_escaped(found):
@@ -129,3 +129,10 @@ def test_the_first_card_is_of_what_was_held_out_and_marked_by_it():
     unknown = sk.diagnose(sk.align(x, y, solver=sk.Procrustes()), x, y, replicates=20)
     assert re.search(r'<div class="cards">\s*<div class="card open">', page(unknown))
     assert "so no verdict" in page(unknown)
+
+
+def test_every_cell_of_a_table_that_stacks_on_a_phone_has_its_name(found):
+    for table in re.findall(r'<table class="methods[^>]*>(.*?)</table>', page(found), re.DOTALL):
+        for row in re.findall(r"<tr[^>]*>(.*?)</tr>", table, re.DOTALL)[1:]:
+            cells = re.findall(r"<td([^>]*)>", row)
+            assert all('data-label="' in one for one in cells[1:]), row

@@ -127,6 +127,17 @@ def test_reports_of_test_films_that_are_wrong_say_so(small):
     assert 0.02 < (drawn.labels != drawn.reported).mean() < 0.08  # what the page says of test films
     found = drawn.labels.sum(axis=1)
     shown = [*np.flatnonzero(found == 0)[:1], *np.flatnonzero(found >= 1)[:5]]
-    wrong = [[name for c, name in enumerate(FINDINGS) if drawn.labels[i, c] != drawn.reported[i, c]] for i in shown]
-    said = re.findall(r"The report is wrong on purpose about: ([^.]*)\.", page)
-    assert said == [", ".join(names) for names in wrong if names]
+    wrong = [
+        [
+            (name, bool(drawn.labels[i, c]))
+            for c, name in enumerate(FINDINGS)
+            if drawn.labels[i, c] != drawn.reported[i, c]
+        ]
+        for i in shown
+    ]
+    cards = re.findall(r'<p class="noise"><b>Injected label noise</b>(.*?)</p>', page)
+    words = {
+        True: "The report does not state the {} that was drawn.",
+        False: "The report states {}, which was not drawn.",
+    }
+    assert cards == [" ".join(words[there].format(name) for name, there in names) for names in wrong if names]

@@ -65,8 +65,8 @@ def few_are_enough(monkeypatch):
 def test_the_page_shows_curve_thresholds_and_map(planned, tmp_path, few_are_enough):
     run(planned("zeroshot", judge="sensitivity = 0.8"), tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
-    for words in ("Are the probabilities what they say?", "find 80 % of the positives", "prevalence alone",
-                  "perfect ones, expected in so few items", "Singular values of the"):  # fmt: skip
+    for words in ("Calibration (predicted probability / observed frequency)", "find 80 % of the positives",
+                  "prevalence alone", "perfect ones, expected in so few items", "Singular values of the"):  # fmt: skip
         assert words in page, words
     assert "Best and worst" not in page
     assert "data:image" not in page

@@ -79,5 +79,7 @@ def evaluate(
     write_json(out, result.to_dict())
     lines: list[Any] = [result]
     if report is not None:
-        lines.append(f"open {write_evaluation(result, report, title=scores.stem, command=console.command)}")
+        lines.append(
+            f"open {write_evaluation(result, report, title=f'Evaluation of {scores.name}', command=console.command)}"
+        )
     console.result(lines, result.to_dict())
