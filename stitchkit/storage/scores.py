@@ -151,7 +151,7 @@ def _record_in(path: Path) -> _Record | None:
     """The record in a file; None where it holds something else, or cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Record)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -162,6 +162,30 @@ def test_zeroshot_of_a_pair_equals_zeroshot_of_its_folder(cli, named, world, tmp
     assert read_scores(pair).kind == "margin"
     np.testing.assert_allclose(read_scores(pair).values, read_scores(folder).values, atol=1e-6)
     np.testing.assert_allclose(read_scores(pair).values, read_scores(again).values, atol=1e-6)
+    mine, *others = (replace(read_scores(one).provenance, command="") for one in (pair, folder, again))
+    assert others == [mine, mine], "the same encoders, map, prompts and anchors by each way"
+    assert (mine.prompts, mine.head) == (sk.read_prompts(world.prompts).name, "classes named by text, 2 classes")
+    assert mine.anchors == "table.csv, 40 pairs, 20 groups"
+    assert mine.anchors_sha256 == read_folder(named)[0]["anchor_set"]["sha256"]
+
+
+def test_the_page_of_scores_says_what_was_judged_without_a_folder_of_this_machine(cli, stitched, world, tmp_path):
+    scores, page = tmp_path / "scores.csv", tmp_path / "page"
+    fine(cli("zeroshot", stitched[0], "--items", world.test, "--out", scores))
+    record = (tmp_path / "scores.provenance.json").read_text()
+    hidden = (str(world.folder), str(tmp_path), str(stitched[0].parent), "scan", "patient")
+    assert [word for word in hidden if word in record] == []
+    given = ("--labels", world.labels, "--min-positives", "1", "--replicates", "20", "--report", page)
+    fine(cli("evaluate", scores, *given))
+    text = (page / "report.html").read_text()
+    origin = read_scores(scores).provenance
+    assert "<h1>Evaluation of scores.csv</h1>" in text
+    for word in (origin.source, origin.target, origin.map, origin.anchors_sha256[:12], origin.date):
+        assert f"{word}" in text
+    scores.write_text(scores.read_text() + "\n")
+    shown = cli("evaluate", scores, *given, "--overwrite")
+    assert "provenance of another table" in shown.out
+    assert "provenance of another table" in (page / "report.html").read_text()
 
 
 def test_a_folder_named_by_text_keeps_its_prompts(named):

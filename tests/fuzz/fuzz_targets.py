@@ -269,7 +269,9 @@ def _use_shared(folder: Path) -> object:
 
 
 def _scores(folder: Path) -> None:
-    write_scores(folder / "s.csv", sk.Scores(_rng().normal(size=(5, 2)), "logit", list("abcde"), ("Edema", "Mass")))
+    origin = sk.Provenance(source="demo:general", anchors="pairs.csv, 40 pairs", anchors_sha256="ab" * 32)
+    scores = sk.Scores(_rng().normal(size=(5, 2)), "logit", list("abcde"), ("Edema", "Mass"), origin)
+    write_scores(folder / "s.csv", scores)
 
 
 _SHELF = Space("demo", 2, "f1")
@@ -395,7 +397,8 @@ TARGETS: dict[str, Target] = {
     "stitched models": Target(_stitched, _use_stitched, _FOLDER),
     "heads": Target(_head, _use_head, _FOLDER),
     "shared encoders": Target(_shared, _use_shared, {**_FOLDER, "tokenizer.json": (change_bytes, change_json)}),
-    "scores": Target(_scores, lambda folder: read_scores(folder / "s.csv"), {"*.csv": _BYTES}),
+    "scores": Target(_scores, lambda folder: read_scores(folder / "s.csv"),
+                     {"*.csv": _BYTES, "*.provenance.json": (change_bytes, change_json)}),
     "embedding store": Target(_shelf, _use_shelf, {"manifest.jsonl": (change_bytes, change_json), "*.bin": _BYTES}),
     "training states": Target(_state, _use_state, {STATE: (change_bytes, change_state)}),
     "packed pixels": Target(_packed, _packed, {"p/*.npy": _BYTES, "p/*.sha256": _BYTES}),

@@ -242,7 +242,9 @@ def test_a_record_of_another_table_is_noticed_and_not_believed(change, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"\xff", b'{"stitchkit_provenance": 1, "table_sha256": 3, "scores": {}}']
+    "content",
+    [b"", b"{}", b"\xff", b'{"stitchkit_provenance": 1, "table_sha256": 3, "scores": {}}', b'{"more": ' + b"[" * 99999],
+    ids=["empty", "nothing", "no text", "no digest", "deep"],
 )
 def test_a_file_that_is_no_record_is_named_and_left_alone(content, scores, tmp_path):
     path = write_scores(tmp_path / "s.csv", scores)
