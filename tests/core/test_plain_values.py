@@ -20,7 +20,7 @@ from stitchkit.metrics.decisions import decision_intervals
 
 NAN = float("nan")
 # settings and numbers that are read again, checked by their types
-SETTINGS = ("NetworkRecipe", "PromptSet", "Recipe", "Validation")
+SETTINGS = ("NetworkRecipe", "PromptSet", "Provenance", "Recipe", "Validation")
 
 
 def with_to_dict():

@@ -141,3 +141,17 @@ def test_reports_of_test_films_that_are_wrong_say_so(small):
         False: "The report states {}, which was not drawn.",
     }
     assert cards == [" ".join(words[there].format(name) for name, there in names) for names in wrong if names]
+
+
+def test_the_chosen_map_is_marked_among_its_candidates(small):
+    page, numbers = (
+        small.report.read_text(encoding="utf-8"),
+        json.loads(small.report.with_name("results.json").read_text()),
+    )
+    tables = re.findall(r'<table class="candidates">(.*?)</table>', page, re.DOTALL)
+    assert len(tables) == len(numbers["maps"]) == 2
+    for table, record in zip(tables, numbers["maps"].values(), strict=True):
+        (marked,) = [row for row in table.split("<tr")[2:] if 'class="tag">chosen' in row]
+        assert f"<td>{record['solver']} <" in marked
+        for key in record["settings"].keys() & record["candidates"][0].keys():
+            assert key in marked
