@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,8 @@ def test_an_evaluation_has_the_provenance_of_its_scores():
     known = sk.Scores(mine.values, "logit", [f"k{i}" for i in range(40)], ("Edema",))
     calibration = sk.calibrate(known, sk.Labels(truth, known.ids, ("Edema",)))
     found = sk.evaluate(mine, labels, calibration=calibration, replicates=10)
+    assert calibration(mine).provenance == replace(ORIGIN, calibration="platt, fitted on 40 items")
+    assert calibration(known).provenance is None
     assert found.provenance is ORIGIN
     assert found.to_dict()["provenance"] == ORIGIN.to_dict()
     unknown = sk.evaluate(mine.with_provenance(None), labels, replicates=10)
