@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.errors import InputError
 from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import count_patients
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.scores import Scores, check_decidable
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
@@ -209,13 +210,11 @@ class Thresholds(NotebookText):
         labels = tuple(self.classes[c] for c in kept)
         return replace(self, classes=labels, values=self.values[kept], low=self.low[kept], high=self.high[kept])
 
-    def to_dict(self) -> dict[str, dict[str, float | None]]:
+    @plain_values
+    def to_dict(self) -> dict[str, Any]:
         """Threshold of each class and the ends of its interval, ready for JSON; None where there is none."""
         ends = {"threshold": self.values, "low": self.low, "high": self.high}
-        return {
-            label: {name: None if np.isnan(values[c]) else float(values[c]) for name, values in ends.items()}
-            for c, label in enumerate(self.classes)
-        }
+        return {label: {name: values[c] for name, values in ends.items()} for c, label in enumerate(self.classes)}
 
     def decide(self, scores: Scores) -> np.ndarray:
         """Present classes as bool (n, c); a class without a threshold is never present."""
