@@ -14,7 +14,7 @@ import stitchkit
 ROOT = Path(stitchkit.__file__).parent
 NAMED = re.compile(r"(?<![\w.#&-])([a-z_]\w*)=(?![=\"{])")  # setting=value, or setting=
 BUILDERS = {"setting", "advice", "python_advice"}
-NAME_OPTIONS = {"size", "layer", "modality", "pipeline", "pool", "prompt", "key"}  # of encoders
+NAME_OPTIONS = {"size", "layer", "modality", "pipeline", "pool", "prompt", "key", "resolution"}  # of encoders
 EXCEPTIONS = {  # file -> words of its texts that are no settings of a function, or not to be told otherwise
     "alignment/align_many.py": {"kappa"},  # code: GCCA(kappa=0.1)
     "cli/evaluation.py": {"sensitivity"},  # what --threshold takes

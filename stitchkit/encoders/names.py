@@ -13,6 +13,10 @@ from stitchkit.storage.path_checks import checked_path
 
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
+OF_ITEMS = {
+    "frame": " The frame belongs to the item: write film.dcm#frame=middle where the file is named.",
+    "window": " The window belongs to the item: write film.dcm#window=40,400 where the file is named.",
+}  # options that are looked for here and are set elsewhere
 FAMILY = re.compile(r"[a-z][a-z0-9_-]+")  # two characters at least: a single one is a Windows drive
 
 
@@ -123,7 +127,7 @@ class EncoderName:
                 listed = ", ".join(names) if names else "none"
                 raise UnknownNameError(
                     f"encoder {str(self)!r} sets the option {key!r}, which {self.family} encoders do not have; "
-                    f"known options: {listed}."
+                    f"known options: {listed}." + OF_ITEMS.get(key, "")
                 )
 
 

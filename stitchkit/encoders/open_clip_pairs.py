@@ -14,12 +14,13 @@ from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_counts, check_weights, fingerprint, settings_in
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.folder_kinds import describe_folder
-from stitchkit.encoders.hub import importing, is_offline, loading
+from stitchkit.encoders.hub import hub_file, importing, is_offline, loading
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.library_calls import fits, library_call
 from stitchkit.encoders.load_checks import check_levels, image_width, text_width
 from stitchkit.encoders.names import HUB, LOCAL, EncoderName
 from stitchkit.encoders.pooling import at_norm, norm_of
+from stitchkit.encoders.resolution import check_images, resolution_of
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,18 @@ if TYPE_CHECKING:
 CONFIG = "open_clip_config.json"
 PATTERNS = ("*.safetensors", "*.bin", "*.pth")  # files that open_clip looks for in a folder
 MODALITIES = ("image", "text")
-OPTIONS = ("modality", "norm", "prompt")
+OPTIONS = ("modality", "norm", "prompt", "resolution")
+NO_VECTOR = (
+    "image_size",
+    "timm_model_pretrained",
+    "timm_drop",
+    "timm_drop_path",
+    "patch_dropout",
+    "output_tokens",
+    "hf_model_pretrained",
+    "hf_model_name",
+    "hf_tokenizer_name",
+)  # settings that stand elsewhere in the fingerprint, or that no vector depends on
 OF_PAIR = ("logit_scale", "logit_bias")  # parameters that no vector depends on
 
 
@@ -73,7 +85,8 @@ class OpenClipEncoder:
 def load(name: EncoderName, *, device: str, dtype: str) -> OpenClipEncoder:
     """One encoder of ``ARCHITECTURE/TAG`` in open_clip's words, ``hf-hub:org/name``, ``local-dir:/path`` or a path.
 
-    Options are ``modality=image|text``, which must be chosen, ``norm=none|unit`` and, of texts, ``prompt=PREFIX``.
+    Options are ``modality=image|text``, which must be chosen, ``norm=none|unit``, of texts ``prompt=PREFIX``, and of
+    images ``resolution=384`` (pixels of a side, for which position embeddings are interpolated).
 
     Raises
     ------
@@ -86,7 +99,7 @@ def load(name: EncoderName, *, device: str, dtype: str) -> OpenClipEncoder:
     modality = _modality(name)
     with importing("open_clip", "'stitchkit[open-clip]'"):
         library: Any = import_module("open_clip")
-    model, preprocessing, tokenizer = _read(library, name)
+    model, preprocessing, tokenizer, built = _read(library, name, _resolution(name, modality))
     state = {key: value for key, value in model.state_dict().items() if key not in OF_PAIR}
     halves = {
         one: {key: value for key, value in state.items() if key.startswith("visual.") == (one == "image")}
@@ -97,11 +110,12 @@ def load(name: EncoderName, *, device: str, dtype: str) -> OpenClipEncoder:
     if modality == "image":
         check_levels(name, 1.0, list(settings["mean"]), list(settings["std"]), "open_clip, which scales to 0 to 1,")
         tower, inputs, known = model.visual, _image_inputs(preprocessing), None
-        facts: dict[str, Any] = {"preprocessing": settings}
+        facts: dict[str, Any] = {"preprocessing": settings, "built": _half(built, "vision_cfg", model.visual)}
     else:
         del model.visual
         tower, inputs, known = model, _text_inputs(str(name), tokenizer, prompt), _vocabulary(name, tokenizer)
-        facts = {"prompt": prompt, "length": tokenizer.context_length, "tokens": _probe_tokens(tokenizer)}
+        facts = {"prompt": prompt, "length": tokenizer.context_length, "built": _half(built, "text_cfg", model),
+                 **_text_facts(model, tokenizer)}  # fmt: skip
     digest = fingerprint({}, {"weights": digests[modality], "modality": modality, "norm": norm, **facts})
     encoder = OpenClipEncoder(
         name=str(name), space=Space(str(name), 1), modality=modality, model=freeze(tower, device, dtype), inputs=inputs,
@@ -127,8 +141,35 @@ def _modality(name: EncoderName) -> str:
     return chosen
 
 
-def _read(library: Any, name: EncoderName) -> tuple[Any, Any, Any]:
-    """Model with its weights, transform of images and tokenizer, all on the CPU."""
+def _resolution(name: EncoderName, modality: str) -> int | None:
+    """The resolution that the options ask for; of texts there is none."""
+    check_images(name, modality)
+    return resolution_of(name)
+
+
+def _half(built: Mapping[str, Any], part: str, tower: Any) -> dict[str, Any]:
+    """The settings that one tower was built by; some activations are known only from the tower itself."""
+    own = built.get(part)
+    settings = {key: value for key, value in (own or {}).items() if key not in NO_VECTOR}
+    quick = any(type(module).__name__ == "QuickGELU" for module in tower.modules())
+    return {**settings, "quick_gelu": quick or None}
+
+
+def _text_facts(model: Any, tokenizer: Any) -> dict[str, Any]:
+    """The tokenizer, and the config of a text tower of Hugging Face, for the fingerprint."""
+    from stitchkit.encoders.hf.checkpoints import facts_of, preprocessing_of
+
+    inner, config = getattr(tokenizer, "tokenizer", None), getattr(getattr(model, "text", None), "config", None)
+    return {
+        "tokens": _probe_tokens(tokenizer),
+        "tokenizer": None if inner is None else preprocessing_of(inner),
+        "config": None if config is None else facts_of(config),
+    }
+
+
+def _read(library: Any, name: EncoderName, side: int | None) -> tuple[Any, Any, Any, Mapping[str, Any]]:
+    """Model with its weights, transform of images, tokenizer, all on the CPU, and the config it was built by."""
+    sized = {} if side is None else {"force_image_size": side}
     if name.folder is not None:
         if name.revision:
             raise InputError(f"encoder {str(name)!r} is a folder, which has no revisions. Leave out @{name.revision}.")
@@ -145,8 +186,21 @@ def _read(library: Any, name: EncoderName) -> tuple[Any, Any, Any]:
         (where, tag), overrides = _tagged(library, name), {}
         hub_id = _repository(library.get_pretrained_cfg(where, tag), name)
     with loading(name, hub_id):
-        model, _, transform = library.create_model_and_transforms(where, pretrained=tag, **overrides)
-        return model, transform, library.get_tokenizer(where)
+        # weights that the hub does not give would be random, with a line in the log
+        model, _, transform = library.create_model_and_transforms(
+            where, pretrained=tag, require_pretrained=True, **sized, **overrides
+        )
+        tokenizer = library.get_tokenizer(where)
+    return model, transform, tokenizer, _model_config(library, name, where, hub_id)
+
+
+def _model_config(library: Any, name: EncoderName, where: str, hub_id: str | None) -> Mapping[str, Any]:
+    """The config of both towers."""
+    if name.folder is None and not name.id.startswith(HUB):
+        return library.get_model_config(where) or {}
+    file = name.folder / CONFIG if name.folder is not None else hub_file(name, str(hub_id), CONFIG)
+    settings = settings_in(file) if file is not None else {}
+    return settings.get("model_cfg", {}) if isinstance(settings, Mapping) else {}
 
 
 def _tagged(library: Any, name: EncoderName) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Pooling of tokens into one vector: class token, mean, or the checkpoint's own pooler."""
+"""Pooling of tokens into one vector: class token, mean, last token, or the checkpoint's own pooler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stitchkit.encoders.names import EncoderName
 if TYPE_CHECKING:
     import torch
 
-POOLS = ("cls", "mean", "pooler")
+POOLS = ("cls", "mean", "last", "pooler")
 NORMS = ("none", "unit")
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding", "cls_embedding")
 
@@ -42,7 +42,8 @@ class Pooling:
         The encoder, for messages.
     pool
         ``"cls"`` the first token; ``"mean"`` the mean over the attention mask (text), over the patches without
-        class, distillation and register tokens (image), or over the feature map; ``"pooler"`` the checkpoint's own.
+        class, distillation and register tokens (image), or over the feature map; ``"last"`` the last token of a text
+        that is not padding, on whichever side that is; ``"pooler"`` the checkpoint's own.
     layer
         Index into the hidden states. -1 is the model's final output, after its last normalisation.
     prefix
@@ -72,8 +73,14 @@ class Pooling:
     after: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     @classmethod
-    def of(cls, name: EncoderName, model: torch.nn.Module, modality: str, declared: str | None = None) -> Pooling:
-        """The pooling of the options of ``name``, else the declared one, else the default of ``model``."""
+    def of(
+        cls, name: EncoderName, model: torch.nn.Module, modality: str, declared: str | None = None, *,
+        causal: bool = False,
+    ) -> Pooling:  # fmt: skip
+        """The pooling of the options of ``name``, else the declared one, else the default of ``model``.
+
+        ``causal`` is True for a text model whose tokens read none behind them.
+        """
         names = {key.rpartition(".")[2] for key in model.state_dict()}
         has_class = not names.isdisjoint(CLASS_TOKENS)
         extra = int("distillation_token" in names) + int(getattr(model.config, "num_register_tokens", 0) or 0)
@@ -81,9 +88,18 @@ class Pooling:
         chosen = name.options.get("pool")
         if chosen is not None and chosen not in POOLS:
             raise UnknownNameError.of("pooling", chosen, POOLS)
-        pool = chosen or declared or ("cls" if image and has_class else "mean")
+        pool = chosen or declared or ("cls" if image and has_class else "last" if causal else "mean")
         if chosen == "cls" and image and not has_class:
             raise InputError(f"encoder {str(name)!r} has no class token to pool. Use pool=mean or pool=pooler.")
+        if chosen == "last" and image:
+            raise InputError(
+                f"encoder {str(name)!r} takes images, which have no last token. Use pool=mean or pool=cls."
+            )
+        if chosen == "cls" and causal:
+            raise InputError(
+                f"encoder {str(name)!r} is a causal model: its first token has read nothing of the text behind it, so "
+                f"that pool=cls would give all texts of one beginning one vector. Use pool=last or pool=mean."
+            )
         layer = name.options.get("layer", "-1")
         try:
             index = int(layer)
@@ -129,8 +145,9 @@ class Pooling:
             if vector is None:
                 raise InputError(f"encoder {self.name!r} has no pooler. Use pool=cls or pool=mean.")
             return vector.flatten(1).float()
-        if self.every or self.skip or self.pool not in POOLS:
-            return torch.cat([_by_mode(mode, *self._mask(tokens, mask)) for mode in self.pool.split("+")], dim=1)
+        if self.every or self.skip or self.pool not in POOLS or self.pool == "last":
+            modes = "lasttoken" if self.pool == "last" else self.pool
+            return torch.cat([_by_mode(mode, *self._mask(tokens, mask)) for mode in modes.split("+")], dim=1)
         if self.pool == "cls":
             return tokens[:, 0].float()
         if tokens.ndim == 4:
@@ -155,7 +172,7 @@ class Pooling:
 
 
 def _by_mode(mode: str, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Tokens (b, t, d) that are padded on the right, pooled over the mask (b, t) by one mode, (b, d)."""
+    """Tokens (b, t, d) that are padded on either side, pooled over the mask (b, t) by one mode, (b, d)."""
     import torch
 
     rows = torch.arange(len(tokens), device=tokens.device)

@@ -15,7 +15,7 @@ from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_weights, fingerprint, weight_files
 from stitchkit.encoders.devices import freeze
 from stitchkit.encoders.folder_kinds import describe_folder
-from stitchkit.encoders.hf.checkpoints import MODULES, Source, check_whole, preprocessing_of, quiet
+from stitchkit.encoders.hf.checkpoints import MODULES, Source, check_whole, facts_of, preprocessing_of, quiet
 from stitchkit.encoders.hf.inputs import TextInputs, check_tokenizer_file
 from stitchkit.encoders.hub import importing, is_offline, loading
 from stitchkit.encoders.library_calls import library_call
@@ -108,6 +108,7 @@ def load(name: EncoderName, *, device: str, dtype: str) -> SentenceEncoder:
     settings = {
         "modules": [[type(one).__name__, _config(one)] for one in model], "tokenizer": _tokenizer(model),
         "length": model.max_seq_length, "prompt": prompt, "norm": norm, "dimensions": model.truncate_dim,
+        "configs": [facts_of(one.auto_model.config) for one in model if hasattr(one, "auto_model")] or None,
     }  # fmt: skip
     digest = fingerprint(state, settings)
     tokenizer = getattr(model, "tokenizer", None)

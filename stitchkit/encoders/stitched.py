@@ -65,6 +65,7 @@ def load(
     """The source encoder of the folder ``name.id``, whose config and arrays are given, with its map."""
     from stitchkit.encoders import source_encoder
 
+    name.check_options(())
     alignment = unpack_alignment(config, arrays)
     encoder = source_encoder(config, alignment.source, name.id, device=device, dtype=dtype, consent=consent)
     return StitchedEncoder(str(name), encoder, alignment.to_target)

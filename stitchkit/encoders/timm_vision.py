@@ -23,9 +23,13 @@ from stitchkit.encoders.library_calls import fits, library_call
 from stitchkit.encoders.load_checks import check_levels, image_width
 from stitchkit.encoders.names import HUB, LOCAL, EncoderName
 from stitchkit.encoders.probing import class_names, linear_head, random_images
+from stitchkit.encoders.resolution import resolution_of
 
 if TYPE_CHECKING:
     import torch
+
+OPTIONS = ("resolution",)
+OF_TRAINING = ("num_classes", "drop_rate", "drop_path_rate", "label_names")  # arguments that no vector depends on
 
 
 @dataclass(slots=True, eq=False)
@@ -107,13 +111,44 @@ class TimmEncoder:
 def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
     """The encoder of a timm model name, ``hf-hub:org/name[@revision]``, ``local-dir:/path`` or a path.
 
-    Pooling is the checkpoint's own (``forward_head(..., pre_logits=True)``), so there are no options. The
-    fingerprint leaves the classifier out: it does not change the vectors.
+    Pooling is the checkpoint's own (``forward_head(..., pre_logits=True)``). The option ``resolution=384`` brings
+    images to another number of pixels a side, for which position embeddings are interpolated. The fingerprint leaves
+    the classifier out: it does not change the vectors.
+
+    Raises
+    ------
+    InputError
+        For a resolution that the network cannot take.
     """
-    name.check_options(())
+    name.check_options(OPTIONS)
+    side = resolution_of(name)
     with importing("timm"):
         timm: Any = import_module("timm")
-    return encoder_of(timm, name, _model(timm, name), device=device, dtype=dtype)
+    model, facts = _model(timm, name)
+    changes = None if side is None else _at_resolution(model, side, name)
+    return encoder_of(timm, name, model, device=device, dtype=dtype, changes=changes, facts=facts)
+
+
+def _at_resolution(model: Any, side: int, name: EncoderName) -> dict[str, Any]:
+    """The change of the preprocessing for images of ``side`` pixels, once the network takes them."""
+    settings = model.pretrained_cfg
+    patches = getattr(getattr(model, "patch_embed", None), "patch_size", None) or (1,)
+    pixels = int(max(patches)) if isinstance(patches, list | tuple) else int(patches)
+    if side % pixels:
+        raise InputError(
+            f"encoder {str(name)!r} cuts images into patches of {pixels} pixels; resolution={side} is no multiple of "
+            f"that. Use {max(pixels, side // pixels * pixels)} or {(side // pixels + 1) * pixels}."
+        )
+    if hasattr(model, "set_input_size"):
+        fault = f"the network of {str(name)!r} cannot be brought to images of {side} pixels"
+        with fits(fault, "Leave resolution= out, or choose another"), library_call():
+            model.set_input_size(img_size=(side, side))
+    elif settings.get("fixed_input_size"):
+        raise InputError(
+            f"encoder {str(name)!r} takes images of {settings['input_size'][1]} pixels only; its network "
+            f"({settings.get('architecture')}) has no way to another resolution. Leave resolution= out."
+        )
+    return {"input_size": (settings["input_size"][0], side, side)}
 
 
 def encoder_of(
@@ -178,8 +213,9 @@ def _is_channels_last(model: Any) -> bool:
     return bool(getattr(model, "output_fmt", "NCHW") == "NHWC")
 
 
-def _model(timm: Any, name: EncoderName) -> Any:
-    """The model with its weights, on the CPU in float32."""
+def _model(timm: Any, name: EncoderName) -> tuple[Any, dict[str, Any]]:
+    """The model with its weights, on the CPU in float32, and what it was built by beside them."""
+    arguments: Mapping[str, Any] = {}
     if name.folder is not None:
         if name.revision:
             raise InputError(f"encoder {str(name)!r} is a folder, which has no revisions. Leave out @{name.revision}.")
@@ -189,14 +225,18 @@ def _model(timm: Any, name: EncoderName) -> Any:
                 f"encoder {str(name)!r}: {name.folder / 'config.json'} names no timm architecture. "
                 f"If it is a transformers checkpoint, load hf:{name.folder}."
             )
-        where, hub_id = f"{LOCAL}{name.folder.resolve()}", None
+        where, hub_id, arguments = f"{LOCAL}{name.folder.resolve()}", None, settings.get("model_args") or {}
     elif name.id.startswith(HUB):
         hub_id = name.id.removeprefix(HUB) + (f"@{name.revision}" if name.revision else "")
         where = f"{HUB}{hub_id}"
     else:
         where, hub_id = name.id, _repository_of(timm, name)
     with _missing_weights_raise(name), loading(name, hub_id):
-        return timm.create_model(where, pretrained=True)
+        if where.startswith(HUB):
+            arguments = timm.models.load_model_config_from_hf(hub_id)[2] or {}
+        model = timm.create_model(where, pretrained=True)
+    kept = {key: value for key, value in arguments.items() if key not in OF_TRAINING}
+    return model, {"architecture": str(model.pretrained_cfg.get("architecture")), "arguments": kept or None}
 
 
 def _repository_of(timm: Any, name: EncoderName) -> str | None:

@@ -105,7 +105,7 @@ def test_a_broken_name_is_refused(text, message):
     ("text", "message"),
     [
         ("hf:org/name#pol=cls", "'pol', which hf encoders do not have; known options: pool, layer, norm, prompt"),
-        ("timm:resnet18#pool=cls", "'pool', which timm encoders do not have; known options: none"),
+        ("timm:resnet18#pool=cls", "'pool', which timm encoders do not have; known options: resolution"),
     ],
 )
 def test_an_unknown_option_is_refused_with_the_known_ones(text, message):

@@ -15,7 +15,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.encoders import load_encoder
 from stitchkit.encoders.checkpoints import fingerprint
-from stitchkit.encoders.hf.checkpoints import preprocessing_of
+from stitchkit.encoders.hf.checkpoints import facts_of, preprocessing_of
 from stitchkit.encoders.hf.sentence_pipeline import MODES
 
 OLD_KEYS = {
@@ -289,14 +289,15 @@ def test_every_part_of_the_pipeline_is_in_the_fingerprint(bert):
     assert marks[0] == plain  # the same vectors by another way
 
 
-def test_a_plain_folder_has_the_fingerprint_of_weights_pooling_and_inputs_alone(checkpoint):
-    """Stores of embeddings made before pipelines were read stay valid."""
-    from transformers import AutoModel, AutoTokenizer
+def test_a_plain_folder_has_the_fingerprint_of_weights_config_pooling_and_inputs_alone(checkpoint):
+    """Pipelines add nothing to the fingerprint of a checkpoint that declares none."""
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     folder = checkpoint("hf_bert")
     state = {k: v for k, v in AutoModel.from_pretrained(folder).state_dict().items() if "pooler." not in k}
     settings = {"pool": "mean", "layer": -1, "norm": "none", "prompt": "", "length": 24,
-                "preprocessing": preprocessing_of(AutoTokenizer.from_pretrained(folder))}  # fmt: skip
+                "preprocessing": preprocessing_of(AutoTokenizer.from_pretrained(folder)),
+                "config": facts_of(AutoConfig.from_pretrained(folder))}  # fmt: skip
     assert loaded(folder).space.fingerprint == fingerprint(state, settings)
 
 

@@ -130,6 +130,21 @@ def hf_roberta(folder: Path) -> Path:
     return folder
 
 
+def hf_gpt2(folder: Path, *, side: str = "left") -> Path:
+    """A GPT-2 of width 16 that takes 24 tokens; its tokenizer pads on the left, as those of decoders do."""
+    import torch
+    from transformers import BertTokenizerFast, GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(WORDS), n_positions=24, n_embd=16, n_layer=2, n_head=2, bos_token_id=2, eos_token_id=3,
+        initializer_range=0.2,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    BertTokenizerFast(vocab={word: i for i, word in enumerate(WORDS)}, padding_side=side).save_pretrained(folder)
+    return folder
+
+
 PYTHON = """
 import numpy as np
 import torch
@@ -217,6 +232,7 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "hf_resnet": hf_resnet,
     "hf_bert": hf_bert,
     "hf_roberta": hf_roberta,
+    "hf_gpt2": hf_gpt2,
     "python_file": python_file,
 }
 
@@ -224,6 +240,7 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
 TABLE = {
     "timm-local-dir": ("timm:local-dir:{folder}", "timm_vit", 16),
     "timm-path": ("timm:{folder}", "timm_vit", 16),
+    "timm-resolution": ("timm:{folder}#resolution=48", "timm_vit", 16),
     "timm-maps": ("timm:local-dir:{folder}", "timm_resnet", 96),
     "hf-vit-cls": ("hf:{folder}", "hf_vit", 16),
     "hf-vit-mean": ("hf:local-dir:{folder}#pool=mean", "hf_vit", 16),
@@ -239,6 +256,10 @@ TABLE = {
     "hf-bert-layer": ("hf:{folder}#layer=0", "hf_bert", 16),
     "hf-bert-prompt": ("hf:{folder}#prompt=the lung .", "hf_bert", 16),
     "hf-roberta": ("hf:{folder}", "hf_roberta", 16),
+    "hf-gpt2-last": ("hf:{folder}", "hf_gpt2", 16),
+    "hf-gpt2-mean": ("hf:{folder}#pool=mean", "hf_gpt2", 16),
+    "hf-gpt2-layer": ("hf:{folder}#pool=last&layer=1", "hf_gpt2", 16),
+    "hf-vit-resolution": ("hf:{folder}#resolution=48", "hf_vit", 16),
     "python-function": ("python:{folder}/mine.py:thumbnails", "python_file", 16),
     "python-texts": ("python:{folder}/mine.py:lengths", "python_file", 2),
     "python-module": ("python:{folder}/mine.py:Thumbnails#dim=7", "python_file", 7),

@@ -57,6 +57,7 @@ def open_clip_hf(folder: Path, *, seed: int = 3) -> Path:
 OPEN_CLIP = {"open_clip_own": open_clip_own, "open_clip_hf": open_clip_hf}
 OPEN_CLIP_TABLE = {
     "open-clip-image": ("open_clip:{folder}#modality=image", "open_clip_own", 8),
+    "open-clip-resolution": ("open_clip:{folder}#modality=image&resolution=48", "open_clip_own", 8),
     "open-clip-text": ("open_clip:local-dir:{folder}#modality=text", "open_clip_own", 8),
     "open-clip-text-prompt": ("open_clip:{folder}#modality=text&prompt=an x-ray of ", "open_clip_own", 8),
     "open-clip-unit": ("open_clip:{folder}#modality=image&norm=unit", "open_clip_own", 8),

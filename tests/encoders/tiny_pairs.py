@@ -176,6 +176,8 @@ ALL_TABLE = {
     **OPEN_CLIP_TABLE,
     **SENTENCE_TABLE,
     **XRAY_TABLE,
+    "hf-clip-resolution": ("hf:{folder}#modality=image&resolution=48", "hf_clip", 8),
+    "hf-siglip-resolution": ("hf:{folder}#modality=image&resolution=48", "hf_siglip", 16),
     "hf-clip-text-unit": ("hf:local-dir:{folder}#modality=text&norm=unit", "hf_clip", 8),
 }
 

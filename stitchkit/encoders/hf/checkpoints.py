@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,31 @@ if TYPE_CHECKING:
     import torch
 
 MODALITIES = {"pixel_values": "image", "input_ids": "text"}
+OWN_CODE = "transformers_modules."  # package that the library puts code of checkpoints into
 MODULES = "modules.json"  # of a sentence-transformers checkpoint
+OF_NO_VECTOR = (
+    "transformers_version",
+    "architectures",
+    "dtype",
+    "torch_dtype",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "auto_map",
+    "problem_type",
+    "use_cache",
+    "return_dict",
+    "output_hidden_states",
+    "output_attentions",
+    "name_or_path",
+    "finetuning_task",
+    "task_specific_params",
+    "bos_token_id",
+    "tie_word_embeddings",
+    "out_features",
+    "out_indices",
+)  # settings that a checkpoint of the same vectors may have otherwise
+OF_TRAINING = ("dropout", "drop_path", "initializer", "logit_scale", "checkpointing", "loss", "summary_")
 NAMES_ONLY = ("image_processor_type", "feature_extractor_type", "processor_class")  # do not change the pixels
 
 
@@ -153,6 +178,32 @@ def model_class(config: Any, name: EncoderName, *, encoder_only: bool) -> Any:
         f"the checkpoint of {str(name)!r} ({config.model_type}) is an encoder with a decoder; this family loads one "
         f"encoder. {step}."
     )
+
+
+def facts_of(config: Any) -> dict[str, Any]:
+    """The settings of a model's config that may change its vectors: equal weights with others are another space.
+
+    Parameters
+    ----------
+    config
+        Config of transformers, of a model or of one half of a pair.
+    """
+    return _without_training(config.to_diff_dict())
+
+
+def code_of(model: torch.nn.Module) -> list[bytes]:
+    """The source of a model that a checkpoint brings code for; nothing for one of the library."""
+    own = sys.modules.get(type(model).__module__)
+    file = getattr(own, "__file__", None)
+    return [Path(file).read_bytes()] if file and type(model).__module__.startswith(OWN_CODE) else []
+
+
+def _without_training(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_training(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if key not in OF_NO_VECTOR and not key.startswith("_") and not any(part in key for part in OF_TRAINING)
+    }
 
 
 def architecture_of(config: Any) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,27 +24,33 @@ from stitchkit.encoders.load_checks import (
     text_width,
 )
 from stitchkit.encoders.names import EncoderName
+from stitchkit.encoders.resolution import check_images, resolution_of
 from stitchkit.encoders.tokenizer_files import check_merges
 
 if TYPE_CHECKING:
     import torch
 
 MASK = "attention_mask"
+INTERPOLATE = "interpolate_pos_encoding"  # argument of networks that can interpolate their position embeddings
 FIRST_WORDS = 8  # of a text, enough to see that its tokenizer knows it
 SPACES = " \t\n\u2581\u0120\u010a"  # a space or line end as tokenizers write them
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInputs:
-    """Inputs of a model from decoded images."""
+    """Inputs of a model from decoded images.
+
+    ``further`` are arguments that the model gets with every batch.
+    """
 
     processor: Any = field(repr=False)
+    further: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
+    def __call__(self, items: Sequence[Any]) -> dict[str, Any]:
         """Inputs on the CPU."""
         pictures = [rgb(item) for item in items]
         with library_call():
-            return dict(self.processor(images=pictures, return_tensors="pt"))
+            return {**self.processor(images=pictures, return_tensors="pt"), **self.further}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -142,10 +149,15 @@ Inputs = ImageInputs | TextInputs
 
 
 def inputs_of(
-    source: Source, modality: str, model: torch.nn.Module, declared: SentencePipeline, *, full: bool = False
-) -> Inputs:
-    """The preprocessing of the checkpoint at ``source`` for ``model``, which takes one modality."""
+    source: Source, modality: str, model: torch.nn.Module, declared: SentencePipeline, *, full: bool = False,
+    forward: Callable[..., Any] | None = None,
+) -> Inputs:  # fmt: skip
+    """The preprocessing of the checkpoint at ``source`` for ``model``, which takes one modality.
+
+    ``forward`` is what gets the inputs, by default the model's own ``forward``.
+    """
     name = source.name
+    check_images(name, modality)
     if modality == "image" and name.options.get("prompt"):
         raise InputError(f"encoder {str(name)!r} takes images, which have no prompt. Leave out prompt=.")
     with importing("transformers"):  # image processors may need torchvision, which a text encoder does without
@@ -157,8 +169,11 @@ def inputs_of(
         check_tokenizer_file(source)
     processor = source.read(processor_class)
     if modality == "image":
+        if (side := resolution_of(name)) is not None:
+            processor = _at_resolution(processor, side, name)
         check_processor_levels(name, processor)
-        return ImageInputs(processor)
+        takes = inspect.signature(forward or model.forward).parameters
+        return ImageInputs(processor, {INTERPOLATE: True} if side is not None and INTERPOLATE in takes else {})
     fault = f"the tokenizer of {str(name)!r} cannot be used as its settings are"
     with fits(fault, "Copy tokenizer.json and tokenizer_config.json again from one source"):
         if declared.lower:
@@ -171,12 +186,41 @@ def inputs_of(
     return TextInputs(str(name), processor, prompt, _longest_input(model, processor, declared.length), full)
 
 
+def _at_resolution(processor: Any, side: int, name: EncoderName) -> Any:
+    """An image processor that makes images of ``side`` pixels, with the same share of them cut off at the edges."""
+    settings = settings_of(processor)
+    size, crop = (
+        {key: one for key, one in (settings.get(part) or {}).items() if one} for part in ("size", "crop_size")
+    )
+    crops = bool(settings.get("do_center_crop")) and set(crop) == {"height", "width"}
+    known = set(size) in ({"height", "width"}, {"shortest_edge"})
+    if not known or not settings.get("do_resize"):
+        raise InputError(
+            f"encoder {str(name)!r} cannot be brought to resolution={side}: its {type(processor).__name__} is set to "
+            f"{size or 'no size'}, which is no number of pixels a side. Leave resolution= out."
+        )
+    changed = {key: round(one * side / crop["height"]) if crops else side for key, one in size.items()}
+    both = {"size": changed, **({"crop_size": {"height": side, "width": side}} if crops else {})}
+    fault = f"the {type(processor).__name__} of {str(name)!r} takes no resolution"
+    with fits(fault, "Leave resolution= out"), library_call():
+        return type(processor).from_dict({**processor.to_dict(), **both})
+
+
 def checked_width(encoder: Encoder, inputs: Inputs, config: Any) -> int:
     """The width d of the encoder's vectors, once images of different shapes went through it."""
     if isinstance(inputs, TextInputs):
         return text_width(encoder, type(inputs.tokenizer).__name__)
-    processor = inputs.processor
-    return image_width(encoder, type(processor).__name__, settings_of(processor), sizes_of(config))
+    processor, name = inputs.processor, EncoderName.parse(encoder.name)
+    try:
+        return image_width(encoder, type(processor).__name__, settings_of(processor), sizes_of(config))
+    except ModelUnavailableError as error:
+        if (side := name.options.get("resolution")) is None:
+            raise
+        raise InputError(
+            f"encoder {encoder.name!r} cannot be brought to resolution={side}: its network ({config.model_type}) takes "
+            f"{sizes_of(config)} and refuses images of that size. Choose a multiple of its patches, or leave "
+            f"resolution= out."
+        ) from error
 
 
 def _lower_case(tokenizer: Any, name: EncoderName) -> None:

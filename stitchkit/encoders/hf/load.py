@@ -13,16 +13,19 @@ from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_counts, fingerprint
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.feature_maps import rows_of
+from stitchkit.encoders.hf.causal import is_causal
 from stitchkit.encoders.hf.checkpoints import (
     Source,
     architecture_of,
     check_whole,
+    code_of,
+    facts_of,
     holds_two,
     modality_of,
     model_class,
     requested_modality,
 )
-from stitchkit.encoders.hf.inputs import Inputs, TextInputs, checked_width, inputs_of
+from stitchkit.encoders.hf.inputs import ImageInputs, Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hf.pairs import HFPairEncoder, load_half
 from stitchkit.encoders.hf.sentence_pipeline import SentencePipeline
 from stitchkit.encoders.hub import importing
@@ -34,7 +37,7 @@ from stitchkit.encoders.probing import class_names, linear_head, neutral, random
 if TYPE_CHECKING:
     import torch
 
-OPTIONS = ("pool", "layer", "norm", "prompt", "modality", "pipeline")
+OPTIONS = ("pool", "layer", "norm", "prompt", "modality", "pipeline", "resolution")
 
 
 @dataclass(slots=True, eq=False)
@@ -100,9 +103,10 @@ class HFEncoder:
         check_whole(self.source.name, report, pooler=True)
         model.eval()
         pixels = random_images(self.prepare([neutral("image")])["pixel_values"].shape[1:])
+        further = self.inputs.further if isinstance(self.inputs, ImageInputs) else {}
         with torch.inference_mode():
-            logits = model(pixel_values=pixels, return_dict=True).logits
-            output = model.base_model(pixel_values=pixels, output_hidden_states=True, return_dict=True)
+            logits = model(pixel_values=pixels, return_dict=True, **further).logits
+            output = model.base_model(pixel_values=pixels, output_hidden_states=True, return_dict=True, **further)
         return self._head(model, output, logits)
 
     def _head(self, model: Any, output: Any, logits: torch.Tensor) -> LinearHead:
@@ -114,7 +118,7 @@ class HFEncoder:
         fits: list[str] = []
         for pooling in (
             self.pooling,
-            *(replace(self.pooling, pool=pool, layer=-1, norm="none", after=None) for pool in POOLS),
+            *(replace(self.pooling, pool=pool, layer=-1, norm="none", after=None) for pool in POOLS if pool != "last"),
         ):
             if not layers or (pooling.pool == "pooler" and getattr(output, "pooler_output", None) is None):
                 continue
@@ -137,12 +141,14 @@ class HFEncoder:
 def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool = False) -> HFEncoder | HFPairEncoder:
     """The encoder ``name`` means: ``org/name[@revision]``, ``hf-hub:org/name``, ``local-dir:/path`` or a path.
 
-    Options: ``pool=cls|mean|pooler`` (default: the mean over the mask for texts; for images the class token, or
-    the mean where there is none), ``layer`` (index into the hidden states; -1, the default, is the model's final
-    output), ``norm=unit`` (vectors of length one, as sentence-transformers models usually end), and ``prompt`` (put
-    before every text). What the ``modules.json`` of sentence-transformers declares are the defaults of all these;
-    ``pipeline=none`` leaves it out. A pooler that is not used stays out of the fingerprint. Of a checkpoint with an
-    image and a text encoder, ``modality=image|text`` chooses one; its vectors are the projected features.
+    Options: ``pool=cls|mean|last|pooler`` (default: the mean over the mask for texts, the last token of causal
+    models, whose first has read nothing; for images the class token, or the mean where there is none), ``layer``
+    (index into the hidden states; -1, the default, is the model's final output), ``norm=unit`` (vectors of length
+    one, as sentence-transformers models usually end), ``prompt`` (put before every text), and ``resolution`` (pixels
+    of a side of images, for which position embeddings are interpolated). What the ``modules.json`` of
+    sentence-transformers declares are the defaults of all these; ``pipeline=none`` leaves it out. A pooler that is
+    not used stays out of the fingerprint. Of a checkpoint with an image and a text encoder, ``modality=image|text``
+    chooses one; its vectors are the projected features.
     """
     name.check_options(OPTIONS)
     requested_modality(name)
@@ -169,7 +175,8 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     if isinstance(pooling.after, torch.nn.Module):
         used |= {f"pipeline.{key}": value for key, value in pooling.after.state_dict().items()}
         after = {"pipeline": pooling.after.settings}
-    digest = fingerprint(used, {**pooling.settings, **inputs.settings, **after})  # before the weights change precision
+    facts = {"config": facts_of(model.config), **pooling.settings, **inputs.settings, **after}
+    digest = fingerprint(used, facts, code_of(model))  # before the weights change precision
     encoder = HFEncoder(
         str(name), Space(str(name), 1), modality, freeze(model, device, dtype), inputs, pooling, device, dtype, source
     )  # fmt: skip
@@ -183,7 +190,9 @@ def _pooling(
     """The pooling of the options and of the declared pipeline, with the modules behind it."""
     from stitchkit.encoders.hf.sentence_modules import after_of
 
-    pooling = Pooling.of(root.name, model, modality, pipeline.pool)
+    open_choice = pipeline.pool is None and root.name.options.get("pool") in (None, "cls")
+    causal = isinstance(inputs, TextInputs) and open_choice and is_causal(model, inputs)
+    pooling = Pooling.of(root.name, model, modality, pipeline.pool, causal=causal)
     if not pipeline.declared:
         return pooling
     if pipeline.pool is None and "pool" not in root.name.options:

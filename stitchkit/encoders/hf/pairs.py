@@ -14,7 +14,14 @@ from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import freeze, move
-from stitchkit.encoders.hf.checkpoints import Source, check_none_missing, check_shapes, requested_modality
+from stitchkit.encoders.hf.checkpoints import (
+    Source,
+    check_none_missing,
+    check_shapes,
+    code_of,
+    facts_of,
+    requested_modality,
+)
 from stitchkit.encoders.hf.inputs import Inputs, TextInputs, checked_width, inputs_of
 from stitchkit.encoders.hf.sentence_pipeline import SentencePipeline
 from stitchkit.encoders.hub import importing
@@ -28,7 +35,6 @@ if TYPE_CHECKING:
 FEATURES = {"image": "get_image_features", "text": "get_text_features"}
 STARTS = {"image": "vis", "text": "text"}  # vision_model, visual_projection; text_model, text_projection
 FULL_LENGTH = ("siglip", "siglip2")  # trained on texts padded to full length, whose last position they read
-FACTS = ("hidden_act", "eos_token_id")  # of a half's config: the same weights with another give other vectors
 
 
 @dataclass(slots=True, eq=False)
@@ -90,10 +96,10 @@ def load_half(source: Source, config: Any, pipeline: SentencePipeline, *, device
     model = _whole(source, config)
     digests = {one: fingerprint(_state(model, one, name), {}) for one in FEATURES}
     half = getattr(model, "text_model" if modality == "text" else "vision_model", model)
-    inputs = inputs_of(source, modality, half, pipeline, full=config.model_type in FULL_LENGTH)
-    facts = {key: getattr(half.config, key, None) for key in FACTS}
-    settings = {"weights": digests[modality], "modality": modality, "pool": "projected", "norm": norm, **facts}
-    digest = fingerprint({}, {**settings, **inputs.settings})
+    inputs = inputs_of(source, modality, half, pipeline, full=config.model_type in FULL_LENGTH,
+                       forward=getattr(model, FEATURES[modality]))  # fmt: skip
+    settings = {"weights": digests[modality], "modality": modality, "pool": "projected", "norm": norm}
+    digest = fingerprint({}, {**settings, "config": facts_of(half.config), **inputs.settings}, code_of(model))
     _drop_other(model, modality)
     encoder = HFPairEncoder(
         str(name), Space(str(name), 1), modality, freeze(model, device, dtype), inputs, norm, device, dtype,

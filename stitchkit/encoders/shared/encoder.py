@@ -162,7 +162,7 @@ def load(
     else:
         inputs = text_batch(kind_of_input, Path(name.id) / TOKENIZER, settings)
     state = network.state_dict()
-    whole = fingerprint(state, settings)
+    whole = fingerprint(state, {**settings, "shape": asdict(network.shape)})  # heads are in no array
     space = Space(str(name), network.shape.dim, fingerprint({}, {"pair": whole, "modality": modality}))
     kind = "image" if isinstance(kind_of_input, ImageInput) else "text"
     return SharedEncoder(str(name), kind, modality, space, whole, freeze(network, device, dtype), inputs, device, dtype)
