@@ -157,17 +157,34 @@ def check_weights(file: Path) -> None:
     _check_content(file)
     if file.suffix != ".safetensors":
         return
+    _tensors(file)
+
+
+def tensor_names(file: Path) -> list[str]:
+    """Names of the tensors of a safetensors file, by its header.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If it is none, or cut short.
+    """
+    return list(_tensors(file))
+
+
+def _tensors(file: Path) -> dict[str, Any]:
+    """The header of a whole safetensors file, without what is no tensor."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         header = stream.read(length) if length + 8 <= size else b""
     try:
-        tensors = parse_json(header)
-        end = max((entry["data_offsets"][1] for key, entry in tensors.items() if key != "__metadata__"), default=0)
+        tensors = {key: entry for key, entry in parse_json(header).items() if key != "__metadata__"}
+        end = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
     except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
         raise _bad(file, f"is not a whole safetensors file ({size} bytes, its header cannot be read)") from error
     if 8 + length + end != size:
         raise _bad(file, f"has {size} bytes where its header announces {8 + length + end}; the copy was cut short")
+    return tensors
 
 
 def _check_content(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,53 @@ from stitchkit.core.alignments import Alignment
 from stitchkit.core.errors import InputError, SpaceMismatchError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.roles import Encoder
+from stitchkit.core.scores import Scores
 from stitchkit.core.space import Space, common_fingerprint
 
 NOTE = (
     "no anchors: the checkpoint's own image and text encoder share a space; their vectors are compared as they are, "
     "neither centred nor turned"
 )
+
+
+def own_logit(model: Any) -> tuple[float | None, float | None]:
+    """Scale and bias by which a pair's own logits are made of cosines; None for what the model does not have.
+
+    Parameters
+    ----------
+    model
+        Model of transformers or open_clip, whose ``logit_scale`` is a logarithm.
+    """
+    scale, bias = (getattr(model, key, None) for key in ("logit_scale", "logit_bias"))
+    values = [
+        None if one is None or one.numel() != 1 else float(one.detach().float().reshape(())) for one in (scale, bias)
+    ]
+    return None if values[0] is None else math.exp(values[0]), values[1]
+
+
+def own_logits(scores: Scores, image: Encoder) -> Scores:
+    """Zero-shot scores of a CLIP-like pair on the scale of its own logits.
+
+    Of a class without negative prompts that is ``scale * cosine + bias``, as the pair was trained; with negative
+    prompts the difference of two such logits. The order of items is that of the cosines.
+
+    Parameters
+    ----------
+    scores
+        Cosines or margins, from ``stitchkit.zeroshot`` over ``clip_alignment``.
+    image
+        The image encoder of the pair; one that states no scale leaves the scores as they are.
+
+    Returns
+    -------
+    Scores
+        Logits, or the scores as they are.
+    """
+    scale, bias = (getattr(image, key, None) for key in ("logit_scale", "logit_bias"))
+    if scale is None or scores.kind not in ("cosine", "margin"):
+        return scores
+    shift = bias if scores.kind == "cosine" and bias is not None else 0.0
+    return Scores(scores.values * scale + shift, "logit", scores.ids, scores.classes)
 
 
 def clip_alignment(image: Encoder, text: Encoder) -> Alignment:

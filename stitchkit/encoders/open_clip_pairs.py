@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
-from stitchkit.encoders.checkpoints import check_counts, check_weights, fingerprint, settings_in
+from stitchkit.encoders.checkpoints import check_counts, check_weights, fingerprint, settings_in, tensor_names
+from stitchkit.encoders.clip_pairs import own_logit
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.folder_kinds import describe_folder
 from stitchkit.encoders.hub import hub_file, importing, is_offline, loading
@@ -21,6 +22,8 @@ from stitchkit.encoders.load_checks import check_levels, image_width, text_width
 from stitchkit.encoders.names import HUB, LOCAL, EncoderName
 from stitchkit.encoders.pooling import at_norm, norm_of
 from stitchkit.encoders.resolution import check_images, resolution_of
+from stitchkit.encoders.sides import is_vision_only, no_text_side
+from stitchkit.encoders.state_dicts import check_state, read_state
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 CONFIG = "open_clip_config.json"
 PATTERNS = ("*.safetensors", "*.bin", "*.pth")  # files that open_clip looks for in a folder
 MODALITIES = ("image", "text")
+VISION = "visual."  # start of the names of weights of the vision encoder
 OPTIONS = ("modality", "norm", "prompt", "resolution")
 NO_VECTOR = (
     "image_size",
@@ -47,7 +51,8 @@ OF_PAIR = ("logit_scale", "logit_bias")  # parameters that no vector depends on
 class OpenClipEncoder:
     """The image or the text encoder of an open_clip checkpoint, with its projection.
 
-    ``pair`` is a fingerprint of the weights of both, the same for either.
+    ``pair`` is a fingerprint of the weights of both, the same for either; empty where the text encoder is not there.
+    ``logit_scale`` and ``logit_bias`` make the pair's own logits of cosines.
     """
 
     name: str
@@ -60,6 +65,8 @@ class OpenClipEncoder:
     dtype: str
     pair: str
     vocabulary: Callable[[Sequence[str]], list[bool]] | None = field(default=None, repr=False)
+    logit_scale: float | None = None
+    logit_bias: float | None = None
 
     def prepare(self, items: Sequence[Any]) -> torch.Tensor:
         """Decoded images as pixels (b, 3, h, w), or texts as token ids (b, t), on the CPU.
@@ -96,16 +103,20 @@ def load(name: EncoderName, *, device: str, dtype: str) -> OpenClipEncoder:
         If files are missing or are something else, or weights do not fill the model.
     """
     name.check_options(OPTIONS)
-    modality = _modality(name)
+    alone = _vision_only(name)
+    modality = "image" if alone is not None and name.options.get("modality") is None else _modality(name)
+    if alone is not None and modality == "text":
+        raise no_text_side(name)
     with importing("open_clip", "'stitchkit[open-clip]'"):
         library: Any = import_module("open_clip")
-    model, preprocessing, tokenizer, built = _read(library, name, _resolution(name, modality))
+    model, preprocessing, tokenizer, built = _read(library, name, _resolution(name, modality), alone)
     state = {key: value for key, value in model.state_dict().items() if key not in OF_PAIR}
     halves = {
-        one: {key: value for key, value in state.items() if key.startswith("visual.") == (one == "image")}
+        one: {key: value for key, value in state.items() if key.startswith(VISION) == (one == "image")}
         for one in MODALITIES
     }
-    digests = {one: fingerprint(half, {}) for one, half in halves.items()}
+    digests = {one: fingerprint(half, {}) for one, half in halves.items() if not (alone and one == "text")}
+    scale, bias = (None, None) if alone else own_logit(model)
     norm, prompt, settings = norm_of(name) or "none", name.options.get("prompt", ""), dict(model.visual.preprocess_cfg)
     if modality == "image":
         check_levels(name, 1.0, list(settings["mean"]), list(settings["std"]), "open_clip, which scales to 0 to 1,")
@@ -119,7 +130,8 @@ def load(name: EncoderName, *, device: str, dtype: str) -> OpenClipEncoder:
     digest = fingerprint({}, {"weights": digests[modality], "modality": modality, "norm": norm, **facts})
     encoder = OpenClipEncoder(
         name=str(name), space=Space(str(name), 1), modality=modality, model=freeze(tower, device, dtype), inputs=inputs,
-        norm=norm, device=device, dtype=dtype, pair=fingerprint({}, digests), vocabulary=known,
+        norm=norm, device=device, dtype=dtype, pair="" if alone else fingerprint({}, digests),
+        vocabulary=known, logit_scale=scale, logit_bias=bias,
     )  # fmt: skip
     if modality == "image":
         dim = image_width(encoder, "preprocessing", {"size": settings["size"]}, f"images of {settings['size']}")
@@ -167,7 +179,40 @@ def _text_facts(model: Any, tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def _read(library: Any, name: EncoderName, side: int | None) -> tuple[Any, Any, Any, Mapping[str, Any]]:
+def _vision_only(name: EncoderName) -> Path | None:
+    """The file of weights of a folder that holds the vision encoder alone, else None."""
+    folder = name.folder
+    files = [] if folder is None else [one for pattern in PATTERNS for one in sorted(folder.glob(pattern))]
+    if folder is None or len(files) != 1 or not (folder / CONFIG).is_file():
+        return None
+    check_weights(files[0])
+    if files[0].suffix == ".safetensors":
+        names: Iterable[str] = tensor_names(files[0])
+    else:
+        names = read_state(name, files[0])
+    return files[0] if is_vision_only(names, VISION, "") else None
+
+
+def _read_vision(
+    library: Any, name: EncoderName, where: str, file: Path, settings: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """Model with the weights of its vision encoder alone, and the transform of images."""
+    import torch
+
+    state = {key: one for key, one in read_state(name, file).items() if key.startswith(VISION)}
+    with loading(name, None):
+        model, _, transform = library.create_model_and_transforms(where, load_weights=False, **settings)
+        import_module("open_clip.model").resize_pos_embed(state, model)
+    if f"{VISION}proj" not in state and isinstance(getattr(model.visual, "proj", None), torch.nn.Parameter):
+        model.visual.proj = None  # a tower without a projection: its pooled output is the vector
+    check_state(name, {key: one for key, one in model.state_dict().items() if key.startswith(VISION)}, state)
+    model.load_state_dict(state, strict=False)
+    return model, transform
+
+
+def _read(
+    library: Any, name: EncoderName, side: int | None, alone: Path | None
+) -> tuple[Any, Any, Any, Mapping[str, Any]]:
     """Model with its weights, transform of images, tokenizer, all on the CPU, and the config it was built by."""
     sized = {} if side is None else {"force_image_size": side}
     if name.folder is not None:
@@ -185,6 +230,9 @@ def _read(library: Any, name: EncoderName, side: int | None) -> tuple[Any, Any, 
     else:
         (where, tag), overrides = _tagged(library, name), {}
         hub_id = _repository(library.get_pretrained_cfg(where, tag), name)
+    if alone is not None:
+        model, transform = _read_vision(library, name, where, alone, {**sized, **overrides})
+        return model, transform, None, _model_config(library, name, where, hub_id)
     with loading(name, hub_id):
         # weights that the hub does not give would be random, with a line in the log
         model, _, transform = library.create_model_and_transforms(

@@ -102,7 +102,18 @@ def fill(name: EncoderName, model: torch.nn.Module, state: Mapping[str, torch.Te
         For any other key that is missing or left over, and for weights of another shape, naming the first ones.
     """
     starts = tuple(spare)
-    wanted = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    kept = check_state(name, model.state_dict(), state, starts)
+    model.load_state_dict(kept, strict=False)
+
+
+def check_state(
+    name: EncoderName,
+    model: Mapping[str, torch.Tensor],
+    state: Mapping[str, torch.Tensor],
+    starts: tuple[str, ...] = (),
+) -> dict[str, torch.Tensor]:
+    """The part of ``state`` that fills the weights ``model``; errors and ``starts`` as of :func:`fill`."""
+    wanted = {key: tuple(tensor.shape) for key, tensor in model.items()}
     kept = {key: tensor for key, tensor in state.items() if key in wanted or not key.startswith(starts or ("\0",))}
     missing = [key for key in wanted if key not in kept and not key.startswith(starts or ("\0",))
                and not key.endswith(COUNTS)]  # fmt: skip
@@ -120,7 +131,7 @@ def fill(name: EncoderName, model: torch.nn.Module, state: Mapping[str, torch.Te
             f"the weights of {str(name)!r} are not those of its architecture: {len(other)} have another shape, such as "
             f"{other[0]} with {tuple(kept[other[0]].shape)} in the file and {wanted[other[0]]} in the model."
         )
-    model.load_state_dict(kept, strict=False)
+    return kept
 
 
 def _keys(content: Any) -> str:

@@ -24,6 +24,7 @@ from stitchkit.encoders.load_checks import check_levels, image_width
 from stitchkit.encoders.names import HUB, LOCAL, EncoderName
 from stitchkit.encoders.probing import class_names, linear_head, random_images
 from stitchkit.encoders.resolution import resolution_of
+from stitchkit.encoders.sides import no_text_side
 
 if TYPE_CHECKING:
     import torch
@@ -120,6 +121,8 @@ def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
     InputError
         For a resolution that the network cannot take.
     """
+    if name.options.get("modality") == "text":  # of a vision tower of CLIP, say
+        raise no_text_side(name)
     name.check_options(OPTIONS)
     side = resolution_of(name)
     with importing("timm"):

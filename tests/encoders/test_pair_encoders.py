@@ -154,7 +154,7 @@ def test_a_pair_without_a_modality_is_refused_with_the_two_there_are(checkpoint)
         ("hf_clip", "modality=words", UnknownNameError, "no modality is called 'words'"),
         ("hf_bert", "modality=words", UnknownNameError, "no modality is called 'words'"),
         ("hf_bert", "modality=image", InputError, "holds one encoder, which takes texts. Leave out modality="),
-        ("hf_vit", "modality=text", InputError, "holds one encoder, which takes images. Leave out modality="),
+        ("hf_vit", "modality=text", InputError, "has no text side: stitch one"),
         ("hf_clip", "modality=image&pool=cls", InputError, "not pooled again. Leave out pool="),
         ("hf_clip", "modality=text&layer=1", InputError, "not pooled again. Leave out layer="),
         ("hf_clip", "modality=text&norm=l2", UnknownNameError, "no norm is called 'l2'"),

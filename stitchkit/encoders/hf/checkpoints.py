@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
-from stitchkit.encoders.checkpoints import check_folder, settings_in
+from stitchkit.encoders.checkpoints import check_folder, settings_in, tensor_names
 from stitchkit.encoders.hub import check_trust, hub_file, loading
 from stitchkit.encoders.names import HUB, EncoderName
+from stitchkit.encoders.sides import no_text_side
 
 if TYPE_CHECKING:
     import torch
@@ -96,6 +97,15 @@ class Source:
         if (file := self.file(path)) is None:
             return None
         return settings_in(file)
+
+    def weight_names(self) -> list[str]:
+        """Names of the weights, where a safetensors file or the index of several tells them; else none."""
+        if (file := self.file("model.safetensors.index.json")) is not None:
+            index = settings_in(file)
+            names = index.get("weight_map") if isinstance(index, Mapping) else None
+            return list(names) if isinstance(names, Mapping) else []
+        file = self.file("model.safetensors")
+        return [] if file is None else tensor_names(file)
 
     def read(self, auto: Any, **settings: Any) -> Any:
         """``auto.from_pretrained`` of this checkpoint, with this library's errors."""
@@ -231,6 +241,8 @@ def modality_of(model: torch.nn.Module, name: EncoderName) -> str:
     if takes not in MODALITIES:
         raise InputError(f"the model of {str(name)!r} takes {takes}; encoders take images or texts.")
     modality = MODALITIES[takes]
+    if modality == "image" and requested_modality(name) == "text":
+        raise no_text_side(name)
     if requested_modality(name) not in (None, modality):
         raise InputError(
             f"the checkpoint of {str(name)!r} holds one encoder, which takes {modality}s. Leave out modality=."

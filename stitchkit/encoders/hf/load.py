@@ -26,7 +26,7 @@ from stitchkit.encoders.hf.checkpoints import (
     requested_modality,
 )
 from stitchkit.encoders.hf.inputs import ImageInputs, Inputs, TextInputs, checked_width, inputs_of
-from stitchkit.encoders.hf.pairs import HFPairEncoder, load_half
+from stitchkit.encoders.hf.pairs import HFPairEncoder, lacks_text, load_half
 from stitchkit.encoders.hf.sentence_pipeline import SentencePipeline
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.library_calls import library_call
@@ -148,7 +148,8 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     of a side of images, for which position embeddings are interpolated). What the ``modules.json`` of
     sentence-transformers declares are the defaults of all these; ``pipeline=none`` leaves it out. A pooler that is
     not used stays out of the fingerprint. Of a checkpoint with an image and a text encoder, ``modality=image|text``
-    chooses one; its vectors are the projected features.
+    chooses one; its vectors are the projected features. Where only the vision encoder of such a pair is there, it is
+    read by itself, without a projection.
     """
     name.check_options(OPTIONS)
     requested_modality(name)
@@ -160,10 +161,15 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     source = root.at(pipeline.path) if pipeline.declared else root
     config = source.read(AutoConfig)
     check_counts(config.to_dict(), f"the checkpoint of {str(name)!r}")
+    alone: dict[str, Any] = {}
     if holds_two(config):
-        return load_half(source, config, pipeline, device=device, dtype=dtype)
+        if not lacks_text(source):
+            return load_half(source, config, pipeline, device=device, dtype=dtype)
+        alone["config"] = config = config.vision_config
     kind = model_class(config, name, encoder_only=pipeline.declared)
-    model, report = source.read(kind, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True)
+    model, report = source.read(
+        kind, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **alone
+    )
     check_whole(name, report, pooler=False)
     modality = modality_of(model, name)
     inputs = inputs_of(source, modality, model, pipeline)

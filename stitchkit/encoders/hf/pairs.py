@@ -13,6 +13,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import fingerprint
+from stitchkit.encoders.clip_pairs import own_logit
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.hf.checkpoints import (
     Source,
@@ -28,6 +29,7 @@ from stitchkit.encoders.hub import importing
 from stitchkit.encoders.library_calls import library_call
 from stitchkit.encoders.names import EncoderName
 from stitchkit.encoders.pooling import at_norm, norm_of
+from stitchkit.encoders.sides import is_vision_only, no_text_side
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +44,7 @@ class HFPairEncoder:
     """The image or the text encoder of a CLIP-like checkpoint, with its projection.
 
     ``pair`` is a fingerprint of the weights of both, the same for either: what tells that their vectors can be
-    compared.
+    compared. ``logit_scale`` and ``logit_bias`` make the pair's own logits of cosines.
     """
 
     name: str
@@ -54,6 +56,8 @@ class HFPairEncoder:
     device: str
     dtype: str
     pair: str
+    logit_scale: float | None = None
+    logit_bias: float | None = None
 
     def prepare(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Decoded images, or texts, as the model's inputs on the CPU.
@@ -80,6 +84,24 @@ class HFPairEncoder:
             return Encoded(at_norm(features.float(), self.norm))
 
 
+def lacks_text(source: Source) -> bool:
+    """True for a checkpoint that is described as a pair and holds the vision encoder alone.
+
+    Raises
+    ------
+    InputError
+        If its text encoder is asked for.
+    """
+    name = source.name
+    if source.hub_id is not None and requested_modality(name) is None:
+        return False  # the error that names both encoders comes before gigabytes are fetched
+    if not is_vision_only(source.weight_names(), STARTS["image"], STARTS["text"]):
+        return False
+    if requested_modality(name) == "text":
+        raise no_text_side(name)
+    return True
+
+
 def load_half(source: Source, config: Any, pipeline: SentencePipeline, *, device: str, dtype: str) -> HFPairEncoder:
     """The encoder of a two-encoder checkpoint that ``#modality=image`` or ``#modality=text`` asks for.
 
@@ -100,10 +122,11 @@ def load_half(source: Source, config: Any, pipeline: SentencePipeline, *, device
                        forward=getattr(model, FEATURES[modality]))  # fmt: skip
     settings = {"weights": digests[modality], "modality": modality, "pool": "projected", "norm": norm}
     digest = fingerprint({}, {**settings, "config": facts_of(half.config), **inputs.settings}, code_of(model))
+    scale, bias = own_logit(model)
     _drop_other(model, modality)
     encoder = HFPairEncoder(
         str(name), Space(str(name), 1), modality, freeze(model, device, dtype), inputs, norm, device, dtype,
-        fingerprint({}, digests),
+        fingerprint({}, digests), scale, bias,
     )  # fmt: skip
     encoder.space = Space(str(name), checked_width(encoder, inputs, half.config), digest)
     if modality == "text":

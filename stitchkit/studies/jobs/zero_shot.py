@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +15,8 @@ from stitchkit.core.errors import DataError
 from stitchkit.core.items import Items
 from stitchkit.core.prompts import PromptSet
 from stitchkit.datasets.prompt_sets import read_prompts, subset
-from stitchkit.encoders.clip_pairs import clip_alignment
+from stitchkit.encoders.clip_pairs import clip_alignment, own_logits
+from stitchkit.encoders.names import EncoderName
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.jobs.study_jobs import CellResult, Job, MapJobs
 from stitchkit.studies.judges import ClassJudge
@@ -31,6 +32,18 @@ def clip_halves(checkpoint: str) -> tuple[str, str]:
     """The names of a CLIP-like checkpoint's image and text encoder."""
     link = "&" if "#" in checkpoint else "#"
     return f"{checkpoint}{link}modality=image", f"{checkpoint}{link}modality=text"
+
+
+def public_names(checkpoints: Sequence[str]) -> list[str]:
+    """The names of checkpoints without the folders of this machine, where that leaves them apart.
+
+    Examples
+    --------
+    >>> public_names(["hf:org/clip", "open_clip:/models/mine"])
+    ['hf:org/clip', 'open_clip:mine']
+    """
+    shown = [EncoderName.parse(one).public for one in checkpoints]
+    return shown if len(set(shown)) == len(shown) else list(checkpoints)
 
 
 class ZeroShotJobs(MapJobs[ZeroShotPlan]):
@@ -86,9 +99,9 @@ class ZeroShotJobs(MapJobs[ZeroShotPlan]):
                         around = self.circumstances(draw, source, target, prompts=digest, texts=self.plan.data.texts)
                         work = partial(self._scores, source, target, method, draw)
                         yield Job(Cell(source, target, method, *draw), around, work)
-        for checkpoint in self.plan.grid.clip:
+        for checkpoint, name in zip(self.plan.grid.clip, public_names(self.plan.grid.clip), strict=True):
             around = self.circumstances(None, *clip_halves(checkpoint), prompts=digest)
-            yield Job(Cell("", "", f"{CLIP}: {checkpoint}", 0), around, partial(self._clip_scores, checkpoint))
+            yield Job(Cell("", "", f"{CLIP}: {name}", 0), around, partial(self._clip_scores, checkpoint))
 
     def judge(self) -> ClassJudge:
         """Measures of scores of classes."""
@@ -101,12 +114,13 @@ class ZeroShotJobs(MapJobs[ZeroShotPlan]):
         return self.class_result([score_by_prompts(fold, method, self.prompts, vectors) for fold in folds])
 
     def _clip_scores(self, checkpoint: str, _: Path) -> CellResult:
-        """Scores by a checkpoint whose image and text encoder share a space: no anchors, the same classes."""
+        """Scores by a checkpoint whose two encoders share a space, on the scale of its own logits: no anchors."""
         image, text = clip_halves(checkpoint)
         alignment = clip_alignment(self.data.encoder(image), self.data.encoder(text))
         head = zeroshot(alignment, self._prompt_vectors(text), self.prompts)
         folds = self.fold_data(self.draws()[0], x=image)
-        return self.class_result([(head.scores(fold.x_test), alignment.record) for fold in folds])
+        encoder = self.data.encoder(image)
+        return self.class_result([(own_logits(head.scores(fold.x_test), encoder), alignment.record) for fold in folds])
 
     def _prompt_vectors(self, target: str) -> Embeddings:
         texts = self.prompts.texts
