@@ -99,7 +99,7 @@ def embed(
     Warns
     -----
     UserWarning
-        If items were left out, with their number and the first.
+        If items were left out, or texts are longer than the encoder reads, with their number and the first.
     """
     if on_error not in _ON_ERROR:
         raise UnknownNameError.of("way to treat damaged items", str(on_error), _ON_ERROR)
@@ -123,9 +123,10 @@ def embed(
         usable, keys = _content_keys(usable, cache is not None, pool, bar, failures)
         first, which = _distinct(keys)
         if encoder.modality == "text":
-            from stitchkit.encoders.unknown_texts import check_vocabulary
+            from stitchkit.encoders.unknown_texts import check_vocabulary, warn_of_cut_texts
 
             check_vocabulary(encoder, usable, first, which)
+            warn_of_cut_texts(encoder, usable, first, which)
         vectors = np.empty((len(first), encoder.space.dim), dtype)
         work = _Work(usable, first, keys[first], vectors, cache, failures)
         _encode_all(encoder, work, work.recall(), batch_size, pool, bar)

@@ -63,6 +63,15 @@ class HasVocabulary(Protocol):
         ...
 
 
+@runtime_checkable
+class HasContext(Protocol):
+    """A text encoder that reads the beginning of a text only, up to a number of tokens."""
+
+    def cuts(self, texts: Sequence[str]) -> Sequence[bool]:
+        """True for each text whose end is cut off, (n,)."""
+        ...
+
+
 class Head(Protocol):
     """A function from vectors of one space to scores."""
 

@@ -65,6 +65,7 @@ class OpenClipEncoder:
     dtype: str
     pair: str
     vocabulary: Callable[[Sequence[str]], list[bool]] | None = field(default=None, repr=False)
+    context: Callable[[Sequence[str]], list[bool]] | None = field(default=None, repr=False)
     logit_scale: float | None = None
     logit_bias: float | None = None
 
@@ -78,6 +79,10 @@ class OpenClipEncoder:
     def knows(self, texts: Sequence[str]) -> list[bool]:
         """True for each text of which the tokenizer knows something, (n,); of bytes all are known."""
         return [True] * len(texts) if self.vocabulary is None else self.vocabulary(texts)
+
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """True for each text whose end the encoder does not read, (n,)."""
+        return [False] * len(texts) if self.context is None else self.context(texts)
 
     def encode(self, batch: torch.Tensor) -> Encoded:
         """Projected features (b, d) in float32 on the device, of any length unless ``norm=unit``."""
@@ -120,18 +125,19 @@ def load(name: EncoderName, *, device: str, dtype: str) -> OpenClipEncoder:
     norm, prompt, settings = norm_of(name) or "none", name.options.get("prompt", ""), dict(model.visual.preprocess_cfg)
     if modality == "image":
         check_levels(name, 1.0, list(settings["mean"]), list(settings["std"]), "open_clip, which scales to 0 to 1,")
-        tower, inputs, known = model.visual, _image_inputs(preprocessing), None
+        tower, inputs, known, context = model.visual, _image_inputs(preprocessing), None, None
         facts: dict[str, Any] = {"preprocessing": settings, "built": _half(built, "vision_cfg", model.visual)}
     else:
         del model.visual
         tower, inputs, known = model, _text_inputs(str(name), tokenizer, prompt), _vocabulary(name, tokenizer)
+        context = _context(name, tokenizer, prompt)
         facts = {"prompt": prompt, "length": tokenizer.context_length, "built": _half(built, "text_cfg", model),
                  **_text_facts(model, tokenizer)}  # fmt: skip
     digest = fingerprint({}, {"weights": digests[modality], "modality": modality, "norm": norm, **facts})
     encoder = OpenClipEncoder(
         name=str(name), space=Space(str(name), 1), modality=modality, model=freeze(tower, device, dtype), inputs=inputs,
         norm=norm, device=device, dtype=dtype, pair="" if alone else fingerprint({}, digests),
-        vocabulary=known, logit_scale=scale, logit_bias=bias,
+        vocabulary=known, context=context, logit_scale=scale, logit_bias=bias,
     )  # fmt: skip
     if modality == "image":
         dim = image_width(encoder, "preprocessing", {"size": settings["size"]}, f"images of {settings['size']}")
@@ -341,6 +347,21 @@ def _vocabulary(name: EncoderName, tokenizer: Any) -> Callable[[Sequence[str]], 
     from stitchkit.encoders.hf.inputs import TextInputs
 
     return TextInputs(str(name), inner, "", tokenizer.context_length).knows
+
+
+def _context(name: EncoderName, tokenizer: Any, prompt: str) -> Callable[[Sequence[str]], list[bool]]:
+    """The test of texts that are longer than the context length of the checkpoint."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    if inner is not None:
+        from stitchkit.encoders.hf.inputs import TextInputs
+
+        return TextInputs(str(name), inner, prompt, tokenizer.context_length).cuts
+
+    def cuts(texts: Sequence[str]) -> list[bool]:
+        room = tokenizer.context_length - 2  # a start and an end token
+        return [len(tokenizer.encode(prompt + text)) > room for text in texts]
+
+    return cuts
 
 
 def _probe_tokens(tokenizer: Any) -> list[list[int]]:

@@ -57,6 +57,10 @@ class SentenceEncoder:
         """True for each text of which the tokenizer knows something, (n,)."""
         return [True] * len(texts) if self.words is None else self.words.knows(texts)
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """True for each text whose end the encoder does not read, (n,)."""
+        return [False] * len(texts) if self.words is None else self.words.cuts(texts)
+
     def encode(self, batch: list[str]) -> Encoded:
         """Vectors (b, d) in float32 on the device, after everything that the checkpoint declares."""
         with library_call():

@@ -9,7 +9,7 @@ from typing import Any
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.roles import Batch, Encoded, Encoder, HasVocabulary
+from stitchkit.core.roles import Batch, Encoded, Encoder, HasContext, HasVocabulary
 from stitchkit.core.space import Space
 from stitchkit.encoders.consent import Consent
 from stitchkit.encoders.names import EncoderName
@@ -47,6 +47,10 @@ class StitchedEncoder:
     def knows(self, texts: Sequence[str]) -> Sequence[bool]:
         """True for each text of which the source encoder's tokenizer knows something, (n,)."""
         return self.encoder.knows(texts) if isinstance(self.encoder, HasVocabulary) else [True] * len(texts)
+
+    def cuts(self, texts: Sequence[str]) -> Sequence[bool]:
+        """True for each text whose end the source encoder does not read, (n,)."""
+        return self.encoder.cuts(texts) if isinstance(self.encoder, HasContext) else [False] * len(texts)
 
     def encode(self, batch: Batch) -> Encoded:
         """Vectors (b, d_t) in the target space's units."""

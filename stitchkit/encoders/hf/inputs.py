@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MASK = "attention_mask"
 INTERPOLATE = "interpolate_pos_encoding"  # argument of networks that can interpolate their position embeddings
+SPECIAL = 4  # tokens around a text, at most
+SOME = 1024  # texts that are tokenised at once
 FIRST_WORDS = 8  # of a text, enough to see that its tokenizer knows it
 SPACES = " \t\n\u2581\u0120\u010a"  # a space or line end as tokenizers write them
 
@@ -112,6 +114,21 @@ class TextInputs:
         for row, one in zip(rest, self._knows([texts[row] for row in rest]), strict=True):
             known[row] = one
         return known
+
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """True for each text that has more tokens than ``length``, prompt and special tokens included, (n,)."""
+        if self.length is None:
+            return [False] * len(texts)
+        whole = [self.prompt + text for text in texts]
+        # a token holds a byte at least, so that most texts need no second look
+        rows = [row for row, text in enumerate(whole) if len(text.encode("utf-8", "replace")) + SPECIAL > self.length]
+        cut = [False] * len(texts)
+        for start in range(0, len(rows), SOME):
+            some = rows[start : start + SOME]
+            read = self.tokenizer([whole[row] for row in some], return_attention_mask=False, verbose=False)
+            for row, ids in zip(some, read["input_ids"], strict=True):
+                cut[row] = len(ids) > self.length
+        return cut
 
     def _knows(self, texts: Sequence[str]) -> list[bool]:
         if not texts:

@@ -66,6 +66,10 @@ class HFEncoder:
         """True for each text of which the tokenizer knows something, (n,)."""
         return self.inputs.knows(texts) if isinstance(self.inputs, TextInputs) else [True] * len(texts)
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """True for each text whose end the encoder does not read, (n,)."""
+        return self.inputs.cuts(texts) if isinstance(self.inputs, TextInputs) else [False] * len(texts)
+
     def encode(self, batch: dict[str, torch.Tensor]) -> Encoded:
         """Pooled vectors (b, d) in float32 on the device, tokens (b, t, d), and of texts their mask (b, t).
 
