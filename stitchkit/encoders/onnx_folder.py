@@ -417,6 +417,12 @@ def _settle(encoder: OnnxEncoder) -> None:
     items: list[Any] = probe_images() if image else list(TRIAL_TEXTS)
     if encoder.pool is None:
         encoder.pool = BY_AXES[encoder._run(next(encoder._one_by_one(encoder.prepare(items[:1])))).ndim]
+    widths = [int(encoder.encode(encoder.prepare([one])).pooled.shape[1]) for one in items]
+    if len(set(widths)) > 1:
+        raise InputError(
+            f"the output {encoder.output!r} of {encoder.name!r} is {widths[0]} wide for one {encoder.modality} and "
+            f"{widths[1]} for another, so it is no vector. Choose another with #output=."
+        )
     if not encoder.alone:
         one, both = (encoder.encode(encoder.prepare(batch)).pooled[0] for batch in (items[:1], items))
         if bool((one - both).abs().max() > FOLLOWS * one.abs().max()):

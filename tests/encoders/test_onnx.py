@@ -192,6 +192,12 @@ def test_options_that_do_not_fit_the_output_are_refused(checkpoint):
         sk.load_encoder(f"onnx:{checkpoint('onnx_text')}", device="cpu", dtype="float16")
 
 
+def test_an_output_as_wide_as_its_text_is_no_vector(tmp_path):
+    refuses(
+        onnx_text(tmp_path / "it", outputs=("floats",)), "is 3 wide for one text and 23 for another", "", InputError
+    )
+
+
 def _cut(folder):
     (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:-200])
 

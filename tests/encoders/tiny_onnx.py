@@ -78,7 +78,7 @@ def text_model(
     names = ["input_ids", *["attention_mask"] * mask, *["token_type_ids"] * types]
     takes = [helper.make_tensor_value_info(one, TensorProto.INT64, [batch, length]) for one in names]
     shapes = {"last_hidden_state": [batch, length, width], "sentence": [batch, width], "column": [batch, length, 1],
-              "count": [batch, 1, 1]}  # fmt: skip
+              "count": [batch, 1, 1], "floats": [batch, length]}  # fmt: skip
     gives = [helper.make_tensor_value_info(one, TensorProto.FLOAT, shapes[one]) for one in outputs]
     return _graph(nodes, takes, gives, weights)
 
