@@ -31,6 +31,7 @@ COMMANDS = {  # in the order of the help; a command is imported when it is asked
     "bundle": "stitchkit.cli.commands.bundle:bundle",
     "info": "stitchkit.cli.commands.info:info",
     "list": "stitchkit.cli.commands.list:list_names",
+    "encoders": "stitchkit.cli.commands.encoders:encoders",
     "anchors": "stitchkit.cli.commands.anchors.group:anchors",
 }
 MARKUP: Final = "rich"  # of help texts

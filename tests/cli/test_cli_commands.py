@@ -280,6 +280,13 @@ def test_info_tells_what_each_thing_is(cli, stitched, scored, world, tmp_path):
         assert kind in fine(cli("info", what)).out
 
 
+def test_encoders_lists_the_catalogue_by_a_word(cli):
+    (entry,) = fine(cli("encoders", "rad-dino", "--json")).json["encoders"]
+    assert (entry["name"], entry["width"], entry["domain"]) == ("hf:microsoft/rad-dino", 768, "chest X-ray")
+    assert "hf:microsoft/rad-dino" in fine(cli("encoders", "chest")).out
+    assert "0 encoders" in fine(cli("encoders", "no such thing")).out
+
+
 def test_info_of_a_table_shows_no_cell(cli, world):
     out = fine(cli("info", world.anchors)).out
     assert "anchors0" not in out
