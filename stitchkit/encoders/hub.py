@@ -195,11 +195,14 @@ def unavailable(name: EncoderName, hub_id: str | None, error: BaseException) -> 
             f"Check the files of {str(name.folder or name.id)!r} against their source and copy them again."
         )
     repository = hub_id.partition("@")[0]
+    way = f"accept its licence at https://huggingface.co/{repository} and set HF_TOKEN to a token of that account."
+    gated = _is_gated(error)
     return ModelUnavailableError(
-        f"encoder {str(name)!r} cannot be loaded from the hub: " + _reason(error) + ". If it is gated, accept "
-        f"its licence at https://huggingface.co/{repository} and set HF_TOKEN. Without a network, copy the repository "
-        f"to a folder and load {name.family}:local-dir:/path/to/folder."
-    )
+        f"encoder {str(name)!r} cannot be loaded from the hub: " + _reason(error)
+        + (f". A{way[1:]}" if gated else f". If it is gated, {way}")
+        + " Without a network, copy the repository to a folder and load "
+        + f"{name.family}:local-dir:/path/to/folder."
+    )  # fmt: skip
 
 
 def check_trust(name: EncoderName, trust_remote_code: bool) -> None:
@@ -220,12 +223,19 @@ def _refusal(name: EncoderName) -> ModelUnavailableError:
     )
 
 
+def _is_gated(error: BaseException) -> bool:
+    """True for a repository whose terms were not accepted by the account of this machine's token."""
+    from huggingface_hub.errors import GatedRepoError
+
+    return any(isinstance(one, GatedRepoError) for one in _chain(error))
+
+
 def _reason(error: BaseException) -> str:
     """Why the hub gave nothing, in a line."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     causes = list(_chain(error))
-    if any(isinstance(one, GatedRepoError) for one in causes):
+    if _is_gated(error):
         return "the repository is gated and this machine has no token that was granted access"
     if any(isinstance(one, RevisionNotFoundError) for one in causes):
         return "the repository has no such revision"
