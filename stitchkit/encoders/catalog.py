@@ -79,7 +79,7 @@ def read_catalog(word: str = "") -> list[CatalogEntry]:
 def catalog_table(entries: list[CatalogEntry]) -> str:
     """Entries as a table of text, with the note of each below it."""
     rows = [
-        (one.name, TAKES[one.modality], one.domain, _shown(one.width), one.licence or UNKNOWN, _access(one.gated))
+        (one.name, TAKES[one.modality], one.domain, _number(one.width), one.licence or UNKNOWN, _access(one.gated))
         for one in entries
     ]
     wide = [max(len(row[column]) for row in [HEADINGS, *rows]) for column in range(len(HEADINGS))]
@@ -96,7 +96,7 @@ def catalog_document(entries: list[CatalogEntry]) -> dict[str, object]:
     return {"encoders": [asdict(one) for one in entries]}
 
 
-def _shown(value: int | None) -> str:
+def _number(value: int | None) -> str:
     return UNKNOWN if value is None else str(value)
 
 

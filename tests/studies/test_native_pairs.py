@@ -15,7 +15,9 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.datasets.prompt_sets import read_prompts
 from stitchkit.studies.named_encoders import NamedEncoders
 
-pytestmark = pytest.mark.filterwarnings("ignore:the tokenizer of .* knows no word")
+pytestmark = pytest.mark.filterwarnings(  # of a tiny tokenizer, whose tokens are letters
+    "ignore:the tokenizer of .* knows no word", "ignore:.* texts are longer than"
+)
 
 
 @pytest.fixture(scope="module")
