@@ -281,6 +281,27 @@ def test_a_stitched_encoder_is_of_its_map_and_of_its_source(tmp_path):
         load_encoder(f"stitchkit:{tmp_path / '0'}#pool=cls", device="cpu")
 
 
+def test_a_trained_encoder_is_of_its_form_too():
+    """Two networks whose weights have the same names and shapes, with other numbers of heads."""
+    import torch
+
+    from stitchkit.encoders import EncoderName
+    from stitchkit.encoders.shared.encoder import load, pack_shared
+    from stitchkit.encoders.shared.network import TOKEN_WISE, ImageInput, SharedNetwork, SharedShape
+
+    hashes = []
+    for heads, mean in ((4, 0.5), (4, 0.5), (2, 0.5), (4, 0.4)):
+        torch.manual_seed(0)
+        network = SharedNetwork(SharedShape(32, 1, heads, 16, None, TOKEN_WISE, 4, {"image": ImageInput(32, 8)}))
+        config, arrays = pack_shared(network, {"wide": 36, "mean": [mean] * 3, "std": [0.5] * 3})
+        encoder = load(
+            EncoderName.parse("stitchkit:here#modality=image"), config, arrays, device="cpu", dtype="float32"
+        )
+        hashes.append(encoder.space.fingerprint)
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
+
+
 def test_python_code_is_hashed_as_it_is_written(tmp_path):
     marks = []
     for folder in ("one", "two"):

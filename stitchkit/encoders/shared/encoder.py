@@ -91,19 +91,12 @@ class TextBatch:
         for row, item in enumerate(items):
             if not isinstance(item, str):
                 raise InputError(f"a shared encoder takes texts; item {row} of the batch is a {type(item).__name__}.")
-        read = self._read(items)
+        read = self.tokenizer.encode_batch(list(items), add_special_tokens=False)
         words = [one.ids[: self.context - 2] for one in read]
         ids = torch.zeros(len(words), max(map(len, words), default=0) + 2, dtype=torch.long)
         for row, one in enumerate(words):
             ids[row, : len(one) + 2] = torch.tensor([self.start, *one, self.end])
         return ids
-
-    def cuts(self, texts: Sequence[str]) -> list[bool]:
-        """True for each text that has more tokens than ``context``, (n,)."""
-        return [len(one.ids) > self.context - 2 for one in self._read(texts)]
-
-    def _read(self, texts: Sequence[str]) -> Any:
-        return self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,10 +126,6 @@ class SharedEncoder:
     def prepare(self, items: Sequence[Any]) -> torch.Tensor:
         """A batch of decoded images, or of texts."""
         return self.inputs(items)
-
-    def cuts(self, texts: Sequence[str]) -> list[bool]:
-        """True for each text whose end the encoder does not read, (n,)."""
-        return self.inputs.cuts(texts) if isinstance(self.inputs, TextBatch) else [False] * len(texts)
 
     @torch.no_grad()
     def encode(self, batch: torch.Tensor) -> Encoded:
