@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.storage.toml_files import AtLeastOne, Flag, Text, read_record, read_toml
 
@@ -82,12 +83,10 @@ def catalog_table(entries: list[CatalogEntry]) -> str:
         (one.name, TAKES[one.modality], one.domain, _number(one.width), one.licence or UNKNOWN, _access(one.gated))
         for one in entries
     ]
-    wide = [max(len(row[column]) for row in [HEADINGS, *rows]) for column in range(len(HEADINGS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(HEADINGS, wide, strict=True)).rstrip()]
-    for row, entry in zip(rows, entries, strict=True):
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip())
-        if entry.note:
-            lines.append(f"    {entry.note}")
+    header, *shown = text_table([HEADINGS, *rows])
+    lines = [header]
+    for line, entry in zip(shown, entries, strict=True):
+        lines += [line, f"    {entry.note}"] if entry.note else [line]
     return "\n".join([*lines, "", f"{counted(len(entries), 'encoder')}; any other name of a family loads as well."])
 
 

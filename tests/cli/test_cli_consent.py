@@ -9,7 +9,7 @@ import pytest
 from stitchkit.cli.main import COMMANDS
 
 TRUST = "--trust-python"
-IN_NO_FOLDER = {"import", "demo", "encoders", "train"}  # nothing in their files names an encoder
+IN_NO_FOLDER = {"import", "demo", "encoders", "list", "train"}  # nothing in their files names an encoder
 
 
 @pytest.fixture
