@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -69,6 +69,16 @@ class HasContext(Protocol):
 
     def cuts(self, texts: Sequence[str]) -> Sequence[bool]:
         """True for each text whose end is cut off, (n,)."""
+        ...
+
+
+@runtime_checkable
+class HasDetails(Protocol):
+    """An encoder that tells how items are prepared, how its output is pooled, and how large it is."""
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Names and plain values, for a screen."""
         ...
 
 

@@ -177,6 +177,15 @@ class DemoEncoder:
     net: VisionNet | TextNet
     device: str
 
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        from stitchkit.encoders.details import image_details, text_details
+
+        if self.modality == "text":
+            return text_details(length=None, prompt="", model=self.net, pooling="mean of sentences")
+        return image_details(size=f"{SIDE} x {SIDE}, grey", model=self.net, pooling="means and maxima of maps")
+
     def prepare(self, items: Sequence[Any]) -> Any:
         """A batch of PIL images or (h, w[, 3]) uint8 arrays, or of strings."""
         if self.modality == "text":

@@ -12,6 +12,7 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import fingerprint
+from stitchkit.encoders.details import image_details
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.feature_maps import MapPlace
 from stitchkit.encoders.hub import importing, loading
@@ -46,6 +47,20 @@ class TorchvisionEncoder:
     device: str
     dtype: str
     modality: str = "image"
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        known = self.transform
+        return image_details(
+            size=f"{self.size} x {self.size}",
+            crop=f"resize to {known.resize_size[0]}, then the middle",
+            mean=known.mean,
+            std=known.std,
+            interpolation=known.interpolation,
+            model=self.model,
+            pooling="input of the last layer",
+        )
 
     def prepare(self, items: Sequence[Any]) -> torch.Tensor:
         """Decoded images as a (b, 3, h, w) float32 tensor on the CPU."""

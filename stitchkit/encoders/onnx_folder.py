@@ -18,7 +18,7 @@ from stitchkit.core.space import Space
 from stitchkit.core.wording import setting
 from stitchkit.encoders.checkpoints import check_weights, fingerprint, settings_in
 from stitchkit.encoders.folder_kinds import describe_folder
-from stitchkit.encoders.hf.inputs import MASK, ImageInputs, Inputs, TextInputs
+from stitchkit.encoders.hf.inputs import MASK, ImageInputs, Inputs, TextInputs, details_of
 from stitchkit.encoders.hub import importing, loading
 from stitchkit.encoders.library_calls import fits, library_call
 from stitchkit.encoders.load_checks import check_processor_levels, image_width, probe_images, settings_of, text_width
@@ -65,6 +65,12 @@ class OnnxEncoder:
     alone: bool = False
     full: bool = False
     dtype: str = "float32"
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        unit = ", unit length" if self.norm == "unit" else ""
+        return details_of(self.inputs, None, f"{self.pool or 'output'} of {self.output}{unit}")
 
     def prepare(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Decoded images, or texts with the prompt prefix, as the model's inputs on the CPU."""

@@ -13,6 +13,7 @@ from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_counts, check_weights, fingerprint, settings_in, tensor_names
 from stitchkit.encoders.clip_pairs import own_logit
+from stitchkit.encoders.details import image_details, text_details
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.folder_kinds import describe_folder
 from stitchkit.encoders.hub import hub_file, importing, is_offline, loading
@@ -68,6 +69,25 @@ class OpenClipEncoder:
     context: Callable[[Sequence[str]], list[bool]] | None = field(default=None, repr=False)
     logit_scale: float | None = None
     logit_bias: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the preprocessing
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        known, pooling = self.settings, "projected features" + (", unit length" if self.norm == "unit" else "")
+        if self.modality == "text":
+            prompt, length = known.get("prompt", ""), known.get("length")
+            return text_details(length=length, prompt=prompt, model=self.model, pooling=pooling)
+        sides = known["size"] if isinstance(known["size"], list | tuple) else (known["size"], known["size"])
+        return image_details(
+            size=f"{sides[0]} x {sides[1]}",
+            crop={"shortest": "shortest side, then the middle"}.get(known.get("resize_mode", ""), ""),
+            mean=known["mean"],
+            std=known["std"],
+            interpolation=known.get("interpolation"),
+            model=self.model,
+            pooling=pooling,
+        )
 
     def prepare(self, items: Sequence[Any]) -> torch.Tensor:
         """Decoded images as pixels (b, 3, h, w), or texts as token ids (b, t), on the CPU.
@@ -138,6 +158,7 @@ def load(name: EncoderName, *, device: str, dtype: str) -> OpenClipEncoder:
         name=str(name), space=Space(str(name), 1), modality=modality, model=freeze(tower, device, dtype), inputs=inputs,
         norm=norm, device=device, dtype=dtype, pair="" if alone else fingerprint({}, digests),
         vocabulary=known, context=context, logit_scale=scale, logit_bias=bias,
+        settings=facts.get("preprocessing", facts),
     )  # fmt: skip
     if modality == "image":
         dim = image_width(encoder, "preprocessing", {"size": settings["size"]}, f"images of {settings['size']}")

@@ -118,6 +118,11 @@ class Pooling:
         own = {"pool": self.pool, "layer": self.layer, "norm": self.norm}
         return {**own, "every": self.every or None, "skip": self.skip or None}  # None: as it was without a pipeline
 
+    def in_words(self) -> str:
+        """The pooling for a screen."""
+        layer = "" if self.layer == -1 else f" of layer {self.layer}"
+        return f"{self.pool}{layer}" + (", unit length" if self.norm == "unit" else "")
+
     def tokens(self, output: Any) -> torch.Tensor:
         """The hidden states that are pooled: (b, t, d), or a feature map (b, d, h, w)."""
         if self.layer == -1:

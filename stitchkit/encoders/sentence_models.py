@@ -13,6 +13,7 @@ from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownName
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_weights, fingerprint, weight_files
+from stitchkit.encoders.details import text_details
 from stitchkit.encoders.devices import freeze
 from stitchkit.encoders.folder_kinds import describe_folder
 from stitchkit.encoders.hf.checkpoints import MODULES, Source, check_whole, facts_of, preprocessing_of, quiet
@@ -44,6 +45,15 @@ class SentenceEncoder:
     dtype: str
     words: TextInputs | None = field(default=None, repr=False)
     modality: str = "text"
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        modules = ", ".join(type(one).__name__ for one in self.model)
+        unit = ", unit length" if self.norm == "unit" else ""
+        return text_details(
+            length=self.model.max_seq_length, prompt=self.prompt, model=self.model, pooling=f"modules {modules}{unit}"
+        )
 
     def prepare(self, items: Sequence[Any]) -> list[str]:
         """The texts: the library reads them inside ``encode``, with the prompt before each."""

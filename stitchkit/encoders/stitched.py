@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.maps import AffineMap
-from stitchkit.core.roles import Batch, Encoded, Encoder, HasContext, HasVocabulary
+from stitchkit.core.roles import Batch, Encoded, Encoder, HasContext, HasDetails, HasVocabulary
 from stitchkit.core.space import Space
 from stitchkit.encoders.consent import Consent
 from stitchkit.encoders.names import EncoderName
@@ -39,6 +39,12 @@ class StitchedEncoder:
         for part in (m.center, m.weight, m.bias):
             digest.update(to_numpy(part).tobytes())
         return Space(self.name, m.target.dim, digest.hexdigest()[:16])
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        known = self.encoder.details if isinstance(self.encoder, HasDetails) else {}
+        return {"source encoder": self.encoder.name, **known}
 
     def prepare(self, items: Sequence[Any]) -> Batch:
         """The source encoder's preprocessing."""

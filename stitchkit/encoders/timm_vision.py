@@ -15,6 +15,7 @@ from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.encoders.checkpoints import check_folder, fingerprint
+from stitchkit.encoders.details import image_details
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.feature_maps import is_mean, near, rows_of
 from stitchkit.encoders.hub import importing, is_offline, loading
@@ -50,6 +51,24 @@ class TimmEncoder:
     dtype: str
     modality: str = "image"
     maps: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the preprocessing
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        _, height, width = self.input_size
+        known = self.settings
+        return image_details(
+            size=f"{height} x {width}",
+            crop=f"{known.get('crop_mode', 'center')}, {known['crop_pct']:g} of the resized image"
+            if "crop_pct" in known
+            else "",
+            mean=known.get("mean"),
+            std=known.get("std"),
+            interpolation=known.get("interpolation"),
+            model=self.model,
+            pooling=str(getattr(self.model, "global_pool", "") or "the checkpoint's own"),
+        )
 
     def prepare(self, items: Sequence[Any]) -> torch.Tensor:
         """Decoded images as a (b, channels, h, w) float32 tensor on the CPU, by the checkpoint's own transform."""
@@ -179,7 +198,8 @@ def encoder_of(
     sizes = getattr(getattr(model, "patch_embed", None), "img_size", None)
     maps = _way_to_tokens(model, size)
     encoder = TimmEncoder(
-        str(name), Space(str(name), 1), freeze(model, device, dtype), transform, size, device, dtype, maps=maps
+        str(name), Space(str(name), 1), freeze(model, device, dtype), transform, size, device, dtype, maps=maps,
+        settings=config,
     )  # fmt: skip
     takes = f"input_size = {list(size)}" if sizes is None else f"images of {sizes}"
     encoder.space = Space(str(name), image_width(encoder, "preprocessing", {"size": list(size)}, takes), digest)

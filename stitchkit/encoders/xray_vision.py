@@ -17,6 +17,7 @@ from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
 from stitchkit.core.wording import setting
 from stitchkit.encoders.checkpoints import check_weights, fingerprint
+from stitchkit.encoders.details import image_details
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.feature_maps import rows_of
 from stitchkit.encoders.hub import importing, loading
@@ -53,6 +54,16 @@ class XrayEncoder:
     device: str
     dtype: str
     modality: str = "image"
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        return image_details(
+            size=f"{self.size} x {self.size}, one channel of -1024 to 1024",
+            crop="square in the middle, then resized",
+            model=self.model,
+            pooling="mean of the last map",
+        )
 
     def prepare(self, items: Sequence[Any]) -> torch.Tensor:
         """Decoded images as one channel (b, 1, h, w) in [-1024, 1024], float32 on the CPU.

@@ -9,7 +9,7 @@ from typing import Any
 from stitchkit.core.alignment_summary import held_out_summary
 from stitchkit.core.embeddings import VECTOR_FILES, Embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.core.roles import Encoder, HasClassifier
+from stitchkit.core.roles import Encoder, HasClassifier, HasDetails
 from stitchkit.core.wording import counted
 from stitchkit.datasets.anchor_sets import anchor_set_card, anchor_set_names
 from stitchkit.datasets.prompt_sets import prompt_set_names, read_prompts
@@ -151,6 +151,7 @@ def describe_encoder(name: str, encoder: Encoder) -> dict[str, Any]:
         "reads": f"{encoder.modality}s",
         "dim": space.dim,
         "fingerprint": space.fingerprint,
+        **(encoder.details if isinstance(encoder, HasDetails) else {}),
         "classifier": classes or why,
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.roles import Encoder
+from stitchkit.encoders.details import processor_details, text_details
 from stitchkit.encoders.hf.checkpoints import Source, preprocessing_of
 from stitchkit.encoders.hf.sentence_pipeline import SentencePipeline
 from stitchkit.encoders.hub import importing
@@ -163,6 +164,13 @@ class TextInputs:
 
 
 Inputs = ImageInputs | TextInputs
+
+
+def details_of(inputs: Inputs, model: Any, pooling: str) -> dict[str, Any]:
+    """Details of an encoder with these inputs."""
+    if isinstance(inputs, TextInputs):
+        return text_details(length=inputs.length, prompt=inputs.prompt, model=model, pooling=pooling)
+    return processor_details(inputs.processor, model=model, pooling=pooling)
 
 
 def inputs_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from stitchkit.encoders.hf.checkpoints import (
     model_class,
     requested_modality,
 )
-from stitchkit.encoders.hf.inputs import ImageInputs, Inputs, TextInputs, checked_width, inputs_of
+from stitchkit.encoders.hf.inputs import ImageInputs, Inputs, TextInputs, checked_width, details_of, inputs_of
 from stitchkit.encoders.hf.pairs import HFPairEncoder, lacks_text, load_half
 from stitchkit.encoders.hf.sentence_pipeline import SentencePipeline
 from stitchkit.encoders.hub import importing
@@ -53,6 +53,11 @@ class HFEncoder:
     device: str
     dtype: str
     source: Source
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        return details_of(self.inputs, self.model, self.pooling.in_words())
 
     def prepare(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Decoded images, or texts, as the model's inputs on the CPU.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from stitchkit.encoders.hf.checkpoints import (
     facts_of,
     requested_modality,
 )
-from stitchkit.encoders.hf.inputs import Inputs, TextInputs, checked_width, inputs_of
+from stitchkit.encoders.hf.inputs import Inputs, TextInputs, checked_width, details_of, inputs_of
 from stitchkit.encoders.hf.sentence_pipeline import SentencePipeline
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.library_calls import library_call
@@ -58,6 +58,12 @@ class HFPairEncoder:
     pair: str
     logit_scale: float | None = None
     logit_bias: float | None = None
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Preprocessing, pooling and size, for a screen."""
+        unit = ", unit length" if self.norm == "unit" else ""
+        return details_of(self.inputs, self.model, f"projected features{unit}")
 
     def prepare(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Decoded images, or texts, as the model's inputs on the CPU.
