@@ -23,7 +23,7 @@ def image_details(
     model
         Network, for the number of its parameters.
     mean, std
-        Of the channels, for pixels of 0 to 1.
+        Mean and standard deviation of each channel, for pixels of 0 to 1.
     interpolation
         Kernel by which images are resized.
     crop

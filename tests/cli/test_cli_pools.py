@@ -37,7 +37,7 @@ def test_files_are_aligned_with_their_pools_as_in_the_library(cli, files, tmp_pa
     assert plan.json["pools"] == [str(one) for one in pool]
     done = cli(*line, "--json")
     assert done.code == 0, done.err
-    told = cli(*line, "--overwrite").out.splitlines()
+    told = cli(*line, "--overwrite", "-v").out.splitlines()
     assert "anchors   12 pairs; patients not known; 10 folds" in told
     assert "  closed form  mrr 0." in "\n".join(told[told.index("branches") :])
     expected = sk.align(*map(read_embeddings, few), pool=tuple(map(read_embeddings, pool)))

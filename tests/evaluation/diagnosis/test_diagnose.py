@@ -480,7 +480,7 @@ def test_anchor_texts_are_counted_and_decide_what_is_covered():
     assert "said by 60 anchor texts, denied by 0, reach 0.03" in str(found)
     assert any("no anchor text says Edema" in one and "Edema by 20" in one for one in found.advice)
     assert not any("texts were not given" in one for one in found.notes)
-    for shown in ("anchor texts that say it", "no anchor text says Edema"):
+    for shown in ("said in anchor texts", "no anchor text says Edema"):
         assert shown in page(found)
     plain = sk.diagnose(alignment, x, y, prompts=by_class, replicates=20)
     assert plain.uncovered == ("Congestion",)
@@ -489,7 +489,7 @@ def test_anchor_texts_are_counted_and_decide_what_is_covered():
         "with 50 anchors 37 % of the findings that anchors do mention got this warning, mostly" in one
         for one in plain.advice
     )
-    assert "anchor texts that say it" not in page(plain)
+    assert "said in anchor texts" not in page(plain)
 
 
 def test_texts_need_prompts_and_anchors(pairs):
