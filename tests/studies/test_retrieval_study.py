@@ -159,6 +159,12 @@ def test_two_encoders_of_text_are_matched(matched, tmp_path):
     assert row.macro.value > 0.9  # an encoder to itself: what is missing are reports that say the same
 
 
+def test_vectors_that_no_fingerprint_names_are_refused_with_the_command_that_stamps_them(matched, tmp_path):
+    np.save(tmp_path / "medical.npy", np.ones((3, 4)))
+    with pytest.raises(DataError, match=r"stitchkit import medical\.npy --ids TABLE --fingerprint TEXT"):
+        run(matched(source="medical.npy"), tmp_path / "out")
+
+
 @undrawn
 def test_a_file_of_vectors_is_a_side(matched, vectors, tmp_path):
     _, _, medical, *_ = vectors
