@@ -4,7 +4,6 @@ from stitchkit.alignment.align import align as align
 from stitchkit.alignment.align_many import align_many as align_many
 from stitchkit.alignment.align_many import align_through as align_through
 from stitchkit.alignment.pools.align_without_pairs import align_without_pairs as align_without_pairs
-from stitchkit.bundling import bundle as bundle
 from stitchkit.core.alignments import Alignment as Alignment
 from stitchkit.core.anchors import AnchorSet as AnchorSet
 from stitchkit.core.embeddings import Embeddings as Embeddings
@@ -52,8 +51,9 @@ from stitchkit.evaluation.scores.thresholds import conformal_sets as conformal_s
 from stitchkit.evaluation.spaces.search_layers import search_layers as search_layers
 from stitchkit.evaluation.spaces.stitchability import stitchability as stitchability
 from stitchkit.metrics.cka import cka as cka
-from stitchkit.persistence import load as load
-from stitchkit.persistence import save as save
+from stitchkit.persistence.bundling import bundle as bundle
+from stitchkit.persistence.save_and_load import load as load
+from stitchkit.persistence.save_and_load import save as save
 from stitchkit.solvers.csa import CSA as CSA
 from stitchkit.solvers.gcca import GCCA as GCCA
 from stitchkit.solvers.generalised_procrustes import GeneralisedProcrustes as GeneralisedProcrustes

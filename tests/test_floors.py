@@ -21,7 +21,7 @@ FLOORS = (
     {"encoders"},
     {"embedding", "alignment"},
     {"zero_shot", "stitching", "head_names", "evaluation"},
-    {"training", "scale", "estimators", "reports", "exports", "persistence", "fitting", "bundling"},
+    {"training", "scale", "estimators", "reports", "exports", "persistence", "fitting"},
     {"studies"},
     {"cli", "app"},
     {"__main__"},

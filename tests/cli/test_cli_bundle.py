@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit import bundling
 from stitchkit.core.errors import InputError, ModelUnavailableError, SpaceMismatchError
+from stitchkit.persistence import bundling
 from stitchkit.storage import bundles
 
 REPOSITORY = Path(__file__).parents[2]

@@ -32,11 +32,11 @@ def bundle(
     output: o.Output,
 ) -> None:
     """Write a stitched folder with its encoders' files into one folder, which loads without a network."""
-    from stitchkit.bundling import bundle as write_bundle
-    from stitchkit.bundling import plan_bundle
     from stitchkit.cli.console import Console
     from stitchkit.cli.paths import existing_path, folder_name
     from stitchkit.encoders import hub_access
+    from stitchkit.persistence.bundling import bundle as write_bundle
+    from stitchkit.persistence.bundling import plan_bundle
     from stitchkit.storage.bundles import check_bundle
 
     console = Console.of(output)
