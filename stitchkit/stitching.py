@@ -29,16 +29,18 @@ from stitchkit.storage.artefacts import (
     same_map,
     unpack_model,
 )
-from stitchkit.storage.folders import check_artefact, read_folder, write_folder
+from stitchkit.storage.folders import MANIFEST, check_artefact, raw_config, read_folder, refresh_folder, write_folder
+from stitchkit.storage.path_checks import resolved_path
 
 if TYPE_CHECKING:  # of which scoring one image needs none
     from stitchkit.core.calibrations import Calibration, Thresholds
 
 StitchedHead = LinearHead | ZeroShotHead
 FACTS = ("anchor_set", "prompts")  # keys of a folder's config that tell what the model was fitted on
+BUNDLED = "bundled"  # key of the names that a bundle's encoders had before they were copied
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class StitchedModel:
     """A frozen encoder whose vectors are read as another's.
 
@@ -76,10 +78,11 @@ class StitchedModel:
         table, prompts = (self.facts.get(key, {}) for key in FACTS)
         named = head is not None and not isinstance(head, LinearHead)
         pairs = [str(table.get("table") or ""), anchors_in_words(record) if "anchors" in record else ""]
-        kind = "classes named by text" if named else "linear"
+        kind, bundled = "classes named by text" if named else "linear", self.facts.get(BUNDLED, {})
+        source = self.alignment.source.name if self.encoder is None else self.encoder.name
         return Provenance(
-            source=_public(findable(self.alignment.source.name if self.encoder is None else self.encoder.name)),
-            target=_public(findable(self.target_name or self.alignment.target.name)),
+            source=bundled.get("encoder") or _public(findable(source)),
+            target=bundled.get("target_encoder") or _public(findable(self.target_name or self.alignment.target.name)),
             map=map_in_words(record) if "solver" in record else "",
             head="" if head is None else f"{kind}, {counted(len(head.classes), 'class', 'classes')}",
             prompts=_last_part(str(prompts.get("name") or "")) if named else "",
@@ -116,6 +119,31 @@ class StitchedModel:
                 "and stitch it with " + setting("calibration") + "."
             )
         return self.calibration(self.scores(items, **settings))
+
+    def decide(self, items: Any, **settings: Any) -> dict[str, np.ndarray]:
+        """Class -> True for each item that is called present, (n,), for the classes that have a threshold.
+
+        Raises
+        ------
+        InputError
+            If the model has no thresholds.
+        """
+        if self.thresholds is None:
+            raise InputError(
+                "this stitched model has no thresholds. Choose them with stitchkit.choose_thresholds on scores of "
+                "labelled items, and stitch it with " + setting("thresholds") + "."
+            )
+        scores = self.scores(items, **settings)
+        if self.calibration is not None and self.thresholds.kind == "probability":
+            scores = self.calibration(scores)
+        calls = self.thresholds.decide(scores)
+        known = zip(self.thresholds.classes, self.thresholds.values, strict=True)
+        return {label: calls[:, c] for c, (label, value) in enumerate(known) if not np.isnan(value)}
+
+    def __repr__(self) -> str:
+        parts = [f"head of {counted(len(self.head.classes), 'class', 'classes')}" if self.head else "no head"]
+        parts += ["calibrated"] if self.calibration is not None else []
+        return f"StitchedModel({self.alignment.source.name!r} -> {self.alignment.target.name!r}, {', '.join(parts)})"
 
     def _vectors(self, items: Any, settings: Mapping[str, Any]) -> Embeddings:
         return items if isinstance(items, Embeddings) else embed(self.require_encoder(), items, **settings)
@@ -234,15 +262,19 @@ def _check_decisions(head: StitchedHead | None, calibration: Calibration | None,
     for one, what in ((calibration, "calibration"), (thresholds, "thresholds")):
         if one is None:
             continue
+        classes = head.classes
+        if one is thresholds and calibration is not None and one.kind == "probability":
+            classes = calibration.classes
         kinds = [head.kind, *(["probability"] if calibration is not None and one is thresholds else [])]
         if one.kind not in kinds:
             raise InputError(
                 f"the {what} read scores of kind {one.kind!r}; the head gives {' or '.join(map(repr, kinds))}. Fit it "
                 f"on scores of this model."
             )
-        if unknown := [label for label in one.classes if label not in head.classes]:
+        if unknown := [label for label in one.classes if label not in classes]:
+            lacks = "head" if classes is head.classes else "calibration"
             raise InputError(
-                f"the {what} has a class {unknown[0]!r}, which the head lacks. Fit it on scores of this model."
+                f"the {what} has a class {unknown[0]!r}, which the {lacks} lacks. Fit it on scores of this model."
             )
 
 
@@ -265,7 +297,7 @@ def load_stitched(
         If the folder or the encoder cannot be read, or it names Python code that ``trust_python`` does not allow.
     """
     config, arrays = read_folder(folder)
-    model = unpack_stitched(config, arrays)
+    model = _with_bundled_names(unpack_stitched(config, arrays), folder)
     if isinstance(encoder, str):
         encoder = load_encoder(
             encoder, device=device, dtype=dtype, trust_remote_code=trust_remote_code, trust_python=trust_python
@@ -308,12 +340,18 @@ def add_decisions(
     ModelUnavailableError
         If the folder cannot be read.
     """
+    from stitchkit.storage.bundles import change_bundle, is_bundle
     from stitchkit.storage.calibrations import CALIBRATION, THRESHOLDS, pack_calibration, pack_thresholds
 
     config, arrays = read_folder(folder)
     _check_decisions(unpack_stitched(config, arrays).head, calibration, thresholds)
+    config = raw_config(folder) if is_bundle(folder) else config
     kept = {key: value for key, value in config.items() if key not in (CALIBRATION, THRESHOLDS)}
     kept |= pack_calibration(calibration) | pack_thresholds(thresholds)
+    if is_bundle(folder):
+        return change_bundle(folder, out, kept, card(kept, command), overwrite=overwrite)
+    if overwrite and resolved_path(folder) == resolved_path(out):  # its pages stay
+        return refresh_folder(out, kept, arrays, card(kept, command))
     return write_folder(out, kept, arrays, card(kept, command), overwrite=overwrite)
 
 
@@ -366,7 +404,16 @@ def read_stitched(folder: Path, *, vectors: bool = False) -> tuple[dict[str, Any
             f"can with 'stitchkit stitch SOURCE TARGET --anchors CSV', or in Python with sk.stitch(encoder, "
             f"alignment).save(folder). It can score a file of vectors."
         )
-    return config, unpack_stitched(config, arrays)
+    return config, _with_bundled_names(unpack_stitched(config, arrays), folder)
+
+
+def _with_bundled_names(model: StitchedModel, folder: str | Path) -> StitchedModel:
+    """The model of a bundle with the names that its encoders had before they were copied; another as it is."""
+    if not Path(folder, MANIFEST).is_file():
+        return model
+    from stitchkit.storage.bundles import read_manifest
+
+    return replace(model, facts={**model.facts, BUNDLED: read_manifest(folder)["encoders"]})
 
 
 def findable(name: str) -> str:

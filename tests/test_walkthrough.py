@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "from-scans-to-scores.md"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 NUMBER = re.compile(r"[-+]?\d*\.\d+")
 CHOICES = ("solver", "anchors ", "held out", "tried", "wrote bundle")  # another processor may choose another map
-CLOSE = 0.1  # of a number with a point: other maps among near equals, other last digits
+CLOSE = 0.05  # of a number with a point: other maps among near equals, other last digits
 
 
 def shell(line: str) -> str:

@@ -114,14 +114,14 @@ class Loading:
 
 
 @dataclass(frozen=True, slots=True)
-class FolderEncoder:
+class RecordedEncoder:
     """The name of an encoder as a folder of an alignment records it; not loaded."""
 
     name: str
     folder: Path
 
     @classmethod
-    def of(cls, folder: Path, config: Mapping[str, Any], side: str) -> FolderEncoder:
+    def of(cls, folder: Path, config: Mapping[str, Any], side: str) -> RecordedEncoder:
         """The encoder of the ``"source"`` or ``"target"`` side; an error names what to do where there is none."""
         from stitchkit.core.errors import InputError
 

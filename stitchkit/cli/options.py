@@ -287,7 +287,7 @@ class Output:
     quiet: Annotated[
         bool,
         Option("--quiet", "-q", rich_help_panel=OUTPUT,
-               help="No progress on stderr; notes and errors stay."),
+               help="No progress on stderr; notes, errors and estimates of minutes stay."),
     ] = False  # fmt: skip
     verbose: Annotated[
         bool,
@@ -309,7 +309,8 @@ AnchorTableArgument = Annotated[
 TestTable = Annotated[
     Path | None,
     Option("--test", metavar="CSV", exists=True,
-           help="Table of test items or pairs, in the anchors' columns: none of its patients may be an anchor's."),
+           help="Table of held-out items or pairs, in the anchors' columns: none of its patients may be an anchor's; "
+                "diagnose and gate judge these."),
 ]  # fmt: skip
 _ANCHORS = Option(
     "--anchors", metavar="CSV|NAME", callback=existing_anchors,
@@ -325,7 +326,7 @@ ITEMS = "A folder of images, a table, a .txt, an image, or a file of vectors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredItems:
+class ItemsToScore:
     """Items to score, and the column of a table that holds them."""
 
     items: Annotated[Path, Option("--items", help=f"{ITEMS}.", callback=existing_items)]

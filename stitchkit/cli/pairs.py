@@ -10,7 +10,7 @@ from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:
     from stitchkit.cli.fitting import Fitting
-    from stitchkit.cli.loading import FolderEncoder, Loading
+    from stitchkit.cli.loading import Loading, RecordedEncoder
     from stitchkit.cli.options import VectorFiles
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.anchors import AnchorSet
@@ -28,11 +28,11 @@ def side_called(name: str, vectors: VectorFiles) -> str | Embeddings:
     return vectors.read(name) if is_vectors_file(name) else check_encoder_name(name)
 
 
-def load_side(side: str | FolderEncoder | Embeddings, loading: Loading) -> Encoder | Embeddings:
+def load_side(side: str | RecordedEncoder | Embeddings, loading: Loading) -> Encoder | Embeddings:
     """The encoder of a name, typed or recorded in a folder; vectors as they are."""
-    from stitchkit.cli.loading import FolderEncoder
+    from stitchkit.cli.loading import RecordedEncoder
 
-    if isinstance(side, FolderEncoder):
+    if isinstance(side, RecordedEncoder):
         return loading.folder_encoder(side.name, side.folder)
     return loading.encoder(side) if isinstance(side, str) else side
 

@@ -188,7 +188,7 @@ class Scores:
             )
 
     def __repr__(self) -> str:
-        return f"Scores({self.kind}s of {counted(len(self), 'item')}, {_in_short(self.classes)})"
+        return f"Scores({plural(self.kind)} of {counted(len(self), 'item')}, {_in_short(self.classes)})"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -332,3 +332,8 @@ def _in_short(classes: tuple[str, ...]) -> str:
     """Number of classes, with the names of the first."""
     named = ", ".join(classes[:MOST_NAMED]) + (", ..." if len(classes) > MOST_NAMED else "")
     return f"{counted(len(classes), 'class', 'classes')}: {named}"
+
+
+def plural(kind: str) -> str:
+    """Scores of a kind, in the plural: ``"margins"``, ``"probabilities"``, ``"by association"``."""
+    return {"probability": "probabilities", "association": "by association"}.get(kind, f"{kind}s")

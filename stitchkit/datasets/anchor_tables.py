@@ -11,7 +11,6 @@ import numpy as np
 
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.scores import Labels
-from stitchkit.datasets.anchor_sets import anchor_table
 from stitchkit.datasets.labels import read_labels
 from stitchkit.datasets.rows import groups_of, ids_of, read_rows
 from stitchkit.datasets.string_tables import Table
@@ -31,7 +30,7 @@ class AnchorTable:
     Parameters
     ----------
     path
-        The table: CSV, TSV, JSON lines or Parquet; or the name of a shipped set, which becomes the path of its table.
+        The table: CSV, TSV, JSON lines or Parquet.
     source, target
         Columns of the two sides. Default: ``path`` for images and ``text`` for texts.
     id
@@ -58,9 +57,6 @@ class AnchorTable:
     id: str | None = None
     groups: str | None = None
     root: Path | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", anchor_table(self.path))
 
     @property
     def sides(self) -> tuple[str, str]:

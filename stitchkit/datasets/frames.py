@@ -38,16 +38,16 @@ def table_of_frame(frame: Any) -> Table:
         For a frame without rows, and for names of columns that are no texts or stand twice.
     """
     if hasattr(frame, "column_names"):
-        columns = {name: frame.column(place).to_pylist() for place, name in enumerate(frame.column_names)}
         names = list(frame.column_names)
+        columns = [frame.column(place).to_pylist() for place in range(len(names))]
     else:
         if hasattr(frame, "reset_index"):
             named = [name for name in frame.index.names if name is not None and name not in frame.columns]
             frame = frame.reset_index(level=named) if named else frame
         names = list(frame.columns)
-        check_column_names(FRAME, tuple(map(str, names)))
-        columns = {name: _values(frame[name]) for name in names}
-    return _table(FRAME, names, [columns[name] for name in dict.fromkeys(names)])
+        _header(FRAME, names)  # of two columns of one name pandas gives both for either
+        columns = [_values(frame[name]) for name in names]
+    return _table(FRAME, names, columns)
 
 
 def read_parquet(path: Path) -> Table:
@@ -62,12 +62,20 @@ def read_parquet(path: Path) -> Table:
     """
     table = read_arrow(path)
     names = list(table.column_names)
-    check_column_names(path, tuple(names))
     return _table(path, names, [table.column(place).to_pylist() for place in range(len(names))])
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """The names of the columns of a Parquet file, whose rows are not read; errors as in :func:`read_parquet`."""
+    return list(_read(path, "read_schema").names)
 
 
 def read_arrow(path: Path) -> Any:
     """The pyarrow table in a Parquet file; errors as in :func:`read_parquet`."""
+    return _read(path, "read_table")
+
+
+def _read(path: Path, reader: str) -> Any:
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -79,7 +87,7 @@ def read_arrow(path: Path) -> Any:
     if not path.exists():
         raise DataError(f"there is no file {path}. Check the path.")
     try:
-        return parquet.read_table(path)
+        return getattr(parquet, reader)(path)
     except (arrow.ArrowException, OSError) as error:
         first = str(error).splitlines()[0].rpartition("': ")[2].rstrip(".")  # without the path, which is said
         raise DataError(f"{path} is no Parquet file that can be read: {first}. Save it again.") from error
@@ -89,15 +97,20 @@ def _values(column: Any) -> list[Any]:
     return list(column.to_list() if hasattr(column, "to_list") else column)
 
 
-def _table(path: Path, names: Sequence[Any], columns: Sequence[Sequence[Any]]) -> Table:
+def _header(path: Path, names: Sequence[Any]) -> tuple[str, ...]:
+    """The names of the columns, without blanks around them, if they are texts and no two are one."""
     for name in names:
         if not isinstance(name, str | int):
             raise DataError(f"{path} has a column called {name!r}. Names of columns are texts.")
-    if not names or not len(columns[0]):
-        raise DataError(f"{path} has {counted(len(names), 'column')} and no rows. Give the table with its rows.")
+    return check_column_names(path, tuple(str(name).strip() for name in names))
+
+
+def _table(path: Path, names: Sequence[Any], columns: Sequence[Sequence[Any]]) -> Table:
+    header = _header(path, names)
+    if not header or not len(columns[0]):
+        raise DataError(f"{path} has {counted(len(header), 'column')} and no rows. Give the table with its rows.")
     cells = tuple(zip(*([_cell(one) for one in column] for column in columns), strict=True))
-    header, numbers = tuple(str(name).strip() for name in names), tuple(range(1, len(cells) + 1))
-    return Table(path, header, cells, numbers, is_file=path is not FRAME)
+    return Table(path, header, cells, tuple(range(1, len(cells) + 1)), is_file=path is not FRAME)
 
 
 def _cell(value: Any) -> str:

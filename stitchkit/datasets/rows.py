@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stitchkit.core.errors import DataError
+from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.string_tables import Table, check_column_names
@@ -114,6 +114,7 @@ def read_rows(source: str | Path | Any) -> Table:
 
         if is_frame(source):
             return table_of_frame(source)
+        raise InputError(f"a table is read from a path or a data frame; got {type(source).__name__}.")
     path = Path(source)
     if path.suffix.lower() in JSON_LINES:
         return read_json_lines(path)

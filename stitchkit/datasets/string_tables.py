@@ -18,7 +18,7 @@ _MOST_NAMES = 2000  # that are looked through for one like a name that is not th
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A CSV table as strings.
+    """A table as strings: of a CSV, JSON lines, a Parquet file or a data frame.
 
     Parameters
     ----------
@@ -30,6 +30,8 @@ class Table:
         n rows of c stripped strings.
     numbers
         The n row numbers as a spreadsheet shows them, the header in row 1; of data frames and Parquet from 1.
+    is_file
+        False for a data frame, which no file holds. Default True.
     """
 
     path: Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import MODALITIES, Items
 from stitchkit.core.keys import is_missing
 from stitchkit.core.wording import counted, python_advice, setting
@@ -170,6 +170,7 @@ def open_items(path: str | Path | Any, *, column: str | None = None) -> ItemSour
         if is_frame(path):
             table = table_of_frame(path)
             return ItemSource(table.path, column, table=table)
+        raise InputError(f"items are read from a path or a data frame; got {type(path).__name__}.")
     path = checked_path(path)
     file, choice = file_and_choice(path)
     if file.is_dir():

@@ -137,9 +137,9 @@ def holds_vectors(path: str | Path) -> bool:
     kind = Path(path).suffix.lower()
     if kind != ".parquet" or not Path(path).is_file():
         return kind in VECTOR_FILES
-    from stitchkit.datasets.frames import read_arrow
+    from stitchkit.datasets.frames import parquet_columns
 
-    return not any(name in ITEM_COLUMNS for name in read_arrow(Path(path)).column_names)
+    return not set(ITEM_COLUMNS) & set(parquet_columns(Path(path)))
 
 
 def ids_of_table(table: str | Path) -> np.ndarray:

@@ -65,13 +65,6 @@ class EncoderFiles:
         revision = original.revision if placed == self.id else None  # folders have none
         return str(EncoderName(original.family, placed, revision, {**original.options, **options}))
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Bytes of each file."""
-        return {
-            place: len(file) if isinstance(file, bytes) else file.stat().st_size for place, file in self.files.items()
-        }
-
 
 def encoder_files(name: str) -> EncoderFiles:
     """The files that ``name`` leads to on this machine; nothing is downloaded, and no model loaded.

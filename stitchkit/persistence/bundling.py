@@ -143,7 +143,7 @@ def plan_bundle(folder: str | Path, *, target: bool | None = None, encoder: str 
     folder = Path(folder)
     if is_bundle(folder):
         raise InputError(f"{folder} is a bundle already. Copy the folder as it is.")
-    config, _ = read_stitched(folder)
+    config, _ = read_stitched(folder, vectors=encoder is not None)
     named = str(config.get(TARGET) or "")
     if target and not named:
         raise InputError(f"{folder} names no target encoder. Leave out " + setting("target", True) + ".")
@@ -224,7 +224,7 @@ def bundle(
     if _is_below(out, plan.folder) or _is_below(plan.folder, out):
         raise InputError(f"{out} and {plan.folder} lie in each other. Write the bundle elsewhere.")
     _check_room(plan, out)
-    config, model = read_stitched(plan.folder)
+    config, model = read_stitched(plan.folder, vectors=True)
     spaces = {SOURCE: model.alignment.source, TARGET: model.alignment.target}
     consent = Consent.of(trust_python, trust_remote_code).inside(plan.folder)
     if encoder is not None and runs_python(encoder):  # the caller's own word

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PARTS = ("alignment", "head", "calibration", "thresholds")
 DECISIONS = {"calibration", "thresholds"}
-IN_ALIGNMENTS = {"source", "target", "record", "encoder"}  # keys that the folder of a linear head has not
+IN_ALIGNMENTS = {"source", "target", "record", "encoder"}  # keys that those folders have not
 
 
 def save(
@@ -187,11 +187,16 @@ def load(
     if config.get("kind") == "joint":
         from stitchkit.storage.artefacts import unpack_joint
 
+        if part is not None:
+            raise InputError(f"{path} holds an alignment of many spaces. Load it without " + setting("part") + ".")
         return unpack_joint(config, arrays)
-    if part in DECISIONS or (DECISIONS & config.keys() and "source" not in config):
+    alone = not IN_ALIGNMENTS & config.keys()  # a head, or a fit on scores, in a folder of its own
+    if part in DECISIONS or (part is None and alone and DECISIONS & config.keys()):
         return _decision(path, config, part)
-    if "head" in config and not IN_ALIGNMENTS & config.keys():
+    if alone and "head" in config and part in (None, "head"):
         return unpack_linear_head(config["head"], arrays)
+    if alone and part is not None:
+        raise InputError(f"{path} holds no {part}. Name the folder of an alignment or of a stitched model.")
     stitched = bool({"encoder", "head"} & config.keys())
     if part == "alignment" or (part is None and encoder is None and not stitched):
         return unpack_alignment(config, arrays)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stitchkit.core.scores import plural
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.scores.results import AUROC, Evaluation, measure_name, plural
+from stitchkit.evaluation.scores.results import AUROC, Evaluation, measure_name
 from stitchkit.reports.figures import forest, reliability_figures
 from stitchkit.reports.pages import LOUD, package_versions, page_folder, strict_json, template, wrapped_command
 from stitchkit.storage.atomic_writes import write_text

@@ -10,14 +10,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.strict_json import parse_json
-from stitchkit.storage.digests import NO_DIGEST, holds_own_digest, is_digest, sha256_of_file, with_own_digest
-from stitchkit.storage.folders import MANIFEST
+from stitchkit.storage.atomic_writes import write_flushed
+from stitchkit.storage.digests import (
+    NO_DIGEST,
+    holds_own_digest,
+    is_digest,
+    sha256_of,
+    sha256_of_file,
+    with_own_digest,
+)
+from stitchkit.storage.folders import MANIFEST, config_text, whole_folder
+from stitchkit.storage.path_checks import resolved_path
 
 FORMAT_KEY, FORMAT = "stitchkit_bundle", 1
 ENCODERS = "encoders"  # folder of the encoders' files
@@ -121,6 +131,49 @@ def check_bundle(folder: str | Path, *, every: bool = False) -> int:
             f"bundle again."
         )
     return hashed
+
+
+def change_bundle(folder: Path, out: Path, config: Mapping[str, Any], card: str, *, overwrite: bool = False) -> Path:
+    """A copy of a bundle with another config and card, its encoders' files and arrays as they are.
+
+    Parameters
+    ----------
+    folder, out
+        The bundle, and the folder to write, which may be the same with ``overwrite``.
+    config
+        Values of the new ``config.json``, encoders named by the place in the bundle.
+    card
+        Markdown for ``README.md``.
+    overwrite
+        Replace an earlier bundle at ``out``.
+
+    Raises
+    ------
+    InputError
+        If ``out`` holds something (with ``overwrite``: something else than a bundle).
+    ModelUnavailableError
+        If a file of the bundle is missing or damaged.
+    """
+    out = resolved_path(out)
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (overwrite and is_bundle(out))):
+        raise InputError(f"{out} exists and is no bundle that may be replaced. Choose another folder.")
+    check_bundle(folder, every=True)
+    manifest = read_manifest(folder)
+    written = {"config.json": config_text(config, out.name), "README.md": card.encode()}
+    with whole_folder(out) as draft:
+        files = {}
+        for place, facts in manifest["files"].items():
+            target = draft / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if place in written:
+                write_flushed(target, written[place])
+                files[place] = len(written[place]), sha256_of(written[place])
+            else:
+                shutil.copyfile(folder / place, target)
+                files[place] = facts["bytes"], facts["sha256"]
+        write_flushed(draft / MANIFEST, manifest_text(files, manifest["encoders"]))
+        check_bundle(draft, every=True)
+    return out
 
 
 def _files_in(folder: Path) -> set[str]:

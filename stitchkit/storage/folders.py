@@ -75,7 +75,7 @@ def write_folder(
     """
     folder = resolved_path(folder)
     _check_free(folder, overwrite)
-    text = _config_text(config, folder.name)
+    text = config_text(config, folder.name)
     with whole_folder(folder) as draft:
         write_flushed(draft / _CONFIG, text)
         write_flushed(draft / _ARRAYS, tensor_bytes(arrays))
@@ -109,7 +109,7 @@ def refresh_folder(folder: str | Path, config: Mapping[str, Any], arrays: Mappin
     For arrays that are replaced again and again under a config that fits them all.
     """
     folder = Path(folder)
-    text = _config_text(config, folder.name)
+    text = config_text(config, folder.name)
     resolved_path(folder).mkdir(parents=True, exist_ok=True)
     for name, content in ((_ARRAYS, tensor_bytes(arrays)), (_CARD, card.encode()), (_CONFIG, text)):
         replace_file(folder / name, content)
@@ -168,6 +168,12 @@ def placed_name(name: str, folder: Path) -> str:
     start, sign, options = name.partition("#")
     escaped = place.replace("%", "%25").replace("&", "%26").replace("#", "%23")  # as encoders/names.py has options
     return start.replace(HERE, place) + sign + options.replace(HERE, escaped)
+
+
+def raw_config(folder: Path) -> dict[str, Any]:
+    """The values of a checked folder's ``config.json`` with encoders named as they stand there, without digests."""
+    config: dict[str, Any] = parse_json((folder / _CONFIG).read_bytes())
+    return {key: value for key, value in config.items() if key not in RESERVED}
 
 
 def config_naming(folder: Path, names: Mapping[str, str]) -> bytes:
@@ -277,7 +283,7 @@ def _warn_of_no_digest(path: Path) -> None:
     )
 
 
-def _config_text(config: Mapping[str, Any], name: str) -> bytes:
+def config_text(config: Mapping[str, Any], name: str) -> bytes:
     """The content of ``config.json``."""
     if taken := [key for key in RESERVED if key in config]:
         raise InputError(f"the config key {taken[0]!r} is reserved. Rename it.")
@@ -308,6 +314,10 @@ def _check_free(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(
             f"{folder} exists and is not empty. Choose another folder, or pass " + setting("overwrite", True) + "."
+        )
+    if (folder / MANIFEST).is_file():
+        raise InputError(
+            f"{folder} is a bundle, which holds the files of encoders, and was left alone. Choose another folder."
         )
     # overwrite=True on a home folder must not empty it
     if not ((folder / _CONFIG).is_file() and (folder / _ARRAYS).is_file()):

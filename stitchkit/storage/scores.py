@@ -17,7 +17,7 @@ from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TextIO
+from typing import Literal, TextIO
 
 import msgspec
 import numpy as np
@@ -39,7 +39,7 @@ _BESIDE = ".provenance.json"
 class _Record(msgspec.Struct):
     """Content of the file with a table's provenance."""
 
-    stitchkit_provenance: int  # version of the format
+    stitchkit_provenance: Literal[1]  # version of the format
     table_sha256: str
     scores: Provenance
 

@@ -350,3 +350,59 @@ def test_the_config_of_a_bundle_is_under_its_digest_but_for_the_names(bundle):
     (bundle / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelUnavailableError, match=r"config\.json is damaged"):
         sk.load(bundle)
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Forty films with labels, as images in a folder and a table."""
+    from PIL import Image
+
+    drawn = sk.make_phantoms(60, seed=9)
+    (tmp_path / "films").mkdir()
+    lines = [",".join(["id", "patient", *sk.read_prompts("phantom").classes])]
+    for i, film in enumerate(drawn.images):
+        Image.fromarray(film).save(tmp_path / "films" / f"f{i}.png")
+        lines.append(",".join([f"f{i}.png", drawn.patients[i], *map(str, drawn.labels[i].astype(int))]))
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    return ("--items", tmp_path / "films", "--labels", tmp_path / "labels.csv", "--threshold", "none")
+
+
+def test_a_bundle_is_calibrated_as_a_bundle(cli, demo, labelled, tmp_path):
+    """On a machine that has the bundle alone: to another folder, and in its own place."""
+    assert cli("bundle", demo / "linear", "--with-target", "--out", tmp_path / "bundle").code == 0
+    done = cli("calibrate", tmp_path / "bundle", *labelled, "--out", tmp_path / "other")
+    assert done.code == 0, done.err
+    shutil.rmtree(tmp_path / "bundle")
+    (tmp_path / "other").rename(tmp_path / "moved")
+    model = sk.load(tmp_path / "moved")
+    assert bundles.is_bundle(tmp_path / "moved")
+    assert bundles.check_bundle(tmp_path / "moved", every=True) > 0
+    films = labelled[1]
+    scores = model.probabilities(str(films))
+    refused = cli("calibrate", tmp_path / "moved", *labelled, "--out", tmp_path / "moved")
+    assert refused.code == 2
+    again = cli("calibrate", tmp_path / "moved", *labelled, "--out", tmp_path / "moved", "--overwrite")
+    assert again.code == 0, again.err
+    np.testing.assert_allclose(sk.load(tmp_path / "moved").probabilities(str(films)).values, scores.values)
+    assert bundles.check_bundle(tmp_path / "moved", every=True) > 0
+
+
+def test_a_bundle_is_never_replaced_by_another_artefact(demo, tmp_path):
+    sk.bundle(demo / "linear", tmp_path / "bundle", device="cpu")
+    before = sorted(one.name for one in (tmp_path / "bundle").iterdir())
+    with pytest.raises(InputError, match="is a bundle"):
+        sk.save(sk.load(demo / "linear", part="head"), tmp_path / "bundle", overwrite=True)
+    assert sorted(one.name for one in (tmp_path / "bundle").iterdir()) == before
+
+
+def test_scores_of_a_bundle_name_the_encoders_that_were_copied(pair, bundle):
+    ours, theirs = (sk.load(one).provenance for one in (pair[0] / "stitched", bundle))
+    assert ours == theirs
+    assert ours.source.endswith(":vision")
+
+
+def test_a_folder_that_names_no_encoder_is_bundled_with_the_one_that_is_given(demo, tmp_path):
+    alignment, head = (sk.load(demo / "linear", part=part) for part in ("alignment", "head"))
+    folder = sk.stitch(None, alignment, head).save(tmp_path / "vectors")
+    sk.bundle(folder, tmp_path / "bundle", encoder="demo:general", device="cpu")
+    assert sk.load(tmp_path / "bundle").encoder.name == "demo:general"

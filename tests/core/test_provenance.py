@@ -48,8 +48,9 @@ def test_an_evaluation_has_the_provenance_of_its_scores():
     found = sk.evaluate(mine, labels, calibration=calibration, replicates=10)
     assert calibration(mine).provenance == replace(ORIGIN, calibration="platt, fitted on 40 items")
     assert calibration(known).provenance is None
-    assert found.provenance is ORIGIN
-    assert found.to_dict()["provenance"] == ORIGIN.to_dict()
+    assert found.provenance == calibration(mine).provenance
+    assert found.to_dict()["provenance"] == calibration(mine).provenance.to_dict()
+    assert sk.evaluate(mine, labels, replicates=10).provenance is ORIGIN
     unknown = sk.evaluate(mine.with_provenance(None), labels, replicates=10)
     assert unknown.provenance is None
     assert "provenance" not in unknown.to_dict()

@@ -46,7 +46,7 @@ def test_the_set_is_found_by_its_name(anchors, shipped):
     assert list(anchors.target_items.values) == shipped["text"]
     assert anchors.groups.tolist() == shipped["patient"]
     assert len(set(anchors.groups.tolist())) == 444
-    assert AnchorTable(NAME).pairs().ids.tolist() == anchors.ids.tolist()
+    assert AnchorTable(anchor_table(NAME)).pairs().ids.tolist() == anchors.ids.tolist()
 
 
 def test_the_images_of_the_set_are_those_of_its_seeds(anchors, shipped):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.core.errors import DataError
+from stitchkit.core.errors import DataError, InputError
 from stitchkit.datasets.rows import read_rows
 from stitchkit.datasets.tables import read_items
 
@@ -126,3 +126,28 @@ def test_a_damaged_parquet_file_is_refused(tmp_path):
         read_rows(path)
     with pytest.raises(DataError, match="there is no file"):
         read_rows(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("form", ["pandas", "pyarrow", "parquet"])
+def test_columns_that_differ_in_blanks_alone_are_one_column_twice(tmp_path, form):
+    frame = pandas.DataFrame({"id": ["a", "b"], "Edema": [1, 1], "Edema ": [0, 0]})
+    table = arrow.Table.from_pandas(frame, preserve_index=False)
+    parquet.write_table(table, tmp_path / "t.parquet")
+    source = {"pandas": frame, "pyarrow": table, "parquet": tmp_path / "t.parquet"}[form]
+    with pytest.raises(DataError, match="2 columns of .* are called 'Edema'"):
+        sk.read_labels(source, classes=["Edema"])
+
+
+def test_a_pyarrow_table_with_a_column_twice_is_refused():
+    table = arrow.Table.from_arrays(
+        [arrow.array(["a"]), arrow.array(["x"]), arrow.array(["y"])], ["id", "text", "text"]
+    )
+    with pytest.raises(DataError, match="are called 'text'"):
+        sk.read_anchors(table, source="text")
+
+
+@pytest.mark.parametrize("source", [None, {}, 5, ["a.csv"]])
+def test_what_is_no_table_is_refused_by_its_type(source):
+    for read in (sk.read_anchors, sk.read_labels, read_items):
+        with pytest.raises(InputError, match=f"a data frame; got {type(source).__name__}"):
+            read(source)

@@ -160,3 +160,67 @@ def test_parts_for_some_classes_say_the_same_of_these(known):
     softmax = sk.calibrate(scores, labels, method="temperature", multiclass=True)
     with pytest.raises(InputError, match="need all of them"):
         softmax.of_classes(["Mass"])
+
+
+@pytest.fixture
+def model(known):
+    """A stitched model without an encoder, its calibration and thresholds on probabilities."""
+    scores, labels = known
+    space = sk.Space("general", 2, "g1")
+    x = sk.Embeddings(scores.values + 3, scores.ids, space)
+    head = sk.LinearHead(sk.Space("medical", 2, "m1"), CLASSES, np.eye(2), np.zeros(2))
+    y = sk.Embeddings(scores.values + 4, scores.ids, head.space)
+    alignment = sk.align(x, y, solver="ridge", purpose="head")
+    driven = sk.stitch(None, alignment, head).scores(x)
+    calibration = sk.calibrate(driven, labels)
+    thresholds = sk.choose_thresholds(calibration(driven), labels, replicates=20)
+    return x, sk.stitch(None, alignment, head, calibration=calibration, thresholds=thresholds)
+
+
+def test_a_stitched_model_keeps_both_and_decides_with_them(model, tmp_path):
+    x, before = model
+    after = sk.load(sk.save(before, tmp_path / "stitched"))
+    np.testing.assert_array_equal(after.probabilities(x).values, before.probabilities(x).values)
+    calls = after.decide(x)
+    assert set(calls) == set(CLASSES)
+    for c, label in enumerate(CLASSES):
+        above = before.probabilities(x).values[:, c] >= before.thresholds.values[c]
+        np.testing.assert_array_equal(calls[label], above)
+    assert repr(after) == "StitchedModel('general' -> 'medical', head of 2 classes, calibrated)"
+    bare = replace(before, calibration=None, thresholds=None)
+    for verb in (bare.probabilities, bare.decide):
+        with pytest.raises(InputError, match="has no"):
+            verb(x)
+
+
+def test_parts_that_do_not_belong_to_the_head_are_refused(model):
+    _, whole = model
+    one = whole.calibration.of_classes(["Mass"])
+    sk.stitch(None, whole.alignment, whole.head, calibration=one, thresholds=whole.thresholds.of_classes(["Mass"]))
+    wrong = {
+        "which the calibration lacks": {"calibration": one, "thresholds": whole.thresholds},
+        "which the head lacks": {"calibration": replace(whole.calibration, classes=("Edema", "Nodule"))},
+        "of kind 'margin'": {"calibration": replace(whole.calibration, kind="margin")},
+        "of kind 'probability'": {"thresholds": whole.thresholds},  # which no calibration makes
+    }
+    for says, parts in wrong.items():
+        with pytest.raises(InputError, match=says):
+            sk.stitch(None, whole.alignment, whole.head, **parts)
+    with pytest.raises(InputError, match="there is no head"):
+        sk.stitch(None, whole.alignment, None, calibration=one)
+
+
+def test_a_part_that_a_folder_lacks_is_an_error_and_never_another_part(known, model, tmp_path):
+    fit = sk.save(sk.calibrate(*known), tmp_path / "fit")
+    probe = sk.save(model[1].head, tmp_path / "probe")
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    joint = sk.save(sk.align_many({"a": x, "b": x[:, ::-1], "c": -x}), tmp_path / "joint")
+    for folder, lacking in ((fit, ("head", "alignment", "thresholds")), (probe, ("alignment", "calibration")),
+                            (joint, ("head", "alignment", "calibration"))):  # fmt: skip
+        for part in lacking:
+            with pytest.raises(InputError, match=rf"holds no {part}|many spaces"):
+                sk.load(folder, part=part)
+    assert isinstance(sk.load(probe, part="head"), sk.LinearHead)
+    whole = sk.save(model[1], tmp_path / "stitched")
+    kinds = [type(sk.load(whole, part=part)).__name__ for part in ("alignment", "head", "calibration", "thresholds")]
+    assert kinds == ["Alignment", "LinearHead", "LogisticCalibration", "Thresholds"]

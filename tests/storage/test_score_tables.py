@@ -255,3 +255,13 @@ def test_a_file_that_is_no_record_is_named_and_left_alone(content, scores, tmp_p
     with pytest.raises(InputError, match=r"s\.provenance\.json exists and is no provenance of scores"):
         write_scores(path, scores.with_provenance(ORIGIN))
     assert beside.read_bytes() == content
+
+
+def test_a_record_of_another_version_of_the_format_is_refused(tmp_path):
+    scores = Scores(np.zeros((2, 1)), "logit", ["a", "b"], ("Mass",)).with_provenance(Provenance(source="demo:x"))
+    write_scores(tmp_path / "s.csv", scores)
+    record = tmp_path / "s.provenance.json"
+    assert read_scores(tmp_path / "s.csv").provenance.source == "demo:x"
+    record.write_text(record.read_text().replace('"stitchkit_provenance": 1', '"stitchkit_provenance": 99'))
+    with pytest.raises(DataError, match="is no provenance of scores"):
+        read_scores(tmp_path / "s.csv")

@@ -14,7 +14,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
 
 if TYPE_CHECKING:
-    from stitchkit.cli.loading import FolderEncoder, Loading
+    from stitchkit.cli.loading import Loading, RecordedEncoder
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.embeddings import Embeddings
@@ -86,8 +86,8 @@ class DiagnosisRequest:
     """The request for a diagnosis, with all that can be read before a model is loaded."""
 
     alignment: Alignment
-    source: str | Embeddings | FolderEncoder
-    target: str | Embeddings | FolderEncoder
+    source: str | Embeddings | RecordedEncoder
+    target: str | Embeddings | RecordedEncoder
     anchors: AnchorTable | None
     held_out: AnchorTable | None
     prompts: PromptSet | Embeddings | None
@@ -104,7 +104,7 @@ class DiagnosisRequest:
         prompts: str | None, vectors: o.VectorFiles, pool: Path | None = None,
     ) -> DiagnosisRequest:  # fmt: skip
         """The alignment and the files read, the names and tables checked."""
-        from stitchkit.cli.loading import FolderEncoder
+        from stitchkit.cli.loading import RecordedEncoder
         from stitchkit.cli.pairs import side_called
         from stitchkit.cli.paths import read_artefact
         from stitchkit.core.embeddings import Embeddings
@@ -114,7 +114,7 @@ class DiagnosisRequest:
         config, arrays = read_artefact(folder)
         alignment = unpack_alignment(config, arrays)
         sides: list[Any] = [
-            FolderEncoder.of(folder, config, side) if name is None else side_called(name, vectors)
+            RecordedEncoder.of(folder, config, side) if name is None else side_called(name, vectors)
             for name, side in ((source, "source"), (target, "target"))
         ]
         known = [isinstance(one, Embeddings) for one in sides]

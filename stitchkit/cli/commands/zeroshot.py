@@ -22,7 +22,7 @@ def zeroshot(
         str | None, typer.Argument(metavar="TEXT", help="The text encoder; none with a stitched folder.")
     ] = None,
     *,
-    items: o.ScoredItems,
+    items: o.ItemsToScore,
     out: Annotated[Path, typer.Option("--out", help="The .csv file of scores to write.")],
     anchors: o.OptionalAnchors = None,
     prompts: Annotated[
@@ -51,6 +51,7 @@ def zeroshot(
     from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.cli.paths import new_file
     from stitchkit.cli.scoring import score_items, scorer_of, summary_of, with_command
+    from stitchkit.core.scores import plural
     from stitchkit.storage.scores import check_scores_path, write_scores
 
     console = Console.of(output)
@@ -81,8 +82,8 @@ def zeroshot(
     notes = [*scored.notes, *calibrated]
     write_scores(out, with_command(scores, console.command))
     lines, document = summary_of(model, out, fitted=text is not None, candidates=console.verbose)
-    kinds = f"{scores.kind.removesuffix('y')}ies" if scores.kind.endswith("y") else f"{scores.kind}s"
-    lines[-1] += f": {counted(len(scores), 'item')}, {counted(len(scores.classes), 'class', 'classes')}, {kinds}"
+    size = counted(len(scores), "item"), counted(len(scores.classes), "class", "classes")
+    lines[-1] += f": {', '.join(size)}, {plural(scores.kind)}"
     lines += ["note      " + note for note in notes]
     document |= {"n": len(scores), "kind": scores.kind, **({"notes": notes} if notes else {})}
     if result is not None:

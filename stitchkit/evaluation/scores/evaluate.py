@@ -235,7 +235,7 @@ def evaluate(
         reliability=reliability_curves(scores, test, probable),
         not_calibrated=not_calibrated,
         positive_patients=positive_patients(test),
-        provenance=uncalibrated.provenance,
+        provenance=scores.provenance,
     )
 
 
@@ -251,7 +251,8 @@ def _calibrate(calibration: Calibration, scores: Scores, multiclass: bool) -> tu
             f"Calibrate every class, or leave the calibration out."
         )
     columns = [_ranks(scores.column(one)) if one in lacking else probabilities.column(one) for one in scores.classes]
-    return Scores(np.stack(columns, axis=1), probabilities.kind, scores.ids, scores.classes), lacking
+    both = Scores(np.stack(columns, axis=1), probabilities.kind, scores.ids, scores.classes, probabilities.provenance)
+    return both, lacking
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.patients import patients_in_words
 from stitchkit.core.plain_values import plain_values
-from stitchkit.core.scores import Provenance
+from stitchkit.core.scores import Provenance, plural
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.metrics.bootstrap import Interval
@@ -267,11 +267,6 @@ class Evaluation(NotebookText):
 def is_above_chance(auroc: Interval) -> bool:
     """True if the interval of an AUROC lies above one half."""
     return auroc.low > 0.5
-
-
-def plural(kind: str) -> str:
-    """Scores of a kind, in the plural: ``"margins"``, ``"probabilities"``, ``"by association"``."""
-    return {"probability": "probabilities", "association": "by association"}.get(kind, f"{kind}s")
 
 
 def measure_name(name: str) -> str:
