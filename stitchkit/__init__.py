@@ -79,6 +79,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "read_items": "stitchkit.datasets.tables:read_items",
     "read_labels": "stitchkit.datasets.labels:read_labels",
     "read_prompts": "stitchkit.datasets.prompt_sets:read_prompts",
+    "read_scores": "stitchkit.storage.scores:read_scores",
     "read_vectors": "stitchkit.datasets.vector_files:read_vectors",
     "save": "stitchkit.persistence.save_and_load:save",
     "search_layers": "stitchkit.evaluation.spaces.search_layers:search_layers",
@@ -87,6 +88,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "study": "stitchkit.studies.study:study",
     "train": "stitchkit.training.loop:train",
     "write_embeddings": "stitchkit.storage.embeddings:write_embeddings",
+    "write_scores": "stitchkit.storage.scores:write_scores",
     "zeroshot": "stitchkit.zero_shot:zeroshot",
 }
 

@@ -75,6 +75,8 @@ from stitchkit.stitching import StitchedModel as StitchedModel
 from stitchkit.stitching import stitch as stitch
 from stitchkit.storage.embeddings import read_embeddings as read_embeddings
 from stitchkit.storage.embeddings import write_embeddings as write_embeddings
+from stitchkit.storage.scores import read_scores as read_scores
+from stitchkit.storage.scores import write_scores as write_scores
 from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
 from stitchkit.studies.study import study as study
 from stitchkit.training.loop import train as train

@@ -397,7 +397,8 @@ def read_stitched(folder: Path, *, vectors: bool = False) -> tuple[dict[str, Any
     """
     config, arrays = read_folder(check_artefact(folder))
     if "source" not in config:
-        raise InputError(f"{folder} holds a head alone, which has no encoder. Name a stitched folder.")
+        held = "a head" if "head" in config else "a fit on scores"
+        raise InputError(f"{folder} holds {held} alone, which scores nothing by itself. Name a stitched folder.")
     if not vectors and not config.get("encoder"):
         raise InputError(
             f"{folder} holds a map between vectors and names no encoder, so it cannot read items. Make a folder that "

@@ -178,7 +178,7 @@ class CalibrationRequest:
                     f"{path} holds what was fitted. Leave {'--calibration' if method else '--threshold'} out."
                 )
             return cls(None, stored=read_decisions(path))
-        return cls(read_scores(path), *check_methods(method, threshold, multiclass=options.multiclass))
+        return cls(read_scores(path), *check_methods(method, threshold))
 
     def check(self, labels: Labels, ids: np.ndarray, groups: np.ndarray | None, *, allow_leakage: bool) -> None:
         """Raise where a calibration item, or its patient, is also a test item's (``ids``, ``groups``: (n,))."""
@@ -210,11 +210,10 @@ class CalibrationRequest:
         )  # fmt: skip
 
 
-def check_methods(
-    method: str | None, threshold: str | None, *, multiclass: bool
-) -> tuple[str | None, str | None, float | None]:
+def check_methods(method: str | None, threshold: str | None) -> tuple[str | None, str | None, float | None]:
     """The method of calibration, the rule of thresholds and its share, checked; None for those not wanted."""
-    from stitchkit.evaluation.scores.calibrate import METHODS, usual_method
+    from stitchkit.evaluation.scores.calibrate import METHODS
+    from stitchkit.evaluation.scores.decision_fits import USUAL
     from stitchkit.evaluation.scores.thresholds import RULES, check_rule
 
     if method not in (None, NONE, *METHODS):
@@ -228,7 +227,7 @@ def check_methods(
         raise InputError(f"--threshold {threshold}: {share!r} is no number. Write sensitivity=0.9.") from error
     if rule != NONE:
         check_rule(rule, at)
-    method = method or usual_method(multiclass=multiclass)
+    method = method or USUAL
     return None if method == NONE else method, None if rule == NONE else rule, at
 
 

@@ -46,7 +46,7 @@ class LazyCommands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
             module, attribute = self._table[name].split(":")
-            self._loaded[name] = _command(getattr(import_module(module), attribute))
+            self._loaded[name] = _command(name, getattr(import_module(module), attribute))
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -56,11 +56,11 @@ class LazyCommands(Mapping[str, Any]):
         return len(self._table)
 
 
-def _command(target: Any) -> Any:
+def _command(name: str, target: Any) -> Any:
     """The command of a function, or the group of an application."""
     if not isinstance(target, typer.Typer):
         function, target = target, typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
-        target.command(cls=Command)(function)
+        target.command(name, cls=Command)(function)
     return typer.main.get_command(target)
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from stitchkit.stitching import StitchedModel
 
 
+LEAKAGE = "LEAKAGE: "  # beginning of a note
+
+
 def summary_of(
     model: StitchedModel, out: Path, *, fitted: bool = True, candidates: bool = True
 ) -> tuple[list[Any], dict[str, Any]]:
@@ -224,23 +227,38 @@ def score_items(
         patients = None if request is None else request.check(read.ids)
         return audit_items(model.alignment, read, patients, judged=request is not None, allow=allow_leakage)
 
+    def audit_fit(read: Items | Embeddings) -> list[str]:
+        """Notes on calibration items among those that are scored; an evaluation checks them itself."""
+        if model.calibration is None or raw or request is not None:
+            return []
+        from stitchkit.core.calibrations import HashedItems
+        from stitchkit.evaluation.fitted_pairs import audit_hashed_items
+
+        fit = model.calibration.fitted_on
+        if not isinstance(fit, HashedItems):
+            return []
+        notes = audit_hashed_items(fit, "calibration items", read.ids, None, allow=True)
+        return [note for note in notes if note.startswith(LEAKAGE)]
+
     decisions = (None, None) if raw else (model.calibration, model.thresholds)
     if isinstance(items, Embeddings):
-        notes = audit(items)
+        notes = [*audit(items), *audit_fit(items)]
         return ScoredItems(model.scores(items), None, None, None, model.alignment, notes, *decisions)
     encoder = model.require_encoder()
     read = items.read(encoder.modality)
-    notes = audit(read)
+    notes = [*audit(read), *audit_fit(read)]
     vectors = loading.embed(encoder, read)
     return ScoredItems(model.scores(vectors), read, encoder, vectors, model.alignment, notes, *decisions)
 
 
-def with_command(scores: Scores, command: str) -> Scores:
-    """The scores with the command line that made them in their provenance, files without their folders."""
+def with_command(scores: Scores, command: str, notes: Sequence[str]) -> Scores:
+    """The scores with their command line, files without folders, and leakage among ``notes`` in their provenance."""
     from stitchkit.stitching import public_command
 
-    known = scores.provenance
-    return scores.with_provenance(None if known is None else replace(known, command=public_command(command)))
+    known, leaks = scores.provenance, [note.removeprefix(LEAKAGE) for note in notes if note.startswith(LEAKAGE)]
+    if known is None:
+        return scores
+    return scores.with_provenance(replace(known, command=public_command(command), leakage="; ".join(leaks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +282,7 @@ class ScoreSource:
             items.check()
         if path.is_dir():
             if items is None:
-                raise InputError(f"{path} is a stitched folder: pass the test items with --items.")
+                raise InputError(f"{path} is a stitched folder: pass the items to score with --items.")
             scorer = FolderScorer.of(path, None, encoder, vectors=not isinstance(items, ItemsFile))
             return cls(scorer.classes, None, scorer, items, None)
         if items is not None and not isinstance(items, ItemsFile):

@@ -23,10 +23,12 @@ def paired_sides(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
     Raises
     ------
     InputError
-        Numbers of rows that differ, fewer than two, a side whose vectors are all the same, two libraries.
+        Numbers of rows that differ, fewer than two, a side whose vectors are all the same, two libraries; data frames
+        whose row labels differ.
     DataError
         Ids of the source that the target does not have.
     """
+    _check_row_labels(source, target)
     x, y = as_embeddings(source, "source"), as_embeddings(target, "target")
     if isinstance(source, Embeddings) and isinstance(target, Embeddings):
         y = in_order_of(x, y, ("source", "target"), f"the target embeddings of {y.space.name!r}")
@@ -44,6 +46,18 @@ def paired_sides(source: Any, target: Any) -> tuple[Embeddings, Embeddings]:
             )
     namespace(x.vectors, y.vectors)  # one library, or say so now
     return x, y
+
+
+def _check_row_labels(source: Any, target: Any) -> None:
+    """Raise for two data frames of pandas whose rows are labelled otherwise: rows are paired by their place."""
+    one, other = (getattr(side, "index", None) for side in (source, target))  # of a list it is a method
+    if one is None or other is None or not (hasattr(one, "equals") and hasattr(other, "equals")):
+        return
+    if len(one) == len(other) and not one.equals(other):
+        raise InputError(
+            "source and target are data frames whose row labels differ, and rows are paired by their place. Bring them "
+            "into one order, as in target.loc[source.index], or pass arrays."
+        )
 
 
 def in_order_of(first: Embeddings, other: Embeddings, names: tuple[str, str], what: str) -> Embeddings:

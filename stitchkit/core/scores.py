@@ -34,6 +34,7 @@ _TITLES = {
     "version": "Scored with",
     "date": "Scored on",
     "command": "Scored by",
+    "leakage": "Leakage",
 }
 _DIGESTS = {"prompts": "prompts_sha256", "anchors": "anchors_sha256"}  # fact -> the field with its digest
 
@@ -76,6 +77,8 @@ class Provenance:
         Day on which they were written, ``YYYY-MM-DD``.
     command
         Command line that wrote them.
+    leakage
+        Overlap of the scored items with what the map or the calibration was fitted on.
     remark
         Reason why a record is not shown: it is of another table.
 
@@ -98,6 +101,7 @@ class Provenance:
     version: str = ""
     date: str = ""
     command: str = ""
+    leakage: str = ""
     remark: str = ""
 
     def __post_init__(self) -> None:
@@ -337,3 +341,16 @@ def _in_short(classes: tuple[str, ...]) -> str:
 def plural(kind: str) -> str:
     """Scores of a kind, in the plural: ``"margins"``, ``"probabilities"``, ``"by association"``."""
     return {"probability": "probabilities", "association": "by association"}.get(kind, f"{kind}s")
+
+
+def check_scores_and_labels(scores: Any, labels: Any) -> None:
+    """Raise an error that names the reader, where a table or an array stands for scores or labels."""
+    if not isinstance(scores, Scores):
+        raise InputError(
+            f"scores must be Scores; got {type(scores).__name__}. stitchkit.read_scores reads a table of them, and "
+            f"stitchkit.Scores(values, kind, ids, classes) makes them of an array (n, c)."
+        )
+    if not isinstance(labels, Labels):
+        raise InputError(
+            f"labels must be Labels; got {type(labels).__name__}. stitchkit.read_labels reads a table or a data frame."
+        )

@@ -165,6 +165,9 @@ def _of_list(items: Any, modality: str) -> Items:
 
         if isinstance(items, AnchorSet):
             raise InputError("an anchor set has two sides. Pass anchors.source_items or anchors.target_items.")
+        if hasattr(items, "columns"):
+            raise InputError(f"items must be Items, a path or a list; got {type(items).__name__}. Read it first: "
+                             f"stitchkit.read_items(frame).")  # fmt: skip
         raise InputError(f"items must be Items, a path or a list; got {type(items).__name__}. Put them into a list.")
     if isinstance(items, np.ndarray) and items.dtype.kind not in "UO" and items.ndim != 4:
         raise InputError(

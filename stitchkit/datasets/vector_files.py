@@ -93,7 +93,7 @@ def read_vectors(
             "its own. Take it as it is with "
             + setting("unstamped", True)
             + advice(", or give ", setting("fingerprint"), ", a text that changes with the model")
-            + "."
+            + ". 'stitchkit import' writes such a text into a file once."
         )
     array, own = _read(path)
     if ids is not None:

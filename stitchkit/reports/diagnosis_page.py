@@ -39,8 +39,8 @@ def write_diagnosis(diagnosis: Diagnosis, folder: str | Path) -> Path:
     return folder / PAGE
 
 
-def page(diagnosis: Diagnosis) -> str:
-    """The page's HTML."""
+def page(diagnosis: Diagnosis, *, numbers: str = NUMBERS) -> str:
+    """The page's HTML; ``numbers`` is the file beside it that holds all of them, empty for none."""
     covered = sorted(diagnosis.coverage or (), key=lambda one: 0.0 if one.undefined else one.reach)
     text: str = template("diagnosis.html.j2").render(
         found=diagnosis,
@@ -57,7 +57,7 @@ def page(diagnosis: Diagnosis) -> str:
             "hubs": hubs_figure(diagnosis.hubs),
             "coverage": coverage_figure(covered[:MANY]) if covered else None,
         },
-        numbers_file=NUMBERS,
+        numbers_file=numbers,
     )
     return text
 

@@ -80,7 +80,14 @@ class Stitch:
 
 
 def write_diagnosis_page(
-    alignment: Alignment, x: Embeddings, y: Embeddings, folder: str | Path, *, groups: Any = None, seed: int = 0
+    alignment: Alignment,
+    x: Embeddings,
+    y: Embeddings,
+    folder: str | Path,
+    *,
+    prompts: Any = None,
+    groups: Any = None,
+    seed: int = 0,
 ) -> Path | None:
     """Write a diagnosis of the map of a stitched model as ``report.html`` into its folder; None for too few pairs.
 
@@ -88,14 +95,16 @@ def write_diagnosis_page(
     ----------
     x, y
         Vectors of the anchors in both spaces.
+    prompts
+        Prompts by class, as :func:`stitchkit.diagnose` takes them, or None.
     groups : (n,), optional
         Patients of the anchors.
     """
     if len(x) < LEAST:
         return None
-    diagnosis = diagnose(alignment, x, y, groups=groups, seed=seed)
+    diagnosis = diagnose(alignment, x, y, prompts=prompts, groups=groups, seed=seed)
     path = Path(folder) / PAGE
-    replace_file(path, page(diagnosis).encode())
+    replace_file(path, page(diagnosis, numbers="").encode())
     return path
 
 

@@ -129,7 +129,7 @@ def test_what_was_fitted_on_is_refused_afterwards(cli, files, calibrated, tmp_pa
 
 
 REFUSED = {
-    "no items": ((), "pass the test items with --items"),
+    "no items": ((), "pass the items to score with --items"),
     "nothing wanted": (("--items", "known.safetensors", "--calibration", "none", "--threshold", "none"), "neither"),
     "an unknown method": (("--items", "known.safetensors", "--calibration", "plat"), "platt"),
 }
@@ -170,3 +170,36 @@ def test_dry_run_writes_nothing(cli, files, tmp_path):
                files / "labels.csv", "--out", tmp_path / "x", "--dry-run")  # fmt: skip
     assert done.code == 0, done.err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_table_of_scores_tells_evaluate_of_leakage(cli, files, calibrated, tmp_path):
+    """What the folder refuses to judge is refused as a table of its scores too."""
+    for name, says in (("anchors", "the map was fitted on"), ("known", "are calibration items too")):
+        done = cli("zeroshot", calibrated, "--items", files / f"{name}.safetensors", "--out", tmp_path / f"{name}.csv")
+        assert done.code == 0, done.err
+        assert says in done.out
+        judged = judge(cli, files, tmp_path / f"{name}.csv")
+        assert judged.code == 4
+        assert says in judged.err
+        allowed = judge(cli, files, tmp_path / f"{name}.csv", "--allow-leakage")
+        assert allowed.code == 0, allowed.err
+        assert any(says in note for note in allowed.json["notes"])
+    assert scored(cli, calibrated, tmp_path / "test.csv").code == 0
+    assert judge(cli, files, tmp_path / "test.csv").code == 0
+
+
+def test_probabilities_of_another_tool_are_calibrated_on_request(cli, files, tmp_path):
+    rng = np.random.default_rng(3)
+    truth = {line.split(",")[0]: line.split(",")[2:] for line in (files / "labels.csv").read_text().splitlines()[1:]}
+    lines = ["id,kind,Edema,Mass"]
+    for one in list(truth)[:200]:
+        shares = [0.2 + 0.1 * float(cell) + 0.05 * rng.random() for cell in truth[one]]  # far too low
+        lines.append(f"{one},probability,{shares[0]:.4f},{shares[1]:.4f}")
+    (tmp_path / "tool.csv").write_text("\n".join(lines) + "\n")
+    line = ("calibrate", tmp_path / "tool.csv", "--labels", files / "labels.csv", "--replicates", 50)
+    usual = cli(*line, "--out", tmp_path / "usual", "--json")
+    assert usual.json["method"] is None
+    named = cli(*line, "--calibration", "platt", "--out", tmp_path / "named", "--json")
+    assert named.code == 0, named.err
+    assert named.json["method"] == "platt"
+    assert sk.load(tmp_path / "named", part="calibration").kind == "probability"

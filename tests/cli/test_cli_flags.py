@@ -184,3 +184,14 @@ def test_held_out_numbers_of_a_folder_are_a_sentence():
 @pytest.mark.parametrize("held", [{"mrr": 0.2}, {"r2": 0.3}, {"r2": "high", "se": 0.1, "estimate": "x"}])
 def test_numbers_that_a_folder_lacks_are_no_error(held):
     assert any(one.startswith("held out") for one in description_lines({"is": "a stitched folder", "held_out": held}))
+
+
+def test_the_help_lists_commands_as_they_are_typed(cli):
+    from stitchkit.cli.main import COMMANDS
+
+    shown = cli("--help").out
+    for name in COMMANDS:
+        assert f" {name} " in shown
+    for function in ("import-vectors", "list-names"):
+        assert function not in shown
+    assert "[data.reader]" in " ".join(cli("anchors", "collect", "--help").out.split())

@@ -254,3 +254,11 @@ def test_a_parquet_of_items_is_a_table_and_one_of_vectors_is_not(cli, world, tmp
                "--out", tmp_path / "s.csv", *world.trusted)  # fmt: skip
     assert done.code == 0, done.err
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 1 + len(table)
+
+
+def test_import_says_that_patients_do_not_travel_with_vectors(cli, files):
+    line = ("import", "x.npy", "--ids", "ids.csv", "--fingerprint", "net 2")
+    assert "no patients; name their table" in cli(*line, "--out", "x.safetensors").out
+    (files / "bare.csv").write_text("\n".join(["id", *(f"i{i}" for i in range(120))]) + "\n")
+    bare = cli("import", "x.npy", "--ids", "bare.csv", "--fingerprint", "net 2", "--out", "y.safetensors")
+    assert "patients" not in bare.out

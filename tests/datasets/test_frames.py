@@ -134,7 +134,7 @@ def test_columns_that_differ_in_blanks_alone_are_one_column_twice(tmp_path, form
     table = arrow.Table.from_pandas(frame, preserve_index=False)
     parquet.write_table(table, tmp_path / "t.parquet")
     source = {"pandas": frame, "pyarrow": table, "parquet": tmp_path / "t.parquet"}[form]
-    with pytest.raises(DataError, match="2 columns of .* are called 'Edema'"):
+    with pytest.raises(DataError, match=r"2 columns of .* are called 'Edema'"):
         sk.read_labels(source, classes=["Edema"])
 
 
@@ -151,3 +151,24 @@ def test_what_is_no_table_is_refused_by_its_type(source):
     for read in (sk.read_anchors, sk.read_labels, read_items):
         with pytest.raises(InputError, match=f"a data frame; got {type(source).__name__}"):
             read(source)
+
+
+def test_frames_of_vectors_whose_rows_are_labelled_otherwise_are_no_pairs():
+    rng = np.random.default_rng(0)
+    x = pandas.DataFrame(rng.normal(size=(60, 4)), index=[f"i{i}" for i in range(60)])
+    y = x @ rng.normal(size=(4, 4))
+    assert sk.align(x, y, solver="ridge").record["anchors"] == 60
+    with pytest.raises(InputError, match="row labels differ"):
+        sk.align(x, y.iloc[::-1])
+    assert sk.align(x, y.iloc[::-1].to_numpy(), solver="ridge").record["anchors"] == 60  # the caller's own order
+
+
+def test_tables_in_place_of_scores_and_labels_are_refused_with_their_reader(csv):
+    frame = pandas.read_csv(csv)
+    scores = sk.Scores(np.zeros((3, 1)), "logit", ["a", "b", "c"], ("Edema",))
+    with pytest.raises(InputError, match=r"got DataFrame\. stitchkit\.read_labels"):
+        sk.evaluate(scores, frame)
+    with pytest.raises(InputError, match=r"got DataFrame\. stitchkit\.read_scores"):
+        sk.calibrate(frame, sk.read_labels(frame, classes=["Edema"]))
+    with pytest.raises(InputError, match=r"stitchkit\.read_items\(frame\)"):
+        sk.embed(sk.load_encoder("demo:text"), frame)

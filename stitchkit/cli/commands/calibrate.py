@@ -49,7 +49,7 @@ def calibrate(
     console = Console.of(output)
     new_folder(out, output.overwrite)
     multiclass = calibration.multiclass
-    method, rule, at = check_methods(calibration.calibration, calibration.threshold, multiclass=multiclass)
+    method, rule, at = check_methods(calibration.calibration, calibration.threshold)
     if method is None and rule is None:
         raise InputError("neither a calibration nor thresholds are wanted. Leave one of the two 'none' out.")
     file = None if items is None else ItemsFile.or_vectors(items, column, columns, vectors)
@@ -86,7 +86,7 @@ def calibrate(
     document = {
         "out": str(out),
         "n": len(scored.scores),
-        "method": method,
+        "method": None if fitted is None else fitted.method,
         "rule": rule,
         "at": at,
         "classes": [] if fitted is None else list(fitted.classes),

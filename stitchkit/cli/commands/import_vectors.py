@@ -49,7 +49,9 @@ def import_vectors(
         console.plan({**facts, "writes": out})
         return
     write_embeddings(out, result)
+    patients = None if vectors.ids is None else vectors.patients(result.ids)
+    note = [] if patients is None else ["note: a file of vectors holds ids and no patients; name their table with "
+                                        "--anchors or --test where the file is used"]  # fmt: skip
     stamp = "without a fingerprint" if space.fingerprint is None else f"fingerprint {space.fingerprint}"
-    console.result(
-        f"wrote {out}: {counted(len(result), 'vector')} of width {space.dim}, space {space.name}, {stamp}", facts
-    )
+    line = f"wrote {out}: {counted(len(result), 'vector')} of width {space.dim}, space {space.name}, {stamp}"
+    console.result([line, *note], facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -137,8 +137,20 @@ def _write_report(
         return _write_comparison(fitted, sides, request, fit.solver, loading, notes, out, images)
     from stitchkit.studies.stitch_pages import write_diagnosis_page
 
-    write_diagnosis_page(fitted.model.alignment, fitted.x, fitted.y, out, groups=fitted.pairs.groups, seed=fit.seed)
+    write_diagnosis_page(
+        fitted.model.alignment, fitted.x, fitted.y, out,
+        prompts=_positives(fitted, loading), groups=fitted.pairs.groups, seed=fit.seed,
+    )  # fmt: skip
     return None
+
+
+def _positives(fitted: FittedStitch, loading: Loading) -> Any:
+    """The positive prompts by class with their vectors; None where the model has no prompts."""
+    from stitchkit.evaluation.diagnosis.coverage import embed_positives
+
+    if fitted.prompts is None or fitted.target is None:
+        return None
+    return embed_positives(fitted.target, fitted.prompts, **loading.embedding)
 
 
 def _write_comparison(

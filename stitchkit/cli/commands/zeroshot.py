@@ -80,7 +80,7 @@ def zeroshot(
     result = None if request is None else request.evaluate(scored, loading)
     scores, calibrated = scored.read()
     notes = [*scored.notes, *calibrated]
-    write_scores(out, with_command(scores, console.command))
+    write_scores(out, with_command(scores, console.command, scored.notes))
     lines, document = summary_of(model, out, fitted=text is not None, candidates=console.verbose)
     size = counted(len(scores), "item"), counted(len(scores.classes), "class", "classes")
     lines[-1] += f": {', '.join(size)}, {plural(scores.kind)}"

@@ -20,7 +20,7 @@ from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import checked_ids
 from stitchkit.core.least_patients import FEW_POSITIVES
 from stitchkit.core.patients import count_patients, patient_of_each
-from stitchkit.core.scores import Labels, Scores, check_decidable
+from stitchkit.core.scores import Labels, Scores, check_decidable, check_scores_and_labels
 from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.leakage import audit, spelled_notes
 from stitchkit.evaluation.scores.item_matching import labels_of_items
@@ -59,6 +59,7 @@ class CalibrationItems:
 
     @classmethod
     def of(cls, scores: Scores, labels: Labels, groups: Any, anchors: Anchors, allow: bool) -> CalibrationItems:
+        check_scores_and_labels(scores, labels)
         check_decidable(scores)
         if groups is not None:
             labels = labels.with_groups(groups)
@@ -262,7 +263,7 @@ def calibrate_possible_classes(
     Returns
     -------
     Calibration or None
-        None for scores that are probabilities already.
+        None for scores that are probabilities already, unless a method is named.
 
     Raises
     ------
@@ -277,7 +278,7 @@ def calibrate_possible_classes(
     >>> fitted.classes, fitted.notes[0][:33]
     (('Edema',), 'Mass: 0 positives and 4 negatives')
     """
-    if scores.kind == "probability":
+    if scores.kind == "probability" and method is None:
         return None
     lacking: list[str] = []
     if not multiclass:

@@ -8,6 +8,8 @@ from stitchkit.core.scores import Labels, Scores
 from stitchkit.evaluation.scores.calibrate import Anchors, calibrate_possible_classes
 from stitchkit.evaluation.scores.thresholds import choose_thresholds
 
+USUAL = "usual"
+
 
 def fit_decisions(
     scores: Scores,
@@ -32,7 +34,8 @@ def fit_decisions(
     scores : (n, c), labels, anchors, allow_leakage
         As in :func:`stitchkit.calibrate`.
     method
-        Method of calibration; None for no calibration.
+        Method of calibration, ``"usual"`` for the usual one, which leaves probabilities as they are; None for no
+        calibration.
     rule, at, min_positives, replicates, seed, progress
         As in :func:`stitchkit.choose_thresholds`; no rule for no thresholds.
     multiclass
@@ -63,8 +66,9 @@ def fit_decisions(
     """
     calibration = thresholds = None
     if method is not None:
+        named = None if method == USUAL else method
         calibration = calibrate_possible_classes(
-            scores, labels, method=method, multiclass=multiclass, anchors=anchors, allow_leakage=allow_leakage
+            scores, labels, method=named, multiclass=multiclass, anchors=anchors, allow_leakage=allow_leakage
         )
     if rule is not None:
         chosen = scores if calibration is None else scores.of_classes(calibration.classes)

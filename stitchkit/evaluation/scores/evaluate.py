@@ -12,7 +12,7 @@ from stitchkit.core.anchor_hashes import are_among
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.calibrations import Calibration, FittedItems, HashedItems, Thresholds
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.errors import DataError, InputError, LeakageError
 from stitchkit.core.items import Items, checked_ids, rows_of
 from stitchkit.core.least_patients import (
     CALIBRATED,
@@ -23,12 +23,12 @@ from stitchkit.core.least_patients import (
     SEVERAL_CALIBRATED,
 )
 from stitchkit.core.patients import count_patients, patients_or_rows
-from stitchkit.core.scores import Labels, Scores, check_decidable
+from stitchkit.core.scores import Labels, Scores, check_decidable, check_scores_and_labels
 from stitchkit.core.seeds import check_seed
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.embeddable_items import as_items
 from stitchkit.evaluation.fitted_pairs import audit_hashed_items
-from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
+from stitchkit.evaluation.leakage import ALLOW, audit, same_files, spelled_notes
 from stitchkit.evaluation.scores.class_patients import (
     carriers,
     count_class_patients,
@@ -143,6 +143,7 @@ def evaluate(
         If no class can be judged, a scored item has no label, or, with ``multiclass``, not exactly one class.
     """
     check_seed(seed)
+    check_scores_and_labels(scores, labels)
     if replicates < 1:
         raise InputError("evaluate needs at least 1 resample; got " + setting("replicates", replicates) + ".")
     if groups is not None:
@@ -161,6 +162,11 @@ def evaluate(
     for other in others or {}:
         if other in (name, CHANCE, PROBE, METADATA):
             raise InputError(f"two rows of the table are called {other!r}. Give one of them another name.")
+    if scores.provenance is not None and scores.provenance.leakage:
+        leak = scores.provenance.leakage
+        if not allow_leakage:
+            raise LeakageError(f"when these scores were made, {leak}. Score other items" + ALLOW + ".")
+        notes += [f"LEAKAGE: {leak}"]
     uncalibrated = scores
     if scores.provenance is not None and scores.provenance.remark:
         notes.append(scores.provenance.remark)

@@ -109,7 +109,12 @@ def _without_anchors(
 def _without_label(lost: list[str], wanted: list[str], labels: Labels) -> str:
     """The error of items without a label, with the likely reason and the next step."""
     known = labels.ids.tolist()
-    step: str = "Name their column of ids with " + setting("id") + ", or write the same ids into both."
+    step: str = (
+        "Name their column of ids with "
+        + setting("id")
+        + ", write the same ids into both, or leave items without a label out (a row of blank cells is enough of a "
+        "label)."
+    )
     for one in lost[:_REASONS]:
         if why := _reason(one, wanted, known):
             step = why

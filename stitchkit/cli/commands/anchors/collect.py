@@ -34,7 +34,7 @@ def collect(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting of the layout's reader, as in a study's [data.reader]: --set uncertain=ignore.",
+            help="A setting of the layout's reader, as in a study's \\[data.reader]: --set uncertain=ignore.",
         ),
     ] = None,
     output: o.Output,
