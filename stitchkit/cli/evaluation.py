@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stitchkit.cli.flags import in_flags
 from stitchkit.core.errors import InputError, UnknownNameError
@@ -103,8 +103,8 @@ class EvaluationRequest:
         result = sk.evaluate(
             scored.scores.of_classes(self.classes),
             labels,
-            calibration=None if calibration is None else calibration.of_classes(self.classes),
-            thresholds=None if thresholds is None else thresholds.of_classes(self.classes),
+            calibration=_for_classes(calibration, self.classes),
+            thresholds=_for_classes(thresholds, self.classes),
             multiclass=self.multiclass,
             anchors=pairs,
             items=items if items is not None and items.modality == "image" else None,
@@ -136,6 +136,11 @@ class EvaluationRequest:
             return None
         items = probe_items(pairs, self.labels, scored.vectors.ids)
         return None if items is None else scored.vectors.joined(loading.embed(scored.encoder, items))
+
+
+def _for_classes(fit: Any, classes: Sequence[str]) -> Any:
+    """A calibration or thresholds of the judged classes; None where it has none of them."""
+    return fit.of_classes(classes) if fit is not None and set(fit.classes) & set(classes) else None
 
 
 @dataclass(frozen=True, slots=True)

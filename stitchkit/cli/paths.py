@@ -73,8 +73,9 @@ def new_page(path: Path, overwrite: bool, files: tuple[str, ...]) -> Path:
 
 def folder_name(path: Path) -> Path:
     """``path`` if it can name a folder: neither a file nor a name that a page would have."""
-    if path.is_file():
-        raise InputError(f"{path} is a file; a folder is written. Choose another name.")
+    if path.exists() and not path.is_dir():
+        kind = "a file" if path.is_file() else "a pipe or a device"
+        raise InputError(f"{path} is {kind}; a folder is written. Choose another name.")
     if path.suffix.lower() in PAGES:
         raise InputError(
             f"{path} names a page; a folder is written, with the page in it. Give a folder, for example "

@@ -40,9 +40,11 @@ class FittedOn:
 
     def as_hashes(self) -> HashedItems:
         """The same items as hashes, which is how a file holds them."""
-        from stitchkit.core.anchor_hashes import hashes_of
+        from stitchkit.core.anchor_hashes import hashes_of, with_files
+        from stitchkit.core.item_names import file_name
 
-        return HashedItems(hashes_of(self.ids, self.groups), len(self), self.patients)
+        names = [file_name(one).encode("utf-8", "surrogatepass") for one in self.ids.tolist()]
+        return HashedItems(with_files(hashes_of(self.ids, self.groups), names), len(self), self.patients)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -52,7 +54,7 @@ class HashedItems:
     Parameters
     ----------
     hashes
-        As :func:`stitchkit.core.anchor_hashes.hashes_of` makes them.
+        As :func:`stitchkit.core.anchor_hashes.hashes_of` makes them; of files the names without their folders.
     n
         Number of items.
     patients

@@ -31,13 +31,13 @@ def alike(name: str, among: Iterable[str]) -> str:
     >>> alike("a.JPG", ["b.jpg", "scans/a.jpg"]), alike("a.png", ["x/a.jpeg"]), alike("a", ["ab.png"])
     ('scans/a.jpg', 'x/a.jpeg', '')
     """
-    mine, bare = _any_case(_file_name(name)), _any_case(_stem(_file_name(name)))
+    mine, bare = _any_case(file_name(name)), _any_case(_stem(file_name(name)))
     near = ""
     for one in among:
-        other = _any_case(_file_name(one))
+        other = _any_case(file_name(one))
         if other == mine:
             return one
-        if not near and bare and (bare == _any_case(_stem(_file_name(one)))):
+        if not near and bare and (bare == _any_case(_stem(file_name(one)))):
             near = one
     return near
 
@@ -71,7 +71,7 @@ def _parts(item: str) -> list[str]:
 
 def _unique_names(ids: list[str]) -> dict[str, str]:
     """File name -> id, of the names that stand once in any case of letters."""
-    names = [_file_name(one) for one in ids]
+    names = [file_name(one) for one in ids]
     counts = Counter(map(_any_case, names))
     return {
         name: one
@@ -84,5 +84,5 @@ def _any_case(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _file_name(item: str) -> str:
+def file_name(item: str) -> str:
     return item.replace("\\", "/").rpartition("/")[2]

@@ -10,11 +10,10 @@ from typing import Any
 
 from stitchkit.core.errors import DataError, MissingExtraError
 from stitchkit.core.wording import counted
-from stitchkit.datasets.string_tables import Table, check_column_names
+from stitchkit.datasets.string_tables import BINARY, Table, check_column_names
 from stitchkit.storage.path_checks import checked_file
 
 FRAME = Path("data frame")  # name of a data frame in messages; its image paths are relative to the working folder
-BINARY = "(binary data)"  # cell of bytes, which are neither a text nor a path
 _MISSING = {"NAType", "NaTType"}  # classes of pandas' missing values, of which == is no bool
 
 
@@ -42,6 +41,7 @@ def table_of_frame(frame: Any) -> Table:
         columns = [frame.column(place).to_pylist() for place in range(len(names))]
     else:
         if hasattr(frame, "reset_index"):
+            _header(FRAME, [name for name in frame.index.names if name is not None])
             named = [name for name in frame.index.names if name is not None and name not in frame.columns]
             frame = frame.reset_index(level=named) if named else frame
         names = list(frame.columns)
@@ -109,11 +109,11 @@ def _table(path: Path, names: Sequence[Any], columns: Sequence[Sequence[Any]]) -
     header = _header(path, names)
     if not header or not len(columns[0]):
         raise DataError(f"{path} has {counted(len(header), 'column')} and no rows. Give the table with its rows.")
-    cells = tuple(zip(*([_cell(one) for one in column] for column in columns), strict=True))
+    cells = tuple(zip(*([cell_of(one) for one in column] for column in columns), strict=True))
     return Table(path, header, cells, tuple(range(1, len(cells) + 1)), is_file=path is not FRAME)
 
 
-def _cell(value: Any) -> str:
+def cell_of(value: Any) -> str:
     """A value as the cell of a table; lists and objects as JSON."""
     if value is None or type(value).__name__ in _MISSING:
         return ""
@@ -121,8 +121,11 @@ def _cell(value: Any) -> str:
         return value.strip()
     if isinstance(value, float):
         return "" if math.isnan(value) else str(int(value)) if value.is_integer() else repr(value)
-    if isinstance(value, bytes):
-        return BINARY
+    if isinstance(value, bytes):  # as Parquet has texts without a declared type
+        try:
+            return value.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            return BINARY
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, default=lambda one: BINARY if isinstance(one, bytes) else str(one))
     return str(value).strip()

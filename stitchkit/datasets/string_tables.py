@@ -13,6 +13,7 @@ from pathlib import Path
 from stitchkit.core.errors import DataError
 from stitchkit.core.keys import is_missing
 
+BINARY = "(binary data)"  # cell of bytes that are no text
 _MOST_NAMES = 2000  # that are looked through for one like a name that is not there
 
 
@@ -68,7 +69,10 @@ class Table:
     def column(self, name: str) -> tuple[str, ...]:
         """The n cells of one column; a missing column is an error that lists the nearest ones."""
         place = self.places[self.require(name)]
-        return tuple(row[place] for row in self.cells)
+        cells = tuple(row[place] for row in self.cells)
+        if BINARY in cells:
+            raise self.fault(cells.index(BINARY), name, "the cell is binary data, no text. Save the column as text")
+        return cells
 
     def filled_column(self, name: str) -> tuple[str, ...]:
         """The n cells of a column in which every cell has a value."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
+from tokenize import TokenError  # of numpy, for a header that is cut off
 from typing import Any
 
 import numpy as np
@@ -175,7 +177,19 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Vectors (n, d) of another tool's file, and its ids if it has any."""
     reader: Any = {".npy": _of_npy, ".npz": _of_npz, ".parquet": _of_parquet}[path.suffix.lower()]
     array, own = reader(path)
-    return _as_floats(array, path), None if own is None else np.asarray([str(one) for one in own], dtype=np.str_)
+    return _as_floats(array, path), None if own is None else _own_ids(own, path)
+
+
+def _own_ids(values: Any, path: Path) -> np.ndarray:
+    """Ids (n,) that stand in a file of vectors, spelled as a table would have them."""
+    from stitchkit.datasets.frames import cell_of
+
+    if np.ndim(values) != 1:
+        raise DataError(f"the ids in {path} have shape {np.shape(values)}; they are (n,), one a row. Save them so.")
+    names = [cell_of(one) for one in (values.tolist() if isinstance(values, np.ndarray) else values)]
+    if "" in names:
+        raise DataError(f"{path} has a row without an id, the first is row {names.index('') + 1}. Fill it in.")
+    return np.asarray(names, dtype=np.str_)
 
 
 def _with_ids(vectors: Embeddings, ids: str | Path, path: Path) -> Embeddings:
@@ -209,7 +223,7 @@ def _of_npy(path: Path) -> tuple[np.ndarray, None]:
 def _array(file: Any, path: Path) -> np.ndarray:
     try:
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-    except (ValueError, EOFError, SyntaxError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError) as error:
         if "allow_pickle" in str(error):
             raise DataError(
                 f"{path} holds Python objects, which would run code when they are read. Save an array of float32."
@@ -225,7 +239,7 @@ def _of_npz(path: Path) -> tuple[np.ndarray, Any]:
             for key, member in members.items():
                 with archive.open(member) as file:
                     arrays[key] = _array(file, path)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
         raise DataError(f"{path} is no .npz archive: {error}. Save it again.") from error
     ids = next((arrays[key] for key in IDS if key in arrays), None)
     flat = [key for key, array in arrays.items() if array.ndim == 2]
@@ -250,7 +264,9 @@ def _of_parquet(path: Path) -> tuple[np.ndarray, Any]:
     lists = [name for name, one in columns.items() if arrow.types.is_nested(one.type)]
     if len(lists) == 1:
         rows = columns[lists[0]].to_pylist()
-        widths = {len(row) if row is not None else 0 for row in rows}
+        if not all(isinstance(row, list) and all(isinstance(one, int | float) for one in row) for row in rows):
+            raise DataError(f"{path}: column {lists[0]!r} holds no lists of numbers. Save the vectors as such lists.")
+        widths = {len(row) for row in rows}
         if len(widths) != 1:
             raise DataError(f"{path}: lists of column {lists[0]!r} have several lengths. Vectors are of one width.")
         return np.asarray(rows, dtype=np.float64 if "double" in str(columns[lists[0]].type) else np.float32), ids
@@ -259,5 +275,11 @@ def _of_parquet(path: Path) -> tuple[np.ndarray, Any]:
         raise DataError(
             f"{path} has no single column of lists and no columns of floats to be vectors; it has "
             f"{', '.join(table.column_names)}. Save the vectors as one column of lists."
+        )
+    kinds = (arrow.types.is_integer, arrow.types.is_boolean)
+    if whole := [name for name, one in columns.items() if any(of_kind(one.type) for of_kind in kinds)]:
+        raise DataError(
+            f"{path} has columns of floats and {whole[0]!r} of whole numbers, which may be a "
+            f"dimension or not. Save the vectors as one column of lists, or leave other numbers out."
         )
     return np.stack([columns[name].to_numpy() for name in numeric], axis=1), ids

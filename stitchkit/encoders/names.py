@@ -97,9 +97,9 @@ class EncoderName:
         """The same name with every path that exists made absolute, to be found from any folder."""
         start = LOCAL if self.id.startswith(LOCAL) else ""
         place = _absolute(self.id.removeprefix(LOCAL))
-        return EncoderName(
-            self.family, start + place, self.revision, {k: _absolute(v) for k, v in self.options.items()}
-        )
+        own = self.family == "python"  # whose options may name files; those of other families are words and numbers
+        options = {key: _absolute(value) if own else value for key, value in self.options.items()}
+        return EncoderName(self.family, start + place, self.revision, options)
 
     @property
     def repository(self) -> str | None:

@@ -99,11 +99,19 @@ def audit_hashed_items(items: HashedItems, what: str, ids: Any, groups: Any, *, 
     LeakageError
         If an item or a patient is on both sides and ``allow`` is not set.
     """
-    overlap = common(items.hashes, ids=ids, groups=groups)
-    leaked = leaks_of(overlap)
+    from stitchkit.core.item_names import file_name
+
+    known = np.asarray(ids).astype(str).tolist()
+    overlap = common(items.hashes, groups=groups)
+    same = sum(are_among(items.hashes, known))  # as they stand, or without folders in front
+    leaked = leaks_of(Common({**({"ids": same} if same else {}), **overlap.counts}, overlap.sampled))
     if leaked and not allow:
         raise LeakageError(f"{leaked} are {what} too. " + STEP)
     notes = [f"LEAKAGE: {leaked} are {what} too"] if leaked else []
+    names = [file_name(one).encode("utf-8", "surrogatepass") for one in known]
+    alike = common(items.hashes, files=names).counts.get("files", 0)
+    if alike and not leaked:
+        notes.append(f"{alike} test items have the file names of {what}: are they the same items?")
     if groups is None or items.hashes.get("groups") is None:
         notes.append(f"patients are not known, so overlap of patients between {what} and test items was not checked")
     elif not overlap.counts.get("groups"):

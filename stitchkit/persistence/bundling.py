@@ -259,8 +259,9 @@ def bundle(
 
 def _check_free(out: Path, overwrite: bool) -> None:
     """Raise unless nothing is at ``out``, or an earlier bundle that may go."""
-    if out.is_file():
-        raise InputError(f"{out} is a file; a bundle is a folder. Choose another name.")
+    if out.exists() and not out.is_dir():
+        kind = "a file" if out.is_file() else "a pipe or a device"
+        raise InputError(f"{out} is {kind}; a bundle is a folder. Choose another name.")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not is_bundle(out):

@@ -171,6 +171,8 @@ def unpack_thresholds(config: Mapping[str, Any]) -> Thresholds | None:
 
 def _fit(items: FittedItems, notes: Sequence[str]) -> dict[str, Any]:
     kept = items.as_hashes()
+    names = set() if isinstance(items, HashedItems) else {repr(str(one)) for one in items.ids}
+    notes = [note for note in notes if not any(word.rstrip(",.:?") in names for word in str(note).split())]
     fields = {"n": kept.n, "patients": kept.patients, "hashes": dict(kept.hashes)}
     return {"fitted_on": fields, "notes": [str(note) for note in notes]}
 

@@ -8,6 +8,7 @@ arrays hold SHA-256 digests of themselves, which are checked when they are read.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import warnings
@@ -307,8 +308,9 @@ def _plain(value: Any) -> Any:
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:
-    if folder.is_file():
-        raise InputError(f"{folder} is a file; an artefact is a folder. Choose another name.")
+    if folder.exists() and not folder.is_dir():
+        kind = "a file" if folder.is_file() else "a pipe or a device"
+        raise InputError(f"{folder} is {kind}; an artefact is a folder. Choose another name.")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not overwrite:
@@ -325,7 +327,15 @@ def _check_free(folder: Path, overwrite: bool) -> None:
 
 
 def _swap(draft: Path, folder: Path) -> None:
-    """Give ``draft`` the name ``folder``; what was there goes only once the new one stands."""
+    """Give ``draft`` the name ``folder``; what was there goes only once the new one stands.
+
+    Raises
+    ------
+    InputError
+        If a file, a pipe or a device is there.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"{folder} is no folder and was left alone. Choose another name.")
     if not folder.exists():
         draft.rename(folder)
         return

@@ -406,3 +406,14 @@ def test_a_folder_that_names_no_encoder_is_bundled_with_the_one_that_is_given(de
     folder = sk.stitch(None, alignment, head).save(tmp_path / "vectors")
     sk.bundle(folder, tmp_path / "bundle", encoder="demo:general", device="cpu")
     assert sk.load(tmp_path / "bundle").encoder.name == "demo:general"
+
+
+@pytest.mark.parametrize("command", ["bundle", "calibrate"])
+def test_a_pipe_is_left_alone(cli, demo, labelled, tmp_path, command):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    more = labelled if command == "calibrate" else ()
+    done = cli(command, demo / "linear", *more, "--out", pipe, "--overwrite")
+    assert done.code == 2
+    assert "is a pipe or a device" in done.err
+    assert pipe.is_fifo()

@@ -172,3 +172,24 @@ def test_tables_in_place_of_scores_and_labels_are_refused_with_their_reader(csv)
         sk.calibrate(frame, sk.read_labels(frame, classes=["Edema"]))
     with pytest.raises(InputError, match=r"stitchkit\.read_items\(frame\)"):
         sk.embed(sk.load_encoder("demo:text"), frame)
+
+
+def test_bytes_that_are_texts_are_read_and_others_are_refused_where_they_are_used(tmp_path):
+    kinds = {
+        "id": [b"a", b"b"],
+        "text": [b"clear", b"large"],
+        "patient": [b"ann", b"bo"],
+        "image": [b"\xff\xd8", b"\x89"],
+    }
+    parquet.write_table(arrow.table(kinds), tmp_path / "bytes.parquet")
+    anchors = sk.read_anchors(tmp_path / "bytes.parquet", source="text")
+    assert anchors.ids.tolist() == ["a", "b"]
+    assert anchors.groups.tolist() == ["ann", "bo"]
+    with pytest.raises(DataError, match="row 1, column 'image': the cell is binary data"):
+        sk.read_anchors(tmp_path / "bytes.parquet", source="image")
+
+
+def test_an_index_with_one_name_twice_is_refused():
+    index = pandas.MultiIndex.from_tuples([("a", "x"), ("b", "y")], names=["id", "id"])
+    with pytest.raises(DataError, match="are called 'id'"):
+        sk.read_labels(pandas.DataFrame({"Edema": [0, 1]}, index=index), classes=["Edema"])

@@ -147,3 +147,45 @@ def test_repeated_ids_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", vectors=X, ids=np.array(["a"] * 5))
     with pytest.raises(StitchError, match=r"a\.npz"):
         sk.read_vectors(tmp_path / "a.npz", unstamped=True)
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        (np.array([b"a", b"b"]), ["a", "b"]),
+        (np.array([1.0, 2.0]), ["1", "2"]),
+        (np.array([7, 8]), ["7", "8"]),
+        (np.array(["a", "b"]), ["a", "b"]),
+    ],
+)
+def test_ids_inside_an_archive_are_spelled_as_a_table_has_them(tmp_path, ids, names):
+    np.savez(tmp_path / "x.npz", vectors=np.eye(2), ids=ids)
+    assert sk.read_vectors(tmp_path / "x.npz", unstamped=True).ids.tolist() == names
+
+
+@pytest.mark.parametrize("ids", [np.array("a"), np.array([["a"], ["b"]]), np.array(["a", ""]), np.array([1.0, np.nan])])
+def test_ids_inside_an_archive_that_name_no_rows_are_refused(tmp_path, ids):
+    np.savez(tmp_path / "x.npz", vectors=np.eye(2), ids=ids)
+    with pytest.raises(DataError, match=r"the ids in .* have shape|a row without an id"):
+        sk.read_vectors(tmp_path / "x.npz", unstamped=True)
+
+
+def test_a_damaged_compressed_archive_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", vectors=np.random.default_rng(0).normal(size=(200, 30)))
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[200:260] = b"\x00" * 60
+    (tmp_path / "x.npz").write_bytes(bytes(content))
+    with pytest.raises(DataError, match="Save it again"):
+        sk.read_vectors(tmp_path / "x.npz", unstamped=True)
+
+
+def test_columns_of_a_parquet_file_that_may_or_may_not_be_dimensions_are_refused(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"id": ["a", "b"], "d0": [0.5, 1.5], "d1": [1, 2]}
+    parquet.write_table(arrow.table(columns), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match="'d1' of whole numbers"):
+        sk.read_vectors(tmp_path / "x.parquet", unstamped=True)
+    for cells in ([["x"], ["y"]], [{"a": 1}, {"a": 2}], [[1.0], None]):
+        parquet.write_table(arrow.table({"id": ["a", "b"], "vectors": cells}), tmp_path / "y.parquet")
+        with pytest.raises(DataError, match="no lists of numbers"):
+            sk.read_vectors(tmp_path / "y.parquet", unstamped=True)

@@ -224,3 +224,51 @@ def test_a_part_that_a_folder_lacks_is_an_error_and_never_another_part(known, mo
     whole = sk.save(model[1], tmp_path / "stitched")
     kinds = [type(sk.load(whole, part=part)).__name__ for part in ("alignment", "head", "calibration", "thresholds")]
     assert kinds == ["Alignment", "LinearHead", "LogisticCalibration", "Thresholds"]
+
+
+def test_notes_that_quote_an_id_stay_out_of_the_file(known, tmp_path):
+    scores, labels = known
+    elsewhere = sk.Labels(labels.values, [f"scans/{one}" for one in labels.ids], CLASSES, labels.groups)
+    calibration = sk.calibrate(scores, elsewhere)
+    assert any("film0" in note for note in calibration.notes)
+    folder = sk.save(calibration, tmp_path / "fit")
+    for file in folder.iterdir():
+        assert b"film0" not in file.read_bytes()
+    kept = [note for note in calibration.notes if "film0" not in note]
+    assert list(sk.load(folder).notes) == kept
+
+
+def test_a_stored_fit_knows_its_items_under_other_folders(known, tmp_path):
+    """As the fit in memory does, where the ids of one side have folders in front."""
+    scores, labels = known
+    bare = sk.Labels(labels.values, labels.ids, CLASSES)  # no patients that would tell
+    stored = sk.load(sk.save(sk.calibrate(scores, bare), tmp_path / "fit"))
+    moved = [f"pacs/scans/{one}" for one in labels.ids]
+    test = sk.Scores(scores.values, "logit", moved, CLASSES)
+    with pytest.raises(LeakageError, match="240 of these items are calibration items"):
+        sk.evaluate(test, sk.Labels(labels.values, moved, CLASSES), calibration=stored)
+    other = sk.load(sk.save(sk.calibrate(test, sk.Labels(labels.values, moved, CLASSES)), tmp_path / "other"))
+    notes = sk.evaluate(scores, bare, calibration=other).notes
+    assert any("240 test items have the file names of calibration items" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "knots", [[[0.0, 1.0], [0.0, 1.5]], [[0.0, 1.0], [-0.5, 0.5]], [[1.0, 0.0], [0.0, 1.0]], [[], []]]
+)
+def test_a_curve_outside_of_probabilities_is_refused(known, knots):
+    from stitchkit.storage.calibrations import pack_calibration, unpack_calibration
+
+    config = pack_calibration(sk.calibrate(*known, method="isotonic"))
+    config["calibration"]["knots"][0] = knots
+    with pytest.raises(ModelUnavailableError, match="knots"):
+        unpack_calibration(config)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_slope_that_is_no_number_is_refused(known, value):
+    from stitchkit.storage.calibrations import pack_calibration, unpack_calibration
+
+    config = pack_calibration(sk.calibrate(*known))
+    config["calibration"]["slope"][0] = value
+    with pytest.raises(ModelUnavailableError, match="slope holds NaN or infinity"):
+        unpack_calibration(config)

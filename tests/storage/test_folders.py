@@ -1,6 +1,7 @@
 """Artefact folders and files of embeddings: all or nothing, and never something else's content."""
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -354,3 +355,12 @@ def test_crafted_embeddings_are_refused(tmp_path, arrays, metadata, says):
     path.write_bytes(tensor_bytes({**whole.arrays, **changed}, facts))
     with pytest.raises(DataError, match=says):
         read_embeddings(path)
+
+
+def test_a_pipe_is_never_replaced_by_a_folder(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="is a pipe or a device"):
+        write_folder(pipe, {}, {}, "card", overwrite=True)
+    assert pipe.is_fifo()
+    assert [one.name for one in tmp_path.iterdir()] == ["pipe"]
