@@ -203,3 +203,14 @@ def test_probabilities_of_another_tool_are_calibrated_on_request(cli, files, tmp
     assert named.code == 0, named.err
     assert named.json["method"] == "platt"
     assert sk.load(tmp_path / "named", part="calibration").kind == "probability"
+
+
+def test_a_second_calibration_leaves_nothing_of_the_first(cli, files, calibrated, tmp_path):
+    line = ("calibrate", calibrated, "--items", files / "known.safetensors", "--labels", files / "labels.csv")
+    assert cli(*line, "--threshold", "none", "--out", tmp_path / "again").code == 0
+    model = sk.load(tmp_path / "again")
+    assert model.thresholds is None
+    assert model.calibration is not None
+    assert cli(*line, "--calibration", "none", "--replicates", 50, "--out", tmp_path / "raw").code == 0
+    model = sk.load(tmp_path / "raw")
+    assert (model.calibration, model.thresholds.kind) == (None, "logit")

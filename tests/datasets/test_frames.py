@@ -193,3 +193,9 @@ def test_an_index_with_one_name_twice_is_refused():
     index = pandas.MultiIndex.from_tuples([("a", "x"), ("b", "y")], names=["id", "id"])
     with pytest.raises(DataError, match="are called 'id'"):
         sk.read_labels(pandas.DataFrame({"Edema": [0, 1]}, index=index), classes=["Edema"])
+
+
+def test_an_index_that_is_a_column_too_is_read_once(csv):
+    frame = pandas.read_csv(csv)
+    both = frame.set_index("id", drop=False)
+    assert sk.read_labels(both, classes=["Edema"]).ids.tolist() == ["a", "b", "c"]

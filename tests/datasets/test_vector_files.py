@@ -189,3 +189,13 @@ def test_columns_of_a_parquet_file_that_may_or_may_not_be_dimensions_are_refused
         parquet.write_table(arrow.table({"id": ["a", "b"], "vectors": cells}), tmp_path / "y.parquet")
         with pytest.raises(DataError, match="no lists of numbers"):
             sk.read_vectors(tmp_path / "y.parquet", unstamped=True)
+
+
+def test_patients_are_known_of_all_ids_or_of_none(tmp_path):
+    from stitchkit.datasets.vector_files import patients_of_ids
+
+    (tmp_path / "ids.csv").write_text("id,patient\na,ann\nb,bo\n")
+    (tmp_path / "bare.csv").write_text("id\na\nb\n")
+    assert patients_of_ids(tmp_path / "ids.csv", np.array(["b", "a"])).tolist() == ["bo", "ann"]
+    assert patients_of_ids(tmp_path / "ids.csv", np.array(["b", "c"])) is None
+    assert patients_of_ids(tmp_path / "bare.csv", np.array(["a"])) is None
