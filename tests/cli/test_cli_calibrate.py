@@ -214,3 +214,11 @@ def test_a_second_calibration_leaves_nothing_of_the_first(cli, files, calibrated
     assert cli(*line, "--calibration", "none", "--replicates", 50, "--out", tmp_path / "raw").code == 0
     model = sk.load(tmp_path / "raw")
     assert (model.calibration, model.thresholds.kind) == (None, "logit")
+
+
+def test_a_class_without_a_fit_is_judged_by_its_scores(cli, files, tmp_path):
+    items = ("--items", files / "known.safetensors", "--labels", files / "labels.csv", "--replicates", 50)
+    assert cli("calibrate", files / "stitched", *items, "--class", "Mass", "--out", tmp_path / "fit").code == 0
+    done = judge(cli, files, tmp_path / "fit", "--items", files / "test.safetensors", "--class", "Edema")
+    assert done.code == 0, done.err
+    assert done.json["kind"] == "logit"

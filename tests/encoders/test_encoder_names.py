@@ -175,3 +175,14 @@ def test_families_whose_repositories_hold_code_are_known():
 def test_what_others_may_read_of_a_name(name, repository, public):
     parsed = EncoderName.parse(name)
     assert (parsed.repository, parsed.public) == (repository, public)
+
+
+def test_options_are_no_paths_though_files_of_their_name_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("48", "mean", "weights"):
+        (tmp_path / name).mkdir()
+    found = EncoderName.parse("hf:local-dir:weights#resolution=48&pool=mean").resolve()
+    assert found.options == {"resolution": "48", "pool": "mean"}
+    assert found.id == f"local-dir:{tmp_path / 'weights'}"
+    own = EncoderName.parse("python:mine.py:Net#weights=weights").resolve()
+    assert own.options == {"weights": str(tmp_path / "weights")}
