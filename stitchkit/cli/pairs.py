@@ -82,11 +82,6 @@ class Pairs:
             return cls(left, right, table)
         return cls(left, right, table, vectors.patients(left.ids) if table is None else None)
 
-    @property
-    def of_files(self) -> bool:
-        """True where both sides are vectors, so that no encoder is loaded."""
-        return not isinstance(self.source, str) and not isinstance(self.target, str)
-
     def plan(self) -> dict[str, Any]:
         """Inputs that would be embedded and aligned."""
         sides = [one if isinstance(one, str) else one.space.name for one in (self.source, self.target)]

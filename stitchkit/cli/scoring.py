@@ -229,7 +229,7 @@ def score_items(
 
     def audit_fit(read: Items | Embeddings) -> list[str]:
         """Notes on calibration items among those that are scored; an evaluation checks them itself."""
-        if model.calibration is None or raw or request is not None:
+        if model.calibration is None or raw or request is not None:  # raw scores know nothing of these items
             return []
         from stitchkit.core.calibrations import HashedItems
         from stitchkit.evaluation.fitted_pairs import audit_hashed_items

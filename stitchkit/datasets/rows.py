@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -109,7 +110,7 @@ def read_rows(source: str | Path | Any) -> Table:
     DataError
         If the file is not such a table; the message names the row.
     """
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | os.PathLike):
         from stitchkit.datasets.frames import is_frame, table_of_frame
 
         if is_frame(source):

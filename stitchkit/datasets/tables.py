@@ -87,7 +87,7 @@ def read_anchors(
     from stitchkit.datasets.anchor_sets import anchor_table, stated_facts
     from stitchkit.datasets.rows import groups_of, ids_of, read_rows
 
-    table = read_rows(anchor_table(path) if isinstance(path, str | Path) else path)
+    table = read_rows(anchor_table(Path(path)) if isinstance(path, str | os.PathLike) else path)
     left = source_modality or _modality(table, source)
     right = target_modality or _modality(table, target)
     folder = table.path.parent if root is None else Path(root)
@@ -164,14 +164,14 @@ def open_items(path: str | Path | Any, *, column: str | None = None) -> ItemSour
     DataError
         For a file that is not there or cannot be read, or a column of what is no table.
     """
-    if not isinstance(path, str | Path):
+    if not isinstance(path, str | os.PathLike):
         from stitchkit.datasets.frames import is_frame, table_of_frame
 
         if is_frame(path):
             table = table_of_frame(path)
             return ItemSource(table.path, column, table=table)
         raise InputError(f"items are read from a path or a data frame; got {type(path).__name__}.")
-    path = checked_path(path)
+    path = checked_path(Path(path))
     file, choice = file_and_choice(path)
     if file.is_dir():
         return ItemSource(file, column, files=_files_below(file), choice=choice)

@@ -48,8 +48,9 @@ def processor_details(processor: Any, *, model: Any, pooling: str) -> dict[str, 
     size, crop = (settings.get(key) or {} for key in ("size", "crop_size"))
     crops, resizes = bool(settings.get("do_center_crop")), bool(settings.get("do_resize", True))
     levels = settings if settings.get("do_normalize", True) else {}
+    patches = f"at most {settings['max_num_patches']} patches" if settings.get("max_num_patches") else ""
     return image_details(
-        size=_sides(crop if crops else size),
+        size=_sides(crop if crops else size) or patches,
         crop=f"resize to {_sides(size)}, then the middle" if crops and resizes else "",
         mean=levels.get("image_mean"),
         std=levels.get("image_std"),

@@ -171,6 +171,7 @@ def unpack_thresholds(config: Mapping[str, Any]) -> Thresholds | None:
 
 def _fit(items: FittedItems, notes: Sequence[str]) -> dict[str, Any]:
     kept = items.as_hashes()
+    # a note may quote an id as an example, and no file holds one
     names = set() if isinstance(items, HashedItems) else {repr(str(one)) for one in items.ids}
     notes = [note for note in notes if not any(word.rstrip(",.:?") in names for word in str(note).split())]
     fields = {"n": kept.n, "patients": kept.patients, "hashes": dict(kept.hashes)}
