@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stitchkit.core.arrays import Array, namespace, svd
+from stitchkit.core.arrays import Array, eye_like, namespace, svd
 from stitchkit.core.errors import InputError
 from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.solvers.many import JointFrame, JointMoments, check_joint, check_spread, fix_signs, joint_total
-from stitchkit.solvers.settings import plain_numbers
+from stitchkit.solvers.settings import check_strength, plain_numbers
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,19 @@ class GeneralisedProcrustes:
     by the polar factor of ``sum_{j != i} S_ij R_j``, which never lowers that sum. The start is spectral: the first r
     eigenvectors of the cross scatters. The common axes are the first space's principal axes there.
 
+    With ``kappa`` above 0 the map of each space is the ridge regression of the consensus ``mean_j X_j R_j`` on it,
+    instead of the rotation alone: directions on which the spaces do not agree are then shrunk. For exactly rotated
+    spaces all maps still give the same vectors.
+
     Parameters
     ----------
     rank
         Width of the common space; None takes all directions that every space shares with the others.
     scale
         ``"none"``, or ``"each"``: every space divided by its per-feature standard deviation.
+    kappa
+        Ridge of that regression, relative and the same for every space: ``k_i = kappa tr(S_i) / d_i``. 0, the
+        default, keeps the rotations.
     tolerance
         Relative growth of the sum at which a sweep is the last.
     sweeps
@@ -41,6 +48,7 @@ class GeneralisedProcrustes:
 
     rank: int | None = None
     scale: str = "none"
+    kappa: float = 0.0
     tolerance: float = 1e-10
     sweeps: int = 200
     rcond: float = 1e-10
@@ -49,6 +57,8 @@ class GeneralisedProcrustes:
     def __post_init__(self) -> None:
         plain_numbers(self)
         check_joint(self.rank, "rank", self.scale)
+        if self.kappa:
+            check_strength(self.kappa, "kappa")
         if self.sweeps < 1:
             raise InputError(f"generalised Procrustes needs at least one sweep; got {self.sweeps}.")
 
@@ -61,12 +71,14 @@ class GeneralisedProcrustes:
         r = self._common_rank(blocks)
         rotations, sums = self._sweep(blocks, _spectral(blocks, r))
         rotations = _on_principal_axes(rotations, blocks[0][0])
+        maps = _onto_consensus(blocks, rotations, self.kappa) if self.kappa else rotations
         sizes = float(len(rotations) * (len(rotations) - 1)) / 2
         record = {
             "solver": "generalised procrustes",
             "settings": {
                 "rank": r,
                 "scale": self.scale,
+                "kappa": self.kappa,
                 "tolerance": self.tolerance,
                 "sweeps": self.sweeps,
                 "rcond": self.rcond,
@@ -78,7 +90,7 @@ class GeneralisedProcrustes:
             if self._converged(sums)
             else [f"{self.sweeps} sweeps did not settle the rotations; allow more"],
         }
-        return frame.joint(m, rotations, None, record)
+        return frame.joint(m, maps, None, record)
 
     def _common_rank(self, blocks: list[list[Array]]) -> int:
         """Number of directions that every space shares with the others, at most ``rank``."""
@@ -129,6 +141,17 @@ def _agreement(blocks: list[list[Array]], rotations: Sequence[Array]) -> float:
     """``sum_{i<j} tr(R_i' S_ij R_j)``: the number of pairs where all agree, for spaces of total variance 1."""
     xp, v = namespace(rotations[0]), len(rotations)
     return sum(float(xp.sum(rotations[i] * (blocks[i][j] @ rotations[j]))) for i in range(v) for j in range(i + 1, v))
+
+
+def _onto_consensus(blocks: list[list[Array]], rotations: Sequence[Array], kappa: float) -> list[Array]:
+    """Weights (d_i, r) of the ridge regression of ``mean_j X_j R_j`` on each space."""
+    xp, v, maps = namespace(rotations[0]), len(rotations), []
+    for i, row in enumerate(blocks):
+        d = int(row[i].shape[0])
+        ridge = kappa * float(xp.linalg.trace(row[i])) / d
+        toward = sum(one @ rotation for one, rotation in zip(row, rotations, strict=True)) / v
+        maps.append(xp.linalg.solve(row[i] + ridge * eye_like(row[i], d), toward))
+    return maps
 
 
 def _on_principal_axes(rotations: list[Array], first: Array) -> list[Array]:

@@ -53,6 +53,7 @@ EVERY = {
     "procrustes": GeneralisedProcrustes(tolerance=1e-14),
     "procrustes rank 2": GeneralisedProcrustes(rank=2, tolerance=1e-14),
     "procrustes each": GeneralisedProcrustes(scale="each", tolerance=1e-14),
+    "procrustes with a ridge": GeneralisedProcrustes(kappa=0.1, tolerance=1e-14),
     "gcca": GCCA(),
     "gcca each": GCCA(kappa=0.01, scale="each"),
     "gcca dims 3": GCCA(dims=3),
@@ -319,6 +320,36 @@ def test_sweeps_that_do_not_suffice_are_told():
 
 
 # GCCA
+
+
+def test_with_a_ridge_every_map_is_ridge_regression_of_the_consensus():
+    from sklearn.linear_model import Ridge
+
+    plain, ridge = (
+        GeneralisedProcrustes(kappa=kappa, tolerance=1e-14).fit([joint_moments(VIEWS)]) for kappa in (0.0, 0.1)
+    )
+    consensus = np.mean([plain.map_of(name)(x) for name, x in VIEWS.items()], axis=0)
+    for name, x in VIEWS.items():
+        sized = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0).sum())
+        strength = 0.1 * (sized**2).sum() / x.shape[1]
+        fitted = Ridge(alpha=strength, fit_intercept=False).fit(sized, consensus)
+        np.testing.assert_allclose(ridge.map_of(name)(x), fitted.predict(sized), atol=1e-10)
+
+
+def test_a_ridge_keeps_exactly_rotated_spaces_together():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(40, 5)) * [3, 2, 1, 0.5, 0.1]
+    views = {name: 10.0**i * z @ rotation(5, i) + i for i, name in enumerate("abc")}
+    joint = GeneralisedProcrustes(kappa=0.1, tolerance=1e-15).fit([joint_moments(views)])
+    a, b, c = (joint.map_of(name)(x) for name, x in views.items())
+    np.testing.assert_allclose(b, a, atol=1e-9)
+    np.testing.assert_allclose(c, a, atol=1e-9)
+
+
+@pytest.mark.parametrize("kappa", [-0.1, float("inf"), True])
+def test_a_strength_that_is_none_is_refused(kappa):
+    with pytest.raises(InputError, match="kappa must be finite"):
+        GeneralisedProcrustes(kappa=kappa)
 
 
 def test_two_spaces_give_the_directions_of_canonical_correlation():
