@@ -3,6 +3,9 @@
 from stitchkit.alignment.align import align as align
 from stitchkit.alignment.align_many import align_many as align_many
 from stitchkit.alignment.align_many import align_through as align_through
+from stitchkit.alignment.binding.bind import bind as bind
+from stitchkit.alignment.binding.bound_space import BoundSpace as BoundSpace
+from stitchkit.alignment.binding.modalities import ModalityPairs as ModalityPairs
 from stitchkit.alignment.pools.align_without_pairs import align_without_pairs as align_without_pairs
 from stitchkit.core.alignments import Alignment as Alignment
 from stitchkit.core.anchors import AnchorSet as AnchorSet

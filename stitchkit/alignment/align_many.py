@@ -46,8 +46,8 @@ def align_many(
         alone, called by their spaces' names. The order of the items is the first view's. Among plain arrays the
         embeddings must be in one order already.
     solver
-        ``"procrustes"`` (rotations only), ``"gcca"`` (canonical correlation of many), or a value such as
-        ``stitchkit.GCCA(kappa=0.1)``.
+        ``"procrustes"`` (ridge regression on the consensus of rotations), ``"gcca"`` (canonical correlation of many),
+        or a value such as ``stitchkit.GCCA(kappa=0.1)``.
     groups : (n,) or mapping id -> group, optional
         Patient of each item; where a solver holds items out, a group stays together.
     seed

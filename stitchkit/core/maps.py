@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from stitchkit.core.arrays import Array, float64, like, namespace, working_float
+from stitchkit.core.arrays import Array, float64, like, namespace, to_numpy, working_float
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError
 from stitchkit.core.space import Space
@@ -135,6 +136,24 @@ class AffineMap:
             )
         inverse = namespace(self.weight).linalg.inv(self.weight)
         return AffineMap(self.target, self.source, self.bias, inverse, self.center, self.rank)
+
+
+def mapped_fingerprint(known: str | None, one: AffineMap) -> str | None:
+    """The fingerprint of the space of an encoder's vectors under a map.
+
+    Parameters
+    ----------
+    known
+        Fingerprint of the encoder's space; None gives None.
+    one
+        Map of its vectors.
+    """
+    if known is None:
+        return None
+    digest = hashlib.sha256(known.encode())
+    for part in (one.center, one.weight, one.bias):
+        digest.update(to_numpy(part).tobytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stitchkit.core.arrays import to_numpy
-from stitchkit.core.maps import AffineMap
+from stitchkit.core.maps import AffineMap, mapped_fingerprint
 from stitchkit.core.roles import Batch, Encoded, Encoder, HasContext, HasDetails, HasVocabulary
 from stitchkit.core.space import Space
 from stitchkit.encoders.consent import Consent
@@ -32,13 +30,8 @@ class StitchedEncoder:
     @property
     def space(self) -> Space:
         """A space as wide as the target's, with a fingerprint of encoder and map."""
-        m, known = self.to_target, self.encoder.space.fingerprint
-        if known is None:
-            return Space(self.name, m.target.dim, None)
-        digest = hashlib.sha256(known.encode())
-        for part in (m.center, m.weight, m.bias):
-            digest.update(to_numpy(part).tobytes())
-        return Space(self.name, m.target.dim, digest.hexdigest()[:16])
+        fingerprint = mapped_fingerprint(self.encoder.space.fingerprint, self.to_target)
+        return Space(self.name, self.to_target.target.dim, fingerprint)
 
     @property
     def details(self) -> Mapping[str, Any]:

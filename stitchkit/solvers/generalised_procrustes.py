@@ -1,4 +1,4 @@
-"""Generalised Procrustes: rotations of many spaces that agree best."""
+"""Generalised Procrustes: rotations of many spaces that agree best, and regressions of their consensus."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from stitchkit.solvers.settings import check_strength, plain_numbers
 
 @dataclass(frozen=True)
 class GeneralisedProcrustes:
-    """Rotations R_i that bring centred spaces of equal size together: minimise ``sum_i |X_i R_i - mean_j X_j R_j|^2``.
+    """Ridge regression on the consensus of rotations R_i that minimise ``sum_i |X_i R_i - mean_j X_j R_j|^2``.
 
     Each space is first divided by the square root of its total variance. R_i (d_i, r) has orthonormal columns; for
     r below a width it maximises ``sum_{i<j} tr(R_i' S_ij R_j)``, which is the same for r = d. Each R_i is replaced
     by the polar factor of ``sum_{j != i} S_ij R_j``, which never lowers that sum. The start is spectral: the first r
     eigenvectors of the cross scatters. The common axes are the first space's principal axes there.
 
-    With ``kappa`` above 0 the map of each space is the ridge regression of the consensus ``mean_j X_j R_j`` on it,
-    instead of the rotation alone: directions on which the spaces do not agree are then shrunk. For exactly rotated
-    spaces all maps still give the same vectors.
+    The map of a space is the ridge regression of the consensus ``mean_j X_j R_j`` on it, which shrinks the directions
+    on which the spaces do not agree; for exactly rotated spaces all maps give the same vectors. With ``kappa=0`` it is
+    the rotation alone, which keeps the distances within a space.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ class GeneralisedProcrustes:
     scale
         ``"none"``, or ``"each"``: every space divided by its per-feature standard deviation.
     kappa
-        Ridge of that regression, relative and the same for every space: ``k_i = kappa tr(S_i) / d_i``. 0, the
-        default, keeps the rotations.
+        Ridge of that regression, relative and the same for every space: ``k_i = kappa tr(S_i) / d_i``. 0 keeps the
+        rotations.
     tolerance
         Relative growth of the sum at which a sweep is the last.
     sweeps
@@ -48,7 +48,7 @@ class GeneralisedProcrustes:
 
     rank: int | None = None
     scale: str = "none"
-    kappa: float = 0.0
+    kappa: float = 0.1
     tolerance: float = 1e-10
     sweeps: int = 200
     rcond: float = 1e-10

@@ -50,10 +50,10 @@ def similarities(joint, views):
 
 VIEWS, NEW = views_of(N, 1), views_of(25, 2)
 EVERY = {
-    "procrustes": GeneralisedProcrustes(tolerance=1e-14),
-    "procrustes rank 2": GeneralisedProcrustes(rank=2, tolerance=1e-14),
-    "procrustes each": GeneralisedProcrustes(scale="each", tolerance=1e-14),
-    "procrustes with a ridge": GeneralisedProcrustes(kappa=0.1, tolerance=1e-14),
+    "procrustes": GeneralisedProcrustes(kappa=0, tolerance=1e-14),
+    "procrustes rank 2": GeneralisedProcrustes(kappa=0, rank=2, tolerance=1e-14),
+    "procrustes each": GeneralisedProcrustes(kappa=0, scale="each", tolerance=1e-14),
+    "procrustes with a ridge": GeneralisedProcrustes(tolerance=1e-14),
     "gcca": GCCA(),
     "gcca each": GCCA(kappa=0.01, scale="each"),
     "gcca dims 3": GCCA(dims=3),
@@ -213,7 +213,7 @@ def test_the_common_axes_do_not_hang_on_signs_of_a_decomposition(monkeypatch, so
 
 
 def test_a_decomposition_that_gives_up_is_tried_another_way(monkeypatch):
-    solver, plain, calls = GeneralisedProcrustes(tolerance=1e-14), np.linalg.svd, []
+    solver, plain, calls = GeneralisedProcrustes(kappa=0, tolerance=1e-14), np.linalg.svd, []
     joint = solver.fit(folds_of(VIEWS))
 
     def gives_up_at_first(*args, **how):
@@ -229,7 +229,7 @@ def test_a_decomposition_that_gives_up_is_tried_another_way(monkeypatch):
 
 @pytest.mark.parametrize("rank", [None, 2])
 def test_the_common_axes_of_procrustes_are_the_first_spaces_principal_ones(rank):
-    joint = GeneralisedProcrustes(rank=rank, tolerance=1e-14).fit(folds_of(VIEWS))
+    joint = GeneralisedProcrustes(kappa=0, rank=rank, tolerance=1e-14).fit(folds_of(VIEWS))
     spread = np.cov(joint.map_of("a")(VIEWS["a"]).T)
     np.testing.assert_allclose(spread, np.diag(np.diag(spread)), atol=1e-12)
     assert (np.diff(np.diag(spread)) <= 1e-12).all()
@@ -270,7 +270,7 @@ def test_two_spaces_give_the_similarity_of_procrustes():
         views = {name: VIEWS[name] for name in names}
         x, y = views.values()
         plain = Procrustes().fit(Evidence(Moments.of(x, y)))
-        joint = GeneralisedProcrustes().fit([joint_moments(views)])
+        joint = GeneralisedProcrustes(kappa=0).fit([joint_moments(views)])
         new = [NEW[name] for name in names]
         np.testing.assert_allclose(joint.between(*names).similarity(*new), plain.similarity(*new), atol=1e-9)
         assert joint.record["rank"] == plain.record["rank"]
@@ -282,9 +282,9 @@ def test_two_spaces_give_the_similarity_of_procrustes():
 def test_the_agreement_never_falls_and_ends_where_nothing_improves():
     square = {name: VIEWS[name][:, :5] for name in "abc"}  # equal widths: R_i are rotations
     m = joint_moments(square)
-    sums = [GeneralisedProcrustes(sweeps=k, tolerance=0).fit([m]).record["agreement"] for k in (1, 2, 3, 5, 9, 40)]
+    sums = [GeneralisedProcrustes(kappa=0, sweeps=k, tolerance=0).fit([m]).record["agreement"] for k in (1, 2, 3, 5, 9, 40)]
     assert (np.diff(sums) >= -1e-14).all()
-    joint = GeneralisedProcrustes(tolerance=1e-15).fit([m])
+    joint = GeneralisedProcrustes(kappa=0, tolerance=1e-15).fit([m])
     images = {name: joint.map_of(name)(x) for name, x in square.items()}
     rng = np.random.default_rng(0)
     loss = sum(((images[p] - images[q]) ** 2).sum() for p in "abc" for q in "abc")
@@ -309,12 +309,12 @@ def test_it_agrees_with_a_literal_alternation_over_the_rows():
                 turns[i] = u @ vh
         images = [x @ t for x, t in zip(rows, turns, strict=True)]
         best = max(best, sum((images[i] * images[j]).sum() for i in range(3) for j in range(i)) / 3)
-    found = GeneralisedProcrustes(tolerance=1e-15).fit([joint_moments(square)]).record["agreement"]
+    found = GeneralisedProcrustes(kappa=0, tolerance=1e-15).fit([joint_moments(square)]).record["agreement"]
     assert found == pytest.approx(best, abs=1e-9)
 
 
 def test_sweeps_that_do_not_suffice_are_told():
-    joint = GeneralisedProcrustes(sweeps=1, tolerance=0).fit([joint_moments(VIEWS)])
+    joint = GeneralisedProcrustes(kappa=0, sweeps=1, tolerance=0).fit([joint_moments(VIEWS)])
     assert joint.record["settings"]["sweeps"] == 1
     assert "1 sweeps did not settle" in joint.record["notes"][0]
 

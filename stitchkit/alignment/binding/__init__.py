@@ -1,0 +1,1 @@
+"""Many modalities in one space, bound through text."""

@@ -1,0 +1,211 @@
+"""Modalities brought into a hub: a map of their own, or one map for all that share an encoder, chosen held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from stitchkit.alignment.align import align
+from stitchkit.alignment.folds import assign
+from stitchkit.alignment.request import solver_class
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.anchor_hashes import KEY, of_pairs
+from stitchkit.core.arrays import float64, like, namespace, to_numpy
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import NoDirectedMapError
+from stitchkit.core.maps import AffineMap, unit
+from stitchkit.core.moments.moments import Moments
+from stitchkit.core.roles import Solver
+from stitchkit.metrics.ranks import distinct_rows, true_ranks
+from stitchkit.solvers.ridge import Ridge
+
+# solvers of one map for several modalities, beside a searched map for each
+JOINT: dict[str, Ridge] = {f"joint, ridge {alpha:g}": Ridge(alpha=alpha) for alpha in (0.1, 1.0)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HubPairs:
+    """Anchors of one modality: its vectors (n, d) and those of their texts in the hub (n, k), paired by row."""
+
+    x: Embeddings
+    y: Embeddings
+    groups: np.ndarray | None = None  # (n,) patients
+    ids: np.ndarray | None = None  # (n,) ids that are no mere row numbers
+
+    def take(self, rows: np.ndarray) -> HubPairs:
+        """The anchors at positions ``rows`` (k,)."""
+        groups = None if self.groups is None else self.groups[rows]
+        return HubPairs(self.x.take(rows), self.y.take(rows), groups)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HubMap:
+    """A fitted map into the hub, and the record of its fit."""
+
+    to_hub: AffineMap
+    record: Mapping[str, Any]
+
+    @property
+    def solver(self) -> Solver:
+        """The settings that were chosen, as a value that fits them again."""
+        kind = solver_class(str(self.record["solver"]).replace(" ", "_"))
+        known = {one.name for one in fields(kind)}
+        return kind(**{name: value for name, value in self.record["settings"].items() if name in known})  # type: ignore[no-any-return]
+
+
+def fit_to_hub(pairs: HubPairs, solver: str | Solver, *, seed: int, nested: bool = True) -> HubMap:
+    """A map into the hub whose inner products with the hub's vectors are those of ``stitchkit.align``'s common space.
+
+    With A and B the maps of both sides and w the weights, ``x A diag(w) (y B)' = (x A diag(w) B') y'``: the left
+    factor is a vector of the hub. It is scaled by least squares into the hub's units and moved onto the mean of the
+    anchors' texts.
+
+    Raises
+    ------
+    NoDirectedMapError
+        For a solver without affine maps.
+    """
+    fitted = align(
+        pairs.x, pairs.y, groups=pairs.groups, solver=solver, nested=nested, seed=seed, progress=False,
+        anchor_hashes=False,
+    )  # fmt: skip
+    a, b = fitted.source_map, fitted.target_map
+    if not (isinstance(a, AffineMap) and isinstance(b, AffineMap)):
+        raise NoDirectedMapError(
+            f"the solver {fitted.record['solver']!r} has no affine maps, so nothing leads into the hub itself. "
+            f"Bind with another solver, such as 'ridge' or 'csa'."
+        )
+    xp, m = namespace(a.weight), Moments.of(pairs.x, pairs.y)
+    left = a.weight if fitted.weights is None else a.weight * fitted.weights[None, :]
+    weight = left @ xp.matrix_transpose(b.weight)
+    ss, st = like(m.scatter_ss, weight), like(m.scatter_st, weight)
+    spread = float(xp.sum(weight * (ss @ weight)))
+    scale = float(xp.sum(weight * st)) / spread if spread > 0 else 1.0
+    center, bias = like(m.mean_s, weight), like(m.mean_t, weight)
+    to_hub = AffineMap(pairs.x.space, pairs.y.space, center, scale * weight, bias, a.rank)
+    return HubMap(to_hub, fitted.record)
+
+
+def maps_to_hub(
+    pairs: Mapping[str, HubPairs], solver: str | Solver, choice: str, *, seed: int
+) -> tuple[dict[str, HubMap], dict[str, Any]]:
+    """The map of every modality, and what was compared.
+
+    Parameters
+    ----------
+    choice
+        ``"own"``: a map for each modality; ``"joint"``: one for all that share an encoder; ``"auto"``: the one under
+        which held-out vectors find their text among the texts of their own modality best, on average over modalities.
+    """
+    found, compared = {name: fit_to_hub(one, solver, seed=seed) for name, one in pairs.items()}, []
+    for names in _sharing(pairs) if choice != "own" else ():
+        members = {name: pairs[name] for name in names}
+        pooled = _pooled(list(members.values()))
+        joint = {name: fit_to_hub(pooled, kind, seed=seed, nested=False) for name, kind in _joint_of(solver).items()}
+        candidates = {"own": {name: found[name].solver for name in names}} | {
+            key: dict.fromkeys(names, one.solver) for key, one in joint.items()
+        }
+        scores = {
+            key: held_out_ranks(members, solvers, together=key != "own", seed=seed)
+            for key, solvers in candidates.items()
+        }
+        means = {key: float(np.mean(list(one.values()))) for key, one in scores.items()}
+        some = [key for key in means if choice == "auto" or key != "own"]
+        best = max(some, key=lambda key: means[key])  # the first of equals: a map of one's own
+        compared.append({"modalities": list(names), "chosen": best, "mrr": scores, "mean": means})
+        for name in names if best != "own" else ():
+            found[name] = _about(joint[best], pairs[name])
+    return found, {"compared": compared}
+
+
+def held_out_ranks(
+    pairs: Mapping[str, HubPairs], solvers: Mapping[str, Solver], *, together: bool, seed: int
+) -> dict[str, float]:
+    """Mean reciprocal rank of each modality's held-out vectors among the distinct texts of that modality.
+
+    Both sides are centred on the means of the modality's anchors outside the fold. Patients stay in one fold.
+
+    Parameters
+    ----------
+    solvers
+        Solver of each modality's map; where the map is fitted ``together``, that of the first.
+    together
+        True where one map is fitted to all modalities.
+    """
+    parts = {name: assign(len(one.x), one.groups, seed=seed) for name, one in pairs.items()}
+    count = min(map(len, parts.values()))
+    total: dict[str, list[float]] = {name: [] for name in pairs}
+    for fold in range(count):
+        training = {
+            name: one.take(np.concatenate([rows for i, rows in enumerate(parts[name]) if i != fold]))
+            for name, one in pairs.items()
+        }
+        shared = None
+        if together:
+            shared = fit_to_hub(_pooled(list(training.values())), next(iter(solvers.values())), seed=seed, nested=False)
+        for name, one in pairs.items():
+            to_hub = shared or fit_to_hub(training[name], solvers[name], seed=seed, nested=False)
+            total[name].extend(_ranked(to_hub.to_hub, training[name], one, parts[name][fold]))
+    return {name: float(np.mean(values)) for name, values in total.items()}
+
+
+def _joint_of(solver: str | Solver) -> Mapping[str, Any]:
+    return JOINT if solver == "auto" else {"joint": solver}
+
+
+def _sharing(pairs: Mapping[str, HubPairs]) -> list[tuple[str, ...]]:
+    """Names of modalities whose vectors are of one encoder, where there are at least two."""
+    by: dict[str, list[str]] = {}
+    for name, one in pairs.items():
+        if one.x.space.fingerprint is not None:
+            by.setdefault(one.x.space.fingerprint, []).append(name)
+    return [tuple(names) for names in by.values() if len(names) > 1]
+
+
+def _pooled(parts: Sequence[HubPairs]) -> HubPairs:
+    """The anchors of several modalities as one set; patients of two modalities are never one."""
+    xp = namespace(*(one.x.vectors for one in parts))
+    n = sum(len(one.x) for one in parts)
+    x = xp.concat([one.x.vectors for one in parts], axis=0)
+    y = xp.concat([one.y.vectors for one in parts], axis=0)
+    owners = [
+        [f"{i}/{group}" for group in (np.arange(len(one.x)) if one.groups is None else one.groups).tolist()]
+        for i, one in enumerate(parts)
+    ]
+    ids = np.arange(n).astype(np.str_)
+    groups = np.concatenate([np.asarray(one, dtype=np.str_) for one in owners])
+    return HubPairs(Embeddings(x, ids, parts[0].x.space), Embeddings(y, ids, parts[0].y.space), groups)
+
+
+def _about(joint: HubMap, pairs: HubPairs) -> HubMap:
+    """The joint map centred on the anchors of one modality; the function is the same."""
+    m, whole = Moments.of(pairs.x, pairs.y), joint.to_hub
+    center = like(m.mean_s, whole.weight)
+    bias = ((center - whole.center)[None, :] @ whole.weight)[0, :] + whole.bias
+    record = {**joint.record, "anchors": len(pairs.x), "held_out": None}
+    return HubMap(replace(whole, center=center, bias=bias), record)
+
+
+def _ranked(to_hub: AffineMap, training: HubPairs, whole: HubPairs, rows: np.ndarray) -> list[float]:
+    """Reciprocal ranks of the texts of held-out ``rows`` among the modality's distinct texts."""
+    targets = to_numpy(whole.y.vectors).astype(np.float64)
+    number = distinct_rows(targets)
+    labels, first = np.unique(number, return_index=True)
+    if len(labels) < 2:
+        return [1.0] * len(rows)  # one text is found by every map
+    mapped = to_numpy(float64(to_hub.apply(whole.x.vectors)))
+    train = to_numpy(float64(to_hub.apply(training.x.vectors)))
+    a = unit(mapped[rows] - train.mean(axis=0))
+    b = unit(targets[first] - to_numpy(training.y.vectors).astype(np.float64).mean(axis=0))
+    scores, column = a @ b.T, {label: i for i, label in enumerate(labels.tolist())}
+    truth = np.asarray([column[one] for one in number[rows].tolist()])
+    reciprocal: list[float] = true_ranks(scores, truth).reciprocal.tolist()
+    return reciprocal
+
+
+def with_hashes(one: Alignment, pairs: HubPairs) -> Alignment:
+    """The alignment with salted hashes of its anchors' ids, patients and vectors in its record."""
+    return replace(one, record={**one.record, KEY: of_pairs(pairs.x, pairs.y, pairs.groups, pairs.ids)})
