@@ -282,7 +282,9 @@ def test_two_spaces_give_the_similarity_of_procrustes():
 def test_the_agreement_never_falls_and_ends_where_nothing_improves():
     square = {name: VIEWS[name][:, :5] for name in "abc"}  # equal widths: R_i are rotations
     m = joint_moments(square)
-    sums = [GeneralisedProcrustes(kappa=0, sweeps=k, tolerance=0).fit([m]).record["agreement"] for k in (1, 2, 3, 5, 9, 40)]
+    sums = [
+        GeneralisedProcrustes(kappa=0, sweeps=k, tolerance=0).fit([m]).record["agreement"] for k in (1, 2, 3, 5, 9, 40)
+    ]
     assert (np.diff(sums) >= -1e-14).all()
     joint = GeneralisedProcrustes(kappa=0, tolerance=1e-15).fit([m])
     images = {name: joint.map_of(name)(x) for name, x in square.items()}

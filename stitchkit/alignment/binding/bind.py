@@ -115,24 +115,24 @@ def bind(
     check_seed(seed)
     if maps not in CHOICES:
         raise UnknownNameError.of("choice of maps", maps, CHOICES)
-    given = _modalities(modalities)
+    members = _modalities(modalities)
     request = resolve_solver(solver, None, seed)
-    views = _views(given, texts)
+    views = _views(members, texts)
     query = next(iter(views)) if text is None else text
     for name, what in ((query, "text space of the query"), (hub, "hub")):
         if name is not None and name not in views:
-            if name in given:
+            if name in members:
                 raise InputError(f"{name!r} is a modality; the {what} is a text space: {', '.join(map(repr, views))}.")
             raise UnknownNameError.of(what, name, views)
     widest = max(one.space.dim for one in views.values())
     with one_blas_thread(is_small(max(map(len, views.values())), widest)):
-        found = text_hub(views, query, hub=hub, solver=hub_solver, seed=seed)
+        shared = text_hub(views, query, hub=hub, solver=hub_solver, seed=seed)
         composed = hub_solver == "composition" and len(views) > 1
-        return _bound(given, found, views if composed else {}, request, maps, text_encoders or {}, seed)
+        return _bound(members, shared, views if composed else {}, request, maps, text_encoders or {}, seed)
 
 
 def _bound(
-    given: Mapping[str, ModalityPairs],
+    members: Mapping[str, ModalityPairs],
     hub: TextHub,
     composed: Mapping[str, Embeddings],
     solver: str | Solver,
@@ -141,30 +141,30 @@ def _bound(
     seed: int,
 ) -> BoundSpace:
     """The bound space of the modalities in a hub; ``composed`` are the shared texts where maps go through them."""
-    linked = {name: one for name, one in given.items() if one.texts is not None}
+    linked = {name: one for name, one in members.items() if one.texts is not None}
     pairs = {name: pairs_in_hub(name, one, hub, {}) for name, one in linked.items()}
     chosen, compared = maps_to_hub(pairs, solver, maps, seed=seed) if pairs else ({}, {})
-    found: dict[str, BoundModality] = {}
+    fitted: dict[str, BoundModality] = {}
     for name, one in linked.items():
         through = bool(composed) and text_space_of(name, one, hub.maps) != hub.record["hub"]
-        fitted = _through(one, hub, pairs[name], composed) if through else chosen[name]
-        found[name] = fitted_modality(one, hub, fitted, pairs[name])
-    for name, one in given.items():
+        to_hub = _through(one, hub, pairs[name], composed) if through else chosen[name]
+        fitted[name] = fitted_modality(one, hub, to_hub, pairs[name])
+    for name, one in members.items():
         if one.texts is None and one.partner is None:
-            found[name] = in_joint_space(name, one, hub)
-    waiting = [name for name in given if name not in found]
+            fitted[name] = in_joint_space(name, one, hub)
+    waiting = [name for name in members if name not in fitted]
     while waiting:  # partners of partners
-        ready = [name for name in waiting if given[name].partner[0] in found]  # type: ignore[index]
+        ready = [name for name in waiting if members[name].partner[0] in fitted]  # type: ignore[index]
         if not ready:
-            partner = given[waiting[0]].partner[0]  # type: ignore[index]
-            raise UnknownNameError.of("partner that is linked with texts", str(partner), found)
+            partner = members[waiting[0]].partner[0]  # type: ignore[index]
+            raise UnknownNameError.of("partner that is linked with texts", str(partner), fitted)
         for name in ready:
-            one = given[name]
-            partners = pairs_in_hub(name, one, hub, {key: value.to_hub for key, value in found.items()})
-            found[name] = fitted_modality(one, hub, fit_to_hub(partners, solver, seed=seed), partners)
-        waiting = [name for name in waiting if name not in found]
+            one = members[name]
+            partners = pairs_in_hub(name, one, hub, {key: value.to_hub for key, value in fitted.items()})
+            fitted[name] = fitted_modality(one, hub, fit_to_hub(partners, solver, seed=seed), partners)
+        waiting = [name for name in waiting if name not in fitted]
     record = {"hub": dict(hub.record), "query": hub.text, **compared, "seed": seed}
-    return BoundSpace(hub.text, hub.maps, {name: found[name] for name in given}, dict(text_encoders), record)
+    return BoundSpace(hub.text, hub.maps, {name: fitted[name] for name in members}, dict(text_encoders), record)
 
 
 def _through(one: ModalityPairs, hub: TextHub, pairs: HubPairs, views: Mapping[str, Embeddings]) -> HubMap:
@@ -186,23 +186,23 @@ def _modalities(modalities: Any) -> dict[str, ModalityPairs]:
             f"binding joins at least two modalities; got {len(modalities)}. One encoder and its texts are joined by "
             f"stitchkit.align."
         )
-    found: dict[str, ModalityPairs] = {}
+    pairs: dict[str, ModalityPairs] = {}
     for name, one in modalities.items():
-        check_modality_name(name, found)
-        found[name] = modality_pairs(name, one)
-    return found
+        check_modality_name(name, pairs)
+        pairs[name] = modality_pairs(name, one)
+    return pairs
 
 
-def _views(given: Mapping[str, ModalityPairs], texts: Mapping[str, Any] | None) -> dict[str, Embeddings]:
+def _views(members: Mapping[str, ModalityPairs], texts: Mapping[str, Any] | None) -> dict[str, Embeddings]:
     """The shared texts by text space; without a shared list the modalities' own texts, which are then of one space."""
     if texts is not None:
         if not isinstance(texts, Mapping) or not texts:
             raise InputError("texts must be a mapping of text spaces to vectors of one list: {'minilm': t, 'bert': u}.")
-        if overlap := [name for name in texts if name in given]:
+        if overlap := [name for name in texts if name in members]:
             raise InputError(f"{overlap[0]!r} names a modality and a text space. Name them differently.")
         return {str(name): as_embeddings(one, str(name)) for name, one in texts.items()}
     known = {
-        name: as_embeddings(one.texts, f"texts of {name!r}") for name, one in given.items() if one.texts is not None
+        name: as_embeddings(one.texts, f"texts of {name!r}") for name, one in members.items() if one.texts is not None
     }
     if not known:
         raise InputError("no modality has texts, and there is no list of texts. Give texts={name: vectors}.")

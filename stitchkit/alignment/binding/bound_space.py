@@ -218,12 +218,12 @@ class BoundSpace:
             new = _new_text_space(self, texts, seed)
         hub = TextHub({**self.text_maps, **new}, self.text, self.record)
         if one.texts is None and one.partner is None:
-            found = in_joint_space(name, one, hub)
+            added = in_joint_space(name, one, hub)
         else:
             linked = pairs_in_hub(name, one, hub, {key: value.to_hub for key, value in self.modalities.items()})
             with one_blas_thread(is_small(len(linked.x), max(linked.x.space.dim, self.hub.dim))):
-                found = fitted_modality(one, hub, fit_to_hub(linked, request, seed=seed), linked)
-        every = {**self.modalities, name: found}
+                added = fitted_modality(one, hub, fit_to_hub(linked, request, seed=seed), linked)
+        every = {**self.modalities, name: added}
         return replace(
             self,
             text_maps=hub.maps,

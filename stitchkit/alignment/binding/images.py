@@ -100,12 +100,12 @@ def maps_to_hub(
         ``"own"``: a map for each modality; ``"joint"``: one for all that share an encoder; ``"auto"``: the one under
         which held-out vectors find their text among the texts of their own modality best, on average over modalities.
     """
-    found, compared = {name: fit_to_hub(one, solver, seed=seed) for name, one in pairs.items()}, []
+    fitted, compared = {name: fit_to_hub(one, solver, seed=seed) for name, one in pairs.items()}, []
     for names in _sharing(pairs) if choice != "own" else ():
         members = {name: pairs[name] for name in names}
-        pooled = _pooled(list(members.values()))
+        pooled = _all_anchors(list(members.values()))
         joint = {name: fit_to_hub(pooled, kind, seed=seed, nested=False) for name, kind in _joint_of(solver).items()}
-        candidates = {"own": {name: found[name].solver for name in names}} | {
+        candidates = {"own": {name: fitted[name].solver for name in names}} | {
             key: dict.fromkeys(names, one.solver) for key, one in joint.items()
         }
         scores = {
@@ -117,8 +117,8 @@ def maps_to_hub(
         best = max(some, key=lambda key: means[key])  # the first of equals: a map of one's own
         compared.append({"modalities": list(names), "chosen": best, "mrr": scores, "mean": means})
         for name in names if best != "own" else ():
-            found[name] = _about(joint[best], pairs[name])
-    return found, {"compared": compared}
+            fitted[name] = _about(joint[best], pairs[name])
+    return fitted, {"compared": compared}
 
 
 def held_out_ranks(
@@ -145,10 +145,12 @@ def held_out_ranks(
         }
         shared = None
         if together:
-            shared = fit_to_hub(_pooled(list(training.values())), next(iter(solvers.values())), seed=seed, nested=False)
+            shared = fit_to_hub(
+                _all_anchors(list(training.values())), next(iter(solvers.values())), seed=seed, nested=False
+            )
         for name, one in pairs.items():
             to_hub = shared or fit_to_hub(training[name], solvers[name], seed=seed, nested=False)
-            total[name].extend(_ranked(to_hub.to_hub, training[name], one, parts[name][fold]))
+            total[name].extend(_reciprocal_ranks(to_hub.to_hub, training[name], one, parts[name][fold]))
     return {name: float(np.mean(values)) for name, values in total.items()}
 
 
@@ -165,7 +167,7 @@ def _sharing(pairs: Mapping[str, HubPairs]) -> list[tuple[str, ...]]:
     return [tuple(names) for names in by.values() if len(names) > 1]
 
 
-def _pooled(parts: Sequence[HubPairs]) -> HubPairs:
+def _all_anchors(parts: Sequence[HubPairs]) -> HubPairs:
     """The anchors of several modalities as one set; patients of two modalities are never one."""
     xp = namespace(*(one.x.vectors for one in parts))
     n = sum(len(one.x) for one in parts)
@@ -189,7 +191,7 @@ def _about(joint: HubMap, pairs: HubPairs) -> HubMap:
     return HubMap(replace(whole, center=center, bias=bias), record)
 
 
-def _ranked(to_hub: AffineMap, training: HubPairs, whole: HubPairs, rows: np.ndarray) -> list[float]:
+def _reciprocal_ranks(to_hub: AffineMap, training: HubPairs, whole: HubPairs, rows: np.ndarray) -> list[float]:
     """Reciprocal ranks of the texts of held-out ``rows`` among the modality's distinct texts."""
     targets = to_numpy(whole.y.vectors).astype(np.float64)
     number = distinct_rows(targets)

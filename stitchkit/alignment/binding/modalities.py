@@ -17,6 +17,7 @@ from stitchkit.core.escaping import escape
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.pairing import anchor_groups, paired_sides
+from stitchkit.core.wording import setting
 
 TEXT = "text"  # name of the side that reads queries
 
@@ -154,7 +155,7 @@ def in_joint_space(name: str, one: ModalityPairs, hub: TextHub) -> BoundModality
     if space is None:
         raise InputError(
             f"the modality {name!r} has no texts. Give the texts of its items, a partner modality, or name the text "
-            f"space that its encoder shares (CLIP-like): ModalityPairs(vectors, text_space=...)."
+            f"space that its encoder shares (CLIP-like) with " + setting("text_space") + "."
         )
     if space not in hub.maps:
         raise UnknownNameError.of("text space", space, hub.maps)
@@ -189,6 +190,8 @@ def text_space_of(name: str, one: ModalityPairs, known: Mapping[str, Any]) -> st
         count = "none" if not fits else "several"
         raise SpaceMismatchError(
             f"the texts of the modality {name!r} ({space.name!r}, {space.dim} wide) fit {count} of the text spaces "
-            f"{', '.join(map(repr, known))}. Embed them with one of these encoders, or name its text_space."
+            f"{', '.join(map(repr, known))}. Embed them with one of these encoders, or name it with "
+            + setting("text_space")
+            + "."
         )
     return (sure or fits)[0]
