@@ -396,6 +396,9 @@ def read_stitched(folder: Path, *, vectors: bool = False) -> tuple[dict[str, Any
         If it cannot be read.
     """
     config, arrays = read_folder(check_artefact(folder))
+    if config.get("kind") == "bound":
+        names = ", ".join(f"{folder}/{one['name']}" for one in config.get("modalities", []))
+        raise InputError(f"{folder} holds bound modalities. Name one of them: {names}.")
     if "source" not in config:
         held = "a head" if "head" in config else "a fit on scores"
         raise InputError(f"{folder} holds {held} alone, which scores nothing by itself. Name a stitched folder.")

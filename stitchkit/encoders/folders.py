@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load(name: EncoderName, *, device: str, dtype: str, consent: Consent) -> SharedEncoder | StitchedEncoder:
-    """A stitched encoder, or one half of a trained shared encoder (``#modality=image``)."""
+    """A stitched encoder, one of a bound folder, or one half of a trained shared encoder (``#modality=image``)."""
     config, arrays = read_folder(name.id)
     if config.get("kind") == "shared encoder":
         from stitchkit.encoders.shared import encoder as shared
@@ -22,4 +22,6 @@ def load(name: EncoderName, *, device: str, dtype: str, consent: Consent) -> Sha
         return shared.load(name, config, arrays, device=device, dtype=dtype)
     from stitchkit.encoders import stitched
 
+    if config.get("kind") == "bound":
+        return stitched.load_bound(name, config, device=device, dtype=dtype, consent=consent)
     return stitched.load(name, config, arrays, device=device, dtype=dtype, consent=consent)

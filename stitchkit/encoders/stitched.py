@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.maps import AffineMap, mapped_fingerprint
 from stitchkit.core.roles import Batch, Encoded, Encoder, HasContext, HasDetails, HasVocabulary
 from stitchkit.core.space import Space
 from stitchkit.encoders.consent import Consent
 from stitchkit.encoders.names import EncoderName
 from stitchkit.storage.artefacts import unpack_alignment
+from stitchkit.storage.folders import read_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +74,20 @@ def load(
     alignment = unpack_alignment(config, arrays)
     encoder = source_encoder(config, alignment.source, name.id, device=device, dtype=dtype, consent=consent)
     return StitchedEncoder(str(name), encoder, alignment.to_target)
+
+
+def load_bound(
+    name: EncoderName, config: dict[str, Any], *, device: str, dtype: str, consent: Consent
+) -> StitchedEncoder:
+    """The encoder of one modality (``#modality=xray``), or of queries (``#modality=text``), of a bound folder."""
+    name.check_options(("modality",))
+    known = ["text", *(one["name"] for one in config["modalities"])]
+    chosen = name.options.get("modality")
+    if chosen not in known:
+        raise UnknownNameError.of(
+            "modality of this bound folder", str(chosen), known, f"Write stitchkit:{name.id}#modality={known[-1]}."
+        )
+    inside = replace(name, id=f"{name.id}/{chosen}", options={})
+    part, arrays = read_folder(inside.id)
+    encoder = load(inside, part, arrays, device=device, dtype=dtype, consent=consent)
+    return replace(encoder, name=str(name))

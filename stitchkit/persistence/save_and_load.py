@@ -18,6 +18,7 @@ from stitchkit.storage.folders import read_folder
 from stitchkit.storage.path_checks import checked_path
 
 if TYPE_CHECKING:
+    from stitchkit.alignment.binding.bound_space import BoundSpace
     from stitchkit.core.calibrations import Calibration, Thresholds
     from stitchkit.core.joint_alignments import JointAlignment
     from stitchkit.core.moments.moments import Moments
@@ -28,7 +29,7 @@ IN_ALIGNMENTS = {"source", "target", "record", "encoder"}  # keys that those fol
 
 
 def save(
-    value: StitchedModel | Alignment | JointAlignment | LinearHead | Calibration | Thresholds | Moments,
+    value: StitchedModel | Alignment | JointAlignment | BoundSpace | LinearHead | Calibration | Thresholds | Moments,
     path: str | Path,
     *,
     extra: Mapping[str, Any] | None = None,
@@ -44,15 +45,15 @@ def save(
     ----------
     value
         A stitched model of :func:`stitchkit.stitch`, an alignment of :func:`stitchkit.align` (maps of any kind, arrays
-        of any library) or of :func:`stitchkit.align_many`, a linear head (a probe, say), a calibration or thresholds
-        (the items of their fit are kept as hashes), or moments.
+        of any library) or of :func:`stitchkit.align_many`, a bound space of :func:`stitchkit.bind`, a linear head (a
+        probe, say), a calibration or thresholds (the items of their fit are kept as hashes), or moments.
     path
         The folder, or the file of moments; what lies above it is made if need be.
     extra
-        Facts for the config of a stitched model or an alignment of two spaces, under ``"anchor_set"`` and
-        ``"measured"`` for its card too: provenance of the anchors, numbers of your own.
+        Facts for the config of a stitched model, a bound space or an alignment of two spaces, under ``"anchor_set"``
+        and ``"measured"`` for its card too: provenance of the anchors, numbers of your own.
     command
-        Command line that made a stitched model or an alignment of two spaces, for its card.
+        Command line that made a stitched model, a bound space or an alignment of two spaces, for its card.
     overwrite
         Replace an earlier artefact at ``path``.
 
@@ -87,6 +88,12 @@ def save(
         from stitchkit.storage.alignments import save_alignment
 
         return save_alignment(value, path, extra=extra, command=command, overwrite=overwrite)
+    from stitchkit.alignment.binding.bound_space import BoundSpace
+
+    if isinstance(value, BoundSpace):
+        from stitchkit.persistence.bound_folders import save_bound
+
+        return save_bound(value, path, command=command, extra=extra, overwrite=overwrite)
     name = type(value).__name__
     if extra:
         raise InputError(f"{name} is saved without " + setting("extra") + ". Leave it out.")
@@ -117,9 +124,8 @@ def save(
 
         return save_moments(value, path, overwrite=overwrite)
     raise InputError(
-        f"stitched models, alignments, linear heads, calibrations, thresholds and moments are saved; got {name}. "
-        f"Vectors are written by "
-        f"sk.write_embeddings; a zero-shot head is saved with its alignment, by sk.save(sk.stitch(...), folder)."
+        f"stitched models, alignments, bound spaces, linear heads, calibrations, thresholds and moments are saved; got "
+        f"{name}. Vectors are written by sk.write_embeddings; a zero-shot head is saved with its alignment, by sk.save(sk.stitch(...), folder)."
     )
 
 
@@ -158,7 +164,8 @@ def load(
     Returns
     -------
     Any
-        A StitchedModel, Alignment, JointAlignment, LinearHead, ZeroShotHead, a calibration, Thresholds or Moments.
+        A StitchedModel, Alignment, JointAlignment, BoundModel, LinearHead, ZeroShotHead, a calibration, Thresholds or
+        Moments.
 
     Raises
     ------
@@ -183,6 +190,17 @@ def load(
         raise InputError(
             f"{path} holds a shared encoder. Load one of its modalities, with "
             f"sk.load_encoder('stitchkit:FOLDER#modality=NAME')."
+        )
+    if config.get("kind") == "bound":
+        from stitchkit.persistence.bound_models import load_bound
+
+        if part is not None or encoder is not None:
+            named = setting("part") if part is not None else setting("encoder")
+            raise InputError(
+                f"{path} holds bound modalities. Load it without " + named + f", or one of them: {path}/NAME."
+            )
+        return load_bound(
+            path, device=device, dtype=dtype, trust_remote_code=trust_remote_code, trust_python=trust_python
         )
     if config.get("kind") == "joint":
         from stitchkit.storage.artefacts import unpack_joint

@@ -197,6 +197,8 @@ def _folder(path: Path) -> dict[str, Any]:
         joint = unpack_joint(config, arrays)
         spaces = {name: one.source.dim for name, one in joint.maps.items()}
         return {"is": "an alignment of many spaces", "spaces": spaces, "directions": joint.common.dim}
+    if config.get("kind") == "bound":
+        return _bound(path, config)
     if config.get("kind") == "shared encoder":
         return _shared_encoder(path, config, arrays)
     decisions = {name.lower(): value for name, value in decision_facts(config).items()}
@@ -234,6 +236,27 @@ def _bundle(path: Path) -> dict[str, Any]:
         "encoders": list(manifest["encoders"].values()),
         "files": len(manifest["files"]),
         "bytes": sum(facts["bytes"] for facts in manifest["files"].values()),
+    }
+
+
+def _bound(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Modalities, encoders and hub of a bound folder; its maps are not read."""
+    names, record = [str(one["name"]) for one in config["modalities"]], config["record"]
+    inside = {name: read_folder(path / name)[0] for name in (*names, "text")}
+    chosen = {name: one["chosen"] for one in record.get("compared", []) for name in one["modalities"]}
+    changes = [
+        f"{what} {one[what]}" for one in record.get("changes", []) for what in ("added", "removed") if what in one
+    ]
+    hub = record.get("hub", {})
+    return {
+        "is": "bound modalities",
+        "modalities": {name: f"{path}/{name}" for name in names},
+        "encoders": {name: inside[name].get("encoder") or "vectors alone" for name in names},
+        "anchors": {name: inside[name]["record"].get("anchors") for name in names},
+        "maps": {name: chosen.get(name, "own") for name in names},
+        "hub": {"wide": config["hub"]["dim"], "solver": hub.get("solver"), "texts": hub.get("texts")},
+        "queries": inside["text"].get("encoder") or "vectors alone",
+        "changes": changes,
     }
 
 

@@ -120,6 +120,24 @@ class JointFields(msgspec.Struct):
     record: RecordFields
 
 
+class BoundModalityFields(msgspec.Struct, forbid_unknown_fields=True):
+    """One modality of a bound space, whose maps lie in a folder of its name."""
+
+    name: str
+    text_space: str
+    digest: str
+
+
+class BoundFields(msgspec.Struct):
+    """The config of a bound space."""
+
+    hub: SpaceFields
+    text: str
+    text_spaces: list[str]
+    modalities: list[BoundModalityFields]
+    record: dict[str, Any]
+
+
 class MomentsFields(msgspec.Struct):
     """Counts and spaces of a file of moments, beside its sums."""
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def write_folder(
     card: str,
     *,
     overwrite: bool = False,
+    fill: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write an artefact folder, all of it or nothing.
 
@@ -62,6 +63,8 @@ def write_folder(
         Markdown for ``README.md``.
     overwrite
         Replace an earlier artefact at ``folder``, with everything in it.
+    fill
+        Writes further files and folders into the new folder, which it is given, before that takes its name.
 
     Returns
     -------
@@ -81,6 +84,8 @@ def write_folder(
         write_flushed(draft / _CONFIG, text)
         write_flushed(draft / _ARRAYS, tensor_bytes(arrays))
         write_flushed(draft / _CARD, card.encode())
+        if fill is not None:
+            fill(draft)
     return folder
 
 

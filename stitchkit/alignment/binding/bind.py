@@ -14,6 +14,7 @@ from stitchkit.alignment.binding.modalities import (
     BoundModality,
     ModalityPairs,
     check_modality_name,
+    check_name,
     fitted_modality,
     in_joint_space,
     modality_pairs,
@@ -200,7 +201,9 @@ def _views(members: Mapping[str, ModalityPairs], texts: Mapping[str, Any] | None
             raise InputError("texts must be a mapping of text spaces to vectors of one list: {'minilm': t, 'bert': u}.")
         if overlap := [name for name in texts if name in members]:
             raise InputError(f"{overlap[0]!r} names a modality and a text space. Name them differently.")
-        return {str(name): as_embeddings(one, str(name)) for name, one in texts.items()}
+        for name in texts:
+            check_name(name, "a text space", "minilm")
+        return {name: as_embeddings(one, name) for name, one in texts.items()}
     known = {
         name: as_embeddings(one.texts, f"texts of {name!r}") for name, one in members.items() if one.texts is not None
     }

@@ -99,16 +99,21 @@ def check_modality_name(name: Any, taken: Any = ()) -> str:
     InputError
         For a name that is taken, reserved, or holds more than letters, digits, ``-`` and ``_``.
     """
-    fine = isinstance(name, str) and name.isascii() and name.replace("-", "").replace("_", "").isalnum()
-    if not fine or len(name) > 60:
-        raise InputError(
-            f"a modality is named by letters, digits, '-' and '_', such as 'xray'; got {escape(repr(name))[:80]}."
-        )
+    check_name(name, "a modality", "xray")
     if name.lower() in (TEXT, "texts", "index"):
         raise InputError(f"{name!r} names the texts or the index of a bound folder. Call the modality otherwise.")
     if any(name.lower() == str(one).lower() for one in taken):
         raise InputError(f"there is a modality {name!r} already. Remove it first, or choose another name.")
     return str(name)
+
+
+def check_name(name: Any, what: str, example: str) -> None:
+    """Raise for a name that cannot be a folder and an option of an encoder's name."""
+    fine = isinstance(name, str) and name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+    if not fine or len(name) > 60:
+        raise InputError(
+            f"{what} is named by letters, digits, '-' and '_', such as {example!r}; got {escape(repr(name))[:80]}."
+        )
 
 
 def modality_pairs(name: str, one: Any) -> ModalityPairs:

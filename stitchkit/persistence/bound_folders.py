@@ -1,0 +1,212 @@
+"""Bound spaces on disk: one folder that holds a stitched folder for every modality and for the texts.
+
+``FOLDER/xray`` is a stitched folder like any other: images into the hub, classes named by the text encoder of
+``FOLDER/text``. What takes a stitched folder takes it, and a modality comes and goes with its folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stitchkit.alignment.binding.bound_space import BoundSpace
+from stitchkit.alignment.binding.modalities import TEXT, BoundModality
+from stitchkit.core.alignments import Alignment
+from stitchkit.core.arrays import eye_like, to_numpy, zeros_like_width
+from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.maps import AffineMap
+from stitchkit.core.wording import setting
+from stitchkit.stitching import card, findable
+from stitchkit.storage.artefact_schemas import BoundFields, check_fields, check_finite, wrong
+from stitchkit.storage.artefacts import pack_alignment, unpack_alignment
+from stitchkit.storage.cards import model_card
+from stitchkit.storage.folders import HERE, check_artefact, read_folder, refresh_folder, write_folder
+
+BOUND = "bound"  # kind of the config
+TEXTS = "texts"  # folder of the text spaces whose encoders read no queries
+QUERY = f"stitchkit:{HERE}/../{TEXT}"  # the text encoder of every modality, as its folder names it
+
+
+def save_bound(
+    bound: BoundSpace, folder: str | Path, *, command: str = "", extra: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:  # fmt: skip
+    """Write a bound space to a folder, whole or not at all; see :func:`stitchkit.save`."""
+
+    def fill(draft: Path) -> None:
+        for name, one in bound.text_maps.items():
+            _write_text(bound, name, one, draft)
+        for name in bound.names:
+            _write_modality(bound, name, draft)
+
+    config, arrays = _top(bound, extra or {})
+    return write_folder(folder, config, arrays, _card(bound, command), overwrite=overwrite, fill=fill)
+
+
+def update_bound(bound: BoundSpace, folder: str | Path, *, command: str = "") -> Path:
+    """Bring a folder up to what was added to or removed from the bound space that was read from it.
+
+    Folders of modalities that were there are not written again. What lies beside them, an index or a page, stays,
+    except for the index of a modality that was removed.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another bound space.
+    """
+    folder = Path(folder)
+    before = read_bound(folder)
+    kept = [name for name in bound.names if name in before.modalities]
+    changed = [name for name in kept if bound.digests[name] != before.digests[name]]
+    if before.hub != bound.hub or changed:
+        raise InputError(
+            f"{folder} holds another bound space, with another {changed[0] if changed else 'hub'}. Save it to a new "
+            f"folder, or pass " + setting("overwrite", True) + "."
+        )
+    for name, one in bound.text_maps.items():
+        if name not in before.text_maps:
+            _write_text(bound, name, one, folder)
+    for name in bound.names:
+        if name not in before.modalities:
+            _write_modality(bound, name, folder)
+    config, arrays = _top(bound, {})
+    refresh_folder(folder, config, arrays, _card(bound, command))
+    for name in before.names:  # only once no config names them
+        if name not in bound.modalities:
+            shutil.rmtree(folder / name, ignore_errors=True)
+            index_of(folder, name).unlink(missing_ok=True)
+    return folder
+
+
+def index_of(folder: Path, name: str) -> Path:
+    """The file of a modality's own items in the hub, which may be there."""
+    return folder / "index" / f"{name}.safetensors"
+
+
+def read_bound(folder: str | Path) -> BoundSpace:
+    """The bound space of a folder; encoders are not loaded.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the folder or one inside it is missing, damaged, or not the one that it was written with.
+    """
+    place = check_artefact(Path(folder))
+    config, _ = read_folder(place)
+    if config.get("kind") != BOUND:
+        raise ModelUnavailableError(f"{folder} holds no bound space. Make one with 'stitchkit bind'.")
+    try:
+        fields = check_fields(config, BoundFields)
+        hub = fields.hub.space()
+        texts, encoders = {}, {}
+        for name in fields.text_spaces:
+            part, inside = _read_part(_text_folder(place, name, fields.text))
+            texts[name] = _target(part.to_target, hub)
+            if inside.get("encoder"):
+                encoders[name] = str(inside["encoder"])
+        modalities = {}
+        for one in fields.modalities:
+            part, inside = _read_part(place / one.name)
+            text_mean = _affine(part.target_map).center
+            record = {key: value for key, value in part.record.items() if key != "center"}
+            found = BoundModality(
+                to_hub=_target(part.to_target, hub),
+                text_mean=text_mean,
+                encoder=str(inside.get("encoder") or ""),
+                text_space=one.text_space,
+                record=record,
+            )
+            if found.digest != one.digest:
+                raise InputError(f"the map in {one.name!r} is another than the one it was bound with")
+            modalities[one.name] = found
+        return BoundSpace(fields.text, texts, modalities, encoders, fields.record)
+    except InputError as error:
+        raise wrong("bound space", error) from error
+
+
+def _read_part(folder: Path) -> tuple[Alignment, dict[str, Any]]:
+    config, arrays = read_folder(folder)
+    return unpack_alignment(config, arrays), config
+
+
+def _target(one: AffineMap, hub: Any) -> AffineMap:
+    hub.require(one.target, "the hub")
+    return AffineMap(one.source, hub, one.center, one.weight, one.bias, one.rank)
+
+
+def _affine(one: Any) -> AffineMap:
+    if not isinstance(one, AffineMap):
+        raise InputError("its map of texts is not affine")
+    return one
+
+
+def _top(bound: BoundSpace, extra: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Config and arrays of the folder itself: names, digests and both centrings."""
+    mean, text_mean = bound.global_means
+    arrays = {"global_mean": to_numpy(mean), "global_text_mean": to_numpy(text_mean)}
+    for i, one in enumerate(bound.modalities.values()):
+        arrays |= {f"means.{i}": to_numpy(one.mean), f"text_means.{i}": to_numpy(one.text_mean)}
+    check_finite(arrays, "this bound space")
+    config = {
+        "kind": BOUND,
+        "hub": {"name": bound.hub.name, "dim": bound.hub.dim, "fingerprint": bound.hub.fingerprint},
+        "text": bound.text,
+        "text_spaces": list(bound.text_maps),
+        "modalities": [
+            {"name": name, "text_space": one.text_space, "digest": one.digest} for name, one in bound.modalities.items()
+        ],
+        "record": dict(bound.record),
+        **extra,
+    }
+    return config, arrays
+
+
+def _text_folder(folder: Path, name: str, query: str) -> Path:
+    return folder / TEXT if name == query else folder / TEXTS / name
+
+
+def _write_text(bound: BoundSpace, name: str, one: AffineMap, folder: Path) -> None:
+    """The stitched folder of a text encoder that reads into the hub."""
+    zero = zeros_like_width(one.bias, bound.hub.dim)
+    same = AffineMap(bound.hub, bound.hub, zero, eye_like(zero, bound.hub.dim), zero, bound.hub.dim)
+    record = {**bound.record["hub"], "anchors": bound.record["hub"].get("texts"), "notes": []}
+    alignment = Alignment(one, same, None, one, {key: value for key, value in record.items() if value is not None})
+    _write_part(alignment, _text_folder(folder, name, bound.text), bound.text_encoders.get(name, ""), "")
+
+
+def _write_modality(bound: BoundSpace, name: str, folder: Path) -> None:
+    target = QUERY if bound.text_encoders.get(bound.text) else ""
+    _write_part(bound.alignment(name), folder / name, bound.modality(name).encoder, target)
+
+
+def _write_part(alignment: Alignment, folder: Path, encoder: str, target: str) -> None:
+    config, arrays = pack_alignment(alignment)
+    check_finite(arrays, f"the map in {folder.name!r}")
+    named = {"encoder": findable(encoder)} if encoder else {}
+    config |= {**named, "target_encoder": target}
+    write_folder(folder, config, arrays, card(config))
+
+
+def _card(bound: BoundSpace, command: str) -> str:
+    hub = bound.record.get("hub", {})
+    first = bound.names[0]
+    return model_card(
+        f"{', '.join(bound.names)} bound through text",
+        [
+            *(
+                (
+                    name,
+                    f"{one.to_hub.source.name}, {one.to_hub.source.dim} wide, {one.record.get('anchors', '?')} anchors",
+                )
+                for name, one in bound.modalities.items()
+            ),
+            ("Hub", f"{bound.hub.dim} wide, by {hub.get('solver', 'fitted maps')} from {hub.get('texts', '?')} texts"),
+            ("Queries", f"{bound.text_maps[bound.text].source.name}"),
+        ],
+        command=command,
+        code=['bound = sk.load("this folder")', f"vectors = sk.embed(bound[{first!r}], items)  # in the hub"],
+    )

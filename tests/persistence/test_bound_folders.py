@@ -1,0 +1,153 @@
+"""Bound folders: maps to the last bit, encoders by name, adding and removing on disk, damage."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import stitchkit as sk
+from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.persistence.bound_folders import index_of, read_bound, update_bound
+from stitchkit.storage.digests import sha256_of
+
+QUIET = {"store": None, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    """Films of phantoms read by two image encoders, their reports, and the films themselves."""
+    films = sk.make_phantoms(60, seed=5)
+    ids = np.asarray([f"film{i}" for i in range(60)])
+    items = sk.Items(ids, list(films.images), "image")
+    encoders = {name: sk.load_encoder(f"demo:{name}", device="cpu") for name in ("general", "medical", "text")}
+    reports = sk.Items(ids, list(films.reports), "text")
+    found = {name: sk.embed(one, reports if name == "text" else items, **QUIET) for name, one in encoders.items()}
+    return found, found["text"], items
+
+
+@pytest.fixture(scope="module")
+def bound(vectors):
+    found, texts, _ = vectors
+    sides = {"xray": found["general"].take(np.arange(30)), "film": found["medical"].take(np.arange(30, 60))}
+    names = {"xray": "demo:general", "film": "demo:medical"}
+    given = {name: sk.ModalityPairs(one, texts.of_ids(one.ids), encoder=names[name]) for name, one in sides.items()}
+    return sk.bind(given, text_encoders={"text": "demo:text"}, solver=sk.Ridge(alpha=0.1))
+
+
+@pytest.fixture
+def folder(bound, tmp_path):
+    return sk.save(bound, tmp_path / "bound", command="stitchkit bind")
+
+
+def weights(folder):
+    return {one.parent.name: sha256_of(one.read_bytes()) for one in folder.rglob("model.safetensors")}
+
+
+def test_a_bound_folder_holds_every_map_to_the_last_bit(bound, folder):
+    again = sk.load(folder).space
+    assert again.digests == bound.digests
+    assert again.hub == bound.hub
+    assert again.record == json.loads(json.dumps(bound.record))
+    for name in ("xray", "film", "text"):
+        one, other = bound.to_hub(name), again.to_hub(name)
+        for part in ("center", "weight", "bias"):
+            np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+    for one, other in zip(bound.global_means, again.global_means, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_every_modality_and_the_text_is_an_encoder_into_the_hub(vectors, bound, folder):
+    found, _, items = vectors
+    model, some = sk.load(folder, device="cpu"), np.arange(5)
+    assert list(model) == ["xray", "film", "text"]
+    image = sk.embed(model["xray"], items.take(some), **QUIET)
+    expected = bound.into_hub("xray", found["general"].take(some)).vectors
+    np.testing.assert_allclose(image.vectors, expected, atol=1e-4)
+    text = model["text"]
+    assert text.modality == "text"
+    assert text.space.fingerprint == bound.hub.fingerprint
+    by_option = sk.load_encoder(f"stitchkit:{folder}#modality=film", device="cpu")
+    assert by_option.space.dim == bound.hub.dim
+    assert by_option.name.endswith("#modality=film")
+
+
+def test_a_modality_is_a_stitched_folder_like_any_other(vectors, bound, folder):
+    found, _, items = vectors
+    model, some = sk.load(folder / "film", device="cpu"), np.arange(4)
+    text = sk.load_encoder(f"stitchkit:{folder / 'text'}", device="cpu")
+    head = sk.zeroshot(model.alignment, text, "chexpert5", store=None)
+    scores = sk.stitch(model.encoder, model.alignment, head).scores(items.take(some), **QUIET)
+    direct = sk.zeroshot(bound.alignment("film"), text, "chexpert5", store=None)
+    np.testing.assert_allclose(scores.values, direct.scores(found["medical"].take(some)).values, atol=1e-4)
+
+
+def test_adding_and_removing_on_disk_leave_other_files_as_they_are(vectors, bound, folder):
+    found, texts, _ = vectors
+    before = weights(folder)
+    more = sk.load(folder).space.add("ct", sk.ModalityPairs(found["general"], texts, encoder="demo:general"))
+    (folder / "index").mkdir()
+    for name in ("xray", "film"):
+        index_of(folder, name).write_bytes(b"kept")
+    update_bound(more, folder)
+    after = weights(folder)
+    assert {name: after[name] for name in ("xray", "film", "text")} == {
+        name: before[name] for name in ("xray", "film", "text")
+    }
+    assert read_bound(folder).digests == more.digests
+    assert sk.load(folder, device="cpu")["ct"].space.dim == bound.hub.dim
+    update_bound(more.remove("xray"), folder)
+    assert not (folder / "xray").exists()
+    assert sorted(one.name for one in (folder / "index").iterdir()) == ["film.safetensors"]
+    assert read_bound(folder).names == ("film", "ct")
+    assert weights(folder)["film"] == before["film"]
+
+
+def test_another_bound_space_does_not_update_a_folder(vectors, folder):
+    found, texts, _ = vectors
+    given = {"xray": (found["general"], texts), "film": (found["medical"], texts)}
+    with pytest.raises(InputError, match="holds another bound space"):
+        update_bound(sk.bind(given, solver=sk.Ridge(alpha=1.0)), folder)
+
+
+def test_an_exchanged_part_is_named(folder):
+    config = json.loads((folder / "film" / "config.json").read_text())
+    assert config["target_encoder"] == "stitchkit:{folder}/../text"
+    for name in ("config.json", "model.safetensors"):
+        (folder / "xray" / name).write_bytes((folder / "film" / name).read_bytes())
+    with pytest.raises(ModelUnavailableError, match="the map in 'xray' is another"):
+        sk.load(folder)
+
+
+def test_a_lost_part_is_named(folder):
+    (folder / "text" / "model.safetensors").unlink()
+    with pytest.raises(ModelUnavailableError, match=r"has no model\.safetensors"):
+        sk.load(folder)
+
+
+def test_names_that_are_not_there_are_listed(folder):
+    model = sk.load(folder)
+    with pytest.raises(UnknownNameError, match="no modality of this bound folder is called 'mri'"):
+        model["mri"]
+    with pytest.raises(UnknownNameError, match="modality=film"):
+        sk.load_encoder(f"stitchkit:{folder}", device="cpu")
+    with pytest.raises(InputError, match="holds bound modalities"):
+        sk.load(folder, part="head")
+
+
+def test_an_existing_folder_is_left_alone(bound, folder):
+    with pytest.raises(InputError, match="exists and is not empty"):
+        sk.save(bound, folder)
+    sk.save(bound, folder, overwrite=True)
+    assert read_bound(folder).digests == bound.digests
+
+
+def test_vectors_alone_can_be_bound_and_saved(vectors, tmp_path):
+    found, texts, _ = vectors
+    given = {"ct": (found["general"].vectors, texts.vectors), "ecg": (found["medical"].vectors, texts.vectors)}
+    folder = sk.save(sk.bind(given, solver=sk.Ridge(alpha=0.1)), tmp_path / "vectors")
+    model = sk.load(folder)
+    assert model.space.similarity("ct", found["general"].vectors, texts.vectors).shape == (60, 60)
+    with pytest.raises(ModelUnavailableError, match="without an encoder"):
+        model["ct"]
