@@ -113,16 +113,16 @@ def read_bound(folder: str | Path) -> BoundSpace:
             part, inside = _read_part(place / one.name)
             text_mean = _affine(part.target_map).center
             record = {key: value for key, value in part.record.items() if key != "center"}
-            found = BoundModality(
+            modality = BoundModality(
                 to_hub=_target(part.to_target, hub),
                 text_mean=text_mean,
                 encoder=str(inside.get("encoder") or ""),
                 text_space=one.text_space,
                 record=record,
             )
-            if found.digest != one.digest:
+            if modality.digest != one.digest:
                 raise InputError(f"the map in {one.name!r} is another than the one it was bound with")
-            modalities[one.name] = found
+            modalities[one.name] = modality
         return BoundSpace(fields.text, texts, modalities, encoders, fields.record)
     except InputError as error:
         raise wrong("bound space", error) from error

@@ -125,7 +125,8 @@ def save(
         return save_moments(value, path, overwrite=overwrite)
     raise InputError(
         f"stitched models, alignments, bound spaces, linear heads, calibrations, thresholds and moments are saved; got "
-        f"{name}. Vectors are written by sk.write_embeddings; a zero-shot head is saved with its alignment, by sk.save(sk.stitch(...), folder)."
+        f"{name}. Vectors are written by sk.write_embeddings; a zero-shot head is saved with its alignment, by "
+        f"sk.save(sk.stitch(...), folder)."
     )
 
 
