@@ -41,6 +41,8 @@ from stitchkit.evaluation.anchors.check import check_anchors as check_anchors
 from stitchkit.evaluation.anchors.choose import choose_anchors as choose_anchors
 from stitchkit.evaluation.associations.associate import fit_associations as fit_associations
 from stitchkit.evaluation.associations.check import evaluate_associations as evaluate_associations
+from stitchkit.evaluation.binding.evaluate_binding import ModalityTest as ModalityTest
+from stitchkit.evaluation.binding.evaluate_binding import evaluate_binding as evaluate_binding
 from stitchkit.evaluation.diagnosis.diagnose import diagnose as diagnose
 from stitchkit.evaluation.retrieval.compare import compare as compare
 from stitchkit.evaluation.retrieval.evaluate_retrieval import evaluate_retrieval as evaluate_retrieval

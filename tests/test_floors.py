@@ -32,7 +32,7 @@ INNER_FLOORS = {  # of rooms that hold rooms, by the same rule
         {"spaces", "scores"},
         {"anchors", "retrieval"},
         {"associations"},
-        {"diagnosis"},
+        {"diagnosis", "binding"},
     ),
 }
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,1 @@
+"""Bound modalities, judged together."""

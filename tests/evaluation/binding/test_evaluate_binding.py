@@ -1,0 +1,189 @@
+"""Bound modalities judged together: each number against a literal version, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+import stitchkit as sk
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
+
+DIM, CLASSES = 6, ("normal", "benign", "malignant")
+PLACES = np.random.default_rng(0).normal(size=(3, DIM)) * 1.5
+KINDS = {"breast": 0, "skin": 1}
+
+
+def loads(name, d):
+    return np.random.default_rng(sum(map(ord, name))).normal(size=(DIM, d))
+
+
+def items_of(kind, n, seed, first=0):
+    """Embeddings, text embeddings and labels of one modality."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 3, size=n)
+    z = PLACES[truth] + rng.normal(size=(n, DIM)) * 0.7
+    z[:, KINDS[kind]] += 4
+    ids = [f"{kind}{first + i}" for i in range(n)]
+    x = sk.Embeddings(z @ loads(kind, 9) + rng.normal(size=(n, 9)) * 0.1, ids, sk.Space(kind, 9, kind))
+    texts = sk.Embeddings(prompts_of(kind)[truth] @ loads("text", 8), ids, sk.Space("text", 8, "text"))
+    labels = sk.Labels(np.eye(3)[truth], ids, CLASSES, groups=[f"p{i // 2}" for i in range(n)])
+    return x, texts, labels
+
+
+def prompts_of(kind):
+    z = PLACES.copy()
+    z[:, KINDS[kind]] += 4
+    return z
+
+
+def prompt_set(kind):
+    prompts = sk.PromptSet(kind, {label: (f"{kind} {label}",) for label in CLASSES}, multiclass=True)
+    vectors = sk.Embeddings(prompts_of(kind) @ loads("text", 8), list(prompts.texts), sk.Space("text", 8, "text"))
+    return prompts, vectors.of_ids([f"{kind} {label}" for label in CLASSES])
+
+
+@pytest.fixture(scope="module")
+def bound():
+    return sk.bind({kind: items_of(kind, 150, seed=i)[:2] for i, kind in enumerate(KINDS)})
+
+
+def held_out(bound, kind):
+    x, _, labels = items_of(kind, 160, seed=20 + KINDS[kind], first=1000)
+    train_x, train_t, train_labels = items_of(kind, 150, seed=KINDS[kind])
+    prompts, vectors = prompt_set(kind)
+    head = sk.zeroshot(bound.alignment(kind), bound.into_hub("text", vectors), prompts)
+    before = sk.zeroshot(sk.align(train_x, train_t), vectors, prompts)
+    return sk.ModalityTest(
+        vectors=x, labels=labels, scores=head.scores(x), texts=vectors, alone=before.scores(x),
+        training=(train_x, train_labels),
+        common={"normal": "normal", "benign": "abnormal", "malignant": "abnormal"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tests(bound):
+    return {kind: held_out(bound, kind) for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def result(bound, tests):
+    texts = {
+        "text": sk.Embeddings(
+            np.random.default_rng(5).normal(size=(40, 8)), list(range(40)), bound.text_maps["text"].source
+        )
+    }
+    return sk.evaluate_binding(bound, tests, texts=texts, shots=(1, 5), draws=6)
+
+
+def test_zero_shot_and_its_cost_are_those_of_evaluate(tests, result):
+    for kind, one in tests.items():
+        found = result.modalities[kind]
+        truth, scores, alone = one.labels.values, one.scores.values, one.alone.values
+        macro = np.mean([roc_auc_score(truth[:, c], scores[:, c]) for c in range(3)])
+        before = np.mean([roc_auc_score(truth[:, c], alone[:, c]) for c in range(3)])
+        assert found.zero_shot.main.macro.value == pytest.approx(macro)
+        assert found.cost.value == pytest.approx(before - macro)
+        assert found.cost.low <= found.cost.value <= found.cost.high
+        accuracy = balanced_accuracy_score(truth.argmax(axis=1), scores.argmax(axis=1))
+        assert found.zero_shot.main.measures["balanced_accuracy"].macro.value == pytest.approx(accuracy)
+    assert result.verdict.startswith("2 of 2 modalities are named by text above chance; binding costs at most")
+
+
+def test_modalities_are_named_by_their_prompts_about_the_global_mean(bound, tests, result):
+    mean, text_mean = bound.global_means
+    unit = lambda rows: rows / np.linalg.norm(rows, axis=-1, keepdims=True)  # noqa: E731
+    named = np.stack(
+        [unit(unit(bound.into_hub("text", one.texts).vectors - text_mean).mean(axis=0)) for one in tests.values()]
+    )
+    shares = []
+    for i, (kind, one) in enumerate(tests.items()):
+        rows = unit(bound.into_hub(kind, one.vectors).vectors - mean)
+        shares.append(((rows @ named.T).argmax(axis=1) == i).mean())
+        assert result.modalities[kind].identified.value == pytest.approx(shares[-1])
+    assert result.identified.value == pytest.approx(np.mean(shares))
+    assert result.chance_identified == 0.5
+    assert result.identified.value > 0.9
+
+
+def test_retrieval_between_modalities_counts_the_common_label(bound, tests, result):
+    (one,) = [one for one in result.cross_modal if one.query == "breast"]
+    rows = [bound.unit_rows(kind, tests[kind].vectors) for kind in ("breast", "skin")]
+    abnormal = [tests[kind].labels.values.argmax(axis=1) > 0 for kind in ("breast", "skin")]
+    nearest = (rows[0] @ rows[1].T).argmax(axis=1)
+    assert one.first.value == pytest.approx((abnormal[0] == abnormal[1][nearest]).mean())
+    assert one.chance_first == pytest.approx((abnormal[0][:, None] == abnormal[1][None, :]).mean())
+    assert one.precision > one.chance
+    assert one.labels == ("abnormal", "normal")
+    assert {(each.query, each.gallery) for each in result.cross_modal} == {("breast", "skin"), ("skin", "breast")}
+
+
+def test_more_labelled_items_help_and_every_draw_differs(result):
+    for one in result.modalities.values():
+        assert one.few_shot[5].value > one.few_shot[1].value > 1 / 3
+        assert one.few_shot[1].low < one.few_shot[1].high
+
+
+def test_the_result_prints_and_is_json(result):
+    text = str(result)
+    assert "cost of binding" in text
+    assert "which of 2 modalities, by text" in text
+    assert json.loads(json.dumps(result.to_dict()))["identified"]["value"] == result.identified.value
+    assert result.loops == ()
+    assert "moved onto their own texts" in text
+
+
+def test_loops_of_exactly_rotated_text_spaces_end_where_they_began():
+    z = np.random.default_rng(0).normal(size=(200, DIM))
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(DIM, DIM)))[0]
+    spaces = {"a": sk.Space("a", DIM, "a"), "b": sk.Space("b", DIM, "b")}
+    ids = [str(i) for i in range(200)]
+    views = {"a": sk.Embeddings(z, ids, spaces["a"]), "b": sk.Embeddings(z @ turn, ids, spaces["b"])}
+    x = {name: sk.Embeddings(z @ loads(name, 9), ids, sk.Space(name, 9, name)) for name in ("one", "two")}
+    joint = sk.bind(
+        {"one": sk.ModalityPairs(x["one"], views["a"]), "two": sk.ModalityPairs(x["two"], views["b"])},
+        texts={name: view.take(np.arange(100)) for name, view in views.items()},
+    )
+    labels = sk.Labels(np.eye(2)[np.arange(200) % 2], ids, ("even", "odd"))
+    scores = sk.Scores(np.eye(2)[np.arange(200) % 2], "cosine", ids, ("even", "odd"))
+    test = {name: sk.ModalityTest(one, labels, scores, views["a"].take(np.arange(2))) for name, one in x.items()}
+    loops = sk.evaluate_binding(
+        joint, test, texts={name: view.take(np.arange(100, 200)) for name, view in views.items()}
+    ).loops
+    assert [(one.start, one.by, one.n) for one in loops] == [("a", "b", 50), ("b", "a", 50)]
+    for one in loops:
+        assert one.cosine > 0.999
+        assert one.recall == one.direct == 1
+
+
+def with_two_classes(test):
+    values = test.labels.values.copy()
+    values[0] = [1, 1, 0]
+    labels = sk.Labels(values, test.labels.ids, CLASSES, groups=test.labels.groups)
+    return sk.ModalityTest(test.vectors, labels, test.scores, test.texts)
+
+
+def trained_on_itself(test):
+    return sk.ModalityTest(test.vectors, test.labels, test.scores, test.texts, training=(test.vectors, test.labels))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        (lambda tests: {"breast": tests["breast"]}, InputError, "at least two are needed; got 1"),
+        (lambda tests: {**tests, "mri": tests["breast"]}, UnknownNameError, "no modality .* is called 'mri'"),
+        (lambda tests: {**tests, "skin": with_two_classes(tests["skin"])}, DataError, "no class or several"),
+        (lambda tests: {**tests, "skin": trained_on_itself(tests["skin"])}, DataError, "160 training items of 'skin'"),
+    ],
+)
+def test_what_cannot_be_judged_is_named(bound, tests, change, error, said):
+    with pytest.raises(error, match=said):
+        sk.evaluate_binding(bound, change(tests))
+
+
+@pytest.mark.parametrize("settings", [{"shots": (0,)}, {"draws": 0}])
+def test_no_shots_are_refused(bound, tests, settings):
+    with pytest.raises(InputError, match="at least 1 labelled item"):
+        sk.evaluate_binding(bound, tests, **settings)
