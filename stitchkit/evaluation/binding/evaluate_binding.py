@@ -306,7 +306,7 @@ def _loops(bound: BoundSpace, texts: Mapping[str, Any], seed: int) -> list[LoopR
 def _units(vectors: Embeddings) -> np.ndarray:
     """Rows at unit length about their mean."""
     rows = to_numpy(vectors.vectors)
-    centred: np.ndarray = unit(rows - rows.mean(axis=0))
+    centred: np.ndarray = np.asarray(unit(rows - rows.mean(axis=0)))
     return centred
 
 
