@@ -266,7 +266,8 @@ def _cross_modal(
 def _common(test: ModalityTest, truth: np.ndarray) -> np.ndarray:
     """The common label (n,) of each item; empty where its class has none."""
     names = np.asarray([test.common.get(label, "") for label in test.labels.classes])
-    return names[truth]
+    common: np.ndarray = names[truth]
+    return common
 
 
 def _loops(bound: BoundSpace, texts: Mapping[str, Any], seed: int) -> list[LoopResult]:
@@ -306,8 +307,7 @@ def _loops(bound: BoundSpace, texts: Mapping[str, Any], seed: int) -> list[LoopR
 def _units(vectors: Embeddings) -> np.ndarray:
     """Rows at unit length about their mean."""
     rows = to_numpy(vectors.vectors)
-    centred: np.ndarray = np.asarray(unit(rows - rows.mean(axis=0)))
-    return centred
+    return np.asarray(unit(rows - rows.mean(axis=0)))
 
 
 def _notes(
