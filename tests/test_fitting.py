@@ -6,7 +6,7 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.fitting import fit_stitch
+from stitchkit.fitting.fit_stitch import fit_stitch
 from stitchkit.head_names import HeadChoice
 
 N = 40

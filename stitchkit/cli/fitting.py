@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stitchkit.core.embeddings import Embeddings
     from stitchkit.core.roles import Solver
     from stitchkit.datasets.anchor_tables import AnchorTable
-    from stitchkit.fitting import FittedStitch
+    from stitchkit.fitting.fit_stitch import FittedStitch
     from stitchkit.head_names import HeadChoice
 
 
@@ -78,7 +78,7 @@ class Fitting:
     ) -> FittedStitch:
         """The stitched model of two encoders, or of vectors on either side, with its head if one is to be had."""
         from stitchkit.cli.pairs import load_side, modality_of
-        from stitchkit.fitting import fit_stitch
+        from stitchkit.fitting.fit_stitch import fit_stitch
 
         left, right = load_side(source, loading), load_side(target, loading)
         return fit_stitch(

@@ -20,6 +20,7 @@ COMMANDS = {  # in the order of the help; a command is imported when it is asked
     "import": "stitchkit.cli.commands.import_vectors:import_vectors",
     "align": "stitchkit.cli.commands.align:align",
     "stitch": "stitchkit.cli.commands.stitch:stitch",
+    "bind": "stitchkit.cli.commands.bind:bind",
     "zeroshot": "stitchkit.cli.commands.zeroshot:zeroshot",
     "evaluate": "stitchkit.cli.commands.evaluate:evaluate",
     "calibrate": "stitchkit.cli.commands.calibrate:calibrate",

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,20 @@ QUERY = f"stitchkit:{HERE}/../{TEXT}"  # the text encoder of every modality, as 
 
 def save_bound(
     bound: BoundSpace, folder: str | Path, *, command: str = "", extra: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
+    overwrite: bool = False, beside: Callable[[Path], None] | None = None,
 ) -> Path:  # fmt: skip
-    """Write a bound space to a folder, whole or not at all; see :func:`stitchkit.save`."""
+    """Write a bound space to a folder, whole or not at all; see :func:`stitchkit.save`.
+
+    ``beside`` writes further files, such as a page or an index, into the new folder before it takes its name.
+    """
 
     def fill(draft: Path) -> None:
         for name, one in bound.text_maps.items():
             _write_text(bound, name, one, draft)
         for name in bound.names:
             _write_modality(bound, name, draft)
+        if beside is not None:
+            beside(draft)
 
     config, arrays = _top(bound, extra or {})
     return write_folder(folder, config, arrays, _card(bound, command), overwrite=overwrite, fill=fill)

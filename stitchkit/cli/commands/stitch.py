@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.loading import Loading
     from stitchkit.core.roles import Encoder
-    from stitchkit.fitting import FittedStitch
+    from stitchkit.fitting.fit_stitch import FittedStitch
     from stitchkit.studies.results import StudySummary
 
 

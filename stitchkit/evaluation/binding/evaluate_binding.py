@@ -194,7 +194,7 @@ def _mean_share(every: Sequence[tuple[np.ndarray, np.ndarray]]) -> Interval:
 
 
 def _negated(one: Interval | None) -> Interval | None:
-    return None if one is None else Interval(-one.value, -one.high, -one.low)
+    return None if one is None else Interval(0.0 - one.value, 0.0 - one.high, 0.0 - one.low)
 
 
 def _few_shot(

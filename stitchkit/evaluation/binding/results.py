@@ -120,7 +120,9 @@ class BindingEvaluation(NotebookText):
         if not costs:
             return words
         worst = max(costs, key=lambda one: one.value)
-        return f"{words}; binding costs at most {max(worst.value, 0.0):.3f} AUROC"
+        if worst.value < 0.0005:
+            return f"{words}; binding costs none of them AUROC"
+        return f"{words}; binding costs at most {worst.value:.3f} AUROC"
 
     @plain_values
     def to_dict(self) -> dict[str, Any]:

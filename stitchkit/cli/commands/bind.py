@@ -1,0 +1,227 @@
+"""``stitchkit bind``: many modalities in one folder, where one text encoder names and finds the items of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stitchkit.cli import options as o
+from stitchkit.cli.options import flat
+from stitchkit.core.errors import InputError
+
+if TYPE_CHECKING:
+    from stitchkit.cli.binding import BindingRequest
+    from stitchkit.evaluation.binding.results import BindingEvaluation
+    from stitchkit.fitting.fit_binding import FittedBinding
+
+HUB = "Hub and maps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Encoders of the modalities, the list of texts, and the way into the hub."""
+
+    encoder: Annotated[
+        list[str],
+        typer.Option(
+            "--encoder",
+            metavar="[MODALITY=]NAME",
+            help="Encoder of the items, or a file of their vectors: one for all, or one a modality; may be repeated.",
+        ),
+    ]
+    text_encoder: Annotated[
+        list[str],
+        typer.Option(
+            "--text-encoder",
+            metavar="[MODALITY=]NAME",
+            help="Encoder of the texts: one for all, or one a modality; may be repeated.",
+        ),
+    ]
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            "--texts",
+            metavar="FILE",
+            exists=True,
+            help="Texts for all text encoders, a line each, or the column text of a table; default: the tables' texts.",
+        ),
+    ] = None
+    query: Annotated[
+        str | None,
+        typer.Option("--query", metavar="NAME", help="Text encoder of queries; default: the first modality's."),
+    ] = None
+    hub: Annotated[
+        str | None,
+        typer.Option(
+            "--hub",
+            metavar="NAME",
+            rich_help_panel=HUB,
+            help="Text encoder whose space is the hub; default: the consensus of all.",
+        ),
+    ] = None
+    hub_solver: Annotated[
+        str,
+        typer.Option(
+            "--hub-solver",
+            rich_help_panel=HUB,
+            help="procrustes or gcca; ridge or composition to a hub of one encoder.",
+        ),
+    ] = "procrustes"
+    maps: Annotated[
+        str,
+        typer.Option(
+            "--maps", rich_help_panel=HUB, help="own (a map a modality), joint (one an encoder), or auto: held out."
+        ),
+    ] = "auto"
+
+
+@flat
+def bind(
+    modalities: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODALITY=TABLE...",
+            help="Each modality with its table of items and texts; or with a table or folder of items alone, if its "
+            "encoder and its text encoder are the two halves of a CLIP-like checkpoint.",
+        ),
+    ],
+    *,
+    out: o.OutFolder,
+    binding: Binding,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test",
+            metavar="MODALITY=TABLE",
+            rich_help_panel=o.EVALUATION,
+            help="Held-out table of a modality, whose texts are its classes; from two on, report.html judges them.",
+        ),
+    ] = None,
+    common: Annotated[
+        str | None,
+        typer.Option(
+            "--common",
+            metavar="COLUMN",
+            rich_help_panel=o.EVALUATION,
+            help="Column of the held-out tables with labels that modalities share: retrieval between them.",
+        ),
+    ] = None,
+    allow_leakage: o.AllowLeakage = False,
+    index: Annotated[
+        bool,
+        typer.Option(
+            "--index", help="Keep ids and hub vectors of the tables' items in the folder, for 'stitchkit search'."
+        ),
+    ] = False,
+    fit: o.Fit,
+    columns: o.Columns,
+    vectors: o.VectorFiles,
+    compute: o.Compute,
+    output: o.Output,
+) -> None:
+    """Bring modalities whose encoders know nothing of each other into one folder, through texts, without training."""
+    from stitchkit.cli.binding import BindingRequest
+    from stitchkit.cli.console import Console
+    from stitchkit.cli.fitting import Fitting
+    from stitchkit.cli.loading import Loading
+    from stitchkit.cli.paths import new_folder
+    from stitchkit.fitting.fit_binding import fit_binding
+    from stitchkit.reports.binding_page import PAGE, binding_lines, write_binding
+
+    console = Console.of(output)
+    new_folder(out, output.overwrite)
+    fitting = Fitting.of(fit.solver, fit.seed, console)
+    request = BindingRequest.of(
+        modalities, binding.encoder, binding.text_encoder, binding.texts, binding.query, columns, vectors
+    )
+    tests, notes = _tests(request, held_out or [], columns, allow_leakage)
+    if output.dry_run:
+        console.plan({**request.plan(), "writes": out})
+        return
+    loading = Loading(compute, console)
+    read, query = request.load(loading)
+    fitted = fit_binding(
+        read, texts=request.texts, query=query, hub=binding.hub, hub_solver=binding.hub_solver,
+        solver=fitting.solver, maps=binding.maps, seed=fit.seed, say=console.say, **loading.embedding,
+    )  # fmt: skip
+    result = _judge(fitted, request, tests, common, fit.seed)
+
+    def pages(draft: Path) -> None:
+        write_binding(fitted.bound, draft, evaluation=result, notes=notes, command=console.command)
+        if index:
+            _write_index(fitted, draft)
+
+    from stitchkit.persistence.bound_folders import save_bound
+
+    save_bound(fitted.bound, out, command=console.command, overwrite=output.overwrite, beside=pages)
+    lines: list[Any] = [*binding_lines(fitted.bound), *([] if result is None else ["", result])]
+    lines += [f"note      {note}" for note in notes]
+    lines += [f"wrote {out}", f"open {out / PAGE}"]
+    facts = {"out": str(out), "modalities": list(fitted.bound.names), "record": _plain(fitted.bound.record)}
+    console.result(lines, {**facts, **({} if result is None else {"evaluation": result.to_dict()}), "notes": notes})
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "changes"}
+
+
+def _tests(
+    request: BindingRequest, held_out: list[str], columns: o.Columns, allow: bool
+) -> tuple[dict[str, Path], list[str]]:
+    """The held-out table of each modality that has one, none of whose patients is an anchor's."""
+    from stitchkit.cli.binding import existing, split_named
+    from stitchkit.core.errors import UnknownNameError
+    from stitchkit.evaluation.anchors.overlap import audit_test_table
+
+    tests, notes = {}, []
+    for name, path in split_named(held_out, "MODALITY=TABLE").items():
+        if name not in request.modalities:
+            raise UnknownNameError.of("modality", name, request.modalities)
+        tests[name] = existing(name, path)
+        one = request.modalities[name]
+        if one.has_texts:
+            audit = audit_test_table(one.table.read_for(None, None), one.table, tests[name], allow=allow)
+            notes += [f"{name}: {note}" for note in audit]
+    if len(tests) == 1:
+        raise InputError("--test names one modality; bound modalities are judged beside each other. Name another.")
+    return tests, notes
+
+
+def _judge(
+    fitted: FittedBinding, request: BindingRequest, tests: dict[str, Path], common: str | None, seed: int
+) -> BindingEvaluation | None:
+    """The evaluation on held-out tables; None without them."""
+    if not tests:
+        if common is not None:
+            raise InputError(
+                "--common names a column of held-out tables, and there are none. Pass --test MODALITY=TABLE."
+            )
+        return None
+    from stitchkit.core.embeddings import Embeddings
+    from stitchkit.datasets.rows import read_rows
+    from stitchkit.fitting.judge_binding import judge_binding
+
+    held, labels = {}, {}
+    for name, path in tests.items():
+        one, encoder = request.modalities[name], fitted.modalities[name].encoder
+        pairs = one.columns.of(path).read_for(getattr(encoder, "modality", None), "text")
+        held[name] = (pairs, encoder if isinstance(encoder, Embeddings) else None)
+        if common is not None:
+            labels[name] = read_rows(path).column(common)
+    import numpy as np
+
+    shared = {name: np.asarray([str(cell).strip() for cell in cells]) for name, cells in labels.items()}
+    return judge_binding(fitted, held, common=shared or None, seed=seed)
+
+
+def _write_index(fitted: FittedBinding, draft: Path) -> None:
+    """The items of every modality in the hub, in files beside the maps."""
+    from stitchkit.persistence.bound_folders import index_of
+    from stitchkit.storage.embeddings import write_embeddings
+
+    for name in fitted.bound.names:
+        index_of(draft, name).parent.mkdir(exist_ok=True)
+        write_embeddings(index_of(draft, name), fitted.in_hub(name))
