@@ -254,10 +254,17 @@ def _bound(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "encoders": {name: inside[name].get("encoder") or "vectors alone" for name in names},
         "anchors": {name: inside[name]["record"].get("anchors") for name in names},
         "maps": {name: chosen.get(name, "own") for name in names},
-        "hub": {"wide": config["hub"]["dim"], "solver": hub.get("solver"), "texts": hub.get("texts")},
+        "hub": {"wide": config["hub"]["dim"], **_hub(hub)},
         "queries": inside["text"].get("encoder") or "vectors alone",
         "changes": changes,
     }
+
+
+def _hub(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Solver and number of texts of a hub; one text encoder's space is its own hub."""
+    if record.get("solver") == "none":
+        return {"space of": "the text encoder"}
+    return {"solver": record.get("solver"), "texts": record.get("texts")}
 
 
 def _shared_encoder(path: Path, config: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:

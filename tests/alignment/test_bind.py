@@ -356,6 +356,13 @@ def test_vectors_of_another_encoder_are_refused(bound):
         bound.into_hub("xray", pairs_of("skin")[0])
 
 
+def test_no_record_of_a_bound_modality_says_that_it_has_no_common_centre(bound):
+    for kind in KINDS:
+        record = bound.alignment(kind).record
+        assert record["common_centre"].startswith("the hub")
+        assert not any("no common centre" in note for note in record["notes"])
+
+
 def test_each_modality_is_known_by_the_hashes_of_its_own_anchors(bound):
     x, t = pairs_of("xray", text="notes")
     texts = bound.text_maps["notes"](t)

@@ -9,6 +9,7 @@ from typing import Any
 
 from stitchkit.alignment.binding.hubs import TextHub
 from stitchkit.alignment.binding.images import HubMap, HubPairs
+from stitchkit.core.alignments import NO_COMMON_CENTRE
 from stitchkit.core.anchor_hashes import KEY, ids_of, of_pairs
 from stitchkit.core.arrays import Array, like, namespace, to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
@@ -20,6 +21,7 @@ from stitchkit.core.pairing import anchor_groups, paired_sides
 from stitchkit.core.wording import setting
 
 TEXT = "text"  # name of the side that reads queries
+COMMON_CENTRE = "the hub: means of each modality's own anchors and the mean over modalities are stored"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +148,9 @@ def pairs_in_hub(name: str, one: ModalityPairs, hub: TextHub, partners: Mapping[
 
 def fitted_modality(one: ModalityPairs, hub: TextHub, fitted: HubMap, pairs: HubPairs) -> BoundModality:
     """A modality with its map, and hashes of its anchors in the record."""
-    record = {**fitted.record, KEY: of_pairs(pairs.x, pairs.y, pairs.groups, pairs.ids)}
+    kept = {**fitted.record, "notes": [note for note in fitted.record.get("notes", []) if note != NO_COMMON_CENTRE]}
+    hashes = of_pairs(pairs.x, pairs.y, pairs.groups, pairs.ids)
+    record = {**kept, "common_centre": COMMON_CENTRE, KEY: hashes}
     to_hub = replace(fitted.to_hub, target=hub.space)
     mean = like(Moments.of(pairs.x, pairs.y).mean_t, to_hub.weight)
     return BoundModality(
@@ -178,7 +182,14 @@ def in_joint_space(name: str, one: ModalityPairs, hub: TextHub) -> BoundModality
     bias = ((like(center, by_text.weight) - by_text.center)[None, :] @ by_text.weight)[0, :] + by_text.bias
     to_hub = AffineMap(x.space, hub.space, like(center, by_text.weight), by_text.weight, bias, by_text.rank)
     note = "its encoder shares the text space, so nothing was fitted; the texts' centre is that of the shared list"
-    record = {"solver": "none", "anchors": len(x), "r2": None, "held_out": None, "notes": [note]}
+    record = {
+        "solver": "none",
+        "anchors": len(x),
+        "r2": None,
+        "held_out": None,
+        "common_centre": COMMON_CENTRE,
+        "notes": [note],
+    }
     return BoundModality(to_hub, by_text.bias, one.encoder, space, record)  # the mean of the shared texts in the hub
 
 
