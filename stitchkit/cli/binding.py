@@ -76,20 +76,20 @@ class BindingRequest:
     @classmethod
     def of(
         cls, named: Sequence[str], encoders: Sequence[str], text_encoders: Sequence[str], texts: Path | None,
-        query: str | None, columns: Columns, files: VectorFiles,
+        query: str | None, columns: Columns, files: VectorFiles, *, into: Sequence[str] = (),
     ) -> BindingRequest:  # fmt: skip
-        """The request, with all that can be checked before an encoder is loaded."""
+        """The request, with all that can be checked before an encoder is loaded; ``into`` are modalities there are."""
         from stitchkit.alignment.binding.modalities import check_modality_name
         from stitchkit.cli.pairs import side_called
         from stitchkit.encoders import check_encoder_name
 
         paths = split_named(named, "MODALITY=TABLE")
-        if len(paths) < 2:
+        if len(paths) < 2 and not into:
             raise InputError(
                 f"binding joins at least two modalities; got {len(paths)}. Name each with its table, "
                 f"MODALITY=TABLE, or bring one encoder to its texts with 'stitchkit align'."
             )
-        names: list[str] = []
+        names: list[str] = list(into)
         for name in paths:
             check_modality_name(name, names)
             names.append(name)

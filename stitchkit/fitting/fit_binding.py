@@ -164,6 +164,66 @@ def fit_binding(
     return FittedBinding(bound=bound, modalities=modalities, vectors=vectors, query=reader, reading=reading)
 
 
+def add_to_binding(
+    bound: BoundSpace,
+    modalities: Mapping[str, ModalityItems],
+    *,
+    known: Callable[[], Encoder],
+    texts: Sequence[str] = (),
+    solver: str | Solver = "auto",
+    seed: int = 0,
+    batch_size: int = 32,
+    store: str | Path | None = "auto",
+    progress: bool | None = None,
+    say: Callable[[str], None] | None = None,
+) -> FittedBinding:
+    """Add modalities to a bound space; only their maps are fitted.
+
+    Parameters
+    ----------
+    bound
+        The bound space, which stays as it is.
+    modalities
+        Name -> encoders and anchors of each new modality.
+    known
+        Loads the text encoder of queries, without its map, for texts of an encoder that is not bound yet.
+    texts
+        List of texts that both text encoders read then. Default: the distinct texts of the new anchors.
+    solver, seed, batch_size, store, progress, say
+        As in :func:`fit_binding`.
+
+    Raises
+    ------
+    InputError
+        For a name that is taken, and as in :func:`fit_binding`.
+    """
+    check_texts(texts)
+    reading: dict[str, Any] = {"batch_size": batch_size, "store": store, "progress": progress}
+    vectors: dict[str, Embeddings] = {}
+    for name, one in modalities.items():
+        if say is not None:
+            say(f"reading {name}")
+        space, views = _known_space(bound, one.text_encoder), None
+        if space is None:
+            space = text_space_name(one.text_encoder.name, list(bound.text_maps))
+            shared = list(texts) or _texts_of({name: one})
+            items = Items(np.arange(len(shared)).astype(np.str_), shared, "text")
+            views = {space: embed(one.text_encoder, items, **reading), bound.text: embed(known(), items, **reading)}
+        vectors[name], pairs = _pairs(name, one, space, reading)
+        bound = bound.add(
+            name, pairs, texts=views, solver=solver, text_encoder=one.text_encoder.name if views else "", seed=seed
+        )
+    reader = next(iter(modalities.values())).text_encoder
+    return FittedBinding(bound=bound, modalities=modalities, vectors=vectors, query=reader, reading=reading)
+
+
+def _known_space(bound: BoundSpace, encoder: Encoder) -> str | None:
+    """The text space of an encoder that is bound already."""
+    known = encoder.space.fingerprint
+    spaces = (name for name, one in bound.text_maps.items() if known is not None and one.source.fingerprint == known)
+    return next(spaces, None)
+
+
 def check_texts(texts: Sequence[str]) -> None:
     """Raise for a list of texts with a blank text or a repeated one, naming its place.
 

@@ -37,8 +37,11 @@ def save_bound(
 ) -> Path:  # fmt: skip
     """Write a bound space to a folder, whole or not at all; see :func:`stitchkit.save`.
 
-    ``beside`` writes further files, such as a page or an index, into the new folder before it takes its name.
+    ``beside`` writes further files, such as a page or an index, into the new folder before it takes its name. Over an
+    earlier state of the same bound space only what was added or removed is written, and the rest of the folder stays.
     """
+    if overwrite and beside is None and not extra and _is_earlier_state(bound, Path(folder)):
+        return update_bound(bound, folder, command=command)
 
     def fill(draft: Path) -> None:
         for name, one in bound.text_maps.items():
@@ -52,7 +55,9 @@ def save_bound(
     return write_folder(folder, config, arrays, _card(bound, command), overwrite=overwrite, fill=fill)
 
 
-def update_bound(bound: BoundSpace, folder: str | Path, *, command: str = "") -> Path:
+def update_bound(
+    bound: BoundSpace, folder: str | Path, *, command: str = "", beside: Callable[[Path], None] | None = None
+) -> Path:
     """Bring a folder up to what was added to or removed from the bound space that was read from it.
 
     Folders of modalities that were there are not written again. What lies beside them, an index or a page, stays,
@@ -79,12 +84,24 @@ def update_bound(bound: BoundSpace, folder: str | Path, *, command: str = "") ->
         if name not in before.modalities:
             _write_modality(bound, name, folder)
     config, arrays = _top(bound, {})
+    if beside is not None:
+        beside(folder)
     refresh_folder(folder, config, arrays, _card(bound, command))
     for name in before.names:  # only once no config names them
         if name not in bound.modalities:
             shutil.rmtree(folder / name, ignore_errors=True)
             index_of(folder, name).unlink(missing_ok=True)
     return folder
+
+
+def _is_earlier_state(bound: BoundSpace, folder: Path) -> bool:
+    """True if the folder holds the same hub, and the same map of every modality that both have."""
+    try:
+        before = read_bound(folder)
+    except (InputError, ModelUnavailableError):  # nothing, damaged, or something else, which is the writer's to refuse
+        return False
+    both = [name for name in bound.names if name in before.modalities]
+    return before.hub == bound.hub and all(bound.digests[name] == before.digests[name] for name in both)
 
 
 def index_of(folder: Path, name: str) -> Path:

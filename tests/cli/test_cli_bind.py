@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -143,6 +144,30 @@ def test_vectors_join_without_an_encoder(cli, tables, tmp_path):
     done = cli("bind", *sides(tables), *encoders, "--out", out, *QUICK)
     assert done.code == 0, done.err
     assert read_bound(out).modality("film").encoder == ""
+
+
+@pytest.mark.parametrize("text", ["demo:text", "quick"])
+def test_a_modality_is_added_and_no_other_file_of_weights_changes(cli, tables, bound, world, tmp_path, text):
+    out = tmp_path / "bound"
+    shutil.copytree(bound[0], out)
+    before = {one: one.read_bytes() for one in out.glob("*/*.safetensors")}
+    reader = world.quick_text if text == "quick" else text
+    more = ("--encoder", "demo:medical", "--text-encoder", reader, "--into", out, "--index")
+    done = cli("bind", f"late={tables / 'chest-train.csv'}", *more, "--json", *QUICK)
+    assert done.code == 0, done.err
+    assert {one: one.read_bytes() for one in before} == before
+    assert read_bound(out).names == ("chest", "film", "late")
+    assert done.json["changes"][0]["added"] == "late"
+    assert index_of(out, "late").is_file()
+    again = cli("bind", f"late={tables / 'chest-train.csv'}", *more, *QUICK)
+    assert again.code == 2
+    assert "there is a modality 'late' already" in again.err
+
+
+def test_a_folder_is_written_or_added_to(cli, tables, tmp_path):
+    done = cli("bind", *sides(tables), *ENCODERS)
+    assert done.code == 2
+    assert "with --out FOLDER, or added to with --into FOLDER" in done.err
 
 
 def test_a_dry_run_loads_nothing(cli, tables, tmp_path, no_models):

@@ -104,6 +104,19 @@ def test_adding_and_removing_on_disk_leave_other_files_as_they_are(vectors, boun
     assert weights(folder)["film"] == before["film"]
 
 
+def test_saving_over_an_earlier_state_keeps_what_lies_beside(vectors, bound, folder):
+    found, texts, _ = vectors
+    (folder / "report.html").write_text("a page")
+    more = sk.load(folder).space.add("ct", sk.ModalityPairs(found["general"], texts))
+    sk.save(more, folder, overwrite=True)
+    assert (folder / "report.html").read_text() == "a page"
+    assert read_bound(folder).digests == more.digests
+    other = sk.bind({"xray": (found["general"], texts), "film": (found["medical"], texts)}, solver=sk.Ridge(alpha=1.0))
+    sk.save(other, folder, overwrite=True)
+    assert not (folder / "report.html").exists()
+    assert read_bound(folder).digests == other.digests
+
+
 def test_another_bound_space_does_not_update_a_folder(vectors, folder):
     found, texts, _ = vectors
     given = {"xray": (found["general"], texts), "film": (found["medical"], texts)}

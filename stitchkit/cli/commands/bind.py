@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,8 @@ from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:
     from stitchkit.cli.binding import BindingRequest
+    from stitchkit.cli.console import Console
+    from stitchkit.cli.fitting import Fitting
     from stitchkit.evaluation.binding.results import BindingEvaluation
     from stitchkit.fitting.fit_binding import FittedBinding
 
@@ -89,7 +92,16 @@ def bind(
         ),
     ],
     *,
-    out: o.OutFolder,
+    out: o.OptionalOutFolder = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            "--into",
+            metavar="FOLDER",
+            exists=True,
+            help="Add the modalities to this bound folder; no other map in it changes.",
+        ),
+    ] = None,
     binding: Binding,
     held_out: Annotated[
         list[str] | None,
@@ -132,8 +144,15 @@ def bind(
     from stitchkit.reports.binding_page import PAGE, binding_lines, write_binding
 
     console = Console.of(output)
-    new_folder(out, output.overwrite)
+    if (out is None) == (into is None):
+        raise InputError(
+            "a bound folder is written with --out FOLDER, or added to with --into FOLDER. Pass one of them."
+        )
     fitting = Fitting.of(fit.solver, fit.seed, console)
+    if out is None:
+        _add(modalities, into, binding, held_out or [], index, fitting, columns, vectors, compute, console, output)
+        return
+    new_folder(out, output.overwrite)
     request = BindingRequest.of(
         modalities, binding.encoder, binding.text_encoder, binding.texts, binding.query, columns, vectors
     )
@@ -152,7 +171,7 @@ def bind(
     def pages(draft: Path) -> None:
         write_binding(fitted.bound, draft, evaluation=result, notes=notes, command=console.command)
         if index:
-            _write_index(fitted, draft)
+            _write_index(fitted, draft, fitted.bound.names)
 
     from stitchkit.persistence.bound_folders import save_bound
 
@@ -162,6 +181,45 @@ def bind(
     lines += [f"wrote {out}", f"open {out / PAGE}"]
     facts = {"out": str(out), "modalities": list(fitted.bound.names), "record": _plain(fitted.bound.record)}
     console.result(lines, {**facts, **({} if result is None else {"evaluation": result.to_dict()}), "notes": notes})
+
+
+def _add(
+    modalities: list[str], into: Any, binding: Binding, held_out: list[str], index: bool, fitting: Fitting,
+    columns: o.Columns, vectors: o.VectorFiles, compute: o.Compute, console: Console, output: o.Output,
+) -> None:  # fmt: skip
+    """Add modalities to a bound folder."""
+    from stitchkit.cli.binding import BindingRequest
+    from stitchkit.cli.loading import Loading
+    from stitchkit.fitting.fit_binding import add_to_binding
+    from stitchkit.persistence.bound_folders import read_bound, update_bound
+    from stitchkit.reports.binding_page import PAGE, binding_lines, write_binding
+
+    if held_out or binding.query or binding.hub:
+        raise InputError("--test, --query and --hub belong to a folder that is written as a whole. Leave them out.")
+    bound = read_bound(into)
+    request = BindingRequest.of(
+        modalities, binding.encoder, binding.text_encoder, binding.texts, None, columns, vectors, into=bound.names
+    )
+    if output.dry_run:
+        console.plan({**request.plan(), "adds to": into})
+        return
+    loading = Loading(compute, console)
+    read, _ = request.load(loading)
+    query = bound.text_encoders.get(bound.text, "")
+    fitted = add_to_binding(
+        bound, read, known=lambda: loading.folder_encoder(query, into / "text"), texts=request.texts,
+        solver=fitting.solver, seed=fitting.seed, say=console.say, **loading.embedding,
+    )  # fmt: skip
+
+    def pages(folder: Path) -> None:
+        write_binding(fitted.bound, folder, command=console.command)
+        if index:
+            _write_index(fitted, folder, list(read))
+
+    update_bound(fitted.bound, into, command=console.command, beside=pages)
+    digests = fitted.bound.record["changes"][-len(read) :]
+    lines = [*binding_lines(fitted.bound), f"added to {into}", f"open {into / PAGE}"]
+    console.result(lines, {"out": str(into), "modalities": list(fitted.bound.names), "changes": digests})
 
 
 def _plain(record: Any) -> dict[str, Any]:
@@ -217,11 +275,11 @@ def _judge(
     return judge_binding(fitted, held, common=shared or None, seed=seed)
 
 
-def _write_index(fitted: FittedBinding, draft: Path) -> None:
-    """The items of every modality in the hub, in files beside the maps."""
+def _write_index(fitted: FittedBinding, draft: Path, names: Iterable[str]) -> None:
+    """The items of these modalities in the hub, in files beside the maps."""
     from stitchkit.persistence.bound_folders import index_of
     from stitchkit.storage.embeddings import write_embeddings
 
-    for name in fitted.bound.names:
+    for name in names:
         index_of(draft, name).parent.mkdir(exist_ok=True)
         write_embeddings(index_of(draft, name), fitted.in_hub(name))
