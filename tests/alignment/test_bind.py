@@ -203,6 +203,40 @@ def test_where_one_map_cannot_serve_all_each_modality_keeps_its_own():
     assert shared.record["compared"][0]["chosen"] != "own"  # twelve anchors are few, three times as many are not
 
 
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_few_anchors_of_one_encoder_are_bound_without_a_comparison(n):
+    given = {kind: pairs_of(kind, encoder="one encoder", n=n) for kind in KINDS}
+    few = sk.bind(given)
+    assert few.hub.dim == 9
+    assert sk.bind(given, maps="joint").record["compared"][0]["chosen"].startswith("joint")
+
+
+def test_many_texts_are_ranked_in_part(monkeypatch):
+    noise = np.random.default_rng(0).normal(size=(2, 120, 12))
+    given = {
+        kind: (embeddings("one encoder", x), pairs_of(kind, n=120)[1])
+        for kind, x in zip(("xray", "skin"), noise, strict=True)
+    }
+    whole = sk.bind(given, solver=sk.Ridge(alpha=1.0)).record["compared"][0]["mean"]
+    monkeypatch.setattr("stitchkit.alignment.binding.images.JUDGED", 3)
+    monkeypatch.setattr("stitchkit.alignment.binding.images.GALLERY", 1)
+    part = sk.bind(given, solver=sk.Ridge(alpha=1.0)).record["compared"][0]["mean"]
+    assert all(value < 0.15 for value in whole.values())  # of 120 texts, by chance
+    assert all(value > 0.3 for value in part.values())  # of four
+
+
+def test_torch_gives_the_numbers_of_numpy():
+    torch = pytest.importorskip("torch")
+    given = {kind: pairs_of(kind, encoder="one encoder") for kind in KINDS}
+    plain = {kind: tuple(one.vectors for one in pair) for kind, pair in given.items()}
+    tensors = {kind: tuple(torch.from_numpy(one) for one in pair) for kind, pair in plain.items()}
+    one, other = (sk.bind(views, solver=sk.Ridge(alpha=0.1)) for views in (plain, tensors))
+    for kind, (x, t) in plain.items():
+        similarity = other.similarity(kind, tensors[kind][0], tensors[kind][1])
+        np.testing.assert_allclose(similarity.numpy(), one.similarity(kind, x, t), atol=1e-9)
+    np.testing.assert_allclose(other.global_means[0].numpy(), one.global_means[0], atol=1e-9)
+
+
 def test_the_order_of_anchors_and_of_modalities_changes_nothing(bound):
     order = np.random.default_rng(1).permutation(80)
     given = {kind: pairs_of(kind) for kind in KINDS}

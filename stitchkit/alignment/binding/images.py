@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment.align import align
-from stitchkit.alignment.folds import assign
+from stitchkit.alignment.folds import assign_by_target
 from stitchkit.alignment.request import solver_class
-from stitchkit.core.alignments import Alignment
-from stitchkit.core.anchor_hashes import KEY, of_pairs
-from stitchkit.core.arrays import float64, like, namespace, to_numpy
+from stitchkit.core.arrays import float64, like, namespace, take, to_numpy
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.errors import NoDirectedMapError
 from stitchkit.core.maps import AffineMap, unit
@@ -22,6 +20,7 @@ from stitchkit.core.roles import Solver
 from stitchkit.metrics.ranks import distinct_rows, true_ranks
 from stitchkit.solvers.ridge import Ridge
 
+JUDGED, GALLERY = 1000, 5000  # anchors of a fold that are ranked at most, and texts beside theirs
 # solvers of one map for several modalities, beside a searched map for each
 JOINT: dict[str, Ridge] = {f"joint, ridge {alpha:g}": Ridge(alpha=alpha) for alpha in (0.1, 1.0)}
 
@@ -103,18 +102,22 @@ def maps_to_hub(
     fitted, compared = {name: fit_to_hub(one, solver, seed=seed) for name, one in pairs.items()}, []
     for names in _sharing(pairs) if choice != "own" else ():
         members = {name: pairs[name] for name in names}
+        if choice == "auto" and not can_be_compared(members, seed):
+            continue  # too few anchors to hold some out
         pooled = _all_anchors(list(members.values()))
         joint = {name: fit_to_hub(pooled, kind, seed=seed, nested=False) for name, kind in _joint_of(solver).items()}
         candidates = {"own": {name: fitted[name].solver for name in names}} | {
             key: dict.fromkeys(names, one.solver) for key, one in joint.items()
         }
-        scores = {
-            key: held_out_ranks(members, solvers, together=key != "own", seed=seed)
-            for key, solvers in candidates.items()
-        }
+        scores = {}
+        if can_be_compared(members, seed):
+            scores = {
+                key: held_out_ranks(members, solvers, together=key != "own", seed=seed)
+                for key, solvers in candidates.items()
+            }
         means = {key: float(np.mean(list(one.values()))) for key, one in scores.items()}
-        some = [key for key in means if choice == "auto" or key != "own"]
-        best = max(some, key=lambda key: means[key])  # the first of equals: a map of one's own
+        some = [key for key in candidates if choice == "auto" or key != "own"]
+        best = max(some, key=lambda key: means.get(key, 0.0))  # the first of equals: a map of one's own
         compared.append({"modalities": list(names), "chosen": best, "mrr": scores, "mean": means})
         for name in names if best != "own" else ():
             fitted[name] = _about(joint[best], pairs[name])
@@ -126,7 +129,8 @@ def held_out_ranks(
 ) -> dict[str, float]:
     """Mean reciprocal rank of each modality's held-out vectors among the distinct texts of that modality.
 
-    Both sides are centred on the means of the modality's anchors outside the fold. Patients stay in one fold.
+    Both sides are centred on the means of the modality's anchors outside the fold. Patients stay in one fold. Of many
+    anchors and texts a random part is ranked.
 
     Parameters
     ----------
@@ -135,23 +139,43 @@ def held_out_ranks(
     together
         True where one map is fitted to all modalities.
     """
-    parts = {name: assign(len(one.x), one.groups, seed=seed) for name, one in pairs.items()}
-    count = min(map(len, parts.values()))
-    total: dict[str, list[float]] = {name: [] for name in pairs}
-    for fold in range(count):
-        training = {
-            name: one.take(np.concatenate([rows for i, rows in enumerate(parts[name]) if i != fold]))
-            for name, one in pairs.items()
-        }
+    parts = {name: _fold_rows(one, seed) for name, one in pairs.items()}
+    ranks: dict[str, list[float]] = {name: [] for name in pairs}
+    for fold in range(min(map(len, parts.values()))):
+        training = {name: one.take(_others(parts[name], fold)) for name, one in pairs.items()}
         shared = None
         if together:
             shared = fit_to_hub(
                 _all_anchors(list(training.values())), next(iter(solvers.values())), seed=seed, nested=False
             )
         for name, one in pairs.items():
-            to_hub = shared or fit_to_hub(training[name], solvers[name], seed=seed, nested=False)
-            total[name].extend(_reciprocal_ranks(to_hub.to_hub, training[name], one, parts[name][fold]))
-    return {name: float(np.mean(values)) for name, values in total.items()}
+            fitted = shared or fit_to_hub(training[name], solvers[name], seed=seed, nested=False)
+            ranks[name].extend(_reciprocal_ranks(fitted.to_hub, training[name], one, parts[name][fold]))
+    return {name: float(np.mean(values)) for name, values in ranks.items()}
+
+
+def can_be_compared(pairs: Mapping[str, HubPairs], seed: int) -> bool:
+    """True if every fold leaves each modality anchors of at least two texts."""
+    for one in pairs.values():
+        parts, number = _fold_rows(one, seed), distinct_rows(_rows(one.y))
+        if len(parts) < 2 or any(len(np.unique(number[_others(parts, fold)])) < 2 for fold in range(len(parts))):
+            return False
+    return True
+
+
+def _fold_rows(pairs: HubPairs, seed: int) -> list[np.ndarray]:
+    """Positions (m,) of each fold: equal texts in all folds, patients in one."""
+    return assign_by_target(distinct_rows(_rows(pairs.y)), pairs.groups, seed=seed)
+
+
+def _others(parts: Sequence[np.ndarray], fold: int) -> np.ndarray:
+    """Positions outside one fold."""
+    rest = [rows for i, rows in enumerate(parts) if i != fold]
+    return np.sort(np.concatenate(rest)) if rest else np.zeros(0, dtype=np.int64)
+
+
+def _rows(embeddings: Embeddings) -> np.ndarray:
+    return np.asarray(to_numpy(embeddings.vectors), dtype=np.float64)
 
 
 def _joint_of(solver: str | Solver) -> Mapping[str, Any]:
@@ -193,21 +217,20 @@ def _about(joint: HubMap, pairs: HubPairs) -> HubMap:
 
 def _reciprocal_ranks(to_hub: AffineMap, training: HubPairs, whole: HubPairs, rows: np.ndarray) -> list[float]:
     """Reciprocal ranks of the texts of held-out ``rows`` among the modality's distinct texts."""
-    targets = to_numpy(whole.y.vectors).astype(np.float64)
+    rng, targets = np.random.default_rng(0), _rows(whole.y)
+    judged = np.sort(rng.permutation(rows)[:JUDGED])
     number = distinct_rows(targets)
     labels, first = np.unique(number, return_index=True)
     if len(labels) < 2:
-        return [1.0] * len(rows)  # one text is found by every map
-    mapped = to_numpy(float64(to_hub.apply(whole.x.vectors)))
-    train = to_numpy(float64(to_hub.apply(training.x.vectors)))
-    a = unit(mapped[rows] - train.mean(axis=0))
-    b = unit(targets[first] - to_numpy(training.y.vectors).astype(np.float64).mean(axis=0))
-    scores, column = a @ b.T, {label: i for i, label in enumerate(labels.tolist())}
-    truth = np.asarray([column[one] for one in number[rows].tolist()])
-    reciprocal: list[float] = true_ranks(scores, truth).reciprocal.tolist()
+        return [1.0] * len(judged)  # one text is found by every map
+    if len(labels) > GALLERY:  # the true texts, and a random part of the others
+        own = np.isin(labels, number[judged])
+        kept = np.sort(np.concatenate([np.flatnonzero(own), rng.permutation(np.flatnonzero(~own))[:GALLERY]]))
+        labels, first = labels[kept], first[kept]
+    mean = to_numpy(to_hub.apply(like(Moments.of(training.x, training.y).mean_s, to_hub.weight)[None, :]))
+    mapped = to_numpy(float64(to_hub.apply(take(whole.x.vectors, judged))))
+    a, b = unit(mapped - mean), unit(targets[first] - _rows(training.y).mean(axis=0))
+    column = {label: i for i, label in enumerate(labels.tolist())}
+    truth = np.asarray([column[one] for one in number[judged].tolist()])
+    reciprocal: list[float] = true_ranks(a @ b.T, truth).reciprocal.tolist()
     return reciprocal
-
-
-def with_hashes(one: Alignment, pairs: HubPairs) -> Alignment:
-    """The alignment with salted hashes of its anchors' ids, patients and vectors in its record."""
-    return replace(one, record={**one.record, KEY: of_pairs(pairs.x, pairs.y, pairs.groups, pairs.ids)})
