@@ -20,7 +20,7 @@ FLOORS = (
     {"solvers", "metrics", "datasets"},
     {"encoders"},
     {"embedding", "alignment"},
-    {"zero_shot", "stitching", "head_names", "evaluation"},
+    {"zero_shot", "text_search", "stitching", "head_names", "evaluation"},
     {"training", "scale", "estimators", "reports", "exports", "persistence", "fitting"},
     {"studies"},
     {"cli", "app"},
@@ -63,7 +63,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "runtime/progress.py": {"rich", "IPython"},
     "runtime/threads.py": {"scipy", "threadpoolctl", "torch"},
 }
-VERBS = {"alignment", "zero_shot", "stitching", "head_names", "evaluation"}
+VERBS = {"alignment", "zero_shot", "text_search", "stitching", "head_names", "evaluation"}
 CLOSED = {"core", "solvers", "metrics"} | VERBS  # rooms that open no file
 VAGUE = {"utils", "helpers", "common"}
 
