@@ -199,7 +199,7 @@ class SearchResult:
             lines += [f"  all: {one.spread.in_words()}"] if len(one.modalities) > 1 else []
             lines += [f"  {name}: {modality.spread.in_words()}" for name, modality in one.modalities.items()]
             lines += [""]
-        return [*lines, f"{NO_PROBABILITY}; compared {CENTRED[self.center]}."]
+        return [*lines, f"{NO_PROBABILITY}.", f"Compared {CENTRED[self.center]}."]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -286,7 +286,7 @@ def search(
     """
     if isinstance(top, bool) or not isinstance(top, int | np.integer) or top < 1:
         raise InputError("a list holds at least one item; got " + setting("top", top) + ".")
-    centring = _centring(space, center)
+    centring = centring_of(space, center)
     galleries = _galleries(space, gallery, modalities)
     queries = _queries(texts, text, store)
     rankings = {}
@@ -299,8 +299,13 @@ def search(
     return SearchResult(queries=tuple(results), center=centring, top=int(top), text=reader)
 
 
-def check_queries(texts: Sequence[str], place: str = "text") -> tuple[str, ...]:
-    """The texts, if none is empty and none stands twice; ``place`` is the word for their numbers, ``"line"`` say.
+def check_queries(texts: Sequence[str], place: str = "text", where: str = "the search") -> tuple[str, ...]:
+    """The texts, if none is empty and none stands twice.
+
+    Parameters
+    ----------
+    place, where
+        Words for the number of a text and for their list: ``"line"`` and the name of a file, say.
 
     Raises
     ------
@@ -312,17 +317,25 @@ def check_queries(texts: Sequence[str], place: str = "text") -> tuple[str, ...]:
     first: dict[str, int] = {}
     for number, one in enumerate(texts, start=1):
         if not isinstance(one, str) or not one.strip():
-            raise InputError(f"{place} {number} of the texts to search for is empty. Leave it out, or write a text.")
+            raise InputError(f"{place} {number} of {where} is empty. Leave it out, or write a text.")
         if one in first:
             raise InputError(
-                f"{place} {number} of the texts to search for repeats {place} {first[one]}: {escape(repr(one))}. Give "
-                f"each text once."
+                f"{place} {number} of {where} repeats {place} {first[one]}, {escape(repr(one))}. Give each text once."
             )
         first[one] = number
     return tuple(texts)
 
 
-def _centring(space: Any, center: str | None) -> str:
+def centring_of(space: Any, center: str | None) -> str:
+    """The centring of a search: ``center`` or the default of a bound space, ``""`` of an alignment, ``"none"``.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown centring.
+    InputError
+        For a centring of what is no bound space.
+    """
     if isinstance(space, BoundSpace):
         if center not in (None, "global", "modality"):
             raise UnknownNameError.of("centring", str(center), ("global", "modality"))

@@ -193,8 +193,8 @@ def no_rows(gallery):
     ("change", "settings", "error", "said"),
     [
         (None, {"texts": []}, InputError, "there is no text"),
-        (None, {"texts": ["a", " "]}, InputError, "text 2 of the texts to search for is empty"),
-        (None, {"texts": ["a", "b", "a"]}, InputError, "text 3 .* repeats text 1: 'a'"),
+        (None, {"texts": ["a", " "]}, InputError, "text 2 of the search is empty"),
+        (None, {"texts": ["a", "b", "a"]}, InputError, "text 3 of the search repeats text 1, 'a'"),
         (None, {"texts": "a"}, InputError, "texts are read by an encoder"),
         (None, {"top": 0}, InputError, "at least one item; got top=0"),
         (None, {"center": "mean"}, UnknownNameError, "no centring is called 'mean'"),

@@ -22,6 +22,7 @@ COMMANDS = {  # in the order of the help; a command is imported when it is asked
     "stitch": "stitchkit.cli.commands.stitch:stitch",
     "bind": "stitchkit.cli.commands.bind:bind",
     "zeroshot": "stitchkit.cli.commands.zeroshot:zeroshot",
+    "search": "stitchkit.cli.commands.search:search",
     "evaluate": "stitchkit.cli.commands.evaluate:evaluate",
     "calibrate": "stitchkit.cli.commands.calibrate:calibrate",
     "diagnose": "stitchkit.cli.commands.diagnose:diagnose",
