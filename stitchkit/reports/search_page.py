@@ -106,7 +106,7 @@ def write_search(
     text = template("search.html.j2").render(
         title=title,
         sign=SIGN,
-        subject=f"{counted(first.spread.n, 'item')} of {_named(first)}",
+        subject=f"{counted(first.spread.n, 'item')} of {_gallery_name(first)}",
         several=len(result.queries) > 1,
         searches=searches,
         caution=NO_PROBABILITY,
@@ -121,7 +121,7 @@ def write_search(
     return write_text(path, text, errors="xmlcharrefreplace")
 
 
-def _named(one: QueryResult) -> str:
+def _gallery_name(one: QueryResult) -> str:
     names = list(one.modalities)
     return names[0] if len(names) == 1 else f"{len(names)} modalities: {', '.join(names)}"
 
