@@ -114,6 +114,15 @@ def test_vectors_in_the_hub_are_taken_as_they_are(bound):
         assert [ids_of(one.hits) for one in again.queries] == [ids_of(one.hits) for one in result.queries]
 
 
+def test_plain_arrays_are_told_from_vectors_in_the_hub():
+    plain = sk.bind({kind: tuple(one.vectors for one in anchors(kind)) for kind in OFFSET}, solver=sk.Ridge(alpha=0.01))
+    arrays = {kind: one.vectors for kind, one in GALLERY.items()}
+    in_hub = {kind: sk.Embeddings(plain.into_hub(kind, one), np.arange(40), plain.hub) for kind, one in arrays.items()}
+    texts = sk.Embeddings(TEXTS.vectors, TEXTS.ids, sk.Space("array", 9))
+    one, other = search(plain, texts, arrays, top=5), search(plain, texts, in_hub, top=5)
+    assert [ids_of(part.hits) for part in one.queries] == [ids_of(part.hits) for part in other.queries]
+
+
 def test_an_alignment_and_one_shared_space_are_searched_too(bound):
     pairs = anchors("xray")
     alignment = sk.align(*pairs, solver=sk.CSA())
