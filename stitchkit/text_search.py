@@ -32,6 +32,7 @@ from stitchkit.embedding import embed
 ITEMS = "items"  # name of a gallery that is no mapping of modalities
 TOP = 12
 BINS = 80  # of similarities from -1 to 1
+UNEVEN = 3.0  # ratio of two modalities' standard deviations, from which one list over both says little
 QUERIES, BLOCK = 64, 16_384  # queries and items that are compared at once: no matrix of all with all is ever held
 CENTRED = {
     "global": "about the mean over all modalities, where modalities are told apart",
@@ -182,6 +183,20 @@ class SearchResult:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on modalities that one list does not compare fairly."""
+        names = list(self.queries[0].modalities)
+        spreads = {name: float(np.median([one.modalities[name].spread.sd for one in self.queries])) for name in names}
+        least, most = min(names, key=spreads.__getitem__), max(names, key=spreads.__getitem__)
+        if spreads[most] < UNEVEN * spreads[least] or spreads[least] < 1e-12:
+            return ()
+        return (
+            f"similarities of {least!r} vary less than those of {most!r} (sd {spreads[least]:.3f} and "
+            f"{spreads[most]:.3f}), so one list over both shows where a modality lies rather than what its items hold: "
+            f"compare the lists of each modality instead",
+        )
+
     def rows(self, *, each: bool = False) -> Iterator[tuple[str, Hit]]:
         """Text and hit of every row, list by list; with ``each`` a list for every modality."""
         for one in self.queries:
@@ -199,7 +214,8 @@ class SearchResult:
             lines += [f"  all: {one.spread.in_words()}"] if len(one.modalities) > 1 else []
             lines += [f"  {name}: {modality.spread.in_words()}" for name, modality in one.modalities.items()]
             lines += [""]
-        return [*lines, f"{NO_PROBABILITY}.", f"Compared {CENTRED[self.center]}."]
+        notes = [f"note: {note}" for note in self.notes] if not each else []
+        return [*lines, f"{NO_PROBABILITY}.", f"Compared {CENTRED[self.center]}.", *notes]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -207,6 +223,7 @@ class SearchResult:
             "text_encoder": self.text,
             "center": self.center,
             "top": self.top,
+            "notes": list(self.notes),
             "queries": [
                 {
                     "query": one.query,

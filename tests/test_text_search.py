@@ -164,6 +164,18 @@ def test_the_table_holds_every_list_and_says_what_a_similarity_is_not(bound):
     assert any(line == "'b', skin" for line in result.lines(each=True))
 
 
+@pytest.mark.parametrize(("scale", "noted"), [(1.0, False), (0.05, True)])
+def test_a_modality_whose_similarities_hardly_vary_is_noted(scale, noted):
+    space, rng = sk.Space("one", 6, "f"), np.random.default_rng(0)
+    near = np.eye(6)[0] + scale * rng.normal(size=(40, 6))
+    gallery = {"near": near, "wide": rng.normal(size=(40, 6))}
+    parts = {name: sk.Embeddings(one, np.arange(40), space) for name, one in gallery.items()}
+    result = search(None, sk.Embeddings(np.ones((1, 6)), ["a"], space), parts)
+    assert bool(result.notes) is noted
+    assert ("similarities of 'near' vary less than those of 'wide'" in str(result)) is noted
+    assert "vary less" not in "".join(result.lines(each=True))
+
+
 class Words:
     """A text encoder of two known words."""
 

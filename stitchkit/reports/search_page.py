@@ -111,7 +111,7 @@ def write_search(
         searches=searches,
         caution=NO_PROBABILITY,
         facts=list(_facts(result, folder, origins or {})),
-        notes=notes,
+        notes=[*(() if each else result.notes), *notes],
         private=any(
             card.picture or card.excerpt for one in searches for cards in one["lists"].values() for card in cards
         ),

@@ -80,7 +80,12 @@ def search(
         store=loading.store,
     )  # fmt: skip
     lines = [*result.lines(each=lists.each), *(f"note: {note}" for note in inputs.notes)]
-    document = {**result.to_dict(), "folder": str(folder), "items": dict(source.origins), "notes": list(inputs.notes)}
+    document = {
+        **result.to_dict(),
+        "folder": str(folder),
+        "items": dict(source.origins),
+        "notes": [*result.notes, *inputs.notes],
+    }
     if lists.out is not None:
         write_hits(lists.out, result, each=lists.each)
         lines.append(f"wrote {lists.out}")
