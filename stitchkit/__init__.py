@@ -87,7 +87,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "read_scores": "stitchkit.storage.scores:read_scores",
     "read_vectors": "stitchkit.datasets.vector_files:read_vectors",
     "save": "stitchkit.persistence.save_and_load:save",
-    "search": "stitchkit.text_search:search",
+    "search": "stitchkit.text_search.search:search",
     "search_layers": "stitchkit.evaluation.spaces.search_layers:search_layers",
     "stitch": "stitchkit.stitching:stitch",
     "stitchability": "stitchkit.evaluation.spaces.stitchability:stitchability",

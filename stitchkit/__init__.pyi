@@ -84,7 +84,7 @@ from stitchkit.storage.scores import read_scores as read_scores
 from stitchkit.storage.scores import write_scores as write_scores
 from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
 from stitchkit.studies.study import study as study
-from stitchkit.text_search import search as search
+from stitchkit.text_search.search import search as search
 from stitchkit.training.loop import train as train
 from stitchkit.zero_shot import embed_prompts as embed_prompts
 from stitchkit.zero_shot import zeroshot as zeroshot

@@ -117,7 +117,7 @@ class BoundSource:
         """The folder's modalities, of which ``only`` may be one, as far as they can be checked without a model."""
         from stitchkit.persistence.bound_folders import index_of, read_bound
         from stitchkit.storage.embeddings import read_embeddings
-        from stitchkit.text_search import centring_of
+        from stitchkit.text_search.search import centring_of
 
         space = read_bound(folder)
         centring_of(space, gallery.center)
@@ -192,7 +192,7 @@ class StitchedSource:
         """The folder with its items, as far as they can be checked without a model."""
         from stitchkit.cli.loading import ItemsFile
         from stitchkit.stitching import read_stitched
-        from stitchkit.text_search import ITEMS, centring_of
+        from stitchkit.text_search.search import ITEMS, centring_of
 
         path = gallery.one(folder, "a stitched folder")
         file = gallery.open(path, columns, vectors)
@@ -212,7 +212,7 @@ class StitchedSource:
         from stitchkit.cli.loading import ItemsFile
         from stitchkit.core.roles import check_text
         from stitchkit.evaluation.fitted_pairs import audit_items
-        from stitchkit.text_search import ITEMS
+        from stitchkit.text_search.search import ITEMS
 
         named = self.text is not None
         text = loading.encoder(str(self.text)) if named else loading.folder_encoder(self.target, self.folder)
@@ -243,7 +243,7 @@ class VectorsSource:
     def of(cls, path: Path, gallery: Gallery, vectors: o.VectorFiles) -> VectorsSource:
         """The file, read."""
         from stitchkit.encoders import check_encoder_name
-        from stitchkit.text_search import ITEMS, centring_of
+        from stitchkit.text_search.search import ITEMS, centring_of
 
         if gallery.items or gallery.modalities:
             flag = "--items" if gallery.items else "--modality"
@@ -262,7 +262,7 @@ class VectorsSource:
         """The vectors, and the text encoder; of a pair also its other half, whose fingerprint is that of the file."""
         from stitchkit.core.roles import check_text
         from stitchkit.encoders.clip_pairs import clip_alignment
-        from stitchkit.text_search import ITEMS
+        from stitchkit.text_search.search import ITEMS
 
         text, space = loading.encoder(self.text), self.vectors.space
         check_text(text)
@@ -302,7 +302,7 @@ def texts_called(words: Sequence[str]) -> tuple[str, ...]:
     """The texts of a command line, each as it is, or the lines of a ``.txt`` file."""
     from stitchkit.cli.paths import existing_path
     from stitchkit.datasets.rows import lines_of, read_text
-    from stitchkit.text_search import check_queries
+    from stitchkit.text_search.search import check_queries
 
     texts: list[str] = []
     for one in words:

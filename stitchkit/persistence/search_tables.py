@@ -10,7 +10,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.escaping import as_csv_cell
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.path_checks import checked_file, resolved_path
-from stitchkit.text_search import SearchResult
+from stitchkit.text_search.results import SearchResult
 
 COLUMNS = ("query", "modality", "rank", "id", "similarity", "z")
 

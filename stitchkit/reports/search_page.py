@@ -17,7 +17,7 @@ from stitchkit.reports.figures import COLOURS, FAINT, GRID, SMALL, as_svg, canva
 from stitchkit.reports.pages import package_versions, template, wrapped_command
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.path_checks import checked_file, resolved_path
-from stitchkit.text_search import BINS, CENTRED, NO_PROBABILITY, Hit, QueryResult, SearchResult
+from stitchkit.text_search.results import BINS, CENTRED, NO_PROBABILITY, Hit, QueryResult, SearchResult
 
 SIDE = 260  # pixels of a thumbnail, the width of a card on a phone of two device pixels
 EXCERPT = 160  # characters of a text that a card shows

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit import text_search
 from stitchkit.core.errors import InputError, SpaceMismatchError, UnknownNameError
-from stitchkit.text_search import BINS, search
+from stitchkit.text_search import search as module
+from stitchkit.text_search.results import BINS, Spread
+from stitchkit.text_search.search import search
 
 RNG = np.random.default_rng(0)
 DIM = 5
@@ -77,8 +78,8 @@ def test_a_text_finds_its_own_item_and_the_global_mean_its_modality(bound):
 @pytest.mark.parametrize(("block", "queries"), [(7, 2), (1, 1), (40, 5)])
 def test_tiles_change_nothing(bound, monkeypatch, block, queries):
     whole = search(bound, TEXTS, GALLERY, top=9).to_dict()
-    monkeypatch.setattr(text_search, "BLOCK", block)
-    monkeypatch.setattr(text_search, "QUERIES", queries)
+    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(module, "QUERIES", queries)
     parts = search(bound, TEXTS, GALLERY, top=9).to_dict()
     for one, other in zip(whole["queries"], parts["queries"], strict=True):
         assert [hit["id"] for hit in one["hits"]] == [hit["id"] for hit in other["hits"]]
@@ -99,7 +100,7 @@ def test_the_spread_is_that_of_all_similarities_of_the_gallery(bound):
 
 
 def test_the_expected_best_of_normal_draws_is_that_of_simulated_draws():
-    spread = text_search.Spread(n=100, mean=0.0, sd=1.0, best=3.0, counts=np.zeros(BINS))
+    spread = Spread(n=100, mean=0.0, sd=1.0, best=3.0, counts=np.zeros(BINS))
     draws = np.random.default_rng(0).normal(size=(4000, 100)).max(axis=1)
     assert spread.expected_z == pytest.approx(draws.mean(), abs=0.03)
     assert spread.expected_z < NormalDist().inv_cdf(0.995)

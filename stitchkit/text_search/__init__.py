@@ -1,0 +1,1 @@
+"""Search of items by text: the verb, and its results."""
