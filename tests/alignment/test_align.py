@@ -263,6 +263,23 @@ def test_the_strength_is_the_most_regularised_within_one_standard_error():
     assert along_path(curve[:1], folds[:1]) == 0
 
 
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_the_strength_is_that_of_the_rule_read_one_strength_at_a_time(repeats):
+    rng, chosen = np.random.default_rng(0), set()
+    for _ in range(50):
+        folds = np.repeat(np.arange(repeats), 5)
+        curve = rng.normal(size=(len(folds), 8)) / 3 - (np.arange(8) - 2) ** 2 / 16
+        best = curve.mean(axis=0).argmax()
+        literal = best
+        for at in range(best + 1, 8):
+            loss = curve[:, best] - curve[:, at]
+            errors = [loss[folds == one].std(ddof=1) / 5**0.5 for one in range(repeats)]
+            literal = at if loss.mean() <= np.mean(errors) else literal
+        assert along_path(curve, folds) == literal
+        chosen.add(int(literal - best))
+    assert len(chosen) > 2
+
+
 def finalist(family, judged, reference=False):
     track = Track(family, "none", {}, "x", [0], lambda frame: None, lambda axes: None)
     clusters = np.arange(len(judged))
