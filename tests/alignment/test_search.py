@@ -222,6 +222,7 @@ def test_the_number_of_few_anchors_is_that_of_fresh_pairs(n):
     assert np.mean([one["mrr"] for one in held]) == pytest.approx(np.mean(fresh), abs=0.06)
 
 
+@pytest.mark.slow
 def test_the_standard_error_of_r2_is_the_spread_of_draws():
     held = [sk.align(*pairs(60, seed), solver="ridge", purpose="head").record["held_out"] for seed in range(24)]
     spread = np.std([one["r2"] for one in held], ddof=1)
