@@ -154,6 +154,7 @@ def odd_openings(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield getattr(node, "lineno", 1), text.splitlines()[0]
 
 
+@cache
 def odd_names_of(package: Path) -> dict[str, list[str]]:
     """``file:line name`` of every odd name, by room."""
     rooms: dict[str, list[str]] = {}
