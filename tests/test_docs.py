@@ -9,6 +9,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,7 @@ def test_rooms_of_the_architecture_page_exist():
 # the command line
 
 
+@cache
 def commands():
     """Every command of the console script by name."""
     from stitchkit.cli.main import app
