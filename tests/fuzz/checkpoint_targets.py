@@ -18,7 +18,7 @@ import stitchkit as sk
 from stitchkit.encoders.folder_kinds import describe_folder
 
 TESTS = Path(__file__).parents[1]
-FEW = 10  # examples of a target that loads a model each time
+FEW = 5  # examples of a target that loads a model each time
 _ITEMS = {"image": [Image.linear_gradient("L"), Image.new("RGB", (60, 40), 9)], "text": ["no effusion seen .", "a"]}
 _SETTINGS: tuple[Change, ...] = (change_bytes, change_json, change_json, change_json)
 _WEIGHTS: tuple[Change, ...] = (change_bytes, change_tensors)
