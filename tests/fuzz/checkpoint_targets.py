@@ -31,6 +31,8 @@ def of_tests(place: str) -> ModuleType:
     """A module of another folder of the tests."""
     path = TESTS / place
     if path.stem not in sys.modules:
+        if str(path.parent) not in sys.path:  # what it imports lies beside it
+            sys.path.append(str(path.parent))
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None
         assert spec.loader is not None
