@@ -8,7 +8,8 @@ DATA ?=
 SECONDS ?= 3600
 SEED ?= 1
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
-TEST = .venv/bin/python -m pytest
+# bytecode is written, whatever the environment says: tests start many interpreters that import the same files
+TEST = PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest
 PARALLEL = -n auto --maxprocesses=4 --dist=worksteal
 
 .PHONY: help demo test test-real named-data test-slow fuzz lint stub demo-weights notebooks bench coverage clean

@@ -7,7 +7,8 @@ import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -142,12 +143,30 @@ def absent_libraries() -> dict[str, str]:
     return _at_hand()[1]
 
 
-@pytest.fixture
-def quick_probes(monkeypatch):
-    """Probes of one strength, so that none is chosen by folds."""
+def quicken_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes of one strength from here on, so that none is chosen by folds."""
     from stitchkit.evaluation.scores.probe import fit_probe
 
     monkeypatch.setitem(fit_probe.__kwdefaults__, "strengths", (1e-2,))
+
+
+@pytest.fixture
+def quick_probes(monkeypatch):
+    """Probes of one strength, so that none is chosen by folds."""
+    quicken_probes(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def quick_probes_within() -> Callable[[], Any]:
+    """``with quick_probes_within():`` in fixtures that outlive a test."""
+
+    @contextmanager
+    def within() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            quicken_probes(monkeypatch)
+            yield
+
+    return within
 
 
 class Undrawn:

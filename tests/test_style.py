@@ -114,12 +114,16 @@ def test_mypy_finds_nothing():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@cache
-def trees(package: Path) -> dict[str, ast.Module]:
+def files_of(package: Path) -> dict[str, Path]:
     """The files of a package by their place in it."""
     places = {path.relative_to(package): path for path in sorted(package.rglob("*.py"))}
-    texts = {place.as_posix(): path.read_text("utf-8") for place, path in places.items() if place.parts[0] not in DATA}
-    return {place: ast.parse(text) for place, text in texts.items()}
+    return {place.as_posix(): path for place, path in places.items() if place.parts[0] not in DATA}
+
+
+@cache
+def trees(package: Path) -> dict[str, ast.Module]:
+    """What stands in the files of a package, by their place in it."""
+    return {place: ast.parse(path.read_text("utf-8")) for place, path in files_of(package).items()}
 
 
 def room_of(place: str) -> str:
@@ -154,6 +158,7 @@ def odd_openings(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield getattr(node, "lineno", 1), text.splitlines()[0]
 
 
+@cache
 def odd_names_of(package: Path) -> dict[str, list[str]]:
     """``file:line name`` of every odd name, by room."""
     rooms: dict[str, list[str]] = {}
@@ -184,7 +189,7 @@ def test_parameter_docs_are_noun_phrases():
     assert odd == []
 
 
-@pytest.mark.parametrize("room", sorted({room_of(place) for place in trees(PACKAGE)}))
+@pytest.mark.parametrize("room", sorted({room_of(place) for place in files_of(PACKAGE)}))
 def test_names_are_words_of_the_glossary(room):
     odd = odd_names_of(PACKAGE).get(room, [])
     assert odd == [], "\n".join(odd)

@@ -8,6 +8,8 @@ import numpy as np
 
 StandardError = Callable[[np.ndarray, np.ndarray], float]
 
+ROUNDED = 1 - 1e-9  # of a standard error that a loss is compared with: rounding decides nothing
+
 
 def along_path(curve: np.ndarray, repeat: np.ndarray) -> int:
     """The strength chosen from a criterion (splits, strengths): one standard error toward more regularised.
@@ -17,16 +19,14 @@ def along_path(curve: np.ndarray, repeat: np.ndarray) -> int:
     differences.
     """
     best = int(curve.mean(axis=0).argmax())
-    chosen = best
-    for at in range(best + 1, curve.shape[1]):
-        if within_one_error(curve[:, best] - curve[:, at], repeat, fold_error):
-            chosen = at
-    return chosen
+    loss = curve[:, best, None] - curve[:, best + 1 :]
+    near = np.flatnonzero(loss.mean(axis=0) <= fold_error(loss, repeat) * ROUNDED)
+    return best + 1 + int(near[-1]) if len(near) else best
 
 
 def within_one_error(loss: np.ndarray, clusters: np.ndarray, error: StandardError) -> bool:
     """True where the mean of ``loss`` (m,) is clearly within one standard error of zero, rounding apart."""
-    return bool(loss.mean() <= error(loss, clusters) * (1 - 1e-9))
+    return bool(loss.mean() <= error(loss, clusters) * ROUNDED)
 
 
 def standard_error(values: np.ndarray, clusters: np.ndarray) -> float:
@@ -37,10 +37,14 @@ def standard_error(values: np.ndarray, clusters: np.ndarray) -> float:
     return float(np.sqrt(np.sum(sums**2) * g / (g - 1)) / len(values)) if g > 1 else 0.0
 
 
-def fold_error(values: np.ndarray, repeat: np.ndarray) -> float:
-    """Standard error of a mean over folds (m,): that of one assignment of folds, averaged over assignments.
+def fold_error(values: np.ndarray, repeat: np.ndarray) -> np.ndarray:
+    """Standard errors (k,) of means over folds (m, k): those of one assignment of folds, averaged over assignments.
 
     Repeated assignments cut the same items anew, so that they do not reduce the error.
     """
-    parts = [values[repeat == one] for one in np.unique(repeat)]
-    return float(np.mean([part.std(ddof=1) / len(part) ** 0.5 if len(part) > 1 else 0.0 for part in parts]))
+    errors = np.zeros(values.shape[1])
+    assignments, counts = np.unique(repeat, return_counts=True)
+    for one, count in zip(assignments, counts, strict=True):
+        if count > 1:
+            errors += values[repeat == one].std(axis=0, ddof=1) / count**0.5
+    return errors / len(assignments)

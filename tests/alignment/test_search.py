@@ -214,7 +214,7 @@ def fresh_mrr(n, gallery, seed):
     return np.mean([np.mean(1 / true_ranks(fitted.similarity(x[p], y[p]), np.arange(gallery)).middle) for p in parts])
 
 
-@pytest.mark.parametrize("n", [20, 50])
+@pytest.mark.parametrize("n", [20, pytest.param(50, marks=pytest.mark.slow)])
 def test_the_number_of_few_anchors_is_that_of_fresh_pairs(n):
     held = [sk.align(*pairs(n, seed, noise=2.0)).record["held_out"] for seed in range(8)]
     assert {one["gallery"] for one in held} == {n // 5}
@@ -222,6 +222,7 @@ def test_the_number_of_few_anchors_is_that_of_fresh_pairs(n):
     assert np.mean([one["mrr"] for one in held]) == pytest.approx(np.mean(fresh), abs=0.06)
 
 
+@pytest.mark.slow
 def test_the_standard_error_of_r2_is_the_spread_of_draws():
     held = [sk.align(*pairs(60, seed), solver="ridge", purpose="head").record["held_out"] for seed in range(24)]
     spread = np.std([one["r2"] for one in held], ddof=1)

@@ -60,7 +60,10 @@ def printed_over_true(family, n, d, draws, number="se", value="r2", **asked):
     return np.mean([one[number] for one in held]) / np.std([one[value] for one in held], ddof=1)
 
 
-QUICK = [(rotated, 60, 24), (heavy, 60, 24), (latent, 60, 24), (rotated, 150, 12)]
+QUICK = [
+    (rotated, 60, 24),
+    *(pytest.param(*cell, marks=pytest.mark.slow) for cell in ((heavy, 60, 24), (latent, 60, 24), (rotated, 150, 12))),
+]
 CELLS = [
     *((family, 60, 24) for family in (rotated, latent, heavy, far_targets, falling, clustered)),
     (rotated, 30, 24), (rotated, 100, 48), (rotated, 60, 8), (heavy, 150, 12), (rotated, 150, 12), (rotated, 450, 24),
@@ -138,7 +141,7 @@ def test_numbers_of_few_anchors_and_of_many_have_an_error(n, patients, head):
         assert 0 < held[name] < np.inf
 
 
-@pytest.mark.parametrize("multiclass", [False, True])
+@pytest.mark.parametrize("multiclass", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_error_of_agreement_is_not_far_below_the_spread_of_draws(multiclass):
     weight = np.random.default_rng(2).normal(size=(24, 4))
     head = sk.LinearHead(sk.Space.of_array(24), ("a", "b", "c", "d"), weight, np.zeros(4), multiclass=multiclass)

@@ -45,8 +45,9 @@ def commands() -> dict[str, typer.core.TyperCommand]:
 
 def named_settings() -> Iterator[tuple[str, ast.Call]]:
     """Settings that messages of the package name, and the call that names each."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+    for path in [path for path, text in texts.items() if "setting(" in text]:
+        for node in ast.walk(ast.parse(texts[path])):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting":
                 assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno} names no setting in plain words"
                 yield node.args[0].value, node

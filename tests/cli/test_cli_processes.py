@@ -43,6 +43,7 @@ def test_an_error_is_on_stderr_alone_and_sets_the_exit_code(shell, tmp_path):
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.slow  # as a moved bundle does in a fresh process, and a folder read in Python
 def test_a_folder_scores_alike_in_a_fresh_process(cli, shell, world, tmp_path):
     folder, here, there = tmp_path / "map", tmp_path / "here.csv", tmp_path / "there.csv"
     done = cli("stitch", world.vision, world.medical, "--anchors", world.anchors, "--head", "own", "--out", folder)

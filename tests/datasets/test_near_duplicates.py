@@ -136,18 +136,18 @@ def looks_of(values, ids=None):
 
 @pytest.mark.parametrize("change", SAME)
 def test_the_same_film_is_found_after(films, looks, change):
-    found, complete = find_alike(looks, looks_of([SAME[change](film) for film in films]))
+    found, complete = find_alike(looks, looks_of([SAME[change](film) for film in films[:14]]))
     assert complete
-    assert {(one.first, one.second) for one in found} == {(i, i) for i in range(30)}
+    assert {(one.first, one.second) for one in found} == {(i, i) for i in range(14)}
     assert min(one.likeness for one in found) > 0.975
 
 
 @pytest.mark.parametrize("change", REGISTERED)
 def test_the_same_film_is_found_by_registration_after(films, looks, change):
-    found, complete = find_alike(looks, looks_of([REGISTERED[change](film) for film in films]))
+    found, complete = find_alike(looks, looks_of([REGISTERED[change](film) for film in films[:14]]))
     assert complete
     assert all(one.first == one.second for one in found)
-    assert len(found) >= 0.85 * len(films)  # films of 96 pixels, as alike as one program draws them
+    assert len(found) >= 0.85 * 14  # films of 96 pixels, as alike as one program draws them
 
 
 @pytest.mark.parametrize("change", OTHER)
@@ -156,8 +156,8 @@ def test_not_found_as_it_is_said(films, looks, change):
 
 
 def test_films_of_one_program_are_told_apart():
-    """45,000 pairs that look more alike than any films do."""
-    looks = looks_of(list(make_phantoms(300, seed=11).images))
+    """20,000 pairs that look more alike than any films do."""
+    looks = looks_of(list(make_phantoms(200, seed=11).images))
     assert find_alike(looks) == ([], True)
     closest = np.triu(looks.prints @ looks.prints.T, 1).max()
     assert 0.9 < closest < LIKENESS

@@ -18,7 +18,7 @@ import stitchkit as sk
 from stitchkit.encoders.folder_kinds import describe_folder
 
 TESTS = Path(__file__).parents[1]
-FEW = 10  # examples of a target that loads a model each time
+FEW = 5  # examples of a target that loads a model each time
 _ITEMS = {"image": [Image.linear_gradient("L"), Image.new("RGB", (60, 40), 9)], "text": ["no effusion seen .", "a"]}
 _SETTINGS: tuple[Change, ...] = (change_bytes, change_json, change_json, change_json)
 _WEIGHTS: tuple[Change, ...] = (change_bytes, change_tensors)
@@ -31,6 +31,8 @@ def of_tests(place: str) -> ModuleType:
     """A module of another folder of the tests."""
     path = TESTS / place
     if path.stem not in sys.modules:
+        if str(path.parent) not in sys.path:  # what it imports lies beside it
+            sys.path.append(str(path.parent))
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None
         assert spec.loader is not None

@@ -17,7 +17,7 @@ from stitchkit.core.anchor_hashes import hashes_of
 from stitchkit.core.space import Space
 from stitchkit.storage.scores import write_scores
 
-FEW = 7  # examples of a target that runs whole commands
+FEW = 4  # examples of a target that runs whole commands
 _ROWS = 24
 _RNG = np.random.default_rng(0)
 _X = _RNG.normal(size=(_ROWS, 5))

@@ -19,7 +19,7 @@ from stitchkit.storage.tensor_files import read_tensors
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Change = Callable[[Draw, Path, str], None]
-EXAMPLES = 40  # of a target in the default suite
+EXAMPLES = 20  # of a target in the default suite
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -33,11 +35,21 @@ LITERAL = {
 PATIENT = np.arange(60) // 2
 
 
+@cache
+def _decisions(called, truth, patient):
+    return decision_intervals(np.frombuffer(called, bool), np.frombuffer(truth), np.frombuffer(patient, int))
+
+
+def decisions(called, truth, patient):
+    """All measures of the same items, computed once for the tests of each."""
+    return _decisions(called.tobytes(), truth.tobytes(), patient.tobytes())
+
+
 @pytest.mark.parametrize("name", LITERAL)
 def test_every_value_is_that_of_scikit_learn_and_inside_its_interval(name):
     for row in COUNTS:
         rows = np.repeat(np.arange(60), row.astype(int))
-        found = decision_intervals(CALLED[rows], TRUTH[rows], PATIENT[rows])[name]
+        found = decisions(CALLED[rows], TRUTH[rows], PATIENT[rows])[name]
         assert found.value == pytest.approx(LITERAL[name](TRUTH, CALLED, row), abs=1e-12)
         assert 0 <= found.low < found.value <= found.high <= 1
 
@@ -55,13 +67,13 @@ def test_shares_of_single_items_have_the_interval_of_scipy(name, side, right):
 
 @pytest.mark.parametrize("name", LITERAL)
 def test_repeating_every_item_changes_nothing_and_an_error_raises_no_end(name):
-    once = decision_intervals(CALLED, TRUTH, PATIENT)[name]
-    thrice = decision_intervals(np.tile(CALLED, 3), np.tile(TRUTH, 3), np.tile(PATIENT, 3))[name]
+    once = decisions(CALLED, TRUTH, PATIENT)[name]
+    thrice = decisions(np.tile(CALLED, 3), np.tile(TRUTH, 3), np.tile(PATIENT, 3))[name]
     assert thrice == pytest.approx(once, abs=1e-9)
     for row in np.flatnonzero((TRUTH > 0) == CALLED)[::6]:
         wrong = CALLED.copy()
         wrong[row] = ~wrong[row]
-        worse = decision_intervals(wrong, TRUTH, PATIENT)[name]
+        worse = decisions(wrong, TRUTH, PATIENT)[name]
         if name not in ("ppv", "npv"):  # an item that is called otherwise is among those of the other one
             assert worse.value <= once.value
             assert worse.low <= once.low + 1e-9
@@ -69,7 +81,7 @@ def test_repeating_every_item_changes_nothing_and_an_error_raises_no_end(name):
         else:
             mistaken = TRUTH.copy()
             mistaken[row] = 1 - mistaken[row]  # among the same calls
-            worse = decision_intervals(CALLED, mistaken, PATIENT)[name]
+            worse = decisions(CALLED, mistaken, PATIENT)[name]
             assert all(a <= b + 1e-9 for a, b in zip(worse, once, strict=True))
 
 

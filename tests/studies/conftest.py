@@ -12,6 +12,8 @@ from PIL import Image
 
 import stitchkit as sk
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
+from stitchkit.studies.demo.demo_data import DemoSettings
+from stitchkit.studies.demo.run_demo import run_demo
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +54,14 @@ def planned(films, tmp_path):
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_demo(quick_probes_within, tmp_path_factory):
+    """A demo of few phantoms, whose numbers and page several files read."""
+    settings = DemoSettings(anchors=60, tested=120, curve=(30,), draws=1, replicates=50)
+    with quick_probes_within():
+        return run_demo(tmp_path_factory.mktemp("demo") / "page", settings=settings)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from stitchkit.studies.demo.demo_data import NOISE, DemoSettings, make_demo_data
 from stitchkit.studies.demo.run_demo import control_numbers, naming_numbers, run_demo, stitch_numbers
 
 SEEDS = (11, 12, 13)
-SMALL = DemoSettings(anchors=60, tested=120, curve=(30,), draws=1, replicates=50)
 
 
 def gate_numbers(settings):
@@ -28,10 +27,13 @@ def gate_numbers(settings):
     return {**numbers, "hardest": hardest, **controls}
 
 
-@pytest.fixture(scope="module", params=[SEEDS[:1], pytest.param(SEEDS, marks=pytest.mark.slow)], ids=["one", "three"])
+@pytest.fixture(
+    scope="module", params=[(SEEDS[:1], 250), pytest.param((SEEDS, 500), marks=pytest.mark.slow)], ids=["one", "three"]
+)
 def gates(request):
     """Macro AUROCs at 500 anchors on draws of phantoms that nothing was tuned on: one, or three in the slow tests."""
-    return [gate_numbers(DemoSettings(seed=seed, tested=500)) for seed in request.param]
+    seeds, tested = request.param
+    return [gate_numbers(DemoSettings(seed=seed, tested=tested)) for seed in seeds]
 
 
 def each(gates, name):
@@ -78,13 +80,8 @@ def test_some_finding_is_hard(gates):
     assert (each(gates, "hardest") < 0.85).all()
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    return run_demo(tmp_path_factory.mktemp("demo") / "page", settings=SMALL)
-
-
-def test_the_page_stands_alone_and_says_what_it_is(small):
-    page = small.report.read_text(encoding="utf-8")
+def test_the_page_stands_alone_and_says_what_it_is(small_demo):
+    page = small_demo.report.read_text(encoding="utf-8")
     assert "phantoms, not patients" in page
     assert "Not a medical device" in page
     assert "Prompts use the reports' own wordings" in page
@@ -93,37 +90,37 @@ def test_the_page_stands_alone_and_says_what_it_is(small):
     assert "<script" not in page
 
 
-def test_the_page_shows_every_row_of_the_tables(small):
-    page = small.report.read_text(encoding="utf-8")
-    for evaluation in (small.stitching, small.naming):
+def test_the_page_shows_every_row_of_the_tables(small_demo):
+    page = small_demo.report.read_text(encoding="utf-8")
+    for evaluation in (small_demo.stitching, small_demo.naming):
         for method in evaluation.methods:
             assert method.name in page
             assert f"{method.macro.value:.3f}" in page
 
 
-def test_the_numbers_lie_beside_the_page(small):
-    numbers = json.loads((small.report.parent / "results.json").read_text(encoding="utf-8"))
-    assert numbers["stitching"]["methods"][0]["macro"]["value"] == small.stitching.main.macro.value
+def test_the_numbers_lie_beside_the_page(small_demo):
+    numbers = json.loads((small_demo.report.parent / "results.json").read_text(encoding="utf-8"))
+    assert numbers["stitching"]["methods"][0]["macro"]["value"] == small_demo.stitching.main.macro.value
     assert {row["anchors"] for row in numbers["curve"]} == {30, 60}
-    assert sorted(path.name for path in small.report.parent.iterdir()) == ["report.html", "results.json"]
+    assert sorted(path.name for path in small_demo.report.parent.iterdir()) == ["report.html", "results.json"]
 
 
-def test_the_summary_names_what_was_measured(small):
-    assert "not patients" in small.summary()
-    assert "automatic stitch" in small.summary()
+def test_the_summary_names_what_was_measured(small_demo):
+    assert "not patients" in small_demo.summary()
+    assert "automatic stitch" in small_demo.summary()
 
 
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
     (tmp_path / "taken").write_text("x")
     with pytest.raises(InputError, match="is a file; the demo needs a folder"):
-        run_demo(tmp_path / "taken", settings=SMALL)
+        run_demo(tmp_path / "taken", settings=DemoSettings())
 
 
-def test_reports_of_test_films_that_are_wrong_say_so(small):
-    page = small.report.read_text(encoding="utf-8")
+def test_reports_of_test_films_that_are_wrong_say_so(small_demo):
+    page = small_demo.report.read_text(encoding="utf-8")
     assert "of anchors and of test films, is wrong on purpose" in page
     assert "never see the reports of these films" in page
-    drawn = make_phantoms(SMALL.tested, seed=10_001, noise=NOISE, size=16)
+    drawn = make_phantoms(small_demo.numbers["settings"]["tested"], seed=10_001, noise=NOISE, size=16)
     assert 0.02 < (drawn.labels != drawn.reported).mean() < 0.08  # what the page says of test films
     found = drawn.labels.sum(axis=1)
     shown = [*np.flatnonzero(found == 0)[:1], *np.flatnonzero(found >= 1)[:5]]
@@ -143,10 +140,10 @@ def test_reports_of_test_films_that_are_wrong_say_so(small):
     assert cards == [" ".join(words[there].format(name) for name, there in names) for names in wrong if names]
 
 
-def test_the_chosen_map_is_marked_among_its_candidates(small):
+def test_the_chosen_map_is_marked_among_its_candidates(small_demo):
     page, numbers = (
-        small.report.read_text(encoding="utf-8"),
-        json.loads(small.report.with_name("results.json").read_text()),
+        small_demo.report.read_text(encoding="utf-8"),
+        json.loads(small_demo.report.with_name("results.json").read_text()),
     )
     tables = re.findall(r'<table class="candidates">(.*?)</table>', page, re.DOTALL)
     assert len(tables) == len(numbers["maps"]) == 2

@@ -27,7 +27,6 @@ KEPT = Path(__file__).parent / "kept_numbers"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CLOSE = 2e-3  # networks in single precision and other BLAS libraries move an AUROC of some hundred items by so much
 UNLIKE = ("hash", "version", "sha256", "fingerprint", "seconds")  # parts of keys of what is no number of a result
-SMALL = DemoSettings(anchors=60, tested=120, curve=(30,), draws=1, replicates=50)
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w.])")
 
 
@@ -77,13 +76,14 @@ def test_differences_are_seen():
     assert len(differences({"/a": 0.5}, kept)) == 3
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [("small_demo", SMALL), pytest.param("demo", DemoSettings(), marks=pytest.mark.slow)],
-)
-def test_the_demo_gives_the_kept_numbers(name, settings, assert_kept, tmp_path):
-    run_demo(tmp_path, settings=settings)
-    assert_kept(name, json.loads((tmp_path / "results.json").read_text(encoding="utf-8")))
+def test_the_small_demo_gives_the_kept_numbers(small_demo, assert_kept):
+    assert_kept("small_demo", json.loads((small_demo.report.parent / "results.json").read_text(encoding="utf-8")))
+
+
+@pytest.mark.slow
+def test_the_demo_gives_the_kept_numbers(assert_kept, tmp_path):
+    run_demo(tmp_path, settings=DemoSettings())
+    assert_kept("demo", json.loads((tmp_path / "results.json").read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("kind", ["stitching", "zeroshot"])

@@ -134,6 +134,7 @@ train(sys.argv[1], sys.argv[2], device="cpu", progress=False)
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_the_same_way(recipe, trained, tmp_path):
     out, path = tmp_path / "killed", recipe()
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
