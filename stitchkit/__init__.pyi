@@ -12,6 +12,8 @@ from stitchkit.core.anchors import AnchorSet as AnchorSet
 from stitchkit.core.embeddings import Embeddings as Embeddings
 from stitchkit.core.errors import StitchError as StitchError
 from stitchkit.core.evidence import Evidence as Evidence
+from stitchkit.core.fused_heads import FusedHead as FusedHead
+from stitchkit.core.fusion_rows import FusionRows as FusionRows
 from stitchkit.core.heads import LinearHead as LinearHead
 from stitchkit.core.heads import ZeroShotHead as ZeroShotHead
 from stitchkit.core.items import Items as Items
@@ -25,11 +27,13 @@ from stitchkit.core.scores import Labels as Labels
 from stitchkit.core.scores import Provenance as Provenance
 from stitchkit.core.scores import Scores as Scores
 from stitchkit.core.space import Space as Space
+from stitchkit.core.table_features import TableRows as TableRows
 from stitchkit.datasets.cohorts import Cohort as Cohort
 from stitchkit.datasets.cohorts import read_cohort as read_cohort
 from stitchkit.datasets.labels import read_labels as read_labels
 from stitchkit.datasets.phantoms import make_phantoms as make_phantoms
 from stitchkit.datasets.prompt_sets import read_prompts as read_prompts
+from stitchkit.datasets.table_rows import read_table_rows as read_table_rows
 from stitchkit.datasets.tables import read_anchors as read_anchors
 from stitchkit.datasets.tables import read_items as read_items
 from stitchkit.datasets.vector_files import read_vectors as read_vectors
@@ -85,6 +89,8 @@ from stitchkit.storage.scores import write_scores as write_scores
 from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
 from stitchkit.studies.study import study as study
 from stitchkit.text_search.search import search as search
+from stitchkit.training.fusion.fuse import fuse as fuse
+from stitchkit.training.fusion.recipe import FusionRecipe as FusionRecipe
 from stitchkit.training.loop import train as train
 from stitchkit.zero_shot import embed_prompts as embed_prompts
 from stitchkit.zero_shot import zeroshot as zeroshot

@@ -103,6 +103,7 @@ class EvaluationRequest:
         result = sk.evaluate(
             scored.scores.of_classes(self.classes),
             labels,
+            others={name: one.of_classes(self.classes) for name, one in scored.others.items()} or None,
             calibration=_for_classes(calibration, self.classes),
             thresholds=_for_classes(thresholds, self.classes),
             multiclass=self.multiclass,
@@ -116,7 +117,12 @@ class EvaluationRequest:
             allow_leakage=self.options.allow_leakage,
             progress=loading.console.progress,
         )
-        evaluation: Evaluation = in_flags(replace(result, notes=(*scored.notes, *own, *result.notes)))
+        shortcuts: list[str] = []
+        if scored.others:
+            from stitchkit.evaluation.scores.subset_decisions import mask_notes
+
+            shortcuts = mask_notes(result)
+        evaluation: Evaluation = in_flags(replace(result, notes=(*shortcuts, *scored.notes, *own, *result.notes)))
         return evaluation  # for its page too
 
     def _pairs(self, scored: ScoredItems) -> AnchorSet | None:

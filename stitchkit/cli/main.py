@@ -21,6 +21,7 @@ COMMANDS = {  # in the order of the help; a command is imported when it is asked
     "align": "stitchkit.cli.commands.align:align",
     "stitch": "stitchkit.cli.commands.stitch:stitch",
     "bind": "stitchkit.cli.commands.bind:bind",
+    "fuse": "stitchkit.cli.commands.fuse:fuse",
     "zeroshot": "stitchkit.cli.commands.zeroshot:zeroshot",
     "search": "stitchkit.cli.commands.search:search",
     "evaluate": "stitchkit.cli.commands.evaluate:evaluate",

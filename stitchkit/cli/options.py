@@ -192,6 +192,17 @@ class VectorFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModalityFiles(VectorFiles):
+    """Files of vectors of single modalities of a fused head."""
+
+    modality_vectors: Annotated[
+        list[str] | None,
+        Option("--vectors", metavar="NAME=FILE", rich_help_panel=COLUMNS,
+               help="Vectors of this modality of a fused head, by id; may be repeated."),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """Solver of a map, and seed of its folds."""
 

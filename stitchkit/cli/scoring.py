@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from stitchkit.core.wording import advice, setting
 if TYPE_CHECKING:
     from stitchkit.cli.evaluation import EvaluationRequest
     from stitchkit.cli.fitting import Fitting
+    from stitchkit.cli.fused_inputs import FusedScorer
     from stitchkit.cli.loading import ItemsFile, Loading
-    from stitchkit.cli.options import VectorFiles
+    from stitchkit.cli.options import ModalityFiles
     from stitchkit.core.alignments import Alignment
     from stitchkit.core.calibrations import Calibration, Thresholds
     from stitchkit.core.embeddings import Embeddings
@@ -151,12 +152,15 @@ class PairScorer:
 
 def scorer_of(
     source: str, text: str | None, table: AnchorTable | None, prompts: str | None, fitting: Fitting | None,
-    files: VectorFiles, encoder: str | None = None, *, vectors: bool = False,
-) -> FolderScorer | PairScorer:  # fmt: skip
-    """The scorer that SOURCE and TEXT name: without TEXT, SOURCE is a stitched folder, of which ``encoder`` is.
+    files: ModalityFiles, encoder: str | None = None, *, vectors: bool = False,
+) -> FolderScorer | PairScorer | FusedScorer:  # fmt: skip
+    """The scorer that SOURCE and TEXT name: without TEXT, SOURCE is a folder, of which ``encoder`` is.
 
     With ``vectors`` it scores these alone, and no source encoder is loaded.
     """
+    if text is None and is_fused(Path(source)):
+        return fused_scorer(Path(source), prompts, encoder, files)
+    check_not_fused(files)
     if text is None or fitting is None:
         return FolderScorer.of(Path(source), prompts, encoder, vectors=vectors)
     if encoder is not None:
@@ -167,6 +171,32 @@ def scorer_of(
     if not isinstance(side, str) and not vectors:
         raise InputError(f"SOURCE {source} is a file of vectors, so no encoder reads --items. Give their vectors too.")
     return PairScorer.of(side, text, table, prompts, fitting)
+
+
+def is_fused(folder: Path) -> bool:
+    """True for the folder of a fused head."""
+    from stitchkit.storage.folders import kind_of_folder
+
+    return kind_of_folder(folder) == "fused"
+
+
+def fused_scorer(folder: Path, prompts: str | None, encoder: str | None, files: ModalityFiles) -> FusedScorer:
+    """The scorer of a fused head, which has classes and encoders of its own."""
+    from stitchkit.cli.fused_inputs import FusedScorer
+
+    if prompts is not None:
+        raise InputError(f"{folder} holds a fused head, whose classes are those of its labels. Leave --prompts out.")
+    if encoder is not None:
+        raise InputError(
+            f"{folder} holds a fused head of several inputs. Give a moved encoder's vectors: --vectors NAME=FILE."
+        )
+    return FusedScorer.of(folder, files)
+
+
+def check_not_fused(files: ModalityFiles | None) -> None:
+    """Raise where vectors of a modality are named without a fused head."""
+    if files is not None and files.modality_vectors:
+        raise InputError("--vectors names inputs of a fused head, and none is given. Give vectors of items as --items.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +217,8 @@ class ScoredItems:
         On leakage between its anchors and the items.
     calibration, thresholds
         Those that the stitched folder holds.
+    others
+        Further scores of the same items, by name: of single modalities of a fused head, and of its mask alone.
     """
 
     scores: Scores
@@ -197,6 +229,7 @@ class ScoredItems:
     notes: Sequence[str] = ()
     calibration: Calibration | None = None
     thresholds: Thresholds | None = None
+    others: Mapping[str, Scores] = field(default_factory=dict)
 
     def read(self) -> tuple[Scores, list[str]]:
         """The scores as a reader gets them, calibrated where the folder has a calibration, and notes on that."""
@@ -251,6 +284,15 @@ def score_items(
     return ScoredItems(model.scores(vectors), read, encoder, vectors, model.alignment, notes, *decisions)
 
 
+def score_fused(
+    scorer: FusedScorer, items: ItemsFile | Embeddings, request: EvaluationRequest | None, loading: Loading, *,
+    allow_leakage: bool, raw: bool = False,
+) -> ScoredItems:  # fmt: skip
+    """Scores of items by a fused head, as :func:`score_items` gives those of a stitched model."""
+    scores, notes, others = scorer.score(items, request, loading, allow_leakage=allow_leakage, raw=raw)
+    return ScoredItems(scores, notes=notes, others=others)
+
+
 def with_command(scores: Scores, command: str, notes: Sequence[str]) -> Scores:
     """The scores with their command line, files without folders, and leakage among ``notes`` in their provenance."""
     from stitchkit.stitching import public_command
@@ -267,12 +309,14 @@ class ScoreSource:
 
     classes: tuple[str, ...]
     scores: Scores | None
-    scorer: FolderScorer | None
+    scorer: FolderScorer | FusedScorer | None
     items: ItemsFile | Embeddings | None
     encoder: str | None
 
     @classmethod
-    def of(cls, path: Path, items: ItemsFile | Embeddings | None, encoder: str | None) -> ScoreSource:
+    def of(
+        cls, path: Path, items: ItemsFile | Embeddings | None, encoder: str | None, files: ModalityFiles | None = None
+    ) -> ScoreSource:
         """The source at ``path``, checked as far as that is possible without a model."""
         from stitchkit.cli.loading import ItemsFile
         from stitchkit.encoders import check_encoder_name
@@ -282,9 +326,19 @@ class ScoreSource:
             items.check()
         if path.is_dir():
             if items is None:
-                raise InputError(f"{path} is a stitched folder: pass the items to score with --items.")
+                raise InputError(f"{path} is a folder of a model: pass the items to score with --items.")
+            if is_fused(path):
+                if files is None:
+                    raise InputError(
+                        f"{path} holds a fused head, which is calibrated for each subset of its inputs when it is "
+                        f"fitted. Fit it again with more patients held out: stitchkit fuse --held."
+                    )
+                fused = fused_scorer(path, None, encoder, files)
+                return cls(fused.classes, None, fused, items, None)
+            check_not_fused(files)
             scorer = FolderScorer.of(path, None, encoder, vectors=not isinstance(items, ItemsFile))
             return cls(scorer.classes, None, scorer, items, None)
+        check_not_fused(files)
         if items is not None and not isinstance(items, ItemsFile):
             raise InputError(f"{path} holds scores, so vectors of the items add nothing. Leave --items out.")
         if encoder is not None:
@@ -299,9 +353,11 @@ class ScoreSource:
         from stitchkit.cli.loading import ItemsFile
         from stitchkit.core.items import rows_of
 
-        if self.scorer is not None and self.items is not None:
+        if isinstance(self.scorer, FolderScorer) and self.items is not None:
             model = self.scorer.model(loading, vectors=not isinstance(self.items, ItemsFile))
             return score_items(model, self.items, request, loading, allow_leakage=request.options.allow_leakage)
+        if not isinstance(self.scorer, FolderScorer | None) and self.items is not None:
+            return score_fused(self.scorer, self.items, request, loading, allow_leakage=request.options.allow_leakage)
         if self.scores is None:
             raise InputError("there are neither scores nor a stitched folder to judge.")
         if not isinstance(self.items, ItemsFile):

@@ -9,6 +9,7 @@ LEAST_EFFECTIVE = 3.0  # the same for the effective number of a side's unequal p
 CALIBRATED = 60  # patients below which a calibration error has no interval: it would leave out 0 too often
 SEVERAL_CALIBRATED = 120  # the same for a mean over classes
 FEW_PATIENTS = 10  # with fewer an interval over patients is not to be trusted, and no gate is held against one
+SUBSET_PATIENTS = 30  # a subset of modalities with fewer held out is calibrated with all others together
 FEW_POSITIVES = 10  # a threshold or a curve of fewer positive or negative patients hangs on single ones
 WIDE_BELOW = 15  # with fewer on a side the interval is wide and rests on single patients
 MEAN_PATIENTS = 3  # patients a class, on average, below which macro F1 and average precision have none: both are biased

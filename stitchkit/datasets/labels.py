@@ -78,7 +78,7 @@ def read_labels(
     table = read_rows(path)
     ids = ids_of(table, id, table.first_of("path"))
     patients = groups_of(table, groups)
-    further = {name: _plain(table, name) for name in columns}
+    further = {name: plain_column(table, name) for name in columns}
     if label is not None:
         names, values = _one_hot(table, label, classes)
     else:
@@ -244,7 +244,7 @@ def _check_spellings(table: Table, label: str, names: Sequence[str]) -> None:
         )
 
 
-def _plain(table: Table, name: str) -> np.ndarray:
+def plain_column(table: Table, name: str) -> np.ndarray:
     """A column as float64 where every cell is a number or blank, else as str."""
     cells = table.column(name)
     known = [cell for cell in cells if not is_missing(cell)]

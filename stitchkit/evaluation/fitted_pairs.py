@@ -30,6 +30,7 @@ from stitchkit.datasets.content_keys import content_key
 if TYPE_CHECKING:  # scoring one image imports this file
     from stitchkit.core.anchors import AnchorSet
     from stitchkit.core.calibrations import HashedItems
+    from stitchkit.core.fused_heads import FusedHead
 
 INSTEAD = {"rows": "their vectors", "files": "what their files hold"}
 UNKNOWN = "{what} keeps no hashes of its anchors, so that these {these} are others was not checked"
@@ -117,6 +118,30 @@ def audit_hashed_items(items: HashedItems, what: str, ids: Any, groups: Any, *, 
     elif not overlap.counts.get("groups"):
         notes.append(f"no patient has both {what} and test items")
     return [*notes, *sampling_notes(overlap, items.hashes, f"the record of {what}")]
+
+
+def audit_fused(head: FusedHead, ids: Any, groups: Any, *, judged: bool, allow: bool = False) -> list[str]:
+    """Notes on items that a fused head was trained or calibrated on; refused where they are ``judged``.
+
+    Parameters
+    ----------
+    ids, groups : (n,) or None
+        Items and their patients; None for patients that are not known.
+    judged
+        True if the items' scores are held against labels.
+
+    Raises
+    ------
+    LeakageError
+        If an item or a patient is on both sides, ``judged`` is set and ``allow`` is not.
+    """
+    notes = []
+    decided = [one.calibration.fitted_on for one in head.decisions if one.calibration is not None]
+    for what, fit in (("training rows", head.fitted_on), ("calibration items", decided[0] if decided else None)):
+        if fit is not None:
+            overlap = audit_hashed_items(fit.as_hashes(), what, ids, groups, allow=allow or not judged)
+            notes += overlap if judged else [note for note in overlap if note.startswith("LEAKAGE")]
+    return notes
 
 
 def remember_files(alignment: Alignment, anchors: Items) -> Alignment:

@@ -20,6 +20,7 @@ from stitchkit.storage.path_checks import checked_path
 if TYPE_CHECKING:
     from stitchkit.alignment.binding.bound_space import BoundSpace
     from stitchkit.core.calibrations import Calibration, Thresholds
+    from stitchkit.core.fused_heads import FusedHead
     from stitchkit.core.joint_alignments import JointAlignment
     from stitchkit.core.moments.moments import Moments
 
@@ -29,7 +30,15 @@ IN_ALIGNMENTS = {"source", "target", "record", "encoder"}  # keys that those fol
 
 
 def save(
-    value: StitchedModel | Alignment | JointAlignment | BoundSpace | LinearHead | Calibration | Thresholds | Moments,
+    value: StitchedModel
+    | Alignment
+    | JointAlignment
+    | BoundSpace
+    | LinearHead
+    | FusedHead
+    | Calibration
+    | Thresholds
+    | Moments,
     path: str | Path,
     *,
     extra: Mapping[str, Any] | None = None,
@@ -46,14 +55,16 @@ def save(
     value
         A stitched model of :func:`stitchkit.stitch`, an alignment of :func:`stitchkit.align` (maps of any kind, arrays
         of any library) or of :func:`stitchkit.align_many`, a bound space of :func:`stitchkit.bind`, a linear head (a
-        probe, say), a calibration or thresholds (the items of their fit are kept as hashes), or moments.
+        probe, say), a fused head of :func:`stitchkit.fuse`, a calibration or thresholds (the items of their fit are
+        kept as hashes), or moments.
     path
         The folder, or the file of moments; what lies above it is made if need be.
     extra
         Facts for the config of a stitched model, a bound space or an alignment of two spaces, under ``"anchor_set"``
         and ``"measured"`` for its card too: provenance of the anchors, numbers of your own.
     command
-        Command line that made a stitched model, a bound space or an alignment of two spaces, for its card.
+        Command line that made a stitched model, a bound space, an alignment of two spaces or a fused head, for its
+        card.
     overwrite
         Replace an earlier artefact at ``path``.
 
@@ -97,6 +108,12 @@ def save(
     name = type(value).__name__
     if extra:
         raise InputError(f"{name} is saved without " + setting("extra") + ". Leave it out.")
+    from stitchkit.core.fused_heads import FusedHead
+
+    if isinstance(value, FusedHead):
+        from stitchkit.storage.fused_heads import save_fused
+
+        return save_fused(value, path, command=command, overwrite=overwrite)
     if command:
         raise InputError(f"{name} is saved without " + setting("command") + ". Leave it out.")
     if isinstance(value, LinearHead):
@@ -124,7 +141,7 @@ def save(
 
         return save_moments(value, path, overwrite=overwrite)
     raise InputError(
-        f"stitched models, alignments, bound spaces, linear heads, calibrations, thresholds and moments are saved; got "
+        f"stitched models, alignments, bound spaces, heads, calibrations, thresholds and moments are saved; got "
         f"{name}. Vectors are written by sk.write_embeddings; a zero-shot head is saved with its alignment, by "
         f"sk.save(sk.stitch(...), folder)."
     )
@@ -165,8 +182,8 @@ def load(
     Returns
     -------
     Any
-        A StitchedModel, Alignment, JointAlignment, BoundModel, LinearHead, ZeroShotHead, a calibration, Thresholds or
-        Moments.
+        A StitchedModel, Alignment, JointAlignment, BoundModel, LinearHead, FusedHead, ZeroShotHead, a calibration,
+        Thresholds or Moments.
 
     Raises
     ------
@@ -203,6 +220,12 @@ def load(
         return load_bound(
             path, device=device, dtype=dtype, trust_remote_code=trust_remote_code, trust_python=trust_python
         )
+    if config.get("kind") == "fused":
+        from stitchkit.storage.fused_heads import unpack_fused
+
+        if part not in (None, "head"):
+            raise InputError(f"{path} holds a fused head. Load it without " + setting("part") + ".")
+        return unpack_fused(config, arrays)
     if config.get("kind") == "joint":
         from stitchkit.storage.artefacts import unpack_joint
 

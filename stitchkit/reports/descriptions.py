@@ -199,6 +199,8 @@ def _folder(path: Path) -> dict[str, Any]:
         return {"is": "an alignment of many spaces", "spaces": spaces, "directions": joint.common.dim}
     if config.get("kind") == "bound":
         return _bound(path, config)
+    if config.get("kind") == "fused":
+        return _fused_head(config, arrays)
     if config.get("kind") == "shared encoder":
         return _shared_encoder(path, config, arrays)
     decisions = {name.lower(): value for name, value in decision_facts(config).items()}
@@ -265,6 +267,25 @@ def _hub(record: Mapping[str, Any]) -> dict[str, Any]:
     if record.get("solver") == "none":
         return {"space of": "the text encoder"}
     return {"solver": record.get("solver"), "texts": record.get("texts")}
+
+
+def _fused_head(config: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
+    from stitchkit.storage.fused_heads import unpack_fused
+
+    head = unpack_fused(config, arrays)
+    inputs = {
+        one.name: ", ".join(one.table.names) if one.table is not None else one.encoder or one.space.name
+        for one in head.modalities
+    }
+    own = [" and ".join(one.present) for one in head.decisions if one.present and not one.borrowed]
+    return {
+        "is": "a fused head",
+        "classes": list(head.classes),
+        "one class applies": head.multiclass,
+        "inputs": inputs,
+        "rows": head.record.get("rows"),
+        "calibrated for": own,
+    }
 
 
 def _shared_encoder(path: Path, config: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,25 @@ from stitchkit.storage.atomic_writes import write_text
 PAGE, NUMBERS = "report.html", "evaluation.json"
 
 
-def write_evaluation(evaluation: Evaluation, folder: str | Path, *, title: str = "", command: str = "") -> Path:
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A further table of a page: heading, columns, and rows of texts."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    folder: str | Path,
+    *,
+    title: str = "",
+    command: str = "",
+    sections: Sequence[Section] = (),
+    lead: str = "",
+    further_notes: Sequence[str] = (),
+) -> Path:
     """Write ``report.html`` and ``evaluation.json`` into ``folder``, each in one step; the page's path comes back.
 
     Parameters
@@ -30,6 +49,12 @@ def write_evaluation(evaluation: Evaluation, folder: str | Path, *, title: str =
         Heading of the page; without one it names the encoders, if they are known.
     command
         Command line that judged the scores.
+    sections
+        Further tables, after what was judged; default none.
+    lead
+        Text above the first table; default none.
+    further_notes
+        Notes beside those of the evaluation; default none.
 
     Raises
     ------
@@ -38,12 +63,14 @@ def write_evaluation(evaluation: Evaluation, folder: str | Path, *, title: str =
     """
     folder = page_folder(folder, "evaluation")
     date = f"{datetime.now(UTC):%Y-%m-%d}"
-    notes = list(dict.fromkeys(evaluation.notes))
+    notes = list(dict.fromkeys([*evaluation.notes, *further_notes]))
     text = template("evaluation.html.j2").render(
         found=evaluation,
         title=title or _title(evaluation),
         facts=list(_facts(evaluation, date)),
         command=wrapped_command(command),
+        sections=sections,
+        lead=lead,
         further=[name for name in evaluation.main.measures if name != AUROC],
         called=measure_name,
         counted=counted,

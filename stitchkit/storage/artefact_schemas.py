@@ -236,6 +236,78 @@ class ThresholdsFields(msgspec.Struct, forbid_unknown_fields=True):
     notes: list[str] = []
 
 
+class NumberColumnFields(msgspec.Struct, tag_field="kind", tag="number", forbid_unknown_fields=True):
+    """A column of numbers of a table."""
+
+    name: str
+    mean: float
+    sd: Weight
+    flagged: bool
+
+
+class CategoryColumnFields(msgspec.Struct, tag_field="kind", tag="category", forbid_unknown_fields=True):
+    """A column of categories of a table."""
+
+    name: str
+    categories: list[str]
+    other: bool
+    missing: bool
+
+
+class TableFields(msgspec.Struct, forbid_unknown_fields=True):
+    """The fitted features of a table."""
+
+    columns: list[NumberColumnFields | CategoryColumnFields]
+    dropped: list[tuple[str, str]] = []
+
+
+class ModalityFields(msgspec.Struct, forbid_unknown_fields=True):
+    """One input of a fused head."""
+
+    name: str
+    space: SpaceFields
+    table: TableFields | None = None
+    encoder: str = ""
+    column: str = ""
+
+
+class ConformalFields(msgspec.Struct, forbid_unknown_fields=True):
+    """Conformal sets; None for a limit that is infinite."""
+
+    scores: str
+    classes: list[str]
+    alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    present_from: list[float | None]
+    absent_to: list[float | None]
+    fitted_on: FittedItemsFields
+    notes: list[str] = []
+
+
+class SubsetFields(msgspec.Struct, forbid_unknown_fields=True):
+    """What was fitted for the items with exactly some modalities; one that borrows holds nothing of its own."""
+
+    present: list[str]
+    patients: Count
+    items: Count
+    borrowed: bool
+    calibration: dict[str, Any] | None = None
+    thresholds: dict[str, Any] | None = None
+    conformal: ConformalFields | None = None
+
+
+class FusedFields(msgspec.Struct, forbid_unknown_fields=True):
+    """The config of a fused head."""
+
+    kind: Literal["fused"]
+    classes: list[str]
+    multiclass: bool
+    token: Literal["substitute", "add"]
+    modalities: list[ModalityFields]
+    subsets: list[SubsetFields]
+    record: dict[str, Any]
+    fitted_on: FittedItemsFields | None = None
+
+
 def check_fields(config: Any, fields: type[Fields]) -> Fields:
     """The values of a config as ``fields``.
 

@@ -91,7 +91,7 @@ def pack_calibration(calibration: Calibration | None) -> dict[str, Any]:
     else:
         own = {"kind": "isotonic", "knots": [[side.tolist() for side in one] for one in calibration.knots]}
     shared = {"method": calibration.method, "scores": calibration.kind, "classes": list(calibration.classes)}
-    return {CALIBRATION: {**own, **shared, **_fit(calibration.fitted_on, calibration.notes)}}
+    return {CALIBRATION: {**own, **shared, **pack_fit(calibration.fitted_on, calibration.notes)}}
 
 
 def unpack_calibration(config: Mapping[str, Any]) -> Calibration | None:
@@ -110,11 +110,11 @@ def unpack_calibration(config: Mapping[str, Any]) -> Calibration | None:
             "method": fields.method,
             "kind": _kind(fields.scores),
             "classes": _classes(fields.classes),
-            "fitted_on": _items(fields.fitted_on),
+            "fitted_on": unpack_items(fields.fitted_on),
             "notes": tuple(fields.notes),
         }
         if fields.kind == "logistic":
-            slope, intercept = (_numbers(one, fields.classes, name) for one, name in
+            slope, intercept = (numbers_of(one, fields.classes, name) for one, name in
                                 ((fields.slope, "slope"), (fields.intercept, "intercept")))  # fmt: skip
             if (slope < 0).any():
                 raise InputError("a slope is negative")
@@ -137,7 +137,7 @@ def pack_thresholds(thresholds: Thresholds | None) -> dict[str, Any]:
     ends = {name: _or_none(getattr(thresholds, name)) for name in ("values", "low", "high")}
     shared = {"scores": thresholds.kind, "classes": list(thresholds.classes)}
     rule = {"rule": thresholds.rule, "at": thresholds.at}
-    return {THRESHOLDS: {**shared, **ends, **rule, **_fit(thresholds.fitted_on, thresholds.notes)}}
+    return {THRESHOLDS: {**shared, **ends, **rule, **pack_fit(thresholds.fitted_on, thresholds.notes)}}
 
 
 def unpack_thresholds(config: Mapping[str, Any]) -> Thresholds | None:
@@ -153,7 +153,7 @@ def unpack_thresholds(config: Mapping[str, Any]) -> Thresholds | None:
     try:
         fields = check_fields(config[THRESHOLDS], ThresholdsFields)
         ends = {
-            name: _numbers([np.nan if one is None else one for one in values], fields.classes, name, gaps=True)
+            name: numbers_of([np.nan if one is None else one for one in values], fields.classes, name, gaps=True)
             for name, values in (("values", fields.values), ("low", fields.low), ("high", fields.high))
         }
         return Thresholds(
@@ -162,14 +162,15 @@ def unpack_thresholds(config: Mapping[str, Any]) -> Thresholds | None:
             **ends,
             rule=fields.rule,
             at=fields.at,
-            fitted_on=_items(fields.fitted_on),
+            fitted_on=unpack_items(fields.fitted_on),
             notes=tuple(fields.notes),
         )
     except InputError as error:
         raise wrong("thresholds", error) from error
 
 
-def _fit(items: FittedItems, notes: Sequence[str]) -> dict[str, Any]:
+def pack_fit(items: FittedItems, notes: Sequence[str]) -> dict[str, Any]:
+    """Hashes of the items of a fit, and its notes without any that quotes an id."""
     kept = items.as_hashes()
     # a note may quote an id as an example, and no file holds one
     names = set() if isinstance(items, HashedItems) else {repr(str(one)) for one in items.ids}
@@ -178,7 +179,8 @@ def _fit(items: FittedItems, notes: Sequence[str]) -> dict[str, Any]:
     return {"fitted_on": fields, "notes": [str(note) for note in notes]}
 
 
-def _items(fields: FittedItemsFields) -> HashedItems:
+def unpack_items(fields: FittedItemsFields) -> HashedItems:
+    """Items of a fit, as a file holds them."""
     import msgspec
 
     return HashedItems(msgspec.structs.asdict(fields.hashes), fields.n, fields.patients)
@@ -195,11 +197,14 @@ def _classes(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _numbers(values: Sequence[float], classes: Sequence[str], name: str, *, gaps: bool = False) -> np.ndarray:
+def numbers_of(
+    values: Sequence[float], classes: Sequence[str], name: str, *, gaps: bool = False, infinite: bool = False
+) -> np.ndarray:
+    """One number (c,) a class; NaN only with ``gaps``, infinity only if ``infinite``."""
     array = np.asarray(values, dtype=np.float64)
     if len(array) != len(classes):
         raise InputError(f"{name} has {len(array)} numbers for {len(classes)} classes")
-    if np.isinf(array).any() or (not gaps and np.isnan(array).any()):
+    if (not infinite and np.isinf(array).any()) or (not gaps and np.isnan(array).any()):
         raise InputError(f"{name} holds NaN or infinity")
     return array
 

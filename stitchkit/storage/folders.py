@@ -228,6 +228,17 @@ def check_artefact(folder: Path) -> Path:
     return folder
 
 
+def kind_of_folder(folder: Path) -> str:
+    """The kind that the config of a folder of this package names; empty where there is none, or no such folder."""
+    if not folder.is_dir() or is_foreign(folder):
+        return ""
+    try:
+        kind = parse_json((folder / _CONFIG).read_bytes(), any_float=True).get("kind")
+    except (OSError, ValueError):
+        return ""
+    return kind if isinstance(kind, str) else ""
+
+
 def _read_config(folder: Path) -> tuple[dict[str, Any], bool]:
     """The config of a folder, and whether it is of the format with digests."""
     path = folder / _CONFIG

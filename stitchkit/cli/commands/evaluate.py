@@ -14,7 +14,10 @@ from stitchkit.cli.options import flat, without
 @flat
 def evaluate(
     scores: Annotated[
-        Path, typer.Argument(metavar="SCORES", help="A .csv of scores, or a stitched folder (--items).", exists=True)
+        Path,
+        typer.Argument(
+            metavar="SCORES", help="A .csv of scores, or a stitched or fused folder (--items).", exists=True
+        ),
     ],
     *,
     labels: o.LabelTable,
@@ -42,7 +45,7 @@ def evaluate(
     column: o.Column = None,
     columns: Annotated[o.Columns, without("target_column")],
     evaluation: o.Evaluation,
-    vectors: o.VectorFiles,
+    vectors: o.ModalityFiles,
     compute: o.Compute,
     seed: o.Seed = 0,
     output: o.Output,
@@ -61,7 +64,7 @@ def evaluate(
     if report is not None:
         new_page(report, output.overwrite, (PAGE, NUMBERS))
     file = None if items is None else ItemsFile.or_vectors(items, column, columns, vectors)
-    source = ScoreSource.of(scores, file, encoder)
+    source = ScoreSource.of(scores, file, encoder, vectors)
     # the columns of ids and patients are those of the labels as well, which are there without anchors
     of_anchors = columns if anchors is not None else o.Columns(source_column=columns.source_column)
     table = of_anchors.of_optional(anchors)

@@ -16,7 +16,9 @@ from stitchkit.core.wording import counted
 def zeroshot(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="The encoder that reads the items, its vectors, or a stitched folder."),
+        typer.Argument(
+            metavar="SOURCE", help="The encoder that reads the items, its vectors, or a stitched or fused folder."
+        ),
     ],
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="The text encoder; none with a stitched folder.")
@@ -42,7 +44,7 @@ def zeroshot(
         ),
     ] = None,
     evaluation: o.Evaluation,
-    vectors: o.VectorFiles,
+    vectors: o.ModalityFiles,
     compute: o.Compute,
     output: o.Output,
 ) -> None:
@@ -50,7 +52,15 @@ def zeroshot(
     from stitchkit.cli.console import Console
     from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.cli.paths import new_file
-    from stitchkit.cli.scoring import score_items, scorer_of, summary_of, with_command
+    from stitchkit.cli.scoring import (
+        FolderScorer,
+        PairScorer,
+        score_fused,
+        score_items,
+        scorer_of,
+        summary_of,
+        with_command,
+    )
     from stitchkit.core.scores import plural
     from stitchkit.storage.scores import check_scores_path, write_scores
 
@@ -75,13 +85,20 @@ def zeroshot(
         console.plan({**scorer.plan(), "items": count, "classes": list(scorer.classes), "writes": out})
         return
     loading = Loading(compute, console)
-    model = scorer.model(loading, vectors=alone)
-    scored = score_items(model, file, request, loading, allow_leakage=evaluation.allow_leakage, raw=items.raw)
+    allow = evaluation.allow_leakage
+    if isinstance(scorer, FolderScorer | PairScorer):
+        model = scorer.model(loading, vectors=alone)
+        scored = score_items(model, file, request, loading, allow_leakage=allow, raw=items.raw)
+        lines, document = summary_of(model, out, fitted=text is not None, candidates=console.verbose)
+    else:
+        from stitchkit.cli.fused_inputs import fused_summary
+
+        scored = score_fused(scorer, file, request, loading, allow_leakage=allow, raw=items.raw)
+        lines, document = fused_summary(scorer, out)
     result = None if request is None else request.evaluate(scored, loading)
     scores, calibrated = scored.read()
     notes = [*scored.notes, *calibrated]
     write_scores(out, with_command(scores, console.command, scored.notes))
-    lines, document = summary_of(model, out, fitted=text is not None, candidates=console.verbose)
     size = counted(len(scores), "item"), counted(len(scores.classes), "class", "classes")
     lines[-1] += f": {', '.join(size)}, {plural(scores.kind)}"
     lines += ["note      " + note for note in notes]
