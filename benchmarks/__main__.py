@@ -22,6 +22,7 @@ GROUPS = (
     "evaluating",
     "moments",
     "training",
+    "subset_steps",
 )  # with a table ROWS
 PEERS = ("numpy", "scipy", "pandas", "torch", "scikit-learn", "latentis", "faiss-cpu", "open_clip_torch", "stitchkit")
 
