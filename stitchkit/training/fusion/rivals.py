@@ -145,20 +145,20 @@ def _imputed(head: FusedHead, modalities: Mapping[str, Any], labels: Labels) -> 
         if i != j and (to_other := _map_between(rows, labels, i, j)) is not None
     }
 
-    def score(asked: FusionRows) -> np.ndarray:
-        filled, present = dict(asked.vectors), asked.present.copy()
-        for j, other in enumerate(asked.names):
-            total, count = np.zeros_like(asked.vectors[other]), np.zeros(len(asked))
-            for i, one in enumerate(asked.names):
-                use = asked.present[:, i] & ~asked.present[:, j]
+    def score(some: FusionRows) -> np.ndarray:
+        vectors, present = dict(some.vectors), some.present.copy()
+        for j, other in enumerate(some.names):
+            total, count = np.zeros_like(some.vectors[other]), np.zeros(len(some))
+            for i, one in enumerate(some.names):
+                use = some.present[:, i] & ~some.present[:, j]
                 if (one, other) in maps and use.any():
-                    total[use] += maps[one, other](asked.vectors[one][use])
+                    total[use] += maps[one, other](some.vectors[one][use])
                     count += use
-            some = count > 0
-            vectors = asked.vectors[other].copy()
-            vectors[some] = total[some] / count[some, None]
-            filled[other], present[:, j] = vectors, present[:, j] | some
-        return head.probabilities(FusionRows(asked.ids, filled, present)).values
+            predicted = count > 0
+            vectors[other] = some.vectors[other].copy()
+            vectors[other][predicted] = total[predicted] / count[predicted, None]
+            present[:, j] |= predicted
+        return head.probabilities(FusionRows(some.ids, vectors, present)).values
 
     return score
 
@@ -209,31 +209,31 @@ def _boosting(head: FusedHead, modalities: Mapping[str, Any], labels: Labels, re
     rest, held = held_out(data, recipe if recipe.held else replace_held(recipe))
     x = columns(data.rows)
 
-    def fitted(at: np.ndarray, truth: np.ndarray, leaves: int) -> Any:
+    def boosted(at: np.ndarray, truth: np.ndarray, leaves: int) -> Any:
         weight = "balanced" if recipe.balanced else None
         model = HistGradientBoostingClassifier(
             max_leaf_nodes=leaves, learning_rate=0.05, max_iter=100, class_weight=weight, random_state=recipe.seed
         )
         return model.fit(x[at], truth[at])
 
-    def chosen(truth: np.ndarray) -> Any:
+    def best_boosted(truth: np.ndarray) -> Any:
         everything = np.arange(len(truth))
         classes = np.unique(truth)
         if len(classes) < 2 or len(np.unique(truth[rest])) < len(classes):
-            return fitted(everything, truth, LEAVES[0]) if len(classes) > 1 else None
+            return boosted(everything, truth, LEAVES[0]) if len(classes) > 1 else None
         losses = [
-            log_loss(truth[held], fitted(rest, truth, leaves).predict_proba(x[held]), labels=classes)
+            log_loss(truth[held], boosted(rest, truth, leaves).predict_proba(x[held]), labels=classes)
             for leaves in LEAVES
         ]
-        return fitted(everything, truth, LEAVES[int(np.argmin(losses))])
+        return boosted(everything, truth, LEAVES[int(np.argmin(losses))])
 
     if head.multiclass:
-        models = [chosen(data.targets.argmax(axis=1))]
+        models = [best_boosted(data.targets.argmax(axis=1))]
     else:
-        models = [chosen(np.nan_to_num(data.targets[:, c]).astype(int)) for c in range(data.targets.shape[1])]
+        models = [best_boosted(np.nan_to_num(data.targets[:, c]).astype(int)) for c in range(data.targets.shape[1])]
 
-    def score(asked: FusionRows) -> np.ndarray:
-        values, read = np.tile(head.prior, (len(asked), 1)), columns(asked)
+    def score(some: FusionRows) -> np.ndarray:
+        values, read = np.tile(head.prior, (len(some), 1)), columns(some)
         there = ~np.isnan(read).all(axis=1)
         if not there.any():
             return values
