@@ -29,6 +29,7 @@ from stitchkit.storage.toml_files import (
 from stitchkit.training.recipes import Recipe, read_recipe
 
 RANKED = ("retrieval", "training")  # kinds in which partners are looked for
+FUSION = "fusion"
 PAPER = "paper:"  # before the name of a published map
 PYTHON = "python:"
 ALL: Literal["all"] = "all"
@@ -38,6 +39,7 @@ AnchorCounts = Annotated[
     tuple[Annotated[int, Meta(ge=2)] | Literal["all"], ...],
     Meta(min_length=1, description="a list of whole numbers, 2 or more each, or 'all'"),
 ]
+Gaps = Annotated[float, Meta(ge=0, lt=1, description="a share in [0, 1)")]
 Fractions = Annotated[tuple[Share, ...], Meta(min_length=1, description="a list of shares in (0, 1]")]
 
 
@@ -160,6 +162,40 @@ class TrainingGrid(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if len(set(self.fractions)) < len(self.fractions):
             raise InputError("'fractions' holds one twice; more runs of it are 'seeds'")
         force_setattr(self, "fractions", tuple(sorted(self.fractions)))
+
+
+class FusionGrid(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Encoders, columns and arms of a fusion study, ``[grid]``.
+
+    Parameters
+    ----------
+    sources
+        Encoders of the items, or ``.safetensors`` files of embeddings by item id.
+    columns
+        Columns of the table, of numbers and names.
+    arms
+        Names of the rivals of the fused head; default all.
+    seeds
+        Number of seeds, from the study's ``seed`` on, default 3.
+    holes
+        Share of the rows of each input that is taken out in training, in [0, 1), default 0.
+    """
+
+    sources: Texts
+    columns: Texts
+    arms: Texts = Texts()
+    seeds: AtLeastOne = 3
+    holes: Gaps = 0.0
+
+    @property
+    def anchor_counts(self) -> tuple[int | None, ...]:
+        """All training rows, once."""
+        return (None,)
+
+    @property
+    def draws(self) -> int:
+        """One choice of training rows; what is repeated are seeds."""
+        return 1
 
 
 class ClassJudgePlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -330,6 +366,34 @@ class RetrievalPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=
         return (*self.grid.sources, *self.grid.targets)
 
 
+class FusionPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="fusion"):
+    """A fusion study: a fused head of items and a table beside its rivals, with each input missing.
+
+    Parameters
+    ----------
+    recipe
+        File of the recipe of every arm; None, the default, for the usual one.
+    rename
+        As in the other kinds; nothing is renamed.
+    """
+
+    data: DataPlan
+    grid: FusionGrid
+    judge: ClassJudgePlan = ClassJudgePlan()
+    recipe: Path | None = None
+    rename: dict[str, Text] = {}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The study file and that of the recipe."""
+        return (self.file, *([] if self.recipe is None else [self.recipe]))
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Names of the encoders."""
+        return tuple(self.grid.sources)
+
+
 class TrainingPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="training"):
     """A training study: encoders are trained from several recipes, and of each item the caption is looked for.
 
@@ -373,8 +437,10 @@ class TrainingPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 MapPlan: TypeAlias = StitchingPlan | ZeroShotPlan | RetrievalPlan
-AnyPlan: TypeAlias = MapPlan | TrainingPlan
-KINDS = tuple(str(one.__struct_config__.tag) for one in (StitchingPlan, ZeroShotPlan, RetrievalPlan, TrainingPlan))
+FoldedPlan: TypeAlias = MapPlan | FusionPlan  # whose items are divided into anchors (training rows) and judged ones
+AnyPlan: TypeAlias = FoldedPlan | TrainingPlan
+_EVERY = (StitchingPlan, ZeroShotPlan, RetrievalPlan, TrainingPlan, FusionPlan)
+KINDS = tuple(str(one.__struct_config__.tag) for one in _EVERY)
 
 
 def read_plan(path: str | Path) -> AnyPlan:
@@ -401,9 +467,15 @@ def _check_replicates(content: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _with_paths(plan: MapPlan, path: Path) -> MapPlan:
+def _with_paths(plan: FoldedPlan, path: Path) -> FoldedPlan:
     """The plan with the files that it names beside its own file."""
-    folder, grid = path.parent, plan.grid
+    folder = path.parent
+    if isinstance(plan, FusionPlan):
+        sources = plan.grid.sources
+        placed = Texts(_beside(name, folder) for name in sources)
+        written = dict(zip(placed, sources, strict=True))
+        return replace(plan, grid=replace(plan.grid, sources=placed), file=path, written=written)
+    grid = plan.grid
     named = [*grid.sources, *grid.targets, *([plan.head] if isinstance(plan, StitchingPlan) else [])]
     sides = {side: Texts(_beside(name, folder) for name in getattr(grid, side)) for side in ("sources", "targets")}
     changes: dict[str, Any] = {

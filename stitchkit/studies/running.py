@@ -22,7 +22,7 @@ from stitchkit.studies.jobs.study_jobs import Job, StudyJobs, TableAxes
 from stitchkit.studies.jobs.zero_shot import ZeroShotJobs
 from stitchkit.studies.judges import Judge
 from stitchkit.studies.plan_consent import check_plan_names
-from stitchkit.studies.plans import AnyPlan, RetrievalPlan, StitchingPlan, TrainingPlan
+from stitchkit.studies.plans import AnyPlan, FusionPlan, RetrievalPlan, StitchingPlan, TrainingPlan
 from stitchkit.studies.study_data import EncoderLoader, StudyData
 
 Say = Callable[[str], None]
@@ -151,6 +151,10 @@ def _jobs_of(plan: AnyPlan, loader: EncoderLoader, allow_leakage: bool) -> Study
 
         return TrainingJobs.of(plan, loader, allow_leakage=allow_leakage)
     data = StudyData.of(plan, loader, allow_leakage=allow_leakage)
+    if isinstance(plan, FusionPlan):
+        from stitchkit.studies.jobs.fusion import FusionJobs  # it imports torch
+
+        return FusionJobs(plan, data, allow_leakage=allow_leakage)
     if isinstance(plan, StitchingPlan):
         return StitchingJobs(plan, data)
     return RetrievalJobs(plan, data) if isinstance(plan, RetrievalPlan) else ZeroShotJobs(plan, data)

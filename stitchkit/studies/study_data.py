@@ -23,7 +23,7 @@ from stitchkit.datasets.vector_files import STAMPED, read_vectors
 from stitchkit.encoders import is_vectors_file
 from stitchkit.evaluation.leakage import audit, same_files, spelled_notes
 from stitchkit.evaluation.patient_draws import patient_order
-from stitchkit.studies.plans import DataPlan, Grid, MapPlan, RetrievalPlan
+from stitchkit.studies.plans import DataPlan, FoldedPlan, FusionGrid, FusionPlan, Grid, RetrievalPlan
 
 Draw = tuple[int | None, int]  # how many anchors (None: all), and which draw of them
 Side = Literal["source", "target"]
@@ -74,7 +74,7 @@ class StudyData:
     cache: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, plan: MapPlan, loader: EncoderLoader, *, allow_leakage: bool = False) -> StudyData:
+    def of(cls, plan: FoldedPlan, loader: EncoderLoader, *, allow_leakage: bool = False) -> StudyData:
         """The data that a plan describes.
 
         Raises
@@ -85,9 +85,10 @@ class StudyData:
             If a patient or an item is in both splits and ``allow_leakage`` is not set.
         """
         data = plan.data
-        cohort = _chosen_rows(read_cohort(data.layout, data.root, **_reader(data)), data)
+        further = tuple(plan.grid.columns) if isinstance(plan, FusionPlan) else ()
+        cohort = _chosen_rows(read_cohort(data.layout, data.root, **_reader(data, further)), data)
         labels = cohort.labels
-        for column in data.metadata:
+        for column in (*data.metadata, *further):
             if column not in labels.columns:
                 raise DataError(str(UnknownNameError.of("metadata column of the data", column, labels.columns)))
         if data.folds:
@@ -237,7 +238,7 @@ def _vectors_digest(vectors: Embeddings) -> str:
     return whole.hexdigest()
 
 
-def _draws(grid: Grid, seed: int, labels: Labels, rows: np.ndarray) -> dict[Draw, np.ndarray]:
+def _draws(grid: Grid | FusionGrid, seed: int, labels: Labels, rows: np.ndarray) -> dict[Draw, np.ndarray]:
     """The anchors of every draw: patient by patient in a drawn order, so that more anchors hold the fewer ones."""
     draws: dict[Draw, np.ndarray] = {}
     people = np.arange(len(rows)) if labels.groups is None else labels.groups[rows]
@@ -253,11 +254,11 @@ def _draws(grid: Grid, seed: int, labels: Labels, rows: np.ndarray) -> dict[Draw
     return draws
 
 
-def _reader(data: DataPlan) -> dict[str, Any]:
+def _reader(data: DataPlan, further: tuple[str, ...] = ()) -> dict[str, Any]:
     """The layout's settings; a table also carries the columns that the study itself names."""
     if data.layout != "table":
         return dict(data.reader)
-    named = [*data.reader.get("columns", ()), *data.metadata, *data.where]
+    named = [*data.reader.get("columns", ()), *data.metadata, *further, *data.where]
     return {**data.reader, "columns": list(dict.fromkeys(named))}
 
 

@@ -22,7 +22,7 @@ from stitchkit.studies.jobs.study_jobs import TableAxes
 from stitchkit.studies.judges import MAP, RECALL
 from stitchkit.studies.main_row_detail import MainRowDetail, main_row_detail
 from stitchkit.studies.methods import CLIP, OWN, RELATIVE
-from stitchkit.studies.plans import PAPER, ClassJudgePlan
+from stitchkit.studies.plans import FUSION, PAPER, ClassJudgePlan
 from stitchkit.studies.results import Finding, StudyRow, StudySummary
 from stitchkit.studies.running import StudyRun
 from stitchkit.studies.summaries import summarise
@@ -31,6 +31,7 @@ KINDS = {
     "stitching": "Stitching: a source encoder drives a head of the target",
     "zeroshot": "Zero-shot: classes named by text",
     "retrieval": "Retrieval: of each item the partner in the other space",
+    "fusion": "Fusion: items and a table, with everything and with each alone, beside other ways to do without",
     "training": "Training: of each item the caption, by encoders trained from several recipes",
 }
 MEANING = {
@@ -128,6 +129,8 @@ def _repeats(summary: StudySummary) -> dict[str, str]:
     """Words for what is repeated and what is resampled; patients alone where nothing was drawn twice."""
     if not any(len(row.draws) > 1 for row in summary.rows):
         return {"repeated": "", "over": "patients"}
+    if summary.kind == FUSION:
+        return {"repeated": "seeds", "over": "patients"}
     return {"repeated": "runs", "over": "patients and runs"} if summary.kind == "training" else {}
 
 

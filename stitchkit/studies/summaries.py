@@ -20,7 +20,7 @@ from stitchkit.metrics.multiplicity import holm
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.jobs.study_jobs import TableAxes
 from stitchkit.studies.methods import CLIP, OWN
-from stitchkit.studies.plans import RANKED, AnyPlan, ClassJudgePlan, PairJudgePlan
+from stitchkit.studies.plans import FUSION, RANKED, AnyPlan, ClassJudgePlan, PairJudgePlan
 from stitchkit.studies.results import Finding, StudyRow, StudySummary, distinct_names
 from stitchkit.studies.row_measures import Group, RowMeasures
 from stitchkit.studies.running import StudyRun
@@ -109,7 +109,7 @@ class _Table:
         wanted: list[Group] = []
         if method.startswith(CLIP):
             wanted = [("", "", METADATA, axes.counts[-1])]
-        elif self.plan.kind in RANKED:
+        elif self.plan.kind in (*RANKED, FUSION):
             wanted = [(source, target, axes.methods[0], anchors)] if method != axes.methods[0] else []
         elif source and target:
             wanted = [("", target, OWN, 0), (source, "", PROBE, anchors), ("", "", METADATA, anchors)]

@@ -48,13 +48,17 @@ def study(
 
 def _summary(plan: AnyPlan) -> dict[str, Any]:
     """The study's data and the size of its grid."""
-    from stitchkit.studies.plans import TrainingPlan
+    from stitchkit.studies.plans import FusionPlan, TrainingPlan
 
     data = {"study": plan.name, "kind": plan.kind, "data": f"{plan.data.layout} in {plan.data.root}"}
     if isinstance(plan, TrainingPlan):
         arms, shares = tuple(plan.arms), plan.grid.fractions
         return {**data, "recipe": plan.recipe, "arms": arms, "shares of the pairs": shares,
                 "runs": plan.runs}  # fmt: skip
+    if isinstance(plan, FusionPlan):
+        fusion = plan.grid
+        return {**data, "sources": fusion.sources, "columns": fusion.columns, "arms": fusion.arms or "all",
+                "seeds": fusion.seeds}  # fmt: skip
     grid = plan.grid
     return {**data, "sources": grid.sources, "targets": grid.targets, "solvers": grid.solvers,
             "fits per pair": grid.fits_per_pair}  # fmt: skip

@@ -21,10 +21,10 @@ from stitchkit.evaluation.scores.metadata import file_columns
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.judges import ClassJudge, Judge
 from stitchkit.studies.methods import FoldData, score_baseline
-from stitchkit.studies.plans import AnyPlan, RetrievalPlan, StitchingPlan, ZeroShotPlan
+from stitchkit.studies.plans import AnyPlan, FusionGrid, FusionPlan, RetrievalPlan, StitchingPlan, ZeroShotPlan
 from stitchkit.studies.study_data import Draw, StudyData
 
-Plan = TypeVar("Plan", StitchingPlan, ZeroShotPlan, RetrievalPlan)
+Plan = TypeVar("Plan", StitchingPlan, ZeroShotPlan, RetrievalPlan, FusionPlan)
 
 RECORDED = ("solver", "settings", "rank", "r2", "notes", "spectrum", "gallery", "shuffled_chance")
 
@@ -178,6 +178,8 @@ class MapJobs(ABC, Generic[Plan]):
     def axes(self) -> TableAxes:
         """The grid of the plan."""
         grid = self.plan.grid
+        if isinstance(grid, FusionGrid):  # whose jobs have axes of their own
+            raise NotImplementedError
         return TableAxes(
             sources=grid.sources,
             targets=grid.targets,
