@@ -41,13 +41,17 @@ def test_a_shipped_study_needs_only_its_paths_edited(path, tmp_path):
         assert cohort.split is None
     else:
         assert plan.data.anchors in cohort.split
-        assert plan.data.test in {"chexpert": ("val",), "mimic-cxr": ("val", "test")}[plan.data.layout]
+        assert (
+            plan.data.test in {"chexpert": ("val",), "mimic-cxr": ("val", "test"), "nih": ("test",)}[plan.data.layout]
+        )
     assert set(plan.data.metadata) <= set(cohort.labels.columns)
     if plan.kind in ("stitching", "zeroshot"):
         classes = plan.judge.classes or read_prompts(plan.prompts).classes
         assert set(classes) <= set(cohort.labels.classes)
         assert set(plan.rename.values()) <= set(cohort.labels.classes)
-    assert (cohort.texts is not None) == (plan.kind != "stitching")
+    assert (cohort.texts is not None) == (plan.kind not in ("stitching", "fusion"))
+    if plan.kind == "fusion":
+        assert set(plan.grid.columns) <= set(cohort.labels.columns)
 
 
 def test_there_is_a_shipped_study_of_each_kind():
