@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,19 +71,23 @@ class Run:
         value = float(self.accuracy(first, one)[0] - self.accuracy(second, one)[0])
         return percentile_interval(value, self.accuracy(first, counts) - self.accuracy(second, counts))
 
-    def auroc(self, first: str, second: str | None = None) -> tuple[float, float, float]:
-        """Macro AUROC, mean over seeds, with the averaged ends; of a difference where a second arm is named."""
-        ends = []
-        for seed in range(self.seeds):
-            ids = [f"r{i}" for i in range(len(self.truth))]
-            labels = Labels(self.truth, ids, self.classes, self.groups)
-            of = {one: Scores(np.log(np.clip(self.values[one][seed], 1e-9, 1)), "logit", ids, self.classes)
-                  for one in (first, second) if one}  # fmt: skip
-            result = evaluate(of[first], labels, others={"second": of[second]} if second else None, min_positives=5)
-            kept = result.method("second").difference if second else result.main.macro
-            ends.append([kept.value, kept.low, kept.high])
-        value, low, high = np.mean(ends, axis=0)
-        return float(value), float(low), float(high)
+    @cached_property
+    def areas(self) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+        """What is shown and arm -> macro AUROC with its ends, and the fused head minus it; means over seeds."""
+        found: dict[tuple[str, str], list[tuple[list[float], list[float]]]] = {}
+        ids = [f"r{i}" for i in range(len(self.truth))]
+        labels = Labels(self.truth, ids, self.classes, self.groups)
+        for what in SHOWN:
+            for seed in range(self.seeds):
+                of = {arm: Scores(np.log(np.clip(self.values[f"{arm}|{what}"][seed], 1e-9, 1)), "logit", ids,
+                                  self.classes) for arm in self.arms}  # fmt: skip
+                result = evaluate(of.pop(FUSED), labels, others=of, name=FUSED, min_positives=5)
+                for one in result.methods:
+                    gap = one.difference or one.macro
+                    ends = [one.macro.value, one.macro.low, one.macro.high], [gap.value, gap.low, gap.high]
+                    found.setdefault((what, one.name), []).append(ends)
+        means = {key: np.mean(each, axis=0) for key, each in found.items()}
+        return {key: (both[0], both[1]) for key, both in means.items()}
 
 
 def main() -> int:
@@ -94,39 +99,36 @@ def main() -> int:
     run = Run(options.folder)
     counts = np.concatenate(list(patient_counts(run.groups, 2000, 0)))
     print(f"{len(run.truth)} rows of {len(np.unique(run.groups))} patients, {run.seeds} seeds, holes {run.holes:g}\n")
-    print(table(run, counts), "", comparisons(run, counts), sep="\n")
+    print(table(run), "", comparisons(run, counts), sep="\n")
     if options.svg:
         runs = [run, *([Run(options.without)] if options.without else [])]
         draw(runs).savefig(options.svg, metadata={"Date": None})
     return 0
 
 
-def table(run: Run, counts: np.ndarray) -> str:
+def table(run: Run) -> str:
     """Balanced accuracy and AUROC of every arm with everything and with one input alone."""
     lines = ["| arm | " + " | ".join(f"{one}: balanced accuracy | AUROC" for one in SHOWN) + " |"]
     lines.append("|---" * (1 + 2 * len(SHOWN)) + "|")
     one = np.ones((1, len(run.truth)))
     for arm in run.arms:
-        cells = []
-        for what in SHOWN:
-            name = f"{arm}|{what}"
-            cells += [f"{run.accuracy(name, one)[0]:.3f}", f"{run.auroc(name)[0]:.3f}"]
+        cells = [f"{run.accuracy(f'{arm}|{what}', one)[0]:.3f} | {run.areas[what, arm][0][0]:.3f}" for what in SHOWN]
         lines.append(f"| {arm} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def comparisons(run: Run, counts: np.ndarray) -> str:
     """Paired differences of the fused head from its rivals."""
-    pairs = [(f"{FUSED}|both", "image alone|both"), (f"{FUSED}|both", f"{PLAIN}|both")]
-    pairs += [(f"{FUSED}|{what}", f"{arm}|{what}") for what in ("image", "table") for arm in run.arms if arm != FUSED]
-    lines = ["| with | fused minus | balanced accuracy | AUROC |", "|---|---|---|---|"]
-    for first, second in pairs:
-        gap = run.of_pair(first, second, counts)
-        area = run.auroc(first, second)
-        lines.append(
-            f"| {first.split('|')[1]} | {second.split('|')[0]} | {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] "
-            f"| {area[0]:+.3f} [{area[1]:+.3f}, {area[2]:+.3f}] |"
-        )
+    lines = ["| fused minus | " + " | ".join(f"{one}: balanced accuracy | AUROC" for one in SHOWN) + " |"]
+    lines.append("|---" * (1 + 2 * len(SHOWN)) + "|")
+    for arm in run.arms:
+        cells = []
+        for what in SHOWN:
+            gap = run.of_pair(f"{FUSED}|{what}", f"{arm}|{what}", counts)
+            for value, low, high in ((gap.value, gap.low, gap.high), run.areas[what, arm][1]):
+                cells.append(f"{value:+.3f} [{low:+.3f}, {high:+.3f}]")
+        if arm != FUSED:
+            lines.append(f"| {arm} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
