@@ -399,6 +399,11 @@ def read_stitched(folder: Path, *, vectors: bool = False) -> tuple[dict[str, Any
     if config.get("kind") == "bound":
         names = ", ".join(f"{folder}/{one['name']}" for one in config.get("modalities", []))
         raise InputError(f"{folder} holds bound modalities. Name one of them: {names}.")
+    if config.get("kind") == "fused":
+        raise InputError(
+            f"{folder} holds a fused head of several inputs, which is no stitched folder. Score items with 'stitchkit "
+            f"zeroshot' or 'stitchkit evaluate'; to carry it elsewhere, copy the folder and its encoders' files."
+        )
     if "source" not in config:
         held = "a head" if "head" in config else "a fit on scores"
         raise InputError(f"{folder} holds {held} alone, which scores nothing by itself. Name a stitched folder.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stitchkit.core.errors import InputError
 from stitchkit.encoders.consent import Consent
 from stitchkit.encoders.names import EncoderName
 from stitchkit.storage.folders import read_folder
@@ -20,6 +21,11 @@ def load(name: EncoderName, *, device: str, dtype: str, consent: Consent) -> Sha
         from stitchkit.encoders.shared import encoder as shared
 
         return shared.load(name, config, arrays, device=device, dtype=dtype)
+    if config.get("kind") == "fused":
+        raise InputError(
+            f"{name.id} holds a fused head, which gives scores of several inputs and no vectors. Load it with "
+            f"sk.load, or name the encoder of one of its inputs."
+        )
     from stitchkit.encoders import stitched
 
     if config.get("kind") == "bound":

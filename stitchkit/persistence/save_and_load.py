@@ -223,8 +223,9 @@ def load(
     if config.get("kind") == "fused":
         from stitchkit.storage.fused_heads import unpack_fused
 
-        if part not in (None, "head"):
-            raise InputError(f"{path} holds a fused head. Load it without " + setting("part") + ".")
+        if part not in (None, "head") or encoder is not None:
+            named = setting("encoder") if encoder is not None else setting("part")
+            raise InputError(f"{path} holds a fused head, which reads vectors. Load it without " + named + ".")
         return unpack_fused(config, arrays)
     if config.get("kind") == "joint":
         from stitchkit.storage.artefacts import unpack_joint

@@ -10,7 +10,6 @@ import torch
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, LeakageError, SpaceMismatchError, UnknownNameError
-from stitchkit.storage.folders import read_folder
 from stitchkit.training.fusion import fit
 from stitchkit.training.fusion.fit import fit_network
 
@@ -76,7 +75,12 @@ def test_a_folder_that_does_not_hold_together_is_refused(head, tmp_path):
     sk.save(head, tmp_path / "fused")
     with pytest.raises(InputError, match="holds a fused head"):
         sk.load(tmp_path / "fused", part="calibration")
-    read_folder(tmp_path / "fused")
+    with pytest.raises(InputError, match="Load it without encoder="):
+        sk.load(tmp_path / "fused", encoder="timm:x")
+    with pytest.raises(InputError, match="gives scores of several inputs and no vectors"):
+        sk.load_encoder(f"stitchkit:{tmp_path / 'fused'}")
+    with pytest.raises(InputError, match="holds a fused head of several inputs"):
+        sk.bundle(tmp_path / "fused", tmp_path / "bundle")
 
 
 def test_a_seed_gives_the_same_bits_and_leaves_the_callers_draws_alone(cohort, quick):
