@@ -132,36 +132,43 @@ def comparisons(run: Run, counts: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def curve(run: Run, arm: str, rates: np.ndarray) -> np.ndarray:
-    """Balanced accuracy expected where each input of each row is missing with the same chance."""
+MISSING = ("the image", "the table", "each of both")
+
+
+def curve(run: Run, arm: str, missing: str, rates: np.ndarray) -> np.ndarray:
+    """Balanced accuracy expected where an input of each row, or each by itself, is missing with the same chance."""
     one, c = np.ones((1, len(run.truth))), run.truth.shape[1]
-    both, image, alone = (run.accuracy(f"{arm}|{what}", one)[0] for what in SHOWN)
+    both, image, table_alone = (run.accuracy(f"{arm}|{what}", one)[0] for what in SHOWN)
+    if missing != MISSING[2]:
+        return (1 - rates) * both + rates * (table_alone if missing == MISSING[0] else image)
     nothing = 1 / c if run.multiclass else 0.5
-    return (1 - rates) ** 2 * both + rates * (1 - rates) * (image + alone) + rates**2 * nothing
+    return (1 - rates) ** 2 * both + rates * (1 - rates) * (image + table_alone) + rates**2 * nothing
 
 
 def draw(runs: list[Run]) -> Any:
-    """Curves over missing rates, a panel a run."""
+    """Curves over missing rates: a line of panels a run, a panel for what is missing."""
     import matplotlib
 
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "stitchkit", "font.size": 9})
     from matplotlib import pyplot
 
-    rates = np.linspace(0, 1, 21)
-    figure, panels = pyplot.subplots(1, len(runs), figsize=(4.4 * len(runs), 3.4), sharey=True, squeeze=False)
-    for panel, run in zip(panels[0], runs, strict=True):
-        for arm in run.arms:
-            strong = arm in (FUSED, PLAIN)
-            panel.plot(rates, curve(run, arm, rates), lw=2.2 if strong else 1.0, label=arm, alpha=1 if strong else 0.75)
-        if run.holes:
-            panel.axvline(run.holes, color="0.6", ls=":", lw=1)
-        panel.set_xlabel("share of each input that is missing")
-        panel.set_title(f"holes in training: {run.holes:.0%}", fontsize=9)
-        panel.grid(alpha=0.25)
-    panels[0][0].set_ylabel("balanced accuracy")
-    panels[0][-1].legend(fontsize=7, frameon=False)
-    figure.tight_layout()
+    rates = np.linspace(0, 1, 11)
+    height = 3.0 * len(runs)
+    figure, lines = pyplot.subplots(len(runs), 3, figsize=(10.5, height), sharey=True, squeeze=False)
+    for panels, run in zip(lines, runs, strict=True):
+        for panel, missing in zip(panels, MISSING, strict=True):
+            for arm in run.arms:
+                strong = arm in (FUSED, PLAIN)
+                values = curve(run, arm, missing, rates)
+                panel.plot(rates, values, lw=2.4 if strong else 1.0, label=arm, alpha=1 if strong else 0.8)
+            if run.holes:
+                panel.axvline(run.holes, color="0.6", ls=":", lw=1)
+            panel.set_xlabel(f"share of rows without {missing}")
+            panel.grid(alpha=0.25)
+        panels[0].set_ylabel(f"balanced accuracy{f', holes {run.holes:.0%}' if run.holes else ''}")
+    figure.tight_layout(rect=(0, 0, 0.8, 1))
+    figure.legend(*lines[0][0].get_legend_handles_labels(), loc="center right", fontsize=8, frameon=False)
     return figure
 
 
