@@ -240,7 +240,7 @@ class FusedHead:
 
     def _origin(self, rows: FusionRows, empty: int) -> Provenance:
         gaps = f"; {counted(empty, 'item')} without any modality got the prior" if empty else ""
-        encoders = ", ".join(one.encoder or one.space.name for one in self.modalities)
+        encoders = ", ".join(one.reader for one in self.modalities if one.table is None)
         return Provenance(source=encoders, head=f"fused, of {', '.join(self.names)}{gaps}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from stitchkit.core.space import Space
 from stitchkit.core.table_features import TableFeatures, TableRows
 from stitchkit.core.wording import counted
 
+_FOLDERS = re.compile(r"/(?:[^/\s#:&=]+/)+")  # of an absolute path; hf:owner/model keeps its owner
 NARROW = 8  # width below which a layer norm of a row would leave little of it: of one number nothing
 
 
@@ -35,6 +37,11 @@ class Modality:
         Name of the encoder of its vectors; empty if it is not known.
     column
         Column of a table of items that the encoder reads; empty if it is not known.
+
+    Examples
+    --------
+    >>> Modality("image", Space("net", 9), encoder="python:/home/ann/mine.py:thumbnails").reader
+    'python:mine.py:thumbnails'
     """
 
     name: str
@@ -42,6 +49,13 @@ class Modality:
     table: TableFeatures | None = None
     encoder: str = ""
     column: str = ""
+
+    @property
+    def reader(self) -> str:
+        """What reads it, for people: an encoder's name without folders of this machine, or the columns of a table."""
+        if self.table is not None:
+            return repr(self.table).partition("(")[2].removesuffix(")")
+        return _FOLDERS.sub("", self.encoder or self.space.name)
 
     @property
     def normed(self) -> bool:

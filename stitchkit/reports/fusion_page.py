@@ -36,13 +36,8 @@ def write_fusion(
 
 
 def _inputs(head: FusedHead) -> Section:
-    rows = [
-        (
-            one.name,
-            repr(one.table) if one.table is not None else f"{one.encoder or one.space.name}, {one.space.dim} wide",
-        )
-        for one in head.modalities
-    ]
+    rows = [(one.name, one.reader if one.table is not None else f"{one.reader}, {one.space.dim} wide")
+            for one in head.modalities]  # fmt: skip
     return Section("Inputs, any of which an item may lack", ("modality", "read by"), rows)
 
 

@@ -196,7 +196,7 @@ def _card(head: FusedHead, command: str) -> str:
     rule = "exactly one class applies" if head.multiclass else "several classes may apply"
     facts = [("Classes", f"{', '.join(head.classes)}; {rule}")]
     for one in head.modalities:
-        words = f"{one.space.name}, {one.space.dim} wide" if one.table is None else repr(one.table)
+        words = f"{one.reader}, {one.space.dim} wide" if one.table is None else one.reader
         facts.append((f"Modality {one.name}", f"{words}; any item may lack it"))
     facts.append(
         ("Trained on", f"{head.record.get('rows')} rows, patients: {head.record.get('patients') or 'not known'}")

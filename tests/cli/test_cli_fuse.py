@@ -66,6 +66,8 @@ def test_one_command_writes_the_folder_and_a_page_that_one_would_mail(fused):
     for words in ("Calibration of each subset", "image and table", "the mask alone", "image alone", "may lack",
                   "Judged on patients who were not trained on", "stitchkit fuse"):  # fmt: skip
         assert words in page
+    assert "python:mine.py:thumbnails" in page
+    assert f"python:{folder.parent}" not in page.partition("<pre>")[0]  # no folder of this machine above the command
     assert not any(word in page for word in ('src="http', 'href="http', "url(http"))
     methods = {one["name"]: one["macro"]["value"] for one in done.json["evaluation"]["methods"]}
     assert methods["all that is there"] > 0.65 > methods["the mask alone"]
