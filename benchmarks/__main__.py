@@ -14,6 +14,7 @@ from pathlib import Path
 
 GROUPS = (
     "maps",
+    "bound",
     "search",
     "pools",
     "retrieval",

@@ -81,6 +81,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "load_encoder": "stitchkit.encoders:load_encoder",
     "log_likelihood_ratio": "stitchkit.solvers.hub:log_likelihood_ratio",
     "make_phantoms": "stitchkit.datasets.phantoms:make_phantoms",
+    "make_renderings": "stitchkit.datasets.phantoms.renderings:make_renderings",
     "orthogonal_map": "stitchkit.solvers.orthogonal:orthogonal_map",
     "prompt_sensitivity": "stitchkit.studies.prompt_sensitivity:prompt_sensitivity",
     "read_anchors": "stitchkit.datasets.tables:read_anchors",

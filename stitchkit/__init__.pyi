@@ -32,6 +32,7 @@ from stitchkit.datasets.cohorts import Cohort as Cohort
 from stitchkit.datasets.cohorts import read_cohort as read_cohort
 from stitchkit.datasets.labels import read_labels as read_labels
 from stitchkit.datasets.phantoms import make_phantoms as make_phantoms
+from stitchkit.datasets.phantoms.renderings import make_renderings as make_renderings
 from stitchkit.datasets.prompt_sets import read_prompts as read_prompts
 from stitchkit.datasets.table_rows import read_table_rows as read_table_rows
 from stitchkit.datasets.tables import read_anchors as read_anchors

@@ -14,9 +14,9 @@ from stitchkit.core.seeds import check_seed
 from stitchkit.datasets.phantoms.canvas import Floats, edge
 from stitchkit.datasets.phantoms.facts import FINDINGS, Phantom, draw_phantoms
 from stitchkit.datasets.phantoms.film import film_levels
-from stitchkit.datasets.phantoms.reports import write_report
+from stitchkit.datasets.phantoms.reports import write_caption
 
-__all__ = ["NORMAL", "RENDERINGS", "RenderingSet", "make_renderings", "rendered"]
+__all__ = ["NORMAL", "RENDERINGS", "SENTENCES", "RenderingSet", "make_renderings", "rendered"]
 
 NORMAL = "normal"  # class of a phantom without a finding
 _GRAIN = 192  # speckle has this many cells a side, whatever the size of the drawing
@@ -32,8 +32,8 @@ class RenderingSet:
     ids : (n,) str
         ``"rendering-<seed>-00012"``; the same phantom has the same id in every rendering.
     images : rendering -> (n, size, size) or (n, size, size, 3) uint8
-    reports : rendering -> n texts
-        The same facts, and a sentence that names the rendering.
+    texts : rendering -> n texts
+        A sentence that names the rendering (``SENTENCES``), and one of the finding with grade, side and zone.
     labels : (n, c) int8
         One class each; c = ``len(classes)``.
     severity : (n,) float32
@@ -45,7 +45,7 @@ class RenderingSet:
 
     ids: NDArray[np.str_]
     images: Mapping[str, NDArray[np.uint8]]
-    reports: Mapping[str, list[str]]
+    texts: Mapping[str, list[str]]
     labels: NDArray[np.int8]
     severity: NDArray[np.float32]
     patients: NDArray[np.str_]
@@ -101,7 +101,9 @@ def make_renderings(
     """
     check_seed(seed)
     if n < 0 or not kinds:
-        raise InputError(f"make_renderings takes 0 phantoms or more and at least one rendering; got {n}, {list(kinds)}.")
+        raise InputError(
+            f"make_renderings takes 0 phantoms or more and at least one rendering; got {n}, {list(kinds)}."
+        )
     for kind in kinds:
         if kind not in RENDERINGS:
             raise UnknownNameError.of("rendering", str(kind), RENDERINGS)
@@ -113,11 +115,11 @@ def make_renderings(
             images.append(rendered(one, kind, levels))
     severity = np.array([one.severities for one in phantoms], np.float32).reshape(n, len(FINDINGS))
     labels = np.column_stack([(severity == 0).all(axis=1), severity > 0]).astype(np.int8)
-    empty = np.empty((0, size, size), np.uint8)
+    shapes = {kind: (size, size, 3) if kind == "colour" else (size, size) for kind in kinds}
     return RenderingSet(
         ids=np.array([f"rendering-{seed}-{row:05d}" for row in range(n)], np.str_),
-        images={kind: np.stack(images) if images else empty for kind, images in drawn.items()},
-        reports={kind: [f"{_SAID[kind]} {write_report(one, seed=seed)}" for one in phantoms] for kind in kinds},
+        images={kind: np.array(images, np.uint8).reshape(n, *shapes[kind]) for kind, images in drawn.items()},
+        texts={kind: [f"{SENTENCES[kind]} {write_caption(one, seed=seed)}" for one in phantoms] for kind in kinds},
         labels=labels,
         severity=severity.max(axis=1, initial=0.0),
         patients=np.array([f"patient-{seed}-{row:05d}" for row in range(n)], np.str_),
@@ -194,7 +196,7 @@ RENDERINGS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
     "smooth": _smooth,
     "colour": _colour,
 }
-_SAID = {
+SENTENCES = {
     "film": "Drawn as a film.",
     "speckle": "Drawn with speckle in a sector.",
     "smooth": "Drawn smooth and inverted.",

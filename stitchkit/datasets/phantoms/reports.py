@@ -7,7 +7,7 @@ import numpy as np
 from stitchkit.datasets.phantoms.facts import FINDINGS, Phantom
 from stitchkit.datasets.phantoms.wordings import UNSEEN, USUAL, Wording
 
-__all__ = ["phantom_prompts", "reported_findings", "write_report"]
+__all__ = ["phantom_prompts", "reported_findings", "write_caption", "write_report"]
 
 _BANKS: dict[str, Wording] = {"usual": USUAL, "unseen": UNSEEN}
 _NEGATIVE_MENTIONED = 0.45  # chance that the report rules out a finding by name
@@ -71,6 +71,21 @@ def write_report(
     order = rng.permutation(len(body))
     ending = [] if positive else [_pick(rng, bank.normal)]
     return " ".join([*opening, *(body[i] for i in order), *closing, *ending])
+
+
+def write_caption(phantom: Phantom, *, seed: int, wording: Literal["usual", "unseen"] = "usual") -> str:
+    """One sentence for each finding of a phantom, with grade, side and zone, or the sentence of a normal chest.
+
+    Examples
+    --------
+    >>> from stitchkit.datasets.phantoms import draw_phantoms
+    >>> bare = draw_phantoms(1, seed=3)[0].with_severity(**dict.fromkeys(FINDINGS, 0.0))
+    >>> write_caption(bare, seed=0) in USUAL.normal
+    True
+    """
+    bank, rng = _BANKS[wording], _rng(phantom, seed, 3)
+    present = [_present(phantom, i, bank, rng) for i, grade in enumerate(phantom.severities) if grade > 0]
+    return " ".join(present) if present else _pick(rng, bank.normal)
 
 
 def phantom_prompts(wording: Literal["usual", "unseen"] = "usual") -> dict[str, dict[str, tuple[str, ...]]]:
