@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.harness import Case, Row
 
-TEXTS, WIDTH, ANCHORS, LATENT = 10_000, 384, 500, 64
+TEXTS, WIDTH, ANCHORS, LATENT = 10_000, 256, 500, 64
 MODALITIES = ("xray", "ct", "skin", "retina")
 
 
