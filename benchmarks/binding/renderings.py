@@ -102,7 +102,7 @@ def alone(data: Drawn) -> dict[str, sk.Scores]:
 
 def same_phantom(data: Drawn, bound: sk.BoundSpace) -> dict[tuple[str, str], Interval]:
     """Share of test phantoms that find themselves in another rendering, among all test phantoms."""
-    rows = {kind: np.asarray(bound.unit_rows(kind, one)) for kind, one in data.test.items()}
+    rows = {kind: np.asarray(bound.comparable_rows(kind, one)) for kind, one in data.test.items()}
     truth, found = np.arange(len(data.tested)), {}
     for query in rows:
         for gallery in rows:

@@ -118,7 +118,7 @@ def read_bound(folder: str | Path) -> BoundSpace:
         If the folder or one inside it is missing, damaged, or not the one that it was written with.
     """
     place = check_artefact(Path(folder))
-    config, _ = read_folder(place)
+    config, arrays = read_folder(place)
     if config.get("kind") != BOUND:
         raise ModelUnavailableError(f"{folder} holds no bound space. Make one with 'stitchkit bind'.")
     try:
@@ -145,7 +145,7 @@ def read_bound(folder: str | Path) -> BoundSpace:
             if modality.digest != one.digest:
                 raise InputError(f"the map in {one.name!r} is another than the one it was bound with")
             modalities[one.name] = modality
-        return BoundSpace(fields.text, texts, modalities, encoders, fields.record)
+        return BoundSpace(fields.text, texts, modalities, encoders, fields.record, arrays.get("text_root"))
     except InputError as error:
         raise wrong("bound space", error) from error
 
@@ -172,6 +172,8 @@ def _top(bound: BoundSpace, extra: Mapping[str, Any]) -> tuple[dict[str, Any], d
     arrays = {"global_mean": to_numpy(mean), "global_text_mean": to_numpy(text_mean)}
     for i, one in enumerate(bound.modalities.values()):
         arrays |= {f"means.{i}": to_numpy(one.mean), f"text_means.{i}": to_numpy(one.text_mean)}
+    if bound.text_root is not None:
+        arrays["text_root"] = to_numpy(bound.text_root)
     check_finite(arrays, "this bound space")
     config = {
         "kind": BOUND,

@@ -405,3 +405,44 @@ def test_each_modality_is_known_by_the_hashes_of_its_own_anchors(bound):
     fresh = of_kind("skin", 30, 77)
     others = seen("skin encoder", 12, fresh, first=500), bound.into_hub("text", seen("letters", 9, fresh, first=500))
     assert sk.gate(bound.alignment("skin"), *others, min_recall_at_1=0.1).passed
+
+
+def test_images_of_two_modalities_are_compared_alike_whether_or_not_the_maps_whiten_the_texts():
+    """CSA's maps divide the texts by their spread; noise along directions that hardly vary must not decide."""
+    rng = np.random.default_rng(2)
+    spread = np.array([1.0] * DIM + [0.02] * 20)
+    turn = np.linalg.qr(rng.normal(size=(25, 25)))[0]
+    meaning = {kind: of_kind(kind, 120, seed=i) for i, kind in enumerate(("xray", "skin"))}
+    given = {}
+    for kind, z in meaning.items():
+        own = np.concatenate([z, rng.normal(size=(120, 20))], axis=1) * spread
+        texts = embeddings("notes", own @ turn)
+        x = seen(f"{kind} encoder", 12, z)
+        noisy = embeddings(f"{kind} encoder", x.vectors + rng.normal(size=x.vectors.shape) * 0.5)
+        given[kind] = (noisy, texts)
+    fresh = of_kind("xray", 80, 30)
+    shares = {}
+    for solver in (sk.Ridge(alpha=0.01), sk.CSA(kappa=0.001)):
+        found = sk.bind(given, maps="own", solver=solver)
+        rows = [found.comparable_rows(kind, seen(f"{kind} encoder", 12, fresh)) for kind in ("xray", "skin")]
+        np.testing.assert_allclose(np.linalg.norm(rows[0], axis=1), 1)
+        shares[solver.__class__.__name__] = ((rows[0] @ rows[1].T).argmax(axis=1) == np.arange(80)).mean()
+        plain = [found.unit_rows(kind, seen(f"{kind} encoder", 12, fresh)) for kind in ("xray", "skin")]
+        shares[f"{solver.__class__.__name__}, for texts"] = (
+            (plain[0] @ plain[1].T).argmax(axis=1) == np.arange(80)
+        ).mean()
+    print(shares)
+    assert shares["CSA"] > shares["CSA, for texts"]
+    assert abs(shares["CSA"] - shares["Ridge"]) < 0.15
+
+
+def test_the_weights_between_modalities_are_the_root_of_the_texts_covariance_and_stay(bound):
+    covariances = []
+    for kind in KINDS:
+        _, t = pairs_of(kind, text={"xray": "notes", "skin": "letters", "mri": "codes"}[kind])
+        in_hub = bound.text_maps[bound.modality(kind).text_space](t).vectors
+        covariances.append(np.cov(in_hub.T, bias=True))
+    np.testing.assert_allclose(bound.text_root @ bound.text_root, np.mean(covariances, axis=0), atol=1e-9)
+    meaning = of_kind("mri", 60, 40)
+    more = bound.add("ct", (seen("ct encoder", 10, meaning), seen("notes", 9, meaning)))
+    assert more.text_root is bound.text_root is more.remove("ct").text_root

@@ -54,6 +54,7 @@ def test_a_bound_folder_holds_every_map_to_the_last_bit(bound, folder):
         one, other = bound.to_hub(name), again.to_hub(name)
         for part in ("center", "weight", "bias"):
             np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+    assert (again.text_root == bound.text_root).all()
     for one, other in zip(bound.global_means, again.global_means, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -22,7 +22,7 @@ from stitchkit.alignment.binding.modalities import (
     text_space_of,
 )
 from stitchkit.alignment.request import resolve_solver
-from stitchkit.core.arrays import like
+from stitchkit.core.arrays import Array, like, namespace
 from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.moments.moments import Moments
@@ -165,7 +165,19 @@ def _bound(
             fitted[name] = fitted_modality(one, hub, fit_to_hub(partners, solver, seed=seed), partners)
         waiting = [name for name in waiting if name not in fitted]
     record = {"hub": dict(hub.record), "query": hub.text, **compared, "seed": seed}
-    return BoundSpace(hub.text, hub.maps, {name: fitted[name] for name in members}, dict(text_encoders), record)
+    every = {name: fitted[name] for name in members}
+    return BoundSpace(hub.text, hub.maps, every, dict(text_encoders), record, _text_root(pairs))
+
+
+def _text_root(pairs: Mapping[str, HubPairs]) -> Array:
+    """Square root (k, k) of the covariance of texts in the hub about each modality's mean; None without texts."""
+    if not pairs:
+        return None
+    every = [Moments.of(one.x, one.y) for one in pairs.values()]
+    scatters = [m.scatter_tt / m.count for m in every]
+    xp = namespace(scatters[0])
+    values, vectors = xp.linalg.eigh(sum(like(one, scatters[0]) for one in scatters) / len(scatters))
+    return (vectors * xp.sqrt(xp.clip(values, min=0))[None, :]) @ xp.matrix_transpose(vectors)
 
 
 def _through(one: ModalityPairs, hub: TextHub, pairs: HubPairs, views: Mapping[str, Embeddings]) -> HubMap:

@@ -52,6 +52,9 @@ class BoundSpace:
         Name of a text space -> name by which its encoder is loaded, where it is known.
     record
         Solver of the hub, the comparison of maps, and what was added and removed.
+    text_root : (k, k), optional
+        Square root of the covariance of the anchors' texts in the hub, mean over the modalities that were bound
+        together; later ones do not change it.
 
     Examples
     --------
@@ -73,6 +76,7 @@ class BoundSpace:
     modalities: Mapping[str, BoundModality]
     text_encoders: Mapping[str, str] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    text_root: Array = None
 
     def __post_init__(self) -> None:
         if self.text not in self.text_maps:
@@ -170,8 +174,18 @@ class BoundSpace:
         """Cosines (n, m) of a modality's vectors (n, d) with texts (m, d_t) of the query's encoder, about a centre."""
         return self.alignment(name, center).similarity(vectors, self.into_hub(TEXT, texts))
 
+    def comparable_rows(self, name: str, vectors: Any) -> Array:
+        """Rows (n, k) of unit length of a modality's vectors, to be compared with its own and other modalities'.
+
+        A map into the hub is made for inner products with texts: those of a solver that whitens texts are large along
+        directions in which texts hardly vary. Between two modalities each direction is weighed by the texts' spread.
+        """
+        centred = self.alignment(name).source_map(vectors)
+        rows = centred.vectors if isinstance(centred, Embeddings) else centred
+        return unit(rows if self.text_root is None else rows @ like(self.text_root, rows))
+
     def unit_rows(self, name: str, vectors: Any, center: str = "modality") -> Array:
-        """Rows (n, k) of unit length of a modality's vectors in the hub, to be compared with another modality's."""
+        """Rows (n, k) of unit length of a modality's vectors in the hub, to be compared with texts."""
         centred = self.alignment(name, center).source_map(vectors)
         return unit(centred.vectors if isinstance(centred, Embeddings) else centred)
 

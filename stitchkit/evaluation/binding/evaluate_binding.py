@@ -210,7 +210,7 @@ def _few_shot(
             f"{both.sum()} training items of {name!r} are test items, the first is {vectors.ids[both][0]!r}."
         )
     pool = np.nan_to_num(labels.of_ids(vectors.ids).of_classes(test.labels.classes).values, nan=0.0)
-    rows, other = (to_numpy(bound.unit_rows(name, one)) for one in (test.vectors, vectors))
+    rows, other = (to_numpy(bound.comparable_rows(name, one)) for one in (test.vectors, vectors))
     present = [c for c in range(pool.shape[1]) if pool[:, c].any() and (truth == c).any()]
     accuracies = {}
     for count in shots:
@@ -238,7 +238,7 @@ def _cross_modal(
             continue
         sides = [np.flatnonzero(np.isin(labels[name], shared)) for name in (query, gallery)]
         rows = [
-            to_numpy(bound.unit_rows(name, tests[name].vectors))[some]
+            to_numpy(bound.comparable_rows(name, tests[name].vectors))[some]
             for name, some in zip((query, gallery), sides, strict=True)
         ]
         similarity, own, other = rows[0] @ rows[1].T, labels[query][sides[0]], labels[gallery][sides[1]]

@@ -21,12 +21,12 @@ def renderings():
 
 @pytest.fixture(scope="module")
 def data(renderings):
-    return renderings.drawn(anchors=120, tested=100)
+    return renderings.drawn(anchors=200, tested=100)
 
 
 @pytest.fixture(scope="module")
 def judged(renderings, data):
-    bound, result = renderings.bound_and_judged(data, solver=renderings.RIDGE, shots=())
+    bound, result = renderings.bound_and_judged(data, shots=())
     print(f"\n{result}")
     return bound, result
 
@@ -42,19 +42,18 @@ def test_every_rendering_is_named_by_text_above_chance(judged):
 
 
 def test_the_same_finding_is_found_across_renderings_above_chance(judged):
-    """On average over the twelve directions; single ones have 100 queries each."""
-    found = judged[1].cross_modal
-    assert len(found) == 12
-    above = np.asarray([one.first.value - one.chance_first for one in found])
-    error = 0.5 / 100**0.5  # at most, of one direction: the same phantoms are the queries of all
-    assert above.mean() > 2 * error
-    assert all(one.precision > one.chance for one in found)
+    """Between all but the speckled drawings, in which the general encoder sees little."""
+    assert len(judged[1].cross_modal) == 12
+    for one in judged[1].cross_modal:
+        assert one.precision > one.chance
+        if "speckle" not in (one.query, one.gallery):
+            assert one.first.low > one.chance_first
 
 
 def test_the_same_phantom_is_found_in_another_rendering_above_chance(renderings, data, judged):
+    """On average over the six directions without speckle."""
     itself = renderings.same_phantom(data, judged[0])
-    for pair, one in itself.items():
-        print(pair, one)
-    clear = [one for pair, one in itself.items() if "speckle" not in pair]
-    assert len(clear) == 6
-    assert all(one.low > 1 / len(data.tested) for one in clear)
+    clear = np.asarray([one.value for pair, one in itself.items() if "speckle" not in pair])
+    chance, n = 1 / len(data.tested), len(data.tested)
+    print(clear.round(3), chance)
+    assert clear.mean() > chance + 3 * (chance * (1 - chance) / n) ** 0.5  # as if all directions were one
