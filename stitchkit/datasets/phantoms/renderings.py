@@ -172,10 +172,8 @@ def _speckle(levels: Floats, rng: np.random.Generator) -> Floats:
 
 def _smooth(levels: Floats, rng: np.random.Generator) -> Floats:
     """Bright where the film is dark, without fine detail, under a field that varies slowly."""
-    from scipy.ndimage import gaussian_filter
-
     x, y = _places(len(levels))
-    soft = gaussian_filter(np.float32(255) - levels, 0.022 * len(levels) / 2, mode="nearest")
+    soft = _blurred(np.float32(255) - levels, (0.022 * len(levels) / 2,) * 2, wrap=False)
     a, b, c = rng.uniform(-0.3, 0.3, 3).astype(np.float32)
     return np.asarray(np.float32(0.8) * soft * np.exp(a * x + b * y + c * (x * x + y * y - 1)), np.float32)
 
@@ -183,8 +181,8 @@ def _smooth(levels: Floats, rng: np.random.Generator) -> Floats:
 def _colour(levels: Floats, rng: np.random.Generator) -> Floats:
     """Between a dark and a light tint, which differ from item to item, darker towards the corners."""
     x, y = _places(len(levels))
-    dark = np.float32([70, 30, 25]) + rng.uniform(-12, 12, 3).astype(np.float32)
-    light = np.float32([245, 205, 180]) + rng.uniform(-10, 10, 3).astype(np.float32)
+    dark = np.asarray([70, 30, 25], np.float32) + rng.uniform(-12, 12, 3).astype(np.float32)
+    light = np.asarray([245, 205, 180], np.float32) + rng.uniform(-10, 10, 3).astype(np.float32)
     share = (levels / np.float32(255))[:, :, None] ** np.float32(rng.uniform(0.8, 1.2))
     vignette = 1 - np.float32(0.28) * (x * x + y * y)[:, :, None] ** 2 / 2
     return np.asarray((dark + share * (light - dark)) * vignette, np.float32)
@@ -212,9 +210,24 @@ def _places(size: int) -> tuple[Floats, Floats]:
 
 def _grain(rng: np.random.Generator, size: int, wide: tuple[float, float]) -> Floats:
     """Smooth noise (size, size) of variance 1, the same at every size; ``wide`` in cells, down and across."""
-    from scipy.ndimage import gaussian_filter, map_coordinates
+    cells = _blurred(rng.standard_normal((_GRAIN, _GRAIN)), wide, wrap=True)
+    cells = cells / cells.std()
+    at = np.clip((np.arange(size) + 0.5) * _GRAIN / size - 0.5, 0, _GRAIN - 1.001)
+    low = at.astype(int)
+    part = at - low
+    rows = cells[low] + part[:, None] * (cells[low + 1] - cells[low])
+    return np.asarray(rows[:, low] + part * (rows[:, low + 1] - rows[:, low]), np.float32)
 
-    cells = gaussian_filter(rng.standard_normal((_GRAIN, _GRAIN)), wide, mode="wrap")
-    at = (np.arange(size) + 0.5) * _GRAIN / size - 0.5
-    sampled = map_coordinates(cells / cells.std(), np.meshgrid(at, at, indexing="ij"), order=1, mode="nearest")
-    return np.asarray(sampled, np.float32)
+
+def _blurred(image: Floats, wide: tuple[float, float], *, wrap: bool) -> Floats:
+    """The image under a Gaussian of ``wide`` pixels, down and across; outside it goes on, or begins again."""
+    for axis, sigma in enumerate(wide):
+        reach = int(4 * sigma + 0.5)
+        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+        weights /= weights.sum()
+        outside = [(reach, reach) if i == axis else (0, 0) for i in range(2)]
+        padded = np.pad(image, outside, mode="wrap" if wrap else "edge")
+        n = image.shape[axis]
+        shifted = (np.take(padded, np.arange(i, i + n), axis=axis) for i in range(2 * reach + 1))
+        image = np.asarray(sum(w * one for w, one in zip(weights, shifted, strict=True)))
+    return image
