@@ -115,5 +115,5 @@ def run(real: RealVectors, encoders: list[str], wanted: str, out: Path | None) -
             kept.append(numbers)
             if out is not None:
                 out.mkdir(parents=True, exist_ok=True)
-                (out / f"{encoder}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+                (out / f"{encoder}.json").write_text(json.dumps(kept) + "\n", encoding="utf-8")
     return 0

@@ -135,5 +135,5 @@ def run(out: Path | None) -> int:
         }  # fmt: skip
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "renderings.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        (out / "renderings.json").write_text(json.dumps(kept) + "\n", encoding="utf-8")
     return 0
