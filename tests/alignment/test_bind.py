@@ -203,6 +203,17 @@ def test_where_one_map_cannot_serve_all_each_modality_keeps_its_own():
     assert shared.record["compared"][0]["chosen"] != "own"  # twelve anchors are few, three times as many are not
 
 
+@pytest.mark.parametrize(("loss", "chosen"), [(0.01, "joint, ridge 1"), (0.03, "own")])
+def test_a_joint_map_is_not_chosen_where_one_modality_loses_by_it(monkeypatch, loss, chosen):
+    better = {"own": (0.5, 0.8, 0.5), "joint, ridge 0.1": (0.9, 0.5, 0.9), "joint, ridge 1": (0.8, 0.8 - loss, 0.8)}
+    order = iter(better.values())
+    monkeypatch.setattr(
+        "stitchkit.alignment.binding.images.held_out_ranks", lambda *_, **__: dict(zip(KINDS, next(order), strict=True))
+    )
+    given = {kind: pairs_of(kind, encoder="one encoder") for kind in KINDS}
+    assert sk.bind(given).record["compared"][0]["chosen"] == chosen
+
+
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_a_few_anchors_of_one_encoder_are_bound_without_a_comparison(n):
     given = {kind: pairs_of(kind, encoder="one encoder", n=n) for kind in KINDS}

@@ -71,7 +71,7 @@ def bind(
         Solver of the modalities' maps, as in :func:`stitchkit.align`.
     maps
         ``"own"``: a map for each modality; ``"joint"``: one for all that share an encoder; ``"auto"`` chooses by
-        held-out anchors.
+        held-out anchors, a joint map only where no modality loses by it.
     text_encoders
         Name of a text space -> name by which its encoder is loaded.
     seed

@@ -20,6 +20,7 @@ from stitchkit.core.roles import Solver
 from stitchkit.metrics.ranks import distinct_rows, true_ranks
 from stitchkit.solvers.ridge import Ridge
 
+LOSS = 0.02  # mean reciprocal rank that a joint map may cost a modality
 JUDGED, GALLERY = 1000, 5000  # anchors of a fold that are ranked at most, and texts beside theirs
 # solvers of one map for several modalities, beside a searched map for each
 JOINT: dict[str, Ridge] = {f"joint, ridge {alpha:g}": Ridge(alpha=alpha) for alpha in (0.1, 1.0)}
@@ -97,7 +98,8 @@ def maps_to_hub(
     ----------
     choice
         ``"own"``: a map for each modality; ``"joint"``: one for all that share an encoder; ``"auto"``: the one under
-        which held-out vectors find their text among the texts of their own modality best, on average over modalities.
+        which held-out vectors find their text among the texts of their own modality best, on average over modalities,
+        a joint one only if no modality loses more than 0.02 of its mean reciprocal rank by it.
     """
     fitted, compared = {name: fit_to_hub(one, solver, seed=seed) for name, one in pairs.items()}, []
     for names in _sharing(pairs) if choice != "own" else ():
@@ -116,7 +118,7 @@ def maps_to_hub(
                 for key, solvers in candidates.items()
             }
         means = {key: float(np.mean(list(one.values()))) for key, one in scores.items()}
-        some = [key for key in candidates if choice == "auto" or key != "own"]
+        some = [key for key in candidates if key != "own"] if choice == "joint" else _harmless(candidates, scores)
         best = max(some, key=lambda key: means.get(key, 0.0))  # the first of equals: a map of one's own
         compared.append({"modalities": list(names), "chosen": best, "mrr": scores, "mean": means})
         for name in names if best != "own" else ():
@@ -176,6 +178,12 @@ def _others(parts: Sequence[np.ndarray], fold: int) -> np.ndarray:
 
 def _rows(embeddings: Embeddings) -> np.ndarray:
     return np.asarray(to_numpy(embeddings.vectors), dtype=np.float64)
+
+
+def _harmless(candidates: Mapping[str, Any], scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Candidates under which no modality loses more than ``LOSS`` against a map of its own."""
+    own = scores["own"]
+    return [key for key in candidates if all(scores[key][name] >= own[name] - LOSS for name in own)]
 
 
 def _joint_of(solver: str | Solver) -> Mapping[str, Any]:
