@@ -134,6 +134,12 @@ class AnchorTable:
             path, classes=classes, label=label, id=id, groups=groups, columns=columns, uncertain=uncertain
         )
 
+    def column_by_id(self, column: str, pairs: AnchorSet) -> dict[str, str]:
+        """Id of each row -> its cell of a column; ``pairs`` are those of this table, whose ids are read as theirs."""
+        rows = self._rows()
+        ids = rows.column(self.id_column(pairs) or "")
+        return {str(key): str(cell).strip() for key, cell in zip(ids, rows.column(column), strict=True)}
+
     def read_test(self, path: Path) -> tuple[Any, Any]:
         """Test items in another table, and their patients.
 

@@ -31,6 +31,7 @@ def judge_binding(
     common: Mapping[str, np.ndarray] | None = None,
     min_positives: int = MIN_POSITIVES,
     seed: int = 0,
+    allow_leakage: bool = False,
 ) -> BindingEvaluation:
     """Judge a bound space by held-out pairs: each distinct text of a modality is a class, named by itself.
 
@@ -46,6 +47,8 @@ def judge_binding(
         Patients that a class needs on either side.
     seed
         Seed of draws of few labelled items.
+    allow_leakage
+        As in :func:`stitchkit.evaluate_binding`.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def judge_binding(
         name: _test(fitted, name, pairs, vectors, None if common is None else common.get(name), min_positives)
         for name, (pairs, vectors) in tests.items()
     }
-    return evaluate_binding(fitted.bound, judged, min_positives=min_positives, seed=seed)
+    return evaluate_binding(fitted.bound, judged, min_positives=min_positives, seed=seed, allow_leakage=allow_leakage)
 
 
 def _test(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.alignment.binding.bound_space import BoundSpace
-from stitchkit.alignment.binding.modalities import TEXT, BoundModality
+from stitchkit.alignment.binding.modalities import TEXT, BoundModality, check_modality_name, check_name
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import eye_like, to_numpy, zeros_like_width
 from stitchkit.core.errors import InputError, ModelUnavailableError
@@ -22,9 +22,9 @@ from stitchkit.core.maps import AffineMap
 from stitchkit.core.wording import setting
 from stitchkit.stitching import card, findable
 from stitchkit.storage.artefact_schemas import BoundFields, check_fields, check_finite, wrong
-from stitchkit.storage.artefacts import pack_alignment, unpack_alignment
+from stitchkit.storage.artefacts import pack_alignment, same_map, unpack_alignment
 from stitchkit.storage.cards import model_card
-from stitchkit.storage.folders import HERE, check_artefact, read_folder, refresh_folder, write_folder
+from stitchkit.storage.folders import HERE, is_foreign, read_folder, refresh_folder, write_folder
 
 BOUND = "bound"  # kind of the config
 TEXTS = "texts"  # folder of the text spaces whose encoders read no queries
@@ -37,11 +37,8 @@ def save_bound(
 ) -> Path:  # fmt: skip
     """Write a bound space to a folder, whole or not at all; see :func:`stitchkit.save`.
 
-    ``beside`` writes further files, such as a page or an index, into the new folder before it takes its name. Over an
-    earlier state of the same bound space only what was added or removed is written, and the rest of the folder stays.
+    ``beside`` writes further files, such as a page or an index, into the new folder before it takes its name.
     """
-    if overwrite and beside is None and not extra and _is_earlier_state(bound, Path(folder)):
-        return update_bound(bound, folder, command=command)
 
     def fill(draft: Path) -> None:
         for name, one in bound.text_maps.items():
@@ -72,7 +69,9 @@ def update_bound(
     before = read_bound(folder)
     kept = [name for name in bound.names if name in before.modalities]
     changed = [name for name in kept if bound.digests[name] != before.digests[name]]
-    if before.hub != bound.hub or changed:
+    changed += [name for name, one in before.text_maps.items() if not same_map(one, bound.text_maps.get(name, one))]
+    changed += [name for name in before.text_maps if name not in bound.text_maps]
+    if before.hub != bound.hub or before.text != bound.text or changed:
         raise InputError(
             f"{folder} holds another bound space, with another {changed[0] if changed else 'hub'}. Save it to a new "
             f"folder, or pass " + setting("overwrite", True) + "."
@@ -94,16 +93,6 @@ def update_bound(
     return folder
 
 
-def _is_earlier_state(bound: BoundSpace, folder: Path) -> bool:
-    """True if the folder holds the same hub, and the same map of every modality that both have."""
-    try:
-        before = read_bound(folder)
-    except (InputError, ModelUnavailableError):  # nothing, damaged, or something else, which is the writer's to refuse
-        return False
-    both = [name for name in bound.names if name in before.modalities]
-    return before.hub == bound.hub and all(bound.digests[name] == before.digests[name] for name in both)
-
-
 def index_of(folder: Path, name: str) -> Path:
     """The file of a modality's own items in the hub, which may be there."""
     return folder / "index" / f"{name}.safetensors"
@@ -117,13 +106,19 @@ def read_bound(folder: str | Path) -> BoundSpace:
     ModelUnavailableError
         If the folder or one inside it is missing, damaged, or not the one that it was written with.
     """
-    place = check_artefact(Path(folder))
+    place = Path(folder)
+    if is_foreign(place):
+        raise InputError(f"{folder} holds no bound space. Make one with 'stitchkit bind'.")
     config, arrays = read_folder(place)
     if config.get("kind") != BOUND:
         raise ModelUnavailableError(f"{folder} holds no bound space. Make one with 'stitchkit bind'.")
     try:
         fields = check_fields(config, BoundFields)
         hub = fields.hub.space()
+        for name in fields.text_spaces:  # names are folders, and are not read from elsewhere
+            check_name(name, "a text space", "minilm")
+        for i, one in enumerate(fields.modalities):
+            check_modality_name(one.name, [other.name for other in fields.modalities[:i]])
         texts, encoders = {}, {}
         for name in fields.text_spaces:
             part, inside = _read_part(_text_folder(place, name, fields.text))
@@ -212,7 +207,8 @@ def _write_part(alignment: Alignment, folder: Path, encoder: str, target: str) -
     check_finite(arrays, f"the map in {folder.name!r}")
     named = {"encoder": findable(encoder)} if encoder else {}
     config |= {**named, "target_encoder": target}
-    write_folder(folder, config, arrays, card(config))
+    # a folder that no config names yet was left by a writing that was stopped
+    write_folder(folder, config, arrays, card(config), overwrite=True)
 
 
 def _card(bound: BoundSpace, command: str) -> str:

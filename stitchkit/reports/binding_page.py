@@ -9,6 +9,7 @@ from typing import Any
 
 from stitchkit.alignment.binding.bound_space import BoundSpace
 from stitchkit.core.alignments import map_in_words
+from stitchkit.core.strict_json import parse_json
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 from stitchkit.evaluation.binding.results import BindingEvaluation
@@ -73,6 +74,12 @@ def write_binding(
     write_text(folder / NUMBERS, plain + "\n")
     write_text(folder / PAGE, text)
     return folder / PAGE
+
+
+def has_evaluation(folder: Path) -> bool:
+    """True if the page in a folder judges its modalities on held-out items."""
+    file = folder / NUMBERS
+    return file.is_file() and "evaluation" in parse_json(file.read_bytes())
 
 
 def binding_lines(bound: BoundSpace) -> list[str]:

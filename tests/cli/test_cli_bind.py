@@ -159,9 +159,43 @@ def test_a_modality_is_added_and_no_other_file_of_weights_changes(cli, tables, b
     assert read_bound(out).names == ("chest", "film", "late")
     assert done.json["changes"][0]["added"] == "late"
     assert index_of(out, "late").is_file()
+    assert "evaluation" in json.loads((out / "binding.json").read_text())  # the earlier judgement stays
     again = cli("bind", f"late={tables / 'chest-train.csv'}", *more, *QUICK)
     assert again.code == 2
     assert "there is a modality 'late' already" in again.err
+
+
+@pytest.mark.parametrize(
+    "option", [("--maps", "own"), ("--common", "finding"), ("--hub", "demo:text"), ("--overwrite",)]
+)
+def test_options_of_a_whole_folder_are_refused_where_one_is_added_to(cli, tables, bound, option):
+    done = cli("bind", f"late={tables / 'chest-train.csv'}", *ENCODERS, "--into", bound[0], *option)
+    assert done.code == 2
+    assert f"{option[0]} belongs to a folder that is written as a whole" in done.err
+
+
+@pytest.mark.filterwarnings("ignore:1 of 60 rows")
+def test_common_labels_are_read_by_id_beside_rows_without_a_text(cli, tables, bound, tmp_path):
+    tests = []
+    for kind in WORDS:
+        lines = (tables / f"{kind}-test.csv").read_text().splitlines()
+        blank = f"{kind}-test0.png".join(["", ",,nobody,"])
+        held = tables / f"{kind}-blank.csv"
+        held.write_text("\n".join([lines[0], blank, *lines[2:]]))
+        tests += ["--test", f"{kind}={held}"]
+    out = tmp_path / "blank"
+    done = cli("bind", *sides(tables), *ENCODERS, "--out", out, *tests, "--common", "finding", "--json", *QUICK)
+    assert done.code == 0, done.err
+    first = {one["query"]: one["first"]["value"] for one in done.json["evaluation"]["cross_modal"]}
+    whole = {one["query"]: one["first"]["value"] for one in bound[1]["evaluation"]["cross_modal"]}
+    assert all(abs(first[kind] - whole[kind]) < 0.1 for kind in WORDS)
+
+
+def test_anchors_of_a_modality_with_the_same_encoder_are_no_test_items(cli, tables, tmp_path):
+    tests = ("--test", f"chest={tables / 'film-train.csv'}", "--test", f"film={tables / 'film-test.csv'}")
+    done = cli("bind", *sides(tables), *ENCODERS, "--out", tmp_path / "out", *tests, *QUICK)
+    assert done.code == 4
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_is_written_or_added_to(cli, tables, tmp_path):

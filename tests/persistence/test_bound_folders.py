@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -105,17 +106,41 @@ def test_adding_and_removing_on_disk_leave_other_files_as_they_are(vectors, boun
     assert weights(folder)["film"] == before["film"]
 
 
-def test_saving_over_an_earlier_state_keeps_what_lies_beside(vectors, bound, folder):
+def test_saving_over_another_bound_space_leaves_nothing_of_it(vectors, bound, folder):
     found, texts, _ = vectors
     (folder / "report.html").write_text("a page")
-    more = sk.load(folder).space.add("ct", sk.ModalityPairs(found["general"], texts))
-    sk.save(more, folder, overwrite=True)
-    assert (folder / "report.html").read_text() == "a page"
-    assert read_bound(folder).digests == more.digests
-    other = sk.bind({"xray": (found["general"], texts), "film": (found["medical"], texts)}, solver=sk.Ridge(alpha=1.0))
+    given = {"ct": (found["general"].vectors, 2 * texts.vectors), "ecg": (found["medical"].vectors, 2 * texts.vectors)}
+    other = sk.bind(given, solver=sk.Ridge(alpha=1.0))
     sk.save(other, folder, overwrite=True)
     assert not (folder / "report.html").exists()
     assert read_bound(folder).digests == other.digests
+    np.testing.assert_array_equal(read_bound(folder).to_hub("text").bias, other.to_hub("text").bias)
+
+
+def test_a_part_that_a_stopped_writing_left_is_replaced(vectors, folder):
+    found, texts, _ = vectors
+    more = sk.load(folder).space.add("ct", sk.ModalityPairs(found["general"], texts))
+    sk.save(sk.align(found["medical"], texts, solver=sk.Ridge(alpha=1.0)), folder / "ct")
+    update_bound(more, folder)
+    assert read_bound(folder).digests == more.digests
+
+
+def test_names_that_lead_out_of_the_folder_are_refused(vectors, bound, folder, monkeypatch):
+    from stitchkit.storage import folders
+
+    victim = folder.parent / "victim"
+    shutil.copytree(folder / "film", victim)
+    config = json.loads((folder / "config.json").read_text())
+    config["modalities"][1]["name"] = "../victim"
+    config["sha256" if "sha256" in config else folders.OWN] = folders.digest_of(config)
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnavailableError, match="a modality is named by letters"):
+        sk.load(folder)
+    found, texts, _ = vectors
+    lists = {"../evil": texts, "text": texts}
+    with pytest.raises(InputError, match="a text space is named by letters"):
+        bound.add("ct", sk.ModalityPairs(found["general"], texts, text_space="../evil"), texts=lists)
+    assert victim.is_dir()
 
 
 def test_another_bound_space_does_not_update_a_folder(vectors, folder):

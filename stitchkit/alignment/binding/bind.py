@@ -144,7 +144,8 @@ def _bound(
     """The bound space of the modalities in a hub; ``composed`` are the shared texts where maps go through them."""
     linked = {name: one for name, one in members.items() if one.texts is not None}
     pairs = {name: pairs_in_hub(name, one, hub, {}) for name, one in linked.items()}
-    chosen, compared = maps_to_hub(pairs, solver, maps, seed=seed) if pairs else ({}, {})
+    own = "own" if composed else maps  # compositions have no joint map
+    chosen, compared = maps_to_hub(pairs, solver, own, seed=seed) if pairs else ({}, {})
     fitted: dict[str, BoundModality] = {}
     for name, one in linked.items():
         through = bool(composed) and text_space_of(name, one, hub.maps) != hub.record["hub"]

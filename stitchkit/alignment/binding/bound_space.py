@@ -12,6 +12,7 @@ from stitchkit.alignment.binding.modalities import (
     TEXT,
     BoundModality,
     check_modality_name,
+    check_name,
     fitted_modality,
     in_joint_space,
     modality_pairs,
@@ -160,7 +161,7 @@ class BoundSpace:
         mean, text_mean = (like(part, self.modality(name).mean) for part in self.centers(name, center))
         one = self.modality(name)
         m, k = one.to_hub, self.hub.dim
-        digest = common_fingerprint([m.source, self.hub], center, weights=[m.weight])
+        digest = common_fingerprint([m.source, self.hub], center, weights=[m.weight, mean, text_mean])
         common = Space(f"{self.hub.name} about the {center} mean", k, digest)
         return Alignment(
             source_map=AffineMap(m.source, common, m.center, m.weight, m.bias - mean, m.rank),
@@ -226,11 +227,11 @@ class BoundSpace:
             For a name that is taken or cannot be a folder, and as in :func:`stitchkit.bind`.
         """
         check_seed(seed)
-        check_modality_name(name, self.modalities)
+        check_modality_name(name, [*self.modalities, *(one for one in self.text_maps if one != TEXT)])
         request, one, new = resolve_solver(solver, None, seed), modality_pairs(name, pairs), {}
         if texts is not None:
             new = _new_text_space(self, texts, seed)
-        hub = TextHub({**self.text_maps, **new}, self.text, self.record)
+        hub = TextHub({**self.text_maps, **new}, self.text, self.record.get("hub", {}))
         if one.texts is None and one.partner is None:
             added = in_joint_space(name, one, hub)
         else:
@@ -266,7 +267,12 @@ class BoundSpace:
         """The record with a change: the digests of all maps before and after it."""
         digests = {key: one.digest for key, one in after.items()}
         change = {what: name, "before": self.digests, "after": digests}
-        return {**self.record, "changes": [*self.record.get("changes", []), change]}
+        compared = [  # a modality that goes, or comes anew, was not among those that were compared
+            {**one, "modalities": [key for key in one["modalities"] if key != name]}
+            for one in self.record.get("compared", [])
+        ]
+        record = {**self.record, "changes": [*self.record.get("changes", []), change]}
+        return {**record, "compared": [one for one in compared if one["modalities"]]} if compared else record
 
 
 def _new_text_space(bound: BoundSpace, texts: Mapping[str, Any], seed: int) -> dict[str, AffineMap]:
@@ -278,5 +284,6 @@ def _new_text_space(bound: BoundSpace, texts: Mapping[str, Any], seed: int) -> d
             f"texts must hold a known text space ({', '.join(map(repr, bound.text_maps))}) and one new one, of one "
             f"list of texts; got {', '.join(map(repr, texts))}."
         )
+    check_name(new[0], "a text space", "minilm")
     one, other = (as_embeddings(texts[name[0]], name[0]) for name in (new, known))
     return {new[0]: joined_hub(bound.hub, bound.text_maps[known[0]], one, other, seed=seed)}

@@ -10,10 +10,11 @@ from stitchkit.alignment.align import align
 from stitchkit.alignment.align_many import align_many
 from stitchkit.core.arrays import eye_like, float64, namespace
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.joint_alignments import JointAlignment
 from stitchkit.core.maps import AffineMap, mapped_fingerprint
 from stitchkit.core.space import Space
+from stitchkit.core.wording import setting
 from stitchkit.solvers.gcca import GCCA
 from stitchkit.solvers.generalised_procrustes import GeneralisedProcrustes
 
@@ -63,8 +64,12 @@ def text_hub(
         raise UnknownNameError.of("solver of a hub", solver, HUB_SOLVERS)
     if hub is not None and hub not in views:
         raise UnknownNameError.of("text space for a hub", hub, views, "A hub is one of the text spaces, or left out.")
+    if hub is not None and solver == "gcca":
+        raise InputError(
+            setting("hub_solver", "gcca") + f" makes a consensus, and {hub!r} is to be the hub. Leave one of them out."
+        )
     if hub is not None and solver in CONSENSUS:
-        solver = "ridge"
+        solver = "ridge"  # the default of a consensus, which a named hub is not
     if len(views) == 1:
         ((name, only),) = views.items()
         return _in_hub({name: _identity(only)}, text, {"solver": "none", "texts": len(only), "notes": []})

@@ -47,10 +47,13 @@ class HubMap:
 
     to_hub: AffineMap
     record: Mapping[str, Any]
+    request: str | Solver = "auto"
 
     @property
     def solver(self) -> Solver:
         """The settings that were chosen, as a value that fits them again."""
+        if not isinstance(self.request, str):
+            return self.request
         kind = solver_class(str(self.record["solver"]).replace(" ", "_"))
         known = {one.name for one in fields(kind)}
         return kind(**{name: value for name, value in self.record["settings"].items() if name in known})  # type: ignore[no-any-return]
@@ -86,7 +89,7 @@ def fit_to_hub(pairs: HubPairs, solver: str | Solver, *, seed: int, nested: bool
     scale = float(xp.sum(weight * st)) / spread if spread > 0 else 1.0
     center, bias = like(m.mean_s, weight), like(m.mean_t, weight)
     to_hub = AffineMap(pairs.x.space, pairs.y.space, center, scale * weight, bias, a.rank)
-    return HubMap(to_hub, fitted.record)
+    return HubMap(to_hub, fitted.record, solver)
 
 
 def maps_to_hub(
@@ -127,12 +130,12 @@ def maps_to_hub(
 
 
 def held_out_ranks(
-    pairs: Mapping[str, HubPairs], solvers: Mapping[str, Solver], *, together: bool, seed: int
+    pairs: Mapping[str, HubPairs], solvers: Mapping[str, str | Solver], *, together: bool, seed: int
 ) -> dict[str, float]:
     """Mean reciprocal rank of each modality's held-out vectors among the distinct texts of that modality.
 
-    Both sides are centred on the means of the modality's anchors outside the fold. Patients stay in one fold. Of many
-    anchors and texts a random part is ranked.
+    Both sides are centred on the means of the modality's anchors outside the fold. A patient stays in one fold, also
+    with items of several modalities. Of many anchors and texts a random part is ranked.
 
     Parameters
     ----------
@@ -141,33 +144,51 @@ def held_out_ranks(
     together
         True where one map is fitted to all modalities.
     """
-    parts = {name: _fold_rows(one, seed) for name, one in pairs.items()}
+    parts = _fold_rows(pairs, seed)
     ranks: dict[str, list[float]] = {name: [] for name in pairs}
-    for fold in range(min(map(len, parts.values()))):
+    for fold in range(len(next(iter(parts.values())))):
         training = {name: one.take(_others(parts[name], fold)) for name, one in pairs.items()}
         shared = None
         if together:
-            shared = fit_to_hub(
-                _all_anchors(list(training.values())), next(iter(solvers.values())), seed=seed, nested=False
-            )
+            every = _all_anchors(list(training.values()))
+            shared = fit_to_hub(every, next(iter(solvers.values())), seed=seed, nested=False)
         for name, one in pairs.items():
-            fitted = shared or fit_to_hub(training[name], solvers[name], seed=seed, nested=False)
-            ranks[name].extend(_reciprocal_ranks(fitted.to_hub, training[name], one, parts[name][fold]))
+            if len(held := parts[name][fold]):
+                fitted = shared or fit_to_hub(training[name], solvers[name], seed=seed, nested=False)
+                ranks[name].extend(_reciprocal_ranks(fitted.to_hub, training[name], one, held))
     return {name: float(np.mean(values)) for name, values in ranks.items()}
 
 
 def can_be_compared(pairs: Mapping[str, HubPairs], seed: int) -> bool:
     """True if every fold leaves each modality anchors of at least two texts."""
-    for one in pairs.values():
-        parts, number = _fold_rows(one, seed), distinct_rows(_rows(one.y))
+    for name, parts in _fold_rows(pairs, seed).items():
+        number = distinct_rows(_rows(pairs[name].y))
         if len(parts) < 2 or any(len(np.unique(number[_others(parts, fold)])) < 2 for fold in range(len(parts))):
             return False
     return True
 
 
-def _fold_rows(pairs: HubPairs, seed: int) -> list[np.ndarray]:
-    """Positions (m,) of each fold: equal texts in all folds, patients in one."""
-    return assign_by_target(distinct_rows(_rows(pairs.y)), pairs.groups, seed=seed)
+def _fold_rows(pairs: Mapping[str, HubPairs], seed: int) -> dict[str, list[np.ndarray]]:
+    """Positions (m,) of each modality's anchors in each fold; one assignment of patients for all modalities."""
+    every = list(pairs.values())
+    texts = [distinct_rows(_rows(one.y)) for one in every]
+    first = np.cumsum([0, *(int(one.max()) + 1 for one in texts)])[:-1]
+    target = np.concatenate([one + start for one, start in zip(texts, first, strict=True)])
+    folds = assign_by_target(target, _owners(every), seed=seed)
+    ends = np.cumsum([0, *(len(one.x) for one in every)])
+    return {
+        name: [rows[(rows >= a) & (rows < b)] - a for rows in folds]
+        for name, a, b in zip(pairs, ends[:-1], ends[1:], strict=True)
+    }
+
+
+def _owners(parts: Sequence[HubPairs]) -> np.ndarray:
+    """The patient of each anchor of several modalities; one name is one patient, an unknown one a patient alone."""
+    names = []
+    for i, one in enumerate(parts):
+        own = [f"{i}/{row}" for row in range(len(one.x))] if one.groups is None else one.groups.tolist()
+        names += [f"patient {name}" if one.groups is not None else name for name in own]
+    return np.asarray(names, dtype=np.str_)
 
 
 def _others(parts: Sequence[np.ndarray], fold: int) -> np.ndarray:
@@ -200,18 +221,13 @@ def _sharing(pairs: Mapping[str, HubPairs]) -> list[tuple[str, ...]]:
 
 
 def _all_anchors(parts: Sequence[HubPairs]) -> HubPairs:
-    """The anchors of several modalities as one set; patients of two modalities are never one."""
+    """The anchors of several modalities as one set."""
     xp = namespace(*(one.x.vectors for one in parts))
-    n = sum(len(one.x) for one in parts)
     x = xp.concat([one.x.vectors for one in parts], axis=0)
     y = xp.concat([one.y.vectors for one in parts], axis=0)
-    owners = [
-        [f"{i}/{group}" for group in (np.arange(len(one.x)) if one.groups is None else one.groups).tolist()]
-        for i, one in enumerate(parts)
-    ]
-    ids = np.arange(n).astype(np.str_)
-    groups = np.concatenate([np.asarray(one, dtype=np.str_) for one in owners])
-    return HubPairs(Embeddings(x, ids, parts[0].x.space), Embeddings(y, ids, parts[0].y.space), groups)
+    ids = np.arange(int(x.shape[0])).astype(np.str_)
+    x_all = Embeddings.without_checks(x, ids, parts[0].x.space)
+    return HubPairs(x_all, Embeddings.without_checks(y, ids, parts[0].y.space), _owners(parts))
 
 
 def _about(joint: HubMap, pairs: HubPairs) -> HubMap:
@@ -220,7 +236,7 @@ def _about(joint: HubMap, pairs: HubPairs) -> HubMap:
     center = like(m.mean_s, whole.weight)
     bias = ((center - whole.center)[None, :] @ whole.weight)[0, :] + whole.bias
     record = {**joint.record, "anchors": len(pairs.x), "held_out": None}
-    return HubMap(replace(whole, center=center, bias=bias), record)
+    return HubMap(replace(whole, center=center, bias=bias), record, joint.request)
 
 
 def _reciprocal_ranks(to_hub: AffineMap, training: HubPairs, whole: HubPairs, rows: np.ndarray) -> list[float]:

@@ -119,13 +119,22 @@ def check_name(name: Any, what: str, example: str) -> None:
 
 
 def modality_pairs(name: str, one: Any) -> ModalityPairs:
-    if isinstance(one, ModalityPairs):
-        return one
+    """What was given of a modality: :class:`ModalityPairs`, or a pair ``(vectors, texts)``."""
     if isinstance(one, tuple | list) and len(one) == 2:
-        return ModalityPairs(one[0], one[1])
-    raise InputError(
-        f"the modality {name!r} must be a pair (vectors, texts) or ModalityPairs; got {type(one).__name__}."
-    )
+        one = ModalityPairs(one[0], one[1])
+    if not isinstance(one, ModalityPairs):
+        raise InputError(
+            f"the modality {name!r} must be a pair (vectors, texts) or ModalityPairs; got {type(one).__name__}."
+        )
+    if one.partner is None:
+        return one
+    if not (isinstance(one.partner, tuple | list) and len(one.partner) == 2 and isinstance(one.partner[0], str)):
+        raise InputError(
+            f"the partner of {name!r} must be (name, vectors) of another modality; got {one.partner!r:.60}."
+        )
+    if one.texts is not None:
+        raise InputError(f"the modality {name!r} has texts and a partner. Keep the one that links it.")
+    return one
 
 
 def pairs_in_hub(name: str, one: ModalityPairs, hub: TextHub, partners: Mapping[str, AffineMap]) -> HubPairs:

@@ -150,7 +150,8 @@ def bind(
         )
     fitting = Fitting.of(fit.solver, fit.seed, console)
     if out is None:
-        _add(modalities, into, binding, held_out or [], index, fitting, columns, vectors, compute, console, output)
+        whole = {"--test": held_out, "--common": common}
+        _add(modalities, into, binding, whole, index, fitting, columns, vectors, compute, console, output)
         return
     new_folder(out, output.overwrite)
     request = BindingRequest.of(
@@ -166,7 +167,7 @@ def bind(
         read, texts=request.texts, query=query, hub=binding.hub, hub_solver=binding.hub_solver,
         solver=fitting.solver, maps=binding.maps, seed=fit.seed, say=console.say, **loading.embedding,
     )  # fmt: skip
-    result = _judge(fitted, request, tests, common, fit.seed)
+    result = _judge(fitted, request, tests, common, fit.seed, allow_leakage)
 
     def pages(draft: Path) -> None:
         write_binding(fitted.bound, draft, evaluation=result, notes=notes, command=console.command)
@@ -184,7 +185,7 @@ def bind(
 
 
 def _add(
-    modalities: list[str], into: Any, binding: Binding, held_out: list[str], index: bool, fitting: Fitting,
+    modalities: list[str], into: Any, binding: Binding, whole: dict[str, Any], index: bool, fitting: Fitting,
     columns: o.Columns, vectors: o.VectorFiles, compute: o.Compute, console: Console, output: o.Output,
 ) -> None:  # fmt: skip
     """Add modalities to a bound folder."""
@@ -192,10 +193,15 @@ def _add(
     from stitchkit.cli.loading import Loading
     from stitchkit.fitting.fit_binding import add_to_binding
     from stitchkit.persistence.bound_folders import read_bound, update_bound
-    from stitchkit.reports.binding_page import PAGE, binding_lines, write_binding
+    from stitchkit.reports.binding_page import PAGE, binding_lines, has_evaluation, write_binding
 
-    if held_out or binding.query or binding.hub:
-        raise InputError("--test, --query and --hub belong to a folder that is written as a whole. Leave them out.")
+    whole = {
+        **whole, "--query": binding.query, "--hub": binding.hub,
+        "--hub-solver": binding.hub_solver != "procrustes", "--maps": binding.maps != "auto",
+        "--overwrite": output.overwrite,
+    }  # fmt: skip
+    if given := [option for option, value in whole.items() if value]:
+        raise InputError(f"{given[0]} belongs to a folder that is written as a whole, with --out. Leave it out.")
     bound = read_bound(into)
     request = BindingRequest.of(
         modalities, binding.encoder, binding.text_encoder, binding.texts, None, columns, vectors, into=bound.names
@@ -211,14 +217,18 @@ def _add(
         solver=fitting.solver, seed=fitting.seed, say=console.say, **loading.embedding,
     )  # fmt: skip
 
+    judged = has_evaluation(into)  # a judgement of the earlier modalities is not lost
+
     def pages(folder: Path) -> None:
-        write_binding(fitted.bound, folder, command=console.command)
+        if not judged:
+            write_binding(fitted.bound, folder, command=console.command)
         if index:
             _write_index(fitted, folder, list(read))
 
     update_bound(fitted.bound, into, command=console.command, beside=pages)
     digests = fitted.bound.record["changes"][-len(read) :]
-    lines = [*binding_lines(fitted.bound), f"added to {into}", f"open {into / PAGE}"]
+    earlier = f"note      {into / PAGE} judges the folder as it was before" if judged else f"open {into / PAGE}"
+    lines = [*binding_lines(fitted.bound), f"added to {into}", earlier]
     console.result(lines, {"out": str(into), "modalities": list(fitted.bound.names), "changes": digests})
 
 
@@ -240,16 +250,18 @@ def _tests(
             raise UnknownNameError.of("modality", name, request.modalities)
         tests[name] = existing(name, path)
         one = request.modalities[name]
-        if one.has_texts:
-            audit = audit_test_table(one.table.read_for(None, None), one.table, tests[name], allow=allow)
-            notes += [f"{name}: {note}" for note in audit]
+        # a joint map is fitted on the anchors of all modalities that share its encoder
+        for other in request.modalities.values():
+            if other.has_texts and (other is one or other.encoder == one.encoder):
+                audit = audit_test_table(other.table.read_for(None, None), other.table, tests[name], allow=allow)
+                notes += [f"{name} and anchors of {other.name}: {note}" for note in audit]
     if len(tests) == 1:
         raise InputError("--test names one modality; bound modalities are judged beside each other. Name another.")
     return tests, notes
 
 
 def _judge(
-    fitted: FittedBinding, request: BindingRequest, tests: dict[str, Path], common: str | None, seed: int
+    fitted: FittedBinding, request: BindingRequest, tests: dict[str, Path], common: str | None, seed: int, allow: bool
 ) -> BindingEvaluation | None:
     """The evaluation on held-out tables; None without them."""
     if not tests:
@@ -258,21 +270,21 @@ def _judge(
                 "--common names a column of held-out tables, and there are none. Pass --test MODALITY=TABLE."
             )
         return None
+    import numpy as np
+
     from stitchkit.core.embeddings import Embeddings
-    from stitchkit.datasets.rows import read_rows
     from stitchkit.fitting.judge_binding import judge_binding
 
     held, labels = {}, {}
     for name, path in tests.items():
         one, encoder = request.modalities[name], fitted.modalities[name].encoder
-        pairs = one.columns.of(path).read_for(getattr(encoder, "modality", None), "text")
+        table = one.columns.of(path)
+        pairs = table.read_for(getattr(encoder, "modality", None), "text")
         held[name] = (pairs, encoder if isinstance(encoder, Embeddings) else None)
         if common is not None:
-            labels[name] = read_rows(path).column(common)
-    import numpy as np
-
-    shared = {name: np.asarray([str(cell).strip() for cell in cells]) for name, cells in labels.items()}
-    return judge_binding(fitted, held, common=shared or None, seed=seed)
+            shared = table.column_by_id(common, pairs)
+            labels[name] = np.asarray([shared.get(key, "") for key in pairs.ids.tolist()])
+    return judge_binding(fitted, held, common=labels or None, seed=seed, allow_leakage=allow)
 
 
 def _write_index(fitted: FittedBinding, draft: Path, names: Iterable[str]) -> None:

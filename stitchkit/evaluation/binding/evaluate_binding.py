@@ -13,14 +13,16 @@ from stitchkit.alignment.align import align
 from stitchkit.alignment.binding.bound_space import BoundSpace
 from stitchkit.core.arrays import to_numpy
 from stitchkit.core.embeddings import Embeddings, as_embeddings
-from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.errors import DataError, InputError, LeakageError
 from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.maps import unit
 from stitchkit.core.pairing import in_order_of
 from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.seeds import check_seed
+from stitchkit.core.wording import setting
 from stitchkit.evaluation.binding.results import BindingEvaluation, CrossModalResult, LoopResult, ModalityResult
+from stitchkit.evaluation.fitted_pairs import audit_items
 from stitchkit.evaluation.scores.evaluate import evaluate
 from stitchkit.metrics.average_precision import average_precision, chance_average_precision
 from stitchkit.metrics.bootstrap import Interval
@@ -73,6 +75,7 @@ def evaluate_binding(
     draws: int = 20,
     min_positives: int = MIN_POSITIVES,
     seed: int = 0,
+    allow_leakage: bool = False,
 ) -> BindingEvaluation:
     """Judge bound modalities by held-out items: classes by text, modalities by text, few shots, and each other.
 
@@ -92,6 +95,8 @@ def evaluate_binding(
         Classes with fewer positive or negative patients are not judged; default that of :func:`stitchkit.evaluate`.
     seed
         Seed of the draws, default 0.
+    allow_leakage
+        Go on, with a note, where items or patients were anchors, or test patients are among the training items.
 
     Returns
     -------
@@ -106,6 +111,8 @@ def evaluate_binding(
         For a modality that is not bound.
     DataError
         For items without exactly one class, or where no class of a modality can be judged.
+    LeakageError
+        Where an item or a patient was an anchor of its modality.
     """
     check_seed(seed)
     if len(tests) < 2:
@@ -113,6 +120,12 @@ def evaluate_binding(
     if draws < 1 or any(one < 1 for one in shots):
         raise InputError(f"few shots need at least 1 labelled item and 1 draw; got {list(shots)} and {draws}.")
     truth = {name: _classes(name, one) for name, one in tests.items()}
+    leaks = []
+    for name, one in tests.items():
+        groups = one.labels.of_ids(one.vectors.ids).groups
+        checked = audit_items(bound.alignment(name), one.vectors, groups, allow=allow_leakage)
+        leaks += [f"{name}: {note}" for note in checked]
+        leaks += _audit_training(name, one, groups, allow=allow_leakage)
     named = {name: _direction(bound, one) for name, one in tests.items()}
     results = {}
     for name, test in tests.items():
@@ -127,7 +140,10 @@ def evaluate_binding(
             identified=_share(_named_right(bound, name, test, named), test),
             few_shot=_few_shot(bound, name, test, truth[name], shots, draws, seed),
         )
-    every = [(_named_right(bound, name, test, named), _patients(test)) for name, test in tests.items()]
+    every = [
+        (_named_right(bound, name, test, named), _patient_names(i, test))
+        for i, (name, test) in enumerate(tests.items())
+    ]
     shared = [set(one["modalities"]) for one in bound.record.get("compared", []) if one["chosen"] != "own"]
     return BindingEvaluation(
         modalities=results,
@@ -136,9 +152,24 @@ def evaluate_binding(
         cross_modal=tuple(_cross_modal(bound, tests, truth)),
         loops=tuple(_loops(bound, texts or {}, seed)),
         shares_encoder=any(set(tests) <= one for one in shared),
-        notes=tuple(_notes(tests, results, shared)),
+        notes=(*leaks, *_notes(tests, results, shared)),
         settings={"shots": list(shots), "draws": draws, "seed": seed},
     )
+
+
+def _audit_training(name: str, test: ModalityTest, groups: np.ndarray | None, *, allow: bool) -> list[str]:
+    """A note on test patients that labelled items are drawn from."""
+    if test.training is None or groups is None or test.training[1].groups is None:
+        return []
+    both = np.intersect1d(np.asarray(test.training[1].of_ids(test.training[0].ids).groups), groups)
+    if not both.size:
+        return []
+    if not allow:
+        raise LeakageError(
+            f"{both.size} patients of {name!r} have training and test items. Draw labelled items of other patients, or "
+            f"pass " + setting("allow_leakage", True) + "."
+        )
+    return [f"LEAKAGE: {both.size} patients of {name!r} have training and test items"]
 
 
 def _classes(name: str, test: ModalityTest) -> np.ndarray:
@@ -158,6 +189,13 @@ def _classes(name: str, test: ModalityTest) -> np.ndarray:
 def _patients(test: ModalityTest) -> np.ndarray:
     groups = test.labels.of_ids(test.vectors.ids).groups
     return np.arange(len(test.vectors)) if groups is None else groups
+
+
+def _patient_names(number: int, test: ModalityTest) -> np.ndarray:
+    """Names (n,) of the patients, the same in all modalities; an item of an unknown patient is one alone."""
+    groups = test.labels.of_ids(test.vectors.ids).groups
+    alone = [f"item {number}/{row}" for row in range(len(test.vectors))]
+    return np.asarray(alone if groups is None else [f"patient {name}" for name in groups.tolist()])
 
 
 def _direction(bound: BoundSpace, test: ModalityTest) -> np.ndarray:
@@ -181,16 +219,14 @@ def _share(right: np.ndarray, test: ModalityTest) -> Interval:
 
 
 def _mean_share(every: Sequence[tuple[np.ndarray, np.ndarray]]) -> Interval:
-    """The mean over modalities of shares, with its interval over patients, who are of one modality each."""
-    won: list[np.ndarray] = []
-    of: list[np.ndarray] = []
+    """The mean over modalities of shares, with its interval over patients, who may have items of several."""
+    names = np.unique(np.concatenate([patient for _, patient in every]))
+    won, of = np.zeros((2, len(names), len(every)))
     for i, (right, patient) in enumerate(every):
-        sums = by_patient(right.astype(np.float64), patient), by_patient(np.ones(len(right)), patient)
-        for part, values in zip((won, of), sums, strict=True):
-            table = np.zeros((len(values), len(every)))
-            table[:, i] = values
-            part.append(table)
-    return mean_interval(np.concatenate(won), np.concatenate(of))
+        row = np.searchsorted(names, patient)
+        won[:, i] = np.bincount(row, weights=right, minlength=len(names))
+        of[:, i] = np.bincount(row, minlength=len(names))
+    return mean_interval(won, of)
 
 
 def _negated(one: Interval | None) -> Interval | None:
@@ -230,7 +266,7 @@ def _few_shot(
 def _cross_modal(
     bound: BoundSpace, tests: Mapping[str, ModalityTest], truth: Mapping[str, np.ndarray]
 ) -> list[CrossModalResult]:
-    """Retrieval between every two modalities that share at least two labels."""
+    """Retrieval between every two modalities that share at least two labels, never of a patient's own items."""
     results, labels = [], {name: _common(one, truth[name]) for name, one in tests.items()}
     for query, gallery in permutations(tests, 2):
         shared = sorted(set(labels[query]) & set(labels[gallery]) - {""})
@@ -243,19 +279,26 @@ def _cross_modal(
         ]
         similarity, own, other = rows[0] @ rows[1].T, labels[query][sides[0]], labels[gallery][sides[1]]
         same = own[:, None] == other[None, :]
-        first = same[np.arange(len(own)), similarity.argmax(axis=1)].astype(np.float64)
-        patient = _patients(tests[query])[sides[0]]
-        precision = [
-            average_precision(row, right.astype(np.float64)) for row, right in zip(similarity, same, strict=True)
+        people = [
+            _patient_names(i, tests[name])[some]
+            for i, (name, some) in enumerate(zip((query, gallery), sides, strict=True))
         ]
-        chance = chance_average_precision(len(other), same.sum(axis=1))
+        apart = people[0][:, None] != people[1][None, :]  # a patient's own image is found by who it is
+        queries = [i for i in range(len(own)) if same[i, apart[i]].any() and not same[i, apart[i]].all()]
+        if not queries:
+            continue
+        first = np.asarray([same[i, apart[i]][similarity[i, apart[i]].argmax()] for i in queries], dtype=np.float64)
+        patient = people[0][queries]
+        precision = [average_precision(similarity[i, apart[i]], same[i, apart[i]].astype(np.float64)) for i in queries]
+        right, size = (same & apart)[queries].sum(axis=1), apart[queries].sum(axis=1)
+        chance = [chance_average_precision(int(n), np.asarray([r]))[0] for n, r in zip(size, right, strict=True)]
         results.append(
             CrossModalResult(
                 query=query,
                 gallery=gallery,
                 labels=tuple(shared),
                 first=exact_interval(by_patient(first, patient), by_patient(np.ones(len(first)), patient)),
-                chance_first=float(same.mean()),
+                chance_first=float(np.mean(right / size)),
                 precision=float(np.mean(precision)),
                 chance=float(np.mean(chance)),
             )

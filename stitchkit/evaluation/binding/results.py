@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,8 +12,6 @@ from stitchkit.core.plain_values import plain_values
 from stitchkit.core.text_tables import text_table
 from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.metrics.bootstrap import Interval
-
-GOAL = 0.02  # AUROC that binding may cost a modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +119,9 @@ class BindingEvaluation(NotebookText):
         if not costs:
             return words
         worst = max(costs, key=lambda one: one.value)
-        if worst.value < 0.0005:
-            return f"{words}; binding costs none of them AUROC"
-        return f"{words}; binding costs at most {worst.value:.3f} AUROC"
+        high = max((one.high for one in costs if one.has_ends), default=float("nan"))
+        ends = "" if math.isnan(high) else f", at most {max(high, 0.0):.3f} by its 95 % intervals"
+        return f"{words}; binding costs {max(worst.value, 0.0) + 0.0:.3f} AUROC or less{ends}"
 
     @plain_values
     def to_dict(self) -> dict[str, Any]:

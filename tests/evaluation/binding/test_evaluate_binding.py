@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 import stitchkit as sk
-from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.errors import DataError, InputError, LeakageError, UnknownNameError
 
 DIM, CLASSES = 6, ("normal", "benign", "malignant")
 PLACES = np.random.default_rng(0).normal(size=(3, DIM)) * 1.5
@@ -29,7 +29,7 @@ def items_of(kind, n, seed, first=0):
     ids = [f"{kind}{first + i}" for i in range(n)]
     x = sk.Embeddings(z @ loads(kind, 9) + rng.normal(size=(n, 9)) * 0.1, ids, sk.Space(kind, 9, kind))
     texts = sk.Embeddings(prompts_of(kind)[truth] @ loads("text", 8), ids, sk.Space("text", 8, "text"))
-    labels = sk.Labels(np.eye(3)[truth], ids, CLASSES, groups=[f"p{i // 2}" for i in range(n)])
+    labels = sk.Labels(np.eye(3)[truth], ids, CLASSES, groups=[f"{kind} {(first + i) // 2}" for i in range(n)])
     return x, texts, labels
 
 
@@ -159,6 +159,38 @@ def test_loops_of_exactly_rotated_text_spaces_end_where_they_began():
         assert one.recall == one.direct == 1
 
 
+def test_a_patient_is_no_answer_to_its_own_query():
+    """The same patients in both modalities, whose labels are coin flips: identity would find every label."""
+    rng = np.random.default_rng(0)
+    z, truth = rng.normal(size=(150, DIM)), rng.integers(0, 2, 150)
+    ids, people = [str(i) for i in range(150)], [f"p{i}" for i in range(150)]
+    text = sk.Embeddings(z @ loads("text", 8), ids, sk.Space("text", 8, "text"))
+    x = {name: sk.Embeddings(z @ loads(name, 9), ids, sk.Space(name, 9, name)) for name in ("one", "two")}
+    joint = sk.bind({name: (view.take(np.arange(50)), text.take(np.arange(50))) for name, view in x.items()})
+    rows = np.arange(50, 150)
+    labels = sk.Labels(np.eye(2)[truth], ids, ("even", "odd"), people).take(rows)
+    scores = sk.Scores(np.eye(2)[truth], "cosine", ids, ("even", "odd")).take(rows)
+    common = {"even": "even", "odd": "odd"}
+    test = {
+        name: sk.ModalityTest(view.take(rows), labels, scores, text.take(np.arange(2)), common=common)
+        for name, view in x.items()
+    }
+    found = sk.evaluate_binding(joint, test).cross_modal
+    for one in found:
+        assert one.first.low < one.chance_first < one.first.high
+        assert one.precision == pytest.approx(one.chance, abs=0.1)
+
+
+def test_items_that_were_anchors_are_refused(bound, tests):
+    x, _, labels = items_of("skin", 150, seed=KINDS["skin"])
+    scores = sk.Scores(labels.values, "cosine", labels.ids, CLASSES)
+    leaky = {**tests, "skin": sk.ModalityTest(x, labels, scores, tests["skin"].texts)}
+    with pytest.raises(LeakageError):
+        sk.evaluate_binding(bound, leaky, shots=())
+    notes = sk.evaluate_binding(bound, leaky, shots=(), allow_leakage=True).notes
+    assert any("LEAKAGE" in note for note in notes)
+
+
 def with_two_classes(test):
     values = test.labels.values.copy()
     values[0] = [1, 1, 0]
@@ -176,7 +208,11 @@ def trained_on_itself(test):
         (lambda tests: {"breast": tests["breast"]}, InputError, "at least two are needed; got 1"),
         (lambda tests: {**tests, "mri": tests["breast"]}, UnknownNameError, "no modality .* is called 'mri'"),
         (lambda tests: {**tests, "skin": with_two_classes(tests["skin"])}, DataError, "no class or several"),
-        (lambda tests: {**tests, "skin": trained_on_itself(tests["skin"])}, DataError, "160 training items of 'skin'"),
+        (
+            lambda tests: {**tests, "skin": trained_on_itself(tests["skin"])},
+            DataError,
+            "patients of 'skin' have training",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_named(bound, tests, change, error, said):
