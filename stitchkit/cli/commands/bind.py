@@ -200,8 +200,8 @@ def _add(
         "--hub-solver": binding.hub_solver != "procrustes", "--maps": binding.maps != "auto",
         "--overwrite": output.overwrite,
     }  # fmt: skip
-    if given := [option for option, value in whole.items() if value]:
-        raise InputError(f"{given[0]} belongs to a folder that is written as a whole, with --out. Leave it out.")
+    if others := [option for option, value in whole.items() if value]:
+        raise InputError(f"{others[0]} belongs to a folder that is written as a whole, with --out. Leave it out.")
     bound = read_bound(into)
     request = BindingRequest.of(
         modalities, binding.encoder, binding.text_encoder, binding.texts, None, columns, vectors, into=bound.names

@@ -112,7 +112,7 @@ def evaluate_binding(
     DataError
         For items without exactly one class, or where no class of a modality can be judged.
     LeakageError
-        Where an item or a patient was an anchor of its modality.
+        If an item or a patient was an anchor of its modality.
     """
     check_seed(seed)
     if len(tests) < 2:
