@@ -11,6 +11,7 @@ import numpy as np
 from stitchkit.core.calibrations import Calibration, ConformalSets, FittedItems, Thresholds, sigmoid
 from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.fusion_rows import FusionRows, Modality, join_modalities
+from stitchkit.core.items import checked_ids, rows_of
 from stitchkit.core.scores import Provenance, Scores, check_classes
 from stitchkit.core.wording import counted
 
@@ -128,7 +129,7 @@ class FusedHead:
                 raise InputError(
                     f"this fused head reads rows of {wanted}; got {widths}. Join them by the head's rows()."
                 )
-            return inputs
+            return inputs if ids is None else inputs.take(rows_of(checked_ids(ids), inputs.ids, "the joined rows"))
         if not isinstance(inputs, Mapping):
             raise InputError(
                 f"a fused head reads a mapping from modalities ({', '.join(self.names)}) to vectors; got "
@@ -139,12 +140,17 @@ class FusedHead:
     def scores(self, inputs: Any, ids: Sequence[str] | np.ndarray | None = None) -> Scores:
         """Logits (n, c) of items, whatever modalities each has; one with none gets the logit of the prior.
 
+        Where one class applies they are logarithms of its probability, so that a class can be compared between items.
+
         Examples
         --------
         See :func:`stitchkit.fuse`.
         """
         rows = self.rows(inputs, ids)
         values = fused_logits(self.weights, rows, self.token, self.normed)
+        if self.multiclass:
+            highest = values.max(axis=1, keepdims=True)
+            values = values - highest - np.log(np.exp(values - highest).sum(axis=1, keepdims=True))
         empty = ~rows.present.any(axis=1)
         values[empty] = self._logits_of_shares(self.prior)
         return Scores(values, self.kind, rows.ids, self.classes, self._origin(rows, int(empty.sum())))
@@ -204,6 +210,8 @@ class FusedHead:
         for names, count in rows.masks.items():
             some = f"{counted(count, 'item')} with {' and '.join(names)}{' alone' if len(names) == 1 else ''}"
             subset = self._subset(names)
+            if names and subset is None and self._subset(()) is not None:
+                notes.append(f"{some}: calibrated on all items, since this combination has no calibration of its own")
             if names and subset is not None and subset.borrowed:
                 notes.append(f"{some}: calibrated on all items, since {counted(subset.patients, 'patient')} had these")
             if names and not any(set(names) <= set(one) for one in trained):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from stitchkit.core.keys import is_missing
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted
 
+NUMBER = re.compile(r"(0|[1-9][0-9]*)\.[0-9]+")  # a number whose last zeros say nothing; codes are left as they are
 RARE = 3  # training rows a category needs for a code of its own; rarer ones share one with those never seen
 MOST_CATEGORIES = 200  # of a column; with more it is a text or a name, no category
 LEAST_ROWS = 20  # below which distinct values do not make a column one of names
@@ -90,16 +92,14 @@ def _has_value(values: np.ndarray) -> np.ndarray:
 def _names(values: np.ndarray) -> list[str]:
     """Cells as names of categories: 1, 1.0 and "1" are one; blanks are empty."""
     if values.dtype.kind == "f":
-        return ["" if np.isnan(one) else f"{one:g}" for one in values.tolist()]
+        return ["" if np.isnan(one) else f"{one:.15g}" for one in values.tolist()]
     return ["" if is_missing(cell) else _plain_name(cell) for cell in values.tolist()]
 
 
 def _plain_name(cell: str) -> str:
+    """A cell without spaces at its ends, and of a number without zeros behind the point; codes stay as they are."""
     text = " ".join(cell.split())
-    try:
-        return f"{float(text):g}" if text[:1].isdigit() else text
-    except ValueError:
-        return text
+    return text.rstrip("0").rstrip(".") if NUMBER.fullmatch(text) else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.reports.evaluation_page import Section, write_evaluation
 
 HELD = (
-    "Judged on patients who were not trained on, by scores before calibration, since calibrations were fitted on the "
-    "same patients: their order is what counts here. Rows 'alone' show what is left if every item has this input alone."
+    "Judged on patients who were not trained on, by what the network states before calibration, since calibrations "
+    "were fitted on the same patients: the order of items is what counts here. Rows 'alone' show what is left if every "
+    "item has this input alone."
 )
 
 

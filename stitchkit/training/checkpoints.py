@@ -38,6 +38,25 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     replace_file(folder / STATE, HEADER + sha256_of(content).encode() + b"\n" + content)
 
 
+def check_run(folder: Path) -> None:
+    """Raise for a folder that holds something else than the state of a run.
+
+    Raises
+    ------
+    InputError
+        Naming it: it is neither written into nor removed.
+    """
+    if folder.exists() and not (folder.is_dir() and {one.name for one in folder.iterdir()} <= {STATE}):
+        raise InputError(f"{folder}, where the state of the run would stand, holds something else. Move it away.")
+
+
+def forget_run(folder: Path) -> None:
+    """Remove the state of a run that is done, and its folder if nothing else is in it."""
+    (folder / STATE).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def read_state(folder: Path) -> dict[str, Any] | None:
     """The state that a run left, or None.
 

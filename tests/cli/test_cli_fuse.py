@@ -176,3 +176,14 @@ def test_labels_must_be_named_and_prompts_do_not_fit(fused, world, cli, tmp_path
     done = cli("calibrate", fused[0], "--items", world / "test.csv", "--labels", world / "test.csv", "--label-column",
                "dx", "--out", tmp_path / "c")  # fmt: skip
     assert "calibrated for each subset of its inputs" in done.err
+
+
+def test_a_folder_beside_the_output_that_is_no_run_is_left_alone(world, cli, tmp_path):
+    notes = tmp_path / "mine.run" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("precious")
+    done = cli("fuse", world / "train.csv", "--tabular", "age,sex", "--label-column", "dx", "--out", tmp_path / "mine")
+    assert done.code == 2
+    assert "holds something else" in done.err
+    assert notes.read_text() == "precious"
+    assert not (tmp_path / "mine").exists()

@@ -90,6 +90,17 @@ def test_numbers_as_names_are_known_however_they_are_written():
     assert vectors.tolist() == [[1, 0]]
 
 
+def test_codes_are_not_rounded_nor_read_as_numbers():
+    from stitchkit.core.table_features import _names
+
+    codes = np.asarray(["1000001", "1000002", "007", "7", "1_000", "1000", "1.50", "1.5", "2.0", "2", "A12"])
+    names = _names(codes)
+    assert len(set(names)) == len(codes) - 2
+    assert names[6] == names[7]
+    assert names[8] == names[9]
+    assert len(set(_names(np.asarray([1000001.0, 1000002.0])))) == 2
+
+
 def test_a_column_of_texts_is_refused():
     with pytest.raises(InputError, match="'report' holds 300 different texts in 300 rows"):
         TableFeatures.fit(rows_of(report=[f"text {i}" for i in range(300)]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,6 +72,7 @@ def fuse(
     from stitchkit.datasets.table_rows import ItemTable
     from stitchkit.persistence.save_and_load import save
     from stitchkit.reports.fusion_page import write_fusion
+    from stitchkit.training.checkpoints import check_run, forget_run
     from stitchkit.training.fusion.fuse import chosen_recipe, fuse_and_judge
 
     console = Console.of(output)
@@ -101,6 +101,8 @@ def fuse(
     for one in encoded:
         read.table.require(one.column)
     rows = read.rows(named) if named else None
+    state = out.with_name(f"{out.name}.run")  # beside the folder, which is written as a whole
+    check_run(state)
     if output.dry_run:
         console.plan({"items": len(read), "modalities": names, "classes": list(labels.classes), "writes": out})
         return
@@ -110,7 +112,6 @@ def fuse(
         inputs[one.name] = loading.embed(encoder, read.items(one.column, encoder.modality))
     if rows is not None:
         inputs[TABLE] = rows
-    state = out.with_name(f"{out.name}.run")  # beside the folder, which is written as a whole
     fusion = fuse_and_judge(
         inputs | files, labels, multiclass=True if evaluation.label_column else None, groups=None, recipe=settings,
         held=held, alpha=alpha, encoders={one.name: one.encoder for one in encoded} | dict.fromkeys(files, ""),
@@ -124,7 +125,7 @@ def fuse(
     if fusion.evaluation is not None:
         title = f"Fused head of {', '.join(names)}"
         page = write_fusion(fusion.head, fusion.evaluation, fusion.notes, out, title=title, command=console.command)
-    shutil.rmtree(state, ignore_errors=True)
+    forget_run(state)
     classes = counted(len(labels.classes), "class", "classes")
     lines: list[Any] = [f"fused     {', '.join(names)}: {classes}", *(f"note      {note}" for note in fusion.notes)]
     lines += [] if fusion.evaluation is None else ["", fusion.evaluation]

@@ -124,7 +124,7 @@ def evaluate_fused(
     rows
         Items of patients who were not trained on.
     calibrated
-        Probabilities by the head's calibrations, default True; else logits, whose order is the same within a subset.
+        Probabilities by the head's calibrations, default True; else what the network states, as logits.
     settings
         Further arguments of :func:`stitchkit.evaluate`.
     """

@@ -29,6 +29,7 @@ from stitchkit.training.fusion.losses import (
 from stitchkit.training.fusion.network import FusionNetwork, FusionShape, Projection, shown_subsets, subset_columns
 from stitchkit.training.fusion.recipe import FusionRecipe
 
+MANY_FOLDS = 40  # of which any share can be held out
 USUAL_WIDTH = 128  # features of a modality that learns at the recipe's rate
 FASTEST = 10.0  # times that rate, at most
 WEIGHTS, CONTRASTIVE, CLASSIFIER = 0, 1, 2  # draws that have seeds of their own
@@ -59,6 +60,10 @@ class TrainingRows:
     normed: frozenset[str]
     tables: frozenset[str]
 
+    def __post_init__(self) -> None:
+        if self.multiclass:  # where one class applies, a label that is left blank is none
+            object.__setattr__(self, "targets", np.nan_to_num(self.targets, nan=0.0))
+
     def take(self, some: np.ndarray) -> TrainingRows:
         """The rows at positions ``some`` (k,)."""
         return TrainingRows(
@@ -75,8 +80,11 @@ class TrainingRows:
         whole = hashlib.sha256()
         for part in (self.rows.present, self.targets, *self.rows.vectors.values()):
             whole.update(np.ascontiguousarray(part).tobytes())
-        whole.update(json.dumps([list(self.rows.names), self.rows.ids.tolist(),
-                                 None if self.groups is None else self.groups.tolist()]).encode())  # fmt: skip
+        facts = [
+            list(self.rows.names), self.rows.ids.tolist(), None if self.groups is None else self.groups.tolist(),
+            self.multiclass, sorted(self.normed), sorted(self.tables),
+        ]  # fmt: skip
+        whole.update(json.dumps(facts).encode())
         return whole.hexdigest()
 
 
@@ -201,12 +209,15 @@ def fit_network(
 
 def held_out(data: TrainingRows, recipe: FusionRecipe) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on and rows to choose by, of different patients."""
-    folds = assign(len(data.rows), data.groups, seed=recipe.seed, k=max(2, round(1 / recipe.held)))
+    whole = abs(1 / recipe.held - round(1 / recipe.held)) < 0.01 and recipe.held <= 0.5
+    parts = round(1 / recipe.held) if whole else MANY_FOLDS  # any share can be taken of many small folds
+    folds = assign(len(data.rows), data.groups, seed=recipe.seed, k=max(2, parts))
     if len(folds) < 2:
         raise DataError(
             "the rows are of one patient, so that none can be held out. Give rows of more, or set held to 0."
         )
-    return np.sort(np.concatenate(folds[1:])), np.sort(folds[0])
+    count = min(max(1, round(recipe.held * len(folds))), len(folds) - 1)
+    return np.sort(np.concatenate(folds[count:])), np.sort(np.concatenate(folds[:count]))
 
 
 def _seed(recipe: FusionRecipe, *parts: int) -> int:

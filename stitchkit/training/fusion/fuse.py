@@ -193,6 +193,13 @@ def fuse_and_judge(
         labels = labels.with_groups(groups)
     labels, notes = labelled(labels)
     several = decided_kind(labels, multiclass)
+    if several:  # where one class applies, a label that is left blank is none
+        labels = replace(labels, values=np.nan_to_num(labels.values, nan=0.0))
+    if several and recipe.balanced:
+        notes.append(
+            "classes are weighted inversely to their frequency and calibrated by a temperature alone: probabilities "
+            "are those of classes of equal frequency, not shares of the data"
+        )
     if several and multiclass is None:
         notes.append("every row has exactly one class, so that one class is taken to apply: a softmax")
     read = {name: one if isinstance(one, TableRows) else as_embeddings(one, f"modality {name!r}")
@@ -251,6 +258,8 @@ def labelled(labels: Labels) -> tuple[Labels, list[str]]:
 def decided_kind(labels: Labels, multiclass: bool | None) -> bool:
     """True if exactly one class applies: as stated, or as the labels show."""
     single = len(labels.classes) > 1 and bool((np.nansum(labels.values, axis=1) == 1).all())
+    if multiclass is None and np.isnan(labels.values).any():  # what is not known may be there too
+        return False
     if multiclass and not single:
         raise InputError(
             "exactly one class applies with " + setting("multiclass", True) + ", and some rows have none or several. "

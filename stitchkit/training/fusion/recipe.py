@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, ValidationError, convert, field
 from msgspec.structs import asdict, replace
 
-from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.storage.toml_files import AtLeastOne, Flag, NotNegative, Positive, Seed, Whole, read_record, read_toml
 
 Strengths = Annotated[tuple[NotNegative, ...], Meta(min_length=1, description="a list of numbers, 0 or more each")]
@@ -76,6 +76,14 @@ class FusionRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     balanced: Flag = False
     seed: Seed = 0
 
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self), include_extras=True).items():
+            try:
+                convert(getattr(self, name), kind, strict=True)
+            except ValidationError as error:
+                shown = "lambda" if name == "subset_weight" else name
+                raise InputError(f"the fusion recipe's {shown} is {getattr(self, name)!r:.60}: {error}.") from None
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the names of a file."""
         values = asdict(self)
@@ -84,6 +92,8 @@ class FusionRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def with_settings(self, **changes: Any) -> FusionRecipe:
         """The recipe with other settings; an unknown one is an error that lists the nearest."""
+        if "lambda" in changes:
+            changes["subset_weight"] = changes.pop("lambda")
         for name in changes:
             if name not in self.__struct_fields__:
                 raise UnknownNameError.of("setting of a fusion recipe", name, self.__struct_fields__)

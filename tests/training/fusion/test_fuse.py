@@ -10,8 +10,10 @@ import torch
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, LeakageError, SpaceMismatchError, UnknownNameError
+from stitchkit.core.fusion_rows import join_modalities
 from stitchkit.training.fusion import fit
-from stitchkit.training.fusion.fit import fit_network
+from stitchkit.training.fusion.fit import TrainingRows, fit_network, held_out
+from stitchkit.training.fusion.fuse import fitted_modalities, fuse_and_judge
 
 
 def with_recipe(cohort, quick, **changes):
@@ -287,3 +289,72 @@ def test_vectors_of_extreme_size_end_with_an_error_that_says_so(cohort, quick):
     )  # fmt: skip
     with pytest.raises(DataError, match="the loss of the fused head is"):
         fit_network(data, quick.with_settings(standardise=False, held=0, contrastive="none", learning_rate=1e9))
+
+
+def test_calibrations_and_the_judgement_are_of_patients_who_were_not_trained_on(cohort, quick):
+    fusion = fuse_and_judge(
+        cohort.inputs(), cohort.labels, multiclass=None, groups=None, recipe=quick, held=0.25, alpha=0.1, encoders={},
+        run=None, allow_leakage=False, judge=True, progress=False, replicates=50,
+    )  # fmt: skip
+    patient = dict(zip(cohort.ids.tolist(), cohort.groups.tolist(), strict=True))
+    trained = {patient[one] for one in fusion.head.fitted_on.ids.tolist()}
+    calibrated = [one.calibration.fitted_on for one in fusion.head.decisions if one.calibration is not None]
+    assert calibrated
+    held = {patient[one] for fit in calibrated for one in fit.ids.tolist()}
+    assert not trained & held
+    assert fusion.evaluation.n == len(cohort.ids) - len(fusion.head.fitted_on.ids)
+
+
+def test_one_class_with_blank_negatives_is_the_class_that_is_stated(cohort, quick):
+    values = cohort.labels.values.copy()
+    blank = (values == 0) & (np.random.default_rng(0).random(values.shape) < 0.4)
+    values[blank] = np.nan
+    labels = sk.Labels(values, cohort.ids, cohort.labels.classes, cohort.groups)
+    whole, part = (
+        sk.fuse(cohort.inputs(), one, multiclass=True, recipe=quick, progress=False) for one in (cohort.labels, labels)
+    )
+    np.testing.assert_array_equal(part.scores(cohort.inputs()).values, whole.scores(cohort.inputs()).values)
+    assert not sk.fuse(cohort.inputs(), labels, recipe=quick, progress=False).multiclass  # a blank may be a class too
+
+
+def test_logits_of_one_class_are_logarithms_of_its_probability(head, cohort):
+    logits = head.scores(cohort.inputs()).values
+    np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1, atol=1e-9)
+
+
+def test_a_stopped_run_of_another_kind_of_labels_is_not_continued(cohort, quick, tmp_path):
+    sk.fuse(cohort.inputs(), cohort.labels, recipe=quick, run=tmp_path / "run", progress=False)
+    with pytest.raises(DataError):
+        sk.fuse(cohort.inputs(), cohort.labels, multiclass=False, recipe=quick, run=tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"contrastive": "sigmod"}, {"token": "foo"}, {"held": 5.0}, {"epochs": 0}, {"weight_decay": ()}, {"hidden": -3}],
+    ids=str,
+)
+def test_settings_of_a_recipe_are_checked_in_python_too(settings):
+    with pytest.raises(InputError, match=next(iter(settings))):
+        sk.FusionRecipe(**settings)
+
+
+def test_lambda_is_a_setting_by_the_name_of_the_file():
+    assert sk.FusionRecipe().with_settings(**{"lambda": 2.0}).subset_weight == 2
+
+
+@pytest.mark.parametrize("share", [0.3, 0.4, 0.7])
+def test_the_share_of_patients_held_out_is_the_one_that_was_asked_for(cohort, quick, share):
+    rows = join_modalities(
+        fitted_modalities({"image": cohort.image}, cohort.ids, {}, {})[0], {"image": cohort.image}, cohort.ids
+    )
+    data = TrainingRows(rows, cohort.labels.values, cohort.groups, True, frozenset({"image"}), frozenset())
+    rest, held = held_out(data, quick.with_settings(held=share))
+    assert abs(len(held) / len(cohort.ids) - share) < 0.05
+    assert not set(cohort.groups[rest]) & set(cohort.groups[held])
+
+
+def test_ids_choose_among_joined_rows(head, cohort):
+    rows = head.rows(cohort.inputs())
+    some = head.scores(rows, rows.ids[[5, 3]])
+    np.testing.assert_array_equal(some.ids, rows.ids[[5, 3]])
+    np.testing.assert_array_equal(some.values, head.scores(rows).values[[5, 3]])
