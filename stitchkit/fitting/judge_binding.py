@@ -15,6 +15,7 @@ from stitchkit.core.items import Items
 from stitchkit.core.least_patients import MIN_POSITIVES
 from stitchkit.core.prompts import PromptSet
 from stitchkit.core.scores import Labels, Scores
+from stitchkit.core.wording import counted
 from stitchkit.embedding import embed
 from stitchkit.evaluation.binding.evaluate_binding import ModalityTest, evaluate_binding
 from stitchkit.evaluation.binding.results import BindingEvaluation
@@ -102,9 +103,9 @@ def _classes(name: str, texts: np.ndarray, groups: np.ndarray | None, least: int
     classes = [text for text, number in numbers.items() if number >= least]
     if not 2 <= len(classes) <= MOST_CLASSES:
         raise DataError(
-            f"the held-out table of {name!r} has {len(classes)} texts that at least {least} patients have, and texts "
-            f"are its classes: 2 to {MOST_CLASSES} are needed. Give a table whose text column names the class, or "
-            f"judge the modality's folder with 'stitchkit evaluate' and labels."
+            f"the held-out table of {name!r} has {counted(len(classes), 'text')} of {counted(least, 'patient')} or more, "
+            f"and texts are its classes: 2 to {MOST_CLASSES} are needed. Give a table whose text column names the class, "
+            f"or judge the modality's folder with 'stitchkit evaluate' and labels."
         )
     return classes
 

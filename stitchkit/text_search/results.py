@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stitchkit.core.escaping import escape
+from stitchkit.core.plain_values import plain_values
 from stitchkit.core.text_tables import text_table
 from stitchkit.core.wording import counted
 
@@ -198,6 +199,7 @@ class SearchResult:
         notes = [f"note: {note}" for note in self.notes] if not each else []
         return [*lines, f"{NO_PROBABILITY}.", f"Compared {CENTRED[self.center]}.", *notes]
 
+    @plain_values
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {

@@ -20,7 +20,7 @@ from stitchkit.core.pairing import in_order_of
 from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.seeds import check_seed
-from stitchkit.core.wording import setting
+from stitchkit.core.wording import counted, setting
 from stitchkit.evaluation.binding.results import BindingEvaluation, CrossModalResult, LoopResult, ModalityResult
 from stitchkit.evaluation.fitted_pairs import audit_items
 from stitchkit.evaluation.scores.evaluate import evaluate
@@ -166,10 +166,10 @@ def _audit_training(name: str, test: ModalityTest, groups: np.ndarray | None, *,
         return []
     if not allow:
         raise LeakageError(
-            f"{both.size} patients of {name!r} have training and test items. Draw labelled items of other patients, or "
-            f"pass " + setting("allow_leakage", True) + "."
+            f"{counted(both.size, 'patient')} of {name!r}: training and test items are of the same people. Draw "
+            f"labelled items of other patients, or pass " + setting("allow_leakage", True) + "."
         )
-    return [f"LEAKAGE: {both.size} patients of {name!r} have training and test items"]
+    return [f"LEAKAGE: {counted(both.size, 'patient')} of {name!r} with training and test items"]
 
 
 def _classes(name: str, test: ModalityTest) -> np.ndarray:
@@ -365,6 +365,6 @@ def _notes(
     for name, one in results.items():
         people = patients_or_rows(tests[name].labels.groups, len(tests[name].vectors))
         if people < 30:
-            notes.append(f"{name!r} has {people} patients: its intervals are wide")
+            notes.append(f"{name!r} has {counted(people, 'patient')}: its intervals are wide")
         notes += [f"{name}: {note}" for note in one.zero_shot.notes if "anchors were given" not in note]
     return list(dict.fromkeys(notes))

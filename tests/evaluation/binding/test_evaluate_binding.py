@@ -211,7 +211,7 @@ def trained_on_itself(test):
         (
             lambda tests: {**tests, "skin": trained_on_itself(tests["skin"])},
             DataError,
-            "patients of 'skin' have training",
+            "80 patients of 'skin'",
         ),
     ],
 )
