@@ -104,8 +104,8 @@ def _classes(name: str, texts: np.ndarray, groups: np.ndarray | None, least: int
     if not 2 <= len(classes) <= MOST_CLASSES:
         raise DataError(
             f"the held-out table of {name!r} has {counted(len(classes), 'text')} of {counted(least, 'patient')} or "
-            f"more, and texts are its classes: 2 to {MOST_CLASSES} are needed. Give a table whose text column names the "
-            f"class, or judge the modality's folder with 'stitchkit evaluate' and labels."
+            f"more, and texts are its classes: 2 to {MOST_CLASSES} are needed. Give a table whose texts name the "
+            f"classes, or judge the modality's folder with 'stitchkit evaluate' and labels."
         )
     return classes
 
