@@ -111,7 +111,7 @@ class BindingRequest:
         return cls(requests, read_texts(texts), query)
 
     def plan(self) -> dict[str, Any]:
-        """What would be read."""
+        """Inputs that would be read."""
         return {
             **{name: f"{one.count()} items of {one.path}" for name, one in self.modalities.items()},
             **({"texts": len(self.texts)} if self.texts else {}),

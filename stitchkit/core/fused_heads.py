@@ -198,7 +198,7 @@ class FusedHead:
         return values
 
     def row_notes(self, inputs: Any, ids: Sequence[str] | np.ndarray | None = None) -> list[str]:
-        """What a reader of the scores should know of these items: gaps, borrowed calibrations, subsets never seen."""
+        """Notes for a reader of these items' scores: gaps, borrowed calibrations, subsets never seen."""
         rows = self.rows(inputs, ids)
         notes = []
         if empty := int((~rows.present.any(axis=1)).sum()):

@@ -52,7 +52,7 @@ class Modality:
 
     @property
     def reader(self) -> str:
-        """What reads it, for people: an encoder's name without folders of this machine, or the columns of a table."""
+        """Its reader in words: an encoder's name without folders of this machine, or the columns of a table."""
         if self.table is not None:
             return repr(self.table).partition("(")[2].removesuffix(")")
         return _FOLDERS.sub("", self.encoder or self.space.name)

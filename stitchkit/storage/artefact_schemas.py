@@ -284,7 +284,7 @@ class ConformalFields(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SubsetFields(msgspec.Struct, forbid_unknown_fields=True):
-    """What was fitted for the items with exactly some modalities; one that borrows holds nothing of its own."""
+    """Fits for the items with exactly some modalities; one that borrows holds nothing of its own."""
 
     present: list[str]
     patients: Count

@@ -26,7 +26,7 @@ COMMON_CENTRE = "the hub: means of each modality's own anchors and the mean over
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModalityPairs:
-    """What is known of one modality: its vectors, and what links them with texts.
+    """Vectors of one modality, and the texts or partners that link them with the hub.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def check_name(name: Any, what: str, example: str) -> None:
 
 
 def modality_pairs(name: str, one: Any) -> ModalityPairs:
-    """What was given of a modality: :class:`ModalityPairs`, or a pair ``(vectors, texts)``."""
+    """The pairs of a modality, given as :class:`ModalityPairs` or as ``(vectors, texts)``."""
     if isinstance(one, tuple | list) and len(one) == 2:
         one = ModalityPairs(one[0], one[1])
     if not isinstance(one, ModalityPairs):

@@ -188,7 +188,7 @@ def subset_columns(count: int, sampled: int, rng: np.random.Generator) -> np.nda
 
 
 def shown_subsets(present: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each row can show of the subsets: rows (k,), masks (k, M), and which of them are whole rows (k,).
+    """Subsets that each row can show: rows (k,), masks (k, M), and which of them are whole rows (k,).
 
     A subset of which a row lacks something shows what is left; every row shows a mask once, and none that is empty.
 

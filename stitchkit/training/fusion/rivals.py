@@ -1,4 +1,4 @@
-"""What a fused head is compared with: other ways to score rows that lack a modality, each as strong as it gets.
+"""Rivals of a fused head: other ways to score rows that lack a modality, each as strong as it gets.
 
 Every network has the recipe of the fused head and chooses its weight decay and epochs on the same held-out patients.
 Unequal regularisation alone makes differences as large as those between methods.
