@@ -21,7 +21,7 @@ from stitchkit.core.errors import InputError, ModelUnavailableError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.wording import setting
 from stitchkit.stitching import card, findable
-from stitchkit.storage.artefact_schemas import BoundFields, check_fields, check_finite, wrong
+from stitchkit.storage.artefact_schemas import BoundFields, array_of, check_fields, check_finite, wrong
 from stitchkit.storage.artefacts import pack_alignment, same_map, unpack_alignment
 from stitchkit.storage.cards import model_card
 from stitchkit.storage.folders import HERE, is_foreign, read_folder, refresh_folder, write_folder
@@ -140,7 +140,10 @@ def read_bound(folder: str | Path) -> BoundSpace:
             if modality.digest != one.digest:
                 raise InputError(f"the map in {one.name!r} is another than the one it was bound with")
             modalities[one.name] = modality
-        return BoundSpace(fields.text, texts, modalities, encoders, fields.record, arrays.get("text_root"))
+        root = array_of(arrays, "text_root") if "text_root" in arrays else None
+        if root is not None and root.shape != (hub.dim, hub.dim):
+            raise InputError(f"its text_root is of shape {root.shape}, and the hub {hub.dim} wide")
+        return BoundSpace(fields.text, texts, modalities, encoders, fields.record, root)
     except InputError as error:
         raise wrong("bound space", error) from error
 

@@ -159,6 +159,16 @@ def test_an_exchanged_part_is_named(folder):
         sk.load(folder)
 
 
+def test_arrays_of_another_hub_are_refused(folder):
+    from stitchkit.storage.tensor_files import read_arrays, tensor_bytes
+
+    file = folder / "model.safetensors"
+    arrays = read_arrays(file, ModelUnavailableError).arrays
+    file.write_bytes(tensor_bytes({**arrays, "text_root": np.eye(3)}))
+    with pytest.raises(ModelUnavailableError, match="text_root is of shape"):
+        sk.load(folder)
+
+
 def test_a_lost_part_is_named(folder):
     (folder / "text" / "model.safetensors").unlink()
     with pytest.raises(ModelUnavailableError, match=r"has no model\.safetensors"):
