@@ -70,8 +70,8 @@ def adapter(folder: Path) -> str:
     except (ValueError, AttributeError):
         base = None
     of = f" of {base!r}" if isinstance(base, str) else " of another model"
+    known = base if isinstance(base, str) else "BASE"
     return (
-        f"It is a PEFT adapter{of} ({ADAPTER}), such as LoRA. Merge it first: peft.PeftModel.from_pretrained("
-        f"AutoModel.from_pretrained({base if isinstance(base, str) else 'BASE'!r}), folder).merge_and_unload()"
-        f".save_pretrained(other), save the tokenizer or image processor there too, and load the other folder."
+        f"It is a PEFT adapter{of} ({ADAPTER}), such as LoRA. Load its model with it: hf:{known}#adapter={folder} "
+        f"(pip install 'stitchkit[train]')."
     )

@@ -13,6 +13,7 @@ from stitchkit.storage.path_checks import checked_path
 
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
+ADAPTER = "adapter"  # option that names a folder
 OF_ITEMS = {
     "frame": " The frame belongs to the item: write film.dcm#frame=middle where the file is named.",
     "window": " The window belongs to the item: write film.dcm#window=40,400 where the file is named.",
@@ -97,8 +98,8 @@ class EncoderName:
         """The same name with every path that exists made absolute, to be found from any folder."""
         start = LOCAL if self.id.startswith(LOCAL) else ""
         place = _absolute(self.id.removeprefix(LOCAL))
-        own = self.family == "python"  # whose options may name files; those of other families are words and numbers
-        options = {key: _absolute(value) if own else value for key, value in self.options.items()}
+        own = self.family == "python"  # all of whose options may name files; of others, one does
+        options = {key: _absolute(value) if own or key == ADAPTER else value for key, value in self.options.items()}
         return EncoderName(self.family, start + place, self.revision, options)
 
     @property

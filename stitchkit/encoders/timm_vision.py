@@ -14,6 +14,7 @@ from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownName
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
+from stitchkit.encoders.adapters import adapted
 from stitchkit.encoders.checkpoints import check_folder, fingerprint
 from stitchkit.encoders.details import image_details
 from stitchkit.encoders.devices import freeze, move
@@ -30,7 +31,7 @@ from stitchkit.encoders.sides import no_text_side
 if TYPE_CHECKING:
     import torch
 
-OPTIONS = ("resolution",)
+OPTIONS = ("resolution", "adapter")
 OF_TRAINING = ("num_classes", "drop_rate", "drop_path_rate", "label_names")  # arguments that no vector depends on
 
 
@@ -83,8 +84,13 @@ class TimmEncoder:
         """Pooled vectors (b, d) in float32 on the device, and tokens (b, t, d) or the positions of the last map."""
         import torch
 
+        with torch.inference_mode():
+            return self.forward(batch)
+
+    def forward(self, batch: torch.Tensor) -> Encoded:
+        """As :meth:`encode`, with gradients where weights are trained."""
         inputs = move(batch, self.device, self.dtype)
-        with torch.inference_mode(), library_call():
+        with library_call():
             features = self.model.forward_features(inputs)
             pooled = self.model.forward_head(features, pre_logits=True).float()
             return Encoded(pooled, self._tokens(features))
@@ -132,8 +138,9 @@ def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
     """The encoder of a timm model name, ``hf-hub:org/name[@revision]``, ``local-dir:/path`` or a path.
 
     Pooling is the checkpoint's own (``forward_head(..., pre_logits=True)``). The option ``resolution=384`` brings
-    images to another number of pixels a side, for which position embeddings are interpolated. The fingerprint leaves
-    the classifier out: it does not change the vectors.
+    images to another number of pixels a side, for which position embeddings are interpolated; ``adapter`` names the
+    folder of a PEFT adapter that is merged into the weights. The fingerprint leaves the classifier out: it does not
+    change the vectors.
 
     Raises
     ------
@@ -147,6 +154,7 @@ def load(name: EncoderName, *, device: str, dtype: str) -> TimmEncoder:
     with importing("timm"):
         timm: Any = import_module("timm")
     model, facts = _model(timm, name)
+    model = adapted(model, name)
     changes = None if side is None else _at_resolution(model, side, name)
     return encoder_of(timm, name, model, device=device, dtype=dtype, changes=changes, facts=facts)
 

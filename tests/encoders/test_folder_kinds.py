@@ -36,7 +36,7 @@ def touch(folder, *names):
 OTHERS = {
     "open_clip": (("open_clip_config.json", "open_clip_pytorch_model.bin"), "an open_clip checkpoint", "pip install"),
     "open_clip weights": (("open_clip_model.safetensors",), "an open_clip checkpoint", "open_clip:FOLDER#modality"),
-    "adapter": (("adapter_config.json", "adapter_model.safetensors"), "a PEFT adapter", "merge_and_unload"),
+    "adapter": (("adapter_config.json", "adapter_model.safetensors"), "a PEFT adapter", "hf:BASE#adapter="),
     "diffusers": (("model_index.json", "unet/config.json"), "a diffusers pipeline", "text_encoder"),
     "onnx": (("onnx/model.onnx", "tokenizer.json"), "an ONNX export .onnx/model.onnx", "Load it as onnx:FOLDER"),
     "openvino": (("openvino_model.xml", "openvino_model.bin"), "an OpenVINO export", "made from"),
@@ -83,7 +83,7 @@ def test_a_pipeline_without_weights_says_so(checkpoint, tmp_path):
 def test_an_adapter_names_its_base_and_is_refused_beside_whole_weights_too(checkpoint, tmp_path):
     folder = shutil.copytree(checkpoint("hf_bert"), tmp_path / "m")
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
-    refuses(folder, r"a PEFT adapter of 'org/base'.*from_pretrained\('org/base'\)")
+    refuses(folder, f"a PEFT adapter of 'org/base'.*hf:org/base#adapter={folder}")
     (folder / "adapter_config.json").write_text("[broken")
     refuses(folder, "a PEFT adapter of another model")
 

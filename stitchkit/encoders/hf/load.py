@@ -10,6 +10,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.heads import LinearHead
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
+from stitchkit.encoders.adapters import adapted
 from stitchkit.encoders.checkpoints import check_counts, fingerprint
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.feature_maps import rows_of
@@ -37,7 +38,7 @@ from stitchkit.encoders.probing import class_names, linear_head, neutral, random
 if TYPE_CHECKING:
     import torch
 
-OPTIONS = ("pool", "layer", "norm", "prompt", "modality", "pipeline", "resolution")
+OPTIONS = ("pool", "layer", "norm", "prompt", "modality", "pipeline", "resolution", "adapter")
 
 
 @dataclass(slots=True, eq=False)
@@ -82,13 +83,17 @@ class HFEncoder:
         """
         import torch
 
+        with torch.inference_mode():
+            return self.forward(batch)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> Encoded:
+        """As :meth:`encode`, with gradients where weights are trained."""
         inputs = move(batch, self.device, self.dtype)
         mask = inputs.get("attention_mask")
-        with torch.inference_mode():
-            with library_call():
-                output = self.model(**inputs, output_hidden_states=self.pooling.layer != -1, return_dict=True)
-            tokens = self.pooling.tokens(output)
-            pooled = self.pooling.vectors(output, tokens, mask)
+        with library_call():
+            output = self.model(**inputs, output_hidden_states=self.pooling.layer != -1, return_dict=True)
+        tokens = self.pooling.tokens(output)
+        pooled = self.pooling.vectors(output, tokens, mask)
         return Encoded(pooled, rows_of(tokens) if tokens.ndim == 4 else tokens, mask)
 
     def classifier(self) -> LinearHead:
@@ -155,7 +160,8 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
     (index into the hidden states; -1, the default, is the model's final output), ``norm=unit`` (vectors of length
     one, as sentence-transformers models usually end), ``prompt`` (put before every text), and ``resolution`` (pixels
     of a side of images, for which position embeddings are interpolated). What the ``modules.json`` of
-    sentence-transformers declares are the defaults of all these; ``pipeline=none`` leaves it out. A pooler that is
+    sentence-transformers declares are the defaults of all these; ``pipeline=none`` leaves it out. ``adapter`` names
+    the folder of a PEFT adapter, such as LoRA, that is merged into the weights. A pooler that is
     not used stays out of the fingerprint. Of a checkpoint with an image and a text encoder, ``modality=image|text``
     chooses one; its vectors are the projected features. Where only the vision encoder of such a pair is there, it is
     read by itself, without a projection.
@@ -180,6 +186,7 @@ def load(name: EncoderName, *, device: str, dtype: str, trust_remote_code: bool 
         kind, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **alone
     )
     check_whole(name, report, pooler=False)
+    model = adapted(model, name)
     modality = modality_of(model, name)
     inputs = inputs_of(source, modality, model, pipeline)
     pooling = _pooling(root, pipeline, model, modality, inputs, device)

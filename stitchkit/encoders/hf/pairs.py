@@ -12,6 +12,7 @@ from stitchkit.core.arrays import to_numpy
 from stitchkit.core.errors import InputError
 from stitchkit.core.roles import Encoded
 from stitchkit.core.space import Space
+from stitchkit.encoders.adapters import adapted
 from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.clip_pairs import own_logit
 from stitchkit.encoders.devices import freeze, move
@@ -85,13 +86,16 @@ class HFPairEncoder:
         """Projected features (b, d) in float32 on the device, of any length unless ``norm=unit``."""
         import torch
 
-        inputs = move(batch, self.device, self.dtype)
-        features_of = getattr(self.model, FEATURES[self.modality])
         with torch.inference_mode():
-            with library_call():
-                output = features_of(**inputs)
-            features = output if isinstance(output, torch.Tensor) else output.pooler_output
-            return Encoded(at_norm(features.float(), self.norm))
+            return self.forward(batch)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> Encoded:
+        """As :meth:`encode`, with gradients where weights are trained."""
+        inputs = move(batch, self.device, self.dtype)
+        with library_call():
+            output = getattr(self.model, FEATURES[self.modality])(**inputs)
+        features = output.pooler_output if hasattr(output, "pooler_output") else output
+        return Encoded(at_norm(features.float(), self.norm))
 
 
 def lacks_text(source: Source) -> bool:
@@ -125,7 +129,7 @@ def load_half(source: Source, config: Any, pipeline: SentencePipeline, *, device
     """
     name = source.name
     modality, norm = _choose_modality(name, config), _norm(name, pipeline)
-    model = _whole(source, config)
+    model = adapted(_whole(source, config), name)
     digests = {one: fingerprint(_state(model, one, name), {}) for one in FEATURES}
     half = getattr(model, "text_model" if modality == "text" else "vision_model", model)
     inputs = inputs_of(source, modality, half, pipeline, full=config.model_type in FULL_LENGTH,

@@ -1,0 +1,104 @@
+"""Adapters of PEFT, such as LoRA: merged into the weights of the encoder that ``#adapter=FOLDER`` names them for."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stitchkit.core.errors import MissingExtraError, ModelUnavailableError
+from stitchkit.core.wording import counted
+from stitchkit.encoders.checkpoints import check_weights, fingerprint, settings_in, tensor_names
+from stitchkit.encoders.folder_kinds import ADAPTER as SETTINGS
+from stitchkit.encoders.library_calls import fits, library_call
+from stitchkit.encoders.names import ADAPTER, EncoderName
+
+if TYPE_CHECKING:
+    import torch
+
+REMEDY = "Name the model that it was trained on"
+WEIGHTS = "adapter_model.safetensors"
+BASE = "stitchkit.json"  # written beside adapters of our own training: the weights that they were trained on
+
+
+def adapted(model: Any, name: EncoderName) -> Any:
+    """The model with the adapter of ``name`` merged into its weights; the model itself where it names none.
+
+    Parameters
+    ----------
+    model
+        Model with its weights, in float32 on the CPU; changed in place.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the folder holds no adapter in safetensors, or one of another model.
+    MissingExtraError
+        Without PEFT.
+    """
+    if ADAPTER not in name.options:
+        return model
+    folder = Path(os.path.expanduser(name.options[ADAPTER]))
+    check_adapter(folder, name)
+    peft = import_peft()
+    known = folder / BASE
+    if known.is_file() and settings_in(known).get("base") != base_of(model):
+        raise ModelUnavailableError(
+            f"the adapter in {folder} was trained on other weights than those of {str(name)!r}. Name the model and "
+            f"revision that it was trained on."
+        )
+    names = set(tensor_names(folder / WEIGHTS))
+    fault = f"the adapter in {folder} does not fit the model of {str(name)!r}"
+    with fits(fault, REMEDY), library_call(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of missing tensors, which are an error here
+        whole = peft.PeftModel.from_pretrained(model, str(folder))
+        odd = set(peft.get_peft_model_state_dict(whole)) ^ names
+        merged = whole.merge_and_unload()
+    if odd:
+        raise ModelUnavailableError(
+            f"{fault}. {REMEDY}. {counted(len(odd), 'tensor')} of one have no place in the other, the first is "
+            f"{min(odd)!r}."
+        )
+    return merged
+
+
+def check_adapter(folder: Path, name: EncoderName) -> None:
+    """Raise unless ``folder`` holds settings and weights of an adapter, whole.
+
+    Raises
+    ------
+    ModelUnavailableError
+        Naming the file that is missing or damaged.
+    """
+    for file in (SETTINGS, WEIGHTS):
+        if not (folder / file).is_file():
+            raise ModelUnavailableError(
+                f"encoder {str(name)!r}: there is no {folder / file}. An adapter is a folder that PEFT's "
+                f"save_pretrained wrote, with its weights in safetensors."
+            )
+    if not isinstance(settings_in(folder / SETTINGS), dict):
+        raise ModelUnavailableError(f"{folder / SETTINGS} is not a JSON object. Copy it again from its source.")
+    check_weights(folder / WEIGHTS)
+
+
+def base_of(model: torch.nn.Module) -> str:
+    """Fingerprint of the weights that an adapter is trained on."""
+    return fingerprint(model.state_dict(), {})
+
+
+def import_peft() -> Any:
+    """The library of adapters.
+
+    Raises
+    ------
+    MissingExtraError
+        If it cannot be imported.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingExtraError(
+            f"adapters need PEFT, which cannot be imported: {error}. Run: pip install 'stitchkit[train]'"
+        ) from error
+    return peft
