@@ -100,6 +100,7 @@ _PUBLIC = {  # name -> "module:attr", imported on first use; ``make stub`` after
     "stitchability": "stitchkit.evaluation.spaces.stitchability:stitchability",
     "study": "stitchkit.studies.study:study",
     "train": "stitchkit.training.loop:train",
+    "tune_binding": "stitchkit.training.binding.tune_binding:tune_binding",
     "write_embeddings": "stitchkit.storage.embeddings:write_embeddings",
     "write_scores": "stitchkit.storage.scores:write_scores",
     "zeroshot": "stitchkit.zero_shot:zeroshot",

@@ -90,6 +90,7 @@ from stitchkit.storage.scores import write_scores as write_scores
 from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
 from stitchkit.studies.study import study as study
 from stitchkit.text_search.search import search as search
+from stitchkit.training.binding.tune_binding import tune_binding as tune_binding
 from stitchkit.training.fusion.fuse import fuse as fuse
 from stitchkit.training.fusion.recipe import FusionRecipe as FusionRecipe
 from stitchkit.training.loop import train as train

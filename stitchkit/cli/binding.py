@@ -81,6 +81,7 @@ class BindingRequest:
         """The request, with all that can be checked before an encoder is loaded; ``into`` are modalities there are."""
         from stitchkit.alignment.binding.modalities import check_modality_name
         from stitchkit.cli.pairs import side_called
+        from stitchkit.datasets.text_lists import read_text_list
         from stitchkit.encoders import check_encoder_name
 
         paths = split_named(named, "MODALITY=TABLE")
@@ -108,7 +109,7 @@ class BindingRequest:
             )
         if query is not None:
             check_encoder_name(query)
-        return cls(requests, read_texts(texts), query)
+        return cls(requests, [] if texts is None else read_text_list(texts), query)
 
     def plan(self) -> dict[str, Any]:
         """Inputs that would be read."""
@@ -175,21 +176,3 @@ def existing(name: str, path: str) -> Path:
     if not Path(path).exists():
         raise InputError(f"there is no table or folder {path} of {name!r}. Check the path.")
     return Path(path)
-
-
-def read_texts(path: Path | None) -> list[str]:
-    """The shared list of texts: a line each of a ``.txt``, or the column ``text`` of a table; duplicates are errors."""
-    if path is None:
-        return []
-    from stitchkit.fitting.fit_binding import check_texts
-
-    if path.suffix.lower() == ".txt":
-        from stitchkit.storage.path_checks import checked_file
-
-        lines = checked_file(path, "a list of texts").read_text(encoding="utf-8").splitlines()
-    else:
-        from stitchkit.datasets.rows import read_rows
-
-        lines = [str(cell) for cell in read_rows(path).column("text")]
-    check_texts(lines)
-    return lines

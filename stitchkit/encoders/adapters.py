@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from stitchkit.encoders.checkpoints import check_weights, fingerprint, settings_
 from stitchkit.encoders.folder_kinds import ADAPTER as SETTINGS
 from stitchkit.encoders.library_calls import fits, library_call
 from stitchkit.encoders.names import ADAPTER, EncoderName
+from stitchkit.storage.atomic_writes import write_text
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +45,8 @@ def adapted(model: Any, name: EncoderName) -> Any:
     folder = Path(os.path.expanduser(name.options[ADAPTER]))
     check_adapter(folder, name)
     peft = import_peft()
-    known = folder / BASE
-    if known.is_file() and settings_in(known).get("base") != base_of(model):
+    base, layers = _base_in(folder)
+    if base and base != base_of(model, layers):
         raise ModelUnavailableError(
             f"the adapter in {folder} was trained on other weights than those of {str(name)!r}. Name the model and "
             f"revision that it was trained on."
@@ -82,9 +85,28 @@ def check_adapter(folder: Path, name: EncoderName) -> None:
     check_weights(folder / WEIGHTS)
 
 
-def base_of(model: torch.nn.Module) -> str:
-    """Fingerprint of the weights that an adapter is trained on."""
-    return fingerprint(model.state_dict(), {})
+def base_of(model: torch.nn.Module, layers: Sequence[str]) -> str:
+    """Fingerprint of the weights that an adapter changes; a pooler that no checkpoint holds is not among them."""
+    starts = tuple(f"{layer}." for layer in layers)
+    return fingerprint({key: value for key, value in model.state_dict().items() if key.startswith(starts)}, {})
+
+
+def write_base(folder: Path, base: str, layers: Sequence[str]) -> None:
+    """Write the fingerprint of the weights below an adapter, and the layers that it is of, beside the adapter."""
+    write_text(folder / BASE, json.dumps({"base": base, "layers": list(layers)}) + "\n")
+
+
+def _base_in(folder: Path) -> tuple[str, list[str]]:
+    """The same as read back; nothing of an adapter that was trained elsewhere."""
+    file = folder / BASE
+    known = settings_in(file) if file.is_file() else {"base": "", "layers": []}
+    if not isinstance(known, dict) or not isinstance(known.get("base"), str) or not _are_names(known.get("layers")):
+        raise ModelUnavailableError(f"{file} does not name the weights below the adapter. Copy the whole folder again.")
+    return known["base"], known["layers"]
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def import_peft() -> Any:

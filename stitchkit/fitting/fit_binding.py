@@ -15,10 +15,11 @@ from stitchkit.alignment.binding.bound_space import BoundSpace
 from stitchkit.alignment.binding.modalities import ModalityPairs
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.embeddings import Embeddings
-from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder, Solver, check_text
 from stitchkit.core.wording import counted, setting
+from stitchkit.datasets.text_lists import check_texts
 from stitchkit.embedding import embed
 from stitchkit.encoders.clip_pairs import clip_alignment
 
@@ -222,24 +223,6 @@ def _known_space(bound: BoundSpace, encoder: Encoder) -> str | None:
     known = encoder.space.fingerprint
     spaces = (name for name, one in bound.text_maps.items() if known is not None and one.source.fingerprint == known)
     return next(spaces, None)
-
-
-def check_texts(texts: Sequence[str]) -> None:
-    """Raise for a list of texts with a blank text or a repeated one, naming its place.
-
-    Raises
-    ------
-    DataError
-        Naming the line, counted from 1, and not the text.
-    """
-    lines: dict[str, int] = {}
-    for line, text in enumerate(texts, start=1):
-        key = " ".join(str(text).split())
-        if not key:
-            raise DataError(f"the list of texts has a blank text in line {line}. Take it out.")
-        if key in lines:
-            raise DataError(f"the list of texts has one text twice, in lines {lines[key]} and {line}. Keep one.")
-        lines[key] = line
 
 
 def text_space_name(encoder: str, taken: Sequence[str] = ()) -> str:

@@ -145,7 +145,7 @@ def choose_pairs(recipe: PairsRecipe, seed: int) -> ChosenPairs:
         )
         notes = audit(ids, held_ids, patients, held_patients, sides=("training pairs", "validation pairs"))
     else:
-        held = _held_out(patients_or_rows, recipe.held, seed)
+        held = held_out_rows(patients_or_rows, recipe.held, seed)
         train = np.setdiff1d(np.arange(len(cohort)), held)
         notes = [
             f"validated on {counted(len(held), 'held-out pair')}" + ("" if groups is None else ", patient by patient")
@@ -175,7 +175,7 @@ def patients_of(cohort: Cohort) -> np.ndarray:
     return patient_of_each(groups, len(cohort))
 
 
-def _held_out(patients: np.ndarray, share: float, seed: int) -> np.ndarray:
+def held_out_rows(patients: np.ndarray, share: float, seed: int) -> np.ndarray:
     """The rows of patients drawn until the share is reached; one patient is always left to train on."""
     order = patient_order(patients, seed, 1)
     drawn: np.ndarray = patients[order]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import stitchkit as sk
-from stitchkit.fitting.fit_binding import check_texts
+from stitchkit.datasets.text_lists import check_texts
 from stitchkit.persistence.bound_folders import index_of, read_bound
 from stitchkit.storage.embeddings import read_embeddings
 

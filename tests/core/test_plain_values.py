@@ -20,7 +20,16 @@ from stitchkit.metrics.decisions import decision_intervals
 
 NAN = float("nan")
 # settings and numbers that are read again, checked by their types
-SETTINGS = ("FusionRecipe", "NetworkRecipe", "PromptSet", "Provenance", "Recipe", "TableFeatures", "Validation")
+SETTINGS = (
+    "BindingRecipe",
+    "FusionRecipe",
+    "NetworkRecipe",
+    "PromptSet",
+    "Provenance",
+    "Recipe",
+    "TableFeatures",
+    "Validation",
+)
 
 
 def with_to_dict():

@@ -14,6 +14,8 @@ import torch
 import stitchkit as sk
 from stitchkit.core.errors import MissingExtraError, ModelUnavailableError
 from stitchkit.encoders.names import EncoderName
+from stitchkit.training.binding.recipe import AdapterRecipe
+from stitchkit.training.binding.towers import add_adapters
 
 peft = pytest.importorskip("peft")
 TEXTS = ["the heart is large .", "lungs are clear ."]
@@ -58,8 +60,11 @@ def test_vectors_equal_those_of_the_model_that_peft_holds(checkpoint, tmp_path, 
 def test_a_half_of_a_pair_takes_an_adapter(checkpoint, tmp_path):
     name = f"hf:{checkpoint('hf_clip')}#modality=text"
     plain = sk.load_encoder(name, device="cpu")
-    targets = [one for one, _ in plain.model.named_modules() if one.endswith(("q_proj", "v_proj"))]  # of this half
-    folder = trained_adapter(plain, tmp_path / "adapter", targets)
+    adapter = add_adapters(plain, AdapterRecipe(rank=2), seed=(0,))  # as the tuning of a binding does
+    for one in adapter.parameters():
+        if one.requires_grad:
+            torch.nn.init.normal_(one, std=0.1)
+    adapter.save_pretrained(folder := tmp_path / "adapter")
     merged = sk.load_encoder(f"{name}&adapter={folder}", device="cpu")
     np.testing.assert_allclose(vectors_of(merged, TEXTS), vectors_of(plain, TEXTS), atol=1e-5)
 

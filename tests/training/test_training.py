@@ -669,10 +669,10 @@ def test_without_a_validation_split_patients_are_held_out(recipe):
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.7])
 def test_the_share_that_is_held_out_is_the_one_that_was_asked_for(share):
     """Patients of 1 to 9 films; whoever has the most is not always among them."""
-    from stitchkit.training.pairs import _held_out
+    from stitchkit.training.pairs import held_out_rows
 
     people = np.repeat(np.arange(60), np.arange(60) % 9 + 1)
-    drawn = [_held_out(people, share, seed) for seed in range(20)]
+    drawn = [held_out_rows(people, share, seed) for seed in range(20)]
     for held in drawn:
         assert share * len(people) <= len(held) < share * len(people) + 9
         assert not set(people[held]) & set(np.delete(people, held))
@@ -682,11 +682,11 @@ def test_the_share_that_is_held_out_is_the_one_that_was_asked_for(share):
 
 
 def test_one_patient_cannot_be_held_out():
-    from stitchkit.training.pairs import _held_out
+    from stitchkit.training.pairs import held_out_rows
 
     with pytest.raises(DataError, match="of one patient"):
-        _held_out(np.zeros(9), 0.2, 0)
-    assert len(_held_out(np.arange(2), 0.99, 0)) == 1
+        held_out_rows(np.zeros(9), 0.2, 0)
+    assert len(held_out_rows(np.arange(2), 0.99, 0)) == 1
 
 
 MISTAKES = {

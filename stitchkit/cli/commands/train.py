@@ -1,8 +1,9 @@
-"""``stitchkit train``: a recipe to a shared encoder that is named wherever an encoder is."""
+"""``stitchkit train``: a recipe to encoders that are named wherever an encoder is."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,12 @@ import typer
 
 from stitchkit.cli import options as o
 from stitchkit.cli.options import flat, only, without
+from stitchkit.core.errors import InputError
 
 if TYPE_CHECKING:
+    from stitchkit.cli.console import Console
+    from stitchkit.training.binding.outcome import TunedBinding
+    from stitchkit.training.binding.recipe import BindingRecipe
     from stitchkit.training.recipes import Recipe
 
 
@@ -26,14 +31,21 @@ def train(
 ) -> None:
     """Train two encoders, of images and of texts, into one space, their blocks shared as the recipe says.
 
-    Under torchrun every process trains its part of each batch.
+    Under torchrun every process trains its part of each batch. A recipe with kind = "binding" trains low-rank adapters
+    for the encoders of a bound space instead, in one process.
     """
     from stitchkit.cli.console import Console
     from stitchkit.cli.paths import folder_name
+    from stitchkit.training.binding.recipe import is_binding_recipe, read_binding_recipe
     from stitchkit.training.recipes import read_recipe
 
     console = Console.of(output)
     folder_name(out)
+    if is_binding_recipe(recipe):
+        if tensorboard:
+            raise InputError("--tensorboard has no meaning for a recipe of a binding. Leave it out.")
+        _tune(read_binding_recipe(recipe), out, compute, console, dry=output.dry_run)
+        return
     read = read_recipe(recipe)
     if output.dry_run:
         console.plan({**_summary(read), "writes": out})
@@ -50,6 +62,36 @@ def train(
         **result.best.to_dict(), "kept_step": result.best.step,
     }  # fmt: skip
     console.result(result, document)
+
+
+def _tune(recipe: BindingRecipe, out: Path, compute: o.Compute, console: Console, *, dry: bool) -> None:
+    """Adapters for the encoders of a bound space, and the command that binds them."""
+    if dry:
+        training, lora = recipe.training, recipe.lora
+        console.plan({
+            "recipe": recipe.name, **{name: str(one.anchors) for name, one in recipe.modalities.items()},
+            "adapters": f"rank {lora.rank}, towers: {lora.towers}", "batch": f"{training.batch} of each",
+            "until": f"step {training.steps}", "writes": out,
+        })  # fmt: skip
+        return
+    from stitchkit.training.binding.tune_binding import tune_binding
+
+    tuned = tune_binding(recipe, out, device=compute.device, say=console.say, progress=console.progress)
+    document = {
+        "out": str(tuned.folder), "steps": tuned.steps, "before": tuned.start.to_dict(), "after": tuned.best.to_dict(),
+        "encoders": dict(tuned.encoders), "text_encoders": dict(tuned.text_encoders), "notes": list(tuned.notes),
+        "next": _bind_command(recipe, tuned),
+    }  # fmt: skip
+    console.result([tuned, "bind them:", document["next"]], document)
+
+
+def _bind_command(recipe: BindingRecipe, tuned: TunedBinding) -> str:
+    """The command that binds the encoders with their adapters."""
+    words = ["stitchkit", "bind", *(f"{name}={one.anchors}" for name, one in recipe.modalities.items())]
+    for option, names in (("--encoder", tuned.encoders), ("--text-encoder", tuned.text_encoders)):
+        words += [word for name, encoder in names.items() for word in (option, f"{name}={encoder}")]
+    words += [] if recipe.texts is None else ["--texts", str(recipe.texts)]
+    return shlex.join([*words, "--out", "bound"])
 
 
 def _summary(recipe: Recipe) -> dict[str, Any]:

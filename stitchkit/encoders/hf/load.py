@@ -31,7 +31,7 @@ from stitchkit.encoders.hf.pairs import HFPairEncoder, lacks_text, load_half
 from stitchkit.encoders.hf.sentence_pipeline import SentencePipeline
 from stitchkit.encoders.hub import importing
 from stitchkit.encoders.library_calls import library_call
-from stitchkit.encoders.names import EncoderName
+from stitchkit.encoders.names import ADAPTER, EncoderName
 from stitchkit.encoders.pooling import POOLS, Pooling, norm_of
 from stitchkit.encoders.probing import class_names, linear_head, neutral, random_images
 
@@ -108,6 +108,11 @@ class HFEncoder:
         import torch
         from transformers import AutoModelForImageClassification
 
+        if ADAPTER in self.source.name.options:
+            raise InputError(
+                f"the classifier of {self.name!r} reads vectors of the model without the adapter. Fit a probe on its "
+                f"vectors."
+            )
         if not architecture_of(self.model.config).endswith("ForImageClassification"):
             raise InputError(f"the checkpoint of {self.name!r} has no image classifier. Fit a probe on its vectors.")
         model, report = self.source.read(

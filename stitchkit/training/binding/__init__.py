@@ -1,0 +1,1 @@
+"""Training of the encoders of a bound space by low-rank adapters."""
