@@ -66,7 +66,7 @@ class BoundTowers:
     text: Tower
     mean: Tensor
     text_mean: Tensor
-    captions: Tensor
+    captions: np.ndarray
     train: np.ndarray
     held: np.ndarray
 
@@ -169,7 +169,7 @@ class PreparedBinding:
             modalities[name] = BoundTowers(
                 image=towers["image"], text=towers["text"], mean=_tensor(bound.modality(name).mean, device),
                 text_mean=_tensor(bound.modality(name).text_mean, device),
-                captions=torch.as_tensor(captions, device=device), train=one.train, held=one.held,
+                captions=captions, train=one.train, held=one.held,
             )  # fmt: skip
         if not bases:
             raise InputError(

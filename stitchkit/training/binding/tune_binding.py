@@ -185,8 +185,10 @@ class _Run:
         return fetched
 
     def _items(self, name: str, rows: np.ndarray, common: np.ndarray) -> tuple[Any, Any]:
+        """Items of some rows, and their distinct texts with the common ones after them."""
         one = self.data.modalities[name]
-        return one.image.fetch(rows), one.text.fetch(np.concatenate([rows, len(one.captions) + common]))
+        _, first = np.unique(one.captions[rows], return_index=True)
+        return one.image.fetch(rows), one.text.fetch(np.concatenate([rows[first], len(one.captions) + common]))
 
     def _terms(self, fetched: Mapping[str, tuple[np.ndarray, Any, Any]]) -> tuple[dict[str, Tensor], Tensor]:
         """Contrastive loss of each modality's rows, and the disagreement on the common texts."""
@@ -194,10 +196,11 @@ class _Run:
         for name, (rows, items, texts) in fetched.items():
             one = self.data.modalities[name]
             read = one.text.hub_rows(texts)
-            own, common = read[: len(rows)], read[len(rows) :]
-            numbers = one.captions[torch.from_numpy(rows).to(one.captions.device)]
+            distinct, place = np.unique(one.captions[rows], return_inverse=True)  # equal texts are encoded once
+            own, common = read[: len(distinct)], read[len(distinct) :]
+            numbers = torch.from_numpy(place).to(read.device)
             contrast[name] = contrastive_loss(
-                one.image.hub_rows(items) - one.mean, own - one.text_mean, self.scales[name], numbers
+                one.image.hub_rows(items) - one.mean, (own - one.text_mean)[numbers], self.scales[name], numbers
             )
             views.append(nn.functional.normalize(common - self.data.text_center, dim=1))
         return contrast, disagreement(views)

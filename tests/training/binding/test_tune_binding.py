@@ -99,7 +99,7 @@ def test_the_loss_of_a_step_equals_its_formula(recipe, tmp_path):
         t = both[: len(rows)] - one.text_mean
         unit = [part / part.norm(dim=1, keepdim=True) for part in (x, t)]
         logits = (unit[0] @ unit[1].T / 0.07).numpy()
-        same = one.captions.numpy()[rows][:, None] == one.captions.numpy()[rows][None, :]
+        same = one.captions[rows][:, None] == one.captions[rows][None, :]
         target = same / same.sum(axis=1, keepdims=True)
         entropies = [
             -(target * (one - np.log(np.exp(one).sum(axis=1, keepdims=True)))).sum(axis=1).mean()
