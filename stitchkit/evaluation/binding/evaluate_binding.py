@@ -21,7 +21,13 @@ from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.core.seeds import check_seed
 from stitchkit.core.wording import counted, setting
-from stitchkit.evaluation.binding.results import BindingEvaluation, CrossModalResult, LoopResult, ModalityResult
+from stitchkit.evaluation.binding.results import (
+    BindingEvaluation,
+    CrossModalResult,
+    FewShotResult,
+    LoopResult,
+    ModalityResult,
+)
 from stitchkit.evaluation.fitted_pairs import audit_items
 from stitchkit.evaluation.scores.evaluate import evaluate
 from stitchkit.metrics.average_precision import average_precision, chance_average_precision
@@ -235,7 +241,7 @@ def _negated(one: Interval | None) -> Interval | None:
 
 def _few_shot(
     bound: BoundSpace, name: str, test: ModalityTest, truth: np.ndarray, shots: Sequence[int], draws: int, seed: int
-) -> dict[int, Interval]:
+) -> dict[int, FewShotResult]:
     """Balanced accuracy of the nearest class mean in the hub, over draws of labelled items outside the test."""
     if test.training is None:
         return {}
@@ -252,14 +258,19 @@ def _few_shot(
     for count in shots:
         if len(present) < 2 or min(pool[:, c].sum() for c in present) < count:
             continue
-        values = []
+        right = np.zeros((draws, len(rows)))
         for draw in range(draws):
             rng = np.random.default_rng((seed, count, draw))
             means = [other[rng.choice(np.flatnonzero(pool[:, c]), count, replace=False)].mean(axis=0) for c in present]
-            best = np.asarray(present)[(rows @ unit(np.stack(means)).T).argmax(axis=1)]
-            values.append(np.mean([(best[truth == c] == c).mean() for c in present]))
+            right[draw] = np.asarray(present)[(rows @ unit(np.stack(means)).T).argmax(axis=1)] == truth
+        values = np.mean([right[:, truth == c].mean(axis=1) for c in present], axis=0)
         low, high = np.percentile(values, [2.5, 97.5])
-        accuracies[count] = Interval(float(np.mean(values)), float(low), float(high))
+        patient, share = _patients(test), right.mean(axis=0)
+        won, of = (
+            np.stack([by_patient(np.where(truth == c, one, 0.0), patient) for c in present], axis=1)
+            for one in (share, np.ones(len(share)))
+        )
+        accuracies[count] = FewShotResult(mean_interval(won, of), float(low), float(high))
     return accuracies
 
 

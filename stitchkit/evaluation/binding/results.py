@@ -15,6 +15,26 @@ from stitchkit.metrics.bootstrap import Interval
 
 
 @dataclass(frozen=True, slots=True)
+class FewShotResult:
+    """Balanced accuracy with a few labelled items, mean over draws of them.
+
+    Parameters
+    ----------
+    accuracy
+        The mean, with its interval over the patients of the test.
+    low, high
+        2.5th and 97.5th percentile of the draws: what another choice of labelled items may give on the same test.
+    """
+
+    accuracy: Interval
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.accuracy}, draws {self.low:.3f} to {self.high:.3f}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModalityResult:
     """One modality by the bound space's text encoder.
 
@@ -27,14 +47,13 @@ class ModalityResult:
     identified
         Share of its items that are nearest to the texts of their own modality, about the global mean.
     few_shot
-        Labelled items of each class -> mean balanced accuracy of the nearest class mean over draws, with the 2.5th and
-        97.5th percentile of the draws.
+        Labelled items of each class -> balanced accuracy of the nearest class mean.
     """
 
     zero_shot: Evaluation
     cost: Interval | None
     identified: Interval
-    few_shot: Mapping[int, Interval] = field(default_factory=dict)
+    few_shot: Mapping[int, FewShotResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +151,10 @@ class BindingEvaluation(NotebookText):
                     "zero_shot": one.zero_shot.to_dict(),
                     "cost": None if one.cost is None else one.cost._asdict(),
                     "identified": one.identified._asdict(),
-                    "few_shot": {str(shots): value._asdict() for shots, value in one.few_shot.items()},
+                    "few_shot": {
+                        str(shots): {**value.accuracy._asdict(), "draws_low": value.low, "draws_high": value.high}
+                        for shots, value in one.few_shot.items()
+                    },
                 }
                 for name, one in self.modalities.items()
             },
@@ -177,7 +199,7 @@ class BindingEvaluation(NotebookText):
         rows = [["balanced accuracy with labelled items a class", *map(str, shots)]]
         for name, one in self.modalities.items():
             rows.append([name, *(str(one.few_shot.get(count, "")) for count in shots)])
-        return text_table(rows)
+        return [*text_table(rows), "intervals over patients; a single draw of labelled items lies between its draws"]
 
     def _cross_lines(self) -> list[str]:
         rows = [["query", "gallery", "labels", "nearest has the label", "chance", "average precision", "chance"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, LeakageError, UnknownNameError
+from stitchkit.core.maps import unit
+from stitchkit.evaluation.binding import evaluate_binding
+from stitchkit.metrics.proportions import exact_interval
 
 DIM, CLASSES = 6, ("normal", "benign", "malignant")
 PLACES = np.random.default_rng(0).normal(size=(3, DIM)) * 1.5
@@ -120,11 +124,62 @@ def test_retrieval_between_modalities_counts_the_common_label(bound, tests, resu
     assert {(each.query, each.gallery) for each in result.cross_modal} == {("breast", "skin"), ("skin", "breast")}
 
 
-def test_more_labelled_items_help_and_every_draw_differs(result):
-    for one in result.modalities.values():
-        assert one.few_shot[5].value > one.few_shot[1].value - 0.01  # both are near the top here
-        assert one.few_shot[1].value > 1 / 3
-        assert one.few_shot[1].low < one.few_shot[1].high
+def test_modalities_are_named_about_the_mean_of_texts_with_intervals_over_patients(bound, tests):
+    """Where the means of items and of their texts differ, texts are centred about their own."""
+    apart = np.subtract(*(bound.modality(name).text_mean for name in KINDS))
+    shift = 3.0 * apart  # beyond both modalities, so that texts of both lie on one side
+    moved = replace(
+        bound,
+        modalities={name: replace(one, text_mean=one.text_mean + shift) for name, one in bound.modalities.items()},
+    )
+    mean, text_mean = moved.global_means
+    named = [
+        unit(unit(moved.into_hub("text", one.texts).vectors - text_mean).mean(axis=0)[None])[0]
+        for one in tests.values()
+    ]
+    found = sk.evaluate_binding(moved, tests, shots=()).modalities
+    for i, (kind, one) in enumerate(tests.items()):
+        rows = unit(moved.into_hub(kind, one.vectors).vectors - mean)
+        right = ((rows @ np.stack(named).T).argmax(axis=1) == i).astype(float)
+        patients = np.asarray(one.labels.groups)
+        sums = [[value[patients == name].sum() for name in np.unique(patients)] for value in (right, np.ones(160))]
+        assert 0 < right.mean() < 1
+        assert found[kind].identified == exact_interval(*map(np.asarray, sums))
+
+
+def test_few_labelled_items_have_an_interval_over_patients_and_the_range_of_their_draws(bound, tests, result):
+    for kind, one in tests.items():
+        vectors, labels = one.training
+        truth, pool = one.labels.values.argmax(axis=1), labels.values.argmax(axis=1)
+        rows, other = (bound.comparable_rows(kind, each) for each in (one.vectors, vectors))
+        right = []
+        for draw in range(6):
+            rng = np.random.default_rng((0, 5, draw))
+            means = [other[rng.choice(np.flatnonzero(pool == c), 5, replace=False)].mean(axis=0) for c in range(3)]
+            right.append((rows @ unit(np.stack(means)).T).argmax(axis=1) == truth)
+        each = [balanced_accuracy_score(truth, np.where(draw, truth, (truth + 1) % 3)) for draw in right]
+        found = result.modalities[kind].few_shot[5]
+        assert found.accuracy.value == pytest.approx(np.mean(each))
+        assert [found.low, found.high] == pytest.approx(np.percentile(each, [2.5, 97.5]))
+        assert found.accuracy.high - found.accuracy.low > 0.04  # of 160 items of 80 patients
+        assert str(found) == f"{found.accuracy}, draws {found.low:.3f} to {found.high:.3f}"
+
+
+def test_the_interval_of_few_labelled_items_covers_the_mean_over_patients(bound):
+    """Tests of 30 patients, by one pool of labelled items: the truth is that of 1,500 patients."""
+    pool_x, _, pool_labels = items_of("breast", 60, seed=0)
+
+    def few(n, seed):
+        x, _, labels = items_of("breast", n, seed, first=10_000)
+        test = sk.ModalityTest(x, labels, sk.Scores(labels.values, "cosine", x.ids, CLASSES),
+                               prompt_set("breast")[1], training=(pool_x, pool_labels))  # fmt: skip
+        found = evaluate_binding._few_shot(bound, "breast", test, labels.values.argmax(axis=1), (1,), 20, 0)
+        return found[1].accuracy
+
+    truth = few(6000, 99).value
+    intervals = [few(60, 100 + seed) for seed in range(80)]
+    covered = np.mean([one.low <= truth <= one.high for one in intervals])
+    assert covered >= 0.92
 
 
 def test_the_result_prints_and_is_json(result):
