@@ -38,15 +38,13 @@ def recipe_of(real: RealVectors, setting: Setting, folder: Path, seed: int, trai
 
 
 def judge(real: RealVectors, setting: Setting, tuned: sk.TunedBinding | None) -> sk.BindingEvaluation:
-    """Zero-shot of the bound test images; with tuned text encoders each modality has a text space of its own."""
-    spaces, captions = dict.fromkeys(TABLES, QUERY), {}
+    """Zero-shot of the bound test images; each modality has a text space of its own, before the tuning a copy."""
+    spaces, captions = {name: f"texts-of-{name}" for name in TABLES}, {}
     texts = list(dict.fromkeys(text for one in setting.modalities.values() for text in one.captions))
     names = [text for one in setting.modalities.values() for text in one.prompts.texts]
     every = list(dict.fromkeys([*texts, *names]))
-    encoders = {QUERY: text_name(QUERY, real.folder)}
-    if tuned is not None:
-        spaces = {name: f"texts-of-{name}" for name in TABLES}
-        encoders = {spaces[name]: tuned.text_encoders[name] for name in TABLES}
+    plain = dict.fromkeys(TABLES, text_name(QUERY, real.folder))
+    encoders = {spaces[name]: one for name, one in (plain if tuned is None else tuned.text_encoders).items()}
     items = sk.Items(list(map(str, range(len(every)))), every, "text")
     for space, name in encoders.items():
         captions[space] = sk.embed(sk.load_encoder(name, device="cpu"), items, progress=False)

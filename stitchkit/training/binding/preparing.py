@@ -74,6 +74,26 @@ class BoundTowers:
         """Both towers by their sides."""
         return {"image": self.image, "text": self.text}
 
+    def fetch(self, rows: np.ndarray, common: np.ndarray) -> tuple[Any, Any]:
+        """Items of some rows, and their distinct texts with common ones after them, as the towers take them."""
+        _, first = np.unique(self.captions[rows], return_index=True)
+        return self.image.fetch(rows), self.text.fetch(np.concatenate([rows[first], len(self.captions) + common]))
+
+    def hub_pairs(self, rows: np.ndarray, items: Any, texts: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Fetched rows in the hub.
+
+        Returns
+        -------
+        tuple of Tensor
+            Items (b, k) and their texts (b, k), each about its own mean; numbers (b,) of the texts, equal ones for
+            equal texts; and the common texts (c, k), not centred.
+        """
+        distinct, place = np.unique(self.captions[rows], return_inverse=True)  # equal texts are encoded once
+        read = self.text.hub_rows(texts)
+        own, common = read[: len(distinct)], read[len(distinct) :]
+        numbers = torch.from_numpy(place).to(read.device)
+        return self.image.hub_rows(items) - self.mean, (own - self.text_mean)[numbers], numbers, common
+
 
 @dataclass(frozen=True, slots=True)
 class Base:

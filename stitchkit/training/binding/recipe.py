@@ -85,7 +85,8 @@ class TuningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     agreement
         Weight of the disagreement between text encoders on the common texts, default 1.
     temperature
-        Temperature of the contrastive losses at the start, in [0.01, 1], default 0.07; each modality learns its own.
+        Temperature of the contrastive losses at the start, in [0.01, 1]; each modality learns its own. Default: that of
+        the least loss of the modality's held-out pairs.
     held
         Share of each modality's patients, and of the common texts, that is held out to choose the step, default 0.1.
     validate_every
@@ -100,7 +101,7 @@ class TuningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     decay: NotNegative = 1e-5
     warmup: Whole = 100
     agreement: NotNegative = 1.0
-    temperature: Annotated[float, Meta(ge=0.01, le=1, description="a number in [0.01, 1]")] = 0.07
+    temperature: Annotated[float, Meta(ge=0.01, le=1, description="a number in [0.01, 1]")] | None = None
     held: Share = 0.1
     validate_every: AtLeastOne = 100
     patience: Whole = 5

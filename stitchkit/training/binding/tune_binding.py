@@ -23,7 +23,7 @@ from stitchkit.runtime.progress import Progress
 from stitchkit.storage.digests import sha256_of
 from stitchkit.storage.folders import whole_folder
 from stitchkit.storage.path_checks import resolved_path
-from stitchkit.training.binding.losses import disagreement
+from stitchkit.training.binding.losses import disagreement, fitted_log_scale
 from stitchkit.training.binding.outcome import TunedBinding
 from stitchkit.training.binding.preparing import SIDES, PreparedBinding
 from stitchkit.training.binding.recipe import BindingRecipe, read_binding_recipe
@@ -138,8 +138,8 @@ class _Run:
         stopped: TuningState | None,
     ) -> _Run:  # fmt: skip
         device = data.text_center.device
-        start = math.log(1 / recipe.training.temperature)
-        scales = {name: nn.Parameter(torch.tensor(start, device=device)) for name in data.modalities}
+        starts = _start_scales(recipe, data)
+        scales = {name: nn.Parameter(torch.tensor(start, device=device)) for name, start in starts.items()}
         matrices = [one for tower in data.adapted.values() for _, one in tower.learnt()]
         groups: list[dict[str, Any]] = [
             {"params": matrices, "weight_decay": recipe.training.decay},
@@ -181,27 +181,15 @@ class _Run:
         fetched = {}
         for number, (name, one) in enumerate(self.data.modalities.items()):
             rows = Stream(one.train, training.batch, (seed, 3, number)).batch(step)
-            fetched[name] = (rows, *self._items(name, rows, common))
+            fetched[name] = (rows, *one.fetch(rows, common))
         return fetched
-
-    def _items(self, name: str, rows: np.ndarray, common: np.ndarray) -> tuple[Any, Any]:
-        """Items of some rows, and their distinct texts with the common ones after them."""
-        one = self.data.modalities[name]
-        _, first = np.unique(one.captions[rows], return_index=True)
-        return one.image.fetch(rows), one.text.fetch(np.concatenate([rows[first], len(one.captions) + common]))
 
     def _terms(self, fetched: Mapping[str, tuple[np.ndarray, Any, Any]]) -> tuple[dict[str, Tensor], Tensor]:
         """Contrastive loss of each modality's rows, and the disagreement on the common texts."""
         contrast, views = {}, []
         for name, (rows, items, texts) in fetched.items():
-            one = self.data.modalities[name]
-            read = one.text.hub_rows(texts)
-            distinct, place = np.unique(one.captions[rows], return_inverse=True)  # equal texts are encoded once
-            own, common = read[: len(distinct)], read[len(distinct) :]
-            numbers = torch.from_numpy(place).to(read.device)
-            contrast[name] = contrastive_loss(
-                one.image.hub_rows(items) - one.mean, (own - one.text_mean)[numbers], self.scales[name], numbers
-            )
+            x, t, numbers, common = self.data.modalities[name].hub_pairs(rows, items, texts)
+            contrast[name] = contrastive_loss(x, t, self.scales[name], numbers)
             views.append(nn.functional.normalize(common - self.data.text_center, dim=1))
         return contrast, disagreement(views)
 
@@ -242,7 +230,7 @@ class _Run:
             common = texts[number % len(texts)]
             rows = {name: batches[number % len(batches)] for name, batches in held.items()}
             contrast, apart = self._terms(
-                {name: (some, *self._items(name, some, common)) for name, some in rows.items()}
+                {name: (some, *self.data.modalities[name].fetch(some, common)) for name, some in rows.items()}
             )
             parts += [float(apart)] if number < len(texts) else []
             for name, value in contrast.items():
@@ -329,6 +317,22 @@ class _Run:
                     names[name, side] = _with_adapter(names[name, side], place / f"{name}-{side}")
         encoders, texts = ({name: names[name, side] for name in self.recipe.modalities} for side in SIDES)
         return TunedBinding(self.folder, self.step, start, best, encoders, texts, self.data.notes)
+
+
+def _start_scales(recipe: BindingRecipe, data: PreparedBinding) -> dict[str, float]:
+    """Logarithm of each modality's scale before the first step."""
+    training = recipe.training
+    if training.temperature is not None:
+        return dict.fromkeys(data.modalities, math.log(1 / training.temperature))
+    starts = {}
+    for name, one in data.modalities.items():
+        with torch.no_grad():
+            batches = [
+                one.hub_pairs(rows, *one.fetch(rows, data.common_held[:1]))[:3]
+                for rows in _batches(one.held, training.batch)
+            ]
+        starts[name] = fitted_log_scale(batches)
+    return starts
 
 
 def _with_adapter(name: str, folder: Path) -> str:

@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, MissingExtraError, ModelUnavailableError, SpaceMismatchError
 from stitchkit.training.binding import tune_binding as module
-from stitchkit.training.binding.losses import disagreement
+from stitchkit.training.binding.losses import disagreement, fitted_log_scale
 from stitchkit.training.binding.preparing import PreparedBinding
 from stitchkit.training.binding.recipe import read_binding_recipe
 from stitchkit.training.binding.streams import Stream
 from stitchkit.training.binding.towers import AdaptedTower, FrozenTower
+from stitchkit.training.objectives.clip import contrastive_loss
 
 
 def tuned(path, out, **settings):
@@ -56,6 +57,17 @@ def test_the_disagreement_equals_its_double_loop():
     assert float(disagreement([torch.as_tensor(one) for one in views])) == pytest.approx(literal, rel=1e-12)
 
 
+def test_the_scale_at_the_start_has_the_least_loss():
+    rng = np.random.default_rng(0)
+    numbers = torch.as_tensor(rng.integers(0, 5, 24))
+    meaning = torch.as_tensor(rng.normal(size=(5, 4)))
+    batches = [(meaning[numbers] + torch.as_tensor(rng.normal(size=(24, 4))), meaning[numbers], numbers)]
+    grid = [float(contrastive_loss(*batches[0][:2], torch.tensor(log), numbers)) for log in np.linspace(0, 4.6, 93)]
+    best = fitted_log_scale(batches)
+    assert 0.1 < best < 4
+    assert float(contrastive_loss(*batches[0][:2], torch.tensor(best), numbers)) <= min(grid) + 1e-6
+
+
 def test_streams_of_unequal_length_visit_every_row_once_a_pass_and_begin_anew():
     long, short = Stream(np.arange(12), 4, (0, 1)), Stream(np.arange(100, 106), 4, (0, 2))
     assert sorted(np.concatenate([long.batch(step) for step in range(3)])) == list(range(12))
@@ -82,7 +94,7 @@ def test_before_the_first_step_the_loss_is_that_of_the_space_in_closed_form(reci
 
 
 def test_the_loss_of_a_step_equals_its_formula(recipe, tmp_path):
-    path = recipe(training={"agreement": 3.0})
+    path = recipe(training={"agreement": 3.0, "temperature": 0.07})
     read = read_binding_recipe(path)
     data = prepared(path)
     run = module._Run.of(read, tmp_path / "run", data, lambda line: None, module.Progress(False), None)
