@@ -115,8 +115,7 @@ class BoundSource:
         cls, folder: Path, only: str | None, gallery: Gallery, columns: o.Columns, vectors: o.VectorFiles
     ) -> BoundSource:
         """The folder's modalities, of which ``only`` may be one, as far as they can be checked without a model."""
-        from stitchkit.persistence.bound_folders import index_of, read_bound
-        from stitchkit.storage.embeddings import read_embeddings
+        from stitchkit.persistence.bound_folders import index_of, read_bound, read_index
         from stitchkit.text_search.search import centring_of
 
         space = read_bound(folder)
@@ -134,8 +133,7 @@ class BoundSource:
                 files[name], origins[name] = gallery.open(paths[name], columns, vectors), paths[name]
                 _check_readable(space, name, files[name])
             elif index.is_file():
-                files[name], origins[name] = read_embeddings(index), f"index/{index.name}"
-                space.hub.require(files[name].space, f"the hub of {folder}")  # type: ignore[union-attr]
+                files[name], origins[name] = read_index(folder, space, name), f"index/{index.name}"
         lacking = tuple(name for name in names if name not in files)
         if lacking and (gallery.modalities or only or not files):
             raise InputError(

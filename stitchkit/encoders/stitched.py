@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stitchkit.core.errors import UnknownNameError
+from stitchkit.core.errors import InputError, UnknownNameError
 from stitchkit.core.maps import AffineMap, mapped_fingerprint
 from stitchkit.core.roles import Batch, Encoded, Encoder, HasContext, HasDetails, HasVocabulary
 from stitchkit.core.space import Space
@@ -82,11 +82,13 @@ def load_bound(
     """The encoder of one modality (``#modality=xray``), or of queries (``#modality=text``), of a bound folder."""
     name.check_options(("modality",))
     known = ["text", *(one["name"] for one in config["modalities"])]
-    chosen = name.options.get("modality")
-    if chosen not in known:
-        raise UnknownNameError.of(
-            "modality of this bound folder", str(chosen), known, f"Write stitchkit:{name.id}#modality={known[-1]}."
+    chosen, example = name.options.get("modality"), f"Write stitchkit:{name.id}#modality={known[-1]}."
+    if chosen is None:
+        raise InputError(
+            f"{name.id} is a bound folder of several encoders: {', '.join(known)}. Name one of them. {example}"
         )
+    if chosen not in known:
+        raise UnknownNameError.of("modality of this bound folder", chosen, known, example)
     inside = replace(name, id=f"{name.id}/{chosen}", options={})
     part, arrays = read_folder(inside.id)
     encoder = load(inside, part, arrays, device=device, dtype=dtype, consent=consent)

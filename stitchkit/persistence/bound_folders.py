@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from stitchkit.alignment.binding.bound_space import BoundSpace
 from stitchkit.alignment.binding.modalities import TEXT, BoundModality, check_modality_name, check_name
 from stitchkit.core.alignments import Alignment
 from stitchkit.core.arrays import eye_like, to_numpy, zeros_like_width
-from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.core.embeddings import Embeddings
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
 from stitchkit.core.maps import AffineMap
 from stitchkit.core.wording import setting
 from stitchkit.stitching import card, findable
 from stitchkit.storage.artefact_schemas import BoundFields, array_of, check_fields, check_finite, wrong
 from stitchkit.storage.artefacts import pack_alignment, same_map, unpack_alignment
 from stitchkit.storage.cards import model_card
+from stitchkit.storage.embeddings import read_facts, write_embeddings
+from stitchkit.storage.file_locks import exclusive_lock
 from stitchkit.storage.folders import HERE, is_foreign, read_folder, refresh_folder, write_folder
 
 BOUND = "bound"  # kind of the config
@@ -58,14 +62,20 @@ def update_bound(
     """Bring a folder up to what was added to or removed from the bound space that was read from it.
 
     Folders of modalities that were there are not written again. What lies beside them, an index or a page, stays,
-    except for the index of a modality that was removed.
+    except for the index of a modality that was removed. One process at a time writes into the folder.
 
     Raises
     ------
     InputError
-        If the folder holds another bound space.
+        If the folder holds another bound space, or was changed since this one was read from it.
     """
     folder = Path(folder)
+    with exclusive_lock(folder):
+        _update(bound, folder, command, beside)
+    return folder
+
+
+def _update(bound: BoundSpace, folder: Path, command: str, beside: Callable[[Path], None] | None) -> None:
     before = read_bound(folder)
     kept = [name for name in bound.names if name in before.modalities]
     changed = [name for name in kept if bound.digests[name] != before.digests[name]]
@@ -76,11 +86,18 @@ def update_bound(
             f"{folder} holds another bound space, with another {changed[0] if changed else 'hub'}. Save it to a new "
             f"folder, or pass " + setting("overwrite", True) + "."
         )
+    known, changes = before.record.get("changes", []), bound.record.get("changes", [])
+    if changes[: len(known)] != known:
+        raise InputError(
+            f"{folder} was changed since it was read: {_last_change(known)}. Run the command again, or read the folder "
+            f"again before the change."
+        )
     for name, one in bound.text_maps.items():
         if name not in before.text_maps:
             _write_text(bound, name, one, folder)
     for name in bound.names:
         if name not in before.modalities:
+            index_of(folder, name).unlink(missing_ok=True)  # of a run that was stopped before its config
             _write_modality(bound, name, folder)
     config, arrays = _top(bound, {})
     if beside is not None:
@@ -90,12 +107,52 @@ def update_bound(
         if name not in bound.modalities:
             shutil.rmtree(folder / name, ignore_errors=True)
             index_of(folder, name).unlink(missing_ok=True)
-    return folder
+
+
+def _last_change(changes: Sequence[Mapping[str, Any]]) -> str:
+    """The last of some changes, in words."""
+    kinds = ("added", "removed")
+    return next(f"{changes[-1][kind]!r} was {kind}" for kind in kinds if kind in changes[-1])
 
 
 def index_of(folder: Path, name: str) -> Path:
     """The file of a modality's own items in the hub, which may be there."""
     return folder / "index" / f"{name}.safetensors"
+
+
+def write_index(folder: Path, bound: BoundSpace, name: str, items: Embeddings) -> Path:
+    """Write a modality's own items in the hub into a bound folder, with the digest of the map that took them there."""
+    file = index_of(folder, name)
+    file.parent.mkdir(exist_ok=True)
+    return write_embeddings(file, items, {"map": bound.modality(name).digest})
+
+
+def read_index(folder: Path, bound: BoundSpace, name: str) -> Embeddings:
+    """The items that :func:`write_index` wrote.
+
+    Raises
+    ------
+    DataError
+        If they are in another hub, or were taken there by another map than the modality's.
+
+    Warns
+    -----
+    UserWarning
+        If the file does not say by which map.
+    """
+    file = index_of(folder, name)
+    items, facts = read_facts(file)
+    bound.hub.require(items.space, f"the hub of {folder}")
+    if facts.get("map", bound.modality(name).digest) != bound.modality(name).digest:
+        raise DataError(
+            f"{file} holds items by another map than that of {name!r}, or of another modality. Delete it, or name the "
+            f"items with --items {name}=PATH."
+        )
+    if "map" not in facts:
+        warnings.warn(
+            f"{file} does not say by which map its items came into the hub: it cannot be checked.", stacklevel=2
+        )
+    return items
 
 
 def read_bound(folder: str | Path) -> BoundSpace:

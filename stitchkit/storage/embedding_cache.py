@@ -29,12 +29,8 @@ from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import counted, setting
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.file_errors import naming
+from stitchkit.storage.file_locks import exclusive_lock
 from stitchkit.storage.path_checks import checked_file
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock: there, two processes must not write one cache at the same time
-    fcntl = None  # type: ignore[assignment]
 
 KEY_BYTES = 16
 _LAYOUT = "1"  # part of the name of every folder: raise it when the files or the hashing of items change
@@ -217,11 +213,11 @@ class SpaceCache:
     def _exclusive(self) -> Iterator[None]:
         """Alone among the threads and processes that use this cache; may be entered again inside."""
         with self._lock, contextlib.ExitStack() as stack:
-            if not self._depth and fcntl is not None:
+            if not self._depth:
                 for name in ("lock", "manifest.jsonl", "vectors.bin", "keys.bin"):
                     checked_file(self.folder / name, "a file of the store")
-                file = stack.enter_context((self.folder / "lock").open("a"))
-                fcntl.flock(file, fcntl.LOCK_EX)  # ends when the file is closed or the process dies
+                (self.folder / "lock").open("a").close()
+                stack.enter_context(exclusive_lock(self.folder / "lock"))
             self._depth += 1
             try:
                 yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ from stitchkit.storage.folders import FORMAT, FORMAT_KEY, check_format
 from stitchkit.storage.path_checks import checked_file
 from stitchkit.storage.tensor_files import check_file_path, read_arrays, tensor_bytes
 
+FACT = "fact."  # begins the names of facts in the metadata
 
-def write_embeddings(path: str | Path, embeddings: Embeddings) -> Path:
+
+def write_embeddings(path: str | Path, embeddings: Embeddings, facts: Mapping[str, str] | None = None) -> Path:
     """Write embeddings to one ``.safetensors`` file; an earlier file of embeddings there is replaced.
 
     The file holds ``vectors`` (n, d) in float16, float32 or float64 as given, ``ids`` as UTF-8 JSON in a uint8
-    tensor, and name, width and fingerprint of the space in its metadata.
+    tensor, and name, width and fingerprint of the space in its metadata, with further ``facts`` as
+    :func:`read_facts` gives them back.
 
     Raises
     ------
@@ -43,7 +47,8 @@ def write_embeddings(path: str | Path, embeddings: Embeddings) -> Path:
     if vectors.dtype not in (np.float16, np.float32, np.float64):
         vectors = vectors.astype(np.float64)
     space = embeddings.space
-    metadata = {"kind": "embeddings", FORMAT_KEY: str(FORMAT), "space": space.name, "dim": str(space.dim)}
+    metadata = {f"{FACT}{key}": value for key, value in (facts or {}).items()}
+    metadata |= {"kind": "embeddings", FORMAT_KEY: str(FORMAT), "space": space.name, "dim": str(space.dim)}
     if space.fingerprint is not None:
         metadata["fingerprint"] = space.fingerprint
     # escaped, for file names on disk need not be Unicode: halves of surrogate pairs come back as they were
@@ -52,7 +57,12 @@ def write_embeddings(path: str | Path, embeddings: Embeddings) -> Path:
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
-    """Embeddings from a file of :func:`write_embeddings`.
+    """Embeddings from a file of :func:`write_embeddings`; errors and warnings as of :func:`read_facts`."""
+    return read_facts(path)[0]
+
+
+def read_facts(path: str | Path) -> tuple[Embeddings, dict[str, str]]:
+    """Embeddings from a file of :func:`write_embeddings`, and the facts that were written with them.
 
     Raises
     ------
@@ -77,7 +87,8 @@ def read_embeddings(path: str | Path) -> Embeddings:
         if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
             raise ValueError("its ids are no list of texts")
         space = Space(metadata["space"], int(metadata["dim"]), metadata.get("fingerprint"))
-        return Embeddings(arrays["vectors"], np.asarray(ids, dtype=np.str_), space)
+        facts = {key.removeprefix(FACT): value for key, value in metadata.items() if key.startswith(FACT)}
+        return Embeddings(arrays["vectors"], np.asarray(ids, dtype=np.str_), space), facts
     except (InputError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} does not hold embeddings together: {str(error).rstrip('.')}. Write them again."

@@ -518,3 +518,15 @@ def test_the_weights_between_modalities_are_the_root_of_the_texts_covariance_and
     meaning = of_kind("mri", 60, 40)
     more = bound.add("ct", (seen("ct encoder", 10, meaning), seen("notes", 9, meaning)))
     assert more.text_root is bound.text_root is more.remove("ct").text_root
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_empty_modality_and_an_empty_list_are_refused_without_warnings(first):
+    rng = np.random.default_rng(0)
+    full, empty = (rng.normal(size=(20, 5)), rng.normal(size=(20, 4))), (np.zeros((0, 5)), np.zeros((0, 4)))
+    pairs = {"one": empty if first else full, "two": full if first else empty}
+    with pytest.raises(InputError, match=r"the modality '(one|two)': got 0 anchors"):
+        sk.bind(pairs)
+    named = {name: sk.ModalityPairs(*full, text_space=name + "-texts") for name in ("one", "two")}
+    with pytest.raises(InputError, match="the list of texts of 'one-texts' is empty"):
+        sk.bind(named, texts={"one-texts": empty[1], "two-texts": empty[1]})

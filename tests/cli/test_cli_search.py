@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import stitchkit as sk
-from stitchkit.persistence.bound_folders import index_of
+from stitchkit.persistence.bound_folders import index_of, write_index
 
 REPOSITORY = Path(__file__).parents[2]
 QUIET = {"store": None, "progress": False}
@@ -35,7 +35,7 @@ def phantoms(tmp_path_factory):
     }
     bound = sk.bind(given, text_encoders={"text": "demo:text"}, solver=sk.Ridge(alpha=0.1))
     folder = sk.save(bound, root / "bound")
-    sk.write_embeddings(index_of(folder, "xray"), bound.into_hub("xray", found["general"].take(TEST)))
+    write_index(folder, bound, "xray", bound.into_hub("xray", found["general"].take(TEST)))
     sk.write_embeddings(root / "medical.safetensors", found["medical"].take(TEST))
     sk.write_embeddings(root / "reports.safetensors", found["text"].take(TEST))
     alignment = sk.align(found["general"].take(np.arange(30)), found["text"].take(np.arange(30)), solver="procrustes")

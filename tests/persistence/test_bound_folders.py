@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import stitchkit as sk
-from stitchkit.core.errors import InputError, ModelUnavailableError, UnknownNameError
-from stitchkit.persistence.bound_folders import index_of, read_bound, update_bound
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.persistence.bound_folders import index_of, read_bound, read_index, update_bound, write_index
 from stitchkit.storage.digests import sha256_of
+from stitchkit.storage.embeddings import write_embeddings
 
 QUIET = {"store": None, "progress": False}
 
@@ -179,7 +182,9 @@ def test_names_that_are_not_there_are_listed(folder):
     model = sk.load(folder)
     with pytest.raises(UnknownNameError, match="no modality of this bound folder is called 'mri'"):
         model["mri"]
-    with pytest.raises(UnknownNameError, match="modality=film"):
+    with pytest.raises(UnknownNameError, match=r"no modality of this bound folder is called 'mri'.*modality=film"):
+        sk.load_encoder(f"stitchkit:{folder}#modality=mri", device="cpu")
+    with pytest.raises(InputError, match=r"is a bound folder of several encoders: text, xray, film.*#modality=film"):
         sk.load_encoder(f"stitchkit:{folder}", device="cpu")
     with pytest.raises(InputError, match="holds bound modalities"):
         sk.load(folder, part="head")
@@ -200,3 +205,61 @@ def test_vectors_alone_can_be_bound_and_saved(vectors, tmp_path):
     assert model.space.similarity("ct", found["general"].vectors, texts.vectors).shape == (60, 60)
     with pytest.raises(ModelUnavailableError, match="without an encoder"):
         model["ct"]
+
+
+def test_an_index_belongs_to_the_map_that_made_it(vectors, bound, folder):
+    items = sk.Embeddings(np.ones((2, bound.hub.dim), np.float32), ["a", "b"], bound.hub)
+    file = write_index(folder, bound, "xray", items)
+    assert read_index(folder, bound, "xray").ids.tolist() == ["a", "b"]
+    shutil.copy(file, index_of(folder, "film"))
+    with pytest.raises(DataError, match=r"by another map than that of 'film'.*--items film=PATH"):
+        read_index(folder, bound, "film")
+    write_embeddings(index_of(folder, "film"), items)  # as it was written before maps were named
+    with pytest.warns(UserWarning, match="does not say by which map"):
+        assert len(read_index(folder, bound, "film")) == 2
+
+
+def test_the_index_that_a_stopped_run_left_goes_when_its_modality_is_added(vectors, folder):
+    found, texts, _ = vectors
+    space = read_bound(folder)
+    stopped, other = (
+        space.add("ct", sk.ModalityPairs(found["general"], texts), solver=sk.Ridge(alpha=alpha)) for alpha in (0.1, 1.0)
+    )
+    write_index(folder, stopped, "ct", sk.Embeddings(np.ones((1, space.hub.dim)), ["a"], space.hub))
+    update_bound(other, folder)
+    assert not index_of(folder, "ct").exists()
+
+
+def test_a_folder_that_another_process_changed_is_not_written_over(vectors, folder):
+    found, texts, _ = vectors
+    space = read_bound(folder)
+    first, second = (space.add(name, sk.ModalityPairs(found["general"], texts)) for name in ("ct", "ecg"))
+    update_bound(first, folder)
+    before = weights(folder)
+    with pytest.raises(InputError, match=r"was changed since it was read: 'ct' was added\. Run the command again"):
+        update_bound(second, folder)
+    assert weights(folder) == before
+    update_bound(read_bound(folder).add("ecg", sk.ModalityPairs(found["general"], texts)), folder)
+    assert read_bound(folder).names == ("xray", "film", "ct", "ecg")
+
+
+def test_two_processes_write_one_after_the_other(vectors, folder):
+    """The second waits for the first, and is then refused; nothing of the first is lost."""
+    found, texts, _ = vectors
+    space = read_bound(folder)
+    changed = [space.add(name, sk.ModalityPairs(found["general"], texts)) for name in ("ct", "ecg")]
+    waits = threading.Barrier(2)
+
+    def write(one):
+        waits.wait()
+        try:
+            return update_bound(one, folder)
+        except InputError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(pool.map(write, changed))
+    assert sorted(isinstance(one, InputError) for one in ended) == [False, True]
+    kept = ("ct", "ecg")[isinstance(ended[0], InputError)]
+    assert read_bound(folder).names == ("xray", "film", kept)
+    assert {one.name for one in folder.iterdir() if one.is_dir()} >= {"xray", "film", kept}

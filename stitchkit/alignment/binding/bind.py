@@ -216,7 +216,10 @@ def _views(members: Mapping[str, ModalityPairs], texts: Mapping[str, Any] | None
             raise InputError(f"{overlap[0]!r} names a modality and a text space. Name them differently.")
         for name in texts:
             check_name(name, "a text space", "minilm")
-        return {name: as_embeddings(one, name) for name, one in texts.items()}
+        views = {name: as_embeddings(one, name) for name, one in texts.items()}
+        if empty := [name for name, one in views.items() if not len(one)]:
+            raise InputError(f"the list of texts of {empty[0]!r} is empty. Give the texts that all text encoders read.")
+        return views
     known = {
         name: as_embeddings(one.texts, f"texts of {name!r}") for name, one in members.items() if one.texts is not None
     }
@@ -224,6 +227,8 @@ def _views(members: Mapping[str, ModalityPairs], texts: Mapping[str, Any] | None
         raise InputError("no modality has texts, and there is no list of texts. Give texts={name: vectors}.")
     first = next(iter(known))
     for name, one in known.items():
+        if not len(one):
+            raise InputError(f"the modality {name!r}: got 0 anchors. Give pairs of items and texts.")
         if not known[first].space.accepts(one.space):
             raise InputError(
                 f"the texts of {first!r} and {name!r} are of two encoders ({known[first].space.name!r} and "

@@ -289,9 +289,7 @@ def _judge(
 
 def _write_index(fitted: FittedBinding, draft: Path, names: Iterable[str]) -> None:
     """The items of these modalities in the hub, in files beside the maps."""
-    from stitchkit.persistence.bound_folders import index_of
-    from stitchkit.storage.embeddings import write_embeddings
+    from stitchkit.persistence.bound_folders import write_index
 
     for name in names:
-        index_of(draft, name).parent.mkdir(exist_ok=True)
-        write_embeddings(index_of(draft, name), fitted.in_hub(name))
+        write_index(draft, fitted.bound, name, fitted.in_hub(name))

@@ -44,5 +44,5 @@ def fitted_log_scale(batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> float:
         return float(torch.stack(losses).mean())
 
     with torch.no_grad():
-        found = minimize_scalar(mean_loss, bounds=(0, MAX_LOG_SCALE), method="bounded", options={"xatol": 1e-3})
-    return float(found.x)
+        least = minimize_scalar(mean_loss, bounds=(0, MAX_LOG_SCALE), method="bounded", options={"xatol": 1e-3})
+    return float(least.x)

@@ -59,7 +59,7 @@ class BoundTowers:
     captions : (n,) int
         Number of each item's text; equal texts have equal numbers.
     train, held : (m,) int
-        Rows to train on, and rows that are held out.
+        Rows to train on, and rows that are held out, in an order that mixes their texts.
     """
 
     image: Tower
@@ -295,7 +295,7 @@ def _split(patients: np.ndarray, share: float, seed: int, what: str) -> tuple[np
             raise DataError(
                 f"{counted(len(rows), 'row')} of {what} are too few to {purpose}. Give more, or change 'held'."
             )
-    return train, held
+    return train, np.random.default_rng([seed, 5]).permutation(held)  # batches of a sorted table would hold one text
 
 
 def _in_hub(to_hub: AffineMap, vectors: Embeddings, device: str) -> Tensor:

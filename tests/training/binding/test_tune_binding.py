@@ -93,6 +93,17 @@ def test_before_the_first_step_the_loss_is_that_of_the_space_in_closed_form(reci
             np.testing.assert_allclose(here, there, atol=2e-5)
 
 
+def test_held_out_rows_of_a_sorted_table_are_mixed(recipe, world, tmp_path):
+    header, *lines = (world / "xray.csv").read_text().splitlines()
+    rows = sorted((line.split(",") for line in lines), key=lambda cells: cells[2])
+    text = "\n".join([header, *(",".join([one[0], str(world / one[1]), *one[2:]]) for one in rows)]) + "\n"
+    (tmp_path / "sorted.csv").write_text(text)
+    data = prepared(recipe(modalities={"xray": {"anchors": str(tmp_path / "sorted.csv")}, "skin": {}}))
+    held = data.modalities["xray"].held
+    assert not np.array_equal(held, np.sort(held))
+    assert len(set(held) | set(data.modalities["xray"].train)) == 32
+
+
 def test_the_loss_of_a_step_equals_its_formula(recipe, tmp_path):
     path = recipe(training={"agreement": 3.0, "temperature": 0.07})
     read = read_binding_recipe(path)
