@@ -530,3 +530,45 @@ def test_an_empty_modality_and_an_empty_list_are_refused_without_warnings(first)
     named = {name: sk.ModalityPairs(*full, text_space=name + "-texts") for name in ("one", "two")}
     with pytest.raises(InputError, match="the list of texts of 'one-texts' is empty"):
         sk.bind(named, texts={"one-texts": empty[1], "two-texts": empty[1]})
+
+
+def noisy(name, d, meaning, scale=1.0):
+    """What an encoder makes of a meaning, with noise of its own."""
+    rng = np.random.default_rng(sum(map(ord, name)) + len(meaning))
+    return embeddings(name, meaning @ loads(name, d) + scale * rng.normal(size=(len(meaning), d)))
+
+
+def test_the_map_into_the_hub_keeps_the_weighted_inner_products_of_its_alignment():
+    """On noisy anchors CSA weighs its directions by their held-out correlations."""
+    meaning = of_kind("xray", 120, 1)
+    x, t = noisy("xray encoder", 12, meaning), noisy("notes", 9, meaning)
+    other = pairs_of("skin")
+    space = sk.bind({"xray": (x, t), "skin": other}, solver=sk.CSA())
+    fitted = sk.align(x, t, solver=sk.CSA(), anchor_hashes=False, progress=False)
+    assert fitted.weights.min() < 0.6 * fitted.weights.max()
+    a, b = fitted.source_map.weight, fitted.target_map.weight
+    literal = (x.vectors - x.vectors.mean(axis=0)) @ a @ np.diag(fitted.weights) @ b.T
+    found = space.into_hub("xray", x).vectors - t.vectors.mean(axis=0)
+    factor = (literal * found).sum() / (literal * literal).sum()
+    np.testing.assert_allclose(found, factor * literal, atol=1e-8)
+
+
+def test_the_hub_of_canonical_correlations_keeps_their_weights():
+    views = {name: noisy(name, 9, MEANING, 4.0) for name in SHARED}
+    hub = text_hub(views, "notes", solver="gcca")
+    joint = sk.align_many(views, solver="gcca", anchor_hashes=False)
+    assert joint.weights.min() < 0.6 * joint.weights.max()
+    for one, other in (("notes", "letters"), ("codes", "notes")):
+        found = hub.maps[one](views[one]).vectors @ hub.maps[other](views[other]).vectors.T
+        literal = (joint.maps[one](views[one]).vectors * joint.weights) @ joint.maps[other](views[other]).vectors.T
+        np.testing.assert_allclose(found, literal, atol=1e-8)
+
+
+def test_modalities_composed_through_their_text_space_keep_the_means_of_their_own_texts():
+    given = {kind: sk.ModalityPairs(*pairs_of(kind, text=text)) for kind, text in zip(KINDS, SHARED, strict=True)}
+    space = sk.bind(given, texts=SHARED, text="letters", hub="letters", hub_solver="composition")
+    for kind, text in zip(KINDS, SHARED, strict=True):
+        one = space.modality(kind)
+        texts = space.text_maps[text](given[kind].texts).vectors
+        np.testing.assert_allclose(one.mean, texts.mean(axis=0), atol=1e-8)
+    assert np.linalg.norm(space.modality("skin").mean - space.modality("mri").mean) > 1
