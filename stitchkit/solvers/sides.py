@@ -9,6 +9,7 @@ from stitchkit.core.arrays import Array, eye_like, float64, namespace, solve_tri
 from stitchkit.core.moments.moments import Moments
 from stitchkit.core.moments.row_moments import RowMoments
 
+FLOAT32 = 2.0**-23  # relative rounding of single precision
 EPS = 2.220446049250313e-16
 SAFE = 1e-8  # reciprocal condition number from which every direction is one
 RESOLVED = 1e-12  # share of the largest value above which a value is a direction
@@ -113,11 +114,18 @@ def about_mean(coordinates: Array) -> Array:
 def inverse_deviation(mean: Array, variance: Array, count: int) -> Array:
     """1 / unbiased standard deviation of each feature (d,); 1 for a feature that is constant up to rounding.
 
+    Rounding is that of the feature's own mean, or that of float32 beside the median feature: encoders have dead
+    outputs of 1e-9 and 1e-33 (all-MiniLM-L6-v2 has three), which are noise and not directions.
+
     ``variance`` (d,) is per pair: of weight one, the ``count`` pairs together.
     """
     xp = namespace(variance)
     sd = xp.sqrt(variance * (count / max(count - 1, 1)))
     alive, one = sd > 1e-13 * xp.abs(mean), xp.ones_like(sd)
+    kept = int(xp.sum(xp.astype(alive, xp.int64)))
+    if kept:
+        median = xp.sort(xp.where(alive, sd, xp.zeros_like(sd)))[int(sd.shape[0]) - (kept + 1) // 2]
+        alive = alive & (sd > FLOAT32 * median)
     return xp.where(alive, 1 / xp.where(alive, sd, one), one)
 
 

@@ -437,3 +437,17 @@ def test_numbers_of_numpy_are_numbers(made):
 def test_settings_that_are_no_such_numbers_are_refused(made):
     with pytest.raises(InputError):
         made()
+
+
+@pytest.mark.parametrize("solver", [Ridge(scale="both"), Ridge(scale="source"), CSA(scale="both")])
+def test_dead_outputs_of_an_encoder_are_not_scaled_up(solver):
+    """Noise of 1e-33 and 1e-9, as all-MiniLM-L6-v2 has in three of its outputs, on both sides."""
+    rng = np.random.default_rng(4)
+    dead = np.concatenate([rng.normal(size=(len(X), 1)) * 1e-33, 1e-12 + rng.normal(size=(len(X), 1)) * 1e-9], axis=1)
+    found, plain = (
+        fit(solver, *(np.concatenate([side, more], axis=1) for side in (X, Y))) for more in (dead, np.zeros_like(dead))
+    )
+    for one in (found.source_map, found.target_map):
+        assert np.abs(one.weight).max() < 1e6
+    new = np.concatenate([NEW_X, np.zeros((len(NEW_X), 2))], axis=1)
+    np.testing.assert_allclose(found.to_target(new)[:, :5], plain.to_target(new)[:, :5], atol=1e-6)
