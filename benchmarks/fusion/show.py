@@ -154,6 +154,8 @@ def draw(runs: list[Run]) -> Any:
     from matplotlib import pyplot
 
     rates = np.linspace(0, 1, 11)
+    arms = list(dict.fromkeys(arm for run in runs for arm in run.arms))
+    looks = {arm: (f"C{at % 10}", "-" if at < 10 else "--") for at, arm in enumerate(arms)}  # ten colours go round
     height = 3.0 * len(runs)
     figure, lines = pyplot.subplots(len(runs), 3, figsize=(10.5, height), sharey=True, squeeze=False)
     for panels, run in zip(lines, runs, strict=True):
@@ -161,7 +163,9 @@ def draw(runs: list[Run]) -> Any:
             for arm in run.arms:
                 strong = arm in (FUSED, PLAIN)
                 values = curve(run, arm, missing, rates)
-                panel.plot(rates, values, lw=2.4 if strong else 1.0, label=arm, alpha=1 if strong else 0.8)
+                color, line = looks[arm]
+                panel.plot(rates, values, color=color, ls=line, lw=2.4 if strong else 1.0, label=arm,
+                           alpha=1 if strong else 0.8)  # fmt: skip
             if run.holes:
                 panel.axvline(run.holes, color="0.6", ls=":", lw=1)
             panel.set_xlabel(f"share of rows without {missing}")
