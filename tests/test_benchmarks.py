@@ -163,3 +163,23 @@ def test_the_table_of_the_choice_is_that_of_its_kept_results(benchmarks, tmp_pat
     assert (tmp_path / "table.md").read_text() == table
     summary, _ = table.split("\n\n", 1)
     assert summary in (ROOT / "docs" / "performance.md").read_text()
+
+
+def test_labels_that_are_not_known_count_for_no_arm_of_a_fusion(benchmarks, tmp_path):
+    show = import_module("benchmarks.fusion.show")
+    facts = {"classes": ["a"], "multiclass": False, "holes": 0.0}
+    (tmp_path / "facts.json").write_text(json.dumps(facts))
+    truth = np.array([[1.0], [1.0], [0.0], [np.nan]])
+    np.savez(tmp_path / "truth.npz", truth=truth, groups=np.array(list("pqrs")))
+    called = np.array([[0.9], [0.2], [0.1], [0.9]])
+    np.savez(tmp_path / "s0f0.npz", test=np.arange(4), **{"fused|both": called})
+    accuracy = show.Run(tmp_path).accuracy("fused|both", np.ones((1, 4)))
+    assert accuracy == pytest.approx((0.5 + 1.0) / 2)  # one of two members, the one other
+
+
+def test_cells_of_fusions_with_other_settings_are_not_mixed(benchmarks, tmp_path):
+    begin = import_module("benchmarks.fusion.__main__").begin
+    begin(tmp_path / "run", {"holes": 0.0, "rows": 9})
+    begin(tmp_path / "run", {"holes": 0.0, "rows": 9})
+    with pytest.raises(SystemExit, match="differs in holes"):
+        begin(tmp_path / "run", {"holes": 0.3, "rows": 9})

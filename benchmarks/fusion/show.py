@@ -1,10 +1,10 @@
 """``python -m benchmarks.fusion.show FOLDER [--without OTHER] [--svg FILE]``: tables of a run's arms, with intervals.
 
 Every row was scored once a seed, by folds of other patients. Balanced accuracy is the mean recall of the classes, of
-the likeliest class where one applies and at the training share elsewhere; AUROC the mean over classes, each against the
-rest. Differences are paired: balanced accuracy by 2,000 resamples of patients, the same for both arms and all seeds,
-averaged over seeds in each; AUROC by the ends of each seed's own interval, averaged, which is no narrower than the
-interval of the mean.
+the likeliest class where one applies; of several at once the mean recall of members and others, called at one half,
+which is the share of every class as it is weighted. AUROC is the mean over classes, each against the rest. Differences
+are paired: balanced accuracy by 2,000 resamples of patients, the same for both arms and all seeds, averaged over seeds
+in each; AUROC by the ends of each seed's own interval, averaged, which is no narrower than the interval of the mean.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Run:
 
     def hits(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Right answers (n, 2c), averaged over seeds, and which of them count: of each class's members, then others."""
-        values, truth = self.values[name], np.nan_to_num(self.truth)
+        values, truth = self.values[name], self.truth  # NaN where a label is not known: neither member nor other
         if self.multiclass:
             picked = values.argmax(axis=2)
             right = (picked[:, :, None] == np.arange(truth.shape[1])).mean(axis=0)
@@ -154,6 +154,8 @@ def draw(runs: list[Run]) -> Any:
     from matplotlib import pyplot
 
     rates = np.linspace(0, 1, 11)
+    arms = list(dict.fromkeys(arm for run in runs for arm in run.arms))
+    looks = {arm: (f"C{at % 10}", "-" if at < 10 else "--") for at, arm in enumerate(arms)}  # ten colours go round
     height = 3.0 * len(runs)
     figure, lines = pyplot.subplots(len(runs), 3, figsize=(10.5, height), sharey=True, squeeze=False)
     for panels, run in zip(lines, runs, strict=True):
@@ -161,7 +163,9 @@ def draw(runs: list[Run]) -> Any:
             for arm in run.arms:
                 strong = arm in (FUSED, PLAIN)
                 values = curve(run, arm, missing, rates)
-                panel.plot(rates, values, lw=2.4 if strong else 1.0, label=arm, alpha=1 if strong else 0.8)
+                color, line = looks[arm]
+                panel.plot(rates, values, color=color, ls=line, lw=2.4 if strong else 1.0, label=arm,
+                           alpha=1 if strong else 0.8)  # fmt: skip
             if run.holes:
                 panel.axvline(run.holes, color="0.6", ls=":", lw=1)
             panel.set_xlabel(f"share of rows without {missing}")

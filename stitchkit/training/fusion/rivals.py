@@ -7,7 +7,7 @@ Unequal regularisation alone makes differences as large as those between methods
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ from stitchkit.core.fusion_rows import FusionRows
 from stitchkit.core.scores import Labels
 from stitchkit.core.space import Space
 from stitchkit.core.table_features import TableRows
-from stitchkit.training.fusion.fit import TrainingRows, held_out
-from stitchkit.training.fusion.fuse import fuse
+from stitchkit.training.fusion.fit import TrainingRows, fit_network, held_out
+from stitchkit.training.fusion.fuse import fuse, labelled
 from stitchkit.training.fusion.recipe import FusionRecipe
 
 FUSED, ALONE, BOOSTING = "fused", "alone", "boosting"
@@ -40,6 +40,7 @@ LEAVES = (4, 8, 16, 31)  # of boosting's trees
 LEAST_PAIRS = 10  # rows with both modalities, without which no map is fitted between them
 
 Probabilities = Callable[[FusionRows], np.ndarray]
+Filling = Callable[[FusionRows], FusionRows]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +82,7 @@ def fit_arms(
     for name in arms:
         if name not in ARMS:
             raise UnknownNameError.of("rival of a fused head", name, ARMS)
+    labels, _ = labelled(labels)
 
     def network(inputs: Mapping[str, Any], changes: Mapping[str, Any]) -> FusedHead:
         own = recipe.with_settings(**changes)
@@ -99,7 +101,11 @@ def fit_arms(
         branches = [(alone[f"{name} {ALONE}"], [name]) for name in single]
         scorers[ENSEMBLE] = _average([*branches, (scorers[PLAIN], list(modalities))])
     if IMPUTED in arms:
-        scorers[IMPUTED] = _imputed(heads[PLAIN], modalities, labels)
+        rows = heads[PLAIN].rows(modalities, labels.ids)
+        fill = _filling(rows, labels)
+        plain = recipe.with_settings(**NETWORKS[PLAIN])
+        heads[IMPUTED] = _trained_again(heads[PLAIN], rows, fill(rows), labels, plain, progress)
+        scorers[IMPUTED] = _imputed(heads[IMPUTED], fill)
     if BOOSTING in arms and any(isinstance(one, TableRows) for one in modalities.values()):
         scorers[BOOSTING] = _boosting(heads[FUSED], modalities, labels, recipe)
     every = {**heads, **{f"{name} {ALONE}": one for name, one in single.items()}}
@@ -135,9 +141,13 @@ def _average(branches: Sequence[tuple[Probabilities, Sequence[str]]]) -> Probabi
     return score
 
 
-def _imputed(head: FusedHead, modalities: Mapping[str, Any], labels: Labels) -> Probabilities:
+def _imputed(head: FusedHead, fill: Filling) -> Probabilities:
     """The head that needs every modality, with missing vectors predicted from those that are there."""
-    rows = head.rows(modalities, labels.ids)
+    return lambda rows: head.probabilities(fill(rows)).values
+
+
+def _filling(rows: FusionRows, labels: Labels) -> Filling:
+    """Rows with missing vectors predicted from those that are there, by maps fitted on rows that have both."""
     maps = {
         (one, other): to_other
         for i, one in enumerate(rows.names)
@@ -145,7 +155,7 @@ def _imputed(head: FusedHead, modalities: Mapping[str, Any], labels: Labels) -> 
         if i != j and (to_other := _map_between(rows, labels, i, j)) is not None
     }
 
-    def score(some: FusionRows) -> np.ndarray:
+    def fill(some: FusionRows) -> FusionRows:
         vectors, present = dict(some.vectors), some.present.copy()
         for j, other in enumerate(some.names):
             total, count = np.zeros_like(some.vectors[other]), np.zeros(len(some))
@@ -158,9 +168,29 @@ def _imputed(head: FusedHead, modalities: Mapping[str, Any], labels: Labels) -> 
             vectors[other] = some.vectors[other].copy()
             vectors[other][predicted] = total[predicted] / count[predicted, None]
             present[:, j] |= predicted
-        return head.probabilities(FusionRows(some.ids, vectors, present)).values
+        return FusionRows(some.ids, vectors, present)
 
-    return score
+    return fill
+
+
+def _trained_again(
+    head: FusedHead, rows: FusionRows, filled: FusionRows, labels: Labels, recipe: FusionRecipe, progress: bool | None
+) -> FusedHead:
+    """The head trained on rows as they are filled in; itself where training rows have no gap to fill."""
+    if (rows.present == filled.present).all():
+        return head
+    some = np.flatnonzero(filled.present.any(axis=1))
+    data = TrainingRows(
+        rows=filled.take(some),
+        targets=labels.values[some],
+        groups=None if labels.groups is None else labels.groups[some],
+        multiclass=head.multiclass,
+        normed=head.normed,
+        tables=frozenset(one.name for one in head.modalities if one.table is not None),
+    )
+    fitted = fit_network(data, recipe, progress=progress)
+    record = {**head.record, "weight_decay": fitted.weight_decay, "epochs": fitted.epochs}
+    return replace(head, weights=fitted.network.weights(), record=record)
 
 
 def _map_between(rows: FusionRows, labels: Labels, i: int, j: int) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -214,23 +244,25 @@ def _boosting(head: FusedHead, modalities: Mapping[str, Any], labels: Labels, re
         model = HistGradientBoostingClassifier(
             max_leaf_nodes=leaves, learning_rate=0.05, max_iter=100, class_weight=weight, random_state=recipe.seed
         )
-        return model.fit(x[at], truth[at])
+        return model.fit(x[at], truth[at].astype(int))
 
-    def best_boosted(truth: np.ndarray) -> Any:
-        everything = np.arange(len(truth))
-        classes = np.unique(truth)
-        if len(classes) < 2 or len(np.unique(truth[rest])) < len(classes):
-            return boosted(everything, truth, LEAVES[0]) if len(classes) > 1 else None
+    def best_boosted(truth: np.ndarray) -> Any:  # (n,), NaN where the label is not known
+        every, inner, outer = (at[~np.isnan(truth[at])] for at in (np.arange(len(truth)), rest, held))
+        classes = np.unique(truth[every]).astype(int)
+        if len(classes) < 2:
+            return None
+        if len(np.unique(truth[inner])) < len(classes) or not len(outer):
+            return boosted(every, truth, LEAVES[0])
         losses = [
-            log_loss(truth[held], boosted(rest, truth, leaves).predict_proba(x[held]), labels=classes)
+            log_loss(truth[outer].astype(int), boosted(inner, truth, leaves).predict_proba(x[outer]), labels=classes)
             for leaves in LEAVES
         ]
-        return boosted(everything, truth, LEAVES[int(np.argmin(losses))])
+        return boosted(every, truth, LEAVES[int(np.argmin(losses))])
 
     if head.multiclass:
-        models = [best_boosted(data.targets.argmax(axis=1))]
+        models = [best_boosted(data.targets.argmax(axis=1).astype(float))]
     else:
-        models = [best_boosted(np.nan_to_num(data.targets[:, c]).astype(int)) for c in range(data.targets.shape[1])]
+        models = [best_boosted(truth) for truth in data.targets.T]
 
     def score(some: FusionRows) -> np.ndarray:
         values, read = np.tile(head.prior, (len(some), 1)), columns(some)

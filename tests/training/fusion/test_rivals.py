@@ -9,7 +9,7 @@ import stitchkit as sk
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.training.fusion.rivals import ARMS, BOOSTING, IMPUTED, fit_arms, with_holes
 
-TRAIN = 260
+N, TRAIN = 360, 260
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,50 @@ def test_the_average_of_one_single_head_is_that_head(arms, rows):
     np.testing.assert_allclose(averaged(some), both)
 
 
-def test_imputed_vectors_are_used_where_there_is_something_to_predict_from(arms, rows):
+def test_imputed_vectors_are_used_where_there_is_something_to_predict_from(cohort, quick):
+    whole = np.flatnonzero(cohort.has_image & cohort.table.has_values(["age", "site"]))[:TRAIN]
+    recipe = quick.with_settings(weight_decay=(0.1,), epochs=2)
+    train = {"image": cohort.image.of_ids(cohort.ids[whole]), "table": cohort.table.take(whole)}
+    fitted = fit_arms(train, cohort.labels.take(whole), recipe, arms=(IMPUTED,), progress=False)
+    rows = fitted.head.rows(train)
+    plain, imputed = fitted.scorers["zero filling"], fitted.scorers[IMPUTED]
+    assert (plain(rows) == imputed(rows)).all()  # training rows had no gap, so that both are one head
+    assert (plain(rows.only(["table"])) != imputed(rows.only(["table"]))).any()
+
+
+def test_imputation_is_trained_on_the_vectors_that_it_fills_in(arms, rows):
     whole = rows.take(np.flatnonzero(rows.present.all(axis=1)))
-    plain, imputed = arms.scorers["zero filling"], arms.scorers[IMPUTED]
-    assert (plain(whole) == imputed(whole)).all()
-    assert (plain(whole.only(["table"])) != imputed(whole.only(["table"]))).any()
+    assert (arms.scorers["zero filling"](whole) != arms.scorers[IMPUTED](whole)).any()
+    assert IMPUTED in arms.strengths
+
+
+def test_boosting_reads_a_label_that_is_not_known_as_none(cohort, quick):
+    recipe = quick.with_settings(weight_decay=(0.1,), epochs=1, contrastive="none")
+    values = np.stack([cohort.kind == 0, cohort.kind < 2], axis=1).astype(float)
+    hidden = np.arange(N) % 3 == 0
+    values[hidden, 1] = np.nan
+    shares = {}
+    for name, kept in (("with gaps", np.arange(N)), ("without", np.flatnonzero(~hidden))):
+        labels = sk.Labels(values[kept], cohort.ids[kept], ("a", "b"), cohort.groups[kept])
+        fitted = fit_arms({"table": cohort.table.take(kept)}, labels, recipe, arms=(BOOSTING,), progress=False)
+        shares[name] = fitted.scorers[BOOSTING](fitted.head.rows({"table": cohort.table}))[:, 1].mean()
+    assert shares["with gaps"] == pytest.approx(
+        shares["without"], abs=0.05
+    )  # as negatives they would take a third away
+
+
+def test_rows_without_a_label_change_no_arm(cohort, quick):
+    recipe = quick.with_settings(weight_decay=(0.1,), epochs=1, contrastive="none")
+    blank = np.arange(N) % 4 == 0
+    values = np.where(blank[:, None], np.nan, cohort.labels.values)
+    labels = sk.Labels(values, cohort.ids, cohort.labels.classes, cohort.groups)
+    known = labels.take(np.flatnonzero(~blank))
+    both = [
+        fit_arms(cohort.inputs(), some, recipe, arms=(IMPUTED, BOOSTING), progress=False) for some in (labels, known)
+    ]
+    rows = both[0].head.rows(cohort.inputs(), cohort.ids[:40])
+    for name, score in both[0].scorers.items():
+        assert (score(rows) == both[1].scorers[name](rows)).all(), name
 
 
 def test_several_classes_at_once_have_the_same_arms(cohort, quick):
