@@ -25,9 +25,9 @@ from stitchkit.core.wording import setting
 from stitchkit.stitching import card, findable
 from stitchkit.storage.artefact_schemas import BoundFields, array_of, check_fields, check_finite, wrong
 from stitchkit.storage.artefacts import pack_alignment, same_map, unpack_alignment
+from stitchkit.storage.atomic_writes import exclusive_lock
 from stitchkit.storage.cards import model_card
 from stitchkit.storage.embeddings import read_facts, write_embeddings
-from stitchkit.storage.file_locks import exclusive_lock
 from stitchkit.storage.folders import HERE, is_foreign, read_folder, refresh_folder, write_folder
 
 BOUND = "bound"  # kind of the config

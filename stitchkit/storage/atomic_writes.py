@@ -1,14 +1,20 @@
-"""Files that are written as a whole or not at all, and that last through a power cut."""
+"""Files that are written as a whole or not at all, by one process at a time, and that last through a power cut."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stitchkit.storage.file_errors import naming
 from stitchkit.storage.path_checks import resolved_path
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: there, two processes must not write one folder at the same time
+    fcntl = None  # type: ignore[assignment]
 
 
 def replace_file(path: str | Path, content: bytes | bytearray | Iterable[bytes]) -> Path:
@@ -69,3 +75,17 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Alone among the processes that lock this file or folder, which exists, inside the block."""
+    if fcntl is None:
+        yield
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)  # ends the lock

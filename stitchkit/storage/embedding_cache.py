@@ -27,7 +27,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.space import Space
 from stitchkit.core.strict_json import parse_json
 from stitchkit.core.wording import counted, setting
-from stitchkit.storage.atomic_writes import write_text
+from stitchkit.storage.atomic_writes import exclusive_lock, write_text
 from stitchkit.storage.file_errors import naming
 from stitchkit.storage.path_checks import checked_file
 
@@ -211,8 +211,6 @@ class SpaceCache:
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Alone among the threads and processes that use this cache; may be entered again inside."""
-        from stitchkit.storage.file_locks import exclusive_lock
-
         with self._lock, contextlib.ExitStack() as stack:
             if not self._depth:
                 for name in ("lock", "manifest.jsonl", "vectors.bin", "keys.bin"):
