@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from stitchkit.core.errors import DataError, InputError, MissingExtraError, Mode
 from stitchkit.training.binding import tune_binding as module
 from stitchkit.training.binding.losses import disagreement, fitted_log_scale
 from stitchkit.training.binding.preparing import PreparedBinding
-from stitchkit.training.binding.recipe import read_binding_recipe
+from stitchkit.training.binding.recipe import AdapterRecipe, TuningRecipe, read_binding_recipe
 from stitchkit.training.binding.streams import Stream
 from stitchkit.training.binding.towers import AdaptedTower, FrozenTower
 from stitchkit.training.objectives.clip import contrastive_loss
@@ -255,6 +256,15 @@ def test_modalities_with_one_text_encoder_get_copies_of_their_own(recipe, world,
     assert one is not other
     found = tuned(recipe(modalities=same), tmp_path / "run")
     assert found.start.disagreement == pytest.approx(0, abs=1e-9)  # of equal encoders
+
+
+def test_the_example_has_the_settings_of_the_paper():
+    example = read_binding_recipe(Path(__file__).parents[3] / "examples/recipes/binding.toml")
+    assert (example.lora, example.training) == (AdapterRecipe(), TuningRecipe())
+    lora, training = example.lora, example.training
+    assert (lora.rank, lora.alpha, lora.dropout) == (8, 8, 0.1)
+    paper = (training.steps, training.batch, training.rate, training.decay, training.warmup)
+    assert paper == (3000, 48, 2e-5, 1e-5, 100)
 
 
 @pytest.mark.parametrize(
