@@ -24,6 +24,8 @@ class Batch:
         Rows of the whole batch, over all processes.
     chunks : modality -> fetched rows, for each chunk
         Chunks of this process.
+    chunk_rows : (m,) int, for each chunk
+        Rows of each chunk.
     shares
         Number of rows of each process.
     waited
@@ -32,6 +34,7 @@ class Batch:
 
     rows: np.ndarray
     chunks: tuple[Mapping[str, Tensor], ...]
+    chunk_rows: tuple[np.ndarray, ...]
     shares: tuple[int, ...]
     waited: float
 
@@ -80,19 +83,21 @@ class Batches:
             ahead = loader.submit(self.fetch, start)
             for step in range(start, stop):
                 began = time.monotonic()
-                rows, chunks, shares = ahead.result()
+                rows, chunks, chunk_rows, shares = ahead.result()
                 waited = time.monotonic() - began
                 if step + 1 < stop:
                     ahead = loader.submit(self.fetch, step + 1)
-                yield Batch(rows, chunks, shares, waited)
+                yield Batch(rows, chunks, chunk_rows, shares, waited)
 
-    def fetch(self, step: int) -> tuple[np.ndarray, tuple[Mapping[str, Tensor], ...], tuple[int, ...]]:
-        """Rows of the whole batch, chunks of this process, and the number of rows of each process."""
+    def fetch(
+        self, step: int
+    ) -> tuple[np.ndarray, tuple[Mapping[str, Tensor], ...], tuple[np.ndarray, ...], tuple[int, ...]]:
+        """Rows of the whole batch, chunks of this process with their rows, and the number of rows of each process."""
         rows, epoch = self.rows(step), step // self.in_pass
         shares = np.array_split(rows, self.world)
         own = shares[self.rank]
+        chunk_rows = tuple(np.array_split(own, math.ceil(len(own) / self.chunk)))
         chunks = tuple(
-            {name: data.fetch(chunk, epoch) for name, data in self.pairs.modalities.items()}
-            for chunk in np.array_split(own, math.ceil(len(own) / self.chunk))
+            {name: data.fetch(chunk, epoch) for name, data in self.pairs.modalities.items()} for chunk in chunk_rows
         )
-        return rows, chunks, tuple(map(len, shares))
+        return rows, chunks, chunk_rows, tuple(map(len, shares))

@@ -30,9 +30,11 @@ from stitchkit.training.checkpoints import (
     restoring,
     save_state,
 )
+from stitchkit.training.frozen_parts import FrozenParts
 from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.loading import Batch, Batches
 from stitchkit.training.objectives import objective_type
+from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import Objective, Outputs
 from stitchkit.training.optimizer_states import check_groups_fit
 from stitchkit.training.outcomes import TrainedRun, TrainingError
@@ -125,6 +127,7 @@ class _Run:
     optimizer: Any
     data: PreparedPairs
     batches: Batches
+    frozen: FrozenParts
     step: int = 0
     best: Validation | None = None
     since: int = 0  # validations since the best
@@ -144,6 +147,7 @@ class _Run:
             objective.check(pairs.present)
         network.to(fabric.device)
         objective.to(fabric.device)
+        frozen = FrozenParts.of(network, objective.frozen_parts(network))
         optimizer = fabric.setup_optimizers(_optimizer(network, objective, recipe))
         if min(recipe.training.batch, len(data.train)) < fabric.world_size:
             raise InputError(
@@ -153,7 +157,7 @@ class _Run:
             data.train, min(recipe.training.batch, len(data.train)), recipe.training.chunk, recipe.seed,
             fabric.global_rank, fabric.world_size,
         )  # fmt: skip
-        run = cls(recipe, folder, fabric, say, bar, network, objective, optimizer, data, batches)
+        run = cls(recipe, folder, fabric, say, bar, network, objective, optimizer, data, batches, frozen)
         run._restore(stopped, curves)
         return run
 
@@ -183,6 +187,7 @@ class _Run:
             rate = len(losses) * self.batches.size / seconds
             self._validate({"train_loss": float(np.mean(losses)), "pairs_per_second": round(rate, 1),
                              "waited_for_data": round(waited / seconds, 4)})  # fmt: skip
+        self.frozen.check()
         if self.best is None:
             raise TrainingError("no step was made, so there is nothing to keep.")
         return TrainedRun(self.folder, self.step, self.epochs, self.best, self.data.names(self.folder))
@@ -193,9 +198,12 @@ class _Run:
         facts = pairs.facts(batch.rows, fabric.device)
 
         def forward(chunk: int) -> Outputs:
+            draws = RowDraws(self.recipe.seed, self.step, batch.chunk_rows[chunk])
             with fabric.autocast():
                 return {
-                    name: objective.outputs(network, name, pairs.modalities[name].to_inputs(rows.to(fabric.device)))
+                    name: objective.outputs(
+                        network, name, pairs.modalities[name].to_inputs(rows.to(fabric.device)), draws
+                    )
                     for name, rows in batch.chunks[chunk].items()
                 }
 
@@ -226,6 +234,7 @@ class _Run:
     def _validate(self, facts: dict[str, float]) -> None:
         """Validate, keep the best weights, and the state to go on from."""
         result = validate(self.network, self.objective, self.data.held, self.recipe, self.fabric, self.step)
+        self.frozen.train()
         if not math.isfinite(result.loss):  # of every process, so that none waits for the others
             raise TrainingError(
                 f"the validation loss is {result.loss} after step {self.step}: the state of the validation before is "
@@ -302,6 +311,7 @@ def _optimizer(network: SharedNetwork, objective: Objective, recipe: Recipe) -> 
         (f"{module}.{name}", parameter)
         for module, owner in (("network", network), ("objective", objective))
         for name, parameter in owner.named_parameters()
+        if parameter.requires_grad
     ]
     decayed, others = ([one for one in named if (one[1].ndim > 1) == matrix] for matrix in (True, False))
     groups: list[dict[str, Any]] = [

@@ -15,6 +15,7 @@ from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.wording import counted
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, recall_at
 from stitchkit.storage.artefact_schemas import check_fields
+from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import join_outputs
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def validate(
     """The network on pairs that were held out; every process does it all, so that they agree on what is best."""
     losses = []
     with _evaluating(network, objective):
-        outputs = _outputs(network, objective, held, recipe.training.chunk, fabric)
+        outputs = _outputs(network, objective, held, recipe, fabric)
         for batch in range(max(len(held) // recipe.training.batch, 1)):
             rows = slice(batch * recipe.training.batch, (batch + 1) * recipe.training.batch)
             some = {name: tuple(tensor[rows] for tensor in tensors) for name, tensors in outputs.items()}
@@ -131,14 +132,18 @@ def _evaluating(*modules: nn.Module) -> Iterator[None]:
         module.train()
 
 
-def _outputs(network: SharedNetwork, objective: Objective, pairs: TrainingPairs, chunk: int, fabric: Fabric) -> Outputs:
+def _outputs(
+    network: SharedNetwork, objective: Objective, pairs: TrainingPairs, recipe: Recipe, fabric: Fabric
+) -> Outputs:
     """Outputs (n, ...) of all rows that the objective takes."""
-    pieces = []
+    pieces, chunk = [], recipe.training.chunk
     with fabric.autocast():
         for start in range(0, len(pairs), chunk):
             rows = np.arange(start, min(start + chunk, len(pairs)))
             pieces.append({
-                name: objective.outputs(network, name, data.to_inputs(data.fetch(rows, 0).to(fabric.device)))
+                name: objective.outputs(
+                    network, name, data.to_inputs(data.fetch(rows, 0).to(fabric.device)), RowDraws(recipe.seed, 0, rows)
+                )
                 for name, data in pairs.modalities.items()
             })  # fmt: skip
     return join_outputs(pieces)

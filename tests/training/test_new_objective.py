@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from torch import nn
 
 from stitchkit.training import loop, objectives
 from stitchkit.training.checkpoints import read_state
+from stitchkit.training.frozen_parts import FrozenParts
 from stitchkit.training.loop import train
 from stitchkit.training.objectives import ObjectiveSettings
 from stitchkit.training.objectives.objective import Objective
+from stitchkit.training.outcomes import TrainingError
 
 pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
 HERE = Path(__file__).parent
@@ -39,7 +42,7 @@ class Fine(Objective):
         self.weight = settings.weight
         self.head = nn.Linear(shape.dim, 8)
 
-    def outputs(self, network, modality, inputs):
+    def outputs(self, network, modality, inputs, draws):
         features = network(modality, inputs)
         room = LONGEST - features.tokens.shape[1]
         tokens = nn.functional.pad(features.tokens.float(), (0, 0, 0, room))
@@ -100,6 +103,66 @@ def test_a_run_with_a_head_that_is_stopped_goes_on_the_same_way(fine, tmp_path, 
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     states = [read_state(tmp_path / one / "run")["objective"] for one in ("whole", "cut")]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+class HalfStill(Fine):
+    """The same with the image's stem and the first shared block as they were; it may spoil one of them."""
+
+    Settings = FineSettings
+
+    def frozen_parts(self, network):
+        return ["stems.image", "shared.0"]
+
+
+class Careless(HalfStill):
+    def loss(self, outputs, facts):
+        with torch.no_grad():
+            self.network.stems["image"].norm.weight.add_(1e-4)
+        return super().loss(outputs, facts)
+
+    def outputs(self, network, modality, inputs, draws):
+        object.__setattr__(self, "network", network)
+        return super().outputs(network, modality, inputs, draws)
+
+
+def test_frozen_parts_stay_to_the_byte_and_the_rest_is_trained(recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(objectives.OBJECTIVES, "fine", f"{__name__}:HalfStill")
+    path = recipe(objective={"name": "fine"}, training={"chunk": 5})
+    start = {}
+    original = loop._Run.go
+    monkeypatch.setattr(
+        loop._Run, "go", lambda self: (start.update(copy.deepcopy(self.network.state_dict())), original(self))[1]
+    )
+    train(path, tmp_path / "run", device="cpu", progress=False)
+    state = read_state(tmp_path / "run" / "run")
+    moved = {name for name, value in state["network"].items() if not torch.equal(value, start[name])}
+    still = [name for name in start if name.startswith(("stems.image.", "shared.0."))]
+    assert len(still) > 8
+    assert moved.isdisjoint(still)
+    assert moved == set(start) - set(still)
+    names = [name for group in state["optimizer"]["param_groups"] for name in group["param_names"]]
+    assert not any(name.removeprefix("network.") in still for name in names)
+
+
+def test_a_frozen_part_that_changed_is_refused_after_the_run(recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(objectives.OBJECTIVES, "fine", f"{__name__}:Careless")
+    with pytest.raises(TrainingError, match=r"should have stayed as they were \(stems\.image"):
+        train(recipe(objective={"name": "fine"}), tmp_path / "run", device="cpu", progress=False)
+
+
+def test_frozen_modules_are_in_evaluation_mode_while_others_train():
+    network = nn.Sequential(nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5)), nn.Linear(3, 2))
+    parts = FrozenParts.of(network, ["1", "2.bias"])
+    assert [one.training for one in (network, network[0], network[1], network[1][0], network[1][1], network[2])] == [
+        True, True, False, False, False, True,
+    ]  # fmt: skip
+    network(torch.randn(5, 3))
+    parts.check()
+    assert not network[2].bias.requires_grad
+    network.train()  # as a careless caller would
+    network(torch.randn(5, 3))
+    with pytest.raises(TrainingError, match="2 parts of the network"):
+        parts.check()
 
 
 TWO_PROCESSES = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 from stitchkit.training.objectives import ObjectiveSettings
+from stitchkit.training.objectives.draws import RowDraws
 
 Outputs = Mapping[str, tuple[Tensor, ...]]  # modality -> tensors (m, ...) of m rows, as `Objective.outputs` gives them
 
@@ -50,7 +51,8 @@ class Objective(nn.Module, ABC):
     chunks and processes in the order of the rows, and calls :meth:`loss` with them. The gradient is that of the whole
     batch, whatever the chunks and processes, on two conditions:
 
-    - :meth:`outputs` gives the same tensors when it is called again for a chunk: it is, where there are several.
+    - :meth:`outputs` gives the same tensors when it is called again for a chunk: it is, where there are several. What
+      is random comes from its ``draws``, which belong to the rows.
     - Parameters of the objective are used in :meth:`loss` alone. Each process works out the loss of the whole batch, so
       their gradient is whole on each, and is not added up as the network's is.
 
@@ -82,7 +84,14 @@ class Objective(nn.Module, ABC):
             Naming the modalities.
         """
 
-    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor) -> tuple[Tensor, ...]:
+    def frozen_parts(self, network: SharedNetwork) -> Collection[str]:
+        """Names of modules and parameters of the network that are not trained; none by default.
+
+        Their state, running statistics included, is compared before and after the run.
+        """
+        return ()
+
+    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor, draws: RowDraws) -> tuple[Tensor, ...]:
         """Tensors of one modality's chunk that the loss takes; by default pooled vectors alone.
 
         A loss over tokens returns ``(pooled, tokens, mask)``, with tokens padded to one length, as those of all chunks
@@ -96,6 +105,8 @@ class Objective(nn.Module, ABC):
             Name of the modality.
         inputs : (m, ...)
             The chunk as the network takes it.
+        draws
+            Random numbers of the chunk's rows.
 
         Returns
         -------

@@ -13,6 +13,7 @@ from stitchkit.core.errors import UnknownNameError
 from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
 from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.objectives import OBJECTIVES, objective_type
+from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Objective
 
 SHAPE = SharedShape(
@@ -45,8 +46,9 @@ def backward(network, objective, inputs, sizes):
 
     def forward(chunk):
         rows = slice(starts[chunk], starts[chunk + 1])
+        draws = RowDraws(0, 0, np.arange(ROWS)[rows])
         return {one: tuple(tensor.double() if tensor.is_floating_point() else tensor
-                           for tensor in objective.outputs(network, one, batch[rows]))
+                           for tensor in objective.outputs(network, one, batch[rows], draws))
                 for one, batch in inputs.items()}  # fmt: skip
 
     return cached_backward(forward, len(sizes), lambda outputs: objective.loss(outputs, FACTS))
@@ -86,7 +88,7 @@ def test_chunks_give_the_gradient_of_the_whole_batch(trained):
 def test_the_first_output_of_a_modality_are_pooled_vectors(trained):
     network, objective, inputs = trained
     for one, batch in inputs.items():
-        vectors = objective.outputs(network, one, batch)[0]
+        vectors = objective.outputs(network, one, batch, RowDraws(0, 0, np.arange(ROWS)))[0]
         assert (vectors.shape, vectors.dtype) == ((ROWS, SHAPE.dim), torch.float32)
 
 
