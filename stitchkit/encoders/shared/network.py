@@ -277,6 +277,12 @@ class SharedNetwork(nn.Module):
         places = [self.shared if layer in common else own for layer in range(self.shape.layers)]
         return [cast(Block, place.get_submodule(str(layer))) for layer, place in enumerate(places)]
 
+    def part_names(self, modality: str) -> tuple[list[str], list[str], list[str]]:
+        """Names of the modules that a modality passes: its stem; its blocks in order; its norm and projection."""
+        common = self.shape.shared_layers
+        blocks = [f"shared.{i}" if i in common else f"own.{modality}.{i}" for i in range(self.shape.layers)]
+        return [f"stems.{modality}"], blocks, [f"norms.{modality}", f"projections.{modality}"]
+
     def forward(self, modality: str, batch: Tensor) -> Features:
         """Features of a batch of one modality."""
         stem = cast(Stem, self.stems.get_submodule(modality))

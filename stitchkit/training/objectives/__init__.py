@@ -20,6 +20,10 @@ __all__ = ["OBJECTIVES", "ObjectiveSettings", "objective_type"]
 
 OBJECTIVES = {
     "clip": "stitchkit.training.objectives.clip:Clip",
+    "siglip": "stitchkit.training.objectives.siglip:Siglip",
+    "cyclip": "stitchkit.training.objectives.cyclip:Cyclip",
+    "lit": "stitchkit.training.objectives.lit:Lit",
+    "partial_freezing": "stitchkit.training.objectives.partial_freezing:PartialFreezing",
 }
 
 

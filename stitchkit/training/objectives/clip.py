@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from stitchkit.core.errors import InputError
-from stitchkit.core.wording import counted
 from stitchkit.encoders.shared.network import SharedShape
 from stitchkit.storage.toml_files import Flag
 from stitchkit.training.objectives import ObjectiveSettings
-from stitchkit.training.objectives.objective import BatchFacts, Objective, Outputs
+from stitchkit.training.objectives.objective import BatchFacts, Objective, Outputs, check_pairs
 
 MAX_LOG_SCALE = 4.605170185988092  # ln 100: the scale's logarithm is kept in [0, MAX_LOG_SCALE] after each step
 
@@ -46,26 +44,17 @@ class Clip(Objective):
     Radford et al., ICML 2021.
     """
 
-    Settings = ClipSettings
+    Settings: ClassVar[type[ClipSettings]] = ClipSettings
 
     def __init__(self, settings: ClipSettings, shape: SharedShape) -> None:
         super().__init__(settings, shape)
+        self.settings = settings
         self.equal_captions = settings.equal_captions
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / settings.temperature)))
 
     def check(self, present: Mapping[str, np.ndarray]) -> None:
         """Raise unless there are two modalities and each row has both."""
-        if len(present) != 2:
-            raise InputError(
-                f"the objective 'clip' contrasts two modalities, and the data have {len(present)}: "
-                f"{', '.join(present)}. Give it pairs."
-            )
-        for modality, rows in present.items():
-            if missing := int(np.sum(~rows)):
-                raise InputError(
-                    f"the objective 'clip' needs both modalities of every pair, and "
-                    f"{counted(missing, 'pair has', 'pairs have')} no {modality!r}. Leave those pairs out."
-                )
+        check_pairs(self.settings.name, present)
 
     def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:
         (first, *_), (second, *_) = outputs.values()

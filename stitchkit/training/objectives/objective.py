@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stitchkit.core.errors import InputError
+from stitchkit.core.wording import counted
 from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 from stitchkit.training.objectives import ObjectiveSettings
 from stitchkit.training.objectives.draws import RowDraws
@@ -40,6 +42,29 @@ class BatchFacts:
 
     captions: Tensor
     present: Mapping[str, Tensor]
+
+
+def check_pairs(name: str, present: Mapping[str, np.ndarray]) -> None:
+    """Raise unless there are two modalities and each row has both.
+
+    Parameters
+    ----------
+    name
+        Name of the objective.
+    present : modality -> (n,) bool
+        As in :meth:`Objective.check`.
+    """
+    if len(present) != 2:
+        raise InputError(
+            f"the objective {name!r} contrasts two modalities, and the data have {len(present)}: "
+            f"{', '.join(present)}. Give it pairs."
+        )
+    for modality, rows in present.items():
+        if missing := int(np.sum(~rows)):
+            raise InputError(
+                f"the objective {name!r} needs both modalities of every pair, and "
+                f"{counted(missing, 'pair has', 'pairs have')} no {modality!r}. Leave those pairs out."
+            )
 
 
 class Objective(nn.Module, ABC):
