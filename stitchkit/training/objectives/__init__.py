@@ -24,6 +24,9 @@ OBJECTIVES = {
     "cyclip": "stitchkit.training.objectives.cyclip:Cyclip",
     "lit": "stitchkit.training.objectives.lit:Lit",
     "partial_freezing": "stitchkit.training.objectives.partial_freezing:PartialFreezing",
+    "filip": "stitchkit.training.objectives.filip:Filip",
+    "gloria": "stitchkit.training.objectives.gloria:Gloria",
+    "sparc": "stitchkit.training.objectives.sparc:Sparc",
 }
 
 
