@@ -22,6 +22,8 @@ OBJECTIVES = {
     "clip": "stitchkit.training.objectives.clip:Clip",
     "siglip": "stitchkit.training.objectives.siglip:Siglip",
     "cyclip": "stitchkit.training.objectives.cyclip:Cyclip",
+    "slip": "stitchkit.training.objectives.slip:Slip",
+    "clip_mlm": "stitchkit.training.objectives.clip_mlm:ClipMlm",
     "lit": "stitchkit.training.objectives.lit:Lit",
     "partial_freezing": "stitchkit.training.objectives.partial_freezing:PartialFreezing",
     "filip": "stitchkit.training.objectives.filip:Filip",

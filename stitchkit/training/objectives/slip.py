@@ -1,0 +1,103 @@
+"""SLIP's objective: CLIP's, and two views of each image that find each other among those of the batch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from stitchkit.core.errors import InputError
+from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape
+from stitchkit.storage.toml_files import Flag, NotNegative
+from stitchkit.training.objectives.clip import Clip, ClipSettings
+from stitchkit.training.objectives.draws import RowDraws
+from stitchkit.training.objectives.objective import BatchFacts, Outputs
+
+SMALLEST, JITTER = 0.5, 0.4  # least share of an image's area in a view; largest change of contrast and brightness
+WIDER, OUT = 4, 256  # of the head: hidden features as a multiple of the vectors', and features that are compared
+
+
+class SlipSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of SLIP's objective, beside those of CLIP's.
+
+    Parameters
+    ----------
+    views
+        Weight of the loss between views. Default: 1
+    view_temperature
+        Temperature of that loss, in [0.01, 1], which is not learnt. Default: 0.1
+    flip
+        Views may be mirrored. Default: False, as left and right have a meaning in medical images
+    """
+
+    name: Literal["slip"] = "slip"  # type: ignore[assignment]
+    views: NotNegative = 1.0
+    view_temperature: Annotated[float, Meta(ge=0.01, le=1, description="a number in [0.01, 1]")] = 0.1
+    flip: Flag = False
+
+
+class Slip(Clip):
+    """Symmetric InfoNCE between two modalities, and NT-Xent between two views of the images behind a head.
+
+    References
+    ----------
+    Mu et al., ECCV 2022; the loss between views: Chen et al., ICML 2020.
+    """
+
+    Settings = SlipSettings
+
+    def __init__(self, settings: SlipSettings, shape: SharedShape) -> None:
+        super().__init__(settings, shape)
+        self.weight, self.temperature, self.flip = settings.views, settings.view_temperature, settings.flip
+        self.images = next((name for name, one in shape.inputs.items() if isinstance(one, ImageInput)), "")
+        if not self.images:
+            raise InputError(
+                f"the objective 'slip' draws views of images, and there are none: {', '.join(shape.inputs)}."
+            )
+        self.head = nn.Sequential(nn.Linear(shape.dim, WIDER * shape.dim), nn.GELU(), nn.Linear(WIDER * shape.dim, OUT))
+
+    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor, draws: RowDraws) -> tuple[Tensor, ...]:
+        """Pooled vectors of the items, and of two views of each image."""
+        plain = network(modality, inputs).pooled.float()
+        if modality != self.images:
+            return (plain,)
+        views = (image_view(inputs, draws, f"view {i}", self.flip) for i in range(2))
+        return (plain, *(network(modality, one).pooled.float() for one in views))
+
+    def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:
+        _, one, two = outputs[self.images]
+        return super().loss(outputs, facts) + self.weight * view_loss(self.head(one), self.head(two), self.temperature)
+
+
+def image_view(images: Tensor, draws: RowDraws, purpose: str, flip: bool) -> Tensor:
+    """A random part of each image (m, c, h, w) at full size, its contrast and brightness changed.
+
+    The part has half of the area or more. Brightness is changed in standard deviations, as images are normalised.
+    """
+    drawn = torch.from_numpy(draws.uniform(purpose, 6)).to(images)
+    scale = (SMALLEST + (1 - SMALLEST) * drawn[:, 0]).sqrt()
+    across, down = ((1 - scale) * (2 * drawn[:, i] - 1) for i in (1, 2))
+    sign = torch.where(drawn[:, 3] < 0.5, -1.0, 1.0).to(images) if flip else torch.ones_like(scale)
+    none = torch.zeros_like(scale)
+    affine = torch.stack([scale * sign, none, across, none, scale, down], dim=1).view(-1, 2, 3)
+    grid = nn.functional.affine_grid(affine, list(images.shape), align_corners=False)
+    part = nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    contrast, brightness = (1 + JITTER * (2 * drawn[:, 4] - 1), JITTER * (2 * drawn[:, 5] - 1))
+    return part * contrast[:, None, None, None] + brightness[:, None, None, None]
+
+
+def view_loss(one: Tensor, two: Tensor, temperature: float) -> Tensor:
+    """NT-Xent: each of the 2 n views (n, d) finds the other of its image among all but itself.
+
+    Parameters
+    ----------
+    one : (n, d), two : (n, d)
+        Vectors of the views; they are normalised here.
+    """
+    views = nn.functional.normalize(torch.cat([one, two]), dim=1)
+    near = views @ views.T / temperature
+    near = near.masked_fill(torch.eye(len(views), dtype=torch.bool, device=near.device), -torch.inf)
+    partner = torch.arange(len(views), device=near.device).roll(len(one))
+    return nn.functional.cross_entropy(near, partner)
