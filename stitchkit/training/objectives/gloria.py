@@ -90,5 +90,5 @@ def local_similarity(
         cosine = (sharpness * cosine).masked_fill(~other[None], NOTHING)
         return (cosine.logsumexp(dim=2) / sharpness * other.any(dim=1)[None],)
 
-    (found,) = by_tiles(similarity, (x, mask), (y, other))
-    return found
+    (matrix,) = by_tiles(similarity, (x, mask), (y, other))
+    return matrix
