@@ -24,6 +24,7 @@ GROUPS = (
     "moments",
     "training",
     "subset_steps",
+    "token_losses",
 )  # with a table ROWS
 PEERS = ("numpy", "scipy", "pandas", "torch", "scikit-learn", "latentis", "faiss-cpu", "open_clip_torch", "stitchkit")
 
