@@ -105,12 +105,8 @@ class FusedScorer:
         rows = self.head.rows(inputs, ids)
         calibrated = bool(self.head.decisions) and not raw
         scores: Scores = self.head.probabilities(rows) if calibrated else self.head.scores(rows)
-        notes += [*self.head.row_notes(rows), *self._table_notes(inputs)]
+        notes += [*self.head.row_notes(rows), *self.head.table_notes(inputs)]
         return scores, notes, {} if request is None else other_scores(self.head, rows, calibrated=calibrated)
-
-    def _table_notes(self, inputs: dict[str, Any]) -> list[str]:
-        tables = (one for one in self.head.modalities if one.table is not None and one.name in inputs)
-        return [note for one in tables if one.table is not None for note in one.table.notes(inputs[one.name])]
 
     def _inputs(
         self, items: ItemsFile | Embeddings, request: EvaluationRequest | None, loading: Loading
@@ -148,7 +144,7 @@ class FusedScorer:
     def _of_table(self, one: Modality, table: ItemTable, loading: Loading) -> Any:
         """Table rows, or vectors of the filled cells; None where the table has no such column, or it is blank."""
         if one.table is not None:
-            return table.rows(one.table.names) if any(map(table.has, one.table.names)) else None
+            return table.rows_of(one.table) if any(map(table.has, one.table.names)) else None
         if not one.encoder or not one.column or not table.has(one.column):
             return None
         from stitchkit.core.keys import is_missing

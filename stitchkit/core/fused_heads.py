@@ -198,7 +198,7 @@ class FusedHead:
         return values
 
     def row_notes(self, inputs: Any, ids: Sequence[str] | np.ndarray | None = None) -> list[str]:
-        """Notes for a reader of these items' scores: gaps, borrowed calibrations, subsets never seen."""
+        """Notes for a reader of these items' scores: gaps, borrowed calibrations, subsets and cells never seen."""
         rows = self.rows(inputs, ids)
         notes = []
         if empty := int((~rows.present.any(axis=1)).sum()):
@@ -216,7 +216,12 @@ class FusedHead:
                 notes.append(f"{some}: calibrated on all items, since {counted(subset.patients, 'patient')} had these")
             if names and not any(set(names) <= set(one) for one in trained):
                 notes.append(f"{some}: no training row had these together")
-        return notes
+        return [*notes, *([] if isinstance(inputs, FusionRows) else self.table_notes(inputs))]
+
+    def table_notes(self, inputs: Mapping[str, Any]) -> list[str]:
+        """Notes on cells of tables: categories that training did not show, and numbers out of all range."""
+        tables = ((one.table, inputs[one.name]) for one in self.modalities if one.name in inputs)
+        return [note for table, rows in tables if table is not None for note in table.notes(rows)]
 
     def _subset(self, names: tuple[str, ...]) -> SubsetDecisions | None:
         return next((one for one in self.decisions if one.present == names), None)

@@ -33,6 +33,10 @@ def fuse(
         str,
         typer.Option("--tabular", metavar="COLUMN,COLUMN", help="Columns of numbers and names: the modality 'table'."),
     ] = "",
+    categories: Annotated[
+        str,
+        typer.Option("--categories", metavar="COLUMN,COLUMN", help="Those of --tabular whose numbers are codes."),
+    ] = "",
     held: Annotated[
         float,
         typer.Option(
@@ -79,7 +83,7 @@ def fuse(
     new_folder(out, output.overwrite)
     read = ItemTable.of(table, columns.id_column, columns.root)
     encoded = [EncodedColumn.of(one) for one in encode or ()]
-    named = [one.strip() for one in tabular.split(",") if one.strip()]
+    named, codes = ([one.strip() for one in text.split(",") if one.strip()] for text in (tabular, categories))
     files = modality_files(vectors.modality_vectors, vectors)
     names = [*(one.name for one in encoded), *([TABLE] if named else []), *files]
     if not names:
@@ -100,7 +104,7 @@ def fuse(
     settings = settings.with_settings(seed=seed) if seed else settings  # a recipe has one of its own
     for one in encoded:
         read.table.require(one.column)
-    rows = read.rows(named) if named else None
+    rows = read.rows(named, codes) if named or codes else None
     state = out.with_name(f"{out.name}.run")  # beside the folder, which is written as a whole
     check_run(state)
     if output.dry_run:

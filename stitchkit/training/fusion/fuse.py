@@ -19,7 +19,7 @@ from stitchkit.core.patients import count_patients, patients_in_words
 from stitchkit.core.scores import Labels
 from stitchkit.core.table_features import TableFeatures, TableRows
 from stitchkit.core.wording import counted, setting
-from stitchkit.evaluation.scores.column_audit import check_columns
+from stitchkit.evaluation.scores.column_audit import check_columns, notes_on_codes
 from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.evaluation.scores.subset_decisions import evaluate_fused, fit_subset_decisions
 from stitchkit.training.fusion.fit import TrainingRows, class_shares, class_weights, fit_network
@@ -208,7 +208,7 @@ def fuse_and_judge(
         raise InputError("a fused head needs at least one modality; got none.")
     for one in read.values():
         if isinstance(one, TableRows):
-            notes += check_columns(one, labels, allow=allow_leakage)
+            notes += [*check_columns(one, labels, allow=allow_leakage), *notes_on_codes(one)]
     train, rest = split_patients(labels, held, recipe.seed)
     parts, further = fitted_modalities(read, labels.ids[train], encoders or {}, columns or {})
     notes += further
@@ -306,6 +306,7 @@ def fitted_modalities(
             continue
         table = TableFeatures.fit(one.take(some))
         notes += [f"{name}: column {column!r} {why}: left out" for column, why in table.dropped]
+        notes += [f"{name}: {note}" for note in table.notes_on_numbers(one.take(some))]
         parts.append(Modality(name, table.space(name), table))
     return parts, notes
 

@@ -212,6 +212,17 @@ def test_gaps_in_training_are_no_obstacle(cohort, quick):
     assert any("no training row had these together" in note for note in notes)
 
 
+def test_a_cell_out_of_all_range_is_scored_without_an_overflow_and_said(cohort, head):
+    """Ten standard deviations and 1e300 are one to the head, which says so."""
+    column = next(one for one in head.modalities[1].table.columns if one.name == "age")
+    ages = [column.mean + 10 * column.sd, 1e300, 60.0]
+    table = sk.TableRows(["a", "b", "c"], {"age": ages, "site": ["arm"] * 3, "camera": ["x"] * 3})
+    values = head.probabilities({"table": table}).values
+    np.testing.assert_allclose(values[0], values[1], atol=1e-12)
+    assert (values[0] != values[2]).any()
+    assert any("first item 'b' with 1e+300" in note for note in head.row_notes({"table": table}))
+
+
 # bad input
 
 
@@ -225,8 +236,10 @@ def test_a_column_that_is_the_label_or_an_id_is_named(cohort, quick):
 def test_a_mask_that_contradicts_the_vectors_is_refused_by_name():
     vectors = np.ones((3, 2))
     vectors[1, 0] = np.nan
-    with pytest.raises(InputError, match="item 'b' is said to have 'ct', and its vector holds NaN or infinity"):
-        sk.FusionRows(["a", "b", "c"], {"ct": vectors}, np.ones((3, 1), dtype=bool))
+    for odd in (np.nan, -np.inf, 1e300):
+        vectors[1, 0] = odd
+        with pytest.raises(InputError, match="item 'b' is said to have 'ct', and its vector holds NaN, infinity or"):
+            sk.FusionRows(["a", "b", "c"], {"ct": vectors}, np.ones((3, 1), dtype=bool))
     rows = sk.FusionRows(["a", "b", "c"], {"ct": vectors}, np.asarray([[True], [False], [True]]))
     assert not rows.vectors["ct"][1].any()
     with pytest.raises(InputError, match=r"bool \(3, 1\)"):
