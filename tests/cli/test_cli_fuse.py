@@ -145,6 +145,8 @@ def test_a_python_encoder_of_the_folder_needs_consent(fused, world, cli):
     done = cli("zeroshot", fused[0], "--items", world / "test.csv", "--out", world / "no.csv", "--store", "none")
     assert done.code == 5
     assert "--trust-python" in done.err
+    assert f"the folder {fused[0]}" in done.err
+    assert "stitched" not in done.err
 
 
 BAD = [
@@ -262,3 +264,27 @@ def test_a_blank_image_cell_that_is_the_id_too_needs_ids_of_its_own(fused, world
         assert done.code == 4
         assert "row 2, column 'path': the cell is blank, as 2 of 2 are, and the column holds the ids too" in done.err
         assert "Add a column 'id' of unique ids, or name another one with --id-column" in done.err
+
+
+@pytest.mark.parametrize("stop", ["stitchkit.reports.fusion_page.write_fusion", "stitchkit.storage.folders._swap"])
+def test_a_run_that_was_stopped_while_it_wrote_its_folder_is_finished_by_the_same_command(
+    coded, cli, tmp_path, monkeypatch, stop
+):
+    folder, _ = coded
+    out = tmp_path / "fused"
+    line = ("fuse", folder / "train.csv", "--tabular", "site,bmi,scanner", "--categories", "site,scanner",
+            "--label-column", "dx", "--recipe", folder / "recipe.toml", "--out", out)  # fmt: skip
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stop, stopped)
+        assert cli(*line).code == 130
+    assert not out.exists()
+    again = cli(*line)
+    assert again.code == 0, again.err
+    assert {one.name for one in out.iterdir()} == {one.name for one in (folder / "fused").iterdir()}
+    assert "report.html" in {one.name for one in out.iterdir()}
+    assert (out / "model.safetensors").read_bytes() == (folder / "fused" / "model.safetensors").read_bytes()
+    assert {one.name for one in tmp_path.iterdir()} == {"fused"}

@@ -74,7 +74,7 @@ def fuse(
     from stitchkit.cli.paths import new_folder
     from stitchkit.datasets.labels import read_labels
     from stitchkit.datasets.table_rows import ItemTable
-    from stitchkit.persistence.save_and_load import save
+    from stitchkit.persistence.fused_folders import save_fused
     from stitchkit.reports.fusion_page import write_fusion
     from stitchkit.training.checkpoints import check_run, forget_run
     from stitchkit.training.fusion.fuse import chosen_recipe, fuse_and_judge
@@ -124,12 +124,17 @@ def fuse(
         replicates=evaluation.replicates, seed=seed,
     )  # fmt: skip
     fusion = replace(fusion, evaluation=in_flags(fusion.evaluation))
-    save(fusion.head, out, command=console.command, overwrite=output.overwrite)
-    page = None
-    if fusion.evaluation is not None:
-        title = f"Fused head of {', '.join(names)}"
-        page = write_fusion(fusion.head, fusion.evaluation, fusion.notes, out, title=title, command=console.command)
-    forget_run(state)
+
+    def fill(folder: Path) -> None:
+        if fusion.evaluation is not None:
+            title = f"Fused head of {', '.join(names)}"
+            write_fusion(fusion.head, fusion.evaluation, fusion.notes, folder, title=title, command=console.command)
+        forget_run(
+            state
+        )  # before the folder stands: the same command goes on, or begins again, wherever it was stopped
+
+    save_fused(fusion.head, out, command=console.command, overwrite=output.overwrite, fill=fill)
+    page = None if fusion.evaluation is None else out / "report.html"
     classes = counted(len(labels.classes), "class", "classes")
     lines: list[Any] = [f"fused     {', '.join(names)}: {classes}", *(f"note      {note}" for note in fusion.notes)]
     lines += [] if fusion.evaluation is None else ["", fusion.evaluation]

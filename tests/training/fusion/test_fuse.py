@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import stitchkit as sk
-from stitchkit.core.errors import DataError, InputError, LeakageError, SpaceMismatchError, UnknownNameError
+from stitchkit.core.errors import (
+    DataError,
+    InputError,
+    LeakageError,
+    ModelUnavailableError,
+    SpaceMismatchError,
+    UnknownNameError,
+)
 from stitchkit.core.fusion_rows import join_modalities
 from stitchkit.training.fusion import fit
 from stitchkit.training.fusion.fit import TrainingRows, fit_network, held_out
@@ -83,6 +92,41 @@ def test_a_folder_that_does_not_hold_together_is_refused(head, tmp_path):
         sk.load_encoder(f"stitchkit:{tmp_path / 'fused'}")
     with pytest.raises(InputError, match="holds a fused head of several inputs"):
         sk.bundle(tmp_path / "fused", tmp_path / "bundle")
+
+
+def test_weights_of_another_head_are_refused_and_a_folder_without_their_digest_is_read_with_a_warning(
+    cohort, quick, head, tmp_path
+):
+    from stitchkit.storage.folders import config_text, read_folder
+
+    other = with_recipe(cohort, quick, epochs=1, seed=5, held=0.25)
+    for name, one in (("one", head), ("two", other)):
+        sk.save(one, tmp_path / name)
+    config = read_folder(tmp_path / "one")[0]
+    kept = (tmp_path / "one" / "model.safetensors").read_bytes()
+    shutil.copy(tmp_path / "two" / "model.safetensors", tmp_path / "one" / "model.safetensors")
+    with pytest.raises(ModelUnavailableError, match="its weights are not those that it was saved with"):
+        sk.load(tmp_path / "one")
+    (tmp_path / "one" / "model.safetensors").write_bytes(kept)
+    del config["arrays"]
+    (tmp_path / "one" / "config.json").write_bytes(config_text(config, "one"))
+    with pytest.warns(UserWarning, match="without a SHA-256 digest of its weights"):
+        earlier = sk.load(tmp_path / "one")
+    assert (earlier.scores(cohort.inputs()).values == head.scores(cohort.inputs()).values).all()
+
+
+def test_a_folder_names_its_encoders_by_their_places(head, tmp_path, monkeypatch):
+    """Read from elsewhere, a relative name would be that of another file."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("films.py", "films.safetensors"):
+        (tmp_path / name).write_text("")
+    image = replace(head.modalities[0], encoder="python:films.py:Films#weights=films.safetensors")
+    again = sk.load(sk.save(replace(head, modalities=(image, head.modalities[1])), "fused"))
+    place = tmp_path.as_posix()
+    assert again.modalities[0].encoder == f"python:{place}/films.py:Films#weights={place}/films.safetensors"
+    assert again.modalities[1].encoder == ""
+    assert place not in (tmp_path / "fused" / "README.md").read_text()
+    assert again.modalities[0].reader == image.reader
 
 
 def test_a_seed_gives_the_same_bits_and_leaves_the_callers_draws_alone(cohort, quick):
