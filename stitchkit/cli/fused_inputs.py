@@ -35,6 +35,7 @@ class EncodedColumn:
     @classmethod
     def of(cls, text: str) -> EncodedColumn:
         """The parts of what was typed, the encoder's name checked."""
+        from stitchkit.alignment.binding.modalities import check_name
         from stitchkit.encoders import check_encoder_name
 
         left, sign, encoder = text.partition("=")
@@ -42,6 +43,10 @@ class EncodedColumn:
         column = column if colon else name
         if not (sign and name and column and encoder):
             raise InputError(f"--encode takes [NAME:]COLUMN=ENCODER; got {text!r}.")
+        try:
+            check_name(name, "a modality", "image")
+        except InputError as error:
+            raise InputError(f"{error} Name it: --encode NAME:COLUMN=ENCODER.") from None
         check_encoder_name(encoder)
         return cls(name, column, encoder)
 

@@ -308,6 +308,7 @@ class FusedFields(msgspec.Struct, forbid_unknown_fields=True):
     record: dict[str, Any]
     fitted_on: FittedItemsFields | None = None
     arrays: Digest | None = None
+    unseen: list[str] = []
 
 
 def check_fields(config: Any, fields: type[Fields]) -> Fields:

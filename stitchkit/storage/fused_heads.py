@@ -83,6 +83,7 @@ def pack_fused(head: FusedHead) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "fitted_on": None if head.fitted_on is None else pack_fit(head.fitted_on, ())["fitted_on"],
         "record": dict(head.record),
         "arrays": digest_of_arrays(arrays),
+        "unseen": list(head.unseen),
     }
     return config, arrays
 
@@ -123,6 +124,7 @@ def unpack_fused(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
             decisions=tuple(decisions),
             fitted_on=None if fields.fitted_on is None else unpack_items(fields.fitted_on),
             record=fields.record,
+            unseen=tuple(fields.unseen),
         )
         _check_arrays(arrays, fields.arrays)
         return head

@@ -155,6 +155,8 @@ BAD = [
     (("--tabular", "age,id"), "column 'id' has a different value in each of 240 rows"),
     (("--tabular", "agee"), "has no column 'agee'; nearest: age"),
     (("--encode", "path"), "[NAME:]COLUMN=ENCODER"),
+    (("--encode", "../x:path=timm:x"), "got '../x'. Name it: --encode NAME:COLUMN=ENCODER"),
+    (("--encode", "the path=timm:x"), "got 'the path'. Name it: --encode NAME:COLUMN=ENCODER"),
     (("--encode", "path=timm:x", "--vectors", "image"), "--vectors takes NAME=FILE"),
     (("--tabular", "age", "--paper", "x"), "no publication with a fusion recipe is called 'x'"),
 ]

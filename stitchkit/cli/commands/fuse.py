@@ -67,6 +67,7 @@ def fuse(
 
     Any item may lack any of them, in TABLE and later. A run that was stopped goes on where it was.
     """
+    from stitchkit.alignment.binding.modalities import check_name
     from stitchkit.cli.console import Console
     from stitchkit.cli.flags import in_flags
     from stitchkit.cli.fused_inputs import TABLE, EncodedColumn, modality_files
@@ -85,6 +86,8 @@ def fuse(
     encoded = [EncodedColumn.of(one) for one in encode or ()]
     named, codes = ([one.strip() for one in text.split(",") if one.strip()] for text in (tabular, categories))
     files = modality_files(vectors.modality_vectors, vectors)
+    for name in files:
+        check_name(name, "a modality", "image")
     names = [*(one.name for one in encoded), *([TABLE] if named else []), *files]
     if not names:
         raise InputError(

@@ -22,7 +22,7 @@ from stitchkit.core.errors import (
 from stitchkit.core.fusion_rows import join_modalities
 from stitchkit.training.fusion import fit
 from stitchkit.training.fusion.fit import TrainingRows, fit_network, held_out
-from stitchkit.training.fusion.fuse import fitted_modalities, fuse_and_judge
+from stitchkit.training.fusion.fuse import fitted_modalities, fuse_and_judge, split_patients
 
 
 def with_recipe(cohort, quick, **changes):
@@ -226,7 +226,7 @@ def test_one_modality_and_five_are_trained(cohort, quick):
     assert alone.names == ("image",)
     rng = np.random.default_rng(0)
     several = {
-        f"part {i}.x": sk.Embeddings(
+        f"part-{i}": sk.Embeddings(
             cohort.image.vectors[:, i * 4 : i * 4 + 4] + 0.1 * rng.normal(size=(len(cohort.image), 4)),
             cohort.image.ids, sk.Space(f"part{i}", 4),
         )
@@ -234,7 +234,7 @@ def test_one_modality_and_five_are_trained(cohort, quick):
     }  # fmt: skip
     head = with_recipe(cohort, quick, inputs=several, held=0.25)
     assert len(head.names) == 5
-    assert {one.present for one in head.decisions} >= {(), head.names, ("part 0.x",)}
+    assert {one.present for one in head.decisions} >= {(), head.names, ("part-0",)}
 
 
 def test_widths_that_differ_a_hundred_times_are_trained(cohort, quick):
@@ -267,6 +267,49 @@ def test_a_cell_out_of_all_range_is_scored_without_an_overflow_and_said(cohort, 
     assert any("first item 'b' with 1e+300" in note for note in head.row_notes({"table": table}))
 
 
+@pytest.mark.parametrize("where", ["nowhere", "held out"])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_class_that_no_training_row_has_gets_its_prior_and_is_said(cohort, quick, several, where, tmp_path):
+    """The network learns to deny it, the more surely the longer it is trained."""
+    values = np.stack([cohort.kind != 1, cohort.kind == 1, np.zeros(len(cohort.ids))], axis=1).astype(float)
+    if where == "held out":
+        rest = split_patients(cohort.labels, 0.25, quick.seed)[1][:40]
+        values[rest] = [several, 0, 1]
+    labels = sk.Labels(values, cohort.ids, ("nev", "mel", "bcc"), cohort.groups)
+    head = sk.fuse(cohort.inputs(), labels, multiclass=not several, recipe=quick, progress=False)
+    assert head.unseen == ("bcc",)
+    told = [note for note in head.record["notes"] if "say nothing of 'bcc'" in note]
+    assert told == [f"the training rows say nothing of 'bcc': every item gets the prior, {head.prior[2]:.3g}"]
+    assert head.prior[2] < 0.01
+    rows = head.rows(cohort.inputs(), cohort.ids)
+    for one in (head, sk.load(sk.save(head, tmp_path / "fused"))):
+        shares, logits = one.probabilities(rows).values, one.scores(rows).values
+        np.testing.assert_allclose(shares[:, 2], head.prior[2])
+        if several:
+            np.testing.assert_allclose(1 / (1 + np.exp(-logits[:, 2])), head.prior[2])
+        else:
+            np.testing.assert_allclose(np.exp(logits[:, 2]), head.prior[2])
+            np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1)
+            np.testing.assert_allclose(shares.sum(axis=1), 1)
+        assert not one.decide(rows)[:, 2].any()
+    assert head.decisions[0].calibration.classes == ("nev", "mel")
+    kept = rows.present.any(axis=1) & (values[:, 2] == 0)
+    assert (shares[kept].argmax(axis=1) == values[kept].argmax(axis=1)).mean() > 0.6
+
+
+def test_a_class_of_which_no_label_is_known_gets_an_even_chance(cohort, quick):
+    values = cohort.labels.values.copy()
+    values[:, 2] = np.nan
+    values[:, 1] = 1
+    labels = sk.Labels(values, cohort.ids, ("nev", "always", "asked of nobody"), cohort.groups)
+    head = sk.fuse(cohort.inputs(), labels, recipe=quick.with_settings(epochs=1), progress=False)
+    assert head.unseen == ("always", "asked of nobody")
+    shares = head.probabilities(cohort.inputs()).values
+    np.testing.assert_allclose(shares[:, 2], 0.5)
+    assert (shares[:, 1] == head.prior[1]).all()
+    assert 0.99 < head.prior[1] < 1
+
+
 # bad input
 
 
@@ -275,6 +318,24 @@ def test_a_column_that_is_the_label_or_an_id_is_named(cohort, quick):
     table = sk.TableRows(cohort.ids, {"age": cohort.table.columns["age"], "dx": names, "case": cohort.ids})
     with pytest.raises(LeakageError, match=r"'dx' tells the label .*; column 'case' has a different value"):
         sk.fuse({"table": table}, cohort.labels, recipe=quick, progress=False)
+
+
+@pytest.mark.parametrize("name", [1, "", "../x", "a b", "a.b", "é", "x" * 61])
+def test_names_of_modalities_are_those_of_bound_ones(cohort, quick, name):
+    with pytest.raises(InputError, match="a modality is named by letters, digits, '-' and '_', such as 'image'"):
+        sk.fuse({"table": cohort.table, name: cohort.image}, cohort.labels, recipe=quick, progress=False)
+
+
+def test_a_folder_with_a_name_that_would_be_refused_now_is_read(cohort, head, tmp_path):
+    """Names were not checked before; a head of one scores as it did."""
+    parts = {key: key.partition(".") for key in head.weights}
+    weights = {
+        f"{part}.chest film.1" if rest == "image" else key: head.weights[key] for key, (part, _, rest) in parts.items()
+    }
+    modalities = (replace(head.modalities[0], name="chest film.1"), head.modalities[1])
+    sk.save(replace(head, modalities=modalities, weights=weights, decisions=()), tmp_path / "odd")
+    scores = sk.load(tmp_path / "odd").scores({"chest film.1": cohort.image})
+    assert (scores.values == head.scores({"image": cohort.image}).values).all()
 
 
 def test_a_mask_that_contradicts_the_vectors_is_refused_by_name():
