@@ -276,7 +276,7 @@ def _tell_of_mixture(table: Table, name: str, known: Sequence[str]) -> None:
     points, commas = (
         {cell for cell in known if read(cell) is not None} for read in (number_of, comma_number_of)
     )  # fmt: skip
-    whole = {cell for cell in points if "." not in cell}
+    whole = {cell for cell in points if cell.lstrip("+-").isdecimal()}
     usual = points if sum(cell in points - whole for cell in known) >= sum(cell in commas for cell in known) else commas
     odd = [cell for cell in known if cell not in usual | whole]
     doubtful = [cell for cell in odd if may_be_thousands(cell)]
