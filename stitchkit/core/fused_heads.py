@@ -233,25 +233,25 @@ class FusedHead:
         return [note for table, rows in tables if table is not None for note in table.notes(rows)]
 
     @property
-    def _seen(self) -> np.ndarray:
+    def _learnt(self) -> np.ndarray:
         """True (c,) for classes that the training rows told something of."""
         return np.asarray([label not in self.unseen for label in self.classes])
 
     def _with_priors(self, values: np.ndarray) -> np.ndarray:
         """Probabilities (n, c) with the prior of unseen classes; where one class applies the others share the rest."""
-        seen = self._seen
+        learnt = self._learnt
         if self.multiclass:
-            rest = values[:, seen].sum(axis=1, keepdims=True)
-            values = values / np.where(rest > 0, rest, 1.0) * self.prior[seen].sum()
-        values[:, ~seen] = self.prior[~seen]
+            rest = values[:, learnt].sum(axis=1, keepdims=True)
+            values = values / np.where(rest > 0, rest, 1.0) * self.prior[learnt].sum()
+        values[:, ~learnt] = self.prior[~learnt]
         return values
 
     def _logits_with_priors(self, values: np.ndarray) -> np.ndarray:
         """The same for logits."""
-        seen = self._seen
+        learnt = self._learnt
         if self.multiclass:
-            values[:, seen] = _log_shares(values[:, seen]) + np.log(self.prior[seen].sum())
-        values[:, ~seen] = self._logits_of_shares(self.prior)[~seen]
+            values[:, learnt] = _log_shares(values[:, learnt]) + np.log(self.prior[learnt].sum())
+        values[:, ~learnt] = self._logits_of_shares(self.prior)[~learnt]
         return values
 
     def _subset(self, names: tuple[str, ...]) -> SubsetDecisions | None:

@@ -364,7 +364,7 @@ def _trained(
         mask_shares=shares,
         fitted_on=FittedOn(labels.ids, labels.groups),
         record=record,
-        unseen=tuple(label for label, told in zip(labels.classes, taught(data), strict=True) if not told),
+        unseen=tuple(label for label, shown in zip(labels.classes, taught(data), strict=True) if not shown),
     )
     notes = [
         f"trained on {counted(len(known), 'row')} of {patients}: {counted(fitted.epochs, 'epoch')}, weight decay "
