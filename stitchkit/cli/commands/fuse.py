@@ -132,9 +132,8 @@ def fuse(
         if fusion.evaluation is not None:
             title = f"Fused head of {', '.join(names)}"
             write_fusion(fusion.head, fusion.evaluation, fusion.notes, folder, title=title, command=console.command)
-        forget_run(
-            state
-        )  # before the folder stands: the same command goes on, or begins again, wherever it was stopped
+        # before the folder stands: the same command goes on, or begins again, wherever it was stopped
+        forget_run(state)
 
     save_fused(fusion.head, out, command=console.command, overwrite=output.overwrite, fill=fill)
     page = None if fusion.evaluation is None else out / "report.html"
