@@ -35,6 +35,7 @@ class EncodedColumn:
     @classmethod
     def of(cls, text: str) -> EncodedColumn:
         """The parts of what was typed, the encoder's name checked."""
+        from stitchkit.alignment.binding.modalities import check_name
         from stitchkit.encoders import check_encoder_name
 
         left, sign, encoder = text.partition("=")
@@ -42,6 +43,10 @@ class EncodedColumn:
         column = column if colon else name
         if not (sign and name and column and encoder):
             raise InputError(f"--encode takes [NAME:]COLUMN=ENCODER; got {text!r}.")
+        try:
+            check_name(name, "a modality", "image")
+        except InputError as error:
+            raise InputError(f"{error} Name it: --encode NAME:COLUMN=ENCODER.") from None
         check_encoder_name(encoder)
         return cls(name, column, encoder)
 
@@ -105,12 +110,8 @@ class FusedScorer:
         rows = self.head.rows(inputs, ids)
         calibrated = bool(self.head.decisions) and not raw
         scores: Scores = self.head.probabilities(rows) if calibrated else self.head.scores(rows)
-        notes += [*self.head.row_notes(rows), *self._table_notes(inputs)]
+        notes += [*self.head.row_notes(rows), *self.head.table_notes(inputs)]
         return scores, notes, {} if request is None else other_scores(self.head, rows, calibrated=calibrated)
-
-    def _table_notes(self, inputs: dict[str, Any]) -> list[str]:
-        tables = (one for one in self.head.modalities if one.table is not None and one.name in inputs)
-        return [note for one in tables if one.table is not None for note in one.table.notes(inputs[one.name])]
 
     def _inputs(
         self, items: ItemsFile | Embeddings, request: EvaluationRequest | None, loading: Loading
@@ -148,7 +149,7 @@ class FusedScorer:
     def _of_table(self, one: Modality, table: ItemTable, loading: Loading) -> Any:
         """Table rows, or vectors of the filled cells; None where the table has no such column, or it is blank."""
         if one.table is not None:
-            return table.rows(one.table.names) if any(map(table.has, one.table.names)) else None
+            return table.rows_of(one.table) if any(map(table.has, one.table.names)) else None
         if not one.encoder or not one.column or not table.has(one.column):
             return None
         from stitchkit.core.keys import is_missing

@@ -44,7 +44,7 @@ class Loading:
         )
 
     def folder_encoder(self, name: object, folder: Path) -> Encoder:
-        """The encoder that a stitched folder names; Python code only with ``--trust-python``."""
+        """The encoder that a folder names; Python code only with ``--trust-python``."""
         from stitchkit.encoders import check_files, load_recorded
         from stitchkit.encoders.consent import Consent
 
@@ -53,7 +53,7 @@ class Loading:
         consent = Consent.of(self.compute.trust_python or (), self.compute.trust_remote_code).inside(folder)
         return load_recorded(
             name,
-            f"the stitched folder {escape(str(folder))}",
+            f"the folder {escape(str(folder))}",
             device=self.compute.device,
             dtype=self.compute.dtype,
             offline=self.compute.offline or None,

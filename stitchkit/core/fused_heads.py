@@ -71,6 +71,9 @@ class FusedHead:
         Rows that it was trained on; None where these are not known.
     record
         Recipe, numbers of rows and notes of the fit.
+    unseen
+        Classes that the training rows say nothing of, since none has them or, where several may apply, all: every item
+        gets their prior.
     """
 
     classes: tuple[str, ...]
@@ -84,6 +87,7 @@ class FusedHead:
     decisions: tuple[SubsetDecisions, ...] = ()
     fitted_on: FittedItems | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
 
     kind = "logit"
 
@@ -104,6 +108,8 @@ class FusedHead:
             or not ((self.mask_shares > 0) & (self.mask_shares < 1)).all()
         ):
             raise InputError("the shares of classes of a fused head lie between 0 and 1.")
+        if not set(self.unseen) <= set(self.classes):
+            raise InputError(f"classes without training rows are among its classes; got {', '.join(self.unseen)}.")
         check_weights(self.weights, {one.name: one.space.dim for one in self.modalities}, c)
 
     def __repr__(self) -> str:
@@ -149,8 +155,9 @@ class FusedHead:
         rows = self.rows(inputs, ids)
         values = fused_logits(self.weights, rows, self.token, self.normed)
         if self.multiclass:
-            highest = values.max(axis=1, keepdims=True)
-            values = values - highest - np.log(np.exp(values - highest).sum(axis=1, keepdims=True))
+            values = _log_shares(values)
+        if self.unseen:
+            values = self._logits_with_priors(values)
         empty = ~rows.present.any(axis=1)
         values[empty] = self._logits_of_shares(self.prior)
         return Scores(values, self.kind, rows.ids, self.classes, self._origin(rows, int(empty.sum())))
@@ -166,6 +173,8 @@ class FusedHead:
             fitted = subset.calibration(raw.take(some))
             columns = [self.classes.index(label) for label in fitted.classes]
             values[some[:, None], columns] = fitted.values
+        if self.unseen:
+            values = self._with_priors(values)
         values[~rows.present.any(axis=1)] = self.prior
         return Scores(values, "probability", raw.ids, self.classes, raw.provenance)
 
@@ -198,7 +207,7 @@ class FusedHead:
         return values
 
     def row_notes(self, inputs: Any, ids: Sequence[str] | np.ndarray | None = None) -> list[str]:
-        """Notes for a reader of these items' scores: gaps, borrowed calibrations, subsets never seen."""
+        """Notes for a reader of these items' scores: gaps, borrowed calibrations, subsets and cells never seen."""
         rows = self.rows(inputs, ids)
         notes = []
         if empty := int((~rows.present.any(axis=1)).sum()):
@@ -216,7 +225,34 @@ class FusedHead:
                 notes.append(f"{some}: calibrated on all items, since {counted(subset.patients, 'patient')} had these")
             if names and not any(set(names) <= set(one) for one in trained):
                 notes.append(f"{some}: no training row had these together")
-        return notes
+        return [*notes, *([] if isinstance(inputs, FusionRows) else self.table_notes(inputs))]
+
+    def table_notes(self, inputs: Mapping[str, Any]) -> list[str]:
+        """Notes on cells of tables: categories that training did not show, and numbers out of all range."""
+        tables = ((one.table, inputs[one.name]) for one in self.modalities if one.name in inputs)
+        return [note for table, rows in tables if table is not None for note in table.notes(rows)]
+
+    @property
+    def _learnt(self) -> np.ndarray:
+        """True (c,) for classes that the training rows told something of."""
+        return np.asarray([label not in self.unseen for label in self.classes])
+
+    def _with_priors(self, values: np.ndarray) -> np.ndarray:
+        """Probabilities (n, c) with the prior of unseen classes; where one class applies the others share the rest."""
+        learnt = self._learnt
+        if self.multiclass:
+            rest = values[:, learnt].sum(axis=1, keepdims=True)
+            values = values / np.where(rest > 0, rest, 1.0) * self.prior[learnt].sum()
+        values[:, ~learnt] = self.prior[~learnt]
+        return values
+
+    def _logits_with_priors(self, values: np.ndarray) -> np.ndarray:
+        """The same for logits."""
+        learnt = self._learnt
+        if self.multiclass:
+            values[:, learnt] = _log_shares(values[:, learnt]) + np.log(self.prior[learnt].sum())
+        values[:, ~learnt] = self._logits_of_shares(self.prior)[~learnt]
+        return values
 
     def _subset(self, names: tuple[str, ...]) -> SubsetDecisions | None:
         return next((one for one in self.decisions if one.present == names), None)
@@ -250,6 +286,12 @@ class FusedHead:
         gaps = f"; {counted(empty, 'item')} without any modality got the prior" if empty else ""
         encoders = ", ".join(one.reader for one in self.modalities if one.table is None)
         return Provenance(source=encoders, head=f"fused, of {', '.join(self.names)}{gaps}")
+
+
+def _log_shares(logits: np.ndarray) -> np.ndarray:
+    """Logarithms of a softmax over the classes."""
+    highest = logits.max(axis=1, keepdims=True)
+    return np.asarray(logits - highest - np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)))
 
 
 def check_weights(weights: Mapping[str, np.ndarray], widths: Mapping[str, int], classes: int) -> None:

@@ -14,7 +14,7 @@ from stitchkit.core.embeddings import Embeddings, as_embeddings
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import checked_ids
 from stitchkit.core.space import Space
-from stitchkit.core.table_features import TableFeatures, TableRows
+from stitchkit.core.table_features import LARGEST, TableFeatures, TableRows
 from stitchkit.core.wording import counted
 
 _FOLDERS = re.compile(r"/(?:[^/\s#:&=]+/)+")  # of an absolute path; hf:owner/model keeps its owner
@@ -78,7 +78,8 @@ class FusionRows:
     Raises
     ------
     InputError
-        For shapes that do not fit, and for NaN or infinity in a vector that is said to be present, naming the item.
+        For shapes that do not fit, and for NaN, infinity or numbers above 1e100 in a vector that is said to be present,
+        naming the item.
 
     Examples
     --------
@@ -104,11 +105,12 @@ class FusionRows:
             array = np.asarray(values, dtype=np.float64)
             if array.ndim != 2 or len(array) != len(self.ids):
                 raise InputError(f"the vectors of {name!r} have shape {array.shape} for {len(self.ids)} items.")
-            odd = mask[:, m] & ~np.isfinite(array).all(axis=1)
+            odd = mask[:, m] & ~(np.abs(array) <= LARGEST).all(axis=1)  # NaN is no smaller
             if odd.any():
                 first = int(np.flatnonzero(odd)[0])
                 raise InputError(
-                    f"item {str(self.ids[first])!r} is said to have {name!r}, and its vector holds NaN or infinity; "
+                    f"item {str(self.ids[first])!r} is said to have {name!r}, and its vector holds NaN, infinity or "
+                    f"numbers above {LARGEST:g}; "
                     f"{counted(int(odd.sum()), 'row does', 'rows do')}. Mark these as missing, or embed them again."
                 )
             held[name] = np.where(mask[:, [m]], array, 0.0)

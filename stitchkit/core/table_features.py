@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,23 @@ from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.escaping import is_unsafe
 from stitchkit.core.items import checked_ids
 from stitchkit.core.keys import is_missing
+from stitchkit.core.number_cells import category_name, cell_number
 from stitchkit.core.space import Space
 from stitchkit.core.wording import counted
 
-NUMBER = re.compile(r"(0|[1-9][0-9]*)\.[0-9]+")  # a number whose last zeros say nothing; codes are left as they are
 RARE = 3  # training rows a category needs for a code of its own; rarer ones share one with those never seen
 MOST_CATEGORIES = 200  # of a column; with more it is a text or a name, no category
 LEAST_ROWS = 20  # below which distinct values do not make a column one of names
+LARGEST = 1e100  # size of a number that is learnt from or scored; squares of much larger ones overflow
+FARTHEST = 10.0  # standard deviations from the training mean as which a farther number is read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TableRows:
-    """Rows of a table by id: columns of numbers (NaN where a cell is blank) and of names.
+    """Rows of a table by id: columns of numbers (NaN where a cell is blank) and of categories.
+
+    A head reads a column as it was in its training rows: categories from the cells as they were written, numbers from
+    texts that are numbers.
 
     Parameters
     ----------
@@ -35,6 +39,9 @@ class TableRows:
         Unique.
     columns
         Column name -> (n,) numbers or texts; words for a missing value are blanks.
+    cells
+        Column name -> (n,) texts that its numbers were read from; of whole numbers and truth values their own by
+        default, and of others none.
 
     Examples
     --------
@@ -45,26 +52,33 @@ class TableRows:
 
     ids: np.ndarray
     columns: Mapping[str, np.ndarray]
+    cells: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", checked_ids(self.ids))
         if not self.columns:
             raise InputError("the rows of a table need at least one column; got none. Name the columns to read.")
-        held = {}
+        held, cells = {}, {}
         for name, values in self.columns.items():
             array = np.asarray(values)
             if array.dtype.kind in "iufb":
+                written = self.cells.get(name, array if array.dtype.kind in "iub" else None)
+                if written is not None:
+                    cells[name] = np.asarray(written).astype(np.str_)
                 array = array.astype(np.float64)
             elif array.dtype.kind != "U":
                 array = np.asarray(["" if is_missing(one) else str(one) for one in array.tolist()], dtype=np.str_)
-            if array.shape != self.ids.shape:
-                raise InputError(
-                    f"column {name!r} has shape {array.shape} for {len(self.ids)} ids. Give one cell a row."
-                )
+            for one in (array, cells.get(name, array)):
+                if one.shape != self.ids.shape:
+                    raise InputError(
+                        f"column {name!r} has shape {one.shape} for {len(self.ids)} ids. Give one cell a row."
+                    )
             if array.dtype.kind == "f" and np.isinf(array).any():
-                raise InputError(f"column {name!r} holds infinity. Leave such cells blank.")
+                first = str(self.ids[np.isinf(array)][0])
+                raise InputError(f"column {name!r} holds infinity, first for item {first!r}. Leave such cells blank.")
             held[name] = array
         object.__setattr__(self, "columns", held)
+        object.__setattr__(self, "cells", cells)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,7 +88,32 @@ class TableRows:
 
     def take(self, rows: np.ndarray) -> TableRows:
         """The rows at positions ``rows`` (k,)."""
-        return TableRows(self.ids[rows], {name: values[rows] for name, values in self.columns.items()})
+        columns, cells = ({name: one[rows] for name, one in part.items()} for part in (self.columns, self.cells))
+        return TableRows(self.ids[rows], columns, cells)
+
+    def names(self, column: str) -> list[str]:
+        """The n cells of a column as names of categories; blanks are empty."""
+        return _names(self.cells.get(column, self.columns[column]))
+
+    def numbers(self, column: str) -> np.ndarray:
+        """A column as numbers (n,), each cell read by itself.
+
+        Raises
+        ------
+        DataError
+            Naming the first item whose cell is no number.
+        """
+        values = self.columns[column]
+        if values.dtype.kind == "f":
+            return values
+        read = [np.nan if is_missing(cell) else cell_number(cell) for cell in values.tolist()]
+        for row, number in enumerate(read):
+            if number is None or np.isinf(number):
+                raise DataError(
+                    f"column {column!r} held numbers when the head was fitted, and item {str(self.ids[row])!r} has "
+                    f"{str(values[row])!r:.40} there. Write a number, or leave the cell blank."
+                )
+        return np.asarray(read, dtype=np.float64)
 
     def has_values(self, columns: Sequence[str] | None = None) -> np.ndarray:
         """True (n,) for rows in which at least one of ``columns`` (default: all) has a value."""
@@ -90,21 +129,16 @@ def _has_value(values: np.ndarray) -> np.ndarray:
 
 
 def _names(values: np.ndarray) -> list[str]:
-    """Cells as names of categories: 1, 1.0 and "1" are one; blanks are empty."""
-    if values.dtype.kind == "f":
-        return ["" if np.isnan(one) else f"{one:.15g}" for one in values.tolist()]
-    return ["" if is_missing(cell) else _plain_name(cell) for cell in values.tolist()]
-
-
-def _plain_name(cell: str) -> str:
-    """A cell without spaces at its ends, and of a number without zeros behind the point; codes stay as they are."""
-    text = " ".join(cell.split())
-    return text.rstrip("0").rstrip(".") if NUMBER.fullmatch(text) else text
+    """Cells as names of categories; blanks are empty."""
+    return ["" if is_missing(cell) else category_name(cell) for cell in values.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
 class NumberColumn:
     """A column of numbers: ``(value - mean) / sd``, 0 for a gap, and a flag for gaps where training rows had some.
+
+    A number more than ten standard deviations away is read as ten: what is that far is another unit, a code for
+    unknown or a slip, of which a linear layer would make certainty.
 
     Parameters
     ----------
@@ -124,19 +158,20 @@ class NumberColumn:
         """Number of features."""
         return 1 + self.flagged
 
-    def features(self, values: np.ndarray) -> np.ndarray:
-        """Features (n, width) of cells (n,)."""
-        if values.dtype.kind != "f":
-            odd = next((cell for cell in values.tolist() if not is_missing(cell)), None)
-            if odd is not None:
-                raise DataError(
-                    f"column {self.name!r} held numbers when the head was fitted, and holds other cells now. Write "
-                    f"numbers, or leave the cells blank."
-                )
-            values = np.full(len(values), np.nan)
-        gap = np.isnan(values)
-        standard = np.where(gap, 0.0, (values - self.mean) / self.sd)
-        return np.stack([standard, gap.astype(np.float64)], axis=1)[:, : self.width]
+    def features(self, rows: TableRows) -> np.ndarray:
+        """Features (n, width) of rows."""
+        standard = self._standard(rows)
+        gap = np.isnan(standard)
+        near = np.where(gap, 0.0, np.clip(standard, -FARTHEST, FARTHEST))
+        return np.stack([near, gap.astype(np.float64)], axis=1)[:, : self.width]
+
+    def far(self, rows: TableRows) -> np.ndarray:
+        """Positions (k,) of rows whose number is farther away than it is read."""
+        return np.flatnonzero(np.abs(self._standard(rows)) > FARTHEST)
+
+    def _standard(self, rows: TableRows) -> np.ndarray:
+        with np.errstate(over="ignore"):  # infinity is as far as ten
+            return np.asarray((rows.numbers(self.name) - self.mean) / self.sd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,19 +199,19 @@ class CategoryColumn:
         """Number of features."""
         return len(self.categories) + self.other + self.missing
 
-    def features(self, values: np.ndarray) -> np.ndarray:
-        """Features (n, width) of cells (n,)."""
+    def features(self, rows: TableRows) -> np.ndarray:
+        """Features (n, width) of rows."""
         place = {name: i for i, name in enumerate(self.categories)}
-        codes = np.zeros((len(values), len(self.categories) + 2))
+        codes = np.zeros((len(rows), len(self.categories) + 2))
         other, missing = len(self.categories), len(self.categories) + 1
-        for row, name in enumerate(_names(values)):
+        for row, name in enumerate(rows.names(self.name)):
             codes[row, missing if not name else place.get(name, other)] = 1.0
         kept = [*range(other), *([other] if self.other else []), *([missing] if self.missing else [])]
         return codes[:, kept]
 
-    def without_code(self, values: np.ndarray) -> int:
-        """Number of cells (n,) with a category that has no code of its own."""
-        return sum(bool(name) and name not in self.categories for name in _names(values))
+    def without_code(self, rows: TableRows) -> int:
+        """Number of rows with a category that has no code of its own."""
+        return sum(bool(name) and name not in self.categories for name in rows.names(self.name))
 
 
 Column = NumberColumn | CategoryColumn
@@ -222,7 +257,7 @@ class TableFeatures:
         fitted: list[Column] = []
         dropped: list[tuple[str, str]] = []
         for name, values in rows.columns.items():
-            column, why = _fit_numbers(name, values) if values.dtype.kind == "f" else _fit_names(name, values)
+            column, why = _fit_numbers(name, rows) if values.dtype.kind == "f" else _fit_names(name, rows)
             if column is None:
                 dropped.append((name, why))
             else:
@@ -262,17 +297,27 @@ class TableFeatures:
                     f"{', '.join(rows.columns)}. Add the column; its cells may be blank."
                 )
         present = rows.has_values(self.names)
-        parts = [one.features(rows.columns[one.name]) for one in self.columns]
+        parts = [one.features(rows) for one in self.columns]
         return np.concatenate(parts, axis=1) * present[:, None], present
 
     def notes(self, rows: TableRows) -> list[str]:
-        """Categories among ``rows`` that have no code of their own, counted in words."""
-        unseen = ((one.name, one.without_code(rows.columns[one.name])) for one in self.columns
-                  if isinstance(one, CategoryColumn))  # fmt: skip
+        """Categories among ``rows`` that have no code of their own, and numbers out of all range, counted in words."""
+        unseen = ((one.name, one.without_code(rows)) for one in self.columns if isinstance(one, CategoryColumn))
         return [
             f"column {name!r}: {counted(count, 'cell')} with a category that the training rows did not show, or hardly"
             for name, count in unseen
             if count
+        ] + self.notes_on_numbers(rows)
+
+    def notes_on_numbers(self, rows: TableRows) -> list[str]:
+        """Numbers among ``rows`` that were read as nearer to the training rows' mean than they are, in words."""
+        far = ((one, one.far(rows)) for one in self.columns if isinstance(one, NumberColumn))
+        return [
+            f"column {one.name!r}: {counted(len(some), 'number')} more than {FARTHEST:g} standard deviations from the "
+            f"training rows' mean, {one.mean:.4g}, read as {FARTHEST:g}: first item {str(rows.ids[some[0]])!r} with "
+            f"{rows.numbers(one.name)[some[0]]:.4g}"
+            for one, some in far
+            if len(some)
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -287,10 +332,17 @@ class TableFeatures:
         return {"columns": columns, "dropped": [list(one) for one in self.dropped]}
 
 
-def _fit_numbers(name: str, values: np.ndarray) -> tuple[Column | None, str]:
+def _fit_numbers(name: str, rows: TableRows) -> tuple[Column | None, str]:
+    values = rows.columns[name]
     known = values[~np.isnan(values)]
     if not len(known):
         return None, "is blank in every training row"
+    if np.abs(known).max() > LARGEST:
+        row = int(np.nanargmax(np.abs(values)))
+        raise DataError(
+            f"column {name!r} is {values[row]:g} for item {str(rows.ids[row])!r}, which is no measurement. Correct it, "
+            f"or leave the cell blank."
+        )
     middle = float(known.mean())
     spread = float(known.std())
     if spread <= 1e-12 * max(1.0, abs(middle)):
@@ -300,8 +352,8 @@ def _fit_numbers(name: str, values: np.ndarray) -> tuple[Column | None, str]:
     return NumberColumn(name, middle, spread, bool(len(known) < len(values))), ""
 
 
-def _fit_names(name: str, values: np.ndarray) -> tuple[Column | None, str]:
-    counts = Counter(_names(values))
+def _fit_names(name: str, rows: TableRows) -> tuple[Column | None, str]:
+    counts = Counter(rows.names(name))
     blanks = counts.pop("", 0)
     if not counts:
         return None, "is blank in every training row"
@@ -309,7 +361,7 @@ def _fit_names(name: str, values: np.ndarray) -> tuple[Column | None, str]:
         return None, f"is {next(iter(counts))!r} in every training row"
     if len(counts) > MOST_CATEGORIES:
         raise InputError(
-            f"column {name!r} holds {len(counts)} different texts in {len(values)} rows; a column of categories has at "
+            f"column {name!r} holds {len(counts)} different texts in {len(rows)} rows; a column of categories has at "
             f"most {MOST_CATEGORIES}. Leave it out, or read it as text with an encoder."
         )
     if odd := next((one for one in counts if any(map(is_unsafe, one))), None):

@@ -11,10 +11,17 @@ import numpy as np
 
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.keys import is_missing
+from stitchkit.core.number_cells import (
+    cell_number,
+    comma_number_of,
+    have_decimal_commas,
+    is_code,
+    may_be_thousands,
+    number_of,
+)
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted, setting
 from stitchkit.datasets.class_names import folded_class, spellings_of_one_class
-from stitchkit.datasets.number_cells import comma_number_of, have_decimal_commas, may_be_thousands, number_of
 from stitchkit.datasets.rows import groups_of, ids_of, read_rows
 from stitchkit.datasets.string_tables import Table
 
@@ -51,7 +58,8 @@ def read_labels(
     groups
         Column of the patient of each item. Default: ``patient`` or ``patient_id`` if there is one.
     columns
-        Further columns to carry along (age, view, ...): float64 where every cell is a number or blank (NaN), else str.
+        Further columns to carry along (age, view, ...): float64 where every cell is a number or blank (NaN), else str;
+        zeros in front, or more than 15 digits, make a column one of codes, with a warning.
         Decimal commas (``46,0``) are read as numbers where every cell is of that form or a whole number, with a
         warning, as are labels; ``1,234`` may be thousands and is not. A column of numbers with a few other cells is
         named in a warning.
@@ -105,11 +113,6 @@ def _label(cell: str) -> float | None:
     """As :func:`label_value`, with decimal commas such as ``1,0`` too."""
     number = comma_number_of(cell)
     return label_value(cell) if number is None else number if number in (-1.0, 0.0, 1.0) else None
-
-
-def _number(cell: str) -> float | None:
-    number = number_of(cell)
-    return comma_number_of(cell) if number is None else number
 
 
 def _binary(table: Table, name: str, uncertain: str) -> np.ndarray:
@@ -175,7 +178,7 @@ def _are_slips(cells: Sequence[str], odd: Sequence[str]) -> bool:
     Not where most cells are no labels, in a column of distinct numbers such as an index, and in one that counts: 0, 1,
     and often 2 or more.
     """
-    values = {_number(cell) for cell in odd}
+    values = {cell_number(cell) for cell in odd}
     if None in values and _has_labels(cells, odd):
         return 2 * len(odd) < len(cells)
     if not _is_mostly_labels(cells, odd):
@@ -245,20 +248,27 @@ def _check_spellings(table: Table, label: str, names: Sequence[str]) -> None:
 
 
 def plain_column(table: Table, name: str) -> np.ndarray:
-    """A column as float64 where every cell is a number or blank, else as str."""
+    """A column as float64 where every cell is a number or blank, else as str; codes such as 01 are no numbers."""
     cells = table.column(name)
     known = [cell for cell in cells if not is_missing(cell)]
     commas = have_decimal_commas(known)
-    numbers = [np.nan if is_missing(cell) else _number(cell) if commas else number_of(cell) for cell in cells]
+    numbers = [np.nan if is_missing(cell) else cell_number(cell) if commas else number_of(cell) for cell in cells]
     if commas:
         _tell(
             f"column {name!r} of {table.path} has decimal commas: {counted(len(known), 'cell')} such as 46,0 "
             f"{'was' if len(known) == 1 else 'were'} read as numbers."
         )
-    if all(number is not None for number in numbers):
-        return np.asarray(numbers, dtype=np.float64)
-    _tell_of_mixture(table, name, known)
-    return np.asarray(cells, dtype=np.str_)
+    if any(number is None for number in numbers):
+        _tell_of_mixture(table, name, known)
+        return np.asarray(cells, dtype=np.str_)
+    if codes := [cell for cell in known if is_code(cell)]:
+        _tell(
+            f"column {name!r} of {table.path} holds codes in {len(codes)} of {len(known)} rows, the first is row "
+            f"{table.numbers[cells.index(codes[0])]}: zeros stand in front, or there are more than 15 digits. All of "
+            f"it was read as categories; write numbers without zeros in front."
+        )
+        return np.asarray(cells, dtype=np.str_)
+    return np.asarray(numbers, dtype=np.float64)
 
 
 def _tell_of_mixture(table: Table, name: str, known: Sequence[str]) -> None:
@@ -266,7 +276,7 @@ def _tell_of_mixture(table: Table, name: str, known: Sequence[str]) -> None:
     points, commas = (
         {cell for cell in known if read(cell) is not None} for read in (number_of, comma_number_of)
     )  # fmt: skip
-    whole = {cell for cell in points if "." not in cell}
+    whole = {cell for cell in points if cell.lstrip("+-").isdecimal()}
     usual = points if sum(cell in points - whole for cell in known) >= sum(cell in commas for cell in known) else commas
     odd = [cell for cell in known if cell not in usual | whole]
     doubtful = [cell for cell in odd if may_be_thousands(cell)]

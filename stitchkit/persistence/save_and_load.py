@@ -111,7 +111,7 @@ def save(
     from stitchkit.core.fused_heads import FusedHead
 
     if isinstance(value, FusedHead):
-        from stitchkit.storage.fused_heads import save_fused
+        from stitchkit.persistence.fused_folders import save_fused
 
         return save_fused(value, path, command=command, overwrite=overwrite)
     if command:

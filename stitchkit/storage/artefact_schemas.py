@@ -17,6 +17,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**24)]
 Weight = Annotated[float, msgspec.Meta(gt=0, le=HEAVIEST)]
 Hashes = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})*$")]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Fields = TypeVar("Fields")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 
@@ -306,6 +307,8 @@ class FusedFields(msgspec.Struct, forbid_unknown_fields=True):
     subsets: list[SubsetFields]
     record: dict[str, Any]
     fitted_on: FittedItemsFields | None = None
+    arrays: Digest | None = None
+    unseen: list[str] = []
 
 
 def check_fields(config: Any, fields: type[Fields]) -> Fields:

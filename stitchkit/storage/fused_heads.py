@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,24 @@ from stitchkit.storage.calibrations import (
 )
 from stitchkit.storage.cards import model_card
 from stitchkit.storage.folders import write_folder
+from stitchkit.storage.tensor_files import digest_of_arrays
 
 KIND = "fused"
 _OWN = ("prior", "masks", "mask_shares")  # arrays beside the weights, which have a dot in their names
 
 
-def save_fused(head: FusedHead, folder: str | Path, *, command: str = "", overwrite: bool = False) -> Path:
-    """Write a fused head to a folder; see :func:`stitchkit.save`."""
+def write_fused(
+    head: FusedHead,
+    folder: str | Path,
+    *,
+    command: str = "",
+    overwrite: bool = False,
+    fill: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write a fused head to a folder, with what ``fill`` adds as in :func:`stitchkit.storage.folders.write_folder`."""
     config, arrays = pack_fused(head)
     check_finite(arrays, "this fused head")
-    return write_folder(folder, config, arrays, _card(head, command), overwrite=overwrite)
+    return write_folder(folder, config, arrays, _card(head, command), overwrite=overwrite, fill=fill)
 
 
 def pack_fused(head: FusedHead) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -73,6 +82,8 @@ def pack_fused(head: FusedHead) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "subsets": [_pack_subset(one) for one in head.decisions],
         "fitted_on": None if head.fitted_on is None else pack_fit(head.fitted_on, ())["fitted_on"],
         "record": dict(head.record),
+        "arrays": digest_of_arrays(arrays),
+        "unseen": list(head.unseen),
     }
     return config, arrays
 
@@ -83,7 +94,12 @@ def unpack_fused(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
     Raises
     ------
     ModelUnavailableError
-        If something is missing or wrong.
+        If something is missing or wrong, or the arrays are those of another head.
+
+    Warns
+    -----
+    UserWarning
+        If the folder was written without a digest of its arrays, by an earlier version.
     """
     try:
         fields = check_fields(dict(config), FusedFields)
@@ -96,7 +112,7 @@ def unpack_fused(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
             decisions.append(subset)
         names = [one.name for one in modalities]
         weights = {_weight_name(name, names): array_of(arrays, name) for name in arrays if name not in _OWN}
-        return FusedHead(
+        head = FusedHead(
             classes=tuple(fields.classes),
             multiclass=fields.multiclass,
             modalities=modalities,
@@ -108,9 +124,24 @@ def unpack_fused(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
             decisions=tuple(decisions),
             fitted_on=None if fields.fitted_on is None else unpack_items(fields.fitted_on),
             record=fields.record,
+            unseen=tuple(fields.unseen),
         )
+        _check_arrays(arrays, fields.arrays)
+        return head
     except (InputError, UnknownNameError) as error:
         raise wrong("fused head", InputError(str(error))) from error
+
+
+def _check_arrays(arrays: Mapping[str, np.ndarray], recorded: str | None) -> None:
+    """Raise for arrays of another head, which two heads of one shape cannot be told by."""
+    if recorded is None:
+        warnings.warn(
+            "the fused head was written without a SHA-256 digest of its weights, so those of another head would not be "
+            "noticed. Save it again to add it.",
+            stacklevel=4,
+        )
+    elif digest_of_arrays(arrays) != recorded:
+        raise InputError("its weights are not those that it was saved with")
 
 
 def _array_name(name: str, numbers: Mapping[str, int]) -> str:

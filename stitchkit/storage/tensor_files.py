@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -87,6 +88,23 @@ def tensor_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] |
         data[at : at + plain[name].nbytes] = plain[name].reshape(-1).view(np.uint8).data
     content[:start] = with_own_digest(_header_bytes(entries, metadata or {}, block_digests(data)))
     return content
+
+
+def digest_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of arrays with their names, types and shapes, by which a config knows the arrays beside it.
+
+    Examples
+    --------
+    >>> one, other = {"a": np.zeros(2), "b": np.ones(3)}, {"b": np.ones(3), "a": np.zeros(2)}
+    >>> digest_of_arrays(one) == digest_of_arrays(other), digest_of_arrays(one) == digest_of_arrays({"a": np.zeros(2)})
+    (True, False)
+    """
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        plain = _plain(name, arrays[name])
+        digest.update(json.dumps([name, _NAMES[plain.dtype], plain.shape]).encode())
+        digest.update(plain.tobytes())
+    return digest.hexdigest()
 
 
 def _header_bytes(entries: Mapping[str, Any], metadata: Mapping[str, str], blocks: list[str]) -> bytes:

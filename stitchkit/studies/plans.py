@@ -172,7 +172,9 @@ class FusionGrid(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sources
         Encoders of the items, or ``.safetensors`` files of embeddings by item id.
     columns
-        Columns of the table, of numbers and names.
+        Columns of the table, of numbers and categories.
+    categories
+        Those of ``columns`` whose numbers are codes of categories, default none.
     arms
         Names of the rivals of the fused head; default all.
     seeds
@@ -183,6 +185,7 @@ class FusionGrid(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     sources: Texts
     columns: Texts
+    categories: Texts = Texts()
     arms: Texts = Texts()
     seeds: AtLeastOne = 3
     holes: Gaps = 0.0

@@ -145,6 +145,8 @@ def test_a_python_encoder_of_the_folder_needs_consent(fused, world, cli):
     done = cli("zeroshot", fused[0], "--items", world / "test.csv", "--out", world / "no.csv", "--store", "none")
     assert done.code == 5
     assert "--trust-python" in done.err
+    assert f"the folder {fused[0]}" in done.err
+    assert "stitched" not in done.err
 
 
 BAD = [
@@ -153,6 +155,8 @@ BAD = [
     (("--tabular", "age,id"), "column 'id' has a different value in each of 240 rows"),
     (("--tabular", "agee"), "has no column 'agee'; nearest: age"),
     (("--encode", "path"), "[NAME:]COLUMN=ENCODER"),
+    (("--encode", "../x:path=timm:x"), "got '../x'. Name it: --encode NAME:COLUMN=ENCODER"),
+    (("--encode", "the path=timm:x"), "got 'the path'. Name it: --encode NAME:COLUMN=ENCODER"),
     (("--encode", "path=timm:x", "--vectors", "image"), "--vectors takes NAME=FILE"),
     (("--tabular", "age", "--paper", "x"), "no publication with a fusion recipe is called 'x'"),
 ]
@@ -187,3 +191,102 @@ def test_a_folder_beside_the_output_that_is_no_run_is_left_alone(world, cli, tmp
     assert "holds something else" in done.err
     assert notes.read_text() == "precious"
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory, cli):
+    """Sites that are codes, of which one tells the class, and a measurement of its own for every patient."""
+    folder, rng = tmp_path_factory.mktemp("coded"), np.random.default_rng(1)
+    (folder / "recipe.toml").write_text(RECIPE)
+    rows = []
+    for i in range(200):
+        kind = rng.choice(["nev", "mel"])
+        site = rng.choice(["01", "02"]) if kind == "nev" else rng.choice(["02", "x3"])
+        bmi = round(22 + 3 * rng.normal() + (kind == "mel"), 4)
+        rows.append([f"r{i}", site, str(bmi), str(rng.integers(1, 5)), kind, f"p{i}"])
+    with (folder / "train.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "site", "bmi", "scanner", "dx", "patient"], *rows])
+    done = cli("fuse", folder / "train.csv", "--tabular", "site,bmi,scanner", "--categories", "site,scanner",
+               "--label-column", "dx", "--recipe", folder / "recipe.toml", "--out", folder / "fused")  # fmt: skip
+    assert done.code == 0, done.err
+    return folder, done
+
+
+def test_a_score_is_that_of_the_row_and_not_of_its_table(coded, cli):
+    """Sites 01 and 02 alone look like numbers; with x3 beside them they do not."""
+    folder, _ = coded
+    found = []
+    for sites in (["01", "02", "01", "02"], ["01", "02", "x3", "02"], ["01"]):
+        table = folder / "new.csv"
+        table.write_text("id,site,bmi,scanner\n" + "".join(f"n{i},{one},,\n" for i, one in enumerate(sites)))
+        done = cli("zeroshot", folder / "fused", "--items", table, "--out", folder / "s.csv", "--overwrite", "--json")
+        assert done.code == 0, done.err
+        assert not any("category" in note or "categories" in note for note in done.json.get("notes", []))
+        assert "categories" not in done.err
+        found.append(read_scores(folder / "s.csv").values[0])
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found[0], found[2], rtol=0, atol=1e-12)
+    assert found[0][1] > 0.9  # site 01 has nevi alone
+
+
+def test_codes_are_named_as_categories_and_a_measurement_of_each_patient_is_no_name(coded, cli):
+    folder, done = coded
+    assert "different whole numbers" not in done.out
+    columns = {one.name: type(one).__name__ for one in sk.load(folder / "fused").modalities[0].table.columns}
+    assert columns == {"site": "CategoryColumn", "bmi": "NumberColumn", "scanner": "CategoryColumn"}
+    plain = cli("fuse", folder / "train.csv", "--tabular", "bmi,scanner", "--label-column", "dx", "--recipe",
+                folder / "recipe.toml", "--out", folder / "plain", "--json")  # fmt: skip
+    assert any("column 'scanner' holds 4 different whole numbers" in note for note in plain.json["notes"])
+    odd = cli("fuse", folder / "train.csv", "--tabular", "bmi", "--categories", "scanner", "--label-column", "dx",
+              "--out", folder / "odd")  # fmt: skip
+    assert odd.code == 2
+    assert "no column of the table modality is called 'scanner'" in odd.err
+
+
+def test_a_number_out_of_all_range_is_said_and_one_that_is_none_is_named(coded, cli):
+    folder, _ = coded
+    table = folder / "odd.csv"
+    told = {
+        "1e300": "more than 10 standard deviations", "tall": "row 3, column 'bmi': the cell is 'tall'",
+        "inf": "row 3, column 'bmi': the cell is infinite",
+    }  # fmt: skip
+    for cell, words in told.items():
+        table.write_text(f"id,site,bmi,scanner\na,01,22,1\nb,01,{cell},1\n")
+        done = cli("zeroshot", folder / "fused", "--items", table, "--out", folder / "o.csv", "--overwrite", "--json")
+        assert (done.code == 0) == (cell == "1e300")
+        assert words in (" ".join(done.json["notes"]) if done.code == 0 else done.err)
+
+
+def test_a_blank_image_cell_that_is_the_id_too_needs_ids_of_its_own(fused, world, cli, tmp_path):
+    folder, _, trust = fused
+    table = tmp_path / "new.csv"
+    table.write_text("path,age,sex,dx\n,50,f,nev\n,40,m,mel\n")
+    for line in (("zeroshot", folder, "--items", table), ("fuse", table, "--tabular", "age", "--label-column", "dx")):
+        done = cli(*line, "--out", tmp_path / "out.csv", *(trust if line[0] == "zeroshot" else ()))
+        assert done.code == 4
+        assert "row 2, column 'path': the cell is blank, as 2 of 2 are, and the column holds the ids too" in done.err
+        assert "Add a column 'id' of unique ids, or name another one with --id-column" in done.err
+
+
+@pytest.mark.parametrize("stop", ["stitchkit.reports.fusion_page.write_fusion", "stitchkit.storage.folders._swap"])
+def test_a_run_that_was_stopped_while_it_wrote_its_folder_is_finished_by_the_same_command(
+    coded, cli, tmp_path, monkeypatch, stop
+):
+    folder, _ = coded
+    out = tmp_path / "fused"
+    line = ("fuse", folder / "train.csv", "--tabular", "site,bmi,scanner", "--categories", "site,scanner",
+            "--label-column", "dx", "--recipe", folder / "recipe.toml", "--out", out)  # fmt: skip
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stop, stopped)
+        assert cli(*line).code == 130
+    assert not out.exists()
+    again = cli(*line)
+    assert again.code == 0, again.err
+    assert {one.name for one in out.iterdir()} == {one.name for one in (folder / "fused").iterdir()}
+    assert "report.html" in {one.name for one in out.iterdir()}
+    assert (out / "model.safetensors").read_bytes() == (folder / "fused" / "model.safetensors").read_bytes()
+    assert {one.name for one in tmp_path.iterdir()} == {"fused"}

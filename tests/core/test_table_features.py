@@ -77,7 +77,7 @@ def test_a_missing_column_and_words_among_numbers_are_named():
     fitted = TableFeatures.fit(rows_of(age=[40.0, 60.0]))
     with pytest.raises(DataError, match="no column 'age', by which the head was fitted; it has site"):
         fitted.vectors(rows_of(site=["a"]))
-    with pytest.raises(DataError, match="'age' held numbers when the head was fitted"):
+    with pytest.raises(DataError, match="'age' held numbers when the head was fitted, and item 'r0' has 'old' there"):
         fitted.vectors(rows_of(age=["old", "young"]))
     blank, present = fitted.vectors(rows_of(age=["", "NA"]))
     assert not present.any()
@@ -107,7 +107,7 @@ def test_a_column_of_texts_is_refused():
 
 
 def test_infinity_and_a_short_column_are_refused():
-    with pytest.raises(InputError, match="'age' holds infinity"):
+    with pytest.raises(InputError, match="'age' holds infinity, first for item 'r0'"):
         rows_of(age=[np.inf])
     with pytest.raises(InputError, match=r"shape \(1,\) for 2 ids"):
         TableRows(["a", "b"], {"age": [1.0]})
@@ -121,3 +121,28 @@ def test_the_space_is_known_by_the_statistics():
     )
     assert one == same
     assert not one.accepts(other)
+
+
+def test_a_number_out_of_all_range_is_read_as_ten_standard_deviations_and_said():
+    ages = np.random.default_rng(0).normal(60, 10, 50)
+    fitted = TableFeatures.fit(rows_of(age=ages))
+    column = fitted.columns[0]
+    near = [column.mean + 9.5 * column.sd, column.mean - 9.5 * column.sd]
+    np.testing.assert_allclose(fitted.vectors(rows_of(age=near))[0][:, 0], [9.5, -9.5])
+    assert fitted.notes(rows_of(age=near)) == []
+    far = rows_of(age=[1e300, -1e300, 999.0, np.nan, 60.0])
+    assert fitted.vectors(far)[0][:3, 0].tolist() == [10, -10, 10]
+    (note,) = fitted.notes(far)
+    assert note.startswith("column 'age': 3 numbers more than 10 standard deviations from the training rows' mean")
+    assert note.endswith("read as 10: first item 'r0' with 1e+300")
+    with pytest.raises(DataError, match="column 'age' is -1e\\+300 for item 'r1', which is no measurement"):
+        TableFeatures.fit(rows_of(age=[60.0, -1e300, 70.0]))
+
+
+def test_whole_numbers_and_texts_of_a_category_are_one_and_texts_of_a_number_are_numbers():
+    fitted = TableFeatures.fit(rows_of(code=["900000000000000001"] * 3 + ["900000000000000002"] * 3, flag=["True"] * 6,
+                                       age=[40.0, 50.0, 60.0, 40.0, 50.0, 60.0]))  # fmt: skip
+    texts = rows_of(code=["900000000000000002"], age=["50"])
+    numbers = rows_of(code=np.asarray([900000000000000002]), age=[50.0])
+    np.testing.assert_array_equal(fitted.vectors(texts)[0], fitted.vectors(numbers)[0])
+    assert fitted.vectors(numbers)[0][0].tolist()[:2] == [0, 1]

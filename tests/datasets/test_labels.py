@@ -112,6 +112,7 @@ def test_decimal_commas_of_a_whole_column_are_numbers_with_a_note(tmp_path, cell
         (["46,0", "47,0", "48,0", "old"], 5, "the cell is no number"),
         (["46,0", "47.5", "48,0", "50,1"], 3, "the cell is no number"),
         (["1,234,567", "2", "3", "4"], 2, "its comma may be decimal or of thousands"),
+        (["1e3", "46,0", "47", "48"], 3, "the cell is no number"),
     ],
 )
 def test_a_column_that_is_numbers_in_most_rows_is_named_with_the_first_other_row(tmp_path, cells, row, why):

@@ -100,9 +100,24 @@ def test_a_plan_with_an_unknown_arm_or_column_or_the_label_among_its_columns_is_
     path.write_text(PLAN.format(columns='"agee"'))
     with pytest.raises(DataError, match="agee"):
         sk.study(path, folder / "other", progress=False)
+    path.write_text(PLAN.format(columns='"age"]\ncategories = ["sex"'))
+    with pytest.raises(DataError, match="no column of the grid is called 'sex'"):
+        sk.study(path, folder / "other", progress=False)
     path.write_text(PLAN.format(columns='"dx"'))
     with pytest.raises(LeakageError, match="column 'dx' tells the label"):
         sk.study(path, folder / "other", progress=False)
+
+
+def test_numbers_that_the_plan_calls_categories_are_categories(folder, tmp_path):
+    from stitchkit.studies.jobs.fusion import FusionJobs
+    from stitchkit.studies.study_data import StudyData
+
+    plan = folder / "codes.toml"
+    plan.write_text(PLAN.format(columns='"age", "sex"]\ncategories = ["age"'))
+    read = read_plan(plan)
+    jobs = FusionJobs(read, StudyData.of(read, None))
+    assert [values.dtype.kind for values in jobs.table.columns.values()] == ["U", "U"]
+    assert set(jobs.table.columns["age"][:20].tolist()) <= {"", *map(str, range(100))}
 
 
 def test_files_of_a_plan_lie_beside_it(folder):

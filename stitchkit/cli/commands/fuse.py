@@ -33,6 +33,10 @@ def fuse(
         str,
         typer.Option("--tabular", metavar="COLUMN,COLUMN", help="Columns of numbers and names: the modality 'table'."),
     ] = "",
+    categories: Annotated[
+        str,
+        typer.Option("--categories", metavar="COLUMN,COLUMN", help="Those of --tabular whose numbers are codes."),
+    ] = "",
     held: Annotated[
         float,
         typer.Option(
@@ -63,6 +67,7 @@ def fuse(
 
     Any item may lack any of them, in TABLE and later. A run that was stopped goes on where it was.
     """
+    from stitchkit.alignment.binding.modalities import check_name
     from stitchkit.cli.console import Console
     from stitchkit.cli.flags import in_flags
     from stitchkit.cli.fused_inputs import TABLE, EncodedColumn, modality_files
@@ -70,7 +75,7 @@ def fuse(
     from stitchkit.cli.paths import new_folder
     from stitchkit.datasets.labels import read_labels
     from stitchkit.datasets.table_rows import ItemTable
-    from stitchkit.persistence.save_and_load import save
+    from stitchkit.persistence.fused_folders import save_fused
     from stitchkit.reports.fusion_page import write_fusion
     from stitchkit.training.checkpoints import check_run, forget_run
     from stitchkit.training.fusion.fuse import chosen_recipe, fuse_and_judge
@@ -79,8 +84,10 @@ def fuse(
     new_folder(out, output.overwrite)
     read = ItemTable.of(table, columns.id_column, columns.root)
     encoded = [EncodedColumn.of(one) for one in encode or ()]
-    named = [one.strip() for one in tabular.split(",") if one.strip()]
+    named, codes = ([one.strip() for one in text.split(",") if one.strip()] for text in (tabular, categories))
     files = modality_files(vectors.modality_vectors, vectors)
+    for name in files:
+        check_name(name, "a modality", "image")
     names = [*(one.name for one in encoded), *([TABLE] if named else []), *files]
     if not names:
         raise InputError(
@@ -100,7 +107,7 @@ def fuse(
     settings = settings.with_settings(seed=seed) if seed else settings  # a recipe has one of its own
     for one in encoded:
         read.table.require(one.column)
-    rows = read.rows(named) if named else None
+    rows = read.rows(named, codes) if named or codes else None
     state = out.with_name(f"{out.name}.run")  # beside the folder, which is written as a whole
     check_run(state)
     if output.dry_run:
@@ -120,12 +127,16 @@ def fuse(
         replicates=evaluation.replicates, seed=seed,
     )  # fmt: skip
     fusion = replace(fusion, evaluation=in_flags(fusion.evaluation))
-    save(fusion.head, out, command=console.command, overwrite=output.overwrite)
-    page = None
-    if fusion.evaluation is not None:
-        title = f"Fused head of {', '.join(names)}"
-        page = write_fusion(fusion.head, fusion.evaluation, fusion.notes, out, title=title, command=console.command)
-    forget_run(state)
+
+    def fill(folder: Path) -> None:
+        if fusion.evaluation is not None:
+            title = f"Fused head of {', '.join(names)}"
+            write_fusion(fusion.head, fusion.evaluation, fusion.notes, folder, title=title, command=console.command)
+        # before the folder stands: the same command goes on, or begins again, wherever it was stopped
+        forget_run(state)
+
+    save_fused(fusion.head, out, command=console.command, overwrite=output.overwrite, fill=fill)
+    page = None if fusion.evaluation is None else out / "report.html"
     classes = counted(len(labels.classes), "class", "classes")
     lines: list[Any] = [f"fused     {', '.join(names)}: {classes}", *(f"note      {note}" for note in fusion.notes)]
     lines += [] if fusion.evaluation is None else ["", fusion.evaluation]

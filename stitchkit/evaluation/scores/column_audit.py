@@ -14,6 +14,7 @@ from stitchkit.core.wording import counted, setting
 
 LEAST_REPEATS = 2.0  # rows a value has on average, from which on "every value has one label" is no accident
 LEAST_OF_KIND = 5  # rows of each label, for the same reason
+FEW_NUMBERS = 10  # different whole numbers of a column, up to which they may be codes
 
 
 def suspicious_columns(rows: TableRows, labels: Labels) -> dict[str, str]:
@@ -66,6 +67,26 @@ def check_columns(rows: TableRows, labels: Labels, *, allow: bool = False) -> li
     return [f"LEAKAGE: {one}" for one in reasons]
 
 
+def notes_on_codes(rows: TableRows) -> list[str]:
+    """Notes on columns of three to ten different whole numbers, which may be codes of categories.
+
+    Examples
+    --------
+    >>> rows = TableRows(list("abcdef"), {"scanner": [1, 2, 3, 3, 2, 1], "age": [61, 58.5, 70, 44, 39, 80]})
+    >>> notes_on_codes(rows)
+    ["column 'scanner' holds 3 different whole numbers, read as numbers: name it a category if they are codes"]
+    """
+    notes = []
+    for name, values in rows.columns.items():
+        known = set(_cells(values)) - {None} if values.dtype.kind == "f" else set()
+        if 3 <= len(known) <= FEW_NUMBERS and all(float(one).is_integer() for one in known):  # type: ignore[arg-type]
+            notes.append(
+                f"column {name!r} holds {len(known)} different whole numbers, read as numbers: name it a "
+                f"category if they are codes"
+            )
+    return notes
+
+
 def _cells(values: np.ndarray) -> list[object]:
     if values.dtype.kind == "f":
         return [None if np.isnan(one) else one for one in values.tolist()]
@@ -77,14 +98,19 @@ def _of_names(values: np.ndarray) -> str:
     known = [one for one in _cells(values) if one is not None]
     if len(known) < LEAST_ROWS or len(set(known)) < len(known):
         return ""
-    if values.dtype.kind == "f" and any(one != int(one) for one in known):  # type: ignore[call-overload]
-        return ""  # measurements are often all different
+    if _are_measurements(values):
+        return ""
     return f"has a different value in each of {counted(len(known), 'row')}, as ids have"
+
+
+def _are_measurements(values: np.ndarray) -> bool:
+    """True for numbers that are not all whole: no names, though they are often all different."""
+    return values.dtype.kind == "f" and bool((values % 1 > 0).any())
 
 
 def _of_patients(values: np.ndarray, groups: np.ndarray | None) -> str:
     """The reason to take a column for names of patients: one value a patient, and one patient a value."""
-    if groups is None:
+    if groups is None or _are_measurements(values):
         return ""
     pairs = {(cell, group) for cell, group in zip(_cells(values), groups.tolist(), strict=True) if cell is not None}
     cells, people = {cell for cell, _ in pairs}, {group for _, group in pairs}

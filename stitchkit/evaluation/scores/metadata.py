@@ -13,6 +13,7 @@ import numpy as np
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.core.items import Items
 from stitchkit.core.keys import category, is_missing
+from stitchkit.core.number_cells import category_name
 from stitchkit.core.scores import Labels, Scores
 from stitchkit.datasets.images import image_metadata
 from stitchkit.evaluation.scores.probe import fit_probe
@@ -66,8 +67,9 @@ def _varies(values: np.ndarray) -> bool:
 
 def _categories(values: np.ndarray) -> list[str]:
     """Each cell (n,) as a category; blanks, NaN and words for unknown are one."""
-    cells = [str(value) for value in np.asarray(values).tolist()]
-    names = {cell: category(cell) for cell in set(cells)}
+    cells = [value if isinstance(value, float) else str(value) for value in np.asarray(values).tolist()]
+    # two tables of which one has a word among its numbers still name one thing alike
+    names = {cell: category(category_name(cell)) for cell in set(cells)}
     return [names[cell] for cell in cells]
 
 

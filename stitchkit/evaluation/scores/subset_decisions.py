@@ -86,12 +86,13 @@ def _decisions(
     scores, own = head.scores(rows), labels.of_ids(rows.ids)
     method, thresholds = "temperature" if head.multiclass else USUAL, None
     try:
-        calibration, _ = fit_decisions(scores, own, method=method, rule=None, multiclass=head.multiclass)
+        learnt, known = _learnt(head, scores, own)
+        calibration, _ = fit_decisions(learnt, known, method=method, rule=None, multiclass=head.multiclass)
     except DataError as error:
         return None, str(error).rstrip(".")
     try:
         thresholds = fit_decisions(
-            scores, own, method=None, rule="youden", replicates=THRESHOLD_DRAWS, seed=seed, progress=False
+            learnt, known, method=None, rule="youden", replicates=THRESHOLD_DRAWS, seed=seed, progress=False
         )[1]
     except DataError:
         thresholds = None  # too few of every class; the calibration stands without
@@ -104,6 +105,18 @@ def _decisions(
         patients=_patients(rows, labels),
         items=len(rows),
     ), ""
+
+
+def _learnt(head: FusedHead, scores: Scores, labels: Labels) -> tuple[Scores, Labels]:
+    """The scores and labels of the classes that the head learnt; the others have one score for every item."""
+    if not head.unseen:
+        return scores, labels
+    classes = tuple(label for label in head.classes if label not in head.unseen)
+    own = labels.of_classes(classes)
+    some = np.flatnonzero(own.values.sum(axis=1) == 1) if head.multiclass else np.arange(len(own))
+    if not classes or not len(some):
+        raise DataError("no item held out has a class that training showed")
+    return scores.of_classes(classes).take(some), own.take(some)
 
 
 def evaluate_fused(

@@ -14,7 +14,7 @@ from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.scores import Labels
 from stitchkit.core.table_features import TableRows
 from stitchkit.core.wording import counted
-from stitchkit.evaluation.scores.column_audit import check_columns
+from stitchkit.evaluation.scores.column_audit import check_columns, notes_on_codes
 from stitchkit.studies.cells import Cell
 from stitchkit.studies.jobs.study_jobs import CellResult, Job, MapJobs, TableAxes
 from stitchkit.studies.judges import ClassJudge
@@ -46,10 +46,18 @@ class FusionJobs(MapJobs[FusionPlan]):
         self.arms = tuple(plan.grid.arms) or ARMS
         recipe = FusionRecipe() if plan.recipe is None else read_fusion_recipe(plan.recipe)
         self.recipe = recipe
-        columns = plan.grid.columns
-        self.table = TableRows(labels.ids, {name: labels.columns[name] for name in columns})
+        columns, categories = plan.grid.columns, plan.grid.categories
+        for name in categories:
+            if name not in columns:
+                raise DataError(str(UnknownNameError.of("column of the grid", name, columns)))
+        table = TableRows(labels.ids, {name: labels.columns[name] for name in columns})
+        self.table = TableRows(labels.ids, {
+            name: np.asarray(table.names(name)) if name in categories else values
+            for name, values in table.columns.items()
+        })  # fmt: skip
         # a label among the columns is named before anything is fitted
         self.remarks += check_columns(self.table, labels.of_classes(self.classes), allow=allow_leakage)
+        self.remarks += notes_on_codes(self.table)
         if plan.grid.holes:
             self.remarks.append(f"in training {plan.grid.holes:.0%} of the rows of each input were taken out at random")
         self.remarks.append(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stitchkit.alignment.binding.modalities import check_name
 from stitchkit.alignment.folds import assign
 from stitchkit.core.calibrations import FittedOn
 from stitchkit.core.embeddings import as_embeddings
@@ -19,7 +20,7 @@ from stitchkit.core.patients import count_patients, patients_in_words
 from stitchkit.core.scores import Labels
 from stitchkit.core.table_features import TableFeatures, TableRows
 from stitchkit.core.wording import counted, setting
-from stitchkit.evaluation.scores.column_audit import check_columns
+from stitchkit.evaluation.scores.column_audit import check_columns, notes_on_codes
 from stitchkit.evaluation.scores.results import Evaluation
 from stitchkit.evaluation.scores.subset_decisions import evaluate_fused, fit_subset_decisions
 from stitchkit.training.fusion.fit import TrainingRows, class_shares, class_weights, fit_network
@@ -74,7 +75,8 @@ def fuse(
     ----------
     modalities
         Name -> vectors of one encoder (:class:`Embeddings`, or an (n, d) array with row numbers for ids) or the rows of
-        a table (:func:`stitchkit.read_table_rows`). Joined by id; a row that a modality lacks is missing there.
+        a table (:func:`stitchkit.read_table_rows`). Joined by id; a row that a modality lacks is missing there. Names
+        are letters, digits, ``-`` and ``_``.
     labels
         Labels of the rows; rows of no label are left out.
     multiclass
@@ -108,7 +110,8 @@ def fuse(
     Raises
     ------
     InputError
-        For a modality with fewer than two training rows, or labels that do not fit ``multiclass``.
+        For a modality with fewer than two training rows or a name of other characters, or labels that do not fit
+        ``multiclass``.
     DataError
         If no labelled row has a modality, or a table has no column that tells rows apart.
     LeakageError
@@ -189,6 +192,10 @@ def fuse_and_judge(
     """
     if not 0 <= held < 1:
         raise InputError("the patients held out are a share in [0, 1); got " + setting("held", held) + ".")
+    if not modalities:
+        raise InputError("a fused head needs at least one modality; got none.")
+    for name in modalities:
+        check_name(name, "a modality", "image")
     if groups is not None:
         labels = labels.with_groups(groups)
     labels, notes = labelled(labels)
@@ -204,11 +211,9 @@ def fuse_and_judge(
         notes.append("every row has exactly one class, so that one class is taken to apply: a softmax")
     read = {name: one if isinstance(one, TableRows) else as_embeddings(one, f"modality {name!r}")
             for name, one in modalities.items()}  # fmt: skip
-    if not read:
-        raise InputError("a fused head needs at least one modality; got none.")
     for one in read.values():
         if isinstance(one, TableRows):
-            notes += check_columns(one, labels, allow=allow_leakage)
+            notes += [*check_columns(one, labels, allow=allow_leakage), *notes_on_codes(one)]
     train, rest = split_patients(labels, held, recipe.seed)
     parts, further = fitted_modalities(read, labels.ids[train], encoders or {}, columns or {})
     notes += further
@@ -244,6 +249,12 @@ def fuse_and_judge(
         notes.append("nothing was held out: no calibration, no thresholds, no number of what the head is worth")
     record = {**head.record, "notes": notes}
     return Fusion(head=replace(head, record=record), evaluation=evaluation, notes=tuple(notes))
+
+
+def taught(data: TrainingRows) -> np.ndarray:
+    """True (c,) for classes that some training row has and, where several may apply, another has not."""
+    there, absent = (data.targets == 1).any(axis=0), (data.targets == 0).any(axis=0)
+    return np.asarray(there if data.multiclass else there & absent)
 
 
 def labelled(labels: Labels) -> tuple[Labels, list[str]]:
@@ -306,6 +317,7 @@ def fitted_modalities(
             continue
         table = TableFeatures.fit(one.take(some))
         notes += [f"{name}: column {column!r} {why}: left out" for column, why in table.dropped]
+        notes += [f"{name}: {note}" for note in table.notes_on_numbers(one.take(some))]
         parts.append(Modality(name, table.space(name), table))
     return parts, notes
 
@@ -352,11 +364,17 @@ def _trained(
         mask_shares=shares,
         fitted_on=FittedOn(labels.ids, labels.groups),
         record=record,
+        unseen=tuple(label for label, shown in zip(labels.classes, taught(data), strict=True) if not shown),
     )
     notes = [
         f"trained on {counted(len(known), 'row')} of {patients}: {counted(fitted.epochs, 'epoch')}, weight decay "
         f"{fitted.weight_decay:g}"
     ]
+    if head.unseen:
+        notes.append(
+            f"the training rows say nothing of {', '.join(map(repr, head.unseen))}: every item gets the prior, "
+            f"{', '.join(f'{one:.3g}' for one in prior[np.isin(labels.classes, head.unseen)])}"
+        )
     if fitted.losses and fitted.epochs == recipe.epochs:
         notes.append("the held-out loss was still falling in the last epoch: more epochs may help")
     return head, notes

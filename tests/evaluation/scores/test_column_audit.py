@@ -8,7 +8,7 @@ import pytest
 from stitchkit.core.errors import LeakageError
 from stitchkit.core.scores import Labels
 from stitchkit.core.table_features import TableRows
-from stitchkit.evaluation.scores.column_audit import check_columns, suspicious_columns
+from stitchkit.evaluation.scores.column_audit import check_columns, notes_on_codes, suspicious_columns
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -43,6 +43,23 @@ def test_ids_are_named_and_distinct_measurements_are_not():
 
 def test_names_of_patients_are_named():
     assert "30 patients" in found(owner=[f"name {one}" for one in PATIENTS])["owner"]
+
+
+def test_measurements_are_no_names_of_patients_whether_these_have_one_row_or_two():
+    """A value of its own for every patient is what a measurement of one decimal has."""
+    height = np.repeat(np.round(RNG.normal(170, 9, N // 2), 4), 2)
+    assert found(height=height) == {}
+    alone = Labels(TRUTH, IDS, LABELS.classes, IDS)
+    assert suspicious_columns(TableRows(IDS, {"bmi": np.round(RNG.normal(22, 3, N), 4)}), alone) == {}
+    assert "30 patients" in found(number=np.repeat(np.arange(N // 2), 2))["number"]  # whole numbers may be names
+
+
+def test_few_whole_numbers_are_said_to_be_read_as_numbers():
+    numbers = {"scanner": RNG.integers(1, 5, N), "age": RNG.integers(20, 90, N), "flag": RNG.integers(0, 2, N)}
+    others = {"grade": RNG.choice(["1", "2", "3"], N), "dose": RNG.choice([0.5, 1.0, 1.5], N)}
+    rows = TableRows(IDS, numbers | others)
+    (note,) = notes_on_codes(rows)
+    assert note.startswith("column 'scanner' holds 4 different whole numbers, read as numbers")
 
 
 def test_ordinary_columns_pass():

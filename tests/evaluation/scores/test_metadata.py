@@ -222,3 +222,15 @@ def test_many_missing_numbers_do_not_hide_that_few_values_are_codes():
     found, _ = metadata_scores(labels.take(some), labels.take(some + 400), ("site",), NO_FILES)
     known = ~np.isnan(column[400:])
     assert auroc(found.values[known, 0], truth[400:, 0][known]) > 0.95
+
+
+def test_a_word_among_the_numbers_of_one_table_leaves_the_codes_of_both_alike():
+    """Columns of numbers in the anchors' table are texts in a table with one other cell."""
+    rng = np.random.default_rng(0)
+    code = rng.integers(1, 5, N)
+    truth = np.isin(code, [2, 3])  # which no line through the numbers tells
+    texts = np.asarray([str(one) for one in code])
+    anchors, _ = tables(truth, {"scanner": code.astype(float)})
+    test = tables(truth, {"scanner": np.where(np.arange(N) == N - 1, "none of these", texts)})[1]
+    scores, _ = metadata_scores(anchors, test, ["scanner"], NO_FILES)
+    assert auroc(scores.values[:-1, 0], test.values[:-1, 0]) > 0.95

@@ -59,11 +59,24 @@ def test_a_subset_of_few_patients_borrows_and_says_so():
     assert any("with table alone: calibrated on all items" in note for note in told)
 
 
+@pytest.mark.parametrize(("people", "borrowed"), [(29, True), (30, False)])
+def test_thirty_patients_are_enough_for_a_calibration_of_their_own(people, borrowed):
+    head, (rows, labels) = head_of(), world(few=people)
+    pooled, *others = fit_subset_decisions(head, rows, labels)[0]
+    table = next(one for one in others if one.present == ("table",))
+    assert (table.patients, table.borrowed) == (people, borrowed)
+    for part in ("calibration", "thresholds", "conformal"):
+        assert (getattr(table, part) is getattr(pooled, part)) == borrowed
+
+
 def test_each_row_gets_the_calibration_of_its_own_subset():
     head, (rows, labels) = head_of(), world(few=150)
     decisions, _ = fit_subset_decisions(head, rows, labels)
     decided = replace(head, decisions=decisions)
     assert not any(one.borrowed for one in decisions)
+    for one in decisions:
+        has = [rows.present[:, rows.names.index(name)] for name in one.present] or [rows.present.any(axis=1)]
+        assert one.items == np.all(has, axis=0).sum()  # all of them, and no item that lacks one
     alone = rows.take(np.flatnonzero(rows.present[:, 1])).only(["table"])
     own = calibrate(head.scores(alone), labels.of_ids(alone.ids), method="temperature", multiclass=True)
     np.testing.assert_allclose(decided.probabilities(alone).values, own(head.scores(alone)).values, atol=1e-12)

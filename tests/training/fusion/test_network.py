@@ -10,12 +10,14 @@ import torch
 
 from stitchkit.core.fused_heads import fused_logits
 from stitchkit.core.fusion_rows import FusionRows
-from stitchkit.training.fusion.fit import Tensors, TrainingRows, classifier_loss, new_network
+from stitchkit.training.fusion import fit
+from stitchkit.training.fusion.fit import Tensors, TrainingRows, classifier_loss, fit_network, held_loss, new_network
 from stitchkit.training.fusion.losses import contrastive_loss, info_nce, item_losses, sigmoid_pairs
 from stitchkit.training.fusion.network import shown_subsets, subset_columns
 from stitchkit.training.fusion.recipe import FusionRecipe, paper_recipe
 
 WIDTHS = {"ct": 12, "age": 1, "report": 1200}
+EQUAL = {"ct": 12, "mri": 12, "pet": 12}
 N, CLASSES = 40, 3
 
 
@@ -52,9 +54,10 @@ def loss_of(network, data, recipe):
     return float(loss.detach())
 
 
+@pytest.mark.parametrize("widths", [WIDTHS, EQUAL], ids=["other widths", "equal widths"])
 @pytest.mark.parametrize("token", ["substitute", "add"])
-def test_the_trained_network_is_the_one_that_scores(token):
-    data = data_of()
+def test_the_trained_network_is_the_one_that_scores(token, widths):
+    data = data_of(widths)
     recipe = FusionRecipe(hidden=16, stages=3, token=token)
     network = network_of(data, recipe)
     own = network.double()
@@ -176,3 +179,86 @@ def test_the_defaults_and_the_publication_have_one_lambda_and_one_token():
     own, paper = FusionRecipe(), paper_recipe("modality-dropout")
     assert (own.subset_weight, own.token) == (paper.subset_weight, paper.token) == (1.0, "substitute")
     assert own.to_dict()["lambda"] == 1.0
+
+
+# training
+
+
+@pytest.mark.parametrize("token", ["substitute", "mean"])
+def test_vectors_are_standardised_by_the_rows_that_have_them(token):
+    """Rows without a modality hold zeros, which are no vectors."""
+    data = data_of(EQUAL)
+    data.rows.vectors["ct"][:] += 7 * data.rows.present[:, [0]]
+    network = network_of(data, FusionRecipe(hidden=16, token=token))
+    for m, (name, values) in enumerate(data.rows.vectors.items()):
+        there = values[data.rows.present[:, m]]
+        weights = network.weights()
+        np.testing.assert_allclose(weights[f"center.{name}"], there.mean(axis=0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(weights[f"scale.{name}"], there.std(axis=0), rtol=1e-5)
+
+
+def test_the_held_out_loss_is_of_all_subsets_without_dropout_whatever_is_drawn_in_training():
+    data = data_of()
+    recipe = FusionRecipe(hidden=16, dropout=0.5)
+    network, tensors = network_of(data, recipe), Tensors.of(data, recipe)
+    wanted = loss_of(network, data, recipe)
+    for subsets in ("all", "random"):
+        network.train()
+        assert held_loss(network, tensors, recipe.with_settings(subsets=subsets)) == pytest.approx(wanted, rel=1e-6)
+    whole = held_loss(network, tensors, recipe.with_settings(subsets="full"))
+    logits = fused_logits(network.weights(), data.rows, "substitute", data.normed)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert whole == pytest.approx(-np.log(shares[data.targets == 1]).mean(), rel=1e-5)
+    assert abs(whole - wanted) > 0.01
+
+
+def test_the_strength_and_the_epochs_of_the_least_held_out_loss_are_trained_on_all_rows(monkeypatch):
+    data = data_of()
+    curves = {0.01: [3.0, 2.0, 2.5], 0.1: [1.9, 1.0, 1.5], 1.0: [1.1, 1.2, 1.3]}
+    trained = []
+
+    def train(run, number, rows, held, strength, epochs):
+        trained.append((len(rows.rows), held is not None, strength, epochs))
+        return network_of(data, run.recipe), curves[strength] if held is not None else []
+
+    monkeypatch.setattr(fit, "_train", train)
+    fitted = fit_network(data, FusionRecipe(hidden=16, epochs=3, weight_decay=tuple(curves)), progress=False)
+    assert (fitted.weight_decay, fitted.epochs, fitted.losses) == (0.1, 2, curves)
+    assert trained[-1] == (N, False, 0.1, 2)
+    assert [one[1:] for one in trained[:-1]] == [(True, strength, 3) for strength in curves]
+    assert all(one[0] < N for one in trained[:-1])
+
+
+def test_a_step_shrinks_with_the_width_of_a_modality_and_the_decay_of_a_step_does_not():
+    data = data_of()
+    recipe = FusionRecipe(hidden=16, learning_rate=0.004)
+    network = network_of(data, recipe)
+    groups = {id(one["params"][0]): one for one in fit._optimizer(recipe, [network], 0.5).param_groups}
+    rates = [groups[id(one)]["lr"] for one in network.enter]
+    np.testing.assert_allclose(rates, [0.04, 0.04, 0.004 * 128 / 1200])  # ten times the recipe's at most
+    matrices = [groups[id(one)] for one in network.parameters() if one.ndim > 1]
+    np.testing.assert_allclose([one["lr"] * one["weight_decay"] for one in matrices], 0.004 * 0.5)
+    others = [groups[id(one)] for one in network.parameters() if one.ndim < 2]
+    assert {(one["lr"], one["weight_decay"]) for one in others} == {(0.004, 0.0)}
+
+
+@pytest.mark.parametrize("contrastive", ["sigmoid", "infonce", "none"])
+def test_the_classifier_is_new_after_the_contrastive_stage(monkeypatch, contrastive):
+    data, began, seen = data_of(), [], []
+    make, loss = fit.new_network, fit.classifier_loss
+
+    def beginning(*given):
+        network = make(*given)
+        began.append(network.out.weight.detach().clone())
+        return network
+
+    def first(network, *given):
+        seen.append(network.out.weight.detach().clone())
+        return loss(network, *given)
+
+    monkeypatch.setattr(fit, "new_network", beginning)
+    monkeypatch.setattr(fit, "classifier_loss", first)
+    recipe = FusionRecipe(hidden=16, epochs=1, contrastive_epochs=1, contrastive=contrastive, held=0)
+    fit_network(data, recipe, progress=False)
+    assert len(began) == 1
+    assert torch.equal(began[0], seen[0]) == (contrastive == "none")
