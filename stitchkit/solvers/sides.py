@@ -10,6 +10,7 @@ from stitchkit.core.moments.moments import Moments
 from stitchkit.core.moments.row_moments import RowMoments
 
 FLOAT32 = 2.0**-23  # relative rounding of single precision
+DEAD = 1e-8  # deviation below which an output of an encoder may be dead
 EPS = 2.220446049250313e-16
 SAFE = 1e-8  # reciprocal condition number from which every direction is one
 RESOLVED = 1e-12  # share of the largest value above which a value is a direction
@@ -114,8 +115,9 @@ def about_mean(coordinates: Array) -> Array:
 def inverse_deviation(mean: Array, variance: Array, count: int) -> Array:
     """1 / unbiased standard deviation of each feature (d,); 1 for a feature that is constant up to rounding.
 
-    Rounding is that of the feature's own mean, or that of float32 beside the median feature: encoders have dead
-    outputs of 1e-9 and 1e-33 (all-MiniLM-L6-v2 has three), which are noise and not directions.
+    Rounding is that of the feature's own mean. A feature is constant too where its deviation is below 1e-8 and below
+    float32's rounding of the median feature: encoders have dead outputs of 1e-9 and 1e-33 (all-MiniLM-L6-v2 has three),
+    which are noise and not directions. Both hold, so that features in units of their own, counts beside shares, stay.
 
     ``variance`` (d,) is per pair: of weight one, the ``count`` pairs together.
     """
@@ -124,8 +126,8 @@ def inverse_deviation(mean: Array, variance: Array, count: int) -> Array:
     alive, one = sd > 1e-13 * xp.abs(mean), xp.ones_like(sd)
     kept = int(xp.sum(xp.astype(alive, xp.int64)))
     if kept:
-        median = xp.sort(xp.where(alive, sd, xp.zeros_like(sd)))[int(sd.shape[0]) - (kept + 1) // 2]
-        alive = alive & (sd > FLOAT32 * median)
+        median = xp.sort(xp.where(alive, sd, xp.zeros_like(sd)))[int(sd.shape[0]) - kept + (kept - 1) // 2]  # lower
+        alive = alive & ((sd > FLOAT32 * median) | (sd > DEAD))
     return xp.where(alive, 1 / xp.where(alive, sd, one), one)
 
 

@@ -451,3 +451,14 @@ def test_dead_outputs_of_an_encoder_are_not_scaled_up(solver):
         assert np.abs(one.weight).max() < 1e6
     new = np.concatenate([NEW_X, np.zeros((len(NEW_X), 2))], axis=1)
     np.testing.assert_allclose(found.to_target(new)[:, :5], plain.to_target(new)[:, :5], atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [Ridge(scale="both"), CSA(scale="both")])
+def test_features_in_units_of_their_own_are_no_dead_outputs(solver):
+    """Counts per litre beside shares: eleven digits apart, and all of them tell."""
+    units = np.array([6e10, 2e9, 0.05, 0.1, 5e11])
+    plain = fit(solver, X, Y)
+    found = fit(solver, X * units, Y)
+    np.testing.assert_allclose(found.to_target(NEW_X * units), plain.to_target(NEW_X), atol=1e-6)
+    tiny = fit(solver, X * 1e-12, Y)  # all in one small unit
+    np.testing.assert_allclose(tiny.to_target(NEW_X * 1e-12), plain.to_target(NEW_X), atol=1e-6)
