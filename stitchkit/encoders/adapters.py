@@ -45,8 +45,8 @@ def adapted(model: Any, name: EncoderName) -> Any:
     folder = Path(os.path.expanduser(name.options[ADAPTER]))
     check_adapter(folder, name)
     peft = import_peft()
-    base, layers = _base_in(folder)
-    if base and base != base_of(model, layers):
+    base, below = _base_in(folder)
+    if base and base != base_of(model, below):
         raise ModelUnavailableError(
             f"the adapter in {folder} was trained on other weights than those of {str(name)!r}. Name the model and "
             f"revision that it was trained on."
@@ -85,24 +85,29 @@ def check_adapter(folder: Path, name: EncoderName) -> None:
     check_weights(folder / WEIGHTS)
 
 
-def base_of(model: torch.nn.Module, layers: Sequence[str]) -> str:
-    """Fingerprint of the weights that an adapter changes; a pooler that no checkpoint holds is not among them."""
-    starts = tuple(f"{layer}." for layer in layers)
-    return fingerprint({key: value for key, value in model.state_dict().items() if key.startswith(starts)}, {})
+def base_names(model: torch.nn.Module) -> list[str]:
+    """Names of the weights below an adapter, without a pooler, which libraries make up if no checkpoint has it."""
+    return sorted(name for name in model.state_dict() if "pooler." not in name)
 
 
-def write_base(folder: Path, base: str, layers: Sequence[str]) -> None:
-    """Write the fingerprint of the weights below an adapter, and the layers that it is of, beside the adapter."""
-    write_text(folder / BASE, json.dumps({"base": base, "layers": list(layers)}) + "\n")
+def base_of(model: torch.nn.Module, names: Sequence[str]) -> str:
+    """Fingerprint of the weights of these names; of a model that lacks one of them it is another."""
+    state = model.state_dict()
+    return fingerprint({name: state[name] for name in names if name in state}, {})
+
+
+def write_base(folder: Path, base: str, names: Sequence[str]) -> None:
+    """Write the fingerprint of the weights below an adapter, and their names, beside the adapter."""
+    write_text(folder / BASE, json.dumps({"base": base, "names": list(names)}) + "\n")
 
 
 def _base_in(folder: Path) -> tuple[str, list[str]]:
     """The same as read back; nothing of an adapter that was trained elsewhere."""
     file = folder / BASE
-    known = settings_in(file) if file.is_file() else {"base": "", "layers": []}
-    if not isinstance(known, dict) or not isinstance(known.get("base"), str) or not _are_names(known.get("layers")):
+    known = settings_in(file) if file.is_file() else {"base": "", "names": []}
+    if not isinstance(known, dict) or not isinstance(known.get("base"), str) or not _are_names(known.get("names")):
         raise ModelUnavailableError(f"{file} does not name the weights below the adapter. Copy the whole folder again.")
-    return known["base"], known["layers"]
+    return known["base"], known["names"]
 
 
 def _are_names(value: Any) -> bool:

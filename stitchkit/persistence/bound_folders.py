@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,12 @@ def update_bound(
 
 def _update(bound: BoundSpace, folder: Path, command: str, beside: Callable[[Path], None] | None) -> None:
     before = read_bound(folder)
+    known, changes = before.record.get("changes", []), bound.record.get("changes", [])
+    if changes[: len(known)] != known:
+        raise InputError(
+            f"{folder} was changed since it was read: {_last_change(known)}. Run the command again, or read the folder "
+            f"again before the change."
+        )
     kept = [name for name in bound.names if name in before.modalities]
     changed = [name for name in kept if bound.digests[name] != before.digests[name]]
     changed += [name for name, one in before.text_maps.items() if not same_map(one, bound.text_maps.get(name, one))]
@@ -85,12 +92,6 @@ def _update(bound: BoundSpace, folder: Path, command: str, beside: Callable[[Pat
         raise InputError(
             f"{folder} holds another bound space, with another {changed[0] if changed else 'hub'}. Save it to a new "
             f"folder, or pass " + setting("overwrite", True) + "."
-        )
-    known, changes = before.record.get("changes", []), bound.record.get("changes", [])
-    if changes[: len(known)] != known:
-        raise InputError(
-            f"{folder} was changed since it was read: {_last_change(known)}. Run the command again, or read the folder "
-            f"again before the change."
         )
     for name, one in bound.text_maps.items():
         if name not in before.text_maps:
@@ -105,8 +106,10 @@ def _update(bound: BoundSpace, folder: Path, command: str, beside: Callable[[Pat
     refresh_folder(folder, config, arrays, _card(bound, command))
     for name in before.names:  # only once no config names them
         if name not in bound.modalities:
-            shutil.rmtree(folder / name, ignore_errors=True)
             index_of(folder, name).unlink(missing_ok=True)
+            if (folder / name).exists():
+                gone = (folder / name).rename(folder / f".{name}.{secrets.token_hex(4)}.tmp")  # never half there
+                shutil.rmtree(gone, ignore_errors=True)
 
 
 def _last_change(changes: Sequence[Mapping[str, Any]]) -> str:

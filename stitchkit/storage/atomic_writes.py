@@ -78,14 +78,20 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
-    """Alone among the processes that lock this file or folder, which exists, inside the block."""
+def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Alone among the processes that lock this file or folder, which exists, inside the block.
+
+    Raises
+    ------
+    BlockingIOError
+        Without ``wait``, if another process holds the lock.
+    """
     if fcntl is None:
         yield
         return
     number = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX)
+        fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(number)  # ends the lock

@@ -6,7 +6,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import msgspec
 from stitchkit.core.errors import DataError, InputError
 from stitchkit.core.strict_json import parse_json
 from stitchkit.storage.artefact_schemas import Count, Size, check_fields
-from stitchkit.storage.atomic_writes import replace_file
+from stitchkit.storage.atomic_writes import exclusive_lock, replace_file
 from stitchkit.storage.digests import check_digest, sha256_of
 from stitchkit.training.optimizer_states import check_optimizer, check_precision
 from stitchkit.training.validation import Validation
@@ -155,6 +155,25 @@ def read_run_state(folder: Path) -> RunState | None:
         raise DataError(
             f"{folder / STATE} holds no state of a run: {str(error).rstrip('.')}. Move it away to begin again."
         ) from error
+
+
+@contextmanager
+def alone_in_run(folder: Path) -> Iterator[None]:
+    """Alone among the processes that train in ``folder`` inside the block.
+
+    Raises
+    ------
+    InputError
+        If another process trains there now.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(folder / RUN, wait=False))
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process is training in {folder}. Wait for it, or name another folder."
+            ) from error
+        yield
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from stitchkit.training.cards import encoder_card
 from stitchkit.training.checkpoints import (
     RUN,
     RunState,
+    alone_in_run,
     check_same,
     read_run_state,
     restoring,
@@ -110,7 +111,9 @@ def train(
     first = fabric.is_global_zero  # of all processes, the one that talks and writes
     curves = tensorboard_in(folder / RUN) if tensorboard and first else None
     with Progress(progress if first else False) as bar:
-        return _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar, curves).go()
+        run = _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar, curves)
+        with alone_in_run(folder) if first else nullcontext():
+            return run.go()
 
 
 @dataclass(slots=True)

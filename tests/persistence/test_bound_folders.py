@@ -12,6 +12,7 @@ import pytest
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, UnknownNameError
+from stitchkit.persistence import bound_folders
 from stitchkit.persistence.bound_folders import index_of, read_bound, read_index, update_bound, write_index
 from stitchkit.storage.digests import sha256_of
 from stitchkit.storage.embeddings import write_embeddings
@@ -263,3 +264,29 @@ def test_two_processes_write_one_after_the_other(vectors, folder):
     kept = ("ct", "ecg")[isinstance(ended[0], InputError)]
     assert read_bound(folder).names == ("xray", "film", kept)
     assert {one.name for one in folder.iterdir() if one.is_dir()} >= {"xray", "film", kept}
+
+
+def test_a_removal_that_was_stopped_leaves_the_name_free(vectors, folder, monkeypatch):
+    found, texts, _ = vectors
+    space = read_bound(folder)
+
+    def stops(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bound_folders.shutil, "rmtree", stops)
+        with pytest.raises(KeyboardInterrupt):
+            update_bound(space.remove("xray"), folder)
+    assert read_bound(folder).names == ("film",)
+    update_bound(read_bound(folder).add("xray", sk.ModalityPairs(found["general"], texts)), folder)
+    assert read_bound(folder).names == ("film", "xray")
+
+
+def test_a_modality_that_was_removed_and_added_anew_is_a_change(vectors, folder):
+    found, texts, _ = vectors
+    space = read_bound(folder)
+    update_bound(space.remove("xray"), folder)
+    anew = read_bound(folder).add("xray", sk.ModalityPairs(found["general"], texts), solver=sk.Ridge(alpha=3.0))
+    update_bound(anew, folder)
+    with pytest.raises(InputError, match=r"was changed since it was read: 'xray' was added"):
+        update_bound(space.add("ct", sk.ModalityPairs(found["general"], texts)), folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,17 @@ from stitchkit.core.patients import patient_of_each
 from stitchkit.core.roles import Encoder, check_text
 from stitchkit.core.wording import counted
 from stitchkit.datasets.anchor_tables import AnchorTable
+from stitchkit.datasets.content_keys import content_key
 from stitchkit.datasets.text_lists import read_text_list
 from stitchkit.embedding import embed
 from stitchkit.encoders import load_encoder
-from stitchkit.encoders.adapters import base_of
+from stitchkit.encoders.adapters import base_names, base_of
 from stitchkit.training.binding.recipe import BindingRecipe, ModalityRecipe
 from stitchkit.training.binding.towers import (
     AdaptedTower,
     FrozenTower,
     Tower,
     add_adapters,
-    attention_layers,
     takes_adapters,
 )
 from stitchkit.training.pairs import held_out_rows, number_captions
@@ -104,14 +104,14 @@ class Base:
     name
         Name by which it is loaded.
     fingerprint
-        Fingerprint of the layers that are adapted.
-    layers
-        Names of those layers.
+        Fingerprint of its weights.
+    weights
+        Names of those weights.
     """
 
     name: str
     fingerprint: str
-    layers: Sequence[str]
+    weights: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +131,7 @@ class PreparedBinding:
     notes
         Encoders that stay frozen, for the user.
     digest
-        Digest of ids, texts and encoders: it differs as soon as a run would.
+        Digest of ids, texts, items and encoders: it differs as soon as a run would.
     """
 
     modalities: Mapping[str, BoundTowers]
@@ -164,13 +164,14 @@ class PreparedBinding:
         """
         reading: dict[str, Any] = {"store": store, "progress": progress}
         listed = [] if recipe.texts is None else read_text_list(recipe.texts)
-        sources = {name: _Source.of(name, one, device, recipe, say) for name, one in recipe.modalities.items()}
-        own = dict.fromkeys(str(text) for one in sources.values() for text in one.anchors.target_items.values)
-        texts = listed or list(own)
+        sources = _without_patients_of_others(
+            {name: _Source.of(name, one, device, recipe, say) for name, one in recipe.modalities.items()}, recipe.seed
+        )
+        texts = listed or list(dict.fromkeys(text for one in sources.values() for text in one.training_texts))
+        common, held = _split(np.arange(len(texts)), recipe.training.held, recipe.seed, "common texts")
         say(f"reading {counted(len(texts), 'common text')} by {counted(len(sources), 'text encoder')}")
         views = {name: one.read(texts, reading) for name, one in sources.items()}
-        bound = _bound(sources, views, recipe.seed)
-        common, held = _split(np.arange(len(texts)), recipe.training.held, recipe.seed, "common texts")
+        bound = _bound(sources, views, common, recipe.seed)
         modalities, bases, notes = {}, {}, []
         for number, (name, one) in enumerate(sources.items()):
             towers: dict[str, Tower] = {}
@@ -178,8 +179,8 @@ class PreparedBinding:
                 encoder, vectors = one.side(side), views[name].side(side)
                 to_hub = bound.to_hub(name) if side == "image" else bound.text_maps[bound.modality(name).text_space]
                 if recipe.lora.towers in ("both", side) and takes_adapters(encoder):
-                    layers = attention_layers(encoder.model)  # type: ignore[attr-defined]
-                    bases[name, side] = Base(one.names[side], base_of(encoder.model, layers), layers)  # type: ignore[attr-defined]
+                    below = base_names(encoder.model)  # type: ignore[attr-defined]
+                    bases[name, side] = Base(one.names[side], base_of(encoder.model, below), below)  # type: ignore[attr-defined]
                     adapter = add_adapters(encoder, recipe.lora, (recipe.seed, 1, number, SIDES.index(side)))
                     towers[side] = AdaptedTower.of(encoder, adapter, one.values(side, texts), to_hub)
                 else:
@@ -235,6 +236,19 @@ class _Source:
         names = {"image": recipe.encoder, "text": recipe.text_encoder}
         return cls(names, encoder, text_encoder, anchors, train, held)
 
+    @property
+    def people(self) -> np.ndarray:
+        """Names (n,) of the patients, the same in all modalities; an item of an unknown patient is one alone."""
+        groups = self.anchors.groups
+        if groups is None:
+            return np.asarray([f"item {self.names['image']} {one}" for one in self.anchors.ids.tolist()])
+        return np.asarray([f"patient {one}" for one in groups.tolist()])
+
+    @property
+    def training_texts(self) -> list[str]:
+        """Texts of the training rows."""
+        return [str(self.anchors.target_items.values[row]) for row in self.train.tolist()]
+
     def side(self, side: str) -> Encoder:
         return self.encoder if side == "image" else self.text_encoder
 
@@ -253,8 +267,8 @@ class _Source:
         )
 
 
-def _bound(sources: Mapping[str, _Source], views: Mapping[str, _Views], seed: int) -> BoundSpace:
-    """The bound space of the training rows, in closed form; equal text encoders are one text space."""
+def _bound(sources: Mapping[str, _Source], views: Mapping[str, _Views], common: np.ndarray, seed: int) -> BoundSpace:
+    """The bound space of the training rows and texts, in closed form; equal text encoders are one text space."""
     shared: dict[str, Embeddings] = {}
     pairs: dict[str, ModalityPairs] = {}
     space_of: dict[str, str] = {}
@@ -263,8 +277,7 @@ def _bound(sources: Mapping[str, _Source], views: Mapping[str, _Views], seed: in
         key = one.text_encoder.space.fingerprint or name
         space = space_of.setdefault(key, f"texts-of-{name}")
         vectors = np.asarray(read.texts.vectors)
-        common = Embeddings(vectors[n:], np.arange(len(vectors) - n).astype(np.str_), read.texts.space)
-        shared.setdefault(space, common)
+        shared.setdefault(space, Embeddings(vectors[n:][common], common.astype(np.str_), read.texts.space))
         own = Embeddings(vectors[:n][one.train], read.items.ids[one.train], read.texts.space)
         groups = None if one.anchors.groups is None else one.anchors.groups[one.train]
         pairs[name] = ModalityPairs(
@@ -284,18 +297,34 @@ def _table(recipe: ModalityRecipe) -> AnchorTable:
     return AnchorTable(recipe.anchors, **reader)
 
 
+def _without_patients_of_others(sources: Mapping[str, _Source], seed: int) -> dict[str, _Source]:
+    """The sources, where a patient who is held out of one modality is held out of all."""
+    apart = np.concatenate([one.people[one.held] for one in sources.values()])
+    split = {}
+    for name, one in sources.items():
+        held = np.isin(one.people, apart)
+        train = np.flatnonzero(~held)
+        _check_enough(train, name, "train on")
+        rows = np.random.default_rng([seed, 5]).permutation(np.flatnonzero(held))  # a sorted table would give one text
+        split[name] = replace(one, train=train, held=rows)
+    return split
+
+
 def _split(patients: np.ndarray, share: float, seed: int, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on and rows held out, patient by patient; two or more each."""
-    if len(patients) < 4:
-        raise DataError(f"{counted(len(patients), 'row')} of {what} are too few to train on and hold some out.")
+    if len(np.unique(patients)) < 2:
+        raise DataError(f"all rows of {what} are of one patient, so none can be held out. Give several patients.")
     held = held_out_rows(patients, share, seed)
     train = np.setdiff1d(np.arange(len(patients)), held)
-    for rows, purpose in ((train, "train on"), (held, "hold out")):
-        if len(rows) < 2:
-            raise DataError(
-                f"{counted(len(rows), 'row')} of {what} are too few to {purpose}. Give more, or change 'held'."
-            )
-    return train, np.random.default_rng([seed, 5]).permutation(held)  # batches of a sorted table would hold one text
+    _check_enough(train, what, "train on")
+    _check_enough(held, what, "hold out")
+    return train, held
+
+
+def _check_enough(rows: np.ndarray, what: str, purpose: str) -> None:
+    if len(rows) < 2:
+        few = counted(len(rows), "row") + f" of {what} " + ("is" if len(rows) == 1 else "are")
+        raise DataError(f"{few} too few to {purpose}. Give more, or change 'held' of [training].")
 
 
 def _in_hub(to_hub: AffineMap, vectors: Embeddings, device: str) -> Tensor:
@@ -315,5 +344,7 @@ def _digest(sources: Mapping[str, _Source], texts: list[str]) -> str:
     for name, one in sources.items():
         captions = [str(text) for text in one.anchors.target_items.values]
         prints = [one.encoder.space.fingerprint, one.text_encoder.space.fingerprint]
-        content.append([name, one.anchors.ids.tolist(), captions, prints, one.train.tolist(), one.held.tolist()])
+        rows = [one.anchors.ids.tolist(), one.train.tolist(), one.held.tolist()]
+        items = [content_key(value, one.encoder.modality).hex() for value in one.anchors.source_items.values]
+        content.append([name, captions, prints, *rows, items])
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

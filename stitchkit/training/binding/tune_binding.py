@@ -31,7 +31,7 @@ from stitchkit.training.binding.state import TuningState, read_tuning_state, sav
 from stitchkit.training.binding.streams import Stream
 from stitchkit.training.binding.towers import save_adapter
 from stitchkit.training.binding.validation import BindingLoss
-from stitchkit.training.checkpoints import RUN, check_same, restoring
+from stitchkit.training.checkpoints import RUN, alone_in_run, check_same, restoring
 from stitchkit.training.objectives.clip import MAX_LOG_SCALE, contrastive_loss
 from stitchkit.training.optimizer_states import check_groups_fit
 from stitchkit.training.outcomes import TrainingError
@@ -106,10 +106,11 @@ def tune_binding(
     data = PreparedBinding.of(recipe, chosen_device(device), store, say, progress)
     if stopped is not None and stopped.data != data.digest:
         raise InputError(
-            f"the run in {folder} was begun with other data: ids, texts or encoders have changed since. Restore them, "
-            f"or name another folder."
+            f"the run in {folder} was begun with other data: ids, texts, images or encoders have changed since. "
+            f"Restore them, or name another folder."
         )
-    with Progress(progress) as bar:
+    (folder / RUN).mkdir(parents=True, exist_ok=True)
+    with Progress(progress) as bar, alone_in_run(folder):
         return _Run.of(recipe, folder, data, say, bar, stopped).go()
 
 
@@ -273,7 +274,6 @@ class _Run:
 
     def _restore(self, stopped: TuningState | None) -> None:
         """Stand where an earlier run was stopped."""
-        (self.folder / RUN).mkdir(parents=True, exist_ok=True)
         if stopped is not None:
             with restoring(self.folder / RUN):
                 self._put(stopped.learnt)
@@ -313,7 +313,7 @@ class _Run:
                 for (name, side), tower in self.data.adapted.items():
                     base, target = self.data.bases[name, side], draft / f"{name}-{side}"
                     save_adapter(tower, target, EncoderName.parse(base.name).public)
-                    write_base(target, base.fingerprint, base.layers)
+                    write_base(target, base.fingerprint, base.weights)
                     names[name, side] = _with_adapter(names[name, side], place / f"{name}-{side}")
         encoders, texts = ({name: names[name, side] for name in self.recipe.modalities} for side in SIDES)
         return TunedBinding(self.folder, self.step, start, best, encoders, texts, self.data.notes)
@@ -345,9 +345,11 @@ def _dropout(data: PreparedBinding) -> Iterator[None]:
     """The adapters' dropout turned on inside the block."""
     for tower in data.adapted.values():
         tower.train(True)
-    yield
-    for tower in data.adapted.values():
-        tower.train(False)
+    try:
+        yield
+    finally:
+        for tower in data.adapted.values():
+            tower.train(False)
 
 
 def _share_of_rate(step: int, warmup: int, steps: int) -> float:

@@ -88,7 +88,7 @@ def recipe(world, tmp_path):
             **{f"modalities.{name}": values for name, values in said.items()},
             "lora": {"rank": 2, **dict(lora)},
             "training": {"steps": 12, "batch": 8, "rate": 2e-4, "warmup": 2, "validate_every": 4, "held": 0.25,
-                         **dict(training)},
+                         "temperature": 0.02, **dict(training)},
         }  # fmt: skip
         first = {"kind": "binding", "texts": str(world / "texts.txt"), **top}
         lines = [f"{key} = {json.dumps(value)}" for key, value in first.items() if value is not None]

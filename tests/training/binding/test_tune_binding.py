@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, MissingExtraError, ModelUnavailableError, SpaceMismatchError
+from stitchkit.storage.atomic_writes import exclusive_lock
+from stitchkit.training.binding import preparing
 from stitchkit.training.binding import tune_binding as module
 from stitchkit.training.binding.losses import disagreement, fitted_log_scale
 from stitchkit.training.binding.preparing import PreparedBinding
@@ -44,7 +48,7 @@ def once(world, tmp_path_factory):
         lines += [f"[modalities.{name}]", f'encoder = "timm:{world / image}"', f'text_encoder = "hf:{world / text}"',
                   f'anchors = "{world / name}.csv"']  # fmt: skip
     lines += ["[lora]", "rank = 2", "[training]", "steps = 12", "batch = 8", "rate = 2e-4", "warmup = 2"]
-    lines += ["validate_every = 4", "held = 0.25"]
+    lines += ["validate_every = 4", "held = 0.25", "temperature = 0.02"]
     (folder / "recipe.toml").write_text("\n".join(lines) + "\n")
     return tuned(folder / "recipe.toml", folder / "run")
 
@@ -318,3 +322,146 @@ def test_the_command_tunes_and_names_the_command_that_binds(recipe, world, tmp_p
     bound = run(*words[1:-1], tmp_path / "bound", "--store", "none", "--solver", "procrustes", "-q")
     assert (bound.exit_code, bound.stderr) == (0, "")
     assert run("train", path, "--out", out, "--tensorboard", "-q").exit_code == 2
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(recipe, tmp_path):
+    tuned(recipe(), tmp_path / "run")
+    before = (tmp_path / "run/run/log.jsonl").read_bytes()
+    with exclusive_lock(tmp_path / "run/run"), pytest.raises(InputError, match="another process is training in"):
+        tuned(recipe(), tmp_path / "run")
+    assert (tmp_path / "run/run/log.jsonl").read_bytes() == before
+
+
+def shared_patients(world, folder, **texts):
+    """Tables whose patients have items of both modalities, and two items of each."""
+    modalities = {}
+    for name in ("xray", "skin"):
+        header, *lines = (world / f"{name}.csv").read_text().splitlines()
+        rows = [line.split(",") for line in lines]
+        cells = [[one[0], str(world / one[1]), f"{one[2][:-2]} {texts.get(name, '')}.", f"p{i // 2}"]
+                 for i, one in enumerate(rows)]  # fmt: skip
+        (folder / f"{name}.csv").write_text("\n".join([header, *map(",".join, cells)]) + "\n")
+        modalities[name] = {"anchors": str(folder / f"{name}.csv")}
+    return modalities
+
+
+def test_a_patient_who_is_held_out_trains_no_modality_and_no_hub(recipe, world, tmp_path):
+    path = recipe(modalities=shared_patients(world, tmp_path), texts=None)
+    sources = read_binding_recipe(path)
+    data = prepared(path)
+    people = {name: sk.read_anchors(one.anchors).groups for name, one in sources.modalities.items()}
+    trained = {person for name, one in data.modalities.items() for person in people[name][one.train].tolist()}
+    held = {person for name, one in data.modalities.items() for person in people[name][one.held].tolist()}
+    assert trained.isdisjoint(held)
+    assert len(held) >= 4
+    for name, one in data.modalities.items():
+        assert sorted([*one.train, *one.held]) == list(range(len(people[name])))
+
+
+def test_common_texts_of_their_own_are_those_of_training_rows(recipe, world, tmp_path):
+    path = recipe(modalities=shared_patients(world, tmp_path), texts=None)
+    header, *lines = (tmp_path / "xray.csv").read_text().splitlines()
+    unique = [line.replace(" .,", f" seen {i} .,") for i, line in enumerate(lines)]
+    (tmp_path / "xray.csv").write_text("\n".join([header, *unique]) + "\n")
+    data = prepared(path)
+    one = data.modalities["xray"]
+    texts = one.text.items[len(one.captions) :]
+    held = {str(one.text.items[row]) for row in one.held}
+    assert len(held) == len(one.held)
+    assert held.isdisjoint(texts)
+    assert len(texts) == len(data.common) + len(data.common_held)
+
+
+def test_the_hub_is_fitted_without_the_held_out_texts(recipe, monkeypatch):
+    shapes = []
+    original = preparing.bind
+
+    def remember(pairs, texts, **how):
+        shapes.append({name: one.ids.tolist() for name, one in texts.items()})
+        return original(pairs, texts=texts, **how)
+
+    monkeypatch.setattr(preparing, "bind", remember)
+    data = prepared(recipe())
+    (ids,) = shapes
+    assert all(sorted(map(int, one)) == sorted(data.common.tolist()) for one in ids.values())
+
+
+def test_changed_images_end_a_run_that_goes_on(recipe, world, tmp_path):
+    modalities = shared_patients(world, tmp_path)
+    picture = tmp_path / "first.png"
+    picture.write_bytes((world / "xray0.png").read_bytes())
+    table = (tmp_path / "xray.csv").read_text().replace(str(world / "xray0.png"), str(picture))
+    (tmp_path / "xray.csv").write_text(table)
+    tuned(recipe(modalities=modalities), tmp_path / "run")
+    picture.write_bytes((world / "xray1.png").read_bytes())
+    with pytest.raises(InputError, match="begun with other data: ids, texts, images or encoders"):
+        tuned(recipe(modalities=modalities), tmp_path / "run")
+
+
+def test_an_adapter_knows_all_weights_below_it(once, world, tmp_path):
+    folder = shutil.copytree(world / "bert-a", tmp_path / "bert-a")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embeddings.word_embeddings.weight"] += 0.1
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnavailableError, match="was trained on other weights"):
+        sk.load_encoder(f"hf:{folder}#adapter={once.folder / 'adapters/xray-text'}", device="cpu")
+
+
+def test_the_rate_rises_and_falls_and_the_log_holds_it(once):
+    lines = [json.loads(line) for line in (once.folder / "run/log.jsonl").read_text().splitlines()]
+    rates = [line["rate"] for line in lines if "rate" in line]
+    assert rates[:2] == pytest.approx([1e-4, 2e-4])
+    assert rates[2:] == pytest.approx([2e-4 * (1 + np.cos(np.pi * step / 10)) / 2 for step in range(10)])
+
+
+def test_training_ends_after_looks_without_a_better_one_and_counts_them_over_a_stop(recipe, tmp_path, monkeypatch):
+    settings = {"rate": 0.5, "steps": 40, "validate_every": 2, "warmup": 0, "patience": 3}
+    whole = tuned(recipe(training=settings), tmp_path / "whole")
+    assert whole.steps < 40
+    assert whole.steps == whole.best.step + 2 * 3
+    original = module._Run._make_step
+
+    def stops(self, fetched):
+        if self.step == whole.steps - 1:
+            raise KeyboardInterrupt
+        original(self, fetched)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module._Run, "_make_step", stops)
+        with pytest.raises(KeyboardInterrupt):
+            tuned(recipe(training=settings), tmp_path / "cut")
+    assert tuned(recipe(training=settings), tmp_path / "cut").steps == whole.steps
+
+
+def test_scales_stay_in_their_range_and_are_not_decayed(recipe, tmp_path):
+    read = read_binding_recipe(recipe(training={"decay": 0.5, "temperature": 0.5}))
+    run = module._Run.of(
+        read, tmp_path, prepared(recipe(training={"decay": 0.5})), lambda line: None, module.Progress(False), None
+    )
+    assert [group["weight_decay"] for group in run.optimizer.param_groups] == [0.5, 0.0]
+    assert run.optimizer.param_groups[1]["params"] == list(run.scales.values())
+    fetched = run._fetch(0)
+    for value, kept in ((-3.0, 0.0), (9.0, module.MAX_LOG_SCALE)):
+        for scale in run.scales.values():
+            torch.nn.init.constant_(scale, value)
+        run._make_step(fetched)
+        assert all(float(scale.detach()) == pytest.approx(kept, abs=1e-6) for scale in run.scales.values())
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds something that is no training run"):
+        tuned(recipe(), tmp_path / "run")
+    assert [one.name for one in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_dropout_is_of_the_adapters_alone(recipe):
+    data = prepared(recipe(lora={"dropout": 0.4}))
+    tower = data.adapted["xray", "text"]
+    with module._dropout(data):
+        on = {name for name, one in tower.adapter.named_modules() if isinstance(one, torch.nn.Dropout) and one.training}
+    assert on
+    assert all(".lora_dropout." in name for name in on)
+    assert {one.p for name, one in tower.adapter.named_modules() if name in on} == {0.4}
+    assert not any(one.training for one in tower.adapter.modules() if isinstance(one, torch.nn.Dropout))
