@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
 
-TILE = 64 * 2**20  # bytes of token similarities that are in memory at once
+TILE = 32 * 2**20  # bytes of token similarities that are in memory at once
 
 
 def token_outputs(network: SharedNetwork, modality: str, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
