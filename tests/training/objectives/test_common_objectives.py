@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.objectives import OBJECTIVES, objective_type
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Objective
+from stitchkit.training.recipes import read_recipe
 
 SHAPE = SharedShape(
     width=16, layers=1, heads=2, dim=8, size=2, inputs={"image": ImageInput(16, 8, 1), "text": TextInput(8, 50, 49)}
@@ -109,6 +111,12 @@ def test_a_state_is_taken_up_and_constraints_hold_after_a_second_time(name, trai
         assert torch.equal(value, state[one])
         assert torch.equal(value, again.state_dict()[one])
     assert all(np.isfinite(list(objective.log_values().values())))
+
+
+def test_every_objective_has_a_recipe_of_its_defaults(name):
+    recipe = read_recipe(Path(__file__).parents[3] / f"examples/recipes/objectives/{name}.toml")
+    assert recipe.objective == objective_type(name).Settings()
+    assert (recipe.network.shared == ()) == (name in TOWERS)
 
 
 def test_a_new_objective_needs_a_loss():
