@@ -2,6 +2,7 @@
 
 from stitchkit.datasets.phantoms.facts import FINDINGS, Nuisance, Phantom, draw_phantoms
 from stitchkit.datasets.phantoms.film import render
+from stitchkit.datasets.phantoms.regions import finding_regions
 from stitchkit.datasets.phantoms.reports import phantom_prompts, reported_findings, write_report
 from stitchkit.datasets.phantoms.sets import PhantomSet, make_phantoms
 
@@ -11,6 +12,7 @@ __all__ = [
     "Phantom",
     "PhantomSet",
     "draw_phantoms",
+    "finding_regions",
     "make_phantoms",
     "phantom_prompts",
     "render",
