@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 REMEDY = "Name the model that it was trained on"
 WEIGHTS = "adapter_model.safetensors"
+LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")
 BASE = "stitchkit.json"  # written beside adapters of our own training: the weights that they were trained on
 
 
@@ -83,6 +84,19 @@ def check_adapter(folder: Path, name: EncoderName) -> None:
     if not isinstance(settings_in(folder / SETTINGS), dict):
         raise ModelUnavailableError(f"{folder / SETTINGS} is not a JSON object. Copy it again from its source.")
     check_weights(folder / WEIGHTS)
+
+
+def files_of_adapter(folder: Path, name: EncoderName) -> list[Path]:
+    """The files of an adapter that loading it reads, and its licences; none of the state of its training.
+
+    Raises
+    ------
+    ModelUnavailableError
+        As :func:`check_adapter`.
+    """
+    check_adapter(folder, name)
+    licences = (file for pattern in LICENCES for file in folder.glob(pattern))
+    return sorted({file for file in (folder / SETTINGS, folder / WEIGHTS, folder / BASE, *licences) if file.is_file()})
 
 
 def base_names(model: torch.nn.Module) -> list[str]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from stitchkit.core.errors import InputError, ModelUnavailableError
+from stitchkit.encoders.adapters import files_of_adapter
 from stitchkit.encoders.checkpoints import settings_in
 from stitchkit.encoders.consent import DEPTH
-from stitchkit.encoders.names import HUB, LOCAL, EncoderName
+from stitchkit.encoders.names import ADAPTER, HUB, LOCAL, EncoderName
 from stitchkit.storage.folders import HERE, config_naming, read_folder
 from stitchkit.storage.path_checks import resolved_path
 
@@ -229,16 +230,26 @@ def _of_stitchkit(name: EncoderName, depth: int) -> EncoderFiles:
     return EncoderFiles(HERE, files)
 
 
+def _with_adapter(name: EncoderName, model: EncoderFiles) -> EncoderFiles:
+    """The files of an encoder's model and of the adapter that its name puts on it."""
+    if ADAPTER not in name.options:
+        return model
+    folder = Path(os.path.expanduser(name.options[ADAPTER]))
+    inside = f"options/{ADAPTER}/{_plain(folder.name)}"
+    files = {f"{inside}/{file.name}": file for file in files_of_adapter(folder, name)}
+    return replace(model, files={**model.files, **files}, options={**model.options, ADAPTER: f"{HERE}/{inside}"})
+
+
 OF_FAMILY: dict[str, Callable[[EncoderName], EncoderFiles]] = {
     "demo": _of_demo,
-    "hf": _of_folder,
+    "hf": lambda name: _with_adapter(name, _of_folder(name)),
     "local": _of_file,
     "onnx": _of_onnx,
     "open_clip": _of_open_clip,
     "python": _of_python,
     "st": _of_folder,
     "stitchkit": lambda name: _of_stitchkit(name, 0),
-    "timm": _of_timm,
+    "timm": lambda name: _with_adapter(name, _of_timm(name)),
     "xrv": _of_xrays,
 }
 

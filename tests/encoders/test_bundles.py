@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -330,6 +331,57 @@ def test_files_that_options_of_a_python_encoder_name_are_copied(checkpoint, stit
     (moved / "encoders/source/options/weights/weights/a.txt").write_text("2")
     with pytest.raises(ModelUnavailableError, match=r"a\.txt is damaged or was edited: its SHA-256"):
         sk.load(moved, trust_python=True)
+
+
+def with_adapter(name: str, folder: Path, targets: list[str] | str) -> str:
+    """The name with an adapter of random weights that is written to ``folder``, beside states of its training."""
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=2, target_modules=targets, init_lora_weights=False)
+    model = sk.load_encoder(name, device="cpu").model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT's own calls of transformers
+        peft.get_peft_model(model, config).save_pretrained(folder)
+    for one in ("optimizer.pt", "LICENSE"):
+        (folder / one).write_text("x")
+    return f"{name}{'&' if '#' in name else '#'}adapter={folder}"
+
+
+ADAPTED = {
+    "hf": ("hf:{}#pool=mean", "hf_bert", ["query", "value"]),
+    "timm": ("timm:{}", "timm_vit", ["qkv"]),
+    "half": ("hf:{}#modality=image", "hf_clip", ".*vision_model.*q_proj"),
+}
+
+
+@pytest.mark.parametrize("kind", ADAPTED)
+def test_a_bundle_holds_the_adapter_of_its_encoder(kind, checkpoint, stitched, items, tmp_path):
+    pattern, builder, targets = ADAPTED[kind]
+    adapter = tmp_path / "our adapter"
+    before = stitched(with_adapter(pattern.format(checkpoint(builder)), adapter, targets))
+    done = sk.bundle(before.folder, tmp_path / "bundle", device="cpu")
+    adapter.rename(tmp_path / "gone")
+    moved = done.folder.rename(tmp_path / "elsewhere & #1")
+    np.testing.assert_array_equal(scores_of(moved, items), before.scores)
+    named = json.loads((moved / "config.json").read_text())["encoder"]
+    assert named.endswith("adapter={folder}/encoders/source/options/adapter/our_adapter")
+    held = {one.name for one in (moved / "encoders/source/options/adapter/our_adapter").iterdir()}
+    assert held == {"adapter_config.json", "adapter_model.safetensors", "LICENSE"}
+    assert str(tmp_path) not in (moved / "README.md").read_text()
+
+
+def test_a_bundle_holds_the_adapter_of_one_of_two_halves(checkpoint, items, tmp_path):
+    clip, adapter = f"hf:{checkpoint('hf_clip')}", tmp_path / "adapter"
+    source = sk.load_encoder(f"{clip}#modality=image", device="cpu")
+    target = sk.load_encoder(with_adapter(f"{clip}#modality=text", adapter, ".*text_model.*q_proj"), device="cpu")
+    rng, ids = np.random.default_rng(0), [str(i) for i in range(30)]
+    x, y = (sk.Embeddings(rng.normal(size=(30, one.space.dim)), ids, one.space) for one in (source, target))
+    folder = sk.stitch(source, sk.align(x, y), target_name=target.name).save(tmp_path / "stitched")
+    vectors = sk.embed(target, TEXTS, store=None).vectors
+    done = sk.bundle(folder, tmp_path / "bundle", device="cpu")
+    adapter.rename(tmp_path / "gone")
+    copy = sk.load_encoder(sk.load(done.folder, device="cpu").target_name, device="cpu")
+    np.testing.assert_array_equal(sk.embed(copy, TEXTS, store=None).vectors, vectors)
+    assert copy.space.fingerprint == target.space.fingerprint
 
 
 # what is left out of a folder
