@@ -509,4 +509,10 @@ def _encoder_name(name: str) -> EncoderName | None:
 def _public(name: str) -> str:
     """A name without the folders of this machine."""
     parsed = _encoder_name(name)
-    return Path(name).name if parsed is None and os.path.isabs(name) else name if parsed is None else parsed.public
+    if parsed is not None:
+        return parsed.public
+    if os.path.isabs(name):
+        return Path(name).name
+    from stitchkit.storage.cards import without_folders
+
+    return without_folders(name)  # that of a hub holds the names of several encoders

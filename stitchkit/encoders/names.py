@@ -105,7 +105,8 @@ class EncoderName:
     @property
     def repository(self) -> str | None:
         """The hub repository that the name means, ``org/name``; None for files and for names that say no repository."""
-        if self.folder is not None or self.family not in ("hf", "open_clip", "st", "timm"):
+        is_path = self.folder is not None or os.path.isabs(os.path.expanduser(self.id))  # of another machine, it may be
+        if is_path or self.family not in ("hf", "open_clip", "st", "timm"):
             return None
         if self.id.startswith(HUB):
             return self.id.removeprefix(HUB)

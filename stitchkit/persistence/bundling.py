@@ -25,6 +25,7 @@ from stitchkit.encoders.probing import neutral
 from stitchkit.stitching import card, read_stitched
 from stitchkit.storage.atomic_writes import sync_folder, write_flushed
 from stitchkit.storage.bundles import ENCODERS, SMALL, check_bundle, is_bundle, manifest_text
+from stitchkit.storage.cards import without_folders
 from stitchkit.storage.folders import MANIFEST, config_naming, placed_name, whole_folder
 from stitchkit.storage.path_checks import resolved_path
 
@@ -384,7 +385,8 @@ def _notes(plan: BundlePlan, config: dict[str, Any]) -> list[str]:
 def _card(config: dict[str, Any], plan: BundlePlan, notes: list[str]) -> str:
     """The card of the stitched folder, as it is there, and what is in the bundle."""
     own = plan.folder / CARD
-    text = own.read_text("utf-8") if own.is_file() else card({**config, **plan.names})
+    # an earlier version wrote paths into the folder's own
+    text = without_folders(own.read_text("utf-8") if own.is_file() else card({**config, **plan.names}))
     encoders = [
         f"- `{EncoderName.parse(name).public}`: "
         + (f"{counted(len(plan.copies[key].files), 'file')} in `{plan.places[key]}`" if plan.copies[key].files else

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,11 @@ from stitchkit.core.alignment_summary import held_out_summary
 from stitchkit.core.alignments import anchors_in_words, map_in_words, value_in_words
 
 EXTRA = {"anchor_set": "Anchor set", "measured": "Measured"}  # keys of the config that a caller gives -> their titles
+_FOLDERS = re.compile(
+    r"""(?<![\w./%~)\]-])~?/(?:[^\s/`'",;=]+/)+(?=[^\s/`'",;])"""  # of two parts at least: "km/h" and "a / b" are none
+    r"""|(?<=[:=`'"])~?/(?=[\w.])"""  # a path in the root, in the name of an encoder or quoted
+    r"""|(?<!\w)[A-Za-z]:[\\/](?:[^\s/\\`'",;=]+[\\/])*(?=[^\s/\\`'",;])"""
+)
 INTENDED_USE = "Research. Not a medical device; not validated for any clinical decision."
 
 
@@ -22,7 +28,7 @@ def model_card(
     command: str = "",
     front: Sequence[str] = (),
 ) -> str:
-    """The Markdown of a card.
+    """The Markdown of a card, in which no path names the folders of this machine.
 
     Parameters
     ----------
@@ -47,7 +53,20 @@ def model_card(
     if command:
         lines += ["", "## How it was made", "", "```", command, "```"]
     lines += ["", "## How to use it", "", "```python", "import stitchkit as sk", *code, "```"]
-    return "\n".join([*lines, "", "## Intended use", "", INTENDED_USE, ""])
+    return without_folders("\n".join([*lines, "", "## Intended use", "", INTENDED_USE, ""]))
+
+
+def without_folders(text: str) -> str:
+    """A text to be read by others: of every absolute path in it the last part alone.
+
+    Examples
+    --------
+    >>> without_folders("hub of hf:/home/ann/bert#adapter=/home/ann/tuned, timm:vit")
+    'hub of hf:bert#adapter=tuned, timm:vit'
+    >>> without_folders("bind xray=/scratch/films.csv --out=~/bound/ --at 1/2 https://example.org/a/b")
+    'bind xray=films.csv --out=bound/ --at 1/2 https://example.org/a/b'
+    """
+    return _FOLDERS.sub("", text)
 
 
 def fit_facts(record: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -290,3 +291,34 @@ def test_a_modality_that_was_removed_and_added_anew_is_a_change(vectors, folder)
     update_bound(anew, folder)
     with pytest.raises(InputError, match=r"was changed since it was read: 'xray' was added"):
         update_bound(space.add("ct", sk.ModalityPairs(found["general"], texts)), folder)
+
+
+def test_no_card_of_a_bound_folder_names_a_folder_of_this_machine(vectors, tmp_path):
+    found, texts, _ = vectors
+    name = "{}:/home/ann/models/{}#adapter=/home/ann/tuned/{}"
+    image, own, other = (
+        replace(one, space=replace(one.space, name=name.format(*at), fingerprint=at[1]))
+        for one, at in (
+            (found["general"], ("timm", "vit", "vit-a")),
+            (texts, ("hf", "bert", "bert-a")),
+            (texts, ("hf", "mpnet", "mpnet-a")),
+        )
+    )
+    pairs = {
+        name: sk.ModalityPairs(image, one, text_space=key, encoder=image.space.name)
+        for name, key, one in (("xray", "own", own), ("ct", "other", other))
+    }
+    encoders = {"own": own.space.name, "other": other.space.name}
+    bound = sk.bind(pairs, texts={"own": own, "other": other}, text="own", text_encoders=encoders)
+    command = "stitchkit bind xray=/home/ann/films.csv 'ct=/home/ann/more.csv' --out /home/ann/bound"
+    folder = sk.save(bound, tmp_path / "bound", command=command)
+    cards = {one.parent.name: one.read_text() for one in folder.rglob("README.md")}
+    assert cards.keys() >= {"bound", "xray", "ct", "text", "other"}
+    for card in cards.values():
+        assert "/home" not in card
+        assert str(tmp_path) not in card
+        assert "adapter=" in card
+    assert "hub of hf:bert#adapter=bert-a, hf:mpnet#adapter=mpnet-a" in cards["xray"]
+    assert "stitchkit bind xray=films.csv 'ct=more.csv' --out bound" in cards["bound"]
+    assert "**Queries**: hf:bert#adapter=bert-a" in cards["bound"]
+    assert read_bound(folder).hub == bound.hub  # names on record stay whole

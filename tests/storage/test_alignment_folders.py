@@ -81,6 +81,26 @@ def test_alignments_of_any_library_come_back_as_numpy(library, tmp_path, solver)
     assert np.allclose(after.similarity(X, Y), to_numpy(before.similarity(library(X), library(Y))), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("written", "public"),
+    [
+        ("hf:/home/ann/bert#adapter=/home/ann/a%26b&pool=cls", "hf:bert#adapter=a%26b&pool=cls"),
+        ("hf:local-dir:/models/bert", "hf:local-dir:bert"),
+        ("timm:/vit and python:~/mine.py:Encoder", "timm:vit and python:mine.py:Encoder"),
+        (r"hf:C:\Users\ann\bert and D:/films/", "hf:bert and films/"),
+        ("'/home/ann/films.csv' -o=/scratch/runs/lr=1e-3/map", "'films.csv' -o=lr=1e-3/map"),
+        *((same, same) for same in (
+            "1/2 of km/h, a / b, ../films/x.csv, ~ 5, org/name", "https://example.org/a/b", "10 % /day", "12:30 AP/PA",
+        )),
+    ],
+)  # fmt: skip
+def test_no_card_names_a_folder_of_this_machine(written, public, tmp_path):
+    one = replace(MADE["searched"](), record={"notes": [written], "solver": "ridge"})
+    card = sk.save(one, tmp_path / "map", command=written) / "README.md"
+    lines = card.read_text("utf-8").splitlines()
+    assert lines.count(f"- {public}") == lines.count(public) == 1
+
+
 def test_the_card_says_how_it_was_found_and_how_to_use_it(tmp_path):
     facts = {"anchor_set": {"table": "mine.csv", "licence": "CC-BY"}, "why": "a test"}
     folder = sk.save(MADE["searched"](), tmp_path / "map", extra=facts, command="python fit.py")
