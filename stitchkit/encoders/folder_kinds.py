@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from stitchkit.core.errors import ModelUnavailableError
+from stitchkit.core.errors import ModelUnavailableError, StitchError
 from stitchkit.core.strict_json import parse_json
+from stitchkit.encoders.names import ADAPTER as OPTION
+from stitchkit.encoders.names import FAMILY, EncoderName
 from stitchkit.storage.path_checks import checked_file
 
 PYTHON = "Or write a python: encoder around it."
@@ -69,9 +72,31 @@ def adapter(folder: Path) -> str:
         base = parse_json(file.read_bytes(), any_float=True).get("base_model_name_or_path")
     except (ValueError, AttributeError):
         base = None
-    of = f" of {base!r}" if isinstance(base, str) else " of another model"
-    known = base if isinstance(base, str) else "BASE"
+    known = base if isinstance(base, str) and base else None
+    of = " of another model" if known is None else f" of {known!r}"
     return (
-        f"It is a PEFT adapter{of} ({ADAPTER}), such as LoRA. Load its model with it: hf:{known}#adapter={folder} "
+        f"It is a PEFT adapter{of} ({ADAPTER}), such as LoRA. Load its model with it: {_named(known, folder)} "
         f"(pip install 'stitchkit[train]')."
     )
+
+
+def base_name(base: str) -> EncoderName | None:
+    """The encoder that an adapter's settings name as its model; None where that is no name.
+
+    Parameters
+    ----------
+    base
+        Model of transformers, as PEFT writes it, or an encoder's name with its family, as our own training does.
+    """
+    family, colon, _ = base.partition(":")
+    try:
+        return EncoderName.parse(base if colon and FAMILY.fullmatch(family) else f"hf:{base}")
+    except StitchError:
+        return None
+
+
+def _named(base: str | None, folder: Path) -> str:
+    """The name of an encoder with the adapter in ``folder``."""
+    name = None if base is None else base_name(base)
+    name = EncoderName("hf", "BASE") if name is None else name
+    return str(replace(name, options={**name.options, OPTION: str(folder)}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ from stitchkit.core.errors import ModelUnavailableError, StitchError
 _MARKER = "stitchkit_raised_by_library"  # attribute of errors that a library raised
 _FAILURES = (
     ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError, OSError, RuntimeError,
-    TypeError, ValueError, pickle.UnpicklingError,
+    TypeError, ValueError, pickle.UnpicklingError, re.error,
 )  # fmt: skip
 _MOST = 300  # characters of the library's words
 

@@ -84,6 +84,15 @@ def test_an_adapter_names_its_base_and_is_refused_beside_whole_weights_too(check
     folder = shutil.copytree(checkpoint("hf_bert"), tmp_path / "m")
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
     refuses(folder, f"a PEFT adapter of 'org/base'.*hf:org/base#adapter={folder}")
+    for base, name in (
+        ("timm:vit", "timm:vit#adapter="),
+        ("hf:bert-a#modality=text", "hf:bert-a#modality=text&adapter="),
+        ("", "hf:BASE#adapter="),
+        ("hf:", "hf:BASE#adapter="),
+        (None, "hf:BASE#adapter="),
+    ):
+        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+        refuses(folder, f"Load its model with it: {name}{folder} ")
     (folder / "adapter_config.json").write_text("[broken")
     refuses(folder, "a PEFT adapter of another model")
 

@@ -129,7 +129,7 @@ def load_half(source: Source, config: Any, pipeline: SentencePipeline, *, device
     """
     name = source.name
     modality, norm = _choose_modality(name, config), _norm(name, pipeline)
-    model = adapted(_whole(source, config), name)
+    model = adapted(_whole(source, config), name, STARTS[modality])
     digests = {one: fingerprint(_state(model, one, name), {}) for one in FEATURES}
     half = getattr(model, "text_model" if modality == "text" else "vision_model", model)
     inputs = inputs_of(source, modality, half, pipeline, full=config.model_type in FULL_LENGTH,
