@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,8 +12,8 @@ from stitchkit.core.errors import ModelUnavailableError, StitchError
 
 _MARKER = "stitchkit_raised_by_library"  # attribute of errors that a library raised
 _FAILURES = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError, OSError, RuntimeError,
-    TypeError, ValueError, pickle.UnpicklingError, re.error,
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NameError, OSError,
+    RuntimeError, TypeError, ValueError, pickle.UnpicklingError, re.error, struct.error,
 )  # fmt: skip
 _MOST = 300  # characters of the library's words
 

@@ -43,6 +43,16 @@ def test_a_mistake_of_our_own_is_not_blamed_on_the_checkpoint(case, checkpoint, 
         loaded(folder, options, family)
 
 
+@pytest.mark.parametrize("start", [b"\x80\x02", b"\x80\x02}q\x00(X\x05"])  # an EOFError and a struct.error of pickle
+@pytest.mark.parametrize(("builder", "family"), [("hf_bert", "hf"), ("timm_vit", "timm")])
+def test_a_pickle_that_ends_early_is_refused(builder, family, start, checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint(builder), tmp_path / "copy")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(start)
+    with pytest.raises(ModelUnavailableError, match="against their source and copy them again"):
+        loaded(folder, family=family)
+
+
 LIBRARIES = {
     "image processor": ("hf_vit", "hf", "", "transformers.ViTImageProcessor.__call__", "makes no input of an image"),
     "image model": ("hf_vit", "hf", "", "transformers.ViTModel.forward", "does not fit its model"),
