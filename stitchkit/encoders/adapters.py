@@ -86,7 +86,7 @@ def adapted(model: Any, name: EncoderName, half: str = "") -> Any:
             f"this half of the model, the first is {min(names, default='')!r}. Leave out {ADAPTER}=, or load the other "
             f"half."
         )
-    merged = _merged(whole, folder, fault)
+    merged = _merge(whole, folder, fault)
     if not base:
         _warn_of_other_base(folder, name)
     return merged
@@ -105,7 +105,7 @@ def _check_finite(file: Path, fault: str) -> None:
         )
 
 
-def _merged(whole: Any, folder: Path, fault: str) -> Any:
+def _merge(whole: Any, folder: Path, fault: str) -> Any:
     """The model of an adapter, with the adapter in its weights."""
     with fits(fault, REMEDY), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -119,10 +119,10 @@ def _merged(whole: Any, folder: Path, fault: str) -> Any:
 def _not_merged(folder: Path) -> ModelUnavailableError:
     """The error for an adapter that acts on more than weights."""
     settings = settings_in(folder / SETTINGS)
-    asked = f" with {INVOCATION}" if settings.get(INVOCATION) else ""
+    suffix = f" with {INVOCATION}" if settings.get(INVOCATION) else ""
     return ModelUnavailableError(
-        f"the adapter in {folder} is of the kind {settings.get('peft_type')!r}{asked}, which cannot be merged into the "
-        f"weights of a model. Train one that can be, such as LoRA."
+        f"the adapter in {folder} is of the kind {settings.get('peft_type')!r}{suffix}, which cannot be merged into "
+        f"the weights of a model. Train one that can be, such as LoRA."
     )
 
 

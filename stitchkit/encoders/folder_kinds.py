@@ -75,7 +75,7 @@ def adapter(folder: Path) -> str:
     known = base if isinstance(base, str) and base else None
     of = " of another model" if known is None else f" of {known!r}"
     return (
-        f"It is a PEFT adapter{of} ({ADAPTER}), such as LoRA. Load its model with it: {_named(known, folder)} "
+        f"It is a PEFT adapter{of} ({ADAPTER}), such as LoRA. Load its model with it: {_name_of(known, folder)} "
         f"(pip install 'stitchkit[train]')."
     )
 
@@ -95,7 +95,7 @@ def base_name(base: str) -> EncoderName | None:
         return None
 
 
-def _named(base: str | None, folder: Path) -> str:
+def _name_of(base: str | None, folder: Path) -> str:
     """The name of an encoder with the adapter in ``folder``."""
     name = None if base is None else base_name(base)
     name = EncoderName("hf", "BASE") if name is None else name
