@@ -23,6 +23,23 @@ def existing_path(path: str | Path, what: str) -> Path:
     return Path(path)
 
 
+def named_folder(source: str | Path) -> Path:
+    """The folder that a path or a name of ours means: ``stitchkit:bound#modality=xray`` is ``bound/xray``.
+
+    Examples
+    --------
+    >>> named_folder("stitched").name, named_folder("stitchkit:bound#modality=xray").as_posix()
+    ('stitched', 'bound/xray')
+    """
+    if not str(source).startswith("stitchkit:"):
+        return Path(source)
+    from stitchkit.encoders.names import EncoderName
+
+    name = EncoderName.parse(str(source))
+    name.check_options(("modality",))
+    return Path(name.id, *([name.options["modality"]] if "modality" in name.options else []))
+
+
 def read_artefact(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and arrays of a folder of stitchkit; another folder was named by mistake."""
     from stitchkit.storage.folders import check_artefact, read_folder

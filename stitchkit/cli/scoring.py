@@ -158,11 +158,13 @@ def scorer_of(
 
     With ``vectors`` it scores these alone, and no source encoder is loaded.
     """
-    if text is None and is_fused(Path(source)):
-        return fused_scorer(Path(source), prompts, encoder, files)
+    from stitchkit.cli.paths import named_folder
+
+    if text is None and is_fused(folder := named_folder(source)):
+        return fused_scorer(folder, prompts, encoder, files)
     check_not_fused(files)
     if text is None or fitting is None:
-        return FolderScorer.of(Path(source), prompts, encoder, vectors=vectors)
+        return FolderScorer.of(named_folder(source), prompts, encoder, vectors=vectors)
     if encoder is not None:
         raise InputError("--encoder is the source encoder of a stitched folder, and SOURCE names one. Leave it out.")
     from stitchkit.cli.pairs import side_called
@@ -319,11 +321,13 @@ class ScoreSource:
     ) -> ScoreSource:
         """The source at ``path``, checked as far as that is possible without a model."""
         from stitchkit.cli.loading import ItemsFile
+        from stitchkit.cli.paths import existing_path, named_folder
         from stitchkit.encoders import check_encoder_name
         from stitchkit.storage.scores import read_scores
 
         if isinstance(items, ItemsFile):
             items.check()
+        path = existing_path(named_folder(path), "SCORES")
         if path.is_dir():
             if items is None:
                 raise InputError(f"{path} is a folder of a model: pass the items to score with --items.")

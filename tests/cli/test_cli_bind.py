@@ -262,3 +262,22 @@ def test_a_list_of_texts_with_blank_or_repeated_lines_is_refused(cli, tables, tm
     done = cli("bind", *sides(tables), *ENCODERS, "--texts", file, "--out", tmp_path / "out", "-q")
     assert done.code == 4
     assert said in done.err
+
+
+def test_a_modality_is_scored_and_judged_by_its_name(cli, tables, bound, tmp_path):
+    """As ``stitchkit:FOLDER#modality=NAME``, which is what its encoder is called, or by its path."""
+    names = [f"stitchkit:{bound[0]}#modality=film", bound[0] / "film"]
+    items = ("--items", tables / "film-test.csv", "--store", "none", "-q")
+    written = []
+    for i, name in enumerate(names):
+        out = tmp_path / f"{i}.csv"
+        done = cli("zeroshot", name, *items, "--prompts", "chexpert5", "--out", out)
+        assert done.code == 0, done.err
+        written.append([line for line in out.read_text().splitlines() if not line.startswith("#")])
+    assert written[0] == written[1]
+    missing = cli("zeroshot", f"stitchkit:{bound[0]}#modality=mri", *items, "--out", tmp_path / "2.csv")
+    assert missing.code != 0
+    assert "mri" in missing.err
+    judged = cli("evaluate", f"stitchkit:{bound[0]}#modality=mri", "--labels", tables / "film-test.csv", "-q")
+    assert judged.code == 2
+    assert "there is no SCORES" in judged.err

@@ -15,9 +15,7 @@ from stitchkit.cli.options import flat, without
 def evaluate(
     scores: Annotated[
         Path,
-        typer.Argument(
-            metavar="SCORES", help="A .csv of scores, or a stitched or fused folder (--items).", exists=True
-        ),
+        typer.Argument(metavar="SCORES", help="A .csv of scores, or a stitched or fused folder (--items)."),
     ],
     *,
     labels: o.LabelTable,
