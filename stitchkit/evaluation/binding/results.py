@@ -15,7 +15,7 @@ from stitchkit.metrics.bootstrap import Interval
 
 
 @dataclass(frozen=True, slots=True)
-class FewShotResult:
+class FewShotResult(NotebookText):
     """Balanced accuracy with a few labelled items, mean over draws of them.
 
     Parameters

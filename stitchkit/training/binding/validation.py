@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.plain_values import plain_values
 from stitchkit.storage.artefact_schemas import check_fields
 
 
 @dataclass(frozen=True, slots=True)
-class BindingLoss:
+class BindingLoss(NotebookText):
     """Loss of one step on held-out pairs and texts.
 
     Parameters
