@@ -168,3 +168,17 @@ def test_a_plan_is_read_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert read_recipe("recipe.toml").to_dict()["pairs"]["root"] == str(tmp_path / "films")
     assert read_recipe(Path("recipe.toml")).pairs.root.is_absolute()
+
+
+def test_runs_of_every_objective_have_keys_of_their_own(tmp_path):
+    """Settings of several objectives are those of CLIP's and more, and their runs are none of CLIP's."""
+    pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+    from stitchkit.studies.jobs.training import ArmRun
+    from stitchkit.training.objectives import OBJECTIVES
+
+    keys = set()
+    for name in OBJECTIVES:
+        (tmp_path / "recipe.toml").write_text(RECIPE.format(end=f'steps = 40\n[objective]\nname = "{name}"'))
+        run = ArmRun("arm", read_recipe(tmp_path / "recipe.toml"), 40, ("image", "text"))
+        keys.add(run.cell.key(run.circumstances("digest of the pairs")))
+    assert len(keys) == len(OBJECTIVES)

@@ -104,7 +104,7 @@ class ArmRun:
         plain = self.recipe.to_dict()
         del plain["pairs"]["root"]
         objective = self.recipe.objective
-        if isinstance(objective, ClipSettings) and objective.temperature == ClipSettings().temperature:
+        if type(objective) is ClipSettings and objective.temperature == ClipSettings().temperature:
             # as recipes stated it before they named a loss, so that runs of then are found
             del plain["objective"]
             plain["equal_captions"] = objective.equal_captions
