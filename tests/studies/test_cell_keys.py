@@ -178,7 +178,7 @@ def test_runs_of_every_objective_have_keys_of_their_own(tmp_path):
 
     keys = set()
     for name in OBJECTIVES:
-        (tmp_path / "recipe.toml").write_text(RECIPE.format(end=f'steps = 40\n[objective]\nname = "{name}"'))
+        (tmp_path / "recipe.toml").write_text(RECIPE.format(end="steps = 40") + f'\n[objective]\nname = "{name}"\n')
         run = ArmRun("arm", read_recipe(tmp_path / "recipe.toml"), 40, ("image", "text"))
         keys.add(run.cell.key(run.circumstances("digest of the pairs")))
     assert len(keys) == len(OBJECTIVES)
