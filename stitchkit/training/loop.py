@@ -89,8 +89,8 @@ def train(
     DataError
         For pairs that cannot be read.
     InputError
-        If ``out`` is no path that may be written, or the run in it was begun with another recipe or another number of
-        processes; for half precision of 16 without a GPU.
+        If ``out`` is no path that may be written, another process trains there, or the run in it was begun with another
+        recipe or another number of processes; for half precision of 16 without a GPU.
     TrainingError
         If a loss is not finite, naming step and batch.
     MissingExtraError
@@ -111,8 +111,9 @@ def train(
     first = fabric.is_global_zero  # of all processes, the one that talks and writes
     curves = tensorboard_in(folder / RUN) if tensorboard and first else None
     with Progress(progress if first else False) as bar:
-        run = _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar, curves)
+        run, stopped = _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar)
         with alone_in_run(folder) if first else nullcontext():
+            run.restore(stopped, curves)
             return run.go()
 
 
@@ -138,9 +139,8 @@ class _Run:
 
     @classmethod
     def of(
-        cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress,
-        curves: Curves | None,
-    ) -> _Run:  # fmt: skip
+        cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress
+    ) -> tuple[_Run, RunState | None]:  # fmt: skip
         stopped = _earlier_state(recipe, folder, fabric.world_size)  # refused before anything is written
         data = PreparedPairs.of(recipe, folder, fabric, say, bar, None if stopped is None else stopped.pairs)
         torch.manual_seed(recipe.seed)
@@ -161,8 +161,7 @@ class _Run:
             fabric.global_rank, fabric.world_size,
         )  # fmt: skip
         run = cls(recipe, folder, fabric, say, bar, network, objective, optimizer, data, batches, frozen)
-        run._restore(stopped, curves)
-        return run
+        return run, stopped
 
     @property
     def total(self) -> int:
@@ -271,7 +270,7 @@ class _Run:
         }  # fmt: skip
         refresh_folder(self.folder, {**config, "record": record}, arrays, encoder_card(self.recipe, record, validation))
 
-    def _restore(self, stopped: RunState | None, curves: Curves | None) -> None:
+    def restore(self, stopped: RunState | None, curves: Curves | None) -> None:
         """Stand where an earlier run was stopped."""
         if stopped is not None:
             with restoring(self.folder / RUN):

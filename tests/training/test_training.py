@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from stitchkit.core.errors import (
     UnknownNameError,
 )
 from stitchkit.encoders.clip_pairs import clip_alignment
+from stitchkit.storage.atomic_writes import exclusive_lock
 from stitchkit.training import loop
 from stitchkit.training.checkpoints import read_state, save_state
 from stitchkit.training.loop import train
@@ -774,3 +776,13 @@ def test_what_is_embedded_has_the_size_of_what_was_trained_on(size):
              if np.array_equal(whole[down : down + 32, across : across + 32], middle)]  # fmt: skip
     assert found
     assert all(2 <= place <= 3 for pair in found for place in pair)
+
+
+def test_two_runs_in_one_folder_at_once_are_refused_and_the_log_stays(recipe, trained_once, tmp_path):
+    shutil.copytree(trained_once[1], tmp_path / "run")
+    log = tmp_path / "run/run/log.jsonl"
+    log.write_bytes(log.read_bytes() + b'{"step": 999, "loss": 1.0}\n')  # of the other process, after its last state
+    before = log.read_bytes()
+    with exclusive_lock(tmp_path / "run/run"), pytest.raises(InputError, match="another process is training in"):
+        train(recipe(), tmp_path / "run", device="cpu", progress=False)
+    assert log.read_bytes() == before

@@ -34,7 +34,7 @@ class TuningFields(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class TuningState:
-    """Where a run stands after a look at what is held out.
+    """State of a run after a look at what is held out.
 
     Parameters
     ----------

@@ -197,7 +197,8 @@ class _Run:
     def _make_step(self, fetched: Mapping[str, tuple[np.ndarray, Any, Any]]) -> None:
         training = self.recipe.training
         seed = int(np.random.SeedSequence([self.recipe.seed, 4, self.step]).generate_state(1)[0])
-        with torch.random.fork_rng(), _dropout(self.data):
+        device = self.data.text_center.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _dropout(self.data):
             torch.manual_seed(seed)  # of the adapters' dropout: a run that goes on draws the same
             contrast, apart = self._terms(fetched)
             loss = torch.stack(list(contrast.values())).sum() + training.agreement * apart
