@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from torch import Tensor
@@ -57,6 +58,8 @@ class Batches:
         Seed of the order.
     rank, world
         Number of this process, default 0, and of processes, default 1.
+    pinned
+        True to put batches into page-locked memory, from which a GPU copies while it computes. Default: False
     """
 
     pairs: TrainingPairs
@@ -65,6 +68,7 @@ class Batches:
     seed: int
     rank: int = 0
     world: int = 1
+    pinned: bool = False
 
     @property
     def in_pass(self) -> int:
@@ -73,7 +77,7 @@ class Batches:
 
     def rows(self, step: int) -> np.ndarray:
         """The rows of the batch of a step, from 0."""
-        order = np.random.default_rng([self.seed, 1, step // self.in_pass]).permutation(len(self.pairs))
+        order = order_of_pass(len(self.pairs), self.seed, step // self.in_pass)
         start = step % self.in_pass * self.size
         return order[start : start + self.size]
 
@@ -98,6 +102,19 @@ class Batches:
         own = shares[self.rank]
         chunk_rows = tuple(np.array_split(own, math.ceil(len(own) / self.chunk)))
         chunks = tuple(
-            {name: data.fetch(chunk, epoch) for name, data in self.pairs.modalities.items()} for chunk in chunk_rows
+            {name: self._kept(data.fetch(chunk, epoch)) for name, data in self.pairs.modalities.items()}
+            for chunk in chunk_rows
         )
         return rows, chunks, chunk_rows, tuple(map(len, shares))
+
+    def _kept(self, tensor: Tensor) -> Tensor:
+        """The tensor in memory that a GPU copies from while it computes, where there is one."""
+        return tensor.pin_memory() if self.pinned else tensor
+
+
+@lru_cache(maxsize=4)
+def order_of_pass(n: int, seed: int, epoch: int) -> np.ndarray:
+    """Order (n,) of the pairs in one pass."""
+    order = np.random.default_rng([seed, 1, epoch]).permutation(n)
+    order.setflags(write=False)
+    return order

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +118,20 @@ def train(
             return run.go()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StepFacts:
+    """A step for the log: the number of steps so far, the rows of its batch, rate, loss, and values of the objective.
+
+    Loss and values are tensors on the device, which may not have computed them yet.
+    """
+
+    step: int
+    rows: np.ndarray
+    rate: float
+    loss: Tensor
+    values: Mapping[str, Tensor]
+
+
 @dataclass(slots=True)
 class _Run:
     """One run: its network, its pairs, and where it stands."""
@@ -135,6 +150,8 @@ class _Run:
     step: int = 0
     best: Validation | None = None
     since: int = 0  # validations since the best
+    losses: list[float] = field(default_factory=list)  # of the steps since the last validation
+    unread: deque[StepFacts] = field(default_factory=deque)
     log: RunLog = field(init=False)
 
     @classmethod
@@ -158,7 +175,7 @@ class _Run:
             )
         batches = Batches(
             data.train, min(recipe.training.batch, len(data.train)), recipe.training.chunk, recipe.seed,
-            fabric.global_rank, fabric.world_size,
+            fabric.global_rank, fabric.world_size, fabric.device.type == "cuda",
         )  # fmt: skip
         run = cls(recipe, folder, fabric, say, bar, network, objective, optimizer, data, batches, frozen)
         return run, stopped
@@ -179,34 +196,35 @@ class _Run:
         self.bar.begin("training, steps", self.total, self.step)
         while self.step < self.total and not self._out_of_patience():
             stop = min(self.step - self.step % every + every, self.total)
-            began, losses, waited = time.monotonic(), [], 0.0
+            began, waited, first = time.monotonic(), 0.0, self.step
             with closing(self.batches.between(self.step, stop)) as batches:
                 for batch in batches:
-                    losses.append(self._step(batch))
+                    self._step(batch)
+                    self._read_losses(all_but=1)
                     waited += batch.waited
                     self.bar.step(1)
+            self._read_losses()
             seconds = max(time.monotonic() - began, 1e-9)
-            rate = len(losses) * self.batches.size / seconds
-            self._validate({"train_loss": float(np.mean(losses)), "pairs_per_second": round(rate, 1),
+            rate = (self.step - first) * self.batches.size / seconds
+            self._validate({"train_loss": float(np.mean(self.losses)), "pairs_per_second": round(rate, 1),
                              "waited_for_data": round(waited / seconds, 4)})  # fmt: skip
         self.frozen.check()
         if self.best is None:
             raise TrainingError("no step was made, so there is nothing to keep.")
         return TrainedRun(self.folder, self.step, self.epochs, self.best, self.data.names(self.folder))
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, batch: Batch) -> None:
         """One batch: forward in chunks, exact gradient, one move of the optimizer."""
         fabric, network, objective, pairs = self.fabric, self.network, self.objective, self.data.train
         facts = pairs.facts(batch.rows, fabric.device)
 
         def forward(chunk: int) -> Outputs:
             draws = RowDraws(self.recipe.seed, self.step, batch.chunk_rows[chunk])
+            there = {name: rows.to(fabric.device, non_blocking=True) for name, rows in batch.chunks[chunk].items()}
             with fabric.autocast():
                 return {
-                    name: objective.outputs(
-                        network, name, pairs.modalities[name].to_inputs(rows.to(fabric.device)), draws
-                    )
-                    for name, rows in batch.chunks[chunk].items()
+                    name: objective.outputs(network, name, pairs.modalities[name].to_inputs(rows), draws)
+                    for name, rows in there.items()
                 }
 
         def loss_of(outputs: Outputs) -> Tensor:
@@ -215,13 +233,7 @@ class _Run:
             return objective.loss(whole, facts)
 
         self.optimizer.zero_grad(set_to_none=True)
-        loss = float(cached_backward(forward, len(batch.chunks), loss_of, fabric.backward))
-        if not math.isfinite(loss):
-            ids = ", ".join(pairs.ids[batch.rows[:3]].tolist())
-            raise TrainingError(
-                f"the loss is {loss} at step {self.step + 1}, in the batch of {ids}, ...: the state of the last "
-                f"validation is kept. Lower the rate, or look at those items."
-            )
+        loss = cached_backward(forward, len(batch.chunks), loss_of, fabric.backward)
         sum_over_processes(network, fabric)
         rate = self.recipe.training.rate * (1 + math.cos(math.pi * self.step / self.total)) / 2
         for group in self.optimizer.param_groups:
@@ -229,12 +241,30 @@ class _Run:
         self.optimizer.step()
         objective.constrain()
         self.step += 1
-        if fabric.is_global_zero:
-            self.log.add({"step": self.step, "loss": loss, "rate": rate, **objective.log_values()})
-        return loss
+        self.unread.append(StepFacts(self.step, batch.rows, rate, loss, objective.log_values()))
+
+    def _read_losses(self, all_but: int = 0) -> None:
+        """Log the steps whose losses were not read, but for the last ``all_but``.
+
+        Reading a loss waits until a GPU has computed it: with one step left unread the GPU has the next one at hand.
+        """
+        while len(self.unread) > all_but:
+            facts = self.unread.popleft()
+            loss = float(facts.loss)
+            if not math.isfinite(loss):
+                ids = ", ".join(self.data.train.ids[facts.rows[:3]].tolist())
+                raise TrainingError(
+                    f"the loss is {loss} at step {facts.step}, in the batch of {ids}, ...: the state of the last "
+                    f"validation is kept. Lower the rate, or look at those items."
+                )
+            self.losses.append(loss)
+            if self.fabric.is_global_zero:
+                values = {name: float(value) for name, value in facts.values.items()}
+                self.log.add({"step": facts.step, "loss": loss, "rate": facts.rate, **values})
 
     def _validate(self, facts: dict[str, float]) -> None:
         """Validate, keep the best weights, and the state to go on from."""
+        self.losses.clear()
         result = validate(self.network, self.objective, self.data.held, self.recipe, self.fabric, self.step)
         self.frozen.train()
         if not math.isfinite(result.loss):  # of every process, so that none waits for the others

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -97,16 +97,24 @@ class Validation(NotebookText):
 def validate(
     network: SharedNetwork, objective: Objective, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int
 ) -> Validation:
-    """The network on pairs that were held out; every process does it all, so that they agree on what is best."""
-    losses = []
+    """The network on pairs that were held out, by the first process; the others get its result."""
+    result = _validation(network, objective, held, recipe, fabric, step) if fabric.is_global_zero else None
+    return cast(Validation, fabric.broadcast(result))
+
+
+def _validation(
+    network: SharedNetwork, objective: Objective, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int
+) -> Validation:
+    size, losses, pieces = recipe.training.batch, [], []
     with _evaluating(network, objective):
-        outputs = _outputs(network, objective, held, recipe, fabric)
-        for batch in range(max(len(held) // recipe.training.batch, 1)):
-            rows = slice(batch * recipe.training.batch, (batch + 1) * recipe.training.batch)
-            some = {name: tuple(tensor[rows] for tensor in tensors) for name, tensors in outputs.items()}
-            losses.append(float(objective.loss(some, held.facts(rows, fabric.device))))
+        for start in range(0, len(held), size):
+            rows = np.arange(start, min(start + size, len(held)))
+            outputs = _outputs(network, objective, held, rows, recipe, fabric)
+            if len(rows) == size or start == 0:  # what is left over would be easier
+                losses.append(float(objective.loss(outputs, held.facts(rows, fabric.device))))
+            pieces.append([pooled.cpu() for pooled, *_ in outputs.values()])
     left, right = (
-        torch.nn.functional.normalize(pooled, dim=1).cpu().double().numpy() for pooled, *_ in outputs.values()
+        nn.functional.normalize(torch.cat(pooled), dim=1).double().numpy() for pooled in zip(*pieces, strict=True)
     )
     items, captions = held.modalities
     _, first, truth = np.unique(held.captions, return_index=True, return_inverse=True)
@@ -133,17 +141,16 @@ def _evaluating(*modules: nn.Module) -> Iterator[None]:
 
 
 def _outputs(
-    network: SharedNetwork, objective: Objective, pairs: TrainingPairs, recipe: Recipe, fabric: Fabric
+    network: SharedNetwork, objective: Objective, pairs: TrainingPairs, rows: np.ndarray, recipe: Recipe, fabric: Fabric
 ) -> Outputs:
-    """Outputs (n, ...) of all rows that the objective takes."""
+    """Outputs (b, ...) of some rows that the objective takes, a chunk at a time."""
     pieces, chunk = [], recipe.training.chunk
     with fabric.autocast():
-        for start in range(0, len(pairs), chunk):
-            rows = np.arange(start, min(start + chunk, len(pairs)))
+        for start in range(0, len(rows), chunk):
+            some = rows[start : start + chunk]
+            draws = RowDraws(recipe.seed, 0, some)
             pieces.append({
-                name: objective.outputs(
-                    network, name, data.to_inputs(data.fetch(rows, 0).to(fabric.device)), RowDraws(recipe.seed, 0, rows)
-                )
+                name: objective.outputs(network, name, data.to_inputs(data.fetch(some, 0).to(fabric.device)), draws)
                 for name, data in pairs.modalities.items()
             })  # fmt: skip
     return join_outputs(pieces)

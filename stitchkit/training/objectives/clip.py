@@ -69,8 +69,8 @@ class Clip(Objective):
         with torch.no_grad():
             self.log_scale.clamp_(0, MAX_LOG_SCALE)
 
-    def log_values(self) -> dict[str, float]:
-        return {"scale": float(self.log_scale.detach().exp())}
+    def log_values(self) -> dict[str, Tensor]:
+        return {"scale": self.log_scale.detach().exp()}
 
 
 def contrastive_loss(first: Tensor, second: Tensor, log_scale: Tensor, same: Tensor | None = None) -> Tensor:

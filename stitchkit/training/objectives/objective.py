@@ -155,6 +155,6 @@ class Objective(nn.Module, ABC):
     def constrain(self) -> None:
         """Put parameters back into their range in place: after each step, and when a state was loaded."""
 
-    def log_values(self) -> dict[str, float]:
-        """Numbers for the log's line of a step, such as a learnt scale."""
+    def log_values(self) -> dict[str, Tensor]:
+        """Numbers for the log's line of a step, such as a learnt scale; tensors of their own, which are read later."""
         return {}

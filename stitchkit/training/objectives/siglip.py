@@ -67,8 +67,8 @@ class Siglip(Objective):
         with torch.no_grad():
             self.log_scale.clamp_(0, MAX_LOG_SCALE)
 
-    def log_values(self) -> dict[str, float]:
-        return {"scale": float(self.log_scale.detach().exp()), "bias": float(self.bias.detach())}
+    def log_values(self) -> dict[str, Tensor]:
+        return {"scale": self.log_scale.detach().exp(), "bias": self.bias.detach().clone()}
 
 
 def sigmoid_loss(first: Tensor, second: Tensor, log_scale: Tensor, bias: Tensor, same: Tensor | None = None) -> Tensor:
