@@ -70,7 +70,8 @@ def _peer(name: str, shape: Mapping[str, int], side: int, patch: int) -> tuple[A
 
 
 def _ours(name: str, shape: Mapping[str, int], side: int, patch: int) -> tuple[Any, Callable[..., torch.Tensor]]:
-    from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.encoders.pair_network import ImageInput, TextInput
+    from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 
     inputs = {"image": ImageInput(side, patch, 3), "text": TextInput(CONTEXT, VOCABULARY, VOCABULARY - 1)}
     network = SharedNetwork(SharedShape(**shape, shared=() if name == SEPARATE else None, inputs=inputs))
@@ -148,8 +149,9 @@ def loading() -> Case:
     from tokenizers import Tokenizer
 
     from stitchkit.datasets.phantoms import make_phantoms
+    from stitchkit.encoders.pair_network import ImageInput, TextInput
     from stitchkit.encoders.shared.encoder import ImageBatch, TextBatch
-    from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
     from stitchkit.training.loading import Batches
     from stitchkit.training.modality_data import ImageData, TextData
     from stitchkit.training.pairs import TrainingPairs, number_captions

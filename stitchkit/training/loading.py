@@ -102,12 +102,12 @@ class Batches:
         own = shares[self.rank]
         chunk_rows = tuple(np.array_split(own, math.ceil(len(own) / self.chunk)))
         chunks = tuple(
-            {name: self._kept(data.fetch(chunk, epoch)) for name, data in self.pairs.modalities.items()}
+            {name: self._in_pinned_memory(data.fetch(chunk, epoch)) for name, data in self.pairs.modalities.items()}
             for chunk in chunk_rows
         )
         return rows, chunks, chunk_rows, tuple(map(len, shares))
 
-    def _kept(self, tensor: Tensor) -> Tensor:
+    def _in_pinned_memory(self, tensor: Tensor) -> Tensor:
         """The tensor in memory that a GPU copies from while it computes, where there is one."""
         return tensor.pin_memory() if self.pinned else tensor
 

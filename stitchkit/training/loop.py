@@ -165,6 +165,7 @@ class _Run:
         objective = objective_type(recipe.objective.name)(recipe.objective, data.shape)
         for pairs in (data.train, data.held):
             objective.check(pairs.present)
+        objective.check_network(network)
         network.to(fabric.device)
         objective.to(fabric.device)
         frozen = FrozenParts.of(network, objective.frozen_parts(network))

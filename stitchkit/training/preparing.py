@@ -15,8 +15,9 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort
+from stitchkit.encoders.pair_network import ImageInput, Input, TextInput
 from stitchkit.encoders.shared.encoder import TOKENIZER, ImageBatch, text_batch
-from stitchkit.encoders.shared.network import ImageInput, Input, SharedShape, TextInput
+from stitchkit.encoders.shared.network import SharedShape
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.embedding_cache import default_root

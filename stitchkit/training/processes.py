@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError, MissingExtraError
 from stitchkit.encoders.devices import chosen_device
-from stitchkit.encoders.shared.network import SharedNetwork
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -65,7 +64,7 @@ def with_others(mine: Tensor, shares: Sequence[int], fabric: Fabric) -> Tensor:
     return torch.cat(parts)
 
 
-def sum_over_processes(network: SharedNetwork, fabric: Fabric) -> None:
+def sum_over_processes(network: nn.Module, fabric: Fabric) -> None:
     """Add up the gradients of each process's own rows. The objective's gradient is whole on each already."""
     if fabric.world_size == 1:
         return

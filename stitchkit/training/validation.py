@@ -21,7 +21,7 @@ from stitchkit.training.objectives.objective import join_outputs
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-    from stitchkit.encoders.shared.network import SharedNetwork
+    from stitchkit.encoders.pair_network import PairNetwork
     from stitchkit.training.objectives.objective import Objective, Outputs
     from stitchkit.training.pairs import TrainingPairs
     from stitchkit.training.recipes import Recipe
@@ -95,7 +95,7 @@ class Validation(NotebookText):
 
 
 def validate(
-    network: SharedNetwork, objective: Objective, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int
+    network: PairNetwork, objective: Objective, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int
 ) -> Validation:
     """The network on pairs that were held out, by the first process; the others get its result."""
     result = _validation(network, objective, held, recipe, fabric, step) if fabric.is_global_zero else None
@@ -103,7 +103,7 @@ def validate(
 
 
 def _validation(
-    network: SharedNetwork, objective: Objective, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int
+    network: PairNetwork, objective: Objective, held: TrainingPairs, recipe: Recipe, fabric: Fabric, step: int
 ) -> Validation:
     size, losses, pieces = recipe.training.batch, [], []
     with _evaluating(network, objective):
@@ -141,7 +141,7 @@ def _evaluating(*modules: nn.Module) -> Iterator[None]:
 
 
 def _outputs(
-    network: SharedNetwork, objective: Objective, pairs: TrainingPairs, rows: np.ndarray, recipe: Recipe, fabric: Fabric
+    network: PairNetwork, objective: Objective, pairs: TrainingPairs, rows: np.ndarray, recipe: Recipe, fabric: Fabric
 ) -> Outputs:
     """Outputs (b, ...) of some rows that the objective takes, a chunk at a time."""
     pieces, chunk = [], recipe.training.chunk

@@ -286,8 +286,9 @@ def test_a_trained_encoder_is_of_its_form_too():
     import torch
 
     from stitchkit.encoders import EncoderName
+    from stitchkit.encoders.pair_network import ImageInput
     from stitchkit.encoders.shared.encoder import load, pack_shared
-    from stitchkit.encoders.shared.network import TOKEN_WISE, ImageInput, SharedNetwork, SharedShape
+    from stitchkit.encoders.shared.network import TOKEN_WISE, SharedNetwork, SharedShape
 
     hashes = []
     for heads, mean in ((4, 0.5), (4, 0.5), (2, 0.5), (4, 0.4)):

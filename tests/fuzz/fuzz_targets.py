@@ -244,8 +244,9 @@ def _use_stitched(folder: Path) -> object:
 
 
 def _shared(folder: Path) -> None:
+    from stitchkit.encoders.pair_network import ImageInput, TextInput
     from stitchkit.encoders.shared.encoder import TOKENIZER, pack_shared
-    from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 
     words = Vocabulary.of_captions(["no edema", "a large mass"], 270)
     inputs = {"image": ImageInput(4, 2, 1), "text": TextInput(8, words.size, words.end)}

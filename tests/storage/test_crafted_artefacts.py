@@ -16,8 +16,9 @@ from safetensors.numpy import load_file
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, ModelUnavailableError, StitchError
+from stitchkit.encoders.pair_network import ImageInput, TextInput
 from stitchkit.encoders.shared.encoder import pack_shared, unpack_shared
-from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 5)), RNG.normal(size=(40, 4))

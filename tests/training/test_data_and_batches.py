@@ -190,7 +190,8 @@ def test_dark_images_are_warned_of_once_a_pack(tmp_path):
 
 
 def test_only_matrices_are_decayed():
-    from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+    from stitchkit.encoders.pair_network import ImageInput, TextInput
+    from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
     from stitchkit.training.loop import _optimizer
     from stitchkit.training.objectives.clip import Clip, ClipSettings
     from stitchkit.training.recipes import NetworkRecipe, PairsRecipe, Recipe, TrainingRecipe

@@ -187,7 +187,8 @@ elastic_launch(settings, work)(sys.argv[1], sys.argv[2])
 
 @pytest.mark.slow
 def test_two_processes_take_the_same_way_with_tokens_and_a_head(fine, tmp_path):
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE.parents[1], HERE.parent, HERE))), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join(map(str, (HERE.parents[1], HERE.parent, HERE)))
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     line = [sys.executable, "-c", TWO_PROCESSES, fine, tmp_path / "two"]
     done = subprocess.run(line, env=env, cwd=HERE.parents[1], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

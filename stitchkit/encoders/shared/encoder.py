@@ -22,7 +22,8 @@ from stitchkit.encoders.checkpoints import fingerprint
 from stitchkit.encoders.devices import freeze, move
 from stitchkit.encoders.images import rgb
 from stitchkit.encoders.names import EncoderName
-from stitchkit.encoders.shared.network import ImageInput, Input, SharedNetwork, SharedShape, TableInput, TextInput
+from stitchkit.encoders.pair_network import ImageInput, Input, TableInput, TextInput
+from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 from stitchkit.encoders.shared.schemas import image_preparing, shape_of, text_preparing
 from stitchkit.encoders.tokenizer_files import read_tokenizer
 from stitchkit.storage.artefact_schemas import array_of

@@ -10,44 +10,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError, UnknownNameError
+from stitchkit.encoders.pair_network import Features, ImageInput, Input, PairNetwork, Parts, TableInput, TextInput
 
 TOKEN_WISE, MODALITY_TOKEN = "token_wise", "modality_token"
 MODES = (TOKEN_WISE, MODALITY_TOKEN)
 PATCH_SPREAD = 0.5  # of image positions at the start: about that of a normalised image's patches
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInput:
-    """Square images (b, channels, side, side), cut into patches."""
-
-    side: int = 224
-    patch: int = 16
-    channels: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class TextInput:
-    """Token ids (b, t), t up to ``context``: start, words, ``end``, then anything."""
-
-    context: int = 77
-    vocabulary: int = 49408
-    end: int = 49407
-
-
-@dataclass(frozen=True, slots=True)
-class TableInput:
-    """Rows of numbers (b, columns), standardised; NaN is a value that is missing."""
-
-    columns: int = 1
-
-
-Input = ImageInput | TextInput | TableInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +73,6 @@ class SharedShape:
     def shared_layers(self) -> tuple[int, ...]:
         """The layers that all modalities share."""
         return tuple(range(self.layers)) if self.shared is None else tuple(sorted(set(self.shared)))
-
-
-class Features(NamedTuple):
-    """Output of the network for a batch.
-
-    Parameters
-    ----------
-    pooled : (b, dim)
-    tokens : (b, t, dim)
-        Patches, words or columns, with the special tokens where they stood; modality tokens are left out.
-    mask : (b, t) bool
-        True where a token is content: neither special nor padding.
-    """
-
-    pooled: Tensor
-    tokens: Tensor
-    mask: Tensor
 
 
 class Stem(nn.Module, ABC):
@@ -247,7 +203,7 @@ class Block(nn.Module):
         return tokens + changed
 
 
-class SharedNetwork(nn.Module):
+class SharedNetwork(PairNetwork):
     """Stems, blocks, norms and projections of all modalities.
 
     Parameters
@@ -258,7 +214,7 @@ class SharedNetwork(nn.Module):
 
     def __init__(self, shape: SharedShape) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape: SharedShape = shape
         common = shape.shared_layers
         apart = [layer for layer in range(shape.layers) if layer not in common]
         self.stems = nn.ModuleDict({name: STEMS[type(one)](shape, one) for name, one in shape.inputs.items()})
@@ -277,11 +233,22 @@ class SharedNetwork(nn.Module):
         places = [self.shared if layer in common else own for layer in range(self.shape.layers)]
         return [cast(Block, place.get_submodule(str(layer))) for layer, place in enumerate(places)]
 
-    def part_names(self, modality: str) -> tuple[list[str], list[str], list[str]]:
-        """Names of the modules that a modality passes: its stem; its blocks in order; its norm and projection."""
+    def part_names(self, modality: str) -> Parts:
+        """The modality's stem, its blocks as layers, its norm, and its projection."""
         common = self.shape.shared_layers
-        blocks = [f"shared.{i}" if i in common else f"own.{modality}.{i}" for i in range(self.shape.layers)]
-        return [f"stems.{modality}"], blocks, [f"norms.{modality}", f"projections.{modality}"]
+        blocks = tuple((f"shared.{i}" if i in common else f"own.{modality}.{i}",) for i in range(self.shape.layers))
+        return Parts((f"stems.{modality}",), blocks, (f"norms.{modality}",), f"projections.{modality}")
+
+    def longest(self, modality: str) -> int:
+        """Tokens of the longest item that the modality's stem reads."""
+        inputs = self.shape.inputs[modality]
+        if isinstance(inputs, ImageInput):
+            return (inputs.side // inputs.patch) ** 2 + 1
+        return inputs.context if isinstance(inputs, TextInput) else inputs.columns + 1
+
+    def is_causal(self, modality: str) -> bool:
+        """True for texts."""
+        return cast(Stem, self.stems.get_submodule(modality)).causal
 
     def forward(self, modality: str, batch: Tensor) -> Features:
         """Features of a batch of one modality."""

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import msgspec
 
 from stitchkit.core.errors import InputError
-from stitchkit.encoders.shared.network import ImageInput, Input, SharedShape, TableInput, TextInput
+from stitchkit.encoders.pair_network import ImageInput, Input, TableInput, TextInput
+from stitchkit.encoders.shared.network import SharedShape
 from stitchkit.storage.artefact_schemas import Count, Size, check_fields
 
 Layers = Annotated[int, msgspec.Meta(ge=0, le=1000)]

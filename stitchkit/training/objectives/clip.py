@@ -11,7 +11,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from stitchkit.encoders.shared.network import SharedShape
+from stitchkit.encoders.pair_network import PairShape
 from stitchkit.storage.toml_files import Flag
 from stitchkit.training.objectives import ObjectiveSettings
 from stitchkit.training.objectives.objective import BatchFacts, Objective, Outputs, check_pairs
@@ -46,9 +46,8 @@ class Clip(Objective):
 
     Settings: ClassVar[type[ClipSettings]] = ClipSettings
 
-    def __init__(self, settings: ClipSettings, shape: SharedShape) -> None:
+    def __init__(self, settings: ClipSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
-        self.settings = settings
         self.equal_captions = settings.equal_captions
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / settings.temperature)))
 

@@ -9,13 +9,12 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
-from stitchkit.encoders.shared.network import SharedNetwork, SharedShape, TextInput
+from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape, TextInput, main_input, with_main_input
 from stitchkit.storage.toml_files import NotNegative
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Outputs
 
-MASK = 0  # padding's number, which stands between start and end of no text
 HIDDEN, OTHER = 0.8, 0.1  # of the chosen words: masked, and replaced by another; the rest stays
 
 
@@ -47,7 +46,7 @@ class ClipMlm(Clip):
 
     Settings = ClipMlmSettings
 
-    def __init__(self, settings: ClipMlmSettings, shape: SharedShape) -> None:
+    def __init__(self, settings: ClipMlmSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
         self.weight, self.share = settings.mlm, settings.share
         texts = {name: one for name, one in shape.inputs.items() if isinstance(one, TextInput)}
@@ -57,17 +56,19 @@ class ClipMlm(Clip):
             )
         self.texts, inputs = list(texts.items())[-1]
         self.inputs = inputs
+        self.tokens_of = (self.texts,)
         self.head = nn.Linear(shape.dim, inputs.vocabulary)
 
-    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor, draws: RowDraws) -> tuple[Tensor, ...]:
+    def outputs(self, network: PairNetwork, modality: str, inputs: Batch, draws: RowDraws) -> tuple[Tensor, ...]:
         """Pooled vectors; of texts also the tokens of their masked form, the words before, and the chosen places."""
         features = network(modality, inputs)
         if modality != self.texts:
             return (features.pooled.float(),)
-        room = self.inputs.context - inputs.shape[1]
-        hidden, chosen = masked_words(inputs, features.mask, draws, self.share, self.inputs)
-        tokens = network(modality, hidden).tokens.float()
-        words, places = (nn.functional.pad(one, (0, room)) for one in (inputs, chosen))
+        ids = main_input(inputs)
+        hidden, chosen = masked_words(ids, features.mask, draws, self.share, self.inputs)
+        tokens = network(modality, with_main_input(inputs, hidden)).tokens.float()
+        room = self.inputs.context - ids.shape[1]
+        words, places = (nn.functional.pad(one, (0, room)) for one in (ids, chosen))
         return features.pooled.float(), nn.functional.pad(tokens, (0, 0, 0, room)), words, places
 
     def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:
@@ -89,6 +90,6 @@ def masked_words(ids: Tensor, mask: Tensor, draws: RowDraws, share: float, input
     drawn = torch.from_numpy(draws.uniform("words", 3, inputs.context)[:, :, : ids.shape[1]]).to(ids.device)
     chosen = mask & (drawn[:, 0] < share)
     other = 1 + (drawn[:, 2] * (inputs.vocabulary - 1)).long()
-    other = torch.where(other == inputs.end, torch.full_like(other, MASK), other)
-    replaced = torch.where(drawn[:, 1] < HIDDEN, MASK, torch.where(drawn[:, 1] < HIDDEN + OTHER, other, ids))
+    other = torch.where(other == inputs.end, torch.full_like(other, inputs.mask), other)
+    replaced = torch.where(drawn[:, 1] < HIDDEN, inputs.mask, torch.where(drawn[:, 1] < HIDDEN + OTHER, other, ids))
     return torch.where(chosen, replaced, ids), chosen

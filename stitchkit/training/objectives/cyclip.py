@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from stitchkit.encoders.shared.network import SharedShape
+from stitchkit.encoders.pair_network import PairShape
 from stitchkit.storage.toml_files import NotNegative
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.objective import BatchFacts, Outputs
@@ -37,7 +37,7 @@ class Cyclip(Clip):
 
     Settings = CyclipSettings
 
-    def __init__(self, settings: CyclipSettings, shape: SharedShape) -> None:
+    def __init__(self, settings: CyclipSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
         self.cross, self.within = settings.cross, settings.within
 

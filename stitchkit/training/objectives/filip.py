@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from stitchkit.encoders.shared.network import SharedNetwork
+from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Outputs
@@ -39,7 +39,11 @@ class Filip(Clip):
 
     Settings = FilipSettings
 
-    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor, draws: RowDraws) -> tuple[Tensor, ...]:
+    def __init__(self, settings: FilipSettings, shape: PairShape) -> None:
+        super().__init__(settings, shape)
+        self.tokens_of = tuple(shape.inputs)
+
+    def outputs(self, network: PairNetwork, modality: str, inputs: Batch, draws: RowDraws) -> tuple[Tensor, ...]:
         return token_outputs(network, modality, inputs)
 
     def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
+from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape
 from stitchkit.storage.toml_files import NotNegative, Positive
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
@@ -46,12 +46,13 @@ class Gloria(Clip):
 
     Settings = GloriaSettings
 
-    def __init__(self, settings: GloriaSettings, shape: SharedShape) -> None:
+    def __init__(self, settings: GloriaSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
+        self.tokens_of = tuple(shape.inputs)
         self.local, self.scale = settings.local, settings.scale
         self.attention, self.words = settings.attention, settings.words
 
-    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor, draws: RowDraws) -> tuple[Tensor, ...]:
+    def outputs(self, network: PairNetwork, modality: str, inputs: Batch, draws: RowDraws) -> tuple[Tensor, ...]:
         return token_outputs(network, modality, inputs)
 
     def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import chain
 from typing import Literal
 
 from stitchkit.core.errors import InputError
-from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
+from stitchkit.encoders.pair_network import PairNetwork, PairShape
 from stitchkit.storage.toml_files import Flag
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 
@@ -34,16 +35,18 @@ class Lit(Clip):
 
     Settings = LitSettings
 
-    def __init__(self, settings: LitSettings, shape: SharedShape) -> None:
+    def __init__(self, settings: LitSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
         self.projection = settings.projection
-        if shape.shared_layers:
-            raise InputError(
-                f"the objective 'lit' locks the tower of {next(iter(shape.inputs))!r}, and its layers are shared. Set "
-                f"shared = 'none' in [network]."
-            )
 
-    def frozen_parts(self, network: SharedNetwork) -> Collection[str]:
-        """The first modality's tower, perhaps without its projection."""
-        stem, blocks, (norm, projection) = network.part_names(next(iter(network.shape.inputs)))
-        return [*stem, *blocks, norm, *([] if self.projection else [projection])]
+    def frozen_parts(self, network: PairNetwork) -> Collection[str]:
+        """The first modality's tower, perhaps without its projection; refused if another modality passes its layers."""
+        first, *others = network.shape.inputs
+        parts = network.part_names(first)
+        layers = list(chain(*parts.layers))
+        if not set(layers).isdisjoint(chain(*(chain(*network.part_names(other).layers) for other in others))):
+            raise InputError(
+                f"the objective 'lit' locks the tower of {first!r}, and its layers are shared. Set shared = 'none' in "
+                f"[network]."
+            )
+        return [*parts.stem, *layers, *parts.end, *([] if self.projection else [parts.projection])]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
-from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
+from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape
 from stitchkit.training.objectives import ObjectiveSettings
 from stitchkit.training.objectives.draws import RowDraws
 
@@ -90,10 +90,12 @@ class Objective(nn.Module, ABC):
     """
 
     Settings: ClassVar[type[ObjectiveSettings]]  # record of the keys that a recipe's [objective] may state
+    tokens_of: Collection[str] = ()  # modalities whose tokens the loss reads
 
     @abstractmethod
-    def __init__(self, settings: Any, shape: SharedShape) -> None:
+    def __init__(self, settings: Any, shape: PairShape) -> None:
         super().__init__()
+        self.settings = settings
 
     def check(self, present: Mapping[str, np.ndarray]) -> None:
         """Raise unless the loss is defined for such data; called before the first step.
@@ -109,14 +111,30 @@ class Objective(nn.Module, ABC):
             Naming the modalities.
         """
 
-    def frozen_parts(self, network: SharedNetwork) -> Collection[str]:
+    def check_network(self, network: PairNetwork) -> None:
+        """Raise unless the network gives what the loss reads; called before the first step.
+
+        Raises
+        ------
+        InputError
+            Naming the modality.
+        """
+        for modality in self.tokens_of:
+            if not network.longest(modality):
+                raise InputError(
+                    f"the objective {self.settings.name!r} reads tokens, and the encoder of {modality!r} gives none as "
+                    f"wide as its vectors. Take an encoder that does, such as a transformer, or an objective of whole "
+                    f"items, such as 'clip'."
+                )
+
+    def frozen_parts(self, network: PairNetwork) -> Collection[str]:
         """Names of modules and parameters of the network that are not trained; none by default.
 
         Their state, running statistics included, is compared before and after the run.
         """
         return ()
 
-    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor, draws: RowDraws) -> tuple[Tensor, ...]:
+    def outputs(self, network: PairNetwork, modality: str, inputs: Batch, draws: RowDraws) -> tuple[Tensor, ...]:
         """Tensors of one modality's chunk that the loss takes; by default pooled vectors alone.
 
         A loss over tokens returns ``(pooled, tokens, mask)``, with tokens padded to one length, as those of all chunks
@@ -128,8 +146,8 @@ class Objective(nn.Module, ABC):
             The network in training.
         modality
             Name of the modality.
-        inputs : (m, ...)
-            The chunk as the network takes it.
+        inputs
+            The chunk as the network takes it: a tensor of m rows, or several by name.
         draws
             Random numbers of the chunk's rows.
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
-from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
+from stitchkit.encoders.pair_network import PairNetwork, PairShape, Parts
 from stitchkit.storage.toml_files import Whole
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 
@@ -42,28 +42,40 @@ class PartialFreezing(Clip):
 
     Settings = PartialFreezingSettings
 
-    def __init__(self, settings: PartialFreezingSettings, shape: SharedShape) -> None:
+    def __init__(self, settings: PartialFreezingSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
-        self.blocks = {name: chosen_layers(one, shape.layers) for name, one in zip(
-            shape.inputs, (settings.image, settings.text), strict=False)}  # fmt: skip
+        self.layers = dict(zip(shape.inputs, (settings.image, settings.text), strict=False))
 
-    def frozen_parts(self, network: SharedNetwork) -> Collection[str]:
+    def frozen_parts(self, network: PairNetwork) -> Collection[str]:
         """Stems and layers that are not trained; a layer that both modalities share must be frozen for both."""
         frozen: dict[str, None] = {}
-        for modality, layers in self.blocks.items():
-            stem, blocks, _ = network.part_names(modality)
+        parts = {modality: network.part_names(modality) for modality in self.layers}
+        chosen = {
+            modality: _layers_to_freeze(modality, parts[modality], layers) for modality, layers in self.layers.items()
+        }
+        for modality, layers in chosen.items():
+            stem, blocks, _, _ = parts[modality]
             if 0 in layers:
                 frozen |= dict.fromkeys(stem)
-            frozen |= dict.fromkeys(blocks[layer] for layer in layers)
-        for modality, layers in self.blocks.items():
-            _, blocks, _ = network.part_names(modality)
-            for layer, block in enumerate(blocks):
-                if block in frozen and layer not in layers:
+            frozen |= dict.fromkeys(name for layer in layers for name in blocks[layer])
+        for modality, layers in chosen.items():
+            for layer, block in enumerate(parts[modality].layers):
+                if layer not in layers and not frozen.keys().isdisjoint(block):
                     raise InputError(
-                        f"layer {layer} is shared by {' and '.join(self.blocks)}, and is to be frozen for one of them. "
+                        f"layer {layer} is shared by {' and '.join(self.layers)}, and is to be frozen for one of them. "
                         f"Freeze it for both, or train separate towers: shared = 'none' in [network]."
                     )
         return tuple(frozen)
+
+
+def _layers_to_freeze(modality: str, parts: Parts, layers: int | float | Collection[int]) -> tuple[int, ...]:
+    """Numbers of the layers of one modality that are to be frozen."""
+    if layers and not parts.layers:
+        raise InputError(
+            f"layers of {modality!r} are to be frozen, and the layers of its encoder cannot be told apart. Freeze none "
+            f"of them, or the whole tower by the objective 'lit'."
+        )
+    return chosen_layers(layers, len(parts.layers))
 
 
 def chosen_layers(layers: int | float | Collection[int], of: int) -> tuple[int, ...]:

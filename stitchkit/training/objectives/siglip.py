@@ -11,7 +11,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from stitchkit.encoders.shared.network import SharedShape
+from stitchkit.encoders.pair_network import PairShape
 from stitchkit.storage.toml_files import Flag, Positive
 from stitchkit.training.objectives import ObjectiveSettings
 from stitchkit.training.objectives.clip import MAX_LOG_SCALE
@@ -48,7 +48,7 @@ class Siglip(Objective):
 
     Settings = SiglipSettings
 
-    def __init__(self, settings: SiglipSettings, shape: SharedShape) -> None:
+    def __init__(self, settings: SiglipSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
         self.equal_captions = settings.equal_captions
         self.log_scale = nn.Parameter(torch.tensor(math.log(settings.scale)))

@@ -9,7 +9,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
-from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape
+from stitchkit.encoders.pair_network import Batch, ImageInput, PairNetwork, PairShape, main_input, with_main_input
 from stitchkit.storage.toml_files import Flag, NotNegative
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
@@ -48,7 +48,7 @@ class Slip(Clip):
 
     Settings = SlipSettings
 
-    def __init__(self, settings: SlipSettings, shape: SharedShape) -> None:
+    def __init__(self, settings: SlipSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
         self.weight, self.temperature, self.flip = settings.views, settings.view_temperature, settings.flip
         self.images = next((name for name, one in shape.inputs.items() if isinstance(one, ImageInput)), "")
@@ -58,12 +58,13 @@ class Slip(Clip):
             )
         self.head = nn.Sequential(nn.Linear(shape.dim, WIDER * shape.dim), nn.GELU(), nn.Linear(WIDER * shape.dim, OUT))
 
-    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor, draws: RowDraws) -> tuple[Tensor, ...]:
+    def outputs(self, network: PairNetwork, modality: str, inputs: Batch, draws: RowDraws) -> tuple[Tensor, ...]:
         """Pooled vectors of the items, and of two views of each image."""
         plain = network(modality, inputs).pooled.float()
         if modality != self.images:
             return (plain,)
-        views = (image_view(inputs, draws, f"view {i}", self.flip) for i in range(2))
+        pixels = main_input(inputs)
+        views = (with_main_input(inputs, image_view(pixels, draws, f"view {i}", self.flip)) for i in range(2))
         return (plain, *(network(modality, one).pooled.float() for one in views))
 
     def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:

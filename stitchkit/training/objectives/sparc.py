@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
+from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape
 from stitchkit.storage.toml_files import NotNegative
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
@@ -40,11 +40,12 @@ class Sparc(Clip):
 
     Settings = SparcSettings
 
-    def __init__(self, settings: SparcSettings, shape: SharedShape) -> None:
+    def __init__(self, settings: SparcSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
+        self.tokens_of = tuple(shape.inputs)
         self.local = settings.local
 
-    def outputs(self, network: SharedNetwork, modality: str, inputs: Tensor, draws: RowDraws) -> tuple[Tensor, ...]:
+    def outputs(self, network: PairNetwork, modality: str, inputs: Batch, draws: RowDraws) -> tuple[Tensor, ...]:
         return token_outputs(network, modality, inputs)
 
     def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:

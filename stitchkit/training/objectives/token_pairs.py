@@ -8,25 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+from stitchkit.encoders.pair_network import Batch, PairNetwork
 
 TILE = 32 * 2**20  # bytes of token similarities that are in memory at once
 
 
-def token_outputs(network: SharedNetwork, modality: str, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def token_outputs(network: PairNetwork, modality: str, inputs: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Pooled vectors (m, d), tokens (m, t, d) padded to the longest that the modality has, and their mask (m, t)."""
     features = network(modality, inputs)
-    room = longest(network.shape, modality) - features.tokens.shape[1]
+    room = network.longest(modality) - features.tokens.shape[1]
     tokens = nn.functional.pad(features.tokens.float(), (0, 0, 0, room))
     return features.pooled.float(), tokens, nn.functional.pad(features.mask, (0, room))
-
-
-def longest(shape: SharedShape, modality: str) -> int:
-    """Number of tokens of a modality's longest item, special ones included."""
-    inputs = shape.inputs[modality]
-    if isinstance(inputs, ImageInput):
-        return (inputs.side // inputs.patch) ** 2 + 1
-    return inputs.context if isinstance(inputs, TextInput) else inputs.columns + 1
 
 
 def by_tiles(

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from stitchkit.core.errors import UnknownNameError
-from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+from stitchkit.encoders.pair_network import ImageInput, TextInput
+from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.objectives import OBJECTIVES, objective_type
 from stitchkit.training.objectives.draws import RowDraws

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from stitchkit.core.errors import InputError
-from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+from stitchkit.encoders.pair_network import ImageInput, TextInput
+from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 from stitchkit.training.objectives.clip import contrastive_loss
 from stitchkit.training.objectives.cyclip import Cyclip, CyclipSettings, inconsistencies
 from stitchkit.training.objectives.lit import Lit, LitSettings
@@ -100,7 +101,7 @@ def test_layers_are_frozen_by_number_share_or_list(layers, chosen):
 
 def test_layers_that_are_not_there_or_are_shared_are_refused():
     with pytest.raises(InputError, match="layer 4 is to be frozen; there are 4 layers"):
-        PartialFreezing(PartialFreezingSettings(image=5), SHAPE)
+        PartialFreezing(PartialFreezingSettings(image=5), SHAPE).frozen_parts(SharedNetwork(SHAPE))
     shared = replace(SHAPE, shared=(1, 2))
     halves = PartialFreezing(PartialFreezingSettings(image=2, text=1), shared)
     with pytest.raises(InputError, match="layer 1 is shared by image and text, and is to be frozen for one of them"):
@@ -121,4 +122,4 @@ def test_the_locked_tower_is_the_whole_first_modality(projection):
     image = {key for key in network.state_dict() if key.split(".")[1] == "image"}
     assert still == (image - {"projections.image.weight"} if projection else image)
     with pytest.raises(InputError, match="'lit' locks the tower of 'image', and its layers are shared"):
-        Lit(LitSettings(), replace(SHAPE, shared=(0,)))
+        Lit(LitSettings(), SHAPE).frozen_parts(SharedNetwork(replace(SHAPE, shared=(0,))))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+from stitchkit.encoders.pair_network import ImageInput, TextInput
+from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 from stitchkit.training.objectives import objective_type, token_pairs
 from stitchkit.training.objectives.clip import contrastive_loss
 from stitchkit.training.objectives.draws import RowDraws

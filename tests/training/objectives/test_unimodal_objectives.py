@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from stitchkit.core.errors import InputError
-from stitchkit.encoders.shared.network import ImageInput, SharedNetwork, SharedShape, TextInput
+from stitchkit.encoders.pair_network import ImageInput, TextInput
+from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 from stitchkit.training.objectives.clip import contrastive_loss
 from stitchkit.training.objectives.clip_mlm import ClipMlm, ClipMlmSettings, masked_words
 from stitchkit.training.objectives.draws import RowDraws
