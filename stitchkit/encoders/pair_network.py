@@ -120,8 +120,9 @@ def main_input(batch: Batch) -> Tensor:
 
     Examples
     --------
-    >>> main_input({"input_ids": torch.ones(2, 5), "attention_mask": torch.ones(2, 5)}).shape
-    torch.Size([2, 5])
+    >>> ids = torch.ones(2, 5)
+    >>> main_input({"input_ids": ids, "attention_mask": ids > 0}) is ids
+    True
     """
     if isinstance(batch, Tensor):
         return batch
