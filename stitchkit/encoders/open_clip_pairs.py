@@ -108,8 +108,13 @@ class OpenClipEncoder:
         """Projected features (b, d) in float32 on the device, of any length unless ``norm=unit``."""
         import torch
 
+        with torch.inference_mode():
+            return self.forward(batch)
+
+    def forward(self, batch: torch.Tensor) -> Encoded:
+        """As :meth:`encode`, with gradients where weights are trained."""
         inputs = move(batch, self.device, self.dtype)
-        with torch.inference_mode(), library_call():
+        with library_call():
             features = self.model(inputs) if self.modality == "image" else self.model.encode_text(inputs)
         return Encoded(at_norm(features.float(), self.norm))
 

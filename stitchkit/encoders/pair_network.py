@@ -120,9 +120,8 @@ def main_input(batch: Batch) -> Tensor:
 
     Examples
     --------
-    >>> ids = torch.ones(2, 5)
-    >>> main_input({"input_ids": ids, "attention_mask": ids > 0}) is ids
-    True
+    >>> main_input({"input_ids": Tensor([[1, 7, 2]]), "attention_mask": Tensor([[1, 1, 1]])})
+    tensor([[1., 7., 2.]])
     """
     if isinstance(batch, Tensor):
         return batch

@@ -77,11 +77,21 @@ class PythonEncoder:
                 encoded: Encoded = self.thing.encode(batch)
             return encoded
         with torch.inference_mode():
-            inputs = move(batch, self.device, self.dtype) if self.kind == "module" else batch
-            with _own_code(self.name):
-                pooled = self.thing(inputs)
-            pooled = torch.as_tensor(pooled).to(self.device, torch.float32)
-        return Encoded(pooled)
+            return self.forward(batch)
+
+    def forward(self, batch: Batch) -> Encoded:
+        """As :meth:`encode` of a module or callable, with gradients where weights of a module are trained."""
+        import torch
+
+        inputs = move(batch, self.device, self.dtype) if self.kind == "module" else batch
+        with _own_code(self.name):
+            pooled = self.thing(inputs)
+        return Encoded(torch.as_tensor(pooled).to(self.device, torch.float32))
+
+    @property
+    def model(self) -> Any:
+        """The torch module, or None of what is none."""
+        return self.thing if self.kind == "module" else None
 
     def classifier(self) -> LinearHead:
         """The classifier of what is already an encoder and has one."""

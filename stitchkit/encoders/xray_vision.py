@@ -85,9 +85,14 @@ class XrayEncoder:
         """Vectors (b, d) in float32 on the device, and the positions (b, t, d) of the map that they are the mean of."""
         import torch
 
+        with torch.inference_mode():
+            return self.forward(batch)
+
+    def forward(self, batch: torch.Tensor) -> Encoded:
+        """As :meth:`encode`, with gradients where weights are trained."""
         check_range(self.name, batch)
         inputs = move(batch, self.device, self.dtype)
-        with torch.inference_mode(), library_call():
+        with library_call():
             tokens = rows_of(self._map(inputs))
             return Encoded(tokens.float().mean(dim=1), tokens)
 

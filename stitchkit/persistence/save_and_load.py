@@ -204,9 +204,9 @@ def load(
 
         return load_moments(path)
     config, arrays = read_folder(path)
-    if config.get("kind") == "shared encoder":
+    if config.get("kind") in ("shared encoder", "tuned pair"):
         raise InputError(
-            f"{path} holds a shared encoder. Load one of its modalities, with "
+            f"{path} holds trained encoders. Load one of its modalities, with "
             f"sk.load_encoder('stitchkit:FOLDER#modality=NAME')."
         )
     if config.get("kind") == "bound":

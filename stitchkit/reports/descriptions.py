@@ -203,6 +203,8 @@ def _folder(path: Path) -> dict[str, Any]:
         return _fused_head(config, arrays)
     if config.get("kind") == "shared encoder":
         return _shared_encoder(path, config, arrays)
+    if config.get("kind") == "tuned pair":
+        return _tuned_pair(path, config)
     decisions = {name.lower(): value for name, value in decision_facts(config).items()}
     if decisions and "source" not in config:
         return {"is": "a fit on scores", **decisions}
@@ -294,6 +296,15 @@ def _shared_encoder(path: Path, config: dict[str, Any], arrays: dict[str, Any]) 
     network, _ = unpack_shared(config, arrays)
     named = {one: f"stitchkit:{path}#modality={one}" for one in network.shape.inputs}
     return {"is": "a shared encoder", "width": network.shape.dim, "modalities": named}
+
+
+def _tuned_pair(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    from stitchkit.encoders.tuned.encoder import pair_fields  # which needs torch
+
+    fields = pair_fields(config)
+    named = {one.name: f"stitchkit:{path}#modality={one.name}" for one in fields.towers}
+    trained = {one.name: one.encoder for one in fields.towers}
+    return {"is": "a pair of trained encoders", "width": fields.dim, "modalities": named, "trained from": trained}
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -34,7 +35,7 @@ class Batch:
     """
 
     rows: np.ndarray
-    chunks: tuple[Mapping[str, Tensor], ...]
+    chunks: tuple[Mapping[str, Any], ...]
     chunk_rows: tuple[np.ndarray, ...]
     shares: tuple[int, ...]
     waited: float
@@ -95,7 +96,7 @@ class Batches:
 
     def fetch(
         self, step: int
-    ) -> tuple[np.ndarray, tuple[Mapping[str, Tensor], ...], tuple[np.ndarray, ...], tuple[int, ...]]:
+    ) -> tuple[np.ndarray, tuple[Mapping[str, Any], ...], tuple[np.ndarray, ...], tuple[int, ...]]:
         """Rows of the whole batch, chunks of this process with their rows, and the number of rows of each process."""
         rows, epoch = self.rows(step), step // self.in_pass
         shares = np.array_split(rows, self.world)
@@ -107,9 +108,22 @@ class Batches:
         )
         return rows, chunks, chunk_rows, tuple(map(len, shares))
 
-    def _in_pinned_memory(self, tensor: Tensor) -> Tensor:
-        """The tensor in memory that a GPU copies from while it computes, where there is one."""
-        return tensor.pin_memory() if self.pinned else tensor
+    def _in_pinned_memory(self, batch: Any) -> Any:
+        """The batch in memory that a GPU copies from while it computes, where there is one."""
+        return each_tensor(batch, Tensor.pin_memory) if self.pinned else batch
+
+
+def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A batch, of one tensor or of several by name, with every tensor changed.
+
+    Examples
+    --------
+    >>> each_tensor({"ids": Tensor([1]), "mask": Tensor([2])}, lambda tensor: tensor + 1)
+    {'ids': tensor([2.]), 'mask': tensor([3.])}
+    """
+    if isinstance(batch, Mapping):
+        return {name: change(one) if isinstance(one, Tensor) else one for name, one in batch.items()}
+    return change(batch)
 
 
 @lru_cache(maxsize=4)

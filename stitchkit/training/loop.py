@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
-from stitchkit.encoders.shared.encoder import pack_shared
-from stitchkit.encoders.shared.network import SharedNetwork
+from stitchkit.encoders.pair_network import PairNetwork
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.folders import refresh_folder
 from stitchkit.storage.path_checks import resolved_path
@@ -34,7 +33,7 @@ from stitchkit.training.checkpoints import (
 )
 from stitchkit.training.frozen_parts import FrozenParts
 from stitchkit.training.gradient_cache import cached_backward
-from stitchkit.training.loading import Batch, Batches
+from stitchkit.training.loading import Batch, Batches, each_tensor
 from stitchkit.training.objectives import objective_type
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import Objective, Outputs
@@ -141,7 +140,7 @@ class _Run:
     fabric: Fabric
     say: Callable[[str], None]
     bar: Progress
-    network: SharedNetwork
+    network: PairNetwork
     objective: Objective
     optimizer: Any
     data: PreparedPairs
@@ -161,8 +160,8 @@ class _Run:
         stopped = _earlier_state(recipe, folder, fabric.world_size)  # refused before anything is written
         data = PreparedPairs.of(recipe, folder, fabric, say, bar, None if stopped is None else stopped.pairs)
         torch.manual_seed(recipe.seed)
-        network = SharedNetwork(data.shape)
-        objective = objective_type(recipe.objective.name)(recipe.objective, data.shape)
+        network = data.form.network()
+        objective = objective_type(recipe.objective.name)(recipe.objective, network.shape)
         for pairs in (data.train, data.held):
             objective.check(pairs.present)
         objective.check_network(network)
@@ -219,9 +218,12 @@ class _Run:
         fabric, network, objective, pairs = self.fabric, self.network, self.objective, self.data.train
         facts = pairs.facts(batch.rows, fabric.device)
 
+        def to_device(tensor: Tensor) -> Tensor:
+            return tensor.to(fabric.device, non_blocking=True)
+
         def forward(chunk: int) -> Outputs:
             draws = RowDraws(self.recipe.seed, self.step, batch.chunk_rows[chunk])
-            there = {name: rows.to(fabric.device, non_blocking=True) for name, rows in batch.chunks[chunk].items()}
+            there = {name: each_tensor(rows, to_device) for name, rows in batch.chunks[chunk].items()}
             with fabric.autocast():
                 return {
                     name: objective.outputs(network, name, pairs.modalities[name].to_inputs(rows), draws)
@@ -293,7 +295,7 @@ class _Run:
     def _keep(self, validation: Validation) -> None:
         """The encoder's folder with the weights as they are now."""
         data = self.data
-        config, arrays = pack_shared(self.network, data.settings)
+        config, arrays = data.form.pack(self.network)
         record = {
             "recipe": self.recipe.to_dict(), "modalities": list(data.train.modalities),
             "notes": data.notes, "pairs": len(data.train), "captions": data.train.distinct,
@@ -338,7 +340,7 @@ def _as_json(recipe: Recipe) -> str:
     return json.dumps(recipe.to_dict(), default=str)
 
 
-def _optimizer(network: SharedNetwork, objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW of all parameters by name; vectors (biases, norms, modality features) are not decayed."""
     named = [
         (f"{module}.{name}", parameter)

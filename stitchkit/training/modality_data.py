@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stitchkit.core.roles import Encoder
+from stitchkit.datasets.images import read_image
 from stitchkit.encoders.shared.encoder import ImageBatch, TextBatch
 
 
@@ -20,10 +25,10 @@ class ModalityData(Protocol):
     ``fetch`` may run in another thread; ``to_inputs`` runs where the network does.
     """
 
-    def fetch(self, rows: np.ndarray, epoch: int) -> Tensor:
-        """Some rows as small as they can travel; a row looks the same whenever it is fetched in one epoch."""
+    def fetch(self, rows: np.ndarray, epoch: int) -> Any:
+        """Some rows as small as they can travel, tensors of m rows; a row is the same all through an epoch."""
 
-    def to_inputs(self, batch: Tensor) -> Tensor:
+    def to_inputs(self, batch: Any) -> Any:
         """The fetched batch as the network takes it, on the device it is on."""
 
 
@@ -82,6 +87,38 @@ class TextData:
     def to_inputs(self, batch: Tensor) -> Tensor:
         """The ids themselves."""
         return batch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncoderData:
+    """Items as a pretrained encoder prepares them, decoded anew each time.
+
+    Parameters
+    ----------
+    encoder
+        The encoder.
+    values
+        n texts, decoded images, or paths of images.
+    """
+
+    encoder: Encoder
+    values: Sequence[Any] = field(repr=False)
+
+    def fetch(self, rows: np.ndarray, epoch: int) -> Any:
+        """The encoder's batch."""
+        items = [self.values[row] for row in rows.tolist()]
+        if self.encoder.modality == "text":
+            return self.encoder.prepare([str(one) for one in items])
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            return self.encoder.prepare(list(pool.map(_as_image, items)))
+
+    def to_inputs(self, batch: Any) -> Any:
+        """The batch itself."""
+        return batch
+
+
+def _as_image(item: Any) -> Any:
+    return read_image(item) if isinstance(item, str | Path) else item
 
 
 @lru_cache(maxsize=4)

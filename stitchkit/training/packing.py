@@ -57,7 +57,7 @@ def pack_images(images: Items, reading: ImageBatch, folder: Path, bar: Progress)
         Naming the image that cannot be read; nothing is kept then.
     """
     shape = (len(images), reading.wide, reading.wide, len(reading.mean))
-    path = folder / f"{_digest_of(images, shape)}.npy"
+    path = folder / f"{digest_of_files(images, shape)}.npy"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     _remove_old_drafts(folder)
@@ -128,7 +128,8 @@ def _image(value: object) -> object:
     return read_image(value) if isinstance(value, str | Path) else value
 
 
-def _digest_of(images: Items, shape: tuple[int, ...]) -> str:
+def digest_of_files(images: Items, shape: tuple[int, ...] = ()) -> str:
+    """Digest of ids, paths, sizes and times of images, or of their pixels, with the shape that they are read in."""
     digest = hashlib.sha256(repr((_READING, *shape)).encode())
     for name, value in zip(images.ids.tolist(), images.values, strict=True):
         if isinstance(value, str | Path):

@@ -47,6 +47,7 @@ VocabularySize = Annotated[int, Meta(ge=300, description="a whole number, 300 or
 BatchSize = Annotated[int, Meta(ge=2, description="a whole number, 2 or more")]
 Zoom = Annotated[int, Meta(ge=1)] | Annotated[float, Meta(ge=1, le=1e6, description="a number, 1 or more")]
 ModalityName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z")]  # it stands in an encoder's name
+EncoderPair = Annotated[tuple[Text, Text], Meta(description="names of two encoders: of the items, and of the captions")]
 Modalities = Annotated[tuple[ModalityName, ModalityName] | None, Meta(description=_NAMES)]
 
 
@@ -111,6 +112,25 @@ class NetworkRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "vocabulary": self.vocabulary,
             "tokenizer": str(self.tokenizer or ""),
         }
+
+
+class TowersRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``[towers]`` of a recipe, instead of ``[network]``: pretrained encoders that are trained on.
+
+    Parameters
+    ----------
+    encoders
+        Names of two encoders: that of the items, then that of the captions.
+    dim
+        Width of the common space, default 512.
+    """
+
+    encoders: EncoderPair
+    dim: AtLeastOne = 512
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"encoders": list(self.encoders), "dim": self.dim}
 
 
 class PairsRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,6 +225,8 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Name of the run, in the encoder's card; default the name of the file.
     seed
         Seed of weights, batches, crops, held-out patients and the fraction, default 0.
+    towers
+        Pretrained encoders in place of ``network``, default None: a network from scratch.
     objective
         Settings of the loss, default those of CLIP's. The file names it; its keys are those of its own settings.
     """
@@ -212,6 +234,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Text
     seed: Seed = 0
     network: NetworkRecipe = NetworkRecipe()
+    towers: TowersRecipe | None = None
     pairs: PairsRecipe
     objective: ObjectiveSettings = field(default_factory=lambda: objective_type(OBJECTIVE).Settings(name=OBJECTIVE))
     training: TrainingRecipe = TrainingRecipe()
@@ -220,7 +243,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Plain values. Keys of kept runs and states of stopped ones are made of them, so that none may change."""
         return {
             "name": self.name,
-            "network": self.network.to_dict(),
+            **({"network": self.network.to_dict()} if self.towers is None else {"towers": self.towers.to_dict()}),
             "pairs": {**asdict(self.pairs), "root": str(self.pairs.root)},
             "objective": asdict(self.objective),
             **asdict(self.training),
@@ -243,6 +266,10 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType(
         if isinstance(table, Mapping) and all(key in table for key in keys):
             first, second = keys
             raise DataError(f"{first!r} and {second!r} of [{name}] in {path} both {purpose}. Keep one.")
+    if "network" in content and "towers" in content:
+        raise DataError(
+            f"{path} has [network], which is trained from scratch, and [towers], which are pretrained. Keep one."
+        )
     objective = _read_objective(content.pop("objective", {}), path)
     _check_keys_of_objective(content, objective, path)
     recipe: Recipe = read_record(content, Recipe, path, folder=path.parent.absolute())  # wherever it is run

@@ -15,6 +15,7 @@ from stitchkit.core.notebook_text import NotebookText
 from stitchkit.core.wording import counted
 from stitchkit.metrics.ranks import chance_both_ways, pair_ranks, pair_ranks_back, recall_at
 from stitchkit.storage.artefact_schemas import check_fields
+from stitchkit.training.loading import each_tensor
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import join_outputs
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
     from stitchkit.encoders.pair_network import PairNetwork
+    from stitchkit.training.modality_data import ModalityData
     from stitchkit.training.objectives.objective import Objective, Outputs
     from stitchkit.training.pairs import TrainingPairs
     from stitchkit.training.recipes import Recipe
@@ -144,13 +146,17 @@ def _outputs(
     network: PairNetwork, objective: Objective, pairs: TrainingPairs, rows: np.ndarray, recipe: Recipe, fabric: Fabric
 ) -> Outputs:
     """Outputs (b, ...) of some rows that the objective takes, a chunk at a time."""
+
+    def batch_of(data: ModalityData, rows: np.ndarray) -> Any:
+        return each_tensor(data.fetch(rows, 0), lambda tensor: tensor.to(fabric.device))
+
     pieces, chunk = [], recipe.training.chunk
     with fabric.autocast():
         for start in range(0, len(rows), chunk):
             some = rows[start : start + chunk]
             draws = RowDraws(recipe.seed, 0, some)
             pieces.append({
-                name: objective.outputs(network, name, data.to_inputs(data.fetch(some, 0).to(fabric.device)), draws)
+                name: objective.outputs(network, name, data.to_inputs(batch_of(data, some)), draws)
                 for name, data in pairs.modalities.items()
             })  # fmt: skip
     return join_outputs(pieces)

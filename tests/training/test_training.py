@@ -475,7 +475,7 @@ def test_a_run_on_images_that_were_replaced_is_refused(recipe, films, tmp_path):
     os.utime(first)
     run(recipe(root=folder), out)
     first.write_bytes(second.read_bytes())
-    with pytest.raises(InputError, match="ids, texts, images or splits"):
+    with pytest.raises(InputError, match="ids, texts, images, splits or encoders"):
         run(recipe(root=folder), out)
 
 

@@ -98,9 +98,10 @@ def _summary(recipe: Recipe) -> dict[str, Any]:
     """The recipe's data, network and length."""
     network = recipe.network
     common = "all" if network.shared is None else network.shared or "none"
+    form = f"{network.layers} layers of {network.width}, shared: {common}, {network.mode}"
     return {
         "recipe": recipe.name, "pairs": f"{recipe.pairs.layout} in {recipe.pairs.root}",
-        "network": f"{network.layers} layers of {network.width}, shared: {common}, {network.mode}",
+        **({"network": form} if recipe.towers is None else {"towers": " and ".join(recipe.towers.encoders)}),
         "batch": f"{recipe.training.batch}, in chunks of {recipe.training.chunk}",
         "until": f"step {recipe.training.steps}" if recipe.training.steps else f"epoch {recipe.training.epochs}",
     }  # fmt: skip

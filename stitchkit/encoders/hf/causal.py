@@ -19,7 +19,7 @@ def is_causal(model: Any, inputs: TextInputs) -> bool:
     Parameters
     ----------
     model
-        A text model of transformers, in float32 on the CPU.
+        A text model of transformers, in float32.
     inputs
         Its preprocessing.
     """
@@ -29,7 +29,8 @@ def is_causal(model: Any, inputs: TextInputs) -> bool:
     words = [number for number in sorted(inputs.tokenizer.get_vocab().values()) if number not in special][:2]
     if len(words) < 2 or (inputs.length is not None and inputs.length < TOKENS):
         return False
-    ids = torch.tensor([[words[0]] * TOKENS, [words[0], *[words[1]] * (TOKENS - 1)]])
+    device = next(model.parameters()).device
+    ids = torch.tensor([[words[0]] * TOKENS, [words[0], *[words[1]] * (TOKENS - 1)]], device=device)
     try:
         with torch.inference_mode(), library_call():
             output = model.eval()(input_ids=ids, **{MASK: torch.ones_like(ids)}, return_dict=True)

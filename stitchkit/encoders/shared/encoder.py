@@ -99,6 +99,11 @@ class TextBatch:
             ids[row, : len(one) + 2] = torch.tensor([self.start, *one, self.end])
         return ids
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """True for each text that is longer than what is read of it, (n,)."""
+        read = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [len(one.ids) > self.context - 2 for one in read]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedEncoder:
@@ -240,16 +245,27 @@ def text_batch(shape: TextInput, path: Path, settings: Mapping[str, Any]) -> Tex
     fields, content = text_preparing(settings, shape), path.read_bytes()
     if sha256_of(content) != fields.tokenizer:
         raise ModelUnavailableError(f"{path} is not the tokenizer that the network was trained with. Copy it again.")
+    return tokenizer_batch(shape, content, fields.start, str(path))
+
+
+def tokenizer_batch(shape: TextInput, content: bytes, start: int, where: str = TOKENIZER) -> TextBatch:
+    """The step from texts to token ids, from the content of a ``tokenizer.json``; ``where`` names it in errors.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If it cannot be read, or has more tokens than the network.
+    """
     try:
         tokenizer = read_tokenizer(content)
     except ValueError as error:
-        raise ModelUnavailableError(f"{path} cannot be read as a tokenizer: {error}. Copy it again.") from error
+        raise ModelUnavailableError(f"{where} cannot be read as a tokenizer: {error}. Copy it again.") from error
     largest = max(tokenizer.get_vocab().values(), default=0)
     if largest >= shape.vocabulary:
         raise ModelUnavailableError(
-            f"{path} has a token {largest}, and the network a vocabulary of {shape.vocabulary}. Copy the whole folder."
+            f"{where} has a token {largest}, and the network a vocabulary of {shape.vocabulary}. Copy the whole folder."
         )
     tokenizer.encode_special_tokens = True  # a text that holds "[END]" does not end there
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return TextBatch(tokenizer, shape.context, fields.start, shape.end)
+    return TextBatch(tokenizer, shape.context, start, shape.end)

@@ -1,0 +1,1 @@
+"""Two pretrained encoders that were trained on, into one space."""

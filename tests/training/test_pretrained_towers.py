@@ -1,0 +1,280 @@
+"""Pretrained encoders as the start of a training: what is trained, what is kept, and encoders that do not fit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from run_logs import log_lines
+from safetensors.numpy import load_file
+from test_training import stopped_at
+
+import stitchkit as sk
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError, SpaceMismatchError
+from stitchkit.encoders.tuned.layers import layer_names
+from stitchkit.encoders.tuned.network import TunedNetwork, content_mask
+from stitchkit.reports.descriptions import describe
+from stitchkit.training.loop import train
+from stitchkit.training.recipes import read_recipe
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
+
+from tiny_encoders import hf_bert, hf_dinov2, hf_vit, timm_resnet, timm_vit
+from tiny_open_clip import open_clip_own
+from tiny_pairs import hf_clip
+
+pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory):
+    """Tiny checkpoints with random weights, by their names as encoders."""
+    folder = tmp_path_factory.mktemp("zoo")
+    makers = {"vit": timm_vit, "resnet": timm_resnet, "hf-vit": hf_vit, "dino": hf_dinov2, "bert": hf_bert,
+              "clip": hf_clip, "open-clip": open_clip_own}  # fmt: skip
+    places = {name: make(folder / name) for name, make in makers.items()}
+    (folder / "small.py").write_text(
+        "import numpy as np, torch\n"
+        "class Small(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(192, 6)\n"
+        "        torch.nn.init.eye_(self.layer.weight)\n"
+        "        torch.nn.init.zeros_(self.layer.bias)\n"
+        "    def prepare(self, items):\n"
+        "        pixels = [np.asarray(one.convert('RGB').resize((8, 8))) for one in items]\n"
+        "        return torch.from_numpy(np.stack(pixels)).float().flatten(1) / 255\n"
+        "    def forward(self, x):\n"
+        "        return self.layer(x)\n"
+    )
+    return {
+        "vit": f"timm:{places['vit']}", "resnet": f"timm:{places['resnet']}", "hf-vit": f"hf:{places['hf-vit']}",
+        "dino": f"hf:{places['dino']}", "bert": f"hf:{places['bert']}",
+        **{f"clip-{one}": f"hf:{places['clip']}#modality={one}" for one in ("image", "text")},
+        **{f"open-clip-{one}": f"open_clip:{places['open-clip']}#modality={one}" for one in ("image", "text")},
+        "python": f"python:{folder / 'small.py'}:Small",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def tuning(films, zoo, tmp_path):
+    """Writes a recipe with two encoders of the zoo as its towers."""
+
+    def make(items="vit", captions="bert", *, objective="clip", dim=12, training=(), **settings):
+        tables = {
+            "towers": {"encoders": [zoo.get(items, items), zoo.get(captions, captions)], "dim": dim},
+            "pairs": {"layout": "table", "root": str(films), "valid": "test"},
+            "pairs.reader": {"table": "manifest.csv", "text": "text", "patient": "patient", "split": "split",
+                             "classes": []},
+            "objective": {"name": objective, **settings},
+            "training": {"epochs": 2, "batch": 16, "rate": 1e-3, **dict(training)},
+        }  # fmt: skip
+        lines = ['name = "towers"']
+        for name, values in tables.items():
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+        path = tmp_path / "towers.toml"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return make
+
+
+def losses(out):
+    return [line["loss"] for line in log_lines(out / "run") if "loss" in line]
+
+
+def trained(path, out):
+    return train(path, out, device="cpu", progress=False)
+
+
+def vectors(name, items):
+    encoder = sk.load_encoder(name, device="cpu", trust_python=True)
+    return np.asarray(sk.embed(encoder, items, store=None, progress=False).vectors)
+
+
+PAIRS = [("vit", "bert"), ("resnet", "bert"), ("dino", "bert"), ("clip-image", "clip-text"),
+         ("open-clip-image", "open-clip-text"), ("python", "bert")]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*longer than")
+@pytest.mark.parametrize(("items", "captions"), PAIRS)
+def test_encoders_of_every_family_are_trained_on_and_named_by_their_folder(tuning, films, tmp_path, items, captions):
+    found = trained(tuning(items, captions), tmp_path / "out")
+    assert np.isfinite(losses(tmp_path / "out")).all()
+    assert found.names == tuple(f"stitchkit:{tmp_path / 'out'}#modality={one}" for one in ("image", "text"))
+    image, text = (sk.load_encoder(name, device="cpu", trust_python=True) for name in found.names)
+    assert (image.modality, text.modality, image.space.dim, text.space.dim) == ("image", "text", 12, 12)
+    assert image.pair == text.pair
+    arrays = load_file(tmp_path / "out" / "model.safetensors")
+    base = sk.load_encoder(json.loads((tmp_path / "out" / "config.json").read_text())["pair"]["towers"][0]["encoder"])
+    start = dict(base.model.named_parameters())
+    moved = [key for key in arrays if key.startswith("towers.image.")
+             and not np.array_equal(arrays[key], start[key.removeprefix("towers.image.")])]  # fmt: skip
+    assert moved
+    shown = sk.Items(["a", "b"], [films / "test0.png", films / "test1.png"], "image")
+    assert vectors(found.names[0], shown).shape == (2, 12)
+    assert vectors(found.names[1], sk.Items(["a"], ["effusion ."], "text")).shape == (1, 12)
+    assert describe(tmp_path / "out")["is"] == "a pair of trained encoders"
+
+
+def test_chunks_and_a_stop_change_nothing_of_a_run_with_towers(tuning, tmp_path, monkeypatch):
+    trained(tuning(), tmp_path / "whole")
+    trained(tuning(training={"chunk": 5}), tmp_path / "chunks")
+    np.testing.assert_allclose(losses(tmp_path / "chunks"), losses(tmp_path / "whole"), atol=2e-5)
+    stopped_at(4, monkeypatch, tuning(), tmp_path / "cut")
+    trained(tuning(), tmp_path / "cut")
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    files = [(tmp_path / one / "model.safetensors").read_bytes() for one in ("whole", "cut")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*longer than")
+def test_a_loaded_tower_gives_what_the_network_in_training_gave(tuning, films, tmp_path, monkeypatch):
+    """The validation of the loaded folder is that on record: recall is made of the same vectors."""
+    found = trained(tuning(), tmp_path / "out")
+    with (films / "manifest.csv").open() as file:
+        rows = [line.split(",", 2) for line in file if line.startswith("test")]
+    assert len(rows) == 24
+    cohort = sk.read_cohort("table", films, table="manifest.csv", text="text", patient="patient", split="split",
+                            classes=[]).part("test")  # fmt: skip
+    left = vectors(found.names[0], cohort.images)
+    right = vectors(found.names[1], cohort.anchors().target_items)
+    unit = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in (left, right)]
+    texts = [str(one) for one in cohort.anchors().target_items.values]
+    first = [texts.index(one) for one in dict.fromkeys(texts)]
+    near = unit[0] @ unit[1][first].T
+    truth = np.array([list(dict.fromkeys(texts)).index(one) for one in texts])
+    own = near[np.arange(len(near)), truth]
+    recall = np.mean((near > own[:, None] + 1e-9).sum(axis=1) < 5)
+    assert recall == pytest.approx(found.best.recall["text@5"], abs=1.5 / len(near))
+
+
+def test_lit_leaves_the_first_tower_to_its_own_checkpoint(tuning, zoo, films, tmp_path):
+    found = trained(tuning(objective="lit"), tmp_path / "out")
+    arrays = load_file(tmp_path / "out" / "model.safetensors")
+    assert not any(key.startswith("towers.image.") for key in arrays)
+    assert any(key.startswith("towers.text.") for key in arrays)
+    shown = sk.Items(["a", "b"], [films / "test0.png", films / "test1.png"], "image")
+    expected = vectors(zoo["vit"], shown) @ arrays["projections.image.weight"].T
+    np.testing.assert_allclose(vectors(found.names[0], shown), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["filip", "sparc", "clip_mlm", "slip", "partial_freezing"])
+@pytest.mark.parametrize("items", ["vit", "resnet", "hf-vit"])
+def test_objectives_of_tokens_views_words_and_layers_take_pretrained_towers(tuning, tmp_path, objective, items):
+    trained(tuning(items, objective=objective, training={"epochs": 1}), tmp_path / "out")
+    assert np.isfinite(losses(tmp_path / "out")).all()
+
+
+@pytest.mark.parametrize(("items", "captions", "modality"), [("python", "bert", "image"), ("vit", "clip-text", "text")])
+def test_an_objective_of_tokens_is_refused_before_the_first_step_where_there_are_none(
+    tuning, tmp_path, items, captions, modality
+):
+    with pytest.raises(InputError, match=f"'filip' reads tokens, and the encoder of '{modality}' gives none as wide"):
+        trained(tuning(items, captions, objective="filip"), tmp_path / "out")
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("items", "captions", "message"),
+    [
+        ("demo:general", "bert", "cannot be trained: it gives vectors without gradients"),
+        ("bert", "bert", "reads texts, and stands where images are read"),
+        ("vit", "resnet", "reads images, and stands where texts are read"),
+    ],
+)
+def test_encoders_that_do_not_fit_are_refused(tuning, tmp_path, items, captions, message):
+    with pytest.raises(InputError, match=message):
+        trained(tuning(items, captions), tmp_path / "out")
+
+
+def test_a_recipe_has_a_network_or_towers(tuning, tmp_path):
+    path = tuning()
+    path.write_text(path.read_text() + '[network]\nsize = "tiny"\n')
+    with pytest.raises(DataError, match=r"has \[network\], which is trained from scratch, and \[towers\]"):
+        read_recipe(path)
+    path = tuning()
+    path.write_text(path.read_text().replace("encoders = [", 'encoders = ["demo:text", '))
+    with pytest.raises(DataError, match="names of two encoders"):
+        read_recipe(path)
+
+
+def test_another_checkpoint_or_other_weights_are_refused(tuning, zoo, tmp_path):
+    """The checkpoint below a folder was replaced; or the weights of two folders were mixed."""
+    place = timm_vit(tmp_path / "mine", seed=1)
+    names = [trained(tuning(f"timm:{place}", objective=one), tmp_path / one).names[0] for one in ("clip", "lit")]
+    shutil.copy(tmp_path / "clip" / "model.safetensors", tmp_path / "lit" / "model.safetensors")
+    with pytest.raises(ModelUnavailableError, match="are not those that its config names"):
+        sk.load_encoder(names[1], device="cpu")
+    shutil.rmtree(place)
+    timm_vit(place, seed=2)
+    with pytest.raises(SpaceMismatchError):
+        sk.load_encoder(names[0], device="cpu")
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("vit", 1), ("hf-vit", 1), ("dino", 1), ("resnet", 0)])
+def test_class_tokens_and_special_tokens_are_no_content(zoo, films, name, prefix):
+    from PIL import Image
+
+    encoder = sk.load_encoder(zoo[name], device="cpu")
+    batch = encoder.prepare([Image.open(films / "test0.png")] * 2)
+    tokens = encoder.encode(batch).tokens
+    mask = content_mask(encoder, batch, tokens)
+    assert mask.shape == tokens.shape[:2]
+    assert not mask[:, :prefix].any()
+    assert mask[:, prefix:].all()
+    side = int(mask[0].sum()) ** 0.5
+    assert side == int(side)
+
+
+def test_padding_start_and_end_of_a_text_are_no_content(zoo):
+    encoder = sk.load_encoder(zoo["bert"], device="cpu")
+    words = [word for word in encoder.inputs.tokenizer.get_vocab() if word.isalpha()][:3]
+    batch = encoder.prepare([" ".join(words), words[0]])
+    mask = content_mask(encoder, batch, encoder.encode(batch).tokens)
+    assert mask.tolist() == [[False, True, True, True, False], [False, True, False, False, False]]
+
+
+def test_towers_stay_in_evaluation_mode_and_their_statistics_stand(zoo):
+    encoders = {"image": sk.load_encoder(zoo["resnet"], device="cpu"), "text": sk.load_encoder(zoo["bert"])}
+    network = TunedNetwork(encoders, 8, {"text": 8})
+    before = {key: value.clone() for key, value in network.named_buffers()}
+    assert before
+    network.train()
+    assert network.training
+    assert not any(module.training for module in network.towers.modules())
+    network("image", torch.randn(2, 3, *encoders["image"].input_size[1:]))
+    assert all(torch.equal(value, before[key]) for key, value in network.named_buffers())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "layers", "first"),
+    [
+        ("test_vit", 6, "blocks.0"), ("test_resnet", 4, "layer1"), ("test_efficientnet", 5, "blocks.0"),
+        ("test_convnext", 4, "stages.0"), ("densenet121", 10, "features.conv0"), ("regnetx_002", 4, "s1"),
+        ("mobilenetv3_small_050", 6, "blocks.0"),
+    ],
+)  # fmt: skip
+def test_layers_of_a_network_are_told_apart_and_every_weight_stands_in_one_place(architecture, layers, first):
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        model = timm.create_model(architecture)
+    before, blocks, after = layer_names(model)
+    assert (len(blocks), blocks[0][0]) == (layers, first)
+    names = [*before, *(name for block in blocks for name in block), *after]
+    for key in model.state_dict():
+        assert sum(key == name or key.startswith(f"{name}.") for name in names) == 1, key
+
+
+def test_layers_that_cannot_be_told_apart_are_not_frozen(tuning, tmp_path):
+    with pytest.raises(InputError, match="layers of 'image' are to be frozen, and the layers of its encoder cannot"):
+        trained(tuning("python", objective="partial_freezing"), tmp_path / "out")
+    trained(tuning("python", objective="partial_freezing", image=0, text=1, training={"epochs": 1}), tmp_path / "text")
+    arrays = load_file(tmp_path / "text" / "model.safetensors")
+    assert not any(key.startswith(("towers.text.embeddings.", "towers.text.encoder.layer.0.")) for key in arrays)
+    assert any(key.startswith("towers.text.encoder.layer.1.") for key in arrays)
