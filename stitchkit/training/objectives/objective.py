@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
-from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape
+from stitchkit.encoders.pair_network import Batch, ImageInput, Input, PairNetwork, PairShape, TextInput
 from stitchkit.training.objectives import ObjectiveSettings
 from stitchkit.training.objectives.draws import RowDraws
 
 Outputs = Mapping[str, tuple[Tensor, ...]]  # modality -> tensors (m, ...) of m rows, as `Objective.outputs` gives them
+KINDS: dict[type[Input], str] = {ImageInput: "images", TextInput: "texts"}  # of modalities that objectives ask for
 
 
 def join_outputs(chunks: Sequence[Outputs]) -> dict[str, tuple[Tensor, ...]]:
@@ -26,6 +27,34 @@ def join_outputs(chunks: Sequence[Outputs]) -> dict[str, tuple[Tensor, ...]]:
         name: tuple(torch.cat(tensors) for tensors in zip(*(chunk[name] for chunk in chunks), strict=True))
         for name in chunks[0]
     }
+
+
+def modalities_of(kind: type[Input], shape: PairShape, name: str, use: str) -> list[str]:
+    """Names of the modalities of one kind, at least one.
+
+    Parameters
+    ----------
+    kind
+        Type of the inputs: images or texts.
+    shape
+        Form of the network.
+    name
+        Name of the objective.
+    use
+        Use that the objective makes of them, for the message: a verb and its object.
+
+    Raises
+    ------
+    InputError
+        If there is none, naming the modalities.
+    """
+    names = [one for one, inputs in shape.inputs.items() if isinstance(inputs, kind)]
+    if not names:
+        raise InputError(
+            f"the objective {name!r} {use}, and there are no {KINDS[kind]}: {', '.join(shape.inputs)}. Give it pairs "
+            f"with {KINDS[kind]}, or take another objective."
+        )
+    return names
 
 
 @dataclass(frozen=True, slots=True, eq=False)

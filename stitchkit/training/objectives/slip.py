@@ -8,14 +8,13 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from stitchkit.core.errors import InputError
 from stitchkit.encoders.pair_network import Batch, ImageInput, PairNetwork, PairShape, main_input, with_main_input
 from stitchkit.storage.toml_files import Flag, NotNegative
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
-from stitchkit.training.objectives.objective import BatchFacts, Outputs
+from stitchkit.training.objectives.objective import BatchFacts, Outputs, modalities_of
+from stitchkit.training.objectives.views import image_view
 
-SMALLEST, JITTER = 0.5, 0.4  # least share of an image's area in a view; largest change of contrast and brightness
 WIDER, OUT = 4, 256  # of the head: hidden features as a multiple of the vectors', and features that are compared
 
 
@@ -51,11 +50,7 @@ class Slip(Clip):
     def __init__(self, settings: SlipSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
         self.weight, self.temperature, self.flip = settings.views, settings.view_temperature, settings.flip
-        self.images = next((name for name, one in shape.inputs.items() if isinstance(one, ImageInput)), "")
-        if not self.images:
-            raise InputError(
-                f"the objective 'slip' draws views of images, and there are none: {', '.join(shape.inputs)}."
-            )
+        self.images, *_ = modalities_of(ImageInput, shape, settings.name, "draws views")
         self.head = nn.Sequential(nn.Linear(shape.dim, WIDER * shape.dim), nn.GELU(), nn.Linear(WIDER * shape.dim, OUT))
 
     def outputs(self, network: PairNetwork, modality: str, inputs: Batch, draws: RowDraws) -> tuple[Tensor, ...]:
@@ -70,23 +65,6 @@ class Slip(Clip):
     def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:
         _, one, two = outputs[self.images]
         return super().loss(outputs, facts) + self.weight * view_loss(self.head(one), self.head(two), self.temperature)
-
-
-def image_view(images: Tensor, draws: RowDraws, purpose: str, flip: bool) -> Tensor:
-    """A random part of each image (m, c, h, w) at full size, its contrast and brightness changed.
-
-    The part has half of the area or more. Brightness is changed in standard deviations, as images are normalised.
-    """
-    drawn = torch.from_numpy(draws.uniform(purpose, 6)).to(images)
-    scale = (SMALLEST + (1 - SMALLEST) * drawn[:, 0]).sqrt()
-    across, down = ((1 - scale) * (2 * drawn[:, i] - 1) for i in (1, 2))
-    sign = torch.where(drawn[:, 3] < 0.5, -1.0, 1.0).to(images) if flip else torch.ones_like(scale)
-    none = torch.zeros_like(scale)
-    affine = torch.stack([scale * sign, none, across, none, scale, down], dim=1).view(-1, 2, 3)
-    grid = nn.functional.affine_grid(affine, list(images.shape), align_corners=False)
-    part = nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    contrast, brightness = (1 + JITTER * (2 * drawn[:, 4] - 1), JITTER * (2 * drawn[:, 5] - 1))
-    return part * contrast[:, None, None, None] + brightness[:, None, None, None]
 
 
 def view_loss(one: Tensor, two: Tensor, temperature: float) -> Tensor:

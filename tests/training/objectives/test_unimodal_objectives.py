@@ -12,10 +12,12 @@ from stitchkit.core.errors import InputError
 from stitchkit.encoders.pair_network import ImageInput, TextInput
 from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 from stitchkit.training.objectives.clip import contrastive_loss
-from stitchkit.training.objectives.clip_mlm import ClipMlm, ClipMlmSettings, masked_words
+from stitchkit.training.objectives.clip_mlm import ClipMlm, ClipMlmSettings
 from stitchkit.training.objectives.draws import RowDraws
+from stitchkit.training.objectives.masked_words import masked_words
 from stitchkit.training.objectives.objective import BatchFacts
-from stitchkit.training.objectives.slip import Slip, SlipSettings, image_view, view_loss
+from stitchkit.training.objectives.slip import Slip, SlipSettings, view_loss
+from stitchkit.training.objectives.views import image_view
 
 TEXT = TextInput(40, 500, 49)
 SHAPE = SharedShape(width=16, layers=1, heads=2, dim=8, size=2, inputs={"image": ImageInput(16, 8, 1), "text": TEXT})
@@ -108,7 +110,7 @@ def test_clip_mlm_is_clip_and_the_cross_entropy_of_the_chosen_words():
 
 def test_modalities_that_an_objective_lacks_are_named():
     two_texts = replace(SHAPE, inputs={"findings": TEXT, "impression": TEXT})
-    with pytest.raises(InputError, match="'slip' draws views of images, and there are none: findings, impression"):
+    with pytest.raises(InputError, match="'slip' draws views, and there are no images: findings, impression"):
         Slip(SlipSettings(), two_texts)
     two_images = replace(SHAPE, inputs={"left": ImageInput(16, 8, 1), "right": ImageInput(16, 8, 1)})
     with pytest.raises(InputError, match="'clip_mlm' masks words, and there are no texts: left, right"):
