@@ -29,6 +29,8 @@ OBJECTIVES = {
     "filip": "stitchkit.training.objectives.filip:Filip",
     "gloria": "stitchkit.training.objectives.gloria:Gloria",
     "sparc": "stitchkit.training.objectives.sparc:Sparc",
+    "declip": "stitchkit.training.objectives.declip:Declip",
+    "coca": "stitchkit.training.objectives.coca:Coca",
 }
 
 

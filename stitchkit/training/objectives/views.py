@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stitchkit.encoders.pair_network import TextInput
+from stitchkit.encoders.pair_network import TOKEN_IDS, Batch, TextInput
 from stitchkit.training.objectives.draws import RowDraws
 
 SMALLEST, JITTER = 0.5, 0.4  # least share of an image's area in a view; largest change of contrast and brightness
-EDITED = 0.1  # share of a text's words that a view deletes or moves: as EDA recommends
-PADDING = 0
+EDITED = 0.1  # edits of a text as a share of its words: as EDA recommends
 
 
 def image_view(images: Tensor, draws: RowDraws, purpose: str, flip: bool) -> Tensor:
@@ -30,28 +29,33 @@ def image_view(images: Tensor, draws: RowDraws, purpose: str, flip: bool) -> Ten
     return part * contrast[:, None, None, None] + brightness[:, None, None, None]
 
 
-def text_view(ids: Tensor, mask: Tensor, draws: RowDraws, inputs: TextInput) -> Tensor:
-    """Texts (m, t) of which half lose some words, and the other half have some words change places with each other.
+def text_view(batch: Batch, mask: Tensor, draws: RowDraws, inputs: TextInput) -> Batch:
+    """Texts of which half lose some words, and in the other half some pairs of words change places.
 
-    Each word is chosen with a chance of :data:`EDITED`. A text keeps at least one word, and its special tokens.
+    The number of either is a tenth of the text's words, at least 1. A text of one word stays as it is. What is lost
+    stands behind the end, where an attention mask is 0.
 
     Parameters
     ----------
-    ids : (m, t), mask : (m, t)
-        Tokens of the texts, and the places of words: neither special nor padding.
+    batch, mask : (m, t)
+        Texts, and the places of words: neither special nor padding.
 
     References
     ----------
     Deletion and swap of EDA: Wei and Zou, EMNLP 2019.
     """
-    drawn = torch.from_numpy(draws.uniform("edited words", 2, inputs.context)[:, :, : ids.shape[1]]).to(ids.device)
-    deleting = torch.from_numpy(draws.uniform("edit")).to(ids.device)[:, None] < 0.5
-    chosen = mask & (drawn[:, 0] < EDITED)
-    chosen = chosen & ~(deleting & (chosen.sum(dim=1) == mask.sum(dim=1))[:, None])
-    # chosen places come first, in order and at random; the others follow, in order both times
-    places = (~chosen).int().argsort(dim=1, stable=True)
-    others = drawn[:, 1].masked_fill(~chosen, 1).argsort(dim=1, stable=True)
-    swapped = ids.scatter(1, places, ids.gather(1, others))
-    rest = ids.gather(1, chosen.int().argsort(dim=1, stable=True))
-    kept = torch.arange(ids.shape[1], device=ids.device) < (~chosen).sum(dim=1, keepdim=True)
-    return torch.where(deleting, rest.masked_fill(~kept, PADDING), swapped)
+    drawn = torch.from_numpy(draws.uniform("edited words", inputs.context)[:, : mask.shape[1]]).to(mask.device)
+    deleting = torch.from_numpy(draws.uniform("edit")).to(mask.device)[:, None] < 0.5
+    words = mask.sum(dim=1, keepdim=True)
+    edits = (EDITED * words).round().long().clamp(min=1)
+    order = drawn.masked_fill(~mask, 2).argsort(dim=1, stable=True)  # words at random, then all else
+    rank = torch.arange(mask.shape[1], device=mask.device).expand_as(order)
+    partner = torch.where(rank < 2 * edits.minimum(words // 2), rank ^ 1, rank)
+    swapped = rank.scatter(1, order, order.gather(1, partner))  # where the word of each place stood before
+    lost = torch.zeros_like(mask).scatter(1, order, rank < edits.minimum(words - 1))
+    rest = lost.int().argsort(dim=1, stable=True)
+    before = torch.where(deleting, rest, swapped)
+    if isinstance(batch, Tensor):
+        return batch.gather(1, before)
+    behind = deleting & (rank >= (~lost).sum(dim=1, keepdim=True))
+    return {name: one.gather(1, before).masked_fill(behind & (name != TOKEN_IDS), 0) for name, one in batch.items()}
