@@ -164,7 +164,7 @@ def test_lit_leaves_the_first_tower_to_its_own_checkpoint(tuning, zoo, films, tm
     np.testing.assert_allclose(vectors(found.names[0], shown), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("objective", ["filip", "sparc", "clip_mlm", "slip", "partial_freezing"])
+@pytest.mark.parametrize("objective", ["filip", "sparc", "clip_mlm", "slip", "declip", "partial_freezing"])
 @pytest.mark.parametrize("items", ["vit", "resnet", "hf-vit"])
 def test_objectives_of_tokens_views_words_and_layers_take_pretrained_towers(tuning, tmp_path, objective, items):
     trained(tuning(items, objective=objective, training={"epochs": 1}), tmp_path / "out")
