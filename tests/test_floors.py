@@ -29,7 +29,7 @@ FLOORS = (
 INNER_FLOORS = {  # of rooms that hold rooms, by the same rule
     "evaluation": (
         {"leakage", "fitted_pairs", "patient_draws"},
-        {"spaces", "scores"},
+        {"spaces", "scores", "regions"},
         {"anchors", "retrieval"},
         {"associations"},
         {"diagnosis", "binding"},

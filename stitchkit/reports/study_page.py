@@ -52,6 +52,8 @@ class StudyPage:
         Heading, and each class with its interval.
     findings
         Class, positives, interval, difference and adjusted p, as they are printed.
+    compared
+        Headings of the first three columns of the findings.
     notes
         In words; those that begin with LEAKAGE or SHORTCUT are shown first.
     hashes
@@ -89,6 +91,7 @@ class StudyPage:
     hashes: Mapping[str, str]
     measure: str = "macro AUROC"
     explanation: str = ""
+    compared: tuple[str, str, str] = ("class", "positives", "AUROC")
     chances: Mapping[str, float] = field(default_factory=dict)
     each: str = "Class by class"
     counted: str = "anchors"

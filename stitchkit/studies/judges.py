@@ -22,6 +22,7 @@ from stitchkit.metrics.rankings import share
 from stitchkit.metrics.tied_ranks import Ranks
 
 RECALL, MAP = "recall@1", "mean_average_precision"
+POINTING = ("pointing_by_words", "pointing_by_sentence", "pointing_chance")
 PLACES = (1, 5, 10)
 DIRECTIONS = ("source to target", "target to source")
 
@@ -195,6 +196,23 @@ class RankingJudge(PairJudge):
         places = [k for k in PLACES if k == 1 or k <= self.gallery / 20]
         shares = {MAP: Share(np.nan_to_num(precision), of)}
         return shares | {f"recall@{k}": Share(of * ranks.recall(k), of) for k in places}
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ObjectiveJudge(RankingJudge):
+    """Rankings as :class:`RankingJudge` has them, and behind them hits of sentences about each item (n, 2, 4 + 4).
+
+    The four are sums over an item's sentences, the same for both ways: hits of the best patch by words, and by the
+    sentence's vector, chance of a random patch, and the number of sentences.
+    """
+
+    def shares(self, values: np.ndarray) -> Mapping[str, Share]:
+        """As :class:`Judge` says: all measures."""
+        ranked = RankingJudge.shares(self, values[..., :4])
+        if values.shape[-1] == 4:
+            return ranked
+        *won, of = np.moveaxis(values[..., 4:], -1, 0)
+        return {**ranked, **{name: Share(one, of) for name, one in zip(POINTING, won, strict=True)}}
 
 
 def places(ranks: Ranks) -> np.ndarray:

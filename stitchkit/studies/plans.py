@@ -28,7 +28,9 @@ from stitchkit.storage.toml_files import (
 )
 from stitchkit.training.recipes import Recipe, read_recipe
 
-RANKED = ("retrieval", "training")  # kinds in which partners are looked for
+OBJECTIVES = "objectives"
+TRAINED = ("training", OBJECTIVES)  # kinds whose cells are training runs
+RANKED = ("retrieval", *TRAINED)  # kinds in which partners are looked for
 FUSION = "fusion"
 PAPER = "paper:"  # before the name of a published map
 PYTHON = "python:"
@@ -247,10 +249,28 @@ class TrainingJudgePlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     replicates: AtLeastOne = REPLICATES
 
 
+class ObjectivesJudgePlan(TrainingJudgePlan, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Judging of training runs of several objectives, ``[judge]``.
+
+    Parameters
+    ----------
+    measure
+        The measure by which objectives are compared, stated before the study is run: ``"recall@1"`` (the default) or
+        ``"mean_average_precision"``.
+    regions
+        Table of sentences and the regions of the judged images that they are about (columns ``id``, ``text``,
+        ``mask``), by which pointing is judged; None, the default, for none.
+    """
+
+    measure: Literal["recall@1", "mean_average_precision"] = "recall@1"
+    regions: Path | None = None
+
+
 class Arm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keys of a recipe that are other in one arm of a training study, table by table."""
 
     network: dict[str, Any] = {}
+    towers: dict[str, Any] = {}
     objective: dict[str, Any] = {}
     training: dict[str, Any] = {}
 
@@ -434,15 +454,30 @@ class TrainingPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=T
         )
 
     @property
+    def model_names(self) -> tuple[str, ...]:
+        """Names of the encoders that training begins with."""
+        towers = [recipe.towers for recipe in self.recipes.values() if recipe.towers is not None]
+        return tuple(dict.fromkeys(name for one in towers for name in one.encoders))
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The study file and that of the recipe."""
         return (self.file, self.recipe)
 
 
+class ObjectivesPlan(TrainingPlan, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="objectives"):
+    """A study of training objectives under one setup: arms differ in ``[objective]``, or in what training begins with.
+
+    The first arm is the one that all others are compared with.
+    """
+
+    judge: ObjectivesJudgePlan = ObjectivesJudgePlan()
+
+
 MapPlan: TypeAlias = StitchingPlan | ZeroShotPlan | RetrievalPlan
 FoldedPlan: TypeAlias = MapPlan | FusionPlan  # whose items are divided into anchors (training rows) and judged ones
-AnyPlan: TypeAlias = FoldedPlan | TrainingPlan
-_EVERY = (StitchingPlan, ZeroShotPlan, RetrievalPlan, TrainingPlan, FusionPlan)
+AnyPlan: TypeAlias = FoldedPlan | TrainingPlan | ObjectivesPlan
+_EVERY = (StitchingPlan, ZeroShotPlan, RetrievalPlan, TrainingPlan, ObjectivesPlan, FusionPlan)
 KINDS = tuple(str(one.__struct_config__.tag) for one in _EVERY)
 
 
@@ -507,12 +542,25 @@ def _with_recipes(plan: TrainingPlan, path: Path) -> TrainingPlan:
     recipes = {}
     for name, arm in plan.arms.items():
         try:
-            recipes[name] = read_recipe(plan.recipe, asdict(arm))
+            recipes[name] = read_recipe(plan.recipe, {table: keys for table, keys in asdict(arm).items() if keys})
         except DataError as error:
             raise DataError(f"arm {name!r} of [arms] in {path}, in the recipe {whole.name!r}: {error}") from error
+    if isinstance(plan, ObjectivesPlan):
+        _check_one_setup(plan, path)
     if plan.judge.split in (whole.pairs.train, whole.pairs.valid):
         raise DataError(
             f"'split' of [judge] in {path} is {plan.judge.split!r}, on which the recipe trains or validates. Take "
             f"another."
         )
     return replace(plan, file=path, recipes=recipes)
+
+
+def _check_one_setup(plan: ObjectivesPlan, path: Path) -> None:
+    """Raise where arms of a study of objectives differ in how they are trained."""
+    for name, arm in plan.arms.items():
+        if arm.training:
+            raise DataError(
+                f"arm {name!r} of [arms] in {path} has keys of [training] of its own ({next(iter(arm.training))!r}), "
+                f"and objectives are compared under one setup. Put them into the recipe, for all arms, or make it a "
+                f"study of kind 'training'."
+            )

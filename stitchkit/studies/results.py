@@ -14,6 +14,7 @@ from stitchkit.core.wording import counted
 from stitchkit.evaluation.scores.results import AUROC, measure_name
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.studies.judges import MAP, RECALL
+from stitchkit.studies.plans import OBJECTIVES, TRAINED
 
 MEASURED = {AUROC: "macro AUROC", RECALL: "R@1, mean of both ways", MAP: "mAP, mean of both ways"}
 UNINFORMATIVE = ("model", "weights", "checkpoint", "snapshot")  # last parts of a path that say nothing
@@ -69,8 +70,11 @@ class StudyRow:
 class Finding:
     """One class at the most anchors: the first solver beside a baseline, p-values adjusted over classes (Holm).
 
+    In a study of objectives one objective beside the first, p-values adjusted over objectives.
+
     ``patients`` are those of the positives, None where they are not known. Classes with too few patients have intervals
-    without ends, and NaN for ``p``.
+    without ends, and NaN for ``p``. ``detectable`` is the difference that such a comparison shows with a power of 80 %
+    if it is the first of Holm's, None where that is not worked out.
     """
 
     label: str
@@ -80,6 +84,7 @@ class Finding:
     gap: Interval
     p: float
     patients: int | None = None
+    detectable: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,8 @@ class StudySummary(NotebookText):
             row["gaps"] = {name: {**gap.value._asdict(), "p": gap.p} for name, gap in one.gaps.items()}
         for row, finding in zip(plain["findings"], self.findings, strict=True):
             row["value"], row["gap"] = finding.value._asdict(), finding.gap._asdict()
+            if finding.detectable is None:
+                del row["detectable"]
         return plain
 
     def __str__(self) -> str:
@@ -154,17 +161,26 @@ class StudySummary(NotebookText):
         titles = [
             "method",
             "source to target",
-            "pairs" if self.kind == "training" else "anchors",
+            "pairs" if self.kind in TRAINED else "anchors",
             "[95 %]" if self.measure != AUROC else "macro [95 %]",
             "draws",
             *(f"minus {name}" for name in others),
         ]
         cells = [titles, *(_cells(row, self.title(row.source, row.target), others) for row in self.rows)]
         lines += text_table(cells)
-        lines += self._further()
+        lines += [*self._further(), *self._compared()]
         lines += [f"not judged: {label}, {why}" for label, why in self.not_judged.items()]
         lines += [f"not worked out: {cell}: {why}" for cell, why in self.failed.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def _compared(self) -> list[str]:
+        """Each objective minus the first, in a study of objectives."""
+        if self.kind != OBJECTIVES:
+            return []
+        cells = [["objective", f"minus {one.baseline} [95 %]", "p (Holm)", "detectable"] for one in self.findings[:1]]
+        cells += [[one.label, one.gap.signed, *(f"{value:.3f}" for value in (one.p, one.detectable or float("nan")))]
+                  for one in self.findings]  # fmt: skip
+        return ["", *text_table(cells)] if cells else []
 
     def _further(self) -> list[str]:
         """The other measures, if any, of the rows at the most anchors."""

@@ -22,7 +22,7 @@ from stitchkit.studies.jobs.study_jobs import Job, StudyJobs, TableAxes
 from stitchkit.studies.jobs.zero_shot import ZeroShotJobs
 from stitchkit.studies.judges import Judge
 from stitchkit.studies.plan_consent import check_plan_names
-from stitchkit.studies.plans import AnyPlan, FusionPlan, RetrievalPlan, StitchingPlan, TrainingPlan
+from stitchkit.studies.plans import AnyPlan, FusionPlan, ObjectivesPlan, RetrievalPlan, StitchingPlan, TrainingPlan
 from stitchkit.studies.study_data import EncoderLoader, StudyData
 
 Say = Callable[[str], None]
@@ -146,6 +146,10 @@ def run_jobs(study: StudyJobs, out: str | Path, *, say: Say, progress: bool | No
 
 
 def _jobs_of(plan: AnyPlan, loader: EncoderLoader, allow_leakage: bool) -> StudyJobs:
+    if isinstance(plan, ObjectivesPlan):
+        from stitchkit.studies.jobs.objectives import ObjectivesJobs  # it imports torch
+
+        return ObjectivesJobs.of(plan, loader, allow_leakage=allow_leakage)
     if isinstance(plan, TrainingPlan):
         from stitchkit.studies.jobs.training import TrainingJobs  # it imports torch
 

@@ -22,7 +22,7 @@ from stitchkit.studies.jobs.study_jobs import TableAxes
 from stitchkit.studies.judges import MAP, RECALL
 from stitchkit.studies.main_row_detail import MainRowDetail, main_row_detail
 from stitchkit.studies.methods import CLIP, OWN, RELATIVE
-from stitchkit.studies.plans import FUSION, PAPER, ClassJudgePlan
+from stitchkit.studies.plans import FUSION, OBJECTIVES, PAPER, TRAINED, ClassJudgePlan
 from stitchkit.studies.results import Finding, StudyRow, StudySummary
 from stitchkit.studies.running import StudyRun
 from stitchkit.studies.summaries import summarise
@@ -33,6 +33,7 @@ KINDS = {
     "retrieval": "Retrieval: of each item the partner in the other space",
     "fusion": "Fusion: items and a table, with everything and with each alone, beside other ways to do without",
     "training": "Training: of each item the caption, by encoders trained from several recipes",
+    "objectives": "Objectives: of each item the caption, by encoders trained with several losses under one setup",
 }
 MEANING = {
     AUROC: "Macro AUROC: the mean over classes of the chance that an item with the class scores above one without it.",
@@ -99,6 +100,7 @@ def _page(
             list(main.classes.items()),
         ),
         findings=_findings(summary),
+        compared=_compared(summary),
         notes=_notes(summary),
         plan=text,
         command=command,
@@ -131,7 +133,7 @@ def _repeats(summary: StudySummary) -> dict[str, str]:
         return {"repeated": "", "over": "patients"}
     if summary.kind == FUSION:
         return {"repeated": "seeds", "over": "patients"}
-    return {"repeated": "runs", "over": "patients and runs"} if summary.kind == "training" else {}
+    return {"repeated": "runs", "over": "patients and runs"} if summary.kind in TRAINED else {}
 
 
 def _near(run: StudyRun, main: StudyRow) -> str:
@@ -156,7 +158,7 @@ def _cards(summary: StudySummary, main: StudyRow, axes: TableAxes) -> tuple[tupl
         (OWN, "the target's own head"),
         (PROBE, "probe on the same anchors"),
         (METADATA, "metadata alone"),
-        *((arm, f"{arm}, as many pairs") for arm in axes.methods if summary.kind == "training" and arm != main.method),
+        *((arm, f"{arm}, as many pairs") for arm in axes.methods if summary.kind in TRAINED and arm != main.method),
     ):
         rows = [row for row in summary.rows if row.method == name and _beside(row, main)]
         cards += [(row.macro.value, description) for row in rows[:1]]
@@ -172,7 +174,7 @@ def _beside(row: StudyRow, main: StudyRow) -> bool:
 def _table(summary: StudySummary, pair: tuple[str, str], anchors: int | None, main: StudyRow) -> list[PageRow]:
     """Rows of one source and target at the most anchors, best first within solvers and baselines; all of a training."""
     source, target = pair
-    if summary.kind == "training":
+    if summary.kind in TRAINED:
         return [
             _page_row(row, f"{row.method}, {counted(row.anchors or 0, 'pair')}", row == main) for row in summary.rows
         ]
@@ -211,19 +213,42 @@ def _curves(
             tuple(_count(summary, row.anchors) for row in rows),
             tuple(row.macro for row in rows),
             tuple(row.draws for row in rows),
-            name in (main, PROBE) or summary.kind == "training",
+            name in (main, PROBE) or summary.kind in TRAINED,
         )
         for name, rows in lines.items()
     ], levels
 
 
 def _findings(summary: StudySummary) -> tuple[str, list[tuple[str, str, Interval, Interval, float]]]:
+    if summary.kind == OBJECTIVES:
+        return _objectives(summary)
     note = (
         ""
         if not summary.findings
         else f"Difference: minus {summary.findings[0].baseline}; p-values are adjusted over the classes."
     )
     return note, [(one.label, _positives(one), one.value, one.gap, one.p) for one in summary.findings]
+
+
+def _compared(summary: StudySummary) -> tuple[str, str, str]:
+    """Headings of the findings."""
+    if summary.kind == OBJECTIVES:
+        return ("objective", "detectable", summary.measured)
+    return ("class", "positives", "AUROC")
+
+
+def _objectives(summary: StudySummary) -> tuple[str, list[tuple[str, str, Interval, Interval, float]]]:
+    """Each objective beside the first."""
+    note = (
+        f"Difference: minus {summary.findings[0].baseline}, over the same patients and seeds; p-values are adjusted "
+        f"over the objectives. Detectable: the difference that such a comparison shows with a power of 80 %."
+        if summary.findings
+        else ""
+    )
+    return note, [
+        (one.label, "–" if one.detectable is None else f"{one.detectable:.3f}", one.value, one.gap, one.p)
+        for one in summary.findings
+    ]
 
 
 def _positives(finding: Finding) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
 from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.scores.multiclass_measures import notes_on_multiclass
 from stitchkit.evaluation.scores.results import is_above_chance, measure_name
+from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.jobs.study_jobs import TableAxes
 from stitchkit.studies.methods import CLIP, OWN
-from stitchkit.studies.plans import FUSION, RANKED, AnyPlan, ClassJudgePlan, PairJudgePlan
+from stitchkit.studies.plans import FUSION, OBJECTIVES, RANKED, AnyPlan, ClassJudgePlan, PairJudgePlan
 from stitchkit.studies.results import Finding, StudyRow, StudySummary, distinct_names
 from stitchkit.studies.row_measures import Group, RowMeasures
 from stitchkit.studies.running import StudyRun
@@ -57,7 +59,7 @@ def summarise(run: StudyRun, *, progress: bool | None = None) -> StudySummary:
         n=len(run.test),
         patients=count_patients(run.test.groups),
         rows=rows,
-        findings=table.findings(run.judge.positives),
+        findings=table.objectives() if run.plan.kind == OBJECTIVES else table.findings(run.judge.positives),
         not_judged=dict(run.judge.not_judged),
         failed=run.failed,
         notes=tuple(notes),
@@ -116,6 +118,28 @@ class _Table:
             wanted += [one for one in self.measures.values if one[2].startswith(CLIP)]
         return [one for one in wanted if one in self.measures.values]
 
+    def objectives(self) -> tuple[Finding, ...]:
+        """Each objective beside the first, with all training pairs."""
+        axes, measures = self.axes, self.measures
+        first, *others = (
+            group for name in axes.methods for group in measures.values if group[2:] == (name, axes.counts[-1])
+        )
+        gaps = {group[2]: (group, measures.gap(group, first)) for group in others}
+        tested = [name for name, (_, gap) in gaps.items() if gap.value.has_ends]
+        adjusted = dict(zip(tested, holm(np.asarray([gaps[name][1].p for name in tested])).tolist(), strict=True))
+        return tuple(
+            Finding(
+                label=name,
+                positives=measures.candidates,
+                value=measures.interval(group),
+                baseline=first[2],
+                gap=gap.value,
+                p=adjusted.get(name, float("nan")),
+                detectable=detectable_difference(gap.value, len(tested)) if gap.value.has_ends else None,
+            )
+            for name, (group, gap) in gaps.items()
+        )
+
     def findings(self, positives: Mapping[str, int]) -> tuple[Finding, ...]:
         """Class by class: the first solver of the first pair at the most anchors, beside the probe or the own head."""
         measures, axes = self.measures, self.axes
@@ -142,6 +166,26 @@ class _Table:
             )
             for label, gap in gaps.items()
         )
+
+
+def detectable_difference(gap: Interval, comparisons: int) -> float:
+    """Smallest difference that a comparison with such an interval shows with a power of 80 %.
+
+    Parameters
+    ----------
+    gap
+        A difference with its 95 % interval, which tells the standard error.
+    comparisons
+        Number of comparisons; the first of Holm's has the level 0.05 / comparisons.
+
+    Examples
+    --------
+    >>> round(detectable_difference(Interval(0.0, -1.96, 1.96), 1), 2)
+    2.8
+    """
+    normal = NormalDist()
+    error = (gap.high - gap.low) / (2 * normal.inv_cdf(0.975))
+    return error * (normal.inv_cdf(1 - 0.025 / comparisons) + normal.inv_cdf(0.8))
 
 
 def _galleries(run: StudyRun, names: Mapping[str, str]) -> list[str]:

@@ -260,7 +260,12 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType(
         For a file that cannot be read, a missing or unknown key (the nearest is listed), or a value of a wrong kind.
     """
     path = Path(path)
-    content = {"name": path.stem, **merge(read_toml(path), _without_rivals(changes))}
+    stated = read_toml(path)
+    if _names_another_objective(stated, changes):
+        stated.pop("objective", None)  # whose keys are those of its own loss
+    content = {"name": path.stem, **merge(stated, _without_rivals(changes))}
+    if "towers" in changes and "network" not in changes:
+        content.pop("network", None)
     for name, *keys, purpose in RIVALS:
         table = content.get(name)
         if isinstance(table, Mapping) and all(key in table for key in keys):
@@ -274,6 +279,13 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType(
     _check_keys_of_objective(content, objective, path)
     recipe: Recipe = read_record(content, Recipe, path, folder=path.parent.absolute())  # wherever it is run
     return replace(recipe, objective=objective)
+
+
+def _names_another_objective(stated: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    """True if ``changes`` name another objective than the recipe does."""
+    tables = [one.get("objective", {}) for one in (stated, changes)]
+    own, other = (one.get("name", OBJECTIVE) if isinstance(one, Mapping) else None for one in tables)
+    return bool(changes.get("objective")) and "name" in changes["objective"] and own != other
 
 
 def _read_objective(table: Any, path: Path) -> ObjectiveSettings:

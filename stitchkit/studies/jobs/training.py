@@ -16,6 +16,7 @@ from msgspec import structs
 
 from stitchkit.core.items import Items
 from stitchkit.core.patients import patients_or_rows
+from stitchkit.core.roles import Encoder
 from stitchkit.core.scores import Labels
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort, read_cohort
@@ -31,6 +32,7 @@ from stitchkit.studies.plans import TrainingPlan
 from stitchkit.studies.study_data import EncoderLoader
 from stitchkit.training.loop import train
 from stitchkit.training.objectives.clip import ClipSettings
+from stitchkit.training.outcomes import TrainedRun
 from stitchkit.training.pairs import ChosenPairs, choose_pairs, modality_names, number_captions
 from stitchkit.training.recipes import Recipe
 
@@ -210,7 +212,12 @@ class TrainingJobs:
     def jobs(self) -> Iterator[Job]:
         """Every run."""
         for run in self.runs:
-            yield Job(run.cell, run.circumstances(self.pairs), partial(self._trained, run), name=str(run))
+            around = {**run.circumstances(self.pairs), **self.judging()}
+            yield Job(run.cell, around, partial(self._trained, run), name=str(run))
+
+    def judging(self) -> dict[str, Any]:
+        """All that decides a cell's values beside its run and the pairs."""
+        return {}
 
     def notes(self, cells: Sequence[tuple[Cell, str]], log: CellLog) -> list[str]:
         """Notes on the data, and each other arm minus the first, run by run."""
@@ -222,9 +229,11 @@ class TrainingJobs:
         outcome = train(run.recipe, folder, device=self.device, progress=False)
         seconds = round(time.monotonic() - start, 1)
         items = (self.items, self.judged.texts)
-        left, right = (_unit_vectors(name, one, self.device) for name, one in zip(outcome.names, items, strict=True))
+        left, right = (_unit_vectors(self.encoder(name), one) for name, one in zip(outcome.names, items, strict=True))
+        further, found = self.further(outcome)
         record = {
             **self.judged.record(left, right),
+            **found,
             "steps": outcome.steps,
             "kept": outcome.best.step,
             "validation": outcome.best.to_dict(),
@@ -232,7 +241,16 @@ class TrainingJobs:
             "fraction": run.recipe.pairs.fraction,
             "train_seconds": seconds,
         }
-        return CellResult(self.judged.rankings(left, right), KIND, record)
+        values = np.concatenate([self.judged.rankings(left, right), further], axis=2)
+        return CellResult(values, KIND, record)
+
+    def encoder(self, name: str) -> Encoder:
+        """A trained encoder by its name; Python code that the plan names has had its consent."""
+        return load_encoder(name, device=self.device, trust_python=self.plan.model_names)
+
+    def further(self, outcome: TrainedRun) -> tuple[np.ndarray, dict[str, Any]]:
+        """Values (n, 2, k) of the judged pairs beside their rankings, and facts for the record of a run's cell."""
+        return np.empty((len(self.judged.same), 2, 0)), {}
 
 
 def _runs(plan: TrainingPlan, chosen: ChosenPairs) -> Iterator[ArmRun]:
@@ -246,9 +264,9 @@ def _runs(plan: TrainingPlan, chosen: ChosenPairs) -> Iterator[ArmRun]:
                 yield ArmRun(name, changed, round(fraction * len(chosen.train)), sides)
 
 
-def _unit_vectors(name: str, items: Items, device: str) -> np.ndarray:
+def _unit_vectors(encoder: Encoder, items: Items) -> np.ndarray:
     """Unit vectors (n, d) of items by a trained encoder."""
-    embeddings = embed(load_encoder(name, device=device), items, store=None, progress=False)
+    embeddings = embed(encoder, items, store=None, progress=False)
     vectors: np.ndarray = np.asarray(embeddings.vectors, dtype=np.float64)
     unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit

@@ -1,0 +1,1 @@
+"""Where in an image a sentence points, against the region that it is about."""
