@@ -55,7 +55,7 @@ class PhraseRegions:
         if mask.size != image.size:
             raise DataError(
                 f"the mask {self.masks[row]} is {mask.size[0]} x {mask.size[1]} pixels, and the image "
-                f"{self.ids[row]!r} {image.size[0]} x {image.size[1]}. Draw masks on the image as it is stored."
+                f"{str(self.ids[row])!r} {image.size[0]} x {image.size[1]}. Draw masks on the image as it is stored."
             )
         return mask
 

@@ -52,7 +52,7 @@ class StudyPage:
         Heading, and each class with its interval.
     findings
         Class, positives, interval, difference and adjusted p, as they are printed.
-    compared
+    finding_headings
         Headings of the first three columns of the findings.
     notes
         In words; those that begin with LEAKAGE or SHORTCUT are shown first.
@@ -91,7 +91,7 @@ class StudyPage:
     hashes: Mapping[str, str]
     measure: str = "macro AUROC"
     explanation: str = ""
-    compared: tuple[str, str, str] = ("class", "positives", "AUROC")
+    finding_headings: tuple[str, str, str] = ("class", "positives", "AUROC")
     chances: Mapping[str, float] = field(default_factory=dict)
     each: str = "Class by class"
     counted: str = "anchors"

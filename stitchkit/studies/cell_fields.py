@@ -28,6 +28,15 @@ class SpectrumFields(msgspec.Struct, forbid_unknown_fields=True):
             raise ValueError(f"a spectrum of {len(self.values)} values cannot have rank {self.rank}")
 
 
+class PointingFields(msgspec.Struct, forbid_unknown_fields=True):
+    """Mean hits of sentences by both rules, and chance."""
+
+    words: NotNegative
+    sentence: NotNegative
+    chance: NotNegative
+    sentences: Count
+
+
 class CellRecordFields(msgspec.Struct, forbid_unknown_fields=True):
     """The record of a fit, a retrieval or a training run, as far as a study keeps it."""
 
@@ -46,6 +55,7 @@ class CellRecordFields(msgspec.Struct, forbid_unknown_fields=True):
     seed: int | msgspec.UnsetType = msgspec.UNSET
     fraction: float | msgspec.UnsetType = msgspec.UNSET
     train_seconds: NotNegative | msgspec.UnsetType = msgspec.UNSET
+    pointing: PointingFields | msgspec.UnsetType | None = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if (self.gallery is msgspec.UNSET) != (self.chance is self.shuffled_chance is msgspec.UNSET):

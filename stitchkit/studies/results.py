@@ -168,12 +168,12 @@ class StudySummary(NotebookText):
         ]
         cells = [titles, *(_cells(row, self.title(row.source, row.target), others) for row in self.rows)]
         lines += text_table(cells)
-        lines += [*self._further(), *self._compared()]
+        lines += [*self._further(), *self._objective_table()]
         lines += [f"not judged: {label}, {why}" for label, why in self.not_judged.items()]
         lines += [f"not worked out: {cell}: {why}" for cell, why in self.failed.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
-    def _compared(self) -> list[str]:
+    def _objective_table(self) -> list[str]:
         """Each objective minus the first, in a study of objectives."""
         if self.kind != OBJECTIVES:
             return []

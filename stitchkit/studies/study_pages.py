@@ -100,7 +100,7 @@ def _page(
             list(main.classes.items()),
         ),
         findings=_findings(summary),
-        compared=_compared(summary),
+        finding_headings=_finding_headings(summary),
         notes=_notes(summary),
         plan=text,
         command=command,
@@ -230,7 +230,7 @@ def _findings(summary: StudySummary) -> tuple[str, list[tuple[str, str, Interval
     return note, [(one.label, _positives(one), one.value, one.gap, one.p) for one in summary.findings]
 
 
-def _compared(summary: StudySummary) -> tuple[str, str, str]:
+def _finding_headings(summary: StudySummary) -> tuple[str, str, str]:
     """Headings of the findings."""
     if summary.kind == OBJECTIVES:
         return ("objective", "detectable", summary.measured)

@@ -75,13 +75,17 @@ def point(image_encoder: Encoder, text_encoder: Encoder, images: Items, regions:
     for start in range(0, len(order), BATCH):
         some = order[start : start + BATCH]
         pictures = [_picture(images.values[rows[i]]) for i in some]
-        seen = image_encoder.encode(image_encoder.prepare(pictures))
-        read = text_encoder.encode(text_encoder.prepare([regions.texts[i] for i in some]))
-        if seen.tokens is None or read.tokens is None or seen.tokens.shape[-1] != seen.pooled.shape[-1]:
+        of_images = image_encoder.encode(image_encoder.prepare(pictures))
+        of_texts = text_encoder.encode(text_encoder.prepare([regions.texts[i] for i in some]))
+        if (
+            of_images.tokens is None
+            or of_texts.tokens is None
+            or of_images.tokens.shape[-1] != of_images.pooled.shape[-1]
+        ):
             return None
         masks = [regions.mask_like(int(i), picture) for i, picture in zip(some, pictures, strict=True)]
-        patches, places = _unit(seen.tokens), _mask(seen)
-        words, content, sentences = _unit(read.tokens), _mask(read), _unit(read.pooled)
+        patches, places = _unit(of_images.tokens), _mask(of_images)
+        words, content, sentences = _unit(of_texts.tokens), _mask(of_texts), _unit(of_texts.pooled)
         for at, (i, areas) in enumerate(zip(some, _areas(image_encoder, masks, places), strict=True)):
             if not areas.any():
                 continue

@@ -230,10 +230,10 @@ class TrainingJobs:
         seconds = round(time.monotonic() - start, 1)
         items = (self.items, self.judged.texts)
         left, right = (_unit_vectors(self.encoder(name), one) for name, one in zip(outcome.names, items, strict=True))
-        further, found = self.further(outcome)
+        further, facts = self.further(outcome)
         record = {
             **self.judged.record(left, right),
-            **found,
+            **facts,
             "steps": outcome.steps,
             "kept": outcome.best.step,
             "validation": outcome.best.to_dict(),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape
+from stitchkit.storage.toml_files import NotNegative
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Outputs
@@ -24,13 +25,17 @@ class FilipSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_fiel
         original. Default: True
     temperature
         Temperature at the start, in [0.01, 1]; it is learnt. Default: 0.07
+    whole
+        Weight of CLIP's loss of whole items, by which the vectors of the encoders are trained. The original has none,
+        and compares items by their tokens alone ever after: 0. Default: 1
     """
 
     name: Literal["filip"] = "filip"  # type: ignore[assignment]
+    whole: NotNegative = 1.0
 
 
 class Filip(Clip):
-    """Symmetric InfoNCE of late interactions between the tokens of two modalities.
+    """Symmetric InfoNCE of late interactions between the tokens of two modalities, and one of whole items.
 
     References
     ----------
@@ -42,6 +47,7 @@ class Filip(Clip):
     def __init__(self, settings: FilipSettings, shape: PairShape) -> None:
         super().__init__(settings, shape)
         self.tokens_of = tuple(shape.inputs)
+        self.whole = settings.whole
 
     def outputs(self, network: PairNetwork, modality: str, inputs: Batch, draws: RowDraws) -> tuple[Tensor, ...]:
         return token_outputs(network, modality, inputs)
@@ -50,7 +56,8 @@ class Filip(Clip):
         (_, first, mask), (_, second, other) = outputs.values()
         there, back = late_similarities(first, mask, second, other)
         captions, scale = facts.captions if self.equal_captions else None, self.log_scale.exp()
-        return (caption_cross_entropy(scale * there, captions) + caption_cross_entropy(scale * back.T, captions)) / 2
+        fine = (caption_cross_entropy(scale * there, captions) + caption_cross_entropy(scale * back.T, captions)) / 2
+        return fine + self.whole * super().loss(outputs, facts) if self.whole else fine
 
 
 def late_similarities(first: Tensor, mask: Tensor, second: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:

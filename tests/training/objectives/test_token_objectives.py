@@ -11,7 +11,7 @@ from stitchkit.encoders.shared.network import SharedNetwork, SharedShape
 from stitchkit.training.objectives import objective_type, token_pairs
 from stitchkit.training.objectives.clip import contrastive_loss
 from stitchkit.training.objectives.draws import RowDraws
-from stitchkit.training.objectives.filip import late_similarities
+from stitchkit.training.objectives.filip import Filip, FilipSettings, late_similarities
 from stitchkit.training.objectives.gloria import local_similarity
 from stitchkit.training.objectives.objective import BatchFacts
 from stitchkit.training.objectives.sparc import grouped_patches, word_loss
@@ -176,3 +176,21 @@ def test_texts_of_any_length_have_outputs_of_one_length():
     _, patches, mask = token_pairs.token_outputs(network, "image", torch.randn(2, 1, 16, 16))
     assert patches.shape == (2, 5, 8)
     assert mask.sum(dim=1).tolist() == [4, 4]
+
+
+def test_filip_is_the_late_interaction_and_the_weighed_loss_of_whole_items():
+    """The published loss, which is of tokens alone, leaves the pooled vectors without a gradient."""
+    x, mask, y, other = (one.float() if one.is_floating_point() else one for one in tokens())
+    pooled = [torch.randn(N, 4, generator=torch.Generator().manual_seed(i)).requires_grad_() for i in range(2)]
+    outputs = {"image": (pooled[0], x, mask), "text": (pooled[1], y, other)}
+    facts = BatchFacts(torch.arange(N), {})
+    there, back = late_similarities(x, mask, y, other)
+    rows = torch.arange(N)
+    fine = sum(torch.nn.functional.cross_entropy(one / 0.07, rows) for one in (there, back.T)) / 2
+    published = Filip(FilipSettings(whole=0.0), SHAPE)
+    torch.testing.assert_close(published.loss(outputs, facts), fine)
+    both = Filip(FilipSettings(whole=0.5), SHAPE)
+    whole = contrastive_loss(*pooled, both.log_scale)
+    torch.testing.assert_close(both.loss(outputs, facts), fine + 0.5 * whole)
+    both.loss(outputs, facts).backward()
+    assert all(one.grad.abs().sum() > 0 for one in pooled)

@@ -1,0 +1,1 @@
+"""Training objectives side by side: phantoms with reports of several sentences, and real images."""
