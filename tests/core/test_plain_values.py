@@ -27,6 +27,7 @@ SETTINGS = (
     "PromptSet",
     "Provenance",
     "Recipe",
+    "TowersRecipe",
     "TableFeatures",
     "Validation",
 )
