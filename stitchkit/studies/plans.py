@@ -155,10 +155,14 @@ class TrainingGrid(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Shares of the recipe's train pairs, in (0, 1], from few to many; default all of them.
     seeds
         Number of seeds, from the study's ``seed`` on, default 3.
+    keep
+        True to keep the encoders of runs that are made from now on, in ``encoders/`` of the study's folder; default
+        False.
     """
 
     fractions: Fractions = (1.0,)
     seeds: AtLeastOne = 3
+    keep: Flag = False
 
     def __post_init__(self) -> None:
         if len(set(self.fractions)) < len(self.fractions):

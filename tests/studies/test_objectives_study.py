@@ -14,6 +14,7 @@ from phantom_studies import run
 from PIL import Image
 from test_training_study import RECIPE, cells
 
+import stitchkit as sk
 from stitchkit.core.errors import DataError
 from stitchkit.reports.study_page import PAGE
 from stitchkit.studies.jobs.objectives import ObjectivesJobs
@@ -76,6 +77,7 @@ def studied(films, tmp_path_factory):
     folder = tmp_path_factory.mktemp("objectives")
     names = write_regions(folder, films)
     plan = write_plan(folder, films, arms='[arms.sparc.objective]\nname = "sparc"', judge='regions = "regions.csv"')
+    plan.write_text(plan.read_text().replace("seeds = 2", "seeds = 2\nkeep = true"))
     return run(plan, folder / "out"), folder / "out", names
 
 
@@ -110,6 +112,16 @@ def test_pointing_is_the_mean_over_sentences_beside_chance(studied):
         for measure, rule in (("pointing_by_words", "words"), ("pointing_by_sentence", "sentence")):
             assert row.measures[measure].value == pytest.approx(np.mean([one[rule] for one in records]))
         assert row.measures["pointing_chance"].value == pytest.approx(0.5, abs=0.02)
+
+
+def test_encoders_are_kept_where_that_is_asked_for(studied):
+    _, out, _ = studied
+    folders = sorted(one.name for one in (out / "encoders").iterdir())
+    (pairs,) = {one["anchors"] for one in cells(out)}
+    assert folders == sorted(f"{arm}-{pairs}-{seed}" for arm in ("clip", "siglip", "sparc") for seed in (0, 1))
+    encoder = sk.load_encoder(f"stitchkit:{out / 'encoders' / folders[0]}#modality=text", device="cpu")
+    assert encoder.space.dim == 8
+    assert not (out / "encoders" / folders[0] / "run").exists()
 
 
 def test_a_study_goes_on_and_regions_are_part_of_its_keys(studied, tmp_path):

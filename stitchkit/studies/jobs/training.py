@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from stitchkit.studies.jobs.study_jobs import CellResult, Job, TableAxes
 from stitchkit.studies.judges import RankingJudge, places
 from stitchkit.studies.plans import TrainingPlan
 from stitchkit.studies.study_data import EncoderLoader
+from stitchkit.training.checkpoints import RUN
 from stitchkit.training.loop import train
 from stitchkit.training.objectives.clip import ClipSettings
 from stitchkit.training.outcomes import TrainedRun
@@ -37,6 +39,7 @@ from stitchkit.training.pairs import ChosenPairs, choose_pairs, modality_names, 
 from stitchkit.training.recipes import Recipe
 
 KIND = "ranking"  # the kind of a cell's values
+ENCODERS = "encoders"  # below the study's folder: those of its runs, where they are kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,6 +234,8 @@ class TrainingJobs:
         items = (self.items, self.judged.texts)
         left, right = (_unit_vectors(self.encoder(name), one) for name, one in zip(outcome.names, items, strict=True))
         further, facts = self.further(outcome)
+        if self.plan.grid.keep:
+            _keep(folder, folder.parents[1] / ENCODERS / f"{run.name}-{run.pairs}-{run.recipe.seed}")
         record = {
             **self.judged.record(left, right),
             **facts,
@@ -251,6 +256,15 @@ class TrainingJobs:
     def further(self, outcome: TrainedRun) -> tuple[np.ndarray, dict[str, Any]]:
         """Values (n, 2, k) of the judged pairs beside their rankings, and facts for the record of a run's cell."""
         return np.empty((len(self.judged.same), 2, 0)), {}
+
+
+def _keep(folder: Path, target: Path) -> None:
+    """Put the encoder of a finished run, without the run's state, into ``target``, which is replaced as a whole."""
+    draft = target.with_name(f".{target.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(folder, draft, ignore=shutil.ignore_patterns(RUN))
+    shutil.rmtree(target, ignore_errors=True)
+    draft.replace(target)
 
 
 def _runs(plan: TrainingPlan, chosen: ChosenPairs) -> Iterator[ArmRun]:
