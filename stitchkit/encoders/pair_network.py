@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -97,6 +97,7 @@ class PairNetwork(nn.Module, ABC):
     """Inputs of several modalities to vectors of one space."""
 
     shape: Any  # a PairShape
+    is_pretrained: ClassVar[bool] = False  # True where training goes on from encoders that were trained before
 
     @abstractmethod
     def forward(self, modality: str, batch: Any) -> Features:

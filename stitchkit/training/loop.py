@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
+from stitchkit.core.wording import counted
 from stitchkit.encoders.pair_network import PairNetwork
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.folders import refresh_folder
@@ -168,6 +169,11 @@ class _Run:
         network.to(fabric.device)
         objective.to(fabric.device)
         frozen = FrozenParts.of(network, objective.frozen_parts(network))
+        if frozen.names and not network.is_pretrained:
+            data.notes.append(
+                f"the objective {recipe.objective.name!r} freezes {counted(len(frozen.names), 'part')} of a network "
+                f"with random weights: begin with pretrained encoders, [towers]"
+            )
         optimizer = fabric.setup_optimizers(_optimizer(network, objective, recipe))
         if min(recipe.training.batch, len(data.train)) < fabric.world_size:
             raise InputError(

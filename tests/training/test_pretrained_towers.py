@@ -278,3 +278,31 @@ def test_layers_that_cannot_be_told_apart_are_not_frozen(tuning, tmp_path):
     arrays = load_file(tmp_path / "text" / "model.safetensors")
     assert not any(key.startswith(("towers.text.embeddings.", "towers.text.encoder.layer.0.")) for key in arrays)
     assert any(key.startswith("towers.text.encoder.layer.1.") for key in arrays)
+
+
+def test_frozen_layers_with_random_weights_are_noted(recipe, tuning, tmp_path):
+    path = recipe(objective={"name": "lit"}, network={"shared": "none"}, training={"epochs": 1})
+    trained(path, tmp_path / "scratch")
+    trained(tuning(objective="lit", training={"epochs": 1}), tmp_path / "towers")
+    notes = [json.loads((tmp_path / one / "config.json").read_text())["record"]["notes"]
+             for one in ("scratch", "towers")]  # fmt: skip
+    assert [any("freezes 4 parts of a network with random weights" in note for note in some) for some in notes] == [
+        True, False,
+    ]  # fmt: skip
+
+
+def test_captions_that_are_cut_are_counted(tuning, recipe, films, tmp_path):
+    """Phantom reports are longer than the few tokens that the tiny encoders read."""
+    import csv
+
+    with (films / "manifest.csv").open() as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    encoder = sk.load_encoder(json.loads(tuning().read_text().split("encoders = ")[1].splitlines()[0])[1], device="cpu")
+    count = sum(encoder.cuts(texts))
+    assert count > 20
+    trained(tuning(training={"epochs": 1}), tmp_path / "towers")
+    notes = json.loads((tmp_path / "towers" / "config.json").read_text())["record"]["notes"]
+    assert any(note.startswith(f"{count} captions are longer than the ") for note in notes)
+    trained(recipe(network={"context": 8}, training={"epochs": 1}), tmp_path / "scratch")
+    notes = json.loads((tmp_path / "scratch" / "config.json").read_text())["record"]["notes"]
+    assert any("captions are longer than the 8 tokens" in note for note in notes)

@@ -75,6 +75,8 @@ class TunedNetwork(PairNetwork):
         For an encoder whose vectors have no gradients.
     """
 
+    is_pretrained = True
+
     def __init__(self, encoders: Mapping[str, Encoder], dim: int, context: Mapping[str, int]) -> None:
         super().__init__()
         self.encoders = {name: checked_tower(encoder) for name, encoder in encoders.items()}

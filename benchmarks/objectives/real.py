@@ -1,0 +1,181 @@
+"""Transfer: real images and label templates, from scratch and from two pretrained pairs of encoders.
+
+Chest films, breast ultrasound, brain MRI and dermoscopy are trained on together; their captions are label templates, so
+that what is measured is supervised transfer, in the words of a caption. Every run is judged by retrieval (the study),
+and its encoders by zero-shot and by a probe on each task, and on PneumoniaMNIST, which no run has trained on.
+
+::
+
+    python -m benchmarks.objectives.real --real-data DIR --cache FOLDER --out OUT
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import stitchkit as sk
+from benchmarks.binding.settings import Setting
+from benchmarks.binding.vectors import FINDINGS, NO_FINDING, TABLES, RealVectors, image_name, prompt_of, text_name
+from stitchkit.encoders.clip_pairs import clip_alignment
+
+RESOLUTION = 96
+OBJECTIVES = {"": "clip", "_lit": "lit", "_half": "partial_freezing"}
+PNEUMONIA = sk.PromptSet(
+    "pneumonia",
+    {"normal": (NO_FINDING,), "pneumonia": ("Frontal chest X-ray showing pneumonia.",)},
+    multiclass=True,
+)
+RECIPE = """
+name = "real images"
+[network]
+size = "tiny"
+side = 96
+shared = "none"
+vocabulary = 2048
+[pairs]
+layout = "table"
+root = "."
+held = 0.12
+[pairs.reader]
+table = "pairs.csv"
+text = "text"
+patient = "patient"
+split = "split"
+classes = []
+[training]
+steps = {steps}
+validate_every = {every}
+batch = 64
+rate = 3e-4                  # one setup: too low for a network from scratch, high for a pretrained one
+best = "rank"
+"""
+PLAN = """
+kind = "objectives"
+name = "Transfer to real images"
+recipe = "recipe.toml"
+[arms.scratch.objective]
+name = "clip"
+{arms}
+[grid]
+seeds = {seeds}
+keep = true
+[judge]
+split = "test"
+measure = "recall@1"
+"""
+
+
+def write_study(real: RealVectors, folder: Path, steps: int, seeds: int) -> Path:
+    """The table of pairs, the recipe and the study."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["id", "path", "text", "patient", "split"])
+        for modality, name in TABLES.items():
+            rows = real.rows(modality)
+            for split in ("train", "test"):
+                for at in real.kept(modality, split).tolist():
+                    row = rows[at]
+                    path = (real.data / name / row["path"]).resolve()
+                    table.writerow([f"{modality} {row['path']}", path, row["text"],
+                                    f"{modality} {row['patient_id']}", split])  # fmt: skip
+    (folder / "recipe.toml").write_text(RECIPE.format(steps=steps, every=max(steps // 4, 1)), encoding="utf-8")
+    text, arms = text_name("minilm", real.folder), []
+    for encoder, options in (("resnet", ""), ("lite", f"#resolution={RESOLUTION}")):
+        name = image_name(encoder, real.data, real.folder) + options
+        for suffix, objective in OBJECTIVES.items():
+            arms += [
+                f"[arms.{encoder}{suffix}.towers]", f"encoders = [{json.dumps(name)}, {json.dumps(text)}]", "dim = 128",
+                f"[arms.{encoder}{suffix}.objective]", f'name = "{objective}"',
+            ]  # fmt: skip
+    (folder / "plan.toml").write_text(PLAN.format(arms="\n".join(arms), seeds=seeds), encoding="utf-8")
+    return folder / "plan.toml"
+
+
+def tasks(real: RealVectors, folder: Path) -> Iterator[tuple[str, sk.Items, sk.Items, sk.Labels, sk.PromptSet]]:
+    """Each task: images to train a probe on, images to judge, labels of both, and prompts."""
+    setting = Setting(real, "lite")
+    for name, one in setting.modalities.items():
+        place = real.data / TABLES[name]
+        train, test = (
+            sk.Items(side.ids, [place / path for path in side.ids.tolist()], "image") for side in (one.train, one.test)
+        )
+        yield name, train, test, one.labels, one.prompts
+        if name == "xray":
+            yield "findings", train, test, *_findings(real, one.labels)
+    yield "pneumonia", *_pneumonia(real.data / "pneumoniamnist"), PNEUMONIA
+
+
+def _findings(real: RealVectors, labels: sk.Labels) -> tuple[sk.Labels, sk.PromptSet]:
+    rows = {row["path"]: row for row in real.rows("xray")}
+    values = [[rows[one][finding] == "1" for finding in FINDINGS] for one in labels.ids.tolist()]
+    negative = {one: (*(prompt_of(other) for other in FINDINGS if other != one), NO_FINDING) for one in FINDINGS}
+    prompts = sk.PromptSet("findings", {one: (prompt_of(one),) for one in FINDINGS}, negative)
+    return sk.Labels(np.asarray(values, dtype=float), labels.ids, FINDINGS, groups=labels.groups), prompts
+
+
+def _pneumonia(folder: Path) -> tuple[sk.Items, sk.Items, sk.Labels]:
+    (file,) = folder.glob("*.npz")
+    with np.load(file) as arrays:
+        images = {split: arrays[f"{split}_images"] for split in ("train", "val")}
+        labels = {split: arrays[f"{split}_labels"].ravel() for split in ("train", "val")}
+    items = {split: sk.Items([f"{split}{i}" for i in range(len(one))], list(one), "image")
+             for split, one in images.items()}  # fmt: skip
+    ids = [*items["train"].ids.tolist(), *items["val"].ids.tolist()]
+    values = np.concatenate([labels["train"], labels["val"]])
+    both = np.stack([values == 0, values == 1], axis=1).astype(float)
+    return items["train"], items["val"], sk.Labels(both, ids, ("normal", "pneumonia"))
+
+
+def judge(folder: Path, every: list[tuple[str, sk.Items, sk.Items, sk.Labels, sk.PromptSet]]) -> dict[str, Any]:
+    """Macro AUROC by zero-shot and by a probe, of one run on each task."""
+    image, text = (
+        sk.load_encoder(f"stitchkit:{folder}#modality={one}", device="cpu", trust_python=True)
+        for one in ("image", "text")
+    )
+    alignment, found = clip_alignment(image, text), {}
+    for name, train, test, labels, prompts in every:
+        vectors = [sk.embed(image, items, store=None, progress=False) for items in (train, test)]
+        head = sk.zeroshot(alignment, text, prompts, store=None)
+        probe = sk.fit_probe(vectors[0], labels)
+        found[name] = {
+            way: sk.evaluate(scorer.scores(vectors[1]), labels, progress=False).macro.auroc.value
+            for way, scorer in (("zero-shot", head), ("probe", probe))
+        }
+    return found
+
+
+def main() -> int:
+    """Train, judge, print, and write ``tasks.json`` beside the study."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--real-data", type=Path, required=True, help="folder of the real data")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of checkpoints of the pretrained encoders")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the study")
+    parser.add_argument("--steps", type=int, default=120, help="steps of every run")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of every arm")
+    given = parser.parse_args()
+    real = RealVectors(given.real_data.resolve(), given.cache.resolve())
+    plan = write_study(real, given.out.resolve(), given.steps, given.seeds)
+    print(sk.study(plan, given.out / "study", trust_python=True), flush=True)
+    file, every = given.out / "tasks.json", list(tasks(real, given.out))
+    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for folder in sorted((given.out / "study" / "encoders").iterdir()):
+        if folder.name not in known:
+            start = time.perf_counter()
+            known[folder.name] = judge(folder, every)
+            file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+            print(folder.name, known[folder.name], f"{time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
