@@ -150,7 +150,7 @@ def choose_pairs(recipe: PairsRecipe, seed: int) -> ChosenPairs:
         notes = [
             f"validated on {counted(len(held), 'held-out pair')}" + ("" if groups is None else ", patient by patient")
         ]
-    notes += spelled_notes(groups)
+    notes += [*spelled_notes(groups), *_left_out_notes(cohort)]
     if recipe.fraction < 1:
         order = patient_order(patients_or_rows[train], seed, 0)
         train = np.sort(train[order[: round(recipe.fraction * len(train))]])
@@ -161,6 +161,15 @@ def choose_pairs(recipe: PairsRecipe, seed: int) -> ChosenPairs:
                 f"fraction."
             )
     return ChosenPairs(cohort, train, held, list(notes))
+
+
+def _left_out_notes(cohort: Cohort) -> list[str]:
+    """A note on rows of the data that make no pair, such as images without a text."""
+    reasons = {str(reason): count for reason, count in dict(cohort.card.get("left_out", {})).items() if count}
+    if not reasons:
+        return []
+    counts = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.items())
+    return [f"{counted(sum(reasons.values()), 'row')} of {cohort.name} left out ({counts})"]
 
 
 def _rows(cohort: Cohort, name: str) -> np.ndarray:

@@ -80,11 +80,14 @@ class PreparedPairs:
             return TrainingPairs.complete(whole.images.ids[rows], sides.data(rows, moving), numbers)
 
         train, held = pairs(chosen.train, True), pairs(chosen.held, False)
+        notes = [*chosen.notes, *sides.notes]
         say(
             f"{counted(len(train), 'pair')} with {counted(train.distinct, 'distinct caption')}; {len(held)} to "
             f"validate on"
         )
-        return cls(train=train, held=held, form=sides.form, notes=[*chosen.notes, *sides.notes], digest=digest)
+        for note in notes:
+            say(f"note: {note}")
+        return cls(train=train, held=held, form=sides.form, notes=notes, digest=digest)
 
     def names(self, folder: Path) -> tuple[str, ...]:
         """Names of the encoders of all modalities in ``folder``."""

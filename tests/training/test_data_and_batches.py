@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from stitchkit.training import packing
 from stitchkit.training.loading import Batches
 from stitchkit.training.modality_data import ImageData
 from stitchkit.training.packing import pack_images
-from stitchkit.training.pairs import TrainingPairs
+from stitchkit.training.pairs import TrainingPairs, choose_pairs
+from stitchkit.training.recipes import PairsRecipe
 
 READING = ImageBatch(8, 12, (0.5,), (0.25,))
 
@@ -233,3 +235,18 @@ def test_the_tokenizer_keeps_no_word_of_few_patients():
     many = [f"effusion {'Zwingenberger' if i < 4 else 'stable'} {i}" for i in range(40)]
     assert "zwingenberger" not in Vocabulary.of_captions(many, 600).text
     assert "stable" in Vocabulary.of_captions(many, 600).text
+
+
+def test_images_without_a_text_are_counted_in_the_notes(films, tmp_path):
+    with (films / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows[:3]:
+        row["text"] = ""
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows({**row, "path": films / row["path"]} for row in rows)
+    settings = {"text": "text", "patient": "patient", "split": "split", "classes": []}
+    chosen = choose_pairs(PairsRecipe(layout="table", root=tmp_path, reader=settings, valid="test"), 0)
+    assert len(chosen.train) == 45
+    assert any("3 rows of" in note and "empty report: 3" in note for note in chosen.notes)
