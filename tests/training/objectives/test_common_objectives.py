@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from stitchkit.core.errors import UnknownNameError
 from stitchkit.encoders.pair_network import ImageInput, TextInput
@@ -18,6 +20,7 @@ from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.objectives import OBJECTIVES, objective_type
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Objective
+from stitchkit.training.processes import with_others
 from stitchkit.training.recipes import read_recipe
 
 SHAPE = SharedShape(
@@ -48,15 +51,18 @@ def trained(name):
     return network, kind(kind.Settings(), shape).double(), {"image": torch.randn(ROWS, 1, 16, 16).double(), "text": ids}
 
 
+def outputs_of(network, objective, inputs, rows):
+    draws = RowDraws(0, 0, np.arange(ROWS)[rows])
+    return {one: tuple(tensor.double() if tensor.is_floating_point() else tensor
+                       for tensor in objective.outputs(network, one, batch[rows], draws))
+            for one, batch in inputs.items()}  # fmt: skip
+
+
 def backward(network, objective, inputs, sizes):
     starts = np.cumsum([0, *sizes])
 
     def forward(chunk):
-        rows = slice(starts[chunk], starts[chunk + 1])
-        draws = RowDraws(0, 0, np.arange(ROWS)[rows])
-        return {one: tuple(tensor.double() if tensor.is_floating_point() else tensor
-                           for tensor in objective.outputs(network, one, batch[rows], draws))
-                for one, batch in inputs.items()}  # fmt: skip
+        return outputs_of(network, objective, inputs, slice(starts[chunk], starts[chunk + 1]))
 
     return cached_backward(forward, len(sizes), lambda outputs: objective.loss(outputs, FACTS))
 
@@ -90,6 +96,43 @@ def test_chunks_give_the_gradient_of_the_whole_batch(trained):
     for module, other in zip((network, objective), others, strict=True):
         for (one, left), right in zip(module.named_parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(left.grad, right.grad, atol=1e-5, rtol=1e-4, msg=one)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of several processes, as far as they exchange outputs: those of all are at hand."""
+
+    global_rank: int
+    world_size: int
+    exchanged: Iterator[torch.Tensor]
+
+    def all_gather(self, padded):
+        gathered = next(self.exchanged)
+        assert torch.equal(gathered[self.global_rank], padded)
+        return gathered
+
+
+def test_processes_add_up_to_the_gradient_of_the_whole_batch(trained):
+    """Of the network; the objective's own is whole on each, as each has the loss of all rows."""
+    network, objective, inputs = trained
+    shares, rows = (4, 2), (slice(0, 4), slice(4, 6))
+    copies = [copy.deepcopy((network, objective)) for _ in shares]
+    own = [outputs_of(*modules, inputs, some) for modules, some in zip(copies, rows, strict=True)]
+    whole = backward(network, objective, inputs, [ROWS])
+    for rank, (_, learnt) in enumerate(copies):
+        same = zip(*([tensor for some in one.values() for tensor in some] for one in own), strict=True)
+        padded = (pad_sequence([tensor.detach() for tensor in tensors], batch_first=True) for tensors in same)
+        process = Process(rank, len(shares), padded)
+        every = {one: tuple(with_others(tensor, shares, process) for tensor in some) for one, some in own[rank].items()}
+        loss = learnt.loss(every, FACTS)
+        loss.backward()
+        torch.testing.assert_close(loss, whole, atol=1e-6, rtol=1e-6)
+        for (one, parameter), other in zip(objective.named_parameters(), learnt.parameters(), strict=True):
+            torch.testing.assert_close(other.grad, parameter.grad, atol=1e-5, rtol=1e-4, msg=one)
+    for (one, parameter), *parts in zip(
+        network.named_parameters(), *(part.parameters() for part, _ in copies), strict=True
+    ):
+        torch.testing.assert_close(sum(part.grad for part in parts), parameter.grad, atol=1e-5, rtol=1e-4, msg=one)
 
 
 def test_the_first_output_of_a_modality_are_pooled_vectors(trained):
