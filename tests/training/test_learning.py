@@ -18,7 +18,7 @@ from small_recipes import write_recipe
 from stitchkit import load_encoder
 from stitchkit.datasets.phantoms import FINDINGS, Nuisance, draw_phantoms, render, write_report
 from stitchkit.encoders.shared.network import SharedNetwork
-from stitchkit.training import loop
+from stitchkit.training import network_forms
 from stitchkit.training.checkpoints import read_state
 from stitchkit.training.loop import train
 from stitchkit.training.objectives import OBJECTIVES
@@ -169,7 +169,7 @@ def learnt(clear_films, tmp_path_factory):
             return network
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(loop, "SharedNetwork", started)
+            patched.setattr(network_forms, "SharedNetwork", started)
             train(path, folder / "out", device="cpu", progress=False)
         return folder / "out"
 

@@ -137,7 +137,9 @@ def test_two_processes_take_the_same_way_as_one(on_two_processes, whole, name):
     states = [read_state(out / "run") for out in (one, two)]
     assert [state["world"] for state in states] == [1, 2]
     ones, twos = (comparable({**state["network"], **state["objective"]}) for state in states)
-    apart = {key: float((value.double() - twos[key].double()).abs().max()) for key, value in ones.items()}
-    print(f"\n{name:17} losses apart {np.max(np.abs(np.subtract(losses(one), losses(two)))):.1e}, "
-          f"weights {max(apart.values()):.1e}", end="")  # fmt: skip
-    assert {key: gap for key, gap in apart.items() if gap > 1e-5} == {}
+    apart = torch.cat([(value.double() - twos[key].double()).abs().flatten() for key, value in ones.items()])
+    print(f"\n{name:17} losses apart {np.max(np.abs(np.subtract(losses(one), losses(two)))):.1e}, weights at most "
+          f"{apart.max():.1e}, {int((apart > 1e-5).sum())} of {len(apart)} above 1e-5", end="")  # fmt: skip
+    # one step is 2e-3: Adam scales up what rounding leaves of gradients near 0, of a few words
+    assert apart.max() < 1e-4
+    assert (apart > 1e-5).double().mean() < 1e-3
