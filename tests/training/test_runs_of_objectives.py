@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 SEPARATE = {"shared": "none"}
 NETWORKS = {"lit": SEPARATE, "partial_freezing": SEPARATE}  # objectives that need separate towers
 SETTINGS = {"declip": {"queue": 40}}  # of which the oldest entries are replaced from the third batch on
+SCALE_ALONE = ("lit", "partial_freezing", "cyclip", "filip", "gloria", "sparc")  # have the state that CLIP's has
 TRAINING = {"batch": 17, "chunk": 4}  # shares of nine rows and eight, in three chunks and two
 STEPS = 6
 
@@ -65,7 +66,9 @@ def tensors(state, path=""):
     return found
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SCALE_ALONE else []) for name in OBJECTIVES]
+)
 def test_a_run_that_is_stopped_ends_in_the_same_bytes(recipes, whole, tmp_path, name):
     """In the middle of an epoch: the state is that of the epoch before."""
     step = loop._Run._step
