@@ -404,6 +404,12 @@ def read_stitched(folder: Path, *, vectors: bool = False) -> tuple[dict[str, Any
             f"{folder} holds a fused head of several inputs, which is no stitched folder. Score items with 'stitchkit "
             f"zeroshot' or 'stitchkit evaluate'; to carry it elsewhere, copy the folder and its encoders' files."
         )
+    if config.get("kind") in ("shared encoder", "tuned pair"):
+        bases = "" if config["kind"] == "shared encoder" else " and the checkpoints that they were trained from"
+        raise InputError(
+            f"{folder} holds trained encoders, which is no stitched folder. Name one of them, as in "
+            f"stitchkit:{folder}#modality=NAME; to carry them elsewhere, copy the folder{bases}."
+        )
     if "source" not in config:
         held = "a head" if "head" in config else "a fit on scores"
         raise InputError(f"{folder} holds {held} alone, which scores nothing by itself. Name a stitched folder.")

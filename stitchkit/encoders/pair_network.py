@@ -116,6 +116,11 @@ class PairNetwork(nn.Module, ABC):
         """True where each token has read those before it alone."""
 
 
+def is_within(name: str, part: str) -> bool:
+    """True for the name of a module or parameter that is ``part``, or below it."""
+    return name == part or name.startswith(f"{part}.")
+
+
 def main_input(batch: Batch) -> Tensor:
     """Pixels (b, c, h, w) or token ids (b, t) of a batch.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from stitchkit.core.wording import counted
+from stitchkit.encoders.pair_network import is_within
 from stitchkit.storage.digests import sha256_of
 from stitchkit.training.outcomes import TrainingError
 
@@ -35,7 +36,7 @@ class FrozenParts:
         """The parts of these names, whose parameters take no gradient from now on."""
         kept = tuple(names)
         for name, parameter in network.named_parameters():
-            if _is_within(name, kept):
+            if _is_in_any(name, kept):
                 parameter.requires_grad_(False)
         parts = cls(network, kept, _digest(network, kept))
         parts.train()
@@ -45,7 +46,7 @@ class FrozenParts:
         """The network in training mode, with its frozen modules in evaluation mode: no dropout, no new statistics."""
         self.network.train()
         for name, module in self.network.named_modules():
-            if name and _is_within(name, self.names):
+            if name and _is_in_any(name, self.names):
                 module.eval()
 
     def check(self) -> None:
@@ -63,8 +64,8 @@ class FrozenParts:
             )
 
 
-def _is_within(name: str, parts: tuple[str, ...]) -> bool:
-    return any(name == part or name.startswith(f"{part}.") for part in parts)
+def _is_in_any(name: str, parts: tuple[str, ...]) -> bool:
+    return any(is_within(name, part) for part in parts)
 
 
 def _digest(network: nn.Module, parts: tuple[str, ...]) -> str:
@@ -72,6 +73,6 @@ def _digest(network: nn.Module, parts: tuple[str, ...]) -> str:
     lines = [
         f"{key} {sha256_of(state[key].detach().cpu().contiguous().numpy().tobytes())}"
         for key in sorted(state)
-        if _is_within(key, parts)
+        if _is_in_any(key, parts)
     ]
     return sha256_of("\n".join(lines).encode())

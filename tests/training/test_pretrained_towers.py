@@ -306,3 +306,13 @@ def test_captions_that_are_cut_are_counted(tuning, recipe, films, tmp_path):
     trained(recipe(network={"context": 8}, training={"epochs": 1}), tmp_path / "scratch")
     notes = json.loads((tmp_path / "scratch" / "config.json").read_text())["record"]["notes"]
     assert any("captions are longer than the 8 tokens" in note for note in notes)
+
+
+@pytest.mark.parametrize("towers", [True, False])
+def test_a_folder_of_trained_encoders_is_no_stitched_one(tuning, recipe, tmp_path, towers):
+    path = tuning(training={"epochs": 1}) if towers else recipe(training={"epochs": 1})
+    trained(path, tmp_path / "out")
+    with pytest.raises(InputError, match=r"holds trained encoders, which is no stitched folder. Name one of them"):
+        sk.bundle(tmp_path / "out", tmp_path / "bundle")
+    with pytest.raises(InputError, match="holds trained encoders"):
+        sk.load(tmp_path / "out")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from stitchkit.encoders.pair_network import is_within
+
 
 def layer_names(model: nn.Module) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tuple[str, ...]]:
     """Names of modules and parameters before the layers, in each layer, and after them.
@@ -30,7 +32,7 @@ def layer_names(model: nn.Module) -> tuple[tuple[str, ...], tuple[tuple[str, ...
     before: list[str] = []
     after: list[str] = []
     for name in _leaves(model):
-        if not any(_is_within(name, one) for one in holders):
+        if not any(is_within(name, one) for one in holders):
             (after if _stands_after(model, name, holders) else before).append(name)
     if not holders:
         return (*before, *after), (), ()
@@ -80,7 +82,3 @@ def _stands_after(model: nn.Module, name: str, layers: list[str]) -> bool:
     """True for what was registered behind the layers; parameters of a module stand before its children."""
     order = [one for one, _ in model.named_modules()]
     return name in order and bool(layers) and order.index(name) > order.index(layers[-1])
-
-
-def _is_within(name: str, part: str) -> bool:
-    return name == part or name.startswith(f"{part}.")
