@@ -24,7 +24,7 @@ from stitchkit.training.recipes import read_recipe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 
-from tiny_encoders import hf_bert, hf_dinov2, hf_vit, timm_resnet, timm_vit
+from tiny_encoders import hf_bert, hf_dinov2, hf_gpt2, hf_vit, timm_resnet, timm_vit
 from tiny_open_clip import open_clip_own
 from tiny_pairs import hf_clip
 
@@ -36,7 +36,7 @@ def zoo(tmp_path_factory):
     """Tiny checkpoints with random weights, by their names as encoders."""
     folder = tmp_path_factory.mktemp("zoo")
     makers = {"vit": timm_vit, "resnet": timm_resnet, "hf-vit": hf_vit, "dino": hf_dinov2, "bert": hf_bert,
-              "clip": hf_clip, "open-clip": open_clip_own}  # fmt: skip
+              "gpt2": hf_gpt2, "clip": hf_clip, "open-clip": open_clip_own}  # fmt: skip
     places = {name: make(folder / name) for name, make in makers.items()}
     (folder / "small.py").write_text(
         "import numpy as np, torch\n"
@@ -54,7 +54,7 @@ def zoo(tmp_path_factory):
     )
     return {
         "vit": f"timm:{places['vit']}", "resnet": f"timm:{places['resnet']}", "hf-vit": f"hf:{places['hf-vit']}",
-        "dino": f"hf:{places['dino']}", "bert": f"hf:{places['bert']}",
+        "dino": f"hf:{places['dino']}", "bert": f"hf:{places['bert']}", "gpt2": f"hf:{places['gpt2']}",
         **{f"clip-{one}": f"hf:{places['clip']}#modality={one}" for one in ("image", "text")},
         **{f"open-clip-{one}": f"open_clip:{places['open-clip']}#modality={one}" for one in ("image", "text")},
         "python": f"python:{folder / 'small.py'}:Small",
@@ -164,8 +164,11 @@ def test_lit_leaves_the_first_tower_to_its_own_checkpoint(tuning, zoo, films, tm
     np.testing.assert_allclose(vectors(found.names[0], shown), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("objective", ["filip", "sparc", "clip_mlm", "slip", "declip", "partial_freezing"])
-@pytest.mark.parametrize("items", ["vit", "resnet", "hf-vit"])
+@pytest.mark.parametrize(
+    ("items", "objective"),
+    [("vit", "filip"), ("resnet", "filip"), ("hf-vit", "sparc"), ("vit", "clip_mlm"), ("hf-vit", "slip"),
+     ("vit", "declip"), ("resnet", "partial_freezing")],
+)  # fmt: skip
 def test_objectives_of_tokens_views_words_and_layers_take_pretrained_towers(tuning, tmp_path, objective, items):
     trained(tuning(items, objective=objective, training={"epochs": 1}), tmp_path / "out")
     assert np.isfinite(losses(tmp_path / "out")).all()
@@ -178,6 +181,14 @@ def test_an_objective_of_tokens_is_refused_before_the_first_step_where_there_are
     with pytest.raises(InputError, match=f"'filip' reads tokens, and the encoder of '{modality}' gives none as wide"):
         trained(tuning(items, captions, objective="filip"), tmp_path / "out")
     assert not (tmp_path / "out" / "config.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*longer than")
+def test_coca_takes_a_text_encoder_that_reads_from_left_to_right_alone(tuning, tmp_path):
+    trained(tuning("vit", "gpt2", objective="coca", training={"epochs": 1}), tmp_path / "gpt2")
+    assert np.isfinite(losses(tmp_path / "gpt2")).all()
+    with pytest.raises(InputError, match="predicts each word from those before it, and the encoder of 'text'"):
+        trained(tuning("vit", "bert", objective="coca"), tmp_path / "bert")
 
 
 @pytest.mark.parametrize(
