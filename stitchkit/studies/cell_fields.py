@@ -49,6 +49,7 @@ class CellRecordFields(msgspec.Struct, forbid_unknown_fields=True):
     gallery: Count | msgspec.UnsetType = msgspec.UNSET
     chance: Chances | msgspec.UnsetType = msgspec.UNSET  # of a random ranking, in logs of earlier versions
     shuffled_chance: Chances | msgspec.UnsetType = msgspec.UNSET
+    recall_chance: Chances | msgspec.UnsetType = msgspec.UNSET
     steps: Count | msgspec.UnsetType = msgspec.UNSET
     kept: Count | msgspec.UnsetType = msgspec.UNSET
     validation: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET

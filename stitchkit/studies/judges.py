@@ -204,7 +204,15 @@ class ObjectiveJudge(RankingJudge):
 
     The four are sums over an item's sentences, the same for both ways: hits of the best patch by words, and by the
     sentence's vector, chance of a random patch, and the number of sentences.
+
+    ``pointed`` is the number of patients with such sentences.
     """
+
+    pointed: int = 0
+
+    def carriers(self, measure: str) -> int:
+        """As :class:`Judge` says: all patients, or those with sentences."""
+        return self.pointed if measure in POINTING else self.people
 
     def shares(self, values: np.ndarray) -> Mapping[str, Share]:
         """As :class:`Judge` says: all measures."""

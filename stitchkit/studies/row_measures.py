@@ -27,11 +27,12 @@ from stitchkit.metrics.class_means import ClassMeans
 from stitchkit.metrics.multiplicity import resampled_p
 from stitchkit.metrics.proportions import by_patient, exact_interval, mean_difference, mean_interval
 from stitchkit.metrics.rankings import share
+from stitchkit.metrics.seeded_means import SeededMean, seeded_mean
 from stitchkit.metrics.share_tests import mean_difference_p
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.cells import Cell
-from stitchkit.studies.judges import Judge, RankingJudge, Share
-from stitchkit.studies.plans import TrainingPlan
+from stitchkit.studies.judges import Judge, ObjectiveJudge, RankingJudge, Share
+from stitchkit.studies.plans import ObjectivesPlan, TrainingPlan
 from stitchkit.studies.results import Gap
 from stitchkit.studies.running import StudyRun
 
@@ -60,6 +61,9 @@ class RowMeasures:
         Items that are judged: nothing is ranked among more.
     complete : (b,)
         Resamples in which everything can be measured; empty where nothing is resampled.
+    seeds
+        Row -> seed -> measure, mean over columns; of studies of objectives alone, whose intervals are over patients and
+        seeds by :func:`stitchkit.metrics.seeded_means.seeded_mean`.
     """
 
     judge: Judge
@@ -70,6 +74,7 @@ class RowMeasures:
     draws: Mapping[Group, tuple[float, ...]]
     complete: np.ndarray
     candidates: int
+    seeds: Mapping[Group, Mapping[int, Mapping[str, float]]]
 
     @classmethod
     def of(cls, run: StudyRun, bar: Progress) -> RowMeasures:
@@ -93,7 +98,8 @@ class RowMeasures:
                 draws[group] = _draws_of(run, keys)
         first = next(iter(known.values()))
         complete = ~np.isnan(first[judge.main][1:]).any(axis=1) if judge.main in first else np.empty(0, dtype=bool)
-        return cls(judge, known, pulls, means, shares, draws, complete, len(run.test))
+        seeds = _seeds_of(run, judge) if isinstance(judge, ObjectiveJudge) else {}
+        return cls(judge, known, pulls, means, shares, draws, complete, len(run.test), seeds)
 
     def interval(self, group: Group, measure: str = "") -> Interval:
         """The mean over columns with its interval over patients; of the main measure if none is named.
@@ -112,7 +118,23 @@ class RowMeasures:
             return self._mean_interval(measure, mean)
         if (one := self.shares[group].get(measure)) is not None:
             return mean_interval(one.won, one.of)
+        if group in self.seeds:
+            return self._seeded(group, measure).interval(0.0, 1.0)
         return self._resampled_interval(*self._macro(group, measure))
+
+    def _seeded(self, group: Group, measure: str) -> SeededMean:
+        """The mean over seeds of a measure."""
+        each = np.asarray([one[measure] for one in self.seeds[group].values()])
+        return seeded_mean(each, self._macro(group, measure)[1], self.judge.carriers(measure))
+
+    def seeded_gap(self, group: Group, other: Group) -> SeededMean | None:
+        """``group - other`` of the main measure, seed by seed; None where they were not run from the same seeds."""
+        main, own, base = self.judge.main, self.seeds[group], self.seeds[other]
+        if own.keys() != base.keys():
+            return None
+        each = np.asarray([own[seed][main] - base[seed][main] for seed in own])
+        resamples = self._macro(group, main)[1] - self._macro(other, main)[1]
+        return seeded_mean(each, resamples, self.judge.carriers(main))
 
     def _resampled_interval(self, value: float, draws: np.ndarray) -> Interval:
         return cast(RankingJudge, self.judge).interval(value, draws)  # no other judge resamples
@@ -155,6 +177,12 @@ class RowMeasures:
         if group in self.pulls:
             difference = macro_auroc_difference(self.pulls[group], self.pulls[other])
             return Gap(difference.interval, difference.p)
+        if group in self.seeds:
+            apart_by_seed = self.seeded_gap(group, other)
+            if apart_by_seed is None:
+                value = self._macro(group, self.judge.main)[0] - self._macro(other, self.judge.main)[0]
+                return Gap(Interval(value, float("nan"), float("nan")), float("nan"))
+            return Gap(apart_by_seed.interval(-1.0, 1.0), apart_by_seed.p)
         own, base = (self.shares[one].get(self.judge.main) for one in (group, other))
         if own is not None and base is not None:
             sums = own.won, base.won, own.of
@@ -211,6 +239,17 @@ def _resampled_measures(
     return {group: dict(kept) for group, kept in arrays.items() if kept is not None}
 
 
+def _seeds_of(run: StudyRun, judge: ObjectiveJudge) -> dict[Group, dict[int, dict[str, float]]]:
+    """Every measure of each seed of each row, mean over columns."""
+    seeds: dict[Group, dict[int, dict[str, float]]] = {}
+    for cell, key in run.cells:
+        scores = run.log.scores(key)
+        measures = judge.measure(scores, np.ones((1, len(scores))))
+        each = {name: float(value[0].mean()) for name, value in measures.items()}
+        seeds.setdefault((cell.source, cell.target, cell.method, cell.anchors), {})[cell.draw] = each
+    return seeds
+
+
 def _shares_of(run: StudyRun, keys: Sequence[str]) -> dict[str, Share]:
     """Shares of a row, the items of each patient added up: the mean over draws of anchors, which ask the same items."""
     people = patient_of_each(run.test.groups, len(run.test))
@@ -251,8 +290,9 @@ def _shares(plan: TrainingPlan, draws: int, resamples: int, at: int) -> np.ndarr
     """Weights (b, draws) of each draw in each resample of block ``at``; equal in the sample, which is first.
 
     Runs of a training differ by chance more than patients do, and another seed would be as good: they are drawn anew.
+    In studies of objectives patients alone are, and the seeds' own variance is added to theirs.
     """
-    if at == 0:
+    if at == 0 or isinstance(plan, ObjectivesPlan):
         return np.full((resamples, draws), 1 / draws)
     rng = np.random.default_rng([plan.seed, 6, at])
     return rng.multinomial(draws, np.full(draws, 1 / draws), size=resamples) / draws
@@ -275,7 +315,11 @@ def rows_of_cells(cells: Sequence[tuple[Cell, str]]) -> dict[Group, list[str]]:
 def _digest(run: StudyRun, plan: TrainingPlan, keys: Sequence[str]) -> str:
     """Digest of all that decides the resamples of a row; a cell's key stands for its items, labels and patients."""
     multiclass, is_training = False, True  # constants by now, which stay, so that kept resamples are found
-    settings = (keys, run.judge.main, list(run.judge.columns), multiclass, run.folds is not None, is_training, STREAM)
+    settings: tuple[object, ...] = (
+        keys, run.judge.main, list(run.judge.columns), multiclass, run.folds is not None, is_training, STREAM
+    )  # fmt: skip
+    if isinstance(plan, ObjectivesPlan):
+        settings = (*settings, "patients alone")
     return hashlib.sha256(repr((settings, plan.judge.replicates, plan.seed)).encode()).hexdigest()[:24]
 
 

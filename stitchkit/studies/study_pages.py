@@ -19,7 +19,7 @@ from stitchkit.reports.study_figures import Curve
 from stitchkit.reports.study_page import PageRow, StudyPage, markdown, write_study
 from stitchkit.runtime.threads import one_blas_thread
 from stitchkit.studies.jobs.study_jobs import TableAxes
-from stitchkit.studies.judges import MAP, RECALL
+from stitchkit.studies.judges import MAP, RECALL, ObjectiveJudge
 from stitchkit.studies.main_row_detail import MainRowDetail, main_row_detail
 from stitchkit.studies.methods import CLIP, OWN, RELATIVE
 from stitchkit.studies.plans import FUSION, OBJECTIVES, PAPER, TRAINED, ClassJudgePlan
@@ -146,9 +146,10 @@ def _chances(summary: StudySummary, run: StudyRun) -> dict[str, float]:
     """The highest R@1 of shuffled pairs for each pair of encoders, the mean of both ways; nothing of other measures."""
     records = [(summary.title(cell.source, cell.target), run.log[key]["record"]) for cell, key in run.cells]
     chances: dict[str, float] = {}
+    key = "recall_chance" if isinstance(run.judge, ObjectiveJudge) and run.judge.main == RECALL else "shuffled_chance"
     for pair, record in records:
-        if "shuffled_chance" in record:
-            chances[pair] = max(chances.get(pair, 0.0), float(np.mean(record["shuffled_chance"])))
+        if key in record:
+            chances[pair] = max(chances.get(pair, 0.0), float(np.mean(record[key])))
     return chances
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,10 @@ from stitchkit.evaluation.scores.evaluate import METADATA, PROBE
 from stitchkit.evaluation.scores.metadata_shortcuts import MetadataAlone
 from stitchkit.evaluation.scores.multiclass_measures import notes_on_multiclass
 from stitchkit.evaluation.scores.results import is_above_chance, measure_name
-from stitchkit.metrics.bootstrap import Interval
 from stitchkit.metrics.multiplicity import holm
 from stitchkit.runtime.progress import Progress
 from stitchkit.studies.jobs.study_jobs import TableAxes
+from stitchkit.studies.judges import RECALL, ObjectiveJudge
 from stitchkit.studies.methods import CLIP, OWN
 from stitchkit.studies.plans import FUSION, OBJECTIVES, RANKED, AnyPlan, ClassJudgePlan, PairJudgePlan
 from stitchkit.studies.results import Finding, StudyRow, StudySummary, distinct_names
@@ -119,25 +118,25 @@ class _Table:
         return [one for one in wanted if one in self.measures.values]
 
     def objectives(self) -> tuple[Finding, ...]:
-        """Each objective beside the first, with all training pairs."""
+        """Each objective beside the first, with all training pairs, where both were run from the same seeds."""
         axes, measures = self.axes, self.measures
-        first, *others = (
-            group for name in axes.methods for group in measures.values if group[2:] == (name, axes.counts[-1])
-        )
-        gaps = {group[2]: (group, measures.gap(group, first)) for group in others}
-        tested = [name for name, (_, gap) in gaps.items() if gap.value.has_ends]
-        adjusted = dict(zip(tested, holm(np.asarray([gaps[name][1].p for name in tested])).tolist(), strict=True))
+        rows = {group[2]: group for group in measures.values if group[3] == axes.counts[-1]}
+        if (first := rows.pop(axes.methods[0], None)) is None:
+            return ()
+        apart = {name: gap for name, group in rows.items() if (gap := measures.seeded_gap(group, first)) is not None}
+        tested = [name for name, gap in apart.items() if gap.p == gap.p]
+        adjusted = dict(zip(tested, holm(np.asarray([apart[name].p for name in tested])).tolist(), strict=True))
         return tuple(
             Finding(
                 label=name,
                 positives=measures.candidates,
-                value=measures.interval(group),
-                baseline=first[2],
-                gap=gap.value,
+                value=measures.interval(rows[name]),
+                baseline=axes.methods[0],
+                gap=gap.interval(-1.0, 1.0),
                 p=adjusted.get(name, float("nan")),
-                detectable=detectable_difference(gap.value, len(tested)) if gap.value.has_ends else None,
+                detectable=gap.detectable(len(tested)) if name in tested else None,
             )
-            for name, (group, gap) in gaps.items()
+            for name, gap in apart.items()
         )
 
     def findings(self, positives: Mapping[str, int]) -> tuple[Finding, ...]:
@@ -168,26 +167,6 @@ class _Table:
         )
 
 
-def detectable_difference(gap: Interval, comparisons: int) -> float:
-    """Smallest difference that a comparison with such an interval shows with a power of 80 %.
-
-    Parameters
-    ----------
-    gap
-        A difference with its 95 % interval, which tells the standard error.
-    comparisons
-        Number of comparisons; the first of Holm's has the level 0.05 / comparisons.
-
-    Examples
-    --------
-    >>> round(detectable_difference(Interval(0.0, -1.96, 1.96), 1), 2)
-    2.8
-    """
-    normal = NormalDist()
-    error = (gap.high - gap.low) / (2 * normal.inv_cdf(0.975))
-    return error * (normal.inv_cdf(1 - 0.025 / comparisons) + normal.inv_cdf(0.8))
-
-
 def _galleries(run: StudyRun, names: Mapping[str, str]) -> list[str]:
     """Notes on the size of each gallery that is ranked, and on the chance of the cell where it is highest.
 
@@ -198,6 +177,8 @@ def _galleries(run: StudyRun, names: Mapping[str, str]) -> list[str]:
     shuffled, of_random = (_highest(ranked, key) for key in ("shuffled_chance", "chance"))
     fold = " in the first fold" if run.plan.data.folds else ""
     measure, notes = measure_name(run.judge.main), []
+    if isinstance(run.judge, ObjectiveJudge) and run.judge.main == RECALL:
+        shuffled, of_random = _highest(ranked, "recall_chance"), {}  # the others are of mean average precision
     for name, size in dict.fromkeys((target, one["gallery"]) for target, one in ranked):
         note = f"gallery of {counted(size, 'distinct target')} of {names.get(name, name)}{fold}"
         for values, words in ((shuffled, "by chance"), (of_random, "by a random ranking")):

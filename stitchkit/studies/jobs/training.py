@@ -233,7 +233,7 @@ class TrainingJobs:
         seconds = round(time.monotonic() - start, 1)
         items = (self.items, self.judged.texts)
         left, right = (_unit_vectors(self.encoder(name), one) for name, one in zip(outcome.names, items, strict=True))
-        further, facts = self.further(outcome)
+        further, facts = self.further(outcome, left, right)
         if self.plan.grid.keep:
             _keep(folder, folder.parents[1] / ENCODERS / f"{run.name}-{run.pairs}-{run.recipe.seed}")
         record = {
@@ -253,7 +253,7 @@ class TrainingJobs:
         """A trained encoder by its name; Python code that the plan names has had its consent."""
         return load_encoder(name, device=self.device, trust_python=self.plan.model_names)
 
-    def further(self, outcome: TrainedRun) -> tuple[np.ndarray, dict[str, Any]]:
+    def further(self, outcome: TrainedRun, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Values (n, 2, k) of the judged pairs beside their rankings, and facts for the record of a run's cell."""
         return np.empty((len(self.judged.same), 2, 0)), {}
 
