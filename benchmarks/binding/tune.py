@@ -82,7 +82,7 @@ def run(real: RealVectors, encoder: str, seeds: int, training: dict[str, Any], o
         start = time.perf_counter()
         tuned = sk.tune_binding(
             recipe_of(real, setting, folder, seed, training), folder / "run", device="cpu",
-            say=lambda line: print(line, file=sys.stderr, flush=True), progress=False,
+            say=lambda line: print(line, file=sys.stderr, flush=True), progress=False, trust_python=True,
         )  # fmt: skip
         after = judge(real, setting, tuned) if tuned.best.step else None
         print(f"\nseed {seed}, {time.perf_counter() - start:.0f} s\n{tuned}\n{after}", flush=True)

@@ -14,6 +14,7 @@ from stitchkit.datasets.rows import read_rows
 from stitchkit.storage.digests import sha256_of
 
 COLUMNS = ("id", "text", "mask")
+WHITE = 255
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,9 +50,15 @@ class PhraseRegions:
         Raises
         ------
         DataError
-            If it is not as large as ``image``, the one that it belongs to.
+            If it is not as large as ``image``, the one that it belongs to, or has no white though it is not black.
         """
         mask = read_image(self.masks[row])
+        largest = int(np.asarray(mask.convert("L")).max(initial=0))
+        if 0 < largest < WHITE:
+            raise DataError(
+                f"the mask {self.masks[row]} has levels up to {largest}, and a region is white ({WHITE}). Write masks "
+                f"of 0 and {WHITE}."
+            )
         if mask.size != image.size:
             raise DataError(
                 f"the mask {self.masks[row]} is {mask.size[0]} x {mask.size[1]} pixels, and the image "

@@ -219,6 +219,11 @@ def _of_stitchkit(name: EncoderName, depth: int) -> EncoderFiles:
     """A folder of this package; the encoder of a stitched one goes into a folder of it."""
     folder = Path(name.id)
     config, _ = read_folder(folder)
+    if config.get("kind") == "tuned pair":
+        raise InputError(
+            f"{folder} holds trained encoders that need the checkpoints they were trained from, and a bundle does not "
+            f"hold those. Copy the folder and those checkpoints as they are."
+        )
     files: dict[str, Path | bytes] = {one: folder / one for one in PARTS if (folder / one).is_file()}
     if isinstance(config.get("encoder"), str):
         if depth >= DEPTH:

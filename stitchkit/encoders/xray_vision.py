@@ -85,12 +85,12 @@ class XrayEncoder:
         """Vectors (b, d) in float32 on the device, and the positions (b, t, d) of the map that they are the mean of."""
         import torch
 
+        check_range(self.name, batch)
         with torch.inference_mode():
             return self.forward(batch)
 
     def forward(self, batch: torch.Tensor) -> Encoded:
-        """As :meth:`encode`, with gradients where weights are trained."""
-        check_range(self.name, batch)
+        """As :meth:`encode`, with gradients where weights are trained; views of images may leave the range."""
         inputs = move(batch, self.device, self.dtype)
         with library_call():
             tokens = rows_of(self._map(inputs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -36,6 +37,8 @@ PAPER = "paper:"  # before the name of a published map
 PYTHON = "python:"
 ALL: Literal["all"] = "all"
 HIDDEN = ("file", "written", "recipes")  # fields of a plan that its file does not state
+
+ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]*")  # names of arms, which may become names of folders
 
 AnchorCounts = Annotated[
     tuple[Annotated[int, Meta(ge=2)] | Literal["all"], ...],
@@ -443,6 +446,12 @@ class TrainingPlan(StudyPlan, frozen=True, kw_only=True, forbid_unknown_fields=T
     def __post_init__(self) -> None:
         if len(self.arms) < 2:
             raise InputError(f"[arms] has {len(self.arms)} arms; name two or more, each with what is other in it")
+        for name in self.arms:
+            if not ARM.fullmatch(name):
+                raise InputError(
+                    f"an arm is called {name!r}; names are letters, digits, spaces, '.', '_', '+' and '-', and begin "
+                    f"with a letter or digit"
+                )
 
     @property
     def runs(self) -> int:

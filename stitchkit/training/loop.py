@@ -1,4 +1,4 @@
-"""The verb ``train``: a recipe to a shared encoder, on one machine or under torchrun."""
+"""The verb ``train``: a recipe to two encoders of one space, on one machine or under torchrun."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
+from stitchkit.encoders.consent import Consent, TrustPython
 from stitchkit.encoders.pair_network import PairNetwork
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.folders import refresh_folder
@@ -61,8 +62,9 @@ def train(
     say: Callable[[str], None] = lambda _: None,
     progress: bool | None = None,
     tensorboard: bool = False,
+    trust_python: TrustPython = False,
 ) -> TrainedRun:
-    """Train a shared encoder for images and texts (or two kinds of text), or go on with a run that was stopped.
+    """Train encoders of images and texts (or two kinds of text) into one space, or go on with a run that was stopped.
 
     Parameters
     ----------
@@ -79,6 +81,8 @@ def train(
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
     tensorboard
         Write event files too, into ``run/tensorboard``.
+    trust_python
+        ``python:`` names that the recipe's ``[towers]`` may run: a list of them, or True for every name.
 
     Returns
     -------
@@ -94,6 +98,8 @@ def train(
         recipe or another number of processes; for half precision of 16 without a GPU.
     TrainingError
         If a loss is not finite, naming step and batch.
+    ModelUnavailableError
+        If an encoder that training begins with cannot be loaded, or is Python code that may not run.
     MissingExtraError
         Without Lightning: ``pip install 'stitchkit[train]'``; or TensorBoard, where it is asked for.
 
@@ -112,7 +118,8 @@ def train(
     first = fabric.is_global_zero  # of all processes, the one that talks and writes
     curves = tensorboard_in(folder / RUN) if tensorboard and first else None
     with Progress(progress if first else False) as bar:
-        run, stopped = _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar)
+        consent = Consent.of(trust_python)
+        run, stopped = _Run.of(recipe, folder, fabric, say if first else lambda _: None, bar, consent)
         with alone_in_run(folder) if first else nullcontext():
             run.restore(stopped, curves)
             return run.go()
@@ -156,10 +163,11 @@ class _Run:
 
     @classmethod
     def of(
-        cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress
+        cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress, consent: Consent
     ) -> tuple[_Run, RunState | None]:  # fmt: skip
         stopped = _earlier_state(recipe, folder, fabric.world_size)  # refused before anything is written
-        data = PreparedPairs.of(recipe, folder, fabric, say, bar, None if stopped is None else stopped.pairs)
+        known = None if stopped is None else stopped.pairs
+        data = PreparedPairs.of(recipe, folder, fabric, say, bar, known, consent)
         torch.manual_seed(recipe.seed)
         network = data.form.network()
         objective = objective_type(recipe.objective.name)(recipe.objective, network.shape)

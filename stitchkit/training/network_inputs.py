@@ -13,7 +13,8 @@ from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder, HasContext
 from stitchkit.core.wording import counted
 from stitchkit.datasets.cohorts import Cohort
-from stitchkit.encoders import load_encoder
+from stitchkit.encoders import load_recorded
+from stitchkit.encoders.consent import Consent, runs_python
 from stitchkit.encoders.pair_network import ImageInput, Input, TextInput, main_input
 from stitchkit.encoders.shared.encoder import TOKENIZER, ImageBatch, tokenizer_batch
 from stitchkit.encoders.shared.network import SharedShape
@@ -23,7 +24,7 @@ from stitchkit.training.modality_data import EncoderData, ImageData, ModalityDat
 from stitchkit.training.network_forms import NetworkForm, SharedForm, TunedForm
 from stitchkit.training.packing import digest_of_files, pack_images
 from stitchkit.training.pairs import ChosenPairs, modality_names
-from stitchkit.training.recipes import NetworkRecipe, Recipe, TowersRecipe
+from stitchkit.training.recipes import NetworkRecipe, Recipe, TowersRecipe, TrainingRecipe
 from stitchkit.training.vocabularies import LEAST, Vocabulary
 
 if TYPE_CHECKING:
@@ -58,17 +59,21 @@ class NetworkInputs:
     files: Mapping[str, str]
 
 
-def inputs_of_pairs(recipe: Recipe, chosen: ChosenPairs, fabric: Fabric, bar: Progress) -> NetworkInputs:
+def inputs_of_pairs(
+    recipe: Recipe, chosen: ChosenPairs, fabric: Fabric, bar: Progress, consent: Consent
+) -> NetworkInputs:
     """Both sides of the chosen pairs for the network of a recipe.
 
     Raises
     ------
     InputError
         For an encoder of the recipe that reads another modality.
+    ModelUnavailableError
+        If one cannot be loaded, or is Python code without consent.
     """
     if recipe.towers is None:
         return _from_scratch(recipe, chosen, fabric, bar)
-    return _of_towers(recipe, recipe.towers, chosen, fabric)
+    return _of_towers(recipe, recipe.towers, chosen, fabric, consent)
 
 
 def _from_scratch(recipe: Recipe, chosen: ChosenPairs, fabric: Fabric, bar: Progress) -> NetworkInputs:
@@ -110,15 +115,19 @@ def _from_scratch(recipe: Recipe, chosen: ChosenPairs, fabric: Fabric, bar: Prog
     return NetworkInputs(SharedForm(shape, settings), data, content, notes, {TOKENIZER: vocabulary.text})
 
 
-def _of_towers(recipe: Recipe, towers: TowersRecipe, chosen: ChosenPairs, fabric: Fabric) -> NetworkInputs:
+def _of_towers(
+    recipe: Recipe, towers: TowersRecipe, chosen: ChosenPairs, fabric: Fabric, consent: Consent
+) -> NetworkInputs:
     """Items and captions as the named encoders prepare them."""
     whole, names = chosen.whole, modality_names(recipe.pairs, chosen.whole)
     encoders = {
-        name: _encoder(encoder, side, str(fabric.device))
+        name: _encoder(encoder, side, str(fabric.device), f"the recipe {recipe.name!r}", consent)
         for name, encoder, side in zip(names, towers.encoders, (whole.images.modality, "text"), strict=True)
     }
     values: dict[str, Sequence[Any]] = {names[0]: whole.images.values, names[1]: texts_of(whole.texts)}
     notes, context = [], {}
+    if recipe.training.zoom != TrainingRecipe().zoom:
+        notes.append("'zoom' is not used: images are read as their encoder reads them")
     for name, encoder in encoders.items():
         if encoder.modality == "text":
             texts = [str(value) for value in values[name]]
@@ -134,8 +143,16 @@ def _of_towers(recipe: Recipe, towers: TowersRecipe, chosen: ChosenPairs, fabric
     return NetworkInputs(TunedForm(encoders, towers.dim, context), data, [readers, *images], notes, {})
 
 
-def _encoder(name: str, modality: str, device: str) -> Encoder:
-    encoder = load_encoder(name, device=device)
+def _encoder(name: str, modality: str, device: str, where: str, consent: Consent) -> Encoder:
+    """A named encoder of one modality, with a module of its own."""
+    encoder = load_recorded(name, where, device=device, consent=consent)
+    if runs_python(name):
+        again = load_recorded(name, where, device=device, consent=consent)
+        if again.space.fingerprint != encoder.space.fingerprint:
+            raise InputError(
+                f"encoder {name!r} has other weights each time it is loaded, so that what is trained could not be "
+                f"loaded again. Load its weights from a file, or set a seed."
+            )
     if encoder.modality != modality:
         raise InputError(
             f"encoder {name!r} of [towers] reads {encoder.modality}s, and stands where {modality}s are read. "

@@ -13,6 +13,7 @@ import numpy as np
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.wording import counted
+from stitchkit.encoders.consent import Consent
 from stitchkit.runtime.progress import Progress
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.training.checkpoints import RUN
@@ -49,8 +50,9 @@ class PreparedPairs:
 
     @classmethod
     def of(
-        cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress, known: str | None
-    ) -> PreparedPairs:
+        cls, recipe: Recipe, folder: Path, fabric: Fabric, say: Callable[[str], None], bar: Progress,
+        known: str | None, consent: Consent,
+    ) -> PreparedPairs:  # fmt: skip
         """Read the pairs, make the tokenizer and put it into ``folder``, pack images.
 
         Raises
@@ -62,7 +64,7 @@ class PreparedPairs:
         say("reading the pairs")
         chosen = choose_pairs(recipe.pairs, recipe.seed)
         whole = chosen.whole
-        sides = inputs_of_pairs(recipe, chosen, fabric, bar)
+        sides = inputs_of_pairs(recipe, chosen, fabric, bar, consent)
         digest, captions = _digest(chosen, sides.content), texts_of(whole.texts)
         if known not in (None, digest):
             raise InputError(

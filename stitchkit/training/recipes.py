@@ -264,8 +264,9 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] = MappingProxyType(
     if _names_another_objective(stated, changes):
         stated.pop("objective", None)  # whose keys are those of its own loss
     content = {"name": path.stem, **merge(stated, _without_rivals(changes))}
-    if "towers" in changes and "network" not in changes:
-        content.pop("network", None)
+    for one, other in (("towers", "network"), ("network", "towers")):
+        if changes.get(one) and not changes.get(other):
+            content.pop(other, None)
     for name, *keys, purpose in RIVALS:
         table = content.get(name)
         if isinstance(table, Mapping) and all(key in table for key in keys):

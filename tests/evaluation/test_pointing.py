@@ -113,6 +113,29 @@ def test_words_and_the_sentence_may_point_elsewhere(films):
     assert (found.hits["words"][0], found.hits["sentence"][0]) == (1, 0)
 
 
+def test_masks_without_white_and_patches_without_places(films, tmp_path):
+    images, regions = films
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:20] = 1  # as segmentations are often written
+    Image.fromarray(mask).save(tmp_path / "ones.png")
+    with pytest.raises(DataError, match=r"ones\.png has levels up to 1, and a region is white \(255\)"):
+        point(Squares(), Words(), images, regions(("a", "bright", "ones.png")))
+
+    class Fifteen(Squares):
+        def encode(self, batch):
+            whole = super().encode(batch)
+            return Encoded(whole.pooled, whole.tokens[:, :-1], whole.mask[:, :-1])
+
+    assert point(Fifteen(), Words(), images, regions(("a", "bright", "right.png"))) is None
+
+    class Alone(Squares):
+        def prepare(self, items):
+            rows = super().prepare(items)
+            return rows - rows.mean(dim=(1, 2, 3), keepdim=True)  # black and white are alike
+
+    assert point(Alone(), Words(), images, regions(("a", "bright", "right.png"))) is None
+
+
 def test_encoders_without_tokens_point_nowhere(films):
     images, regions = films
     assert point(Squares(tokens=False), Words(), images, regions(("a", "bright", "right.png"))) is None

@@ -187,6 +187,7 @@ def test_a_study_goes_on_and_regions_are_part_of_its_keys(studied, tmp_path):
     [
         ("[arms.siglip.training]\nrate = 1e-2", "", r"arm 'siglip' of \[arms\] .* keys of \[training\] of its own"),
         ("[arms.odd.objective]\nname = 'clipp'", "", "clipp"),
+        ("[arms.'../../odd'.objective]\nname = 'cyclip'", "", "an arm is called '../../odd'"),
         ("", "measure = 'auroc'", "measure"),
         ("", "regions = 'none.csv'", "none.csv"),
     ],

@@ -26,7 +26,7 @@ def train(
     *,
     out: Annotated[Path, typer.Option("--out", help="Folder of the encoder; a run that was stopped goes on there.")],
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files into OUT/run too.")] = False,
-    compute: Annotated[o.Compute, only("device")],
+    compute: Annotated[o.Compute, only("device", "trust_python")],
     output: Annotated[o.Output, without("overwrite")],
 ) -> None:
     """Train two encoders, of images and of texts, into one space, their blocks shared as the recipe says.
@@ -53,7 +53,8 @@ def train(
     from stitchkit.training.loop import train as run
 
     result = run(
-        read, out, device=compute.device, say=console.say, progress=console.progress, tensorboard=tensorboard
+        read, out, device=compute.device, say=console.say, progress=console.progress, tensorboard=tensorboard,
+        trust_python=compute.trust_python or (),
     )  # fmt: skip
     if os.environ.get("RANK", "0") != "0":  # of torchrun's processes only the first one prints
         return
@@ -76,7 +77,10 @@ def _tune(recipe: BindingRecipe, out: Path, compute: o.Compute, console: Console
         return
     from stitchkit.training.binding.tune_binding import tune_binding
 
-    tuned = tune_binding(recipe, out, device=compute.device, say=console.say, progress=console.progress)
+    tuned = tune_binding(
+        recipe, out, device=compute.device, say=console.say, progress=console.progress,
+        trust_python=compute.trust_python or (),
+    )  # fmt: skip
     document = {
         "out": str(tuned.folder), "steps": tuned.steps, "before": tuned.start.to_dict(), "after": tuned.best.to_dict(),
         "encoders": dict(tuned.encoders), "text_encoders": dict(tuned.text_encoders), "notes": list(tuned.notes),

@@ -122,7 +122,7 @@ def pack_tuned(network: TunedNetwork, bases: Mapping[str, Space]) -> tuple[dict[
     network
         The network; what is frozen in it stays with the encoders that training began with.
     bases
-        Modality -> space of its encoder before training.
+        Modality -> space of its encoder before training; files in their names are found from any folder.
     """
     arrays = {
         key: value.detach().float().cpu().numpy()
@@ -130,9 +130,10 @@ def pack_tuned(network: TunedNetwork, bases: Mapping[str, Space]) -> tuple[dict[
         if value.requires_grad or key.startswith("projections.")
     }
     towers = [
-        {"name": name, "encoder": one.name, "fingerprint": one.fingerprint, "width": one.dim}
+        {"name": name, "encoder": str(EncoderName.parse(one.name).resolve()), "fingerprint": one.fingerprint,
+         "width": one.dim}
         for name, one in bases.items()
-    ]
+    ]  # fmt: skip
     fields = {"dim": network.shape.dim, "towers": towers, "arrays": digest_of_arrays(arrays)}
     return {"kind": KIND, "pair": fields}, arrays
 

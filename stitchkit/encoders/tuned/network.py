@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
 
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.roles import Encoder
+from stitchkit.encoders.hf.load import HFEncoder
 from stitchkit.encoders.pair_network import (
+    PIXELS,
+    TOKEN_IDS,
     Features,
     ImageInput,
     Input,
@@ -23,7 +27,10 @@ from stitchkit.encoders.pair_network import (
     main_input,
 )
 from stitchkit.encoders.probing import neutral
+from stitchkit.encoders.python_object import PythonEncoder
 from stitchkit.encoders.tuned.layers import layer_names
+
+CACHED = "attention_bias_cache"  # of some of timm's networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,10 @@ class TunedNetwork(PairNetwork):
         """Set the mode of the projections; towers stay in evaluation mode."""
         super().train(mode)
         self.towers.eval()
+        for module in self.towers.modules():
+            if hasattr(module, CACHED):  # kept in evaluation mode, without the gradient of the biases
+                setattr(module, CACHED, {})
+                module.training = True
         return self
 
     def forward(self, modality: str, batch: Any) -> Features:
@@ -142,7 +153,7 @@ class TunedNetwork(PairNetwork):
         if tokenizer is None:
             return EncoderTexts(context, 1, 0)
         end, mask = _first(tokenizer, "sep", "eos"), _first(tokenizer, "mask", "pad")
-        return EncoderTexts(context, len(tokenizer), end, mask)
+        return EncoderTexts(context, max(tokenizer.get_vocab().values(), default=0) + 1, end, mask)
 
 
 def checked_tower(encoder: Encoder) -> Any:
@@ -153,11 +164,19 @@ def checked_tower(encoder: Encoder) -> Any:
     InputError
         Naming it.
     """
+    if isinstance(encoder, PythonEncoder):  # whose module may be an object of the user's own
+        encoder = replace(encoder, thing=copy.deepcopy(encoder.thing))
     model = getattr(encoder, "model", None)
     if not hasattr(encoder, "forward") or not isinstance(model, nn.Module) or not any(True for _ in model.parameters()):
         raise InputError(
             f"encoder {encoder.name!r} cannot be trained: it gives vectors without gradients. Encoders of hf:, timm:, "
             f"open_clip: and xrv:, and torch modules of python:, can be."
+        )
+    batch = encoder.prepare([neutral(encoder.modality)])
+    if not isinstance(batch, Tensor) and not (isinstance(batch, Mapping) and {PIXELS, TOKEN_IDS} & set(batch)):
+        raise InputError(
+            f"encoder {encoder.name!r} prepares a {type(batch).__name__}, and training takes a tensor of one row an "
+            f"item, or tensors by name with {PIXELS!r} or {TOKEN_IDS!r} among them. Let its prepare() return one."
         )
     return encoder
 
@@ -171,19 +190,15 @@ def content_mask(encoder: Any, batch: Any, tokens: Tensor) -> Tensor:
         known = batch["attention_mask"].to(tokens.device).bool() if "attention_mask" in batch else known
         special = torch.tensor(encoder.inputs.tokenizer.all_special_ids, device=tokens.device)
         return known & ~torch.isin(ids, special)
-    known[:, : count - _places(encoder, batch, count)] = False
+    known[:, : count - _places(encoder, count)] = False
     return known
 
 
-def _places(encoder: Any, batch: Any, count: int) -> int:
+def _places(encoder: Any, count: int) -> int:
     """Number of places of an image among its tokens, of which they are the last."""
-    prefix = getattr(encoder.model, "num_prefix_tokens", None)  # of timm's transformers
-    if isinstance(prefix, int):
-        return count - prefix
-    patch = getattr(getattr(encoder.model, "config", None), "patch_size", None)  # of transformers' own
-    height, width = main_input(batch).shape[-2:]
-    places = (height // patch) * (width // patch) if isinstance(patch, int) else count
-    return min(places, count)  # networks with several stages name the patches of the first
+    if isinstance(encoder, HFEncoder):
+        return count - encoder.pooling.prefix
+    return count - int(getattr(encoder.model, "num_prefix_tokens", 0))  # of timm's transformers
 
 
 def _first(tokenizer: Any, *kinds: str) -> int:
@@ -196,4 +211,8 @@ def _tokens_of_one(encoder: Any) -> int:
     """Number of tokens of one neutral item, 0 where there are none as wide as the vectors."""
     encoded = encoder.encode(encoder.prepare([neutral(encoder.modality)]))
     shape = () if encoded.tokens is None else tuple(encoded.tokens.shape)
-    return int(shape[1]) if len(shape) == 3 and shape[2] == encoder.space.dim else 0
+    if len(shape) != 3 or shape[2] != encoder.space.dim:
+        return 0
+    if encoder.modality == "image" and isqrt(places := _places(encoder, shape[1])) ** 2 != places:
+        return 0  # special tokens that cannot be told from places, or places that are no square
+    return int(shape[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from stitchkit.core.errors import InputError
 from stitchkit.core.items import Items
 from stitchkit.core.roles import Encoder
 from stitchkit.datasets.images import read_image
-from stitchkit.datasets.phrase_regions import PhraseRegions
+from stitchkit.datasets.phrase_regions import WHITE, PhraseRegions
 
 BATCH = 32
 RULES = ("words", "sentence")
@@ -51,12 +50,14 @@ def point(image_encoder: Encoder, text_encoder: Encoder, images: Items, regions:
     images
         The images, by id.
     regions
-        Sentences with their regions. Those whose region is empty as the encoder sees the image are left out.
+        Sentences with their regions. Those whose region is empty as the encoder sees the image, and those without
+        tokens, are left out.
 
     Returns
     -------
     Pointing or None
-        None where an encoder gives no such tokens.
+        None where an encoder gives no such tokens, where patches are no grid of the image's form, or where images are
+        normalised one by one, so that a mask has no levels.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def point(image_encoder: Encoder, text_encoder: Encoder, images: Items, regions:
     known, chance = [], []
     for start in range(0, len(order), BATCH):
         some = order[start : start + BATCH]
-        pictures = [_picture(images.values[rows[i]]) for i in some]
+        pictures = [as_picture(images.values[rows[i]]) for i in some]
         of_images = image_encoder.encode(image_encoder.prepare(pictures))
         of_texts = text_encoder.encode(text_encoder.prepare([regions.texts[i] for i in some]))
         if (
@@ -86,45 +87,47 @@ def point(image_encoder: Encoder, text_encoder: Encoder, images: Items, regions:
         masks = [regions.mask_like(int(i), picture) for i, picture in zip(some, pictures, strict=True)]
         patches, places = _unit(of_images.tokens), _mask(of_images)
         words, content, sentences = _unit(of_texts.tokens), _mask(of_texts), _unit(of_texts.pooled)
-        for at, (i, areas) in enumerate(zip(some, _areas(image_encoder, masks, places), strict=True)):
-            if not areas.any():
+        areas = [_areas(image_encoder, mask, int(one.sum())) for mask, one in zip(masks, places, strict=True)]
+        for at, (i, area) in enumerate(zip(some, areas, strict=True)):
+            if area is None:
+                return None
+            if not area.any() or not content[at].any():
                 continue
             inside = patches[at][places[at]]
             near = {"words": (inside @ words[at][content[at]].T).mean(axis=1), "sentence": inside @ sentences[at]}
             for rule in RULES:
-                hits[rule].append(float(areas[int(np.argmax(near[rule]))]))
-            chance.append(float(areas.mean()))
+                hits[rule].append(float(area[int(np.argmax(near[rule]))]))
+            chance.append(float(area.mean()))
             known.append(int(rows[i]))
     return Pointing(
         np.asarray(known, dtype=np.int64), {rule: np.asarray(hits[rule]) for rule in RULES}, np.asarray(chance)
     )
 
 
-def _areas(encoder: Encoder, masks: list[Any], places: np.ndarray) -> list[np.ndarray]:
-    """Share of each patch's area that lies in a mask, (p,), for each mask as the encoder prepares it.
+def _areas(encoder: Encoder, mask: Any, count: int) -> np.ndarray | None:
+    """Share of each patch's area that lies in a mask, (p,), as the encoder prepares it; None of patches without places.
 
-    A mask goes through the encoder's own preprocessing, between a black and a white image of its size.
+    The mask goes through the encoder's own preprocessing, between a black and a white image of its size.
     """
     from PIL import Image
 
-    sides = [isqrt(int(one.sum())) for one in places]
-    if any(side**2 != int(one.sum()) for side, one in zip(sides, places, strict=True)):
-        raise InputError(f"the patches of {encoder.name!r} are no square, so they have no known places.")
-    areas = []
-    for mask, side in zip(masks, sides, strict=True):
-        ends = [Image.new("L", mask.size, level) for level in (0, 255)]
-        prepared = encoder.prepare([mask.convert("L"), *ends])
-        tensor = prepared if hasattr(prepared, "ndim") else prepared["pixel_values"]
-        level, black, white = to_numpy(tensor)[:, 0].astype(np.float64)
-        share = np.clip((level - black) / (white - black), 0, 1)
-        tall, wide = (np.linspace(0, length, side + 1).round().astype(int) for length in share.shape)
-        blocks = [share[a:b, c:d].mean() for a, b in pairwise(tall)
-                  for c, d in pairwise(wide)]  # fmt: skip
-        areas.append(np.asarray(blocks))
-    return areas
+    ends = [Image.new("L", mask.size, level) for level in (0, WHITE)]
+    prepared = encoder.prepare([mask.convert("L"), *ends])
+    tensor = prepared if hasattr(prepared, "ndim") else prepared["pixel_values"]
+    level, black, white = to_numpy(tensor)[:, 0].astype(np.float64)
+    if (white <= black).any():  # of an encoder that normalises each image by itself
+        return None
+    share = np.clip((level - black) / (white - black), 0, 1)
+    down, across = (round(length / (share.size / max(count, 1)) ** 0.5) for length in share.shape)
+    if down * across != count:
+        return None
+    tall, wide = (np.linspace(0, length, parts + 1).round().astype(int)
+                  for length, parts in zip(share.shape, (down, across), strict=True))  # fmt: skip
+    return np.asarray([share[a:b, c:d].mean() for a, b in pairwise(tall) for c, d in pairwise(wide)])
 
 
-def _picture(value: Any) -> Any:
+def as_picture(value: Any) -> Any:
+    """An image of PIL from a path, an array or an image."""
     from PIL import Image
 
     image = read_image(value) if not hasattr(value, "ndim") and not hasattr(value, "size") else value

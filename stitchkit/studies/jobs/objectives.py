@@ -14,7 +14,7 @@ from stitchkit.core.items import Items
 from stitchkit.core.patients import patients_or_rows
 from stitchkit.core.wording import counted
 from stitchkit.datasets.phrase_regions import PhraseRegions, read_phrase_regions
-from stitchkit.evaluation.regions.pointing import RULES, point
+from stitchkit.evaluation.regions.pointing import RULES, as_picture, point
 from stitchkit.metrics.ranks import chance_both_ways
 from stitchkit.studies.cells import Cell, CellLog
 from stitchkit.studies.jobs.study_jobs import TableAxes
@@ -97,6 +97,9 @@ def _regions_of(items: Items, path: Path) -> PhraseRegions:
             f"{path} has a sentence about {strange[0]!r}, which is none of the judged items. Take such rows out, or "
             f"name the split that they are in."
         )
+    row_of = {name: row for row, name in enumerate(items.ids.tolist())}
+    for row, name in enumerate(regions.ids.tolist()):  # before the first run, which may take hours
+        regions.mask_like(row, as_picture(items.values[row_of[name]]))
     return regions
 
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -84,12 +84,16 @@ class JudgedPairs:
 
 @dataclass(frozen=True, slots=True)
 class ArmRun:
-    """One run: an arm of the recipe with a share of the pairs and a seed."""
+    """One run: an arm of the recipe with a share of the pairs and a seed.
+
+    ``fingerprints`` are those of the encoders that training begins with, by their names.
+    """
 
     name: str
     recipe: Recipe
     pairs: int
     sides: tuple[str, str]
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.name}, {counted(self.pairs, 'pair')}, seed {self.recipe.seed}"
@@ -108,6 +112,8 @@ class ArmRun:
 
         plain = self.recipe.to_dict()
         del plain["pairs"]["root"]
+        if "towers" in plain:  # by what they are, not by where they lie
+            plain["towers"]["encoders"] = [self.fingerprints[name] for name in plain["towers"]["encoders"]]
         objective = self.recipe.objective
         if type(objective) is ClipSettings and objective.temperature == ClipSettings().temperature:
             # as recipes stated it before they named a loss, so that runs of then are found
@@ -157,7 +163,8 @@ class TrainingJobs:
             allow=allow_leakage,
             sides=("pairs of the training", "judged pairs"),
         )
-        runs = list(_runs(plan, chosen))
+        fingerprints = {name: str(loader.encoder(name).space.fingerprint) for name in plan.model_names}
+        runs = list(_runs(plan, chosen, fingerprints))
         return cls(plan, JudgedPairs.of(judged), runs, pairs=_digest(cohort), device=loader.device, remarks=notes)
 
     @property
@@ -229,7 +236,9 @@ class TrainingJobs:
     def _trained(self, run: ArmRun, folder: Path) -> CellResult:
         """Train in ``folder``, where a run that was stopped goes on, and judge."""
         start = time.monotonic()
-        outcome = train(run.recipe, folder, device=self.device, progress=False)
+        outcome = train(
+            run.recipe, folder, device=self.device, progress=False, trust_python=self.plan.model_names
+        )  # fmt: skip
         seconds = round(time.monotonic() - start, 1)
         items = (self.items, self.judged.texts)
         left, right = (_unit_vectors(self.encoder(name), one) for name, one in zip(outcome.names, items, strict=True))
@@ -267,7 +276,7 @@ def _keep(folder: Path, target: Path) -> None:
     draft.replace(target)
 
 
-def _runs(plan: TrainingPlan, chosen: ChosenPairs) -> Iterator[ArmRun]:
+def _runs(plan: TrainingPlan, chosen: ChosenPairs, fingerprints: Mapping[str, str]) -> Iterator[ArmRun]:
     """Every run, few pairs first, arms side by side."""
     sides = modality_names(next(iter(plan.recipes.values())).pairs, chosen.whole)
     for fraction in plan.grid.fractions:
@@ -275,7 +284,7 @@ def _runs(plan: TrainingPlan, chosen: ChosenPairs) -> Iterator[ArmRun]:
             for name, recipe in plan.recipes.items():
                 pairs = structs.replace(recipe.pairs, fraction=fraction * recipe.pairs.fraction)
                 changed = structs.replace(recipe, pairs=pairs, seed=seed)
-                yield ArmRun(name, changed, round(fraction * len(chosen.train)), sides)
+                yield ArmRun(name, changed, round(fraction * len(chosen.train)), sides, fingerprints)
 
 
 def _unit_vectors(encoder: Encoder, items: Items) -> np.ndarray:

@@ -29,8 +29,9 @@ from stitchkit.datasets.anchor_tables import AnchorTable
 from stitchkit.datasets.content_keys import content_key
 from stitchkit.datasets.text_lists import read_text_list
 from stitchkit.embedding import embed
-from stitchkit.encoders import load_encoder
+from stitchkit.encoders import load_recorded
 from stitchkit.encoders.adapters import base_names, base_of
+from stitchkit.encoders.consent import Consent
 from stitchkit.training.binding.recipe import BindingRecipe, ModalityRecipe
 from stitchkit.training.binding.towers import (
     AdaptedTower,
@@ -151,7 +152,7 @@ class PreparedBinding:
     @classmethod
     def of(
         cls, recipe: BindingRecipe, device: str, store: str | Path | None, say: Callable[[str], None],
-        progress: bool | None,
+        progress: bool | None, consent: Consent,
     ) -> PreparedBinding:  # fmt: skip
         """Read everything, bind the training rows in closed form, and put the adapters in place.
 
@@ -165,7 +166,8 @@ class PreparedBinding:
         reading: dict[str, Any] = {"store": store, "progress": progress}
         listed = [] if recipe.texts is None else read_text_list(recipe.texts)
         sources = _without_patients_of_others(
-            {name: _Source.of(name, one, device, recipe, say) for name, one in recipe.modalities.items()}, recipe.seed
+            {name: _Source.of(name, one, device, recipe, say, consent) for name, one in recipe.modalities.items()},
+            recipe.seed,
         )
         texts = listed or list(dict.fromkeys(text for one in sources.values() for text in one.training_texts))
         common, held = _split(np.arange(len(texts)), recipe.training.held, recipe.seed, "common texts")
@@ -226,10 +228,14 @@ class _Source:
 
     @classmethod
     def of(
-        cls, name: str, recipe: ModalityRecipe, device: str, whole: BindingRecipe, say: Callable[[str], None]
-    ) -> _Source:
+        cls, name: str, recipe: ModalityRecipe, device: str, whole: BindingRecipe, say: Callable[[str], None],
+        consent: Consent,
+    ) -> _Source:  # fmt: skip
         say(f"reading {name}")
-        encoder, text_encoder = (load_encoder(one, device=device) for one in (recipe.encoder, recipe.text_encoder))
+        encoder, text_encoder = (
+            load_recorded(one, f"the recipe {whole.name!r}", device=device, consent=consent)
+            for one in (recipe.encoder, recipe.text_encoder)
+        )
         check_text(text_encoder)
         anchors = _table(recipe).read(encoder.modality, "text")
         train, held = _split(patient_of_each(anchors.groups, len(anchors)), whole.training.held, whole.seed, name)

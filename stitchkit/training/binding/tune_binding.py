@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
 from stitchkit.encoders.adapters import import_peft, write_base
+from stitchkit.encoders.consent import Consent, TrustPython
 from stitchkit.encoders.devices import chosen_device
 from stitchkit.encoders.names import ADAPTER, EncoderName
 from stitchkit.runtime.progress import Progress
@@ -48,6 +49,7 @@ def tune_binding(
     store: str | Path | None = "auto",
     say: Callable[[str], None] = lambda _: None,
     progress: bool | None = None,
+    trust_python: TrustPython = False,
 ) -> TunedBinding:
     """Train low-rank adapters for the encoders of a bound space, or go on with a run that was stopped.
 
@@ -70,6 +72,8 @@ def tune_binding(
         Reader of a line on the step that begins.
     progress
         A bar on a terminal or in a notebook: None after two seconds, True at once, False never.
+    trust_python
+        ``python:`` names that the recipe may run: a list of them, or True for every name.
 
     Returns
     -------
@@ -103,7 +107,7 @@ def tune_binding(
     if stopped is not None:
         check_same(json.loads(json.dumps(recipe.to_dict())), stopped.recipe, folder)
     import_peft()
-    data = PreparedBinding.of(recipe, chosen_device(device), store, say, progress)
+    data = PreparedBinding.of(recipe, chosen_device(device), store, say, progress, Consent.of(trust_python))
     if stopped is not None and stopped.data != data.digest:
         raise InputError(
             f"the run in {folder} was begun with other data: ids, texts, images or encoders have changed since. "

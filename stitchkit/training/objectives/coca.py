@@ -65,6 +65,7 @@ class Coca(Clip):
             if parameter.ndim > 1:  # the layers are copies of one until they are drawn anew
                 nn.init.xavier_uniform_(parameter)
         self.head = nn.Linear(shape.dim, inputs.vocabulary)
+        self.end = inputs.end
 
     def check_network(self, network: PairNetwork) -> None:
         """Raise unless both encoders give tokens and that of the texts reads from left to right."""
@@ -82,7 +83,8 @@ class Coca(Clip):
         if modality != self.texts:
             return pooled, tokens, mask
         ids = main_input(inputs)
-        return pooled, tokens, mask, nn.functional.pad(ids, (0, tokens.shape[1] - ids.shape[1]))
+        words = nn.functional.pad(ids, (0, tokens.shape[1] - ids.shape[1]), value=self.end)
+        return pooled, tokens, mask, words.masked_fill(~mask, self.end)  # whatever a tokenizer puts behind the words
 
     def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:
         _, patches, mask = outputs[self.images]

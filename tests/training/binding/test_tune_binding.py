@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, MissingExtraError, ModelUnavailableError, SpaceMismatchError
+from stitchkit.encoders.consent import Consent
 from stitchkit.storage.atomic_writes import exclusive_lock
 from stitchkit.training.binding import preparing
 from stitchkit.training.binding import tune_binding as module
@@ -31,7 +32,7 @@ def tuned(path, out, **settings):
 
 
 def prepared(path, **settings):
-    return PreparedBinding.of(read_binding_recipe(path, settings), "cpu", None, lambda line: None, False)
+    return PreparedBinding.of(read_binding_recipe(path, settings), "cpu", None, lambda line: None, False, Consent())
 
 
 def adapter_bytes(folder):
