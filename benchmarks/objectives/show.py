@@ -23,7 +23,7 @@ def draw(study: dict[str, Any]) -> Figure:
     _whiskers(above, [row["macro"] for row in rows], COLOURS[0], "")
     for row, place in zip(rows, range(len(rows)), strict=True):
         above.plot(row["draws"], [place] * len(row["draws"]), "o", color=COLOURS[0], ms=2.5, alpha=0.5)
-    above.set_title("R@1 among 600 distinct reports, mean of both ways", loc="left", fontsize=10, color=INK)
+    above.set_title(f"R@1 among {study['n']} items and their captions, both ways", loc="left", fontsize=10, color=INK)
     for at, (measure, name) in enumerate(POINTING.items()):
         _whiskers(below, [row["measures"][measure] for row in rows], COLOURS[at], name, 0.12 - 0.24 * at)
     chance = rows[0]["measures"]["pointing_chance"]["value"]
@@ -50,7 +50,8 @@ def _whiskers(axes: Axes, values: list[dict[str, float]], colour: str, name: str
 def table(study: dict[str, Any]) -> str:
     """Every objective with its difference to the first, as Markdown."""
     apart = {one["label"]: one for one in study["findings"]}
-    heading = ("objective", "R@1 [95 %]", "three seeds", "minus clip [95 %]", "p (Holm)", "detectable",
+    first = study["rows"][0]["method"]
+    heading = ("objective", "R@1 [95 %]", "each seed", f"minus {first} [95 %]", "p (Holm)", "detectable",
                "pointing by words", "by sentence")  # fmt: skip
     lines = [f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
     for row in study["rows"]:

@@ -70,7 +70,8 @@ class StudyRow:
 class Finding:
     """One class at the most anchors: the first solver beside a baseline, p-values adjusted over classes (Holm).
 
-    In a study of objectives one objective beside the first, p-values adjusted over objectives.
+    In a study of objectives one objective beside the first, p-values adjusted over objectives; ``positives`` are the
+    judged items.
 
     ``patients`` are those of the positives, None where they are not known. Classes with too few patients have intervals
     without ends, and NaN for ``p``. ``detectable`` is the difference that such a comparison shows with a power of 80 %

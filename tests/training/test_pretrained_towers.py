@@ -401,3 +401,10 @@ def test_a_folder_of_trained_encoders_is_no_stitched_one(tuning, recipe, tmp_pat
         sk.bundle(tmp_path / "out", tmp_path / "bundle")
     with pytest.raises(InputError, match="holds trained encoders"):
         sk.load(tmp_path / "out")
+
+
+def test_classifiers_of_the_checkpoint_stay_with_it(tuning, tmp_path):
+    trained(tuning("vit", training={"epochs": 1}), tmp_path / "out")
+    arrays = load_file(tmp_path / "out" / "model.safetensors")
+    assert any(key.startswith("towers.image.blocks.") for key in arrays)
+    assert not any(key.startswith("towers.image.head.") for key in arrays)

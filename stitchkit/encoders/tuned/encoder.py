@@ -115,19 +115,20 @@ class TunedEncoder:
 
 
 def pack_tuned(network: TunedNetwork, bases: Mapping[str, Space]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Configuration and arrays of a pair: weights that are trained, and projections.
+    """Configuration and arrays of a pair: weights that the last step has moved, and projections.
 
     Parameters
     ----------
     network
-        The network; what is frozen in it stays with the encoders that training began with.
+        The network after a step; what is frozen in it, or in no vector's way (a classifier), stays with the encoders
+        that training began with.
     bases
         Modality -> space of its encoder before training; files in their names are found from any folder.
     """
     arrays = {
         key: value.detach().float().cpu().numpy()
         for key, value in network.named_parameters()
-        if value.requires_grad or key.startswith("projections.")
+        if key.startswith("projections.") or (value.requires_grad and value.grad is not None)
     }
     towers = [
         {"name": name, "encoder": str(EncoderName.parse(one.name).resolve()), "fingerprint": one.fingerprint,
