@@ -54,7 +54,7 @@ classes = []
 [training]
 steps = {steps}
 validate_every = {every}
-batch = 64
+batch = 32
 rate = 3e-4                  # one setup: too low for a network from scratch, high for a pretrained one
 best = "rank"
 """
@@ -88,7 +88,7 @@ def write_study(real: RealVectors, folder: Path, steps: int, seeds: int) -> Path
                     path = (real.data / name / row["path"]).resolve()
                     table.writerow([f"{modality} {row['path']}", path, row["text"],
                                     f"{modality} {row['patient_id']}", split])  # fmt: skip
-    (folder / "recipe.toml").write_text(RECIPE.format(steps=steps, every=max(steps // 4, 1)), encoding="utf-8")
+    (folder / "recipe.toml").write_text(RECIPE.format(steps=steps, every=max(steps // 2, 1)), encoding="utf-8")
     text, arms = text_name("minilm", real.folder), []
     for encoder, options in (("resnet", ""), ("lite", f"#resolution={RESOLUTION}")):
         name = image_name(encoder, real.data, real.folder) + options
@@ -160,7 +160,7 @@ def main() -> int:
     parser.add_argument("--real-data", type=Path, required=True, help="folder of the real data")
     parser.add_argument("--cache", type=Path, required=True, help="folder of checkpoints of the pretrained encoders")
     parser.add_argument("--out", type=Path, required=True, help="folder of the study")
-    parser.add_argument("--steps", type=int, default=120, help="steps of every run")
+    parser.add_argument("--steps", type=int, default=60, help="steps of every run")
     parser.add_argument("--seeds", type=int, default=3, help="runs of every arm")
     given = parser.parse_args()
     real = RealVectors(given.real_data.resolve(), given.cache.resolve())
