@@ -26,12 +26,22 @@ LONG = 22  # characters of a name, above which it goes on in a second line
 PANEL = 1.9  # inches, a side of a small figure
 PANELS = 24  # small figures that a page shows at most
 SHARES = (0.0, 1.0)
+SMALL_SHARE = 0.3  # below which all intervals end where an axis up to 1 would show little
 
 
 def forest(
-    rows: Sequence[tuple[str, Interval]], *, label: str, chance: float = 0.5, marked: Collection[int] | None = (0,)
+    rows: Sequence[tuple[str, Interval]],
+    *,
+    label: str,
+    chance: float | None = 0.5,
+    marked: Collection[int] | None = (0,),
 ) -> str:
-    """One dot with its interval a row, the ``marked`` rows (None: all) in colour; a dashed line at chance."""
+    """One dot with its interval a row, the ``marked`` rows (None: all) in colour; a dashed line at chance, if known.
+
+    The axis ends at 1, or where the intervals do if all are far below.
+    """
+    highest = max((one.high if one.has_ends else one.value for _, one in rows), default=1.0)
+    end, digits = (1.01, 2) if highest > SMALL_SHARE else (1.1 * max(highest, 0.01), 3)
     names = [wrapped_name(name) for name, _ in rows]
     figure, axes = canvas(0.6 + 0.36 * len(rows) + 0.14 * sum("\n" in name for name in names))
     for i, (_, interval) in enumerate(rows):
@@ -40,15 +50,17 @@ def forest(
         axes.plot(interval.value, i, "o", color=colour, ms=6)
         place = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": SMALL, "zorder": 3}
         clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-        axes.annotate(f"{interval.value:.2f}", (interval.value, i), color=colour, bbox=clear, **place)
-    axes.axvline(chance, color=FAINT, lw=1, ls=(0, (3, 3)))
+        axes.annotate(f"{interval.value:.{digits}f}", (interval.value, i), color=colour, bbox=clear, **place)
+    if chance is not None:
+        axes.axvline(chance, color=FAINT, lw=1, ls=(0, (3, 3)))
     axes.set_yticks(range(len(rows)), names)
     for i in marked or ():
         axes.get_yticklabels()[i].set(color=COLOURS[0], fontweight="bold")
     axes.set_ylim(len(rows) - 0.5, -0.8)
     axes.locator_params(axis="x", nbins=6)
-    lowest = (one.low if one.has_ends else one.value for _, one in rows)
-    axes.set_xlim(min(chance - 0.1, *lowest) - 0.02, 1.01)
+    least = min([one.low if one.has_ends else one.value for _, one in rows], default=0.0)
+    start = min(chance - 0.1, least) - 0.02 if chance is not None else least - 0.02
+    axes.set_xlim(max(start, -0.02 * end), end)
     axes.set_xlabel(label)
     axes.grid(axis="x", color=GRID, lw=0.8)
     return as_svg(figure)

@@ -61,7 +61,7 @@ class StudyPage:
     measure, explanation, each
         The measure that rows are compared by, a sentence on it, and the heading of ``classes``.
     chances
-        Heading -> the measure by chance, where it is not one half.
+        Heading -> the measure by chance, where that is not the one half of an AUROC.
     counted, repeated, over
         Names of the things that methods get more or fewer of, of the small dots (empty where there are none), and of
         the units that intervals are over.
@@ -109,6 +109,7 @@ class StudyPage:
 def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder: str | Path) -> Path:
     """Write ``report.html``, ``results.json`` and ``table.md`` into ``folder``; the page's path comes back."""
     label, chances = page.measure, page.chances
+    known = 0.5 if page.measure == "macro AUROC" else None  # of other measures chance is counted, or not known
     curves = page.judged.reliability if page.judged else None
     notes = list(dict.fromkeys(page.notes))
     text = template("study.html.j2").render(
@@ -120,7 +121,7 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
                 name: forest(
                     [(one.name, one.value) for one in rows],
                     label=label,
-                    chance=chances.get(name, 0.5),
+                    chance=chances.get(name, known),
                     marked=_main(rows),
                 )
                 for name, rows in page.tables.items()
@@ -131,7 +132,7 @@ def write_study(page: StudyPage, numbers: Mapping[str, Any], table: str, folder:
             "classes": forest(
                 page.classes[1],
                 label=label.removeprefix("macro "),
-                chance=next(iter(chances.values()), 0.5),
+                chance=next(iter(chances.values()), known),
                 marked=None,
             ),
             "reliability": reliability_figures(curves) if curves else None,
