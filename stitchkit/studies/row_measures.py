@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -74,7 +74,7 @@ class RowMeasures:
     draws: Mapping[Group, tuple[float, ...]]
     complete: np.ndarray
     candidates: int
-    seeds: Mapping[Group, Mapping[int, Mapping[str, float]]]
+    seeds: Mapping[Group, Mapping[int, Mapping[str, float]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: StudyRun, bar: Progress) -> RowMeasures:

@@ -26,7 +26,7 @@ from stitchkit.training.objectives import OBJECTIVES
 pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
 FAMILIES = {
     "transfer": ("clip", "siglip", "lit", "partial_freezing"),
-    "unimodal": ("slip", "clip_mlm", "cyclip", "declip"),
+    "unimodal": ("cyclip", "slip", "clip_mlm", "declip"),
     "granularity": ("sparc", "filip", "gloria", "coca"),
 }
 COUNTS = {"train": 1200, "test": 400}
