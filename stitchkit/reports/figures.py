@@ -40,7 +40,8 @@ def forest(
 
     The axis ends at 1, or where the intervals do if all are far below.
     """
-    highest = max((one.high if one.has_ends else one.value for _, one in rows), default=1.0)
+    ends = [one.high if one.has_ends else one.value for _, one in rows]
+    highest = max([*ends, *([] if chance is None else [chance])], default=1.0)
     end, digits = (1.01, 2) if highest > SMALL_SHARE else (1.1 * max(highest, 0.01), 3)
     names = [wrapped_name(name) for name, _ in rows]
     figure, axes = canvas(0.6 + 0.36 * len(rows) + 0.14 * sum("\n" in name for name in names))

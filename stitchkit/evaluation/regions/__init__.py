@@ -1,1 +1,1 @@
-"""Where in an image a sentence points, against the region that it is about."""
+"""Pointing: the place in an image that a sentence resembles most, against the region that it is about."""

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from stitchkit.encoders.pair_network import Batch, PairNetwork
 
-TILE = 64 * 2**20  # bytes of token similarities at once; freed blocks below 32 MB stay in the heap of glibc
+TILE = 64 * 2**20  # bytes of token similarities that are in memory at once
 
 
 def token_outputs(network: PairNetwork, modality: str, inputs: Batch) -> tuple[Tensor, Tensor, Tensor]:
