@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,8 +53,18 @@ def summary_of(
     return lines, document
 
 
+class ModelScorer(ABC):
+    """A scorer that is a stitched model in the end."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def model(self, loading: Loading, *, vectors: bool = False) -> StitchedModel:
+        """The model with its head; its source encoder need not be loaded to score ``vectors``."""
+
+
 @dataclass(frozen=True, slots=True)
-class FolderScorer:
+class FolderScorer(ModelScorer):
     """A stitched folder with its own head, or with prompts read by its target encoder."""
 
     folder: Path
@@ -108,7 +119,7 @@ class FolderScorer:
 
 
 @dataclass(frozen=True, slots=True)
-class PairScorer:
+class PairScorer(ModelScorer):
     """An encoder, or a file of its vectors, that a text encoder's prompts name through anchors."""
 
     source: str | Embeddings

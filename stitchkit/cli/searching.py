@@ -192,6 +192,7 @@ class StitchedSource:
         from stitchkit.stitching import read_stitched
         from stitchkit.text_search.search import ITEMS, centring_of
 
+        read_stitched(folder, vectors=True)  # refuses other kinds of folders before it asks for items
         path = gallery.one(folder, "a stitched folder")
         file = gallery.open(path, columns, vectors)
         config, stored = read_stitched(folder, vectors=not isinstance(file, ItemsFile))

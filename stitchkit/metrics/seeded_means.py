@@ -10,6 +10,7 @@ import numpy as np
 from stitchkit.metrics.bootstrap import Interval
 
 LEVEL, POWER = 0.05, 0.8
+ROUNDING = 1e-12  # spread of equal values, relative to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class SeededMean:
     value
         The mean.
     error
-        Standard error over patients and seeds; NaN of one seed.
+        Standard error over patients and seeds; NaN of one seed. Of 0, where all values are equal, nothing follows for
+        other seeds: there is no interval and no detectable mean.
     df
         Degrees of freedom of the error.
     """
@@ -32,7 +34,7 @@ class SeededMean:
 
     def interval(self, low: float = -math.inf, high: float = math.inf) -> Interval:
         """The mean with its 95 % interval, cut at the ends that the measure has."""
-        if math.isnan(self.error):
+        if not self.error > 0:
             return Interval(self.value, math.nan, math.nan)
         half = self._quantile(1 - LEVEL / 2) * self.error
         return Interval(self.value, max(self.value - half, low), min(self.value + half, high))
@@ -42,12 +44,14 @@ class SeededMean:
         """Two-sided p-value of a mean of 0; NaN of one seed, and of values without any spread."""
         from scipy.stats import t
 
-        if math.isnan(self.error) or not self.error:
+        if not self.error > 0:
             return 1.0 if self.value == self.error == 0 else math.nan
         return float(2 * t.sf(abs(self.value) / self.error, self.df))
 
     def detectable(self, comparisons: int) -> float:
         """Smallest mean that a test at the level 0.05 / ``comparisons`` shows with a power of 80 %, about."""
+        if not self.error > 0:
+            return math.nan
         return self.error * (self._quantile(1 - LEVEL / 2 / comparisons) + self._quantile(POWER))
 
     def _quantile(self, share: float) -> float:
@@ -82,5 +86,7 @@ def seeded_mean(each: np.ndarray, resamples: np.ndarray, people: int) -> SeededM
         return SeededMean(value, math.nan, math.nan)
     of_seeds, of_patients = float(np.var(each, ddof=1)) / count, float(np.var(resamples, ddof=1))
     total = of_seeds + of_patients
+    if math.sqrt(total) <= ROUNDING * abs(value):
+        total = 0.0
     below = of_seeds**2 / (count - 1) + of_patients**2 / max(people - 1, 1)
     return SeededMean(value, math.sqrt(total), total**2 / below if below else count - 1)

@@ -295,7 +295,7 @@ def _shared_encoder(path: Path, config: dict[str, Any], arrays: dict[str, Any]) 
 
     network, _ = unpack_shared(config, arrays)
     named = {one: f"stitchkit:{path}#modality={one}" for one in network.shape.inputs}
-    return {"is": "a shared encoder", "width": network.shape.dim, "modalities": named}
+    return {"is": "a shared encoder", "width": network.shape.dim, "modalities": named, **_objective(config)}
 
 
 def _tuned_pair(path: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -304,7 +304,14 @@ def _tuned_pair(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     fields = pair_fields(config)
     named = {one.name: f"stitchkit:{path}#modality={one.name}" for one in fields.towers}
     trained = {one.name: one.encoder for one in fields.towers}
-    return {"is": "a pair of trained encoders", "width": fields.dim, "modalities": named, "trained from": trained}
+    return {"is": "a pair of trained encoders", "width": fields.dim, "modalities": named, "trained from": trained,
+            **_objective(config)}  # fmt: skip
+
+
+def _objective(config: dict[str, Any]) -> dict[str, Any]:
+    """The objective of the recipe that trained the encoders, where it is on record."""
+    objective = config.get("record", {}).get("recipe", {}).get("objective", {})
+    return {"objective": objective["name"]} if "name" in objective else {}
 
 
 def _file(path: Path) -> dict[str, Any]:

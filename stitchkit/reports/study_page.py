@@ -169,6 +169,14 @@ def markdown(page: StudyPage) -> str:
             gaps = [row.gaps[name].signed if name in row.gaps else "" for name in others]
             beside = [str(row.measures[name]) if name in row.measures else "" for name in more]
             lines.append(_cells([row.name, str(row.value), *gaps, *beside]))
+    note, findings = page.findings
+    if findings:
+        first, second, value = page.finding_headings
+        titles = [first, second, value, "difference", "p (Holm)"]
+        heading = page.each if first == "class" else f"Each {first} beside the first"
+        lines += ["", f"## {heading}", "", note, "", _cells(titles), _cells(["---"] * len(titles))]
+        for label, second_value, interval, gap, p in findings:
+            lines.append(_cells([label, second_value, str(interval), gap.signed, f"{p:.3f}" if p == p else "–"]))
     lines += ["", *(f"- {note}" for note in dict.fromkeys(page.notes))]
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -86,6 +87,11 @@ class Finding:
     p: float
     patients: int | None = None
     detectable: float | None = None
+
+
+def in_print(value: float | None) -> str:
+    """A number with three decimals; a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +185,7 @@ class StudySummary(NotebookText):
         if self.kind != OBJECTIVES:
             return []
         cells = [["objective", f"minus {one.baseline} [95 %]", "p (Holm)", "detectable"] for one in self.findings[:1]]
-        cells += [[one.label, one.gap.signed, *(f"{value:.3f}" for value in (one.p, one.detectable or float("nan")))]
-                  for one in self.findings]  # fmt: skip
+        cells += [[one.label, one.gap.signed, in_print(one.p), in_print(one.detectable)] for one in self.findings]
         return ["", *text_table(cells)] if cells else []
 
     def _further(self) -> list[str]:

@@ -23,7 +23,7 @@ from stitchkit.studies.judges import MAP, RECALL, ObjectiveJudge
 from stitchkit.studies.main_row_detail import MainRowDetail, main_row_detail
 from stitchkit.studies.methods import CLIP, OWN, RELATIVE
 from stitchkit.studies.plans import FUSION, OBJECTIVES, PAPER, TRAINED, ClassJudgePlan
-from stitchkit.studies.results import Finding, StudyRow, StudySummary
+from stitchkit.studies.results import Finding, StudyRow, StudySummary, in_print
 from stitchkit.studies.running import StudyRun
 from stitchkit.studies.summaries import summarise
 
@@ -246,10 +246,7 @@ def _objectives(summary: StudySummary) -> tuple[str, list[tuple[str, str, Interv
         if summary.findings
         else ""
     )
-    return note, [
-        (one.label, "–" if one.detectable is None else f"{one.detectable:.3f}", one.value, one.gap, one.p)
-        for one in summary.findings
-    ]
+    return note, [(one.label, in_print(one.detectable), one.value, one.gap, one.p) for one in summary.findings]
 
 
 def _positives(finding: Finding) -> str:

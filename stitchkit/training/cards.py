@@ -19,7 +19,7 @@ def encoder_card(recipe: Recipe, record: dict[str, Any], validation: Validation)
         f"Two encoders, {first} and {second}, in one space of {_form(recipe)}. Research software; not a medical "
         "device.", "",
         f"Trained on {record['pairs']} pairs with {record['captions']} distinct captions of {pairs.layout} "
-        f"(fraction {pairs.fraction:g}), seed {recipe.seed}.", "",
+        f"(fraction {pairs.fraction:g}) by the objective {recipe.objective.name!r}, seed {recipe.seed}.", "",
         f"Validation after step {validation.step}:", "", "```", str(validation), "```", "",
         *(f"- {note}" for note in record["notes"]), "",
         "```python", "import stitchkit as sk",

@@ -182,6 +182,7 @@ class _Run:
                 f"the objective {recipe.objective.name!r} freezes {counted(len(frozen.names), 'part')} of a network "
                 f"with random weights: begin with pretrained encoders, [towers]"
             )
+            say(f"note: {data.notes[-1]}")
         optimizer = fabric.setup_optimizers(_optimizer(network, objective, recipe))
         if min(recipe.training.batch, len(data.train)) < fabric.world_size:
             raise InputError(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stitchkit import Items, load
+from stitchkit import Items, embed, load, load_encoder, read_scores
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
 
 RECIPE = """
@@ -65,6 +65,30 @@ def test_the_encoder_that_is_left_embeds_by_name(cli, recipe, tmp_path):
     assert done.code == 0, done.err
 
 
+def test_the_two_encoders_of_a_run_score_classes_without_anchors(cli, recipe, tmp_path):
+    """Margins are by hand those of cosines of the two encoders' own vectors."""
+    pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
+    out, films, scores = tmp_path / "run", tmp_path / "films", tmp_path / "scores.csv"
+    assert cli("train", recipe, "--out", out, "--device", "cpu", "--quiet").code == 0
+    names = [f"stitchkit:{out}#modality={one}" for one in ("image", "text")]
+    prompts = tmp_path / "prompts.toml"
+    prompts.write_text('[classes.effusion]\npositive = ["Pleural effusion."]\nnegative = ["No effusion."]\n')
+    where = ("--device", "cpu", "--store", "none", "--quiet", "--out", scores, "--items", films)
+    done = cli("zeroshot", *names, "--prompts", prompts, *where)
+    assert done.code == 0, done.err
+    image, text = (load_encoder(name, device="cpu") for name in names)
+    found = read_scores(scores)
+    vectors = embed(image, Items(found.ids, [films / one for one in found.ids.tolist()], "image"), store=None)
+    sides = embed(text, ["Pleural effusion.", "No effusion."], store=None)
+    units = [one.vectors / np.linalg.norm(one.vectors, axis=1, keepdims=True) for one in (vectors, sides)]
+    cosines = units[0] @ units[1].T
+    np.testing.assert_allclose(found.values[:, 0], cosines[:, 0] - cosines[:, 1], atol=1e-6)
+
+    assert "no stitched folder" in cli("search", out, "effusion").err
+    other = cli("zeroshot", names[0], "demo:text", "--prompts", prompts, *where, "--overwrite")
+    assert (other.code, "pass --anchors" in other.err) == (2, True)
+
+
 def test_the_encoder_that_is_left_is_stitched_to_another_by_the_ordinary_command(cli, recipe, tmp_path):
     pytest.importorskip("lightning", reason="training needs Lightning: pip install 'stitchkit[train]'")
     out, table = tmp_path / "run", tmp_path / "films" / "manifest.csv"
@@ -83,7 +107,7 @@ def test_the_encoder_that_is_left_is_stitched_to_another_by_the_ordinary_command
 def test_a_dry_run_says_what_would_be_trained(cli, recipe, tmp_path):
     done = cli("train", recipe, "--out", tmp_path / "run", "--dry-run")
     assert done.code == 0
-    for words in ("few films", "1 layers of 16", "8, in chunks of 8"):
+    for words in ("few films", "objective  clip", "1 layers of 16", "8, in chunks of 8"):
         assert words in done.out
     assert not (tmp_path / "run").exists()
 

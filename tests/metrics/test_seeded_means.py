@@ -40,7 +40,10 @@ def test_one_seed_tells_nothing_of_seeds():
     found = seeded_mean(np.array([0.4]), np.array([0.3, 0.5]), 40)
     assert found.value == 0.4
     assert np.isnan([found.interval().low, found.p, found.error]).all()
-    same = seeded_mean(np.array([0.2, 0.2]), np.array([0.2, 0.2]), 40)
-    assert np.isnan(same.p)
-    assert same.interval() == (0.2, 0.2, 0.2)
-    assert seeded_mean(np.zeros(2), np.zeros(3), 40).p == 1.0
+
+
+@pytest.mark.parametrize(("value", "p"), [(0.2, np.nan), (0.0, 1.0)])
+def test_equal_values_have_neither_interval_nor_detectable_mean(value, p):
+    same = seeded_mean(np.full(2, value), np.full(3, value), 40)
+    np.testing.assert_equal(same.interval(), (value, np.nan, np.nan))
+    np.testing.assert_equal([same.p, same.detectable(3)], [p, np.nan])

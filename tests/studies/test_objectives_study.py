@@ -97,6 +97,9 @@ def test_each_objective_is_compared_with_the_first_by_holm(studied):
     plain = json.loads((out / "results.json").read_text())
     assert [one["detectable"] for one in plain["findings"]] == [one.detectable for one in found.findings]
     assert "minus clip [95 %]" in str(found)
+    table = (out / "table.md").read_text("utf-8")
+    for one in found.findings:
+        assert f"| {one.label} | {one.detectable:.3f} | {one.value} | {one.gap.signed} | {one.p:.3f} |" in table
     page = (out / PAGE).read_text("utf-8")
     assert "<th>objective</th>" in page
     assert "adjusted over the objectives" in " ".join(page.split())

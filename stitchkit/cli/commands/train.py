@@ -105,6 +105,7 @@ def _summary(recipe: Recipe) -> dict[str, Any]:
     form = f"{network.layers} layers of {network.width}, shared: {common}, {network.mode}"
     return {
         "recipe": recipe.name, "pairs": f"{recipe.pairs.layout} in {recipe.pairs.root}",
+        "objective": recipe.objective.name,
         **({"network": form} if recipe.towers is None else {"towers": " and ".join(recipe.towers.encoders)}),
         "batch": f"{recipe.training.batch}, in chunks of {recipe.training.chunk}",
         "until": f"step {recipe.training.steps}" if recipe.training.steps else f"epoch {recipe.training.epochs}",

@@ -21,7 +21,10 @@ def zeroshot(
         ),
     ],
     text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="The text encoder; none with a stitched folder.")
+        str | None,
+        typer.Argument(
+            metavar="TEXT", help="The text encoder; none with a folder. Of SOURCE's own pair it needs no --anchors."
+        ),
     ] = None,
     *,
     items: o.ItemsToScore,
@@ -53,7 +56,7 @@ def zeroshot(
     from stitchkit.cli.loading import ItemsFile, Loading
     from stitchkit.cli.paths import new_file
     from stitchkit.cli.scoring import (
-        FolderScorer,
+        ModelScorer,
         PairScorer,
         score_fused,
         score_items,
@@ -74,7 +77,12 @@ def zeroshot(
         fitting = Fitting.of(fit.solver, fit.seed, console)
     file = items.open(columns, vectors)
     alone = not isinstance(file, ItemsFile)
-    scorer = scorer_of(source, text, table, prompts, fitting, vectors, encoder, vectors=alone)
+    pair = None
+    if text is not None and prompts is not None and anchors is None and not alone:
+        from stitchkit.cli.clip_scorer import clip_scorer
+
+        pair = clip_scorer(source, text, prompts)
+    scorer = pair or scorer_of(source, text, table, prompts, fitting, vectors, encoder, vectors=alone)
     request = None
     if labels is not None:
         from stitchkit.cli.evaluation import EvaluationRequest
@@ -86,10 +94,10 @@ def zeroshot(
         return
     loading = Loading(compute, console)
     allow = evaluation.allow_leakage
-    if isinstance(scorer, FolderScorer | PairScorer):
+    if isinstance(scorer, ModelScorer):
         model = scorer.model(loading, vectors=alone)
         scored = score_items(model, file, request, loading, allow_leakage=allow, raw=items.raw)
-        lines, document = summary_of(model, out, fitted=text is not None, candidates=console.verbose)
+        lines, document = summary_of(model, out, fitted=isinstance(scorer, PairScorer), candidates=console.verbose)
     else:
         from stitchkit.cli.fused_inputs import fused_summary
 

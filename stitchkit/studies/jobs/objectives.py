@@ -80,6 +80,8 @@ class ObjectivesJobs(TrainingJobs):
     def notes(self, cells: Sequence[tuple[Cell, str]], log: CellLog) -> list[str]:
         """Notes on the data and on the comparisons."""
         notes = [*self.remarks, *_unequal_seeds(cells)]
+        if len({cell.draw for cell, _ in cells}) == 1:
+            notes.append("one seed: how much runs of one objective differ is not known, so there are no intervals")
         regions = self.regions
         if regions is not None:
             notes.append(

@@ -152,8 +152,8 @@ class Objective(nn.Module, ABC):
             if not network.longest(modality):
                 raise InputError(
                     f"the objective {self.settings.name!r} reads tokens, and the encoder of {modality!r} gives none as "
-                    f"wide as its vectors. Take an encoder that does, such as a transformer, or an objective of whole "
-                    f"items, such as 'clip'."
+                    f"wide as its vectors. Take one that does, such as a transformer whose vector is one of its tokens "
+                    f"or their mean without a projection, or an objective of whole items, such as 'clip'."
                 )
 
     def frozen_parts(self, network: PairNetwork) -> Collection[str]:
